@@ -1,0 +1,53 @@
+# The front door. `make demo` and `make test` set up everything they need; nothing is installed outside .venv.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.9
+# The newest Python of the tested ones that really starts (a pyenv shim may not), else python3.
+PYTHON ?= $(shell for p in python3.12 python3.11 python3; do $$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
+
+.PHONY: help
+help: ## what can be made here
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+$(VENV)/.installed: requirements-dev.lock
+	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11 or newer with its venv module is needed, and none was found: install it, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; exit 1; fi
+	@echo "Setting up $(VENV) with $$($(PYTHON) --version) …"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode requirements-dev.lock
+	@touch $@
+
+.PHONY: setup
+setup: $(VENV)/.installed ## install everything into .venv, from the lock
+
+.PHONY: demo
+demo: setup ## the catalogue pipeline on an embedded Airflow, S3, warehouse and emulator; Ctrl-C stops it
+	@$(BIN)/python -m include.stack demo
+
+.PHONY: run
+run: setup ## one partition in the foreground: make run PIPELINE=catalogue PARTITION=2026-11-01
+	@$(BIN)/python -m include.stack run "$(PIPELINE)" "$(PARTITION)"
+
+.PHONY: down
+down: setup ## stop whatever the demo left behind after a crash
+	@$(BIN)/python -m include.stack down
+
+.PHONY: test
+test: setup ## every test, from unit to a run through the real scheduler
+	@$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: setup ## format, lint and types, as CI checks them
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+.PHONY: lock
+lock: ## pin requirements*.txt again, with hashes, for every tested Python
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements.txt -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements-dev.txt -c requirements.lock -o requirements-dev.lock

@@ -1,0 +1,88 @@
+"""Every error this project raises on purpose.
+
+EnrichmentError
+├── SpecError         fix the repository: a pipeline's YAML, query, prompt or schema
+├── PartitionError    fix the run: no partition, or not a date
+├── SetupError        fix the deployment: a connection, a variable, a bucket, a key, a permission
+├── WarehouseError    the source could not be read, or what it gave cannot be used
+├── LakeError         the object store did not answer as it must
+├── ApiError          the API refused or could not be reached; nothing was spent by this call
+├── BatchError        money is spent or may be; carries the batch ids that are known
+└── LoadError         results do not reconcile; nothing was published
+
+A message says the fact with its numbers, what is left behind, and the next step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class EnrichmentError(Exception):
+    """
+    The base of all of them.
+
+    ``retryable`` says whether the same task may succeed when it simply runs again; Airflow is told to stop retrying
+    where it is false.
+    """
+
+    retryable = False
+
+    def __init__(self, message: str, *, retryable: bool | None = None) -> None:
+        super().__init__(message)
+        if retryable is not None:
+            self.retryable = retryable
+
+
+class SpecError(EnrichmentError):
+    """A pipeline's folder is wrong. The message has one line for each mistake: file, line, fact, nearest valid name."""
+
+
+class PartitionError(EnrichmentError):
+    """The run names no partition, or one that is not a date."""
+
+
+class SetupError(EnrichmentError):
+    """A connection, variable, bucket, key or permission is missing or refused."""
+
+
+class WarehouseError(EnrichmentError):
+    """The query failed, or its rows break a rule (a key that is null or repeated)."""
+
+
+class LakeError(EnrichmentError):
+    """The object store failed, or an object that must be there is not."""
+
+    retryable = True
+
+
+class ApiError(EnrichmentError):
+    """
+    The API refused a call or could not be reached; this call has cost nothing.
+
+    :param retry_after_seconds: what the API asked for, None where it asked for nothing
+    """
+
+    def __init__(self, message: str, *, retryable: bool, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message, retryable=retryable)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class BatchNotFound(ApiError):
+    """The API does not know the batch id, for now or in this workspace."""
+
+
+class BatchError(EnrichmentError):
+    """
+    Money is spent or may be.
+
+    :param batch_ids: the batches concerned, as far as they are known
+    """
+
+    def __init__(self, message: str, *, batch_ids: Sequence[str] = (), retryable: bool = False) -> None:
+        super().__init__(message, retryable=retryable)
+        self.batch_ids = tuple(batch_ids)
+
+
+class LoadError(EnrichmentError):
+    """Results are not complete, or do not belong to what was sent. Nothing of them became visible."""

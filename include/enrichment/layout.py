@@ -1,0 +1,89 @@
+"""
+Where everything lies on the lake: one function for each kind of object, and no path is put together anywhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from include.enrichment.partition import Partition
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFolder:
+    """
+    The working files of one run. They may be deleted once the run has ended; nothing outside the run reads them.
+
+    :param run_id: Airflow's; characters that a path does not carry well become ``_``
+    """
+
+    pipeline: str
+    partition: Partition
+    run_id: str
+
+    @property
+    def prefix(self) -> str:
+        """The folder, ending in a slash."""
+        return f"runs/{self.pipeline}/{self.partition}/{re.sub(r'[^A-Za-z0-9_.-]', '_', self.run_id)}/"
+
+    @property
+    def pipeline_json(self) -> str:
+        """The pipeline as it was when the run began: one run never mixes two versions."""
+        return f"{self.prefix}pipeline.json"
+
+    @property
+    def rows(self) -> str:
+        """One line for each source row: business key, request_id, rendered params or the reason why there are none."""
+        return f"{self.prefix}rows.parquet"
+
+    @property
+    def rejects(self) -> str:
+        """The rejects of a run that failed to publish because there were too many."""
+        return f"{self.prefix}rejects.parquet"
+
+    def pass_prefix(self, pass_name: str) -> str:
+        """The folder of one pass."""
+        return f"{self.prefix}{pass_name}/"
+
+
+def chunk(folder: str, number: int, chunk_id: str) -> str:
+    """
+    A chunk's key below ``folder``; it ends in the chunk's id, so that a listing is enough to find its ledger entry.
+    """
+    return f"{folder.rstrip('/')}/chunk-{number:05d}-{chunk_id}.parquet"
+
+
+def chunk_id_of(key: str) -> str:
+    """The chunk id at the end of a key made by chunk()."""
+    return key.removesuffix(".parquet")[-22:]
+
+
+def ledger_entry(pipeline: str, chunk_id: str) -> str:
+    """What was intended and submitted for one chunk."""
+    return f"ledger/{pipeline}/{chunk_id}.json"
+
+
+def raw(pipeline: str, batch_id: str) -> str:
+    """A batch's results exactly as received, compressed. The API keeps them for 29 days only."""
+    return f"raw/{pipeline}/{batch_id}.jsonl.zst"
+
+
+def results(pipeline: str, batch_id: str) -> str:
+    """A batch's outcomes, one line for each request."""
+    return f"results/{pipeline}/{batch_id}.parquet"
+
+
+def table(pipeline: str, partition: Partition) -> str:
+    """The published partition."""
+    return f"tables/{pipeline}/dt={partition}/data.parquet"
+
+
+def rejects(pipeline: str, partition: Partition) -> str:
+    """The rows of the partition that have no usable output, with the reason."""
+    return f"rejects/{pipeline}/dt={partition}/data.parquet"
+
+
+def manifest(pipeline: str, partition: Partition) -> str:
+    """Counts, batches and versions of the published partition; written last."""
+    return f"manifests/{pipeline}/dt={partition}.json"

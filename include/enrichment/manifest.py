@@ -1,0 +1,47 @@
+"""The manifest of a published partition: written last, so that whoever finds it finds the rest."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+
+class Manifest(BaseModel):
+    """
+    What one partition holds and where it came from.
+
+    Raises ValueError if the counts do not reconcile: every row is published or rejected, once.
+
+    :param requests: distinct requests; fewer than rows where rows are alike
+    :param rejected_by: rejected rows by outcome
+    :param columns: the published columns, by name, as Arrow types
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
+    pipeline: str
+    partition: str
+    run_id: str
+    published_at: datetime
+    rows: int
+    requests: int
+    published: int
+    rejected: int
+    rejected_by: dict[str, int]
+    batches: list[str]
+    model: str
+    columns: dict[str, str]
+    table: str
+    rejects: str
+
+    @model_validator(mode="after")
+    def _reconcile(self) -> Manifest:
+        if self.rows != self.published + self.rejected or self.rejected != sum(self.rejected_by.values()):
+            raise ValueError(
+                f"{self.rows:,} rows, but {self.published:,} published and {self.rejected:,} rejected"
+                f" ({self.rejected_by})"
+            )
+        return self

@@ -1,0 +1,192 @@
+"""
+One line of a batch's results becomes one outcome. Shapes of the lines: docs/message-batches reference of the API,
+2026-10-08.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+import pyarrow as pa
+
+from include.enrichment.output_schema import OutputSchema
+
+OutcomeName = Literal["succeeded", "invalid", "errored", "expired", "canceled", "missing"]
+
+
+class _CacheCreation(msgspec.Struct):
+    ephemeral_5m_input_tokens: int = 0
+    ephemeral_1h_input_tokens: int = 0
+
+
+class _Usage(msgspec.Struct):
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cache_read_input_tokens: int | None = None
+    cache_creation: _CacheCreation | None = None
+
+
+class _Block(msgspec.Struct):
+    type: str = ""
+    text: str = ""
+
+
+class _StopDetails(msgspec.Struct):
+    category: str | None = None
+    explanation: str | None = None
+
+
+class _Message(msgspec.Struct):
+    model: str = ""
+    content: list[_Block] = []
+    stop_reason: str | None = None
+    stop_details: _StopDetails | None = None
+    usage: _Usage = msgspec.field(default_factory=_Usage)
+
+
+class _Error(msgspec.Struct):
+    type: str = "unknown_error"
+    message: str = ""
+
+
+class _ErrorResponse(msgspec.Struct):
+    """An error line nests twice: ``result.error.error`` holds type and message."""
+
+    error: _Error = msgspec.field(default_factory=_Error)
+
+
+class _Result(msgspec.Struct):
+    type: str
+    message: _Message | None = None
+    error: _ErrorResponse | None = None
+
+
+class ResultLine(msgspec.Struct):
+    """A line as the API sends it; members that nobody here reads are passed over."""
+
+    custom_id: str
+    result: _Result
+
+
+decode_line = msgspec.json.Decoder(ResultLine).decode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """
+    What became of one request; exactly one for each request that was sent.
+
+    :param output: the answer as JSON that fits the schema (or as plain text, where there is none); None unless
+        ``succeeded``
+    :param reason: why there is no output; None if ``succeeded``
+    :param text: what Claude said, kept where it was paid for and is not usable
+    """
+
+    request_id: str
+    outcome: OutcomeName
+    output: str | None = None
+    reason: str | None = None
+    text: str | None = None
+    model: str | None = None
+    stop_reason: str | None = None
+    input_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    cache_read_tokens: int = 0
+    output_tokens: int = 0
+
+
+OUTCOMES_SCHEMA = pa.schema(
+    [
+        pa.field("request_id", pa.string(), nullable=False),
+        pa.field("outcome", pa.string(), nullable=False),
+        *(pa.field(name, pa.string()) for name in ("output", "reason", "text", "model", "stop_reason")),
+        *(
+            pa.field(f"{kind}_tokens", pa.int64(), nullable=False)
+            for kind in ("input", "cache_write_5m", "cache_write_1h", "cache_read", "output")
+        ),
+    ]
+)
+
+
+def outcomes_batch(outcomes: Sequence[Outcome]) -> pa.RecordBatch:
+    """The outcomes as they stand in the result store, in OUTCOMES_SCHEMA."""
+    columns = [[getattr(outcome, name) for outcome in outcomes] for name in OUTCOMES_SCHEMA.names]
+    return pa.RecordBatch.from_arrays(
+        [pa.array(column, field.type) for column, field in zip(columns, OUTCOMES_SCHEMA, strict=True)],
+        schema=OUTCOMES_SCHEMA,
+    )
+
+
+def judge(line: ResultLine, schema: OutputSchema | None) -> Outcome:
+    """
+    The outcome of one received line. Without a schema the answer is taken as text.
+
+    A result type that is not known yet counts as errored, with its name as the reason.
+    """
+    result = line.result
+    match result.type:
+        case "succeeded" if result.message is not None:
+            return _judge_message(line.custom_id, result.message, schema)
+        case "errored":
+            error = (result.error or _ErrorResponse()).error
+            return Outcome(
+                request_id=line.custom_id, outcome="errored", reason=f"{error.type}: {error.message}".removesuffix(": ")
+            )
+        case "expired":
+            return Outcome(
+                request_id=line.custom_id,
+                outcome="expired",
+                reason="the API's 24 hours passed before the request was processed; not billed",
+            )
+        case "canceled":
+            return Outcome(
+                request_id=line.custom_id,
+                outcome="canceled",
+                reason="the batch was canceled before the request was processed; not billed",
+            )
+        case other:
+            return Outcome(request_id=line.custom_id, outcome="errored", reason=f"unknown result type {other!r}")
+
+
+def _judge_message(request_id: str, message: _Message, schema: OutputSchema | None) -> Outcome:
+    texts = [block.text for block in message.content if block.type == "text"]
+    text = "".join(texts) if schema is None else (texts[-1] if texts else "")
+    reason = _stopped_early(message)
+    output: str | None = text
+    if reason is None and schema is not None:
+        output, reason = schema.check(text) if texts else (None, "no text in the answer")
+    usage = message.usage
+    written = usage.cache_creation or _CacheCreation()
+    return Outcome(
+        request_id=request_id,
+        outcome="invalid" if reason else "succeeded",
+        output=None if reason else output,
+        reason=reason,
+        text=text if reason else None,
+        model=message.model,
+        stop_reason=message.stop_reason,
+        input_tokens=usage.input_tokens,
+        cache_write_5m_tokens=written.ephemeral_5m_input_tokens,
+        cache_write_1h_tokens=written.ephemeral_1h_input_tokens,
+        cache_read_tokens=usage.cache_read_input_tokens or 0,
+        output_tokens=usage.output_tokens,
+    )
+
+
+def _stopped_early(message: _Message) -> str | None:
+    match message.stop_reason:
+        case "max_tokens":
+            return f"cut at max_tokens, after {message.usage.output_tokens:,} output tokens"
+        case "model_context_window_exceeded":
+            return "cut at the end of the model's context window"
+        case "pause_turn":
+            return "paused in the middle of a server tool's loop"
+        case "refusal":
+            details = message.stop_details or _StopDetails()
+            return ": ".join(part for part in ("refused", details.category, details.explanation) if part)
+        case _:
+            return None

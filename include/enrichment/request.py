@@ -1,0 +1,134 @@
+"""One row becomes one request: the exact bytes that are sent for it, and the id that those bytes give it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+import jinja2.meta
+import msgspec
+from jinja2 import nodes
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from include.enrichment.errors import SpecError
+
+#: The Messages API takes 32 MB a request; no figure is documented for one request of a batch (docs of errors,
+#: 2026-10-08).
+MAX_REQUEST_BYTES = 32_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """
+    A row rendered for the API.
+
+    :param request_id: made of ``params``; it is the ``custom_id`` at the API
+    :param params: the body of a Messages request as compact UTF-8 JSON, byte for byte as it is sent
+    """
+
+    request_id: str
+    params: str
+
+
+class Unsendable(ValueError):
+    """The row gives no request that the API can take; the message says why."""
+
+
+def make_request(params: bytes, *, salt: str = "") -> Request:
+    """
+    A request of the bytes that are to be sent.
+
+    The id is the first 22 characters of base64url(SHA-256(params + salt)): the same content is the same request,
+    whichever row, run or night it comes from. Give a ``salt`` where a fresh answer is wanted.
+    """
+    digest = hashlib.sha256(params + salt.encode()).digest()
+    return Request(request_id=base64.urlsafe_b64encode(digest)[:22].decode(), params=params.decode())
+
+
+class Renderer:
+    """
+    Renders rows with a pipeline's prompts.
+
+    Row text is data: the templates see it as values and it is never itself a template. A NULL renders as nothing.
+
+    :param constant: the members of ``params`` before and after ``system`` and ``messages``: they are the same for every
+        row
+    :param cache: the lifetime of the system prompt in the prompt cache, None for no caching
+    """
+
+    def __init__(
+        self, *, system: Template, user: Template, constant: Mapping[str, Any], cache: str | None, salt: str = ""
+    ) -> None:
+        self._system = system
+        self._user = user
+        self._constant = {key: msgspec.Raw(msgspec.json.encode(value)) for key, value in constant.items()}
+        self._cache_control = {"cache_control": {"type": "ephemeral", "ttl": cache}} if cache else {}
+        self._salt = salt
+
+    def render(self, row: Mapping[str, Any]) -> Request:
+        """
+        The request for ``row`` (column name to value).
+
+        Raises Unsendable if the row's text is not valid Unicode or the request is larger than MAX_REQUEST_BYTES,
+        SpecError if a template fails on this row.
+        """
+        params = {
+            **self._constant,
+            "system": [{"type": "text", "text": self._system.render(row), **self._cache_control}],
+            "messages": [{"role": "user", "content": self._user.render(row)}],
+        }
+        if not self._system.text:
+            del params["system"]
+        try:
+            encoded = msgspec.json.encode(params)
+        except UnicodeEncodeError as error:
+            raise Unsendable(
+                f"its text is not valid Unicode ({error.reason} at character {error.start:,} of the prompt)"
+            ) from error
+        if len(encoded) > MAX_REQUEST_BYTES:
+            raise Unsendable(f"it renders to {len(encoded):,} bytes, and one request may hold {MAX_REQUEST_BYTES:,}")
+        return make_request(encoded, salt=self._salt)
+
+
+class Template:
+    """
+    One prompt file: sandboxed Jinja over a row's columns.
+
+    Raises SpecError on a syntax error, with the line. ``text`` is the source.
+    """
+
+    def __init__(self, text: str, *, file: str) -> None:
+        self.text = text.strip()
+        self.file = file
+        environment = ImmutableSandboxedEnvironment(
+            undefined=jinja2.StrictUndefined,
+            keep_trailing_newline=False,
+            finalize=lambda value: "" if value is None else value,
+            autoescape=False,
+        )
+        try:
+            self._tree = environment.parse(self.text)
+            self._template = environment.from_string(self.text)
+        except jinja2.TemplateSyntaxError as error:
+            raise SpecError(f"{file}:{error.lineno}: {error.message}") from error
+
+    @property
+    def columns(self) -> dict[str, int]:
+        """The columns it uses, each with the line of its first use."""
+        undeclared = jinja2.meta.find_undeclared_variables(self._tree)
+        names = self._tree.find_all(nodes.Name)
+        return {name.name: name.lineno for name in reversed(list(names)) if name.name in undeclared}
+
+    def render(self, row: Mapping[str, Any]) -> str:
+        """The prompt for ``row``. Raises SpecError if the template fails on it."""
+        try:
+            return self._template.render(row)
+        except Exception as error:  # a template can raise whatever its expressions raise
+            raise SpecError(
+                f"{self.file}: cannot be rendered for a row: {type(error).__name__}: {error}. Nothing was sent. Mend"
+                " the template and clear this task."
+            ) from error

@@ -1,0 +1,299 @@
+"""
+A pipeline's folder becomes one checked value. This is the only file of this room that reads files, and it reads that
+folder alone.
+
+    pipeline.yaml  extract.sql  system.md  user.md  output.schema.json
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from include.enrichment import output_schema
+from include.enrichment.chunk import MAX_BATCH_REQUESTS, BatchLimits
+from include.enrichment.errors import SpecError
+from include.enrichment.output_schema import OutputSchema
+from include.enrichment.request import Renderer, Template
+from include.enrichment.table import KEY_TYPES
+
+FILES = ("pipeline.yaml", "extract.sql", "system.md", "user.md", "output.schema.json")
+_YAML, _SQL, _SYSTEM, _USER, _SCHEMA = FILES
+PARTITION_PARAMETERS = ("partition_start", "partition_end")
+
+KeyType = Literal["string", "int64", "boolean", "date", "timestamp"]
+assert set(get_args(KeyType)) == set(KEY_TYPES)
+
+
+def _named(key: object) -> object:
+    """``[package]`` is short for ``{package: null}``: the type is taken from the rows."""
+    return dict.fromkeys(key) if isinstance(key, list) and all(isinstance(name, str) for name in key) else key
+
+
+def _off(value: object) -> object:
+    """YAML 1.1 reads a bare ``off`` as false."""
+    return "off" if value is False else value
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Source(_Frozen):
+    """
+    Where the rows come from.
+
+    :param connection: an Airflow connection whose hook is a DbApiHook
+    :param key: the business key, unique within a partition; each column with its type, or None where the rows tell it
+    """
+
+    connection: str = Field(min_length=1)
+    key: Annotated[dict[str, KeyType | None], BeforeValidator(_named), Field(min_length=1)]
+
+
+class RequestSettings(_Frozen):
+    """
+    What is the same in every request.
+
+    :param thinking: None leaves it to the model's default. Thinking is billed as output and counts against
+        ``max_tokens``
+    :param cache: lifetime of the system prompt in the prompt cache
+    """
+
+    model: str = Field(min_length=1)
+    max_tokens: int = Field(ge=1)
+    thinking: Literal["adaptive", "disabled"] | None = None
+    cache: Annotated[Literal["off", "5m", "1h"], BeforeValidator(_off)] = "off"
+
+
+class Limits(_Frozen):
+    """
+    Where a run stops or splits.
+
+    :param max_reject_ratio: publish fails when more than this share of the rows was rejected
+    :param batch_requests: the most requests in one batch
+    """
+
+    max_reject_ratio: float = Field(default=0.02, ge=0, le=1)
+    batch_requests: int = Field(default=MAX_BATCH_REQUESTS, ge=1, le=MAX_BATCH_REQUESTS)
+
+
+class Settings(_Frozen):
+    """
+    pipeline.yaml.
+
+    :param reuse: False asks for fresh answers in every run, and pays for them
+    """
+
+    source: Source
+    request: RequestSettings
+    limits: Limits = Limits()
+    reuse: bool = True
+
+
+class Pipeline(_Frozen):
+    """
+    A whole pipeline, checked: what a run does, as one value. It is stored with the run, so that one run never mixes two
+    versions.
+    """
+
+    version: Literal[1] = 1
+    name: str
+    settings: Settings
+    sql: str
+    system: str
+    user: str
+    schema_text: str
+
+    @property
+    def output(self) -> OutputSchema:
+        """The output's schema."""
+        return OutputSchema(json.loads(self.schema_text))
+
+    @property
+    def limits(self) -> BatchLimits:
+        """What one batch of this pipeline may hold."""
+        return BatchLimits(max_requests=self.settings.limits.batch_requests)
+
+    def renderer(self, columns: Sequence[str], *, run_id: str) -> Renderer:
+        """
+        What renders this pipeline's rows.
+
+        Raises SpecError if a prompt uses a column, or the key names one, that ``columns`` (the query's) does not have.
+        """
+        system, user = (
+            Template(text, file=self._file(file)) for text, file in ((self.system, _SYSTEM), (self.user, _USER))
+        )
+        unknown = [
+            f"{template.file}:{line}: the query has no column {name!r}{_nearest(name, columns)}"
+            for template in (system, user)
+            for name, line in template.columns.items()
+            if name not in columns
+        ]
+        unknown += [
+            f"{self._file(_YAML)}: source.key: the query has no column {name!r}{_nearest(name, columns)}"
+            for name in self.settings.source.key
+            if name not in columns
+        ]
+        if unknown:
+            raise SpecError("\n".join([*unknown, f"Columns of {_SQL}: {', '.join(columns)}. Nothing was sent."]))
+        request = self.settings.request
+        thinking = {"thinking": {"type": request.thinking}} if request.thinking else {}
+        return Renderer(
+            system=system,
+            user=user,
+            constant={
+                "model": request.model,
+                "max_tokens": request.max_tokens,
+                **thinking,
+                "output_config": {"format": {"type": "json_schema", "schema": json.loads(self.schema_text)}},
+            },
+            cache=None if request.cache == "off" else request.cache,
+            salt="" if self.settings.reuse else run_id,
+        )
+
+    def _file(self, file: str) -> str:
+        return f"{self.name}/{file}"
+
+
+def load_pipeline(folder: Path) -> Pipeline:
+    """
+    Read and check the pipeline in ``folder``; its name is the folder's.
+
+    Raises SpecError with one line for every mistake found in any of its files: file, line, fact, and the nearest valid
+    name where a name is wrong.
+    """
+    if not folder.is_dir():
+        others = sorted(path.parent.name for path in folder.parent.glob(f"*/{_YAML}"))
+        raise SpecError(
+            f"There is no pipeline {folder.name!r} in {folder.parent}{_nearest(folder.name, others)}. There are:"
+            f" {', '.join(others) or 'none'}."
+        )
+    texts: dict[str, str] = {}
+    mistakes: list[str] = []
+    for file in FILES:
+        try:
+            texts[file] = (folder / file).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            mistakes.append(f"{folder.name}/{file}: is missing; a pipeline is {', '.join(FILES)}")
+        except UnicodeDecodeError as error:
+            mistakes.append(f"{folder.name}/{file}: is not UTF-8: {error}")
+    if not mistakes:
+        settings, found = _settings(texts[_YAML])
+        mistakes = [f"{folder.name}/{mistake}" for mistake in [*found, *_mistakes(texts, settings)]]
+        if settings and not mistakes:
+            return Pipeline(
+                name=folder.name,
+                settings=settings,
+                sql=texts[_SQL],
+                system=texts[_SYSTEM].strip(),
+                user=texts[_USER].strip(),
+                schema_text=texts[_SCHEMA],
+            )
+    raise SpecError("\n".join(mistakes))
+
+
+def _settings(text: str) -> tuple[Settings | None, list[str]]:
+    try:
+        data, lines = _yaml_lines(text)
+        return Settings.model_validate(data), []
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        fact = getattr(error, "problem", None) or "is not YAML"
+        return None, [f"{_YAML}:{mark.line + 1 if mark else 1}: {fact}"]
+    except ValidationError as error:
+        return None, [f"{_YAML}:{_line(lines, problem['loc'])}: {_spell(problem)}" for problem in error.errors()]
+
+
+def _spell(problem: Any) -> str:
+    path = [str(step) for step in problem["loc"]]
+    where = ".".join(path)
+    if problem["type"] == "extra_forbidden":
+        known = _keys_at(path[:-1])
+        return f"{where}: unknown key{_nearest(path[-1], known)}; known here: {', '.join(known)}"
+    if problem["type"] == "missing":
+        return f"{where}: is missing"
+    return f"{where}: {problem['msg']}, got {problem['input']!r}"
+
+
+def _keys_at(path: Sequence[str]) -> list[str]:
+    model: Any = Settings
+    for step in path:
+        model = model.model_fields[step].annotation
+    return list(model.model_fields)
+
+
+def _mistakes(texts: dict[str, str], settings: Settings | None) -> Iterator[str]:
+    for file in (_SYSTEM, _USER):
+        try:
+            Template(texts[file], file=file)
+        except SpecError as error:
+            yield str(error)
+    if not texts[_USER].strip():
+        yield f"{_USER}:1: is empty: it is what Claude is told about a row"
+    if not any(f":{name}" in texts[_SQL] for name in PARTITION_PARAMETERS):
+        yield f"{_SQL}:1: uses neither :partition_start nor :partition_end: every run would read and pay for all of it"
+    yield from _schema_mistakes(texts[_SCHEMA], settings)
+
+
+def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
+    try:
+        schema = json.loads(text)
+    except json.JSONDecodeError as error:
+        yield f"{_SCHEMA}:{error.lineno}: {error.msg}"
+        return
+    try:
+        _, lines = _yaml_lines(text)
+    except yaml.YAMLError:  # JSON that is indented with tabs is no YAML: the mistakes are then told without their line
+        lines = {}
+    for path, fact in output_schema.problems(schema):
+        yield f"{_SCHEMA}:{_line(lines, path)}: {fact}"
+    for name in settings.source.key if settings else ():
+        if isinstance(schema, dict) and name in schema.get("properties", {}):
+            yield f"{_SCHEMA}:{_line(lines, ('properties', name))}: {name!r} is a key column too: rename the output"
+
+
+def _yaml_lines(text: str) -> tuple[Any, dict[tuple[str | int, ...], int]]:
+    """
+    The document and the line of each of its nodes, by path. Raises yaml.YAMLError, also for a key that stands twice.
+    """
+    root = yaml.compose(text, yaml.SafeLoader)
+    lines: dict[tuple[str | int, ...], int] = {}
+
+    def visit(node: yaml.Node, path: tuple[str | int, ...]) -> None:
+        lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                child = (*path, key.value)
+                if child in lines:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark
+                    )
+                lines[child] = key.start_mark.line + 1
+                visit(value, child)
+        elif isinstance(node, yaml.SequenceNode):
+            for number, value in enumerate(node.value):
+                visit(value, (*path, number))
+
+    if root is not None:
+        visit(root, ())
+    return yaml.safe_load(text), lines
+
+
+def _line(lines: dict[tuple[str | int, ...], int], path: Iterable[str | int]) -> int:
+    """The line of the deepest part of ``path`` that the file has."""
+    steps = tuple(path)
+    while steps and steps not in lines:
+        steps = steps[:-1]
+    return lines.get(steps, 1)
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,179 @@
+"""
+Rows and outcomes become what is published: one typed line for each row with an output, one reject for each without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include.enrichment.errors import SpecError, WarehouseError
+from include.enrichment.outcome import OUTCOMES_SCHEMA
+from include.enrichment.output_schema import OutputSchema
+
+#: The types a business key may have, by the name they have in pipeline.yaml.
+KEY_TYPES: dict[str, pa.DataType] = {
+    "string": pa.string(),
+    "int64": pa.int64(),
+    "boolean": pa.bool_(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us", "UTC"),
+}
+_BY_VALUE: list[tuple[type, str]] = [
+    (bool, "boolean"),
+    (int, "int64"),
+    (str, "string"),
+    (datetime, "timestamp"),
+    (date, "date"),
+    (UUID, "string"),
+]
+#: Beside the business key, what a published row tells of its origin.
+_ORIGIN = [pa.field("_request_id", pa.string()), pa.field("_batch_id", pa.string()), pa.field("_model", pa.string())]
+_WORK_FIELDS = [pa.field("request_id", pa.string()), pa.field("params", pa.string()), pa.field("problem", pa.string())]
+#: Outcomes as publish reads them: those of the result store, and the batch they came from.
+ANSWERS_SCHEMA = OUTCOMES_SCHEMA.append(pa.field("batch_id", pa.string()))
+_REJECT_FIELDS = [
+    pa.field("outcome", pa.string(), nullable=False),
+    pa.field("reason", pa.string(), nullable=False),
+    pa.field("text", pa.string()),
+    *_ORIGIN,
+]
+
+
+def key_fields(key: Mapping[str, str | None], first_row: Mapping[str, Any] | None) -> list[pa.Field]:
+    """
+    The typed business key.
+
+    A type that the spec does not name is taken from the first row; text if there is no row. Raises SpecError where the
+    value has no obvious type.
+    """
+    return [pa.field(name, KEY_TYPES[kind or _kind_of(name, first_row)], nullable=False) for name, kind in key.items()]
+
+
+def _kind_of(name: str, first_row: Mapping[str, Any] | None) -> str:
+    if first_row is None or first_row[name] is None:
+        return "string"
+    value = first_row[name]
+    for python_type, kind in _BY_VALUE:
+        if isinstance(value, python_type):
+            return kind
+    raise SpecError(
+        f"pipeline.yaml: source.key: {name!r} comes from the warehouse as {type(value).__name__}, which says no type"
+        " for the table."
+        f" Name one: `key: {{{name}: int64}}` (one of {', '.join(KEY_TYPES)})."
+    )
+
+
+def rows_schema(keys: Sequence[pa.Field]) -> pa.Schema:
+    """
+    A run's rows: the key, and either ``request_id`` with ``params`` or the ``problem`` that kept the row from becoming
+    a request.
+    """
+    return pa.schema([*keys, *_WORK_FIELDS])
+
+
+def rows_batch(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
+    """Rows as a batch of rows_schema(). Raises WarehouseError if a key is null or is not of its type."""
+    columns = []
+    for field in schema:
+        values = [row[field.name] for row in rows]
+        if not field.nullable and (nulls := sum(value is None for value in values)):
+            raise WarehouseError(
+                f"The business key {field.name!r} is NULL in {nulls:,} of {len(values):,} rows read last."
+                " Nothing was sent. Filter them out in extract.sql, or choose another key."
+            )
+        try:
+            if pa.types.is_string(field.type):
+                values = [str(value) if isinstance(value, UUID) else value for value in values]
+            columns.append(pa.array(values, field.type))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError) as error:
+            raise WarehouseError(
+                f"The business key {field.name!r} holds a value that is not {field.type}: {error}."
+                f" Nothing was sent. Cast it in extract.sql, or name its type in pipeline.yaml: `key: {{{field.name}:"
+                " …}`."
+            ) from error
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def repeated_keys(keys: pa.Table) -> pa.Table:
+    """The keys that occur more than once, each with its ``count``, the most frequent first."""
+    counted = (
+        keys.group_by(keys.column_names).aggregate([([], "count_all")]).rename_columns([*keys.column_names, "count"])
+    )
+    return counted.filter(pc.field("count") > 1).sort_by([("count", "descending")])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """
+    The schemas of what one pipeline publishes: business key first, then a column for each property of the output, then
+    where it came from.
+    """
+
+    keys: Sequence[pa.Field]
+    output: OutputSchema
+
+    @property
+    def table(self) -> pa.Schema:
+        """The published table."""
+        return pa.schema([*self.keys, *self.output.fields, *_ORIGIN])
+
+    @property
+    def rejects(self) -> pa.Schema:
+        """The rejects."""
+        return pa.schema([*self.keys, *_REJECT_FIELDS])
+
+
+def publishable(rows: Iterable[pa.RecordBatch], answers: pa.Table, shape: Shape) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """
+    Join rows to their answers by request_id, batch by batch: (published, rejected). Each row is in exactly one of the
+    two, in the order of the source.
+
+    :param answers: the outcomes of the run's batches in ANSWERS_SCHEMA, at most one line for a request_id
+    """
+    for batch in rows:
+        row_table = pa.table(batch)
+        position = pc.index_in(row_table["request_id"], value_set=answers["request_id"])
+        joined = _answer_columns(row_table, answers.take(position))
+        succeeded = pc.fill_null(pc.equal(joined["outcome"], "succeeded"), False)
+        yield _published(joined.filter(succeeded), shape), _rejected(joined.filter(pc.invert(succeeded)), shape)
+
+
+def _answer_columns(rows: pa.Table, answers: pa.Table) -> pa.Table:
+    columns = {
+        f"_{name}" if name in ("request_id", "batch_id", "model") else name: answers[name]
+        for name in answers.column_names
+    }
+    columns["_request_id"] = rows["request_id"]
+    keys = rows.drop_columns([field.name for field in _WORK_FIELDS])
+    # A row that never became a request is like one that the API refuses: errored, with the reason, and it costs
+    # nothing.
+    unsent = pc.is_valid(rows["problem"])
+    columns["outcome"] = pc.if_else(unsent, "errored", pc.fill_null(columns["outcome"], "missing"))
+    columns["reason"] = pc.if_else(
+        unsent, pc.binary_join_element_wise("not sent", rows["problem"], ": "), columns["reason"]
+    )
+    names = [*keys.column_names, *columns]
+    return pa.Table.from_arrays([*keys.columns, *columns.values()], names=names)
+
+
+def _published(joined: pa.Table, shape: Shape) -> pa.Table:
+    outputs = shape.output.columns(joined["output"].to_pylist())
+    keys = [joined[field.name] for field in shape.keys]
+    origin = [joined[field.name] for field in _ORIGIN]
+    return pa.Table.from_arrays([*keys, *outputs, *origin], schema=shape.table)
+
+
+def _rejected(joined: pa.Table, shape: Shape) -> pa.Table:
+    reason = pc.fill_null(joined["reason"], "no batch of this run holds an answer for it")
+    return (
+        joined.set_column(joined.schema.get_field_index("reason"), "reason", reason)
+        .select(shape.rejects.names)
+        .cast(shape.rejects)
+    )

@@ -1,0 +1,222 @@
+"""
+Claude: the calls of the Message Batches API, through the official SDK. What an error means for the money is decided
+here, once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, Self
+
+import anthropic
+import httpx2
+from anthropic.types import ModelInfo, ThinkingTypes
+from anthropic.types.messages import MessageBatch
+
+from include.enrichment.errors import ApiError, BatchError, BatchNotFound, LoadError, SetupError
+from include.enrichment.model import Model
+from include.enrichment.poll import BatchStatus
+
+_BATCHES = "/v1/messages/batches"
+#: Sending 250 MB and having it checked takes minutes on a slow line; a create that is given up too early is a create
+#: whose fate is unknown.
+_CREATE_TIMEOUT = httpx2.Timeout(1800, connect=30)
+_PIECE_BYTES = 1 << 20
+_COUNTS = ("processing", "succeeded", "errored", "canceled", "expired")
+#: Errors after which the API may have done what was asked all the same.
+_AMBIGUOUS_STATUS = (408, 409)
+_RETRYABLE_STATUS = (408, 409, 429)
+#: A limit that the organization or workspace set itself is a plain 400, told by its message only (docs of rate limits,
+#: 2026-10-08).
+_OWN_SPEND_LIMIT = re.compile("reached your specified (workspace )?API usage limits")
+_SPEND_LIMITS = ("enforced_spend_limit_reached", "contract_spend_limit_reached")
+
+
+class Claude:
+    """
+    The API behind an Airflow connection called ``name``.
+
+    Errors of the SDK become ApiError, or SetupError where the key is refused; only create() can end in BatchError.
+    """
+
+    def __init__(self, client: anthropic.Anthropic, *, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    def create(self, body: BinaryIO, *, requests: int) -> str:
+        """
+        Make a batch of a whole request body and return its id. Sent once: the SDK's retries are off, as each one may be
+        a second paid batch.
+
+        :param body: an open binary file at its beginning; its length is sent before it
+        :param requests: how many the body holds, for the messages
+
+        Raises ApiError or SetupError if surely no batch was made, BatchError if there may be one.
+        """
+        try:
+            batch = self._client.post(
+                _BATCHES,
+                cast_to=MessageBatch,
+                content=body,
+                options={"max_retries": 0, "timeout": _CREATE_TIMEOUT},
+            )
+        except anthropic.APIError as error:
+            if _may_have_been_made(error):
+                raise BatchError(
+                    f"The create of a batch of {requests:,} requests ended without a clear answer ({_spell(error)}):"
+                    " the API may have made the batch, or not.",
+                ) from error
+            raise self._translated(error, "Creating a batch") from error
+        return batch.id
+
+    def retrieve(self, batch_id: str) -> BatchStatus:
+        """The batch as it is now. Raises BatchNotFound if the API does not know it."""
+        with self._errors(f"Looking at batch {batch_id}"):
+            return batch_status(self._client.messages.batches.retrieve(batch_id))
+
+    @contextmanager
+    def results(self, batch_id: str) -> Iterator[Iterator[bytes]]:
+        """
+        The results of an ended batch as raw JSONL, in pieces of about 1 MiB that end anywhere.
+
+        The SDK's own ``results()`` decodes in pieces of 64 bytes and is many times slower. Raises LoadError if the
+        download breaks off.
+        """
+        with self._errors(f"Opening the results of batch {batch_id}"):
+            response = self._client.get(
+                f"{_BATCHES}/{batch_id}/results",
+                cast_to=httpx2.Response,
+                stream=True,
+                options={"headers": {"Accept": "application/binary"}},
+            )
+        try:
+            yield response.iter_bytes(_PIECE_BYTES)
+        except httpx2.HTTPError as error:
+            raise LoadError(
+                f"The download of batch {batch_id}'s results broke off ({type(error).__name__}: {error}). Nothing of"
+                " it became visible; it can be begun again.",
+                retryable=True,
+            ) from error
+        finally:
+            response.close()
+
+    def model(self, model_id: str) -> Model | None:
+        """What the API says of a model or alias, None if it does not know it."""
+        try:
+            with self._errors(f"Asking for model {model_id}"):
+                return _model(self._client.models.retrieve(model_id))
+        except BatchNotFound:
+            return None
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except anthropic.APIError as error:
+            raise self._translated(error, doing) from error
+
+    def _translated(self, error: anthropic.APIError, doing: str) -> ApiError | SetupError:
+        return translated(error, doing=doing, connection=self._name)
+
+
+class AsyncClaude:
+    """The one call that a wait makes, for an event loop. A context manager: leaving it closes the connections."""
+
+    def __init__(self, client: anthropic.AsyncAnthropic, *, name: str) -> None:
+        self._client = client
+        self._name = name
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.close()
+
+    async def retrieve(self, batch_id: str) -> BatchStatus:
+        """As Claude.retrieve()."""
+        try:
+            return batch_status(await self._client.messages.batches.retrieve(batch_id))
+        except anthropic.APIError as error:
+            raise translated(error, doing=f"Looking at batch {batch_id}", connection=self._name) from error
+
+
+def batch_status(batch: MessageBatch) -> BatchStatus:
+    """The SDK's batch as ours."""
+    return BatchStatus(
+        batch_id=batch.id,
+        ended=batch.processing_status == "ended",
+        counts={name: getattr(batch.request_counts, name) for name in _COUNTS},
+        created_at=batch.created_at,
+        expires_at=batch.expires_at,
+    )
+
+
+def translated(error: anthropic.APIError, *, doing: str, connection: str) -> ApiError | SetupError:
+    """
+    What an error of the SDK means, for every call but the create's ambiguous ones.
+
+    :param doing: what was tried, for the message
+    :param connection: whose key it was tried with
+    """
+    fact = f"{doing} failed: {_spell(error)}."
+    if not isinstance(error, anthropic.APIStatusError):
+        return ApiError(f"{fact} The API could not be reached; nothing was lost.", retryable=True)
+    status = error.status_code
+    if status in (401, 403):
+        return SetupError(
+            f"{fact} The key of connection {connection!r} was refused. Nothing was sent. Put a valid key into the"
+            " connection."
+        )
+    if status == 404:
+        return BatchNotFound(fact, retryable=False)
+    if error.error_code in _SPEND_LIMITS or _OWN_SPEND_LIMIT.search(error.api_message or ""):
+        return ApiError(
+            f"{fact} A spend limit is reached, so waiting does not help. Raise it in the Claude console, then clear"
+            " this task.",
+            retryable=False,
+        )
+    retryable = status in _RETRYABLE_STATUS or status >= 500
+    return ApiError(fact, retryable=retryable, retry_after_seconds=_retry_after(error))
+
+
+def _may_have_been_made(error: anthropic.APIError) -> bool:
+    """
+    Whether a create that ended in ``error`` may have made a batch all the same: not if no connection came about, nor on
+    a refusal.
+    """
+    if isinstance(error, anthropic.APIStatusError):
+        return error.status_code in _AMBIGUOUS_STATUS or error.status_code >= 500
+    return not isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout)
+
+
+def _retry_after(error: anthropic.APIStatusError) -> float | None:
+    try:
+        return float(error.response.headers["retry-after"])
+    except (KeyError, ValueError):
+        return None
+
+
+def _spell(error: anthropic.APIError) -> str:
+    if isinstance(error, anthropic.APIStatusError):
+        request_id = f" ({error.request_id})" if error.request_id else ""
+        return f"HTTP {error.status_code}, {error.type or 'no type'}: {error.api_message or error.message}{request_id}"
+    return f"{type(error).__name__}: {error.__cause__ or error.message}"
+
+
+def _model(info: ModelInfo) -> Model:
+    able = info.capabilities
+    return Model(
+        model_id=info.id,
+        lifecycle=info.lifecycle,
+        max_tokens=info.max_tokens,
+        batches=able.batch.supported if able else None,
+        structured_outputs=able.structured_outputs.supported if able else None,
+        thinking_types=_supported(able.thinking.types) if able else {},
+    )
+
+
+def _supported(types: ThinkingTypes) -> dict[str, bool]:
+    kinds = {name: getattr(types, name, None) for name in ThinkingTypes.model_fields}
+    return {name: bool(kind.supported) for name, kind in kinds.items() if kind}

@@ -1,0 +1,5 @@
+select package, summary, description, homepage, tags
+from products
+where updated_on >= :partition_start
+  and updated_on < :partition_end
+order by package

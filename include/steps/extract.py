@@ -1,0 +1,121 @@
+"""extract: the partition's rows leave the warehouse and become requests."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from include.enrichment.errors import SpecError, WarehouseError
+from include.enrichment.layout import RunFolder
+from include.enrichment.model import model_problems
+from include.enrichment.request import Renderer, Unsendable
+from include.enrichment.spec import Pipeline
+from include.enrichment.table import key_fields, repeated_keys, rows_batch, rows_schema
+from include.gateways.claude import Claude
+from include.gateways.lake import Lake
+from include.gateways.warehouse import Warehouse
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extracted:
+    """Rows read, and how many of them gave no request that can be sent."""
+
+    rows: int
+    unsendable: int
+
+
+def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
+    """
+    Ask lake and API, before anything is read, whether they are there and whether the model can do what the pipeline
+    asks.
+
+    Raises SetupError, SpecError or ApiError; nothing is written and nothing is spent.
+    """
+    lake.check()
+    settings = pipeline.settings.request
+    model = claude.model(settings.model)
+    if model is None:
+        raise SpecError(
+            f"{pipeline.name}/pipeline.yaml: request.model: the API knows no model {settings.model!r}. Nothing was"
+            " read or sent."
+        )
+    if problems := list(model_problems(model, settings)):
+        raise SpecError(
+            f"{pipeline.name}/pipeline.yaml: request.model: {settings.model} cannot do this: {'; '.join(problems)}."
+            " Nothing was read or sent."
+        )
+
+
+def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse, lake: Lake) -> Extracted:
+    """
+    Read the partition, render each row once, and leave the rows and the pipeline as it is now in the run's folder.
+
+    Rows stream: only a portion of them is in memory. A row that cannot be sent stays, with its reason, and becomes a
+    reject.
+    Raises WarehouseError if the business key is null or repeated, SpecError if a prompt does not fit the query; then
+    nothing is left behind.
+    """
+    with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
+        path = Path(temporary) / "rows.parquet"
+        with warehouse.read(pipeline.sql, folder.partition) as (columns, portions):
+            renderer = pipeline.renderer(columns, run_id=folder.run_id)
+            extracted = _write_rows(path, portions, renderer, pipeline)
+        _check_keys(path, list(pipeline.settings.source.key))
+        lake.write(folder.pipeline_json, pipeline.model_dump_json(indent=1).encode())
+        lake.write_file(folder.rows, path)
+    return extracted
+
+
+def _write_rows(
+    path: Path, portions: Iterator[Sequence[Mapping[str, Any]]], renderer: Renderer, pipeline: Pipeline
+) -> Extracted:
+    rows = unsendable = 0
+    first = next(portions, [])
+    schema = rows_schema(key_fields(pipeline.settings.source.key, first[0] if first else None))
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        portion = first
+        while portion:
+            rendered = [_render(row, renderer) for row in portion]
+            writer.write_batch(rows_batch(rendered, schema))
+            rows += len(rendered)
+            unsendable += sum(row["problem"] is not None for row in rendered)
+            portion = next(portions, [])
+    return Extracted(rows=rows, unsendable=unsendable)
+
+
+def _render(row: Mapping[str, Any], renderer: Renderer) -> dict[str, Any]:
+    try:
+        request = renderer.render(row)
+    except Unsendable as error:
+        return {**row, "request_id": None, "params": None, "problem": str(error)}
+    return {**row, "request_id": request.request_id, "params": request.params, "problem": None}
+
+
+def _check_keys(path: Path, key: list[str]) -> None:
+    repeated = repeated_keys(pq.read_table(path, columns=key))
+    if repeated.num_rows:
+        examples = "; ".join(
+            f"{', '.join(f'{name}={row[name]!r}' for name in key)} ({row['count']} times)"
+            for row in repeated.slice(0, 3).to_pylist()
+        )
+        raise WarehouseError(
+            f"The business key ({', '.join(key)}) is not unique: {repeated.num_rows:,} keys occur more than once, such"
+            f" as {examples}."
+            " Nothing was sent. Make extract.sql return one row for each key, or name more columns in source.key."
+        )
+
+
+def read_pipeline(lake: Lake, folder: RunFolder) -> Pipeline:
+    """The pipeline as it was when the run began. Raises LakeError if the run has no extract."""
+    return Pipeline.model_validate_json(lake.read(folder.pipeline_json))
+
+
+def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """The rows of a fetched rows.parquet, in portions."""
+    yield from pq.ParquetFile(path).iter_batches(batch_size=1_000, columns=columns)

@@ -1,0 +1,130 @@
+"""
+Airflow connections become gateways. This is the only place that reads a connection or the variable ENRICHMENT_LAKE.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import anthropic
+from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+from airflow.providers.anthropic.hooks.anthropic import AnthropicHook
+from airflow.providers.common.sql.hooks.sql import DbApiHook
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowException
+from botocore.exceptions import BotoCoreError
+
+from include.enrichment.errors import SetupError
+from include.gateways.claude import AsyncClaude, Claude
+from include.gateways.lake import Lake
+from include.gateways.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from obstore.store import S3Credential
+
+#: Credentials that expire are asked for again after this long; the AWS session renews them when it is time.
+_ASK_AGAIN = timedelta(minutes=5)
+
+
+def open_lake(aws_conn_id: str) -> Lake:
+    """
+    The lake that ENRICHMENT_LAKE names (``s3://bucket/prefix``, or a folder for development), with the credentials of
+    an AWS connection.
+
+    Raises SetupError if the variable, the connection or its credentials are missing.
+    """
+    uri = os.environ.get("ENRICHMENT_LAKE", "")
+    if not uri:
+        raise SetupError(
+            "ENRICHMENT_LAKE is not set: it says where the lake is, such as s3://my-bucket/enrichment. Nothing was"
+            " read or sent."
+        )
+    address = urlsplit(uri)
+    if address.scheme in ("", "file"):
+        return Lake.in_folder(Path(address.path))
+    if address.scheme != "s3" or not address.netloc:
+        raise SetupError(
+            f"ENRICHMENT_LAKE is {uri!r}: the lake is s3://bucket/prefix or a folder. Nothing was read or sent."
+        )
+    hook: AwsGenericHook[Any] = AwsGenericHook(aws_conn_id=aws_conn_id, client_type="s3")
+
+    def credentials() -> S3Credential:
+        found = hook.get_credentials()
+        expiring = (
+            {"token": found.token, "expires_at": datetime.now(UTC) + _ASK_AGAIN}
+            if found.token
+            else {"expires_at": None}
+        )
+        return {"access_key_id": found.access_key, "secret_access_key": found.secret_key, **expiring}  # type: ignore[typeddict-item]
+
+    try:
+        credentials()
+        return Lake.on_s3(uri, credentials=credentials, region=hook.region_name, endpoint=hook.conn_config.endpoint_url)
+    except (AirflowException, BotoCoreError, AttributeError) as error:
+        raise SetupError(
+            f"The AWS connection {aws_conn_id!r} gives no credentials for the lake {uri}: {error}. Set"
+            f" AIRFLOW_CONN_{aws_conn_id.upper()}."
+        ) from error
+
+
+def open_claude(anthropic_conn_id: str) -> Claude:
+    """
+    The API behind an Anthropic connection. Raises SetupError if it is missing, has no key, or its platform has no
+    batches.
+    """
+    try:
+        client = AnthropicHook(anthropic_conn_id).get_conn()
+    except (AirflowException, anthropic.AnthropicError, TypeError) as error:
+        raise no_claude(anthropic_conn_id, error) from error
+    if not isinstance(client, anthropic.Anthropic):
+        raise SetupError(
+            f"Connection {anthropic_conn_id!r} is for {type(client).__name__}, which has no Message Batches API. Use"
+            " the platform `anthropic` or `aws`."
+        )
+    if not (client.api_key or client.auth_token or client.credentials):
+        raise no_claude(anthropic_conn_id, "it has no key")
+    return Claude(client, name=anthropic_conn_id)
+
+
+def no_claude(anthropic_conn_id: str, why: object) -> SetupError:
+    """The error for an Anthropic connection that cannot be used."""
+    example = '{"conn_type": "anthropic", "password": "<API key>"}'
+    return SetupError(
+        f"The Anthropic connection {anthropic_conn_id!r} cannot be used: {why}. Nothing was sent."
+        f" Add it in the UI (Admin, Connections), or set AIRFLOW_CONN_{anthropic_conn_id.upper()} to {example}."
+    )
+
+
+def open_warehouse(conn_id: str) -> Warehouse:
+    """
+    The database behind a connection. Raises SetupError if it is missing or is not a database that SQLAlchemy knows.
+    """
+    try:
+        hook = BaseHook.get_hook(conn_id)
+        if not isinstance(hook, DbApiHook):
+            raise SetupError(
+                f"Connection {conn_id!r} is no database: its hook is {type(hook).__name__}, not a DbApiHook. Nothing"
+                " was read or sent."
+            )
+        return Warehouse(hook.get_sqlalchemy_engine(), name=conn_id)
+    except (AirflowException, ImportError, ValueError, NotImplementedError) as error:
+        raise SetupError(
+            f"The warehouse connection {conn_id!r} cannot be used: {error}. Nothing was read or sent."
+            f" Add it in the UI (Admin, Connections) or set AIRFLOW_CONN_{conn_id.upper()}, and install the provider"
+            " of its type."
+        ) from error
+
+
+async def open_async_claude(anthropic_conn_id: str) -> AsyncClaude:
+    """The same for the triggerer: nothing blocks its event loop. Raises SetupError as open_claude() does."""
+    try:
+        client = await AnthropicHook(anthropic_conn_id).get_async_conn()
+    except (AirflowException, anthropic.AnthropicError, TypeError) as error:
+        raise no_claude(anthropic_conn_id, error) from error
+    if not isinstance(client, anthropic.AsyncAnthropic):
+        raise no_claude(anthropic_conn_id, f"{type(client).__name__} has no Message Batches API")
+    return AsyncClaude(client, name=anthropic_conn_id)

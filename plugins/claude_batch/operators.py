@@ -1,0 +1,225 @@
+"""
+The operators, in the order of the flow: extract, plan, submit (ClaudeBatchOperator), load, publish.
+
+What they do is in include/steps, which is imported where it is used: Dag files import this module, and parsing a Dag
+must not load pyarrow and the SDK.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+
+import include
+from claude_batch.failures import airflow_failures
+from include.enrichment.layout import RunFolder
+from include.enrichment.partition import resolve_partition
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+PIPELINES = Path(include.__file__).parent / "pipelines"
+
+
+class _RunOperator(BaseOperator):
+    """What works on one run of one pipeline."""
+
+    template_fields: Sequence[str] = ("partition",)
+
+    def __init__(
+        self, *, pipeline: str, partition: str | None = None, aws_conn_id: str = "aws_default", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.pipeline = pipeline
+        self.partition = partition
+        self.aws_conn_id = aws_conn_id
+
+    def run_folder(self, context: Context) -> RunFolder:
+        """The run's folder on the lake. Raises PartitionError if the run names no partition."""
+        dag_run = context["dag_run"]
+        partition = resolve_partition(
+            param=self.partition or context["params"].get("partition"),
+            partition_key=dag_run.partition_key,
+            data_interval_start=dag_run.data_interval_start,
+        )
+        return RunFolder(pipeline=self.pipeline, partition=partition, run_id=dag_run.run_id)
+
+
+class ExtractOperator(_RunOperator):
+    """
+    Read a pipeline's partition from the warehouse and render its rows.
+
+    Before it reads anything it asks lake and API whether the run can succeed at all. Leaves the rows in the run's
+    folder on the lake; returns their number.
+
+    :param pipeline: a folder below include/pipelines
+    :param partition: a day such as ``2026-11-21`` (templated); without it the run's param ``partition``, its partition
+        key, or the day its data interval starts
+    :param aws_conn_id: the connection of the lake
+    :param anthropic_conn_id: the connection of the API
+    """
+
+    def __init__(self, *, anthropic_conn_id: str = "anthropic_default", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.anthropic_conn_id = anthropic_conn_id
+        if not (PIPELINES / self.pipeline / "pipeline.yaml").is_file():
+            from include.enrichment.spec import load_pipeline
+
+            load_pipeline(PIPELINES / self.pipeline)  # says what is wrong, as an import error of the Dag
+
+    def execute(self, context: Context) -> int:
+        from claude_batch.connections import open_claude, open_lake, open_warehouse
+        from include.enrichment.spec import load_pipeline
+        from include.steps.extract import check_setup, extract
+
+        with airflow_failures():
+            folder = self.run_folder(context)
+            pipeline = load_pipeline(PIPELINES / self.pipeline)
+            lake = open_lake(self.aws_conn_id)
+            check_setup(pipeline, lake=lake, claude=open_claude(self.anthropic_conn_id))
+            extracted = extract(
+                pipeline, folder, warehouse=open_warehouse(pipeline.settings.source.connection), lake=lake
+            )
+        self.log.info(
+            "Partition %s: %s rows, %s of them cannot be sent", folder.partition, extracted.rows, extracted.unsendable
+        )
+        return extracted.rows
+
+
+class PlanOperator(_RunOperator):
+    """
+    Cut the extracted requests into chunks, one for each batch.
+
+    Returns the lake keys of the chunk files, to map the rest of the flow over; an empty list where nothing is to be
+    sent.
+
+    :param pipeline: as for ExtractOperator
+    :param partition: as for ExtractOperator
+    :param aws_conn_id: the connection of the lake
+    :param pass_name: the folder of the chunks within the run's
+    """
+
+    def __init__(self, *, pass_name: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pass_name = pass_name
+
+    def execute(self, context: Context) -> list[str]:
+        from claude_batch.connections import open_lake
+        from include.steps.plan import plan
+
+        with airflow_failures():
+            chunks = plan(self.run_folder(context), pass_name=self.pass_name, lake=open_lake(self.aws_conn_id))
+        self.log.info("Pass %s: %d chunk(s)", self.pass_name, len(chunks))
+        return chunks
+
+
+class _ChunkOperator(BaseOperator):
+    """What works on one chunk."""
+
+    template_fields: Sequence[str] = ("chunk",)
+
+    def __init__(
+        self,
+        *,
+        chunk: str,
+        aws_conn_id: str = "aws_default",
+        anthropic_conn_id: str = "anthropic_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.chunk = chunk
+        self.aws_conn_id = aws_conn_id
+        self.anthropic_conn_id = anthropic_conn_id
+
+
+class ClaudeBatchOperator(_ChunkOperator):
+    """
+    Submit a chunk of requests as one message batch; returns the batch's id.
+
+    Safe to retry and to clear: a chunk that was submitted before, by whichever run, is not sent again. The SDK's own
+    retries are off. A batch is never cancelled here. Where it is unclear whether a batch was made, the task fails
+    without sending and says what to look for.
+
+    :param chunk: the lake key of a chunk file (templated), from PlanOperator or from include.steps.chunks.write_chunk
+    :param aws_conn_id: the connection of the lake
+    :param anthropic_conn_id: the connection of the API
+    """
+
+    def execute(self, context: Context) -> str:
+        from claude_batch.connections import open_claude, open_lake
+        from include.steps.submit import submit
+
+        with airflow_failures():
+            batch_id = submit(
+                self.chunk,
+                run_id=context["dag_run"].run_id,
+                lake=open_lake(self.aws_conn_id),
+                claude=open_claude(self.anthropic_conn_id),
+            )
+        self.log.info("Chunk %s is batch %s", self.chunk, batch_id)
+        return batch_id
+
+
+class LoadOperator(_ChunkOperator):
+    """
+    Load the results of a chunk's ended batch into the result store; returns the number of requests for each outcome.
+
+    Nothing is visible before every line is there. A batch that has been loaded is not downloaded again.
+
+    :param chunk: the lake key of the chunk file that was submitted (templated)
+    :param batch_id: its batch (templated), from ClaudeBatchOperator
+    :param aws_conn_id: the connection of the lake
+    :param anthropic_conn_id: the connection of the API
+    """
+
+    template_fields: Sequence[str] = ("chunk", "batch_id")
+
+    def __init__(self, *, batch_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.batch_id = batch_id
+
+    def execute(self, context: Context) -> dict[str, int]:
+        from claude_batch.connections import open_claude, open_lake
+        from include.steps.load import load
+
+        with airflow_failures():
+            counts = load(
+                self.chunk,
+                self.batch_id,
+                lake=open_lake(self.aws_conn_id),
+                claude=open_claude(self.anthropic_conn_id),
+            )
+        self.log.info("Batch %s: %s", self.batch_id, counts)
+        return counts
+
+
+class PublishOperator(_RunOperator):
+    """
+    Publish the partition: the typed table by business key, the rejects beside it, the manifest last. Returns the
+    counts.
+
+    Fails, and leaves the partition as it was, if more rows were rejected than the pipeline's ``max_reject_ratio``
+    allows.
+
+    :param pipeline: as for ExtractOperator
+    :param partition: as for ExtractOperator
+    :param aws_conn_id: the connection of the lake
+    """
+
+    def execute(self, context: Context) -> dict[str, int]:
+        from claude_batch.connections import open_lake
+        from include.steps.publish import publish
+
+        with airflow_failures():
+            manifest = publish(self.run_folder(context), lake=open_lake(self.aws_conn_id))
+        self.log.info(
+            "Published %s of %s rows to %s; rejects: %s",
+            manifest.published,
+            manifest.rows,
+            manifest.table,
+            manifest.rejected_by or "none",
+        )
+        return {"rows": manifest.rows, "published": manifest.published, "rejected": manifest.rejected}

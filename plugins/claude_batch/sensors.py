@@ -1,0 +1,125 @@
+"""The sensor: the wait for one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator, PokeReturnValue
+from airflow.sdk.exceptions import AirflowFailException
+
+from claude_batch.failures import airflow_failure, airflow_failures
+from claude_batch.triggers import ClaudeBatchTrigger
+from include.enrichment.errors import ApiError, SetupError
+from include.enrichment.poll import BatchPoll, BatchStatus, Ended, GiveUp, LookAgain
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+#: The API ends every batch 24 hours after its creation (docs of batch processing, 2026-10-08).
+_WINDOW = timedelta(hours=24)
+
+
+class ClaudeBatchSensor(BaseSensorOperator):
+    """
+    Wait until a message batch has ended; returns how many requests ended how.
+
+    Deferrable: no worker is held. With ``deferrable=False`` it pokes, in mode ``reschedule`` unless told otherwise.
+    Waiting costs nothing and changes nothing: the sensor may be killed, cleared and run again at any time, and the
+    batch goes on. A batch that ends with expired or errored requests has ended; what became of each request is load's
+    business.
+
+    Passing API errors are waited out. Fails when the key is refused, when the batch stays unknown, or half an hour
+    after the API's 24 hours.
+
+    :param batch_id: the batch (templated), from ClaudeBatchOperator
+    :param anthropic_conn_id: the connection of the API
+    :param deferrable: wait in the triggerer
+    :param poke_interval: the longest pause between two looks, in seconds; a young batch is looked at more often
+    :param timeout: after so many seconds the sensor gives up on its own account
+    """
+
+    template_fields: Sequence[str] = ("batch_id",)
+
+    def __init__(
+        self,
+        *,
+        batch_id: str,
+        anthropic_conn_id: str = "anthropic_default",
+        deferrable: bool = True,
+        poke_interval: float = 60,
+        timeout: float = 25 * 60 * 60,
+        mode: str = "reschedule",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, timeout=timeout, mode=mode, **kwargs)
+        self.batch_id = batch_id
+        self.anthropic_conn_id = anthropic_conn_id
+        self.deferrable = deferrable
+
+    def execute(self, context: Context) -> Any:
+        if not self.deferrable:
+            return super().execute(context)
+        poll = self._poll()
+        decision = self._look(poll)
+        if isinstance(decision, Ended):
+            return self._ended(decision.status.counts)
+        self.log.info(
+            "Batch %s is being processed; waiting without a worker, until %s at the latest",
+            self.batch_id,
+            poll.deadline,
+        )
+        self.defer(
+            trigger=ClaudeBatchTrigger(
+                batch_id=self.batch_id,
+                anthropic_conn_id=self.anthropic_conn_id,
+                poke_interval=self.poke_interval,
+                deadline=poll.deadline.isoformat(),
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=self.timeout),
+        )
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, int]:
+        """What the trigger's event means for the task."""
+        if "error" in event:
+            raise AirflowFailException(event["error"])
+        return self._ended(event["counts"])
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """One look, for ``deferrable=False``."""
+        decision = self._look(self._poll())
+        if isinstance(decision, Ended):
+            return PokeReturnValue(True, self._ended(decision.status.counts))
+        return PokeReturnValue(False)
+
+    def _poll(self) -> BatchPoll:
+        return BatchPoll(self.batch_id, deadline=datetime.now(UTC) + _WINDOW, interval_seconds=self.poke_interval)
+
+    def _look(self, poll: BatchPoll) -> Ended | LookAgain:
+        from claude_batch.connections import open_claude
+
+        with airflow_failures():
+            claude = open_claude(self.anthropic_conn_id)
+        look: BatchStatus | ApiError | SetupError
+        try:
+            look = claude.retrieve(self.batch_id)
+        except (ApiError, SetupError) as error:
+            look = error
+        decision = poll.decide(look, now=datetime.now(UTC))
+        if isinstance(decision, GiveUp):
+            raise airflow_failure(decision.error) from decision.error
+        if isinstance(decision, LookAgain) and decision.trouble:
+            self.log.warning("Batch %s: %s Looking again", self.batch_id, decision.trouble)
+        return decision
+
+    def _ended(self, counts: dict[str, int]) -> dict[str, int]:
+        unfinished = {name: count for name, count in counts.items() if count and name != "succeeded"}
+        self.log.info(
+            "Batch %s has ended: %s succeeded, %s",
+            self.batch_id,
+            counts.get("succeeded", 0),
+            unfinished or "nothing else",
+        )
+        return counts
