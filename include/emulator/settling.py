@@ -1,0 +1,108 @@
+"""
+From the requests of a batch to its result lines: what happens when a batch ends.
+
+``write_results`` runs in a thread, may take seconds for a large batch, and depends on nothing but its arguments: if the
+process is killed halfway, the next one writes the same file again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import msgspec
+
+from include.emulator import draws
+from include.emulator.answers import answer, read_prompt, start_of
+from include.emulator.batches import Batch, Counts, End
+from include.emulator.bodies import Item, open_items
+from include.emulator.cache import Cache
+from include.emulator.errors import RequestRefused, envelope
+from include.emulator.faults import Canceled, Errored, Expired, RowFault
+from include.emulator.frame import Rules
+
+_WRITE_BYTES = 1 << 20
+
+_USER_FACING = {"error_visibility": "user_facing"}
+log = logging.getLogger(__name__)
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What a batch came to."""
+
+    counts: Counts
+    #: Prompt prefixes it leaves in the cache, with their life in seconds.
+    warmed: Mapping[str, int]
+
+
+def write_results(
+    batch: Batch, end: End, seed: int, body: Path, results: Path, warm_prefixes: frozenset[str]
+) -> Settled:
+    """
+    Write one line per request, in an order that only the seed knows, and count the outcomes.
+
+    The file appears under its name when it is whole.
+    """
+    cache = Cache(warm_prefixes)
+    tally: Counter[str] = Counter()
+    part = results.with_name(f"{results.name}.part")
+    with part.open("wb", buffering=_WRITE_BYTES) as file:
+        for kind, line in _lines(batch, end, seed, open_items(body), cache):
+            tally[kind] += 1
+            file.write(line)
+    os.replace(part, results)
+    return Settled(Counts(**tally), cache.touched)
+
+
+def _lines(batch: Batch, end: End, seed: int, items: list[Item], cache: Cache) -> Iterator[tuple[str, bytes]]:
+    rules = Rules(version=batch.version, betas=batch.betas, batch=True)
+    row_faults = [fault for fault in batch.faults if isinstance(fault, RowFault)]
+    Random(seed).shuffle(items)
+    for item in items:
+        result = _unbegun(batch, end, seed, item) or _outcome(item, rules, row_faults, seed, cache)
+        yield str(result["type"]), _encode({"custom_id": item.custom_id, "result": result}) + b"\n"
+
+
+def _unbegun(batch: Batch, end: End, seed: int, item: Item) -> dict[str, object] | None:
+    """The result of a request that a cancel or the expiry found not yet begun; None if it was."""
+    if end is End.PROCESSED:
+        return None
+    if batch.unfinished_share < 1 and draws.fraction(seed, "unfinished", item.custom_id) >= batch.unfinished_share:
+        return None
+    return {"type": "canceled" if end is End.CANCELED else "expired"}
+
+
+def _outcome(item: Item, rules: Rules, row_faults: list[RowFault], seed: int, cache: Cache) -> dict[str, object]:
+    params = memoryview(item.params)
+    fault = next((fault for fault in row_faults if fault.strikes(seed, item.custom_id, params)), None)
+    start = start_of(seed, item.custom_id, params)
+    match fault:
+        case Canceled():
+            return {"type": "canceled"}
+        case Expired():
+            return {"type": "expired"}
+        case Errored():
+            # Failures while running carry a worker's id; those found by validation carry none.
+            return _errored(fault.error_type, fault.message, f"workerreq_simulated_{start:016x}", None)
+    try:
+        prompt = read_prompt(params, rules)
+        return {"type": "succeeded", "message": answer(prompt, start, cache, "batch", fault)}
+    except RequestRefused as refusal:
+        return _errored(refusal.type, refusal.message, None, _USER_FACING)
+    except Exception:
+        # One request must not keep a batch from ending: the real service gives an api_error, too.
+        log.exception("request %s of batch could not be answered", item.custom_id)
+        return _errored("api_error", "Internal server error", f"workerreq_simulated_{start:016x}", None)
+
+
+def _errored(
+    type: str, message: str, request_id: str | None, details: Mapping[str, object] | None
+) -> dict[str, object]:
+    return {"type": "errored", "error": envelope(type, message, request_id, details)}

@@ -1,0 +1,145 @@
+"""The prompt cache as batches see it: who warms it, who reads it, what is billed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from anthropic import Anthropic
+
+from tests.emulator.conftest import create, ended, request, results
+from tests.fixtures.emulator import Emulator
+
+PREFIX_TOKENS = 5000
+PREFIX = "word" * PREFIX_TOKENS
+
+
+def marked(prefix: str = PREFIX, ttl: str = "1h", **changes: Any) -> dict[str, Any]:
+    """Params with a cacheable system prompt."""
+    system = [{"type": "text", "text": prefix, "cache_control": {"type": "ephemeral", "ttl": ttl}}]
+    return request(system=system, **changes)
+
+
+def usages(client: Anthropic, *params: dict[str, Any]) -> list[dict[str, Any]]:
+    """The usage of each request of a batch."""
+    batch = ended(client, create(client, *params).id)
+    return [result["message"]["usage"] for result in results(client, batch.id).values()]
+
+
+def test_without_a_marker_nothing_is_cached(client: Anthropic) -> None:
+    (usage,) = usages(client, request(system=PREFIX))
+    assert (usage["cache_creation_input_tokens"], usage["cache_read_input_tokens"]) == (0, 0)
+    assert usage["input_tokens"] > PREFIX_TOKENS
+
+
+@pytest.mark.parametrize(("ttl", "other"), [("5m", "1h"), ("1h", "5m")])
+def test_the_first_request_writes_the_prefix_at_its_ttl(client: Anthropic, ttl: str, other: str) -> None:
+    (usage,) = usages(client, marked(ttl=ttl))
+    assert usage["cache_creation_input_tokens"] == PREFIX_TOKENS
+    assert usage["cache_creation"][f"ephemeral_{ttl}_input_tokens"] == PREFIX_TOKENS
+    assert usage["cache_creation"][f"ephemeral_{other}_input_tokens"] == 0
+    assert 0 < usage["input_tokens"] < 100
+
+
+def test_a_cold_batch_mostly_writes(client: Anthropic) -> None:
+    reads = [usage["cache_read_input_tokens"] for usage in usages(client, *[marked()] * 100)]
+    assert 10 <= sum(read == PREFIX_TOKENS for read in reads) <= 50
+    assert set(reads) == {0, PREFIX_TOKENS}
+
+
+def test_a_batch_mostly_reads_what_an_earlier_one_wrote(client: Anthropic) -> None:
+    usages(client, marked())
+    reads = [usage["cache_read_input_tokens"] for usage in usages(client, *[marked("" + PREFIX)] * 100)]
+    assert sum(read == PREFIX_TOKENS for read in reads) >= 90
+
+
+def test_every_token_of_the_prompt_is_billed_once(client: Anthropic) -> None:
+    totals = {
+        usage["input_tokens"] + usage["cache_creation_input_tokens"] + usage["cache_read_input_tokens"]
+        for usage in usages(client, *[marked()] * 50)
+    }
+    assert len(totals) == 1
+
+
+@pytest.mark.parametrize(("ttl", "seconds"), [("5m", 300), ("1h", 3600)])
+def test_an_entry_is_gone_after_its_ttl(emulator: Emulator, client: Anthropic, ttl: str, seconds: int) -> None:
+    usages(client, marked(ttl=ttl))
+    emulator.advance_clock(seconds)
+    assert usages(client, marked(ttl=ttl))[0]["cache_read_input_tokens"] == 0
+
+
+def test_a_read_refreshes_an_entry(emulator: Emulator, client: Anthropic) -> None:
+    for _ in range(3):
+        usages(client, *[marked(ttl="5m")] * 3)
+        emulator.advance_clock(200)
+    assert usages(client, *[marked(ttl="5m")] * 5)[0]["cache_read_input_tokens"] == PREFIX_TOKENS
+
+
+def test_a_synchronous_call_does_not_warm_a_batch(client: Anthropic) -> None:
+    first, second = (client.messages.create(**marked()).usage for _ in range(2))
+    assert first.cache_creation_input_tokens == PREFIX_TOKENS
+    assert second.cache_read_input_tokens == PREFIX_TOKENS
+    assert usages(client, marked())[0]["cache_read_input_tokens"] == 0
+
+
+def test_a_batch_does_not_read_what_another_workspace_wrote(emulator: Emulator, client: Anthropic) -> None:
+    usages(client, marked())
+    with Anthropic(api_key=emulator.workspace().api_key, base_url=emulator.url, max_retries=0) as other:
+        assert usages(other, marked())[0]["cache_read_input_tokens"] == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens", "cached"),
+    [
+        ("claude-haiku-4-5", 4095, False),
+        ("claude-haiku-4-5", 4096, True),
+        ("claude-sonnet-4-6", 1023, False),
+        ("claude-sonnet-4-6", 1024, True),
+        ("claude-haiku-5-5", 511, False),
+        ("claude-haiku-5-5", 512, True),
+    ],
+)
+def test_a_prefix_under_the_models_minimum_is_not_cached(
+    client: Anthropic, model: str, tokens: int, cached: bool
+) -> None:
+    (usage,) = usages(client, marked("word" * tokens, model=model))
+    assert usage["cache_creation_input_tokens"] == (tokens if cached else 0)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model": "claude-sonnet-4-6"},
+        {"prefix": PREFIX + "x"},
+        {"tools": [{"name": "t", "input_schema": {"type": "object"}}]},
+        {
+            "output_config": {
+                "format": {
+                    "type": "json_schema",
+                    "schema": {"type": "object", "additionalProperties": False, "properties": {}},
+                }
+            }
+        },
+    ],
+    ids=["model", "system", "tools", "format"],
+)
+def test_another_prefix_finds_nothing(client: Anthropic, changes: dict[str, Any]) -> None:
+    usages(client, marked())
+    assert usages(client, marked(**changes))[0]["cache_read_input_tokens"] == 0
+
+
+def test_automatic_caching_marks_the_last_block_and_so_writes_each_row(client: Anthropic) -> None:
+    params = [request(f"row {index}", system=PREFIX, cache_control={"type": "ephemeral"}) for index in range(3)]
+    usages(client, *params)
+    others = [request(f"row {index}", system=PREFIX, cache_control={"type": "ephemeral"}) for index in range(3, 6)]
+    assert all(usage["cache_read_input_tokens"] == 0 for usage in usages(client, *others))
+
+
+def test_two_markers_split_what_is_read_from_what_is_written(client: Anthropic) -> None:
+    usages(client, marked())
+    second = {"type": "text", "text": "more" * 2000, "cache_control": {"type": "ephemeral", "ttl": "5m"}}
+    params = marked()
+    params["system"].append(second)
+    usage = max(usages(client, *[params] * 3), key=lambda one: one["cache_creation"]["ephemeral_5m_input_tokens"])
+    assert usage["cache_read_input_tokens"] == PREFIX_TOKENS
+    assert usage["cache_creation"] == {"ephemeral_5m_input_tokens": 2000, "ephemeral_1h_input_tokens": 0}
