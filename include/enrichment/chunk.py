@@ -41,7 +41,7 @@ def number_chunks(requests: Iterable[Request], limits: BatchLimits) -> Iterator[
     smallest sensible ``max_bytes``.
     """
     number, count, size = 0, 0, 0
-    frame = len(BODY_HEAD) + len(BODY_TAIL)
+    frame = len(BODY_HEAD) + len(BODY_TAIL) - len(BODY_SEPARATOR)  # the last request has none behind it
     for request in requests:
         item = _REQUEST_FRAME_BYTES + len(request.request_id) + len(request.params.encode()) + len(BODY_SEPARATOR)
         if count and (count == limits.max_requests or frame + size + item > limits.max_bytes):

@@ -7,6 +7,7 @@ EnrichmentError
 ├── WarehouseError    the source could not be read, or what it gave cannot be used
 ├── LakeError         the object store did not answer as it must
 ├── ApiError          the API refused or could not be reached; nothing was spent by this call
+│   └── BatchNotFound the API does not know the batch id
 ├── BatchError        money is spent or may be; carries the batch ids that are known
 └── LoadError         results do not reconcile; nothing was published
 

@@ -25,7 +25,7 @@ class RunFolder:
     @property
     def prefix(self) -> str:
         """The folder, ending in a slash."""
-        return f"runs/{self.pipeline}/{self.partition}/{re.sub(r'[^A-Za-z0-9_.-]', '_', self.run_id)}/"
+        return f"runs/{self.pipeline}/{self.partition}/{re.sub(r'[^A-Za-z0-9_.-]|^[.]', '_', self.run_id)}/"
 
     @property
     def pipeline_json(self) -> str:

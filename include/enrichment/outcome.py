@@ -44,7 +44,7 @@ class _Message(msgspec.Struct):
     content: list[_Block] = []
     stop_reason: str | None = None
     stop_details: _StopDetails | None = None
-    usage: _Usage = msgspec.field(default_factory=_Usage)
+    usage: _Usage | None = None
 
 
 class _Error(msgspec.Struct):
@@ -55,7 +55,7 @@ class _Error(msgspec.Struct):
 class _ErrorResponse(msgspec.Struct):
     """An error line nests twice: ``result.error.error`` holds type and message."""
 
-    error: _Error = msgspec.field(default_factory=_Error)
+    error: _Error | None = None
 
 
 class _Result(msgspec.Struct):
@@ -71,7 +71,15 @@ class ResultLine(msgspec.Struct):
     result: _Result
 
 
-decode_line = msgspec.json.Decoder(ResultLine).decode
+_decode = msgspec.json.Decoder(ResultLine).decode
+
+
+def decode_line(line: bytes) -> ResultLine:
+    """A line of results. Raises msgspec.DecodeError for one that is cut or garbled."""
+    try:
+        return _decode(line)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +140,7 @@ def judge(line: ResultLine, schema: OutputSchema | None) -> Outcome:
         case "succeeded" if result.message is not None:
             return _judge_message(line.custom_id, result.message, schema)
         case "errored":
-            error = (result.error or _ErrorResponse()).error
+            error = (result.error and result.error.error) or _Error()
             return Outcome(
                 request_id=line.custom_id, outcome="errored", reason=f"{error.type}: {error.message}".removesuffix(": ")
             )
@@ -157,9 +165,11 @@ def _judge_message(request_id: str, message: _Message, schema: OutputSchema | No
     text = "".join(texts) if schema is None else (texts[-1] if texts else "")
     reason = _stopped_early(message)
     output: str | None = text
-    if reason is None and schema is not None:
-        output, reason = schema.check(text) if texts else (None, "no text in the answer")
-    usage = message.usage
+    if reason is None and not texts:
+        reason = "no text in the answer"
+    elif reason is None and schema is not None:
+        output, reason = schema.check(text)
+    usage = message.usage or _Usage()
     written = usage.cache_creation or _CacheCreation()
     return Outcome(
         request_id=request_id,
@@ -180,7 +190,7 @@ def _judge_message(request_id: str, message: _Message, schema: OutputSchema | No
 def _stopped_early(message: _Message) -> str | None:
     match message.stop_reason:
         case "max_tokens":
-            return f"cut at max_tokens, after {message.usage.output_tokens:,} output tokens"
+            return f"cut at max_tokens, after {(message.usage or _Usage()).output_tokens:,} output tokens"
         case "model_context_window_exceeded":
             return "cut at the end of the model's context window"
         case "pause_turn":

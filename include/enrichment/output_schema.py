@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import jsonschema_rs
@@ -27,7 +27,10 @@ _KEYWORDS = _SCALAR_KEYWORDS | _SHAPE_KEYWORDS | {"$defs", "$ref", "$schema", "d
 _FORMATS = {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid"}
 _MAX_OPTIONAL = 24
 _MAX_UNIONS = 16
-_INT64 = range(-(2**63), 2**63)
+#: Nobody's output is nested like this; from 255 levels on the validator gives up, and the JSON decoder later.
+_MAX_DEPTH = 100
+_TOO_DEEP = f"nested too deeply: more than {_MAX_DEPTH} levels"
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _UNSUPPORTED_PATTERN = re.compile(r"\\[1-9bB]|\(\?[=!<]")
 
 
@@ -41,7 +44,7 @@ class OutputSchema:
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self._root = _resolve(schema, schema)
-        self._validator = jsonschema_rs.validator_for(schema, validate_formats=True)
+        self._validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
 
     @property
     def fields(self) -> list[pa.Field]:
@@ -59,6 +62,10 @@ class OutputSchema:
             value = msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeEncodeError) as error:
             return None, f"not JSON: {error}"
+        except RecursionError:
+            return None, _TOO_DEEP
+        if text.count("[") + text.count("{") > _MAX_DEPTH and _deeper(value, _MAX_DEPTH):
+            return None, _TOO_DEEP
         value = _fix_case(value, self._schema, self._schema)
         if mistake := next(iter(self._validator.iter_errors(value)), None):
             where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in mistake.instance_path)
@@ -106,14 +113,22 @@ def problems(schema: object) -> Iterator[tuple[Path, str]]:
     if not isinstance(schema, dict):
         yield (), "must be a JSON object"
         return
-    unsupported = list(_unsupported(schema, ()))
-    yield from unsupported
-    if unsupported:
+    if schema.get("$schema", _DIALECT) != _DIALECT:
+        yield ("$schema",), f"must be {_DIALECT}, or be left out"
         return
     try:
-        jsonschema_rs.validator_for(schema)
+        jsonschema_rs.meta.validate(schema)
+        unsupported = list(_unsupported(schema, ()))
+        yield from unsupported
+        if unsupported:
+            return
+        jsonschema_rs.Draft202012Validator(schema)
         root = _resolve(schema, schema)
-    except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError, LookupError) as error:
+        recursive = _recursive(schema, schema, ())
+    except jsonschema_rs.ValidationError as error:
+        yield tuple(error.instance_path), f"is not a valid JSON Schema: {error.message}"
+        return
+    except (jsonschema_rs.ReferencingError, ValueError, LookupError) as error:
         yield (), f"is not a valid JSON Schema: {str(error).splitlines()[0]}"
         return
     if _kind(root) != "object" or not root.get("properties"):
@@ -128,7 +143,7 @@ def problems(schema: object) -> Iterator[tuple[Path, str]]:
         if not prop.get("description"):
             yield ("properties", name), f"{name!r} has no description: Claude and the table's readers go by it"
     yield from _too_many(schema)
-    if _recursive(schema, schema, ()):
+    if recursive:
         yield (), "refers to itself, which the API does not accept"
 
 
@@ -139,21 +154,22 @@ def _unsupported(schema: object, path: Path) -> Iterator[tuple[Path, str]]:
     for keyword in schema:
         if keyword not in _KEYWORDS:
             yield (*path, keyword), f"{keyword!r} is refused by the API: leave it out and say it in the description"
-    if _kind(schema) == "object" and schema.get("additionalProperties") is not False:
+    is_object = "object" in _types(schema) or "additionalProperties" in schema
+    if is_object and schema.get("additionalProperties") is not False:
         yield path, 'needs "additionalProperties": false, as the API demands of every object'
     if (fmt := schema.get("format")) is not None and fmt not in _FORMATS:
         yield (*path, "format"), f"format {fmt!r} is refused by the API, which knows {', '.join(sorted(_FORMATS))}"
     if schema.get("minItems", 0) not in (0, 1):
         yield (*path, "minItems"), "minItems may be 0 or 1 only: say the number in the description"
-    if any(isinstance(option, dict | list) for option in schema.get("enum", ())):
-        yield (*path, "enum"), "an enum may hold scalars only"
+    for keyword, values in (("enum", schema.get("enum", [None])), ("const", [schema.get("const")])):
+        if not values or any(isinstance(value, dict | list) for value in values):
+            yield (*path, keyword), f"{keyword} may hold scalars only, and at least one"
+    for name in schema.get("required", ()) if "properties" in schema else ():
+        if name not in schema["properties"]:
+            yield (*path, "required"), f"{name!r} is required, but is none of the properties: no answer could fit"
     yield from _bad_pattern(schema, path)
     for keyword in ("properties", "$defs", "definitions"):
-        named = schema.get(keyword, {})
-        if not isinstance(named, dict):
-            yield (*path, keyword), "must be an object of schemas"
-            continue
-        for name, child in named.items():
+        for name, child in schema.get(keyword, {}).items():
             yield from _unsupported(child, (*path, keyword, name))
     for keyword in ("anyOf", "allOf"):
         for number, child in enumerate(schema.get(keyword, ())):
@@ -169,7 +185,7 @@ def _bad_pattern(schema: Schema, path: Path) -> Iterator[tuple[Path, str]]:
         return
     try:
         re.compile(pattern)
-    except (re.error, TypeError) as error:
+    except re.error as error:
         yield (*path, "pattern"), f"is not a regular expression: {error}"
         return
     if _UNSUPPORTED_PATTERN.search(pattern):
@@ -178,7 +194,7 @@ def _bad_pattern(schema: Schema, path: Path) -> Iterator[tuple[Path, str]]:
 
 def _too_many(schema: Schema) -> Iterator[tuple[Path, str]]:
     nodes = list(_walk(schema))
-    optional = sum(len(node.get("properties", {})) - len(node.get("required", ())) for node in nodes)
+    optional = sum(len({*node.get("properties", ())} - {*node.get("required", ())}) for node in nodes)
     unions = sum("anyOf" in node or isinstance(node.get("type"), list) for node in nodes)
     if optional > _MAX_OPTIONAL:
         yield (), f"has {optional} optional properties, the API takes {_MAX_OPTIONAL}: make some of them required"
@@ -213,11 +229,15 @@ def _resolve(schema: Schema, root: Schema) -> Schema:
         if (ref := schema.get("$ref")) is not None:
             target: Any = root
             for step in ref.removeprefix("#").strip("/").split("/") if ref != "#" else ():
-                target = target[step.replace("~1", "/").replace("~0", "~")]
+                name = step.replace("~1", "/").replace("~0", "~")
+                target = target[int(name)] if isinstance(target, list) else target[name]
+            if not isinstance(target, dict):
+                raise ValueError(f"{ref} is no schema")
             schema = target
         elif len(schema.get("allOf", ())) == 1:
-            schema = {**schema, **schema["allOf"][0]} if "$ref" not in schema["allOf"][0] else schema["allOf"][0]
-            schema = {key: value for key, value in schema.items() if key != "allOf"}
+            only = schema["allOf"][0]
+            around = {key: value for key, value in schema.items() if key != "allOf"}
+            schema = only if "$ref" in only else {**around, **only}
         else:
             return schema
         hops += 1
@@ -226,15 +246,21 @@ def _resolve(schema: Schema, root: Schema) -> Schema:
 
 
 def _without_null(schema: Schema, root: Schema) -> Schema:
-    """The one alternative beside null, where ``schema`` is a nullable one."""
+    """The one alternative beside null, where ``schema`` is a nullable one; what stands around it goes before it."""
     options = [_resolve(option, root) for option in schema.get("anyOf", ())]
     some = [option for option in options if _kind(option) != "null"]
     if options and len(some) == 1:
-        return _without_null(some[0], root)
+        around = {key: value for key, value in schema.items() if key != "anyOf"}
+        return _without_null({**some[0], **around}, root)
     if isinstance(schema.get("type"), list):
         kinds = [kind for kind in schema["type"] if kind != "null"]
         return {**schema, "type": kinds[0] if len(kinds) == 1 else kinds}
     return schema
+
+
+def _types(schema: Schema) -> list[Any]:
+    named = schema.get("type", [])
+    return named if isinstance(named, list) else [named]
 
 
 def _kind(schema: Schema) -> str | None:
@@ -276,6 +302,17 @@ def _to_arrow_value(value: Any, schema: Schema, root: Schema, *, as_json: bool =
     return converter(value)
 
 
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects stand within one another more than ``levels`` times."""
+    nodes = [value]
+    for _ in range(levels + 1):
+        containers = [node for node in nodes if isinstance(node, list | dict)]
+        nodes = [child for node in containers for child in (node.values() if isinstance(node, dict) else node)]
+        if not containers:
+            return False
+    return True
+
+
 def _map_children(value: Any, schema: Schema, change: Callable[[Any, Schema], Any]) -> Any:
     if isinstance(value, list) and isinstance(schema.get("items"), dict):
         return [change(item, schema["items"]) for item in value]
@@ -286,9 +323,13 @@ def _map_children(value: Any, schema: Schema, change: Callable[[Any, Schema], An
 
 
 def _int64(value: Any) -> int:
-    if value not in _INT64:
+    if not -(2**63) <= value < 2**63:
         raise ValueError(f"{value} does not fit a 64-bit integer")
     return int(value)
+
+
+def _utc(value: str) -> datetime:
+    return datetime.fromisoformat(value).astimezone(UTC)
 
 
 _CONVERTERS: dict[tuple[str, str], Callable[[Any], Any]] = {
@@ -296,5 +337,5 @@ _CONVERTERS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("number", ""): float,
     ("boolean", ""): bool,
     ("string", "date"): date.fromisoformat,
-    ("string", "date-time"): datetime.fromisoformat,
+    ("string", "date-time"): _utc,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -73,15 +74,18 @@ class Renderer:
         """
         The request for ``row`` (column name to value).
 
-        Raises Unsendable if the row's text is not valid Unicode or the request is larger than MAX_REQUEST_BYTES,
-        SpecError if a template fails on this row.
+        Raises Unsendable if the row's prompt is empty, its text is not valid Unicode or the request is larger than
+        MAX_REQUEST_BYTES, SpecError if a template fails on this row.
         """
+        system, user = self._system.render(row), self._user.render(row)
+        if not user.strip():
+            raise Unsendable(f"its prompt is empty: {self._user.file} renders to nothing for it")
         params = {
             **self._constant,
-            "system": [{"type": "text", "text": self._system.render(row), **self._cache_control}],
-            "messages": [{"role": "user", "content": self._user.render(row)}],
+            "system": [{"type": "text", "text": system, **self._cache_control}],
+            "messages": [{"role": "user", "content": user}],
         }
-        if not self._system.text:
+        if not system.strip():
             del params["system"]
         try:
             encoded = msgspec.json.encode(params)
@@ -96,39 +100,52 @@ class Renderer:
 
 class Template:
     """
-    One prompt file: sandboxed Jinja over a row's columns.
+    One prompt file: sandboxed Jinja over a row's columns. Whitespace around the text is dropped; what draws lots
+    (``lipsum``, ``|random``) is not to be had, as the same row must give the same request.
 
-    Raises SpecError on a syntax error, with the line. ``text`` is the source.
+    Raises SpecError on a syntax error, with the line.
     """
 
     def __init__(self, text: str, *, file: str) -> None:
-        self.text = text.strip()
         self.file = file
+        source = text.strip()
+        self._lines_before = text[: text.find(source)].count("\n")
         environment = ImmutableSandboxedEnvironment(
             undefined=jinja2.StrictUndefined,
             keep_trailing_newline=False,
             finalize=lambda value: "" if value is None else value,
             autoescape=False,
         )
+        del environment.globals["lipsum"], environment.filters["random"]
+        self._helpers = set(environment.globals)
         try:
-            self._tree = environment.parse(self.text)
-            self._template = environment.from_string(self.text)
+            self._tree = environment.parse(source)
+            self._template = environment.from_string(source)
         except jinja2.TemplateSyntaxError as error:
-            raise SpecError(f"{file}:{error.lineno}: {error.message}") from error
+            raise SpecError(f"{file}:{self._lines_before + error.lineno}: {error.message}") from error
+        for node in self._tree.find_all((nodes.Extends, nodes.FromImport, nodes.Import, nodes.Include)):
+            raise SpecError(
+                f"{file}:{self._lines_before + node.lineno}: a prompt is one file and cannot take in another"
+            )
 
     @property
     def columns(self) -> dict[str, int]:
         """The columns it uses, each with the line of its first use."""
-        undeclared = jinja2.meta.find_undeclared_variables(self._tree)
-        names = self._tree.find_all(nodes.Name)
-        return {name.name: name.lineno for name in reversed(list(names)) if name.name in undeclared}
+        undeclared = jinja2.meta.find_undeclared_variables(self._tree) - self._helpers
+        first_lines: dict[str, int] = {}
+        for name in self._tree.find_all(nodes.Name):
+            if name.name in undeclared:
+                first_lines.setdefault(name.name, self._lines_before + name.lineno)
+        return first_lines
 
     def render(self, row: Mapping[str, Any]) -> str:
         """The prompt for ``row``. Raises SpecError if the template fails on it."""
         try:
             return self._template.render(row)
         except Exception as error:  # a template can raise whatever its expressions raise
+            frames = traceback.extract_tb(error.__traceback__)
+            line = next((frame.lineno or 1 for frame in reversed(frames) if frame.filename == "<template>"), 1)
             raise SpecError(
-                f"{self.file}: cannot be rendered for a row: {type(error).__name__}: {error}. Nothing was sent. Mend"
-                " the template and clear this task."
+                f"{self.file}:{self._lines_before + line}: cannot be rendered for a row: {type(error).__name__}:"
+                f" {str(error).rstrip('.')}. Nothing was sent. Mend the template and clear this task."
             ) from error

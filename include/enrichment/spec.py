@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -21,7 +22,7 @@ from include.enrichment.chunk import MAX_BATCH_REQUESTS, BatchLimits
 from include.enrichment.errors import SpecError
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.request import Renderer, Template
-from include.enrichment.table import KEY_TYPES
+from include.enrichment.table import KEY_TYPES, RESERVED_NAMES
 
 FILES = ("pipeline.yaml", "extract.sql", "system.md", "user.md", "output.schema.json")
 _YAML, _SQL, _SYSTEM, _USER, _SCHEMA = FILES
@@ -33,7 +34,13 @@ assert set(get_args(KeyType)) == set(KEY_TYPES)
 
 def _named(key: object) -> object:
     """``[package]`` is short for ``{package: null}``: the type is taken from the rows."""
-    return dict.fromkeys(key) if isinstance(key, list) and all(isinstance(name, str) for name in key) else key
+    if not isinstance(key, dict | list) or not key or not all(isinstance(name, str) for name in key):
+        raise ValueError("must be a list of column names, or a mapping of column names to types; at least one")
+    if twice := sorted({name for name in key if list(key).count(name) > 1}):
+        raise ValueError(f"names {', '.join(map(repr, twice))} twice")
+    if kept := [name for name in key if name in RESERVED_NAMES or name.startswith("_")]:
+        raise ValueError(f"{', '.join(map(repr, kept))} is kept for our own columns: give it an alias in {_SQL}")
+    return dict.fromkeys(key) if isinstance(key, list) else key
 
 
 def _off(value: object) -> object:
@@ -42,7 +49,7 @@ def _off(value: object) -> object:
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Source(_Frozen):
@@ -54,7 +61,7 @@ class Source(_Frozen):
     """
 
     connection: str = Field(min_length=1)
-    key: Annotated[dict[str, KeyType | None], BeforeValidator(_named), Field(min_length=1)]
+    key: Annotated[dict[str, KeyType | None], BeforeValidator(_named)]
 
 
 class RequestSettings(_Frozen):
@@ -179,7 +186,7 @@ def load_pipeline(folder: Path) -> Pipeline:
     mistakes: list[str] = []
     for file in FILES:
         try:
-            texts[file] = (folder / file).read_text(encoding="utf-8")
+            texts[file] = (folder / file).read_text(encoding="utf-8-sig")
         except FileNotFoundError:
             mistakes.append(f"{folder.name}/{file}: is missing; a pipeline is {', '.join(FILES)}")
         except UnicodeDecodeError as error:
@@ -192,8 +199,8 @@ def load_pipeline(folder: Path) -> Pipeline:
                 name=folder.name,
                 settings=settings,
                 sql=texts[_SQL],
-                system=texts[_SYSTEM].strip(),
-                user=texts[_USER].strip(),
+                system=texts[_SYSTEM],
+                user=texts[_USER],
                 schema_text=texts[_SCHEMA],
             )
     raise SpecError("\n".join(mistakes))
@@ -203,23 +210,24 @@ def _settings(text: str) -> tuple[Settings | None, list[str]]:
     try:
         data, lines = _yaml_lines(text)
         return Settings.model_validate(data), []
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        fact = getattr(error, "problem", None) or "is not YAML"
-        return None, [f"{_YAML}:{mark.line + 1 if mark else 1}: {fact}"]
     except ValidationError as error:
         return None, [f"{_YAML}:{_line(lines, problem['loc'])}: {_spell(problem)}" for problem in error.errors()]
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-13-45
+        fact = getattr(error, "problem", None) or f"is not YAML: {str(error).splitlines()[0]}"
+        return None, [f"{_YAML}:{_error_line(error)}: {fact}"]
 
 
 def _spell(problem: Any) -> str:
     path = [str(step) for step in problem["loc"]]
     where = ".".join(path)
+    if not path:
+        return f"must be a mapping of {', '.join(Settings.model_fields)}"
     if problem["type"] == "extra_forbidden":
         known = _keys_at(path[:-1])
         return f"{where}: unknown key{_nearest(path[-1], known)}; known here: {', '.join(known)}"
     if problem["type"] == "missing":
         return f"{where}: is missing"
-    return f"{where}: {problem['msg']}, got {problem['input']!r}"
+    return f"{where}: {problem['msg'].removeprefix('Value error, ')}, got {reprlib.repr(problem['input'])}"
 
 
 def _keys_at(path: Sequence[str]) -> list[str]:
@@ -245,18 +253,27 @@ def _mistakes(texts: dict[str, str], settings: Settings | None) -> Iterator[str]
 def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
     try:
         schema = json.loads(text)
-    except json.JSONDecodeError as error:
-        yield f"{_SCHEMA}:{error.lineno}: {error.msg}"
+    except (ValueError, RecursionError) as error:
+        yield f"{_SCHEMA}:{getattr(error, 'lineno', 1)}: {getattr(error, 'msg', error)}"
         return
     try:
-        _, lines = _yaml_lines(text)
-    except yaml.YAMLError:  # JSON that is indented with tabs is no YAML: the mistakes are then told without their line
+        _, lines = _yaml_lines(text.replace("\t", " "))  # JSON is YAML, but for tabs between its tokens
+    except _Twice as error:
+        yield f"{_SCHEMA}:{_error_line(error)}: {error.problem}"
+        return
+    except (yaml.YAMLError, ValueError):  # and for a few odd characters: the mistakes are then told without their line
         lines = {}
-    for path, fact in output_schema.problems(schema):
+    problems = list(output_schema.problems(schema))
+    for path, fact in problems:
         yield f"{_SCHEMA}:{_line(lines, path)}: {fact}"
+    columns = [] if problems else [field.name for field in OutputSchema(schema).fields]
     for name in settings.source.key if settings else ():
-        if isinstance(schema, dict) and name in schema.get("properties", {}):
+        if name in columns:
             yield f"{_SCHEMA}:{_line(lines, ('properties', name))}: {name!r} is a key column too: rename the output"
+
+
+class _Twice(yaml.MarkedYAMLError):
+    """A key stands twice in one mapping."""
 
 
 def _yaml_lines(text: str) -> tuple[Any, dict[tuple[str | int, ...], int]]:
@@ -270,11 +287,11 @@ def _yaml_lines(text: str) -> tuple[Any, dict[tuple[str | int, ...], int]]:
         lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise yaml.MarkedYAMLError(problem="a key must be a plain name", problem_mark=key.start_mark)
                 child = (*path, key.value)
                 if child in lines:
-                    raise yaml.MarkedYAMLError(
-                        problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark
-                    )
+                    raise _Twice(problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark)
                 lines[child] = key.start_mark.line + 1
                 visit(value, child)
         elif isinstance(node, yaml.SequenceNode):
@@ -284,6 +301,11 @@ def _yaml_lines(text: str) -> tuple[Any, dict[tuple[str | int, ...], int]]:
     if root is not None:
         visit(root, ())
     return yaml.safe_load(text), lines
+
+
+def _error_line(error: Exception) -> int:
+    mark = getattr(error, "problem_mark", None)
+    return mark.line + 1 if mark else 1
 
 
 def _line(lines: dict[tuple[str | int, ...], int], path: Iterable[str | int]) -> int:

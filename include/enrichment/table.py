@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -44,6 +45,9 @@ _REJECT_FIELDS = [
     pa.field("text", pa.string()),
     *_ORIGIN,
 ]
+#: What a business key column may not be called, beside any name that begins with an underscore: rows and rejects have
+#: columns of these names already.
+RESERVED_NAMES = frozenset(field.name for field in (*_WORK_FIELDS, *_REJECT_FIELDS)) | {"count"}
 
 
 def key_fields(key: Mapping[str, str | None], first_row: Mapping[str, Any] | None) -> list[pa.Field]:
@@ -89,16 +93,28 @@ def rows_batch(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Recor
                 " Nothing was sent. Filter them out in extract.sql, or choose another key."
             )
         try:
-            if pa.types.is_string(field.type):
-                values = [str(value) if isinstance(value, UUID) else value for value in values]
+            if not field.nullable:
+                values = [_key_value(value, field.type) for value in values]
             columns.append(pa.array(values, field.type))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError, OverflowError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise WarehouseError(
                 f"The business key {field.name!r} holds a value that is not {field.type}: {error}."
                 f" Nothing was sent. Cast it in extract.sql, or name its type in pipeline.yaml: `key: {{{field.name}:"
                 " …}`."
             ) from error
     return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _key_value(value: Any, kind: pa.DataType) -> Any:
+    """The value as pyarrow takes it. By itself pyarrow would cut 1.5 to 1 and read a number as a date."""
+    if pa.types.is_string(kind):
+        return str(value) if isinstance(value, UUID) else value
+    if pa.types.is_integer(kind) and isinstance(value, Decimal | float) and value == int(value):
+        return int(value)
+    wanted = {pa.int64(): int, pa.date32(): date, pa.timestamp("us", "UTC"): datetime}.get(kind, object)
+    if not isinstance(value, wanted) or (isinstance(value, datetime) and wanted is date):
+        raise TypeError(f"got {value!r}")
+    return value
 
 
 def repeated_keys(keys: pa.Table) -> pa.Table:
@@ -139,19 +155,24 @@ def publishable(rows: Iterable[pa.RecordBatch], answers: pa.Table, shape: Shape)
     """
     for batch in rows:
         row_table = pa.table(batch)
+        keys = row_table.select([field.name for field in shape.keys])
         position = pc.index_in(row_table["request_id"], value_set=answers["request_id"])
-        joined = _answer_columns(row_table, answers.take(position))
-        succeeded = pc.fill_null(pc.equal(joined["outcome"], "succeeded"), False)
-        yield _published(joined.filter(succeeded), shape), _rejected(joined.filter(pc.invert(succeeded)), shape)
+        answered = _answers(row_table, answers.take(position))
+        good = pc.equal(answered["outcome"], "succeeded")
+        bad = pc.invert(good)
+        yield (
+            _published(keys.filter(good), answered.filter(good), shape),
+            _rejected(keys.filter(bad), answered.filter(bad), shape),
+        )
 
 
-def _answer_columns(rows: pa.Table, answers: pa.Table) -> pa.Table:
+def _answers(rows: pa.Table, answers: pa.Table) -> pa.Table:
+    """What became of each row. The keys stay apart: they may be called like a column of the answers."""
     columns = {
         f"_{name}" if name in ("request_id", "batch_id", "model") else name: answers[name]
         for name in answers.column_names
     }
     columns["_request_id"] = rows["request_id"]
-    keys = rows.drop_columns([field.name for field in _WORK_FIELDS])
     # A row that never became a request is like one that the API refuses: errored, with the reason, and it costs
     # nothing.
     unsent = pc.is_valid(rows["problem"])
@@ -159,21 +180,16 @@ def _answer_columns(rows: pa.Table, answers: pa.Table) -> pa.Table:
     columns["reason"] = pc.if_else(
         unsent, pc.binary_join_element_wise("not sent", rows["problem"], ": "), columns["reason"]
     )
-    names = [*keys.column_names, *columns]
-    return pa.Table.from_arrays([*keys.columns, *columns.values()], names=names)
+    return pa.table(columns)
 
 
-def _published(joined: pa.Table, shape: Shape) -> pa.Table:
-    outputs = shape.output.columns(joined["output"].to_pylist())
-    keys = [joined[field.name] for field in shape.keys]
-    origin = [joined[field.name] for field in _ORIGIN]
-    return pa.Table.from_arrays([*keys, *outputs, *origin], schema=shape.table)
+def _published(keys: pa.Table, answered: pa.Table, shape: Shape) -> pa.Table:
+    outputs = shape.output.columns(answered["output"].to_pylist())
+    origin = [answered[field.name] for field in _ORIGIN]
+    return pa.Table.from_arrays([*keys.columns, *outputs, *origin], schema=shape.table)
 
 
-def _rejected(joined: pa.Table, shape: Shape) -> pa.Table:
-    reason = pc.fill_null(joined["reason"], "no batch of this run holds an answer for it")
-    return (
-        joined.set_column(joined.schema.get_field_index("reason"), "reason", reason)
-        .select(shape.rejects.names)
-        .cast(shape.rejects)
-    )
+def _rejected(keys: pa.Table, answered: pa.Table, shape: Shape) -> pa.Table:
+    reason = pc.fill_null(answered["reason"], "no batch of this run holds an answer for it")
+    rest = [reason if field.name == "reason" else answered[field.name] for field in _REJECT_FIELDS]
+    return pa.Table.from_arrays([*keys.columns, *rest], schema=shape.rejects)

@@ -24,6 +24,16 @@ _PART_BYTES = 8 * 1024 * 1024
 _RETRY: RetryConfig = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
 
 
+#: What S3 says of credentials that it does not take.
+_REFUSALS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "AccessDenied")
+
+
+class ObjectMissing(LakeError):
+    """There surely is no object of that key."""
+
+    retryable = False
+
+
 class Conflict(LakeError):
     """A conditional write lost: the object is there already, or has changed since it was read."""
 
@@ -89,7 +99,7 @@ class Lake:
         try:
             with self._errors(key):
                 obstore.head(self._store, key)
-        except _Absent:
+        except ObjectMissing:
             return False
         return True
 
@@ -106,7 +116,7 @@ class Lake:
         """The object, or None if there surely is none. A read that failed is an error."""
         try:
             return self._get(key)
-        except _Absent:
+        except ObjectMissing:
             return None
 
     def fetch(self, key: str, path: Path) -> None:
@@ -117,25 +127,25 @@ class Lake:
 
     def write(self, key: str, data: bytes) -> None:
         """Write the object, whatever was there."""
-        with self._errors(key):
+        with self._errors(key, writing=True):
             obstore.put(self._store, key, data)
 
     def write_file(self, key: str, path: Path) -> None:
         """Write a local file as the object, whatever was there; a large one in parts that become visible together."""
-        with self._errors(key):
+        with self._errors(key, writing=True):
             obstore.put(self._store, key, path, chunk_size=_PART_BYTES, max_concurrency=4)
 
     def create(self, key: str, data: bytes) -> None:
         """Write the object if there is none; of several who try, one wins. Raises Conflict for the others."""
-        with self._errors(key):
+        with self._errors(key, writing=True):
             obstore.put(self._store, key, data, mode="create")
 
     def replace(self, key: str, data: bytes, *, etag: str) -> None:
         """Write the object if it is still the one that was read with ``etag``. Raises Conflict if it has changed."""
-        with self._errors(key):
+        with self._errors(key, writing=True):
             if isinstance(self._store, LocalStore):
                 if self._get(key).etag != etag:
-                    raise Conflict(f"{self.locate(key)} has been changed by somebody else. It was left as it is.")
+                    raise exceptions.PreconditionError
                 obstore.put(self._store, key, data)
             else:
                 obstore.put(self._store, key, data, mode={"e_tag": etag})
@@ -153,41 +163,24 @@ class Lake:
         return Stored(data=data, etag=etag)
 
     @contextmanager
-    def _errors(self, key: str) -> Iterator[None]:
+    def _errors(self, key: str, *, writing: bool = False) -> Iterator[None]:
         where = self.locate(key)
         try:
             yield
-        except exceptions.NotFoundError as error:
-            if "NoSuchBucket" in str(error):
-                raise SetupError(
-                    f"The lake's bucket does not exist: {self.uri}. Nothing was written. Create it, or set"
-                    " ENRICHMENT_LAKE to the right one."
-                ) from error
-            raise _Absent(f"{where} does not exist.") from error
-        except FileNotFoundError as error:
-            raise _Absent(f"{where} does not exist.") from error
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
             raise Conflict(f"{where} has been written by somebody else. It was left as it is.") from error
-        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            raise SetupError(
-                f"The lake refuses the AWS connection's credentials at {where}: {_first_line(error)}"
-            ) from error
         except (exceptions.BaseError, OSError) as error:
-            if "NoSuchBucket" in str(error):
+            absent = isinstance(error, exceptions.NotFoundError | FileNotFoundError)
+            # What is written needs no key to be there: only the bucket can be what is missing.
+            if "NoSuchBucket" in str(error) or (absent and writing):
                 raise SetupError(
-                    f"The lake's bucket does not exist: {self.uri}. Nothing was written. Create it, or set"
-                    " ENRICHMENT_LAKE to the right one."
+                    f"The lake's bucket does not exist: {self.uri}. Nothing was written."
+                    " Create it, or set ENRICHMENT_LAKE to the right one."
                 ) from error
-            if any(code in str(error) for code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken")):
-                raise SetupError(
-                    f"The lake refuses the AWS connection's credentials at {where}: {_first_line(error)}"
-                ) from error
-            raise LakeError(f"The lake failed at {where}: {_first_line(error)}") from error
-
-
-class _Absent(LakeError):
-    retryable = False
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:500]
+            if absent:
+                raise ObjectMissing(f"{where} does not exist.") from error
+            refused = isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError)
+            fact = str(error).strip().splitlines()[0][:500]
+            if refused or any(code in str(error) for code in _REFUSALS):
+                raise SetupError(f"The lake refuses the AWS connection's credentials at {where}: {fact}") from error
+            raise LakeError(f"The lake failed at {where}: {fact}") from error

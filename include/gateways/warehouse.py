@@ -51,9 +51,10 @@ class Warehouse:
                     raise SpecError(
                         f"extract.sql returns two columns of one name: {', '.join(twice)}. Give one of them an alias."
                     )
+                portions = result.partitions(_ROWS_AT_ONCE)
                 yield (
                     columns,
-                    ([dict(zip(columns, row, strict=True)) for row in portion] for portion in result.partitions()),
+                    ([dict(zip(columns, row, strict=True)) for row in portion] for portion in portions),
                 )
         except SQLAlchemyError as error:
             raise WarehouseError(

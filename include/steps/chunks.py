@@ -68,7 +68,8 @@ def write_chunk(
         path = Path(temporary) / "chunk.parquet"
         request_ids = []
         metadata = {"pipeline": pipeline, **({"output_schema": schema_text} if schema_text else {})}
-        with pq.ParquetWriter(path, _SCHEMA.with_metadata(metadata), compression="zstd") as writer:
+        schema = _SCHEMA.with_metadata(metadata)
+        with pq.ParquetWriter(path, schema, compression="zstd", write_statistics=False) as writer:
             for batch in _batches(requests):
                 request_ids += batch["request_id"].to_pylist()
                 writer.write_batch(batch)

@@ -78,7 +78,7 @@ def _write_rows(
     rows = unsendable = 0
     first = next(portions, [])
     schema = rows_schema(key_fields(pipeline.settings.source.key, first[0] if first else None))
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+    with pq.ParquetWriter(path, schema, compression="zstd", write_statistics=False) as writer:
         portion = first
         while portion:
             rendered = [_render(row, renderer) for row in portion]

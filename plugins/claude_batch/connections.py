@@ -5,6 +5,8 @@ Airflow connections become gateways. This is the only place that reads a connect
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +14,7 @@ from urllib.parse import urlsplit
 
 import anthropic
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+from airflow.providers.anthropic.exceptions import AnthropicError
 from airflow.providers.anthropic.hooks.anthropic import AnthropicHook
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 from airflow.sdk import BaseHook
@@ -26,6 +29,8 @@ from include.gateways.warehouse import Warehouse
 if TYPE_CHECKING:
     from obstore.store import S3Credential
 
+#: Where the Message Batches API is offered (SDK 2.12; Bedrock, Vertex and Foundry have none).
+_BATCH_PLATFORMS = ("anthropic", "aws")
 #: Credentials that expire are asked for again after this long; the AWS session renews them when it is time.
 _ASK_AGAIN = timedelta(minutes=5)
 
@@ -72,30 +77,46 @@ def open_lake(aws_conn_id: str) -> Lake:
 
 
 def open_claude(anthropic_conn_id: str) -> Claude:
-    """
-    The API behind an Anthropic connection. Raises SetupError if it is missing, has no key, or its platform has no
-    batches.
-    """
-    try:
-        client = AnthropicHook(anthropic_conn_id).get_conn()
-    except (AirflowException, anthropic.AnthropicError, TypeError) as error:
-        raise no_claude(anthropic_conn_id, error) from error
-    if not isinstance(client, anthropic.Anthropic):
-        raise SetupError(
-            f"Connection {anthropic_conn_id!r} is for {type(client).__name__}, which has no Message Batches API. Use"
-            " the platform `anthropic` or `aws`."
-        )
-    if not (client.api_key or client.auth_token or client.credentials):
-        raise no_claude(anthropic_conn_id, "it has no key")
+    """The API behind an Anthropic connection. Raises SetupError if it is missing, has no key, or has no batches."""
+    hook = AnthropicHook(anthropic_conn_id)
+    with _usable(hook):
+        client = hook.get_conn()
+    _check(client, hook)
+    assert isinstance(client, anthropic.Anthropic)
     return Claude(client, name=anthropic_conn_id)
 
 
-def no_claude(anthropic_conn_id: str, why: object) -> SetupError:
+async def open_async_claude(anthropic_conn_id: str) -> AsyncClaude:
+    """The same for the triggerer: nothing blocks its event loop. Raises SetupError as open_claude() does."""
+    hook = AnthropicHook(anthropic_conn_id)
+    with _usable(hook):
+        client = await hook.get_async_conn()
+    _check(client, hook)
+    assert isinstance(client, anthropic.AsyncAnthropic)
+    return AsyncClaude(client, name=anthropic_conn_id)
+
+
+@contextmanager
+def _usable(hook: AnthropicHook) -> Iterator[None]:
+    try:
+        yield
+    except (AirflowException, AnthropicError, anthropic.AnthropicError, TypeError) as error:
+        raise _no_claude(hook, error) from error
+
+
+def _check(client: object, hook: AnthropicHook) -> None:
+    if hook.platform not in _BATCH_PLATFORMS:
+        raise _no_claude(hook, f"the platform {hook.platform!r} has no Message Batches API")
+    if not any(getattr(client, secret, None) for secret in ("api_key", "auth_token", "credentials")):
+        raise _no_claude(hook, "it has no key")
+
+
+def _no_claude(hook: AnthropicHook, why: object) -> SetupError:
     """The error for an Anthropic connection that cannot be used."""
     example = '{"conn_type": "anthropic", "password": "<API key>"}'
     return SetupError(
-        f"The Anthropic connection {anthropic_conn_id!r} cannot be used: {why}. Nothing was sent."
-        f" Add it in the UI (Admin, Connections), or set AIRFLOW_CONN_{anthropic_conn_id.upper()} to {example}."
+        f"The Anthropic connection {hook.conn_id!r} cannot be used: {why}. Nothing was sent."
+        f" Add it in the UI (Admin, Connections), or set AIRFLOW_CONN_{hook.conn_id.upper()} to {example}."
     )
 
 
@@ -117,14 +138,3 @@ def open_warehouse(conn_id: str) -> Warehouse:
             f" Add it in the UI (Admin, Connections) or set AIRFLOW_CONN_{conn_id.upper()}, and install the provider"
             " of its type."
         ) from error
-
-
-async def open_async_claude(anthropic_conn_id: str) -> AsyncClaude:
-    """The same for the triggerer: nothing blocks its event loop. Raises SetupError as open_claude() does."""
-    try:
-        client = await AnthropicHook(anthropic_conn_id).get_async_conn()
-    except (AirflowException, anthropic.AnthropicError, TypeError) as error:
-        raise no_claude(anthropic_conn_id, error) from error
-    if not isinstance(client, anthropic.AsyncAnthropic):
-        raise no_claude(anthropic_conn_id, f"{type(client).__name__} has no Message Batches API")
-    return AsyncClaude(client, name=anthropic_conn_id)

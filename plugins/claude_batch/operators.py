@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
 
 import include
 from claude_batch.failures import airflow_failures
@@ -19,7 +20,7 @@ from include.enrichment.layout import RunFolder
 from include.enrichment.partition import resolve_partition
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
 PIPELINES = Path(include.__file__).parent / "pipelines"
 
@@ -124,13 +125,13 @@ class _ChunkOperator(BaseOperator):
     def __init__(
         self,
         *,
-        chunk: str,
+        chunk: str | XComArg,
         aws_conn_id: str = "aws_default",
         anthropic_conn_id: str = "anthropic_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.chunk = chunk
+        self.chunk = cast(str, chunk)  # an XComArg is resolved before the task runs
         self.aws_conn_id = aws_conn_id
         self.anthropic_conn_id = anthropic_conn_id
 
@@ -177,14 +178,16 @@ class LoadOperator(_ChunkOperator):
 
     template_fields: Sequence[str] = ("chunk", "batch_id")
 
-    def __init__(self, *, batch_id: str, **kwargs: Any) -> None:
+    def __init__(self, *, batch_id: str | XComArg, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.batch_id = batch_id
+        self.batch_id = cast(str, batch_id)  # likewise
 
     def execute(self, context: Context) -> dict[str, int]:
         from claude_batch.connections import open_claude, open_lake
         from include.steps.load import load
 
+        if not self.batch_id:
+            raise AirflowFailException(f"Chunk {self.chunk} has no batch: see its `submit`. There is nothing to load.")
         with airflow_failures():
             counts = load(
                 self.chunk,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowFailException
@@ -15,7 +15,7 @@ from include.enrichment.errors import ApiError, SetupError
 from include.enrichment.poll import BatchPoll, BatchStatus, Ended, GiveUp, LookAgain
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context, XComArg
 
 #: The API ends every batch 24 hours after its creation (docs of batch processing, 2026-10-08).
 _WINDOW = timedelta(hours=24)
@@ -45,7 +45,7 @@ class ClaudeBatchSensor(BaseSensorOperator):
     def __init__(
         self,
         *,
-        batch_id: str,
+        batch_id: str | XComArg,
         anthropic_conn_id: str = "anthropic_default",
         deferrable: bool = True,
         poke_interval: float = 60,
@@ -54,7 +54,7 @@ class ClaudeBatchSensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, timeout=timeout, mode=mode, **kwargs)
-        self.batch_id = batch_id
+        self.batch_id = cast(str, batch_id)  # an XComArg is resolved before the task runs
         self.anthropic_conn_id = anthropic_conn_id
         self.deferrable = deferrable
 

@@ -4,7 +4,7 @@ The whole flow of a pipeline as one task group: extract, then plan, submit, wait
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any
 
 from airflow.sdk import TaskGroup, TriggerRule, chain, task_group
 
@@ -18,6 +18,7 @@ def enrich(
     aws_conn_id: str = "aws_default",
     anthropic_conn_id: str = "anthropic_default",
     deferrable: bool = True,
+    poke_interval: float = 60,
 ) -> TaskGroup:
     """
     Enrich one partition: the task group ``<pipeline>``, to be called within a Dag.
@@ -26,19 +27,21 @@ def enrich(
     :param aws_conn_id: the connection of the lake
     :param anthropic_conn_id: the connection of the API
     :param deferrable: wait in the triggerer; False waits in mode reschedule, for a deployment without a triggerer
+    :param poke_interval: the longest pause between two looks at a batch, in seconds
     """
     lake = {"aws_conn_id": aws_conn_id}
+    wait = {"deferrable": deferrable, "poke_interval": poke_interval}
     both = {**lake, "anthropic_conn_id": anthropic_conn_id}
     with TaskGroup(group_id=pipeline) as flow:
         extract = ExtractOperator(task_id="extract", pipeline=pipeline, **both)
-        main = _requests_pass("main", pipeline, both, deferrable=deferrable)
+        main = _requests_pass("main", pipeline, both, wait)
         # A pass with nothing to send is skipped, and the partition is published all the same.
         publish = PublishOperator(task_id="publish", pipeline=pipeline, trigger_rule=TriggerRule.NONE_FAILED, **lake)
         chain(extract, main, publish)
     return flow
 
 
-def _requests_pass(name: str, pipeline: str, connections: dict[str, str], *, deferrable: bool) -> TaskGroup:
+def _requests_pass(name: str, pipeline: str, connections: dict[str, str], wait_options: dict[str, Any]) -> TaskGroup:
     """One pass over requests: planned at its start, then each chunk flows on by itself."""
     with TaskGroup(group_id=name) as requests_pass:
         plan = PlanOperator(task_id="plan", pipeline=pipeline, pass_name=name, aws_conn_id=connections["aws_conn_id"])
@@ -47,19 +50,18 @@ def _requests_pass(name: str, pipeline: str, connections: dict[str, str], *, def
         @task_group(group_id="chunk")
         def flow_of_chunk(chunk: str) -> None:
             submit = ClaudeBatchOperator(task_id="submit", chunk=chunk, map_index_template=chunk_label, **connections)
-            batch_id = cast(str, submit.output)  # Airflow puts the id in its place before the task runs
             wait = ClaudeBatchSensor(
                 task_id="wait",
-                batch_id=batch_id,
+                batch_id=submit.output,
                 anthropic_conn_id=connections["anthropic_conn_id"],
-                deferrable=deferrable,
+                **wait_options,
                 map_index_template="{{ task.batch_id }}",
             )
             # A wait that failed does not keep finished answers from being loaded: they are paid.
             load = LoadOperator(
                 task_id="load",
                 chunk=chunk,
-                batch_id=batch_id,
+                batch_id=submit.output,
                 trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
                 map_index_template=chunk_label,
                 **connections,

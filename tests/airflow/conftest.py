@@ -1,0 +1,66 @@
+"""Airflow in this process: a metadata database, the connections of a test, and a Dag file run from end to end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fixtures.emulator import Emulator
+from tests.fixtures.flow import ROWS, write_pipeline, write_tickets
+from tests.fixtures.s3 import Bucket
+
+
+@pytest.fixture(scope="session")
+def airflow_db() -> None:
+    """The metadata database that dag.test() writes to."""
+    from airflow.utils.db import initdb
+
+    initdb()
+
+
+def anthropic_connection(emulator: Emulator) -> str:
+    """AIRFLOW_CONN_ANTHROPIC_DEFAULT for an emulator."""
+    return json.dumps({"conn_type": "anthropic", "host": emulator.url, "password": emulator.api_key})
+
+
+@pytest.fixture
+def connections(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, emulator: Emulator, s3_bucket: Bucket
+) -> pytest.MonkeyPatch:
+    """The tickets pipeline with every connection in place: emulator, S3, SQLite. Change one to see it fail."""
+    from claude_batch import operators
+
+    write_pipeline(tmp_path / "pipelines" / "tickets")
+    monkeypatch.setattr(operators, "PIPELINES", tmp_path / "pipelines")
+    database = write_tickets(tmp_path / "warehouse.db", ROWS)
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", f"sqlite:///{database}")
+    monkeypatch.setenv("AIRFLOW_CONN_ANTHROPIC_DEFAULT", anthropic_connection(emulator))
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_DEFAULT", s3_bucket.aws_connection)
+    monkeypatch.setenv("ENRICHMENT_LAKE", s3_bucket.uri)
+    return monkeypatch
+
+
+@pytest.fixture
+def run_dag(airflow_db: None, connections: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Run a Dag file through dag.test() and return the Dag run. Retries are off: a failure is seen as it is."""
+    from airflow.dag_processing.dagbag import BundleDagBag
+
+    def run(path: Path, **test_options: Any) -> Any:
+        bundle = {
+            "name": "tests",
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {"path": str(path.parent)},
+        }
+        connections.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
+        bag = BundleDagBag(dag_folder=path, bundle_path=path.parent, bundle_name="tests")
+        assert bag.import_errors == {}
+        (dag,) = bag.dags.values()
+        for task in dag.tasks:
+            task.retries = 0
+        return dag.test(**test_options)
+
+    return run

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from claude_batch.connections import open_async_claude, open_claude, open_lake, open_warehouse
+from include.enrichment.errors import SetupError
+from tests.fixtures.flow import DAY
+
+
+def test_a_complete_set_of_connections_opens(connections: pytest.MonkeyPatch) -> None:
+    open_lake("aws_default").check()
+    assert open_claude("anthropic_default").model("claude-haiku-5-5") is not None
+    with open_warehouse("warehouse").read("select 1 as a where :partition_start", DAY) as (columns, _):
+        assert columns == ["a"]
+
+
+def test_a_folder_is_a_lake_for_development(connections: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    connections.setenv("ENRICHMENT_LAKE", str(tmp_path / "folder lake"))
+    open_lake("aws_default").write("a", b"1")
+    assert (tmp_path / "folder lake" / "a").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("uri", ["", "gs://bucket", "s3://", "ftp://x/y"])
+def test_a_lake_that_is_none_is_told_with_an_example(connections: pytest.MonkeyPatch, uri: str) -> None:
+    connections.setenv("ENRICHMENT_LAKE", uri)
+    with pytest.raises(SetupError, match=r"ENRICHMENT_LAKE is .*s3://"):
+        open_lake("aws_default")
+
+
+def test_an_aws_connection_without_credentials_is_named(connections: pytest.MonkeyPatch) -> None:
+    connections.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(SetupError, match=r"'unknown_aws' gives no credentials.*AIRFLOW_CONN_UNKNOWN_AWS"):
+        open_lake("unknown_aws")
+
+
+@pytest.mark.parametrize(
+    ("connection", "fact"),
+    [
+        (None, "isn't defined"),
+        ('{"conn_type": "anthropic"}', "it has no key"),
+        (
+            '{"conn_type": "anthropic", "extra": {"platform": "foundry", "resource": "r"}, "password": "k"}',
+            "'foundry' has no",
+        ),
+        (
+            '{"conn_type": "anthropic", "extra": {"platform": "nonsense"}, "password": "k"}',
+            "Unknown Anthropic platform",
+        ),
+    ],
+)
+def test_an_anthropic_connection_that_cannot_send_batches_is_told(
+    connections: pytest.MonkeyPatch, connection: str | None, fact: str
+) -> None:
+    if connection is None:
+        connections.delenv("AIRFLOW_CONN_ANTHROPIC_DEFAULT")
+    else:
+        connections.setenv("AIRFLOW_CONN_ANTHROPIC_DEFAULT", connection)
+    with pytest.raises(SetupError, match=fact):
+        open_claude("anthropic_default")
+    with pytest.raises(SetupError, match=fact):
+        asyncio.run(open_async_claude("anthropic_default"))
+
+
+@pytest.mark.parametrize(
+    ("connection", "fact"),
+    [
+        (None, "isn't defined"),
+        ("anthropic://k", "is no database"),
+        ("nosuchtype://x", "[Uu]nknown hook type"),
+    ],
+)
+def test_a_warehouse_that_is_none_is_told(connections: pytest.MonkeyPatch, connection: str | None, fact: str) -> None:
+    if connection is None:
+        connections.delenv("AIRFLOW_CONN_WAREHOUSE")
+    else:
+        connections.setenv("AIRFLOW_CONN_WAREHOUSE", connection)
+    with pytest.raises(SetupError, match=fact):
+        open_warehouse("warehouse")

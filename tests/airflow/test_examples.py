@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fixtures.emulator import Emulator
+
+EXAMPLES = Path(__file__).with_name("examples")
+ROOT = Path(__file__).parents[2]
+
+
+def test_own_requests_go_through_a_batch_of_their_own(
+    run_dag: Callable[..., Any], connections: pytest.MonkeyPatch, emulator: Emulator
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from claude_batch.connections import open_lake
+
+    assert run_dag(EXAMPLES / "own_requests.py").state == "success"
+    lake = open_lake("aws_default")
+    (results,) = lake.list("results/own_questions/")
+    outcomes = pq.read_table(pa.BufferReader(lake.read(results)))
+    assert outcomes["outcome"].to_pylist() == ["succeeded", "succeeded"]
+    assert all(text.startswith("simulated") for text in outcomes["output"].to_pylist())
+
+
+def test_the_flow_can_be_put_together_by_hand(
+    run_dag: Callable[..., Any], connections: pytest.MonkeyPatch, emulator: Emulator
+) -> None:
+    from claude_batch.connections import open_lake
+
+    assert run_dag(EXAMPLES / "own_flow.py", run_conf={"partition": "2026-11-01"}).state == "success"
+    assert open_lake("aws_default").exists("tables/tickets/dt=2026-11-01/data.parquet")
+
+
+@pytest.mark.parametrize("module", ["operators", "sensors", "triggers", "task_group", "params", "connections"])
+def test_every_public_name_is_used_by_a_dag_an_example_or_one_that_they_use(module: str) -> None:
+    source = ast.parse((ROOT / "plugins/claude_batch" / f"{module}.py").read_text())
+    public = [
+        node.name
+        for node in source.body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_")
+    ]
+    files = [*(ROOT / "dags").glob("*.py"), *EXAMPLES.glob("*.py"), *(ROOT / "plugins/claude_batch").glob("*.py")]
+    used = {
+        node.id if isinstance(node, ast.Name) else node.attr
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Name | ast.Attribute)
+    }
+    assert [name for name in public if name not in used] == []
+    assert importlib.import_module(f"claude_batch.{module}")

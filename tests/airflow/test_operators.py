@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from claude_batch import operators
+from claude_batch.operators import (
+    ClaudeBatchOperator,
+    ExtractOperator,
+    LoadOperator,
+    PlanOperator,
+    PublishOperator,
+)
+from include.enrichment.errors import SpecError
+from tests.fixtures.emulator import Emulator
+from tests.fixtures.flow import write_pipeline, write_tickets
+
+
+def context(partition: str | None = "2026-11-01", **dag_run: Any) -> Any:
+    run = {"run_id": "manual__1", "partition_key": None, "data_interval_start": None} | dag_run
+    return {"params": {"partition": partition}, "dag_run": SimpleNamespace(**run)}
+
+
+def extract(**options: Any) -> ExtractOperator:
+    return ExtractOperator(task_id="extract", pipeline="tickets", **options)
+
+
+def test_each_operator_hands_the_next_what_it_needs(connections: pytest.MonkeyPatch) -> None:
+    assert extract().execute(context()) == 3
+    (chunk,) = PlanOperator(task_id="plan", pipeline="tickets", pass_name="main").execute(context())
+    batch_id = ClaudeBatchOperator(task_id="submit", chunk=chunk).execute(context())
+    assert LoadOperator(task_id="load", chunk=chunk, batch_id=batch_id).execute(context()) == {"succeeded": 3}
+    counts = PublishOperator(task_id="publish", pipeline="tickets").execute(context())
+    assert counts == {"rows": 3, "published": 3, "rejected": 0}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "fact"),
+    [
+        ("AIRFLOW_CONN_WAREHOUSE", None, "'warehouse' cannot be used"),
+        ("AIRFLOW_CONN_ANTHROPIC_DEFAULT", None, "'anthropic_default' cannot be used"),
+        ("AIRFLOW_CONN_ANTHROPIC_DEFAULT", '{"conn_type": "anthropic"}', "it has no key"),
+        ("ENRICHMENT_LAKE", None, "ENRICHMENT_LAKE is not set"),
+        ("ENRICHMENT_LAKE", "s3://there-is-no-such-bucket", "bucket does not exist"),
+    ],
+)
+def test_a_setup_that_is_not_complete_fails_without_retries_and_without_a_call(
+    connections: pytest.MonkeyPatch, emulator: Emulator, variable: str, value: str | None, fact: str
+) -> None:
+    connections.delenv(variable) if value is None else connections.setenv(variable, value)
+    with pytest.raises(AirflowFailException, match=fact):
+        extract().execute(context())
+    assert emulator.creates() == []
+
+
+def test_a_pipeline_that_is_not_there_breaks_the_dag_and_names_the_nearest(connections: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SpecError, match=r"no pipeline 'tickts' .*did you mean 'tickets'"):
+        ExtractOperator(task_id="extract", pipeline="tickts")
+
+
+def test_a_wrong_key_in_a_spec_fails_with_file_line_and_the_nearest_name(connections: pytest.MonkeyPatch) -> None:
+    write_pipeline(
+        operators.PIPELINES / "tickets",
+        pipeline_yaml="source: {connection: w, key: [t]}\nrequest:\n  model: m\n  max_token: 9\n",
+    )
+    with pytest.raises(
+        AirflowFailException, match=r"pipeline\.yaml:4: request\.max_token: .*did you mean 'max_tokens'"
+    ):
+        extract().execute(context())
+
+
+@pytest.mark.parametrize(
+    ("rows", "fact"), [([(None, "x")], "is NULL in 1 of 4 rows"), ([("T1", "x")], "is not unique")]
+)
+def test_a_key_that_is_none_fails_without_retries(
+    connections: pytest.MonkeyPatch, tmp_path: Path, rows: Any, fact: str
+) -> None:
+    write_tickets(tmp_path / "warehouse.db", rows)
+    with pytest.raises(AirflowFailException, match=fact):
+        extract().execute(context())
+
+
+def test_a_run_without_a_partition_says_how_to_name_one(connections: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AirflowFailException, match='"partition": "2026-11-21"'):
+        extract().execute(context(None))
+
+
+def test_a_partition_of_the_operator_wins_over_the_runs(connections: pytest.MonkeyPatch) -> None:
+    folder = extract(partition="2026-11-05").run_folder(context("2026-11-01"))
+    assert str(folder.partition) == "2026-11-05"
+
+
+def test_what_may_pass_is_retried(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
+    extract().execute(context())
+    (chunk,) = PlanOperator(task_id="plan", pipeline="tickets", pass_name="main").execute(context())
+    emulator.set_faults([{"kind": "http_error", "on": "create", "status": 429, "times": 1}])
+    submit = ClaudeBatchOperator(task_id="submit", chunk=chunk)
+    with pytest.raises(AirflowException) as caught:
+        submit.execute(context())
+    assert not isinstance(caught.value, AirflowFailException)
+    assert submit.execute(context()) == emulator.batches_made()[0]["id"]
+
+
+def test_a_load_without_a_batch_points_at_the_submit() -> None:
+    with pytest.raises(AirflowFailException, match="has no batch: see its `submit`"):
+        LoadOperator(task_id="load", chunk="x", batch_id="").execute(context())
+
+
+def test_only_what_a_user_would_template_is_templated() -> None:
+    fields = {
+        kind.__name__: tuple(kind.template_fields)
+        for kind in (ExtractOperator, PlanOperator, ClaudeBatchOperator, LoadOperator, PublishOperator)
+    }
+    assert fields == {
+        "ExtractOperator": ("partition",),
+        "PlanOperator": ("partition",),
+        "ClaudeBatchOperator": ("chunk",),
+        "LoadOperator": ("chunk", "batch_id"),
+        "PublishOperator": ("partition",),
+    }

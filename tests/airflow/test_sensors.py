@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskDeferred
+
+from claude_batch.sensors import ClaudeBatchSensor
+from claude_batch.triggers import ClaudeBatchTrigger
+from tests.airflow.test_triggers import make_batch
+from tests.fixtures.emulator import Emulator
+
+
+def sensor(batch_id: str, **options: Any) -> ClaudeBatchSensor:
+    return ClaudeBatchSensor(task_id="wait", batch_id=batch_id, **options)
+
+
+def test_a_batch_that_has_ended_is_not_waited_for(connections: pytest.MonkeyPatch) -> None:
+    assert sensor(make_batch()).execute({})["succeeded"] == 1
+
+
+def test_a_running_batch_is_left_to_the_trigger_until_its_own_deadline(
+    connections: pytest.MonkeyPatch, emulator: Emulator
+) -> None:
+    emulator.set_faults([{"kind": "duration", "seconds": 600}])
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor(make_batch(), poke_interval=7).execute({})
+    waiting = deferred.value.trigger
+    assert isinstance(waiting, ClaudeBatchTrigger)
+    assert (waiting.poke_interval, deferred.value.method_name) == (7, "execute_complete")
+
+
+def test_an_api_that_is_down_when_the_wait_begins_is_waited_out(
+    connections: pytest.MonkeyPatch, emulator: Emulator
+) -> None:
+    batch_id = make_batch()
+    emulator.set_faults([{"kind": "http_error", "on": "retrieve", "status": 503}])
+    with pytest.raises(TaskDeferred):
+        sensor(batch_id).execute({})
+
+
+def test_the_triggers_event_becomes_counts_or_an_error() -> None:
+    counts = {"succeeded": 3, "errored": 1}
+    assert sensor("b").execute_complete({}, {"batch_id": "b", "counts": counts}) == counts
+    with pytest.raises(AirflowFailException, match="too late"):
+        sensor("b").execute_complete({}, {"batch_id": "b", "error": "too late"})
+
+
+def test_without_deferral_it_pokes_in_mode_reschedule(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
+    waiting = sensor(make_batch(), deferrable=False)
+    assert waiting.mode == "reschedule"
+    done = waiting.poke({})
+    assert done
+    assert done.xcom_value == {"processing": 0, "succeeded": 1, "errored": 0, "canceled": 0, "expired": 0}
+    emulator.set_faults([{"kind": "duration", "seconds": 600}])
+    assert not sensor(make_batch(), deferrable=False).poke({})
+
+
+def test_a_refused_key_fails_at_once(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
+    batch_id = make_batch()
+    emulator.set_faults([{"kind": "http_error", "on": "retrieve", "status": 403}])
+    with pytest.raises(AirflowException, match="The batch was not touched"):
+        sensor(batch_id).execute({})
+
+
+def test_only_the_batch_is_templated() -> None:
+    assert tuple(ClaudeBatchSensor.template_fields) == ("batch_id",)

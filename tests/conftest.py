@@ -1,0 +1,32 @@
+"""What every test shares: an Airflow of its own, and the fixture modules beside this file."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+_AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="claude-batch-tests-"))
+atexit.register(shutil.rmtree, _AIRFLOW_HOME, ignore_errors=True)
+
+# Airflow reads its settings when it is first imported, which is after this. What the shell has set must neither steer a
+# test nor be paid with; the contract suite's own key is asked for by name.
+for name in list(os.environ):
+    if name.startswith(("AIRFLOW", "ANTHROPIC_", "ENRICHMENT_")) and name != "ANTHROPIC_API_KEY_CONTRACT":
+        del os.environ[name]
+os.environ |= {
+    "AIRFLOW_HOME": str(_AIRFLOW_HOME),
+    "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+    "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_AIRFLOW_HOME}/airflow.db",
+    "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+    "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(_AIRFLOW_HOME / "logs"),
+    # Subprocesses find the project as this process does.
+    "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")]),
+}
+
+pytest_plugins = [f"tests.fixtures.{path.stem}" for path in sorted((ROOT / "tests/fixtures").glob("[!_]*.py"))]

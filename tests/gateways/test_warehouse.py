@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from include.enrichment.errors import SpecError, WarehouseError
+from include.gateways.warehouse import Warehouse
+from tests.fixtures.flow import DAY, ROWS, write_tickets
+
+SQL = "select ticket, body from tickets where day >= :partition_start and day < :partition_end order by ticket"
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    write_tickets(tmp_path / "w.db", ROWS)
+    write_tickets(tmp_path / "w.db", [("T0", "the day before")], day="2026-10-31")
+    return write_tickets(tmp_path / "w.db", [("T9", "the day after")], day="2026-11-02")
+
+
+@pytest.fixture
+def warehouse(database: Path) -> Warehouse:
+    return Warehouse(sqlalchemy.create_engine(f"sqlite:///{database}"), name="warehouse")
+
+
+def test_a_partition_is_its_day_from_midnight_to_midnight(warehouse: Warehouse) -> None:
+    with warehouse.read(SQL, DAY) as (columns, portions):
+        rows = [row for portion in portions for row in portion]
+    assert columns == ["ticket", "body"]
+    assert [(row["ticket"], row["body"]) for row in rows] == ROWS
+
+
+def test_a_time_of_the_day_belongs_to_its_day(warehouse: Warehouse, database: Path) -> None:
+    write_tickets(database, [("late", "x")], day="2026-11-01 23:59:59")
+    with warehouse.read(SQL, DAY) as (_, portions):
+        assert "late" in [row["ticket"] for portion in portions for row in portion]
+
+
+def test_rows_come_in_portions_of_a_thousand(warehouse: Warehouse, database: Path) -> None:
+    write_tickets(database, [(f"N{n}", "x") for n in range(2_500)])
+    with warehouse.read(SQL, DAY) as (_, portions):
+        assert [len(portion) for portion in portions] == [1_000, 1_000, 503]
+
+
+def test_a_cast_is_not_taken_for_a_parameter(warehouse: Warehouse) -> None:
+    with warehouse.read("select '1::text' as a where :partition_start < :partition_end", DAY) as (_, portions):
+        assert [dict(row) for portion in portions for row in portion] == [{"a": "1::text"}]
+
+
+@pytest.mark.parametrize(
+    ("sql", "fact"),
+    [
+        ("select 1 as a where :partition", r"uses the parameter\(s\) :partition;"),
+        ("select 1 as a, 2 as a where :partition_start", "two columns of one name: a"),
+    ],
+)
+def test_a_query_that_no_run_can_use_is_the_specs_mistake(warehouse: Warehouse, sql: str, fact: str) -> None:
+    with pytest.raises(SpecError, match=fact), warehouse.read(sql, DAY):
+        pytest.fail("the query was accepted")
+
+
+@pytest.mark.parametrize("sql", ["select nothing from tickets where :partition_start", "select from :partition_start"])
+def test_what_the_database_refuses_names_connection_and_partition(warehouse: Warehouse, sql: str) -> None:
+    with pytest.raises(WarehouseError, match=r"connection 'warehouse'.*partition 2026-11-01"), warehouse.read(sql, DAY):
+        pytest.fail("the query was accepted")
+
+
+def test_text_that_is_not_utf8_is_told_by_the_database_and_not_swallowed(warehouse: Warehouse, database: Path) -> None:
+    write_tickets(database, [("bad", None)])
+    engine = sqlalchemy.create_engine(f"sqlite:///{database}")
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text("update tickets set body = cast(x'ff' as text) where ticket = 'bad'"))
+    with pytest.raises(WarehouseError, match="could not be read"), warehouse.read(SQL, DAY) as (_, portions):
+        list(portions)

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from include.enrichment.errors import ApiError, EnrichmentError, SetupError, SpecError, WarehouseError
+from include.enrichment.request import MAX_REQUEST_BYTES
+from include.enrichment.spec import load_pipeline
+from include.gateways.claude import Claude
+from include.steps.extract import check_setup, extract, read_pipeline
+from tests.fixtures.flow import Flow, write_pipeline, write_tickets
+
+
+def run_extract(flow: Flow) -> list[dict[str, Any]]:
+    extract(flow.pipeline, flow.folder, warehouse=flow.warehouse, lake=flow.lake)
+    return list(pq.read_table(pa.BufferReader(flow.lake.read(flow.folder.rows))).to_pylist())
+
+
+def change(flow: Flow, tmp_path: Path, **files: str) -> None:
+    flow.pipeline = load_pipeline(write_pipeline(tmp_path / "changed" / "tickets", **files))
+
+
+def test_every_row_becomes_a_request_and_the_run_keeps_its_pipeline(flow: Flow) -> None:
+    rows = run_extract(flow)
+    assert [row["ticket"] for row in rows] == ["T1", "T2", "T3"]
+    assert all(len(row["request_id"]) == 22 and row["problem"] is None for row in rows)
+    assert read_pipeline(flow.lake, flow.folder) == flow.pipeline
+
+
+def test_an_empty_partition_is_extracted_as_no_rows(flow: Flow, tmp_path: Path) -> None:
+    flow.database = write_tickets(tmp_path / "empty.db", [])
+    assert run_extract(flow) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "fact"),
+    [
+        ([(None, "x")], "'ticket' is NULL in 1 of 4 rows"),
+        ([("T1", "again")], r"not unique: 1 keys occur more than once, such as ticket='T1' \(2 times\)"),
+        ([(7, "a number")], "holds a value that is not string"),
+    ],
+)
+def test_a_business_key_that_is_none_stops_the_run_and_leaves_nothing(flow: Flow, rows: Any, fact: str) -> None:
+    write_tickets(flow.database, rows)
+    with pytest.raises(WarehouseError, match=fact):
+        run_extract(flow)
+    assert flow.lake.list("runs/") == []
+
+
+def test_a_key_that_is_repeated_in_another_portion_is_found(flow: Flow) -> None:
+    write_tickets(flow.database, [*((f"N{n}", "x") for n in range(3_000)), ("N0", "x")])
+    with pytest.raises(WarehouseError, match="ticket='N0'"):
+        run_extract(flow)
+
+
+def test_a_row_that_is_too_large_or_not_unicode_stays_with_its_reason(flow: Flow, tmp_path: Path) -> None:
+    write_tickets(flow.database, [("big", "x" * MAX_REQUEST_BYTES), ("nul", "a\x00b")])
+    change(flow, tmp_path, user_md="{{ body }}{% if ticket == 'T2' %}{{ '\\ud800' }}{% endif %}")
+    problems = {row["ticket"]: row["problem"] for row in run_extract(flow) if row["problem"]}
+    assert problems.keys() == {"big", "T2"}
+    assert "one request may hold 32,000,000" in problems["big"]
+    assert "not valid Unicode" in problems["T2"]
+
+
+def test_a_prompt_that_names_no_column_is_found_before_the_first_row(flow: Flow, tmp_path: Path) -> None:
+    change(
+        flow, tmp_path, user_md="Ticket\n{{ bodi }}", extract_sql="select 1 as ticket, 2 as body where :partition_end"
+    )
+    with pytest.raises(SpecError, match=r"tickets/user\.md:2: the query has no column 'bodi'; did you mean 'body'\?"):
+        run_extract(flow)
+
+
+def test_a_template_that_fails_on_a_row_names_its_file(flow: Flow, tmp_path: Path) -> None:
+    change(flow, tmp_path, user_md="{{ 1 / 0 }}{{ body }}")
+    with pytest.raises(SpecError, match=r"user\.md:1: cannot be rendered for a row: ZeroDivisionError"):
+        run_extract(flow)
+
+
+def test_without_reuse_every_run_asks_anew(flow: Flow, tmp_path: Path) -> None:
+    yaml = "source: {connection: w, key: [ticket]}\nrequest: {model: m, max_tokens: 9}\nreuse: false\n"
+    change(flow, tmp_path, pipeline_yaml=yaml)
+    first = {row["request_id"] for row in run_extract(flow)}
+    flow.folder = flow.run("manual__2")
+    assert first.isdisjoint({row["request_id"] for row in run_extract(flow)})
+
+
+def test_the_setup_is_found_good(flow: Flow) -> None:
+    check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude)
+
+
+@pytest.mark.parametrize(
+    ("request_yaml", "fact"),
+    [
+        ("{model: claude-nothing-1, max_tokens: 9}", "knows no model 'claude-nothing-1'"),
+        ("{model: claude-haiku-5-5, max_tokens: 9000000}", "request.max_tokens is 9,000,000, its most is"),
+        ("{model: claude-opus-5-5, max_tokens: 9, thinking: disabled}", "request.thinking: disabled is not for it"),
+    ],
+)
+def test_a_model_that_would_refuse_every_request_stops_the_run(
+    flow: Flow, tmp_path: Path, request_yaml: str, fact: str
+) -> None:
+    yaml = f"source: {{connection: w, key: [ticket]}}\nrequest: {request_yaml}\n"
+    change(flow, tmp_path, pipeline_yaml=yaml)
+    with pytest.raises(SpecError, match=fact):
+        check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, SetupError), (403, SetupError), (503, ApiError)])
+def test_an_api_that_refuses_stops_the_run_before_it_reads(
+    flow: Flow, status: int, kind: type[EnrichmentError]
+) -> None:
+    flow.emulator.set_faults([{"kind": "http_error", "on": "models", "status": status}])
+    with pytest.raises(kind):
+        check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude)
+
+
+def test_a_wrong_key_is_told_by_its_connection(flow: Flow) -> None:
+    client = anthropic.Anthropic(api_key="invalidx", base_url=flow.emulator.url, max_retries=0)
+    with pytest.raises(SetupError, match="key of connection 'my_conn' was refused"):
+        check_setup(flow.pipeline, lake=flow.lake, claude=Claude(client, name="my_conn"))

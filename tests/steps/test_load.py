@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import io
+
+import pyarrow as pa
+import pytest
+
+from include.enrichment import layout
+from include.enrichment.errors import LoadError
+from include.gateways.ledger import Ledger
+from include.steps.extract import extract
+from include.steps.load import load
+from include.steps.plan import plan
+from include.steps.submit import submit
+from tests.fixtures.flow import Flow, write_tickets
+
+Submitted = tuple[str, str]
+
+
+@pytest.fixture
+def submitted(flow: Flow) -> Submitted:
+    """The chunk's key and its batch: twenty tickets."""
+    write_tickets(flow.database, [(f"N{number}", f"Ticket {number}") for number in range(17)])
+    extract(flow.pipeline, flow.folder, warehouse=flow.warehouse, lake=flow.lake)
+    (chunk,) = plan(flow.folder, pass_name="main", lake=flow.lake)
+    return chunk, submit(chunk, run_id="manual__1", lake=flow.lake, claude=flow.claude)
+
+
+def run_load(flow: Flow, submitted: Submitted) -> dict[str, int]:
+    return load(*submitted, lake=flow.lake, claude=flow.claude)
+
+
+def visible(flow: Flow) -> list[str]:
+    return flow.lake.list("raw/") + flow.lake.list("results/")
+
+
+def downloads(flow: Flow) -> int:
+    return sum(call["path"].endswith("/results") for call in flow.emulator.log()["calls"])
+
+
+def test_a_batch_is_loaded_once_with_its_raw_results(flow: Flow, submitted: Submitted) -> None:
+    chunk, batch_id = submitted
+    assert run_load(flow, submitted) == {"succeeded": 20}
+    assert run_load(flow, submitted) == {"succeeded": 20}
+    assert downloads(flow) == 1
+    raw = pa.CompressedInputStream(pa.BufferReader(flow.lake.read(layout.raw("tickets", batch_id))), "zstd").read()
+    assert raw.count(b'"custom_id"') == 20
+    recorded = Ledger(flow.lake).find("tickets", layout.chunk_id_of(chunk))
+    assert recorded is not None
+    assert recorded.entry.state == "landed"
+
+
+@pytest.mark.parametrize("at", ["mid_line", "line_boundary"])
+def test_a_download_that_was_cut_is_begun_again(flow: Flow, submitted: Submitted, at: str) -> None:
+    flow.emulator.set_faults([{"kind": "cut_results", "at": at, "times": 2}])
+    assert run_load(flow, submitted) == {"succeeded": 20}
+    assert downloads(flow) == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "fact"),
+    [
+        ({"kind": "cut_results"}, "broke off|were received|cannot be read"),
+        ({"kind": "missing_lines"}, "19 of 20 result lines were received"),
+        ({"kind": "duplicate_lines"}, "stands twice"),
+        ({"kind": "foreign_lines"}, "was not sent with this batch"),
+    ],
+)
+def test_results_that_do_not_reconcile_leave_nothing_behind(
+    flow: Flow, submitted: Submitted, fault: dict[str, object], fact: str
+) -> None:
+    flow.emulator.set_faults([fault])
+    with pytest.raises(LoadError, match=fact) as caught:
+        run_load(flow, submitted)
+    assert caught.value.retryable
+    assert downloads(flow) == 3
+    assert visible(flow) == []
+
+
+def test_a_batch_that_is_still_running_is_not_loaded(flow: Flow) -> None:
+    flow.emulator.set_faults([{"kind": "stuck"}])
+    extract(flow.pipeline, flow.folder, warehouse=flow.warehouse, lake=flow.lake)
+    (chunk,) = plan(flow.folder, pass_name="main", lake=flow.lake)
+    batch_id = submit(chunk, run_id="manual__1", lake=flow.lake, claude=flow.claude)
+    with pytest.raises(LoadError, match=r"3 requests are in processing.*clear `wait`"):
+        run_load(flow, (chunk, batch_id))
+    assert visible(flow) == []
+
+
+def test_a_batch_of_another_size_is_not_this_chunks(flow: Flow, submitted: Submitted) -> None:
+    chunk, _ = submitted
+    body = b'{"requests":[{"custom_id":"a","params":{}}]}'
+    other = flow.claude.create(io.BytesIO(body), requests=1)
+    with pytest.raises(LoadError, match=r"holds 1 requests, chunk .* 20"):
+        run_load(flow, (chunk, other))
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        ({"kind": "errored", "error_type": "overloaded_error"}, "errored"),
+        ({"kind": "expired"}, "expired"),
+        ({"kind": "canceled"}, "canceled"),
+        ({"kind": "invalid_json"}, "invalid"),
+        ({"kind": "violates_schema"}, "invalid"),
+        ({"kind": "truncated"}, "invalid"),
+        ({"kind": "refusal"}, "invalid"),
+        ({"kind": "wrong_case_enum"}, "succeeded"),
+    ],
+)
+def test_every_request_ends_in_exactly_one_outcome(flow: Flow, fault: dict[str, object], outcome: str) -> None:
+    flow.emulator.set_faults([fault | {"share": 1.0}])
+    extract(flow.pipeline, flow.folder, warehouse=flow.warehouse, lake=flow.lake)
+    (chunk,) = plan(flow.folder, pass_name="main", lake=flow.lake)
+    batch_id = submit(chunk, run_id="manual__1", lake=flow.lake, claude=flow.claude)
+    assert run_load(flow, (chunk, batch_id)) == {outcome: 3}

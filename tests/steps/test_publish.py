@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from include.enrichment import layout
+from include.enrichment.errors import LoadError
+from include.enrichment.manifest import Manifest
+from include.enrichment.spec import load_pipeline
+from include.steps.extract import extract
+from include.steps.load import load
+from include.steps.plan import plan
+from include.steps.publish import publish
+from include.steps.submit import submit
+from tests.fixtures.flow import DAY, Flow, write_pipeline, write_tickets
+
+TABLE, REJECTS = layout.table("tickets", DAY), layout.rejects("tickets", DAY)
+LENIENT = (
+    "source: {connection: w, key: {ticket: string}}\n"
+    "request: {model: claude-haiku-5-5, max_tokens: 200}\nlimits: {max_reject_ratio: 1, batch_requests: 2}\n"
+)
+
+
+def run_all(flow: Flow, faults: Sequence[dict[str, Any]] = ()) -> Manifest:
+    flow.emulator.set_faults(faults)
+    extract(flow.pipeline, flow.folder, warehouse=flow.warehouse, lake=flow.lake)
+    for chunk in plan(flow.folder, pass_name="main", lake=flow.lake):
+        batch_id = submit(chunk, run_id=flow.folder.run_id, lake=flow.lake, claude=flow.claude)
+        load(chunk, batch_id, lake=flow.lake, claude=flow.claude)
+    return publish(flow.folder, lake=flow.lake)
+
+
+def table(flow: Flow, key: str) -> pa.Table:
+    return pq.read_table(pa.BufferReader(flow.lake.read(key)))
+
+
+def lenient(flow: Flow, tmp_path: Path, **files: str) -> None:
+    flow.pipeline = load_pipeline(write_pipeline(tmp_path / "lenient" / "tickets", pipeline_yaml=LENIENT, **files))
+
+
+def test_every_row_is_published_with_its_key_first_and_typed_columns(flow: Flow) -> None:
+    manifest = run_all(flow)
+    published = table(flow, TABLE)
+    assert published["ticket"].to_pylist() == ["T1", "T2", "T3"]
+    assert {field.name: str(field.type) for field in published.schema} == {
+        "ticket": "string",
+        "topic": "string",
+        "urgent": "bool",
+        "words": "list<element: string>",
+        "_request_id": "string",
+        "_batch_id": "string",
+        "_model": "string",
+    }
+    assert (manifest.rows, manifest.requests, manifest.published, manifest.rejected) == (3, 3, 3, 0)
+    stored = Manifest.model_validate_json(flow.lake.read(layout.manifest("tickets", DAY)))
+    assert stored == manifest
+
+
+def test_the_object_opens_in_pandas_and_duckdb_with_its_types(flow: Flow, tmp_path: Path) -> None:
+    run_all(flow)
+    data = flow.lake.read(TABLE)
+    frame = pd.read_parquet(io.BytesIO(data))
+    assert frame["urgent"].dtype == bool
+    (path := tmp_path / "data.parquet").write_bytes(data)
+    described = duckdb.execute("describe select * from read_parquet(?)", [str(path)]).fetchall()
+    assert [(name, kind) for name, kind, *_ in described][:4] == [
+        ("ticket", "VARCHAR"),
+        ("topic", "VARCHAR"),
+        ("urgent", "BOOLEAN"),
+        ("words", "VARCHAR[]"),
+    ]
+
+
+def test_an_empty_partition_is_an_empty_object_with_the_same_columns(flow: Flow, tmp_path: Path) -> None:
+    run_all(flow)
+    full = table(flow, TABLE).schema
+    flow.database = write_tickets(tmp_path / "empty.db", [])
+    flow.folder = flow.run("manual__2")
+    assert run_all(flow).rows == 0
+    assert table(flow, TABLE).schema.equals(full)
+    assert table(flow, REJECTS).num_rows == 0
+
+
+def test_rows_and_rejects_add_up_whatever_becomes_of_the_requests(flow: Flow, tmp_path: Path) -> None:
+    lenient(flow, tmp_path)
+    write_tickets(flow.database, [(f"N{n}", f"Ticket {n % 40}") for n in range(80)])
+    write_tickets(flow.database, [("big", "x" * 33_000_000)])
+    manifest = run_all(
+        flow,
+        [{"kind": kind, "share": 0.15} for kind in ("errored", "expired", "canceled", "invalid_json", "refusal")],
+    )
+    published, rejected = table(flow, TABLE), table(flow, REJECTS)
+    keys = published["ticket"].to_pylist() + rejected["ticket"].to_pylist()
+    assert sorted(keys) == sorted(["T1", "T2", "T3", "big", *(f"N{n}" for n in range(80))])
+    assert published.num_rows > 0
+    assert {"errored", "expired", "canceled", "invalid"} == set(manifest.rejected_by)
+    assert rejected["reason"].null_count == 0
+    reasons = dict(zip(rejected["ticket"].to_pylist(), rejected["reason"].to_pylist(), strict=True))
+    assert "not sent: it renders to 33," in reasons["big"]
+
+
+def test_too_many_rejects_leave_the_partition_as_it_was(flow: Flow) -> None:
+    run_all(flow)
+    before = {key: flow.lake.read(key) for key in (TABLE, REJECTS, layout.manifest("tickets", DAY))}
+    write_tickets(flow.database, [("T4", "New")])
+    flow.folder = flow.run("manual__2")
+    with pytest.raises(LoadError, match=r"4 of 4 rows .* rejected \(invalid=4\).*allows") as caught:
+        run_all(flow, [{"kind": "invalid_json", "share": 1.0}])
+    assert {key: flow.lake.read(key) for key in before} == before
+    assert table(flow, flow.folder.rejects).num_rows == 4
+    assert flow.folder.rejects in str(caught.value)
+
+
+def test_a_second_run_of_an_unchanged_partition_sends_nothing_and_publishes_the_same_bytes(flow: Flow) -> None:
+    run_all(flow)
+    before = flow.lake.read(TABLE)
+    flow.folder = flow.run("manual__2")
+    run_all(flow)
+    assert flow.lake.read(TABLE) == before
+    assert len(flow.emulator.creates()) == 1
+
+
+def test_duplicate_rows_share_an_answer(flow: Flow) -> None:
+    write_tickets(flow.database, [("T4", "Hello")])
+    manifest = run_all(flow)
+    assert (manifest.rows, manifest.requests) == (4, 3)
+    ids = dict(zip(*(table(flow, TABLE)[name].to_pylist() for name in ("ticket", "_request_id")), strict=True))
+    assert ids["T3"] == ids["T4"]
+
+
+def test_a_chunk_without_a_batch_is_not_published_around(flow: Flow) -> None:
+    extract(flow.pipeline, flow.folder, warehouse=flow.warehouse, lake=flow.lake)
+    plan(flow.folder, pass_name="main", lake=flow.lake)
+    with pytest.raises(LoadError, match=r"no batch in the ledger.*Clear its `submit`"):
+        publish(flow.folder, lake=flow.lake)
+    assert not flow.lake.exists(TABLE)
+
+
+@pytest.mark.parametrize(
+    ("select", "kind"),
+    [
+        ("7 as id", "int64"),
+        ("'2026-11-01' as id", "string"),
+    ],
+)
+def test_a_key_takes_its_type_from_the_rows(flow: Flow, tmp_path: Path, select: str, kind: str) -> None:
+    flow.pipeline = load_pipeline(
+        write_pipeline(
+            tmp_path / "typed" / "tickets",
+            pipeline_yaml="source: {connection: w, key: [id]}\nrequest: {model: claude-haiku-5-5, max_tokens: 200}\n",
+            extract_sql=f"select {select}, 'x' as body where :partition_start < :partition_end",
+        )
+    )
+    run_all(flow)
+    assert str(table(flow, TABLE).schema.field("id").type) == kind

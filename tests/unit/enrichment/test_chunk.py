@@ -1,0 +1,122 @@
+"""chunk.py: what the API takes as one batch."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from itertools import groupby
+from operator import itemgetter
+
+import pytest
+
+from include.enrichment.chunk import (
+    BODY_HEAD,
+    BODY_SEPARATOR,
+    BODY_TAIL,
+    MAX_BATCH_BYTES,
+    MAX_BATCH_REQUESTS,
+    BatchLimits,
+    body_item,
+    chunk_id,
+    number_chunks,
+)
+from include.enrichment.request import Request, make_request
+
+
+def _requests(*texts: str) -> list[Request]:
+    return [make_request(json.dumps({"m": text}, ensure_ascii=False).encode()) for text in texts]
+
+
+def _body(requests: list[Request]) -> bytes:
+    return f"{BODY_HEAD}{BODY_SEPARATOR.join(map(body_item, requests))}{BODY_TAIL}".encode()
+
+
+def _chunks(requests: list[Request], limits: BatchLimits) -> list[list[Request]]:
+    numbered = list(number_chunks(requests, limits))
+    chunks = [[request for _, request in members] for _, members in groupby(numbered, key=itemgetter(0))]
+    assert [number for number, _ in groupby(numbered, key=itemgetter(0))] == list(range(len(chunks)))
+    return chunks
+
+
+def test_a_body_is_what_the_api_documents() -> None:
+    first, second = _requests("é", "b")
+    assert json.loads(_body([first, second])) == {
+        "requests": [
+            {"custom_id": first.request_id, "params": {"m": "é"}},
+            {"custom_id": second.request_id, "params": {"m": "b"}},
+        ]
+    }
+
+
+@pytest.mark.parametrize(
+    ("requests", "limit", "sizes"),
+    [(0, 3, []), (1, 3, [1]), (3, 3, [3]), (4, 3, [3, 1]), (6, 3, [3, 3]), (7, 3, [3, 3, 1]), (3, 1, [1, 1, 1])],
+)
+def test_a_chunk_closes_at_the_count(requests: int, limit: int, sizes: list[int]) -> None:
+    made = _requests(*map(str, range(requests)))
+    assert [len(chunk) for chunk in _chunks(made, BatchLimits(max_requests=limit))] == sizes
+
+
+@pytest.mark.parametrize(
+    "texts", [("a", "b"), ("a", "b", "c"), ("é☃𝄞", "é☃𝄞é"), ("", "x" * 1000), ('"\\', "\u2028")], ids=str
+)
+def test_a_body_of_exactly_the_limit_is_one_chunk_and_a_byte_less_makes_two(texts: tuple[str, ...]) -> None:
+    requests = _requests(*texts)
+    size = len(_body(requests))
+    assert _chunks(requests, BatchLimits(max_bytes=size)) == [requests]
+    assert _chunks(requests, BatchLimits(max_bytes=size - 1)) == [requests[:-1], requests[-1:]]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_chunks_keep_order_drop_nothing_stay_within_and_are_as_full_as_can_be(seed: int) -> None:
+    luck = random.Random(seed)
+    requests = _requests(*(luck.choice("aé☃𝄞") * luck.randrange(200) + str(number) for number in range(60)))
+    limits = BatchLimits(max_requests=luck.randrange(2, 20), max_bytes=luck.randrange(1500, 5000))
+    chunks = _chunks(requests, limits)
+    assert [request for chunk in chunks for request in chunk] == requests
+    for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
+        assert len(chunk) <= limits.max_requests
+        assert len(_body(chunk)) <= limits.max_bytes
+        if following:
+            fuller = [*chunk, following[0]]
+            assert len(fuller) > limits.max_requests or len(_body(fuller)) > limits.max_bytes
+
+
+def test_a_request_beyond_the_byte_limit_stands_alone_and_is_not_dropped() -> None:
+    small, large, last = _requests("a", "x" * 5000, "b")
+    assert _chunks([small, large, last], BatchLimits(max_bytes=1000)) == [[small], [large], [last]]
+
+
+def test_nothing_is_read_ahead() -> None:
+    read: list[Request] = []
+
+    def source() -> object:
+        for request in _requests("a", "b", "c"):
+            read.append(request)
+            yield request
+
+    numbered = number_chunks(source(), BatchLimits())  # type: ignore[arg-type]  # a generator of requests
+    next(numbered)
+    assert len(read) == 1
+
+
+def test_the_defaults_are_the_apis_limits() -> None:
+    assert (BatchLimits().max_requests, BatchLimits().max_bytes) == (MAX_BATCH_REQUESTS, MAX_BATCH_BYTES)
+    assert MAX_BATCH_REQUESTS <= 100_000
+    assert MAX_BATCH_BYTES < 256_000_000
+
+
+def test_a_chunk_is_known_by_its_requests_in_whatever_order() -> None:
+    assert chunk_id(["a", "b", "c"]) == chunk_id(["c", "a", "b"])
+
+
+@pytest.mark.parametrize("other", [["a", "b"], ["a", "b", "c", "c"], ["a", "bc"], ["ab", "c"], []])
+def test_other_requests_are_another_chunk(other: list[str]) -> None:
+    assert chunk_id(other) != chunk_id(["a", "b", "c"])
+
+
+def test_a_chunk_id_stays_the_same_from_release_to_release() -> None:
+    """It is the name of ledger entries: another one for the same chunk would be paid again."""
+    assert chunk_id(["b", "a"]) == "fhj3NzEbLcOy8mndeDlrA1"
+    assert re.fullmatch(r"[A-Za-z0-9_-]{22}", chunk_id(["b", "a"]))

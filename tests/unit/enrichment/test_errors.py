@@ -1,0 +1,73 @@
+"""errors.py: the tree in its docstring, and which errors another attempt may mend."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+
+from include.enrichment import errors
+from include.enrichment.errors import (
+    ApiError,
+    BatchError,
+    BatchNotFound,
+    EnrichmentError,
+    LakeError,
+    LoadError,
+    PartitionError,
+    SetupError,
+    SpecError,
+    WarehouseError,
+)
+
+
+def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:
+    parents: list[str] = []
+    drawn = {}
+    for indent, name in re.findall(r"^([│├└─ ]*)([A-Z][A-Za-z]+)(?=\s|$)", errors.__doc__ or "", re.MULTILINE):
+        if not (indent or name == "EnrichmentError"):
+            continue
+        depth = len(indent) // 4
+        parents[depth:] = [name]
+        drawn[name] = parents[depth - 1] if depth else "Exception"
+    classes = inspect.getmembers(errors, lambda member: inspect.isclass(member) and issubclass(member, Exception))
+    assert drawn == {name: cls.__base__.__name__ for name, cls in classes}
+
+
+@pytest.mark.parametrize(
+    ("error", "retryable"),
+    [
+        (SpecError("x"), False),
+        (PartitionError("x"), False),
+        (SetupError("x"), False),
+        (WarehouseError("x"), False),
+        (WarehouseError("x", retryable=True), True),
+        (LakeError("x"), True),
+        (LakeError("x", retryable=False), False),
+        (ApiError("x", retryable=True), True),
+        (BatchNotFound("x", retryable=False), False),
+        (BatchError("x"), False),
+        (BatchError("x", retryable=True), True),
+        (LoadError("x"), False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else str(value),
+)
+def test_an_error_says_whether_another_attempt_may_mend_it(error: EnrichmentError, retryable: bool) -> None:
+    assert error.retryable is retryable
+    assert str(error) == "x"
+
+
+def test_saying_it_of_one_error_changes_no_other() -> None:
+    LakeError("x", retryable=False)
+    assert LakeError("x").retryable
+
+
+def test_a_batch_error_carries_the_batches_that_are_known() -> None:
+    assert BatchError("x").batch_ids == ()
+    assert BatchError("x", batch_ids=["msgbatch_1", "msgbatch_2"]).batch_ids == ("msgbatch_1", "msgbatch_2")
+
+
+def test_an_api_error_carries_how_long_the_api_asked_to_wait() -> None:
+    assert ApiError("x", retryable=True).retry_after_seconds is None
+    assert ApiError("x", retryable=True, retry_after_seconds=7.5).retry_after_seconds == 7.5

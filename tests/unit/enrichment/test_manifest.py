@@ -1,0 +1,66 @@
+"""manifest.py: every row is published or rejected, once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from include.enrichment.manifest import Manifest
+
+WHOLE: dict[str, Any] = {
+    "pipeline": "catalogue",
+    "partition": "2026-11-21",
+    "run_id": "run-1",
+    "published_at": datetime(2026, 11, 21, 3, tzinfo=UTC),
+    "rows": 10,
+    "requests": 8,
+    "published": 7,
+    "rejected": 3,
+    "rejected_by": {"invalid": 2, "errored": 1},
+    "batches": ["msgbatch_1"],
+    "model": "claude-haiku-5-5",
+    "columns": {"package": "string"},
+    "table": "s3://lake/tables/catalogue/dt=2026-11-21/data.parquet",
+    "rejects": "s3://lake/rejects/catalogue/dt=2026-11-21/data.parquet",
+}
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {},
+        {"rows": 0, "requests": 0, "published": 0, "rejected": 0, "rejected_by": {}},
+        {"rows": 3, "published": 0},
+        {"rows": 7, "rejected": 0, "rejected_by": {}},
+    ],
+)
+def test_counts_that_reconcile_make_a_manifest(counts: dict[str, Any]) -> None:
+    manifest = Manifest(**WHOLE | counts)
+    assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"rows": 11},
+        {"rows": 9},
+        {"published": 8},
+        {"rejected": 4},
+        {"rejected_by": {"invalid": 2}},
+        {"rejected_by": {}},
+        {"rejected_by": {"invalid": 2, "errored": 1, "expired": 1}},
+    ],
+)
+def test_a_row_that_is_nowhere_or_in_both_makes_none(counts: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=r"rows, but [\d,]+ published and [\d,]+ rejected"):
+        Manifest(**WHOLE | counts)
+
+
+def test_a_manifest_of_another_version_is_not_read_as_this_one() -> None:
+    with pytest.raises(ValidationError):
+        Manifest(**WHOLE | {"version": 2})
+    with pytest.raises(ValidationError):
+        Manifest(**WHOLE | {"cost_usd": 1})

@@ -1,0 +1,256 @@
+"""outcome.py: one line of results, one outcome."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from include.enrichment.outcome import OUTCOMES_SCHEMA, Outcome, decode_line, judge, outcomes_batch
+from include.enrichment.output_schema import OutputSchema
+
+SCHEMA = OutputSchema(
+    {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["label"],
+        "properties": {"label": {"type": "string", "enum": ["bug", "billing"], "description": "x"}},
+    }
+)
+GOOD = '{"label":"bug"}'
+USAGE = {
+    "input_tokens": 41,
+    "cache_creation_input_tokens": 30,
+    "cache_read_input_tokens": 5200,
+    "cache_creation": {"ephemeral_5m_input_tokens": 10, "ephemeral_1h_input_tokens": 20},
+    "output_tokens": 9,
+    "service_tier": "batch",
+    "inference_geo": "not_available",
+}
+
+
+def _judge(result: dict[str, Any], schema: OutputSchema | None = SCHEMA) -> Outcome:
+    return judge(decode_line(json.dumps({"custom_id": "r-1", "result": result}).encode()), schema)
+
+
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _succeeded(*content: dict[str, Any], **message: Any) -> dict[str, Any]:
+    whole = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-haiku-5-5",
+        "content": list(content),
+        "stop_reason": "end_turn",
+        "stop_sequence": None,
+        "usage": USAGE,
+    }
+    return {"type": "succeeded", "message": whole | message}
+
+
+def test_a_valid_answer_succeeds_and_keeps_what_it_used() -> None:
+    assert _judge(_succeeded(_text(GOOD))) == Outcome(
+        request_id="r-1",
+        outcome="succeeded",
+        output=GOOD,
+        model="claude-haiku-5-5",
+        stop_reason="end_turn",
+        input_tokens=41,
+        cache_write_5m_tokens=10,
+        cache_write_1h_tokens=20,
+        cache_read_tokens=5200,
+        output_tokens=9,
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [{"type": "thinking", "thinking": '{"label":"billing"}', "signature": "s"}, _text(GOOD)],
+        [{"type": "redacted_thinking", "data": "x"}, _text(GOOD)],
+        [_text("Let me see."), {"type": "tool_use", "id": "t", "name": "n", "input": {}}, _text(GOOD)],
+        [_text(GOOD) | {"citations": None, "new_member": {"a": [1]}}],
+        [{"type": "a_block_of_the_future", "payload": 1}, _text(GOOD)],
+    ],
+)
+def test_the_answer_is_the_last_text_block(content: list[dict[str, Any]]) -> None:
+    assert _judge(_succeeded(*content)).output == GOOD
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "not JSON: "),
+        ("Sure! Here it is.", "not JSON: "),
+        (f"```json\n{GOOD}\n```", "not JSON: "),
+        ('{"label":"bug"', "not JSON: "),
+        ('{"label":"films"}', "violates the schema: $.label: "),
+        ("[]", "violates the schema: $: "),
+    ],
+)
+def test_an_answer_that_does_not_fit_is_invalid_and_its_text_is_kept(text: str, reason: str) -> None:
+    outcome = _judge(_succeeded(_text(text)))
+    assert (outcome.outcome, outcome.output, outcome.text) == ("invalid", None, text)
+    assert (outcome.reason or "").startswith(reason)
+    assert outcome.output_tokens == 9
+
+
+@pytest.mark.parametrize("schema", [SCHEMA, None], ids=["schema", "free text"])
+@pytest.mark.parametrize("content", [[], [{"type": "thinking", "thinking": "hm", "signature": "s"}]])
+def test_an_answer_without_text_is_invalid(content: list[dict[str, Any]], schema: OutputSchema | None) -> None:
+    outcome = _judge(_succeeded(*content), schema)
+    assert (outcome.outcome, outcome.reason) == ("invalid", "no text in the answer")
+
+
+@pytest.mark.parametrize("schema", [SCHEMA, None], ids=["schema", "free text"])
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ({"stop_reason": "max_tokens"}, "cut at max_tokens, after 9 output tokens"),
+        ({"stop_reason": "max_tokens", "usage": None}, "cut at max_tokens, after 0 output tokens"),
+        ({"stop_reason": "model_context_window_exceeded"}, "cut at the end of the model's context window"),
+        ({"stop_reason": "pause_turn"}, "paused in the middle of a server tool's loop"),
+        ({"stop_reason": "refusal"}, "refused"),
+        ({"stop_reason": "refusal", "stop_details": None}, "refused"),
+        ({"stop_reason": "refusal", "stop_details": {"category": "cyber", "explanation": None}}, "refused: cyber"),
+        (
+            {"stop_reason": "refusal", "stop_details": {"type": "refusal", "category": "bio", "explanation": "No."}},
+            "refused: bio: No.",
+        ),
+    ],
+)
+def test_an_answer_that_stopped_early_is_invalid_even_if_it_fits(
+    message: dict[str, Any], reason: str, schema: OutputSchema | None
+) -> None:
+    outcome = _judge(_succeeded(_text(GOOD), **message), schema)
+    assert (outcome.outcome, outcome.reason, outcome.text) == ("invalid", reason, GOOD)
+    assert outcome.stop_reason == message["stop_reason"]
+
+
+@pytest.mark.parametrize("stop_reason", ["end_turn", "stop_sequence", "a_reason_of_the_future", None])
+def test_any_other_stop_leaves_the_verdict_to_the_schema(stop_reason: str | None) -> None:
+    assert _judge(_succeeded(_text(GOOD), stop_reason=stop_reason)).outcome == "succeeded"
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        {},
+        {"input_tokens": 0, "output_tokens": 0, "cache_read_input_tokens": None, "cache_creation": None},
+        {"server_tool_use": None},
+    ],
+)
+def test_usage_that_is_not_told_counts_as_none(usage: dict[str, Any] | None) -> None:
+    outcome = _judge(_succeeded(_text(GOOD), usage=usage))
+    assert outcome.outcome == "succeeded"
+    assert (outcome.input_tokens, outcome.cache_read_tokens, outcome.output_tokens) == (0, 0, 0)
+
+
+def test_without_a_schema_all_text_is_the_output() -> None:
+    outcome = _judge(_succeeded(_text("Dear "), {"type": "thinking", "thinking": "hm"}, _text("you")), None)
+    assert (outcome.outcome, outcome.output) == ("succeeded", "Dear you")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (
+            {"type": "error", "error": {"type": "invalid_request_error", "message": "messages: Field required"}},
+            "invalid_request_error: messages: Field required",
+        ),
+        (
+            {
+                "type": "error",
+                "request_id": None,
+                "error": {"type": "api_error", "message": "Oops", "details": {"error_visibility": "user_facing"}},
+            },
+            "api_error: Oops",
+        ),
+        ({"type": "error", "error": {"type": "overloaded_error", "message": ""}}, "overloaded_error"),
+        ({"type": "error", "error": {"type": "overloaded_error"}}, "overloaded_error"),
+        ({"type": "error", "error": None}, "unknown_error"),
+        ({"type": "error"}, "unknown_error"),
+        (None, "unknown_error"),
+    ],
+)
+def test_an_errored_line_tells_the_inner_error(error: dict[str, Any] | None, reason: str) -> None:
+    assert _judge({"type": "errored", "error": error}) == Outcome(request_id="r-1", outcome="errored", reason=reason)
+
+
+@pytest.mark.parametrize("name", ["expired", "canceled"])
+def test_a_request_that_was_not_processed_says_that_it_was_not_billed(name: str) -> None:
+    outcome = _judge({"type": name})
+    assert outcome.outcome == name
+    assert (outcome.reason or "").endswith("not billed")
+    assert outcome.input_tokens == 0
+
+
+@pytest.mark.parametrize("result", [{"type": "postponed"}, {"type": ""}, {"type": "succeeded"}])
+def test_a_result_nobody_knows_is_errored_under_its_name(result: dict[str, Any]) -> None:
+    outcome = _judge(result)
+    assert outcome.outcome == "errored"
+    assert outcome.reason == f"unknown result type {result['type']!r}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{}",
+        b"null",
+        b'{"custom_id": "r-1"}',
+        b'{"custom_id": 5, "result": {"type": "expired"}}',
+        b'{"custom_id": "r-1", "result": {}}',
+        b'{"custom_id": "r-1", "result": {"type": "expi',
+        b'{"custom_id": "r-1", "result": {"type": "expired"}} {"custom_id"',
+        b'{"custom_id": "r-1\xff", "result": {"type": "expired"}}',
+        b'{"custom_id": "r-1", "result": {"type": "expired", "extra": ' + b"[" * 100_000,
+    ],
+)
+def test_a_line_that_is_cut_or_garbled_is_not_read(line: bytes) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode_line(line)
+
+
+def test_a_line_may_hold_line_separators_of_unicode() -> None:
+    line = json.dumps({"custom_id": "r-1", "result": _succeeded(_text("a\u2028b\u2029c\u0000"))}, ensure_ascii=False)
+    assert judge(decode_line(line.encode()), None).output == "a\u2028b\u2029c\u0000"
+
+
+def test_outcomes_are_stored_as_they_are() -> None:
+    outcomes = [
+        _judge(_succeeded(_text(GOOD))),
+        _judge(_succeeded(_text("no"))),
+        _judge({"type": "expired"}),
+        _judge({"type": "errored", "error": None}),
+    ]
+    batch = outcomes_batch(outcomes)
+    assert batch.schema == OUTCOMES_SCHEMA
+    assert [Outcome(**row) for row in batch.to_pylist()] == outcomes
+
+
+def test_no_outcomes_are_an_empty_typed_batch() -> None:
+    batch = outcomes_batch([])
+    assert (batch.num_rows, batch.schema) == (0, OUTCOMES_SCHEMA)
+
+
+def test_exactly_one_of_output_and_reason_is_told() -> None:
+    results = [
+        _succeeded(_text(GOOD)),
+        _succeeded(_text("no")),
+        _succeeded(),
+        _succeeded(_text(GOOD), stop_reason="refusal"),
+        {"type": "errored", "error": None},
+        {"type": "expired"},
+        {"type": "canceled"},
+        {"type": "else"},
+    ]
+    for outcome in map(_judge, results):
+        assert (outcome.output is None) is (outcome.reason is not None)
+        assert (outcome.outcome == "succeeded") is (outcome.reason is None)

@@ -1,0 +1,74 @@
+"""partition.py: which day a run means."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+
+from include.enrichment.errors import PartitionError
+from include.enrichment.partition import Partition, resolve_partition
+
+INTERVAL_START = datetime(2026, 11, 19, 2, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("param", "key", "interval_start", "day"),
+    [
+        ("2026-11-21", "2026-11-20", INTERVAL_START, "2026-11-21"),
+        (None, "2026-11-20", INTERVAL_START, "2026-11-20"),
+        ("", "2026-11-20", INTERVAL_START, "2026-11-20"),
+        (None, None, INTERVAL_START, "2026-11-19"),
+        (None, "", INTERVAL_START, "2026-11-19"),
+        (None, None, datetime(2026, 11, 19, 23, 59, 59, tzinfo=UTC), "2026-11-19"),
+        ("2024-02-29", None, None, "2024-02-29"),
+    ],
+)
+def test_param_comes_before_key_comes_before_interval(
+    param: object, key: str | None, interval_start: datetime | None, day: str
+) -> None:
+    assert str(resolve_partition(param=param, partition_key=key, data_interval_start=interval_start)) == day
+
+
+def test_a_run_that_names_no_partition_is_told_how_to() -> None:
+    with pytest.raises(PartitionError, match=r'names no partition.*Nothing was read.*\{"partition": "2026-11-21"\}'):
+        resolve_partition(param=None, partition_key=None, data_interval_start=None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-02-30",
+        "2026-13-01",
+        "20261121",
+        "2026-W47-6",
+        "2026-11-21T00:00:00",
+        " 2026-11-21",
+        "2026-11-21\n",
+        "21.11.2026",
+        "../2026-11-21",
+        "today",
+        "٢٠٢٦-١١-٢١",
+        20261121,
+        True,
+        ["2026-11-21"],
+    ],
+)
+def test_what_is_not_exactly_a_date_is_refused_whoever_says_it(text: object) -> None:
+    with pytest.raises(PartitionError, match=r"param `partition` is .* not a date like 2026-11-21"):
+        resolve_partition(param=text, partition_key="2026-11-20", data_interval_start=INTERVAL_START)
+    if isinstance(text, str):
+        with pytest.raises(PartitionError, match=r"partition key is .* not a date"):
+            resolve_partition(param=None, partition_key=text, data_interval_start=INTERVAL_START)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (date(2026, 11, 21), date(2026, 11, 22)),
+        (date(2026, 12, 31), date(2027, 1, 1)),
+        (date(2024, 2, 28), date(2024, 2, 29)),
+    ],
+)
+def test_a_partition_ends_before_the_next_day(start: date, end: date) -> None:
+    assert Partition(start=start).end == end

@@ -1,0 +1,395 @@
+"""spec.py: a pipeline's folder becomes one value, or every mistake in it is told with its line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.enrichment.chunk import MAX_BATCH_REQUESTS
+from include.enrichment.errors import SpecError
+from include.enrichment.spec import FILES, Pipeline, load_pipeline
+
+YAML = """\
+source:
+  connection: warehouse
+  key: {id: int64}
+request:
+  model: claude-haiku-5-5
+  max_tokens: 300
+"""
+SQL = "select id, text from tickets\nwhere day >= :partition_start and day < :partition_end\n"
+SCHEMA = """\
+{
+  "type": "object",
+  "additionalProperties": false,
+  "required": ["label"],
+  "properties": {
+    "label": {
+      "type": "string",
+      "description": "What it is about."
+    }
+  }
+}
+"""
+WHOLE = {
+    "pipeline.yaml": YAML,
+    "extract.sql": SQL,
+    "system.md": "Classify.\n",
+    "user.md": "{{ text }}\n",
+    "output.schema.json": SCHEMA,
+}
+#: The keyword arguments of the fixtures below, and the files they stand for.
+NAMES = {"yaml": "pipeline.yaml", "sql": "extract.sql", "system": "system.md", "user": "user.md", "schema": FILES[4]}
+
+Load = Callable[..., Pipeline]
+Mistakes = Callable[..., list[str]]
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    """Loads the whole pipeline ``tickets``, with the given files in the place of its own; None leaves one out."""
+
+    def loaded(**changes: str | bytes | None) -> Pipeline:
+        folder = tmp_path / "tickets"
+        folder.mkdir(exist_ok=True)
+        for file, content in {**WHOLE, **{NAMES[name]: content for name, content in changes.items()}}.items():
+            if content is None:
+                (folder / file).unlink(missing_ok=True)
+            else:
+                (folder / file).write_bytes(content if isinstance(content, bytes) else content.encode())
+        return load_pipeline(folder)
+
+    return loaded
+
+
+@pytest.fixture
+def mistakes(load: Load) -> Mistakes:
+    """The lines of the error that load() raises, without the folder's name."""
+
+    def told(**changes: str | bytes | None) -> list[str]:
+        with pytest.raises(SpecError) as raised:
+            load(**changes)
+        lines = str(raised.value).splitlines()
+        assert all(line.startswith("tickets/") for line in lines), lines
+        return [line.removeprefix("tickets/") for line in lines]
+
+    return told
+
+
+def _yaml(old: str, new: str) -> str:
+    assert old in YAML
+    return YAML.replace(old, new)
+
+
+def _schema(old: str, new: str) -> str:
+    assert old in SCHEMA
+    return SCHEMA.replace(old, new)
+
+
+class TestWhole:
+    """A folder without a mistake."""
+
+    def test_it_is_loaded_under_its_folders_name_with_the_documented_defaults(self, load: Load) -> None:
+        pipeline = load()
+        assert pipeline.name == "tickets"
+        assert pipeline.sql == SQL
+        assert pipeline.settings.request.cache == "off"
+        assert pipeline.settings.request.thinking is None
+        assert pipeline.settings.limits.max_reject_ratio == 0.02
+        assert pipeline.settings.reuse is True
+        assert pipeline.limits.max_requests == MAX_BATCH_REQUESTS
+        assert [field.name for field in pipeline.output.fields] == ["label"]
+
+    def test_it_is_the_same_after_it_was_stored_with_the_run(self, load: Load) -> None:
+        pipeline = load(yaml=YAML + "limits:\n  max_reject_ratio: 0\n  batch_requests: 7\nreuse: false\n")
+        assert Pipeline.model_validate_json(pipeline.model_dump_json()) == pipeline
+        assert pipeline.limits.max_requests == 7
+
+    @pytest.mark.parametrize(
+        ("key", "found"),
+        [
+            ("[id]", {"id": None}),
+            ("[b, a]", {"b": None, "a": None}),
+            ("{id: }", {"id": None}),
+            ("{id: date, b: string}", {"id": "date", "b": "string"}),
+            ("[output, model, batch_id]", {"output": None, "model": None, "batch_id": None}),
+        ],
+    )
+    def test_a_key_is_a_list_or_a_mapping_to_types(self, load: Load, key: str, found: dict[str, str | None]) -> None:
+        pipeline = load(yaml=_yaml("{id: int64}", key))
+        assert pipeline.settings.source.key == found
+        assert list(pipeline.settings.source.key) == list(found)
+
+    @pytest.mark.parametrize(
+        ("text", "cache"),
+        [("off", "off"), ("no", "off"), ("false", "off"), ('"off"', "off"), ("5m", "5m"), ("1h", "1h")],
+    )
+    def test_a_bare_off_is_off_although_yaml_reads_it_as_false(self, load: Load, text: str, cache: str) -> None:
+        assert load(yaml=YAML + f"  cache: {text}\n").settings.request.cache == cache
+
+    @pytest.mark.parametrize("ratio", ["0", "1", "0.5", "1e-1"])
+    def test_a_ratio_may_be_written_as_a_whole_number(self, load: Load, ratio: str) -> None:
+        text = YAML + f"limits: {{max_reject_ratio: {ratio if ratio != '1e-1' else '1.0e-1'}}}\n"
+        assert load(yaml=text).settings.limits.max_reject_ratio == float(ratio)
+
+    def test_the_system_prompt_may_be_empty(self, load: Load) -> None:
+        assert load(system="").system == ""
+
+    def test_line_ends_and_byte_order_marks_of_windows_do_no_harm(self, load: Load) -> None:
+        files = {name: b"\xef\xbb\xbf" + WHOLE[file].replace("\n", "\r\n").encode() for name, file in NAMES.items()}
+        request = load(**files).renderer(["id", "text"], run_id="r").render({"id": 1, "text": "a"})
+        plain = load().renderer(["id", "text"], run_id="r").render({"id": 1, "text": "a"})
+        assert request.params == plain.params
+
+    def test_a_schema_may_be_indented_with_tabs(self, load: Load, mistakes: Mistakes) -> None:
+        tabs = SCHEMA.replace("  ", "\t")
+        assert [field.name for field in load(schema=tabs).output.fields] == ["label"]
+        assert mistakes(schema=tabs.replace('"type": "string"', '"type": "string", "maxLength": 3'))[0].startswith(
+            "output.schema.json:7: 'maxLength' is refused"
+        )
+
+
+class TestFiles:
+    """Files that are missing or not text."""
+
+    def test_a_folder_that_is_not_there_names_the_nearest_and_all(self, load: Load, tmp_path: Path) -> None:
+        load()
+        with pytest.raises(
+            SpecError, match=r"no pipeline 'ticket' in .*; did you mean 'tickets'\?.*There are: tickets"
+        ):
+            load_pipeline(tmp_path / "ticket")
+        with pytest.raises(SpecError, match=r"There are: none\."):
+            load_pipeline(tmp_path / "nowhere" / "ticket")
+
+    def test_all_missing_files_are_told_at_once(self, mistakes: Mistakes) -> None:
+        told = mistakes(sql=None, user=None)
+        assert [line.partition(":")[0] for line in told] == ["extract.sql", "user.md"]
+        assert all("is missing; a pipeline is pipeline.yaml, extract.sql, system.md" in line for line in told)
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_a_file_that_is_not_utf8_is_told(self, mistakes: Mistakes, name: str) -> None:
+        (line,) = mistakes(**{name: "Grüße".encode("latin-1")})
+        assert line.startswith(f"{NAMES[name]}: is not UTF-8: ")
+
+    @pytest.mark.parametrize(
+        ("name", "line"),
+        [
+            ("yaml", "pipeline.yaml:1: must be a mapping of source, request, limits, reuse"),
+            ("sql", "extract.sql:1: uses neither :partition_start nor :partition_end"),
+            ("user", "user.md:1: is empty"),
+            ("schema", "output.schema.json:1: Expecting value"),
+        ],
+    )
+    @pytest.mark.parametrize("content", ["", "\n  \n"])
+    def test_an_empty_file_is_told(self, mistakes: Mistakes, name: str, line: str, content: str) -> None:
+        (told,) = mistakes(**{name: content})
+        assert re.sub(r":\d+:", ":1:", told).startswith(line)
+
+
+class TestYaml:
+    @pytest.mark.parametrize("text", ["hello", "[a, b]", "5", "null", "# only a comment", "--- {}\n..."])
+    def test_what_is_no_mapping_of_the_sections_is_told(self, mistakes: Mistakes, text: str) -> None:
+        assert all(line.startswith("pipeline.yaml:1: ") for line in mistakes(yaml=text))
+
+    @pytest.mark.parametrize(
+        ("text", "line", "fact"),
+        [
+            (YAML + "\trequest: {}\n", 7, "found character '\\t'"),
+            (YAML + "source: {}\n", 7, "the key 'source' stands twice"),
+            (_yaml("max_tokens: 300", "max_tokens: 300\n  model: x"), 7, "the key 'model' stands twice"),
+            (_yaml("{id: int64}", "{id: int64, id: string}"), 3, "the key 'id' stands twice"),
+            (_yaml("claude-haiku-5-5", "{{ model }}"), 5, "a key must be a plain name"),
+            ("? [a]\n: b\n", 1, "a key must be a plain name"),
+            (YAML + "--- {}\n", 7, "another document"),
+            (_yaml("warehouse", "ware: house"), 2, "mapping values are not allowed"),
+            (_yaml("warehouse", "[a"), 3, "expected"),
+            (_yaml("warehouse", "!!python/object:os.system x"), 2, "could not determine a constructor"),
+            (_yaml("warehouse", "*nobody"), 2, "undefined alias"),
+            (_yaml("warehouse", "2026-13-45"), 1, "is not YAML: month must be in 1..12"),
+            (_yaml("300", "9" * 5_000), 1, "is not YAML: Exceeds the limit"),
+            (_yaml("warehouse", "\x01"), 1, "is not YAML: unacceptable character"),
+            ("a: &a [*a]\n", 1, "is not YAML: maximum recursion depth"),
+        ],
+        ids=lambda value: value[:40] if isinstance(value, str) else None,
+    )
+    def test_what_is_not_yaml_is_told_in_one_line(self, mistakes: Mistakes, text: str, line: int, fact: str) -> None:
+        (told,) = mistakes(yaml=text)
+        assert told.startswith(f"pipeline.yaml:{line}: ")
+        assert fact in told
+
+    @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            (
+                _yaml("max_tokens", "max_token"),
+                [
+                    "4: request.max_tokens: is missing",
+                    "6: request.max_token: unknown key; did you mean 'max_tokens'?; known here: model, max_tokens,"
+                    " thinking, cache",
+                ],
+            ),
+            (YAML + "zzz: 1\n", ["7: zzz: unknown key; known here: source, request, limits, reuse"]),
+            (YAML + "limit: {}\n", ["7: limit: unknown key; did you mean 'limits'?; known here: source, request"]),
+            (YAML + "limits:\n  batch_request: 5\n", ["8: limits.batch_request: unknown key; did you mean 'batch_req"]),
+            (_yaml("  connection: warehouse\n", ""), ["1: source.connection: is missing"]),
+            (_yaml("warehouse", '""'), ["2: source.connection: String should have at least 1 character, got ''"]),
+            (_yaml("warehouse", "no"), ["2: source.connection: Input should be a valid string, got False"]),
+            (_yaml("warehouse", "2026-11-21"), ["2: source.connection: Input should be a valid string, got datetime"]),
+            (_yaml("300", "0"), ["6: request.max_tokens: Input should be greater than or equal to 1, got 0"]),
+            (_yaml("300", "-5"), ["6: request.max_tokens: Input should be greater than or equal to 1, got -5"]),
+            (_yaml("300", "yes"), ["6: request.max_tokens: Input should be a valid integer, got True"]),
+            (_yaml("300", '"300"'), ["6: request.max_tokens: Input should be a valid integer, got '300'"]),
+            (_yaml("300", "300.0"), ["6: request.max_tokens: Input should be a valid integer, got 300.0"]),
+            (_yaml("300", "[300]"), ["6: request.max_tokens: Input should be a valid integer, got [300]"]),
+            (_yaml("300", ""), ["6: request.max_tokens: Input should be a valid integer, got None"]),
+            (YAML + "  cache: 2h\n", ["7: request.cache: Input should be 'off', '5m' or '1h', got '2h'"]),
+            (YAML + "  cache: on\n", ["7: request.cache: Input should be 'off', '5m' or '1h', got True"]),
+            (YAML + "  thinking: off\n", ["7: request.thinking: Input should be 'adaptive' or 'disabled', got False"]),
+            (YAML + "reuse: 0\n", ["7: reuse: Input should be a valid boolean, got 0"]),
+            (YAML + 'reuse: "no"\n', ["7: reuse: Input should be a valid boolean, got 'no'"]),
+            (YAML + "limits:\n", ["7: limits: Input should be a valid dictionary"]),
+            (YAML + "limits: {max_reject_ratio: 2}\n", ["7: limits.max_reject_ratio: Input should be less than"]),
+            (
+                YAML + "limits: {max_reject_ratio: yes}\n",
+                ["7: limits.max_reject_ratio: Input should be a valid number"],
+            ),
+            (YAML + "limits: {max_reject_ratio: .nan}\n", ["7: limits.max_reject_ratio: Input should be"]),
+            (YAML + "limits: {batch_requests: 100001}\n", ["7: limits.batch_requests: Input should be less than"]),
+            (YAML + "1: 2\n", ["1: 1: Keys should be strings"]),
+            (_yaml("{id: int64}", "[id, id]"), ["3: source.key: names 'id' twice"]),
+            (_yaml("{id: int64}", "[]"), ["3: source.key: must be a list of column names, or a mapping"]),
+            (_yaml("{id: int64}", "[no]"), ["3: source.key: must be a list of column names, or a mapping"]),
+            (_yaml("{id: int64}", "id"), ["3: source.key: must be a list of column names, or a mapping"]),
+            (_yaml("{id: int64}", "{id: integer}"), ["3: source.key.id: Input should be 'string', 'int64', 'boolean'"]),
+            (_yaml("{id: int64}", "{1: int64}"), ["3: source.key: must be a list of column names, or a mapping"]),
+            (
+                _yaml("{id: int64}", "[id, text]"),
+                ["3: source.key: 'text' is kept for our own columns: give it an alias"],
+            ),
+            (_yaml("{id: int64}", "{request_id: int64}"), ["3: source.key: 'request_id' is kept for our own columns"]),
+            (_yaml("{id: int64}", "[_id]"), ["3: source.key: '_id' is kept for our own columns"]),
+        ],
+        ids=lambda value: value[0] if isinstance(value, list) else "",
+    )
+    def test_each_mistake_has_its_line_and_what_would_be_right(
+        self, mistakes: Mistakes, text: str, told: list[str]
+    ) -> None:
+        found = sorted(line.removeprefix("pipeline.yaml:") for line in mistakes(yaml=text))
+        assert len(found) == len(told), found
+        for line, beginning in zip(found, told, strict=True):
+            assert line.startswith(beginning)
+
+    def test_a_huge_value_is_told_in_brief(self, mistakes: Mistakes) -> None:
+        (line,) = mistakes(yaml=_yaml("300", "x" * 100_000))
+        assert len(line) < 200
+
+
+class TestSchema:
+    @pytest.mark.parametrize(
+        ("text", "line", "fact"),
+        [
+            ("{", 1, "Expecting property name"),
+            (_schema('"string",', '"string"'), 8, "Expecting ',' delimiter"),
+            ("[]", 1, "must be a JSON object"),
+            ("[" * 100_000, 1, "recursion"),
+            (_schema('"type": "string"', f'"minItems": {"9" * 5_000}'), 1, "Exceeds the limit"),
+            (_schema('"type": "string"', '"type": "string",\n      "minLength": 3'), 8, "'minLength' is refused"),
+            (_schema('"type": "string"', '"type": "strng"'), 7, "is not a valid JSON Schema"),
+            (_schema('"What it is about."', '""'), 6, "'label' has no description"),
+            (_schema('"additionalProperties": false', '"title": "x"'), 1, 'needs "additionalProperties": false'),
+            (_schema('["label"]', '["lable"]'), 4, "'lable' is required, but is none of the properties"),
+            (_schema('"label": {', '"label": {},\n    "label": {'), 7, "the key 'label' stands twice"),
+            (_schema('"label": {', '"id": {'), 6, "'id' is a key column too: rename the output"),
+        ],
+        ids=lambda value: value if isinstance(value, str) and len(value) < 50 else "",
+    )
+    def test_each_mistake_has_its_line(self, mistakes: Mistakes, text: str, line: int, fact: str) -> None:
+        text = text.replace('["label"]', "[]") if '"id": {' in text else text
+        (told,) = mistakes(schema=text)
+        assert told.startswith(f"output.schema.json:{line}: ")
+        assert fact in told
+
+    def test_a_key_column_is_found_behind_a_reference_too(self, mistakes: Mistakes) -> None:
+        root = json.loads(SCHEMA.replace("label", "id"))
+        (told,) = mistakes(schema=json.dumps({"$ref": "#/$defs/root", "$defs": {"root": root}}))
+        assert "'id' is a key column too" in told
+
+
+class TestPrompts:
+    @pytest.mark.parametrize(("name", "file"), [("system", "system.md"), ("user", "user.md")])
+    def test_a_mistake_in_a_prompt_has_its_line_in_the_file(self, mistakes: Mistakes, name: str, file: str) -> None:
+        (told,) = mistakes(**{name: "\n\nHello\n{{ text\n"})
+        assert told.startswith(f"{file}:4: ")
+
+    @pytest.mark.parametrize("sql", ["select 1 where a > ':start'", "select * from t -- partition_start"])
+    def test_a_query_of_everything_is_refused(self, mistakes: Mistakes, sql: str) -> None:
+        (told,) = mistakes(sql=sql)
+        assert told.startswith("extract.sql:1: uses neither :partition_start nor :partition_end")
+
+    @pytest.mark.parametrize("sql", ["where day = :partition_start", "where day < :partition_end"])
+    def test_one_end_of_the_partition_is_enough(self, load: Load, sql: str) -> None:
+        assert load(sql=sql).sql == sql
+
+    def test_mistakes_of_all_files_are_told_at_once(self, mistakes: Mistakes) -> None:
+        told = mistakes(yaml=YAML + "reus: 1\n", sql="select 1", system="{% if %}", user="{{ a", schema='{"a": 1}')
+        assert {line.partition(":")[0] for line in told} == set(FILES)
+
+
+class TestRenderer:
+    """A loaded pipeline meets the columns of its query."""
+
+    def _params(self, pipeline: Pipeline, run_id: str = "run-1") -> dict[str, Any]:
+        request = pipeline.renderer(["id", "text"], run_id=run_id).render({"id": 1, "text": "Hello"})
+        return dict(json.loads(request.params))
+
+    def test_it_sends_what_the_spec_says(self, load: Load) -> None:
+        params = self._params(load(yaml=YAML + "  thinking: disabled\n  cache: 1h\n"))
+        assert params == {
+            "model": "claude-haiku-5-5",
+            "max_tokens": 300,
+            "thinking": {"type": "disabled"},
+            "output_config": {"format": {"type": "json_schema", "schema": json.loads(SCHEMA)}},
+            "system": [{"type": "text", "text": "Classify.", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
+            "messages": [{"role": "user", "content": "Hello"}],
+        }
+
+    def test_what_the_spec_leaves_out_is_not_sent(self, load: Load) -> None:
+        params = self._params(load())
+        assert "thinking" not in params
+        assert params["system"] == [{"type": "text", "text": "Classify."}]
+
+    @pytest.mark.parametrize(("reuse", "same"), [("true", True), ("false", False)])
+    def test_reuse_decides_whether_two_runs_share_their_answers(self, load: Load, reuse: str, same: bool) -> None:
+        pipeline = load(yaml=YAML + f"reuse: {reuse}\n")
+        first, second, again = (
+            pipeline.renderer(["id", "text"], run_id=run_id).render({"id": 1, "text": "a"})
+            for run_id in ("run-1", "run-2", "run-1")
+        )
+        assert (first == second) is same
+        assert first == again
+
+    def test_columns_that_the_query_lacks_are_told_all_at_once_with_the_nearest(self, load: Load) -> None:
+        pipeline = load(system="\n\n{{ tone }}", user="{{ txt }}\n{{ text }}\n\n{{ zzz }}", yaml=_yaml("{id:", "{idd:"))
+        with pytest.raises(SpecError) as raised:
+            pipeline.renderer(["id", "text"], run_id="r")
+        assert str(raised.value).splitlines() == [
+            "tickets/system.md:3: the query has no column 'tone'",
+            "tickets/user.md:1: the query has no column 'txt'; did you mean 'text'?",
+            "tickets/user.md:4: the query has no column 'zzz'",
+            "tickets/pipeline.yaml: source.key: the query has no column 'idd'; did you mean 'id'?",
+            "Columns of extract.sql: id, text. Nothing was sent.",
+        ]
+
+    def test_lines_stay_right_after_the_pipeline_was_stored(self, load: Load) -> None:
+        stored = Pipeline.model_validate_json(load(user="\n\n{{ text.x.y }}").model_dump_json())
+        with pytest.raises(SpecError, match=r"^tickets/user\.md:3: cannot be rendered"):
+            stored.renderer(["id", "text"], run_id="r").render({"id": 1, "text": "a"})
+
+    def test_columns_that_the_prompts_do_not_use_do_no_harm(self, load: Load) -> None:
+        request = load().renderer(["id", "text", "more"], run_id="r").render({"id": 1, "text": "a", "more": object()})
+        assert "more" not in request.params
