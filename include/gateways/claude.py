@@ -23,6 +23,8 @@ _BATCHES = "/v1/messages/batches"
 #: Sending 250 MB and having it checked takes minutes on a slow line; a create that is given up too early is a create
 #: whose fate is unknown.
 _CREATE_TIMEOUT = httpx2.Timeout(1800, connect=30)
+#: A longer `retry-after` is no advice but a mistake (the header may also hold "nan", or a date).
+_LONGEST_RETRY_AFTER_SECONDS = 3600
 _PIECE_BYTES = 1 << 20
 _COUNTS = ("processing", "succeeded", "errored", "canceled", "expired")
 #: Errors after which the API may have done what was asked all the same.
@@ -39,11 +41,18 @@ class Claude:
     The API behind an Airflow connection called ``name``.
 
     Errors of the SDK become ApiError, or SetupError where the key is refused; only create() can end in BatchError.
+    A context manager: leaving it closes the connections.
     """
 
     def __init__(self, client: anthropic.Anthropic, *, name: str) -> None:
         self._client = client
         self._name = name
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
 
     def create(self, body: BinaryIO, *, requests: int) -> str:
         """
@@ -193,9 +202,10 @@ def _may_have_been_made(error: anthropic.APIError) -> bool:
 
 def _retry_after(error: anthropic.APIStatusError) -> float | None:
     try:
-        return float(error.response.headers["retry-after"])
+        seconds = float(error.response.headers["retry-after"])
     except (KeyError, ValueError):
         return None
+    return seconds if 0 <= seconds <= _LONGEST_RETRY_AFTER_SECONDS else None
 
 
 def _spell(error: anthropic.APIError) -> str:

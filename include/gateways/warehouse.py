@@ -64,3 +64,5 @@ class Warehouse:
                 " task.",
                 retryable=True,
             ) from error
+        finally:
+            self._engine.dispose()

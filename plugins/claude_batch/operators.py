@@ -80,7 +80,8 @@ class ExtractOperator(_RunOperator):
             folder = self.run_folder(context)
             pipeline = load_pipeline(PIPELINES / self.pipeline)
             lake = open_lake(self.aws_conn_id)
-            check_setup(pipeline, lake=lake, claude=open_claude(self.anthropic_conn_id))
+            with open_claude(self.anthropic_conn_id) as claude:
+                check_setup(pipeline, lake=lake, claude=claude)
             extracted = extract(
                 pipeline, folder, warehouse=open_warehouse(pipeline.settings.source.connection), lake=lake
             )
@@ -153,13 +154,9 @@ class ClaudeBatchOperator(_ChunkOperator):
         from claude_batch.connections import open_claude, open_lake
         from include.steps.submit import submit
 
-        with airflow_failures():
-            batch_id = submit(
-                self.chunk,
-                run_id=context["dag_run"].run_id,
-                lake=open_lake(self.aws_conn_id),
-                claude=open_claude(self.anthropic_conn_id),
-            )
+        with airflow_failures(), open_claude(self.anthropic_conn_id) as claude:
+            run_id = context["dag_run"].run_id
+            batch_id = submit(self.chunk, run_id=run_id, lake=open_lake(self.aws_conn_id), claude=claude)
         self.log.info("Chunk %s is batch %s", self.chunk, batch_id)
         return batch_id
 
@@ -188,13 +185,8 @@ class LoadOperator(_ChunkOperator):
 
         if not self.batch_id:
             raise AirflowFailException(f"Chunk {self.chunk} has no batch: see its `submit`. There is nothing to load.")
-        with airflow_failures():
-            counts = load(
-                self.chunk,
-                self.batch_id,
-                lake=open_lake(self.aws_conn_id),
-                claude=open_claude(self.anthropic_conn_id),
-            )
+        with airflow_failures(), open_claude(self.anthropic_conn_id) as claude:
+            counts = load(self.chunk, self.batch_id, lake=open_lake(self.aws_conn_id), claude=claude)
         self.log.info("Batch %s: %s", self.batch_id, counts)
         return counts
 

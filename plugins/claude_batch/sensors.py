@@ -100,13 +100,12 @@ class ClaudeBatchSensor(BaseSensorOperator):
     def _look(self, poll: BatchPoll) -> Ended | LookAgain:
         from claude_batch.connections import open_claude
 
-        with airflow_failures():
-            claude = open_claude(self.anthropic_conn_id)
         look: BatchStatus | ApiError | SetupError
-        try:
-            look = claude.retrieve(self.batch_id)
-        except (ApiError, SetupError) as error:
-            look = error
+        with airflow_failures(), open_claude(self.anthropic_conn_id) as claude:
+            try:
+                look = claude.retrieve(self.batch_id)
+            except (ApiError, SetupError) as error:
+                look = error
         decision = poll.decide(look, now=datetime.now(UTC))
         if isinstance(decision, GiveUp):
             raise airflow_failure(decision.error) from decision.error

@@ -12,7 +12,8 @@ from tests.fixtures.flow import DAY
 
 def test_a_complete_set_of_connections_opens(connections: pytest.MonkeyPatch) -> None:
     open_lake("aws_default").check()
-    assert open_claude("anthropic_default").model("claude-haiku-5-5") is not None
+    with open_claude("anthropic_default") as claude:
+        assert claude.model("claude-haiku-5-5") is not None
     with open_warehouse("warehouse").read("select 1 as a where :partition_start", DAY) as (columns, _):
         assert columns == ["a"]
 

@@ -21,7 +21,8 @@ PARAMS = {"model": "claude-haiku-5-5", "max_tokens": 10, "messages": [{"role": "
 
 def make_batch() -> str:
     body = io.BytesIO(msgspec.json.encode({"requests": [{"custom_id": "r", "params": PARAMS}]}))
-    return open_claude("anthropic_default").create(body, requests=1)
+    with open_claude("anthropic_default") as claude:
+        return claude.create(body, requests=1)
 
 
 def trigger(batch_id: str, *, deadline: datetime | None = None, poke_interval: float = 0.2) -> ClaudeBatchTrigger:

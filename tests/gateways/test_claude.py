@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Iterator
 from datetime import timedelta
 
 import anthropic
@@ -27,8 +28,9 @@ def client(emulator: Emulator, api_key: str | None = None) -> anthropic.Anthropi
 
 
 @pytest.fixture
-def claude(emulator: Emulator) -> Claude:
-    return Claude(client(emulator), name="anthropic_default")
+def claude(emulator: Emulator) -> Iterator[Claude]:
+    with Claude(client(emulator), name="anthropic_default") as claude:
+        yield claude
 
 
 def test_a_batch_is_made_waited_for_and_read(claude: Claude) -> None:
@@ -73,8 +75,8 @@ def test_a_create_that_is_refused_has_surely_made_nothing(claude: Claude, emulat
 
 def test_an_api_that_cannot_be_connected_to_has_surely_made_nothing() -> None:
     nowhere = anthropic.Anthropic(api_key="k", base_url="http://127.0.0.1:9", max_retries=0)
-    with pytest.raises(ApiError, match="could not be reached") as caught:
-        Claude(nowhere, name="c").create(body(), requests=2)
+    with pytest.raises(ApiError, match="could not be reached") as caught, Claude(nowhere, name="c") as claude:
+        claude.create(body(), requests=2)
     assert caught.value.retryable
 
 
@@ -102,12 +104,11 @@ def test_a_refused_key_names_its_connection() -> None:
 
 def test_every_error_of_the_sdk_is_translated() -> None:
     request = httpx2.Request("GET", "http://x")
-    statuses = [status for status in range(400, 600) if anthropic.Anthropic(api_key="k")]
-    client = anthropic.Anthropic(api_key="k")
-    errors: list[anthropic.APIError] = [
-        client._make_status_error("no", body=None, response=httpx2.Response(status, request=request))
-        for status in statuses
-    ]
+    with anthropic.Anthropic(api_key="k") as client:
+        errors: list[anthropic.APIError] = [
+            client._make_status_error("no", body=None, response=httpx2.Response(status, request=request))
+            for status in range(400, 600)
+        ]
     errors += [anthropic.APIConnectionError(request=request), anthropic.APITimeoutError(request)]
     for error in errors:
         ours = translated(error, doing="Trying", connection="c")
@@ -150,3 +151,11 @@ def test_the_async_client_sees_what_the_other_sees(claude: Claude, emulator: Emu
                 await waiting.retrieve(MISSING)
 
     asyncio.run(look())
+
+
+@pytest.mark.parametrize("header", ["nan", "inf", "-3", "1e9", "Wed, 21 Oct 2026 07:28:00 GMT", ""])
+def test_advice_on_when_to_come_back_that_makes_no_sense_is_none(header: str) -> None:
+    response = httpx2.Response(429, request=httpx2.Request("GET", "http://x"), headers={"retry-after": header})
+    error = translated(anthropic.RateLimitError("no", response=response, body=None), doing="Looking", connection="c")
+    assert isinstance(error, ApiError)
+    assert error.retry_after_seconds is None

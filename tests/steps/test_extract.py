@@ -121,5 +121,8 @@ def test_an_api_that_refuses_stops_the_run_before_it_reads(
 
 def test_a_wrong_key_is_told_by_its_connection(flow: Flow) -> None:
     client = anthropic.Anthropic(api_key="invalidx", base_url=flow.emulator.url, max_retries=0)
-    with pytest.raises(SetupError, match="key of connection 'my_conn' was refused"):
-        check_setup(flow.pipeline, lake=flow.lake, claude=Claude(client, name="my_conn"))
+    with (
+        Claude(client, name="my_conn") as claude,
+        pytest.raises(SetupError, match="key of connection 'my_conn' was refused"),
+    ):
+        check_setup(flow.pipeline, lake=flow.lake, claude=claude)

@@ -1,0 +1,54 @@
+"""The commands behind the Makefile: ``python -m include.stack demo | run PIPELINE PARTITION | down``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from include.stack.folder import StackFolder
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, then import only what the command needs: a wrong argument is answered before Airflow is even loaded."""
+    options = _parser().parse_args(arguments)
+    folder = StackFolder.of_environment()
+    if options.command == "demo":
+        from include.stack.demo import demo
+
+        return demo(
+            folder,
+            real_api=_is_set("REAL"),
+            exit_after=options.exit or _is_set("DEMO_EXIT"),
+            processing_seconds=options.processing_seconds,
+        )
+    if options.command == "run":
+        from include.stack.run import run
+
+        return run(folder, options.pipeline, options.partition)
+    from include.stack.down import down
+
+    return down(folder)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m include.stack", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="demo | run | down")
+    demo = commands.add_parser(
+        "demo", help="start the stack, run one partition, stay until Ctrl-C; REAL=1: the real API"
+    )
+    demo.add_argument("--exit", action="store_true", help="stop after the run; also DEMO_EXIT=1")
+    demo.add_argument("--processing-seconds", type=float, default=5, help="how long the emulator works on a batch")
+    run = commands.add_parser("run", help="one partition in the foreground, on the environment's connections")
+    run.add_argument("pipeline", metavar="PIPELINE", help="a folder of include/pipelines, e.g. catalogue")
+    run.add_argument("partition", metavar="PARTITION", help="a date, e.g. 2026-11-01")
+    commands.add_parser("down", help="stop whatever a demo left behind")
+    return parser
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() not in ("", "0", "false", "no")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

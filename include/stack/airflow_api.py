@@ -1,0 +1,138 @@
+"""The running Airflow, as far as the demo and the tests ask it: its public REST API."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+
+from include.stack.stack import Stack
+
+COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskInstance:
+    """
+    One task of a run.
+
+    :param map_index: -1 where the task is not mapped
+    """
+
+    task_id: str
+    map_index: int
+    state: str | None
+    try_number: int = 0
+
+
+def unhealthy(stack: Stack) -> list[str]:
+    """The components that are not up yet; all of them while nothing listens."""
+    with contextlib.suppress(httpx2.HTTPError, ValueError):
+        health = httpx2.get(f"{stack.airflow_url}/api/v2/monitor/health", timeout=5, trust_env=False).json()
+        return [name for name in COMPONENTS if (health.get(name) or {}).get("status") != "healthy"]
+    return ["api-server", *COMPONENTS]
+
+
+class AirflowApi:
+    """
+    A client that is logged in as the stack's only user, for as long as the block lasts.
+
+    Raises httpx2.HTTPError where Airflow does not answer as it must.
+    """
+
+    def __init__(self, stack: Stack) -> None:
+        self._password = stack.ui_password
+        # An API server that has to be started again is back within these retries, about half a minute.
+        patient = httpx2.HTTPTransport(retries=7)
+        self._http = httpx2.Client(base_url=stack.airflow_url, timeout=60, transport=patient, trust_env=False)
+
+    def __enter__(self) -> AirflowApi:
+        answer = self._http.post("/auth/token", json={"username": "admin", "password": self._password})
+        token = answer.raise_for_status().json()["access_token"]
+        self._http.headers["Authorization"] = f"Bearer {token}"
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._http.close()
+
+    def has_dag(self, dag_id: str) -> bool:
+        """Whether the Dag processor has brought the Dag in."""
+        return self._http.get(f"/api/v2/dags/{dag_id}").status_code == httpx2.codes.OK
+
+    def import_errors(self) -> list[str]:
+        """What went wrong with Dag files, the stack trace included."""
+        errors: list[dict[str, str]] = self._get("/api/v2/importErrors")["import_errors"]
+        return [f"{error['filename']}:\n{error['stack_trace']}" for error in errors]
+
+    def trigger(self, dag_id: str, conf: dict[str, str]) -> str:
+        """Start a run without a logical date; it waits while the Dag is paused. Returns its run id."""
+        body = {"logical_date": None, "conf": conf}
+        answer = self._http.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body)
+        return str(answer.raise_for_status().json()["dag_run_id"])
+
+    def unpause(self, dag_id: str) -> None:
+        """Let the scheduler start the Dag's runs, ours and the nightly ones."""
+        self._http.patch(f"/api/v2/dags/{dag_id}", json={"is_paused": False}).raise_for_status()
+
+    def worker_slots(self) -> dict[str, int]:
+        """The default pool: how many task instances hold a slot, by state."""
+        pool = self._get("/api/v2/pools/default_pool")
+        return {state: pool[f"{state}_slots"] for state in ("running", "queued", "deferred")}
+
+    def run_ids(self, dag_id: str) -> list[str]:
+        """The Dag's runs."""
+        return [str(run["dag_run_id"]) for run in self._get(f"/api/v2/dags/{dag_id}/dagRuns")["dag_runs"]]
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        """queued, running, success or failed."""
+        return str(self._get(f"{_run(dag_id, run_id)}")["state"])
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
+        """The run's tasks in the order Airflow lists them, at most a thousand."""
+        instances = self._get(f"{_run(dag_id, run_id)}/taskInstances", limit=1000)["task_instances"]
+        return [
+            TaskInstance(
+                task_id=found["task_id"],
+                map_index=found["map_index"],
+                state=found["state"],
+                try_number=found["try_number"],
+            )
+            for found in instances
+        ]
+
+    def returned(self, dag_id: str, run_id: str, task: TaskInstance) -> str:
+        """What a task returned, as text; empty if it returned nothing."""
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task.task_id}/xcomEntries/return_value"
+        answer = self._http.get(path, params={"map_index": task.map_index, "stringify": True})
+        return str(answer.json()["value"]) if answer.status_code == httpx2.codes.OK else ""
+
+    def log(self, dag_id: str, run_id: str, task: TaskInstance) -> list[str]:
+        """The lines of a task's last try, each error's own words after the event that carries it."""
+        return [line for entry in self._log(dag_id, run_id, task) for line in (_event(entry), *_errors(entry))]
+
+    def errors(self, dag_id: str, run_id: str, task: TaskInstance) -> list[str]:
+        """Only the errors of a task's last try."""
+        return [error for entry in self._log(dag_id, run_id, task) for error in _errors(entry)]
+
+    def _log(self, dag_id: str, run_id: str, task: TaskInstance) -> list[dict[str, Any]]:
+        path = f"{_run(dag_id, run_id)}/taskInstances/{task.task_id}/logs/{task.try_number}"
+        content = self._get(path, map_index=task.map_index, full_content=True)["content"]
+        return [entry if isinstance(entry, dict) else {"event": entry} for entry in content]
+
+    def _get(self, path: str, **params: int | bool) -> dict[str, Any]:
+        answer: dict[str, Any] = self._http.get(path, params=params).raise_for_status().json()
+        return answer
+
+
+def _run(dag_id: str, run_id: str) -> str:
+    return f"/api/v2/dags/{dag_id}/dagRuns/{run_id}"
+
+
+def _event(entry: dict[str, Any]) -> str:
+    return f"{entry.get('level') or ''} {entry.get('event', '')}".strip()
+
+
+def _errors(entry: dict[str, Any]) -> list[str]:
+    return [f"{error.get('exc_type')}: {error.get('exc_value')}" for error in entry.get("error_detail") or []]

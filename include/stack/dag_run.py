@@ -1,0 +1,108 @@
+"""
+One Dag run inside this process, by ``dag.test()``. Importing this module imports Airflow: settle the environment first.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from airflow.dag_processing.dagbag import DagBag
+from airflow.sdk import DAG
+
+from claude_batch.connections import open_lake
+from include.enrichment import layout
+from include.enrichment.errors import EnrichmentError
+from include.enrichment.manifest import Manifest
+from include.enrichment.partition import Partition
+from include.stack.airflow_api import TaskInstance
+from include.stack.report import Progress, complain, say
+
+POLL_SECONDS = 0.5
+
+
+def dag_run(pipeline: str, partition: Partition, dag_file: Path) -> bool:
+    """Run the partition through and say how it ended. True if this very run published it."""
+    begun = time.monotonic()
+    dag = _load(pipeline, dag_file)
+    if dag is None:
+        return False
+    database = Path(os.environ["AIRFLOW_HOME"], "airflow.db")
+    progress = Progress(pipeline)
+    say(f"Running {pipeline} for {partition} in the foreground:")
+    with _shown(progress, database):
+        ended = dag.test(logical_date=None, run_conf={"partition": str(partition)})
+    seconds = time.monotonic() - begun
+    try:
+        manifest = _manifest(pipeline, partition)
+    except EnrichmentError as error:
+        complain(f"The run ended as {ended.state}, but the lake cannot be read: {error}")
+        return False
+    if ended.state == "success" and manifest and manifest.run_id == ended.run_id:
+        say(f"Published {pipeline} {partition} in {seconds:.0f} s: {_counts(manifest)}.")
+        return True
+    complain(f"NOT published: {pipeline} {partition}, the run ended as {ended.state} after {seconds:.0f} s.")
+    for name, summary in progress.summaries(_tasks(database)).items():
+        complain(f"  {name:<24} {summary or 'not started'}")
+    if manifest:
+        complain(f"The lake still has what an earlier run published: {_counts(manifest)}.")
+    complain(
+        "The reason is in the lines above. What was submitted is in the ledger; the same command goes on from there."
+    )
+    return False
+
+
+def _load(pipeline: str, dag_file: Path) -> DAG | None:
+    bag = DagBag(dag_folder=dag_file)
+    for file, trace in bag.import_errors.items():
+        complain(f"{file} cannot be imported; nothing was started.\n{trace}")
+    found = bag.dags.get(pipeline)
+    if found is None and not bag.import_errors:
+        complain(f"{dag_file} defines no Dag named {pipeline}, only {', '.join(bag.dags) or 'none at all'}.")
+    return found
+
+
+def _manifest(pipeline: str, partition: Partition) -> Manifest | None:
+    """The partition's manifest on the lake, None if there surely is none."""
+    found = open_lake("aws_default").find(layout.manifest(pipeline, partition))
+    return Manifest.model_validate_json(found.data) if found else None
+
+
+def _counts(manifest: Manifest) -> str:
+    return (
+        f"{manifest.rows:,} rows, {manifest.published:,} published, {manifest.rejected:,} rejected,"
+        f" {len(manifest.batches)} batches, at {manifest.table}"
+    )
+
+
+@contextmanager
+def _shown(progress: Progress, database: Path) -> Iterator[None]:
+    """Show the run's progress, read from its own database, while the body runs."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(POLL_SECONDS):
+            progress.show(_tasks(database))
+
+    watcher = threading.Thread(target=watch, name="progress", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        progress.show(_tasks(database))
+
+
+def _tasks(database: Path) -> list[TaskInstance]:
+    """The states of the only run in the database."""
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
+        rows = connection.execute(
+            "SELECT task_id, map_index, state FROM task_instance ORDER BY start_date IS NULL, start_date, map_index"
+        )
+        return [TaskInstance(task_id=task, map_index=index, state=state) for task, index, state in rows]

@@ -1,0 +1,216 @@
+"""
+`make demo`: start the stack, run one real partition through the scheduler, show what came out, stay until told to stop.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import httpx2
+
+from include.enrichment.partition import resolve_partition
+from include.stack import lake, outcome, processes, spending, warehouse
+from include.stack.airflow_api import AirflowApi, TaskInstance, unhealthy
+from include.stack.folder import StackFolder
+from include.stack.metadata import MigrationFailed, give_database
+from include.stack.report import Progress, complain, say, step
+from include.stack.stack import Stack, anthropic_connection, new_stack, read_stack
+from include.stack.supervisor import failed_processes
+
+PIPELINE = "catalogue"
+PARTITION = "2026-11-17"
+REAL_ROWS = 5
+BOOT_SECONDS = 240
+POLL_SECONDS = 1.0
+
+
+class Stopped(BaseException):
+    """Somebody asked the demo to end: Ctrl-C, `make down`, a closed terminal."""
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on. The message says what happened and where to look."""
+
+
+def demo(folder: StackFolder, *, real_api: bool, exit_after: bool, processing_seconds: float) -> int:
+    """
+    The whole demo; the stack is stopped however it ends. Returns 0 if the partition was published.
+
+    :param exit_after: end after the run and do not wait for Ctrl-C
+    """
+    try:
+        with processes.one_demo_at_a_time(folder):
+            return _until_stopped(folder, real_api, exit_after, processing_seconds)
+    except processes.AlreadyRunning as running:
+        stack = read_stack(folder)
+        complain(
+            f"{running} Nothing was started. {f'Its Airflow is at {stack.airflow_url}. ' if stack else ''}"
+            "Stop it with Ctrl-C where it runs, or with `make down`."
+        )
+        return 1
+
+
+def _until_stopped(folder: StackFolder, real_api: bool, exit_after: bool, processing_seconds: float) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    published = False
+    try:
+        stack, key = _prepare(folder, real_api, processing_seconds)
+        supervisord = _start(stack, folder, key)
+        published = _run(stack, folder)
+        if not exit_after:
+            _stay(supervisord)
+    except Stopped:
+        say()
+    except spending.NoKey as failure:
+        complain(str(failure))
+    except (DemoFailed, MigrationFailed) as failure:
+        complain(f"\n{failure}\nLogs: {folder.logs}")
+        published = False
+    except httpx2.HTTPError as error:
+        complain(f"\nAirflow does not answer as it must: {error!r}\nLogs: {folder.logs}")
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        with step("Stopping every process"):
+            processes.stop_all(folder)
+        folder.stack_json.unlink(missing_ok=True)
+    return 0 if published else 1
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped
+
+
+def _prepare(folder: StackFolder, real_api: bool, processing_seconds: float) -> tuple[Stack, str | None]:
+    """A clean folder, a new stack, the warehouse and the metadata database; nothing runs yet."""
+    if left := processes.stop_all(folder):
+        say(f"  Stopped {left} processes that an earlier demo left behind.")
+    key = spending.real_key_after_consent(PIPELINE, REAL_ROWS) if real_api else None
+    for old in (folder.airflow_home, folder.logs, folder.emulator_state):
+        shutil.rmtree(old, ignore_errors=True)
+    folder.warehouse.unlink(missing_ok=True)
+    folder.logs.mkdir()
+    folder.emulator_state.mkdir()
+    stack = new_stack(folder, real_api=real_api, processing_seconds=processing_seconds)
+    with step("Loading the sample into the warehouse (SQLite)"):
+        if real_api:
+            warehouse.load_sample(folder.warehouse, partition=PARTITION, limit=REAL_ROWS)
+        else:
+            warehouse.load_sample(folder.warehouse)
+    with step("Making Airflow's metadata database (SQLite; about ten seconds the first time)"):
+        give_database(folder, folder.airflow_home)
+        passwords = folder.airflow_home / "simple_auth_manager_passwords.json.generated"
+        passwords.write_text(f'{{"admin": "{stack.ui_password}"}}', encoding="utf-8")
+        passwords.chmod(0o600)
+    stack.save(folder)
+    return stack, key
+
+
+def _start(stack: Stack, folder: StackFolder, key: str | None) -> subprocess.Popen[bytes]:
+    anthropic = anthropic_connection(key) if key else None
+    supervisord = processes.start(stack, folder, anthropic=anthropic)
+
+    def up(ready: Callable[[], bool]) -> None:
+        _wait(stack, supervisord, ready)
+
+    with step("Starting the S3 server and its bucket"):
+        up(lambda: _answers(stack.s3_url))
+        lake.make_bucket(stack)
+    if not stack.real_api:
+        with step("Starting the emulator of the Message Batches API"):
+            up(lambda: _answers(stack.emulator_url))
+    with step("Starting Airflow: scheduler, triggerer, Dag processor, API server"):
+        up(lambda: not unhealthy(stack))
+    return supervisord
+
+
+def _run(stack: Stack, folder: StackFolder) -> bool:
+    """One run of one partition through the scheduler. True if it was published, and every row is accounted for."""
+    partition = resolve_partition(param=PARTITION, partition_key=None, data_interval_start=None)
+    with AirflowApi(stack) as api:
+        with step(f"Waiting for the Dag processor to bring in {PIPELINE}"):
+            _wait_for_dag(api)
+        say(f"\nRunning {PIPELINE} for {partition} through the scheduler:")
+        run_id = api.trigger(PIPELINE, {"partition": str(partition)})
+        api.unpause(PIPELINE)
+        state = _follow(api, run_id)
+        published = lake.read_published(stack, PIPELINE, partition) if state == "success" else None
+        if published is None or published.manifest.run_id != run_id:
+            complain(outcome.failure(api, stack, PIPELINE, run_id, state))
+            return False
+    say(outcome.success(stack, published))
+    wrong = lake.unaccounted(warehouse.keys_of(folder.warehouse, str(partition)), published, "package")
+    say(outcome.reconciliation(published, wrong))
+    say(outcome.whereabouts(stack, published))
+    return not wrong
+
+
+def _wait_for_dag(api: AirflowApi) -> None:
+    deadline = time.monotonic() + BOOT_SECONDS
+    while not api.has_dag(PIPELINE):
+        if errors := api.import_errors():
+            raise DemoFailed("A Dag file cannot be imported:\n" + "\n".join(errors))
+        if time.monotonic() > deadline:
+            raise DemoFailed(f"No Dag {PIPELINE} after {BOOT_SECONDS} s: see dag-processor.log.")
+        time.sleep(POLL_SECONDS)
+
+
+def _follow(api: AirflowApi, run_id: str) -> str:
+    """Say every change until the run has ended, and of a try that failed, why; returns the run's state."""
+    progress = Progress(PIPELINE)
+    batches: set[str] = set()
+    failed: set[TaskInstance] = set()
+    while True:
+        state = api.run_state(PIPELINE, run_id)
+        tasks = api.task_instances(PIPELINE, run_id)
+        progress.show(tasks)
+        for task in tasks:
+            if task.task_id.endswith(".submit") and task.state == "success":
+                for batch in set(re.findall(r"msgbatch_\w+", api.returned(PIPELINE, run_id, task))) - batches:
+                    progress.note(f"submitted as {batch}")
+                    batches.add(batch)
+            if task.state == "up_for_retry" and task not in failed:
+                failed.add(task)
+                for error in api.errors(PIPELINE, run_id, task):
+                    progress.note(f"  {error}")
+        if state in ("success", "failed"):
+            progress.note(f"the run has ended: {state}")
+            return state
+        time.sleep(POLL_SECONDS)
+
+
+def _stay(supervisord: subprocess.Popen[bytes]) -> None:
+    say("\nThe stack stays up until Ctrl-C (or `make down` from elsewhere).")
+    while supervisord.poll() is None:
+        time.sleep(POLL_SECONDS)
+    raise DemoFailed(
+        f"supervisord has ended by itself (status {supervisord.returncode}), so the stack is not kept alive."
+    )
+
+
+def _wait(stack: Stack, supervisord: subprocess.Popen[bytes], ready: Callable[[], bool]) -> None:
+    """Raises DemoFailed if a process cannot be started, or after BOOT_SECONDS."""
+    deadline = time.monotonic() + BOOT_SECONDS
+    while not ready():
+        if supervisord.poll() is not None:
+            raise DemoFailed(f"supervisord ended with status {supervisord.returncode}: see supervisord.out.")
+        if failed := failed_processes(stack):
+            raise DemoFailed(f"Cannot be started: {', '.join(failed)}. The log of each tells why.")
+        if time.monotonic() > deadline:
+            raise DemoFailed(f"Not up after {BOOT_SECONDS} s; not healthy: {', '.join(unhealthy(stack)) or 'none'}.")
+        time.sleep(POLL_SECONDS / 4)
+
+
+def _answers(url: str) -> bool:
+    try:
+        httpx2.get(url, timeout=2, trust_env=False)
+    except httpx2.HTTPError:
+        return False
+    return True

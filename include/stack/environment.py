@@ -1,0 +1,82 @@
+"""
+The environment of the stack's processes: Airflow's settings, the connections, and the marker by which they are found
+again.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from include.stack.folder import ROOT, StackFolder
+from include.stack.stack import LOOPBACK, Stack
+
+MARKER = "ENRICHMENT_STACK_MARKER"
+
+
+def stack_environment(stack: Stack, *, anthropic: str | None = None) -> dict[str, str]:
+    """
+    The environment every process of the stack gets.
+
+    :param anthropic: the real API's connection, which is not in ``stack`` because ``stack`` is written to disk
+    """
+    connections = dict(stack.connections) | ({"AIRFLOW_CONN_ANTHROPIC_DEFAULT": anthropic} if anthropic else {})
+    return _inherited() | _airflow(stack) | connections | {MARKER: str(stack.folder)}
+
+
+def database_environment(folder: StackFolder, airflow_home: str) -> dict[str, str]:
+    """The environment of a process that only prepares a metadata database in ``airflow_home``."""
+    return _inherited() | core_settings(airflow_home) | {MARKER: str(folder.path)}
+
+
+def core_settings(airflow_home: str) -> dict[str, str]:
+    """What every Airflow of ours needs, with or without servers: its own home, this checkout's Dags, few words."""
+    return {
+        "AIRFLOW_HOME": airflow_home,
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow_home}/airflow.db",
+        "AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{airflow_home}/logs",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")]),
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+def _inherited() -> dict[str, str]:
+    """The caller's environment without what would change our Airflow, our S3 or our API behind our back."""
+    foreign = ("AIRFLOW", "AWS_", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ENRICHMENT_", "SUPERVISOR_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return kept | _no_proxy_for_loopback(kept)
+
+
+def _no_proxy_for_loopback(environment: Mapping[str, str]) -> dict[str, str]:
+    ours = f"{LOOPBACK},localhost"
+    return {name: f"{environment[name]},{ours}" if environment.get(name) else ours for name in ("NO_PROXY", "no_proxy")}
+
+
+def _airflow(stack: Stack) -> dict[str, str]:
+    home = str(StackFolder(path=stack.folder).airflow_home)
+    return core_settings(home) | {
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": "4",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{stack.airflow_url}/execution/",
+        "AIRFLOW__CORE__FERNET_KEY": stack.fernet_key,
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+        "AIRFLOW__API__HOST": LOOPBACK,
+        "AIRFLOW__API__PORT": str(stack.ports.airflow),
+        "AIRFLOW__API__BASE_URL": stack.airflow_url,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API__SECRET_KEY": stack.session_secret,
+        "AIRFLOW__API_AUTH__JWT_SECRET": stack.jwt_secret,
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
+        # A worker's first call can wait behind a whole boot on a small machine; the default of 5 s fails the task for
+        # it.
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+        # setproctitle would overwrite the environment that the marker is read from.
+        "SPT_NOENV": "1",
+        "PYTHONUNBUFFERED": "1",
+    }

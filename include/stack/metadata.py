@@ -1,0 +1,67 @@
+"""Airflow's metadata database: migrated once for each Airflow version, then copied."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+
+from include.stack.environment import database_environment
+from include.stack.folder import ROOT, StackFolder
+
+
+class MigrationFailed(Exception):
+    """Airflow could not make its database; the message has the end of what it said."""
+
+
+def give_database(folder: StackFolder, airflow_home: Path) -> None:
+    """
+    Put a migrated, empty metadata database into ``airflow_home``.
+
+    The first time for an Airflow version takes about ten seconds, later ones none; several processes may ask at once.
+    """
+    airflow_home.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(_template(folder), airflow_home / "airflow.db")
+
+
+def _template(folder: StackFolder) -> Path:
+    folder.cache.mkdir(parents=True, exist_ok=True)
+    template = folder.cache / f"airflow-{version('apache-airflow-core')}.db"
+    with (folder.cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not template.exists():
+            with tempfile.TemporaryDirectory(prefix="migration-", dir=folder.cache) as home:
+                _migrate(folder, home)
+                _copy_whole(Path(home, "airflow.db"), template)
+    return template
+
+
+def _copy_whole(database: Path, template: Path) -> None:
+    """One file, with what Airflow may have left in the write-ahead log; there in full or not at all."""
+    draft = template.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("VACUUM INTO ?", [str(draft)])
+    draft.replace(template)
+
+
+def _migrate(folder: StackFolder, home: str) -> None:
+    migration = subprocess.run(
+        [sys.executable, "-m", "airflow", "db", "migrate"],
+        env=database_environment(folder, home),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if migration.returncode:
+        said = "\n".join(migration.stdout.splitlines()[-15:])
+        raise MigrationFailed(f"`airflow db migrate` ended with status {migration.returncode}:\n{said}")

@@ -1,0 +1,141 @@
+"""Starting and stopping the stack's processes, and finding those that a crash left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import psutil
+
+from include.stack.environment import MARKER, stack_environment
+from include.stack.folder import ROOT, StackFolder
+from include.stack.stack import Stack
+from include.stack.supervisor import write_configuration
+
+# An idle LocalExecutor keeps the scheduler from ever ending on SIGTERM; the others need three or four seconds.
+STOP_SECONDS = 5.0
+
+
+class AlreadyRunning(Exception):
+    """Another demo of this checkout is alive."""
+
+    def __init__(self, pid: int) -> None:
+        super().__init__(f"A demo of this checkout is already running (process {pid}).")
+
+
+@contextlib.contextmanager
+def one_demo_at_a_time(folder: StackFolder) -> Iterator[None]:
+    """
+    Hold the folder's lock, which the system drops when this process ends in whatever way.
+
+    Raises AlreadyRunning if another process holds it.
+    """
+    with folder.lock.open("a+", encoding="ascii") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(_pid_in(folder)) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield
+
+
+def running_demo(folder: StackFolder) -> int | None:
+    """The pid of the demo that is alive, None if there is none."""
+    try:
+        with folder.lock.open("r", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        return _pid_in(folder)
+    return None
+
+
+def start(stack: Stack, folder: StackFolder, *, anthropic: str | None = None) -> subprocess.Popen[bytes]:
+    """
+    Start supervisord, which starts and keeps alive all the others; returns at once.
+
+    It gets its own session, so that Ctrl-C in a terminal reaches the demo alone, and the demo decides the order.
+
+    :param anthropic: see stack_environment()
+    """
+    write_configuration(stack, folder)
+    with (folder.logs / "supervisord.out").open("wb") as out:
+        return subprocess.Popen(
+            [sys.executable, "-m", "supervisor.supervisord", "-c", str(folder.supervisor_conf)],
+            env=stack_environment(stack, anthropic=anthropic),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def stop_all(folder: StackFolder) -> int:
+    """
+    Stop every process that carries this folder's marker, orphans too, and nothing else; returns how many there were.
+
+    supervisord goes first, or it would start the others again. What does not end within some seconds is killed.
+    """
+    stopped: set[int] = set()
+    for process in filter(_is_supervisord, marked_processes(folder)):
+        stopped.add(process.pid)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    for end in (psutil.Process.terminate, psutil.Process.kill, psutil.Process.kill):
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in marked_processes(folder):
+            stopped.add(process.pid)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                end(process)
+        # Not psutil.wait_procs: an orphan whose new parent does not collect it would never seem to end.
+        while marked_processes(folder) and time.monotonic() < deadline:
+            time.sleep(0.1)
+    return len(stopped)
+
+
+def marked_processes(folder: StackFolder) -> list[psutil.Process]:
+    """Every living process that was started for this folder, wherever in the process tree it is by now."""
+    return [process for process in psutil.process_iter() if _marker_of(process) == str(folder.path)]
+
+
+def stop_demo(folder: StackFolder, pid: int) -> None:
+    """Ask a living demo to stop its stack and end; kill it if it does not."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + 3 * STOP_SECONDS
+    while running_demo(folder) == pid:
+        if time.monotonic() > deadline:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            return
+        time.sleep(0.2)
+
+
+def _marker_of(process: psutil.Process) -> str | None:
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        marker: str | None = process.environ().get(MARKER)
+        return marker
+    except (psutil.Error, OSError):
+        return None
+
+
+def _is_supervisord(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return "supervisor.supervisord" in process.cmdline()
+    return False
+
+
+def _pid_in(folder: StackFolder) -> int:
+    return int(folder.lock.read_text(encoding="ascii") or 0)

@@ -1,0 +1,157 @@
+"""
+One running stack as a value: its ports, its secrets, its connections. Written to stack.json, which only the owner may
+read.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from include.stack.folder import StackFolder
+
+LOOPBACK = "127.0.0.1"
+BUCKET = "enrichment-lake"
+ANTHROPIC, AWS, WAREHOUSE, LAKE = (
+    "AIRFLOW_CONN_ANTHROPIC_DEFAULT",
+    "AIRFLOW_CONN_AWS_DEFAULT",
+    "AIRFLOW_CONN_WAREHOUSE",
+    "ENRICHMENT_LAKE",
+)
+CONNECTION_VARIABLES = (ANTHROPIC, AWS, WAREHOUSE, LAKE)
+
+
+class Ports(BaseModel):
+    """Where the processes listen, all on loopback."""
+
+    model_config = ConfigDict(frozen=True)
+
+    airflow: int
+    s3: int
+    emulator: int
+    control: int
+
+
+class Stack(BaseModel):
+    """
+    What the processes and `make run` need to know of each other.
+
+    ``connections`` are environment variables; with the real API the Anthropic one is not among them, because a key is
+    never written to disk.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    folder: Path
+    real_api: bool
+    processing_seconds: float
+    ports: Ports
+    connections: Mapping[str, str]
+    ui_password: str
+    control_password: str
+    fernet_key: str
+    jwt_secret: str
+    session_secret: str
+
+    @property
+    def airflow_url(self) -> str:
+        """The UI and the REST API."""
+        return f"http://{LOOPBACK}:{self.ports.airflow}"
+
+    @property
+    def s3_url(self) -> str:
+        """The S3 server."""
+        return f"http://{LOOPBACK}:{self.ports.s3}"
+
+    @property
+    def emulator_url(self) -> str:
+        """The stand-in for the Message Batches API."""
+        return f"http://{LOOPBACK}:{self.ports.emulator}"
+
+    def save(self, folder: StackFolder) -> None:
+        """Write stack.json so that it is never there in part, nor readable by others."""
+        draft = folder.stack_json.with_suffix(".draft")
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(self.model_dump_json(indent=2))
+        draft.replace(folder.stack_json)
+
+
+def read_stack(folder: StackFolder) -> Stack | None:
+    """The stack of this folder, None if there is none. A stack.json of an older version counts as none."""
+    try:
+        return Stack.model_validate_json(folder.stack_json.read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def new_stack(folder: StackFolder, *, real_api: bool, processing_seconds: float) -> Stack:
+    """A stack with free ports and fresh secrets. Nothing is started or written."""
+    ports = _free_ports()
+    return Stack(
+        folder=folder.path,
+        real_api=real_api,
+        processing_seconds=processing_seconds,
+        ports=ports,
+        connections=_connections(folder, ports, real_api=real_api),
+        ui_password=secrets.token_urlsafe(9),
+        control_password=secrets.token_urlsafe(24),
+        fernet_key=fernet_key(),
+        jwt_secret=secrets.token_urlsafe(64),
+        session_secret=secrets.token_urlsafe(32),
+    )
+
+
+def fernet_key() -> str:
+    """A fresh key of the kind Airflow encrypts with."""
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+def anthropic_connection(key: str, host: str | None = None) -> str:
+    """The value of AIRFLOW_CONN_ANTHROPIC_DEFAULT; without a host it is the real API."""
+    return json.dumps({"conn_type": "anthropic", "password": key} | ({"host": host} if host else {}))
+
+
+def aws_connection(endpoint_url: str) -> str:
+    """The value of AIRFLOW_CONN_AWS_DEFAULT for an S3 server that takes any credentials."""
+    extra = {"region_name": "us-east-1", "endpoint_url": endpoint_url}
+    return json.dumps({"conn_type": "aws", "login": "testing", "password": "testing", "extra": extra})
+
+
+def _connections(folder: StackFolder, ports: Ports, *, real_api: bool) -> dict[str, str]:
+    emulator = {ANTHROPIC: anthropic_connection("sk-emulator", f"http://{LOOPBACK}:{ports.emulator}")}
+    return ({} if real_api else emulator) | {
+        AWS: aws_connection(f"http://{LOOPBACK}:{ports.s3}"),
+        WAREHOUSE: json.dumps({"conn_type": "sqlite", "host": str(folder.warehouse)}),
+        LAKE: f"s3://{BUCKET}",
+    }
+
+
+def free_port() -> int:
+    """A port that nothing listens on, at this moment."""
+    with socket.socket() as listener:
+        listener.bind((LOOPBACK, 0))
+        return int(listener.getsockname()[1])
+
+
+def _free_ports() -> Ports:
+    """Airflow gets 8080 if it is free. All are held open until all are known, so that no two are the same."""
+    with ExitStack() as held:
+
+        def free(wanted: int = 0) -> int:
+            listener = held.enter_context(socket.socket())
+            try:
+                listener.bind((LOOPBACK, wanted))
+            except OSError:
+                listener.bind((LOOPBACK, 0))
+            return int(listener.getsockname()[1])
+
+        return Ports(airflow=free(8080), s3=free(), emulator=free(), control=free())

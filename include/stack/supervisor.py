@@ -1,0 +1,100 @@
+"""supervisord: its configuration, and what it says about the processes it keeps alive."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from http.client import HTTPException
+from xmlrpc.client import Error, ServerProxy
+
+from include.stack.folder import ROOT, StackFolder
+from include.stack.stack import LOOPBACK, Stack
+
+
+def configuration(stack: Stack) -> str:
+    """
+    supervisor.conf for this stack. It holds commands and the control password, never a connection.
+
+    Control goes over a loopback port with a password and not over a unix socket: a socket's path may have about 100
+    characters, and a checkout may lie deeper than that. A process that ends is started again, whatever its exit status.
+    """
+    folder = StackFolder(path=stack.folder)
+    head = f"""\
+[supervisord]
+nodaemon=true
+silent=true
+logfile={_value(folder.logs / "supervisord.log")}
+pidfile={_value(folder.path / "supervisord.pid")}
+childlogdir={_value(folder.logs)}
+
+[inet_http_server]
+port={LOOPBACK}:{stack.ports.control}
+username=stack
+password={stack.control_password}
+
+[supervisorctl]
+serverurl=http://{LOOPBACK}:{stack.ports.control}
+username=stack
+password={stack.control_password}
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
+"""
+    return head + "".join(_program(name, command, folder) for name, command in _commands(stack, folder).items())
+
+
+def write_configuration(stack: Stack, folder: StackFolder) -> None:
+    """Write supervisor.conf, readable by its owner only."""
+    folder.supervisor_conf.unlink(missing_ok=True)
+    file = os.open(folder.supervisor_conf, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(file, "w", encoding="utf-8") as conf:
+        conf.write(configuration(stack))
+
+
+def failed_processes(stack: Stack) -> list[str]:
+    """The processes supervisord has given up starting. Empty while supervisord itself is not up yet."""
+    url = f"http://stack:{stack.control_password}@{LOOPBACK}:{stack.ports.control}/RPC2"
+    try:
+        with ServerProxy(url) as server:
+            found = server.supervisor.getAllProcessInfo()
+    except (OSError, HTTPException, Error):
+        return []
+    assert isinstance(found, list)
+    return [str(process["name"]) for process in found if process["statename"] == "FATAL"]
+
+
+def _commands(stack: Stack, folder: StackFolder) -> dict[str, list[str]]:
+    python = sys.executable
+    airflow = [python, "-m", "airflow"]
+    emulator = [python, "-m", "include.emulator", "--port", str(stack.ports.emulator)]
+    emulator += ["--state", str(folder.emulator_state), "--processing-seconds", f"{stack.processing_seconds:g}"]
+    return {
+        "s3": [python, "-m", "moto.server", "--host", LOOPBACK, "--port", str(stack.ports.s3)],
+        **({} if stack.real_api else {"emulator": emulator}),
+        # Task logs are read from the disk, which all share: no log servers, no ports for them.
+        "api-server": [*airflow, "api-server"],
+        "scheduler": [*airflow, "scheduler", "--skip-serve-logs"],
+        "dag-processor": [*airflow, "dag-processor"],
+        "triggerer": [*airflow, "triggerer", "--skip-serve-logs"],
+    }
+
+
+def _program(name: str, command: list[str], folder: StackFolder) -> str:
+    return f"""
+[program:{name}]
+command={_value(shlex.join(command))}
+directory={_value(ROOT)}
+autorestart=true
+startsecs=3
+startretries=3
+stopwaitsecs=6
+killasgroup=true
+redirect_stderr=true
+stdout_logfile={_value(folder.logs / name)}.log
+"""
+
+
+def _value(value: object) -> str:
+    """A value as supervisor's configuration wants it: it expands ``%(…)s`` everywhere."""
+    return str(value).replace("%", "%%")

@@ -1,0 +1,92 @@
+"""`make run` as others script against it: the environment's connections in, an exit status out."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from include.enrichment.manifest import Manifest
+from include.stack import warehouse
+from include.stack.folder import ROOT, StackFolder
+from include.stack.stack import ANTHROPIC, AWS, LAKE, WAREHOUSE, anthropic_connection
+from tests.fixtures.emulator import Emulator
+from tests.fixtures.s3 import Bucket, filesystem
+from tests.fixtures.stack import stack_environment
+
+PARTITION = "2026-11-01"
+COMMAND = [sys.executable, "-m", "include.stack", "run", "catalogue", PARTITION]
+
+
+@pytest.fixture
+def environment(stack_folder: StackFolder, s3_bucket: Bucket, emulator: Emulator, tmp_path: Path) -> dict[str, str]:
+    """All four connections, and no stack."""
+    database = tmp_path / "warehouse.db"
+    warehouse.load_sample(database)
+    return stack_environment(
+        stack_folder,
+        **{
+            ANTHROPIC: anthropic_connection(emulator.api_key, emulator.url),
+            AWS: s3_bucket.aws_connection,
+            WAREHOUSE: json.dumps({"conn_type": "sqlite", "host": str(database)}),
+            LAKE: s3_bucket.uri,
+        },
+    )
+
+
+def run(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(COMMAND, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=180, check=False)
+
+
+def manifest(bucket: Bucket) -> Manifest | None:
+    file = f"{bucket.name}/manifests/catalogue/dt={PARTITION}.json"
+    files = filesystem(bucket.endpoint_url)
+    if not files.get_file_info(file).is_file:
+        return None
+    return Manifest.model_validate_json(files.open_input_file(file).read())
+
+
+def test_a_published_partition_is_status_0(
+    environment: dict[str, str], s3_bucket: Bucket, emulator: Emulator, stack_folder: StackFolder
+) -> None:
+    ended = run(environment)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    published = manifest(s3_bucket)
+    assert published is not None
+    assert published.rows > 120
+    assert f"{published.rows:,} rows, {published.published:,} published" in ended.stdout
+    assert len(emulator.batches_made()) == 1
+    assert list(stack_folder.runs.iterdir()) == []
+
+
+def test_an_api_that_refuses_the_key_is_status_1_and_publishes_nothing(
+    environment: dict[str, str], s3_bucket: Bucket
+) -> None:
+    ended = run(environment | {ANTHROPIC: json.dumps({"conn_type": "anthropic", "host": "http://127.0.0.1:9"})})
+    assert ended.returncode == 1
+    assert f"NOT published: catalogue {PARTITION}" in ended.stderr
+    assert "extract                  failed" in ended.stderr
+    assert manifest(s3_bucket) is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_at_once_with_a_status_that_is_not_0(
+    environment: dict[str, str], number: signal.Signals, stack_folder: StackFolder, emulator: Emulator
+) -> None:
+    emulator.set_faults([{"kind": "duration", "seconds": 3600}])
+    with subprocess.Popen(COMMAND, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 90
+        while not emulator.batches_made():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=5)
+    assert process.returncode == 128 + number
+    assert f"Stopped by {number.name}" in said
+    assert list(stack_folder.runs.iterdir()) == []

@@ -1,0 +1,62 @@
+"""The whole stack through its own commands: a real scheduler, real crashes, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+from include.enrichment.partition import resolve_partition
+from include.stack import lake, warehouse
+from include.stack.airflow_api import AirflowApi
+from include.stack.demo import PARTITION, PIPELINE
+from include.stack.folder import StackFolder
+from include.stack.processes import marked_processes
+from tests.fixtures.stack import Demo, running_demo
+
+WAIT = f"{PIPELINE}.main.chunk.wait"
+BOOT_SECONDS, PUBLISH_SECONDS = 120, 240
+
+
+def kill_and_await_another(demo: Demo, component: str) -> None:
+    """SIGKILL a component as the out-of-memory killer would; supervisord starts it again."""
+    killed = demo.pids(component)
+    assert killed, f"no {component} runs"
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    demo.wait_for(lambda: bool(demo.pids(component) - killed), seconds=30)
+
+
+def wait_states(api: AirflowApi, run_id: str) -> list[str | None]:
+    return [task.state for task in api.task_instances(PIPELINE, run_id) if task.task_id == WAIT]
+
+
+def test_a_run_survives_the_death_of_triggerer_and_scheduler_while_it_waits(stack_folder: StackFolder) -> None:
+    partition = resolve_partition(param=PARTITION, partition_key=None, data_interval_start=None)
+    with running_demo(stack_folder, "--processing-seconds", "40") as demo:
+        demo.wait_for(lambda: "submitted as msgbatch_" in demo.said(), seconds=BOOT_SECONDS)
+        stack = demo.stack()
+        with AirflowApi(stack) as api:
+            run_id = next(run for run in api.run_ids(PIPELINE) if run.startswith("manual"))
+
+            def only_waits() -> bool:
+                slots = {"running": 0, "queued": 0, "deferred": 1}
+                return wait_states(api, run_id) == ["deferred"] and api.worker_slots() == slots
+
+            demo.wait_for(only_waits, seconds=30)
+            for component in ("triggerer", "scheduler"):
+                kill_and_await_another(demo, component)
+            assert wait_states(api, run_id) == ["deferred"]
+            demo.wait_for(lambda: "The stack stays up" in demo.said(), seconds=PUBLISH_SECONDS)
+            assert api.run_state(PIPELINE, run_id) == "success"
+
+        published = lake.read_published(stack, PIPELINE, partition)
+        assert published is not None
+        assert published.manifest.run_id == run_id
+        assert published.manifest.published > 100
+        keys = warehouse.keys_of(stack_folder.warehouse, PARTITION)
+        assert lake.unaccounted(keys, published, "package") == []
+        assert "exactly once" in demo.said()
+
+        assert demo.end() == 0
+        assert marked_processes(stack_folder) == []
+        assert not stack_folder.stack_json.exists()

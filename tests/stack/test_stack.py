@@ -1,0 +1,125 @@
+"""A stack as a value: what is written down, what never is, and which variables win."""
+
+from __future__ import annotations
+
+import json
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from include.stack import run as run_module
+from include.stack.environment import MARKER, stack_environment
+from include.stack.folder import StackFolder
+from include.stack.run import MissingVariables, connection_variables
+from include.stack.stack import (
+    ANTHROPIC,
+    AWS,
+    CONNECTION_VARIABLES,
+    LAKE,
+    WAREHOUSE,
+    Stack,
+    anthropic_connection,
+    new_stack,
+    read_stack,
+)
+from include.stack.supervisor import configuration
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StackFolder:
+    return StackFolder(path=tmp_path)
+
+
+@pytest.fixture
+def stack(folder: StackFolder) -> Stack:
+    return new_stack(folder, real_api=False, processing_seconds=5)
+
+
+@pytest.fixture
+def stack_is_up(monkeypatch: pytest.MonkeyPatch, stack: Stack, folder: StackFolder) -> Stack:
+    monkeypatch.setattr(run_module, "marked_processes", lambda folder: ["supervisord"])
+    stack.save(folder)
+    return stack
+
+
+def test_a_stack_is_read_back_as_it_was_saved(folder: StackFolder, stack: Stack) -> None:
+    stack.save(folder)
+    assert read_stack(folder) == stack
+
+
+def test_only_the_owner_may_read_the_secrets(folder: StackFolder, stack: Stack) -> None:
+    stack.save(folder)
+    assert stat.S_IMODE(folder.stack_json.stat().st_mode) == 0o600
+
+
+def test_a_stack_of_an_older_version_counts_as_none(folder: StackFolder) -> None:
+    folder.stack_json.write_text('{"ports": {}}', encoding="utf-8")
+    assert read_stack(folder) is None
+
+
+def test_no_two_ports_are_the_same(stack: Stack) -> None:
+    ports = list(stack.ports.model_dump().values())
+    assert len(set(ports)) == len(ports)
+
+
+def test_airflow_takes_another_port_when_8080_is_taken(folder: StackFolder) -> None:
+    with socket.socket() as other:
+        try:
+            other.bind(("127.0.0.1", 8080))
+            other.listen()
+        except OSError:
+            pass  # Taken already, which is as good.
+        assert new_stack(folder, real_api=False, processing_seconds=5).ports.airflow != 8080
+
+
+def test_a_real_key_reaches_the_processes_but_no_file(folder: StackFolder) -> None:
+    stack = new_stack(folder, real_api=True, processing_seconds=5)
+    environment = stack_environment(stack, anthropic=anthropic_connection("sk-secret"))
+    assert json.loads(environment[ANTHROPIC]) == {"conn_type": "anthropic", "password": "sk-secret"}
+    stack.save(folder)
+    assert "sk-secret" not in folder.stack_json.read_text(encoding="utf-8") + configuration(stack)
+    assert "include.emulator" not in configuration(stack)
+
+
+def test_the_callers_airflow_and_aws_do_not_leak_into_the_stack(
+    monkeypatch: pytest.MonkeyPatch, stack: Stack, folder: StackFolder
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", "production")
+    monkeypatch.setenv("AWS_PROFILE", "production")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-secret")
+    monkeypatch.setenv("NO_PROXY", "example.org")
+    environment = stack_environment(stack)
+    assert environment[WAREHOUSE] == stack.connections[WAREHOUSE]
+    assert not environment.keys() & {"AWS_PROFILE", "ANTHROPIC_API_KEY"}
+    assert environment["NO_PROXY"] == "example.org,127.0.0.1,localhost"
+    assert environment[MARKER] == str(folder.path)
+
+
+def test_supervisor_does_not_expand_a_percent_sign_in_the_path(tmp_path: Path) -> None:
+    stack = new_stack(StackFolder(path=tmp_path / "100%s"), real_api=False, processing_seconds=5)
+    assert "100%%s" in configuration(stack)
+
+
+def test_the_environment_wins_over_the_running_stack(folder: StackFolder, stack_is_up: Stack) -> None:
+    found = connection_variables(folder, {LAKE: "s3://mine", AWS: ""})
+    assert found == dict(stack_is_up.connections) | {LAKE: "s3://mine"}
+
+
+def test_a_complete_environment_needs_no_stack(folder: StackFolder) -> None:
+    given = dict.fromkeys(CONNECTION_VARIABLES, "x")
+    assert connection_variables(folder, given | {"OTHER": "y"}) == given
+
+
+def test_the_remains_of_a_stack_are_not_taken_for_a_running_one(folder: StackFolder, stack: Stack) -> None:
+    stack.save(folder)
+    with pytest.raises(MissingVariables, match=r"AIRFLOW_CONN_AWS_DEFAULT, .*no stack runs here.*make demo"):
+        connection_variables(folder, {})
+
+
+@pytest.mark.usefixtures("stack_is_up")
+def test_a_stack_on_the_real_api_hands_on_everything_but_the_key(folder: StackFolder) -> None:
+    new_stack(folder, real_api=True, processing_seconds=5).save(folder)
+    with pytest.raises(MissingVariables, match=r"Not set: AIRFLOW_CONN_ANTHROPIC_DEFAULT; .*its key"):
+        connection_variables(folder, {})
