@@ -224,7 +224,7 @@ def _spell(problem: Any) -> str:
         return f"must be a mapping of {', '.join(Settings.model_fields)}"
     if problem["type"] == "extra_forbidden":
         known = _keys_at(path[:-1])
-        return f"{where}: unknown key{_nearest(path[-1], known)}; known here: {', '.join(known)}"
+        return f"{where}: unknown key{_nearest(path[-1], known) or '.'} Known here: {', '.join(known)}"
     if problem["type"] == "missing":
         return f"{where}: is missing"
     return f"{where}: {problem['msg'].removeprefix('Value error, ')}, got {reprlib.repr(problem['input'])}"

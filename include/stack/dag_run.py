@@ -8,6 +8,7 @@ import os
 import sqlite3
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -29,6 +30,8 @@ POLL_SECONDS = 0.5
 def dag_run(pipeline: str, partition: Partition, dag_file: Path) -> bool:
     """Run the partition through and say how it ended. True if this very run published it."""
     begun = time.monotonic()
+    # Airflow's own deprecations are none of the reader's business. (Importing Airflow resets the filters, so only now.)
+    warnings.filterwarnings("ignore", module=r"airflow\.")
     dag = _load(pipeline, dag_file)
     if dag is None:
         return False

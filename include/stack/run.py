@@ -8,7 +8,6 @@ import shutil
 import signal
 import tempfile
 import threading
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,8 +60,6 @@ def run(folder: StackFolder, pipeline: str, partition_text: str) -> int:
             return NOT_PUBLISHED
         os.environ.update(variables | core_settings(str(home)) | _settings(dag_file))
         _end_at_once_when_told(home, pipeline, partition)
-        # Airflow's own deprecations are none of the reader's business.
-        warnings.filterwarnings("ignore", module=r"airflow\.")
         # Airflow reads its settings while it is imported, so not before they are all there.
         from include.stack.dag_run import dag_run
 
