@@ -229,12 +229,12 @@ class TestYaml:
                 _yaml("max_tokens", "max_token"),
                 [
                     "4: request.max_tokens: is missing",
-                    "6: request.max_token: unknown key; did you mean 'max_tokens'?; known here: model, max_tokens,"
+                    "6: request.max_token: unknown key; did you mean 'max_tokens'? Known here: model, max_tokens,"
                     " thinking, cache",
                 ],
             ),
-            (YAML + "zzz: 1\n", ["7: zzz: unknown key; known here: source, request, limits, reuse"]),
-            (YAML + "limit: {}\n", ["7: limit: unknown key; did you mean 'limits'?; known here: source, request"]),
+            (YAML + "zzz: 1\n", ["7: zzz: unknown key. Known here: source, request, limits, reuse"]),
+            (YAML + "limit: {}\n", ["7: limit: unknown key; did you mean 'limits'? Known here: source, request"]),
             (YAML + "limits:\n  batch_request: 5\n", ["8: limits.batch_request: unknown key; did you mean 'batch_req"]),
             (_yaml("  connection: warehouse\n", ""), ["1: source.connection: is missing"]),
             (_yaml("warehouse", '""'), ["2: source.connection: String should have at least 1 character, got ''"]),
