@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from include.enrichment import output_schema
+from include.enrichment import schema_subset
 from include.enrichment.chunk import MAX_BATCH_REQUESTS, BatchLimits
 from include.enrichment.errors import SpecError
 from include.enrichment.output_schema import OutputSchema
@@ -263,7 +263,7 @@ def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
         return
     except (yaml.YAMLError, ValueError):  # and for a few odd characters: the mistakes are then told without their line
         lines = {}
-    problems = list(output_schema.problems(schema))
+    problems = list(schema_subset.problems(schema))
     for path, fact in problems:
         yield f"{_SCHEMA}:{_line(lines, path)}: {fact}"
     columns = [] if problems else [field.name for field in OutputSchema(schema).fields]

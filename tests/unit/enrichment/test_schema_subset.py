@@ -1,0 +1,232 @@
+"""schema_subset.py: what of JSON Schema the API accepts."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from include.enrichment.schema_subset import Schema, problems
+from tests.fixtures.schemas import object_schema, random_schema
+
+
+def _facts(schema: object) -> list[str]:
+    return [fact for _, fact in problems(schema)]
+
+
+class TestProblems:
+    """A schema that the API would refuse, or that gives no table, is known before anything is sent."""
+
+    @pytest.mark.parametrize(
+        "prop",
+        [
+            {"type": "string"},
+            {"type": ["string", "null"]},
+            {"type": "string", "enum": ["a", "b"]},
+            {"enum": ["a", 1, None, True]},
+            {"const": "a"},
+            {"type": "integer"},
+            {"type": "number", "default": 1},
+            {"type": "boolean", "title": "x"},
+            {"type": "array", "items": {"type": "string"}, "minItems": 0},
+            {"type": "array", "items": {"type": "string"}, "minItems": 1},
+            {"type": "string", "format": "date-time"},
+            {"type": "string", "pattern": r"^[a-z]+\d{2,3}$"},
+            {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            {"allOf": [{"type": "string"}]},
+            {"type": "string", "anyOf": [{"pattern": "^a"}, {"pattern": "b$"}]},
+            object_schema(b={"type": "string"}, c=object_schema(d={"type": "integer"})),
+            {"type": "object", "additionalProperties": False},
+        ],
+        ids=json.dumps,
+    )
+    def test_what_the_api_supports_is_accepted(self, prop: Schema) -> None:
+        assert _facts(object_schema(a=prop)) == []
+
+    @pytest.mark.parametrize(
+        "keyword",
+        [
+            "contains",
+            "dependentRequired",
+            "else",
+            "exclusiveMaximum",
+            "exclusiveMinimum",
+            "if",
+            "maxItems",
+            "maxLength",
+            "maxProperties",
+            "maximum",
+            "minLength",
+            "minProperties",
+            "minimum",
+            "multipleOf",
+            "not",
+            "oneOf",
+            "patternProperties",
+            "prefixItems",
+            "propertyNames",
+            "then",
+            "unevaluatedProperties",
+            "uniqueItems",
+            "$anchor",
+            "$id",
+            "examples",
+            "descripton",
+        ],
+    )
+    def test_each_keyword_that_it_refuses_is_told_with_its_place(self, keyword: str) -> None:
+        values = {"dependentRequired": {}, "patternProperties": {}, "uniqueItems": True, "$anchor": "a", "$id": "a"}
+        listed = {"oneOf", "prefixItems"}
+        schemas = {"contains", "else", "if", "not", "propertyNames", "then", "unevaluatedProperties"}
+        value = [{}] if keyword in listed else {} if keyword in schemas else values.get(keyword, 1)
+        value = ["x"] if keyword == "examples" else value
+        places = [
+            (object_schema(a={"type": "string", keyword: value}), ("properties", "a")),
+            (
+                object_schema(a={"type": "array", "items": {"type": "string", keyword: value}}),
+                ("properties", "a", "items"),
+            ),
+            (object_schema(a=object_schema(b={keyword: value})), ("properties", "a", "properties", "b")),
+            (object_schema(a={"anyOf": [{}, {keyword: value}]}), ("properties", "a", "anyOf", 1)),
+            ({**object_schema(a={}), "$defs": {"d": {keyword: value}}}, ("$defs", "d")),
+            ({**object_schema(a={}), keyword: value}, ()),
+        ]
+        for schema, place in places:
+            assert list(problems(schema)) == [
+                ((*place, keyword), f"{keyword!r} is refused by the API: leave it out and say it in the description")
+            ]
+
+    @pytest.mark.parametrize(
+        ("prop", "path", "fact"),
+        [
+            ({"type": "string", "format": "phone"}, ("format",), "format 'phone' is refused by the API"),
+            ({"type": "array", "items": {}, "minItems": 2}, ("minItems",), "minItems may be 0 or 1 only"),
+            ({"enum": [["a"]]}, ("enum",), "scalars only"),
+            ({"enum": [{"a": 1}]}, ("enum",), "scalars only"),
+            ({"enum": []}, ("enum",), "at least one"),
+            ({"const": {"a": 1}}, ("const",), "scalars only"),
+            ({"pattern": "("}, ("pattern",), "is not a regular expression"),
+            ({"pattern": r"(a)\1"}, ("pattern",), "back-references"),
+            ({"pattern": "a(?=b)"}, ("pattern",), "lookarounds"),
+            ({"pattern": "(?<!a)b"}, ("pattern",), "lookarounds"),
+            ({"pattern": r"\bword\b"}, ("pattern",), "refused by the API"),
+            ({"$ref": "other.json#/a"}, ("$ref",), "must point into this file"),
+            ({"$ref": "https://example.com/schema"}, ("$ref",), "must point into this file"),
+            ({"items": True}, ("items",), "must be a schema (an object), not True"),
+            ({"anyOf": [{}, False]}, ("anyOf", 1), "must be a schema (an object), not False"),
+            ({"type": "object", "properties": {}}, (), 'needs "additionalProperties": false'),
+            ({"type": ["object", "null"], "properties": {}}, (), 'needs "additionalProperties": false'),
+            ({"type": "object", "additionalProperties": True}, (), 'needs "additionalProperties": false'),
+            ({"additionalProperties": {"type": "string"}}, (), 'needs "additionalProperties": false'),
+            (object_schema(b={}, required=["b", "c"]), ("required",), "'c' is required, but is none of the properties"),
+            # Not JSON Schema at all: told, never a crash.
+            ({"type": "strng"}, ("type",), "is not a valid JSON Schema"),
+            ({"type": 5}, ("type",), "is not a valid JSON Schema"),
+            ({"enum": 5}, ("enum",), "is not a valid JSON Schema"),
+            ({"enum": None}, ("enum",), "is not a valid JSON Schema"),
+            ({"anyOf": []}, ("anyOf",), "is not a valid JSON Schema"),
+            ({"allOf": {}}, ("allOf",), "is not a valid JSON Schema"),
+            ({"format": []}, ("format",), "is not a valid JSON Schema"),
+            ({"pattern": 5}, ("pattern",), "is not a valid JSON Schema"),
+            ({"properties": None}, ("properties",), "is not a valid JSON Schema"),
+            ({"items": [{}]}, ("items",), "is not a valid JSON Schema"),
+            ({"minItems": "x"}, ("minItems",), "is not a valid JSON Schema"),
+            ({"minItems": True}, ("minItems",), "is not a valid JSON Schema"),
+            ({"required": 5}, ("required",), "is not a valid JSON Schema"),
+            ({"description": 5}, ("description",), "is not a valid JSON Schema"),
+            ({"$ref": 5}, ("$ref",), "is not a valid JSON Schema"),
+        ],
+        ids=lambda value: json.dumps(value) if isinstance(value, dict) else None,
+    )
+    def test_each_other_mistake_is_told_with_its_place(self, prop: Schema, path: tuple[str, ...], fact: str) -> None:
+        found = list(problems(object_schema(a=prop)))
+        assert [place for place, _ in found] == [("properties", "a", *path)]
+        assert fact in found[0][1]
+
+    @pytest.mark.parametrize("schema", [None, 5, "x", [], True])
+    def test_what_is_no_object_is_no_schema(self, schema: object) -> None:
+        assert list(problems(schema)) == [((), "must be a JSON object")]
+
+    @pytest.mark.parametrize(
+        "schema",
+        [
+            {},
+            {"type": "object", "additionalProperties": False},
+            {"type": "object", "additionalProperties": False, "properties": {}},
+            {"type": "array", "items": object_schema(a={})},
+            {"type": "string"},
+            {"anyOf": [object_schema(a={}), {"type": "null"}]},
+            {**object_schema(a={}), "type": ["object", "null"]},
+        ],
+        ids=json.dumps,
+    )
+    def test_the_root_must_be_an_object_with_columns(self, schema: Schema) -> None:
+        assert [fact.partition(":")[2] for fact in _facts(schema)] == [
+            ' "object"} with at least one property: each property becomes a column'
+        ]
+
+    @pytest.mark.parametrize("dialect", ["http://json-schema.org/draft-07/schema#", "http://127.0.0.1:9/x", "x", 5])
+    def test_another_dialect_is_refused_and_never_fetched(self, dialect: object) -> None:
+        assert [path for path, _ in problems({"$schema": dialect, **object_schema(a={})})] == [("$schema",)]
+
+    def test_the_dialect_may_be_named(self) -> None:
+        assert _facts({"$schema": "https://json-schema.org/draft/2020-12/schema", **object_schema(a={})}) == []
+
+    def test_several_mistakes_are_told_at_once(self) -> None:
+        schema = object_schema(a={"minLength": 1, "format": "phone"}, b={"minItems": 3})
+        assert len(_facts(schema)) == 3
+
+    def test_a_property_needs_a_description_and_a_name_of_its_own(self) -> None:
+        schema = object_schema(_secret={"type": "string"}, b={"description": ""})
+        assert [path for path, _ in problems(schema)] == [("properties", "_secret"), ("properties", "b")]
+
+    @pytest.mark.parametrize(("count", "refused"), [(24, False), (25, True)])
+    def test_there_may_be_24_optional_properties(self, count: int, refused: bool) -> None:
+        schema = object_schema(always={})
+        schema["properties"] |= {f"p{number}": {"description": "x"} for number in range(count)}
+        assert bool(_facts(schema)) is refused
+
+    @pytest.mark.parametrize("union", [{"type": ["string", "null"]}, {"anyOf": [{"type": "string"}, {"type": "null"}]}])
+    @pytest.mark.parametrize(("count", "refused"), [(16, False), (17, True)])
+    def test_there_may_be_16_properties_of_several_types(self, union: Schema, count: int, refused: bool) -> None:
+        schema = object_schema(a={})
+        schema["properties"] |= {f"p{number}": {"description": "x", **union} for number in range(count)}
+        schema["required"] += [f"p{number}" for number in range(count)]
+        assert bool(_facts(schema)) is refused
+
+    @pytest.mark.parametrize(
+        "schema",
+        [
+            {"$ref": "#"},
+            {"$ref": "#/$defs/r", "$defs": {"r": {"$ref": "#/$defs/r"}}},
+            object_schema(a={"$ref": "#"}),
+            object_schema(a={"$ref": "#/properties/a"}),
+            {**object_schema(a={"$ref": "#/$defs/t"}), "$defs": {"t": object_schema(t={"$ref": "#/$defs/t"})}},
+            {
+                **object_schema(a={"$ref": "#/$defs/t"}),
+                "$defs": {
+                    "t": {"type": "array", "items": {"anyOf": [{"$ref": "#/$defs/u"}]}},
+                    "u": {"$ref": "#/$defs/t"},
+                },
+            },
+        ],
+        ids=json.dumps,
+    )
+    def test_a_schema_that_refers_to_itself_is_refused(self, schema: Schema) -> None:
+        assert len(_facts(schema)) == 1
+        assert "itself" in _facts(schema)[0]
+
+    @pytest.mark.parametrize(
+        "ref", ["#/nope", "#/$defs/b", "#/$defs/a%20b", "#/$defs/a/description", "#/required/0", "#x"]
+    )
+    def test_a_reference_that_leads_to_no_schema_is_told(self, ref: str) -> None:
+        schema = {**object_schema(a={"$ref": ref}), "$defs": {"a": {"description": "x"}}}
+        assert len(_facts(schema)) == 1
+
+    def test_it_never_raises_whatever_the_file_holds(self) -> None:
+        luck = random.Random(11)
+        for _ in range(3_000):
+            for path, fact in problems(random_schema(luck, 4, wild=True)):
+                assert isinstance(path, tuple)
+                assert fact
