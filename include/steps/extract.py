@@ -81,7 +81,7 @@ def _write_rows(
     with pq.ParquetWriter(path, schema, compression="zstd", write_statistics=False) as writer:
         portion = first
         while portion:
-            rendered = [_render(row, renderer) for row in portion]
+            rendered = [_render(row, renderer, list(pipeline.settings.source.key)) for row in portion]
             writer.write_batch(rows_batch(rendered, schema))
             rows += len(rendered)
             unsendable += sum(row["problem"] is not None for row in rendered)
@@ -89,11 +89,13 @@ def _write_rows(
     return Extracted(rows=rows, unsendable=unsendable)
 
 
-def _render(row: Mapping[str, Any], renderer: Renderer) -> dict[str, Any]:
+def _render(row: Mapping[str, Any], renderer: Renderer, key: list[str]) -> dict[str, Any]:
     try:
         request = renderer.render(row)
     except Unsendable as error:
         return {**row, "request_id": None, "params": None, "problem": str(error)}
+    except SpecError as error:
+        raise SpecError(f"{error} The row: {_spell_key(row, key)}.") from error
     return {**row, "request_id": request.request_id, "params": request.params, "problem": None}
 
 
@@ -101,14 +103,17 @@ def _check_keys(path: Path, key: list[str]) -> None:
     repeated = repeated_keys(pq.read_table(path, columns=key))
     if repeated.num_rows:
         examples = "; ".join(
-            f"{', '.join(f'{name}={row[name]!r}' for name in key)} ({row['count']} times)"
-            for row in repeated.slice(0, 3).to_pylist()
+            f"{_spell_key(row, key)} ({row['count']} times)" for row in repeated.slice(0, 3).to_pylist()
         )
         raise WarehouseError(
             f"The business key ({', '.join(key)}) is not unique: {repeated.num_rows:,} keys occur more than once, such"
             f" as {examples}."
             " Nothing was sent. Make extract.sql return one row for each key, or name more columns in source.key."
         )
+
+
+def _spell_key(row: Mapping[str, Any], key: list[str]) -> str:
+    return ", ".join(f"{name}={row[name]!r}" for name in key)
 
 
 def read_pipeline(lake: Lake, folder: RunFolder) -> Pipeline:

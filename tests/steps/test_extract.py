@@ -77,7 +77,7 @@ def test_a_prompt_that_names_no_column_is_found_before_the_first_row(flow: Flow,
 
 def test_a_template_that_fails_on_a_row_names_its_file(flow: Flow, tmp_path: Path) -> None:
     change(flow, tmp_path, user_md="{{ 1 / 0 }}{{ body }}")
-    with pytest.raises(SpecError, match=r"user\.md:1: cannot be rendered for a row: ZeroDivisionError"):
+    with pytest.raises(SpecError, match=r"user\.md:1: cannot be rendered .* ZeroDivisionError.*The row: ticket='T1'"):
         run_extract(flow)
 
 
