@@ -49,11 +49,12 @@ def open_lake(aws_conn_id: str) -> Lake:
             " read or sent."
         )
     address = urlsplit(uri)
-    if address.scheme in ("", "file"):
+    if address.scheme in ("", "file") and address.path.startswith("/"):
         return Lake.in_folder(Path(address.path))
     if address.scheme != "s3" or not address.netloc:
         raise SetupError(
-            f"ENRICHMENT_LAKE is {uri!r}: the lake is s3://bucket/prefix or a folder. Nothing was read or sent."
+            f"ENRICHMENT_LAKE is {uri!r}: the lake is s3://bucket/prefix or the absolute path of a folder."
+            " Nothing was read or sent."
         )
     hook: AwsGenericHook[Any] = AwsGenericHook(aws_conn_id=aws_conn_id, client_type="s3")
 

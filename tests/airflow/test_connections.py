@@ -24,7 +24,7 @@ def test_a_folder_is_a_lake_for_development(connections: pytest.MonkeyPatch, tmp
     assert (tmp_path / "folder lake" / "a").read_bytes() == b"1"
 
 
-@pytest.mark.parametrize("uri", ["", "gs://bucket", "s3://", "ftp://x/y"])
+@pytest.mark.parametrize("uri", ["", "gs://bucket", "s3://", "ftp://x/y", "my-bucket/enrichment", "~/lake"])
 def test_a_lake_that_is_none_is_told_with_an_example(connections: pytest.MonkeyPatch, uri: str) -> None:
     connections.setenv("ENRICHMENT_LAKE", uri)
     with pytest.raises(SetupError, match=r"ENRICHMENT_LAKE is .*s3://"):
