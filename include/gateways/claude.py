@@ -5,6 +5,7 @@ here, once.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,11 +74,12 @@ class Claude:
             )
         except anthropic.APIError as error:
             if _may_have_been_made(error):
-                raise BatchError(
-                    f"The create of a batch of {requests:,} requests ended without a clear answer ({_spell(error)}):"
-                    " the API may have made the batch, or not.",
-                ) from error
+                raise _unclear(requests, _spell(error)) from error
             raise self._translated(error, "Creating a batch") from error
+        except json.JSONDecodeError as error:
+            raise _unclear(requests, "an answer that is no JSON") from error
+        if not isinstance(batch, MessageBatch) or not getattr(batch, "id", None):
+            raise _unclear(requests, f"an answer that is no batch: {str(batch)[:100]!r}")
         return batch.id
 
     def retrieve(self, batch_id: str) -> BatchStatus:
@@ -123,10 +125,10 @@ class Claude:
     def _errors(self, doing: str) -> Iterator[None]:
         try:
             yield
-        except anthropic.APIError as error:
+        except (anthropic.APIError, json.JSONDecodeError) as error:
             raise self._translated(error, doing) from error
 
-    def _translated(self, error: anthropic.APIError, doing: str) -> ApiError | SetupError:
+    def _translated(self, error: anthropic.APIError | json.JSONDecodeError, doing: str) -> ApiError | SetupError:
         return translated(error, doing=doing, connection=self._name)
 
 
@@ -147,28 +149,42 @@ class AsyncClaude:
         """As Claude.retrieve()."""
         try:
             return batch_status(await self._client.messages.batches.retrieve(batch_id))
-        except anthropic.APIError as error:
+        except (anthropic.APIError, json.JSONDecodeError) as error:
             raise translated(error, doing=f"Looking at batch {batch_id}", connection=self._name) from error
 
 
 def batch_status(batch: MessageBatch) -> BatchStatus:
-    """The SDK's batch as ours."""
-    return BatchStatus(
-        batch_id=batch.id,
-        ended=batch.processing_status == "ended",
-        counts={name: getattr(batch.request_counts, name) for name in _COUNTS},
-        created_at=batch.created_at,
-        expires_at=batch.expires_at,
-    )
+    """The SDK's batch as ours. Raises ApiError for what is none."""
+    with _no_page_of_a_proxy(batch):
+        return BatchStatus(
+            batch_id=batch.id,
+            ended=batch.processing_status == "ended",
+            counts={name: getattr(batch.request_counts, name) for name in _COUNTS},
+            created_at=batch.created_at,
+            expires_at=batch.expires_at,
+        )
 
 
-def translated(error: anthropic.APIError, *, doing: str, connection: str) -> ApiError | SetupError:
+@contextmanager
+def _no_page_of_a_proxy(answer: object) -> Iterator[None]:
+    """A proxy in between may answer 200 with a page of its own, and the SDK hands such a body on unchecked."""
+    try:
+        yield
+    except AttributeError as error:
+        raise ApiError(f"The answer is no answer of the API: {str(answer)[:100]!r}.", retryable=True) from error
+
+
+def translated(
+    error: anthropic.APIError | json.JSONDecodeError, *, doing: str, connection: str
+) -> ApiError | SetupError:
     """
     What an error of the SDK means, for every call but the create's ambiguous ones.
 
     :param doing: what was tried, for the message
     :param connection: whose key it was tried with
     """
+    if isinstance(error, json.JSONDecodeError):
+        return ApiError(f"{doing} failed: the answer is no JSON. Nothing was lost.", retryable=True)
     fact = f"{doing} failed: {_spell(error)}."
     if not isinstance(error, anthropic.APIStatusError):
         return ApiError(f"{fact} The API could not be reached; nothing was lost.", retryable=True)
@@ -188,6 +204,13 @@ def translated(error: anthropic.APIError, *, doing: str, connection: str) -> Api
         )
     retryable = status in _RETRYABLE_STATUS or status >= 500
     return ApiError(fact, retryable=retryable, retry_after_seconds=_retry_after(error))
+
+
+def _unclear(requests: int, answer: str) -> BatchError:
+    return BatchError(
+        f"The create of a batch of {requests:,} requests ended without a clear answer ({answer}):"
+        " the API may have made the batch, or not."
+    )
 
 
 def _may_have_been_made(error: anthropic.APIError) -> bool:
@@ -216,15 +239,16 @@ def _spell(error: anthropic.APIError) -> str:
 
 
 def _model(info: ModelInfo) -> Model:
-    able = info.capabilities
-    return Model(
-        model_id=info.id,
-        lifecycle=info.lifecycle,
-        max_tokens=info.max_tokens,
-        batches=able.batch.supported if able else None,
-        structured_outputs=able.structured_outputs.supported if able else None,
-        thinking_types=_supported(able.thinking.types) if able else {},
-    )
+    with _no_page_of_a_proxy(info):
+        able = info.capabilities
+        return Model(
+            model_id=info.id,
+            lifecycle=info.lifecycle,
+            max_tokens=info.max_tokens,
+            batches=able.batch.supported if able else None,
+            structured_outputs=able.structured_outputs.supported if able else None,
+            thinking_types=_supported(able.thinking.types) if able else {},
+        )
 
 
 def _supported(types: ThinkingTypes) -> dict[str, bool]:

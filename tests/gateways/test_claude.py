@@ -3,7 +3,10 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import anthropic
 import httpx2
@@ -64,6 +67,50 @@ def test_a_create_with_an_unclear_end_is_sent_once_and_says_so(
         claude.create(body(), requests=2)
     assert not caught.value.retryable
     assert len(emulator.creates()) == 1
+
+
+@contextmanager
+def proxy(kind: str, answer: bytes) -> Iterator[Claude]:
+    """The API behind a proxy that answers 200 to everything, with a body of its own."""
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-type", kind)
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        behind = anthropic.Anthropic(api_key="k", base_url=f"http://127.0.0.1:{server.server_port}")
+        with Claude(behind, name="c") as claude:
+            yield claude
+        server.shutdown()
+
+
+PAGES = [("text/html", b"<p>Please log in"), ("application/json", b"{}"), ("application/json", b"<")]
+
+
+@pytest.mark.parametrize(("kind", "answer"), PAGES)
+def test_a_create_that_is_answered_by_something_else_may_have_made_a_batch(kind: str, answer: bytes) -> None:
+    with proxy(kind, answer) as claude, pytest.raises(BatchError, match="may have made the batch, or not"):
+        claude.create(body(), requests=2)
+
+
+@pytest.mark.parametrize(("kind", "answer"), PAGES)
+def test_a_look_that_is_answered_by_something_else_may_be_tried_again(kind: str, answer: bytes) -> None:
+    for look in (lambda claude: claude.retrieve("msgbatch_1"), lambda claude: claude.model("m")):
+        with proxy(kind, answer) as claude, pytest.raises(ApiError, match="is no ") as caught:
+            look(claude)
+        assert caught.value.retryable
 
 
 def test_a_create_that_is_refused_has_surely_made_nothing(claude: Claude, emulator: Emulator) -> None:
