@@ -107,10 +107,14 @@ def test_a_create_that_is_answered_by_something_else_may_have_made_a_batch(kind:
 
 @pytest.mark.parametrize(("kind", "answer"), PAGES)
 def test_a_look_that_is_answered_by_something_else_may_be_tried_again(kind: str, answer: bytes) -> None:
-    for look in (lambda claude: claude.retrieve("msgbatch_1"), lambda claude: claude.model("m")):
-        with proxy(kind, answer) as claude, pytest.raises(ApiError, match="is no ") as caught:
-            look(claude)
-        assert caught.value.retryable
+    with proxy(kind, answer) as claude, pytest.raises(ApiError, match="is no ") as caught:
+        claude.retrieve("msgbatch_1")
+    assert caught.value.retryable
+
+
+def test_a_model_that_is_answered_by_a_page_may_be_asked_for_again() -> None:
+    with proxy("text/html", b"<p>Please log in") as claude, pytest.raises(ApiError, match="is no "):
+        claude.model("claude-haiku-5-5")
 
 
 def test_a_create_that_is_refused_has_surely_made_nothing(claude: Claude, emulator: Emulator) -> None:
