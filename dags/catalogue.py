@@ -11,6 +11,7 @@ rejects it names first.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 from airflow.sdk import CronDataIntervalTimetable, dag
 
@@ -20,6 +21,7 @@ from include.dag_defaults import NIGHTLY
 
 
 @dag(
+    dag_id=Path(__file__).stem,
     schedule=CronDataIntervalTimetable("0 2 * * *", timezone="UTC"),
     start_date=datetime(2026, 10, 20, tzinfo=UTC),
     params=PARTITION,
@@ -27,8 +29,8 @@ from include.dag_defaults import NIGHTLY
     tags=["claude-batch"],
     **NIGHTLY,
 )
-def catalogue() -> None:
+def nightly() -> None:
     enrich("catalogue")
 
 
-catalogue()
+nightly()

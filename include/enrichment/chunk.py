@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from include.enrichment.request import Request
@@ -32,22 +32,27 @@ def body_item(request: Request) -> str:
     return f'{{"custom_id":"{request.request_id}","params":{request.params}}}'
 
 
-def number_chunks(requests: Iterable[Request], limits: BatchLimits) -> Iterator[tuple[int, Request]]:
+def assign_chunks(params_bytes: Mapping[str, int], limits: BatchLimits) -> dict[str, int]:
     """
-    Give each request the number of its chunk, counted from 0; order is kept, nothing is dropped, and nothing is held in
-    memory.
+    Give each request the number of its chunk, counted from 0; nothing is dropped.
 
-    A chunk closes when the next request would pass a limit. One request alone never does: a request is smaller than the
-    smallest sensible ``max_bytes``.
+    A chunk closes when the next request would pass a limit. It is cut in the order of the ids, which is as good as any
+    other and does not depend on the order of the rows: the same requests are always cut into the same chunks.
+    One request alone never passes a limit: a request is smaller than the smallest sensible ``max_bytes``.
+
+    :param params_bytes: the size of each request's params, by request_id
     """
-    number, count, size = 0, 0, 0
-    frame = len(BODY_HEAD) + len(BODY_TAIL) - len(BODY_SEPARATOR)  # the last request has none behind it
-    for request in requests:
-        item = _REQUEST_FRAME_BYTES + len(request.request_id) + len(request.params.encode()) + len(BODY_SEPARATOR)
-        if count and (count == limits.max_requests or frame + size + item > limits.max_bytes):
-            number, count, size = number + 1, 0, 0
-        count, size = count + 1, size + item
-        yield number, request
+    frame = len(BODY_HEAD) + len(BODY_TAIL)
+    numbers: dict[str, int] = {}
+    number, count, size = 0, 0, frame
+    for request_id in sorted(params_bytes):
+        item = _REQUEST_FRAME_BYTES + len(request_id) + params_bytes[request_id]
+        separator = len(BODY_SEPARATOR) if count else 0
+        if count and (count == limits.max_requests or size + separator + item > limits.max_bytes):
+            number, count, size, separator = number + 1, 0, frame, 0
+        count, size = count + 1, size + separator + item
+        numbers[request_id] = number
+    return numbers
 
 
 def chunk_id(request_ids: Iterable[str]) -> str:

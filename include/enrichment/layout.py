@@ -4,6 +4,7 @@ Where everything lies on the lake: one function for each kind of object, and no 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -15,7 +16,8 @@ class RunFolder:
     """
     The working files of one run. They may be deleted once the run has ended; nothing outside the run reads them.
 
-    :param run_id: Airflow's; characters that a path does not carry well become ``_``
+    :param run_id: Airflow's; characters that a path does not carry well become ``_``. Where that could make two ids
+        alike, which those that Airflow makes never are, a hash follows
     """
 
     pipeline: str
@@ -25,7 +27,10 @@ class RunFolder:
     @property
     def prefix(self) -> str:
         """The folder, ending in a slash."""
-        return f"runs/{self.pipeline}/{self.partition}/{re.sub(r'[^A-Za-z0-9_.-]|^[.]', '_', self.run_id)}/"
+        name = re.sub(r"[^A-Za-z0-9_.-]|^[.]", "_", self.run_id)
+        if re.search(r"[^A-Za-z0-9_.:+-]|^[.]", self.run_id):
+            name += f"-{hashlib.sha256(self.run_id.encode()).hexdigest()[:8]}"
+        return f"runs/{self.pipeline}/{self.partition}/{name}/"
 
     @property
     def pipeline_json(self) -> str:
@@ -38,6 +43,11 @@ class RunFolder:
         return f"{self.prefix}rows.parquet"
 
     @property
+    def extract_json(self) -> str:
+        """When the rows were read, and how many; written last, so that whoever finds it finds the rows."""
+        return f"{self.prefix}extract.json"
+
+    @property
     def rejects(self) -> str:
         """The rejects of a run that failed to publish because there were too many."""
         return f"{self.prefix}rejects.parquet"
@@ -45,6 +55,15 @@ class RunFolder:
     def pass_prefix(self, pass_name: str) -> str:
         """The folder of one pass."""
         return f"{self.prefix}{pass_name}/"
+
+    def plan_json(self, pass_name: str) -> str:
+        """The chunks of one pass. A pass that is planned anew may leave others behind, which are not part of it."""
+        return f"{self.plans}{pass_name}.json"
+
+    @property
+    def plans(self) -> str:
+        """The folder of the passes' plans."""
+        return f"{self.prefix}plan/"
 
 
 def chunk(folder: str, number: int, chunk_id: str) -> str:

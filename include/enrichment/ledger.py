@@ -43,11 +43,19 @@ class Entry(BaseModel):
     changed_at: datetime
     batch_id: str | None = None
 
-    def becomes(self, state: State, *, at: datetime, batch_id: str | None = None) -> Self:
-        """The entry after a change of state. Raises BatchError if ``state`` cannot follow the present one."""
-        if state not in _FOLLOWS[self.state]:
+    def becomes(self, state: State, *, at: datetime, batch_id: str | None = None, run_id: str | None = None) -> Self:
+        """
+        The entry after a change of state.
+
+        Raises BatchError if ``state`` cannot follow the present one, or would have a batch and has none.
+
+        :param run_id: the run that changes it, where it is another one
+        """
+        batch_id = batch_id or self.batch_id
+        if state not in _FOLLOWS[self.state] or (state in ("submitted", "landed") and not batch_id):
             raise BatchError(
                 f"Chunk {self.chunk_id} is {self.state} in the ledger and cannot become {state}. Nothing was changed.",
                 batch_ids=[self.batch_id] if self.batch_id else (),
             )
-        return self.model_copy(update={"state": state, "changed_at": at, "batch_id": batch_id or self.batch_id})
+        changes = {"state": state, "changed_at": at, "batch_id": batch_id, "run_id": run_id or self.run_id}
+        return self.model_copy(update=changes)

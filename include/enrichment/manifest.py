@@ -16,6 +16,8 @@ class Manifest(BaseModel):
 
     :param requests: distinct requests; fewer than rows where rows are alike
     :param rejected_by: rejected rows by outcome
+    :param batches: the batches that hold the answers
+    :param reused: those of them that an earlier run had submitted: this run sent nothing for them, and paid nothing
     :param columns: the published columns, by name, as Arrow types
     """
 
@@ -25,6 +27,7 @@ class Manifest(BaseModel):
     pipeline: str
     partition: str
     run_id: str
+    extracted_at: datetime
     published_at: datetime
     rows: int
     requests: int
@@ -32,6 +35,7 @@ class Manifest(BaseModel):
     rejected: int
     rejected_by: dict[str, int]
     batches: list[str]
+    reused: list[str]
     model: str
     columns: dict[str, str]
     table: str

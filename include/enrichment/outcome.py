@@ -5,6 +5,7 @@ One line of a batch's results becomes one outcome. Shapes of the lines: docs/mes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -31,7 +32,7 @@ class _Usage(msgspec.Struct):
 
 class _Block(msgspec.Struct):
     type: str = ""
-    text: str = ""
+    text: str | None = None
 
 
 class _StopDetails(msgspec.Struct):
@@ -120,6 +121,23 @@ OUTCOMES_SCHEMA = pa.schema(
 )
 
 
+_CUSTOM_ID = re.compile(rb'"custom_id" *: *"([A-Za-z0-9_-]{1,64})"')
+_REASON_CHARACTERS = 1_000
+
+
+def unreadable(line: bytes, error: Exception) -> Outcome | None:
+    """The outcome of a line that is not as the API documents it; None if it does not say whose it is."""
+    found = _CUSTOM_ID.search(line)
+    if found is None:
+        return None
+    return Outcome(
+        request_id=found[1].decode(),
+        outcome="invalid",
+        reason=f"its result line cannot be read: {error}"[:_REASON_CHARACTERS],
+        text=line.decode(errors="replace"),
+    )
+
+
 def outcomes_batch(outcomes: Sequence[Outcome]) -> pa.RecordBatch:
     """The outcomes as they stand in the result store, in OUTCOMES_SCHEMA."""
     columns = [[getattr(outcome, name) for outcome in outcomes] for name in OUTCOMES_SCHEMA.names]
@@ -161,7 +179,7 @@ def judge(line: ResultLine, schema: OutputSchema | None) -> Outcome:
 
 
 def _judge_message(request_id: str, message: _Message, schema: OutputSchema | None) -> Outcome:
-    texts = [block.text for block in message.content if block.type == "text"]
+    texts = [block.text or "" for block in message.content if block.type == "text"]
     text = "".join(texts) if schema is None else (texts[-1] if texts else "")
     reason = _stopped_early(message)
     output: str | None = text
@@ -175,7 +193,7 @@ def _judge_message(request_id: str, message: _Message, schema: OutputSchema | No
         request_id=request_id,
         outcome="invalid" if reason else "succeeded",
         output=None if reason else output,
-        reason=reason,
+        reason=reason and reason[:_REASON_CHARACTERS],
         text=text if reason else None,
         model=message.model,
         stop_reason=message.stop_reason,

@@ -49,7 +49,8 @@ def resolve_partition(*, param: object, partition_key: str | None, data_interval
 def _parse(text: object, origin: str) -> Partition:
     try:
         start = date.fromisoformat(str(text))
-    except ValueError:
+        _ = start + timedelta(days=1)
+    except (ValueError, OverflowError):
         start = None
     if start is None or start.isoformat() != text:
         raise PartitionError(

@@ -98,6 +98,15 @@ class Renderer:
         return make_request(encoded, salt=self._salt)
 
 
+def _as_text(value: object) -> object:
+    """What stands for a column's value in the prompt. A NULL is nothing; what has no text of its own is an error."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        raise TypeError("a binary value has no text: decode it in extract.sql")
+    if callable(value) and not isinstance(value, jinja2.Undefined):
+        raise TypeError(f"{value!r} is a function, not a value: is a column of the query meant?")
+    return "" if value is None else value
+
+
 class Template:
     """
     One prompt file: sandboxed Jinja over a row's columns. Whitespace around the text is dropped; what draws lots
@@ -113,7 +122,7 @@ class Template:
         environment = ImmutableSandboxedEnvironment(
             undefined=jinja2.StrictUndefined,
             keep_trailing_newline=False,
-            finalize=lambda value: "" if value is None else value,
+            finalize=_as_text,
             autoescape=False,
         )
         del environment.globals["lipsum"], environment.filters["random"]
@@ -123,6 +132,8 @@ class Template:
             self._template = environment.from_string(source)
         except jinja2.TemplateSyntaxError as error:
             raise SpecError(f"{file}:{self._lines_before + error.lineno}: {error.message}") from error
+        except (SyntaxError, ValueError, RecursionError) as error:  # what Jinja lets Python find
+            raise SpecError(f"{file}:1: cannot be compiled: {error}") from error
         for node in self._tree.find_all((nodes.Extends, nodes.FromImport, nodes.Import, nodes.Include)):
             raise SpecError(
                 f"{file}:{self._lines_before + node.lineno}: a prompt is one file and cannot take in another"

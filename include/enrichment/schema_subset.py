@@ -52,7 +52,15 @@ def problems(schema: object) -> Iterator[tuple[Path, str]]:
     if kind_of(root) != "object" or not root.get("properties"):
         yield (), 'must be {"type": "object"} with at least one property: each property becomes a column'
         return
+    seen: dict[str, str] = {}
     for name, prop in root["properties"].items():
+        if not name.strip():
+            yield ("properties", name), "a property needs a name: it becomes a column"
+        if (other := seen.setdefault(name.lower(), name)) != name:
+            yield (
+                ("properties", name),
+                f"{name!r} and {other!r} are one column where case is ignored (Athena, Hive)",
+            )
         if name.startswith("_"):
             yield (
                 ("properties", name),

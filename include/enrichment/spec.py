@@ -189,6 +189,8 @@ def load_pipeline(folder: Path) -> Pipeline:
             texts[file] = (folder / file).read_text(encoding="utf-8-sig")
         except FileNotFoundError:
             mistakes.append(f"{folder.name}/{file}: is missing; a pipeline is {', '.join(FILES)}")
+        except OSError as error:
+            mistakes.append(f"{folder.name}/{file}: cannot be read: {error.strerror}")
         except UnicodeDecodeError as error:
             mistakes.append(f"{folder.name}/{file}: is not UTF-8: {error}")
     if not mistakes:
@@ -266,9 +268,9 @@ def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
     problems = list(schema_subset.problems(schema))
     for path, fact in problems:
         yield f"{_SCHEMA}:{_line(lines, path)}: {fact}"
-    columns = [] if problems else [field.name for field in OutputSchema(schema).fields]
+    columns = [] if problems else [field.name.lower() for field in OutputSchema(schema).fields]
     for name in settings.source.key if settings else ():
-        if name in columns:
+        if name.lower() in columns:
             yield f"{_SCHEMA}:{_line(lines, ('properties', name))}: {name!r} is a key column too: rename the output"
 
 

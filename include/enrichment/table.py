@@ -38,7 +38,16 @@ _BY_VALUE: list[tuple[type, str]] = [
 _ORIGIN = [pa.field("_request_id", pa.string()), pa.field("_batch_id", pa.string()), pa.field("_model", pa.string())]
 _WORK_FIELDS = [pa.field("request_id", pa.string()), pa.field("params", pa.string()), pa.field("problem", pa.string())]
 #: Outcomes as publish reads them: those of the result store, and the batch they came from.
-ANSWERS_SCHEMA = OUTCOMES_SCHEMA.append(pa.field("batch_id", pa.string()))
+#: Texts are large strings: those of one partition together may pass the 2 GiB that a plain string column holds.
+_LONG_TEXTS = ("output", "reason", "text")
+ANSWERS_SCHEMA = pa.schema(
+    [
+        *(f.with_type(pa.large_string()) if f.name in _LONG_TEXTS else f for f in OUTCOMES_SCHEMA),
+        pa.field("batch_id", pa.string()),
+    ]
+)
+#: Rows whose outputs are Python objects at the same time.
+_ROWS_AT_ONCE = 5_000
 _REJECT_FIELDS = [
     pa.field("outcome", pa.string(), nullable=False),
     pa.field("reason", pa.string(), nullable=False),
@@ -151,19 +160,23 @@ def publishable(rows: Iterable[pa.RecordBatch], answers: pa.Table, shape: Shape)
     Join rows to their answers by request_id, batch by batch: (published, rejected). Each row is in exactly one of the
     two, in the order of the source.
 
+    :param rows: without their params; each batch costs a look at all answers, so let there be few
     :param answers: the outcomes of the run's batches in ANSWERS_SCHEMA, at most one line for a request_id
     """
+    answers = answers.combine_chunks()  # or every take() would look through all chunks
     for batch in rows:
-        row_table = pa.table(batch)
-        keys = row_table.select([field.name for field in shape.keys])
-        position = pc.index_in(row_table["request_id"], value_set=answers["request_id"])
-        answered = _answers(row_table, answers.take(position))
-        good = pc.equal(answered["outcome"], "succeeded")
-        bad = pc.invert(good)
-        yield (
-            _published(keys.filter(good), answered.filter(good), shape),
-            _rejected(keys.filter(bad), answered.filter(bad), shape),
-        )
+        whole = pa.table(batch)
+        positions = pc.index_in(whole["request_id"], value_set=answers["request_id"])
+        for start in range(0, max(len(whole), 1), _ROWS_AT_ONCE):
+            some = whole.slice(start, _ROWS_AT_ONCE)
+            answered = _answers(some, answers.take(positions.slice(start, _ROWS_AT_ONCE)))
+            keys = some.select([field.name for field in shape.keys])
+            good = pc.equal(answered["outcome"], "succeeded")
+            bad = pc.invert(good)
+            yield (
+                _published(keys.filter(good), answered.filter(good), shape),
+                _rejected(keys.filter(bad), answered.filter(bad), shape),
+            )
 
 
 def _answers(rows: pa.Table, answers: pa.Table) -> pa.Table:
@@ -178,7 +191,7 @@ def _answers(rows: pa.Table, answers: pa.Table) -> pa.Table:
     unsent = pc.is_valid(rows["problem"])
     columns["outcome"] = pc.if_else(unsent, "errored", pc.fill_null(columns["outcome"], "missing"))
     columns["reason"] = pc.if_else(
-        unsent, pc.binary_join_element_wise("not sent", rows["problem"], ": "), columns["reason"]
+        unsent, pc.binary_join_element_wise("not sent", rows["problem"], ": "), columns["reason"].cast(pa.string())
     )
     return pa.table(columns)
 
@@ -191,5 +204,5 @@ def _published(keys: pa.Table, answered: pa.Table, shape: Shape) -> pa.Table:
 
 def _rejected(keys: pa.Table, answered: pa.Table, shape: Shape) -> pa.Table:
     reason = pc.fill_null(answered["reason"], "no batch of this run holds an answer for it")
-    rest = [reason if field.name == "reason" else answered[field.name] for field in _REJECT_FIELDS]
+    rest = [reason if field.name == "reason" else answered[field.name].cast(field.type) for field in _REJECT_FIELDS]
     return pa.Table.from_arrays([*keys.columns, *rest], schema=shape.rejects)

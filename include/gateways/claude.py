@@ -23,7 +23,7 @@ from include.enrichment.poll import BatchStatus
 _BATCHES = "/v1/messages/batches"
 #: Sending 250 MB and having it checked takes minutes on a slow line; a create that is given up too early is a create
 #: whose fate is unknown.
-_CREATE_TIMEOUT = httpx2.Timeout(1800, connect=30)
+_CREATE_TIMEOUT = httpx2.Timeout(1200, write=60, connect=30)
 #: A longer `retry-after` is no advice but a mistake (the header may also hold "nan", or a date).
 _LONGEST_RETRY_AFTER_SECONDS = 3600
 _PIECE_BYTES = 1 << 20

@@ -135,32 +135,36 @@ class Lake:
         with self._errors(key, writing=True):
             obstore.put(self._store, key, path, chunk_size=_PART_BYTES, max_concurrency=4)
 
-    def create(self, key: str, data: bytes) -> None:
-        """Write the object if there is none; of several who try, one wins. Raises Conflict for the others."""
+    def create(self, key: str, data: bytes) -> str:
+        """Write the object if there is none, and return its tag. Of several who try, one wins; Conflict for others."""
         with self._errors(key, writing=True):
-            obstore.put(self._store, key, data, mode="create")
+            return self._tag(key, obstore.put(self._store, key, data, mode="create")["e_tag"])
 
-    def replace(self, key: str, data: bytes, *, etag: str) -> None:
-        """Write the object if it is still the one that was read with ``etag``. Raises Conflict if it has changed."""
+    def replace(self, key: str, data: bytes, *, etag: str) -> str:
+        """
+        Write the object if it is still the one that was read with ``etag``, and return its new tag.
+
+        Raises Conflict if it has changed.
+        """
         with self._errors(key, writing=True):
             if isinstance(self._store, LocalStore):
                 if self._get(key).etag != etag:
                     raise exceptions.PreconditionError
-                obstore.put(self._store, key, data)
-            else:
-                obstore.put(self._store, key, data, mode={"e_tag": etag})
+                return self._tag(key, obstore.put(self._store, key, data)["e_tag"])
+            return self._tag(key, obstore.put(self._store, key, data, mode={"e_tag": etag})["e_tag"])
 
     def _get(self, key: str) -> Stored:
         with self._errors(key):
             found = obstore.get(self._store, key)
-            etag = found.meta["e_tag"]
-            data = bytes(found.bytes())
+            return Stored(data=bytes(found.bytes()), etag=self._tag(key, found.meta["e_tag"]))
+
+    def _tag(self, key: str, etag: str | None) -> str:
         if not etag:
             raise LakeError(
                 f"{self.locate(key)}: the store gives no ETag, and without one no write can be conditional.",
                 retryable=False,
             )
-        return Stored(data=data, etag=etag)
+        return etag
 
     @contextmanager
     def _errors(self, key: str, *, writing: bool = False) -> Iterator[None]:

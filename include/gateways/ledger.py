@@ -53,16 +53,9 @@ class Ledger:
         key = layout.ledger_entry(entry.pipeline, entry.chunk_id)
         data = entry.model_dump_json(indent=1).encode()
         try:
-            if over is None:
-                self._lake.create(key, data)
-            else:
-                self._lake.replace(key, data, etag=over.etag)
+            etag = self._lake.create(key, data) if over is None else self._lake.replace(key, data, etag=over.etag)
         except Conflict:
             if (found := self._lake.find(key)) is None or found.data != data:
                 raise
-        recorded = self.find(entry.pipeline, entry.chunk_id)
-        if recorded is None or recorded.entry != entry:
-            raise Conflict(
-                f"{self.locate(entry)} has been changed by somebody else right after our write. It was left as it is."
-            )
-        return recorded
+            etag = found.etag
+        return Recorded(entry=entry, etag=etag)

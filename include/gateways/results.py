@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.enrichment import layout
+from include.enrichment.errors import LakeError, LoadError
 from include.enrichment.outcome import OUTCOMES_SCHEMA, Outcome, outcomes_batch
 from include.enrichment.table import ANSWERS_SCHEMA
 from include.gateways.lake import Lake
@@ -29,21 +30,42 @@ class ResultStore:
         """Where the batch's outcomes lie, for people."""
         return self._lake.locate(layout.results(self._pipeline, batch_id))
 
-    def outcome_counts(self, batch_id: str) -> dict[str, int] | None:
-        """How many requests of the batch had which outcome; None if the batch has not been loaded."""
+    def outcome_counts(self, batch_id: str, *, of: Iterable[str]) -> dict[str, int] | None:
+        """
+        How many requests of the batch had which outcome; None if the batch has not been loaded.
+
+        :param of: the request ids that the batch was made of
+
+        Raises LoadError if the batch holds the answers of other requests.
+        """
         key = layout.results(self._pipeline, batch_id)
         if (stored := self._lake.find(key)) is None:
             return None
-        outcomes = pq.read_table(pa.BufferReader(stored.data), columns=["outcome"])["outcome"]
-        return {str(count["values"]): int(count["counts"]) for count in outcomes.value_counts().to_pylist()}
+        found = self._table(stored.data, key, ["request_id", "outcome"])
+        if sorted(found["request_id"].to_pylist()) != sorted(of):
+            raise LoadError(
+                f"{self._lake.locate(key)} holds the answers of other requests than this chunk's: batch {batch_id} is"
+                " not its batch. Nothing was loaded. Correct the batch_id in the chunk's ledger entry."
+            )
+        return {str(count["values"]): int(count["counts"]) for count in found["outcome"].value_counts().to_pylist()}
 
     def answers(self, batch_id: str) -> pa.Table:
         """The batch's outcomes in ANSWERS_SCHEMA. Raises LakeError if the batch has not been loaded."""
-        data = self._lake.read(layout.results(self._pipeline, batch_id))
-        outcomes = pq.read_table(pa.BufferReader(data), schema=OUTCOMES_SCHEMA)
-        return outcomes.append_column(
-            ANSWERS_SCHEMA.field("batch_id"), pa.array([batch_id] * outcomes.num_rows, pa.string())
+        key = layout.results(self._pipeline, batch_id)
+        outcomes = self._table(self._lake.read(key), key, OUTCOMES_SCHEMA.names)
+        return outcomes.append_column("batch_id", pa.array([batch_id] * outcomes.num_rows, pa.string())).cast(
+            ANSWERS_SCHEMA
         )
+
+    def _table(self, data: bytes, key: str, columns: list[str]) -> pa.Table:
+        try:
+            return pq.read_table(pa.BufferReader(data), columns=columns)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise LakeError(
+                f"{self._lake.locate(key)} cannot be read: {error}. Delete it and clear the chunk's `load`: it is made"
+                " anew from the API's results.",
+                retryable=False,
+            ) from error
 
     def publish(self, batch_id: str, received: Received) -> None:
         """Make the batch's results visible: first what was received, then the outcomes, each as a whole."""

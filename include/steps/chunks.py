@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -54,28 +55,65 @@ class Chunk:
             file.write(BODY_TAIL.encode())
 
 
-def write_chunk(
-    lake: Lake, folder: str, number: int, requests: Iterable[Request], *, pipeline: str, schema_text: str | None
-) -> str:
+class ChunkWriter:
     """
-    Write a chunk file below the lake folder ``folder`` and return its key. The requests must be distinct and within
-    BatchLimits; at least one.
+    A chunk file while it is written, in a local file.
+
+    A context manager: leave it before the file is uploaded.
 
     :param pipeline: the name under which ledger and results of the batch are kept
     :param schema_text: the JSON Schema that the answers must fit, None for free text
     """
+
+    def __init__(self, path: Path, *, pipeline: str, schema_text: str | None) -> None:
+        self.path = path
+        self._metadata = {"pipeline": pipeline, **({"output_schema": schema_text} if schema_text else {})}
+        self._request_ids: list[str] = []
+        self._waiting: list[Request] = []
+
+    def __enter__(self) -> Self:
+        schema = _SCHEMA.with_metadata(self._metadata)
+        self._writer = pq.ParquetWriter(self.path, schema, compression="zstd", write_statistics=False)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+        self._writer.close()
+
+    def add(self, request: Request) -> None:
+        """Add a request. It must be new in this chunk, and the chunk within BatchLimits."""
+        self._request_ids.append(request.request_id)
+        self._waiting.append(request)
+        if len(self._waiting) == _ROWS_AT_ONCE:
+            self._flush()
+
+    def upload(self, lake: Lake, folder: str, number: int) -> str:
+        """Put the written file on the lake, below ``folder``, and return its key."""
+        key = layout.chunk(folder, number, chunk_id(self._request_ids))
+        lake.write_file(key, self.path)
+        return key
+
+    def _flush(self) -> None:
+        columns = [[request.request_id for request in self._waiting], [request.params for request in self._waiting]]
+        arrays = [pa.array(column, pa.string()) for column in columns]
+        self._writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA))
+        self._waiting = []
+
+
+def write_chunk(
+    lake: Lake, folder: str, number: int, requests: Iterable[Request], *, pipeline: str, schema_text: str | None
+) -> str:
+    """
+    Write a chunk file below the lake folder ``folder`` and return its key: for requests that are not a pipeline's.
+
+    The requests must be distinct and within BatchLimits; at least one. For the parameters see ChunkWriter.
+    """
     with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
-        path = Path(temporary) / "chunk.parquet"
-        request_ids = []
-        metadata = {"pipeline": pipeline, **({"output_schema": schema_text} if schema_text else {})}
-        schema = _SCHEMA.with_metadata(metadata)
-        with pq.ParquetWriter(path, schema, compression="zstd", write_statistics=False) as writer:
-            for batch in _batches(requests):
-                request_ids += batch["request_id"].to_pylist()
-                writer.write_batch(batch)
-        key = layout.chunk(folder, number, chunk_id(request_ids))
-        lake.write_file(key, path)
-    return key
+        writer = ChunkWriter(Path(temporary) / "chunk.parquet", pipeline=pipeline, schema_text=schema_text)
+        with writer:
+            for request in requests:
+                writer.add(request)
+        return writer.upload(lake, folder, number)
 
 
 @contextmanager
@@ -104,22 +142,6 @@ def open_chunk(lake: Lake, key: str) -> Iterator[Chunk]:
             schema_text=metadata.get("output_schema"),
             request_ids=request_ids,
         )
-
-
-def _batches(requests: Iterable[Request]) -> Iterator[pa.RecordBatch]:
-    waiting: list[Request] = []
-    for request in requests:
-        waiting.append(request)
-        if len(waiting) == _ROWS_AT_ONCE:
-            yield _batch(waiting)
-            waiting = []
-    if waiting:
-        yield _batch(waiting)
-
-
-def _batch(requests: list[Request]) -> pa.RecordBatch:
-    columns = [[request.request_id for request in requests], [request.params for request in requests]]
-    return pa.RecordBatch.from_arrays([pa.array(column, pa.string()) for column in columns], schema=_SCHEMA)
 
 
 def _read(path: Path) -> Iterator[Request]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from include.enrichment.errors import SpecError, WarehouseError
+from include.enrichment.errors import LakeError, SpecError, WarehouseError
 from include.enrichment.layout import RunFolder
 from include.enrichment.model import model_problems
 from include.enrichment.request import Renderer, Unsendable
@@ -21,13 +23,21 @@ from include.gateways.claude import Claude
 from include.gateways.lake import Lake
 from include.gateways.warehouse import Warehouse
 
+_CHARACTERS_AT_ONCE = 16_000_000
+_Model = TypeVar("_Model", bound=BaseModel)
 
-@dataclass(frozen=True, kw_only=True)
-class Extracted:
-    """Rows read, and how many of them gave no request that can be sent."""
 
+class Extracted(BaseModel):
+    """
+    What extract did: rows read, how many of them gave no request that can be sent, and when (UTC) it began to read.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = 1
     rows: int
     unsendable: int
+    extracted_at: datetime
 
 
 def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
@@ -69,24 +79,39 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse, lake
         _check_keys(path, list(pipeline.settings.source.key))
         lake.write(folder.pipeline_json, pipeline.model_dump_json(indent=1).encode())
         lake.write_file(folder.rows, path)
+        lake.write(folder.extract_json, extracted.model_dump_json(indent=1).encode())
     return extracted
 
 
 def _write_rows(
     path: Path, portions: Iterator[Sequence[Mapping[str, Any]]], renderer: Renderer, pipeline: Pipeline
 ) -> Extracted:
+    extracted_at = datetime.now(UTC)
+    key = pipeline.settings.source.key
     rows = unsendable = 0
     first = next(portions, [])
-    schema = rows_schema(key_fields(pipeline.settings.source.key, first[0] if first else None))
+    schema = rows_schema(key_fields(key, first[0] if first else None))
     with pq.ParquetWriter(path, schema, compression="zstd", write_statistics=False) as writer:
-        portion = first
-        while portion:
-            rendered = [_render(row, renderer, list(pipeline.settings.source.key)) for row in portion]
-            writer.write_batch(rows_batch(rendered, schema))
-            rows += len(rendered)
-            unsendable += sum(row["problem"] is not None for row in rendered)
-            portion = next(portions, [])
-    return Extracted(rows=rows, unsendable=unsendable)
+        for portion in chain([first], portions):
+            for rendered in _by_size(_render(row, renderer, list(key)) for row in portion):
+                writer.write_batch(rows_batch(rendered, schema))
+                rows += len(rendered)
+                unsendable += sum(row["problem"] is not None for row in rendered)
+    return Extracted(rows=rows, unsendable=unsendable, extracted_at=extracted_at)
+
+
+def _by_size(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    """Rows in lists of at most some megabytes of params, so that memory does not follow the size of a row's text."""
+    waiting: list[dict[str, Any]] = []
+    size = 0
+    for row in rows:
+        waiting.append(row)
+        size += len(row["params"] or "")
+        if size > _CHARACTERS_AT_ONCE:
+            yield waiting
+            waiting, size = [], 0
+    if waiting:
+        yield waiting
 
 
 def _render(row: Mapping[str, Any], renderer: Renderer, key: list[str]) -> dict[str, Any]:
@@ -117,10 +142,26 @@ def _spell_key(row: Mapping[str, Any], key: list[str]) -> str:
 
 
 def read_pipeline(lake: Lake, folder: RunFolder) -> Pipeline:
-    """The pipeline as it was when the run began. Raises LakeError if the run has no extract."""
-    return Pipeline.model_validate_json(lake.read(folder.pipeline_json))
+    """The pipeline as it was when the run began. Raises LakeError if the run has no extract that can be read."""
+    return _read(lake, folder.pipeline_json, Pipeline)
 
 
-def read_rows(path: Path, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+def read_extracted(lake: Lake, folder: RunFolder) -> Extracted:
+    """What extract did. Raises LakeError if the run has no extract that can be read."""
+    return _read(lake, folder.extract_json, Extracted)
+
+
+def _read(lake: Lake, key: str, kind: type[_Model]) -> _Model:
+    found = lake.find(key)
+    try:
+        if found is not None:
+            return kind.model_validate_json(found.data)
+        why = "does not exist"
+    except ValidationError as error:
+        why = f"cannot be read by this version: {error}"
+    raise LakeError(f"{lake.locate(key)} {why}. Clear the run's `extract`: it writes it anew.", retryable=False)
+
+
+def read_rows(path: Path, columns: list[str], *, rows_at_once: int = 1_000) -> Iterator[pa.RecordBatch]:
     """The rows of a fetched rows.parquet, in portions."""
-    yield from pq.ParquetFile(path).iter_batches(batch_size=1_000, columns=columns)
+    yield from pq.ParquetFile(path).iter_batches(batch_size=rows_at_once, columns=columns)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from include.enrichment.errors import LoadError
-from include.enrichment.outcome import decode_line, judge
+from include.enrichment import layout
+from include.enrichment.errors import BatchNotFound, LoadError
+from include.enrichment.outcome import Outcome, decode_line, judge, unreadable
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.poll import BatchStatus
 from include.gateways.claude import Claude
@@ -37,15 +38,28 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude) -> dict[s
     """
     with open_chunk(lake, chunk_key) as chunk:
         store = ResultStore(lake, pipeline=chunk.pipeline)
-        counts = store.outcome_counts(batch_id)
+        counts = store.outcome_counts(batch_id, of=chunk.request_ids)
         if counts is None:
-            status = claude.retrieve(batch_id)
-            _check_ended(status, chunk)
-            with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
-                received, counts = _download(chunk, status, Path(temporary), claude)
-                store.publish(batch_id, received)
+            try:
+                status = claude.retrieve(batch_id)
+                _check_ended(status, chunk)
+                with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
+                    received, counts = _download(chunk, status, Path(temporary), claude)
+                    store.publish(batch_id, received)
+            except BatchNotFound as error:
+                raise _gone(batch_id, chunk, lake, error) from error
         _record_landed(chunk, lake)
     return counts
+
+
+def _gone(batch_id: str, chunk: Chunk, lake: Lake, error: BatchNotFound) -> LoadError:
+    entry = lake.locate(layout.ledger_entry(chunk.pipeline, chunk.chunk_id))
+    return LoadError(
+        f"{error} Nothing was loaded. A 404 may pass: clear this task. The API keeps results for 29 days after the"
+        f" batch was made; if {batch_id} is older and was never loaded, its answers are gone: delete {entry} and start"
+        " a new run, which pays for them again.",
+        retryable=True,
+    )
 
 
 def _check_ended(status: BatchStatus, chunk: Chunk) -> None:
@@ -66,7 +80,7 @@ def _check_ended(status: BatchStatus, chunk: Chunk) -> None:
 def _download(chunk: Chunk, status: BatchStatus, folder: Path, claude: Claude) -> tuple[Received, dict[str, int]]:
     for attempt in range(1, _DOWNLOADS + 1):
         try:
-            return _download_once(chunk, status, folder, claude)
+            return _download_once(chunk, status, folder, claude, lenient=attempt == _DOWNLOADS)
         except LoadError as error:
             if not error.retryable or attempt == _DOWNLOADS:
                 raise
@@ -74,7 +88,9 @@ def _download(chunk: Chunk, status: BatchStatus, folder: Path, claude: Claude) -
     raise AssertionError("the last attempt returns or raises")
 
 
-def _download_once(chunk: Chunk, status: BatchStatus, folder: Path, claude: Claude) -> tuple[Received, dict[str, int]]:
+def _download_once(
+    chunk: Chunk, status: BatchStatus, folder: Path, claude: Claude, *, lenient: bool
+) -> tuple[Received, dict[str, int]]:
     schema = OutputSchema(json.loads(chunk.schema_text)) if chunk.schema_text else None
     outstanding = set(chunk.request_ids)
     sent = frozenset(outstanding)
@@ -87,18 +103,10 @@ def _download_once(chunk: Chunk, status: BatchStatus, folder: Path, claude: Clau
             return piece
 
         for number, line in enumerate(lines(kept(piece) for piece in pieces), start=1):
-            try:
-                result = decode_line(line)
-            except msgspec.DecodeError as error:
-                raise LoadError(
-                    f"Line {number:,} of batch {status.batch_id}'s results cannot be read ({error}): the download was"
-                    " cut or garbled. Nothing of it became visible.",
-                    retryable=True,
-                ) from error
-            if result.custom_id not in outstanding:
-                raise _stranger(result.custom_id, number, status, repeated=result.custom_id in sent)
-            outstanding.remove(result.custom_id)
-            outcome = judge(result, schema)
+            outcome = _outcome(line, number, status, schema, lenient=lenient)
+            if outcome.request_id not in outstanding:
+                raise _stranger(outcome.request_id, number, status, repeated=outcome.request_id in sent)
+            outstanding.remove(outcome.request_id)
             counts[outcome.outcome] += 1
             received.add(outcome)
         lines_received = len(sent) - len(outstanding)
@@ -109,6 +117,25 @@ def _download_once(chunk: Chunk, status: BatchStatus, folder: Path, claude: Clau
                 retryable=True,
             )
     return received, dict(counts)
+
+
+def _outcome(line: bytes, number: int, status: BatchStatus, schema: OutputSchema | None, *, lenient: bool) -> Outcome:
+    """
+    The outcome of a line.
+
+    A line that cannot be read most likely comes from a download that was cut. One that is still like that in the last
+    download is the API's own, and must not keep the others from being loaded: if it says whose it is, it is invalid.
+    """
+    try:
+        return judge(decode_line(line), schema)
+    except msgspec.DecodeError as error:
+        if lenient and (outcome := unreadable(line, error)):
+            return outcome
+        raise LoadError(
+            f"Line {number:,} of batch {status.batch_id}'s results cannot be read ({error}): the download was"
+            " cut or garbled. Nothing of it became visible.",
+            retryable=True,
+        ) from error
 
 
 def _stranger(custom_id: str, number: int, status: BatchStatus, *, repeated: bool) -> LoadError:

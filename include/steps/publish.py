@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections import Counter
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,18 +22,30 @@ from include.enrichment.table import ANSWERS_SCHEMA, Shape, publishable, rows_sc
 from include.gateways.lake import Lake
 from include.gateways.ledger import Ledger
 from include.gateways.results import ResultStore
-from include.steps.extract import read_pipeline, read_rows
+from include.steps.extract import Extracted, read_extracted, read_pipeline, read_rows
+from include.steps.plan import planned_chunks
+
+log = logging.getLogger(__name__)
 
 
 def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
     """
     Replace the partition's table and rejects by what this run found, and write the manifest last.
 
-    Every source row is in exactly one of the two. A partition without rows gives an empty object with its columns.
+    Every source row is in exactly one of the two. A partition without rows gives an empty object with its columns. What
+    a newer extract has published is left as it is, and its manifest is returned.
+
     Raises LoadError, and leaves the partition as it was, if more rows were rejected than the pipeline allows or the
-    counts do not reconcile.
+    counts do not reconcile; Conflict if another run published at the same moment (publish again, and all is in order).
     """
     pipeline = read_pipeline(lake, folder)
+    extracted = read_extracted(lake, folder)
+    manifest_key = layout.manifest(pipeline.name, folder.partition)
+    stored = lake.find(manifest_key)
+    if stored and (newer := _newer(stored.data, extracted, folder)):
+        return newer
+    if stored and not extracted.rows:
+        _check_still_empty(stored.data, folder, lake)
     batches = _batches(lake, folder, pipeline)
     store = ResultStore(lake, pipeline=pipeline.name)
     answers = pa.concat_tables([ANSWERS_SCHEMA.empty_table(), *(store.answers(batch_id) for batch_id in batches)])
@@ -43,9 +57,9 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
             folder,
             pipeline,
             lake,
+            extracted,
             shape,
             batches,
-            rows=rows,
             table=table,
             rejected_by=rejected_by,
             requests=answers.num_rows,
@@ -53,23 +67,61 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
         _check_rejects(manifest, pipeline, folder, lake, rejects)
         lake.write_file(layout.rejects(pipeline.name, folder.partition), rejects)
         lake.write_file(layout.table(pipeline.name, folder.partition), table)
-    lake.write(layout.manifest(pipeline.name, folder.partition), manifest.model_dump_json(indent=1).encode())
+    data = manifest.model_dump_json(indent=1).encode()
+    # Of two runs that publish at the same moment one gets a conflict here, and publishing again it writes all three
+    # objects anew: whatever the order of their writes was, the last word is one run's.
+    if stored:
+        lake.replace(manifest_key, data, etag=stored.etag)
+    else:
+        lake.create(manifest_key, data)
     return manifest
 
 
-def _batches(lake: Lake, folder: RunFolder, pipeline: Pipeline) -> list[str]:
-    """The batches that hold the run's requests, from the ledger."""
+def _newer(data: bytes, extracted: Extracted, folder: RunFolder) -> Manifest | None:
+    """The published manifest, if another run read the warehouse after this one did."""
+    try:
+        published = Manifest.model_validate_json(data)
+    except ValidationError:
+        return None  # another version's, or damaged: what this run has is surely better
+    if published.run_id == folder.run_id or published.extracted_at <= extracted.extracted_at:
+        return None
+    log.warning(
+        "Partition %s was published by run %s, which read the warehouse at %s, after this run did (%s). It was left as"
+        " it is. To publish this run's rows all the same, clear its `extract` and what follows.",
+        folder.partition,
+        published.run_id,
+        published.extracted_at,
+        extracted.extracted_at,
+    )
+    return published
+
+
+def _check_still_empty(data: bytes, folder: RunFolder, lake: Lake) -> None:
+    """A source that has lost all its rows is far more often late or broken than right."""
+    try:
+        published = Manifest.model_validate_json(data)
+    except ValidationError:
+        return
+    if published.rows:
+        manifest = lake.locate(layout.manifest(folder.pipeline, folder.partition))
+        raise LoadError(
+            f"The warehouse has no rows for partition {folder.partition}, of which run {published.run_id} published"
+            f" {published.rows:,}. The table was left as it is. If the day is really empty now, delete {manifest} and"
+            " clear this task; if its rows are late, clear `extract` when they are there."
+        )
+
+
+def _batches(lake: Lake, folder: RunFolder, pipeline: Pipeline) -> dict[str, bool]:
+    """The batches that hold the run's requests, from the ledger, and whether an earlier run had submitted them."""
     ledger = Ledger(lake)
-    found = []
-    for key in lake.list(folder.prefix):
-        if "/chunk-" not in key.removeprefix(folder.prefix):
-            continue
+    found: dict[str, bool] = {}
+    for key in planned_chunks(folder, lake=lake):
         recorded = ledger.find(pipeline.name, layout.chunk_id_of(key))
         if recorded is None or recorded.entry.batch_id is None:
             raise LoadError(
                 f"Chunk {lake.locate(key)} has no batch in the ledger. Nothing was published. Clear its `submit` task."
             )
-        found.append(recorded.entry.batch_id)
+        found[recorded.entry.batch_id] = recorded.entry.run_id != folder.run_id
     return found
 
 
@@ -84,7 +136,8 @@ def _write(
         pq.ParquetWriter(table, shape.table, compression="zstd") as table_writer,
         pq.ParquetWriter(rejects, shape.rejects, compression="zstd") as rejects_writer,
     ):
-        for published, rejected in publishable(read_rows(rows, needed), answers, shape):
+        narrow_rows = read_rows(rows, needed, rows_at_once=100_000)
+        for published, rejected in publishable(narrow_rows, answers, shape):
             table_writer.write_table(published)
             rejects_writer.write_table(rejected)
             rejected_by.update(rejected["outcome"].to_pylist())
@@ -95,10 +148,10 @@ def _manifest(
     folder: RunFolder,
     pipeline: Pipeline,
     lake: Lake,
+    extracted: Extracted,
     shape: Shape,
-    batches: list[str],
+    batches: dict[str, bool],
     *,
-    rows: Path,
     table: Path,
     rejected_by: Counter[str],
     requests: int,
@@ -108,13 +161,15 @@ def _manifest(
             pipeline=pipeline.name,
             partition=str(folder.partition),
             run_id=folder.run_id,
+            extracted_at=extracted.extracted_at,
             published_at=datetime.now(UTC),
-            rows=pq.read_metadata(rows).num_rows,
+            rows=extracted.rows,
             requests=requests,
             published=pq.read_metadata(table).num_rows,
             rejected=rejected_by.total(),
             rejected_by=dict(rejected_by),
-            batches=batches,
+            batches=list(batches),
+            reused=[batch_id for batch_id, reused in batches.items() if reused],
             model=pipeline.settings.request.model,
             columns={field.name: str(field.type) for field in shape.table},
             table=lake.locate(layout.table(pipeline.name, folder.partition)),
@@ -127,17 +182,25 @@ def _manifest(
 
 
 def _check_rejects(manifest: Manifest, pipeline: Pipeline, folder: RunFolder, lake: Lake, rejects: Path) -> None:
+    if missing := manifest.rejected_by.get("missing"):
+        raise LoadError(
+            f"{missing:,} of {manifest.rows:,} rows of partition {folder.partition} have no answer in the batches that"
+            f" the ledger names for this run ({', '.join(manifest.batches)}). Nothing was published. Clear `plan` and"
+            " what follows: it finds the batches that exist and pays for none of them again."
+        )
     most = pipeline.settings.limits.max_reject_ratio
-    if manifest.rejected <= most * manifest.rows:
+    if manifest.rejected <= Decimal(str(most)) * manifest.rows:
         return
     lake.write_file(folder.rejects, rejects)
     kinds = ", ".join(f"{outcome}={count:,}" for outcome, count in sorted(manifest.rejected_by.items()))
+    entries = [layout.ledger_entry(pipeline.name, layout.chunk_id_of(key)) for key in planned_chunks(folder, lake=lake)]
     raise LoadError(
-        f"{manifest.rejected:,} of {manifest.rows:,} rows of partition {folder.partition} were rejected ({kinds}),"
-        " more than limits.max_reject_ratio"
-        f" {most:g} allows. The table was not published and is as it was; the answers stay in the result store and are"
-        " not paid again;"
-        f" the rejects with their reasons are at {lake.locate(folder.rejects)}. Mend the prompt or the schema and"
-        " start a new run,"
-        " or raise the ratio and do the same."
+        f"{manifest.rejected:,} of {manifest.rows:,} rows of partition {folder.partition} were rejected ({kinds}), and"
+        f" limits.max_reject_ratio allows {most:g} of them. The table was not published and is as it was; the answers"
+        f" stay in the result store; the rejects with their reasons are at {lake.locate(folder.rejects)}."
+        " invalid: mend the prompt or the schema and start a new run; changed requests are sent, and paid, anew."
+        " errored, expired, canceled: nothing was billed for these rows; to ask again, delete the ledger entries"
+        f" ({lake.locate(entries[0]) if entries else 'none'}{f' and {len(entries) - 1} more' if entries[1:] else ''})"
+        " and start a new run, which sends, and pays for, these whole chunks again."
+        " Or raise the ratio to publish without the rejected rows."
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import anthropic
+import httpx2
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.providers.anthropic.exceptions import AnthropicError
 from airflow.providers.anthropic.hooks.anthropic import AnthropicHook
@@ -48,14 +49,14 @@ def open_lake(aws_conn_id: str) -> Lake:
             "ENRICHMENT_LAKE is not set: it says where the lake is, such as s3://my-bucket/enrichment. Nothing was"
             " read or sent."
         )
-    address = urlsplit(uri)
-    if address.scheme in ("", "file") and address.path.startswith("/"):
-        return Lake.in_folder(Path(address.path))
-    if address.scheme != "s3" or not address.netloc:
-        raise SetupError(
-            f"ENRICHMENT_LAKE is {uri!r}: the lake is s3://bucket/prefix or the absolute path of a folder."
-            " Nothing was read or sent."
-        )
+    try:
+        address = urlsplit(uri)
+        if address.scheme in ("", "file") and address.path.startswith("/"):
+            return Lake.in_folder(Path(address.path))
+        if address.scheme != "s3" or not address.netloc:
+            raise ValueError("the lake is s3://bucket/prefix or the absolute path of a folder")
+    except (ValueError, OSError) as error:
+        raise SetupError(f"ENRICHMENT_LAKE is {uri!r}: {error}. Nothing was read or sent.") from error
     hook: AwsGenericHook[Any] = AwsGenericHook(aws_conn_id=aws_conn_id, client_type="s3")
 
     def credentials() -> S3Credential:
@@ -101,7 +102,7 @@ async def open_async_claude(anthropic_conn_id: str) -> AsyncClaude:
 def _usable(hook: AnthropicHook) -> Iterator[None]:
     try:
         yield
-    except (AirflowException, AnthropicError, anthropic.AnthropicError, TypeError) as error:
+    except (AirflowException, AnthropicError, anthropic.AnthropicError, httpx2.InvalidURL, TypeError) as error:
         raise _no_claude(hook, error) from error
 
 

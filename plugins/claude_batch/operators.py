@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, conf
 from airflow.sdk.exceptions import AirflowFailException
 
 import include
@@ -114,6 +114,12 @@ class PlanOperator(_RunOperator):
 
         with airflow_failures():
             chunks = plan(self.run_folder(context), pass_name=self.pass_name, lake=open_lake(self.aws_conn_id))
+        most = conf.getint("core", "max_map_length")
+        if len(chunks) > most:
+            raise AirflowFailException(
+                f"The partition needs {len(chunks):,} batches, and Airflow maps a task over {most:,} at most."
+                " Nothing was sent. Raise limits.batch_requests in pipeline.yaml, or [core] max_map_length."
+            )
         self.log.info("Pass %s: %d chunk(s)", self.pass_name, len(chunks))
         return chunks
 
@@ -157,7 +163,6 @@ class ClaudeBatchOperator(_ChunkOperator):
         with airflow_failures(), open_claude(self.anthropic_conn_id) as claude:
             run_id = context["dag_run"].run_id
             batch_id = submit(self.chunk, run_id=run_id, lake=open_lake(self.aws_conn_id), claude=claude)
-        self.log.info("Chunk %s is batch %s", self.chunk, batch_id)
         return batch_id
 
 

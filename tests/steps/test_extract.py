@@ -126,3 +126,16 @@ def test_a_wrong_key_is_told_by_its_connection(flow: Flow) -> None:
         pytest.raises(SetupError, match="key of connection 'my_conn' was refused"),
     ):
         check_setup(flow.pipeline, lake=flow.lake, claude=claude)
+
+
+def test_a_binary_column_is_refused_and_not_sent_as_an_address(flow: Flow, tmp_path: Path) -> None:
+    sql = "select 'T1' as ticket, x'ff00' as body where :partition_start < :partition_end"
+    change(flow, tmp_path, extract_sql=sql)
+    with pytest.raises(SpecError, match=r"user\.md:1: .*binary value has no text: decode it in extract\.sql"):
+        run_extract(flow)
+
+
+def test_long_texts_are_written_in_portions_of_some_megabytes(flow: Flow) -> None:
+    write_tickets(flow.database, [(f"N{n}", "x" * 9_000_000) for n in range(5)])
+    run_extract(flow)
+    assert pq.read_metadata(pa.BufferReader(flow.lake.read(flow.folder.rows))).num_row_groups == 3

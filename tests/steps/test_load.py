@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import anthropic
 import pyarrow as pa
 import pytest
 
 from include.enrichment import layout
 from include.enrichment.errors import LoadError
+from include.gateways.claude import Claude
 from include.gateways.ledger import Ledger
 from include.steps.extract import extract
 from include.steps.load import load
@@ -114,3 +118,40 @@ def test_every_request_ends_in_exactly_one_outcome(flow: Flow, fault: dict[str, 
     (chunk,) = plan(flow.folder, pass_name="main", lake=flow.lake)
     batch_id = submit(chunk, run_id="manual__1", lake=flow.lake, claude=flow.claude)
     assert run_load(flow, (chunk, batch_id)) == {outcome: 3}
+
+
+@pytest.mark.parametrize("on", ["retrieve", "results"])
+def test_a_404_may_pass_and_says_what_to_do_if_it_does_not(flow: Flow, submitted: Submitted, on: str) -> None:
+    flow.emulator.set_faults([{"kind": "not_found", "on": on, "times": 1}])
+    with pytest.raises(LoadError, match=r"29 days.*delete .*ledger/tickets/.*\.json and start a new run") as caught:
+        run_load(flow, submitted)
+    assert caught.value.retryable
+    assert run_load(flow, submitted) == {"succeeded": 20}
+
+
+def test_a_batch_that_is_not_the_chunks_is_found_even_if_it_was_loaded(flow: Flow, submitted: Submitted) -> None:
+    _, batch_id = submitted
+    run_load(flow, submitted)
+    write_tickets(flow.database, [("more", "more")])
+    flow.folder = flow.run("manual__2")
+    extract(flow.pipeline, flow.folder, warehouse=flow.warehouse, lake=flow.lake)
+    (other,) = plan(flow.folder, pass_name="main", lake=flow.lake)
+    with pytest.raises(LoadError, match=f"batch {batch_id} is not its batch"):
+        load(other, batch_id, lake=flow.lake, claude=flow.claude)
+
+
+class OddLine(Claude):
+    """The API, but for one line of its results that is not as documented."""
+
+    @contextmanager
+    def results(self, batch_id: str) -> Iterator[Iterator[bytes]]:
+        with super().results(batch_id) as pieces:
+            yield iter([b"".join(pieces).replace(b'"type":"succeeded"', b'"type":"\\ud83d"', 1)])
+
+
+def test_a_line_that_stays_unreadable_does_not_keep_the_others_from_being_loaded(
+    flow: Flow, submitted: Submitted
+) -> None:
+    client = anthropic.Anthropic(api_key=flow.emulator.api_key, base_url=flow.emulator.url)
+    with OddLine(client, name="c") as odd:
+        assert load(*submitted, lake=flow.lake, claude=odd) == {"succeeded": 19, "invalid": 1}

@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment import layout
-from include.enrichment.errors import LoadError
+from include.enrichment.errors import LakeError, LoadError
 from include.enrichment.manifest import Manifest
 from include.enrichment.spec import load_pipeline
+from include.gateways.lake import Conflict, Lake
 from include.steps.extract import extract
 from include.steps.load import load
 from include.steps.plan import plan
@@ -82,11 +83,105 @@ def test_the_object_opens_in_pandas_and_duckdb_with_its_types(flow: Flow, tmp_pa
 def test_an_empty_partition_is_an_empty_object_with_the_same_columns(flow: Flow, tmp_path: Path) -> None:
     run_all(flow)
     full = table(flow, TABLE).schema
+    flow.lake = Lake.in_folder(tmp_path / "another lake")
     flow.database = write_tickets(tmp_path / "empty.db", [])
     flow.folder = flow.run("manual__2")
     assert run_all(flow).rows == 0
     assert table(flow, TABLE).schema.equals(full)
     assert table(flow, REJECTS).num_rows == 0
+
+
+def test_a_source_that_has_lost_all_its_rows_does_not_empty_the_table(flow: Flow, tmp_path: Path) -> None:
+    run_all(flow)
+    before = flow.lake.read(TABLE)
+    flow.database = write_tickets(tmp_path / "empty.db", [])
+    flow.folder = flow.run("manual__2")
+    with pytest.raises(LoadError, match=r"no rows for partition 2026-11-01, of which run manual__1 .* 3\..*delete"):
+        run_all(flow)
+    assert flow.lake.read(TABLE) == before
+
+
+def test_a_run_that_was_extracted_anew_publishes_what_it_holds_now(flow: Flow) -> None:
+    extract(flow.pipeline, flow.folder, warehouse=flow.warehouse, lake=flow.lake)
+    plan(flow.folder, pass_name="main", lake=flow.lake)
+    write_tickets(flow.database, [("T4", "Late")])
+    assert run_all(flow).published == 4
+    assert len(flow.emulator.batches_made()) == 1
+
+
+def test_an_older_extract_does_not_replace_a_newer_one(flow: Flow, caplog: pytest.LogCaptureFixture) -> None:
+    run_all(flow)
+    write_tickets(flow.database, [("T4", "New")])
+    old, flow.folder = flow.folder, flow.run("manual__2")
+    newer = run_all(flow)
+    assert publish(old, lake=flow.lake) == newer
+    assert table(flow, TABLE).num_rows == 4
+    assert "was published by run manual__2" in caplog.text
+
+
+def test_of_two_runs_that_publish_at_once_the_last_word_is_one_runs(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_all(flow)
+    flow.folder = flow.run("manual__2")
+    run_all(flow)
+    write_file = Lake.write_file
+
+    def meanwhile(self: Lake, key: str, path: Path) -> None:
+        """Another run publishes between this one's two objects."""
+        write_file(self, key, path)
+        if key == REJECTS:
+            monkeypatch.setattr(Lake, "write_file", write_file)
+            other = flow.run("manual__3")
+            extract(flow.pipeline, other, warehouse=flow.warehouse, lake=flow.lake)
+            plan(other, pass_name="main", lake=flow.lake)
+            publish(other, lake=flow.lake)
+
+    monkeypatch.setattr(Lake, "write_file", meanwhile)
+    with pytest.raises(Conflict):
+        publish(flow.folder, lake=flow.lake)
+    assert publish(flow.folder, lake=flow.lake).run_id == "manual__3"
+
+
+def test_the_manifest_tells_what_an_earlier_run_has_paid_for(flow: Flow) -> None:
+    first = run_all(flow)
+    assert (len(first.batches), first.reused) == (1, [])
+    flow.folder = flow.run("manual__2")
+    second = run_all(flow)
+    assert second.reused == second.batches == first.batches
+
+
+def test_a_row_without_an_answer_is_never_published_around(flow: Flow, tmp_path: Path) -> None:
+    lenient(flow, tmp_path)
+    run_all(flow)
+    stale = [layout.results("tickets", batch["id"]) for batch in flow.emulator.batches_made()]
+    empty = pq.read_table(pa.BufferReader(flow.lake.read(stale[0]))).slice(0, 0)
+    pq.write_table(empty, path := tmp_path / "empty.parquet")
+    flow.lake.write_file(stale[0], path)
+    with pytest.raises(LoadError, match="rows of partition 2026-11-01 have no answer"):
+        publish(flow.folder, lake=flow.lake)
+
+
+def test_a_share_of_rejects_that_is_just_allowed_is_allowed(flow: Flow, tmp_path: Path) -> None:
+    yaml = LENIENT.replace("max_reject_ratio: 1", "max_reject_ratio: 0.29").replace(
+        "batch_requests: 2", "batch_requests: 99"
+    )
+    flow.pipeline = load_pipeline(write_pipeline(tmp_path / "exact" / "tickets", pipeline_yaml=yaml))
+    write_tickets(flow.database, [(f"N{n}", f"{'BAD' if n < 29 else 'good'} {n}") for n in range(97)])
+    assert run_all(flow, [{"kind": "refusal", "match": "BAD"}]).rejected == 29
+
+
+@pytest.mark.parametrize("name", ["pipeline_json", "extract_json"])
+@pytest.mark.parametrize("damage", [b"", b'{"version": 99}', None])
+def test_a_run_whose_files_are_damaged_says_which_task_to_clear(flow: Flow, name: str, damage: bytes | None) -> None:
+    run_all(flow)
+    key = getattr(flow.folder, name)
+    if damage is None:
+        Path(flow.lake.locate(key)).unlink()
+    else:
+        flow.lake.write(key, damage)
+    with pytest.raises(LakeError, match="Clear the run's `extract`"):
+        publish(flow.folder, lake=flow.lake)
 
 
 def test_rows_and_rejects_add_up_whatever_becomes_of_the_requests(flow: Flow, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 
 import pytest
@@ -51,7 +52,13 @@ def test_readers_find_every_object_where_they_always_did(key: str, expected: str
     ],
 )
 def test_a_run_id_is_one_plain_step_of_the_path(run_id: str, name: str) -> None:
-    assert _folder(run_id).prefix == f"runs/catalogue/2026-11-21/{name}/"
+    found = _folder(run_id).prefix.removeprefix("runs/catalogue/2026-11-21/")
+    assert re.fullmatch(re.escape(name) + r"(-[0-9a-f]{8})?/", found)
+    assert ("-" in found.removeprefix(name)) == bool(re.search(r"[^A-Za-z0-9_.:+-]|^[.]", run_id))
+
+
+def test_run_ids_that_look_alike_as_a_path_have_folders_of_their_own() -> None:
+    assert len({_folder(run_id).prefix for run_id in ("nightly 1", "nightly_1", "nightly/1")}) == 3
 
 
 @pytest.mark.parametrize("folder", ["runs/x/main/", "runs/x/main", ""])

@@ -40,7 +40,7 @@ def _entry(state: State, batch_id: str | None = None) -> Entry:
 @pytest.mark.parametrize("after", STATES)
 @pytest.mark.parametrize("before", STATES)
 def test_only_the_drawn_changes_are_possible(before: State, after: State) -> None:
-    entry = _entry(before)
+    entry = _entry(before, "msgbatch_1")
     if (before, after) in MAY_FOLLOW:
         changed = entry.becomes(after, at=LATER)
         assert (changed.state, changed.changed_at) == (after, LATER)
@@ -53,6 +53,16 @@ def test_a_change_leaves_the_entry_before_it_as_it_was() -> None:
     entry = _entry("submitting")
     entry.becomes("submitted", at=LATER, batch_id="msgbatch_1")
     assert (entry.state, entry.batch_id, entry.changed_at) == ("submitting", None, SENT_AT)
+
+
+@pytest.mark.parametrize(("before", "after"), [("submitting", "submitted"), ("submitted", "landed")])
+def test_there_is_no_batch_without_its_id(before: State, after: State) -> None:
+    with pytest.raises(BatchError, match="cannot become"):
+        _entry(before).becomes(after, at=LATER)
+
+
+def test_an_entry_names_the_run_that_changed_it_last() -> None:
+    assert _entry("planned").becomes("submitting", at=LATER, run_id="run-2").run_id == "run-2"
 
 
 def test_a_batch_id_once_known_stays() -> None:
