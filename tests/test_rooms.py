@@ -38,7 +38,7 @@ ROOMS = [
     Room(
         path="plugins/claude_batch",
         imports={"airflow", "claude_batch", "include.enrichment", "include.gateways", "include.steps"},
-        only={"connections.py": {"anthropic", "botocore"}, "operators.py": {"include"}},
+        only={"connections.py": {"anthropic", "botocore", "httpx2"}, "operators.py": {"include"}},
     ),
     Room(
         path="include/enrichment",

@@ -4,6 +4,7 @@ One Dag run inside this process, by ``dag.test()``. Importing this module import
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import threading
@@ -11,6 +12,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from airflow.dag_processing.dagbag import DagBag
@@ -25,6 +27,8 @@ from include.stack.airflow_api import TaskInstance
 from include.stack.report import Progress, complain, say
 
 POLL_SECONDS = 0.5
+RETRIES = 2
+RETRY_DELAY = timedelta(seconds=3)
 
 
 def dag_run(pipeline: str, partition: Partition, dag_file: Path) -> bool:
@@ -35,6 +39,11 @@ def dag_run(pipeline: str, partition: Partition, dag_file: Path) -> bool:
     dag = _load(pipeline, dag_file)
     if dag is None:
         return False
+    # A person waits: what passes has passed within seconds, and the same command goes on from there.
+    for task in dag.tasks:
+        task.retries, task.retry_delay, task.retry_exponential_backoff = RETRIES, RETRY_DELAY, 0
+    # It says once a second that a task waits for its retry.
+    logging.getLogger("airflow.sdk.definitions.dag").setLevel(logging.ERROR)
     database = Path(os.environ["AIRFLOW_HOME"], "airflow.db")
     progress = Progress(pipeline)
     say(f"Running {pipeline} for {partition} in the foreground:")
@@ -77,9 +86,10 @@ def _manifest(pipeline: str, partition: Partition) -> Manifest | None:
 
 
 def _counts(manifest: Manifest) -> str:
+    sent = len(manifest.batches) - len(manifest.reused)
     return (
-        f"{manifest.rows:,} rows, {manifest.published:,} published, {manifest.rejected:,} rejected,"
-        f" {len(manifest.batches)} batches, at {manifest.table}"
+        f"{manifest.rows:,} rows, {manifest.published:,} published, {manifest.rejected:,} rejected;"
+        f" {sent} batch(es) sent, {len(manifest.reused)} reused; at {manifest.table}"
     )
 
 

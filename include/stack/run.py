@@ -14,8 +14,9 @@ from pathlib import Path
 
 import psutil
 
-from include.enrichment.errors import PartitionError
+from include.enrichment.errors import PartitionError, SpecError
 from include.enrichment.partition import Partition, resolve_partition
+from include.enrichment.spec import load_pipeline
 from include.stack.environment import core_settings
 from include.stack.folder import ROOT, StackFolder
 from include.stack.metadata import MigrationFailed, give_database
@@ -28,7 +29,7 @@ NOT_PUBLISHED = 1
 
 
 class BadArgument(Exception):
-    """There is no such pipeline, or the partition is not a date."""
+    """There is no such pipeline, its folder has mistakes, or the partition is not a date."""
 
 
 class MissingVariables(Exception):
@@ -43,8 +44,8 @@ def run(folder: StackFolder, pipeline: str, partition_text: str) -> int:
     number may run side by side.
     """
     try:
-        dag_file = _dag_file(pipeline)
         partition = _partition(partition_text)
+        dag_file = _dag_file(pipeline)
         variables = connection_variables(folder, os.environ)
     except BadArgument as error:
         complain(str(error))
@@ -84,12 +85,14 @@ def connection_variables(folder: StackFolder, environment: Mapping[str, str]) ->
         )
         raise MissingVariables(
             f"Not set: {', '.join(absent)}; and {why}. Nothing was started."
-            " Set them to Airflow connections (README, Connections), or start the embedded stack with `make demo`."
+            " Set them to Airflow connections (README, Run it for real), or start the embedded stack with `make demo`."
         )
     return {name: given.get(name) or found[name] for name in CONNECTION_VARIABLES}
 
 
 def _dag_file(pipeline: str) -> Path:
+    if not pipeline:
+        raise BadArgument("PIPELINE is missing: make run PIPELINE=catalogue PARTITION=2026-11-01")
     names = sorted(path.parent.name for path in (ROOT / "include" / "pipelines").glob("*/pipeline.yaml"))
     if pipeline not in names:
         near = difflib.get_close_matches(pipeline, names, n=3, cutoff=0.4) or names
@@ -97,6 +100,10 @@ def _dag_file(pipeline: str) -> Path:
     dag_file = ROOT / "dags" / f"{pipeline}.py"
     if not dag_file.is_file():
         raise BadArgument(f"Pipeline {pipeline} has no Dag file: dags/{pipeline}.py.")
+    try:
+        load_pipeline(ROOT / "include" / "pipelines" / pipeline)
+    except SpecError as error:
+        raise BadArgument(f"{error}\nNothing was started.") from None
     return dag_file
 
 

@@ -34,7 +34,7 @@ def stack_command(folder: Path, *arguments: str, **variables: str) -> subprocess
     ("arguments", "said"),
     [
         (["run", "catalog", "2026-11-17"], "There is no pipeline 'catalog'. Nearest: catalogue"),
-        (["run", "", "2026-11-17"], "There is no pipeline ''."),
+        (["run", "", "2026-11-17"], "PIPELINE is missing"),
         (["run", "../catalogue", "2026-11-17"], "There is no pipeline '../catalogue'"),
         (["run", "catalogue", "yesterday"], "PARTITION is 'yesterday', which is not a date like 2026-11-01"),
         (["run", "catalogue", "2026-02-30"], "PARTITION is '2026-02-30'"),
