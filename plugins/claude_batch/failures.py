@@ -19,7 +19,7 @@ def airflow_failures() -> Iterator[None]:
     try:
         yield
     except EnrichmentError as error:
-        raise airflow_failure(error) from error
+        raise airflow_failure(error) from None  # our message is whole; a client library's frames would bury it
 
 
 def airflow_failure(error: EnrichmentError) -> AirflowException:

@@ -108,7 +108,7 @@ class ClaudeBatchSensor(BaseSensorOperator):
                 look = error
         decision = poll.decide(look, now=datetime.now(UTC))
         if isinstance(decision, GiveUp):
-            raise airflow_failure(decision.error) from decision.error
+            raise airflow_failure(decision.error)
         if isinstance(decision, LookAgain) and decision.trouble:
             self.log.warning("Batch %s: %s Looking again", self.batch_id, decision.trouble)
         return decision

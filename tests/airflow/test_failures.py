@@ -12,7 +12,7 @@ def test_what_may_pass_is_retried(error: EnrichmentError) -> None:
     with pytest.raises(AirflowException, match="x") as caught, airflow_failures():
         raise error
     assert not isinstance(caught.value, AirflowFailException)
-    assert caught.value.__cause__ is error
+    assert caught.value.__suppress_context__
 
 
 @pytest.mark.parametrize("error", [SpecError("x"), ApiError("x", retryable=False)])
