@@ -61,12 +61,14 @@ def open_lake(aws_conn_id: str) -> Lake:
 
     def credentials() -> S3Credential:
         found = hook.get_credentials()
-        expiring = (
-            {"token": found.token, "expires_at": datetime.now(UTC) + _ASK_AGAIN}
-            if found.token
-            else {"expires_at": None}
-        )
-        return {"access_key_id": found.access_key, "secret_access_key": found.secret_key, **expiring}  # type: ignore[typeddict-item]
+        if not found.token:
+            return {"access_key_id": found.access_key, "secret_access_key": found.secret_key, "expires_at": None}
+        return {
+            "access_key_id": found.access_key,
+            "secret_access_key": found.secret_key,
+            "token": found.token,
+            "expires_at": datetime.now(UTC) + _ASK_AGAIN,
+        }
 
     try:
         credentials()
