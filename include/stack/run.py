@@ -8,7 +8,7 @@ import shutil
 import signal
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,7 +16,6 @@ import psutil
 
 from include.enrichment.errors import PartitionError, SpecError
 from include.enrichment.partition import Partition, resolve_partition
-from include.enrichment.spec import load_pipeline
 from include.stack.environment import core_settings
 from include.stack.folder import ROOT, StackFolder
 from include.stack.metadata import MigrationFailed, give_database
@@ -26,6 +25,7 @@ from include.stack.stack import CONNECTION_VARIABLES, LAKE, fernet_key, read_sta
 
 BAD_ARGUMENTS = 2
 NOT_PUBLISHED = 1
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class BadArgument(Exception):
@@ -43,6 +43,7 @@ def run(folder: StackFolder, pipeline: str, partition_text: str) -> int:
     Airflow gets a home and a metadata database of its own, which are thrown away: all that matters is on the lake. Any
     number may run side by side.
     """
+    _block(SIGNALS)
     try:
         partition = _partition(partition_text)
         dag_file = _dag_file(pipeline)
@@ -54,13 +55,13 @@ def run(folder: StackFolder, pipeline: str, partition_text: str) -> int:
         complain(str(error))
         return NOT_PUBLISHED
     with _throw_away_home(folder) as home:
+        os.environ.update(variables | core_settings(str(home)) | _settings(dag_file))
+        _end_at_once_when_told(home, pipeline, partition)
         try:
             give_database(folder, home)
         except MigrationFailed as error:
             complain(str(error))
             return NOT_PUBLISHED
-        os.environ.update(variables | core_settings(str(home)) | _settings(dag_file))
-        _end_at_once_when_told(home, pipeline, partition)
         # Airflow reads its settings while it is imported, so not before they are all there.
         from include.stack.dag_run import dag_run
 
@@ -100,6 +101,9 @@ def _dag_file(pipeline: str) -> Path:
     dag_file = ROOT / "dags" / f"{pipeline}.py"
     if not dag_file.is_file():
         raise BadArgument(f"Pipeline {pipeline} has no Dag file: dags/{pipeline}.py.")
+    # Here and not above: it brings in pyarrow, whose threads must be born after the signals are blocked.
+    from include.enrichment.spec import load_pipeline
+
     try:
         load_pipeline(ROOT / "include" / "pipelines" / pipeline)
     except SpecError as error:
@@ -133,6 +137,14 @@ def _throw_away_home(folder: StackFolder) -> Iterator[Path]:
         yield Path(home)
 
 
+def _block(signals: Sequence[signal.Signals]) -> None:
+    """Block the signals in this thread and in all that it starts from now on, and so in those of native libraries."""
+    for number in signals:
+        # A shell starts background jobs with SIGINT ignored, and an ignored signal cannot be waited for.
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+
+
 def _end_at_once_when_told(home: Path, pipeline: str, partition: Partition) -> None:
     """
     SIGINT, SIGTERM and SIGHUP end the process, whatever it is doing; the status is 128 + the signal's number.
@@ -140,19 +152,16 @@ def _end_at_once_when_told(home: Path, pipeline: str, partition: Partition) -> N
     Airflow's task code installs its own handlers and treats an interrupt as a failure to retry, hence a thread that
     waits for the signals, which are blocked everywhere else. The ledger is made for processes that end like this.
     """
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    for number in signals:
-        # A shell starts background jobs with SIGINT ignored, and an ignored signal cannot be waited for.
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
 
     def wait() -> None:
-        number = signal.sigwait(signals)
+        number = signal.sigwait(SIGNALS)
         complain(
             f"\nStopped by {signal.Signals(number).name}. {pipeline} {partition} was not published by this run."
             f" What it had submitted is in the ledger of {os.environ[LAKE]}; the same command goes on from there."
         )
-        shutil.rmtree(home, ignore_errors=True)
+        # The other threads write on until the end; what they still leave is swept by the next run.
+        for _ in range(3):
+            shutil.rmtree(home, ignore_errors=True)
         os._exit(128 + number)
 
     threading.Thread(target=wait, name="signals", daemon=True).start()

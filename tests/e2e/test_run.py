@@ -80,13 +80,16 @@ def test_a_signal_ends_it_at_once_with_a_status_that_is_not_0(
 ) -> None:
     emulator.set_faults([{"kind": "duration", "seconds": 3600}])
     with subprocess.Popen(COMMAND, env=environment, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 90
-        while not emulator.batches_made():
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-        process.send_signal(number)
-        _, said = process.communicate(timeout=5)
+        try:
+            deadline = time.monotonic() + 90
+            while not emulator.batches_made():
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+            process.send_signal(number)
+            _, said = process.communicate(timeout=15)
+        finally:
+            process.kill()
     assert process.returncode == 128 + number
     assert f"Stopped by {number.name}" in said
     assert list(stack_folder.runs.iterdir()) == []
