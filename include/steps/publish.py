@@ -19,7 +19,7 @@ from include.enrichment.layout import RunFolder
 from include.enrichment.manifest import Manifest
 from include.enrichment.spec import Pipeline
 from include.enrichment.table import ANSWERS_SCHEMA, Shape, publishable, rows_schema
-from include.gateways.lake import Lake
+from include.gateways.lake import Lake, Stored
 from include.gateways.ledger import Ledger
 from include.gateways.results import ResultStore
 from include.steps.extract import Extracted, read_extracted, read_pipeline, read_rows
@@ -42,10 +42,12 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
     extracted = read_extracted(lake, folder)
     manifest_key = layout.manifest(pipeline.name, folder.partition)
     stored = lake.find(manifest_key)
-    if stored and (newer := _newer(stored.data, extracted, folder)):
-        return newer
-    if stored and not extracted.rows:
-        _check_still_empty(stored.data, folder, lake)
+    published = _readable(stored)
+    if published and published.run_id != folder.run_id and published.extracted_at > extracted.extracted_at:
+        _log_newer(published, extracted, folder)
+        return published
+    if published and published.rows and not extracted.rows:
+        raise _lost_rows(published, folder, lake)
     batches = _batches(lake, folder, pipeline)
     store = ResultStore(lake, pipeline=pipeline.name)
     answers = pa.concat_tables([ANSWERS_SCHEMA.empty_table(), *(store.answers(batch_id) for batch_id in batches)])
@@ -74,17 +76,25 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
         lake.replace(manifest_key, data, etag=stored.etag)
     else:
         lake.create(manifest_key, data)
+    log.info(
+        "Published %s of %s rows to %s; rejects: %s",
+        f"{manifest.published:,}",
+        f"{manifest.rows:,}",
+        manifest.table,
+        manifest.rejected_by or "none",
+    )
     return manifest
 
 
-def _newer(data: bytes, extracted: Extracted, folder: RunFolder) -> Manifest | None:
-    """The published manifest, if another run read the warehouse after this one did."""
+def _readable(stored: Stored | None) -> Manifest | None:
+    """The published manifest. One that is damaged or another version's is as good as none: it will be replaced."""
     try:
-        published = Manifest.model_validate_json(data)
+        return Manifest.model_validate_json(stored.data) if stored else None
     except ValidationError:
-        return None  # another version's, or damaged: what this run has is surely better
-    if published.run_id == folder.run_id or published.extracted_at <= extracted.extracted_at:
         return None
+
+
+def _log_newer(published: Manifest, extracted: Extracted, folder: RunFolder) -> None:
     log.warning(
         "Partition %s was published by run %s, which read the warehouse at %s, after this run did (%s). It was left as"
         " it is. To publish this run's rows all the same, clear its `extract` and what follows.",
@@ -93,22 +103,16 @@ def _newer(data: bytes, extracted: Extracted, folder: RunFolder) -> Manifest | N
         published.extracted_at,
         extracted.extracted_at,
     )
-    return published
 
 
-def _check_still_empty(data: bytes, folder: RunFolder, lake: Lake) -> None:
+def _lost_rows(published: Manifest, folder: RunFolder, lake: Lake) -> LoadError:
     """A source that has lost all its rows is far more often late or broken than right."""
-    try:
-        published = Manifest.model_validate_json(data)
-    except ValidationError:
-        return
-    if published.rows:
-        manifest = lake.locate(layout.manifest(folder.pipeline, folder.partition))
-        raise LoadError(
-            f"The warehouse has no rows for partition {folder.partition}, of which run {published.run_id} published"
-            f" {published.rows:,}. The table was left as it is. If the day is really empty now, delete {manifest} and"
-            " clear this task; if its rows are late, clear `extract` when they are there."
-        )
+    manifest = lake.locate(layout.manifest(folder.pipeline, folder.partition))
+    return LoadError(
+        f"The warehouse has no rows for partition {folder.partition}, of which run {published.run_id} published"
+        f" {published.rows:,}. The table was left as it is. If the day is really empty now, delete {manifest} and"
+        " clear this task; if its rows are late, clear `extract` when they are there."
+    )
 
 
 def _batches(lake: Lake, folder: RunFolder, pipeline: Pipeline) -> dict[str, bool]:

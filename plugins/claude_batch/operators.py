@@ -201,8 +201,8 @@ class PublishOperator(_RunOperator):
     Publish the partition: the typed table by business key, the rejects beside it, the manifest last. Returns the
     counts.
 
-    Fails, and leaves the partition as it was, if more rows were rejected than the pipeline's ``max_reject_ratio``
-    allows.
+    Leaves the partition as it was if a later run has read the warehouse since; fails, and leaves it too, if more rows
+    were rejected than the pipeline's ``max_reject_ratio`` allows, or if the source has lost all its rows.
 
     :param pipeline: as for ExtractOperator
     :param partition: as for ExtractOperator
@@ -215,11 +215,4 @@ class PublishOperator(_RunOperator):
 
         with airflow_failures():
             manifest = publish(self.run_folder(context), lake=open_lake(self.aws_conn_id))
-        self.log.info(
-            "Published %s of %s rows to %s; rejects: %s",
-            manifest.published,
-            manifest.rows,
-            manifest.table,
-            manifest.rejected_by or "none",
-        )
         return {"rows": manifest.rows, "published": manifest.published, "rejected": manifest.rejected}
