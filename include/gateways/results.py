@@ -117,10 +117,12 @@ class Received:
 def lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
     """
     The lines of a JSONL body, whose pieces end anywhere; split at line feeds only, as U+2028 may stand within a line.
+
+    Each has its line feed, but for a last one that the body ends without: whether that one is whole nobody can tell.
     """
     rest = b""
     for piece in pieces:
         *whole, rest = (rest + piece).split(b"\n")
-        yield from (line for line in whole if line.strip())
+        yield from (line + b"\n" for line in whole if line.strip())
     if rest.strip():
         yield rest

@@ -125,11 +125,12 @@ def _outcome(line: bytes, number: int, status: BatchStatus, schema: OutputSchema
 
     A line that cannot be read most likely comes from a download that was cut. One that is still like that in the last
     download is the API's own, and must not keep the others from being loaded: if it says whose it is, it is invalid.
+    Not so a line without its line feed, which may be cut even in a download that seems to have ended well.
     """
     try:
         return judge(decode_line(line), schema)
     except msgspec.DecodeError as error:
-        if lenient and (outcome := unreadable(line, error)):
+        if lenient and line.endswith(b"\n") and (outcome := unreadable(line, error)):
             return outcome
         raise LoadError(
             f"Line {number:,} of batch {status.batch_id}'s results cannot be read ({error}): the download was"

@@ -31,7 +31,8 @@ class ClaudeBatchSensor(BaseSensorOperator):
     business.
 
     Passing API errors are waited out. Fails when the key is refused, when the batch stays unknown, or half an hour
-    after the API's 24 hours.
+    after the API's 24 hours. Without deferral each look is a process that knows of no other, so a batch that stays
+    unknown, or an API that stays away, ends the wait at ``timeout`` only.
 
     :param batch_id: the batch (templated), from ClaudeBatchOperator
     :param anthropic_conn_id: the connection of the API

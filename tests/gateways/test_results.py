@@ -72,4 +72,4 @@ def test_results_without_a_line_are_an_empty_table(lake: Lake, tmp_path: Path) -
 def test_lines_are_the_same_wherever_the_pieces_end(size: int) -> None:
     body = "a\n\u2028b\r\n\nc".encode()
     pieces = iter([body[start : start + size] for start in range(0, len(body), size)])
-    assert list(lines(pieces)) == [b"a", "\u2028b\r".encode(), b"c"]
+    assert list(lines(pieces)) == [b"a\n", "\u2028b\r\n".encode(), b"c"]

@@ -155,3 +155,19 @@ def test_a_line_that_stays_unreadable_does_not_keep_the_others_from_being_loaded
     client = anthropic.Anthropic(api_key=flow.emulator.api_key, base_url=flow.emulator.url)
     with OddLine(client, name="c") as odd:
         assert load(*submitted, lake=flow.lake, claude=odd) == {"succeeded": 19, "invalid": 1}
+
+
+class CutLastLine(Claude):
+    """The API behind a connection that always ends within the last line, and looks as if all were well."""
+
+    @contextmanager
+    def results(self, batch_id: str) -> Iterator[Iterator[bytes]]:
+        with super().results(batch_id) as pieces:
+            yield iter([b"".join(pieces)[:-40]])
+
+
+def test_a_last_line_that_is_cut_is_never_taken_for_an_unreadable_answer(flow: Flow, submitted: Submitted) -> None:
+    client = anthropic.Anthropic(api_key=flow.emulator.api_key, base_url=flow.emulator.url)
+    with CutLastLine(client, name="c") as cut, pytest.raises(LoadError, match="cut or garbled"):
+        load(*submitted, lake=flow.lake, claude=cut)
+    assert visible(flow) == []
