@@ -43,6 +43,7 @@ def build(server: Server) -> Starlette:
         Route("/_emulator/faults", control_routes.fault_routes(server), methods=["GET", "PUT", "DELETE"]),
         Route("/_emulator/clock", control_routes.clock_route(server), methods=["GET", "POST"]),
         Route("/_emulator/log", control_routes.log_route(server), methods=["GET"]),
+        Route("/_emulator/bills", control_routes.bills_route(server), methods=["GET"]),
     ]
     return Starlette(routes=routes, lifespan=lifespan, exception_handlers={404: _not_found, 405: _not_allowed})
 

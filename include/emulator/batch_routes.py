@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 from starlette.responses import Response
 
 from include.emulator import bodies
@@ -13,16 +13,17 @@ from include.emulator.batches import SECOND, Batch
 from include.emulator.downloads import download
 from include.emulator.errors import ApiError
 from include.emulator.faults import (
+    Archived,
     BatchFault,
-    Fault,
     HttpError,
     ListLag,
+    NotFound,
+    QueueLimit,
     ResetAfterCreate,
     ResetBeforeCreate,
-    RowFault,
 )
-from include.emulator.paging import read_page, render_page
-from include.emulator.server import Call, as_api_error, json_response, no_such_batch, random_id
+from include.emulator.paging import Page, read_page, render_page
+from include.emulator.server import Call, json_response, random_id, retry_after, simulated_error
 from include.emulator.wire import Reset
 
 POLL_AGAIN_SECONDS = 10
@@ -31,17 +32,20 @@ _TOO_LARGE = "<html><head><title>413 Request Entity Too Large</title></head><bod
 
 async def create(call: Call) -> Response:
     """Accept a batch: durable before it is answered for, and a new one for every accepted call."""
+    if call.strike(ResetBeforeCreate, lambda fault: not fault.body_read):
+        return Reset()
     store, batch_id = call.server.store, random_id("msgbatch_simulated_")
     part = store.bodies / f"{batch_id}.part"
     try:
         with part.open("wb") as file:
             received_bytes = await bodies.receive(call.pieces, file)
-        if call.strike(ResetBeforeCreate):
+        if call.strike(ResetBeforeCreate, lambda fault: fault.body_read):
             return Reset()
         if received_bytes > bodies.MAX_BYTES:
             # The proxy in front of the real API says this: no JSON, no request-id.
             return Response(_TOO_LARGE, 413, {"cf-ray": "simulated"}, "text/html")
         size = await asyncio.to_thread(_checked_size, part)
+        _check_queue(call, size)  # and nothing is awaited from here to the record, so no two creates share the room
         part.rename(store.bodies / batch_id)
     finally:
         part.unlink(missing_ok=True)
@@ -55,14 +59,14 @@ async def create(call: Call) -> Response:
         betas=call.betas,
         duration=duration,
         drain=duration,
-        faults=tuple(_faults_of_a_new_batch(call)),
+        faults=tuple(call.server.strikes(call.workspace, BatchFault)),
     )
     store.add_batch(batch)
     call.server.processing.watch(batch)
     if call.strike(ResetAfterCreate):
         return Reset()
-    if fault := call.strike(HttpError, on="create", created=True):
-        raise as_api_error(fault)
+    if fault := call.strike(HttpError, lambda fault: fault.on == "create" and fault.created):
+        raise simulated_error(fault)
     return json_response(batch.describe(batch.created_at, call.base_url))
 
 
@@ -72,11 +76,13 @@ def _checked_size(path: Path) -> int:
     return len(items)
 
 
-def _faults_of_a_new_batch(call: Call) -> Iterator[Fault]:
-    for armed in call.server.store.faults(call.workspace):
-        if isinstance(armed.fault, BatchFault | RowFault):
-            call.server.store.strike(armed)
-            yield armed.fault
+def _check_queue(call: Call, size: int) -> None:
+    waiting, batches = call.server.store.queue(call.workspace)
+    if limit := call.strike(QueueLimit, lambda fault: fault.exceeded_by(waiting + size, batches + 1)):
+        most = f"{limit.requests} batch requests" if limit.batches is None else f"{limit.batches} batches"
+        message = f"This request would exceed your organization's limit of {most} in the processing queue"
+        headers = retry_after(limit.retry_after)
+        raise ApiError(429, f"{message} ({waiting} requests in {batches} batches are waiting).", headers=headers)
 
 
 async def retrieve(call: Call) -> Response:
@@ -91,22 +97,23 @@ async def list_batches(call: Call) -> Response:
     page = read_page(call.request.query_params)
     pivot = page.after_id or page.before_id
     if pivot and call.server.store.batch(call.workspace, pivot) is None:
-        raise no_such_batch(pivot)
-    found = _page(call, page.limit + 1, page.after_id, page.before_id)
+        raise _no_such_batch(pivot)
+    lag = call.strike(ListLag)
+    until = call.now - round(lag.seconds * SECOND) if lag else call.now
+    found = _page(call, page, until)
     if await call.server.processing.patience(found):
-        found = _page(call, page.limit + 1, page.after_id, page.before_id)
+        found = _page(call, page, until)
     # One more than asked for tells whether there is more; it is the one farthest from the cursor.
     shown = found[-page.limit :] if page.before_id else found[: page.limit]
-    if lag := call.strike(ListLag):
-        shown = [batch for batch in shown if batch.created_at <= call.now - lag.seconds * SECOND]
-    data = [batch.describe(call.now, call.base_url) for batch in shown]
+    data = [batch.describe(call.now, call.base_url) for batch in _as_shown(call, shown)]
     return json_response(render_page(data, has_more=len(found) > page.limit))
 
 
-def _page(call: Call, limit: int, after_id: str | None, before_id: str | None) -> list[Batch]:
-    if before_id:
-        return call.server.store.next_newer(call.workspace, limit, newer_than=before_id)
-    return call.server.store.newest(call.workspace, limit, older_than=after_id)
+def _page(call: Call, page: Page, until: int) -> list[Batch]:
+    store, limit = call.server.store, page.limit + 1
+    if page.before_id:
+        return store.next_newer(call.workspace, limit, until=until, newer_than=page.before_id)
+    return store.newest(call.workspace, limit, until=until, older_than=page.after_id)
 
 
 async def cancel(call: Call) -> Response:
@@ -135,17 +142,33 @@ async def results(call: Call) -> Response:
     batch = await _current(call)
     if not batch.has_results(call.now):
         raise ApiError(404, f"Message Batch {batch.id} has no available results.")
-    return download(call, call.server.store.results / batch.id)
+    return download(call, batch.id)
 
 
 async def _current(call: Call) -> Batch:
     batch = _stored(call)
-    return _stored(call) if await call.server.processing.patience([batch]) else batch
+    age = (call.now - batch.created_at) / SECOND
+    if call.strike(NotFound, lambda fault: fault.on == call.name and (fault.seconds is None or age < fault.seconds)):
+        raise _no_such_batch(batch.id)
+    if await call.server.processing.patience([batch]):
+        batch = _stored(call)
+    return _as_shown(call, [batch])[0]
+
+
+def _as_shown(call: Call, batches: list[Batch]) -> list[Batch]:
+    """Batches as they are, unless they are to look archived."""
+    if not any(batch.ended_at is not None for batch in batches) or not call.strike(Archived):
+        return batches
+    return [msgspec.structs.replace(batch, retention=0) for batch in batches]
 
 
 def _stored(call: Call) -> Batch:
     batch_id = call.request.path_params["batch_id"]
     batch = call.server.store.batch(call.workspace, batch_id)
     if batch is None:
-        raise no_such_batch(batch_id)
+        raise _no_such_batch(batch_id)
     return batch
+
+
+def _no_such_batch(batch_id: str) -> ApiError:
+    return ApiError(404, f"Message Batch {batch_id} not found.")

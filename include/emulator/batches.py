@@ -56,6 +56,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     duration: int
     drain: int
     faults: tuple[Fault, ...] = ()
+    #: How long after its creation the results are kept.
+    retention: int = RETENTION
     cancel_initiated_at: int | None = None
     ended_at: int | None = None
     counts: Counts | None = None
@@ -86,8 +88,10 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     def archived_at(self, now: int) -> int | None:
         """When the results became unavailable; None while they are not."""
-        archived = self.created_at + RETENTION
-        return archived if self.ended_at is not None and now >= archived else None
+        if self.ended_at is None:
+            return None
+        archived = max(self.created_at + self.retention, self.ended_at)
+        return archived if now >= archived else None
 
     def has_results(self, now: int) -> bool:
         """Whether the results can be downloaded."""

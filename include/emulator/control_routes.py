@@ -1,11 +1,12 @@
 """
-The emulator's own calls, under ``/_emulator``: faults, the clock, the log.
+The emulator's own calls, under ``/_emulator``: faults, the clock, the log, the bills.
 
 Sent with an API key, a call concerns that key's workspace alone; without one, all workspaces. None of them is logged.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from starlette.responses import Response
 
 from include.emulator import faults
 from include.emulator.batches import timestamp
+from include.emulator.bills import report
 from include.emulator.server import Server, json_response, key_of, workspace_of
 from include.emulator.store import EVERYWHERE
 
@@ -40,7 +42,8 @@ def fault_routes(server: Server) -> Endpoint:
         elif request.method == "DELETE":
             server.store.set_faults(scope, [])
         armed = server.store.faults(scope)
-        return json_response({"faults": [{"fault": one.fault, "remaining": one.remaining} for one in armed]})
+        shown = [{"fault": one.fault, "remaining": one.remaining, "chances": one.chances} for one in armed]
+        return json_response({"faults": shown})
 
     return serve
 
@@ -68,6 +71,15 @@ def log_route(server: Server) -> Endpoint:
     async def serve(request: Request) -> Response:
         scope = _scope(request)
         return json_response({"calls": server.store.calls(scope), "batches": server.store.made(scope)})
+
+    return serve
+
+
+def bills_route(server: Server) -> Endpoint:
+    """GET tells what was billed, and which requests more than once."""
+
+    async def serve(request: Request) -> Response:
+        return json_response(await asyncio.to_thread(report, server.store.booked(_scope(request))))
 
     return serve
 

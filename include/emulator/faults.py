@@ -1,14 +1,19 @@
 """
 What can be made to go wrong, and how it is asked for.
 
-A fault is a JSON object ``{"kind": …, "times": n}``. ``times`` is how often it strikes before it is spent; null (the
-default) means until it is cleared. The kinds differ in when they strike:
+A fault is a JSON object ``{"kind": …}`` with three optional fields. Every time it could strike is a chance, and the
+chances of one fault are counted: the first ``after`` of them (0) pass unharmed, each later one is struck with the
+probability ``chance`` (1), by a draw that follows from the seed, the fault and the number of the chance; after
+``times`` strikes (null: until it is cleared) the fault is spent. All of it outlives the process. The kinds differ in
+when they strike:
 
-on an HTTP call         http_error  not_found  slow  reset_before_create  reset_after_create  list_lag
+on an HTTP call         http_error  not_found  archived  slow  reset_before_create  reset_after_create  list_lag
+                        calls_per_minute  queue_limit
 for a whole batch       stuck  leaky_counters  duration  unfinished           \\ noted at create, so that a restart and
 for rows of a batch     errored  expired  canceled  refusal  truncated        /  a second download see the same batch
                         invalid_json  violates_schema  wrong_case_enum
-on a results download   cut_results  missing_lines  duplicate_lines  foreign_lines
+on a results download   cut_results  stall_results  gzip_results  no_final_newline  missing_lines  duplicate_lines
+                        foreign_lines
 """
 
 from __future__ import annotations
@@ -22,9 +27,11 @@ import msgspec
 
 from include.emulator import draws
 
-Endpoint = Literal["create", "retrieve", "list", "cancel", "delete", "results", "messages", "count_tokens", "models"]
+BatchEndpoint = Literal["create", "retrieve", "list", "cancel", "delete", "results"]
+Endpoint = BatchEndpoint | Literal["messages", "count_tokens", "models"]
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
+Count = Annotated[int, msgspec.Meta(ge=0)]
 ErrorStatus = Annotated[int, msgspec.Meta(ge=400, le=599)]
 LineErrorType = Literal[
     "invalid_request_error",
@@ -51,6 +58,16 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Anything that can be asked to go wrong."""
 
     times: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    after: Count = 0
+    chance: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+
+    def strikes_at(self, chance_number: int, seed: int) -> bool:
+        """Whether it strikes at this chance, the first being 0; the same answer each time it is asked."""
+        if chance_number < self.after or self.chance >= 1:
+            return chance_number >= self.after
+        # Sets in order, or their order would differ between two processes, and with it the draw.
+        text = msgspec.json.encode(self, order="deterministic")
+        return draws.fraction(seed, "chance", text, str(chance_number)) < self.chance
 
 
 class HttpError(Fault, frozen=True):
@@ -74,9 +91,19 @@ class HttpError(Fault, frozen=True):
 
 
 class NotFound(Fault, frozen=True):
-    """A 404 for a batch that is there."""
+    """
+    A 404 for a batch that is there.
+
+    ``seconds``: only for a batch younger than that; null is any batch. Together with a ``list_lag`` of as many seconds
+    a new batch is seen nowhere at first.
+    """
 
     on: Literal["retrieve", "cancel", "results"] = "retrieve"
+    seconds: Seconds | None = None
+
+
+class Archived(Fault, frozen=True):
+    """An ended batch is shown, and its results are gone, as if 29 days had passed; a chance is one look at batches."""
 
 
 class Slow(Fault, frozen=True):
@@ -87,7 +114,9 @@ class Slow(Fault, frozen=True):
 
 
 class ResetBeforeCreate(Fault, frozen=True):
-    """The connection is reset after the whole body was read; no batch is made."""
+    """The connection is reset after the whole body was read, or before, if ``body_read`` is false; no batch is made."""
+
+    body_read: bool = True
 
 
 class ResetAfterCreate(Fault, frozen=True):
@@ -100,8 +129,42 @@ class ListLag(Fault, frozen=True):
     seconds: Seconds
 
 
+class CallsPerMinute(Fault, frozen=True):
+    """
+    A 429 for every batch call beyond the first ``calls`` of a minute by the workspace's clock.
+
+    All batch endpoints count together; ``retry-after`` is the whole seconds to the next minute. The count starts anew
+    with the process. A chance is a call beyond the limit.
+    """
+
+    calls: Count
+
+
+class QueueLimit(Fault, frozen=True):
+    """
+    A 429 for a create after which too much would be waiting in the batches of the workspace that have not ended.
+
+    Either ``requests`` or ``batches`` is how much may wait. ``retry_after`` is in seconds; null sends no such header.
+    A chance is a create that would exceed the limit.
+    """
+
+    requests: Count | None = None
+    batches: Count | None = None
+    retry_after: Seconds | None = None
+
+    def __post_init__(self) -> None:
+        if (self.requests is None) == (self.batches is None):
+            raise ValueError("give either `requests` or `batches`")
+
+    def exceeded_by(self, requests: int, batches: int) -> bool:
+        """Whether so much waiting at once is too much."""
+        if self.requests is not None:
+            return requests > self.requests
+        return self.batches is not None and batches > self.batches
+
+
 class BatchFault(Fault, frozen=True):
-    """Strikes one batch as a whole; ``times`` counts batches."""
+    """Goes with a batch from its create on; a chance is a create, and ``times`` counts batches."""
 
 
 class Stuck(BatchFault, frozen=True):
@@ -124,9 +187,9 @@ class Unfinished(BatchFault, frozen=True):
     share: Share
 
 
-class RowFault(Fault, frozen=True):
+class RowFault(BatchFault, frozen=True):
     """
-    Strikes some requests of a batch; ``times`` counts batches.
+    Strikes some requests of its batch.
 
     A row is struck if it meets all that is given: ``custom_ids`` lists it, its params contain the text ``match``, and
     its seeded draw is below ``share``.
@@ -195,7 +258,21 @@ class CutResults(DownloadFault, frozen=True):
     """
 
     at: Literal["mid_line", "line_boundary"] = "mid_line"
-    after_lines: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    after_lines: Count | None = None
+
+
+class StallResults(DownloadFault, frozen=True):
+    """The download pauses for ``seconds`` after half its bytes, then goes on to its end."""
+
+    seconds: Seconds
+
+
+class GzipResults(DownloadFault, frozen=True):
+    """The download is compressed, if its client accepts gzip; cut inside a line, its gzip stream breaks off, too."""
+
+
+class NoFinalNewline(DownloadFault, frozen=True):
+    """The last line of the download ends without a newline."""
 
 
 class LineFault(DownloadFault, frozen=True):
@@ -219,10 +296,13 @@ class ForeignLines(LineFault, frozen=True):
 AnyFault = (
     HttpError
     | NotFound
+    | Archived
     | Slow
     | ResetBeforeCreate
     | ResetAfterCreate
     | ListLag
+    | CallsPerMinute
+    | QueueLimit
     | Stuck
     | LeakyCounters
     | Duration
@@ -236,6 +316,9 @@ AnyFault = (
     | ViolatesSchema
     | WrongCaseEnum
     | CutResults
+    | StallResults
+    | GzipResults
+    | NoFinalNewline
     | MissingLines
     | DuplicateLines
     | ForeignLines

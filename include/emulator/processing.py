@@ -81,6 +81,8 @@ class Processing:
             if at > self._store.now(workspace):  # canceled while it waited for its turn
                 return
             warm = self._store.warm_prefixes(workspace, batch.created_at)
-            body, results = self._store.bodies / batch.id, self._store.results / batch.id
-            settled = await asyncio.to_thread(write_results, batch, end, self._seed, body, results, warm)
-            self._store.end(batch, at, settled.counts, settled.warmed)
+            body, results, bill = (
+                folder / batch.id for folder in (self._store.bodies, self._store.results, self._store.bills)
+            )
+            settled = await asyncio.to_thread(write_results, batch, end, self._seed, body, results, bill, warm)
+            self._store.end(batch, at, settled.counts, settled.warmed, settled.tokens)

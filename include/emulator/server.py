@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import secrets
 import string
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -22,19 +21,21 @@ from starlette.responses import Response
 
 from include.emulator.batches import SECOND, timestamp
 from include.emulator.errors import ApiError, envelope
-from include.emulator.faults import Endpoint, Fault, HttpError, NotFound, Slow
+from include.emulator.faults import BatchEndpoint, CallsPerMinute, Endpoint, Fault, HttpError, Slow
 from include.emulator.frame import Rules
 from include.emulator.processing import Processing
 from include.emulator.store import Store
 from include.emulator.wire import Reset
 
 VERSIONS = ("2023-06-01", "2026-10-21")
-REQUESTS_PER_MINUTE = 1000
+#: What answers tell a client of its limit, which is not enforced without a ``calls_per_minute``.
+CALLS_PER_MINUTE = 1000
 # A key that begins so is refused, which gives tests of a bad key something to send.
 INVALID_KEY_PREFIX = "invalid"
 
 _ALPHABET = string.ascii_letters + string.digits
 _MINUTE = 60 * SECOND
+_BATCH_ENDPOINTS: frozenset[str] = frozenset(get_args(BatchEndpoint))
 F = TypeVar("F", bound=Fault)
 
 
@@ -47,16 +48,23 @@ class Server:
     seed: int
     #: How long a batch takes, and how long a canceled one takes to end, in seconds.
     processing_seconds: float
-    calls_per_minute: Counter[tuple[str, int]] = field(default_factory=Counter)
+    #: By workspace and whether they are batch calls, which have a limit of their own: a minute, and the calls in it.
+    calls: dict[tuple[str, bool], tuple[int, int]] = field(default_factory=dict)
 
-    def strike(self, workspace: str, kind: type[F], **wanted: object) -> F | None:
-        """The first fault of this kind in force whose fields are as wanted, counted as having struck; or None."""
+    def strikes(self, workspace: str, kind: type[F], applies: Callable[[F], bool] = lambda fault: True) -> Iterator[F]:
+        """The faults of this kind in force that apply here and strike, each counted when it is taken."""
         for armed in self.store.faults(workspace):
             fault = armed.fault
-            if isinstance(fault, kind) and all(getattr(fault, name) == value for name, value in wanted.items()):
-                self.store.strike(armed)
-                return fault
-        return None
+            if isinstance(fault, kind) and applies(fault) and self.store.strikes(armed, self.seed):
+                yield fault
+
+    def calls_this_minute(self, workspace: str, name: Endpoint, *, new: int = 0) -> int:
+        """The calls of a workspace in the current minute of its clock that count together with this endpoint."""
+        group = workspace, name in _BATCH_ENDPOINTS
+        minute = self.store.now(workspace) // _MINUTE
+        then, count = self.calls.get(group, (minute, 0))
+        self.calls[group] = minute, new + (count if then == minute else 0)
+        return self.calls[group][1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +72,7 @@ class Call:
     """One call that was let in."""
 
     server: Server
+    name: Endpoint
     request: Request
     #: The body as it arrives; to be iterated once.
     pieces: AsyncIterator[bytes]
@@ -85,9 +94,9 @@ class Call:
         """The terms under which this call's requests are read."""
         return Rules(version=self.version, betas=self.betas, batch=batch)
 
-    def strike(self, kind: type[F], **wanted: object) -> F | None:
-        """See Server.strike."""
-        return self.server.strike(self.workspace, kind, **wanted)
+    def strike(self, kind: type[F], applies: Callable[[F], bool] = lambda fault: True) -> F | None:
+        """The first fault of this kind that applies here and strikes; None if none does."""
+        return next(self.server.strikes(self.workspace, kind, applies), None)
 
 
 Handler = Callable[[Call], Awaitable[Response]]
@@ -126,10 +135,11 @@ def endpoint(server: Server, name: Endpoint, handler: Handler) -> Callable[[Requ
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         retries = request.headers.get("x-stainless-retry-count", "0")
         number = server.store.log_call(workspace, request.method, path, int(retries) if retries.isdigit() else 0)
+        server.calls_this_minute(workspace, name, new=1)
         pieces = request.stream()
         try:
-            call = _admit(server, request, pieces, key)
-            _fail_if_asked(call, name)
+            call = _admit(server, name, request, pieces, key)
+            _fail_if_asked(call)
             response = await handler(call)
         except ApiError as error:
             # A client that is still sending would not look at the answer.
@@ -139,19 +149,19 @@ def endpoint(server: Server, name: Endpoint, handler: Handler) -> Callable[[Requ
             response = json_response(body, error.status, error.headers)
         except ClientDisconnect:
             return Response()
-        if slow := server.strike(workspace, Slow, on=name):
+        if slow := next(server.strikes(workspace, Slow, lambda fault: fault.on == name), None):
             await asyncio.sleep(slow.seconds)
         if isinstance(response, Reset):
             return response  # no answer, so nothing to write down about it
         if "cf-ray" not in response.headers:  # what the proxy in front answers carries none of these
-            response.headers.update(_standard_headers(server, workspace, request_id))
+            response.headers.update(_standard_headers(server, workspace, name, request_id))
         server.store.log_status(number, response.status_code)
         return response
 
     return serve
 
 
-def _admit(server: Server, request: Request, pieces: AsyncIterator[bytes], key: str | None) -> Call:
+def _admit(server: Server, name: Endpoint, request: Request, pieces: AsyncIterator[bytes], key: str | None) -> Call:
     if key is None or key.startswith(INVALID_KEY_PREFIX):
         raise ApiError(401, "API key is invalid.")
     workspace = workspace_of(key)
@@ -165,6 +175,7 @@ def _admit(server: Server, request: Request, pieces: AsyncIterator[bytes], key: 
     betas = request.headers.get("anthropic-beta", "").replace(" ", "")
     return Call(
         server=server,
+        name=name,
         request=request,
         pieces=pieces,
         workspace=workspace,
@@ -173,37 +184,37 @@ def _admit(server: Server, request: Request, pieces: AsyncIterator[bytes], key: 
     )
 
 
-def _fail_if_asked(call: Call, name: Endpoint) -> None:
-    if fault := call.strike(HttpError, on=name, created=False):
-        raise as_api_error(fault)
-    if name in ("retrieve", "cancel", "results") and call.strike(NotFound, on=name):
-        raise no_such_batch(call.request.path_params["batch_id"])
+def _fail_if_asked(call: Call) -> None:
+    calls = call.server.calls_this_minute(call.workspace, call.name)
+    if call.name in _BATCH_ENDPOINTS and (limit := call.strike(CallsPerMinute, lambda fault: calls > fault.calls)):
+        left = -(-(_MINUTE - call.now % _MINUTE) // SECOND)
+        message = f"This request would exceed your organization's rate limit of {limit.calls} requests per minute."
+        raise ApiError(429, message, headers=retry_after(left))
+    if fault := call.strike(HttpError, lambda fault: fault.on == call.name and not fault.created):
+        raise simulated_error(fault)
 
 
-def as_api_error(fault: HttpError) -> ApiError:
+def simulated_error(fault: HttpError) -> ApiError:
     """The error answer a fault asks for."""
-    headers = {} if fault.retry_after is None else {"retry-after": f"{fault.retry_after:g}"}
     details = None if fault.error_code is None else {"error_code": fault.error_code}
-    return ApiError(fault.status, fault.message, details=details, headers=headers)
+    return ApiError(fault.status, fault.message, details=details, headers=retry_after(fault.retry_after))
 
 
-def no_such_batch(batch_id: str) -> ApiError:
-    """The 404 for an id that this workspace does not have."""
-    return ApiError(404, f"Message Batch {batch_id} not found.")
+def retry_after(seconds: float | None) -> dict[str, str]:
+    """The header that tells when to come back; none for None."""
+    return {} if seconds is None else {"retry-after": f"{seconds:g}"}
 
 
-def _standard_headers(server: Server, workspace: str, request_id: str) -> dict[str, str]:
-    now = server.store.now(workspace)
-    minute = now // _MINUTE
-    used = server.calls_per_minute
-    used[workspace, minute] += 1
-    if len(used) > REQUESTS_PER_MINUTE:
-        used.clear()  # only the current minute matters, and forgetting it merely tells a client it has room
+def _standard_headers(server: Server, workspace: str, name: Endpoint, request_id: str) -> dict[str, str]:
+    minute = server.store.now(workspace) // _MINUTE
+    used = server.calls_this_minute(workspace, name)
+    limits = [one.fault.calls for one in server.store.faults(workspace) if isinstance(one.fault, CallsPerMinute)]
+    limit = limits[0] if limits and name in _BATCH_ENDPOINTS else CALLS_PER_MINUTE
     return {
         "request-id": request_id,
         "anthropic-organization-id": "00000000-0000-4000-8000-000000000000",
         "anthropic-workspace-id": workspace,
-        "anthropic-ratelimit-requests-limit": str(REQUESTS_PER_MINUTE),
-        "anthropic-ratelimit-requests-remaining": str(max(REQUESTS_PER_MINUTE - used[workspace, minute], 0)),
+        "anthropic-ratelimit-requests-limit": str(limit),
+        "anthropic-ratelimit-requests-remaining": str(max(limit - used, 0)),
         "anthropic-ratelimit-requests-reset": f"{timestamp((minute + 1) * _MINUTE)}",
     }

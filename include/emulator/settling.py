@@ -1,8 +1,8 @@
 """
-From the requests of a batch to its result lines: what happens when a batch ends.
+From the requests of a batch to its result lines and its bill: what happens when a batch ends.
 
 ``write_results`` runs in a thread, may take seconds for a large batch, and depends on nothing but its arguments: if the
-process is killed halfway, the next one writes the same file again.
+process is killed halfway, the next one writes the same files again.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import msgspec
 
 from include.emulator import draws
 from include.emulator.answers import answer, read_prompt, start_of
 from include.emulator.batches import Batch, Counts, End
+from include.emulator.bills import TOKENS, bill_line
 from include.emulator.bodies import Item, open_items
 from include.emulator.cache import Cache
 from include.emulator.errors import RequestRefused, envelope
@@ -33,44 +35,53 @@ log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Settled:
     """What a batch came to."""
 
     counts: Counts
     #: Prompt prefixes it leaves in the cache, with their life in seconds.
     warmed: Mapping[str, int]
+    #: The tokens it is billed for, by their names in TOKENS.
+    tokens: Mapping[str, int]
 
 
 def write_results(
-    batch: Batch, end: End, seed: int, body: Path, results: Path, warm_prefixes: frozenset[str]
+    batch: Batch, end: End, seed: int, body: Path, results: Path, bill: Path, warm_prefixes: frozenset[str]
 ) -> Settled:
     """
-    Write one line per request, in an order that only the seed knows, and count the outcomes.
+    Write one line per request, in an order that only the seed knows, the bill of those that succeeded, and count.
 
-    The file appears under its name when it is whole.
+    The files appear under their names when they are whole.
     """
     cache = Cache(warm_prefixes)
     tally: Counter[str] = Counter()
-    part = results.with_name(f"{results.name}.part")
-    with part.open("wb", buffering=_WRITE_BYTES) as file:
-        for kind, line in _lines(batch, end, seed, open_items(body), cache):
-            tally[kind] += 1
-            file.write(line)
-    os.replace(part, results)
-    return Settled(Counts(**tally), cache.touched)
+    tokens = dict.fromkeys(TOKENS, 0)
+    result_part, bill_part = (path.with_name(f"{path.name}.part") for path in (results, bill))
+    with result_part.open("wb", _WRITE_BYTES) as result_file, bill_part.open("wb", _WRITE_BYTES) as bill_file:
+        for item, result in _results(batch, end, seed, open_items(body), cache):
+            tally[result["type"]] += 1
+            result_file.write(_encode({"custom_id": item.custom_id, "result": result}) + b"\n")
+            if result["type"] == "succeeded":
+                bill_file.write(bill_line(item))
+                for name in TOKENS:
+                    tokens[name] += result["message"]["usage"][name]
+    os.replace(bill_part, bill)
+    os.replace(result_part, results)
+    return Settled(counts=Counts(**tally), warmed=cache.touched, tokens=tokens)
 
 
-def _lines(batch: Batch, end: End, seed: int, items: list[Item], cache: Cache) -> Iterator[tuple[str, bytes]]:
+def _results(
+    batch: Batch, end: End, seed: int, items: list[Item], cache: Cache
+) -> Iterator[tuple[Item, dict[str, Any]]]:
     rules = Rules(version=batch.version, betas=batch.betas, batch=True)
     row_faults = [fault for fault in batch.faults if isinstance(fault, RowFault)]
     Random(seed).shuffle(items)
     for item in items:
-        result = _unbegun(batch, end, seed, item) or _outcome(item, rules, row_faults, seed, cache)
-        yield str(result["type"]), _encode({"custom_id": item.custom_id, "result": result}) + b"\n"
+        yield item, _unbegun(batch, end, seed, item) or _outcome(item, rules, row_faults, seed, cache)
 
 
-def _unbegun(batch: Batch, end: End, seed: int, item: Item) -> dict[str, object] | None:
+def _unbegun(batch: Batch, end: End, seed: int, item: Item) -> dict[str, Any] | None:
     """The result of a request that a cancel or the expiry found not yet begun; None if it was."""
     if end is End.PROCESSED:
         return None
@@ -79,7 +90,7 @@ def _unbegun(batch: Batch, end: End, seed: int, item: Item) -> dict[str, object]
     return {"type": "canceled" if end is End.CANCELED else "expired"}
 
 
-def _outcome(item: Item, rules: Rules, row_faults: list[RowFault], seed: int, cache: Cache) -> dict[str, object]:
+def _outcome(item: Item, rules: Rules, row_faults: list[RowFault], seed: int, cache: Cache) -> dict[str, Any]:
     params = memoryview(item.params)
     fault = next((fault for fault in row_faults if fault.strikes(seed, item.custom_id, params)), None)
     start = start_of(seed, item.custom_id, params)
@@ -102,7 +113,5 @@ def _outcome(item: Item, rules: Rules, row_faults: list[RowFault], seed: int, ca
         return _errored("api_error", "Internal server error", f"workerreq_simulated_{start:016x}", None)
 
 
-def _errored(
-    type: str, message: str, request_id: str | None, details: Mapping[str, object] | None
-) -> dict[str, object]:
+def _errored(type: str, message: str, request_id: str | None, details: Mapping[str, object] | None) -> dict[str, Any]:
     return {"type": "errored", "error": envelope(type, message, request_id, details)}

@@ -4,6 +4,7 @@ Everything the server remembers, on disk: a SQLite file for records, one file pe
     <state>/emulator.db              records
     <state>/bodies/<batch id>        the create body as it came
     <state>/results/<batch id>       the result lines, written once, in full, when the batch ends
+    <state>/bills/<batch id>         the requests it is billed for, see bills.py; outlives a delete
 
 A killed process loses nothing that was answered for: a body is in place before its record is committed, and a record
 before the 200 is sent. Commits do not wait for the disk (synchronous=OFF): what the kernel has, a SIGKILL cannot take.
@@ -22,6 +23,7 @@ import msgspec
 
 from include.emulator import faults as faultlists
 from include.emulator.batches import SECOND, Batch, Counts, timestamp
+from include.emulator.bills import Bill
 from include.emulator.faults import Fault
 
 EVERYWHERE = ""  # the workspace of whatever holds for all workspaces
@@ -37,8 +39,11 @@ CREATE INDEX IF NOT EXISTS batches_of_workspace ON batches (workspace, number);
 CREATE TABLE IF NOT EXISTS calls (
     number INTEGER PRIMARY KEY AUTOINCREMENT, workspace TEXT NOT NULL, at INTEGER NOT NULL, method TEXT NOT NULL,
     path TEXT NOT NULL, retry_count INTEGER NOT NULL, status INTEGER);
-CREATE TABLE IF NOT EXISTS faults (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, workspace TEXT NOT NULL, fault BLOB NOT NULL, remaining INTEGER);
+CREATE TABLE IF NOT EXISTS bills (batch_id TEXT PRIMARY KEY, tokens BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS downloads (batch_id TEXT PRIMARY KEY, times INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS armed (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, workspace TEXT NOT NULL, fault BLOB NOT NULL, remaining INTEGER,
+    chances INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS clocks (workspace TEXT PRIMARY KEY, ahead INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS prefixes (
     scope TEXT NOT NULL, prefix TEXT NOT NULL, readable_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
@@ -55,12 +60,13 @@ class StateInUse(RuntimeError):
 
 
 class ArmedFault(msgspec.Struct, frozen=True):
-    """A fault in force, with how often it may still strike (None: always)."""
+    """A fault in force, with how often it may still strike (None: always) and how many chances it has had."""
 
     number: int
     workspace: str
     fault: Fault
     remaining: int | None
+    chances: int
 
 
 class Store:
@@ -69,7 +75,8 @@ class Store:
     def __init__(self, state: Path) -> None:
         self.bodies = state / "bodies"
         self.results = state / "results"
-        for folder in (state, self.bodies, self.results):
+        self.bills = state / "bills"
+        for folder in (state, self.bodies, self.results, self.bills):
             folder.mkdir(parents=True, exist_ok=True)
         self._lock = (state / "lock").open("w")
         try:
@@ -91,9 +98,12 @@ class Store:
 
     def _sweep(self) -> None:
         """Remove what a killed process left: files that no record speaks of."""
-        kept = {batch_id for (batch_id,) in self._db.execute("SELECT id FROM batches WHERE NOT deleted")}
+        made = {batch_id: deleted for batch_id, deleted in self._db.execute("SELECT id, deleted FROM batches")}
         for file in (*self.bodies.iterdir(), *self.results.iterdir()):
-            if file.name not in kept:
+            if made.get(file.name, True):
+                file.unlink()
+        for file in self.bills.iterdir():
+            if file.name not in made:
                 file.unlink()
 
     # Time
@@ -130,20 +140,24 @@ class Store:
         ).fetchone()
         return None if row is None else _batch(row)
 
-    def newest(self, workspace: str, limit: int, *, older_than: str | None = None) -> list[Batch]:
-        """Up to ``limit`` batches, newest first; with ``older_than`` only those made before that batch."""
-        return self._page(workspace, "<", older_than, "DESC", limit)
+    def newest(self, workspace: str, limit: int, *, until: int, older_than: str | None = None) -> list[Batch]:
+        """
+        Up to ``limit`` batches made at the time ``until`` or before, newest first.
 
-    def next_newer(self, workspace: str, limit: int, *, newer_than: str) -> list[Batch]:
-        """The ``limit`` batches made next after ``newer_than``, newest first."""
-        return self._page(workspace, ">", newer_than, "ASC", limit)[::-1]
+        With ``older_than`` only those made before that batch.
+        """
+        return self._page(workspace, "<", older_than, "DESC", limit, until)
 
-    def _page(self, workspace: str, side: str, pivot: str | None, order: str, limit: int) -> list[Batch]:
+    def next_newer(self, workspace: str, limit: int, *, until: int, newer_than: str) -> list[Batch]:
+        """The ``limit`` batches made next after ``newer_than``, and at ``until`` or before, newest first."""
+        return self._page(workspace, ">", newer_than, "ASC", limit, until)[::-1]
+
+    def _page(self, workspace: str, side: str, pivot: str | None, order: str, limit: int, until: int) -> list[Batch]:
         where = f"AND number {side} (SELECT number FROM batches WHERE id = ?)" if pivot else ""
         rows = self._db.execute(
-            f"SELECT {_BATCH_COLUMNS} FROM batches WHERE workspace = ? AND NOT deleted {where}"
+            f"SELECT {_BATCH_COLUMNS} FROM batches WHERE workspace = ? AND created_at <= ? AND NOT deleted {where}"
             f" ORDER BY number {order} LIMIT ?",
-            (workspace, *([pivot] if pivot else []), limit),
+            (workspace, until, *([pivot] if pivot else []), limit),
         )
         return [_batch(row) for row in rows]
 
@@ -152,24 +166,55 @@ class Store:
         rows = self._db.execute(f"SELECT {_BATCH_COLUMNS} FROM batches WHERE ended_at IS NULL ORDER BY number")
         return [_batch(row) for row in rows]
 
+    def queue(self, workspace: str) -> tuple[int, int]:
+        """How many requests are waiting in the batches of a workspace that have not ended, and how many batches."""
+        requests, batches = self._db.execute(
+            "SELECT COALESCE(SUM(size), 0), COUNT(*) FROM batches WHERE workspace = ? AND ended_at IS NULL",
+            (workspace,),
+        ).fetchone()
+        return requests, batches
+
     def cancel(self, batch_id: str, at: int) -> None:
         """Note that a cancel was accepted."""
         self._db.execute("UPDATE batches SET cancel_initiated_at = ? WHERE id = ?", (at, batch_id))
 
-    def end(self, batch: Batch, at: int, counts: Counts, warmed: Mapping[str, int]) -> None:
-        """Note that a batch ended, and which prompt prefixes it leaves in the cache (prefix to life in seconds)."""
+    def end(self, batch: Batch, at: int, counts: Counts, warmed: Mapping[str, int], tokens: Mapping[str, int]) -> None:
+        """
+        Note that a batch ended, which prompt prefixes it leaves in the cache (prefix to life in seconds), and book it.
+
+        Its bill must be in place; ``tokens`` are the billed ones by name.
+        """
         self._db.execute("BEGIN")
         self._db.execute(
             "UPDATE batches SET ended_at = ?, counts = ? WHERE id = ?", (at, msgspec.json.encode(counts), batch.id)
         )
+        self._db.execute("REPLACE INTO bills VALUES (?, ?)", (batch.id, msgspec.json.encode(tokens)))
         self.warm(batch.workspace, at, warmed)
         self._db.execute("COMMIT")
 
     def delete(self, batch_id: str) -> None:
-        """Forget a batch with its body and results; the log still shows that it was made."""
+        """Forget a batch with its body and results; the log still shows that it was made, and it stays billed."""
         self._db.execute("UPDATE batches SET deleted = 1 WHERE id = ?", (batch_id,))
         (self.bodies / batch_id).unlink(missing_ok=True)
         (self.results / batch_id).unlink(missing_ok=True)
+
+    def count_download(self, batch_id: str) -> None:
+        """Note that the results of a batch were downloaded to their end."""
+        self._db.execute(
+            "INSERT INTO downloads VALUES (?, 1) ON CONFLICT (batch_id) DO UPDATE SET times = times + 1", (batch_id,)
+        )
+
+    def booked(self, workspace: str) -> list[Bill]:
+        """The bill of every batch of a workspace (of all of them for EVERYWHERE) that ended, oldest batch first."""
+        rows = self._db.execute(
+            "SELECT batches.workspace, id, tokens FROM batches JOIN bills ON batch_id = id"
+            " WHERE ? IN ('', batches.workspace) ORDER BY number",
+            (workspace,),
+        )
+        return [
+            Bill(workspace=name, batch_id=batch_id, tokens=msgspec.json.decode(tokens), file=self.bills / batch_id)
+            for name, batch_id, tokens in rows
+        ]
 
     # Prompt cache
 
@@ -190,9 +235,9 @@ class Store:
     def set_faults(self, workspace: str, faults: Iterable[Fault]) -> None:
         """Replace the faults of a workspace (or of EVERYWHERE)."""
         self._db.execute("BEGIN")
-        self._db.execute("DELETE FROM faults WHERE workspace = ?", (workspace,))
+        self._db.execute("DELETE FROM armed WHERE workspace = ?", (workspace,))
         self._db.executemany(
-            "INSERT INTO faults (workspace, fault, remaining) VALUES (?, ?, ?)",
+            "INSERT INTO armed (workspace, fault, remaining) VALUES (?, ?, ?)",
             [(workspace, msgspec.json.encode(fault), fault.times) for fault in faults],
         )
         self._db.execute("COMMIT")
@@ -203,21 +248,24 @@ class Store:
         own = [armed for armed in self._faults if armed.workspace == workspace != EVERYWHERE]
         return own + [armed for armed in self._faults if armed.workspace == EVERYWHERE]
 
-    def strike(self, armed: ArmedFault) -> None:
-        """Count one strike of a fault; it is gone after its last."""
-        if armed.remaining is None:
-            return
-        if armed.remaining > 1:
-            self._db.execute("UPDATE faults SET remaining = remaining - 1 WHERE number = ?", (armed.number,))
+    def strikes(self, armed: ArmedFault, seed: int) -> bool:
+        """Whether a fault in force strikes now that it could. This is counted, and a fault is gone after its last."""
+        strikes = armed.fault.strikes_at(armed.chances, seed)
+        if strikes and armed.remaining == 1:
+            self._db.execute("DELETE FROM armed WHERE number = ?", (armed.number,))
         else:
-            self._db.execute("DELETE FROM faults WHERE number = ?", (armed.number,))
+            self._db.execute(
+                "UPDATE armed SET chances = chances + 1, remaining = remaining - ? WHERE number = ?",
+                (strikes, armed.number),
+            )
         self._faults = self._read_faults()
+        return strikes
 
     def _read_faults(self) -> list[ArmedFault]:
-        rows = self._db.execute("SELECT number, workspace, fault, remaining FROM faults ORDER BY number")
+        rows = self._db.execute("SELECT number, workspace, fault, remaining, chances FROM armed ORDER BY number")
         return [
-            ArmedFault(number, workspace, faultlists.decode(b"[" + fault + b"]")[0], remaining)
-            for number, workspace, fault, remaining in rows
+            ArmedFault(number, workspace, faultlists.decode(b"[" + fault + b"]")[0], remaining, chances)
+            for number, workspace, fault, remaining, chances in rows
         ]
 
     # What happened
@@ -247,15 +295,28 @@ class Store:
         return [dict(zip(names, (timestamp(row[0]), *row[1:]), strict=True)) for row in rows]
 
     def made(self, workspace: str) -> list[dict[str, object]]:
-        """Every batch ever made in a workspace (in all of them for EVERYWHERE), oldest first, deleted ones too."""
+        """
+        Every batch ever made in a workspace (in all of them for EVERYWHERE), oldest first, deleted ones too.
+
+        With what its requests came to (all in ``processing`` until it ends) and how often the results were downloaded
+        to their end.
+        """
         rows = self._db.execute(
-            "SELECT created_at, id, size, ended_at IS NOT NULL, deleted FROM batches"
-            " WHERE ? IN ('', workspace) ORDER BY number",
+            "SELECT created_at, id, size, ended_at, deleted, counts, COALESCE(times, 0)"
+            " FROM batches LEFT JOIN downloads ON batch_id = id WHERE ? IN ('', workspace) ORDER BY number",
             (workspace,),
         )
-        names = ("created_at", "id", "size", "ended", "deleted")
         return [
-            dict(zip(names, (timestamp(at), id, size, *map(bool, flags)), strict=True)) for at, id, size, *flags in rows
+            {
+                "created_at": timestamp(created_at),
+                "id": batch_id,
+                "size": size,
+                "ended": ended_at is not None,
+                "deleted": bool(deleted),
+                **msgspec.structs.asdict(_counts(counts) or Counts(processing=size)),
+                "downloads": downloads,
+            }
+            for created_at, batch_id, size, ended_at, deleted, counts, downloads in rows
         ]
 
     # Notes
@@ -283,5 +344,9 @@ def _batch(row: tuple[str, str, int, int, str, str, int, int, bytes, int | None,
         faults=tuple(faultlists.decode(row[8])),
         cancel_initiated_at=row[9],
         ended_at=row[10],
-        counts=None if row[11] is None else msgspec.json.decode(row[11], type=Counts),
+        counts=_counts(row[11]),
     )
+
+
+def _counts(text: bytes | None) -> Counts | None:
+    return None if text is None else msgspec.json.decode(text, type=Counts)

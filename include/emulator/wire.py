@@ -80,6 +80,12 @@ class Broken(Response):
         await _noticed()
 
 
+def is_open(scope: Scope) -> bool:
+    """Whether the connection of a request is still there."""
+    transport = _transports.get(tuple(scope["client"]))
+    return transport is not None and not transport.is_closing()
+
+
 def _transport(scope: Scope) -> asyncio.Transport:
     return _transports[tuple(scope["client"])]
 

@@ -70,20 +70,31 @@ def test_a_spend_limit_is_a_429_with_its_error_code(emulator: Emulator, client: 
     assert body["error"]["details"] == {"error_code": "enforced_spend_limit_reached"}
 
 
-def test_a_500_may_come_after_the_batch_was_made(emulator: Emulator, client: Anthropic) -> None:
-    emulator.set_faults([{"kind": "http_error", "status": 500, "created": True, "times": 1}])
-    with pytest.raises(anthropic.InternalServerError):
+@pytest.mark.parametrize("status", [408, 409, 500, 502, 503, 504, 529])
+def test_any_error_may_come_after_the_batch_was_made(emulator: Emulator, client: Anthropic, status: int) -> None:
+    emulator.set_faults([{"kind": "http_error", "status": status, "created": True, "times": 1}])
+    with pytest.raises(anthropic.APIStatusError) as caught:
         create(client, request())
+    assert caught.value.status_code == status
     assert len(emulator.batches_made()) == 1
 
 
-@pytest.mark.parametrize(("kind", "made"), [("reset_before_create", 0), ("reset_after_create", 1)])
+@pytest.mark.parametrize(
+    ("fault", "made"),
+    [
+        ({"kind": "reset_before_create"}, 0),
+        ({"kind": "reset_before_create", "body_read": False}, 0),
+        ({"kind": "reset_after_create"}, 1),
+    ],
+    ids=["before", "unread", "after"],
+)
+@pytest.mark.parametrize("text", ["small", "large " * 1_000_000], ids=["small", "large"])
 def test_a_reset_create_tells_nothing_of_what_was_made(
-    emulator: Emulator, client: Anthropic, kind: str, made: int
+    emulator: Emulator, client: Anthropic, fault: dict[str, object], made: int, text: str
 ) -> None:
-    emulator.set_faults([{"kind": kind, "times": 1}])
+    emulator.set_faults([{**fault, "times": 1}])
     with pytest.raises(anthropic.APIConnectionError):
-        create(client, request())
+        create(client, request(text))
     assert len(emulator.batches_made()) == made
     assert len(client.messages.batches.list().data) == made
 
@@ -140,6 +151,101 @@ def test_a_new_batch_is_listed_late(emulator: Emulator, client: Anthropic) -> No
     assert client.messages.batches.list().data[0].id == batch.id
 
 
+def test_a_list_without_the_newest_batch_still_shows_the_others(emulator: Emulator, client: Anthropic) -> None:
+    old = create(client, request())
+    emulator.advance_clock(60)
+    new = create(client, request())
+    emulator.set_faults([{"kind": "list_lag", "seconds": 60}])
+    assert [batch.id for batch in client.messages.batches.list(limit=1)] == [old.id]
+    emulator.set_faults([])
+    assert [batch.id for batch in client.messages.batches.list(limit=1)] == [new.id, old.id]
+
+
+def test_a_new_batch_is_seen_nowhere_while_older_ones_are(emulator: Emulator, client: Anthropic) -> None:
+    old = create(client, request())
+    emulator.advance_clock(60)
+    emulator.set_faults([{"kind": "list_lag", "seconds": 60}, {"kind": "not_found", "seconds": 60}])
+    new = create(client, request())
+    assert [batch.id for batch in client.messages.batches.list()] == [old.id]
+    assert client.messages.batches.retrieve(old.id).id == old.id
+    with pytest.raises(anthropic.NotFoundError):
+        client.messages.batches.retrieve(new.id)
+    emulator.advance_clock(60)
+    assert [batch.id for batch in client.messages.batches.list()] == [new.id, old.id]
+    assert client.messages.batches.retrieve(new.id).id == new.id
+
+
+def test_an_archived_batch_is_there_without_its_results(emulator: Emulator, client: Anthropic) -> None:
+    batch = ended(client, create(client, request()).id)
+    emulator.set_faults([{"kind": "archived"}])
+    for seen in (client.messages.batches.retrieve(batch.id), client.messages.batches.list().data[0]):
+        assert (seen.processing_status, seen.archived_at, seen.results_url) == ("ended", batch.ended_at, None)
+    with pytest.raises(anthropic.NotFoundError, match="has no available results"):
+        client.get(f"/v1/messages/batches/{batch.id}/results", cast_to=object)
+    emulator.set_faults([])
+    assert len(results(client, batch.id)) == 1
+
+
+def test_a_batch_in_progress_is_not_archived(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults([{"kind": "archived"}, {"kind": "stuck"}])
+    batch = create(client, request())
+    assert client.messages.batches.retrieve(batch.id).archived_at is None
+
+
+@pytest.mark.parametrize(("limit", "fits"), [({"requests": 5}, 2), ({"batches": 1}, 5)], ids=["requests", "batches"])
+def test_a_create_beyond_the_queue_limit_is_refused_until_there_is_room(
+    emulator: Emulator, client: Anthropic, limit: dict[str, int], fits: int
+) -> None:
+    emulator.set_faults([{"kind": "queue_limit", **limit}, {"kind": "duration", "seconds": 600}])
+    first = create(client, *[request()] * 3)
+    with pytest.raises(anthropic.RateLimitError, match="in the processing queue") as caught:
+        create(client, *[request()] * 3)
+    assert "retry-after" not in caught.value.response.headers
+    assert [batch["id"] for batch in emulator.batches_made()] == [first.id]
+    emulator.advance_clock(600)
+    ended(client, first.id)
+    create(client, *[request()] * fits)
+
+
+def test_a_create_up_to_the_queue_limit_is_accepted(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults([{"kind": "queue_limit", "requests": 5, "retry_after": 30}, {"kind": "stuck"}])
+    create(client, *[request()] * 3)
+    create(client, *[request()] * 2)
+    with pytest.raises(anthropic.RateLimitError) as caught:
+        create(client, request())
+    assert caught.value.response.headers["retry-after"] == "30"
+
+
+def test_the_queue_of_one_workspace_leaves_room_in_the_others(
+    emulator: Emulator, client: Anthropic, client_of: Callable[[Emulator], Anthropic]
+) -> None:
+    other = emulator.workspace()
+    for workspace in (emulator, other):
+        workspace.set_faults([{"kind": "queue_limit", "batches": 1}, {"kind": "stuck"}])
+    create(client, request())
+    create(client_of(other), request())
+
+
+def test_batch_calls_beyond_the_limit_of_a_minute_wait_for_the_next(emulator: Emulator, client: Anthropic) -> None:
+    emulator.advance_clock(60 - time.time() % 60)  # so that the test does not straddle two minutes
+    emulator.set_faults([{"kind": "calls_per_minute", "calls": 3}])
+    batch = create(client, request())
+    client.messages.batches.retrieve(batch.id)
+    client.messages.batches.list()
+    with pytest.raises(anthropic.RateLimitError) as caught:
+        create(client, request())
+    headers = caught.value.response.headers
+    assert (headers["anthropic-ratelimit-requests-limit"], headers["anthropic-ratelimit-requests-remaining"]) == (
+        "3",
+        "0",
+    )
+    assert len(emulator.batches_made()) == 1
+    client.models.list()  # no batch call: it has a limit of its own
+    assert 30 <= int(headers["retry-after"]) <= 60
+    emulator.advance_clock(int(headers["retry-after"]))
+    create(client, request())
+
+
 def test_a_download_breaks_off_inside_a_line(emulator: Emulator, client: Anthropic) -> None:
     batch = ended(client, create(client, *[request()] * 10).id)
     emulator.set_faults([{"kind": "cut_results", "times": 1}])
@@ -152,6 +258,63 @@ def test_a_download_cut_after_a_line_looks_whole(emulator: Emulator, client: Ant
     batch = ended(client, create(client, *[request()] * 10).id)
     emulator.set_faults([{"kind": "cut_results", "at": "line_boundary", "after_lines": 7, "times": 1}])
     assert len(results(client, batch.id)) == 7
+    assert len(results(client, batch.id)) == 10
+
+
+def _raw_results(emulator: Emulator, batch_id: str, accept_encoding: str) -> httpx2.Response:
+    headers = {
+        "x-api-key": emulator.api_key,
+        "anthropic-version": "2026-10-21",
+        "accept-encoding": accept_encoding,
+    }
+    return httpx2.get(f"{emulator.url}/v1/messages/batches/{batch_id}/results", headers=headers)
+
+
+def test_a_download_is_compressed_for_a_client_that_accepts_it(emulator: Emulator, client: Anthropic) -> None:
+    batch = ended(client, create(client, *[request()] * 100).id)
+    plain = _raw_results(emulator, batch.id, "gzip")
+    emulator.set_faults([{"kind": "gzip_results", "times": 1}])
+    assert "content-encoding" not in _raw_results(emulator, batch.id, "identity").headers
+    compressed = _raw_results(emulator, batch.id, "gzip, deflate")
+    assert compressed.headers["content-encoding"] == "gzip"
+    assert compressed.text == plain.text
+    assert "content-encoding" not in _raw_results(emulator, batch.id, "gzip").headers
+
+
+def test_a_compressed_download_breaks_off(emulator: Emulator, client: Anthropic) -> None:
+    batch = ended(client, create(client, *[request()] * 10).id)
+    emulator.set_faults([{"kind": "gzip_results"}, {"kind": "cut_results", "after_lines": 7}])
+    body = bytearray()
+
+    def download() -> None:
+        with client.messages.batches.with_streaming_response.results(batch.id) as response:
+            for piece in response.iter_bytes():
+                body.extend(piece)
+
+    with pytest.raises(httpx2.RemoteProtocolError):
+        download()
+    assert len(body.splitlines()) == 8
+    assert not body.endswith(b"\n")
+
+
+def test_a_compressed_download_cut_after_a_line_looks_whole(emulator: Emulator, client: Anthropic) -> None:
+    batch = ended(client, create(client, *[request()] * 10).id)
+    emulator.set_faults([{"kind": "gzip_results"}, {"kind": "cut_results", "at": "line_boundary", "after_lines": 7}])
+    assert len(results(client, batch.id)) == 7
+
+
+def test_a_download_stalls_halfway_and_goes_on(emulator: Emulator, client: Anthropic) -> None:
+    batch = ended(client, create(client, *[request()] * 10).id)
+    emulator.set_faults([{"kind": "stall_results", "seconds": 0.6}])
+    with pytest.raises(httpx2.ReadTimeout):
+        results(client.with_options(timeout=0.3), batch.id)
+    assert len(results(client, batch.id)) == 10
+
+
+def test_the_last_line_may_lack_its_newline(emulator: Emulator, client: Anthropic) -> None:
+    batch = ended(client, create(client, *[request()] * 10).id)
+    emulator.set_faults([{"kind": "no_final_newline"}])
+    assert not _raw_results(emulator, batch.id, "identity").text.endswith("\n")
     assert len(results(client, batch.id)) == 10
 
 
@@ -257,6 +420,56 @@ def test_faults_are_shown_with_what_is_left_of_them_and_cleared(emulator: Emulat
     assert emulator.faults() == []
 
 
+def _statuses(client: Anthropic, calls: int) -> list[int]:
+    found = []
+    for _ in range(calls):
+        try:
+            client.messages.batches.list()
+            found.append(200)
+        except anthropic.APIStatusError as error:
+            found.append(error.status_code)
+    return found
+
+
+def test_a_fault_spares_its_first_chances_and_then_strikes_as_often_as_told(
+    emulator: Emulator, client: Anthropic
+) -> None:
+    emulator.set_faults([{"kind": "http_error", "on": "list", "status": 503, "after": 2, "times": 3}])
+    assert _statuses(client, 2) == [200, 200]
+    assert [(fault["chances"], fault["remaining"]) for fault in emulator.faults()] == [(2, 3)]
+    assert _statuses(client, 5) == [503, 503, 503, 200, 200]
+
+
+def test_a_fault_that_passes_leaves_the_call_to_the_next_one(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults(
+        [
+            {"kind": "http_error", "on": "list", "status": 503, "after": 1, "times": 1},
+            {"kind": "http_error", "on": "list", "status": 529, "times": 2},
+        ]
+    )
+    assert _statuses(client, 4) == [529, 503, 529, 200]
+
+
+def test_a_fault_strikes_by_chance_and_at_the_same_calls_every_time(
+    emulator: Emulator, client: Anthropic, client_of: Callable[[Emulator], Anthropic]
+) -> None:
+    other = emulator.workspace()
+    fault = {"kind": "http_error", "on": "list", "status": 503, "chance": 0.3, "after": 5, "times": 12}
+    emulator.set_faults([fault])
+    other.set_faults([fault])
+    statuses = _statuses(client, 60)
+    assert statuses == _statuses(client_of(other), 60)
+    assert statuses[:5] == [200] * 5
+    assert 6 <= statuses.count(503) <= 12
+
+
+def test_a_row_fault_has_one_chance_for_each_batch(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults([{"kind": "errored", "chance": 0.5, "after": 1}])
+    counts = [ended(client, create(client, *[request()] * 3).id).request_counts.errored for _ in range(20)]
+    assert counts[0] == 0
+    assert set(counts) == {0, 3}
+
+
 def test_a_fault_of_one_workspace_leaves_the_others(emulator: Emulator, client: Anthropic) -> None:
     emulator.workspace().set_faults([{"kind": "slow", "seconds": 60}, {"kind": "http_error", "status": 500}])
     started = time.monotonic()
@@ -274,6 +487,11 @@ def test_a_fault_of_one_workspace_leaves_the_others(emulator: Emulator, client: 
         ({"kind": "errored", "shre": 1}, "unknown field `shre`"),
         ({"kind": "errored", "share": 1.5}, "<= 1"),
         ({"kind": "stuck", "times": 0}, ">= 1"),
+        ({"kind": "stuck", "after": -1}, ">= 0"),
+        ({"kind": "stuck", "chance": 0}, "> 0"),
+        ({"kind": "stuck", "chance": 1.1}, "<= 1"),
+        ({"kind": "queue_limit"}, "either `requests` or `batches`"),
+        ({"kind": "queue_limit", "requests": 1, "batches": 1}, "either `requests` or `batches`"),
         ({}, f"Kinds: {KINDS[0]}"),
     ],
 )

@@ -98,6 +98,47 @@ def test_faults_and_clock_survive_a_restart(process: EmulatorProcess, client_of:
         assert create(client, request()).created_at.timestamp() > time.time() + 86_000
 
 
+def test_the_chances_of_a_fault_survive_a_restart(process: EmulatorProcess, client_of: ClientOf) -> None:
+    with process:
+        server, unharmed = process.workspace(), process.workspace()
+        for workspace in (server, unharmed):
+            workspace.set_faults([{"kind": "http_error", "on": "list", "status": 529, "after": 3, "chance": 0.5}])
+
+        def is_struck(workspace: Emulator) -> bool:
+            try:
+                client_of(workspace).messages.batches.list()
+            except anthropic.APIStatusError:
+                return True
+            return False
+
+        expected = [is_struck(unharmed) for _ in range(20)]
+        before = [is_struck(server) for _ in range(8)]
+        process.kill()
+        process.start()
+        assert before + [is_struck(server) for _ in range(12)] == expected
+
+
+def test_a_batch_is_billed_once_however_often_its_settling_is_killed(
+    process: EmulatorProcess, client_of: ClientOf, tmp_path: Path
+) -> None:
+    with process:
+        server = process.workspace()
+        client = client_of(server)
+        batch = create(client, *[request(f"ticket {number}") for number in range(20_000)])
+        for seconds in (0.3, 0.5, 0.7):
+            time.sleep(seconds)
+            process.kill()
+            process.start()
+        ended(client, batch.id, patience_seconds=30)
+        bills = server.bills()
+        assert (bills["batches"], bills["requests"], bills["billed_twice"]) == (1, 20_000, 0)
+        process.kill()
+        process.start()
+        assert server.bills() == bills
+        assert server.orphans() == [batch.id]
+        assert not list((tmp_path / "state").rglob("*.part"))
+
+
 def test_a_faults_file_is_loaded_once_and_not_again_after_a_restart(tmp_path: Path, client_of: ClientOf) -> None:
     file = tmp_path / "faults.yaml"
     file.write_text("- {kind: http_error, status: 500, times: 1}\n")

@@ -1,0 +1,174 @@
+"""What is billed, what of it twice, and which batches nobody has fetched."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import anthropic
+import httpx2
+import pytest
+from anthropic import Anthropic
+
+from tests.emulator.conftest import create, ended, request, results
+from tests.fixtures.emulator import Emulator, EmulatorProcess
+
+ClientOf = Callable[[Emulator], Anthropic]
+
+
+def _settled(client: Anthropic, *texts: str, ids: list[str] | None = None) -> str:
+    return ended(client, create(client, *map(request, texts), ids=ids).id).id
+
+
+def test_only_requests_that_succeeded_are_billed(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults(
+        [
+            {"kind": "errored", "custom_ids": ["r-0"]},
+            {"kind": "expired", "custom_ids": ["r-1"]},
+            {"kind": "canceled", "custom_ids": ["r-2"]},
+            {"kind": "refusal", "custom_ids": ["r-3"]},
+        ]
+    )
+    batch = ended(client, create(client, *map(request, "abcde"), request(max_tokens=0)).id)
+    usages = [line["message"]["usage"] for line in results(client, batch.id).values() if line["type"] == "succeeded"]
+    assert emulator.bills() == {
+        "batches": 1,
+        "requests": 2,
+        "distinct": 2,
+        "billed_twice": 0,
+        "twice": [],
+        "input_tokens": sum(usage["input_tokens"] for usage in usages),
+        "output_tokens": sum(usage["output_tokens"] for usage in usages),
+        "cache_read_input_tokens": 0,
+        "cache_creation_input_tokens": 0,
+    }
+
+
+def test_what_the_cache_took_and_gave_is_billed(emulator: Emulator, client: Anthropic) -> None:
+    marked = {"type": "text", "text": "long " * 20_000, "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    for _ in range(2):
+        ended(client, create(client, *[request(system=[marked])] * 20).id)
+    bills = emulator.bills()
+    assert bills["cache_creation_input_tokens"] > 0
+    assert bills["cache_read_input_tokens"] > 0
+
+
+def test_nothing_is_billed_before_a_batch_ends(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults([{"kind": "duration", "seconds": 600}])
+    batch = create(client, request())
+    assert (emulator.bills()["batches"], emulator.bills()["requests"], emulator.orphans()) == (0, 0, [])
+    emulator.advance_clock(600)
+    ended(client, batch.id)
+    assert (emulator.bills()["batches"], emulator.bills()["requests"], emulator.orphans()) == (1, 1, [batch.id])
+
+
+def test_a_batch_that_was_canceled_in_time_is_billed_for_nothing(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults([{"kind": "duration", "seconds": 600}])
+    batch = create(client, request())
+    client.messages.batches.cancel(batch.id)
+    ended(client, batch.id)
+    assert (emulator.bills()["batches"], emulator.bills()["requests"], emulator.orphans()) == (1, 0, [])
+
+
+def test_a_deleted_batch_stays_billed(emulator: Emulator, client: Anthropic) -> None:
+    client.messages.batches.delete(_settled(client, "a", "b"))
+    assert emulator.bills()["requests"] == 2
+
+
+def test_a_request_is_known_by_its_params_whatever_it_is_called(emulator: Emulator, client: Anthropic) -> None:
+    first = _settled(client, "a", "b", "c", ids=["z", "y", "x"])
+    second = _settled(client, "a", "b", "b", "d", ids=["other-0", "other-1", "other-2", "x"])
+    third = _settled(client, "b")
+    bills = emulator.bills()
+    assert (bills["requests"], bills["distinct"], bills["billed_twice"]) == (8, 4, 4)
+    assert bills["twice"] == [
+        {"custom_id": "y", "times": 4, "batches": [first, second, third]},
+        {"custom_id": "z", "times": 2, "batches": [first, second]},
+    ]
+    assert emulator.billed_twice() == ["y", "z"]
+
+
+def test_at_most_a_thousand_repeated_requests_are_listed_and_all_counted(emulator: Emulator, client: Anthropic) -> None:
+    texts = [f"ticket {number}" for number in range(1100)]
+    for _ in range(2):
+        _settled(client, *texts)
+    assert emulator.bills()["billed_twice"] == 1100
+    assert len(emulator.billed_twice()) == 1000
+
+
+def test_a_lost_answer_leaves_an_orphan_that_is_billed_twice(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults([{"kind": "reset_after_create", "times": 1}])
+    kept = create(client.with_options(max_retries=1), request())
+    results(client, ended(client, kept.id).id)
+    lost = [batch["id"] for batch in emulator.batches_made() if batch["id"] != kept.id]
+    ended(client, lost[0])
+    assert emulator.orphans() == lost
+    assert emulator.billed_twice() == ["r-0"]
+
+
+def test_the_log_tells_what_became_of_a_batch(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults([{"kind": "expired", "custom_ids": ["r-0"], "times": 1}, {"kind": "stuck", "after": 1}])
+    batch_id = _settled(client, "a", "b", "c")
+    create(client, request())
+    for _ in range(2):
+        results(client, batch_id)
+    done, running = emulator.batches_made()
+    assert {name: done[name] for name in ("processing", "succeeded", "errored", "canceled", "expired")} == {
+        "processing": 0,
+        "succeeded": 2,
+        "errored": 0,
+        "canceled": 0,
+        "expired": 1,
+    }
+    assert (done["ended"], done["downloads"]) == (True, 2)
+    assert (running["ended"], running["processing"], running["downloads"]) == (False, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "cut_results"},
+        {"kind": "cut_results", "at": "line_boundary"},
+        {"kind": "missing_lines"},
+        {"kind": "archived"},
+        {"kind": "http_error", "on": "results", "status": 500},
+        {"kind": "slow", "on": "results", "seconds": 0.6},
+        {"kind": "stall_results", "seconds": 0.6},
+    ],
+    ids=lambda fault: "-".join(map(str, fault.values())),
+)
+def test_a_download_counts_only_when_it_came_to_its_end(
+    emulator: Emulator, client: Anthropic, fault: dict[str, object]
+) -> None:
+    batch_id = _settled(client, "a", "b", "c", "d")
+    emulator.set_faults([fault])
+    with suppress(anthropic.AnthropicError, httpx2.HTTPError):
+        results(client.with_options(timeout=0.3), batch_id)
+    emulator.set_faults([])
+    time.sleep(0.5 if "seconds" in fault else 0)  # until the server comes back to a client that gave up
+    assert emulator.orphans() == [batch_id]
+    results(client, batch_id)
+    assert emulator.orphans() == []
+    assert emulator.batches_made()[0]["downloads"] == 1
+
+
+@pytest.mark.parametrize("kind", ["duplicate_lines", "foreign_lines", "gzip_results", "no_final_newline"])
+def test_a_download_with_every_line_counts(emulator: Emulator, client: Anthropic, kind: str) -> None:
+    batch_id = _settled(client, "a", "b")
+    emulator.set_faults([{"kind": kind}])
+    list(client.messages.batches.results(batch_id))
+    assert emulator.batches_made()[0]["downloads"] == 1
+
+
+def test_without_a_key_all_workspaces_are_told_and_each_pays_for_itself(tmp_path: Path, client_of: ClientOf) -> None:
+    with EmulatorProcess(tmp_path / "state", processing_seconds=0) as process:
+        one, other = process.workspace(), process.workspace()
+        first = _settled(client_of(one), "a", "b")
+        second = _settled(client_of(other), "a", "c")
+        assert process.bills()["requests"] == 4
+        assert process.billed_twice() == []
+        assert (one.bills()["requests"], other.bills()["requests"]) == (2, 2)
+        assert process.orphans() == [first, second]
+        assert one.orphans() == [first]
