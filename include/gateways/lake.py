@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
+import io
+import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import obstore
 from obstore import exceptions
@@ -17,13 +21,22 @@ from obstore.store import LocalStore, S3Store
 from include.enrichment.errors import LakeError, SetupError
 
 if TYPE_CHECKING:
+    from obstore import ReadableFile
     from obstore.store import RetryConfig, S3Credential
 
+_log = logging.getLogger(__name__)
 _PART_BYTES = 8 * 1024 * 1024
+#: The least that open() fetches at once: as much as pyarrow asks for when it looks for a Parquet footer.
+_RANGE_BYTES = 64 * 1024
 #: An unreachable store is told within the minute; the default of obstore is three.
 _RETRY: RetryConfig = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
-
-
+#: In a lake's folder: whoever writes holds a lock on it.
+_LOCK = ".lock"
+_PROBES = "ledger/_probe"
+#: A well-formed tag that no object has.
+_WRONG_TAG = f'"{"0" * 32}"'
+#: What S3 and its kin say of a condition that they do not know.
+_NOT_IMPLEMENTED = ("NotImplemented", "501 Not Implemented", "not implemented")
 #: What S3 says of credentials that it does not take.
 _REFUSALS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "AccessDenied")
 
@@ -53,19 +66,28 @@ class Lake:
     Errors of the store become LakeError, or SetupError where the bucket, the key or a permission is missing.
     """
 
-    def __init__(self, store: S3Store | LocalStore, *, uri: str) -> None:
+    def __init__(self, store: S3Store | LocalStore, *, uri: str, runs_never_race: bool = False) -> None:
         self._store = store
+        self._runs_never_race = runs_never_race
         self.uri = uri.rstrip("/")
 
     @classmethod
     def on_s3(
-        cls, uri: str, *, credentials: Callable[[], S3Credential], region: str | None, endpoint: str | None
+        cls,
+        uri: str,
+        *,
+        credentials: Callable[[], S3Credential],
+        region: str | None,
+        endpoint: str | None,
+        runs_never_race: bool = False,
     ) -> Lake:
         """
         The lake in ``s3://bucket/prefix``.
 
         :param credentials: called again whenever what it gave last has expired
         :param endpoint: of an S3 that is not AWS's
+        :param runs_never_race: for a store without conditional writes: create() and replace() look first and then
+            write, which is safe only as long as nobody else writes at the same moment
         """
         address = urlsplit(uri)
         store = S3Store(
@@ -75,15 +97,20 @@ class Lake:
             credential_provider=credentials,
             client_options={"allow_http": True} if endpoint and endpoint.startswith("http://") else {},
             retry_config=_RETRY,
-            config={"endpoint": endpoint} if endpoint else {},
+            # One object at a time is deleted here, and not every S3 knows how to delete several.
+            config={"disable_bulk_delete": True, **({"endpoint": endpoint} if endpoint else {})},
         )
-        return cls(store, uri=uri)
+        return cls(store, uri=uri, runs_never_race=runs_never_race)
 
     @classmethod
-    def in_folder(cls, folder: Path) -> Lake:
-        """The lake in a local folder, for development and tests. It has no compare-and-swap between processes."""
+    def in_folder(cls, folder: Path, *, runs_never_race: bool = False) -> Lake:
+        """
+        The lake in a local folder, for development and tests. The processes of one machine may write to it at once.
+
+        :param runs_never_race: as for on_s3(); of no use here
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        return cls(LocalStore(folder), uri=str(folder))
+        return cls(LocalStore(folder), uri=str(folder), runs_never_race=runs_never_race)
 
     def locate(self, key: str) -> str:
         """Where the object of that key lies, for people."""
@@ -93,6 +120,65 @@ class Lake:
         """Raises SetupError if the lake is not there or may not be read."""
         with self._errors("list"):
             next(iter(obstore.list(self._store, "manifests/", chunk_size=1)), None)
+
+    def check_conditional_writes(self) -> None:
+        """
+        Raises SetupError unless the store refuses a conditional write whose condition does not hold.
+
+        It is tried out on an object of its own, in five calls: a store that does not know the conditions may simply
+        overwrite, and then nothing tells two runs apart that send the same chunk at the same moment.
+        """
+        if self._runs_never_race:
+            return
+        key = f"{_PROBES}/{uuid4().hex}"
+        try:
+            self._try_conditions(key)
+        finally:
+            try:
+                self.delete(key)
+            except (LakeError, SetupError) as error:
+                # Writing without deleting is a permission that some lakes give, and the probe is in nobody's way.
+                _log.warning("The probe %s was left behind: %s", self.locate(key), error)
+
+    def _try_conditions(self, key: str) -> None:
+        try:
+            etag = self._sure(key, b"1", lambda: self.create(key, b"1"))
+            if self._succeeds(lambda: self.create(key, b"2")):
+                raise self._no_conditions("a second create of the same object was not refused")
+            if self._succeeds(lambda: self.replace(key, b"3", etag=_WRONG_TAG)):
+                raise self._no_conditions("a replace with a wrong ETag was not refused")
+            self._sure(key, b"4", lambda: self.replace(key, b"4", etag=etag))
+        except Conflict as error:
+            raise self._no_conditions("a write whose condition held was refused") from error
+        except LakeError as error:
+            cause = error.__cause__
+            if isinstance(cause, exceptions.NotSupportedError) or any(word in str(cause) for word in _NOT_IMPLEMENTED):
+                raise self._no_conditions(str(error)) from error
+            raise
+
+    def _sure(self, key: str, data: bytes, write: Callable[[], str]) -> str:
+        """The tag of a write that must succeed, also where its answer was lost and the client's second try lost."""
+        try:
+            return write()
+        except Conflict:
+            if (found := self.find(key)) is None or found.data != data:
+                raise
+            return found.etag
+
+    @staticmethod
+    def _succeeds(write: Callable[[], str]) -> bool:
+        try:
+            write()
+        except Conflict:
+            return False
+        return True
+
+    def _no_conditions(self, fact: str) -> SetupError:
+        return SetupError(
+            f"The lake {self.uri} has no conditional writes: {fact}. Two runs at the same moment could both pay for the"
+            " same rows. Nothing was sent. Use a store that has them (AWS S3, MinIO, Cloudflare R2, …); or, if runs of"
+            " this deployment never race, set ENRICHMENT_RUNS_NEVER_RACE=true."
+        )
 
     def exists(self, key: str) -> bool:
         """Whether there is an object of that key."""
@@ -106,7 +192,8 @@ class Lake:
     def list(self, prefix: str) -> list[str]:
         """The keys below a prefix that ends in a slash, sorted."""
         with self._errors(prefix):
-            return sorted(str(found["path"]) for page in obstore.list(self._store, prefix) for found in page)
+            paths = (str(found["path"]) for page in obstore.list(self._store, prefix) for found in page)
+            return sorted(path for path in paths if path != _LOCK)
 
     def read(self, key: str) -> bytes:
         """The object. Raises LakeError if there is none."""
@@ -125,30 +212,55 @@ class Lake:
             for part in obstore.get(self._store, key).stream(min_chunk_size=_PART_BYTES):
                 file.write(part)
 
+    @contextmanager
+    def open(self, key: str) -> Iterator[BinaryIO]:
+        """
+        The object as a seekable binary file of which only the ranges are fetched that are read, each of 64 KiB or more.
+
+        For a part of a large object, such as one column of a Parquet file; fetch() is faster for the whole. Raises
+        ObjectMissing if there is none; what fails later is a LakeError of the read that failed.
+        """
+        with self._errors(key):
+            reader = obstore.open_reader(self._store, key, buffer_size=_RANGE_BYTES)
+        with _ObjectFile(reader, errors=lambda: self._errors(key)) as file:
+            yield cast(BinaryIO, file)
+
     def write(self, key: str, data: bytes) -> None:
         """Write the object, whatever was there."""
-        with self._errors(key, writing=True):
+        with self._writing(key):
             obstore.put(self._store, key, data)
 
     def write_file(self, key: str, path: Path) -> None:
         """Write a local file as the object, whatever was there; a large one in parts that become visible together."""
-        with self._errors(key, writing=True):
+        with self._writing(key):
             obstore.put(self._store, key, path, chunk_size=_PART_BYTES, max_concurrency=4)
+
+    def delete(self, key: str) -> None:
+        """Delete the object, if there is one."""
+        try:
+            with self._errors(key), self._locked():
+                obstore.delete(self._store, key)
+        except ObjectMissing:
+            pass
 
     def create(self, key: str, data: bytes) -> str:
         """Write the object if there is none, and return its tag. Of several who try, one wins; Conflict for others."""
-        with self._errors(key, writing=True):
+        with self._writing(key):
+            if self._runs_never_race:
+                if self.exists(key):
+                    raise exceptions.AlreadyExistsError
+                return self._tag(key, obstore.put(self._store, key, data)["e_tag"])
             return self._tag(key, obstore.put(self._store, key, data, mode="create")["e_tag"])
 
     def replace(self, key: str, data: bytes, *, etag: str) -> str:
         """
         Write the object if it is still the one that was read with ``etag``, and return its new tag.
 
-        Raises Conflict if it has changed.
+        Raises Conflict if it has changed, or is gone.
         """
-        with self._errors(key, writing=True):
-            if isinstance(self._store, LocalStore):
-                if self._get(key).etag != etag:
+        with self._writing(key):
+            if self._runs_never_race or isinstance(self._store, LocalStore):
+                if (found := self.find(key)) is None or found.etag != etag:
                     raise exceptions.PreconditionError
                 return self._tag(key, obstore.put(self._store, key, data)["e_tag"])
             return self._tag(key, obstore.put(self._store, key, data, mode={"e_tag": etag})["e_tag"])
@@ -165,6 +277,21 @@ class Lake:
                 retryable=False,
             )
         return etag
+
+    @contextmanager
+    def _writing(self, key: str) -> Iterator[None]:
+        with self._errors(key, writing=True), self._locked():
+            yield
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Alone among the writers of a folder; S3 needs no lock, as its server compares and writes in one go."""
+        if isinstance(self._store, S3Store):
+            yield
+            return
+        with (Path(self.uri) / _LOCK).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # closing the file ends it, as does the end of the process
+            yield
 
     @contextmanager
     def _errors(self, key: str, *, writing: bool = False) -> Iterator[None]:
@@ -188,3 +315,36 @@ class Lake:
             if refused or any(code in str(error) for code in _REFUSALS):
                 raise SetupError(f"The lake refuses the AWS connection's credentials at {where}: {fact}") from error
             raise LakeError(f"The lake failed at {where}: {fact}") from error
+
+
+class _ObjectFile(io.RawIOBase):
+    """An object as Python's own kind of file, which pyarrow and others take; its errors are the lake's."""
+
+    def __init__(self, reader: ReadableFile, *, errors: Callable[[], AbstractContextManager[None]]) -> None:
+        self._reader = reader
+        self._errors = errors
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        with self._errors():
+            return bytes(self._reader.readall() if size is None or size < 0 else self._reader.read(size))
+
+    def readall(self) -> bytes:
+        return self.read()
+
+    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # a Buffer is a name of Python 3.12
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        with self._errors():
+            return self._reader.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._reader.tell()

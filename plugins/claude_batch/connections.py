@@ -1,5 +1,6 @@
 """
-Airflow connections become gateways. This is the only place that reads a connection or the variable ENRICHMENT_LAKE.
+Airflow connections become gateways. This is the only place that reads a connection, or the variables ENRICHMENT_LAKE
+and ENRICHMENT_RUNS_NEVER_RACE.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ _ASK_AGAIN = timedelta(minutes=5)
 def open_lake(aws_conn_id: str) -> Lake:
     """
     The lake that ENRICHMENT_LAKE names (``s3://bucket/prefix``, or a folder for development), with the credentials of
-    an AWS connection.
+    an AWS connection. ENRICHMENT_RUNS_NEVER_RACE=true allows a store without conditional writes.
 
-    Raises SetupError if the variable, the connection or its credentials are missing.
+    Raises SetupError if a variable makes no sense, or if the lake's name, the connection or its credentials are
+    missing.
     """
     uri = os.environ.get("ENRICHMENT_LAKE", "")
     if not uri:
@@ -49,10 +51,11 @@ def open_lake(aws_conn_id: str) -> Lake:
             "ENRICHMENT_LAKE is not set: it says where the lake is, such as s3://my-bucket/enrichment. Nothing was"
             " read or sent."
         )
+    runs_never_race = _runs_never_race()
     try:
         address = urlsplit(uri)
         if address.scheme in ("", "file") and address.path.startswith("/"):
-            return Lake.in_folder(Path(address.path))
+            return Lake.in_folder(Path(address.path), runs_never_race=runs_never_race)
         if address.scheme != "s3" or not address.netloc:
             raise ValueError("the lake is s3://bucket/prefix or the absolute path of a folder")
     except (ValueError, OSError) as error:
@@ -72,12 +75,28 @@ def open_lake(aws_conn_id: str) -> Lake:
 
     try:
         credentials()
-        return Lake.on_s3(uri, credentials=credentials, region=hook.region_name, endpoint=hook.conn_config.endpoint_url)
+        return Lake.on_s3(
+            uri,
+            credentials=credentials,
+            region=hook.region_name,
+            endpoint=hook.conn_config.endpoint_url,
+            runs_never_race=runs_never_race,
+        )
     except (AirflowException, BotoCoreError, AttributeError) as error:
         raise SetupError(
             f"The AWS connection {aws_conn_id!r} gives no credentials for the lake {uri}: {error}. Set"
             f" AIRFLOW_CONN_{aws_conn_id.upper()}."
         ) from error
+
+
+def _runs_never_race() -> bool:
+    text = os.environ.get("ENRICHMENT_RUNS_NEVER_RACE", "false")
+    if text not in ("true", "false"):
+        raise SetupError(
+            f"ENRICHMENT_RUNS_NEVER_RACE is {text!r}: it is true or false, and false when it is not set. Nothing was"
+            " read or sent."
+        )
+    return text == "true"
 
 
 def open_claude(anthropic_conn_id: str) -> Claude:

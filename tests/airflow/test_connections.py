@@ -24,6 +24,26 @@ def test_a_folder_is_a_lake_for_development(connections: pytest.MonkeyPatch, tmp
     assert (tmp_path / "folder lake" / "a").read_bytes() == b"1"
 
 
+@pytest.mark.parametrize("text", ["True", "1", "yes", "", "no"])
+def test_whether_runs_race_is_true_or_false_and_nothing_else(connections: pytest.MonkeyPatch, text: str) -> None:
+    connections.setenv("ENRICHMENT_RUNS_NEVER_RACE", text)
+    with pytest.raises(SetupError, match=r"ENRICHMENT_RUNS_NEVER_RACE is .*true or false.*Nothing was read or sent"):
+        open_lake("aws_default")
+
+
+@pytest.mark.parametrize("text", [None, "false"])
+def test_a_lake_has_to_prove_its_conditional_writes_unless_runs_never_race(
+    connections: pytest.MonkeyPatch, text: str | None
+) -> None:
+    connections.setenv("ENRICHMENT_LAKE", "s3://no-such-bucket")
+    if text:
+        connections.setenv("ENRICHMENT_RUNS_NEVER_RACE", text)
+    with pytest.raises(SetupError, match="no-such-bucket"):
+        open_lake("aws_default").check_conditional_writes()
+    connections.setenv("ENRICHMENT_RUNS_NEVER_RACE", "true")
+    open_lake("aws_default").check_conditional_writes()
+
+
 @pytest.mark.parametrize("uri", ["", "gs://bucket", "s3://", "ftp://x/y", "my-bucket/enrichment", "~/lake"])
 def test_a_lake_that_is_none_is_told_with_an_example(connections: pytest.MonkeyPatch, uri: str) -> None:
     connections.setenv("ENRICHMENT_LAKE", uri)
