@@ -55,7 +55,12 @@ def assign_chunks(params_bytes: Mapping[str, int], limits: BatchLimits) -> dict[
     return numbers
 
 
-def chunk_id(request_ids: Iterable[str]) -> str:
-    """The id of the chunk that holds these requests, in whatever order: 22 characters that are safe in a path."""
-    digest = hashlib.sha256("\n".join(sorted(request_ids)).encode()).digest()
+def chunk_id(request_ids: Iterable[str], *, after: Iterable[str] = ()) -> str:
+    """
+    The id of the chunk that holds these requests, in whatever order: 22 characters that are safe in a path.
+
+    :param after: the batches that failed to answer these requests before. Asking again is another chunk, as the first
+        one has its batch already
+    """
+    digest = hashlib.sha256("\n".join([*sorted(request_ids), *sorted(after)]).encode()).digest()
     return base64.urlsafe_b64encode(digest)[:22].decode()

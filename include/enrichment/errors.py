@@ -8,6 +8,7 @@ EnrichmentError
 ├── LakeError         the object store did not answer as it must
 ├── ApiError          the API refused or could not be reached; nothing was spent by this call
 │   └── BatchNotFound the API does not know the batch id
+├── NotYet            the chunk cannot be sent now; nothing is wrong, come back later
 ├── BatchError        money is spent or may be; carries the batch ids that are known
 └── LoadError         results do not reconcile; nothing was published
 
@@ -17,6 +18,7 @@ A message says the fact with its numbers, what is left behind, and the next step
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 
 class EnrichmentError(Exception):
@@ -71,6 +73,20 @@ class ApiError(EnrichmentError):
 
 class BatchNotFound(ApiError):
     """The API does not know the batch id, for now or in this workspace."""
+
+
+class NotYet(EnrichmentError):
+    """
+    A chunk cannot be sent now, and nobody has to do anything about it but come back.
+
+    :param again_at: when, UTC
+    """
+
+    retryable = True
+
+    def __init__(self, message: str, *, again_at: datetime) -> None:
+        super().__init__(message)
+        self.again_at = again_at
 
 
 class BatchError(EnrichmentError):

@@ -52,13 +52,13 @@ class RunFolder:
         """The rejects of a run that failed to publish because there were too many."""
         return f"{self.prefix}rejects.parquet"
 
-    def pass_prefix(self, pass_name: str) -> str:
-        """The folder of one pass."""
-        return f"{self.prefix}{pass_name}/"
-
     def plan_json(self, pass_name: str) -> str:
-        """The chunks of one pass. A pass that is planned anew may leave others behind, which are not part of it."""
+        """What one pass sends, and where the answers are that it need not send for."""
         return f"{self.plans}{pass_name}.json"
+
+    def repairs(self, pass_name: str) -> str:
+        """The requests that a retry pass made anew of invalid answers: which request each one stands for."""
+        return f"{self.plans}{pass_name}-repairs.parquet"
 
     @property
     def plans(self) -> str:
@@ -66,21 +66,32 @@ class RunFolder:
         return f"{self.prefix}plan/"
 
 
-def chunk(folder: str, number: int, chunk_id: str) -> str:
+def chunk(pipeline: str, chunk_id: str) -> str:
     """
-    A chunk's key below ``folder``; it ends in the chunk's id, so that a listing is enough to find its ledger entry.
+    A chunk file. It is known by its content and belongs to no run: any run may wait for its batch and load it. Needed
+    until the batch has landed.
     """
-    return f"{folder.rstrip('/')}/chunk-{number:05d}-{chunk_id}.parquet"
+    return f"chunks/{pipeline}/{chunk_id}.parquet"
 
 
-def chunk_id_of(key: str) -> str:
-    """The chunk id at the end of a key made by chunk()."""
-    return key.removesuffix(".parquet")[-22:]
+def chunk_id_of(chunk_key: str) -> str:
+    """The chunk id in a key made by chunk()."""
+    return chunk_key.rpartition("/")[2].removesuffix(".parquet")
+
+
+def pipeline_of_chunk(chunk_key: str) -> str:
+    """The pipeline in a key made by chunk()."""
+    return chunk_key.split("/")[-2]
 
 
 def ledger_entry(pipeline: str, chunk_id: str) -> str:
     """What was intended and submitted for one chunk."""
     return f"ledger/{pipeline}/{chunk_id}.json"
+
+
+def open_chunks(pipeline: str) -> str:
+    """The chunks that are planned and have not landed yet. (No chunk id is that short.)"""
+    return f"ledger/{pipeline}/open.json"
 
 
 def raw(pipeline: str, batch_id: str) -> str:
@@ -91,6 +102,16 @@ def raw(pipeline: str, batch_id: str) -> str:
 def results(pipeline: str, batch_id: str) -> str:
     """A batch's outcomes, one line for each request."""
     return f"results/{pipeline}/{batch_id}.parquet"
+
+
+def results_folder(pipeline: str) -> str:
+    """The folder of all results of a pipeline."""
+    return f"results/{pipeline}/"
+
+
+def batch_id_of(results_key: str) -> str:
+    """The batch id in a key made by results()."""
+    return results_key.rpartition("/")[2].removesuffix(".parquet")
 
 
 def table(pipeline: str, partition: Partition) -> str:

@@ -3,35 +3,56 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from include.enrichment.errors import BatchError
 
-State = Literal["planned", "submitting", "submitted", "landed"]
+State = Literal["planned", "submitting", "unclear", "submitted", "landed", "withdrawn"]
 _FOLLOWS: dict[State, tuple[State, ...]] = {
-    "planned": ("submitting",),
-    "submitting": ("submitted", "planned"),
+    "planned": ("submitting", "submitted", "withdrawn"),
+    "submitting": ("submitted", "planned", "unclear", "submitting"),
+    "unclear": ("submitted", "submitting"),
     "submitted": ("landed",),
     "landed": ("landed",),
+    "withdrawn": ("planned", "submitted"),
 }
+#: In these a batch may exist that nobody has recorded yet.
+UNSETTLED: tuple[State, ...] = ("submitting", "unclear")
 
 
-class Entry(BaseModel):
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Fence(_Frozen):
+    """
+    What the workspace looked like before a create: a batch of ours can only be newer.
+
+    :param newest_batch: the newest batch then, None if there was none
+    :param at: when that was, UTC
+    """
+
+    newest_batch: str | None
+    at: datetime
+
+
+class Entry(_Frozen):
     """
     The ledger entry of one chunk.
 
-    ``submitting`` is written before the paid call and ``submitted`` after it: an entry that stays ``submitting`` tells
-    that a call may have been made whose answer nobody has. It goes back to ``planned`` only when the API has surely
-    made nothing.
+    ``submitting`` is written before the paid call, with the fence, and ``submitted`` after it. An entry that stays
+    ``submitting`` tells of a process that died within the call; ``unclear`` tells that the call has ended and its
+    answer was lost. Either is settled by what the API lists and by nothing else. ``planned`` follows only where the
+    API has surely made nothing; ``withdrawn`` where a run planned anew before anything was sent.
 
-    :param chunk: the lake key of the chunk that was sent
-    :param run_id: the run that sent it
+    :param chunk: the lake key of the chunk
+    :param run_id: the run that sent it, or is about to
+    :param run_ids: every run that waits for its batch, or did
     :param changed_at: when the entry took its state, UTC
+    :param refusals: creates in a row that made nothing
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = 1
     chunk_id: str
@@ -39,23 +60,56 @@ class Entry(BaseModel):
     chunk: str
     requests: int
     run_id: str
+    run_ids: list[str]
     state: State
     changed_at: datetime
     batch_id: str | None = None
+    fence: Fence | None = None
+    refusals: int = 0
 
-    def becomes(self, state: State, *, at: datetime, batch_id: str | None = None, run_id: str | None = None) -> Self:
+    def becomes(self, state: State, *, at: datetime, **changes: Any) -> Self:
         """
         The entry after a change of state.
 
-        Raises BatchError if ``state`` cannot follow the present one, or would have a batch and has none.
+        Raises BatchError if ``state`` cannot follow the present one, would have a batch and has none, or would change
+        the batch.
 
-        :param run_id: the run that changes it, where it is another one
+        :param changes: of other fields
         """
-        batch_id = batch_id or self.batch_id
-        if state not in _FOLLOWS[self.state] or (state in ("submitted", "landed") and not batch_id):
+        batch_id = changes.get("batch_id", self.batch_id)
+        if (
+            state not in _FOLLOWS[self.state]
+            or (state in ("submitted", "landed")) != bool(batch_id)
+            or (self.batch_id and batch_id != self.batch_id)
+        ):
             raise BatchError(
                 f"Chunk {self.chunk_id} is {self.state} in the ledger and cannot become {state}. Nothing was changed.",
-                batch_ids=[self.batch_id] if self.batch_id else (),
+                batch_ids=[known for known in dict.fromkeys([self.batch_id, batch_id]) if known],
             )
-        changes = {"state": state, "changed_at": at, "batch_id": batch_id, "run_id": run_id or self.run_id}
-        return self.model_copy(update=changes)
+        return self.model_copy(update={"state": state, "changed_at": at, **changes})
+
+    def held_by(self, run_id: str) -> Self:
+        """The entry with that run among those that wait for the batch."""
+        return self.model_copy(update={"run_ids": [*self.run_ids, run_id]})
+
+
+class OpenChunk(_Frozen):
+    """
+    A chunk that was planned and has not landed.
+
+    :param run_id: the run that planned it
+    :param planned_at: UTC
+    """
+
+    run_id: str
+    planned_at: datetime
+
+
+class OpenChunks(_Frozen):
+    """
+    The open chunks of a pipeline, by chunk id. Their requests are disjoint: whoever plans changes this one object by
+    compare-and-swap, so of two plans made at the same moment the second sees the first.
+    """
+
+    version: Literal[1] = 1
+    chunks: dict[str, OpenChunk] = {}

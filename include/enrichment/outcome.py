@@ -16,6 +16,10 @@ import pyarrow as pa
 from include.enrichment.output_schema import OutputSchema
 
 OutcomeName = Literal["succeeded", "invalid", "errored", "expired", "canceled", "missing"]
+Remedy = Literal["again", "repair"]
+
+#: How the reason begins where ``max_tokens`` cut the answer; what asks for a better one asks for a shorter one then.
+CUT_AT_MAX_TOKENS = "cut at max_tokens"
 
 
 class _CacheCreation(msgspec.Struct):
@@ -49,7 +53,7 @@ class _Message(msgspec.Struct):
 
 
 class _Error(msgspec.Struct):
-    type: str = "unknown_error"
+    type: str | None = None
     message: str = ""
 
 
@@ -91,6 +95,8 @@ class Outcome:
     :param output: the answer as JSON that fits the schema (or as plain text, where there is none); None unless
         ``succeeded``
     :param reason: why there is no output; None if ``succeeded``
+    :param error_type: the API's name for what went wrong, such as ``overloaded_error``; None unless ``errored``, and
+        where the API names none
     :param text: what Claude said, kept where it was paid for and is not usable
     """
 
@@ -98,6 +104,7 @@ class Outcome:
     outcome: OutcomeName
     output: str | None = None
     reason: str | None = None
+    error_type: str | None = None
     text: str | None = None
     model: str | None = None
     stop_reason: str | None = None
@@ -112,7 +119,7 @@ OUTCOMES_SCHEMA = pa.schema(
     [
         pa.field("request_id", pa.string(), nullable=False),
         pa.field("outcome", pa.string(), nullable=False),
-        *(pa.field(name, pa.string()) for name in ("output", "reason", "text", "model", "stop_reason")),
+        *(pa.field(name, pa.string()) for name in ("output", "reason", "error_type", "text", "model", "stop_reason")),
         *(
             pa.field(f"{kind}_tokens", pa.int64(), nullable=False)
             for kind in ("input", "cache_write_5m", "cache_write_1h", "cache_read", "output")
@@ -138,6 +145,50 @@ def unreadable(line: bytes, error: Exception) -> Outcome | None:
     )
 
 
+def missing(request_id: str) -> Outcome:
+    """The outcome of a request that was sent and of which the batch's results say nothing."""
+    return Outcome(request_id=request_id, outcome="missing", reason="the API's results hold no line for it")
+
+
+#: Errors that a retry pass does not try again. The first two lie in the request, and every time it is sent it ends the
+#: same way. The others lie in the key or the account: nothing that happens within a run mends them, and a later run
+#: asks again by itself (docs of errors, 2026-10-08).
+_PERMANENT_ERRORS = frozenset(
+    {"invalid_request_error", "not_found_error", "permission_error", "authentication_error", "billing_error"}
+)
+#: Where Claude ended by itself or ran out of ``max_tokens``, another answer may fit. Not at the end of the context
+#: window: a request that holds the answer as well is longer still. Not after a refusal, and not in a paused turn. None
+#: stands for a line that cannot be read: there is no answer to repair.
+_REPAIRABLE_STOPS = frozenset({"end_turn", "stop_sequence", "max_tokens"})
+
+
+def remedy(outcome: str, error_type: str | None, stop_reason: str | None) -> Remedy | None:
+    """
+    What a retry pass does about an outcome: send the same request ``again``, ask Claude to ``repair`` its answer, or
+    nothing.
+
+    :param error_type: that of the outcome; a type that is not known here is worth another try
+    :param stop_reason: that of the outcome; one that is not known here is left alone, as its answer was paid for
+    """
+    match outcome:
+        case "expired" | "canceled" | "missing":
+            return "again"
+        case "errored":
+            return None if error_type in _PERMANENT_ERRORS else "again"
+        case "invalid":
+            return "repair" if stop_reason in _REPAIRABLE_STOPS else None
+        case _:
+            return None
+
+
+def settled(outcome: str) -> bool:
+    """
+    Whether the request was answered and paid for: it is then never asked again as it is. Every other outcome was not
+    billed, and a later plan may ask again (docs of batch processing, 2026-10-08).
+    """
+    return outcome in ("succeeded", "invalid")
+
+
 def outcomes_batch(outcomes: Sequence[Outcome]) -> pa.RecordBatch:
     """The outcomes as they stand in the result store, in OUTCOMES_SCHEMA."""
     columns = [[getattr(outcome, name) for outcome in outcomes] for name in OUTCOMES_SCHEMA.names]
@@ -160,7 +211,10 @@ def judge(line: ResultLine, schema: OutputSchema | None) -> Outcome:
         case "errored":
             error = (result.error and result.error.error) or _Error()
             return Outcome(
-                request_id=line.custom_id, outcome="errored", reason=f"{error.type}: {error.message}".removesuffix(": ")
+                request_id=line.custom_id,
+                outcome="errored",
+                reason=f"{error.type or 'unknown_error'}: {error.message}".removesuffix(": "),
+                error_type=error.type,
             )
         case "expired":
             return Outcome(
@@ -208,7 +262,7 @@ def _judge_message(request_id: str, message: _Message, schema: OutputSchema | No
 def _stopped_early(message: _Message) -> str | None:
     match message.stop_reason:
         case "max_tokens":
-            return f"cut at max_tokens, after {(message.usage or _Usage()).output_tokens:,} output tokens"
+            return f"{CUT_AT_MAX_TOKENS}, after {(message.usage or _Usage()).output_tokens:,} output tokens"
         case "model_context_window_exceeded":
             return "cut at the end of the model's context window"
         case "pause_turn":

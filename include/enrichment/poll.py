@@ -13,8 +13,8 @@ from include.enrichment.errors import ApiError, BatchError, BatchNotFound, Setup
 #: The API ends a batch 24 hours after its creation. How long after that a wait goes on before it calls the batch
 #: overdue.
 GRACE = timedelta(minutes=30)
-#: An id may be unknown for a moment after the create (listing lag is not documented); more looks than this in a row
-#: mean another workspace.
+#: An id may be unknown for a moment after the create, to a look and to the list alike (how long is not documented); so
+#: many looks in a row mean another workspace.
 NOT_FOUND_LOOKS = 10
 
 
@@ -67,8 +67,8 @@ class BatchPoll:
     One wait for one batch, look by look.
 
     A passing API error never ends a wait while the batch may still be running. The wait gives up when the API refuses
-    the key, when the id stays unknown for NOT_FOUND_LOOKS looks in a row, or GRACE after the batch had to end by
-    itself.
+    the key, when the id stays unknown, to the API's list as well, for NOT_FOUND_LOOKS looks in a row, or GRACE after
+    the batch had to end by itself.
 
     :param deadline: when the batch has to have ended, as far as the caller knows; replaced by the API's own word at the
         first look that succeeds
@@ -102,9 +102,9 @@ class BatchPoll:
         self._not_found_in_a_row = self._not_found_in_a_row + 1 if isinstance(error, BatchNotFound) else 0
         if self._not_found_in_a_row >= NOT_FOUND_LOOKS:
             return self._give_up(
-                f"the API has not known it for {NOT_FOUND_LOOKS} looks in a row. Most likely the connection's key"
-                " belongs to another workspace than"
-                " the key it was submitted with. Put the right key into the connection and clear this task"
+                f"the API has not known it for {NOT_FOUND_LOOKS} looks in a row, and its list has not had it. Most"
+                " likely the connection's key belongs to another workspace than the key it was submitted with. Put the"
+                " right key into the connection and clear this task"
             )
         if not error.retryable and not isinstance(error, BatchNotFound):
             return self._give_up(f"waiting cannot go on: {error} Then clear this task")

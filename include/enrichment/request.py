@@ -50,6 +50,24 @@ def make_request(params: bytes, *, salt: str = "") -> Request:
     return Request(request_id=base64.urlsafe_b64encode(digest)[:22].decode(), params=params.decode())
 
 
+def encode_params(params: Mapping[str, Any]) -> bytes:
+    """
+    The body of a Messages request as the bytes that are sent: compact UTF-8 JSON, members in the order of ``params``;
+    a ``msgspec.Raw`` among them stands as it is.
+
+    Raises Unsendable if a text is not valid Unicode or there are more than MAX_REQUEST_BYTES.
+    """
+    try:
+        encoded = msgspec.json.encode(params)
+    except UnicodeEncodeError as error:
+        raise Unsendable(
+            f"its text is not valid Unicode ({error.reason} at character {error.start:,} of the prompt)"
+        ) from error
+    if len(encoded) > MAX_REQUEST_BYTES:
+        raise Unsendable(f"it renders to {len(encoded):,} bytes, and one request may hold {MAX_REQUEST_BYTES:,}")
+    return encoded
+
+
 class Renderer:
     """
     Renders rows with a pipeline's prompts.
@@ -87,15 +105,7 @@ class Renderer:
         }
         if not system.strip():
             del params["system"]
-        try:
-            encoded = msgspec.json.encode(params)
-        except UnicodeEncodeError as error:
-            raise Unsendable(
-                f"its text is not valid Unicode ({error.reason} at character {error.start:,} of the prompt)"
-            ) from error
-        if len(encoded) > MAX_REQUEST_BYTES:
-            raise Unsendable(f"it renders to {len(encoded):,} bytes, and one request may hold {MAX_REQUEST_BYTES:,}")
-        return make_request(encoded, salt=self._salt)
+        return make_request(encode_params(params), salt=self._salt)
 
 
 def _as_text(value: object) -> object:

@@ -1,6 +1,6 @@
 """
-A pipeline's folder becomes one checked value. This is the only file of this room that reads files, and it reads that
-folder alone.
+A pipeline's folder becomes one checked value. Beside passes.py, which looks at pipeline.yaml, this is the only file of
+this room that reads files, and it reads that folder alone.
 
     pipeline.yaml  extract.sql  system.md  user.md  output.schema.json
 """
@@ -21,12 +21,20 @@ from include.enrichment import schema_subset
 from include.enrichment.chunk import MAX_BATCH_REQUESTS, BatchLimits
 from include.enrichment.errors import SpecError
 from include.enrichment.output_schema import OutputSchema
+from include.enrichment.passes import (
+    DEFAULT_CANARY_ROWS,
+    DEFAULT_RETRY_PASSES,
+    MAX_CANARY_ROWS,
+    MAX_RETRY_PASSES,
+)
 from include.enrichment.request import Renderer, Template
 from include.enrichment.table import KEY_TYPES, RESERVED_NAMES
 
 FILES = ("pipeline.yaml", "extract.sql", "system.md", "user.md", "output.schema.json")
 _YAML, _SQL, _SYSTEM, _USER, _SCHEMA = FILES
 PARTITION_PARAMETERS = ("partition_start", "partition_end")
+#: More answers than this for each row are taken for a mistake: each of them is paid for.
+MAX_SAMPLES = 100
 
 KeyType = Literal["string", "int64", "boolean", "date", "timestamp"]
 assert set(get_args(KeyType)) == set(KEY_TYPES)
@@ -85,10 +93,15 @@ class Limits(_Frozen):
 
     :param max_reject_ratio: publish fails when more than this share of the rows was rejected
     :param batch_requests: the most requests in one batch
+    :param canary_rows: so many rows go ahead in a batch of their own, which shows whether the request works and fills
+        the prompt cache; 0: none do
+    :param retry_passes: how many times what is left unanswered is tried again; 0: never
     """
 
     max_reject_ratio: float = Field(default=0.02, ge=0, le=1)
     batch_requests: int = Field(default=MAX_BATCH_REQUESTS, ge=1, le=MAX_BATCH_REQUESTS)
+    canary_rows: int = Field(default=DEFAULT_CANARY_ROWS, ge=0, le=MAX_CANARY_ROWS)
+    retry_passes: int = Field(default=DEFAULT_RETRY_PASSES, ge=0, le=MAX_RETRY_PASSES)
 
 
 class Settings(_Frozen):
@@ -96,12 +109,14 @@ class Settings(_Frozen):
     pipeline.yaml.
 
     :param reuse: False asks for fresh answers in every run, and pays for them
+    :param samples: so many independent answers for each row; each is a request of its own, paid for by itself
     """
 
     source: Source
     request: RequestSettings
     limits: Limits = Limits()
     reuse: bool = True
+    samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)
 
 
 class Pipeline(_Frozen):
@@ -128,9 +143,12 @@ class Pipeline(_Frozen):
         """What one batch of this pipeline may hold."""
         return BatchLimits(max_requests=self.settings.limits.batch_requests)
 
-    def renderer(self, columns: Sequence[str], *, run_id: str) -> Renderer:
+    def renderer(self, columns: Sequence[str], *, run_id: str, sample: int = 1) -> Renderer:
         """
         What renders this pipeline's rows.
+
+        :param run_id: the run that asks; it makes requests of its own where answers are not reused
+        :param sample: which of the ``samples`` answers for each row, counted from 1
 
         Raises SpecError if a prompt uses a column, or the key names one, that ``columns`` (the query's) does not have.
         """
@@ -162,8 +180,15 @@ class Pipeline(_Frozen):
                 "output_config": {"format": {"type": "json_schema", "schema": json.loads(self.schema_text)}},
             },
             cache=None if request.cache == "off" else request.cache,
-            salt="" if self.settings.reuse else run_id,
+            salt=self._salt(run_id, sample),
         )
+
+    def _salt(self, run_id: str, sample: int) -> str:
+        """Sample 1 is what a pipeline without samples asks: whoever raises ``samples`` pays for the others only."""
+        parts = [] if self.settings.reuse else [run_id]
+        if sample > 1:
+            parts.append(f"sample {sample}")
+        return " ".join(parts)
 
     def _file(self, file: str) -> str:
         return f"{self.name}/{file}"

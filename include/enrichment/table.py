@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.enrichment.errors import SpecError, WarehouseError
-from include.enrichment.outcome import OUTCOMES_SCHEMA
+from include.enrichment.outcome import OUTCOMES_SCHEMA, settled
 from include.enrichment.output_schema import OutputSchema
+from include.enrichment.prices import cost_usd
 
 #: The types a business key may have, by the name they have in pipeline.yaml.
 KEY_TYPES: dict[str, pa.DataType] = {
@@ -37,6 +38,8 @@ _BY_VALUE: list[tuple[type, str]] = [
 #: Beside the business key, what a published row tells of its origin.
 _ORIGIN = [pa.field("_request_id", pa.string()), pa.field("_batch_id", pa.string()), pa.field("_model", pa.string())]
 _WORK_FIELDS = [pa.field("request_id", pa.string()), pa.field("params", pa.string()), pa.field("problem", pa.string())]
+#: The column that tells the samples of a row apart, from 1.
+SAMPLE = "_sample"
 #: Outcomes as publish reads them: those of the result store, and the batch they came from.
 #: Texts are large strings: those of one partition together may pass the 2 GiB that a plain string column holds.
 _LONG_TEXTS = ("output", "reason", "text")
@@ -46,12 +49,15 @@ ANSWERS_SCHEMA = pa.schema(
         pa.field("batch_id", pa.string()),
     ]
 )
+_TOKENS = [name for name in OUTCOMES_SCHEMA.names if name.endswith("_tokens")]
+_COST_COLUMNS = ["outcome", "_model", *_TOKENS]
 #: Rows whose outputs are Python objects at the same time.
 _ROWS_AT_ONCE = 5_000
 _REJECT_FIELDS = [
     pa.field("outcome", pa.string(), nullable=False),
     pa.field("reason", pa.string(), nullable=False),
     pa.field("text", pa.string()),
+    pa.field("cost_usd", pa.decimal128(18, 12)),
     *_ORIGIN,
 ]
 #: What a business key column may not be called, beside any name that begins with an underscore: rows and rejects have
@@ -83,12 +89,20 @@ def _kind_of(name: str, first_row: Mapping[str, Any] | None) -> str:
     )
 
 
-def rows_schema(keys: Sequence[pa.Field]) -> pa.Schema:
+def rows_schema(keys: Sequence[pa.Field], *, sampled: bool = False) -> pa.Schema:
     """
     A run's rows: the key, and either ``request_id`` with ``params`` or the ``problem`` that kept the row from becoming
     a request.
+
+    :param sampled: each row stands there several times, and its key ends in the number of the sample
     """
-    return pa.schema([*keys, *_WORK_FIELDS])
+    sample = [pa.field(SAMPLE, pa.int64(), nullable=False)] if sampled else []
+    return pa.schema([*keys, *sample, *_WORK_FIELDS])
+
+
+def row_keys(rows: pa.Schema) -> list[pa.Field]:
+    """The key of a rows_schema(), the number of the sample included."""
+    return [field for field in rows if field not in _WORK_FIELDS]
 
 
 def rows_batch(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
@@ -155,13 +169,42 @@ class Shape:
         return pa.schema([*self.keys, *_REJECT_FIELDS])
 
 
+def best_answers(answers: Sequence[pa.Table], repairs: pa.Table) -> pa.Table:
+    """
+    One answer for each request that has any: a usable one before others, one that was paid for before those that were
+    not, of several alike the last.
+
+    The answer of a repair counts as one of the request that it repairs, and comes before the invalid one: it is the
+    last word. ``answered_request_id`` tells which of the two was answered.
+
+    :param answers: the outcomes of the run's batches in ANSWERS_SCHEMA, the oldest batch first
+    :param repairs: ``request_id`` and ``repair_id`` of each request that was made anew
+    """
+    whole = pa.concat_tables([ANSWERS_SCHEMA.empty_table(), *answers])
+    origin = pc.index_in(whole["request_id"], value_set=repairs["repair_id"].combine_chunks())
+    repaired = repairs["request_id"].take(origin)
+    whole = whole.append_column("answered_request_id", whole["request_id"])
+    whole = whole.set_column(0, "request_id", pc.coalesce(repaired, whole["request_id"]))
+    settled = pc.index_in(whole["outcome"], value_set=pa.array(["succeeded", "invalid"]))
+    order = pa.table(
+        {
+            "request_id": whole["request_id"],
+            "rank": pc.fill_null(settled, 2),
+            "original": pc.is_null(repaired),
+            "position": pa.array(range(whole.num_rows, 0, -1), pa.int64()),
+        }
+    ).sort_by([("rank", "ascending"), ("original", "ascending"), ("position", "ascending")])
+    first = order.group_by("request_id", use_threads=False).aggregate([("position", "first")])
+    return whole.take(pc.subtract(whole.num_rows, first["position_first"]))
+
+
 def publishable(rows: Iterable[pa.RecordBatch], answers: pa.Table, shape: Shape) -> Iterator[tuple[pa.Table, pa.Table]]:
     """
     Join rows to their answers by request_id, batch by batch: (published, rejected). Each row is in exactly one of the
     two, in the order of the source.
 
     :param rows: without their params; each batch costs a look at all answers, so let there be few
-    :param answers: the outcomes of the run's batches in ANSWERS_SCHEMA, at most one line for a request_id
+    :param answers: best_answers(), with one for every request of the rows
     """
     answers = answers.combine_chunks()  # or every take() would look through all chunks
     for batch in rows:
@@ -182,14 +225,15 @@ def publishable(rows: Iterable[pa.RecordBatch], answers: pa.Table, shape: Shape)
 def _answers(rows: pa.Table, answers: pa.Table) -> pa.Table:
     """What became of each row. The keys stay apart: they may be called like a column of the answers."""
     columns = {
-        f"_{name}" if name in ("request_id", "batch_id", "model") else name: answers[name]
+        f"_{name}" if name in ("batch_id", "model") else name: answers[name]
         for name in answers.column_names
+        if name not in ("request_id", "answered_request_id")
     }
-    columns["_request_id"] = rows["request_id"]
+    columns["_request_id"] = answers["answered_request_id"]
     # A row that never became a request is like one that the API refuses: errored, with the reason, and it costs
     # nothing.
     unsent = pc.is_valid(rows["problem"])
-    columns["outcome"] = pc.if_else(unsent, "errored", pc.fill_null(columns["outcome"], "missing"))
+    columns["outcome"] = pc.if_else(unsent, "errored", columns["outcome"])
     columns["reason"] = pc.if_else(
         unsent, pc.binary_join_element_wise("not sent", rows["problem"], ": "), columns["reason"].cast(pa.string())
     )
@@ -203,6 +247,15 @@ def _published(keys: pa.Table, answered: pa.Table, shape: Shape) -> pa.Table:
 
 
 def _rejected(keys: pa.Table, answered: pa.Table, shape: Shape) -> pa.Table:
-    reason = pc.fill_null(answered["reason"], "no batch of this run holds an answer for it")
-    rest = [reason if field.name == "reason" else answered[field.name].cast(field.type) for field in _REJECT_FIELDS]
+    columns = {name: answered[name] for name in answered.column_names}
+    columns["cost_usd"] = pa.array([_cost_usd(line) for line in answered.select(_COST_COLUMNS).to_pylist()])
+    rest = [columns[field.name].cast(field.type) for field in _REJECT_FIELDS]
     return pa.Table.from_arrays([*keys.columns, *rest], schema=shape.rejects)
+
+
+def _cost_usd(line: Mapping[str, Any]) -> Decimal | None:
+    """What the answer cost: nothing where there was none, None where the model's price is not known."""
+    if line["outcome"] is None or not settled(line["outcome"]):
+        return Decimal(0)
+    tokens = {name: line[name] for name in _TOKENS}
+    return cost_usd(model=line["_model"] or "", **tokens)

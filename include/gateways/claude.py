@@ -5,14 +5,19 @@ here, once.
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import BinaryIO, Self
 
 import anthropic
 import httpx2
+from anthropic.pagination import SyncPage
 from anthropic.types import ModelInfo, ThinkingTypes
 from anthropic.types.messages import MessageBatch
 
@@ -20,10 +25,23 @@ from include.enrichment.errors import ApiError, BatchError, BatchNotFound, LoadE
 from include.enrichment.model import Model
 from include.enrichment.poll import BatchStatus
 
+_log = logging.getLogger(__name__)
 _BATCHES = "/v1/messages/batches"
+#: No create is under way longer than this after it began, as far as timeouts can see to it: others wait for so long
+#: before they look for the batch of a create that told nobody how it ended.
+CREATE_SECONDS = 1200
 #: Sending 250 MB and having it checked takes minutes on a slow line; a create that is given up too early is a create
-#: whose fate is unknown.
-_CREATE_TIMEOUT = httpx2.Timeout(1200, write=60, connect=30)
+#: whose fate is unknown. The two, and the last write in between, add up to CREATE_SECONDS.
+_ANSWER_SECONDS = 600
+_WRITE_SECONDS = 60
+_SEND_SECONDS = CREATE_SECONDS - _ANSWER_SECONDS - _WRITE_SECONDS
+_CREATE_TIMEOUT = httpx2.Timeout(_ANSWER_SECONDS, write=_WRITE_SECONDS, connect=30, pool=30)
+#: Read without the SDK's own list(), which an answer that is no JSON lets down with an AttributeError.
+_Page = SyncPage[MessageBatch]
+#: The most that a page of the list holds.
+_PAGE_BATCHES = 1000
+#: The API keeps results for 29 days from a batch's creation: what is older is of no use to anybody.
+_LISTED_FOR = timedelta(days=30)
 #: A longer `retry-after` is no advice but a mistake (the header may also hold "nan", or a date).
 _LONGEST_RETRY_AFTER_SECONDS = 3600
 _PIECE_BYTES = 1 << 20
@@ -58,7 +76,7 @@ class Claude:
     def create(self, body: BinaryIO, *, requests: int) -> str:
         """
         Make a batch of a whole request body and return its id. Sent once: the SDK's retries are off, as each one may be
-        a second paid batch.
+        a second paid batch. It is given up within CREATE_SECONDS.
 
         :param body: an open binary file at its beginning; its length is sent before it
         :param requests: how many the body holds, for the messages
@@ -69,7 +87,7 @@ class Claude:
             batch = self._client.post(
                 _BATCHES,
                 cast_to=MessageBatch,
-                content=body,
+                content=_Outgoing(body, seconds=_SEND_SECONDS),
                 options={"max_retries": 0, "timeout": _CREATE_TIMEOUT},
             )
         except anthropic.APIError as error:
@@ -83,14 +101,57 @@ class Claude:
         return batch.id
 
     def retrieve(self, batch_id: str) -> BatchStatus:
-        """The batch as it is now. Raises BatchNotFound if the API does not know it."""
-        with self._errors(f"Looking at batch {batch_id}"):
-            return batch_status(self._client.messages.batches.retrieve(batch_id))
+        """
+        The batch as it is now.
+
+        Raises BatchNotFound if the API does not know it, and its list of the last 30 days does not have it either.
+        """
+        doing = f"Looking at batch {batch_id}"
+        try:
+            with self._errors(doing):
+                return batch_status(self._client.messages.batches.retrieve(batch_id))
+        except BatchNotFound as error:
+            oldest = datetime.now(UTC) - _LISTED_FOR
+            for batch in self._newest_first(doing, limit=_PAGE_BATCHES):
+                if batch.batch_id == batch_id:
+                    return _known_to_the_list(batch)
+                if batch.created_at < oldest:
+                    break
+            raise _not_listed(error) from error
+
+    def newest_batch(self) -> str | None:
+        """The id of the workspace's newest batch, None if it has none."""
+        return next((batch.batch_id for batch in self._newest_first("Asking for the newest batch", limit=1)), None)
+
+    def batches_since(self, fence: str | None, *, not_before: datetime) -> list[BatchStatus]:
+        """
+        The workspace's batches that are newer than ``fence`` and not older than ``not_before``, newest first.
+
+        :param fence: a batch id, as newest_batch() gave it earlier; with None only the time bounds the list
+        """
+        found = []
+        for batch in self._newest_first("Listing the newest batches", limit=_PAGE_BATCHES):
+            if batch.batch_id == fence or batch.created_at < not_before:
+                break
+            found.append(batch)
+        return found
+
+    def cancel(self, batch_id: str) -> None:
+        """
+        Ask the API to stop the batch: it ends soon, and what it had finished is paid and can be loaded. A batch that
+        has ended already is left as it is.
+        """
+        try:
+            self._client.messages.batches.cancel(batch_id)
+        except (anthropic.APIError, json.JSONDecodeError) as error:
+            if not (_may_have_ended(error) and self.retrieve(batch_id).ended):
+                raise self._translated(error, f"Canceling batch {batch_id}") from error
 
     @contextmanager
     def results(self, batch_id: str) -> Iterator[Iterator[bytes]]:
         """
-        The results of an ended batch as raw JSONL, in pieces of about 1 MiB that end anywhere.
+        The results of an ended batch as raw JSONL, in pieces of about 1 MiB that end anywhere. Whoever leaves the
+        block early ends the download there.
 
         The SDK's own ``results()`` decodes in pieces of 64 bytes and is many times slower. Raises LoadError if the
         download breaks off.
@@ -121,6 +182,19 @@ class Claude:
         except BatchNotFound:
             return None
 
+    def _newest_first(self, doing: str, *, limit: int) -> Iterator[BatchStatus]:
+        """The workspace's batches; a page is asked for when its first batch is."""
+        after: str | None = None
+        while True:
+            try:
+                page = self._client.get(_BATCHES, cast_to=_Page, options={"params": _query(limit, after)})
+            except (anthropic.APIError, json.JSONDecodeError) as error:
+                raise _of_the_list(self._translated(error, doing)) from error
+            batches, after = _read_page(page)
+            yield from batches
+            if after is None:
+                return
+
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
         try:
@@ -133,7 +207,7 @@ class Claude:
 
 
 class AsyncClaude:
-    """The one call that a wait makes, for an event loop. A context manager: leaving it closes the connections."""
+    """The calls that a wait makes, for an event loop. A context manager: leaving it closes the connections."""
 
     def __init__(self, client: anthropic.AsyncAnthropic, *, name: str) -> None:
         self._client = client
@@ -147,10 +221,66 @@ class AsyncClaude:
 
     async def retrieve(self, batch_id: str) -> BatchStatus:
         """As Claude.retrieve()."""
+        doing = f"Looking at batch {batch_id}"
         try:
             return batch_status(await self._client.messages.batches.retrieve(batch_id))
         except (anthropic.APIError, json.JSONDecodeError) as error:
-            raise translated(error, doing=f"Looking at batch {batch_id}", connection=self._name) from error
+            failure = translated(error, doing=doing, connection=self._name)
+            if not isinstance(failure, BatchNotFound):
+                raise failure from error
+        oldest = datetime.now(UTC) - _LISTED_FOR
+        async for batch in self._newest_first(doing, limit=_PAGE_BATCHES):
+            if batch.batch_id == batch_id:
+                return _known_to_the_list(batch)
+            if batch.created_at < oldest:
+                break
+        raise _not_listed(failure)
+
+    async def cancel(self, batch_id: str) -> None:
+        """As Claude.cancel()."""
+        try:
+            await self._client.messages.batches.cancel(batch_id)
+        except (anthropic.APIError, json.JSONDecodeError) as error:
+            if not (_may_have_ended(error) and (await self.retrieve(batch_id)).ended):
+                raise translated(error, doing=f"Canceling batch {batch_id}", connection=self._name) from error
+
+    async def _newest_first(self, doing: str, *, limit: int) -> AsyncIterator[BatchStatus]:
+        after: str | None = None
+        while True:
+            try:
+                page = await self._client.get(_BATCHES, cast_to=_Page, options={"params": _query(limit, after)})
+            except (anthropic.APIError, json.JSONDecodeError) as error:
+                raise _of_the_list(translated(error, doing=doing, connection=self._name)) from error
+            batches, after = _read_page(page)
+            for batch in batches:
+                yield batch
+            if after is None:
+                return
+
+
+class _Outgoing(io.RawIOBase):
+    """
+    A request body that ends in a timeout once it has been under way for ``seconds``.
+
+    Time is the wall clock's: it goes on while the machine sleeps, and it is what other processes compare with.
+    """
+
+    def __init__(self, body: BinaryIO, *, seconds: float) -> None:
+        self._body = body
+        self._seconds = seconds
+        self._deadline = time.time() + seconds
+
+    def read(self, size: int = -1, /) -> bytes:
+        # Also asked for once more after the last piece is out, so a body that was sent too late ends here as well.
+        if time.time() > self._deadline:
+            raise httpx2.WriteTimeout(f"the body was not sent within {self._seconds:g} s")
+        return self._body.read(size)
+
+    def tell(self) -> int:
+        return self._body.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self._body.seek(offset, whence)
 
 
 def batch_status(batch: MessageBatch) -> BatchStatus:
@@ -165,13 +295,54 @@ def batch_status(batch: MessageBatch) -> BatchStatus:
         )
 
 
+def _query(limit: int, after: str | None) -> dict[str, object]:
+    return {"limit": limit, **({"after_id": after} if after else {})}
+
+
+def _read_page(page: SyncPage[MessageBatch]) -> tuple[list[BatchStatus], str | None]:
+    """
+    The batches of one page of the list, and the cursor of the page after it, None if there is none.
+
+    What is no page is an error and never an empty one: from "there is no such batch" it follows that one may be sent.
+    """
+    with _no_page_of_a_proxy(page):
+        last_id = page.last_id if page.has_more else None
+        if not isinstance(page.data, list) or page.has_more is None or (page.has_more and not last_id):
+            raise _no_answer(page)
+        return [batch_status(batch) for batch in page.data], last_id
+
+
+def _known_to_the_list(batch: BatchStatus) -> BatchStatus:
+    _log.warning("Batch %s: the API says 404 to a look at it, but its list has it", batch.batch_id)
+    return batch
+
+
+def _not_listed(error: BatchNotFound) -> BatchNotFound:
+    days = _LISTED_FOR.days
+    return BatchNotFound(f"{error} The list of the last {days} days' batches does not have it either.", retryable=False)
+
+
+def _of_the_list(error: ApiError | SetupError) -> ApiError | SetupError:
+    """A 404 to the list itself says nothing of any batch."""
+    return ApiError(str(error), retryable=True) if isinstance(error, BatchNotFound) else error
+
+
+def _may_have_ended(error: anthropic.APIError | json.JSONDecodeError) -> bool:
+    """Whether a refused cancel may mean that nothing was left to cancel; which status says so is not documented."""
+    return isinstance(error, anthropic.APIStatusError) and error.status_code in (400, 409)
+
+
 @contextmanager
 def _no_page_of_a_proxy(answer: object) -> Iterator[None]:
     """A proxy in between may answer 200 with a page of its own, and the SDK hands such a body on unchecked."""
     try:
         yield
     except AttributeError as error:
-        raise ApiError(f"The answer is no answer of the API: {str(answer)[:100]!r}.", retryable=True) from error
+        raise _no_answer(answer) from error
+
+
+def _no_answer(answer: object) -> ApiError:
+    return ApiError(f"The answer is no answer of the API: {str(answer)[:100]!r}.", retryable=True)
 
 
 def translated(

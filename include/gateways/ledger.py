@@ -1,61 +1,95 @@
-"""The ledger on the lake: one small object for each chunk, changed by compare-and-swap only."""
+"""The ledger on the lake: small objects, changed by compare-and-swap only."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from include.enrichment import layout
 from include.enrichment.errors import LakeError
-from include.enrichment.ledger import Entry
+from include.enrichment.ledger import Entry, OpenChunks
 from include.gateways.lake import Conflict, Lake
+
+_Model = TypeVar("_Model", bound=BaseModel)
+_READERS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recorded:
-    """An entry as it was read, or as it was written last."""
+class Recorded(Generic[_Model]):
+    """What the ledger holds, as it was read, or as it was written last."""
 
-    entry: Entry
+    value: _Model
     etag: str
 
 
 class Ledger:
-    """The entries of one pipeline's chunks. Of two writers at the same moment one wins; the other gets Conflict."""
+    """
+    One pipeline's ledger: an entry for each chunk, and the list of the chunks that are open.
 
-    def __init__(self, lake: Lake) -> None:
+    Of two writers at the same moment one wins; the other gets Conflict.
+    """
+
+    def __init__(self, lake: Lake, *, pipeline: str) -> None:
         self._lake = lake
+        self.pipeline = pipeline
 
-    def locate(self, entry: Entry) -> str:
-        """Where the entry lies, for people."""
-        return self._lake.locate(layout.ledger_entry(entry.pipeline, entry.chunk_id))
+    def locate(self, chunk_id: str) -> str:
+        """Where the chunk's entry lies, for people."""
+        return self._lake.locate(layout.ledger_entry(self.pipeline, chunk_id))
 
-    def find(self, pipeline: str, chunk_id: str) -> Recorded | None:
+    def find(self, chunk_id: str) -> Recorded[Entry] | None:
         """The chunk's entry, None if there surely is none. Raises LakeError for one that cannot be read."""
-        key = layout.ledger_entry(pipeline, chunk_id)
-        stored = self._lake.find(key)
-        if stored is None:
-            return None
-        try:
-            return Recorded(entry=Entry.model_validate_json(stored.data), etag=stored.etag)
-        except ValidationError as error:
-            raise LakeError(
-                f"{self._lake.locate(key)} is not a ledger entry: {error}. It was left as it is.", retryable=False
-            ) from error
+        return self._find(layout.ledger_entry(self.pipeline, chunk_id), Entry)
 
-    def write(self, entry: Entry, *, over: Recorded | None) -> Recorded:
+    def entries(self, chunk_ids: list[str]) -> list[Entry | None]:
+        """The entries of several chunks, in their order."""
+        with ThreadPoolExecutor(_READERS) as readers:
+            return [recorded.value if recorded else None for recorded in readers.map(self.find, chunk_ids)]
+
+    def write(self, entry: Entry, *, over: Recorded[Entry] | None) -> Recorded[Entry]:
         """
         Write ``entry`` in the place of what was read before: None if there was no entry.
 
         Raises Conflict if somebody else has written meanwhile. A write whose answer got lost and that the store's
         client repeated is recognised as our own.
         """
-        key = layout.ledger_entry(entry.pipeline, entry.chunk_id)
-        data = entry.model_dump_json(indent=1).encode()
+        return self._write(layout.ledger_entry(self.pipeline, entry.chunk_id), entry, over)
+
+    def find_open(self) -> Recorded[OpenChunks] | None:
+        """The open chunks, None if there surely never was one."""
+        return self._find(layout.open_chunks(self.pipeline), OpenChunks)
+
+    def write_open(self, opened: OpenChunks, *, over: Recorded[OpenChunks] | None) -> None:
+        """Write the open chunks as write() does an entry."""
+        self._write(layout.open_chunks(self.pipeline), opened, over)
+
+    def claimed_batches(self) -> set[str]:
+        """The batches that open chunks have recorded, and those that have been loaded."""
+        opened = self.find_open()
+        entries = self.entries(list(opened.value.chunks)) if opened else []
+        loaded = self._lake.list(layout.results_folder(self.pipeline))
+        return {entry.batch_id for entry in entries if entry and entry.batch_id} | set(map(layout.batch_id_of, loaded))
+
+    def _find(self, key: str, kind: type[_Model]) -> Recorded[_Model] | None:
+        stored = self._lake.find(key)
+        if stored is None:
+            return None
+        try:
+            return Recorded(value=kind.model_validate_json(stored.data), etag=stored.etag)
+        except ValidationError as error:
+            raise LakeError(
+                f"{self._lake.locate(key)} is not a ledger entry: {error}. It was left as it is.", retryable=False
+            ) from error
+
+    def _write(self, key: str, value: _Model, over: Recorded[_Model] | None) -> Recorded[_Model]:
+        data = value.model_dump_json(indent=1).encode()
         try:
             etag = self._lake.create(key, data) if over is None else self._lake.replace(key, data, etag=over.etag)
         except Conflict:
             if (found := self._lake.find(key)) is None or found.data != data:
                 raise
             etag = found.etag
-        return Recorded(entry=entry, etag=etag)
+        return Recorded(value=value, etag=etag)

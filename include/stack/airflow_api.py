@@ -121,7 +121,7 @@ class AirflowApi:
         content = self._get(path, map_index=task.map_index, full_content=True)["content"]
         return [entry if isinstance(entry, dict) else {"event": entry} for entry in content]
 
-    def _get(self, path: str, **params: int | bool) -> dict[str, Any]:
+    def _get(self, path: str, **params: int | bool | str) -> dict[str, Any]:
         answer: dict[str, Any] = self._http.get(path, params=params).raise_for_status().json()
         return answer
 

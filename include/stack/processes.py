@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import psutil
 
@@ -59,19 +59,22 @@ def running_demo(folder: StackFolder) -> int | None:
     return None
 
 
-def start(stack: Stack, folder: StackFolder, *, anthropic: str | None = None) -> subprocess.Popen[bytes]:
+def start(
+    stack: Stack, folder: StackFolder, *, anthropic: str | None = None, settings: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """
     Start supervisord, which starts and keeps alive all the others; returns at once.
 
     It gets its own session, so that Ctrl-C in a terminal reaches the demo alone, and the demo decides the order.
 
     :param anthropic: see stack_environment()
+    :param settings: environment variables that are to be different from those of stack_environment()
     """
     write_configuration(stack, folder)
     with (folder.logs / "supervisord.out").open("wb") as out:
         return subprocess.Popen(
             [sys.executable, "-m", "supervisor.supervisord", "-c", str(folder.supervisor_conf)],
-            env=stack_environment(stack, anthropic=anthropic),
+            env=stack_environment(stack, anthropic=anthropic) | dict(settings or {}),
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=out,

@@ -6,7 +6,7 @@ there.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,12 +63,21 @@ class ChunkWriter:
 
     :param pipeline: the name under which ledger and results of the batch are kept
     :param schema_text: the JSON Schema that the answers must fit, None for free text
+    :param after: the batches that failed to answer these requests before
     """
 
-    def __init__(self, path: Path, *, pipeline: str, schema_text: str | None) -> None:
+    def __init__(
+        self, path: Path, *, pipeline: str, schema_text: str | None, after: Collection[str] = frozenset()
+    ) -> None:
         self.path = path
-        self._metadata = {"pipeline": pipeline, **({"output_schema": schema_text} if schema_text else {})}
-        self._request_ids: list[str] = []
+        self.request_ids: list[str] = []
+        self._pipeline = pipeline
+        self._after = sorted(after)
+        self._metadata = {
+            "pipeline": pipeline,
+            "after": " ".join(self._after),
+            **({"output_schema": schema_text} if schema_text else {}),
+        }
         self._waiting: list[Request] = []
 
     def __enter__(self) -> Self:
@@ -82,14 +91,19 @@ class ChunkWriter:
 
     def add(self, request: Request) -> None:
         """Add a request. It must be new in this chunk, and the chunk within BatchLimits."""
-        self._request_ids.append(request.request_id)
+        self.request_ids.append(request.request_id)
         self._waiting.append(request)
         if len(self._waiting) == _ROWS_AT_ONCE:
             self._flush()
 
-    def upload(self, lake: Lake, folder: str, number: int) -> str:
-        """Put the written file on the lake, below ``folder``, and return its key."""
-        key = layout.chunk(folder, number, chunk_id(self._request_ids))
+    @property
+    def chunk_id(self) -> str:
+        """The id of what was added so far."""
+        return chunk_id(self.request_ids, after=self._after)
+
+    def upload(self, lake: Lake) -> str:
+        """Put the written file on the lake and return its key."""
+        key = layout.chunk(self._pipeline, self.chunk_id)
         lake.write_file(key, self.path)
         return key
 
@@ -100,11 +114,9 @@ class ChunkWriter:
         self._waiting = []
 
 
-def write_chunk(
-    lake: Lake, folder: str, number: int, requests: Iterable[Request], *, pipeline: str, schema_text: str | None
-) -> str:
+def write_chunk(lake: Lake, requests: Iterable[Request], *, pipeline: str, schema_text: str | None) -> str:
     """
-    Write a chunk file below the lake folder ``folder`` and return its key: for requests that are not a pipeline's.
+    Write a chunk file and return its key: for requests that are not a pipeline's.
 
     The requests must be distinct and within BatchLimits; at least one. For the parameters see ChunkWriter.
     """
@@ -113,7 +125,14 @@ def write_chunk(
         with writer:
             for request in requests:
                 writer.add(request)
-        return writer.upload(lake, folder, number)
+        return writer.upload(lake)
+
+
+def request_ids_of(lake: Lake, key: str) -> list[str]:
+    """The requests of a chunk file, without the rest of it. Raises LakeError as open_chunk() does."""
+    with lake.open(key) as file, _chunk_file(lake, key):
+        ids: list[str] = pq.read_table(file, columns=["request_id"])["request_id"].to_pylist()
+        return ids
 
 
 @contextmanager
@@ -125,23 +144,29 @@ def open_chunk(lake: Lake, key: str) -> Iterator[Chunk]:
     with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
         path = Path(temporary) / "chunk.parquet"
         lake.fetch(key, path)
-        try:
+        with _chunk_file(lake, key):
             schema = pq.read_schema(path)
             metadata = {name.decode(): value.decode() for name, value in (schema.metadata or {}).items()}
             request_ids = pq.read_table(path, columns=["request_id"])["request_id"].to_pylist()
-            pipeline = metadata["pipeline"]
-        except (pa.ArrowInvalid, KeyError) as error:
-            raise LakeError(
-                f"{lake.locate(key)} is not a chunk file: {error}. Write it with write_chunk().", retryable=False
-            ) from error
+            pipeline, after = metadata["pipeline"], metadata["after"].split()
         yield Chunk(
             key=key,
             path=path,
-            chunk_id=chunk_id(request_ids),
+            chunk_id=chunk_id(request_ids, after=after),
             pipeline=pipeline,
             schema_text=metadata.get("output_schema"),
             request_ids=request_ids,
         )
+
+
+@contextmanager
+def _chunk_file(lake: Lake, key: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowInvalid, KeyError) as error:
+        raise LakeError(
+            f"{lake.locate(key)} is not a chunk file: {error}. Write it with write_chunk().", retryable=False
+        ) from error
 
 
 def _read(path: Path) -> Iterator[Request]:

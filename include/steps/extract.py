@@ -18,7 +18,7 @@ from include.enrichment.layout import RunFolder
 from include.enrichment.model import model_problems
 from include.enrichment.request import Renderer, Unsendable
 from include.enrichment.spec import Pipeline
-from include.enrichment.table import key_fields, repeated_keys, rows_batch, rows_schema
+from include.enrichment.table import SAMPLE, key_fields, repeated_keys, row_keys, rows_batch, rows_schema
 from include.gateways.claude import Claude
 from include.gateways.lake import Lake
 from include.gateways.warehouse import Warehouse
@@ -29,7 +29,8 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 class Extracted(BaseModel):
     """
-    What extract did: rows read, how many of them gave no request that can be sent, and when (UTC) it began to read.
+    What extract did: rows read (each counted once for each sample), how many of them gave no request that can be sent,
+    and when (UTC) it began to read.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -48,6 +49,7 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
     Raises SetupError, SpecError or ApiError; nothing is written and nothing is spent.
     """
     lake.check()
+    lake.check_conditional_writes()
     settings = pipeline.settings.request
     model = claude.model(settings.model)
     if model is None:
@@ -74,9 +76,12 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse, lake
     with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
         path = Path(temporary) / "rows.parquet"
         with warehouse.read(pipeline.sql, folder.partition) as (columns, portions):
-            renderer = pipeline.renderer(columns, run_id=folder.run_id)
-            extracted = _write_rows(path, portions, renderer, pipeline)
-        _check_keys(path, list(pipeline.settings.source.key))
+            renderers = [
+                pipeline.renderer(columns, run_id=folder.run_id, sample=sample)
+                for sample in range(1, pipeline.settings.samples + 1)
+            ]
+            extracted = _write_rows(path, portions, renderers, pipeline)
+        _check_keys(path)
         lake.write(folder.pipeline_json, pipeline.model_dump_json(indent=1).encode())
         lake.write_file(folder.rows, path)
         lake.write(folder.extract_json, extracted.model_dump_json(indent=1).encode())
@@ -84,16 +89,21 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse, lake
 
 
 def _write_rows(
-    path: Path, portions: Iterator[Sequence[Mapping[str, Any]]], renderer: Renderer, pipeline: Pipeline
+    path: Path, portions: Iterator[Sequence[Mapping[str, Any]]], renderers: list[Renderer], pipeline: Pipeline
 ) -> Extracted:
     extracted_at = datetime.now(UTC)
     key = pipeline.settings.source.key
     rows = unsendable = 0
     first = next(portions, [])
-    schema = rows_schema(key_fields(key, first[0] if first else None))
+    schema = rows_schema(key_fields(key, first[0] if first else None), sampled=len(renderers) > 1)
     with pq.ParquetWriter(path, schema, compression="zstd", write_statistics=False) as writer:
         for portion in chain([first], portions):
-            for rendered in _by_size(_render(row, renderer, list(key)) for row in portion):
+            samples = (
+                _render(row, renderer, list(key)) | {SAMPLE: number}
+                for row in portion
+                for number, renderer in enumerate(renderers, start=1)
+            )
+            for rendered in _by_size(samples):
                 writer.write_batch(rows_batch(rendered, schema))
                 rows += len(rendered)
                 unsendable += sum(row["problem"] is not None for row in rendered)
@@ -124,7 +134,8 @@ def _render(row: Mapping[str, Any], renderer: Renderer, key: list[str]) -> dict[
     return {**row, "request_id": request.request_id, "params": request.params, "problem": None}
 
 
-def _check_keys(path: Path, key: list[str]) -> None:
+def _check_keys(path: Path) -> None:
+    key = [field.name for field in row_keys(pq.read_schema(path))]
     repeated = repeated_keys(pq.read_table(path, columns=key))
     if repeated.num_rows:
         examples = "; ".join(

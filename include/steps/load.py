@@ -6,6 +6,7 @@ import json
 import logging
 import tempfile
 from collections import Counter
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,18 +14,21 @@ import msgspec
 
 from include.enrichment import layout
 from include.enrichment.errors import BatchNotFound, LoadError
-from include.enrichment.outcome import Outcome, decode_line, judge, unreadable
+from include.enrichment.ledger import Entry
+from include.enrichment.outcome import Outcome, decode_line, judge, missing, unreadable
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.poll import BatchStatus
 from include.gateways.claude import Claude
-from include.gateways.lake import Lake
-from include.gateways.ledger import Ledger
+from include.gateways.lake import Conflict, Lake
+from include.gateways.ledger import Ledger, Recorded
 from include.gateways.results import Received, ResultStore, lines
 from include.steps.chunks import Chunk, open_chunk
 
 log = logging.getLogger(__name__)
 
 _DOWNLOADS = 3
+#: So many lines may be missing at the API in a small batch; in a large one it is 1 %.
+_FEW_LINES = 10
 
 
 def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude) -> dict[str, int]:
@@ -32,32 +36,53 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude) -> dict[s
     Download, check and store the results of the chunk's batch; return the number of requests for each outcome.
 
     Nothing becomes visible before every line is there: a download that breaks off is begun again, three times in all. A
-    batch that has been loaded is not downloaded again.
+    batch that has been loaded is not downloaded again; where only its raw copy is left, that is read, as the API keeps
+    results for 29 days only. A few lines that the API never gives are outcomes of their own: ``missing``.
 
     Raises LoadError if the batch has not ended, or its lines do not reconcile with the requests that were sent.
     """
     with open_chunk(lake, chunk_key) as chunk:
+        ledger = Ledger(lake, pipeline=chunk.pipeline)
+        recorded = ledger.find(chunk.chunk_id)
         store = ResultStore(lake, pipeline=chunk.pipeline)
         counts = store.outcome_counts(batch_id, of=chunk.request_ids)
         if counts is None:
-            try:
-                status = claude.retrieve(batch_id)
-                _check_ended(status, chunk)
-                with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
-                    received, counts = _download(chunk, status, Path(temporary), claude)
-                    store.publish(batch_id, received)
-            except BatchNotFound as error:
-                raise _gone(batch_id, chunk, lake, error) from error
-        _record_landed(chunk, lake)
+            run_id = recorded.value.run_id if recorded else ""
+            with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
+                received = Received(Path(temporary), run_id=run_id)
+                if raw := store.raw(batch_id):
+                    counts = _read(raw, received, chunk, batch_id, last_try=True)
+                    log.info("Batch %s: made anew from the raw copy of its results", batch_id)
+                else:
+                    counts = _download(chunk, batch_id, received, lake, claude)
+                store.publish(batch_id, received)
+        if recorded and recorded.value.state == "submitted":
+            _record_landed(recorded, ledger)
     return counts
+
+
+def _download(chunk: Chunk, batch_id: str, received: Received, lake: Lake, claude: Claude) -> dict[str, int]:
+    try:
+        _check_ended(claude.retrieve(batch_id), chunk)
+        for download in range(1, _DOWNLOADS + 1):
+            try:
+                with claude.results(batch_id) as pieces:
+                    return _read(pieces, received, chunk, batch_id, last_try=download == _DOWNLOADS)
+            except LoadError as error:
+                if not error.retryable or download == _DOWNLOADS:
+                    raise
+                log.warning("Download %d of %d: %s", download, _DOWNLOADS, error)
+    except BatchNotFound as error:
+        raise _gone(batch_id, chunk, lake, error) from error
+    raise AssertionError("the last download returns or raises")
 
 
 def _gone(batch_id: str, chunk: Chunk, lake: Lake, error: BatchNotFound) -> LoadError:
     entry = lake.locate(layout.ledger_entry(chunk.pipeline, chunk.chunk_id))
     return LoadError(
         f"{error} Nothing was loaded. A 404 may pass: clear this task. The API keeps results for 29 days after the"
-        f" batch was made; if {batch_id} is older and was never loaded, its answers are gone: delete {entry} and start"
-        " a new run, which pays for them again.",
+        f" batch was made; if {batch_id} is older and was never loaded, its answers are gone: delete {entry} and clear"
+        " the `submit` of this chunk, which sends, and pays for, its requests again.",
         retryable=True,
     )
 
@@ -77,49 +102,46 @@ def _check_ended(status: BatchStatus, chunk: Chunk) -> None:
         )
 
 
-def _download(chunk: Chunk, status: BatchStatus, folder: Path, claude: Claude) -> tuple[Received, dict[str, int]]:
-    for attempt in range(1, _DOWNLOADS + 1):
-        try:
-            return _download_once(chunk, status, folder, claude, lenient=attempt == _DOWNLOADS)
-        except LoadError as error:
-            if not error.retryable or attempt == _DOWNLOADS:
-                raise
-            log.warning("Download %d of %d: %s", attempt, _DOWNLOADS, error)
-    raise AssertionError("the last attempt returns or raises")
+def _read(
+    pieces: Iterator[bytes], received: Received, chunk: Chunk, batch_id: str, *, last_try: bool
+) -> dict[str, int]:
+    """
+    Judge every line, and keep the pieces as they are.
 
-
-def _download_once(
-    chunk: Chunk, status: BatchStatus, folder: Path, claude: Claude, *, lenient: bool
-) -> tuple[Received, dict[str, int]]:
+    :param last_try: take what is odd for the API's own word and not for a broken download
+    """
     schema = OutputSchema(json.loads(chunk.schema_text)) if chunk.schema_text else None
     outstanding = set(chunk.request_ids)
     sent = frozenset(outstanding)
     counts: Counter[str] = Counter()
-    received = Received(folder)
-    with received, claude.results(status.batch_id) as pieces:
-
-        def kept(piece: bytes) -> bytes:
-            received.keep(piece)
-            return piece
-
-        for number, line in enumerate(lines(kept(piece) for piece in pieces), start=1):
-            outcome = _outcome(line, number, status, schema, lenient=lenient)
+    with received:
+        for number, line in enumerate(lines(received.kept(pieces)), start=1):
+            outcome = _outcome(line, number, batch_id, schema, last_try=last_try)
             if outcome.request_id not in outstanding:
-                raise _stranger(outcome.request_id, number, status, repeated=outcome.request_id in sent)
+                raise _stranger(outcome.request_id, number, batch_id, repeated=outcome.request_id in sent)
             outstanding.remove(outcome.request_id)
             counts[outcome.outcome] += 1
             received.add(outcome)
-        lines_received = len(sent) - len(outstanding)
-        if lines_received < status.requests:
-            raise LoadError(
-                f"Batch {status.batch_id}: {lines_received:,} of {status.requests:,} result lines were received."
-                " Nothing of them became visible.",
-                retryable=True,
-            )
-    return received, dict(counts)
+        if outstanding:
+            _check_missing(outstanding, sent, batch_id, last_try=last_try)
+            for request_id in sorted(outstanding):
+                received.add(missing(request_id))
+            counts["missing"] += len(outstanding)
+    return dict(counts)
 
 
-def _outcome(line: bytes, number: int, status: BatchStatus, schema: OutputSchema | None, *, lenient: bool) -> Outcome:
+def _check_missing(outstanding: Collection[str], sent: Collection[str], batch_id: str, *, last_try: bool) -> None:
+    """
+    A few lines that no download held are missing at the API. Many are a download that ended too early, which looks no
+    different: taking them for missing would mean to pay for them again.
+    """
+    fact = f"Batch {batch_id}: {len(sent) - len(outstanding):,} of {len(sent):,} result lines were received."
+    if not last_try or len(outstanding) > max(_FEW_LINES, len(sent) // 100):
+        raise LoadError(f"{fact} Nothing of them became visible.", retryable=True)
+    log.warning("%s No download held the others: they count as missing, and may be asked again", fact)
+
+
+def _outcome(line: bytes, number: int, batch_id: str, schema: OutputSchema | None, *, last_try: bool) -> Outcome:
     """
     The outcome of a line.
 
@@ -130,27 +152,28 @@ def _outcome(line: bytes, number: int, status: BatchStatus, schema: OutputSchema
     try:
         return judge(decode_line(line), schema)
     except msgspec.DecodeError as error:
-        if lenient and line.endswith(b"\n") and (outcome := unreadable(line, error)):
+        if last_try and line.endswith(b"\n") and (outcome := unreadable(line, error)):
             return outcome
         raise LoadError(
-            f"Line {number:,} of batch {status.batch_id}'s results cannot be read ({error}): the download was"
+            f"Line {number:,} of batch {batch_id}'s results cannot be read ({error}): the download was"
             " cut or garbled. Nothing of it became visible.",
             retryable=True,
         ) from error
 
 
-def _stranger(custom_id: str, number: int, status: BatchStatus, *, repeated: bool) -> LoadError:
+def _stranger(custom_id: str, number: int, batch_id: str, *, repeated: bool) -> LoadError:
     fact = "stands twice" if repeated else "was not sent with this batch"
     return LoadError(
-        f"Line {number:,} of batch {status.batch_id}'s results: request {custom_id!r} {fact}. Nothing was loaded; the"
+        f"Line {number:,} of batch {batch_id}'s results: request {custom_id!r} {fact}. Nothing was loaded; the"
         " results stay at the API for 29 days."
         " Clear this task to try again; if it stays so, tell Anthropic's support the batch id.",
         retryable=True,
     )
 
 
-def _record_landed(chunk: Chunk, lake: Lake) -> None:
-    ledger = Ledger(lake)
-    recorded = ledger.find(chunk.pipeline, chunk.chunk_id)
-    if recorded and recorded.entry.state == "submitted":
-        ledger.write(recorded.entry.becomes("landed", at=datetime.now(UTC)), over=recorded)
+def _record_landed(recorded: Recorded[Entry], ledger: Ledger) -> None:
+    try:
+        ledger.write(recorded.value.becomes("landed", at=datetime.now(UTC)), over=recorded)
+    except Conflict:
+        # Another run has loaded the same batch, or has just taken hold of it: then it is the one that records it.
+        log.info("The ledger entry of chunk %s was changed by another run meanwhile", recorded.value.chunk_id)

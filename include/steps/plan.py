@@ -1,58 +1,351 @@
-"""plan: the run's distinct requests are cut into chunks."""
+"""plan: what a pass of the run sends, and which batches it waits for."""
 
 from __future__ import annotations
 
-import json
+import logging
 import tempfile
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
+from include.enrichment import layout, passes
 from include.enrichment.chunk import assign_chunks
+from include.enrichment.errors import LakeError
+from include.enrichment.found import Found
 from include.enrichment.layout import RunFolder
-from include.enrichment.request import Request
+from include.enrichment.ledger import UNSETTLED, Entry, OpenChunk, OpenChunks
+from include.enrichment.outcome import remedy
+from include.enrichment.planning import Division, InFlight, PassPlan, check_canary, closed, divide
+from include.enrichment.repair import repair
+from include.enrichment.request import Request, Unsendable
 from include.enrichment.spec import Pipeline
-from include.gateways.lake import Lake
-from include.steps.chunks import ChunkWriter
+from include.gateways.lake import Conflict, Lake
+from include.gateways.ledger import Ledger, Recorded
+from include.gateways.results import ResultStore
+from include.steps.chunks import ChunkWriter, request_ids_of
 from include.steps.extract import read_pipeline, read_rows
+
+log = logging.getLogger(__name__)
+
+#: Plans of one pipeline made at the same moment come one after the other; each takes seconds.
+_TRIES = 20
+_READERS = 8
+_REPAIRS_SCHEMA = pa.schema([pa.field("request_id", pa.string()), pa.field("repair_id", pa.string())])
 
 
 def plan(folder: RunFolder, *, pass_name: str, lake: Lake) -> list[str]:
     """
-    Cut the distinct requests of the run's rows into chunks; return the chunks' lake keys.
+    Decide what the pass sends, cut it into chunks, and return the lake keys of all chunks that the pass waits for.
 
-    Rows that render alike share one request, which is paid once. The same requests give the same chunks, whatever the
-    order of the rows. No row, no chunk.
+    Of the run's distinct requests a pass sends what nobody has paid for yet: neither what any earlier batch of the
+    pipeline has answered nor what is in flight. A batch in flight that holds what is wanted is waited for instead,
+    whichever run made it. A canary pass sends a handful; the main pass the rest; a retry pass what ended without being
+    billed and may end better, and once a repair of each answer that does not fit.
+
+    Raises BatchError if this is the pass after a canary that failed for good. Planning again is free at any time.
     """
     pipeline = read_pipeline(lake, folder)
+    ledger = Ledger(lake, pipeline=pipeline.name)
     with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
         rows = Path(temporary) / "rows.parquet"
         lake.fetch(folder.rows, rows)
-        written = _write_chunks(rows, pipeline, Path(temporary))
-        chunks = [writer.upload(lake, folder.pass_prefix(pass_name), number) for number, writer in enumerate(written)]
-    lake.write(folder.plan_json(pass_name), json.dumps(chunks).encode())
-    return chunks
+        needed = _params_bytes(rows)
+        for _ in range(_TRIES):
+            # The order matters: what lands after this look at the ledger is found in flight, what landed before it is
+            # found in the result store. The other way round it might be found in neither, and paid twice.
+            recorded = ledger.find_open()
+            in_flight = _in_flight(recorded, folder.run_id, ledger, lake)
+            wanted = _wanted(pass_name, needed, rows, pipeline, folder, lake)
+            divided = divide(set(wanted.sizes), in_flight.chunks)
+            writers = _write_chunks(divided.to_send, wanted, rows, pipeline, Path(temporary))
+            try:
+                keys = _commit(divided, writers, recorded, in_flight, folder.run_id, ledger, lake)
+            except Conflict:
+                continue
+            return _finish(keys, divided, wanted, len(needed), pass_name, folder, lake)
+    raise LakeError(f"Other runs have planned {_TRIES} times at the same moment. Nothing was sent. Clear this task.")
 
 
-def planned_chunks(folder: RunFolder, *, lake: Lake) -> list[str]:
-    """The lake keys of the chunks of all of the run's passes, as they were planned last."""
-    return [key for plan_json in lake.list(folder.plans) for key in json.loads(lake.read(plan_json))]
+def read_plan(lake: Lake, folder: RunFolder, pass_name: str) -> PassPlan | None:
+    """What the pass of this run does, None if it was not planned."""
+    stored = lake.find(folder.plan_json(pass_name))
+    return PassPlan.model_validate_json(stored.data) if stored else None
 
 
-def _write_chunks(rows: Path, pipeline: Pipeline, folder: Path) -> list[ChunkWriter]:
-    numbers = assign_chunks(_params_bytes(rows), pipeline.limits)
-    paths = [folder / f"chunk-{number}.parquet" for number in sorted(set(numbers.values()))]
-    writers = [ChunkWriter(path, pipeline=pipeline.name, schema_text=pipeline.schema_text) for path in paths]
+def read_plans(lake: Lake, folder: RunFolder) -> dict[str, PassPlan]:
+    """The plans of all of the run's passes, in their order."""
+    names = [key.rpartition("/")[2].removesuffix(".json") for key in lake.list(folder.plans) if key.endswith(".json")]
+    plans = {name: read_plan(lake, folder, name) for name in sorted(names, key=_order)}
+    return {name: found for name, found in plans.items() if found}
+
+
+def _order(pass_name: str) -> tuple[bool, bool, str]:
+    return passes.is_retry(pass_name), pass_name != passes.CANARY, pass_name
+
+
+def read_repairs(lake: Lake, folder: RunFolder) -> pa.Table:
+    """Which request was made anew as which repair: ``request_id`` and ``repair_id``, over all passes."""
+    keys = [key for key in lake.list(folder.plans) if key.endswith("-repairs.parquet")]
+    tables = [pq.read_table(pa.BufferReader(lake.read(key))) for key in keys]
+    return pa.concat_tables([_REPAIRS_SCHEMA.empty_table(), *tables]).group_by(_REPAIRS_SCHEMA.names).aggregate([])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    """
+    What a pass would send if nothing were in flight.
+
+    :param sizes: bytes of params, by request id
+    :param made: requests that stand in no row, by request id: repairs
+    :param failed_in: the batches that failed to answer a request before
+    :param batches: all batches that say something of the run's requests
+    :param repairs: the repair that each invalid answer of the run gets, by request id; also those already answered
+    """
+
+    sizes: Mapping[str, int]
+    made: Mapping[str, Request] = field(default_factory=dict)
+    failed_in: Mapping[str, Set[str]] = field(default_factory=dict)
+    batches: Collection[str] = ()
+    repairs: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _InFlightNow:
+    """
+    The open chunks.
+
+    :param entries: their ledger entries, as far as there are any
+    :param over: those of them that need not be listed any more
+    """
+
+    chunks: list[InFlight]
+    entries: Mapping[str, Entry | None]
+    over: Set[str]
+
+
+def _in_flight(recorded: Recorded[OpenChunks] | None, run_id: str, ledger: Ledger, lake: Lake) -> _InFlightNow:
+    opened = recorded.value.chunks if recorded else {}
+    entries = dict(zip(opened, ledger.entries(list(opened)), strict=True))
+    now = datetime.now(UTC)
+    over = {chunk_id for chunk_id, chunk in opened.items() if closed(chunk, entries[chunk_id], now=now)}
+    live = [chunk_id for chunk_id in opened if chunk_id not in over]
+    keys = [layout.chunk(ledger.pipeline, chunk_id) for chunk_id in live]
+    with ThreadPoolExecutor(_READERS) as readers:
+        ids = readers.map(lambda key: request_ids_of(lake, key), keys)
+    chunks = [
+        InFlight(
+            chunk_id=chunk_id,
+            request_ids=frozenset(request_ids),
+            sent=(entry := entries[chunk_id]) is not None and entry.state != "planned",
+            own=opened[chunk_id].run_id == run_id,
+        )
+        for chunk_id, request_ids in zip(live, ids, strict=True)
+    ]
+    return _InFlightNow(chunks=chunks, entries=entries, over=over)
+
+
+def _wanted(
+    pass_name: str, needed: Mapping[str, int], rows: Path, pipeline: Pipeline, folder: RunFolder, lake: Lake
+) -> _Wanted:
+    store = ResultStore(lake, pipeline=pipeline.name)
+    found = store.look_up(needed)
+    if passes.is_retry(pass_name):
+        return _retried(needed, found, rows, store)
+    left = needed.keys() - found.settled
+    if pass_name == passes.CANARY:
+        left = set(sorted(left)[: pipeline.settings.limits.canary_rows])
+    elif canary := read_plan(lake, folder, passes.CANARY):
+        # What the canary left unanswered is the retry pass's.
+        left = left - {request_id for key in canary.chunks for request_id in request_ids_of(lake, key)}
+        if left:
+            _check_canary(canary, store, lake)
+    return _Wanted(
+        sizes={request_id: needed[request_id] for request_id in left},
+        failed_in=found.failed_in(left),
+        batches=found.batches,
+    )
+
+
+def _check_canary(canary: PassPlan, store: ResultStore, lake: Lake) -> None:
+    """Raises BatchError if the canary shows that the rest would fail like it."""
+    reasons: dict[str, str | None] = {}
+    for key in canary.chunks:
+        entry = Ledger(lake, pipeline=layout.pipeline_of_chunk(key)).find(layout.chunk_id_of(key))
+        if entry is None or entry.value.batch_id is None:
+            return
+        answers = store.answers(entry.value.batch_id, of=pa.array(request_ids_of(lake, key), pa.string()))
+        for line in answers.select(["request_id", "outcome", "error_type", "stop_reason", "reason"]).to_pylist():
+            passing = remedy(line["outcome"], line["error_type"], line["stop_reason"]) == "again"
+            fine = passing or line["outcome"] == "succeeded"
+            reasons[line["request_id"]] = None if fine else f"{line['outcome']}, {line['reason']}"
+    check_canary(reasons, pass_name=passes.CANARY)
+
+
+def _retried(needed: Mapping[str, int], found: Found, rows: Path, store: ResultStore) -> _Wanted:
+    """What ended without an answer: the same again where it was not billed, a repair where it was."""
+    repairs = _repairs(found.repairable(), rows, store)
+    made = {request.request_id: request for request in repairs.values()}
+    found += store.look_up(made)
+    sizes = {**needed, **{request_id: len(request.params.encode()) for request_id, request in made.items()}}
+    left = sizes.keys() - found.settled - (found.asked - found.may_end_better)
+    return _Wanted(
+        sizes={request_id: sizes[request_id] for request_id in left},
+        made=made,
+        failed_in=found.failed_in(left),
+        batches=found.batches,
+        repairs={request_id: request.request_id for request_id, request in repairs.items()},
+    )
+
+
+def _repairs(repairable: Mapping[str, str], rows: Path, store: ResultStore) -> dict[str, Request]:
+    """The repair of each of these invalid answers, by the id of the request that was answered."""
+    answered_by: defaultdict[str, list[str]] = defaultdict(list)
+    for request_id, batch_id in repairable.items():
+        answered_by[batch_id].append(request_id)
+    answers = {
+        line["request_id"]: line
+        for batch_id, request_ids in answered_by.items()
+        for line in store.answers(batch_id, of=pa.array(request_ids, pa.string())).to_pylist()
+    }
+    made: dict[str, Request] = {}
+    for request in _requests(rows) if answers else ():
+        if (line := answers.pop(request.request_id, None)) is not None:
+            try:
+                made[request.request_id] = repair(request, answer=line["text"] or "", complaint=line["reason"])
+            except Unsendable as error:
+                log.warning("Request %s: its answer cannot be sent back: %s", request.request_id, error)
+    return made
+
+
+def _write_chunks(
+    to_send: Set[str], wanted: _Wanted, rows: Path, pipeline: Pipeline, folder: Path
+) -> list[ChunkWriter]:
+    sizes = {request_id: wanted.sizes[request_id] for request_id in to_send}
+    numbers = assign_chunks(sizes, pipeline.limits)
+    after: defaultdict[int, set[str]] = defaultdict(set)
+    for request_id, chunk_number in numbers.items():
+        after[chunk_number] |= wanted.failed_in.get(request_id, set())
+    writers = [
+        ChunkWriter(
+            folder / f"chunk-{chunk_number}.parquet",
+            pipeline=pipeline.name,
+            schema_text=pipeline.schema_text,
+            after=after[chunk_number],
+        )
+        for chunk_number in sorted(set(numbers.values()))
+    ]
     with ExitStack() as open_writers:
         for writer in writers:
             open_writers.enter_context(writer)
-        for request in _requests(rows):
+        for request in _all_requests(rows, wanted.made) if numbers else ():
             # A request leaves `numbers` when it is written: rows that render alike meet it once.
             if (number := numbers.pop(request.request_id, None)) is not None:
                 writers[number].add(request)
     return writers
+
+
+def _commit(
+    divided: Division,
+    writers: list[ChunkWriter],
+    recorded: Recorded[OpenChunks] | None,
+    in_flight: _InFlightNow,
+    run_id: str,
+    ledger: Ledger,
+    lake: Lake,
+) -> list[str]:
+    """
+    Make the plan known to every other plan of the pipeline, and return the keys of the pass's chunks.
+
+    Raises Conflict if another plan was made since the ledger was read: then nothing of this one counts.
+    """
+    keys = [layout.chunk(ledger.pipeline, chunk_id) for chunk_id in divided.join]
+    keys += [writer.upload(lake) for writer in writers]
+    forgotten = [chunk_id for chunk_id in in_flight.over if not _sent(in_flight.entries[chunk_id])]
+    for chunk_id in [*divided.withdraw, *forgotten]:
+        _withdraw(chunk_id, run_id, ledger, lake)
+    for writer in writers:
+        _reopen(writer.chunk_id, run_id, ledger)
+    now = datetime.now(UTC)
+    before = recorded.value.chunks if recorded else {}
+    gone = {*in_flight.over, *divided.withdraw}
+    chunks = {chunk_id: chunk for chunk_id, chunk in before.items() if chunk_id not in gone}
+    chunks |= {writer.chunk_id: OpenChunk(run_id=run_id, planned_at=now) for writer in writers}
+    if chunks != before:
+        ledger.write_open(OpenChunks(chunks=chunks), over=recorded)
+    return keys
+
+
+def _sent(entry: Entry | None) -> bool:
+    return entry is not None and (entry.batch_id is not None or entry.state in UNSETTLED)
+
+
+def _withdraw(chunk_id: str, run_id: str, ledger: Ledger, lake: Lake) -> None:
+    """From now on nobody sends this chunk. Raises Conflict if somebody has just begun to."""
+    known = ledger.find(chunk_id)
+    if known and known.value.state == "withdrawn":
+        return
+    if known and _sent(known.value):
+        raise Conflict(f"Chunk {chunk_id} has just been sent.")
+    now = datetime.now(UTC)
+    key = layout.chunk(ledger.pipeline, chunk_id)
+    planned = (
+        known.value
+        if known
+        else Entry(
+            chunk_id=chunk_id,
+            pipeline=ledger.pipeline,
+            chunk=key,
+            requests=len(request_ids_of(lake, key)),
+            run_id=run_id,
+            run_ids=[],
+            state="planned",
+            changed_at=now,
+        )
+    )
+    ledger.write(planned.becomes("withdrawn", at=now), over=known)
+
+
+def _reopen(chunk_id: str, run_id: str, ledger: Ledger) -> None:
+    """What was withdrawn and is planned again may be sent again."""
+    known = ledger.find(chunk_id)
+    if known and known.value.state == "withdrawn":
+        ledger.write(known.value.becomes("planned", at=datetime.now(UTC), run_id=run_id), over=known)
+
+
+def _finish(
+    keys: list[str], divided: Division, wanted: _Wanted, requests: int, pass_name: str, folder: RunFolder, lake: Lake
+) -> list[str]:
+    made = PassPlan(
+        chunks=keys,
+        batches=list(wanted.batches),
+        requests=requests,
+        to_send=len(divided.to_send),
+        in_flight=len(wanted.sizes) - len(divided.to_send),
+    )
+    if wanted.repairs is not None:
+        columns = [list(wanted.repairs), list(wanted.repairs.values())]
+        table = pa.table([pa.array(column, pa.string()) for column in columns], schema=_REPAIRS_SCHEMA)
+        pq.write_table(table, sink := pa.BufferOutputStream())
+        lake.write(folder.repairs(pass_name), sink.getvalue().to_pybytes())
+    lake.write(folder.plan_json(pass_name), made.model_dump_json(indent=1).encode())
+    log.info(
+        "Pass %s: of %s requests %s are to be sent in %d chunk(s); %s are in flight in %d batch(es)",
+        pass_name,
+        f"{made.requests:,}",
+        f"{made.to_send:,}",
+        len(keys) - len(divided.join),
+        f"{made.in_flight:,}",
+        len(divided.join),
+    )
+    return keys
 
 
 def _params_bytes(rows: Path) -> dict[str, int]:
@@ -68,3 +361,8 @@ def _requests(rows: Path) -> Iterator[Request]:
         for request_id, params in zip(batch["request_id"].to_pylist(), batch["params"].to_pylist(), strict=True):
             if request_id is not None:
                 yield Request(request_id=request_id, params=params)
+
+
+def _all_requests(rows: Path, made: Mapping[str, Request]) -> Iterable[Request]:
+    yield from _requests(rows)
+    yield from made.values()

@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
@@ -18,12 +19,12 @@ from include.enrichment.errors import LoadError
 from include.enrichment.layout import RunFolder
 from include.enrichment.manifest import Manifest
 from include.enrichment.spec import Pipeline
-from include.enrichment.table import ANSWERS_SCHEMA, Shape, publishable, rows_schema
+from include.enrichment.table import Shape, best_answers, publishable, row_keys
 from include.gateways.lake import Lake, Stored
 from include.gateways.ledger import Ledger
 from include.gateways.results import ResultStore
 from include.steps.extract import Extracted, read_extracted, read_pipeline, read_rows
-from include.steps.plan import planned_chunks
+from include.steps.plan import read_plans, read_repairs
 
 log = logging.getLogger(__name__)
 
@@ -48,13 +49,13 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
         return published
     if published and published.rows and not extracted.rows:
         raise _lost_rows(published, folder, lake)
-    batches = _batches(lake, folder, pipeline)
     store = ResultStore(lake, pipeline=pipeline.name)
-    answers = pa.concat_tables([ANSWERS_SCHEMA.empty_table(), *(store.answers(batch_id) for batch_id in batches)])
     with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
         rows, table, rejects = (Path(temporary) / f"{name}.parquet" for name in ("rows", "table", "rejects"))
         lake.fetch(folder.rows, rows)
+        answers = _answers(rows, folder, pipeline, store, lake)
         shape, rejected_by = _write(rows, answers, pipeline, table=table, rejects=rejects)
+        batches = {batch_id: store.sent_by(batch_id) for batch_id in sorted(set(answers["batch_id"].to_pylist()))}
         manifest = _manifest(
             folder,
             pipeline,
@@ -76,7 +77,8 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
         lake.replace(manifest_key, data, etag=stored.etag)
     else:
         lake.create(manifest_key, data)
-    log.info(
+    log.log(
+        logging.WARNING if manifest.rejected else logging.INFO,
         "Published %s of %s rows to %s; rejects: %s",
         f"{manifest.published:,}",
         f"{manifest.rows:,}",
@@ -115,27 +117,48 @@ def _lost_rows(published: Manifest, folder: RunFolder, lake: Lake) -> LoadError:
     )
 
 
-def _batches(lake: Lake, folder: RunFolder, pipeline: Pipeline) -> dict[str, bool]:
-    """The batches that hold the run's requests, from the ledger, and whether an earlier run had submitted them."""
-    ledger = Ledger(lake)
-    found: dict[str, bool] = {}
-    for key in planned_chunks(folder, lake=lake):
-        recorded = ledger.find(pipeline.name, layout.chunk_id_of(key))
-        if recorded is None or recorded.entry.batch_id is None:
+def _answers(rows: Path, folder: RunFolder, pipeline: Pipeline, store: ResultStore, lake: Lake) -> pa.Table:
+    """
+    The best answer to each of the run's requests, from the batches that its passes found or waited for.
+
+    Raises LoadError if a batch has not been loaded or a request has no outcome at all.
+    """
+    plans = read_plans(lake, folder).values()
+    chunks = [key for plan in plans for key in plan.chunks]
+    ids = [layout.chunk_id_of(key) for key in chunks]
+    entries = Ledger(lake, pipeline=pipeline.name).entries(ids)
+    for key, entry in zip(chunks, entries, strict=True):
+        if entry is None or entry.batch_id is None:
             raise LoadError(
                 f"Chunk {lake.locate(key)} has no batch in the ledger. Nothing was published. Clear its `submit` task."
             )
-        found[recorded.entry.batch_id] = recorded.entry.run_id != folder.run_id
-    return found
+    found = [batch_id for plan in plans for batch_id in plan.batches]
+    batches = dict.fromkeys([*found, *(entry.batch_id for entry in entries if entry and entry.batch_id)])
+    repairs = read_repairs(lake, folder)
+    requests = _request_ids(rows)
+    of = pa.concat_arrays([requests, repairs["repair_id"].combine_chunks()])
+    answers = best_answers([store.answers(batch_id, of=of) for batch_id in batches], repairs)
+    answers = answers.filter(pc.is_in(answers["request_id"], value_set=requests))
+    if unanswered := len(requests) - answers.num_rows:
+        raise LoadError(
+            f"{unanswered:,} of {len(requests):,} requests of partition {folder.partition} have no outcome in the"
+            f" batches that this run found or waited for ({', '.join(batches) or 'none'}). Nothing was published."
+            " Clear the first `plan` and what follows: it finds every answer that exists and pays for none again."
+        )
+    return answers
+
+
+def _request_ids(rows: Path) -> pa.Array:
+    """The run's distinct requests."""
+    return pc.unique(pq.read_table(rows, columns=["request_id"])["request_id"]).drop_null()
 
 
 def _write(
     rows: Path, answers: pa.Table, pipeline: Pipeline, *, table: Path, rejects: Path
 ) -> tuple[Shape, Counter[str]]:
-    keys = [field for field in pq.read_schema(rows) if field.name in pipeline.settings.source.key]
-    shape = Shape(keys=keys, output=pipeline.output)
+    shape = Shape(keys=row_keys(pq.read_schema(rows)), output=pipeline.output)
     rejected_by: Counter[str] = Counter()
-    needed = [name for name in rows_schema(keys).names if name != "params"]
+    needed = [name for name in pq.read_schema(rows).names if name != "params"]
     with (
         pq.ParquetWriter(table, shape.table, compression="zstd") as table_writer,
         pq.ParquetWriter(rejects, shape.rejects, compression="zstd") as rejects_writer,
@@ -154,7 +177,7 @@ def _manifest(
     lake: Lake,
     extracted: Extracted,
     shape: Shape,
-    batches: dict[str, bool],
+    batches: dict[str, str],
     *,
     table: Path,
     rejected_by: Counter[str],
@@ -173,7 +196,7 @@ def _manifest(
             rejected=rejected_by.total(),
             rejected_by=dict(rejected_by),
             batches=list(batches),
-            reused=[batch_id for batch_id, reused in batches.items() if reused],
+            reused=[batch_id for batch_id, run_id in batches.items() if run_id != folder.run_id],
             model=pipeline.settings.request.model,
             columns={field.name: str(field.type) for field in shape.table},
             table=lake.locate(layout.table(pipeline.name, folder.partition)),
@@ -186,25 +209,17 @@ def _manifest(
 
 
 def _check_rejects(manifest: Manifest, pipeline: Pipeline, folder: RunFolder, lake: Lake, rejects: Path) -> None:
-    if missing := manifest.rejected_by.get("missing"):
-        raise LoadError(
-            f"{missing:,} of {manifest.rows:,} rows of partition {folder.partition} have no answer in the batches that"
-            f" the ledger names for this run ({', '.join(manifest.batches)}). Nothing was published. Clear `plan` and"
-            " what follows: it finds the batches that exist and pays for none of them again."
-        )
     most = pipeline.settings.limits.max_reject_ratio
     if manifest.rejected <= Decimal(str(most)) * manifest.rows:
         return
     lake.write_file(folder.rejects, rejects)
     kinds = ", ".join(f"{outcome}={count:,}" for outcome, count in sorted(manifest.rejected_by.items()))
-    entries = [layout.ledger_entry(pipeline.name, layout.chunk_id_of(key)) for key in planned_chunks(folder, lake=lake)]
     raise LoadError(
         f"{manifest.rejected:,} of {manifest.rows:,} rows of partition {folder.partition} were rejected ({kinds}), and"
         f" limits.max_reject_ratio allows {most:g} of them. The table was not published and is as it was; the answers"
         f" stay in the result store; the rejects with their reasons are at {lake.locate(folder.rejects)}."
         " invalid: mend the prompt or the schema and start a new run; changed requests are sent, and paid, anew."
-        " errored, expired, canceled: nothing was billed for these rows; to ask again, delete the ledger entries"
-        f" ({lake.locate(entries[0]) if entries else 'none'}{f' and {len(entries) - 1} more' if entries[1:] else ''})"
-        " and start a new run, which sends, and pays for, these whole chunks again."
-        " Or raise the ratio to publish without the rejected rows."
+        " errored, expired, canceled, missing: nothing was billed for these rows; clear the first `plan` and what"
+        " follows, which asks for these rows again and for no others."
+        " Or raise the ratio and start a new run, which sends nothing, to publish without the rejected rows."
     )

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from include.enrichment.errors import ApiError, BatchError, EnrichmentError, SetupError
-from include.enrichment.ledger import Entry
+import msgspec
+
+from include.enrichment import submission
+from include.enrichment.errors import (
+    ApiError,
+    BatchError,
+    BatchNotFound,
+    EnrichmentError,
+    LakeError,
+    NotYet,
+    SetupError,
+)
+from include.enrichment.ledger import Entry, Fence
+from include.enrichment.outcome import decode_line
+from include.enrichment.poll import BatchStatus
+from include.enrichment.submission import Attach, Settle, Withdrawn
 from include.gateways.claude import Claude
 from include.gateways.lake import Conflict, Lake
 from include.gateways.ledger import Ledger, Recorded
+from include.gateways.results import lines
 from include.steps.chunks import Chunk, open_chunk
 
 log = logging.getLogger(__name__)
-
-#: How long another task may need for its create. A `submitting` entry that is older than this belongs to a process that
-#: died.
-_ANOTHER_IS_AT_WORK = timedelta(minutes=60)
 
 
 def submit(chunk_key: str, *, run_id: str, lake: Lake, claude: Claude) -> str:
@@ -26,36 +38,42 @@ def submit(chunk_key: str, *, run_id: str, lake: Lake, claude: Claude) -> str:
     Submit the chunk as a batch and return the batch's id.
 
     A chunk that the ledger knows as submitted is not sent again, whichever run sent it: its batch id is returned. Where
-    it is not clear whether a batch was made, nothing is sent.
+    a create ended without a clear answer, or its process died, the batch it made is looked for and adopted; the chunk
+    is sent again only when there surely is none.
 
-    Raises ApiError or SetupError if the API refused (nothing was made, the task may run again), BatchError if a batch
-    may exist that nobody has recorded.
+    Raises NotYet if the API takes no batch now (nothing was made), or as long as it is not clear whether a batch was
+    made, or another task is sending the chunk: call again at the time it names. Raises SetupError or ApiError if the
+    API refuses for a reason that waiting does not mend, BatchError for what needs a person.
     """
-    ledger = Ledger(lake)
-    with open_chunk(lake, chunk_key) as chunk, tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
-        known = ledger.find(chunk.pipeline, chunk.chunk_id)
-        if known and known.entry.batch_id:
-            _log_reused(known.entry)
-            return known.entry.batch_id
-        # Whatever can fail without the API fails before the claim, which says that a batch may exist.
-        body = Path(temporary) / "body.json"
-        chunk.write_body(body)
-        claimed = _claim(chunk, known, ledger, run_id)
-        batch_id = _create(body, chunk, claimed, ledger, claude)
-    try:
-        ledger.write(claimed.entry.becomes("submitted", at=datetime.now(UTC), batch_id=batch_id), over=claimed)
-    except EnrichmentError as error:
-        raise BatchError(
-            f"Batch {batch_id} ({len(chunk.request_ids):,} requests) was made, but the ledger could not record it:"
-            f" {error}"
-            f" It was not cancelled. {_by_hand(chunk, ledger, claimed.entry)}",
-            batch_ids=[batch_id],
-        ) from error
-    log.info("%s requests submitted as batch %s", f"{len(chunk.request_ids):,}", batch_id)
-    return batch_id
+    with open_chunk(lake, chunk_key) as chunk:
+        ledger = Ledger(lake, pipeline=chunk.pipeline)
+        known = ledger.find(chunk.chunk_id)
+        match submission.first_look(known.value if known else None):
+            case Attach() if known:
+                return _attach(known, ledger, run_id)
+            case Withdrawn():
+                raise BatchError(
+                    f"Chunk {chunk.chunk_id} was withdrawn: the run that planned it has planned anew, and its requests"
+                    " are in other chunks now. Nothing was sent or paid. Clear this run's `plan` and what follows."
+                )
+            case Settle() if known:
+                _settle(chunk, known, ledger, lake, claude)
+                known = ledger.find(chunk.chunk_id)
+                if known and known.value.batch_id:
+                    return _attach(known, ledger, run_id)
+        return _send(chunk, known, ledger, lake, claude, run_id)
 
 
-def _log_reused(entry: Entry) -> None:
+def _attach(known: Recorded[Entry], ledger: Ledger, run_id: str) -> str:
+    entry = known.value
+    assert entry.batch_id
+    while run_id not in entry.run_ids:
+        try:
+            ledger.write(entry := entry.held_by(run_id), over=known)
+        except Conflict:
+            if (again := ledger.find(entry.chunk_id)) is None:
+                raise
+            known, entry = again, again.value
     log.info(
         "Already submitted as batch %s (%s requests, by run %s, %s since %s): nothing is sent, nothing is paid",
         entry.batch_id,
@@ -64,73 +82,180 @@ def _log_reused(entry: Entry) -> None:
         entry.state,
         f"{entry.changed_at:%Y-%m-%d %H:%M} UTC",
     )
+    return str(entry.batch_id)
 
 
-def _claim(chunk: Chunk, known: Recorded | None, ledger: Ledger, run_id: str) -> Recorded:
-    now = datetime.now(UTC)
-    if known is None:
-        entry = Entry(
+def _send(chunk: Chunk, known: Recorded[Entry] | None, ledger: Ledger, lake: Lake, claude: Claude, run_id: str) -> str:
+    lake.check_conditional_writes()
+    with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
+        # Whatever can fail without a paid call fails before the claim, which says that a batch may exist.
+        body = Path(temporary) / "body.json"
+        chunk.write_body(body)
+        claimed = _claim(chunk, known, ledger, claude, run_id)
+        try:
+            with body.open("rb") as file:
+                batch_id = claude.create(file, requests=len(chunk.request_ids))
+        except (ApiError, SetupError) as refusal:
+            raise _refused(refusal, claimed, ledger) from refusal
+        except BatchError as unclear:
+            raise _unclear(unclear, claimed, ledger) from unclear
+    _record(batch_id, claimed, ledger, claude)
+    log.info("%s requests submitted as batch %s", f"{len(chunk.request_ids):,}", batch_id)
+    return batch_id
+
+
+def _claim(chunk: Chunk, known: Recorded[Entry] | None, ledger: Ledger, claude: Claude, run_id: str) -> Recorded[Entry]:
+    """Say that a create is about to be sent, and what the workspace looked like before it."""
+    try:
+        fence = Fence(newest_batch=claude.newest_batch(), at=datetime.now(UTC))
+    except ApiError as error:
+        raise _later(error, known.value.refusals + 1 if known else 1) from error
+    entry = (
+        known.value
+        if known
+        else Entry(
             chunk_id=chunk.chunk_id,
             pipeline=chunk.pipeline,
             chunk=chunk.key,
             requests=len(chunk.request_ids),
             run_id=run_id,
-            state="submitting",
-            changed_at=now,
+            run_ids=[run_id],
+            state="planned",
+            changed_at=fence.at,
         )
-    elif known.entry.state == "submitting":
-        raise _unclear(known.entry, chunk, ledger, now)
-    else:
-        entry = known.entry.becomes("submitting", at=now, run_id=run_id)
+    )
+    holders = entry.run_ids if run_id in entry.run_ids else [*entry.run_ids, run_id]
+    claim = entry.becomes("submitting", at=datetime.now(UTC), run_id=run_id, run_ids=holders, fence=fence)
     try:
-        return ledger.write(entry, over=known)
+        return ledger.write(claim, over=known)
     except Conflict as error:
-        raise BatchError(
-            f"Another run is submitting chunk {chunk.chunk_id} at this moment. This one sends nothing.", retryable=True
+        raise NotYet(
+            f"Another task has just begun to submit chunk {chunk.chunk_id}. This one sends nothing; it will find the"
+            " batch in the ledger.",
+            again_at=datetime.now(UTC) + submission.SOON,
         ) from error
 
 
-def _create(body: Path, chunk: Chunk, claimed: Recorded, ledger: Ledger, claude: Claude) -> str:
-    try:
-        with body.open("rb") as file:
-            return claude.create(file, requests=len(chunk.request_ids))
-    except (ApiError, SetupError) as refusal:
-        _give_back(claimed, ledger, refusal)
-        raise
-    except BatchError as error:
-        raise BatchError(f"{error} {_by_hand(chunk, ledger, claimed.entry)}") from error
+def _refused(refusal: ApiError | SetupError, claimed: Recorded[Entry], ledger: Ledger) -> EnrichmentError:
+    """The API has surely made nothing: the chunk is open to be sent again, at once or later."""
+    refusals = claimed.value.refusals + 1
+    ledger.write(claimed.value.becomes("planned", at=datetime.now(UTC), refusals=refusals), over=claimed)
+    return _later(refusal, refusals)
 
 
-def _give_back(claimed: Recorded, ledger: Ledger, refusal: EnrichmentError) -> None:
-    """The API has surely made nothing, so the chunk may be sent again."""
-    try:
-        ledger.write(claimed.entry.becomes("planned", at=datetime.now(UTC)), over=claimed)
-    except EnrichmentError as error:
-        raise BatchError(
-            f"{refusal} Surely no batch was made, but the ledger could not record that: {error}"
-            f" Delete {ledger.locate(claimed.entry)}, then clear this task."
-        ) from refusal
+def _later(refusal: ApiError | SetupError, refusals: int) -> EnrichmentError:
+    # The list and the results of another's batch may be unknown for a moment, as any batch may.
+    if isinstance(refusal, SetupError) or not (refusal.retryable or isinstance(refusal, BatchNotFound)):
+        return refusal
+    again_at = submission.refused_until(refusals, refusal.retry_after_seconds, now=datetime.now(UTC))
+    return NotYet(f"{refusal} No batch was made (refusal {refusals} in a row).", again_at=again_at)
 
 
-def _unclear(entry: Entry, chunk: Chunk, ledger: Ledger, now: datetime) -> BatchError:
-    since = f"{entry.changed_at:%Y-%m-%d %H:%M:%S} UTC, by run {entry.run_id}"
-    fact = f"Chunk {entry.chunk_id} ({entry.requests:,} requests) has been `submitting` since {since}."
-    if now - entry.changed_at < _ANOTHER_IS_AT_WORK:
-        return BatchError(
-            f"{fact} Another task may be at work; this one sends nothing. Clear it after"
-            f" {entry.changed_at + _ANOTHER_IS_AT_WORK:%H:%M} UTC if its retries end before that.",
-            retryable=True,
-        )
-    return BatchError(
-        f"{fact} The process that did it died, and whether it made a batch is not known: sending again may pay twice."
-        f" {_by_hand(chunk, ledger, entry)}"
+def _unclear(unclear: BatchError, claimed: Recorded[Entry], ledger: Ledger) -> NotYet:
+    """The call has ended, but not how: from now on only the list of batches can tell."""
+    refusals = claimed.value.refusals + 1
+    recorded = ledger.write(claimed.value.becomes("unclear", at=datetime.now(UTC), refusals=refusals), over=claimed)
+    return NotYet(
+        f"{unclear} Nothing is sent again before the API's list of batches has told.",
+        again_at=min(datetime.now(UTC) + submission.SOON, submission.settled_at(recorded.value)),
     )
 
 
-def _by_hand(chunk: Chunk, ledger: Ledger, entry: Entry) -> str:
+def _record(batch_id: str, claimed: Recorded[Entry], ledger: Ledger, claude: Claude) -> None:
+    recorded: Recorded[Entry] | None = claimed
+    try:
+        while recorded:
+            entry = recorded.value
+            if entry.batch_id == batch_id:
+                return  # somebody has found it in the list meanwhile
+            if entry.batch_id:
+                claude.cancel(batch_id)
+                raise BatchError(
+                    f"Chunk {entry.chunk_id} has batch {entry.batch_id} in the ledger since {entry.changed_at}, by run"
+                    f" {entry.run_id}: this process was thought dead, and its own batch {batch_id} was made all the"
+                    " same. It was cancelled at once; what it had begun is paid twice. Clear this task.",
+                    batch_ids=[entry.batch_id, batch_id],
+                )
+            try:
+                ledger.write(entry.becomes("submitted", at=datetime.now(UTC), batch_id=batch_id), over=recorded)
+                return
+            except Conflict:
+                recorded = ledger.find(entry.chunk_id)
+    except LakeError as error:
+        raise BatchError(
+            f"Batch {batch_id} ({claimed.value.requests:,} requests) was made, but the ledger could not record it:"
+            f" {error} It was not cancelled. The next try finds it in the API's list, by what it holds.",
+            batch_ids=[batch_id],
+            retryable=True,
+        ) from error
+    raise BatchError(
+        f"Batch {batch_id} was made, but {ledger.locate(claimed.value.chunk_id)} was deleted meanwhile. The batch was"
+        " not cancelled. Leave the ledger alone while a run is under way; clear this task to send the chunk again, and"
+        " cancel the batch in the Claude console if it is not to be paid.",
+        batch_ids=[batch_id],
+    )
+
+
+def _settle(chunk: Chunk, known: Recorded[Entry], ledger: Ledger, lake: Lake, claude: Claude) -> None:
+    """
+    Find the batch that an unclear create has made, and record it. Returns also if surely none was made.
+
+    Raises NotYet while neither is certain.
+    """
+    entry = known.value
+    assert entry.fence
+    try:
+        listed = claude.batches_since(entry.fence.newest_batch, not_before=entry.fence.at - submission.CLOCK_SKEW)
+        found = submission.candidates(entry, listed, ledger.claimed_batches())
+        ours = next((batch for batch in found if batch.ended and _holds(batch, chunk, claude)), None)
+    except ApiError as error:
+        raise _later(error, entry.refusals + 1) from error
+    if ours:
+        _record(ours.batch_id, known, ledger, claude)
+        log.warning(
+            "Batch %s was made by a create whose answer was lost (by run %s, %s). Its results hold this chunk's"
+            " requests: it was adopted, and nothing is sent again",
+            ours.batch_id,
+            entry.run_id,
+            f"{entry.changed_at:%Y-%m-%d %H:%M:%S} UTC",
+        )
+        return
+    running = [batch for batch in found if not batch.ended]
+    if again_at := submission.look_again_at(entry, running, now=datetime.now(UTC)):
+        raise NotYet(_spell_unsettled(entry, running), again_at=again_at)
+    log.warning(
+        "The create of %s by run %s ended without an answer, and no batch of it is to be found: none was made. The"
+        " chunk is sent again",
+        f"{entry.changed_at:%Y-%m-%d %H:%M:%S} UTC",
+        entry.run_id,
+    )
+
+
+def _holds(batch: BatchStatus, chunk: Chunk, claude: Claude) -> bool:
+    """Whether the ended batch is made of the chunk's requests: one line tells a stranger, all together are proof."""
+    ids = set(chunk.request_ids)
+    seen = 0
+    with claude.results(batch.batch_id) as pieces:
+        for line in lines(pieces):
+            try:
+                if decode_line(line).custom_id not in ids:
+                    return False
+            except msgspec.DecodeError:
+                continue
+            seen += 1
+    return seen > 0
+
+
+def _spell_unsettled(entry: Entry, running: Sequence[BatchStatus]) -> str:
+    since = f"{entry.changed_at:%Y-%m-%d %H:%M:%S} UTC, by run {entry.run_id}"
+    fact = f"Chunk {entry.chunk_id} ({entry.requests:,} requests) is {entry.state} since {since}."
+    if running:
+        batches = ", ".join(batch.batch_id for batch in running)
+        return (
+            f"{fact} {len(running)} batch(es) made since then may be its own ({batches}), which only their results can"
+            " tell. Waiting until they have ended; nothing is sent again."
+        )
     return (
-        f"Look in the Claude console for a batch of {entry.requests:,} requests made after"
-        f" {entry.changed_at:%Y-%m-%d %H:%M:%S} UTC whose results hold the custom_id {chunk.request_ids[0]}."
-        f' If there is one, set "state": "submitted" and its "batch_id" in {ledger.locate(entry)};'
-        " if there surely is none, delete that object. Then clear this task."
+        f"{fact} Another task may be sending it, or its batch may not be listed yet. Nothing is sent again before"
+        f" {submission.settled_at(entry):%H:%M:%S} UTC."
     )

@@ -8,14 +8,17 @@ must not load pyarrow and the SDK.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk import BaseOperator, conf
 from airflow.sdk.exceptions import AirflowFailException
 
 import include
-from claude_batch.failures import airflow_failures
+from claude_batch.failures import SOONEST_RESUME, airflow_failures
+from include.enrichment.errors import NotYet
 from include.enrichment.layout import RunFolder
 from include.enrichment.partition import resolve_partition
 
@@ -93,15 +96,16 @@ class ExtractOperator(_RunOperator):
 
 class PlanOperator(_RunOperator):
     """
-    Cut the extracted requests into chunks, one for each batch.
+    Decide what a pass sends, and cut it into chunks, one for each batch.
 
-    Returns the lake keys of the chunk files, to map the rest of the flow over; an empty list where nothing is to be
-    sent.
+    What has been answered and paid for is not sent again, whichever run did it, and what is in flight is waited for.
+    Returns the lake keys of the chunk files, to map the rest of the flow over; an empty list where there is nothing to
+    send or to wait for. Fails before the main pass if the canary has failed for good.
 
     :param pipeline: as for ExtractOperator
     :param partition: as for ExtractOperator
     :param aws_conn_id: the connection of the lake
-    :param pass_name: the folder of the chunks within the run's
+    :param pass_name: ``canary``, ``main``, or ``retry`` (``retry_1``, ``retry_2``, …)
     """
 
     def __init__(self, *, pass_name: str, **kwargs: Any) -> None:
@@ -147,9 +151,12 @@ class ClaudeBatchOperator(_ChunkOperator):
     """
     Submit a chunk of requests as one message batch; returns the batch's id.
 
-    Safe to retry and to clear: a chunk that was submitted before, by whichever run, is not sent again. The SDK's own
-    retries are off. A batch is never cancelled here. Where it is unclear whether a batch was made, the task fails
-    without sending and says what to look for.
+    Safe to kill, to retry and to clear at any time: a chunk that was submitted before, by whichever run, is not sent
+    again. The SDK's own retries are off. Where it is unclear whether a batch was made, the batch is looked for and
+    adopted, and the chunk is sent again only when there surely is none. A batch is never cancelled here.
+
+    While the API takes no batch (a full queue, a rate limit, overload), and while an unclear create settles, the task
+    is deferred: no worker is held. A spend limit or a refused key fails at once.
 
     :param chunk: the lake key of a chunk file (templated), from PlanOperator or from include.steps.chunks.write_chunk
     :param aws_conn_id: the connection of the lake
@@ -160,10 +167,18 @@ class ClaudeBatchOperator(_ChunkOperator):
         from claude_batch.connections import open_claude, open_lake
         from include.steps.submit import submit
 
-        with airflow_failures(), open_claude(self.anthropic_conn_id) as claude:
-            run_id = context["dag_run"].run_id
-            batch_id = submit(self.chunk, run_id=run_id, lake=open_lake(self.aws_conn_id), claude=claude)
-        return batch_id
+        try:
+            with airflow_failures(), open_claude(self.anthropic_conn_id) as claude:
+                run_id = context["dag_run"].run_id
+                return submit(self.chunk, run_id=run_id, lake=open_lake(self.aws_conn_id), claude=claude)
+        except NotYet as later:
+            moment = max(later.again_at, datetime.now(UTC) + SOONEST_RESUME)
+            self.log.warning("%s Looking again at %s, without a worker until then", later, f"{moment:%H:%M:%S} UTC")
+            self.defer(trigger=DateTimeTrigger(moment=moment), method_name="resume")
+
+    def resume(self, context: Context, event: Any) -> str:
+        """Try again: what happened before is in the ledger, and nowhere else."""
+        return self.execute(context)
 
 
 class LoadOperator(_ChunkOperator):

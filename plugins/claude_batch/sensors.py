@@ -27,27 +27,35 @@ class ClaudeBatchSensor(BaseSensorOperator):
 
     Deferrable: no worker is held. With ``deferrable=False`` it pokes, in mode ``reschedule`` unless told otherwise.
     Waiting costs nothing and changes nothing: the sensor may be killed, cleared and run again at any time, and the
-    batch goes on. A batch that ends with expired or errored requests has ended; what became of each request is load's
-    business.
+    batch goes on, unless ``cancel_on_kill`` says otherwise. A batch that ends with expired or errored requests has
+    ended; what became of each request is load's business.
 
     Passing API errors are waited out. Fails when the key is refused, when the batch stays unknown, or half an hour
     after the API's 24 hours. Without deferral each look is a process that knows of no other, so a batch that stays
     unknown, or an API that stays away, ends the wait at ``timeout`` only.
 
     :param batch_id: the batch (templated), from ClaudeBatchOperator
+    :param chunk: the lake key of the chunk that the batch was made of (templated); only ``cancel_on_kill`` needs it
+    :param cancel_on_kill: cancel the batch when this task, or its run, is marked as failed, success or skipped while it
+        waits, and no other run holds the batch. A clear cancels nothing, and what had finished can still be loaded.
+        Needs ``chunk`` and ``deferrable``; ValueError without them
     :param anthropic_conn_id: the connection of the API
+    :param aws_conn_id: the connection of the lake, where the runs that hold the batch are looked up
     :param deferrable: wait in the triggerer
     :param poke_interval: the longest pause between two looks, in seconds; a young batch is looked at more often
     :param timeout: after so many seconds the sensor gives up on its own account
     """
 
-    template_fields: Sequence[str] = ("batch_id",)
+    template_fields: Sequence[str] = ("batch_id", "chunk")
 
     def __init__(
         self,
         *,
         batch_id: str | XComArg,
+        chunk: str | XComArg | None = None,
+        cancel_on_kill: bool = False,
         anthropic_conn_id: str = "anthropic_default",
+        aws_conn_id: str = "aws_default",
         deferrable: bool = True,
         poke_interval: float = 60,
         timeout: float = 25 * 60 * 60,
@@ -55,8 +63,16 @@ class ClaudeBatchSensor(BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, timeout=timeout, mode=mode, **kwargs)
-        self.batch_id = cast(str, batch_id)  # an XComArg is resolved before the task runs
+        if cancel_on_kill and (chunk is None or not deferrable):
+            raise ValueError(
+                f"{self.task_id}: cancel_on_kill needs `chunk`, the lake key of the batch's chunk, and deferrable=True."
+            )
+        # An XComArg is resolved before the task runs.
+        self.batch_id = cast(str, batch_id)
+        self.chunk = cast("str | None", chunk)
+        self.cancel_on_kill = cancel_on_kill
         self.anthropic_conn_id = anthropic_conn_id
+        self.aws_conn_id = aws_conn_id
         self.deferrable = deferrable
 
     def execute(self, context: Context) -> Any:
@@ -77,6 +93,9 @@ class ClaudeBatchSensor(BaseSensorOperator):
                 anthropic_conn_id=self.anthropic_conn_id,
                 poke_interval=self.poke_interval,
                 deadline=poll.deadline.isoformat(),
+                chunk=self.chunk,
+                cancel_on_kill=self.cancel_on_kill,
+                aws_conn_id=self.aws_conn_id,
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=self.timeout),

@@ -1,5 +1,6 @@
 """
-The whole flow of a pipeline as one task group: extract, then plan, submit, wait and load for each chunk, then publish.
+The whole flow of a pipeline as one task group: extract, then the passes, each of them plan and for each chunk submit,
+wait and load, then publish.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from typing import Any
 
 from airflow.sdk import TaskGroup, TriggerRule, chain, task_group
 
+from claude_batch import operators
 from claude_batch.operators import ClaudeBatchOperator, ExtractOperator, LoadOperator, PlanOperator, PublishOperator
 from claude_batch.sensors import ClaudeBatchSensor
+from include.enrichment.passes import pass_names
 
 
 def enrich(
@@ -19,33 +22,47 @@ def enrich(
     anthropic_conn_id: str = "anthropic_default",
     deferrable: bool = True,
     poke_interval: float = 60,
+    cancel_on_kill: bool = False,
 ) -> TaskGroup:
     """
     Enrich one partition: the task group ``<pipeline>``, to be called within a Dag.
+
+    Which passes it has is said by ``limits.canary_rows`` and ``limits.retry_passes`` of the pipeline.
 
     :param pipeline: a folder below include/pipelines
     :param aws_conn_id: the connection of the lake
     :param anthropic_conn_id: the connection of the API
     :param deferrable: wait in the triggerer; False waits in mode reschedule, for a deployment without a triggerer
     :param poke_interval: the longest pause between two looks at a batch, in seconds
+    :param cancel_on_kill: cancel a batch whose wait somebody marks as failed, skipped or done, unless another run holds
+        it. A clear never cancels
     """
     lake = {"aws_conn_id": aws_conn_id}
-    wait = {"deferrable": deferrable, "poke_interval": poke_interval}
     both = {**lake, "anthropic_conn_id": anthropic_conn_id}
+    wait = {**both, "deferrable": deferrable, "poke_interval": poke_interval, "cancel_on_kill": cancel_on_kill}
     with TaskGroup(group_id=pipeline) as flow:
         extract = ExtractOperator(task_id="extract", pipeline=pipeline, **both)
-        main = _requests_pass("main", pipeline, both, wait)
+        passes = [
+            _requests_pass(name, pipeline, both, wait)
+            for name in pass_names(operators.PIPELINES / pipeline / "pipeline.yaml")
+        ]
         # A pass with nothing to send is skipped, and the partition is published all the same.
         publish = PublishOperator(task_id="publish", pipeline=pipeline, trigger_rule=TriggerRule.NONE_FAILED, **lake)
-        chain(extract, main, publish)
+        chain(extract, *passes, publish)
     return flow
 
 
 def _requests_pass(name: str, pipeline: str, connections: dict[str, str], wait_options: dict[str, Any]) -> TaskGroup:
     """One pass over requests: planned at its start, then each chunk flows on by itself."""
     with TaskGroup(group_id=name) as requests_pass:
-        plan = PlanOperator(task_id="plan", pipeline=pipeline, pass_name=name, aws_conn_id=connections["aws_conn_id"])
-        chunk_label = "{{ task.chunk.rpartition('/')[2][:11] }}"
+        plan = PlanOperator(
+            task_id="plan",
+            pipeline=pipeline,
+            pass_name=name,
+            aws_conn_id=connections["aws_conn_id"],
+            trigger_rule=TriggerRule.NONE_FAILED,
+        )
+        chunk_label = "{{ task.chunk.rpartition('/')[2][:8] }}"
 
         @task_group(group_id="chunk")
         def flow_of_chunk(chunk: str) -> None:
@@ -53,9 +70,9 @@ def _requests_pass(name: str, pipeline: str, connections: dict[str, str], wait_o
             wait = ClaudeBatchSensor(
                 task_id="wait",
                 batch_id=submit.output,
-                anthropic_conn_id=connections["anthropic_conn_id"],
-                **wait_options,
+                chunk=chunk,
                 map_index_template="{{ task.batch_id }}",
+                **wait_options,
             )
             # A wait that failed does not keep finished answers from being loaded: they are paid.
             load = LoadOperator(

@@ -1,5 +1,6 @@
 """
-The trigger: waits for one batch in the triggerer, without a worker. It looks and never touches: no download, no cancel.
+The trigger: waits for one batch in the triggerer, without a worker. It looks and never touches, unless the Dag's author
+wants a batch canceled with its task.
 """
 
 from __future__ import annotations
@@ -11,12 +12,10 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from claude_batch.failures import SOONEST_RESUME
+from include.enrichment.cancel import may_cancel
 from include.enrichment.errors import ApiError, SetupError
 from include.enrichment.poll import BatchPoll, BatchStatus, Ended, GiveUp
-
-#: Airflow 3.3 can fail a task whose trigger fires before the scheduler has seen the worker's exit (apache/airflow issue
-#: 66374).
-_FIRST_EVENT_SECONDS = 30
 
 
 def _event(payload: dict[str, Any]) -> TriggerEvent:
@@ -28,8 +27,7 @@ class ClaudeBatchTrigger(BaseTrigger):
     Fires once: when the batch has ended, or when waiting on is of no use.
 
     It may be started anew at any time, on any triggerer, and then simply looks again. A kill, a clear or a move to
-    another triggerer does nothing to the batch: on_kill is left as it is, since Airflow also calls it when a triggerer
-    was merely slow.
+    another triggerer does nothing to the batch, unless ``cancel_on_kill`` says otherwise.
 
     The event is ``{"batch_id", "counts"}`` for a batch that has ended, ``{"batch_id", "error"}`` otherwise.
 
@@ -37,14 +35,30 @@ class ClaudeBatchTrigger(BaseTrigger):
     :param anthropic_conn_id: the connection of the API
     :param poke_interval: the longest pause between two looks, in seconds
     :param deadline: when the batch has to have ended, ISO 8601 with its offset
+    :param chunk: the lake key of the chunk that the batch was made of
+    :param cancel_on_kill: cancel the batch when the task was marked as over while it waited, and no other run holds it
+    :param aws_conn_id: the connection of the lake
     """
 
-    def __init__(self, *, batch_id: str, anthropic_conn_id: str, poke_interval: float, deadline: str) -> None:
+    def __init__(
+        self,
+        *,
+        batch_id: str,
+        anthropic_conn_id: str,
+        poke_interval: float,
+        deadline: str,
+        chunk: str | None = None,
+        cancel_on_kill: bool = False,
+        aws_conn_id: str = "aws_default",
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's is not annotated
         self.batch_id = batch_id
         self.anthropic_conn_id = anthropic_conn_id
         self.poke_interval = poke_interval
         self.deadline = deadline
+        self.chunk = chunk
+        self.cancel_on_kill = cancel_on_kill
+        self.aws_conn_id = aws_conn_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """As Airflow stores it between triggerers."""
@@ -53,6 +67,9 @@ class ClaudeBatchTrigger(BaseTrigger):
             "anthropic_conn_id": self.anthropic_conn_id,
             "poke_interval": self.poke_interval,
             "deadline": self.deadline,
+            "chunk": self.chunk,
+            "cancel_on_kill": self.cancel_on_kill,
+            "aws_conn_id": self.aws_conn_id,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -60,7 +77,7 @@ class ClaudeBatchTrigger(BaseTrigger):
         from claude_batch.connections import open_async_claude
 
         if self.trigger_id is not None:  # None: run within a task by dag.test(), where nothing races
-            await asyncio.sleep(_FIRST_EVENT_SECONDS)
+            await asyncio.sleep(SOONEST_RESUME.total_seconds())
         deadline = datetime.fromisoformat(self.deadline)
         poll = BatchPoll(self.batch_id, deadline=deadline, interval_seconds=self.poke_interval)
         try:
@@ -87,3 +104,64 @@ class ClaudeBatchTrigger(BaseTrigger):
                         "Batch %s: %s Looking again in %.0f s", self.batch_id, decision.trouble, decision.seconds
                     )
                 await asyncio.sleep(decision.seconds)
+
+    async def on_kill(self) -> None:
+        """
+        Cancel the batch if that is wanted and nobody needs it any more; see may_cancel().
+
+        Where that cannot be found out, the batch goes on: what is not canceled can still be, and what is canceled would
+        have to be paid anew.
+        """
+        from claude_batch.connections import open_async_claude
+
+        if not self.cancel_on_kill:
+            return
+        try:
+            # Connections, the lake and Airflow's own answers block: a thread keeps them off the event loop.
+            state = await asyncio.to_thread(self._task_state)
+            holders = await asyncio.to_thread(self._holders)
+            if self.task_instance is None or not may_cancel(state, self.task_instance.run_id, holders):
+                self.log.warning(
+                    "The wait for batch %s was killed, and the batch goes on: its task's state is %s, the runs that"
+                    " hold it are %s. It is canceled only when the task is marked as over and no other run holds it",
+                    self.batch_id,
+                    state,
+                    holders,
+                )
+                return
+            async with await open_async_claude(self.anthropic_conn_id) as claude:
+                await claude.cancel(self.batch_id)
+        except Exception:
+            self.log.exception("The wait for batch %s was killed, and the batch was not surely canceled", self.batch_id)
+            return
+        self.log.warning(
+            "Batch %s was canceled: its task is marked as %s and no other run holds it. What it had finished stays paid"
+            " and can be loaded",
+            self.batch_id,
+            state,
+        )
+
+    def _task_state(self) -> str | None:
+        """The state of the task instance as it is now, None if it is not to be found."""
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        if (mine := self.task_instance) is None:
+            return None
+        states = RuntimeTaskInstance.get_task_states(
+            dag_id=mine.dag_id, task_ids=[mine.task_id], run_ids=[mine.run_id], map_index=mine.map_index
+        )
+        name = mine.task_id if mine.map_index < 0 else f"{mine.task_id}_{mine.map_index}"
+        state = states.get(mine.run_id, {}).get(name)
+        return None if state is None else str(state)
+
+    def _holders(self) -> list[str]:
+        """The runs that hold the batch, none if the ledger knows of no such batch."""
+        from claude_batch.connections import open_lake
+        from include.enrichment import layout
+        from include.gateways.ledger import Ledger
+
+        if self.chunk is None:
+            return []
+        ledger = Ledger(open_lake(self.aws_conn_id), pipeline=layout.pipeline_of_chunk(self.chunk))
+        found = ledger.find(layout.chunk_id_of(self.chunk))
+        return found.value.run_ids if found and found.value.batch_id == self.batch_id else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,19 @@ def connections(
 
 
 @pytest.fixture
-def run_dag(airflow_db: None, connections: pytest.MonkeyPatch) -> Callable[..., Any]:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits minutes in production waits a second."""
+    from claude_batch import operators
+    from include.enrichment import submission
+
+    monkeypatch.setattr(operators, "SOONEST_RESUME", timedelta(seconds=1))
+    monkeypatch.setattr(submission, "LISTING_LAG", timedelta(seconds=1))
+    monkeypatch.setattr(submission, "CREATE_WINDOW", timedelta(seconds=1))
+    monkeypatch.setattr(submission, "SOON", timedelta(seconds=1))
+
+
+@pytest.fixture
+def run_dag(airflow_db: None, connections: pytest.MonkeyPatch, quick: None) -> Callable[..., Any]:
     """Run a Dag file through dag.test() and return the Dag run. Retries are off: a failure is seen as it is."""
     from airflow.dag_processing.dagbag import BundleDagBag
 

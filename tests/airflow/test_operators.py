@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
 
 from claude_batch import operators
 from claude_batch.operators import (
@@ -94,15 +95,52 @@ def test_a_partition_of_the_operator_wins_over_the_runs(connections: pytest.Monk
     assert str(folder.partition) == "2026-11-05"
 
 
-def test_what_may_pass_is_retried(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
+def planned_submit(**options: Any) -> ClaudeBatchOperator:
     extract().execute(context())
     (chunk,) = PlanOperator(task_id="plan", pipeline="tickets", pass_name="main").execute(context())
-    emulator.set_faults([{"kind": "http_error", "on": "create", "status": 429, "times": 1}])
-    submit = ClaudeBatchOperator(task_id="submit", chunk=chunk)
-    with pytest.raises(AirflowException) as caught:
+    return ClaudeBatchOperator(task_id="submit", chunk=chunk, **options)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"), [(None, 60), (300, 300), (2, 30)], ids=["not told", "told", "told sooner than is safe"]
+)
+def test_while_the_api_takes_no_batch_the_submit_is_deferred(
+    connections: pytest.MonkeyPatch, emulator: Emulator, retry_after: float | None, seconds: float
+) -> None:
+    submit = planned_submit()
+    emulator.set_faults([{"kind": "http_error", "status": 429, "retry_after": retry_after, "times": 1}])
+    with pytest.raises(TaskDeferred) as deferred:
         submit.execute(context())
-    assert not isinstance(caught.value, AirflowFailException)
-    assert submit.execute(context()) == emulator.batches_made()[0]["id"]
+    wait = deferred.value.trigger.moment - datetime.now(UTC)
+    assert wait.total_seconds() == pytest.approx(seconds, abs=3)
+    assert deferred.value.method_name == "resume"
+    assert submit.resume(context(), None) == emulator.batches_made()[0]["id"]
+
+
+def test_an_unclear_create_defers_the_submit_too(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
+    submit = planned_submit()
+    emulator.set_faults([{"kind": "reset_after_create", "times": 1}])
+    with pytest.raises(TaskDeferred):
+        submit.execute(context())
+    assert submit.resume(context(), None) == emulator.batches_made()[0]["id"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "fact"),
+    [
+        ({"status": 429, "error_code": "contract_spend_limit_reached"}, "spend limit is reached"),
+        ({"status": 401}, "was refused"),
+        ({"status": 403}, "was refused"),
+        ({"status": 413}, "HTTP 413"),
+    ],
+)
+def test_what_waiting_does_not_mend_fails_the_submit_at_once(
+    connections: pytest.MonkeyPatch, emulator: Emulator, fault: dict[str, object], fact: str
+) -> None:
+    submit = planned_submit()
+    emulator.set_faults([{"kind": "http_error", "on": "create", **fault}])
+    with pytest.raises(AirflowFailException, match=fact):
+        submit.execute(context())
 
 
 def test_a_load_without_a_batch_points_at_the_submit() -> None:

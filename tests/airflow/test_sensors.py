@@ -63,5 +63,29 @@ def test_a_refused_key_fails_at_once(connections: pytest.MonkeyPatch, emulator: 
         sensor(batch_id).execute({})
 
 
-def test_only_the_batch_is_templated() -> None:
-    assert tuple(ClaudeBatchSensor.template_fields) == ("batch_id",)
+def test_only_the_batch_and_its_chunk_are_templated() -> None:
+    assert tuple(ClaudeBatchSensor.template_fields) == ("batch_id", "chunk")
+
+
+def test_a_kill_cancels_nothing_unless_that_was_asked_for(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
+    emulator.set_faults([{"kind": "stuck"}])
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor(make_batch(), chunk="chunks/tickets/c.parquet").execute({})
+    assert not deferred.value.trigger.cancel_on_kill
+
+
+def test_what_a_kill_has_to_look_up_is_handed_to_the_trigger(
+    connections: pytest.MonkeyPatch, emulator: Emulator
+) -> None:
+    emulator.set_faults([{"kind": "stuck"}])
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor(make_batch(), chunk="chunks/tickets/c.parquet", cancel_on_kill=True, aws_conn_id="my_aws").execute({})
+    arguments = deferred.value.trigger.serialize()[1]
+    assert arguments["cancel_on_kill"]
+    assert (arguments["chunk"], arguments["aws_conn_id"]) == ("chunks/tickets/c.parquet", "my_aws")
+
+
+@pytest.mark.parametrize("options", [{}, {"chunk": "chunks/tickets/c.parquet", "deferrable": False}])
+def test_to_cancel_on_kill_the_chunk_and_a_trigger_are_needed(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="wait: cancel_on_kill needs `chunk`"):
+        sensor("b", cancel_on_kill=True, **options)

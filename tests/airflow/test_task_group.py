@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 
+from claude_batch.task_group import enrich
 from include.gateways.lake import Lake
 from tests.fixtures.emulator import Emulator
 from tests.fixtures.flow import write_pipeline, write_tickets
 
-DAG = """
+DAG_FILE = """
 from datetime import UTC, datetime
 from airflow.sdk import dag
 from claude_batch.params import PARTITION
@@ -28,7 +32,7 @@ DAY = {"partition": "2026-11-01"}
 def write_dag(folder: Path, *, deferrable: bool = True) -> Path:
     path = folder / "dags" / "tickets.py"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(DAG.replace("DEFERRABLE", str(deferrable)))
+    path.write_text(DAG_FILE.replace("DEFERRABLE", str(deferrable)))
     return path
 
 
@@ -37,6 +41,20 @@ def states(run: Any) -> dict[str, str]:
         f"{task.task_id.removeprefix('tickets.')}{[task.map_index] if task.map_index >= 0 else ''}": str(task.state)
         for task in run.get_task_instances()
     }
+
+
+def sent(run: Any) -> set[str]:
+    """The submits of a run that succeeded."""
+    return {task for task, state in states(run).items() if "submit" in task and state == "success"}
+
+
+def rewrite(folder: Path, limits: str) -> None:
+    """The pipeline with other limits."""
+    request = "{model: claude-haiku-5-5, max_tokens: 200}"
+    write_pipeline(
+        folder / "pipelines" / "tickets",
+        pipeline_yaml=f"source: {{connection: warehouse, key: [ticket]}}\nrequest: {request}\nlimits: {limits}\n",
+    )
 
 
 @pytest.fixture
@@ -53,22 +71,78 @@ def test_a_partition_goes_from_the_warehouse_to_the_lake(
     emulator.set_faults([{"kind": "duration", "seconds": 2}])
     run = run_dag(write_dag(tmp_path, deferrable=deferrable), run_conf=DAY)
     assert run.state == "success"
-    assert states(run) == dict.fromkeys(
-        ["extract", "main.plan", "main.chunk.submit[0]", "main.chunk.wait[0]", "main.chunk.load[0]", "publish"],
-        "success",
+    chunk = ["plan", "chunk.submit[0]", "chunk.wait[0]", "chunk.load[0]"]
+    nothing = dict.fromkeys(["chunk.submit", "chunk.wait", "chunk.load"], "skipped")
+    assert states(run) == (
+        {"extract": "success", "publish": "success"}
+        | {f"canary.{task}": "success" for task in chunk}
+        | {f"{name}.{task}": state for name in ("main", "retry") for task, state in nothing.items()}
+        | {"main.plan": "success", "retry.plan": "success"}
     )
     assert lake.exists("tables/tickets/dt=2026-11-01/data.parquet")
     assert lake.exists("manifests/tickets/dt=2026-11-01.json")
 
 
+@pytest.mark.parametrize(
+    ("limits", "passes"),
+    [
+        ("{}", ["canary", "main", "retry"]),
+        ("{canary_rows: 0, retry_passes: 0}", ["main"]),
+        ("{retry_passes: 2}", ["canary", "main", "retry_1", "retry_2"]),
+    ],
+)
+def test_the_passes_are_those_of_the_pipeline_in_their_order(
+    connections: pytest.MonkeyPatch, tmp_path: Path, limits: str, passes: list[str]
+) -> None:
+    rewrite(tmp_path, limits)
+    with DAG("d", schedule=None):
+        flow = enrich("tickets")
+    plans = [task for task in flow.iter_tasks() if task.task_id.endswith(".plan")]
+    in_order = sorted(plans, key=lambda plan: len(plan.get_flat_relative_ids(upstream=True)))
+    assert [plan.task_id for plan in in_order] == [f"tickets.{name}.plan" for name in passes]
+
+
+def test_canary_main_and_retry_follow_each_other_and_the_partition_is_complete(
+    run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator
+) -> None:
+    write_tickets(tmp_path / "warehouse.db", [(f"N{number}", f"Ticket {number}") for number in range(30)])
+    rewrite(tmp_path, "{batch_requests: 14, canary_rows: 3}")
+    emulator.set_faults([{"kind": "expired", "share": 0.4, "times": 3}])
+    run = run_dag(write_dag(tmp_path), run_conf=DAY)
+    assert run.state == "success"
+    assert sent(run) >= {f"{chunk}.submit[{n}]" for chunk, n in [("canary.chunk", 0), ("main.chunk", 2)]}
+    assert "retry.chunk.submit[0]" in sent(run)
+    manifest = json.loads(lake.read("manifests/tickets/dt=2026-11-01.json"))
+    assert (manifest["rows"], manifest["published"], manifest["rejected"]) == (33, 33, 0)
+
+
+def test_a_canary_that_fails_for_good_ends_the_run_with_its_reason(
+    run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator
+) -> None:
+    write_tickets(tmp_path / "warehouse.db", [(f"N{number}", f"Ticket {number}") for number in range(30)])
+    emulator.set_faults([{"kind": "errored", "error_type": "not_found_error", "message": "model: gone"}])
+    run = run_dag(write_dag(tmp_path), run_conf=DAY)
+    found = states(run)
+    assert (run.state, found["main.plan"], found["publish"]) == ("failed", "failed", "upstream_failed")
+    assert [batch["size"] for batch in emulator.batches_made()] == [5]
+    assert lake.list("tables/") == []
+
+
+def test_while_the_queue_is_full_no_worker_is_held_and_all_chunks_are_sent_in_the_end(
+    run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator
+) -> None:
+    rewrite(tmp_path, "{batch_requests: 1, canary_rows: 0}")
+    write_tickets(tmp_path / "warehouse.db", [("N1", "Ticket"), ("N2", "Another")])
+    emulator.set_faults([{"kind": "http_error", "on": "create", "status": 429, "retry_after": 1, "times": 3}])
+    run = run_dag(write_dag(tmp_path), run_conf=DAY)
+    assert run.state == "success"
+    assert len(sent(run)) == len(emulator.batches_made()) == 5
+
+
 def test_each_chunk_flows_on_by_itself(
     run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator
 ) -> None:
-    yaml = "{model: claude-haiku-5-5, max_tokens: 200}\nlimits: {batch_requests: 1}\n"
-    write_pipeline(
-        tmp_path / "pipelines" / "tickets",
-        pipeline_yaml=f"source: {{connection: warehouse, key: [ticket]}}\nrequest: {yaml}",
-    )
+    rewrite(tmp_path, "{batch_requests: 1, canary_rows: 0}")
     run = run_dag(write_dag(tmp_path), run_conf=DAY)
     assert run.state == "success"
     assert [task for task, state in sorted(states(run).items()) if "load" in task and state == "success"] == [
@@ -95,22 +169,24 @@ def test_a_second_run_of_a_partition_pays_nothing(
     assert len(emulator.creates()) == 1
 
 
-def test_a_wait_past_the_apis_24_hours_ends_and_the_finished_rows_are_loaded(
+def test_of_a_batch_that_expired_the_unfinished_rows_alone_are_sent_again(
     run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator
 ) -> None:
     write_tickets(tmp_path / "warehouse.db", [(f"N{number}", f"Ticket {number}") for number in range(40)])
-    emulator.set_faults([{"kind": "duration", "seconds": 90_000}, {"kind": "unfinished", "share": 0.3}])
-    from threading import Timer
-
+    rewrite(tmp_path, "{canary_rows: 0}")
+    emulator.set_faults(
+        [{"kind": "duration", "seconds": 90_000, "times": 1}, {"kind": "unfinished", "share": 0.3, "times": 1}]
+    )
     past_midnight = Timer(6, emulator.advance_clock, [86_500])
     past_midnight.start()
     run = run_dag(write_dag(tmp_path), run_conf=DAY)
     past_midnight.join()
-    assert states(run)["main.chunk.load[0]"] == "success"
-    assert (run.state, states(run)["publish"]) == ("failed", "failed")
-    assert not lake.exists("tables/tickets/dt=2026-11-01/data.parquet")
-    (results,) = lake.list("results/tickets/")
-    assert lake.read(results)
+    assert run.state == "success"
+    first, second = (batch["size"] for batch in emulator.batches_made())
+    assert first == 43
+    assert 5 < second < 21
+    manifest = json.loads(lake.read("manifests/tickets/dt=2026-11-01.json"))
+    assert (manifest["published"], manifest["rejected"]) == (43, 0)
 
 
 def test_a_wait_that_gives_up_fails_and_what_has_ended_since_is_still_loaded(
@@ -119,18 +195,29 @@ def test_a_wait_that_gives_up_fails_and_what_has_ended_since_is_still_loaded(
     emulator.set_faults([{"kind": "http_error", "on": "retrieve", "status": 401, "times": 1}])
     run = run_dag(write_dag(tmp_path), run_conf=DAY)
     found = states(run)
-    assert (found["main.chunk.wait[0]"], found["main.chunk.load[0]"]) == ("failed", "success")
+    assert (found["canary.chunk.wait[0]"], found["canary.chunk.load[0]"]) == ("failed", "success")
     assert lake.exists("tables/tickets/dt=2026-11-01/data.parquet")
 
 
 def test_after_a_submit_that_failed_nothing_is_loaded_or_published(
     run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator
 ) -> None:
-    emulator.set_faults([{"kind": "reset_after_create"}])
+    emulator.set_faults(
+        [{"kind": "http_error", "on": "create", "status": 429, "error_code": "enforced_spend_limit_reached"}]
+    )
     run = run_dag(write_dag(tmp_path), run_conf=DAY)
     found = states(run)
-    assert found["main.chunk.submit[0]"] == "failed"
-    assert found["main.chunk.wait[0]"] == "upstream_failed"
-    assert found["main.chunk.load[0]"] == "failed"
+    assert found["canary.chunk.submit[0]"] == "failed"
+    assert found["canary.chunk.wait[0]"] == "upstream_failed"
+    assert found["canary.chunk.load[0]"] == "failed"
     assert found["publish"] == "upstream_failed"
     assert lake.list("tables/") == lake.list("results/") == []
+
+
+def test_a_create_whose_answer_was_lost_is_settled_within_the_run(
+    run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator
+) -> None:
+    emulator.set_faults([{"kind": "reset_after_create", "times": 1}])
+    assert run_dag(write_dag(tmp_path), run_conf=DAY).state == "success"
+    assert len(emulator.batches_made()) == 1
+    assert lake.exists("tables/tickets/dt=2026-11-01/data.parquet")

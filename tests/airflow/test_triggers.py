@@ -4,16 +4,22 @@ import asyncio
 import importlib
 import io
 import json
+import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
 import pytest
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from claude_batch import triggers
-from claude_batch.connections import open_claude
+from claude_batch.connections import open_claude, open_lake
 from claude_batch.triggers import ClaudeBatchTrigger
-from include.enrichment import poll
+from include.enrichment import layout, poll
+from include.enrichment.ledger import Entry
+from include.gateways.ledger import Ledger
 from tests.fixtures.emulator import Emulator
 
 PARAMS = {"model": "claude-haiku-5-5", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}
@@ -25,12 +31,15 @@ def make_batch() -> str:
         return claude.create(body, requests=1)
 
 
-def trigger(batch_id: str, *, deadline: datetime | None = None, poke_interval: float = 0.2) -> ClaudeBatchTrigger:
+def trigger(
+    batch_id: str, *, deadline: datetime | None = None, poke_interval: float = 0.2, **options: Any
+) -> ClaudeBatchTrigger:
     return ClaudeBatchTrigger(
         batch_id=batch_id,
         anthropic_conn_id="anthropic_default",
         poke_interval=poke_interval,
         deadline=(deadline or datetime.now(UTC) + timedelta(hours=24)).isoformat(),
+        **options,
     )
 
 
@@ -53,9 +62,16 @@ def retrieves(emulator: Emulator) -> int:
 
 
 def test_it_survives_being_stored_and_made_anew() -> None:
-    path, arguments = trigger("b").serialize()
+    path, arguments = trigger("b", chunk="c", cancel_on_kill=True, aws_conn_id="my_aws").serialize()
     again = _import(path)(**json.loads(json.dumps(arguments)))
     assert again.serialize() == (path, arguments)
+    assert arguments["cancel_on_kill"]
+
+
+def test_a_trigger_that_was_stored_before_there_was_cancel_on_kill_cancels_nothing() -> None:
+    _, arguments = trigger("b").serialize()
+    old = {name: arguments[name] for name in ("batch_id", "anthropic_conn_id", "poke_interval", "deadline")}
+    assert not ClaudeBatchTrigger(**old).cancel_on_kill
 
 
 def test_it_fires_with_the_counts_once_the_batch_has_ended(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
@@ -91,7 +107,9 @@ def test_it_tolerates_errors_for_as_long_as_the_batch_may_be_running(
     assert fire(trigger(batch_id))["counts"]["succeeded"] == 1
 
 
-def test_it_never_downloads_and_never_cancels(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
+def test_it_never_downloads_and_cancels_nothing_unless_that_was_asked_for(
+    connections: pytest.MonkeyPatch, emulator: Emulator
+) -> None:
     waiting = trigger(make_batch())
     fire(waiting)
     asyncio.run(waiting.cleanup())
@@ -123,9 +141,166 @@ def test_a_connection_that_is_gone_ends_the_wait_with_its_name(connections: pyte
 def test_under_a_triggerer_the_first_event_waits_until_the_scheduler_has_seen_the_defer(
     connections: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
-    connections.setattr(triggers, "_FIRST_EVENT_SECONDS", 1.5)
+    connections.setattr(triggers, "SOONEST_RESUME", timedelta(seconds=1.5))
     waiting = trigger(make_batch())
     waiting.trigger_id = 1
     began = datetime.now(UTC)
     fire(waiting)
     assert datetime.now(UTC) - began >= timedelta(seconds=1.5)
+
+
+RUN = "manual__2026-11-01"
+CHUNK = layout.chunk("tickets", "abcdefghijklmnopqrstuv")
+
+
+@pytest.fixture
+def held(connections: pytest.MonkeyPatch, emulator: Emulator, tmp_path: Path) -> str:
+    """A batch that runs on until it is canceled, held by RUN alone, with the lake in a folder."""
+    connections.setenv("ENRICHMENT_LAKE", str(tmp_path / "lake"))
+    emulator.set_faults([{"kind": "stuck"}])
+    batch_id = make_batch()
+    record(batch_id, RUN)
+    return batch_id
+
+
+def record(batch_id: str, *run_ids: str) -> None:
+    """Write the ledger entry of CHUNK."""
+    ledger = Ledger(open_lake("aws_default"), pipeline="tickets")
+    chunk_id = layout.chunk_id_of(CHUNK)
+    entry = Entry(
+        chunk_id=chunk_id,
+        pipeline="tickets",
+        chunk=CHUNK,
+        requests=1,
+        run_id=run_ids[0],
+        run_ids=list(run_ids),
+        state="submitted",
+        changed_at=datetime.now(UTC),
+        batch_id=batch_id,
+    )
+    ledger.write(entry, over=ledger.find(chunk_id))
+
+
+def kill(
+    batch_id: str,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    state: str | Exception | None,
+    map_index: int = -1,
+    chunk: str | None = CHUNK,
+    anonymous: bool = False,
+) -> None:
+    """Kill a wait with cancel_on_kill whose task instance is in ``state``, as Airflow does."""
+
+    def get_task_states(
+        dag_id: str, *, task_ids: list[str], run_ids: list[str], map_index: int
+    ) -> dict[str, dict[str, str | None]]:
+        # In the triggerer the answer comes through the event loop: whoever asks on its thread would wait for himself.
+        assert threading.current_thread() is not threading.main_thread()
+        assert (dag_id, task_ids, run_ids) == ("tickets", ["main.wait"], [RUN])
+        if isinstance(state, Exception):
+            raise state
+        return {RUN: {"main.wait" if map_index < 0 else f"main.wait_{map_index}": state}} if state else {}
+
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", get_task_states)
+    waiting = trigger(batch_id, chunk=chunk, cancel_on_kill=True)
+    if not anonymous:
+        mine = SimpleNamespace(dag_id="tickets", task_id="main.wait", run_id=RUN, map_index=map_index)
+        waiting._task_instance = mine  # the triggerer's has these and many more
+    asyncio.run(waiting.on_kill())
+
+
+def goes_on(batch_id: str, emulator: Emulator) -> bool:
+    """Whether the batch runs on, and nobody has even tried to cancel it."""
+    with open_claude("anthropic_default") as claude:
+        ended = claude.retrieve(batch_id).ended
+    tried = any(call["path"].endswith("/cancel") for call in emulator.log()["calls"])
+    assert ended == tried
+    return not ended
+
+
+@pytest.mark.parametrize("state", ["failed", "success", "skipped"])
+@pytest.mark.parametrize("map_index", [-1, 0, 7])
+def test_a_batch_is_canceled_with_its_task_where_that_was_asked_for(
+    held: str, connections: pytest.MonkeyPatch, emulator: Emulator, state: str, map_index: int
+) -> None:
+    kill(held, connections, state=state, map_index=map_index)
+    assert not goes_on(held, emulator)
+
+
+@pytest.mark.parametrize("state", ["running", "queued", "scheduled", "deferred", "up_for_retry"])
+def test_a_clear_and_a_slow_triggerer_cancel_nothing(
+    held: str, connections: pytest.MonkeyPatch, emulator: Emulator, state: str
+) -> None:
+    kill(held, connections, state=state)
+    assert goes_on(held, emulator)
+
+
+@pytest.mark.parametrize("state", [None, RuntimeError("the API server is away")])
+def test_a_state_that_cannot_be_found_out_cancels_nothing(
+    held: str, connections: pytest.MonkeyPatch, emulator: Emulator, state: Exception | None
+) -> None:
+    kill(held, connections, state=state)
+    assert goes_on(held, emulator)
+
+
+def test_a_trigger_that_belongs_to_no_task_cancels_nothing(
+    held: str, connections: pytest.MonkeyPatch, emulator: Emulator
+) -> None:
+    kill(held, connections, state="failed", anonymous=True)
+    assert goes_on(held, emulator)
+
+
+def test_a_batch_that_another_run_holds_too_is_not_canceled(
+    held: str, connections: pytest.MonkeyPatch, emulator: Emulator
+) -> None:
+    record(held, RUN, "another run")
+    kill(held, connections, state="failed")
+    assert goes_on(held, emulator)
+
+
+def test_a_batch_that_the_ledger_does_not_name_is_not_canceled(
+    held: str, connections: pytest.MonkeyPatch, emulator: Emulator
+) -> None:
+    kill(held, connections, state="failed", chunk=layout.chunk("tickets", "another"))
+    kill(held, connections, state="failed", chunk=None)
+    record("msgbatch_another", RUN)
+    kill(held, connections, state="failed")
+    assert goes_on(held, emulator)
+
+
+def test_a_ledger_that_cannot_be_read_cancels_nothing(
+    held: str, connections: pytest.MonkeyPatch, emulator: Emulator
+) -> None:
+    open_lake("aws_default").write(layout.ledger_entry("tickets", layout.chunk_id_of(CHUNK)), b"not an entry")
+    kill(held, connections, state="failed")
+    assert goes_on(held, emulator)
+
+
+def test_a_batch_that_has_ended_already_is_canceled_to_no_effect(
+    held: str, connections: pytest.MonkeyPatch, emulator: Emulator
+) -> None:
+    emulator.set_faults([])
+    done = make_batch()
+    record(done, RUN)
+    kill(done, connections, state="success")
+    with open_claude("anthropic_default") as claude:
+        assert claude.retrieve(done).counts["succeeded"] == 1
+
+
+def test_a_canceled_batch_ends_its_wait_as_any_other(held: str, connections: pytest.MonkeyPatch) -> None:
+    kill(held, connections, state="failed")
+    assert fire(trigger(held))["counts"]["canceled"] == 1
+
+
+def test_what_was_decided_and_why_is_logged(
+    held: str, connections: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kill(held, connections, state="running")
+    assert f"batch {held} was killed, and the batch goes on: its task's state is running" in capsys.readouterr().out
+    kill(held, connections, state=RuntimeError("the API server is away"))
+    logged = capsys.readouterr().out
+    assert "was not surely canceled" in logged
+    assert "the API server is away" in logged
+    kill(held, connections, state="failed")
+    assert f"Batch {held} was canceled: its task is marked as failed and no other run" in capsys.readouterr().out

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Iterator
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from threading import Event, Thread
 
 import anthropic
 import httpx2
@@ -14,7 +16,8 @@ import msgspec
 import pytest
 
 from include.enrichment.errors import ApiError, BatchError, BatchNotFound, EnrichmentError, LoadError, SetupError
-from include.gateways.claude import AsyncClaude, Claude, translated
+from include.gateways import claude as claude_module
+from include.gateways.claude import CREATE_SECONDS, AsyncClaude, Claude, translated
 from tests.fixtures.emulator import Emulator
 
 PARAMS = {"model": "claude-haiku-5-5", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}
@@ -26,8 +29,27 @@ def body(count: int = 2) -> io.BytesIO:
     return io.BytesIO(msgspec.json.encode({"requests": requests}))
 
 
-def client(emulator: Emulator, api_key: str | None = None) -> anthropic.Anthropic:
-    return anthropic.Anthropic(api_key=api_key or emulator.api_key, base_url=emulator.url)
+def client(emulator: Emulator) -> anthropic.Anthropic:
+    return anthropic.Anthropic(api_key=emulator.api_key, base_url=emulator.url, max_retries=0)
+
+
+def in_a_loop(emulator: Emulator, call: Callable[[AsyncClaude], Awaitable[object]]) -> object:
+    """What a call of the other client gives."""
+
+    async def run() -> object:
+        behind = anthropic.AsyncAnthropic(api_key=emulator.api_key, base_url=emulator.url, max_retries=0)
+        async with AsyncClaude(behind, name="c") as claude:
+            return await call(claude)
+
+    return asyncio.run(run())
+
+
+def lists(emulator: Emulator) -> list[str]:
+    """The list calls that came in."""
+    calls = emulator.log()["calls"]
+    return [
+        call["path"] for call in calls if call["method"] == "GET" and call["path"].split("?")[0].endswith("batches")
+    ]
 
 
 @pytest.fixture
@@ -106,9 +128,20 @@ def test_a_create_that_is_answered_by_something_else_may_have_made_a_batch(kind:
 
 
 @pytest.mark.parametrize(("kind", "answer"), PAGES)
-def test_a_look_that_is_answered_by_something_else_may_be_tried_again(kind: str, answer: bytes) -> None:
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda claude: claude.retrieve("msgbatch_1"),
+        lambda claude: claude.newest_batch(),
+        lambda claude: claude.batches_since(None, not_before=datetime.now(UTC)),
+    ],
+    ids=["retrieve", "newest_batch", "batches_since"],
+)
+def test_a_look_that_is_answered_by_something_else_may_be_tried_again(
+    kind: str, answer: bytes, look: Callable[[Claude], object]
+) -> None:
     with proxy(kind, answer) as claude, pytest.raises(ApiError, match="is no ") as caught:
-        claude.retrieve("msgbatch_1")
+        look(claude)
     assert caught.value.retryable
 
 
@@ -168,9 +201,167 @@ def test_every_error_of_the_sdk_is_translated() -> None:
         assert ours.retryable == (status is None or status in (408, 409, 429) or status >= 500), status
 
 
-def test_an_unknown_batch_is_told_apart(claude: Claude) -> None:
-    with pytest.raises(BatchNotFound, match=MISSING):
+def test_an_unknown_batch_is_told_apart_once_the_list_has_not_got_it_either(claude: Claude, emulator: Emulator) -> None:
+    claude.create(body(), requests=2)
+    with pytest.raises(BatchNotFound, match=f"{MISSING}.*list of the last 30 days' batches does not have it either"):
         claude.retrieve(MISSING)
+    with pytest.raises(BatchNotFound, match="does not have it either"):
+        in_a_loop(emulator, lambda waiting: waiting.retrieve(MISSING))
+    assert len(lists(emulator)) == 2
+
+
+def test_a_batch_that_only_the_list_knows_is_known(
+    claude: Claude, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    batch_id = claude.create(body(), requests=2)
+    status = claude.retrieve(batch_id)
+    emulator.set_faults([{"kind": "not_found"}])
+    with caplog.at_level(logging.WARNING):
+        assert claude.retrieve(batch_id) == status
+        assert in_a_loop(emulator, lambda waiting: waiting.retrieve(batch_id)) == status
+    assert caplog.text.count(f"{batch_id}: the API says 404") == 2
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_a_list_that_fails_says_nothing_of_the_batch(claude: Claude, emulator: Emulator, status: int) -> None:
+    batch_id = claude.create(body(), requests=2)
+    emulator.set_faults([{"kind": "not_found"}, {"kind": "http_error", "on": "list", "status": status}])
+    for look in (claude.retrieve, lambda known: in_a_loop(emulator, lambda waiting: waiting.retrieve(known))):
+        with pytest.raises(ApiError) as caught:
+            look(batch_id)
+        assert caught.value.retryable
+        assert not isinstance(caught.value, BatchNotFound)
+
+
+def test_an_unknown_batch_is_searched_for_page_by_page(
+    claude: Claude, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claude_module, "_PAGE_BATCHES", 2)
+    oldest, *_ = (claude.create(body(), requests=2) for _ in range(5))
+    emulator.set_faults([{"kind": "not_found"}])
+    assert claude.retrieve(oldest).batch_id == oldest
+    in_a_loop(emulator, lambda waiting: waiting.retrieve(oldest))
+    assert len(lists(emulator)) == 6
+
+
+def test_an_unknown_batch_is_not_searched_for_among_those_that_nobody_can_load_any_more(
+    claude: Claude, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claude_module, "_PAGE_BATCHES", 1)
+    for _ in range(3):
+        claude.create(body(), requests=2)
+    monkeypatch.setattr(claude_module, "_LISTED_FOR", timedelta(0))
+    for look in (claude.retrieve, lambda known: in_a_loop(emulator, lambda waiting: waiting.retrieve(known))):
+        with pytest.raises(BatchNotFound):
+            look(MISSING)
+    assert len(lists(emulator)) == 2
+
+
+def test_the_newest_batch_is_found_with_one_short_call(claude: Claude, emulator: Emulator) -> None:
+    assert claude.newest_batch() is None
+    newest = [claude.create(body(), requests=2) for _ in range(3)][-1]
+    assert claude.newest_batch() == newest
+    assert [path.split("?")[1] for path in lists(emulator)] == ["limit=1", "limit=1"]
+
+
+def test_the_batches_since_a_fence_are_those_that_are_newer(claude: Claude) -> None:
+    first, second, third, fourth = (claude.create(body(), requests=2) for _ in range(4))
+
+    def since(fence: str | None, ago: timedelta) -> list[str]:
+        return [batch.batch_id for batch in claude.batches_since(fence, not_before=datetime.now(UTC) - ago)]
+
+    hour = timedelta(hours=1)
+    assert since(second, hour) == [fourth, third]
+    assert since(fourth, hour) == []
+    assert since(None, hour) == since("msgbatch_of_another_day", hour) == [fourth, third, second, first]
+    assert since(first, -hour) == []
+
+
+def test_a_batch_of_the_very_moment_of_the_bound_is_among_those_since(claude: Claude) -> None:
+    older, newer = (claude.retrieve(claude.create(body(), requests=2)) for _ in range(2))
+    assert claude.batches_since(None, not_before=newer.created_at) == [newer]
+    assert claude.batches_since(None, not_before=older.created_at) == [newer, older]
+
+
+@pytest.mark.parametrize(("newer", "pages"), [(0, 1), (1, 1), (2, 2), (3, 2), (4, 3)])
+def test_no_more_pages_are_asked_for_than_hold_what_is_newer(
+    claude: Claude, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, newer: int, pages: int
+) -> None:
+    monkeypatch.setattr(claude_module, "_PAGE_BATCHES", 2)
+    made = [claude.create(body(), requests=2) for _ in range(8)]
+    found = claude.batches_since(made[-1 - newer], not_before=datetime.now(UTC) - timedelta(hours=1))
+    assert [batch.batch_id for batch in found] == made[::-1][:newer]
+    assert len(lists(emulator)) == pages
+
+
+def cancels(claude: Claude, emulator: Emulator) -> list[Callable[[str], object]]:
+    return [claude.cancel, lambda batch_id: in_a_loop(emulator, lambda waiting: waiting.cancel(batch_id))]
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["sync", "async"])
+def test_a_canceled_batch_ends(claude: Claude, emulator: Emulator, which: int) -> None:
+    emulator.set_faults([{"kind": "stuck"}])
+    batch_id = claude.create(body(), requests=2)
+    cancels(claude, emulator)[which](batch_id)
+    status = claude.retrieve(batch_id)
+    assert (status.ended, status.counts["canceled"]) == (True, 2)
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["sync", "async"])
+def test_a_batch_that_has_ended_may_be_canceled_to_no_effect(claude: Claude, emulator: Emulator, which: int) -> None:
+    batch_id = claude.create(body(), requests=2)
+    cancels(claude, emulator)[which](batch_id)
+    assert claude.retrieve(batch_id).counts["succeeded"] == 2
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["sync", "async"])
+def test_a_cancel_that_is_refused_while_the_batch_runs_is_an_error(
+    claude: Claude, emulator: Emulator, which: int
+) -> None:
+    emulator.set_faults([{"kind": "stuck"}, {"kind": "http_error", "on": "cancel", "status": 400}])
+    batch_id = claude.create(body(), requests=2)
+    with pytest.raises(ApiError, match=f"Canceling batch {batch_id} failed: HTTP 400"):
+        cancels(claude, emulator)[which](batch_id)
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["sync", "async"])
+def test_a_cancel_of_a_batch_that_is_not_there_is_told(claude: Claude, emulator: Emulator, which: int) -> None:
+    with pytest.raises(BatchNotFound, match=f"Canceling batch {MISSING}"):
+        cancels(claude, emulator)[which](MISSING)
+
+
+class Trickle(io.BytesIO):
+    """A body that takes its time, as a body does whose line is slow."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        time.sleep(0.3)
+        return super().read(size)
+
+
+def test_a_create_that_takes_too_long_is_given_up_without_a_clear_end(
+    claude: Claude, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claude_module, "_SEND_SECONDS", 0.5)
+    with pytest.raises(BatchError, match=r"the body was not sent within 0.5 s.*may have made the batch, or not"):
+        claude.create(Trickle(body(3_000).getvalue()), requests=3_000)
+    assert emulator.batches_made() == []
+
+
+def test_a_body_that_was_out_too_late_is_without_a_clear_end_too(
+    claude: Claude, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claude_module, "_SEND_SECONDS", 0.2)
+    with pytest.raises(BatchError, match="was not sent within"):
+        claude.create(Trickle(body(1).getvalue()), requests=1)
+
+
+def test_all_that_a_create_waits_for_adds_up_to_its_bound() -> None:
+    timeout = claude_module._CREATE_TIMEOUT
+    assert timeout.read is not None
+    assert timeout.write is not None
+    assert timeout.connect is not None
+    assert claude_module._SEND_SECONDS + timeout.write + timeout.read == CREATE_SECONDS
+    assert timeout.connect < claude_module._SEND_SECONDS
 
 
 def test_results_that_break_off_are_an_error_that_may_be_begun_again(claude: Claude, emulator: Emulator) -> None:
@@ -183,6 +374,49 @@ def test_results_that_break_off_are_an_error_that_may_be_begun_again(claude: Cla
         assert b"".join(pieces).count(b"\n") == 50
 
 
+def test_results_come_unpacked_also_from_a_server_that_packs_them(claude: Claude, emulator: Emulator) -> None:
+    batch_id = claude.create(body(50), requests=50)
+    with claude.results(batch_id) as pieces:
+        plain = b"".join(pieces)
+    emulator.set_faults([{"kind": "gzip_results"}])
+    with claude.results(batch_id) as pieces:
+        assert sorted(b"".join(pieces).splitlines()) == sorted(plain.splitlines())
+
+
+@contextmanager
+def endless(left: Event) -> Iterator[Claude]:
+    """Results that have no end; ``left`` is set once their reader has gone."""
+
+    class Endless(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            try:
+                while True:
+                    self.wfile.write(b'{"custom_id": "r"}\n' * 1000)
+            except OSError:
+                left.set()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        with Claude(
+            anthropic.Anthropic(api_key="k", base_url=f"http://127.0.0.1:{server.server_port}"), name="c"
+        ) as it:
+            yield it
+        server.shutdown()
+
+
+def test_results_may_be_left_early_without_reading_the_rest() -> None:
+    left = Event()
+    with endless(left) as claude:
+        with claude.results("msgbatch_1") as pieces:
+            assert next(pieces).startswith(b'{"custom_id": "r"}')
+        assert left.wait(10)
+
+
 def test_a_model_is_described_and_an_unknown_one_is_none(claude: Claude) -> None:
     model = claude.model("claude-haiku-5-5")
     assert model is not None
@@ -193,15 +427,7 @@ def test_a_model_is_described_and_an_unknown_one_is_none(claude: Claude) -> None
 
 def test_the_async_client_sees_what_the_other_sees(claude: Claude, emulator: Emulator) -> None:
     batch_id = claude.create(body(), requests=2)
-
-    async def look() -> None:
-        async_client = anthropic.AsyncAnthropic(api_key=emulator.api_key, base_url=emulator.url)
-        async with AsyncClaude(async_client, name="c") as waiting:
-            assert await waiting.retrieve(batch_id) == claude.retrieve(batch_id)
-            with pytest.raises(BatchNotFound):
-                await waiting.retrieve(MISSING)
-
-    asyncio.run(look())
+    assert in_a_loop(emulator, lambda waiting: waiting.retrieve(batch_id)) == claude.retrieve(batch_id)
 
 
 @pytest.mark.parametrize("header", ["nan", "inf", "-3", "1e9", "Wed, 21 Oct 2026 07:28:00 GMT", ""])

@@ -6,16 +6,13 @@ from contextlib import contextmanager
 
 import anthropic
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment import layout
 from include.enrichment.errors import LoadError
 from include.gateways.claude import Claude
-from include.gateways.ledger import Ledger
-from include.steps.extract import extract
 from include.steps.load import load
-from include.steps.plan import plan
-from include.steps.submit import submit
 from tests.fixtures.flow import Flow, write_tickets
 
 Submitted = tuple[str, str]
@@ -25,13 +22,17 @@ Submitted = tuple[str, str]
 def submitted(flow: Flow) -> Submitted:
     """The chunk's key and its batch: twenty tickets."""
     write_tickets(flow.database, [(f"N{number}", f"Ticket {number}") for number in range(17)])
-    extract(flow.pipeline, flow.folder, warehouse=flow.warehouse, lake=flow.lake)
-    (chunk,) = plan(flow.folder, pass_name="main", lake=flow.lake)
-    return chunk, submit(chunk, run_id="manual__1", lake=flow.lake, claude=flow.claude)
+    return submit_all(flow)
+
+
+def submit_all(flow: Flow) -> Submitted:
+    flow.extract()
+    (chunk,) = flow.plan()
+    return chunk, flow.submit(chunk)
 
 
 def run_load(flow: Flow, submitted: Submitted) -> dict[str, int]:
-    return load(*submitted, lake=flow.lake, claude=flow.claude)
+    return flow.load(*submitted)
 
 
 def visible(flow: Flow) -> list[str]:
@@ -42,6 +43,10 @@ def downloads(flow: Flow) -> int:
     return sum(call["path"].endswith("/results") for call in flow.emulator.log()["calls"])
 
 
+def outcomes(flow: Flow, batch_id: str) -> pa.Table:
+    return pq.read_table(pa.BufferReader(flow.lake.read(layout.results("tickets", batch_id))))
+
+
 def test_a_batch_is_loaded_once_with_its_raw_results(flow: Flow, submitted: Submitted) -> None:
     chunk, batch_id = submitted
     assert run_load(flow, submitted) == {"succeeded": 20}
@@ -49,9 +54,47 @@ def test_a_batch_is_loaded_once_with_its_raw_results(flow: Flow, submitted: Subm
     assert downloads(flow) == 1
     raw = pa.CompressedInputStream(pa.BufferReader(flow.lake.read(layout.raw("tickets", batch_id))), "zstd").read()
     assert raw.count(b'"custom_id"') == 20
-    recorded = Ledger(flow.lake).find("tickets", layout.chunk_id_of(chunk))
+    recorded = flow.ledger.find(layout.chunk_id_of(chunk))
     assert recorded is not None
-    assert recorded.entry.state == "landed"
+    assert recorded.value.state == "landed"
+
+
+def test_where_only_the_raw_copy_is_left_the_outcomes_are_made_of_it_without_the_api(
+    flow: Flow, submitted: Submitted
+) -> None:
+    _, batch_id = submitted
+    run_load(flow, submitted)
+    before = outcomes(flow, batch_id)
+    flow.lake.delete(layout.results("tickets", batch_id))
+    flow.emulator.advance_clock(30 * 86_400)
+    assert run_load(flow, submitted) == {"succeeded": 20}
+    assert outcomes(flow, batch_id).equals(before)
+    assert downloads(flow) == 1
+
+
+def test_results_that_the_api_no_longer_keeps_are_told_with_the_way_to_ask_again(
+    flow: Flow, submitted: Submitted
+) -> None:
+    chunk, batch_id = submitted
+    flow.emulator.advance_clock(30 * 86_400)
+    with pytest.raises(LoadError, match=r"29 days.*delete .*\.json and clear the `submit`"):
+        run_load(flow, submitted)
+    flow.lake.delete(layout.ledger_entry("tickets", layout.chunk_id_of(chunk)))
+    assert flow.submit(chunk) != batch_id
+    assert flow.load(chunk) == {"succeeded": 20}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_lines_that_a_later_download_holds_are_not_missing(flow: Flow, submitted: Submitted, times: int) -> None:
+    flow.emulator.set_faults([{"kind": "missing_lines", "count": 2, "times": times}])
+    assert run_load(flow, submitted) == {"succeeded": 20}
+
+
+def test_a_few_lines_that_no_download_holds_are_missing_and_asked_again(flow: Flow, submitted: Submitted) -> None:
+    flow.emulator.set_faults([{"kind": "missing_lines", "count": 2, "times": 3}])
+    assert run_load(flow, submitted) == {"succeeded": 18, "missing": 2}
+    assert flow.send("retry") == {"succeeded": 2}
+    assert flow.publish().published == 20
 
 
 @pytest.mark.parametrize("at", ["mid_line", "line_boundary"])
@@ -65,7 +108,7 @@ def test_a_download_that_was_cut_is_begun_again(flow: Flow, submitted: Submitted
     ("fault", "fact"),
     [
         ({"kind": "cut_results"}, "broke off|were received|cannot be read"),
-        ({"kind": "missing_lines"}, "19 of 20 result lines were received"),
+        ({"kind": "missing_lines", "count": 11}, "9 of 20 result lines were received"),
         ({"kind": "duplicate_lines"}, "stands twice"),
         ({"kind": "foreign_lines"}, "was not sent with this batch"),
     ],
@@ -83,11 +126,9 @@ def test_results_that_do_not_reconcile_leave_nothing_behind(
 
 def test_a_batch_that_is_still_running_is_not_loaded(flow: Flow) -> None:
     flow.emulator.set_faults([{"kind": "stuck"}])
-    extract(flow.pipeline, flow.folder, warehouse=flow.warehouse, lake=flow.lake)
-    (chunk,) = plan(flow.folder, pass_name="main", lake=flow.lake)
-    batch_id = submit(chunk, run_id="manual__1", lake=flow.lake, claude=flow.claude)
+    submitted = submit_all(flow)
     with pytest.raises(LoadError, match=r"3 requests are in processing.*clear `wait`"):
-        run_load(flow, (chunk, batch_id))
+        run_load(flow, submitted)
     assert visible(flow) == []
 
 
@@ -114,30 +155,53 @@ def test_a_batch_of_another_size_is_not_this_chunks(flow: Flow, submitted: Submi
 )
 def test_every_request_ends_in_exactly_one_outcome(flow: Flow, fault: dict[str, object], outcome: str) -> None:
     flow.emulator.set_faults([fault | {"share": 1.0}])
-    extract(flow.pipeline, flow.folder, warehouse=flow.warehouse, lake=flow.lake)
-    (chunk,) = plan(flow.folder, pass_name="main", lake=flow.lake)
-    batch_id = submit(chunk, run_id="manual__1", lake=flow.lake, claude=flow.claude)
-    assert run_load(flow, (chunk, batch_id)) == {outcome: 3}
+    assert run_load(flow, submit_all(flow)) == {outcome: 3}
 
 
-@pytest.mark.parametrize("on", ["retrieve", "results"])
-def test_a_404_may_pass_and_says_what_to_do_if_it_does_not(flow: Flow, submitted: Submitted, on: str) -> None:
-    flow.emulator.set_faults([{"kind": "not_found", "on": on, "times": 1}])
-    with pytest.raises(LoadError, match=r"29 days.*delete .*ledger/tickets/.*\.json and start a new run") as caught:
+def test_a_404_on_the_results_may_pass_and_says_what_to_do_if_it_does_not(flow: Flow, submitted: Submitted) -> None:
+    flow.emulator.set_faults([{"kind": "not_found", "on": "results", "times": 1}])
+    with pytest.raises(LoadError, match=r"A 404 may pass: clear this task.*delete .*ledger/tickets/.*\.json") as caught:
         run_load(flow, submitted)
     assert caught.value.retryable
     assert run_load(flow, submitted) == {"succeeded": 20}
+
+
+def test_a_404_on_a_batch_that_the_list_has_is_no_obstacle(flow: Flow, submitted: Submitted) -> None:
+    flow.emulator.set_faults([{"kind": "not_found", "on": "retrieve"}])
+    assert run_load(flow, submitted) == {"succeeded": 20}
+
+
+def test_of_a_cancelled_batch_what_had_finished_is_loaded_and_the_rest_asked_again(flow: Flow) -> None:
+    write_tickets(flow.database, [(f"N{number}", f"Ticket {number}") for number in range(17)])
+    flow.emulator.set_faults(
+        [{"kind": "duration", "seconds": 600, "times": 1}, {"kind": "unfinished", "share": 0.4, "times": 1}]
+    )
+    submitted = submit_all(flow)
+    flow.claude.cancel(submitted[1])
+    flow.emulator.advance_clock(600)
+    counts = run_load(flow, submitted)
+    assert counts["succeeded"] + counts["canceled"] == 20
+    assert counts["canceled"] > 0
+    assert flow.send("retry") == {"succeeded": counts["canceled"]}
+    assert flow.publish().published == 20
 
 
 def test_a_batch_that_is_not_the_chunks_is_found_even_if_it_was_loaded(flow: Flow, submitted: Submitted) -> None:
     _, batch_id = submitted
     run_load(flow, submitted)
     write_tickets(flow.database, [("more", "more")])
-    flow.folder = flow.run("manual__2")
-    extract(flow.pipeline, flow.folder, warehouse=flow.warehouse, lake=flow.lake)
-    (other,) = plan(flow.folder, pass_name="main", lake=flow.lake)
+    flow.extract()
+    (other,) = flow.plan()
     with pytest.raises(LoadError, match=f"batch {batch_id} is not its batch"):
-        load(other, batch_id, lake=flow.lake, claude=flow.claude)
+        flow.load(other, batch_id)
+
+
+def test_two_runs_may_load_the_same_batch(flow: Flow, submitted: Submitted) -> None:
+    flow.folder = flow.run("manual__2")
+    flow.extract()
+    (same,) = flow.plan()
+    assert flow.load(same) == run_load(flow, submitted) == {"succeeded": 20}
+    assert len(visible(flow)) == 2
 
 
 class OddLine(Claude):

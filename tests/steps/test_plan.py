@@ -1,67 +1,405 @@
 from __future__ import annotations
 
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
+from include.enrichment import layout
+from include.enrichment.errors import BatchError, NotYet
+from include.enrichment.ledger import OpenChunk, OpenChunks
 from include.enrichment.spec import load_pipeline
-from include.steps.chunks import open_chunk
-from include.steps.extract import extract
-from include.steps.plan import plan, planned_chunks
+from include.gateways.ledger import Ledger
+from include.steps.chunks import request_ids_of
+from include.steps.plan import read_plan
 from tests.fixtures.flow import Flow, write_pipeline, write_tickets
 
+SOURCE = "source: {connection: w, key: [ticket]}\nrequest: {model: claude-haiku-5-5, max_tokens: 200}\n"
 
-def run_plan(flow: Flow) -> list[list[str]]:
-    """The request ids of each chunk."""
-    extract(flow.pipeline, flow.folder, warehouse=flow.warehouse, lake=flow.lake)
-    chunks = []
-    for key in plan(flow.folder, pass_name="main", lake=flow.lake):
-        with open_chunk(flow.lake, key) as chunk:
-            chunks.append(chunk.request_ids)
-    return chunks
+
+def change(flow: Flow, tmp_path: Path, yaml: str, **files: str) -> None:
+    """Another pipeline.yaml, below the source and the request."""
+    folder = write_pipeline(tmp_path / "changed" / "tickets", pipeline_yaml=SOURCE + yaml, **files)
+    flow.pipeline = load_pipeline(folder)
+
+
+def update(flow: Flow, sql: str) -> None:
+    with closing(sqlite3.connect(flow.database)) as connection, connection:
+        connection.execute(sql)
+
+
+def sizes(flow: Flow, pass_name: str = "main") -> list[int]:
+    """The number of requests in each chunk of the pass."""
+    return [len(request_ids_of(flow.lake, key)) for key in flow.plan(pass_name)]
+
+
+@pytest.fixture
+def twenty(flow: Flow) -> Flow:
+    """Twenty tickets, extracted."""
+    write_tickets(flow.database, [(f"N{number}", f"Ticket {number}") for number in range(17)])
+    flow.extract()
+    return flow
+
+
+# Chunks
 
 
 def test_rows_that_render_alike_share_one_request(flow: Flow) -> None:
     write_tickets(flow.database, [("T4", "Hello"), ("T5", "Hello")])
-    (chunk,) = run_plan(flow)
-    assert len(chunk) == len(set(chunk)) == 3
+    flow.extract()
+    assert sizes(flow) == [3]
 
 
 def test_a_partition_without_rows_needs_no_chunk(flow: Flow, tmp_path: Path) -> None:
     flow.database = write_tickets(tmp_path / "empty.db", [])
-    assert run_plan(flow) == []
+    flow.extract()
+    assert flow.plan("canary") == flow.plan() == flow.plan("retry") == []
 
 
-def test_chunks_hold_at_most_what_the_pipeline_allows(flow: Flow, tmp_path: Path) -> None:
-    yaml = "source: {connection: w, key: [ticket]}\nrequest: {model: m, max_tokens: 9}\nlimits: {batch_requests: 2}\n"
-    flow.pipeline = load_pipeline(write_pipeline(tmp_path / "tickets", pipeline_yaml=yaml))
-    write_tickets(flow.database, [("T4", "Bye"), ("T5", "See you")])
-    assert [len(chunk) for chunk in run_plan(flow)] == [2, 2, 1]
-
-
-def test_planning_again_gives_the_same_chunks(flow: Flow) -> None:
-    run_plan(flow)
-    assert plan(flow.folder, pass_name="main", lake=flow.lake) == flow.lake.list(flow.folder.pass_prefix("main"))
+def test_chunks_hold_at_most_what_the_pipeline_allows(twenty: Flow, tmp_path: Path) -> None:
+    change(twenty, tmp_path, "limits: {batch_requests: 8}")
+    twenty.extract()
+    assert sizes(twenty) == [8, 8, 4]
 
 
 def test_a_row_that_cannot_be_sent_is_in_no_chunk(flow: Flow) -> None:
     write_tickets(flow.database, [("big", "x" * 33_000_000)])
-    assert [len(chunk) for chunk in run_plan(flow)] == [3]
+    flow.extract()
+    assert sizes(flow) == [3]
 
 
 def test_the_order_of_the_rows_does_not_change_the_chunks(flow: Flow, tmp_path: Path) -> None:
-    yaml = "source: {connection: w, key: [ticket]}\nrequest: {model: m, max_tokens: 9}\nlimits: {batch_requests: 2}\n"
-    chunks = []
-    for order in ("asc", "desc"):
-        sql = "select ticket, body from tickets where day >= :partition_start order by ticket"
-        folder = write_pipeline(tmp_path / order / "tickets", pipeline_yaml=yaml, extract_sql=f"{sql} {order}")
-        flow.pipeline, flow.folder = load_pipeline(folder), flow.run(f"manual__{order}")
-        chunks.append([set(chunk) for chunk in run_plan(flow)])
-    assert chunks[0] == chunks[1]
+    flow.extract()
+    chunks = flow.plan()
+    sql = "select ticket, body from tickets where day >= :partition_start order by ticket desc"
+    change(flow, tmp_path, "", extract_sql=sql)
+    flow.folder = flow.run("manual__2")
+    flow.extract()
+    assert flow.plan() == chunks
 
 
-def test_a_pass_that_is_planned_anew_leaves_no_chunk_of_the_old_plan_in_it(flow: Flow) -> None:
-    run_plan(flow)
-    old = planned_chunks(flow.folder, lake=flow.lake)
-    write_tickets(flow.database, [("T4", "Late")])
-    run_plan(flow)
-    assert len(planned_chunks(flow.folder, lake=flow.lake)) == 1
-    assert planned_chunks(flow.folder, lake=flow.lake) != old
+# What is answered or in flight is not sent
+
+
+def test_planning_again_gives_the_same_chunks(twenty: Flow) -> None:
+    assert twenty.plan() == twenty.plan()
+    assert twenty.plan("canary") != []
+
+
+def test_what_was_answered_and_paid_for_is_not_sent_by_any_run(twenty: Flow) -> None:
+    twenty.send()
+    for run_id in ("manual__1", "manual__2"):
+        twenty.folder = twenty.run(run_id)
+        twenty.extract()
+        assert twenty.plan("canary") == twenty.plan() == twenty.plan("retry") == []
+
+
+def test_of_rows_that_changed_only_those_are_sent(twenty: Flow) -> None:
+    twenty.send()
+    update(twenty, "update tickets set body = body || '!' where ticket in ('N1', 'N2', 'N3')")
+    twenty.extract()
+    assert sizes(twenty) == [3]
+
+
+def test_what_is_in_flight_is_waited_for_and_only_the_rest_is_sent(twenty: Flow) -> None:
+    twenty.emulator.set_faults([{"kind": "duration", "seconds": 3600}])
+    (first,) = twenty.plan()
+    twenty.submit(first)
+    update(twenty, "update tickets set body = body || '!' where ticket in ('N1', 'N2', 'N3')")
+    twenty.extract()
+    joined, sent = twenty.plan()
+    assert joined == first
+    assert len(request_ids_of(twenty.lake, sent)) == 3
+    twenty.submit(sent)
+    assert twenty.requests_sent() == 23
+    assert twenty.plan() == [joined, sent]
+
+
+def test_another_runs_chunk_that_was_planned_and_not_sent_yet_is_joined(twenty: Flow) -> None:
+    chunks = twenty.plan()
+    twenty.folder = twenty.run("manual__2")
+    write_tickets(twenty.database, [("late", "Late")])
+    twenty.extract()
+    assert twenty.plan()[:1] == chunks
+    assert len(twenty.plan()) == 2
+
+
+def test_a_runs_own_chunk_that_was_never_sent_is_withdrawn_when_its_rows_changed(twenty: Flow) -> None:
+    (old,) = twenty.plan()
+    update(twenty, "update tickets set body = body || '!' where ticket = 'N1'")
+    twenty.extract()
+    (new,) = twenty.plan()
+    assert len(request_ids_of(twenty.lake, new)) == 20
+    with pytest.raises(BatchError, match="was withdrawn"):
+        twenty.submit(old)
+    twenty.submit(new)
+    assert twenty.requests_sent() == 20
+
+
+def test_what_was_withdrawn_may_be_planned_and_sent_again(twenty: Flow) -> None:
+    (old,) = twenty.plan()
+    update(twenty, "update tickets set body = body || '!' where ticket = 'N1'")
+    twenty.extract()
+    twenty.plan()
+    update(twenty, "update tickets set body = replace(body, '!', '') where ticket = 'N1'")
+    twenty.extract()
+    assert twenty.plan() == [old]
+    twenty.submit(old)
+    assert twenty.requests_sent() == 20
+
+
+def test_a_chunk_whose_create_is_unclear_counts_as_in_flight(twenty: Flow) -> None:
+    (chunk,) = twenty.plan()
+    twenty.emulator.set_faults([{"kind": "reset_after_create", "times": 1}])
+    with pytest.raises(NotYet):
+        twenty.submit(chunk)
+    twenty.folder = twenty.run("manual__2")
+    twenty.extract()
+    assert twenty.plan() == [chunk]
+
+
+def test_plans_made_at_the_same_moment_never_send_the_same_request_twice(twenty: Flow) -> None:
+    """Four runs with overlapping rows plan at once."""
+    runs = []
+    for number in range(4):
+        update(twenty, f"update tickets set body = body || '!' where ticket = 'N{number}'")
+        twenty.folder = twenty.run(f"manual__{number}")
+        twenty.extract()
+        runs.append(twenty.folder)
+    planned: list[list[str]] = []
+
+    def plan(run: object) -> None:
+        flow = Flow(**{**vars(twenty), "folder": run})
+        planned.append(flow.plan())
+
+    threads = [threading.Thread(target=plan, args=[run]) for run in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    chunks = {key for keys in planned for key in keys}
+    requests = [request_id for key in chunks for request_id in request_ids_of(twenty.lake, key)]
+    assert len(planned) == 4
+    assert len(requests) == len(set(requests)) == 23
+    for keys in planned:
+        assert len({request_id for key in keys for request_id in request_ids_of(twenty.lake, key)}) >= 20
+
+
+def test_a_chunk_of_a_run_that_gave_up_long_ago_is_closed_and_cannot_be_sent(twenty: Flow) -> None:
+    (old,) = twenty.plan()
+    ledger = Ledger(twenty.lake, pipeline="tickets")
+    long_ago = OpenChunk(run_id="manual__0", planned_at=datetime.now(UTC) - timedelta(days=8))
+    ledger.write_open(OpenChunks(chunks={layout.chunk_id_of(old): long_ago}), over=ledger.find_open())
+    write_tickets(twenty.database, [("late", "Late")])
+    twenty.folder = twenty.run("manual__2")
+    twenty.extract()
+    assert sizes(twenty) == [21]
+    with pytest.raises(BatchError, match="was withdrawn"):
+        twenty.submit(old)
+
+
+def test_without_reuse_each_run_asks_anew_and_a_cleared_task_of_it_does_not(twenty: Flow, tmp_path: Path) -> None:
+    change(twenty, tmp_path, "reuse: false")
+    for run_id in ("manual__2", "manual__3"):
+        twenty.folder = twenty.run(run_id)
+        twenty.extract()
+        assert sizes(twenty) == [20]
+        twenty.send()
+        twenty.extract()
+        assert twenty.plan() == []
+
+
+def test_samples_are_requests_of_their_own_and_more_of_them_pay_for_the_new_ones_only(
+    twenty: Flow, tmp_path: Path
+) -> None:
+    twenty.send()
+    change(twenty, tmp_path, "samples: 3")
+    twenty.extract()
+    assert sizes(twenty) == [40]
+
+
+# Canary
+
+
+def test_a_canary_sends_a_handful_first_and_the_main_pass_the_rest(twenty: Flow) -> None:
+    assert sizes(twenty, "canary") == [5]
+    twenty.send("canary")
+    assert sizes(twenty) == [15]
+
+
+def test_a_canary_pass_that_is_planned_again_does_not_grow(twenty: Flow) -> None:
+    chunks = twenty.plan("canary")
+    assert twenty.plan("canary") == chunks
+    twenty.submit(chunks[0])
+    assert twenty.plan("canary") == chunks
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (
+            {"kind": "errored", "error_type": "not_found_error", "message": "model: x"},
+            "errored, not_found_error: model",
+        ),
+        ({"kind": "errored", "error_type": "invalid_request_error", "message": "no"}, "errored, invalid_request_error"),
+        ({"kind": "invalid_json"}, "invalid, not JSON"),
+        ({"kind": "truncated"}, "invalid, cut at max_tokens"),
+    ],
+)
+def test_a_canary_that_fails_for_good_stops_the_run_before_anything_else_is_sent(
+    twenty: Flow, fault: dict[str, str], reason: str
+) -> None:
+    twenty.emulator.set_faults([fault])
+    twenty.send("canary")
+    with pytest.raises(BatchError, match=f"none of its 5 requests gave a usable answer: {reason}") as caught:
+        twenty.plan()
+    assert not caught.value.retryable
+    assert twenty.requests_sent() == 5
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "errored", "error_type": "overloaded_error"},
+        {"kind": "expired"},
+        {"kind": "canceled"},
+        {"kind": "invalid_json", "share": 0.6},
+    ],
+    ids=str,
+)
+def test_a_canary_that_fails_in_part_or_for_a_passing_reason_does_not(twenty: Flow, fault: dict[str, object]) -> None:
+    twenty.emulator.set_faults([fault])
+    assert "succeeded" not in twenty.send("canary") or fault["kind"] == "invalid_json"
+    assert sizes(twenty) == [15]
+
+
+def test_a_canary_that_was_all_there_was_to_send_stops_nothing(flow: Flow) -> None:
+    flow.emulator.set_faults([{"kind": "refusal"}])
+    flow.extract()
+    flow.send("canary")
+    assert flow.plan() == flow.plan("retry") == []
+
+
+def test_after_a_canary_that_failed_its_plan_asks_again_what_was_not_billed(twenty: Flow) -> None:
+    twenty.emulator.set_faults([{"kind": "errored", "error_type": "not_found_error"}])
+    twenty.send("canary")
+    with pytest.raises(BatchError):
+        twenty.plan()
+    twenty.emulator.set_faults([])
+    assert twenty.send("canary") == {"succeeded": 5}
+    assert sizes(twenty) == [15]
+
+
+# Retry
+
+
+@pytest.mark.parametrize(
+    ("fault", "asked_again"),
+    [
+        ({"kind": "expired"}, True),
+        ({"kind": "canceled"}, True),
+        ({"kind": "errored", "error_type": "overloaded_error"}, True),
+        ({"kind": "errored", "error_type": "api_error"}, True),
+        ({"kind": "errored", "error_type": "invalid_request_error"}, False),
+        ({"kind": "refusal"}, False),
+        ({"kind": "invalid_json"}, True),
+        ({"kind": "violates_schema"}, True),
+        ({"kind": "truncated"}, True),
+    ],
+    ids=str,
+)
+def test_a_retry_asks_again_what_may_end_better_and_only_that(
+    twenty: Flow, fault: dict[str, object], asked_again: bool
+) -> None:
+    twenty.emulator.set_faults([fault | {"share": 0.4}])
+    counts = twenty.send()
+    failed = 20 - counts["succeeded"]
+    assert 0 < failed < 20
+    assert sum(sizes(twenty, "retry")) == (failed if asked_again else 0)
+
+
+def test_what_the_canary_left_unanswered_is_the_retrys(twenty: Flow) -> None:
+    twenty.emulator.set_faults([{"kind": "expired", "times": 1}])
+    assert twenty.send("canary") == {"expired": 5}
+    assert twenty.send() == {"succeeded": 15}
+    assert twenty.send("retry") == {"succeeded": 5}
+    assert twenty.plan("retry_2") == []
+
+
+def test_an_expired_chunk_is_asked_again_whole_as_another_chunk(twenty: Flow) -> None:
+    twenty.emulator.set_faults([{"kind": "expired", "times": 1}])
+    (first,) = twenty.plan()
+    twenty.load(first)
+    (second,) = twenty.plan("retry")
+    assert second != first
+    assert sorted(request_ids_of(twenty.lake, second)) == sorted(request_ids_of(twenty.lake, first))
+    assert twenty.load(second) == {"succeeded": 20}
+
+
+def test_a_repair_is_made_once_and_never_repaired_itself(twenty: Flow) -> None:
+    twenty.emulator.set_faults([{"kind": "violates_schema"}])
+    assert twenty.send() == twenty.send("retry_1") == {"invalid": 20}
+    assert twenty.plan("retry_2") == []
+    twenty.folder = twenty.run("manual__2")
+    twenty.extract()
+    assert twenty.plan("canary") == twenty.plan() == twenty.plan("retry_1") == []
+
+
+def test_a_repair_that_expired_is_asked_again_in_the_next_pass(twenty: Flow) -> None:
+    twenty.emulator.set_faults([{"kind": "violates_schema", "times": 1}])
+    twenty.send()
+    twenty.emulator.set_faults([{"kind": "expired", "times": 1}])
+    assert twenty.send("retry_1") == {"expired": 20}
+    assert twenty.send("retry_2") == {"succeeded": 20}
+
+
+def test_a_retry_that_is_planned_again_sends_nothing_more(twenty: Flow) -> None:
+    twenty.emulator.set_faults([{"kind": "violates_schema", "share": 0.5, "times": 1}])
+    twenty.send()
+    chunks = twenty.plan("retry")
+    assert twenty.plan("retry") == chunks
+    twenty.load(chunks[0])
+    assert twenty.plan("retry") == []
+
+
+def test_the_plan_tells_what_it_found(twenty: Flow) -> None:
+    twenty.send("canary")
+    twenty.emulator.set_faults([{"kind": "duration", "seconds": 3600}])
+    twenty.submit(*twenty.plan())
+    write_tickets(twenty.database, [("late", "Late")])
+    twenty.folder = twenty.run("manual__2")
+    twenty.extract()
+    twenty.plan()
+    made = read_plan(twenty.lake, twenty.folder, "main")
+    assert made is not None
+    assert (made.requests, made.to_send, made.in_flight, len(made.batches)) == (21, 1, 15, 1)
+
+
+@pytest.fixture
+def conflicts(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Lets another plan be made just before this one is committed."""
+    write_open = Ledger.write_open
+
+    def arrange(other: Callable[[], object]) -> None:
+        def late(self: Ledger, *arguments: object, **options: object) -> None:
+            monkeypatch.setattr(Ledger, "write_open", write_open)
+            other()
+            write_open(self, *arguments, **options)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Ledger, "write_open", late)
+
+    return arrange
+
+
+def test_a_batch_that_lands_while_a_plan_is_made_is_not_sent_again(
+    twenty: Flow, conflicts: Callable[[Callable[[], object]], None]
+) -> None:
+    other = Flow(**{**vars(twenty), "folder": twenty.run("manual__2")})
+    other.extract()
+    conflicts(lambda: other.send())
+    assert twenty.plan() == []
+    assert twenty.requests_sent() == 20

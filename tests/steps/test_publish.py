@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import io
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,8 @@ from include.enrichment.manifest import Manifest
 from include.enrichment.spec import load_pipeline
 from include.gateways.lake import Conflict, Lake
 from include.steps.extract import extract
-from include.steps.load import load
 from include.steps.plan import plan
 from include.steps.publish import publish
-from include.steps.submit import submit
 from tests.fixtures.flow import DAY, Flow, write_pipeline, write_tickets
 
 TABLE, REJECTS = layout.table("tickets", DAY), layout.rejects("tickets", DAY)
@@ -32,11 +32,7 @@ LENIENT = (
 
 def run_all(flow: Flow, faults: Sequence[dict[str, Any]] = ()) -> Manifest:
     flow.emulator.set_faults(faults)
-    extract(flow.pipeline, flow.folder, warehouse=flow.warehouse, lake=flow.lake)
-    for chunk in plan(flow.folder, pass_name="main", lake=flow.lake):
-        batch_id = submit(chunk, run_id=flow.folder.run_id, lake=flow.lake, claude=flow.claude)
-        load(chunk, batch_id, lake=flow.lake, claude=flow.claude)
-    return publish(flow.folder, lake=flow.lake)
+    return flow.run_all("main")
 
 
 def table(flow: Flow, key: str) -> pa.Table:
@@ -102,11 +98,11 @@ def test_a_source_that_has_lost_all_its_rows_does_not_empty_the_table(flow: Flow
 
 
 def test_a_run_that_was_extracted_anew_publishes_what_it_holds_now(flow: Flow) -> None:
-    extract(flow.pipeline, flow.folder, warehouse=flow.warehouse, lake=flow.lake)
-    plan(flow.folder, pass_name="main", lake=flow.lake)
+    flow.extract()
+    flow.plan()
     write_tickets(flow.database, [("T4", "Late")])
     assert run_all(flow).published == 4
-    assert len(flow.emulator.batches_made()) == 1
+    assert flow.requests_sent() == 4
 
 
 def test_an_older_extract_does_not_replace_a_newer_one(flow: Flow, caplog: pytest.LogCaptureFixture) -> None:
@@ -158,7 +154,9 @@ def test_a_row_without_an_answer_is_never_published_around(flow: Flow, tmp_path:
     empty = pq.read_table(pa.BufferReader(flow.lake.read(stale[0]))).slice(0, 0)
     pq.write_table(empty, path := tmp_path / "empty.parquet")
     flow.lake.write_file(stale[0], path)
-    with pytest.raises(LoadError, match="rows of partition 2026-11-01 have no answer"):
+    with pytest.raises(
+        LoadError, match=r"2 of 3 requests of partition 2026-11-01 have no outcome.*Clear the first `plan`"
+    ):
         publish(flow.folder, lake=flow.lake)
 
 
@@ -207,10 +205,10 @@ def test_too_many_rejects_leave_the_partition_as_it_was(flow: Flow) -> None:
     before = {key: flow.lake.read(key) for key in (TABLE, REJECTS, layout.manifest("tickets", DAY))}
     write_tickets(flow.database, [("T4", "New")])
     flow.folder = flow.run("manual__2")
-    with pytest.raises(LoadError, match=r"4 of 4 rows .* rejected \(invalid=4\).*allows") as caught:
+    with pytest.raises(LoadError, match=r"1 of 4 rows .* rejected \(invalid=1\).*allows") as caught:
         run_all(flow, [{"kind": "invalid_json", "share": 1.0}])
     assert {key: flow.lake.read(key) for key in before} == before
-    assert table(flow, flow.folder.rejects).num_rows == 4
+    assert table(flow, flow.folder.rejects).num_rows == 1
     assert flow.folder.rejects in str(caught.value)
 
 
@@ -256,3 +254,104 @@ def test_a_key_takes_its_type_from_the_rows(flow: Flow, tmp_path: Path, select: 
     )
     run_all(flow)
     assert str(table(flow, TABLE).schema.field("id").type) == kind
+
+
+def test_a_second_run_of_a_published_partition_sends_nothing_and_publishes_the_same_bytes(flow: Flow) -> None:
+    flow.emulator.set_faults(
+        [{"kind": "violates_schema", "share": 0.3, "times": 2}, {"kind": "expired", "share": 0.3, "times": 2}]
+    )
+    write_tickets(flow.database, [(f"N{number}", f"Ticket {number}") for number in range(47)])
+    flow.run_all()
+    before = flow.lake.read(TABLE)
+    made = len(flow.emulator.batches_made())
+    flow.folder = flow.run("manual__2")
+    manifest = flow.run_all()
+    assert len(flow.emulator.batches_made()) == made
+    assert flow.lake.read(TABLE) == before
+    assert manifest.reused == manifest.batches
+    assert (manifest.published, manifest.rejected) == (50, 0)
+
+
+def test_after_three_rows_changed_three_requests_are_sent(flow: Flow) -> None:
+    write_tickets(flow.database, [(f"N{number}", f"Ticket {number}") for number in range(47)])
+    flow.run_all()
+    with closing(sqlite3.connect(flow.database)) as connection, connection:
+        connection.execute("update tickets set body = body || ' changed' where ticket in ('N1', 'N2', 'N3')")
+    flow.folder = flow.run("manual__2")
+    assert flow.run_all().published == 50
+    assert flow.requests_sent() == 53
+
+
+def test_of_a_batch_that_expired_only_the_unfinished_rows_are_sent_again(flow: Flow) -> None:
+    write_tickets(flow.database, [(f"N{number}", f"Ticket {number}") for number in range(97)])
+    flow.emulator.set_faults(
+        [{"kind": "duration", "seconds": 90_000, "times": 1}, {"kind": "unfinished", "share": 0.3, "times": 1}]
+    )
+    flow.extract()
+    (chunk,) = flow.plan()
+    flow.submit(chunk)
+    flow.emulator.advance_clock(86_500)
+    expired = flow.load(chunk)["expired"]
+    assert 15 < expired < 45
+    assert flow.send("retry") == {"succeeded": expired}
+    assert (flow.publish().published, flow.requests_sent()) == (100, 100 + expired)
+
+
+def test_a_repaired_row_is_published_with_the_batch_that_repaired_it(flow: Flow) -> None:
+    flow.extract()
+    flow.emulator.set_faults([{"kind": "violates_schema", "times": 1}])
+    flow.send()
+    flow.send("retry")
+    manifest = flow.publish()
+    _, repairing = (batch["id"] for batch in flow.emulator.batches_made())
+    assert set(flow.published()["_batch_id"].to_pylist()) == {repairing}
+    assert manifest.batches == [repairing]
+
+
+def test_what_stays_rejected_has_outcome_reason_text_batch_and_cost(flow: Flow, tmp_path: Path) -> None:
+    lenient(flow, tmp_path)
+    flow.extract()
+    flow.emulator.set_faults(
+        [
+            {"kind": "errored", "match": "crashes", "error_type": "invalid_request_error", "message": "too long"},
+            {"kind": "violates_schema", "match": "invoice"},
+        ]
+    )
+    for pass_name in ("main", "retry"):
+        flow.send(pass_name)
+    flow.publish()
+    invalid, errored = sorted(flow.rejected().to_pylist(), key=lambda line: str(line["ticket"]))
+    assert (invalid["ticket"], invalid["outcome"]) == ("T1", "invalid")
+    assert invalid["text"] is not None
+    assert invalid["cost_usd"] > 0
+    assert (errored["ticket"], errored["outcome"], errored["cost_usd"]) == ("T2", "errored", 0)
+    assert errored["reason"] == "invalid_request_error: too long"
+    last = [batch["id"] for batch in flow.emulator.batches_made()][-1]
+    assert (invalid["_batch_id"] == last) is True
+
+
+def test_rejects_within_the_ratio_are_published_with_a_warning(
+    flow: Flow, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lenient(flow, tmp_path)
+    run_all(flow, [{"kind": "refusal", "match": "crashes"}])
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "Published 2 of 3 rows" in warning.getMessage()
+    assert "rejects: {'invalid': 1}" in warning.getMessage()
+
+
+def test_each_sample_is_a_row_of_its_own(flow: Flow, tmp_path: Path) -> None:
+    yaml = LENIENT.replace("limits: {", "samples: 3\nlimits: {").replace("batch_requests: 2", "batch_requests: 99")
+    flow.pipeline = load_pipeline(write_pipeline(tmp_path / "samples" / "tickets", pipeline_yaml=yaml))
+    manifest = flow.run_all()
+    assert (manifest.rows, manifest.requests, manifest.published) == (9, 9, 9)
+    keys = flow.published().select(["ticket", "_sample"]).to_pylist()
+    assert keys[:4] == [{"ticket": "T1", "_sample": n} for n in (1, 2, 3)] + [{"ticket": "T2", "_sample": 1}]
+    assert len({line["_request_id"] for line in flow.published().to_pylist()}) == 9
+
+
+def test_a_chunk_that_was_never_submitted_is_not_published_around(flow: Flow) -> None:
+    flow.extract()
+    flow.plan()
+    with pytest.raises(LoadError, match="has no batch in the ledger"):
+        flow.publish()

@@ -1,122 +1,336 @@
 from __future__ import annotations
 
+import io
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from include.enrichment import layout
-from include.enrichment.errors import ApiError, BatchError, LakeError
-from include.enrichment.ledger import Entry
+from include.enrichment import layout, submission
+from include.enrichment.errors import ApiError, BatchError, LakeError, NotYet
+from include.enrichment.ledger import Entry, Fence, State
 from include.gateways.lake import Lake
-from include.gateways.ledger import Ledger
 from include.steps.chunks import Chunk
-from include.steps.extract import extract
-from include.steps.plan import plan
-from include.steps.submit import submit
 from tests.fixtures.flow import Flow
 
 
 @pytest.fixture
 def chunk(flow: Flow) -> str:
-    extract(flow.pipeline, flow.folder, warehouse=flow.warehouse, lake=flow.lake)
-    (key,) = plan(flow.folder, pass_name="main", lake=flow.lake)
+    flow.extract()
+    (key,) = flow.plan()
     return key
 
 
-def run_submit(flow: Flow, chunk: str, run_id: str = "manual__1") -> str:
-    return submit(chunk, run_id=run_id, lake=flow.lake, claude=flow.claude)
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes minutes in production is over at once."""
+    monkeypatch.setattr(submission, "LISTING_LAG", timedelta(0))
+    monkeypatch.setattr(submission, "CREATE_WINDOW", timedelta(0))
 
 
 def entry(flow: Flow, chunk: str) -> Entry:
-    recorded = Ledger(flow.lake).find("tickets", layout.chunk_id_of(chunk))
+    recorded = flow.ledger.find(layout.chunk_id_of(chunk))
     assert recorded is not None
-    return recorded.entry
+    return recorded.value
+
+
+def write_entry(flow: Flow, chunk: str, state: State, *, age: timedelta = timedelta(0)) -> None:
+    """An entry as another process left it that began its create so long ago."""
+    at = datetime.now(UTC) - age
+    left = Entry(
+        chunk_id=layout.chunk_id_of(chunk),
+        pipeline="tickets",
+        chunk=chunk,
+        requests=3,
+        run_id="other",
+        run_ids=["other"],
+        state=state,
+        changed_at=at,
+        fence=Fence(newest_batch=flow.claude.newest_batch(), at=at),
+    )
+    flow.ledger.write(left, over=flow.ledger.find(left.chunk_id))
+
+
+def stranger(flow: Flow, requests: int = 3) -> str:
+    """A batch that another program makes in the same workspace."""
+    items = ",".join(
+        f'{{"custom_id":"other-{number}","params":{{"model":"claude-haiku-5-5","max_tokens":9,"messages":[]}}}}'
+        for number in range(requests)
+    )
+    return flow.claude.create(io.BytesIO(f'{{"requests":[{items}]}}'.encode()), requests=requests)
 
 
 def test_a_chunk_becomes_a_batch_that_the_ledger_knows(flow: Flow, chunk: str) -> None:
-    batch_id = run_submit(flow, chunk)
+    batch_id = flow.submit(chunk)
     recorded = entry(flow, chunk)
     assert (recorded.state, recorded.batch_id, recorded.requests) == ("submitted", batch_id, 3)
     assert [batch["id"] for batch in flow.emulator.batches_made()] == [batch_id]
 
 
 def test_a_chunk_that_was_submitted_is_not_sent_again_by_any_run(flow: Flow, chunk: str) -> None:
-    first = run_submit(flow, chunk)
+    first = flow.submit(chunk)
     flow.folder = flow.run("manual__2")
-    extract(flow.pipeline, flow.folder, warehouse=flow.warehouse, lake=flow.lake)
-    (same,) = plan(flow.folder, pass_name="main", lake=flow.lake)
-    assert run_submit(flow, chunk) == run_submit(flow, same, "manual__2") == first
+    flow.extract()
+    assert flow.plan() == [chunk]
+    assert flow.submit(chunk) == flow.submit(chunk) == first
     assert len(flow.emulator.creates()) == 1
+    assert entry(flow, chunk).run_ids == ["manual__1", "manual__2"]
 
 
-def test_after_a_refusal_the_chunk_may_be_sent_again(flow: Flow, chunk: str) -> None:
-    flow.emulator.set_faults([{"kind": "http_error", "on": "create", "status": 429, "times": 1}])
-    with pytest.raises(ApiError):
-        run_submit(flow, chunk)
-    assert entry(flow, chunk).state == "planned"
-    run_submit(flow, chunk)
+def test_the_claim_holds_the_newest_batch_of_the_workspace_from_before_the_create(flow: Flow, chunk: str) -> None:
+    newest = stranger(flow)
+    flow.submit(chunk)
+    fence = entry(flow, chunk).fence
+    assert fence is not None
+    assert fence.newest_batch == newest
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "wait"), [(7, timedelta(seconds=7)), (None, timedelta(minutes=1))], ids=["asked", "not asked"]
+)
+def test_a_refusal_that_passes_says_when_to_come_back_and_the_chunk_is_open(
+    flow: Flow, chunk: str, retry_after: float | None, wait: timedelta
+) -> None:
+    flow.emulator.set_faults(
+        [{"kind": "http_error", "on": "create", "status": 429, "retry_after": retry_after, "times": 1}]
+    )
+    with pytest.raises(NotYet, match=r"HTTP 429.*No batch was made") as caught:
+        flow.submit(chunk)
+    assert timedelta(0) <= datetime.now(UTC) + wait - caught.value.again_at < timedelta(seconds=5)
+    assert (entry(flow, chunk).state, entry(flow, chunk).refusals) == ("planned", 1)
+    flow.submit(chunk)
     assert len(flow.emulator.batches_made()) == 1
 
 
-@pytest.mark.parametrize("kind", ["reset_after_create", "reset_before_create"])
-def test_after_an_unclear_create_nothing_is_sent_and_a_person_is_told_what_to_look_for(
-    flow: Flow, chunk: str, kind: str
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 429, "error_code": "enforced_spend_limit_reached"},
+        {"status": 400, "message": "You have reached your specified workspace API usage limits."},
+    ],
+)
+def test_a_spend_limit_fails_at_once_and_names_the_remedy(flow: Flow, chunk: str, fault: dict[str, object]) -> None:
+    flow.emulator.set_faults([{"kind": "http_error", "on": "create", **fault}])
+    with pytest.raises(ApiError, match="Raise it in the Claude console, then clear this task") as caught:
+        flow.submit(chunk)
+    assert not caught.value.retryable
+    assert entry(flow, chunk).state == "planned"
+
+
+UNCLEAR = [
+    {"kind": "reset_after_create"},
+    *({"kind": "http_error", "created": True, "status": status} for status in (408, 409, 500, 502, 503, 504, 529)),
+]
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("fault", UNCLEAR, ids=str)
+def test_a_batch_whose_answer_was_lost_is_found_by_what_it_holds_and_adopted(
+    flow: Flow, chunk: str, fault: dict[str, object]
 ) -> None:
-    flow.emulator.set_faults([{"kind": kind, "times": 1}])
-    with pytest.raises(BatchError, match=r"a batch of 3 requests made after 2.*custom_id .*ledger/tickets/.*\.json"):
-        run_submit(flow, chunk)
-    with pytest.raises(BatchError, match="has been `submitting` since"):
-        run_submit(flow, chunk)
-    assert len(flow.emulator.creates()) == 1
-
-
-@pytest.mark.parametrize(("age_minutes", "retryable"), [(1, True), (59, True), (61, False)])
-def test_a_chunk_that_another_task_is_submitting_is_left_to_it(
-    flow: Flow, chunk: str, age_minutes: int, retryable: bool
-) -> None:
-    since = datetime.now(UTC) - timedelta(minutes=age_minutes)
-    other = Entry(
-        chunk_id=layout.chunk_id_of(chunk),
-        pipeline="tickets",
-        chunk=chunk,
-        requests=3,
-        run_id="other",
-        state="submitting",
-        changed_at=since,
-    )
-    Ledger(flow.lake).write(other, over=None)
-    with pytest.raises(BatchError, match="by run other") as caught:
-        run_submit(flow, chunk)
-    assert caught.value.retryable is retryable
-    assert flow.emulator.creates() == []
-
-
-def test_a_person_can_settle_an_unclear_create_as_the_message_says(flow: Flow, chunk: str) -> None:
-    flow.emulator.set_faults([{"kind": "reset_after_create", "times": 1}])
-    with pytest.raises(BatchError):
-        run_submit(flow, chunk)
+    flow.emulator.set_faults([fault | {"times": 1}])
+    with pytest.raises(NotYet, match="Nothing is sent again before the API's list of batches has told"):
+        flow.submit(chunk)
+    assert entry(flow, chunk).state == "unclear"
     (made,) = flow.emulator.batches_made()
-    settled = entry(flow, chunk).model_copy(update={"state": "submitted", "batch_id": made["id"]})
-    flow.lake.write(layout.ledger_entry("tickets", settled.chunk_id), settled.model_dump_json().encode())
-    assert run_submit(flow, chunk) == made["id"]
+    assert flow.submit(chunk) == made["id"]
     assert len(flow.emulator.creates()) == 1
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    "fault",
+    [{"kind": "reset_before_create"}, *({"kind": "http_error", "status": status} for status in (408, 409, 500, 529))],
+    ids=str,
+)
+def test_a_create_that_surely_made_nothing_is_sent_again(flow: Flow, chunk: str, fault: dict[str, object]) -> None:
+    flow.emulator.set_faults([fault | {"times": 1}])
+    with pytest.raises(NotYet):
+        flow.submit(chunk)
+    batch_id = flow.submit(chunk)
+    assert [batch["id"] for batch in flow.emulator.batches_made()] == [batch_id]
+    assert len(flow.emulator.creates()) == 2
+
+
+@pytest.mark.parametrize(
+    ("state", "age", "sent"),
+    [
+        ("unclear", timedelta(minutes=1, seconds=55), False),
+        ("unclear", timedelta(minutes=2, seconds=1), True),
+        ("submitting", timedelta(minutes=24), False),
+        ("submitting", timedelta(minutes=26), True),
+    ],
+)
+def test_nothing_is_sent_again_before_the_list_has_had_time_to_show_it(
+    flow: Flow, chunk: str, state: State, age: timedelta, sent: bool
+) -> None:
+    write_entry(flow, chunk, state, age=age)
+    if sent:
+        flow.submit(chunk)
+    else:
+        with pytest.raises(NotYet, match="Nothing is sent again before"):
+            flow.submit(chunk)
+    assert len(flow.emulator.creates()) == sent
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_batch_that_is_listed_late_is_adopted_all_the_same(
+    flow: Flow, chunk: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission, "LISTING_LAG", timedelta(minutes=2))
+    flow.emulator.set_faults([{"kind": "reset_after_create", "times": 1}, {"kind": "list_lag", "seconds": 60}])
+    for _ in range(2):
+        with pytest.raises(NotYet):
+            flow.submit(chunk)
+    flow.emulator.advance_clock(61)
+    assert [flow.submit(chunk)] == [batch["id"] for batch in flow.emulator.batches_made()]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_batch_is_not_adopted_before_its_results_tell_whose_it_is(flow: Flow, chunk: str) -> None:
+    flow.emulator.set_faults([{"kind": "reset_after_create", "times": 1}, {"kind": "duration", "seconds": 3600}])
+    for expected in ("list of batches", "may be its own .*Waiting until they have ended"):
+        with pytest.raises(NotYet, match=expected):
+            flow.submit(chunk)
+    flow.emulator.advance_clock(3601)
+    assert [flow.submit(chunk)] == [batch["id"] for batch in flow.emulator.batches_made()]
+    assert len(flow.emulator.creates()) == 1
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("made", [True, False])
+def test_another_programs_batches_of_the_same_size_are_neither_adopted_nor_cancelled(
+    flow: Flow, chunk: str, made: bool
+) -> None:
+    strangers = [stranger(flow)]
+    flow.emulator.set_faults([{"kind": "reset_after_create" if made else "reset_before_create", "times": 1}])
+    with pytest.raises(NotYet):
+        flow.submit(chunk)
+    strangers += [stranger(flow), stranger(flow)]
+    batch_id = flow.submit(chunk)
+    assert batch_id not in strangers
+    assert flow.load(chunk) == {"succeeded": 3}
+    assert flow.requests_sent() == 12
+    assert not any("cancel" in call["path"] for call in flow.emulator.log()["calls"])
+
+
+@pytest.mark.usefixtures("quick")
+def test_another_programs_running_batch_is_waited_for_before_anything_is_sent_again(flow: Flow, chunk: str) -> None:
+    flow.emulator.set_faults([{"kind": "reset_before_create", "times": 1}, {"kind": "duration", "seconds": 600}])
+    with pytest.raises(NotYet):
+        flow.submit(chunk)
+    foreign = stranger(flow)
+    with pytest.raises(NotYet, match=foreign):
+        flow.submit(chunk)
+    flow.emulator.advance_clock(601)
+    assert flow.submit(chunk) != foreign
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_batch_that_another_chunk_has_recorded_is_no_candidate(flow: Flow, chunk: str) -> None:
+    flow.emulator.set_faults([{"kind": "duration", "seconds": 3600}])
+    write_entry(flow, chunk, "submitting")
+    flow.folder = flow.run("manual__2")
+    flow.pipeline = flow.pipeline.model_copy(update={"user": "Another prompt: {{ body }}"})
+    flow.extract()
+    (other,) = flow.plan()
+    recorded = flow.submit(other)
+    assert flow.submit(chunk) != recorded
+
+
+def test_of_several_who_submit_a_chunk_at_the_same_moment_one_does(flow: Flow, chunk: str) -> None:
+    ended: list[object] = []
+
+    def run() -> None:
+        try:
+            ended.append(flow.submit(chunk))
+        except NotYet as error:
+            ended.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (made,) = flow.emulator.batches_made()
+    assert len(ended) == 6
+    assert {each for each in ended if isinstance(each, str)} == {made["id"]}
+    assert flow.submit(chunk) == made["id"]
+
+
+@pytest.fixture
+def within_create(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Lets something happen within the next create, after the API has made the batch."""
+    create = type(flow.claude).create
+
+    def arrange(meanwhile: Callable[[], object]) -> None:
+        def slow_create(*arguments: object, **options: object) -> str:
+            monkeypatch.setattr(type(flow.claude), "create", create)
+            batch_id = create(*arguments, **options)  # type: ignore[arg-type]
+            meanwhile()
+            return batch_id
+
+        monkeypatch.setattr(type(flow.claude), "create", slow_create)
+
+    return arrange
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_process_that_was_thought_dead_finds_its_batch_adopted(
+    flow: Flow, chunk: str, within_create: Callable[[Callable[[], object]], None]
+) -> None:
+    adopted: list[str] = []
+    within_create(lambda: adopted.append(flow.submit(chunk)))
+    assert [flow.submit(chunk)] == adopted
+    assert len(flow.emulator.creates()) == 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_process_that_was_thought_dead_cancels_the_batch_that_is_one_too_many(
+    flow: Flow, chunk: str, within_create: Callable[[Callable[[], object]], None]
+) -> None:
+    flow.emulator.set_faults([{"kind": "duration", "seconds": 600}, {"kind": "list_lag", "seconds": 1000}])
+    within_create(lambda: flow.submit(chunk))
+    with pytest.raises(BatchError, match=r"thought dead.*cancelled at once") as caught:
+        flow.submit(chunk)
+    first, second = caught.value.batch_ids
+    assert entry(flow, chunk).batch_id == first
+    (cancelled,) = [call["path"] for call in flow.emulator.log()["calls"] if "cancel" in call["path"]]
+    assert second in cancelled
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_batch_that_the_ledger_could_not_record_is_found_by_the_next_try(
+    flow: Flow,
+    chunk: str,
+    monkeypatch: pytest.MonkeyPatch,
+    within_create: Callable[[Callable[[], object]], None],
+) -> None:
+    def fail(self: Lake, key: str, data: bytes, *, etag: str) -> str:
+        raise LakeError("the store is away")
+
+    with monkeypatch.context() as patch:
+        within_create(lambda: patch.setattr(Lake, "replace", fail))
+        with pytest.raises(BatchError, match="was made, but the ledger could not record it") as caught:
+            flow.submit(chunk)
+    assert caught.value.retryable
+    assert (flow.submit(chunk),) == caught.value.batch_ids
+
+
+def test_a_withdrawn_chunk_is_not_sent(flow: Flow, chunk: str) -> None:
+    write_entry(flow, chunk, "withdrawn")
+    with pytest.raises(BatchError, match=r"was withdrawn.*Clear this run's `plan`"):
+        flow.submit(chunk)
+    assert flow.emulator.creates() == []
 
 
 def test_an_entry_that_cannot_be_read_stops_the_submit(flow: Flow, chunk: str) -> None:
     flow.lake.write(layout.ledger_entry("tickets", layout.chunk_id_of(chunk)), b"garbage")
     with pytest.raises(LakeError, match="not a ledger entry"):
-        run_submit(flow, chunk)
+        flow.submit(chunk)
     assert flow.emulator.creates() == []
-
-
-def test_while_another_task_may_be_at_work_nobody_is_told_to_delete_its_entry(flow: Flow, chunk: str) -> None:
-    flow.emulator.set_faults([{"kind": "reset_after_create", "times": 1}])
-    with pytest.raises(BatchError):
-        run_submit(flow, chunk)
-    with pytest.raises(BatchError, match="Another task may be at work") as caught:
-        run_submit(flow, chunk)
-    assert "delete" not in str(caught.value)
 
 
 def test_what_fails_without_the_api_claims_nothing(flow: Flow, chunk: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,28 +339,35 @@ def test_what_fails_without_the_api_claims_nothing(flow: Flow, chunk: str, monke
 
     monkeypatch.setattr(Chunk, "write_body", full)
     with pytest.raises(OSError, match="no space left"):
-        run_submit(flow, chunk)
-    assert Ledger(flow.lake).find("tickets", layout.chunk_id_of(chunk)) is None
+        flow.submit(chunk)
+    assert flow.ledger.find(layout.chunk_id_of(chunk)) is None
 
 
-def test_a_refusal_that_the_ledger_could_not_record_is_told_as_both(
-    flow: Flow, chunk: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    flow.emulator.set_faults([{"kind": "http_error", "on": "create", "status": 429, "times": 1}])
-
-    def fail(self: Lake, key: str, data: bytes, *, etag: str) -> str:
-        raise LakeError("the store is away")
-
-    monkeypatch.setattr(Lake, "replace", fail)
-    with pytest.raises(BatchError, match=r"HTTP 429.*Surely no batch was made.*store is away.*Delete .*\.json"):
-        run_submit(flow, chunk)
+def test_while_the_api_cannot_be_asked_what_it_has_nothing_is_claimed(flow: Flow, chunk: str) -> None:
+    flow.emulator.set_faults([{"kind": "http_error", "on": "list", "status": 529, "times": 1}])
+    with pytest.raises(NotYet, match="HTTP 529"):
+        flow.submit(chunk)
+    assert flow.ledger.find(layout.chunk_id_of(chunk)) is None
+    assert flow.emulator.creates() == []
 
 
-def test_the_log_tells_a_new_payment_from_none(flow: Flow, chunk: str, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", logger="include.steps")
-    run_submit(flow, chunk)
-    run_submit(flow, chunk, "manual__2")
-    assert [record.getMessage().split(" batch ")[0] for record in caplog.records] == [
-        "3 requests submitted as",
-        "Already submitted as",
-    ]
+@pytest.fixture
+def info(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    with caplog.at_level("INFO", logger="include.steps.submit"):
+        yield caplog
+
+
+def test_the_log_tells_a_new_payment_from_none(flow: Flow, chunk: str, info: pytest.LogCaptureFixture) -> None:
+    flow.submit(chunk)
+    flow.submit(chunk)
+    said = [record.getMessage().split(" batch ")[0] for record in info.records]
+    assert said == ["3 requests submitted as", "Already submitted as"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_log_tells_of_an_adoption(flow: Flow, chunk: str, caplog: pytest.LogCaptureFixture) -> None:
+    flow.emulator.set_faults([{"kind": "reset_after_create", "times": 1}])
+    with pytest.raises(NotYet):
+        flow.submit(chunk)
+    flow.submit(chunk)
+    assert "its results hold this chunk's requests: it was adopted".lower() in caplog.text.lower()

@@ -31,7 +31,7 @@ def own_requests() -> None:
         ]
         requests = [make_request(msgspec.json.encode(body)) for body in bodies]
         lake = open_lake("aws_default")
-        return write_chunk(lake, "own/questions", 0, requests, pipeline="own_questions", schema_text=None)
+        return write_chunk(lake, requests, pipeline="own_questions", schema_text=None)
 
     chunk = write()
     submit = ClaudeBatchOperator(task_id="submit", chunk=chunk)

@@ -121,3 +121,19 @@ def test_a_chunk_id_stays_the_same_from_release_to_release() -> None:
     """It is the name of ledger entries: another one for the same chunk would be paid again."""
     assert chunk_id(["b", "a"]) == "fhj3NzEbLcOy8mndeDlrA1"
     assert re.fullmatch(r"[A-Za-z0-9_-]{22}", chunk_id(["b", "a"]))
+
+
+def test_asking_again_after_batches_that_failed_is_another_chunk_for_each_set_of_them() -> None:
+    asked = ["a", "b"]
+    afters: list[list[str]] = [[], ["msgbatch_1"], ["msgbatch_2"], ["msgbatch_1", "msgbatch_2"]]
+    assert len({chunk_id(asked, after=after) for after in afters}) == 4
+
+
+def test_planning_again_after_the_same_batches_is_the_same_chunk() -> None:
+    again = chunk_id(["b", "a"], after=iter(["msgbatch_2", "msgbatch_1"]))
+    assert again == chunk_id({"a", "b"}, after={"msgbatch_1", "msgbatch_2"}) == "d6r5AaXN3jEB1HP3FcDxFg"
+    assert re.fullmatch(r"[A-Za-z0-9_-]{22}", again)
+
+
+def test_a_chunk_that_is_asked_for_the_first_time_comes_after_nothing() -> None:
+    assert chunk_id(["a"], after=[]) == chunk_id(["a"])

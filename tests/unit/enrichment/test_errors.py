@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from datetime import UTC, datetime
 
 import pytest
 
@@ -15,11 +16,14 @@ from include.enrichment.errors import (
     EnrichmentError,
     LakeError,
     LoadError,
+    NotYet,
     PartitionError,
     SetupError,
     SpecError,
     WarehouseError,
 )
+
+AT = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
 
 
 def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:
@@ -47,6 +51,7 @@ def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:
         (LakeError("x", retryable=False), False),
         (ApiError("x", retryable=True), True),
         (BatchNotFound("x", retryable=False), False),
+        (NotYet("x", again_at=AT), True),
         (BatchError("x"), False),
         (BatchError("x", retryable=True), True),
         (LoadError("x"), False),
@@ -71,3 +76,7 @@ def test_a_batch_error_carries_the_batches_that_are_known() -> None:
 def test_an_api_error_carries_how_long_the_api_asked_to_wait() -> None:
     assert ApiError("x", retryable=True).retry_after_seconds is None
     assert ApiError("x", retryable=True, retry_after_seconds=7.5).retry_after_seconds == 7.5
+
+
+def test_what_cannot_be_done_yet_carries_when_to_come_back() -> None:
+    assert NotYet("x", again_at=AT).again_at == AT

@@ -22,16 +22,22 @@ def _folder(run_id: str) -> RunFolder:
 @pytest.mark.parametrize(
     ("key", "expected"),
     [
+        (layout.chunk("catalogue", "abc"), "chunks/catalogue/abc.parquet"),
         (layout.ledger_entry("catalogue", "abc"), "ledger/catalogue/abc.json"),
+        (layout.open_chunks("catalogue"), "ledger/catalogue/open.json"),
         (layout.raw("catalogue", "msgbatch_1"), "raw/catalogue/msgbatch_1.jsonl.zst"),
         (layout.results("catalogue", "msgbatch_1"), "results/catalogue/msgbatch_1.parquet"),
+        (layout.results_folder("catalogue"), "results/catalogue/"),
         (layout.table("catalogue", DAY), "tables/catalogue/dt=2026-11-21/data.parquet"),
         (layout.rejects("catalogue", DAY), "rejects/catalogue/dt=2026-11-21/data.parquet"),
         (layout.manifest("catalogue", DAY), "manifests/catalogue/dt=2026-11-21.json"),
         (_folder("r").pipeline_json, "runs/catalogue/2026-11-21/r/pipeline.json"),
         (_folder("r").rows, "runs/catalogue/2026-11-21/r/rows.parquet"),
         (_folder("r").rejects, "runs/catalogue/2026-11-21/r/rejects.parquet"),
-        (_folder("r").pass_prefix("main"), "runs/catalogue/2026-11-21/r/main/"),
+        (_folder("r").extract_json, "runs/catalogue/2026-11-21/r/extract.json"),
+        (_folder("r").plans, "runs/catalogue/2026-11-21/r/plan/"),
+        (_folder("r").plan_json("main"), "runs/catalogue/2026-11-21/r/plan/main.json"),
+        (_folder("r").repairs("retry_1"), "runs/catalogue/2026-11-21/r/plan/retry_1-repairs.parquet"),
     ],
 )
 def test_readers_find_every_object_where_they_always_did(key: str, expected: str) -> None:
@@ -61,16 +67,29 @@ def test_run_ids_that_look_alike_as_a_path_have_folders_of_their_own() -> None:
     assert len({_folder(run_id).prefix for run_id in ("nightly 1", "nightly_1", "nightly/1")}) == 3
 
 
-@pytest.mark.parametrize("folder", ["runs/x/main/", "runs/x/main", ""])
-@pytest.mark.parametrize("number", [0, 7, 99_999, 123_456])
-def test_a_chunk_key_gives_its_id_back(folder: str, number: int) -> None:
-    chunk = chunk_id([f"request-{number}"])
-    key = layout.chunk(folder, number, chunk)
-    assert layout.chunk_id_of(key) == chunk
-    assert "//" not in key
+CHUNK_IDS = [chunk_id([f"request-{number}"]) for number in range(200)]
 
 
-def test_chunk_keys_sort_by_number() -> None:
-    ids = [chunk_id([str(number)]) for number in range(120)]
-    keys = [layout.chunk("runs/x/main/", number, chunk) for number, chunk in enumerate(ids)]
-    assert sorted(keys) == keys
+@pytest.mark.parametrize("pipeline", ["catalogue", "a_b2"])
+def test_a_chunk_key_gives_back_its_id_and_its_pipeline(pipeline: str) -> None:
+    for known in CHUNK_IDS:
+        key = layout.chunk(pipeline, known)
+        assert (layout.chunk_id_of(key), layout.pipeline_of_chunk(key)) == (known, pipeline)
+
+
+def test_a_key_of_results_gives_its_batch_id_back_and_lies_in_the_folder_of_results() -> None:
+    key = layout.results("catalogue", "msgbatch_01AbC")
+    assert layout.batch_id_of(key) == "msgbatch_01AbC"
+    assert key.startswith(layout.results_folder("catalogue"))
+
+
+def test_the_list_of_open_chunks_is_no_chunks_entry() -> None:
+    key = layout.open_chunks("catalogue")
+    assert len(key) < min(len(layout.ledger_entry("catalogue", known)) for known in CHUNK_IDS)
+
+
+def test_the_plans_of_a_run_lie_in_one_folder_and_its_repairs_beside_them_under_another_ending() -> None:
+    folder = _folder("r")
+    assert folder.plan_json("retry").startswith(folder.plans)
+    assert folder.repairs("retry").startswith(folder.plans)
+    assert not folder.repairs("retry").endswith(".json")

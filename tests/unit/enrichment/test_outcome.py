@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import pytest
 
-from include.enrichment.outcome import OUTCOMES_SCHEMA, Outcome, decode_line, judge, outcomes_batch
+from include.enrichment.outcome import (
+    OUTCOMES_SCHEMA,
+    Outcome,
+    OutcomeName,
+    decode_line,
+    judge,
+    missing,
+    outcomes_batch,
+    remedy,
+    settled,
+    unreadable,
+)
 from include.enrichment.output_schema import OutputSchema
 
 SCHEMA = OutputSchema(
@@ -158,11 +169,12 @@ def test_without_a_schema_all_text_is_the_output() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "reason"),
+    ("error", "reason", "error_type"),
     [
         (
             {"type": "error", "error": {"type": "invalid_request_error", "message": "messages: Field required"}},
             "invalid_request_error: messages: Field required",
+            "invalid_request_error",
         ),
         (
             {
@@ -171,16 +183,26 @@ def test_without_a_schema_all_text_is_the_output() -> None:
                 "error": {"type": "api_error", "message": "Oops", "details": {"error_visibility": "user_facing"}},
             },
             "api_error: Oops",
+            "api_error",
         ),
-        ({"type": "error", "error": {"type": "overloaded_error", "message": ""}}, "overloaded_error"),
-        ({"type": "error", "error": {"type": "overloaded_error"}}, "overloaded_error"),
-        ({"type": "error", "error": None}, "unknown_error"),
-        ({"type": "error"}, "unknown_error"),
-        (None, "unknown_error"),
+        (
+            {"type": "error", "error": {"type": "overloaded_error", "message": ""}},
+            "overloaded_error",
+            "overloaded_error",
+        ),
+        ({"type": "error", "error": {"type": "overloaded_error"}}, "overloaded_error", "overloaded_error"),
+        ({"type": "error", "error": {"message": "Oops"}}, "unknown_error: Oops", None),
+        ({"type": "error", "error": None}, "unknown_error", None),
+        ({"type": "error"}, "unknown_error", None),
+        (None, "unknown_error", None),
     ],
 )
-def test_an_errored_line_tells_the_inner_error(error: dict[str, Any] | None, reason: str) -> None:
-    assert _judge({"type": "errored", "error": error}) == Outcome(request_id="r-1", outcome="errored", reason=reason)
+def test_an_errored_line_tells_the_inner_error(
+    error: dict[str, Any] | None, reason: str, error_type: str | None
+) -> None:
+    assert _judge({"type": "errored", "error": error}) == Outcome(
+        request_id="r-1", outcome="errored", reason=reason, error_type=error_type
+    )
 
 
 @pytest.mark.parametrize("name", ["expired", "canceled"])
@@ -196,6 +218,7 @@ def test_a_result_nobody_knows_is_errored_under_its_name(result: dict[str, Any])
     outcome = _judge(result)
     assert outcome.outcome == "errored"
     assert outcome.reason == f"unknown result type {result['type']!r}"
+    assert outcome.error_type is None
 
 
 @pytest.mark.parametrize(
@@ -229,10 +252,17 @@ def test_outcomes_are_stored_as_they_are() -> None:
         _judge(_succeeded(_text("no"))),
         _judge({"type": "expired"}),
         _judge({"type": "errored", "error": None}),
+        _judge({"type": "errored", "error": {"type": "error", "error": {"type": "api_error", "message": "Oops"}}}),
+        missing("r-2"),
     ]
     batch = outcomes_batch(outcomes)
     assert batch.schema == OUTCOMES_SCHEMA
     assert [Outcome(**row) for row in batch.to_pylist()] == outcomes
+
+
+def test_an_error_type_is_stored_beside_its_reason() -> None:
+    names = OUTCOMES_SCHEMA.names
+    assert names[names.index("reason") + 1] == "error_type"
 
 
 def test_no_outcomes_are_an_empty_typed_batch() -> None:
@@ -254,3 +284,78 @@ def test_exactly_one_of_output_and_reason_is_told() -> None:
     for outcome in map(_judge, results):
         assert (outcome.output is None) is (outcome.reason is not None)
         assert (outcome.outcome == "succeeded") is (outcome.reason is None)
+
+
+def test_a_request_without_a_line_is_missing_and_cost_nothing() -> None:
+    assert missing("r-1") == Outcome(
+        request_id="r-1", outcome="missing", reason="the API's results hold no line for it"
+    )
+
+
+def test_an_answer_whose_line_cannot_be_read_has_no_stop_reason() -> None:
+    outcome = unreadable(b'{"custom_id": "r-1", "result": {"type": "succee', ValueError("cut"))
+    assert outcome is not None
+    assert (outcome.outcome, outcome.stop_reason, outcome.error_type) == ("invalid", None, None)
+
+
+class TestRemedy:
+    """What a retry pass does about an outcome."""
+
+    @pytest.mark.parametrize("outcome", ["expired", "canceled", "missing"])
+    def test_what_was_never_processed_is_sent_again(self, outcome: str) -> None:
+        assert remedy(outcome, None, None) == "again"
+
+    @pytest.mark.parametrize(
+        "error_type",
+        ["overloaded_error", "api_error", "timeout_error", "rate_limit_error", "an_error_of_the_future", "", None],
+    )
+    def test_an_error_is_tried_again_unless_it_is_known_to_last(self, error_type: str | None) -> None:
+        assert remedy("errored", error_type, None) == "again"
+
+    @pytest.mark.parametrize("error_type", ["invalid_request_error", "not_found_error"])
+    def test_an_error_of_the_request_itself_is_never_tried_again(self, error_type: str) -> None:
+        assert remedy("errored", error_type, None) is None
+
+    @pytest.mark.parametrize("error_type", ["permission_error", "authentication_error", "billing_error"])
+    def test_an_error_of_the_key_or_the_account_is_left_to_a_later_run(self, error_type: str) -> None:
+        assert remedy("errored", error_type, None) is None
+        assert not settled("errored")
+
+    @pytest.mark.parametrize("stop_reason", ["end_turn", "stop_sequence", "max_tokens"])
+    def test_an_answer_that_claude_ended_or_that_was_cut_is_repaired(self, stop_reason: str) -> None:
+        assert remedy("invalid", None, stop_reason) == "repair"
+
+    @pytest.mark.parametrize(
+        "stop_reason", ["model_context_window_exceeded", "refusal", "pause_turn", "tool_use", "a_reason_of_the_future"]
+    )
+    def test_an_answer_that_a_repair_would_not_mend_is_left(self, stop_reason: str) -> None:
+        assert remedy("invalid", None, stop_reason) is None
+
+    def test_an_answer_that_could_not_be_read_cannot_be_repaired(self) -> None:
+        assert remedy("invalid", None, None) is None
+
+    @pytest.mark.parametrize("stop_reason", ["end_turn", "max_tokens", None])
+    def test_what_succeeded_needs_nothing(self, stop_reason: str | None) -> None:
+        assert remedy("succeeded", None, stop_reason) is None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "paid"),
+    [
+        ("succeeded", True),
+        ("invalid", True),
+        ("errored", False),
+        ("expired", False),
+        ("canceled", False),
+        ("missing", False),
+    ],
+)
+def test_only_what_was_paid_for_is_settled(outcome: str, paid: bool) -> None:
+    assert settled(outcome) is paid
+
+
+def test_nothing_that_is_settled_is_sent_again() -> None:
+    for outcome in get_args(OutcomeName):
+        for error_type in ("api_error", "invalid_request_error", None):
+            for stop_reason in ("end_turn", "refusal", None):
+                assert not (settled(outcome) and remedy(outcome, error_type, stop_reason) == "again")

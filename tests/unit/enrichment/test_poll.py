@@ -98,7 +98,9 @@ def test_an_id_that_stays_unknown_ends_the_wait() -> None:
     poll = _poll()
     decisions = [poll.decide(UNKNOWN, now=CREATED) for _ in range(NOT_FOUND_LOOKS)]
     assert all(isinstance(decision, LookAgain) for decision in decisions[:-1])
-    assert "another workspace" in _gives_up(decisions[-1])
+    message = _gives_up(decisions[-1])
+    assert "has not known it for 10 looks in a row, and its list has not had it" in message
+    assert "another workspace" in message
 
 
 @pytest.mark.parametrize("between", [_status(), OUTAGE], ids=["seen", "another error"])

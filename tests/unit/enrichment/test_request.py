@@ -9,11 +9,19 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from include.enrichment import request as request_module
 from include.enrichment.errors import SpecError
-from include.enrichment.request import MAX_REQUEST_BYTES, Renderer, Template, Unsendable, make_request
+from include.enrichment.request import (
+    MAX_REQUEST_BYTES,
+    Renderer,
+    Template,
+    Unsendable,
+    encode_params,
+    make_request,
+)
 
 CONSTANT = {"model": "claude-haiku-5-5", "max_tokens": 400, "thinking": {"type": "disabled"}}
 
@@ -78,6 +86,9 @@ class TestCanonicalBytes:
     @pytest.mark.parametrize("text", ["a\0b", "\u2028\u2029", '"\\/\b\f\n\r\t', "\x7f\x80\x9f", "𝄞é☃", "\ufffe\uffff"])
     def test_odd_characters_arrive_as_they_are(self, text: str) -> None:
         assert _user(_renderer("<{{ text }}>"), text=text) == f"<{text}>"
+
+    def test_bytes_that_are_given_as_they_are_are_sent_as_they_are(self) -> None:
+        assert encode_params({"b": msgspec.Raw(b'{"y": 1.0}'), "a": "é"}) == '{"b":{"y": 1.0},"a":"é"}'.encode()
 
 
 class TestRowsAreData:

@@ -12,6 +12,8 @@ import pytest
 
 from include.enrichment.chunk import MAX_BATCH_REQUESTS
 from include.enrichment.errors import SpecError
+from include.enrichment.passes import DEFAULT_CANARY_ROWS, DEFAULT_RETRY_PASSES
+from include.enrichment.request import Request, make_request
 from include.enrichment.spec import FILES, Pipeline, load_pipeline
 
 YAML = """\
@@ -101,12 +103,16 @@ class TestWhole:
         assert pipeline.settings.request.cache == "off"
         assert pipeline.settings.request.thinking is None
         assert pipeline.settings.limits.max_reject_ratio == 0.02
+        assert pipeline.settings.limits.canary_rows == DEFAULT_CANARY_ROWS == 5
+        assert pipeline.settings.limits.retry_passes == DEFAULT_RETRY_PASSES == 1
         assert pipeline.settings.reuse is True
+        assert pipeline.settings.samples == 1
         assert pipeline.limits.max_requests == MAX_BATCH_REQUESTS
         assert [field.name for field in pipeline.output.fields] == ["label"]
 
     def test_it_is_the_same_after_it_was_stored_with_the_run(self, load: Load) -> None:
-        pipeline = load(yaml=YAML + "limits:\n  max_reject_ratio: 0\n  batch_requests: 7\nreuse: false\n")
+        limits = "limits:\n  max_reject_ratio: 0\n  batch_requests: 7\n  canary_rows: 0\n  retry_passes: 5\n"
+        pipeline = load(yaml=YAML + limits + "reuse: false\nsamples: 100\n")
         assert Pipeline.model_validate_json(pipeline.model_dump_json()) == pipeline
         assert pipeline.limits.max_requests == 7
 
@@ -136,6 +142,16 @@ class TestWhole:
     def test_a_ratio_may_be_written_as_a_whole_number(self, load: Load, ratio: str) -> None:
         text = YAML + f"limits: {{max_reject_ratio: {ratio if ratio != '1e-1' else '1.0e-1'}}}\n"
         assert load(yaml=text).settings.limits.max_reject_ratio == float(ratio)
+
+    def test_a_run_that_was_stored_before_there_were_passes_and_samples_has_their_defaults(self, load: Load) -> None:
+        stored = json.loads(load().model_dump_json())
+        del stored["settings"]["samples"], stored["settings"]["limits"]["canary_rows"]
+        del stored["settings"]["limits"]["retry_passes"]
+        assert Pipeline.model_validate(stored) == load()
+
+    @pytest.mark.parametrize("text", ["limits: {canary_rows: 1000, retry_passes: 0}", "limits: {canary_rows: 0}"])
+    def test_the_bounds_of_the_passes_are_within_them(self, load: Load, text: str) -> None:
+        load(yaml=YAML + text + "\n")
 
     def test_the_system_prompt_may_be_empty(self, load: Load) -> None:
         assert load(system="").system == ""
@@ -233,7 +249,7 @@ class TestYaml:
                     " thinking, cache",
                 ],
             ),
-            (YAML + "zzz: 1\n", ["7: zzz: unknown key. Known here: source, request, limits, reuse"]),
+            (YAML + "zzz: 1\n", ["7: zzz: unknown key. Known here: source, request, limits, reuse, samples"]),
             (YAML + "limit: {}\n", ["7: limit: unknown key; did you mean 'limits'? Known here: source, request"]),
             (YAML + "limits:\n  batch_request: 5\n", ["8: limits.batch_request: unknown key; did you mean 'batch_req"]),
             (_yaml("  connection: warehouse\n", ""), ["1: source.connection: is missing"]),
@@ -260,6 +276,28 @@ class TestYaml:
             ),
             (YAML + "limits: {max_reject_ratio: .nan}\n", ["7: limits.max_reject_ratio: Input should be"]),
             (YAML + "limits: {batch_requests: 100001}\n", ["7: limits.batch_requests: Input should be less than"]),
+            (
+                YAML + "limits: {canary_rows: -1}\n",
+                ["7: limits.canary_rows: Input should be greater than or equal to 0"],
+            ),
+            (
+                YAML + "limits: {canary_rows: 1001}\n",
+                ["7: limits.canary_rows: Input should be less than or equal to 1"],
+            ),
+            (YAML + "limits: {canary_rows: no}\n", ["7: limits.canary_rows: Input should be a valid integer, got F"]),
+            (YAML + "limits: {retry_passes: 6}\n", ["7: limits.retry_passes: Input should be less than or equal to 5"]),
+            (YAML + "limits: {retry_passes: -1}\n", ["7: limits.retry_passes: Input should be greater than or equal"]),
+            (YAML + "limits: {retry_pases: 1}\n", ["7: limits.retry_pases: unknown key; did you mean 'retry_passes'?"]),
+            (
+                YAML + "limits: {budget_usd: 25}\n",
+                [
+                    "7: limits.budget_usd: unknown key. Known here: max_reject_ratio, batch_requests, canary_rows,"
+                    " retry_passes"
+                ],
+            ),
+            (YAML + "samples: 0\n", ["7: samples: Input should be greater than or equal to 1, got 0"]),
+            (YAML + "samples: 101\n", ["7: samples: Input should be less than or equal to 100, got 101"]),
+            (YAML + "samples: yes\n", ["7: samples: Input should be a valid integer, got True"]),
             (YAML + "1: 2\n", ["1: 1: Keys should be strings"]),
             (_yaml("{id: int64}", "[id, id]"), ["3: source.key: names 'id' twice"]),
             (_yaml("{id: int64}", "[]"), ["3: source.key: must be a list of column names, or a mapping"]),
@@ -343,9 +381,8 @@ class TestPrompts:
 class TestRenderer:
     """A loaded pipeline meets the columns of its query."""
 
-    def _params(self, pipeline: Pipeline, run_id: str = "run-1") -> dict[str, Any]:
-        request = pipeline.renderer(["id", "text"], run_id=run_id).render({"id": 1, "text": "Hello"})
-        return dict(json.loads(request.params))
+    def _params(self, pipeline: Pipeline) -> dict[str, Any]:
+        return dict(json.loads(self._render(pipeline).params))
 
     def test_it_sends_what_the_spec_says(self, load: Load) -> None:
         params = self._params(load(yaml=YAML + "  thinking: disabled\n  cache: 1h\n"))
@@ -363,6 +400,9 @@ class TestRenderer:
         assert "thinking" not in params
         assert params["system"] == [{"type": "text", "text": "Classify."}]
 
+    def _render(self, pipeline: Pipeline, *, run_id: str = "run-1", sample: int = 1) -> Request:
+        return pipeline.renderer(["id", "text"], run_id=run_id, sample=sample).render({"id": 1, "text": "Hello"})
+
     @pytest.mark.parametrize(("reuse", "same"), [("true", True), ("false", False)])
     def test_reuse_decides_whether_two_runs_share_their_answers(self, load: Load, reuse: str, same: bool) -> None:
         pipeline = load(yaml=YAML + f"reuse: {reuse}\n")
@@ -372,6 +412,39 @@ class TestRenderer:
         )
         assert (first == second) is same
         assert first == again
+
+    @pytest.mark.parametrize("reuse", ["true", "false"])
+    def test_each_sample_is_a_request_of_its_own_that_sends_the_same(self, load: Load, reuse: str) -> None:
+        pipeline = load(yaml=YAML + f"reuse: {reuse}\nsamples: 3\n")
+        requests = [self._render(pipeline, sample=sample) for sample in (1, 2, 3)]
+        assert len({request.request_id for request in requests}) == 3
+        assert len({request.params for request in requests}) == 1
+        assert requests == [self._render(pipeline, sample=sample) for sample in (1, 2, 3)]
+
+    @pytest.mark.parametrize("reuse", ["true", "false"])
+    def test_more_samples_pay_for_those_that_were_not_asked_yet(self, load: Load, reuse: str) -> None:
+        one = load(yaml=YAML + f"reuse: {reuse}\n")
+        asked = self._render(one)
+        three = load(yaml=YAML + f"reuse: {reuse}\nsamples: 3\n")
+        assert asked == self._render(three, sample=1) == self._render(three)
+
+    @pytest.mark.parametrize(("reuse", "same"), [("true", True), ("false", False)])
+    def test_reuse_decides_for_every_sample(self, load: Load, reuse: str, same: bool) -> None:
+        pipeline = load(yaml=YAML + f"reuse: {reuse}\nsamples: 2\n")
+        first, second = (self._render(pipeline, run_id=run_id, sample=2) for run_id in ("run-1", "run-2"))
+        assert (first == second) is same
+
+    def test_the_ids_of_samples_and_runs_stay_the_same_from_release_to_release(self, load: Load) -> None:
+        """Another id for the same row would have every stored answer paid again."""
+        reused, fresh = (load(yaml=YAML + f"reuse: {reuse}\nsamples: 2\n") for reuse in ("true", "false"))
+        params = self._render(reused).params.encode()
+        for pipeline, sample, salt in [
+            (reused, 1, ""),
+            (reused, 2, "sample 2"),
+            (fresh, 1, "run-1"),
+            (fresh, 2, "run-1 sample 2"),
+        ]:
+            assert self._render(pipeline, sample=sample) == make_request(params, salt=salt)
 
     def test_columns_that_the_query_lacks_are_told_all_at_once_with_the_nearest(self, load: Load) -> None:
         pipeline = load(system="\n\n{{ tone }}", user="{{ txt }}\n{{ text }}\n\n{{ zzz }}", yaml=_yaml("{id:", "{idd:"))

@@ -1,0 +1,58 @@
+"""
+Which passes a run has: first a canary, then everything, then what is to be tried again. It is asked while Airflow
+parses a Dag, so it imports next to nothing and never fails: load_pipeline tells what is wrong with the file, when a run
+begins.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import yaml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CANARY = "canary"
+MAIN = "main"
+_RETRY = "retry"
+
+#: ``limits.canary_rows``: 0 to MAX, in rows.
+DEFAULT_CANARY_ROWS, MAX_CANARY_ROWS = 5, 1_000
+#: ``limits.retry_passes``: 0 to MAX. Each adds its tasks to the Dag.
+DEFAULT_RETRY_PASSES, MAX_RETRY_PASSES = 1, 5
+
+
+def pass_names(pipeline_yaml: Path) -> list[str]:
+    """
+    The passes of a run in their order, such as ``["canary", "main", "retry"]``, or ``["main", "retry_1", "retry_2"]``.
+
+    A limit that is missing or is not a whole number within its bounds counts as its default, as does everything in a
+    file that cannot be read: it gives the Dag a shape and nothing else.
+
+    :param pipeline_yaml: the file; ``limits.canary_rows`` and ``limits.retry_passes`` in it decide
+    """
+    limits = _limits(pipeline_yaml)
+    canary_rows = _whole(limits.get("canary_rows"), DEFAULT_CANARY_ROWS, MAX_CANARY_ROWS)
+    retry_passes = _whole(limits.get("retry_passes"), DEFAULT_RETRY_PASSES, MAX_RETRY_PASSES)
+    retries = [_RETRY] if retry_passes == 1 else [f"{_RETRY}_{number + 1}" for number in range(retry_passes)]
+    return [*([CANARY] if canary_rows else []), MAIN, *retries]
+
+
+def is_retry(pass_name: str) -> bool:
+    """Whether the pass tries again what an earlier one left."""
+    return pass_name == _RETRY or pass_name.startswith(f"{_RETRY}_")
+
+
+def _limits(pipeline_yaml: Path) -> dict[object, object]:
+    try:
+        whole = yaml.safe_load(pipeline_yaml.read_text(encoding="utf-8-sig"))
+    except (OSError, yaml.YAMLError, ValueError, RecursionError):  # ValueError: not UTF-8, or a date such as 2026-13-45
+        return {}
+    limits = whole.get("limits") if isinstance(whole, dict) else None
+    return limits if isinstance(limits, dict) else {}
+
+
+def _whole(value: object, default: int, most: int) -> int:
+    """The value, if it is what the setting may be; ``True`` is none, although Python counts it among the integers."""
+    return value if type(value) is int and 0 <= value <= most else default

@@ -1,0 +1,115 @@
+"""
+Decides what a pass sends: of what is wanted, what is neither answered nor in flight. steps/plan.py reads what is needed
+for it, and writes what it says.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pydantic import BaseModel, ConfigDict
+
+from include.enrichment.errors import BatchError
+from include.enrichment.ledger import Entry, OpenChunk
+
+#: A chunk that was planned and never sent, by a run that has given up, is closed after so long, and one whose results
+#: the API no longer keeps (29 days).
+_FORGOTTEN = timedelta(days=7)
+_ARCHIVED = timedelta(days=30)
+
+
+class PassPlan(BaseModel):
+    """
+    What one pass of a run does.
+
+    :param chunks: the lake keys of the chunks whose batches it waits for: those in flight already, then its own
+    :param batches: the batches in the result store that hold answers to the run's requests
+    :param requests: the run's distinct requests
+    :param to_send: how many of them this pass sends
+    :param in_flight: how many wait in batches that were planned before
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    chunks: list[str]
+    batches: list[str]
+    requests: int
+    to_send: int
+    in_flight: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class InFlight:
+    """
+    An open chunk of the pipeline, as a plan finds it.
+
+    :param sent: a batch was made of it, or may have been
+    :param own: it was planned by the very run that plans now
+    """
+
+    chunk_id: str
+    request_ids: Set[str]
+    sent: bool
+    own: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Division:
+    """
+    What is wanted, divided.
+
+    :param to_send: nobody has asked for these
+    :param join: chunks in flight to wait for
+    :param withdraw: chunks of this run that were never sent and hold what is no longer wanted
+    """
+
+    to_send: set[str]
+    join: list[str] = field(default_factory=list)
+    withdraw: list[str] = field(default_factory=list)
+
+
+def divide(wanted: Set[str], in_flight: Iterable[InFlight]) -> Division:
+    """
+    Divide the wanted requests into those in flight and those to be sent.
+
+    A chunk that was not sent yet is withdrawn if it is the run's own and holds more than what is wanted: the warehouse
+    has changed. Another run's is joined as it is: that run is about to send it.
+    """
+    divided = Division(to_send=set(wanted))
+    for chunk in in_flight:
+        if chunk.own and not chunk.sent and not chunk.request_ids <= wanted:
+            divided.withdraw.append(chunk.chunk_id)
+        elif not chunk.request_ids.isdisjoint(wanted):
+            divided.join.append(chunk.chunk_id)
+            divided.to_send.difference_update(chunk.request_ids)
+    return divided
+
+
+def closed(opened: OpenChunk, entry: Entry | None, *, now: datetime) -> bool:
+    """Whether an open chunk need not be looked at any more: it has landed, was withdrawn, or belongs to the past."""
+    if entry is None:
+        return now - opened.planned_at > _FORGOTTEN
+    if entry.state == "planned":
+        return now - entry.changed_at > _FORGOTTEN
+    return entry.state in ("landed", "withdrawn") or now - entry.changed_at > _ARCHIVED
+
+
+def check_canary(reasons: Mapping[str, str | None], *, pass_name: str) -> None:
+    """
+    Raises BatchError if no canary request succeeded, and none failed for a passing reason: the rest would fail alike.
+
+    :param reasons: of each canary request, why it failed for good; None if it succeeded or may yet
+    """
+    why = Counter(reason for reason in reasons.values() if reason is not None)
+    if not reasons or why.total() < len(reasons):
+        return
+    most_common = "; ".join(f"{reason} ({count:,})" for reason, count in why.most_common(3))
+    raise BatchError(
+        f"The canary failed: none of its {len(reasons):,} requests gave a usable answer: {most_common}."
+        f" Nothing else was sent. Mend the model, prompt or schema and start a new run; if the reason"
+        f" lay outside of the pipeline's folder, clear the `plan` of pass {pass_name}, which asks again what was not"
+        " billed. limits.canary_rows: 0 sends without a canary."
+    )

@@ -1,0 +1,107 @@
+"""
+Decides what may be done about a chunk: attach to its batch, send it, or come back later. It neither calls nor waits:
+steps/submit.py acts on what it says.
+
+Create has no idempotency key, so a create whose answer was lost is settled by what the API lists: a batch newer than
+the fence, of the same size, that nobody has recorded and whose results hold our request ids is ours. If there is none
+when all such batches have ended and the list has had time to catch up, none was made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from include.enrichment.ledger import UNSETTLED, Entry
+from include.enrichment.poll import BatchStatus
+
+#: Nobody knows when a process died within its create. So long after the claim its create is surely over and its batch
+#: is listed: the 20 minutes that one create may take at most, and some for listing and for clocks that differ.
+CREATE_WINDOW = timedelta(minutes=25)
+#: After a create that has ended without an answer, how long its batch may take to be listed (not documented; minutes
+#: are prudent), which is also how long to leave an overloaded API alone.
+LISTING_LAG = timedelta(minutes=2)
+#: Clocks of ours and of the API may differ by so much.
+CLOCK_SKEW = timedelta(minutes=5)
+#: How soon to look again, at the earliest and at the latest.
+SOON, LATE = timedelta(seconds=30), timedelta(minutes=10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attach:
+    """The chunk has its batch."""
+
+    batch_id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Send:
+    """Surely no batch was made: the chunk may be sent."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settle:
+    """A batch may have been made: look at what the API lists."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Withdrawn:
+    """The run that planned the chunk has planned anew: it must not be sent."""
+
+
+def first_look(entry: Entry | None) -> Attach | Send | Settle | Withdrawn:
+    """What the ledger alone says. None: the chunk was planned and nothing else."""
+    if entry is None:
+        return Send()
+    if entry.batch_id:
+        return Attach(batch_id=entry.batch_id)
+    if entry.state == "withdrawn":
+        return Withdrawn()
+    return Settle() if entry.state in UNSETTLED else Send()
+
+
+def settled_at(entry: Entry) -> datetime:
+    """From when on a batch that is not listed was never made."""
+    return entry.changed_at + (CREATE_WINDOW if entry.state == "submitting" else LISTING_LAG)
+
+
+def candidates(entry: Entry, listed: Iterable[BatchStatus], claimed: Collection[str]) -> list[BatchStatus]:
+    """
+    The batches that the chunk's unclear create may have made, by all that a list tells.
+
+    :param listed: the batches that are newer than the entry's fence
+    :param claimed: batches that other chunks have recorded as theirs
+    """
+    return [
+        batch
+        for batch in listed
+        if batch.requests == entry.requests
+        and batch.batch_id not in claimed
+        and batch.created_at <= settled_at(entry) + CLOCK_SKEW
+    ]
+
+
+def look_again_at(entry: Entry, running: Collection[BatchStatus], *, now: datetime) -> datetime | None:
+    """
+    When to look again at an unsettled chunk of which no batch was found; None if surely none was made.
+
+    :param running: candidates that have not ended: only their results can tell whose they are
+    """
+    if running:
+        age = now - min(batch.created_at for batch in running)
+        return now + max(SOON, min(LATE, age / 10))
+    settled = settled_at(entry)
+    return None if now >= settled else min(settled, now + LATE)
+
+
+def refused_until(refusals: int, retry_after_seconds: float | None, *, now: datetime) -> datetime:
+    """
+    When to try again after a create that made nothing: when the API asks for it, else after 1, 2, 4, 8 minutes, and
+    then every ten.
+
+    :param refusals: in a row, this one included
+    """
+    if retry_after_seconds is not None:
+        return now + timedelta(seconds=retry_after_seconds)
+    return now + min(LATE, timedelta(minutes=2 ** min(refusals - 1, 10)))

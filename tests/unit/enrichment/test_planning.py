@@ -1,0 +1,172 @@
+"""planning.py: what a pass sends is what nobody has asked for, and nothing of it is asked for twice."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from include.enrichment.errors import BatchError
+from include.enrichment.ledger import Entry, OpenChunk, State
+from include.enrichment.planning import Division, InFlight, PassPlan, check_canary, closed, divide
+
+PLANNED_AT = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
+MOMENT = timedelta(microseconds=1)
+
+
+def _chunk(request_ids: str, *, sent: bool = False, own: bool = False) -> InFlight:
+    """An open chunk; each letter of its name is a request."""
+    return InFlight(chunk_id=request_ids, request_ids=frozenset(request_ids), sent=sent, own=own)
+
+
+class TestDivide:
+    @pytest.mark.parametrize(
+        ("in_flight", "division"),
+        [
+            ([], Division(to_send=set("abcd"))),
+            ([_chunk("xy")], Division(to_send=set("abcd"))),
+            ([_chunk("ab"), _chunk("cd")], Division(to_send=set(), join=["ab", "cd"])),
+            ([_chunk("abcdx")], Division(to_send=set(), join=["abcdx"])),
+            ([_chunk("bx"), _chunk("yz"), _chunk("d")], Division(to_send=set("ac"), join=["bx", "d"])),
+        ],
+        ids=["nothing", "only what nobody wants", "all of it", "all of it and more", "a part of it"],
+    )
+    def test_what_is_in_flight_is_joined_and_the_rest_is_sent(
+        self, in_flight: list[InFlight], division: Division
+    ) -> None:
+        assert divide(set("abcd"), in_flight) == division
+
+    @pytest.mark.parametrize("sent", [True, False])
+    @pytest.mark.parametrize("own", [True, False])
+    def test_a_chunk_that_holds_nothing_but_what_is_wanted_is_joined_whosever_it_is(
+        self, own: bool, sent: bool
+    ) -> None:
+        assert divide(set("abc"), [_chunk("ab", sent=sent, own=own)]) == Division(to_send={"c"}, join=["ab"])
+
+    def test_an_own_chunk_that_was_not_sent_and_holds_more_is_withdrawn_and_its_wanted_requests_are_sent(self) -> None:
+        assert divide(set("abc"), [_chunk("abx", own=True)]) == Division(to_send=set("abc"), withdraw=["abx"])
+
+    def test_an_own_chunk_that_was_not_sent_and_holds_nothing_wanted_is_withdrawn(self) -> None:
+        assert divide(set("abc"), [_chunk("xy", own=True)]) == Division(to_send=set("abc"), withdraw=["xy"])
+
+    @pytest.mark.parametrize("chunk", [_chunk("abx"), _chunk("abx", sent=True), _chunk("abx", sent=True, own=True)])
+    def test_a_chunk_that_was_sent_or_is_another_runs_is_never_withdrawn(self, chunk: InFlight) -> None:
+        assert divide(set("abc"), [chunk]) == Division(to_send={"c"}, join=["abx"])
+
+    def test_when_nothing_is_wanted_any_more_only_own_unsent_chunks_are_touched(self) -> None:
+        in_flight = [_chunk("ab", own=True), _chunk("cd", own=True, sent=True), _chunk("ef")]
+        assert divide(set(), in_flight) == Division(to_send=set(), withdraw=["ab"])
+
+    @pytest.mark.parametrize("seed", range(200))
+    def test_every_wanted_request_is_sent_or_joined_once(self, seed: int) -> None:
+        luck = random.Random(seed)
+        requests = [str(number) for number in range(luck.randrange(40))]
+        wanted = {request for request in requests if luck.random() < 0.6}
+        luck.shuffle(requests)
+        in_flight: list[InFlight] = []
+        while requests and luck.random() < 0.9:
+            some = [requests.pop() for _ in range(luck.randrange(1, min(len(requests), 6) + 1))]
+            in_flight.append(
+                InFlight(
+                    chunk_id="-".join(some),
+                    request_ids=frozenset(some),
+                    sent=luck.random() < 0.5,
+                    own=luck.random() < 0.5,
+                )
+            )
+        divided = divide(wanted, in_flight)
+        chunks = {chunk.chunk_id: chunk for chunk in in_flight}
+        covered = Counter(divided.to_send)
+        for chunk_id in divided.join:
+            assert chunks[chunk_id].request_ids & wanted, "a chunk is waited for in vain"
+            covered.update(chunks[chunk_id].request_ids & wanted)
+        assert covered == Counter(wanted)
+        assert not set(divided.join) & set(divided.withdraw)
+        for chunk_id in divided.withdraw:
+            assert chunks[chunk_id].own
+            assert not chunks[chunk_id].sent
+            assert chunks[chunk_id].request_ids - wanted
+
+
+class TestClosed:
+    OPENED = OpenChunk(run_id="run-1", planned_at=PLANNED_AT)
+
+    def _entry(self, state: State, changed_at: datetime = PLANNED_AT) -> Entry:
+        return Entry(
+            chunk_id="c" * 22,
+            pipeline="catalogue",
+            chunk="chunks/catalogue/ccc.parquet",
+            requests=3,
+            run_id="run-1",
+            run_ids=["run-1"],
+            state=state,
+            changed_at=changed_at,
+        )
+
+    @pytest.mark.parametrize("state", ["landed", "withdrawn"])
+    def test_a_chunk_that_has_landed_or_was_withdrawn_is_closed_at_once(self, state: State) -> None:
+        assert closed(self.OPENED, self._entry(state), now=PLANNED_AT)
+
+    @pytest.mark.parametrize(
+        ("state", "days"),
+        [(None, 7), ("planned", 7), ("submitting", 30), ("unclear", 30), ("submitted", 30)],
+    )
+    def test_any_other_belongs_to_the_past_after_a_week_or_a_month_if_it_may_have_a_batch(
+        self, state: State | None, days: int
+    ) -> None:
+        entry = self._entry(state) if state else None
+        last = PLANNED_AT + timedelta(days=days)
+        assert not closed(self.OPENED, entry, now=PLANNED_AT)
+        assert not closed(self.OPENED, entry, now=last)
+        assert closed(self.OPENED, entry, now=last + MOMENT)
+
+    @pytest.mark.parametrize("state", ["planned", "submitting", "unclear", "submitted"])
+    def test_the_days_count_from_the_last_change(self, state: State) -> None:
+        now = PLANNED_AT + timedelta(days=400)
+        assert not closed(self.OPENED, self._entry(state, now - timedelta(days=6)), now=now)
+
+
+class TestCheckCanary:
+    @pytest.mark.parametrize(
+        "reasons",
+        [
+            {},
+            {"a": None},
+            {"a": None, "b": "invalid, not JSON", "c": "invalid, not JSON"},
+            {"a": None, "b": None},
+        ],
+        ids=["no canary", "succeeded", "one of three succeeded", "all failed for passing reasons"],
+    )
+    def test_the_run_goes_on_if_one_request_succeeded_or_may_yet(self, reasons: dict[str, str | None]) -> None:
+        check_canary(reasons, pass_name="canary")
+
+    def test_the_run_stops_if_all_failed_for_good_and_tells_the_most_common_reasons(self) -> None:
+        counts = {"errored, x": 1, "invalid, a": 3, "invalid, b": 2, "errored, invalid_request_error: c": 1_200}
+        reasons = {f"{reason} {number}": reason for reason, count in counts.items() for number in range(count)}
+        with pytest.raises(BatchError) as raised:
+            check_canary(reasons, pass_name="canary")
+        message = str(raised.value)
+        assert message.startswith(
+            "The canary failed: none of its 1,206 requests gave a usable answer: errored, invalid_request_error: c"
+            " (1,200); invalid, a (3); invalid, b (2). Nothing else was sent."
+        )
+        assert "clear the `plan` of pass canary" in message
+        assert not raised.value.retryable
+
+    def test_a_canary_of_one_is_enough_to_stop(self) -> None:
+        with pytest.raises(BatchError, match=r"none of its 1 requests .*: invalid, refused \(1\)\. Nothing"):
+            check_canary({"a": "invalid, refused"}, pass_name="canary")
+
+
+class TestPassPlan:
+    PLAN = PassPlan(chunks=["chunks/p/c.parquet"], batches=["b"], requests=5, to_send=2, in_flight=1)
+
+    def test_a_plan_is_read_back_as_it_was_written(self) -> None:
+        assert PassPlan.model_validate_json(self.PLAN.model_dump_json()) == self.PLAN
+
+    def test_what_is_not_a_plan_is_not_read_as_one(self) -> None:
+        with pytest.raises(ValidationError):
+            PassPlan.model_validate({**self.PLAN.model_dump(), "cost_usd": 1})

@@ -1,0 +1,128 @@
+"""prices.py: what one request of a batch cost, to the last digit."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from include.enrichment import prices
+from include.enrichment.prices import cost_usd
+
+#: As the page has them, in US dollars for a million tokens of a batch: input, 5m write, 1h write, read, output.
+BATCH_PRICES = {
+    "claude-fable-5-1": ("5", "6.25", "10", "0.125", "25"),
+    "claude-mythos-5-1": ("5", "6.25", "10", "0.125", "25"),
+    "claude-fable-5": ("5", "6.25", "10", "0.50", "25"),
+    "claude-mythos-5": ("5", "6.25", "10", "0.50", "25"),
+    "claude-opus-5-5": ("2", "2.50", "4", "0.10", "10"),
+    "claude-opus-5": ("2.50", "3.125", "5", "0.25", "12.50"),
+    "claude-opus-4-8": ("2.50", "3.125", "5", "0.25", "12.50"),
+    "claude-opus-4-7": ("2.50", "3.125", "5", "0.25", "12.50"),
+    "claude-opus-4-6": ("2.50", "3.125", "5", "0.25", "12.50"),
+    "claude-opus-4-5": ("2.50", "3.125", "5", "0.25", "12.50"),
+    "claude-opus-4-5-20251101": ("2.50", "3.125", "5", "0.25", "12.50"),
+    "claude-sonnet-5-5": ("1", "1.25", "2", "0.05", "5"),
+    "claude-sonnet-5": ("1", "1.25", "2", "0.10", "5"),
+    "claude-sonnet-4-6": ("1.50", "1.875", "3", "0.15", "7.50"),
+    "claude-sonnet-4-5": ("1.50", "1.875", "3", "0.15", "7.50"),
+    "claude-sonnet-4-5-20250929": ("1.50", "1.875", "3", "0.15", "7.50"),
+    "claude-haiku-5-5": ("0.05", "0.0625", "0.10", "0.005", "0.25"),
+    "claude-haiku-4-5": ("0.50", "0.625", "1", "0.05", "2.50"),
+    "claude-haiku-4-5-20251001": ("0.50", "0.625", "1", "0.05", "2.50"),
+}
+_NOTHING = {
+    "input_tokens": 0,
+    "cache_write_5m_tokens": 0,
+    "cache_write_1h_tokens": 0,
+    "cache_read_tokens": 0,
+    "output_tokens": 0,
+}
+
+
+def _cost(model: str, **tokens: Any) -> Decimal | None:
+    return cost_usd(model=model, **{**_NOTHING, **tokens})
+
+
+@pytest.mark.parametrize(("model", "batch_prices"), BATCH_PRICES.items())
+def test_each_kind_of_token_has_the_batch_price_of_the_page(model: str, batch_prices: tuple[str, ...]) -> None:
+    found = [(_cost(model, **{kind: 10_000}) or Decimal()) * 100 for kind in _NOTHING]
+    assert found == [Decimal(price) for price in batch_prices]
+
+
+def test_every_model_of_the_table_is_checked_against_the_page() -> None:
+    assert set(BATCH_PRICES) == set(prices._PRICES)
+
+
+def test_the_kinds_of_tokens_add_up_exactly() -> None:
+    assert cost_usd(
+        model="claude-haiku-5-5",
+        input_tokens=41,
+        cache_write_5m_tokens=10,
+        cache_write_1h_tokens=20,
+        cache_read_tokens=5_200,
+        output_tokens=9,
+    ) == Decimal("0.000032925")
+
+
+def test_one_token_is_not_rounded_away() -> None:
+    assert _cost("claude-haiku-5-5", cache_read_tokens=1) == Decimal("0.000000005")
+
+
+def test_a_million_requests_add_up_to_a_million_times_one() -> None:
+    one = _cost("claude-haiku-5-5", input_tokens=333, output_tokens=7) or Decimal()
+    assert sum([one] * 1_000_000, Decimal()) == one * 1_000_000 == Decimal("18.40")
+
+
+def test_no_tokens_cost_nothing() -> None:
+    assert _cost("claude-opus-5-5") == 0
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "",
+        "claude",
+        "claude-haiku",
+        "claude-haiku-5-5-20261007",
+        "claude-haiku-5-6",
+        "Claude-Haiku-5-5",
+        "claude-fable-5-2",
+        "gpt",
+    ],
+)
+def test_a_model_without_a_known_price_has_no_cost_and_none_is_guessed(model: str) -> None:
+    assert _cost(model, input_tokens=1_000) is None
+    assert _cost(model, input_tokens=1_000_000) is None
+
+
+class TestLongPrompt:
+    """Haiku 5.5 has two prices, by the length of the prompt."""
+
+    @pytest.mark.parametrize(
+        "kind", ["input_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "cache_read_tokens"]
+    )
+    def test_every_kind_of_prompt_token_counts_towards_it(self, kind: str) -> None:
+        at, above = (_cost("claude-haiku-5-5", **{kind: tokens}) for tokens in (100_000, 100_001))
+        assert at is not None
+        assert above == at * 5 * 100_001 / 100_000
+
+    def test_the_prompt_is_as_long_as_all_its_tokens_together(self) -> None:
+        tokens = {
+            "input_tokens": 25_000,
+            "cache_write_5m_tokens": 25_000,
+            "cache_write_1h_tokens": 25_000,
+            "output_tokens": 1_000_000,
+        }
+        assert _cost("claude-haiku-5-5", **tokens, cache_read_tokens=25_000) == Decimal("0.2554375")
+        assert _cost("claude-haiku-5-5", **tokens, cache_read_tokens=25_001) == Decimal("1.277187525")
+
+    def test_the_answer_does_not_make_the_prompt_longer(self) -> None:
+        assert _cost("claude-haiku-5-5", output_tokens=1_000_000) == Decimal("0.25")
+
+    @pytest.mark.parametrize("model", ["claude-sonnet-5-5", "claude-opus-5-5", "claude-haiku-4-5"])
+    def test_other_models_ask_the_same_for_any_length(self, model: str) -> None:
+        short, long = (_cost(model, input_tokens=tokens) for tokens in (100_000, 900_000))
+        assert short is not None
+        assert long == short * 9
