@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
+BENCHMARKS := .venv-benchmarks
 UV_VERSION := 0.13.9
 # The newest Python of the tested ones that really starts (a pyenv shim may not), else python3.
 PYTHON ?= $(shell for p in python3.12 python3.11 python3; do $$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -41,6 +42,16 @@ down: setup ## stop whatever the demo left behind after a crash
 test: setup ## every test, from unit to a run through the real scheduler
 	@$(BIN)/python -m pytest
 
+$(BENCHMARKS)/.installed: requirements-dev.lock tests/benchmarks/requirements.lock | setup
+	@echo "Setting up $(BENCHMARKS), which holds what this project is compared with …"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(BENCHMARKS)
+	@$(BIN)/uv pip sync --quiet --python $(BENCHMARKS)/bin/python --require-hashes --compile-bytecode tests/benchmarks/requirements.lock
+	@touch $@
+
+.PHONY: chaos
+chaos: setup $(BENCHMARKS)/.installed ## kill everything at every point, and the same with a peer
+	@$(BIN)/python -m tests.chaos
+
 .PHONY: lint
 lint: setup ## format, lint and types, as CI checks them
 	@$(BIN)/ruff format --check .
@@ -51,3 +62,4 @@ lint: setup ## format, lint and types, as CI checks them
 lock: ## pin requirements*.txt again, with hashes, for every tested Python
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements.txt -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements-dev.txt -c requirements.lock -o requirements-dev.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header tests/benchmarks/requirements.txt -c requirements-dev.lock -o tests/benchmarks/requirements.lock

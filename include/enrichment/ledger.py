@@ -60,7 +60,7 @@ class Entry(_Frozen):
     chunk: str
     requests: int
     run_id: str
-    run_ids: list[str]
+    run_ids: list[str] = []
     state: State
     changed_at: datetime
     batch_id: str | None = None
@@ -86,7 +86,7 @@ class Entry(_Frozen):
                 f"Chunk {self.chunk_id} is {self.state} in the ledger and cannot become {state}. Nothing was changed.",
                 batch_ids=[known for known in dict.fromkeys([self.batch_id, batch_id]) if known],
             )
-        return self.model_copy(update={"state": state, "changed_at": at, **changes})
+        return type(self).model_validate({**dict(self), "state": state, "changed_at": at, **changes})
 
     def held_by(self, run_id: str) -> Self:
         """The entry with that run among those that wait for the batch."""

@@ -58,7 +58,7 @@ def failure(api: AirflowApi, stack: Stack, pipeline: str, run_id: str, state: st
     failed = [task for task in api.task_instances(pipeline, run_id) if task.state == "failed"]
     logs = "\n".join(_log(api, pipeline, run_id, task) for task in failed[:3])
     return f"""
-The run {run_id} ended as {state}; it published nothing.
+The run {run_id} ended as {state}; nothing is published.
 {logs}
 Left behind: what was submitted and loaded is on the lake for as long as this stack is up.
 Look at {stack.airflow_url} (user admin, password {stack.ui_password}) while it is up.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 
+import httpx2
+
 from include.enrichment.partition import resolve_partition
 from include.stack import lake, warehouse
 from include.stack.airflow_api import AirflowApi
@@ -13,7 +15,7 @@ from include.stack.folder import StackFolder
 from include.stack.processes import marked_processes
 from tests.fixtures.stack import Demo, running_demo
 
-WAIT = f"{PIPELINE}.main.chunk.wait"
+WAIT = f"{PIPELINE}.canary.chunk.wait"
 BOOT_SECONDS, PUBLISH_SECONDS = 120, 240
 
 
@@ -30,7 +32,7 @@ def wait_states(api: AirflowApi, run_id: str) -> list[str | None]:
     return [task.state for task in api.task_instances(PIPELINE, run_id) if task.task_id == WAIT]
 
 
-def test_a_run_survives_the_death_of_triggerer_and_scheduler_while_it_waits(stack_folder: StackFolder) -> None:
+def test_two_runs_at_once_survive_the_death_of_triggerer_and_scheduler_and_pay_once(stack_folder: StackFolder) -> None:
     partition = resolve_partition(param=PARTITION, partition_key=None, data_interval_start=None)
     with running_demo(stack_folder, "--processing-seconds", "40") as demo:
         demo.wait_for(lambda: "submitted as msgbatch_" in demo.said(), seconds=BOOT_SECONDS)
@@ -46,12 +48,17 @@ def test_a_run_survives_the_death_of_triggerer_and_scheduler_while_it_waits(stac
             for component in ("triggerer", "scheduler"):
                 kill_and_await_another(demo, component)
             assert wait_states(api, run_id) == ["deferred"]
+            beside = api.trigger(PIPELINE, {"partition": PARTITION})
             demo.wait_for(lambda: "The stack stays up" in demo.said(), seconds=PUBLISH_SECONDS)
             assert api.run_state(PIPELINE, run_id) == "success"
+            demo.wait_for(lambda: api.run_state(PIPELINE, beside) != "running", seconds=PUBLISH_SECONDS)
+            assert api.run_state(PIPELINE, beside) == "success"
 
         published = lake.read_published(stack, PIPELINE, partition)
         assert published is not None
-        assert published.manifest.run_id == run_id
+        assert published.manifest.run_id in (run_id, beside)
+        batches = httpx2.get(f"{stack.emulator_url}/_emulator/log", trust_env=False).json()["batches"]
+        assert [batch["size"] for batch in batches] == [5, published.manifest.requests - 5]
         assert published.manifest.published > 100
         keys = warehouse.keys_of(stack_folder.warehouse, PARTITION)
         assert lake.unaccounted(keys, published, "package") == []

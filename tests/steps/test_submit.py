@@ -11,9 +11,10 @@ import pytest
 from include.enrichment import layout, submission
 from include.enrichment.errors import ApiError, BatchError, LakeError, NotYet
 from include.enrichment.ledger import Entry, Fence, State
+from include.enrichment.spec import load_pipeline
 from include.gateways.lake import Lake
 from include.steps.chunks import Chunk
-from tests.fixtures.flow import Flow
+from tests.fixtures.flow import Flow, write_pipeline, write_tickets
 
 
 @pytest.fixture
@@ -102,6 +103,34 @@ def test_a_refusal_that_passes_says_when_to_come_back_and_the_chunk_is_open(
     assert (entry(flow, chunk).state, entry(flow, chunk).refusals) == ("planned", 1)
     flow.submit(chunk)
     assert len(flow.emulator.batches_made()) == 1
+
+
+def test_forty_chunks_pass_through_a_queue_that_holds_four(flow: Flow, tmp_path: Path) -> None:
+    yaml = "source: {connection: w, key: [ticket]}\nrequest: {model: claude-haiku-5-5, max_tokens: 200}\n"
+    folder = write_pipeline(tmp_path / "forty" / "tickets", pipeline_yaml=f"{yaml}limits: {{batch_requests: 1}}\n")
+    flow.pipeline = load_pipeline(folder)
+    write_tickets(flow.database, [(f"N{number}", f"Ticket {number}") for number in range(37)])
+    flow.emulator.set_faults([{"kind": "queue_limit", "batches": 4}, {"kind": "duration", "seconds": 60}])
+    flow.extract()
+    waiting = flow.plan()
+    assert len(waiting) == 40
+    rounds = 0
+    while waiting:
+        rounds += 1
+        running = [batch["id"] for batch in flow.emulator.batches_made() if not batch["ended"]]
+        assert len(running) <= 4
+        refused = []
+        for chunk in waiting:
+            try:
+                flow.submit(chunk)
+            except NotYet:
+                refused.append(chunk)
+        waiting = refused
+        flow.emulator.advance_clock(61)
+    assert rounds == 10
+    for chunk in flow.plan():
+        flow.load(chunk)
+    assert (flow.publish().published, flow.requests_sent()) == (40, 40)
 
 
 @pytest.mark.parametrize(
