@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from include.enrichment import layout, passes
 from include.enrichment.chunk import assign_chunks
-from include.enrichment.errors import LakeError
+from include.enrichment.errors import LakeError, SpecError
 from include.enrichment.found import Found
 from include.enrichment.layout import RunFolder
 from include.enrichment.ledger import UNSETTLED, Entry, OpenChunk, OpenChunks
@@ -41,7 +41,7 @@ _READERS = 8
 _REPAIRS_SCHEMA = pa.schema([pa.field("request_id", pa.string()), pa.field("repair_id", pa.string())])
 
 
-def plan(folder: RunFolder, *, pass_name: str, lake: Lake) -> list[str]:
+def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | None = None) -> list[str]:
     """
     Decide what the pass sends, cut it into chunks, and return the lake keys of all chunks that the pass waits for.
 
@@ -50,7 +50,10 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake) -> list[str]:
     whichever run made it. A canary pass sends a handful; the main pass the rest; a retry pass what ended without being
     billed and may end better, and once a repair of each answer that does not fit.
 
-    Raises BatchError if this is the pass after a canary that failed for good. Planning again is free at any time.
+    Planning again is free at any time.
+
+    Raises BatchError if this is the pass after a canary that failed for good, SpecError if the pass needs more than
+    ``most_chunks`` batches; then nothing has changed.
     """
     pipeline = read_pipeline(lake, folder)
     ledger = Ledger(lake, pipeline=pipeline.name)
@@ -66,6 +69,12 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake) -> list[str]:
             wanted = _wanted(pass_name, needed, rows, pipeline, folder, lake)
             divided = divide(set(wanted.sizes), in_flight.chunks)
             writers = _write_chunks(divided.to_send, wanted, rows, pipeline, Path(temporary))
+            if most_chunks is not None and len(divided.join) + len(writers) > most_chunks:
+                raise SpecError(
+                    f"The pass needs {len(divided.join) + len(writers):,} batches, and Airflow maps a task over"
+                    f" {most_chunks:,} at most. Nothing was sent. Raise limits.batch_requests in pipeline.yaml and"
+                    " start a new run, or raise [core] max_map_length and clear this task."
+                )
             try:
                 keys = _commit(divided, writers, recorded, in_flight, folder.run_id, ledger, lake)
             except Conflict:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk import BaseOperator, conf
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
 
 import include
 from claude_batch.failures import SOONEST_RESUME, airflow_failures
@@ -116,14 +116,10 @@ class PlanOperator(_RunOperator):
         from claude_batch.connections import open_lake
         from include.steps.plan import plan
 
-        with airflow_failures():
-            chunks = plan(self.run_folder(context), pass_name=self.pass_name, lake=open_lake(self.aws_conn_id))
         most = conf.getint("core", "max_map_length")
-        if len(chunks) > most:
-            raise AirflowFailException(
-                f"The partition needs {len(chunks):,} batches, and Airflow maps a task over {most:,} at most."
-                " Nothing was sent. Raise limits.batch_requests in pipeline.yaml, or [core] max_map_length."
-            )
+        with airflow_failures():
+            lake = open_lake(self.aws_conn_id)
+            chunks = plan(self.run_folder(context), pass_name=self.pass_name, lake=lake, most_chunks=most)
         self.log.info("Pass %s: %d chunk(s)", self.pass_name, len(chunks))
         return chunks
 
@@ -156,12 +152,17 @@ class ClaudeBatchOperator(_ChunkOperator):
     adopted, and the chunk is sent again only when there surely is none. A batch is never cancelled here.
 
     While the API takes no batch (a full queue, a rate limit, overload), and while an unclear create settles, the task
-    is deferred: no worker is held. A spend limit or a refused key fails at once.
+    waits without a worker. A spend limit or a refused key fails at once.
 
     :param chunk: the lake key of a chunk file (templated), from PlanOperator or from include.steps.chunks.write_chunk
     :param aws_conn_id: the connection of the lake
     :param anthropic_conn_id: the connection of the API
+    :param deferrable: wait in the triggerer; False reschedules the task instead, for a deployment without a triggerer
     """
+
+    def __init__(self, *, deferrable: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.deferrable = deferrable
 
     def execute(self, context: Context) -> str:
         from claude_batch.connections import open_claude, open_lake
@@ -174,6 +175,8 @@ class ClaudeBatchOperator(_ChunkOperator):
         except NotYet as later:
             moment = max(later.again_at, datetime.now(UTC) + SOONEST_RESUME)
             self.log.warning("%s Looking again at %s, without a worker until then", later, f"{moment:%H:%M:%S} UTC")
+            if not self.deferrable:
+                raise AirflowRescheduleException(moment) from None  # type: ignore[no-untyped-call]  # not annotated
             self.defer(trigger=DateTimeTrigger(moment=moment), method_name="resume")
 
     def resume(self, context: Context, event: Any) -> str:

@@ -32,7 +32,7 @@ def enrich(
     :param pipeline: a folder below include/pipelines
     :param aws_conn_id: the connection of the lake
     :param anthropic_conn_id: the connection of the API
-    :param deferrable: wait in the triggerer; False waits in mode reschedule, for a deployment without a triggerer
+    :param deferrable: wait in the triggerer; False reschedules what waits, for a deployment without a triggerer
     :param poke_interval: the longest pause between two looks at a batch, in seconds
     :param cancel_on_kill: cancel a batch whose wait somebody marks as failed, skipped or done, unless another run holds
         it. A clear never cancels
@@ -66,7 +66,13 @@ def _requests_pass(name: str, pipeline: str, connections: dict[str, str], wait_o
 
         @task_group(group_id="chunk")
         def flow_of_chunk(chunk: str) -> None:
-            submit = ClaudeBatchOperator(task_id="submit", chunk=chunk, map_index_template=chunk_label, **connections)
+            submit = ClaudeBatchOperator(
+                task_id="submit",
+                chunk=chunk,
+                deferrable=wait_options["deferrable"],
+                map_index_template=chunk_label,
+                **connections,
+            )
             wait = ClaudeBatchSensor(
                 task_id="wait",
                 batch_id=submit.output,

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, TaskDeferred
 
 from claude_batch import operators
 from claude_batch.operators import (
@@ -115,6 +115,15 @@ def test_while_the_api_takes_no_batch_the_submit_is_deferred(
     assert wait.total_seconds() == pytest.approx(seconds, abs=3)
     assert deferred.value.method_name == "resume"
     assert submit.resume(context(), None) == emulator.batches_made()[0]["id"]
+
+
+def test_without_a_triggerer_the_submit_is_rescheduled(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
+    submit = planned_submit(deferrable=False)
+    emulator.set_faults([{"kind": "http_error", "status": 429, "retry_after": 300, "times": 1}])
+    with pytest.raises(AirflowRescheduleException) as rescheduled:
+        submit.execute(context())
+    wait = rescheduled.value.reschedule_date - datetime.now(UTC)
+    assert wait.total_seconds() == pytest.approx(300, abs=3)
 
 
 def test_an_unclear_create_defers_the_submit_too(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:

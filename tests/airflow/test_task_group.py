@@ -128,13 +128,14 @@ def test_a_canary_that_fails_for_good_ends_the_run_with_its_reason(
     assert lake.list("tables/") == []
 
 
+@pytest.mark.parametrize("deferrable", [True, False])
 def test_while_the_queue_is_full_no_worker_is_held_and_all_chunks_are_sent_in_the_end(
-    run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator
+    run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator, deferrable: bool
 ) -> None:
     rewrite(tmp_path, "{batch_requests: 1, canary_rows: 0}")
     write_tickets(tmp_path / "warehouse.db", [("N1", "Ticket"), ("N2", "Another")])
     emulator.set_faults([{"kind": "http_error", "on": "create", "status": 429, "retry_after": 1, "times": 3}])
-    run = run_dag(write_dag(tmp_path), run_conf=DAY)
+    run = run_dag(write_dag(tmp_path, deferrable=deferrable), run_conf=DAY)
     assert run.state == "success"
     assert len(sent(run)) == len(emulator.batches_made()) == 5
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from include.enrichment import layout
-from include.enrichment.errors import BatchError, NotYet
+from include.enrichment.errors import BatchError, NotYet, SpecError
 from include.enrichment.ledger import OpenChunk, OpenChunks
 from include.enrichment.spec import load_pipeline
 from include.gateways.ledger import Ledger
 from include.steps.chunks import request_ids_of
-from include.steps.plan import read_plan
+from include.steps.plan import plan, read_plan
 from tests.fixtures.flow import Flow, write_pipeline, write_tickets
 
 SOURCE = "source: {connection: w, key: [ticket]}\nrequest: {model: claude-haiku-5-5, max_tokens: 200}\n"
@@ -64,6 +64,15 @@ def test_chunks_hold_at_most_what_the_pipeline_allows(twenty: Flow, tmp_path: Pa
     change(twenty, tmp_path, "limits: {batch_requests: 8}")
     twenty.extract()
     assert sizes(twenty) == [8, 8, 4]
+
+
+def test_a_pass_of_more_chunks_than_can_be_mapped_changes_nothing(twenty: Flow, tmp_path: Path) -> None:
+    change(twenty, tmp_path, "limits: {batch_requests: 2}")
+    twenty.extract()
+    with pytest.raises(SpecError, match="needs 10 batches, and Airflow maps a task over 9 at most"):
+        plan(twenty.folder, pass_name="main", lake=twenty.lake, most_chunks=9)
+    assert twenty.ledger.find_open() is None
+    assert len(plan(twenty.folder, pass_name="main", lake=twenty.lake, most_chunks=10)) == 10
 
 
 def test_a_row_that_cannot_be_sent_is_in_no_chunk(flow: Flow) -> None:
