@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from include.enrichment.errors import LakeError, SpecError, WarehouseError
 from include.enrichment.layout import RunFolder
 from include.enrichment.model import model_problems
-from include.enrichment.request import Renderer, Unsendable
+from include.enrichment.request import Renderer, Request, Unsendable
 from include.enrichment.spec import Pipeline
 from include.enrichment.table import SAMPLE, key_fields, repeated_keys, row_keys, rows_batch, rows_schema
 from include.gateways.claude import Claude
@@ -176,3 +177,20 @@ def _read(lake: Lake, key: str, kind: type[_Model]) -> _Model:
 def read_rows(path: Path, columns: list[str], *, rows_at_once: int = 1_000) -> Iterator[pa.RecordBatch]:
     """The rows of a fetched rows.parquet, in portions."""
     yield from pq.ParquetFile(path).iter_batches(batch_size=rows_at_once, columns=columns)
+
+
+def params_bytes(path: Path) -> dict[str, int]:
+    """The distinct requests of a fetched rows.parquet, with the bytes of their params."""
+    sizes: dict[str, int] = {}
+    for batch in read_rows(path, ["request_id", "params"]):
+        sizes.update(zip(batch["request_id"].to_pylist(), pc.binary_length(batch["params"]).to_pylist(), strict=True))
+    sizes.pop(None, None)  # type: ignore[call-overload]  # rows that cannot be sent have no request
+    return sizes
+
+
+def read_requests(path: Path) -> Iterator[Request]:
+    """The requests of a fetched rows.parquet, row by row: rows that render alike give the same one again."""
+    for batch in read_rows(path, ["request_id", "params"]):
+        for request_id, params in zip(batch["request_id"].to_pylist(), batch["params"].to_pylist(), strict=True):
+            if request_id is not None:
+                yield Request(request_id=request_id, params=params)

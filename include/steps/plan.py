@@ -5,33 +5,29 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.enrichment import layout, passes
 from include.enrichment.chunk import assign_chunks
 from include.enrichment.errors import LakeError, SpecError
-from include.enrichment.found import Found
 from include.enrichment.layout import RunFolder
 from include.enrichment.ledger import UNSETTLED, Entry, OpenChunk, OpenChunks
-from include.enrichment.outcome import remedy
-from include.enrichment.planning import Division, InFlight, PassPlan, check_canary, closed, divide
-from include.enrichment.repair import repair
-from include.enrichment.request import Request, Unsendable
+from include.enrichment.planning import Division, InFlight, PassPlan, closed, divide
+from include.enrichment.request import Request
 from include.enrichment.spec import Pipeline
 from include.gateways.lake import Conflict, Lake
 from include.gateways.ledger import Ledger, Recorded
-from include.gateways.results import ResultStore
 from include.steps.chunks import ChunkWriter, request_ids_of
-from include.steps.extract import read_pipeline, read_rows
+from include.steps.extract import params_bytes, read_pipeline, read_requests
+from include.steps.wanted import Wanted, read_plan, want
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +56,13 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
     with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
         rows = Path(temporary) / "rows.parquet"
         lake.fetch(folder.rows, rows)
-        needed = _params_bytes(rows)
+        needed = params_bytes(rows)
         for _ in range(_TRIES):
             # The order matters: what lands after this look at the ledger is found in flight, what landed before it is
             # found in the result store. The other way round it might be found in neither, and paid twice.
             recorded = ledger.find_open()
             in_flight = _in_flight(recorded, folder.run_id, ledger, lake)
-            wanted = _wanted(pass_name, needed, rows, pipeline, folder, lake)
+            wanted = want(pass_name, needed, rows, pipeline, folder, lake)
             divided = divide(set(wanted.sizes), in_flight.chunks)
             writers = _write_chunks(divided.to_send, wanted, rows, pipeline, Path(temporary))
             if most_chunks is not None and len(divided.join) + len(writers) > most_chunks:
@@ -81,12 +77,6 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
                 continue
             return _finish(keys, divided, wanted, len(needed), pass_name, folder, lake)
     raise LakeError(f"Other runs have planned {_TRIES} times at the same moment. Nothing was sent. Clear this task.")
-
-
-def read_plan(lake: Lake, folder: RunFolder, pass_name: str) -> PassPlan | None:
-    """What the pass of this run does, None if it was not planned."""
-    stored = lake.find(folder.plan_json(pass_name))
-    return PassPlan.model_validate_json(stored.data) if stored else None
 
 
 def read_plans(lake: Lake, folder: RunFolder) -> dict[str, PassPlan]:
@@ -105,25 +95,6 @@ def read_repairs(lake: Lake, folder: RunFolder) -> pa.Table:
     keys = [key for key in lake.list(folder.plans) if key.endswith("-repairs.parquet")]
     tables = [pq.read_table(pa.BufferReader(lake.read(key))) for key in keys]
     return pa.concat_tables([_REPAIRS_SCHEMA.empty_table(), *tables]).group_by(_REPAIRS_SCHEMA.names).aggregate([])
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Wanted:
-    """
-    What a pass would send if nothing were in flight.
-
-    :param sizes: bytes of params, by request id
-    :param made: requests that stand in no row, by request id: repairs
-    :param failed_in: the batches that failed to answer a request before
-    :param batches: all batches that say something of the run's requests
-    :param repairs: the repair that each invalid answer of the run gets, by request id; also those already answered
-    """
-
-    sizes: Mapping[str, int]
-    made: Mapping[str, Request] = field(default_factory=dict)
-    failed_in: Mapping[str, Set[str]] = field(default_factory=dict)
-    batches: Collection[str] = ()
-    repairs: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,82 +132,7 @@ def _in_flight(recorded: Recorded[OpenChunks] | None, run_id: str, ledger: Ledge
     return _InFlightNow(chunks=chunks, entries=entries, over=over)
 
 
-def _wanted(
-    pass_name: str, needed: Mapping[str, int], rows: Path, pipeline: Pipeline, folder: RunFolder, lake: Lake
-) -> _Wanted:
-    store = ResultStore(lake, pipeline=pipeline.name)
-    found = store.look_up(needed)
-    if passes.is_retry(pass_name):
-        return _retried(needed, found, rows, store)
-    left = needed.keys() - found.settled
-    if pass_name == passes.CANARY:
-        left = set(sorted(left)[: pipeline.settings.limits.canary_rows])
-    elif canary := read_plan(lake, folder, passes.CANARY):
-        # What the canary left unanswered is the retry pass's.
-        left = left - {request_id for key in canary.chunks for request_id in request_ids_of(lake, key)}
-        if left:
-            _check_canary(canary, store, lake)
-    return _Wanted(
-        sizes={request_id: needed[request_id] for request_id in left},
-        failed_in=found.failed_in(left),
-        batches=found.batches,
-    )
-
-
-def _check_canary(canary: PassPlan, store: ResultStore, lake: Lake) -> None:
-    """Raises BatchError if the canary shows that the rest would fail like it."""
-    reasons: dict[str, str | None] = {}
-    for key in canary.chunks:
-        entry = Ledger(lake, pipeline=layout.pipeline_of_chunk(key)).find(layout.chunk_id_of(key))
-        if entry is None or entry.value.batch_id is None:
-            return
-        answers = store.answers(entry.value.batch_id, of=pa.array(request_ids_of(lake, key), pa.string()))
-        for line in answers.select(["request_id", "outcome", "error_type", "stop_reason", "reason"]).to_pylist():
-            passing = remedy(line["outcome"], line["error_type"], line["stop_reason"]) == "again"
-            fine = passing or line["outcome"] == "succeeded"
-            reasons[line["request_id"]] = None if fine else f"{line['outcome']}, {line['reason']}"
-    check_canary(reasons, pass_name=passes.CANARY)
-
-
-def _retried(needed: Mapping[str, int], found: Found, rows: Path, store: ResultStore) -> _Wanted:
-    """What ended without an answer: the same again where it was not billed, a repair where it was."""
-    repairs = _repairs(found.repairable(), rows, store)
-    made = {request.request_id: request for request in repairs.values()}
-    found += store.look_up(made)
-    sizes = {**needed, **{request_id: len(request.params.encode()) for request_id, request in made.items()}}
-    left = sizes.keys() - found.settled - (found.asked - found.may_end_better)
-    return _Wanted(
-        sizes={request_id: sizes[request_id] for request_id in left},
-        made=made,
-        failed_in=found.failed_in(left),
-        batches=found.batches,
-        repairs={request_id: request.request_id for request_id, request in repairs.items()},
-    )
-
-
-def _repairs(repairable: Mapping[str, str], rows: Path, store: ResultStore) -> dict[str, Request]:
-    """The repair of each of these invalid answers, by the id of the request that was answered."""
-    answered_by: defaultdict[str, list[str]] = defaultdict(list)
-    for request_id, batch_id in repairable.items():
-        answered_by[batch_id].append(request_id)
-    answers = {
-        line["request_id"]: line
-        for batch_id, request_ids in answered_by.items()
-        for line in store.answers(batch_id, of=pa.array(request_ids, pa.string())).to_pylist()
-    }
-    made: dict[str, Request] = {}
-    for request in _requests(rows) if answers else ():
-        if (line := answers.pop(request.request_id, None)) is not None:
-            try:
-                made[request.request_id] = repair(request, answer=line["text"] or "", complaint=line["reason"])
-            except Unsendable as error:
-                log.warning("Request %s: its answer cannot be sent back: %s", request.request_id, error)
-    return made
-
-
-def _write_chunks(
-    to_send: Set[str], wanted: _Wanted, rows: Path, pipeline: Pipeline, folder: Path
-) -> list[ChunkWriter]:
+def _write_chunks(to_send: Set[str], wanted: Wanted, rows: Path, pipeline: Pipeline, folder: Path) -> list[ChunkWriter]:
     sizes = {request_id: wanted.sizes[request_id] for request_id in to_send}
     numbers = assign_chunks(sizes, pipeline.limits)
     after: defaultdict[int, set[str]] = defaultdict(set)
@@ -330,7 +226,7 @@ def _reopen(chunk_id: str, run_id: str, ledger: Ledger) -> None:
 
 
 def _finish(
-    keys: list[str], divided: Division, wanted: _Wanted, requests: int, pass_name: str, folder: RunFolder, lake: Lake
+    keys: list[str], divided: Division, wanted: Wanted, requests: int, pass_name: str, folder: RunFolder, lake: Lake
 ) -> list[str]:
     made = PassPlan(
         chunks=keys,
@@ -357,21 +253,6 @@ def _finish(
     return keys
 
 
-def _params_bytes(rows: Path) -> dict[str, int]:
-    sizes: dict[str, int] = {}
-    for batch in read_rows(rows, ["request_id", "params"]):
-        sizes.update(zip(batch["request_id"].to_pylist(), pc.binary_length(batch["params"]).to_pylist(), strict=True))
-    sizes.pop(None, None)  # type: ignore[call-overload]  # rows that cannot be sent have no request
-    return sizes
-
-
-def _requests(rows: Path) -> Iterator[Request]:
-    for batch in read_rows(rows, ["request_id", "params"]):
-        for request_id, params in zip(batch["request_id"].to_pylist(), batch["params"].to_pylist(), strict=True):
-            if request_id is not None:
-                yield Request(request_id=request_id, params=params)
-
-
 def _all_requests(rows: Path, made: Mapping[str, Request]) -> Iterable[Request]:
-    yield from _requests(rows)
+    yield from read_requests(rows)
     yield from made.values()

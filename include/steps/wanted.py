@@ -1,0 +1,133 @@
+"""What a pass wants to send: the canary's handful, the main pass's rest, the retry's second tries and repairs."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from include.enrichment import layout, passes
+from include.enrichment.found import Found
+from include.enrichment.layout import RunFolder
+from include.enrichment.outcome import remedy
+from include.enrichment.planning import PassPlan, check_canary
+from include.enrichment.repair import repair
+from include.enrichment.request import Request, Unsendable
+from include.enrichment.spec import Pipeline
+from include.gateways.lake import Lake
+from include.gateways.ledger import Ledger
+from include.gateways.results import ResultStore
+from include.steps.chunks import request_ids_of
+from include.steps.extract import read_requests
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """
+    What a pass would send if nothing were in flight.
+
+    :param sizes: bytes of params, by request id
+    :param made: requests that stand in no row, by request id: repairs
+    :param failed_in: the batches that failed to answer a request before
+    :param batches: all batches that say something of the run's requests
+    :param repairs: the repair that each invalid answer of the run gets, by request id; also those already answered
+    """
+
+    sizes: Mapping[str, int]
+    made: Mapping[str, Request] = field(default_factory=dict)
+    failed_in: Mapping[str, Set[str]] = field(default_factory=dict)
+    batches: Collection[str] = ()
+    repairs: Mapping[str, str] | None = None
+
+
+def want(
+    pass_name: str, needed: Mapping[str, int], rows: Path, pipeline: Pipeline, folder: RunFolder, lake: Lake
+) -> Wanted:
+    """
+    What the pass would send if nothing were in flight.
+
+    :param needed: the run's distinct requests, with the bytes of their params
+    :param rows: the run's rows, fetched
+
+    Raises BatchError if this is the pass after a canary that failed for good.
+    """
+    store = ResultStore(lake, pipeline=pipeline.name)
+    found = store.look_up(needed)
+    if passes.is_retry(pass_name):
+        return _retried(needed, found, rows, store)
+    left = needed.keys() - found.settled
+    if pass_name == passes.CANARY:
+        left = set(sorted(left)[: pipeline.settings.limits.canary_rows])
+    elif canary := read_plan(lake, folder, passes.CANARY):
+        # What the canary left unanswered is the retry pass's.
+        left = left - {request_id for key in canary.chunks for request_id in request_ids_of(lake, key)}
+        if left:
+            _check_canary(canary, store, lake)
+    return Wanted(
+        sizes={request_id: needed[request_id] for request_id in left},
+        failed_in=found.failed_in(left),
+        batches=found.batches,
+    )
+
+
+def _check_canary(canary: PassPlan, store: ResultStore, lake: Lake) -> None:
+    """Raises BatchError if the canary shows that the rest would fail like it."""
+    reasons: dict[str, str | None] = {}
+    for key in canary.chunks:
+        entry = Ledger(lake, pipeline=layout.pipeline_of_chunk(key)).find(layout.chunk_id_of(key))
+        if entry is None or entry.value.batch_id is None:
+            return
+        answers = store.answers(entry.value.batch_id, of=pa.array(request_ids_of(lake, key), pa.string()))
+        for line in answers.select(["request_id", "outcome", "error_type", "stop_reason", "reason"]).to_pylist():
+            passing = remedy(line["outcome"], line["error_type"], line["stop_reason"]) == "again"
+            fine = passing or line["outcome"] == "succeeded"
+            reasons[line["request_id"]] = None if fine else f"{line['outcome']}, {line['reason']}"
+    check_canary(reasons, pass_name=passes.CANARY)
+
+
+def _retried(needed: Mapping[str, int], found: Found, rows: Path, store: ResultStore) -> Wanted:
+    """What ended without an answer: the same again where it was not billed, a repair where it was."""
+    repairs = _repairs(found.repairable(), rows, store)
+    made = {request.request_id: request for request in repairs.values()}
+    found += store.look_up(made)
+    sizes = {**needed, **{request_id: len(request.params.encode()) for request_id, request in made.items()}}
+    left = sizes.keys() - found.settled - (found.asked - found.may_end_better)
+    return Wanted(
+        sizes={request_id: sizes[request_id] for request_id in left},
+        made=made,
+        failed_in=found.failed_in(left),
+        batches=found.batches,
+        repairs={request_id: request.request_id for request_id, request in repairs.items()},
+    )
+
+
+def _repairs(repairable: Mapping[str, str], rows: Path, store: ResultStore) -> dict[str, Request]:
+    """The repair of each of these invalid answers, by the id of the request that was answered."""
+    answered_by: defaultdict[str, list[str]] = defaultdict(list)
+    for request_id, batch_id in repairable.items():
+        answered_by[batch_id].append(request_id)
+    answers = {
+        line["request_id"]: line
+        for batch_id, request_ids in answered_by.items()
+        for line in store.answers(batch_id, of=pa.array(request_ids, pa.string())).to_pylist()
+    }
+    made: dict[str, Request] = {}
+    for request in read_requests(rows) if answers else ():
+        if (line := answers.pop(request.request_id, None)) is not None:
+            try:
+                made[request.request_id] = repair(request, answer=line["text"] or "", complaint=line["reason"])
+            except Unsendable as error:
+                log.warning("Request %s: its answer cannot be sent back: %s", request.request_id, error)
+    return made
+
+
+def read_plan(lake: Lake, folder: RunFolder, pass_name: str) -> PassPlan | None:
+    """What the pass of this run does, None if it was not planned."""
+    stored = lake.find(folder.plan_json(pass_name))
+    return PassPlan.model_validate_json(stored.data) if stored else None
