@@ -9,7 +9,6 @@ import io
 import json
 import logging
 import re
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -73,13 +72,14 @@ class Claude:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def create(self, body: BinaryIO, *, requests: int) -> str:
+    def create(self, body: BinaryIO, *, requests: int, since: datetime) -> str:
         """
         Make a batch of a whole request body and return its id. Sent once: the SDK's retries are off, as each one may be
-        a second paid batch. It is given up within CREATE_SECONDS.
+        a second paid batch. It is given up within CREATE_SECONDS of ``since``.
 
         :param body: an open binary file at its beginning; its length is sent before it
         :param requests: how many the body holds, for the messages
+        :param since: when others were told that it is under way. A process that was suspended in between sends nothing
 
         Raises ApiError or SetupError if surely no batch was made, BatchError if there may be one.
         """
@@ -87,7 +87,7 @@ class Claude:
             batch = self._client.post(
                 _BATCHES,
                 cast_to=MessageBatch,
-                content=_Outgoing(body, seconds=_SEND_SECONDS),
+                content=_Outgoing(body, until=since + timedelta(seconds=_SEND_SECONDS)),
                 options={"max_retries": 0, "timeout": _CREATE_TIMEOUT},
             )
         except anthropic.APIError as error:
@@ -260,20 +260,19 @@ class AsyncClaude:
 
 class _Outgoing(io.RawIOBase):
     """
-    A request body that ends in a timeout once it has been under way for ``seconds``.
+    A request body that ends in a timeout when it is still under way at ``until``.
 
     Time is the wall clock's: it goes on while the machine sleeps, and it is what other processes compare with.
     """
 
-    def __init__(self, body: BinaryIO, *, seconds: float) -> None:
+    def __init__(self, body: BinaryIO, *, until: datetime) -> None:
         self._body = body
-        self._seconds = seconds
-        self._deadline = time.time() + seconds
+        self._until = until
 
     def read(self, size: int = -1, /) -> bytes:
         # Also asked for once more after the last piece is out, so a body that was sent too late ends here as well.
-        if time.time() > self._deadline:
-            raise httpx2.WriteTimeout(f"the body was not sent within {self._seconds:g} s")
+        if datetime.now(UTC) > self._until:
+            raise httpx2.WriteTimeout(f"the body was not sent by {self._until:%H:%M:%S} UTC")
         return self._body.read(size)
 
     def tell(self) -> int:

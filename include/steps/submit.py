@@ -94,7 +94,7 @@ def _send(chunk: Chunk, known: Recorded[Entry] | None, ledger: Ledger, lake: Lak
         claimed = _claim(chunk, known, ledger, claude, run_id)
         try:
             with body.open("rb") as file:
-                batch_id = claude.create(file, requests=len(chunk.request_ids))
+                batch_id = claude.create(file, requests=len(chunk.request_ids), since=claimed.value.changed_at)
         except (ApiError, SetupError) as refusal:
             raise _refused(refusal, claimed, ledger) from refusal
         except BatchError as unclear:

@@ -28,7 +28,7 @@ PARAMS = {"model": "claude-haiku-5-5", "max_tokens": 10, "messages": [{"role": "
 def make_batch() -> str:
     body = io.BytesIO(msgspec.json.encode({"requests": [{"custom_id": "r", "params": PARAMS}]}))
     with open_claude("anthropic_default") as claude:
-        return claude.create(body, requests=1)
+        return claude.create(body, requests=1, since=datetime.now(UTC))
 
 
 def trigger(

@@ -18,6 +18,7 @@ import pytest
 
 from include.enrichment.errors import LakeError, SetupError
 from include.gateways.lake import Conflict, Lake, ObjectMissing
+from tests.fixtures.lake import delete
 from tests.fixtures.s3 import Bucket
 
 CONDITIONS = ("if-match", "if-none-match")
@@ -165,16 +166,9 @@ def test_a_store_that_cannot_be_reached_is_an_error_that_may_pass() -> None:
     assert caught.value.retryable
 
 
-def test_what_was_deleted_is_gone_and_deleting_it_again_is_no_error(lake: Lake) -> None:
-    lake.write("a", b"1")
-    lake.delete("a")
-    assert lake.find("a") is None
-    lake.delete("a")
-
-
 def test_a_replace_of_something_that_is_gone_gets_a_conflict(lake: Lake) -> None:
     etag = lake.create("entry", b"1")
-    lake.delete("entry")
+    delete(lake, "entry")
     with pytest.raises(Conflict):
         lake.replace("entry", b"2", etag=etag)
     assert lake.find("entry") is None
@@ -202,7 +196,7 @@ def test_an_object_that_is_not_there_cannot_be_opened(lake: Lake) -> None:
 def test_an_object_that_goes_while_it_is_read_is_an_error_of_the_lake(lake: Lake) -> None:
     lake.write("a", bytes(1_000_000))
     with lake.open("a") as file:
-        lake.delete("a")
+        delete(lake, "a")
         file.seek(500_000)
         with pytest.raises(LakeError):
             file.read(10)
@@ -299,15 +293,17 @@ def test_the_lock_of_a_folder_is_no_object(tmp_path: Path) -> None:
     assert lake.list("") == ["a"]
 
 
-def test_a_store_with_conditional_writes_passes_the_check_and_keeps_nothing_of_it(lake: Lake) -> None:
-    lake.check_conditional_writes()
-    assert lake.list("ledger/") == []
+def test_a_store_with_conditional_writes_passes_the_check_however_often(lake: Lake) -> None:
+    for _ in range(3):
+        lake.check_conditional_writes()
+    assert lake.list("ledger/") == ["ledger/_probe"]
+    assert b"may be deleted" in lake.read("ledger/_probe")
 
 
-def test_the_check_costs_five_calls(s3_bucket: Bucket) -> None:
+def test_the_check_costs_three_calls(s3_bucket: Bucket) -> None:
     with proxy(s3_bucket.endpoint_url) as server:
         on_s3(s3_bucket.uri, server.endpoint).check_conditional_writes()
-    assert len(server.calls) == 5
+    assert len(server.calls) == 3
 
 
 @pytest.mark.parametrize(
@@ -323,7 +319,6 @@ def test_a_store_without_conditional_writes_is_refused_with_the_remedies(
             lake.check_conditional_writes()
     for part in ("both pay", "Nothing was sent", "MinIO", "ENRICHMENT_RUNS_NEVER_RACE=true"):
         assert part in str(caught.value)
-    assert on_s3(s3_bucket.uri, s3_bucket.endpoint_url).list("ledger/") == []
 
 
 def test_a_store_that_checks_creates_only_is_refused_as_well(

@@ -12,6 +12,7 @@ from include.enrichment.errors import LakeError
 from include.enrichment.ledger import Entry, Fence, OpenChunk, OpenChunks, State
 from include.gateways.lake import Conflict, Lake
 from include.gateways.ledger import Ledger, Recorded
+from tests.fixtures.lake import delete
 from tests.fixtures.s3 import Bucket
 
 NOW = datetime(2026, 11, 22, 2, tzinfo=UTC)
@@ -101,7 +102,7 @@ class TestEntries:
 
     def test_an_entry_that_was_deleted_meanwhile_is_not_written_again(self, lake: Lake, ledger: Ledger) -> None:
         claimed = ledger.write(entry(), over=None)
-        lake.delete("ledger/p/c1.json")
+        delete(lake, "ledger/p/c1.json")
         with pytest.raises(Conflict):
             ledger.write(claimed.value.becomes("unclear", at=LATER), over=claimed)
         assert ledger.find("c1") is None

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import anthropic
 import pyarrow as pa
@@ -14,6 +15,7 @@ from include.enrichment.errors import LoadError
 from include.gateways.claude import Claude
 from include.steps.load import load
 from tests.fixtures.flow import Flow, write_tickets
+from tests.fixtures.lake import delete
 
 Submitted = tuple[str, str]
 
@@ -65,7 +67,7 @@ def test_where_only_the_raw_copy_is_left_the_outcomes_are_made_of_it_without_the
     _, batch_id = submitted
     run_load(flow, submitted)
     before = outcomes(flow, batch_id)
-    flow.lake.delete(layout.results("tickets", batch_id))
+    delete(flow.lake, layout.results("tickets", batch_id))
     flow.emulator.advance_clock(30 * 86_400)
     assert run_load(flow, submitted) == {"succeeded": 20}
     assert outcomes(flow, batch_id).equals(before)
@@ -79,7 +81,7 @@ def test_results_that_the_api_no_longer_keeps_are_told_with_the_way_to_ask_again
     flow.emulator.advance_clock(30 * 86_400)
     with pytest.raises(LoadError, match=r"29 days.*delete .*\.json and clear the `submit`"):
         run_load(flow, submitted)
-    flow.lake.delete(layout.ledger_entry("tickets", layout.chunk_id_of(chunk)))
+    delete(flow.lake, layout.ledger_entry("tickets", layout.chunk_id_of(chunk)))
     assert flow.submit(chunk) != batch_id
     assert flow.load(chunk) == {"succeeded": 20}
 
@@ -135,7 +137,7 @@ def test_a_batch_that_is_still_running_is_not_loaded(flow: Flow) -> None:
 def test_a_batch_of_another_size_is_not_this_chunks(flow: Flow, submitted: Submitted) -> None:
     chunk, _ = submitted
     body = b'{"requests":[{"custom_id":"a","params":{}}]}'
-    other = flow.claude.create(io.BytesIO(body), requests=1)
+    other = flow.claude.create(io.BytesIO(body), requests=1, since=datetime.now(UTC))
     with pytest.raises(LoadError, match=r"holds 1 requests, chunk .* 20"):
         run_load(flow, (chunk, other))
 

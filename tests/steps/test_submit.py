@@ -60,7 +60,9 @@ def stranger(flow: Flow, requests: int = 3) -> str:
         f'{{"custom_id":"other-{number}","params":{{"model":"claude-haiku-5-5","max_tokens":9,"messages":[]}}}}'
         for number in range(requests)
     )
-    return flow.claude.create(io.BytesIO(f'{{"requests":[{items}]}}'.encode()), requests=requests)
+    return flow.claude.create(
+        io.BytesIO(f'{{"requests":[{items}]}}'.encode()), requests=requests, since=datetime.now(UTC)
+    )
 
 
 def test_a_chunk_becomes_a_batch_that_the_ledger_knows(flow: Flow, chunk: str) -> None:
