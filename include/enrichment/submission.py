@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from include.enrichment.ledger import UNSETTLED, Entry
 from include.enrichment.poll import BatchStatus
@@ -24,6 +25,8 @@ CREATE_WINDOW = timedelta(minutes=25)
 LISTING_LAG = timedelta(minutes=2)
 #: Clocks of ours and of the API may differ by so much.
 CLOCK_SKEW = timedelta(minutes=5)
+#: So many lines without one of ours are a stranger's, however many there are: they come in no order.
+TELLING_LINES = 100
 #: How soon to look again, at the earliest and at the latest.
 SOON, LATE = timedelta(seconds=30), timedelta(minutes=10)
 
@@ -80,6 +83,22 @@ def candidates(entry: Entry, listed: Iterable[BatchStatus], claimed: Collection[
         and batch.batch_id not in claimed
         and batch.created_at <= settled_at(entry) + CLOCK_SKEW
     ]
+
+
+def whose(ours: int, strangers: int, *, requests: int) -> Literal["ours", "theirs"] | None:
+    """
+    Whose batch it is by its result lines; None if they do not tell, as after a download that broke off.
+
+    One id of ours is proof, as ids are made of what is asked: it is ours also where lines are missing, or where all of
+    ours are there among strangers'. It is theirs only if there is none of ours among all its lines.
+
+    :param ours: lines with an id of the chunk's
+    :param strangers: lines with another
+    :param requests: how many requests the chunk and the batch hold
+    """
+    if ours and (not strangers or ours == requests):
+        return "ours"
+    return "theirs" if not ours and strangers >= requests else None
 
 
 def look_again_at(entry: Entry, running: Collection[BatchStatus], *, now: datetime) -> datetime | None:

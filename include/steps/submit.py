@@ -17,6 +17,7 @@ from include.enrichment.errors import (
     BatchNotFound,
     EnrichmentError,
     LakeError,
+    LoadError,
     NotYet,
     SetupError,
 )
@@ -31,6 +32,8 @@ from include.gateways.results import lines
 from include.steps.chunks import Chunk, open_chunk
 
 log = logging.getLogger(__name__)
+
+_DOWNLOADS = 3
 
 
 def submit(chunk_key: str, *, run_id: str, lake: Lake, claude: Claude) -> str:
@@ -207,7 +210,7 @@ def _settle(chunk: Chunk, known: Recorded[Entry], ledger: Ledger, lake: Lake, cl
     try:
         listed = claude.batches_since(entry.fence.newest_batch, not_before=entry.fence.at - submission.CLOCK_SKEW)
         found = submission.candidates(entry, listed, ledger.claimed_batches())
-        ours = next((batch for batch in found if batch.ended and _holds(batch, chunk, claude)), None)
+        ours = next((batch for batch in found if batch.ended and _is_ours(batch, chunk, claude)), None)
     except ApiError as error:
         raise _later(error, entry.refusals + 1) from error
     if ours:
@@ -231,19 +234,30 @@ def _settle(chunk: Chunk, known: Recorded[Entry], ledger: Ledger, lake: Lake, cl
     )
 
 
-def _holds(batch: BatchStatus, chunk: Chunk, claude: Claude) -> bool:
-    """Whether the ended batch is made of the chunk's requests: one line tells a stranger, all together are proof."""
+def _is_ours(batch: BatchStatus, chunk: Chunk, claude: Claude) -> bool:
+    """
+    Whether the ended batch is made of the chunk's requests. Raises LoadError where its results do not tell: that must
+    not be guessed.
+    """
     ids = set(chunk.request_ids)
-    seen = 0
-    with claude.results(batch.batch_id) as pieces:
-        for line in lines(pieces):
-            try:
-                if decode_line(line).custom_id not in ids:
+    for _ in range(_DOWNLOADS):
+        ours = strangers = 0
+        with claude.results(batch.batch_id) as pieces:
+            for line in lines(pieces):
+                try:
+                    known = decode_line(line).custom_id in ids
+                except msgspec.DecodeError:
+                    continue
+                ours, strangers = ours + known, strangers + (not known)
+                if not ours and strangers == submission.TELLING_LINES:
                     return False
-            except msgspec.DecodeError:
-                continue
-            seen += 1
-    return seen > 0
+        if verdict := submission.whose(ours, strangers, requests=len(ids)):
+            return verdict == "ours"
+    raise LoadError(
+        f"The results of batch {batch.batch_id} do not tell whether it is chunk {chunk.chunk_id}'s: {ours:,} lines"
+        f" are of its {len(ids):,} requests, {strangers:,} are not. Nothing is sent before that is clear.",
+        retryable=True,
+    )
 
 
 def _spell_unsettled(entry: Entry, running: Sequence[BatchStatus]) -> str:

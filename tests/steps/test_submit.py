@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from include.enrichment import layout, submission
-from include.enrichment.errors import ApiError, BatchError, LakeError, NotYet
+from include.enrichment.errors import ApiError, BatchError, LakeError, LoadError, NotYet
 from include.enrichment.ledger import Entry, Fence, State
 from include.enrichment.spec import load_pipeline
 from include.gateways.lake import Lake
@@ -245,6 +245,48 @@ def test_another_programs_batches_of_the_same_size_are_neither_adopted_nor_cance
     assert flow.load(chunk) == {"succeeded": 3}
     assert flow.requests_sent() == 12
     assert not any("cancel" in call["path"] for call in flow.emulator.log()["calls"])
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "foreign_lines", "times": 1},
+        {"kind": "foreign_lines"},
+        {"kind": "duplicate_lines"},
+        {"kind": "missing_lines"},
+        {"kind": "missing_lines", "count": 3, "times": 2},
+        {"kind": "cut_results", "at": "line_boundary"},
+    ],
+    ids=str,
+)
+def test_a_batch_of_ours_is_recognised_by_odd_results_too(flow: Flow, chunk: str, fault: dict[str, object]) -> None:
+    flow.emulator.set_faults([{"kind": "reset_after_create", "times": 1}, fault])
+    with pytest.raises(NotYet):
+        flow.submit(chunk)
+    assert [flow.submit(chunk)] == [batch["id"] for batch in flow.emulator.batches_made()]
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [{"kind": "missing_lines", "count": 3}],
+        [{"kind": "missing_lines"}, {"kind": "foreign_lines"}],
+        [{"kind": "cut_results", "after_lines": 0}],
+    ],
+    ids=["no line", "neither whole nor without strangers", "broken off"],
+)
+def test_results_that_do_not_tell_whose_they_are_are_never_guessed_at(
+    flow: Flow, chunk: str, faults: list[dict[str, object]]
+) -> None:
+    flow.emulator.set_faults([{"kind": "reset_after_create", "times": 1}, *faults])
+    with pytest.raises(NotYet):
+        flow.submit(chunk)
+    with pytest.raises(LoadError) as caught:
+        flow.submit(chunk)
+    assert caught.value.retryable
+    assert len(flow.emulator.creates()) == 1
 
 
 @pytest.mark.usefixtures("quick")

@@ -7,6 +7,7 @@ from typing import get_args
 
 import pytest
 
+from include.enrichment import submission
 from include.enrichment.ledger import UNSETTLED, Entry, Fence, State
 from include.enrichment.poll import BatchStatus
 from include.enrichment.submission import (
@@ -177,3 +178,24 @@ class TestRefusedUntil:
     @pytest.mark.parametrize("asked_seconds", [0, 0.5, 60, 7_200])
     def test_what_the_api_asks_for_comes_before_that(self, refusals: int, asked_seconds: float) -> None:
         assert refused_until(refusals, asked_seconds, now=AT) == AT + timedelta(seconds=asked_seconds)
+
+
+@pytest.mark.parametrize(
+    ("ours", "strangers", "requests", "verdict"),
+    [
+        (3, 0, 3, "ours"),
+        (1, 0, 3, "ours"),
+        (3, 1, 3, "ours"),
+        (0, 3, 3, "theirs"),
+        (0, 4, 3, "theirs"),
+        (0, 0, 3, None),
+        (0, 2, 3, None),
+        (0, 200, 100_000, None),
+        (2, 1, 3, None),
+        (1, 200, 100_000, None),
+    ],
+)
+def test_a_batch_is_ours_or_theirs_only_where_its_lines_leave_no_doubt(
+    ours: int, strangers: int, requests: int, verdict: str | None
+) -> None:
+    assert submission.whose(ours, strangers, requests=requests) == verdict
