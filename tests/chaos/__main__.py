@@ -1,0 +1,66 @@
+"""
+`make chaos`: everything that can be killed is killed, and what is left is counted, here and with a peer.
+
+Exit status 0 only if this project lost nothing, paid nothing twice and left nothing behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from include.stack.report import say
+from tests.chaos.kill_points import whole
+from tests.chaos.random_runs import random_runs
+from tests.chaos.report import Finding, read_findings, table
+
+ROOT = Path(__file__).resolve().parents[2]
+#: The environment that holds the peer; nothing of it is installed beside the project.
+PEER_PYTHON = ROOT / ".venv-benchmarks/bin/python"
+
+
+def main() -> int:
+    """Play all parts, say each finding as it is made, and the table at the end."""
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser.add_argument("--runs", type=int, default=30, help="random runs through the real scheduler")
+    parser.add_argument("--seed", type=int, default=7, help="what is killed when")
+    options = parser.parse_args()
+    begun = time.monotonic()
+    findings = [
+        *_said("Kill points: every write, every fault", whole()),
+        *_said("Random kills on the real scheduler", random_runs(runs=options.runs, seed=options.seed)),
+        *_said("The same with a peer", _peer()),
+    ]
+    say(f"\n{table(findings)}\n\nThe emulator answered, and counted what it billed. Took {_minutes(begun)}.")
+    return int(any(finding.subject == "this project" and not finding.clean for finding in findings))
+
+
+def _said(part: str, findings: Iterable[Finding]) -> Iterator[Finding]:
+    begun = time.monotonic()
+    say(f"{part}:")
+    for finding in findings:
+        say(f"  {_minutes(begun)}  {finding.fault}: {finding.runs} runs{'' if finding.clean else ' (see below)'}")
+        yield finding
+
+
+def _peer() -> Iterator[Finding]:
+    """What the peer's own benchmark finds."""
+    command = [str(PEER_PYTHON), "-m", "tests.benchmarks.llm_batch_operator"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as peer:
+        assert peer.stdout is not None
+        yield from read_findings(peer.stdout)
+    if peer.returncode:
+        raise SystemExit(f"The peer's benchmark ended with status {peer.returncode}: see above.")
+
+
+def _minutes(begun: float) -> str:
+    seconds = round(time.monotonic() - begun)
+    return f"{seconds // 60} min {seconds % 60:02d} s"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

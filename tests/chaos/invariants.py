@@ -1,0 +1,167 @@
+"""What must hold when all runs of a world have ended, whatever was killed meanwhile."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from include.enrichment import layout
+from include.enrichment.errors import LakeError
+from include.enrichment.ledger import Entry, OpenChunks
+from include.enrichment.manifest import Manifest
+from include.enrichment.passes import MAIN
+from include.gateways.lake import Lake
+from tests.chaos.runs import Run, World
+from tests.fixtures.flow import DAY
+
+_PIPELINE = "tickets"
+_LAST_BATCH_SECONDS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """
+    What is left of one world: the counts of a Finding, and a line for everything that is not as it must be.
+
+    :param kills: how many processes were killed
+    """
+
+    rows_lost: int = 0
+    billed_twice: int = 0
+    orphans: int = 0
+    kills: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def check(world: World, *, killed: int, rejected: int = 0) -> Outcome:
+    """
+    Look at lake and API when all is over, after one more run has planned, which finds everything done.
+
+    :param killed: how many processes were killed
+    :param rejected: how many rows may be rejects
+    """
+    world.emulator.set_faults([])
+    made = _all_ended(world)
+    foreign = world.foreign_batches()
+    lost, problems = _lost_rows(world, rejected)
+    later = Run(world=world, run_id="one_more")
+    later.extract()
+    if chunks := later.plan(MAIN):
+        problems.append(f"a later run would send or wait for {len(chunks)} chunk(s)")
+    ours = {str(batch["id"]): batch for batch in made if batch["id"] not in foreign}
+    loaded = {layout.batch_id_of(key) for key in world.lake.list(layout.results_folder(_PIPELINE))}
+    if taken := loaded & foreign:
+        problems.append(f"{len(taken)} batch(es) of another program were loaded")
+    if cancelled := [call["path"] for call in world.emulator.log()["calls"] if "/cancel" in call["path"]]:
+        problems.append(f"cancelled: {', '.join(cancelled)}")
+    # Whatever has ended with an answer is billed, also if nobody ever fetches it.
+    orphans = [batch_id for batch_id, batch in ours.items() if batch_id not in loaded and _is_billed(batch)]
+    problems += [f"batch {batch_id} was paid and never loaded" for batch_id in orphans]
+    twice = billed_twice(world)
+    problems += [f"{twice} request(s) were billed again"] if twice else []
+    broken = half_done(world)
+    problems += broken
+    problems += _unsettled(world.lake, foreign)
+    return Outcome(
+        rows_lost=lost,
+        billed_twice=twice,
+        orphans=len(orphans) + len(broken),
+        kills=killed,
+        problems=problems,
+    )
+
+
+def half_done(world: World) -> list[str]:
+    """What a reader of the lake must not find at any moment, also right after a process has died."""
+    lake = world.lake
+    raw = {key.rpartition("/")[2].removesuffix(".jsonl.zst") for key in lake.list(f"raw/{_PIPELINE}/")}
+    loaded = map(layout.batch_id_of, lake.list(layout.results_folder(_PIPELINE)))
+    found = [f"batch {batch_id} has outcomes, but nothing of what was received" for batch_id in {*loaded} - raw]
+    found += [f"{key}: {what}" for key, what in _broken(world)]
+    if lake.exists(layout.manifest(_PIPELINE, DAY)):
+        try:
+            found += _lost_rows(world, len(world.tickets()))[1]
+        except LakeError as error:
+            found.append(f"there is a manifest, but: {error}")
+    return found
+
+
+def billed_twice(world: World) -> int:
+    """Billings of a request beyond its first, as the API counts them; requests are told apart by what they ask."""
+    return int(world.emulator.bills()["billed_twice"])
+
+
+def _all_ended(world: World) -> list[dict[str, object]]:
+    """Every batch; what has not ended is not billed yet."""
+    deadline = time.monotonic() + _LAST_BATCH_SECONDS
+    while not all(batch["ended"] for batch in world.emulator.batches_made()):
+        if time.monotonic() > deadline:
+            raise AssertionError("There are batches that do not end.")
+        time.sleep(0.05)
+    return world.emulator.batches_made()
+
+
+def _is_billed(batch: dict[str, object]) -> bool:
+    return bool(batch["succeeded"])
+
+
+def _lost_rows(world: World, rejected: int) -> tuple[int, list[str]]:
+    """How many rows of the source are neither in the table nor among the rejects, once."""
+    lake = world.lake
+    manifest = Manifest.model_validate_json(lake.read(layout.manifest(_PIPELINE, DAY)))
+    published, rejects = (
+        pq.read_table(pa.BufferReader(lake.read(key)), columns=["ticket"])["ticket"].to_pylist()
+        for key in (layout.table(_PIPELINE, DAY), layout.rejects(_PIPELINE, DAY))
+    )
+    tickets = world.tickets()
+    problems = []
+    if sorted([*published, *rejects]) != sorted(tickets):
+        problems.append(f"{len(published)} rows published, {len(rejects)} rejected, of {len(tickets)}")
+    if (manifest.rows, manifest.published, manifest.rejected) != (len(tickets), len(published), len(rejects)):
+        problems.append(f"the manifest says {manifest.rows}, {manifest.published} and {manifest.rejected}")
+    if len(rejects) > rejected:
+        problems.append(f"{len(rejects)} rows were rejected: {manifest.rejected_by}")
+    return len(tickets - {*published, *rejects}) + max(0, len(rejects) - rejected), problems
+
+
+def _broken(world: World) -> Iterator[tuple[str, str]]:
+    """Every object that cannot be read as what its name says, and every file that is nobody's."""
+    lake = world.lake
+    for key in lake.list(""):
+        data = lake.read(key)
+        try:
+            if key == "ledger/_probe":
+                continue
+            if key.endswith(".parquet"):
+                pq.read_table(pa.BufferReader(data))
+            elif key.endswith(".json"):
+                json.loads(data)
+            elif key.endswith(".jsonl.zst"):
+                with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as raw:
+                    raw.read()
+            else:
+                yield key, "is no object of ours"
+        except (pa.ArrowInvalid, OSError, ValueError) as error:
+            yield key, f"{type(error).__name__}: {error}"
+
+
+def _unsettled(lake: Lake, foreign: set[str]) -> Iterator[str]:
+    """What the ledger holds open although nobody is at work any more."""
+    opened = OpenChunks.model_validate_json(lake.read(layout.open_chunks(_PIPELINE))).chunks
+    if opened:
+        yield f"the ledger still has {len(opened)} open chunk(s)"
+    keys = [key for key in lake.list(f"ledger/{_PIPELINE}/") if key != layout.open_chunks(_PIPELINE)]
+    entries = [Entry.model_validate_json(lake.read(key)) for key in keys]
+    for entry in entries:
+        if entry.state not in ("landed", "withdrawn"):
+            yield f"chunk {entry.chunk_id} is {entry.state}"
+        if entry.batch_id in foreign:
+            yield f"chunk {entry.chunk_id} has another program's batch"
+    batches = [entry.batch_id for entry in entries if entry.batch_id]
+    if len(batches) != len(set(batches)):
+        yield "two chunks have one batch"

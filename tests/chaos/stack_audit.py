@@ -1,0 +1,88 @@
+"""What is true when all has ended: of each source row, each batch that was billed, and each object on the lake."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow.fs import FileSelector, FileSystem
+
+from include.enrichment import layout
+from include.enrichment.partition import Partition
+from include.stack.lake import read_published, stack_lake, unaccounted
+from include.stack.stack import BUCKET, Stack
+from tests.chaos.stack_boot import PIPELINE, ChaosStack
+
+
+@dataclass(frozen=True, kw_only=True)
+class Day:
+    """
+    How one run's day stands.
+
+    :param lost: source rows that are not published or rejected exactly once, each with how often it was found
+    """
+
+    rows: int
+    published: int
+    rejected: int
+    lost: list[str]
+
+
+def look_at_day(stack: Stack, day: date, keys: Sequence[str]) -> Day:
+    """The day's rows in the warehouse against those on the lake; without a manifest all of them are lost."""
+    found = read_published(stack, PIPELINE, Partition(start=day))
+    if found is None:
+        return Day(rows=len(keys), published=0, rejected=0, lost=[f"{key}: not published" for key in keys])
+    lost = unaccounted(keys, found, "ticket")
+    counted = (found.table.num_rows, found.rejects.num_rows)
+    said = (found.manifest.published, found.manifest.rejected)
+    if counted != said:
+        lost.append(f"{day}: the manifest says {said}, the objects have {counted}")
+    return Day(rows=len(keys), published=counted[0], rejected=counted[1], lost=lost)
+
+
+def orphans(chaos: ChaosStack) -> list[str]:
+    """The batches that were billed and whose results are not on the lake."""
+    loaded = {
+        layout.batch_id_of(path)
+        for path in _objects(stack_lake(chaos.stack))
+        if path.startswith(f"{BUCKET}/{layout.results_folder(PIPELINE)}")
+    }
+    billed = [batch for batch in chaos.emulator.batches_made() if batch["succeeded"] or not batch["ended"]]
+    return [str(batch["id"]) for batch in billed if batch["id"] not in loaded]
+
+
+def damaged(stack: Stack) -> tuple[int, list[str]]:
+    """How many objects lie on the lake, and those of them that cannot be read to their end, each with the reason."""
+    lake = stack_lake(stack)
+    objects = _objects(lake)
+    return len(objects), [f"{path}: {reason}" for path in objects if (reason := _wrong(lake, path))]
+
+
+def _objects(lake: FileSystem) -> list[str]:
+    found: Iterable[object] = lake.get_file_info(FileSelector(BUCKET, recursive=True))
+    return [str(info.path) for info in found if info.is_file]  # type: ignore[attr-defined]  # pyarrow ships no types
+
+
+def _wrong(lake: FileSystem, path: str) -> str | None:
+    try:
+        if path.endswith(".parquet"):
+            pq.read_table(path, filesystem=lake, partitioning=None)
+        elif path.endswith(".json"):
+            json.loads(lake.open_input_file(path).read())
+        elif path.endswith(".zst"):
+            with pa.CompressedInputStream(lake.open_input_file(path), "zstd") as stream:
+                for line in stream.read().splitlines():
+                    json.loads(line)
+        elif path.endswith("/_probe"):
+            # What conditional writes are tried out on: it stays, and always says the same.
+            return None if lake.open_input_file(path).read() else "it is empty"
+        else:
+            return "an object of a kind that nobody writes"
+    except (OSError, ValueError, pa.ArrowException) as error:
+        return f"{type(error).__name__}: {error}"
+    return None

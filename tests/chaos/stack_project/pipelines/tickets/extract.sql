@@ -1,0 +1,1 @@
+select ticket, body from tickets where day >= :partition_start and day < :partition_end

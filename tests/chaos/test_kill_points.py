@@ -1,0 +1,84 @@
+"""The kill points that money and rows hang on; `make chaos` plays all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.invariants import Outcome
+from tests.chaos.kill_points import (
+    PATH,
+    RACING,
+    TROUBLES,
+    UNHURRIED,
+    Trouble,
+    cleared,
+    killed_at,
+    race,
+    troubled,
+    writes_of,
+)
+from tests.chaos.runs import World
+from tests.chaos.step_process import CREATE, Moment, Timing
+from tests.fixtures.emulator import Emulator, EmulatorProcess
+from tests.fixtures.s3 import Bucket
+
+#: A canary, and one chunk more.
+_ROWS = 13
+_QUICK = [trouble for trouble in TROUBLES if trouble.name in ("reset after the create", "result lines missing once")]
+
+
+@pytest.fixture(scope="session")
+def numbers(tmp_path_factory: pytest.TempPathFactory, emulator_process: EmulatorProcess) -> dict[str, int]:
+    """Which of a run's writes is the main chunk's, by what it writes."""
+    world = World(tmp_path_factory.mktemp("undisturbed") / "world", emulator_process.workspace(), rows=_ROWS)
+    return {kind: number for number, kind in enumerate(writes_of(world), start=1)}
+
+
+def new_world(tmp_path: Path, emulator: Emulator, timing: Timing | None = None) -> World:
+    return World(tmp_path / "world", emulator, rows=_ROWS, timing=timing)
+
+
+def all_is_well(outcome: Outcome) -> None:
+    assert not outcome.problems
+    assert (outcome.rows_lost, outcome.billed_twice, outcome.orphans) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("kind", [*PATH, "tables"])
+def test_a_process_killed_at_a_write_that_matters_costs_nothing(
+    tmp_path: Path, emulator: Emulator, numbers: dict[str, int], kind: str, moment: Moment
+) -> None:
+    all_is_well(killed_at(new_world(tmp_path, emulator), {numbers[kind]: moment}))
+
+
+def test_a_create_that_arrives_after_its_process_has_died_is_adopted(
+    tmp_path: Path, emulator: Emulator, numbers: dict[str, int]
+) -> None:
+    all_is_well(killed_at(new_world(tmp_path, emulator, UNHURRIED), {numbers[CREATE]: "late"}))
+    assert len(emulator.batches_made()) == 2
+
+
+def test_a_run_on_s3_that_is_killed_over_and_over_ends_as_one_that_is_not(
+    tmp_path: Path, emulator: Emulator, s3_bucket: Bucket, numbers: dict[str, int]
+) -> None:
+    world = World(tmp_path / "world", emulator, rows=_ROWS, lake=s3_bucket.uri, s3=s3_bucket.endpoint_url)
+    all_is_well(killed_at(world, {numbers["canary"]: "after", numbers["create"]: "after", numbers["raw"] + 5: "after"}))
+
+
+@pytest.mark.parametrize("trouble", _QUICK, ids=lambda trouble: trouble.name)
+def test_a_fault_of_the_api_costs_nothing_and_touches_no_other_program(
+    tmp_path: Path, emulator: Emulator, trouble: Trouble
+) -> None:
+    world = new_world(tmp_path, emulator, trouble.timing)
+    all_is_well(troubled(world, trouble, at=1))
+    assert world.foreign_batches()
+
+
+def test_two_runs_of_a_partition_at_once_make_one_batch_for_each_chunk(tmp_path: Path, emulator: Emulator) -> None:
+    all_is_well(race(new_world(tmp_path, emulator, RACING), runs=2, seed=None))
+
+
+def test_a_cleared_extract_sends_the_changed_rows_only(tmp_path: Path, emulator: Emulator) -> None:
+    all_is_well(cleared(new_world(tmp_path, emulator), sent=1))
