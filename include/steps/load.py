@@ -31,13 +31,16 @@ _DOWNLOADS = 3
 _FEW_LINES = 10
 
 
-def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude) -> dict[str, int]:
+def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_missing: bool = False) -> dict[str, int]:
     """
     Download, check and store the results of the chunk's batch; return the number of requests for each outcome.
 
     Nothing becomes visible before every line is there: a download that breaks off is begun again, three times in all. A
     batch that has been loaded is not downloaded again; where only its raw copy is left, that is read, as the API keeps
-    results for 29 days only. A few lines that the API never gives are outcomes of their own: ``missing``.
+    results for 29 days only.
+
+    :param accept_missing: take a few lines that no download held for outcomes of their own, ``missing``. They may have
+        been paid for, and a retry pass asks for them again: not to be done before time has been given to the API
 
     Raises LoadError if the batch has not ended, or its lines do not reconcile with the requests that were sent.
     """
@@ -51,23 +54,28 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude) -> dict[s
             with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
                 received = Received(Path(temporary), run_id=run_id)
                 if raw := store.raw(batch_id):
-                    counts = _read(raw, received, chunk, batch_id, last_try=True)
+                    counts = _read(raw, received, chunk, batch_id, lenient=True, accept_missing=True)
                     log.info("Batch %s: made anew from the raw copy of its results", batch_id)
                 else:
-                    counts = _download(chunk, batch_id, received, lake, claude)
+                    counts = _download(chunk, batch_id, received, lake, claude, accept_missing=accept_missing)
                 store.publish(batch_id, received)
         if recorded and recorded.value.state == "submitted":
             _record_landed(recorded, ledger)
     return counts
 
 
-def _download(chunk: Chunk, batch_id: str, received: Received, lake: Lake, claude: Claude) -> dict[str, int]:
+def _download(
+    chunk: Chunk, batch_id: str, received: Received, lake: Lake, claude: Claude, *, accept_missing: bool
+) -> dict[str, int]:
     try:
         _check_ended(claude.retrieve(batch_id), chunk)
         for download in range(1, _DOWNLOADS + 1):
             try:
+                last = download == _DOWNLOADS
                 with claude.results(batch_id) as pieces:
-                    return _read(pieces, received, chunk, batch_id, last_try=download == _DOWNLOADS)
+                    return _read(
+                        pieces, received, chunk, batch_id, lenient=last, accept_missing=last and accept_missing
+                    )
             except LoadError as error:
                 if not error.retryable or download == _DOWNLOADS:
                     raise
@@ -103,12 +111,12 @@ def _check_ended(status: BatchStatus, chunk: Chunk) -> None:
 
 
 def _read(
-    pieces: Iterator[bytes], received: Received, chunk: Chunk, batch_id: str, *, last_try: bool
+    pieces: Iterator[bytes], received: Received, chunk: Chunk, batch_id: str, *, lenient: bool, accept_missing: bool
 ) -> dict[str, int]:
     """
     Judge every line, and keep the pieces as they are.
 
-    :param last_try: take what is odd for the API's own word and not for a broken download
+    :param lenient: take a line that cannot be read for the API's own word and not for a broken download
     """
     schema = OutputSchema(json.loads(chunk.schema_text)) if chunk.schema_text else None
     outstanding = set(chunk.request_ids)
@@ -116,32 +124,32 @@ def _read(
     counts: Counter[str] = Counter()
     with received:
         for number, line in enumerate(lines(received.kept(pieces)), start=1):
-            outcome = _outcome(line, number, batch_id, schema, last_try=last_try)
+            outcome = _outcome(line, number, batch_id, schema, lenient=lenient)
             if outcome.request_id not in outstanding:
                 raise _stranger(outcome.request_id, number, batch_id, repeated=outcome.request_id in sent)
             outstanding.remove(outcome.request_id)
             counts[outcome.outcome] += 1
             received.add(outcome)
         if outstanding:
-            _check_missing(outstanding, sent, batch_id, last_try=last_try)
+            _check_missing(outstanding, sent, batch_id, accept=accept_missing)
             for request_id in sorted(outstanding):
                 received.add(missing(request_id))
             counts["missing"] += len(outstanding)
     return dict(counts)
 
 
-def _check_missing(outstanding: Collection[str], sent: Collection[str], batch_id: str, *, last_try: bool) -> None:
+def _check_missing(outstanding: Collection[str], sent: Collection[str], batch_id: str, *, accept: bool) -> None:
     """
     A few lines that no download held are missing at the API. Many are a download that ended too early, which looks no
     different: taking them for missing would mean to pay for them again.
     """
     fact = f"Batch {batch_id}: {len(sent) - len(outstanding):,} of {len(sent):,} result lines were received."
-    if not last_try or len(outstanding) > max(_FEW_LINES, len(sent) // 100):
+    if not accept or len(outstanding) > max(_FEW_LINES, len(sent) // 100):
         raise LoadError(f"{fact} Nothing of them became visible.", retryable=True)
-    log.warning("%s No download held the others: they count as missing, and may be asked again", fact)
+    log.warning("%s No download held the others: they count as missing, and may be asked, and paid, again", fact)
 
 
-def _outcome(line: bytes, number: int, batch_id: str, schema: OutputSchema | None, *, last_try: bool) -> Outcome:
+def _outcome(line: bytes, number: int, batch_id: str, schema: OutputSchema | None, *, lenient: bool) -> Outcome:
     """
     The outcome of a line.
 
@@ -152,7 +160,7 @@ def _outcome(line: bytes, number: int, batch_id: str, schema: OutputSchema | Non
     try:
         return judge(decode_line(line), schema)
     except msgspec.DecodeError as error:
-        if last_try and line.endswith(b"\n") and (outcome := unreadable(line, error)):
+        if lenient and line.endswith(b"\n") and (outcome := unreadable(line, error)):
             return outcome
         raise LoadError(
             f"Line {number:,} of batch {batch_id}'s results cannot be read ({error}): the download was"

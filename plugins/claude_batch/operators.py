@@ -188,7 +188,8 @@ class LoadOperator(_ChunkOperator):
     """
     Load the results of a chunk's ended batch into the result store; returns the number of requests for each outcome.
 
-    Nothing is visible before every line is there. A batch that has been loaded is not downloaded again.
+    Nothing is visible before every line is there. A batch that has been loaded is not downloaded again. A few lines
+    that the API does not give at the last try either are outcomes of their own, ``missing``.
 
     :param chunk: the lake key of the chunk file that was submitted (templated)
     :param batch_id: its batch (templated), from ClaudeBatchOperator
@@ -208,8 +209,16 @@ class LoadOperator(_ChunkOperator):
 
         if not self.batch_id:
             raise AirflowFailException(f"Chunk {self.chunk} has no batch: see its `submit`. There is nothing to load.")
+        ti = context["ti"]
         with airflow_failures(), open_claude(self.anthropic_conn_id) as claude:
-            counts = load(self.chunk, self.batch_id, lake=open_lake(self.aws_conn_id), claude=claude)
+            counts = load(
+                self.chunk,
+                self.batch_id,
+                lake=open_lake(self.aws_conn_id),
+                claude=claude,
+                # The tries are minutes apart: what the last one does not find either will not come.
+                accept_missing=ti.try_number > ti.max_tries,
+            )
         self.log.info("Batch %s: %s", self.batch_id, counts)
         return counts
 

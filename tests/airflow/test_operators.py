@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, TaskDeferred
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException, TaskDeferred
 
 from claude_batch import operators
 from claude_batch.operators import (
@@ -23,7 +23,8 @@ from tests.fixtures.flow import write_pipeline, write_tickets
 
 def context(partition: str | None = "2026-11-01", **dag_run: Any) -> Any:
     run = {"run_id": "manual__1", "partition_key": None, "data_interval_start": None} | dag_run
-    return {"params": {"partition": partition}, "dag_run": SimpleNamespace(**run)}
+    ti = SimpleNamespace(try_number=1, max_tries=3)
+    return {"params": {"partition": partition}, "dag_run": SimpleNamespace(**run), "ti": ti}
 
 
 def extract(**options: Any) -> ExtractOperator:
@@ -150,6 +151,18 @@ def test_what_waiting_does_not_mend_fails_the_submit_at_once(
     emulator.set_faults([{"kind": "http_error", "on": "create", **fault}])
     with pytest.raises(AirflowFailException, match=fact):
         submit.execute(context())
+
+
+def test_lines_that_the_api_does_not_give_are_missing_only_at_the_last_try(
+    connections: pytest.MonkeyPatch, emulator: Emulator
+) -> None:
+    submit = planned_submit()
+    load = LoadOperator(task_id="load", chunk=submit.chunk, batch_id=submit.execute(context()))
+    emulator.set_faults([{"kind": "missing_lines"}])
+    with pytest.raises(AirflowException, match="2 of 3 result lines"):
+        load.execute(context())
+    last = context() | {"ti": SimpleNamespace(try_number=4, max_tries=3)}
+    assert load.execute(last) == {"succeeded": 2, "missing": 1}
 
 
 def test_a_load_without_a_batch_points_at_the_submit() -> None:
