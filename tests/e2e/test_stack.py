@@ -58,7 +58,7 @@ def test_two_runs_at_once_survive_the_death_of_triggerer_and_scheduler_and_pay_o
         assert published is not None
         assert published.manifest.run_id in (run_id, beside)
         batches = httpx2.get(f"{stack.emulator_url}/_emulator/log", trust_env=False).json()["batches"]
-        assert [batch["size"] for batch in batches] == [5, published.manifest.requests - 5]
+        assert sum(batch["size"] for batch in batches) == published.manifest.requests
         assert published.manifest.published > 100
         keys = warehouse.keys_of(stack_folder.warehouse, PARTITION)
         assert lake.unaccounted(keys, published, "package") == []
