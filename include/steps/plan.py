@@ -23,7 +23,7 @@ from include.enrichment.ledger import UNSETTLED, Entry, OpenChunk, OpenChunks
 from include.enrichment.planning import Division, InFlight, PassPlan, closed, divide
 from include.enrichment.request import Request
 from include.enrichment.spec import Pipeline
-from include.gateways.lake import Conflict, Lake
+from include.gateways.lake import Conflict, Lake, ObjectMissing
 from include.gateways.ledger import Ledger, Recorded
 from include.steps.chunks import ChunkWriter, request_ids_of
 from include.steps.extract import params_bytes, read_pipeline, read_requests
@@ -117,9 +117,8 @@ def _in_flight(recorded: Recorded[OpenChunks] | None, run_id: str, ledger: Ledge
     now = datetime.now(UTC)
     over = {chunk_id for chunk_id, chunk in opened.items() if closed(chunk, entries[chunk_id], now=now)}
     live = [chunk_id for chunk_id in opened if chunk_id not in over]
-    keys = [layout.chunk(ledger.pipeline, chunk_id) for chunk_id in live]
     with ThreadPoolExecutor(_READERS) as readers:
-        ids = readers.map(lambda key: request_ids_of(lake, key), keys)
+        ids = readers.map(lambda chunk_id: _ids_in_flight(chunk_id, entries[chunk_id], ledger, lake), live)
     chunks = [
         InFlight(
             chunk_id=chunk_id,
@@ -130,6 +129,21 @@ def _in_flight(recorded: Recorded[OpenChunks] | None, run_id: str, ledger: Ledge
         for chunk_id, request_ids in zip(live, ids, strict=True)
     ]
     return _InFlightNow(chunks=chunks, entries=entries, over=over)
+
+
+def _ids_in_flight(chunk_id: str, entry: Entry | None, ledger: Ledger, lake: Lake) -> list[str]:
+    key = layout.chunk(ledger.pipeline, chunk_id)
+    try:
+        return request_ids_of(lake, key)
+    except ObjectMissing as error:
+        if not _sent(entry):
+            return []  # nobody can send it any more
+        raise LakeError(
+            f"{error} Chunk {chunk_id} is {entry.state if entry else 'planned'} in the ledger, and without its file"
+            " nobody can tell what is in flight. Nothing was sent. Restore the file; or, to give its answers up and pay"
+            f" for them again, take the chunk out of {lake.locate(layout.open_chunks(ledger.pipeline))}.",
+            retryable=False,
+        ) from error
 
 
 def _write_chunks(to_send: Set[str], wanted: Wanted, rows: Path, pipeline: Pipeline, folder: Path) -> list[ChunkWriter]:
@@ -201,20 +215,20 @@ def _withdraw(chunk_id: str, run_id: str, ledger: Ledger, lake: Lake) -> None:
         raise Conflict(f"Chunk {chunk_id} has just been sent.")
     now = datetime.now(UTC)
     key = layout.chunk(ledger.pipeline, chunk_id)
-    planned = (
-        known.value
-        if known
-        else Entry(
+    if known:
+        planned = known.value
+    elif not lake.exists(key):
+        return  # without its file nobody can send it
+    else:
+        planned = Entry(
             chunk_id=chunk_id,
             pipeline=ledger.pipeline,
             chunk=key,
             requests=len(request_ids_of(lake, key)),
             run_id=run_id,
-            run_ids=[],
             state="planned",
             changed_at=now,
         )
-    )
     ledger.write(planned.becomes("withdrawn", at=now), over=known)
 
 

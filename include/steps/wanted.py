@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
+from pydantic import ValidationError
 
 from include.enrichment import layout, passes
+from include.enrichment.errors import LakeError
 from include.enrichment.found import Found
 from include.enrichment.layout import RunFolder
 from include.enrichment.outcome import remedy
@@ -128,6 +130,15 @@ def _repairs(repairable: Mapping[str, str], rows: Path, store: ResultStore) -> d
 
 
 def read_plan(lake: Lake, folder: RunFolder, pass_name: str) -> PassPlan | None:
-    """What the pass of this run does, None if it was not planned."""
-    stored = lake.find(folder.plan_json(pass_name))
-    return PassPlan.model_validate_json(stored.data) if stored else None
+    """What the pass of this run does, None if it was not planned. Raises LakeError for a plan that cannot be read."""
+    key = folder.plan_json(pass_name)
+    if (stored := lake.find(key)) is None:
+        return None
+    try:
+        return PassPlan.model_validate_json(stored.data)
+    except ValidationError as error:
+        raise LakeError(
+            f"{lake.locate(key)} cannot be read by this version: {error}. Clear the `plan` of pass {pass_name}: it"
+            " writes it anew, and nothing is paid again.",
+            retryable=False,
+        ) from error

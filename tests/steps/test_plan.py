@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from include.enrichment import layout
-from include.enrichment.errors import BatchError, NotYet, SpecError
+from include.enrichment.errors import BatchError, LakeError, NotYet, SpecError
 from include.enrichment.ledger import OpenChunk, OpenChunks
 from include.enrichment.spec import load_pipeline
 from include.gateways.ledger import Ledger
@@ -18,6 +18,7 @@ from include.steps.chunks import request_ids_of
 from include.steps.plan import plan
 from include.steps.wanted import read_plan
 from tests.fixtures.flow import Flow, write_pipeline, write_tickets
+from tests.fixtures.lake import delete
 
 SOURCE = "source: {connection: w, key: [ticket]}\nrequest: {model: claude-haiku-5-5, max_tokens: 200}\n"
 
@@ -269,3 +270,29 @@ def test_a_batch_that_lands_while_a_plan_is_made_is_not_sent_again(
     conflicts(lambda: other.send())
     assert twenty.plan() == []
     assert twenty.requests_sent() == 20
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_a_chunk_whose_file_is_gone_counts_only_if_it_was_sent(twenty: Flow, sent: bool) -> None:
+    (chunk,) = twenty.plan()
+    if sent:
+        twenty.emulator.set_faults([{"kind": "duration", "seconds": 3600}])
+        twenty.submit(chunk)
+    delete(twenty.lake, chunk)
+    twenty.folder = twenty.run("manual__2")
+    twenty.extract()
+    if sent:
+        with pytest.raises(LakeError, match=r"submitted in the ledger.*Restore the file.*open\.json"):
+            twenty.plan()
+    else:
+        assert twenty.plan() == [chunk]
+        assert twenty.lake.exists(chunk)
+
+
+def test_a_plan_that_cannot_be_read_is_told_with_the_task_to_clear(twenty: Flow) -> None:
+    twenty.send()
+    twenty.lake.write(twenty.folder.plan_json("main"), b"[]")
+    with pytest.raises(LakeError, match="Clear the `plan` of pass main"):
+        twenty.publish()
+    twenty.plan()
+    assert twenty.publish().published == 20
