@@ -67,6 +67,19 @@ class Entry(_Frozen):
     fence: Fence | None = None
     refusals: int = 0
 
+    @classmethod
+    def planned(cls, *, chunk_id: str, pipeline: str, chunk: str, requests: int, run_id: str, at: datetime) -> Self:
+        """The first entry of a chunk of which nothing was sent."""
+        return cls(
+            chunk_id=chunk_id,
+            pipeline=pipeline,
+            chunk=chunk,
+            requests=requests,
+            run_id=run_id,
+            state="planned",
+            changed_at=at,
+        )
+
     def becomes(self, state: State, *, at: datetime, **changes: Any) -> Self:
         """
         The entry after a change of state.

@@ -220,14 +220,9 @@ def _withdraw(chunk_id: str, run_id: str, ledger: Ledger, lake: Lake) -> None:
     elif not lake.exists(key):
         return  # without its file nobody can send it
     else:
-        planned = Entry(
-            chunk_id=chunk_id,
-            pipeline=ledger.pipeline,
-            chunk=key,
-            requests=len(request_ids_of(lake, key)),
-            run_id=run_id,
-            state="planned",
-            changed_at=now,
+        requests = len(request_ids_of(lake, key))
+        planned = Entry.planned(
+            chunk_id=chunk_id, pipeline=ledger.pipeline, chunk=key, requests=requests, run_id=run_id, at=now
         )
     ledger.write(planned.becomes("withdrawn", at=now), over=known)
 

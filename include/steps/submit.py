@@ -113,20 +113,7 @@ def _claim(chunk: Chunk, known: Recorded[Entry] | None, ledger: Ledger, claude: 
         fence = Fence(newest_batch=claude.newest_batch(), at=datetime.now(UTC))
     except ApiError as error:
         raise _later(error, known.value.refusals + 1 if known else 1) from error
-    entry = (
-        known.value
-        if known
-        else Entry(
-            chunk_id=chunk.chunk_id,
-            pipeline=chunk.pipeline,
-            chunk=chunk.key,
-            requests=len(chunk.request_ids),
-            run_id=run_id,
-            run_ids=[run_id],
-            state="planned",
-            changed_at=fence.at,
-        )
-    )
+    entry = known.value if known else _planned(chunk, run_id, fence.at)
     holders = entry.run_ids if run_id in entry.run_ids else [*entry.run_ids, run_id]
     claim = entry.becomes("submitting", at=datetime.now(UTC), run_id=run_id, run_ids=holders, fence=fence)
     try:
@@ -137,6 +124,17 @@ def _claim(chunk: Chunk, known: Recorded[Entry] | None, ledger: Ledger, claude: 
             " batch in the ledger.",
             again_at=datetime.now(UTC) + submission.SOON,
         ) from error
+
+
+def _planned(chunk: Chunk, run_id: str, at: datetime) -> Entry:
+    return Entry.planned(
+        chunk_id=chunk.chunk_id,
+        pipeline=chunk.pipeline,
+        chunk=chunk.key,
+        requests=len(chunk.request_ids),
+        run_id=run_id,
+        at=at,
+    )
 
 
 def _refused(refusal: ApiError | SetupError, claimed: Recorded[Entry], ledger: Ledger) -> EnrichmentError:
