@@ -110,11 +110,11 @@ class OpenChunk(_Frozen):
     """
     A chunk that was planned and has not landed.
 
-    :param run_id: the run that planned it
+    :param folder: the working folder of the run that planned it: one for each run and partition
     :param planned_at: UTC
     """
 
-    run_id: str
+    folder: str
     planned_at: datetime
 
 

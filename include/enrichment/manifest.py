@@ -19,6 +19,8 @@ class Manifest(BaseModel):
     :param batches: the batches that hold the answers
     :param reused: those of them that an earlier run had submitted: this run sent nothing for them, and paid nothing
     :param columns: the published columns, by name, as Arrow types
+    :param sha256: of the table's and of the rejects' object, by the names of those two fields; empty in a manifest of
+        an earlier version
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,6 +42,7 @@ class Manifest(BaseModel):
     columns: dict[str, str]
     table: str
     rejects: str
+    sha256: dict[str, str] = {}
 
     @model_validator(mode="after")
     def _reconcile(self) -> Manifest:

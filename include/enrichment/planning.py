@@ -30,6 +30,7 @@ class PassPlan(BaseModel):
     :param requests: the run's distinct requests
     :param to_send: how many of them this pass sends
     :param in_flight: how many wait in batches that were planned before
+    :param extracted_at: of the extract that it was made for. A plan of an earlier extract of the run counts no more
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,6 +40,7 @@ class PassPlan(BaseModel):
     requests: int
     to_send: int
     in_flight: int
+    extracted_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +90,19 @@ def divide(wanted: Set[str], in_flight: Iterable[InFlight]) -> Division:
     return divided
 
 
-def closed(opened: OpenChunk, entry: Entry | None, *, now: datetime) -> bool:
-    """Whether an open chunk need not be looked at any more: it has landed, was withdrawn, or belongs to the past."""
+def closed(opened: OpenChunk, entry: Entry | None, loaded: Set[str], *, now: datetime) -> bool:
+    """
+    Whether an open chunk need not be looked at any more: it has landed, was withdrawn, or belongs to the past.
+
+    :param loaded: the batches that are in the result store
+    """
     if entry is None:
         return now - opened.planned_at > _FORGOTTEN
     if entry.state == "planned":
         return now - entry.changed_at > _FORGOTTEN
-    return entry.state in ("landed", "withdrawn") or now - entry.changed_at > _ARCHIVED
+    if entry.batch_id in loaded or entry.state in ("landed", "withdrawn"):
+        return True
+    return now - entry.changed_at > _ARCHIVED
 
 
 def check_canary(reasons: Mapping[str, str | None], *, pass_name: str) -> None:

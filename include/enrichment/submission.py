@@ -23,8 +23,8 @@ CREATE_WINDOW = timedelta(minutes=25)
 #: After a create that has ended without an answer, how long its batch may take to be listed (not documented; minutes
 #: are prudent), which is also how long to leave an overloaded API alone.
 LISTING_LAG = timedelta(minutes=2)
-#: Clocks of ours and of the API may differ by so much.
-CLOCK_SKEW = timedelta(minutes=5)
+#: Clocks of ours and of the API may differ by so much. What a larger slack costs is a look at more batches.
+CLOCK_SKEW = timedelta(hours=1)
 #: So many lines without one of ours are a stranger's, however many there are: they come in no order.
 TELLING_LINES = 100
 #: How soon to look again, at the earliest and at the latest.

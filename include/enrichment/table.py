@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.enrichment.errors import SpecError, WarehouseError
-from include.enrichment.outcome import OUTCOMES_SCHEMA, settled
+from include.enrichment.outcome import OUTCOMES_SCHEMA
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.prices import cost_usd
 
@@ -50,14 +50,15 @@ ANSWERS_SCHEMA = pa.schema(
     ]
 )
 _TOKENS = [name for name in OUTCOMES_SCHEMA.names if name.endswith("_tokens")]
-_COST_COLUMNS = ["outcome", "_model", *_TOKENS]
+_COST_COLUMNS = ["request_id", "model", *_TOKENS]
 #: Rows whose outputs are Python objects at the same time.
 _ROWS_AT_ONCE = 5_000
+_COST = pa.decimal128(18, 12)
 _REJECT_FIELDS = [
     pa.field("outcome", pa.string(), nullable=False),
     pa.field("reason", pa.string(), nullable=False),
     pa.field("text", pa.string()),
-    pa.field("cost_usd", pa.decimal128(18, 12)),
+    pa.field("cost_usd", _COST),
     *_ORIGIN,
 ]
 #: What a business key column may not be called, beside any name that begins with an underscore: rows and rejects have
@@ -175,7 +176,8 @@ def best_answers(answers: Sequence[pa.Table], repairs: pa.Table) -> pa.Table:
     not, of several alike the last.
 
     The answer of a repair counts as one of the request that it repairs, and comes before the invalid one: it is the
-    last word. ``answered_request_id`` tells which of the two was answered.
+    last word. ``answered_request_id`` tells which of the two was answered, ``spent_usd`` what all unusable answers to
+    the request cost together, None where a model's price is not known.
 
     :param answers: the outcomes of the run's batches in ANSWERS_SCHEMA, the oldest batch first
     :param repairs: ``request_id`` and ``repair_id`` of each request that was made anew
@@ -195,7 +197,20 @@ def best_answers(answers: Sequence[pa.Table], repairs: pa.Table) -> pa.Table:
         }
     ).sort_by([("rank", "ascending"), ("original", "ascending"), ("position", "ascending")])
     first = order.group_by("request_id", use_threads=False).aggregate([("position", "first")])
-    return whole.take(pc.subtract(whole.num_rows, first["position_first"]))
+    best = whole.take(pc.subtract(whole.num_rows, first["position_first"]))
+    spent = _spent(whole)
+    costs = [spent.get(request_id, Decimal(0)) for request_id in best["request_id"].to_pylist()]
+    return best.append_column("spent_usd", pa.array(costs, _COST))
+
+
+def _spent(answers: pa.Table) -> dict[str, Decimal | None]:
+    """What the unusable answers to each request cost, for requests that have any."""
+    spent: dict[str, Decimal | None] = {}
+    for line in answers.filter(pc.equal(answers["outcome"], "invalid")).select(_COST_COLUMNS).to_pylist():
+        cost = cost_usd(model=line["model"] or "", **{name: line[name] for name in _TOKENS})
+        before = spent.get(line["request_id"], Decimal(0))
+        spent[line["request_id"]] = None if cost is None or before is None else before + cost
+    return spent
 
 
 def publishable(rows: Iterable[pa.RecordBatch], answers: pa.Table, shape: Shape) -> Iterator[tuple[pa.Table, pa.Table]]:
@@ -232,7 +247,7 @@ def _answers(rows: pa.Table, answers: pa.Table) -> pa.Table:
     columns["_request_id"] = answers["answered_request_id"]
     # A row that never became a request is like one that the API refuses: errored, with the reason, and it costs
     # nothing.
-    unsent = pc.is_valid(rows["problem"])
+    columns["unsent"] = unsent = pc.is_valid(rows["problem"])
     columns["outcome"] = pc.if_else(unsent, "errored", columns["outcome"])
     columns["reason"] = pc.if_else(
         unsent, pc.binary_join_element_wise("not sent", rows["problem"], ": "), columns["reason"].cast(pa.string())
@@ -248,14 +263,7 @@ def _published(keys: pa.Table, answered: pa.Table, shape: Shape) -> pa.Table:
 
 def _rejected(keys: pa.Table, answered: pa.Table, shape: Shape) -> pa.Table:
     columns = {name: answered[name] for name in answered.column_names}
-    columns["cost_usd"] = pa.array([_cost_usd(line) for line in answered.select(_COST_COLUMNS).to_pylist()])
+    # A row that never became a request has cost nothing.
+    columns["cost_usd"] = pc.if_else(answered["unsent"], pa.scalar(Decimal(0), _COST), answered["spent_usd"])
     rest = [columns[field.name].cast(field.type) for field in _REJECT_FIELDS]
     return pa.Table.from_arrays([*keys.columns, *rest], schema=shape.rejects)
-
-
-def _cost_usd(line: Mapping[str, Any]) -> Decimal | None:
-    """What the answer cost: nothing where there was none, None where the model's price is not known."""
-    if line["outcome"] is None or not settled(line["outcome"]):
-        return Decimal(0)
-    tokens = {name: line[name] for name in _TOKENS}
-    return cost_usd(model=line["_model"] or "", **tokens)

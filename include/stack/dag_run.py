@@ -64,7 +64,8 @@ def dag_run(pipeline: str, partition: Partition, dag_file: Path) -> bool:
     if manifest:
         complain(f"The lake still has what an earlier run published: {_counts(manifest)}.")
     complain(
-        "The reason is in the lines above. What was submitted is in the ledger; the same command goes on from there."
+        "The reason is in the lines above. Whatever was submitted is in the ledger: once the cause is mended, the same"
+        " command goes on from there."
     )
     return False
 

@@ -59,7 +59,7 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
                 else:
                     counts = _download(chunk, batch_id, received, lake, claude, accept_missing=accept_missing)
                 store.publish(batch_id, received)
-        if recorded and recorded.value.state == "submitted":
+        if recorded:
             _record_landed(recorded, ledger)
     return counts
 
@@ -90,7 +90,7 @@ def _gone(batch_id: str, chunk: Chunk, lake: Lake, error: BatchNotFound) -> Load
     return LoadError(
         f"{error} Nothing was loaded. A 404 may pass: clear this task. The API keeps results for 29 days after the"
         f" batch was made; if {batch_id} is older and was never loaded, its answers are gone: delete {entry} and clear"
-        " the `submit` of this chunk, which sends, and pays for, its requests again.",
+        " the pass's `plan` with downstream, which sends, and pays for, its requests again.",
         retryable=True,
     )
 
@@ -180,8 +180,10 @@ def _stranger(custom_id: str, number: int, batch_id: str, *, repeated: bool) -> 
 
 
 def _record_landed(recorded: Recorded[Entry], ledger: Ledger) -> None:
-    try:
-        ledger.write(recorded.value.becomes("landed", at=datetime.now(UTC)), over=recorded)
-    except Conflict:
-        # Another run has loaded the same batch, or has just taken hold of it: then it is the one that records it.
-        log.info("The ledger entry of chunk %s was changed by another run meanwhile", recorded.value.chunk_id)
+    known: Recorded[Entry] | None = recorded
+    while known and known.value.state == "submitted":
+        try:
+            ledger.write(known.value.becomes("landed", at=datetime.now(UTC)), over=known)
+            return
+        except Conflict:  # another run has loaded the same batch, or has just taken hold of it
+            known = ledger.find(known.value.chunk_id)

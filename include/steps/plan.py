@@ -26,7 +26,7 @@ from include.enrichment.spec import Pipeline
 from include.gateways.lake import Conflict, Lake, ObjectMissing
 from include.gateways.ledger import Ledger, Recorded
 from include.steps.chunks import ChunkWriter, request_ids_of
-from include.steps.extract import params_bytes, read_pipeline, read_requests
+from include.steps.extract import params_bytes, read_extracted, read_pipeline, read_requests
 from include.steps.wanted import Wanted, read_plan, want
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,7 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
     ``most_chunks`` batches; then nothing has changed.
     """
     pipeline = read_pipeline(lake, folder)
+    extracted_at = read_extracted(lake, folder).extracted_at
     ledger = Ledger(lake, pipeline=pipeline.name)
     with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
         rows = Path(temporary) / "rows.parquet"
@@ -61,8 +62,8 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
             # The order matters: what lands after this look at the ledger is found in flight, what landed before it is
             # found in the result store. The other way round it might be found in neither, and paid twice.
             recorded = ledger.find_open()
-            in_flight = _in_flight(recorded, folder.run_id, ledger, lake)
-            wanted = want(pass_name, needed, rows, pipeline, folder, lake)
+            in_flight = _in_flight(recorded, folder, ledger, lake)
+            wanted = want(pass_name, needed, rows, pipeline, folder, extracted_at, lake)
             divided = divide(set(wanted.sizes), in_flight.chunks)
             writers = _write_chunks(divided.to_send, wanted, rows, pipeline, Path(temporary))
             if most_chunks is not None and len(divided.join) + len(writers) > most_chunks:
@@ -72,17 +73,35 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
                     " start a new run, or raise [core] max_map_length and clear this task."
                 )
             try:
-                keys = _commit(divided, writers, recorded, in_flight, folder.run_id, ledger, lake)
+                keys = _commit(divided, writers, recorded, in_flight, folder, ledger, lake)
             except Conflict:
                 continue
-            return _finish(keys, divided, wanted, len(needed), pass_name, folder, lake)
+            made = PassPlan(
+                chunks=keys,
+                batches=list(wanted.batches),
+                requests=len(needed),
+                to_send=len(divided.to_send),
+                in_flight=len(wanted.sizes) - len(divided.to_send),
+                extracted_at=extracted_at,
+            )
+            _write_plan(made, wanted, pass_name, folder, lake)
+            log.info(
+                "Pass %s: of %s requests %s are to be sent in %d chunk(s); %s are in flight in %d batch(es)",
+                pass_name,
+                f"{made.requests:,}",
+                f"{made.to_send:,}",
+                len(writers),
+                f"{made.in_flight:,}",
+                len(divided.join),
+            )
+            return keys
     raise LakeError(f"Other runs have planned {_TRIES} times at the same moment. Nothing was sent. Clear this task.")
 
 
-def read_plans(lake: Lake, folder: RunFolder) -> dict[str, PassPlan]:
-    """The plans of all of the run's passes, in their order."""
+def read_plans(lake: Lake, folder: RunFolder, extracted_at: datetime) -> dict[str, PassPlan]:
+    """The plans of all of the run's passes, in their order; those of an earlier extract do not count."""
     names = [key.rpartition("/")[2].removesuffix(".json") for key in lake.list(folder.plans) if key.endswith(".json")]
-    plans = {name: read_plan(lake, folder, name) for name in sorted(names, key=_order)}
+    plans = {name: read_plan(lake, folder, name, extracted_at) for name in sorted(names, key=_order)}
     return {name: found for name, found in plans.items() if found}
 
 
@@ -90,9 +109,9 @@ def _order(pass_name: str) -> tuple[bool, bool, str]:
     return passes.is_retry(pass_name), pass_name != passes.CANARY, pass_name
 
 
-def read_repairs(lake: Lake, folder: RunFolder) -> pa.Table:
-    """Which request was made anew as which repair: ``request_id`` and ``repair_id``, over all passes."""
-    keys = [key for key in lake.list(folder.plans) if key.endswith("-repairs.parquet")]
+def read_repairs(lake: Lake, folder: RunFolder, pass_names: Iterable[str]) -> pa.Table:
+    """Which request was made anew as which repair in these passes: ``request_id`` and ``repair_id``."""
+    keys = [folder.repairs(name) for name in pass_names if passes.is_retry(name)]
     tables = [pq.read_table(pa.BufferReader(lake.read(key))) for key in keys]
     return pa.concat_tables([_REPAIRS_SCHEMA.empty_table(), *tables]).group_by(_REPAIRS_SCHEMA.names).aggregate([])
 
@@ -111,11 +130,12 @@ class _InFlightNow:
     over: Set[str]
 
 
-def _in_flight(recorded: Recorded[OpenChunks] | None, run_id: str, ledger: Ledger, lake: Lake) -> _InFlightNow:
+def _in_flight(recorded: Recorded[OpenChunks] | None, folder: RunFolder, ledger: Ledger, lake: Lake) -> _InFlightNow:
     opened = recorded.value.chunks if recorded else {}
     entries = dict(zip(opened, ledger.entries(list(opened)), strict=True))
     now = datetime.now(UTC)
-    over = {chunk_id for chunk_id, chunk in opened.items() if closed(chunk, entries[chunk_id], now=now)}
+    loaded = set(map(layout.batch_id_of, lake.list(layout.results_folder(ledger.pipeline)))) if opened else set()
+    over = {chunk_id for chunk_id, chunk in opened.items() if closed(chunk, entries[chunk_id], loaded, now=now)}
     live = [chunk_id for chunk_id in opened if chunk_id not in over]
     with ThreadPoolExecutor(_READERS) as readers:
         ids = readers.map(lambda chunk_id: _ids_in_flight(chunk_id, entries[chunk_id], ledger, lake), live)
@@ -124,7 +144,7 @@ def _in_flight(recorded: Recorded[OpenChunks] | None, run_id: str, ledger: Ledge
             chunk_id=chunk_id,
             request_ids=frozenset(request_ids),
             sent=(entry := entries[chunk_id]) is not None and entry.state != "planned",
-            own=opened[chunk_id].run_id == run_id,
+            own=opened[chunk_id].folder == folder.prefix,
         )
         for chunk_id, request_ids in zip(live, ids, strict=True)
     ]
@@ -176,7 +196,7 @@ def _commit(
     writers: list[ChunkWriter],
     recorded: Recorded[OpenChunks] | None,
     in_flight: _InFlightNow,
-    run_id: str,
+    folder: RunFolder,
     ledger: Ledger,
     lake: Lake,
 ) -> list[str]:
@@ -189,14 +209,14 @@ def _commit(
     keys += [writer.upload(lake) for writer in writers]
     forgotten = [chunk_id for chunk_id in in_flight.over if not _sent(in_flight.entries[chunk_id])]
     for chunk_id in [*divided.withdraw, *forgotten]:
-        _withdraw(chunk_id, run_id, ledger, lake)
+        _withdraw(chunk_id, folder.run_id, ledger, lake)
     for writer in writers:
-        _reopen(writer.chunk_id, run_id, ledger)
+        _reopen(writer.chunk_id, folder.run_id, ledger)
     now = datetime.now(UTC)
     before = recorded.value.chunks if recorded else {}
     gone = {*in_flight.over, *divided.withdraw}
     chunks = {chunk_id: chunk for chunk_id, chunk in before.items() if chunk_id not in gone}
-    chunks |= {writer.chunk_id: OpenChunk(run_id=run_id, planned_at=now) for writer in writers}
+    chunks |= {writer.chunk_id: OpenChunk(folder=folder.prefix, planned_at=now) for writer in writers}
     if chunks != before:
         ledger.write_open(OpenChunks(chunks=chunks), over=recorded)
     return keys
@@ -234,32 +254,13 @@ def _reopen(chunk_id: str, run_id: str, ledger: Ledger) -> None:
         ledger.write(known.value.becomes("planned", at=datetime.now(UTC), run_id=run_id), over=known)
 
 
-def _finish(
-    keys: list[str], divided: Division, wanted: Wanted, requests: int, pass_name: str, folder: RunFolder, lake: Lake
-) -> list[str]:
-    made = PassPlan(
-        chunks=keys,
-        batches=list(wanted.batches),
-        requests=requests,
-        to_send=len(divided.to_send),
-        in_flight=len(wanted.sizes) - len(divided.to_send),
-    )
+def _write_plan(made: PassPlan, wanted: Wanted, pass_name: str, folder: RunFolder, lake: Lake) -> None:
     if wanted.repairs is not None:
         columns = [list(wanted.repairs), list(wanted.repairs.values())]
         table = pa.table([pa.array(column, pa.string()) for column in columns], schema=_REPAIRS_SCHEMA)
         pq.write_table(table, sink := pa.BufferOutputStream())
         lake.write(folder.repairs(pass_name), sink.getvalue().to_pybytes())
     lake.write(folder.plan_json(pass_name), made.model_dump_json(indent=1).encode())
-    log.info(
-        "Pass %s: of %s requests %s are to be sent in %d chunk(s); %s are in flight in %d batch(es)",
-        pass_name,
-        f"{made.requests:,}",
-        f"{made.to_send:,}",
-        len(keys) - len(divided.join),
-        f"{made.in_flight:,}",
-        len(divided.join),
-    )
-    return keys
 
 
 def _all_requests(rows: Path, made: Mapping[str, Request]) -> Iterable[Request]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import tempfile
 from collections import Counter
@@ -28,6 +29,8 @@ from include.steps.plan import read_plans, read_repairs
 
 log = logging.getLogger(__name__)
 
+_REASON_CHARACTERS = 120
+
 
 def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
     """
@@ -46,14 +49,14 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
     published = _readable(stored)
     if published and published.run_id != folder.run_id and published.extracted_at > extracted.extracted_at:
         _log_newer(published, extracted, folder)
-        return published
+        return published if _is_whole(published, folder, lake) else _publish_again(published, folder, lake)
     if published and published.rows and not extracted.rows:
         raise _lost_rows(published, folder, lake)
     store = ResultStore(lake, pipeline=pipeline.name)
     with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
         rows, table, rejects = (Path(temporary) / f"{name}.parquet" for name in ("rows", "table", "rejects"))
         lake.fetch(folder.rows, rows)
-        answers = _answers(rows, folder, pipeline, store, lake)
+        answers = _answers(rows, folder, pipeline, extracted, store, lake)
         shape, rejected_by = _write(rows, answers, pipeline, table=table, rejects=rejects)
         batches = {batch_id: store.sent_by(batch_id) for batch_id in sorted(set(answers["batch_id"].to_pylist()))}
         manifest = _manifest(
@@ -63,7 +66,7 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
             extracted,
             shape,
             batches,
-            table=table,
+            objects={"table": table, "rejects": rejects},
             rejected_by=rejected_by,
             requests=answers.num_rows,
         )
@@ -72,7 +75,7 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
         lake.write_file(layout.table(pipeline.name, folder.partition), table)
     data = manifest.model_dump_json(indent=1).encode()
     # Of two runs that publish at the same moment one gets a conflict here, and publishing again it writes all three
-    # objects anew: whatever the order of their writes was, the last word is one run's.
+    # objects anew, its own or those of a newer run: whatever the order of their writes was, the last word is one run's.
     if stored:
         lake.replace(manifest_key, data, etag=stored.etag)
     else:
@@ -86,6 +89,25 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
         manifest.rejected_by or "none",
     )
     return manifest
+
+
+def _is_whole(published: Manifest, folder: RunFolder, lake: Lake) -> bool:
+    """Whether table and rejects are those of the manifest, and not of a run that lost against it halfway."""
+    keys = {
+        "table": layout.table(folder.pipeline, folder.partition),
+        "rejects": layout.rejects(folder.pipeline, folder.partition),
+    }
+    return all(_sha256_of(lake.find(keys[name])) == digest for name, digest in published.sha256.items())
+
+
+def _sha256_of(stored: Stored | None) -> str | None:
+    return hashlib.sha256(stored.data).hexdigest() if stored else None
+
+
+def _publish_again(published: Manifest, folder: RunFolder, lake: Lake) -> Manifest:
+    """This run has overwritten what a newer one published at the same moment: the newer one's comes back."""
+    log.warning("Table or rejects are not those that run %s published: publishing it again", published.run_id)
+    return publish(RunFolder(pipeline=folder.pipeline, partition=folder.partition, run_id=published.run_id), lake=lake)
 
 
 def _readable(stored: Stored | None) -> Manifest | None:
@@ -117,14 +139,16 @@ def _lost_rows(published: Manifest, folder: RunFolder, lake: Lake) -> LoadError:
     )
 
 
-def _answers(rows: Path, folder: RunFolder, pipeline: Pipeline, store: ResultStore, lake: Lake) -> pa.Table:
+def _answers(
+    rows: Path, folder: RunFolder, pipeline: Pipeline, extracted: Extracted, store: ResultStore, lake: Lake
+) -> pa.Table:
     """
     The best answer to each of the run's requests, from the batches that its passes found or waited for.
 
     Raises LoadError if a batch has not been loaded or a request has no outcome at all.
     """
-    plans = read_plans(lake, folder).values()
-    chunks = [key for plan in plans for key in plan.chunks]
+    plans = read_plans(lake, folder, extracted.extracted_at)
+    chunks = [key for plan in plans.values() for key in plan.chunks]
     ids = [layout.chunk_id_of(key) for key in chunks]
     entries = Ledger(lake, pipeline=pipeline.name).entries(ids)
     for key, entry in zip(chunks, entries, strict=True):
@@ -132,9 +156,9 @@ def _answers(rows: Path, folder: RunFolder, pipeline: Pipeline, store: ResultSto
             raise LoadError(
                 f"Chunk {lake.locate(key)} has no batch in the ledger. Nothing was published. Clear its `submit` task."
             )
-    found = [batch_id for plan in plans for batch_id in plan.batches]
+    found = [batch_id for plan in plans.values() for batch_id in plan.batches]
     batches = dict.fromkeys([*found, *(entry.batch_id for entry in entries if entry and entry.batch_id)])
-    repairs = read_repairs(lake, folder)
+    repairs = read_repairs(lake, folder, plans)
     requests = _request_ids(rows)
     of = pa.concat_arrays([requests, repairs["repair_id"].combine_chunks()])
     answers = best_answers([store.answers(batch_id, of=of) for batch_id in batches], repairs)
@@ -179,7 +203,7 @@ def _manifest(
     shape: Shape,
     batches: dict[str, str],
     *,
-    table: Path,
+    objects: dict[str, Path],
     rejected_by: Counter[str],
     requests: int,
 ) -> Manifest:
@@ -192,7 +216,7 @@ def _manifest(
             published_at=datetime.now(UTC),
             rows=extracted.rows,
             requests=requests,
-            published=pq.read_metadata(table).num_rows,
+            published=pq.read_metadata(objects["table"]).num_rows,
             rejected=rejected_by.total(),
             rejected_by=dict(rejected_by),
             batches=list(batches),
@@ -201,6 +225,7 @@ def _manifest(
             columns={field.name: str(field.type) for field in shape.table},
             table=lake.locate(layout.table(pipeline.name, folder.partition)),
             rejects=lake.locate(layout.rejects(pipeline.name, folder.partition)),
+            sha256={name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in objects.items()},
         )
     except ValidationError as error:
         raise LoadError(
@@ -214,12 +239,16 @@ def _check_rejects(manifest: Manifest, pipeline: Pipeline, folder: RunFolder, la
         return
     lake.write_file(folder.rejects, rejects)
     kinds = ", ".join(f"{outcome}={count:,}" for outcome, count in sorted(manifest.rejected_by.items()))
+    reasons = Counter(reason[:_REASON_CHARACTERS] for reason in pq.read_table(rejects)["reason"].to_pylist())
+    most_common = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(3))
     raise LoadError(
         f"{manifest.rejected:,} of {manifest.rows:,} rows of partition {folder.partition} were rejected ({kinds}), and"
-        f" limits.max_reject_ratio allows {most:g} of them. The table was not published and is as it was; the answers"
+        f" limits.max_reject_ratio allows {most:g} of them. Most common: {most_common}."
+        " The table was not published and is as it was; the answers"
         f" stay in the result store; the rejects with their reasons are at {lake.locate(folder.rejects)}."
-        " invalid: mend the prompt or the schema and start a new run; changed requests are sent, and paid, anew."
-        " errored, expired, canceled, missing: nothing was billed for these rows; clear the first `plan` and what"
-        " follows, which asks for these rows again and for no others."
+        " invalid: mend what the reason names (prompt, schema, max_tokens, against which thinking counts too) and"
+        " start a new run; changed requests are sent, and paid, anew."
+        " errored, expired, canceled, missing: nothing was billed for these rows; clear the first `plan` with"
+        " downstream, which asks for these rows again and for no others."
         " Or raise the ratio and start a new run, which sends nothing, to publish without the rejected rows."
     )

@@ -61,9 +61,9 @@ def submit(chunk_key: str, *, run_id: str, lake: Lake, claude: Claude) -> str:
                 )
             case Settle() if known:
                 _settle(chunk, known, ledger, lake, claude)
-                known = ledger.find(chunk.chunk_id)
-                if known and known.value.batch_id:
-                    return _attach(known, ledger, run_id)
+                if (again := ledger.find(chunk.chunk_id)) and again.value.batch_id:
+                    return _attach(again, ledger, run_id)
+        # Over what was looked at, not over what is there now: somebody else may have settled it too, and be sending.
         return _send(chunk, known, ledger, lake, claude, run_id)
 
 

@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -49,7 +50,13 @@ class Wanted:
 
 
 def want(
-    pass_name: str, needed: Mapping[str, int], rows: Path, pipeline: Pipeline, folder: RunFolder, lake: Lake
+    pass_name: str,
+    needed: Mapping[str, int],
+    rows: Path,
+    pipeline: Pipeline,
+    folder: RunFolder,
+    extracted_at: datetime,
+    lake: Lake,
 ) -> Wanted:
     """
     What the pass would send if nothing were in flight.
@@ -66,7 +73,7 @@ def want(
     left = needed.keys() - found.settled
     if pass_name == passes.CANARY:
         left = set(sorted(left)[: pipeline.settings.limits.canary_rows])
-    elif canary := read_plan(lake, folder, passes.CANARY):
+    elif canary := read_plan(lake, folder, passes.CANARY, extracted_at):
         # What the canary left unanswered is the retry pass's.
         left = left - {request_id for key in canary.chunks for request_id in request_ids_of(lake, key)}
         if left:
@@ -129,16 +136,20 @@ def _repairs(repairable: Mapping[str, str], rows: Path, store: ResultStore) -> d
     return made
 
 
-def read_plan(lake: Lake, folder: RunFolder, pass_name: str) -> PassPlan | None:
-    """What the pass of this run does, None if it was not planned. Raises LakeError for a plan that cannot be read."""
+def read_plan(lake: Lake, folder: RunFolder, pass_name: str, extracted_at: datetime) -> PassPlan | None:
+    """
+    What the pass of this run does, None if it was not planned since that extract. Raises LakeError for a plan that
+    cannot be read.
+    """
     key = folder.plan_json(pass_name)
     if (stored := lake.find(key)) is None:
         return None
     try:
-        return PassPlan.model_validate_json(stored.data)
+        made = PassPlan.model_validate_json(stored.data)
     except ValidationError as error:
         raise LakeError(
             f"{lake.locate(key)} cannot be read by this version: {error}. Clear the `plan` of pass {pass_name}: it"
             " writes it anew, and nothing is paid again.",
             retryable=False,
         ) from error
+    return made if made.extracted_at == extracted_at else None

@@ -37,7 +37,7 @@ def entry(
 
 
 def opened(*chunk_ids: str, run_id: str = "a") -> OpenChunks:
-    return OpenChunks(chunks={chunk_id: OpenChunk(run_id=run_id, planned_at=NOW) for chunk_id in chunk_ids})
+    return OpenChunks(chunks={chunk_id: OpenChunk(folder=run_id, planned_at=NOW) for chunk_id in chunk_ids})
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 
 from include.enrichment import layout
 from include.enrichment.errors import LoadError
+from include.enrichment.poll import BatchStatus
 from include.gateways.claude import Claude
 from include.steps.load import load
 from tests.fixtures.flow import Flow, write_tickets
@@ -79,7 +80,7 @@ def test_results_that_the_api_no_longer_keeps_are_told_with_the_way_to_ask_again
 ) -> None:
     chunk, batch_id = submitted
     flow.emulator.advance_clock(30 * 86_400)
-    with pytest.raises(LoadError, match=r"29 days.*delete .*\.json and clear the `submit`"):
+    with pytest.raises(LoadError, match=r"29 days.*delete .*\.json and clear the pass's `plan`"):
         run_load(flow, submitted)
     delete(flow.lake, layout.ledger_entry("tickets", layout.chunk_id_of(chunk)))
     assert flow.submit(chunk) != batch_id
@@ -242,3 +243,22 @@ def test_a_last_line_that_is_cut_is_never_taken_for_an_unreadable_answer(flow: F
     with CutLastLine(client, name="c") as cut, pytest.raises(LoadError, match="cut or garbled"):
         load(*submitted, lake=flow.lake, claude=cut)
     assert visible(flow) == []
+
+
+def test_a_batch_that_another_run_takes_hold_of_while_it_is_loaded_lands_all_the_same(
+    flow: Flow, submitted: Submitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retrieve = Claude.retrieve
+    flow.emulator.set_faults([])
+
+    def meanwhile(self: Claude, batch_id: str) -> BatchStatus:
+        monkeypatch.setattr(Claude, "retrieve", retrieve)
+        flow.folder = flow.run("manual__2")
+        flow.submit(submitted[0])
+        return retrieve(self, batch_id)
+
+    monkeypatch.setattr(Claude, "retrieve", meanwhile)
+    run_load(flow, submitted)
+    recorded = flow.ledger.find(layout.chunk_id_of(submitted[0]))
+    assert recorded is not None
+    assert (recorded.value.state, recorded.value.run_ids) == ("landed", ["manual__1", "manual__2"])

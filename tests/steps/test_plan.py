@@ -4,17 +4,20 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from include.enrichment import layout
 from include.enrichment.errors import BatchError, LakeError, NotYet, SpecError
+from include.enrichment.layout import RunFolder
 from include.enrichment.ledger import OpenChunk, OpenChunks
+from include.enrichment.partition import Partition
 from include.enrichment.spec import load_pipeline
 from include.gateways.ledger import Ledger
 from include.steps.chunks import request_ids_of
+from include.steps.extract import read_extracted
 from include.steps.plan import plan
 from include.steps.wanted import read_plan
 from tests.fixtures.flow import Flow, write_pipeline, write_tickets
@@ -203,7 +206,7 @@ def test_plans_made_at_the_same_moment_never_send_the_same_request_twice(twenty:
 def test_a_chunk_of_a_run_that_gave_up_long_ago_is_closed_and_cannot_be_sent(twenty: Flow) -> None:
     (old,) = twenty.plan()
     ledger = Ledger(twenty.lake, pipeline="tickets")
-    long_ago = OpenChunk(run_id="manual__0", planned_at=datetime.now(UTC) - timedelta(days=8))
+    long_ago = OpenChunk(folder="runs/tickets/2026-11-01/manual__0/", planned_at=datetime.now(UTC) - timedelta(days=8))
     ledger.write_open(OpenChunks(chunks={layout.chunk_id_of(old): long_ago}), over=ledger.find_open())
     write_tickets(twenty.database, [("late", "Late")])
     twenty.folder = twenty.run("manual__2")
@@ -241,7 +244,8 @@ def test_the_plan_tells_what_it_found(twenty: Flow) -> None:
     twenty.folder = twenty.run("manual__2")
     twenty.extract()
     twenty.plan()
-    made = read_plan(twenty.lake, twenty.folder, "main")
+    extracted_at = read_extracted(twenty.lake, twenty.folder).extracted_at
+    made = read_plan(twenty.lake, twenty.folder, "main", extracted_at)
     assert made is not None
     assert (made.requests, made.to_send, made.in_flight, len(made.batches)) == (21, 1, 15, 1)
 
@@ -295,4 +299,24 @@ def test_a_plan_that_cannot_be_read_is_told_with_the_task_to_clear(twenty: Flow)
     with pytest.raises(LakeError, match="Clear the `plan` of pass main"):
         twenty.publish()
     twenty.plan()
+    assert twenty.publish().published == 20
+
+
+def test_partitions_of_the_same_dag_run_do_not_withdraw_each_others_chunks(twenty: Flow) -> None:
+    write_tickets(twenty.database, [("day 2", "Another")], day="2026-11-02")
+    (first,) = twenty.plan()
+    other = RunFolder(pipeline="tickets", partition=Partition(start=date(2026, 11, 2)), run_id=twenty.folder.run_id)
+    beside = Flow(**{**vars(twenty), "folder": other})
+    beside.extract()
+    (second,) = beside.plan()
+    twenty.submit(first)
+    beside.submit(second)
+    assert twenty.requests_sent() == 21
+
+
+def test_a_plan_of_a_pass_that_the_run_no_longer_has_counts_no_more(twenty: Flow, tmp_path: Path) -> None:
+    twenty.plan("canary")
+    change(twenty, tmp_path, "limits: {canary_rows: 0}")
+    twenty.extract()
+    assert twenty.send() == {"succeeded": 20}
     assert twenty.publish().published == 20

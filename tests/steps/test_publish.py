@@ -205,7 +205,9 @@ def test_too_many_rejects_leave_the_partition_as_it_was(flow: Flow) -> None:
     before = {key: flow.lake.read(key) for key in (TABLE, REJECTS, layout.manifest("tickets", DAY))}
     write_tickets(flow.database, [("T4", "New")])
     flow.folder = flow.run("manual__2")
-    with pytest.raises(LoadError, match=r"1 of 4 rows .* rejected \(invalid=1\).*allows") as caught:
+    with pytest.raises(
+        LoadError, match=r"1 of 4 rows .* rejected \(invalid=1\).*allows.*Most common: not JSON"
+    ) as caught:
         run_all(flow, [{"kind": "invalid_json", "share": 1.0}])
     assert {key: flow.lake.read(key) for key in before} == before
     assert table(flow, flow.folder.rejects).num_rows == 1
@@ -355,3 +357,35 @@ def test_a_chunk_that_was_never_submitted_is_not_published_around(flow: Flow) ->
     flow.plan()
     with pytest.raises(LoadError, match="has no batch in the ledger"):
         flow.publish()
+
+
+def test_an_older_run_that_writes_between_a_newer_ones_objects_brings_those_back(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = flow.run("manual__old"), flow.run("manual__new")
+    flow.folder = old
+    flow.extract()
+    flow.send()
+    write_tickets(flow.database, [("T4", "New")])
+    flow.folder = new
+    flow.extract()
+    flow.send()
+    create = Lake.create
+
+    def meanwhile(self: Lake, key: str, data: bytes) -> str:
+        """The newer run has written its table; the older one writes both of its objects before the manifest."""
+        if key == layout.manifest("tickets", DAY):
+            monkeypatch.setattr(Lake, "create", late)
+            with pytest.raises(Conflict):
+                publish(old, lake=flow.lake)
+            monkeypatch.setattr(Lake, "create", create)
+        return create(self, key, data)
+
+    def late(self: Lake, key: str, data: bytes) -> str:
+        raise Conflict("the newer run's manifest is there")
+
+    monkeypatch.setattr(Lake, "create", meanwhile)
+    publish(new, lake=flow.lake)
+    assert flow.published().num_rows == 3
+    assert publish(old, lake=flow.lake).run_id == "manual__new"
+    assert flow.published().num_rows == 4

@@ -13,6 +13,7 @@ from include.enrichment.errors import ApiError, BatchError, LakeError, LoadError
 from include.enrichment.ledger import Entry, Fence, State
 from include.enrichment.spec import load_pipeline
 from include.gateways.lake import Lake
+from include.gateways.ledger import Ledger
 from include.steps.chunks import Chunk
 from tests.fixtures.flow import Flow, write_pipeline, write_tickets
 
@@ -444,3 +445,46 @@ def test_the_log_tells_of_an_adoption(flow: Flow, chunk: str, caplog: pytest.Log
         flow.submit(chunk)
     flow.submit(chunk)
     assert "its results hold this chunk's requests: it was adopted".lower() in caplog.text.lower()
+
+
+@pytest.mark.usefixtures("quick")
+def test_of_two_who_settle_the_same_lost_create_one_sends(
+    flow: Flow, chunk: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_entry(flow, chunk, "submitting")
+    batches_since = type(flow.claude).batches_since
+    first: list[str] = []
+
+    def meanwhile(self: object, *arguments: object, **options: object) -> object:
+        listed = batches_since(flow.claude, *arguments, **options)  # type: ignore[arg-type]
+        monkeypatch.setattr(type(flow.claude), "batches_since", batches_since)
+        first.append(flow.submit(chunk))
+        return listed
+
+    monkeypatch.setattr(type(flow.claude), "batches_since", meanwhile)
+    assert [flow.submit(chunk)] == first
+    assert len(flow.emulator.creates()) == 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_of_two_who_settle_the_same_lost_create_the_second_does_not_send_over_the_firsts_claim(
+    flow: Flow, chunk: str, monkeypatch: pytest.MonkeyPatch, within_create: Callable[[Callable[[], object]], None]
+) -> None:
+    """The second has looked at entry and list before the first claims, and goes on while the first is in its create."""
+    write_entry(flow, chunk, "submitting")
+    find = Ledger.find
+    read = [flow.ledger.find(layout.chunk_id_of(chunk))]
+    ended: list[object] = []
+
+    def second() -> None:
+        monkeypatch.setattr(Ledger, "find", lambda *arguments: read.pop() if read else find(*arguments))
+        monkeypatch.setattr(type(flow.claude), "batches_since", lambda *arguments, **options: [])
+        try:
+            ended.append(flow.submit(chunk))
+        except NotYet as error:
+            ended.append(error)
+
+    within_create(second)
+    flow.submit(chunk)
+    assert isinstance(ended[0], NotYet)
+    assert len(flow.emulator.creates()) == 1

@@ -139,7 +139,7 @@ def test_a_run_that_waits_for_the_batch_is_added_to_those_that_do() -> None:
         *map(_entry, STATES),
         _entry("submitting", fence=Fence(newest_batch=None, at=SENT_AT), refusals=2),
         OpenChunks(),
-        OpenChunks(chunks={"c" * 22: OpenChunk(run_id="run-1", planned_at=SENT_AT)}),
+        OpenChunks(chunks={"c" * 22: OpenChunk(folder="run-1", planned_at=SENT_AT)}),
     ],
     ids=lambda record: getattr(record, "state", type(record).__name__),
 )

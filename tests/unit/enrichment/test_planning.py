@@ -92,7 +92,7 @@ class TestDivide:
 
 
 class TestClosed:
-    OPENED = OpenChunk(run_id="run-1", planned_at=PLANNED_AT)
+    OPENED = OpenChunk(folder="run-1", planned_at=PLANNED_AT)
 
     def _entry(self, state: State, changed_at: datetime = PLANNED_AT) -> Entry:
         return Entry(
@@ -108,7 +108,7 @@ class TestClosed:
 
     @pytest.mark.parametrize("state", ["landed", "withdrawn"])
     def test_a_chunk_that_has_landed_or_was_withdrawn_is_closed_at_once(self, state: State) -> None:
-        assert closed(self.OPENED, self._entry(state), now=PLANNED_AT)
+        assert closed(self.OPENED, self._entry(state), set(), now=PLANNED_AT)
 
     @pytest.mark.parametrize(
         ("state", "days"),
@@ -119,14 +119,19 @@ class TestClosed:
     ) -> None:
         entry = self._entry(state) if state else None
         last = PLANNED_AT + timedelta(days=days)
-        assert not closed(self.OPENED, entry, now=PLANNED_AT)
-        assert not closed(self.OPENED, entry, now=last)
-        assert closed(self.OPENED, entry, now=last + MOMENT)
+        assert not closed(self.OPENED, entry, set(), now=PLANNED_AT)
+        assert not closed(self.OPENED, entry, set(), now=last)
+        assert closed(self.OPENED, entry, set(), now=last + MOMENT)
 
     @pytest.mark.parametrize("state", ["planned", "submitting", "unclear", "submitted"])
     def test_the_days_count_from_the_last_change(self, state: State) -> None:
         now = PLANNED_AT + timedelta(days=400)
-        assert not closed(self.OPENED, self._entry(state, now - timedelta(days=6)), now=now)
+        assert not closed(self.OPENED, self._entry(state, now - timedelta(days=6)), set(), now=now)
+
+    def test_a_chunk_whose_batch_is_in_the_result_store_is_closed_whatever_the_ledger_says(self) -> None:
+        entry = self._entry("submitted").model_copy(update={"batch_id": "msgbatch_1"})
+        assert closed(self.OPENED, entry, {"msgbatch_1"}, now=PLANNED_AT)
+        assert not closed(self.OPENED, entry, {"msgbatch_2"}, now=PLANNED_AT)
 
 
 class TestCheckCanary:
@@ -162,7 +167,9 @@ class TestCheckCanary:
 
 
 class TestPassPlan:
-    PLAN = PassPlan(chunks=["chunks/p/c.parquet"], batches=["b"], requests=5, to_send=2, in_flight=1)
+    PLAN = PassPlan(
+        chunks=["chunks/p/c.parquet"], batches=["b"], requests=5, to_send=2, in_flight=1, extracted_at=PLANNED_AT
+    )
 
     def test_a_plan_is_read_back_as_it_was_written(self) -> None:
         assert PassPlan.model_validate_json(self.PLAN.model_dump_json()) == self.PLAN

@@ -273,7 +273,7 @@ class TestBestAnswers:
         answers = [_batch_answers(*batch, batch_id=f"b_{number}") for number, batch in enumerate(batches)]
         best = best_answers(answers, _repairs(**repairs))
         lines = best.to_pylist()
-        assert best.schema.names == [*ANSWERS_SCHEMA.names, "answered_request_id"]
+        assert best.schema.names == [*ANSWERS_SCHEMA.names, "answered_request_id", "spent_usd"]
         found = {line["request_id"]: (line["outcome"], line["batch_id"], line["answered_request_id"]) for line in lines}
         assert len(found) == len(lines), "a request has two answers"
         return found
@@ -356,7 +356,7 @@ class TestBestAnswers:
         chosen = _bad("r_1", text="hm", model="m", stop_reason="end_turn", input_tokens=5, output_tokens=7)
         (line,) = _answers(_bad("r_1", "errored", error_type="api_error"), chosen).to_pylist()
         fields = {name: getattr(chosen, name) for name in OUTCOMES_SCHEMA.names}
-        assert line == fields | {"batch_id": "msgbatch_1", "answered_request_id": "r_1"}
+        assert line == fields | {"batch_id": "msgbatch_1", "answered_request_id": "r_1", "spent_usd": None}
 
     @pytest.mark.parametrize("batches", [[], [[]], [[], []]])
     def test_without_any_answer_there_is_an_empty_typed_table(self, batches: list[list[Outcome]]) -> None:
@@ -533,3 +533,9 @@ class TestCostOfRejects:
         rows = _batch(_row(id=1), _row(id=2))
         _, rejected = _publish(rows, answers=_answers(_bad("r_1", model="claude-haiku-4-5", **self.USED)))
         assert [row["cost_usd"] for row in rejected] == [Decimal("0.0010025")] * 2
+
+    def test_a_repair_that_is_no_better_costs_what_both_answers_cost(self) -> None:
+        used = {"model": "claude-haiku-4-5", **self.USED}
+        batches = [_batch_answers(_bad("r_1", **used)), _batch_answers(_bad("repair", **used), batch_id="msgbatch_2")]
+        (line,) = best_answers(batches, _repairs(r_1="repair")).to_pylist()
+        assert (line["answered_request_id"], line["spent_usd"]) == ("repair", 2 * Decimal("0.0010025"))
