@@ -104,6 +104,16 @@ def results(pipeline: str, batch_id: str) -> str:
     return f"results/{pipeline}/{batch_id}.parquet"
 
 
+def raw_folder(pipeline: str) -> str:
+    """The folder of all raw results of a pipeline."""
+    return f"raw/{pipeline}/"
+
+
+def batch_id_of_raw(raw_key: str) -> str:
+    """The batch id in a key made by raw()."""
+    return raw_key.rpartition("/")[2].removesuffix(".jsonl.zst")
+
+
 def results_folder(pipeline: str) -> str:
     """The folder of all results of a pipeline."""
     return f"results/{pipeline}/"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import msgspec
 import pyarrow as pa
@@ -129,17 +129,22 @@ OUTCOMES_SCHEMA = pa.schema(
 
 
 _CUSTOM_ID = re.compile(rb'"custom_id" *: *"([A-Za-z0-9_-]{1,64})"')
+_UNBILLED = re.compile(rb'"result" *: *\{ *"type" *: *"(errored|expired|canceled)"')
 _REASON_CHARACTERS = 1_000
 
 
 def unreadable(line: bytes, error: Exception) -> Outcome | None:
-    """The outcome of a line that is not as the API documents it; None if it does not say whose it is."""
-    found = _CUSTOM_ID.search(line)
+    """
+    The outcome of a line that is not as the API documents it; None if it does not say whose it is.
+
+    It counts as paid for, unless it says plainly that there was no answer.
+    """
+    found, unbilled = _CUSTOM_ID.search(line), _UNBILLED.search(line)
     if found is None:
         return None
     return Outcome(
         request_id=found[1].decode(),
-        outcome="invalid",
+        outcome=cast(OutcomeName, unbilled[1].decode()) if unbilled else "invalid",
         reason=f"its result line cannot be read: {error}"[:_REASON_CHARACTERS],
         text=line.decode(errors="replace"),
     )

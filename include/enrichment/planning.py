@@ -115,9 +115,13 @@ def check_canary(reasons: Mapping[str, str | None], *, pass_name: str) -> None:
     if not reasons or why.total() < len(reasons):
         return
     most_common = "; ".join(f"{reason} ({count:,})" for reason, count in why.most_common(3))
+    again = (
+        f" If the reason lay outside of the pipeline's folder, clear the `plan` of pass {pass_name} with downstream: it"
+        " asks again what was not billed."
+    )
     raise BatchError(
         f"The canary failed: none of its {len(reasons):,} requests gave a usable answer: {most_common}."
-        f" Nothing else was sent. Mend the model, prompt or schema and start a new run; if the reason"
-        f" lay outside of the pipeline's folder, clear the `plan` of pass {pass_name}, which asks again what was not"
-        " billed. limits.canary_rows: 0 sends without a canary."
+        " Nothing else was sent. Mend the model, prompt or schema and start a new run."
+        f"{again if any(reason.startswith('errored') for reason in why) else ''}"
+        " limits.canary_rows: 0 sends without a canary."
     )

@@ -46,7 +46,7 @@ def _named(key: object) -> object:
         raise ValueError("must be a list of column names, or a mapping of column names to types; at least one")
     if twice := sorted({name for name in key if list(key).count(name) > 1}):
         raise ValueError(f"names {', '.join(map(repr, twice))} twice")
-    if kept := [name for name in key if name in RESERVED_NAMES or name.startswith("_")]:
+    if kept := [name for name in key if name.lower() in RESERVED_NAMES or name.startswith("_")]:
         raise ValueError(f"{', '.join(map(repr, kept))} is kept for our own columns: give it an alias in {_SQL}")
     return dict.fromkeys(key) if isinstance(key, list) else key
 

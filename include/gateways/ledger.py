@@ -70,8 +70,11 @@ class Ledger:
         """The batches that open chunks have recorded, and those that have been loaded."""
         opened = self.find_open()
         entries = self.entries(list(opened.value.chunks)) if opened else []
-        loaded = self._lake.list(layout.results_folder(self.pipeline))
-        return {entry.batch_id for entry in entries if entry and entry.batch_id} | set(map(layout.batch_id_of, loaded))
+        return {entry.batch_id for entry in entries if entry and entry.batch_id} | self.loaded_batches()
+
+    def loaded_batches(self) -> set[str]:
+        """The batches that are in the result store."""
+        return set(map(layout.batch_id_of, self._lake.list(layout.results_folder(self.pipeline))))
 
     def _find(self, key: str, kind: type[_Model]) -> Recorded[_Model] | None:
         stored = self._lake.find(key)
@@ -81,7 +84,9 @@ class Ledger:
             return Recorded(value=kind.model_validate_json(stored.data), etag=stored.etag)
         except ValidationError as error:
             raise LakeError(
-                f"{self._lake.locate(key)} is not a ledger entry: {error}. It was left as it is.", retryable=False
+                f"{self._lake.locate(key)} is not a ledger entry: {error}. It was left as it is. Restore an earlier"
+                " version of the object, or mend it by hand; without it what was sent may be sent, and paid, again.",
+                retryable=False,
             ) from error
 
     def _write(self, key: str, value: _Model, over: Recorded[_Model] | None) -> Recorded[_Model]:

@@ -95,7 +95,19 @@ class ResultStore:
         """The batch's results as they were received, in pieces; None if they never were."""
         if (stored := self._lake.find(layout.raw(self._pipeline, batch_id))) is None:
             return None
-        return _pieces(stored.data)
+        return self._pieces(stored.data, batch_id)
+
+    def _pieces(self, compressed: bytes, batch_id: str) -> Iterator[bytes]:
+        try:
+            with pa.CompressedInputStream(pa.BufferReader(compressed), "zstd") as raw:
+                while piece := raw.read(_PIECE_BYTES):
+                    yield piece
+        except OSError as error:
+            raise LakeError(
+                f"{self._lake.locate(layout.raw(self._pipeline, batch_id))} cannot be read: {error}. Delete it and"
+                " clear this task: the API's results are read instead, for 29 days after the batch was made.",
+                retryable=False,
+            ) from error
 
     def _table(self, file: pa.NativeFile | BinaryIO, key: str, columns: list[str]) -> pa.Table:
         """The columns of a results file. One that an earlier version did not write is null."""
@@ -172,12 +184,6 @@ class Received:
 
 def _of_batch(outcomes: pa.Table, batch_id: str) -> pa.Table:
     return outcomes.append_column("batch_id", pa.array([batch_id] * outcomes.num_rows, pa.string()))
-
-
-def _pieces(compressed: bytes) -> Iterator[bytes]:
-    with pa.CompressedInputStream(pa.BufferReader(compressed), "zstd") as raw:
-        while piece := raw.read(_PIECE_BYTES):
-            yield piece
 
 
 def lines(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -165,7 +165,9 @@ def _chunk_file(lake: Lake, key: str) -> Iterator[None]:
         yield
     except (pa.ArrowInvalid, KeyError) as error:
         raise LakeError(
-            f"{lake.locate(key)} is not a chunk file: {error}. Write it with write_chunk().", retryable=False
+            f"{lake.locate(key)} is not a chunk file: {error}. Clear the pass's `plan`, which writes it anew; requests"
+            " of your own are written with write_chunk().",
+            retryable=False,
         ) from error
 
 

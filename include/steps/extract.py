@@ -21,7 +21,7 @@ from include.enrichment.request import Renderer, Request, Unsendable
 from include.enrichment.spec import Pipeline
 from include.enrichment.table import SAMPLE, key_fields, repeated_keys, row_keys, rows_batch, rows_schema
 from include.gateways.claude import Claude
-from include.gateways.lake import Lake
+from include.gateways.lake import Lake, ObjectMissing
 from include.gateways.warehouse import Warehouse
 
 _CHARACTERS_AT_ONCE = 16_000_000
@@ -172,6 +172,18 @@ def _read(lake: Lake, key: str, kind: type[_Model]) -> _Model:
     except ValidationError as error:
         why = f"cannot be read by this version: {error}"
     raise LakeError(f"{lake.locate(key)} {why}. Clear the run's `extract`: it writes it anew.", retryable=False)
+
+
+def fetch_rows(lake: Lake, folder: RunFolder, path: Path) -> None:
+    """Copy the run's rows.parquet to a local file. Raises LakeError if it is not there or is damaged."""
+    try:
+        lake.fetch(folder.rows, path)
+        pq.read_metadata(path)
+    except (ObjectMissing, pa.ArrowInvalid, OSError) as error:
+        raise LakeError(
+            f"{lake.locate(folder.rows)} cannot be read: {error} Clear the run's `extract`: it writes it anew.",
+            retryable=False,
+        ) from error
 
 
 def read_rows(path: Path, columns: list[str], *, rows_at_once: int = 1_000) -> Iterator[pa.RecordBatch]:

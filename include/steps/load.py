@@ -144,7 +144,7 @@ def _check_missing(outstanding: Collection[str], sent: Collection[str], batch_id
     different: taking them for missing would mean to pay for them again.
     """
     fact = f"Batch {batch_id}: {len(sent) - len(outstanding):,} of {len(sent):,} result lines were received."
-    if not accept or len(outstanding) > max(_FEW_LINES, len(sent) // 100):
+    if not accept or len(outstanding) > min(max(_FEW_LINES, len(sent) // 100), len(sent) - 1):
         raise LoadError(f"{fact} Nothing of them became visible.", retryable=True)
     log.warning("%s No download held the others: they count as missing, and may be asked, and paid, again", fact)
 

@@ -26,7 +26,7 @@ from include.enrichment.spec import Pipeline
 from include.gateways.lake import Conflict, Lake, ObjectMissing
 from include.gateways.ledger import Ledger, Recorded
 from include.steps.chunks import ChunkWriter, request_ids_of
-from include.steps.extract import params_bytes, read_extracted, read_pipeline, read_requests
+from include.steps.extract import fetch_rows, params_bytes, read_extracted, read_pipeline, read_requests
 from include.steps.wanted import Wanted, read_plan, want
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
     ledger = Ledger(lake, pipeline=pipeline.name)
     with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
         rows = Path(temporary) / "rows.parquet"
-        lake.fetch(folder.rows, rows)
+        fetch_rows(lake, folder, rows)
         needed = params_bytes(rows)
         for _ in range(_TRIES):
             # The order matters: what lands after this look at the ledger is found in flight, what landed before it is
@@ -112,7 +112,14 @@ def _order(pass_name: str) -> tuple[bool, bool, str]:
 def read_repairs(lake: Lake, folder: RunFolder, pass_names: Iterable[str]) -> pa.Table:
     """Which request was made anew as which repair in these passes: ``request_id`` and ``repair_id``."""
     keys = [folder.repairs(name) for name in pass_names if passes.is_retry(name)]
-    tables = [pq.read_table(pa.BufferReader(lake.read(key))) for key in keys]
+    try:
+        tables = [pq.read_table(pa.BufferReader(lake.read(key))) for key in keys]
+    except (ObjectMissing, pa.ArrowInvalid) as error:
+        raise LakeError(
+            f"The repairs of run {folder.run_id} cannot be read ({', '.join(map(lake.locate, keys))}): {error}. Clear"
+            " the `plan` of the retry pass: it writes them anew, and nothing is paid again.",
+            retryable=False,
+        ) from error
     return pa.concat_tables([_REPAIRS_SCHEMA.empty_table(), *tables]).group_by(_REPAIRS_SCHEMA.names).aggregate([])
 
 
@@ -134,7 +141,8 @@ def _in_flight(recorded: Recorded[OpenChunks] | None, folder: RunFolder, ledger:
     opened = recorded.value.chunks if recorded else {}
     entries = dict(zip(opened, ledger.entries(list(opened)), strict=True))
     now = datetime.now(UTC)
-    loaded = set(map(layout.batch_id_of, lake.list(layout.results_folder(ledger.pipeline)))) if opened else set()
+    loaded = ledger.loaded_batches()
+    _check_none_lost(loaded, entries, ledger, lake)
     over = {chunk_id for chunk_id, chunk in opened.items() if closed(chunk, entries[chunk_id], loaded, now=now)}
     live = [chunk_id for chunk_id in opened if chunk_id not in over]
     with ThreadPoolExecutor(_READERS) as readers:
@@ -149,6 +157,22 @@ def _in_flight(recorded: Recorded[OpenChunks] | None, folder: RunFolder, ledger:
         for chunk_id, request_ids in zip(live, ids, strict=True)
     ]
     return _InFlightNow(chunks=chunks, entries=entries, over=over)
+
+
+def _check_none_lost(loaded: Set[str], entries: Mapping[str, Entry | None], ledger: Ledger, lake: Lake) -> None:
+    """Raises LakeError if the outcomes of a batch were deleted of which there is a raw copy: they were paid for."""
+    received = {layout.batch_id_of_raw(key) for key in lake.list(layout.raw_folder(ledger.pipeline))}
+    loading = {entry.batch_id for entry in entries.values() if entry and entry.state != "landed"}
+    lost = received - loaded - loading
+    if lost:
+        names = ", ".join(lake.locate(layout.results(ledger.pipeline, batch_id)) for batch_id in sorted(lost)[:3])
+        raise LakeError(
+            f"The outcomes of {len(lost):,} batch(es) are gone, and raw copies of their results are there: {names}."
+            " Nothing was sent: their requests would be paid for again. Clear the `load` of the batch, in any run that"
+            " waited for it: it makes the outcomes anew from the raw copy. Or delete the raw copy, to give the answers"
+            " up.",
+            retryable=True,  # another run may just be loading it
+        )
 
 
 def _ids_in_flight(chunk_id: str, entry: Entry | None, ledger: Ledger, lake: Lake) -> list[str]:

@@ -24,7 +24,7 @@ from include.enrichment.table import Shape, best_answers, publishable, row_keys
 from include.gateways.lake import Lake, Stored
 from include.gateways.ledger import Ledger
 from include.gateways.results import ResultStore
-from include.steps.extract import Extracted, read_extracted, read_pipeline, read_rows
+from include.steps.extract import Extracted, fetch_rows, read_extracted, read_pipeline, read_rows
 from include.steps.plan import read_plans, read_repairs
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
     store = ResultStore(lake, pipeline=pipeline.name)
     with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
         rows, table, rejects = (Path(temporary) / f"{name}.parquet" for name in ("rows", "table", "rejects"))
-        lake.fetch(folder.rows, rows)
+        fetch_rows(lake, folder, rows)
         answers = _answers(rows, folder, pipeline, extracted, store, lake)
         shape, rejected_by = _write(rows, answers, pipeline, table=table, rejects=rejects)
         batches = {batch_id: store.sent_by(batch_id) for batch_id in sorted(set(answers["batch_id"].to_pylist()))}

@@ -145,8 +145,7 @@ def _refused(refusal: ApiError | SetupError, claimed: Recorded[Entry], ledger: L
 
 
 def _later(refusal: ApiError | SetupError, refusals: int) -> EnrichmentError:
-    # The list and the results of another's batch may be unknown for a moment, as any batch may.
-    if isinstance(refusal, SetupError) or not (refusal.retryable or isinstance(refusal, BatchNotFound)):
+    if isinstance(refusal, SetupError) or not refusal.retryable:
         return refusal
     again_at = submission.refused_until(refusals, refusal.retry_after_seconds, now=datetime.now(UTC))
     return NotYet(f"{refusal} No batch was made (refusal {refusals} in a row).", again_at=again_at)
@@ -210,7 +209,13 @@ def _settle(chunk: Chunk, known: Recorded[Entry], ledger: Ledger, lake: Lake, cl
         found = submission.candidates(entry, listed, ledger.claimed_batches())
         ours = next((batch for batch in found if batch.ended and _is_ours(batch, chunk, claude)), None)
     except ApiError as error:
-        raise _later(error, entry.refusals + 1) from error
+        if not error.retryable and not isinstance(error, BatchNotFound):
+            raise
+        raise NotYet(
+            f"{error} So it cannot be told yet whether the create of chunk {entry.chunk_id}, whose answer was lost, has"
+            " made a batch. Nothing is sent again before that is clear.",
+            again_at=submission.refused_until(1, error.retry_after_seconds, now=datetime.now(UTC)),
+        ) from error
     if ours:
         _record(ours.batch_id, known, ledger, claude)
         log.warning(

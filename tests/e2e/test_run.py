@@ -60,7 +60,7 @@ def test_a_published_partition_is_status_0(
     assert published is not None
     assert published.rows > 120
     assert f"{published.rows:,} rows, {published.published:,} published" in ended.stdout
-    assert len(emulator.batches_made()) == 1
+    assert [batch["size"] for batch in emulator.batches_made()] == [5, published.requests - 5]
     assert list(stack_folder.runs.iterdir()) == []
 
 

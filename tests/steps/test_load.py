@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment import layout
-from include.enrichment.errors import LoadError
+from include.enrichment.errors import LakeError, LoadError
 from include.enrichment.poll import BatchStatus
 from include.gateways.claude import Claude
 from include.steps.load import load
@@ -262,3 +262,24 @@ def test_a_batch_that_another_run_takes_hold_of_while_it_is_loaded_lands_all_the
     recorded = flow.ledger.find(layout.chunk_id_of(submitted[0]))
     assert recorded is not None
     assert (recorded.value.state, recorded.value.run_ids) == ("landed", ["manual__1", "manual__2"])
+
+
+def test_a_raw_copy_that_is_damaged_is_told_with_the_way_to_the_apis_own(flow: Flow, submitted: Submitted) -> None:
+    run_load(flow, submitted)
+    delete(flow.lake, layout.results("tickets", submitted[1]))
+    raw = layout.raw("tickets", submitted[1])
+    flow.lake.write(raw, flow.lake.read(raw)[:-20])
+    with pytest.raises(LakeError, match=r"Delete it and clear this task"):
+        run_load(flow, submitted)
+    delete(flow.lake, raw)
+    assert run_load(flow, submitted) == {"succeeded": 20}
+
+
+def test_an_empty_raw_copy_is_not_taken_for_missing_answers(flow: Flow) -> None:
+    submitted = submit_all(flow)
+    run_load(flow, submitted)
+    delete(flow.lake, layout.results("tickets", submitted[1]))
+    flow.lake.write(layout.raw("tickets", submitted[1]), b"")
+    with pytest.raises((LoadError, LakeError)):
+        run_load(flow, submitted)
+    assert flow.lake.list("results/") == []

@@ -320,3 +320,28 @@ def test_a_plan_of_a_pass_that_the_run_no_longer_has_counts_no_more(twenty: Flow
     twenty.extract()
     assert twenty.send() == {"succeeded": 20}
     assert twenty.publish().published == 20
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"garbage"])
+def test_rows_that_are_gone_or_damaged_are_told_with_the_task_to_clear(twenty: Flow, damage: bytes | None) -> None:
+    if damage is None:
+        delete(twenty.lake, twenty.folder.rows)
+    else:
+        twenty.lake.write(twenty.folder.rows, damage)
+    with pytest.raises(LakeError, match=r"rows\.parquet cannot be read.*Clear the run's `extract`") as caught:
+        twenty.plan()
+    assert not caught.value.retryable
+
+
+def test_outcomes_that_were_deleted_are_not_paid_for_again_while_there_is_a_raw_copy(twenty: Flow) -> None:
+    (chunk,) = twenty.plan()
+    twenty.load(chunk)
+    (results,) = twenty.lake.list("results/tickets/")
+    delete(twenty.lake, results)
+    twenty.folder = twenty.run("manual__2")
+    twenty.extract()
+    with pytest.raises(LakeError, match=r"outcomes of 1 batch\(es\) are gone.*Nothing was sent.*Clear the `load`"):
+        twenty.plan()
+    twenty.load(chunk)
+    assert twenty.plan() == []
+    assert twenty.requests_sent() == 20

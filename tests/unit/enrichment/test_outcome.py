@@ -359,3 +359,11 @@ def test_nothing_that_is_settled_is_sent_again() -> None:
         for error_type in ("api_error", "invalid_request_error", None):
             for stop_reason in ("end_turn", "refusal", None):
                 assert not (settled(outcome) and remedy(outcome, error_type, stop_reason) == "again")
+
+
+@pytest.mark.parametrize("kind", ["errored", "expired", "canceled"])
+def test_an_unreadable_line_that_says_there_was_no_answer_was_not_paid_for(kind: str) -> None:
+    line = f'{{"custom_id": "r-1", "result": {{"type": "{kind}", "error": 7}}}}\n'.encode()
+    outcome = unreadable(line, ValueError("x"))
+    assert outcome is not None
+    assert (outcome.outcome, settled(outcome.outcome)) == (kind, False)

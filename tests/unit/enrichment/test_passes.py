@@ -127,3 +127,9 @@ def test_it_is_light_enough_to_be_imported_while_dags_are_parsed() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     assert not set(done.stdout.split()) & {"pyarrow", "pydantic", "msgspec", "jinja2", "jsonschema_rs"}
+
+
+@pytest.mark.parametrize("text", ["limits: !!int ''", "a: !!float ''", "a: !!bool x", "a: !!timestamp x"])
+def test_whatever_the_yaml_library_makes_of_a_file_the_dag_has_a_shape(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pipeline.yaml").write_text(text)
+    assert pass_names(tmp_path / "pipeline.yaml") == ["canary", "main", "retry"]

@@ -161,6 +161,11 @@ class TestCheckCanary:
         assert "clear the `plan` of pass canary" in message
         assert not raised.value.retryable
 
+    def test_after_answers_that_were_paid_for_nobody_is_told_to_ask_again(self) -> None:
+        with pytest.raises(BatchError) as raised:
+            check_canary({"a": "invalid, not JSON"}, pass_name="canary")
+        assert "clear the `plan`" not in str(raised.value)
+
     def test_a_canary_of_one_is_enough_to_stop(self) -> None:
         with pytest.raises(BatchError, match=r"none of its 1 requests .*: invalid, refused \(1\)\. Nothing"):
             check_canary({"a": "invalid, refused"}, pass_name="canary")
