@@ -49,8 +49,8 @@ $(BENCHMARKS)/.installed: requirements-dev.lock tests/benchmarks/requirements.lo
 	@touch $@
 
 .PHONY: chaos
-chaos: setup $(BENCHMARKS)/.installed ## kill everything at every point, and the same with a peer
-	@$(BIN)/python -m tests.chaos
+chaos: setup $(BENCHMARKS)/.installed ## kill everything at every point, and the same with a peer; PART=kill-points, random or peer
+	@$(BIN)/python -m tests.chaos $(addprefix --part ,$(PART))
 
 .PHONY: lint
 lint: setup ## format, lint and types, as CI checks them

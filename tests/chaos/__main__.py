@@ -10,7 +10,7 @@ import argparse
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from include.stack.report import say
@@ -21,6 +21,11 @@ from tests.chaos.report import Finding, read_findings, table
 ROOT = Path(__file__).resolve().parents[2]
 #: The environment that holds the peer; nothing of it is installed beside the project.
 PEER_PYTHON = ROOT / ".venv-benchmarks/bin/python"
+PARTS = {
+    "kill-points": "Kill points: every write, every fault",
+    "random": "Random kills on the real scheduler",
+    "peer": "The same with a peer",
+}
 
 
 def main() -> int:
@@ -28,13 +33,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--runs", type=int, default=30, help="random runs through the real scheduler")
     parser.add_argument("--seed", type=int, default=7, help="what is killed when")
+    parser.add_argument("--part", choices=PARTS, action="append", help="only this part, instead of all")
     options = parser.parse_args()
     begun = time.monotonic()
-    findings = [
-        *_said("Kill points: every write, every fault", whole()),
-        *_said("Random kills on the real scheduler", random_runs(runs=options.runs, seed=options.seed)),
-        *_said("The same with a peer", _peer()),
-    ]
+    plays: dict[str, Callable[[], Iterable[Finding]]] = {
+        "kill-points": whole,
+        "random": lambda: random_runs(runs=options.runs, seed=options.seed),
+        "peer": _peer,
+    }
+    findings = [finding for part in options.part or PARTS for finding in _said(PARTS[part], plays[part]())]
     say(f"\n{table(findings)}\n\nThe emulator answered, and counted what it billed. Took {_minutes(begun)}.")
     return int(any(finding.subject == "this project" and not finding.clean for finding in findings))
 

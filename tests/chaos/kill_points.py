@@ -48,6 +48,8 @@ UNHURRIED = Timing(create_window=3.0)
 _SEEDS = range(3)
 #: Enough for two chunks beside the canary.
 _FEW_ROWS = 23
+#: No run of ROWS rows has fewer writes: a kill that is drawn from these is met.
+_FEWEST_WRITES = 45
 _S3_BOOT_SECONDS = 60
 _NOTES = 3
 
@@ -208,7 +210,7 @@ def troubled(world: World, trouble: Trouble, *, at: int, seed: int = 0, kills: i
     moments: list[Moment] = ["before", "after"]
     run = Run(
         world=world,
-        kills={number: draw.choice(moments) for number in draw.sample(range(1, 70), kills)},
+        kills={number: draw.choice(moments) for number in draw.sample(range(1, _FEWEST_WRITES), kills)},
         before_step=arm,
         # The newest batches of our sizes are theirs when ours is looked for.
         interrupted=world.create_foreign,
