@@ -210,7 +210,7 @@ class PeerAirflow:
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"http://{LOOPBACK}:{self._port}{path}", data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=BOOT_SECONDS) as response:
             answer: dict[str, Any] = json.load(response)
             return answer
 
