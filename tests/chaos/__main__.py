@@ -56,7 +56,8 @@ def _said(part: str, findings: Iterable[Finding]) -> Iterator[Finding]:
 
 def _peer() -> Iterator[Finding]:
     """What the peer's own benchmark finds."""
-    command = [str(PEER_PYTHON), "-m", "tests.benchmarks.llm_batch_operator"]
+    # One run of each case: its Airflow keeps its state in SQLite, which more of them at once can lock for too long.
+    command = [str(PEER_PYTHON), "-m", "tests.benchmarks.llm_batch_operator", "--runs", "1"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as peer:
         assert peer.stdout is not None
         yield from read_findings(peer.stdout)
