@@ -107,8 +107,7 @@ def _outcome(item: Item, rules: Rules, row_faults: list[RowFault], seed: int, ca
         return {"type": "succeeded", "message": answer(prompt, start, cache, "batch", fault)}
     except RequestRefused as refusal:
         return _errored(refusal.type, refusal.message, None, _USER_FACING)
-    except Exception:
-        # One request must not keep a batch from ending: the real service gives an api_error, too.
+    except Exception:  # one request must not keep a batch from ending: the real service gives an api_error, too
         log.exception("request %s of batch could not be answered", item.custom_id)
         return _errored("api_error", "Internal server error", f"workerreq_simulated_{start:016x}", None)
 

@@ -60,7 +60,7 @@ def submit(chunk_key: str, *, run_id: str, lake: Lake, claude: Claude) -> str:
                     " are in other chunks now. Nothing was sent or paid. Clear this run's `plan` and what follows."
                 )
             case Settle() if known:
-                _settle(chunk, known, ledger, lake, claude)
+                _settle(chunk, known, ledger, claude)
                 if (again := ledger.find(chunk.chunk_id)) and again.value.batch_id:
                     return _attach(again, ledger, run_id)
         # Over what was looked at, not over what is there now: somebody else may have settled it too, and be sending.
@@ -196,7 +196,7 @@ def _record(batch_id: str, claimed: Recorded[Entry], ledger: Ledger, claude: Cla
     )
 
 
-def _settle(chunk: Chunk, known: Recorded[Entry], ledger: Ledger, lake: Lake, claude: Claude) -> None:
+def _settle(chunk: Chunk, known: Recorded[Entry], ledger: Ledger, claude: Claude) -> None:
     """
     Find the batch that an unclear create has made, and record it. Returns also if surely none was made.
 

@@ -223,7 +223,7 @@ def test_a_synchronous_message_is_answered_at_the_standard_tier(api: Api) -> Non
 
 def test_a_workspace_sees_only_its_own_batches(api: Api, client_of: Any) -> None:
     if api.emulator is None:
-        pytest.skip("takes a second workspace")
+        pytest.skip("takes a second workspace, and the key for the real API opens one only")
     other: Anthropic = client_of(api.emulator.workspace())
     batch = api.create(request())
     assert other.messages.batches.list().data == []

@@ -20,7 +20,7 @@ from include.steps.chunks import request_ids_of
 from include.steps.extract import read_extracted
 from include.steps.plan import plan
 from include.steps.wanted import read_plan
-from tests.fixtures.flow import Flow, write_pipeline, write_tickets
+from tests.fixtures.flow import Flow, sizes, write_pipeline, write_tickets
 from tests.fixtures.lake import delete
 
 SOURCE = "source: {connection: w, key: [ticket]}\nrequest: {model: claude-haiku-5-5, max_tokens: 200}\n"
@@ -35,19 +35,6 @@ def change(flow: Flow, tmp_path: Path, yaml: str, **files: str) -> None:
 def update(flow: Flow, sql: str) -> None:
     with closing(sqlite3.connect(flow.database)) as connection, connection:
         connection.execute(sql)
-
-
-def sizes(flow: Flow, pass_name: str = "main") -> list[int]:
-    """The number of requests in each chunk of the pass."""
-    return [len(request_ids_of(flow.lake, key)) for key in flow.plan(pass_name)]
-
-
-@pytest.fixture
-def twenty(flow: Flow) -> Flow:
-    """Twenty tickets, extracted."""
-    write_tickets(flow.database, [(f"N{number}", f"Ticket {number}") for number in range(17)])
-    flow.extract()
-    return flow
 
 
 # Chunks

@@ -4,21 +4,7 @@ import pytest
 
 from include.enrichment.errors import BatchError
 from include.steps.chunks import request_ids_of
-from tests.fixtures.flow import Flow, write_tickets
-
-
-def sizes(flow: Flow, pass_name: str = "main") -> list[int]:
-    """The number of requests in each chunk of the pass."""
-    return [len(request_ids_of(flow.lake, key)) for key in flow.plan(pass_name)]
-
-
-@pytest.fixture
-def twenty(flow: Flow) -> Flow:
-    """Twenty tickets, extracted."""
-    write_tickets(flow.database, [(f"N{number}", f"Ticket {number}") for number in range(17)])
-    flow.extract()
-    return flow
-
+from tests.fixtures.flow import Flow, sizes
 
 # Canary
 
