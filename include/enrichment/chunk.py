@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from include.enrichment.request import Request
@@ -16,7 +16,9 @@ MAX_BATCH_BYTES = 250_000_000
 
 #: What stands around the requests of a body, between two of them, and around one.
 BODY_HEAD, BODY_SEPARATOR, BODY_TAIL = '{"requests":[', ",", "]}"
-_REQUEST_FRAME_BYTES = len('{"custom_id":"","params":}')
+#: What stands around the id and the params of a request in a body.
+ITEM_PARTS = '{"custom_id":"', '","params":', "}"
+_REQUEST_FRAME_BYTES = len("".join(ITEM_PARTS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +29,30 @@ class BatchLimits:
     max_bytes: int = MAX_BATCH_BYTES
 
 
-def body_item(request: Request) -> str:
-    """The request as it stands in the body of a create."""
-    return f'{{"custom_id":"{request.request_id}","params":{request.params}}}'
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """
+    The body of a create, which is made while it is sent.
+
+    :param pieces: its bytes, to be gone through once
+    :param length: of all pieces together, in bytes
+    :param requests: how many it holds
+    """
+
+    pieces: Iterable[bytes]
+    length: int
+    requests: int
+
+
+def body_bytes(request_ids: Collection[str], params_bytes: int) -> int:
+    """
+    The length of the body that these requests make.
+
+    :param params_bytes: of all their params together
+    """
+    items = sum(map(len, request_ids)) + params_bytes + len(request_ids) * _REQUEST_FRAME_BYTES
+    separators = max(len(request_ids) - 1, 0) * len(BODY_SEPARATOR)
+    return len(BODY_HEAD) + items + separators + len(BODY_TAIL)
 
 
 def assign_chunks(params_bytes: Mapping[str, int], limits: BatchLimits) -> dict[str, int]:

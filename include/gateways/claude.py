@@ -5,14 +5,13 @@ here, once.
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import BinaryIO, Self
+from typing import Self
 
 import anthropic
 import httpx2
@@ -20,7 +19,8 @@ from anthropic.pagination import SyncPage
 from anthropic.types import ModelInfo, ThinkingTypes
 from anthropic.types.messages import MessageBatch
 
-from include.enrichment.errors import ApiError, BatchError, BatchNotFound, LoadError, SetupError
+from include.enrichment.chunk import Body
+from include.enrichment.errors import ApiError, BatchError, BatchNotFound, EnrichmentError, LoadError, SetupError
 from include.enrichment.model import Model
 from include.enrichment.poll import BatchStatus
 
@@ -72,32 +72,39 @@ class Claude:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def create(self, body: BinaryIO, *, requests: int, since: datetime) -> str:
+    def create(self, body: Body, *, since: datetime) -> str:
         """
-        Make a batch of a whole request body and return its id. Sent once: the SDK's retries are off, as each one may be
-        a second paid batch. It is given up within CREATE_SECONDS of ``since``.
+        Make a batch and return its id. Sent once, while it is made: the SDK's retries are off, as each one may be a
+        second paid batch. Its length is sent before it, so what breaks off before its end makes no batch. It is given
+        up within CREATE_SECONDS of ``since``.
 
-        :param body: an open binary file at its beginning; its length is sent before it
-        :param requests: how many the body holds, for the messages
         :param since: when others were told that it is under way. A process that was suspended in between sends nothing
 
-        Raises ApiError or SetupError if surely no batch was made, BatchError if there may be one.
+        Raises ApiError or SetupError if surely no batch was made, BatchError if there may be one, and whatever the
+        body's pieces raise: then there is none either.
         """
+        outgoing = _Outgoing(body, until=since + timedelta(seconds=_SEND_SECONDS))
         try:
             batch = self._client.post(
                 _BATCHES,
                 cast_to=MessageBatch,
-                content=_Outgoing(body, until=since + timedelta(seconds=_SEND_SECONDS)),
-                options={"max_retries": 0, "timeout": _CREATE_TIMEOUT},
+                content=outgoing,
+                options={
+                    "headers": {"Content-Length": str(body.length)},
+                    "max_retries": 0,
+                    "timeout": _CREATE_TIMEOUT,
+                },
             )
         except anthropic.APIError as error:
-            if _may_have_been_made(error):
-                raise _unclear(requests, _spell(error)) from error
+            if isinstance(error.__cause__, EnrichmentError):
+                raise error.__cause__ from error
+            if outgoing.whole and _may_have_been_made(error):
+                raise _unclear(body.requests, _spell(error)) from error
             raise self._translated(error, "Creating a batch") from error
         except json.JSONDecodeError as error:
-            raise _unclear(requests, "an answer that is no JSON") from error
+            raise _unclear(body.requests, "an answer that is no JSON") from error
         if not isinstance(batch, MessageBatch) or not getattr(batch, "id", None):
-            raise _unclear(requests, f"an answer that is no batch: {str(batch)[:100]!r}")
+            raise _unclear(body.requests, f"an answer that is no batch: {str(batch)[:100]!r}")
         return batch.id
 
     def retrieve(self, batch_id: str) -> BatchStatus:
@@ -258,28 +265,31 @@ class AsyncClaude:
                 return
 
 
-class _Outgoing(io.RawIOBase):
+class _Outgoing:
     """
     A request body that ends in a timeout when it is still under way at ``until``.
 
     Time is the wall clock's: it goes on while the machine sleeps, and it is what other processes compare with.
+    ``whole`` tells whether its last piece was handed out: before that, nobody can have received all of it.
     """
 
-    def __init__(self, body: BinaryIO, *, until: datetime) -> None:
+    def __init__(self, body: Body, *, until: datetime) -> None:
         self._body = body
         self._until = until
+        self.whole = False
 
-    def read(self, size: int = -1, /) -> bytes:
-        # Also asked for once more after the last piece is out, so a body that was sent too late ends here as well.
+    def __iter__(self) -> Iterator[bytes]:
+        left = self._body.length
+        for piece in self._body.pieces:
+            self._check_time()
+            left -= len(piece)
+            self.whole = left <= 0
+            yield piece
+        self._check_time()
+
+    def _check_time(self) -> None:
         if datetime.now(UTC) > self._until:
             raise httpx2.WriteTimeout(f"the body was not sent by {self._until:%H:%M:%S} UTC")
-        return self._body.read(size)
-
-    def tell(self) -> int:
-        return self._body.tell()
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        return self._body.seek(offset, whence)
 
 
 def batch_status(batch: MessageBatch) -> BatchStatus:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 
@@ -90,18 +88,13 @@ def _attach(known: Recorded[Entry], ledger: Ledger, run_id: str) -> str:
 
 def _send(chunk: Chunk, known: Recorded[Entry] | None, ledger: Ledger, lake: Lake, claude: Claude, run_id: str) -> str:
     lake.check_conditional_writes()
-    with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
-        # Whatever can fail without a paid call fails before the claim, which says that a batch may exist.
-        body = Path(temporary) / "body.json"
-        chunk.write_body(body)
-        claimed = _claim(chunk, known, ledger, claude, run_id)
-        try:
-            with body.open("rb") as file:
-                batch_id = claude.create(file, requests=len(chunk.request_ids), since=claimed.value.changed_at)
-        except (ApiError, SetupError) as refusal:
-            raise _refused(refusal, claimed, ledger) from refusal
-        except BatchError as unclear:
-            raise _unclear(unclear, claimed, ledger) from unclear
+    claimed = _claim(chunk, known, ledger, claude, run_id)
+    try:
+        batch_id = claude.create(chunk.body(), since=claimed.value.changed_at)
+    except (ApiError, SetupError, LakeError) as refusal:
+        raise _refused(refusal, claimed, ledger) from refusal
+    except BatchError as unclear:
+        raise _unclear(unclear, claimed, ledger) from unclear
     _record(batch_id, claimed, ledger, claude)
     log.info("%s requests submitted as batch %s", f"{len(chunk.request_ids):,}", batch_id)
     return batch_id
@@ -137,11 +130,11 @@ def _planned(chunk: Chunk, run_id: str, at: datetime) -> Entry:
     )
 
 
-def _refused(refusal: ApiError | SetupError, claimed: Recorded[Entry], ledger: Ledger) -> EnrichmentError:
-    """The API has surely made nothing: the chunk is open to be sent again, at once or later."""
+def _refused(refusal: ApiError | SetupError | LakeError, claimed: Recorded[Entry], ledger: Ledger) -> EnrichmentError:
+    """Surely nothing was made: the chunk is open to be sent again, at once or later."""
     refusals = claimed.value.refusals + 1
     ledger.write(claimed.value.becomes("planned", at=datetime.now(UTC), refusals=refusals), over=claimed)
-    return _later(refusal, refusals)
+    return refusal if isinstance(refusal, LakeError) else _later(refusal, refusals)
 
 
 def _later(refusal: ApiError | SetupError, refusals: int) -> EnrichmentError:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import io
 import json
 import threading
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ from claude_batch import triggers
 from claude_batch.connections import open_claude, open_lake
 from claude_batch.triggers import ClaudeBatchTrigger
 from include.enrichment import layout, poll
+from include.enrichment.chunk import Body
 from include.enrichment.ledger import Entry
 from include.gateways.ledger import Ledger
 from tests.fixtures.emulator import Emulator
@@ -26,9 +26,9 @@ PARAMS = {"model": "claude-haiku-5-5", "max_tokens": 10, "messages": [{"role": "
 
 
 def make_batch() -> str:
-    body = io.BytesIO(msgspec.json.encode({"requests": [{"custom_id": "r", "params": PARAMS}]}))
+    body = msgspec.json.encode({"requests": [{"custom_id": "r", "params": PARAMS}]})
     with open_claude("anthropic_default") as claude:
-        return claude.create(body, requests=1, since=datetime.now(UTC))
+        return claude.create(Body(pieces=[body], length=len(body), requests=1), since=datetime.now(UTC))
 
 
 def trigger(

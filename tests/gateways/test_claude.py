@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -15,7 +14,16 @@ import httpx2
 import msgspec
 import pytest
 
-from include.enrichment.errors import ApiError, BatchError, BatchNotFound, EnrichmentError, LoadError, SetupError
+from include.enrichment.chunk import Body
+from include.enrichment.errors import (
+    ApiError,
+    BatchError,
+    BatchNotFound,
+    EnrichmentError,
+    LakeError,
+    LoadError,
+    SetupError,
+)
 from include.gateways import claude as claude_module
 from include.gateways.claude import CREATE_SECONDS, AsyncClaude, Claude, translated
 from tests.fixtures.emulator import Emulator
@@ -24,9 +32,16 @@ PARAMS = {"model": "claude-haiku-5-5", "max_tokens": 10, "messages": [{"role": "
 MISSING = "msgbatch_01AAAAAAAAAAAAAAAAAAAAAA"
 
 
-def body(count: int = 2) -> io.BytesIO:
-    requests = [{"custom_id": f"r{number}", "params": PARAMS} for number in range(count)]
-    return io.BytesIO(msgspec.json.encode({"requests": requests}))
+def body(count: int = 2, *, pause_seconds: float = 0) -> Body:
+    """A body of so many requests, in two pieces, with a pause after each."""
+    data = msgspec.json.encode({"requests": [{"custom_id": f"r{n}", "params": PARAMS} for n in range(count)]})
+
+    def pieces() -> Iterator[bytes]:
+        for piece in (data[:10], data[10:]):
+            yield piece
+            time.sleep(pause_seconds)
+
+    return Body(pieces=pieces(), length=len(data), requests=count)
 
 
 def client(emulator: Emulator) -> anthropic.Anthropic:
@@ -59,7 +74,7 @@ def claude(emulator: Emulator) -> Iterator[Claude]:
 
 
 def test_a_batch_is_made_waited_for_and_read(claude: Claude) -> None:
-    batch_id = claude.create(body(3), requests=3, since=datetime.now(UTC))
+    batch_id = claude.create(body(3), since=datetime.now(UTC))
     status = claude.retrieve(batch_id)
     assert (status.ended, status.requests) == (True, 3)
     assert status.expires_at - status.created_at == timedelta(hours=24)
@@ -68,7 +83,7 @@ def test_a_batch_is_made_waited_for_and_read(claude: Claude) -> None:
 
 
 def test_a_create_is_sent_with_its_length(claude: Claude, emulator: Emulator) -> None:
-    claude.create(body(), requests=2, since=datetime.now(UTC))
+    claude.create(body(), since=datetime.now(UTC))
     assert [call["retry_count"] for call in emulator.creates()] == [0]
 
 
@@ -86,7 +101,7 @@ def test_a_create_with_an_unclear_end_is_sent_once_and_says_so(
 ) -> None:
     emulator.set_faults([fault])
     with pytest.raises(BatchError, match="may have made the batch, or not") as caught:
-        claude.create(body(), requests=2, since=datetime.now(UTC))
+        claude.create(body(), since=datetime.now(UTC))
     assert not caught.value.retryable
     assert len(emulator.creates()) == 1
 
@@ -124,7 +139,7 @@ PAGES = [("text/html", b"<p>Please log in"), ("application/json", b"{}"), ("appl
 @pytest.mark.parametrize(("kind", "answer"), PAGES)
 def test_a_create_that_is_answered_by_something_else_may_have_made_a_batch(kind: str, answer: bytes) -> None:
     with proxy(kind, answer) as claude, pytest.raises(BatchError, match="may have made the batch, or not"):
-        claude.create(body(), requests=2, since=datetime.now(UTC))
+        claude.create(body(), since=datetime.now(UTC))
 
 
 @pytest.mark.parametrize(("kind", "answer"), PAGES)
@@ -152,7 +167,7 @@ def test_a_model_that_is_answered_by_a_page_may_be_asked_for_again() -> None:
 
 def test_a_create_that_is_refused_has_surely_made_nothing(claude: Claude, emulator: Emulator) -> None:
     with pytest.raises(ApiError, match="at least 1 item") as caught:
-        claude.create(io.BytesIO(b'{"requests":[]}'), requests=0, since=datetime.now(UTC))
+        claude.create(body(0), since=datetime.now(UTC))
     assert not caught.value.retryable
     assert emulator.batches_made() == []
 
@@ -160,14 +175,14 @@ def test_a_create_that_is_refused_has_surely_made_nothing(claude: Claude, emulat
 def test_an_api_that_cannot_be_connected_to_has_surely_made_nothing() -> None:
     nowhere = anthropic.Anthropic(api_key="k", base_url="http://127.0.0.1:9", max_retries=0)
     with pytest.raises(ApiError, match="could not be reached") as caught, Claude(nowhere, name="c") as claude:
-        claude.create(body(), requests=2, since=datetime.now(UTC))
+        claude.create(body(), since=datetime.now(UTC))
     assert caught.value.retryable
 
 
 def test_a_rate_limit_on_create_may_be_tried_again_when_the_api_says(claude: Claude, emulator: Emulator) -> None:
     emulator.set_faults([{"kind": "http_error", "on": "create", "status": 429, "retry_after": 7}])
     with pytest.raises(ApiError) as caught:
-        claude.create(body(), requests=2, since=datetime.now(UTC))
+        claude.create(body(), since=datetime.now(UTC))
     assert (caught.value.retryable, caught.value.retry_after_seconds) == (True, 7)
 
 
@@ -175,7 +190,7 @@ def test_a_rate_limit_on_create_may_be_tried_again_when_the_api_says(claude: Cla
 def test_a_spend_limit_is_not_waited_out(claude: Claude, emulator: Emulator, code: str) -> None:
     emulator.set_faults([{"kind": "http_error", "on": "create", "status": 429, "error_code": code}])
     with pytest.raises(ApiError, match="spend limit is reached") as caught:
-        claude.create(body(), requests=2, since=datetime.now(UTC))
+        claude.create(body(), since=datetime.now(UTC))
     assert not caught.value.retryable
 
 
@@ -202,7 +217,7 @@ def test_every_error_of_the_sdk_is_translated() -> None:
 
 
 def test_an_unknown_batch_is_told_apart_once_the_list_has_not_got_it_either(claude: Claude, emulator: Emulator) -> None:
-    claude.create(body(), requests=2, since=datetime.now(UTC))
+    claude.create(body(), since=datetime.now(UTC))
     with pytest.raises(BatchNotFound, match=f"{MISSING}.*list of the last 30 days' batches does not have it either"):
         claude.retrieve(MISSING)
     with pytest.raises(BatchNotFound, match="does not have it either"):
@@ -213,7 +228,7 @@ def test_an_unknown_batch_is_told_apart_once_the_list_has_not_got_it_either(clau
 def test_a_batch_that_only_the_list_knows_is_known(
     claude: Claude, emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    batch_id = claude.create(body(), requests=2, since=datetime.now(UTC))
+    batch_id = claude.create(body(), since=datetime.now(UTC))
     status = claude.retrieve(batch_id)
     emulator.set_faults([{"kind": "not_found"}])
     with caplog.at_level(logging.WARNING):
@@ -224,7 +239,7 @@ def test_a_batch_that_only_the_list_knows_is_known(
 
 @pytest.mark.parametrize("status", [404, 503])
 def test_a_list_that_fails_says_nothing_of_the_batch(claude: Claude, emulator: Emulator, status: int) -> None:
-    batch_id = claude.create(body(), requests=2, since=datetime.now(UTC))
+    batch_id = claude.create(body(), since=datetime.now(UTC))
     emulator.set_faults([{"kind": "not_found"}, {"kind": "http_error", "on": "list", "status": status}])
     for look in (claude.retrieve, lambda known: in_a_loop(emulator, lambda waiting: waiting.retrieve(known))):
         with pytest.raises(ApiError) as caught:
@@ -237,7 +252,7 @@ def test_an_unknown_batch_is_searched_for_page_by_page(
     claude: Claude, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claude_module, "_PAGE_BATCHES", 2)
-    oldest, *_ = (claude.create(body(), requests=2, since=datetime.now(UTC)) for _ in range(5))
+    oldest, *_ = (claude.create(body(), since=datetime.now(UTC)) for _ in range(5))
     emulator.set_faults([{"kind": "not_found"}])
     assert claude.retrieve(oldest).batch_id == oldest
     in_a_loop(emulator, lambda waiting: waiting.retrieve(oldest))
@@ -249,7 +264,7 @@ def test_an_unknown_batch_is_not_searched_for_among_those_that_nobody_can_load_a
 ) -> None:
     monkeypatch.setattr(claude_module, "_PAGE_BATCHES", 1)
     for _ in range(3):
-        claude.create(body(), requests=2, since=datetime.now(UTC))
+        claude.create(body(), since=datetime.now(UTC))
     monkeypatch.setattr(claude_module, "_LISTED_FOR", timedelta(0))
     for look in (claude.retrieve, lambda known: in_a_loop(emulator, lambda waiting: waiting.retrieve(known))):
         with pytest.raises(BatchNotFound):
@@ -259,13 +274,13 @@ def test_an_unknown_batch_is_not_searched_for_among_those_that_nobody_can_load_a
 
 def test_the_newest_batch_is_found_with_one_short_call(claude: Claude, emulator: Emulator) -> None:
     assert claude.newest_batch() is None
-    newest = [claude.create(body(), requests=2, since=datetime.now(UTC)) for _ in range(3)][-1]
+    newest = [claude.create(body(), since=datetime.now(UTC)) for _ in range(3)][-1]
     assert claude.newest_batch() == newest
     assert [path.split("?")[1] for path in lists(emulator)] == ["limit=1", "limit=1"]
 
 
 def test_the_batches_since_a_fence_are_those_that_are_newer(claude: Claude) -> None:
-    first, second, third, fourth = (claude.create(body(), requests=2, since=datetime.now(UTC)) for _ in range(4))
+    first, second, third, fourth = (claude.create(body(), since=datetime.now(UTC)) for _ in range(4))
 
     def since(fence: str | None, ago: timedelta) -> list[str]:
         return [batch.batch_id for batch in claude.batches_since(fence, not_before=datetime.now(UTC) - ago)]
@@ -278,7 +293,7 @@ def test_the_batches_since_a_fence_are_those_that_are_newer(claude: Claude) -> N
 
 
 def test_a_batch_of_the_very_moment_of_the_bound_is_among_those_since(claude: Claude) -> None:
-    older, newer = (claude.retrieve(claude.create(body(), requests=2, since=datetime.now(UTC))) for _ in range(2))
+    older, newer = (claude.retrieve(claude.create(body(), since=datetime.now(UTC))) for _ in range(2))
     assert claude.batches_since(None, not_before=newer.created_at) == [newer]
     assert claude.batches_since(None, not_before=older.created_at) == [newer, older]
 
@@ -288,7 +303,7 @@ def test_no_more_pages_are_asked_for_than_hold_what_is_newer(
     claude: Claude, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, newer: int, pages: int
 ) -> None:
     monkeypatch.setattr(claude_module, "_PAGE_BATCHES", 2)
-    made = [claude.create(body(), requests=2, since=datetime.now(UTC)) for _ in range(8)]
+    made = [claude.create(body(), since=datetime.now(UTC)) for _ in range(8)]
     found = claude.batches_since(made[-1 - newer], not_before=datetime.now(UTC) - timedelta(hours=1))
     assert [batch.batch_id for batch in found] == made[::-1][:newer]
     assert len(lists(emulator)) == pages
@@ -301,7 +316,7 @@ def cancels(claude: Claude, emulator: Emulator) -> list[Callable[[str], object]]
 @pytest.mark.parametrize("which", [0, 1], ids=["sync", "async"])
 def test_a_canceled_batch_ends(claude: Claude, emulator: Emulator, which: int) -> None:
     emulator.set_faults([{"kind": "stuck"}])
-    batch_id = claude.create(body(), requests=2, since=datetime.now(UTC))
+    batch_id = claude.create(body(), since=datetime.now(UTC))
     cancels(claude, emulator)[which](batch_id)
     status = claude.retrieve(batch_id)
     assert (status.ended, status.counts["canceled"]) == (True, 2)
@@ -309,7 +324,7 @@ def test_a_canceled_batch_ends(claude: Claude, emulator: Emulator, which: int) -
 
 @pytest.mark.parametrize("which", [0, 1], ids=["sync", "async"])
 def test_a_batch_that_has_ended_may_be_canceled_to_no_effect(claude: Claude, emulator: Emulator, which: int) -> None:
-    batch_id = claude.create(body(), requests=2, since=datetime.now(UTC))
+    batch_id = claude.create(body(), since=datetime.now(UTC))
     cancels(claude, emulator)[which](batch_id)
     assert claude.retrieve(batch_id).counts["succeeded"] == 2
 
@@ -319,7 +334,7 @@ def test_a_cancel_that_is_refused_while_the_batch_runs_is_an_error(
     claude: Claude, emulator: Emulator, which: int
 ) -> None:
     emulator.set_faults([{"kind": "stuck"}, {"kind": "http_error", "on": "cancel", "status": 400}])
-    batch_id = claude.create(body(), requests=2, since=datetime.now(UTC))
+    batch_id = claude.create(body(), since=datetime.now(UTC))
     with pytest.raises(ApiError, match=f"Canceling batch {batch_id} failed: HTTP 400"):
         cancels(claude, emulator)[which](batch_id)
 
@@ -330,35 +345,48 @@ def test_a_cancel_of_a_batch_that_is_not_there_is_told(claude: Claude, emulator:
         cancels(claude, emulator)[which](MISSING)
 
 
-class Trickle(io.BytesIO):
-    """A body that takes its time, as a body does whose line is slow."""
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        time.sleep(0.3)
-        return super().read(size)
-
-
-def test_a_create_that_takes_too_long_is_given_up_without_a_clear_end(
+def test_a_create_that_takes_too_long_is_given_up_before_its_end_and_makes_nothing(
     claude: Claude, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claude_module, "_SEND_SECONDS", 0.5)
-    with pytest.raises(BatchError, match=r"the body was not sent by .* UTC.*may have made the batch, or not"):
-        claude.create(Trickle(body(3_000).getvalue()), requests=3_000, since=datetime.now(UTC))
+    monkeypatch.setattr(claude_module, "_SEND_SECONDS", 0.2)
+    with pytest.raises(ApiError, match=r"the body was not sent by .* UTC") as caught:
+        claude.create(body(pause_seconds=0.4), since=datetime.now(UTC))
+    assert caught.value.retryable
     assert emulator.batches_made() == []
 
 
 def test_a_process_that_was_suspended_since_its_claim_sends_nothing(claude: Claude, emulator: Emulator) -> None:
-    with pytest.raises(BatchError, match="was not sent by"):
-        claude.create(body(), requests=1, since=datetime.now(UTC) - timedelta(minutes=20))
+    with pytest.raises(ApiError, match="was not sent by"):
+        claude.create(body(), since=datetime.now(UTC) - timedelta(minutes=20))
     assert emulator.batches_made() == []
 
 
-def test_a_body_that_was_out_too_late_is_without_a_clear_end_too(
-    claude: Claude, monkeypatch: pytest.MonkeyPatch
+def test_a_body_that_was_out_too_late_is_without_a_clear_end(claude: Claude, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claude_module, "_SEND_SECONDS", 0.6)
+    with pytest.raises(BatchError, match=r"was not sent by .*may have made the batch, or not"):
+        claude.create(body(pause_seconds=0.4), since=datetime.now(UTC))
+
+
+def test_a_body_that_fails_before_its_end_makes_nothing_and_its_own_error_is_told(
+    claude: Claude, emulator: Emulator
 ) -> None:
-    monkeypatch.setattr(claude_module, "_SEND_SECONDS", 0.2)
-    with pytest.raises(BatchError, match="was not sent by"):
-        claude.create(Trickle(body(1).getvalue()), requests=1, since=datetime.now(UTC))
+    def pieces() -> Iterator[bytes]:
+        yield b'{"requests":['
+        raise LakeError("the chunk is damaged")
+
+    with pytest.raises(LakeError, match="the chunk is damaged"):
+        claude.create(Body(pieces=pieces(), length=100, requests=1), since=datetime.now(UTC))
+    assert emulator.batches_made() == []
+
+
+def test_the_length_of_a_body_is_told_before_it(emulator: Emulator) -> None:
+    sent: list[httpx2.Request] = []
+    http = httpx2.Client(event_hooks={"request": [sent.append]})
+    behind = anthropic.Anthropic(api_key=emulator.api_key, base_url=emulator.url, max_retries=0, http_client=http)
+    with Claude(behind, name="c") as claude:
+        claude.create(whole := body(), since=datetime.now(UTC))
+    assert sent[0].headers["content-length"] == str(whole.length)
+    assert "transfer-encoding" not in sent[0].headers
 
 
 def test_all_that_a_create_waits_for_adds_up_to_its_bound() -> None:
@@ -371,7 +399,7 @@ def test_all_that_a_create_waits_for_adds_up_to_its_bound() -> None:
 
 
 def test_results_that_break_off_are_an_error_that_may_be_begun_again(claude: Claude, emulator: Emulator) -> None:
-    batch_id = claude.create(body(50), requests=50, since=datetime.now(UTC))
+    batch_id = claude.create(body(50), since=datetime.now(UTC))
     emulator.set_faults([{"kind": "cut_results", "times": 1}])
     with pytest.raises(LoadError, match="broke off") as caught, claude.results(batch_id) as pieces:
         b"".join(pieces)
@@ -381,7 +409,7 @@ def test_results_that_break_off_are_an_error_that_may_be_begun_again(claude: Cla
 
 
 def test_results_come_unpacked_also_from_a_server_that_packs_them(claude: Claude, emulator: Emulator) -> None:
-    batch_id = claude.create(body(50), requests=50, since=datetime.now(UTC))
+    batch_id = claude.create(body(50), since=datetime.now(UTC))
     with claude.results(batch_id) as pieces:
         plain = b"".join(pieces)
     emulator.set_faults([{"kind": "gzip_results"}])
@@ -432,7 +460,7 @@ def test_a_model_is_described_and_an_unknown_one_is_none(claude: Claude) -> None
 
 
 def test_the_async_client_sees_what_the_other_sees(claude: Claude, emulator: Emulator) -> None:
-    batch_id = claude.create(body(), requests=2, since=datetime.now(UTC))
+    batch_id = claude.create(body(), since=datetime.now(UTC))
     assert in_a_loop(emulator, lambda waiting: waiting.retrieve(batch_id)) == claude.retrieve(batch_id)
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment import layout
+from include.enrichment.chunk import Body
 from include.enrichment.errors import LakeError, LoadError
 from include.enrichment.poll import BatchStatus
 from include.gateways.claude import Claude
@@ -143,7 +143,7 @@ def test_a_batch_that_is_still_running_is_not_loaded(flow: Flow) -> None:
 def test_a_batch_of_another_size_is_not_this_chunks(flow: Flow, submitted: Submitted) -> None:
     chunk, _ = submitted
     body = b'{"requests":[{"custom_id":"a","params":{}}]}'
-    other = flow.claude.create(io.BytesIO(body), requests=1, since=datetime.now(UTC))
+    other = flow.claude.create(Body(pieces=[body], length=len(body), requests=1), since=datetime.now(UTC))
     with pytest.raises(LoadError, match=r"holds 1 requests, chunk .* 20"):
         run_load(flow, (chunk, other))
 

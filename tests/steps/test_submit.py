@@ -1,20 +1,21 @@
 from __future__ import annotations
 
-import io
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment import layout, submission
+from include.enrichment.chunk import Body
 from include.enrichment.errors import ApiError, BatchError, LakeError, LoadError, NotYet
 from include.enrichment.ledger import Entry, Fence, State
 from include.enrichment.spec import load_pipeline
 from include.gateways.lake import Lake
 from include.gateways.ledger import Ledger
-from include.steps.chunks import Chunk
 from tests.fixtures.flow import Flow, write_pipeline, write_tickets
 
 
@@ -61,9 +62,8 @@ def stranger(flow: Flow, requests: int = 3) -> str:
         f'{{"custom_id":"other-{number}","params":{{"model":"claude-haiku-5-5","max_tokens":9,"messages":[]}}}}'
         for number in range(requests)
     )
-    return flow.claude.create(
-        io.BytesIO(f'{{"requests":[{items}]}}'.encode()), requests=requests, since=datetime.now(UTC)
-    )
+    body = f'{{"requests":[{items}]}}'.encode()
+    return flow.claude.create(Body(pieces=[body], length=len(body), requests=requests), since=datetime.now(UTC))
 
 
 def test_a_chunk_becomes_a_batch_that_the_ledger_knows(flow: Flow, chunk: str) -> None:
@@ -407,14 +407,17 @@ def test_an_entry_that_cannot_be_read_stops_the_submit(flow: Flow, chunk: str) -
     assert flow.emulator.creates() == []
 
 
-def test_what_fails_without_the_api_claims_nothing(flow: Flow, chunk: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Chunk, path: Path) -> None:
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(Chunk, "write_body", full)
-    with pytest.raises(OSError, match="no space left"):
+def test_of_a_chunk_that_is_damaged_no_batch_is_made_and_it_may_be_planned_anew(flow: Flow, chunk: str) -> None:
+    whole = flow.lake.read(chunk)
+    params = pq.read_metadata(pa.BufferReader(whole)).row_group(0).column(1)
+    last = params.data_page_offset + params.total_compressed_size - 1
+    flow.lake.write(chunk, whole[:last] + bytes([whole[last] ^ 1]) + whole[last + 1 :])
+    with pytest.raises(LakeError, match=r"is not a chunk file.*Clear the pass's `plan`"):
         flow.submit(chunk)
-    assert flow.ledger.find(layout.chunk_id_of(chunk)) is None
+    assert flow.emulator.batches_made() == []
+    assert entry(flow, chunk).state == "planned"
+    flow.lake.write(chunk, whole)
+    assert flow.submit(chunk) == flow.emulator.batches_made()[0]["id"]
 
 
 def test_while_the_api_cannot_be_asked_what_it_has_nothing_is_claimed(flow: Flow, chunk: str) -> None:

@@ -12,11 +12,12 @@ from include.enrichment.chunk import (
     BODY_HEAD,
     BODY_SEPARATOR,
     BODY_TAIL,
+    ITEM_PARTS,
     MAX_BATCH_BYTES,
     MAX_BATCH_REQUESTS,
     BatchLimits,
     assign_chunks,
-    body_item,
+    body_bytes,
     chunk_id,
 )
 from include.enrichment.request import Request, make_request
@@ -27,7 +28,9 @@ def _requests(*texts: str) -> list[Request]:
 
 
 def _body(requests: list[Request]) -> bytes:
-    return f"{BODY_HEAD}{BODY_SEPARATOR.join(map(body_item, requests))}{BODY_TAIL}".encode()
+    before, between, after = ITEM_PARTS
+    items = (f"{before}{request.request_id}{between}{request.params}{after}" for request in requests)
+    return f"{BODY_HEAD}{BODY_SEPARATOR.join(items)}{BODY_TAIL}".encode()
 
 
 def _chunks(requests: list[Request], limits: BatchLimits) -> list[list[Request]]:
@@ -137,3 +140,10 @@ def test_planning_again_after_the_same_batches_is_the_same_chunk() -> None:
 
 def test_a_chunk_that_is_asked_for_the_first_time_comes_after_nothing() -> None:
     assert chunk_id(["a"], after=[]) == chunk_id(["a"])
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_the_length_of_a_body_is_known_before_it_is_made(count: int) -> None:
+    requests = _requests(*(f"text {number} ü" for number in range(count)))
+    params = sum(len(request.params.encode()) for request in requests)
+    assert body_bytes([request.request_id for request in requests], params) == len(_body(requests))
