@@ -5,13 +5,15 @@ says.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from include.enrichment.errors import ApiError, BatchError, BatchNotFound, SetupError
 
-#: The API ends a batch 24 hours after its creation. How long after that a wait goes on before it calls the batch
-#: overdue.
+#: The API ends every batch so long after its creation (docs of batch processing, 2026-10-08).
+WINDOW = timedelta(hours=24)
+#: How long after that a wait goes on before it calls the batch overdue.
 GRACE = timedelta(minutes=30)
 #: An id may be unknown for a moment after the create, to a look and to the list alike (how long is not documented); so
 #: many looks in a row mean another workspace.
@@ -22,7 +24,7 @@ NOT_FOUND_LOOKS = 10
 class BatchStatus:
     """
     A batch as the API describes it. ``counts`` say nothing about progress: all is ``processing`` until the batch has
-    ended.
+    ended. ``retry_after_seconds`` is how long the API asked to be left alone, None if it asked for nothing.
     """
 
     batch_id: str
@@ -30,11 +32,16 @@ class BatchStatus:
     counts: dict[str, int]
     created_at: datetime
     expires_at: datetime
+    retry_after_seconds: float | None = field(default=None, compare=False)
 
     @property
     def requests(self) -> int:
         """How many requests the batch holds."""
         return sum(self.counts.values())
+
+
+#: What a look at a batch gave: the batch, or the error that came instead.
+Look: TypeAlias = BatchStatus | ApiError | SetupError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,8 +79,8 @@ class BatchPoll:
 
     :param deadline: when the batch has to have ended, as far as the caller knows; replaced by the API's own word at the
         first look that succeeds
-    :param interval_seconds: the longest pause between two looks. A young batch is looked at more often: after a tenth
-        of its age
+    :param interval_seconds: the longest pause between two looks, unless the API asks for a longer one. A young batch is
+        looked at more often: after a tenth of its age
     """
 
     def __init__(self, batch_id: str, *, deadline: datetime, interval_seconds: float) -> None:
@@ -82,8 +89,13 @@ class BatchPoll:
         self.interval_seconds = interval_seconds
         self._not_found_in_a_row = 0
 
-    def decide(self, look: BatchStatus | ApiError | SetupError, *, now: datetime) -> Ended | LookAgain | GiveUp:
-        """What to do after ``look``, which is the batch's status or the error that came instead."""
+    @property
+    def created_at(self) -> datetime:
+        """When the batch was made, as far as its deadline tells."""
+        return self.deadline - WINDOW
+
+    def decide(self, look: Look, *, now: datetime) -> Ended | LookAgain | GiveUp:
+        """What to do after ``look``."""
         if isinstance(look, BatchStatus):
             return self._after_status(look, now)
         return self._after_error(look, now)
@@ -96,7 +108,8 @@ class BatchPoll:
         if now >= self.deadline + GRACE:
             return self._overdue(now, f"it is still not ended, with {status.requests:,} requests in processing")
         age_seconds = (now - status.created_at).total_seconds()
-        return LookAgain(seconds=min(self.interval_seconds, max(1.0, age_seconds / 10)))
+        pause_seconds = min(self.interval_seconds, max(1.0, age_seconds / 10))
+        return LookAgain(seconds=max(pause_seconds, status.retry_after_seconds or 0))
 
     def _after_error(self, error: ApiError | SetupError, now: datetime) -> LookAgain | GiveUp:
         self._not_found_in_a_row = self._not_found_in_a_row + 1 if isinstance(error, BatchNotFound) else 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -25,7 +25,7 @@ from include.enrichment.model import Model
 from include.enrichment.poll import BatchStatus
 
 _log = logging.getLogger(__name__)
-_BATCHES = "/v1/messages/batches"
+BATCHES = "/v1/messages/batches"
 #: No create is under way longer than this after it began, as far as timeouts can see to it: others wait for so long
 #: before they look for the batch of a create that told nobody how it ended.
 CREATE_SECONDS = 1200
@@ -38,9 +38,9 @@ _CREATE_TIMEOUT = httpx2.Timeout(_ANSWER_SECONDS, write=_WRITE_SECONDS, connect=
 #: Read without the SDK's own list(), which an answer that is no JSON lets down with an AttributeError.
 _Page = SyncPage[MessageBatch]
 #: The most that a page of the list holds.
-_PAGE_BATCHES = 1000
+PAGE_BATCHES = 1000
 #: The API keeps results for 29 days from a batch's creation: what is older is of no use to anybody.
-_LISTED_FOR = timedelta(days=30)
+LISTED_FOR = timedelta(days=30)
 #: A longer `retry-after` is no advice but a mistake (the header may also hold "nan", or a date).
 _LONGEST_RETRY_AFTER_SECONDS = 3600
 _PIECE_BYTES = 1 << 20
@@ -86,7 +86,7 @@ class Claude:
         outgoing = _Outgoing(body, until=since + timedelta(seconds=_SEND_SECONDS))
         try:
             batch = self._client.post(
-                _BATCHES,
+                BATCHES,
                 cast_to=MessageBatch,
                 content=outgoing,
                 options={
@@ -118,13 +118,13 @@ class Claude:
             with self._errors(doing):
                 return batch_status(self._client.messages.batches.retrieve(batch_id))
         except BatchNotFound as error:
-            oldest = datetime.now(UTC) - _LISTED_FOR
-            for batch in self._newest_first(doing, limit=_PAGE_BATCHES):
+            oldest = datetime.now(UTC) - LISTED_FOR
+            for batch in self._newest_first(doing, limit=PAGE_BATCHES):
                 if batch.batch_id == batch_id:
-                    return _known_to_the_list(batch)
+                    return known_to_the_list(batch)
                 if batch.created_at < oldest:
                     break
-            raise _not_listed(error) from error
+            raise not_listed(error) from error
 
     def newest_batch(self) -> str | None:
         """The id of the workspace's newest batch, None if it has none."""
@@ -137,7 +137,7 @@ class Claude:
         :param fence: a batch id, as newest_batch() gave it earlier; with None only the time bounds the list
         """
         found = []
-        for batch in self._newest_first("Listing the newest batches", limit=_PAGE_BATCHES):
+        for batch in self._newest_first("Listing the newest batches", limit=PAGE_BATCHES):
             if batch.batch_id == fence or batch.created_at < not_before:
                 break
             found.append(batch)
@@ -151,7 +151,7 @@ class Claude:
         try:
             self._client.messages.batches.cancel(batch_id)
         except (anthropic.APIError, json.JSONDecodeError) as error:
-            if not (_may_have_ended(error) and self.retrieve(batch_id).ended):
+            if not (may_have_ended(error) and self.retrieve(batch_id).ended):
                 raise self._translated(error, f"Canceling batch {batch_id}") from error
 
     @contextmanager
@@ -165,7 +165,7 @@ class Claude:
         """
         with self._errors(f"Opening the results of batch {batch_id}"):
             response = self._client.get(
-                f"{_BATCHES}/{batch_id}/results",
+                f"{BATCHES}/{batch_id}/results",
                 cast_to=httpx2.Response,
                 stream=True,
                 options={"headers": {"Accept": "application/binary"}},
@@ -194,9 +194,9 @@ class Claude:
         after: str | None = None
         while True:
             try:
-                page = self._client.get(_BATCHES, cast_to=_Page, options={"params": _query(limit, after)})
+                page = self._client.get(BATCHES, cast_to=_Page, options={"params": list_query(limit, after)})
             except (anthropic.APIError, json.JSONDecodeError) as error:
-                raise _of_the_list(self._translated(error, doing)) from error
+                raise of_the_list(self._translated(error, doing)) from error
             batches, after = _read_page(page)
             yield from batches
             if after is None:
@@ -211,58 +211,6 @@ class Claude:
 
     def _translated(self, error: anthropic.APIError | json.JSONDecodeError, doing: str) -> ApiError | SetupError:
         return translated(error, doing=doing, connection=self._name)
-
-
-class AsyncClaude:
-    """The calls that a wait makes, for an event loop. A context manager: leaving it closes the connections."""
-
-    def __init__(self, client: anthropic.AsyncAnthropic, *, name: str) -> None:
-        self._client = client
-        self._name = name
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._client.close()
-
-    async def retrieve(self, batch_id: str) -> BatchStatus:
-        """As Claude.retrieve()."""
-        doing = f"Looking at batch {batch_id}"
-        try:
-            return batch_status(await self._client.messages.batches.retrieve(batch_id))
-        except (anthropic.APIError, json.JSONDecodeError) as error:
-            failure = translated(error, doing=doing, connection=self._name)
-            if not isinstance(failure, BatchNotFound):
-                raise failure from error
-        oldest = datetime.now(UTC) - _LISTED_FOR
-        async for batch in self._newest_first(doing, limit=_PAGE_BATCHES):
-            if batch.batch_id == batch_id:
-                return _known_to_the_list(batch)
-            if batch.created_at < oldest:
-                break
-        raise _not_listed(failure)
-
-    async def cancel(self, batch_id: str) -> None:
-        """As Claude.cancel()."""
-        try:
-            await self._client.messages.batches.cancel(batch_id)
-        except (anthropic.APIError, json.JSONDecodeError) as error:
-            if not (_may_have_ended(error) and (await self.retrieve(batch_id)).ended):
-                raise translated(error, doing=f"Canceling batch {batch_id}", connection=self._name) from error
-
-    async def _newest_first(self, doing: str, *, limit: int) -> AsyncIterator[BatchStatus]:
-        after: str | None = None
-        while True:
-            try:
-                page = await self._client.get(_BATCHES, cast_to=_Page, options={"params": _query(limit, after)})
-            except (anthropic.APIError, json.JSONDecodeError) as error:
-                raise _of_the_list(translated(error, doing=doing, connection=self._name)) from error
-            batches, after = _read_page(page)
-            for batch in batches:
-                yield batch
-            if after is None:
-                return
 
 
 class _Outgoing:
@@ -304,7 +252,8 @@ def batch_status(batch: MessageBatch) -> BatchStatus:
         )
 
 
-def _query(limit: int, after: str | None) -> dict[str, object]:
+def list_query(limit: int, after: str | None) -> dict[str, object]:
+    """The query of a page of the list: ``limit`` batches, those after the cursor ``after`` or the newest."""
     return {"limit": limit, **({"after_id": after} if after else {})}
 
 
@@ -317,26 +266,28 @@ def _read_page(page: SyncPage[MessageBatch]) -> tuple[list[BatchStatus], str | N
     with _no_page_of_a_proxy(page):
         last_id = page.last_id if page.has_more else None
         if not isinstance(page.data, list) or page.has_more is None or (page.has_more and not last_id):
-            raise _no_answer(page)
+            raise no_answer(page)
         return [batch_status(batch) for batch in page.data], last_id
 
 
-def _known_to_the_list(batch: BatchStatus) -> BatchStatus:
+def known_to_the_list(batch: BatchStatus) -> BatchStatus:
+    """The batch, which the API has just said 404 to; a person may want to know."""
     _log.warning("Batch %s: the API says 404 to a look at it, but its list has it", batch.batch_id)
     return batch
 
 
-def _not_listed(error: BatchNotFound) -> BatchNotFound:
-    days = _LISTED_FOR.days
+def not_listed(error: BatchNotFound) -> BatchNotFound:
+    """The 404 to a look at a batch, once the list has been searched as well."""
+    days = LISTED_FOR.days
     return BatchNotFound(f"{error} The list of the last {days} days' batches does not have it either.", retryable=False)
 
 
-def _of_the_list(error: ApiError | SetupError) -> ApiError | SetupError:
+def of_the_list(error: ApiError | SetupError) -> ApiError | SetupError:
     """A 404 to the list itself says nothing of any batch."""
     return ApiError(str(error), retryable=True) if isinstance(error, BatchNotFound) else error
 
 
-def _may_have_ended(error: anthropic.APIError | json.JSONDecodeError) -> bool:
+def may_have_ended(error: anthropic.APIError | json.JSONDecodeError) -> bool:
     """Whether a refused cancel may mean that nothing was left to cancel; which status says so is not documented."""
     return isinstance(error, anthropic.APIStatusError) and error.status_code in (400, 409)
 
@@ -347,10 +298,11 @@ def _no_page_of_a_proxy(answer: object) -> Iterator[None]:
     try:
         yield
     except AttributeError as error:
-        raise _no_answer(answer) from error
+        raise no_answer(answer) from error
 
 
-def _no_answer(answer: object) -> ApiError:
+def no_answer(answer: object) -> ApiError:
+    """The error for an answer of status 200 that the API cannot have given."""
     return ApiError(f"The answer is no answer of the API: {str(answer)[:100]!r}.", retryable=True)
 
 
@@ -383,7 +335,7 @@ def translated(
             retryable=False,
         )
     retryable = status in _RETRYABLE_STATUS or status >= 500
-    return ApiError(fact, retryable=retryable, retry_after_seconds=_retry_after(error))
+    return ApiError(fact, retryable=retryable, retry_after_seconds=retry_after_seconds(error.response.headers))
 
 
 def _unclear(requests: int, answer: str) -> BatchError:
@@ -403,9 +355,10 @@ def _may_have_been_made(error: anthropic.APIError) -> bool:
     return not isinstance(error.__cause__, httpx2.ConnectError | httpx2.ConnectTimeout)
 
 
-def _retry_after(error: anthropic.APIStatusError) -> float | None:
+def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
+    """How long an answer asks to be left alone, None if it does not say so in a way that makes sense."""
     try:
-        seconds = float(error.response.headers["retry-after"])
+        seconds = float(headers["retry-after"])
     except (KeyError, ValueError):
         return None
     return seconds if 0 <= seconds <= _LONGEST_RETRY_AFTER_SECONDS else None

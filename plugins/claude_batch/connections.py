@@ -24,7 +24,8 @@ from airflow.sdk.exceptions import AirflowException
 from botocore.exceptions import BotoCoreError
 
 from include.enrichment.errors import SetupError
-from include.gateways.claude import AsyncClaude, Claude
+from include.gateways.async_claude import AsyncClaude
+from include.gateways.claude import Claude
 from include.gateways.lake import Lake
 from include.gateways.warehouse import Warehouse
 

@@ -12,13 +12,10 @@ from airflow.sdk.exceptions import AirflowFailException
 from claude_batch.failures import airflow_failure, airflow_failures
 from claude_batch.triggers import ClaudeBatchTrigger
 from include.enrichment.errors import ApiError, SetupError
-from include.enrichment.poll import BatchPoll, BatchStatus, Ended, GiveUp, LookAgain
+from include.enrichment.poll import WINDOW, BatchPoll, Ended, GiveUp, Look, LookAgain
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
-
-#: The API ends every batch 24 hours after its creation (docs of batch processing, 2026-10-08).
-_WINDOW = timedelta(hours=24)
 
 
 class ClaudeBatchSensor(BaseSensorOperator):
@@ -29,6 +26,9 @@ class ClaudeBatchSensor(BaseSensorOperator):
     Waiting costs nothing and changes nothing: the sensor may be killed, cleared and run again at any time, and the
     batch goes on, unless ``cancel_on_kill`` says otherwise. A batch that ends with expired or errored requests has
     ended; what became of each request is load's business.
+
+    All waits of a triggerer on one connection share one client and its looks: one call to the API's list tells of 1,000
+    batches.
 
     Passing API errors are waited out. Fails when the key is refused, when the batch stays unknown, or half an hour
     after the API's 24 hours. Without deferral each look is a process that knows of no other, so a batch that stays
@@ -42,7 +42,8 @@ class ClaudeBatchSensor(BaseSensorOperator):
     :param anthropic_conn_id: the connection of the API
     :param aws_conn_id: the connection of the lake, where the runs that hold the batch are looked up
     :param deferrable: wait in the triggerer
-    :param poke_interval: the longest pause between two looks, in seconds; a young batch is looked at more often
+    :param poke_interval: the longest pause between two looks, in seconds, give or take a tenth; a young batch is looked
+        at more often, and the API may ask for a longer one
     :param timeout: after so many seconds the sensor gives up on its own account
     """
 
@@ -115,12 +116,12 @@ class ClaudeBatchSensor(BaseSensorOperator):
         return PokeReturnValue(False)
 
     def _poll(self) -> BatchPoll:
-        return BatchPoll(self.batch_id, deadline=datetime.now(UTC) + _WINDOW, interval_seconds=self.poke_interval)
+        return BatchPoll(self.batch_id, deadline=datetime.now(UTC) + WINDOW, interval_seconds=self.poke_interval)
 
     def _look(self, poll: BatchPoll) -> Ended | LookAgain:
         from claude_batch.connections import open_claude
 
-        look: BatchStatus | ApiError | SetupError
+        look: Look
         with airflow_failures(), open_claude(self.anthropic_conn_id) as claude:
             try:
                 look = claude.retrieve(self.batch_id)

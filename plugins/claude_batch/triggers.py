@@ -1,21 +1,21 @@
 """
-The trigger: waits for one batch in the triggerer, without a worker. It looks and never touches, unless the Dag's author
-wants a batch canceled with its task.
+The trigger: waits for one batch in the triggerer, without a worker. The poller looks for it, and nothing is touched,
+unless the Dag's author wants a batch canceled with its task.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from claude_batch import poller
 from claude_batch.failures import SOONEST_RESUME
 from include.enrichment.cancel import may_cancel
-from include.enrichment.errors import ApiError, SetupError
-from include.enrichment.poll import BatchPoll, BatchStatus, Ended, GiveUp
+from include.enrichment.poll import BatchPoll, Ended, LookAgain
 
 
 def _event(payload: dict[str, Any]) -> TriggerEvent:
@@ -33,7 +33,7 @@ class ClaudeBatchTrigger(BaseTrigger):
 
     :param batch_id: the batch to wait for
     :param anthropic_conn_id: the connection of the API
-    :param poke_interval: the longest pause between two looks, in seconds
+    :param poke_interval: the longest pause between two looks, in seconds, give or take a tenth
     :param deadline: when the batch has to have ended, ISO 8601 with its offset
     :param chunk: the lake key of the chunk that the batch was made of
     :param cancel_on_kill: cancel the batch when the task was marked as over while it waited, and no other run holds it
@@ -73,37 +73,19 @@ class ClaudeBatchTrigger(BaseTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look at the batch until there is something to say."""
-        from claude_batch.connections import open_async_claude
-
+        """Wait until there is something to say."""
         if self.trigger_id is not None:  # None: run within a task by dag.test(), where nothing races
             await asyncio.sleep(SOONEST_RESUME.total_seconds())
         deadline = datetime.fromisoformat(self.deadline)
         poll = BatchPoll(self.batch_id, deadline=deadline, interval_seconds=self.poke_interval)
-        try:
-            claude = await open_async_claude(self.anthropic_conn_id)
-        except SetupError as error:
-            yield _event({"batch_id": self.batch_id, "error": str(error)})
-            return
-        async with claude:
-            while True:
-                look: BatchStatus | ApiError | SetupError
-                try:
-                    look = await claude.retrieve(self.batch_id)
-                except (ApiError, SetupError) as error:
-                    look = error
-                decision = poll.decide(look, now=datetime.now(UTC))
-                if isinstance(decision, Ended):
-                    yield _event({"batch_id": self.batch_id, "counts": decision.status.counts})
-                    return
-                if isinstance(decision, GiveUp):
-                    yield _event({"batch_id": self.batch_id, "error": str(decision.error)})
-                    return
-                if decision.trouble:
-                    self.log.warning(
-                        "Batch %s: %s Looking again in %.0f s", self.batch_id, decision.trouble, decision.seconds
-                    )
-                await asyncio.sleep(decision.seconds)
+        decision = await poller.wait(poll, connection=self.anthropic_conn_id, on_trouble=self._log_trouble)
+        if isinstance(decision, Ended):
+            yield _event({"batch_id": self.batch_id, "counts": decision.status.counts})
+        else:
+            yield _event({"batch_id": self.batch_id, "error": str(decision.error)})
+
+    def _log_trouble(self, decision: LookAgain) -> None:
+        self.log.warning("Batch %s: %s Looking again in %.0f s", self.batch_id, decision.trouble, decision.seconds)
 
     async def on_kill(self) -> None:
         """

@@ -107,6 +107,16 @@ def test_it_tolerates_errors_for_as_long_as_the_batch_may_be_running(
     assert fire(trigger(batch_id))["counts"]["succeeded"] == 1
 
 
+def test_it_logs_each_passing_error_with_the_pause_after_it(
+    connections: pytest.MonkeyPatch, emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch_id = make_batch()
+    emulator.set_faults([{"kind": "http_error", "on": "retrieve", "status": 409, "times": 3}])
+    fire(trigger(batch_id, poke_interval=1))
+    assert f"Batch {batch_id}: Looking at batch {batch_id} failed: HTTP 409" in (logged := capsys.readouterr().out)
+    assert "Looking again in 1 s" in logged
+
+
 def test_it_never_downloads_and_cancels_nothing_unless_that_was_asked_for(
     connections: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:

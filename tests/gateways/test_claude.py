@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,7 +24,7 @@ from include.enrichment.errors import (
     SetupError,
 )
 from include.gateways import claude as claude_module
-from include.gateways.claude import CREATE_SECONDS, AsyncClaude, Claude, translated
+from include.gateways.claude import CREATE_SECONDS, Claude, translated
 from tests.fixtures.emulator import Emulator
 
 PARAMS = {"model": "claude-haiku-5-5", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}
@@ -46,17 +45,6 @@ def body(count: int = 2, *, pause_seconds: float = 0) -> Body:
 
 def client(emulator: Emulator) -> anthropic.Anthropic:
     return anthropic.Anthropic(api_key=emulator.api_key, base_url=emulator.url, max_retries=0)
-
-
-def in_a_loop(emulator: Emulator, call: Callable[[AsyncClaude], Awaitable[object]]) -> object:
-    """What a call of the other client gives."""
-
-    async def run() -> object:
-        behind = anthropic.AsyncAnthropic(api_key=emulator.api_key, base_url=emulator.url, max_retries=0)
-        async with AsyncClaude(behind, name="c") as claude:
-            return await call(claude)
-
-    return asyncio.run(run())
 
 
 def lists(emulator: Emulator) -> list[str]:
@@ -220,9 +208,7 @@ def test_an_unknown_batch_is_told_apart_once_the_list_has_not_got_it_either(clau
     claude.create(body(), since=datetime.now(UTC))
     with pytest.raises(BatchNotFound, match=f"{MISSING}.*list of the last 30 days' batches does not have it either"):
         claude.retrieve(MISSING)
-    with pytest.raises(BatchNotFound, match="does not have it either"):
-        in_a_loop(emulator, lambda waiting: waiting.retrieve(MISSING))
-    assert len(lists(emulator)) == 2
+    assert len(lists(emulator)) == 1
 
 
 def test_a_batch_that_only_the_list_knows_is_known(
@@ -233,43 +219,39 @@ def test_a_batch_that_only_the_list_knows_is_known(
     emulator.set_faults([{"kind": "not_found"}])
     with caplog.at_level(logging.WARNING):
         assert claude.retrieve(batch_id) == status
-        assert in_a_loop(emulator, lambda waiting: waiting.retrieve(batch_id)) == status
-    assert caplog.text.count(f"{batch_id}: the API says 404") == 2
+    assert f"{batch_id}: the API says 404" in caplog.text
 
 
 @pytest.mark.parametrize("status", [404, 503])
 def test_a_list_that_fails_says_nothing_of_the_batch(claude: Claude, emulator: Emulator, status: int) -> None:
     batch_id = claude.create(body(), since=datetime.now(UTC))
     emulator.set_faults([{"kind": "not_found"}, {"kind": "http_error", "on": "list", "status": status}])
-    for look in (claude.retrieve, lambda known: in_a_loop(emulator, lambda waiting: waiting.retrieve(known))):
-        with pytest.raises(ApiError) as caught:
-            look(batch_id)
-        assert caught.value.retryable
-        assert not isinstance(caught.value, BatchNotFound)
+    with pytest.raises(ApiError) as caught:
+        claude.retrieve(batch_id)
+    assert caught.value.retryable
+    assert not isinstance(caught.value, BatchNotFound)
 
 
 def test_an_unknown_batch_is_searched_for_page_by_page(
     claude: Claude, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claude_module, "_PAGE_BATCHES", 2)
+    monkeypatch.setattr(claude_module, "PAGE_BATCHES", 2)
     oldest, *_ = (claude.create(body(), since=datetime.now(UTC)) for _ in range(5))
     emulator.set_faults([{"kind": "not_found"}])
     assert claude.retrieve(oldest).batch_id == oldest
-    in_a_loop(emulator, lambda waiting: waiting.retrieve(oldest))
-    assert len(lists(emulator)) == 6
+    assert len(lists(emulator)) == 3
 
 
 def test_an_unknown_batch_is_not_searched_for_among_those_that_nobody_can_load_any_more(
     claude: Claude, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claude_module, "_PAGE_BATCHES", 1)
+    monkeypatch.setattr(claude_module, "PAGE_BATCHES", 1)
     for _ in range(3):
         claude.create(body(), since=datetime.now(UTC))
-    monkeypatch.setattr(claude_module, "_LISTED_FOR", timedelta(0))
-    for look in (claude.retrieve, lambda known: in_a_loop(emulator, lambda waiting: waiting.retrieve(known))):
-        with pytest.raises(BatchNotFound):
-            look(MISSING)
-    assert len(lists(emulator)) == 2
+    monkeypatch.setattr(claude_module, "LISTED_FOR", timedelta(0))
+    with pytest.raises(BatchNotFound):
+        claude.retrieve(MISSING)
+    assert len(lists(emulator)) == 1
 
 
 def test_the_newest_batch_is_found_with_one_short_call(claude: Claude, emulator: Emulator) -> None:
@@ -302,47 +284,37 @@ def test_a_batch_of_the_very_moment_of_the_bound_is_among_those_since(claude: Cl
 def test_no_more_pages_are_asked_for_than_hold_what_is_newer(
     claude: Claude, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, newer: int, pages: int
 ) -> None:
-    monkeypatch.setattr(claude_module, "_PAGE_BATCHES", 2)
+    monkeypatch.setattr(claude_module, "PAGE_BATCHES", 2)
     made = [claude.create(body(), since=datetime.now(UTC)) for _ in range(8)]
     found = claude.batches_since(made[-1 - newer], not_before=datetime.now(UTC) - timedelta(hours=1))
     assert [batch.batch_id for batch in found] == made[::-1][:newer]
     assert len(lists(emulator)) == pages
 
 
-def cancels(claude: Claude, emulator: Emulator) -> list[Callable[[str], object]]:
-    return [claude.cancel, lambda batch_id: in_a_loop(emulator, lambda waiting: waiting.cancel(batch_id))]
-
-
-@pytest.mark.parametrize("which", [0, 1], ids=["sync", "async"])
-def test_a_canceled_batch_ends(claude: Claude, emulator: Emulator, which: int) -> None:
+def test_a_canceled_batch_ends(claude: Claude, emulator: Emulator) -> None:
     emulator.set_faults([{"kind": "stuck"}])
     batch_id = claude.create(body(), since=datetime.now(UTC))
-    cancels(claude, emulator)[which](batch_id)
+    claude.cancel(batch_id)
     status = claude.retrieve(batch_id)
     assert (status.ended, status.counts["canceled"]) == (True, 2)
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["sync", "async"])
-def test_a_batch_that_has_ended_may_be_canceled_to_no_effect(claude: Claude, emulator: Emulator, which: int) -> None:
+def test_a_batch_that_has_ended_may_be_canceled_to_no_effect(claude: Claude) -> None:
     batch_id = claude.create(body(), since=datetime.now(UTC))
-    cancels(claude, emulator)[which](batch_id)
+    claude.cancel(batch_id)
     assert claude.retrieve(batch_id).counts["succeeded"] == 2
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["sync", "async"])
-def test_a_cancel_that_is_refused_while_the_batch_runs_is_an_error(
-    claude: Claude, emulator: Emulator, which: int
-) -> None:
+def test_a_cancel_that_is_refused_while_the_batch_runs_is_an_error(claude: Claude, emulator: Emulator) -> None:
     emulator.set_faults([{"kind": "stuck"}, {"kind": "http_error", "on": "cancel", "status": 400}])
     batch_id = claude.create(body(), since=datetime.now(UTC))
     with pytest.raises(ApiError, match=f"Canceling batch {batch_id} failed: HTTP 400"):
-        cancels(claude, emulator)[which](batch_id)
+        claude.cancel(batch_id)
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["sync", "async"])
-def test_a_cancel_of_a_batch_that_is_not_there_is_told(claude: Claude, emulator: Emulator, which: int) -> None:
+def test_a_cancel_of_a_batch_that_is_not_there_is_told(claude: Claude) -> None:
     with pytest.raises(BatchNotFound, match=f"Canceling batch {MISSING}"):
-        cancels(claude, emulator)[which](MISSING)
+        claude.cancel(MISSING)
 
 
 def test_a_create_that_takes_too_long_is_given_up_before_its_end_and_makes_nothing(
@@ -457,11 +429,6 @@ def test_a_model_is_described_and_an_unknown_one_is_none(claude: Claude) -> None
     assert (model.lifecycle, model.batches, model.structured_outputs) == ("active", True, True)
     assert model.thinking_types["disabled"]
     assert claude.model("claude-does-not-exist") is None
-
-
-def test_the_async_client_sees_what_the_other_sees(claude: Claude, emulator: Emulator) -> None:
-    batch_id = claude.create(body(), since=datetime.now(UTC))
-    assert in_a_loop(emulator, lambda waiting: waiting.retrieve(batch_id)) == claude.retrieve(batch_id)
 
 
 @pytest.mark.parametrize("header", ["nan", "inf", "-3", "1e9", "Wed, 21 Oct 2026 07:28:00 GMT", ""])

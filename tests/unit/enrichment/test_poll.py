@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -48,6 +49,19 @@ def test_a_young_batch_is_looked_at_more_often(age_seconds: float, pause_seconds
     assert isinstance(decision, LookAgain)
     assert decision.seconds == pytest.approx(pause_seconds)
     assert decision.trouble is None
+
+
+@pytest.mark.parametrize(("asked_seconds", "pause_seconds"), [(None, 1), (0, 1), (10, 10), (300, 300)])
+def test_an_api_that_asks_to_be_left_alone_is_left_alone(asked_seconds: float | None, pause_seconds: float) -> None:
+    decision = _poll().decide(replace(_status(), retry_after_seconds=asked_seconds), now=CREATED)
+    assert decision == LookAgain(seconds=pause_seconds)
+
+
+def test_a_batch_was_made_as_long_before_its_deadline_as_the_api_gives_it() -> None:
+    poll = _poll(deadline=EXPIRES + timedelta(hours=3))
+    assert poll.created_at == CREATED + timedelta(hours=3)
+    poll.decide(_status(), now=CREATED)
+    assert poll.created_at == CREATED
 
 
 def test_a_running_batch_is_waited_for_until_the_grace_is_over() -> None:
