@@ -47,11 +47,17 @@ ROOMS = [
     Room(
         path="include/gateways",
         imports={"include.enrichment", "include.gateways", "pydantic", "pyarrow"},
-        only={"claude.py": {"anthropic", "httpx2"}, "lake.py": {"obstore"}, "warehouse.py": {"sqlalchemy"}},
+        only={
+            "claude.py": {"anthropic", "httpx2"},
+            "async_claude.py": {"anthropic", "httpx2", "msgspec"},
+            "lake.py": {"obstore"},
+            "warehouse.py": {"sqlalchemy"},
+        },
     ),
     Room(
         path="include/steps",
         imports={"include.enrichment", "include.gateways", "include.steps", "pyarrow", "msgspec", "pydantic"},
+        only={"decoding.py": {"duckdb"}, "matching.py": {"duckdb"}},
     ),
     Room(
         path="include/emulator",

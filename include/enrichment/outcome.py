@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from operator import attrgetter
 from typing import Literal, cast
 
 import msgspec
@@ -22,29 +22,31 @@ Remedy = Literal["again", "repair"]
 CUT_AT_MAX_TOKENS = "cut at max_tokens"
 
 
-class _CacheCreation(msgspec.Struct):
+# None of these can hold itself, so the garbage collector need not look at them (gc=False): that takes longer than to
+# decode them.
+class _CacheCreation(msgspec.Struct, gc=False):
     ephemeral_5m_input_tokens: int = 0
     ephemeral_1h_input_tokens: int = 0
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, gc=False):
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_input_tokens: int | None = None
     cache_creation: _CacheCreation | None = None
 
 
-class _Block(msgspec.Struct):
+class _Block(msgspec.Struct, gc=False):
     type: str = ""
     text: str | None = None
 
 
-class _StopDetails(msgspec.Struct):
+class _StopDetails(msgspec.Struct, gc=False):
     category: str | None = None
     explanation: str | None = None
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, gc=False):
     model: str = ""
     content: list[_Block] = []
     stop_reason: str | None = None
@@ -52,24 +54,24 @@ class _Message(msgspec.Struct):
     usage: _Usage | None = None
 
 
-class _Error(msgspec.Struct):
+class _Error(msgspec.Struct, gc=False):
     type: str | None = None
     message: str = ""
 
 
-class _ErrorResponse(msgspec.Struct):
+class _ErrorResponse(msgspec.Struct, gc=False):
     """An error line nests twice: ``result.error.error`` holds type and message."""
 
     error: _Error | None = None
 
 
-class _Result(msgspec.Struct):
+class _Result(msgspec.Struct, gc=False):
     type: str
     message: _Message | None = None
     error: _ErrorResponse | None = None
 
 
-class ResultLine(msgspec.Struct):
+class ResultLine(msgspec.Struct, gc=False):
     """A line as the API sends it; members that nobody here reads are passed over."""
 
     custom_id: str
@@ -87,8 +89,7 @@ def decode_line(line: bytes) -> ResultLine:
         raise msgspec.DecodeError(str(error)) from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     What became of one request; exactly one for each request that was sent.
 
@@ -161,10 +162,12 @@ def missing(request_id: str) -> Outcome:
 _PERMANENT_ERRORS = frozenset(
     {"invalid_request_error", "not_found_error", "permission_error", "authentication_error", "billing_error"}
 )
+#: Where Claude ended by itself, so that the answer is whole.
+USABLE_STOPS = frozenset({"end_turn", "stop_sequence"})
 #: Where Claude ended by itself or ran out of ``max_tokens``, another answer may fit. Not at the end of the context
 #: window: a request that holds the answer as well is longer still. Not after a refusal, and not in a paused turn. None
 #: stands for a line that cannot be read: there is no answer to repair.
-_REPAIRABLE_STOPS = frozenset({"end_turn", "stop_sequence", "max_tokens"})
+_REPAIRABLE_STOPS = USABLE_STOPS | {"max_tokens"}
 
 
 def remedy(outcome: str, error_type: str | None, stop_reason: str | None) -> Remedy | None:
@@ -196,11 +199,8 @@ def settled(outcome: str) -> bool:
 
 def outcomes_batch(outcomes: Sequence[Outcome]) -> pa.RecordBatch:
     """The outcomes as they stand in the result store, in OUTCOMES_SCHEMA."""
-    columns = [[getattr(outcome, name) for outcome in outcomes] for name in OUTCOMES_SCHEMA.names]
-    return pa.RecordBatch.from_arrays(
-        [pa.array(column, field.type) for column, field in zip(columns, OUTCOMES_SCHEMA, strict=True)],
-        schema=OUTCOMES_SCHEMA,
-    )
+    columns = [pa.array(list(map(attrgetter(field.name), outcomes)), field.type) for field in OUTCOMES_SCHEMA]
+    return pa.RecordBatch.from_arrays(columns, schema=OUTCOMES_SCHEMA)
 
 
 def judge(line: ResultLine, schema: OutputSchema | None) -> Outcome:

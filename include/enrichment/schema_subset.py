@@ -119,7 +119,7 @@ def _bad_pattern(schema: Schema, path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _too_many(schema: Schema) -> Iterator[tuple[Path, str]]:
-    nodes = list(_walk(schema))
+    nodes = list(walk(schema))
     optional = sum(len({*node.get("properties", ())} - {*node.get("required", ())}) for node in nodes)
     unions = sum("anyOf" in node or isinstance(node.get("type"), list) for node in nodes)
     if optional > _MAX_OPTIONAL:
@@ -128,16 +128,17 @@ def _too_many(schema: Schema) -> Iterator[tuple[Path, str]]:
         yield (), f"has {unions} properties of several types (every nullable one counts), the API takes {_MAX_UNIONS}"
 
 
-def _walk(schema: Schema) -> Iterator[Schema]:
+def walk(schema: Schema) -> Iterator[Schema]:
+    """The schema and all schemas within it."""
     yield schema
     for keyword in ("properties", "$defs", "definitions"):
         for child in schema.get(keyword, {}).values():
-            yield from _walk(child)
+            yield from walk(child)
     for keyword in ("anyOf", "allOf"):
         for child in schema.get(keyword, ()):
-            yield from _walk(child)
+            yield from walk(child)
     if "items" in schema:
-        yield from _walk(schema["items"])
+        yield from walk(schema["items"])
 
 
 def _recursive(schema: Schema, root: Schema, seen: tuple[str, ...]) -> bool:

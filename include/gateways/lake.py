@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from obstore.store import RetryConfig, S3Credential
 
 _PART_BYTES = 8 * 1024 * 1024
+#: What fetch() holds in memory at once, about.
+_PIECE_BYTES = 1 << 20
 #: The least that open() fetches at once: as much as pyarrow asks for when it looks for a Parquet footer.
 _RANGE_BYTES = 64 * 1024
 #: An unreachable store is told within the minute; the default of obstore is three.
@@ -185,7 +187,7 @@ class Lake:
     def fetch(self, key: str, path: Path) -> None:
         """Copy the object to a local file. Raises LakeError if there is none."""
         with self._errors(key), path.open("wb") as file:
-            for part in obstore.get(self._store, key).stream(min_chunk_size=_PART_BYTES):
+            for part in obstore.get(self._store, key).stream(min_chunk_size=_PIECE_BYTES):
                 file.write(part)
 
     @contextmanager

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -16,10 +19,13 @@ import pyarrow.parquet as pq
 from include.enrichment import layout
 from include.enrichment.errors import LakeError, LoadError
 from include.enrichment.found import FOUND_SCHEMA, Found
-from include.enrichment.outcome import OUTCOMES_SCHEMA, Outcome, outcomes_batch
+from include.enrichment.outcome import OUTCOMES_SCHEMA
 from include.enrichment.table import ANSWERS_SCHEMA
-from include.gateways.lake import Lake
+from include.gateways.lake import Lake, ObjectMissing
+from include.gateways.threads import behind
 
+#: Of a results file about so much is worked on at once, and its outcomes become one row group.
+_PART_BYTES = 4_000_000
 _ROWS_AT_ONCE = 5_000
 _PIECE_BYTES = 1 << 20
 _READERS = 8
@@ -46,9 +52,11 @@ class ResultStore:
         Raises LoadError if the batch holds the answers of other requests.
         """
         key = layout.results(self._pipeline, batch_id)
-        if (stored := self._lake.find(key)) is None:
+        try:
+            with self._lake.open(key) as file:
+                found = self._table(file, key, ["request_id", "outcome"])
+        except ObjectMissing:
             return None
-        found = self._table(pa.BufferReader(stored.data), key, ["request_id", "outcome"])
         if sorted(found["request_id"].to_pylist()) != sorted(of):
             raise LoadError(
                 f"{self._lake.locate(key)} holds the answers of other requests than this chunk's: batch {batch_id} is"
@@ -84,27 +92,33 @@ class ResultStore:
         wanted = outcomes.filter(pc.is_in(outcomes["request_id"], value_set=of))
         return _of_batch(wanted, batch_id).cast(ANSWERS_SCHEMA)
 
-    def sent_by(self, batch_id: str) -> str:
-        """The run that sent the batch."""
+    def fetch(self, batch_id: str, path: Path) -> str:
+        """
+        Copy the batch's outcomes to a local file, and return the run that sent the batch. Raises LakeError if it has
+        not been loaded or its outcomes are damaged.
+        """
         key = layout.results(self._pipeline, batch_id)
-        with self._lake.open(key) as file, self._readable(key):
-            run_id: bytes = (pq.read_schema(file).metadata or {}).get(_RUN_ID.encode(), b"")
+        self._lake.fetch(key, path)
+        with self._readable(key), pq.ParquetFile(path, buffer_size=_PIECE_BYTES, pre_buffer=False) as stored:
+            for _ in stored.iter_batches(_ROWS_AT_ONCE, use_threads=False):
+                pass  # what decodes now decodes later
+            run_id: bytes = (stored.schema_arrow.metadata or {}).get(_RUN_ID.encode(), b"")
+        pa.default_memory_pool().release_unused()
         return run_id.decode()
 
     def raw(self, batch_id: str) -> Iterator[bytes] | None:
         """The batch's results as they were received, in pieces; None if they never were."""
-        if (stored := self._lake.find(layout.raw(self._pipeline, batch_id))) is None:
-            return None
-        return self._pieces(stored.data, batch_id)
+        key = layout.raw(self._pipeline, batch_id)
+        return self._pieces(key) if self._lake.exists(key) else None
 
-    def _pieces(self, compressed: bytes, batch_id: str) -> Iterator[bytes]:
+    def _pieces(self, key: str) -> Iterator[bytes]:
         try:
-            with pa.CompressedInputStream(pa.BufferReader(compressed), "zstd") as raw:
+            with self._lake.open(key) as file, pa.CompressedInputStream(pa.PythonFile(file), "zstd") as raw:
                 while piece := raw.read(_PIECE_BYTES):
                     yield piece
         except OSError as error:
             raise LakeError(
-                f"{self._lake.locate(layout.raw(self._pipeline, batch_id))} cannot be read: {error}. Delete it and"
+                f"{self._lake.locate(key)} cannot be read: {error}. Delete it and"
                 " clear this task: the API's results are read instead, for 29 days after the batch was made.",
                 retryable=False,
             ) from error
@@ -125,8 +139,8 @@ class ResultStore:
             yield
         except (pa.ArrowInvalid, OSError) as error:
             raise LakeError(
-                f"{self._lake.locate(key)} cannot be read: {error}. Delete it and clear the chunk's `load`: it is made"
-                " anew from the raw copy beside it, or from the API's results.",
+                f"{self._lake.locate(key)} cannot be read: {' '.join(str(error).split())}. Delete it and clear the"
+                " chunk's `load`: it is made anew from the raw copy beside it, or from the API's results.",
                 retryable=False,
             ) from error
 
@@ -146,23 +160,26 @@ class Received:
     """
 
     def __init__(self, folder: Path, *, run_id: str) -> None:
+        self.folder = folder
         self.raw_path = folder / "raw.jsonl.zst"
         self.outcomes_path = folder / "outcomes.parquet"
         self._schema = OUTCOMES_SCHEMA.with_metadata({_RUN_ID: run_id})
 
     def __enter__(self) -> Self:
-        self._waiting: list[Outcome] = []
-        self._raw = pa.CompressedOutputStream(str(self.raw_path), "zstd")
-        self._outcomes = pq.ParquetWriter(self.outcomes_path, self._schema, compression="zstd")
+        with ExitStack() as open_files:
+            self._raw = open_files.enter_context(pa.CompressedOutputStream(str(self.raw_path), "zstd"))
+            self._outcomes = open_files.enter_context(
+                pq.ParquetWriter(self.outcomes_path, self._schema, compression="zstd")
+            )
+            # Writing is compressing, which the next outcomes need not wait for.
+            self._write = open_files.enter_context(behind())
+            self._open_files = open_files.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self._flush()
-        self._outcomes.close()
-        self._raw.close()
+        self._open_files.__exit__(kind, error, trace)
 
     def kept(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         """The same pieces, each kept exactly as it was received."""
@@ -170,31 +187,73 @@ class Received:
             self._raw.write(piece)
             yield piece
 
-    def add(self, outcome: Outcome) -> None:
-        """Keep one outcome."""
-        self._waiting.append(outcome)
-        if len(self._waiting) == _ROWS_AT_ONCE:
-            self._flush()
+    def add(self, outcomes: pa.RecordBatch) -> None:
+        """Keep some outcomes, which are in OUTCOMES_SCHEMA, as a row group."""
+        if outcomes.num_rows:
+            self._write(self._outcomes.write_batch, outcomes)
 
-    def _flush(self) -> None:
-        if self._waiting:
-            self._outcomes.write_batch(outcomes_batch(self._waiting))
-            self._waiting = []
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """
+    A part of a JSONL body, in a local file: whole lines, but for a last one that the body ends without.
+
+    :param first: the number of its first line in the body, from 1
+    :param lines: how many it has
+    """
+
+    path: Path
+    first: int
+    lines: int
+
+
+def in_parts(pieces: Iterator[bytes], folder: Path) -> Iterator[Part]:
+    """The body as files of some megabytes in ``folder``, for the caller to delete."""
+    coming = whole_lines(pieces)
+    first = 1
+    for number, some in enumerate(coming):
+        path = folder / f"part-{number}.jsonl"
+        lines = _write_part(chain([some], coming), path)
+        yield Part(path=path, first=first, lines=lines)
+        first += lines
+
+
+def _write_part(coming: Iterator[bytes], path: Path) -> int:
+    """Write what comes until it is enough for a part, and return the number of its lines."""
+    size = lines = 0
+    with path.open("wb") as file:
+        for some in coming:
+            file.write(some)
+            size += len(some)
+            lines += some.count(b"\n") + (not some.endswith(b"\n"))
+            if size >= _PART_BYTES:
+                break
+    return lines
 
 
 def _of_batch(outcomes: pa.Table, batch_id: str) -> pa.Table:
     return outcomes.append_column("batch_id", pa.array([batch_id] * outcomes.num_rows, pa.string()))
 
 
-def lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """
-    The lines of a JSONL body, whose pieces end anywhere; split at line feeds only, as U+2028 may stand within a line.
+    A JSONL body, whose pieces end anywhere, in pieces that end at a line's end; split at line feeds only, as U+2028 may
+    stand within a line.
 
-    Each has its line feed, but for a last one that the body ends without: whether that one is whole nobody can tell.
+    Only the last may lack its line feed: a line that the body ends without. Whether that one is whole nobody can tell.
     """
-    rest = b""
+    rest: list[bytes] = []
     for piece in pieces:
-        *whole, rest = (rest + piece).split(b"\n")
-        yield from (line + b"\n" for line in whole if line.strip())
-    if rest.strip():
-        yield rest
+        end = piece.rfind(b"\n") + 1
+        if end:
+            yield b"".join([*rest, piece[:end]])
+            rest = []
+        rest.append(piece[end:])
+    if last := b"".join(rest):
+        yield last
+
+
+def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of a JSONL body, each with its line feed; for a last one without see whole_lines()."""
+    for some in whole_lines(pieces):
+        yield from io.BytesIO(some)

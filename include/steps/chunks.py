@@ -17,78 +17,119 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.enrichment import layout
-from include.enrichment.chunk import BODY_HEAD, BODY_SEPARATOR, BODY_TAIL, ITEM_PARTS, Body, body_bytes, chunk_id
+from include.enrichment.chunk import (
+    BODY_HEAD,
+    BODY_SEPARATOR,
+    BODY_TAIL,
+    ITEM_PARTS,
+    REQUESTS_SCHEMA,
+    Body,
+    body_bytes,
+    chunk_id,
+)
 from include.enrichment.errors import LakeError
 from include.enrichment.request import Request
 from include.gateways.lake import Lake
 
-_SCHEMA = pa.schema(
-    [pa.field("request_id", pa.string(), nullable=False), pa.field("params", pa.string(), nullable=False)]
-)
 #: A file is written and read in portions of about so many bytes of params, or of one request where that is larger: what
 #: a submit holds in memory, whatever the number of requests.
 _PORTION_BYTES = 1_000_000
 _READ_BYTES = 1 << 18
-_BODY_BYTES = "body_bytes"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
     """
-    A chunk file on this machine.
+    What a chunk file says of itself: all but the params.
 
-    :param name: where it lies on the lake, for people
     :param key: where it lies on the lake
     :param pipeline: whose ledger and result store its batch belongs to
     :param schema_text: the JSON Schema that its answers must fit, None for free text
     :param body_bytes: the length of the request body that is made of it, as planned
     """
 
-    name: str
     key: str
-    path: Path
     chunk_id: str
     pipeline: str
     schema_text: str | None
     request_ids: list[str]
     body_bytes: int
 
-    def body(self) -> Body:
-        """
-        The body of the create: byte for byte the params that were planned, and their ids.
 
-        Its pieces raise LakeError, before the last of them, if the file does not hold what was planned.
-        """
-        return Body(pieces=self._pieces(), length=self.body_bytes, requests=len(self.request_ids))
+def read_chunk(lake: Lake, key: str) -> Chunk:
+    """
+    The chunk of that key. Its params, nearly all of the file, are not read.
 
-    def _pieces(self) -> Iterator[bytes]:
-        with _chunk_file(self.name), _parquet(self.path) as file:
-            left = self.body_bytes
-            for number in range(last := file.num_row_groups):
-                items = _items(file.read_row_group(number, columns=_SCHEMA.names, use_threads=False))
-                piece = items if number else BODY_HEAD.encode() + items.removeprefix(BODY_SEPARATOR.encode())
-                if number == last - 1:
-                    piece += BODY_TAIL.encode()
-                    if len(piece) != left:
-                        raise pa.ArrowInvalid(f"it makes {self.body_bytes - left + len(piece):,} bytes of body")
-                left -= len(piece)
-                yield piece
+    Raises LakeError if it is not there or is no chunk file.
+    """
+    with lake.open(key) as file, _chunk_file(lake.locate(key)):
+        stored = pq.read_metadata(file).metadata or {}
+        metadata = {name.decode(): value.decode() for name, value in stored.items()}
+        return Chunk(
+            key=key,
+            chunk_id=metadata["chunk_id"],
+            pipeline=metadata["pipeline"],
+            schema_text=metadata.get("output_schema"),
+            request_ids=metadata["request_ids"].split(),
+            body_bytes=int(metadata["body_bytes"]),
+        )
+
+
+def request_ids_of(lake: Lake, key: str) -> list[str]:
+    """The requests of a chunk file. Raises LakeError as read_chunk() does."""
+    return read_chunk(lake, key).request_ids
+
+
+@contextmanager
+def open_body(lake: Lake, chunk: Chunk) -> Iterator[Body]:
+    """
+    The body of the chunk's create: byte for byte the params that were planned, and their ids.
+
+    It is made while it is read, from a copy of the file on this machine. Raises LakeError if the file is not there; and
+    so do its pieces, before the last of them, if it does not hold what was planned.
+    """
+    with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
+        path = Path(temporary) / "chunk.parquet"
+        lake.fetch(chunk.key, path)
+        pieces = _pieces(path, chunk.body_bytes, lake.locate(chunk.key))
+        yield Body(pieces=pieces, length=chunk.body_bytes, requests=len(chunk.request_ids))
+
+
+def _pieces(path: Path, length: int, name: str) -> Iterator[bytes]:
+    with (
+        _chunk_file(name),
+        pq.ParquetFile(path, buffer_size=_READ_BYTES, pre_buffer=False, page_checksum_verification=True) as file,
+    ):
+        made = 0
+        for number in range(file.num_row_groups):
+            items = _items(file.read_row_group(number, columns=REQUESTS_SCHEMA.names, use_threads=False))
+            piece = items if number else BODY_HEAD.encode() + items.removeprefix(BODY_SEPARATOR.encode())
+            if number == file.num_row_groups - 1:
+                piece += BODY_TAIL.encode()
+                if made + len(piece) != length:
+                    raise pa.ArrowInvalid(f"it makes {made + len(piece):,} bytes of body, not {length:,}")
+            made += len(piece)
+            yield piece
 
 
 def _items(requests: pa.Table) -> bytes:
-    """The requests as they stand in a body, a separator before each; joined in one go, without an object for each."""
-    ids, params = (requests[name].combine_chunks() for name in _SCHEMA.names)
-    before, between, after = ITEM_PARTS
-    items = pc.binary_join_element_wise(BODY_SEPARATOR + before, ids, between, params, after, "")
-    joined: bytes = items.buffers()[2].to_pybytes()  # all texts of an Arrow array stand one after the other
-    return joined
+    """
+    The requests as they stand in a body, a separator before each.
+
+    Bytes are joined to bytes: taken for text they would be decoded and encoded again, which takes several times as
+    long.
+    """
+    before, between, after = (part.encode() for part in ITEM_PARTS)
+    before = BODY_SEPARATOR.encode() + before
+    columns = [requests[name].combine_chunks().view(pa.binary()).to_pylist() for name in REQUESTS_SCHEMA.names]
+    return b"".join(part for item in zip(*columns, strict=True) for part in (before, item[0], between, item[1], after))
 
 
 class ChunkWriter:
     """
     A chunk file while it is written, in a local file.
 
-    A context manager: leave it before the file is uploaded.
+    A context manager: leave it before the file is uploaded, or its ``chunk_id`` asked for.
 
     :param pipeline: the name under which ledger and results of the batch are kept
     :param schema_text: the JSON Schema that the answers must fit, None for free text
@@ -104,7 +145,6 @@ class ChunkWriter:
         self._after = sorted(after)
         self._metadata = {
             "pipeline": pipeline,
-            "after": " ".join(self._after),
             **({"output_schema": schema_text} if schema_text else {}),
         }
         self._params_bytes = 0
@@ -112,7 +152,7 @@ class ChunkWriter:
         self._waiting_bytes = 0
 
     def __enter__(self) -> Self:
-        schema = _SCHEMA.with_metadata(self._metadata)
+        schema = REQUESTS_SCHEMA.with_metadata(self._metadata)
         self._writer = pq.ParquetWriter(
             self.path,
             schema,
@@ -125,17 +165,27 @@ class ChunkWriter:
 
     def __exit__(self, *_: object) -> None:
         self._flush()
-        length = body_bytes(self.request_ids, self._params_bytes)
-        self._writer.add_key_value_metadata({_BODY_BYTES: str(length)})
+        self.chunk_id = chunk_id(self.request_ids, after=self._after)
+        # Who needs the ids alone finds them in the file's footer: their column lies scattered between the params.
+        self._writer.add_key_value_metadata(
+            {
+                "chunk_id": self.chunk_id,
+                "request_ids": " ".join(self.request_ids),
+                "body_bytes": str(body_bytes(self.request_ids, self._params_bytes)),
+            }
+        )
         self._writer.close()
 
     def add(self, request: Request) -> None:
         """Add a request. It must be new in this chunk, and the chunk within BatchLimits."""
         columns = [pa.array([request.request_id], pa.string()), pa.array([request.params], pa.string())]
-        self.write(pa.RecordBatch.from_arrays(columns, schema=_SCHEMA))
+        self.write(pa.RecordBatch.from_arrays(columns, schema=REQUESTS_SCHEMA))
 
     def write(self, requests: pa.RecordBatch) -> None:
         """Add requests, their ``request_id`` and ``params``; for them holds what add() says."""
+        requests = pa.RecordBatch.from_arrays(
+            [requests[name] for name in REQUESTS_SCHEMA.names], schema=REQUESTS_SCHEMA
+        )
         self.request_ids += requests["request_id"].to_pylist()
         sizes = pc.binary_length(requests["params"]).to_pylist()
         start = 0
@@ -148,11 +198,6 @@ class ChunkWriter:
         self._waiting.append(requests.slice(start))
         self._params_bytes += sum(sizes)
 
-    @property
-    def chunk_id(self) -> str:
-        """The id of what was added so far."""
-        return chunk_id(self.request_ids, after=self._after)
-
     def upload(self, lake: Lake) -> str:
         """Put the written file on the lake and return its key."""
         key = layout.chunk(self._pipeline, self.chunk_id)
@@ -161,7 +206,7 @@ class ChunkWriter:
 
     def _flush(self) -> None:
         """What waits becomes one row group."""
-        portion = pa.Table.from_batches(self._waiting, _SCHEMA)
+        portion = pa.Table.from_batches(self._waiting, REQUESTS_SCHEMA)
         if portion.num_rows:
             self._writer.write_table(portion, row_group_size=portion.num_rows)
         self._waiting, self._waiting_bytes = [], 0
@@ -181,50 +226,13 @@ def write_chunk(lake: Lake, requests: Iterable[Request], *, pipeline: str, schem
         return writer.upload(lake)
 
 
-def request_ids_of(lake: Lake, key: str) -> list[str]:
-    """The requests of a chunk file, without the rest of it. Raises LakeError as open_chunk() does."""
-    with lake.open(key) as file, _chunk_file(lake.locate(key)):
-        ids: list[str] = pq.read_table(file, columns=["request_id"])["request_id"].to_pylist()
-        return ids
-
-
-@contextmanager
-def open_chunk(lake: Lake, key: str) -> Iterator[Chunk]:
-    """
-    The chunk file of that key, on this machine until the block is left. Raises LakeError if it is not there or is no
-    chunk file.
-    """
-    with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
-        path = Path(temporary) / "chunk.parquet"
-        lake.fetch(key, path)
-        with _chunk_file(name := lake.locate(key)), _parquet(path) as file:
-            metadata = {field.decode(): value.decode() for field, value in file.metadata.metadata.items()}
-            request_ids = file.read(columns=["request_id"])["request_id"].to_pylist()
-            chunk = Chunk(
-                name=name,
-                key=key,
-                path=path,
-                chunk_id=chunk_id(request_ids, after=metadata["after"].split()),
-                pipeline=metadata["pipeline"],
-                schema_text=metadata.get("output_schema"),
-                request_ids=request_ids,
-                body_bytes=int(metadata[_BODY_BYTES]),
-            )
-        yield chunk
-
-
 @contextmanager
 def _chunk_file(name: str) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowInvalid, KeyError, OSError) as error:
+    except (ValueError, KeyError, OSError) as error:
         raise LakeError(
-            f"{name} is not a chunk file: {' '.join(str(error).split())}. Clear the pass's `plan`, which writes it anew; requests"
-            " of your own are written with write_chunk().",
+            f"{name} is not a chunk file: {' '.join(str(error).split())}. Clear the pass's `plan`, which writes it"
+            " anew; requests of your own are written with write_chunk().",
             retryable=False,
         ) from error
-
-
-def _parquet(path: Path) -> pq.ParquetFile:
-    """The file, read a little at a time; what does not have its checksum is an OSError."""
-    return pq.ParquetFile(path, buffer_size=_READ_BYTES, pre_buffer=False, page_checksum_verification=True)

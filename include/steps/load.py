@@ -6,23 +6,27 @@ import json
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
 
 from include.enrichment import layout
 from include.enrichment.errors import BatchNotFound, LoadError
 from include.enrichment.ledger import Entry
-from include.enrichment.outcome import Outcome, decode_line, judge, missing, unreadable
+from include.enrichment.outcome import Outcome, decode_line, judge, missing, outcomes_batch, unreadable
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.poll import BatchStatus
 from include.gateways.claude import Claude
 from include.gateways.lake import Conflict, Lake
 from include.gateways.ledger import Ledger, Recorded
-from include.gateways.results import Received, ResultStore, lines
-from include.steps.chunks import Chunk, open_chunk
+from include.gateways.results import Part, Received, ResultStore, in_parts
+from include.gateways.threads import ahead
+from include.steps.chunks import Chunk, read_chunk
+from include.steps.decoding import Decoded, decoder
 
 log = logging.getLogger(__name__)
 
@@ -44,23 +48,23 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
 
     Raises LoadError if the batch has not ended, or its lines do not reconcile with the requests that were sent.
     """
-    with open_chunk(lake, chunk_key) as chunk:
-        ledger = Ledger(lake, pipeline=chunk.pipeline)
-        recorded = ledger.find(chunk.chunk_id)
-        store = ResultStore(lake, pipeline=chunk.pipeline)
-        counts = store.outcome_counts(batch_id, of=chunk.request_ids)
-        if counts is None:
-            run_id = recorded.value.run_id if recorded else ""
-            with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
-                received = Received(Path(temporary), run_id=run_id)
-                if raw := store.raw(batch_id):
-                    counts = _read(raw, received, chunk, batch_id, lenient=True, accept_missing=True)
-                    log.info("Batch %s: made anew from the raw copy of its results", batch_id)
-                else:
-                    counts = _download(chunk, batch_id, received, lake, claude, accept_missing=accept_missing)
-                store.publish(batch_id, received)
-        if recorded:
-            _record_landed(recorded, ledger)
+    chunk = read_chunk(lake, chunk_key)
+    ledger = Ledger(lake, pipeline=chunk.pipeline)
+    recorded = ledger.find(chunk.chunk_id)
+    store = ResultStore(lake, pipeline=chunk.pipeline)
+    counts = store.outcome_counts(batch_id, of=chunk.request_ids)
+    if counts is None:
+        run_id = recorded.value.run_id if recorded else ""
+        with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
+            received = Received(Path(temporary), run_id=run_id)
+            if raw := store.raw(batch_id):
+                counts = _read(raw, received, chunk, batch_id, lenient=True, accept_missing=True)
+                log.info("Batch %s: made anew from the raw copy of its results", batch_id)
+            else:
+                counts = _download(chunk, batch_id, received, lake, claude, accept_missing=accept_missing)
+            store.publish(batch_id, received)
+    if recorded:
+        _record_landed(recorded, ledger)
     return counts
 
 
@@ -120,22 +124,40 @@ def _read(
     """
     schema = OutputSchema(json.loads(chunk.schema_text)) if chunk.schema_text else None
     outstanding = set(chunk.request_ids)
-    sent = frozenset(outstanding)
     counts: Counter[str] = Counter()
-    with received:
-        for number, line in enumerate(lines(received.kept(pieces)), start=1):
-            outcome = _outcome(line, number, batch_id, schema, lenient=lenient)
-            if outcome.request_id not in outstanding:
-                raise _stranger(outcome.request_id, number, batch_id, repeated=outcome.request_id in sent)
-            outstanding.remove(outcome.request_id)
-            counts[outcome.outcome] += 1
-            received.add(outcome)
+    # Four things go on at the same time: a part is received and kept, the one before is decoded, the one before that is
+    # judged, and the outcomes of the one before that are written.
+    with (
+        received,
+        decoder(received.folder) as decode,
+        closing(ahead(in_parts(received.kept(pieces), received.folder))) as parts,
+        closing(ahead(map(decode.read, parts))) as decoded,
+    ):
+        for some in decoded:
+            for outcomes in _judged(some, batch_id, schema, lenient=lenient):
+                _check_known(outcomes["request_id"].to_pylist(), some.part, outstanding, chunk, batch_id)
+                counts.update(
+                    {each["values"]: each["counts"] for each in outcomes["outcome"].value_counts().to_pylist()}
+                )
+                received.add(outcomes)
+            some.part.path.unlink()
         if outstanding:
-            _check_missing(outstanding, sent, batch_id, accept=accept_missing)
-            for request_id in sorted(outstanding):
-                received.add(missing(request_id))
+            _check_missing(outstanding, chunk.request_ids, batch_id, accept=accept_missing)
+            received.add(outcomes_batch([missing(request_id) for request_id in sorted(outstanding)]))
             counts["missing"] += len(outstanding)
     return dict(counts)
+
+
+def _check_known(request_ids: Sequence[str], part: Part, outstanding: set[str], chunk: Chunk, batch_id: str) -> None:
+    """Take these off what is outstanding. Raises LoadError if one was not sent, or was there before."""
+    ids = set(request_ids)
+    if len(ids) == len(request_ids) and ids <= outstanding:
+        outstanding -= ids
+        return
+    for request_id in request_ids:
+        if request_id not in outstanding:
+            raise _stranger(request_id, part, batch_id, repeated=request_id in chunk.request_ids)
+        outstanding.remove(request_id)
 
 
 def _check_missing(outstanding: Collection[str], sent: Collection[str], batch_id: str, *, accept: bool) -> None:
@@ -149,11 +171,24 @@ def _check_missing(outstanding: Collection[str], sent: Collection[str], batch_id
     log.warning("%s No download held the others: they count as missing, and may be asked, and paid, again", fact)
 
 
+def _judged(some: Decoded, batch_id: str, schema: OutputSchema | None, *, lenient: bool) -> Iterator[pa.RecordBatch]:
+    """The outcomes of a part: the usable answers, then all else."""
+    usable, others = some.usable(schema)
+    yield usable
+    if others:
+        with some.part.path.open("rb") as file:
+            wanted = set(others)
+            found = ((number, line) for number, line in enumerate(file) if number in wanted and line.strip())
+            yield outcomes_batch(
+                [_outcome(line, some.part.first + number, batch_id, schema, lenient=lenient) for number, line in found]
+            )
+
+
 def _outcome(line: bytes, number: int, batch_id: str, schema: OutputSchema | None, *, lenient: bool) -> Outcome:
     """
     The outcome of a line.
 
-    A line that cannot be read most likely comes from a download that was cut. One that is still like that in the last
+    One that cannot be read most likely comes from a download that was cut. One that is still like that in the last
     download is the API's own, and must not keep the others from being loaded: if it says whose it is, it is invalid.
     Not so a line without its line feed, which may be cut even in a download that seems to have ended well.
     """
@@ -169,11 +204,11 @@ def _outcome(line: bytes, number: int, batch_id: str, schema: OutputSchema | Non
         ) from error
 
 
-def _stranger(custom_id: str, number: int, batch_id: str, *, repeated: bool) -> LoadError:
+def _stranger(custom_id: str, part: Part, batch_id: str, *, repeated: bool) -> LoadError:
     fact = "stands twice" if repeated else "was not sent with this batch"
     return LoadError(
-        f"Line {number:,} of batch {batch_id}'s results: request {custom_id!r} {fact}. Nothing was loaded; the"
-        " results stay at the API for 29 days."
+        f"Lines {part.first:,} to {part.first + part.lines - 1:,} of batch {batch_id}'s results: request {custom_id!r}"
+        f" {fact}. Nothing was loaded; the results stay at the API for 29 days."
         " Clear this task to try again; if it stays so, tell Anthropic's support the batch id.",
         retryable=True,
     )

@@ -27,7 +27,7 @@ from include.gateways.claude import Claude
 from include.gateways.lake import Conflict, Lake
 from include.gateways.ledger import Ledger, Recorded
 from include.gateways.results import lines
-from include.steps.chunks import Chunk, open_chunk
+from include.steps.chunks import Chunk, open_body, read_chunk
 
 log = logging.getLogger(__name__)
 
@@ -46,23 +46,23 @@ def submit(chunk_key: str, *, run_id: str, lake: Lake, claude: Claude) -> str:
     made, or another task is sending the chunk: call again at the time it names. Raises SetupError or ApiError if the
     API refuses for a reason that waiting does not mend, BatchError for what needs a person.
     """
-    with open_chunk(lake, chunk_key) as chunk:
-        ledger = Ledger(lake, pipeline=chunk.pipeline)
-        known = ledger.find(chunk.chunk_id)
-        match submission.first_look(known.value if known else None):
-            case Attach() if known:
-                return _attach(known, ledger, run_id)
-            case Withdrawn():
-                raise BatchError(
-                    f"Chunk {chunk.chunk_id} was withdrawn: the run that planned it has planned anew, and its requests"
-                    " are in other chunks now. Nothing was sent or paid. Clear this run's `plan` and what follows."
-                )
-            case Settle() if known:
-                _settle(chunk, known, ledger, claude)
-                if (again := ledger.find(chunk.chunk_id)) and again.value.batch_id:
-                    return _attach(again, ledger, run_id)
-        # Over what was looked at, not over what is there now: somebody else may have settled it too, and be sending.
-        return _send(chunk, known, ledger, lake, claude, run_id)
+    chunk = read_chunk(lake, chunk_key)
+    ledger = Ledger(lake, pipeline=chunk.pipeline)
+    known = ledger.find(chunk.chunk_id)
+    match submission.first_look(known.value if known else None):
+        case Attach() if known:
+            return _attach(known, ledger, run_id)
+        case Withdrawn():
+            raise BatchError(
+                f"Chunk {chunk.chunk_id} was withdrawn: the run that planned it has planned anew, and its requests"
+                " are in other chunks now. Nothing was sent or paid. Clear this run's `plan` and what follows."
+            )
+        case Settle() if known:
+            _settle(chunk, known, ledger, claude)
+            if (again := ledger.find(chunk.chunk_id)) and again.value.batch_id:
+                return _attach(again, ledger, run_id)
+    # Over what was looked at, not over what is there now: somebody else may have settled it too, and be sending.
+    return _send(chunk, known, ledger, lake, claude, run_id)
 
 
 def _attach(known: Recorded[Entry], ledger: Ledger, run_id: str) -> str:
@@ -88,13 +88,15 @@ def _attach(known: Recorded[Entry], ledger: Ledger, run_id: str) -> str:
 
 def _send(chunk: Chunk, known: Recorded[Entry] | None, ledger: Ledger, lake: Lake, claude: Claude, run_id: str) -> str:
     lake.check_conditional_writes()
-    claimed = _claim(chunk, known, ledger, claude, run_id)
-    try:
-        batch_id = claude.create(chunk.body(), since=claimed.value.changed_at)
-    except (ApiError, SetupError, LakeError) as refusal:
-        raise _refused(refusal, claimed, ledger) from refusal
-    except BatchError as unclear:
-        raise _unclear(unclear, claimed, ledger) from unclear
+    # Whatever can fail without a paid call fails before the claim, which says that a batch may exist.
+    with open_body(lake, chunk) as body:
+        claimed = _claim(chunk, known, ledger, claude, run_id)
+        try:
+            batch_id = claude.create(body, since=claimed.value.changed_at)
+        except (ApiError, SetupError, LakeError) as refusal:
+            raise _refused(refusal, claimed, ledger) from refusal
+        except BatchError as unclear:
+            raise _unclear(unclear, claimed, ledger) from unclear
     _record(batch_id, claimed, ledger, claude)
     log.info("%s requests submitted as batch %s", f"{len(chunk.request_ids):,}", batch_id)
     return batch_id

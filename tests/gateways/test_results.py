@@ -1,19 +1,21 @@
 from __future__ import annotations
 
-import dataclasses
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment.errors import EnrichmentError, LakeError, LoadError
 from include.enrichment.found import FOUND_SCHEMA
-from include.enrichment.outcome import OUTCOMES_SCHEMA, Outcome, OutcomeName
+from include.enrichment.outcome import OUTCOMES_SCHEMA, Outcome, OutcomeName, outcomes_batch
 from include.enrichment.table import ANSWERS_SCHEMA
+from include.gateways import results
 from include.gateways.lake import Lake, ObjectMissing
-from include.gateways.results import Received, ResultStore, lines
+from include.gateways.results import Received, ResultStore, in_parts, lines, whole_lines
 
 EVERYTHING_SAID = Outcome(
     request_id="x",
@@ -57,9 +59,14 @@ def received(
 ) -> Received:
     with Received(folder, run_id=run_id) as result:
         assert list(result.kept(iter(raw))) == list(raw)
-        for outcome in outcomes:
-            result.add(outcome)
+        result.add(outcomes_batch(list(outcomes)))
     return result
+
+
+def sent_by(store: ResultStore, batch_id: str) -> str:
+    """The run that sent the batch, as its results tell."""
+    with tempfile.TemporaryDirectory() as folder:
+        return store.fetch(batch_id, Path(folder) / "results.parquet")
 
 
 def some(*request_ids: str, outcome: OutcomeName = "succeeded") -> list[Outcome]:
@@ -73,14 +80,19 @@ def ids(*request_ids: str) -> pa.Array:
 def write_old_results(lake: Lake, batch_id: str) -> None:
     """Results as they were before ``error_type`` and before the run was named."""
     schema = pa.schema([field for field in OUTCOMES_SCHEMA if field.name != "error_type"])
-    lines = [dataclasses.asdict(outcome) for outcome in (*some("x"), *some("y", outcome="errored"))]
+    lines = [msgspec.structs.asdict(outcome) for outcome in (*some("x"), *some("y", outcome="errored"))]
     pq.write_table(pa.Table.from_pylist(lines, schema=schema), sink := pa.BufferOutputStream())
     lake.write(f"results/p/{batch_id}.parquet", sink.getvalue().to_pybytes())
 
 
-def test_more_outcomes_than_are_held_at_once_come_back_whole(store: ResultStore, load: Callable[..., None]) -> None:
+def test_outcomes_that_came_in_several_parts_come_back_whole(store: ResultStore, tmp_path: Path) -> None:
     known = [f"r{number}" for number in range(12_000)]
-    load("b1", *some(*known), *some("x", outcome="expired"))
+    with Received(tmp_path, run_id="r") as result:
+        for number in range(0, 12_000, 4_000):
+            result.add(outcomes_batch(some(*known[number : number + 4_000])))
+        result.add(outcomes_batch([]))
+        result.add(outcomes_batch(some("x", outcome="expired")))
+    store.publish("b1", result)
     assert store.outcome_counts("b1", of=["x", *known]) == {"succeeded": 12_000, "expired": 1}
     assert store.answers("b1", of=ids(*known, "x"))["request_id"].to_pylist() == [*known, "x"]
 
@@ -97,7 +109,7 @@ def test_the_results_of_other_requests_are_not_taken_for_a_chunks_own(
 def test_a_batch_that_was_not_loaded_has_no_counts_no_answers_and_no_raw_copy(store: ResultStore) -> None:
     assert store.outcome_counts("b1", of=["x"]) is None
     assert store.raw("b1") is None
-    for read in (lambda: store.answers("b1", of=ids("x")), lambda: store.sent_by("b1")):
+    for read in (lambda: store.answers("b1", of=ids("x")), lambda: sent_by(store, "b1")):
         with pytest.raises(ObjectMissing):
             read()
 
@@ -166,7 +178,7 @@ class TestAnswers:
         load("b1", *some("a"), EVERYTHING_SAID, *some("z"))
         answers = store.answers("b1", of=ids("x", "elsewhere"))
         assert answers.schema == ANSWERS_SCHEMA
-        assert answers.to_pylist() == [dataclasses.asdict(EVERYTHING_SAID) | {"batch_id": "b1"}]
+        assert answers.to_pylist() == [msgspec.structs.asdict(EVERYTHING_SAID) | {"batch_id": "b1"}]
 
     @pytest.mark.parametrize("wanted", [(), ("elsewhere",)])
     def test_where_the_batch_holds_none_of_them_they_are_an_empty_typed_table(
@@ -203,7 +215,7 @@ class TestOldResults:
     def test_they_are_counted_and_name_no_run(self, lake: Lake, store: ResultStore) -> None:
         write_old_results(lake, "b_old")
         assert store.outcome_counts("b_old", of=["x", "y"]) == {"succeeded": 1, "errored": 1}
-        assert store.sent_by("b_old") == ""
+        assert sent_by(store, "b_old") == ""
 
 
 @pytest.mark.parametrize(
@@ -212,7 +224,7 @@ class TestOldResults:
         lambda store: store.answers("b1", of=ids("x")),
         lambda store: store.outcome_counts("b1", of=[]),
         lambda store: store.look_up(["x"]),
-        lambda store: store.sent_by("b1"),
+        lambda store: sent_by(store, "b1"),
     ],
     ids=["answers", "outcome_counts", "look_up", "sent_by"],
 )
@@ -230,8 +242,8 @@ class TestReceived:
     def test_a_batchs_results_name_the_run_that_sent_it(self, store: ResultStore, load: Callable[..., None]) -> None:
         load("b1", *some("x"), run_id="scheduled__2026-11-21T00:00:00+00:00 ☃")
         load("b2", *some("y"), run_id="")
-        assert store.sent_by("b1") == "scheduled__2026-11-21T00:00:00+00:00 ☃"
-        assert store.sent_by("b2") == ""
+        assert sent_by(store, "b1") == "scheduled__2026-11-21T00:00:00+00:00 ☃"
+        assert sent_by(store, "b2") == ""
 
     @pytest.mark.parametrize(
         "raw", [[], [b"a"], [b"a\n", b"", b"b", b"\xff\0\n"], [b"12345678" * 100_000] * 4], ids=len
@@ -272,8 +284,7 @@ class TestReceived:
         def receive(raw: Iterator[bytes], outcomes: list[Outcome], *, cut: bool) -> None:
             with result:
                 list(result.kept(raw))
-                for outcome in outcomes:
-                    result.add(outcome)
+                result.add(outcomes_batch(outcomes))
                 if cut:
                     raise LoadError("cut")
 
@@ -290,11 +301,32 @@ class TestReceived:
         load("b1", *some("x", outcome="missing"), raw=[b"1"], run_id="r-1")
         load("b1", *some("x"), raw=[b"2"], run_id="r-2")
         assert store.outcome_counts("b1", of=["x"]) == {"succeeded": 1}
-        assert (list(store.raw("b1") or ()), store.sent_by("b1")) == ([b"2"], "r-2")
+        assert (list(store.raw("b1") or ()), sent_by(store, "b1")) == ([b"2"], "r-2")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+def test_whole_lines_come_in_pieces_that_end_where_a_line_does(size: int) -> None:
+    body = "a\n\u2028b\r\n\nc".encode()
+    found = list(whole_lines(iter([body[start : start + size] for start in range(0, len(body), size)])))
+    assert b"".join(found) == body
+    assert all(piece.endswith(b"\n") for piece in found[:-1])
+    assert found[-1] == b"c"
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
 def test_lines_are_the_same_wherever_the_pieces_end(size: int) -> None:
     body = "a\n\u2028b\r\n\nc".encode()
-    pieces = iter([body[start : start + size] for start in range(0, len(body), size)])
-    assert list(lines(pieces)) == [b"a\n", "\u2028b\r\n".encode(), b"c"]
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    assert list(lines(pieces)) == [b"a\n", "\u2028b\r\n".encode(), b"\n", b"c"]
+
+
+def test_a_body_is_cut_into_parts_of_whole_lines_that_know_where_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "_PART_BYTES", 10)
+    parts = list(in_parts(iter([b"1234567\n9", b"012\n456", b"78\n", b"1\n2\n3"]), tmp_path))
+    assert [(part.path.read_bytes(), part.first, part.lines) for part in parts] == [
+        (b"1234567\n9012\n", 1, 2),
+        (b"45678\n1\n2\n", 3, 3),
+        (b"3", 6, 1),
+    ]

@@ -279,13 +279,57 @@ class TestCheck:
         assert _stored({}, many) == many
 
 
+class TestQuickOutput:
+    """The quick half of check() sees what is plain, and leaves all else."""
+
+    @pytest.mark.parametrize(
+        ("prop", "value"),
+        [
+            ({"type": "string"}, '"ü \\u2028"'),
+            ({"type": "integer"}, "9223372036854775807"),
+            ({"type": ["integer", "null"]}, "null"),
+            ({"type": "number"}, "1"),
+            ({"enum": ["a", "b"]}, '"a"'),
+            ({"type": "array", "items": {"type": "boolean"}}, "[true]"),
+            (object_schema(b={"type": "string", "format": "email"}), '{"b":"a@b.org"}'),
+        ],
+    )
+    def test_what_fits_is_the_output(self, prop: Schema, value: str) -> None:
+        text = f' {{"a": {value}}}'
+        schema = OutputSchema(object_schema(a=prop))
+        quick = schema.quick_output(text.encode())
+        assert quick is not None
+        assert quick.decode() == schema.check(text)[0]
+
+    @pytest.mark.parametrize(
+        ("prop", "value"),
+        [
+            ({"type": "string"}, "1"),
+            ({"type": "string"}, '"a"} '),
+            ({"enum": ["a", "b"]}, '"A"'),
+            ({"type": "integer"}, "9223372036854775808"),
+            ({"type": ["integer", "null"]}, "9223372036854775808"),
+            ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, "-9223372036854775809"),
+            ({"type": "array", "items": {"type": "integer"}}, "[1, 9223372036854775808]"),
+            ({"type": "number"}, "1e300"),
+            ({"type": "string", "format": "email"}, '"nobody"'),
+            ({"type": "string", "format": "date"}, '"2026-11-22"'),
+            ({"type": "array"}, "[[[]]]"),
+            ({"type": ["integer", "string"]}, "1"),
+            ({"type": "string"}, "[" * 300 + "]" * 300),
+        ],
+    )
+    def test_what_is_wrong_or_needs_a_closer_look_is_left(self, prop: Schema, value: str) -> None:
+        assert OutputSchema(object_schema(a=prop)).quick_output(f'{{"a":{value}}}'.encode()) is None
+
+
 class TestAnyAnswer:
     """Random schemas and answers: what problems() lets pass can be made, and what check() lets pass can be stored."""
 
     @pytest.mark.parametrize("seed", range(8))
     def test_check_never_raises_and_what_it_accepts_is_stored(self, seed: int) -> None:
         luck = random.Random(seed)
-        accepted = 0
+        accepted = seen_quickly = 0
         for _ in range(60):
             schema = _random_root(luck)
             assert list(problems(schema)) == []
@@ -294,12 +338,16 @@ class TestAnyAnswer:
                 text = _random_text(luck, schema)
                 output, reason = output_schema.check(text)
                 assert (output is None) is (reason is not None), text
+                if (quick := output_schema.quick_output(text.encode(errors="surrogatepass"))) is not None:
+                    seen_quickly += 1
+                    assert quick.decode() == output, text
                 if output is not None:
                     accepted += 1
                     assert output_schema.check(output) == (output, None)
                     columns = output_schema.columns([output, output])
                     pa.Table.from_arrays(columns, schema=pa.schema(output_schema.fields)).validate(full=True)
         assert accepted > 100
+        assert seen_quickly > 20
 
     def test_check_never_raises_on_any_text(self) -> None:
         luck = random.Random(5)

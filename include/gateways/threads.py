@@ -1,0 +1,49 @@
+"""
+What goes on beside the work in hand, in a thread: the next thing is got while one is worked on, or the one before is
+written. It pays for whatever lets go of the interpreter meanwhile: the network, compression, DuckDB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+
+
+def ahead(items: Iterator[_Item]) -> Generator[_Item]:
+    """
+    The same items; while one is worked on, another thread gets the next.
+
+    A generator to be closed: that waits for the thread.
+    """
+    with ThreadPoolExecutor(1) as getter:
+        coming = getter.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = getter.submit(next, items, None)
+            yield item
+
+
+@contextmanager
+def behind() -> Iterator[Callable[..., None]]:
+    """
+    A function that calls another in a thread, one call at a time and in their order.
+
+    It waits until the call before has ended: no more than one thing is held that is not written yet. What a call raises
+    is raised by the next, or when the block is left; when it is left by an error, that error goes first. When the block
+    has been left nothing goes on any more.
+    """
+    begun: Future[object] | None = None
+
+    def do(action: Callable[..., object], *arguments: object) -> None:
+        nonlocal begun
+        if begun:
+            begun.result()
+        begun = thread.submit(action, *arguments)
+
+    with ThreadPoolExecutor(1, thread_name_prefix="behind") as thread:
+        yield do
+        if begun:
+            begun.result()
