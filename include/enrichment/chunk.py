@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from include.enrichment.request import Request
+import pyarrow as pa
 
 #: The API's limit of one batch (docs of batch processing, 2026-10-08).
 MAX_BATCH_REQUESTS = 100_000
@@ -18,6 +19,12 @@ MAX_BATCH_BYTES = 250_000_000
 BODY_HEAD, BODY_SEPARATOR, BODY_TAIL = '{"requests":[', ",", "]}"
 #: What stands around the id and the params of a request in a body.
 ITEM_PARTS = '{"custom_id":"', '","params":', "}"
+#: Requests, and how large they are, which is what cut() goes by.
+REQUESTS_SCHEMA = pa.schema(
+    [pa.field("request_id", pa.string(), nullable=False), pa.field("params", pa.string(), nullable=False)]
+)
+SIZES_SCHEMA = pa.schema([pa.field("request_id", pa.string()), pa.field("params_bytes", pa.int32())])
+_ROWS_AT_ONCE = 10_000
 _REQUEST_FRAME_BYTES = len("".join(ITEM_PARTS))
 
 
@@ -55,27 +62,36 @@ def body_bytes(request_ids: Collection[str], params_bytes: int) -> int:
     return len(BODY_HEAD) + items + separators + len(BODY_TAIL)
 
 
-def assign_chunks(params_bytes: Mapping[str, int], limits: BatchLimits) -> dict[str, int]:
+def cut(requests: pa.Table, limits: BatchLimits) -> list[str]:
     """
-    Give each request the number of its chunk, counted from 0; nothing is dropped.
+    Cut requests into chunks: the first id of each chunk, sorted. A chunk reaches from its first id to the next one's;
+    nothing is dropped.
 
     A chunk closes when the next request would pass a limit. It is cut in the order of the ids, which is as good as any
     other and does not depend on the order of the rows: the same requests are always cut into the same chunks.
     One request alone never passes a limit: a request is smaller than the smallest sensible ``max_bytes``.
 
-    :param params_bytes: the size of each request's params, by request_id
+    :param requests: distinct ones in SIZES_SCHEMA
     """
     frame = len(BODY_HEAD) + len(BODY_TAIL)
-    numbers: dict[str, int] = {}
-    number, count, size = 0, 0, frame
-    for request_id in sorted(params_bytes):
-        item = _REQUEST_FRAME_BYTES + len(request_id) + params_bytes[request_id]
-        separator = len(BODY_SEPARATOR) if count else 0
-        if count and (count == limits.max_requests or size + separator + item > limits.max_bytes):
-            number, count, size, separator = number + 1, 0, frame, 0
-        count, size = count + 1, size + separator + item
-        numbers[request_id] = number
-    return numbers
+    first_ids: list[str] = []
+    count, size = 0, frame
+    for portion in requests.sort_by("request_id").to_batches(max_chunksize=_ROWS_AT_ONCE):
+        for request_id, params_bytes in zip(*(column.to_pylist() for column in portion.columns), strict=True):
+            item = _REQUEST_FRAME_BYTES + len(request_id) + params_bytes
+            separator = len(BODY_SEPARATOR) if count else 0
+            if count == limits.max_requests or size + separator + item > limits.max_bytes:
+                count = 0
+            if not count:
+                first_ids.append(request_id)
+                size, separator = frame, 0
+            count, size = count + 1, size + separator + item
+    return first_ids
+
+
+def chunk_of(request_id: str, first_ids: Sequence[str]) -> int:
+    """The number of the chunk, counted from 0, that the request is in, as cut() has cut it."""
+    return bisect_right(first_ids, request_id) - 1
 
 
 def chunk_id(request_ids: Iterable[str], *, after: Iterable[str] = ()) -> str:

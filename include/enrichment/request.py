@@ -21,6 +21,9 @@ from include.enrichment.errors import SpecError
 #: 2026-10-08).
 MAX_REQUEST_BYTES = 32_000_000
 
+#: Keeps the place of a row's text. In JSON no such byte stands by itself, whatever a text holds.
+_HOLE = msgspec.Raw(b"\0")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -39,15 +42,20 @@ class Unsendable(ValueError):
     """The row gives no request that the API can take; the message says why."""
 
 
-def make_request(params: bytes, *, salt: str = "") -> Request:
+def request_id(params: bytes, *, salt: str = "") -> str:
     """
-    A request of the bytes that are to be sent.
+    The id of a request of these bytes: the first 22 characters of base64url(SHA-256(params + salt)).
 
-    The id is the first 22 characters of base64url(SHA-256(params + salt)): the same content is the same request,
-    whichever row, run or night it comes from. Give a ``salt`` where a fresh answer is wanted.
+    The same content is the same request, whichever row, run or night it comes from. Give a ``salt`` where a fresh
+    answer is wanted.
     """
     digest = hashlib.sha256(params + salt.encode()).digest()
-    return Request(request_id=base64.urlsafe_b64encode(digest)[:22].decode(), params=params.decode())
+    return base64.urlsafe_b64encode(digest)[:22].decode()
+
+
+def make_request(params: bytes, *, salt: str = "") -> Request:
+    """A request of the bytes that are to be sent, with their request_id()."""
+    return Request(request_id=request_id(params, salt=salt), params=params.decode())
 
 
 def encode_params(params: Mapping[str, Any]) -> bytes:
@@ -57,15 +65,22 @@ def encode_params(params: Mapping[str, Any]) -> bytes:
 
     Raises Unsendable if a text is not valid Unicode or there are more than MAX_REQUEST_BYTES.
     """
+    return _within_limit(_encode(params))
+
+
+def _encode(value: Any) -> bytes:
     try:
-        encoded = msgspec.json.encode(params)
+        return msgspec.json.encode(value)
     except UnicodeEncodeError as error:
         raise Unsendable(
             f"its text is not valid Unicode ({error.reason} at character {error.start:,} of the prompt)"
         ) from error
-    if len(encoded) > MAX_REQUEST_BYTES:
-        raise Unsendable(f"it renders to {len(encoded):,} bytes, and one request may hold {MAX_REQUEST_BYTES:,}")
-    return encoded
+
+
+def _within_limit(params: bytes) -> bytes:
+    if len(params) > MAX_REQUEST_BYTES:
+        raise Unsendable(f"it renders to {len(params):,} bytes, and one request may hold {MAX_REQUEST_BYTES:,}")
+    return params
 
 
 class Renderer:
@@ -87,10 +102,16 @@ class Renderer:
         self._constant = {key: msgspec.Raw(msgspec.json.encode(value)) for key, value in constant.items()}
         self._cache_control = {"cache_control": {"type": "ephemeral", "ttl": cache}} if cache else {}
         self._salt = salt
+        self._framed: tuple[str, bytes, bytes] | None = None
 
     def render(self, row: Mapping[str, Any]) -> Request:
+        """The request for ``row`` (column name to value). Raises what encode() raises."""
+        request_id, params = self.encode(row)
+        return Request(request_id=request_id, params=params.decode())
+
+    def encode(self, row: Mapping[str, Any]) -> tuple[str, bytes]:
         """
-        The request for ``row`` (column name to value).
+        The id of the request for ``row`` (column name to value), and its params as the bytes that are sent.
 
         Raises Unsendable if the row's prompt is empty, its text is not valid Unicode or the request is larger than
         MAX_REQUEST_BYTES, SpecError if a template fails on this row.
@@ -98,14 +119,23 @@ class Renderer:
         system, user = self._system.render(row), self._user.render(row)
         if not user.strip():
             raise Unsendable(f"its prompt is empty: {self._user.file} renders to nothing for it")
-        params = {
-            **self._constant,
-            "system": [{"type": "text", "text": system, **self._cache_control}],
-            "messages": [{"role": "user", "content": user}],
-        }
-        if not system.strip():
-            del params["system"]
-        return make_request(encode_params(params), salt=self._salt)
+        before, after = self._frame(system)
+        params = _within_limit(b"".join((before, _encode(user), after)))
+        return request_id(params, salt=self._salt), params
+
+    def _frame(self, system: str) -> tuple[bytes, bytes]:
+        """The params before and after the user's text. They are made anew only where the system prompt has changed."""
+        if self._framed is None or self._framed[0] != system:
+            params = {
+                **self._constant,
+                "system": [{"type": "text", "text": system, **self._cache_control}],
+                "messages": [{"role": "user", "content": _HOLE}],
+            }
+            if not system.strip():
+                del params["system"]
+            before, after = _encode(params).split(bytes(_HOLE))
+            self._framed = system, before, after
+        return self._framed[1:]
 
 
 def _as_text(value: object) -> object:
@@ -139,7 +169,11 @@ class Template:
         self._helpers = set(environment.globals)
         try:
             self._tree = environment.parse(source)
-            self._template = environment.from_string(source)
+            # from_string() would chain the globals of environment and template: walking through them for each row takes
+            # longer than rendering it.
+            self._template = environment.template_class.from_code(
+                environment, environment.compile(source), dict(environment.globals)
+            )
         except jinja2.TemplateSyntaxError as error:
             raise SpecError(f"{file}:{self._lines_before + error.lineno}: {error.message}") from error
         except (SyntaxError, ValueError, RecursionError) as error:  # what Jinja lets Python find
@@ -148,6 +182,8 @@ class Template:
             raise SpecError(
                 f"{file}:{self._lines_before + node.lineno}: a prompt is one file and cannot take in another"
             )
+        self._is_constant = self._tree.find(nodes.Name) is None
+        self._constant: str | None = None
 
     @property
     def columns(self) -> dict[str, int]:
@@ -161,8 +197,10 @@ class Template:
 
     def render(self, row: Mapping[str, Any]) -> str:
         """The prompt for ``row``. Raises SpecError if the template fails on it."""
+        if self._constant is not None:
+            return self._constant
         try:
-            return self._template.render(row)
+            text = self._template.render(row)
         except Exception as error:  # a template can raise whatever its expressions raise
             frames = traceback.extract_tb(error.__traceback__)
             line = next((frame.lineno or 1 for frame in reversed(frames) if frame.filename == "<template>"), 1)
@@ -170,3 +208,6 @@ class Template:
                 f"{self.file}:{self._lines_before + line}: cannot be rendered for a row: {type(error).__name__}:"
                 f" {str(error).rstrip('.')}. Nothing was sent. Mend the template and clear this task."
             ) from error
+        if self._is_constant:
+            self._constant = text
+        return text

@@ -4,10 +4,11 @@ Rows and outcomes become what is published: one typed line for each row with an 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import reduce
 from typing import Any
 from uuid import UUID
 
@@ -40,7 +41,7 @@ _ORIGIN = [pa.field("_request_id", pa.string()), pa.field("_batch_id", pa.string
 _WORK_FIELDS = [pa.field("request_id", pa.string()), pa.field("params", pa.string()), pa.field("problem", pa.string())]
 #: The column that tells the samples of a row apart, from 1.
 SAMPLE = "_sample"
-#: Outcomes as publish reads them: those of the result store, and the batch they came from.
+#: Outcomes of several batches: those of the result store, and the batch they came from.
 #: Texts are large strings: those of one partition together may pass the 2 GiB that a plain string column holds.
 _LONG_TEXTS = ("output", "reason", "text")
 ANSWERS_SCHEMA = pa.schema(
@@ -50,9 +51,8 @@ ANSWERS_SCHEMA = pa.schema(
     ]
 )
 _TOKENS = [name for name in OUTCOMES_SCHEMA.names if name.endswith("_tokens")]
-_COST_COLUMNS = ["request_id", "model", *_TOKENS]
-#: Rows whose outputs are Python objects at the same time.
-_ROWS_AT_ONCE = 5_000
+#: What the cost of an answer depends on.
+COST_COLUMNS = ["model", *_TOKENS]
 _COST = pa.decimal128(18, 12)
 _REJECT_FIELDS = [
     pa.field("outcome", pa.string(), nullable=False),
@@ -61,6 +61,8 @@ _REJECT_FIELDS = [
     pa.field("cost_usd", _COST),
     *_ORIGIN,
 ]
+#: What became of each row's request. ``cost_usd`` is what all its unusable answers cost together.
+ANSWERED_SCHEMA = pa.schema([pa.field("output", pa.string()), *(field.with_nullable(True) for field in _REJECT_FIELDS)])
 #: What a business key column may not be called, beside any name that begins with an underscore: rows and rejects have
 #: columns of these names already.
 RESERVED_NAMES = frozenset(field.name for field in (*_WORK_FIELDS, *_REJECT_FIELDS)) | {"count"}
@@ -118,7 +120,7 @@ def rows_batch(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Recor
             )
         try:
             if not field.nullable:
-                values = [_key_value(value, field.type) for value in values]
+                values = _key_values(values, field.type)
             columns.append(pa.array(values, field.type))
         except (TypeError, ValueError, OverflowError) as error:
             raise WarehouseError(
@@ -129,24 +131,37 @@ def rows_batch(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Recor
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _key_value(value: Any, kind: pa.DataType) -> Any:
-    """The value as pyarrow takes it. By itself pyarrow would cut 1.5 to 1 and read a number as a date."""
+def _key_values(values: list[Any], kind: pa.DataType) -> list[Any]:
+    """The values as pyarrow takes them. By itself pyarrow would cut 1.5 to 1 and read a number as a date."""
     if pa.types.is_string(kind):
-        return str(value) if isinstance(value, UUID) else value
-    if pa.types.is_integer(kind) and isinstance(value, Decimal | float) and value == int(value):
-        return int(value)
+        return [str(value) if isinstance(value, UUID) else value for value in values]
+    if pa.types.is_integer(kind):
+        values = [
+            int(value) if isinstance(value, Decimal | float) and value == int(value) else value for value in values
+        ]
     wanted = {pa.int64(): int, pa.date32(): date, pa.timestamp("us", "UTC"): datetime}.get(kind, object)
-    if not isinstance(value, wanted) or (isinstance(value, datetime) and wanted is date):
-        raise TypeError(f"got {value!r}")
-    return value
+    for value in values:
+        if not isinstance(value, wanted) or (isinstance(value, datetime) and wanted is date):
+            raise TypeError(f"got {value!r}")
+    return values
 
 
 def repeated_keys(keys: pa.Table) -> pa.Table:
-    """The keys that occur more than once, each with its ``count``, the most frequent first."""
-    counted = (
-        keys.group_by(keys.column_names).aggregate([([], "count_all")]).rename_columns([*keys.column_names, "count"])
+    """
+    The keys that occur more than once, each with its ``count``, the most frequent first.
+
+    They are sorted, and only those are counted that stand after their like: a table of all unique keys would take
+    several times the memory.
+    """
+    ordered = keys.sort_by([(name, "ascending") for name in keys.column_names])
+    pairs = max(len(ordered) - 1, 0)
+    alike = [pc.equal(column.slice(0, pairs), column.slice(1)) for column in ordered.columns]
+    again = ordered.slice(1).filter(reduce(pc.and_, alike))
+    counted = again.group_by(keys.column_names).aggregate([([], "count_all")])
+    *repeated, times = counted.columns
+    return pa.Table.from_arrays([*repeated, pc.add(times, 1)], [*keys.column_names, "count"]).sort_by(
+        [("count", "descending")]
     )
-    return counted.filter(pc.field("count") > 1).sort_by([("count", "descending")])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,89 +185,41 @@ class Shape:
         return pa.schema([*self.keys, *_REJECT_FIELDS])
 
 
-def best_answers(answers: Sequence[pa.Table], repairs: pa.Table) -> pa.Table:
+def costs_of(answers: pa.RecordBatch) -> pa.RecordBatch:
     """
-    One answer for each request that has any: a usable one before others, one that was paid for before those that were
-    not, of several alike the last.
+    ``cost_usd`` of each of these answers, beside its ``line``; null where the model's price is not known.
 
-    The answer of a repair counts as one of the request that it repairs, and comes before the invalid one: it is the
-    last word. ``answered_request_id`` tells which of the two was answered, ``spent_usd`` what all unusable answers to
-    the request cost together, None where a model's price is not known.
-
-    :param answers: the outcomes of the run's batches in ANSWERS_SCHEMA, the oldest batch first
-    :param repairs: ``request_id`` and ``repair_id`` of each request that was made anew
+    :param answers: ``line`` and COST_COLUMNS
     """
-    whole = pa.concat_tables([ANSWERS_SCHEMA.empty_table(), *answers])
-    origin = pc.index_in(whole["request_id"], value_set=repairs["repair_id"].combine_chunks())
-    repaired = repairs["request_id"].take(origin)
-    whole = whole.append_column("answered_request_id", whole["request_id"])
-    whole = whole.set_column(0, "request_id", pc.coalesce(repaired, whole["request_id"]))
-    settled = pc.index_in(whole["outcome"], value_set=pa.array(["succeeded", "invalid"]))
-    order = pa.table(
-        {
-            "request_id": whole["request_id"],
-            "rank": pc.fill_null(settled, 2),
-            "original": pc.is_null(repaired),
-            "position": pa.array(range(whole.num_rows, 0, -1), pa.int64()),
-        }
-    ).sort_by([("rank", "ascending"), ("original", "ascending"), ("position", "ascending")])
-    first = order.group_by("request_id", use_threads=False).aggregate([("position", "first")])
-    best = whole.take(pc.subtract(whole.num_rows, first["position_first"]))
-    spent = _spent(whole)
-    costs = [spent.get(request_id, Decimal(0)) for request_id in best["request_id"].to_pylist()]
-    return best.append_column("spent_usd", pa.array(costs, _COST))
+    lines = answers.select(COST_COLUMNS).to_pylist()
+    costs = [cost_usd(**{**line, "model": line["model"] or ""}) for line in lines]
+    return pa.record_batch({"line": answers["line"], "cost_usd": pa.array(costs, _COST)})
 
 
-def _spent(answers: pa.Table) -> dict[str, Decimal | None]:
-    """What the unusable answers to each request cost, for requests that have any."""
-    spent: dict[str, Decimal | None] = {}
-    for line in answers.filter(pc.equal(answers["outcome"], "invalid")).select(_COST_COLUMNS).to_pylist():
-        cost = cost_usd(model=line["model"] or "", **{name: line[name] for name in _TOKENS})
-        before = spent.get(line["request_id"], Decimal(0))
-        spent[line["request_id"]] = None if cost is None or before is None else before + cost
-    return spent
-
-
-def publishable(rows: Iterable[pa.RecordBatch], answers: pa.Table, shape: Shape) -> Iterator[tuple[pa.Table, pa.Table]]:
+def publishable(rows: pa.Table, answered: pa.Table, shape: Shape) -> tuple[pa.Table, pa.Table]:
     """
-    Join rows to their answers by request_id, batch by batch: (published, rejected). Each row is in exactly one of the
-    two, in the order of the source.
+    What is published of these rows, and what is rejected. Each row is in exactly one of the two, in the same order.
 
-    :param rows: without their params; each batch costs a look at all answers, so let there be few
-    :param answers: best_answers(), with one for every request of the rows
+    :param rows: rows of a rows_schema(), without their params; their outputs are Python objects all at once
+    :param answered: what was answered to each of them, in ANSWERED_SCHEMA
     """
-    answers = answers.combine_chunks()  # or every take() would look through all chunks
-    for batch in rows:
-        whole = pa.table(batch)
-        positions = pc.index_in(whole["request_id"], value_set=answers["request_id"])
-        for start in range(0, max(len(whole), 1), _ROWS_AT_ONCE):
-            some = whole.slice(start, _ROWS_AT_ONCE)
-            answered = _answers(some, answers.take(positions.slice(start, _ROWS_AT_ONCE)))
-            keys = some.select([field.name for field in shape.keys])
-            good = pc.equal(answered["outcome"], "succeeded")
-            bad = pc.invert(good)
-            yield (
-                _published(keys.filter(good), answered.filter(good), shape),
-                _rejected(keys.filter(bad), answered.filter(bad), shape),
-            )
-
-
-def _answers(rows: pa.Table, answers: pa.Table) -> pa.Table:
-    """What became of each row. The keys stay apart: they may be called like a column of the answers."""
-    columns = {
-        f"_{name}" if name in ("batch_id", "model") else name: answers[name]
-        for name in answers.column_names
-        if name not in ("request_id", "answered_request_id")
-    }
-    columns["_request_id"] = answers["answered_request_id"]
     # A row that never became a request is like one that the API refuses: errored, with the reason, and it costs
     # nothing.
-    columns["unsent"] = unsent = pc.is_valid(rows["problem"])
-    columns["outcome"] = pc.if_else(unsent, "errored", columns["outcome"])
-    columns["reason"] = pc.if_else(
-        unsent, pc.binary_join_element_wise("not sent", rows["problem"], ": "), columns["reason"].cast(pa.string())
+    unsent = pc.is_valid(rows["problem"])
+    reason = pc.binary_join_element_wise("not sent", rows["problem"], ": ")
+    columns = {name: answered[name] for name in ANSWERED_SCHEMA.names} | {
+        "outcome": pc.if_else(unsent, "errored", answered["outcome"]),
+        "reason": pc.if_else(unsent, reason, answered["reason"]),
+        "cost_usd": pc.if_else(unsent, pa.scalar(Decimal(0), _COST), answered["cost_usd"]),
+    }
+    whole = pa.table(columns, schema=ANSWERED_SCHEMA)
+    # The keys stay apart: they may be called like a column of the answers.
+    keys = rows.select([field.name for field in shape.keys])
+    good = pc.equal(whole["outcome"], "succeeded")
+    bad = pc.invert(good)
+    return _published(keys.filter(good), whole.filter(good), shape), _rejected(
+        keys.filter(bad), whole.filter(bad), shape
     )
-    return pa.table(columns)
 
 
 def _published(keys: pa.Table, answered: pa.Table, shape: Shape) -> pa.Table:
@@ -262,8 +229,5 @@ def _published(keys: pa.Table, answered: pa.Table, shape: Shape) -> pa.Table:
 
 
 def _rejected(keys: pa.Table, answered: pa.Table, shape: Shape) -> pa.Table:
-    columns = {name: answered[name] for name in answered.column_names}
-    # A row that never became a request has cost nothing.
-    columns["cost_usd"] = pc.if_else(answered["unsent"], pa.scalar(Decimal(0), _COST), answered["spent_usd"])
-    rest = [columns[field.name].cast(field.type) for field in _REJECT_FIELDS]
+    rest = [answered[field.name] for field in _REJECT_FIELDS]
     return pa.Table.from_arrays([*keys.columns, *rest], schema=shape.rejects)

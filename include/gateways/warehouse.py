@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Date, Engine, bindparam, text
+from sqlalchemy import CursorResult, Date, Engine, bindparam, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from include.enrichment.errors import SpecError, WarehouseError
 from include.enrichment.partition import Partition
 
-#: Rows the cursor brings at once, and so the most that are held in memory.
-_ROWS_AT_ONCE = 1_000
+#: What the cursor may bring at once, in rows and in memory.
+_ROWS_AT_ONCE = 4_000
+_BYTES_AT_ONCE = 4_000_000
+_GROWTH = 4
 
 Row = dict[str, Any]
 
@@ -28,8 +31,10 @@ class Warehouse:
     @contextmanager
     def read(self, sql: str, partition: Partition) -> Iterator[tuple[list[str], Iterator[Sequence[Row]]]]:
         """
-        Run a query for one partition: its column names, and its rows in portions of at most 1,000.
+        Run a query for one partition: its column names, and its rows in portions, of which none is empty.
 
+        The first is of one row. From then on they grow as far as 4,000 rows, or 4 MB by the rows of the portion before:
+        how much comes at once must be said before anybody knows how long the rows are.
         The days ``[:partition_start, :partition_end)`` are bound as dates, never put into the text.
         Raises SpecError for a query with other parameters or with two columns of one name, WarehouseError for whatever
         the database refuses.
@@ -45,17 +50,13 @@ class Warehouse:
         statement = statement.bindparams(*(bindparam(name, known[name], type_=Date) for name in used))
         try:
             with self._engine.connect() as connection:
-                result = connection.execution_options(stream_results=True, yield_per=_ROWS_AT_ONCE).execute(statement)
+                result = connection.execution_options(stream_results=True).execute(statement)
                 columns = list(result.keys())
                 if twice := sorted({column for column in columns if columns.count(column) > 1}):
                     raise SpecError(
                         f"extract.sql returns two columns of one name: {', '.join(twice)}. Give one of them an alias."
                     )
-                portions = result.partitions(_ROWS_AT_ONCE)
-                yield (
-                    columns,
-                    ([dict(zip(columns, row, strict=True)) for row in portion] for portion in portions),
-                )
+                yield columns, _portions(result, columns)
         except SQLAlchemyError as error:
             raise WarehouseError(
                 f"The warehouse (connection {self._name!r}) could not be read for partition {partition}:"
@@ -66,3 +67,13 @@ class Warehouse:
             ) from error
         finally:
             self._engine.dispose()
+
+
+def _portions(result: CursorResult[Any], columns: list[str]) -> Iterator[list[Row]]:
+    count = 1
+    while rows := result.fetchmany(count):
+        bytes_a_row = sum(sys.getsizeof(value) for row in rows for value in row) / len(rows)
+        count = max(1, min(count * _GROWTH, _ROWS_AT_ONCE, int(_BYTES_AT_ONCE / bytes_a_row)))
+        portion = [dict(zip(columns, row, strict=True)) for row in rows]
+        del rows
+        yield portion

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from include.enrichment.chunk import REQUESTS_SCHEMA
 from include.enrichment.errors import LakeError, SpecError, WarehouseError
 from include.enrichment.layout import RunFolder
 from include.enrichment.model import model_problems
-from include.enrichment.request import Renderer, Request, Unsendable
+from include.enrichment.request import Renderer, Unsendable
 from include.enrichment.spec import Pipeline
 from include.enrichment.table import SAMPLE, key_fields, repeated_keys, row_keys, rows_batch, rows_schema
 from include.gateways.claude import Claude
 from include.gateways.lake import Lake, ObjectMissing
+from include.gateways.threads import behind
 from include.gateways.warehouse import Warehouse
 
-_CHARACTERS_AT_ONCE = 16_000_000
+#: What is rendered, and then written, at once.
+_ROWS_AT_ONCE = 1_000
+_BYTES_AT_ONCE = 16_000_000
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
@@ -83,6 +87,7 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse, lake
             ]
             extracted = _write_rows(path, portions, renderers, pipeline)
         _check_keys(path)
+        pa.default_memory_pool().release_unused()  # before the upload takes some
         lake.write(folder.pipeline_json, pipeline.model_dump_json(indent=1).encode())
         lake.write_file(folder.rows, path)
         lake.write(folder.extract_json, extracted.model_dump_json(indent=1).encode())
@@ -93,32 +98,36 @@ def _write_rows(
     path: Path, portions: Iterator[Sequence[Mapping[str, Any]]], renderers: list[Renderer], pipeline: Pipeline
 ) -> Extracted:
     extracted_at = datetime.now(UTC)
-    key = pipeline.settings.source.key
+    key = list(pipeline.settings.source.key)
     rows = unsendable = 0
     first = next(portions, [])
-    schema = rows_schema(key_fields(key, first[0] if first else None), sampled=len(renderers) > 1)
-    with pq.ParquetWriter(path, schema, compression="zstd", write_statistics=False) as writer:
-        for portion in chain([first], portions):
-            samples = (
-                _render(row, renderer, list(key)) | {SAMPLE: number}
-                for row in portion
-                for number, renderer in enumerate(renderers, start=1)
-            )
-            for rendered in _by_size(samples):
-                writer.write_batch(rows_batch(rendered, schema))
-                rows += len(rendered)
-                unsendable += sum(row["problem"] is not None for row in rendered)
+    fields = key_fields(pipeline.settings.source.key, first[0] if first else None)
+    schema = rows_schema(fields, sampled=len(renderers) > 1)
+    rendered = (
+        _render(row, renderer, key) | {SAMPLE: number}
+        for portion in chain([first], portions)
+        for row in portion
+        for number, renderer in enumerate(renderers, start=1)
+    )
+    # Hardly a text stands there twice: to look for them in a dictionary takes time and saves nothing.
+    options = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
+    with pq.ParquetWriter(path, schema, **options) as writer, behind() as write:
+        # Rendering is Python, and compressing is not: each has a core of its own.
+        for batch in map(partial(rows_batch, schema=schema), _by_size(rendered)):
+            write(writer.write_batch, batch)
+            rows += batch.num_rows
+            unsendable += batch.num_rows - batch["problem"].null_count
     return Extracted(rows=rows, unsendable=unsendable, extracted_at=extracted_at)
 
 
 def _by_size(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Rows in lists of at most some megabytes of params, so that memory does not follow the size of a row's text."""
+    """Rows in lists that end with some megabytes of params, so that memory does not follow the size of a row's text."""
     waiting: list[dict[str, Any]] = []
     size = 0
     for row in rows:
         waiting.append(row)
-        size += len(row["params"] or "")
-        if size > _CHARACTERS_AT_ONCE:
+        size += len(row["params"] or b"")
+        if size > _BYTES_AT_ONCE or len(waiting) == _ROWS_AT_ONCE:
             yield waiting
             waiting, size = [], 0
     if waiting:
@@ -126,13 +135,15 @@ def _by_size(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _render(row: Mapping[str, Any], renderer: Renderer, key: list[str]) -> dict[str, Any]:
+    """The row's key, and its request or the problem. The other columns, with their long texts, are let go."""
+    rendered = {name: row[name] for name in key}
     try:
-        request = renderer.render(row)
+        request_id, params = renderer.encode(row)
     except Unsendable as error:
-        return {**row, "request_id": None, "params": None, "problem": str(error)}
+        return rendered | {"request_id": None, "params": None, "problem": str(error)}
     except SpecError as error:
         raise SpecError(f"{error} The row: {_spell_key(row, key)}.") from error
-    return {**row, "request_id": request.request_id, "params": request.params, "problem": None}
+    return rendered | {"request_id": request_id, "params": params, "problem": None}
 
 
 def _check_keys(path: Path) -> None:
@@ -191,18 +202,31 @@ def read_rows(path: Path, columns: list[str], *, rows_at_once: int = 1_000) -> I
     yield from pq.ParquetFile(path).iter_batches(batch_size=rows_at_once, columns=columns)
 
 
-def params_bytes(path: Path) -> dict[str, int]:
-    """The distinct requests of a fetched rows.parquet, with the bytes of their params."""
-    sizes: dict[str, int] = {}
-    for batch in read_rows(path, ["request_id", "params"]):
-        sizes.update(zip(batch["request_id"].to_pylist(), pc.binary_length(batch["params"]).to_pylist(), strict=True))
-    sizes.pop(None, None)  # type: ignore[call-overload]  # rows that cannot be sent have no request
-    return sizes
+def read_request_ids(path: Path) -> set[str]:
+    """The distinct requests of a fetched rows.parquet."""
+    found: set[str] = set()
+    for batch in read_rows(path, ["request_id"], rows_at_once=100_000):
+        found.update(batch["request_id"].to_pylist())
+    found.discard(None)  # rows that cannot be sent have no request
+    return found
 
 
-def read_requests(path: Path) -> Iterator[Request]:
-    """The requests of a fetched rows.parquet, row by row: rows that render alike give the same one again."""
-    for batch in read_rows(path, ["request_id", "params"]):
-        for request_id, params in zip(batch["request_id"].to_pylist(), batch["params"].to_pylist(), strict=True):
-            if request_id is not None:
-                yield Request(request_id=request_id, params=params)
+def read_requests(path: Path, wanted: Set[str]) -> Iterator[pa.RecordBatch]:
+    """
+    Of the requests of a fetched rows.parquet those that are wanted, in REQUESTS_SCHEMA and in portions.
+
+    They come in the order of the rows, each once, however many rows render alike. Where none is wanted, the params are
+    not even decompressed.
+    """
+    left = set(wanted)
+    with pq.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):
+            ids = file.read_row_group(number, columns=["request_id"])["request_id"].to_pylist()
+            new = []
+            for request_id in ids:
+                new.append(request_id in left)
+                left.discard(request_id)
+            if any(new):
+                portion = file.read_row_group(number, columns=REQUESTS_SCHEMA.names)
+                kept = portion if all(new) else portion.filter(pa.array(new))
+                yield from kept.cast(REQUESTS_SCHEMA).to_batches()

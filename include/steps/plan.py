@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.enrichment import layout, passes
-from include.enrichment.chunk import assign_chunks
+from include.enrichment.chunk import REQUESTS_SCHEMA, SIZES_SCHEMA, chunk_of, cut
 from include.enrichment.errors import LakeError, SpecError
 from include.enrichment.layout import RunFolder
 from include.enrichment.ledger import UNSETTLED, Entry, OpenChunk, OpenChunks
@@ -25,8 +26,9 @@ from include.enrichment.request import Request
 from include.enrichment.spec import Pipeline
 from include.gateways.lake import Conflict, Lake, ObjectMissing
 from include.gateways.ledger import Ledger, Recorded
+from include.gateways.threads import behind
 from include.steps.chunks import ChunkWriter, request_ids_of
-from include.steps.extract import fetch_rows, params_bytes, read_extracted, read_pipeline, read_requests
+from include.steps.extract import fetch_rows, read_extracted, read_pipeline, read_request_ids, read_requests
 from include.steps.wanted import Wanted, read_plan, want
 
 log = logging.getLogger(__name__)
@@ -57,14 +59,14 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
     with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
         rows = Path(temporary) / "rows.parquet"
         fetch_rows(lake, folder, rows)
-        needed = params_bytes(rows)
+        needed = read_request_ids(rows)
         for _ in range(_TRIES):
             # The order matters: what lands after this look at the ledger is found in flight, what landed before it is
             # found in the result store. The other way round it might be found in neither, and paid twice.
             recorded = ledger.find_open()
             in_flight = _in_flight(recorded, folder, ledger, lake)
             wanted = want(pass_name, needed, rows, pipeline, folder, extracted_at, lake)
-            divided = divide(set(wanted.sizes), in_flight.chunks)
+            divided = divide(wanted.request_ids, in_flight.chunks)
             writers = _write_chunks(divided.to_send, wanted, rows, pipeline, Path(temporary))
             if most_chunks is not None and len(divided.join) + len(writers) > most_chunks:
                 raise SpecError(
@@ -81,7 +83,7 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
                 batches=list(wanted.batches),
                 requests=len(needed),
                 to_send=len(divided.to_send),
-                in_flight=len(wanted.sizes) - len(divided.to_send),
+                in_flight=len(wanted.request_ids) - len(divided.to_send),
                 extracted_at=extracted_at,
             )
             _write_plan(made, wanted, pass_name, folder, lake)
@@ -191,28 +193,48 @@ def _ids_in_flight(chunk_id: str, entry: Entry | None, ledger: Ledger, lake: Lak
 
 
 def _write_chunks(to_send: Set[str], wanted: Wanted, rows: Path, pipeline: Pipeline, folder: Path) -> list[ChunkWriter]:
-    sizes = {request_id: wanted.sizes[request_id] for request_id in to_send}
-    numbers = assign_chunks(sizes, pipeline.limits)
+    sizes = [
+        pa.record_batch([batch["request_id"], pc.binary_length(batch["params"])], schema=SIZES_SCHEMA)
+        for batch in _requests(to_send, wanted.made, rows)
+    ]
+    first_ids = cut(pa.Table.from_batches(sizes, SIZES_SCHEMA), pipeline.limits)
     after: defaultdict[int, set[str]] = defaultdict(set)
-    for request_id, chunk_number in numbers.items():
-        after[chunk_number] |= wanted.failed_in.get(request_id, set())
+    for request_id in to_send & wanted.failed_in.keys():
+        after[chunk_of(request_id, first_ids)] |= wanted.failed_in[request_id]
     writers = [
         ChunkWriter(
-            folder / f"chunk-{chunk_number}.parquet",
+            folder / f"chunk-{number}.parquet",
             pipeline=pipeline.name,
             schema_text=pipeline.schema_text,
-            after=after[chunk_number],
+            after=after[number],
         )
-        for chunk_number in sorted(set(numbers.values()))
+        for number in range(len(first_ids))
     ]
     with ExitStack() as open_writers:
         for writer in writers:
             open_writers.enter_context(writer)
-        for request in _all_requests(rows, wanted.made) if numbers else ():
-            # A request leaves `numbers` when it is written: rows that render alike meet it once.
-            if (number := numbers.pop(request.request_id, None)) is not None:
-                writers[number].add(request)
+        write = open_writers.enter_context(behind())
+        for batch in _requests(to_send, wanted.made, rows):
+            for number, part in _parts(batch, first_ids):
+                write(writers[number].write, part)
     return writers
+
+
+def _requests(to_send: Set[str], made: Mapping[str, Request], rows: Path) -> Iterator[pa.RecordBatch]:
+    """The requests to be sent, each once, in portions: first those of the rows, then those that stand in none."""
+    yield from read_requests(rows, to_send - made.keys() if made else to_send)
+    anew = [asdict(request) for request_id, request in made.items() if request_id in to_send]
+    yield pa.RecordBatch.from_pylist(anew, REQUESTS_SCHEMA)
+
+
+def _parts(requests: pa.RecordBatch, first_ids: Sequence[str]) -> Iterator[tuple[int, pa.RecordBatch]]:
+    """The requests of each chunk, with its number, in their order."""
+    if len(first_ids) == 1:
+        yield 0, requests
+        return
+    numbers = pa.array([chunk_of(request_id, first_ids) for request_id in requests["request_id"].to_pylist()])
+    for number in numbers.unique().to_pylist():
+        yield number, requests.filter(pc.equal(numbers, number))
 
 
 def _commit(
@@ -229,21 +251,22 @@ def _commit(
 
     Raises Conflict if another plan was made since the ledger was read: then nothing of this one counts.
     """
-    keys = [layout.chunk(ledger.pipeline, chunk_id) for chunk_id in divided.join]
-    keys += [writer.upload(lake) for writer in writers]
+    joined = [layout.chunk(ledger.pipeline, chunk_id) for chunk_id in divided.join]
+    made = [writer.upload(lake) for writer in writers]
+    planned = [layout.chunk_id_of(key) for key in made]
     forgotten = [chunk_id for chunk_id in in_flight.over if not _sent(in_flight.entries[chunk_id])]
     for chunk_id in [*divided.withdraw, *forgotten]:
         _withdraw(chunk_id, folder.run_id, ledger, lake)
-    for writer in writers:
-        _reopen(writer.chunk_id, folder.run_id, ledger)
+    for chunk_id in planned:
+        _reopen(chunk_id, folder.run_id, ledger)
     now = datetime.now(UTC)
     before = recorded.value.chunks if recorded else {}
     gone = {*in_flight.over, *divided.withdraw}
     chunks = {chunk_id: chunk for chunk_id, chunk in before.items() if chunk_id not in gone}
-    chunks |= {writer.chunk_id: OpenChunk(folder=folder.prefix, planned_at=now) for writer in writers}
+    chunks |= {chunk_id: OpenChunk(folder=folder.prefix, planned_at=now) for chunk_id in planned}
     if chunks != before:
         ledger.write_open(OpenChunks(chunks=chunks), over=recorded)
-    return keys
+    return [*joined, *made]
 
 
 def _sent(entry: Entry | None) -> bool:
@@ -285,8 +308,3 @@ def _write_plan(made: PassPlan, wanted: Wanted, pass_name: str, folder: RunFolde
         pq.write_table(table, sink := pa.BufferOutputStream())
         lake.write(folder.repairs(pass_name), sink.getvalue().to_pybytes())
     lake.write(folder.plan_json(pass_name), made.model_dump_json(indent=1).encode())
-
-
-def _all_requests(rows: Path, made: Mapping[str, Request]) -> Iterable[Request]:
-    yield from read_requests(rows)
-    yield from made.values()

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
+import shutil
 import tempfile
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
@@ -19,17 +24,22 @@ from include.enrichment import layout
 from include.enrichment.errors import LoadError
 from include.enrichment.layout import RunFolder
 from include.enrichment.manifest import Manifest
+from include.enrichment.planning import PassPlan
 from include.enrichment.spec import Pipeline
-from include.enrichment.table import Shape, best_answers, publishable, row_keys
-from include.gateways.lake import Lake, Stored
+from include.enrichment.table import Shape, publishable, row_keys
+from include.gateways.lake import Lake, ObjectMissing, Stored
 from include.gateways.ledger import Ledger
 from include.gateways.results import ResultStore
-from include.steps.extract import Extracted, fetch_rows, read_extracted, read_pipeline, read_rows
+from include.steps.extract import Extracted, fetch_rows, read_extracted, read_pipeline
+from include.steps.joining import joined, place
+from include.steps.matching import Matches, matched
 from include.steps.plan import read_plans, read_repairs
 
 log = logging.getLogger(__name__)
 
 _REASON_CHARACTERS = 120
+#: A row group of what is published is closed when it has so many rows, or so much of them in memory.
+_GROUP_ROWS, _GROUP_BYTES = 100_000, 16_000_000
 
 
 def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
@@ -52,23 +62,31 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
         return published if _is_whole(published, folder, lake) else _publish_again(published, folder, lake)
     if published and published.rows and not extracted.rows:
         raise _lost_rows(published, folder, lake)
+    plans = read_plans(lake, folder, extracted.extracted_at)
+    batch_ids = _batch_ids(plans, pipeline, lake)
     store = ResultStore(lake, pipeline=pipeline.name)
-    with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary, _room(Path(temporary)):
         rows, table, rejects = (Path(temporary) / f"{name}.parquet" for name in ("rows", "table", "rejects"))
         fetch_rows(lake, folder, rows)
-        answers = _answers(rows, folder, pipeline, extracted, store, lake)
-        shape, rejected_by = _write(rows, answers, pipeline, table=table, rejects=rejects)
-        batches = {batch_id: store.sent_by(batch_id) for batch_id in sorted(set(answers["batch_id"].to_pylist()))}
+        results = {batch_id: Path(temporary) / f"{number}.parquet" for number, batch_id in enumerate(batch_ids)}
+        sent_by = {batch_id: store.fetch(batch_id, path) for batch_id, path in results.items()}
+        repairs = read_repairs(lake, folder, plans)
+        shape = Shape(keys=row_keys(pq.read_schema(rows)), output=pipeline.output)
+        with matched(rows, list(results.values()), repairs, folder=Path(temporary)) as matches:
+            _check_answered(matches, folder, batch_ids)
+            place(results, matches, folder=Path(temporary))
+        pa.default_memory_pool().release_unused()  # before the tables take some
+        rejected_by = _write(joined(rows, folder=Path(temporary)), shape, table=table, rejects=rejects)
         manifest = _manifest(
             folder,
             pipeline,
             lake,
             extracted,
             shape,
-            batches,
+            {batch_id: sent_by[batch_id] for batch_id in sorted(batch_ids[number] for number in matches.used)},
             objects={"table": table, "rejects": rejects},
             rejected_by=rejected_by,
-            requests=answers.num_rows,
+            requests=matches.answered,
         )
         _check_rejects(manifest, pipeline, folder, lake, rejects)
         lake.write_file(layout.rejects(pipeline.name, folder.partition), rejects)
@@ -97,11 +115,34 @@ def _is_whole(published: Manifest, folder: RunFolder, lake: Lake) -> bool:
         "table": layout.table(folder.pipeline, folder.partition),
         "rejects": layout.rejects(folder.pipeline, folder.partition),
     }
-    return all(_sha256_of(lake.find(keys[name])) == digest for name, digest in published.sha256.items())
+    with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
+        try:
+            for name in published.sha256:
+                lake.fetch(keys[name], Path(temporary) / name)
+        except ObjectMissing:
+            return False
+        return all(_sha256_of(Path(temporary) / name) == digest for name, digest in published.sha256.items())
 
 
-def _sha256_of(stored: Stored | None) -> str | None:
-    return hashlib.sha256(stored.data).hexdigest() if stored else None
+def _sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _room(folder: Path) -> Iterator[None]:
+    """Raises LoadError where the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        free = shutil.disk_usage(folder).free / 1e6
+        raise LoadError(
+            f"No room for the rows and their answers in {folder.parent}: {error}; {free:,.0f} MB are left. Nothing was"
+            " published. Clear this task when there is room, or set TMPDIR to a larger disk: nothing is paid again.",
+            retryable=True,
+        ) from error
 
 
 def _publish_again(published: Manifest, folder: RunFolder, lake: Lake) -> Manifest:
@@ -139,60 +180,79 @@ def _lost_rows(published: Manifest, folder: RunFolder, lake: Lake) -> LoadError:
     )
 
 
-def _answers(
-    rows: Path, folder: RunFolder, pipeline: Pipeline, extracted: Extracted, store: ResultStore, lake: Lake
-) -> pa.Table:
+def _batch_ids(plans: Mapping[str, PassPlan], pipeline: Pipeline, lake: Lake) -> list[str]:
     """
-    The best answer to each of the run's requests, from the batches that its passes found or waited for.
+    The batches that the run's passes found or waited for, in that order.
 
-    Raises LoadError if a batch has not been loaded or a request has no outcome at all.
+    Raises LoadError if a chunk has none.
     """
-    plans = read_plans(lake, folder, extracted.extracted_at)
     chunks = [key for plan in plans.values() for key in plan.chunks]
-    ids = [layout.chunk_id_of(key) for key in chunks]
-    entries = Ledger(lake, pipeline=pipeline.name).entries(ids)
+    entries = Ledger(lake, pipeline=pipeline.name).entries([layout.chunk_id_of(key) for key in chunks])
     for key, entry in zip(chunks, entries, strict=True):
         if entry is None or entry.batch_id is None:
             raise LoadError(
                 f"Chunk {lake.locate(key)} has no batch in the ledger. Nothing was published. Clear its `submit` task."
             )
     found = [batch_id for plan in plans.values() for batch_id in plan.batches]
-    batches = dict.fromkeys([*found, *(entry.batch_id for entry in entries if entry and entry.batch_id)])
-    repairs = read_repairs(lake, folder, plans)
-    requests = _request_ids(rows)
-    of = pa.concat_arrays([requests, repairs["repair_id"].combine_chunks()])
-    answers = best_answers([store.answers(batch_id, of=of) for batch_id in batches], repairs)
-    answers = answers.filter(pc.is_in(answers["request_id"], value_set=requests))
-    if unanswered := len(requests) - answers.num_rows:
+    return list(dict.fromkeys([*found, *(entry.batch_id for entry in entries if entry and entry.batch_id)]))
+
+
+def _check_answered(matches: Matches, folder: RunFolder, batch_ids: Sequence[str]) -> None:
+    if matches.unanswered:
+        requests = matches.answered + matches.unanswered
         raise LoadError(
-            f"{unanswered:,} of {len(requests):,} requests of partition {folder.partition} have no outcome in the"
-            f" batches that this run found or waited for ({', '.join(batches) or 'none'}). Nothing was published."
-            " Clear the first `plan` and what follows: it finds every answer that exists and pays for none again."
+            f"{matches.unanswered:,} of {requests:,} requests of partition {folder.partition} have no outcome"
+            f" in the batches that this run found or waited for ({', '.join(batch_ids) or 'none'}). Nothing was"
+            " published. Clear the first `plan` and what follows: it finds every answer that exists and pays for none"
+            " again."
         )
-    return answers
-
-
-def _request_ids(rows: Path) -> pa.Array:
-    """The run's distinct requests."""
-    return pc.unique(pq.read_table(rows, columns=["request_id"])["request_id"]).drop_null()
 
 
 def _write(
-    rows: Path, answers: pa.Table, pipeline: Pipeline, *, table: Path, rejects: Path
-) -> tuple[Shape, Counter[str]]:
-    shape = Shape(keys=row_keys(pq.read_schema(rows)), output=pipeline.output)
+    joined_rows: Iterable[tuple[pa.Table, pa.Table]], shape: Shape, *, table: Path, rejects: Path
+) -> Counter[str]:
+    """Write both files, and return how many rows were rejected with which outcome."""
     rejected_by: Counter[str] = Counter()
-    needed = [name for name in pq.read_schema(rows).names if name != "params"]
-    with (
-        pq.ParquetWriter(table, shape.table, compression="zstd") as table_writer,
-        pq.ParquetWriter(rejects, shape.rejects, compression="zstd") as rejects_writer,
-    ):
-        narrow_rows = read_rows(rows, needed, rows_at_once=100_000)
-        for published, rejected in publishable(narrow_rows, answers, shape):
-            table_writer.write_table(published)
-            rejects_writer.write_table(rejected)
+    with _RowGroups(table, shape.table) as table_groups, _RowGroups(rejects, shape.rejects) as rejects_groups:
+        for rows, answered in joined_rows:
+            published, rejected = publishable(rows, answered, shape)
+            table_groups.add(published)
+            rejects_groups.add(rejected)
             rejected_by.update(rejected["outcome"].to_pylist())
-    return shape, rejected_by
+    return rejected_by
+
+
+class _RowGroups:
+    """A Parquet file that gets its rows in small tables and keeps them in row groups that are good to read."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._waiting = [schema.empty_table()]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._flush()
+        finally:
+            self._writer.close()
+
+    def add(self, table: pa.Table) -> None:
+        """Write some more rows."""
+        self._waiting.append(table)
+        rows = sum(map(len, self._waiting))
+        if rows >= _GROUP_ROWS or sum(some.nbytes for some in self._waiting) >= _GROUP_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if any(map(len, self._waiting)):
+            self._writer.write_table(pa.concat_tables(self._waiting))
+        self._waiting = self._waiting[:1]
+        pa.default_memory_pool().release_unused()
 
 
 def _manifest(
@@ -225,7 +285,7 @@ def _manifest(
             columns={field.name: str(field.type) for field in shape.table},
             table=lake.locate(layout.table(pipeline.name, folder.partition)),
             rejects=lake.locate(layout.rejects(pipeline.name, folder.partition)),
-            sha256={name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in objects.items()},
+            sha256={name: _sha256_of(path) for name, path in objects.items()},
         )
     except ValidationError as error:
         raise LoadError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Set
@@ -35,14 +36,14 @@ class Wanted:
     """
     What a pass would send if nothing were in flight.
 
-    :param sizes: bytes of params, by request id
+    :param request_ids: what it would send
     :param made: requests that stand in no row, by request id: repairs
     :param failed_in: the batches that failed to answer a request before
     :param batches: all batches that say something of the run's requests
     :param repairs: the repair that each invalid answer of the run gets, by request id; also those already answered
     """
 
-    sizes: Mapping[str, int]
+    request_ids: Set[str]
     made: Mapping[str, Request] = field(default_factory=dict)
     failed_in: Mapping[str, Set[str]] = field(default_factory=dict)
     batches: Collection[str] = ()
@@ -51,7 +52,7 @@ class Wanted:
 
 def want(
     pass_name: str,
-    needed: Mapping[str, int],
+    needed: Set[str],
     rows: Path,
     pipeline: Pipeline,
     folder: RunFolder,
@@ -61,7 +62,7 @@ def want(
     """
     What the pass would send if nothing were in flight.
 
-    :param needed: the run's distinct requests, with the bytes of their params
+    :param needed: the run's distinct requests
     :param rows: the run's rows, fetched
 
     Raises BatchError if this is the pass after a canary that failed for good.
@@ -70,29 +71,30 @@ def want(
     found = store.look_up(needed)
     if passes.is_retry(pass_name):
         return _retried(needed, found, rows, store)
-    left = needed.keys() - found.settled
+    left = needed - found.settled
     if pass_name == passes.CANARY:
-        left = set(sorted(left)[: pipeline.settings.limits.canary_rows])
+        left = set(heapq.nsmallest(pipeline.settings.limits.canary_rows, left))
     elif canary := read_plan(lake, folder, passes.CANARY, extracted_at):
+        asked = {key: request_ids_of(lake, key) for key in canary.chunks}
         # What the canary left unanswered is the retry pass's.
-        left = left - {request_id for key in canary.chunks for request_id in request_ids_of(lake, key)}
+        left = left - {request_id for request_ids in asked.values() for request_id in request_ids}
         if left:
-            _check_canary(canary, store, lake)
-    return Wanted(
-        sizes={request_id: needed[request_id] for request_id in left},
-        failed_in=found.failed_in(left),
-        batches=found.batches,
-    )
+            _check_canary(asked, store, lake)
+    return Wanted(request_ids=left, failed_in=found.failed_in(left), batches=found.batches)
 
 
-def _check_canary(canary: PassPlan, store: ResultStore, lake: Lake) -> None:
-    """Raises BatchError if the canary shows that the rest would fail like it."""
+def _check_canary(asked: Mapping[str, Collection[str]], store: ResultStore, lake: Lake) -> None:
+    """
+    Raises BatchError if the canary shows that the rest would fail like it.
+
+    :param asked: the canary's chunks, with the requests of each
+    """
     reasons: dict[str, str | None] = {}
-    for key in canary.chunks:
+    for key, request_ids in asked.items():
         entry = Ledger(lake, pipeline=layout.pipeline_of_chunk(key)).find(layout.chunk_id_of(key))
         if entry is None or entry.value.batch_id is None:
             return
-        answers = store.answers(entry.value.batch_id, of=pa.array(request_ids_of(lake, key), pa.string()))
+        answers = store.answers(entry.value.batch_id, of=pa.array(request_ids, pa.string()))
         for line in answers.select(["request_id", "outcome", "error_type", "stop_reason", "reason"]).to_pylist():
             passing = remedy(line["outcome"], line["error_type"], line["stop_reason"]) == "again"
             fine = passing or line["outcome"] == "succeeded"
@@ -100,15 +102,14 @@ def _check_canary(canary: PassPlan, store: ResultStore, lake: Lake) -> None:
     check_canary(reasons, pass_name=passes.CANARY)
 
 
-def _retried(needed: Mapping[str, int], found: Found, rows: Path, store: ResultStore) -> Wanted:
+def _retried(needed: Set[str], found: Found, rows: Path, store: ResultStore) -> Wanted:
     """What ended without an answer: the same again where it was not billed, a repair where it was."""
     repairs = _repairs(found.repairable(), rows, store)
     made = {request.request_id: request for request in repairs.values()}
     found += store.look_up(made)
-    sizes = {**needed, **{request_id: len(request.params.encode()) for request_id, request in made.items()}}
-    left = sizes.keys() - found.settled - (found.asked - found.may_end_better)
+    left = (needed | made.keys()) - found.settled - (found.asked - found.may_end_better)
     return Wanted(
-        sizes={request_id: sizes[request_id] for request_id in left},
+        request_ids=left,
         made=made,
         failed_in=found.failed_in(left),
         batches=found.batches,
@@ -127,8 +128,9 @@ def _repairs(repairable: Mapping[str, str], rows: Path, store: ResultStore) -> d
         for line in store.answers(batch_id, of=pa.array(request_ids, pa.string())).to_pylist()
     }
     made: dict[str, Request] = {}
-    for request in read_requests(rows) if answers else ():
-        if (line := answers.pop(request.request_id, None)) is not None:
+    for batch in read_requests(rows, answers.keys()):
+        for request in (Request(**line) for line in batch.to_pylist()):
+            line = answers[request.request_id]
             try:
                 made[request.request_id] = repair(request, answer=line["text"] or "", complaint=line["reason"])
             except Unsendable as error:

@@ -37,10 +37,38 @@ def test_a_time_of_the_day_belongs_to_its_day(warehouse: Warehouse, database: Pa
         assert "late" in [row["ticket"] for portion in portions for row in portion]
 
 
-def test_rows_come_in_portions_of_a_thousand(warehouse: Warehouse, database: Path) -> None:
-    write_tickets(database, [(f"N{n}", "x") for n in range(2_500)])
+def _portions(warehouse: Warehouse) -> list[int]:
+    """How many rows each portion has."""
     with warehouse.read(SQL, DAY) as (_, portions):
-        assert [len(portion) for portion in portions] == [1_000, 1_000, 503]
+        return [len(portion) for portion in portions]
+
+
+def test_portions_grow_from_one_row_to_four_thousand(warehouse: Warehouse, database: Path) -> None:
+    write_tickets(database, [(f"N{n}", "x") for n in range(10_000)])
+    assert _portions(warehouse) == [1, 4, 16, 64, 256, 1024, 4000, 4000, 638]
+
+
+@pytest.mark.parametrize(
+    ("characters", "rows", "most"), [(1_500, 8_000, 2_500), (100_000, 200, 39), (1_000_000, 20, 3), (5_000_000, 3, 1)]
+)
+def test_a_portion_of_long_rows_holds_some_megabytes(
+    warehouse: Warehouse, database: Path, characters: int, rows: int, most: int
+) -> None:
+    write_tickets(database, [(f"N{n}", "x" * characters) for n in range(rows)])
+    first, *portions, _ = _portions(warehouse)
+    assert first == 1
+    assert most * 0.9 < max(portions) <= most
+
+
+def test_where_rows_get_longer_portions_get_smaller(warehouse: Warehouse, database: Path) -> None:
+    write_tickets(database, [(f"A{n:03}", "x") for n in range(82)])
+    write_tickets(database, [(f"B{n:03}", "x" * 1_000_000) for n in range(100)])
+    assert _portions(warehouse)[:7] == [1, 4, 16, 64, 85, 3, 3]
+
+
+def test_a_partition_without_rows_has_no_portions(warehouse: Warehouse, database: Path) -> None:
+    with warehouse.read("select 1 as a where :partition_end is null", DAY) as (columns, portions):
+        assert (columns, list(portions)) == (["a"], [])
 
 
 def test_a_cast_is_not_taken_for_a_parameter(warehouse: Warehouse) -> None:

@@ -8,11 +8,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from include.enrichment.chunk import REQUESTS_SCHEMA
 from include.enrichment.errors import ApiError, EnrichmentError, SetupError, SpecError, WarehouseError
 from include.enrichment.request import MAX_REQUEST_BYTES
 from include.enrichment.spec import load_pipeline
 from include.gateways.claude import Claude
-from include.steps.extract import check_setup, extract, read_pipeline
+from include.steps.extract import (
+    check_setup,
+    extract,
+    fetch_rows,
+    read_extracted,
+    read_pipeline,
+    read_request_ids,
+    read_requests,
+)
 from tests.fixtures.flow import Flow, write_pipeline, write_tickets
 
 
@@ -30,6 +39,18 @@ def test_every_row_becomes_a_request_and_the_run_keeps_its_pipeline(flow: Flow) 
     assert [row["ticket"] for row in rows] == ["T1", "T2", "T3"]
     assert all(len(row["request_id"]) == 22 and row["problem"] is None for row in rows)
     assert read_pipeline(flow.lake, flow.folder) == flow.pipeline
+
+
+def test_a_row_gives_the_same_request_from_release_to_release(flow: Flow) -> None:
+    """Another id would be another request, and what was paid for would be paid again."""
+    write_tickets(flow.database, [("T4", 'He said "no"\n漢字 😀')])
+    first, *_, last = run_extract(flow)
+    assert first["request_id"] == "-ykaXNcwzsFeVtNEetmvt8"
+    assert last["request_id"] == "Gsq-3SSybg5N6ImX4foyJs"
+    assert last["params"].endswith(
+        '"system":[{"type":"text","text":"Label the ticket."}],"messages":[{"role":"user","content":"Ticket: He said'
+        r' \"no\"\n漢字 😀"}]}'
+    )
 
 
 def test_an_empty_partition_is_extracted_as_no_rows(flow: Flow, tmp_path: Path) -> None:
@@ -139,3 +160,72 @@ def test_long_texts_are_written_in_portions_of_some_megabytes(flow: Flow) -> Non
     write_tickets(flow.database, [(f"N{n}", "x" * 9_000_000) for n in range(5)])
     run_extract(flow)
     assert pq.read_metadata(pa.BufferReader(flow.lake.read(flow.folder.rows))).num_row_groups == 3
+
+
+def test_rows_are_written_a_thousand_at_a_time_in_their_order(flow: Flow) -> None:
+    tickets = [f"N{n:04}" for n in range(2_500)]
+    write_tickets(flow.database, [(ticket, "x") for ticket in tickets])
+    assert [row["ticket"] for row in run_extract(flow)] == ["T1", "T2", "T3", *tickets]
+    written = pq.read_metadata(pa.BufferReader(flow.lake.read(flow.folder.rows)))
+    assert [written.row_group(number).num_rows for number in range(written.num_row_groups)] == [1_000, 1_000, 503]
+
+
+def test_what_extract_did_counts_rows_and_those_that_cannot_be_sent(flow: Flow) -> None:
+    write_tickets(flow.database, [("big", "x" * MAX_REQUEST_BYTES), *((f"N{n}", "x") for n in range(1_500))])
+    run_extract(flow)
+    extracted = read_extracted(flow.lake, flow.folder)
+    assert (extracted.rows, extracted.unsendable) == (1_504, 1)
+
+
+@pytest.mark.parametrize("portion", [0, 2])
+def test_rows_that_cannot_be_written_stop_the_run_and_leave_nothing(
+    flow: Flow, monkeypatch: pytest.MonkeyPatch, portion: int
+) -> None:
+    """They are written in another thread, also the last of them."""
+    write_tickets(flow.database, [(f"N{n}", "x") for n in range(2_500)])
+    write_batch = pq.ParquetWriter.write_batch
+    written: list[int] = []
+
+    def fail(self: pq.ParquetWriter, batch: pa.RecordBatch) -> None:
+        if len(written) == portion:
+            raise OSError("No space left on device")
+        written.append(batch.num_rows)
+        write_batch(self, batch)
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_batch", fail)
+    with pytest.raises(OSError, match="No space left"):
+        run_extract(flow)
+    assert flow.lake.list("runs/") == []
+
+
+class TestReadRequests:
+    """The requests of a run's rows, as plan reads them."""
+
+    @pytest.fixture
+    def path(self, flow: Flow, tmp_path: Path) -> Path:
+        """Rows of which two in different portions render alike, and one cannot be sent."""
+        write_tickets(flow.database, [("big", "x" * MAX_REQUEST_BYTES)])
+        write_tickets(flow.database, [(f"N{n}", f"Ticket {n % 1_100}") for n in range(1_200)])
+        flow.extract()
+        fetch_rows(flow.lake, flow.folder, tmp_path / "fetched.parquet")
+        return tmp_path / "fetched.parquet"
+
+    def test_each_comes_once_in_the_order_of_the_rows(self, path: Path) -> None:
+        table = pa.Table.from_batches(read_requests(path, read_request_ids(path)))
+        assert (table.num_rows, table.schema) == (1_103, REQUESTS_SCHEMA)
+        rows = pq.read_table(path).to_pylist()
+        requests = {row["request_id"]: row["params"] for row in rows if row["request_id"]}
+        assert list(requests.items()) == [(line["request_id"], line["params"]) for line in table.to_pylist()]
+
+    def test_only_those_come_that_are_wanted(self, path: Path) -> None:
+        wanted = set(sorted(read_request_ids(path))[:5])
+        batches = list(read_requests(path, wanted | {"unheard of"}))
+        assert sorted(request_id for batch in batches for request_id in batch["request_id"].to_pylist()) == sorted(
+            wanted
+        )
+        assert list(read_requests(path, set())) == []
+
+    def test_a_row_that_cannot_be_sent_has_no_request(self, path: Path) -> None:
+        ids = read_request_ids(path)
+        assert len(ids) == 1_103
+        assert all(len(request_id) == 22 for request_id in ids)

@@ -7,6 +7,8 @@ from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment import layout
@@ -56,6 +58,30 @@ def test_chunks_hold_at_most_what_the_pipeline_allows(twenty: Flow, tmp_path: Pa
     change(twenty, tmp_path, "limits: {batch_requests: 8}")
     twenty.extract()
     assert sizes(twenty) == [8, 8, 4]
+
+
+def test_the_same_rows_give_the_same_chunks_from_release_to_release(twenty: Flow, tmp_path: Path) -> None:
+    """Other ids would be other chunks: a cleared task would send what its first try has sent already."""
+    write_tickets(twenty.database, [("N17", 'He said "no"\n漢字 😀')])
+    change(twenty, tmp_path, "limits: {batch_requests: 8}")
+    twenty.extract()
+    assert twenty.plan("canary") == ["chunks/tickets/kMD8eEe_9IG9kF0VPOfSlU.parquet"]
+    assert twenty.plan() == [
+        "chunks/tickets/nnrxIx-bROqQaSmyb6WKTY.parquet",
+        "chunks/tickets/hUDs20ysv8tJoN9o2uK1HD.parquet",
+    ]
+
+
+def test_a_chunk_holds_its_requests_in_the_order_of_the_rows_each_once(flow: Flow, tmp_path: Path) -> None:
+    write_tickets(flow.database, [(f"N{n}", f"Ticket {n % 1_500}") for n in range(3_000)])
+    change(flow, tmp_path, "limits: {batch_requests: 700}")
+    flow.extract()
+    rows = pq.read_table(pa.BufferReader(flow.lake.read(flow.folder.rows)))["request_id"].unique().to_pylist()
+    chunks = [request_ids_of(flow.lake, key) for key in flow.plan()]
+    assert list(map(len, chunks)) == [700, 700, 103]
+    assert sorted(rows) == [request_id for chunk in chunks for request_id in sorted(chunk)]
+    for chunk in chunks:
+        assert chunk == [request_id for request_id in rows if request_id in set(chunk)]
 
 
 def test_a_pass_of_more_chunks_than_can_be_mapped_changes_nothing(twenty: Flow, tmp_path: Path) -> None:

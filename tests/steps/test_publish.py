@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import io
 import sqlite3
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from include.enrichment.errors import LakeError, LoadError
 from include.enrichment.manifest import Manifest
 from include.enrichment.spec import load_pipeline
 from include.gateways.lake import Conflict, Lake
+from include.steps import joining
+from include.steps import publish as steps
 from include.steps.extract import extract
 from include.steps.plan import plan
 from include.steps.publish import publish
@@ -389,3 +392,49 @@ def test_an_older_run_that_writes_between_a_newer_ones_objects_brings_those_back
     assert flow.published().num_rows == 3
     assert publish(old, lake=flow.lake).run_id == "manual__new"
     assert flow.published().num_rows == 4
+
+
+def test_results_that_are_damaged_within_are_told_with_the_remedy_and_nothing_is_published(flow: Flow) -> None:
+    write_tickets(flow.database, [(f"N{number}", f"Ticket {number}") for number in range(500)])
+    run_all(flow)
+    before = flow.lake.read(TABLE)
+    (batch,) = flow.emulator.batches_made()
+    stored = flow.lake.read(key := layout.results("tickets", batch["id"]))
+    flow.lake.write(key, stored[:4] + b"\xff" * 4_000 + stored[4_004:])
+    with pytest.raises(LakeError, match=r"(?s)cannot be read.*clear the chunk's `load`"):
+        publish(flow.folder, lake=flow.lake)
+    assert flow.lake.read(TABLE) == before
+
+
+def test_a_batch_whose_results_are_gone_is_not_published_around(flow: Flow) -> None:
+    run_all(flow)
+    (batch,) = flow.emulator.batches_made()
+    Path(flow.lake.locate(layout.results("tickets", batch["id"]))).unlink()
+    with pytest.raises(LakeError, match="does not exist"):
+        publish(flow.folder, lake=flow.lake)
+
+
+def test_row_groups_are_as_large_as_is_good_to_read(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joining, "_PORTION_ROWS", 10)
+    monkeypatch.setattr(steps, "_GROUP_ROWS", 30)
+    write_tickets(flow.database, [(f"N{number:02}", f"Ticket {number}") for number in range(97)])
+    run_all(flow)
+    data = flow.lake.read(TABLE)
+    metadata = pq.read_metadata(pa.BufferReader(data))
+    assert [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)] == [30, 30, 30, 10]
+    keys = ["T1", "T2", "T3", *(f"N{number:02}" for number in range(97))]
+    assert flow.published()["ticket"].to_pylist() == keys
+
+
+def test_a_full_disk_fails_with_the_numbers_and_may_be_tried_again(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_all(flow)
+    before = flow.lake.read(TABLE)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(steps, "place", full)
+    with pytest.raises(LoadError, match=r"No room .*No space left.*MB are left.*Nothing was published") as caught:
+        publish(flow.folder, lake=flow.lake)
+    assert caught.value.retryable
+    assert flow.lake.read(TABLE) == before

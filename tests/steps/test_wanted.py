@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment.errors import BatchError
@@ -13,6 +15,16 @@ def test_a_canary_sends_a_handful_first_and_the_main_pass_the_rest(twenty: Flow)
     assert sizes(twenty, "canary") == [5]
     twenty.send("canary")
     assert sizes(twenty) == [15]
+
+
+def test_a_canary_takes_the_first_requests_in_the_order_of_their_ids(twenty: Flow) -> None:
+    """Whichever run plans it, and in whatever order its rows come."""
+    (canary,) = twenty.plan("canary")
+    twenty.folder = twenty.run("manual__2")
+    twenty.extract()
+    path = pa.BufferReader(twenty.lake.read(twenty.folder.rows))
+    ids = pq.read_table(path, columns=["request_id"])["request_id"].to_pylist()
+    assert sorted(request_ids_of(twenty.lake, canary)) == sorted(ids)[:5]
 
 
 def test_a_canary_pass_that_is_planned_again_does_not_grow(twenty: Flow) -> None:

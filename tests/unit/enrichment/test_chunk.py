@@ -6,6 +6,7 @@ import json
 import random
 import re
 
+import pyarrow as pa
 import pytest
 
 from include.enrichment.chunk import (
@@ -15,10 +16,12 @@ from include.enrichment.chunk import (
     ITEM_PARTS,
     MAX_BATCH_BYTES,
     MAX_BATCH_REQUESTS,
+    SIZES_SCHEMA,
     BatchLimits,
-    assign_chunks,
     body_bytes,
     chunk_id,
+    chunk_of,
+    cut,
 )
 from include.enrichment.request import Request, make_request
 
@@ -35,13 +38,17 @@ def _body(requests: list[Request]) -> bytes:
 
 def _chunks(requests: list[Request], limits: BatchLimits) -> list[list[Request]]:
     """The requests of each chunk, in the order of their ids."""
-    numbers = assign_chunks({request.request_id: len(request.params.encode()) for request in requests}, limits)
-    assert sorted(set(numbers.values())) == list(range(len(set(numbers.values()))))
+    first_ids = cut(_sizes({request.request_id: len(request.params.encode()) for request in requests}), limits)
+    numbers = {request.request_id: chunk_of(request.request_id, first_ids) for request in requests}
+    assert sorted(set(numbers.values())) == list(range(len(first_ids)))
     ordered = _ordered(requests)
     return [
-        [request for request in ordered if numbers[request.request_id] == number]
-        for number in range(len(set(numbers.values())))
+        [request for request in ordered if numbers[request.request_id] == number] for number in range(len(first_ids))
     ]
+
+
+def _sizes(params_bytes: dict[str, int]) -> pa.Table:
+    return pa.table([list(params_bytes), list(params_bytes.values())], schema=SIZES_SCHEMA)
 
 
 def _ordered(requests: list[Request]) -> list[Request]:
@@ -103,6 +110,33 @@ def test_the_order_of_the_rows_does_not_change_the_chunks() -> None:
     requests = _requests(*map(str, range(50)))
     limits = BatchLimits(max_requests=7)
     assert _chunks(requests, limits) == _chunks(requests[::-1], limits)
+
+
+def _first_release(params_bytes: dict[str, int], limits: BatchLimits) -> dict[str, int]:
+    """The number of each request's chunk, as the first release cut them."""
+    numbers: dict[str, int] = {}
+    number, count, size = 0, 0, len('{"requests":[]}')
+    for request_id in sorted(params_bytes):
+        item = len('{"custom_id":"","params":}') + len(request_id) + params_bytes[request_id]
+        separator = 1 if count else 0
+        if count and (count == limits.max_requests or size + separator + item > limits.max_bytes):
+            number, count, size, separator = number + 1, 0, len('{"requests":[]}'), 0
+        count, size = count + 1, size + separator + item
+        numbers[request_id] = number
+    return numbers
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_requests_are_cut_into_the_same_chunks_from_release_to_release(seed: int) -> None:
+    """Other chunks would have other ids: what is planned and not sent yet would be planned a second time."""
+    luck = random.Random(seed)
+    sizes = {
+        make_request(str(luck.random()).encode()).request_id: luck.choice([2, 50, luck.randrange(900)])
+        for _ in range(luck.randrange(200))
+    }
+    limits = BatchLimits(max_requests=luck.choice([1, 7, 100_000]), max_bytes=luck.choice([100, 1_000, 250_000_000]))
+    first_ids = cut(_sizes(sizes), limits)
+    assert {request_id: chunk_of(request_id, first_ids) for request_id in sizes} == _first_release(sizes, limits)
 
 
 def test_the_defaults_are_the_apis_limits() -> None:

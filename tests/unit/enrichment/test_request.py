@@ -21,6 +21,7 @@ from include.enrichment.request import (
     Unsendable,
     encode_params,
     make_request,
+    request_id,
 )
 
 CONSTANT = {"model": "claude-haiku-5-5", "max_tokens": 400, "thinking": {"type": "disabled"}}
@@ -55,6 +56,24 @@ class TestCanonicalBytes:
         )
         assert request.request_id == "nFibzRmGSFaYqhkAaIo6QC"
 
+    def test_a_row_of_odd_characters_stays_the_same_request(self) -> None:
+        """Ids and bytes as the first release made them."""
+        user = "Ticket {{ id }}:\n\n{{ body }}{% if note %} ({{ note }}){% endif %}\n"
+        row = {"id": 17, "body": 'He said "no\\yes"\r\n\tGrüße, 漢字 😀\u2028\x00\x7f </ticket>', "note": None}
+        fixed = _renderer(user, 'Label it, "tersely".\n', cache="1h").render(row)
+        assert fixed.params == (
+            '{"model":"claude-haiku-5-5","max_tokens":400,"thinking":{"type":"disabled"},"system":[{"type":"text",'
+            r'"text":"Label it, \"tersely\".","cache_control":{"type":"ephemeral","ttl":"1h"}}],"messages":[{"role":'
+            r'"user","content":"Ticket 17:\n\nHe said \"no\\yes\"\r\n\tGrüße, 漢字 😀'
+            + "\u2028"
+            + r"\u0000"
+            + '\x7f </ticket>"}]}'
+        )
+        assert fixed.request_id == "rv_8nZk5nR4YekZIhSP7BA"
+        by_row = _renderer(user, "{% if note %}Mind {{ note }}.{% endif %}", salt="sample 2")
+        assert by_row.render(row).request_id == "L8OfiJcKpCPCfQZNiblFoR"
+        assert by_row.render({"id": 17, "body": "a", "note": 'é"'}).request_id == "c03mPKTGpbZTfq1K_pWLWI"
+
     def test_an_id_is_what_the_api_takes_as_custom_id(self) -> None:
         for number in range(200):
             assert re.fullmatch(r"[A-Za-z0-9_-]{22}", make_request(str(number).encode()).request_id)
@@ -86,6 +105,19 @@ class TestCanonicalBytes:
     @pytest.mark.parametrize("text", ["a\0b", "\u2028\u2029", '"\\/\b\f\n\r\t', "\x7f\x80\x9f", "𝄞é☃", "\ufffe\uffff"])
     def test_odd_characters_arrive_as_they_are(self, text: str) -> None:
         assert _user(_renderer("<{{ text }}>"), text=text) == f"<{text}>"
+
+    @pytest.mark.parametrize("system", ["Classify.", "", "{{ rules }}", '"Ü" {{ rules }}'])
+    @pytest.mark.parametrize("cache", [None, "5m"])
+    def test_what_is_encoded_in_parts_is_what_encoding_the_whole_gives(self, system: str, cache: str | None) -> None:
+        renderer = _renderer(system=system, cache=cache)
+        for text, rules in [("a\0b", "x"), ('"\\', None), ("漢字 😀\u2028", "x"), ("a", 'é"\n'), ("b", 'é"\n')]:
+            row = {"text": text, "rules": rules}
+            prompt = Template(system, file="system.md").render(row)
+            mark = {"cache_control": {"type": "ephemeral", "ttl": cache}} if cache else {}
+            systems = {"system": [{"type": "text", "text": prompt, **mark}]} if prompt.strip() else {}
+            whole = encode_params({**CONSTANT, **systems, "messages": [{"role": "user", "content": text}]})
+            assert renderer.encode(row) == (request_id(whole), whole)
+            assert renderer.render(row) == make_request(whole)
 
     def test_bytes_that_are_given_as_they_are_are_sent_as_they_are(self) -> None:
         assert encode_params({"b": msgspec.Raw(b'{"y": 1.0}'), "a": "é"}) == '{"b":{"y": 1.0},"a":"é"}'.encode()
@@ -148,6 +180,12 @@ class TestUnsendable:
         with pytest.raises(Unsendable, match="not valid Unicode"):
             _renderer().render({"text": text})
 
+    def test_a_system_prompt_that_is_no_unicode_is_told_for_every_row(self) -> None:
+        renderer = _renderer(system="ab{{ '\\ud800' }}")
+        for _ in range(2):
+            with pytest.raises(Unsendable, match=r"not valid Unicode \(surrogates not allowed at character 2 of the"):
+                renderer.render({"text": "a\ud800"})
+
     @pytest.mark.parametrize("text", [None, "", " \n\t"])
     def test_an_empty_prompt_is_nothing_to_send(self, text: str | None) -> None:
         with pytest.raises(Unsendable, match=r"its prompt is empty: user\.md renders to nothing"):
@@ -169,6 +207,16 @@ class TestSystemPrompt:
     def test_an_empty_one_is_left_out(self, system: str) -> None:
         params = json.loads(_renderer(system=system, cache="1h").render({"text": "a", "rules": None}).params)
         assert "system" not in params
+
+    def test_it_may_differ_from_row_to_row(self) -> None:
+        renderer = _renderer(system="Mind {{ rules }}.")
+        systems = [json.loads(renderer.render({"text": "a", "rules": rules}).params)["system"] for rules in "aba"]
+        assert [system[0]["text"] for system in systems] == ["Mind a.", "Mind b.", "Mind a."]
+
+    def test_a_column_that_is_called_like_a_helper_is_a_column(self) -> None:
+        renderer = _renderer(system="{{ range }}")
+        systems = [json.loads(renderer.render({"text": "a", "range": name}).params)["system"] for name in "ab"]
+        assert [system[0]["text"] for system in systems] == ["a", "b"]
 
     def test_without_cache_it_carries_no_mark(self) -> None:
         params = json.loads(_renderer().render({"text": "a"}).params)
