@@ -1,0 +1,121 @@
+"""
+Where the time of a whole run goes, as a picture: one bar for each task, from when it could have begun to its end.
+
+``python -m tests.benchmarks.gantt run.json run.svg`` draws what whole_run.py has printed, as SVG or PNG. Runs in an
+environment with matplotlib, and needs nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl  # type: ignore[import-not-found,unused-ignore]
+from matplotlib.axes import Axes  # type: ignore[import-not-found,unused-ignore]
+from matplotlib.figure import Figure  # type: ignore[import-not-found,unused-ignore]
+from matplotlib.patches import Patch  # type: ignore[import-not-found,unused-ignore]
+
+INK, PALE = "#1f2430", "#5b6472"
+GRID = "#e3e6ec"
+#: By whole_run's kinds: colour, and what it means. Told apart in grey, too, and by who cannot tell red from green.
+KINDS = {
+    "waiting": ("#d9a441", "waiting for the scheduler"),
+    "working": ("#2f6690", "working, on a worker"),
+    "deferred": ("#a9c5d6", "deferred, in the triggerer"),
+}
+_HEAD_INCHES, _ROW_INCHES = 1.5, 0.34
+#: Shares of the whole run: a narrower span is drawn without its own label.
+_LABEL_FROM = 0.025
+
+
+def main() -> None:
+    """Draw the picture."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.gantt", description=__doc__)
+    parser.add_argument("run", type=Path, help="a file whose last line whole_run.py has printed")
+    parser.add_argument("picture", type=Path, help="where to draw it; its ending says as what")
+    options = parser.parse_args()
+    draw(json.loads(options.run.read_text(encoding="utf-8").splitlines()[-1]), options.picture)
+
+
+def draw(run: Mapping[str, Any], picture: Path) -> None:
+    """
+    Draw one run.
+
+    :param run: what whole_run.py has printed
+    :param picture: a file that ends in .svg or .png
+    """
+    # Text stays text in an SVG, and the same run is always the same picture, byte for byte.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gantt"}):
+        figure = Figure(figsize=(11, _HEAD_INCHES + _ROW_INCHES * len(run["tasks"])), layout="constrained")
+        figure.get_layout_engine().set(w_pad=0.15, h_pad=0.12)
+        axes = figure.subplots()
+        _bars(axes, run["tasks"], run["seconds"])
+        _frame(axes, run["tasks"], run["seconds"])
+        _words(axes, run)
+        figure.savefig(picture, dpi=160, metadata={"Date": None} if picture.suffix == ".svg" else None)
+
+
+def _bars(axes: Axes, tasks: Sequence[Mapping[str, Any]], whole: float) -> None:
+    for row, task in enumerate(tasks):
+        for kind, start, end in task["spans"]:
+            axes.barh(row, end - start, left=start, height=0.62, color=KINDS[kind][0], linewidth=0)
+            if kind != "waiting" and end - start >= _LABEL_FROM * whole:
+                ink = "white" if kind == "working" else INK
+                middle = (start + end) / 2
+                axes.text(middle, row, f"{end - start:.1f}", ha="center", va="center", color=ink, fontsize=8)
+        last = max(end for _, _, end in task["spans"])
+        took = last - task["spans"][0][1]
+        axes.text(last + 0.006 * whole, row, f"{took:.1f} s", ha="left", va="center", color=PALE, fontsize=8)
+
+
+def _frame(axes: Axes, tasks: Sequence[Mapping[str, Any]], whole: float) -> None:
+    axes.set_yticks(range(len(tasks)), _labels(tasks), fontsize=9, color=INK)
+    axes.set_ylim(len(tasks) - 0.4, -0.6)
+    axes.set_xlim(0, whole * 1.07)
+    axes.set_xlabel("seconds since the run was triggered", fontsize=9, color=PALE)
+    axes.tick_params(axis="x", labelsize=8, labelcolor=PALE, color=GRID)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x", color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[:].set_visible(False)
+    axes.axvline(whole, color=INK, linewidth=1)
+
+
+def _labels(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The tasks within their pipeline's group, with the number of the chunk if a pass has more than one."""
+    names = [task["task"].partition(".")[2].replace(".chunk.", ".") for task in tasks]
+    if all(task["map_index"] <= 0 for task in tasks):
+        return names
+    numbered = zip(names, (task["map_index"] for task in tasks), strict=True)
+    return [f"{name} [{index}]" if index >= 0 else name for name, index in numbered]
+
+
+def _words(axes: Axes, run: Mapping[str, Any]) -> None:
+    title = f"{run['rows']:,} rows from trigger to published in {run['seconds']:.1f} s"
+    counts = f"{run['published']:,} published, {run['rejected']:,} rejected, {run['batches']:,} batches"
+    above = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
+    axes.annotate(title, (0, 1), (0, 30), fontsize=14, fontweight="bold", color=INK, **above)
+    axes.annotate(counts, (0, 1), (0, 7), fontsize=9, color=PALE, **above)
+    patches = [
+        Patch(color=colour, label=f"{meaning}: {run['seconds_of'][kind]:.1f} s")
+        for kind, (colour, meaning) in KINDS.items()
+    ]
+    axes.legend(
+        handles=patches,
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        borderaxespad=0.2,
+        ncols=len(patches),
+        fontsize=9,
+        frameon=False,
+        labelcolor=INK,
+        handlelength=1,
+        columnspacing=1.4,
+    )
+
+
+if __name__ == "__main__":
+    main()
