@@ -38,7 +38,11 @@ ROOMS = [
     Room(
         path="plugins/claude_batch",
         imports={"airflow", "claude_batch", "include.enrichment", "include.gateways", "include.steps"},
-        only={"connections.py": {"anthropic", "botocore", "httpx2"}, "operators.py": {"include"}},
+        only={
+            "claude_connection.py": {"anthropic", "httpx2"},
+            "connections.py": {"botocore"},
+            "operators.py": {"include"},
+        },
     ),
     Room(
         path="include/enrichment",

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,10 +21,12 @@ from include.enrichment.model import model_problems
 from include.enrichment.request import Renderer, Unsendable
 from include.enrichment.spec import Pipeline
 from include.enrichment.table import SAMPLE, key_fields, repeated_keys, row_keys, rows_batch, rows_schema
-from include.gateways.claude import Claude
 from include.gateways.lake import Lake, ObjectMissing
 from include.gateways.threads import behind
-from include.gateways.warehouse import Warehouse
+
+if TYPE_CHECKING:  # plan and publish come by here too, and can do without the SDK and SQLAlchemy
+    from include.gateways.claude import Claude
+    from include.gateways.warehouse import Warehouse
 
 #: What is rendered, and then written, at once.
 _ROWS_AT_ONCE = 1_000

@@ -1,39 +1,29 @@
 """
-Airflow connections become gateways. This is the only place that reads a connection, or the variables ENRICHMENT_LAKE
-and ENRICHMENT_RUNS_NEVER_RACE.
+Airflow connections become gateways. Only this file and claude_connection.py read a connection, only this one the
+variables ENRICHMENT_LAKE and ENRICHMENT_RUNS_NEVER_RACE.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import anthropic
-import httpx2
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
-from airflow.providers.anthropic.exceptions import AnthropicError
-from airflow.providers.anthropic.hooks.anthropic import AnthropicHook
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 from botocore.exceptions import BotoCoreError
 
 from include.enrichment.errors import SetupError
-from include.gateways.async_claude import AsyncClaude
-from include.gateways.claude import Claude
 from include.gateways.lake import Lake
 from include.gateways.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
 
-#: Where the Message Batches API is offered (SDK 2.12; Bedrock, Vertex and Foundry have none).
-_BATCH_PLATFORMS = ("anthropic", "aws")
 #: Credentials that expire are asked for again after this long; the AWS session renews them when it is time.
 _ASK_AGAIN = timedelta(minutes=5)
 
@@ -98,50 +88,6 @@ def _runs_never_race() -> bool:
             " read or sent."
         )
     return text == "true"
-
-
-def open_claude(anthropic_conn_id: str) -> Claude:
-    """The API behind an Anthropic connection. Raises SetupError if it is missing, has no key, or has no batches."""
-    hook = AnthropicHook(anthropic_conn_id)
-    with _usable(hook):
-        client = hook.get_conn()
-    _check(client, hook)
-    assert isinstance(client, anthropic.Anthropic)
-    return Claude(client, name=anthropic_conn_id)
-
-
-async def open_async_claude(anthropic_conn_id: str) -> AsyncClaude:
-    """The same for the triggerer: nothing blocks its event loop. Raises SetupError as open_claude() does."""
-    hook = AnthropicHook(anthropic_conn_id)
-    with _usable(hook):
-        client = await hook.get_async_conn()
-    _check(client, hook)
-    assert isinstance(client, anthropic.AsyncAnthropic)
-    return AsyncClaude(client, name=anthropic_conn_id)
-
-
-@contextmanager
-def _usable(hook: AnthropicHook) -> Iterator[None]:
-    try:
-        yield
-    except (AirflowException, AnthropicError, anthropic.AnthropicError, httpx2.InvalidURL, TypeError) as error:
-        raise _no_claude(hook, error) from error
-
-
-def _check(client: object, hook: AnthropicHook) -> None:
-    if hook.platform not in _BATCH_PLATFORMS:
-        raise _no_claude(hook, f"the platform {hook.platform!r} has no Message Batches API")
-    if not any(getattr(client, secret, None) for secret in ("api_key", "auth_token", "credentials")):
-        raise _no_claude(hook, "it has no key")
-
-
-def _no_claude(hook: AnthropicHook, why: object) -> SetupError:
-    """The error for an Anthropic connection that cannot be used."""
-    example = '{"conn_type": "anthropic", "password": "<API key>"}'
-    return SetupError(
-        f"The Anthropic connection {hook.conn_id!r} cannot be used: {why}. Nothing was sent."
-        f" Add it in the UI (Admin, Connections), or set AIRFLOW_CONN_{hook.conn_id.upper()} to {example}."
-    )
 
 
 def open_warehouse(conn_id: str) -> Warehouse:

@@ -75,7 +75,8 @@ class ExtractOperator(_RunOperator):
             load_pipeline(PIPELINES / self.pipeline)  # says what is wrong, as an import error of the Dag
 
     def execute(self, context: Context) -> int:
-        from claude_batch.connections import open_claude, open_lake, open_warehouse
+        from claude_batch.claude_connection import open_claude
+        from claude_batch.connections import open_lake, open_warehouse
         from include.enrichment.spec import load_pipeline
         from include.steps.extract import check_setup, extract
 
@@ -165,7 +166,8 @@ class ClaudeBatchOperator(_ChunkOperator):
         self.deferrable = deferrable
 
     def execute(self, context: Context) -> str:
-        from claude_batch.connections import open_claude, open_lake
+        from claude_batch.claude_connection import open_claude
+        from claude_batch.connections import open_lake
         from include.steps.submit import submit
 
         try:
@@ -204,7 +206,8 @@ class LoadOperator(_ChunkOperator):
         self.batch_id = cast(str, batch_id)  # likewise
 
     def execute(self, context: Context) -> dict[str, int]:
-        from claude_batch.connections import open_claude, open_lake
+        from claude_batch.claude_connection import open_claude
+        from claude_batch.connections import open_lake
         from include.steps.load import load
 
         if not self.batch_id:

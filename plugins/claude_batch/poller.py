@@ -186,6 +186,6 @@ class _Poller:
 
 
 def _opener() -> Callable[[str], Coroutine[Any, Any, AsyncClaude]]:
-    from claude_batch.connections import open_async_claude
+    from claude_batch.claude_connection import open_async_claude
 
     return open_async_claude

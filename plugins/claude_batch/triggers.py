@@ -94,7 +94,7 @@ class ClaudeBatchTrigger(BaseTrigger):
         Where that cannot be found out, the batch goes on: what is not canceled can still be, and what is canceled would
         have to be paid anew.
         """
-        from claude_batch.connections import open_async_claude
+        from claude_batch.claude_connection import open_async_claude
 
         if not self.cancel_on_kill:
             return

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
-from claude_batch.connections import open_async_claude, open_claude, open_lake, open_warehouse
+from claude_batch.claude_connection import open_claude
+from claude_batch.connections import open_lake, open_warehouse
 from include.enrichment.errors import SetupError
 from tests.fixtures.flow import DAY
 
@@ -55,34 +55,6 @@ def test_an_aws_connection_without_credentials_is_named(connections: pytest.Monk
     connections.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(SetupError, match=r"'unknown_aws' gives no credentials.*AIRFLOW_CONN_UNKNOWN_AWS"):
         open_lake("unknown_aws")
-
-
-@pytest.mark.parametrize(
-    ("connection", "fact"),
-    [
-        (None, "isn't defined"),
-        ('{"conn_type": "anthropic"}', "it has no key"),
-        (
-            '{"conn_type": "anthropic", "extra": {"platform": "foundry", "resource": "r"}, "password": "k"}',
-            "'foundry' has no",
-        ),
-        (
-            '{"conn_type": "anthropic", "extra": {"platform": "nonsense"}, "password": "k"}',
-            "Unknown Anthropic platform",
-        ),
-    ],
-)
-def test_an_anthropic_connection_that_cannot_send_batches_is_told(
-    connections: pytest.MonkeyPatch, connection: str | None, fact: str
-) -> None:
-    if connection is None:
-        connections.delenv("AIRFLOW_CONN_ANTHROPIC_DEFAULT")
-    else:
-        connections.setenv("AIRFLOW_CONN_ANTHROPIC_DEFAULT", connection)
-    with pytest.raises(SetupError, match=fact):
-        open_claude("anthropic_default")
-    with pytest.raises(SetupError, match=fact):
-        asyncio.run(open_async_claude("anthropic_default"))
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import anthropic
 import pytest
 
-from claude_batch import connections as opening
+from claude_batch import claude_connection as opening
 from claude_batch import poller
-from claude_batch.connections import open_claude
+from claude_batch.claude_connection import open_claude
 from include.enrichment import rounds
 from include.enrichment.errors import ApiError
 from include.enrichment.poll import BatchPoll, Ended, GiveUp, Look, LookAgain

@@ -14,7 +14,8 @@ import pytest
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from claude_batch import triggers
-from claude_batch.connections import open_claude, open_lake
+from claude_batch.claude_connection import open_claude
+from claude_batch.connections import open_lake
 from claude_batch.triggers import ClaudeBatchTrigger
 from include.enrichment import layout, poll
 from include.enrichment.chunk import Body

@@ -1,0 +1,66 @@
+"""
+An Anthropic connection becomes a gateway. The SDK is imported here, which takes a second: tasks that do not call the
+API do without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import anthropic
+import httpx2
+from airflow.providers.anthropic.exceptions import AnthropicError
+from airflow.providers.anthropic.hooks.anthropic import AnthropicHook
+from airflow.sdk.exceptions import AirflowException
+
+from include.enrichment.errors import SetupError
+from include.gateways.async_claude import AsyncClaude
+from include.gateways.claude import Claude
+
+#: Where the Message Batches API is offered (SDK 2.12; Bedrock, Vertex and Foundry have none).
+_BATCH_PLATFORMS = ("anthropic", "aws")
+
+
+def open_claude(anthropic_conn_id: str) -> Claude:
+    """The API behind an Anthropic connection. Raises SetupError if it is missing, has no key, or has no batches."""
+    hook = AnthropicHook(anthropic_conn_id)
+    with _usable(hook):
+        client = hook.get_conn()
+    _check(client, hook)
+    assert isinstance(client, anthropic.Anthropic)
+    return Claude(client, name=anthropic_conn_id)
+
+
+async def open_async_claude(anthropic_conn_id: str) -> AsyncClaude:
+    """The same for the triggerer: nothing blocks its event loop. Raises SetupError as open_claude() does."""
+    hook = AnthropicHook(anthropic_conn_id)
+    with _usable(hook):
+        client = await hook.get_async_conn()
+    _check(client, hook)
+    assert isinstance(client, anthropic.AsyncAnthropic)
+    return AsyncClaude(client, name=anthropic_conn_id)
+
+
+@contextmanager
+def _usable(hook: AnthropicHook) -> Iterator[None]:
+    try:
+        yield
+    except (AirflowException, AnthropicError, anthropic.AnthropicError, httpx2.InvalidURL, TypeError) as error:
+        raise _no_claude(hook, error) from error
+
+
+def _check(client: object, hook: AnthropicHook) -> None:
+    if hook.platform not in _BATCH_PLATFORMS:
+        raise _no_claude(hook, f"the platform {hook.platform!r} has no Message Batches API")
+    if not any(getattr(client, secret, None) for secret in ("api_key", "auth_token", "credentials")):
+        raise _no_claude(hook, "it has no key")
+
+
+def _no_claude(hook: AnthropicHook, why: object) -> SetupError:
+    """The error for an Anthropic connection that cannot be used."""
+    example = '{"conn_type": "anthropic", "password": "<API key>"}'
+    return SetupError(
+        f"The Anthropic connection {hook.conn_id!r} cannot be used: {why}. Nothing was sent."
+        f" Add it in the UI (Admin, Connections), or set AIRFLOW_CONN_{hook.conn_id.upper()} to {example}."
+    )
