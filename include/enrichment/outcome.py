@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Literal, cast
+from typing import Annotated, Literal, cast
 
 import msgspec
 import pyarrow as pa
@@ -22,17 +22,21 @@ Remedy = Literal["again", "repair"]
 CUT_AT_MAX_TOKENS = "cut at max_tokens"
 
 
+#: What an int64 column holds.
+_Tokens = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+
+
 # None of these can hold itself, so the garbage collector need not look at them (gc=False): that takes longer than to
 # decode them.
 class _CacheCreation(msgspec.Struct, gc=False):
-    ephemeral_5m_input_tokens: int = 0
-    ephemeral_1h_input_tokens: int = 0
+    ephemeral_5m_input_tokens: _Tokens = 0
+    ephemeral_1h_input_tokens: _Tokens = 0
 
 
 class _Usage(msgspec.Struct, gc=False):
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cache_read_input_tokens: int | None = None
+    input_tokens: _Tokens = 0
+    output_tokens: _Tokens = 0
+    cache_read_input_tokens: _Tokens | None = None
     cache_creation: _CacheCreation | None = None
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncGenerator, Collection, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Self, TypeAlias, TypeVar
 
@@ -35,6 +36,8 @@ from include.gateways.claude import (
 
 #: So many retrieves are under way at once.
 _AT_ONCE = 10
+#: So many retrieves take the place of a list that fails.
+_WITHOUT_LIST = 50
 #: A look that takes longer is a passing error: all the waits of the connection stand behind it.
 _LOOK_SECONDS = 60
 
@@ -111,11 +114,11 @@ class AsyncClaude:
         :param bystanders: ids that are not worth a call, and are told of where a page happens to show them
         """
         async with aclosing(self._newest_first({*batches, *bystanders}, doing=_looking(batches))) as pages:
-            looks, unseen = await self._leaf_through(pages, batches)
+            looks, unseen, failure = await self._leaf_through(pages, batches)
             looks |= await self._retrieve(unseen)
             # What a 404 is worth is for the list to say; it is read on from where the look left it.
             unknown = {batch_id: look for batch_id, look in looks.items() if isinstance(look, BatchNotFound)}
-            return looks | await self._search(pages, unknown)
+            return looks | (dict.fromkeys(unknown, failure) if failure else await self._search(pages, unknown))
 
     async def cancel(self, batch_id: str) -> None:
         """As Claude.cancel()."""
@@ -127,8 +130,13 @@ class AsyncClaude:
 
     async def _leaf_through(
         self, pages: _Pages, batches: Mapping[str, datetime]
-    ) -> tuple[dict[str, Look], Collection[str]]:
-        """What the pages of the list show that are worth it, and which of the batches they do not show."""
+    ) -> tuple[dict[str, Look], Collection[str], ApiError | SetupError | None]:
+        """
+        What the pages of the list show that are worth it, which batches are to be retrieved, and why the list failed.
+
+        The list alone may be unwell: then some of the batches are retrieved all the same, others in the next rounds,
+        unless the API asks to be left alone or refuses the key.
+        """
         looks: dict[str, Look] = {}
         unseen = dict(batches)
         pages_read = 0
@@ -144,8 +152,10 @@ class AsyncClaude:
         except StopAsyncIteration:
             pass
         except (ApiError, SetupError) as error:
-            return looks | dict.fromkeys(unseen, error), ()
-        return looks, unseen
+            may_ask = isinstance(error, ApiError) and not error.retry_after_seconds
+            chosen = random.sample(list(unseen), min(len(unseen), _WITHOUT_LIST) if may_ask else 0)
+            return looks | dict.fromkeys(unseen.keys() - set(chosen), error), chosen, error
+        return looks, unseen, None
 
     async def _retrieve(self, batch_ids: Collection[str]) -> dict[str, Look]:
         """
@@ -175,10 +185,12 @@ class AsyncClaude:
     async def _retrieve_one(self, batch_id: str) -> BatchStatus:
         doing = f"Looking at batch {batch_id}"
         try:
-            response = await self._client.messages.batches.with_raw_response.retrieve(batch_id, timeout=_LOOK_SECONDS)
+            async with _in_time(doing):
+                response = await self._client.messages.batches.with_raw_response.retrieve(batch_id)
+                content = await response.read()
         except anthropic.APIError as error:
             raise translated(error, doing=doing, connection=self._name) from error
-        return _read(_BATCH_DECODER, await response.read()).status(retry_after_seconds(response.headers))
+        return _read(_BATCH_DECODER, content).status(retry_after_seconds(response.headers))
 
     async def _search(self, pages: _Pages, unknown: Mapping[str, BatchNotFound]) -> dict[str, Look]:
         """What the rest of the list says of batches that the API does not know."""
@@ -204,11 +216,10 @@ class AsyncClaude:
         after: str | None = None
         while True:
             try:
-                response = await self._client.get(
-                    BATCHES,
-                    cast_to=httpx2.Response,
-                    options={"params": list_query(PAGE_BATCHES, after), "timeout": _LOOK_SECONDS},
-                )
+                async with _in_time(doing):
+                    response = await self._client.get(
+                        BATCHES, cast_to=httpx2.Response, options={"params": list_query(PAGE_BATCHES, after)}
+                    )
             except anthropic.APIError as error:
                 raise of_the_list(translated(error, doing=doing, connection=self._name)) from error
             page = _read(_PAGE_DECODER, response.content)
@@ -219,6 +230,16 @@ class AsyncClaude:
                 yield [batch.status() for batch in page.data if batch.id in wanted], page.data[-1].created_at
             if after is None:
                 return
+
+
+@asynccontextmanager
+async def _in_time(doing: str) -> AsyncGenerator[None, None]:
+    """Raises ApiError when the block takes longer than a look may, however busy it is meanwhile."""
+    try:
+        async with asyncio.timeout(_LOOK_SECONDS):
+            yield
+    except TimeoutError as error:
+        raise ApiError(f"{doing} took longer than {_LOOK_SECONDS} s and was given up.", retryable=True) from error
 
 
 def _read(decoder: msgspec.json.Decoder[_T], content: bytes) -> _T:

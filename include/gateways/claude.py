@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import logging
 import re
+import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
@@ -155,7 +156,7 @@ class Claude:
                 raise self._translated(error, f"Canceling batch {batch_id}") from error
 
     @contextmanager
-    def results(self, batch_id: str) -> Iterator[Iterator[bytes]]:
+    def results(self, batch_id: str) -> Iterator[Download]:
         """
         The results of an ended batch as raw JSONL, in pieces of about 1 MiB that end anywhere. Whoever leaves the
         block early ends the download there.
@@ -171,7 +172,7 @@ class Claude:
                 options={"headers": {"Accept": "application/binary"}},
             )
         try:
-            yield response.iter_bytes(_PIECE_BYTES)
+            yield Download(response)
         except httpx2.HTTPError as error:
             raise LoadError(
                 f"The download of batch {batch_id}'s results broke off ({type(error).__name__}: {error}). Nothing of"
@@ -211,6 +212,24 @@ class Claude:
 
     def _translated(self, error: anthropic.APIError | json.JSONDecodeError, doing: str) -> ApiError | SetupError:
         return translated(error, doing=doing, connection=self._name)
+
+
+class Download(Iterator[bytes]):
+    """The pieces of an answer while they come in. They may be got in another thread."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self._response = response
+        self._pieces = response.iter_bytes(_PIECE_BYTES)
+
+    def __next__(self) -> bytes:
+        return next(self._pieces)
+
+    def hang_up(self) -> None:
+        """End the download at once, also for a thread that waits for its next piece: it gets an error."""
+        stream = self._response.extensions["network_stream"]
+        # Not the method of a TLS socket, which changes what the thread is just using.
+        with suppress(OSError):  # the other side was faster
+            socket.socket.shutdown(stream.get_extra_info("socket"), socket.SHUT_RDWR)
 
 
 class _Outgoing:

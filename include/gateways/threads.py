@@ -13,17 +13,25 @@ from typing import TypeVar
 _Item = TypeVar("_Item")
 
 
-def ahead(items: Iterator[_Item]) -> Generator[_Item]:
+def ahead(items: Iterator[_Item], *, hang_up: Callable[[], None] | None = None) -> Generator[_Item]:
     """
     The same items; while one is worked on, another thread gets the next.
 
     A generator to be closed: that waits for the thread.
+
+    :param hang_up: called when it is left before the last item, whatever the reason: it ends what the thread may be
+        waiting for, which could be for ever
     """
     with ThreadPoolExecutor(1) as getter:
-        coming = getter.submit(next, items, None)
-        while (item := coming.result()) is not None:
+        try:
             coming = getter.submit(next, items, None)
-            yield item
+            while (item := coming.result()) is not None:
+                coming = getter.submit(next, items, None)
+                yield item
+        except BaseException:  # a task's timeout, or the end of the generator
+            if hang_up:
+                hang_up()
+            raise
 
 
 @contextmanager

@@ -39,12 +39,13 @@ _RESULT = """struct(
 )"""
 _LINES = f"""
 with messages as (
-    select custom_id, result.type as kind, unnest(result.message),
+    select custom_id, result.type as kind, result.message.model, result.message.stop_reason, result.message.usage,
         list_filter(result.message.content, lambda block: block.type = 'text') as texts
     from read_json(
         $path,
         columns = {{custom_id: 'varchar', result: '{_RESULT}'}},
         format = 'newline_delimited',
+        hive_partitioning = false,
         maximum_object_size = {_LONGEST_LINE_BYTES}
     )
 )

@@ -6,7 +6,7 @@ import json
 import logging
 import tempfile
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,7 +78,13 @@ def _download(
                 last = download == _DOWNLOADS
                 with claude.results(batch_id) as pieces:
                     return _read(
-                        pieces, received, chunk, batch_id, lenient=last, accept_missing=last and accept_missing
+                        pieces,
+                        received,
+                        chunk,
+                        batch_id,
+                        lenient=last,
+                        accept_missing=last and accept_missing,
+                        hang_up=pieces.hang_up,
                     )
             except LoadError as error:
                 if not error.retryable or download == _DOWNLOADS:
@@ -115,12 +121,20 @@ def _check_ended(status: BatchStatus, chunk: Chunk) -> None:
 
 
 def _read(
-    pieces: Iterator[bytes], received: Received, chunk: Chunk, batch_id: str, *, lenient: bool, accept_missing: bool
+    pieces: Iterator[bytes],
+    received: Received,
+    chunk: Chunk,
+    batch_id: str,
+    *,
+    lenient: bool,
+    accept_missing: bool,
+    hang_up: Callable[[], None] | None = None,
 ) -> dict[str, int]:
     """
     Judge every line, and keep the pieces as they are.
 
     :param lenient: take a line that cannot be read for the API's own word and not for a broken download
+    :param hang_up: ends what the next piece is waited for
     """
     schema = OutputSchema(json.loads(chunk.schema_text)) if chunk.schema_text else None
     outstanding = set(chunk.request_ids)
@@ -130,8 +144,8 @@ def _read(
     with (
         received,
         decoder(received.folder) as decode,
-        closing(ahead(in_parts(received.kept(pieces), received.folder))) as parts,
-        closing(ahead(map(decode.read, parts))) as decoded,
+        closing(ahead(in_parts(received.kept(pieces), received.folder), hang_up=hang_up)) as parts,
+        closing(ahead(map(decode.read, parts), hang_up=hang_up)) as decoded,
     ):
         for some in decoded:
             for outcomes in _judged(some, batch_id, schema, lenient=lenient):

@@ -181,7 +181,9 @@ def _ids_in_flight(chunk_id: str, entry: Entry | None, ledger: Ledger, lake: Lak
     key = layout.chunk(ledger.pipeline, chunk_id)
     try:
         return request_ids_of(lake, key)
-    except ObjectMissing as error:
+    except LakeError as error:  # it is gone, or damaged
+        if error.retryable:
+            raise
         if not _sent(entry):
             return []  # nobody can send it any more
         raise LakeError(

@@ -226,7 +226,7 @@ def test_an_error_of_the_list_is_told_to_every_wait_and_ends_none(
     running: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
     batch_ids = [make_batch() for _ in range(MANY)]
-    fail(emulator, {"kind": "http_error", "on": "list", "status": 529, "times": 1})
+    fail(emulator, {"kind": "http_error", "on": "list", "status": 529, "times": 1, "retry_after": 0.1})
     troubles: list[LookAgain] = []
 
     async def watch() -> None:
@@ -325,7 +325,7 @@ def test_a_batch_of_another_workspace_ends_its_own_wait_alone(running: pytest.Mo
 
 def test_a_trouble_is_told_in_the_context_of_its_own_wait(running: pytest.MonkeyPatch, emulator: Emulator) -> None:
     batch_ids = [make_batch() for _ in range(MANY)]
-    fail(emulator, {"kind": "http_error", "on": "list", "status": 500, "times": 1})
+    fail(emulator, {"kind": "http_error", "on": "list", "status": 500, "retry_after": 0.1, "times": 1})
     told: list[tuple[str, str]] = []
 
     async def watch() -> None:

@@ -2,8 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import TypeVar
 
 import anthropic
@@ -168,6 +172,48 @@ def test_a_list_that_fails_says_nothing_of_the_batches(
         assert isinstance(found, ApiError)
         assert found.retryable
         assert not isinstance(found, BatchNotFound)
+
+
+@pytest.mark.parametrize("status", [404, 500, 529])
+def test_while_the_list_alone_fails_batches_are_retrieved(
+    claude: Claude, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(module, "_WITHOUT_LIST", MANY - 2)
+    batch_ids = make(claude, MANY)
+    emulator.set_faults([{"kind": "http_error", "on": "list", "status": status}])
+    looks = look(emulator, batch_ids)
+    assert set(looks) == set(batch_ids)
+    assert sum(isinstance(found, BatchStatus) for found in looks.values()) == MANY - 2
+    assert sum(isinstance(found, ApiError) and found.retryable for found in looks.values()) == 2
+
+
+@pytest.mark.parametrize("count", [1, MANY])
+def test_a_look_that_trickles_on_and_on_is_given_up(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.5)
+
+    class Trickling(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("content-length", "1000")
+            self.end_headers()
+            with suppress(OSError):
+                for _ in range(100):
+                    self.wfile.write(b" ")
+                    time.sleep(0.1)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Trickling) as server:
+        server.daemon_threads = True
+        Thread(target=server.serve_forever, daemon=True).start()
+
+        batches = {f"msgbatch_{number}": datetime.now(UTC) for number in range(count)}
+        looks = in_a_loop(f"http://127.0.0.1:{server.server_port}", lambda claude: claude.look(batches))
+        server.shutdown()
+        server.block_on_close = False
+    assert len(looks) == count
+    assert all("took longer than 0.5 s" in str(found) for found in looks.values())
 
 
 def test_an_unknown_batch_is_searched_for_page_by_page(

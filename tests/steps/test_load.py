@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,7 +15,7 @@ from include.enrichment import layout
 from include.enrichment.chunk import Body
 from include.enrichment.errors import LakeError, LoadError
 from include.enrichment.poll import BatchStatus
-from include.gateways.claude import Claude
+from include.gateways.claude import Claude, Download
 from include.steps.load import load
 from tests.fixtures.flow import Flow, write_tickets
 from tests.fixtures.lake import delete
@@ -212,13 +214,23 @@ def test_two_runs_may_load_the_same_batch(flow: Flow, submitted: Submitted) -> N
     assert len(visible(flow)) == 2
 
 
+class Altered(Download):
+    """A download of which not all is as the API sent it."""
+
+    def __init__(self, content: bytes) -> None:
+        self._pieces = iter([content])
+
+    def hang_up(self) -> None:
+        pass
+
+
 class OddLine(Claude):
     """The API, but for one line of its results that is not as documented."""
 
     @contextmanager
-    def results(self, batch_id: str) -> Iterator[Iterator[bytes]]:
+    def results(self, batch_id: str) -> Iterator[Download]:
         with super().results(batch_id) as pieces:
-            yield iter([b"".join(pieces).replace(b'"type":"succeeded"', b'"type":"\\ud83d"', 1)])
+            yield Altered(b"".join(pieces).replace(b'"type":"succeeded"', b'"type":"\\ud83d"', 1))
 
 
 def test_a_line_that_stays_unreadable_does_not_keep_the_others_from_being_loaded(
@@ -233,9 +245,9 @@ class CutLastLine(Claude):
     """The API behind a connection that always ends within the last line, and looks as if all were well."""
 
     @contextmanager
-    def results(self, batch_id: str) -> Iterator[Iterator[bytes]]:
+    def results(self, batch_id: str) -> Iterator[Download]:
         with super().results(batch_id) as pieces:
-            yield iter([b"".join(pieces)[:-40]])
+            yield Altered(b"".join(pieces)[:-40])
 
 
 def test_a_last_line_that_is_cut_is_never_taken_for_an_unreadable_answer(flow: Flow, submitted: Submitted) -> None:
@@ -283,3 +295,26 @@ def test_an_empty_raw_copy_is_not_taken_for_missing_answers(flow: Flow) -> None:
     with pytest.raises((LoadError, LakeError)):
         run_load(flow, submitted)
     assert flow.lake.list("results/") == []
+
+
+class TaskTimeout(BaseException):
+    """What Airflow raises within a task whose time is over."""
+
+
+def test_a_load_whose_download_stalls_can_be_left_at_once(flow: Flow, submitted: Submitted) -> None:
+    flow.emulator.set_faults([{"kind": "stall_results", "seconds": 60}])
+
+    def ring(*_: object) -> None:
+        raise TaskTimeout
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(1)
+    began = time.monotonic()
+    try:
+        with pytest.raises(TaskTimeout):
+            run_load(flow, submitted)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    assert time.monotonic() - began < 30
+    assert visible(flow) == []

@@ -289,13 +289,19 @@ def test_a_batch_that_lands_while_a_plan_is_made_is_not_sent_again(
     assert twenty.requests_sent() == 20
 
 
+@pytest.mark.parametrize("damaged", [True, False])
 @pytest.mark.parametrize("sent", [True, False])
-def test_a_chunk_whose_file_is_gone_counts_only_if_it_was_sent(twenty: Flow, sent: bool) -> None:
+def test_a_chunk_whose_file_is_gone_or_damaged_counts_only_if_it_was_sent(
+    twenty: Flow, sent: bool, damaged: bool
+) -> None:
     (chunk,) = twenty.plan()
     if sent:
         twenty.emulator.set_faults([{"kind": "duration", "seconds": 3600}])
         twenty.submit(chunk)
-    delete(twenty.lake, chunk)
+    if damaged:
+        twenty.lake.write(chunk, b"PAR1")
+    else:
+        delete(twenty.lake, chunk)
     twenty.folder = twenty.run("manual__2")
     twenty.extract()
     if sent:
@@ -303,7 +309,7 @@ def test_a_chunk_whose_file_is_gone_counts_only_if_it_was_sent(twenty: Flow, sen
             twenty.plan()
     else:
         assert twenty.plan() == [chunk]
-        assert twenty.lake.exists(chunk)
+        assert len(request_ids_of(twenty.lake, chunk)) == 20
 
 
 def test_a_plan_that_cannot_be_read_is_told_with_the_task_to_clear(twenty: Flow) -> None:

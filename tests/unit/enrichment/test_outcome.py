@@ -367,3 +367,9 @@ def test_an_unreadable_line_that_says_there_was_no_answer_was_not_paid_for(kind:
     outcome = unreadable(line, ValueError("x"))
     assert outcome is not None
     assert (outcome.outcome, settled(outcome.outcome)) == (kind, False)
+
+
+def test_a_token_count_that_no_column_holds_makes_a_line_unreadable() -> None:
+    line = json.dumps({"custom_id": "r-1", "result": _succeeded(_text(GOOD), usage={"input_tokens": 2**63})}).encode()
+    with pytest.raises(msgspec.DecodeError):
+        decode_line(line)
