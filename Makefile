@@ -52,6 +52,10 @@ $(BENCHMARKS)/.installed: requirements-dev.lock tests/benchmarks/requirements.lo
 chaos: setup $(BENCHMARKS)/.installed ## kill everything at every point, and the same with a peer; PART=kill-points, random or peer
 	@$(BIN)/python -m tests.chaos $(addprefix --part ,$(PART))
 
+.PHONY: bench
+bench: setup $(BENCHMARKS)/.installed ## time and memory beside peers and floors; PART=submit, load, publish, extract, waits, parse or whole-run
+	@$(BIN)/python -m tests.benchmarks $(addprefix --part ,$(PART))
+
 .PHONY: lint
 lint: setup ## format, lint and types, as CI checks them
 	@$(BIN)/ruff format --check .

@@ -25,7 +25,7 @@ from include.gateways.lake import Lake, ObjectMissing
 from include.gateways.threads import behind
 
 #: Of a results file about so much is worked on at once, and its outcomes become one row group.
-_PART_BYTES = 8_000_000
+_FIRST_PART_BYTES, _PART_BYTES = 1_000_000, 8_000_000
 _ROWS_AT_ONCE = 5_000
 _PIECE_BYTES = 1 << 20
 _READERS = 8
@@ -210,17 +210,18 @@ class Part:
 
 
 def in_parts(pieces: Iterator[bytes], folder: Path) -> Iterator[Part]:
-    """The body as files of some megabytes in ``folder``, for the caller to delete."""
+    """The body as files of some megabytes in ``folder``, the first ones smaller, for the caller to delete."""
     coming = whole_lines(pieces)
     first = 1
     for number, some in enumerate(coming):
         path = folder / f"part-{number}.jsonl"
-        lines = _write_part(chain([some], coming), path)
+        # Who works on the parts need not wait long for the first.
+        lines = _write_part(chain([some], coming), path, enough=min(_PART_BYTES, _FIRST_PART_BYTES << number))
         yield Part(path=path, first=first, lines=lines)
         first += lines
 
 
-def _write_part(coming: Iterator[bytes], path: Path) -> int:
+def _write_part(coming: Iterator[bytes], path: Path, *, enough: int) -> int:
     """Write what comes until it is enough for a part, and return the number of its lines."""
     size = lines = 0
     with path.open("wb") as file:
@@ -228,7 +229,7 @@ def _write_part(coming: Iterator[bytes], path: Path) -> int:
             file.write(some)
             size += len(some)
             lines += some.count(b"\n") + (not some.endswith(b"\n"))
-            if size >= _PART_BYTES:
+            if size >= enough:
                 break
     return lines
 

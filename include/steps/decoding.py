@@ -113,11 +113,13 @@ def _outputs(texts: pa.ChunkedArray, schema: OutputSchema | None) -> pa.ChunkedA
         return texts
     # As bytes: taken for text they would be decoded and encoded once more.
     answers = texts.combine_chunks().view(pa.binary()).to_pylist()
-    return pa.array([None if text is None else _output(text, schema) for text in answers], pa.string())
+    quick, thorough = schema.quick_output, schema.check
+    outputs = [None if text is None else quick(text) or _encoded(thorough(text.decode())[0]) for text in answers]
+    return pa.array(outputs, pa.binary()).view(pa.string())
 
 
-def _output(text: bytes, schema: OutputSchema) -> bytes | str | None:
-    return schema.quick_output(text) or schema.check(text.decode())[0]
+def _encoded(output: str | None) -> bytes | None:
+    return None if output is None else output.encode()
 
 
 def _outcomes(usable: pa.Table) -> pa.RecordBatch:

@@ -323,10 +323,11 @@ def test_lines_are_the_same_wherever_the_pieces_end(size: int) -> None:
 def test_a_body_is_cut_into_parts_of_whole_lines_that_know_where_they_were(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(results, "_FIRST_PART_BYTES", 5)
     monkeypatch.setattr(results, "_PART_BYTES", 10)
     parts = list(in_parts(iter([b"1234567\n9", b"012\n456", b"78\n", b"1\n2\n3"]), tmp_path))
     assert [(part.path.read_bytes(), part.first, part.lines) for part in parts] == [
-        (b"1234567\n9012\n", 1, 2),
-        (b"45678\n1\n2\n", 3, 3),
-        (b"3", 6, 1),
+        (b"1234567\n", 1, 1),  # the first is enough sooner
+        (b"9012\n45678\n", 2, 2),
+        (b"1\n2\n3", 4, 3),
     ]

@@ -1,0 +1,45 @@
+"""
+``python -m tests.benchmarks.chart all.jsonl growth.svg``: how time and memory grow with the rows. Runs in
+.venv-benchmarks.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import matplotlib  # type: ignore[import-not-found,unused-ignore]
+from matplotlib import pyplot  # type: ignore[import-not-found,unused-ignore]
+
+from tests.benchmarks.contenders import PARTS
+from tests.benchmarks.report import Found, Value, over_imports
+
+_STYLES = {"ours": "o-", "peer": "s--", "floor": "x:"}
+_SHOWN = ("submit", "load")
+
+
+def main() -> None:
+    """A column for each part that was measured: seconds above, memory below. Without any there is no picture."""
+    matplotlib.use("agg")
+    found = Found([json.loads(line) for line in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()])
+    shown = [part for part in _SHOWN if any(found.sizes(contender.command) for contender in PARTS[part])]
+    if not shown:
+        return
+    figure, axes = pyplot.subplots(2, len(shown), figsize=(7 * len(shown), 9), squeeze=False)
+    values: tuple[tuple[str, str | Value], ...] = (("seconds", "seconds"), ("MB over the imports", over_imports))
+    for column, part in enumerate(shown):
+        for row, (what, value) in enumerate(values):
+            for contender in PARTS[part]:
+                sizes = found.sizes(contender.command)
+                heights = [found.median(contender.command, value, size) for size in sizes]
+                label = contender.title.replace("*", "")
+                axes[row][column].plot(sizes, heights, _STYLES[contender.role], label=label)
+            axes[row][column].set(xscale="log", yscale="log", title=f"{part}: {what}", xlabel="rows")
+        axes[0][column].legend(fontsize=7)
+    figure.tight_layout()
+    figure.savefig(sys.argv[2])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""
+Who is measured in which part. A new contender is a function in one of the modules named here, and a line in its part.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from tests.benchmarks.contender import ROOT
+
+Role = Literal["ours", "peer", "floor"]
+#: The sizes at which everything is measured, and one at which only this project is, for its memory.
+SIZES = (1_000, 10_000, 100_000)
+MEMORY_SIZE = 1_000_000
+PYTHON, PEERS_PYTHON = (str(ROOT / folder / "bin/python") for folder in (".venv", ".venv-benchmarks"))
+#: The modules that need what only that environment has.
+_IN_PEERS_ENVIRONMENT = ("seed ", "common_ai ", "floors ")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """
+    One thing that is measured, as a process of its own.
+
+    :param command: module of this package, and what it is called with: ``"floors upload"``
+    :param title: what it does, for the table
+    :param workspace: one that it shares with others of the same size; None: each run has one of its own
+    :param after: what must have been done once before, at the same size; what that leaves is kept
+    """
+
+    role: Role
+    command: str
+    title: str
+    workspace: str | None = None
+    after: tuple[Contender, ...] = ()
+
+    @property
+    def python(self) -> str:
+        """The interpreter of its environment."""
+        return PEERS_PYTHON if self.command.startswith(_IN_PEERS_ENVIRONMENT) else PYTHON
+
+    @property
+    def most_rows(self) -> int:
+        """Above this size it is not run."""
+        return MEMORY_SIZE if self.role == "ours" else max(SIZES)
+
+
+_EXTRACT = Contender("ours", "ours extract", "**this project**: warehouse to rendered requests")
+_PLAN = Contender("ours", "ours plan", "this project's next step: to chunk files", after=(_EXTRACT,))
+_SUBMIT = Contender("ours", "ours submit", "**this project**: chunk file to accepted batch", after=(_PLAN,))
+_SENT = Contender("ours", "ours submit", "what is loaded", workspace="ours", after=(_PLAN,))
+_LOAD = Contender("ours", "ours load", "**this project**: validated, typed Parquet, raw kept", "ours", (_SENT,))
+_PUBLISH = Contender("ours", "ours publish", "**this project**: rows and outcomes to the table", after=(_LOAD,))
+_OPERATOR_SENT = Contender("peer", "common_ai submit", "what the operator loads", workspace="operator")
+_FILES = Contender("floor", "floors files", "what is sent and got, as files", workspace="ours", after=(_SENT,))
+
+#: Contenders that are run at every size, in turns.
+PARTS: dict[str, tuple[Contender, ...]] = {
+    "submit": (
+        _SUBMIT,
+        Contender("ours", "ours ask", "this project, from the warehouse on: extract, plan, submit"),
+        Contender("peer", "seed submit", "seed pattern: Parquet to accepted batch"),
+        Contender("peer", "common_ai submit", "LLMBatchOperator's code: the same, without a system prompt"),
+        Contender("floor", "floors read-chunks", "floor: reading the chunk file", after=(_PLAN,)),
+        Contender("floor", "floors upload", "floor: uploading the same bytes", after=(_FILES,)),
+    ),
+    "load": (
+        _LOAD,
+        Contender("peer", "seed load", "seed pattern: Parquet, not validated, nothing kept", "ours", (_SENT,)),
+        Contender("peer", "common_ai load", "LLMBatchOperator's code: JSON Lines", "operator", (_OPERATOR_SENT,)),
+        Contender("floor", "floors download", "floor: downloading the same bytes", "ours", (_SENT,)),
+        Contender("floor", "floors decode-orjson", "floor: decoding the lines, orjson", after=(_FILES,)),
+        Contender("floor", "floors decode-msgspec", "floor: decoding the lines, msgspec", after=(_FILES,)),
+        Contender("floor", "floors write-outcomes", "floor: writing the finished Parquet", after=(_LOAD,)),
+    ),
+    "publish": (
+        _PUBLISH,
+        Contender("floor", "floors write-table", "floor: writing the finished Parquet", after=(_PUBLISH,)),
+        Contender("ours", "ours again", "this project, second run: extract and plan", after=(_PUBLISH,)),
+    ),
+    "extract": (
+        _EXTRACT,
+        _PLAN,
+        Contender("floor", "floors read-warehouse", "floor: reading the warehouse"),
+        Contender("floor", "floors write-rows", "floor: writing the finished Parquet", after=(_EXTRACT,)),
+    ),
+}
+#: What has sizes of its own, and is run once.
+ALONE: dict[str, tuple[Contender, ...]] = {
+    "waits": (
+        Contender("ours", "waits --waits 1000 --interval 15 --seconds 60", "**this project**: 1,000 waits, a minute"),
+        Contender(
+            "peer", "waits --waits 1000 --interval 15 --seconds 60 --who provider", "the provider's trigger: the same"
+        ),
+        Contender("ours", "waits --waits 10000 --interval 15 --seconds 60", "this project: 10,000 waits, a minute"),
+    ),
+    "parse": (Contender("ours", "parse", "this project, beside a floor of empty operators"),),
+    "whole-run": (Contender("ours", "whole_run", "this project, through the real scheduler"),),
+}

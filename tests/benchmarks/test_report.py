@@ -1,0 +1,98 @@
+"""What the report says of measurements; nothing is timed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.benchmarks.contenders import MEMORY_SIZE
+from tests.benchmarks.report import Bound, Found, bounds, over_imports, render
+
+
+def _line(command: str, seconds: float, *, size: int = 100_000, memory: float = 50.0, **facts: Any) -> dict[str, Any]:
+    measured = {
+        "at": "2026-11-01",
+        "seconds": seconds,
+        "cpu_seconds": seconds,
+        "rss_before_mb": 100.0,
+        "rss_peak_mb": 100.0 + memory,
+    }
+    return {"command": command, "size": size, **measured, **facts}
+
+
+SUBMITTED = [
+    *(_line("ours submit", seconds, content_length=True, mb=240) for seconds in (1.5, 1.0, 0.5)),
+    *(_line("seed submit", seconds, memory=2_000) for seconds in (9.0, 11.0, 10.0)),
+    _line("floors read-chunks", 0.2),
+    _line("floors upload", 0.4),
+]
+
+
+def _bound(what: str, lines: list[dict[str, Any]]) -> Bound:
+    return next(bound for bound in bounds(Found(lines)) if what in bound.what)
+
+
+def test_medians_are_compared() -> None:
+    found = Found(SUBMITTED)
+    assert found.seconds("seed submit") == 10
+    assert found.median("seed submit", over_imports) == 2_000
+    assert _bound("as the seed pattern", SUBMITTED).values == [10]
+    assert _bound("as the seed pattern", SUBMITTED).verdict == "met"
+
+
+def test_floors_that_follow_each_other_are_added() -> None:
+    (times,) = _bound("reading and uploading", SUBMITTED).values
+    assert times == pytest.approx(1 / 0.6)
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [([8.0], "met"), ([7.9], "**not met**"), ([12.0, 7.0], "**not met**"), ([float("nan"), 9.0], "not measured")],
+)
+def test_every_value_must_be_within_the_bound(values: list[float], verdict: str) -> None:
+    assert Bound(what="speed", values=values, at_least=8).verdict == verdict
+
+
+def test_memory_that_grows_with_the_rows_is_found() -> None:
+    def verdict(*memory: float) -> str:
+        sizes = (10_000, 100_000, MEMORY_SIZE)
+        lines = [
+            _line("ours submit", 1, size=size, memory=mb, content_length=True)
+            for size, mb in zip(sizes, memory, strict=False)
+        ]
+        return _bound("≤ 80 MB", lines).verdict
+
+    assert verdict(40, 50) == "not measured"
+    assert verdict(40, 50, 81) == "**not met**"
+    assert verdict(40, 50, 80) == "met"
+
+
+def test_a_create_without_its_content_length_is_found() -> None:
+    lines = [_line("ours submit", 1, content_length=False)]
+    assert _bound("Content-Length", lines).verdict == "**not met**"
+
+
+def test_the_table_has_medians_with_min_and_max_and_the_multiple_of_ours() -> None:
+    text = render(SUBMITTED, machine="2026-11-01, 2 cores")
+    rows = [line for line in text.splitlines() if line.startswith("| 100,000 |")]
+    assert "| 1 (0.50–1.50) | 1 | 100,000 | 240 | 150 (+50) | 1 × |" in rows[0]
+    assert "| 10 (9–11) | 10 | 10,000 |  | 2,100 (+2,000) | 10 × |" in rows[1]
+
+
+def test_what_was_not_measured_has_no_table_and_no_verdict() -> None:
+    text = render(SUBMITTED, machine="2026-11-01, 2 cores")
+    assert "## Load" not in text
+    assert "| extract: ≥ 50,000 rows/s | ? rows/s | not measured |" in text
+
+
+def test_a_part_of_its_own_kind_shows_its_figures() -> None:
+    parse = {
+        "command": "parse",
+        "size": 0,
+        "at": "2026-11-01",
+        "one_file_ms": 120.0,
+        "all_files_seconds": 3.5,
+        "tasks": [1],
+    }
+    assert "| one file ms | 120 |\n| all files seconds | 3.50 |" in render([parse], machine="")
