@@ -1,6 +1,6 @@
 """
-Result lines become outcomes. Nearly all of them say the same, here is a usable answer: DuckDB reads those, on all cores
-and in a fraction of the time. Whatever else a line says, or fails to say, is judged line by line, as all could be.
+Result lines become outcomes. Nearly all of them say the same, here is a usable answer: DuckDB reads those, beside the
+Python that checks the answers. Whatever else a line says, or fails to say, is judged line by line, as all could be.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from include.gateways.results import Part
 _MEMORY = "64MB"
 #: A longer line is judged by itself: DuckDB keeps a buffer of twice this size for each of its threads.
 _LONGEST_LINE_BYTES = 1 << 20
+#: What has another type than documented is taken for what it looks like, a number for a text, say. No id and no row
+#: depends on it, and an answer has to fit its schema all the same.
 _RESULT = """struct(
     type varchar,
     message struct(

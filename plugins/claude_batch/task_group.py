@@ -33,7 +33,7 @@ def enrich(
     :param aws_conn_id: the connection of the lake
     :param anthropic_conn_id: the connection of the API
     :param deferrable: wait in the triggerer; False reschedules what waits, for a deployment without a triggerer
-    :param poke_interval: the longest pause between two looks at a batch, in seconds
+    :param poke_interval: the longest pause between two looks at a batch, in seconds, give or take a tenth
     :param cancel_on_kill: cancel a batch whose wait somebody marks as failed, skipped or done, unless another run holds
         it. A clear never cancels
     """

@@ -54,7 +54,7 @@ def main() -> None:
                 "AIRFLOW_HOME": str(Path(folder) / "airflow"),
                 "AIRFLOW_CONN_ANTHROPIC_DEFAULT": json.dumps(connection),
             }
-            import claude_batch.connections  # noqa: F401 # the imports of both are not measured
+            import claude_batch.claude_connection  # noqa: F401 # the imports of both are not measured
 
             # Else it may fall to the waits to have all that was imported searched for garbage, which takes 200 ms and
             # says nothing of them.
