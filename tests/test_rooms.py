@@ -61,7 +61,7 @@ ROOMS = [
     Room(
         path="include/steps",
         imports={"include.enrichment", "include.gateways", "include.steps", "pyarrow", "msgspec", "pydantic"},
-        only={"decoding.py": {"duckdb"}, "matching.py": {"duckdb"}},
+        only={name: {"duckdb"} for name in ("decoding.py", "duck.py", "matching.py")},
     ),
     Room(
         path="include/emulator",

@@ -25,7 +25,7 @@ from include.gateways.lake import Lake, ObjectMissing
 from include.gateways.threads import behind
 
 #: Of a results file about so much is worked on at once, and its outcomes become one row group.
-_FIRST_PART_BYTES, _PART_BYTES = 1_000_000, 8_000_000
+_FIRST_PART_BYTES, _PART_BYTES = 1_000_000, 4_000_000
 _ROWS_AT_ONCE = 5_000
 _PIECE_BYTES = 1 << 20
 _READERS = 8

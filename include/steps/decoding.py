@@ -6,10 +6,9 @@ Python that checks the answers. Whatever else a line says, or fails to say, is j
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -18,6 +17,7 @@ import pyarrow.compute as pc
 from include.enrichment.outcome import OUTCOMES_SCHEMA, USABLE_STOPS
 from include.enrichment.output_schema import OutputSchema
 from include.gateways.results import Part
+from include.steps.duck import database
 
 #: What DuckDB may hold in memory; a part is much smaller.
 _MEMORY = "64MB"
@@ -142,16 +142,6 @@ def decoder(folder: Path) -> Iterator[Decoder]:
 
     :param folder: where the parts are; it reaches nothing else
     """
-    options: dict[str, Any] = {
-        "memory_limit": _MEMORY,
-        "threads": 1,  # beside the one that checks the answers
-        "temp_directory": str(folder / "spilled"),
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "python_enable_replacements": False,
-    }
-    with closing(duckdb.connect(":memory:", config=options)) as connection:
-        connection.execute("set allowed_directories = ?", [[str(folder)]])
-        connection.execute("set enable_external_access = false")
-        connection.execute("set lock_configuration = true")
+    # One thread beside the one that checks the answers.
+    with database(folder, memory=_MEMORY, threads=1) as connection:
         yield Decoder(connection)

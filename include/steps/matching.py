@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from include.enrichment.errors import LoadError
 from include.enrichment.outcome import OUTCOMES_SCHEMA
 from include.enrichment.table import COST_COLUMNS, costs_of
+from include.steps.duck import database
 
 #: What DuckDB may hold in memory before it goes on in files.
 _MEMORY = "48MB"
@@ -121,7 +122,8 @@ def matched(rows: Path, results: Sequence[Path], repairs: pa.Table, *, folder: P
     """
     count, lines = pq.read_metadata(rows).num_rows, sum(pq.read_metadata(path).num_rows for path in results)
     try:
-        with closing(_connect(folder)) as connection:
+        threads = min(os.cpu_count() or 1, _MOST_THREADS)
+        with database(folder, memory=_MEMORY, threads=threads, in_order=False) as connection:
             _see(connection, rows, results, repairs, folder)
             parts = 1 + max(count, lines) // _REQUESTS_AT_ONCE
             for part in range(parts):
@@ -136,27 +138,6 @@ def matched(rows: Path, results: Sequence[Path], repairs: pa.Table, *, folder: P
             " set TMPDIR to a larger disk: nothing is paid again.",
             retryable=True,
         ) from error
-
-
-def _connect(folder: Path) -> duckdb.DuckDBPyConnection:
-    """A database in memory that reaches nothing but the folder."""
-    connection = duckdb.connect(
-        ":memory:",
-        config={
-            "memory_limit": _MEMORY,
-            "threads": min(os.cpu_count() or 1, _MOST_THREADS),
-            "temp_directory": str(folder / "spilled"),
-            "preserve_insertion_order": False,
-            "enable_external_file_cache": False,
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "python_enable_replacements": False,
-        },
-    )
-    connection.execute("set allowed_directories = ?", [[str(folder)]])
-    connection.execute("set enable_external_access = false")
-    connection.execute("set lock_configuration = true")
-    return connection
 
 
 def _see(

@@ -33,7 +33,7 @@ _REQUESTS = 1_000
 _API_KEY = "sk-ant-simulated-waits"
 #: As many triggers as a triggerer starts before other things have their turn (max_trigger_to_select_per_loop).
 _STARTED_AT_ONCE = 50
-_PROBE_SECONDS = 0.02
+_PROBE_SECONDS = 0.05
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -217,17 +216,6 @@ def test_neither_path_nor_id_is_taken_for_sql(tmp_path: Path, name: str) -> None
         0: ("invalid", 0, name),
         1: ("invalid", 0, f"{name}\0"),
     }
-
-
-def test_the_database_reaches_nothing_but_the_folder(tmp_path: Path) -> None:
-    (outside := tmp_path / "outside.csv").write_text("a\n1\n")
-    (folder := tmp_path / "folder").mkdir()
-    with matching._connect(folder) as connection:
-        for statement in ("from read_csv(?)", "from read_text(?)"):
-            with pytest.raises(duckdb.PermissionException):
-                connection.execute(statement, [str(outside)])
-        with pytest.raises(duckdb.Error, match="locked"):
-            connection.execute("set enable_external_access = true")
 
 
 def test_more_than_memory_holds_is_matched_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
