@@ -174,7 +174,8 @@ def render(lines: Sequence[Line], *, machine: str, pictures: Iterable[str] = ())
         machine,
         "Medians, with min and max in brackets; 1 MB is 1,000,000 bytes. Each run is a process of its own, the"
         " contenders of a part take turns, and all talk to one emulator on the same machine, whose batches end at once:"
-        " trust the ratios. *Beside ours* is the wall time in those of this project's first line at the same size.",
+        " trust the ratios. *Beside ours* is the wall time in those of this project's first line at the same size."
+        " 1,000,000 rows are there for the memory: the emulator works on some batches while it is sent others.",
         "## Summary",
         "\n".join(_summary(found)),
         "What is billed twice under a lost answer, a kill or a 404 is what `make chaos` shows.",
