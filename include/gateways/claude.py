@@ -117,7 +117,7 @@ class Claude:
         doing = f"Looking at batch {batch_id}"
         try:
             with self._errors(doing):
-                return batch_status(self._client.messages.batches.retrieve(batch_id))
+                return _batch_status(self._client.messages.batches.retrieve(batch_id))
         except BatchNotFound as error:
             oldest = datetime.now(UTC) - LISTED_FOR
             for batch in self._newest_first(doing, limit=PAGE_BATCHES):
@@ -259,7 +259,7 @@ class _Outgoing:
             raise httpx2.WriteTimeout(f"the body was not sent by {self._until:%H:%M:%S} UTC")
 
 
-def batch_status(batch: MessageBatch) -> BatchStatus:
+def _batch_status(batch: MessageBatch) -> BatchStatus:
     """The SDK's batch as ours. Raises ApiError for what is none."""
     with _no_page_of_a_proxy(batch):
         return BatchStatus(
@@ -286,7 +286,7 @@ def _read_page(page: SyncPage[MessageBatch]) -> tuple[list[BatchStatus], str | N
         last_id = page.last_id if page.has_more else None
         if not isinstance(page.data, list) or page.has_more is None or (page.has_more and not last_id):
             raise no_answer(page)
-        return [batch_status(batch) for batch in page.data], last_id
+        return [_batch_status(batch) for batch in page.data], last_id
 
 
 def known_to_the_list(batch: BatchStatus) -> BatchStatus:

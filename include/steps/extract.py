@@ -199,16 +199,12 @@ def fetch_rows(lake: Lake, folder: RunFolder, path: Path) -> None:
         ) from error
 
 
-def read_rows(path: Path, columns: list[str], *, rows_at_once: int = 1_000) -> Iterator[pa.RecordBatch]:
-    """The rows of a fetched rows.parquet, in portions."""
-    yield from pq.ParquetFile(path).iter_batches(batch_size=rows_at_once, columns=columns)
-
-
 def read_request_ids(path: Path) -> set[str]:
     """The distinct requests of a fetched rows.parquet."""
     found: set[str] = set()
-    for batch in read_rows(path, ["request_id"], rows_at_once=100_000):
-        found.update(batch["request_id"].to_pylist())
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=100_000, columns=["request_id"]):
+            found.update(batch["request_id"].to_pylist())
     found.discard(None)  # rows that cannot be sent have no request
     return found
 
