@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -11,11 +10,11 @@ import jsonschema_rs
 import msgspec
 import pyarrow as pa
 
-from include.enrichment.schema_subset import Schema, kind_of, resolve, walk, without_null
+from include.enrichment.quick_look import INT64, quick_look
+from include.enrichment.schema_subset import Schema, kind_of, resolve, without_null
 
 #: Nobody's output is nested like this; from 255 levels on the validator gives up, and the JSON decoder later.
 _MAX_DEPTH = 100
-_INT64 = range(-(2**63), 2**63)
 _Converter = Callable[[Any], Any]
 _TOO_DEEP = f"nested too deeply: more than {_MAX_DEPTH} levels"
 
@@ -32,27 +31,17 @@ class OutputSchema:
         self._root = resolve(schema, schema)
         self._validator = jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
         self._to_row = _object_converter(self._root["properties"], schema)
-        self._surely_fits = _surely_fits(schema)
+        #: Whether a text surely fits, and is its own output, as nearly all are. Of any other check() has the word.
+        self.surely_fits: Callable[[bytes], bool] = quick_look(schema)
 
     @property
     def fields(self) -> list[pa.Field]:
         """One Arrow field for each property, in the schema's order. All are nullable: a property may be optional."""
         return [pa.field(name, arrow_type(prop, self._schema)) for name, prop in self._root["properties"].items()]
 
-    def quick_output(self, text: bytes) -> bytes | None:
-        """
-        The output in ``text`` as compact JSON, if it is plain to see that it fits: so it is with nearly all answers.
-        Of any other check() has to say what it is.
-        """
-        try:
-            value = msgspec.json.decode(text)
-            return msgspec.json.encode(value) if self._surely_fits(value) else None
-        except (msgspec.DecodeError, ValueError, RecursionError):
-            return None
-
     def check(self, text: str) -> tuple[str, None] | tuple[None, str]:
         """
-        The output in ``text`` as compact JSON, or the reason why it is unusable: exactly one of the two is None.
+        The output in ``text`` as JSON, or the reason why it is unusable: exactly one of the two is None.
 
         Enum and const values that differ from the schema in capitalisation only are put right first: the API does not
         promise it.
@@ -65,15 +54,15 @@ class OutputSchema:
             return None, _TOO_DEEP
         if text.count("[") + text.count("{") > _MAX_DEPTH and _deeper(value, _MAX_DEPTH):
             return None, _TOO_DEEP
-        value = _fix_case(value, self._schema, self._schema)
-        if mistake := next(iter(self._validator.iter_errors(value)), None):
+        fixed = _fix_case(value, self._schema, self._schema)
+        if mistake := next(iter(self._validator.iter_errors(fixed)), None):
             where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in mistake.instance_path)
             return None, f"violates the schema: ${where}: {mistake.message}"
         try:
-            self._to_row(value)
+            self._to_row(fixed)
         except (ValueError, OverflowError) as error:
             return None, f"not storable: {error}"
-        return msgspec.json.encode(value).decode(), None
+        return text if fixed == value else msgspec.json.encode(fixed).decode(), None
 
     def columns(self, outputs: Sequence[str]) -> list[pa.Array]:
         """The typed columns of ``outputs``, each one a text that check() has given; in the order of fields()."""
@@ -100,34 +89,6 @@ def arrow_type(schema: Schema, root: Schema) -> pa.DataType:
         return formats.get(schema.get("format", ""), pa.string())
     scalars = {"integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
     return scalars.get(kind or "", pa.string())
-
-
-def _surely_fits(schema: Schema) -> Callable[[Any], bool]:
-    """
-    Whether a value surely fits schema and Arrow types: so do nearly all answers, and one look of the validator tells.
-    Of any other value it tells nothing.
-    """
-    if not _is_plain(schema, schema):
-        return lambda value: False
-    bounded = deepcopy(schema)
-    for part in walk(bounded):
-        part |= {"minimum": _INT64.start, "maximum": _INT64.stop - 1}
-    return jsonschema_rs.Draft202012Validator(bounded, validate_formats=True).is_valid
-
-
-def _is_plain(schema: Schema, root: Schema) -> bool:
-    """Whether every value that fits is as deep as the schema and stored as it is, but for the size of its numbers."""
-    schema = without_null(resolve(schema, root), root)
-    match kind_of(schema):
-        case "array":
-            return "items" in schema and _is_plain(schema["items"], root)
-        case "object" if schema.get("properties"):
-            closed = schema.get("additionalProperties") is False
-            return closed and all(_is_plain(prop, root) for prop in schema["properties"].values())
-        case "string":
-            return schema.get("format") not in _BY_FORMAT
-        case kind:
-            return kind in ("integer", "number", "boolean")
 
 
 def _fix_case(value: Any, schema: Schema, root: Schema) -> Any:
@@ -195,7 +156,7 @@ def _map_children(value: Any, schema: Schema, change: Callable[[Any, Schema], An
 
 
 def _int64(value: Any) -> int:
-    if int(value) not in _INT64:
+    if int(value) not in INT64:
         raise ValueError(f"{value} does not fit a 64-bit integer")
     return int(value)
 

@@ -44,7 +44,6 @@ PAGE_BATCHES = 1000
 LISTED_FOR = timedelta(days=30)
 #: A longer `retry-after` is no advice but a mistake (the header may also hold "nan", or a date).
 _LONGEST_RETRY_AFTER_SECONDS = 3600
-_PIECE_BYTES = 1 << 20
 _COUNTS = ("processing", "succeeded", "errored", "canceled", "expired")
 #: Errors after which the API may have done what was asked all the same.
 _AMBIGUOUS_STATUS = (408, 409)
@@ -219,7 +218,7 @@ class Download(Iterator[bytes]):
 
     def __init__(self, response: httpx2.Response) -> None:
         self._response = response
-        self._pieces = response.iter_bytes(_PIECE_BYTES)
+        self._pieces = response.iter_bytes()  # as they come: to put them together would be to copy them
 
     def __next__(self) -> bytes:
         return next(self._pieces)

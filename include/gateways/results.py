@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -211,27 +211,35 @@ class Part:
 
 def in_parts(pieces: Iterator[bytes], folder: Path) -> Iterator[Part]:
     """The body as files of some megabytes in ``folder``, the first ones smaller, for the caller to delete."""
-    coming = whole_lines(pieces)
-    first = 1
-    for number, some in enumerate(coming):
+    first, rest = 1, b""
+    for number in count():
         path = folder / f"part-{number}.jsonl"
         # Who works on the parts need not wait long for the first.
-        lines = _write_part(chain([some], coming), path, enough=min(_PART_BYTES, _FIRST_PART_BYTES << number))
+        enough = min(_PART_BYTES, _FIRST_PART_BYTES << number)
+        lines, rest = _write_part(chain([rest], pieces), path, enough=enough)
+        if not lines:
+            return
         yield Part(path=path, first=first, lines=lines)
         first += lines
 
 
-def _write_part(coming: Iterator[bytes], path: Path, *, enough: int) -> int:
-    """Write what comes until it is enough for a part, and return the number of its lines."""
+def _write_part(pieces: Iterator[bytes], path: Path, *, enough: int) -> tuple[int, bytes]:
+    """
+    Write pieces until they are enough for a part. Returns the number of its lines, and what of the last piece belongs
+    to the next part.
+    """
     size = lines = 0
+    piece = b""
     with path.open("wb") as file:
-        for some in coming:
-            file.write(some)
-            size += len(some)
-            lines += some.count(b"\n") + (not some.endswith(b"\n"))
-            if size >= enough:
-                break
-    return lines
+        for piece in filter(None, pieces):
+            size += len(piece)
+            lines += piece.count(b"\n")
+            if size >= enough and (end := piece.rfind(b"\n") + 1):
+                file.write(memoryview(piece)[:end])
+                return lines, piece[end:]
+            file.write(piece)
+    unfinished = size > 0 and not piece.endswith(b"\n")
+    return lines + unfinished, b""
 
 
 def _of_batch(outcomes: pa.Table, batch_id: str) -> pa.Table:

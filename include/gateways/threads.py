@@ -5,7 +5,7 @@ written. It pays for whatever lets go of the interpreter meanwhile: the network,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -13,25 +13,32 @@ from typing import TypeVar
 _Item = TypeVar("_Item")
 
 
-def ahead(items: Iterator[_Item], *, hang_up: Callable[[], None] | None = None) -> Generator[_Item]:
+@contextmanager
+def ahead(items: Iterator[_Item], *, hang_up: Callable[[], None] | None = None) -> Iterator[Iterator[_Item]]:
     """
-    The same items; while one is worked on, another thread gets the next.
+    The same items; another thread gets the first at once, and the next while one is worked on.
 
-    A generator to be closed: that waits for the thread.
+    When the block is left, that waits for the thread.
 
     :param hang_up: called when it is left before the last item, whatever the reason: it ends what the thread may be
         waiting for, which could be for ever
     """
-    with ThreadPoolExecutor(1) as getter:
-        try:
+    ended = False
+
+    def got() -> Iterator[_Item]:
+        nonlocal coming, ended
+        while (item := coming.result()) is not None:
             coming = getter.submit(next, items, None)
-            while (item := coming.result()) is not None:
-                coming = getter.submit(next, items, None)
-                yield item
-        except BaseException:  # a task's timeout, or the end of the generator
-            if hang_up:
+            yield item
+        ended = True
+
+    with ThreadPoolExecutor(1) as getter:
+        coming = getter.submit(next, items, None)
+        try:
+            yield got()
+        finally:  # also after a task's timeout
+            if hang_up and not ended:
                 hang_up()
-            raise
 
 
 @contextmanager

@@ -115,13 +115,14 @@ def _outputs(texts: pa.ChunkedArray, schema: OutputSchema | None) -> pa.ChunkedA
         return texts
     # As bytes: taken for text they would be decoded and encoded once more.
     answers = texts.combine_chunks().view(pa.binary()).to_pylist()
-    quick, thorough = schema.quick_output, schema.check
-    outputs = [None if text is None else quick(text) or _encoded(thorough(text.decode())[0]) for text in answers]
-    return pa.array(outputs, pa.binary()).view(pa.string())
-
-
-def _encoded(output: str | None) -> bytes | None:
-    return None if output is None else output.encode()
+    surely_fits = schema.surely_fits
+    doubtful = [number for number, answer in enumerate(answers) if answer is not None and not surely_fits(answer)]
+    if not doubtful:
+        return texts
+    outputs = texts.to_pylist()
+    for number in doubtful:
+        outputs[number] = schema.check(outputs[number])[0]
+    return pa.array(outputs, pa.string())
 
 
 def _outcomes(usable: pa.Table) -> pa.RecordBatch:

@@ -7,7 +7,6 @@ import logging
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -143,9 +142,9 @@ def _read(
     # judged, and the outcomes of the one before that are written.
     with (
         received,
+        ahead(in_parts(received.kept(pieces), received.folder), hang_up=hang_up) as parts,
         decoder(received.folder) as decode,
-        closing(ahead(in_parts(received.kept(pieces), received.folder), hang_up=hang_up)) as parts,
-        closing(ahead(map(decode.read, parts), hang_up=hang_up)) as decoded,
+        ahead(map(decode.read, parts), hang_up=hang_up) as decoded,
     ):
         for some in decoded:
             for outcomes in _judged(some, batch_id, schema, lenient=lenient):

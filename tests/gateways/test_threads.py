@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import closing
 from threading import Event
 
 import pytest
@@ -100,7 +99,7 @@ def test_a_piece_is_got_while_the_one_before_is_worked_on() -> None:
             event.set()
             yield b"piece"
 
-    with closing(ahead(pieces())) as arriving:
+    with ahead(pieces()) as arriving:
         next(arriving)
         assert got[1].wait(10)
         assert list(arriving) == [b"piece"]
@@ -111,7 +110,41 @@ def test_what_breaks_a_download_is_told_where_its_pieces_are_worked_on() -> None
         yield b"piece"
         raise LoadError("broke off")
 
-    with closing(ahead(pieces())) as arriving:
+    with ahead(pieces()) as arriving:
         assert next(arriving) == b"piece"
         with pytest.raises(LoadError, match="broke off"):
             next(arriving)
+
+
+def test_the_first_is_got_before_anybody_asks() -> None:
+    begun = Event()
+
+    def pieces() -> Iterator[bytes]:
+        begun.set()
+        yield b"piece"
+
+    with ahead(pieces()):
+        assert begun.wait(_SECONDS)
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_who_leaves_early_hangs_up_and_waits_for_the_thread(taken: int) -> None:
+    hung_up, ended = Event(), Event()
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(taken):
+            yield b"piece"
+        assert hung_up.wait(_SECONDS)
+        ended.set()
+
+    with ahead(pieces(), hang_up=hung_up.set) as arriving:
+        for _ in range(taken):
+            next(arriving)
+    assert ended.is_set()
+
+
+def test_who_takes_all_does_not_hang_up() -> None:
+    hung_up = Event()
+    with ahead(iter([b"piece"]), hang_up=hung_up.set) as arriving:
+        assert list(arriving) == [b"piece"]
+    assert not hung_up.is_set()
