@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from include.enrichment import prices
-from include.enrichment.prices import cost_usd
+from include.enrichment.errors import SpecError
+from include.enrichment.prices import cost_usd, prices, read_prices
 
 #: As the page has them, in US dollars for a million tokens of a batch: input, 5m write, 1h write, read, output.
 BATCH_PRICES = {
@@ -52,7 +53,7 @@ def test_each_kind_of_token_has_the_batch_price_of_the_page(model: str, batch_pr
 
 
 def test_every_model_of_the_table_is_checked_against_the_page() -> None:
-    assert set(BATCH_PRICES) == set(prices._PRICES)
+    assert set(BATCH_PRICES) == set(prices().models)
 
 
 def test_the_kinds_of_tokens_add_up_exactly() -> None:
@@ -95,6 +96,40 @@ def test_no_tokens_cost_nothing() -> None:
 def test_a_model_without_a_known_price_has_no_cost_and_none_is_guessed(model: str) -> None:
     assert _cost(model, input_tokens=1_000) is None
     assert _cost(model, input_tokens=1_000_000) is None
+
+
+FILE = """
+source: https://example.com
+as_of: 2026-11-22
+batch: 0.5
+models:
+  claude-new: {input: 0.1, output: 0.7, write_5m: 0.125, write_1h: 0.2, read: 0.01}
+"""
+
+
+class TestFile:
+    """A price is added or corrected in one file."""
+
+    def test_a_price_is_exactly_what_is_written(self) -> None:
+        assert read_prices(FILE, file=Path("prices.yaml")).models["claude-new"].output == Decimal("0.7")
+
+    @pytest.mark.parametrize(
+        ("old", "new", "mistake"),
+        [
+            ("read: 0.01", "raed: 0.01", "prices.yaml: models.claude-new.read: Field required"),
+            ("input: 0.1", "input: cheap", "models.claude-new.input: "),
+            ("input: 0.1", "input: -1", "models.claude-new.input: "),
+            ("input: 0.1", "input: .nan", "models.claude-new.input: "),
+            ("batch: 0.5", "batch: 50", "batch: "),
+            ("as_of: 2026-11-22", "as_of: lately", "as_of: "),
+            ("models:", "models: {", "is not YAML: "),
+            (FILE, "", "prices.yaml: "),
+        ],
+    )
+    def test_a_mistake_is_told_with_its_place(self, old: str, new: str, mistake: str) -> None:
+        with pytest.raises(SpecError) as error:
+            read_prices(FILE.replace(old, new), file=Path("prices.yaml"))
+        assert mistake in str(error.value)
 
 
 class TestLongPrompt:
