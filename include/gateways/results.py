@@ -198,48 +198,40 @@ class Received:
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """
-    A part of a JSONL body, in a local file: whole lines, but for a last one that the body ends without.
+    A part of a JSONL body: whole lines, but for a last one that the body ends without.
 
     :param first: the number of its first line in the body, from 1
     :param lines: how many it has
     """
 
-    path: Path
+    data: bytes
     first: int
     lines: int
 
 
-def in_parts(pieces: Iterator[bytes], folder: Path) -> Iterator[Part]:
-    """The body as files of some megabytes in ``folder``, the first ones smaller, for the caller to delete."""
+def in_parts(pieces: Iterator[bytes]) -> Iterator[Part]:
+    """The body in parts of some megabytes, the first ones smaller."""
     first, rest = 1, b""
     for number in count():
-        path = folder / f"part-{number}.jsonl"
         # Who works on the parts need not wait long for the first.
-        enough = min(_PART_BYTES, _FIRST_PART_BYTES << number)
-        lines, rest = _write_part(chain([rest], pieces), path, enough=enough)
-        if not lines:
+        data, rest = _join(chain([rest], pieces), enough=min(_PART_BYTES, _FIRST_PART_BYTES << number))
+        if not data:
             return
-        yield Part(path=path, first=first, lines=lines)
+        lines = data.count(b"\n") + (not data.endswith(b"\n"))
+        yield Part(data=data, first=first, lines=lines)
         first += lines
 
 
-def _write_part(pieces: Iterator[bytes], path: Path, *, enough: int) -> tuple[int, bytes]:
-    """
-    Write pieces until they are enough for a part. Returns the number of its lines, and what of the last piece belongs
-    to the next part.
-    """
-    size = lines = 0
-    piece = b""
-    with path.open("wb") as file:
-        for piece in filter(None, pieces):
-            size += len(piece)
-            lines += piece.count(b"\n")
-            if size >= enough and (end := piece.rfind(b"\n") + 1):
-                file.write(memoryview(piece)[:end])
-                return lines, piece[end:]
-            file.write(piece)
-    unfinished = size > 0 and not piece.endswith(b"\n")
-    return lines + unfinished, b""
+def _join(pieces: Iterator[bytes], *, enough: int) -> tuple[bytes, bytes]:
+    """As many pieces as are enough, up to the end of a line, and what is left of the last one."""
+    joined: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size >= enough and (end := piece.rfind(b"\n") + 1):
+            return b"".join([*joined, memoryview(piece)[:end]]), piece[end:]
+        joined.append(piece)
+    return b"".join(joined), b""
 
 
 def _of_batch(outcomes: pa.Table, batch_id: str) -> pa.Table:

@@ -1,6 +1,6 @@
 """
 What goes on beside the work in hand, in a thread: the next thing is got while one is worked on, or the one before is
-written. It pays for whatever lets go of the interpreter meanwhile: the network, compression, DuckDB.
+written. It pays for whatever lets go of the interpreter meanwhile: the network, compression, Arrow, DuckDB.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ def ahead(items: Iterator[_Item], *, hang_up: Callable[[], None] | None = None) 
     :param hang_up: called when it is left before the last item, whatever the reason: it ends what the thread may be
         waiting for, which could be for ever
     """
-    ended = False
-
-    def got() -> Iterator[_Item]:
-        nonlocal coming, ended
-        while (item := coming.result()) is not None:
-            coming = getter.submit(next, items, None)
-            yield item
-        ended = True
-
     with ThreadPoolExecutor(1) as getter:
         coming = getter.submit(next, items, None)
+        ended = False
+
+        def got() -> Iterator[_Item]:
+            nonlocal coming, ended
+            while (item := coming.result()) is not None:
+                coming = getter.submit(next, items, None)
+                yield item
+            ended = True
+
         try:
             yield got()
         finally:  # also after a task's timeout

@@ -1,95 +1,99 @@
 """
-Result lines become outcomes. Nearly all of them say the same, here is a usable answer: DuckDB reads those, beside the
+Result lines become outcomes. Nearly all of them say the same, here is a usable answer: Arrow reads those, beside the
 Python that checks the answers. Whatever else a line says, or fails to say, is judged line by line, as all could be.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyarrow import json as arrow_json
 
 from include.enrichment.outcome import OUTCOMES_SCHEMA, USABLE_STOPS
 from include.enrichment.output_schema import OutputSchema
 from include.gateways.results import Part
-from include.steps.duck import database
 
-#: What DuckDB may hold in memory; a part is much smaller.
-_MEMORY = "64MB"
-#: A longer line is judged by itself: DuckDB keeps a buffer of twice this size for each of its threads.
-_LONGEST_LINE_BYTES = 1 << 20
-#: What has another type than documented is taken for what it looks like, a number for a text, say. No id and no row
-#: depends on it, and an answer has to fit its schema all the same.
-_RESULT = """struct(
-    type varchar,
-    message struct(
-        model varchar,
-        content struct(type varchar, text varchar)[],
-        stop_reason varchar,
-        usage struct(
-            input_tokens bigint,
-            output_tokens bigint,
-            cache_read_input_tokens bigint,
-            cache_creation struct(ephemeral_5m_input_tokens bigint, ephemeral_1h_input_tokens bigint)
-        )
-    )
-)"""
-_LINES = f"""
-with messages as (
-    select custom_id, result.type as kind, result.message.model, result.message.stop_reason, result.message.usage,
-        list_filter(result.message.content, lambda block: block.type = 'text') as texts
-    from read_json(
-        $path,
-        columns = {{custom_id: 'varchar', result: '{_RESULT}'}},
-        format = 'newline_delimited',
-        hive_partitioning = false,
-        maximum_object_size = {_LONGEST_LINE_BYTES}
-    )
+_USAGE = pa.struct(
+    {
+        "input_tokens": pa.int64(),
+        "output_tokens": pa.int64(),
+        "cache_read_input_tokens": pa.int64(),
+        "cache_creation": pa.struct({"ephemeral_5m_input_tokens": pa.int64(), "ephemeral_1h_input_tokens": pa.int64()}),
+    }
 )
-select
-    custom_id as request_id,
-    case
-        when kind = 'succeeded' and stop_reason in ({", ".join(f"'{reason}'" for reason in sorted(USABLE_STOPS))})
-            and len(texts) = 1
-        then texts[1].text
-    end as text,
-    coalesce(model, '') as model,
-    stop_reason,
-    coalesce(usage.input_tokens, 0) as input_tokens,
-    coalesce(usage.cache_creation.ephemeral_5m_input_tokens, 0) as cache_write_5m_tokens,
-    coalesce(usage.cache_creation.ephemeral_1h_input_tokens, 0) as cache_write_1h_tokens,
-    coalesce(usage.cache_read_input_tokens, 0) as cache_read_tokens,
-    coalesce(usage.output_tokens, 0) as output_tokens
-from messages
-"""
+_MESSAGE = pa.struct(
+    {
+        "model": pa.string(),
+        "content": pa.list_(pa.struct({"type": pa.string(), "text": pa.string()})),
+        "stop_reason": pa.string(),
+        "usage": _USAGE,
+    }
+)
+#: What is read of a line. One in which something has another type is judged by itself; what is null is not there.
+_LINE = pa.schema({"custom_id": pa.string(), "result": pa.struct({"type": pa.string(), "message": _MESSAGE})})
+_OPTIONS = arrow_json.ParseOptions(explicit_schema=_LINE, unexpected_field_behavior="ignore")
+#: Where the counts of tokens stand in a message's usage.
+_TOKENS = {
+    "input_tokens": ["input_tokens"],
+    "cache_write_5m_tokens": ["cache_creation", "ephemeral_5m_input_tokens"],
+    "cache_write_1h_tokens": ["cache_creation", "ephemeral_1h_input_tokens"],
+    "cache_read_tokens": ["cache_read_input_tokens"],
+    "output_tokens": ["output_tokens"],
+}
 
 
-class Decoder:
-    """Reads the lines of parts, see decoder()."""
+def decode(part: Part) -> Decoded:
+    """The part's lines. If one is cut or garbled, none of them is read: who reads them next tells which, and why."""
+    if not part.data.startswith(b"{"):  # a null at the very beginning crashes the reader (apache/arrow#47409)
+        return Decoded(part=part, lines=None)
+    whole = arrow_json.ReadOptions(use_threads=False, block_size=len(part.data))
+    try:
+        lines = arrow_json.read_json(pa.BufferReader(part.data), whole, _OPTIONS).combine_chunks()
+        lines.validate(full=True)  # the reader does not look whether a text is UTF-8
+    except pa.ArrowInvalid:
+        return Decoded(part=part, lines=None)
+    return Decoded(part=part, lines=_flat(lines) if lines.num_rows == part.lines else None)
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
 
-    def read(self, part: Part) -> Decoded:
-        """The part's lines. Those that are cut, garbled or longer than usual are not read, nor are any beside them."""
-        try:
-            lines = self._connection.sql(_LINES, params={"path": str(part.path)}).to_arrow_table()
-        except duckdb.Error:  # which line it is, and why, is told by who reads them next
-            return Decoded(part=part, lines=None)
-        return Decoded(part=part, lines=lines if lines.num_rows == part.lines else None)
+def _flat(lines: pa.Table) -> pa.Table:
+    """A column for each thing that an outcome tells; ``text`` is null unless a line holds one whole text."""
+    result, message = (_of(lines["result"].chunk(0), name) for name in ("type", "message"))
+    stop_reason = _of(message, "stop_reason")
+    answered = pc.and_kleene(pc.equal(result, "succeeded"), pc.is_in(stop_reason, pa.array(sorted(USABLE_STOPS))))
+    columns = {
+        "request_id": lines["custom_id"],
+        "text": pc.if_else(answered, _only_text(_of(message, "content")), None),
+        "model": pc.fill_null(_of(message, "model"), ""),
+        "stop_reason": stop_reason,
+    }
+    tokens = {name: pc.fill_null(_of(message, "usage", *path), 0) for name, path in _TOKENS.items()}
+    return pa.table(columns | tokens)
+
+
+def _of(structs: pa.Array, *path: str) -> pa.Array:
+    return pc.struct_field(structs, list(path))
+
+
+def _only_text(contents: pa.ListArray) -> pa.Array:
+    """The text of each message's only block of text, beside which there may be others; null where there is not one."""
+    blocks = contents.values
+    is_text = pc.fill_null(pc.equal(_of(blocks, "type"), "text"), False)
+    # How many texts there are before each block, and so where in them a line's texts begin and end.
+    before = pa.concat_arrays([pa.array([0]), pc.cumulative_sum(is_text.cast(pa.int64()))])
+    first, end = before.take(contents.offsets[:-1]), before.take(contents.offsets[1:])
+    only = pc.if_else(pc.equal(pc.subtract(end, first), 1), first, None)
+    return _of(blocks, "text").filter(is_text).take(only)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
     """
-    A part, and what DuckDB read of it.
+    A part, and what Arrow read of it.
 
-    :param lines: as _LINES gives them, in their order; None if they could not be read
+    :param lines: as _flat() gives them, in their order; None if they could not be read
     """
 
     part: Part
@@ -134,15 +138,3 @@ def _outcomes(usable: pa.Table) -> pa.RecordBatch:
 
 
 _NOTHING = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in OUTCOMES_SCHEMA], schema=OUTCOMES_SCHEMA)
-
-
-@contextmanager
-def decoder(folder: Path) -> Iterator[Decoder]:
-    """
-    What reads the lines of parts.
-
-    :param folder: where the parts are; it reaches nothing else
-    """
-    # One thread beside the one that checks the answers.
-    with database(folder, memory=_MEMORY, threads=1) as connection:
-        yield Decoder(connection)

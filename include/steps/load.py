@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import tempfile
@@ -25,7 +26,7 @@ from include.gateways.ledger import Ledger, Recorded
 from include.gateways.results import Part, Received, ResultStore, in_parts
 from include.gateways.threads import ahead
 from include.steps.chunks import Chunk, read_chunk
-from include.steps.decoding import Decoded, decoder
+from include.steps.decoding import Decoded, decode
 
 log = logging.getLogger(__name__)
 
@@ -142,9 +143,8 @@ def _read(
     # judged, and the outcomes of the one before that are written.
     with (
         received,
-        ahead(in_parts(received.kept(pieces), received.folder), hang_up=hang_up) as parts,
-        decoder(received.folder) as decode,
-        ahead(map(decode.read, parts), hang_up=hang_up) as decoded,
+        ahead(in_parts(received.kept(pieces)), hang_up=hang_up) as parts,
+        ahead(map(decode, parts), hang_up=hang_up) as decoded,
     ):
         for some in decoded:
             for outcomes in _judged(some, batch_id, schema, lenient=lenient):
@@ -153,7 +153,6 @@ def _read(
                     {each["values"]: each["counts"] for each in outcomes["outcome"].value_counts().to_pylist()}
                 )
                 received.add(outcomes)
-            some.part.path.unlink()
         if outstanding:
             _check_missing(outstanding, chunk.request_ids, batch_id, accept=accept_missing)
             received.add(outcomes_batch([missing(request_id) for request_id in sorted(outstanding)]))
@@ -189,12 +188,12 @@ def _judged(some: Decoded, batch_id: str, schema: OutputSchema | None, *, lenien
     usable, others = some.usable(schema)
     yield usable
     if others:
-        with some.part.path.open("rb") as file:
-            wanted = set(others)
-            found = ((number, line) for number, line in enumerate(file) if number in wanted and line.strip())
-            yield outcomes_batch(
-                [_outcome(line, some.part.first + number, batch_id, schema, lenient=lenient) for number, line in found]
-            )
+        wanted = set(others)
+        lines = enumerate(io.BytesIO(some.part.data))
+        found = ((number, line) for number, line in lines if number in wanted and line.strip())
+        yield outcomes_batch(
+            [_outcome(line, some.part.first + number, batch_id, schema, lenient=lenient) for number, line in found]
+        )
 
 
 def _outcome(line: bytes, number: int, batch_id: str, schema: OutputSchema | None, *, lenient: bool) -> Outcome:

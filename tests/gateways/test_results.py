@@ -320,13 +320,11 @@ def test_lines_are_the_same_wherever_the_pieces_end(size: int) -> None:
     assert list(lines(pieces)) == [b"a\n", "\u2028b\r\n".encode(), b"\n", b"c"]
 
 
-def test_a_body_is_cut_into_parts_of_whole_lines_that_know_where_they_were(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_body_is_cut_into_parts_of_whole_lines_that_know_where_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "_FIRST_PART_BYTES", 5)
     monkeypatch.setattr(results, "_PART_BYTES", 10)
-    parts = list(in_parts(iter([b"1234567\n9", b"012\n456", b"78\n", b"1\n2\n3"]), tmp_path))
-    assert [(part.path.read_bytes(), part.first, part.lines) for part in parts] == [
+    parts = list(in_parts(iter([b"1234567\n9", b"012\n456", b"78\n", b"1\n2\n3"])))
+    assert [(part.data, part.first, part.lines) for part in parts] == [
         (b"1234567\n", 1, 1),  # the first is enough sooner
         (b"9012\n45678\n", 2, 2),
         (b"1\n2\n3", 4, 3),

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -11,7 +9,7 @@ import pytest
 from include.enrichment.outcome import OUTCOMES_SCHEMA, decode_line, judge
 from include.enrichment.output_schema import OutputSchema
 from include.gateways.results import Part
-from include.steps.decoding import Decoded, Decoder, decoder
+from include.steps.decoding import Decoded, decode
 
 SCHEMA = OutputSchema(
     {
@@ -79,43 +77,31 @@ def line(custom_id: object, result: dict[str, Any]) -> bytes:
     return json.dumps({"custom_id": custom_id, "result": result}).encode() + b"\n"
 
 
-@pytest.fixture
-def decode(tmp_path: Path) -> Iterator[Decoder]:
-    with decoder(tmp_path) as it:
-        yield it
-
-
-def decoded(decode: Decoder, folder: Path, *lines: bytes) -> Decoded:
-    path = folder / "part.jsonl"
-    path.write_bytes(b"".join(lines))
-    return decode.read(Part(path=path, first=1, lines=len(lines)))
+def decoded(*lines: bytes) -> Decoded:
+    return decode(Part(data=b"".join(lines), first=1, lines=len(lines)))
 
 
 @pytest.mark.parametrize("schema", [SCHEMA, None], ids=["schema", "free text"])
 @pytest.mark.parametrize("name", USABLE)
-def test_a_usable_answer_gives_the_outcome_that_judging_its_line_gives(
-    decode: Decoder, tmp_path: Path, name: str, schema: OutputSchema | None
-) -> None:
+def test_a_usable_answer_gives_the_outcome_that_judging_its_line_gives(name: str, schema: OutputSchema | None) -> None:
     whole = line("r-1", USABLE[name])
-    usable, others = decoded(decode, tmp_path, whole).usable(schema)
+    usable, others = decoded(whole).usable(schema)
     assert list(others) == []
     assert usable.schema == OUTCOMES_SCHEMA
     assert usable.to_pylist() == [msgspec.structs.asdict(judge(decode_line(whole), schema))]
 
 
 @pytest.mark.parametrize("name", OTHER)
-def test_whatever_else_a_line_says_is_left_to_a_closer_look(decode: Decoder, tmp_path: Path, name: str) -> None:
+def test_whatever_else_a_line_says_is_left_to_a_closer_look(name: str) -> None:
     lines = [line("r-1", USABLE["plain"]), line("r-2", OTHER[name]), line("r-3", USABLE["spaced"])]
-    usable, others = decoded(decode, tmp_path, *lines).usable(SCHEMA)
+    usable, others = decoded(*lines).usable(SCHEMA)
     assert usable["request_id"].to_pylist() == ["r-1", "r-3"]
     assert list(others) == [1]
 
 
 @pytest.mark.parametrize("name", [name for name in OTHER if name not in ("not_json", "not_the_schema")])
-def test_in_free_text_too_what_is_no_whole_answer_is_left_to_a_closer_look(
-    decode: Decoder, tmp_path: Path, name: str
-) -> None:
-    usable, others = decoded(decode, tmp_path, line("r-1", OTHER[name])).usable(None)
+def test_in_free_text_too_what_is_no_whole_answer_is_left_to_a_closer_look(name: str) -> None:
+    usable, others = decoded(line("r-1", OTHER[name])).usable(None)
     if name == "empty":  # an empty text is a text
         assert usable["output"].to_pylist() == [judge(decode_line(line("r-1", OTHER[name])), None).output] == [""]
     else:
@@ -135,22 +121,21 @@ def test_in_free_text_too_what_is_no_whole_answer_is_left_to_a_closer_look(
             line("r-2", succeeded(text('"\\ud800"'))).replace(b"\\\\ud800", b"\\ud800"), id="half a character"
         ),
         pytest.param(line("r-2", succeeded(text("x" * 1_100_000))), id="very long"),
-        pytest.param(b'{"custom_id":"r-2","result":' + b"[" * 2_000 + b"]" * 2_000 + b"}\n", id="very deep"),
+        pytest.param(b'{"custom_id":"r-2","result":' + b"[" * 2_000_000 + b"]" * 2_000_000 + b"}\n", id="very deep"),
     ],
 )
-def test_a_line_that_cannot_be_read_keeps_no_other_from_being_looked_at(
-    decode: Decoder, tmp_path: Path, bad: bytes
-) -> None:
-    usable, others = decoded(decode, tmp_path, line("r-1", USABLE["plain"]), bad).usable(SCHEMA)
+def test_a_line_that_cannot_be_read_keeps_no_other_from_being_looked_at(bad: bytes) -> None:
+    usable, others = decoded(line("r-1", USABLE["plain"]), bad).usable(SCHEMA)
     assert 1 in others
     assert usable.num_rows + len(others) == 2
 
 
-def test_a_line_without_an_id_is_left_to_a_closer_look(decode: Decoder, tmp_path: Path) -> None:
-    usable, others = decoded(decode, tmp_path, line(None, USABLE["plain"])).usable(SCHEMA)
+@pytest.mark.parametrize("bad", [b"null\n", b" null\n", b"\n", b"1\n"])
+def test_a_part_that_begins_with_no_line_is_left_to_a_closer_look(bad: bytes) -> None:
+    usable, others = decoded(bad, line("r-1", USABLE["plain"])).usable(SCHEMA)
+    assert (usable.num_rows, list(others)) == (0, [0, 1])
+
+
+def test_a_line_without_an_id_is_left_to_a_closer_look() -> None:
+    usable, others = decoded(line(None, USABLE["plain"])).usable(SCHEMA)
     assert (usable.num_rows, list(others)) == (0, [0])
-
-
-def test_it_reaches_nothing_beside_its_folder(decode: Decoder, tmp_path: Path) -> None:
-    (elsewhere := tmp_path.parent / "elsewhere.jsonl").write_bytes(line("r-1", USABLE["plain"]))
-    assert decode.read(Part(path=elsewhere, first=1, lines=1)).lines is None
