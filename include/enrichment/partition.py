@@ -25,16 +25,32 @@ class Partition:
     def __str__(self) -> str:
         return self.start.isoformat()
 
+    def fill(self, text: str) -> str:
+        """``{partition}``, and ``{year}``, ``{month}`` and ``{day}`` with their zeros, become this day's."""
+        year, month, day = str(self).split("-")
+        text = text.replace("{partition}", str(self))
+        return text.replace("{year}", year).replace("{month}", month).replace("{day}", day)
 
-def resolve_partition(*, param: object, partition_key: str | None, data_interval_start: datetime | None) -> Partition:
+
+def resolve_partition(
+    *, param: object, partition_key: str | None, data_interval_start: datetime | None, backfill: bool = False
+) -> Partition:
     """
     The partition a run means: its ``partition`` param, else its partition key, else the day its data interval starts
     on.
 
-    Raises PartitionError if none of them is given, or if the first one given is not a date (``2026-11-21``).
+    Raises PartitionError if none of them is given, if the first one given is not a date (``2026-11-21``), or if the
+    run is one of a backfill and the param names another day than its own.
     """
     if param:
-        return _parse(param, "the run's param `partition`")
+        partition = _parse(param, "the run's param `partition`")
+        if backfill and data_interval_start and partition.start != data_interval_start.date():
+            raise PartitionError(
+                f"This run of a backfill is about {data_interval_start.date()}, and its param `partition` names"
+                f" {partition}, as it does in all runs of the backfill. Nothing was read or sent. Start the backfill"
+                " again with the param empty: its range says which days."
+            )
+        return partition
     if partition_key:
         return _parse(partition_key, "the run's partition key")
     if data_interval_start:

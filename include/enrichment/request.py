@@ -141,7 +141,7 @@ class Renderer:
 def _as_text(value: object) -> object:
     """What stands for a column's value in the prompt. A NULL is nothing; what has no text of its own is an error."""
     if isinstance(value, bytes | bytearray | memoryview):
-        raise TypeError("a binary value has no text: decode it in extract.sql")
+        raise TypeError("a binary value has no text: decode it in extract.sql or the export")
     if callable(value) and not isinstance(value, jinja2.Undefined):
         raise TypeError(f"{value!r} is a function, not a value: is a column of the query meant?")
     return "" if value is None else value

@@ -116,7 +116,7 @@ def rows_batch(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Recor
         if not field.nullable and (nulls := sum(value is None for value in values)):
             raise WarehouseError(
                 f"The business key {field.name!r} is NULL in {nulls:,} of {len(values):,} rows read last."
-                " Nothing was sent. Filter them out in extract.sql, or choose another key."
+                " Nothing was sent. Filter them out in extract.sql or the export, or choose another key."
             )
         try:
             if not field.nullable:
@@ -125,8 +125,8 @@ def rows_batch(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Recor
         except (TypeError, ValueError, OverflowError) as error:
             raise WarehouseError(
                 f"The business key {field.name!r} holds a value that is not {field.type}: {error}."
-                f" Nothing was sent. Cast it in extract.sql, or name its type in pipeline.yaml: `key: {{{field.name}:"
-                " …}`."
+                " Nothing was sent. Cast it in extract.sql or the export, or name its type in pipeline.yaml:"
+                f" `key: {{{field.name}: …}}`."
             ) from error
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 

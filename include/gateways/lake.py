@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import urlsplit
@@ -27,6 +27,8 @@ _PART_BYTES = 8 * 1024 * 1024
 _PIECE_BYTES = 1 << 20
 #: The least that open() fetches at once: as much as pyarrow asks for when it looks for a Parquet footer.
 _RANGE_BYTES = 64 * 1024
+#: What open_listed() fetches whole.
+_SMALL_BYTES = 1 << 20
 #: An unreachable store is told within the minute; the default of obstore is three.
 _RETRY: RetryConfig = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
 #: In a lake's folder: whoever writes holds a lock on it.
@@ -57,6 +59,21 @@ class Stored:
 
     data: bytes
     etag: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listed:
+    """
+    An object as a listing shows it.
+
+    :param etag: the tag that Stored would have
+    :param changed_at: when it was written, by the store's clock, UTC
+    """
+
+    key: str
+    size_bytes: int
+    etag: str
+    changed_at: datetime
 
 
 class Lake:
@@ -167,11 +184,25 @@ class Lake:
             return False
         return True
 
+    def objects(self, prefix: str) -> list[Listed]:
+        """The objects below a prefix that ends in a slash, by key."""
+        with self._errors(prefix):
+            found = [
+                Listed(
+                    key=str(each["path"]),
+                    size_bytes=each["size"],
+                    etag=self._tag(str(each["path"]), each["e_tag"]),
+                    changed_at=each["last_modified"],
+                )
+                for page in obstore.list(self._store, prefix)
+                for each in page
+                if each["path"] != _LOCK
+            ]
+        return sorted(found, key=lambda listed: listed.key)
+
     def list(self, prefix: str) -> list[str]:
         """The keys below a prefix that ends in a slash, sorted."""
-        with self._errors(prefix):
-            paths = (str(found["path"]) for page in obstore.list(self._store, prefix) for found in page)
-            return sorted(path for path in paths if path != _LOCK)
+        return [listed.key for listed in self.objects(prefix)]
 
     def read(self, key: str) -> bytes:
         """The object. Raises LakeError if there is none."""
@@ -202,6 +233,15 @@ class Lake:
             reader = obstore.open_reader(self._store, key, buffer_size=_RANGE_BYTES)
         with _ObjectFile(reader, errors=lambda: self._errors(key)) as file:
             yield cast(BinaryIO, file)
+
+    @contextmanager
+    def open_listed(self, listed: Listed) -> Iterator[BinaryIO]:
+        """The object as open() gives it; a small one is fetched whole, in one call instead of several."""
+        if listed.size_bytes <= _SMALL_BYTES:
+            yield io.BytesIO(self.read(listed.key))
+            return
+        with self.open(listed.key) as file:
+            yield file
 
     def write(self, key: str, data: bytes) -> None:
         """Write the object, whatever was there."""
@@ -234,6 +274,17 @@ class Lake:
                     raise exceptions.PreconditionError
                 return self._tag(key, obstore.put(self._store, key, data)["e_tag"])
             return self._tag(key, obstore.put(self._store, key, data, mode={"e_tag": etag})["e_tag"])
+
+    def delete(self, listed: Listed) -> bool:
+        """Delete the object, and return True; False if it is gone, or was written anew since it was listed."""
+        try:
+            with self._errors(listed.key):
+                if obstore.head(self._store, listed.key)["e_tag"] != listed.etag:
+                    return False
+                obstore.delete(self._store, listed.key)
+        except ObjectMissing:
+            return False
+        return True
 
     def _get(self, key: str) -> Stored:
         with self._errors(key):
@@ -275,16 +326,16 @@ class Lake:
             # What is written needs no key to be there: only the bucket can be what is missing.
             if "NoSuchBucket" in str(error) or (absent and writing):
                 raise SetupError(
-                    f"The lake's bucket does not exist: {self.uri}. Nothing was written."
-                    " Create it, or set ENRICHMENT_LAKE to the right one."
+                    f"The bucket of {self.uri} does not exist. Nothing was written."
+                    " Create it, or name the right one (the lake's is in ENRICHMENT_LAKE)."
                 ) from error
             if absent:
                 raise ObjectMissing(f"{where} does not exist.") from error
             refused = isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError)
             fact = str(error).strip().splitlines()[0][:500]
             if refused or any(code in str(error) for code in _REFUSALS):
-                raise SetupError(f"The lake refuses the AWS connection's credentials at {where}: {fact}") from error
-            raise LakeError(f"The lake failed at {where}: {fact}") from error
+                raise SetupError(f"S3 refuses the AWS connection's credentials at {where}: {fact}") from error
+            raise LakeError(f"The store failed at {where}: {fact}") from error
 
 
 class _ObjectFile(io.RawIOBase):

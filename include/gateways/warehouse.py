@@ -17,6 +17,9 @@ from include.enrichment.partition import Partition
 _ROWS_AT_ONCE = 4_000
 _BYTES_AT_ONCE = 4_000_000
 _GROWTH = 4
+#: SQLSTATEs that the same query will meet again: what is not supported, its data, a write, its syntax, a missing name
+#: or right.
+_FOR_GOOD = ("0A", "22", "25006", "42")
 
 Row = dict[str, Any]
 
@@ -35,7 +38,8 @@ class Warehouse:
 
         The first is of one row. From then on they grow as far as 4,000 rows, or 4 MB by the rows of the portion before:
         how much comes at once must be said before anybody knows how long the rows are.
-        The days ``[:partition_start, :partition_end)`` are bound as dates, never put into the text.
+        The days ``[:partition_start, :partition_end)`` are bound as dates, never put into the text. Nothing is ever
+        committed; Postgres is told, too, to refuse writes and to take the days as UTC's, wherever this runs.
         Raises SpecError for a query with other parameters or with two columns of one name, WarehouseError for whatever
         the database refuses.
         """
@@ -50,23 +54,37 @@ class Warehouse:
         statement = statement.bindparams(*(bindparam(name, known[name], type_=Date) for name in used))
         try:
             with self._engine.connect() as connection:
-                result = connection.execution_options(stream_results=True).execute(statement)
-                columns = list(result.keys())
-                if twice := sorted({column for column in columns if columns.count(column) > 1}):
-                    raise SpecError(
-                        f"extract.sql returns two columns of one name: {', '.join(twice)}. Give one of them an alias."
-                    )
-                yield columns, _portions(result, columns)
+                if self._engine.dialect.name == "postgresql":
+                    connection.execution_options(postgresql_readonly=True)
+                    connection.execute(text("set local time zone 'UTC'"))
+                with connection.execution_options(stream_results=True).execute(statement) as result:
+                    columns = list(result.keys())
+                    if twice := sorted({column for column in columns if columns.count(column) > 1}):
+                        raise SpecError(
+                            f"extract.sql returns two columns of one name: {', '.join(twice)}. Give one of them an"
+                            " alias."
+                        )
+                    yield columns, _portions(result, columns)
         except SQLAlchemyError as error:
             raise WarehouseError(
                 f"The warehouse (connection {self._name!r}) could not be read for partition {partition}:"
-                f" {type(error).__name__}:"
-                f" {str(error).splitlines()[0]} Nothing was sent. Mend the connection or extract.sql and clear this"
-                " task.",
-                retryable=True,
+                f" {type(error).__name__}: {_fact(error)} Nothing was sent. Mend the connection or extract.sql and"
+                " clear this task.",
+                retryable=not _sqlstate(error).startswith(_FOR_GOOD),
             ) from error
         finally:
             self._engine.dispose()
+
+
+def _fact(error: SQLAlchemyError) -> str:
+    """What the database says, with the place in the query and the hint that some give, but not their drawings."""
+    said = str(getattr(error, "orig", None) or error)
+    return " ".join(line.strip() for line in said.splitlines() if line.strip(" ^"))[:1_000]
+
+
+def _sqlstate(error: SQLAlchemyError) -> str:
+    said = getattr(error, "orig", None)
+    return getattr(said, "sqlstate", None) or getattr(said, "pgcode", None) or ""  # psycopg2 has its own name for it
 
 
 def _portions(result: CursorResult[Any], columns: list[str]) -> Iterator[list[Row]]:

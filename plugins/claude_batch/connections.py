@@ -19,10 +19,13 @@ from botocore.exceptions import BotoCoreError
 
 from include.enrichment.errors import SetupError
 from include.gateways.lake import Lake
+from include.gateways.parquet_files import ParquetFiles
 from include.gateways.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
+
+    from include.enrichment.spec import Source
 
 #: Credentials that expire are asked for again after this long; the AWS session renews them when it is time.
 _ASK_AGAIN = timedelta(minutes=5)
@@ -51,6 +54,10 @@ def open_lake(aws_conn_id: str) -> Lake:
             raise ValueError("the lake is s3://bucket/prefix or the absolute path of a folder")
     except (ValueError, OSError) as error:
         raise SetupError(f"ENRICHMENT_LAKE is {uri!r}: {error}. Nothing was read or sent.") from error
+    return _open_s3(uri, aws_conn_id, runs_never_race=runs_never_race)
+
+
+def _open_s3(uri: str, aws_conn_id: str, *, runs_never_race: bool = False) -> Lake:
     hook: AwsGenericHook[Any] = AwsGenericHook(aws_conn_id=aws_conn_id, client_type="s3")
 
     def credentials() -> S3Credential:
@@ -75,7 +82,7 @@ def open_lake(aws_conn_id: str) -> Lake:
         )
     except (AirflowException, BotoCoreError, AttributeError) as error:
         raise SetupError(
-            f"The AWS connection {aws_conn_id!r} gives no credentials for the lake {uri}: {error}. Set"
+            f"The AWS connection {aws_conn_id!r} gives no credentials for {uri}: {error}. Set"
             f" AIRFLOW_CONN_{aws_conn_id.upper()}."
         ) from error
 
@@ -88,6 +95,16 @@ def _runs_never_race() -> bool:
             " read or sent."
         )
     return text == "true"
+
+
+def open_source(source: Source) -> Warehouse | ParquetFiles:
+    """
+    Where a pipeline's rows are. Raises SetupError if the connection is missing or leads to something else.
+    """
+    if source.files is None:
+        return open_warehouse(source.connection)
+    bucket = urlsplit(source.files).netloc
+    return ParquetFiles(_open_s3(f"s3://{bucket}", source.connection), name=source.connection)
 
 
 def open_warehouse(conn_id: str) -> Warehouse:

@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 
 from claude_batch.claude_connection import open_claude
-from claude_batch.connections import open_lake, open_warehouse
+from claude_batch.connections import open_lake, open_source, open_warehouse
 from include.enrichment.errors import SetupError
+from include.enrichment.spec import Source
 from tests.fixtures.flow import DAY
+from tests.fixtures.postgres import Database
+from tests.fixtures.s3_export import FOLDER, Export
 
 
 def test_a_complete_set_of_connections_opens(connections: pytest.MonkeyPatch) -> None:
@@ -72,3 +75,32 @@ def test_a_warehouse_that_is_none_is_told(connections: pytest.MonkeyPatch, conne
         connections.setenv("AIRFLOW_CONN_WAREHOUSE", connection)
     with pytest.raises(SetupError, match=fact):
         open_warehouse("warehouse")
+
+
+@pytest.mark.parametrize(
+    ("extra", "driver"), [("", "psycopg"), ("?sqlalchemy_scheme=postgresql%2Bpsycopg2", "psycopg2")]
+)
+def test_a_postgres_connection_is_read_through_the_driver_it_names(
+    connections: pytest.MonkeyPatch, database: Database, extra: str, driver: str
+) -> None:
+    connections.setenv("AIRFLOW_CONN_SHOP", f"{database.uri}{extra}")
+    source = open_source(Source(connection="shop", key={"a": None}))
+    with source.read("select n as a from generate_series(1, 9) n where :partition_start < :partition_end", DAY) as read:
+        assert [row["a"] for portion in read[1] for row in portion] == list(range(1, 10))
+    declared = {"psycopg": "$1::DATE < $2::DATE", "psycopg2": "'2026-11-01'::date < '2026-11-02'::date"}[driver]
+    assert any('DECLARE "' in line and declared in line for line in database.statements())
+
+
+def test_files_are_opened_by_an_aws_connection_of_their_own(connections: pytest.MonkeyPatch, export: Export) -> None:
+    export.write(f"{FOLDER.format(partition=DAY)}part.parquet", [{"ticket": "T1"}])
+    connections.setenv("AIRFLOW_CONN_EXPORTS", export.bucket.aws_connection)
+    connections.delenv("AIRFLOW_CONN_AWS_DEFAULT")
+    files = f"{export.bucket.uri}/{FOLDER}"
+    with open_source(Source(connection="exports", files=files, key={"ticket": None})).read(files, DAY) as (_, portions):
+        assert list(portions) == [[{"ticket": "T1"}]]
+
+
+def test_files_whose_connection_has_no_credentials_are_told(connections: pytest.MonkeyPatch) -> None:
+    connections.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(SetupError, match=r"'exports' gives no credentials for s3://bucket: .*AIRFLOW_CONN_EXPORTS"):
+        open_source(Source(connection="exports", files="s3://bucket/{partition}/", key={"ticket": None}))

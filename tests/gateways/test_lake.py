@@ -4,6 +4,7 @@ import multiprocessing
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from multiprocessing.queues import Queue
@@ -116,6 +117,45 @@ def test_what_was_written_is_read_again_and_listed_below_its_prefix(lake: Lake) 
     assert not lake.exists("tables/a")
 
 
+def test_a_listing_tells_what_reading_would(lake: Lake) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=2)
+    lake.write("a/x", b"123")
+    (listed,) = lake.objects("a/")
+    stored = lake.find("a/x")
+    assert stored
+    assert (listed.key, listed.size_bytes, listed.etag) == ("a/x", 3, stored.etag)
+    assert before < listed.changed_at < datetime.now(UTC) + timedelta(seconds=2)
+
+
+@pytest.mark.parametrize("size_bytes", [3, 1 << 20, (1 << 20) + 1])
+def test_what_was_listed_opens_like_any_object(lake: Lake, size_bytes: int) -> None:
+    lake.write("a/x", data := bytes(range(256)) * (size_bytes // 256) + b"end")
+    (listed,) = lake.objects("a/")
+    with lake.open_listed(listed) as file:
+        file.seek(-3, 2)
+        assert (file.read(), file.seek(0), file.read()) == (b"end", 0, data)
+
+
+class TestDelete:
+    def test_what_is_as_it_was_listed_goes_and_nothing_else(self, lake: Lake) -> None:
+        lake.write("a/x", b"1")
+        lake.write("a/y", b"1")
+        assert lake.delete(lake.objects("a/")[0])
+        assert lake.list("") == ["a/y"]
+
+    def test_what_was_written_anew_since_stays(self, lake: Lake) -> None:
+        lake.write("a/x", b"1")
+        (listed,) = lake.objects("a/")
+        lake.write("a/x", b"2")
+        assert not lake.delete(listed)
+        assert lake.read("a/x") == b"2"
+
+    def test_what_is_gone_already_is_no_failure(self, lake: Lake) -> None:
+        lake.write("a/x", b"1")
+        (listed,) = lake.objects("a/")
+        assert [lake.delete(listed), lake.delete(listed)] == [True, False]
+
+
 def test_a_large_file_arrives_whole(lake: Lake, tmp_path: Path) -> None:
     source, copy = tmp_path / "source", tmp_path / "copy"
     source.write_bytes(bytes(range(256)) * 80_000)
@@ -151,7 +191,7 @@ def test_an_object_that_is_not_there_is_none_to_find_and_an_error_to_read(lake: 
 
 @pytest.mark.parametrize("call", [lambda lake: lake.check(), lambda lake: lake.write("a", b"")])
 def test_a_missing_bucket_is_named_with_the_remedy(call: Callable[[Lake], None], s3_server: str) -> None:
-    with pytest.raises(SetupError, match=r"bucket does not exist: s3://no-such-bucket.*ENRICHMENT_LAKE"):
+    with pytest.raises(SetupError, match=r"bucket of s3://no-such-bucket does not exist.*ENRICHMENT_LAKE"):
         call(on_s3("s3://no-such-bucket", s3_server))
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,16 @@ def test_text_that_is_not_utf8_is_told_by_the_database_and_not_swallowed(warehou
         connection.execute(sqlalchemy.text("update tickets set body = cast(x'ff' as text) where ticket = 'bad'"))
     with pytest.raises(WarehouseError, match="could not be read"), warehouse.read(SQL, DAY) as (_, portions):
         list(portions)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "delete from tickets where day = :partition_start",
+        "delete from tickets where day = :partition_start returning ticket",
+    ],
+)
+def test_what_a_query_writes_is_never_committed(warehouse: Warehouse, sql: str) -> None:
+    with suppress(WarehouseError), warehouse.read(sql, DAY) as (_, portions):
+        list(portions)
+    assert sum(_portions(warehouse)) == len(ROWS)

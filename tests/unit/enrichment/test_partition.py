@@ -30,6 +30,15 @@ def test_param_comes_before_key_comes_before_interval(
     assert str(resolve_partition(param=param, partition_key=key, data_interval_start=interval_start)) == day
 
 
+def test_a_backfill_that_names_one_day_for_all_its_runs_is_refused() -> None:
+    with pytest.raises(PartitionError, match="is about 2026-11-19, and its param `partition` names 2026-11-21"):
+        resolve_partition(param="2026-11-21", partition_key=None, data_interval_start=INTERVAL_START, backfill=True)
+    its_own = resolve_partition(
+        param="2026-11-19", partition_key=None, data_interval_start=INTERVAL_START, backfill=True
+    )
+    assert str(its_own) == "2026-11-19"
+
+
 def test_a_run_that_names_no_partition_is_told_how_to() -> None:
     with pytest.raises(PartitionError, match=r'names no partition.*Nothing was read.*\{"partition": "2026-11-21"\}'):
         resolve_partition(param=None, partition_key=None, data_interval_start=None)
@@ -72,3 +81,15 @@ def test_what_is_not_exactly_a_date_is_refused_whoever_says_it(text: object) -> 
 )
 def test_a_partition_ends_before_the_next_day(start: date, end: date) -> None:
     assert Partition(start=start).end == end
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("dt={partition}/", "dt=2026-01-09/"),
+        ("{year}/{month}/{day}/{partition}", "2026/01/09/2026-01-09"),
+        ("{hour}{Day}{{day}}", "{hour}{Day}{09}"),
+    ],
+)
+def test_a_placeholder_becomes_the_day_and_nothing_else_does(text: str, filled: str) -> None:
+    assert Partition(start=date(2026, 1, 9)).fill(text) == filled

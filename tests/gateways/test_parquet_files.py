@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from include.enrichment.errors import WarehouseError
+from include.gateways.lake import Lake
+from include.gateways.parquet_files import ParquetFiles
+from tests.fixtures.flow import DAY
+from tests.fixtures.s3 import filesystem
+from tests.fixtures.s3_export import FOLDER, Export
+
+TODAY = "exports/tickets/dt=2026-11-01"
+
+
+def test_a_partition_is_all_files_below_its_prefix_in_the_order_of_their_names(export: Export) -> None:
+    for name in ("0001_part_00.parquet", "0000_part_00.parquet", "more/0002"):
+        export.write(f"{TODAY}/{name}", [{"ticket": name}])
+    for other in ("exports/tickets/dt=2026-11-02", "exports/tickets/dt=2026-11-011", "exports/tickets"):
+        export.write(f"{other}/part.parquet", [{"ticket": other}])
+    assert [row["ticket"] for row in export.read()] == ["0000_part_00.parquet", "0001_part_00.parquet", "more/0002"]
+
+
+def test_year_month_and_day_may_be_folders_of_their_own(export: Export) -> None:
+    export.write("products/2026/11/01/part", [{"ticket": "T1"}])
+    assert export.read("products/{year}/{month}/{day}/") == [{"ticket": "T1"}]
+
+
+def test_what_spark_leaves_beside_the_files_and_folders_made_by_hand_are_not_read(export: Export) -> None:
+    export.write(f"{TODAY}/part.parquet", [{"ticket": "T1"}])
+    for name in ("_SUCCESS", "_metadata", ".part.parquet.crc", "_temporary/0/part.parquet"):
+        export.write(f"{TODAY}/{name}", b"")
+    for folder in (TODAY, f"{TODAY}/empty"):  # objects of their own, whose names end with a slash
+        filesystem(export.bucket.endpoint_url).create_dir(f"{export.bucket.name}/{folder}")
+    assert export.read() == [{"ticket": "T1"}]
+
+
+def test_types_come_as_a_database_gives_them(export: Export) -> None:
+    row = {
+        "price": Decimal("12.50"),
+        "at": datetime(2026, 11, 1, 8, tzinfo=UTC),
+        "day": date(2026, 11, 1),
+        "tags": ["x", None],
+        "payload": {"a": "x", "b": 1},
+        "picture": b"\x00\xff",
+        "nothing": None,
+        "done": True,
+    }
+    schema = pa.schema(
+        [
+            ("price", pa.decimal128(10, 2)),
+            ("at", pa.timestamp("us", "UTC")),
+            ("day", pa.date32()),
+            ("tags", pa.list_(pa.string())),
+            ("payload", pa.struct([("a", pa.string()), ("b", pa.int64())])),
+            ("picture", pa.binary()),
+            ("nothing", pa.string()),
+            ("done", pa.bool_()),
+        ]
+    )
+    export.write(f"{TODAY}/part.parquet", [row], schema)
+    (read,) = export.read()
+    assert read == row
+    assert str(read["at"]) == "2026-11-01 08:00:00+00:00"
+
+
+def test_a_file_without_rows_is_a_partition_without_rows(export: Export) -> None:
+    export.write(f"{TODAY}/part.parquet", [], pa.schema([("ticket", pa.string())]))
+    with export.files.read(f"{export.bucket.uri}/{FOLDER}", DAY) as (columns, portions):
+        assert (columns, list(portions)) == (["ticket"], [])
+
+
+def test_where_no_file_is_the_export_is_not_there_yet(export: Export) -> None:
+    export.write(f"{TODAY}/_SUCCESS", b"")
+    with pytest.raises(WarehouseError, match=rf"no file below {export.bucket.uri}/{TODAY}/ .*'exports'") as raised:
+        export.read()
+    assert raised.value.retryable
+
+
+def test_a_file_that_lacks_a_column_is_named(export: Export) -> None:
+    export.write(f"{TODAY}/1.parquet", [{"ticket": "T1", "body": "x"}])
+    export.write(f"{TODAY}/2.parquet", [{"body": "x", "ticket": "T2", "extra": 1}])
+    export.write(f"{TODAY}/3.parquet", [{"ticket": "T3"}])
+    with pytest.raises(WarehouseError, match=r"/3\.parquet has no column body, and .*/1\.parquet has") as raised:
+        export.read()
+    assert not raised.value.retryable
+
+
+@pytest.mark.parametrize("data", [b"not Parquet", b"PAR1 but cut off"])
+def test_a_file_that_is_not_parquet_is_told_by_its_prefix(export: Export, data: bytes) -> None:
+    export.write(f"{TODAY}/manifest", data)
+    with pytest.raises(WarehouseError, match=r"dt=2026-11-01/ \(connection 'exports'\) could not be read.*Parquet"):
+        export.read()
+
+
+def test_a_bucket_that_does_not_exist_is_told(export: Export) -> None:
+    export.files = export.open("no-such-bucket")
+    with (
+        pytest.raises(WarehouseError, match=r"connection 'exports'.*no-such-bucket does not exist"),
+        export.files.read(f"s3://no-such-bucket/{FOLDER}", DAY),
+    ):
+        pytest.fail("there was something")
+
+
+def test_a_file_that_is_gone_while_it_is_read_may_be_tried_again(export: Export) -> None:
+    for name in ("1", "2"):
+        export.write(f"{TODAY}/{name}", [{"ticket": name}])
+    with pytest.raises(WarehouseError, match=r"/2 does not exist") as raised:
+        lose_the_second(export)
+    assert raised.value.retryable
+
+
+def lose_the_second(export: Export) -> None:
+    with export.files.read(f"{export.bucket.uri}/{FOLDER}", DAY) as (_, portions):
+        assert next(portions) == [{"ticket": "1"}]
+        filesystem(export.bucket.endpoint_url).delete_file(f"{export.bucket.name}/{TODAY}/2")
+        list(portions)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a bucket of one partition is a folder of this machine."""
+    (tmp_path / "dt=2026-11-01").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(("characters", "rows", "most"), [(10, 2_500, 1_000), (100_000, 100, 40), (9_000_000, 3, 1)])
+def test_a_portion_is_a_thousand_rows_or_some_megabytes(folder: Path, characters: int, rows: int, most: int) -> None:
+    table = pa.table({"body": [f"{n}".ljust(characters, "x") for n in range(rows)]})
+    pq.write_table(table, folder / "dt=2026-11-01" / "part", use_dictionary=False, compression="zstd")
+    with ParquetFiles(Lake.in_folder(folder), name="exports").read(f"{folder}/dt={{partition}}/", DAY) as (_, portions):
+        sizes = [len(portion) for portion in portions]
+    assert sum(sizes) == rows
+    assert most * 0.9 < max(sizes) <= most
+
+
+READING = """
+import sys, psutil
+from pathlib import Path
+from include.gateways.lake import Lake
+from include.gateways.parquet_files import ParquetFiles
+from tests.fixtures.flow import DAY
+
+files = ParquetFiles(Lake.in_folder(Path(sys.argv[1])), name="exports")
+process, most, rows = psutil.Process(), [], []
+for name in ("small", "large"):
+    with files.read(f"{sys.argv[1]}/{name}/dt={{partition}}/", DAY) as (_, portions):
+        held = [(len(portion), process.memory_info().rss) for portion in portions]
+    rows.append(sum(length for length, _ in held))
+    most.append(max(memory for _, memory in held))
+print(rows[1], most[1] - most[0])
+"""
+
+
+def test_memory_does_not_follow_the_rows_although_they_are_one_row_group(tmp_path: Path) -> None:
+    """200 MB of rows in all. The process is a fresh one, which has no memory left over to hide them in."""
+    for name, rows in (("small", 25_000), ("large", 125_000)):
+        (tmp_path / name / "dt=2026-11-01").mkdir(parents=True)
+        table = pa.table({"body": [f"{n:01600}" for n in range(rows)]})
+        path = tmp_path / name / "dt=2026-11-01" / "part"
+        pq.write_table(table, path, use_dictionary=False, compression="none", row_group_size=rows)
+    command = [sys.executable, "-c", READING, str(tmp_path)]
+    rows_read, grown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert int(rows_read) == 125_000
+    assert int(grown) < 40_000_000

@@ -1,0 +1,183 @@
+"""extract beside each kind of source: what a row of it becomes is the same request, wherever it is read from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from include.enrichment.errors import SpecError, WarehouseError
+from include.enrichment.spec import load_pipeline
+from include.gateways.warehouse import Warehouse
+from include.steps.extract import extract
+from tests.fixtures.flow import FILES, Flow, write_pipeline
+from tests.fixtures.postgres import Database
+from tests.fixtures.s3_export import FOLDER, Export
+
+PART = FOLDER.format(partition="2026-11-01") + "part.parquet"
+SQL = "select * from tickets where day >= :partition_start and day < :partition_end order by ticket"
+TABLE = """
+create table tickets (ticket bigint, body text, price numeric, seen timestamptz, day date, done boolean, note text)
+"""
+ROWS = [
+    {
+        "ticket": number,
+        "body": f"It costs 100 % more: {number}",
+        "price": Decimal("12.50"),
+        "seen": datetime(2026, 11, 1, 23, 30, tzinfo=UTC),
+        "day": date(2026, 11, 1),
+        "done": True,
+        "note": None,
+    }
+    for number in range(1, 4)
+]
+SCHEMA = pa.schema(
+    [
+        ("ticket", pa.int64()),
+        ("body", pa.string()),
+        ("price", pa.decimal128(10, 2)),
+        ("seen", pa.timestamp("us", "UTC")),
+        ("day", pa.date32()),
+        ("done", pa.bool_()),
+        ("note", pa.string()),
+    ]
+)
+PROMPT = "{{ body }}|{{ price }}|{{ seen }}|{{ day }}|{{ done }}|{{ note }}"
+
+Extract = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def from_postgres(flow: Flow, tmp_path: Path, database: Database) -> Extract:
+    """Extract with other files of the pipeline, from a Postgres with the table ``tickets``."""
+    database.execute(TABLE)
+    for row in ROWS:
+        values = ", ".join("null" if value is None else f"'{value}'" for value in row.values())
+        database.execute(f"insert into tickets values ({values})")
+
+    def extracted(**changes: str) -> list[dict[str, Any]]:
+        files = {"extract_sql": SQL, "user_md": PROMPT} | changes
+        pipeline = load_pipeline(write_pipeline(tmp_path / "postgres" / "tickets", **files))
+        extract(pipeline, flow.folder, warehouse=Warehouse(database.engine(), name="warehouse"), lake=flow.lake)
+        return _rows(flow)
+
+    return extracted
+
+
+@pytest.fixture
+def from_files(flow: Flow, tmp_path: Path, export: Export) -> Extract:
+    """Extract these rows with another prompt, from Parquet files on S3."""
+
+    def extracted(rows: list[dict[str, Any]], prompt: str = PROMPT) -> list[dict[str, Any]]:
+        export.write(PART, rows, SCHEMA)
+        source = f"{{connection: exports, files: '{export.bucket.uri}/{FOLDER}', key: [ticket]}}"
+        settings = FILES["pipeline.yaml"].replace("{connection: warehouse, key: [ticket]}", source)
+        folder = write_pipeline(tmp_path / "files" / "tickets", pipeline_yaml=settings, user_md=prompt)
+        (folder / "extract.sql").unlink()
+        extract(load_pipeline(folder), flow.folder, warehouse=export.files, lake=flow.lake)
+        return _rows(flow)
+
+    return extracted
+
+
+def _rows(flow: Flow) -> list[dict[str, Any]]:
+    return list(pq.read_table(pa.BufferReader(flow.lake.read(flow.folder.rows))).to_pylist())
+
+
+def _prompt(row: dict[str, Any]) -> str:
+    return str(json.loads(row["params"])["messages"][0]["content"])
+
+
+def test_a_row_is_the_same_request_wherever_it_is_read_from(from_postgres: Extract, from_files: Extract) -> None:
+    """Who moves from a query to an export pays for nothing again."""
+    queried, exported = from_postgres(), from_files(ROWS)
+    assert _prompt(queried[0]) == "It costs 100 % more: 1|12.50|2026-11-01 23:30:00+00:00|2026-11-01|True|"
+    assert queried == exported
+    assert [row["ticket"] for row in queried] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("12.50::numeric", "12.50"),
+        ("'2026-11-01 10:00+02'::timestamptz", "2026-11-01 08:00:00+00:00"),
+        ("'2026-11-01 10:00'::timestamp", "2026-11-01 10:00:00"),
+        ("'0b1c2d3e-0000-4000-8000-000000000001'::uuid", "0b1c2d3e-0000-4000-8000-000000000001"),
+        ("""'{"b": [1, null], "a": "x"}'::jsonb""", "{'a': 'x', 'b': [1, None]}"),
+        ("array['x', null]::text[]", "['x', None]"),
+        ("'urgent'::mood", "urgent"),
+        ("null::text", ""),
+        ("0.1::double precision", "0.1"),
+        ("true", "True"),
+        ("'2 days 90 minutes'::interval", "2 days, 1:30:00"),
+    ],
+)
+def test_a_value_of_postgres_stands_in_the_prompt_as_documented(
+    from_postgres: Extract, database: Database, expression: str, text: str
+) -> None:
+    database.execute("create type mood as enum ('calm', 'urgent')")
+    sql = f"select ticket, {expression} as value from tickets where day = :partition_start"
+    rows = from_postgres(extract_sql=sql, user_md="It is: {{ value }}.")
+    assert {_prompt(row) for row in rows} == {f"It is: {text}."}
+
+
+def test_json_and_arrays_have_a_spelling_of_their_own(from_postgres: Extract) -> None:
+    sql = """select ticket, '{"a": [1, null]}'::jsonb as payload, array['x', 'y'] as tags from tickets"""
+    prompt = "{{ payload | tojson }} {{ payload.a[0] }} {{ tags | join(', ') }}"
+    rows = from_postgres(extract_sql=f"{sql} where day = :partition_start", user_md=prompt)
+    assert {_prompt(row) for row in rows} == {'{"a": [1, null]} 1 x, y'}
+
+
+def test_bytes_have_no_text(from_postgres: Extract) -> None:
+    sql = "select ticket, 'x'::bytea as picture from tickets where day = :partition_start"
+    with pytest.raises(SpecError, match=r"user\.md:1: .*binary value has no text: decode it in extract\.sql"):
+        from_postgres(extract_sql=sql, user_md="{{ picture }}")
+
+
+@pytest.mark.parametrize(
+    ("expression", "key"),
+    [
+        ("ticket::text", "1"),
+        ("ticket", 1),
+        ("day", date(2026, 11, 1)),
+        ("seen", datetime(2026, 11, 1, 23, 30, tzinfo=UTC)),
+        ("'0b1c2d3e-0000-4000-8000-000000000001'::uuid", "0b1c2d3e-0000-4000-8000-000000000001"),
+    ],
+)
+def test_a_type_of_postgres_may_be_the_key(from_postgres: Extract, expression: str, key: object) -> None:
+    sql = f"select {expression} as ticket, body from tickets where day = :partition_start limit 1"
+    (row,) = from_postgres(extract_sql=sql, user_md="{{ body }}")
+    assert row["ticket"] == key
+
+
+def test_a_numeric_key_has_to_say_which_type_it_is(from_postgres: Extract) -> None:
+    sql = "select ticket::numeric, body from tickets where day = :partition_start limit 1"
+    with pytest.raises(SpecError, match=r"'ticket' comes from the warehouse as Decimal.*key: \{ticket: int64\}"):
+        from_postgres(extract_sql=sql, user_md="{{ body }}")
+    settings = FILES["pipeline.yaml"].replace("[ticket]", "{ticket: int64}")
+    (row,) = from_postgres(extract_sql=sql, user_md="{{ body }}", pipeline_yaml=settings)
+    assert row["ticket"] == 1
+
+
+def test_a_key_that_is_repeated_stops_the_run_whatever_the_source_is(
+    flow: Flow, from_postgres: Extract, from_files: Extract
+) -> None:
+    with pytest.raises(WarehouseError, match=r"3 keys occur more than once, such as ticket=1 \(2 times\)"):
+        from_postgres(extract_sql=f"select t.* from ({SQL}) t, generate_series(1, 2)")
+    with pytest.raises(WarehouseError, match=r"1 keys occur more than once, such as ticket=2 \(2 times\)"):
+        from_files([*ROWS, ROWS[1]])
+    with pytest.raises(WarehouseError, match=r"key 'ticket' is NULL in 1 of 4 rows"):
+        from_files([*ROWS, ROWS[1] | {"ticket": None}])
+    assert flow.lake.list("runs/") == []
+
+
+def test_a_prompt_that_names_no_column_of_the_files_is_found_before_the_first_row(from_files: Extract) -> None:
+    with pytest.raises(SpecError, match=r"no column 'bodi'; did you mean 'body'\?\nColumns of s3://.*: ticket, body"):
+        from_files(ROWS, prompt="{{ bodi }}")
