@@ -13,7 +13,7 @@ export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
 
 .PHONY: help
 help: ## what can be made here
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 $(VENV)/.installed: requirements-dev.lock
 	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11 or newer with its venv module is needed, and none was found: install it, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12" >&2; exit 1; fi
@@ -34,6 +34,10 @@ demo: setup ## the catalogue pipeline on an embedded Airflow, S3, warehouse and 
 run: setup ## one partition in the foreground: make run PIPELINE=catalogue PARTITION=2026-11-01
 	@$(BIN)/python -m include.stack run "$(PIPELINE)" "$(PARTITION)"
 
+.PHONY: clean-lake
+clean-lake: setup ## what runs that ended long ago left on the lake: make clean-lake DAYS=30; YES=1 deletes it, RAW_DAYS=365 takes raw copies too
+	@$(BIN)/python -m include.stack clean-lake $(addprefix --days ,$(DAYS)) $(addprefix --raw-days ,$(RAW_DAYS)) $(if $(YES),--yes)
+
 .PHONY: down
 down: setup ## stop whatever the demo left behind after a crash
 	@$(BIN)/python -m include.stack down
@@ -52,8 +56,12 @@ $(BENCHMARKS)/.installed: requirements-dev.lock tests/benchmarks/requirements.lo
 chaos: setup $(BENCHMARKS)/.installed ## kill everything at every point, and the same with a peer; PART=kill-points, random or peer
 	@$(BIN)/python -m tests.chaos $(addprefix --part ,$(PART))
 
+.PHONY: docker-test
+docker-test: setup ## docker-compose.yaml for real, and every fault played on it; PART=worker-in-load: one. Not in `make test`
+	@$(BIN)/python -m tests.docker $(addprefix --part ,$(PART))
+
 .PHONY: bench
-bench: setup $(BENCHMARKS)/.installed ## time and memory beside peers and floors; PART=submit, load, publish, extract, waits, parse or whole-run
+bench: setup $(BENCHMARKS)/.installed ## time and memory beside peers and floors; PART=submit, load, publish, extract, waits, parse, whole-run or backfill
 	@$(BIN)/python -m tests.benchmarks $(addprefix --part ,$(PART))
 
 .PHONY: lint
@@ -65,5 +73,6 @@ lint: setup ## format, lint and types, as CI checks them
 .PHONY: lock
 lock: ## pin requirements*.txt again, with hashes, for every tested Python
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements.txt -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements-image.txt -c requirements.lock -o requirements-image.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements-dev.txt -c requirements.lock -o requirements-dev.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header tests/benchmarks/requirements.txt -c requirements-dev.lock -o tests/benchmarks/requirements.lock

@@ -3,6 +3,7 @@
 EnrichmentError
 ├── SpecError         fix the repository: a pipeline's YAML, query, prompt or schema
 ├── PartitionError    fix the run: no partition, or not a date
+├── ParamError        fix the run: a param that is not known, or that cannot be what it is
 ├── SetupError        fix the deployment: a connection, a variable, a bucket, a key, a permission
 ├── WarehouseError    the source could not be read, or what it gave cannot be used
 ├── LakeError         the object store did not answer as it must
@@ -17,7 +18,8 @@ A message says the fact with its numbers, what is left behind, and the next step
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 
@@ -43,6 +45,10 @@ class SpecError(EnrichmentError):
 
 class PartitionError(EnrichmentError):
     """The run names no partition, or one that is not a date."""
+
+
+class ParamError(EnrichmentError):
+    """The run has a param that is not known, or a value that cannot be or cannot be met."""
 
 
 class SetupError(EnrichmentError):
@@ -103,3 +109,9 @@ class BatchError(EnrichmentError):
 
 class LoadError(EnrichmentError):
     """Results are not complete, or do not belong to what was sent. Nothing of them became visible."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What a message says after a wrong name: the known one that is nearest to it, nothing if none is near."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""

@@ -17,6 +17,26 @@ FOUND_SCHEMA = pa.schema(
 )
 
 
+def lines_of(lines: pa.Table, wanted: pa.Array) -> pa.Table:
+    """
+    Those of the lines whose ``request_id`` is wanted.
+
+    :param wanted: request ids, sorted
+    """
+    ids = lines["request_id"]
+    bounds = pc.min_max(ids)
+    first = pc.search_sorted(wanted, bounds["min"]).as_py() or 0
+    end = pc.search_sorted(wanted, bounds["max"], side="right").as_py() or 0
+    if first == end:
+        return lines.slice(0, 0)
+    near = wanted.slice(first, end - first)
+    if len(near) <= len(lines):
+        return lines.filter(pc.is_in(ids, value_set=near))
+    # A set of so many would take more time and memory than to look for each line among them.
+    at = pc.min_element_wise(pc.search_sorted(near, ids), pa.scalar(len(near) - 1, pa.uint64()))
+    return lines.filter(pc.equal(near.take(at), ids))
+
+
 class Found:
     """
     The outcomes of some requests in all batches that were asked them.

@@ -48,9 +48,24 @@ class RunFolder:
         return f"{self.prefix}extract.json"
 
     @property
+    def dry_run_json(self) -> str:
+        """What a dry run would have sent."""
+        return f"{self.prefix}dry_run.json"
+
+    @property
+    def table(self) -> str:
+        """What a trial has published."""
+        return f"{self.prefix}table.parquet"
+
+    @property
     def rejects(self) -> str:
-        """The rejects of a run that failed to publish because there were too many."""
+        """The rejects of a trial, and of a run that failed to publish because there were too many."""
         return f"{self.prefix}rejects.parquet"
+
+    @property
+    def manifest(self) -> str:
+        """The manifest of a trial."""
+        return f"{self.prefix}manifest.json"
 
     def plan_json(self, pass_name: str) -> str:
         """What one pass sends, and where the answers are that it need not send for."""
@@ -64,6 +79,21 @@ class RunFolder:
     def plans(self) -> str:
         """The folder of the passes' plans."""
         return f"{self.prefix}plan/"
+
+
+def runs_folder(pipeline: str) -> str:
+    """The folder of all runs of a pipeline."""
+    return f"runs/{pipeline}/"
+
+
+def run_folder_of(key: str) -> str:
+    """The folder of the run, as RunFolder.prefix has it, that a working file belongs to."""
+    return "/".join(key.split("/")[:4]) + "/"
+
+
+def chunks_folder(pipeline: str) -> str:
+    """The folder of all chunk files of a pipeline."""
+    return f"chunks/{pipeline}/"
 
 
 def chunk(pipeline: str, chunk_id: str) -> str:
@@ -124,6 +154,16 @@ def batch_id_of(results_key: str) -> str:
     return results_key.rpartition("/")[2].removesuffix(".parquet")
 
 
+def index_folder(pipeline: str) -> str:
+    """The folder of a pipeline's index: what its results say of which request, many batches to a file."""
+    return f"index/{pipeline}/"
+
+
+def index(pipeline: str, index_id: str) -> str:
+    """A file of the index."""
+    return f"{index_folder(pipeline)}{index_id}.parquet"
+
+
 def table(pipeline: str, partition: Partition) -> str:
     """The published partition."""
     return f"tables/{pipeline}/dt={partition}/data.parquet"
@@ -137,3 +177,8 @@ def rejects(pipeline: str, partition: Partition) -> str:
 def manifest(pipeline: str, partition: Partition) -> str:
     """Counts, batches and versions of the published partition; written last."""
     return f"manifests/{pipeline}/dt={partition}.json"
+
+
+def summary(pipeline: str, partition: Partition, column: str) -> str:
+    """How often each value of a column was published in the partition."""
+    return f"summaries/{pipeline}/dt={partition}/{column}.json"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from include.enrichment.errors import BatchError
+from include.enrichment.version import Versioned
 
 State = Literal["planned", "submitting", "unclear", "submitted", "landed", "withdrawn"]
 _FOLLOWS: dict[State, tuple[State, ...]] = {
@@ -38,7 +39,7 @@ class Fence(_Frozen):
     at: datetime
 
 
-class Entry(_Frozen):
+class Entry(Versioned):
     """
     The ledger entry of one chunk.
 
@@ -54,13 +55,12 @@ class Entry(_Frozen):
     :param refusals: creates in a row that made nothing
     """
 
-    version: Literal[1] = 1
     chunk_id: str
     pipeline: str
     chunk: str
     requests: int
     run_id: str
-    run_ids: list[str] = []
+    run_ids: list[str] = Field(default_factory=list)
     state: State
     changed_at: datetime
     batch_id: str | None = None
@@ -118,11 +118,10 @@ class OpenChunk(_Frozen):
     planned_at: datetime
 
 
-class OpenChunks(_Frozen):
+class OpenChunks(Versioned):
     """
     The open chunks of a pipeline, by chunk id. Their requests are disjoint: whoever plans changes this one object by
     compare-and-swap, so of two plans made at the same moment the second sees the first.
     """
 
-    version: Literal[1] = 1
-    chunks: dict[str, OpenChunk] = {}
+    chunks: dict[str, OpenChunk] = Field(default_factory=dict)

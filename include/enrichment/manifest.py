@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import Field, model_validator
+
+from include.enrichment.version import Versioned
 
 
-class Manifest(BaseModel):
+class Manifest(Versioned):
     """
     What one partition holds and where it came from.
 
     Raises ValueError if the counts do not reconcile: every row is published or rejected, once.
 
+    :param trial: of how many rows this is a trial, which has replaced nothing; None: it is the whole partition
     :param requests: distinct requests; fewer than rows where rows are alike
     :param rejected_by: rejected rows by outcome
     :param batches: the batches that hold the answers
@@ -23,12 +25,10 @@ class Manifest(BaseModel):
         an earlier version
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    version: Literal[1] = 1
     pipeline: str
     partition: str
     run_id: str
+    trial: int | None = None
     extracted_at: datetime
     published_at: datetime
     rows: int
@@ -42,7 +42,7 @@ class Manifest(BaseModel):
     columns: dict[str, str]
     table: str
     rejects: str
-    sha256: dict[str, str] = {}
+    sha256: dict[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _reconcile(self) -> Manifest:

@@ -1,14 +1,13 @@
 """
 Which passes a run has: first a canary, then everything, then what is to be tried again. It is asked while Airflow
-parses a Dag, so it imports next to nothing and never fails: load_pipeline tells what is wrong with the file, when a run
-begins.
+parses a Dag, so it imports next to nothing and never fails, as glance.py does.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import yaml
+from include.enrichment.glance import glance
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,9 +31,13 @@ def pass_names(pipeline_yaml: Path) -> list[str]:
 
     :param pipeline_yaml: the file; ``limits.canary_rows`` and ``limits.retry_passes`` in it decide
     """
-    limits = _limits(pipeline_yaml)
-    canary_rows = _whole(limits.get("canary_rows"), DEFAULT_CANARY_ROWS, MAX_CANARY_ROWS)
-    retry_passes = _whole(limits.get("retry_passes"), DEFAULT_RETRY_PASSES, MAX_RETRY_PASSES)
+    canary_rows = _whole(glance(pipeline_yaml, "limits", "canary_rows"), DEFAULT_CANARY_ROWS, MAX_CANARY_ROWS)
+    retry_passes = _whole(glance(pipeline_yaml, "limits", "retry_passes"), DEFAULT_RETRY_PASSES, MAX_RETRY_PASSES)
+    return names(canary_rows=canary_rows, retry_passes=retry_passes)
+
+
+def names(*, canary_rows: int, retry_passes: int) -> list[str]:
+    """The passes that these two limits give a run, in their order."""
     retries = [_RETRY] if retry_passes == 1 else [f"{_RETRY}_{number + 1}" for number in range(retry_passes)]
     return [*([CANARY] if canary_rows else []), MAIN, *retries]
 
@@ -42,15 +45,6 @@ def pass_names(pipeline_yaml: Path) -> list[str]:
 def is_retry(pass_name: str) -> bool:
     """Whether the pass tries again what an earlier one left."""
     return pass_name == _RETRY or pass_name.startswith(f"{_RETRY}_")
-
-
-def _limits(pipeline_yaml: Path) -> dict[object, object]:
-    try:
-        whole = yaml.safe_load(pipeline_yaml.read_text(encoding="utf-8-sig"))
-    except Exception:  # whatever an odd file makes the YAML library raise: load_pipeline() says what is wrong with it
-        return {}
-    limits = whole.get("limits") if isinstance(whole, dict) else None
-    return limits if isinstance(limits, dict) else {}
 
 
 def _whole(value: object, default: int, most: int) -> int:

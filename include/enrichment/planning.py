@@ -10,10 +10,9 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from pydantic import BaseModel, ConfigDict
-
-from include.enrichment.errors import BatchError
+from include.enrichment.errors import BatchError, ParamError
 from include.enrichment.ledger import Entry, OpenChunk
+from include.enrichment.version import Versioned
 
 #: A chunk that was planned and never sent, by a run that has given up, is closed after so long, and one whose results
 #: the API no longer keeps (29 days).
@@ -21,7 +20,7 @@ _FORGOTTEN = timedelta(days=7)
 _ARCHIVED = timedelta(days=30)
 
 
-class PassPlan(BaseModel):
+class PassPlan(Versioned):
     """
     What one pass of a run does.
 
@@ -32,8 +31,6 @@ class PassPlan(BaseModel):
     :param in_flight: how many wait in batches that were planned before
     :param extracted_at: of the extract that it was made for. A plan of an earlier extract of the run counts no more
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     chunks: list[str]
     batches: list[str]
@@ -125,3 +122,19 @@ def check_canary(reasons: Mapping[str, str | None], *, pass_name: str) -> None:
         f"{again if any(reason.startswith('errored') for reason in why) else ''}"
         " limits.canary_rows: 0 sends without a canary."
     )
+
+
+def check_only_rejects(others: int, *, requests: int) -> None:
+    """
+    Raises ParamError if a run that asks only for the rejects would have to ask for other rows too.
+
+    :param others: how many requests have no answer and stand for no rejected row
+    :param requests: the run's distinct requests
+    """
+    if others:
+        raise ParamError(
+            f"This run asks only for the rejects (its param `only_rejects`), and {others:,} of the partition's"
+            f" {requests:,} requests have no answer and are no rejects: the source, a prompt, the schema or the model"
+            " has changed since the partition was published, or another run is asking for them just now. Nothing was"
+            " sent, and what is published stays as it is. Start a plain run: it asks for them too."
+        )

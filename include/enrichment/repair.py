@@ -5,6 +5,7 @@ content like any other: the same answer is sent back once.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -20,6 +21,21 @@ MAX_COMPLAINT_CHARACTERS = 1_000
 class _Message(msgspec.Struct):
     role: str
     content: msgspec.Raw
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repair:
+    """
+    A request that was made of an invalid answer.
+
+    :param of: the row's request that it stands for, by id
+    :param depth: 1 for the repair of the answer to that request, 2 for the repair of the answer to that repair, and so
+        on
+    """
+
+    request: Request
+    of: str
+    depth: int
 
 
 def repair(request: Request, *, answer: str, complaint: str) -> Request:

@@ -1,26 +1,31 @@
 """
-A pipeline's folder becomes one checked value. Beside passes.py, which looks at pipeline.yaml, this is the only file of
-this room that reads files, and it reads that folder alone.
+A pipeline's folder becomes one checked value. Beside glance.py and prices.py, this is the only file of this room that
+reads files, and it reads that folder alone.
 
     pipeline.yaml  extract.sql  system.md  user.md  output.schema.json
+
+There is no extract.sql where ``source.files`` says what is read.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
+import re
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from include.enrichment import schema_subset
 from include.enrichment.chunk import MAX_BATCH_REQUESTS, BatchLimits
-from include.enrichment.errors import SpecError
+from include.enrichment.errors import ParamError, SpecError, nearest
+from include.enrichment.options import RunOptions
 from include.enrichment.output_schema import OutputSchema
+from include.enrichment.partition import Partition
 from include.enrichment.passes import (
     DEFAULT_CANARY_ROWS,
     DEFAULT_RETRY_PASSES,
@@ -29,6 +34,7 @@ from include.enrichment.passes import (
 )
 from include.enrichment.request import Renderer, Template
 from include.enrichment.table import KEY_TYPES, RESERVED_NAMES
+from include.enrichment.version import Versioned
 
 FILES = ("pipeline.yaml", "extract.sql", "system.md", "user.md", "output.schema.json")
 _YAML, _SQL, _SYSTEM, _USER, _SCHEMA = FILES
@@ -51,6 +57,18 @@ def _named(key: object) -> object:
     return dict.fromkeys(key) if isinstance(key, list) else key
 
 
+def _for_each_day(files: str) -> str:
+    """A prefix on S3 that is another one for each day: two days that shared one would both pay for its files."""
+    if not re.fullmatch(r"s3://[^/{}]+/.*/", files):
+        raise ValueError("must be a prefix such as s3://bucket/products/dt={partition}/, with the slash at its end")
+    days = [Partition(start=date(*day)).fill(files) for day in ((2001, 2, 3), (2001, 2, 4), (2001, 3, 3), (2002, 2, 3))]
+    if len(set(days)) < len(days) or re.search("[{}]", days[0]):
+        raise ValueError(
+            "must tell the days apart by {partition}, or by {year}, {month} and {day}, and by nothing else"
+        )
+    return files
+
+
 def _off(value: object) -> object:
     """YAML 1.1 reads a bare ``off`` as false."""
     return "off" if value is False else value
@@ -64,11 +82,14 @@ class Source(_Frozen):
     """
     Where the rows come from.
 
-    :param connection: an Airflow connection whose hook is a DbApiHook
+    :param connection: an Airflow connection whose hook is a DbApiHook; with ``files`` an AWS connection
+    :param files: where Parquet files of the partition are on S3, with a placeholder for it; they are read in the place
+        of a query
     :param key: the business key, unique within a partition; each column with its type, or None where the rows tell it
     """
 
     connection: str = Field(min_length=1)
+    files: Annotated[str, AfterValidator(_for_each_day)] | None = None
     key: Annotated[dict[str, KeyType | None], BeforeValidator(_named)]
 
 
@@ -76,12 +97,14 @@ class RequestSettings(_Frozen):
     """
     What is the same in every request.
 
+    :param other_models: those that a run may ask in place of ``model``
     :param thinking: None leaves it to the model's default. Thinking is billed as output and counts against
         ``max_tokens``
     :param cache: lifetime of the system prompt in the prompt cache
     """
 
     model: str = Field(min_length=1)
+    other_models: list[Annotated[str, Field(min_length=1)]] = []
     max_tokens: int = Field(ge=1)
     thinking: Literal["adaptive", "disabled"] | None = None
     cache: Annotated[Literal["off", "5m", "1h"], BeforeValidator(_off)] = "off"
@@ -119,19 +142,52 @@ class Settings(_Frozen):
     samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)
 
 
-class Pipeline(_Frozen):
+class Pipeline(Versioned, _Frozen):
     """
     A whole pipeline, checked: what a run does, as one value. It is stored with the run, so that one run never mixes two
     versions.
+
+    :param sql: empty where ``source.files`` says what is read
+    :param options: what is different in this run; ``settings`` have it already, as far as there is a setting for it
     """
 
-    version: Literal[1] = 1
     name: str
     settings: Settings
     sql: str
     system: str
     user: str
     schema_text: str
+    options: RunOptions = RunOptions()
+
+    def for_run(self, options: RunOptions) -> Pipeline:
+        """
+        The pipeline as one run has it.
+
+        Raises ParamError if the run asks for a model that the pipeline does not name, or for what cannot be together.
+        """
+        request = self.settings.request
+        models = [request.model, *request.other_models]
+        if options.model is not None and options.model not in models:
+            raise ParamError(
+                f"The run's param `model` is {options.model!r}, which {self._file(_YAML)} does not name"
+                f"{nearest(options.model, models)}. There are: {', '.join(models)}. Nothing was read or sent. Choose"
+                " one of them, or add it to request.other_models."
+            )
+        reuse = self.settings.reuse if options.reuse is None else options.reuse
+        if options.only_rejects and not reuse:
+            raise ParamError(
+                "The run's param `only_rejects` needs answers that are reused, and this run reuses none: it would ask"
+                " for every row again. Nothing was read or sent. Trigger it again without `only_rejects`, or with"
+                ' {"reuse": true}.'
+            )
+        request = request.model_copy(update={"model": options.model or request.model})
+        settings = self.settings.model_copy(update={"request": request, "reuse": reuse})
+        return self.model_copy(update={"settings": settings, "options": options})
+
+    @property
+    def query(self) -> str:
+        """What is asked of the source: the SQL, or where the files are."""
+        return self.settings.source.files or self.sql
 
     @property
     def output(self) -> OutputSchema:
@@ -156,18 +212,19 @@ class Pipeline(_Frozen):
             Template(text, file=self._file(file)) for text, file in ((self.system, _SYSTEM), (self.user, _USER))
         )
         unknown = [
-            f"{template.file}:{line}: the query has no column {name!r}{_nearest(name, columns)}"
+            f"{template.file}:{line}: the query has no column {name!r}{nearest(name, columns)}"
             for template in (system, user)
             for name, line in template.columns.items()
             if name not in columns
         ]
         unknown += [
-            f"{self._file(_YAML)}: source.key: the query has no column {name!r}{_nearest(name, columns)}"
+            f"{self._file(_YAML)}: source.key: the query has no column {name!r}{nearest(name, columns)}"
             for name in self.settings.source.key
             if name not in columns
         ]
         if unknown:
-            raise SpecError("\n".join([*unknown, f"Columns of {_SQL}: {', '.join(columns)}. Nothing was sent."]))
+            origin = self.settings.source.files or _SQL
+            raise SpecError("\n".join([*unknown, f"Columns of {origin}: {', '.join(columns)}. Nothing was sent."]))
         request = self.settings.request
         thinking = {"thinking": {"type": request.thinking}} if request.thinking else {}
         return Renderer(
@@ -204,7 +261,7 @@ def load_pipeline(folder: Path) -> Pipeline:
     if not folder.is_dir():
         others = sorted(path.parent.name for path in folder.parent.glob(f"*/{_YAML}"))
         raise SpecError(
-            f"There is no pipeline {folder.name!r} in {folder.parent}{_nearest(folder.name, others)}. There are:"
+            f"There is no pipeline {folder.name!r} in {folder.parent}{nearest(folder.name, others)}. There are:"
             f" {', '.join(others) or 'none'}."
         )
     texts: dict[str, str] = {}
@@ -213,7 +270,8 @@ def load_pipeline(folder: Path) -> Pipeline:
         try:
             texts[file] = (folder / file).read_text(encoding="utf-8-sig")
         except FileNotFoundError:
-            mistakes.append(f"{folder.name}/{file}: is missing; a pipeline is {', '.join(FILES)}")
+            if file != _SQL or _wants_sql(texts):
+                mistakes.append(f"{folder.name}/{file}: is missing; a pipeline is {', '.join(FILES)}")
         except OSError as error:
             mistakes.append(f"{folder.name}/{file}: cannot be read: {error.strerror}")
         except UnicodeDecodeError as error:
@@ -225,12 +283,20 @@ def load_pipeline(folder: Path) -> Pipeline:
             return Pipeline(
                 name=folder.name,
                 settings=settings,
-                sql=texts[_SQL],
+                sql=texts.get(_SQL, ""),
                 system=texts[_SYSTEM],
                 user=texts[_USER],
                 schema_text=texts[_SCHEMA],
             )
     raise SpecError("\n".join(mistakes))
+
+
+def _wants_sql(texts: dict[str, str]) -> bool:
+    """Whether there has to be an extract.sql. A pipeline.yaml with mistakes does not say."""
+    if _YAML not in texts:
+        return True
+    settings, _ = _settings(texts[_YAML])
+    return settings is not None and settings.source.files is None
 
 
 def _settings(text: str) -> tuple[Settings | None, list[str]]:
@@ -251,7 +317,7 @@ def _spell(problem: Any) -> str:
         return f"must be a mapping of {', '.join(Settings.model_fields)}"
     if problem["type"] == "extra_forbidden":
         known = _keys_at(path[:-1])
-        return f"{where}: unknown key{_nearest(path[-1], known) or '.'} Known here: {', '.join(known)}"
+        return f"{where}: unknown key{nearest(path[-1], known) or '.'} Known here: {', '.join(known)}"
     if problem["type"] == "missing":
         return f"{where}: is missing"
     return f"{where}: {problem['msg'].removeprefix('Value error, ')}, got {reprlib.repr(problem['input'])}"
@@ -272,7 +338,10 @@ def _mistakes(texts: dict[str, str], settings: Settings | None) -> Iterator[str]
             yield str(error)
     if not texts[_USER].strip():
         yield f"{_USER}:1: is empty: it is what Claude is told about a row"
-    if not any(f":{name}" in texts[_SQL] for name in PARTITION_PARAMETERS):
+    if settings and settings.source.files:
+        if _SQL in texts:
+            yield f"{_SQL}:1: is not used, as source.files says what is read: delete one of the two"
+    elif _SQL in texts and not any(f":{name}" in texts[_SQL] for name in PARTITION_PARAMETERS):
         yield f"{_SQL}:1: uses neither :partition_start nor :partition_end: every run would read and pay for all of it"
     yield from _schema_mistakes(texts[_SCHEMA], settings)
 
@@ -341,8 +410,3 @@ def _line(lines: dict[tuple[str | int, ...], int], path: Iterable[str | int]) ->
     while steps and steps not in lines:
         steps = steps[:-1]
     return lines.get(steps, 1)
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""

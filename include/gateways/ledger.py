@@ -6,14 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from include.enrichment import layout
 from include.enrichment.errors import LakeError
 from include.enrichment.ledger import Entry, OpenChunks
+from include.enrichment.version import Versioned, parse
 from include.gateways.lake import Conflict, Lake
 
-_Model = TypeVar("_Model", bound=BaseModel)
+_Model = TypeVar("_Model", bound=Versioned)
 _READERS = 16
 
 
@@ -81,7 +82,7 @@ class Ledger:
         if stored is None:
             return None
         try:
-            return Recorded(value=kind.model_validate_json(stored.data), etag=stored.etag)
+            return Recorded(value=parse(kind, stored.data, self._lake.locate(key)), etag=stored.etag)
         except ValidationError as error:
             raise LakeError(
                 f"{self._lake.locate(key)} is not a ledger entry: {error}. It was left as it is. Restore an earlier"

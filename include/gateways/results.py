@@ -18,17 +18,20 @@ import pyarrow.parquet as pq
 
 from include.enrichment import layout
 from include.enrichment.errors import LakeError, LoadError
-from include.enrichment.found import FOUND_SCHEMA, Found
+from include.enrichment.found import FOUND_SCHEMA, Found, lines_of
+from include.enrichment.index import due
 from include.enrichment.outcome import OUTCOMES_SCHEMA
 from include.enrichment.table import ANSWERS_SCHEMA
-from include.gateways.lake import Lake, ObjectMissing
+from include.enrichment.version import check_stamp, stamped
+from include.gateways.index import SAID_SCHEMA, Index
+from include.gateways.lake import Lake, Listed, ObjectMissing
 from include.gateways.threads import behind
 
 #: Of a results file about so much is worked on at once, and its outcomes become one row group.
 _FIRST_PART_BYTES, _PART_BYTES = 1_000_000, 4_000_000
 _ROWS_AT_ONCE = 5_000
 _PIECE_BYTES = 1 << 20
-_READERS = 8
+_READERS = 4
 _RUN_ID = "run_id"
 #: Columns in which few values stand over and over.
 _ALIKE = ["outcome", "error_type", "model", "stop_reason"]
@@ -40,6 +43,7 @@ class ResultStore:
     def __init__(self, lake: Lake, *, pipeline: str) -> None:
         self._lake = lake
         self._pipeline = pipeline
+        self._index = Index(lake, pipeline=pipeline)
 
     def locate(self, batch_id: str) -> str:
         """Where the batch's outcomes lie, for people."""
@@ -70,19 +74,30 @@ class ResultStore:
         """
         What every loaded batch says of these requests.
 
-        Looks through all results of the pipeline, but reads only the columns it needs, some batches at a time.
+        Looks into the index, and through the results that are not in it yet, of which it reads only the columns it
+        needs. Where those have become many, it adds them to the index for the look-ups to come.
         """
-        wanted = pa.array(request_ids, pa.string())
-        keys = self._lake.list(layout.results_folder(self._pipeline)) if len(wanted) else []
-
-        def look(key: str) -> pa.Table:
-            with self._lake.open(key) as file:
-                found = self._table(file, key, [name for name in FOUND_SCHEMA.names if name != "batch_id"])
-            found = found.filter(pc.is_in(found["request_id"], value_set=wanted))
-            return _of_batch(found, layout.batch_id_of(key)).cast(FOUND_SCHEMA)
-
+        wanted = pa.array(request_ids, pa.string()).sort()
+        if not len(wanted):
+            return Found(FOUND_SCHEMA.empty_table())
+        listed = self._lake.objects(layout.results_folder(self._pipeline))
+        stored = {layout.batch_id_of(each.key): each for each in listed}
+        tags = {batch_id: each.etag for batch_id, each in stored.items()}
         with ThreadPoolExecutor(_READERS) as readers:
-            return Found(pa.concat_tables([FOUND_SCHEMA.empty_table(), *readers.map(look, keys)]))
+            tables, indexed = self._index.look_up(wanted, tags, readers)
+            loose = {batch_id: each.size_bytes for batch_id, each in stored.items() if batch_id not in indexed}
+            found = readers.map(lambda batch_id: lines_of(self._said(stored[batch_id]), wanted), loose)
+            tables += [lines.cast(FOUND_SCHEMA) for lines in found]
+            for group in due(loose):
+                said = readers.map(lambda batch_id: self._said(stored[batch_id]), group)
+                self._index.write(said, {batch_id: tags[batch_id] for batch_id in group})
+        return Found(pa.concat_tables([FOUND_SCHEMA.empty_table(), *tables]))
+
+    def _said(self, results: Listed) -> pa.Table:
+        """What a batch says of each of its requests, in SAID_SCHEMA."""
+        with self._lake.open_listed(results) as file:
+            said = self._table(file, results.key, [name for name in FOUND_SCHEMA.names if name != "batch_id"])
+        return _of_batch(said, layout.batch_id_of(results.key)).cast(SAID_SCHEMA)
 
     def answers(self, batch_id: str, *, of: pa.Array) -> pa.Table:
         """
@@ -102,6 +117,7 @@ class ResultStore:
         key = layout.results(self._pipeline, batch_id)
         self._lake.fetch(key, path)
         with self._readable(key), pq.ParquetFile(path, buffer_size=_PIECE_BYTES, pre_buffer=False) as stored:
+            check_stamp(stored.metadata.metadata, self._lake.locate(key))
             for _ in stored.iter_batches(_ROWS_AT_ONCE, use_threads=False):
                 pass  # what decodes now decodes later
             run_id: bytes = (stored.schema_arrow.metadata or {}).get(_RUN_ID.encode(), b"")
@@ -128,6 +144,7 @@ class ResultStore:
     def _table(self, file: pa.NativeFile | BinaryIO, key: str, columns: list[str]) -> pa.Table:
         """The columns of a results file. One that an earlier version did not write is null."""
         with self._readable(key), pq.ParquetFile(file) as stored:
+            check_stamp(stored.metadata.metadata, self._lake.locate(key))
             kept = [name for name in columns if name in stored.schema_arrow.names]
             table = stored.read(columns=kept)
         for name in columns:
@@ -165,7 +182,7 @@ class Received:
         self.folder = folder
         self.raw_path = folder / "raw.jsonl.zst"
         self.outcomes_path = folder / "outcomes.parquet"
-        self._schema = OUTCOMES_SCHEMA.with_metadata({_RUN_ID: run_id})
+        self._schema = stamped(OUTCOMES_SCHEMA, {_RUN_ID: run_id})
 
     def __enter__(self) -> Self:
         with ExitStack() as open_files:

@@ -1,4 +1,4 @@
-"""The commands behind the Makefile: ``python -m include.stack demo | run PIPELINE PARTITION | down``."""
+"""The commands behind the Makefile: ``python -m include.stack demo | run PIPELINE PARTITION | clean-lake | down``."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ def main(arguments: list[str] | None = None) -> int:
         from include.stack.run import run
 
         return run(folder, options.pipeline, options.partition)
+    if options.command == "clean-lake":
+        from include.stack.clean_lake import clean_lake
+
+        return clean_lake(folder, days=options.days, raw_days=options.raw_days, delete=options.yes or _is_set("YES"))
     from include.stack.down import down
 
     return down(folder)
@@ -33,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m include.stack", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="demo | run | down")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="demo | run | clean-lake | down")
     demo = commands.add_parser(
         "demo", help="start the stack, run one partition, stay until Ctrl-C; REAL=1: the real API"
     )
@@ -42,6 +46,10 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="one partition in the foreground, on the environment's connections")
     run.add_argument("pipeline", metavar="PIPELINE", help="a folder of include/pipelines, e.g. catalogue")
     run.add_argument("partition", metavar="PARTITION", help="a date, e.g. 2026-11-01")
+    clean = commands.add_parser("clean-lake", help="what runs that ended long ago left behind; shown, or deleted")
+    clean.add_argument("--days", type=int, default=30, help="only what is older than so many days")
+    clean.add_argument("--raw-days", type=int, help="also raw copies that are older than so many days")
+    clean.add_argument("--yes", action="store_true", help="delete it; also YES=1")
     commands.add_parser("down", help="stop whatever a demo left behind")
     return parser
 

@@ -68,14 +68,18 @@ def run(folder: StackFolder, pipeline: str, partition_text: str) -> int:
         return 0 if dag_run(pipeline, partition, dag_file) else NOT_PUBLISHED
 
 
-def connection_variables(folder: StackFolder, environment: Mapping[str, str]) -> dict[str, str]:
+def connection_variables(
+    folder: StackFolder, environment: Mapping[str, str], names: Sequence[str] = CONNECTION_VARIABLES
+) -> dict[str, str]:
     """
     Where to read, ask and write: what the environment says, and where it is silent, what the running stack says.
 
+    :param names: which of these variables are needed
+
     Raises MissingVariables if neither says it.
     """
-    given = {name: environment[name] for name in CONNECTION_VARIABLES if environment.get(name)}
-    missing = [name for name in CONNECTION_VARIABLES if name not in given]
+    given = {name: environment[name] for name in names if environment.get(name)}
+    missing = [name for name in names if name not in given]
     if not missing:
         return given
     stack = read_stack(folder)
@@ -88,7 +92,7 @@ def connection_variables(folder: StackFolder, environment: Mapping[str, str]) ->
             f"Not set: {', '.join(absent)}; and {why}. Nothing was started."
             " Set them to Airflow connections (README, Run it for real), or start the embedded stack with `make demo`."
         )
-    return {name: given.get(name) or found[name] for name in CONNECTION_VARIABLES}
+    return {name: given.get(name) or found[name] for name in names}
 
 
 def _dag_file(pipeline: str) -> Path:

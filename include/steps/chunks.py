@@ -29,7 +29,8 @@ from include.enrichment.chunk import (
 )
 from include.enrichment.errors import LakeError
 from include.enrichment.request import Request
-from include.gateways.lake import Lake
+from include.enrichment.version import check_stamp, stamped
+from include.gateways.lake import Lake, ObjectMissing
 
 #: A file is written and read in portions of about so many bytes of params, or of one request where that is larger: what
 #: a submit holds in memory, whatever the number of requests.
@@ -62,8 +63,9 @@ def read_chunk(lake: Lake, key: str) -> Chunk:
 
     Raises LakeError if it is not there or is no chunk file.
     """
-    with lake.open(key) as file, _chunk_file(lake.locate(key)):
+    with _chunk_file(lake.locate(key)), lake.open(key) as file:
         stored = pq.read_metadata(file).metadata or {}
+        check_stamp(stored, lake.locate(key))
         metadata = {name.decode(): value.decode() for name, value in stored.items()}
         return Chunk(
             key=key,
@@ -152,7 +154,7 @@ class ChunkWriter:
         self._waiting_bytes = 0
 
     def __enter__(self) -> Self:
-        schema = REQUESTS_SCHEMA.with_metadata(self._metadata)
+        schema = stamped(REQUESTS_SCHEMA, self._metadata)
         self._writer = pq.ParquetWriter(
             self.path,
             schema,
@@ -230,6 +232,12 @@ def write_chunk(lake: Lake, requests: Iterable[Request], *, pipeline: str, schem
 def _chunk_file(name: str) -> Iterator[None]:
     try:
         yield
+    except ObjectMissing as error:
+        raise LakeError(
+            f"{error} Clear the run's `extract` with downstream: what was answered is found, and nothing is paid again;"
+            " requests of your own are written with write_chunk().",
+            retryable=False,
+        ) from error
     except (ValueError, KeyError, OSError) as error:
         raise LakeError(
             f"{name} is not a chunk file: {' '.join(str(error).split())}. Clear the pass's `plan`, which writes it"

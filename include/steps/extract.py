@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from include.enrichment.chunk import REQUESTS_SCHEMA
 from include.enrichment.errors import LakeError, SpecError, WarehouseError
@@ -21,28 +21,27 @@ from include.enrichment.model import model_problems
 from include.enrichment.request import Renderer, Unsendable
 from include.enrichment.spec import Pipeline
 from include.enrichment.table import SAMPLE, key_fields, repeated_keys, row_keys, rows_batch, rows_schema
+from include.enrichment.version import Versioned, check_stamp, parse, stamped
 from include.gateways.lake import Lake, ObjectMissing
 from include.gateways.threads import behind
 
 if TYPE_CHECKING:  # plan and publish come by here too, and can do without the SDK and SQLAlchemy
     from include.gateways.claude import Claude
+    from include.gateways.parquet_files import ParquetFiles
     from include.gateways.warehouse import Warehouse
 
 #: What is rendered, and then written, at once.
 _ROWS_AT_ONCE = 1_000
 _BYTES_AT_ONCE = 16_000_000
-_Model = TypeVar("_Model", bound=BaseModel)
+_Model = TypeVar("_Model", bound=Versioned)
 
 
-class Extracted(BaseModel):
+class Extracted(Versioned):
     """
     What extract did: rows read (each counted once for each sample), how many of them gave no request that can be sent,
     and when (UTC) it began to read.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    version: Literal[1] = 1
     rows: int
     unsendable: int
     extracted_at: datetime
@@ -58,42 +57,48 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
     lake.check()
     lake.check_conditional_writes()
     settings = pipeline.settings.request
+    named = "other_models" if settings.model in settings.other_models else "model"
+    where = f"{pipeline.name}/pipeline.yaml: request.{named}"
     model = claude.model(settings.model)
     if model is None:
-        raise SpecError(
-            f"{pipeline.name}/pipeline.yaml: request.model: the API knows no model {settings.model!r}. Nothing was"
-            " read or sent."
-        )
+        raise SpecError(f"{where}: the API knows no model {settings.model!r}. Nothing was read or sent.")
     if problems := list(model_problems(model, settings)):
-        raise SpecError(
-            f"{pipeline.name}/pipeline.yaml: request.model: {settings.model} cannot do this: {'; '.join(problems)}."
-            " Nothing was read or sent."
-        )
+        raise SpecError(f"{where}: {settings.model} cannot do this: {'; '.join(problems)}. Nothing was read or sent.")
 
 
-def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse, lake: Lake) -> Extracted:
+def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | ParquetFiles, lake: Lake) -> Extracted:
     """
     Read the partition, render each row once, and leave the rows and the pipeline as it is now in the run's folder.
 
-    Rows stream: only a portion of them is in memory. A row that cannot be sent stays, with its reason, and becomes a
-    reject.
+    Rows stream: only a portion of them is in memory. A trial leaves the rest of them unread. A row that cannot be sent
+    stays, with its reason, and becomes a reject.
     Raises WarehouseError if the business key is null or repeated, SpecError if a prompt does not fit the query; then
     nothing is left behind.
     """
     with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
         path = Path(temporary) / "rows.parquet"
-        with warehouse.read(pipeline.sql, folder.partition) as (columns, portions):
+        with warehouse.read(pipeline.query, folder.partition) as (columns, portions):
             renderers = [
                 pipeline.renderer(columns, run_id=folder.run_id, sample=sample)
                 for sample in range(1, pipeline.settings.samples + 1)
             ]
-            extracted = _write_rows(path, portions, renderers, pipeline)
+            extracted = _write_rows(path, _first(pipeline.options.rows, portions), renderers, pipeline)
         _check_keys(path)
         pa.default_memory_pool().release_unused()  # before the upload takes some
         lake.write(folder.pipeline_json, pipeline.model_dump_json(indent=1).encode())
         lake.write_file(folder.rows, path)
         lake.write(folder.extract_json, extracted.model_dump_json(indent=1).encode())
     return extracted
+
+
+def _first(rows: int | None, portions: Iterator[Sequence[Mapping[str, Any]]]) -> Iterator[Sequence[Mapping[str, Any]]]:
+    """The portions with the first so many rows; all of them for None."""
+    for portion in portions:
+        yield portion[:rows]
+        if rows is not None:
+            rows -= len(portion)
+            if rows <= 0:
+                return
 
 
 def _write_rows(
@@ -113,7 +118,7 @@ def _write_rows(
     )
     # Hardly a text stands there twice: to look for them in a dictionary takes time and saves nothing.
     options = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
-    with pq.ParquetWriter(path, schema, **options) as writer, behind() as write:
+    with pq.ParquetWriter(path, stamped(schema), **options) as writer, behind() as write:
         # Rendering is Python, and compressing is not: each has a core of its own.
         for batch in map(partial(rows_batch, schema=schema), _by_size(rendered)):
             write(writer.write_batch, batch)
@@ -158,7 +163,7 @@ def _check_keys(path: Path) -> None:
         raise WarehouseError(
             f"The business key ({', '.join(key)}) is not unique: {repeated.num_rows:,} keys occur more than once, such"
             f" as {examples}."
-            " Nothing was sent. Make extract.sql return one row for each key, or name more columns in source.key."
+            " Nothing was sent. Make the source give one row for each key, or name more columns in source.key."
         )
 
 
@@ -180,7 +185,7 @@ def _read(lake: Lake, key: str, kind: type[_Model]) -> _Model:
     found = lake.find(key)
     try:
         if found is not None:
-            return kind.model_validate_json(found.data)
+            return parse(kind, found.data, lake.locate(key))
         why = "does not exist"
     except ValidationError as error:
         why = f"cannot be read by this version: {error}"
@@ -191,7 +196,7 @@ def fetch_rows(lake: Lake, folder: RunFolder, path: Path) -> None:
     """Copy the run's rows.parquet to a local file. Raises LakeError if it is not there or is damaged."""
     try:
         lake.fetch(folder.rows, path)
-        pq.read_metadata(path)
+        check_stamp(pq.read_metadata(path).metadata, lake.locate(folder.rows))
     except (ObjectMissing, pa.ArrowInvalid, OSError) as error:
         raise LakeError(
             f"{lake.locate(folder.rows)} cannot be read: {error} Clear the run's `extract`: it writes it anew.",

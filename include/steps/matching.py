@@ -28,17 +28,20 @@ _MOST_THREADS = 4
 _REQUESTS_AT_ONCE = 250_000
 _UNUSABLE_AT_ONCE = 5_000
 
-#: An answer is known by its line: the number of its file times this, and the number of the line within.
-_LINES = 1_000_000_000
+#: An answer is known by its line: the number of its file times this, which is more than a batch has lines, and the
+#: number of the line within.
+_LINES = 1_000_000
 #: Merit stands before the line as its higher digits, so that one max() finds the best, and of several alike the last.
 _MERIT = _LINES**2
+#: No request is repaired so many times.
+_DEPTHS = 1_000
 _ANSWERS = f"""
 create view answers as
 select
     coalesce(repairs.request_id, results.request_id) as request_id,
     parse_filename(results.filename, true)::bigint * {_LINES} + results.file_row_number as line,
-    case results.outcome when 'succeeded' then 4 when 'invalid' then 2 else 0 end
-        + (repairs.repair_id is not null)::bigint as merit,
+    case results.outcome when 'succeeded' then 2 when 'invalid' then 1 else 0 end * {_DEPTHS}
+        + coalesce(repairs.depth, 0) as merit,
     {", ".join(f"results.{name}" for name in ("outcome", *COST_COLUMNS))}
 from results left join repairs on repairs.repair_id = results.request_id
 """
@@ -110,14 +113,14 @@ def matched(rows: Path, results: Sequence[Path], repairs: pa.Table, *, folder: P
 
     Of several answers to a request a usable one comes before others, one that was paid for before those that were not,
     and of several alike the last counts. The answer of a repair is one to the request that it repairs, and comes before
-    the invalid one: it is the last word.
+    the invalid one, the deepest first: it is the last word.
 
     Raises LoadError, here and while the matches are in use, where memory or disk is not enough; the task may be tried
     again.
 
     :param rows: a rows.parquet
     :param results: the results of the run's batches, the oldest first, each file named by its place in the list, from 0
-    :param repairs: ``request_id`` and ``repair_id`` of each request that was made anew
+    :param repairs: ``request_id`` and ``repair_id`` of each request that was made anew, and the repair's ``depth``
     :param folder: where all these files are, and where others may be made
     """
     count, lines = pq.read_metadata(rows).num_rows, sum(pq.read_metadata(path).num_rows for path in results)

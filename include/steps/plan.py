@@ -6,9 +6,8 @@ import logging
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,23 +19,24 @@ from include.enrichment import layout, passes
 from include.enrichment.chunk import REQUESTS_SCHEMA, SIZES_SCHEMA, chunk_of, cut
 from include.enrichment.errors import LakeError, SpecError
 from include.enrichment.layout import RunFolder
-from include.enrichment.ledger import UNSETTLED, Entry, OpenChunk, OpenChunks
-from include.enrichment.planning import Division, InFlight, PassPlan, closed, divide
+from include.enrichment.ledger import Entry, OpenChunk, OpenChunks
+from include.enrichment.planning import Division, PassPlan, divide
 from include.enrichment.request import Request
 from include.enrichment.spec import Pipeline
+from include.enrichment.version import check_stamp, stamped
 from include.gateways.lake import Conflict, Lake, ObjectMissing
 from include.gateways.ledger import Ledger, Recorded
 from include.gateways.threads import behind
 from include.steps.chunks import ChunkWriter, request_ids_of
 from include.steps.extract import fetch_rows, read_extracted, read_pipeline, read_request_ids, read_requests
+from include.steps.in_flight import InFlightNow, find_in_flight, was_sent
 from include.steps.wanted import Wanted, read_plan, want
 
 log = logging.getLogger(__name__)
 
 #: Plans of one pipeline made at the same moment come one after the other; each takes seconds.
 _TRIES = 20
-_READERS = 8
-_REPAIRS_SCHEMA = pa.schema([pa.field("request_id", pa.string()), pa.field("repair_id", pa.string())])
+_REPAIRS_SCHEMA = pa.schema([("request_id", pa.string()), ("repair_id", pa.string()), ("depth", pa.int64())])
 
 
 def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | None = None) -> list[str]:
@@ -46,12 +46,14 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
     Of the run's distinct requests a pass sends what nobody has paid for yet: neither what any earlier batch of the
     pipeline has answered nor what is in flight. A batch in flight that holds what is wanted is waited for instead,
     whichever run made it. A canary pass sends a handful; the main pass the rest; a retry pass what ended without being
-    billed and may end better, and once a repair of each answer that does not fit.
+    billed and may end better, and once a repair of each answer that does not fit. A run that asks only for the rejects
+    repairs what came of a repair too.
 
     Planning again is free at any time.
 
     Raises BatchError if this is the pass after a canary that failed for good, SpecError if the pass needs more than
-    ``most_chunks`` batches; then nothing has changed.
+    ``most_chunks`` batches, ParamError if a run that asks only for the rejects would ask for other rows too; then
+    nothing has changed.
     """
     pipeline = read_pipeline(lake, folder)
     extracted_at = read_extracted(lake, folder).extracted_at
@@ -64,7 +66,7 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
             # The order matters: what lands after this look at the ledger is found in flight, what landed before it is
             # found in the result store. The other way round it might be found in neither, and paid twice.
             recorded = ledger.find_open()
-            in_flight = _in_flight(recorded, folder, ledger, lake)
+            in_flight = find_in_flight(recorded, folder, ledger, lake)
             wanted = want(pass_name, needed, rows, pipeline, folder, extracted_at, lake)
             divided = divide(wanted.request_ids, in_flight.chunks)
             writers = _write_chunks(divided.to_send, wanted, rows, pipeline, Path(temporary))
@@ -112,7 +114,10 @@ def _order(pass_name: str) -> tuple[bool, bool, str]:
 
 
 def read_repairs(lake: Lake, folder: RunFolder, pass_names: Iterable[str]) -> pa.Table:
-    """Which request was made anew as which repair in these passes: ``request_id`` and ``repair_id``."""
+    """
+    Which request was made anew as which repair in these passes: ``request_id``, ``repair_id`` and its ``depth``. An
+    earlier version told no depth, and made no repair of a repair.
+    """
     keys = [folder.repairs(name) for name in pass_names if passes.is_retry(name)]
     try:
         tables = [pq.read_table(pa.BufferReader(lake.read(key))) for key in keys]
@@ -122,84 +127,15 @@ def read_repairs(lake: Lake, folder: RunFolder, pass_names: Iterable[str]) -> pa
             " the `plan` of the retry pass: it writes them anew, and nothing is paid again.",
             retryable=False,
         ) from error
-    return pa.concat_tables([_REPAIRS_SCHEMA.empty_table(), *tables]).group_by(_REPAIRS_SCHEMA.names).aggregate([])
-
-
-@dataclass(frozen=True, kw_only=True)
-class _InFlightNow:
-    """
-    The open chunks.
-
-    :param entries: their ledger entries, as far as there are any
-    :param over: those of them that need not be listed any more
-    """
-
-    chunks: list[InFlight]
-    entries: Mapping[str, Entry | None]
-    over: Set[str]
-
-
-def _in_flight(recorded: Recorded[OpenChunks] | None, folder: RunFolder, ledger: Ledger, lake: Lake) -> _InFlightNow:
-    opened = recorded.value.chunks if recorded else {}
-    entries = dict(zip(opened, ledger.entries(list(opened)), strict=True))
-    now = datetime.now(UTC)
-    loaded = ledger.loaded_batches()
-    _check_none_lost(loaded, entries, ledger, lake)
-    over = {chunk_id for chunk_id, chunk in opened.items() if closed(chunk, entries[chunk_id], loaded, now=now)}
-    live = [chunk_id for chunk_id in opened if chunk_id not in over]
-    with ThreadPoolExecutor(_READERS) as readers:
-        ids = readers.map(lambda chunk_id: _ids_in_flight(chunk_id, entries[chunk_id], ledger, lake), live)
-    chunks = [
-        InFlight(
-            chunk_id=chunk_id,
-            request_ids=frozenset(request_ids),
-            sent=(entry := entries[chunk_id]) is not None and entry.state != "planned",
-            own=opened[chunk_id].folder == folder.prefix,
-        )
-        for chunk_id, request_ids in zip(live, ids, strict=True)
-    ]
-    return _InFlightNow(chunks=chunks, entries=entries, over=over)
-
-
-def _check_none_lost(loaded: Set[str], entries: Mapping[str, Entry | None], ledger: Ledger, lake: Lake) -> None:
-    """Raises LakeError if the outcomes of a batch were deleted of which there is a raw copy: they were paid for."""
-    received = {layout.batch_id_of_raw(key) for key in lake.list(layout.raw_folder(ledger.pipeline))}
-    loading = {entry.batch_id for entry in entries.values() if entry and entry.state != "landed"}
-    lost = received - loaded - loading
-    if lost:
-        names = ", ".join(lake.locate(layout.results(ledger.pipeline, batch_id)) for batch_id in sorted(lost)[:3])
-        raise LakeError(
-            f"The outcomes of {len(lost):,} batch(es) are gone, and raw copies of their results are there: {names}."
-            " Nothing was sent: their requests would be paid for again. Clear the `load` of the batch, in any run that"
-            " waited for it: it makes the outcomes anew from the raw copy. Or delete the raw copy, to give the answers"
-            " up.",
-            retryable=True,  # another run may just be loading it
-        )
-
-
-def _ids_in_flight(chunk_id: str, entry: Entry | None, ledger: Ledger, lake: Lake) -> list[str]:
-    key = layout.chunk(ledger.pipeline, chunk_id)
-    try:
-        return request_ids_of(lake, key)
-    except LakeError as error:  # it is gone, or damaged
-        if error.retryable:
-            raise
-        if not _sent(entry):
-            return []  # nobody can send it any more
-        raise LakeError(
-            f"{error} Chunk {chunk_id} is {entry.state if entry else 'planned'} in the ledger, and without its file"
-            " nobody can tell what is in flight. Nothing was sent. Restore the file; or, to give its answers up and pay"
-            f" for them again, take the chunk out of {lake.locate(layout.open_chunks(ledger.pipeline))}.",
-            retryable=False,
-        ) from error
+    for key, table in zip(keys, tables, strict=True):
+        check_stamp(table.schema.metadata, lake.locate(key))
+    together = pa.concat_tables([_REPAIRS_SCHEMA.empty_table(), *tables], promote_options="default")
+    together = together.set_column(2, "depth", pc.fill_null(together["depth"], 1))
+    return together.group_by(_REPAIRS_SCHEMA.names).aggregate([])
 
 
 def _write_chunks(to_send: Set[str], wanted: Wanted, rows: Path, pipeline: Pipeline, folder: Path) -> list[ChunkWriter]:
-    sizes = [
-        pa.record_batch([batch["request_id"], pc.binary_length(batch["params"])], schema=SIZES_SCHEMA)
-        for batch in _requests(to_send, wanted.made, rows)
-    ]
-    first_ids = cut(pa.Table.from_batches(sizes, SIZES_SCHEMA), pipeline.limits)
+    first_ids = cut(read_sizes(to_send, wanted.made, rows), pipeline.limits)
     after: defaultdict[int, set[str]] = defaultdict(set)
     for request_id in to_send & wanted.failed_in.keys():
         after[chunk_of(request_id, first_ids)] |= wanted.failed_in[request_id]
@@ -220,6 +156,15 @@ def _write_chunks(to_send: Set[str], wanted: Wanted, rows: Path, pipeline: Pipel
             for number, part in _parts(batch, first_ids):
                 write(writers[number].write, part)
     return writers
+
+
+def read_sizes(to_send: Set[str], made: Mapping[str, Request], rows: Path) -> pa.Table:
+    """How large each of the requests is that are to be sent, in SIZES_SCHEMA."""
+    sizes = [
+        pa.record_batch([batch["request_id"], pc.binary_length(batch["params"])], schema=SIZES_SCHEMA)
+        for batch in _requests(to_send, made, rows)
+    ]
+    return pa.Table.from_batches(sizes, SIZES_SCHEMA)
 
 
 def _requests(to_send: Set[str], made: Mapping[str, Request], rows: Path) -> Iterator[pa.RecordBatch]:
@@ -243,7 +188,7 @@ def _commit(
     divided: Division,
     writers: list[ChunkWriter],
     recorded: Recorded[OpenChunks] | None,
-    in_flight: _InFlightNow,
+    in_flight: InFlightNow,
     folder: RunFolder,
     ledger: Ledger,
     lake: Lake,
@@ -256,7 +201,7 @@ def _commit(
     joined = [layout.chunk(ledger.pipeline, chunk_id) for chunk_id in divided.join]
     made = [writer.upload(lake) for writer in writers]
     planned = [layout.chunk_id_of(key) for key in made]
-    forgotten = [chunk_id for chunk_id in in_flight.over if not _sent(in_flight.entries[chunk_id])]
+    forgotten = [chunk_id for chunk_id in in_flight.over if not was_sent(in_flight.entries[chunk_id])]
     for chunk_id in [*divided.withdraw, *forgotten]:
         _withdraw(chunk_id, folder.run_id, ledger, lake)
     for chunk_id in planned:
@@ -271,16 +216,12 @@ def _commit(
     return [*joined, *made]
 
 
-def _sent(entry: Entry | None) -> bool:
-    return entry is not None and (entry.batch_id is not None or entry.state in UNSETTLED)
-
-
 def _withdraw(chunk_id: str, run_id: str, ledger: Ledger, lake: Lake) -> None:
     """From now on nobody sends this chunk. Raises Conflict if somebody has just begun to."""
     known = ledger.find(chunk_id)
     if known and known.value.state == "withdrawn":
         return
-    if known and _sent(known.value):
+    if known and was_sent(known.value):
         raise Conflict(f"Chunk {chunk_id} has just been sent.")
     now = datetime.now(UTC)
     key = layout.chunk(ledger.pipeline, chunk_id)
@@ -305,8 +246,10 @@ def _reopen(chunk_id: str, run_id: str, ledger: Ledger) -> None:
 
 def _write_plan(made: PassPlan, wanted: Wanted, pass_name: str, folder: RunFolder, lake: Lake) -> None:
     if wanted.repairs is not None:
-        columns = [list(wanted.repairs), list(wanted.repairs.values())]
-        table = pa.table([pa.array(column, pa.string()) for column in columns], schema=_REPAIRS_SCHEMA)
-        pq.write_table(table, sink := pa.BufferOutputStream())
+        lines = [
+            {"request_id": repair.of, "repair_id": repair.request.request_id, "depth": repair.depth}
+            for repair in wanted.repairs
+        ]
+        pq.write_table(pa.Table.from_pylist(lines, stamped(_REPAIRS_SCHEMA)), sink := pa.BufferOutputStream())
         lake.write(folder.repairs(pass_name), sink.getvalue().to_pybytes())
     lake.write(folder.plan_json(pass_name), made.model_dump_json(indent=1).encode())

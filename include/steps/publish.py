@@ -27,6 +27,7 @@ from include.enrichment.manifest import Manifest
 from include.enrichment.planning import PassPlan
 from include.enrichment.spec import Pipeline
 from include.enrichment.table import Shape, publishable, row_keys
+from include.enrichment.version import parse, stamped
 from include.gateways.lake import Lake, ObjectMissing, Stored
 from include.gateways.ledger import Ledger
 from include.gateways.results import ResultStore
@@ -47,16 +48,20 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
     Replace the partition's table and rejects by what this run found, and write the manifest last.
 
     Every source row is in exactly one of the two. A partition without rows gives an empty object with its columns. What
-    a newer extract has published is left as it is, and its manifest is returned.
+    a newer extract has published is left as it is, and its manifest is returned. A trial replaces nothing: its three
+    objects go into the run's folder, however many of its few rows were rejected.
 
-    Raises LoadError, and leaves the partition as it was, if more rows were rejected than the pipeline allows or the
-    counts do not reconcile; Conflict if another run published at the same moment (publish again, and all is in order).
+    Raises LoadError, and leaves the partition as it was, if more rows were rejected than the pipeline allows, the
+    counts do not reconcile or the run is a dry run; Conflict if another run published at the same moment (publish
+    again, and all is in order).
     """
     pipeline = read_pipeline(lake, folder)
+    if pipeline.options.dry_run:
+        raise LoadError(f"Run {folder.run_id} is a dry run: it sent nothing and publishes nothing. Start a plain run.")
     extracted = read_extracted(lake, folder)
-    manifest_key = layout.manifest(pipeline.name, folder.partition)
-    stored = lake.find(manifest_key)
-    published = _readable(stored)
+    keys = _trial_keys(folder) if pipeline.options.rows else _partition_keys(folder)
+    stored = lake.find(keys["manifest"])
+    published = _readable(stored, lake.locate(keys["manifest"]))
     if published and published.run_id != folder.run_id and published.extracted_at > extracted.extracted_at:
         _log_newer(published, extracted, folder)
         return published if _is_whole(published, folder, lake) else _publish_again(published, folder, lake)
@@ -86,18 +91,20 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
             {batch_id: sent_by[batch_id] for batch_id in sorted(batch_ids[number] for number in matches.used)},
             objects={"table": table, "rejects": rejects},
             rejected_by=rejected_by,
+            keys=keys,
             requests=matches.answered,
         )
-        _check_rejects(manifest, pipeline, folder, lake, rejects)
-        lake.write_file(layout.rejects(pipeline.name, folder.partition), rejects)
-        lake.write_file(layout.table(pipeline.name, folder.partition), table)
+        if manifest.trial is None:
+            _check_rejects(manifest, pipeline, folder, lake, rejects)
+        lake.write_file(keys["rejects"], rejects)
+        lake.write_file(keys["table"], table)
     data = manifest.model_dump_json(indent=1).encode()
     # Of two runs that publish at the same moment one gets a conflict here, and publishing again it writes all three
     # objects anew, its own or those of a newer run: whatever the order of their writes was, the last word is one run's.
     if stored:
-        lake.replace(manifest_key, data, etag=stored.etag)
+        lake.replace(keys["manifest"], data, etag=stored.etag)
     else:
-        lake.create(manifest_key, data)
+        lake.create(keys["manifest"], data)
     log.log(
         logging.WARNING if manifest.rejected else logging.INFO,
         "Published %s of %s rows to %s; rejects: %s",
@@ -109,12 +116,23 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
     return manifest
 
 
-def _is_whole(published: Manifest, folder: RunFolder, lake: Lake) -> bool:
-    """Whether table and rejects are those of the manifest, and not of a run that lost against it halfway."""
-    keys = {
+def _partition_keys(folder: RunFolder) -> dict[str, str]:
+    """Where table, rejects and manifest of the partition lie."""
+    return {
         "table": layout.table(folder.pipeline, folder.partition),
         "rejects": layout.rejects(folder.pipeline, folder.partition),
+        "manifest": layout.manifest(folder.pipeline, folder.partition),
     }
+
+
+def _trial_keys(folder: RunFolder) -> dict[str, str]:
+    """Where those of a trial lie."""
+    return {"table": folder.table, "rejects": folder.rejects, "manifest": folder.manifest}
+
+
+def _is_whole(published: Manifest, folder: RunFolder, lake: Lake) -> bool:
+    """Whether table and rejects are those of the manifest, and not of a run that lost against it halfway."""
+    keys = _partition_keys(folder)
     with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
         try:
             for name in published.sha256:
@@ -151,10 +169,10 @@ def _publish_again(published: Manifest, folder: RunFolder, lake: Lake) -> Manife
     return publish(RunFolder(pipeline=folder.pipeline, partition=folder.partition, run_id=published.run_id), lake=lake)
 
 
-def _readable(stored: Stored | None) -> Manifest | None:
-    """The published manifest. One that is damaged or another version's is as good as none: it will be replaced."""
+def _readable(stored: Stored | None, name: str) -> Manifest | None:
+    """The published manifest. One that is damaged is as good as none: it will be replaced."""
     try:
-        return Manifest.model_validate_json(stored.data) if stored else None
+        return parse(Manifest, stored.data, name) if stored else None
     except ValidationError:
         return None
 
@@ -226,7 +244,7 @@ class _RowGroups:
     """A Parquet file that gets its rows in small tables and keeps them in row groups that are good to read."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._writer = pq.ParquetWriter(path, stamped(schema), compression="zstd")
         self._waiting = [schema.empty_table()]
 
     def __enter__(self) -> Self:
@@ -265,6 +283,7 @@ def _manifest(
     *,
     objects: dict[str, Path],
     rejected_by: Counter[str],
+    keys: Mapping[str, str],
     requests: int,
 ) -> Manifest:
     try:
@@ -272,6 +291,7 @@ def _manifest(
             pipeline=pipeline.name,
             partition=str(folder.partition),
             run_id=folder.run_id,
+            trial=pipeline.options.rows,
             extracted_at=extracted.extracted_at,
             published_at=datetime.now(UTC),
             rows=extracted.rows,
@@ -283,8 +303,8 @@ def _manifest(
             reused=[batch_id for batch_id, run_id in batches.items() if run_id != folder.run_id],
             model=pipeline.settings.request.model,
             columns={field.name: str(field.type) for field in shape.table},
-            table=lake.locate(layout.table(pipeline.name, folder.partition)),
-            rejects=lake.locate(layout.rejects(pipeline.name, folder.partition)),
+            table=lake.locate(keys["table"]),
+            rejects=lake.locate(keys["rejects"]),
             sha256={name: _sha256_of(path) for name, path in objects.items()},
         )
     except ValidationError as error:

@@ -5,24 +5,27 @@ from __future__ import annotations
 import heapq
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from include.enrichment import layout, passes
-from include.enrichment.errors import LakeError
-from include.enrichment.found import Found
+from include.enrichment.errors import LakeError, ParamError
+from include.enrichment.found import FOUND_SCHEMA, Found
 from include.enrichment.layout import RunFolder
 from include.enrichment.outcome import remedy
-from include.enrichment.planning import PassPlan, check_canary
-from include.enrichment.repair import repair
+from include.enrichment.planning import PassPlan, check_canary, check_only_rejects
+from include.enrichment.repair import Repair, repair
 from include.enrichment.request import Request, Unsendable
 from include.enrichment.spec import Pipeline
-from include.gateways.lake import Lake
+from include.enrichment.table import row_keys
+from include.enrichment.version import parse
+from include.gateways.lake import Lake, ObjectMissing
 from include.gateways.ledger import Ledger
 from include.gateways.results import ResultStore
 from include.steps.chunks import request_ids_of
@@ -40,14 +43,15 @@ class Wanted:
     :param made: requests that stand in no row, by request id: repairs
     :param failed_in: the batches that failed to answer a request before
     :param batches: all batches that say something of the run's requests
-    :param repairs: the repair that each invalid answer of the run gets, by request id; also those already answered
+    :param repairs: all that were made of the run's invalid answers, also those already answered; None in a pass that
+        makes none
     """
 
     request_ids: Set[str]
     made: Mapping[str, Request] = field(default_factory=dict)
     failed_in: Mapping[str, Set[str]] = field(default_factory=dict)
     batches: Collection[str] = ()
-    repairs: Mapping[str, str] | None = None
+    repairs: Sequence[Repair] | None = None
 
 
 def want(
@@ -65,12 +69,17 @@ def want(
     :param needed: the run's distinct requests
     :param rows: the run's rows, fetched
 
-    Raises BatchError if this is the pass after a canary that failed for good.
+    Raises BatchError if this is the pass after a canary that failed for good, ParamError if the run asks only for the
+    rejects and would have to ask for other rows too.
     """
     store = ResultStore(lake, pipeline=pipeline.name)
     found = store.look_up(needed)
+    rejected = None
+    if pipeline.options.only_rejects:
+        rejected = _rejected(rows, folder, lake)
+        check_only_rejects(len(needed - found.settled - rejected), requests=len(needed))
     if passes.is_retry(pass_name):
-        return _retried(needed, found, rows, store)
+        return _retried(needed, found, rows, store, rejected)
     left = needed - found.settled
     if pass_name == passes.CANARY:
         left = set(heapq.nsmallest(pipeline.settings.limits.canary_rows, left))
@@ -102,40 +111,95 @@ def _check_canary(asked: Mapping[str, Collection[str]], store: ResultStore, lake
     check_canary(reasons, pass_name=passes.CANARY)
 
 
-def _retried(needed: Set[str], found: Found, rows: Path, store: ResultStore) -> Wanted:
-    """What ended without an answer: the same again where it was not billed, a repair where it was."""
-    repairs = _repairs(found.repairable(), rows, store)
-    made = {request.request_id: request for request in repairs.values()}
-    found += store.look_up(made)
+def _rejected(rows: Path, folder: RunFolder, lake: Lake) -> set[str]:
+    """
+    The requests of the rows that stand in the partition's published rejects. Raises ParamError where there are none to
+    be read.
+    """
+    key = layout.rejects(folder.pipeline, folder.partition)
+    keys = [field.name for field in row_keys(pq.read_schema(rows))]
+    keyed = pq.read_table(rows, columns=[*keys, "request_id"])
+    try:
+        rejects = pq.read_table(pa.BufferReader(lake.read(key)), columns=keys)
+        rejects = rejects.cast(keyed.select(keys).schema)
+    except (ObjectMissing, pa.ArrowInvalid) as error:
+        raise ParamError(
+            f"This run asks only for the rejects (its param `only_rejects`), and there are none with the business key"
+            f" {', '.join(keys)} at {lake.locate(key)}: {error}. Nothing was sent. Start a plain run."
+        ) from error
+    again = keyed.join(rejects, keys=keys, join_type="left semi")
+    return set(again["request_id"].drop_null().to_pylist())
+
+
+def _retried(needed: Set[str], found: Found, rows: Path, store: ResultStore, rejected: Set[str] | None) -> Wanted:
+    """
+    What ended without an answer: the same again where it was not billed, a repair where it was.
+
+    :param rejected: the rows' requests that are asked for again in a run for the rejects alone; None in any other run,
+        which asks for all, but repairs what came of a repair no further
+    """
+    repairs, found_of_repairs = _repairs(found, rows, store)
+    found += found_of_repairs
+    made = {
+        repair.request.request_id: repair.request
+        for repair in repairs
+        if (repair.depth == 1 if rejected is None else repair.of in rejected)
+    }
     left = (needed | made.keys()) - found.settled - (found.asked - found.may_end_better)
-    return Wanted(
-        request_ids=left,
-        made=made,
-        failed_in=found.failed_in(left),
-        batches=found.batches,
-        repairs={request_id: request.request_id for request_id, request in repairs.items()},
-    )
+    return Wanted(request_ids=left, made=made, failed_in=found.failed_in(left), batches=found.batches, repairs=repairs)
 
 
-def _repairs(repairable: Mapping[str, str], rows: Path, store: ResultStore) -> dict[str, Request]:
-    """The repair of each of these invalid answers, by the id of the request that was answered."""
+def _repairs(found: Found, rows: Path, store: ResultStore) -> tuple[list[Repair], Found]:
+    """
+    A repair of each invalid answer, of what came of it, and so on as far as there are answers; and what is found of
+    these repairs. So a better answer that was once paid for is found by every later run.
+    """
+    every: list[Repair] = []
+    found_of_repairs = Found(FOUND_SCHEMA.empty_table())
+    last: dict[str, Repair] = {}
+    while invalid := found.repairable():
+        requests = (last[request_id].request for request_id in invalid) if last else _of_rows(invalid.keys(), rows)
+        last = {
+            request.request_id: Repair(
+                request=request,
+                of=last[answered].of if last else answered,
+                depth=last[answered].depth + 1 if last else 1,
+            )
+            for answered, request in _repaired(requests, invalid, store)
+        }
+        every += last.values()
+        found = store.look_up(last)
+        found_of_repairs += found
+    return every, found_of_repairs
+
+
+def _of_rows(request_ids: Set[str], rows: Path) -> Iterator[Request]:
+    for batch in read_requests(rows, request_ids):
+        yield from (Request(**line) for line in batch.to_pylist())
+
+
+def _repaired(
+    requests: Iterable[Request], invalid: Mapping[str, str], store: ResultStore
+) -> Iterator[tuple[str, Request]]:
+    """
+    The repair of the invalid answer to each of these requests, with the id of the request that was answered.
+
+    :param invalid: the batch that has the answer, by request id
+    """
     answered_by: defaultdict[str, list[str]] = defaultdict(list)
-    for request_id, batch_id in repairable.items():
+    for request_id, batch_id in invalid.items():
         answered_by[batch_id].append(request_id)
     answers = {
         line["request_id"]: line
         for batch_id, request_ids in answered_by.items()
         for line in store.answers(batch_id, of=pa.array(request_ids, pa.string())).to_pylist()
     }
-    made: dict[str, Request] = {}
-    for batch in read_requests(rows, answers.keys()):
-        for request in (Request(**line) for line in batch.to_pylist()):
-            line = answers[request.request_id]
-            try:
-                made[request.request_id] = repair(request, answer=line["text"] or "", complaint=line["reason"])
-            except Unsendable as error:
-                log.warning("Request %s: its answer cannot be sent back: %s", request.request_id, error)
-    return made
+    for request in requests:
+        line = answers[request.request_id]
+        try:
+            yield request.request_id, repair(request, answer=line["text"] or "", complaint=line["reason"])
+        except Unsendable as error:
+            log.warning("Request %s: its answer cannot be sent back: %s", request.request_id, error)
 
 
 def read_plan(lake: Lake, folder: RunFolder, pass_name: str, extracted_at: datetime) -> PassPlan | None:
@@ -147,7 +211,7 @@ def read_plan(lake: Lake, folder: RunFolder, pass_name: str, extracted_at: datet
     if (stored := lake.find(key)) is None:
         return None
     try:
-        made = PassPlan.model_validate_json(stored.data)
+        made = parse(PassPlan, stored.data, lake.locate(key))
     except ValidationError as error:
         raise LakeError(
             f"{lake.locate(key)} cannot be read by this version: {error}. Clear the `plan` of pass {pass_name}: it"

@@ -8,19 +8,24 @@ must not load pyarrow and the SDK.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk import BaseOperator, conf
-from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSkipException,
+    DownstreamTasksSkipped,
+)
 
 import include
 from claude_batch.failures import SOONEST_RESUME, airflow_failures
 from include.enrichment.errors import NotYet
 from include.enrichment.layout import RunFolder
-from include.enrichment.partition import resolve_partition
+from include.enrichment.partition import Partition, resolve_partition
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -48,6 +53,7 @@ class _RunOperator(BaseOperator):
             param=self.partition or context["params"].get("partition"),
             partition_key=dag_run.partition_key,
             data_interval_start=dag_run.data_interval_start,
+            backfill=dag_run.run_type == "backfill",
         )
         return RunFolder(pipeline=self.pipeline, partition=partition, run_id=dag_run.run_id)
 
@@ -64,11 +70,23 @@ class ExtractOperator(_RunOperator):
         key, or the day its data interval starts
     :param aws_conn_id: the connection of the lake
     :param anthropic_conn_id: the connection of the API
+    :param source_ready_after: the warehouse has all rows of the partition so long after its end, which is midnight UTC;
+        until then the task waits without a worker. None: it does not wait
+    :param deferrable: wait in the triggerer; False reschedules the task instead, for a deployment without a triggerer
     """
 
-    def __init__(self, *, anthropic_conn_id: str = "anthropic_default", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        anthropic_conn_id: str = "anthropic_default",
+        source_ready_after: timedelta | None = None,
+        deferrable: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.anthropic_conn_id = anthropic_conn_id
+        self.source_ready_after = source_ready_after
+        self.deferrable = deferrable
         if not (PIPELINES / self.pipeline / "pipeline.yaml").is_file():
             from include.enrichment.spec import load_pipeline
 
@@ -76,23 +94,38 @@ class ExtractOperator(_RunOperator):
 
     def execute(self, context: Context) -> int:
         from claude_batch.claude_connection import open_claude
-        from claude_batch.connections import open_lake, open_warehouse
+        from claude_batch.connections import open_lake, open_source
+        from include.enrichment.options import run_options
         from include.enrichment.spec import load_pipeline
         from include.steps.extract import check_setup, extract
 
         with airflow_failures():
             folder = self.run_folder(context)
+            self.log.info("Partition %s of %s", folder.partition, self.pipeline)
             pipeline = load_pipeline(PIPELINES / self.pipeline)
+            # The params of the Dag and of the task are in self.params; those that only the run has are not.
+            pipeline = pipeline.for_run(run_options(context["params"], others={"partition", *self.params}))
+            self._wait_for_source(folder.partition)
             lake = open_lake(self.aws_conn_id)
             with open_claude(self.anthropic_conn_id) as claude:
                 check_setup(pipeline, lake=lake, claude=claude)
-            extracted = extract(
-                pipeline, folder, warehouse=open_warehouse(pipeline.settings.source.connection), lake=lake
-            )
+            extracted = extract(pipeline, folder, warehouse=open_source(pipeline.settings.source), lake=lake)
         self.log.info(
             "Partition %s: %s rows, %s of them cannot be sent", folder.partition, extracted.rows, extracted.unsendable
         )
         return extracted.rows
+
+    def resume(self, context: Context, event: Any) -> int:
+        """The source is ready."""
+        return self.execute(context)
+
+    def _wait_for_source(self, partition: Partition) -> None:
+        if self.source_ready_after is None:
+            return
+        ready_at = datetime.combine(partition.end, time.min, UTC) + self.source_ready_after
+        if datetime.now(UTC) < ready_at:
+            self.log.info("Its rows are there at %s; waiting without a worker until then", ready_at)
+            _leave_worker(self, until=ready_at)
 
 
 class PlanOperator(_RunOperator):
@@ -101,7 +134,8 @@ class PlanOperator(_RunOperator):
 
     What has been answered and paid for is not sent again, whichever run did it, and what is in flight is waited for.
     Returns the lake keys of the chunk files, to map the rest of the flow over; an empty list where there is nothing to
-    send or to wait for. Fails before the main pass if the canary has failed for good.
+    send or to wait for. Fails before the main pass if the canary has failed for good. In a dry run it only tells what
+    all passes would send, and skips every task after it.
 
     :param pipeline: as for ExtractOperator
     :param partition: as for ExtractOperator
@@ -115,14 +149,29 @@ class PlanOperator(_RunOperator):
 
     def execute(self, context: Context) -> list[str]:
         from claude_batch.connections import open_lake
+        from include.steps.dry_run import dry_run
+        from include.steps.extract import read_pipeline
         from include.steps.plan import plan
 
         most = conf.getint("core", "max_map_length")
         with airflow_failures():
-            lake = open_lake(self.aws_conn_id)
-            chunks = plan(self.run_folder(context), pass_name=self.pass_name, lake=lake, most_chunks=most)
+            lake, folder = open_lake(self.aws_conn_id), self.run_folder(context)
+            if read_pipeline(lake, folder).options.dry_run:
+                told = dry_run(folder, lake=lake).table()
+                self.log.info("Dry run; nothing is sent, and all that follows is skipped.\n%s", told)
+                later = sorted(self.get_flat_relative_ids())
+                raise DownstreamTasksSkipped(tasks=later)  # type: ignore[no-untyped-call]  # not annotated
+            chunks = plan(folder, pass_name=self.pass_name, lake=lake, most_chunks=most)
         self.log.info("Pass %s: %d chunk(s)", self.pass_name, len(chunks))
         return chunks
+
+
+def _leave_worker(task: ExtractOperator | ClaudeBatchOperator, *, until: datetime) -> NoReturn:
+    """Wait until then, or for half a minute at least; then comes ``resume``, or ``execute`` once more."""
+    moment = max(until, datetime.now(UTC) + SOONEST_RESUME)
+    if not task.deferrable:
+        raise AirflowRescheduleException(moment) from None  # type: ignore[no-untyped-call]  # not annotated
+    task.defer(trigger=DateTimeTrigger(moment=moment), method_name="resume")
 
 
 class _ChunkOperator(BaseOperator):
@@ -175,11 +224,9 @@ class ClaudeBatchOperator(_ChunkOperator):
                 run_id = context["dag_run"].run_id
                 return submit(self.chunk, run_id=run_id, lake=open_lake(self.aws_conn_id), claude=claude)
         except NotYet as later:
-            moment = max(later.again_at, datetime.now(UTC) + SOONEST_RESUME)
-            self.log.warning("%s Looking again at %s, without a worker until then", later, f"{moment:%H:%M:%S} UTC")
-            if not self.deferrable:
-                raise AirflowRescheduleException(moment) from None  # type: ignore[no-untyped-call]  # not annotated
-            self.defer(trigger=DateTimeTrigger(moment=moment), method_name="resume")
+            again_at = f"{later.again_at:%H:%M:%S} UTC"
+            self.log.warning("%s Looking again at %s or soon after, without a worker until then", later, again_at)
+            _leave_worker(self, until=later.again_at)
 
     def resume(self, context: Context, event: Any) -> str:
         """Try again: what happened before is in the ledger, and nowhere else."""
@@ -229,7 +276,8 @@ class LoadOperator(_ChunkOperator):
 class PublishOperator(_RunOperator):
     """
     Publish the partition: the typed table by business key, the rejects beside it, the manifest last. Returns the
-    counts.
+    counts, and tells them, with the partition, to whoever follows the assets in ``outlets``. A trial is published into
+    the run's folder, and the task ends as skipped: nobody is told.
 
     Leaves the partition as it was if a later run has read the warehouse since; fails, and leaves it too, if more rows
     were rejected than the pipeline's ``max_reject_ratio`` allows, or if the source has lost all its rows.
@@ -245,4 +293,12 @@ class PublishOperator(_RunOperator):
 
         with airflow_failures():
             manifest = publish(self.run_folder(context), lake=open_lake(self.aws_conn_id))
-        return {"rows": manifest.rows, "published": manifest.published, "rejected": manifest.rejected}
+        if manifest.trial is not None:
+            raise AirflowSkipException(
+                f"A trial: the partition's table is as it was. {manifest.published:,} of {manifest.rows:,} rows are at"
+                f" {manifest.table}, {manifest.rejected:,} at {manifest.rejects}."
+            )
+        counts = {"rows": manifest.rows, "published": manifest.published, "rejected": manifest.rejected}
+        for asset in self.outlets:
+            context["outlet_events"][asset].extra = {"partition": manifest.partition, **counts}
+        return counts

@@ -1,16 +1,91 @@
-"""The params that a pipeline's Dag offers in the UI's trigger form."""
+"""The form that a pipeline's Dag shows in the UI when a run is triggered by hand; REST and backfills take the same."""
 
 from __future__ import annotations
 
 from airflow.sdk import Param
 
-#: One day by hand. Without it a run means the day its data interval starts on.
-PARTITION = {
-    "partition": Param(
-        None,
-        type=["null", "string"],
-        format="date",
-        title="Partition",
-        description="The day to read and to replace, such as 2026-11-21. Empty: the day of the run's data interval.",
-    )
-}
+from claude_batch import operators
+from include.enrichment.glance import glance, model_names
+
+_TRY = "Try it out"
+_AGAIN = "Ask again"
+
+
+def form(pipeline: str) -> dict[str, Param]:
+    """
+    The params of a pipeline's Dag: ``@dag(params=form("catalogue"))``. Their defaults make a run as every night.
+
+    Airflow checks each value when a run is triggered; what a run does with them is said by
+    include/enrichment/options.py.
+
+    :param pipeline: a folder below include/pipelines, which says the models that a run may ask
+    """
+    pipeline_yaml = operators.PIPELINES / pipeline / "pipeline.yaml"
+    models = model_names(pipeline_yaml)
+    return {
+        "partition": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Partition",
+            description=(
+                "The day to read and to replace, such as 2026-11-21. It wins over everything else. Empty: the day on"
+                " which the run's data interval starts, which is the day BEFORE a logical date that is given by hand."
+            ),
+        ),
+        "rows": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            section=_TRY,
+            title="Trial of so many rows",
+            description=(
+                "Ask for the first rows of the day only. They are published into the run's own folder, which the log of"
+                " `publish` names; the day's table stays as it is. A later full run does not pay for these rows again."
+                " Empty: all rows."
+            ),
+        ),
+        "dry_run": Param(
+            False,
+            type="boolean",
+            section=_TRY,
+            title="Dry run: send nothing",
+            description=(
+                "Read the rows and show what would be sent, in the log of the first `plan` and in dry_run.json of the"
+                " run's folder. Everything after that is skipped."
+            ),
+        ),
+        "model": Param(
+            None,
+            type=["null", "string"],
+            enum=[None, *models],
+            values_display={"null": f"{models[0]} (the pipeline's)"} if models else {},
+            section=_AGAIN,
+            title="Model: another one asks, and pays, for every row",
+            description=(
+                "One that pipeline.yaml names. The next run without it goes back to the pipeline's own, and to its"
+                " answers."
+            ),
+        ),
+        "reuse": Param(
+            glance(pipeline_yaml, "reuse") is not False,
+            type="boolean",
+            section=_AGAIN,
+            title="Reuse answers: off pays for every row again",
+            description=(
+                "On: only rows that have no answer yet are sent. Off: all of them. The next run with it on finds the"
+                " earlier answers again, and publishes those."
+            ),
+        ),
+        "only_rejects": Param(
+            False,
+            type="boolean",
+            section=_AGAIN,
+            title="Only the rejects",
+            description=(
+                "Send only what stands in the day's rejects. What was not billed is asked again as it is; an answer"
+                " that does not fit goes back once more, with what is wrong with it, in the retry passes. Refused if"
+                " other rows of the day have no answer: a plain run asks for all."
+            ),
+        ),
+    }

@@ -6,7 +6,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException, TaskDeferred
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSkipException,
+    TaskDeferred,
+)
 
 from claude_batch import operators
 from claude_batch.operators import (
@@ -22,7 +29,7 @@ from tests.fixtures.flow import write_pipeline, write_tickets
 
 
 def context(partition: str | None = "2026-11-01", **dag_run: Any) -> Any:
-    run = {"run_id": "manual__1", "partition_key": None, "data_interval_start": None} | dag_run
+    run = {"run_id": "manual__1", "run_type": "manual", "partition_key": None, "data_interval_start": None} | dag_run
     ti = SimpleNamespace(try_number=1, max_tries=3)
     return {"params": {"partition": partition}, "dag_run": SimpleNamespace(**run), "ti": ti}
 
@@ -89,6 +96,41 @@ def test_a_key_that_is_none_fails_without_retries(
 def test_a_run_without_a_partition_says_how_to_name_one(connections: pytest.MonkeyPatch) -> None:
     with pytest.raises(AirflowFailException, match='"partition": "2026-11-21"'):
         extract().execute(context(None))
+
+
+@pytest.mark.parametrize(
+    ("params", "fact"),
+    [
+        ({"row": 5}, r"ParamError: .*'row' is not known; did you mean 'rows'\?"),
+        ({"rows": 0}, r"ParamError: .*'rows': .*got 0"),
+        (
+            {"model": "claude-haiku-4-4"},
+            r"ParamError: .*'claude-haiku-4-4', which tickets/pipeline\.yaml does not name",
+        ),
+    ],
+)
+def test_a_param_that_cannot_be_fails_without_retries_before_anything_is_read(
+    connections: pytest.MonkeyPatch, params: dict[str, object], fact: str
+) -> None:
+    connections.delenv("ENRICHMENT_LAKE")
+    with pytest.raises(AirflowFailException, match=fact):
+        extract().execute(context() | {"params": params | {"partition": "2026-11-01"}})
+
+
+def test_a_dag_and_a_task_may_have_params_of_their_own(connections: pytest.MonkeyPatch) -> None:
+    with DAG("d", schedule=None, params={"note": "x"}):
+        task = extract(params={"colour": "red"})
+    params = {"partition": "2026-11-01", "rows": 2, "note": "y", "colour": "blue"}
+    assert task.execute(context() | {"params": params}) == 2
+
+
+def test_a_trial_ends_as_skipped_and_says_where_it_lies(connections: pytest.MonkeyPatch) -> None:
+    extract().execute(context() | {"params": {"partition": "2026-11-01", "rows": 2}})
+    (chunk,) = PlanOperator(task_id="plan", pipeline="tickets", pass_name="main").execute(context())
+    batch_id = ClaudeBatchOperator(task_id="submit", chunk=chunk).execute(context())
+    LoadOperator(task_id="load", chunk=chunk, batch_id=batch_id).execute(context())
+    with pytest.raises(AirflowSkipException, match=r"2 of 2 rows are at .*/manual__1/table\.parquet, 0 at "):
+        PublishOperator(task_id="publish", pipeline="tickets").execute(context())
 
 
 def test_a_partition_of_the_operator_wins_over_the_runs(connections: pytest.MonkeyPatch) -> None:

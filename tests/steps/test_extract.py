@@ -10,6 +10,7 @@ import pytest
 
 from include.enrichment.chunk import REQUESTS_SCHEMA
 from include.enrichment.errors import ApiError, EnrichmentError, SetupError, SpecError, WarehouseError
+from include.enrichment.options import RunOptions
 from include.enrichment.request import MAX_REQUEST_BYTES
 from include.enrichment.spec import load_pipeline
 from include.gateways.claude import Claude
@@ -229,3 +230,48 @@ class TestReadRequests:
         ids = read_request_ids(path)
         assert len(ids) == 1_103
         assert all(len(request_id) == 22 for request_id in ids)
+
+
+class TestTrial:
+    """The first rows of the day."""
+
+    @pytest.mark.parametrize("rows", [1, 2, 5, 1_000, 4_001])
+    def test_it_has_so_many_of_the_first_rows(self, flow: Flow, rows: int) -> None:
+        write_tickets(flow.database, [(f"N{n:04}", "x") for n in range(5_000)])
+        every = ["T1", "T2", "T3", *(f"N{n:04}" for n in range(5_000))]
+        flow.pipeline = flow.pipeline.for_run(RunOptions(rows=rows))
+        assert [row["ticket"] for row in run_extract(flow)] == every[:rows]
+        assert read_extracted(flow.lake, flow.folder).rows == rows
+
+    def test_of_a_day_with_fewer_rows_it_has_all(self, flow: Flow) -> None:
+        flow.pipeline = flow.pipeline.for_run(RunOptions(rows=99))
+        assert len(run_extract(flow)) == 3
+
+    def test_each_of_its_rows_has_all_samples(self, flow: Flow, tmp_path: Path) -> None:
+        yaml = "source: {connection: w, key: [ticket]}\nrequest: {model: m, max_tokens: 9}\nsamples: 3\n"
+        change(flow, tmp_path, pipeline_yaml=yaml)
+        flow.pipeline = flow.pipeline.for_run(RunOptions(rows=2))
+        assert [row["ticket"] for row in run_extract(flow)] == ["T1"] * 3 + ["T2"] * 3
+
+    def test_it_asks_what_a_full_run_asks(self, flow: Flow) -> None:
+        full = {row["ticket"]: row["request_id"] for row in run_extract(flow)}
+        flow.pipeline = flow.pipeline.for_run(RunOptions(rows=2))
+        assert {row["ticket"]: row["request_id"] for row in run_extract(flow)} == {
+            ticket: full[ticket] for ticket in ("T1", "T2")
+        }
+
+
+@pytest.mark.parametrize(
+    ("other", "fact"),
+    [
+        ("claude-nothing-1", r"request\.other_models: the API knows no model 'claude-nothing-1'"),
+        ("claude-opus-5-5", r"request\.other_models: claude-opus-5-5 cannot do this: .*thinking"),
+    ],
+)
+def test_another_model_that_would_refuse_every_request_stops_the_run(
+    flow: Flow, tmp_path: Path, other: str, fact: str
+) -> None:
+    request = f"{{model: claude-haiku-5-5, other_models: [{other}], max_tokens: 9, thinking: disabled}}"
+    change(flow, tmp_path, pipeline_yaml=f"source: {{connection: w, key: [ticket]}}\nrequest: {request}\n")
+    with pytest.raises(SpecError, match=fact):
+        check_setup(flow.pipeline.for_run(RunOptions(model=other)), lake=flow.lake, claude=flow.claude)

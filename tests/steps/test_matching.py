@@ -50,9 +50,14 @@ def write_results(folder: Path, *batches: Sequence[Outcome]) -> list[Path]:
 
 
 def repairs_of(**repairs: str) -> pa.Table:
-    """The repair of each request, by request id."""
-    columns = [pa.array(column, pa.string()) for column in (repairs, repairs.values())]
-    return pa.table(columns, names=["request_id", "repair_id"])
+    """The repairs of each request, by request id: the first one, the repair of that one, and so on, with blanks."""
+    lines = [
+        {"request_id": request_id, "repair_id": repair_id, "depth": depth}
+        for request_id, chain in repairs.items()
+        for depth, repair_id in enumerate(chain.split(), start=1)
+    ]
+    schema = pa.schema([("request_id", pa.string()), ("repair_id", pa.string()), ("depth", pa.int64())])
+    return pa.Table.from_pylist(lines, schema)
 
 
 class Found(dict[int, tuple[OutcomeName, int, str]]):
@@ -138,6 +143,29 @@ def test_a_repair_that_was_not_answered_leaves_the_invalid_answer_that_was_paid_
 def test_a_usable_answer_comes_before_a_repair_that_failed(tmp_path: Path) -> None:
     batches = [outcome("r_1")], [outcome("again_1")], [outcome("r_1", "succeeded")]
     assert find(tmp_path, ["r_1"], *batches, r_1="again_1") == {0: ("succeeded", 2, "r_1")}
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+@pytest.mark.parametrize(
+    ("ended", "counts"),
+    [
+        (("invalid", "invalid"), 2),
+        (("invalid", "succeeded"), 2),
+        (("invalid", "expired"), 1),
+        (("expired", "missing"), 0),
+    ],
+)
+def test_of_the_repairs_of_repairs_the_deepest_that_was_answered_is_the_last_word(
+    tmp_path: Path, ended: tuple[OutcomeName, OutcomeName], counts: int, order: tuple[int, ...]
+) -> None:
+    answers = [outcome("r_1", **PRICED), outcome("again", ended[0], **PRICED), outcome("once_more", ended[1])]
+    found = find(tmp_path, ["r_1"], *([answers[number]] for number in order), r_1="again once_more")
+    assert found == {0: (answers[counts].outcome, order.index(counts), answers[counts].request_id)}
+
+
+def test_the_answers_of_all_repairs_are_part_of_the_cost(tmp_path: Path) -> None:
+    answers = [[outcome(name, **PRICED)] for name in ("r_1", "again", "once_more")]
+    assert find(tmp_path, ["r_1"], *answers, r_1="again once_more").costs == {0: 3 * COST}
 
 
 @pytest.mark.parametrize("parts", [1, 3])

@@ -4,23 +4,21 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from include.enrichment import layout
-from include.enrichment.errors import BatchError, LakeError, NotYet, SpecError
+from include.enrichment.errors import BatchError, LakeError, SpecError
 from include.enrichment.layout import RunFolder
-from include.enrichment.ledger import OpenChunk, OpenChunks
 from include.enrichment.partition import Partition
 from include.enrichment.spec import load_pipeline
 from include.gateways.ledger import Ledger
 from include.steps.chunks import request_ids_of
 from include.steps.extract import read_extracted
-from include.steps.plan import plan
+from include.steps.plan import plan, read_repairs
 from include.steps.wanted import read_plan
 from tests.fixtures.flow import Flow, sizes, write_pipeline, write_tickets
 from tests.fixtures.lake import delete
@@ -179,16 +177,6 @@ def test_what_was_withdrawn_may_be_planned_and_sent_again(twenty: Flow) -> None:
     assert twenty.requests_sent() == 20
 
 
-def test_a_chunk_whose_create_is_unclear_counts_as_in_flight(twenty: Flow) -> None:
-    (chunk,) = twenty.plan()
-    twenty.emulator.set_faults([{"kind": "reset_after_create", "times": 1}])
-    with pytest.raises(NotYet):
-        twenty.submit(chunk)
-    twenty.folder = twenty.run("manual__2")
-    twenty.extract()
-    assert twenty.plan() == [chunk]
-
-
 def test_plans_made_at_the_same_moment_never_send_the_same_request_twice(twenty: Flow) -> None:
     """Four runs with overlapping rows plan at once."""
     runs = []
@@ -214,19 +202,6 @@ def test_plans_made_at_the_same_moment_never_send_the_same_request_twice(twenty:
     assert len(requests) == len(set(requests)) == 23
     for keys in planned:
         assert len({request_id for key in keys for request_id in request_ids_of(twenty.lake, key)}) >= 20
-
-
-def test_a_chunk_of_a_run_that_gave_up_long_ago_is_closed_and_cannot_be_sent(twenty: Flow) -> None:
-    (old,) = twenty.plan()
-    ledger = Ledger(twenty.lake, pipeline="tickets")
-    long_ago = OpenChunk(folder="runs/tickets/2026-11-01/manual__0/", planned_at=datetime.now(UTC) - timedelta(days=8))
-    ledger.write_open(OpenChunks(chunks={layout.chunk_id_of(old): long_ago}), over=ledger.find_open())
-    write_tickets(twenty.database, [("late", "Late")])
-    twenty.folder = twenty.run("manual__2")
-    twenty.extract()
-    assert sizes(twenty) == [21]
-    with pytest.raises(BatchError, match="was withdrawn"):
-        twenty.submit(old)
 
 
 def test_without_reuse_each_run_asks_anew_and_a_cleared_task_of_it_does_not(twenty: Flow, tmp_path: Path) -> None:
@@ -289,29 +264,6 @@ def test_a_batch_that_lands_while_a_plan_is_made_is_not_sent_again(
     assert twenty.requests_sent() == 20
 
 
-@pytest.mark.parametrize("damaged", [True, False])
-@pytest.mark.parametrize("sent", [True, False])
-def test_a_chunk_whose_file_is_gone_or_damaged_counts_only_if_it_was_sent(
-    twenty: Flow, sent: bool, damaged: bool
-) -> None:
-    (chunk,) = twenty.plan()
-    if sent:
-        twenty.emulator.set_faults([{"kind": "duration", "seconds": 3600}])
-        twenty.submit(chunk)
-    if damaged:
-        twenty.lake.write(chunk, b"PAR1")
-    else:
-        delete(twenty.lake, chunk)
-    twenty.folder = twenty.run("manual__2")
-    twenty.extract()
-    if sent:
-        with pytest.raises(LakeError, match=r"submitted in the ledger.*Restore the file.*open\.json"):
-            twenty.plan()
-    else:
-        assert twenty.plan() == [chunk]
-        assert len(request_ids_of(twenty.lake, chunk)) == 20
-
-
 def test_a_plan_that_cannot_be_read_is_told_with_the_task_to_clear(twenty: Flow) -> None:
     twenty.send()
     twenty.lake.write(twenty.folder.plan_json("main"), b"[]")
@@ -352,15 +304,14 @@ def test_rows_that_are_gone_or_damaged_are_told_with_the_task_to_clear(twenty: F
     assert not caught.value.retryable
 
 
-def test_outcomes_that_were_deleted_are_not_paid_for_again_while_there_is_a_raw_copy(twenty: Flow) -> None:
-    (chunk,) = twenty.plan()
-    twenty.load(chunk)
-    (results,) = twenty.lake.list("results/tickets/")
-    delete(twenty.lake, results)
-    twenty.folder = twenty.run("manual__2")
-    twenty.extract()
-    with pytest.raises(LakeError, match=r"outcomes of 1 batch\(es\) are gone.*Nothing was sent.*Clear the `load`"):
-        twenty.plan()
-    twenty.load(chunk)
-    assert twenty.plan() == []
-    assert twenty.requests_sent() == 20
+def test_repairs_that_an_earlier_version_wrote_are_one_deep(twenty: Flow) -> None:
+    twenty.emulator.set_faults([{"kind": "violates_schema", "times": 1}])
+    twenty.send()
+    twenty.plan("retry")
+    key = twenty.folder.repairs("retry")
+    written = pq.read_table(pa.BufferReader(twenty.lake.read(key)))
+    pq.write_table(written.select(["request_id", "repair_id"]), sink := pa.BufferOutputStream())
+    twenty.lake.write(key, sink.getvalue().to_pybytes())
+    found = read_repairs(twenty.lake, twenty.folder, ["main", "retry"])
+    assert found.sort_by("repair_id") == written.sort_by("repair_id")
+    assert set(found["depth"].to_pylist()) == {1}

@@ -17,6 +17,7 @@ import pytest
 from include.enrichment import layout
 from include.enrichment.errors import LakeError, LoadError
 from include.enrichment.manifest import Manifest
+from include.enrichment.options import RunOptions
 from include.enrichment.spec import load_pipeline
 from include.gateways.lake import Conflict, Lake
 from include.steps import joining
@@ -27,6 +28,7 @@ from include.steps.publish import publish
 from tests.fixtures.flow import DAY, Flow, write_pipeline, write_tickets
 
 TABLE, REJECTS = layout.table("tickets", DAY), layout.rejects("tickets", DAY)
+MANIFEST = layout.manifest("tickets", DAY)
 LENIENT = (
     "source: {connection: w, key: {ticket: string}}\n"
     "request: {model: claude-haiku-5-5, max_tokens: 200}\nlimits: {max_reject_ratio: 1, batch_requests: 2}\n"
@@ -173,7 +175,7 @@ def test_a_share_of_rejects_that_is_just_allowed_is_allowed(flow: Flow, tmp_path
 
 
 @pytest.mark.parametrize("name", ["pipeline_json", "extract_json"])
-@pytest.mark.parametrize("damage", [b"", b'{"version": 99}', None])
+@pytest.mark.parametrize("damage", [b"", b'{"version": 0}', None])
 def test_a_run_whose_files_are_damaged_says_which_task_to_clear(flow: Flow, name: str, damage: bytes | None) -> None:
     run_all(flow)
     key = getattr(flow.folder, name)
@@ -438,3 +440,58 @@ def test_a_full_disk_fails_with_the_numbers_and_may_be_tried_again(flow: Flow, m
         publish(flow.folder, lake=flow.lake)
     assert caught.value.retryable
     assert flow.lake.read(TABLE) == before
+
+
+class TestTrial:
+    """The first rows of the day, beside the table and not in it."""
+
+    def test_it_publishes_into_its_own_folder_and_leaves_the_day_as_it_is(self, flow: Flow) -> None:
+        full = run_all(flow)
+        before = {key: flow.lake.read(key) for key in (TABLE, REJECTS, MANIFEST)}
+        flow.folder = flow.run("manual__2")
+        flow.pipeline = flow.pipeline.for_run(RunOptions(rows=2))
+        trial = run_all(flow)
+        assert {key: flow.lake.read(key) for key in before} == before
+        assert (trial.trial, trial.rows, trial.published, full.trial) == (2, 2, 2, None)
+        assert trial.table == flow.lake.locate(flow.folder.table)
+        assert table(flow, flow.folder.table)["ticket"].to_pylist() == ["T1", "T2"]
+        assert table(flow, flow.folder.rejects).num_rows == 0
+        assert Manifest.model_validate_json(flow.lake.read(flow.folder.manifest)) == trial
+
+    def test_what_it_has_paid_for_a_full_run_does_not_pay_again(self, flow: Flow) -> None:
+        whole = flow.pipeline
+        flow.pipeline = whole.for_run(RunOptions(rows=2))
+        run_all(flow)
+        assert not flow.lake.exists(TABLE)
+        flow.folder, flow.pipeline = flow.run("manual__2"), whole
+        assert run_all(flow).published == 3
+        assert [batch["size"] for batch in flow.emulator.batches_made()] == [2, 1]
+
+    def test_however_many_of_its_few_rows_were_rejected_they_are_shown(self, flow: Flow) -> None:
+        flow.pipeline = flow.pipeline.for_run(RunOptions(rows=2))
+        trial = run_all(flow, [{"kind": "refusal", "match": "crashes"}])
+        assert (trial.published, trial.rejected) == (1, 1)
+        assert table(flow, flow.folder.rejects)["ticket"].to_pylist() == ["T2"]
+
+    def test_it_may_be_published_again_and_is_the_same(self, flow: Flow) -> None:
+        flow.pipeline = flow.pipeline.for_run(RunOptions(rows=2))
+        first = run_all(flow)
+        assert publish(flow.folder, lake=flow.lake).sha256 == first.sha256
+
+    def test_a_newer_publication_of_the_day_does_not_keep_it_from_being_shown(self, flow: Flow) -> None:
+        trial, whole = flow.run("manual__2"), flow.pipeline
+        flow.folder, flow.pipeline = trial, whole.for_run(RunOptions(rows=1))
+        flow.extract()
+        flow.send()
+        flow.folder, flow.pipeline = flow.run("manual__3"), whole
+        run_all(flow)
+        assert publish(trial, lake=flow.lake).run_id == "manual__2"
+
+
+def test_a_dry_run_publishes_nothing_not_even_an_empty_day(flow: Flow, tmp_path: Path) -> None:
+    flow.database = write_tickets(tmp_path / "empty.db", [])
+    flow.pipeline = flow.pipeline.for_run(RunOptions(dry_run=True))
+    flow.extract()
+    with pytest.raises(LoadError, match="manual__1 is a dry run: it sent nothing and publishes nothing"):
+        publish(flow.folder, lake=flow.lake)
+    assert not flow.lake.exists(TABLE)

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from include.enrichment.errors import BatchError
+from include.enrichment.errors import BatchError, ParamError
+from include.enrichment.options import RunOptions
+from include.enrichment.spec import Pipeline
 from include.steps.chunks import request_ids_of
-from tests.fixtures.flow import Flow, sizes
+from tests.fixtures.flow import Flow, sizes, write_tickets
 
 # Canary
 
@@ -160,3 +165,135 @@ def test_a_retry_that_is_planned_again_sends_nothing_more(twenty: Flow) -> None:
     assert twenty.plan("retry") == chunks
     twenty.load(chunks[0])
     assert twenty.plan("retry") == []
+
+
+# Only the rejects
+
+
+def with_limits(pipeline: Pipeline, **limits: object) -> Pipeline:
+    changed = pipeline.settings.limits.model_copy(update=limits)
+    return pipeline.model_copy(update={"settings": pipeline.settings.model_copy(update={"limits": changed})})
+
+
+def publish_with_rejects(flow: Flow, fault: dict[str, object]) -> int:
+    """A first run without a retry pass, of which some rows are rejected; returns how many."""
+    flow.pipeline = with_limits(flow.pipeline, max_reject_ratio=1.0)
+    flow.emulator.set_faults([fault])
+    rejected = flow.run_all("main").rejected
+    flow.emulator.set_faults([])
+    assert 0 < rejected < 20
+    return rejected
+
+
+def next_run(flow: Flow, name: str, *, only_rejects: bool) -> None:
+    flow.folder = flow.run(name)
+    flow.pipeline = flow.pipeline.for_run(RunOptions(only_rejects=only_rejects))
+    flow.extract()
+
+
+def repair_once_more(flow: Flow, name: str, fault: dict[str, object] | None = None) -> dict[str, int]:
+    """A run for the rejects alone; returns how many requests had which outcome."""
+    flow.emulator.set_faults([fault] if fault else [])
+    next_run(flow, name, only_rejects=True)
+    assert flow.send("canary") == flow.send() == {}
+    return flow.send("retry")
+
+
+@pytest.mark.parametrize("fault", [{"kind": "expired"}, {"kind": "errored", "error_type": "permission_error"}], ids=str)
+def test_rejects_that_were_not_billed_are_asked_again_as_they_are(twenty: Flow, fault: dict[str, object]) -> None:
+    rejected = publish_with_rejects(twenty, fault | {"share": 0.3})
+    next_run(twenty, "manual__2", only_rejects=True)
+    assert twenty.send() == {"succeeded": rejected}
+    assert twenty.publish().rejected == 0
+
+
+def test_rejects_whose_repair_did_not_fit_get_a_further_one_and_no_other_row_is_sent(twenty: Flow) -> None:
+    rejected = publish_with_rejects(twenty, {"kind": "violates_schema", "share": 0.3, "match": "Ticket"})
+    assert repair_once_more(twenty, "manual__2", {"kind": "violates_schema"}) == {"invalid": rejected}
+    assert repair_once_more(twenty, "manual__3", {"kind": "violates_schema"}) == {"invalid": rejected}
+    assert repair_once_more(twenty, "manual__4") == {"succeeded": rejected}
+    assert twenty.publish().rejected == 0
+    assert twenty.emulator.billed_twice() == []
+
+
+def test_a_later_plain_run_finds_the_answer_of_a_further_repair_and_pays_nothing(twenty: Flow) -> None:
+    rejected = publish_with_rejects(twenty, {"kind": "violates_schema", "share": 0.3})
+    for name in ("manual__2", "manual__3"):
+        repair_once_more(twenty, name, {"kind": "violates_schema"})
+        twenty.publish()
+    assert repair_once_more(twenty, "manual__4") == {"succeeded": rejected}
+    better = twenty.publish()
+    table, sent = twenty.published(), twenty.requests_sent()
+    next_run(twenty, "manual__5", only_rejects=False)
+    assert twenty.plan("canary") == twenty.plan() == twenty.plan("retry") == []
+    again = twenty.publish()
+    assert (again.published, again.rejected, again.sha256) == (20, 0, better.sha256)
+    assert twenty.published() == table
+    assert twenty.requests_sent() == sent
+
+
+def test_a_plain_run_makes_no_further_repair(twenty: Flow) -> None:
+    publish_with_rejects(twenty, {"kind": "violates_schema", "share": 0.3})
+    repair_once_more(twenty, "manual__2", {"kind": "violates_schema"})
+    twenty.publish()
+    next_run(twenty, "manual__3", only_rejects=False)
+    assert twenty.plan("canary") == twenty.plan() == twenty.plan("retry") == []
+
+
+def test_a_further_repair_that_was_not_billed_waits_for_the_next_run_for_the_rejects(twenty: Flow) -> None:
+    rejected = publish_with_rejects(twenty, {"kind": "violates_schema", "share": 0.3})
+    repair_once_more(twenty, "manual__2", {"kind": "violates_schema"})
+    assert repair_once_more(twenty, "manual__3", {"kind": "expired"}) == {"expired": rejected}
+    assert twenty.publish().rejected_by == {"invalid": rejected}
+    next_run(twenty, "manual__4", only_rejects=False)
+    assert twenty.plan("retry") == []
+    assert repair_once_more(twenty, "manual__5") == {"succeeded": rejected}
+
+
+def test_of_an_answer_that_cannot_be_repaired_there_is_nothing_to_send(twenty: Flow) -> None:
+    rejected = publish_with_rejects(twenty, {"kind": "refusal", "share": 0.3})
+    assert repair_once_more(twenty, "manual__2") == {}
+    assert twenty.publish().rejected == rejected
+
+
+def test_where_another_row_has_no_answer_the_run_is_refused_with_their_number(twenty: Flow) -> None:
+    publish_with_rejects(twenty, {"kind": "violates_schema", "share": 0.3})
+    table, sent = twenty.published(), twenty.requests_sent()
+    write_tickets(twenty.database, [("late", "Late"), ("later", "Later")])
+    next_run(twenty, "manual__2", only_rejects=True)
+    for name in ("canary", "main", "retry"):
+        with pytest.raises(ParamError, match=r"2 of the partition's 22 requests have no answer .*Start a plain run"):
+            twenty.plan(name)
+    assert (twenty.published(), twenty.requests_sent()) == (table, sent)
+    next_run(twenty, "manual__3", only_rejects=False)
+    assert twenty.send("canary") == {"succeeded": 2}
+
+
+def test_a_rejected_row_that_has_changed_since_is_still_known_by_its_key(twenty: Flow) -> None:
+    publish_with_rejects(twenty, {"kind": "refusal", "match": "Ticket 5"})
+    with closing(sqlite3.connect(twenty.database)) as connection, connection:
+        connection.execute("update tickets set body = 'Mended' where ticket = 'N5'")
+    next_run(twenty, "manual__2", only_rejects=True)
+    assert twenty.send("canary") == {"succeeded": 1}
+
+
+def test_a_day_without_rejects_sends_nothing(twenty: Flow) -> None:
+    twenty.run_all()
+    assert repair_once_more(twenty, "manual__2") == {}
+    assert twenty.publish().published == 20
+
+
+def test_a_day_that_was_never_published_has_no_rejects_to_ask_for(twenty: Flow) -> None:
+    next_run(twenty, "manual__2", only_rejects=True)
+    with pytest.raises(ParamError, match=r"business key ticket at .*rejects/tickets/dt=2026-11-01.*Start a plain run"):
+        twenty.plan("canary")
+
+
+def test_rejects_of_another_business_key_are_none(twenty: Flow) -> None:
+    publish_with_rejects(twenty, {"kind": "refusal", "share": 0.3})
+    settings = twenty.pipeline.settings
+    source = settings.source.model_copy(update={"key": {"ticket": None, "body": None}})
+    twenty.pipeline = twenty.pipeline.model_copy(update={"settings": settings.model_copy(update={"source": source})})
+    next_run(twenty, "manual__2", only_rejects=True)
+    with pytest.raises(ParamError, match="business key ticket, body at"):
+        twenty.plan("canary")

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from airflow.sdk import dag, task
 
 from claude_batch.operators import ClaudeBatchOperator, ExtractOperator, LoadOperator, PlanOperator, PublishOperator
-from claude_batch.params import PARTITION
+from claude_batch.params import form
 from claude_batch.sensors import ClaudeBatchSensor
 
 
-@dag(schedule=None, start_date=datetime(2026, 11, 1, tzinfo=UTC), params=PARTITION, doc_md=__doc__)
+@dag(schedule=None, start_date=datetime(2026, 11, 1, tzinfo=UTC), params=form("tickets"), doc_md=__doc__)
 def own_flow() -> None:
     extract = ExtractOperator(task_id="extract", pipeline="tickets")
     plan = PlanOperator(task_id="plan", pipeline="tickets", pass_name="main")

@@ -17,10 +17,12 @@ from include.enrichment.errors import (
     LakeError,
     LoadError,
     NotYet,
+    ParamError,
     PartitionError,
     SetupError,
     SpecError,
     WarehouseError,
+    nearest,
 )
 
 AT = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
@@ -44,6 +46,7 @@ def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:
     [
         (SpecError("x"), False),
         (PartitionError("x"), False),
+        (ParamError("x"), False),
         (SetupError("x"), False),
         (WarehouseError("x"), False),
         (WarehouseError("x", retryable=True), True),
@@ -80,3 +83,11 @@ def test_an_api_error_carries_how_long_the_api_asked_to_wait() -> None:
 
 def test_what_cannot_be_done_yet_carries_when_to_come_back() -> None:
     assert NotYet("x", again_at=AT).again_at == AT
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("row", "; did you mean 'rows'?"), ("modell", "; did you mean 'model'?"), ("budget", ""), ("", "")],
+)
+def test_a_wrong_name_is_told_with_the_nearest_if_there_is_one(name: str, said: str) -> None:
+    assert nearest(name, {"rows": 1, "model": 2}) == said

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from include.enrichment.found import FOUND_SCHEMA, Found
+from include.enrichment.found import FOUND_SCHEMA, Found, lines_of
 
 BILLED = ["succeeded", "invalid"]
 UNBILLED = ["errored", "expired", "canceled", "missing"]
@@ -144,6 +144,27 @@ def test_two_finds_together_say_what_both_say() -> None:
     assert both.batches == ["b-1", "b-2"]
     assert (first.asked, second.asked) == ({"r-1"}, {"r-2"})
     assert (both + _found(_line("r-1", "succeeded", "b-3"))).repairable() == {}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("", ""),
+        ("a", ""),
+        ("z", ""),
+        ("ce", ""),
+        ("d", "dd"),
+        ("f", "f"),
+        ("abz", "b"),
+        ("abcdefg", "dbfd"),
+        ("bdf", "dbfd"),
+        ("aabbccddeeffgg", "dbfd"),
+    ],
+)
+def test_the_wanted_lines_are_found_in_their_order_however_many_are_wanted(wanted: str, found: str) -> None:
+    lines = pa.table({"request_id": ["d", "b", "f", "d"], "x": [1, 2, 3, 4]})
+    assert lines_of(lines, pa.array(sorted(wanted), pa.string()))["request_id"].to_pylist() == list(found)
+    assert lines_of(lines.slice(0, 0), pa.array(["d"])).num_rows == 0
 
 
 def test_where_no_batch_was_asked_nothing_is_found() -> None:

@@ -28,12 +28,19 @@ def _folder(run_id: str) -> RunFolder:
         (layout.raw("catalogue", "msgbatch_1"), "raw/catalogue/msgbatch_1.jsonl.zst"),
         (layout.results("catalogue", "msgbatch_1"), "results/catalogue/msgbatch_1.parquet"),
         (layout.results_folder("catalogue"), "results/catalogue/"),
+        (layout.index("catalogue", "abc"), "index/catalogue/abc.parquet"),
+        (layout.index_folder("catalogue"), "index/catalogue/"),
+        (layout.runs_folder("catalogue"), "runs/catalogue/"),
+        (layout.chunks_folder("catalogue"), "chunks/catalogue/"),
         (layout.table("catalogue", DAY), "tables/catalogue/dt=2026-11-21/data.parquet"),
         (layout.rejects("catalogue", DAY), "rejects/catalogue/dt=2026-11-21/data.parquet"),
         (layout.manifest("catalogue", DAY), "manifests/catalogue/dt=2026-11-21.json"),
         (_folder("r").pipeline_json, "runs/catalogue/2026-11-21/r/pipeline.json"),
         (_folder("r").rows, "runs/catalogue/2026-11-21/r/rows.parquet"),
         (_folder("r").rejects, "runs/catalogue/2026-11-21/r/rejects.parquet"),
+        (_folder("r").table, "runs/catalogue/2026-11-21/r/table.parquet"),
+        (_folder("r").manifest, "runs/catalogue/2026-11-21/r/manifest.json"),
+        (_folder("r").dry_run_json, "runs/catalogue/2026-11-21/r/dry_run.json"),
         (_folder("r").extract_json, "runs/catalogue/2026-11-21/r/extract.json"),
         (_folder("r").plans, "runs/catalogue/2026-11-21/r/plan/"),
         (_folder("r").plan_json("main"), "runs/catalogue/2026-11-21/r/plan/main.json"),
@@ -86,6 +93,13 @@ def test_a_key_of_results_gives_its_batch_id_back_and_lies_in_the_folder_of_resu
 def test_the_list_of_open_chunks_is_no_chunks_entry() -> None:
     key = layout.open_chunks("catalogue")
     assert len(key) < min(len(layout.ledger_entry("catalogue", known)) for known in CHUNK_IDS)
+
+
+@pytest.mark.parametrize("run_id", ["r", "scheduled__2026-11-21T00:00:00+00:00", "a/b", ".."])
+def test_the_key_of_a_working_file_tells_its_runs_folder(run_id: str) -> None:
+    folder = _folder(run_id)
+    for key in (folder.pipeline_json, folder.rows, folder.plan_json("main"), folder.repairs("retry_1")):
+        assert layout.run_folder_of(key) == folder.prefix
 
 
 def test_the_plans_of_a_run_lie_in_one_folder_and_its_repairs_beside_them_under_another_ending() -> None:

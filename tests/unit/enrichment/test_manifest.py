@@ -37,6 +37,7 @@ WHOLE: dict[str, Any] = {
         {"rows": 0, "requests": 0, "published": 0, "rejected": 0, "rejected_by": {}},
         {"rows": 3, "published": 0},
         {"rows": 7, "rejected": 0, "rejected_by": {}},
+        {"trial": 10},
     ],
 )
 def test_counts_that_reconcile_make_a_manifest(counts: dict[str, Any]) -> None:
@@ -63,6 +64,6 @@ def test_a_row_that_is_nowhere_or_in_both_makes_none(counts: dict[str, Any]) -> 
 
 def test_a_manifest_of_another_version_is_not_read_as_this_one() -> None:
     with pytest.raises(ValidationError):
-        Manifest(**WHOLE | {"version": 2})
+        Manifest(**WHOLE | {"version": 0})
     with pytest.raises(ValidationError):
         Manifest(**WHOLE | {"cost_usd": 1})

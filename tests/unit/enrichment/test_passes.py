@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from include.enrichment import passes
 from include.enrichment.passes import (
     CANARY,
     DEFAULT_CANARY_ROWS,
@@ -111,6 +112,14 @@ def test_there_are_as_many_retry_passes_as_the_file_says_each_by_its_own_name(fi
     names = pass_names(file)
     assert names[:2] == [CANARY, MAIN]
     assert sum(map(is_retry, names)) == retry_passes == len(set(names)) - 2
+
+
+@pytest.mark.parametrize(("canary_rows", "retry_passes"), [(0, 0), (0, 1), (5, 0), (5, 1), (1, 2), (0, 5)])
+def test_a_checked_pipelines_limits_give_the_passes_that_its_file_gives(
+    file: Path, canary_rows: int, retry_passes: int
+) -> None:
+    file.write_text(json.dumps({"limits": {"canary_rows": canary_rows, "retry_passes": retry_passes}}))
+    assert passes.names(canary_rows=canary_rows, retry_passes=retry_passes) == pass_names(file)
 
 
 def test_the_shape_and_the_checked_pipeline_have_the_same_defaults_and_bounds() -> None:

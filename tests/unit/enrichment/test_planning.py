@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from include.enrichment.errors import BatchError
+from include.enrichment.errors import BatchError, ParamError
 from include.enrichment.ledger import Entry, OpenChunk, State
-from include.enrichment.planning import Division, InFlight, PassPlan, check_canary, closed, divide
+from include.enrichment.planning import Division, InFlight, PassPlan, check_canary, check_only_rejects, closed, divide
 
 PLANNED_AT = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
 MOMENT = timedelta(microseconds=1)
@@ -182,3 +182,12 @@ class TestPassPlan:
     def test_what_is_not_a_plan_is_not_read_as_one(self) -> None:
         with pytest.raises(ValidationError):
             PassPlan.model_validate({**self.PLAN.model_dump(), "cost_usd": 1})
+
+
+class TestCheckOnlyRejects:
+    def test_a_run_that_needs_to_ask_for_no_other_row_may_go_on(self) -> None:
+        check_only_rejects(0, requests=1_000)
+
+    def test_one_that_would_have_to_is_told_how_many_and_what_to_do(self) -> None:
+        with pytest.raises(ParamError, match=r"3 of the partition's 1,000 requests .*Nothing was sent.*plain run"):
+            check_only_rejects(3, requests=1_000)

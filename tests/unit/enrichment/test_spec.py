@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from include.enrichment.chunk import MAX_BATCH_REQUESTS
-from include.enrichment.errors import SpecError
+from include.enrichment.errors import ParamError, SpecError
+from include.enrichment.options import RunOptions
 from include.enrichment.passes import DEFAULT_CANARY_ROWS, DEFAULT_RETRY_PASSES
 from include.enrichment.request import Request, make_request
 from include.enrichment.spec import FILES, Pipeline, load_pipeline
@@ -207,6 +208,56 @@ class TestFiles:
         assert re.sub(r":\d+:", ":1:", told).startswith(line)
 
 
+FILES_YAML = YAML.replace("connection: warehouse", "connection: exports\n  files: s3://bucket/products/dt={partition}/")
+
+
+class TestFilesAsTheSource:
+    """``source.files`` in the place of extract.sql."""
+
+    def test_it_says_what_is_read_and_is_stored_with_the_run(self, load: Load) -> None:
+        pipeline = load(yaml=FILES_YAML, sql=None)
+        assert pipeline.query == "s3://bucket/products/dt={partition}/"
+        assert Pipeline.model_validate_json(pipeline.model_dump_json()) == pipeline
+        assert load().query == SQL
+
+    def test_a_query_beside_it_is_a_mistake(self, mistakes: Mistakes) -> None:
+        (line,) = mistakes(yaml=FILES_YAML)
+        assert line.startswith("extract.sql:1: is not used, as source.files says what is read")
+
+    def test_a_mistake_in_the_settings_does_not_ask_for_a_query_too(self, mistakes: Mistakes) -> None:
+        (line,) = mistakes(yaml=FILES_YAML + "reuse: 3\n", sql=None)
+        assert line.startswith("pipeline.yaml:8: reuse: ")
+
+    @pytest.mark.parametrize(
+        "files",
+        ["s3://b/{partition}/", "s3://b/year={year}/month={month}/day={day}/x/", "s3://b/a/{year}{month}{day}/"],
+    )
+    def test_a_prefix_has_the_whole_day_in_it(self, load: Load, files: str) -> None:
+        pipeline = load(yaml=FILES_YAML.replace("s3://bucket/products/dt={partition}/", files), sql=None)
+        assert pipeline.settings.source.files == files
+
+    @pytest.mark.parametrize(
+        ("files", "fact"),
+        [
+            ("s3://bucket/products/", "must tell the days apart"),
+            ("s3://bucket/{year}/{month}/", "must tell the days apart"),
+            ("s3://bucket/{month}/{day}/", "must tell the days apart"),
+            ("s3://bucket/{year}/{day}/", "must tell the days apart"),
+            ("s3://bucket/{partition}/{hour}/", "by nothing else"),
+            ("s3://bucket/{{ partition }}/{partition}/", "by nothing else"),
+            ("s3://bucket/dt={partition}", "with the slash at its end"),
+            ("s3://{partition}/", "must be a prefix such as s3://bucket/"),
+            ("/folder/dt={partition}/", "must be a prefix such as s3://bucket/"),
+            ("gs://bucket/dt={partition}/", "must be a prefix such as s3://bucket/"),
+        ],
+    )
+    def test_one_that_days_would_share_is_told(self, mistakes: Mistakes, files: str, fact: str) -> None:
+        yaml = FILES_YAML.replace("s3://bucket/products/dt={partition}/", f'"{files}"')
+        (line,) = mistakes(yaml=yaml, sql=None)
+        assert line.startswith("pipeline.yaml:3: source.files: ")
+        assert fact in line
+
+
 class TestYaml:
     @pytest.mark.parametrize("text", ["hello", "[a, b]", "5", "null", "# only a comment", "--- {}\n..."])
     def test_what_is_no_mapping_of_the_sections_is_told(self, mistakes: Mistakes, text: str) -> None:
@@ -245,8 +296,8 @@ class TestYaml:
                 _yaml("max_tokens", "max_token"),
                 [
                     "4: request.max_tokens: is missing",
-                    "6: request.max_token: unknown key; did you mean 'max_tokens'? Known here: model, max_tokens,"
-                    " thinking, cache",
+                    "6: request.max_token: unknown key; did you mean 'max_tokens'? Known here: model, other_models,"
+                    " max_tokens, thinking, cache",
                 ],
             ),
             (YAML + "zzz: 1\n", ["7: zzz: unknown key. Known here: source, request, limits, reuse, samples"]),
@@ -466,3 +517,55 @@ class TestRenderer:
     def test_columns_that_the_prompts_do_not_use_do_no_harm(self, load: Load) -> None:
         request = load().renderer(["id", "text", "more"], run_id="r").render({"id": 1, "text": "a", "more": object()})
         assert "more" not in request.params
+
+
+class TestForRun:
+    """The pipeline as one run has it."""
+
+    OTHERS = _yaml("model: claude-haiku-5-5", "model: claude-haiku-5-5\n  other_models: [claude-sonnet-5-5]")
+
+    def test_without_options_it_is_the_same(self, load: Load) -> None:
+        assert load().for_run(RunOptions()) == load()
+
+    def test_every_task_of_the_run_finds_its_options(self, load: Load) -> None:
+        options = RunOptions(rows=5, dry_run=True, reuse=False, model="claude-sonnet-5-5")
+        pipeline = load(yaml=self.OTHERS).for_run(options)
+        assert Pipeline.model_validate_json(pipeline.model_dump_json()).options == options
+
+    def test_a_run_that_was_stored_before_there_were_options_has_none(self, load: Load) -> None:
+        stored = load().model_dump()
+        del stored["options"], stored["settings"]["request"]["other_models"]
+        assert Pipeline.model_validate_json(json.dumps(stored)) == load()
+
+    @pytest.mark.parametrize("model", ["claude-haiku-5-5", "claude-sonnet-5-5"])
+    def test_the_model_is_one_that_the_file_names(self, load: Load, model: str) -> None:
+        pipeline = load(yaml=self.OTHERS).for_run(RunOptions(model=model))
+        assert pipeline.settings.request.model == model
+        assert json.loads(pipeline.renderer(["id", "text"], run_id="r").render({"text": "x"}).params)["model"] == model
+
+    def test_a_model_that_the_file_does_not_name_is_refused_with_the_nearest(self, load: Load) -> None:
+        with pytest.raises(
+            ParamError, match=r"'claude-sonet-5-5', which tickets/pipeline\.yaml .*did you mean 'claude-sonnet-5-5'"
+        ):
+            load(yaml=self.OTHERS).for_run(RunOptions(model="claude-sonet-5-5"))
+
+    @pytest.mark.parametrize(("asked", "same"), [(None, True), (True, True), (False, False)])
+    @pytest.mark.parametrize("reuse", ["", "reuse: false\n"])
+    def test_reuse_of_the_run_comes_before_the_pipelines(
+        self, load: Load, reuse: str, asked: bool | None, same: bool
+    ) -> None:
+        pipeline = load(yaml=YAML + reuse).for_run(RunOptions(reuse=asked))
+        ids = {
+            pipeline.renderer(["id", "text"], run_id=run_id).render({"text": "x"}).request_id for run_id in ("r1", "r2")
+        }
+        assert (len(ids) == 1) == (not reuse if asked is None else same)
+
+    @pytest.mark.parametrize(("reuse", "asked"), [("", False), ("reuse: false\n", None), ("reuse: false\n", False)])
+    def test_the_rejects_alone_cannot_be_asked_for_where_no_answer_is_reused(
+        self, load: Load, reuse: str, asked: bool | None
+    ) -> None:
+        with pytest.raises(ParamError, match=r"`only_rejects` needs answers that are reused.*Nothing was read"):
+            load(yaml=YAML + reuse).for_run(RunOptions(only_rejects=True, reuse=asked))
+
+    def test_a_run_that_reuses_answers_after_all_may_ask_for_the_rejects_alone(self, load: Load) -> None:
+        load(yaml=YAML + "reuse: false\n").for_run(RunOptions(only_rejects=True, reuse=True))

@@ -1,0 +1,68 @@
+"""What a run would send: the outcome of a dry run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from include.enrichment.version import Versioned
+
+_COLUMNS = ("pass", "in flight", "to send", "MB", "batches")
+
+
+class PassForecast(BaseModel):
+    """
+    What one pass would do.
+
+    :param in_flight: requests in batches that were planned before, which it would wait for
+    :param to_send: requests that it would send, in so many ``bytes`` and new ``batches``
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    in_flight: int
+    to_send: int
+    bytes: int
+    batches: int
+
+
+class DryRun(Versioned):
+    """
+    What the passes of a run would send if they ran now.
+
+    Of a retry pass it is what earlier runs have left to repair. What it asks again of this run's own passes, nobody can
+    tell before.
+
+    :param rows: rows read, each counted once for each sample
+    :param unsendable: those of them that give no request that can be sent
+    :param requests: distinct requests; fewer than rows where rows are alike
+    :param answered: those of them that were answered and paid for already
+    """
+
+    pipeline: str
+    partition: str
+    run_id: str
+    extracted_at: datetime
+    model: str
+    rows: int
+    unsendable: int
+    requests: int
+    answered: int
+    passes: dict[str, PassForecast]
+
+    def table(self) -> str:
+        """All of it in lines for people."""
+        told = [(name, one.in_flight, one.to_send, one.bytes, one.batches) for name, one in self.passes.items()]
+        sums = [sum(column) for column in list(zip(*told, strict=True))[1:]]
+        lines = [
+            (name, f"{in_flight:,}", f"{to_send:,}", f"{size / 1e6:,.1f}", f"{batches:,}")
+            for name, in_flight, to_send, size, batches in [*told, ("together", *sums)]
+        ]
+        return "\n".join(
+            [
+                f"{self.rows:,} rows of {self.partition}, {self.unsendable:,} of them cannot be sent.",
+                f"{self.requests:,} distinct requests to {self.model}, {self.answered:,} of them are answered already.",
+                *("{:<10}{:>12}{:>12}{:>10}{:>10}".format(*line) for line in [_COLUMNS, *lines]),
+            ]
+        )

@@ -1,0 +1,40 @@
+"""
+A glance at pipeline.yaml while Airflow parses a Dag: what gives the Dag its shape and its form. It imports next to
+nothing and never fails: load_pipeline tells what is wrong with the file, when a run begins.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import yaml
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def glance(pipeline_yaml: Path, *names: str) -> object:
+    """
+    What stands in the file below these names, one within the other; None where nothing does, and for everything in a
+    file that cannot be read.
+    """
+    try:
+        found = _document(pipeline_yaml.read_text(encoding="utf-8-sig"))
+    except Exception:  # whatever an odd file makes the YAML library raise
+        return None
+    for name in names:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+@lru_cache(maxsize=1)  # to parse takes milliseconds, and a Dag looks at the same text several times
+def _document(text: str) -> object:
+    return yaml.safe_load(text)
+
+
+def model_names(pipeline_yaml: Path) -> list[str]:
+    """The models that a run may ask, each once: ``request.model`` first, then ``request.other_models``."""
+    others = glance(pipeline_yaml, "request", "other_models")
+    named = [glance(pipeline_yaml, "request", "model"), *(others if isinstance(others, list) else [])]
+    return list(dict.fromkeys(name for name in named if isinstance(name, str)))

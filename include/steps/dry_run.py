@@ -1,0 +1,65 @@
+"""dry_run: what the passes of a run would send, without a trace outside of the run's folder."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pyarrow.compute as pc
+
+from include.enrichment import passes
+from include.enrichment.chunk import cut
+from include.enrichment.dry_run import DryRun, PassForecast
+from include.enrichment.layout import RunFolder
+from include.enrichment.planning import divide
+from include.gateways.lake import Lake
+from include.gateways.ledger import Ledger
+from include.steps.extract import fetch_rows, read_extracted, read_pipeline, read_request_ids
+from include.steps.in_flight import find_in_flight
+from include.steps.plan import read_sizes
+from include.steps.wanted import want
+
+
+def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:
+    """
+    Tell what each pass would send if the run was planned now, and leave it in the run's folder.
+
+    No chunk is planned and the ledger stays as it is: other runs see nothing of it. Raises what plan() raises.
+    """
+    pipeline = read_pipeline(lake, folder)
+    extracted = read_extracted(lake, folder)
+    limits = pipeline.settings.limits
+    ledger = Ledger(lake, pipeline=pipeline.name)
+    with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
+        rows = Path(temporary) / "rows.parquet"
+        fetch_rows(lake, folder, rows)
+        needed = read_request_ids(rows)
+        in_flight = find_in_flight(ledger.find_open(), folder, ledger, lake)
+        planned: set[str] = set()
+        forecasts = {}
+        for name in passes.names(canary_rows=limits.canary_rows, retry_passes=limits.retry_passes):
+            wanted = want(name, needed - planned, rows, pipeline, folder, extracted.extracted_at, lake)
+            new = wanted.request_ids - planned
+            to_send = divide(new, in_flight.chunks).to_send
+            sizes = read_sizes(to_send, wanted.made, rows)
+            forecasts[name] = PassForecast(
+                in_flight=len(new) - len(to_send),
+                to_send=len(to_send),
+                bytes=pc.sum(sizes["params_bytes"]).as_py() or 0,
+                batches=len(cut(sizes, pipeline.limits)),
+            )
+            planned |= new
+    told = DryRun(
+        pipeline=pipeline.name,
+        partition=str(folder.partition),
+        run_id=folder.run_id,
+        extracted_at=extracted.extracted_at,
+        model=pipeline.settings.request.model,
+        rows=extracted.rows,
+        unsendable=extracted.unsendable,
+        requests=len(needed),
+        answered=len(needed - planned),
+        passes=forecasts,
+    )
+    lake.write(folder.dry_run_json, told.model_dump_json(indent=1).encode())
+    return told

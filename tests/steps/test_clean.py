@@ -1,0 +1,134 @@
+"""clean: what goes, what stays, and what whoever clears a deleted run is told."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from include.enrichment.errors import LakeError, SpecError
+from include.steps.clean import clean, find_old
+from tests.fixtures.flow import Flow
+
+DAY_SECONDS = 24 * 3600
+
+
+def age(flow: Flow, days: float, *, below: str = "") -> None:
+    """Let what lies on the lake have been written so many days ago."""
+    then = time.time() - days * DAY_SECONDS
+    for path in Path(flow.lake.locate(below)).rglob("*"):
+        if path.is_file():
+            os.utime(path, (then, then))
+
+
+def found(flow: Flow, *, days: int = 30, raw_days: int | None = None) -> list[str]:
+    old = find_old(flow.lake, days=days, raw_days=raw_days)
+    return sorted(listed.key for objects in old.values() for listed in objects)
+
+
+def left(flow: Flow) -> set[str]:
+    return {key.split("/")[0] for key in flow.lake.list("")}
+
+
+@pytest.fixture
+def ended(flow: Flow) -> Flow:
+    """A run that has published, 31 days ago."""
+    flow.run_all()
+    age(flow, 31)
+    return flow
+
+
+def test_working_files_and_chunk_files_go_and_all_that_was_paid_for_stays(ended: Flow) -> None:
+    before = set(ended.lake.list(""))
+    old = find_old(ended.lake, days=30)
+    assert set(ended.lake.list("")) == before  # to look deletes nothing
+    deleted = clean(ended.lake, old)
+    gone = before - set(ended.lake.list(""))
+    assert len(gone) == deleted == sum(map(len, old.values()))
+    assert {key.split("/")[0] for key in gone} == {"runs", "chunks"}
+    assert left(ended) == {"ledger", "manifests", "raw", "rejects", "results", "tables"}
+    assert found(ended) == []
+
+
+def test_a_later_run_pays_for_nothing_again(ended: Flow) -> None:
+    sent, table = ended.requests_sent(), ended.published()
+    clean(ended.lake, find_old(ended.lake, days=30))
+    ended.folder = ended.run("manual__2")
+    assert ended.run_all().published == 3
+    assert (ended.requests_sent(), ended.published()) == (sent, table)
+
+
+def test_what_is_younger_stays(ended: Flow) -> None:
+    assert found(ended, days=32) == []
+    ended.folder = ended.run("manual__2")
+    ended.extract()
+    assert {key.split("/")[3] for key in found(ended) if key.startswith("runs/")} == {"manual__1"}
+
+
+def test_one_young_file_keeps_all_of_its_run(ended: Flow) -> None:
+    ended.plan("retry")
+    assert not [key for key in found(ended) if key.startswith("runs/")]
+
+
+def test_a_run_that_may_still_wait_keeps_its_files_whatever_their_age(flow: Flow) -> None:
+    flow.extract()
+    (chunk,) = flow.plan()
+    flow.submit(chunk)
+    age(flow, 31)
+    assert found(flow) == []
+    flow.load(chunk)
+    age(flow, 31)
+    assert chunk in found(flow)
+    assert flow.folder.rows in found(flow)
+
+
+def test_raw_copies_go_only_where_that_was_asked_for_and_their_outcomes_are_there(ended: Flow) -> None:
+    assert not [key for key in found(ended) if key.startswith("raw/")]
+    raw = ended.lake.list("raw/")
+    assert [key for key in found(ended, raw_days=30) if key.startswith("raw/")] == raw
+    for path in Path(ended.lake.locate("results")).rglob("*.parquet"):
+        path.unlink()
+    assert not [key for key in found(ended, raw_days=30) if key.startswith("raw/")]
+
+
+def test_what_was_written_anew_since_it_was_found_stays(ended: Flow) -> None:
+    old = find_old(ended.lake, days=30)
+    ended.extract()
+    clean(ended.lake, old)
+    assert ended.plan("main") == []
+    assert ended.lake.exists(ended.folder.rows)
+
+
+def test_killed_anywhere_it_leaves_runs_that_say_what_to_do(ended: Flow) -> None:
+    old = find_old(ended.lake, days=30)
+    ended.lake.delete(next(iter(old.values()))[0])  # the first of all that it deletes
+    for clear in (lambda: ended.plan("main"), ended.publish):
+        with pytest.raises(LakeError, match=r"does not exist.*Clear the run's `extract`"):
+            clear()
+
+
+@pytest.mark.parametrize("task", ["plan", "submit", "load", "publish"])
+def test_a_cleared_task_of_a_deleted_run_says_what_to_do(ended: Flow, task: str) -> None:
+    (chunk,) = [key for key in ended.lake.list("chunks/")]
+    clean(ended.lake, find_old(ended.lake, days=30))
+    act = {
+        "plan": lambda: ended.plan("main"),
+        "submit": lambda: ended.submit(chunk),
+        "load": lambda: ended.load(chunk, "msgbatch_1"),
+        "publish": ended.publish,
+    }
+    with pytest.raises(LakeError, match=r"does not exist.*Clear the run's `extract`") as caught:
+        act[task]()
+    assert not caught.value.retryable
+
+
+def test_an_age_that_a_run_may_have_is_refused(ended: Flow) -> None:
+    for ages in ({"days": 1}, {"days": 30, "raw_days": 1}):
+        with pytest.raises(SpecError, match="Nothing was deleted"):
+            find_old(ended.lake, **ages)
+
+
+def test_an_empty_lake_is_clean(flow: Flow) -> None:
+    assert found(flow, raw_days=30) == []

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from include.enrichment.dry_run import DryRun, PassForecast
+from include.enrichment.options import RunOptions
+from include.steps.dry_run import dry_run
+from tests.fixtures.flow import Flow, write_tickets
+
+
+def objects(flow: Flow) -> list[str]:
+    """Everything on the lake but the runs' folders."""
+    return [key for key in flow.lake.list("") if not key.startswith("runs/")]
+
+
+def to_send(told: DryRun) -> dict[str, tuple[int, int]]:
+    """Requests and batches of each pass."""
+    return {name: (one.to_send, one.batches) for name, one in told.passes.items()}
+
+
+def test_it_tells_what_a_run_then_sends_and_leaves_no_trace_but_in_the_runs_folder(twenty: Flow) -> None:
+    told = dry_run(twenty.folder, lake=twenty.lake)
+    assert (told.rows, told.unsendable, told.requests, told.answered) == (20, 0, 20, 0)
+    assert to_send(told) == {"canary": (5, 1), "main": (15, 1), "retry": (0, 0)}
+    assert DryRun.model_validate_json(twenty.lake.read(twenty.folder.dry_run_json)) == told
+    assert objects(twenty) == []
+    assert twenty.emulator.creates() == []
+    assert (twenty.send("canary"), twenty.send()) == ({"succeeded": 5}, {"succeeded": 15})
+
+
+def test_the_bytes_are_those_of_the_requests(twenty: Flow) -> None:
+    rows = pq.read_table(pa.BufferReader(twenty.lake.read(twenty.folder.rows)))
+    told = dry_run(twenty.folder, lake=twenty.lake)
+    params = [len(text.encode()) for text in rows["params"].to_pylist()]
+    assert sum(one.bytes for one in told.passes.values()) == sum(params) > 20 * 100
+
+
+def test_what_is_answered_or_in_flight_is_not_to_be_sent(twenty: Flow) -> None:
+    twenty.send("canary")
+    twenty.emulator.set_faults([{"kind": "duration", "seconds": 3600}])
+    twenty.submit(*twenty.plan())
+    write_tickets(twenty.database, [("late", "Late"), ("later", "Later")])
+    twenty.folder = twenty.run("manual__2")
+    twenty.extract()
+    before = objects(twenty)
+    told = dry_run(twenty.folder, lake=twenty.lake)
+    assert (told.requests, told.answered) == (22, 5)
+    assert sum(one.in_flight for one in told.passes.values()) == 15
+    assert sum(one.to_send for one in told.passes.values()) == 2
+    assert objects(twenty) == before
+
+
+def test_of_the_retry_it_tells_what_earlier_runs_have_left_to_repair(twenty: Flow) -> None:
+    twenty.emulator.set_faults([{"kind": "violates_schema", "share": 0.4}])
+    failed = twenty.send()["invalid"]
+    told = dry_run(twenty.folder, lake=twenty.lake)
+    assert told.answered == 20
+    assert to_send(told) == {"canary": (0, 0), "main": (0, 0), "retry": (failed, 1)}
+
+
+def test_several_retry_passes_do_not_count_the_same_repair_twice(twenty: Flow) -> None:
+    limits = twenty.pipeline.settings.limits.model_copy(update={"retry_passes": 2})
+    settings = twenty.pipeline.settings.model_copy(update={"limits": limits})
+    twenty.pipeline = twenty.pipeline.model_copy(update={"settings": settings})
+    twenty.extract()
+    twenty.emulator.set_faults([{"kind": "violates_schema"}])
+    twenty.send()
+    told = dry_run(twenty.folder, lake=twenty.lake)
+    assert {name: one.to_send for name, one in told.passes.items()} == {
+        "canary": 0,
+        "main": 0,
+        "retry_1": 20,
+        "retry_2": 0,
+    }
+
+
+def test_a_trial_is_told_as_it_is(twenty: Flow) -> None:
+    twenty.pipeline = twenty.pipeline.for_run(RunOptions(rows=7, dry_run=True))
+    twenty.extract()
+    told = dry_run(twenty.folder, lake=twenty.lake)
+    assert told.rows == 7
+    assert to_send(told) == {"canary": (5, 1), "main": (2, 1), "retry": (0, 0)}
+
+
+def test_a_partition_without_rows_sends_nothing(twenty: Flow) -> None:
+    twenty.pipeline = twenty.pipeline.model_copy(
+        update={"sql": f"select * from ({twenty.pipeline.sql}) where ticket is null"}
+    )
+    twenty.extract()
+    told = dry_run(twenty.folder, lake=twenty.lake)
+    assert (told.rows, told.requests, told.answered) == (0, 0, 0)
+    assert set(told.passes.values()) == {PassForecast(in_flight=0, to_send=0, bytes=0, batches=0)}

@@ -1,0 +1,124 @@
+"""
+What is kept on the lake is read by newer code. tests/golden has a lake for each form that there was, as a run of the
+tickets pipeline left it: ``unstamped`` from before Parquet files and plans bore a version.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from include.enrichment.dry_run import DryRun
+from include.enrichment.errors import LakeError
+from include.enrichment.version import VERSION
+from include.gateways.lake import Lake
+from include.gateways.results import ResultStore
+from include.steps.extract import read_pipeline
+from tests.fixtures.flow import Flow
+
+GOLDEN = Path(__file__).with_name("golden")
+FORMS = sorted(path.name for path in GOLDEN.iterdir())
+NEWEST = f"version-{VERSION}"
+JSON, PARQUET = (
+    sorted(path.relative_to(GOLDEN / NEWEST).as_posix() for path in (GOLDEN / NEWEST).rglob(f"*.{ending}"))
+    for ending in ("json", "parquet")
+)
+#: Nobody here reads these, or not their metadata.
+_FOR_OTHERS = ("tables/", "rejects/", "dry_run.json")
+
+
+@pytest.fixture(params=FORMS)
+def golden(flow: Flow, request: pytest.FixtureRequest) -> Flow:
+    """The flow on a copy of a golden lake."""
+    return on_golden(flow, request.param)
+
+
+def on_golden(flow: Flow, form: str) -> Flow:
+    shutil.copytree(GOLDEN / form, flow.lake.uri, dirs_exist_ok=True)
+    return flow
+
+
+def rows(flow: Flow) -> list[dict[str, object]]:
+    return sorted(flow.published().drop_columns(["_batch_id"]).to_pylist(), key=lambda row: str(row["ticket"]))
+
+
+def test_there_is_a_golden_lake_of_the_present_version() -> None:
+    assert NEWEST in FORMS
+
+
+def test_what_was_paid_for_is_found(golden: Flow) -> None:
+    before = rows(golden)
+    golden.folder = golden.run("manual__2")
+    golden.pipeline = read_pipeline(golden.lake, golden.run("manual__1"))
+    manifest = golden.run_all("main", "retry")
+    assert (manifest.published, manifest.batches) == (3, manifest.reused)
+    assert golden.requests_sent() == 0
+    assert rows(golden) == before
+
+
+def test_every_step_of_an_old_run_can_be_cleared(golden: Flow) -> None:
+    before = rows(golden)
+    (first, *others) = golden.lake.list("chunks/")
+    assert golden.plan("main") == golden.plan("retry") == []
+    for chunk in (first, *others):
+        batch_id = golden.submit(chunk)
+        assert golden.load(chunk, batch_id)
+    assert golden.publish().published == 3
+    assert golden.requests_sent() == 0
+    assert rows(golden) == before
+
+
+@pytest.mark.parametrize("key", JSON)
+def test_every_json_bears_the_version(key: str) -> None:
+    assert json.loads((GOLDEN / NEWEST / key).read_text())["version"] == VERSION
+
+
+@pytest.mark.parametrize("key", PARQUET)
+def test_every_parquet_bears_the_version(key: str) -> None:
+    assert pq.read_metadata(GOLDEN / NEWEST / key).metadata[b"version"] == str(VERSION).encode()
+
+
+def test_a_dry_run_is_read(flow: Flow) -> None:
+    on_golden(flow, NEWEST)
+    assert DryRun.model_validate_json(flow.lake.read(flow.folder.dry_run_json)).rows == 3
+
+
+@pytest.mark.parametrize("key", [key for key in (*JSON, *PARQUET) if not any(other in key for other in _FOR_OTHERS)])
+def test_what_a_newer_version_wrote_is_refused_and_left_as_it_is(flow: Flow, key: str, tmp_path: Path) -> None:
+    on_golden(flow, NEWEST)
+    make_newer(flow.lake, key, tmp_path / "newer.parquet")
+    before = {each: flow.lake.read(each) for each in flow.lake.list("")}
+    with pytest.raises(
+        LakeError, match=rf"{re.escape(key)} is of version {VERSION + 1}, .*Nothing was changed\. Upgrade"
+    ) as caught:
+        read(flow, key)
+    assert not caught.value.retryable
+    assert {each: flow.lake.read(each) for each in flow.lake.list("")} == before
+
+
+def make_newer(lake: Lake, key: str, scratch: Path) -> None:
+    if key.endswith(".json"):
+        lake.write(key, json.dumps(json.loads(lake.read(key)) | {"version": VERSION + 1, "new": 1}).encode())
+        return
+    table = pq.read_table(Path(lake.locate(key)))
+    stamp = {**table.schema.metadata, b"version": str(VERSION + 1).encode()}
+    pq.write_table(table.replace_schema_metadata(stamp), scratch)
+    lake.write_file(key, scratch)
+
+
+def read(flow: Flow, key: str) -> None:
+    """The step that reads such an object."""
+    match key.split("/")[0]:
+        case "chunks":
+            flow.load(key, "msgbatch_1")
+        case "index":
+            ResultStore(flow.lake, pipeline="tickets").look_up(["x"])
+        case "ledger" if key.endswith("/open.json"):
+            flow.plan("main")
+        case _:
+            flow.publish()
