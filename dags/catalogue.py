@@ -1,7 +1,10 @@
-"""Categorise the products that changed yesterday, every night at 02:00 UTC.
+"""Categorise the products that changed yesterday, every night.
 
 Reads one day of `products`, asks Claude for category, audience, pitch, keywords and network need, and replaces that day
-of `tables/catalogue` on the lake. What it asks is in `include/pipelines/catalogue`.
+of `tables/catalogue` on the lake. What it asks is in `include/pipelines/catalogue`. The run of a day starts at midnight
+UTC, and waits without a worker until 02:00, when the warehouse has the whole day.
+
+By hand: Trigger, and pick the day under Partition. Many days: Trigger, Backfill.
 
 Triage: clearing any task is safe. A cleared `submit` finds the batch that it has already paid for, a cleared `wait`
 waits on, a cleared `publish` writes the same object. If `publish` says that too many rows were rejected, read the
@@ -10,27 +13,27 @@ rejects it names first.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from airflow.sdk import CronDataIntervalTimetable, dag
+from airflow.sdk import dag
 
-from claude_batch.params import PARTITION
+from claude_batch.params import form
 from claude_batch.task_group import enrich
-from include.dag_defaults import NIGHTLY
+from include.dag_defaults import MIDNIGHT, NIGHTLY
 
 
 @dag(
     dag_id=Path(__file__).stem,
-    schedule=CronDataIntervalTimetable("0 2 * * *", timezone="UTC"),
+    schedule=MIDNIGHT,
     start_date=datetime(2026, 10, 20, tzinfo=UTC),
-    params=PARTITION,
+    params=form("catalogue"),
     doc_md=__doc__,
     tags=["claude-batch"],
     **NIGHTLY,
 )
 def nightly() -> None:
-    enrich("catalogue")
+    enrich("catalogue", source_ready_after=timedelta(hours=2))
 
 
 nightly()

@@ -1,15 +1,76 @@
-"""What the nightly Dags have in common, as plain values."""
+"""
+What the nightly Dags have in common: when they run, how often they try, and who is told when a night goes wrong.
+
+A run is one partition, a calendar day. Airflow has three ways to start one (the schedule, a person, a backfill), and a
+day is the same day in all of them because the timetable makes data intervals that begin at midnight: the interval
+``[D, D + 1)`` is the partition D, and a backfill up to D includes D, whose end is an instant to Airflow. A cron string
+would make intervals without length. CronPartitionTimetable would let any number of runs have the same key, would not
+ask for it in the form, and would make a second run beside the first where a day is processed again; here it is the
+same run, cleared.
+"""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from airflow.sdk import CronDataIntervalTimetable
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+
+log = logging.getLogger(__name__)
+
+#: When: see above. UTC, because a partition is a day of UTC.
+MIDNIGHT = CronDataIntervalTimetable("0 0 * * *", timezone="UTC")
+
+
+def report_failure(context: Mapping[str, Any]) -> None:
+    """Say that a run has failed: one line for each run, in the log of the Dag processor."""
+    log.error(
+        "Run %s of %s has failed at %s. What was published before is as it was, and nothing is paid for twice. The"
+        " task's log says what to do.",
+        context["run_id"],
+        context["dag"].dag_id,
+        context["ti"].task_id if "ti" in context else context["reason"],
+    )
+
+
+async def report_late(context: Mapping[str, Any]) -> None:
+    """Say that a run is not done at its deadline, in the log of the triggerer."""
+    run = context["dag_run"]
+    if run["run_type"] == "backfill":  # all its runs are queued at once, and nobody waits for one of them
+        return
+    log.error(
+        "Run %s of %s is not done at its deadline, %s: it is %s. Whoever needs its partition now finds what was"
+        " published before, or nothing. Look at what it waits for: a batch may take 24 hours.",
+        run["dag_run_id"],
+        run["dag_id"],
+        context["deadline"]["deadline_time"],
+        run["state"],
+    )
+
+
+def done_within(interval: timedelta) -> list[DeadlineAlert]:
+    """For ``deadline=`` of a Dag: report_late() is called for a run that has not ended so long after it was queued."""
+    # Not since the logical date, which Airflow offers, too: each day of a backfill would be late from its beginning.
+    return [
+        DeadlineAlert(
+            reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=interval, callback=AsyncCallback(report_late)
+        )
+    ]
+
+
 #: For ``@dag(**NIGHTLY)``. Every task is safe to run again, so retries are generous: they outlast a restart of Airflow
-#: or of the object store.
+#: or of the object store. The nightly run is queued at midnight, so what is not there in the morning is told at 05:00.
+#: To tell Slack, a pager or a webhook as well, put a provider's notifier beside ours: ``HttpNotifier(…)`` into the list
+#: of failure callbacks, and a DeadlineAlert with ``AsyncCallback(HttpNotifier, kwargs={…})`` into that of deadlines.
 NIGHTLY: dict[str, Any] = {
     "catchup": False,
     "max_active_runs": 4,
+    "on_failure_callback": [report_failure],
+    "deadline": done_within(timedelta(hours=5)),
     "default_args": {
         "owner": "data-engineering",
         "retries": 3,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +67,7 @@ class AirflowApi:
         errors: list[dict[str, str]] = self._get("/api/v2/importErrors")["import_errors"]
         return [f"{error['filename']}:\n{error['stack_trace']}" for error in errors]
 
-    def trigger(self, dag_id: str, conf: dict[str, str]) -> str:
+    def trigger(self, dag_id: str, conf: Mapping[str, object]) -> str:
         """Start a run without a logical date; it waits while the Dag is paused. Returns its run id."""
         body = {"logical_date": None, "conf": conf}
         answer = self._http.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body)
@@ -76,10 +77,10 @@ class AirflowApi:
         """Let the scheduler start the Dag's runs, ours and the nightly ones."""
         self._http.patch(f"/api/v2/dags/{dag_id}", json={"is_paused": False}).raise_for_status()
 
-    def worker_slots(self) -> dict[str, int]:
-        """The default pool: how many task instances hold a slot, by state."""
-        pool = self._get("/api/v2/pools/default_pool")
-        return {state: pool[f"{state}_slots"] for state in ("running", "queued", "deferred")}
+    def slots(self) -> dict[str, int]:
+        """How many task instances hold a slot of a pool, by state."""
+        pools = self._get("/api/v2/pools")["pools"]
+        return {state: sum(pool[f"{state}_slots"] for pool in pools) for state in ("running", "queued", "deferred")}
 
     def run_ids(self, dag_id: str) -> list[str]:
         """The Dag's runs."""

@@ -1,8 +1,9 @@
-"""Airflow's metadata database: migrated once for each Airflow version, then copied."""
+"""Airflow's metadata database with our pools: made once for each Airflow version and config/pools.json, then copied."""
 
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import shutil
 import sqlite3
 import subprocess
@@ -15,6 +16,8 @@ from pathlib import Path
 from include.stack.environment import database_environment
 from include.stack.folder import ROOT, StackFolder
 
+POOLS = ROOT / "config" / "pools.json"
+
 
 class MigrationFailed(Exception):
     """Airflow could not make its database; the message has the end of what it said."""
@@ -22,9 +25,10 @@ class MigrationFailed(Exception):
 
 def give_database(folder: StackFolder, airflow_home: Path) -> None:
     """
-    Put a migrated, empty metadata database into ``airflow_home``.
+    Put a migrated metadata database, empty but for the pools, into ``airflow_home``.
 
-    The first time for an Airflow version takes about ten seconds, later ones none; several processes may ask at once.
+    The first time for an Airflow version takes about ten seconds, later ones none; several processes may ask at
+    once.
     """
     airflow_home.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(_template(folder), airflow_home / "airflow.db")
@@ -32,12 +36,14 @@ def give_database(folder: StackFolder, airflow_home: Path) -> None:
 
 def _template(folder: StackFolder) -> Path:
     folder.cache.mkdir(parents=True, exist_ok=True)
-    template = folder.cache / f"airflow-{version('apache-airflow-core')}.db"
+    pools = hashlib.sha256(POOLS.read_bytes()).hexdigest()[:8]
+    template = folder.cache / f"airflow-{version('apache-airflow-core')}-{pools}.db"
     with (folder.cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not template.exists():
             with tempfile.TemporaryDirectory(prefix="migration-", dir=folder.cache) as home:
-                _migrate(folder, home)
+                _airflow(folder, home, "db", "migrate")
+                _airflow(folder, home, "pools", "import", str(POOLS))
                 _copy_whole(Path(home, "airflow.db"), template)
     return template
 
@@ -51,9 +57,9 @@ def _copy_whole(database: Path, template: Path) -> None:
     draft.replace(template)
 
 
-def _migrate(folder: StackFolder, home: str) -> None:
-    migration = subprocess.run(
-        [sys.executable, "-m", "airflow", "db", "migrate"],
+def _airflow(folder: StackFolder, home: str, *command: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "airflow", *command],
         env=database_environment(folder, home),
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
@@ -62,6 +68,6 @@ def _migrate(folder: StackFolder, home: str) -> None:
         text=True,
         check=False,
     )
-    if migration.returncode:
-        said = "\n".join(migration.stdout.splitlines()[-15:])
-        raise MigrationFailed(f"`airflow db migrate` ended with status {migration.returncode}:\n{said}")
+    if ended.returncode:
+        said = "\n".join(ended.stdout.splitlines()[-15:])
+        raise MigrationFailed(f"`airflow {' '.join(command)}` ended with status {ended.returncode}:\n{said}")

@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from threading import Timer
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, WeightRule
+from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
 
+from claude_batch.operators import ExtractOperator
 from claude_batch.task_group import enrich
 from include.gateways.lake import Lake
 from tests.fixtures.emulator import Emulator
@@ -17,10 +21,10 @@ from tests.fixtures.flow import write_pipeline, write_tickets
 DAG_FILE = """
 from datetime import UTC, datetime
 from airflow.sdk import dag
-from claude_batch.params import PARTITION
+from claude_batch.params import form
 from claude_batch.task_group import enrich
 
-@dag(schedule=None, start_date=datetime(2026, 11, 1, tzinfo=UTC), params=PARTITION)
+@dag(schedule=None, start_date=datetime(2026, 11, 1, tzinfo=UTC), params=form("tickets"))
 def tickets():
     enrich("tickets", deferrable=DEFERRABLE, poke_interval=1)
 
@@ -100,6 +104,56 @@ def test_the_passes_are_those_of_the_pipeline_in_their_order(
     plans = [task for task in flow.iter_tasks() if task.task_id.endswith(".plan")]
     in_order = sorted(plans, key=lambda plan: len(plan.get_flat_relative_ids(upstream=True)))
     assert [plan.task_id for plan in in_order] == [f"tickets.{name}.plan" for name in passes]
+
+
+def test_what_is_in_the_apis_queue_holds_a_slot_of_the_pool_and_takes_it_first(
+    connections: pytest.MonkeyPatch,
+) -> None:
+    with DAG("d", schedule=None) as dag:
+        enrich("tickets", pool="mine")
+    in_pool = [task for task in dag.tasks if task.pool == "mine"]
+    assert {task.task_id.rpartition(".")[2] for task in in_pool} == {"submit", "wait"}
+    of_submits, of_waits = (
+        {task.priority_weight for task in in_pool if task.task_id.endswith(name)} for name in ("submit", "wait")
+    )
+    assert max(of_submits) < min(of_waits)
+    # Or the priority of whatever comes after a submit would be added to its own.
+    assert {task.weight_rule for task in in_pool} == {WeightRule.ABSOLUTE}
+
+
+def extract_of_today(*, deferrable: bool = True) -> ExtractOperator:
+    return ExtractOperator(
+        task_id="extract",
+        pipeline="tickets",
+        partition=str(datetime.now(UTC).date()),
+        source_ready_after=timedelta(hours=2),
+        deferrable=deferrable,
+    )
+
+
+RUN: Any = {
+    "dag_run": SimpleNamespace(run_id="r", run_type="manual", partition_key=None, data_interval_start=None),
+    "params": {},
+}
+
+
+def test_a_day_whose_rows_are_not_all_there_waits_without_a_worker(connections: pytest.MonkeyPatch) -> None:
+    ready_at = datetime.combine(datetime.now(UTC).date() + timedelta(days=1), time(hour=2), UTC)
+    with pytest.raises(TaskDeferred) as deferred:
+        extract_of_today().execute(RUN)
+    assert deferred.value.trigger.moment == ready_at
+    with pytest.raises(AirflowRescheduleException) as rescheduled:
+        extract_of_today(deferrable=False).execute(RUN)
+    assert rescheduled.value.reschedule_date == ready_at
+
+
+def test_a_day_that_is_over_does_not_wait(run_dag: Callable[..., Any], lake: Lake, tmp_path: Path) -> None:
+    path = write_dag(tmp_path)
+    path.write_text(
+        path.read_text().replace("poke_interval=1", "poke_interval=1, source_ready_after=timedelta(hours=2)")
+    )
+    path.write_text(path.read_text().replace("import UTC, datetime", "import UTC, datetime, timedelta"))
+    assert run_dag(path, run_conf=DAY).state == "success"
 
 
 def test_canary_main_and_retry_follow_each_other_and_the_partition_is_complete(

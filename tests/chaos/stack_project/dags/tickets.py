@@ -1,8 +1,9 @@
 """Label the tickets of one day, while processes are killed and the API misbehaves. Runs are started by random_runs.py.
 
-It is the flow of production with two differences. Tries are many and their delays short, since each kill uses one up.
-And what takes minutes there takes seconds here: the emulated API lists a batch within seconds, and a killed create
-is over at once. The 30 seconds before a trigger's first event stay: the race that they keep out is real here as well.
+It is the flow of production with three differences. Tries are many and their delays short, since each kill uses one up.
+No pool holds its batches back, for many are to be at the API at once. And what takes minutes there takes seconds here:
+the emulated API lists a batch within seconds, and a killed create is over at once. The 30 seconds before a trigger's
+first event stay: the race that they keep out is real here as well.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from airflow.sdk import dag
 
 from claude_batch import operators
-from claude_batch.params import PARTITION
+from claude_batch.params import form
 from claude_batch.task_group import enrich
 from include.enrichment import submission
 
@@ -29,11 +30,11 @@ submission.SOON, submission.LATE = timedelta(seconds=1), timedelta(seconds=20)
     schedule=None,
     max_active_runs=16,
     default_args={"retries": 8, "retry_delay": timedelta(seconds=3)},
-    params=PARTITION,
+    params=form("tickets"),
     doc_md=__doc__,
 )
 def tickets() -> None:
-    enrich("tickets", poke_interval=2)
+    enrich("tickets", poke_interval=2, pool="default_pool")
 
 
 tickets()

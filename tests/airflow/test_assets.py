@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import Asset
+from airflow.sdk.exceptions import AirflowException
+
+from claude_batch.assets import SummaryOperator, table_asset
+from include.gateways.lake import Lake
+
+DAG_FILE = """
+from airflow.sdk import dag
+from claude_batch.task_group import enrich
+
+@dag(schedule=None, params={"partition": "2026-11-01"})
+def tickets():
+    enrich("tickets", poke_interval=1)
+
+tickets()
+"""
+
+
+@pytest.fixture
+def lake(connections: pytest.MonkeyPatch) -> Lake:
+    from claude_batch.connections import open_lake
+
+    return open_lake("aws_default")
+
+
+def events(*partitions: str) -> Any:
+    """The context of a run that these publishes have started."""
+    found: dict[Asset, list[Any]] = defaultdict(list)
+    found[table_asset("tickets")] += [SimpleNamespace(extra={"partition": one}) for one in partitions]
+    return {"triggering_asset_events": found}
+
+
+@pytest.fixture
+def publishing_run(run_dag: Callable[..., Any], tmp_path: Path) -> Any:
+    """A run that has published the partition."""
+    path = tmp_path / "dags" / "tickets.py"
+    path.parent.mkdir()
+    path.write_text(DAG_FILE)
+    run = run_dag(path)
+    assert run.state == "success"
+    return run
+
+
+def summary() -> SummaryOperator:
+    return SummaryOperator(task_id="summary", pipeline="tickets", column="topic")
+
+
+def test_the_partition_that_was_published_is_summed_up(publishing_run: Any, lake: Lake) -> None:
+    assert summary().execute(events("2026-11-01", "2026-11-01")) == ["2026-11-01"]
+    assert lake.list("summaries/") == ["summaries/tickets/dt=2026-11-01/topic.json"]
+
+
+def test_a_publish_tells_which_partition_it_was_with_its_counts(publishing_run: Any) -> None:
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        (event,) = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == publishing_run.run_id))
+        assert event.asset.name == "tickets"
+        assert event.extra == {"partition": "2026-11-01", "rows": 3, "published": 3, "rejected": 0}
+
+
+def test_a_partition_that_is_not_there_fails_the_task_and_may_be_tried_again(connections: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AirflowException, match="dt=2026-11-01"):
+        summary().execute(events("2026-11-01"))
+
+
+def test_a_run_that_no_publish_has_started_does_nothing(lake: Lake) -> None:
+    assert summary().execute(events()) == []
+    assert lake.list("summaries/") == []

@@ -1,0 +1,94 @@
+"""The Dags in dags/, and what they have in common: include/dag_defaults.py."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pendulum
+import pytest
+from airflow.sdk import DAG
+from airflow.timetables.base import TimeRestriction
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from include import dag_defaults
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def dags(airflow_db: None) -> dict[str, DAG]:
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(dag_folder=ROOT / "dags")
+    assert bag.import_errors == {}
+    return dict(bag.dags)
+
+
+def tasks(dags: dict[str, DAG]) -> Iterator[Any]:
+    for dag in dags.values():
+        yield from dag.tasks
+
+
+def test_each_file_gives_the_dag_of_its_name(dags: dict[str, DAG]) -> None:
+    assert sorted(dags) == sorted(path.stem for path in (ROOT / "dags").glob("*.py"))
+
+
+def test_each_pool_that_a_task_is_in_can_be_imported(dags: dict[str, DAG]) -> None:
+    pools = json.loads((ROOT / "config/pools.json").read_text())
+    assert {task.pool for task in tasks(dags)} - {"default_pool"} == set(pools)
+    # A wait is deferred while its batch is in the API's queue, and that is when its slot has to count.
+    assert all(pool["include_deferred"] and pool["slots"] > 0 for pool in pools.values())
+
+
+def test_what_waits_for_a_table_waits_for_one_that_is_published(dags: dict[str, DAG]) -> None:
+    published = {asset.uri for task in tasks(dags) for asset in task.outlets}
+    conditions = [condition for dag in dags.values() if (condition := getattr(dag.timetable, "asset_condition", None))]
+    assert conditions
+    assert {condition.uri for condition in conditions} <= published
+
+
+def test_a_scheduled_run_is_about_the_whole_day_and_one_by_hand_without_a_date_about_yesterday() -> None:
+    # As the scheduler has it: the one of the SDK only says what is wanted.
+    timetable = CronDataIntervalTimetable(dag_defaults.MIDNIGHT.expression, timezone=dag_defaults.MIDNIGHT.timezone)
+    day = pendulum.datetime(2026, 11, 21)
+    scheduled = timetable.next_dagrun_info(
+        last_automated_data_interval=None, restriction=TimeRestriction(earliest=day, latest=None, catchup=True)
+    )
+    assert scheduled is not None
+    assert scheduled.data_interval == (day, day.add(days=1))
+    assert timetable.infer_manual_data_interval(run_after=day.add(days=1, hours=9)) == (day, day.add(days=1))
+
+
+LATE: dict[str, Any] = {
+    "dag_run": {"dag_id": "catalogue", "dag_run_id": "a run", "run_type": "scheduled", "state": "running"},
+    "deadline": {"id": "1", "deadline_time": datetime(2026, 11, 22, 5, tzinfo=UTC)},
+}
+
+
+def test_a_run_that_is_late_is_an_error_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    asyncio.run(dag_defaults.report_late(context=LATE))
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "Run a run of catalogue is not done at its deadline, 2026-11-22 05:00:00+00:00: it is running" in caplog.text
+
+
+def test_nobody_is_told_of_a_backfilled_day_that_is_late(caplog: pytest.LogCaptureFixture) -> None:
+    asyncio.run(dag_defaults.report_late(context=LATE | {"dag_run": LATE["dag_run"] | {"run_type": "backfill"}}))
+    assert caplog.records == []
+
+
+def test_a_run_that_fails_is_an_error_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    dag = SimpleNamespace(dag_id="catalogue")
+    context = {"run_id": "a run", "dag": dag, "reason": "task_failure"}
+    dag_defaults.report_failure(context)
+    dag_defaults.report_failure(context | {"ti": SimpleNamespace(task_id="catalogue.publish")})
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+    assert "Run a run of catalogue has failed at task_failure." in caplog.text
+    assert "Run a run of catalogue has failed at catalogue.publish." in caplog.text

@@ -1,0 +1,267 @@
+"""
+Thirty days of the catalogue by backfill, through the real scheduler, against a queue that takes four batches.
+
+Three backfills of the same days, one after the other: forwards, while the API refuses one create for good, so that one
+day fails; of what has failed; and backwards over all of it, paused in the middle.
+
+``python -m tests.benchmarks.backfill`` prints one JSON object as the last line of stdout: for each of them its time,
+what it sent and how the queue fared, and what all of it cost.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from httpx2 import codes
+from pyarrow.fs import FileSelector
+
+from include.enrichment import layout
+from include.enrichment.manifest import Manifest
+from include.enrichment.partition import Partition
+from include.enrichment.table import COST_COLUMNS, costs_of
+from include.stack import lake, processes
+from include.stack.airflow_api import AirflowApi
+from include.stack.folder import StackFolder
+from include.stack.stack import BUCKET, Stack
+from tests.benchmarks.contender import FOLDER
+from tests.fixtures.emulator import Emulator
+from tests.fixtures.stack import running_stack
+
+DAG = "catalogue"
+DAYS = [Partition(start=datetime(2026, 10, 20, tzinfo=UTC).date() + timedelta(days=number)) for number in range(30)]
+#: More runs than the pool has slots: it is the pool that holds them back.
+ACTIVE_RUNS = 8
+QUEUE_BATCHES = 4
+#: As long as a deferred task waits at the least.
+PROCESSING_SECONDS = 30
+#: Which create is refused.
+REFUSED_CREATE = 20
+PATIENCE_SECONDS = 3_600
+PAUSE_SECONDS = 20
+SETTINGS = {
+    "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "300",
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
+}
+
+
+_SQLITE_IS_LOCKED = (codes.SERVICE_UNAVAILABLE, codes.INTERNAL_SERVER_ERROR, codes.CONFLICT)
+
+
+class Wrong(Exception):
+    """Something is not as it must be. The message says what."""
+
+
+class Clerk(AirflowApi):
+    """Airflow as somebody sees it who starts a backfill and watches it."""
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        return self
+
+    def backfill(self, *, reprocess: str, backwards: bool = False) -> int:
+        """Start one over all days, when the one before is complete. Returns its id."""
+        self._finish(lambda: all(one["completed_at"] for one in self._backfills()))
+        body = {
+            "dag_id": DAG,
+            "from_date": f"{DAYS[0]}T00:00:00Z",
+            "to_date": f"{DAYS[-1]}T00:00:00Z",
+            "reprocess_behavior": reprocess,
+            "run_backwards": backwards,
+            "max_active_runs": ACTIVE_RUNS,
+        }
+        # SQLite refuses to write while another one does: Airflow says 503 or 500, and takes back what it had made, now
+        # or after a while. (Runs that were there before, too: they are then made anew.)
+        while (answer := self._http.post("/api/v2/backfills", json=body)).status_code in _SQLITE_IS_LOCKED:
+            time.sleep(2)
+        return int(answer.raise_for_status().json()["id"])
+
+    def set_paused(self, backfill: int, paused: bool) -> None:
+        """Pause it, or let it go on."""
+        action = "pause" if paused else "unpause"
+        self._http.put(f"/api/v2/backfills/{backfill}/{action}").raise_for_status()
+
+    def runs(self) -> dict[str, dict[str, Any]]:
+        """The backfilled runs by the day that they are about."""
+        found = self._get(f"/api/v2/dags/{DAG}/dagRuns", limit=100)["dag_runs"]
+        return {run["data_interval_start"][:10]: run for run in found if run["run_type"] == "backfill"}
+
+    def finish(self) -> Counter[str]:
+        """Wait until every day's run has ended; how many ended how."""
+        self._finish(lambda: self.states().keys() <= {"success", "failed"})
+        return self.states()
+
+    def states(self) -> Counter[str]:
+        """How many runs are in which state."""
+        return Counter(str(run["state"]) for run in self.runs().values())
+
+    def until_ended(self, runs: int) -> None:
+        """Wait until so many runs have ended."""
+        self._finish(lambda: self.states()["success"] >= runs)
+
+    def until_idle(self) -> Counter[str]:
+        """Wait until what was running has ended; how many are in which state."""
+        self._finish(lambda: not self.states()["running"])
+        return self.states()
+
+    def _backfills(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._get("/api/v2/backfills", dag_id=DAG)["backfills"]
+        return found
+
+    def _finish(self, done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not done():
+            if time.monotonic() > deadline:
+                raise Wrong(f"Not within {PATIENCE_SECONDS:,} s; the runs are {dict(self.states())}")
+            time.sleep(1)
+
+
+class Watch:
+    """What a backfill did at the API, as the emulator tells it."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+        self._begun = time.monotonic()
+        self._before = emulator.log()
+
+    def figures(self) -> dict[str, float]:
+        """Since it began."""
+        now = self._emulator.log()
+        calls = now["calls"][len(self._before["calls"]) :]
+        batches = now["batches"][len(self._before["batches"]) :]
+        return {
+            "seconds": round(time.monotonic() - self._begun, 1),
+            "batches": len(batches),
+            "requests": sum(batch["size"] for batch in batches),
+            "most_batches_in_the_queue": most_at_once([datetime.fromisoformat(one["created_at"]) for one in batches]),
+            "creates_refused_with_429": sum(call["status"] == 429 for call in calls),
+            "calls": len(calls),
+        }
+
+
+def most_at_once(created: Sequence[datetime]) -> int:
+    """How many of the batches made then were in the queue at the same moment, each for PROCESSING_SECONDS."""
+    stay = timedelta(seconds=PROCESSING_SECONDS)
+    return max((sum(one <= moment < one + stay for one in created) for moment in created), default=0)
+
+
+def main() -> int:
+    """Measure, and print what was found."""
+    os.environ.setdefault("ENRICHMENT_STACK_DIR", str(FOLDER / "stack"))
+    folder = StackFolder.of_environment()
+    with (
+        processes.one_demo_at_a_time(folder),
+        running_stack(folder, processing_seconds=PROCESSING_SECONDS, settings=SETTINGS) as stack,
+        Clerk(stack) as api,
+    ):
+        found = _measure(api, stack, Emulator(stack.emulator_url, None))
+    sys.stdout.write(f"{json.dumps(found)}\n")
+    return 0
+
+
+def _measure(api: Clerk, stack: Stack, emulator: Emulator) -> dict[str, Any]:
+    limit = {"kind": "queue_limit", "batches": QUEUE_BATCHES, "retry_after": 20}
+    refused = {"kind": "http_error", "status": 403, "message": "No.", "after": REFUSED_CREATE, "times": 1}
+    while not api.has_dag(DAG):
+        time.sleep(1)
+    api.unpause(DAG)
+
+    emulator.set_faults([limit, refused])
+    with _watched(emulator) as forwards:
+        api.backfill(reprocess="none")
+        _expect(api.finish(), success=len(DAYS) - 1, failed=1)
+    _expect_order(api, [str(day) for day in DAYS])
+
+    emulator.set_faults([limit])
+    with _watched(emulator) as failed_again:
+        api.backfill(reprocess="failed")
+        _expect(api.finish(), success=len(DAYS))
+    published = {str(day): _manifest(stack, day) for day in DAYS}
+    costs = _costs(stack)
+    of_days = {
+        day: sum((costs[batch] for batch in set(manifest.batches) - set(manifest.reused)), Decimal(0))
+        for day, manifest in published.items()
+    }
+
+    with _watched(emulator) as backwards:
+        backfill = api.backfill(reprocess="completed", backwards=True)
+        api.until_ended(len(DAYS) // 3)
+        api.set_paused(backfill, True)
+        left = api.until_idle()
+        time.sleep(PAUSE_SECONDS)
+        if api.states() != left or not left["queued"]:
+            raise Wrong(f"A paused backfill goes on: {dict(left)}, then {dict(api.states())}")
+        api.set_paused(backfill, False)
+        _expect(api.finish(), success=len(DAYS))
+    _expect_order(api, [str(day) for day in reversed(DAYS)])
+    changed = [day for day in DAYS if _manifest(stack, day).sha256 != published[str(day)].sha256]
+    bills = emulator.bills()
+    if changed or bills["billed_twice"] or sum(of_days.values()) != sum(costs.values()):
+        raise Wrong(f"Changed: {changed}; billed twice: {bills['billed_twice']}; {of_days} is not {costs}")
+    return {
+        "days": len(DAYS),
+        "rows": sum(manifest.rows for manifest in published.values()),
+        "rejected": sum(manifest.rejected for manifest in published.values()),
+        "forwards": forwards,
+        "the failed day again": failed_again,
+        "backwards, paused once": backwards,
+        "billed_requests": bills["requests"],
+        "cost_of_the_days_usd": float(sum(of_days.values())),
+        "cost_of_all_batches_usd": float(sum(costs.values())),
+    }
+
+
+@contextmanager
+def _watched(emulator: Emulator) -> Iterator[dict[str, float]]:
+    watch, figures = Watch(emulator), dict[str, float]()
+    yield figures
+    figures.update(watch.figures())
+    sys.stderr.write(f"{figures}\n")
+
+
+def _expect(found: Counter[str], **states: int) -> None:
+    if dict(found) != states:
+        raise Wrong(f"The runs ended as {dict(found)}, and not as {states}")
+
+
+def _expect_order(api: Clerk, days: Sequence[str]) -> None:
+    """The first to start were the first of these days."""
+    started = sorted(api.runs().items(), key=lambda run: str(run[1]["start_date"]))
+    first = [day for day, _ in started[:ACTIVE_RUNS]]
+    if sorted(first) != sorted(days[:ACTIVE_RUNS]):
+        raise Wrong(f"The first to start were {first}, and not {list(days[:ACTIVE_RUNS])}")
+
+
+def _manifest(stack: Stack, day: Partition) -> Manifest:
+    found = lake.read_published(stack, DAG, day)
+    if found is None:
+        raise Wrong(f"{day} is not published")
+    return found.manifest
+
+
+def _costs(stack: Stack) -> dict[str, Decimal]:
+    """What each batch of the result store cost."""
+    files = lake.stack_lake(stack)
+    paths = [file.path for file in files.get_file_info(FileSelector(f"{BUCKET}/{layout.results_folder(DAG)}"))]
+    return {layout.batch_id_of(path): _cost(files.open_input_file(path).read()) for path in paths}
+
+
+def _cost(results: bytes) -> Decimal:
+    table = pq.read_table(io.BytesIO(results), columns=COST_COLUMNS)
+    (answers,) = table.append_column("line", pa.array(range(len(table)))).combine_chunks().to_batches()
+    return sum(costs_of(answers)["cost_usd"].to_pylist(), Decimal(0))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
