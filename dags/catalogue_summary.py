@@ -3,6 +3,8 @@
 It has no schedule of its own: each `publish` of `catalogue` is an event of the asset `catalogue`, which says which day
 it was, and that day alone is read. A day that is published again is counted again. The counts are in
 `summaries/catalogue` on the lake. An example of what may follow a pipeline: a report, a copy into the warehouse.
+
+Triage: clearing the task is safe, and counts the same days again. It asks nobody and pays nothing.
 """
 
 from __future__ import annotations

@@ -148,8 +148,10 @@ class TestDagFile:
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
         assert re.search(r"^Triage: \S", docstring, re.MULTILINE)
 
-    def test_its_pipeline_has_its_name(self, path: Path) -> None:
-        assert ROOT / "include/pipelines" / path.stem in PIPELINES
+    def test_a_dag_that_enriches_has_its_pipelines_name(self, path: Path) -> None:
+        enriched = re.findall(r'\benrich\("(\w+)"', path.read_text(encoding="utf-8"))
+        assert set(enriched) <= {path.stem}
+        assert [name for name in enriched if ROOT / "include/pipelines" / name not in PIPELINES] == []
 
 
 _LIST_DAGS = """
