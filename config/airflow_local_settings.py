@@ -1,0 +1,27 @@
+"""
+Airflow reads this file when it starts. Where CLAUDE_BATCH_PRELOAD is set (docker-compose.yaml: the workers), it imports
+what the tasks need, once: they fork from the worker, and find it there.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+
+NEEDED = (
+    "airflow.providers.amazon.aws.hooks.base_aws",
+    "airflow.providers.anthropic.hooks.anthropic",
+    "airflow.providers.postgres.hooks.postgres",
+    "claude_batch.claude_connection",
+    "claude_batch.connections",
+    "claude_batch.task_group",
+    "include.steps.extract",
+    "include.steps.load",
+    "include.steps.plan",
+    "include.steps.publish",
+    "include.steps.submit",
+)
+
+if os.environ.get("CLAUDE_BATCH_PRELOAD"):
+    for module in NEEDED:
+        import_module(module)

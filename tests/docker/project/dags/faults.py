@@ -1,0 +1,54 @@
+"""What is run while containers are killed and cut off around it, by plays.py and waits.py.
+
+As in production, but for what takes minutes there and seconds here: the pauses between tries, and how long a lost batch
+is looked for, since the emulated API lists one within seconds.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import Param, dag, get_current_context, task
+
+from claude_batch.params import form
+from claude_batch.sensors import ClaudeBatchSensor
+from claude_batch.task_group import enrich
+from include.enrichment import submission
+
+# Every task's process parses this file before it runs its task, so these are in force wherever a chunk is submitted.
+submission.CREATE_WINDOW = timedelta(seconds=20)
+submission.LISTING_LAG = timedelta(seconds=3)
+submission.SOON, submission.LATE = timedelta(seconds=1), timedelta(seconds=20)
+
+RETRIES = {"retries": 8, "retry_delay": timedelta(seconds=10)}
+
+
+@dag(dag_id="faults", schedule=None, default_args=RETRIES, params=form("catalogue"))
+def faults() -> None:
+    """The catalogue."""
+    enrich("catalogue", poke_interval=5)
+
+
+@dag(dag_id="many", schedule=None, default_args=RETRIES, max_active_tasks=1000, params=form("many"))
+def many() -> None:
+    """A day in a hundred batches."""
+    enrich("many", poke_interval=5)
+
+
+@dag(dag_id="waits", schedule=None, max_active_tasks=2000, params={"batches": Param([], type="array")})
+def waits() -> None:
+    """Nothing but waits, for batches that are there already."""
+
+    @task
+    def batches() -> list[str]:
+        found: list[str] = get_current_context()["params"]["batches"]
+        return found
+
+    ClaudeBatchSensor.partial(task_id="wait", poke_interval=15, retries=8, retry_delay=timedelta(seconds=10)).expand(
+        batch_id=batches()
+    )
+
+
+faults()
+many()
+waits()
