@@ -5,11 +5,10 @@ from __future__ import annotations
 import io
 import json
 import logging
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 import pyarrow as pa
@@ -21,6 +20,7 @@ from include.enrichment.outcome import Outcome, decode_line, judge, missing, out
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.poll import BatchStatus
 from include.gateways.claude import Claude
+from include.gateways.disk import working_folder
 from include.gateways.lake import Conflict, Lake
 from include.gateways.ledger import Ledger, Recorded
 from include.gateways.results import Part, Received, ResultStore, in_parts
@@ -55,8 +55,8 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
     counts = store.outcome_counts(batch_id, of=chunk.request_ids)
     if counts is None:
         run_id = recorded.value.run_id if recorded else ""
-        with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
-            received = Received(Path(temporary), run_id=run_id)
+        with working_folder() as temporary, _lean_memory():
+            received = Received(temporary, run_id=run_id)
             if raw := store.raw(batch_id):
                 counts = _read(raw, received, chunk, batch_id, lenient=True, accept_missing=True)
                 log.info("Batch %s: made anew from the raw copy of its results", batch_id)
@@ -66,6 +66,20 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
     if recorded:
         _record_landed(recorded, ledger)
     return counts
+
+
+@contextmanager
+def _lean_memory() -> Iterator[None]:
+    """
+    Arrow takes memory as C does: its own pool keeps what was given back, half of all that a load would hold, and a
+    task's process is too short to gain by it.
+    """
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
 
 
 def _download(
