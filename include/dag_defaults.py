@@ -40,7 +40,7 @@ def report_failure(context: Mapping[str, Any]) -> None:
 async def report_late(context: Mapping[str, Any]) -> None:
     """Say that a run is not done at its deadline, in the log of the triggerer."""
     run = context["dag_run"]
-    if run["run_type"] == "backfill":  # all its runs are queued at once, and nobody waits for one of them
+    if run["run_type"] == "backfill":  # its days are long past, and nobody waits for one of them
         return
     log.error(
         "Run %s of %s is not done at its deadline, %s: it is %s. Whoever needs its partition now finds what was"
@@ -53,24 +53,25 @@ async def report_late(context: Mapping[str, Any]) -> None:
 
 
 def done_within(interval: timedelta) -> list[DeadlineAlert]:
-    """For ``deadline=`` of a Dag: report_late() is called for a run that has not ended so long after it was queued."""
-    # Not since the logical date, which Airflow offers, too: each day of a backfill would be late from its beginning.
+    """For ``deadline=`` of a Dag: report_late() is called for a run that has not ended so long after its day began."""
+    # Not since it was queued, which Airflow offers, too: in 3.3 a run with such a deadline ahead cannot be cleared, nor
+    # any of its tasks (apache/airflow#70368).
     return [
         DeadlineAlert(
-            reference=DeadlineReference.DAGRUN_QUEUED_AT, interval=interval, callback=AsyncCallback(report_late)
+            reference=DeadlineReference.DAGRUN_LOGICAL_DATE, interval=interval, callback=AsyncCallback(report_late)
         )
     ]
 
 
 #: For ``@dag(**NIGHTLY)``. Every task is safe to run again, so retries are generous: they outlast a restart of Airflow
-#: or of the object store. The nightly run is queued at midnight, so what is not there in the morning is told at 05:00.
+#: or of the object store. The run of a day begins at the midnight after it: what is not there at 05:00 is told.
 #: To tell Slack, a pager or a webhook as well, put a provider's notifier beside ours: ``HttpNotifier(…)`` into the list
 #: of failure callbacks, and a DeadlineAlert with ``AsyncCallback(HttpNotifier, kwargs={…})`` into that of deadlines.
 NIGHTLY: dict[str, Any] = {
     "catchup": False,
     "max_active_runs": 4,
     "on_failure_callback": [report_failure],
-    "deadline": done_within(timedelta(hours=5)),
+    "deadline": done_within(timedelta(days=1, hours=5)),
     "default_args": {
         "owner": "data-engineering",
         "retries": 3,

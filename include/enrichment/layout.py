@@ -154,6 +154,11 @@ def batch_id_of(results_key: str) -> str:
     return results_key.rpartition("/")[2].removesuffix(".parquet")
 
 
+def is_results(key: str) -> bool:
+    """Whether a key of the folder of results is one made by results(), and no copy that somebody has put there."""
+    return key.count("/") == 2 and key.endswith(".parquet")
+
+
 def index_folder(pipeline: str) -> str:
     """The folder of a pipeline's index: what its results say of which request, many batches to a file."""
     return f"index/{pipeline}/"

@@ -59,8 +59,11 @@ def _named(key: object) -> object:
 
 def _for_each_day(files: str) -> str:
     """A prefix on S3 that is another one for each day: two days that shared one would both pay for its files."""
-    if not re.fullmatch(r"s3://[^/{}]+/.*/", files):
-        raise ValueError("must be a prefix such as s3://bucket/products/dt={partition}/, with the slash at its end")
+    if not re.fullmatch(r"s3://[^/{}]+(/(?!\.{1,2}/)[^/]+)+/", files):
+        raise ValueError(
+            "must be a prefix such as s3://bucket/products/dt={partition}/, with the slash at its end and a name before"
+            " each slash"
+        )
     days = [Partition(start=date(*day)).fill(files) for day in ((2001, 2, 3), (2001, 2, 4), (2001, 3, 3), (2002, 2, 3))]
     if len(set(days)) < len(days) or re.search("[{}]", days[0]):
         raise ValueError(

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_serializer, model_validator
 
 from include.enrichment.errors import LakeError
 
@@ -35,6 +35,11 @@ class Versioned(BaseModel):
         if isinstance(data, dict):
             _check(data.get(_KEY), (info.context or {}).get(_NAME, f"A stored {cls.__name__}"))
         return data
+
+    @field_serializer("version")
+    def _present(self, _: int) -> int:
+        """What was read in an earlier form is written in the present one."""
+        return VERSION
 
 
 def parse(kind: type[_Kind], data: bytes, name: str) -> _Kind:

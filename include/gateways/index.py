@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Set
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,6 +19,7 @@ from include.enrichment import layout
 from include.enrichment.found import FOUND_SCHEMA, lines_of
 from include.enrichment.index import index_id, spoken_for
 from include.enrichment.version import check_stamp, stamped
+from include.gateways.disk import working_folder
 from include.gateways.lake import Lake, Listed, ObjectMissing
 
 log = logging.getLogger(__name__)
@@ -28,6 +27,8 @@ log = logging.getLogger(__name__)
 #: So many lines are sorted at once, and so many of them can be read without the others.
 _SORTED_ROWS, _GROUP_ROWS = 1_000_000, 50_000
 _BATCHES = "batches"
+#: What reading a file raises that is damaged, or is none of ours.
+_DAMAGED = (ValueError, KeyError, TypeError, OSError)
 #: Columns in which few values stand over and over, and FOUND_SCHEMA with each of those values once.
 _ALIKE = [name for name in FOUND_SCHEMA.names if name != "request_id"]
 SAID_SCHEMA = pa.schema(
@@ -87,8 +88,8 @@ class Index:
         :param tags: what the results were when they were listed, by batch. They may have been written anew since: then
             the file will not speak for them
         """
-        with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
-            path = Path(temporary) / "index.parquet"
+        with working_folder() as temporary:
+            path = temporary / "index.parquet"
             with pq.ParquetWriter(
                 path,
                 stamped(FOUND_SCHEMA, {_BATCHES: json.dumps(tags)}),
@@ -108,10 +109,11 @@ class Index:
             with self._lake.open_listed(listed) as file:
                 metadata = pq.read_metadata(file)
             check_stamp(metadata.metadata, self._lake.locate(listed.key))
-            return _IndexFile(listed=listed, metadata=metadata, tags=json.loads(metadata.metadata[_BATCHES.encode()]))
+            tags = dict(json.loads(metadata.metadata[_BATCHES.encode()]))
+            return _IndexFile(listed=listed, metadata=metadata, tags=tags)
         except ObjectMissing:
             return None
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except _DAMAGED as error:
             self._drop(listed, error)
             return None
 
@@ -131,14 +133,17 @@ class Index:
                 ) as stored,
             ):
                 groups = range(stored.num_row_groups)
-                found = [lines_of(stored.read_row_group(number, use_threads=False), wanted) for number in groups]
+                found = [
+                    lines_of(stored.read_row_group(number, use_threads=False), wanted).cast(FOUND_SCHEMA)
+                    for number in groups
+                ]
         except ObjectMissing:
             return None
-        except (ValueError, OSError) as error:
+        except _DAMAGED as error:
             self._drop(file.listed, error)
             return None
         pa.default_memory_pool().release_unused()  # of this thread, before another has to take some
-        table = pa.concat_tables([FOUND_SCHEMA.empty_table(), *(lines.cast(FOUND_SCHEMA) for lines in found)])
+        table = pa.concat_tables([FOUND_SCHEMA.empty_table(), *found])
         return table.filter(pc.is_in(table["batch_id"], value_set=pa.array(sorted(batches), pa.string())))
 
     def _drop(self, listed: Listed, error: Exception) -> None:

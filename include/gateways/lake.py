@@ -279,7 +279,9 @@ class Lake:
         """Delete the object, and return True; False if it is gone, or was written anew since it was listed."""
         try:
             with self._errors(listed.key):
-                if obstore.head(self._store, listed.key)["e_tag"] != listed.etag:
+                found = obstore.head(self._store, listed.key)
+                # Whoever writes the same bytes again gets the same tag from S3, and needs them.
+                if found["e_tag"] != listed.etag or found["last_modified"] > listed.changed_at:
                     return False
                 obstore.delete(self._store, listed.key)
         except ObjectMissing:

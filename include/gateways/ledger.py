@@ -75,7 +75,8 @@ class Ledger:
 
     def loaded_batches(self) -> set[str]:
         """The batches that are in the result store."""
-        return set(map(layout.batch_id_of, self._lake.list(layout.results_folder(self.pipeline))))
+        stored = self._lake.list(layout.results_folder(self.pipeline))
+        return {layout.batch_id_of(key) for key in stored if layout.is_results(key)}
 
     def _find(self, key: str, kind: type[_Model]) -> Recorded[_Model] | None:
         stored = self._lake.find(key)

@@ -71,7 +71,14 @@ class ParquetFiles:
     @contextmanager
     def _open(self, key: str) -> Iterator[pq.ParquetFile]:
         with self._bucket.open(key) as file:
-            yield pq.ParquetFile(file, buffer_size=_COLUMN_BYTES, pre_buffer=False, coerce_int96_timestamp_unit="us")
+            opened = pq.ParquetFile(file, buffer_size=_COLUMN_BYTES, pre_buffer=False, coerce_int96_timestamp_unit="us")
+            columns = opened.schema_arrow.names
+            if twice := sorted({name for name in columns if columns.count(name) > 1}):
+                raise WarehouseError(
+                    f"{self._bucket.locate(key)} has two columns of one name: {', '.join(twice)}. Nothing was sent."
+                    " Export the partition anew, and clear this task."
+                )
+            yield opened
 
     def _portions(
         self, keys: Sequence[str], columns: list[str], prefix: str, partition: Partition
@@ -87,7 +94,17 @@ class ParquetFiles:
                         )
                     for batch in file.iter_batches(batch_size=_rows_at_once(file.metadata)):
                         if batch.num_rows:
-                            yield batch.to_pylist()
+                            yield self._rows(batch, key)
+
+    def _rows(self, batch: pa.RecordBatch, key: str) -> list[Row]:
+        try:
+            rows: list[Row] = batch.to_pylist()
+        except (ValueError, OverflowError, LookupError) as error:  # LookupError: of an unknown time zone
+            raise WarehouseError(
+                f"{self._bucket.locate(key)} holds a value that Python cannot: {type(error).__name__}: {error}. Nothing"
+                " was sent. Export the partition anew without it, and clear this task."
+            ) from error
+        return rows
 
     @contextmanager
     def _errors(self, prefix: str, partition: Partition) -> Iterator[None]:

@@ -5,7 +5,6 @@ there.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from include.enrichment.chunk import (
 from include.enrichment.errors import LakeError
 from include.enrichment.request import Request
 from include.enrichment.version import check_stamp, stamped
+from include.gateways.disk import working_folder
 from include.gateways.lake import Lake, ObjectMissing
 
 #: A file is written and read in portions of about so many bytes of params, or of one request where that is larger: what
@@ -90,8 +90,8 @@ def open_body(lake: Lake, chunk: Chunk) -> Iterator[Body]:
     It is made while it is read, from a copy of the file on this machine. Raises LakeError if the file is not there; and
     so do its pieces, before the last of them, if it does not hold what was planned.
     """
-    with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
-        path = Path(temporary) / "chunk.parquet"
+    with working_folder() as temporary:
+        path = temporary / "chunk.parquet"
         lake.fetch(chunk.key, path)
         pieces = _pieces(path, chunk.body_bytes, lake.locate(chunk.key))
         yield Body(pieces=pieces, length=chunk.body_bytes, requests=len(chunk.request_ids))
@@ -220,8 +220,8 @@ def write_chunk(lake: Lake, requests: Iterable[Request], *, pipeline: str, schem
 
     The requests must be distinct and within BatchLimits; at least one. For the parameters see ChunkWriter.
     """
-    with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
-        writer = ChunkWriter(Path(temporary) / "chunk.parquet", pipeline=pipeline, schema_text=schema_text)
+    with working_folder() as temporary:
+        writer = ChunkWriter(temporary / "chunk.parquet", pipeline=pipeline, schema_text=schema_text)
         with writer:
             for request in requests:
                 writer.add(request)

@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 from include.enrichment import layout
-from include.enrichment.cleaning import check_days, old_chunks, old_raw, old_runs
+from include.enrichment.cleaning import check_days, old_chunks, old_raw, old_runs, waited_for
 from include.enrichment.ledger import OpenChunk
-from include.enrichment.planning import closed
 from include.gateways.lake import Lake, Listed
 from include.gateways.ledger import Ledger
 
@@ -35,7 +34,7 @@ def find_old(lake: Lake, *, days: int, raw_days: int | None = None) -> Old:
     now = datetime.now(UTC)
     found: dict[str, list[Listed]] = {"runs": [], "their working files": [], "chunk files": [], "raw copies": []}
     for pipeline in _pipelines(lake):
-        in_flight = _in_flight(lake, pipeline, now)
+        in_flight = _in_flight(lake, pipeline, now=now, days=days)
         for listed in _of_runs(lake, pipeline, in_flight, now=now, days=days):
             # Without its first file no task of a run begins: whoever clears one is told to extract anew.
             first = listed.key == f"{layout.run_folder_of(listed.key)}pipeline.json"
@@ -63,17 +62,18 @@ def _pipelines(lake: Lake) -> list[str]:
     return sorted({listed.key.split("/")[1] for kind in kinds for listed in lake.objects(kind)})
 
 
-def _in_flight(lake: Lake, pipeline: str, now: datetime) -> dict[str, OpenChunk]:
-    """The open chunks that may still land."""
+def _in_flight(lake: Lake, pipeline: str, *, now: datetime, days: int) -> dict[str, OpenChunk]:
+    """The open chunks that some run waits for."""
     ledger = Ledger(lake, pipeline=pipeline)
     opened = recorded.value.chunks if (recorded := ledger.find_open()) else {}
-    entries = ledger.entries(list(opened))
-    loaded = ledger.loaded_batches()
-    return {
-        chunk_id: chunk
-        for (chunk_id, chunk), entry in zip(opened.items(), entries, strict=True)
-        if not closed(chunk, entry, loaded, now=now)
-    }
+    entries = dict(zip(opened, ledger.entries(list(opened)), strict=True))
+    return waited_for(opened, entries, _loaded(lake, pipeline), now=now, days=days)
+
+
+def _loaded(lake: Lake, pipeline: str) -> dict[str, datetime]:
+    """When the outcomes were written, by batch, of all that are in the result store."""
+    stored = lake.objects(layout.results_folder(pipeline))
+    return {layout.batch_id_of(each.key): each.changed_at for each in stored if layout.is_results(each.key)}
 
 
 def _of_runs(
@@ -81,7 +81,8 @@ def _of_runs(
 ) -> Iterator[Listed]:
     runs: defaultdict[str, list[Listed]] = defaultdict(list)
     for listed in lake.objects(layout.runs_folder(pipeline)):
-        runs[layout.run_folder_of(listed.key)].append(listed)
+        if listed.key.startswith(folder := layout.run_folder_of(listed.key)):
+            runs[folder].append(listed)
     last_written = {folder: max(each.changed_at for each in files) for folder, files in runs.items()}
     for folder in sorted(old_runs(last_written, in_flight.values(), now=now, days=days)):
         yield from runs[folder]
@@ -90,18 +91,18 @@ def _of_runs(
 def _of_chunks(
     lake: Lake, pipeline: str, in_flight: Mapping[str, OpenChunk], *, now: datetime, days: int
 ) -> Iterator[Listed]:
-    files = {layout.chunk_id_of(listed.key): listed for listed in lake.objects(layout.chunks_folder(pipeline))}
-    ledger = Ledger(lake, pipeline=pipeline)
-    entries = dict(zip(files, ledger.entries(list(files)), strict=True))
+    found = {layout.chunk_id_of(listed.key): listed for listed in lake.objects(layout.chunks_folder(pipeline))}
+    files = {chunk_id: listed for chunk_id, listed in found.items() if listed.key == layout.chunk(pipeline, chunk_id)}
+    entries = dict(zip(files, Ledger(lake, pipeline=pipeline).entries(list(files)), strict=True))
     written = {chunk_id: listed.changed_at for chunk_id, listed in files.items()}
-    loaded = ledger.loaded_batches()
+    loaded = _loaded(lake, pipeline)
     for chunk_id in sorted(old_chunks(written, entries, in_flight, loaded, now=now, days=days)):
         yield files[chunk_id]
 
 
 def _of_raw(lake: Lake, pipeline: str, *, now: datetime, days: int) -> Iterator[Listed]:
-    files = {layout.batch_id_of_raw(listed.key): listed for listed in lake.objects(layout.raw_folder(pipeline))}
+    found = {layout.batch_id_of_raw(listed.key): listed for listed in lake.objects(layout.raw_folder(pipeline))}
+    files = {batch_id: listed for batch_id, listed in found.items() if listed.key == layout.raw(pipeline, batch_id)}
     written = {batch_id: listed.changed_at for batch_id, listed in files.items()}
-    loaded = Ledger(lake, pipeline=pipeline).loaded_batches()
-    for batch_id in sorted(old_raw(written, loaded, now=now, days=days)):
+    for batch_id in sorted(old_raw(written, _loaded(lake, pipeline).keys(), now=now, days=days)):
         yield files[batch_id]

@@ -1,9 +1,9 @@
-"""dry_run: what the passes of a run would send, without a trace outside of the run's folder."""
+"""
+dry_run: what the passes of a run would send, without a trace outside of the run's folder, but for the index, which any
+look at the results may add to.
+"""
 
 from __future__ import annotations
-
-import tempfile
-from pathlib import Path
 
 import pyarrow.compute as pc
 
@@ -12,6 +12,7 @@ from include.enrichment.chunk import cut
 from include.enrichment.dry_run import DryRun, PassForecast
 from include.enrichment.layout import RunFolder
 from include.enrichment.planning import divide
+from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
 from include.gateways.ledger import Ledger
 from include.steps.extract import fetch_rows, read_extracted, read_pipeline, read_request_ids
@@ -30,8 +31,8 @@ def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:
     extracted = read_extracted(lake, folder)
     limits = pipeline.settings.limits
     ledger = Ledger(lake, pipeline=pipeline.name)
-    with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
-        rows = Path(temporary) / "rows.parquet"
+    with working_folder() as temporary:
+        rows = temporary / "rows.parquet"
         fetch_rows(lake, folder, rows)
         needed = read_request_ids(rows)
         in_flight = find_in_flight(ledger.find_open(), folder, ledger, lake)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from functools import partial
@@ -22,6 +21,7 @@ from include.enrichment.request import Renderer, Unsendable
 from include.enrichment.spec import Pipeline
 from include.enrichment.table import SAMPLE, key_fields, repeated_keys, row_keys, rows_batch, rows_schema
 from include.enrichment.version import Versioned, check_stamp, parse, stamped
+from include.gateways.disk import working_folder
 from include.gateways.lake import Lake, ObjectMissing
 from include.gateways.threads import behind
 
@@ -75,8 +75,8 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
     Raises WarehouseError if the business key is null or repeated, SpecError if a prompt does not fit the query; then
     nothing is left behind.
     """
-    with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
-        path = Path(temporary) / "rows.parquet"
+    with working_folder() as temporary:
+        path = temporary / "rows.parquet"
         with warehouse.read(pipeline.query, folder.partition) as (columns, portions):
             renderers = [
                 pipeline.renderer(columns, run_id=folder.run_id, sample=sample)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
@@ -24,6 +23,7 @@ from include.enrichment.planning import Division, PassPlan, divide
 from include.enrichment.request import Request
 from include.enrichment.spec import Pipeline
 from include.enrichment.version import check_stamp, stamped
+from include.gateways.disk import working_folder
 from include.gateways.lake import Conflict, Lake, ObjectMissing
 from include.gateways.ledger import Ledger, Recorded
 from include.gateways.threads import behind
@@ -49,7 +49,8 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
     billed and may end better, and once a repair of each answer that does not fit. A run that asks only for the rejects
     repairs what came of a repair too.
 
-    Planning again is free at any time.
+    Planning again is free at any time, but for a retry pass of a run that asks only for the rejects: it repairs once
+    more what came of its own repairs.
 
     Raises BatchError if this is the pass after a canary that failed for good, SpecError if the pass needs more than
     ``most_chunks`` batches, ParamError if a run that asks only for the rejects would ask for other rows too; then
@@ -58,8 +59,8 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
     pipeline = read_pipeline(lake, folder)
     extracted_at = read_extracted(lake, folder).extracted_at
     ledger = Ledger(lake, pipeline=pipeline.name)
-    with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
-        rows = Path(temporary) / "rows.parquet"
+    with working_folder() as temporary:
+        rows = temporary / "rows.parquet"
         fetch_rows(lake, folder, rows)
         needed = read_request_ids(rows)
         for _ in range(_TRIES):
@@ -69,7 +70,7 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
             in_flight = find_in_flight(recorded, folder, ledger, lake)
             wanted = want(pass_name, needed, rows, pipeline, folder, extracted_at, lake)
             divided = divide(wanted.request_ids, in_flight.chunks)
-            writers = _write_chunks(divided.to_send, wanted, rows, pipeline, Path(temporary))
+            writers = _write_chunks(divided.to_send, wanted, rows, pipeline, temporary)
             if most_chunks is not None and len(divided.join) + len(writers) > most_chunks:
                 raise SpecError(
                     f"The pass needs {len(divided.join) + len(writers):,} batches, and Airflow maps a task over"

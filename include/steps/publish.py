@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import logging
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -28,6 +24,7 @@ from include.enrichment.planning import PassPlan
 from include.enrichment.spec import Pipeline
 from include.enrichment.table import Shape, publishable, row_keys
 from include.enrichment.version import parse, stamped
+from include.gateways.disk import working_folder
 from include.gateways.lake import Lake, ObjectMissing, Stored
 from include.gateways.ledger import Ledger
 from include.gateways.results import ResultStore
@@ -66,22 +63,22 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
         _log_newer(published, extracted, folder)
         return published if _is_whole(published, folder, lake) else _publish_again(published, folder, lake)
     if published and published.rows and not extracted.rows:
-        raise _lost_rows(published, folder, lake)
+        raise _lost_rows(published, lake.locate(keys["manifest"]))
     plans = read_plans(lake, folder, extracted.extracted_at)
     batch_ids = _batch_ids(plans, pipeline, lake)
     store = ResultStore(lake, pipeline=pipeline.name)
-    with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary, _room(Path(temporary)):
-        rows, table, rejects = (Path(temporary) / f"{name}.parquet" for name in ("rows", "table", "rejects"))
+    with working_folder() as temporary:
+        rows, table, rejects = (temporary / f"{name}.parquet" for name in ("rows", "table", "rejects"))
         fetch_rows(lake, folder, rows)
-        results = {batch_id: Path(temporary) / f"{number}.parquet" for number, batch_id in enumerate(batch_ids)}
+        results = {batch_id: temporary / f"{number}.parquet" for number, batch_id in enumerate(batch_ids)}
         sent_by = {batch_id: store.fetch(batch_id, path) for batch_id, path in results.items()}
         repairs = read_repairs(lake, folder, plans)
         shape = Shape(keys=row_keys(pq.read_schema(rows)), output=pipeline.output)
-        with matched(rows, list(results.values()), repairs, folder=Path(temporary)) as matches:
+        with matched(rows, list(results.values()), repairs, folder=temporary) as matches:
             _check_answered(matches, folder, batch_ids)
-            place(results, matches, folder=Path(temporary))
+            place(results, matches, folder=temporary)
         pa.default_memory_pool().release_unused()  # before the tables take some
-        rejected_by = _write(joined(rows, folder=Path(temporary)), shape, table=table, rejects=rejects)
+        rejected_by = _write(joined(rows, folder=temporary), shape, table=table, rejects=rejects)
         manifest = _manifest(
             folder,
             pipeline,
@@ -133,34 +130,18 @@ def _trial_keys(folder: RunFolder) -> dict[str, str]:
 def _is_whole(published: Manifest, folder: RunFolder, lake: Lake) -> bool:
     """Whether table and rejects are those of the manifest, and not of a run that lost against it halfway."""
     keys = _partition_keys(folder)
-    with tempfile.TemporaryDirectory(prefix="claude-batch-") as temporary:
+    with working_folder() as temporary:
         try:
             for name in published.sha256:
-                lake.fetch(keys[name], Path(temporary) / name)
+                lake.fetch(keys[name], temporary / name)
         except ObjectMissing:
             return False
-        return all(_sha256_of(Path(temporary) / name) == digest for name, digest in published.sha256.items())
+        return all(_sha256_of(temporary / name) == digest for name, digest in published.sha256.items())
 
 
 def _sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _room(folder: Path) -> Iterator[None]:
-    """Raises LoadError where the disk is full."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        free = shutil.disk_usage(folder).free / 1e6
-        raise LoadError(
-            f"No room for the rows and their answers in {folder.parent}: {error}; {free:,.0f} MB are left. Nothing was"
-            " published. Clear this task when there is room, or set TMPDIR to a larger disk: nothing is paid again.",
-            retryable=True,
-        ) from error
 
 
 def _publish_again(published: Manifest, folder: RunFolder, lake: Lake) -> Manifest:
@@ -188,11 +169,10 @@ def _log_newer(published: Manifest, extracted: Extracted, folder: RunFolder) -> 
     )
 
 
-def _lost_rows(published: Manifest, folder: RunFolder, lake: Lake) -> LoadError:
+def _lost_rows(published: Manifest, manifest: str) -> LoadError:
     """A source that has lost all its rows is far more often late or broken than right."""
-    manifest = lake.locate(layout.manifest(folder.pipeline, folder.partition))
     return LoadError(
-        f"The warehouse has no rows for partition {folder.partition}, of which run {published.run_id} published"
+        f"The warehouse has no rows for partition {published.partition}, of which run {published.run_id} published"
         f" {published.rows:,}. The table was left as it is. If the day is really empty now, delete {manifest} and"
         " clear this task; if its rows are late, clear `extract` when they are there."
     )

@@ -24,7 +24,7 @@ from include.enrichment.repair import Repair, repair
 from include.enrichment.request import Request, Unsendable
 from include.enrichment.spec import Pipeline
 from include.enrichment.table import row_keys
-from include.enrichment.version import parse
+from include.enrichment.version import check_stamp, parse
 from include.gateways.lake import Lake, ObjectMissing
 from include.gateways.ledger import Ledger
 from include.gateways.results import ResultStore
@@ -121,11 +121,13 @@ def _rejected(rows: Path, folder: RunFolder, lake: Lake) -> set[str]:
     keyed = pq.read_table(rows, columns=[*keys, "request_id"])
     try:
         rejects = pq.read_table(pa.BufferReader(lake.read(key)), columns=keys)
+        check_stamp(rejects.schema.metadata, lake.locate(key))
         rejects = rejects.cast(keyed.select(keys).schema)
-    except (ObjectMissing, pa.ArrowInvalid) as error:
+    except (ObjectMissing, pa.ArrowException) as error:
         raise ParamError(
             f"This run asks only for the rejects (its param `only_rejects`), and there are none with the business key"
-            f" {', '.join(keys)} at {lake.locate(key)}: {error}. Nothing was sent. Start a plain run."
+            f" {', '.join(keys)} at {lake.locate(key)}: {str(error).splitlines()[0]}. Nothing was sent. Start a plain"
+            " run."
         ) from error
     again = keyed.join(rejects, keys=keys, join_type="left semi")
     return set(again["request_id"].drop_null().to_pylist())

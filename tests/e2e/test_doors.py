@@ -22,8 +22,9 @@ from tests.fixtures.stack import running_stack
 
 DAY = "2026-11-01"
 SUMMARY = "catalogue_summary"
-#: The scheduler catches up with the night, and a run that takes a while is late.
-CHANGES = "{'catchup': True, 'deadline': done_within(timedelta(seconds=20))}"
+#: The scheduler catches up with the night. The run is late, and has another deadline ahead, with which it is cleared.
+DEADLINES = "[*done_within(timedelta(days=1)), *done_within(timedelta(days=10_000))]"
+CHANGES = f"{{'catchup': True, 'deadline': {DEADLINES}}}"
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from include.enrichment.found import Found
 from include.enrichment.outcome import Outcome, OutcomeName, outcomes_batch
 from include.gateways import index
 from include.gateways.lake import Lake
+from include.gateways.ledger import Ledger
 from include.gateways.results import Received, ResultStore
 from tests.fixtures.lake import delete
 
@@ -123,6 +124,16 @@ def test_results_that_were_written_anew_are_read_themselves(
     assert lines(store.look_up(["r2-0", "r2-1", "r3-0"])) == [("r2-0", "succeeded", "b2"), ("r3-0", "expired", "b3")]
 
 
+def test_a_copy_of_results_that_was_put_aside_speaks_for_nobody(
+    six: list[tuple[str, ...]], load: Load, lake: Lake, store: ResultStore
+) -> None:
+    lake.write("results/p/old/b2.parquet", lake.read("results/p/b2.parquet"))
+    lake.write("results/p/b3.parquet.old", lake.read("results/p/b3.parquet"))
+    load("b2", "r2-0", outcome="succeeded")
+    assert lines(store.look_up(["r2-0", "r3-0"])) == [("r2-0", "succeeded", "b2"), ("r3-0", "expired", "b3")]
+    assert Ledger(lake, pipeline="p").loaded_batches() == {f"b{number}" for number in range(6)}
+
+
 def test_of_results_that_are_gone_nothing_is_found(six: list[tuple[str, ...]], lake: Lake, store: ResultStore) -> None:
     delete(lake, "results/p/b2.parquet")
     assert lines(store.look_up(EVERY)) == [line for line in six if line[2] != "b2"]
@@ -150,11 +161,19 @@ def damaged(data: bytes, how: str) -> bytes:
         case "a stranger's Parquet":
             pq.write_table(pa.table({"x": [1]}), sink := pa.BufferOutputStream())
             return bytes(sink.getvalue())
+        case "other columns" | "no names of batches":
+            batches = pq.read_metadata(pa.BufferReader(data)).metadata[b"batches"] if "columns" in how else b"5"
+            other = pa.table({"request_id": [1]}).replace_schema_metadata({b"batches": batches})
+            pq.write_table(other, sink := pa.BufferOutputStream())
+            return bytes(sink.getvalue())
         case _:
             return data[:60] + bytes(byte ^ 0xFF for byte in data[60:120]) + data[120:]
 
 
-@pytest.mark.parametrize("how", ["empty", "cut", "no Parquet", "a stranger's Parquet", "a page of it"])
+@pytest.mark.parametrize(
+    "how",
+    ["empty", "cut", "no Parquet", "a stranger's Parquet", "other columns", "no names of batches", "a page of it"],
+)
 def test_an_index_that_is_damaged_is_told_and_made_anew(
     six: list[tuple[str, ...]], lake: Lake, store: ResultStore, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,6 +4,7 @@ import multiprocessing
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -149,6 +150,13 @@ class TestDelete:
         lake.write("a/x", b"2")
         assert not lake.delete(listed)
         assert lake.read("a/x") == b"2"
+
+    def test_so_does_what_was_written_anew_just_as_it_was(self, lake: Lake) -> None:
+        lake.write("a/x", b"1")
+        (listed,) = lake.objects("a/")
+        long_ago = replace(listed, changed_at=listed.changed_at - timedelta(days=30))
+        assert not lake.delete(long_ago)
+        assert lake.delete(listed)
 
     def test_what_is_gone_already_is_no_failure(self, lake: Lake) -> None:
         lake.write("a/x", b"1")

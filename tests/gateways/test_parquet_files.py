@@ -93,6 +93,36 @@ def test_a_file_that_lacks_a_column_is_named(export: Export) -> None:
     assert not raised.value.retryable
 
 
+def test_two_columns_of_one_name_are_refused(export: Export) -> None:
+    export.write(f"{TODAY}/0.parquet", [{"ticket": "T0"}])
+    twice = pa.Table.from_arrays([pa.array(["T1"]), pa.array(["T2"])], names=["ticket", "ticket"])
+    with pa.BufferOutputStream() as sink:
+        pq.write_table(twice, sink)
+        export.write(f"{TODAY}/1.parquet", sink.getvalue().to_pybytes())
+    with pytest.raises(WarehouseError, match=r"/1\.parquet has two columns of one name: ticket"):
+        export.read()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pa.array([3_000_000], pa.date32()),
+        pa.array([2**62], pa.timestamp("us")),
+        pa.array([1], pa.timestamp("us", "Nowhere/At All")),
+        pa.array([b"\xff"]).view(pa.string()),
+    ],
+    ids=["day of the year 10183", "moment of the far future", "unknown time zone", "no UTF-8"],
+)
+def test_a_value_that_python_cannot_hold_is_told_with_its_file(export: Export, value: pa.Array) -> None:
+    export.write(f"{TODAY}/1.parquet", [{"at": None}], pa.schema([("at", value.type)]))
+    with pa.BufferOutputStream() as sink:
+        pq.write_table(pa.table({"at": value}), sink)
+        export.write(f"{TODAY}/2.parquet", sink.getvalue().to_pybytes())
+    with pytest.raises(WarehouseError, match=r"/2\.parquet holds a value that Python cannot") as raised:
+        export.read()
+    assert not raised.value.retryable
+
+
 @pytest.mark.parametrize("data", [b"not Parquet", b"PAR1 but cut off"])
 def test_a_file_that_is_not_parquet_is_told_by_its_prefix(export: Export, data: bytes) -> None:
     export.write(f"{TODAY}/manifest", data)

@@ -84,6 +84,26 @@ def test_a_run_that_may_still_wait_keeps_its_files_whatever_their_age(flow: Flow
     assert flow.folder.rows in found(flow)
 
 
+def test_a_run_whose_batch_has_just_been_loaded_keeps_its_files_and_goes_on(flow: Flow) -> None:
+    flow.extract()
+    (chunk,) = flow.plan()
+    flow.submit(chunk)
+    age(flow, 31)
+    flow.load(chunk)
+    assert found(flow) == []
+    assert flow.publish().published == 3
+
+
+def test_what_somebody_else_has_put_there_stays(ended: Flow) -> None:
+    strangers = ["runs/tickets/notes.txt", "runs/tickets/2026-11-01/notes.txt", "chunks/tickets/notes.txt"]
+    strangers += ["chunks/tickets/more/notes.parquet", "raw/tickets/notes.txt", "raw/tickets/more/notes.jsonl.zst"]
+    for key in strangers:
+        ended.lake.write(key, b"x")
+    age(ended, 31)
+    clean(ended.lake, find_old(ended.lake, days=30, raw_days=30))
+    assert set(strangers) <= set(ended.lake.list(""))
+
+
 def test_raw_copies_go_only_where_that_was_asked_for_and_their_outcomes_are_there(ended: Flow) -> None:
     assert not [key for key in found(ended) if key.startswith("raw/")]
     raw = ended.lake.list("raw/")

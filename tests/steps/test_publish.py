@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import io
+import re
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment import layout
-from include.enrichment.errors import LakeError, LoadError
+from include.enrichment.errors import LakeError, LoadError, SetupError
 from include.enrichment.manifest import Manifest
 from include.enrichment.options import RunOptions
 from include.enrichment.spec import load_pipeline
@@ -436,7 +437,7 @@ def test_a_full_disk_fails_with_the_numbers_and_may_be_tried_again(flow: Flow, m
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(steps, "place", full)
-    with pytest.raises(LoadError, match=r"No room .*No space left.*MB are left.*Nothing was published") as caught:
+    with pytest.raises(SetupError, match=r"disk is full .*No space left.*MB are left.*not become visible") as caught:
         publish(flow.folder, lake=flow.lake)
     assert caught.value.retryable
     assert flow.lake.read(TABLE) == before
@@ -477,6 +478,15 @@ class TestTrial:
         flow.pipeline = flow.pipeline.for_run(RunOptions(rows=2))
         first = run_all(flow)
         assert publish(flow.folder, lake=flow.lake).sha256 == first.sha256
+
+    def test_where_its_rows_are_gone_its_own_manifest_is_named_and_not_the_days(
+        self, flow: Flow, tmp_path: Path
+    ) -> None:
+        flow.pipeline = flow.pipeline.for_run(RunOptions(rows=2))
+        run_all(flow)
+        flow.database = write_tickets(tmp_path / "empty.db", [])
+        with pytest.raises(LoadError, match=re.escape(f"delete {flow.lake.locate(flow.folder.manifest)} and")):
+            run_all(flow)
 
     def test_a_newer_publication_of_the_day_does_not_keep_it_from_being_shown(self, flow: Flow) -> None:
         trial, whole = flow.run("manual__2"), flow.pipeline

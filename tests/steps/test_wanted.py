@@ -7,11 +7,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from include.enrichment.errors import BatchError, ParamError
+from include.enrichment import layout
+from include.enrichment.errors import BatchError, LakeError, ParamError
 from include.enrichment.options import RunOptions
 from include.enrichment.spec import Pipeline
+from include.enrichment.version import VERSION
 from include.steps.chunks import request_ids_of
-from tests.fixtures.flow import Flow, sizes, write_tickets
+from tests.fixtures.flow import DAY, Flow, sizes, write_tickets
 
 # Canary
 
@@ -296,4 +298,15 @@ def test_rejects_of_another_business_key_are_none(twenty: Flow) -> None:
     twenty.pipeline = twenty.pipeline.model_copy(update={"settings": settings.model_copy(update={"source": source})})
     next_run(twenty, "manual__2", only_rejects=True)
     with pytest.raises(ParamError, match="business key ticket, body at"):
+        twenty.plan("canary")
+
+
+@pytest.mark.parametrize("version", [None, VERSION + 1], ids=["keys of another type", "a newer version"])
+def test_rejects_that_cannot_be_understood_send_nothing(twenty: Flow, version: int | None) -> None:
+    schema = pa.schema([("ticket", pa.list_(pa.int64()))], metadata={"version": str(version or VERSION)})
+    with pa.BufferOutputStream() as sink:
+        pq.write_table(pa.Table.from_pylist([{"ticket": [1]}], schema), sink)
+        twenty.lake.write(layout.rejects("tickets", DAY), sink.getvalue().to_pybytes())
+    next_run(twenty, "manual__2", only_rejects=True)
+    with pytest.raises(LakeError if version else ParamError, match=r"rejects/tickets/dt=2026-11-01"):
         twenty.plan("canary")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from include.enrichment.cleaning import check_days, old_chunks, old_raw, old_runs
+from include.enrichment.cleaning import check_days, old_chunks, old_raw, old_runs, waited_for
 from include.enrichment.errors import SpecError
 from include.enrichment.ledger import Entry, OpenChunk, State
 
@@ -39,6 +39,25 @@ class TestRuns:
         assert old_runs({"may wait/": ago(34.9), "cannot/": ago(35.1)}, in_flight, now=NOW, days=30) == {"cannot/"}
 
 
+class TestWaitedFor:
+    @pytest.mark.parametrize(
+        ("known", "waited"),
+        [
+            (entry("submitted", "not loaded"), False),  # the API keeps no results of that age
+            (entry("submitting").model_copy(update={"changed_at": ago(3)}), True),
+            (entry("landed", "lately"), True),
+            (entry("submitted", "lately"), True),
+            (entry("landed", "long ago"), False),
+            (entry("withdrawn"), False),
+            (None, False),
+        ],
+    )
+    def test_a_chunk_is_waited_for_until_long_after_it_has_landed(self, known: Entry | None, waited: bool) -> None:
+        opened = {"c": OpenChunk(folder="run/", planned_at=ago(40))}
+        loaded = {"lately": ago(29), "long ago": ago(31)}
+        assert waited_for(opened, {"c": known}, loaded, now=NOW, days=30) == (opened if waited else {})
+
+
 class TestChunks:
     @pytest.mark.parametrize(
         ("known", "old"),
@@ -55,13 +74,17 @@ class TestChunks:
         ],
     )
     def test_a_file_goes_when_its_batch_was_loaded_or_never_will_be_made(self, known: Entry | None, old: bool) -> None:
-        found = old_chunks({"c": ago(31)}, {"c": known}, [], {"loaded"}, now=NOW, days=30)
+        found = old_chunks({"c": ago(31)}, {"c": known}, [], {"loaded": ago(31)}, now=NOW, days=30)
         assert found == ({"c"} if old else set())
+
+    def test_a_file_stays_when_its_batch_was_loaded_lately(self) -> None:
+        known = {"c": entry("landed", "loaded")}
+        assert old_chunks({"c": ago(31)}, known, [], {"loaded": ago(29)}, now=NOW, days=30) == set()
 
     def test_what_is_young_or_may_still_land_stays(self) -> None:
         entries = dict.fromkeys(("old", "young", "open"))
         written = {"old": ago(31), "young": ago(29), "open": ago(31)}
-        assert old_chunks(written, entries, ["open"], set(), now=NOW, days=30) == {"old"}
+        assert old_chunks(written, entries, ["open"], {}, now=NOW, days=30) == {"old"}
 
 
 def test_a_raw_copy_goes_only_where_its_outcomes_are_in_the_result_store() -> None:
@@ -69,8 +92,9 @@ def test_a_raw_copy_goes_only_where_its_outcomes_are_in_the_result_store() -> No
     assert old_raw(written, {"b1", "b3"}, now=NOW, days=365) == {"b1"}
 
 
-def test_an_age_that_a_run_may_have_is_refused() -> None:
+def test_an_age_that_a_run_may_have_or_that_nothing_has_is_refused() -> None:
     check_days(2)
-    for days in (1, 0, -3):
-        with pytest.raises(SpecError, match=f"DAYS is {days}: .* Nothing was deleted"):
+    check_days(36_500)
+    for days in (1, 0, -3, 36_501, 10**10):
+        with pytest.raises(SpecError, match=rf"DAYS is {days}\b.* Nothing was deleted"):
             check_days(days)

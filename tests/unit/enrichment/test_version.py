@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
+from include.enrichment import version as versions
 from include.enrichment.dry_run import DryRun
 from include.enrichment.errors import LakeError
 from include.enrichment.ledger import Entry, OpenChunks
@@ -39,6 +40,12 @@ def test_what_a_newer_version_wrote_is_refused_before_anything_else_of_it_is_loo
     with pytest.raises(LakeError, match=r"A stored Thing is of version 9.*Nothing was changed\. Upgrade") as caught:
         read(version=9, other="member")
     assert not caught.value.retryable
+
+
+def test_what_is_read_in_an_earlier_form_is_written_in_the_present_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    earlier = read(version=1, name="x")
+    monkeypatch.setattr(versions, "VERSION", 2)
+    assert json.loads(earlier.model_copy(update={"name": "y"}).model_dump_json()) == {"version": 2, "name": "y"}
 
 
 @pytest.mark.parametrize("version", [0, -1, "x", None, {}])
