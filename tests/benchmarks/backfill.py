@@ -56,6 +56,7 @@ SETTINGS = {
 }
 
 
+_TRIES = 20
 _SQLITE_IS_LOCKED = (codes.SERVICE_UNAVAILABLE, codes.INTERNAL_SERVER_ERROR, codes.CONFLICT)
 
 
@@ -83,7 +84,9 @@ class Clerk(AirflowApi):
         }
         # SQLite refuses to write while another one does: Airflow says 503 or 500, and takes back what it had made, now
         # or after a while. (Runs that were there before, too: they are then made anew.)
-        while (answer := self._http.post("/api/v2/backfills", json=body)).status_code in _SQLITE_IS_LOCKED:
+        for _ in range(_TRIES):
+            if (answer := self._http.post("/api/v2/backfills", json=body)).status_code not in _SQLITE_IS_LOCKED:
+                break
             time.sleep(2)
         return int(answer.raise_for_status().json()["id"])
 
