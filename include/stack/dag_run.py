@@ -42,6 +42,7 @@ def dag_run(pipeline: str, partition: Partition, dag_file: Path) -> bool:
     # A person waits: what passes has passed within seconds, and the same command goes on from there.
     for task in dag.tasks:
         task.retries, task.retry_delay, task.retry_exponential_backoff = RETRIES, RETRY_DELAY, 0
+    dag.deadline = None  # dag.test() fails for a Dag that has one, and who sits in front of it sees that it is late
     # It says once a second that a task waits for its retry.
     logging.getLogger("airflow.sdk.definitions.dag").setLevel(logging.ERROR)
     database = Path(os.environ["AIRFLOW_HOME"], "airflow.db")
