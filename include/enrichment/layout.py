@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from datetime import date
 
 from include.enrichment.partition import Partition
 
@@ -132,6 +133,30 @@ def raw(pipeline: str, batch_id: str) -> str:
 def results(pipeline: str, batch_id: str) -> str:
     """A batch's outcomes, one line for each request."""
     return f"results/{pipeline}/{batch_id}.parquet"
+
+
+#: The folder of what all batches of all pipelines used.
+USAGE_FOLDER = "usage/"
+
+
+def usage_folder(day: date) -> str:
+    """The folder of what the batches used that were made on that day of UTC."""
+    return f"{USAGE_FOLDER}dt={day:%Y-%m-%d}/"
+
+
+def usage(pipeline: str, batch_id: str, day: date) -> str:
+    """
+    What a batch used and cost.
+
+    :param day: when it was made
+    """
+    return f"{usage_folder(day)}{pipeline}.{batch_id}.parquet"
+
+
+def batch_of_usage(usage_key: str) -> tuple[str, str]:
+    """The pipeline and the batch id in a key made by usage()."""
+    pipeline, _, batch_id = usage_key.rpartition("/")[2].removesuffix(".parquet").rpartition(".")
+    return pipeline, batch_id
 
 
 def raw_folder(pipeline: str) -> str:

@@ -33,11 +33,17 @@ class _CacheCreation(msgspec.Struct, gc=False):
     ephemeral_1h_input_tokens: _Tokens = 0
 
 
+class _ServerToolUse(msgspec.Struct, gc=False):
+    web_search_requests: _Tokens = 0
+
+
 class _Usage(msgspec.Struct, gc=False):
     input_tokens: _Tokens = 0
     output_tokens: _Tokens = 0
     cache_read_input_tokens: _Tokens | None = None
     cache_creation: _CacheCreation | None = None
+    server_tool_use: _ServerToolUse | None = None
+    inference_geo: str | None = None
 
 
 class _Block(msgspec.Struct, gc=False):
@@ -118,6 +124,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cache_write_1h_tokens: int = 0
     cache_read_tokens: int = 0
     output_tokens: int = 0
+    web_searches: int = 0
+    inference_geo: str | None = None
 
 
 OUTCOMES_SCHEMA = pa.schema(
@@ -129,6 +137,8 @@ OUTCOMES_SCHEMA = pa.schema(
             pa.field(f"{kind}_tokens", pa.int64(), nullable=False)
             for kind in ("input", "cache_write_5m", "cache_write_1h", "cache_read", "output")
         ),
+        pa.field("web_searches", pa.int64()),
+        pa.field("inference_geo", pa.string()),
     ]
 )
 
@@ -265,6 +275,8 @@ def _judge_message(request_id: str, message: _Message, schema: OutputSchema | No
         cache_write_1h_tokens=written.ephemeral_1h_input_tokens,
         cache_read_tokens=usage.cache_read_input_tokens or 0,
         output_tokens=usage.output_tokens,
+        web_searches=usage.server_tool_use.web_search_requests if usage.server_tool_use else 0,
+        inference_geo=usage.inference_geo,
     )
 
 

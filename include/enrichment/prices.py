@@ -1,4 +1,4 @@
-"""What a request cost, by the prices in prices.yaml: no answer of the API tells an amount, only tokens."""
+"""What requests cost, by the prices in prices.yaml: no answer of the API tells an amount, only tokens."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from functools import cache
+from itertools import product
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -15,6 +18,24 @@ from include.enrichment.errors import SpecError
 
 _FILE = Path(__file__).with_suffix(".yaml")
 _PER_TOKEN = Decimal("0.000001")
+#: An amount in US dollars: twelve places hold what a single token costs, whatever discounts meet.
+USD = pa.decimal128(18, 12)
+_PLACES = 12
+_PER_TOKEN_TYPE = pa.decimal128(_PLACES, _PLACES)
+_COUNT = pa.decimal128(19, 0)
+_NEVER = (1 << 63) - 1
+
+#: The kinds of tokens that an answer counts, each with the rate that it has.
+TOKEN_RATES = {
+    "input_tokens": "input",
+    "cache_write_5m_tokens": "write_5m",
+    "cache_write_1h_tokens": "write_1h",
+    "cache_read_tokens": "read",
+    "output_tokens": "output",
+}
+_PROMPT = [kind for kind in TOKEN_RATES if kind != "output_tokens"]
+#: The columns that the cost of an answer depends on.
+BILLED_COLUMNS = ["model", *TOKEN_RATES, "inference_geo", "web_searches"]
 
 
 class _Frozen(BaseModel):
@@ -38,8 +59,13 @@ class LongPrompt(Rates):
 
 
 class Price(Rates):
-    """The rates of a model."""
+    """
+    The rates of a model.
 
+    :param cache_from: a prefix of fewer tokens is never kept in the prompt cache
+    """
+
+    cache_from: int = Field(ge=0)
     long_prompt: LongPrompt | None = None
 
 
@@ -49,13 +75,48 @@ class Prices(_Frozen):
 
     :param source: the page that it was copied from, on the day ``as_of``
     :param batch: what part of its price a token costs in a batch
+    :param inference_geo: by what the price of each token is multiplied where a request says where it is to be worked on
+    :param web_search: US dollars for one search, in a batch too
     :param models: by name
+
+    Raises ValueError for a rate with more places than an amount can hold.
     """
 
     source: str
     as_of: date
     batch: Decimal = Field(gt=0, le=1)
+    inference_geo: Mapping[str, Decimal] = Field(default_factory=dict)
+    web_search: Decimal = Field(ge=0)
     models: Mapping[str, Price]
+
+    def model_post_init(self, _: object) -> None:
+        for name, geo, long in product(self.models, [None, *self.inference_geo], (False, True)):
+            for kind, rate in (self.per_token(name, long=long, geo=geo) or {}).items():
+                if rate != rate.quantize(Decimal(10) ** -_PLACES) or not 0 <= rate < 1:
+                    raise ValueError(f"{name}: a token of {kind} would cost {rate}, which has more than 12 places")
+
+    def per_token(
+        self, model: str | None, *, long: bool = False, geo: str | None = None, batch: bool = True
+    ) -> dict[str, Decimal] | None:
+        """
+        US dollars for one token of each kind of TOKEN_RATES; None where the model's price is not known.
+
+        :param long: the prompt is longer than ``above_tokens``, where the model has such a bound
+        :param geo: the answer's ``inference_geo``
+        :param batch: in a batch; False: by itself, with nothing cached, so that all of the prompt is plain input
+        """
+        price = self.models.get(model or "")
+        if price is None:
+            return None
+        rates: Rates = price.long_prompt if long and price.long_prompt else price
+        factor = _PER_TOKEN * self.inference_geo.get(geo or "", Decimal(1)) * (self.batch if batch else 1)
+        named = TOKEN_RATES if batch else dict.fromkeys(_PROMPT, "input") | {"output_tokens": "output"}
+        return {kind: getattr(rates, rate) * factor for kind, rate in named.items()}
+
+    def long_above(self, model: str | None) -> int:
+        """A prompt of more tokens has the rates of a long one."""
+        price = self.models.get(model or "")
+        return price.long_prompt.above_tokens if price and price.long_prompt else _NEVER
 
 
 def read_prices(text: str, *, file: Path) -> Prices:
@@ -67,6 +128,8 @@ def read_prices(text: str, *, file: Path) -> Prices:
     except ValidationError as error:
         mistakes = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise SpecError(f"{file}: {mistakes}. Nothing was computed.") from error
+    except ValueError as error:
+        raise SpecError(f"{file}: {error}. Nothing was computed.") from error
 
 
 @cache
@@ -75,36 +138,50 @@ def prices() -> Prices:
     return read_prices(_FILE.read_text(encoding="utf-8-sig"), file=_FILE)
 
 
-def cost_usd(
-    *,
-    model: str,
-    input_tokens: int,
-    cache_write_5m_tokens: int,
-    cache_write_1h_tokens: int,
-    cache_read_tokens: int,
-    output_tokens: int,
-) -> Decimal | None:
+def costs_usd(answers: pa.Table | pa.RecordBatch) -> pa.Array:
     """
-    What one request of a batch cost in US dollars, exactly; None where the model's price is not known.
+    What each of these answers of a batch cost, exactly, as USD; null where the price of its model is not known.
 
-    For one request and not for the sum of many: the price may depend on the length of the prompt. It counts tokens
-    alone. The tenth that ``inference_geo: us`` adds, and the fees of web search and code execution, are not in it.
+    For single answers and not for the sum of many: the price may depend on the length of the prompt.
 
-    :param model: as the request or its answer names it
-    :param input_tokens: those of the prompt that were neither written to the cache nor read from it
-    :param output_tokens: with those of thinking
+    :param answers: BILLED_COLUMNS, in which the last two may be null
     """
-    price = prices().models.get(model)
-    if price is None:
-        return None
-    prompt_tokens = input_tokens + cache_write_5m_tokens + cache_write_1h_tokens + cache_read_tokens
-    long = price.long_prompt
-    rates: Rates = long if long and prompt_tokens > long.above_tokens else price
-    whole = (
-        input_tokens * rates.input
-        + cache_write_5m_tokens * rates.write_5m
-        + cache_write_1h_tokens * rates.write_1h
-        + cache_read_tokens * rates.read
-        + output_tokens * rates.output
-    )
-    return whole * prices().batch * _PER_TOKEN
+    return _costs(answers, batch=True)
+
+
+def synchronous_costs_usd(answers: pa.Table | pa.RecordBatch) -> pa.Array:
+    """What each of these answers would have cost by itself, without a batch and with nothing cached."""
+    return _costs(answers, batch=False)
+
+
+def _costs(answers: pa.Table | pa.RecordBatch, *, batch: bool) -> pa.Array:
+    columns = {name: _whole(answers[name]) for name in BILLED_COLUMNS}
+    models = pc.fill_null(columns["model"], "").dictionary_encode()
+    geos = pc.fill_null(columns["inference_geo"], "").dictionary_encode()
+    names, places = models.dictionary.to_pylist(), geos.dictionary.to_pylist()
+    prompt = columns[_PROMPT[0]]
+    for kind in _PROMPT[1:]:
+        prompt = pc.add(prompt, columns[kind])
+    above = pa.array(map(prices().long_above, names), pa.int64()).take(models.indices)
+    long = pc.greater(prompt, above).cast(pa.int64())
+    # Each row's rates: those of its model, its place and the length of its prompt.
+    every = [
+        prices().per_token(name, long=bool(is_long), geo=place, batch=batch)
+        for name, place, is_long in product(names, places, (0, 1))
+    ]
+    which = pc.add(pc.multiply(pc.add(pc.multiply(_int(models), len(places)), _int(geos)), 2), long)
+    total = pc.multiply(
+        pc.fill_null(columns["web_searches"], 0).cast(_COUNT), pa.scalar(prices().web_search, pa.decimal128(6, 4))
+    ).cast(pa.decimal128(32, _PLACES))
+    for kind in TOKEN_RATES:
+        rates = pa.array([one and one[kind] for one in every], _PER_TOKEN_TYPE).take(which)
+        total = pc.add(total, pc.multiply(columns[kind].cast(_COUNT), rates))
+    return total.cast(USD)
+
+
+def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _int(encoded: pa.DictionaryArray) -> pa.Array:
+    return encoded.indices.cast(pa.int64())

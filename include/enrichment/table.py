@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from include.enrichment.errors import SpecError, WarehouseError
 from include.enrichment.outcome import OUTCOMES_SCHEMA
 from include.enrichment.output_schema import OutputSchema
-from include.enrichment.prices import cost_usd
+from include.enrichment.prices import USD
 
 #: The types a business key may have, by the name they have in pipeline.yaml.
 KEY_TYPES: dict[str, pa.DataType] = {
@@ -50,15 +50,11 @@ ANSWERS_SCHEMA = pa.schema(
         pa.field("batch_id", pa.string()),
     ]
 )
-_TOKENS = [name for name in OUTCOMES_SCHEMA.names if name.endswith("_tokens")]
-#: What the cost of an answer depends on.
-COST_COLUMNS = ["model", *_TOKENS]
-_COST = pa.decimal128(18, 12)
 _REJECT_FIELDS = [
     pa.field("outcome", pa.string(), nullable=False),
     pa.field("reason", pa.string(), nullable=False),
     pa.field("text", pa.string()),
-    pa.field("cost_usd", _COST),
+    pa.field("cost_usd", USD),
     *_ORIGIN,
 ]
 #: What became of each row's request. ``cost_usd`` is what all its unusable answers cost together.
@@ -185,17 +181,6 @@ class Shape:
         return pa.schema([*self.keys, *_REJECT_FIELDS])
 
 
-def costs_of(answers: pa.RecordBatch) -> pa.RecordBatch:
-    """
-    ``cost_usd`` of each of these answers, beside its ``line``; null where the model's price is not known.
-
-    :param answers: ``line`` and COST_COLUMNS
-    """
-    lines = answers.select(COST_COLUMNS).to_pylist()
-    costs = [cost_usd(**{**line, "model": line["model"] or ""}) for line in lines]
-    return pa.record_batch({"line": answers["line"], "cost_usd": pa.array(costs, _COST)})
-
-
 def publishable(rows: pa.Table, answered: pa.Table, shape: Shape) -> tuple[pa.Table, pa.Table]:
     """
     What is published of these rows, and what is rejected. Each row is in exactly one of the two, in the same order.
@@ -210,7 +195,7 @@ def publishable(rows: pa.Table, answered: pa.Table, shape: Shape) -> tuple[pa.Ta
     columns = {name: answered[name] for name in ANSWERED_SCHEMA.names} | {
         "outcome": pc.if_else(unsent, "errored", answered["outcome"]),
         "reason": pc.if_else(unsent, reason, answered["reason"]),
-        "cost_usd": pc.if_else(unsent, pa.scalar(Decimal(0), _COST), answered["cost_usd"]),
+        "cost_usd": pc.if_else(unsent, pa.scalar(Decimal(0), USD), answered["cost_usd"]),
     }
     whole = pa.table(columns, schema=ANSWERED_SCHEMA)
     # The keys stay apart: they may be called like a column of the answers.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from include.enrichment.found import FOUND_SCHEMA, Found, lines_of
 from include.enrichment.index import due
 from include.enrichment.outcome import OUTCOMES_SCHEMA
 from include.enrichment.table import ANSWERS_SCHEMA
+from include.enrichment.usage import BOOKED_COLUMNS, BatchFacts
 from include.enrichment.version import check_stamp, stamped
 from include.gateways.index import SAID_SCHEMA, Index
 from include.gateways.lake import Lake, Listed, ObjectMissing
@@ -32,7 +33,6 @@ _FIRST_PART_BYTES, _PART_BYTES = 1_000_000, 4_000_000
 _ROWS_AT_ONCE = 5_000
 _PIECE_BYTES = 1 << 20
 _READERS = 4
-_RUN_ID = "run_id"
 #: Columns in which few values stand over and over.
 _ALIKE = ["outcome", "error_type", "model", "stop_reason"]
 
@@ -109,10 +109,28 @@ class ResultStore:
         wanted = outcomes.filter(pc.is_in(outcomes["request_id"], value_set=of))
         return _of_batch(wanted, batch_id).cast(ANSWERS_SCHEMA)
 
-    def fetch(self, batch_id: str, path: Path) -> str:
+    def billed(self, batch_id: str) -> tuple[BatchFacts | None, pa.Table]:
         """
-        Copy the batch's outcomes to a local file, and return the run that sent the batch. Raises LakeError if it has
-        not been loaded or its outcomes are damaged.
+        What is known of a batch that has been loaded, None if an earlier version loaded it, and BOOKED_COLUMNS of its
+        outcomes.
+        """
+        key = layout.results(self._pipeline, batch_id)
+        with self._lake.open(key) as file:
+            outcomes = self._table(file, key, BOOKED_COLUMNS)
+            file.seek(0)
+            return self._facts(batch_id, pq.read_metadata(file).metadata), outcomes
+
+    def _facts(self, batch_id: str, metadata: Mapping[bytes, bytes] | None) -> BatchFacts | None:
+        return BatchFacts.from_texts(
+            {name.decode(): text.decode() for name, text in (metadata or {}).items()},
+            batch_id=batch_id,
+            pipeline=self._pipeline,
+        )
+
+    def fetch(self, batch_id: str, path: Path) -> BatchFacts | None:
+        """
+        Copy the batch's outcomes to a local file, and return what is known of the batch, None if an earlier version
+        loaded it. Raises LakeError if it has not been loaded or its outcomes are damaged.
         """
         key = layout.results(self._pipeline, batch_id)
         self._lake.fetch(key, path)
@@ -120,9 +138,9 @@ class ResultStore:
             check_stamp(stored.metadata.metadata, self._lake.locate(key))
             for _ in stored.iter_batches(_ROWS_AT_ONCE, use_threads=False):
                 pass  # what decodes now decodes later
-            run_id: bytes = (stored.schema_arrow.metadata or {}).get(_RUN_ID.encode(), b"")
+            facts = self._facts(batch_id, stored.metadata.metadata)
         pa.default_memory_pool().release_unused()
-        return run_id.decode()
+        return facts
 
     def raw(self, batch_id: str) -> Iterator[bytes] | None:
         """The batch's results as they were received, in pieces; None if they never were."""
@@ -175,14 +193,14 @@ class Received:
 
     A context manager: leave it before the files are used. Entering it again begins anew.
 
-    :param run_id: the run that sent the batch
+    :param facts: what is known of the batch
     """
 
-    def __init__(self, folder: Path, *, run_id: str) -> None:
+    def __init__(self, folder: Path, *, facts: BatchFacts) -> None:
         self.folder = folder
         self.raw_path = folder / "raw.jsonl.zst"
         self.outcomes_path = folder / "outcomes.parquet"
-        self._schema = stamped(OUTCOMES_SCHEMA, {_RUN_ID: run_id})
+        self._schema = stamped(OUTCOMES_SCHEMA, facts.texts())
 
     def __enter__(self) -> Self:
         with ExitStack() as open_files:

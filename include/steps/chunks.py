@@ -47,6 +47,7 @@ class Chunk:
     :param pipeline: whose ledger and result store its batch belongs to
     :param schema_text: the JSON Schema that its answers must fit, None for free text
     :param body_bytes: the length of the request body that is made of it, as planned
+    :param partition: whose rows it asks about, and in which pass; None both for requests that are not a pipeline's
     """
 
     key: str
@@ -55,6 +56,8 @@ class Chunk:
     schema_text: str | None
     request_ids: list[str]
     body_bytes: int
+    partition: str | None
+    pass_name: str | None
 
 
 def read_chunk(lake: Lake, key: str) -> Chunk:
@@ -74,6 +77,8 @@ def read_chunk(lake: Lake, key: str) -> Chunk:
             schema_text=metadata.get("output_schema"),
             request_ids=metadata["request_ids"].split(),
             body_bytes=int(metadata["body_bytes"]),
+            partition=metadata.get("partition"),
+            pass_name=metadata.get("pass_name"),
         )
 
 
@@ -136,19 +141,25 @@ class ChunkWriter:
     :param pipeline: the name under which ledger and results of the batch are kept
     :param schema_text: the JSON Schema that the answers must fit, None for free text
     :param after: the batches that failed to answer these requests before
+    :param partition: whose rows they ask about, and in which pass
     """
 
     def __init__(
-        self, path: Path, *, pipeline: str, schema_text: str | None, after: Collection[str] = frozenset()
+        self,
+        path: Path,
+        *,
+        pipeline: str,
+        schema_text: str | None,
+        after: Collection[str] = frozenset(),
+        partition: str | None = None,
+        pass_name: str | None = None,
     ) -> None:
         self.path = path
         self.request_ids: list[str] = []
         self._pipeline = pipeline
         self._after = sorted(after)
-        self._metadata = {
-            "pipeline": pipeline,
-            **({"output_schema": schema_text} if schema_text else {}),
-        }
+        facts = {"output_schema": schema_text, "partition": partition, "pass_name": pass_name}
+        self._metadata = {"pipeline": pipeline} | {name: fact for name, fact in facts.items() if fact}
         self._params_bytes = 0
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_bytes = 0

@@ -22,6 +22,8 @@ _USAGE = pa.struct(
         "output_tokens": pa.int64(),
         "cache_read_input_tokens": pa.int64(),
         "cache_creation": pa.struct({"ephemeral_5m_input_tokens": pa.int64(), "ephemeral_1h_input_tokens": pa.int64()}),
+        "server_tool_use": pa.struct({"web_search_requests": pa.int64()}),
+        "inference_geo": pa.string(),
     }
 )
 _MESSAGE = pa.struct(
@@ -35,13 +37,14 @@ _MESSAGE = pa.struct(
 #: What is read of a line. One in which something has another type is judged by itself; what is null is not there.
 _LINE = pa.schema({"custom_id": pa.string(), "result": pa.struct({"type": pa.string(), "message": _MESSAGE})})
 _OPTIONS = arrow_json.ParseOptions(explicit_schema=_LINE, unexpected_field_behavior="ignore")
-#: Where the counts of tokens stand in a message's usage.
-_TOKENS = {
+#: Where the counts stand in a message's usage.
+_COUNTS = {
     "input_tokens": ["input_tokens"],
     "cache_write_5m_tokens": ["cache_creation", "ephemeral_5m_input_tokens"],
     "cache_write_1h_tokens": ["cache_creation", "ephemeral_1h_input_tokens"],
     "cache_read_tokens": ["cache_read_input_tokens"],
     "output_tokens": ["output_tokens"],
+    "web_searches": ["server_tool_use", "web_search_requests"],
 }
 
 
@@ -68,9 +71,10 @@ def _flat(lines: pa.Table) -> pa.Table:
         "text": pc.if_else(answered, _only_text(_of(message, "content")), None),
         "model": pc.fill_null(_of(message, "model"), ""),
         "stop_reason": stop_reason,
+        "inference_geo": _of(message, "usage", "inference_geo"),
     }
-    tokens = {name: pc.fill_null(_of(message, "usage", *path), 0) for name, path in _TOKENS.items()}
-    return pa.table(columns | tokens)
+    counts = {name: pc.fill_null(_of(message, "usage", *path), 0) for name, path in _COUNTS.items()}
+    return pa.table(columns | counts)
 
 
 def _of(structs: pa.Array, *path: str) -> pa.Array:

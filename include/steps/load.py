@@ -14,17 +14,19 @@ import msgspec
 import pyarrow as pa
 
 from include.enrichment import layout
-from include.enrichment.errors import BatchNotFound, LoadError
+from include.enrichment.errors import ApiError, BatchNotFound, LoadError
 from include.enrichment.ledger import Entry
 from include.enrichment.outcome import Outcome, decode_line, judge, missing, outcomes_batch, unreadable
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.poll import BatchStatus
+from include.enrichment.usage import BatchFacts, booked
 from include.gateways.claude import Claude
 from include.gateways.disk import working_folder
 from include.gateways.lake import Conflict, Lake
 from include.gateways.ledger import Ledger, Recorded
 from include.gateways.results import Part, Received, ResultStore, in_parts
 from include.gateways.threads import ahead
+from include.gateways.usage import Books
 from include.steps.chunks import Chunk, read_chunk
 from include.steps.decoding import Decoded, decode
 
@@ -41,7 +43,7 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
 
     Nothing becomes visible before every line is there: a download that breaks off is begun again, three times in all. A
     batch that has been loaded is not downloaded again; where only its raw copy is left, that is read, as the API keeps
-    results for 29 days only.
+    results for 29 days only. What the batch cost is booked, once, however often it is loaded.
 
     :param accept_missing: take a few lines that no download held for outcomes of their own, ``missing``. They may have
         been paid for, and a retry pass asks for them again: not to be done before time has been given to the API
@@ -54,18 +56,54 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
     store = ResultStore(lake, pipeline=chunk.pipeline)
     counts = store.outcome_counts(batch_id, of=chunk.request_ids)
     if counts is None:
-        run_id = recorded.value.run_id if recorded else ""
+        entry = recorded.value if recorded else None
         with working_folder() as temporary, _lean_memory():
-            received = Received(temporary, run_id=run_id)
             if raw := store.raw(batch_id):
+                made_at = _made_at(batch_id, chunk, entry, lake, claude)
+                received = Received(temporary, facts=_facts(batch_id, chunk, entry, made_at))
                 counts = _read(raw, received, chunk, batch_id, lenient=True, accept_missing=True)
                 log.info("Batch %s: made anew from the raw copy of its results", batch_id)
             else:
+                made_at = _ended(batch_id, chunk, lake, claude).created_at
+                received = Received(temporary, facts=_facts(batch_id, chunk, entry, made_at))
                 counts = _download(chunk, batch_id, received, lake, claude, accept_missing=accept_missing)
             store.publish(batch_id, received)
+    book(batch_id, store, Books(lake))
     if recorded:
         _record_landed(recorded, ledger)
     return counts
+
+
+def book(batch_id: str, store: ResultStore, books: Books) -> None:
+    """Book what a loaded batch cost, unless it is booked already."""
+    facts, outcomes = store.billed(batch_id)
+    if facts:
+        books.add(booked(facts, outcomes))
+
+
+def _facts(batch_id: str, chunk: Chunk, entry: Entry | None, made_at: datetime) -> BatchFacts:
+    return BatchFacts(
+        batch_id=batch_id,
+        pipeline=chunk.pipeline,
+        partition=chunk.partition,
+        pass_name=chunk.pass_name,
+        run_id=entry.run_id if entry else None,
+        created_at=made_at,
+        body_bytes=chunk.body_bytes,
+    )
+
+
+def _made_at(batch_id: str, chunk: Chunk, entry: Entry | None, lake: Lake, claude: Claude) -> datetime:
+    """
+    When the batch was made, which is the day that it is booked on: by the books, else by the API. Where neither has it
+    any more, when the ledger last heard of it.
+    """
+    if made_at := Books(lake).created_at(chunk.pipeline, batch_id):
+        return made_at
+    try:
+        return claude.retrieve(batch_id).created_at
+    except ApiError:
+        return entry.changed_at if entry else datetime.now(UTC)
 
 
 @contextmanager
@@ -86,7 +124,6 @@ def _download(
     chunk: Chunk, batch_id: str, received: Received, lake: Lake, claude: Claude, *, accept_missing: bool
 ) -> dict[str, int]:
     try:
-        _check_ended(claude.retrieve(batch_id), chunk)
         for download in range(1, _DOWNLOADS + 1):
             try:
                 last = download == _DOWNLOADS
@@ -107,6 +144,16 @@ def _download(
     except BatchNotFound as error:
         raise _gone(batch_id, chunk, lake, error) from error
     raise AssertionError("the last download returns or raises")
+
+
+def _ended(batch_id: str, chunk: Chunk, lake: Lake, claude: Claude) -> BatchStatus:
+    """The batch, which has ended and is the chunk's."""
+    try:
+        status = claude.retrieve(batch_id)
+    except BatchNotFound as error:
+        raise _gone(batch_id, chunk, lake, error) from error
+    _check_ended(status, chunk)
+    return status
 
 
 def _gone(batch_id: str, chunk: Chunk, lake: Lake, error: BatchNotFound) -> LoadError:

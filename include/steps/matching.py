@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from include.enrichment.errors import LoadError
 from include.enrichment.outcome import OUTCOMES_SCHEMA
-from include.enrichment.table import COST_COLUMNS, costs_of
+from include.enrichment.prices import BILLED_COLUMNS, costs_usd
 from include.steps.duck import database
 
 #: What DuckDB may hold in memory before it goes on in files.
@@ -42,13 +42,13 @@ select
     parse_filename(results.filename, true)::bigint * {_LINES} + results.file_row_number as line,
     case results.outcome when 'succeeded' then 2 when 'invalid' then 1 else 0 end * {_DEPTHS}
         + coalesce(repairs.depth, 0) as merit,
-    {", ".join(f"results.{name}" for name in ("outcome", *COST_COLUMNS))}
+    {", ".join(f"results.{name}" for name in ("outcome", *BILLED_COLUMNS))}
 from results left join repairs on repairs.repair_id = results.request_id
 """
 _CHOSEN = "create table chosen (position bigint, line bigint, cost_usd decimal(18, 12))"
 _COSTS = "create or replace table costs (line bigint, cost_usd decimal(18, 12))"
 _UNUSABLE = f"""
-select line, {", ".join(COST_COLUMNS)} from answers semi join rows using (request_id)
+select line, {", ".join(BILLED_COLUMNS)} from answers semi join rows using (request_id)
 where outcome = 'invalid' and hash(request_id) % $parts = $part
 """
 _ADD_COSTS = "insert into costs select line, cost_usd from portion"
@@ -150,7 +150,7 @@ def _see(
     pq.write_table(OUTCOMES_SCHEMA.empty_table(), nothing := folder / "nothing.parquet")
     files = [str(path) for path in (nothing, *results)]
     connection.read_parquet(str(rows), file_row_number=True).create_view("rows")
-    connection.read_parquet(files, file_row_number=True, filename=True).create_view("results")
+    connection.read_parquet(files, file_row_number=True, filename=True, union_by_name=True).create_view("results")
     connection.register("repairs", repairs)
     connection.execute(_ANSWERS)
     connection.execute(_CHOSEN)
@@ -161,8 +161,13 @@ def _choose(connection: duckdb.DuckDBPyConnection, part: dict[str, int]) -> None
     connection.execute(_COSTS)
     with connection.cursor() as writing:
         for portion in connection.sql(_UNUSABLE, params=part).to_arrow_reader(_UNUSABLE_AT_ONCE):
-            writing.register("portion", costs_of(portion))
+            writing.register("portion", _costs(portion))
             writing.execute(_ADD_COSTS)
     connection.execute(_SPENT)
     connection.execute(_BEST, part)
     connection.execute(_CHOOSE)
+
+
+def _costs(answers: pa.RecordBatch) -> pa.RecordBatch:
+    """``cost_usd`` of each of these answers, beside its ``line``."""
+    return pa.record_batch({"line": answers["line"], "cost_usd": costs_usd(answers)})

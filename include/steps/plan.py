@@ -70,7 +70,7 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
             in_flight = find_in_flight(recorded, folder, ledger, lake)
             wanted = want(pass_name, needed, rows, pipeline, folder, extracted_at, lake)
             divided = divide(wanted.request_ids, in_flight.chunks)
-            writers = _write_chunks(divided.to_send, wanted, rows, pipeline, temporary)
+            writers = _write_chunks(divided.to_send, wanted, rows, pipeline, temporary, folder, pass_name)
             if most_chunks is not None and len(divided.join) + len(writers) > most_chunks:
                 raise SpecError(
                     f"The pass needs {len(divided.join) + len(writers):,} batches, and Airflow maps a task over"
@@ -135,17 +135,27 @@ def read_repairs(lake: Lake, folder: RunFolder, pass_names: Iterable[str]) -> pa
     return together.group_by(_REPAIRS_SCHEMA.names).aggregate([])
 
 
-def _write_chunks(to_send: Set[str], wanted: Wanted, rows: Path, pipeline: Pipeline, folder: Path) -> list[ChunkWriter]:
+def _write_chunks(
+    to_send: Set[str],
+    wanted: Wanted,
+    rows: Path,
+    pipeline: Pipeline,
+    temporary: Path,
+    folder: RunFolder,
+    pass_name: str,
+) -> list[ChunkWriter]:
     first_ids = cut(read_sizes(to_send, wanted.made, rows), pipeline.limits)
     after: defaultdict[int, set[str]] = defaultdict(set)
     for request_id in to_send & wanted.failed_in.keys():
         after[chunk_of(request_id, first_ids)] |= wanted.failed_in[request_id]
     writers = [
         ChunkWriter(
-            folder / f"chunk-{number}.parquet",
+            temporary / f"chunk-{number}.parquet",
             pipeline=pipeline.name,
             schema_text=pipeline.schema_text,
             after=after[number],
+            partition=str(folder.partition),
+            pass_name=pass_name,
         )
         for number in range(len(first_ids))
     ]

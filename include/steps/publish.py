@@ -23,6 +23,7 @@ from include.enrichment.manifest import Manifest
 from include.enrichment.planning import PassPlan
 from include.enrichment.spec import Pipeline
 from include.enrichment.table import Shape, publishable, row_keys
+from include.enrichment.usage import BatchFacts
 from include.enrichment.version import parse, stamped
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake, ObjectMissing, Stored
@@ -71,7 +72,7 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
         rows, table, rejects = (temporary / f"{name}.parquet" for name in ("rows", "table", "rejects"))
         fetch_rows(lake, folder, rows)
         results = {batch_id: temporary / f"{number}.parquet" for number, batch_id in enumerate(batch_ids)}
-        sent_by = {batch_id: store.fetch(batch_id, path) for batch_id, path in results.items()}
+        known = {batch_id: store.fetch(batch_id, path) for batch_id, path in results.items()}
         repairs = read_repairs(lake, folder, plans)
         shape = Shape(keys=row_keys(pq.read_schema(rows)), output=pipeline.output)
         with matched(rows, list(results.values()), repairs, folder=temporary) as matches:
@@ -85,7 +86,7 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
             lake,
             extracted,
             shape,
-            {batch_id: sent_by[batch_id] for batch_id in sorted(batch_ids[number] for number in matches.used)},
+            {batch_id: known[batch_id] for batch_id in sorted(batch_ids[number] for number in matches.used)},
             objects={"table": table, "rejects": rejects},
             rejected_by=rejected_by,
             keys=keys,
@@ -259,7 +260,7 @@ def _manifest(
     lake: Lake,
     extracted: Extracted,
     shape: Shape,
-    batches: dict[str, str],
+    batches: dict[str, BatchFacts | None],
     *,
     objects: dict[str, Path],
     rejected_by: Counter[str],
@@ -280,7 +281,7 @@ def _manifest(
             rejected=rejected_by.total(),
             rejected_by=dict(rejected_by),
             batches=list(batches),
-            reused=[batch_id for batch_id, run_id in batches.items() if run_id != folder.run_id],
+            reused=[batch for batch, facts in batches.items() if facts is None or facts.run_id != folder.run_id],
             model=pipeline.settings.request.model,
             columns={field.name: str(field.type) for field in shape.table},
             table=lake.locate(keys["table"]),

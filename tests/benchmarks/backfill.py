@@ -22,7 +22,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Self
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 from httpx2 import codes
 from pyarrow.fs import FileSelector
@@ -30,7 +29,7 @@ from pyarrow.fs import FileSelector
 from include.enrichment import layout
 from include.enrichment.manifest import Manifest
 from include.enrichment.partition import Partition
-from include.enrichment.table import COST_COLUMNS, costs_of
+from include.enrichment.prices import BILLED_COLUMNS, costs_usd
 from include.stack import lake, processes
 from include.stack.airflow_api import AirflowApi
 from include.stack.folder import StackFolder
@@ -261,9 +260,8 @@ def _costs(stack: Stack) -> dict[str, Decimal]:
 
 
 def _cost(results: bytes) -> Decimal:
-    table = pq.read_table(io.BytesIO(results), columns=COST_COLUMNS)
-    (answers,) = table.append_column("line", pa.array(range(len(table)))).combine_chunks().to_batches()
-    return sum(costs_of(answers)["cost_usd"].to_pylist(), Decimal(0))
+    table = pq.read_table(io.BytesIO(results), columns=BILLED_COLUMNS)
+    return sum(costs_usd(table).to_pylist(), Decimal(0))
 
 
 if __name__ == "__main__":

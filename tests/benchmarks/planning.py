@@ -43,6 +43,7 @@ from tests.benchmarks.contender import PIPELINE
 from tests.benchmarks.measuring import measured
 from tests.benchmarks.workload import DAY, write
 from tests.fixtures.s3 import filesystem
+from tests.fixtures.usage import facts_of
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
@@ -146,7 +147,7 @@ def _write_runs(place: Place, answered: Sequence[Sequence[str]], rows: int, draw
 
     def write_batch(request_ids: Sequence[str]) -> None:
         with tempfile.TemporaryDirectory(dir=place.folder) as folder:
-            with Received(Path(folder), run_id="earlier") as received:
+            with Received(Path(folder), facts=facts_of(run_id="earlier")) as received:
                 list(received.kept(iter([b"{}\n"])))
                 received.add(outcomes_batch([_outcome(request_id) for request_id in request_ids]))
             store.publish(f"msgbatch_simulated_{draw.randbytes(12).hex()}", received)

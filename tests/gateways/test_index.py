@@ -22,6 +22,7 @@ from include.gateways.lake import Lake
 from include.gateways.ledger import Ledger
 from include.gateways.results import Received, ResultStore
 from tests.fixtures.lake import delete
+from tests.fixtures.usage import facts_of
 
 Load = Callable[..., None]
 FOLDER = "index/p/"
@@ -49,7 +50,7 @@ def store(lake: Lake) -> ResultStore:
 def load(store: ResultStore) -> Load:
     def publish(batch_id: str, *request_ids: str, outcome: OutcomeName = "succeeded") -> None:
         with tempfile.TemporaryDirectory() as folder:
-            with Received(Path(folder), run_id="r") as received:
+            with Received(Path(folder), facts=facts_of(batch_id)) as received:
                 received.add(outcomes_batch([Outcome(request_id=each, outcome=outcome) for each in request_ids]))
             store.publish(batch_id, received)
 

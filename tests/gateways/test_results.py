@@ -13,9 +13,11 @@ from include.enrichment.errors import EnrichmentError, LakeError, LoadError
 from include.enrichment.found import FOUND_SCHEMA
 from include.enrichment.outcome import OUTCOMES_SCHEMA, Outcome, OutcomeName, outcomes_batch
 from include.enrichment.table import ANSWERS_SCHEMA
+from include.enrichment.usage import BOOKED_COLUMNS
 from include.gateways import results
 from include.gateways.lake import Lake, ObjectMissing
 from include.gateways.results import Received, ResultStore, in_parts, lines, whole_lines
+from tests.fixtures.usage import facts_of
 
 EVERYTHING_SAID = Outcome(
     request_id="x",
@@ -31,6 +33,8 @@ EVERYTHING_SAID = Outcome(
     cache_write_1h_tokens=3,
     cache_read_tokens=4,
     output_tokens=5,
+    web_searches=6,
+    inference_geo="us",
 )
 
 
@@ -48,25 +52,28 @@ def store(lake: Lake) -> ResultStore:
 def load(store: ResultStore, tmp_path: Path) -> Callable[..., None]:
     """Publish some outcomes as those of a batch."""
 
-    def publish(batch_id: str, *outcomes: Outcome, raw: Iterable[bytes] = (b"raw bytes\n",), run_id: str = "r") -> None:
+    def publish(
+        batch_id: str, *outcomes: Outcome, raw: Iterable[bytes] = (b"raw bytes\n",), run_id: str | None = "r"
+    ) -> None:
         store.publish(batch_id, received(tmp_path, outcomes, raw=raw, run_id=run_id))
 
     return publish
 
 
 def received(
-    folder: Path, outcomes: Iterable[Outcome], *, raw: Iterable[bytes] = (b"raw bytes\n",), run_id: str = "r"
+    folder: Path, outcomes: Iterable[Outcome], *, raw: Iterable[bytes] = (b"raw bytes\n",), run_id: str | None = "r"
 ) -> Received:
-    with Received(folder, run_id=run_id) as result:
+    with Received(folder, facts=facts_of(run_id=run_id)) as result:
         assert list(result.kept(iter(raw))) == list(raw)
         result.add(outcomes_batch(list(outcomes)))
     return result
 
 
-def sent_by(store: ResultStore, batch_id: str) -> str:
+def sent_by(store: ResultStore, batch_id: str) -> str | None:
     """The run that sent the batch, as its results tell."""
     with tempfile.TemporaryDirectory() as folder:
-        return store.fetch(batch_id, Path(folder) / "results.parquet")
+        known = store.fetch(batch_id, Path(folder) / "results.parquet")
+        return known.run_id if known else None
 
 
 def some(*request_ids: str, outcome: OutcomeName = "succeeded") -> list[Outcome]:
@@ -87,7 +94,7 @@ def write_old_results(lake: Lake, batch_id: str) -> None:
 
 def test_outcomes_that_came_in_several_parts_come_back_whole(store: ResultStore, tmp_path: Path) -> None:
     known = [f"r{number}" for number in range(12_000)]
-    with Received(tmp_path, run_id="r") as result:
+    with Received(tmp_path, facts=facts_of()) as result:
         for number in range(0, 12_000, 4_000):
             result.add(outcomes_batch(some(*known[number : number + 4_000])))
         result.add(outcomes_batch([]))
@@ -215,7 +222,12 @@ class TestOldResults:
     def test_they_are_counted_and_name_no_run(self, lake: Lake, store: ResultStore) -> None:
         write_old_results(lake, "b_old")
         assert store.outcome_counts("b_old", of=["x", "y"]) == {"succeeded": 1, "errored": 1}
-        assert sent_by(store, "b_old") == ""
+        assert sent_by(store, "b_old") is None
+
+    def test_they_are_not_in_the_books(self, lake: Lake, store: ResultStore) -> None:
+        write_old_results(lake, "b_old")
+        known, outcomes = store.billed("b_old")
+        assert (known, len(outcomes)) == (None, 2)
 
 
 @pytest.mark.parametrize(
@@ -225,8 +237,9 @@ class TestOldResults:
         lambda store: store.outcome_counts("b1", of=[]),
         lambda store: store.look_up(["x"]),
         lambda store: sent_by(store, "b1"),
+        lambda store: store.billed("b1"),
     ],
-    ids=["answers", "outcome_counts", "look_up", "sent_by"],
+    ids=["answers", "outcome_counts", "look_up", "sent_by", "billed"],
 )
 @pytest.mark.parametrize("garbage", [b"", b"garbage", b"PAR1 is how a Parquet file begins and ends PAR1"])
 def test_results_that_cannot_be_read_are_told_with_the_remedy(
@@ -239,11 +252,20 @@ def test_results_that_cannot_be_read_are_told_with_the_remedy(
 
 
 class TestReceived:
+    def test_what_is_known_of_a_batch_comes_back_with_what_it_is_billed_for(
+        self, store: ResultStore, load: Callable[..., None]
+    ) -> None:
+        load("b1", EVERYTHING_SAID)
+        known, outcomes = store.billed("b1")
+        assert known == facts_of()
+        (line,) = outcomes.to_pylist()
+        assert line == {name: getattr(EVERYTHING_SAID, name) for name in BOOKED_COLUMNS}
+
     def test_a_batchs_results_name_the_run_that_sent_it(self, store: ResultStore, load: Callable[..., None]) -> None:
         load("b1", *some("x"), run_id="scheduled__2026-11-21T00:00:00+00:00 ☃")
-        load("b2", *some("y"), run_id="")
+        load("b2", *some("y"), run_id=None)
         assert sent_by(store, "b1") == "scheduled__2026-11-21T00:00:00+00:00 ☃"
-        assert sent_by(store, "b2") == ""
+        assert sent_by(store, "b2") is None
 
     @pytest.mark.parametrize(
         "raw", [[], [b"a"], [b"a\n", b"", b"b", b"\xff\0\n"], [b"12345678" * 100_000] * 4], ids=len
@@ -259,7 +281,7 @@ class TestReceived:
         assert all(0 < len(piece) <= 1 << 20 for piece in pieces)
 
     def test_each_piece_is_kept_before_anybody_works_on_it(self, tmp_path: Path, store: ResultStore) -> None:
-        with Received(tmp_path, run_id="r") as result:
+        with Received(tmp_path, facts=facts_of()) as result:
             for _ in result.kept(iter([b"1", b"2", b"3"])):
                 break
         store.publish("b1", result)
@@ -279,7 +301,7 @@ class TestReceived:
 
     @pytest.mark.parametrize("cut_by_an_error", [True, False])
     def test_entering_it_again_begins_anew(self, tmp_path: Path, store: ResultStore, cut_by_an_error: bool) -> None:
-        result = Received(tmp_path, run_id="r")
+        result = Received(tmp_path, facts=facts_of())
 
         def receive(raw: Iterator[bytes], outcomes: list[Outcome], *, cut: bool) -> None:
             with result:

@@ -17,7 +17,7 @@ from include.enrichment.errors import LakeError, LoadError
 from include.enrichment.poll import BatchStatus
 from include.gateways.claude import Claude, Download
 from include.steps.load import load
-from tests.fixtures.flow import Flow, write_tickets
+from tests.fixtures.flow import DAY, Flow, booked, write_tickets
 from tests.fixtures.lake import delete
 
 Submitted = tuple[str, str]
@@ -318,3 +318,47 @@ def test_a_load_whose_download_stalls_can_be_left_at_once(flow: Flow, submitted:
         signal.signal(signal.SIGALRM, before)
     assert time.monotonic() - began < 30
     assert visible(flow) == []
+
+
+class TestBooks:
+    """What a batch cost is booked once, whatever became of it."""
+
+    def test_a_loaded_batch_is_booked_with_its_run_pass_and_partition(self, flow: Flow) -> None:
+        flow.extract()
+        flow.send()
+        (line,) = booked(flow)
+        assert (line["partition"], line["pass_name"], line["run_id"]) == (str(DAY), "main", flow.folder.run_id)
+        assert (line["requests"], line["succeeded"]) == (3, 3)
+        assert 0 < line["cost_usd"] < line["synchronous_usd"]
+
+    def test_a_batch_that_is_loaded_again_is_booked_once(self, flow: Flow) -> None:
+        flow.extract()
+        (chunk,) = flow.plan()
+        batch_id = flow.submit(chunk)
+        flow.load(chunk, batch_id)
+        before = booked(flow)
+        flow.load(chunk, batch_id)
+        delete(flow.lake, layout.results("tickets", batch_id))
+        flow.load(chunk, batch_id)  # from the raw copy
+        assert booked(flow) == before
+
+    def test_a_batch_whose_load_died_before_it_was_booked_is_booked_by_the_next(self, flow: Flow) -> None:
+        flow.extract()
+        (chunk,) = flow.plan()
+        batch_id = flow.submit(chunk)
+        flow.load(chunk, batch_id)
+        (before,) = booked(flow)
+        delete(flow.lake, layout.usage("tickets", batch_id, before["created_at"].date()))
+        flow.load(chunk, batch_id)
+        assert booked(flow) == [before]
+
+    def test_made_anew_from_its_raw_copy_it_is_booked_on_the_day_it_was_made(self, flow: Flow) -> None:
+        flow.extract()
+        (chunk,) = flow.plan()
+        batch_id = flow.submit(chunk)
+        flow.load(chunk, batch_id)
+        (before,) = booked(flow)
+        delete(flow.lake, layout.results("tickets", batch_id))
+        delete(flow.lake, layout.usage("tickets", batch_id, before["created_at"].date()))
+        flow.load(chunk, batch_id)
+        assert booked(flow) == [before]

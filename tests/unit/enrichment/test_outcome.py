@@ -76,6 +76,7 @@ def test_a_valid_answer_succeeds_and_keeps_what_it_used() -> None:
         cache_write_1h_tokens=20,
         cache_read_tokens=5200,
         output_tokens=9,
+        inference_geo="not_available",
     )
 
 

@@ -6,10 +6,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from include.enrichment.errors import SpecError
-from include.enrichment.prices import cost_usd, prices, read_prices
+from include.enrichment.prices import (
+    BILLED_COLUMNS,
+    TOKEN_RATES,
+    costs_usd,
+    prices,
+    read_prices,
+    synchronous_costs_usd,
+)
 
 #: As the page has them, in US dollars for a million tokens of a batch: input, 5m write, 1h write, read, output.
 BATCH_PRICES = {
@@ -33,17 +41,19 @@ BATCH_PRICES = {
     "claude-haiku-4-5": ("0.50", "0.625", "1", "0.05", "2.50"),
     "claude-haiku-4-5-20251001": ("0.50", "0.625", "1", "0.05", "2.50"),
 }
-_NOTHING = {
-    "input_tokens": 0,
-    "cache_write_5m_tokens": 0,
-    "cache_write_1h_tokens": 0,
-    "cache_read_tokens": 0,
-    "output_tokens": 0,
-}
+_NOTHING = dict.fromkeys(TOKEN_RATES, 0)
+_SCHEMA = pa.schema(
+    [pa.field(name, pa.string() if name in ("model", "inference_geo") else pa.int64()) for name in BILLED_COLUMNS]
+)
 
 
-def _cost(model: str, **tokens: Any) -> Decimal | None:
-    return cost_usd(model=model, **{**_NOTHING, **tokens})
+def _answers(*answers: dict[str, Any]) -> pa.Table:
+    return pa.Table.from_pylist([_NOTHING | answer for answer in answers], _SCHEMA)
+
+
+def _cost(model: str | None, **used: Any) -> Decimal | None:
+    cost: Decimal | None = costs_usd(_answers({"model": model} | used))[0].as_py()
+    return cost
 
 
 @pytest.mark.parametrize(("model", "batch_prices"), BATCH_PRICES.items())
@@ -57,8 +67,8 @@ def test_every_model_of_the_table_is_checked_against_the_page() -> None:
 
 
 def test_the_kinds_of_tokens_add_up_exactly() -> None:
-    assert cost_usd(
-        model="claude-haiku-5-5",
+    assert _cost(
+        "claude-haiku-5-5",
         input_tokens=41,
         cache_write_5m_tokens=10,
         cache_write_1h_tokens=20,
@@ -91,19 +101,55 @@ def test_no_tokens_cost_nothing() -> None:
         "Claude-Haiku-5-5",
         "claude-fable-5-2",
         "gpt",
+        None,
     ],
 )
-def test_a_model_without_a_known_price_has_no_cost_and_none_is_guessed(model: str) -> None:
+def test_a_model_without_a_known_price_has_no_cost_and_none_is_guessed(model: str | None) -> None:
     assert _cost(model, input_tokens=1_000) is None
     assert _cost(model, input_tokens=1_000_000) is None
+
+
+def test_answers_of_several_models_places_and_lengths_stand_side_by_side() -> None:
+    answers = _answers(
+        {"model": "claude-haiku-5-5", "cache_write_5m_tokens": 1, "cache_read_tokens": 1},
+        {"model": "claude-of-tomorrow", "output_tokens": 1},
+        {"model": "claude-opus-4-5", "output_tokens": 32_000},
+        {"model": "claude-haiku-5-5", "input_tokens": 100_001},
+        {"model": "claude-opus-5-5", "output_tokens": 100, "inference_geo": "us"},
+    )
+    expected = ["0.0000000675", None, "0.4", "0.02500025", "0.0011"]
+    assert costs_usd(answers).to_pylist() == [cost and Decimal(cost) for cost in expected]
+
+
+def test_no_answers_have_no_costs() -> None:
+    assert costs_usd(_answers()).to_pylist() == synchronous_costs_usd(_answers()).to_pylist() == []
+
+
+@pytest.mark.parametrize(("place", "factor"), [("us", "1.1"), ("global", "1"), ("not_available", "1"), (None, "1")])
+def test_where_it_is_worked_on_raises_the_price_of_every_token(place: str | None, factor: str) -> None:
+    used = dict.fromkeys(TOKEN_RATES, 1_000)
+    assert _cost("claude-opus-5-5", **used, inference_geo=place) == Decimal(factor) * (
+        _cost("claude-opus-5-5", **used) or Decimal()
+    )
+
+
+def test_a_web_search_has_no_discount() -> None:
+    assert _cost("claude-opus-5-5", web_searches=3) == Decimal("0.03")
+
+
+def test_by_itself_and_without_a_cache_the_whole_prompt_is_plain_input_at_twice_the_price() -> None:
+    used = {"input_tokens": 100, "cache_write_1h_tokens": 200, "cache_read_tokens": 700, "output_tokens": 10}
+    (cost,) = synchronous_costs_usd(_answers({"model": "claude-haiku-4-5"} | used)).to_pylist()
+    assert cost == Decimal("0.001") + Decimal("0.00005")
 
 
 FILE = """
 source: https://example.com
 as_of: 2026-11-22
 batch: 0.5
+web_search: 0.01
 models:
-  claude-new: {input: 0.1, output: 0.7, write_5m: 0.125, write_1h: 0.2, read: 0.01}
+  claude-new: {input: 0.1, output: 0.7, write_5m: 0.125, write_1h: 0.2, read: 0.01, cache_from: 512}
 """
 
 
@@ -120,6 +166,7 @@ class TestFile:
             ("input: 0.1", "input: cheap", "models.claude-new.input: "),
             ("input: 0.1", "input: -1", "models.claude-new.input: "),
             ("input: 0.1", "input: .nan", "models.claude-new.input: "),
+            ("input: 0.1", "input: 0.0000001", "claude-new: a token of input_tokens would cost"),
             ("batch: 0.5", "batch: 50", "batch: "),
             ("as_of: 2026-11-22", "as_of: lately", "as_of: "),
             ("models:", "models: {", "is not YAML: "),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
@@ -12,16 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment.errors import SpecError, WarehouseError
-from include.enrichment.outcome import Outcome, OutcomeName, outcomes_batch
+from include.enrichment.outcome import Outcome, OutcomeName
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.table import (
     ANSWERED_SCHEMA,
-    COST_COLUMNS,
     KEY_TYPES,
     RESERVED_NAMES,
     SAMPLE,
     Shape,
-    costs_of,
     key_fields,
     publishable,
     repeated_keys,
@@ -378,36 +376,3 @@ class TestPublishable:
     def test_columns_of_the_row_file_that_are_not_needed_may_be_left_out(self) -> None:
         published, _ = _publish(_batch(_row(id=1)).select(["id", "request_id", "problem"]), _answered(_good()))
         assert published[0]["id"] == 1
-
-
-class TestCostsOf:
-    #: A million tokens of Haiku 4.5 cost 1 dollar as input and 5 as output; all is half in a batch.
-    USED: ClassVar[dict[str, int]] = {"input_tokens": 1_000, "output_tokens": 201}
-
-    @staticmethod
-    def _costs(*outcomes: Outcome) -> list[Decimal | None]:
-        answers = outcomes_batch(outcomes).select(COST_COLUMNS)
-        costs = costs_of(answers.append_column("line", pa.array(range(7, 7 + len(outcomes)))))
-        assert costs["line"].to_pylist() == list(range(7, 7 + len(outcomes)))
-        return list(costs["cost_usd"].to_pylist())
-
-    def test_an_invalid_answer_costs_what_its_tokens_cost(self) -> None:
-        assert self._costs(_bad("r_1", model="claude-haiku-4-5", **self.USED)) == [Decimal("0.0010025")]
-
-    def test_every_kind_of_token_counts(self) -> None:
-        kinds = ["input", "cache_write_5m", "cache_write_1h", "cache_read", "output"]
-        costs = self._costs(*(_bad(kind, model="claude-haiku-4-5", **{f"{kind}_tokens": 1_000}) for kind in kinds))
-        assert costs == list(map(Decimal, ["0.0005", "0.000625", "0.001", "0.00005", "0.0025"]))
-
-    @pytest.mark.parametrize("model", ["claude-of-tomorrow", "", None])
-    def test_where_the_price_is_not_known_the_cost_is_null_and_never_a_guess(self, model: str | None) -> None:
-        assert self._costs(_bad("r_1", model=model, **self.USED)) == [None]
-
-    def test_costs_of_several_kinds_stand_side_by_side_without_rounding(self) -> None:
-        tiny = _bad("r_1", model="claude-haiku-5-5", cache_write_5m_tokens=1, cache_read_tokens=1)
-        large = _bad("r_2", model="claude-opus-4-5", output_tokens=32_000)
-        costs = self._costs(tiny, _bad("r_4", model="x"), large)
-        assert costs == [Decimal("0.0000000675"), None, Decimal("0.4")]
-
-    def test_no_answers_have_no_costs(self) -> None:
-        assert self._costs() == []

@@ -1,0 +1,113 @@
+"""The books: what a batch used and what it cost, one line for each batch, whatever became of its run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Self, get_args
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include.enrichment import passes
+from include.enrichment.outcome import OutcomeName, settled
+from include.enrichment.prices import BILLED_COLUMNS, TOKEN_RATES, USD, costs_usd, synchronous_costs_usd
+
+_COUNTS = ["requests", *get_args(OutcomeName), "retried", *TOKEN_RATES, "web_searches"]
+#: One line for each batch. ``model`` names several where the requests did. ``cost_usd`` is null where the price of a
+#: model is not known, and so are the two after it: what the same answers would have cost one by one, at once and
+#: without a cache, and what of the cost was for answers that could not be used. ``retried`` counts the requests that
+#: were asked before.
+USAGE_SCHEMA = pa.schema(
+    [
+        pa.field("batch_id", pa.string(), nullable=False),
+        pa.field("pipeline", pa.string(), nullable=False),
+        *(pa.field(name, pa.string()) for name in ("partition", "pass_name", "run_id", "model")),
+        pa.field("created_at", pa.timestamp("us", "UTC"), nullable=False),
+        *(pa.field(name, pa.int64(), nullable=False) for name in _COUNTS),
+        pa.field("body_bytes", pa.int64()),
+        *(pa.field(name, USD) for name in ("cost_usd", "synchronous_usd", "unusable_usd")),
+    ]
+)
+#: What is read of a batch's outcomes to book it.
+BOOKED_COLUMNS = ["outcome", *BILLED_COLUMNS]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchFacts:
+    """
+    What is known of a batch beside its outcomes.
+
+    :param partition: whose rows it asked about; None for requests that are not a pipeline's, as with ``pass_name``
+    :param run_id: the run that sent it
+    :param created_at: when the API made it; the day of this is the day it is booked on
+    :param body_bytes: of its create
+    """
+
+    batch_id: str
+    pipeline: str
+    partition: str | None
+    pass_name: str | None
+    run_id: str | None
+    created_at: datetime
+    body_bytes: int | None
+
+    def texts(self) -> dict[str, str]:
+        """What stands in the metadata of the batch's outcomes."""
+        known = {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value.isoformat() if isinstance(value, datetime) else str(value) for name, value in known.items()}
+
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, str], *, batch_id: str, pipeline: str) -> Self | None:
+        """The facts that texts() has put there; None where an earlier version has put none there."""
+        if "created_at" not in texts:
+            return None
+        body_bytes = texts.get("body_bytes")
+        return cls(
+            batch_id=batch_id,
+            pipeline=pipeline,
+            partition=texts.get("partition"),
+            pass_name=texts.get("pass_name"),
+            run_id=texts.get("run_id"),
+            created_at=datetime.fromisoformat(texts["created_at"]),
+            body_bytes=int(body_bytes) if body_bytes else None,
+        )
+
+
+def booked(facts: BatchFacts, outcomes: pa.Table) -> pa.Table:
+    """
+    The line of a batch, in USAGE_SCHEMA.
+
+    :param outcomes: BOOKED_COLUMNS of all of its requests
+    """
+    tally = {one["values"]: one["counts"] for one in outcomes["outcome"].value_counts().to_pylist()}
+    outcome = outcomes["outcome"].combine_chunks()
+    # What ended without an answer is not billed, and names no model. (What a missing line cost nobody tells.)
+    free = pc.invert(pc.is_in(outcome, pa.array([name for name in tally if settled(name)], pa.string())))
+    nothing = pa.scalar(Decimal(0), USD)
+    costs = pc.if_else(free, nothing, costs_usd(outcomes))
+    synchronous = pc.if_else(free, nothing, synchronous_costs_usd(outcomes))
+    names = sorted(name for name in pc.unique(outcomes["model"]).to_pylist() if name)
+    line = asdict(facts) | {name: tally.get(name, 0) for name in get_args(OutcomeName)}
+    line |= {name: pc.sum(outcomes[name]).as_py() or 0 for name in (*TOKEN_RATES, "web_searches")}
+    line |= {
+        "model": ", ".join(names) or None,
+        "requests": outcomes.num_rows,
+        "retried": outcomes.num_rows if passes.is_retry(facts.pass_name or "") else 0,
+        "cost_usd": _sum(costs),
+        "synchronous_usd": _sum(synchronous),
+        "unusable_usd": _sum(costs.filter(pc.not_equal(outcome, "succeeded"))),
+    }
+    return pa.Table.from_pylist([line], USAGE_SCHEMA)
+
+
+def total_usd(costs: Iterable[Decimal | None]) -> Decimal | None:
+    """The sum; None if one of them is not known."""
+    known = list(costs)
+    return None if None in known else sum((cost for cost in known if cost is not None), Decimal(0))
+
+
+def _sum(costs: pa.Array) -> Decimal | None:
+    return None if costs.null_count else pc.sum(costs).as_py() or Decimal(0)

@@ -1,0 +1,71 @@
+"""The books on the lake: what every batch of every pipeline used and cost, an object for each batch."""
+
+from __future__ import annotations
+
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from include.enrichment import layout
+from include.enrichment.errors import LakeError
+from include.enrichment.usage import USAGE_SCHEMA
+from include.enrichment.version import check_stamp, stamped
+from include.gateways.lake import Conflict, Lake
+
+_READERS = 16
+
+
+class Books:
+    """What was used, by the day on which the batch was made (UTC)."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+
+    def add(self, line: pa.Table) -> None:
+        """Book a batch, in USAGE_SCHEMA. One that is booked stays as it was booked first."""
+        (batch,) = line.select(["pipeline", "batch_id", "created_at"]).to_pylist()
+        pq.write_table(line.cast(stamped(USAGE_SCHEMA)), sink := pa.BufferOutputStream())
+        key = layout.usage(batch["pipeline"], batch["batch_id"], batch["created_at"].astimezone(UTC).date())
+        with contextlib.suppress(Conflict):
+            self._lake.create(key, sink.getvalue().to_pybytes())
+
+    def created_at(self, pipeline: str, batch_id: str) -> datetime | None:
+        """When a batch was made, by the books; None if it is not in them. Looks through the names of all objects."""
+        for key in self._lake.list(layout.USAGE_FOLDER):
+            if layout.batch_of_usage(key) == (pipeline, batch_id):
+                created_at: datetime = self._read(key)["created_at"][0].as_py()
+                return created_at
+        return None
+
+    def read(self, first: date, last: date, *, pipeline: str | None = None) -> pa.Table:
+        """
+        What was booked on these days, in USAGE_SCHEMA, the oldest first. Raises LakeError for an object that cannot be
+        read: books with a gap are none.
+
+        :param last: belongs to them
+        :param pipeline: its batches alone; None: of all
+        """
+        days = (first + timedelta(days=number) for number in range((last - first).days + 1))
+        with ThreadPoolExecutor(_READERS) as readers:
+            keys = [key for found in readers.map(self._keys, days) for key in found]
+            wanted = [key for key in keys if pipeline is None or layout.batch_of_usage(key)[0] == pipeline]
+            tables = list(readers.map(self._read, wanted))
+        return pa.concat_tables([USAGE_SCHEMA.empty_table(), *tables]).sort_by("created_at")
+
+    def _keys(self, day: date) -> list[str]:
+        return [key for key in self._lake.list(layout.usage_folder(day)) if key.endswith(".parquet")]
+
+    def _read(self, key: str) -> pa.Table:
+        try:
+            table = pq.read_table(pa.BufferReader(self._lake.read(key)))
+            check_stamp(table.schema.metadata, self._lake.locate(key))
+            return table.replace_schema_metadata(None).cast(USAGE_SCHEMA)
+        except (pa.ArrowException, ValueError) as error:
+            raise LakeError(
+                f"{self._lake.locate(key)} cannot be read: {' '.join(str(error).split())}. Delete it and clear the"
+                " `load` of its batch, which books it anew, or wait for the next usage report.",
+                retryable=False,
+            ) from error

@@ -1,0 +1,93 @@
+"""usage.py: the line of a batch in the books."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+
+from include.enrichment.outcome import Outcome, OutcomeName, outcomes_batch
+from include.enrichment.usage import BOOKED_COLUMNS, USAGE_SCHEMA, BatchFacts, booked, total_usd
+from tests.fixtures.usage import facts_of
+
+FACTS = facts_of("msgbatch_1", pipeline="tickets", run_id="manual__1")
+#: A million tokens of Haiku 4.5 cost 1 dollar as input and 5 as output; all is half in a batch.
+USED: dict[str, Any] = {"model": "claude-haiku-4-5", "input_tokens": 1_000, "output_tokens": 200}
+COST = Decimal("0.001")
+
+
+def outcome(kind: OutcomeName, **fields: Any) -> Outcome:
+    return Outcome(request_id="r", outcome=kind, **fields)
+
+
+def line(*outcomes: Outcome, facts: BatchFacts = FACTS) -> dict[str, Any]:
+    made = booked(facts, pa.Table.from_batches([outcomes_batch(outcomes)]).select(BOOKED_COLUMNS))
+    assert made.schema == USAGE_SCHEMA
+    (found,) = made.to_pylist()
+    return dict(found)
+
+
+def test_a_batch_is_booked_with_what_is_known_of_it() -> None:
+    found = line(outcome("succeeded", **USED))
+    assert {name: found[name] for name in ("batch_id", "pipeline", "partition", "pass_name", "run_id")} == {
+        "batch_id": "msgbatch_1",
+        "pipeline": "tickets",
+        "partition": "2026-11-21",
+        "pass_name": "main",
+        "run_id": "manual__1",
+    }
+    assert (found["created_at"], found["body_bytes"]) == (FACTS.created_at, 4_000)
+
+
+def test_every_outcome_is_counted_and_what_was_billed_is_summed() -> None:
+    kinds: list[OutcomeName] = ["invalid", "errored", "expired", "canceled", "missing"]
+    found = line(outcome("succeeded", **USED), outcome("succeeded", **USED), *(outcome(kind) for kind in kinds[1:]))
+    assert (found["requests"], found["succeeded"], found["invalid"]) == (6, 2, 0)
+    assert [found[kind] for kind in kinds] == [0, 1, 1, 1, 1]
+    assert (found["input_tokens"], found["output_tokens"], found["cost_usd"]) == (2_000, 400, 2 * COST)
+
+
+def test_an_answer_that_cannot_be_used_is_paid_and_told_apart() -> None:
+    found = line(outcome("succeeded", **USED), outcome("invalid", **USED))
+    assert (found["cost_usd"], found["unusable_usd"]) == (2 * COST, COST)
+
+
+def test_what_it_would_have_cost_at_once_and_without_a_cache_stands_beside_it() -> None:
+    cached = USED | {"input_tokens": 0, "cache_read_tokens": 1_000}
+    found = line(outcome("succeeded", **cached))
+    assert (found["cost_usd"], found["synchronous_usd"]) == (Decimal("0.00055"), Decimal("0.002"))
+
+
+def test_where_one_price_is_not_known_the_cost_of_the_batch_is_not() -> None:
+    found = line(outcome("succeeded", **USED), outcome("succeeded", **USED | {"model": "claude-of-tomorrow"}))
+    assert (found["cost_usd"], found["synchronous_usd"], found["unusable_usd"]) == (None, None, Decimal(0))
+    assert (found["model"], found["input_tokens"]) == ("claude-haiku-4-5, claude-of-tomorrow", 2_000)
+
+
+def test_a_paid_line_that_cannot_be_read_has_no_known_cost() -> None:
+    assert line(outcome("invalid", reason="its result line cannot be read"))["cost_usd"] is None
+
+
+def test_a_batch_of_which_nothing_was_done_cost_nothing() -> None:
+    found = line(outcome("canceled"), outcome("expired"))
+    assert (found["cost_usd"], found["synchronous_usd"], found["model"]) == (0, 0, None)
+
+
+def test_the_requests_of_a_retry_pass_were_asked_before() -> None:
+    retry = BatchFacts(**{**vars(FACTS), "pass_name": "retry_2"})
+    assert line(outcome("succeeded", **USED), facts=retry)["retried"] == 1
+
+
+def test_what_is_known_of_a_batch_comes_back_from_the_metadata_of_its_outcomes() -> None:
+    known = {"batch_id": "msgbatch_1", "pipeline": "tickets"}
+    assert BatchFacts.from_texts(FACTS.texts(), **known) == FACTS
+    own = BatchFacts(**known, partition=None, pass_name=None, run_id=None, created_at=FACTS.created_at, body_bytes=None)
+    assert BatchFacts.from_texts(own.texts(), **known) == own
+    assert BatchFacts.from_texts({"version": "1", "run_id": "manual__1"}, **known) is None
+
+
+def test_a_sum_with_an_unknown_cost_is_unknown() -> None:
+    assert total_usd([COST, COST]) == 2 * COST
+    assert total_usd([COST, None]) is None
+    assert total_usd([]) == 0
