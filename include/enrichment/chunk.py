@@ -24,6 +24,8 @@ REQUESTS_SCHEMA = pa.schema(
     [pa.field("request_id", pa.string(), nullable=False), pa.field("params", pa.string(), nullable=False)]
 )
 SIZES_SCHEMA = pa.schema([pa.field("request_id", pa.string()), pa.field("params_bytes", pa.int32())])
+#: See request_id().
+REQUEST_ID_CHARACTERS = 22
 _ROWS_AT_ONCE = 10_000
 _REQUEST_FRAME_BYTES = len("".join(ITEM_PARTS))
 
@@ -60,6 +62,11 @@ def body_bytes(request_ids: Collection[str], params_bytes: int) -> int:
     items = sum(map(len, request_ids)) + params_bytes + len(request_ids) * _REQUEST_FRAME_BYTES
     separators = max(len(request_ids) - 1, 0) * len(BODY_SEPARATOR)
     return len(BODY_HEAD) + items + separators + len(BODY_TAIL)
+
+
+def params_bytes(requests: int, body: int) -> int:
+    """The bytes of the params in a body of so many bytes; the requests have ids of our making."""
+    return body - body_bytes(["x" * REQUEST_ID_CHARACTERS] * requests, 0)
 
 
 def cut(requests: pa.Table, limits: BatchLimits) -> list[str]:

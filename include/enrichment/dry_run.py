@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
 
+from include.enrichment.estimate import Estimate, cost_table
 from include.enrichment.version import Versioned
 
 _COLUMNS = ("pass", "in flight", "to send", "MB", "batches")
@@ -17,6 +18,7 @@ class PassForecast(BaseModel):
 
     :param in_flight: requests in batches that were planned before, which it would wait for
     :param to_send: requests that it would send, in so many ``bytes`` and new ``batches``
+    :param estimate: what these will cost; None in what an earlier version has told
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -25,6 +27,7 @@ class PassForecast(BaseModel):
     to_send: int
     bytes: int
     batches: int
+    estimate: Estimate | None = None
 
 
 class DryRun(Versioned):
@@ -64,5 +67,10 @@ class DryRun(Versioned):
                 f"{self.rows:,} rows of {self.partition}, {self.unsendable:,} of them cannot be sent.",
                 f"{self.requests:,} distinct requests to {self.model}, {self.answered:,} of them are answered already.",
                 *("{:<10}{:>12}{:>12}{:>10}{:>10}".format(*line) for line in [_COLUMNS, *lines]),
+                *self._costs(),
             ]
         )
+
+    def _costs(self) -> list[str]:
+        estimates = {name: one.estimate for name, one in self.passes.items() if one.estimate}
+        return [cost_table(estimates)] if estimates else []

@@ -10,6 +10,7 @@ EnrichmentError
 ├── ApiError          the API refused or could not be reached; nothing was spent by this call
 │   └── BatchNotFound the API does not know the batch id
 ├── NotYet            the chunk cannot be sent now; nothing is wrong, come back later
+├── BudgetExceeded    what is to be sent would pass a budget; nothing of it was sent
 ├── BatchError        money is spent or may be; carries the batch ids that are known
 └── LoadError         results do not reconcile; nothing was published
 
@@ -93,6 +94,10 @@ class NotYet(EnrichmentError):
     def __init__(self, message: str, *, again_at: datetime) -> None:
         super().__init__(message)
         self.again_at = again_at
+
+
+class BudgetExceeded(EnrichmentError):
+    """What is to be sent would cost more than a budget allows, or nobody can tell what it costs."""
 
 
 class BatchError(EnrichmentError):

@@ -38,3 +38,9 @@ def model_names(pipeline_yaml: Path) -> list[str]:
     others = glance(pipeline_yaml, "request", "other_models")
     named = [glance(pipeline_yaml, "request", "model"), *(others if isinstance(others, list) else [])]
     return list(dict.fromkeys(name for name in named if isinstance(name, str)))
+
+
+def budget_ceiling(pipeline_yaml: Path) -> float | None:
+    """The most that a run may ask for as its budget: ``limits.budget_ceiling_usd``, else ``limits.budget_usd``."""
+    named = (glance(pipeline_yaml, "limits", name) for name in ("budget_ceiling_usd", "budget_usd"))
+    return next((float(usd) for usd in named if isinstance(usd, int | float) and usd >= 0), None)

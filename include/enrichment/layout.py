@@ -49,6 +49,11 @@ class RunFolder:
         return f"{self.prefix}extract.json"
 
     @property
+    def counted_json(self) -> str:
+        """What the API has counted in some of the requests."""
+        return f"{self.prefix}counted.json"
+
+    @property
     def dry_run_json(self) -> str:
         """What a dry run would have sent."""
         return f"{self.prefix}dry_run.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -112,10 +113,13 @@ class OpenChunk(_Frozen):
 
     :param folder: the working folder of the run that planned it: one for each run and partition
     :param planned_at: UTC
+    :param expected_usd: what it is expected to cost: until its batch is in the books, budgets count it as spent. None
+        where the price is not known
     """
 
     folder: str
     planned_at: datetime
+    expected_usd: Decimal | None = None
 
 
 class OpenChunks(Versioned):

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Collection, Mapping
-from typing import Any
+from decimal import Decimal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from include.enrichment.errors import ParamError, nearest
+
+
+def _exact(amount: object) -> object:
+    """The number as it is written: neither YAML nor JSON knows a Decimal. In what is stored it is a text."""
+    if isinstance(amount, bool) or not isinstance(amount, int | float | str | Decimal):
+        raise ValueError("must be a number of US dollars")
+    return str(amount)
+
+
+#: US dollars that may be spent.
+Budget = Annotated[Decimal, Field(ge=0, strict=False), BeforeValidator(_exact)]
 
 
 class RunOptions(BaseModel):
@@ -20,6 +32,7 @@ class RunOptions(BaseModel):
     :param reuse: in place of the pipeline's ``reuse``; None: the pipeline's
     :param model: in place of the pipeline's ``request.model``, one of its ``request.other_models``; None: the
         pipeline's
+    :param budget_usd: in place of the pipeline's ``limits.budget_usd``, up to its ceiling; None: the pipeline's
     :param only_rejects: ask again only for the rows that stand in the partition's published rejects
     """
 
@@ -29,6 +42,7 @@ class RunOptions(BaseModel):
     dry_run: bool = False
     reuse: bool | None = None
     model: str | None = None
+    budget_usd: Budget | None = None
     only_rejects: bool = False
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from include.enrichment.errors import BatchError, ParamError
+from include.enrichment.estimate import Estimate
 from include.enrichment.ledger import Entry, OpenChunk
 from include.enrichment.version import Versioned
 
@@ -29,6 +30,7 @@ class PassPlan(Versioned):
     :param requests: the run's distinct requests
     :param to_send: how many of them this pass sends
     :param in_flight: how many wait in batches that were planned before
+    :param estimate: what those that it sends will cost; None in a plan of an earlier version
     :param extracted_at: of the extract that it was made for. A plan of an earlier extract of the run counts no more
     """
 
@@ -38,6 +40,7 @@ class PassPlan(Versioned):
     to_send: int
     in_flight: int
     extracted_at: datetime
+    estimate: Estimate | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ import re
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -23,7 +24,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from include.enrichment import schema_subset
 from include.enrichment.chunk import MAX_BATCH_REQUESTS, BatchLimits
 from include.enrichment.errors import ParamError, SpecError, nearest
-from include.enrichment.options import RunOptions
+from include.enrichment.options import Budget, RunOptions
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.partition import Partition
 from include.enrichment.passes import (
@@ -122,12 +123,19 @@ class Limits(_Frozen):
     :param canary_rows: so many rows go ahead in a batch of their own, which shows whether the request works and fills
         the prompt cache; 0: none do
     :param retry_passes: how many times what is left unanswered is tried again; 0: never
+    :param budget_usd: a run that is expected to cost more stops before it spends; None: none does
+    :param budget_ceiling_usd: the most that a run may ask for in place of ``budget_usd``; None: it may ask for less
+        only
+    :param monthly_budget_usd: the same for all runs of the pipeline in a calendar month of UTC together
     """
 
     max_reject_ratio: float = Field(default=0.02, ge=0, le=1)
     batch_requests: int = Field(default=MAX_BATCH_REQUESTS, ge=1, le=MAX_BATCH_REQUESTS)
     canary_rows: int = Field(default=DEFAULT_CANARY_ROWS, ge=0, le=MAX_CANARY_ROWS)
     retry_passes: int = Field(default=DEFAULT_RETRY_PASSES, ge=0, le=MAX_RETRY_PASSES)
+    budget_usd: Budget | None = None
+    budget_ceiling_usd: Budget | None = None
+    monthly_budget_usd: Budget | None = None
 
 
 class Settings(_Frozen):
@@ -184,8 +192,22 @@ class Pipeline(Versioned, _Frozen):
                 ' {"reuse": true}.'
             )
         request = request.model_copy(update={"model": options.model or request.model})
-        settings = self.settings.model_copy(update={"request": request, "reuse": reuse})
+        limits = self.settings.limits.model_copy(update={"budget_usd": self._budget(options)})
+        settings = self.settings.model_copy(update={"request": request, "limits": limits, "reuse": reuse})
         return self.model_copy(update={"settings": settings, "options": options})
+
+    def _budget(self, options: RunOptions) -> Decimal | None:
+        limits = self.settings.limits
+        if options.budget_usd is None:
+            return limits.budget_usd
+        ceiling = limits.budget_usd if limits.budget_ceiling_usd is None else limits.budget_ceiling_usd
+        if ceiling is not None and options.budget_usd > ceiling:
+            raise ParamError(
+                f"The run's param `budget_usd` is {options.budget_usd:g}, and {self._file(_YAML)} allows a run"
+                f" {ceiling:g} at most (limits.budget_ceiling_usd, or limits.budget_usd where there is none). Nothing"
+                " was read or sent. Ask for less, or raise the ceiling."
+            )
+        return options.budget_usd
 
     @property
     def query(self) -> str:

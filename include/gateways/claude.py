@@ -12,12 +12,12 @@ import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 import anthropic
 import httpx2
 from anthropic.pagination import SyncPage
-from anthropic.types import ModelInfo, ThinkingTypes
+from anthropic.types import MessageTokensCount, ModelInfo, ThinkingTypes
 from anthropic.types.messages import MessageBatch
 
 from include.enrichment.chunk import Body
@@ -27,6 +27,7 @@ from include.enrichment.poll import BatchStatus
 
 _log = logging.getLogger(__name__)
 BATCHES = "/v1/messages/batches"
+_COUNT_TOKENS = "/v1/messages/count_tokens"
 #: No create is under way longer than this after it began, as far as timeouts can see to it: others wait for so long
 #: before they look for the batch of a create that told nobody how it ended.
 CREATE_SECONDS = 1200
@@ -188,6 +189,19 @@ class Claude:
                 return _model(self._client.models.retrieve(model_id))
         except BatchNotFound:
             return None
+
+    def count_tokens(self, params: Mapping[str, Any]) -> int:
+        """
+        How many tokens the prompt of a request has, by the API's own estimate; that costs nothing.
+
+        :param params: the body of a Messages request. Raises ApiError or SetupError
+        """
+        body = {name: value for name, value in params.items() if name != "max_tokens"}
+        with self._errors("Counting the tokens of a request"):
+            counted = self._client.post(_COUNT_TOKENS, cast_to=MessageTokensCount, body=body)
+        if not isinstance(getattr(counted, "input_tokens", None), int):
+            raise ApiError(f"Counting the tokens of a request gave no count: {str(counted)[:100]!r}.", retryable=True)
+        return counted.input_tokens
 
     def _newest_first(self, doing: str, *, limit: int) -> Iterator[BatchStatus]:
         """The workspace's batches; a page is asked for when its first batch is."""

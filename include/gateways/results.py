@@ -198,6 +198,7 @@ class Received:
 
     def __init__(self, folder: Path, *, facts: BatchFacts) -> None:
         self.folder = folder
+        self.facts = facts
         self.raw_path = folder / "raw.jsonl.zst"
         self.outcomes_path = folder / "outcomes.parquet"
         self._schema = stamped(OUTCOMES_SCHEMA, facts.texts())

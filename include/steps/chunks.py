@@ -136,7 +136,8 @@ class ChunkWriter:
     """
     A chunk file while it is written, in a local file.
 
-    A context manager: leave it before the file is uploaded, or its ``chunk_id`` asked for.
+    A context manager: leave it before the file is uploaded, or its ``chunk_id`` asked for. ``params_bytes`` counts
+    those of all its requests.
 
     :param pipeline: the name under which ledger and results of the batch are kept
     :param schema_text: the JSON Schema that the answers must fit, None for free text
@@ -160,7 +161,7 @@ class ChunkWriter:
         self._after = sorted(after)
         facts = {"output_schema": schema_text, "partition": partition, "pass_name": pass_name}
         self._metadata = {"pipeline": pipeline} | {name: fact for name, fact in facts.items() if fact}
-        self._params_bytes = 0
+        self.params_bytes = 0
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_bytes = 0
 
@@ -184,7 +185,7 @@ class ChunkWriter:
             {
                 "chunk_id": self.chunk_id,
                 "request_ids": " ".join(self.request_ids),
-                "body_bytes": str(body_bytes(self.request_ids, self._params_bytes)),
+                "body_bytes": str(body_bytes(self.request_ids, self.params_bytes)),
             }
         )
         self._writer.close()
@@ -209,7 +210,7 @@ class ChunkWriter:
                 start = position
             self._waiting_bytes += size
         self._waiting.append(requests.slice(start))
-        self._params_bytes += sum(sizes)
+        self.params_bytes += sum(sizes)
 
     def upload(self, lake: Lake) -> str:
         """Put the written file on the lake and return its key."""

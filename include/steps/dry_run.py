@@ -15,6 +15,7 @@ from include.enrichment.planning import divide
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
 from include.gateways.ledger import Ledger
+from include.steps.estimating import estimator, read_books
 from include.steps.extract import fetch_rows, read_extracted, read_pipeline, read_request_ids
 from include.steps.in_flight import find_in_flight
 from include.steps.plan import read_sizes
@@ -36,6 +37,7 @@ def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:
         fetch_rows(lake, folder, rows)
         needed = read_request_ids(rows)
         in_flight = find_in_flight(ledger.find_open(), folder, ledger, lake)
+        known = estimator(folder, pipeline, read_books(pipeline, lake), extracted.extracted_at, lake)
         planned: set[str] = set()
         forecasts = {}
         for name in passes.names(canary_rows=limits.canary_rows, retry_passes=limits.retry_passes):
@@ -43,11 +45,13 @@ def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:
             new = wanted.request_ids - planned
             to_send = divide(new, in_flight.chunks).to_send
             sizes = read_sizes(to_send, wanted.made, rows)
+            size = pc.sum(sizes["params_bytes"]).as_py() or 0
             forecasts[name] = PassForecast(
                 in_flight=len(new) - len(to_send),
                 to_send=len(to_send),
-                bytes=pc.sum(sizes["params_bytes"]).as_py() or 0,
+                bytes=size,
                 batches=len(cut(sizes, pipeline.limits)),
+                estimate=known.of(name, requests=len(to_send), size=size),
             )
             planned |= new
     told = DryRun(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
@@ -39,12 +40,14 @@ _Model = TypeVar("_Model", bound=Versioned)
 class Extracted(Versioned):
     """
     What extract did: rows read (each counted once for each sample), how many of them gave no request that can be sent,
-    and when (UTC) it began to read.
+    when (UTC) it began to read, and how many bytes the params of all rows have together, for those of an earlier
+    version 0.
     """
 
     rows: int
     unsendable: int
     extracted_at: datetime
+    params_bytes: int = 0
 
 
 def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
@@ -106,7 +109,7 @@ def _write_rows(
 ) -> Extracted:
     extracted_at = datetime.now(UTC)
     key = list(pipeline.settings.source.key)
-    rows = unsendable = 0
+    rows = unsendable = params_bytes = 0
     first = next(portions, [])
     fields = key_fields(pipeline.settings.source.key, first[0] if first else None)
     schema = rows_schema(fields, sampled=len(renderers) > 1)
@@ -124,7 +127,8 @@ def _write_rows(
             write(writer.write_batch, batch)
             rows += batch.num_rows
             unsendable += batch.num_rows - batch["problem"].null_count
-    return Extracted(rows=rows, unsendable=unsendable, extracted_at=extracted_at)
+            params_bytes += pc.sum(pc.binary_length(batch["params"])).as_py() or 0
+    return Extracted(rows=rows, unsendable=unsendable, extracted_at=extracted_at, params_bytes=params_bytes)
 
 
 def _by_size(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from include.enrichment import layout
 from include.enrichment.errors import ApiError, BatchNotFound, LoadError
@@ -19,7 +20,7 @@ from include.enrichment.ledger import Entry
 from include.enrichment.outcome import Outcome, decode_line, judge, missing, outcomes_batch, unreadable
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.poll import BatchStatus
-from include.enrichment.usage import BatchFacts, booked
+from include.enrichment.usage import BOOKED_COLUMNS, BatchFacts, booked
 from include.gateways.claude import Claude
 from include.gateways.disk import working_folder
 from include.gateways.lake import Conflict, Lake
@@ -67,8 +68,12 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
                 made_at = _ended(batch_id, chunk, lake, claude).created_at
                 received = Received(temporary, facts=_facts(batch_id, chunk, entry, made_at))
                 counts = _download(chunk, batch_id, received, lake, claude, accept_missing=accept_missing)
+            # What is visible is in the books: a plan that counts what was spent would miss it otherwise.
+            outcomes = pq.read_table(received.outcomes_path, columns=BOOKED_COLUMNS)
+            Books(lake).add(booked(received.facts, outcomes))
             store.publish(batch_id, received)
-    book(batch_id, store, Books(lake))
+    else:
+        book(batch_id, store, Books(lake))
     if recorded:
         _record_landed(recorded, ledger)
     return counts

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from include.enrichment import layout, passes
 from include.enrichment.chunk import REQUESTS_SCHEMA, SIZES_SCHEMA, chunk_of, cut
 from include.enrichment.errors import LakeError, SpecError
+from include.enrichment.estimate import Estimate, cost_table, share_of
 from include.enrichment.layout import RunFolder
 from include.enrichment.ledger import Entry, OpenChunk, OpenChunks
 from include.enrichment.planning import Division, PassPlan, divide
@@ -28,7 +29,15 @@ from include.gateways.lake import Conflict, Lake, ObjectMissing
 from include.gateways.ledger import Ledger, Recorded
 from include.gateways.threads import behind
 from include.steps.chunks import ChunkWriter, request_ids_of
-from include.steps.extract import fetch_rows, read_extracted, read_pipeline, read_request_ids, read_requests
+from include.steps.estimating import Estimator, check_budgets, estimator, read_books
+from include.steps.extract import (
+    Extracted,
+    fetch_rows,
+    read_extracted,
+    read_pipeline,
+    read_request_ids,
+    read_requests,
+)
 from include.steps.in_flight import InFlightNow, find_in_flight, was_sent
 from include.steps.wanted import Wanted, read_plan, want
 
@@ -52,12 +61,16 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
     Planning again is free at any time, but for a retry pass of a run that asks only for the rejects: it repairs once
     more what came of its own repairs.
 
+    What it is expected to cost is told in the log and kept in the plan, and reserved until it is booked: the sum of all
+    runs stays within the budgets of run and month, however many plan at the same moment.
+
     Raises BatchError if this is the pass after a canary that failed for good, SpecError if the pass needs more than
-    ``most_chunks`` batches, ParamError if a run that asks only for the rejects would ask for other rows too; then
-    nothing has changed.
+    ``most_chunks`` batches, ParamError if a run that asks only for the rejects would ask for other rows too,
+    BudgetExceeded if it would cost more than a budget allows; then nothing has changed.
     """
     pipeline = read_pipeline(lake, folder)
-    extracted_at = read_extracted(lake, folder).extracted_at
+    extracted = read_extracted(lake, folder)
+    extracted_at = extracted.extracted_at
     ledger = Ledger(lake, pipeline=pipeline.name)
     with working_folder() as temporary:
         rows = temporary / "rows.parquet"
@@ -77,8 +90,21 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
                     f" {most_chunks:,} at most. Nothing was sent. Raise limits.batch_requests in pipeline.yaml and"
                     " start a new run, or raise [core] max_map_length and clear this task."
                 )
+            # After the look at the ledger: what is not open any more is in the books.
+            lines = read_books(pipeline, lake)
+            estimates = _estimates(
+                pass_name,
+                divided,
+                divide(wanted.later, in_flight.chunks).to_send,
+                writers,
+                extracted,
+                estimator(folder, pipeline, lines, extracted_at, lake),
+            )
+            over = in_flight.over | set(divided.withdraw)
+            opened = recorded.value if recorded else None
+            check_budgets(pipeline, folder, lines, opened, in_flight.entries, over, estimates)
             try:
-                keys = _commit(divided, writers, recorded, in_flight, folder, ledger, lake)
+                keys = _commit(divided, writers, recorded, in_flight, folder, ledger, lake, estimates[pass_name])
             except Conflict:
                 continue
             made = PassPlan(
@@ -88,6 +114,7 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
                 to_send=len(divided.to_send),
                 in_flight=len(wanted.request_ids) - len(divided.to_send),
                 extracted_at=extracted_at,
+                estimate=estimates[pass_name],
             )
             _write_plan(made, wanted, pass_name, folder, lake)
             log.info(
@@ -99,8 +126,28 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
                 f"{made.in_flight:,}",
                 len(divided.join),
             )
+            if made.to_send:
+                log.info("Expected cost:\n%s", cost_table(estimates))
             return keys
     raise LakeError(f"Other runs have planned {_TRIES} times at the same moment. Nothing was sent. Clear this task.")
+
+
+def _estimates(
+    pass_name: str,
+    divided: Division,
+    later: Set[str],
+    writers: Sequence[ChunkWriter],
+    extracted: Extracted,
+    known: Estimator,
+) -> dict[str, Estimate]:
+    """What this pass costs, and what the passes after it will, as far as that can be told."""
+    size = sum(writer.params_bytes for writer in writers)
+    found = {pass_name: known.of(pass_name, requests=len(divided.to_send), size=size)}
+    if later:
+        sendable = max(extracted.rows - extracted.unsendable, 1)
+        size = round(extracted.params_bytes / sendable * len(later))
+        found[passes.MAIN] = known.of(passes.MAIN, requests=len(later), size=size)
+    return found
 
 
 def read_plans(lake: Lake, folder: RunFolder, extracted_at: datetime) -> dict[str, PassPlan]:
@@ -203,6 +250,7 @@ def _commit(
     folder: RunFolder,
     ledger: Ledger,
     lake: Lake,
+    estimated: Estimate,
 ) -> list[str]:
     """
     Make the plan known to every other plan of the pipeline, and return the keys of the pass's chunks.
@@ -221,7 +269,14 @@ def _commit(
     before = recorded.value.chunks if recorded else {}
     gone = {*in_flight.over, *divided.withdraw}
     chunks = {chunk_id: chunk for chunk_id, chunk in before.items() if chunk_id not in gone}
-    chunks |= {chunk_id: OpenChunk(folder=folder.prefix, planned_at=now) for chunk_id in planned}
+    chunks |= {
+        writer.chunk_id: OpenChunk(
+            folder=folder.prefix,
+            planned_at=now,
+            expected_usd=share_of(estimated, requests=len(writer.request_ids)),
+        )
+        for writer in writers
+    }
     if chunks != before:
         ledger.write_open(OpenChunks(chunks=chunks), over=recorded)
     return [*joined, *made]

@@ -42,6 +42,7 @@ class Wanted:
     :param request_ids: what it would send
     :param made: requests that stand in no row, by request id: repairs
     :param failed_in: the batches that failed to answer a request before
+    :param later: of the canary: what the main pass will send. Of any other pass nobody knows
     :param batches: all batches that say something of the run's requests
     :param repairs: all that were made of the run's invalid answers, also those already answered; None in a pass that
         makes none
@@ -50,6 +51,7 @@ class Wanted:
     request_ids: Set[str]
     made: Mapping[str, Request] = field(default_factory=dict)
     failed_in: Mapping[str, Set[str]] = field(default_factory=dict)
+    later: Set[str] = frozenset()
     batches: Collection[str] = ()
     repairs: Sequence[Repair] | None = None
 
@@ -81,15 +83,17 @@ def want(
     if passes.is_retry(pass_name):
         return _retried(needed, found, rows, store, rejected)
     left = needed - found.settled
+    later: Set[str] = frozenset()
     if pass_name == passes.CANARY:
-        left = set(heapq.nsmallest(pipeline.settings.limits.canary_rows, left))
-    elif canary := read_plan(lake, folder, passes.CANARY, extracted_at):
-        asked = {key: request_ids_of(lake, key) for key in canary.chunks}
+        canary = set(heapq.nsmallest(pipeline.settings.limits.canary_rows, left))
+        left, later = canary, left - canary
+    elif canary_plan := read_plan(lake, folder, passes.CANARY, extracted_at):
+        asked = {key: request_ids_of(lake, key) for key in canary_plan.chunks}
         # What the canary left unanswered is the retry pass's.
         left = left - {request_id for request_ids in asked.values() for request_id in request_ids}
         if left:
             _check_canary(asked, store, lake)
-    return Wanted(request_ids=left, failed_in=found.failed_in(left), batches=found.batches)
+    return Wanted(request_ids=left, failed_in=found.failed_in(left), later=later, batches=found.batches)
 
 
 def _check_canary(asked: Mapping[str, Collection[str]], store: ResultStore, lake: Lake) -> None:

@@ -97,6 +97,7 @@ class ExtractOperator(_RunOperator):
         from claude_batch.connections import open_lake, open_source
         from include.enrichment.options import run_options
         from include.enrichment.spec import load_pipeline
+        from include.steps.counting import count_sample
         from include.steps.extract import check_setup, extract
 
         with airflow_failures():
@@ -109,7 +110,8 @@ class ExtractOperator(_RunOperator):
             lake = open_lake(self.aws_conn_id)
             with open_claude(self.anthropic_conn_id) as claude:
                 check_setup(pipeline, lake=lake, claude=claude)
-            extracted = extract(pipeline, folder, warehouse=open_source(pipeline.settings.source), lake=lake)
+                extracted = extract(pipeline, folder, warehouse=open_source(pipeline.settings.source), lake=lake)
+                count_sample(folder, lake=lake, claude=claude)
         self.log.info(
             "Partition %s: %s rows, %s of them cannot be sent", folder.partition, extracted.rows, extracted.unsendable
         )

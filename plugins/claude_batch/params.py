@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.sdk import Param
 
 from claude_batch import operators
-from include.enrichment.glance import glance, model_names
+from include.enrichment.glance import budget_ceiling, glance, model_names
 
 _TRY = "Try it out"
 _AGAIN = "Ask again"
+_MONEY = "Money"
 
 
 def form(pipeline: str) -> dict[str, Param]:
@@ -22,6 +25,8 @@ def form(pipeline: str) -> dict[str, Param]:
     """
     pipeline_yaml = operators.PIPELINES / pipeline / "pipeline.yaml"
     models = model_names(pipeline_yaml)
+    ceiling = budget_ceiling(pipeline_yaml)
+    most: dict[str, Any] = {} if ceiling is None else {"maximum": ceiling}
     return {
         "partition": Param(
             None,
@@ -53,6 +58,18 @@ def form(pipeline: str) -> dict[str, Param]:
             description=(
                 "Read the rows and show what would be sent, in the log of the first `plan` and in dry_run.json of the"
                 " run's folder. Everything after that is skipped."
+            ),
+        ),
+        "budget_usd": Param(
+            None,
+            type=["null", "number"],
+            minimum=0,
+            **most,
+            section=_MONEY,
+            title="Budget of this run, in US dollars",
+            description=(
+                "A run that is expected to cost more stops before it spends. Empty: what limits.budget_usd of"
+                " pipeline.yaml says, if it says anything."
             ),
         ),
         "model": Param(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -343,10 +344,10 @@ class TestYaml:
             (YAML + "limits: {retry_passes: -1}\n", ["7: limits.retry_passes: Input should be greater than or equal"]),
             (YAML + "limits: {retry_pases: 1}\n", ["7: limits.retry_pases: unknown key; did you mean 'retry_passes'?"]),
             (
-                YAML + "limits: {budget_usd: 25}\n",
+                YAML + "limits: {budget: 25}\n",
                 [
-                    "7: limits.budget_usd: unknown key. Known here: max_reject_ratio, batch_requests, canary_rows,"
-                    " retry_passes"
+                    "7: limits.budget: unknown key; did you mean 'budget_usd'? Known here: max_reject_ratio,"
+                    " batch_requests, canary_rows, retry_passes, budget_usd, budget_ceiling_usd, monthly_budget_usd"
                 ],
             ),
             (YAML + "samples: 0\n", ["7: samples: Input should be greater than or equal to 1, got 0"]),
@@ -572,3 +573,30 @@ class TestForRun:
 
     def test_a_run_that_reuses_answers_after_all_may_ask_for_the_rejects_alone(self, load: Load) -> None:
         load(yaml=YAML + "reuse: false\n").for_run(RunOptions(only_rejects=True, reuse=True))
+
+
+class TestBudget:
+    """A run may have a budget of its own, up to a ceiling."""
+
+    @pytest.mark.parametrize(
+        ("limits", "asked", "budget"),
+        [
+            ("{}", None, None),
+            ("{}", 3, "3"),
+            ("{budget_usd: 25}", None, "25"),
+            ("{budget_usd: 25}", 0.1, "0.1"),
+            ("{budget_usd: 25, budget_ceiling_usd: 100}", None, "25"),
+            ("{budget_usd: 25, budget_ceiling_usd: 100}", 100, "100"),
+        ],
+    )
+    def test_it_is_the_pipelines_unless_the_run_asks_for_another(
+        self, load: Load, limits: str, asked: float | None, budget: str | None
+    ) -> None:
+        run = load(yaml=f"{YAML}limits: {limits}\n").for_run(RunOptions.model_validate({"budget_usd": asked}))
+        assert run.settings.limits.budget_usd == (budget and Decimal(budget))
+        assert Pipeline.model_validate_json(run.model_dump_json()) == run
+
+    @pytest.mark.parametrize("limits", ["{budget_usd: 25}", "{budget_usd: 1, budget_ceiling_usd: 25}"])
+    def test_more_than_the_ceiling_is_refused(self, load: Load, limits: str) -> None:
+        with pytest.raises(ParamError, match=r"allows a run 25 at most .*Nothing was read or sent"):
+            load(yaml=f"{YAML}limits: {limits}\n").for_run(RunOptions(budget_usd=Decimal("25.01")))

@@ -1,0 +1,64 @@
+"""Whether a pass may be sent: its expected cost, with what is spent and under way, against budgets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from include.enrichment.errors import BudgetExceeded
+from include.enrichment.estimate import Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spending:
+    """
+    In US dollars.
+
+    :param spent: by what is in the books; None if a price is not known
+    :param reserved: expected of what was planned and is not in the books yet
+    """
+
+    spent: Decimal | None
+    reserved: Decimal
+
+
+def check_budget(
+    budget: Decimal | None,
+    spending: Spending,
+    estimates: Iterable[Estimate],
+    *,
+    whose: str,
+    setting: str,
+) -> None:
+    """
+    Raises BudgetExceeded if what is to be sent would pass the budget, or if nobody can tell. Without a budget, never.
+
+    :param estimates: of what is to be sent, now and later in the run
+    :param whose: whose budget it is, as in ``The run``
+    :param setting: where it is set
+    """
+    together = [one for one in estimates if one.requests]
+    if budget is None or not together:
+        return
+    costs = [one.cost_usd for one in together if one.cost_usd]
+    if len(costs) < len(together) or spending.spent is None:
+        raise BudgetExceeded(
+            f"{whose} has a budget of ${budget:,.2f} ({setting}), and what it would cost is not known: the price of a"
+            " model is not in include/enrichment/prices.yaml. Nothing was sent. Add the price, choose a model that has"
+            f" one, or take {setting} out."
+        )
+    expected = sum(cost.expected for cost in costs)
+    passed = spending.spent + spending.reserved + expected
+    if passed <= budget:
+        return
+    low, high = sum(cost.low for cost in costs), sum(cost.high for cost in costs)
+    requests = sum(one.requests for one in together)
+    raise BudgetExceeded(
+        f"{whose} has a budget of ${budget:,.2f} ({setting}), and would pass it: ${passed:,.2f}. Spent are"
+        f" ${spending.spent:,.2f}, under way ${spending.reserved:,.2f}, and {requests:,} requests more are expected to"
+        f" cost ${expected:,.2f} (${low:,.2f} to ${high:,.2f}; {together[-1].sources}). Nothing of them was sent, and"
+        " what was answered before is kept. Three ways out, each with a new run: raise the budget; make the requests"
+        " cheaper (another model, a lower max_tokens, caching, a shorter prompt); or ask for fewer rows: a trial of"
+        " some also tells how long answers are, which the estimate then goes by."
+    )

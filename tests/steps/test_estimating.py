@@ -1,0 +1,221 @@
+"""estimating.py: what a pass costs is told before it is sent, and a budget stops it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from include.enrichment import layout, passes
+from include.enrichment.errors import BudgetExceeded
+from include.enrichment.estimate import Estimate, Usd
+from include.enrichment.options import RunOptions
+from include.enrichment.spec import load_pipeline
+from include.steps.counting import count_sample
+from include.steps.dry_run import dry_run
+from include.steps.extract import read_extracted
+from include.steps.wanted import read_plan
+from tests.fixtures.flow import Flow, booked, write_pipeline
+from tests.fixtures.lake import delete
+
+REQUEST = "source: {connection: w, key: [ticket]}\nrequest: {model: claude-haiku-4-5, max_tokens: 400, cache: %s}\n"
+#: Enough for the prefix to be kept in the cache of that model.
+LONG_SYSTEM = "Label the ticket. " * 1_200
+
+
+def prepare(flow: Flow, tmp_path: Path, limits: str = "", *, cache: str = '"off"', system: str = "Label it.") -> None:
+    """The flow with another pipeline.yaml and system prompt, extracted and counted."""
+    yaml = REQUEST % cache + f"limits: {{canary_rows: 5{limits}}}\n"
+    flow.pipeline = load_pipeline(write_pipeline(tmp_path / "priced" / "tickets", pipeline_yaml=yaml, system_md=system))
+    extract(flow)
+
+
+def extract(flow: Flow) -> None:
+    flow.extract()
+    count_sample(flow.folder, lake=flow.lake, claude=flow.claude)
+
+
+def estimated(flow: Flow, pass_name: str) -> Estimate:
+    made = read_plan(flow.lake, flow.folder, pass_name, read_extracted(flow.lake, flow.folder).extracted_at)
+    assert made
+    assert made.estimate
+    return made.estimate
+
+
+def cost(estimate: Estimate) -> Usd:
+    assert estimate.cost_usd
+    return estimate.cost_usd
+
+
+def spent(flow: Flow, pass_name: str) -> Decimal:
+    return sum((line["cost_usd"] for line in booked(flow) if line["pass_name"] == pass_name), Decimal(0))
+
+
+def reserved(flow: Flow) -> dict[str, Decimal]:
+    """What each chunk that is under way is expected to cost."""
+    recorded = flow.ledger.find_open()
+    chunks = recorded.value.chunks if recorded else {}
+    return {chunk_id: chunk.expected_usd for chunk_id, chunk in chunks.items() if chunk.expected_usd}
+
+
+# Estimates
+
+
+@pytest.mark.parametrize(
+    ("cache", "system"), [('"off"', "Label it."), ("1h", LONG_SYSTEM), ("5m", LONG_SYSTEM)], ids=["off", "1h", "5m"]
+)
+def test_once_the_canary_has_answered_the_cost_of_the_rest_lies_within_its_bounds(
+    twenty: Flow, tmp_path: Path, cache: str, system: str
+) -> None:
+    prepare(twenty, tmp_path, cache=cache, system=system)
+    for name in (passes.CANARY, passes.MAIN):
+        twenty.send(name)
+    found, true = cost(estimated(twenty, passes.MAIN)), spent(twenty, passes.MAIN)
+    assert found.low <= true <= found.high
+
+
+def test_without_any_answer_the_ceiling_is_expected(twenty: Flow, tmp_path: Path) -> None:
+    prepare(twenty, tmp_path)
+    twenty.send(passes.CANARY)
+    found = estimated(twenty, passes.CANARY)
+    assert found.output_tokens.expected == 5 * 400
+    assert spent(twenty, passes.CANARY) <= cost(found).high
+
+
+def test_a_later_run_knows_from_the_books_how_long_answers_are(twenty: Flow, tmp_path: Path) -> None:
+    prepare(twenty, tmp_path)
+    twenty.run_all()
+    twenty.pipeline = twenty.pipeline.for_run(RunOptions(reuse=False))
+    twenty.folder = twenty.run("manual__2")
+    extract(twenty)
+    twenty.plan(passes.CANARY)
+    assert "answers: as in earlier batches" in estimated(twenty, passes.CANARY).sources
+
+
+def test_where_nothing_was_counted_the_books_tell_the_tokens_of_a_byte(twenty: Flow, tmp_path: Path) -> None:
+    prepare(twenty, tmp_path)
+    delete(twenty.lake, twenty.folder.counted_json)
+    twenty.send(passes.CANARY)
+    assert "not counted" in estimated(twenty, passes.CANARY).sources
+    twenty.send(passes.MAIN)
+    found, true = cost(estimated(twenty, passes.MAIN)), spent(twenty, passes.MAIN)
+    assert "prompts: as in earlier batches" in estimated(twenty, passes.MAIN).sources
+    assert found.low <= true <= found.high
+
+
+def test_a_dry_run_tells_the_cost_of_each_pass(twenty: Flow, tmp_path: Path) -> None:
+    prepare(twenty, tmp_path)
+    told = dry_run(twenty.folder, lake=twenty.lake)
+    assert all(one.estimate for one in told.passes.values())
+    assert "expected $" in told.table()
+    assert twenty.requests_sent() == 0
+
+
+def test_what_the_whole_run_will_cost_is_told_before_the_canary(
+    twenty: Flow, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    prepare(twenty, tmp_path)
+    twenty.plan(passes.CANARY)
+    assert "Expected cost:" in caplog.text
+    assert f"{passes.MAIN}: prompts: counted in 20 of them" in caplog.text
+
+
+def test_a_model_without_a_price_has_no_cost_and_runs_all_the_same(twenty: Flow, tmp_path: Path) -> None:
+    prepare(twenty, tmp_path)
+    twenty.pipeline = twenty.pipeline.model_copy(
+        update={
+            "settings": twenty.pipeline.settings.model_copy(
+                update={"request": twenty.pipeline.settings.request.model_copy(update={"model": "claude-fable-5-2"})}
+            )
+        }
+    )
+    extract(twenty)
+    twenty.send(passes.CANARY)
+    assert estimated(twenty, passes.CANARY).cost_usd is None
+    assert {line["cost_usd"] for line in booked(twenty)} == {None}
+
+
+# The budget of a run
+
+
+def test_a_run_that_would_cost_more_than_its_budget_sends_nothing(twenty: Flow, tmp_path: Path) -> None:
+    prepare(twenty, tmp_path, ", budget_usd: 0.01")
+    before = twenty.lake.list("ledger/")
+    with pytest.raises(BudgetExceeded, match=r"budget of \$0\.01 .*Three ways out"):
+        twenty.plan(passes.CANARY)
+    assert (twenty.requests_sent(), twenty.lake.list("ledger/")) == (0, before)
+
+
+def test_between_passes_what_was_truly_spent_counts(twenty: Flow, tmp_path: Path) -> None:
+    prepare(twenty, tmp_path, ", budget_usd: 100")
+    twenty.send(passes.CANARY)
+    true = spent(twenty, passes.CANARY)
+    limits = twenty.pipeline.settings.limits.model_copy(update={"budget_usd": true + Decimal("0.000001")})
+    settings = twenty.pipeline.settings.model_copy(update={"limits": limits})
+    twenty.pipeline = twenty.pipeline.model_copy(update={"settings": settings})
+    twenty.lake.write(twenty.folder.pipeline_json, twenty.pipeline.model_dump_json().encode())
+    with pytest.raises(BudgetExceeded, match="Spent are"):
+        twenty.plan(passes.MAIN)
+    assert twenty.requests_sent() == 5
+
+
+def test_what_others_have_spent_is_not_the_runs(twenty: Flow, tmp_path: Path) -> None:
+    prepare(twenty, tmp_path)
+    twenty.run_all()
+    true = sum((line["cost_usd"] for line in booked(twenty)), Decimal(0))
+    twenty.folder = twenty.run("manual__2")
+    prepare(twenty, tmp_path, f", budget_usd: {2 * true}")
+    twenty.pipeline = twenty.pipeline.for_run(RunOptions(reuse=False))
+    extract(twenty)
+    assert twenty.plan(passes.CANARY)
+
+
+def test_a_budget_that_is_enough_stops_nothing(twenty: Flow, tmp_path: Path) -> None:
+    prepare(twenty, tmp_path, ", budget_usd: 1, monthly_budget_usd: 2")
+    assert twenty.run_all().published == 20
+
+
+# The budget of a month
+
+
+def test_runs_that_plan_at_the_same_time_stay_within_the_budget_of_the_month_together(
+    twenty: Flow, tmp_path: Path
+) -> None:
+    prepare(twenty, tmp_path)
+    twenty.plan(passes.CANARY)
+    twenty.plan(passes.MAIN)
+    whole = sum(reserved(twenty).values(), Decimal(0))
+    twenty.folder = twenty.run("manual__2")
+    prepare(twenty, tmp_path, f", monthly_budget_usd: {whole * Decimal('1.5')}", system="Label it otherwise.")
+    with pytest.raises(BudgetExceeded, match=r"in \w+ \d{4} has a budget.*Spent are \$0\.00, under way \$0"):
+        twenty.plan(passes.CANARY)
+    assert twenty.requests_sent() == 0
+
+
+def test_what_was_booked_this_month_counts(twenty: Flow, tmp_path: Path) -> None:
+    prepare(twenty, tmp_path)
+    twenty.run_all()
+    true = sum((line["cost_usd"] for line in booked(twenty)), Decimal(0))
+    twenty.folder = twenty.run("manual__2")
+    prepare(twenty, tmp_path, f", monthly_budget_usd: {true}", system="Label it otherwise.")
+    with pytest.raises(BudgetExceeded, match=r"limits\.monthly_budget_usd"):
+        twenty.plan(passes.CANARY)
+
+
+def test_a_chunk_that_is_booked_is_not_counted_twice(twenty: Flow, tmp_path: Path) -> None:
+    prepare(twenty, tmp_path, ", monthly_budget_usd: 100")
+    for name in (passes.CANARY, passes.MAIN):
+        twenty.send(name)
+    true = sum((line["cost_usd"] for line in booked(twenty)), Decimal(0))
+    twenty.folder = twenty.run("manual__2")
+    # Room for what is expected of the same once more, but not for a reservation of what has landed as well.
+    prepare(twenty, tmp_path, f", monthly_budget_usd: {true * Decimal('2.5')}", system="Label me.")
+    assert twenty.plan(passes.CANARY)
+
+
+def test_a_plan_keeps_what_it_expected(twenty: Flow, tmp_path: Path) -> None:
+    prepare(twenty, tmp_path)
+    (chunk,) = twenty.plan(passes.CANARY)
+    assert reserved(twenty) == {layout.chunk_id_of(chunk): cost(estimated(twenty, passes.CANARY)).expected}

@@ -1,0 +1,76 @@
+"""budget.py: what may not be sent."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from include.enrichment.budget import Spending, check_budget
+from include.enrichment.errors import BudgetExceeded
+from include.enrichment.estimate import Bounds, Estimate, Usd
+
+NOTHING = Spending(spent=Decimal(0), reserved=Decimal(0))
+
+
+def costing(expected: str | None, requests: int = 100) -> Estimate:
+    tokens = Bounds(low=1, expected=2, high=3)
+    usd = None if expected is None else Decimal(expected)
+    cost = None if usd is None else Usd(low=usd / 2, expected=usd, high=usd * 2)
+    return Estimate(
+        requests=requests,
+        bytes=400,
+        input_tokens=tokens,
+        output_tokens=tokens,
+        cost_usd=cost,
+        synchronous_usd=None,
+        sources="prompts: counted",
+    )
+
+
+def check(budget: str | None, *estimates: Estimate, spending: Spending = NOTHING) -> None:
+    limit: Any = budget and Decimal(budget)
+    check_budget(limit, spending, estimates, whose="The run", setting="limits.budget_usd")
+
+
+def test_what_fits_may_be_sent_to_the_last_cent() -> None:
+    check("3.00", costing("1"), costing("2"))
+
+
+def test_what_would_pass_it_may_not() -> None:
+    with pytest.raises(BudgetExceeded, match=r"budget of \$1\.00 .* would pass it: \$3\.00"):
+        check("1", costing("3"))
+
+
+def test_what_was_spent_and_what_is_under_way_count() -> None:
+    spending = Spending(spent=Decimal("1.5"), reserved=Decimal("1"))
+    check("3", costing("0.5"), spending=spending)
+    with pytest.raises(BudgetExceeded, match=r"Spent are \$1\.50, under way \$1\.00"):
+        check("3", costing("0.51"), spending=spending)
+
+
+def test_the_message_has_the_numbers_and_three_ways_out() -> None:
+    with pytest.raises(BudgetExceeded) as caught:
+        check("1", costing("3"))
+    said = str(caught.value)
+    assert "100 requests more are expected to cost $3.00 ($1.50 to $6.00; prompts: counted)" in said
+    assert "Nothing of them was sent" in said
+    assert "Three ways out" in said
+    assert "a trial" in said
+    assert not caught.value.retryable
+
+
+def test_without_a_budget_nothing_is_stopped() -> None:
+    check(None, costing(None))
+    check(None, costing("1000000"), spending=Spending(spent=None, reserved=Decimal(0)))
+
+
+def test_where_nothing_is_to_be_sent_nothing_is_stopped() -> None:
+    check("0", costing("0", requests=0), spending=Spending(spent=Decimal(5), reserved=Decimal(0)))
+
+
+@pytest.mark.parametrize(("spent", "expected"), [(Decimal(0), None), (None, "1"), (None, None)])
+def test_a_budget_and_no_known_price_do_not_go_together(spent: Decimal | None, expected: str | None) -> None:
+    with pytest.raises(BudgetExceeded, match="is not known"):
+        check("100", costing(expected), spending=Spending(spent=spent, reserved=Decimal(0)))
