@@ -23,7 +23,7 @@ import msgspec
 
 from include.emulator import faults as faultlists
 from include.emulator.batches import SECOND, Batch, Counts, timestamp
-from include.emulator.bills import Bill
+from include.emulator.bills import Bill, Charge
 from include.emulator.faults import Fault
 
 EVERYWHERE = ""  # the workspace of whatever holds for all workspaces
@@ -183,17 +183,17 @@ class Store:
         """Note that a cancel was accepted."""
         self._db.execute("UPDATE batches SET cancel_initiated_at = ? WHERE id = ?", (at, batch_id))
 
-    def end(self, batch: Batch, at: int, counts: Counts, warmed: Mapping[str, int], tokens: Mapping[str, int]) -> None:
+    def end(self, batch: Batch, at: int, counts: Counts, warmed: Mapping[str, int], charge: Charge) -> None:
         """
         Note that a batch ended, which prompt prefixes it leaves in the cache (prefix to life in seconds), and book it.
 
-        Its bill must be in place; ``tokens`` are the billed ones by name.
+        Its bill must be in place.
         """
         self._db.execute("BEGIN")
         self._db.execute(
             "UPDATE batches SET ended_at = ?, counts = ? WHERE id = ?", (at, msgspec.json.encode(counts), batch.id)
         )
-        self._db.execute("REPLACE INTO bills VALUES (?, ?)", (batch.id, msgspec.json.encode(tokens)))
+        self._db.execute("REPLACE INTO bills VALUES (?, ?)", (batch.id, msgspec.json.encode(charge)))
         self.warm(batch.workspace, warmed, begun_at=batch.created_at, readable_at=at)
         self._db.execute("COMMIT")
 
@@ -217,8 +217,13 @@ class Store:
             (workspace,),
         )
         return [
-            Bill(workspace=name, batch_id=batch_id, tokens=msgspec.json.decode(tokens), file=self.bills / batch_id)
-            for name, batch_id, tokens in rows
+            Bill(
+                workspace=name,
+                batch_id=batch_id,
+                charge=msgspec.json.decode(charge, type=Charge),
+                file=self.bills / batch_id,
+            )
+            for name, batch_id, charge in rows
         ]
 
     # Prompt cache
