@@ -95,14 +95,15 @@ def test_what_a_batch_writes_is_not_there_before_it_has_ended(emulator: Emulator
     ended(client, first.id)
 
 
-def test_batches_that_run_side_by_side_read_the_same_entry(emulator: Emulator, client: Anthropic) -> None:
+def test_batches_that_run_side_by_side_mostly_read_the_same_entry(emulator: Emulator, client: Anthropic) -> None:
     usages(client, marked())
     emulator.set_faults([{"kind": "duration", "seconds": 600, "times": 1}, {"kind": "duration", "seconds": 1200}])
-    both = [create(client, *[marked()] * 5) for _ in range(2)]
+    both = [create(client, *[marked()] * 20) for _ in range(2)]
     emulator.advance_clock(1200)
     for batch in both:
         of_batch = results(client, ended(client, batch.id).id).values()
-        assert PREFIX_TOKENS in {result["message"]["usage"]["cache_read_input_tokens"] for result in of_batch}
+        reads = [result["message"]["usage"]["cache_read_input_tokens"] for result in of_batch]
+        assert sum(read == PREFIX_TOKENS for read in reads) >= 18
 
 
 def test_a_marker_finds_what_was_written_at_an_earlier_block_and_writes_the_rest(client: Anthropic) -> None:
