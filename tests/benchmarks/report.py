@@ -292,9 +292,10 @@ def _money(contenders: Sequence[Contender], found: Found) -> Iterator[str]:
     yield (
         f"The emulator answered, not Claude, and billed by a table of prices of its own: {lines[0]['requests']:,}"
         f" documents, each a prompt of {prompt:,.0f} tokens, of which 6,000 are the same in all, and an answer of"
-        f" {answer:,.0f}. How often a cache is found is its assumption, too: 98 % of the time where an earlier batch"
-        " has filled it, 30 % where requests of the same batch do. *Synchronous* is what the same tokens cost in calls"
-        " of their own, without a cache. What this project booked is what was billed, to the last digit."
+        f" {answer:,.0f}. A batch takes ten minutes of its clock. How often a cache is found is its assumption, too:"
+        " 98 % of the time where an earlier batch has filled it, 30 % where requests of the same batch do."
+        " *Synchronous* is what the same tokens cost in calls of their own, without a cache. What this project booked"
+        " is what was billed, to the last digit."
     )
     rows = (
         f"| {contender.title} | {line['batches']} | {_share(line['cache_hits'])} | {line['billed_usd']:,.2f} |"
