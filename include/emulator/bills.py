@@ -1,5 +1,5 @@
 """
-What was billed: a file per ended batch with a line per request that succeeded, and a report over these files.
+What was billed: a file per ended batch with a line per request that succeeded, its charge in US dollars, and a report.
 
 A request is known by a hash of its params as they were sent, byte for byte: sent again under another custom_id it is
 the same request, billed again. Errored, canceled and expired requests are not billed; whether anybody downloaded the
@@ -11,19 +11,41 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from hashlib import sha256
+from operator import add
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from include.emulator.bodies import Item
+from include.emulator.prices import Price, Tokens, price_of
 
-#: What is counted of a message's usage, under the names it has there.
-TOKENS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 #: At most so many repeated requests are listed one by one.
 MAX_LISTED = 1000
 
 _HASH_DIGITS = 32
+
+
+class Charge(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What the billed requests of one or more batches come to: tokens under the names that a message's usage has.
+
+    A state folder may hold bills with the first four alone: the rest of these is None, and so is every sum with them.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    cache_read_input_tokens: int
+    cache_creation_input_tokens: int
+    ephemeral_5m_input_tokens: int | None = None
+    ephemeral_1h_input_tokens: int | None = None
+    usd: Decimal | None = None
+
+    def describe(self) -> dict[str, object]:
+        """For JSON; the dollars with all their digits, as a string."""
+        return msgspec.structs.asdict(self) | {"usd": None if self.usd is None else f"{self.usd:f}"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +54,7 @@ class Bill:
 
     workspace: str
     batch_id: str
-    #: Billed tokens by their names in TOKENS.
-    tokens: Mapping[str, int]
+    charge: Charge
     #: One ``bill_line`` per billed request.
     file: Path
 
@@ -47,6 +68,42 @@ class Repeated(msgspec.Struct, kw_only=True):
     batches: list[str]
 
 
+class Meter:
+    """Counts what a batch is billed for, request by request: the price of one depends on the length of its prompt."""
+
+    def __init__(self) -> None:
+        # Tokens at the same price are added up, and priced when all are there: exact, and quicker than each alone.
+        self._sums: dict[tuple[Price, str], Tokens] = {}
+
+    def count(self, message: Mapping[str, Any]) -> None:
+        """Count one answer."""
+        usage = message["usage"]
+        written = usage["cache_creation"]
+        tokens = Tokens(
+            usage["input_tokens"],
+            usage["output_tokens"],
+            written["ephemeral_5m_input_tokens"],
+            written["ephemeral_1h_input_tokens"],
+            usage["cache_read_input_tokens"],
+        )
+        at = price_of(message["model"], sum(tokens) - tokens.output), usage["inference_geo"]
+        before = self._sums.get(at)
+        self._sums[at] = tokens if before is None else Tokens(*map(add, before, tokens))
+
+    def charge(self) -> Charge:
+        """What all that was counted comes to."""
+        sums = Tokens(*map(sum, zip(*self._sums.values(), strict=True))) if self._sums else Tokens(0, 0, 0, 0, 0)
+        return Charge(
+            input_tokens=sums.input,
+            output_tokens=sums.output,
+            cache_read_input_tokens=sums.read,
+            cache_creation_input_tokens=sums.written_5m + sums.written_1h,
+            ephemeral_5m_input_tokens=sums.written_5m,
+            ephemeral_1h_input_tokens=sums.written_1h,
+            usd=sum((price.batch_usd(tokens, geo) for (price, geo), tokens in self._sums.items()), Decimal()),
+        )
+
+
 def bill_line(item: Item) -> bytes:
     """The line of a billed request: 32 hexadecimal digits of hash, a space, its custom_id."""
     # Processors have instructions for SHA-256, so it takes half the time of BLAKE2, which counts at 100,000 requests.
@@ -55,17 +112,18 @@ def bill_line(item: Item) -> bytes:
 
 def report(bills: Sequence[Bill]) -> dict[str, object]:
     """
-    The sum of these bills, given oldest batch first: totals, and which requests were billed more than once.
+    The sum of these bills, given oldest batch first, each of them, and which requests were billed more than once.
 
     Workspaces are customers of their own: the same request in two of them is two requests. Takes about a second for
     300,000 billed requests, so it belongs in a thread.
     """
     times: dict[str, Counter[bytes]] = {}
-    tokens = dict.fromkeys(TOKENS, 0)
+    shown: list[dict[str, object]] = []
     for bill in bills:
-        times.setdefault(bill.workspace, Counter()).update(digest for digest, _ in _billed(bill))
-        for name in TOKENS:
-            tokens[name] += bill.tokens[name]
+        digests = [digest for digest, _ in _billed(bill)]
+        times.setdefault(bill.workspace, Counter()).update(digests)
+        whose = {"id": bill.batch_id, "workspace": bill.workspace, "requests": len(digests)}
+        shown.append(whose | bill.charge.describe())
     billed = sum(counter.total() for counter in times.values())
     distinct = sum(len(counter) for counter in times.values())
     repeated = _repeated(bills, times) if billed > distinct else []
@@ -75,8 +133,17 @@ def report(bills: Sequence[Bill]) -> dict[str, object]:
         "distinct": distinct,
         "billed_twice": billed - distinct,
         "twice": repeated[:MAX_LISTED],
-        **tokens,
+        **_sum([bill.charge for bill in bills]).describe(),
+        "bills": shown,
     }
+
+
+def _sum(charges: Sequence[Charge]) -> Charge:
+    sums: dict[str, Any] = {}
+    for name in Charge.__struct_fields__:
+        values = [getattr(charge, name) for charge in charges]
+        sums[name] = None if None in values else sum(values, Decimal() if name == "usd" else 0)
+    return Charge(**sums)
 
 
 def _repeated(bills: Sequence[Bill], times: Mapping[str, Counter[bytes]]) -> list[Repeated]:

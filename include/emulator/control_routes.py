@@ -76,7 +76,7 @@ def log_route(server: Server) -> Endpoint:
 
 
 def bills_route(server: Server) -> Endpoint:
-    """GET tells what was billed, and which requests more than once."""
+    """GET tells what was billed, in tokens and dollars, and which requests more than once."""
 
     async def serve(request: Request) -> Response:
         return json_response(await asyncio.to_thread(report, server.store.booked(_scope(request))))

@@ -68,6 +68,8 @@ def _weigh(text: str, blocks: list[tuple[str, dict[str, Any]]], frame: Frame) ->
         tokens = sum(_tokens(block) for _, block in blocks)
         return Conversation(text, frame.chain.tokens + frame.format_tokens + tokens, frame.chain.markers)
     chain = frame.chain.fork()
+    if any(block["type"] == "image" for _, block in blocks):
+        chain.tell_apart(b"image")
     for where, block in blocks:
         if block is last and frame.automatic_cache is not None and "cache_control" not in block:
             ttl = "1h" if frame.automatic_cache > 300 else "5m"

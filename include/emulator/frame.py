@@ -98,6 +98,7 @@ def _read(fields: dict[str, Any], texts: dict[str, bytes], rules: Rules) -> Fram
         add_block(chain, block, "tools")
     for block in _system(fields):
         add_block(chain, block, "system")
+    chain.tell_apart(texts.get("tool_choice", b""))
     automatic = fields.get("cache_control")
     if len(chain.markers) + (automatic is not None) > _MAX_MARKERS:
         raise too_many_markers(len(chain.markers))

@@ -23,9 +23,10 @@ async def create_message(call: Call) -> Response:
     prompt = _prompt(params, call)
     # Kept apart from the batches' cache: what is written here does not warm a batch, nor the other way round.
     scope, store = f"{call.workspace}/synchronous", call.server.store
-    cache = Cache(store.warm_prefixes(scope, call.now))
+    now = call.now
+    cache = Cache(store.warm_prefixes(scope, now))
     message = answer(prompt, start_of(call.server.seed, "", params), cache, "standard")
-    store.warm(scope, call.now, cache.touched)
+    store.warm(scope, cache.touched, begun_at=now, readable_at=now)
     return json_response(message)
 
 

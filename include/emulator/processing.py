@@ -85,4 +85,4 @@ class Processing:
                 folder / batch.id for folder in (self._store.bodies, self._store.results, self._store.bills)
             )
             settled = await asyncio.to_thread(write_results, batch, end, self._seed, body, results, bill, warm)
-            self._store.end(batch, at, settled.counts, settled.warmed, settled.tokens)
+            self._store.end(batch, at, settled.counts, settled.warmed, settled.charge)

@@ -21,7 +21,7 @@ import msgspec
 from include.emulator import draws
 from include.emulator.answers import answer, read_prompt, start_of
 from include.emulator.batches import Batch, Counts, End
-from include.emulator.bills import TOKENS, bill_line
+from include.emulator.bills import Charge, Meter, bill_line
 from include.emulator.bodies import Item, open_items
 from include.emulator.cache import Cache
 from include.emulator.errors import RequestRefused, envelope
@@ -42,8 +42,7 @@ class Settled:
     counts: Counts
     #: Prompt prefixes it leaves in the cache, with their life in seconds.
     warmed: Mapping[str, int]
-    #: The tokens it is billed for, by their names in TOKENS.
-    tokens: Mapping[str, int]
+    charge: Charge
 
 
 def write_results(
@@ -56,7 +55,7 @@ def write_results(
     """
     cache = Cache(warm_prefixes)
     tally: Counter[str] = Counter()
-    tokens = dict.fromkeys(TOKENS, 0)
+    meter = Meter()
     result_part, bill_part = (path.with_name(f"{path.name}.part") for path in (results, bill))
     with result_part.open("wb", _WRITE_BYTES) as result_file, bill_part.open("wb", _WRITE_BYTES) as bill_file:
         for item, result in _results(batch, end, seed, open_items(body), cache):
@@ -64,11 +63,10 @@ def write_results(
             result_file.write(_encode({"custom_id": item.custom_id, "result": result}) + b"\n")
             if result["type"] == "succeeded":
                 bill_file.write(bill_line(item))
-                for name in TOKENS:
-                    tokens[name] += result["message"]["usage"][name]
+                meter.count(result["message"])
     os.replace(bill_part, bill)
     os.replace(result_part, results)
-    return Settled(counts=Counts(**tally), warmed=cache.touched, tokens=tokens)
+    return Settled(counts=Counts(**tally), warmed=cache.touched, charge=meter.charge())
 
 
 def _results(

@@ -23,7 +23,7 @@ import msgspec
 
 from include.emulator import faults as faultlists
 from include.emulator.batches import SECOND, Batch, Counts, timestamp
-from include.emulator.bills import Bill
+from include.emulator.bills import Bill, Charge
 from include.emulator.faults import Fault
 
 EVERYWHERE = ""  # the workspace of whatever holds for all workspaces
@@ -49,6 +49,11 @@ CREATE TABLE IF NOT EXISTS prefixes (
     scope TEXT NOT NULL, prefix TEXT NOT NULL, readable_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
     PRIMARY KEY (scope, prefix));
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+# An entry that is alive when the request begins only lives longer: who found it before finds it still.
+_WARM = """
+INSERT INTO prefixes VALUES (?1, ?2, ?3, ?4) ON CONFLICT (scope, prefix) DO UPDATE SET
+    readable_at = CASE WHEN expires_at > ?5 THEN MIN(readable_at, ?3) ELSE ?3 END, expires_at = MAX(expires_at, ?4)
 """
 _BATCH_COLUMNS = (
     "id, workspace, created_at, size, version, betas, duration, drain, faults, cancel_initiated_at, ended_at, counts"
@@ -178,18 +183,18 @@ class Store:
         """Note that a cancel was accepted."""
         self._db.execute("UPDATE batches SET cancel_initiated_at = ? WHERE id = ?", (at, batch_id))
 
-    def end(self, batch: Batch, at: int, counts: Counts, warmed: Mapping[str, int], tokens: Mapping[str, int]) -> None:
+    def end(self, batch: Batch, at: int, counts: Counts, warmed: Mapping[str, int], charge: Charge) -> None:
         """
         Note that a batch ended, which prompt prefixes it leaves in the cache (prefix to life in seconds), and book it.
 
-        Its bill must be in place; ``tokens`` are the billed ones by name.
+        Its bill must be in place.
         """
         self._db.execute("BEGIN")
         self._db.execute(
             "UPDATE batches SET ended_at = ?, counts = ? WHERE id = ?", (at, msgspec.json.encode(counts), batch.id)
         )
-        self._db.execute("REPLACE INTO bills VALUES (?, ?)", (batch.id, msgspec.json.encode(tokens)))
-        self.warm(batch.workspace, at, warmed)
+        self._db.execute("REPLACE INTO bills VALUES (?, ?)", (batch.id, msgspec.json.encode(charge)))
+        self.warm(batch.workspace, warmed, begun_at=batch.created_at, readable_at=at)
         self._db.execute("COMMIT")
 
     def delete(self, batch_id: str) -> None:
@@ -212,16 +217,28 @@ class Store:
             (workspace,),
         )
         return [
-            Bill(workspace=name, batch_id=batch_id, tokens=msgspec.json.decode(tokens), file=self.bills / batch_id)
-            for name, batch_id, tokens in rows
+            Bill(
+                workspace=name,
+                batch_id=batch_id,
+                charge=msgspec.json.decode(charge, type=Charge),
+                file=self.bills / batch_id,
+            )
+            for name, batch_id, charge in rows
         ]
 
     # Prompt cache
 
-    def warm(self, scope: str, at: int, prefixes: Mapping[str, int]) -> None:
-        """Put prefixes into the cache of a scope, or refresh them (prefix to life in seconds)."""
-        rows = [(scope, prefix, at, at + seconds * SECOND) for prefix, seconds in prefixes.items()]
-        self._db.executemany("REPLACE INTO prefixes VALUES (?, ?, ?, ?)", rows)
+    def warm(self, scope: str, prefixes: Mapping[str, int], *, begun_at: int, readable_at: int) -> None:
+        """
+        Put prefixes (with their life in seconds) into the cache of a scope, or refresh those that are there.
+
+        :param begun_at: when the request began that wrote or read them: their life counts from here
+        :param readable_at: from when on they can be read if they were not there before
+        """
+        rows = [
+            (scope, prefix, readable_at, begun_at + seconds * SECOND, begun_at) for prefix, seconds in prefixes.items()
+        ]
+        self._db.executemany(_WARM, rows)
 
     def warm_prefixes(self, scope: str, at: int) -> frozenset[str]:
         """The prefixes that a request begun at this time would find."""

@@ -102,5 +102,10 @@ ALONE: dict[str, tuple[Contender, ...]] = {
         for earlier in (1, 100, 1_000)
     ),
     "whole-run": (Contender("ours", "whole_run", "this project, through the real scheduler"),),
+    "money": (
+        Contender("ours", "money --cache 1h --canary-rows 5", "**this project**: `cache: 1h`, warmed by a canary"),
+        Contender("ours", "money --cache 1h --canary-rows 0", "the same without a canary: the cache is cold"),
+        Contender("ours", "money --cache off --canary-rows 5", "`cache: off`"),
+    ),
     "backfill": (Contender("ours", "backfill", "this project: 30 days, a queue of 4 batches"),),
 }

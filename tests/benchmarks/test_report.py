@@ -96,3 +96,18 @@ def test_a_part_of_its_own_kind_shows_its_figures() -> None:
         "tasks": [1],
     }
     assert "| one file ms | 120 |\n| all files seconds | 3.50 |" in render([parse], machine="")
+
+
+def test_money_is_told_beside_what_synchronous_calls_cost() -> None:
+    facts = {"requests": 10_000, "batches": 3, "input_tokens_each": 8_350.5, "output_tokens_each": 144.2}
+    warmed = facts | {"cache_hits": 0.9795, "billed_usd": 59.2, "synchronous_usd": 272.1, "ratio": 0.2176}
+    off = facts | {"cache_hits": None, "billed_usd": 1_136.05, "synchronous_usd": 272.1, "ratio": 0.5}
+    lines = [
+        {"command": f"money --cache {how}", "size": 0, "at": "2026-11-01", **line}
+        for how, line in (("1h --canary-rows 5", warmed), ("off --canary-rows 5", off))
+    ]
+    text = render(lines, machine="")
+    assert "## Money (2026-11-01)\n\nThe emulator answered, not Claude" in text
+    assert "| **this project**: `cache: 1h`, warmed by a canary | 3 | 98.0 % | 59.20 | 272.10 | 0.218 |" in text
+    assert "| `cache: off` | 3 | – | 1,136.05 | 272.10 | 0.500 |" in text
+    assert _bound("documents", lines).verdict == "met"

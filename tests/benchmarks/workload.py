@@ -1,6 +1,6 @@
 """
-The workload: rows with a key and a text of 1,640 characters on average, as Parquet and as a warehouse. The same size is
-always the same rows.
+The workload: rows with a key and a text of 1,640 characters on average, or of another mean, as Parquet and as a
+warehouse. The same size and mean are always the same rows.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _ODD_EVERY = 25
 _ROWS_AT_ONCE = 5_000
 
 
-def write(rows: int, folder: Path) -> None:
+def write(rows: int, folder: Path, *, mean_characters: int = MEAN_CHARACTERS) -> None:
     """Make ``folder`` with ``rows.parquet``, and with ``warehouse.db`` that has the same in a table ``tickets``."""
     unfinished = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     schema = pa.schema([("ticket", pa.string()), ("body", pa.string())])
-    texts = bodies()
+    texts = bodies(mean_characters)
     with (
         closing(sqlite3.connect(unfinished / "warehouse.db")) as warehouse,
         warehouse,
@@ -50,11 +50,11 @@ def write(rows: int, folder: Path) -> None:
     unfinished.rename(folder)
 
 
-def bodies() -> Iterator[str]:
+def bodies(mean_characters: int = MEAN_CHARACTERS) -> Iterator[str]:
     """Texts without end: slices of a long stream of words, in which a few words are frequent and most are rare."""
-    draw = Random(MEAN_CHARACTERS)
+    draw = Random(mean_characters)
     stream = _stream(draw)
-    log_mean = math.log(MEAN_CHARACTERS) - _SPREAD**2 / 2
+    log_mean = math.log(mean_characters) - _SPREAD**2 / 2
     while True:
         length = round(draw.lognormvariate(log_mean, _SPREAD))
         start = draw.randrange(len(stream) - length)

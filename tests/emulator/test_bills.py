@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
+from decimal import Decimal
 from pathlib import Path
 
 import anthropic
@@ -33,17 +36,22 @@ def test_only_requests_that_succeeded_are_billed(emulator: Emulator, client: Ant
     )
     batch = ended(client, create(client, *map(request, "abcde"), request(max_tokens=0)).id)
     usages = [line["message"]["usage"] for line in results(client, batch.id).values() if line["type"] == "succeeded"]
-    assert emulator.bills() == {
-        "batches": 1,
-        "requests": 2,
-        "distinct": 2,
-        "billed_twice": 0,
-        "twice": [],
-        "input_tokens": sum(usage["input_tokens"] for usage in usages),
-        "output_tokens": sum(usage["output_tokens"] for usage in usages),
+    input_tokens, output_tokens = (sum(usage[f"{kind}_tokens"] for usage in usages) for kind in ("input", "output"))
+    charge = {
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
         "cache_read_input_tokens": 0,
         "cache_creation_input_tokens": 0,
+        "ephemeral_5m_input_tokens": 0,
+        "ephemeral_1h_input_tokens": 0,
     }
+    bills = emulator.bills()
+    assert Decimal(bills.pop("usd")) == Decimal(input_tokens + 5 * output_tokens) / 2_000_000
+    (bill,) = bills.pop("bills")
+    assert Decimal(bill.pop("usd")) == emulator.billed_usd()
+    assert bills == {"batches": 1, "requests": 2, "distinct": 2, "billed_twice": 0, "twice": [], **charge}
+    workspace = client.with_raw_response.models.list().headers["anthropic-workspace-id"]
+    assert bill == {"id": batch.id, "workspace": workspace, "requests": 2, **charge}
 
 
 def test_what_the_cache_took_and_gave_is_billed(emulator: Emulator, client: Anthropic) -> None:
@@ -53,6 +61,77 @@ def test_what_the_cache_took_and_gave_is_billed(emulator: Emulator, client: Anth
     bills = emulator.bills()
     assert bills["cache_creation_input_tokens"] > 0
     assert bills["cache_read_input_tokens"] > 0
+
+
+def test_what_is_written_for_an_hour_is_told_apart_from_what_is_for_five_minutes(
+    emulator: Emulator, client: Anthropic
+) -> None:
+    hour, minutes = (
+        {"type": "text", "text": text * 5_000, "cache_control": {"type": "ephemeral", "ttl": ttl}}
+        for text, ttl in (("hour", "1h"), ("five", "5m"))
+    )
+    ended(client, create(client, request(system=[hour, minutes])).id)
+    ended(client, create(client, request(system=[hour])).id)
+    first, second = emulator.bills()["bills"]
+    assert (first["ephemeral_1h_input_tokens"], first["ephemeral_5m_input_tokens"]) == (5_000, 5_000)
+    assert first["cache_creation_input_tokens"] == 10_000
+    assert second["cache_read_input_tokens"] == 5_000
+
+
+def test_the_bill_is_the_sum_of_the_batches_bills(emulator: Emulator, client: Anthropic) -> None:
+    batches = [_settled(client, *"abc"), _settled(client, *"defg"), _settled(client, "h")]
+    bills = emulator.bills()
+    assert [bill["id"] for bill in bills["bills"]] == batches
+    assert [bill["requests"] for bill in bills["bills"]] == [3, 4, 1]
+    for name in ("input_tokens", "output_tokens"):
+        assert sum(bill[name] for bill in bills["bills"]) == bills[name]
+    assert sum(Decimal(bill["usd"]) for bill in bills["bills"]) == Decimal(bills["usd"]) > 0
+
+
+@pytest.mark.parametrize(("geo", "tenths"), [("us", 11), ("global", 10), (None, 10)])
+def test_the_us_cost_a_tenth_more_of_everything(
+    emulator: Emulator, client: Anthropic, geo: str | None, tenths: int
+) -> None:
+    batch = ended(client, create(client, request(model="claude-sonnet-4-6", inference_geo=geo)).id)
+    usage = results(client, batch.id)["r-0"]["message"]["usage"]
+    plain = Decimal(usage["input_tokens"] * 3 + usage["output_tokens"] * 15) / 2_000_000
+    assert emulator.billed_usd() == plain * tenths / 10
+
+
+def test_in_one_batch_a_long_prompt_pays_its_price_and_a_short_one_its_own(
+    emulator: Emulator, client: Anthropic
+) -> None:
+    texts = ("word" * 100_000, "word" * 100_001)
+    params = [request(text, model="claude-haiku-5-5", thinking={"type": "disabled"}) for text in texts]
+    batch = ended(client, create(client, *params).id)
+    short, long = (results(client, batch.id)[name]["message"]["usage"] for name in ("r-0", "r-1"))
+    assert (short["input_tokens"], long["input_tokens"]) == (100_000, 100_001)
+    assert emulator.billed_usd() == (
+        Decimal(short["input_tokens"] * 10 + short["output_tokens"] * 50) / 200_000_000
+        + Decimal(long["input_tokens"] * 50 + long["output_tokens"] * 250) / 200_000_000
+    )
+
+
+def test_a_state_folder_with_bills_without_dollars_still_opens(tmp_path: Path, client_of: ClientOf) -> None:
+    state = tmp_path / "state"
+    with EmulatorProcess(state, processing_seconds=0) as process:
+        server = process.workspace()
+        _settled(client_of(server), "a", "b")
+        process.stop()
+        with closing(sqlite3.connect(state / "emulator.db")) as database, database:
+            names = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+            (charge,) = (json.loads(text) for (text,) in database.execute("SELECT tokens FROM bills"))
+            before = json.dumps({name: charge[name] for name in names}).encode()
+            database.execute("UPDATE bills SET tokens = ?", (before,))
+        process.start()
+        new = _settled(client_of(server), "c")
+        bills = server.bills()
+        assert (bills["requests"], bills["usd"], bills["ephemeral_1h_input_tokens"]) == (3, None, None)
+        assert bills["input_tokens"] > charge["input_tokens"]
+        old_bill, new_bill = bills["bills"]
+        assert old_bill["usd"] is None
+        assert new_bill["id"] == new
+        assert Decimal(new_bill["usd"]) > 0
 
 
 def test_nothing_is_billed_before_a_batch_ends(emulator: Emulator, client: Anthropic) -> None:

@@ -75,6 +75,80 @@ def test_a_read_refreshes_an_entry(emulator: Emulator, client: Anthropic) -> Non
     assert usages(client, *[marked(ttl="5m")] * 5)[0]["cache_read_input_tokens"] == PREFIX_TOKENS
 
 
+@pytest.mark.parametrize(("passed_seconds", "read"), [(199, PREFIX_TOKENS), (200, 0)])
+def test_the_life_of_an_entry_counts_from_when_its_batch_began(
+    emulator: Emulator, client: Anthropic, passed_seconds: int, read: int
+) -> None:
+    emulator.set_faults([{"kind": "duration", "seconds": 100, "times": 1}])
+    batch = create(client, marked(ttl="5m"))
+    emulator.advance_clock(100)
+    ended(client, batch.id)
+    emulator.advance_clock(passed_seconds)
+    assert usages(client, marked(ttl="5m"))[0]["cache_read_input_tokens"] == read
+
+
+def test_what_a_batch_writes_is_not_there_before_it_has_ended(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults([{"kind": "duration", "seconds": 100, "times": 1}])
+    first = create(client, marked())
+    assert usages(client, marked())[0]["cache_read_input_tokens"] == 0
+    emulator.advance_clock(100)
+    ended(client, first.id)
+
+
+def test_batches_that_run_side_by_side_mostly_read_the_same_entry(emulator: Emulator, client: Anthropic) -> None:
+    usages(client, marked())
+    emulator.set_faults([{"kind": "duration", "seconds": 600, "times": 1}, {"kind": "duration", "seconds": 1200}])
+    both = [create(client, *[marked()] * 20) for _ in range(2)]
+    emulator.advance_clock(1200)
+    for batch in both:
+        of_batch = results(client, ended(client, batch.id).id).values()
+        reads = [result["message"]["usage"]["cache_read_input_tokens"] for result in of_batch]
+        assert sum(read == PREFIX_TOKENS for read in reads) >= 18
+
+
+def test_a_marker_finds_what_was_written_at_an_earlier_block_and_writes_the_rest(client: Anthropic) -> None:
+    usages(client, marked())
+    more = {"type": "text", "text": "more" * 100, "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    (usage,) = usages(client, request(system=[{"type": "text", "text": PREFIX}, more]))
+    assert (usage["cache_read_input_tokens"], usage["cache_creation_input_tokens"]) == (PREFIX_TOKENS, 100)
+
+
+@pytest.mark.parametrize(("blocks_before", "read"), [(20, PREFIX_TOKENS), (21, 0)])
+def test_a_marker_looks_back_twenty_blocks(client: Anthropic, blocks_before: int, read: int) -> None:
+    usages(client, marked())
+    system = [
+        {"type": "text", "text": PREFIX},
+        *[{"type": "text", "text": "more"}] * (blocks_before - 1),
+        {"type": "text", "text": "last", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
+    ]
+    assert usages(client, request(system=system))[0]["cache_read_input_tokens"] == read
+
+
+def test_a_marker_finds_nothing_that_no_request_wrote_at_its_own(client: Anthropic) -> None:
+    later = {"type": "text", "text": "later", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    usages(client, request(system=[{"type": "text", "text": PREFIX}, later]))
+    assert usages(client, marked())[0]["cache_read_input_tokens"] == 0
+
+
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
+
+
+@pytest.mark.parametrize("change", ["tool_choice", "image"])
+def test_a_tool_choice_or_an_image_keeps_the_system_prompt_and_loses_the_messages(
+    client: Anthropic, change: str
+) -> None:
+    document = {"type": "text", "text": "doc " * 5000, "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    tools = [{"name": "t", "input_schema": {"type": "object"}}]
+
+    def params(*more: dict[str, Any], **changes: Any) -> dict[str, Any]:
+        return marked(tools=tools, messages=[{"role": "user", "content": [document, *more]}], **changes)
+
+    (written,) = usages(client, params())
+    (usage,) = usages(client, params(IMAGE) if change == "image" else params(tool_choice={"type": "none"}))
+    assert usage["cache_creation_input_tokens"] == 5000
+    assert usage["cache_read_input_tokens"] == written["cache_creation_input_tokens"] - 5000
+
+
 def test_a_synchronous_call_does_not_warm_a_batch(client: Anthropic) -> None:
     first, second = (client.messages.create(**marked()).usage for _ in range(2))
     assert first.cache_creation_input_tokens == PREFIX_TOKENS

@@ -1,0 +1,57 @@
+"""The document workload is what it is said to be, and is billed in the order that is to be shown; few documents do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.benchmarks.money import ask, figures
+from tests.fixtures.emulator import Emulator
+
+DOCUMENTS = 60
+
+
+@pytest.fixture(scope="module")
+def found(emulator_process: Emulator, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What the three ways of asking cost."""
+
+    def asked(name: str, cache: str, canary_rows: int) -> dict[str, Any]:
+        folder: Path = tmp_path_factory.mktemp(name)
+        workspace = emulator_process.workspace()
+        return ask(workspace, folder, documents=DOCUMENTS, cache=cache, canary_rows=canary_rows)
+
+    return {"warmed": asked("warmed", "1h", 5), "cold": asked("cold", "1h", 0), "off": asked("off", "off", 5)}
+
+
+def test_prompts_and_answers_are_of_the_length_that_is_said(found: dict[str, dict[str, Any]]) -> None:
+    assert found["off"]["requests"] == DOCUMENTS
+    assert found["off"]["input_tokens_each"] == pytest.approx(6_000 + 2_000 + 350, rel=0.05)
+    assert found["off"]["output_tokens_each"] == pytest.approx(150, rel=0.1)
+
+
+def test_a_warmed_cache_costs_less_than_none_and_none_less_than_a_cold_one(found: dict[str, dict[str, Any]]) -> None:
+    assert found["warmed"]["ratio"] < found["off"]["ratio"] < found["cold"]["ratio"]
+    assert found["off"]["ratio"] == 0.5
+
+
+def test_nearly_all_read_what_the_canary_wrote(found: dict[str, dict[str, Any]]) -> None:
+    assert found["warmed"]["batches"] == 2
+    assert found["warmed"]["cache_hits"] > 0.85
+    assert found["cold"]["cache_hits"] < 0.5
+    assert found["off"]["cache_hits"] is None
+
+
+def test_synchronous_calls_pay_every_token_of_the_prompt_as_input() -> None:
+    bills = {
+        "requests": 2,
+        "batches": 1,
+        "input_tokens": 100_000,
+        "cache_read_input_tokens": 600_000,
+        "cache_creation_input_tokens": 300_000,
+        "output_tokens": 100_000,
+        "usd": "1.125",
+    }
+    found = figures(bills)
+    assert (found["synchronous_usd"], found["ratio"], found["cache_hits"]) == (4.5, 0.25, 600 / 900)
