@@ -26,6 +26,7 @@ from include.stack.supervisor import failed_processes
 PIPELINE = "catalogue"
 PARTITION = "2026-11-17"
 REAL_ROWS = 5
+AIRFLOW_PORT = 8080
 BOOT_SECONDS = 240
 POLL_SECONDS = 1.0
 
@@ -98,7 +99,7 @@ def _prepare(folder: StackFolder, real_api: bool, processing_seconds: float) -> 
     folder.warehouse.unlink(missing_ok=True)
     folder.logs.mkdir()
     folder.emulator_state.mkdir()
-    stack = new_stack(folder, real_api=real_api, processing_seconds=processing_seconds)
+    stack = new_stack(folder, real_api=real_api, processing_seconds=processing_seconds, airflow_port=AIRFLOW_PORT)
     with step("Loading the sample into the warehouse (SQLite)"):
         if real_api:
             warehouse.load_sample(folder.warehouse, partition=PARTITION, limit=REAL_ROWS)

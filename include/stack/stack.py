@@ -93,9 +93,14 @@ def read_stack(folder: StackFolder) -> Stack | None:
         return None
 
 
-def new_stack(folder: StackFolder, *, real_api: bool, processing_seconds: float) -> Stack:
-    """A stack with free ports and fresh secrets. Nothing is started or written."""
-    ports = _free_ports()
+def new_stack(folder: StackFolder, *, real_api: bool, processing_seconds: float, airflow_port: int = 0) -> Stack:
+    """
+    A stack with free ports and fresh secrets. Nothing is started or written.
+
+    :param airflow_port: where Airflow is to listen, if that is free. Two stacks that come up at the same moment must
+        not want the same one: it is free until Airflow is up.
+    """
+    ports = _free_ports(airflow_port)
     return Stack(
         folder=folder.path,
         real_api=real_api,
@@ -142,8 +147,8 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def _free_ports() -> Ports:
-    """Airflow gets 8080 if it is free. All are held open until all are known, so that no two are the same."""
+def _free_ports(airflow_port: int) -> Ports:
+    """All are held open until all are known, so that no two are the same."""
     with ExitStack() as held:
 
         def free(wanted: int = 0) -> int:
@@ -154,4 +159,4 @@ def _free_ports() -> Ports:
                 listener.bind((LOOPBACK, 0))
             return int(listener.getsockname()[1])
 
-        return Ports(airflow=free(8080), s3=free(), emulator=free(), control=free())
+        return Ports(airflow=free(airflow_port), s3=free(), emulator=free(), control=free())

@@ -36,6 +36,7 @@ def form(pipeline: str) -> dict[str, Param]:
             description=(
                 "The day to read and to replace, such as 2026-11-21. It wins over everything else. Empty: the day on"
                 " which the run's data interval starts, which is the day BEFORE a logical date that is given by hand."
+                " Leave it empty in a backfill, whose range says which days."
             ),
         ),
         "rows": Param(
@@ -46,8 +47,8 @@ def form(pipeline: str) -> dict[str, Param]:
             title="Trial of so many rows",
             description=(
                 "Ask for the first rows of the day only. They are published into the run's own folder, which the log of"
-                " `publish` names; the day's table stays as it is. A later full run does not pay for these rows again."
-                " Empty: all rows."
+                " the task publish names; the day's table stays as it is. A later full run does not pay for these rows"
+                " again. Empty: all rows."
             ),
         ),
         "dry_run": Param(
@@ -56,8 +57,8 @@ def form(pipeline: str) -> dict[str, Param]:
             section=_TRY,
             title="Dry run: send nothing",
             description=(
-                "Read the rows and show what would be sent, in the log of the first `plan` and in dry_run.json of the"
-                " run's folder. Everything after that is skipped."
+                "Read the rows and show what would be sent, in the log of the first task plan and in dry_run.json of"
+                " the run's folder. Everything after that is skipped."
             ),
         ),
         "budget_usd": Param(

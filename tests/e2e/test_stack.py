@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 
 import httpx2
 
@@ -16,7 +17,8 @@ from include.stack.processes import marked_processes
 from tests.fixtures.stack import Demo, running_demo
 
 WAIT = f"{PIPELINE}.canary.chunk.wait"
-BOOT_SECONDS, PUBLISH_SECONDS = 180, 240
+#: Far beyond what anything here takes on a machine that has other work, too.
+PATIENCE_SECONDS = 600
 
 
 def kill_and_await_another(demo: Demo, component: str) -> None:
@@ -24,8 +26,9 @@ def kill_and_await_another(demo: Demo, component: str) -> None:
     killed = demo.pids(component)
     assert killed, f"no {component} runs"
     for pid in killed:
-        os.kill(pid, signal.SIGKILL)
-    demo.wait_for(lambda: bool(demo.pids(component) - killed), seconds=30)
+        with suppress(ProcessLookupError):  # it has ended by itself, as the first of them was its parent
+            os.kill(pid, signal.SIGKILL)
+    demo.wait_for(lambda: bool(demo.pids(component) - killed), seconds=PATIENCE_SECONDS)
 
 
 def wait_states(api: AirflowApi, run_id: str) -> list[str | None]:
@@ -35,23 +38,23 @@ def wait_states(api: AirflowApi, run_id: str) -> list[str | None]:
 def test_two_runs_at_once_survive_the_death_of_triggerer_and_scheduler_and_pay_once(stack_folder: StackFolder) -> None:
     partition = resolve_partition(param=PARTITION, partition_key=None, data_interval_start=None)
     with running_demo(stack_folder, "--processing-seconds", "40") as demo:
-        demo.wait_for(lambda: "submitted as msgbatch_" in demo.said(), seconds=BOOT_SECONDS)
+        demo.wait_for(lambda: "submitted as msgbatch_" in demo.said(), seconds=PATIENCE_SECONDS)
         stack = demo.stack()
         with AirflowApi(stack) as api:
             run_id = next(run for run in api.run_ids(PIPELINE) if run.startswith("manual"))
 
             def only_waits() -> bool:
-                slots = {"running": 0, "queued": 0, "deferred": 1}
-                return wait_states(api, run_id) == ["deferred"] and api.slots() == slots
+                slots = api.slots()  # the nightly run may wait, too, for its rows
+                return wait_states(api, run_id) == ["deferred"] and not slots["running"] and not slots["queued"]
 
-            demo.wait_for(only_waits, seconds=30)
+            demo.wait_for(only_waits, seconds=PATIENCE_SECONDS)
             for component in ("triggerer", "scheduler"):
                 kill_and_await_another(demo, component)
             assert wait_states(api, run_id) == ["deferred"]
             beside = api.trigger(PIPELINE, {"partition": PARTITION})
-            demo.wait_for(lambda: "The stack stays up" in demo.said(), seconds=PUBLISH_SECONDS)
+            demo.wait_for(lambda: "The stack stays up" in demo.said(), seconds=PATIENCE_SECONDS)
             assert api.run_state(PIPELINE, run_id) == "success"
-            demo.wait_for(lambda: api.run_state(PIPELINE, beside) != "running", seconds=PUBLISH_SECONDS)
+            demo.wait_for(lambda: api.run_state(PIPELINE, beside) in ("success", "failed"), seconds=PATIENCE_SECONDS)
             assert api.run_state(PIPELINE, beside) == "success"
 
         published = lake.read_published(stack, PIPELINE, partition)

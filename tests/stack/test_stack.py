@@ -64,14 +64,13 @@ def test_no_two_ports_are_the_same(stack: Stack) -> None:
     assert len(set(ports)) == len(ports)
 
 
-def test_airflow_takes_another_port_when_8080_is_taken(folder: StackFolder) -> None:
+def test_airflow_takes_the_port_it_is_given_unless_that_is_taken(folder: StackFolder) -> None:
     with socket.socket() as other:
-        try:
-            other.bind(("127.0.0.1", 8080))
-            other.listen()
-        except OSError:
-            pass  # Taken already, which is as good.
-        assert new_stack(folder, real_api=False, processing_seconds=5).ports.airflow != 8080
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        wanted = other.getsockname()[1]
+        assert new_stack(folder, real_api=False, processing_seconds=5, airflow_port=wanted).ports.airflow != wanted
+    assert new_stack(folder, real_api=False, processing_seconds=5, airflow_port=wanted).ports.airflow == wanted
 
 
 def test_a_real_key_reaches_the_processes_but_no_file(folder: StackFolder) -> None:
