@@ -106,6 +106,9 @@ ALONE: dict[str, tuple[Contender, ...]] = {
         Contender("ours", "money --cache 1h --canary-rows 5", "**this project**: `cache: 1h`, warmed by a canary"),
         Contender("ours", "money --cache 1h --canary-rows 0", "the same without a canary: the cache is cold"),
         Contender("ours", "money --cache off --canary-rows 5", "`cache: off`"),
+        Contender("ours", "money --cache auto --canary-rows 5", "`cache: auto`"),
+        Contender("ours", "money --workload labels --cache off --canary-rows 20", "labels: `cache: off`"),
+        Contender("ours", "money --workload pages --cache 5m --canary-rows 20", "pages: `cache: 5m`"),
     ),
     "backfill": (Contender("ours", "backfill", "this project: 30 days, a queue of 4 batches"),),
 }

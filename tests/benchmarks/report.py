@@ -18,6 +18,11 @@ FULL = max(SIZES)
 _FLOORS_OF_SUBMIT = ("floors read-chunks", "floors upload")
 _FLOORS_OF_LOAD = ("floors download", "floors decode-orjson", "floors write-outcomes")
 _WARMED = "money --cache 1h --canary-rows 5"
+ESTIMATED = (
+    _WARMED,
+    "money --workload labels --cache off --canary-rows 20",
+    "money --workload pages --cache 5m --canary-rows 20",
+)
 _HEAD = """| rows | what | wall s | CPU s | rows/s | MB/s | peak RSS, MB (over imports) | beside ours |
 |---:|---|---:|---:|---:|---:|---:|---:|"""
 
@@ -71,6 +76,16 @@ class Bound:
 def over_imports(line: Line) -> float:
     """The most memory that was taken beyond the interpreter with its imports, in MB."""
     return float(line["rss_peak_mb"] - line["rss_before_mb"])
+
+
+def _surprise(line: Line) -> float:
+    """How far the bill is from what was expected, in per cent of the bill."""
+    return float(100 * abs(line["expected_usd"] - line["billed_usd"]) / line["billed_usd"])
+
+
+def _outside(line: Line) -> float:
+    """By how much the bill lies outside of the bounds."""
+    return float(max(line["low_usd"] - line["billed_usd"], line["billed_usd"] - line["high_usd"], 0))
 
 
 def bounds(found: Found) -> list[Bound]:
@@ -154,6 +169,18 @@ def bounds(found: Found) -> list[Bound]:
             what="documents, batched, the cache warmed: ≤ 0.25 of what synchronous calls without a cache cost",
             values=[found.median(_WARMED, "ratio", 0)],
             at_most=0.25,
+        ),
+        Bound(
+            what="three workloads: the bill is within 15 % of what was expected of it",
+            values=[found.median(command, _surprise, 0) for command in ESTIMATED],
+            unit=" %",
+            at_most=15,
+        ),
+        Bound(
+            what="three workloads: the bill lies within the bounds that were told",
+            values=[found.median(command, _outside, 0) for command in ESTIMATED],
+            unit=" USD outside",
+            at_most=0,
         ),
         Bound(
             what="second run of an unchanged partition: 0 requests",
@@ -288,21 +315,26 @@ def _alone(contenders: Sequence[Contender], found: Found) -> str:
 
 def _money(contenders: Sequence[Contender], found: Found) -> Iterator[str]:
     lines = [found.of(contender.command, 0)[-1] for contender in contenders]
-    prompt, answer = (statistics.mean(line[f"{kind}_tokens_each"] for line in lines) for kind in ("input", "output"))
     yield (
         f"The emulator answered, not Claude, and billed by a table of prices of its own: {lines[0]['requests']:,}"
-        f" documents, each a prompt of {prompt:,.0f} tokens, of which 6,000 are the same in all, and an answer of"
-        f" {answer:,.0f}. A batch takes ten minutes of its clock. How often a cache is found is its assumption, too:"
-        " 98 % of the time where an earlier batch has filled it, 30 % where requests of the same batch do."
-        " *Synchronous* is what the same tokens cost in calls of their own, without a cache. What this project booked"
-        " is what was billed, to the last digit."
+        " documents with a system prompt of 6,000 tokens that is the same in all; labels for short texts, and pages"
+        " about them, with one of 300 and of 1,500. A batch takes ten minutes of its clock. How often a cache is found"
+        " is its assumption, too: 98 % of the time where an earlier batch has filled it, 30 % where requests of the"
+        " same batch do. *Synchronous* is what the same tokens cost in calls of their own, without a cache; *expected*"
+        " is what was told, with its bounds, when the main pass was planned. What this project booked is what was"
+        " billed, to the last digit."
     )
     rows = (
-        f"| {contender.title} | {line['batches']} | {_share(line['cache_hits'])} | {line['billed_usd']:,.2f} |"
-        f" {line['synchronous_usd']:,.2f} | {line['ratio']:.3f} |"
+        f"| {contender.title} | {line['input_tokens_each']:,.0f} / {line['output_tokens_each']:,.0f} |"
+        f" {line['batches']} | {_share(line['cache_hits'])} |"
+        f" {line['expected_usd']:,.2f} ({line['low_usd']:,.2f} to {line['high_usd']:,.2f}) |"
+        f" {line['billed_usd']:,.2f} | {line['synchronous_usd']:,.2f} | {line['ratio']:.3f} |"
         for contender, line in zip(contenders, lines, strict=True)
     )
-    head = ["| | batches | cache hits | billed, USD | synchronous, USD | ratio |", "|---|---:|---:|---:|---:|---:|"]
+    head = [
+        "| | tokens, in / out | batches | cache hits | expected, USD | billed, USD | synchronous, USD | ratio |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
     yield "\n".join([*head, *rows])
 
 

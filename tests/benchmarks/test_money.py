@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from include.enrichment.estimate import Usd
 from tests.benchmarks.money import ask, figures
 from tests.fixtures.emulator import Emulator
 
@@ -20,7 +22,7 @@ def found(emulator_process: Emulator, tmp_path_factory: pytest.TempPathFactory) 
     def asked(name: str, cache: str, canary_rows: int) -> dict[str, Any]:
         folder: Path = tmp_path_factory.mktemp(name)
         workspace = emulator_process.workspace()
-        return ask(workspace, folder, documents=DOCUMENTS, cache=cache, canary_rows=canary_rows)
+        return ask(workspace, folder, rows=DOCUMENTS, cache=cache, canary_rows=canary_rows)
 
     return {"warmed": asked("warmed", "1h", 5), "cold": asked("cold", "1h", 0), "off": asked("off", "off", 5)}
 
@@ -53,5 +55,12 @@ def test_synchronous_calls_pay_every_token_of_the_prompt_as_input() -> None:
         "output_tokens": 100_000,
         "usd": "1.125",
     }
-    found = figures(bills)
+    expected = Usd(low=Decimal("0.5"), expected=Decimal(1), high=Decimal(2))
+    found = figures(bills, model="claude-sonnet-4-6", canary_usd=Decimal("0.1"), expected=expected)
     assert (found["synchronous_usd"], found["ratio"], found["cache_hits"]) == (4.5, 0.25, 600 / 900)
+    assert (found["low_usd"], found["expected_usd"], found["high_usd"]) == (0.6, 1.1, 2.1)
+
+
+def test_the_bill_lies_within_what_was_expected(found: dict[str, dict[str, Any]]) -> None:
+    for name in ("warmed", "off"):
+        assert found[name]["low_usd"] <= found[name]["billed_usd"] <= found[name]["high_usd"]

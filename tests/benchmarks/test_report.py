@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.benchmarks.contenders import MEMORY_SIZE
-from tests.benchmarks.report import Bound, Found, bounds, over_imports, render
+from tests.benchmarks.report import ESTIMATED, Bound, Found, bounds, over_imports, render
 
 
 def _line(command: str, seconds: float, *, size: int = 100_000, memory: float = 50.0, **facts: Any) -> dict[str, Any]:
@@ -100,6 +100,7 @@ def test_a_part_of_its_own_kind_shows_its_figures() -> None:
 
 def test_money_is_told_beside_what_synchronous_calls_cost() -> None:
     facts = {"requests": 10_000, "batches": 3, "input_tokens_each": 8_350.5, "output_tokens_each": 144.2}
+    facts |= {"low_usd": 50, "expected_usd": 60, "high_usd": 80}
     warmed = facts | {"cache_hits": 0.9795, "billed_usd": 59.2, "synchronous_usd": 272.1, "ratio": 0.2176}
     off = facts | {"cache_hits": None, "billed_usd": 1_136.05, "synchronous_usd": 272.1, "ratio": 0.5}
     lines = [
@@ -108,6 +109,16 @@ def test_money_is_told_beside_what_synchronous_calls_cost() -> None:
     ]
     text = render(lines, machine="")
     assert "## Money (2026-11-01)\n\nThe emulator answered, not Claude" in text
-    assert "| **this project**: `cache: 1h`, warmed by a canary | 3 | 98.0 % | 59.20 | 272.10 | 0.218 |" in text
-    assert "| `cache: off` | 3 | – | 1,136.05 | 272.10 | 0.500 |" in text
+    assert (
+        "| **this project**: `cache: 1h`, warmed by a canary | 8,350 / 144 | 3 | 98.0 % | 60.00 (50.00 to 80.00) |"
+        in text
+    )
+    assert "| `cache: off` | 8,350 / 144 | 3 | – | 60.00 (50.00 to 80.00) | 1,136.05 | 272.10 | 0.500 |" in text
     assert _bound("documents", lines).verdict == "met"
+
+
+def test_a_bill_is_held_against_what_was_expected_of_it() -> None:
+    facts = {"size": 0, "at": "2026-11-01", "low_usd": 50, "expected_usd": 60, "high_usd": 80}
+    for billed, verdicts in ((58, ["met", "met"]), (75, ["**not met**", "met"]), (90, ["**not met**"] * 2)):
+        lines = [facts | {"command": command, "billed_usd": billed, "ratio": 0.2} for command in ESTIMATED]
+        assert [bound.verdict for bound in bounds(Found(lines)) if bound.what.startswith("three")] == verdicts

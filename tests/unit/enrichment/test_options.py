@@ -33,7 +33,7 @@ def test_the_options_are_picked_out_of_the_params() -> None:
             r"'xyz' is not known\. Known are budget_usd, dry_run, model, only_rejects, partition, reuse, rows\.",
         ),
         ({"row": 5, "xyz": 1}, r"'row' is not known; did you mean 'rows'\? 'xyz' is not known\. Known are "),
-        ({"budget_usd": -1}, r"'budget_usd': .*greater than or equal to 0, got -1"),
+        ({"budget_usd": -1}, r"'budget_usd': .*greater than or equal to 0, got '-1'"),
         ({"budget_usd": True}, r"'budget_usd': .*must be a number of US dollars"),
         ({"budget_usd": "much"}, r"'budget_usd': .*valid decimal, got 'much'"),
         ({"rows": 0}, r"'rows': .*greater than or equal to 1, got 0"),
