@@ -77,7 +77,9 @@ class Estimator:
         tokens = self.sample.prefix_tokens if self.sample else len(self.pipeline.system.encode()) / 4
         if settings.request.cache == "off" or price is None or tokens < price.cache_from:
             return None
-        hits = hits_of(self.known.hits, warms=pass_name == passes.CANARY, warmed=settings.limits.canary_rows > 0)
+        # What is kept for five minutes is gone when the canary's batch has ended and the run goes on.
+        warmed = settings.limits.canary_rows > 0 and settings.request.cache == "1h"
+        hits = hits_of(self.known.hits, warms=pass_name == passes.CANARY, warmed=warmed)
         return Caching(write=f"write_{settings.request.cache}", tokens=tokens, hits=hits)
 
 

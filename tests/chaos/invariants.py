@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +16,7 @@ from include.enrichment.errors import LakeError
 from include.enrichment.ledger import Entry, OpenChunks
 from include.enrichment.manifest import Manifest
 from include.enrichment.passes import MAIN
+from include.enrichment.usage import USAGE_SCHEMA
 from include.gateways.lake import Lake
 from tests.chaos.runs import Run, World
 from tests.fixtures.flow import DAY
@@ -64,6 +66,7 @@ def check(world: World, *, killed: int, rejected: int = 0) -> Outcome:
     problems += [f"batch {batch_id} was paid and never loaded" for batch_id in orphans]
     twice = billed_twice(world)
     problems += [f"{twice} request(s) were billed again"] if twice else []
+    problems += _wrong_books(world, foreign)
     broken = half_done(world)
     problems += broken
     problems += _unsettled(world.lake, foreign)
@@ -80,8 +83,9 @@ def half_done(world: World) -> list[str]:
     """What a reader of the lake must not find at any moment, also right after a process has died."""
     lake = world.lake
     raw = {key.rpartition("/")[2].removesuffix(".jsonl.zst") for key in lake.list(f"raw/{_PIPELINE}/")}
-    loaded = map(layout.batch_id_of, lake.list(layout.results_folder(_PIPELINE)))
-    found = [f"batch {batch_id} has outcomes, but nothing of what was received" for batch_id in {*loaded} - raw]
+    loaded = {layout.batch_id_of(key) for key in lake.list(layout.results_folder(_PIPELINE))}
+    found = [f"batch {batch_id} has outcomes, but nothing of what was received" for batch_id in loaded - raw]
+    found += [f"batch {batch_id} has outcomes, but is not in the books" for batch_id in loaded - booked(lake).keys()]
     found += [f"{key}: {what}" for key, what in _broken(world)]
     if lake.exists(layout.manifest(_PIPELINE, DAY)):
         try:
@@ -89,6 +93,27 @@ def half_done(world: World) -> list[str]:
         except LakeError as error:
             found.append(f"there is a manifest, but: {error}")
     return found
+
+
+def booked(lake: Lake) -> dict[str, Decimal | None]:
+    """What each batch cost, by the books."""
+    lines = pa.concat_tables(
+        [
+            USAGE_SCHEMA.empty_table(),
+            *(pq.read_table(pa.BufferReader(lake.read(key))) for key in lake.list(layout.USAGE_FOLDER)),
+        ]
+    ).to_pylist()
+    assert len(lines) == len({line["batch_id"] for line in lines}), "a batch is booked twice"
+    return {line["batch_id"]: line["cost_usd"] for line in lines}
+
+
+def _wrong_books(world: World, foreign: set[str]) -> Iterator[str]:
+    """Every batch whose cost by the books is not what the API bills for it, to the last digit."""
+    billed = {bill["id"]: Decimal(bill["usd"]) for bill in world.emulator.bills()["bills"] if bill["id"] not in foreign}
+    ours = booked(world.lake)
+    for batch_id in sorted({*billed, *ours}):
+        if (billed_usd := billed.get(batch_id, Decimal())) != (booked_usd := ours.get(batch_id)):
+            yield f"batch {batch_id} is billed ${billed_usd:f}, and in the books are ${booked_usd}"
 
 
 def billed_twice(world: World) -> int:

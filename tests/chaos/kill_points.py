@@ -33,7 +33,7 @@ from tests.fixtures.s3 import filesystem
 
 SUBJECT = "this project"
 #: The writes between which a crash costs money or rows, by what they write.
-PATH = ("submitting", "create", "submitted", "raw", "results", "landed")
+PATH = ("submitting", "create", "submitted", "usage", "raw", "results", "landed")
 #: Some answers fail for a passing reason and some do not fit, so that the retry pass has both to do.
 MENDABLE: Sequence[Fault] = (
     {"kind": "errored", "share": 0.15},

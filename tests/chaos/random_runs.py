@@ -213,6 +213,9 @@ def _in_all(waves: list[_Wave], chaos: ChaosStack, begun: float, say: Callable[[
     objects, damaged = stack_audit.damaged(chaos.stack)
     orphans = stack_audit.orphans(chaos)
     bills = chaos.emulator.bills()
+    booked, billed = stack_audit.books_and_bill(chaos)
+    if booked != billed:
+        say(f"  WRONG: in the books are ${booked}, and billed ${billed}")
     for repeated in bills["twice"]:
         say(f"  WRONG: billed twice: {repeated}")
     kills, faults, clears = (
@@ -224,9 +227,10 @@ def _in_all(waves: list[_Wave], chaos: ChaosStack, begun: float, say: Callable[[
         runs=len(days),
         rows_lost=sum(len(day.lost) for day in days),
         billed_twice=bills["billed_twice"],
-        orphans=len(orphans) + len(damaged),
+        orphans=len(orphans) + len(damaged) + (booked != billed),
         note="; ".join(
             [
+                f"${booked} in the books, ${billed} billed",
                 f"{sum(day.rows for day in days)} rows = {sum(day.published for day in days)} published"
                 f" + {sum(day.rejected for day in days)} rejected",
                 f"{kills.total()} kills ({_spell(kills)})",

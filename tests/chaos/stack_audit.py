@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -54,6 +55,16 @@ def orphans(chaos: ChaosStack) -> list[str]:
     }
     billed = [batch for batch in chaos.emulator.batches_made() if batch["succeeded"] or not batch["ended"]]
     return [str(batch["id"]) for batch in billed if batch["id"] not in loaded]
+
+
+def books_and_bill(chaos: ChaosStack) -> tuple[Decimal | None, Decimal]:
+    """What all batches cost, by the books and by the API's bill; the books say None where a batch stands twice."""
+    lake = stack_lake(chaos.stack)
+    paths = [path for path in _objects(lake) if path.startswith(f"{BUCKET}/{layout.USAGE_FOLDER}")]
+    lines = [line for path in paths for line in pq.read_table(path, filesystem=lake, partitioning=None).to_pylist()]
+    once = len(lines) == len({line["batch_id"] for line in lines})
+    booked = sum((line["cost_usd"] for line in lines), Decimal()) if once else None
+    return booked, Decimal(chaos.emulator.bills()["usd"])
 
 
 def damaged(stack: Stack) -> tuple[int, list[str]]:
