@@ -154,6 +154,16 @@ def synchronous_costs_usd(answers: pa.Table | pa.RecordBatch) -> pa.Array:
     return _costs(answers, batch=False)
 
 
+def plain(cost: Decimal) -> str:
+    """An amount to its last digit, as text: ``0.00000025`` and not ``2.5E-7``."""
+    return f"{cost.normalize():f}"
+
+
+def dollars(cost: Decimal | None) -> str:
+    """An amount for people, to a hundredth of a cent."""
+    return "an unknown amount" if cost is None else f"${cost:,.4f}"
+
+
 def _costs(answers: pa.Table | pa.RecordBatch, *, batch: bool) -> pa.Array:
     columns = {name: _whole(answers[name]) for name in BILLED_COLUMNS}
     models = pc.fill_null(columns["model"], "").dictionary_encode()
