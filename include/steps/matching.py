@@ -28,7 +28,7 @@ _MEMORY = "48MB"
 _MOST_THREADS = 4
 #: Requests that are matched at once: with so many, that memory is enough, however many there are in all.
 _REQUESTS_AT_ONCE = 250_000
-_LINES_AT_ONCE = 16_384
+_LINES_AT_ONCE = 8_192
 _BUFFER_BYTES = 1 << 20
 
 #: An answer is known by its line: the number of its file times this, which is more than a batch has lines, and the
@@ -158,6 +158,7 @@ def _priced(results: Sequence[Path], own: Collection[int], folder: Path) -> list
             for some in file.iter_batches(_LINES_AT_ONCE, columns=columns, use_threads=False):
                 costs = billed_usd(some) if number in own else pa.repeat(pa.scalar(Decimal(0), USD), len(some))
                 to.write_batch(pa.record_batch([some["request_id"], some["outcome"], costs], schema=_PRICED_SCHEMA))
+        pa.default_memory_pool().release_unused()
     return [str(nothing), *(str(priced / path.name) for path in results)]
 
 
