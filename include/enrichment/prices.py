@@ -24,6 +24,8 @@ _PLACES = 12
 _PER_TOKEN_TYPE = pa.decimal128(_PLACES, _PLACES)
 _COUNT = pa.decimal128(19, 0)
 _NEVER = (1 << 63) - 1
+#: The smallest amount that is told to people.
+_SHOWN = Decimal("0.0001")
 
 #: The kinds of tokens that an answer counts, each with the rate that it has.
 TOKEN_RATES = {
@@ -161,7 +163,9 @@ def plain(cost: Decimal) -> str:
 
 def dollars(cost: Decimal | None) -> str:
     """An amount for people, to a hundredth of a cent."""
-    return "an unknown amount" if cost is None else f"${cost:,.4f}"
+    if cost is None:
+        return "an unknown amount"
+    return "less than $0.0001" if 0 < cost < _SHOWN else f"${cost:,.4f}"
 
 
 def _costs(answers: pa.Table | pa.RecordBatch, *, batch: bool) -> pa.Array:
