@@ -165,7 +165,9 @@ def dollars(cost: Decimal | None) -> str:
     """An amount for people, to a hundredth of a cent."""
     if cost is None:
         return "an unknown amount"
-    return "less than $0.0001" if 0 < cost < _SHOWN else f"${cost:,.4f}"
+    if not cost:
+        return "$0"
+    return f"${cost:,.4f}" if cost >= _SHOWN else f"less than ${_SHOWN}"
 
 
 def _costs(answers: pa.Table | pa.RecordBatch, *, batch: bool) -> pa.Array:

@@ -220,7 +220,11 @@ def _cost_of_run(known: Iterable[BatchFacts | None], folder: RunFolder, books: B
     """What the batches cost that this run sent; None if the books do not know it of each."""
     costs = {facts.batch_id: books.cost_usd(facts) for facts in known if facts and facts.run_id == folder.run_id}
     if unknown := [batch_id for batch_id, cost in costs.items() if cost is None]:
-        log.warning("What this run cost is not known: the books have no cost of %s", ", ".join(unknown))
+        log.warning(
+            "What this run cost is not known: the books have no cost of %s. Either its model has no price in"
+            " include/enrichment/prices.yaml, or its `load` was cut short, and the next usage report books it",
+            ", ".join(unknown),
+        )
     return total_usd(costs.values())
 
 

@@ -474,7 +474,7 @@ class TestCost:
         lenient(flow, tmp_path)
         write_tickets(flow.database, [(f"N{number}", f"Ticket {number % 40}") for number in range(80)])
         flow.emulator.set_faults(
-            [{"kind": kind, "share": 0.15} for kind in ("errored", "expired", "invalid_json", "refusal")]
+            [{"kind": kind, "share": 0.15} for kind in ("errored", "expired", "canceled", "invalid_json", "refusal")]
             + [{"kind": "violates_schema", "share": 0.3, "times": 10}]
         )
         first = flow.run_all()
@@ -508,6 +508,7 @@ class TestCost:
         # Of X2 only the repair was bought here.
         assert other.cost_usd == other.partition_cost_usd == bought["X2"][0] + bought["X3"][0]
         assert other.cost_usd == cost_of_books(flow, partition="2026-11-02")
+        assert other.cost_usd + cost_of_rows(flow) == cost_of_books(flow)
 
     def test_where_a_price_is_not_known_no_cost_is_guessed(self, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
         none = prices.prices().model_copy(update={"models": {}})

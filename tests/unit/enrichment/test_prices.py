@@ -230,7 +230,7 @@ def test_an_amount_as_text_has_every_digit_and_no_exponent(cost: str, text: str)
     ("cost", "words"),
     [
         (None, "an unknown amount"),
-        (Decimal("0E-12"), "$0.0000"),
+        (Decimal("0E-12"), "$0"),
         (Decimal("0.000000000001"), "less than $0.0001"),
         (Decimal("0.0001"), "$0.0001"),
         (Decimal("1234.56785"), "$1,234.5678"),
