@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, PlainSerializer, model_validator
 
+from include.enrichment.prices import plain
 from include.enrichment.version import Versioned
+
+#: JSON has no exact number for it, so it stands there as text.
+_Usd = Annotated[Decimal, PlainSerializer(plain, when_used="json-unless-none")]
 
 
 class Manifest(Versioned):
@@ -20,6 +26,10 @@ class Manifest(Versioned):
     :param rejected_by: rejected rows by outcome
     :param batches: the batches that hold the answers
     :param reused: those of them that an earlier run had submitted: this run sent nothing for them, and paid nothing
+    :param cost_usd: what the batches cost that this run sent, by the books; None where that is not known, and in a
+        manifest of an earlier version. Batches of an extract that was made anew since are not among them
+    :param partition_cost_usd: the sum of ``_cost_usd`` over table and rejects: what the answers to these rows cost, in
+        whichever run of the partition; None as above
     :param columns: the published columns, by name, as Arrow types
     :param sha256: of the table's and of the rejects' object, by the names of those two fields; empty in a manifest of
         an earlier version
@@ -38,6 +48,8 @@ class Manifest(Versioned):
     rejected_by: dict[str, int]
     batches: list[str]
     reused: list[str]
+    cost_usd: _Usd | None = None
+    partition_cost_usd: _Usd | None = None
     model: str
     columns: dict[str, str]
     table: str

@@ -24,6 +24,8 @@ _PLACES = 12
 _PER_TOKEN_TYPE = pa.decimal128(_PLACES, _PLACES)
 _COUNT = pa.decimal128(19, 0)
 _NEVER = (1 << 63) - 1
+#: The smallest amount that is told to people.
+_SHOWN = Decimal("0.0001")
 
 #: The kinds of tokens that an answer counts, each with the rate that it has.
 TOKEN_RATES = {
@@ -152,6 +154,20 @@ def costs_usd(answers: pa.Table | pa.RecordBatch) -> pa.Array:
 def synchronous_costs_usd(answers: pa.Table | pa.RecordBatch) -> pa.Array:
     """What each of these answers would have cost by itself, without a batch and with nothing cached."""
     return _costs(answers, batch=False)
+
+
+def plain(cost: Decimal) -> str:
+    """An amount to its last digit, as text: ``0.00000025`` and not ``2.5E-7``."""
+    return f"{cost.normalize():f}"
+
+
+def dollars(cost: Decimal | None) -> str:
+    """An amount for people, to a hundredth of a cent."""
+    if cost is None:
+        return "an unknown amount"
+    if not cost:
+        return "$0"
+    return f"${cost:,.4f}" if cost >= _SHOWN else f"less than ${_SHOWN}"
 
 
 def _costs(answers: pa.Table | pa.RecordBatch, *, batch: bool) -> pa.Array:

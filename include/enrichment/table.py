@@ -36,8 +36,14 @@ _BY_VALUE: list[tuple[type, str]] = [
     (date, "date"),
     (UUID, "string"),
 ]
-#: Beside the business key, what a published row tells of its origin.
-_ORIGIN = [pa.field("_request_id", pa.string()), pa.field("_batch_id", pa.string()), pa.field("_model", pa.string())]
+#: Beside the business key, what a row tells of its origin, published or rejected. ``_cost_usd`` is what all answers to
+#: its request cost, invalid ones and those of repairs too, in batches that were made for its partition. The first row
+#: with the request bears it; for the others it is 0, and for what the batch of another partition has answered: so a sum
+#: over any rows, rejects and partitions counts no answer twice. Null where the price of a model is not known.
+_ORIGIN = [
+    *(pa.field(name, pa.string()) for name in ("_request_id", "_batch_id", "_model")),
+    pa.field("_cost_usd", USD),
+]
 _WORK_FIELDS = [pa.field("request_id", pa.string()), pa.field("params", pa.string()), pa.field("problem", pa.string())]
 #: The column that tells the samples of a row apart, from 1.
 SAMPLE = "_sample"
@@ -54,10 +60,9 @@ _REJECT_FIELDS = [
     pa.field("outcome", pa.string(), nullable=False),
     pa.field("reason", pa.string(), nullable=False),
     pa.field("text", pa.string()),
-    pa.field("cost_usd", USD),
     *_ORIGIN,
 ]
-#: What became of each row's request. ``cost_usd`` is what all its unusable answers cost together.
+#: What became of each row's request.
 ANSWERED_SCHEMA = pa.schema([pa.field("output", pa.string()), *(field.with_nullable(True) for field in _REJECT_FIELDS)])
 #: What a business key column may not be called, beside any name that begins with an underscore: rows and rejects have
 #: columns of these names already.
@@ -195,7 +200,7 @@ def publishable(rows: pa.Table, answered: pa.Table, shape: Shape) -> tuple[pa.Ta
     columns = {name: answered[name] for name in ANSWERED_SCHEMA.names} | {
         "outcome": pc.if_else(unsent, "errored", answered["outcome"]),
         "reason": pc.if_else(unsent, reason, answered["reason"]),
-        "cost_usd": pc.if_else(unsent, pa.scalar(Decimal(0), USD), answered["cost_usd"]),
+        "_cost_usd": pc.if_else(unsent, pa.scalar(Decimal(0), USD), answered["_cost_usd"]),
     }
     whole = pa.table(columns, schema=ANSWERED_SCHEMA)
     # The keys stay apart: they may be called like a column of the answers.

@@ -84,11 +84,7 @@ def booked(facts: BatchFacts, outcomes: pa.Table) -> pa.Table:
     """
     tally = {one["values"]: one["counts"] for one in outcomes["outcome"].value_counts().to_pylist()}
     outcome = outcomes["outcome"].combine_chunks()
-    # What ended without an answer is not billed, and names no model. (What a missing line cost nobody tells.)
-    free = pc.invert(pc.is_in(outcome, pa.array([name for name in tally if settled(name)], pa.string())))
-    nothing = pa.scalar(Decimal(0), USD)
-    costs = pc.if_else(free, nothing, costs_usd(outcomes))
-    synchronous = pc.if_else(free, nothing, synchronous_costs_usd(outcomes))
+    costs, synchronous = (_billed(amounts(outcomes), outcome) for amounts in (costs_usd, synchronous_costs_usd))
     names = sorted(name for name in pc.unique(outcomes["model"]).to_pylist() if name)
     line = asdict(facts) | {name: tally.get(name, 0) for name in get_args(OutcomeName)}
     line |= {name: pc.sum(outcomes[name]).as_py() or 0 for name in (*TOKEN_RATES, "web_searches")}
@@ -96,11 +92,26 @@ def booked(facts: BatchFacts, outcomes: pa.Table) -> pa.Table:
         "model": ", ".join(names) or None,
         "requests": outcomes.num_rows,
         "retried": outcomes.num_rows if passes.is_retry(facts.pass_name or "") else 0,
-        "cost_usd": _sum(costs),
-        "synchronous_usd": _sum(synchronous),
-        "unusable_usd": _sum(costs.filter(pc.not_equal(outcome, "succeeded"))),
+        "cost_usd": sum_usd(costs),
+        "synchronous_usd": sum_usd(synchronous),
+        "unusable_usd": sum_usd(costs.filter(pc.not_equal(outcome, "succeeded"))),
     }
     return pa.Table.from_pylist([line], USAGE_SCHEMA)
+
+
+def billed_usd(outcomes: pa.RecordBatch) -> pa.Array:
+    """
+    What each of these outcomes cost, as costs_usd() has it.
+
+    :param outcomes: BOOKED_COLUMNS
+    """
+    return _billed(costs_usd(outcomes), outcomes["outcome"])
+
+
+def _billed(costs: pa.Array, outcome: pa.Array) -> pa.Array:
+    """What ended without an answer is not billed, and names no model. (What a missing line cost nobody tells.)"""
+    paid = pc.is_in(outcome, pa.array(filter(settled, get_args(OutcomeName)), pa.string()))
+    return pc.if_else(paid, costs, pa.scalar(Decimal(0), USD))
 
 
 def total_usd(costs: Iterable[Decimal | None]) -> Decimal | None:
@@ -109,5 +120,6 @@ def total_usd(costs: Iterable[Decimal | None]) -> Decimal | None:
     return None if None in known else sum((cost for cost in known if cost is not None), Decimal(0))
 
 
-def _sum(costs: pa.Array) -> Decimal | None:
+def sum_usd(costs: pa.Array | pa.ChunkedArray) -> Decimal | None:
+    """The sum of a column of amounts; None if one of them is not known."""
     return None if costs.null_count else pc.sum(costs).as_py() or Decimal(0)

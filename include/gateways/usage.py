@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.enrichment import layout
 from include.enrichment.errors import LakeError
-from include.enrichment.usage import USAGE_SCHEMA
+from include.enrichment.usage import USAGE_SCHEMA, BatchFacts
 from include.enrichment.version import check_stamp, stamped
-from include.gateways.lake import Conflict, Lake
+from include.gateways.lake import Conflict, Lake, ObjectMissing
 
 _READERS = 16
 
@@ -31,6 +32,15 @@ class Books:
         key = layout.usage(batch["pipeline"], batch["batch_id"], batch["created_at"].astimezone(UTC).date())
         with contextlib.suppress(Conflict):
             self._lake.create(key, sink.getvalue().to_pybytes())
+
+    def cost_usd(self, facts: BatchFacts) -> Decimal | None:
+        """What a batch cost, by its line; None where a price was not known, and where the batch is not booked."""
+        key = layout.usage(facts.pipeline, facts.batch_id, facts.created_at.astimezone(UTC).date())
+        try:
+            cost: Decimal | None = self._read(key)["cost_usd"][0].as_py()
+        except ObjectMissing:
+            return None
+        return cost
 
     def created_at(self, pipeline: str, batch_id: str) -> datetime | None:
         """When a batch was made, by the books; None if it is not in them. Looks through the names of all objects."""

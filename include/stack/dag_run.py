@@ -24,6 +24,7 @@ from include.enrichment.errors import EnrichmentError
 from include.enrichment.manifest import Manifest
 from include.enrichment.partition import Partition
 from include.stack.airflow_api import TaskInstance
+from include.stack.outcome import cost
 from include.stack.report import Progress, complain, say
 
 POLL_SECONDS = 0.5
@@ -89,9 +90,11 @@ def _manifest(pipeline: str, partition: Partition) -> Manifest | None:
 
 def _counts(manifest: Manifest) -> str:
     sent = len(manifest.batches) - len(manifest.reused)
+    simulated = any("simulated" in batch_id for batch_id in manifest.batches)
     return (
         f"{manifest.rows:,} rows, {manifest.published:,} published, {manifest.rejected:,} rejected;"
-        f" {sent} batch(es) sent, {len(manifest.reused)} reused; at {manifest.table}"
+        f" {sent} batch(es) sent, {len(manifest.reused)} reused; {cost(manifest, simulated=simulated)};"
+        f" at {manifest.table}"
     )
 
 

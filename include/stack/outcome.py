@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx2
 
+from include.enrichment.manifest import Manifest
+from include.enrichment.prices import dollars
 from include.stack.airflow_api import AirflowApi, TaskInstance
 from include.stack.lake import Published
 from include.stack.stack import LOOPBACK, Stack
@@ -29,7 +31,17 @@ def success(stack: Stack, published: Published) -> str:
 {simulated}
   {manifest.rows:>6,} rows read        {manifest.requests:,} distinct requests to {manifest.model}
   {manifest.published:>6,} published        {manifest.table}
-  {manifest.rejected:>6,} rejected         {manifest.rejects}"""
+  {manifest.rejected:>6,} rejected         {manifest.rejects}
+  {cost(manifest, simulated=not stack.real_api)}, by the prices in include/enrichment/prices.yaml"""
+
+
+def cost(manifest: Manifest, *, simulated: bool) -> str:
+    """
+    What the run cost.
+
+    :param simulated: the emulator answered, and nobody is billed
+    """
+    return f"{'simulated cost' if simulated else 'cost'} {dollars(manifest.cost_usd)}"
 
 
 def reconciliation(published: Published, wrong: list[str]) -> str:

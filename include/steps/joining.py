@@ -67,7 +67,7 @@ def _picked(path: Path, picked: pa.Table, batch_id: str) -> Iterator[pa.Table]:
             lines = batch.take(pc.subtract(here["line"], start).combine_chunks())
             columns = {name: lines[stored] for name, stored in _READ.items()} | {
                 "_batch_id": pa.repeat(batch_id, len(here)),
-                "cost_usd": here["cost_usd"],
+                "_cost_usd": here["cost_usd"],
                 "position": here["position"],
             }
             yield pa.table(columns, schema=_PLACED_SCHEMA)

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.enrichment.errors import LoadError
-from include.enrichment.outcome import OUTCOMES_SCHEMA
-from include.enrichment.prices import BILLED_COLUMNS, costs_usd
+from include.enrichment.prices import USD
+from include.enrichment.usage import BOOKED_COLUMNS, billed_usd
 from include.steps.duck import database
 
 #: What DuckDB may hold in memory before it goes on in files.
@@ -26,7 +28,8 @@ _MEMORY = "48MB"
 _MOST_THREADS = 4
 #: Requests that are matched at once: with so many, that memory is enough, however many there are in all.
 _REQUESTS_AT_ONCE = 250_000
-_UNUSABLE_AT_ONCE = 5_000
+_LINES_AT_ONCE = 8_192
+_BUFFER_BYTES = 1 << 20
 
 #: An answer is known by its line: the number of its file times this, which is more than a batch has lines, and the
 #: number of the line within.
@@ -35,40 +38,29 @@ _LINES = 1_000_000
 _MERIT = _LINES**2
 #: No request is repaired so many times.
 _DEPTHS = 1_000
+#: What DuckDB sees of the results, line by line.
+_PRICED_SCHEMA = pa.schema([("request_id", pa.string()), ("outcome", pa.string()), ("cost_usd", USD)])
 _ANSWERS = f"""
 create view answers as
 select
-    coalesce(repairs.request_id, results.request_id) as request_id,
-    parse_filename(results.filename, true)::bigint * {_LINES} + results.file_row_number as line,
-    case results.outcome when 'succeeded' then 2 when 'invalid' then 1 else 0 end * {_DEPTHS}
+    coalesce(repairs.request_id, priced.request_id) as request_id,
+    parse_filename(priced.filename, true)::bigint * {_LINES} + priced.file_row_number as line,
+    case priced.outcome when 'succeeded' then 2 when 'invalid' then 1 else 0 end * {_DEPTHS}
         + coalesce(repairs.depth, 0) as merit,
-    {", ".join(f"results.{name}" for name in ("outcome", *BILLED_COLUMNS))}
-from results left join repairs on repairs.repair_id = results.request_id
+    priced.cost_usd
+from priced left join repairs on repairs.repair_id = priced.request_id
 """
 _CHOSEN = "create table chosen (position bigint, line bigint, cost_usd decimal(18, 12))"
-_COSTS = "create or replace table costs (line bigint, cost_usd decimal(18, 12))"
-_UNUSABLE = f"""
-select line, {", ".join(BILLED_COLUMNS)} from answers semi join rows using (request_id)
-where outcome = 'invalid' and hash(request_id) % $parts = $part
-"""
-_ADD_COSTS = "insert into costs select line, cost_usd from portion"
-_SPENT = """
-create or replace table spent as
-select request_id, case when count(*) = count(cost_usd) then sum(cost_usd) end as cost_usd
-from answers join costs using (line)
-group by request_id
-"""
 _BEST = f"""
 create or replace table best as
-select request_id, max(merit * {_MERIT} + line) % {_MERIT} as line
+select
+    request_id,
+    max(merit * {_MERIT} + line) % {_MERIT} as line,
+    case when count(*) = count(cost_usd) then sum(cost_usd)::decimal(18, 12) end as cost_usd
 from answers where hash(request_id) % $parts = $part
 group by request_id
 """
-_CHOOSE = """
-insert into chosen
-select file_row_number, line, case when spent.request_id is null then 0 else spent.cost_usd end
-from rows join best using (request_id) left join spent using (request_id)
-"""
+_CHOOSE = "insert into chosen select file_row_number, line, cost_usd from rows join best using (request_id)"
 _ANSWERED = "select count(distinct line) from chosen"
 _UNANSWERED = """
 select count(distinct request_id) from rows anti join chosen on chosen.position = rows.file_row_number
@@ -99,15 +91,21 @@ class Matches:
     def picked(self, number: int) -> pa.Table:
         """
         What the rows get of one results file, in the file's order: ``position`` of the row and ``line`` of the answer,
-        both from 0, and ``cost_usd``, what all unusable answers to the request cost together; null where a model's
-        price is not known.
+        both from 0, and ``cost_usd``, what all own answers to the request cost together; null where a model's price is
+        not known. Of rows with the same request the first bears the cost, and it is 0 for the others.
         """
         bounds = {"first": number * _LINES, "end": (number + 1) * _LINES}
-        return self._connection.sql(_PICKED, params=bounds).to_arrow_table()
+        picked = self._connection.sql(_PICKED, params=bounds).to_arrow_table()
+        # They stand together, as an answer is that of one request.
+        again = pc.fill_null(pc.equal(pc.pairwise_diff(picked["line"].combine_chunks()), 0), False)
+        costs = pc.if_else(again, pa.scalar(Decimal(0), USD), picked["cost_usd"])
+        return picked.set_column(picked.schema.get_field_index("cost_usd"), "cost_usd", costs)
 
 
 @contextmanager
-def matched(rows: Path, results: Sequence[Path], repairs: pa.Table, *, folder: Path) -> Iterator[Matches]:
+def matched(
+    rows: Path, results: Sequence[Path], repairs: pa.Table, *, own: Collection[int], folder: Path
+) -> Iterator[Matches]:
     """
     Match rows with answers by request_id.
 
@@ -121,13 +119,14 @@ def matched(rows: Path, results: Sequence[Path], repairs: pa.Table, *, folder: P
     :param rows: a rows.parquet
     :param results: the results of the run's batches, the oldest first, each file named by its place in the list, from 0
     :param repairs: ``request_id`` and ``repair_id`` of each request that was made anew, and the repair's ``depth``
+    :param own: the places in that list of the batches that were made for the rows' partition; the others cost nothing
     :param folder: where all these files are, and where others may be made
     """
     count, lines = pq.read_metadata(rows).num_rows, sum(pq.read_metadata(path).num_rows for path in results)
     try:
         threads = min(os.cpu_count() or 1, _MOST_THREADS)
         with database(folder, memory=_MEMORY, threads=threads, in_order=False) as connection:
-            _see(connection, rows, results, repairs, folder)
+            _see(connection, rows, _priced(results, own, folder), repairs)
             parts = 1 + max(count, lines) // _REQUESTS_AT_ONCE
             for part in range(parts):
                 _choose(connection, {"parts": parts, "part": part})
@@ -143,14 +142,29 @@ def matched(rows: Path, results: Sequence[Path], repairs: pa.Table, *, folder: P
         ) from error
 
 
-def _see(
-    connection: duckdb.DuckDBPyConnection, rows: Path, results: Sequence[Path], repairs: pa.Table, folder: Path
-) -> None:
-    # Gives the columns where there is no batch at all.
-    pq.write_table(OUTCOMES_SCHEMA.empty_table(), nothing := folder / "nothing.parquet")
-    files = [str(path) for path in (nothing, *results)]
+def _priced(results: Sequence[Path], own: Collection[int], folder: Path) -> list[str]:
+    """
+    The results in _PRICED_SCHEMA, a file for each that has its name and its lines, and one without any: that gives the
+    columns where there is no batch at all. What was not paid for the rows' partition costs nothing here.
+    """
+    (priced := folder / "priced").mkdir()
+    pq.write_table(_PRICED_SCHEMA.empty_table(), nothing := priced / "nothing.parquet")
+    for number, path in enumerate(results):
+        columns = ["request_id", *(BOOKED_COLUMNS if number in own else ["outcome"])]
+        with (
+            pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file,
+            pq.ParquetWriter(priced / path.name, _PRICED_SCHEMA, compression="none", use_dictionary=["outcome"]) as to,
+        ):
+            for some in file.iter_batches(_LINES_AT_ONCE, columns=columns, use_threads=False):
+                costs = billed_usd(some) if number in own else pa.repeat(pa.scalar(Decimal(0), USD), len(some))
+                to.write_batch(pa.record_batch([some["request_id"], some["outcome"], costs], schema=_PRICED_SCHEMA))
+        pa.default_memory_pool().release_unused()
+    return [str(nothing), *(str(priced / path.name) for path in results)]
+
+
+def _see(connection: duckdb.DuckDBPyConnection, rows: Path, priced: Sequence[str], repairs: pa.Table) -> None:
     connection.read_parquet(str(rows), file_row_number=True).create_view("rows")
-    connection.read_parquet(files, file_row_number=True, filename=True, union_by_name=True).create_view("results")
+    connection.read_parquet(list(priced), file_row_number=True, filename=True).create_view("priced")
     connection.register("repairs", repairs)
     connection.execute(_ANSWERS)
     connection.execute(_CHOSEN)
@@ -158,16 +172,5 @@ def _see(
 
 def _choose(connection: duckdb.DuckDBPyConnection, part: dict[str, int]) -> None:
     """Choose the answers of those requests whose hash leaves the remainder ``part`` when it is divided by ``parts``."""
-    connection.execute(_COSTS)
-    with connection.cursor() as writing:
-        for portion in connection.sql(_UNUSABLE, params=part).to_arrow_reader(_UNUSABLE_AT_ONCE):
-            writing.register("portion", _costs(portion))
-            writing.execute(_ADD_COSTS)
-    connection.execute(_SPENT)
     connection.execute(_BEST, part)
     connection.execute(_CHOOSE)
-
-
-def _costs(answers: pa.RecordBatch) -> pa.RecordBatch:
-    """``cost_usd`` of each of these answers, beside its ``line``."""
-    return pa.record_batch({"line": answers["line"], "cost_usd": costs_usd(answers)})

@@ -6,6 +6,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,14 +22,16 @@ from include.enrichment.errors import LoadError
 from include.enrichment.layout import RunFolder
 from include.enrichment.manifest import Manifest
 from include.enrichment.planning import PassPlan
+from include.enrichment.prices import dollars
 from include.enrichment.spec import Pipeline
 from include.enrichment.table import Shape, publishable, row_keys
-from include.enrichment.usage import BatchFacts
+from include.enrichment.usage import BatchFacts, sum_usd, total_usd
 from include.enrichment.version import parse, stamped
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake, ObjectMissing, Stored
 from include.gateways.ledger import Ledger
 from include.gateways.results import ResultStore
+from include.gateways.usage import Books
 from include.steps.extract import Extracted, fetch_rows, read_extracted, read_pipeline
 from include.steps.joining import joined, place
 from include.steps.matching import Matches, matched
@@ -73,13 +76,16 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
         fetch_rows(lake, folder, rows)
         results = {batch_id: temporary / f"{number}.parquet" for number, batch_id in enumerate(batch_ids)}
         known = {batch_id: store.fetch(batch_id, path) for batch_id, path in results.items()}
+        own = {
+            number for number, facts in enumerate(known.values()) if facts and facts.partition == str(folder.partition)
+        }
         repairs = read_repairs(lake, folder, plans)
         shape = Shape(keys=row_keys(pq.read_schema(rows)), output=pipeline.output)
-        with matched(rows, list(results.values()), repairs, folder=temporary) as matches:
+        with matched(rows, list(results.values()), repairs, own=own, folder=temporary) as matches:
             _check_answered(matches, folder, batch_ids)
             place(results, matches, folder=temporary)
         pa.default_memory_pool().release_unused()  # before the tables take some
-        rejected_by = _write(joined(rows, folder=temporary), shape, table=table, rejects=rejects)
+        written = _write(joined(rows, folder=temporary), shape, table=table, rejects=rejects)
         manifest = _manifest(
             folder,
             pipeline,
@@ -88,9 +94,10 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
             shape,
             {batch_id: known[batch_id] for batch_id in sorted(batch_ids[number] for number in matches.used)},
             objects={"table": table, "rejects": rejects},
-            rejected_by=rejected_by,
+            written=written,
             keys=keys,
             requests=matches.answered,
+            cost_usd=_cost_of_run(known.values(), folder, Books(lake)),
         )
         if manifest.trial is None:
             _check_rejects(manifest, pipeline, folder, lake, rejects)
@@ -105,11 +112,13 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
         lake.create(keys["manifest"], data)
     log.log(
         logging.WARNING if manifest.rejected else logging.INFO,
-        "Published %s of %s rows to %s; rejects: %s",
+        "Published %s of %s rows to %s; rejects: %s; this run cost %s, its rows in all runs %s",
         f"{manifest.published:,}",
         f"{manifest.rows:,}",
         manifest.table,
         manifest.rejected_by or "none",
+        dollars(manifest.cost_usd),
+        dollars(manifest.partition_cost_usd),
     )
     return manifest
 
@@ -207,18 +216,43 @@ def _check_answered(matches: Matches, folder: RunFolder, batch_ids: Sequence[str
         )
 
 
-def _write(
-    joined_rows: Iterable[tuple[pa.Table, pa.Table]], shape: Shape, *, table: Path, rejects: Path
-) -> Counter[str]:
-    """Write both files, and return how many rows were rejected with which outcome."""
+def _cost_of_run(known: Iterable[BatchFacts | None], folder: RunFolder, books: Books) -> Decimal | None:
+    """What the batches cost that this run sent; None if the books do not know it of each."""
+    costs = {facts.batch_id: books.cost_usd(facts) for facts in known if facts and facts.run_id == folder.run_id}
+    if unknown := [batch_id for batch_id, cost in costs.items() if cost is None]:
+        log.warning(
+            "What this run cost is not known: the books have no cost of %s. Either its model has no price in"
+            " include/enrichment/prices.yaml, or its `load` was cut short, and the next usage report books it",
+            ", ".join(unknown),
+        )
+    return total_usd(costs.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Written:
+    """
+    What stands in table and rejects.
+
+    :param rejected_by: rejected rows by outcome
+    :param cost_usd: the sum of ``_cost_usd`` in both; None if one is null
+    """
+
+    rejected_by: Counter[str]
+    cost_usd: Decimal | None
+
+
+def _write(joined_rows: Iterable[tuple[pa.Table, pa.Table]], shape: Shape, *, table: Path, rejects: Path) -> _Written:
+    """Write both files."""
     rejected_by: Counter[str] = Counter()
+    costs: list[Decimal | None] = []
     with _RowGroups(table, shape.table) as table_groups, _RowGroups(rejects, shape.rejects) as rejects_groups:
         for rows, answered in joined_rows:
             published, rejected = publishable(rows, answered, shape)
             table_groups.add(published)
             rejects_groups.add(rejected)
             rejected_by.update(rejected["outcome"].to_pylist())
-    return rejected_by
+            costs += [sum_usd(some["_cost_usd"]) for some in (published, rejected)]
+    return _Written(rejected_by=rejected_by, cost_usd=total_usd(costs))
 
 
 class _RowGroups:
@@ -263,9 +297,10 @@ def _manifest(
     batches: dict[str, BatchFacts | None],
     *,
     objects: dict[str, Path],
-    rejected_by: Counter[str],
+    written: _Written,
     keys: Mapping[str, str],
     requests: int,
+    cost_usd: Decimal | None,
 ) -> Manifest:
     try:
         return Manifest(
@@ -278,10 +313,12 @@ def _manifest(
             rows=extracted.rows,
             requests=requests,
             published=pq.read_metadata(objects["table"]).num_rows,
-            rejected=rejected_by.total(),
-            rejected_by=dict(rejected_by),
+            rejected=written.rejected_by.total(),
+            rejected_by=dict(written.rejected_by),
             batches=list(batches),
             reused=[batch for batch, facts in batches.items() if facts is None or facts.run_id != folder.run_id],
+            cost_usd=cost_usd,
+            partition_cost_usd=written.cost_usd,
             model=pipeline.settings.request.model,
             columns={field.name: str(field.type) for field in shape.table},
             table=lake.locate(keys["table"]),

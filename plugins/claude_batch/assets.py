@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 def table_asset(pipeline: str) -> Asset:
     """
     The table that a pipeline publishes, for ``schedule=`` and for ``outlets=``. The extra of its events is
-    ``{"partition", "rows", "published", "rejected"}``.
+    ``{"partition", "rows", "published", "rejected", "cost_usd"}``; the last is what the run cost, as text, and null
+    where a price is not known.
     """
     # ``x-``: to check any other URI, Airflow loads what each provider has to say of it, and boto3 with that.
     return Asset(name=pipeline, uri=f"x-claude-batch://tables/{pipeline}", group="claude-batch")

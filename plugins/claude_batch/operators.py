@@ -277,9 +277,9 @@ class LoadOperator(_ChunkOperator):
 
 class PublishOperator(_RunOperator):
     """
-    Publish the partition: the typed table by business key, the rejects beside it, the manifest last. Returns the
-    counts, and tells them, with the partition, to whoever follows the assets in ``outlets``. A trial is published into
-    the run's folder, and the task ends as skipped: nobody is told.
+    Publish the partition: the typed table by business key, the rejects beside it, the manifest last. Returns the counts
+    and what the run cost, and tells them, with the partition, to whoever follows the assets in ``outlets``. A trial is
+    published into the run's folder, and the task ends as skipped: nobody is told.
 
     Leaves the partition as it was if a later run has read the warehouse since; fails, and leaves it too, if more rows
     were rejected than the pipeline's ``max_reject_ratio`` allows, or if the source has lost all its rows.
@@ -289,8 +289,9 @@ class PublishOperator(_RunOperator):
     :param aws_conn_id: the connection of the lake
     """
 
-    def execute(self, context: Context) -> dict[str, int]:
+    def execute(self, context: Context) -> dict[str, int | str | None]:
         from claude_batch.connections import open_lake
+        from include.enrichment.prices import dollars, plain
         from include.steps.publish import publish
 
         with airflow_failures():
@@ -298,9 +299,15 @@ class PublishOperator(_RunOperator):
         if manifest.trial is not None:
             raise AirflowSkipException(
                 f"A trial: the partition's table is as it was. {manifest.published:,} of {manifest.rows:,} rows are at"
-                f" {manifest.table}, {manifest.rejected:,} at {manifest.rejects}."
+                f" {manifest.table}, {manifest.rejected:,} at {manifest.rejects}. It cost {dollars(manifest.cost_usd)}."
             )
-        counts = {"rows": manifest.rows, "published": manifest.published, "rejected": manifest.rejected}
+        told = {
+            "rows": manifest.rows,
+            "published": manifest.published,
+            "rejected": manifest.rejected,
+            # As text: neither XCom nor the event's extra has an exact number for it.
+            "cost_usd": None if manifest.cost_usd is None else plain(manifest.cost_usd),
+        }
         for asset in self.outlets:
-            context["outlet_events"][asset].extra = {"partition": manifest.partition, **counts}
-        return counts
+            context["outlet_events"][asset].extra = {"partition": manifest.partition, **told}
+        return told

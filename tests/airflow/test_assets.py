@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -67,7 +68,9 @@ def test_a_publish_tells_which_partition_it_was_with_its_counts(publishing_run: 
     with create_session() as session:
         (event,) = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == publishing_run.run_id))
         assert event.asset.name == "tickets"
-        assert event.extra == {"partition": "2026-11-01", "rows": 3, "published": 3, "rejected": 0}
+        told = dict(event.extra)
+        assert Decimal(told.pop("cost_usd")) > 0
+        assert told == {"partition": "2026-11-01", "rows": 3, "published": 3, "rejected": 0}
 
 
 def test_a_partition_that_is_not_there_fails_the_task_and_may_be_tried_again(connections: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -44,6 +45,7 @@ def test_each_operator_hands_the_next_what_it_needs(connections: pytest.MonkeyPa
     batch_id = ClaudeBatchOperator(task_id="submit", chunk=chunk).execute(context())
     assert LoadOperator(task_id="load", chunk=chunk, batch_id=batch_id).execute(context()) == {"succeeded": 3}
     counts = PublishOperator(task_id="publish", pipeline="tickets").execute(context())
+    assert Decimal(str(counts.pop("cost_usd"))) > 0
     assert counts == {"rows": 3, "published": 3, "rejected": 0}
 
 
@@ -129,7 +131,10 @@ def test_a_trial_ends_as_skipped_and_says_where_it_lies(connections: pytest.Monk
     (chunk,) = PlanOperator(task_id="plan", pipeline="tickets", pass_name="main").execute(context())
     batch_id = ClaudeBatchOperator(task_id="submit", chunk=chunk).execute(context())
     LoadOperator(task_id="load", chunk=chunk, batch_id=batch_id).execute(context())
-    with pytest.raises(AirflowSkipException, match=r"2 of 2 rows are at .*/manual__1/table\.parquet, 0 at "):
+    with pytest.raises(
+        AirflowSkipException,
+        match=r"2 of 2 rows are at .*/manual__1/table\.parquet, 0 at .*It cost less than \$0\.0001\.",
+    ):
         PublishOperator(task_id="publish", pipeline="tickets").execute(context())
 
 

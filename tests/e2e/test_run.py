@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from include.enrichment.manifest import Manifest
+from include.enrichment.prices import dollars
 from include.stack import warehouse
 from include.stack.folder import ROOT, StackFolder
 from include.stack.stack import ANTHROPIC, AWS, LAKE, WAREHOUSE, anthropic_connection
@@ -64,6 +65,8 @@ def test_a_published_partition_is_status_0(
     assert published is not None
     assert published.rows > 120
     assert f"{published.rows:,} rows, {published.published:,} published" in ended.stdout
+    assert f"simulated cost {dollars(published.cost_usd)}" in ended.stdout
+    assert published.cost_usd == published.partition_cost_usd != 0
     assert [batch["size"] for batch in emulator.batches_made()] == [5, published.requests - 5]
     assert list(stack_folder.runs.iterdir()) == []
 

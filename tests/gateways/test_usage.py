@@ -12,9 +12,10 @@ import pytest
 
 from include.enrichment import layout
 from include.enrichment.errors import LakeError
-from include.enrichment.usage import USAGE_SCHEMA
+from include.enrichment.usage import USAGE_SCHEMA, BatchFacts
 from include.gateways.lake import Lake
 from include.gateways.usage import Books
+from tests.fixtures.usage import facts_of
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
 
@@ -49,6 +50,16 @@ def test_a_batch_that_is_booked_stays_as_it_was_booked_first(lake: Lake) -> None
     Books(lake).add(line("b", cost_usd=Decimal(1)))
     Books(lake).add(line("b", cost_usd=Decimal(2)))
     assert Books(lake).read(NOON.date(), NOON.date())["cost_usd"].to_pylist() == [1]
+
+
+def test_what_a_batch_cost_is_read_by_itself(lake: Lake) -> None:
+    facts = BatchFacts(**{**vars(facts_of("b", pipeline="tickets")), "created_at": NOON})
+    assert Books(lake).cost_usd(facts) is None
+    Books(lake).add(line("b", cost_usd=Decimal("0.25")))
+    assert Books(lake).cost_usd(facts) == Decimal("0.25")
+    lake.write(layout.usage("tickets", "b", NOON.date()), b"no Parquet")
+    with pytest.raises(LakeError, match="Delete it and clear the `load`"):
+        Books(lake).cost_usd(facts)
 
 
 def test_one_pipeline_is_read_by_itself(lake: Lake) -> None:

@@ -22,7 +22,7 @@ def join(
     """Each row's own columns together with what was answered to it."""
     rows, paths = write_rows(folder, request_ids, rows_at_once=7), write_results(folder, *batches)
     results = {f"b_{number}": path for number, path in enumerate(paths)}
-    with matched(rows, paths, repairs_of(**repairs), folder=folder) as matches:
+    with matched(rows, paths, repairs_of(**repairs), own=range(len(paths)), folder=folder) as matches:
         place(results, matches, folder=folder)
     lines = []
     for some, answered in joined(rows, folder=folder):
@@ -46,10 +46,10 @@ def test_each_row_has_what_was_answered_to_it(tmp_path: Path) -> None:
         "output": None,
         "reason": "not JSON",
         "text": "hm \u2028\0☃",
-        "cost_usd": None,
         "_request_id": "again",
         "_batch_id": "b_1",
         "_model": "m",
+        "_cost_usd": None,
     }
     assert (second["outcome"], second["output"], second["_batch_id"]) == ("succeeded", '{"a":1}', "b_1")
     assert (unsent["id"], unsent["problem"]) == (1, "no")
@@ -79,7 +79,7 @@ def test_a_portion_of_which_no_row_was_sent_has_no_answers(tmp_path: Path, monke
     monkeypatch.setattr(joining, "_PORTION_ROWS", 2)
     rows = join(tmp_path, [None, None, "r_1"], [outcome("r_1", "expired")])
     assert [row["outcome"] for row in rows] == [None, None, "expired"]
-    assert rows[2]["cost_usd"] == Decimal(0)
+    assert rows[2]["_cost_usd"] == Decimal(0)
 
 
 def test_no_rows_give_no_portion(tmp_path: Path) -> None:

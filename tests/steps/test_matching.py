@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment.errors import LoadError
 from include.enrichment.outcome import OUTCOMES_SCHEMA, Outcome, OutcomeName, outcomes_batch
 from include.enrichment.table import rows_batch, rows_schema
+from include.enrichment.usage import total_usd
 from include.steps import matching
 from include.steps.matching import Matches, matched
 
@@ -77,9 +79,21 @@ class Found(dict[int, tuple[OutcomeName, int, str]]):
                 self.costs[line["position"]] = line["cost_usd"]
 
 
-def find(folder: Path, request_ids: Sequence[str | None], *batches: Sequence[Outcome], **repairs: str) -> Found:
+def find(
+    folder: Path,
+    request_ids: Sequence[str | None],
+    *batches: Sequence[Outcome],
+    own: Collection[int] | None = None,
+    **repairs: str,
+) -> Found:
+    """
+    What the rows get.
+
+    :param own: as for matched(); None: all batches were made for the rows' partition
+    """
     rows, results = write_rows(folder, request_ids), write_results(folder, *batches)
-    with matched(rows, results, repairs_of(**repairs), folder=folder) as matches:
+    own = range(len(results)) if own is None else own
+    with matched(rows, results, repairs_of(**repairs), own=own, folder=folder) as matches:
         return Found(matches, batches)
 
 
@@ -103,7 +117,7 @@ def test_of_several_alike_the_last_counts(tmp_path: Path, kind: OutcomeName) -> 
 
 def test_of_several_alike_in_one_file_the_last_counts(tmp_path: Path) -> None:
     rows, lines = write_rows(tmp_path, ["r_1"]), [outcome("r_1")] * 3
-    with matched(rows, write_results(tmp_path, lines), repairs_of(), folder=tmp_path) as matches:
+    with matched(rows, write_results(tmp_path, lines), repairs_of(), own=[], folder=tmp_path) as matches:
         assert matches.picked(0)["line"].to_pylist() == [2]
 
 
@@ -192,7 +206,7 @@ def test_every_request_with_any_answer_gets_the_best_of_its_own(
                     expected[request_id] = (rank, answer.outcome, number, name)
     if parts > 1:
         monkeypatch.setattr(matching, "_REQUESTS_AT_ONCE", 17)
-    found = find(tmp_path, rows, *batches, **repairs)
+    found = find(tmp_path, rows, *batches, own=[], **repairs)
     assert found == {place: expected[name][1:] for place, name in enumerate(rows) if name in expected}
     asked_for = {name for name in rows if name}
     assert (found.answered, found.unanswered) == (len(asked_for & set(expected)), len(asked_for - set(expected)))
@@ -209,10 +223,41 @@ def test_without_any_row_there_is_nothing_to_match(tmp_path: Path) -> None:
     assert (found, found.answered, found.unanswered, found.used) == ({}, 0, 0, [])
 
 
-def test_rows_that_render_alike_share_one_answer_and_show_its_cost(tmp_path: Path) -> None:
-    found = find(tmp_path, ["r_1", None, "r_1"], [outcome("r_1", **PRICED)])
-    assert found == {0: ("invalid", 0, "r_1"), 2: ("invalid", 0, "r_1")}
-    assert (found.costs, found.answered) == ({0: COST, 2: COST}, 1)
+def test_of_rows_that_render_alike_and_share_one_answer_the_first_bears_its_cost(tmp_path: Path) -> None:
+    rows = [None, "r_2", "r_1", None, "r_2", "r_1", "r_1"]
+    found = find(tmp_path, rows, [outcome("r_1", **PRICED), outcome("r_2", "succeeded", **PRICED)])
+    assert {found[position] for position in (2, 5, 6)} == {("invalid", 0, "r_1")}
+    assert (found.costs, found.answered) == ({1: COST, 2: COST, 4: 0, 5: 0, 6: 0}, 2)
+
+
+def test_what_another_partition_has_paid_for_costs_these_rows_nothing(tmp_path: Path) -> None:
+    unknown = PRICED | {"model": "new"}
+    batches = (
+        [outcome("r_1", "succeeded", **PRICED), outcome("r_2", **PRICED), outcome("r_3", "succeeded", **unknown)],
+        [outcome("again", "succeeded", **PRICED), outcome("r_1", **PRICED)],
+    )
+    found = find(tmp_path, ["r_1", "r_2", "r_3"], *batches, own=[1], r_2="again")
+    assert [found[position][1:] for position in range(3)] == [(0, "r_1"), (1, "again"), (0, "r_3")]
+    assert found.costs == {0: COST, 1: COST, 2: 0}
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_every_paid_answer_to_the_rows_is_counted_once(
+    tmp_path: Path, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    luck = random.Random(parts)
+    names = [f"r_{number}" for number in range(30)]
+    repairs = {name: f"again_{name}" for name in names[::2]}
+    rows = [luck.choice([None, *names]) for _ in range(90)]
+    batches = [[outcome(name, luck.choice(KINDS), **PRICED) for name in [*names, *repairs.values()]] for _ in range(4)]
+    own = [0, 2, 3]
+    of_rows = {*rows, *(repairs[name] for name in rows if name in repairs)}
+    paid = [each for number in own for each in batches[number] if each.outcome in ("succeeded", "invalid")]
+    monkeypatch.setattr(matching, "_REQUESTS_AT_ONCE", 1_000 if parts == 1 else 80)
+    monkeypatch.setattr(matching, "_LINES_AT_ONCE", 7)
+    costs = find(tmp_path, rows, *batches, own=own, **repairs).costs
+    assert total_usd(costs.values()) == sum(each.request_id in of_rows for each in paid) * COST
+    assert {cost for position, cost in costs.items() if rows[position] in rows[:position]} == {0}
 
 
 @pytest.mark.parametrize("kind", UNBILLED)
@@ -232,8 +277,8 @@ def test_where_one_price_is_not_known_the_cost_of_all_answers_to_the_request_is_
 
 def test_results_without_a_column_that_came_later_are_matched_all_the_same(tmp_path: Path) -> None:
     rows, (old, new) = write_rows(tmp_path, ["r_1", "r_2"]), write_results(tmp_path, [outcome("r_1")], [outcome("r_2")])
-    pq.write_table(pq.read_table(old).drop_columns("error_type"), old)
-    with matched(rows, [old, new], repairs_of(), folder=tmp_path) as matches:
+    pq.write_table(pq.read_table(old).drop_columns(["error_type", "web_searches", "inference_geo"]), old)
+    with matched(rows, [old, new], repairs_of(), own=[1], folder=tmp_path) as matches:
         assert matches.used == [0, 1]
 
 
@@ -251,10 +296,11 @@ def test_more_than_memory_holds_is_matched_on_disk(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(matching, "_REQUESTS_AT_ONCE", 20_000)
     ids = [f"request-{number:014d}" for number in range(120_000)]
     rows = write_rows(tmp_path, ids, rows_at_once=10_000)
-    results = write_results(tmp_path, [outcome(name, "succeeded") for name in reversed(ids)])
-    with matched(rows, results, repairs_of(), folder=tmp_path) as matches:
+    results = write_results(tmp_path, [outcome(name, "succeeded", **PRICED) for name in reversed(ids)])
+    with matched(rows, results, repairs_of(), own=[0], folder=tmp_path) as matches:
         picked = matches.picked(0)
     assert picked["position"].to_pylist() == list(range(119_999, -1, -1))
+    assert pc.unique(picked["cost_usd"]).to_pylist() == [COST]
 
 
 def test_too_little_memory_or_disk_fails_with_the_numbers_and_may_be_tried_again(

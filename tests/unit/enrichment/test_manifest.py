@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -62,8 +64,20 @@ def test_a_row_that_is_nowhere_or_in_both_makes_none(counts: dict[str, Any]) -> 
         Manifest(**WHOLE | counts)
 
 
+@pytest.mark.parametrize("cost", [None, Decimal(0), Decimal("0.000000000005"), Decimal("1234567.000000000100")])
+def test_a_cost_comes_back_to_its_last_digit_and_is_text_that_everybody_reads(cost: Decimal | None) -> None:
+    manifest = Manifest(**WHOLE, cost_usd=cost, partition_cost_usd=cost)
+    text = manifest.model_dump_json()
+    assert Manifest.model_validate_json(text) == manifest
+    assert json.loads(text)["cost_usd"] == (None if cost is None else f"{cost:f}".rstrip("0").rstrip(".") or "0")
+
+
+def test_a_manifest_of_an_earlier_version_says_nothing_of_cost() -> None:
+    assert (Manifest(**WHOLE).cost_usd, Manifest(**WHOLE).partition_cost_usd) == (None, None)
+
+
 def test_a_manifest_of_another_version_is_not_read_as_this_one() -> None:
     with pytest.raises(ValidationError):
         Manifest(**WHOLE | {"version": 0})
     with pytest.raises(ValidationError):
-        Manifest(**WHOLE | {"cost_usd": 1})
+        Manifest(**WHOLE | {"cost": 1})

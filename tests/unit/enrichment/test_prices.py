@@ -14,6 +14,8 @@ from include.enrichment.prices import (
     BILLED_COLUMNS,
     TOKEN_RATES,
     costs_usd,
+    dollars,
+    plain,
     prices,
     read_prices,
     synchronous_costs_usd,
@@ -208,3 +210,31 @@ class TestLongPrompt:
         short, long = (_cost(model, input_tokens=tokens) for tokens in (100_000, 900_000))
         assert short is not None
         assert long == short * 9
+
+
+@pytest.mark.parametrize(
+    ("cost", "text"),
+    [
+        ("0E-12", "0"),
+        ("0.000000000005", "0.000000000005"),
+        ("0.001002500000", "0.0010025"),
+        ("100.000000000000", "100"),
+        ("1234567.000000000001", "1234567.000000000001"),
+    ],
+)
+def test_an_amount_as_text_has_every_digit_and_no_exponent(cost: str, text: str) -> None:
+    assert plain(Decimal(cost)) == text
+
+
+@pytest.mark.parametrize(
+    ("cost", "words"),
+    [
+        (None, "an unknown amount"),
+        (Decimal("0E-12"), "$0"),
+        (Decimal("0.000000000001"), "less than $0.0001"),
+        (Decimal("0.0001"), "$0.0001"),
+        (Decimal("1234.56785"), "$1,234.5678"),
+    ],
+)
+def test_an_amount_for_people_is_told_to_a_hundredth_of_a_cent(cost: Decimal | None, words: str) -> None:
+    assert dollars(cost) == words

@@ -58,10 +58,10 @@ def _answered(*outcomes: Outcome | None, cost_usd: Decimal | None = Decimal(0)) 
     lines = [
         {
             **{name: getattr(outcome, name) for name in ("outcome", "output", "reason", "text")},
-            "cost_usd": cost_usd,
             "_request_id": outcome.request_id,
             "_batch_id": "msgbatch_1",
             "_model": outcome.model,
+            "_cost_usd": cost_usd,
         }
         if outcome
         else {}
@@ -249,11 +249,11 @@ class TestShape:
                 pa.field("_request_id", pa.string()),
                 pa.field("_batch_id", pa.string()),
                 pa.field("_model", pa.string()),
+                pa.field("_cost_usd", pa.decimal128(18, 12)),
             ]
         )
-        reasons = ["outcome", "reason", "text", "cost_usd"]
-        assert SHAPE.rejects.names == ["id", *reasons, "_request_id", "_batch_id", "_model"]
-        assert SHAPE.rejects.field("cost_usd").type == pa.decimal128(18, 12)
+        assert SHAPE.rejects.names == ["id", "outcome", "reason", "text", *SHAPE.table.names[-4:]]
+        assert SHAPE.rejects.field("_cost_usd") == SHAPE.table.field("_cost_usd")
 
     def test_a_sampled_row_has_its_number_in_the_key_of_both(self) -> None:
         shape = Shape(keys=row_keys(rows_schema(KEY, sampled=True)), output=OUTPUT)
@@ -268,7 +268,8 @@ class TestShape:
 
 class TestPublishable:
     def test_an_answer_becomes_a_typed_line(self) -> None:
-        published, rejected = _publish(_batch(_row(id=7)), _answered(_good()))
+        answered = _answered(_good(), cost_usd=Decimal("0.0010025"))
+        published, rejected = _publish(_batch(_row(id=7)), answered)
         assert rejected == []
         assert published == [
             {
@@ -280,6 +281,7 @@ class TestPublishable:
                 "_request_id": "r_1",
                 "_batch_id": "msgbatch_1",
                 "_model": "m",
+                "_cost_usd": Decimal("0.0010025"),
             }
         ]
 
@@ -311,10 +313,10 @@ class TestPublishable:
                 "outcome": outcome.outcome,
                 "reason": outcome.reason,
                 "text": text,
-                "cost_usd": cost_usd,
                 "_request_id": "r_1",
                 "_batch_id": "msgbatch_1",
                 "_model": outcome.model,
+                "_cost_usd": cost_usd,
             }
         ]
 
@@ -327,10 +329,10 @@ class TestPublishable:
                 "outcome": "errored",
                 "reason": "not sent: too large",
                 "text": None,
-                "cost_usd": Decimal(0),
                 "_request_id": None,
                 "_batch_id": None,
                 "_model": None,
+                "_cost_usd": Decimal(0),
             }
         ]
 
@@ -364,7 +366,8 @@ class TestPublishable:
         assert (published[0]["label"], published[0]["tags"], published[0]["urgent"]) == ("bug", None, None)
 
     @pytest.mark.parametrize(
-        "name", ["output", "model", "batch_id", "stop_reason", "error_type", "input_tokens", "position", "größe"]
+        "name",
+        ["output", "model", "batch_id", "stop_reason", "error_type", "input_tokens", "cost_usd", "position", "größe"],
     )
     def test_a_key_may_be_called_like_a_column_of_the_answers(self, name: str) -> None:
         keys = [pa.field(name, pa.string(), nullable=False), *KEY]
