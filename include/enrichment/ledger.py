@@ -110,7 +110,8 @@ class OpenChunk(_Frozen):
     """
     A chunk that was planned and has not landed.
 
-    :param folder: the working folder of the run that planned it: one for each run and partition
+    :param folder: the working folder of the run that planned it: one for each run and partition; layout.warm_ups() for
+        what warms the prompt cache, which is no run's
     :param planned_at: UTC
     """
 
