@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
+from include.enrichment import passes
 from include.enrichment.chunk import params_bytes
 from include.enrichment.prices import prices
 
@@ -127,28 +128,28 @@ class Experience:
     hits: Bounds | None = None
 
 
-def experience(lines: pa.Table, *, model: str, canary: str, run_id: str) -> Experience:
+def experience(lines: pa.Table, *, model: str, run_id: str) -> Experience:
     """
     What the books say.
 
     :param lines: in USAGE_SCHEMA
-    :param canary: the name of the pass that warms the cache, whose own reads say nothing
     :param run_id: the run that asks: what its own canary was answered is known answer by answer, see output_of()
     """
-    # An alias is answered by its dated snapshot.
+    # An alias is answered by its dated snapshot. A warm-up is no row's request, and is like none.
     same = pc.or_(pc.equal(lines["model"], model), pc.starts_with(lines["model"], f"{model}-20"))
+    same = pc.and_(same, pc.not_equal(pc.fill_null(lines["pass_name"], ""), passes.WARM_UP))
     batches = [line for line in lines.filter(same).to_pylist() if line["succeeded"] + line["invalid"] > 0]
     answered = [
         (line["output_tokens"], line["succeeded"] + line["invalid"])
         for line in batches
-        if (line["pass_name"], line["run_id"]) != (canary, run_id)
+        if (line["pass_name"], line["run_id"]) != (passes.CANARY, run_id)
     ]
     whole = [line for line in batches if line["body_bytes"] and line["succeeded"] + line["invalid"] == line["requests"]]
     prompts = [(_prompt(line), params_bytes(line["requests"], line["body_bytes"])) for line in whole]
     cached = [
         (line["cache_read_tokens"], line["cache_read_tokens"] + _written(line))
         for line in batches
-        if line["pass_name"] != canary
+        if line["pass_name"] != passes.CANARY  # which warms it, and whose own reads say nothing
     ]
     return Experience(
         tokens_per_byte=_ratio(prompts),
@@ -234,7 +235,7 @@ class Estimate(_Frozen):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Caching:
+class CachedPart:
     """
     How the prefix of the requests is cached.
 
@@ -270,7 +271,7 @@ def estimate(
     sample: Counted | None,
     known: Experience,
     output: tuple[Bounds, str],
-    caching: Caching | None,
+    caching: CachedPart | None,
 ) -> Estimate:
     """
     What so many requests of so many bytes together will cost.
@@ -307,7 +308,7 @@ def _input_tokens(requests: int, size: int, sample: Counted | None, known: Exper
     return Bounds(low=low, expected=expected, high=high), "not counted: 2.5 to 5 bytes a token"
 
 
-def _cost(model: str, requests: int, prompt: Bounds, answers: Bounds, caching: Caching | None) -> Usd | None:
+def _cost(model: str, requests: int, prompt: Bounds, answers: Bounds, caching: CachedPart | None) -> Usd | None:
     def dollars(bound: str) -> Decimal | None:
         tokens, output = getattr(prompt, bound), getattr(answers, bound)
         long = bool(requests) and tokens / requests > prices().long_above(model)

@@ -120,6 +120,11 @@ def pipeline_of_chunk(chunk_key: str) -> str:
     return chunk_key.split("/")[-2]
 
 
+def ledger_folder(pipeline: str) -> str:
+    """The folder of all ledger entries of a pipeline, and of its open chunks."""
+    return f"ledger/{pipeline}/"
+
+
 def ledger_entry(pipeline: str, chunk_id: str) -> str:
     """What was intended and submitted for one chunk."""
     return f"ledger/{pipeline}/{chunk_id}.json"
@@ -128,6 +133,26 @@ def ledger_entry(pipeline: str, chunk_id: str) -> str:
 def open_chunks(pipeline: str) -> str:
     """The chunks that are planned and have not landed yet. (No chunk id is that short.)"""
     return f"ledger/{pipeline}/open.json"
+
+
+def chunk_id_of_entry(ledger_key: str) -> str | None:
+    """The chunk id in a key made by ledger_entry(); None for what else lies in the ledger's folder."""
+    found = re.fullmatch(r"ledger/[^/]+/([A-Za-z0-9_-]{22})\.json", ledger_key)
+    return found and found[1]
+
+
+def warm_ups(pipeline: str, prefix_id: str) -> str:
+    """
+    What an open chunk that warms the prompt cache has in the place of the folder of a run. Nothing lies there.
+
+    :param prefix_id: of what it warms
+    """
+    return f"warm-ups/{pipeline}/{prefix_id}/"
+
+
+def is_warm_up(folder: str) -> bool:
+    """Whether the folder of an open chunk is one made by warm_ups()."""
+    return folder.startswith("warm-ups/")
 
 
 def raw(pipeline: str, batch_id: str) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 CANARY = "canary"
 MAIN = "main"
 _RETRY = "retry"
+#: Not of a run's passes: the one request that goes ahead of a chunk to warm the prompt cache.
+WARM_UP = "warm-up"
 
 #: ``limits.canary_rows``: 0 to MAX, in rows.
 DEFAULT_CANARY_ROWS, MAX_CANARY_ROWS = 5, 1_000

@@ -22,6 +22,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from include.enrichment import schema_subset
+from include.enrichment.caching import CachedPrefix, Caching, PrefixSize, decide
 from include.enrichment.chunk import MAX_BATCH_REQUESTS, BatchLimits
 from include.enrichment.errors import ParamError, SpecError, nearest
 from include.enrichment.options import Budget, RunOptions
@@ -33,7 +34,8 @@ from include.enrichment.passes import (
     MAX_CANARY_ROWS,
     MAX_RETRY_PASSES,
 )
-from include.enrichment.request import Renderer, Template
+from include.enrichment.prices import prices
+from include.enrichment.request import Renderer, Template, encode_params, request_id
 from include.enrichment.table import KEY_TYPES, RESERVED_NAMES
 from include.enrichment.version import Versioned
 
@@ -104,14 +106,14 @@ class RequestSettings(_Frozen):
     :param other_models: those that a run may ask in place of ``model``
     :param thinking: None leaves it to the model's default. Thinking is billed as output and counts against
         ``max_tokens``
-    :param cache: lifetime of the system prompt in the prompt cache
+    :param cache: lifetime of the system prompt in the prompt cache; auto: what pays, see Pipeline.caching
     """
 
     model: str = Field(min_length=1)
     other_models: list[Annotated[str, Field(min_length=1)]] = []
     max_tokens: int = Field(ge=1)
     thinking: Literal["adaptive", "disabled"] | None = None
-    cache: Annotated[Literal["off", "5m", "1h"], BeforeValidator(_off)] = "off"
+    cache: Annotated[Literal["off", "5m", "1h", "auto"], BeforeValidator(_off)] = "off"
 
 
 class Limits(_Frozen):
@@ -210,6 +212,37 @@ class Pipeline(Versioned, _Frozen):
         return options.budget_usd
 
     @property
+    def caching(self) -> Caching:
+        """What ``request.cache`` comes to: always the same for the same files, model and prices."""
+        request = self.settings.request
+        if request.cache != "auto":
+            return Caching(cache=request.cache, why="pipeline.yaml says so")
+        system = self._system
+        if broken := list(_broken_prefix(system)):
+            return Caching(cache="off", why=broken[0])
+        size = PrefixSize(
+            system_bytes=len(system.render({}).encode()),
+            format_bytes=len(encode_params(self._constant["output_config"])),
+        )
+        canary = self.settings.limits.canary_rows > 0
+        return decide(request.model, prices().models.get(request.model), size, canary=canary)
+
+    def decided(self) -> Pipeline:
+        """The pipeline with what ``request.cache: auto`` comes to in its place."""
+        request = self.settings.request.model_copy(update={"cache": self.caching.cache})
+        return self.model_copy(update={"settings": self.settings.model_copy(update={"request": request})})
+
+    @property
+    def cached_prefix(self) -> CachedPrefix | None:
+        """What its requests have the prompt cache keep; None for nothing."""
+        cache, system = self.caching.cache, self._system
+        if cache == "off" or system.columns or not system.render({}).strip():
+            return None
+        alike = {**self._constant, "system": system.render({}), "ttl": cache}
+        del alike["max_tokens"]
+        return CachedPrefix(prefix_id=request_id(encode_params(alike)), ttl=cache)
+
+    @property
     def query(self) -> str:
         """What is asked of the source: the SQL, or where the files are."""
         return self.settings.source.files or self.sql
@@ -233,9 +266,7 @@ class Pipeline(Versioned, _Frozen):
 
         Raises SpecError if a prompt uses a column, or the key names one, that ``columns`` (the query's) does not have.
         """
-        system, user = (
-            Template(text, file=self._file(file)) for text, file in ((self.system, _SYSTEM), (self.user, _USER))
-        )
+        system, user = self._system, Template(self.user, file=self._file(_USER))
         unknown = [
             f"{template.file}:{line}: the query has no column {name!r}{nearest(name, columns)}"
             for template in (system, user)
@@ -250,20 +281,30 @@ class Pipeline(Versioned, _Frozen):
         if unknown:
             origin = self.settings.source.files or _SQL
             raise SpecError("\n".join([*unknown, f"Columns of {origin}: {', '.join(columns)}. Nothing was sent."]))
-        request = self.settings.request
-        thinking = {"thinking": {"type": request.thinking}} if request.thinking else {}
+        cache = self.caching.cache
         return Renderer(
             system=system,
             user=user,
-            constant={
-                "model": request.model,
-                "max_tokens": request.max_tokens,
-                **thinking,
-                "output_config": {"format": {"type": "json_schema", "schema": json.loads(self.schema_text)}},
-            },
-            cache=None if request.cache == "off" else request.cache,
+            constant=self._constant,
+            cache=None if cache == "off" else cache,
             salt=self._salt(run_id, sample),
         )
+
+    @property
+    def _system(self) -> Template:
+        return Template(self.system, file=self._file(_SYSTEM))
+
+    @property
+    def _constant(self) -> dict[str, Any]:
+        """What is the same in every request, beside the prompts."""
+        request = self.settings.request
+        thinking = {"thinking": {"type": request.thinking}} if request.thinking else {}
+        return {
+            "model": request.model,
+            "max_tokens": request.max_tokens,
+            **thinking,
+            "output_config": {"format": {"type": "json_schema", "schema": json.loads(self.schema_text)}},
+        }
 
     def _salt(self, run_id: str, sample: int) -> str:
         """Sample 1 is what a pipeline without samples asks: whoever raises ``samples`` pays for the others only."""
@@ -358,9 +399,13 @@ def _keys_at(path: Sequence[str]) -> list[str]:
 def _mistakes(texts: dict[str, str], settings: Settings | None) -> Iterator[str]:
     for file in (_SYSTEM, _USER):
         try:
-            Template(texts[file], file=file)
+            template = Template(texts[file], file=file)
         except SpecError as error:
             yield str(error)
+            continue
+        if file == _SYSTEM and settings and settings.request.cache in ("5m", "1h"):
+            for broken in _broken_prefix(template):
+                yield f"{broken}: move it to {_USER}, or say request.cache: off instead of {settings.request.cache}"
     if not texts[_USER].strip():
         yield f"{_USER}:1: is empty: it is what Claude is told about a row"
     if settings and settings.source.files:
@@ -369,6 +414,12 @@ def _mistakes(texts: dict[str, str], settings: Settings | None) -> Iterator[str]
     elif _SQL in texts and not any(f":{name}" in texts[_SQL] for name in PARTITION_PARAMETERS):
         yield f"{_SQL}:1: uses neither :partition_start nor :partition_end: every run would read and pay for all of it"
     yield from _schema_mistakes(texts[_SCHEMA], settings)
+
+
+def _broken_prefix(system: Template) -> Iterator[str]:
+    """What of a row stands where all requests have to be alike for the prompt cache."""
+    for name, line in system.columns.items():
+        yield f"{system.file}:{line}: the column {name!r} makes it differ from row to row, and it cannot be cached"
 
 
 def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:

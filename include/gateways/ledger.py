@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from pydantic import ValidationError
 
 from include.enrichment import layout
 from include.enrichment.errors import LakeError
-from include.enrichment.ledger import Entry, OpenChunks
+from include.enrichment.ledger import Entry, OpenChunk, OpenChunks
 from include.enrichment.version import Versioned, parse
 from include.gateways.lake import Conflict, Lake
 
 _Model = TypeVar("_Model", bound=Versioned)
 _READERS = 16
+_TRIES = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,26 @@ class Ledger:
     def write_open(self, opened: OpenChunks, *, over: Recorded[OpenChunks] | None) -> None:
         """Write the open chunks as write() does an entry."""
         self._write(layout.open_chunks(self.pipeline), opened, over)
+
+    def add_open(self, chunk_id: str, chunk: OpenChunk) -> None:
+        """Have this chunk among the open ones; one that is among them stays as it is."""
+        for _ in range(_TRIES):
+            recorded = self.find_open()
+            before = recorded.value.chunks if recorded else {}
+            if chunk_id in before:
+                return
+            try:
+                self.write_open(OpenChunks(chunks={**before, chunk_id: chunk}), over=recorded)
+                return
+            except Conflict:
+                continue
+        raise LakeError(f"Other runs have planned {_TRIES} times at the same moment. Nothing was sent.")
+
+    def changed_since(self, moment: datetime) -> list[str]:
+        """The chunks whose entry was written since then, by the store's clock; the last one first."""
+        listed = self._lake.objects(layout.ledger_folder(self.pipeline))
+        lately = sorted((each.changed_at, each.key) for each in listed if each.changed_at >= moment)
+        return [chunk_id for _, key in reversed(lately) if (chunk_id := layout.chunk_id_of_entry(key))]
 
     def claimed_batches(self) -> set[str]:
         """The batches that open chunks have recorded, and those that have been loaded."""

@@ -5,17 +5,18 @@ there.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.enrichment import layout
+from include.enrichment.caching import CachedPrefix, Ttl
 from include.enrichment.chunk import (
     BODY_HEAD,
     BODY_SEPARATOR,
@@ -48,6 +49,7 @@ class Chunk:
     :param schema_text: the JSON Schema that its answers must fit, None for free text
     :param body_bytes: the length of the request body that is made of it, as planned
     :param partition: whose rows it asks about, and in which pass; None both for requests that are not a pipeline's
+    :param cached: what its requests have the prompt cache keep, None for nothing
     """
 
     key: str
@@ -58,6 +60,7 @@ class Chunk:
     body_bytes: int
     partition: str | None
     pass_name: str | None
+    cached: CachedPrefix | None
 
 
 def read_chunk(lake: Lake, key: str) -> Chunk:
@@ -79,12 +82,26 @@ def read_chunk(lake: Lake, key: str) -> Chunk:
             body_bytes=int(metadata["body_bytes"]),
             partition=metadata.get("partition"),
             pass_name=metadata.get("pass_name"),
+            cached=_cached(metadata),
         )
+
+
+def _cached(metadata: Mapping[str, str]) -> CachedPrefix | None:
+    if "prefix_id" not in metadata:
+        return None
+    return CachedPrefix(prefix_id=metadata["prefix_id"], ttl=cast(Ttl, metadata["cache"]))
 
 
 def request_ids_of(lake: Lake, key: str) -> list[str]:
     """The requests of a chunk file. Raises LakeError as read_chunk() does."""
     return read_chunk(lake, key).request_ids
+
+
+def first_params(lake: Lake, chunk: Chunk) -> str:
+    """The params of one of the chunk's requests. Raises LakeError as read_chunk() does."""
+    with _chunk_file(lake.locate(chunk.key)), lake.open(chunk.key) as file, pq.ParquetFile(file) as stored:
+        params: str = stored.read_row_group(0, columns=["params"])["params"][0].as_py()
+        return params
 
 
 @contextmanager
@@ -143,6 +160,7 @@ class ChunkWriter:
     :param schema_text: the JSON Schema that the answers must fit, None for free text
     :param after: the batches that failed to answer these requests before
     :param partition: whose rows they ask about, and in which pass
+    :param cached: what they have the prompt cache keep, None for nothing
     """
 
     def __init__(
@@ -154,12 +172,15 @@ class ChunkWriter:
         after: Collection[str] = frozenset(),
         partition: str | None = None,
         pass_name: str | None = None,
+        cached: CachedPrefix | None = None,
     ) -> None:
         self.path = path
         self.request_ids: list[str] = []
         self._pipeline = pipeline
         self._after = sorted(after)
         facts = {"output_schema": schema_text, "partition": partition, "pass_name": pass_name}
+        if cached:
+            facts |= {"prefix_id": cached.prefix_id, "cache": cached.ttl}
         self._metadata = {"pipeline": pipeline} | {name: fact for name, fact in facts.items() if fact}
         self.params_bytes = 0
         self._waiting: list[pa.RecordBatch] = []

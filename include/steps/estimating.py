@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from include.enrichment import passes
 from include.enrichment.budget import Spending, check_budget
 from include.enrichment.estimate import (
-    Caching,
+    CachedPart,
     Counted,
     Estimate,
     Experience,
@@ -71,16 +71,15 @@ class Estimator:
             caching=self._caching(pass_name),
         )
 
-    def _caching(self, pass_name: str) -> Caching | None:
-        settings = self.pipeline.settings
-        price = prices().models.get(settings.request.model)
+    def _caching(self, pass_name: str) -> CachedPart | None:
+        cache = self.pipeline.caching.cache
+        price = prices().models.get(self.pipeline.settings.request.model)
         tokens = self.sample.prefix_tokens if self.sample else len(self.pipeline.system.encode()) / 4
-        if settings.request.cache == "off" or price is None or tokens < price.cache_from:
+        if cache == "off" or price is None or tokens < price.cache_from:
             return None
-        # What is kept for five minutes is gone when the canary's batch has ended and the run goes on.
-        warmed = settings.limits.canary_rows > 0 and settings.request.cache == "1h"
-        hits = hits_of(self.known.hits, warms=pass_name == passes.CANARY, warmed=warmed)
-        return Caching(write=f"write_{settings.request.cache}", tokens=tokens, hits=hits)
+        # A canary or a warm-up goes first; what it writes for five minutes is gone when its batch has ended.
+        hits = hits_of(self.known.hits, warms=pass_name == passes.CANARY, warmed=cache == "1h")
+        return CachedPart(write=f"write_{cache}", tokens=tokens, hits=hits)
 
 
 def estimator(folder: RunFolder, pipeline: Pipeline, lines: pa.Table, extracted_at: datetime, lake: Lake) -> Estimator:
@@ -93,7 +92,7 @@ def estimator(folder: RunFolder, pipeline: Pipeline, lines: pa.Table, extracted_
     return Estimator(
         pipeline=pipeline,
         sample=read_counted(folder, lake),
-        known=experience(lines, model=model, canary=passes.CANARY, run_id=folder.run_id),
+        known=experience(lines, model=model, run_id=folder.run_id),
         answers=_canary_answers(folder, pipeline, extracted_at, lake),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from functools import partial
@@ -30,6 +31,8 @@ if TYPE_CHECKING:  # plan and publish come by here too, and can do without the S
     from include.gateways.claude import Claude
     from include.gateways.parquet_files import ParquetFiles
     from include.gateways.warehouse import Warehouse
+
+log = logging.getLogger(__name__)
 
 #: What is rendered, and then written, at once.
 _ROWS_AT_ONCE = 1_000
@@ -78,6 +81,10 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
     Raises WarehouseError if the business key is null or repeated, SpecError if a prompt does not fit the query; then
     nothing is left behind.
     """
+    if pipeline.settings.request.cache == "auto":
+        caching = pipeline.caching
+        log.info("request.cache: auto is %s: %s", caching.cache, caching.why)
+        pipeline = pipeline.decided()
     with working_folder() as temporary:
         path = temporary / "rows.parquet"
         with warehouse.read(pipeline.query, folder.partition) as (columns, portions):

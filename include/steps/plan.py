@@ -195,6 +195,7 @@ def _write_chunks(
     after: defaultdict[int, set[str]] = defaultdict(set)
     for request_id in to_send & wanted.failed_in.keys():
         after[chunk_of(request_id, first_ids)] |= wanted.failed_in[request_id]
+    cached = pipeline.cached_prefix
     writers = [
         ChunkWriter(
             temporary / f"chunk-{number}.parquet",
@@ -203,6 +204,7 @@ def _write_chunks(
             after=after[number],
             partition=str(folder.partition),
             pass_name=pass_name,
+            cached=cached,
         )
         for number in range(len(first_ids))
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 
@@ -28,6 +29,7 @@ from include.gateways.lake import Conflict, Lake
 from include.gateways.ledger import Ledger, Recorded
 from include.gateways.results import lines
 from include.steps.chunks import Chunk, open_body, read_chunk
+from include.steps.warm import keep_warm
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +42,13 @@ def submit(chunk_key: str, *, run_id: str, lake: Lake, claude: Claude) -> str:
 
     A chunk that the ledger knows as submitted is not sent again, whichever run sent it: its batch id is returned. Where
     a create ended without a clear answer, or its process died, the batch it made is looked for and adopted; the chunk
-    is sent again only when there surely is none.
+    is sent again only when there surely is none. Where the prompt cache has run cold, a batch of one request may go
+    ahead of it: see warm.py.
 
     Raises NotYet if the API takes no batch now (nothing was made), or as long as it is not clear whether a batch was
-    made, or another task is sending the chunk: call again at the time it names. Raises SetupError or ApiError if the
-    API refuses for a reason that waiting does not mend, BatchError for what needs a person.
+    made, another task is sending the chunk, or the cache is being warmed: call again at the time it names. Raises
+    SetupError or ApiError if the API refuses for a reason that waiting does not mend, BatchError for what needs a
+    person.
     """
     chunk = read_chunk(lake, chunk_key)
     ledger = Ledger(lake, pipeline=chunk.pipeline)
@@ -61,6 +65,7 @@ def submit(chunk_key: str, *, run_id: str, lake: Lake, claude: Claude) -> str:
             _settle(chunk, known, ledger, claude)
             if (again := ledger.find(chunk.chunk_id)) and again.value.batch_id:
                 return _attach(again, ledger, run_id)
+    keep_warm(chunk, lake=lake, claude=claude, send=partial(submit, run_id=run_id, lake=lake, claude=claude))
     # Over what was looked at, not over what is there now: somebody else may have settled it too, and be sending.
     return _send(chunk, known, ledger, lake, claude, run_id)
 

@@ -203,8 +203,9 @@ class ClaudeBatchOperator(_ChunkOperator):
     again. The SDK's own retries are off. Where it is unclear whether a batch was made, the batch is looked for and
     adopted, and the chunk is sent again only when there surely is none. A batch is never cancelled here.
 
-    While the API takes no batch (a full queue, a rate limit, overload), and while an unclear create settles, the task
-    waits without a worker. A spend limit or a refused key fails at once.
+    While the API takes no batch (a full queue, a rate limit, overload), while an unclear create settles, and while a
+    batch of one request warms the prompt cache for it, the task waits without a worker. A spend limit or a refused key
+    fails at once.
 
     :param chunk: the lake key of a chunk file (templated), from PlanOperator or from include.steps.chunks.write_chunk
     :param aws_conn_id: the connection of the lake

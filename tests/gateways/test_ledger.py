@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -139,6 +141,15 @@ class TestEntries:
         assert [one.chunk_id if one else None for one in found] == [None, *known[::-1], None, "c07", None]
         assert ledger.entries([]) == []
 
+    def test_those_that_were_written_lately_are_told_the_last_one_first(self, ledger: Ledger) -> None:
+        known = [str(number) * 22 for number in (1, 0, 2)]
+        for chunk_id in known:
+            ledger.write(entry(chunk_id=chunk_id), over=None)
+            time.sleep(0.02)
+        ledger.write_open(opened("c1"), over=None)
+        assert ledger.changed_since(datetime.now(UTC) - timedelta(minutes=1)) == known[::-1]
+        assert ledger.changed_since(datetime.now(UTC) + timedelta(minutes=1)) == []
+
     def test_people_are_told_where_an_entry_lies(self, tmp_path: Path, ledger: Ledger) -> None:
         ledger.write(entry(), over=None)
         assert Path(ledger.locate("c1")).read_text().startswith("{")
@@ -173,6 +184,24 @@ class TestOpenChunks:
         found = any_ledger.find_open()
         assert found
         assert found.value == opened("c1", run_id="a")
+
+    def test_one_that_is_added_stands_beside_the_others_and_stays_as_it_was_added_first(
+        self, any_ledger: Ledger
+    ) -> None:
+        for number in (1, 2, 3):
+            any_ledger.add_open("c1" if number != 2 else "c2", OpenChunk(folder=f"{number}", planned_at=NOW))
+        found = any_ledger.find_open()
+        assert found
+        assert {chunk_id: chunk.folder for chunk_id, chunk in found.value.chunks.items()} == {"c1": "1", "c2": "2"}
+
+    def test_of_many_that_are_added_at_the_same_moment_none_is_lost(self, ledger: Ledger) -> None:
+        with ThreadPoolExecutor(8) as others:
+            list(
+                others.map(lambda number: ledger.add_open(f"c{number}", OpenChunk(folder="", planned_at=NOW)), range(8))
+            )
+        found = ledger.find_open()
+        assert found
+        assert len(found.value.chunks) == 8
 
     def test_a_repeated_write_is_recognised_as_our_own(self, ledger: Ledger) -> None:
         ledger.write_open(opened("c1"), over=None)

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from include.enrichment.caching import CachedPrefix
 from include.enrichment.errors import LakeError
 from include.enrichment.request import make_request
 from include.gateways.lake import Lake
-from include.steps.chunks import ChunkWriter, open_body, read_chunk, request_ids_of, write_chunk
+from include.steps.chunks import ChunkWriter, first_params, open_body, read_chunk, request_ids_of, write_chunk
 
 
 @pytest.fixture
@@ -42,6 +43,19 @@ def test_a_chunk_file_knows_its_pipeline_and_schema_and_lies_where_its_id_says(l
     chunk = read_chunk(lake, key)
     assert (chunk.pipeline, chunk.schema_text) == ("p", '{"type": "object"}')
     assert key == f"chunks/p/{chunk.chunk_id}.parquet"
+
+
+def test_a_chunk_file_knows_what_its_requests_have_the_cache_keep(lake: Lake, tmp_path: Path) -> None:
+    for cached in (CachedPrefix(prefix_id="abc", ttl="5m"), None):
+        with ChunkWriter(tmp_path / "c.parquet", pipeline="p", schema_text=None, cached=cached) as writer:
+            writer.add(make_request(b"1"))
+        assert read_chunk(lake, writer.upload(lake)).cached == cached
+
+
+def test_the_first_params_are_those_of_one_of_its_requests(lake: Lake) -> None:
+    requests = [make_request(f'{{"n":{number},"text":"{"x" * 600_000}"}}'.encode()) for number in range(3)]
+    chunk = read_chunk(lake, write_chunk(lake, requests, pipeline="p", schema_text=None))
+    assert first_params(lake, chunk) == requests[0].params
 
 
 def test_the_order_of_the_rows_does_not_change_the_chunk(lake: Lake) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from include.steps.extract import (
     read_request_ids,
     read_requests,
 )
-from tests.fixtures.flow import Flow, write_pipeline, write_tickets
+from tests.fixtures.flow import FILES, Flow, write_pipeline, write_tickets
 
 
 def run_extract(flow: Flow) -> list[dict[str, Any]]:
@@ -40,6 +41,20 @@ def test_every_row_becomes_a_request_and_the_run_keeps_its_pipeline(flow: Flow) 
     assert [row["ticket"] for row in rows] == ["T1", "T2", "T3"]
     assert all(len(row["request_id"]) == 22 and row["problem"] is None for row in rows)
     assert read_pipeline(flow.lake, flow.folder) == flow.pipeline
+
+
+def test_the_run_keeps_what_cache_auto_came_to_and_its_log_says_why(
+    flow: Flow, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    yaml = FILES["pipeline.yaml"].replace("max_tokens: 200", "max_tokens: 200, cache: auto")
+    with caplog.at_level(logging.INFO):
+        for system, cache in (("Label the ticket." + " It is one of many." * 500, "1h"), ("Label the ticket.", "off")):
+            change(flow, tmp_path, pipeline_yaml=yaml, system_md=system)
+            run_extract(flow)
+            assert read_pipeline(flow.lake, flow.folder).settings.request.cache == cache
+    on, off = (record.getMessage() for record in caplog.records if "request.cache" in record.getMessage())
+    assert on.startswith("request.cache: auto is 1h: the prefix has 1,903 to ")
+    assert off.startswith("request.cache: auto is off: the prefix has ")
 
 
 def test_a_row_gives_the_same_request_from_release_to_release(flow: Flow) -> None:

@@ -11,7 +11,7 @@ import pytest
 from include.enrichment.chunk import body_bytes
 from include.enrichment.estimate import (
     Bounds,
-    Caching,
+    CachedPart,
     Counted,
     Estimate,
     Experience,
@@ -154,7 +154,7 @@ class TestCost:
 
     def test_what_is_read_from_the_cache_costs_a_tenth_and_what_is_written_for_an_hour_twice(self) -> None:
         hits = Bounds(low=1, expected=0.5, high=0)
-        cached = made(caching=Caching(write="write_1h", tokens=1_000, hits=hits)).cost_usd
+        cached = made(caching=CachedPart(write="write_1h", tokens=1_000, hits=hits)).cost_usd
         assert cached
         prefix = {"low": 0.05, "expected": 0.525, "high": 1.0}  # dollars, for a million tokens
         rest = made(size=0, sample=SAMPLE).cost_usd
@@ -195,39 +195,43 @@ class TestHits:
 
 class TestExperience:
     def test_it_is_what_earlier_batches_of_the_model_had(self) -> None:
-        known = experience(book(answer(10), answer(20)), model=MODEL, canary="canary", run_id="other")
+        known = experience(book(answer(10), answer(20)), model=MODEL, run_id="other")
         assert known.output_tokens
         assert known.tokens_per_byte
         assert (known.output_tokens.expected, known.tokens_per_byte.expected) == (15, 0.25)
 
     def test_an_alias_is_answered_by_its_snapshot(self) -> None:
         lines = book(answer(10, model=f"{MODEL}-20251001"))
-        assert experience(lines, model=MODEL, canary="canary", run_id="other").output_tokens
+        assert experience(lines, model=MODEL, run_id="other").output_tokens
 
     def test_the_answers_of_the_runs_own_canary_are_known_one_by_one(self) -> None:
         lines = book(answer(10), pass_name="canary", run_id="r")
-        assert experience(lines, model=MODEL, canary="canary", run_id="r").output_tokens is None
-        assert experience(lines, model=MODEL, canary="canary", run_id="r").tokens_per_byte
-        assert experience(lines, model=MODEL, canary="canary", run_id="other").output_tokens
+        assert experience(lines, model=MODEL, run_id="r").output_tokens is None
+        assert experience(lines, model=MODEL, run_id="r").tokens_per_byte
+        assert experience(lines, model=MODEL, run_id="other").output_tokens
+
+    def test_a_warm_up_is_like_no_rows_request(self) -> None:
+        lines = book(answer(1), pass_name="warm-up")
+        assert experience(lines, model=MODEL, run_id="other") == Experience()
 
     def test_other_models_say_nothing(self) -> None:
-        assert experience(book(answer(10)), model="claude-haiku-5-5", canary="canary", run_id="other") == Experience()
+        assert experience(book(answer(10)), model="claude-haiku-5-5", run_id="other") == Experience()
 
     def test_a_batch_of_which_nothing_was_answered_says_nothing(self) -> None:
         lines = book(Outcome(request_id="r", outcome="expired"))
-        assert experience(lines, model=MODEL, canary="canary", run_id="other") == Experience()
+        assert experience(lines, model=MODEL, run_id="other") == Experience()
 
     def test_the_reads_of_a_canary_are_not_those_of_what_follows(self) -> None:
         read = answer(cache_read_tokens=900, cache_write_1h_tokens=100)
-        assert experience(book(read, pass_name="canary"), model=MODEL, canary="canary", run_id="other").hits is None
-        hits = experience(book(read), model=MODEL, canary="canary", run_id="other").hits
+        assert experience(book(read, pass_name="canary"), model=MODEL, run_id="other").hits is None
+        hits = experience(book(read), model=MODEL, run_id="other").hits
         assert hits
         assert hits.expected == 0.9
 
     def test_batches_that_differ_make_it_less_sure(self) -> None:
         alike, different = (
             experience(
-                pa.concat_tables([book(answer(one)), book(answer(other))]), model=MODEL, canary="canary", run_id="other"
+                pa.concat_tables([book(answer(one)), book(answer(other))]), model=MODEL, run_id="other"
             ).output_tokens
             for one, other in ((100, 100), (50, 150))
         )

@@ -25,6 +25,7 @@ def _folder(run_id: str) -> RunFolder:
         (layout.chunk("catalogue", "abc"), "chunks/catalogue/abc.parquet"),
         (layout.ledger_entry("catalogue", "abc"), "ledger/catalogue/abc.json"),
         (layout.open_chunks("catalogue"), "ledger/catalogue/open.json"),
+        (layout.ledger_folder("catalogue"), "ledger/catalogue/"),
         (layout.raw("catalogue", "msgbatch_1"), "raw/catalogue/msgbatch_1.jsonl.zst"),
         (layout.results("catalogue", "msgbatch_1"), "results/catalogue/msgbatch_1.parquet"),
         (layout.results_folder("catalogue"), "results/catalogue/"),
@@ -88,6 +89,21 @@ def test_a_key_of_results_gives_its_batch_id_back_and_lies_in_the_folder_of_resu
     key = layout.results("catalogue", "msgbatch_01AbC")
     assert layout.batch_id_of(key) == "msgbatch_01AbC"
     assert key.startswith(layout.results_folder("catalogue"))
+
+
+def test_the_key_of_an_entry_gives_its_chunk_id_back_and_nothing_else_beside_it_does() -> None:
+    for known in CHUNK_IDS:
+        key = layout.ledger_entry("catalogue", known)
+        assert layout.chunk_id_of_entry(key) == known
+        assert key.startswith(layout.ledger_folder("catalogue"))
+    for other in ("open.json", "notes.txt", f"{CHUNK_IDS[0]} (copy).json", f"{CHUNK_IDS[0]}.json.bak"):
+        assert layout.chunk_id_of_entry(f"ledger/catalogue/{other}") is None
+
+
+def test_an_open_chunk_tells_whether_it_is_a_runs_or_warms_the_cache() -> None:
+    assert layout.is_warm_up(layout.warm_ups("catalogue", "abc"))
+    assert not layout.is_warm_up(_folder("warm-ups/abc").prefix)
+    assert layout.warm_ups("catalogue", "abc") != layout.warm_ups("catalogue", "abd")
 
 
 def test_the_list_of_open_chunks_is_no_chunks_entry() -> None:

@@ -135,7 +135,15 @@ class TestWhole:
 
     @pytest.mark.parametrize(
         ("text", "cache"),
-        [("off", "off"), ("no", "off"), ("false", "off"), ('"off"', "off"), ("5m", "5m"), ("1h", "1h")],
+        [
+            ("off", "off"),
+            ("no", "off"),
+            ("false", "off"),
+            ('"off"', "off"),
+            ("5m", "5m"),
+            ("1h", "1h"),
+            ("auto", "auto"),
+        ],
     )
     def test_a_bare_off_is_off_although_yaml_reads_it_as_false(self, load: Load, text: str, cache: str) -> None:
         assert load(yaml=YAML + f"  cache: {text}\n").settings.request.cache == cache
@@ -318,8 +326,8 @@ class TestYaml:
             (_yaml("300", "300.0"), ["6: request.max_tokens: Input should be a valid integer, got 300.0"]),
             (_yaml("300", "[300]"), ["6: request.max_tokens: Input should be a valid integer, got [300]"]),
             (_yaml("300", ""), ["6: request.max_tokens: Input should be a valid integer, got None"]),
-            (YAML + "  cache: 2h\n", ["7: request.cache: Input should be 'off', '5m' or '1h', got '2h'"]),
-            (YAML + "  cache: on\n", ["7: request.cache: Input should be 'off', '5m' or '1h', got True"]),
+            (YAML + "  cache: 2h\n", ["7: request.cache: Input should be 'off', '5m', '1h' or 'auto', got '2h'"]),
+            (YAML + "  cache: on\n", ["7: request.cache: Input should be 'off', '5m', '1h' or 'auto', got True"]),
             (YAML + "  thinking: off\n", ["7: request.thinking: Input should be 'adaptive' or 'disabled', got False"]),
             (YAML + "reuse: 0\n", ["7: reuse: Input should be a valid boolean, got 0"]),
             (YAML + 'reuse: "no"\n', ["7: reuse: Input should be a valid boolean, got 'no'"]),
@@ -521,6 +529,95 @@ class TestRenderer:
     def test_columns_that_the_prompts_do_not_use_do_no_harm(self, load: Load) -> None:
         request = load().renderer(["id", "text", "more"], run_id="r").render({"id": 1, "text": "a", "more": object()})
         assert "more" not in request.params
+
+
+#: Of some 2,000 tokens: claude-sonnet-4-6 keeps it, claude-haiku-4-5 does not.
+LONG = "Classify. " + "A rule that all rows share. " * 300
+AUTO = _yaml("claude-haiku-5-5", "claude-sonnet-4-6\n  other_models: [claude-haiku-4-5]\n  cache: auto")
+
+
+class TestCaching:
+    """What ``request.cache`` comes to."""
+
+    def _marked(self, pipeline: Pipeline) -> Any:
+        params = json.loads(pipeline.renderer(["id", "text"], run_id="r").render({"text": "x"}).params)
+        return params["system"][0].get("cache_control", {}).get("ttl")
+
+    def test_what_is_written_down_holds_without_a_decision(self, load: Load) -> None:
+        for cache in ("off", "5m", "1h"):
+            assert load(yaml=YAML + f"  cache: {cache}\n").caching.cache == cache
+
+    def test_auto_marks_the_requests_as_it_decides(self, load: Load) -> None:
+        assert self._marked(load(yaml=AUTO, system=LONG)) == "1h"
+        assert self._marked(load(yaml=AUTO + "limits: {canary_rows: 0}\n", system=LONG)) == "5m"
+        assert self._marked(load(yaml=AUTO)) is None
+
+    def test_it_decides_anew_for_the_model_that_a_run_asks(self, load: Load) -> None:
+        pipeline = load(yaml=AUTO, system=LONG)
+        other = pipeline.for_run(RunOptions(model="claude-haiku-4-5"))
+        assert (pipeline.caching.cache, other.caching.cache) == ("1h", "off")
+        assert "claude-haiku-4-5 keeps no prefix of fewer than 4,096" in other.caching.why
+
+    def test_the_decision_is_the_same_whatever_the_run(self, load: Load) -> None:
+        pipeline = load(yaml=AUTO, system=LONG)
+        runs = [RunOptions(), RunOptions(rows=1), RunOptions(reuse=False), RunOptions(only_rejects=True)]
+        assert {pipeline.for_run(options).caching for options in runs} == {pipeline.caching}
+
+    def test_what_is_stored_with_the_run_is_the_decision(self, load: Load) -> None:
+        decided = load(yaml=AUTO, system=LONG).decided()
+        stored = Pipeline.model_validate_json(decided.model_dump_json())
+        assert stored.settings.request.cache == stored.caching.cache == "1h"
+        assert load(yaml=AUTO).decided().settings.request.cache == "off"
+
+    def test_auto_and_what_it_comes_to_give_the_same_requests(self, load: Load) -> None:
+        by_hand = load(yaml=AUTO.replace("auto", "1h"), system=LONG)
+        auto = load(yaml=AUTO, system=LONG)
+        row = {"text": "x"}
+        first, second = (one.renderer(["id", "text"], run_id="r").render(row) for one in (by_hand, auto))
+        assert first == second
+        assert by_hand.cached_prefix == auto.cached_prefix == auto.decided().cached_prefix
+
+    @pytest.mark.parametrize("cache", ["5m", "1h"])
+    def test_a_column_in_the_system_prompt_breaks_the_prefix(self, mistakes: Mistakes, cache: str) -> None:
+        told = mistakes(yaml=YAML + f"  cache: {cache}\n", system="Classify\n{{ text }} of {{ text }}\n{{ id }}")
+        assert told == [
+            f"system.md:{line}: the column {name!r} makes it differ from row to row, and it cannot be cached: move it"
+            f" to user.md, or say request.cache: off instead of {cache}"
+            for line, name in ((2, "text"), (3, "id"))
+        ]
+
+    def test_with_auto_it_is_off_and_the_column_is_named(self, load: Load) -> None:
+        caching = load(yaml=AUTO, system=LONG + "\n{{ text }}").caching
+        assert caching.cache == "off"
+        assert caching.why.startswith("tickets/system.md:2: the column 'text' makes it differ from row to row")
+
+    def test_without_a_cache_a_column_may_stand_there(self, load: Load) -> None:
+        pipeline = load(system="{{ text }}")
+        assert (pipeline.caching.cache, pipeline.cached_prefix) == ("off", None)
+
+    def test_without_a_system_prompt_nothing_is_kept(self, load: Load) -> None:
+        assert load(yaml=YAML + "  cache: 1h\n", system="").cached_prefix is None
+
+    def test_whatever_must_be_alike_to_be_read_makes_another_prefix(self, load: Load) -> None:
+        cached = YAML + "  cache: 1h\n"
+        others = [
+            load(yaml=cached.replace("haiku", "sonnet")),
+            load(yaml=cached.replace("1h", "5m")),
+            load(yaml=cached + "  thinking: disabled\n"),
+            load(yaml=cached, system="Classify it."),
+            load(yaml=cached, schema=SCHEMA.replace("What", "All that")),
+        ]
+        prefixes = {pipeline.cached_prefix for pipeline in [load(yaml=cached), *others]}
+        assert (len(prefixes), None in prefixes) == (6, False)
+
+    def test_what_need_not_be_alike_makes_none(self, load: Load) -> None:
+        cached = YAML + "  cache: 1h\n"
+        others = [
+            load(yaml=cached.replace("300", "400")),
+            load(yaml=cached + "reuse: false\nsamples: 2\n"),
+            load(yaml=cached, user="Now {{ text }}"),
+        ]
+        assert {pipeline.cached_prefix for pipeline in others} == {load(yaml=cached).cached_prefix}
 
 
 class TestForRun:
