@@ -8,7 +8,7 @@ from the cache, from earlier batches. Where nothing is known, it is the ceiling 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, ROUND_UP, Decimal
 from math import sqrt
@@ -341,6 +341,13 @@ def _synchronous(model: str, requests: int, prompt: float, answers: float) -> De
 def _sum(rates: Mapping[str, Decimal], used: Mapping[str, float]) -> Decimal:
     whole = sum((rates[kind] * Decimal(round(tokens)) for kind, tokens in used.items()), Decimal(0))
     return whole.quantize(_USD_PLACES, ROUND_HALF_UP)
+
+
+def expected_usd(estimates: Iterable[Estimate]) -> Decimal | None:
+    """What all of them together are expected to cost; None if one price is not known."""
+    costs = [one.cost_usd for one in estimates]
+    known = [cost.expected for cost in costs if cost]
+    return sum(known, Decimal(0)) if len(known) == len(costs) else None
 
 
 def share_of(whole: Estimate, *, requests: int) -> Decimal | None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, PlainSerializer, model_validator
 
+from include.enrichment.estimate import Estimate
 from include.enrichment.prices import plain
 from include.enrichment.version import Versioned
 
@@ -30,6 +31,7 @@ class Manifest(Versioned):
         manifest of an earlier version. Batches of an extract that was made anew since are not among them
     :param partition_cost_usd: the sum of ``_cost_usd`` over table and rejects: what the answers to these rows cost, in
         whichever run of the partition; None as above
+    :param estimates: by pass, what was told before it was sent; empty in a manifest of an earlier version
     :param columns: the published columns, by name, as Arrow types
     :param sha256: of the table's and of the rejects' object, by the names of those two fields; empty in a manifest of
         an earlier version
@@ -50,6 +52,7 @@ class Manifest(Versioned):
     reused: list[str]
     cost_usd: _Usd | None = None
     partition_cost_usd: _Usd | None = None
+    estimates: dict[str, Estimate] = Field(default_factory=dict)
     model: str
     columns: dict[str, str]
     table: str

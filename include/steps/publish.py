@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from include.enrichment import layout
 from include.enrichment.errors import LoadError
+from include.enrichment.estimate import Estimate, expected_usd
 from include.enrichment.layout import RunFolder
 from include.enrichment.manifest import Manifest
 from include.enrichment.planning import PassPlan
@@ -98,6 +99,7 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
             keys=keys,
             requests=matches.answered,
             cost_usd=_cost_of_run(known.values(), folder, Books(lake)),
+            estimates={name: plan.estimate for name, plan in plans.items() if plan.estimate},
         )
         if manifest.trial is None:
             _check_rejects(manifest, pipeline, folder, lake, rejects)
@@ -112,12 +114,13 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
         lake.create(keys["manifest"], data)
     log.log(
         logging.WARNING if manifest.rejected else logging.INFO,
-        "Published %s of %s rows to %s; rejects: %s; this run cost %s, its rows in all runs %s",
+        "Published %s of %s rows to %s; rejects: %s; this run cost %s (expected: %s), its rows in all runs %s",
         f"{manifest.published:,}",
         f"{manifest.rows:,}",
         manifest.table,
         manifest.rejected_by or "none",
         dollars(manifest.cost_usd),
+        dollars(expected_usd(manifest.estimates.values())),
         dollars(manifest.partition_cost_usd),
     )
     return manifest
@@ -301,6 +304,7 @@ def _manifest(
     keys: Mapping[str, str],
     requests: int,
     cost_usd: Decimal | None,
+    estimates: dict[str, Estimate],
 ) -> Manifest:
     try:
         return Manifest(
@@ -319,6 +323,7 @@ def _manifest(
             reused=[batch for batch, facts in batches.items() if facts is None or facts.run_id != folder.run_id],
             cost_usd=cost_usd,
             partition_cost_usd=written.cost_usd,
+            estimates=estimates,
             model=pipeline.settings.request.model,
             columns={field.name: str(field.type) for field in shape.table},
             table=lake.locate(keys["table"]),

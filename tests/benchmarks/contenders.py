@@ -104,7 +104,8 @@ ALONE: dict[str, tuple[Contender, ...]] = {
     "whole-run": (Contender("ours", "whole_run", "this project, through the real scheduler"),),
     "money": (
         Contender("ours", "money --cache 1h --canary-rows 5", "**this project**: `cache: 1h`, warmed by a canary"),
-        Contender("ours", "money --cache 1h --canary-rows 0", "the same without a canary: the cache is cold"),
+        Contender("ours", "money --cache 1h --canary-rows 0", "without a canary: one request goes ahead"),
+        Contender("ours", "money --cache 1h --canary-rows 0 --cold", "nothing goes ahead: the cache is cold"),
         Contender("ours", "money --cache off --canary-rows 5", "`cache: off`"),
         Contender("ours", "money --cache auto --canary-rows 5", "`cache: auto`"),
         Contender("ours", "money --workload labels --cache off --canary-rows 20", "labels: `cache: off`"),

@@ -25,16 +25,20 @@ import anthropic
 import pyarrow as pa
 import sqlalchemy
 
+from include.enrichment.errors import NotYet
 from include.enrichment.estimate import Usd
 from include.enrichment.layout import RunFolder
+from include.enrichment.ledger import Entry
 from include.enrichment.partition import Partition
 from include.enrichment.passes import CANARY, MAIN, names
 from include.enrichment.prices import prices
 from include.enrichment.spec import load_pipeline
 from include.gateways.claude import Claude
 from include.gateways.lake import Lake
+from include.gateways.ledger import Ledger
 from include.gateways.usage import Books
 from include.gateways.warehouse import Warehouse
+from include.steps.chunks import open_body, read_chunk
 from include.steps.counting import count_sample
 from include.steps.extract import extract
 from include.steps.load import load
@@ -93,7 +97,14 @@ class Wrong(Exception):
 
 
 def ask(
-    emulator: Emulator, folder: Path, *, workload: str = "documents", rows: int, cache: str, canary_rows: int
+    emulator: Emulator,
+    folder: Path,
+    *,
+    workload: str = "documents",
+    rows: int,
+    cache: str,
+    canary_rows: int,
+    cold: bool = False,
 ) -> dict[str, Any]:
     """
     Ask about so many rows, from the warehouse to the published partition, and tell what it costs.
@@ -101,6 +112,7 @@ def ask(
     :param folder: an empty one, for all files
     :param workload: one of WORKLOADS
     :param cache: as pipeline.yaml has it, and ``canary_rows`` too
+    :param cold: send each chunk as it is, without a look at the cache: nothing goes ahead to warm it
     """
     asked = WORKLOADS[workload]
     write(rows, folder / "warehouse", mean_characters=asked.characters)
@@ -115,7 +127,8 @@ def ask(
         count_sample(run, lake=lake, claude=claude)
         for pass_name in names(canary_rows=canary_rows, retry_passes=pipeline.settings.limits.retry_passes):
             chunks = plan(run, pass_name=pass_name, lake=lake)
-            batches = [submit(chunk, run_id=run.run_id, lake=lake, claude=claude) for chunk in chunks]
+            send = _create if cold else _submit
+            batches = [send(chunk, run.run_id, lake, claude, emulator) for chunk in chunks]
             _let_end(emulator)
             for chunk, batch in zip(chunks, batches, strict=True):
                 load(chunk, batch, lake=lake, claude=claude)
@@ -176,6 +189,32 @@ def _write_pipeline(folder: Path, workload: Workload, *, cache: str, canary_rows
     return folder
 
 
+def _submit(chunk_key: str, run_id: str, lake: Lake, claude: Claude, emulator: Emulator) -> str:
+    """As the operator does, but that what is waited for ends at once."""
+    while True:
+        try:
+            return submit(chunk_key, run_id=run_id, lake=lake, claude=claude)
+        except NotYet:
+            _let_end(emulator)
+
+
+def _create(chunk_key: str, run_id: str, lake: Lake, claude: Claude, emulator: Emulator) -> str:
+    """Make the batch and nothing else."""
+    chunk, now = read_chunk(lake, chunk_key), datetime.now(UTC)
+    with open_body(lake, chunk) as body:
+        batch_id = claude.create(body, since=now)
+    entry = Entry.planned(
+        chunk_id=chunk.chunk_id,
+        pipeline=chunk.pipeline,
+        chunk=chunk_key,
+        requests=len(chunk.request_ids),
+        run_id=run_id,
+        at=now,
+    )
+    Ledger(lake, pipeline=chunk.pipeline).write(entry.becomes("submitted", at=now, batch_id=batch_id), over=None)
+    return batch_id
+
+
 def _let_end(emulator: Emulator) -> None:
     emulator.advance_clock(BATCH_SECONDS)
     while not all(batch["ended"] for batch in emulator.batches_made()):
@@ -193,6 +232,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cache", required=True, help="as pipeline.yaml has it")
     parser.add_argument("--canary-rows", type=int, required=True, help="as pipeline.yaml has it")
+    parser.add_argument("--cold", action="store_true", help="warm nothing, whatever that costs")
     parser.add_argument("--workload", choices=WORKLOADS, default="documents")
     parser.add_argument("--rows", type=int, default=ROWS, help="how many")
     options = vars(parser.parse_args())

@@ -19,12 +19,17 @@ DOCUMENTS = 60
 def found(emulator_process: Emulator, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """What the three ways of asking cost."""
 
-    def asked(name: str, cache: str, canary_rows: int) -> dict[str, Any]:
+    def asked(name: str, cache: str, canary_rows: int, *, cold: bool = False) -> dict[str, Any]:
         folder: Path = tmp_path_factory.mktemp(name)
         workspace = emulator_process.workspace()
-        return ask(workspace, folder, rows=DOCUMENTS, cache=cache, canary_rows=canary_rows)
+        return ask(workspace, folder, rows=DOCUMENTS, cache=cache, canary_rows=canary_rows, cold=cold)
 
-    return {"warmed": asked("warmed", "1h", 5), "cold": asked("cold", "1h", 0), "off": asked("off", "off", 5)}
+    return {
+        "one_ahead": asked("one_ahead", "1h", 0),
+        "warmed": asked("warmed", "1h", 5),
+        "cold": asked("cold", "1h", 0, cold=True),
+        "off": asked("off", "off", 5),
+    }
 
 
 def test_prompts_and_answers_are_of_the_length_that_is_said(found: dict[str, dict[str, Any]]) -> None:
@@ -36,6 +41,12 @@ def test_prompts_and_answers_are_of_the_length_that_is_said(found: dict[str, dic
 def test_a_warmed_cache_costs_less_than_none_and_none_less_than_a_cold_one(found: dict[str, dict[str, Any]]) -> None:
     assert found["warmed"]["ratio"] < found["off"]["ratio"] < found["cold"]["ratio"]
     assert found["off"]["ratio"] == 0.5
+
+
+def test_where_no_canary_does_one_request_goes_ahead_and_warms_the_cache(found: dict[str, dict[str, Any]]) -> None:
+    assert found["one_ahead"]["requests"] == DOCUMENTS + 1
+    assert found["one_ahead"]["cache_hits"] > 0.85
+    assert found["one_ahead"]["ratio"] < found["off"]["ratio"]
 
 
 def test_nearly_all_read_what_the_canary_wrote(found: dict[str, dict[str, Any]]) -> None:
