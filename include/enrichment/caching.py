@@ -120,18 +120,21 @@ def break_even(rates: Rates, ttl: Ttl) -> Decimal:
     return max(Decimal(0), (write - rates.input) / (write - rates.read)) if write > rates.input else Decimal(0)
 
 
-def worth_warming(requests: int, price: Price | None, size: PrefixSize, ttl: Ttl, *, max_tokens: int) -> bool:
+def worth_warming(requests: int, price: Price, size: PrefixSize, ttl: Ttl, *, max_tokens: int) -> bool:
     """
     Whether so many requests save more by finding the cache warm than the one that warms it costs.
 
-    :param price: the model's, None if it is not known
     :param max_tokens: of each request; the answer of the one that warms may have as many
     """
-    if price is None or requests < LEAST_REQUESTS or size.least_tokens < price.cache_from:
+    if requests < LEAST_REQUESTS or size.least_tokens < price.cache_from:
         return False
-    write = _write(price, ttl)
-    saved = requests * size.least_tokens * (WARM_HITS - COLD_HITS) * (write - price.read)
-    return saved > size.most_tokens * write + max_tokens * price.output
+    saved = requests * size.least_tokens * (WARM_HITS - COLD_HITS) * (_write(price, ttl) - price.read)
+    return saved > warm_up_costs(price, size, ttl, max_tokens=max_tokens)
+
+
+def warm_up_costs(rates: Rates, size: PrefixSize, ttl: Ttl, *, max_tokens: int) -> Decimal:
+    """What the request that warms the cache costs at the most, in millionths of a US dollar, without the discount."""
+    return size.most_tokens * _write(rates, ttl) + max_tokens * rates.output
 
 
 def at_work(entry: Entry, ttl: Ttl, *, now: datetime) -> bool:

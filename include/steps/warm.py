@@ -127,9 +127,10 @@ def _make(chunk: Chunk, ledger: Ledger, lake: Lake) -> str | None:
         system_bytes=sum(len(block.text.encode()) for block in params.system),
         format_bytes=len(bytes(params.output_config)),
     )
-    requests, price = len(chunk.request_ids), prices().models.get(params.model)
-    if not caching.worth_warming(requests, price, size, ttl, max_tokens=params.max_tokens):
+    requests, price, most = len(chunk.request_ids), prices().models.get(params.model), params.max_tokens
+    if price is None or not caching.worth_warming(requests, price, size, ttl, max_tokens=most):
         return None
+    expected_usd = caching.warm_up_costs(price, size, ttl, max_tokens=most) * prices().batch / 1_000_000
     with working_folder() as temporary:
         writer = ChunkWriter(
             temporary / "chunk.parquet",
@@ -144,7 +145,7 @@ def _make(chunk: Chunk, ledger: Ledger, lake: Lake) -> str | None:
         key = writer.upload(lake)
     # Before it is sent: whoever finds it here loads it, if this process does not live to do so.
     folder = layout.warm_ups(chunk.pipeline, chunk.cached.prefix_id)
-    ledger.add_open(writer.chunk_id, OpenChunk(folder=folder, planned_at=now))
+    ledger.add_open(writer.chunk_id, OpenChunk(folder=folder, planned_at=now, expected_usd=expected_usd))
     log.info(
         "No batch with the prefix of these %s requests was at work within %s: one request goes ahead to warm the prompt"
         " cache",

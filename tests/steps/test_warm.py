@@ -15,7 +15,7 @@ import anthropic
 import obstore
 import pytest
 
-from include.enrichment import caching, submission
+from include.enrichment import caching, layout, submission
 from include.enrichment.errors import NotYet
 from include.enrichment.ledger import Entry
 from include.enrichment.spec import load_pipeline
@@ -211,6 +211,20 @@ def test_it_is_in_the_books_and_answers_no_row(cached: Flow) -> None:
     manifest = cached.publish()
     assert (manifest.rows, manifest.published) == (ROWS, ROWS)
     assert cached.emulator.orphans() == []
+
+
+def test_budgets_count_what_it_may_cost_until_it_is_booked(cached: Flow) -> None:
+    cached.emulator.set_faults([{"kind": "duration", "seconds": 60}])
+    chunk, *_ = cached.plan()
+    assert take_up(cached, chunk) is None
+    opened = cached.ledger.find_open()
+    assert opened is not None
+    (expected,) = [each.expected_usd for each in opened.value.chunks.values() if layout.is_warm_up(each.folder)]
+    cached.emulator.advance_clock(61)
+    assert take_up(cached, chunk)
+    (line,) = booked(cached)
+    assert expected is not None
+    assert expected / 3 < line["cost_usd"] <= expected
 
 
 def test_all_but_its_message_is_what_the_rows_are_sent_with(cached: Flow) -> None:

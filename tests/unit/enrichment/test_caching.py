@@ -145,9 +145,6 @@ class TestWorthWarming:
         assert not worth_warming(100_000, price(OLD), prompt(5_000), ttl, max_tokens=1)
         assert worth_warming(100_000, price(OLD), prompt(6_000), ttl, max_tokens=1)
 
-    def test_without_a_price_nothing_is(self) -> None:
-        assert not worth_warming(100_000, None, prompt(50_000), "1h", max_tokens=1)
-
 
 @pytest.mark.parametrize(
     ("state", "minutes", "ttl", "warm"),
