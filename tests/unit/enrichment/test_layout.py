@@ -34,6 +34,8 @@ def _folder(run_id: str) -> RunFolder:
         (layout.chunks_folder("catalogue"), "chunks/catalogue/"),
         (layout.table("catalogue", DAY), "tables/catalogue/dt=2026-11-21/data.parquet"),
         (layout.rejects("catalogue", DAY), "rejects/catalogue/dt=2026-11-21/data.parquet"),
+        (layout.report(DAY.start, DAY.end), "reports/usage/2026-11-21_2026-11-22.html"),
+        (layout.report_summary(DAY.start, DAY.end), "reports/usage/2026-11-21_2026-11-22.parquet"),
         (layout.manifest("catalogue", DAY), "manifests/catalogue/dt=2026-11-21.json"),
         (_folder("r").pipeline_json, "runs/catalogue/2026-11-21/r/pipeline.json"),
         (_folder("r").rows, "runs/catalogue/2026-11-21/r/rows.parquet"),
@@ -107,3 +109,35 @@ def test_the_plans_of_a_run_lie_in_one_folder_and_its_repairs_beside_them_under_
     assert folder.plan_json("retry").startswith(folder.plans)
     assert folder.repairs("retry").startswith(folder.plans)
     assert not folder.repairs("retry").endswith(".json")
+
+
+def test_a_report_is_known_by_its_name() -> None:
+    assert layout.days_of_report(layout.report(DAY.start, DAY.end)) == (DAY.start, DAY.end)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        layout.report_summary(DAY.start, DAY.end),
+        "reports/usage/2026-11-31_2026-12-01.html",
+        "reports/usage/copy/2026-11-21_2026-11-22.html",
+        "reports/usage/2026-11-21_2026-11-22.html.bak",
+    ],
+)
+def test_what_lies_beside_the_reports_is_none(key: str) -> None:
+    assert layout.days_of_report(key) is None
+
+
+def test_an_entry_of_the_ledger_is_known_by_its_name() -> None:
+    key = layout.ledger_entry("catalogue", "abc")
+    assert (layout.pipeline_of_ledger(key), layout.chunk_id_of_ledger(key)) == ("catalogue", "abc")
+
+
+@pytest.mark.parametrize("key", [layout.open_chunks("catalogue"), "ledger/_probe", "ledger/catalogue/copy/abc.json"])
+def test_what_lies_beside_the_entries_is_none(key: str) -> None:
+    assert layout.pipeline_of_ledger(key) is None
+
+
+def test_results_tell_their_pipeline_and_their_batch() -> None:
+    key = layout.results("catalogue", "msgbatch_1")
+    assert (layout.pipeline_of_results(key), layout.batch_id_of(key)) == ("catalogue", "msgbatch_1")
