@@ -59,8 +59,16 @@ ROOMS = [
         },
     ),
     Room(
+        path="include/reporting",
+        imports={"include.enrichment", "include.reporting", "pyarrow"},
+        only={"figures.py": {"pandas"}, "charts.py": {"matplotlib"}, "page.py": {"jinja2"}},
+    ),
+    Room(
         path="include/steps",
-        imports={"include.enrichment", "include.gateways", "include.steps", "pyarrow", "msgspec", "pydantic"},
+        imports={
+            *("include.enrichment", "include.gateways", "include.reporting", "include.steps"),
+            *("pyarrow", "msgspec", "pydantic"),
+        },
         only={name: {"duckdb"} for name in ("decoding.py", "duck.py", "matching.py")},
     ),
     Room(
@@ -77,6 +85,7 @@ UNRULED = {"include/stack", "include/pipelines"}
 MIRRORS = {
     "include/enrichment": "tests/unit/enrichment",
     "include/gateways": "tests/gateways",
+    "include/reporting": "tests/unit/reporting",
     "include/steps": "tests/steps",
     "plugins/claude_batch": "tests/airflow",
 }
@@ -237,7 +246,18 @@ def test_a_room_says_what_it_is_for(room: str) -> None:
     assert docstring
 
 
-_HEAVY = {"pyarrow", "anthropic", "pandas", "duckdb", "obstore", "jsonschema_rs", "sqlalchemy", "msgspec"}
+_HEAVY = {
+    "pyarrow",
+    "anthropic",
+    "pandas",
+    "matplotlib",
+    "fastapi",
+    "duckdb",
+    "obstore",
+    "jsonschema_rs",
+    "sqlalchemy",
+    "msgspec",
+}
 _PARSE = """
 import sys
 import airflow.sdk
