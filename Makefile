@@ -34,6 +34,10 @@ demo: setup ## the catalogue pipeline on an embedded Airflow, S3, warehouse and 
 run: setup ## one partition in the foreground: make run PIPELINE=catalogue PARTITION=2026-11-01
 	@$(BIN)/python -m include.stack run "$(PIPELINE)" "$(PARTITION)"
 
+.PHONY: report
+report: setup ## what Claude cost, as a page on the lake: make report FIRST=2026-11-01 LAST=2026-11-30; without: 30 days up to today
+	@$(BIN)/python -m include.stack report $(addprefix --first ,$(FIRST)) $(addprefix --last ,$(LAST))
+
 .PHONY: clean-lake
 clean-lake: setup ## what runs that ended long ago left on the lake: make clean-lake DAYS=30; YES=1 deletes it, RAW_DAYS=365 takes raw copies too
 	@$(BIN)/python -m include.stack clean-lake $(addprefix --days ,$(DAYS)) $(addprefix --raw-days ,$(RAW_DAYS)) $(if $(YES),--yes)

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 #: When: see above. UTC, because a partition is a day of UTC.
 MIDNIGHT = CronDataIntervalTimetable("0 0 * * *", timezone="UTC")
+#: When the runs of the night are done.
+MORNING = CronDataIntervalTimetable("0 6 * * *", timezone="UTC")
 
 
 def report_failure(context: Mapping[str, Any]) -> None:

@@ -42,8 +42,10 @@ ROOMS = [
             "claude_connection.py": {"anthropic", "httpx2"},
             "connections.py": {"botocore"},
             "operators.py": {"include"},
+            "report_page.py": {"fastapi"},
         },
     ),
+    Room(path="plugins/claude_batch_plugin.py", imports={"airflow.plugins_manager", "claude_batch"}),
     Room(
         path="include/enrichment",
         imports={"include.enrichment", "pydantic", "pyarrow", "jinja2", "msgspec", "jsonschema_rs", "yaml"},
@@ -59,8 +61,16 @@ ROOMS = [
         },
     ),
     Room(
+        path="include/reporting",
+        imports={"include.enrichment", "include.reporting", "pyarrow"},
+        only={"figures.py": {"pandas"}, "charts.py": {"matplotlib"}, "page.py": {"jinja2"}},
+    ),
+    Room(
         path="include/steps",
-        imports={"include.enrichment", "include.gateways", "include.steps", "pyarrow", "msgspec", "pydantic"},
+        imports={
+            *("include.enrichment", "include.gateways", "include.reporting", "include.steps"),
+            *("pyarrow", "msgspec", "pydantic"),
+        },
         only={name: {"duckdb"} for name in ("decoding.py", "duck.py", "matching.py")},
     ),
     Room(
@@ -77,6 +87,7 @@ UNRULED = {"include/stack", "include/pipelines"}
 MIRRORS = {
     "include/enrichment": "tests/unit/enrichment",
     "include/gateways": "tests/gateways",
+    "include/reporting": "tests/unit/reporting",
     "include/steps": "tests/steps",
     "plugins/claude_batch": "tests/airflow",
 }
@@ -237,12 +248,23 @@ def test_a_room_says_what_it_is_for(room: str) -> None:
     assert docstring
 
 
-_HEAVY = {"pyarrow", "anthropic", "pandas", "duckdb", "obstore", "jsonschema_rs", "sqlalchemy", "msgspec"}
+_HEAVY = {
+    "pyarrow",
+    "anthropic",
+    "pandas",
+    "matplotlib",
+    "fastapi",
+    "duckdb",
+    "obstore",
+    "jsonschema_rs",
+    "sqlalchemy",
+    "msgspec",
+}
 _PARSE = """
 import sys
 import airflow.sdk
 before = set(sys.modules)
-import claude_batch.task_group, claude_batch.params, include.dag_defaults
+import claude_batch.task_group, claude_batch.params, claude_batch.report, include.dag_defaults
 print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
 """
 
@@ -255,24 +277,26 @@ def test_parsing_a_dag_stays_light() -> None:
 
 _LOAD_PLUGINS = """
 import sys
+from pathlib import Path
 from airflow._shared.plugins_manager.plugins_manager import _load_plugins_from_plugin_directory
 for folder in sys.argv[1:]:
     before = set(sys.modules)
     _load_plugins_from_plugin_directory(folder)
     files = {name: getattr(sys.modules[name], "__file__", None) or "" for name in set(sys.modules) - before}
-    print("executed:", *sorted(name for name, file in files.items() if file.startswith(folder)))
+    bare = (name for name, file in files.items() if file.startswith(folder) and name == Path(file).stem)
+    print("executed:", *sorted(bare))
 """
 
 
-def test_airflow_executes_no_file_of_plugins(tmp_path: Path) -> None:
+def test_airflow_executes_one_file_of_plugins_and_no_other(tmp_path: Path) -> None:
     """
-    It would register each by its bare name: two `operators.py` replace each other, a `types.py` the library's. The copy
+    It registers each by its bare name: two `operators.py` replace each other, a `types.py` the library's. The copy
     without the allow-list shows that the loader was really at work.
     """
     bare = shutil.copytree(ROOT / "plugins", tmp_path / "plugins", ignore=shutil.ignore_patterns(".airflowignore"))
     lines = _python(_LOAD_PLUGINS, str(ROOT / "plugins"), str(bare)).splitlines()
     ours, without_the_list = (line.split()[1:] for line in lines if line.startswith("executed:"))
-    assert ours == []
+    assert ours == ["claude_batch_plugin"]
     assert "operators" in without_the_list
 
 

@@ -120,25 +120,29 @@ def pipeline_of_chunk(chunk_key: str) -> str:
     return chunk_key.split("/")[-2]
 
 
+#: The folder of the ledgers of all pipelines.
+LEDGER_FOLDER = "ledger/"
+
+
 def ledger_folder(pipeline: str) -> str:
     """The folder of all ledger entries of a pipeline, and of its open chunks."""
-    return f"ledger/{pipeline}/"
+    return f"{LEDGER_FOLDER}{pipeline}/"
 
 
 def ledger_entry(pipeline: str, chunk_id: str) -> str:
     """What was intended and submitted for one chunk."""
-    return f"ledger/{pipeline}/{chunk_id}.json"
+    return f"{LEDGER_FOLDER}{pipeline}/{chunk_id}.json"
+
+
+def entry_of(ledger_key: str) -> tuple[str, str] | None:
+    """The pipeline and the chunk id in a key made by ledger_entry(); None for what else lies in the ledger's folder."""
+    found = re.fullmatch(r"ledger/([^/]+)/([A-Za-z0-9_-]{22})\.json", ledger_key)
+    return (found[1], found[2]) if found else None
 
 
 def open_chunks(pipeline: str) -> str:
     """The chunks that are planned and have not landed yet. (No chunk id is that short.)"""
-    return f"ledger/{pipeline}/open.json"
-
-
-def chunk_id_of_entry(ledger_key: str) -> str | None:
-    """The chunk id in a key made by ledger_entry(); None for what else lies in the ledger's folder."""
-    found = re.fullmatch(r"ledger/[^/]+/([A-Za-z0-9_-]{22})\.json", ledger_key)
-    return found and found[1]
+    return f"{LEDGER_FOLDER}{pipeline}/open.json"
 
 
 def warm_ups(pipeline: str, prefix_id: str) -> str:
@@ -189,6 +193,31 @@ def batch_of_usage(usage_key: str) -> tuple[str, str]:
     return pipeline, batch_id
 
 
+#: The folder of the usage reports.
+REPORTS_FOLDER = "reports/usage/"
+
+
+def report(first: date, last: date) -> str:
+    """The page of a usage report. The days, of which ``last`` is one, are all that makes the name."""
+    return f"{REPORTS_FOLDER}{first:%Y-%m-%d}_{last:%Y-%m-%d}.html"
+
+
+def report_summary(first: date, last: date) -> str:
+    """The figures of a usage report."""
+    return f"{REPORTS_FOLDER}{first:%Y-%m-%d}_{last:%Y-%m-%d}.parquet"
+
+
+def days_of_report(report_key: str) -> tuple[date, date] | None:
+    """The first and the last day in a key made by report(); None for any other key."""
+    found = re.fullmatch(rf"{REPORTS_FOLDER}(\d{{4}}-\d\d-\d\d)_(\d{{4}}-\d\d-\d\d)\.html", report_key)
+    if found is None:
+        return None
+    try:
+        return date.fromisoformat(found[1]), date.fromisoformat(found[2])
+    except ValueError:
+        return None
+
+
 def raw_folder(pipeline: str) -> str:
     """The folder of all raw results of a pipeline."""
     return f"raw/{pipeline}/"
@@ -199,9 +228,18 @@ def batch_id_of_raw(raw_key: str) -> str:
     return raw_key.rpartition("/")[2].removesuffix(".jsonl.zst")
 
 
+#: The folder of the results of all pipelines.
+RESULTS_FOLDER = "results/"
+
+
 def results_folder(pipeline: str) -> str:
     """The folder of all results of a pipeline."""
-    return f"results/{pipeline}/"
+    return f"{RESULTS_FOLDER}{pipeline}/"
+
+
+def pipeline_of_results(results_key: str) -> str:
+    """The pipeline in a key made by results()."""
+    return results_key.split("/")[-2]
 
 
 def batch_id_of(results_key: str) -> str:

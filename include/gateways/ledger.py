@@ -87,7 +87,7 @@ class Ledger:
         """The chunks whose entry was written since then, by the store's clock; the last one first."""
         listed = self._lake.objects(layout.ledger_folder(self.pipeline))
         lately = sorted((each.changed_at, each.key) for each in listed if each.changed_at >= moment)
-        return [chunk_id for _, key in reversed(lately) if (chunk_id := layout.chunk_id_of_entry(key))]
+        return [found[1] for _, key in reversed(lately) if (found := layout.entry_of(key))]
 
     def claimed_batches(self) -> set[str]:
         """The batches that open chunks have recorded, and those that have been loaded."""

@@ -42,6 +42,11 @@ class Books:
             return None
         return cost
 
+    def batches(self) -> set[tuple[str, str]]:
+        """The pipeline and the id of every batch that is booked, by the names of the objects."""
+        keys = self._lake.list(layout.USAGE_FOLDER)
+        return {layout.batch_of_usage(key) for key in keys if key.endswith(".parquet")}
+
     def created_at(self, pipeline: str, batch_id: str) -> datetime | None:
         """When a batch was made, by the books; None if it is not in them. Looks through the names of all objects."""
         for key in self._lake.list(layout.USAGE_FOLDER):

@@ -1,4 +1,7 @@
-"""The commands behind the Makefile: ``python -m include.stack demo | run PIPELINE PARTITION | clean-lake | down``."""
+"""
+The commands behind the Makefile, as in ``python -m include.stack demo``: demo, run PIPELINE PARTITION, report,
+clean-lake, down.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,10 @@ def main(arguments: list[str] | None = None) -> int:
         from include.stack.run import run
 
         return run(folder, options.pipeline, options.partition)
+    if options.command == "report":
+        from include.stack.usage_report import usage_report
+
+        return usage_report(folder, first=options.first, last=options.last)
     if options.command == "clean-lake":
         from include.stack.clean_lake import clean_lake
 
@@ -37,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m include.stack", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="demo | run | clean-lake | down")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="demo | run | report | clean-lake | down")
     demo = commands.add_parser(
         "demo", help="start the stack, run one partition, stay until Ctrl-C; REAL=1: the real API"
     )
@@ -46,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="one partition in the foreground, on the environment's connections")
     run.add_argument("pipeline", metavar="PIPELINE", help="a folder of include/pipelines, e.g. catalogue")
     run.add_argument("partition", metavar="PARTITION", help="a date, e.g. 2026-11-01")
+    report = commands.add_parser("report", help="what the batches of some days cost, as a page on the lake")
+    report.add_argument("--first", help="a date, e.g. 2026-11-01; else 29 days before the last one")
+    report.add_argument("--last", help="a date; else today")
     clean = commands.add_parser("clean-lake", help="what runs that ended long ago left behind; shown, or deleted")
     clean.add_argument("--days", type=int, default=30, help="only what is older than so many days")
     clean.add_argument("--raw-days", type=int, help="also raw copies that are older than so many days")

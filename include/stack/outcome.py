@@ -62,7 +62,8 @@ def whereabouts(stack: Stack, published: Published) -> str:
   Airflow   {stack.airflow_url}   user admin, password {stack.ui_password}
   S3        {stack.s3_url}   any credentials
   Look      {sys.executable} -c "from pyarrow import fs, parquet; print(parquet.read_table(\
-'{published.manifest.table.removeprefix("s3://")}', filesystem={filesystem}, partitioning=None).to_pandas())\""""
+'{published.manifest.table.removeprefix("s3://")}', filesystem={filesystem}, partitioning=None).to_pandas())\"
+  Cost      make report   (in another terminal, while this one is up)"""
 
 
 def failure(api: AirflowApi, stack: Stack, pipeline: str, run_id: str, state: str) -> str:

@@ -79,11 +79,14 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
     return counts
 
 
-def book(batch_id: str, store: ResultStore, books: Books) -> None:
-    """Book what a loaded batch cost, unless it is booked already."""
+def book(batch_id: str, store: ResultStore, books: Books) -> bool:
+    """
+    Book what a loaded batch cost, unless it is booked already. False if it cannot be: an earlier version has loaded it.
+    """
     facts, outcomes = store.billed(batch_id)
     if facts:
         books.add(booked(facts, outcomes))
+    return facts is not None
 
 
 def _facts(batch_id: str, chunk: Chunk, entry: Entry | None, made_at: datetime) -> BatchFacts:

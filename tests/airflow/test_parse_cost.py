@@ -20,7 +20,7 @@ _AIRFLOW_ONLY = """
 from datetime import UTC, datetime
 
 from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
-from airflow.sdk import CronDataIntervalTimetable, Param, TaskGroup, dag, task_group
+from airflow.sdk import BaseOperatorLink, CronDataIntervalTimetable, Param, TaskGroup, dag, task_group
 
 
 @dag(

@@ -9,8 +9,8 @@ import json
 import sys
 from pathlib import Path
 
-import matplotlib  # type: ignore[import-not-found,unused-ignore]
-from matplotlib import pyplot  # type: ignore[import-not-found,unused-ignore]
+import matplotlib
+from matplotlib import pyplot
 
 from tests.benchmarks.contenders import MEMORY_SIZE, PARTS, SIZES
 from tests.benchmarks.report import Found, Value, over_imports

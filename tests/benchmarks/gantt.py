@@ -13,10 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl  # type: ignore[import-not-found,unused-ignore]
-from matplotlib.axes import Axes  # type: ignore[import-not-found,unused-ignore]
-from matplotlib.figure import Figure  # type: ignore[import-not-found,unused-ignore]
-from matplotlib.patches import Patch  # type: ignore[import-not-found,unused-ignore]
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Patch
 
 INK, PALE = "#1f2430", "#5b6472"
 GRID = "#e3e6ec"
@@ -49,8 +50,8 @@ def draw(run: Mapping[str, Any], picture: Path) -> None:
     """
     # Text stays text in an SVG, and the same run is always the same picture, byte for byte.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gantt"}):
-        figure = Figure(figsize=(11, _HEAD_INCHES + _ROW_INCHES * len(run["tasks"])), layout="constrained")
-        figure.get_layout_engine().set(w_pad=0.15, h_pad=0.12)
+        padded = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12)
+        figure = Figure(figsize=(11, _HEAD_INCHES + _ROW_INCHES * len(run["tasks"])), layout=padded)
         axes = figure.subplots()
         _bars(axes, run["tasks"], run["seconds"])
         _frame(axes, run["tasks"], run["seconds"])
@@ -96,7 +97,7 @@ def _labels(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
 def _words(axes: Axes, run: Mapping[str, Any]) -> None:
     title = f"{run['rows']:,} rows from trigger to published in {run['seconds']:.1f} s"
     counts = f"{run['published']:,} published, {run['rejected']:,} rejected, {run['batches']:,} batches"
-    above = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
+    above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
     axes.annotate(title, (0, 1), (0, 30), fontsize=14, fontweight="bold", color=INK, **above)
     axes.annotate(counts, (0, 1), (0, 7), fontsize=9, color=PALE, **above)
     patches = [

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from include.enrichment import layout
 from include.enrichment.errors import LakeError
-from include.enrichment.usage import USAGE_SCHEMA, BatchFacts
+from include.enrichment.usage import BatchFacts
 from include.gateways.lake import Lake
 from include.gateways.usage import Books
-from tests.fixtures.usage import facts_of
-
-NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
+from tests.fixtures.usage import NOON, facts_of, usage_line
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake.in_folder(tmp_path)
-
-
-def line(batch_id: str, created_at: datetime = NOON, **fields: Any) -> pa.Table:
-    counts = {field.name: 0 for field in USAGE_SCHEMA if field.type == pa.int64()}
-    values = counts | {"batch_id": batch_id, "pipeline": "tickets", "created_at": created_at} | fields
-    return pa.Table.from_pylist([values], USAGE_SCHEMA)
 
 
 def read(lake: Lake, first: int, last: int, pipeline: str | None = None) -> list[str]:
@@ -39,7 +29,7 @@ def read(lake: Lake, first: int, last: int, pipeline: str | None = None) -> list
 
 def test_a_batch_is_booked_on_the_day_it_was_made(lake: Lake) -> None:
     for number, day in enumerate([1, 2, 2, 4]):
-        Books(lake).add(line(f"b{number}", NOON.replace(day=day, minute=number)))
+        Books(lake).add(usage_line(f"b{number}", NOON.replace(day=day, minute=number)))
     assert read(lake, 1, 1) == ["b0"]
     assert read(lake, 2, 3) == ["b1", "b2"]
     assert read(lake, 1, 30) == ["b0", "b1", "b2", "b3"]
@@ -47,15 +37,15 @@ def test_a_batch_is_booked_on_the_day_it_was_made(lake: Lake) -> None:
 
 
 def test_a_batch_that_is_booked_stays_as_it_was_booked_first(lake: Lake) -> None:
-    Books(lake).add(line("b", cost_usd=Decimal(1)))
-    Books(lake).add(line("b", cost_usd=Decimal(2)))
+    Books(lake).add(usage_line("b", cost_usd=Decimal(1)))
+    Books(lake).add(usage_line("b", cost_usd=Decimal(2)))
     assert Books(lake).read(NOON.date(), NOON.date())["cost_usd"].to_pylist() == [1]
 
 
 def test_what_a_batch_cost_is_read_by_itself(lake: Lake) -> None:
     facts = BatchFacts(**{**vars(facts_of("b", pipeline="tickets")), "created_at": NOON})
     assert Books(lake).cost_usd(facts) is None
-    Books(lake).add(line("b", cost_usd=Decimal("0.25")))
+    Books(lake).add(usage_line("b", cost_usd=Decimal("0.25")))
     assert Books(lake).cost_usd(facts) == Decimal("0.25")
     lake.write(layout.usage("tickets", "b", NOON.date()), b"no Parquet")
     with pytest.raises(LakeError, match="Delete it and clear the `load`"):
@@ -63,14 +53,14 @@ def test_what_a_batch_cost_is_read_by_itself(lake: Lake) -> None:
 
 
 def test_one_pipeline_is_read_by_itself(lake: Lake) -> None:
-    Books(lake).add(line("b1"))
-    Books(lake).add(line("b2", pipeline="tickets.more"))
+    Books(lake).add(usage_line("b1"))
+    Books(lake).add(usage_line("b2", pipeline="tickets.more"))
     assert read(lake, 2, 2, "tickets") == ["b1"]
     assert read(lake, 2, 2, "tickets.more") == ["b2"]
 
 
 def test_when_a_batch_was_made_is_found_without_knowing_the_day(lake: Lake) -> None:
-    Books(lake).add(line("b", NOON))
+    Books(lake).add(usage_line("b", NOON))
     assert Books(lake).created_at("tickets", "b") == NOON
     assert Books(lake).created_at("other", "b") is None
 
@@ -81,6 +71,14 @@ def test_books_with_a_damaged_line_are_not_read_as_if_it_was_not_there(lake: Lak
         read(lake, 2, 2)
 
 
+def test_what_is_booked_is_told_by_the_names_alone(lake: Lake) -> None:
+    Books(lake).add(usage_line("b1"))
+    Books(lake).add(usage_line("b2", pipeline="tickets.more"))
+    lake.write(layout.usage("tickets", "b3", NOON.date()), b"no Parquet")
+    assert Books(lake).batches() == {("tickets", "b1"), ("tickets.more", "b2"), ("tickets", "b3")}
+
+
 def test_what_others_put_beside_them_is_left_alone(lake: Lake) -> None:
     lake.write(layout.usage_folder(NOON.date()) + "_SUCCESS", b"")
     assert read(lake, 2, 2) == []
+    assert Books(lake).batches() == set()

@@ -35,6 +35,8 @@ def _folder(run_id: str) -> RunFolder:
         (layout.chunks_folder("catalogue"), "chunks/catalogue/"),
         (layout.table("catalogue", DAY), "tables/catalogue/dt=2026-11-21/data.parquet"),
         (layout.rejects("catalogue", DAY), "rejects/catalogue/dt=2026-11-21/data.parquet"),
+        (layout.report(DAY.start, DAY.end), "reports/usage/2026-11-21_2026-11-22.html"),
+        (layout.report_summary(DAY.start, DAY.end), "reports/usage/2026-11-21_2026-11-22.parquet"),
         (layout.manifest("catalogue", DAY), "manifests/catalogue/dt=2026-11-21.json"),
         (_folder("r").pipeline_json, "runs/catalogue/2026-11-21/r/pipeline.json"),
         (_folder("r").rows, "runs/catalogue/2026-11-21/r/rows.parquet"),
@@ -94,10 +96,17 @@ def test_a_key_of_results_gives_its_batch_id_back_and_lies_in_the_folder_of_resu
 def test_the_key_of_an_entry_gives_its_chunk_id_back_and_nothing_else_beside_it_does() -> None:
     for known in CHUNK_IDS:
         key = layout.ledger_entry("catalogue", known)
-        assert layout.chunk_id_of_entry(key) == known
+        assert layout.entry_of(key) == ("catalogue", known)
         assert key.startswith(layout.ledger_folder("catalogue"))
-    for other in ("open.json", "notes.txt", f"{CHUNK_IDS[0]} (copy).json", f"{CHUNK_IDS[0]}.json.bak"):
-        assert layout.chunk_id_of_entry(f"ledger/catalogue/{other}") is None
+    for other in (
+        "open.json",
+        f"copy/{CHUNK_IDS[0]}.json",
+        "notes.txt",
+        f"{CHUNK_IDS[0]} (copy).json",
+        f"{CHUNK_IDS[0]}.json.bak",
+    ):
+        assert layout.entry_of(f"ledger/catalogue/{other}") is None
+    assert layout.entry_of("ledger/_probe") is None
 
 
 def test_an_open_chunk_tells_whether_it_is_a_runs_or_warms_the_cache() -> None:
@@ -123,3 +132,25 @@ def test_the_plans_of_a_run_lie_in_one_folder_and_its_repairs_beside_them_under_
     assert folder.plan_json("retry").startswith(folder.plans)
     assert folder.repairs("retry").startswith(folder.plans)
     assert not folder.repairs("retry").endswith(".json")
+
+
+def test_a_report_is_known_by_its_name() -> None:
+    assert layout.days_of_report(layout.report(DAY.start, DAY.end)) == (DAY.start, DAY.end)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        layout.report_summary(DAY.start, DAY.end),
+        "reports/usage/2026-11-31_2026-12-01.html",
+        "reports/usage/copy/2026-11-21_2026-11-22.html",
+        "reports/usage/2026-11-21_2026-11-22.html.bak",
+    ],
+)
+def test_what_lies_beside_the_reports_is_none(key: str) -> None:
+    assert layout.days_of_report(key) is None
+
+
+def test_results_tell_their_pipeline_and_their_batch() -> None:
+    key = layout.results("catalogue", "msgbatch_1")
+    assert (layout.pipeline_of_results(key), layout.batch_id_of(key)) == ("catalogue", "msgbatch_1")

@@ -1,0 +1,55 @@
+"""The page of a usage report: one HTML file that needs nothing beside itself, neither a script nor the network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import jinja2
+
+from include.enrichment.ledger import Entry
+from include.enrichment.prices import prices
+from include.reporting.charts import Chart
+from include.reporting.figures import Figures
+from include.reporting.wording import count, share, tokens, usd
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gaps:
+    """
+    What is not in the books, and should be.
+
+    :param unbooked: what was submitted more than a day ago and not loaded since
+    :param of_earlier_versions: batches that were loaded by a version that kept no books
+    """
+
+    unbooked: Sequence[Entry] = ()
+    of_earlier_versions: int = 0
+
+
+def page(figures: Figures, charts: Sequence[Chart], gaps: Gaps, *, made_at: datetime) -> str:
+    """
+    The page. Names of pipelines and models are data, and shown as they are.
+
+    :param made_at: UTC
+    """
+    return _template().render(figures=figures, gaps=gaps, charts=charts, made_at=made_at, prices=prices())
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"usd": usd, "share": share, "count": count, "tokens": tokens, "data_uri": _data_uri}
+    return environment.get_template("page.html")
+
+
+def _data_uri(svg: bytes) -> str:
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"

@@ -1,0 +1,110 @@
+"""usage_report: what the books say of some days, as a summary and as a page."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from include.enrichment import layout
+from include.enrichment.ledger import Entry
+from include.enrichment.report_days import ReportDays
+from include.gateways.lake import Lake
+from include.gateways.ledger import Ledger
+from include.gateways.results import ResultStore
+from include.gateways.usage import Books
+from include.reporting.charts import charts
+from include.reporting.figures import figures, summary
+from include.reporting.page import Gaps, page
+from include.steps.load import book
+
+log = logging.getLogger(__name__)
+
+#: A batch ends within a day, and its run loads it soon after.
+_OVERDUE = timedelta(hours=25)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """
+    A report that lies on the lake.
+
+    :param page: its key
+    :param cost_usd: of the batches whose cost is known
+    :param simulated: the emulator answered all of them
+    """
+
+    page: str
+    batches: int
+    cost_usd: Decimal
+    simulated: bool
+
+
+def usage_report(days: ReportDays, *, lake: Lake) -> Made:
+    """
+    Make the report of these days from the books, in the place of an earlier one of the same days: the summary, then the
+    page.
+
+    A load that was killed between its results and its books, and never run again, has left a batch that is not booked:
+    that is done first. Raises LakeError where the books, or a batch that should be in them, cannot be read.
+    """
+    now = datetime.now(UTC)
+    books = Books(lake)
+    of_earlier_versions = _book_what_was_loaded(days, books, lake)
+    lines = books.read(days.first, days.last)
+    found = figures(lines, days)
+    gaps = Gaps(
+        unbooked=sorted(_unbooked(days, books.batches(), lake, now=now), key=lambda entry: entry.changed_at),
+        of_earlier_versions=of_earlier_versions,
+    )
+    pq.write_table(summary(lines), written := pa.BufferOutputStream())
+    lake.write(layout.report_summary(days.first, days.last), written.getvalue().to_pybytes())
+    key = layout.report(days.first, days.last)
+    lake.write(key, page(found, charts(found), gaps, made_at=now).encode())
+    totals = found.totals
+    return Made(page=key, batches=totals.batches, cost_usd=totals.cost_usd, simulated=found.simulated)
+
+
+def _book_what_was_loaded(days: ReportDays, books: Books, lake: Lake) -> int:
+    """
+    Book the batches that were loaded since these days began and are not booked. Returns how many cannot be: an earlier
+    version has loaded them.
+    """
+    booked, unknown = books.batches(), 0
+    for listed in lake.objects(layout.RESULTS_FOLDER):
+        # What was loaded earlier was made earlier, too.
+        if not layout.is_results(listed.key) or listed.changed_at.date() < days.first:
+            continue
+        pipeline, batch_id = layout.pipeline_of_results(listed.key), layout.batch_id_of(listed.key)
+        if (pipeline, batch_id) in booked:
+            continue
+        if book(batch_id, ResultStore(lake, pipeline=pipeline), books):
+            log.info("Batch %s of %s was loaded and never booked: it is booked now", batch_id, pipeline)
+        else:
+            unknown += 1
+    return unknown
+
+
+def _unbooked(days: ReportDays, booked: Set[tuple[str, str]], lake: Lake, *, now: datetime) -> Iterator[Entry]:
+    """What was submitted on these days, should have been loaded by now, and is not in the books."""
+    chunks: defaultdict[str, list[str]] = defaultdict(list)
+    for listed in lake.objects(layout.LEDGER_FOLDER):
+        if (found := layout.entry_of(listed.key)) and listed.changed_at.date() >= days.first:
+            pipeline, chunk_id = found
+            chunks[pipeline].append(chunk_id)
+    for pipeline, chunk_ids in chunks.items():
+        for entry in Ledger(lake, pipeline=pipeline).entries(chunk_ids):
+            if (
+                entry
+                and entry.state == "submitted"
+                and days.first <= entry.changed_at.date() <= days.last
+                and entry.changed_at < now - _OVERDUE
+                and (pipeline, entry.batch_id) not in booked
+            ):
+                yield entry

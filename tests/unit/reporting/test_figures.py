@@ -1,0 +1,140 @@
+"""figures.py: what the books say, summed up."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+
+from include.enrichment.report_days import ReportDays
+from include.enrichment.usage import USAGE_SCHEMA
+from include.enrichment.version import VERSION
+from include.reporting.figures import SUMMARY_SCHEMA, Figures, figures, summary
+from tests.fixtures.usage import NOON, usage_line
+
+DAYS = ReportDays(first=date(2026, 11, 1), last=date(2026, 11, 30))
+CENT = Decimal("0.01")
+PAID: dict[str, Any] = {"model": "claude-haiku-4-5", "requests": 10, "succeeded": 10, "cost_usd": CENT}
+PAID |= {"synchronous_usd": 3 * CENT, "unusable_usd": Decimal(0)}
+
+
+def line(batch_id: str, days_later: int = 0, **fields: Any) -> pa.Table:
+    return usage_line(batch_id, NOON + timedelta(days=days_later), **(PAID | fields))
+
+
+def books(*lines: pa.Table) -> pa.Table:
+    return pa.concat_tables([USAGE_SCHEMA.empty_table(), *lines])
+
+
+def of(*lines: pa.Table) -> Figures:
+    return figures(books(*lines), DAYS)
+
+
+def test_the_summary_has_a_line_for_each_day_pipeline_and_model() -> None:
+    made = summary(
+        books(line("b1"), line("b2"), line("b3", 1), line("b4", pipeline="other"), line("b5", model="claude-opus-5-5"))
+    )
+    assert made.schema.equals(SUMMARY_SCHEMA)
+    assert made.schema.metadata == {b"version": str(VERSION).encode()}
+    assert made.select(["day", "pipeline", "model", "batches", "requests"]).to_pylist() == [
+        {"day": day, "pipeline": pipeline, "model": model, "batches": batches, "requests": 10 * batches}
+        for day, pipeline, model, batches in [
+            (NOON.date(), "other", "claude-haiku-4-5", 1),
+            (NOON.date(), "tickets", "claude-haiku-4-5", 2),
+            (NOON.date(), "tickets", "claude-opus-5-5", 1),
+            (date(2026, 11, 3), "tickets", "claude-haiku-4-5", 1),
+        ]
+    ]
+
+
+def test_amounts_are_summed_exactly() -> None:
+    """A float would make 0.30000000000000004 of three of them, and lose the last place of a large one."""
+    large, tiny = Decimal("123456.000000000001"), Decimal("0.1")
+    lines = [line(f"b{number}", cost_usd=tiny, synchronous_usd=large) for number in range(3)]
+    (found,) = summary(books(*lines)).to_pylist()
+    assert (found["cost_usd"], found["synchronous_usd"]) == (3 * tiny, 3 * large)
+    assert found["saved_usd"] == 3 * large - 3 * tiny
+    assert (of(*lines).totals.cost_usd, of(*lines).totals.saved_usd) == (3 * tiny, 3 * large - 3 * tiny)
+
+
+def test_a_cost_that_is_not_known_is_none_in_the_summary_and_told_beside_the_total() -> None:
+    unknown: dict[str, Any] = dict.fromkeys(("cost_usd", "synchronous_usd", "unusable_usd"))
+    lines = [line("b1"), line("b2", **unknown)]
+    (found,) = summary(books(*lines)).to_pylist()
+    assert [found[name] for name in (*unknown, "saved_usd")] == [None] * 4
+    totals = of(*lines).totals
+    assert (totals.cost_usd, totals.unpriced) == (CENT, 1)
+    assert [batch.batch_id for batch in of(*lines).unpriced] == ["b2"]
+    assert [batch.batch_id for batch in of(*lines).dearest] == ["b1"]
+
+
+def test_the_hit_rate_is_what_was_read_of_all_cached_tokens() -> None:
+    cached = line("b1", cache_read_tokens=60, cache_write_5m_tokens=10, cache_write_1h_tokens=30)
+    (found,) = summary(books(cached)).to_pylist()
+    assert found["cache_hit_rate"] == of(cached).totals.hit_rate == 0.6
+    (found,) = summary(books(line("b1"))).to_pylist()
+    assert found["cache_hit_rate"] is of(line("b1")).totals.hit_rate is None
+
+
+def test_a_request_that_did_not_succeed_is_without_a_usable_answer() -> None:
+    totals = of(line("b1", succeeded=7, invalid=2, expired=1, unusable_usd=CENT)).totals
+    assert (totals.unusable, totals.unusable_share, totals.unusable_usd) == (3, 0.3, CENT)
+
+
+def test_days_and_pipelines_are_summed_by_themselves_the_dearest_pipeline_first() -> None:
+    found = of(line("b1"), line("b2", pipeline="other", cost_usd=2 * CENT), line("b3", 1))
+    assert list(found.by_pipeline) == ["other", "tickets"]
+    assert [totals.cost_usd for totals in found.by_pipeline.values()] == [2 * CENT, 2 * CENT]
+    assert {day: totals.cost_usd for day, totals in found.by_day.items()} == {
+        NOON.date(): 3 * CENT,
+        date(2026, 11, 3): CENT,
+    }
+    assert found.by_day_and_pipeline[NOON.date(), "tickets"].batches == 1
+
+
+def test_a_batch_counts_on_its_day_of_utc() -> None:
+    late = usage_line("b1", NOON.replace(hour=23, minute=59), **PAID)
+    assert list(of(late).by_day) == [NOON.date()]
+
+
+def test_the_twenty_dearest_batches_are_listed() -> None:
+    found = of(*(line(f"b{number}", cost_usd=number * CENT) for number in range(25))).dearest
+    assert [batch.batch_id for batch in found] == [f"b{number}" for number in range(24, 4, -1)]
+    assert found[0].cost_usd == 24 * CENT
+
+
+def test_a_prefix_that_was_written_and_never_read_is_told_with_what_that_cost() -> None:
+    """A million tokens of Haiku 4.5 cost 1 dollar as input, 2 written for an hour, 1.25 for five minutes; half of that
+    in a batch."""
+    wrote = line("b1", cache_write_1h_tokens=1_000_000, cache_write_5m_tokens=1_000_000)
+    (found,) = of(wrote, line("b2")).never_read
+    assert (found.pipeline, found.batches, found.written) == ("tickets", 2, 2_000_000)
+    assert found.extra_usd == Decimal("0.625")
+    assert of(wrote, line("b2", 5, cache_read_tokens=1)).never_read == []
+    assert of(line("b1")).never_read == []
+
+
+def test_what_it_cost_is_not_guessed_where_there_is_no_price() -> None:
+    (found,) = of(line("b1", cache_write_1h_tokens=1, model="claude-next")).never_read
+    assert found.extra_usd is None
+
+
+def test_what_the_emulator_answered_is_never_added_to_what_claude_did() -> None:
+    simulated = line("msgbatch_simulated_1", cost_usd=9 * CENT)
+    alone = of(simulated)
+    assert (alone.simulated, alone.left_out, alone.totals.cost_usd) == (True, 0, 9 * CENT)
+    both = of(simulated, line("msgbatch_1"))
+    assert (both.simulated, both.left_out, both.totals.cost_usd) == (False, 1, CENT)
+    assert [batch.batch_id for batch in both.dearest] == ["msgbatch_1"]
+    found = summary(books(simulated, line("msgbatch_1"))).to_pylist()
+    assert [(one["simulated"], one["cost_usd"]) for one in found] == [(False, CENT), (True, 9 * CENT)]
+
+
+def test_days_without_batches_have_no_figures() -> None:
+    found = of()
+    assert (found.totals.batches, found.totals.cost_usd, found.simulated) == (0, Decimal(0), False)
+    assert not found.by_day
+    assert summary(books()).schema.equals(SUMMARY_SCHEMA)
+    assert found.totals.saved_share is found.totals.unusable_share is None

@@ -1,0 +1,164 @@
+"""page.py: the HTML, parsed as a browser does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from html.parser import HTMLParser
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from include.enrichment.ledger import Entry
+from include.enrichment.report_days import ReportDays
+from include.enrichment.usage import USAGE_SCHEMA
+from include.reporting.charts import Chart
+from include.reporting.figures import figures
+from include.reporting.page import Gaps, page
+from tests.fixtures.usage import NOON, usage_line
+
+DAYS = ReportDays(first=date(2026, 11, 1), last=date(2026, 11, 30))
+PAID: dict[str, Any] = {"requests": 10, "succeeded": 9, "cost_usd": Decimal(2), "synchronous_usd": Decimal(5)}
+PAID |= {"unusable_usd": Decimal(0), "cache_read_tokens": 75, "cache_write_1h_tokens": 25, "model": "claude-haiku-4-5"}
+
+
+#: What a page shows of a chart is its words and two pictures: that these are SVG is of test_charts.py.
+CHARTS = [Chart(title=f"Chart {number}", text=f'"{number}" & more', light=b"light", dark=b"dark") for number in (1, 2)]
+
+
+@dataclass
+class Parsed(HTMLParser):
+    """What a page holds: its elements, and its text without that of styles."""
+
+    elements: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
+    open_tags: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        self.open_tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open_tags.pop() != tag:
+            pass
+        if tag not in ("strong", "code"):
+            self.words.append(" ")
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open_tags:
+            self.words.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+
+def parsed(*lines: pa.Table, gaps: Gaps | None = None) -> Parsed:
+    found = figures(pa.concat_tables([USAGE_SCHEMA.empty_table(), *lines]), DAYS)
+    (result := Parsed()).feed(page(found, CHARTS if lines else [], gaps or Gaps(), made_at=NOON))
+    return result
+
+
+def line(batch_id: str = "msgbatch_1", **fields: Any) -> pa.Table:
+    return usage_line(batch_id, **PAID | fields)
+
+
+def entry(**fields: Any) -> Entry:
+    made = Entry.planned(chunk_id="c", pipeline="tickets", chunk="k", requests=7, run_id="manual__1", at=NOON)
+    return made.model_copy(update={"state": "submitted", "batch_id": "msgbatch_9"} | fields)
+
+
+def test_it_needs_nothing_beside_itself_and_runs_nothing() -> None:
+    found = parsed(line())
+    assert {tag for tag, _ in found.elements}.isdisjoint({"script", "link", "iframe", "object", "embed", "form", "a"})
+    addresses = [
+        value
+        for _, attributes in found.elements
+        for name, value in attributes.items()
+        if name in ("src", "srcset", "href")
+    ]
+    assert len(addresses) == 4
+    assert all(address.startswith("data:image/svg+xml;base64,") for address in addresses)
+    assert not [name for _, attributes in found.elements for name in attributes if name.startswith("on")]
+
+
+def test_every_chart_has_a_title_and_a_text_in_its_place_and_a_dark_twin() -> None:
+    found = parsed(line())
+    images = found.all("img")
+    assert [image["alt"] for image in images] == ['Chart 1. "1" & more', 'Chart 2. "2" & more']
+    assert len(found.all("figcaption")) == len(found.all("source")) == 2
+    assert {source["media"] for source in found.all("source")} == {"(prefers-color-scheme: dark)"}
+
+
+def test_the_headline_tells_cost_savings_hit_rate_and_unusable_answers() -> None:
+    text = parsed(line()).text
+    assert "Cost $2.00 1 batch, 10 requests" in text
+    assert "Saved $3.00 60.0 % of $5.00" in text
+    assert "Cache hit rate 75.0 %" in text
+    assert "Without a usable answer 10.0 % 1 request" in text
+
+
+def test_names_are_shown_as_they_are() -> None:
+    odd = '<img src=x onerror="alert(1)">'
+    found = parsed(line(pipeline=odd, model=odd, pass_name=odd, partition=odd, batch_id=odd))
+    assert found.text.count(odd) == 6
+    assert len(found.all("img")) == 2
+
+
+def test_days_without_batches_are_told() -> None:
+    found = parsed()
+    assert "No batch that was made on these days is in the books." in found.text
+    assert found.all("figure") == found.all("table") == []
+
+
+def test_what_the_emulator_answered_is_never_shown_as_claudes() -> None:
+    simulated = line("msgbatch_simulated_1")
+    text = parsed(simulated).text
+    assert "SIMULATED. The emulator answered all of these batches. Claude did not" in text
+    assert "What the emulated batches cost" in text
+    both = parsed(simulated, line()).text
+    assert "What Claude cost" in both
+    assert "Simulated and left out here: 1 batch of these days" in both
+    assert "SIMULATED" not in both
+    assert "imulated" not in parsed(line()).text
+
+
+def test_a_prefix_that_was_never_read_is_told_with_its_price() -> None:
+    text = parsed(line(cache_read_tokens=0, cache_write_1h_tokens=2_000_000)).text
+    assert "tickets wrote 2.0 M tokens to the prompt cache in 1 batch and read none of them" in text
+    assert "cost $1.00 more than plain input" in text
+
+
+def test_a_batch_without_a_price_is_named_with_what_to_do() -> None:
+    unknown: dict[str, Any] = dict.fromkeys(("cost_usd", "synchronous_usd", "unusable_usd"))
+    text = parsed(line(), line("msgbatch_2", model="claude-next", **unknown)).text
+    assert "The cost of 1 batch is not known, as include/enrichment/prices.yaml has no price for claude-next" in text
+    assert "it books them anew. msgbatch_2." in text
+    assert "Amounts are of the 1 batch whose cost is known." in text
+    assert "a model without a name" in parsed(line("msgbatch_2", **unknown | {"model": None})).text
+
+
+def test_a_batch_that_nobody_loaded_is_named_with_its_run_and_what_to_do() -> None:
+    text = parsed(gaps=Gaps(unbooked=[entry(changed_at=datetime(2026, 11, 20, 1, 30, tzinfo=UTC))])).text
+    assert (
+        "Batch msgbatch_9 of tickets (7 requests) was submitted on 2026-11-20 01:30 UTC and is not in the books" in text
+    )
+    assert "Clear the load of its run, manual__1" in text
+
+
+@pytest.mark.parametrize(("number", "told"), [(0, False), (2, True)])
+def test_what_an_earlier_version_loaded_is_told(number: int, told: bool) -> None:
+    text = parsed(line(), gaps=Gaps(of_earlier_versions=number)).text
+    assert ("which kept no books: 2 batches." in text) is told
+
+
+def test_without_anything_to_look_at_nothing_is_said() -> None:
+    assert "To look at" not in parsed(line()).text
