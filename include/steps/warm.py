@@ -17,7 +17,7 @@ import msgspec
 
 from include.enrichment import caching, layout, passes, submission
 from include.enrichment.caching import PrefixSize
-from include.enrichment.errors import ApiError, BatchError, LakeError, LoadError, NotYet, SetupError
+from include.enrichment.errors import ApiError, BatchError, LakeError, LoadError, NotYet
 from include.enrichment.ledger import UNSETTLED, Entry, OpenChunk
 from include.enrichment.prices import prices
 from include.gateways.claude import Claude
@@ -53,8 +53,8 @@ def keep_warm(chunk: Chunk, *, lake: Lake, claude: Claude, send: Callable[[str],
 
     :param send: submits the chunk of that key, and returns its batch
 
-    Raises NotYet while a warm-up is under way, for caching.PATIENCE at the most, and what ``send`` raises where the
-    chunk itself could not be sent either.
+    Raises NotYet while a warm-up is under way, for caching.PATIENCE at the most, SetupError if the API refuses the key,
+    and what ``send`` raises where the chunk itself could not be sent either.
     """
     if chunk.cached is None or chunk.pass_name == passes.WARM_UP:
         return
@@ -188,7 +188,7 @@ def _landed(key: str, batch_id: str, lake: Lake, claude: Claude) -> bool:
         if not claude.retrieve(batch_id).ended:
             return False
         load(key, batch_id, lake=lake, claude=claude)
-    except (ApiError, SetupError, LoadError) as error:
+    except (ApiError, LoadError) as error:
         log.warning("Batch %s, which warms the prompt cache, is not loaded yet: %s", batch_id, error)
         return isinstance(error, LoadError)
     return True

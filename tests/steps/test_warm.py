@@ -16,7 +16,7 @@ import obstore
 import pytest
 
 from include.enrichment import caching, layout, submission
-from include.enrichment.errors import NotYet
+from include.enrichment.errors import NotYet, SetupError
 from include.enrichment.ledger import Entry
 from include.enrichment.spec import load_pipeline
 from include.gateways.claude import Claude
@@ -267,6 +267,22 @@ def test_a_warm_up_that_fails_stops_nothing(cached: Flow, fault: dict[str, Any])
     chunk, *_ = cached.plan()
     while take_up(cached, chunk) is None:
         pass
+    assert sizes(cached) == [1, CHUNK]
+
+
+@pytest.mark.parametrize("on", ["create", "retrieve"])
+def test_a_key_that_is_refused_is_told_at_once(cached: Flow, on: str) -> None:
+    cached.emulator.set_faults([{"kind": "http_error", "on": on, "status": 401}])
+    with pytest.raises(SetupError, match="HTTP 401"):
+        cached.submit(cached.plan()[0])
+
+
+def test_while_the_api_takes_no_batch_the_warm_up_waits_as_the_chunk_would(cached: Flow) -> None:
+    cached.emulator.set_faults([{"kind": "http_error", "on": "create", "status": 429, "retry_after": 900, "times": 1}])
+    with pytest.raises(NotYet, match=r"HTTP 429.*No batch was made") as caught:
+        cached.submit(cached.plan()[0])
+    assert caught.value.again_at - datetime.now(UTC) > timedelta(minutes=14)
+    cached.submit(cached.plan()[0])
     assert sizes(cached) == [1, CHUNK]
 
 
