@@ -46,7 +46,7 @@ def download(call: Call, batch_id: str) -> Response:
             lines = lines[missing.count :]
         if duplicate:
             lines += lines[: duplicate.count]
-        if foreign:
+        if foreign and lines:  # it is like one of theirs, and of a small batch all may be missing
             lines += [_foreign(lines[0], number) for number in range(foreign.count)]
         if cut:
             return _cut(lines, cut, headers)
@@ -65,7 +65,7 @@ def _cut(lines: list[bytes], cut: CutResults, headers: dict[str, str]) -> Respon
     sent = b"".join(lines[:whole])
     neatly = cut.at == "line_boundary"
     if not neatly:
-        rest = lines[whole] if whole < len(lines) else lines[-1]
+        rest = lines[whole] if whole < len(lines) else b"".join(lines[-1:])
         sent += rest[: len(rest) // 2]
     if "content-encoding" in headers:
         compressor = zlib.compressobj(wbits=_GZIP_WINDOW)

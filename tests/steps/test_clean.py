@@ -48,7 +48,7 @@ def test_working_files_and_chunk_files_go_and_all_that_was_paid_for_stays(ended:
     gone = before - set(ended.lake.list(""))
     assert len(gone) == deleted == sum(map(len, old.values()))
     assert {key.split("/")[0] for key in gone} == {"runs", "chunks"}
-    assert left(ended) == {"ledger", "manifests", "raw", "rejects", "results", "tables"}
+    assert left(ended) == {"ledger", "manifests", "raw", "rejects", "results", "tables", "usage"}
     assert found(ended) == []
 
 
