@@ -2,7 +2,7 @@
 
 It reads the books, which each `load` writes, and makes a page and a Parquet summary below `reports/usage` on the lake.
 The link "Usage report" of its task leads to the page, `/usage-report/latest` of this Airflow to the newest daily one.
-A batch that was loaded and never booked is booked first.
+A batch that was loaded and is not in the books is booked first.
 
 By hand: Trigger, and pick the first and the last day. Today's batches are in it once they have been loaded.
 

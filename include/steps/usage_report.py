@@ -51,8 +51,8 @@ def usage_report(days: ReportDays, *, lake: Lake) -> Made:
     Make the report of these days from the books, in the place of an earlier one of the same days: the summary, then the
     page.
 
-    A load that was killed between its results and its books, and never run again, has left a batch that is not booked:
-    that is done first. Raises LakeError where the books, or a batch that should be in them, cannot be read.
+    A batch that was loaded and whose line somebody has deleted is booked again first. Raises LakeError where the books,
+    or a batch that should be in them, cannot be read.
     """
     now = datetime.now(UTC)
     books = Books(lake)
@@ -85,7 +85,7 @@ def _book_what_was_loaded(days: ReportDays, books: Books, lake: Lake) -> int:
         if (pipeline, batch_id) in booked:
             continue
         if book(batch_id, ResultStore(lake, pipeline=pipeline), books):
-            log.info("Batch %s of %s was loaded and never booked: it is booked now", batch_id, pipeline)
+            log.info("Batch %s of %s was loaded and is not in the books: it is booked now", batch_id, pipeline)
         else:
             unknown += 1
     return unknown
