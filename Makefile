@@ -61,7 +61,7 @@ docker-test: setup ## docker-compose.yaml for real, and every fault played on it
 	@$(BIN)/python -m tests.docker $(addprefix --part ,$(PART))
 
 .PHONY: bench
-bench: setup $(BENCHMARKS)/.installed ## time and memory beside peers and floors; PART=submit, load, publish, extract, waits, parse, whole-run or backfill
+bench: setup $(BENCHMARKS)/.installed ## time and memory beside peers and floors; PART=submit, load, publish, extract, waits, parse, planning, whole-run or backfill
 	@$(BIN)/python -m tests.benchmarks $(addprefix --part ,$(PART))
 
 .PHONY: lint
