@@ -65,7 +65,7 @@ docker-test: setup ## docker-compose.yaml for real, and every fault played on it
 	@$(BIN)/python -m tests.docker $(addprefix --part ,$(PART))
 
 .PHONY: bench
-bench: setup $(BENCHMARKS)/.installed ## time and memory beside peers and floors, and the bill; PART=submit, load, publish, extract, waits, parse, money, whole-run or backfill
+bench: setup $(BENCHMARKS)/.installed ## time and memory beside peers and floors, and the bill; PART=submit, load, publish, extract, waits, parse, planning, money, whole-run or backfill
 	@$(BIN)/python -m tests.benchmarks $(addprefix --part ,$(PART))
 
 .PHONY: lint
