@@ -1,7 +1,7 @@
 """Report what Claude cost: every morning at 06:00 UTC the 30 days up to yesterday, and by hand any others.
 
 It reads the books, which each `load` writes, and makes a page and a Parquet summary below `reports/usage` on the lake.
-The link "Usage report" of its task leads to the page, `/usage-report/latest` of this Airflow to the newest daily one.
+The link "Usage report" of its task leads to the page, `/usage-report/latest` of this Airflow to the newest of 30 days.
 A batch that was loaded and is not in the books is booked first.
 
 By hand: Trigger, and pick the first and the last day. Today's batches are in it once they have been loaded.

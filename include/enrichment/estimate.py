@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, ROUND_UP, Decimal
+from functools import reduce
 from math import sqrt
+from operator import add
 from statistics import fmean, linear_regression, stdev
 from typing import Self
 
@@ -38,6 +40,7 @@ _WARM_HITS = (1.0, 0.98, 0.3)
 _COLD_HITS = (0.98, 0.3, 0.0)
 _NO_HITS = (0.98, 0.0, 0.0)
 _FEW_ANSWERS = 3
+_BOUNDS = ("low", "expected", "high")
 _USD_PLACES = Decimal("0.000001")
 
 
@@ -326,7 +329,7 @@ def _cost(model: str, requests: int, prompt: Bounds, answers: Bounds, caching: C
             }
         return _sum(rates, used)
 
-    low, expected, high = map(dollars, ("low", "expected", "high"))
+    low, expected, high = map(dollars, _BOUNDS)
     if low is None or expected is None or high is None:
         return None
     return Usd(low=min(low, expected), expected=expected, high=max(high, expected))
@@ -357,18 +360,37 @@ def share_of(whole: Estimate, *, requests: int) -> Decimal | None:
     return (whole.cost_usd.expected * requests / whole.requests).quantize(_USD_PLACES, ROUND_UP)
 
 
-_COLUMNS = ("pass", "requests", "MB", "input tokens", "output tokens", "low $", "expected $", "high $", "at once $")
+_COLUMNS = ("pass", "requests", "MB", "input tokens", "output tokens", "low $", "expected $", "high $", "one by one $")
 
 
 def cost_table(estimates: Mapping[str, Estimate]) -> str:
     """Estimates by pass in lines for people, with how each is known."""
     lines = [_COLUMNS, *(_line(name, one) for name, one in estimates.items())]
+    if len(estimates) > 1:
+        lines.append(_line("together", _together(list(estimates.values()))))
     widths = [max(len(line[column]) for line in lines) for column in range(len(_COLUMNS))]
     shown = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
     shown += [f"{name}: {one.sources}." for name, one in estimates.items() if one.requests]
     if any(one.cost_usd is None for one in estimates.values()):
         shown.append("The price of the model is not in prices.yaml: what it costs is not known.")
-    return "\n".join([*shown, "At once: the same asked one by one, without a batch and without a cache."])
+    return "\n".join([*shown, "MB: of requests. One by one: the same at once, without a batch and without a cache."])
+
+
+def _together(estimates: Sequence[Estimate]) -> Estimate:
+    costs = [one.cost_usd for one in estimates if one.cost_usd]
+    synchronous = [one.synchronous_usd for one in estimates if one.synchronous_usd is not None]
+    tokens = {
+        kind: Bounds(**{bound: sum(getattr(getattr(one, kind), bound) for one in estimates) for bound in _BOUNDS})
+        for kind in ("input_tokens", "output_tokens")
+    }
+    return Estimate(
+        requests=sum(one.requests for one in estimates),
+        bytes=sum(one.bytes for one in estimates),
+        **tokens,
+        cost_usd=reduce(add, costs) if len(costs) == len(estimates) else None,
+        synchronous_usd=sum(synchronous, Decimal(0)) if len(synchronous) == len(estimates) else None,
+        sources="",
+    )
 
 
 def _line(name: str, one: Estimate) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from include.enrichment import schema_subset
 from include.enrichment.caching import CachedPrefix, Caching, PrefixSize, decide
@@ -138,6 +138,15 @@ class Limits(_Frozen):
     budget_usd: Budget | None = None
     budget_ceiling_usd: Budget | None = None
     monthly_budget_usd: Budget | None = None
+
+    @model_validator(mode="after")
+    def _ceiling_above(self) -> Limits:
+        if self.budget_usd is not None and self.budget_ceiling_usd is not None:
+            if self.budget_ceiling_usd < self.budget_usd:
+                raise ValueError(
+                    f"budget_ceiling_usd ({self.budget_ceiling_usd}) is below budget_usd ({self.budget_usd})"
+                )
+        return self
 
 
 class Settings(_Frozen):

@@ -129,6 +129,7 @@ def _start(stack: Stack, folder: StackFolder, key: str | None) -> subprocess.Pop
             up(lambda: _answers(stack.emulator_url))
     with step("Starting Airflow: scheduler, triggerer, Dag processor, API server"):
         up(lambda: not unhealthy(stack))
+    say(f"  Airflow is at {stack.airflow_url}, user admin, password {stack.ui_password}")
     return supervisord
 
 
@@ -188,7 +189,9 @@ def _follow(api: AirflowApi, run_id: str) -> str:
 
 
 def _stay(supervisord: subprocess.Popen[bytes]) -> None:
-    say("\nThe stack stays up until Ctrl-C (or `make down` from elsewhere).")
+    say(
+        "\nThe stack stays up until Ctrl-C (or `make down` from elsewhere). What is in it is gone then, lake and books too."
+    )
     while supervisord.poll() is None:
         time.sleep(POLL_SECONDS)
     raise DemoFailed(

@@ -34,12 +34,12 @@ app = FastAPI(dependencies=[Depends(requires_authenticated())], docs_url=None, r
 
 @app.get("/latest")
 def latest() -> HTMLResponse:
-    """The newest of the daily reports: an address to keep."""
+    """The newest report of 30 days: an address to keep."""
     lake = _lake()
     made = (layout.days_of_report(key) for key in lake.list(layout.REPORTS_FOLDER))
     newest = newest_daily(ReportDays(first=days[0], last=days[1]) for days in made if days)
     if newest is None:
-        raise HTTPException(404, "There is no daily usage report yet: trigger the Dag usage_report.")
+        raise HTTPException(404, "There is no usage report of 30 days yet: trigger the Dag usage_report.")
     return _page(lake, newest.first, newest.last)
 
 

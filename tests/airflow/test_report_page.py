@@ -65,7 +65,7 @@ def test_who_is_logged_in_sees_it_and_nothing_in_it_runs_or_is_fetched(
 
 
 def test_the_latest_is_the_newest_daily_one(api: TestClient, lake: Lake, login: dict[str, str]) -> None:
-    assert "no daily usage report yet" in api.get("/usage-report/latest", headers=login).json()["detail"]
+    assert "no usage report of 30 days yet" in api.get("/usage-report/latest", headers=login).json()["detail"]
     lake.write(DAILY, b"newest")
     lake.write("reports/usage/2026-10-28_2026-11-26.html", b"older")
     lake.write("reports/usage/2026-11-28_2026-11-28.html", b"by hand")

@@ -242,6 +242,7 @@ class TestExperience:
 
 def test_the_table_has_a_line_for_each_pass_and_how_it_is_known() -> None:
     told = cost_table({"canary": made(requests=5, size=20_000), "main": made()})
+    assert next(line for line in told.splitlines() if "together" in line).split()[:2] == ["together", "1,005"]
     assert "1,000" in told
     assert "0.5750" in told
     assert "main: prompts: counted in 20 of them" in told

@@ -693,6 +693,10 @@ class TestBudget:
         assert run.settings.limits.budget_usd == (budget and Decimal(budget))
         assert Pipeline.model_validate_json(run.model_dump_json()) == run
 
+    def test_a_ceiling_below_the_budget_is_a_mistake(self, mistakes: Mistakes) -> None:
+        (told,) = mistakes(yaml=f"{YAML}limits: {{budget_usd: 5, budget_ceiling_usd: 2}}\n")
+        assert "7: limits: budget_ceiling_usd (2) is below budget_usd (5)" in told
+
     @pytest.mark.parametrize("limits", ["{budget_usd: 25}", "{budget_usd: 1, budget_ceiling_usd: 25}"])
     def test_more_than_the_ceiling_is_refused(self, load: Load, limits: str) -> None:
         with pytest.raises(ParamError, match=r"allows a run 25 at most .*Nothing was read or sent"):
