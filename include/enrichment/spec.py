@@ -141,11 +141,9 @@ class Limits(_Frozen):
 
     @model_validator(mode="after")
     def _ceiling_above(self) -> Limits:
-        if self.budget_usd is not None and self.budget_ceiling_usd is not None:
-            if self.budget_ceiling_usd < self.budget_usd:
-                raise ValueError(
-                    f"budget_ceiling_usd ({self.budget_ceiling_usd}) is below budget_usd ({self.budget_usd})"
-                )
+        budget, ceiling = self.budget_usd, self.budget_ceiling_usd
+        if budget is not None and ceiling is not None and ceiling < budget:
+            raise ValueError(f"budget_ceiling_usd ({ceiling}) is below budget_usd ({budget})")
         return self
 
 

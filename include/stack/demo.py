@@ -189,9 +189,7 @@ def _follow(api: AirflowApi, run_id: str) -> str:
 
 
 def _stay(supervisord: subprocess.Popen[bytes]) -> None:
-    say(
-        "\nThe stack stays up until Ctrl-C (or `make down` from elsewhere). What is in it is gone then, lake and books too."
-    )
+    say("\nThe stack stays up until Ctrl-C (or `make down` from elsewhere). What is in it, the lake too, is gone then.")
     while supervisord.poll() is None:
         time.sleep(POLL_SECONDS)
     raise DemoFailed(
