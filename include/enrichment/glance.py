@@ -6,12 +6,14 @@ nothing and never fails: load_pipeline tells what is wrong with the file, when a
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import yaml
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_MOST_USD = 1e15
 
 
 def glance(pipeline_yaml: Path, *names: str) -> object:
@@ -43,4 +45,9 @@ def model_names(pipeline_yaml: Path) -> list[str]:
 def budget_ceiling(pipeline_yaml: Path) -> float | None:
     """The most that a run may ask for as its budget: ``limits.budget_ceiling_usd``, else ``limits.budget_usd``."""
     named = (glance(pipeline_yaml, "limits", name) for name in ("budget_ceiling_usd", "budget_usd"))
-    return next((float(usd) for usd in named if isinstance(usd, int | float) and usd >= 0), None)
+    return next((float(usd) for usd in named if _is_amount(usd)), None)
+
+
+def _is_amount(value: object) -> TypeGuard[int | float]:
+    """Whether it is what a form can be told: neither True, which is an int, nor what JSON has no number for."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST_USD

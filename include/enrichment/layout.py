@@ -187,6 +187,11 @@ def usage(pipeline: str, batch_id: str, day: date) -> str:
     return f"{usage_folder(day)}{pipeline}.{batch_id}.parquet"
 
 
+def is_usage(key: str) -> bool:
+    """Whether a key of the folder of the books is one made by usage(), and no copy that somebody has put there."""
+    return key.count("/") == 2 and key.endswith(".parquet")
+
+
 def batch_of_usage(usage_key: str) -> tuple[str, str]:
     """The pipeline and the batch id in a key made by usage()."""
     pipeline, _, batch_id = usage_key.rpartition("/")[2].removesuffix(".parquet").rpartition(".")

@@ -8,6 +8,7 @@ from decimal import Decimal
 from functools import cache
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +23,7 @@ _PER_TOKEN = Decimal("0.000001")
 USD = pa.decimal128(18, 12)
 _PLACES = 12
 _PER_TOKEN_TYPE = pa.decimal128(_PLACES, _PLACES)
+_SEARCH = pa.decimal128(6, 4)
 _COUNT = pa.decimal128(19, 0)
 _NEVER = (1 << 63) - 1
 #: The smallest amount that is told to people.
@@ -57,7 +59,7 @@ class Rates(_Frozen):
 class LongPrompt(Rates):
     """The rates of a request whose prompt has more than ``above_tokens`` tokens."""
 
-    above_tokens: int
+    above_tokens: int = Field(ge=1, le=_NEVER)
 
 
 class Price(Rates):
@@ -81,21 +83,24 @@ class Prices(_Frozen):
     :param web_search: US dollars for one search, in a batch too
     :param models: by name
 
-    Raises ValueError for a rate with more places than an amount can hold.
+    Raises ValueError for a rate that an amount cannot hold.
     """
 
     source: str
     as_of: date
     batch: Decimal = Field(gt=0, le=1)
     inference_geo: Mapping[str, Decimal] = Field(default_factory=dict)
-    web_search: Decimal = Field(ge=0)
+    web_search: Decimal = Field(ge=0, max_digits=_SEARCH.precision, decimal_places=_SEARCH.scale)
     models: Mapping[str, Price]
 
     def model_post_init(self, _: object) -> None:
         for name, geo, long in product(self.models, [None, *self.inference_geo], (False, True)):
             for kind, rate in (self.per_token(name, long=long, geo=geo) or {}).items():
-                if rate != rate.quantize(Decimal(10) ** -_PLACES) or not 0 <= rate < 1:
-                    raise ValueError(f"{name}: a token of {kind} would cost {rate}, which has more than 12 places")
+                if not 0 <= rate < 1 or rate != rate.quantize(Decimal(10) ** -_PLACES):
+                    raise ValueError(
+                        f"{name}: a token of {kind} would cost ${rate}, which is below 0, or 1 or more, or has more"
+                        f" than {_PLACES} places"
+                    )
 
     def per_token(
         self, model: str | None, *, long: bool = False, geo: str | None = None, batch: bool = True
@@ -121,16 +126,28 @@ class Prices(_Frozen):
         return price.long_prompt.above_tokens if price and price.long_prompt else _NEVER
 
 
+class _Loader(yaml.SafeLoader):
+    """Of a model that stands twice YAML takes the last one, and whoever corrects the first is not heard."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                mark = node.value[number][0].start_mark
+                raise yaml.MarkedYAMLError(problem=f"the key {name!r} stands twice", problem_mark=mark)
+        return super().construct_mapping(node, deep)
+
+
 def read_prices(text: str, *, file: Path) -> Prices:
     """The prices in ``text``, as they stand in ``file``. Raises SpecError with each mistake."""
     try:
-        return Prices.model_validate(yaml.safe_load(text))
+        return Prices.model_validate(yaml.load(text, _Loader))
     except yaml.YAMLError as error:
-        raise SpecError(f"{file}: is not YAML: {error}. Nothing was computed.") from error
+        raise SpecError(f"{file}: cannot be read: {error}. Nothing was computed.") from error
     except ValidationError as error:
         mistakes = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise SpecError(f"{file}: {mistakes}. Nothing was computed.") from error
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:  # ArithmeticError: a rate such as 1e999999999
         raise SpecError(f"{file}: {error}. Nothing was computed.") from error
 
 
@@ -187,7 +204,7 @@ def _costs(answers: pa.Table | pa.RecordBatch, *, batch: bool) -> pa.Array:
     ]
     which = pc.add(pc.multiply(pc.add(pc.multiply(_int(models), len(places)), _int(geos)), 2), long)
     total = pc.multiply(
-        pc.fill_null(columns["web_searches"], 0).cast(_COUNT), pa.scalar(prices().web_search, pa.decimal128(6, 4))
+        pc.fill_null(columns["web_searches"], 0).cast(_COUNT), pa.scalar(prices().web_search, _SEARCH)
     ).cast(pa.decimal128(32, _PLACES))
     for kind in TOKEN_RATES:
         rates = pa.array([one and one[kind] for one in every], _PER_TOKEN_TYPE).take(which)

@@ -24,6 +24,7 @@ from include.enrichment.chunk import Body
 from include.enrichment.errors import ApiError, BatchError, BatchNotFound, EnrichmentError, LoadError, SetupError
 from include.enrichment.model import Model
 from include.enrichment.poll import BatchStatus
+from include.enrichment.request import MAX_REQUEST_BYTES
 
 _log = logging.getLogger(__name__)
 BATCHES = "/v1/messages/batches"
@@ -37,6 +38,8 @@ _ANSWER_SECONDS = 600
 _WRITE_SECONDS = 60
 _SEND_SECONDS = CREATE_SECONDS - _ANSWER_SECONDS - _WRITE_SECONDS
 _CREATE_TIMEOUT = httpx2.Timeout(_ANSWER_SECONDS, write=_WRITE_SECONDS, connect=30, pool=30)
+#: An estimate is not worth the ten minutes that the SDK waits.
+_COUNT_SECONDS = 30.0
 #: Read without the SDK's own list(), which an answer that is no JSON lets down with an AttributeError.
 _Page = SyncPage[MessageBatch]
 #: The most that a page of the list holds.
@@ -198,10 +201,14 @@ class Claude:
         """
         body = {name: value for name, value in params.items() if name != "max_tokens"}
         with self._errors("Counting the tokens of a request"):
-            counted = self._client.post(_COUNT_TOKENS, cast_to=MessageTokensCount, body=body)
-        if not isinstance(getattr(counted, "input_tokens", None), int):
+            counted = self._client.post(
+                _COUNT_TOKENS, cast_to=MessageTokensCount, body=body, options={"timeout": _COUNT_SECONDS}
+            )
+        tokens: object = getattr(counted, "input_tokens", None)
+        # No request is empty, and no token shorter than a byte. (Of ``type``: true is an int.)
+        if type(tokens) is not int or not 1 <= tokens <= MAX_REQUEST_BYTES:
             raise ApiError(f"Counting the tokens of a request gave no count: {str(counted)[:100]!r}.", retryable=True)
-        return counted.input_tokens
+        return tokens
 
     def _newest_first(self, doing: str, *, limit: int) -> Iterator[BatchStatus]:
         """The workspace's batches; a page is asked for when its first batch is."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,6 +19,7 @@ from include.enrichment.version import check_stamp, stamped
 from include.gateways.lake import Conflict, Lake, ObjectMissing
 
 _READERS = 16
+_NAMED_BY = ["pipeline", "batch_id", "created_at"]
 
 
 class Books:
@@ -27,9 +30,9 @@ class Books:
 
     def add(self, line: pa.Table) -> None:
         """Book a batch, in USAGE_SCHEMA. One that is booked stays as it was booked first."""
-        (batch,) = line.select(["pipeline", "batch_id", "created_at"]).to_pylist()
+        (batch,) = line.select(_NAMED_BY).to_pylist()
         pq.write_table(line.cast(stamped(USAGE_SCHEMA)), sink := pa.BufferOutputStream())
-        key = layout.usage(batch["pipeline"], batch["batch_id"], batch["created_at"].astimezone(UTC).date())
+        key = _key_of(batch)
         with contextlib.suppress(Conflict):
             self._lake.create(key, sink.getvalue().to_pybytes())
 
@@ -45,12 +48,12 @@ class Books:
     def batches(self) -> set[tuple[str, str]]:
         """The pipeline and the id of every batch that is booked, by the names of the objects."""
         keys = self._lake.list(layout.USAGE_FOLDER)
-        return {layout.batch_of_usage(key) for key in keys if key.endswith(".parquet")}
+        return {layout.batch_of_usage(key) for key in keys if layout.is_usage(key)}
 
     def created_at(self, pipeline: str, batch_id: str) -> datetime | None:
         """When a batch was made, by the books; None if it is not in them. Looks through the names of all objects."""
         for key in self._lake.list(layout.USAGE_FOLDER):
-            if layout.batch_of_usage(key) == (pipeline, batch_id):
+            if layout.is_usage(key) and layout.batch_of_usage(key) == (pipeline, batch_id):
                 created_at: datetime = self._read(key)["created_at"][0].as_py()
                 return created_at
         return None
@@ -71,16 +74,23 @@ class Books:
         return pa.concat_tables([USAGE_SCHEMA.empty_table(), *tables]).sort_by("created_at")
 
     def _keys(self, day: date) -> list[str]:
-        return [key for key in self._lake.list(layout.usage_folder(day)) if key.endswith(".parquet")]
+        return [key for key in self._lake.list(layout.usage_folder(day)) if layout.is_usage(key)]
 
     def _read(self, key: str) -> pa.Table:
         try:
             table = pq.read_table(pa.BufferReader(self._lake.read(key)))
             check_stamp(table.schema.metadata, self._lake.locate(key))
-            return table.replace_schema_metadata(None).cast(USAGE_SCHEMA)
+            table = table.replace_schema_metadata(None).cast(USAGE_SCHEMA)
+            if [_key_of(batch) for batch in table.select(_NAMED_BY).to_pylist()] != [key]:
+                raise ValueError("it does not hold the one batch that its name and the day of its folder say")
+            return table
         except (pa.ArrowException, ValueError) as error:
             raise LakeError(
                 f"{self._lake.locate(key)} cannot be read: {' '.join(str(error).split())}. Delete it and clear the"
                 " `load` of its batch, which books it anew, or wait for the next usage report.",
                 retryable=False,
             ) from error
+
+
+def _key_of(batch: Mapping[str, Any]) -> str:
+    return layout.usage(batch["pipeline"], batch["batch_id"], batch["created_at"].astimezone(UTC).date())

@@ -133,9 +133,8 @@ def check_budgets(
     of_run = pc.and_(pc.equal(lines["run_id"], folder.run_id), pc.equal(lines["partition"], str(folder.partition)))
     check_budget(
         limits.budget_usd,
-        Spending(
-            spent=total_usd(lines.filter(of_run)["cost_usd"].to_pylist()),
-            reserved=_reserved(chunk.expected_usd for chunk in under_way.values() if chunk.folder == folder.prefix),
+        _spending(
+            lines.filter(of_run), (chunk.expected_usd for chunk in under_way.values() if chunk.folder == folder.prefix)
         ),
         estimates.values(),
         whose="The run",
@@ -144,9 +143,9 @@ def check_budgets(
     month = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     check_budget(
         limits.monthly_budget_usd,
-        Spending(
-            spent=total_usd(lines.filter(pc.greater_equal(lines["created_at"], month))["cost_usd"].to_pylist()),
-            reserved=_reserved(chunk.expected_usd for chunk in under_way.values()),
+        _spending(
+            lines.filter(pc.greater_equal(lines["created_at"], month)),
+            (chunk.expected_usd for chunk in under_way.values()),
         ),
         estimates.values(),
         whose=f"Pipeline {pipeline.name} in {month:%B %Y}",
@@ -154,8 +153,12 @@ def check_budgets(
     )
 
 
-def _reserved(expected: Iterable[Decimal | None]) -> Decimal:
-    return sum((usd for usd in expected if usd is not None), Decimal(0))
+def _spending(lines: pa.Table, expected: Iterable[Decimal | None]) -> Spending:
+    return Spending(
+        spent=total_usd(lines["cost_usd"].to_pylist()),
+        reserved=sum((usd for usd in expected if usd is not None), Decimal(0)),
+        unpriced=lines.filter(pc.is_null(lines["cost_usd"]))["batch_id"].to_pylist(),
+    )
 
 
 def _canary_answers(folder: RunFolder, pipeline: Pipeline, extracted_at: datetime, lake: Lake) -> list[int]:

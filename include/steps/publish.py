@@ -17,12 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from include.enrichment import layout
+from include.enrichment import layout, passes
 from include.enrichment.errors import LoadError
 from include.enrichment.estimate import Estimate, expected_usd
 from include.enrichment.layout import RunFolder
 from include.enrichment.manifest import Manifest
 from include.enrichment.planning import PassPlan
+from include.enrichment.poll import WINDOW
 from include.enrichment.prices import dollars
 from include.enrichment.spec import Pipeline
 from include.enrichment.table import Shape, publishable, row_keys
@@ -98,7 +99,7 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
             written=written,
             keys=keys,
             requests=matches.answered,
-            cost_usd=_cost_of_run(known.values(), folder, Books(lake)),
+            cost_usd=_cost_of_run(known.values(), folder, Books(lake), warms=pipeline.cached_prefix is not None),
             estimates={name: plan.estimate for name, plan in plans.items() if plan.estimate},
         )
         if manifest.trial is None:
@@ -219,9 +220,16 @@ def _check_answered(matches: Matches, folder: RunFolder, batch_ids: Sequence[str
         )
 
 
-def _cost_of_run(known: Iterable[BatchFacts | None], folder: RunFolder, books: Books) -> Decimal | None:
-    """What the batches cost that this run sent; None if the books do not know it of each."""
-    costs = {facts.batch_id: books.cost_usd(facts) for facts in known if facts and facts.run_id == folder.run_id}
+def _cost_of_run(known: Iterable[BatchFacts | None], folder: RunFolder, books: Books, *, warms: bool) -> Decimal | None:
+    """
+    What the batches cost that this run sent; None if the books do not know it of each.
+
+    :param warms: there may be some among them that warmed the prompt cache, which no pass has
+    """
+    sent = [facts for facts in known if facts and facts.run_id == folder.run_id]
+    costs = {facts.batch_id: books.cost_usd(facts) for facts in sent}
+    if warms and sent:
+        costs |= _warm_ups(sent, folder, books)
     if unknown := [batch_id for batch_id, cost in costs.items() if cost is None]:
         log.warning(
             "What this run cost is not known: the books have no cost of %s. Either its model has no price in"
@@ -229,6 +237,18 @@ def _cost_of_run(known: Iterable[BatchFacts | None], folder: RunFolder, books: B
             ", ".join(unknown),
         )
     return total_usd(costs.values())
+
+
+def _warm_ups(sent: Sequence[BatchFacts], folder: RunFolder, books: Books) -> dict[str, Decimal | None]:
+    """What each of the run's warm-ups cost. One is made before the batches that it goes ahead of."""
+    made = sorted(facts.created_at for facts in sent)
+    lines = books.read((made[0] - WINDOW).date(), made[-1].date(), pipeline=folder.pipeline)
+    ours = (passes.WARM_UP, folder.run_id, str(folder.partition))
+    return {
+        line["batch_id"]: line["cost_usd"]
+        for line in lines.to_pylist()
+        if (line["pass_name"], line["run_id"], line["partition"]) == ours
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

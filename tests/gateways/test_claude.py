@@ -423,6 +423,51 @@ def test_results_may_be_left_early_without_reading_the_rest() -> None:
         assert left.wait(10)
 
 
+@contextmanager
+def answering(data: bytes) -> Iterator[Claude]:
+    """An API that gives the same answer to whatever it is sent."""
+
+    class Answering(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        with Claude(
+            anthropic.Anthropic(api_key="k", base_url=f"http://127.0.0.1:{server.server_port}"), name="c"
+        ) as it:
+            yield it
+        server.shutdown()
+
+
+@pytest.mark.parametrize("tokens", ["0", "-5", "true", "1.5", '"12"', "null", "1e999", f"1{'0' * 400}"])
+def test_a_count_of_tokens_that_cannot_be_is_none(tokens: str) -> None:
+    with (
+        answering(f'{{"input_tokens": {tokens}}}'.encode()) as claude,
+        pytest.raises(ApiError, match="gave no count"),
+    ):
+        claude.count_tokens(PARAMS)
+
+
+def test_a_count_of_tokens_is_not_waited_for_long(
+    claude: Claude, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emulator.set_faults([{"kind": "slow", "on": "count_tokens", "seconds": 1}])
+    monkeypatch.setattr(claude_module, "_COUNT_SECONDS", 0.2)
+    began = time.monotonic()
+    with pytest.raises(ApiError):
+        claude.count_tokens(PARAMS)
+    assert time.monotonic() - began < 0.9
+
+
 def test_a_model_is_described_and_an_unknown_one_is_none(claude: Claude) -> None:
     model = claude.model("claude-haiku-5-5")
     assert model is not None

@@ -6,11 +6,13 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment import layout
 from include.enrichment.errors import LakeError
-from include.enrichment.usage import BatchFacts
+from include.enrichment.usage import USAGE_SCHEMA, BatchFacts
 from include.gateways.lake import Lake
 from include.gateways.usage import Books
 from tests.fixtures.usage import NOON, facts_of, usage_line
@@ -71,6 +73,23 @@ def test_books_with_a_damaged_line_are_not_read_as_if_it_was_not_there(lake: Lak
         read(lake, 2, 2)
 
 
+@pytest.mark.parametrize("lines", [[], ["b", "b"], ["other"]], ids=["none", "twice", "another"])
+def test_an_object_that_does_not_hold_its_one_batch_is_no_book(lake: Lake, lines: list[str]) -> None:
+    tables = [usage_line(batch_id) for batch_id in lines]
+    pq.write_table(pa.concat_tables([USAGE_SCHEMA.empty_table(), *tables]), sink := pa.BufferOutputStream())
+    lake.write(layout.usage("tickets", "b", NOON.date()), sink.getvalue().to_pybytes())
+    with pytest.raises(LakeError, match="the one batch that its name and the day of its folder say"):
+        read(lake, 2, 2)
+
+
+def test_an_object_that_was_moved_to_another_day_is_not_counted_there(lake: Lake) -> None:
+    Books(lake).add(usage_line("b"))
+    lake.write(layout.usage("tickets", "b", date(2026, 11, 3)), lake.read(layout.usage("tickets", "b", NOON.date())))
+    with pytest.raises(LakeError, match=r"dt=2026-11-03/tickets\.b\.parquet cannot be read.*Delete it"):
+        read(lake, 2, 3)
+    assert read(lake, 2, 2) == ["b"]
+
+
 def test_what_is_booked_is_told_by_the_names_alone(lake: Lake) -> None:
     Books(lake).add(usage_line("b1"))
     Books(lake).add(usage_line("b2", pipeline="tickets.more"))
@@ -79,6 +98,8 @@ def test_what_is_booked_is_told_by_the_names_alone(lake: Lake) -> None:
 
 
 def test_what_others_put_beside_them_is_left_alone(lake: Lake) -> None:
-    lake.write(layout.usage_folder(NOON.date()) + "_SUCCESS", b"")
+    for name in ("_SUCCESS", "before/tickets.b.parquet"):
+        lake.write(layout.usage_folder(NOON.date()) + name, b"")
     assert read(lake, 2, 2) == []
     assert Books(lake).batches() == set()
+    assert Books(lake).created_at("tickets", "b") is None

@@ -45,7 +45,8 @@ def text(flow: Flow, made: Made) -> str:
 def submitted(flow: Flow, batch_id: str, hours_ago: float) -> Entry:
     """A chunk that was submitted then, and is not loaded."""
     at = datetime.now(UTC) - timedelta(hours=hours_ago)
-    entry = Entry.planned(chunk_id=batch_id, pipeline="tickets", chunk="k", requests=7, run_id="manual__7", at=at)
+    chunk_id = batch_id.ljust(22, "_")
+    entry = Entry.planned(chunk_id=chunk_id, pipeline="tickets", chunk="k", requests=7, run_id="manual__7", at=at)
     made = entry.becomes("submitting", at=at).becomes("submitted", at=at, batch_id=batch_id)
     flow.ledger.write(made, over=None)
     return made

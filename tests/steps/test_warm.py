@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from include.enrichment import caching, layout, submission
 from include.enrichment.errors import NotYet, SetupError
 from include.enrichment.ledger import Entry
+from include.enrichment.options import RunOptions
 from include.enrichment.spec import load_pipeline
 from include.gateways.claude import Claude
 from include.gateways.lake import Lake
@@ -211,6 +213,18 @@ def test_it_is_in_the_books_and_answers_no_row(cached: Flow) -> None:
     manifest = cached.publish()
     assert (manifest.rows, manifest.published) == (ROWS, ROWS)
     assert cached.emulator.orphans() == []
+
+
+def test_what_the_run_cost_has_it_and_no_other_runs(cached: Flow) -> None:
+    cached.send("main")
+    own = sum((line["cost_usd"] for line in booked(cached)), Decimal(0))
+    assert cached.publish().cost_usd == own == cached.emulator.billed_usd()
+    let_pass(cached, HOURS)
+    cached.folder = cached.run("manual__2")
+    cached.pipeline = cached.pipeline.for_run(RunOptions(reuse=False))
+    cached.extract()
+    cached.send("main")
+    assert cached.publish().cost_usd == cached.emulator.billed_usd() - own
 
 
 def test_budgets_count_what_it_may_cost_until_it_is_booked(cached: Flow) -> None:

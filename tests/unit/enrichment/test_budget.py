@@ -70,7 +70,29 @@ def test_where_nothing_is_to_be_sent_nothing_is_stopped() -> None:
     check("0", costing("0", requests=0), spending=Spending(spent=Decimal(5), reserved=Decimal(0)))
 
 
-@pytest.mark.parametrize(("spent", "expected"), [(Decimal(0), None), (None, "1"), (None, None)])
-def test_a_budget_and_no_known_price_do_not_go_together(spent: Decimal | None, expected: str | None) -> None:
-    with pytest.raises(BudgetExceeded, match="is not known"):
-        check("100", costing(expected), spending=Spending(spent=spent, reserved=Decimal(0)))
+@pytest.mark.parametrize(
+    ("budget", "expected", "told"),
+    [
+        ("1", "1.001", r"\$1\.000 .* pass it: \$1\.001\."),
+        ("0.0004", "3", r"\$0\.0004 .* pass it: \$3\.0000\."),
+        ("0", "0.000001", r"\$0\.000000 .* pass it: \$0\.000001\."),
+        ("0.123456789", "2000", r"\$0\.123457 .* pass it: \$2,000\.000000\."),
+    ],
+)
+def test_amounts_have_the_places_that_tell_them_apart(budget: str, expected: str, told: str) -> None:
+    with pytest.raises(BudgetExceeded, match=f"has a budget of {told}"):
+        check(budget, costing(expected))
+
+
+@pytest.mark.parametrize("spent", [Decimal(0), None])
+def test_a_budget_and_no_known_price_do_not_go_together(spent: Decimal | None) -> None:
+    with pytest.raises(BudgetExceeded, match=r"what it would cost is not known.*Add the price"):
+        check("100", costing(None), spending=Spending(spent=spent, reserved=Decimal(0)))
+
+
+def test_where_what_was_spent_is_not_known_the_batches_are_named_that_must_be_booked_anew() -> None:
+    spending = Spending(spent=None, reserved=Decimal(0), unpriced=["msgbatch_1", "msgbatch_2"])
+    with pytest.raises(
+        BudgetExceeded, match=r"no cost of 2 batch\(es\), such as msgbatch_1, msgbatch_2.*books it anew"
+    ):
+        check("100", costing("1"), spending=spending)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from include.enrichment.glance import glance, model_names
+from include.enrichment.glance import budget_ceiling, glance, model_names
 
 
 @pytest.fixture
@@ -55,3 +55,23 @@ def test_the_models_are_the_pipelines_own_and_then_the_others_each_once(
 ) -> None:
     file.write_text(f"request: {request_yaml}\n")
     assert model_names(file) == models
+
+
+@pytest.mark.parametrize(
+    ("limits", "ceiling"),
+    [
+        ("{budget_usd: 25}", 25.0),
+        ("{budget_usd: 25, budget_ceiling_usd: 100.5}", 100.5),
+        ("{budget_usd: 0}", 0.0),
+        ("{budget_usd: 25, budget_ceiling_usd: -1}", 25.0),
+        ("{budget_usd: true}", None),
+        ("{budget_usd: .inf}", None),
+        ("{budget_usd: .nan}", None),
+        (f"{{budget_usd: {10**400}}}", None),
+        ("{budget_usd: much}", None),
+        ("{}", None),
+    ],
+)
+def test_a_form_is_told_the_ceiling_of_a_budget_and_no_mistake(file: Path, limits: str, ceiling: float | None) -> None:
+    file.write_text(f"limits: {limits}\n")
+    assert budget_ceiling(file) == ceiling
