@@ -75,9 +75,9 @@ def check_budget(
         f"{whose} has a budget of {usd(budget)} ({setting}), and would pass it: {usd(passed)}. Spent are"
         f" {usd(spending.spent)}, under way {usd(spending.reserved)}, and {requests:,} requests more are expected to"
         f" cost {usd(expected)} ({usd(low)} to {usd(high)}; {together[-1].sources}). Nothing of them was sent, and"
-        " what was answered before is kept. Three ways out, each with a new run: raise the budget; make the requests"
-        " cheaper (another model, a lower max_tokens, caching, a shorter prompt); or ask for fewer rows: a trial of"
-        " some also tells how long answers are, which the estimate then goes by."
+        " what was answered before is kept. Three ways out: raise the budget; make the requests cheaper (another"
+        " model, a lower max_tokens, caching, a shorter prompt); or ask for fewer rows: a trial of some also tells how"
+        " long answers are, which the estimate then goes by. Then start a new run, or clear `extract` with downstream."
     )
 
 
