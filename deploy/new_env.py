@@ -29,7 +29,8 @@ def new_env(example: str, *, local: bool) -> str:
 def _secrets() -> dict[str, str]:
     names = ("JWT_SECRET", "API_SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "ADMIN_PASSWORD")
     fernet_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-    return {"FERNET_KEY": fernet_key} | {name: secrets.token_urlsafe(48) for name in names}
+    # Hexadecimal: what begins with a dash, as one of 64 in base64 does, would be an option where it is an argument.
+    return {"FERNET_KEY": fernet_key} | {name: secrets.token_hex(32) for name in names}
 
 
 def _local(postgres_password: str) -> dict[str, str]:

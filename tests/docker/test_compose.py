@@ -133,6 +133,12 @@ def test_a_new_environment_has_fresh_secrets_and_no_address(example: str) -> Non
     assert all(name.startswith(("AIRFLOW_CONN_", "ENRICHMENT_")) for name in first.keys() - filled)
 
 
+def test_no_password_is_taken_for_an_option(example: str) -> None:
+    made = _environment(new_env(example, local=False))
+    assert all(re.fullmatch(r"[0-9a-f]{64}", value) for name, value in made.items() if name.endswith("PASSWORD"))
+    assert '--password="$$ADMIN_PASSWORD"' in TEXT  # one that somebody has chosen may begin with a dash
+
+
 def test_the_demos_environment_lacks_nothing(example: str) -> None:
     assert all(_environment(new_env(example, local=True)).values())
 
