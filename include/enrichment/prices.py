@@ -40,6 +40,8 @@ TOKEN_RATES = {
 _PROMPT = [kind for kind in TOKEN_RATES if kind != "output_tokens"]
 #: The columns that the cost of an answer depends on.
 BILLED_COLUMNS = ["model", *TOKEN_RATES, "inference_geo", "web_searches"]
+#: In what added_up() gives: whether the rates of a long prompt hold.
+_LONG = "long_prompt"
 
 
 class _Frozen(BaseModel):
@@ -161,7 +163,7 @@ def costs_usd(answers: pa.Table | pa.RecordBatch) -> pa.Array:
     """
     What each of these answers of a batch cost, exactly, as USD; null where the price of its model is not known.
 
-    For single answers and not for the sum of many: the price may depend on the length of the prompt.
+    For single answers, or for what added_up() makes of many: the price may depend on the length of a prompt.
 
     :param answers: BILLED_COLUMNS, in which the last two may be null
     """
@@ -171,6 +173,22 @@ def costs_usd(answers: pa.Table | pa.RecordBatch) -> pa.Array:
 def synchronous_costs_usd(answers: pa.Table | pa.RecordBatch) -> pa.Array:
     """What each of these answers would have cost by itself, without a batch and with nothing cached."""
     return _costs(answers, batch=False)
+
+
+def added_up(answers: pa.Table, *, by: str) -> pa.Table:
+    """
+    Answers added up as far as one price holds for them, which leaves a few lines of many: BILLED_COLUMNS, ``by`` and
+    ``answers``, how many each line stands for. What the lines cost together is exactly what the answers cost.
+
+    :param by: a column beside BILLED_COLUMNS whose values are kept apart
+    """
+    long = answers.append_column(_LONG, _is_long(answers))
+    counts = [*TOKEN_RATES, "web_searches"]
+    # In this thread: there is more to start others than there is to do.
+    grouped = long.group_by(["model", "inference_geo", _LONG, by], use_threads=False)
+    summed = grouped.aggregate([*((name, "sum") for name in counts), ([], "count_all")])
+    columns = {name: summed[name] for name in ("model", "inference_geo", _LONG, by)}
+    return pa.table(columns | {name: summed[f"{name}_sum"] for name in counts} | {"answers": summed["count_all"]})
 
 
 def plain(cost: Decimal) -> str:
@@ -192,17 +210,13 @@ def _costs(answers: pa.Table | pa.RecordBatch, *, batch: bool) -> pa.Array:
     models = pc.fill_null(columns["model"], "").dictionary_encode()
     geos = pc.fill_null(columns["inference_geo"], "").dictionary_encode()
     names, places = models.dictionary.to_pylist(), geos.dictionary.to_pylist()
-    prompt = columns[_PROMPT[0]]
-    for kind in _PROMPT[1:]:
-        prompt = pc.add(prompt, columns[kind])
-    above = pa.array(map(prices().long_above, names), pa.int64()).take(models.indices)
-    long = pc.greater(prompt, above).cast(pa.int64())
+    long = _whole(answers[_LONG]) if _LONG in answers.schema.names else _is_long(answers)
     # Each row's rates: those of its model, its place and the length of its prompt.
     every = [
         prices().per_token(name, long=bool(is_long), geo=place, batch=batch)
         for name, place, is_long in product(names, places, (0, 1))
     ]
-    which = pc.add(pc.multiply(pc.add(pc.multiply(_int(models), len(places)), _int(geos)), 2), long)
+    which = pc.add(pc.multiply(pc.add(pc.multiply(_int(models), len(places)), _int(geos)), 2), long.cast(pa.int64()))
     total = pc.multiply(
         pc.fill_null(columns["web_searches"], 0).cast(_COUNT), pa.scalar(prices().web_search, _SEARCH)
     ).cast(pa.decimal128(32, _PLACES))
@@ -210,6 +224,16 @@ def _costs(answers: pa.Table | pa.RecordBatch, *, batch: bool) -> pa.Array:
         rates = pa.array([one and one[kind] for one in every], _PER_TOKEN_TYPE).take(which)
         total = pc.add(total, pc.multiply(columns[kind].cast(_COUNT), rates))
     return total.cast(USD)
+
+
+def _is_long(answers: pa.Table | pa.RecordBatch) -> pa.Array:
+    """Whether the rates of a long prompt hold for each of these single answers."""
+    prompt = _whole(answers[_PROMPT[0]])
+    for kind in _PROMPT[1:]:
+        prompt = pc.add(prompt, _whole(answers[kind]))
+    models = pc.fill_null(_whole(answers["model"]), "").dictionary_encode()
+    above = pa.array(map(prices().long_above, models.dictionary.to_pylist()), pa.int64())
+    return pc.greater(prompt, above.take(models.indices))
 
 
 def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 
 from include.enrichment import passes
 from include.enrichment.outcome import OutcomeName, settled
-from include.enrichment.prices import BILLED_COLUMNS, TOKEN_RATES, USD, costs_usd, synchronous_costs_usd
+from include.enrichment.prices import BILLED_COLUMNS, TOKEN_RATES, USD, added_up, costs_usd, synchronous_costs_usd
 
 _COUNTS = ["requests", *get_args(OutcomeName), "retried", *TOKEN_RATES, "web_searches"]
 #: One line for each batch. ``model`` names several where the requests did. ``cost_usd`` is null where the price of a
@@ -82,12 +83,15 @@ def booked(facts: BatchFacts, outcomes: pa.Table) -> pa.Table:
 
     :param outcomes: BOOKED_COLUMNS of all of its requests
     """
-    tally = {one["values"]: one["counts"] for one in outcomes["outcome"].value_counts().to_pylist()}
-    outcome = outcomes["outcome"].combine_chunks()
-    costs, synchronous = (_billed(amounts(outcomes), outcome) for amounts in (costs_usd, synchronous_costs_usd))
-    names = sorted(name for name in pc.unique(outcomes["model"]).to_pylist() if name)
-    line = asdict(facts) | {name: tally.get(name, 0) for name in get_args(OutcomeName)}
-    line |= {name: pc.sum(outcomes[name]).as_py() or 0 for name in (*TOKEN_RATES, "web_searches")}
+    sums = added_up(outcomes, by="outcome")
+    tally: Counter[str] = Counter()
+    for one in sums.to_pylist():
+        tally[one["outcome"]] += one["answers"]
+    outcome = sums["outcome"].combine_chunks()
+    costs, synchronous = (_billed(amounts(sums), outcome) for amounts in (costs_usd, synchronous_costs_usd))
+    names = sorted(name for name in pc.unique(sums["model"]).to_pylist() if name)
+    line = asdict(facts) | {name: tally[name] for name in get_args(OutcomeName)}
+    line |= {name: pc.sum(sums[name]).as_py() or 0 for name in (*TOKEN_RATES, "web_searches")}
     line |= {
         "model": ", ".join(names) or None,
         "requests": outcomes.num_rows,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +14,7 @@ from include.enrichment.errors import SpecError
 from include.enrichment.prices import (
     BILLED_COLUMNS,
     TOKEN_RATES,
+    added_up,
     costs_usd,
     dollars,
     plain,
@@ -121,6 +123,26 @@ def test_answers_of_several_models_places_and_lengths_stand_side_by_side() -> No
     )
     expected = ["0.0000000675", None, "0.4", "0.02500025", "0.0011"]
     assert costs_usd(answers).to_pylist() == [cost and Decimal(cost) for cost in expected]
+
+
+def test_answers_that_are_added_up_cost_what_they_cost_one_by_one() -> None:
+    draw = Random(6)
+    answers = _answers(
+        *(
+            {
+                "model": draw.choice(["claude-haiku-5-5", "claude-opus-5-5"]),
+                "inference_geo": draw.choice(["us", "global", None]),
+                "web_searches": draw.choice([None, 0, 3]),
+            }
+            | {kind: draw.randrange(60_000) for kind in TOKEN_RATES}
+            for _ in range(1_000)
+        )
+    ).append_column("kind", pa.array(["x", "y"] * 500))
+    sums = added_up(answers, by="kind")
+    assert len(sums) == 2 * 3 * 2 * 2 - 3 * 2  # Opus knows no long prompts
+    assert sum(sums["answers"].to_pylist()) == 1_000
+    for amounts in (costs_usd, synchronous_costs_usd):
+        assert sum(amounts(sums).to_pylist()) == sum(amounts(answers).to_pylist())
 
 
 def test_no_answers_have_no_costs() -> None:
