@@ -23,5 +23,6 @@ class ClaudeBatchPlugin(AirflowPlugin):
     """The pages of the usage reports, and the link that leads to them."""
 
     name = "claude_batch"
+    # RUF012: Airflow declares both as plain lists of the class, and reads them there.
     fastapi_apps = [{"app": usage_reports, "url_prefix": URL_PREFIX, "name": "Usage reports"}]  # noqa: RUF012
     operator_extra_links = [ReportLink()]  # noqa: RUF012
