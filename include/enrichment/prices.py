@@ -175,7 +175,7 @@ def synchronous_costs_usd(answers: pa.Table | pa.RecordBatch) -> pa.Array:
     return _costs(answers, batch=False)
 
 
-def added_up(answers: pa.Table, *, by: str) -> pa.Table:
+def added_up(answers: pa.Table | pa.RecordBatch, *, by: str) -> pa.Table:
     """
     Answers added up as far as one price holds for them, which leaves a few lines of many: BILLED_COLUMNS, ``by`` and
     ``answers``, how many each line stands for. What the lines cost together is exactly what the answers cost.

@@ -77,25 +77,40 @@ class BatchFacts:
         )
 
 
-def booked(facts: BatchFacts, outcomes: pa.Table) -> pa.Table:
+def used(outcomes: pa.Table | pa.RecordBatch) -> pa.Table:
+    """
+    What these outcomes used, in a few lines: apart for each outcome, and for whatever has a price of its own. The lines
+    of a batch's parts, one below the other, are those of the batch.
+
+    :param outcomes: BOOKED_COLUMNS, beside which there may be others
+    """
+    return added_up(outcomes.select(BOOKED_COLUMNS), by="outcome")
+
+
+def tallied(lines: pa.Table) -> dict[str, int]:
+    """How many requests had which outcome, of what used() made of them."""
+    tally: Counter[str] = Counter()
+    for outcome, answers in zip(lines["outcome"].to_pylist(), lines["answers"].to_pylist(), strict=True):
+        tally[outcome] += answers
+    return dict(tally)
+
+
+def booked(facts: BatchFacts, sums: pa.Table) -> pa.Table:
     """
     The line of a batch, in USAGE_SCHEMA.
 
-    :param outcomes: BOOKED_COLUMNS of all of its requests
+    :param sums: what used() made of all of its outcomes
     """
-    sums = added_up(outcomes, by="outcome")
-    tally: Counter[str] = Counter()
-    for one in sums.to_pylist():
-        tally[one["outcome"]] += one["answers"]
+    tally = tallied(sums)
     outcome = sums["outcome"].combine_chunks()
     costs, synchronous = (_billed(amounts(sums), outcome) for amounts in (costs_usd, synchronous_costs_usd))
     names = sorted(name for name in pc.unique(sums["model"]).to_pylist() if name)
-    line = asdict(facts) | {name: tally[name] for name in get_args(OutcomeName)}
+    line = asdict(facts) | {name: tally.get(name, 0) for name in get_args(OutcomeName)}
     line |= {name: pc.sum(sums[name]).as_py() or 0 for name in (*TOKEN_RATES, "web_searches")}
     line |= {
         "model": ", ".join(names) or None,
-        "requests": outcomes.num_rows,
-        "retried": outcomes.num_rows if passes.is_retry(facts.pass_name or "") else 0,
+        "requests": sum(tally.values()),
+        "retried": sum(tally.values()) if passes.is_retry(facts.pass_name or "") else 0,
         "cost_usd": sum_usd(costs),
         "synchronous_usd": sum_usd(synchronous),
         "unusable_usd": sum_usd(costs.filter(pc.not_equal(outcome, "succeeded"))),

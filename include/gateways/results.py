@@ -219,11 +219,11 @@ class Received:
     ) -> None:
         self._open_files.__exit__(kind, error, trace)
 
-    def kept(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """The same pieces, each kept exactly as it was received."""
-        for piece in pieces:
-            self._raw.write(piece)
-            yield piece
+    def parts(self, pieces: Iterator[bytes]) -> Iterator[Part]:
+        """The body that these pieces are, in parts, each kept exactly as it was received."""
+        for part in in_parts(pieces):
+            self._raw.write(part.data)
+            yield part
 
     def add(self, outcomes: pa.RecordBatch) -> None:
         """Keep some outcomes, which are in OUTCOMES_SCHEMA, as a row group."""

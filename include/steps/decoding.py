@@ -58,7 +58,7 @@ def decode(part: Part) -> Decoded:
         lines.validate(full=True)  # the reader does not look whether a text is UTF-8
     except pa.ArrowInvalid:
         return Decoded(part=part, lines=None)
-    return Decoded(part=part, lines=_flat(lines) if lines.num_rows == part.lines else None)
+    return Decoded(part=part, lines=lines if lines.num_rows == part.lines else None)
 
 
 def _flat(lines: pa.Table) -> pa.Table:
@@ -97,7 +97,7 @@ class Decoded:
     """
     A part, and what Arrow read of it.
 
-    :param lines: as _flat() gives them, in their order; None if they could not be read
+    :param lines: in _LINE, in their order; None if they could not be read
     """
 
     part: Part
@@ -112,9 +112,10 @@ class Decoded:
         """
         if self.lines is None:
             return _NOTHING, range(self.part.lines)
-        outputs = _outputs(self.lines["text"], schema)
-        usable = pc.and_(pc.is_valid(outputs), pc.is_valid(self.lines["request_id"]))
-        found = self.lines.set_column(self.lines.schema.get_field_index("text"), "output", outputs).filter(usable)
+        lines = _flat(self.lines)
+        outputs = _outputs(lines["text"], schema)
+        usable = pc.and_(pc.is_valid(outputs), pc.is_valid(lines["request_id"]))
+        found = lines.set_column(lines.schema.get_field_index("text"), "output", outputs).filter(usable)
         return _outcomes(found), pc.indices_nonzero(pc.invert(usable)).to_pylist()
 
 

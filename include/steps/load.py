@@ -5,14 +5,12 @@ from __future__ import annotations
 import io
 import json
 import logging
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import msgspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from include.enrichment import layout
 from include.enrichment.errors import ApiError, BatchNotFound, LoadError
@@ -20,12 +18,12 @@ from include.enrichment.ledger import Entry
 from include.enrichment.outcome import Outcome, decode_line, judge, missing, outcomes_batch, unreadable
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.poll import BatchStatus
-from include.enrichment.usage import BOOKED_COLUMNS, BatchFacts, booked
+from include.enrichment.usage import BatchFacts, booked, tallied, used
 from include.gateways.claude import Claude
 from include.gateways.disk import working_folder
 from include.gateways.lake import Conflict, Lake
 from include.gateways.ledger import Ledger, Recorded
-from include.gateways.results import Part, Received, ResultStore, in_parts
+from include.gateways.results import Part, Received, ResultStore
 from include.gateways.threads import ahead
 from include.gateways.usage import Books
 from include.steps.chunks import Chunk, read_chunk
@@ -62,17 +60,16 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
             if raw := store.raw(batch_id):
                 made_at = _made_at(batch_id, chunk, entry, lake, claude)
                 received = Received(temporary, facts=_facts(batch_id, chunk, entry, made_at))
-                counts = _read(raw, received, chunk, batch_id, lenient=True, accept_missing=True)
+                sums = _read(raw, received, chunk, batch_id, lenient=True, accept_missing=True)
                 log.info("Batch %s: made anew from the raw copy of its results", batch_id)
             else:
                 made_at = _ended(batch_id, chunk, lake, claude).created_at
                 received = Received(temporary, facts=_facts(batch_id, chunk, entry, made_at))
-                counts = _download(chunk, batch_id, received, lake, claude, accept_missing=accept_missing)
+                sums = _download(chunk, batch_id, received, lake, claude, accept_missing=accept_missing)
             # What is visible is in the books: a plan that counts what was spent would miss it otherwise.
-            with pq.ParquetFile(received.outcomes_path) as file:  # read_table() would import what takes longer
-                outcomes = file.read(columns=BOOKED_COLUMNS)
-            Books(lake).add(booked(received.facts, outcomes))
+            Books(lake).add(booked(received.facts, sums))
             store.publish(batch_id, received)
+        counts = tallied(sums)
     else:
         book(batch_id, store, Books(lake))
     if recorded:
@@ -86,7 +83,7 @@ def book(batch_id: str, store: ResultStore, books: Books) -> bool:
     """
     facts, outcomes = store.billed(batch_id)
     if facts:
-        books.add(booked(facts, outcomes))
+        books.add(booked(facts, used(outcomes)))
     return facts is not None
 
 
@@ -131,7 +128,7 @@ def _lean_memory() -> Iterator[None]:
 
 def _download(
     chunk: Chunk, batch_id: str, received: Received, lake: Lake, claude: Claude, *, accept_missing: bool
-) -> dict[str, int]:
+) -> pa.Table:
     try:
         for download in range(1, _DOWNLOADS + 1):
             try:
@@ -199,35 +196,34 @@ def _read(
     lenient: bool,
     accept_missing: bool,
     hang_up: Callable[[], None] | None = None,
-) -> dict[str, int]:
+) -> pa.Table:
     """
-    Judge every line, and keep the pieces as they are.
+    Judge every line, keep what was received as it is, and add up what the lines used.
 
     :param lenient: take a line that cannot be read for the API's own word and not for a broken download
     :param hang_up: ends what the next piece is waited for
     """
     schema = OutputSchema(json.loads(chunk.schema_text)) if chunk.schema_text else None
     outstanding = set(chunk.request_ids)
-    counts: Counter[str] = Counter()
+    sums: list[pa.Table] = []
     # Four things go on at the same time: a part is received and kept, the one before is decoded, the one before that is
     # judged, and the outcomes of the one before that are written.
     with (
         received,
-        ahead(in_parts(received.kept(pieces)), hang_up=hang_up) as parts,
+        ahead(received.parts(pieces), hang_up=hang_up) as parts,
         ahead(map(decode, parts), hang_up=hang_up) as decoded,
     ):
         for some in decoded:
             for outcomes in _judged(some, batch_id, schema, lenient=lenient):
                 _check_known(outcomes["request_id"].to_pylist(), some.part, outstanding, chunk, batch_id)
-                counts.update(
-                    {each["values"]: each["counts"] for each in outcomes["outcome"].value_counts().to_pylist()}
-                )
                 received.add(outcomes)
+                sums.append(used(outcomes))
         if outstanding:
             _check_missing(outstanding, chunk.request_ids, batch_id, accept=accept_missing)
-            received.add(outcomes_batch([missing(request_id) for request_id in sorted(outstanding)]))
-            counts["missing"] += len(outstanding)
-    return dict(counts)
+            outcomes = outcomes_batch([missing(request_id) for request_id in sorted(outstanding)])
+            received.add(outcomes)
+            sums.append(used(outcomes))
+    return pa.concat_tables(sums)
 
 
 def _check_known(request_ids: Sequence[str], part: Part, outstanding: set[str], chunk: Chunk, batch_id: str) -> None:

@@ -148,7 +148,7 @@ def _write_runs(place: Place, answered: Sequence[Sequence[str]], rows: int, draw
     def write_batch(request_ids: Sequence[str]) -> None:
         with tempfile.TemporaryDirectory(dir=place.folder) as folder:
             with Received(Path(folder), facts=facts_of(run_id="earlier")) as received:
-                list(received.kept(iter([b"{}\n"])))
+                list(received.parts(iter([b"{}\n"])))
                 received.add(outcomes_batch([_outcome(request_id) for request_id in request_ids]))
             store.publish(f"msgbatch_simulated_{draw.randbytes(12).hex()}", received)
 

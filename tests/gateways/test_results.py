@@ -64,7 +64,7 @@ def received(
     folder: Path, outcomes: Iterable[Outcome], *, raw: Iterable[bytes] = (b"raw bytes\n",), run_id: str | None = "r"
 ) -> Received:
     with Received(folder, facts=facts_of(run_id=run_id)) as result:
-        assert list(result.kept(iter(raw))) == list(raw)
+        assert b"".join(part.data for part in result.parts(iter(raw))) == b"".join(raw)
         result.add(outcomes_batch(list(outcomes)))
     return result
 
@@ -280,12 +280,15 @@ class TestReceived:
         assert b"".join(pieces) == b"".join(raw)
         assert all(0 < len(piece) <= 1 << 20 for piece in pieces)
 
-    def test_each_piece_is_kept_before_anybody_works_on_it(self, tmp_path: Path, store: ResultStore) -> None:
+    def test_each_part_is_kept_before_anybody_works_on_it(
+        self, tmp_path: Path, store: ResultStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(results, "_FIRST_PART_BYTES", 2)
         with Received(tmp_path, facts=facts_of()) as result:
-            for _ in result.kept(iter([b"1", b"2", b"3"])):
+            for _ in result.parts(iter([b"1\n", b"2\n", b"3\n"])):
                 break
         store.publish("b1", result)
-        assert list(store.raw("b1") or ()) == [b"1"]
+        assert list(store.raw("b1") or ()) == [b"1\n"]
 
     def test_nothing_is_visible_before_it_is_published(self, lake: Lake, tmp_path: Path) -> None:
         received(tmp_path, some("x"))
@@ -305,7 +308,7 @@ class TestReceived:
 
         def receive(raw: Iterator[bytes], outcomes: list[Outcome], *, cut: bool) -> None:
             with result:
-                list(result.kept(raw))
+                list(result.parts(raw))
                 result.add(outcomes_batch(outcomes))
                 if cut:
                     raise LoadError("cut")

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
 
 import anthropic
 import pyarrow as pa
@@ -16,6 +20,7 @@ from include.enrichment.chunk import Body
 from include.enrichment.errors import LakeError, LoadError
 from include.enrichment.poll import BatchStatus
 from include.gateways.claude import Claude, Download
+from include.gateways.lake import Lake
 from include.steps.load import load
 from tests.fixtures.flow import DAY, Flow, booked, write_tickets
 from tests.fixtures.lake import delete
@@ -62,6 +67,19 @@ def test_a_batch_is_loaded_once_with_its_raw_results(flow: Flow, submitted: Subm
     recorded = flow.ledger.find(layout.chunk_id_of(chunk))
     assert recorded is not None
     assert recorded.value.state == "landed"
+
+
+def test_a_load_imports_nothing_that_takes_longer_than_it(flow: Flow, submitted: Submitted) -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        args = (*submitted, flow.database.with_name("lake"), flow.emulator.url, flow.emulator.api_key)
+        assert process.submit(_imported_by_a_load, *args).result() == []
+
+
+def _imported_by_a_load(chunk: str, batch_id: str, lake: Path, url: str, api_key: str) -> list[str]:
+    """The heavy modules that a process has after its load: read_table() and group_by() of Arrow would bring one."""
+    with Claude(anthropic.Anthropic(api_key=api_key, base_url=url, max_retries=0), name="anthropic_default") as claude:
+        assert load(chunk, batch_id, lake=Lake.in_folder(lake), claude=claude) == {"succeeded": 20}
+    return [name for name in ("pyarrow.dataset", "pyarrow.acero") if name in sys.modules]
 
 
 def test_where_only_the_raw_copy_is_left_the_outcomes_are_made_of_it_without_the_api(

@@ -24,7 +24,7 @@ from include.enrichment.estimate import (
     share_of,
 )
 from include.enrichment.outcome import Outcome, outcomes_batch
-from include.enrichment.usage import BOOKED_COLUMNS, BatchFacts, booked
+from include.enrichment.usage import BatchFacts, booked, used
 from tests.fixtures.usage import facts_of
 
 MODEL = "claude-haiku-4-5"  # $1 for a million tokens of input, $5 of output; half of it in a batch
@@ -47,7 +47,7 @@ def made(**changes: Any) -> Estimate:
 
 def book(*outcomes: Outcome, **facts: Any) -> pa.Table:
     known = vars(facts_of()) | {"body_bytes": body_bytes(["x" * 22] * len(outcomes), 1_000 * len(outcomes))} | facts
-    return booked(BatchFacts(**known), pa.Table.from_batches([outcomes_batch(outcomes)]).select(BOOKED_COLUMNS))
+    return booked(BatchFacts(**known), used(outcomes_batch(outcomes)))
 
 
 def answer(output_tokens: int = 10, *, model: str = MODEL, **tokens: int) -> Outcome:

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from include.enrichment.outcome import Outcome, OutcomeName, outcomes_batch
-from include.enrichment.usage import BOOKED_COLUMNS, USAGE_SCHEMA, BatchFacts, booked, total_usd
+from include.enrichment.usage import USAGE_SCHEMA, BatchFacts, booked, tallied, total_usd, used
 from tests.fixtures.usage import facts_of
 
 FACTS = facts_of("msgbatch_1", pipeline="tickets", run_id="manual__1")
@@ -22,7 +22,7 @@ def outcome(kind: OutcomeName, **fields: Any) -> Outcome:
 
 
 def line(*outcomes: Outcome, facts: BatchFacts = FACTS) -> dict[str, Any]:
-    made = booked(facts, pa.Table.from_batches([outcomes_batch(outcomes)]).select(BOOKED_COLUMNS))
+    made = booked(facts, used(outcomes_batch(outcomes)))
     assert made.schema == USAGE_SCHEMA
     (found,) = made.to_pylist()
     return dict(found)
@@ -38,6 +38,15 @@ def test_a_batch_is_booked_with_what_is_known_of_it() -> None:
         "run_id": "manual__1",
     }
     assert (found["created_at"], found["body_bytes"]) == (FACTS.created_at, 4_000)
+
+
+def test_what_the_parts_of_a_batch_used_is_what_the_batch_used() -> None:
+    dear = {"model": "claude-opus-5-5", "output_tokens": 7}
+    outcomes = [outcome("succeeded", **USED), outcome("errored"), outcome("invalid", **dear), outcome("succeeded")]
+    parts = [used(outcomes_batch(some)) for some in ([], outcomes[:1], outcomes[1:])]
+    whole = used(outcomes_batch(outcomes))
+    assert booked(FACTS, pa.concat_tables(parts)) == booked(FACTS, whole)
+    assert tallied(pa.concat_tables(parts)) == tallied(whole) == {"succeeded": 2, "errored": 1, "invalid": 1}
 
 
 def test_every_outcome_is_counted_and_what_was_billed_is_summed() -> None:
