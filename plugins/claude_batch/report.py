@@ -25,27 +25,21 @@ def report_form() -> dict[str, Param]:
     Airflow checks each value when a run is triggered; what they mean is said by include/enrichment/report_days.py.
     """
     return {
-        "first": Param(
-            None,
-            type=["null", "string"],
-            format="date",
-            title="First day",
-            description=(
-                "The first day of the report, such as 2026-11-01, in UTC: a batch counts on the day it was made. Empty:"
-                " 29 days before the last one."
-            ),
+        "first": _day(
+            "First day",
+            "The first day of the report, such as 2026-11-01, in UTC: a batch counts on the day it was made. Empty: 29"
+            " days before the last one.",
         ),
-        "last": Param(
-            None,
-            type=["null", "string"],
-            format="date",
-            title="Last day",
-            description=(
-                "The last day of the report, which belongs to it; at most 400 days from the first. Empty: the day"
-                " before the run."
-            ),
+        "last": _day(
+            "Last day",
+            "The last day of the report, which belongs to it; at most 400 days from the first. Empty: the day before"
+            " the run.",
         ),
     }
+
+
+def _day(title: str, description: str) -> Param:
+    return Param(None, type=["null", "string"], format="date", title=title, description=description)
 
 
 class ReportLink(BaseOperatorLink):

@@ -389,11 +389,26 @@ def test_results_come_unpacked_also_from_a_server_that_packs_them(claude: Claude
         assert sorted(b"".join(pieces).splitlines()) == sorted(plain.splitlines())
 
 
+class _Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @contextmanager
-def endless(left: Event) -> Iterator[Claude]:
+def served_by(handler: type[_Handler]) -> Iterator[Claude]:
+    """An API of which the handler is all there is, for what the emulator does not do."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with Claude(anthropic.Anthropic(api_key="k", base_url=url), name="c") as claude:
+            yield claude
+        server.shutdown()
+
+
+def endless(left: Event) -> type[_Handler]:
     """Results that have no end; ``left`` is set once their reader has gone."""
 
-    class Endless(BaseHTTPRequestHandler):
+    class Endless(_Handler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
@@ -403,31 +418,21 @@ def endless(left: Event) -> Iterator[Claude]:
             except OSError:
                 left.set()
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Endless) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        with Claude(
-            anthropic.Anthropic(api_key="k", base_url=f"http://127.0.0.1:{server.server_port}"), name="c"
-        ) as it:
-            yield it
-        server.shutdown()
+    return Endless
 
 
 def test_results_may_be_left_early_without_reading_the_rest() -> None:
     left = Event()
-    with endless(left) as claude:
+    with served_by(endless(left)) as claude:
         with claude.results("msgbatch_1") as pieces:
             assert next(pieces).startswith(b'{"custom_id": "r"}')
         assert left.wait(10)
 
 
-@contextmanager
-def answering(data: bytes) -> Iterator[Claude]:
-    """An API that gives the same answer to whatever it is sent."""
+def answering(data: bytes) -> type[_Handler]:
+    """The same answer to whatever is sent."""
 
-    class Answering(BaseHTTPRequestHandler):
+    class Answering(_Handler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
             self.send_response(200)
@@ -436,22 +441,13 @@ def answering(data: bytes) -> Iterator[Claude]:
             self.end_headers()
             self.wfile.write(data)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        with Claude(
-            anthropic.Anthropic(api_key="k", base_url=f"http://127.0.0.1:{server.server_port}"), name="c"
-        ) as it:
-            yield it
-        server.shutdown()
+    return Answering
 
 
 @pytest.mark.parametrize("tokens", ["0", "-5", "true", "1.5", '"12"', "null", "1e999", f"1{'0' * 400}"])
 def test_a_count_of_tokens_that_cannot_be_is_none(tokens: str) -> None:
     with (
-        answering(f'{{"input_tokens": {tokens}}}'.encode()) as claude,
+        served_by(answering(f'{{"input_tokens": {tokens}}}'.encode())) as claude,
         pytest.raises(ApiError, match="gave no count"),
     ):
         claude.count_tokens(PARAMS)
