@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from include.enrichment.spec import RequestSettings
+from include.enrichment.settings import RequestSettings
 
 
 @dataclass(frozen=True, kw_only=True)

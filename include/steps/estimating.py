@@ -25,8 +25,8 @@ from include.enrichment.estimate import (
 from include.enrichment.layout import RunFolder, chunk_id_of
 from include.enrichment.ledger import Entry, OpenChunks
 from include.enrichment.outcome import settled
+from include.enrichment.pipeline import Pipeline
 from include.enrichment.prices import prices
-from include.enrichment.spec import Pipeline
 from include.enrichment.usage import total_usd
 from include.gateways.lake import Lake
 from include.gateways.ledger import Ledger

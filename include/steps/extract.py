@@ -19,8 +19,8 @@ from include.enrichment.chunk import REQUESTS_SCHEMA
 from include.enrichment.errors import LakeError, SpecError, WarehouseError
 from include.enrichment.layout import RunFolder
 from include.enrichment.model import model_problems
+from include.enrichment.pipeline import Pipeline
 from include.enrichment.request import Renderer, Unsendable
-from include.enrichment.spec import Pipeline
 from include.enrichment.table import SAMPLE, key_fields, repeated_keys, row_keys, rows_batch, rows_schema
 from include.enrichment.version import Versioned, check_stamp, parse, stamped
 from include.gateways.disk import working_folder

@@ -20,9 +20,9 @@ from include.enrichment.errors import LakeError, SpecError
 from include.enrichment.estimate import Estimate, cost_table, share_of
 from include.enrichment.layout import RunFolder
 from include.enrichment.ledger import Entry, OpenChunk, OpenChunks
+from include.enrichment.pipeline import Pipeline
 from include.enrichment.planning import Division, PassPlan, divide
 from include.enrichment.request import Request
-from include.enrichment.spec import Pipeline
 from include.enrichment.version import check_stamp, stamped
 from include.gateways.disk import working_folder
 from include.gateways.lake import Conflict, Lake, ObjectMissing

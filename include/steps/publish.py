@@ -22,10 +22,10 @@ from include.enrichment.errors import LoadError
 from include.enrichment.estimate import Estimate, expected_usd
 from include.enrichment.layout import RunFolder
 from include.enrichment.manifest import Manifest
+from include.enrichment.pipeline import Pipeline
 from include.enrichment.planning import PassPlan
 from include.enrichment.poll import WINDOW
 from include.enrichment.prices import dollars
-from include.enrichment.spec import Pipeline
 from include.enrichment.table import Shape, publishable, row_keys
 from include.enrichment.usage import BatchFacts, sum_usd, total_usd
 from include.enrichment.version import parse, stamped

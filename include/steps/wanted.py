@@ -19,10 +19,10 @@ from include.enrichment.errors import LakeError, ParamError
 from include.enrichment.found import FOUND_SCHEMA, Found
 from include.enrichment.layout import RunFolder
 from include.enrichment.outcome import remedy
+from include.enrichment.pipeline import Pipeline
 from include.enrichment.planning import PassPlan, check_canary, check_only_rejects
 from include.enrichment.repair import Repair, repair
 from include.enrichment.request import Request, Unsendable
-from include.enrichment.spec import Pipeline
 from include.enrichment.table import row_keys
 from include.enrichment.version import check_stamp, parse
 from include.gateways.lake import Lake, ObjectMissing

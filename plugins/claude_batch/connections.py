@@ -25,7 +25,7 @@ from include.gateways.warehouse import Warehouse
 if TYPE_CHECKING:
     from obstore.store import S3Credential
 
-    from include.enrichment.spec import Source
+    from include.enrichment.settings import Source
 
 #: Credentials that expire are asked for again after this long; the AWS session renews them when it is time.
 _ASK_AGAIN = timedelta(minutes=5)

@@ -7,7 +7,7 @@ import pytest
 from claude_batch.claude_connection import open_claude
 from claude_batch.connections import open_lake, open_source, open_warehouse
 from include.enrichment.errors import SetupError
-from include.enrichment.spec import Source
+from include.enrichment.settings import Source
 from tests.fixtures.flow import DAY
 from tests.fixtures.postgres import Database
 from tests.fixtures.s3_export import FOLDER, Export

@@ -17,7 +17,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from include.enrichment.outcome import decode_line, judge
-from include.enrichment.spec import FILES, Pipeline, load_pipeline
+from include.enrichment.pipeline import FILES, Pipeline
+from include.enrichment.spec import load_pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINES = sorted(path for path in (ROOT / "include/pipelines").iterdir() if path.is_dir())

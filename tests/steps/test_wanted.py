@@ -10,7 +10,7 @@ import pytest
 from include.enrichment import layout
 from include.enrichment.errors import BatchError, LakeError, ParamError
 from include.enrichment.options import RunOptions
-from include.enrichment.spec import Pipeline
+from include.enrichment.pipeline import Pipeline
 from include.enrichment.version import VERSION
 from include.steps.chunks import request_ids_of
 from tests.fixtures.flow import DAY, Flow, sizes, write_tickets

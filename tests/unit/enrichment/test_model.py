@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from include.enrichment.model import Model, model_problems
-from include.enrichment.spec import RequestSettings
+from include.enrichment.settings import RequestSettings
 
 ABLE: dict[str, Any] = {
     "model_id": "claude-haiku-5-5",

@@ -20,7 +20,7 @@ from include.enrichment.passes import (
     is_retry,
     pass_names,
 )
-from include.enrichment.spec import Limits
+from include.enrichment.settings import Limits
 
 ROOT = Path(__file__).resolve().parents[3]
 DEFAULT = ["canary", "main", "retry"]

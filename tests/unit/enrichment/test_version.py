@@ -14,8 +14,8 @@ from include.enrichment.dry_run import DryRun
 from include.enrichment.errors import LakeError
 from include.enrichment.ledger import Entry, OpenChunks
 from include.enrichment.manifest import Manifest
+from include.enrichment.pipeline import Pipeline
 from include.enrichment.planning import PassPlan
-from include.enrichment.spec import Pipeline
 from include.enrichment.version import VERSION, Versioned, check_stamp, stamped
 from include.steps.extract import Extracted
 

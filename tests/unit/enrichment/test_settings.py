@@ -1,0 +1,181 @@
+"""settings.py: what pipeline.yaml may say, and what is told of anything else."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fixtures.folder import FILES_YAML, YAML, Load, Mistakes, in_yaml
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        ("[id]", {"id": None}),
+        ("[b, a]", {"b": None, "a": None}),
+        ("{id: }", {"id": None}),
+        ("{id: date, b: string}", {"id": "date", "b": "string"}),
+        ("[output, model, batch_id]", {"output": None, "model": None, "batch_id": None}),
+    ],
+)
+def test_a_key_is_a_list_or_a_mapping_to_types(load: Load, key: str, found: dict[str, str | None]) -> None:
+    pipeline = load(yaml=in_yaml("{id: int64}", key))
+    assert pipeline.settings.source.key == found
+    assert list(pipeline.settings.source.key) == list(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "cache"),
+    [
+        ("off", "off"),
+        ("no", "off"),
+        ("false", "off"),
+        ('"off"', "off"),
+        ("5m", "5m"),
+        ("1h", "1h"),
+        ("auto", "auto"),
+    ],
+)
+def test_a_bare_off_is_off_although_yaml_reads_it_as_false(load: Load, text: str, cache: str) -> None:
+    assert load(yaml=YAML + f"  cache: {text}\n").settings.request.cache == cache
+
+
+@pytest.mark.parametrize("ratio", ["0", "1", "0.5", "1e-1"])
+def test_a_ratio_may_be_written_as_a_whole_number(load: Load, ratio: str) -> None:
+    text = YAML + f"limits: {{max_reject_ratio: {ratio if ratio != '1e-1' else '1.0e-1'}}}\n"
+    assert load(yaml=text).settings.limits.max_reject_ratio == float(ratio)
+
+
+@pytest.mark.parametrize("text", ["limits: {canary_rows: 1000, retry_passes: 0}", "limits: {canary_rows: 0}"])
+def test_the_bounds_of_the_passes_are_within_them(load: Load, text: str) -> None:
+    load(yaml=YAML + text + "\n")
+
+
+@pytest.mark.parametrize(
+    "files",
+    ["s3://b/{partition}/", "s3://b/year={year}/month={month}/day={day}/x/", "s3://b/a/{year}{month}{day}/"],
+)
+def test_a_prefix_has_the_whole_day_in_it(load: Load, files: str) -> None:
+    pipeline = load(yaml=FILES_YAML.replace("s3://bucket/products/dt={partition}/", files), sql=None)
+    assert pipeline.settings.source.files == files
+
+
+@pytest.mark.parametrize(
+    ("files", "fact"),
+    [
+        ("s3://bucket/products/", "must tell the days apart"),
+        ("s3://bucket/{year}/{month}/", "must tell the days apart"),
+        ("s3://bucket/{month}/{day}/", "must tell the days apart"),
+        ("s3://bucket/{year}/{day}/", "must tell the days apart"),
+        ("s3://bucket/{partition}/{hour}/", "by nothing else"),
+        ("s3://bucket/{{ partition }}/{partition}/", "by nothing else"),
+        ("s3://bucket/dt={partition}", "with the slash at its end"),
+        ("s3://bucket//dt={partition}/", "a name before each slash"),
+        ("s3://bucket/a//dt={partition}/", "a name before each slash"),
+        ("s3://bucket/../dt={partition}/", "a name before each slash"),
+        ("s3://{partition}/", "must be a prefix such as s3://bucket/"),
+        ("/folder/dt={partition}/", "must be a prefix such as s3://bucket/"),
+        ("gs://bucket/dt={partition}/", "must be a prefix such as s3://bucket/"),
+    ],
+)
+def test_one_that_days_would_share_is_told(mistakes: Mistakes, files: str, fact: str) -> None:
+    yaml = FILES_YAML.replace("s3://bucket/products/dt={partition}/", f'"{files}"')
+    (line,) = mistakes(yaml=yaml, sql=None)
+    assert line.startswith("pipeline.yaml:3: source.files: ")
+    assert fact in line
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            in_yaml("max_tokens", "max_token"),
+            [
+                "4: request.max_tokens: is missing",
+                "6: request.max_token: unknown key; did you mean 'max_tokens'? Known here: model, other_models,"
+                " max_tokens, thinking, cache",
+            ],
+        ),
+        (YAML + "zzz: 1\n", ["7: zzz: unknown key. Known here: source, request, limits, reuse, samples"]),
+        (YAML + "limit: {}\n", ["7: limit: unknown key; did you mean 'limits'? Known here: source, request"]),
+        (YAML + "limits:\n  batch_request: 5\n", ["8: limits.batch_request: unknown key; did you mean 'batch_req"]),
+        (in_yaml("  connection: warehouse\n", ""), ["1: source.connection: is missing"]),
+        (in_yaml("warehouse", '""'), ["2: source.connection: String should have at least 1 character, got ''"]),
+        (in_yaml("warehouse", "no"), ["2: source.connection: Input should be a valid string, got False"]),
+        (
+            in_yaml("warehouse", "2026-11-21"),
+            ["2: source.connection: Input should be a valid string, got date"],
+        ),
+        (in_yaml("300", "0"), ["6: request.max_tokens: Input should be greater than or equal to 1, got 0"]),
+        (in_yaml("300", "-5"), ["6: request.max_tokens: Input should be greater than or equal to 1, got -5"]),
+        (in_yaml("300", "yes"), ["6: request.max_tokens: Input should be a valid integer, got True"]),
+        (in_yaml("300", '"300"'), ["6: request.max_tokens: Input should be a valid integer, got '300'"]),
+        (in_yaml("300", "300.0"), ["6: request.max_tokens: Input should be a valid integer, got 300.0"]),
+        (in_yaml("300", "[300]"), ["6: request.max_tokens: Input should be a valid integer, got [300]"]),
+        (in_yaml("300", ""), ["6: request.max_tokens: Input should be a valid integer, got None"]),
+        (YAML + "  cache: 2h\n", ["7: request.cache: Input should be 'off', '5m', '1h' or 'auto', got '2h'"]),
+        (YAML + "  cache: on\n", ["7: request.cache: Input should be 'off', '5m', '1h' or 'auto', got True"]),
+        (YAML + "  thinking: off\n", ["7: request.thinking: Input should be 'adaptive' or 'disabled', got False"]),
+        (YAML + "reuse: 0\n", ["7: reuse: Input should be a valid boolean, got 0"]),
+        (YAML + 'reuse: "no"\n', ["7: reuse: Input should be a valid boolean, got 'no'"]),
+        (YAML + "limits:\n", ["7: limits: Input should be a valid dictionary"]),
+        (YAML + "limits: {max_reject_ratio: 2}\n", ["7: limits.max_reject_ratio: Input should be less than"]),
+        (
+            YAML + "limits: {max_reject_ratio: yes}\n",
+            ["7: limits.max_reject_ratio: Input should be a valid number"],
+        ),
+        (YAML + "limits: {max_reject_ratio: .nan}\n", ["7: limits.max_reject_ratio: Input should be"]),
+        (YAML + "limits: {batch_requests: 100001}\n", ["7: limits.batch_requests: Input should be less than"]),
+        (
+            YAML + "limits: {canary_rows: -1}\n",
+            ["7: limits.canary_rows: Input should be greater than or equal to 0"],
+        ),
+        (
+            YAML + "limits: {canary_rows: 1001}\n",
+            ["7: limits.canary_rows: Input should be less than or equal to 1"],
+        ),
+        (YAML + "limits: {canary_rows: no}\n", ["7: limits.canary_rows: Input should be a valid integer, got F"]),
+        (YAML + "limits: {retry_passes: 6}\n", ["7: limits.retry_passes: Input should be less than or equal to 5"]),
+        (YAML + "limits: {retry_passes: -1}\n", ["7: limits.retry_passes: Input should be greater than or equal"]),
+        (YAML + "limits: {retry_pases: 1}\n", ["7: limits.retry_pases: unknown key; did you mean 'retry_passes'?"]),
+        (
+            YAML + "limits: {budget: 25}\n",
+            [
+                "7: limits.budget: unknown key; did you mean 'budget_usd'? Known here: max_reject_ratio,"
+                " batch_requests, canary_rows, retry_passes, budget_usd, budget_ceiling_usd, monthly_budget_usd"
+            ],
+        ),
+        (YAML + "samples: 0\n", ["7: samples: Input should be greater than or equal to 1, got 0"]),
+        (YAML + "samples: 101\n", ["7: samples: Input should be less than or equal to 100, got 101"]),
+        (YAML + "samples: yes\n", ["7: samples: Input should be a valid integer, got True"]),
+        (YAML + "1: 2\n", ["1: 1: Keys should be strings"]),
+        (in_yaml("{id: int64}", "[id, id]"), ["3: source.key: names 'id' twice"]),
+        (in_yaml("{id: int64}", "[]"), ["3: source.key: must be a list of column names, or a mapping"]),
+        (in_yaml("{id: int64}", "[no]"), ["3: source.key: must be a list of column names, or a mapping"]),
+        (in_yaml("{id: int64}", "id"), ["3: source.key: must be a list of column names, or a mapping"]),
+        (
+            in_yaml("{id: int64}", "{id: integer}"),
+            ["3: source.key.id: Input should be 'string', 'int64'"],
+        ),
+        (in_yaml("{id: int64}", "{1: int64}"), ["3: source.key: must be a list of column names, or a mapping"]),
+        (
+            in_yaml("{id: int64}", "[id, text]"),
+            ["3: source.key: 'text' is kept for our own columns: give it an alias"],
+        ),
+        (
+            in_yaml("{id: int64}", "{request_id: int64}"),
+            ["3: source.key: 'request_id' is kept for our own"],
+        ),
+        (in_yaml("{id: int64}", "[_id]"), ["3: source.key: '_id' is kept for our own columns"]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_each_mistake_has_its_line_and_what_would_be_right(mistakes: Mistakes, text: str, told: list[str]) -> None:
+    found = sorted(line.removeprefix("pipeline.yaml:") for line in mistakes(yaml=text))
+    assert len(found) == len(told), found
+    for line, beginning in zip(found, told, strict=True):
+        assert line.startswith(beginning)
+
+
+def test_a_ceiling_below_the_budget_is_a_mistake(mistakes: Mistakes) -> None:
+    (told,) = mistakes(yaml=f"{YAML}limits: {{budget_usd: 5, budget_ceiling_usd: 2}}\n")
+    assert "7: limits: budget_ceiling_usd (2) is below budget_usd (5)" in told
