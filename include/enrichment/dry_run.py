@@ -41,6 +41,7 @@ class DryRun(Versioned):
     :param unsendable: those of them that give no request that can be sent
     :param requests: distinct requests; fewer than rows where rows are alike
     :param answered: those of them that were answered and paid for already
+    :param over_budget: why the run would stop before it has sent all of it; None if no budget is passed
     """
 
     pipeline: str
@@ -53,6 +54,7 @@ class DryRun(Versioned):
     requests: int
     answered: int
     passes: dict[str, PassForecast]
+    over_budget: str | None = None
 
     def table(self) -> str:
         """All of it in lines for people."""
@@ -68,6 +70,7 @@ class DryRun(Versioned):
                 f"{self.requests:,} distinct requests to {self.model}, {self.answered:,} of them are answered already.",
                 *("{:<10}{:>12}{:>12}{:>10}{:>10}".format(*line) for line in [_COLUMNS, *lines]),
                 *self._costs(),
+                *([self.over_budget] if self.over_budget else []),
             ]
         )
 

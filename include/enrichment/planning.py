@@ -29,6 +29,7 @@ class PassPlan(Versioned):
     :param batches: the batches in the result store that hold answers to the run's requests
     :param requests: the run's distinct requests
     :param to_send: how many of them this pass sends
+    :param left_out: how many more a retry pass would have sent, had a budget allowed it
     :param in_flight: how many wait in batches that were planned before
     :param estimate: what those that it sends will cost; None in a plan of an earlier version
     :param extracted_at: of the extract that it was made for. A plan of an earlier extract of the run counts no more
@@ -39,6 +40,7 @@ class PassPlan(Versioned):
     requests: int
     to_send: int
     in_flight: int
+    left_out: int = 0
     extracted_at: datetime
     estimate: Estimate | None = None
 

@@ -10,12 +10,13 @@ import pyarrow.compute as pc
 from include.enrichment import passes
 from include.enrichment.chunk import cut
 from include.enrichment.dry_run import DryRun, PassForecast
+from include.enrichment.errors import BudgetExceeded
 from include.enrichment.layout import RunFolder
 from include.enrichment.planning import divide
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
 from include.gateways.ledger import Ledger
-from include.steps.estimating import estimator, read_books
+from include.steps.estimating import check_budgets, estimator, may_stop, read_books
 from include.steps.extract import fetch_rows, read_extracted, read_pipeline, read_request_ids
 from include.steps.in_flight import find_in_flight
 from include.steps.plan import read_sizes
@@ -36,8 +37,10 @@ def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:
         rows = temporary / "rows.parquet"
         fetch_rows(lake, folder, rows)
         needed = read_request_ids(rows)
-        in_flight = find_in_flight(ledger.find_open(), folder, ledger, lake)
-        known = estimator(folder, pipeline, read_books(pipeline, lake), extracted.extracted_at, lake)
+        recorded = ledger.find_open()
+        in_flight = find_in_flight(recorded, folder, ledger, lake)
+        lines = read_books(pipeline, lake)
+        known = estimator(folder, pipeline, lines, extracted.extracted_at, lake)
         planned: set[str] = set()
         forecasts = {}
         for name in passes.names(canary_rows=limits.canary_rows, retry_passes=limits.retry_passes):
@@ -54,6 +57,13 @@ def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:
                 estimate=known.of(name, requests=len(to_send), size=size),
             )
             planned |= new
+    over_budget = None
+    try:
+        opened = recorded.value if recorded else None
+        stops = {name: one.estimate for name, one in forecasts.items() if one.estimate and may_stop(name, pipeline)}
+        check_budgets(pipeline, folder, lines, opened, in_flight.entries, in_flight.over, stops)
+    except BudgetExceeded as error:
+        over_budget = f"A plain run would not send all of it. {error}"
     told = DryRun(
         pipeline=pipeline.name,
         partition=str(folder.partition),
@@ -65,6 +75,7 @@ def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:
         requests=len(needed),
         answered=len(needed - planned),
         passes=forecasts,
+        over_budget=over_budget,
     )
     lake.write(folder.dry_run_json, told.model_dump_json(indent=1).encode())
     return told

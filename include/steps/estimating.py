@@ -153,6 +153,14 @@ def check_budgets(
     )
 
 
+def may_stop(pass_name: str, pipeline: Pipeline) -> bool:
+    """
+    Whether a budget that the pass would pass stops the run. Without a retry pass it goes on: what the others have paid
+    for may do. Not so a run that asks for nothing else.
+    """
+    return not passes.is_retry(pass_name) or pipeline.options.only_rejects
+
+
 def _spending(lines: pa.Table, expected: Iterable[Decimal | None]) -> Spending:
     return Spending(
         spent=total_usd(lines["cost_usd"].to_pylist()),

@@ -6,7 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from include.enrichment import layout, passes
 from include.enrichment.chunk import REQUESTS_SCHEMA, SIZES_SCHEMA, chunk_of, cut
-from include.enrichment.errors import LakeError, SpecError
+from include.enrichment.errors import BudgetExceeded, LakeError, SpecError
 from include.enrichment.estimate import Estimate, cost_table, share_of
 from include.enrichment.layout import RunFolder
 from include.enrichment.ledger import Entry, OpenChunk, OpenChunks
@@ -29,7 +29,7 @@ from include.gateways.lake import Conflict, Lake, ObjectMissing
 from include.gateways.ledger import Ledger, Recorded
 from include.gateways.threads import behind
 from include.steps.chunks import ChunkWriter, request_ids_of
-from include.steps.estimating import Estimator, check_budgets, estimator, read_books
+from include.steps.estimating import Estimator, check_budgets, estimator, may_stop, read_books
 from include.steps.extract import (
     Extracted,
     fetch_rows,
@@ -62,11 +62,12 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
     more what came of its own repairs.
 
     What it is expected to cost is told in the log and kept in the plan, and reserved until it is booked: the sum of all
-    runs stays within the budgets of run and month, however many plan at the same moment.
+    runs stays within the budgets of run and month, however many plan at the same moment. A retry pass that would pass
+    one sends nothing, and the run goes on without it: what the others have paid for may do, which publish() judges.
 
     Raises BatchError if this is the pass after a canary that failed for good, SpecError if the pass needs more than
     ``most_chunks`` batches, ParamError if a run that asks only for the rejects would ask for other rows too,
-    BudgetExceeded if it would cost more than a budget allows; then nothing has changed.
+    BudgetExceeded if any but such a retry pass would cost more than a budget allows; then nothing has changed.
     """
     pipeline = read_pipeline(lake, folder)
     extracted = read_extracted(lake, folder)
@@ -92,17 +93,21 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
                 )
             # After the look at the ledger: what is not open any more is in the books.
             lines = read_books(pipeline, lake)
-            estimates = _estimates(
-                pass_name,
-                divided,
-                divide(wanted.later, in_flight.chunks).to_send,
-                writers,
-                extracted,
-                estimator(folder, pipeline, lines, extracted_at, lake),
-            )
+            known = estimator(folder, pipeline, lines, extracted_at, lake)
+            later = divide(wanted.later, in_flight.chunks).to_send
+            estimates = _estimates(pass_name, divided, later, writers, extracted, known)
             over = in_flight.over | set(divided.withdraw)
             opened = recorded.value if recorded else None
-            check_budgets(pipeline, folder, lines, opened, in_flight.entries, over, estimates)
+            left_out = 0
+            try:
+                check_budgets(pipeline, folder, lines, opened, in_flight.entries, over, estimates)
+            except BudgetExceeded as error:
+                if may_stop(pass_name, pipeline):
+                    raise
+                log.warning("Pass %s is left out, and the run goes on without it. %s", pass_name, error)
+                left_out = len(divided.to_send)
+                divided, writers = replace(divided, to_send=set()), []
+                estimates = _estimates(pass_name, divided, set(), writers, extracted, known)
             try:
                 keys = _commit(divided, writers, recorded, in_flight, folder, ledger, lake, estimates[pass_name])
             except Conflict:
@@ -112,7 +117,8 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
                 batches=list(wanted.batches),
                 requests=len(needed),
                 to_send=len(divided.to_send),
-                in_flight=len(wanted.request_ids) - len(divided.to_send),
+                in_flight=len(wanted.request_ids) - len(divided.to_send) - left_out,
+                left_out=left_out,
                 extracted_at=extracted_at,
                 estimate=estimates[pass_name],
             )

@@ -72,6 +72,7 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
         raise _lost_rows(published, lake.locate(keys["manifest"]))
     plans = read_plans(lake, folder, extracted.extracted_at)
     batch_ids = _batch_ids(plans, pipeline, lake)
+    left_out = _left_out(plans.values())
     store = ResultStore(lake, pipeline=pipeline.name)
     with working_folder() as temporary:
         rows, table, rejects = (temporary / f"{name}.parquet" for name in ("rows", "table", "rejects"))
@@ -103,7 +104,7 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
             estimates={name: plan.estimate for name, plan in plans.items() if plan.estimate},
         )
         if manifest.trial is None:
-            _check_rejects(manifest, pipeline, folder, lake, rejects)
+            _check_rejects(manifest, pipeline, folder, lake, rejects, left_out=left_out)
         lake.write_file(keys["rejects"], rejects)
         lake.write_file(keys["table"], table)
     data = manifest.model_dump_json(indent=1).encode()
@@ -124,6 +125,8 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
         dollars(expected_usd(manifest.estimates.values())),
         dollars(manifest.partition_cost_usd),
     )
+    if left_out:
+        log.warning("%s", left_out.rstrip())
     return manifest
 
 
@@ -356,7 +359,19 @@ def _manifest(
         ) from error
 
 
-def _check_rejects(manifest: Manifest, pipeline: Pipeline, folder: RunFolder, lake: Lake, rejects: Path) -> None:
+def _left_out(plans: Iterable[PassPlan]) -> str:
+    """What a budget kept the retry passes from; empty if nothing."""
+    if not (requests := max((plan.left_out for plan in plans), default=0)):
+        return ""
+    return (
+        f"{requests:,} requests were not asked again, as that would have passed a budget, which the log of the retry"
+        " pass's `plan` has. To ask for them, raise it and clear `extract` with downstream. "
+    )
+
+
+def _check_rejects(
+    manifest: Manifest, pipeline: Pipeline, folder: RunFolder, lake: Lake, rejects: Path, *, left_out: str
+) -> None:
     most = pipeline.settings.limits.max_reject_ratio
     if manifest.rejected <= Decimal(str(most)) * manifest.rows:
         return
@@ -366,8 +381,8 @@ def _check_rejects(manifest: Manifest, pipeline: Pipeline, folder: RunFolder, la
     most_common = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(3))
     raise LoadError(
         f"{manifest.rejected:,} of {manifest.rows:,} rows of partition {folder.partition} were rejected ({kinds}), and"
-        f" limits.max_reject_ratio allows {most:g} of them. Most common: {most_common}."
-        " The table was not published and is as it was; the answers"
+        f" limits.max_reject_ratio allows {most:g} of them. Most common: {most_common}. {left_out}"
+        "The table was not published and is as it was; the answers"
         f" stay in the result store; the rejects with their reasons are at {lake.locate(folder.rejects)}."
         " invalid: mend what the reason names (prompt, schema, max_tokens, against which thinking counts too) and"
         " start a new run; changed requests are sent, and paid, anew."

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from include.enrichment import layout, passes
-from include.enrichment.errors import BudgetExceeded
+from include.enrichment.errors import BudgetExceeded, LoadError
 from include.enrichment.estimate import Estimate, Usd
 from include.enrichment.options import RunOptions
 from include.enrichment.spec import load_pipeline
@@ -34,6 +35,14 @@ def prepare(flow: Flow, tmp_path: Path, limits: str = "", *, cache: str = '"off"
 def extract(flow: Flow) -> None:
     flow.extract()
     count_sample(flow.folder, lake=flow.lake, claude=flow.claude)
+
+
+def limit(flow: Flow, **limits: Any) -> None:
+    """Other limits for the run that is under way."""
+    settings = flow.pipeline.settings
+    settings = settings.model_copy(update={"limits": settings.limits.model_copy(update=limits)})
+    flow.pipeline = flow.pipeline.model_copy(update={"settings": settings})
+    flow.lake.write(flow.folder.pipeline_json, flow.pipeline.model_dump_json().encode())
 
 
 def estimated(flow: Flow, pass_name: str) -> Estimate:
@@ -151,14 +160,69 @@ def test_a_run_that_would_cost_more_than_its_budget_sends_nothing(twenty: Flow, 
 def test_between_passes_what_was_truly_spent_counts(twenty: Flow, tmp_path: Path) -> None:
     prepare(twenty, tmp_path, ", budget_usd: 100")
     twenty.send(passes.CANARY)
-    true = spent(twenty, passes.CANARY)
-    limits = twenty.pipeline.settings.limits.model_copy(update={"budget_usd": true + Decimal("0.000001")})
-    settings = twenty.pipeline.settings.model_copy(update={"limits": limits})
-    twenty.pipeline = twenty.pipeline.model_copy(update={"settings": settings})
-    twenty.lake.write(twenty.folder.pipeline_json, twenty.pipeline.model_dump_json().encode())
+    limit(twenty, budget_usd=spent(twenty, passes.CANARY) + Decimal("0.000001"))
     with pytest.raises(BudgetExceeded, match="Spent are"):
         twenty.plan(passes.MAIN)
     assert twenty.requests_sent() == 5
+
+
+class TestRetryPass:
+    """Without it a run may still be good enough, so a budget leaves it out, and stops no run."""
+
+    @pytest.fixture
+    def spent_up(self, twenty: Flow, tmp_path: Path) -> int:
+        """How many answers are to be repaired, when nothing of the budget is left."""
+        prepare(twenty, tmp_path)
+        twenty.emulator.set_faults([{"kind": "violates_schema", "share": 0.4}])
+        counts = [twenty.send(name) for name in (passes.CANARY, passes.MAIN)]
+        limit(twenty, budget_usd=sum((line["cost_usd"] for line in booked(twenty)), Decimal(0)))
+        return sum(count.get("invalid", 0) for count in counts)
+
+    def test_it_is_left_out_and_what_was_paid_for_is_published(
+        self, twenty: Flow, spent_up: int, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        limit(twenty, max_reject_ratio=1.0)
+        assert twenty.plan("retry") == []
+        assert "Pass retry is left out, and the run goes on without it. The run has a budget of" in caplog.text
+        made = read_plan(twenty.lake, twenty.folder, "retry", read_extracted(twenty.lake, twenty.folder).extracted_at)
+        assert made
+        assert (made.to_send, made.in_flight, made.left_out) == (0, 0, spent_up)
+        assert twenty.publish().rejected == spent_up > 0
+        assert f"{spent_up:,} requests were not asked again" in caplog.text
+        assert (twenty.requests_sent(), reserved(twenty)) == (20, {})
+
+    def test_too_many_rejects_tell_that_it_was_left_out(self, twenty: Flow, spent_up: int) -> None:
+        twenty.plan("retry")
+        with pytest.raises(LoadError, match=rf"{spent_up} requests were not asked again, .*raise it and clear"):
+            twenty.publish()
+
+    def test_with_more_to_spend_it_sends_what_it_had_left_out(self, twenty: Flow, spent_up: int) -> None:
+        twenty.plan("retry")
+        limit(twenty, budget_usd=Decimal(1))
+        twenty.emulator.set_faults([])
+        assert sum(twenty.send("retry").values()) == spent_up
+        assert twenty.publish().published == 20
+
+    def test_a_run_for_the_rejects_alone_is_nothing_without_it(self, twenty: Flow, spent_up: int) -> None:
+        limit(twenty, max_reject_ratio=1.0)
+        twenty.plan("retry")
+        twenty.publish()
+        twenty.folder = twenty.run("manual__2")
+        twenty.pipeline = twenty.pipeline.for_run(RunOptions(only_rejects=True))
+        extract(twenty)
+        limit(twenty, budget_usd=Decimal("0.000001"))
+        with pytest.raises(BudgetExceeded):
+            twenty.plan("retry")
+        assert twenty.requests_sent() == 20
+
+
+@pytest.mark.parametrize(("budget_usd", "stops"), [("0.0001", True), ("1", False)])
+def test_a_dry_run_tells_whether_a_budget_would_stop_the_run(
+    twenty: Flow, tmp_path: Path, budget_usd: str, stops: bool
+) -> None:
+    prepare(twenty, tmp_path, f", budget_usd: {budget_usd}")
+    told = dry_run(twenty.folder, lake=twenty.lake).table()
+    assert ("A plain run would not send all of it. The run has a budget of $0.0001" in told) == stops
 
 
 def test_what_others_have_spent_is_not_the_runs(twenty: Flow, tmp_path: Path) -> None:
