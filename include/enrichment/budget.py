@@ -56,8 +56,8 @@ def check_budget(
     if spending.spent is None:
         raise BudgetExceeded(
             f"{whose} has a budget of ${budget:,.2f} ({setting}), and what was spent is not known: the books have no"
-            f" cost of {len(spending.unpriced):,} batch(es), such as {', '.join(spending.unpriced[:3])}. Nothing was"
-            " sent. Add the model's price to include/enrichment/prices.yaml, delete usage/dt=<day>/<pipeline>.<batch>"
+            f" cost of some batches ({len(spending.unpriced):,}: {', '.join(spending.unpriced[:3])}). Nothing was sent."
+            " Add the model's price to include/enrichment/prices.yaml, delete usage/dt=<day>/<pipeline>.<batch>"
             f".parquet on the lake and trigger the Dag usage_report, which books it anew; or take {setting} out."
         )
     expected = sum(cost.expected for cost in costs)

@@ -27,6 +27,9 @@ from include.enrichment.poll import BatchStatus
 from include.enrichment.request import MAX_REQUEST_BYTES
 
 _log = logging.getLogger(__name__)
+_http_log = logging.getLogger("httpx2")
+if _http_log.level == logging.NOTSET:  # a line for each request says nothing that ours do not, many times over
+    _http_log.setLevel(logging.WARNING)
 BATCHES = "/v1/messages/batches"
 _COUNT_TOKENS = "/v1/messages/count_tokens"
 #: No create is under way longer than this after it began, as far as timeouts can see to it: others wait for so long

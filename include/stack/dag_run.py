@@ -10,13 +10,14 @@ import sqlite3
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 from airflow.dag_processing.dagbag import DagBag
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Context
+from airflow.sdk.exceptions import AirflowException
 
 from claude_batch.connections import open_lake
 from include.enrichment import layout
@@ -41,8 +42,12 @@ def dag_run(pipeline: str, partition: Partition, dag_file: Path) -> bool:
     if dag is None:
         return False
     # A person waits: what passes has passed within seconds, and the same command goes on from there.
+    failures: dict[str, str] = {}
     for task in dag.tasks:
         task.retries, task.retry_delay, task.retry_exponential_backoff = RETRIES, RETRY_DELAY, 0
+        callbacks = task.on_failure_callback or []
+        others = callbacks if isinstance(callbacks, Sequence) else [callbacks]
+        task.on_failure_callback = [*others, _kept_in(failures)]
     dag.deadline = None  # dag.test() fails for a Dag that has one, and who sits in front of it sees that it is late
     # It says once a second that a task waits for its retry.
     logging.getLogger("airflow.sdk.definitions.dag").setLevel(logging.ERROR)
@@ -65,11 +70,24 @@ def dag_run(pipeline: str, partition: Partition, dag_file: Path) -> bool:
         complain(f"  {name:<24} {summary or 'not started'}")
     if manifest:
         complain(f"The lake still has what an earlier run published: {_counts(manifest)}.")
+    for name, failure in failures.items():
+        complain(f"{name} failed with {failure}")
     complain(
-        "The reason is in the lines above. Whatever was submitted is in the ledger: once the cause is mended, the same"
-        " command goes on from there."
+        "Whatever was submitted is in the ledger: once the cause is mended, the same command goes on from there. The"
+        " lines above are all there is of the log."
     )
     return False
+
+
+def _kept_in(failures: dict[str, str]) -> Callable[[Context], None]:
+    """What a task calls when it has failed: it keeps why, by the name of the task."""
+
+    def keep(context: Context) -> None:
+        task, error = context["task_instance"], context.get("exception")
+        index = f"[{task.map_index}]" if task.map_index is not None and task.map_index >= 0 else ""
+        failures[f"{task.task_id}{index}"] = str(error) if isinstance(error, AirflowException) else repr(error)
+
+    return keep
 
 
 def _load(pipeline: str, dag_file: Path) -> DAG | None:
@@ -93,7 +111,7 @@ def _counts(manifest: Manifest) -> str:
     simulated = any("simulated" in batch_id for batch_id in manifest.batches)
     return (
         f"{manifest.rows:,} rows, {manifest.published:,} published, {manifest.rejected:,} rejected;"
-        f" {sent} batch(es) sent, {len(manifest.reused)} reused; {cost(manifest, simulated=simulated)};"
+        f" batches: {sent} sent, {len(manifest.reused)} reused; {cost(manifest, simulated=simulated)};"
         f" at {manifest.table}"
     )
 

@@ -46,7 +46,7 @@ def usage_report(folder: StackFolder, *, first: str | None, last: str | None) ->
             complain(str(error))
             return 1
         simulated = ", SIMULATED: the emulator answered" if made.simulated else ""
-        sys.stdout.write(f"{days}: {made.batches:,} batch(es) for {made.cost_usd:f} US dollars{simulated}\n")
+        sys.stdout.write(f"{days}: {made.cost_usd:f} US dollars, batches: {made.batches:,}{simulated}\n")
         sys.stdout.write(f"  {lake.locate(made.page)}\n")
         if (stack := read_stack(folder)) and lake.uri == stack.connections[LAKE]:
             sys.stdout.write(f"  {stack.airflow_url}{URL_PREFIX}/{days.first}_{days.last}\n")

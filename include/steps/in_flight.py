@@ -71,7 +71,7 @@ def _check_none_lost(loaded: Set[str], entries: Mapping[str, Entry | None], ledg
     if lost:
         names = ", ".join(lake.locate(layout.results(ledger.pipeline, batch_id)) for batch_id in sorted(lost)[:3])
         raise LakeError(
-            f"The outcomes of {len(lost):,} batch(es) are gone, and raw copies of their results are there: {names}."
+            f"Outcomes are gone of which raw copies of the results are there (batches: {len(lost):,}): {names}."
             " Nothing was sent: their requests would be paid for again. Clear the `load` of the batch, in any run that"
             " waited for it: it makes the outcomes anew from the raw copy. Or delete the raw copy, to give the answers"
             " up.",

@@ -124,7 +124,7 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
             )
             _write_plan(made, wanted, pass_name, folder, lake)
             log.info(
-                "Pass %s: of %s requests %s are to be sent in %d chunk(s); %s are in flight in %d batch(es)",
+                "Pass %s: of %s requests %s are to be sent (chunks: %d), %s are in flight (batches: %d)",
                 pass_name,
                 f"{made.requests:,}",
                 f"{made.to_send:,}",

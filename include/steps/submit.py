@@ -269,8 +269,8 @@ def _spell_unsettled(entry: Entry, running: Sequence[BatchStatus]) -> str:
     if running:
         batches = ", ".join(batch.batch_id for batch in running)
         return (
-            f"{fact} {len(running)} batch(es) made since then may be its own ({batches}), which only their results can"
-            " tell. Waiting until they have ended; nothing is sent again."
+            f"{fact} Of the batches made since then {len(running)} may be its own ({batches}), which only the results"
+            " can tell. Waiting until they have ended; nothing is sent again."
         )
     return (
         f"{fact} Another task may be sending it, or its batch may not be listed yet. Nothing is sent again before"

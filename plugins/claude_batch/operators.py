@@ -164,7 +164,7 @@ class PlanOperator(_RunOperator):
                 later = sorted(self.get_flat_relative_ids())
                 raise DownstreamTasksSkipped(tasks=later)  # type: ignore[no-untyped-call]  # not annotated
             chunks = plan(folder, pass_name=self.pass_name, lake=lake, most_chunks=most)
-        self.log.info("Pass %s: %d chunk(s)", self.pass_name, len(chunks))
+        self.log.info("Pass %s: chunks: %d", self.pass_name, len(chunks))
         return chunks
 
 

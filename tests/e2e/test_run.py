@@ -78,6 +78,10 @@ def test_an_api_that_refuses_the_key_is_status_1_and_publishes_nothing(
     assert ended.returncode == 1
     assert f"NOT published: catalogue {PARTITION}" in ended.stderr
     assert "extract                  failed" in ended.stderr
+    # What a person reads last is why, and what to do next.
+    *_, reason, advice = ended.stderr.splitlines()
+    assert reason.startswith("catalogue.extract failed with SetupError: The Anthropic connection")
+    assert advice.startswith("Whatever was submitted is in the ledger")
     assert manifest(s3_bucket) is None
 
 
