@@ -69,7 +69,7 @@ def main() -> int:
     elif options.folder:
         _folder(options.folder)
     else:
-        found = _measure(options.pipelines, options.runs)
+        found = measure(options.pipelines, options.runs)
         sys.stdout.write(f"{json.dumps(found)}\n")
     return 0
 
@@ -83,7 +83,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _measure(pipelines: int, runs: int) -> dict[str, Any]:
+def measure(pipelines: int, runs: int) -> dict[str, Any]:
     """
     ``one_file_ms`` and ``all_files_seconds``, each with ``_min`` and ``_max``, and with ``floor_`` before its name the
     same of the floor; and how many Dags and tasks there are.
@@ -137,7 +137,7 @@ def _make_project(project: Path, pipelines: int) -> None:
     for number in range(pipelines):
         name = f"{PIPELINE}_{number:03}"
         shutil.copytree(ROOT / "include" / "pipelines" / PIPELINE, project / "include" / "pipelines" / name)
-        dag = source.replace(f'enrich("{PIPELINE}")', f'enrich("{name}")')
+        dag = source.replace(f'("{PIPELINE}"', f'("{name}"')
         (project / "dags" / f"{name}.py").write_text(dag, encoding="utf-8")
         (project / "floor" / f"{name}.py").write_text(FLOOR_DAG, encoding="utf-8")
 
