@@ -29,17 +29,17 @@ _Tokens = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 # None of these can hold itself, so the garbage collector need not look at them (gc=False): that takes longer than to
 # decode them.
 class _CacheCreation(msgspec.Struct, gc=False):
-    ephemeral_5m_input_tokens: _Tokens = 0
-    ephemeral_1h_input_tokens: _Tokens = 0
+    ephemeral_5m_input_tokens: _Tokens | None = None
+    ephemeral_1h_input_tokens: _Tokens | None = None
 
 
 class _ServerToolUse(msgspec.Struct, gc=False):
-    web_search_requests: _Tokens = 0
+    web_search_requests: _Tokens | None = None
 
 
 class _Usage(msgspec.Struct, gc=False):
-    input_tokens: _Tokens = 0
-    output_tokens: _Tokens = 0
+    input_tokens: _Tokens | None = None
+    output_tokens: _Tokens | None = None
     cache_read_input_tokens: _Tokens | None = None
     cache_creation: _CacheCreation | None = None
     server_tool_use: _ServerToolUse | None = None
@@ -57,7 +57,7 @@ class _StopDetails(msgspec.Struct, gc=False):
 
 
 class _Message(msgspec.Struct, gc=False):
-    model: str = ""
+    model: str | None = None
     content: list[_Block] = []
     stop_reason: str | None = None
     stop_details: _StopDetails | None = None
@@ -268,14 +268,14 @@ def _judge_message(request_id: str, message: _Message, schema: OutputSchema | No
         output=None if reason else output,
         reason=reason and reason[:_REASON_CHARACTERS],
         text=text if reason else None,
-        model=message.model,
+        model=message.model or "",
         stop_reason=message.stop_reason,
-        input_tokens=usage.input_tokens,
-        cache_write_5m_tokens=written.ephemeral_5m_input_tokens,
-        cache_write_1h_tokens=written.ephemeral_1h_input_tokens,
+        input_tokens=usage.input_tokens or 0,
+        cache_write_5m_tokens=written.ephemeral_5m_input_tokens or 0,
+        cache_write_1h_tokens=written.ephemeral_1h_input_tokens or 0,
         cache_read_tokens=usage.cache_read_input_tokens or 0,
-        output_tokens=usage.output_tokens,
-        web_searches=usage.server_tool_use.web_search_requests if usage.server_tool_use else 0,
+        output_tokens=usage.output_tokens or 0,
+        web_searches=(usage.server_tool_use or _ServerToolUse()).web_search_requests or 0,
         inference_geo=usage.inference_geo,
     )
 
@@ -283,7 +283,7 @@ def _judge_message(request_id: str, message: _Message, schema: OutputSchema | No
 def _stopped_early(message: _Message) -> str | None:
     match message.stop_reason:
         case "max_tokens":
-            return f"{CUT_AT_MAX_TOKENS}, after {(message.usage or _Usage()).output_tokens:,} output tokens"
+            return f"{CUT_AT_MAX_TOKENS}, after {(message.usage or _Usage()).output_tokens or 0:,} output tokens"
         case "model_context_window_exceeded":
             return "cut at the end of the model's context window"
         case "pause_turn":

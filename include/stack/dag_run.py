@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -60,7 +60,8 @@ def dag_run(pipeline: str, partition: Partition, dag_file: Path) -> bool:
     try:
         manifest = _manifest(pipeline, partition)
     except EnrichmentError as error:
-        complain(f"The run ended as {ended.state}, but the lake cannot be read: {error}")
+        _complain_of(failures)
+        complain(f"The run ended as {ended.state}, and the lake cannot be read: {error}")
         return False
     if ended.state == "success" and manifest and manifest.run_id == ended.run_id:
         say(f"Published {pipeline} {partition} in {seconds:.0f} s: {_counts(manifest)}.")
@@ -70,13 +71,17 @@ def dag_run(pipeline: str, partition: Partition, dag_file: Path) -> bool:
         complain(f"  {name:<24} {summary or 'not started'}")
     if manifest:
         complain(f"The lake still has what an earlier run published: {_counts(manifest)}.")
-    for name, failure in failures.items():
-        complain(f"{name} failed with {failure}")
+    _complain_of(failures)
     complain(
         "Whatever was submitted is in the ledger: once the cause is mended, the same command goes on from there. The"
         " lines above are all there is of the log."
     )
     return False
+
+
+def _complain_of(failures: Mapping[str, str]) -> None:
+    for name, failure in failures.items():
+        complain(f"{name} failed with {failure}")
 
 
 def _kept_in(failures: dict[str, str]) -> Callable[[Context], None]:

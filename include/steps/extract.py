@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
@@ -43,14 +42,12 @@ _Model = TypeVar("_Model", bound=Versioned)
 class Extracted(Versioned):
     """
     What extract did: rows read (each counted once for each sample), how many of them gave no request that can be sent,
-    when (UTC) it began to read, and how many bytes the params of all rows have together, for those of an earlier
-    version 0.
+    and when (UTC) it began to read.
     """
 
     rows: int
     unsendable: int
     extracted_at: datetime
-    params_bytes: int = 0
 
 
 def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
@@ -116,7 +113,7 @@ def _write_rows(
 ) -> Extracted:
     extracted_at = datetime.now(UTC)
     key = list(pipeline.settings.source.key)
-    rows = unsendable = params_bytes = 0
+    rows = unsendable = 0
     first = next(portions, [])
     fields = key_fields(pipeline.settings.source.key, first[0] if first else None)
     schema = rows_schema(fields, sampled=len(renderers) > 1)
@@ -134,8 +131,7 @@ def _write_rows(
             write(writer.write_batch, batch)
             rows += batch.num_rows
             unsendable += batch.num_rows - batch["problem"].null_count
-            params_bytes += pc.sum(pc.binary_length(batch["params"])).as_py() or 0
-    return Extracted(rows=rows, unsendable=unsendable, extracted_at=extracted_at, params_bytes=params_bytes)
+    return Extracted(rows=rows, unsendable=unsendable, extracted_at=extracted_at)
 
 
 def _by_size(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -31,7 +31,6 @@ from include.gateways.threads import behind
 from include.steps.chunks import ChunkWriter, request_ids_of
 from include.steps.estimating import Estimator, check_budgets, estimator, may_stop, read_books
 from include.steps.extract import (
-    Extracted,
     fetch_rows,
     read_extracted,
     read_pipeline,
@@ -95,7 +94,7 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
             lines = read_books(pipeline, lake)
             known = estimator(folder, pipeline, lines, extracted_at, lake)
             later = divide(wanted.later, in_flight.chunks).to_send
-            estimates = _estimates(pass_name, divided, later, writers, extracted, known)
+            estimates = _estimates(pass_name, divided, writers, later, rows, known)
             over = in_flight.over | set(divided.withdraw)
             opened = recorded.value if recorded else None
             left_out = 0
@@ -107,7 +106,7 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
                 log.warning("Pass %s is left out, and the run goes on without it. %s", pass_name, error)
                 left_out = len(divided.to_send)
                 divided, writers = replace(divided, to_send=set()), []
-                estimates = _estimates(pass_name, divided, set(), writers, extracted, known)
+                estimates = _estimates(pass_name, divided, writers, set(), rows, known)
             try:
                 keys = _commit(divided, writers, recorded, in_flight, folder, ledger, lake, estimates[pass_name])
             except Conflict:
@@ -141,17 +140,16 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
 def _estimates(
     pass_name: str,
     divided: Division,
-    later: Set[str],
     writers: Sequence[ChunkWriter],
-    extracted: Extracted,
+    later: Set[str],
+    rows: Path,
     known: Estimator,
 ) -> dict[str, Estimate]:
-    """What this pass costs, and what the passes after it will, as far as that can be told."""
+    """What this pass costs, and what the main pass after it will for the requests ``later``, where it is the canary."""
     size = sum(writer.params_bytes for writer in writers)
     found = {pass_name: known.of(pass_name, requests=len(divided.to_send), size=size)}
     if later:
-        sendable = max(extracted.rows - extracted.unsendable, 1)
-        size = round(extracted.params_bytes / sendable * len(later))
+        size = pc.sum(read_sizes(later, {}, rows)["params_bytes"]).as_py()
         found[passes.MAIN] = known.of(passes.MAIN, requests=len(later), size=size)
     return found
 

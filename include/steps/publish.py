@@ -72,7 +72,7 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
         raise _lost_rows(published, lake.locate(keys["manifest"]))
     plans = read_plans(lake, folder, extracted.extracted_at)
     batch_ids = _batch_ids(plans, pipeline, lake)
-    left_out = _left_out(plans.values())
+    left_out = _left_out(list(plans.values()))
     store = ResultStore(lake, pipeline=pipeline.name)
     with working_folder() as temporary:
         rows, table, rejects = (temporary / f"{name}.parquet" for name in ("rows", "table", "rejects"))
@@ -359,13 +359,13 @@ def _manifest(
         ) from error
 
 
-def _left_out(plans: Iterable[PassPlan]) -> str:
-    """What a budget kept the retry passes from; empty if nothing."""
-    if not (requests := max((plan.left_out for plan in plans), default=0)):
+def _left_out(plans: Sequence[PassPlan]) -> str:
+    """What a budget kept the last pass from, which would have asked for all that was still open; empty if nothing."""
+    if not plans or not plans[-1].left_out:
         return ""
     return (
-        f"{requests:,} requests were not asked again, as that would have passed a budget, which the log of the retry"
-        " pass's `plan` has. To ask for them, raise it and clear `extract` with downstream. "
+        f"{plans[-1].left_out:,} requests were not asked again, as a budget did not allow it: the log of the retry"
+        " pass's `plan` says which. To ask for them, raise it and start a new run, or clear `extract` with downstream. "
     )
 
 

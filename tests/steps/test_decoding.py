@@ -51,6 +51,8 @@ USABLE = {
     "escaped_text": succeeded(text('{"label":"bug","note":"\\ud83d\\ude00 \\u0000"}')),
     "no_usage": succeeded(text(GOOD), usage=None),
     "old_usage": succeeded(text(GOOD), usage={"input_tokens": 3, "output_tokens": 4}),
+    "nulls": succeeded(text(GOOD), model=None, usage=dict.fromkeys([*USAGE, "server_tool_use"])),
+    "nulls_within": succeeded(text(GOOD), usage={"cache_creation": {"ephemeral_1h_input_tokens": None}}),
     "other_case": succeeded(text('{"label":"BUG"}')),
     "unknown_members": succeeded(text(GOOD), container={"id": "c"}) | {"new": [1, {"a": None}]},
 }

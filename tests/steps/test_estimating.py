@@ -17,7 +17,7 @@ from include.steps.counting import count_sample
 from include.steps.dry_run import dry_run
 from include.steps.extract import read_extracted
 from include.steps.wanted import read_plan
-from tests.fixtures.flow import Flow, booked, write_pipeline
+from tests.fixtures.flow import Flow, booked, write_pipeline, write_tickets
 from tests.fixtures.lake import delete
 
 REQUEST = "source: {connection: w, key: [ticket]}\nrequest: {model: claude-haiku-4-5, max_tokens: 400, cache: %s}\n"
@@ -193,7 +193,7 @@ class TestRetryPass:
 
     def test_too_many_rejects_tell_that_it_was_left_out(self, twenty: Flow, spent_up: int) -> None:
         twenty.plan("retry")
-        with pytest.raises(LoadError, match=rf"{spent_up} requests were not asked again, .*raise it and clear"):
+        with pytest.raises(LoadError, match=rf"{spent_up} requests were not asked again, .*raise it and start a new run"):
             twenty.publish()
 
     def test_with_more_to_spend_it_sends_what_it_had_left_out(self, twenty: Flow, spent_up: int) -> None:
@@ -202,6 +202,21 @@ class TestRetryPass:
         twenty.emulator.set_faults([])
         assert sum(twenty.send("retry").values()) == spent_up
         assert twenty.publish().published == 20
+
+    def test_only_what_the_last_pass_left_out_is_told(
+        self, twenty: Flow, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        prepare(twenty, tmp_path, ", retry_passes: 2, max_reject_ratio: 1.0")
+        twenty.emulator.set_faults([{"kind": "violates_schema", "share": 0.4}])
+        for name in (passes.CANARY, passes.MAIN):
+            twenty.send(name)
+        limit(twenty, budget_usd=sum((line["cost_usd"] for line in booked(twenty)), Decimal(0)))
+        assert twenty.plan("retry_1") == []
+        limit(twenty, budget_usd=Decimal(1))
+        twenty.emulator.set_faults([])
+        assert twenty.send("retry_2")
+        assert twenty.publish().rejected == 0
+        assert "were not asked again" not in caplog.text
 
     def test_a_run_for_the_rejects_alone_is_nothing_without_it(self, twenty: Flow, spent_up: int) -> None:
         limit(twenty, max_reject_ratio=1.0)
@@ -223,6 +238,21 @@ def test_a_dry_run_tells_whether_a_budget_would_stop_the_run(
     prepare(twenty, tmp_path, f", budget_usd: {budget_usd}")
     told = dry_run(twenty.folder, lake=twenty.lake).table()
     assert ("A plain run would not send all of it. The run has a budget of $0.0001" in told) == stops
+
+
+def test_a_dry_run_and_the_plan_of_the_canary_expect_the_same(flow: Flow, tmp_path: Path) -> None:
+    write_tickets(flow.database, [(f"L{number}", "word " * 4_000) for number in range(20)])
+    prepare(flow, tmp_path)
+    flow.run_all()
+    write_tickets(flow.database, [(f"S{number}", f"short {number}") for number in range(20)])
+    flow.folder = flow.run("manual__2")
+    extract(flow)
+    told = dry_run(flow.folder, lake=flow.lake)
+    limit(
+        flow, budget_usd=sum((cost(one.estimate).expected for one in told.passes.values() if one.estimate), Decimal(0))
+    )
+    assert dry_run(flow.folder, lake=flow.lake).over_budget is None
+    assert flow.plan(passes.CANARY)
 
 
 def test_what_others_have_spent_is_not_the_runs(twenty: Flow, tmp_path: Path) -> None:
