@@ -68,9 +68,9 @@ class Warehouse:
         except SQLAlchemyError as error:
             raise WarehouseError(
                 f"The warehouse (connection {self._name!r}) could not be read for partition {partition}:"
-                f" {type(error).__name__}: {_fact(error)} Nothing was sent. Mend the connection or extract.sql and"
+                f" {type(error).__name__}: {_fact(error)}. Nothing was sent. Mend the connection or extract.sql and"
                 " clear this task.",
-                retryable=not _sqlstate(error).startswith(_FOR_GOOD),
+                retryable=not _is_mistake(error),
             ) from error
         finally:
             self._engine.dispose()
@@ -79,12 +79,15 @@ class Warehouse:
 def _fact(error: SQLAlchemyError) -> str:
     """What the database says, with the place in the query and the hint that some give, but not their drawings."""
     said = str(getattr(error, "orig", None) or error)
-    return " ".join(line.strip() for line in said.splitlines() if line.strip(" ^"))[:1_000]
+    return " ".join(line.strip() for line in said.splitlines() if line.strip(" ^"))[:1_000].rstrip(".")
 
 
-def _sqlstate(error: SQLAlchemyError) -> str:
+def _is_mistake(error: SQLAlchemyError) -> bool:
+    """Whether it lies in the query or the connection, and so comes again however often it is tried."""
     said = getattr(error, "orig", None)
-    return getattr(said, "sqlstate", None) or getattr(said, "pgcode", None) or ""  # psycopg2 has its own name for it
+    state = getattr(said, "sqlstate", None) or getattr(said, "pgcode", None) or ""  # psycopg2 has its own name for it
+    # SQLite has no states. What is busy, locked or cannot be read has names of its own there.
+    return state.startswith(_FOR_GOOD) or getattr(said, "sqlite_errorname", None) == "SQLITE_ERROR"
 
 
 def _portions(result: CursorResult[Any], columns: list[str]) -> Iterator[list[Row]]:

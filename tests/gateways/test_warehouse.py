@@ -90,9 +90,22 @@ def test_a_query_that_no_run_can_use_is_the_specs_mistake(warehouse: Warehouse, 
 
 
 @pytest.mark.parametrize("sql", ["select nothing from tickets where :partition_start", "select from :partition_start"])
-def test_what_the_database_refuses_names_connection_and_partition(warehouse: Warehouse, sql: str) -> None:
-    with pytest.raises(WarehouseError, match=r"connection 'warehouse'.*partition 2026-11-01"), warehouse.read(sql, DAY):
+def test_what_the_database_refuses_names_connection_and_partition_and_is_not_tried_again(
+    warehouse: Warehouse, sql: str
+) -> None:
+    with (
+        pytest.raises(WarehouseError, match=r"connection 'warehouse'.*partition 2026-11-01.*\. Nothing was") as caught,
+        warehouse.read(sql, DAY),
+    ):
         pytest.fail("the query was accepted")
+    assert not caught.value.retryable
+
+
+def test_a_database_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
+    nowhere = Warehouse(sqlalchemy.create_engine(f"sqlite:///{tmp_path}/nowhere/w.db"), name="warehouse")
+    with pytest.raises(WarehouseError) as caught, nowhere.read("select 1 where :partition_start", DAY):
+        pytest.fail("there is no database")
+    assert caught.value.retryable
 
 
 def test_text_that_is_not_utf8_is_told_by_the_database_and_not_swallowed(warehouse: Warehouse, database: Path) -> None:
