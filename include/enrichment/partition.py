@@ -62,6 +62,15 @@ def resolve_partition(
     )
 
 
+def check_begun(partition: Partition, *, today: date) -> None:
+    """Raises PartitionError for a day to come. Where a digit is wrong, a run would wait for its rows for years."""
+    if partition.start > today:
+        raise PartitionError(
+            f"Partition {partition} is a day to come ({today} is today, UTC): it has no rows yet. Nothing was read or"
+            " sent. Trigger the run again with a day that is over."
+        )
+
+
 def _parse(text: object, origin: str) -> Partition:
     try:
         start = date.fromisoformat(str(text))

@@ -12,7 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from airflow.dag_processing.dagbag import DagBag
@@ -20,6 +20,7 @@ from airflow.sdk import DAG, Context
 from airflow.sdk.exceptions import AirflowException
 
 from claude_batch.connections import open_lake
+from claude_batch.operators import ExtractOperator
 from include.enrichment import layout
 from include.enrichment.errors import EnrichmentError
 from include.enrichment.manifest import Manifest
@@ -31,6 +32,7 @@ from include.stack.report import Progress, complain, say
 POLL_SECONDS = 0.5
 RETRIES = 2
 RETRY_DELAY = timedelta(seconds=3)
+_OUR_ERRORS = f"{EnrichmentError.__module__}."
 
 
 def dag_run(pipeline: str, partition: Partition, dag_file: Path) -> bool:
@@ -40,6 +42,9 @@ def dag_run(pipeline: str, partition: Partition, dag_file: Path) -> bool:
     warnings.filterwarnings("ignore", module=r"airflow\.")
     dag = _load(pipeline, dag_file)
     if dag is None:
+        return False
+    if too_early := _too_early(dag, partition):
+        complain(too_early)
         return False
     # A person waits: what passes has passed within seconds, and the same command goes on from there.
     failures: dict[str, str] = {}
@@ -67,16 +72,26 @@ def dag_run(pipeline: str, partition: Partition, dag_file: Path) -> bool:
         say(f"Published {pipeline} {partition} in {seconds:.0f} s: {_counts(manifest)}.")
         return True
     complain(f"NOT published: {pipeline} {partition}, the run ended as {ended.state} after {seconds:.0f} s.")
-    for name, summary in progress.summaries(_tasks(database)).items():
-        complain(f"  {name:<24} {summary or 'not started'}")
     if manifest:
         complain(f"The lake still has what an earlier run published: {_counts(manifest)}.")
-    _complain_of(failures)
     complain(
-        "Whatever was submitted is in the ledger: once the cause is mended, the same command goes on from there. The"
-        " lines above are all there is of the log."
+        "What was submitted, if anything, is in the ledger: once the cause is mended, the same command goes on from"
+        " there. The lines above are all there is of the log. Why it failed:"
     )
+    _complain_of(failures)
     return False
+
+
+def _too_early(dag: DAG, partition: Partition) -> str | None:
+    """Why the partition cannot be read yet. A nightly run waits for its rows; a person would not know what for."""
+    for task in dag.tasks:
+        ready_at = task.source_ready_at(partition) if isinstance(task, ExtractOperator) else None
+        if ready_at and datetime.now(UTC) < ready_at:
+            return (
+                f"Partition {partition} is not whole yet: its rows are there at {ready_at:%Y-%m-%d %H:%M} UTC"
+                f" (source_ready_after in dags/{dag.dag_id}.py). Nothing was started. Run it then, or an earlier day."
+            )
+    return None
 
 
 def _complain_of(failures: Mapping[str, str]) -> None:
@@ -98,11 +113,18 @@ def _kept_in(failures: dict[str, str]) -> Callable[[Context], None]:
 def _load(pipeline: str, dag_file: Path) -> DAG | None:
     bag = DagBag(dag_folder=dag_file)
     for file, trace in bag.import_errors.items():
-        complain(f"{file} cannot be imported; nothing was started.\n{trace}")
+        complain(f"{file} cannot be imported; nothing was started.\n{_told_by(trace)}")
     found = bag.dags.get(pipeline)
     if found is None and not bag.import_errors:
         complain(f"{dag_file} defines no Dag named {pipeline}, only {', '.join(bag.dags) or 'none at all'}.")
     return found
+
+
+def _told_by(trace: str) -> str:
+    """The whole of an unforeseen error; of one of ours its message, which is whole by itself."""
+    lines = trace.rstrip().splitlines()
+    begins = max((number for number, line in enumerate(lines) if line.startswith(_OUR_ERRORS)), default=None)
+    return trace if begins is None else "\n".join(lines[begins:]).partition(": ")[2]
 
 
 def _manifest(pipeline: str, partition: Partition) -> Manifest | None:

@@ -119,6 +119,8 @@ def _partition(text: str) -> Partition:
     try:
         return resolve_partition(param=text or "''", partition_key=None, data_interval_start=None)
     except PartitionError:
+        if not text:
+            raise BadArgument("PARTITION is missing: make run PIPELINE=catalogue PARTITION=2026-11-01") from None
         raise BadArgument(f"PARTITION is {text!r}, which is not a date like 2026-11-01. Nothing was started.") from None
 
 

@@ -25,7 +25,7 @@ import include
 from claude_batch.failures import SOONEST_RESUME, airflow_failures
 from include.enrichment.errors import NotYet
 from include.enrichment.layout import RunFolder
-from include.enrichment.partition import Partition, resolve_partition
+from include.enrichment.partition import Partition, check_begun, resolve_partition
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -106,6 +106,7 @@ class ExtractOperator(_RunOperator):
             pipeline = load_pipeline(PIPELINES / self.pipeline)
             # The params of the Dag and of the task are in self.params; those that only the run has are not.
             pipeline = pipeline.for_run(run_options(context["params"], others={"partition", *self.params}))
+            check_begun(folder.partition, today=datetime.now(UTC).date())
             self._wait_for_source(folder.partition)
             lake = open_lake(self.aws_conn_id)
             with open_claude(self.anthropic_conn_id) as claude:
@@ -121,11 +122,15 @@ class ExtractOperator(_RunOperator):
         """The source is ready."""
         return self.execute(context)
 
-    def _wait_for_source(self, partition: Partition) -> None:
+    def source_ready_at(self, partition: Partition) -> datetime | None:
+        """When the warehouse has all rows of the partition; None if nobody has said."""
         if self.source_ready_after is None:
-            return
-        ready_at = datetime.combine(partition.end, time.min, UTC) + self.source_ready_after
-        if datetime.now(UTC) < ready_at:
+            return None
+        return datetime.combine(partition.end, time.min, UTC) + self.source_ready_after
+
+    def _wait_for_source(self, partition: Partition) -> None:
+        ready_at = self.source_ready_at(partition)
+        if ready_at and datetime.now(UTC) < ready_at:
             self.log.info("Its rows are there at %s; waiting without a worker until then", ready_at)
             _leave_worker(self, until=ready_at)
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -42,9 +43,10 @@ def environment(stack_folder: StackFolder, s3_bucket: Bucket, emulator: Emulator
     )
 
 
-def run(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def run(environment: dict[str, str], *, partition: str = PARTITION) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND[:-1], partition]
     return subprocess.run(
-        COMMAND, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
 
 
@@ -77,12 +79,24 @@ def test_an_api_that_refuses_the_key_is_status_1_and_publishes_nothing(
     ended = run(environment | {ANTHROPIC: json.dumps({"conn_type": "anthropic", "host": "http://127.0.0.1:9"})})
     assert ended.returncode == 1
     assert f"NOT published: catalogue {PARTITION}" in ended.stderr
-    assert "extract                  failed" in ended.stderr
-    # What a person reads last is why, and what to do next.
-    *_, reason, advice = ended.stderr.splitlines()
+    assert "extract                  failed" in ended.stdout
+    # What a person reads last is why.
+    *_, advice, reason = ended.stderr.splitlines()
+    assert advice.endswith(
+        "the same command goes on from there. The lines above are all there is of the log. Why it failed:"
+    )
     assert reason.startswith("catalogue.extract failed with SetupError: The Anthropic connection")
-    assert advice.startswith("Whatever was submitted is in the ledger")
     assert manifest(s3_bucket) is None
+
+
+def test_a_day_whose_rows_are_not_there_yet_is_told_at_once(environment: dict[str, str], emulator: Emulator) -> None:
+    today = datetime.now(UTC).date()
+    ended = run(environment, partition=str(today))
+    assert ended.returncode == 1
+    assert (
+        f"Partition {today} is not whole yet: its rows are there at {today + timedelta(days=1)} 02:00" in ended.stderr
+    )
+    assert emulator.log()["calls"] == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -38,7 +38,7 @@ def stack_command(folder: Path, *arguments: str, **variables: str) -> subprocess
         (["run", "../catalogue", "2026-11-17"], "There is no pipeline '../catalogue'"),
         (["run", "catalogue", "yesterday"], "PARTITION is 'yesterday', which is not a date like 2026-11-01"),
         (["run", "catalogue", "2026-02-30"], "PARTITION is '2026-02-30'"),
-        (["run", "catalogue", ""], "PARTITION is ''"),
+        (["run", "catalogue", ""], "PARTITION is missing: make run PIPELINE="),
         (["run", "catalogue"], "PARTITION"),
         (["up"], "invalid choice"),
         ([], "required"),

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from include.enrichment.errors import PartitionError
-from include.enrichment.partition import Partition, resolve_partition
+from include.enrichment.partition import Partition, check_begun, resolve_partition
 
 INTERVAL_START = datetime(2026, 11, 19, 2, tzinfo=UTC)
 
@@ -93,3 +93,10 @@ def test_a_partition_ends_before_the_next_day(start: date, end: date) -> None:
 )
 def test_a_placeholder_becomes_the_day_and_nothing_else_does(text: str, filled: str) -> None:
     assert Partition(start=date(2026, 1, 9)).fill(text) == filled
+
+
+def test_a_day_to_come_is_refused_and_today_is_not() -> None:
+    today = date(2026, 11, 21)
+    check_begun(Partition(start=today), today=today)
+    with pytest.raises(PartitionError, match=r"2030-01-01 is a day to come \(2026-11-21 is today, UTC\).*Nothing was"):
+        check_begun(Partition(start=date(2030, 1, 1)), today=today)
