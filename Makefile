@@ -43,7 +43,7 @@ clean-lake: setup ## what runs that ended long ago left on the lake: make clean-
 	@$(BIN)/python -m include.stack clean-lake $(addprefix --days ,$(DAYS)) $(addprefix --raw-days ,$(RAW_DAYS)) $(if $(YES),--yes)
 
 .PHONY: down
-down: setup ## stop whatever the demo left behind after a crash
+down: setup ## stop the demo, also one that crashed
 	@$(BIN)/python -m include.stack down
 
 .PHONY: test

@@ -54,8 +54,8 @@ class Pipeline(Versioned):
         if options.model is not None and options.model not in models:
             raise ParamError(
                 f"The run's param `model` is {options.model!r}, which {self._file(YAML)} does not name"
-                f"{nearest(options.model, models)}. There are: {', '.join(models)}. Nothing was read or sent. Choose"
-                " one of them, or add it to request.other_models."
+                f"{nearest(options.model, models) or '.'} There are: {', '.join(models)}. Nothing was read or sent."
+                " Choose one of them, or add it to request.other_models."
             )
         reuse = self.settings.reuse if options.reuse is None else options.reuse
         if options.only_rejects and not reuse:

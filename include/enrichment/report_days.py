@@ -72,4 +72,4 @@ def _day(name: str, value: object) -> date:
 
 
 def _refused(fact: str) -> ParamError:
-    return ParamError(f"The report's params: {fact}. Nothing was read or written. Trigger the run anew.")
+    return ParamError(f"The report's params: {fact}. Nothing was read or written. Give other days.")

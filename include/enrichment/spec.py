@@ -38,7 +38,7 @@ def load_pipeline(folder: Path) -> Pipeline:
     if not folder.is_dir():
         others = sorted(path.parent.name for path in folder.parent.glob(f"*/{YAML}"))
         raise SpecError(
-            f"There is no pipeline {folder.name!r} in {folder.parent}{nearest(folder.name, others)}. There are:"
+            f"There is no pipeline {folder.name!r} in {folder.parent}{nearest(folder.name, others) or '.'} There are:"
             f" {', '.join(others) or 'none'}."
         )
     texts: dict[str, str] = {}

@@ -31,6 +31,7 @@ def usage_report(folder: StackFolder, *, first: str | None, last: str | None) ->
         from claude_batch.connections import open_lake
         from claude_batch.report import URL_PREFIX
         from include.enrichment.errors import EnrichmentError, ParamError
+        from include.enrichment.prices import dollars
         from include.enrichment.report_days import report_days
         from include.steps.usage_report import usage_report
 
@@ -46,7 +47,7 @@ def usage_report(folder: StackFolder, *, first: str | None, last: str | None) ->
             complain(str(error))
             return 1
         simulated = ", SIMULATED: the emulator answered" if made.simulated else ""
-        sys.stdout.write(f"{days}: {made.cost_usd:f} US dollars, batches: {made.batches:,}{simulated}\n")
+        sys.stdout.write(f"{days}: {dollars(made.cost_usd)}, batches: {made.batches:,}{simulated}\n")
         sys.stdout.write(f"  {lake.locate(made.page)}\n")
         if (stack := read_stack(folder)) and lake.uri == stack.connections[LAKE]:
             sys.stdout.write(f"  {stack.airflow_url}{URL_PREFIX}/{days.first}_{days.last}\n")

@@ -36,7 +36,7 @@ def test_without_days_it_is_about_those_up_to_today_and_says_where_the_page_is(l
     (page,) = (key for key in lake.list("reports/") if key.endswith(".html"))
     assert page == f"reports/usage/{today - timedelta(days=29)}_{today}.html"
     first, second = said.splitlines()
-    assert first.endswith(f"{today}: 0.250000000000 US dollars, batches: 1, SIMULATED: the emulator answered")
+    assert first.endswith(f"{today}: $0.2500, batches: 1, SIMULATED: the emulator answered")
     assert second.strip() == lake.locate(page)
 
 

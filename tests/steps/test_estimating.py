@@ -193,7 +193,9 @@ class TestRetryPass:
 
     def test_too_many_rejects_tell_that_it_was_left_out(self, twenty: Flow, spent_up: int) -> None:
         twenty.plan("retry")
-        with pytest.raises(LoadError, match=rf"{spent_up} requests were not asked again, .*raise it and start a new run"):
+        with pytest.raises(
+            LoadError, match=rf"{spent_up} requests were not asked again, .*raise it and start a new run"
+        ):
             twenty.publish()
 
     def test_with_more_to_spend_it_sends_what_it_had_left_out(self, twenty: Flow, spent_up: int) -> None:
