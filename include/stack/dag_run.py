@@ -111,6 +111,8 @@ def _kept_in(failures: dict[str, str]) -> Callable[[Context], None]:
 
 
 def _load(pipeline: str, dag_file: Path) -> DAG | None:
+    # What cannot be imported is told below, without Airflow's frames.
+    logging.getLogger("airflow.dag_processing").setLevel(logging.CRITICAL)
     bag = DagBag(dag_folder=dag_file)
     for file, trace in bag.import_errors.items():
         complain(f"{file} cannot be imported; nothing was started.\n{_told_by(trace)}")
