@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from include.enrichment.chunk import REQUESTS_SCHEMA
 from include.enrichment.errors import LakeError, SpecError, WarehouseError
@@ -48,6 +48,14 @@ class Extracted(Versioned):
     rows: int
     unsendable: int
     extracted_at: datetime
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_is_now(cls, data: Any) -> Any:
+        """An earlier form had the bytes of all params, too."""
+        return (
+            {name: value for name, value in data.items() if name != "params_bytes"} if isinstance(data, dict) else data
+        )
 
 
 def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:

@@ -15,7 +15,7 @@ from include.enrichment.dry_run import DryRun
 from include.gateways.lake import Lake
 from tests.airflow.test_task_group import DAY, states, write_dag
 from tests.fixtures.emulator import Emulator
-from tests.fixtures.flow import write_pipeline
+from tests.fixtures.flow import SCHEMA, write_pipeline
 
 TABLE, REJECTS = (f"{name}/tickets/dt=2026-11-01/data.parquet" for name in ("tables", "rejects"))
 PIPELINE = """\
@@ -79,6 +79,21 @@ def test_dry_run_tells_what_would_be_sent_and_skips_all_that_follows(run: Run, l
 def test_reuse_off_pays_for_every_row_again(run: Run, emulator: Emulator) -> None:
     assert run().state == run(reuse=False).state == run().state == "success"
     assert sizes(emulator) == [3, 3]
+
+
+def test_budget_usd_leaves_out_a_retry_that_would_pass_it_and_the_run_publishes(
+    run: Run, lake: Lake, emulator: Emulator, tmp_path: Path
+) -> None:
+    # Answers of one length, whichever they are: what the second run costs is then what the first one did.
+    urgent = {"urgent": {"type": "boolean", "description": "Whether it cannot wait."}}
+    schema = json.dumps(SCHEMA | {"required": ["urgent"], "properties": urgent})
+    write_pipeline(tmp_path / "pipelines" / "tickets", pipeline_yaml=PIPELINE, output_schema_json=schema)
+    assert run().state == "success"  # from now on it is known how long answers are
+    emulator.set_faults([{"kind": "violates_schema", "match": "crashes"}])
+    ended = run(reuse=False, budget_usd=float(emulator.billed_usd()) * 1.2)
+    assert (ended.state, states(ended)["retry.plan"], states(ended)["publish"]) == ("success", "success", "success")
+    assert sizes(emulator) == [3, 3]
+    assert table(lake, REJECTS)["ticket"].to_pylist() == ["T2"]
 
 
 def test_model_asks_another_one(run: Run, lake: Lake, emulator: Emulator) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from include.enrichment.request import MAX_REQUEST_BYTES
 from include.enrichment.spec import load_pipeline
 from include.gateways.claude import Claude
 from include.steps.extract import (
+    Extracted,
     check_setup,
     extract,
     fetch_rows,
@@ -290,3 +292,8 @@ def test_another_model_that_would_refuse_every_request_stops_the_run(
     change(flow, tmp_path, pipeline_yaml=f"source: {{connection: w, key: [ticket]}}\nrequest: {request}\n")
     with pytest.raises(SpecError, match=fact):
         check_setup(flow.pipeline.for_run(RunOptions(model=other)), lake=flow.lake, claude=flow.claude)
+
+
+def test_what_an_earlier_form_told_of_an_extract_is_still_read() -> None:
+    told = {"version": 1, "rows": 3, "unsendable": 1, "extracted_at": "2026-11-22T01:00:00Z", "params_bytes": 4_000}
+    assert Extracted.model_validate_json(json.dumps(told)).rows == 3
