@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
-from include.enrichment.errors import BudgetExceeded
+from include.enrichment.errors import BudgetExceeded, NotYet
 from include.enrichment.estimate import Estimate
 
 #: Estimates have no more.
@@ -79,6 +80,38 @@ def check_budget(
         " model, a lower max_tokens, caching, a shorter prompt); or ask for fewer rows: a trial of some also tells how"
         " long answers are, which the estimate then goes by. Then start a new run, or clear `extract` with downstream."
     )
+
+
+def check_claim(
+    budget: Decimal,
+    spending: Spending,
+    *,
+    claimed_usd: Decimal,
+    unsettled_usd: Decimal,
+    whose: str,
+    again_at: datetime,
+) -> None:
+    """
+    Hold a budget that other runs draw on too, when one chunk is about to be sent.
+
+    :param claimed_usd: what the chunk is expected to cost
+    :param unsettled_usd: what of ``spending.reserved`` is for chunks that are about to be sent at the same moment
+
+    Raises BudgetExceeded if the chunk does not fit, NotYet, until ``again_at``, if it may once those are settled.
+    """
+    if spending.spent is None:
+        return  # its plan has looked, and nobody can tell more now
+    total = spending.spent + spending.reserved + claimed_usd
+    if total <= budget:
+        return
+    message = (
+        f"{whose} has a budget of ${budget:,.2f} (limits.monthly_budget_usd): spent ${spending.spent:,.6f}, in flight"
+        f" ${spending.reserved:,.6f}, this chunk is expected to cost ${claimed_usd:,.6f}. Other runs have sent"
+        " theirs since it was planned. Nothing was sent."
+    )
+    if total - unsettled_usd <= budget:
+        raise NotYet(message, again_at=again_at)
+    raise BudgetExceeded(f"{message} Raise the budget and clear `extract` with downstream, or wait for the next month.")
 
 
 def _places(budget: Decimal, passed: Decimal) -> int:

@@ -10,6 +10,7 @@ EnrichmentError
 ├── ApiError          the API refused or could not be reached; nothing was spent by this call
 │   └── BatchNotFound the API does not know the batch id
 ├── NotYet            the chunk cannot be sent now; nothing is wrong, come back later
+├── NotSent           the chunk is not sent by this run; nothing is wrong, the run goes on without it
 ├── BudgetExceeded    what is to be sent would pass a budget; nothing of it was sent
 ├── BatchError        money is spent or may be; carries the batch ids that are known
 └── LoadError         results do not reconcile; nothing was published
@@ -94,6 +95,13 @@ class NotYet(EnrichmentError):
     def __init__(self, message: str, *, again_at: datetime) -> None:
         super().__init__(message)
         self.again_at = again_at
+
+
+class NotSent(EnrichmentError):
+    """
+    This run does not send the chunk: other runs have its requests, or a retry pass has no budget left for it. Nothing
+    is wrong, and the run goes on without it.
+    """
 
 
 class BudgetExceeded(EnrichmentError):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
@@ -85,6 +86,18 @@ class RunFolder:
     def plans(self) -> str:
         """The folder of the passes' plans."""
         return f"{self.prefix}plan/"
+
+
+def folder_of_run(prefixes: Iterable[str], run_id: str) -> RunFolder | None:
+    """The run's folder, if it is among these; of another run's nothing but its name is known."""
+    for prefix in prefixes:
+        if is_warm_up(prefix):
+            continue
+        _, pipeline, day, *_ = prefix.split("/")
+        folder = RunFolder(pipeline=pipeline, partition=Partition(start=date.fromisoformat(day)), run_id=run_id)
+        if folder.prefix == prefix:
+            return folder
+    return None
 
 
 def runs_folder(pipeline: str) -> str:

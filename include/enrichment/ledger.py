@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal, Self
@@ -15,10 +16,10 @@ State = Literal["planned", "submitting", "unclear", "submitted", "landed", "with
 _FOLLOWS: dict[State, tuple[State, ...]] = {
     "planned": ("submitting", "submitted", "withdrawn"),
     "submitting": ("submitted", "planned", "unclear", "submitting"),
-    "unclear": ("submitted", "submitting"),
+    "unclear": ("submitted", "submitting", "planned"),
     "submitted": ("landed",),
     "landed": ("landed",),
-    "withdrawn": ("planned", "submitted"),
+    "withdrawn": ("submitted",),
 }
 #: In these a batch may exist that nobody has recorded yet.
 UNSETTLED: tuple[State, ...] = ("submitting", "unclear")
@@ -40,6 +41,29 @@ class Fence(_Frozen):
     at: datetime
 
 
+class OpenChunk(_Frozen):
+    """
+    A chunk that was planned and has not landed. Only a run that planned it may send it.
+
+    :param folder: the working folder of the run that planned it last: one for each run and partition;
+        layout.warm_ups() for what warms the prompt cache, which is no run's
+    :param also_planned_by: the folders of the other runs that planned the very same chunk
+    :param planned_at: by the last of them, UTC
+    :param expected_usd: what it is expected to cost: from when it is sent until its batch is in the books, budgets
+        count it as spent. None where the price is not known
+    """
+
+    folder: str
+    also_planned_by: list[str] = Field(default_factory=list)
+    planned_at: datetime
+    expected_usd: Decimal | None = None
+
+    @property
+    def planned_by(self) -> list[str]:
+        """The folders of all runs that planned it."""
+        return [self.folder, *self.also_planned_by]
+
+
 class Entry(Versioned):
     """
     The ledger entry of one chunk.
@@ -47,13 +71,18 @@ class Entry(Versioned):
     ``submitting`` is written before the paid call, with the fence, and ``submitted`` after it. An entry that stays
     ``submitting`` tells of a process that died within the call; ``unclear`` tells that the call has ended and its
     answer was lost. Either is settled by what the API lists and by nothing else. ``planned`` follows only where the
-    API has surely made nothing; ``withdrawn`` where a run planned anew before anything was sent.
+    API has surely made nothing. A plan that takes over requests of a chunk that was never sent makes it ``withdrawn``:
+    it is never sent after that, and what nobody took over goes on as the chunk ``remainder``.
 
     :param chunk: the lake key of the chunk
-    :param run_id: the run that sent it, or is about to
+    :param run_id: the run that sent it, or is about to; of a withdrawn chunk the run that took it over
     :param run_ids: every run that waits for its batch, or did
     :param changed_at: when the entry took its state, UTC
     :param refusals: creates in a row that made nothing
+    :param was_open: of a withdrawn chunk what stood among the open ones
+    :param remainder: the id of the chunk that holds what was left of a withdrawn one
+    :param strangers: batches that an unclear create may have made by all that a list tells, and that hold none of the
+        chunk's requests
     """
 
     chunk_id: str
@@ -67,6 +96,9 @@ class Entry(Versioned):
     batch_id: str | None = None
     fence: Fence | None = None
     refusals: int = 0
+    was_open: OpenChunk | None = None
+    remainder: str | None = None
+    strangers: list[str] = Field(default_factory=list)
 
     @classmethod
     def planned(cls, *, chunk_id: str, pipeline: str, chunk: str, requests: int, run_id: str, at: datetime) -> Self:
@@ -106,27 +138,19 @@ class Entry(Versioned):
         """The entry with that run among those that wait for the batch."""
         return self.model_copy(update={"run_ids": [*self.run_ids, run_id]})
 
+    def goes_on_as(self, remainder: str) -> Self:
+        """The withdrawn entry with the id of the chunk that holds what was left of it."""
+        return self.model_copy(update={"remainder": remainder})
 
-class OpenChunk(_Frozen):
-    """
-    A chunk that was planned and has not landed.
-
-    :param folder: the working folder of the run that planned it: one for each run and partition; layout.warm_ups() for
-        what warms the prompt cache, which is no run's
-    :param planned_at: UTC
-    :param expected_usd: what it is expected to cost: until its batch is in the books, budgets count it as spent. None
-        where the price is not known
-    """
-
-    folder: str
-    planned_at: datetime
-    expected_usd: Decimal | None = None
+    def knowing(self, strangers: Iterable[str]) -> Self:
+        """The entry with those batches among the strangers'."""
+        return self.model_copy(update={"strangers": [*self.strangers, *strangers]})
 
 
 class OpenChunks(Versioned):
     """
-    The open chunks of a pipeline, by chunk id. Their requests are disjoint: whoever plans changes this one object by
-    compare-and-swap, so of two plans made at the same moment the second sees the first.
+    The open chunks of a pipeline, by chunk id. Those that were not withdrawn hold disjoint requests: whoever plans
+    changes this one object by compare-and-swap, so of two plans made at the same moment the second sees the first.
     """
 
     chunks: dict[str, OpenChunk] = Field(default_factory=dict)

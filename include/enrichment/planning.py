@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from include.enrichment.errors import BatchError, ParamError
+from include.enrichment.errors import BatchError, ParamError, SpecError
 from include.enrichment.estimate import Estimate
 from include.enrichment.ledger import Entry, OpenChunk
 from include.enrichment.version import Versioned
@@ -51,7 +51,7 @@ class InFlight:
     An open chunk of the pipeline, as a plan finds it.
 
     :param sent: a batch was made of it, or may have been
-    :param own: it was planned by the very run that plans now
+    :param own: nobody has planned it but the very run that plans now
     """
 
     chunk_id: str
@@ -65,31 +65,48 @@ class Division:
     """
     What is wanted, divided.
 
-    :param to_send: nobody has asked for these
+    :param to_send: nobody has sent these
     :param join: chunks in flight to wait for
-    :param withdraw: chunks of this run that were never sent and hold what is no longer wanted
+    :param take_over: chunks that were never sent and are in the way: they are withdrawn, unless the plan makes the very
+        same ones
     """
 
     to_send: set[str]
     join: list[str] = field(default_factory=list)
-    withdraw: list[str] = field(default_factory=list)
+    take_over: list[str] = field(default_factory=list)
 
 
 def divide(wanted: Set[str], in_flight: Iterable[InFlight]) -> Division:
     """
     Divide the wanted requests into those in flight and those to be sent.
 
-    A chunk that was not sent yet is withdrawn if it is the run's own and holds more than what is wanted: the warehouse
-    has changed. Another run's is joined as it is: that run is about to send it.
+    What was never sent is nobody's: the wanted requests of such a chunk are cut anew, by the limits, the options and
+    the budget of the run that plans. So is the run's own, also where nothing of it is wanted any more: the warehouse
+    has changed. Another run's that holds nothing wanted is left alone.
     """
     divided = Division(to_send=set(wanted))
     for chunk in in_flight:
-        if chunk.own and not chunk.sent and not chunk.request_ids <= wanted:
-            divided.withdraw.append(chunk.chunk_id)
-        elif not chunk.request_ids.isdisjoint(wanted):
+        needed = not chunk.request_ids.isdisjoint(wanted)
+        if chunk.sent and needed:
             divided.join.append(chunk.chunk_id)
             divided.to_send.difference_update(chunk.request_ids)
+        elif not chunk.sent and (needed or chunk.own):
+            divided.take_over.append(chunk.chunk_id)
     return divided
+
+
+def check_chunks(chunks: int, *, most: int | None) -> None:
+    """
+    Raises SpecError if a pass needs more batches than Airflow maps a task over.
+
+    :param most: None: any number will do
+    """
+    if most is not None and chunks > most:
+        raise SpecError(
+            f"The pass needs {chunks:,} batches, and Airflow maps a task over {most:,} at most. Nothing was sent. Raise"
+            " limits.batch_requests in pipeline.yaml and start a new run, or raise [core] max_map_length and clear this"
+            " task."
+        )
 
 
 def closed(opened: OpenChunk, entry: Entry | None, loaded: Set[str], *, now: datetime) -> bool:

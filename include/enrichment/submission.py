@@ -27,6 +27,9 @@ LISTING_LAG = timedelta(minutes=2)
 CLOCK_SKEW = timedelta(hours=1)
 #: So many lines without one of ours are a stranger's, however many there are: they come in no order.
 TELLING_LINES = 100
+#: So long after its creation the results of a batch may be unreadable: the day that the API may take for it, and one
+#: more.
+PATIENCE = timedelta(days=2)
 #: How soon to look again, at the earliest and at the latest.
 SOON, LATE = timedelta(seconds=30), timedelta(minutes=10)
 
@@ -50,7 +53,7 @@ class Settle:
 
 @dataclass(frozen=True, kw_only=True)
 class Withdrawn:
-    """The run that planned the chunk has planned anew: it must not be sent."""
+    """Another plan has taken requests of the chunk over: it must not be sent."""
 
 
 def first_look(entry: Entry | None) -> Attach | Send | Settle | Withdrawn:
@@ -69,6 +72,11 @@ def settled_at(entry: Entry) -> datetime:
     return entry.changed_at + (CREATE_WINDOW if entry.state == "submitting" else LISTING_LAG)
 
 
+def being_sent(entry: Entry, *, now: datetime) -> bool:
+    """Whether a create is under way, as far as anybody can tell: soon it is known whether it has made a batch."""
+    return entry.state == "submitting" and now < settled_at(entry)
+
+
 def candidates(entry: Entry, listed: Iterable[BatchStatus], claimed: Collection[str]) -> list[BatchStatus]:
     """
     The batches that the chunk's unclear create may have made, by all that a list tells.
@@ -81,6 +89,7 @@ def candidates(entry: Entry, listed: Iterable[BatchStatus], claimed: Collection[
         for batch in listed
         if batch.requests == entry.requests
         and batch.batch_id not in claimed
+        and batch.batch_id not in entry.strangers
         and batch.created_at <= settled_at(entry) + CLOCK_SKEW
     ]
 
@@ -112,6 +121,12 @@ def look_again_at(entry: Entry, running: Collection[BatchStatus], *, now: dateti
         return now + max(SOON, min(LATE, age / 10))
     settled = settled_at(entry)
     return None if now >= settled else min(settled, now + LATE)
+
+
+def read_again_at(batch: BatchStatus, *, now: datetime) -> datetime | None:
+    """When to read results again that did not tell whose batch it is; None if they have had time enough."""
+    age = now - batch.created_at
+    return None if age > PATIENCE else now + max(SOON, min(LATE, age / 10))
 
 
 def refused_until(refusals: int, retry_after_seconds: float | None, *, now: datetime) -> datetime:

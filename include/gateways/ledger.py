@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,10 +48,18 @@ class Ledger:
         """The chunk's entry, None if there surely is none. Raises LakeError for one that cannot be read."""
         return self._find(layout.ledger_entry(self.pipeline, chunk_id), Entry)
 
-    def entries(self, chunk_ids: list[str]) -> list[Entry | None]:
+    def entries(self, chunk_ids: Sequence[str]) -> list[Entry | None]:
         """The entries of several chunks, in their order."""
         with ThreadPoolExecutor(_READERS) as readers:
             return [recorded.value if recorded else None for recorded in readers.map(self.find, chunk_ids)]
+
+    def latest(self, chunk_ids: Sequence[str]) -> list[Entry | None]:
+        """As entries(), but of a withdrawn chunk the entry of what was left of it, where that goes on."""
+        found = self.entries(chunk_ids)
+        left = {number: entry.remainder for number, entry in enumerate(found) if entry and entry.remainder}
+        for number, entry in zip(left, self.latest(list(left.values())) if left else [], strict=True):
+            found[number] = entry
+        return found
 
     def write(self, entry: Entry, *, over: Recorded[Entry] | None) -> Recorded[Entry]:
         """

@@ -149,6 +149,17 @@ def _items(requests: pa.Table) -> bytes:
     return b"".join(part for item in zip(*columns, strict=True) for part in (before, item[0], between, item[1], after))
 
 
+def read_part(lake: Lake, chunk: Chunk, request_ids: pa.Array) -> Iterator[pa.RecordBatch]:
+    """Those of the chunk's requests, in REQUESTS_SCHEMA and in portions. Raises LakeError as open_body() does."""
+    with working_folder() as temporary, _chunk_file(lake.locate(chunk.key)):
+        path = temporary / "chunk.parquet"
+        lake.fetch(chunk.key, path)
+        with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
+            for number in range(file.num_row_groups):
+                for batch in file.read_row_group(number, columns=REQUESTS_SCHEMA.names, use_threads=False).to_batches():
+                    yield batch.filter(pc.is_in(batch["request_id"], value_set=request_ids))
+
+
 class ChunkWriter:
     """
     A chunk file while it is written, in a local file.

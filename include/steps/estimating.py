@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.enrichment import passes
-from include.enrichment.budget import Spending, check_budget
+from include.enrichment.budget import Spending, check_budget, check_claim
 from include.enrichment.estimate import (
     CachedPart,
     Counted,
@@ -23,16 +23,19 @@ from include.enrichment.estimate import (
     output_of,
 )
 from include.enrichment.layout import RunFolder, chunk_id_of
-from include.enrichment.ledger import Entry, OpenChunks
+from include.enrichment.ledger import Entry, OpenChunk, OpenChunks
 from include.enrichment.outcome import settled
 from include.enrichment.pipeline import Pipeline
 from include.enrichment.prices import prices
+from include.enrichment.submission import SOON, being_sent
 from include.enrichment.usage import total_usd
 from include.gateways.lake import Lake
 from include.gateways.ledger import Ledger
 from include.gateways.results import ResultStore
 from include.gateways.usage import Books
 from include.steps.counting import read_counted
+from include.steps.extract import read_pipeline
+from include.steps.in_flight import was_sent
 from include.steps.wanted import read_plan
 
 #: So far back the books are read for what batches of the pipeline are like, and for what a run has spent.
@@ -118,39 +121,85 @@ def check_budgets(
     """
     Raises BudgetExceeded if what is to be sent would pass the budget of the run or of the pipeline's month.
 
-    :param lines: the books, read after ``opened``: what is not under way any more is in them
-    :param opened: the pipeline's open chunks; what they are expected to cost counts as spent
-    :param over: those of them that are not under way any more
+    :param lines: the books, read after ``opened``: what is not in flight any more is in them
+    :param opened: the pipeline's open chunks; what those that were sent are expected to cost counts as spent
+    :param over: those of them that are not in flight any more
     :param estimates: of this pass, and of what the run will send later
     """
     limits = pipeline.settings.limits
-    booked = set(lines["batch_id"].to_pylist())
-    under_way = {
-        chunk_id: chunk
-        for chunk_id, chunk in (opened.chunks if opened else {}).items()
-        if chunk_id not in over and not ((entry := entries.get(chunk_id)) and entry.batch_id in booked)
-    }
+    reserved = _reserved(opened.chunks if opened else {}, entries, over, lines)
     of_run = pc.and_(pc.equal(lines["run_id"], folder.run_id), pc.equal(lines["partition"], str(folder.partition)))
+    own = (
+        chunk.expected_usd
+        for entry, chunk in reserved
+        if entry.run_id == folder.run_id and folder.prefix in chunk.planned_by
+    )
     check_budget(
         limits.budget_usd,
-        _spending(
-            lines.filter(of_run), (chunk.expected_usd for chunk in under_way.values() if chunk.folder == folder.prefix)
-        ),
+        _spending(lines.filter(of_run), own),
         estimates.values(),
         whose="The run",
         setting="limits.budget_usd, or the run's param `budget_usd`",
     )
-    month = datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    month = _month()
     check_budget(
         limits.monthly_budget_usd,
-        _spending(
-            lines.filter(pc.greater_equal(lines["created_at"], month)),
-            (chunk.expected_usd for chunk in under_way.values()),
-        ),
+        _spending(_since(month, lines), (chunk.expected_usd for _, chunk in reserved)),
         estimates.values(),
         whose=f"Pipeline {pipeline.name} in {month:%B %Y}",
         setting="limits.monthly_budget_usd",
     )
+
+
+def check_month(claimed: Entry, folder: RunFolder, ledger: Ledger, lake: Lake) -> None:
+    """
+    Hold the month's budget when a chunk is about to be sent: others may have sent theirs since it was planned.
+
+    :param claimed: the chunk's entry, which says so already: of two that are about to be sent at the same moment each
+        finds the other's, and they come back one after the other
+
+    Raises BudgetExceeded if the chunk does not fit beside what is spent and in flight; NotYet if that depends on chunks
+    of which nobody knows yet whether they are sent.
+    """
+    pipeline = read_pipeline(lake, folder)
+    if (budget := pipeline.settings.limits.monthly_budget_usd) is None:
+        return
+    recorded = ledger.find_open()
+    opened = recorded.value.chunks if recorded else {}
+    entries = dict(zip(opened, ledger.entries(list(opened)), strict=True))
+    lines = read_books(pipeline, lake)
+    month, now = _month(), datetime.now(UTC)
+    others = _reserved(opened, entries, {claimed.chunk_id}, lines)
+    expected = opened[claimed.chunk_id].expected_usd if claimed.chunk_id in opened else None
+    check_claim(
+        budget,
+        _spending(_since(month, lines), (chunk.expected_usd for _, chunk in others)),
+        claimed_usd=expected or Decimal(0),
+        unsettled_usd=_sum(chunk.expected_usd for entry, chunk in others if being_sent(entry, now=now)),
+        whose=f"Pipeline {pipeline.name} in {month:%B %Y}",
+        again_at=now + SOON,
+    )
+
+
+def _month() -> datetime:
+    """When this month began, UTC."""
+    return datetime.now(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _since(moment: datetime, lines: pa.Table) -> pa.Table:
+    return lines.filter(pc.greater_equal(lines["created_at"], moment))
+
+
+def _reserved(
+    opened: Mapping[str, OpenChunk], entries: Mapping[str, Entry | None], over: Set[str], lines: pa.Table
+) -> list[tuple[Entry, OpenChunk]]:
+    """
+    The open chunks that were sent, or may have been, and are not in the books yet. What was never sent may never be:
+    its own run, or another, looks at the budget when it sends it.
+    """
+    booked = set(lines["batch_id"].to_pylist())
+    found = ((entries.get(chunk_id), chunk) for chunk_id, chunk in opened.items() if chunk_id not in over)
+    return [(entry, chunk) for entry, chunk in found if entry and was_sent(entry) and entry.batch_id not in booked]
 
 
 def may_stop(pass_name: str, pipeline: Pipeline) -> bool:
@@ -164,9 +213,13 @@ def may_stop(pass_name: str, pipeline: Pipeline) -> bool:
 def _spending(lines: pa.Table, expected: Iterable[Decimal | None]) -> Spending:
     return Spending(
         spent=total_usd(lines["cost_usd"].to_pylist()),
-        reserved=sum((usd for usd in expected if usd is not None), Decimal(0)),
+        reserved=_sum(expected),
         unpriced=lines.filter(pc.is_null(lines["cost_usd"]))["batch_id"].to_pylist(),
     )
+
+
+def _sum(costs: Iterable[Decimal | None]) -> Decimal:
+    return sum((usd for usd in costs if usd is not None), Decimal(0))
 
 
 def _canary_answers(folder: RunFolder, pipeline: Pipeline, extracted_at: datetime, lake: Lake) -> list[int]:
@@ -174,7 +227,7 @@ def _canary_answers(folder: RunFolder, pipeline: Pipeline, extracted_at: datetim
     canary = read_plan(lake, folder, passes.CANARY, extracted_at)
     if canary is None:
         return []
-    entries = Ledger(lake, pipeline=pipeline.name).entries([chunk_id_of(key) for key in canary.chunks])
+    entries = Ledger(lake, pipeline=pipeline.name).latest([chunk_id_of(key) for key in canary.chunks])
     store = ResultStore(lake, pipeline=pipeline.name)
     tables = [
         store.billed(entry.batch_id)[1] for entry in entries if entry and entry.state == "landed" and entry.batch_id

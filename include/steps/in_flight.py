@@ -56,7 +56,7 @@ def find_in_flight(recorded: Recorded[OpenChunks] | None, folder: RunFolder, led
             chunk_id=chunk_id,
             request_ids=frozenset(request_ids),
             sent=(entry := entries[chunk_id]) is not None and entry.state != "planned",
-            own=opened[chunk_id].folder == folder.prefix,
+            own=opened[chunk_id].planned_by == [folder.prefix],
         )
         for chunk_id, request_ids in zip(live, ids, strict=True)
     ]

@@ -52,6 +52,9 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
     chunk = read_chunk(lake, chunk_key)
     ledger = Ledger(lake, pipeline=chunk.pipeline)
     recorded = ledger.find(chunk.chunk_id)
+    if recorded and (left := recorded.value.remainder):
+        left = layout.chunk(chunk.pipeline, left)
+        return load(left, batch_id, lake=lake, claude=claude, accept_missing=accept_missing)
     store = ResultStore(lake, pipeline=chunk.pipeline)
     counts = store.outcome_counts(batch_id, of=chunk.request_ids)
     if counts is None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,13 +16,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.enrichment import layout, passes
-from include.enrichment.chunk import REQUESTS_SCHEMA, SIZES_SCHEMA, chunk_of, cut
-from include.enrichment.errors import BudgetExceeded, LakeError, SpecError
+from include.enrichment.chunk import REQUESTS_SCHEMA, SIZES_SCHEMA, chunk_id, chunk_of, cut
+from include.enrichment.errors import BudgetExceeded, LakeError
 from include.enrichment.estimate import Estimate, cost_table, share_of
 from include.enrichment.layout import RunFolder
 from include.enrichment.ledger import Entry, OpenChunk, OpenChunks
 from include.enrichment.pipeline import Pipeline
-from include.enrichment.planning import Division, PassPlan, divide
+from include.enrichment.planning import Division, PassPlan, check_chunks, divide
 from include.enrichment.request import Request
 from include.enrichment.version import check_stamp, stamped
 from include.gateways.disk import working_folder
@@ -44,6 +45,9 @@ log = logging.getLogger(__name__)
 
 #: Plans of one pipeline made at the same moment come one after the other; each takes seconds.
 _TRIES = 20
+#: Chunk files that are written at once. Each is an open file, of which many systems allow a process 256, and holds up
+#: to a megabyte.
+_OPEN_FILES = 64
 _REPAIRS_SCHEMA = pa.schema([("request_id", pa.string()), ("repair_id", pa.string()), ("depth", pa.int64())])
 
 
@@ -53,16 +57,17 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
 
     Of the run's distinct requests a pass sends what nobody has paid for yet: neither what any earlier batch of the
     pipeline has answered nor what is in flight. A batch in flight that holds what is wanted is waited for instead,
-    whichever run made it. A canary pass sends a handful; the main pass the rest; a retry pass what ended without being
-    billed and may end better, and once a repair of each answer that does not fit. A run that asks only for the rejects
-    repairs what came of a repair too.
+    whichever run made it. A chunk that was planned and never sent is taken over: withdrawn, and its wanted requests cut
+    anew by what this run allows. A canary pass sends a handful; the main pass the rest; a retry pass what has no answer
+    yet, what ended without being billed and may end better, and once a repair of each answer that does not fit. A run
+    that asks only for the rejects repairs what came of a repair too.
 
     Planning again is free at any time, but for a retry pass of a run that asks only for the rejects: it repairs once
     more what came of its own repairs.
 
-    What it is expected to cost is told in the log and kept in the plan, and reserved until it is booked: the sum of all
-    runs stays within the budgets of run and month, however many plan at the same moment. A retry pass that would pass
-    one sends nothing, and the run goes on without it: what the others have paid for may do, which publish() judges.
+    What it is expected to cost is told in the log and kept in the plan, and must fit the budgets of run and month
+    beside what is spent and in flight; submit() looks at the month once more. A retry pass that would exceed one sends
+    nothing, and the run goes on without it: what the others have paid for may do, which publish() judges.
 
     Raises BatchError if this is the pass after a canary that failed for good, SpecError if the pass needs more than
     ``most_chunks`` batches, ParamError if a run that asks only for the rejects would ask for other rows too,
@@ -83,30 +88,27 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
             in_flight = find_in_flight(recorded, folder, ledger, lake)
             wanted = want(pass_name, needed, rows, pipeline, folder, extracted_at, lake)
             divided = divide(wanted.request_ids, in_flight.chunks)
-            writers = _write_chunks(divided.to_send, wanted, rows, pipeline, temporary, folder, pass_name)
-            if most_chunks is not None and len(divided.join) + len(writers) > most_chunks:
-                raise SpecError(
-                    f"The pass needs {len(divided.join) + len(writers):,} batches, and Airflow maps a task over"
-                    f" {most_chunks:,} at most. Nothing was sent. Raise limits.batch_requests in pipeline.yaml and"
-                    " start a new run, or raise [core] max_map_length and clear this task."
-                )
+            sizes = read_sizes(divided.to_send, wanted.made, rows)
+            first_ids = cut(sizes, pipeline.limits)
+            check_chunks(len(divided.join) + len(first_ids), most=most_chunks)
             # After the look at the ledger: what is not open any more is in the books.
             lines = read_books(pipeline, lake)
             known = estimator(folder, pipeline, lines, extracted_at, lake)
             later = divide(wanted.later, in_flight.chunks).to_send
-            estimates = _estimates(pass_name, divided, writers, later, rows, known)
-            over = in_flight.over | set(divided.withdraw)
+            estimates = _estimates(pass_name, sizes, later, rows, known)
             opened = recorded.value if recorded else None
             left_out = 0
             try:
-                check_budgets(pipeline, folder, lines, opened, in_flight.entries, over, estimates)
+                check_budgets(pipeline, folder, lines, opened, in_flight.entries, in_flight.over, estimates)
             except BudgetExceeded as error:
                 if may_stop(pass_name, pipeline):
                     raise
                 log.warning("Pass %s is left out, and the run goes on without it. %s", pass_name, error)
                 left_out = len(divided.to_send)
-                divided, writers = replace(divided, to_send=set()), []
-                estimates = _estimates(pass_name, divided, writers, set(), rows, known)
+                divided, first_ids = replace(divided, to_send=set(), take_over=[]), []
+                estimates = _estimates(pass_name, SIZES_SCHEMA.empty_table(), set(), rows, known)
+            new = _new_chunks(divided.to_send, first_ids, wanted.failed_in, ledger)
+            writers = _write_chunks(new, wanted, rows, pipeline, temporary, folder, pass_name)
             try:
                 keys = _commit(divided, writers, recorded, in_flight, folder, ledger, lake, estimates[pass_name])
             except Conflict:
@@ -137,21 +139,20 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
     raise LakeError(f"Other runs have planned {_TRIES} times at the same moment. Nothing was sent. Clear this task.")
 
 
-def _estimates(
-    pass_name: str,
-    divided: Division,
-    writers: Sequence[ChunkWriter],
-    later: Set[str],
-    rows: Path,
-    known: Estimator,
-) -> dict[str, Estimate]:
-    """What this pass costs, and what the main pass after it will for the requests ``later``, where it is the canary."""
-    size = sum(writer.params_bytes for writer in writers)
-    found = {pass_name: known.of(pass_name, requests=len(divided.to_send), size=size)}
+def _estimates(pass_name: str, sizes: pa.Table, later: Set[str], rows: Path, known: Estimator) -> dict[str, Estimate]:
+    """
+    What this pass costs, and what the main pass after it will for the requests ``later``, where it is the canary.
+
+    :param sizes: of what it sends, in SIZES_SCHEMA
+    """
+    found = {pass_name: _estimate(pass_name, sizes, known)}
     if later:
-        size = pc.sum(read_sizes(later, {}, rows)["params_bytes"]).as_py()
-        found[passes.MAIN] = known.of(passes.MAIN, requests=len(later), size=size)
+        found[passes.MAIN] = _estimate(passes.MAIN, read_sizes(later, {}, rows), known)
     return found
+
+
+def _estimate(pass_name: str, sizes: pa.Table, known: Estimator) -> Estimate:
+    return known.of(pass_name, requests=len(sizes), size=pc.sum(sizes["params_bytes"]).as_py() or 0)
 
 
 def read_plans(lake: Lake, folder: RunFolder, extracted_at: datetime) -> dict[str, PassPlan]:
@@ -186,8 +187,50 @@ def read_repairs(lake: Lake, folder: RunFolder, pass_names: Iterable[str]) -> pa
     return together.group_by(_REPAIRS_SCHEMA.names).aggregate([])
 
 
+@dataclass(frozen=True, kw_only=True)
+class _NewChunk:
+    """
+    A chunk that is about to be written.
+
+    :param request_ids: sorted
+    :param after: what its id tells of beside them: the batches that failed to answer them before, and the withdrawn
+        chunks that had the same requests
+    """
+
+    request_ids: Sequence[str]
+    after: Set[str]
+
+
+def _new_chunks(
+    to_send: Set[str], first_ids: Sequence[str], failed_in: Mapping[str, Set[str]], ledger: Ledger
+) -> list[_NewChunk]:
+    """
+    The chunks as cut() has cut them. None has the id of a chunk that was withdrawn, which nobody sends any more.
+
+    :param first_ids: the first id of each
+    """
+    ids = sorted(to_send)
+    bounds = [*(bisect_left(ids, first) for first in first_ids), len(ids)]
+    chunks = [
+        _NewChunk(request_ids=part, after={batch for each in part for batch in failed_in.get(each, ())})
+        for part in (ids[start:end] for start, end in pairwise(bounds))
+    ]
+    unsure = list(range(len(chunks)))
+    while unsure:
+        names = [chunk_id(chunks[number].request_ids, after=chunks[number].after) for number in unsure]
+        withdrawn = {
+            number: name
+            for number, name, entry in zip(unsure, names, ledger.entries(names), strict=True)
+            if entry and entry.state == "withdrawn"
+        }
+        for number, name in withdrawn.items():
+            chunks[number] = replace(chunks[number], after=chunks[number].after | {name})
+        unsure = list(withdrawn)
+    return chunks
+
+
 def _write_chunks(
-    to_send: Set[str],
+    chunks: Sequence[_NewChunk],
     wanted: Wanted,
     rows: Path,
     pipeline: Pipeline,
@@ -195,30 +238,31 @@ def _write_chunks(
     folder: RunFolder,
     pass_name: str,
 ) -> list[ChunkWriter]:
-    first_ids = cut(read_sizes(to_send, wanted.made, rows), pipeline.limits)
-    after: defaultdict[int, set[str]] = defaultdict(set)
-    for request_id in to_send & wanted.failed_in.keys():
-        after[chunk_of(request_id, first_ids)] |= wanted.failed_in[request_id]
+    """Write the chunks to local files, so many at once as may be open: the rows are read again for each lot."""
     cached = pipeline.cached_prefix
     writers = [
         ChunkWriter(
             temporary / f"chunk-{number}.parquet",
             pipeline=pipeline.name,
             schema_text=pipeline.schema_text,
-            after=after[number],
+            after=chunk.after,
             partition=str(folder.partition),
             pass_name=pass_name,
             cached=cached,
         )
-        for number in range(len(first_ids))
+        for number, chunk in enumerate(chunks)
     ]
-    with ExitStack() as open_writers:
-        for writer in writers:
-            open_writers.enter_context(writer)
-        write = open_writers.enter_context(behind())
-        for batch in _requests(to_send, wanted.made, rows):
-            for number, part in _parts(batch, first_ids):
-                write(writers[number].write, part)
+    for start in range(0, len(chunks), _OPEN_FILES):
+        lot = slice(start, start + _OPEN_FILES)
+        first_ids = [chunk.request_ids[0] for chunk in chunks[lot]]
+        here = {request_id for chunk in chunks[lot] for request_id in chunk.request_ids}
+        with ExitStack() as open_writers:
+            for writer in writers[lot]:
+                open_writers.enter_context(writer)
+            write = open_writers.enter_context(behind())
+            for batch in _requests(here, wanted.made, rows):
+                for number, part in _parts(batch, first_ids):
+                    write(writers[start + number].write, part)
     return writers
 
 
@@ -265,19 +309,21 @@ def _commit(
     """
     joined = [layout.chunk(ledger.pipeline, chunk_id) for chunk_id in divided.join]
     made = [writer.upload(lake) for writer in writers]
-    planned = [layout.chunk_id_of(key) for key in made]
-    forgotten = [chunk_id for chunk_id in in_flight.over if not was_sent(in_flight.entries[chunk_id])]
-    for chunk_id in [*divided.withdraw, *forgotten]:
-        _withdraw(chunk_id, folder.run_id, ledger, lake)
-    for chunk_id in planned:
-        _reopen(chunk_id, folder.run_id, ledger)
-    now = datetime.now(UTC)
+    planned = {writer.chunk_id for writer in writers}
+    forgotten = {chunk_id for chunk_id in in_flight.over if not was_sent(in_flight.entries[chunk_id])}
+    withdrawn = {*divided.take_over, *forgotten} - planned
     before = recorded.value.chunks if recorded else {}
-    gone = {*in_flight.over, *divided.withdraw}
-    chunks = {chunk_id: chunk for chunk_id, chunk in before.items() if chunk_id not in gone}
+    # Before the plan counts: a chunk that can still be sent is open, and no two of them hold the same request.
+    for each in sorted(withdrawn):
+        _withdraw(each, before[each], folder.run_id, ledger, lake)
+    now = datetime.now(UTC)
+    chunks = {
+        chunk_id: chunk for chunk_id, chunk in before.items() if chunk_id not in in_flight.over | withdrawn | planned
+    }
     chunks |= {
         writer.chunk_id: OpenChunk(
             folder=folder.prefix,
+            also_planned_by=_others(before.get(writer.chunk_id), folder),
             planned_at=now,
             expected_usd=share_of(estimated, requests=len(writer.request_ids)),
         )
@@ -288,7 +334,12 @@ def _commit(
     return [*joined, *made]
 
 
-def _withdraw(chunk_id: str, run_id: str, ledger: Ledger, lake: Lake) -> None:
+def _others(chunk: OpenChunk | None, folder: RunFolder) -> list[str]:
+    """The other runs that have planned the same chunk, and may send it as well."""
+    return [each for each in chunk.planned_by if each != folder.prefix] if chunk else []
+
+
+def _withdraw(chunk_id: str, opened: OpenChunk, run_id: str, ledger: Ledger, lake: Lake) -> None:
     """From now on nobody sends this chunk. Raises Conflict if somebody has just begun to."""
     known = ledger.find(chunk_id)
     if known and known.value.state == "withdrawn":
@@ -306,14 +357,7 @@ def _withdraw(chunk_id: str, run_id: str, ledger: Ledger, lake: Lake) -> None:
         planned = Entry.planned(
             chunk_id=chunk_id, pipeline=ledger.pipeline, chunk=key, requests=requests, run_id=run_id, at=now
         )
-    ledger.write(planned.becomes("withdrawn", at=now), over=known)
-
-
-def _reopen(chunk_id: str, run_id: str, ledger: Ledger) -> None:
-    """What was withdrawn and is planned again may be sent again."""
-    known = ledger.find(chunk_id)
-    if known and known.value.state == "withdrawn":
-        ledger.write(known.value.becomes("planned", at=datetime.now(UTC), run_id=run_id), over=known)
+    ledger.write(planned.becomes("withdrawn", at=now, run_id=run_id, was_open=opened), over=known)
 
 
 def _write_plan(made: PassPlan, wanted: Wanted, pass_name: str, folder: RunFolder, lake: Lake) -> None:

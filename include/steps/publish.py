@@ -71,7 +71,7 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
     if published and published.rows and not extracted.rows:
         raise _lost_rows(published, lake.locate(keys["manifest"]))
     plans = read_plans(lake, folder, extracted.extracted_at)
-    batch_ids = _batch_ids(plans, pipeline, lake)
+    batch_ids = _batch_ids(plans, folder, lake)
     left_out = _left_out(list(plans.values()))
     store = ResultStore(lake, pipeline=pipeline.name)
     with working_folder() as temporary:
@@ -195,16 +195,22 @@ def _lost_rows(published: Manifest, manifest: str) -> LoadError:
     )
 
 
-def _batch_ids(plans: Mapping[str, PassPlan], pipeline: Pipeline, lake: Lake) -> list[str]:
+def _batch_ids(plans: Mapping[str, PassPlan], folder: RunFolder, lake: Lake) -> list[str]:
     """
     The batches that the run's passes found or waited for, in that order.
 
-    Raises LoadError if a chunk has none.
+    A chunk that others have taken over has none, nor has one that another run was to send and did not.
+    Raises LoadError if a chunk that this run is to send has none.
     """
     chunks = [key for plan in plans.values() for key in plan.chunks]
-    entries = Ledger(lake, pipeline=pipeline.name).entries([layout.chunk_id_of(key) for key in chunks])
+    ledger = Ledger(lake, pipeline=folder.pipeline)
+    entries = ledger.latest([layout.chunk_id_of(key) for key in chunks])
+    recorded = ledger.find_open()
+    opened = recorded.value.chunks if recorded else {}
     for key, entry in zip(chunks, entries, strict=True):
-        if entry is None or entry.batch_id is None:
+        chunk = opened.get(entry.chunk_id if entry else layout.chunk_id_of(key))
+        unsent = entry is None or (entry.batch_id is None and entry.state != "withdrawn")
+        if unsent and chunk and folder.prefix in chunk.planned_by:
             raise LoadError(
                 f"Chunk {lake.locate(key)} has no batch in the ledger. Nothing was published. Clear its `submit` task."
             )

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
 import msgspec
 
-from include.enrichment import submission
+from include.enrichment import layout, passes, submission
 from include.enrichment.errors import (
     ApiError,
     BatchError,
     BatchNotFound,
+    BudgetExceeded,
     EnrichmentError,
     LakeError,
     LoadError,
+    NotSent,
     NotYet,
     SetupError,
 )
-from include.enrichment.ledger import Entry, Fence
+from include.enrichment.layout import RunFolder
+from include.enrichment.ledger import UNSETTLED, Entry, Fence
 from include.enrichment.outcome import decode_line
 from include.enrichment.poll import BatchStatus
 from include.enrichment.submission import Attach, Settle, Withdrawn
@@ -29,6 +33,8 @@ from include.gateways.lake import Conflict, Lake
 from include.gateways.ledger import Ledger, Recorded
 from include.gateways.results import lines
 from include.steps.chunks import Chunk, open_body, read_chunk
+from include.steps.estimating import check_month
+from include.steps.remainder import remainder
 from include.steps.warm import keep_warm
 
 log = logging.getLogger(__name__)
@@ -42,13 +48,15 @@ def submit(chunk_key: str, *, run_id: str, lake: Lake, claude: Claude) -> str:
 
     A chunk that the ledger knows as submitted is not sent again, whichever run sent it: its batch id is returned. Where
     a create ended without a clear answer, or its process died, the batch it made is looked for and adopted; the chunk
-    is sent again only when there surely is none. Where the prompt cache has run cold, a batch of one request may go
-    ahead of it: see warm.py.
+    is sent again only when there surely is none, and only by a run that has planned it. Where another plan has taken
+    requests of the chunk over, what is left of it is sent in its place. Where the prompt cache has run cold, a batch of
+    one request may go ahead of it: see warm.py.
 
     Raises NotYet if the API takes no batch now (nothing was made), or as long as it is not clear whether a batch was
     made, another task is sending the chunk, or the cache is being warmed: call again at the time it names. Raises
-    SetupError or ApiError if the API refuses for a reason that waiting does not mend, BatchError for what needs a
-    person.
+    NotSent if the chunk has nothing for this run to send, BudgetExceeded if other runs have used up the month's
+    budget since it was planned, SetupError or ApiError if the API refuses for a reason that waiting does not mend,
+    BatchError for what needs a person.
     """
     chunk = read_chunk(lake, chunk_key)
     ledger = Ledger(lake, pipeline=chunk.pipeline)
@@ -56,18 +64,40 @@ def submit(chunk_key: str, *, run_id: str, lake: Lake, claude: Claude) -> str:
     match submission.first_look(known.value if known else None):
         case Attach() if known:
             return _attach(known, ledger, run_id)
-        case Withdrawn():
-            raise BatchError(
-                f"Chunk {chunk.chunk_id} was withdrawn: the run that planned it has planned anew, and its requests"
-                " are in other chunks now. Nothing was sent or paid. Clear this run's `plan` and what follows."
-            )
+        case Withdrawn() if known:
+            left = remainder(chunk, known.value, run_id=run_id, ledger=ledger, lake=lake)
+            return submit(left, run_id=run_id, lake=lake, claude=claude)
         case Settle() if known:
-            _settle(chunk, known, ledger, claude)
+            known = _settle(chunk, known, ledger, claude)
             if (again := ledger.find(chunk.chunk_id)) and again.value.batch_id:
                 return _attach(again, ledger, run_id)
+    planned = _planned_by(run_id, chunk, known, ledger)
     keep_warm(chunk, lake=lake, claude=claude, send=partial(submit, run_id=run_id, lake=lake, claude=claude))
     # Over what was looked at, not over what is there now: somebody else may have settled it too, and be sending.
-    return _send(chunk, known, ledger, lake, claude, run_id)
+    return _send(chunk, known, planned, ledger, lake, claude, run_id)
+
+
+def _planned_by(run_id: str, chunk: Chunk, known: Recorded[Entry] | None, ledger: Ledger) -> RunFolder | None:
+    """
+    The folder of the run, which has planned the chunk; None where no run has: it warms the prompt cache, or holds
+    requests that are not a pipeline's.
+
+    Raises NotSent if only other runs have: the chunk is within their rows, their limits and their budgets.
+
+    :param known: its entry; of a create that surely has made nothing, if it is unsettled
+    """
+    if chunk.partition is None or chunk.pass_name == passes.WARM_UP:
+        return None
+    recorded = ledger.find_open()
+    opened = recorded.value.chunks.get(chunk.chunk_id) if recorded else None
+    if folder := layout.folder_of_run(opened.planned_by if opened else [], run_id):
+        return folder
+    if known and known.value.state in UNSETTLED:
+        _write_over(known, known.value.becomes("planned", at=datetime.now(UTC)), ledger)
+    raise NotSent(
+        f"Chunk {chunk.chunk_id} ({len(chunk.request_ids):,} requests) was never sent, and this run has not planned it:"
+        " it waited for another run to send it. The next pass of this run plans what it needs of it."
+    )
 
 
 def _attach(known: Recorded[Entry], ledger: Ledger, run_id: str) -> str:
@@ -91,13 +121,29 @@ def _attach(known: Recorded[Entry], ledger: Ledger, run_id: str) -> str:
     return str(entry.batch_id)
 
 
-def _send(chunk: Chunk, known: Recorded[Entry] | None, ledger: Ledger, lake: Lake, claude: Claude, run_id: str) -> str:
+def _send(
+    chunk: Chunk,
+    known: Recorded[Entry] | None,
+    planned: RunFolder | None,
+    ledger: Ledger,
+    lake: Lake,
+    claude: Claude,
+    run_id: str,
+) -> str:
     lake.check_conditional_writes()
     # Whatever can fail without a paid call fails before the claim, which says that a batch may exist.
     with open_body(lake, chunk) as body:
         claimed = _claim(chunk, known, ledger, claude, run_id)
         try:
+            if planned:
+                # After the claim: of two that claim at the same moment the second sees the first.
+                check_month(claimed.value, planned, ledger, lake)
             batch_id = claude.create(body, since=claimed.value.changed_at)
+        except NotYet:
+            ledger.write(claimed.value.becomes("planned", at=datetime.now(UTC)), over=claimed)
+            raise
+        except BudgetExceeded as error:
+            raise _unaffordable(error, chunk, claimed, ledger) from error
         except (ApiError, SetupError, LakeError) as refusal:
             raise _refused(refusal, claimed, ledger) from refusal
         except BatchError as unclear:
@@ -115,13 +161,18 @@ def _claim(chunk: Chunk, known: Recorded[Entry] | None, ledger: Ledger, claude: 
         raise _later(error, known.value.refusals + 1 if known else 1) from error
     entry = known.value if known else _planned(chunk, run_id, fence.at)
     holders = entry.run_ids if run_id in entry.run_ids else [*entry.run_ids, run_id]
-    claim = entry.becomes("submitting", at=datetime.now(UTC), run_id=run_id, run_ids=holders, fence=fence)
+    # What was learned of the create before belongs to it.
+    claim = entry.becomes("submitting", at=datetime.now(UTC), run_id=run_id, run_ids=holders, fence=fence, strangers=[])
+    return _write_over(known, claim, ledger)
+
+
+def _write_over(known: Recorded[Entry] | None, entry: Entry, ledger: Ledger) -> Recorded[Entry]:
     try:
-        return ledger.write(claim, over=known)
+        return ledger.write(entry, over=known)
     except Conflict as error:
         raise NotYet(
-            f"Another task has just begun to submit chunk {chunk.chunk_id}. This one sends nothing; it will find the"
-            " batch in the ledger.",
+            f"Another task has just changed the ledger entry of chunk {entry.chunk_id}. This one sends nothing, and"
+            " goes by what it finds there next time.",
             again_at=datetime.now(UTC) + submission.SOON,
         ) from error
 
@@ -135,6 +186,18 @@ def _planned(chunk: Chunk, run_id: str, at: datetime) -> Entry:
         run_id=run_id,
         at=at,
     )
+
+
+def _unaffordable(
+    error: BudgetExceeded, chunk: Chunk, claimed: Recorded[Entry], ledger: Ledger
+) -> BudgetExceeded | NotSent:
+    """Nothing was sent. A run goes on without its retry pass, and then nobody sends the chunk any more."""
+    planned = claimed.value.becomes("planned", at=datetime.now(UTC))
+    recorded = ledger.write(planned, over=claimed)
+    if not passes.is_retry(chunk.pass_name or ""):
+        return error
+    ledger.write(planned.becomes("withdrawn", at=datetime.now(UTC)), over=recorded)
+    return NotSent(f"The retry pass goes on without chunk {chunk.chunk_id}. {error}")
 
 
 def _refused(refusal: ApiError | SetupError | LakeError, claimed: Recorded[Entry], ledger: Ledger) -> EnrichmentError:
@@ -196,44 +259,113 @@ def _record(batch_id: str, claimed: Recorded[Entry], ledger: Ledger, claude: Cla
     )
 
 
-def _settle(chunk: Chunk, known: Recorded[Entry], ledger: Ledger, claude: Claude) -> None:
+def _settle(chunk: Chunk, known: Recorded[Entry], ledger: Ledger, claude: Claude) -> Recorded[Entry]:
     """
-    Find the batch that an unclear create has made, and record it. Returns also if surely none was made.
+    Find the batch that an unclear create has made, and record it. Returns also if surely none was made: the entry that
+    says so, as it was looked at.
 
-    Raises NotYet while neither is certain.
+    Raises NotYet while neither is certain, BatchError if the results of a batch that may be the one could not be read
+    for so long that nobody but a person can tell.
     """
     entry = known.value
     assert entry.fence
     try:
         listed = claude.batches_since(entry.fence.newest_batch, not_before=entry.fence.at - submission.CLOCK_SKEW)
         found = submission.candidates(entry, listed, ledger.claimed_batches())
-        ours = next((batch for batch in found if batch.ended and _is_ours(batch, chunk, claude)), None)
     except ApiError as error:
-        if not error.retryable and not isinstance(error, BatchNotFound):
-            raise
-        raise NotYet(
-            f"{error} So it cannot be told yet whether the create of chunk {entry.chunk_id}, whose answer was lost, has"
-            " made a batch. Nothing is sent again before that is clear.",
-            again_at=submission.refused_until(1, error.retry_after_seconds, now=datetime.now(UTC)),
-        ) from error
-    if ours:
-        _record(ours.batch_id, known, ledger, claude)
+        raise _not_listed(error, entry) from error
+    looked = _look_at([batch for batch in found if batch.ended], chunk, claude)
+    if looked.ours:
+        _record(looked.ours, known, ledger, claude)
         log.warning(
             "Batch %s was made by a create whose answer was lost (by run %s, %s). Its results hold this chunk's"
             " requests: it was adopted, and nothing is sent again",
-            ours.batch_id,
+            looked.ours,
             entry.run_id,
             f"{entry.changed_at:%Y-%m-%d %H:%M:%S} UTC",
         )
-        return
+        return known
+    if looked.strangers:
+        known = _write_over(known, entry.knowing(looked.strangers), ledger)
     running = [batch for batch in found if not batch.ended]
+    if looked.unread:
+        raise _unread(looked.unread, entry)
     if again_at := submission.look_again_at(entry, running, now=datetime.now(UTC)):
         raise NotYet(_spell_unsettled(entry, running), again_at=again_at)
     log.warning(
         "The create of %s by run %s ended without an answer, and no batch of it is to be found: none was made. The"
-        " chunk is sent again",
+        " chunk may be sent again",
         f"{entry.changed_at:%Y-%m-%d %H:%M:%S} UTC",
         entry.run_id,
+    )
+    return known
+
+
+def _not_listed(error: ApiError, entry: Entry) -> EnrichmentError:
+    if not error.retryable and not isinstance(error, BatchNotFound):
+        return error
+    return NotYet(
+        f"{error} So it cannot be told yet whether the create of chunk {entry.chunk_id}, whose answer was lost, has"
+        " made a batch. Nothing is sent again before that is clear.",
+        again_at=submission.refused_until(1, error.retry_after_seconds, now=datetime.now(UTC)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Looked:
+    """
+    What the results of some ended batches tell.
+
+    :param ours: the batch that is made of the chunk's requests; None if none surely is
+    :param strangers: those that surely are not
+    :param unread: those whose results do not tell, with why
+    """
+
+    ours: str | None = None
+    strangers: list[str] = field(default_factory=list)
+    unread: list[tuple[BatchStatus, EnrichmentError]] = field(default_factory=list)
+
+
+def _look_at(batches: Iterable[BatchStatus], chunk: Chunk, claude: Claude) -> _Looked:
+    """
+    Look through the results until the chunk's batch is found. One that cannot be read may be a stranger's, and keeps
+    nobody from finding ours among the others.
+
+    Raises ApiError if the API refuses for good.
+    """
+    strangers: list[str] = []
+    unread: list[tuple[BatchStatus, EnrichmentError]] = []
+    for batch in batches:
+        try:
+            if _is_ours(batch, chunk, claude):
+                return _Looked(ours=batch.batch_id)
+            strangers.append(batch.batch_id)
+        except (ApiError, LoadError) as error:
+            if not error.retryable and not isinstance(error, BatchNotFound):
+                raise
+            unread.append((batch, error))
+    return _Looked(strangers=strangers, unread=unread)
+
+
+def _unread(unread: Sequence[tuple[BatchStatus, EnrichmentError]], entry: Entry) -> EnrichmentError:
+    """What follows from results that do not tell whose they are: nothing is sent before they do."""
+    batch, why = unread[0]
+    names = ", ".join(batch.batch_id for batch, _ in unread)
+    message = (
+        f"{why} The create of chunk {entry.chunk_id} ({entry.requests:,} requests) by run {entry.run_id} ended without"
+        f" an answer, and of the batches made since then {len(unread)} may be its own ({names}), whose results cannot"
+        " be told apart. Nothing is sent again before that is clear."
+    )
+    now = datetime.now(UTC)
+    if again_at := submission.read_again_at(batch, now=now):
+        retry_after = why.retry_after_seconds if isinstance(why, ApiError) else None
+        asked = submission.refused_until(1, retry_after, now=now) if retry_after is not None else again_at
+        return NotYet(message, again_at=max(again_at, asked))
+    return BatchError(
+        f"{message} They could not be read for a day. See in the Claude console whose they are. If none holds this"
+        f" chunk's requests, delete the chunk's ledger entry ({entry.chunk_id}) and clear this task: the chunk is sent"
+        " again, and paid again if one did.",
+        batch_ids=[batch.batch_id for batch, _ in unread],
     )
 
 

@@ -88,26 +88,29 @@ def want(
         canary = set(heapq.nsmallest(pipeline.settings.limits.canary_rows, left))
         left, later = canary, left - canary
     elif canary_plan := read_plan(lake, folder, passes.CANARY, extracted_at):
-        asked = {key: request_ids_of(lake, key) for key in canary_plan.chunks}
+        asked = _asked(canary_plan, pipeline.name, lake)
         # What the canary left unanswered is the retry pass's.
         left = left - {request_id for request_ids in asked.values() for request_id in request_ids}
         if left:
-            _check_canary(asked, store, lake)
+            _check_canary(asked, store)
     return Wanted(request_ids=left, failed_in=found.failed_in(left), later=later, batches=found.batches)
 
 
-def _check_canary(asked: Mapping[str, Collection[str]], store: ResultStore, lake: Lake) -> None:
+def _asked(canary_plan: PassPlan, pipeline: str, lake: Lake) -> dict[str, list[str]]:
+    """The canary's batches, with the requests of each. A chunk that others have taken over asked nothing."""
+    entries = Ledger(lake, pipeline=pipeline).latest([layout.chunk_id_of(key) for key in canary_plan.chunks])
+    return {entry.batch_id: request_ids_of(lake, entry.chunk) for entry in entries if entry and entry.batch_id}
+
+
+def _check_canary(asked: Mapping[str, Collection[str]], store: ResultStore) -> None:
     """
     Raises BatchError if the canary shows that the rest would fail like it.
 
-    :param asked: the canary's chunks, with the requests of each
+    :param asked: the canary's batches, with the requests of each
     """
     reasons: dict[str, str | None] = {}
-    for key, request_ids in asked.items():
-        entry = Ledger(lake, pipeline=layout.pipeline_of_chunk(key)).find(layout.chunk_id_of(key))
-        if entry is None or entry.value.batch_id is None:
-            return
-        answers = store.answers(entry.value.batch_id, of=pa.array(request_ids, pa.string()))
+    for batch_id, request_ids in asked.items():
+        answers = store.answers(batch_id, of=pa.array(request_ids, pa.string()))
         for line in answers.select(["request_id", "outcome", "error_type", "stop_reason", "reason"]).to_pylist():
             passing = remedy(line["outcome"], line["error_type"], line["stop_reason"]) == "again"
             fine = passing or line["outcome"] == "succeeded"

@@ -17,7 +17,7 @@ import msgspec
 
 from include.enrichment import caching, layout, passes, submission
 from include.enrichment.caching import PrefixSize
-from include.enrichment.errors import ApiError, BatchError, LakeError, LoadError, NotYet
+from include.enrichment.errors import ApiError, BatchError, BudgetExceeded, LakeError, LoadError, NotYet
 from include.enrichment.ledger import UNSETTLED, Entry, OpenChunk
 from include.enrichment.prices import prices
 from include.gateways.claude import Claude
@@ -167,7 +167,7 @@ def _await(key: str, ledger: Ledger, lake: Lake, claude: Claude, send: Callable[
         )
     except NotYet as not_sent:
         later = not_sent
-    except (BatchError, LoadError) as error:
+    except (BatchError, BudgetExceeded, LoadError) as error:
         log.warning("The prompt cache is not warmed, and the chunk is sent all the same: %s", error)
         return
     recorded, now = ledger.find(layout.chunk_id_of(key)), datetime.now(UTC)

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from include.enrichment.errors import EnrichmentError, NotYet
+from include.enrichment.errors import EnrichmentError, NotSent, NotYet
 
 #: Airflow 3.3 can fail a task whose trigger fires before the scheduler has seen the worker's exit (apache/airflow issue
 #: 66374): no trigger of ours fires earlier after its start than this.
@@ -19,11 +19,11 @@ SOONEST_RESUME = timedelta(seconds=30)
 def airflow_failures() -> Iterator[None]:
     """
     Raises AirflowException for an EnrichmentError that may pass when the task runs again, AirflowFailException (no
-    retries) for any other. NotYet is no failure and stays what it is.
+    retries) for any other. NotYet and NotSent are no failures and stay what they are.
     """
     try:
         yield
-    except NotYet:
+    except (NotYet, NotSent):
         raise
     except EnrichmentError as error:
         raise airflow_failure(error) from None  # our message is whole; a client library's frames would bury it

@@ -23,7 +23,7 @@ from airflow.sdk.exceptions import (
 
 import include
 from claude_batch.failures import SOONEST_RESUME, airflow_failures
-from include.enrichment.errors import NotYet
+from include.enrichment.errors import NotSent, NotYet
 from include.enrichment.layout import RunFolder
 from include.enrichment.partition import Partition, check_begun, resolve_partition
 
@@ -210,7 +210,8 @@ class ClaudeBatchOperator(_ChunkOperator):
 
     While the API takes no batch (a full queue, a rate limit, overload), while an unclear create settles, and while a
     batch of one request warms the prompt cache for it, the task waits without a worker. A spend limit or a refused key
-    fails at once.
+    fails at once. A chunk of which other runs have taken every request over is skipped, and with it its `wait` and
+    `load`: the run's next pass waits for what the others have sent.
 
     :param chunk: the lake key of a chunk file (templated), from PlanOperator or from include.steps.chunks.write_chunk
     :param aws_conn_id: the connection of the lake
@@ -231,6 +232,8 @@ class ClaudeBatchOperator(_ChunkOperator):
             with airflow_failures(), open_claude(self.anthropic_conn_id) as claude:
                 run_id = context["dag_run"].run_id
                 return submit(self.chunk, run_id=run_id, lake=open_lake(self.aws_conn_id), claude=claude)
+        except NotSent as reason:
+            raise AirflowSkipException(str(reason)) from None
         except NotYet as later:
             again_at = f"{later.again_at:%H:%M:%S} UTC"
             self.log.warning("%s Looking again at %s or soon after, without a worker until then", later, again_at)

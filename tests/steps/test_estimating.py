@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from include.enrichment import layout, passes
-from include.enrichment.errors import BudgetExceeded, LoadError
+from include.enrichment.errors import ApiError, BudgetExceeded, LoadError, NotSent, NotYet
 from include.enrichment.estimate import Estimate, Usd
 from include.enrichment.options import RunOptions
 from include.enrichment.spec import load_pipeline
@@ -276,18 +277,63 @@ def test_a_budget_that_is_enough_stops_nothing(twenty: Flow, tmp_path: Path) -> 
 # The budget of a month
 
 
-def test_runs_that_plan_at_the_same_time_stay_within_the_budget_of_the_month_together(
-    twenty: Flow, tmp_path: Path
-) -> None:
-    prepare(twenty, tmp_path)
-    twenty.plan(passes.CANARY)
-    twenty.plan(passes.MAIN)
-    whole = sum(reserved(twenty).values(), Decimal(0))
-    twenty.folder = twenty.run("manual__2")
-    prepare(twenty, tmp_path, f", monthly_budget_usd: {whole * Decimal('1.5')}", system="Label it otherwise.")
-    with pytest.raises(BudgetExceeded, match=r"in \w+ \d{4} has a budget.*Spent are \$0\.0+, under way \$0\.0"):
-        twenty.plan(passes.CANARY)
-    assert twenty.requests_sent() == 0
+class TestTwoRunsOfAMonth:
+    """Each fits the budget by itself, and both together do not; each has planned before the other has sent."""
+
+    @pytest.fixture
+    def second(self, twenty: Flow, tmp_path: Path) -> Flow:
+        """The second run; ``twenty`` is the first."""
+        prepare(twenty, tmp_path)
+        twenty.plan(passes.MAIN)
+        (whole,) = reserved(twenty).values()
+        limits = f", monthly_budget_usd: {whole * Decimal('1.5')}"
+        prepare(twenty, tmp_path, limits)
+        other = replace(twenty, folder=twenty.run("manual__2"))
+        prepare(other, tmp_path, limits, system="Label it otherwise.")
+        return other
+
+    def test_the_one_that_sends_later_is_stopped(self, twenty: Flow, second: Flow) -> None:
+        (first_chunk,), (second_chunk,) = twenty.plan(passes.MAIN), second.plan(passes.MAIN)
+        twenty.emulator.set_faults([{"kind": "duration", "seconds": 3600}])
+        twenty.submit(first_chunk)
+        with pytest.raises(BudgetExceeded, match=r"in \w+ \d{4} has a budget.*in flight \$0\.0.*Nothing was sent"):
+            second.submit(second_chunk)
+        assert twenty.requests_sent() == 20
+        limit(second, monthly_budget_usd=Decimal(1))
+        second.submit(second_chunk)
+        assert twenty.requests_sent() == 40
+
+    def test_while_one_is_being_sent_the_other_comes_back_later(self, twenty: Flow, second: Flow) -> None:
+        (first_chunk,), (second_chunk,) = twenty.plan(passes.MAIN), second.plan(passes.MAIN)
+        twenty.emulator.set_faults([{"kind": "duration", "seconds": 3600}])
+        twenty.submit(first_chunk)
+        known = twenty.ledger.find(layout.chunk_id_of(first_chunk))
+        assert known
+        sending = known.value.model_copy(update={"state": "submitting", "batch_id": None})
+        twenty.ledger.write(sending, over=known)
+        with pytest.raises(NotYet, match="Nothing was sent"):
+            second.submit(second_chunk)
+        assert twenty.requests_sent() == 20
+
+    def test_what_was_never_sent_reserves_nothing(self, twenty: Flow, second: Flow) -> None:
+        (chunk,) = twenty.plan(passes.MAIN)
+        twenty.emulator.set_faults([{"kind": "http_error", "on": "create", "status": 413, "times": 1}])
+        with pytest.raises(ApiError):
+            twenty.submit(chunk)
+        assert second.send(passes.MAIN) == {"succeeded": 20}
+
+    def test_a_retry_pass_is_left_out_then_and_the_run_publishes(
+        self, twenty: Flow, second: Flow, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for run in (twenty, second):
+            limit(run, monthly_budget_usd=Decimal(1), max_reject_ratio=1.0)
+        twenty.emulator.set_faults([{"kind": "violates_schema", "times": 1}])
+        twenty.send(passes.MAIN)
+        (repair,) = twenty.plan("retry")
+        limit(twenty, monthly_budget_usd=sum((line["cost_usd"] for line in booked(twenty)), Decimal(0)))
+        with pytest.raises(NotSent, match="The retry pass goes on without chunk"):
+            twenty.submit(repair)
+        assert (twenty.publish().rejected, twenty.requests_sent()) == (20, 20)
 
 
 def test_what_was_booked_this_month_counts(twenty: Flow, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from include.enrichment import layout
-from include.enrichment.errors import BatchError, LakeError, NotYet
+from include.enrichment.errors import LakeError, NotSent, NotYet
 from include.enrichment.ledger import OpenChunk, OpenChunks
 from include.gateways.ledger import Ledger
 from include.steps.chunks import request_ids_of
@@ -57,7 +57,7 @@ def test_a_chunk_of_a_run_that_gave_up_long_ago_is_closed_and_cannot_be_sent(twe
     twenty.folder = twenty.run("manual__2")
     twenty.extract()
     assert sizes(twenty) == [21]
-    with pytest.raises(BatchError, match="was withdrawn"):
+    with pytest.raises(NotSent):
         twenty.submit(old)
 
 

@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+import os
+import resource
 import sqlite3
-import threading
+import time
 from collections.abc import Callable
-from contextlib import closing
-from datetime import date
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from include.enrichment.errors import BatchError, LakeError, SpecError
+from include.enrichment import submission
+from include.enrichment.errors import ApiError, BudgetExceeded, LakeError, NotSent, NotYet, SpecError
 from include.enrichment.layout import RunFolder
 from include.enrichment.partition import Partition
 from include.enrichment.spec import load_pipeline
@@ -20,7 +25,7 @@ from include.steps.chunks import request_ids_of
 from include.steps.extract import read_extracted
 from include.steps.plan import plan, read_repairs
 from include.steps.wanted import read_plan
-from tests.fixtures.flow import Flow, sizes, write_pipeline, write_tickets
+from tests.fixtures.flow import Flow, another_run, sizes, write_pipeline, write_tickets
 from tests.fixtures.lake import delete
 
 SOURCE = "source: {connection: w, key: [ticket]}\nrequest: {model: claude-haiku-5-5, max_tokens: 200}\n"
@@ -64,6 +69,7 @@ def test_the_same_rows_give_the_same_chunks_from_release_to_release(twenty: Flow
     change(twenty, tmp_path, "limits: {batch_requests: 8}")
     twenty.extract()
     assert twenty.plan("canary") == ["chunks/tickets/kMD8eEe_9IG9kF0VPOfSlU.parquet"]
+    twenty.send("canary")
     assert twenty.plan() == [
         "chunks/tickets/nnrxIx-bROqQaSmyb6WKTY.parquet",
         "chunks/tickets/hUDs20ysv8tJoN9o2uK1HD.parquet",
@@ -144,64 +150,147 @@ def test_what_is_in_flight_is_waited_for_and_only_the_rest_is_sent(twenty: Flow)
     assert twenty.plan() == [joined, sent]
 
 
-def test_another_runs_chunk_that_was_planned_and_not_sent_yet_is_joined(twenty: Flow) -> None:
-    chunks = twenty.plan()
-    twenty.folder = twenty.run("manual__2")
-    write_tickets(twenty.database, [("late", "Late")])
-    twenty.extract()
-    assert twenty.plan()[:1] == chunks
-    assert len(twenty.plan()) == 2
-
-
 def test_a_runs_own_chunk_that_was_never_sent_is_withdrawn_when_its_rows_changed(twenty: Flow) -> None:
     (old,) = twenty.plan()
     update(twenty, "update tickets set body = body || '!' where ticket = 'N1'")
     twenty.extract()
     (new,) = twenty.plan()
     assert len(request_ids_of(twenty.lake, new)) == 20
-    with pytest.raises(BatchError, match="was withdrawn"):
+    with pytest.raises(NotSent):
         twenty.submit(old)
     twenty.submit(new)
     assert twenty.requests_sent() == 20
 
 
-def test_what_was_withdrawn_may_be_planned_and_sent_again(twenty: Flow) -> None:
+def test_what_was_withdrawn_is_planned_again_under_another_id(twenty: Flow) -> None:
+    """So whoever still holds the old one cannot send it beside the new one."""
     (old,) = twenty.plan()
     update(twenty, "update tickets set body = body || '!' where ticket = 'N1'")
     twenty.extract()
     twenty.plan()
     update(twenty, "update tickets set body = replace(body, '!', '') where ticket = 'N1'")
     twenty.extract()
-    assert twenty.plan() == [old]
-    twenty.submit(old)
+    (new,) = twenty.plan()
+    assert new != old
+    assert sorted(request_ids_of(twenty.lake, new)) == sorted(request_ids_of(twenty.lake, old))
+    assert twenty.plan() == [new]
+    with pytest.raises(NotSent):
+        twenty.submit(old)
+    twenty.submit(new)
     assert twenty.requests_sent() == 20
 
 
-def test_plans_made_at_the_same_moment_never_send_the_same_request_twice(twenty: Flow) -> None:
-    """Four runs with overlapping rows plan at once."""
+# What was never sent is nobody's
+
+
+def test_a_trial_sends_its_own_rows_and_not_what_another_run_could_not_send(twenty: Flow, tmp_path: Path) -> None:
+    twenty.emulator.set_faults([{"kind": "http_error", "on": "create", "status": 413, "times": 1}])
+    (planned,) = twenty.plan()
+    with pytest.raises(ApiError):
+        twenty.submit(planned)
+    trial = another_run(twenty, "trial", tmp_path, rows=3)
+    trial.run_all("main")
+    assert trial.requests_sent() == 3
+
+
+def test_a_lower_limit_counts_for_what_could_not_be_sent(twenty: Flow, tmp_path: Path) -> None:
+    twenty.emulator.set_faults([{"kind": "http_error", "on": "create", "status": 413, "times": 1}])
+    (planned,) = twenty.plan()
+    with pytest.raises(ApiError):
+        twenty.submit(planned)
+    later = another_run(twenty, "manual__2", tmp_path, "limits: {batch_requests: 8}")
+    assert sizes(later) == [8, 8, 4]
+    with pytest.raises(NotSent, match=r"20 requests\) was never sent, and run manual__2 took it over"):
+        twenty.submit(planned)
+    assert later.send() == {"succeeded": 20}
+    assert twenty.requests_sent() == 20
+
+
+def test_a_budget_counts_for_what_another_run_could_not_send(twenty: Flow, tmp_path: Path) -> None:
+    twenty.plan()
+    later = another_run(twenty, "manual__2", tmp_path, "limits: {budget_usd: 0.000001}")
+    with pytest.raises(BudgetExceeded):
+        later.plan()
+
+
+def test_a_plan_of_the_same_chunk_makes_it_both_runs(twenty: Flow, tmp_path: Path) -> None:
+    (chunk,) = twenty.plan()
+    later = another_run(twenty, "manual__2", tmp_path)
+    assert later.plan() == [chunk]
+    assert later.submit(chunk) == twenty.submit(chunk)
+    assert twenty.requests_sent() == 20
+
+
+def test_where_nothing_is_left_the_retry_pass_waits_for_what_others_have_sent(twenty: Flow, tmp_path: Path) -> None:
+    (chunk,) = twenty.plan()
+    other = another_run(twenty, "manual__2", tmp_path, "limits: {batch_requests: 8}")
+    sent = other.plan()
+    for each in sent:
+        other.submit(each)
+    with pytest.raises(NotSent):
+        twenty.submit(chunk)
+    assert sorted(twenty.plan("retry")) == sorted(sent)
+    for each in sent:
+        twenty.load(each)
+    assert twenty.publish().published == 20
+
+
+def test_what_others_took_from_the_canary_is_no_canary(twenty: Flow, tmp_path: Path) -> None:
+    """The main pass asks for what the canary was to ask, and nobody has."""
+    twenty.plan("canary")
+    other = another_run(twenty, "manual__2", tmp_path, "limits: {batch_requests: 2}")
+    other.plan()
+    assert len({each for key in twenty.plan() for each in request_ids_of(twenty.lake, key)}) == 20
+
+
+def test_a_plan_writes_few_files_at_once(twenty: Flow, tmp_path: Path) -> None:
+    """300 chunks must not need 300 open files."""
+    write_tickets(twenty.database, [(f"M{number}", f"More {number}") for number in range(280)])
+    change(twenty, tmp_path, "limits: {batch_requests: 1}")
+    twenty.extract()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 150, hard))
+    try:
+        assert len(twenty.plan()) == 300
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_plans_made_at_the_same_moment_never_send_the_same_request_twice(
+    twenty: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four runs with overlapping rows plan, send and load at once."""
+    monkeypatch.setattr(submission, "SOON", timedelta(seconds=0.05))
     runs = []
     for number in range(4):
         update(twenty, f"update tickets set body = body || '!' where ticket = 'N{number}'")
-        twenty.folder = twenty.run(f"manual__{number}")
-        twenty.extract()
-        runs.append(twenty.folder)
-    planned: list[list[str]] = []
+        runs.append(replace(twenty, folder=twenty.run(f"manual__{number}")))
+        runs[-1].extract()
 
-    def plan(run: object) -> None:
-        flow = Flow(**{**vars(twenty), "folder": run})
-        planned.append(flow.plan())
+    def whole(run: Flow) -> None:
+        for pass_name in ("main", "retry"):
+            for chunk in run.plan(pass_name):
+                with suppress(NotSent):
+                    patiently(run.load, chunk)
 
-    threads = [threading.Thread(target=plan, args=[run]) for run in runs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    chunks = {key for keys in planned for key in keys}
-    requests = [request_id for key in chunks for request_id in request_ids_of(twenty.lake, key)]
-    assert len(planned) == 4
-    assert len(requests) == len(set(requests)) == 23
-    for keys in planned:
-        assert len({request_id for key in keys for request_id in request_ids_of(twenty.lake, key)}) >= 20
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(whole, runs))
+    assert twenty.requests_sent() == 23
+    # What another run has just sent is there by now.
+    for run in runs:
+        assert run.plan("retry") == []
+        assert run.publish().published == 20
+
+
+def patiently(step: Callable[[str], object], chunk: str) -> None:
+    """As Airflow does: again, when the step says so."""
+    while True:
+        try:
+            step(chunk)
+        except NotYet as later:
+            time.sleep(max(0.0, (later.again_at - datetime.now(UTC)).total_seconds()))
+        else:
+            return
 
 
 def test_without_reuse_each_run_asks_anew_and_a_cleared_task_of_it_does_not(twenty: Flow, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from include.enrichment import layout, submission
 from include.enrichment.chunk import Body
-from include.enrichment.errors import ApiError, BatchError, LakeError, LoadError, NotYet
+from include.enrichment.errors import ApiError, BatchError, LakeError, NotSent, NotYet
 from include.enrichment.ledger import Entry, Fence, State
 from include.enrichment.spec import load_pipeline
 from include.gateways.lake import Lake
@@ -279,15 +279,58 @@ def test_a_batch_of_ours_is_recognised_by_odd_results_too(flow: Flow, chunk: str
     ids=["no line", "neither whole nor without strangers", "broken off"],
 )
 def test_results_that_do_not_tell_whose_they_are_are_never_guessed_at(
-    flow: Flow, chunk: str, faults: list[dict[str, object]]
+    flow: Flow, chunk: str, faults: list[dict[str, object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flow.emulator.set_faults([{"kind": "reset_after_create", "times": 1}, *faults])
     with pytest.raises(NotYet):
         flow.submit(chunk)
-    with pytest.raises(LoadError) as caught:
+    with pytest.raises(NotYet, match=r"1 may be its own .*Nothing is sent again before that is clear"):
         flow.submit(chunk)
-    assert caught.value.retryable
+    monkeypatch.setattr(submission, "PATIENCE", timedelta(0))
+    with pytest.raises(BatchError, match=r"could not be read for a day.*delete the chunk's ledger entry") as caught:
+        flow.submit(chunk)
+    assert list(caught.value.batch_ids) == [batch["id"] for batch in flow.emulator.batches_made()]
     assert len(flow.emulator.creates()) == 1
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "not_found", "on": "results", "times": 1},
+        {"kind": "http_error", "on": "results", "status": 503, "times": 1},
+        {"kind": "cut_results", "after_lines": 0, "times": 1},
+    ],
+    ids=str,
+)
+def test_a_strangers_results_that_cannot_be_read_do_not_hide_our_own_batch(
+    flow: Flow, chunk: str, fault: dict[str, object]
+) -> None:
+    """The list begins with the newest batch, the stranger's."""
+    flow.emulator.set_faults([{"kind": "reset_after_create", "times": 1}])
+    with pytest.raises(NotYet):
+        flow.submit(chunk)
+    (ours,) = [batch["id"] for batch in flow.emulator.batches_made()]
+    stranger(flow)
+    flow.emulator.set_faults([fault])
+    assert flow.submit(chunk) == ours
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_strangers_batch_is_looked_at_once(flow: Flow, chunk: str) -> None:
+    flow.emulator.set_faults([{"kind": "reset_after_create", "times": 1}, {"kind": "duration", "seconds": 3600}])
+    with pytest.raises(NotYet):
+        flow.submit(chunk)
+    flow.emulator.set_faults([])
+    strangers = [stranger(flow), stranger(flow)]
+    for _ in range(3):
+        with pytest.raises(NotYet, match="Waiting until they have ended"):
+            flow.submit(chunk)
+    assert sorted(entry(flow, chunk).strangers) == sorted(strangers)
+    assert sum(call["path"].endswith("/results") for call in flow.emulator.log()["calls"]) == 2
+    flow.emulator.advance_clock(3601)
+    assert flow.submit(chunk) not in strangers
+    assert len(flow.emulator.creates()) == 3
 
 
 @pytest.mark.usefixtures("quick")
@@ -311,6 +354,7 @@ def test_a_batch_that_another_chunk_has_recorded_is_no_candidate(flow: Flow, chu
     flow.extract()
     (other,) = flow.plan()
     recorded = flow.submit(other)
+    flow.folder = flow.run("manual__1")
     assert flow.submit(chunk) != recorded
 
 
@@ -395,7 +439,7 @@ def test_a_batch_that_the_ledger_could_not_record_is_found_by_the_next_try(
 
 def test_a_withdrawn_chunk_is_not_sent(flow: Flow, chunk: str) -> None:
     write_entry(flow, chunk, "withdrawn")
-    with pytest.raises(BatchError, match=r"was withdrawn.*Clear this run's `plan`"):
+    with pytest.raises(NotSent, match=r"never sent, and run other took it over at .* nothing is left"):
         flow.submit(chunk)
     assert flow.emulator.creates() == []
 

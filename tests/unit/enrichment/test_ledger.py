@@ -16,8 +16,8 @@ LATER = SENT_AT + timedelta(minutes=5)
 STATES: tuple[State, ...] = get_args(State)
 WITH_A_BATCH = ("submitted", "landed")
 #: A chunk is planned, claimed, sent and loaded. What is unclear is settled by the batch that is found, or by another
-#: claim; only a create that surely made nothing, or a chunk that was never sent, is planned again. A batch may be
-#: recorded late: its process was thought dead, and others went on.
+#: claim; only what a create has surely made nothing of is planned again. A batch may be recorded late: its process was
+#: thought dead, and others went on.
 MAY_FOLLOW = {
     ("planned", "submitting"),
     ("planned", "submitted"),
@@ -28,9 +28,9 @@ MAY_FOLLOW = {
     ("submitting", "unclear"),
     ("unclear", "submitting"),
     ("unclear", "submitted"),
+    ("unclear", "planned"),
     ("submitted", "landed"),
     ("landed", "landed"),
-    ("withdrawn", "planned"),
     ("withdrawn", "submitted"),
 }
 
@@ -99,7 +99,7 @@ def test_an_unsettled_entry_has_no_batch_and_may_be_given_one(state: State) -> N
         ("submitted", None, ("msgbatch_1",)),
         ("landed", "msgbatch_2", ("msgbatch_1", "msgbatch_2")),
         ("unclear", "msgbatch_2", ("msgbatch_2",)),
-        ("unclear", None, ()),
+        ("withdrawn", None, ()),
     ],
 )
 def test_a_forbidden_change_names_the_batches_that_are_at_risk(

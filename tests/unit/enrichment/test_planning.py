@@ -9,9 +9,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
-from include.enrichment.errors import BatchError, ParamError
+from include.enrichment.errors import BatchError, ParamError, SpecError
 from include.enrichment.ledger import Entry, OpenChunk, State
-from include.enrichment.planning import Division, InFlight, PassPlan, check_canary, check_only_rejects, closed, divide
+from include.enrichment.planning import (
+    Division,
+    InFlight,
+    PassPlan,
+    check_canary,
+    check_chunks,
+    check_only_rejects,
+    closed,
+    divide,
+)
 
 PLANNED_AT = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
 MOMENT = timedelta(microseconds=1)
@@ -27,38 +36,32 @@ class TestDivide:
         ("in_flight", "division"),
         [
             ([], Division(to_send=set("abcd"))),
-            ([_chunk("xy")], Division(to_send=set("abcd"))),
-            ([_chunk("ab"), _chunk("cd")], Division(to_send=set(), join=["ab", "cd"])),
-            ([_chunk("abcdx")], Division(to_send=set(), join=["abcdx"])),
-            ([_chunk("bx"), _chunk("yz"), _chunk("d")], Division(to_send=set("ac"), join=["bx", "d"])),
+            ([_chunk("xy", sent=True)], Division(to_send=set("abcd"))),
+            ([_chunk("ab", sent=True), _chunk("cd", sent=True)], Division(to_send=set(), join=["ab", "cd"])),
+            ([_chunk("abcdx", sent=True, own=True)], Division(to_send=set(), join=["abcdx"])),
+            ([_chunk("bx", sent=True), _chunk("d", sent=True)], Division(to_send=set("ac"), join=["bx", "d"])),
         ],
         ids=["nothing", "only what nobody wants", "all of it", "all of it and more", "a part of it"],
     )
-    def test_what_is_in_flight_is_joined_and_the_rest_is_sent(
+    def test_what_was_sent_is_joined_whosever_it_is_and_the_rest_is_sent(
         self, in_flight: list[InFlight], division: Division
     ) -> None:
         assert divide(set("abcd"), in_flight) == division
 
-    @pytest.mark.parametrize("sent", [True, False])
+    @pytest.mark.parametrize("requests", ["ab", "abx", "cx", "abc"])
     @pytest.mark.parametrize("own", [True, False])
-    def test_a_chunk_that_holds_nothing_but_what_is_wanted_is_joined_whosever_it_is(
-        self, own: bool, sent: bool
-    ) -> None:
-        assert divide(set("abc"), [_chunk("ab", sent=sent, own=own)]) == Division(to_send={"c"}, join=["ab"])
+    def test_what_was_never_sent_is_taken_over_whosever_it_is(self, own: bool, requests: str) -> None:
+        assert divide(set("abc"), [_chunk(requests, own=own)]) == Division(to_send=set("abc"), take_over=[requests])
 
-    def test_an_own_chunk_that_was_not_sent_and_holds_more_is_withdrawn_and_its_wanted_requests_are_sent(self) -> None:
-        assert divide(set("abc"), [_chunk("abx", own=True)]) == Division(to_send=set("abc"), withdraw=["abx"])
+    def test_an_own_chunk_that_was_not_sent_and_holds_nothing_wanted_is_withdrawn_too(self) -> None:
+        assert divide(set("abc"), [_chunk("xy", own=True)]) == Division(to_send=set("abc"), take_over=["xy"])
 
-    def test_an_own_chunk_that_was_not_sent_and_holds_nothing_wanted_is_withdrawn(self) -> None:
-        assert divide(set("abc"), [_chunk("xy", own=True)]) == Division(to_send=set("abc"), withdraw=["xy"])
-
-    @pytest.mark.parametrize("chunk", [_chunk("abx"), _chunk("abx", sent=True), _chunk("abx", sent=True, own=True)])
-    def test_a_chunk_that_was_sent_or_is_another_runs_is_never_withdrawn(self, chunk: InFlight) -> None:
-        assert divide(set("abc"), [chunk]) == Division(to_send={"c"}, join=["abx"])
+    def test_another_runs_chunk_that_holds_nothing_wanted_is_left_alone(self) -> None:
+        assert divide(set("abc"), [_chunk("xy")]) == Division(to_send=set("abc"))
 
     def test_when_nothing_is_wanted_any_more_only_own_unsent_chunks_are_touched(self) -> None:
         in_flight = [_chunk("ab", own=True), _chunk("cd", own=True, sent=True), _chunk("ef")]
-        assert divide(set(), in_flight) == Division(to_send=set(), withdraw=["ab"])
+        assert divide(set(), in_flight) == Division(to_send=set(), take_over=["ab"])
 
     @pytest.mark.parametrize("seed", range(200))
     def test_every_wanted_request_is_sent_or_joined_once(self, seed: int) -> None:
@@ -84,11 +87,22 @@ class TestDivide:
             assert chunks[chunk_id].request_ids & wanted, "a chunk is waited for in vain"
             covered.update(chunks[chunk_id].request_ids & wanted)
         assert covered == Counter(wanted)
-        assert not set(divided.join) & set(divided.withdraw)
-        for chunk_id in divided.withdraw:
-            assert chunks[chunk_id].own
-            assert not chunks[chunk_id].sent
-            assert chunks[chunk_id].request_ids - wanted
+        for chunk_id in divided.join:
+            assert chunks[chunk_id].sent
+        still_sendable = [chunk for chunk in in_flight if not chunk.sent and chunk.chunk_id not in divided.take_over]
+        for chunk in still_sendable:
+            assert not chunk.request_ids & wanted
+            assert not chunk.own
+
+
+class TestCheckChunks:
+    def test_a_pass_of_more_batches_than_can_be_mapped_names_both_ways_out(self) -> None:
+        with pytest.raises(SpecError, match=r"needs 1,025 batches.*over 1,024 at most.*batch_requests.*max_map_length"):
+            check_chunks(1_025, most=1_024)
+
+    @pytest.mark.parametrize("most", [None, 1_024])
+    def test_any_other_may_go_on(self, most: int | None) -> None:
+        check_chunks(1_024, most=most)
 
 
 class TestClosed:
