@@ -5,6 +5,7 @@ The kill points: this project's own runs, killed at every write and met by every
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import socket
@@ -251,10 +252,11 @@ def race(world: World, *, runs: int, seed: int | None, anywhere: bool = False) -
 
     def overpaid() -> str | None:
         sizes, rows = sorted(_batch_sizes(world)), len(world.tickets())
-        chunks = [key for key in world.lake.list("ledger/tickets/") if not key.endswith("/open.json")]
-        if (sum(sizes), len(sizes)) == (rows, len(chunks)):
+        keys = [key for key in world.lake.list("ledger/tickets/") if not key.endswith("/open.json")]
+        sent = [key for key in keys if json.loads(world.lake.read(key))["state"] != "withdrawn"]
+        if (sum(sizes), len(sizes)) == (rows, len(sent)):
             return None
-        return f"batches of {sizes} requests were made for {rows} rows in {len(chunks)} chunks"
+        return f"batches of {sizes} requests were made for {rows} rows in {len(sent)} chunks"
 
     return _played(world, racing, play, also=overpaid)
 
@@ -293,6 +295,45 @@ def cleared(world: World, *, sent: int, kills: Mapping[int, Moment] | None = Non
         return f"{requests} requests were sent for {rows} rows of which {CHANGED} changed"
 
     return _played(world, [run], play, also=overpaid)
+
+
+def taken_over(
+    world: World, *, kills: Mapping[int, Moment] | None = None, first_kills: Mapping[int, Moment] | None = None
+) -> Outcome:
+    """
+    A run has planned its chunks and sent the first, when another run of the partition, some rows of which have changed,
+    takes over what it has not sent. The first goes on before the other sends. Every request that either has planned is
+    sent once, in the run that planned it.
+
+    :param kills: of the run that takes over
+    :param first_kills: of the run whose chunks are taken over
+    """
+    first = Run(world=world, kills=first_kills or {})
+    second = Run(world=world, run_id="manual__2", kills=kills or {})
+
+    def play() -> None:
+        first.extract()
+        first.one_pass(CANARY)
+        sent, *waiting = first.plan(MAIN)
+        batch_id = first.submit(sent)
+        assert batch_id
+        world.change_tickets(CHANGED)
+        second.extract()
+        second.one_pass(CANARY)
+        chunks = second.plan(MAIN)
+        first.load(sent, batch_id)
+        first.send(waiting)
+        second.send(chunks)
+        for run in (first, second):
+            for pass_name in filter(is_retry, run.passes):
+                run.one_pass(pass_name)
+            run.publish()
+
+    def overpaid() -> str | None:
+        requests, rows = sum(_batch_sizes(world)), len(world.tickets())
+        return None if requests <= rows + CHANGED else f"{requests} requests were sent for {rows + CHANGED}"
+
+    return _played(world, [first, second], play, also=overpaid)
 
 
 def _batch_sizes(world: World) -> list[int]:
@@ -386,6 +427,7 @@ def findings(worlds: Worlds) -> Iterator[Finding]:
         )
     yield _finding("extract cleared, rows changed", _cleared(worlds))
     yield _finding("extract cleared, SIGKILL at each write of the new plan", _cleared_and_killed(worlds))
+    yield _finding("chunks taken over, SIGKILL at each write of either run", _taken_over(worlds))
     for runs in (2, 4):
         races = [
             (f"seed {seed}", partial(race, worlds.new(timing=RACING), runs=runs, seed=seed))
@@ -430,6 +472,23 @@ def _cleared_and_killed(worlds: Worlds) -> list[_Play]:
         (f"{moment} write {number}", partial(cleared, worlds.new(), sent=2, kills={number: moment}))
         for number, (_, step) in enumerate(lines, start=1)
         if number > cleared_at and step == "plan"
+        for moment in both
+    ]
+
+
+def _taken_over(worlds: Worlds) -> list[_Play]:
+    """Killed where one run takes over, and where the other makes up for it."""
+    world = worlds.new(rows=_FEW_ROWS)
+    taken_over(world)
+    both: tuple[Moment, ...] = ("before", "after")
+    return [("undisturbed", partial(taken_over, worlds.new(rows=_FEW_ROWS)))] + [
+        (
+            f"{run_id} {moment} write {number}",
+            partial(taken_over, worlds.new(rows=_FEW_ROWS), **{whose: {number: moment}}),  # type: ignore[arg-type]
+        )
+        for whose, run_id, step in (("kills", "manual__2", "plan"), ("first_kills", "manual__1", "submit"))
+        for number, line in enumerate(world.writes(run_id), start=1)
+        if line.split()[1] == step
         for moment in both
     ]
 

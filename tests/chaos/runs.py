@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -220,9 +220,10 @@ class Run:
         chunks: list[str] = self._take(replace(self._step("plan"), pass_name=pass_name))
         return chunks
 
-    def submit(self, chunk: str) -> str:
-        """The batch of a chunk."""
-        return str(self._take(replace(self._step("submit"), chunk=chunk)))
+    def submit(self, chunk: str) -> str | None:
+        """The batch of a chunk, None if others have taken it over."""
+        batch_id: str | None = self._take(replace(self._step("submit"), chunk=chunk))
+        return batch_id
 
     def load(self, chunk: str, batch_id: str) -> None:
         """Wait for a batch, and load it."""
@@ -231,10 +232,14 @@ class Run:
 
     def one_pass(self, pass_name: str) -> None:
         """Plan, and submit and load each chunk: all are in flight before the first is waited for."""
-        chunks = self.plan(pass_name)
-        batches = [self.submit(chunk) for chunk in chunks]
-        for chunk, batch_id in zip(chunks, batches, strict=True):
-            self.load(chunk, batch_id)
+        self.send(self.plan(pass_name))
+
+    def send(self, chunks: Iterable[str]) -> None:
+        """Submit and load each chunk."""
+        batches = {chunk: self.submit(chunk) for chunk in chunks}
+        for chunk, batch_id in batches.items():
+            if batch_id:
+                self.load(chunk, batch_id)
 
     def publish(self) -> str:
         """The last step."""

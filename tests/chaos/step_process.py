@@ -31,7 +31,7 @@ import obstore
 import sqlalchemy
 
 from include.enrichment import submission
-from include.enrichment.errors import EnrichmentError, NotYet
+from include.enrichment.errors import EnrichmentError, NotSent, NotYet
 from include.enrichment.layout import RunFolder
 from include.enrichment.spec import load_pipeline
 from include.gateways import claude as claude_gateway
@@ -273,7 +273,10 @@ def _act(place: Place, step: Step, transport: httpx2.HTTPTransport) -> Any:
         return manifest.run_id
     with place.open_claude(transport) as claude:
         if step.name == "submit":
-            return submit(step.chunk, run_id=step.run_id, lake=lake, claude=claude)
+            try:
+                return submit(step.chunk, run_id=step.run_id, lake=lake, claude=claude)
+            except NotSent:
+                return None  # the task is skipped, and so are those that wait for its batch and load it
         if step.name == "load":
             return load(step.chunk, step.batch_id, lake=lake, claude=claude)
         pipeline = load_pipeline(place.pipeline)

@@ -16,6 +16,7 @@ from tests.chaos.kill_points import (
     cleared,
     killed_at,
     race,
+    taken_over,
     troubled,
     writes_of,
 )
@@ -78,6 +79,23 @@ def test_a_fault_of_the_api_costs_nothing_and_touches_no_other_program(
 
 def test_two_runs_of_a_partition_at_once_make_one_batch_for_each_chunk(tmp_path: Path, emulator: Emulator) -> None:
     all_is_well(race(new_world(tmp_path, emulator, RACING), runs=2, seed=None))
+
+
+@pytest.mark.parametrize("kind", ["withdrawn", "open"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_run_that_dies_while_it_takes_over_what_another_has_not_sent_costs_nothing(
+    tmp_path: Path, emulator: Emulator, kind: str, moment: Moment
+) -> None:
+    def world(name: str) -> World:
+        return World(tmp_path / name, emulator.workspace(), rows=23)
+
+    undisturbed = world("undisturbed")
+    all_is_well(taken_over(undisturbed))
+    kinds = [line.split()[0] for line in undisturbed.writes("manual__2")]
+    assert "withdrawn" in kinds
+    first = kinds.index("withdrawn") + 1
+    number = first if kind == "withdrawn" else kinds.index("open", first) + 1
+    all_is_well(taken_over(world("killed"), kills={number: moment}))
 
 
 def test_a_cleared_extract_sends_the_changed_rows_only(tmp_path: Path, emulator: Emulator) -> None:
