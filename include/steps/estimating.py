@@ -21,6 +21,7 @@ from include.enrichment.estimate import (
     experience,
     hits_of,
     output_of,
+    prefix_size,
 )
 from include.enrichment.layout import RunFolder, chunk_id_of
 from include.enrichment.ledger import Entry, OpenChunks
@@ -54,32 +55,43 @@ class Estimator:
     known: Experience
     answers: Sequence[int]
 
-    def of(self, pass_name: str, *, requests: int, size: int) -> Estimate:
+    def of(self, pass_name: str, sizes: pa.Table) -> Estimate:
         """
-        What so many requests cost in that pass.
+        Estimate what requests cost in that pass.
 
-        :param size: bytes of their params together
+        :param sizes: of each of them, in SIZES_SCHEMA
         """
-        settings = self.pipeline.settings.request
+        settings, requests = self.pipeline.settings.request, len(sizes)
         return estimate(
             model=settings.model,
             requests=requests,
-            size=size,
+            size=pc.sum(sizes["params_bytes"]).as_py() or 0,
+            sizes=sizes,
             sample=self.sample,
             known=self.known,
             output=output_of(self.answers, self.known.output_tokens, requests=requests, max_tokens=settings.max_tokens),
             caching=self._caching(pass_name),
         )
 
+    def high_usd(self, pass_name: str, sizes: pa.Table) -> Decimal | None:
+        """The high estimate of what they cost; None where the price is not known."""
+        cost = self.of(pass_name, sizes).cost_usd
+        return cost.high if cost else None
+
     def _caching(self, pass_name: str) -> CachedPart | None:
         cache = self.pipeline.caching.cache
         price = prices().models.get(self.pipeline.settings.request.model)
-        tokens = self.sample.prefix_tokens if self.sample else len(self.pipeline.system.encode()) / 4
-        if cache == "off" or price is None or tokens < price.cache_from:
+        tokens, most = prefix_size(
+            self.sample,
+            system_bytes=len(self.pipeline.system.encode()),
+            format_bytes=len(self.pipeline.schema_text.encode()),
+        )
+        if cache == "off" or price is None or most < price.cache_from:
             return None
         # A canary or a warm-up goes first; what it writes for five minutes is gone when its batch has ended.
         hits = hits_of(self.known.hits, warms=pass_name == passes.CANARY, warmed=cache == "1h")
-        return CachedPart(write=f"write_{cache}", tokens=tokens, hits=hits)
+        kept = tokens if tokens >= price.cache_from else 0
+        return CachedPart(write=f"write_{cache}", tokens=kept, hits=hits, most=most)
 
 
 def estimator(folder: RunFolder, pipeline: Pipeline, lines: pa.Table, extracted_at: datetime, lake: Lake) -> Estimator:
@@ -119,7 +131,7 @@ def check_budgets(
     Raises BudgetExceeded if what is to be sent would pass the budget of the run or of the pipeline's month.
 
     :param lines: the books, read after ``opened``: what is not under way any more is in them
-    :param opened: the pipeline's open chunks; what they are expected to cost counts as spent
+    :param opened: the pipeline's open chunks; the most that they may cost counts as spent
     :param over: those of them that are not under way any more
     :param estimates: of this pass, and of what the run will send later
     """

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ import pyarrow.parquet as pq
 from include.enrichment import layout, passes
 from include.enrichment.chunk import REQUESTS_SCHEMA, SIZES_SCHEMA, chunk_of, cut
 from include.enrichment.errors import BudgetExceeded, LakeError, SpecError
-from include.enrichment.estimate import Estimate, cost_table, share_of
+from include.enrichment.estimate import Estimate, cost_table
 from include.enrichment.layout import RunFolder
 from include.enrichment.ledger import Entry, OpenChunk, OpenChunks
 from include.enrichment.pipeline import Pipeline
@@ -60,13 +61,14 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
     Planning again is free at any time, but for a retry pass of a run that asks only for the rejects: it repairs once
     more what came of its own repairs.
 
-    What it is expected to cost is told in the log and kept in the plan, and reserved until it is booked: the sum of all
-    runs stays within the budgets of run and month, however many plan at the same moment. A retry pass that would pass
-    one sends nothing, and the run goes on without it: what the others have paid for may do, which publish() judges.
+    What it may cost is told in the log and kept in the plan, and the high estimate is reserved until it is booked: the
+    sum of all runs stays within the budgets of run and month, however many plan at the same moment. A retry pass that
+    could exceed one sends nothing, and the run goes on without it: what the others have paid for may do, which
+    publish() judges.
 
     Raises BatchError if this is the pass after a canary that failed for good, SpecError if the pass needs more than
     ``most_chunks`` batches, ParamError if a run that asks only for the rejects would ask for other rows too,
-    BudgetExceeded if any but such a retry pass would cost more than a budget allows; then nothing has changed.
+    BudgetExceeded if any but such a retry pass could cost more than a budget allows; then nothing has changed.
     """
     pipeline = read_pipeline(lake, folder)
     extracted = read_extracted(lake, folder)
@@ -94,7 +96,7 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
             lines = read_books(pipeline, lake)
             known = estimator(folder, pipeline, lines, extracted_at, lake)
             later = divide(wanted.later, in_flight.chunks).to_send
-            estimates = _estimates(pass_name, divided, writers, later, rows, known)
+            estimates = _estimates(pass_name, writers, later, rows, known)
             over = in_flight.over | set(divided.withdraw)
             opened = recorded.value if recorded else None
             left_out = 0
@@ -106,9 +108,10 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
                 log.warning("Pass %s is left out, and the run goes on without it. %s", pass_name, error)
                 left_out = len(divided.to_send)
                 divided, writers = replace(divided, to_send=set()), []
-                estimates = _estimates(pass_name, divided, writers, set(), rows, known)
+                estimates = _estimates(pass_name, writers, set(), rows, known)
             try:
-                keys = _commit(divided, writers, recorded, in_flight, folder, ledger, lake, estimates[pass_name])
+                reserved = [known.high_usd(pass_name, writer.sizes) for writer in writers]
+                keys = _commit(divided, writers, recorded, in_flight, folder, ledger, lake, reserved)
             except Conflict:
                 continue
             made = PassPlan(
@@ -139,18 +142,16 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
 
 def _estimates(
     pass_name: str,
-    divided: Division,
     writers: Sequence[ChunkWriter],
     later: Set[str],
     rows: Path,
     known: Estimator,
 ) -> dict[str, Estimate]:
     """What this pass costs, and what the main pass after it will for the requests ``later``, where it is the canary."""
-    size = sum(writer.params_bytes for writer in writers)
-    found = {pass_name: known.of(pass_name, requests=len(divided.to_send), size=size)}
+    sizes = pa.concat_tables([SIZES_SCHEMA.empty_table(), *(writer.sizes for writer in writers)])
+    found = {pass_name: known.of(pass_name, sizes)}
     if later:
-        size = pc.sum(read_sizes(later, {}, rows)["params_bytes"]).as_py()
-        found[passes.MAIN] = known.of(passes.MAIN, requests=len(later), size=size)
+        found[passes.MAIN] = known.of(passes.MAIN, read_sizes(later, {}, rows))
     return found
 
 
@@ -256,7 +257,7 @@ def _commit(
     folder: RunFolder,
     ledger: Ledger,
     lake: Lake,
-    estimated: Estimate,
+    reserved: Sequence[Decimal | None],
 ) -> list[str]:
     """
     Make the plan known to every other plan of the pipeline, and return the keys of the pass's chunks.
@@ -276,12 +277,8 @@ def _commit(
     gone = {*in_flight.over, *divided.withdraw}
     chunks = {chunk_id: chunk for chunk_id, chunk in before.items() if chunk_id not in gone}
     chunks |= {
-        writer.chunk_id: OpenChunk(
-            folder=folder.prefix,
-            planned_at=now,
-            expected_usd=share_of(estimated, requests=len(writer.request_ids)),
-        )
-        for writer in writers
+        writer.chunk_id: OpenChunk(folder=folder.prefix, planned_at=now, expected_usd=usd)
+        for writer, usd in zip(writers, reserved, strict=True)
     }
     if chunks != before:
         ledger.write_open(OpenChunks(chunks=chunks), over=recorded)
