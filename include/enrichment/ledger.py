@@ -114,7 +114,7 @@ class OpenChunk(_Frozen):
     :param folder: the working folder of the run that planned it: one for each run and partition; layout.warm_ups() for
         what warms the prompt cache, which is no run's
     :param planned_at: UTC
-    :param expected_usd: what it is expected to cost: until its batch is in the books, budgets count it as spent. None
+    :param expected_usd: the high estimate of its cost: until its batch is in the books, budgets count it as spent. None
         where the price is not known
     """
 
