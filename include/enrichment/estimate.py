@@ -354,7 +354,7 @@ def estimate(
         sources += f", of which up to {long:,} are longer than {above:,} tokens"
     sources += f"; answers: {output_source}"
     if caching and caching.tokens:
-        sources += f"; read from the cache: {caching.hits.expected:.0%}"
+        sources += f"; read from the cache: {caching.hits.expected:.0%}, at least {caching.hits.high:.0%}"
     return Estimate(
         requests=requests,
         bytes=size,
