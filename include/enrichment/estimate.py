@@ -146,19 +146,19 @@ def to_count(sizes: pa.Table) -> set[str]:
 
     :param sizes: of distinct requests, in SIZES_SCHEMA
     """
-    ordered = sizes.sort_by([("params_bytes", "descending"), ("request_id", "ascending")]).combine_chunks()
-    chosen = set(ordered["request_id"][: _LARGEST + _BY_SIZE].to_pylist())
-    rest = ordered[_LARGEST:]
-    if len(rest) <= _BY_SIZE:
-        return chosen
-    chosen = set(ordered["request_id"][:_LARGEST].to_pylist())
-    size = rest["params_bytes"].combine_chunks().cast(pa.float64())
-    reached = pc.cumulative_sum(pc.add(size, pc.mean(size)))
-    step = reached[-1].as_py() / _BY_SIZE
-    for number in range(_BY_SIZE):
-        found = bisect_left(range(len(rest)), (number + 0.5) * step, key=lambda place: reached[place].as_py())
-        chosen.add(rest["request_id"][found].as_py())
-    return chosen
+    ordered = sizes.sort_by([("params_bytes", "descending"), ("request_id", "ascending")])
+    largest, rest = ordered[:_LARGEST], ordered[_LARGEST:].combine_chunks()
+    if len(rest) > _BY_SIZE:
+        size = rest["params_bytes"].chunk(0).cast(pa.float64())
+        reached = pc.cumulative_sum(pc.add(size, pc.mean(size)))
+        step = reached[-1].as_py() / _BY_SIZE
+        rest = rest.take(
+            [
+                bisect_left(range(len(rest)), (number + 0.5) * step, key=lambda place: reached[place].as_py())
+                for number in range(_BY_SIZE)
+            ]
+        )
+    return {*largest["request_id"].to_pylist(), *rest["request_id"].to_pylist()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -447,7 +447,8 @@ def _missed(sizes: pa.Array, sample: Counted) -> float:
     if not total:
         return 0.0
     as_many_alike = total**2 / pc.sum(pc.multiply(sizes, sizes)).as_py()
-    return min(_MISSED * (2 / sample.requests + 1 / as_many_alike), 1.0)
+    share: float = _MISSED * (2 / sample.requests + 1 / as_many_alike)
+    return min(share, 1.0)
 
 
 def _worst(tokens: float, requests: int, above: int) -> pa.Array:

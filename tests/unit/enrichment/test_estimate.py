@@ -434,7 +434,7 @@ class TestHighBound:
 
 class TestPrefixSize:
     def test_whether_the_output_format_belongs_to_it_is_not_known(self) -> None:
-        assert prefix_size(SAMPLE, system_bytes=0, format_bytes=0) == (80, pytest.approx(103))
+        assert [*prefix_size(SAMPLE, system_bytes=0, format_bytes=0)] == pytest.approx([80, 103])
         expected, most = prefix_size(None, system_bytes=700, format_bytes=300)
         assert (round(expected), most) == (200, 1_000)
 
