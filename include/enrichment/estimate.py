@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from include.enrichment import passes
+from include.enrichment.caching import PrefixSize
 from include.enrichment.chunk import params_bytes
 from include.enrichment.prices import prices
 
@@ -291,15 +292,17 @@ class CachedPart:
     :param tokens: of the prefix, as far as the cache is expected to keep it
     :param hits: what part of it is read
     :param most: the most tokens that the cache may keep, if more
+    :param warm_up_usd: the most that a request costs which may go ahead to warm the cache
     """
 
     write: str
     tokens: float
     hits: Bounds
     most: float = 0
+    warm_up_usd: Decimal = Decimal(0)
 
 
-def prefix_size(sample: Counted | None, *, system_bytes: int, format_bytes: int) -> tuple[float, float]:
+def prefix_size(sample: Counted | None, size: PrefixSize) -> tuple[float, float]:
     """
     The tokens that stand first in every request: expected, and at the most.
 
@@ -307,7 +310,7 @@ def prefix_size(sample: Counted | None, *, system_bytes: int, format_bytes: int)
     """
     if sample:
         return sample.prefix_tokens, max(sample.prefix_tokens, sample.frame_tokens) * (1 + _LEAST_ERROR)
-    return system_bytes * _THUMB[1], (system_bytes + format_bytes) * _MOST_PER_BYTE
+    return size.system_bytes * _THUMB[1], (size.system_bytes + size.format_bytes) * _MOST_PER_BYTE
 
 
 def hits_of(known: Bounds | None, *, warms: bool, warmed: bool) -> Bounds:
@@ -470,7 +473,8 @@ def _cost(model: str, cases: Mapping[str, Sequence[_Case]], answer: Bounds, cach
     low, expected, high = map(dollars, _BOUNDS)
     if low is None or expected is None or high is None:
         return None
-    return Usd(low=min(low, expected), expected=expected, high=max(high, expected))
+    warm_up = caching.warm_up_usd.quantize(_USD_PLACES, ROUND_UP) if caching else 0
+    return Usd(low=min(low, expected), expected=expected, high=max(high, expected) + warm_up)
 
 
 def _dollars(

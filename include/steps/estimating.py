@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from include.enrichment import passes
 from include.enrichment.budget import Spending, check_budget
+from include.enrichment.caching import PrefixSize, warm_up_costs, worth_warming
 from include.enrichment.estimate import (
     CachedPart,
     Counted,
@@ -70,7 +71,7 @@ class Estimator:
             sample=self.sample,
             known=self.known,
             output=output_of(self.answers, self.known.output_tokens, requests=requests, max_tokens=settings.max_tokens),
-            caching=self._caching(pass_name),
+            caching=self._caching(pass_name, requests),
         )
 
     def high_usd(self, pass_name: str, sizes: pa.Table) -> Decimal | None:
@@ -78,20 +79,23 @@ class Estimator:
         cost = self.of(pass_name, sizes).cost_usd
         return cost.high if cost else None
 
-    def _caching(self, pass_name: str) -> CachedPart | None:
-        cache = self.pipeline.caching.cache
-        price = prices().models.get(self.pipeline.settings.request.model)
-        tokens, most = prefix_size(
-            self.sample,
-            system_bytes=len(self.pipeline.system.encode()),
-            format_bytes=len(self.pipeline.schema_text.encode()),
+    def _caching(self, pass_name: str, requests: int) -> CachedPart | None:
+        settings, cache = self.pipeline.settings.request, self.pipeline.caching.cache
+        price = prices().models.get(settings.model)
+        size = PrefixSize(
+            system_bytes=len(self.pipeline.system.encode()), format_bytes=len(self.pipeline.schema_text.encode())
         )
+        tokens, most = prefix_size(self.sample, size)
         if cache == "off" or price is None or most < price.cache_from:
             return None
         # A canary or a warm-up goes first; what it writes for five minutes is gone when its batch has ended.
         hits = hits_of(self.known.hits, warms=pass_name == passes.CANARY, warmed=cache == "1h")
         kept = tokens if tokens >= price.cache_from else 0
-        return CachedPart(write=f"write_{cache}", tokens=kept, hits=hits, most=most)
+        warm_up_usd = Decimal(0)
+        if pass_name != passes.CANARY and worth_warming(requests, price, size, cache, max_tokens=settings.max_tokens):
+            of_a_million = warm_up_costs(price, size, cache, max_tokens=settings.max_tokens)
+            warm_up_usd = of_a_million * prices().batch / 1_000_000
+        return CachedPart(write=f"write_{cache}", tokens=kept, hits=hits, most=most, warm_up_usd=warm_up_usd)
 
 
 def estimator(folder: RunFolder, pipeline: Pipeline, lines: pa.Table, extracted_at: datetime, lake: Lake) -> Estimator:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from include.enrichment import layout, passes
-from include.enrichment.errors import BudgetExceeded, LoadError
+from include.enrichment.errors import BudgetExceeded, LoadError, NotYet
 from include.enrichment.estimate import Estimate, Usd
 from include.enrichment.options import RunOptions
 from include.enrichment.spec import load_pipeline
@@ -83,6 +84,19 @@ def test_once_the_canary_has_answered_the_cost_of_the_rest_lies_within_its_bound
         twenty.send(name)
     found, true = cost(estimated(twenty, passes.MAIN)), spent(twenty, passes.MAIN)
     assert found.low <= true <= found.high
+
+
+def test_the_request_that_warms_the_cache_is_within_the_high_estimate(flow: Flow, tmp_path: Path) -> None:
+    write_tickets(flow.database, [(f"N{number}", f"Ticket {number}") for number in range(27)])
+    prepare(flow, tmp_path, cache="1h", system=LONG_SYSTEM)
+    (chunk,) = flow.plan(passes.MAIN)
+    while True:
+        with suppress(NotYet):
+            flow.load(chunk, flow.submit(chunk))
+            break
+        time.sleep(0.05)
+    assert {line["pass_name"] for line in booked(flow)} == {passes.MAIN, passes.WARM_UP}
+    assert sum((line["cost_usd"] for line in booked(flow)), Decimal(0)) <= cost(estimated(flow, passes.MAIN)).high
 
 
 def test_without_any_answer_the_ceiling_is_expected(twenty: Flow, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from random import Random
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from include.enrichment.caching import PrefixSize
 from include.enrichment.chunk import SIZES_SCHEMA, body_bytes
 from include.enrichment.estimate import (
     Bounds,
@@ -238,6 +239,14 @@ class TestCost:
         assert found.cost_usd.high > plain.cost_usd.high
         assert "read from the cache" not in found.sources
 
+    def test_a_request_that_may_go_ahead_to_warm_the_cache_counts_in_the_high_estimate_alone(self) -> None:
+        part = CachedPart(write="write_1h", tokens=1_000, hits=Bounds(low=1, expected=0.98, high=0.3))
+        without, found = (
+            made(caching=replace(part, warm_up_usd=Decimal(usd))).cost_usd for usd in ("0", "0.0123456789")
+        )
+        assert without
+        assert found == without.model_copy(update={"high": without.high + Decimal("0.012346")})
+
     def test_no_requests_cost_nothing(self) -> None:
         for sizes in (SIZES_SCHEMA.empty_table(), None):
             found = made(requests=0, size=0, sizes=sizes).cost_usd
@@ -434,8 +443,8 @@ class TestHighBound:
 
 class TestPrefixSize:
     def test_whether_the_output_format_belongs_to_it_is_not_known(self) -> None:
-        assert [*prefix_size(SAMPLE, system_bytes=0, format_bytes=0)] == pytest.approx([80, 103])
-        expected, most = prefix_size(None, system_bytes=700, format_bytes=300)
+        assert [*prefix_size(SAMPLE, PrefixSize(system_bytes=0, format_bytes=0))] == pytest.approx([80, 103])
+        expected, most = prefix_size(None, PrefixSize(system_bytes=700, format_bytes=300))
         assert (round(expected), most) == (200, 1_000)
 
 
