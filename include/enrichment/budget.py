@@ -1,4 +1,9 @@
-"""Whether a pass may be sent: its expected cost, with what is spent and under way, against budgets."""
+"""
+Whether a pass may be sent: the most that it may cost, with what is spent and under way, against budgets.
+
+The high estimate counts, and not the expected one: it holds for prompts of any mixture of sizes, so that only answers
+which are longer than the high estimate of answers can make a run exceed its budget.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +25,7 @@ class Spending:
     In US dollars.
 
     :param spent: by what is in the books; None if a price is not known
-    :param reserved: expected of what was planned and is not in the books yet
+    :param reserved: the high estimate of what was planned and is not in the books yet
     :param unpriced: the batches in the books whose cost is not known
     """
 
@@ -38,7 +43,8 @@ def check_budget(
     setting: str,
 ) -> None:
     """
-    Raises BudgetExceeded if what is to be sent would pass the budget, or if nobody can tell. Without a budget, never.
+    Raises BudgetExceeded if the high estimate of what is to be sent exceeds what is left of the budget, or if it is not
+    known. Without a budget, never.
 
     :param estimates: of what is to be sent, now and later in the run
     :param whose: whose budget it is, as in ``The run``
@@ -61,24 +67,25 @@ def check_budget(
             " Add the model's price to include/enrichment/prices.yaml, delete usage/dt=<day>/<pipeline>.<batch>"
             f".parquet on the lake and trigger the Dag usage_report, which books it anew; or take {setting} out."
         )
-    expected = sum(cost.expected for cost in costs)
-    passed = spending.spent + spending.reserved + expected
-    if passed <= budget:
+    low, expected, high = (
+        sum((getattr(cost, bound) for cost in costs), Decimal(0)) for bound in ("low", "expected", "high")
+    )
+    total = spending.spent + spending.reserved + high
+    if total <= budget:
         return
-    low, high = sum(cost.low for cost in costs), sum(cost.high for cost in costs)
     requests = sum(one.requests for one in together)
-    places = _places(budget, passed)
+    places = _places(budget, total)
 
-    def usd(amount: Decimal | int) -> str:
+    def usd(amount: Decimal) -> str:
         return f"${amount:,.{places}f}"
 
     raise BudgetExceeded(
-        f"{whose} has a budget of {usd(budget)} ({setting}), and would pass it: {usd(passed)}. Spent are"
-        f" {usd(spending.spent)}, under way {usd(spending.reserved)}, and {requests:,} requests more are expected to"
-        f" cost {usd(expected)} ({usd(low)} to {usd(high)}; {together[-1].sources}). Nothing of them was sent, and"
-        " what was answered before is kept. Three ways out: raise the budget; make the requests cheaper (another"
-        " model, a lower max_tokens, caching, a shorter prompt); or ask for fewer rows: a trial of some also tells how"
-        " long answers are, which the estimate then goes by. Then start a new run, or clear `extract` with downstream."
+        f"{whose} has a budget of {usd(budget)} ({setting}), and could exceed it by {usd(total - budget)}: spent"
+        f" {usd(spending.spent)}, in flight {usd(spending.reserved)}, and {requests:,} requests more cost up to"
+        f" {usd(high)} (expected {usd(expected)}, low {usd(low)}; {together[-1].sources}). No requests of them were"
+        " sent, and earlier answers are kept. Three ways out: raise the budget; make the requests cheaper (another"
+        " model, a lower max_tokens, a shorter prompt); or ask for fewer rows: a trial of some also tells how long"
+        " answers are, which makes the estimate closer. Then start a new run, or clear `extract` with downstream."
     )
 
 
@@ -94,7 +101,7 @@ def check_claim(
     """
     Hold a budget that other runs draw on too, when one chunk is about to be sent.
 
-    :param claimed_usd: what the chunk is expected to cost
+    :param claimed_usd: the high estimate of the chunk
     :param unsettled_usd: what of ``spending.reserved`` is for chunks that are about to be sent at the same moment
 
     Raises BudgetExceeded if the chunk does not fit, NotYet, until ``again_at``, if it may once those are settled.
@@ -106,7 +113,7 @@ def check_claim(
         return
     message = (
         f"{whose} has a budget of ${budget:,.2f} (limits.monthly_budget_usd): spent ${spending.spent:,.6f}, in flight"
-        f" ${spending.reserved:,.6f}, this chunk is expected to cost ${claimed_usd:,.6f}. Other runs have sent"
+        f" ${spending.reserved:,.6f}, this chunk costs up to ${claimed_usd:,.6f}. Other runs have sent"
         " theirs since it was planned. Nothing was sent."
     )
     if total - unsettled_usd <= budget:
@@ -114,10 +121,10 @@ def check_claim(
     raise BudgetExceeded(f"{message} Raise the budget and clear `extract` with downstream, or wait for the next month.")
 
 
-def _places(budget: Decimal, passed: Decimal) -> int:
-    """As many as show the budget as it was set, and that it is passed: cents mostly, millionths at the most."""
+def _places(budget: Decimal, total: Decimal) -> int:
+    """As many as show the budget as it was set, and that it is exceeded: cents mostly, millionths at the most."""
     for places in range(2, _MOST_PLACES):
         shown = Decimal(f"{budget:.{places}f}")
-        if shown == budget < Decimal(f"{passed:.{places}f}"):
+        if shown == budget and round(total - budget, places):
             return places
     return _MOST_PLACES

@@ -11,7 +11,7 @@ EnrichmentError
 │   └── BatchNotFound the API does not know the batch id
 ├── NotYet            the chunk cannot be sent now; nothing is wrong, come back later
 ├── NotSent           the chunk is not sent by this run; nothing is wrong, the run goes on without it
-├── BudgetExceeded    what is to be sent would pass a budget; nothing of it was sent
+├── BudgetExceeded    what is to be sent could exceed a budget; nothing of it was sent
 ├── BatchError        money is spent or may be; carries the batch ids that are known
 └── LoadError         results do not reconcile; nothing was published
 

@@ -1,20 +1,24 @@
 """
 What a pass will cost, told before it is sent: low, expected and high.
 
-The number of requests and their bytes are exact. Tokens come from a sample that the API has counted, or else from what
-earlier batches had; how long the answers are, from the canary and from earlier batches; how much of the prompt is read
-from the cache, from earlier batches. Where nothing is known, it is the ceiling that is expected.
+The bytes of each request are exact. The API counts the tokens of the largest requests and of a sample of the others;
+each remaining prompt is priced by its own bytes, since a long prompt may have a higher price. How long the answers are
+is known from the canary and from earlier batches; how much of the prompt is read from the cache, from earlier batches.
+Where nothing is known, the ceiling is expected.
+
+The high estimate holds for any mixture of sizes and texts: no token is shorter than a byte.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, ROUND_UP, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_UP, ROUND_UP, Decimal
 from functools import reduce
 from math import sqrt
 from operator import add
-from statistics import fmean, linear_regression, stdev
+from statistics import fmean, stdev
 from typing import Self
 
 import pyarrow as pa
@@ -22,13 +26,21 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from include.enrichment import passes
+from include.enrichment.caching import PrefixSize
 from include.enrichment.chunk import params_bytes
 from include.enrichment.prices import prices
 
-#: Texts of one kind have one to two bytes a token more or less than this, whatever the language and the model.
-_BYTES_PER_TOKEN = (5.0, 3.5, 2.5)
+#: A text has no more tokens than bytes of UTF-8: a tokenizer falls back to bytes, and cuts none. Params have more bytes
+#: than their texts.
+_MOST_PER_BYTE = 1.0
+#: English prose has 4 to 5 bytes a token; what is expected where nothing is known.
+_THUMB = (1 / 5.0, 1 / 3.5, _MOST_PER_BYTE)
 #: A count is an estimate of its own (docs of token counting, 2026-07-03).
 _LEAST_ERROR = 0.03
+#: So many requests are counted: the largest, and others by their size.
+_LARGEST, _BY_SIZE = 20, 180
+#: A kind of text with a share p of the requests is missed by n draws with a probability of e^-pn: 1 in 1,000 for 7.
+_MISSED = 7.0
 #: Standard errors to either side of an expected value.
 _SURE = 3.0
 #: How far the next batches' answers may be from those of earlier ones.
@@ -40,7 +52,8 @@ _WARM_HITS = (1.0, 0.98, 0.3)
 _COLD_HITS = (0.98, 0.3, 0.0)
 _NO_HITS = (0.98, 0.0, 0.0)
 _FEW_ANSWERS = 3
-_BOUNDS = ("low", "expected", "high")
+#: The bounds of an estimate, each with the way in which its dollars are rounded.
+_BOUNDS = {"low": ROUND_DOWN, "expected": ROUND_HALF_UP, "high": ROUND_UP}
 _USD_PLACES = Decimal("0.000001")
 
 
@@ -78,42 +91,75 @@ class Usd(_Frozen):
 
 class Counted(_Frozen):
     """
-    What the API has counted in a sample of a run's requests: ``fixed + per_byte * bytes`` tokens in a request.
+    The tokens that the API has counted in some of a run's requests.
 
-    :param requests: the size of the sample
-    :param error: of the mean of the sample, in tokens
-    :param prefix_tokens: of what stands first in every request and may be cached
+    :param requests: how many were counted
+    :param tokens: of each of them, by request id
+    :param frame_bytes: of the part of the params that is the same in every request
+    :param frame_tokens: of that part
+    :param per_byte: tokens of each further byte: the fewest and the most of any request counted, and of all together
+    :param prefix_tokens: of the part that stands first in every request and may be cached
     """
 
     requests: int
-    fixed: float
-    per_byte: float
-    error: float
+    tokens: dict[str, int]
+    frame_bytes: int
+    frame_tokens: int
+    per_byte: Bounds
     prefix_tokens: int
 
 
-def counted(sample: Sequence[tuple[int, int]], *, prefix_tokens: int) -> Counted:
+def counted(
+    sample: Sequence[tuple[int, int]],
+    *,
+    prefix_tokens: int,
+    frame: tuple[int, int] = (0, 0),
+    request_ids: Sequence[str] = (),
+) -> Counted:
     """
-    What a sample says.
+    Read a sample of requests.
 
     :param sample: bytes and tokens of each of its requests, at least one
+    :param frame: bytes and tokens of the part that is the same in every request
+    :param request_ids: of the sample; without them, requests are not recognized as counted
     """
-    sizes, tokens = zip(*sample, strict=True)
-    mean_bytes, mean_tokens = fmean(sizes), fmean(tokens)
-    # Through a line where sizes differ: what is the same in all requests has other tokens for its bytes than the rest.
-    slope = mean_tokens / mean_bytes
-    if len(sample) > 2 and min(sizes) < max(sizes):
-        slope = max(linear_regression(sizes, tokens).slope, 0.0)
-    fixed = mean_tokens - slope * mean_bytes
-    residuals = [one - (fixed + slope * size) for size, one in sample]
-    spread = stdev(residuals) if len(sample) > 2 else mean_tokens / 10
+    frame_bytes, frame_tokens = frame
+    # Two counts, each to the token: their difference may lie a token outside of what a text can have.
+    rest = [(size - frame_bytes, max(tokens - frame_tokens, 0)) for size, tokens in sample if size > frame_bytes]
+    single = [min(tokens / size, _MOST_PER_BYTE) for size, tokens in rest] or [_MOST_PER_BYTE]
+    together = sum(tokens for _, tokens in rest) / sum(size for size, _ in rest) if rest else _MOST_PER_BYTE
     return Counted(
         requests=len(sample),
-        fixed=fixed,
-        per_byte=slope,
-        error=spread / sqrt(len(sample)),
+        tokens=dict(zip(request_ids, (tokens for _, tokens in sample), strict=False)),
+        frame_bytes=frame_bytes,
+        frame_tokens=frame_tokens,
+        per_byte=Bounds(low=min(single), expected=min(together, _MOST_PER_BYTE), high=max(single)),
         prefix_tokens=prefix_tokens,
     )
+
+
+def to_count(sizes: pa.Table) -> set[str]:
+    """
+    Choose the requests to count: the largest ones, and of the others evenly by size, 200 together.
+
+    The chance of the others depends half on their bytes and half on their number: neither a few long texts nor many
+    short ones are missed.
+
+    :param sizes: of distinct requests, in SIZES_SCHEMA
+    """
+    ordered = sizes.sort_by([("params_bytes", "descending"), ("request_id", "ascending")])
+    largest, rest = ordered[:_LARGEST], ordered[_LARGEST:].combine_chunks()
+    if len(rest) > _BY_SIZE:
+        size = rest["params_bytes"].chunk(0).cast(pa.float64())
+        reached = pc.cumulative_sum(pc.add(size, pc.mean(size)))
+        step = reached[-1].as_py() / _BY_SIZE
+        rest = rest.take(
+            [
+                bisect_left(range(len(rest)), (number + 0.5) * step, key=lambda place: reached[place].as_py())
+                for number in range(_BY_SIZE)
+            ]
+        )
+    return {*largest["request_id"].to_pylist(), *rest["request_id"].to_pylist()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,13 +289,28 @@ class CachedPart:
     How the prefix of the requests is cached.
 
     :param write: the rate of a write: ``write_5m`` or ``write_1h``
-    :param tokens: of the prefix
+    :param tokens: of the prefix, as far as the cache is expected to keep it
     :param hits: what part of it is read
+    :param most: the most tokens that the cache may keep, if more
+    :param warm_up_usd: the most that a request costs which may go ahead to warm the cache
     """
 
     write: str
     tokens: float
     hits: Bounds
+    most: float = 0
+    warm_up_usd: Decimal = Decimal(0)
+
+
+def prefix_size(sample: Counted | None, size: PrefixSize) -> tuple[float, float]:
+    """
+    The tokens that stand first in every request: expected, and at the most.
+
+    It is not documented whether the output format stands before the mark of the cache.
+    """
+    if sample:
+        return sample.prefix_tokens, max(sample.prefix_tokens, sample.frame_tokens) * (1 + _LEAST_ERROR)
+    return size.system_bytes * _THUMB[1], (size.system_bytes + size.format_bytes) * _MOST_PER_BYTE
 
 
 def hits_of(known: Bounds | None, *, warms: bool, warmed: bool) -> Bounds:
@@ -271,79 +332,181 @@ def estimate(
     model: str,
     requests: int,
     size: int,
+    sizes: pa.Table | None = None,
     sample: Counted | None,
     known: Experience,
     output: tuple[Bounds, str],
     caching: CachedPart | None,
 ) -> Estimate:
     """
-    What so many requests of so many bytes together will cost.
+    Estimate what some requests will cost.
 
+    :param size: bytes of all their params together
+    :param sizes: of each of them, in SIZES_SCHEMA; None where only the sum is known: the high estimate is then that of
+        the worst mixture
     :param sample: what the API has counted in some of them
     :param known: from earlier batches
     :param output: of one answer, as output_of() says
     :param caching: None where nothing is cached
     """
-    prompt, prompt_source = _input_tokens(requests, size, sample, known)
-    answers, output_source = output[0].times(requests), output[1]
-    sources = f"prompts: {prompt_source}; answers: {output_source}"
-    if caching:
-        sources += f"; read from the cache: {caching.hits.expected:.0%}"
+    cases, prompt_source = _prompts(model, requests, size, sizes, sample, known)
+    answer, output_source = output
+    sources = f"prompts: {prompt_source}"
+    above = prices().long_above(model)
+    if long := round(sum(case.share * case.longer_than(above) for case in cases["high"])):
+        sources += f", of which up to {long:,} are longer than {above:,} tokens"
+    sources += f"; answers: {output_source}"
+    if caching and caching.tokens:
+        sources += f"; read from the cache: {caching.hits.expected:.0%}, at least {caching.hits.high:.0%}"
     return Estimate(
         requests=requests,
         bytes=size,
-        input_tokens=prompt,
-        output_tokens=answers,
-        cost_usd=_cost(model, requests, prompt, answers, caching),
-        synchronous_usd=_synchronous(model, requests, prompt.expected, answers.expected),
+        input_tokens=Bounds(**{bound: sum(case.share * case.total for case in cases[bound]) for bound in _BOUNDS}),
+        output_tokens=answer.times(requests),
+        cost_usd=_cost(model, cases, answer, caching),
+        synchronous_usd=_dollars(model, cases["expected"], answer.expected, {}, batch=False),
         sources=sources,
     )
 
 
-def _input_tokens(requests: int, size: int, sample: Counted | None, known: Experience) -> tuple[Bounds, str]:
+@dataclass(frozen=True, kw_only=True)
+class _Case:
+    """
+    The prompts as they may be.
+
+    :param share: of the requests that are like this; the cases of one bound add up to 1
+    :param tokens: of each prompt, as float64
+    """
+
+    share: float
+    tokens: pa.Array
+
+    @property
+    def total(self) -> float:
+        """The tokens of all prompts together."""
+        total: float = pc.sum(self.tokens).as_py() or 0.0
+        return total
+
+    def longer_than(self, above: int) -> int:
+        """The number of prompts with more tokens than that."""
+        longer: int = pc.sum(pc.greater(self.tokens, float(above))).as_py() or 0
+        return longer
+
+
+def _prompts(
+    model: str, requests: int, size: int, sizes: pa.Table | None, sample: Counted | None, known: Experience
+) -> tuple[dict[str, list[_Case]], str]:
+    """The tokens of the prompts for each bound, and how they are known."""
+    per_byte, source = _per_byte(sample, known)
+    frame_bytes, frame_tokens = (sample.frame_bytes, sample.frame_tokens) if sample else (0, 0)
+    if sizes is None:
+        ids, of_each = pa.nulls(requests, pa.string()), pa.repeat(size / max(requests, 1), requests)
+    else:
+        ids, of_each = sizes["request_id"].combine_chunks(), sizes["params_bytes"].combine_chunks().cast(pa.float64())
+    rest = pc.max_element_wise(pc.subtract(of_each, float(frame_bytes)), 0.0)
+    exact = _exact(ids, sample)
+
+    def case(share: float, of_a_byte: float, error: float) -> _Case:
+        reckoned = pc.add(pc.multiply(rest, of_a_byte), float(frame_tokens))
+        return _Case(share=share, tokens=pc.multiply(pc.coalesce(exact, reckoned), 1 + error))
+
+    missed = _missed(rest.filter(pc.is_null(exact)), sample) if sample else 0.0
+    high = [case(1 - missed, per_byte.high, _LEAST_ERROR), case(missed, _MOST_PER_BYTE, _LEAST_ERROR)]
+    if sizes is None:
+        most = requests * frame_tokens + max(size - requests * frame_bytes, 0) * _MOST_PER_BYTE
+        high = [_Case(share=1, tokens=_worst(most * (1 + _LEAST_ERROR), requests, prices().long_above(model)))]
+        source += ", and only the sum of all bytes"
+    low = [case(1, per_byte.low * (1 - missed), -_LEAST_ERROR)]
+    return {"low": low, "expected": [case(1, per_byte.expected, 0)], "high": high}, source
+
+
+def _per_byte(sample: Counted | None, known: Experience) -> tuple[Bounds, str]:
+    """Tokens of a byte, and how they are known. What was not counted in this run may have one for each."""
     if sample:
-        tokens = max(requests * sample.fixed + sample.per_byte * size, 0.0)
-        error = max(_SURE * sample.error * requests, tokens * _LEAST_ERROR)
-        return Bounds.around(tokens, error), f"counted in {sample.requests} of them"
-    if known.tokens_per_byte:
-        return known.tokens_per_byte.times(size), "as in earlier batches"
-    low, expected, high = (size / per_token for per_token in _BYTES_PER_TOKEN)
-    return Bounds(low=low, expected=expected, high=high), "not counted: 2.5 to 5 bytes a token"
+        return sample.per_byte, f"counted in {sample.requests:,} of them"
+    if earlier := known.tokens_per_byte:
+        expected = min(earlier.expected, _MOST_PER_BYTE)
+        return Bounds(low=min(earlier.low, expected), expected=expected, high=_MOST_PER_BYTE), "as in earlier batches"
+    low, expected, high = _THUMB
+    return Bounds(low=low, expected=expected, high=high), "not counted: 5 bytes a token to 1"
 
 
-def _cost(model: str, requests: int, prompt: Bounds, answers: Bounds, caching: CachedPart | None) -> Usd | None:
+def _exact(request_ids: pa.Array, sample: Counted | None) -> pa.Array:
+    """The tokens of the requests that were counted, null for the others."""
+    if sample is None or not sample.tokens:
+        return pa.nulls(len(request_ids), pa.float64())
+    tokens = pa.array(list(sample.tokens.values()), pa.float64())
+    return tokens.take(pc.index_in(request_ids, pa.array(list(sample.tokens), pa.string())))
+
+
+def _missed(sizes: pa.Array, sample: Counted) -> float:
+    """
+    The share of these bytes that may be of another kind of text than any that was counted: in the run, because the
+    sample has missed it, and among these requests, because they are few.
+
+    A draw finds a share of the bytes with at least half of its probability, see to_count().
+    """
+    total = pc.sum(sizes).as_py()
+    if not total:
+        return 0.0
+    as_many_alike = total**2 / pc.sum(pc.multiply(sizes, sizes)).as_py()
+    share: float = _MISSED * (2 / sample.requests + 1 / as_many_alike)
+    return min(share, 1.0)
+
+
+def _worst(tokens: float, requests: int, above: int) -> pa.Array:
+    """So many tokens in the mixture of prompts that costs most: as many as can be are just longer than ``above``."""
+    long = min(int(tokens // (above + 1)), requests)
+    among = long or requests
+    return pa.concat_arrays([pa.repeat(tokens / max(among, 1), among), pa.repeat(0.0, requests - among)])
+
+
+def _cost(model: str, cases: Mapping[str, Sequence[_Case]], answer: Bounds, caching: CachedPart | None) -> Usd | None:
     def dollars(bound: str) -> Decimal | None:
-        tokens, output = getattr(prompt, bound), getattr(answers, bound)
-        long = bool(requests) and tokens / requests > prices().long_above(model)
-        rates = prices().per_token(model, long=long)
-        if rates is None:
-            return None
-        used = {"input_tokens": tokens, "output_tokens": output}
+        cached: dict[str, float] = {}
         if caching:
-            prefix = min(caching.tokens * requests, tokens)
-            read = prefix * getattr(caching.hits, bound)
-            used |= {
-                "input_tokens": tokens - prefix,
-                "cache_read_tokens": read,
-                f"cache_{caching.write}_tokens": prefix - read,
-            }
-        return _sum(rates, used)
+            prefix = caching.tokens if bound == "expected" else max(caching.tokens, caching.most)
+            hits = getattr(caching.hits, bound)
+            cached = {"cache_read_tokens": prefix * hits, f"cache_{caching.write}_tokens": prefix * (1 - hits)}
+        return _dollars(model, cases[bound], getattr(answer, bound), cached, rounding=_BOUNDS[bound])
 
     low, expected, high = map(dollars, _BOUNDS)
     if low is None or expected is None or high is None:
         return None
-    return Usd(low=min(low, expected), expected=expected, high=max(high, expected))
+    warm_up = caching.warm_up_usd.quantize(_USD_PLACES, ROUND_UP) if caching else 0
+    return Usd(low=min(low, expected), expected=expected, high=max(high, expected) + warm_up)
 
 
-def _synchronous(model: str, requests: int, prompt: float, answers: float) -> Decimal | None:
-    long = bool(requests) and prompt / requests > prices().long_above(model)
-    rates = prices().per_token(model, long=long, batch=False)
-    return _sum(rates, {"input_tokens": prompt, "output_tokens": answers}) if rates else None
+def _dollars(
+    model: str,
+    cases: Iterable[_Case],
+    answer: float,
+    cached: Mapping[str, float],
+    *,
+    batch: bool = True,
+    rounding: str = ROUND_HALF_UP,
+) -> Decimal | None:
+    """
+    What the prompts and their answers cost, each at the rates for the length of its prompt.
 
-
-def _sum(rates: Mapping[str, Decimal], used: Mapping[str, float]) -> Decimal:
-    whole = sum((rates[kind] * Decimal(round(tokens)) for kind, tokens in used.items()), Decimal(0))
-    return whole.quantize(_USD_PLACES, ROUND_HALF_UP)
+    :param answer: tokens of one answer
+    :param cached: tokens of one prompt that are read or written, by kind
+    """
+    above, together = prices().long_above(model), Decimal(0)
+    for case in cases:
+        is_long = pc.greater(case.tokens, float(above))
+        for long, of_these in ((False, pc.invert(is_long)), (True, is_long)):
+            rates = prices().per_token(model, long=long, batch=batch)
+            if rates is None:
+                return None
+            prompts = case.tokens.filter(of_these)
+            tokens = pc.sum(prompts).as_py() or 0
+            # No more of a prompt is cached than there is of it.
+            part = min(tokens / max(len(prompts) * sum(cached.values()), 1), 1)
+            used = {kind: each * len(prompts) * part for kind, each in cached.items()}
+            used |= {"input_tokens": tokens - sum(used.values()), "output_tokens": answer * len(prompts)}
+            together += sum(rates[kind] * Decimal(case.share * many) for kind, many in used.items())
+    return together.quantize(_USD_PLACES, rounding)
 
 
 def expected_usd(estimates: Iterable[Estimate]) -> Decimal | None:
@@ -351,13 +514,6 @@ def expected_usd(estimates: Iterable[Estimate]) -> Decimal | None:
     costs = [one.cost_usd for one in estimates]
     known = [cost.expected for cost in costs if cost]
     return sum(known, Decimal(0)) if len(known) == len(costs) else None
-
-
-def share_of(whole: Estimate, *, requests: int) -> Decimal | None:
-    """What so many of the requests are expected to cost."""
-    if whole.cost_usd is None or not whole.requests:
-        return None
-    return (whole.cost_usd.expected * requests / whole.requests).quantize(_USD_PLACES, ROUND_UP)
 
 
 _COLUMNS = ("pass", "requests", "MB", "input tokens", "output tokens", "low $", "expected $", "high $", "one by one $")

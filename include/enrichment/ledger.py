@@ -49,7 +49,7 @@ class OpenChunk(_Frozen):
         layout.warm_ups() for what warms the prompt cache, which is no run's
     :param also_planned_by: the folders of the other runs that planned the very same chunk
     :param planned_at: by the last of them, UTC
-    :param expected_usd: what it is expected to cost: from when it is sent until its batch is in the books, budgets
+    :param expected_usd: the high estimate of its cost: from when it is sent until its batch is in the books, budgets
         count it as spent. None where the price is not known
     """
 

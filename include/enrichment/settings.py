@@ -102,7 +102,7 @@ class Limits(_Frozen):
     :param canary_rows: so many rows go ahead in a batch of their own, which shows whether the request works and fills
         the prompt cache; 0: none do
     :param retry_passes: how many times what is left unanswered is tried again; 0: never
-    :param budget_usd: a run that is expected to cost more stops before it spends; None: none does
+    :param budget_usd: a run whose high estimate exceeds it stops before it spends; None: none does
     :param budget_ceiling_usd: the most that a run may ask for in place of ``budget_usd``; None: it may ask for less
         only
     :param monthly_budget_usd: the same for all runs of the pipeline in a calendar month of UTC together

@@ -23,6 +23,7 @@ from include.enrichment.chunk import (
     BODY_TAIL,
     ITEM_PARTS,
     REQUESTS_SCHEMA,
+    SIZES_SCHEMA,
     Body,
     body_bytes,
     chunk_id,
@@ -194,6 +195,7 @@ class ChunkWriter:
             facts |= {"prefix_id": cached.prefix_id, "cache": cached.ttl}
         self._metadata = {"pipeline": pipeline} | {name: fact for name, fact in facts.items() if fact}
         self.params_bytes = 0
+        self._sizes: list[pa.Array] = []
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_bytes = 0
 
@@ -222,6 +224,13 @@ class ChunkWriter:
         )
         self._writer.close()
 
+    @property
+    def sizes(self) -> pa.Table:
+        """How large each of its requests is, in SIZES_SCHEMA."""
+        return pa.table(
+            [pa.array(self.request_ids, pa.string()), pa.chunked_array(self._sizes, pa.int32())], SIZES_SCHEMA
+        )
+
     def add(self, request: Request) -> None:
         """Add a request. It must be new in this chunk, and the chunk within BatchLimits."""
         columns = [pa.array([request.request_id], pa.string()), pa.array([request.params], pa.string())]
@@ -233,7 +242,8 @@ class ChunkWriter:
             [requests[name] for name in REQUESTS_SCHEMA.names], schema=REQUESTS_SCHEMA
         )
         self.request_ids += requests["request_id"].to_pylist()
-        sizes = pc.binary_length(requests["params"]).to_pylist()
+        self._sizes.append(pc.binary_length(requests["params"]))
+        sizes = self._sizes[-1].to_pylist()
         start = 0
         for position, size in enumerate(sizes):
             if self._waiting_bytes and self._waiting_bytes + size > _PORTION_BYTES:

@@ -5,44 +5,70 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from itertools import chain, islice
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
-import pyarrow.parquet as pq
+import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import ValidationError
 
+from include.enrichment.chunk import SIZES_SCHEMA
 from include.enrichment.errors import ApiError, SetupError
-from include.enrichment.estimate import Counted, counted
+from include.enrichment.estimate import Counted, counted, to_count
 from include.enrichment.layout import RunFolder
+from include.enrichment.pipeline import SYSTEM
+from include.enrichment.request import Template
+from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
+from include.steps.extract import fetch_rows, read_pipeline, read_request_ids, read_requests
 
 if TYPE_CHECKING:  # plan comes by here too, and can do without the SDK
     from include.gateways.claude import Claude
 
 log = logging.getLogger(__name__)
 
-_SAMPLE = 20
-_CALLS_AT_ONCE = 8
+_CALLS_AT_ONCE = 16
 
 
 def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude) -> Counted | None:
     """
-    Have the API count some requests of the extracted run, and leave what it says in the run's folder.
+    Have the API count requests of the extracted run, and leave the counts in the run's folder.
 
-    They are taken evenly from all rows. None, and nothing is left, where there is no row that can be sent, or the API
-    counts nothing now: the run's estimates then go by earlier batches. Nothing is spent.
+    Counts the requests that to_count() chooses; of a small run, all. A request that the API refuses to count is left
+    out, and if the API fails, the counts so far are enough. None, and nothing is left, if no row can be sent or nothing
+    was counted: the run's estimates then go by earlier batches. Nothing is spent.
     """
-    requests = [msgspec.json.decode(params) for params in _sample(folder, lake)]
-    if not requests:
+    with working_folder() as temporary:
+        rows = temporary / "rows.parquet"
+        fetch_rows(lake, folder, rows)
+        chosen = read_requests(rows, to_count(_sizes(rows)))
+        requests = (
+            request for batch in chosen for request in zip(*(c.to_pylist() for c in batch.columns), strict=True)
+        )
+        first = next(requests, None)
+        if first is None:
+            return None
+        frame = msgspec.json.decode(first[1])
+        if Template(read_pipeline(lake, folder).system, file=SYSTEM).columns:
+            del frame["system"]  # it differs from row to row
+        frame["messages"] = [{"role": "user", "content": "."}]
+        prefix = {name: frame[name] for name in ("model", "tools", "system", "messages") if name in frame}
+        try:
+            frame_tokens, prefix_tokens = map(claude.count_tokens, (frame, prefix))
+        except (ApiError, SetupError) as error:
+            log.warning("%s No tokens were counted: estimates go by earlier batches, or by a rule of thumb", error)
+            return None
+        counts = list(_counts(chain([first], requests), claude))
+    if not counts:
         return None
-    try:
-        with ThreadPoolExecutor(_CALLS_AT_ONCE) as callers:
-            tokens = list(callers.map(claude.count_tokens, [*requests, _prefix(requests[0])]))
-    except (ApiError, SetupError) as error:
-        log.warning("%s No tokens were counted: estimates go by earlier batches, or by a rule of thumb", error)
-        return None
-    sizes = [len(msgspec.json.encode(request)) for request in requests]
-    found = counted(list(zip(sizes, tokens, strict=False)), prefix_tokens=tokens[-1])
+    found = counted(
+        [(size, tokens) for _, size, tokens in counts],
+        prefix_tokens=prefix_tokens,
+        frame=(len(msgspec.json.encode(frame)), frame_tokens),
+        request_ids=[request_id for request_id, _, _ in counts],
+    )
     lake.write(folder.counted_json, found.model_dump_json(indent=1).encode())
     return found
 
@@ -57,22 +83,34 @@ def read_counted(folder: RunFolder, lake: Lake) -> Counted | None:
         return None
 
 
-def _sample(folder: RunFolder, lake: Lake) -> Iterator[str]:
-    """The params of some rows, evenly from all; only the row groups that they lie in are read."""
-    with lake.open(folder.rows) as file, pq.ParquetFile(file) as rows:
-        total = rows.metadata.num_rows
-        wanted = sorted({number * total // _SAMPLE for number in range(min(_SAMPLE, total))})
-        first = 0
-        for group in range(rows.num_row_groups):
-            end = first + rows.metadata.row_group(group).num_rows
-            here = [number - first for number in wanted if first <= number < end]
-            if here:
-                column = rows.read_row_group(group, columns=["params"])["params"]
-                yield from (params for params in column.take(here).to_pylist() if params is not None)
-            first = end
+def _sizes(rows: Path) -> pa.Table:
+    """How large each distinct request is, in SIZES_SCHEMA."""
+    sizes = [
+        pa.record_batch([batch["request_id"], pc.binary_length(batch["params"])], schema=SIZES_SCHEMA)
+        for batch in read_requests(rows, read_request_ids(rows))
+    ]
+    return pa.Table.from_batches(sizes, SIZES_SCHEMA)
 
 
-def _prefix(request: dict[str, Any]) -> dict[str, Any]:
-    """What stands first in every request, with the shortest of texts after it."""
-    first = {name: request[name] for name in ("model", "tools", "system") if name in request}
-    return first | {"messages": [{"role": "user", "content": "."}]}
+def _counts(requests: Iterator[tuple[str, str]], claude: Claude) -> Iterator[tuple[str, int, int]]:
+    """Id, bytes and tokens of each request that the API counts, until it fails. Only a few are in memory at once."""
+
+    def count(params: str) -> int | None:
+        try:
+            return claude.count_tokens(msgspec.json.decode(params))
+        except ApiError as error:
+            if error.retryable:
+                raise
+            log.warning("%s The estimates go without this count", error)
+            return None
+
+    with ThreadPoolExecutor(_CALLS_AT_ONCE) as callers:
+        while some := list(islice(requests, _CALLS_AT_ONCE)):
+            try:
+                tokens = list(callers.map(count, [params for _, params in some]))
+            except (ApiError, SetupError) as error:
+                log.warning("%s The estimates go by the requests counted so far", error)
+                return
+            for (request_id, params), found in zip(some, tokens, strict=True):
+                if found is not None:
+                    yield request_id, len(params.encode()), found

@@ -5,8 +5,6 @@ look at the results may add to.
 
 from __future__ import annotations
 
-import pyarrow.compute as pc
-
 from include.enrichment import passes
 from include.enrichment.chunk import cut
 from include.enrichment.dry_run import DryRun, PassForecast
@@ -48,13 +46,13 @@ def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:
             new = wanted.request_ids - planned
             to_send = divide(new, in_flight.chunks).to_send
             sizes = read_sizes(to_send, wanted.made, rows)
-            size = pc.sum(sizes["params_bytes"]).as_py() or 0
+            estimated = known.of(name, sizes)
             forecasts[name] = PassForecast(
                 in_flight=len(new) - len(to_send),
                 to_send=len(to_send),
-                bytes=size,
+                bytes=estimated.bytes,
                 batches=len(cut(sizes, pipeline.limits)),
-                estimate=known.of(name, requests=len(to_send), size=size),
+                estimate=estimated,
             )
             planned |= new
     over_budget = None

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from include.enrichment import passes
 from include.enrichment.budget import Spending, check_budget, check_claim
+from include.enrichment.caching import PrefixSize, warm_up_costs, worth_warming
 from include.enrichment.estimate import (
     CachedPart,
     Counted,
@@ -21,6 +22,7 @@ from include.enrichment.estimate import (
     experience,
     hits_of,
     output_of,
+    prefix_size,
 )
 from include.enrichment.layout import RunFolder, chunk_id_of
 from include.enrichment.ledger import Entry, OpenChunk, OpenChunks
@@ -57,32 +59,46 @@ class Estimator:
     known: Experience
     answers: Sequence[int]
 
-    def of(self, pass_name: str, *, requests: int, size: int) -> Estimate:
+    def of(self, pass_name: str, sizes: pa.Table) -> Estimate:
         """
-        What so many requests cost in that pass.
+        Estimate what requests cost in that pass.
 
-        :param size: bytes of their params together
+        :param sizes: of each of them, in SIZES_SCHEMA
         """
-        settings = self.pipeline.settings.request
+        settings, requests = self.pipeline.settings.request, len(sizes)
         return estimate(
             model=settings.model,
             requests=requests,
-            size=size,
+            size=pc.sum(sizes["params_bytes"]).as_py() or 0,
+            sizes=sizes,
             sample=self.sample,
             known=self.known,
             output=output_of(self.answers, self.known.output_tokens, requests=requests, max_tokens=settings.max_tokens),
-            caching=self._caching(pass_name),
+            caching=self._caching(pass_name, requests),
         )
 
-    def _caching(self, pass_name: str) -> CachedPart | None:
-        cache = self.pipeline.caching.cache
-        price = prices().models.get(self.pipeline.settings.request.model)
-        tokens = self.sample.prefix_tokens if self.sample else len(self.pipeline.system.encode()) / 4
-        if cache == "off" or price is None or tokens < price.cache_from:
+    def high_usd(self, pass_name: str, sizes: pa.Table) -> Decimal | None:
+        """The high estimate of what they cost; None where the price is not known."""
+        cost = self.of(pass_name, sizes).cost_usd
+        return cost.high if cost else None
+
+    def _caching(self, pass_name: str, requests: int) -> CachedPart | None:
+        settings, cache = self.pipeline.settings.request, self.pipeline.caching.cache
+        price = prices().models.get(settings.model)
+        size = PrefixSize(
+            system_bytes=len(self.pipeline.system.encode()), format_bytes=len(self.pipeline.schema_text.encode())
+        )
+        tokens, most = prefix_size(self.sample, size)
+        if cache == "off" or price is None or most < price.cache_from:
             return None
         # A canary or a warm-up goes first; what it writes for five minutes is gone when its batch has ended.
         hits = hits_of(self.known.hits, warms=pass_name == passes.CANARY, warmed=cache == "1h")
-        return CachedPart(write=f"write_{cache}", tokens=tokens, hits=hits)
+        kept = tokens if tokens >= price.cache_from else 0
+        warm_up_usd = Decimal(0)
+        if pass_name != passes.CANARY and worth_warming(requests, price, size, cache, max_tokens=settings.max_tokens):
+            of_a_million = warm_up_costs(price, size, cache, max_tokens=settings.max_tokens)
+            warm_up_usd = of_a_million * prices().batch / 1_000_000
+        return CachedPart(write=f"write_{cache}", tokens=kept, hits=hits, most=most, warm_up_usd=warm_up_usd)
 
 
 def estimator(folder: RunFolder, pipeline: Pipeline, lines: pa.Table, extracted_at: datetime, lake: Lake) -> Estimator:
@@ -122,7 +138,7 @@ def check_budgets(
     Raises BudgetExceeded if what is to be sent would pass the budget of the run or of the pipeline's month.
 
     :param lines: the books, read after ``opened``: what is not in flight any more is in them
-    :param opened: the pipeline's open chunks; what those that were sent are expected to cost counts as spent
+    :param opened: the pipeline's open chunks; the most that those that were sent may cost counts as spent
     :param over: those of them that are not in flight any more
     :param estimates: of this pass, and of what the run will send later
     """

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 from include.enrichment import layout, passes
 from include.enrichment.chunk import REQUESTS_SCHEMA, SIZES_SCHEMA, chunk_id, chunk_of, cut
 from include.enrichment.errors import BudgetExceeded, LakeError
-from include.enrichment.estimate import Estimate, cost_table, share_of
+from include.enrichment.estimate import Estimate, cost_table
 from include.enrichment.layout import RunFolder
 from include.enrichment.ledger import Entry, OpenChunk, OpenChunks
 from include.enrichment.pipeline import Pipeline
@@ -65,13 +66,13 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
     Planning again is free at any time, but for a retry pass of a run that asks only for the rejects: it repairs once
     more what came of its own repairs.
 
-    What it is expected to cost is told in the log and kept in the plan, and must fit the budgets of run and month
-    beside what is spent and in flight; submit() looks at the month once more. A retry pass that would exceed one sends
-    nothing, and the run goes on without it: what the others have paid for may do, which publish() judges.
+    What it may cost is told in the log and kept in the plan, and the high estimate must fit the budgets of run and
+    month beside what is spent and in flight; submit() looks at the month once more. A retry pass that could exceed one
+    sends nothing, and the run goes on without it: what the others have paid for may do, which publish() judges.
 
     Raises BatchError if this is the pass after a canary that failed for good, SpecError if the pass needs more than
     ``most_chunks`` batches, ParamError if a run that asks only for the rejects would ask for other rows too,
-    BudgetExceeded if any but such a retry pass would cost more than a budget allows; then nothing has changed.
+    BudgetExceeded if any but such a retry pass could cost more than a budget allows; then nothing has changed.
     """
     pipeline = read_pipeline(lake, folder)
     extracted = read_extracted(lake, folder)
@@ -110,7 +111,8 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
             new = _new_chunks(divided.to_send, first_ids, wanted.failed_in, ledger)
             writers = _write_chunks(new, wanted, rows, pipeline, temporary, folder, pass_name)
             try:
-                keys = _commit(divided, writers, recorded, in_flight, folder, ledger, lake, estimates[pass_name])
+                reserved = [known.high_usd(pass_name, writer.sizes) for writer in writers]
+                keys = _commit(divided, writers, recorded, in_flight, folder, ledger, lake, reserved)
             except Conflict:
                 continue
             made = PassPlan(
@@ -145,14 +147,10 @@ def _estimates(pass_name: str, sizes: pa.Table, later: Set[str], rows: Path, kno
 
     :param sizes: of what it sends, in SIZES_SCHEMA
     """
-    found = {pass_name: _estimate(pass_name, sizes, known)}
+    found = {pass_name: known.of(pass_name, sizes)}
     if later:
-        found[passes.MAIN] = _estimate(passes.MAIN, read_sizes(later, {}, rows), known)
+        found[passes.MAIN] = known.of(passes.MAIN, read_sizes(later, {}, rows))
     return found
-
-
-def _estimate(pass_name: str, sizes: pa.Table, known: Estimator) -> Estimate:
-    return known.of(pass_name, requests=len(sizes), size=pc.sum(sizes["params_bytes"]).as_py() or 0)
 
 
 def read_plans(lake: Lake, folder: RunFolder, extracted_at: datetime) -> dict[str, PassPlan]:
@@ -300,7 +298,7 @@ def _commit(
     folder: RunFolder,
     ledger: Ledger,
     lake: Lake,
-    estimated: Estimate,
+    reserved: Sequence[Decimal | None],
 ) -> list[str]:
     """
     Make the plan known to every other plan of the pipeline, and return the keys of the pass's chunks.
@@ -325,9 +323,9 @@ def _commit(
             folder=folder.prefix,
             also_planned_by=_others(before.get(writer.chunk_id), folder),
             planned_at=now,
-            expected_usd=share_of(estimated, requests=len(writer.request_ids)),
+            expected_usd=usd,
         )
-        for writer in writers
+        for writer, usd in zip(writers, reserved, strict=True)
     }
     if chunks != before:
         ledger.write_open(OpenChunks(chunks=chunks), over=recorded)

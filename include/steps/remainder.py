@@ -93,13 +93,9 @@ def _make(
             for requests in read_part(lake, chunk, pa.array(sorted(left), pa.string())):
                 writer.write(requests)
         key = writer.upload(lake)
-    was_open = known.value.was_open
-    usd = was_open.expected_usd if was_open else None
-    opened = OpenChunk(
-        folder=folder.prefix,
-        planned_at=datetime.now(UTC),
-        expected_usd=None if usd is None else usd * len(left) / len(chunk.request_ids),
-    )
+    # It costs no more than the whole chunk would have.
+    usd = known.value.was_open.expected_usd if known.value.was_open else None
+    opened = OpenChunk(folder=folder.prefix, planned_at=datetime.now(UTC), expected_usd=usd)
     before = recorded.value.chunks if recorded else {}
     ledger.write_open(OpenChunks(chunks={**before, writer.chunk_id: opened}), over=recorded)
     ledger.write(known.value.goes_on_as(writer.chunk_id), over=known)

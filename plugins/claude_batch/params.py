@@ -69,7 +69,7 @@ def form(pipeline: str) -> dict[str, Param]:
             section=_MONEY,
             title="Budget of this run, in US dollars",
             description=(
-                "A run that is expected to cost more stops before it spends. Empty: what limits.budget_usd of"
+                "A run whose high estimate exceeds it stops before it spends. Empty: what limits.budget_usd of"
                 " pipeline.yaml says, if it says anything."
             ),
         ),

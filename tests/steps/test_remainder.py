@@ -105,7 +105,7 @@ def test_a_plan_that_is_made_meanwhile_is_seen(twenty: Flow, tmp_path: Path, mon
     assert twenty.requests_sent() == 20
 
 
-def test_what_is_left_has_its_share_of_the_expected_cost(twenty: Flow, tmp_path: Path) -> None:
+def test_what_is_left_reserves_no_more_than_the_whole(twenty: Flow, tmp_path: Path) -> None:
     (chunk,) = twenty.plan()
     opened = twenty.ledger.find_open()
     assert opened
@@ -118,5 +118,5 @@ def test_what_is_left_has_its_share_of_the_expected_cost(twenty: Flow, tmp_path:
     assert whole
     (entry,) = twenty.ledger.latest([layout.chunk_id_of(chunk)])
     assert entry
-    assert opened.value.chunks[entry.chunk_id].expected_usd == whole * 15 / 20
+    assert opened.value.chunks[entry.chunk_id].expected_usd == whole
     assert len(request_ids_of(twenty.lake, entry.chunk)) == 15

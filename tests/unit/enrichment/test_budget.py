@@ -14,10 +14,10 @@ from include.enrichment.estimate import Bounds, Estimate, Usd
 NOTHING = Spending(spent=Decimal(0), reserved=Decimal(0))
 
 
-def costing(expected: str | None, requests: int = 100) -> Estimate:
+def costing(high: str | None, requests: int = 100) -> Estimate:
     tokens = Bounds(low=1, expected=2, high=3)
-    usd = None if expected is None else Decimal(expected)
-    cost = None if usd is None else Usd(low=usd / 2, expected=usd, high=usd * 2)
+    usd = None if high is None else Decimal(high)
+    cost = None if usd is None else Usd(low=usd / 4, expected=usd / 2, high=usd)
     return Estimate(
         requests=requests,
         bytes=400,
@@ -38,15 +38,15 @@ def test_what_fits_may_be_sent_to_the_last_cent() -> None:
     check("3.00", costing("1"), costing("2"))
 
 
-def test_what_would_pass_it_may_not() -> None:
-    with pytest.raises(BudgetExceeded, match=r"budget of \$1\.00 .* would pass it: \$3\.00"):
-        check("1", costing("3"))
+def test_what_could_exceed_it_may_not() -> None:
+    with pytest.raises(BudgetExceeded, match=r"budget of \$2\.00 .* could exceed it by \$1\.00: spent \$0\.00"):
+        check("2", costing("3"))
 
 
 def test_what_was_spent_and_what_is_under_way_count() -> None:
     spending = Spending(spent=Decimal("1.5"), reserved=Decimal("1"))
     check("3", costing("0.5"), spending=spending)
-    with pytest.raises(BudgetExceeded, match=r"Spent are \$1\.50, under way \$1\.00"):
+    with pytest.raises(BudgetExceeded, match=r"by \$0\.01: spent \$1\.50, in flight \$1\.00"):
         check("3", costing("0.51"), spending=spending)
 
 
@@ -54,8 +54,8 @@ def test_the_message_has_the_numbers_and_three_ways_out() -> None:
     with pytest.raises(BudgetExceeded) as caught:
         check("1", costing("3"))
     said = str(caught.value)
-    assert "100 requests more are expected to cost $3.00 ($1.50 to $6.00; prompts: counted)" in said
-    assert "Nothing of them was sent" in said
+    assert "100 requests more cost up to $3.00 (expected $1.50, low $0.75; prompts: counted)" in said
+    assert "No requests of them were sent" in said
     assert "Three ways out" in said
     assert "a trial" in said
     assert not caught.value.retryable
@@ -71,17 +71,17 @@ def test_where_nothing_is_to_be_sent_nothing_is_stopped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("budget", "expected", "told"),
+    ("budget", "high", "told"),
     [
-        ("1", "1.001", r"\$1\.000 .* pass it: \$1\.001\."),
-        ("0.0004", "3", r"\$0\.0004 .* pass it: \$3\.0000\."),
-        ("0", "0.000001", r"\$0\.000000 .* pass it: \$0\.000001\."),
-        ("0.123456789", "2000", r"\$0\.123457 .* pass it: \$2,000\.000000\."),
+        ("1", "1.001", r"\$1\.000 .* exceed it by \$0\.001:"),
+        ("0.0004", "3", r"\$0\.0004 .* exceed it by \$2\.9996:"),
+        ("0", "0.000001", r"\$0\.000000 .* exceed it by \$0\.000001:"),
+        ("0.123456789", "2000", r"\$0\.123457 .* exceed it by \$1,999\.876543:"),
     ],
 )
-def test_amounts_have_the_places_that_tell_them_apart(budget: str, expected: str, told: str) -> None:
+def test_amounts_have_the_places_that_tell_them_apart(budget: str, high: str, told: str) -> None:
     with pytest.raises(BudgetExceeded, match=f"has a budget of {told}"):
-        check(budget, costing(expected))
+        check(budget, costing(high))
 
 
 @pytest.mark.parametrize("spent", [Decimal(0), None])
