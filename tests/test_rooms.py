@@ -57,6 +57,8 @@ ROOMS = [
             "claude.py": {"anthropic", "httpx2"},
             "async_claude.py": {"anthropic", "httpx2", "msgspec"},
             "lake.py": {"obstore"},
+            "postgres_psycopg.py": {"psycopg"},
+            "postgres_psycopg2.py": {"psycopg2"},
             "warehouse.py": {"sqlalchemy"},
         },
     ),

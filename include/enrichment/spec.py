@@ -22,10 +22,9 @@ from include.enrichment import schema_subset
 from include.enrichment.errors import SpecError, nearest
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.pipeline import FILES, SCHEMA, SQL, SYSTEM, USER, YAML, Pipeline, broken_prefix
+from include.enrichment.query import query_problems
 from include.enrichment.request import Template
 from include.enrichment.settings import Settings
-
-PARTITION_PARAMETERS = ("partition_start", "partition_end")
 
 
 def load_pipeline(folder: Path) -> Pipeline:
@@ -122,8 +121,8 @@ def _mistakes(texts: dict[str, str], settings: Settings | None) -> Iterator[str]
     if settings and settings.source.files:
         if SQL in texts:
             yield f"{SQL}:1: is not used, as source.files says what is read: delete one of the two"
-    elif SQL in texts and not any(f":{name}" in texts[SQL] for name in PARTITION_PARAMETERS):
-        yield f"{SQL}:1: uses neither :partition_start nor :partition_end: every run would read and pay for all of it"
+    elif SQL in texts:
+        yield from query_problems(texts[SQL])
     yield from _schema_mistakes(texts[SCHEMA], settings)
 
 

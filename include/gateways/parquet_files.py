@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import reprlib
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.enrichment.errors import LakeError, SetupError, WarehouseError
 from include.enrichment.partition import Partition
+from include.gateways.portions import Row, in_portions
 
 if TYPE_CHECKING:
     from include.gateways.lake import Lake
 
-#: What becomes Python's at once, in rows and by what they take in the file before compression.
+#: What a portion may have, in rows.
 _ROWS_AT_ONCE = 1_000
-_BYTES_AT_ONCE = 4_000_000
+#: What is decoded at once, in rows and by what they take in the file before compression, and what of it then becomes
+#: Python's at once.
+_ROWS_A_BATCH = 256
+_BYTES_A_BATCH = 4_000_000
+_ROWS_A_FETCH = 64
 #: What is fetched of each column at once: else it would be a whole row group, of some 100 MB.
 _COLUMN_BYTES = 1 << 20
 #: As Spark and Athena do, no notice is taken of names that begin so, ``_SUCCESS`` or ``.part.crc``, nor of what has no
 #: bytes: a folder that was made by hand is such an object.
 _HIDDEN = ("_", ".")
-
-Row = dict[str, Any]
+#: What pyarrow raises for a value that Python cannot hold; LookupError is of a time zone that nobody knows.
+_UNCONVERTED = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
 class ParquetFiles:
@@ -39,29 +45,37 @@ class ParquetFiles:
         self._name = name
 
     @contextmanager
-    def read(self, files: str, partition: Partition) -> Iterator[tuple[list[str], Iterator[Sequence[Row]]]]:
+    def read(
+        self, files: str, partition: Partition, *, key: Sequence[str] = (), needed: Collection[str] | None = None
+    ) -> Iterator[tuple[dict[str, pa.DataType | None], Iterator[Sequence[Row]]]]:
         """
-        Read the files of one partition, by name: their columns, and their rows in portions, of which none is empty.
+        Read the files of one partition, by name: the columns of the first one with their types, and the rows in
+        portions, of which none is empty.
 
         :param files: ``s3://bucket/prefix/`` with the placeholders of Partition.fill(); all files below it belong to
             the partition
+        :param key: the columns by which an error names a row
+        :param needed: the columns that the rows are to have, if the files have them; the others are not read. None for
+            all
 
-        Raises WarehouseError if there is none, or one cannot be read or lacks a column that the first one has. A
-        partition without rows is a file without rows: where there is no file, nobody knows that it was written.
+        Raises WarehouseError if there is no file, or one cannot be read, lacks a needed column that the first one has
+        or holds a value of it that Python cannot. A partition without rows is a file without rows: where there is no
+        file, nobody knows that it was written.
         """
         prefix = partition.fill(files)
-        with self._errors(prefix, partition):
+        with self._errors(f"The files below {prefix}", partition):
             keys = self._keys(prefix)
-            if not keys:
-                raise WarehouseError(
-                    f"There is no file below {prefix} for partition {partition} (connection {self._name!r}). Nothing"
-                    " was sent. Clear this task when the export is there; for a day without rows that is a file without"
-                    " rows.",
-                    retryable=True,
-                )
-            with self._open(keys[0]) as file:
-                columns = file.schema_arrow.names
-        yield columns, self._portions(keys, columns, prefix, partition)
+        if not keys:
+            raise WarehouseError(
+                f"There is no file below {prefix} for partition {partition} (connection {self._name!r}). Nothing was"
+                " sent. Clear this task when the export is there; for a day without rows that is a file without rows.",
+                retryable=True,
+            )
+        with self._open(keys[0], partition) as file:
+            types = dict(zip(file.schema_arrow.names, file.schema_arrow.types, strict=True))
+        columns = [name for name in types if needed is None or name in needed]
+        fetch = self._fetch(keys, columns, partition, key)
+        yield types, in_portions(fetch, rows_at_once=_ROWS_AT_ONCE, rows_a_fetch=_ROWS_A_FETCH)
 
     def _keys(self, prefix: str) -> list[str]:
         folder = prefix.removeprefix(f"{self._bucket.uri}/")
@@ -69,57 +83,93 @@ class ParquetFiles:
         return [key for key in found if not any(part.startswith(_HIDDEN) for part in key[len(folder) :].split("/"))]
 
     @contextmanager
-    def _open(self, key: str) -> Iterator[pq.ParquetFile]:
-        with self._bucket.open(key) as file:
-            opened = pq.ParquetFile(file, buffer_size=_COLUMN_BYTES, pre_buffer=False, coerce_int96_timestamp_unit="us")
-            columns = opened.schema_arrow.names
-            if twice := sorted({name for name in columns if columns.count(name) > 1}):
-                raise WarehouseError(
-                    f"{self._bucket.locate(key)} has two columns of one name: {', '.join(twice)}. Nothing was sent."
-                    " Export the partition anew, and clear this task."
-                )
-            yield opened
+    def _open(self, key: str, partition: Partition) -> Iterator[pq.ParquetFile]:
+        with self._errors(self._bucket.locate(key), partition), self._bucket.open(key) as file:
+            yield pq.ParquetFile(file, buffer_size=_COLUMN_BYTES, pre_buffer=False, coerce_int96_timestamp_unit="us")
 
-    def _portions(
-        self, keys: Sequence[str], columns: list[str], prefix: str, partition: Partition
-    ) -> Iterator[list[Row]]:
-        with self._errors(prefix, partition):
-            for key in keys:
-                with self._open(key) as file:
-                    if missing := [name for name in columns if name not in file.schema_arrow.names]:
-                        raise WarehouseError(
-                            f"{self._bucket.locate(key)} has no column {', '.join(missing)}, and"
-                            f" {self._bucket.locate(keys[0])} has. Nothing was sent. Export the partition anew, with"
-                            " the same columns in each file, and clear this task."
-                        )
-                    for batch in file.iter_batches(batch_size=_rows_at_once(file.metadata)):
-                        if batch.num_rows:
-                            yield self._rows(batch, key)
+    def _fetch(
+        self, files: Sequence[str], columns: list[str], partition: Partition, key: Sequence[str]
+    ) -> Callable[[int], list[Row]]:
+        """What gives the next so many rows; fewer at the end only."""
+        batches = self._batches(files, columns, partition)
+        left: list[tuple[str, pa.RecordBatch]] = []
 
-    def _rows(self, batch: pa.RecordBatch, key: str) -> list[Row]:
+        def fetch(count: int) -> list[Row]:
+            rows: list[Row] = []
+            while len(rows) < count and (found := left.pop() if left else next(batches, None)):
+                file, batch = found
+                taken = batch.slice(0, count - len(rows))
+                if taken.num_rows < batch.num_rows:
+                    left.append((file, batch.slice(taken.num_rows)))
+                rows += self._rows(taken, file, key)
+            return rows
+
+        return fetch
+
+    def _batches(
+        self, files: Sequence[str], columns: list[str], partition: Partition
+    ) -> Iterator[tuple[str, pa.RecordBatch]]:
+        for name in files:
+            with self._open(name, partition) as file:
+                self._check_columns(file.schema_arrow, columns, name, files[0])
+                for batch in file.iter_batches(batch_size=_rows_a_batch(file.metadata), columns=columns):
+                    yield name, batch.select(columns)
+
+    def _check_columns(self, schema: pa.Schema, columns: list[str], key: str, first: str) -> None:
+        if missing := [name for name in columns if name not in schema.names]:
+            raise WarehouseError(
+                f"{self._bucket.locate(key)} has no column {', '.join(missing)}, and {self._bucket.locate(first)} has."
+                " Nothing was sent. Export the partition anew, with the same columns in each file, and clear this task."
+            )
+        if twice := [name for name in columns if schema.names.count(name) > 1]:
+            raise WarehouseError(
+                f"{self._bucket.locate(key)} has two columns of one name: {', '.join(twice)}. Nothing was sent. Export"
+                " the partition anew, and clear this task."
+            )
+
+    def _rows(self, batch: pa.RecordBatch, file: str, key: Sequence[str]) -> list[Row]:
         try:
             rows: list[Row] = batch.to_pylist()
-        except (ValueError, OverflowError, LookupError) as error:  # LookupError: of an unknown time zone
+        except _UNCONVERTED as error:
             raise WarehouseError(
-                f"{self._bucket.locate(key)} holds a value that Python cannot: {type(error).__name__}: {error}. Nothing"
-                " was sent. Export the partition anew without it, and clear this task."
+                f"{self._bucket.locate(file)} holds a value that Python cannot: {_odd_value(batch, key)}:"
+                f" {type(error).__name__}: {str(error).rstrip('.')}. Nothing was sent. Export the partition anew"
+                " without it, or the column as text, and clear this task."
             ) from error
         return rows
 
     @contextmanager
-    def _errors(self, prefix: str, partition: Partition) -> Iterator[None]:
+    def _errors(self, what: str, partition: Partition) -> Iterator[None]:
         try:
             yield
         except (LakeError, SetupError, pa.ArrowException, OSError) as error:
             raise WarehouseError(
-                f"The files below {prefix} (connection {self._name!r}) could not be read for partition {partition}:"
-                f" {type(error).__name__}: {str(error).rstrip('.')}. Nothing was sent. Mend the connection,"
-                " source.files or the export, and clear this task.",
+                f"{what} (connection {self._name!r}) could not be read for partition {partition}:"
+                f" {type(error).__name__}: {' '.join(str(error).split()).rstrip(' .:')}. Nothing was sent. Mend the"
+                " connection, source.files or the export, and clear this task.",
                 retryable=True,
             ) from error
 
 
-def _rows_at_once(metadata: pq.FileMetaData) -> int:
-    size: int = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
-    rows: int = metadata.num_rows
-    return max(1, min(_ROWS_AT_ONCE, _BYTES_AT_ONCE * rows // max(size, 1)))
+def _rows_a_batch(metadata: pq.FileMetaData) -> int:
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    longest = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)
+    return int(max(1, min(_ROWS_A_BATCH, _BYTES_A_BATCH // max(longest, 1))))
+
+
+def _odd_value(batch: pa.RecordBatch, key: Sequence[str]) -> str:
+    """Where the first value that cannot be Python's is: its column, and the key of its row as far as that can be."""
+    for number in range(batch.num_rows):
+        row = {name: _text(batch.column(name)[number]) for name in batch.schema.names}
+        for name, text in row.items():
+            if text is None:
+                keys = ", ".join(f"{part}={row[part]}" for part in key if row.get(part))
+                return f"column {name!r} ({batch.column(name).type})" + f" where {keys}" * bool(keys)
+    return "a column"
+
+
+def _text(value: pa.Scalar) -> str | None:
+    try:
+        return reprlib.repr(value.as_py())
+    except _UNCONVERTED:
+        return None

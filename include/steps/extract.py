@@ -92,7 +92,8 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
         pipeline = pipeline.decided()
     with working_folder() as temporary:
         path = temporary / "rows.parquet"
-        with warehouse.read(pipeline.query, folder.partition) as (columns, portions):
+        key, needed = list(pipeline.settings.source.key), pipeline.columns
+        with warehouse.read(pipeline.query, folder.partition, key=key, needed=needed) as (columns, portions):
             renderers = [
                 pipeline.renderer(columns, run_id=folder.run_id, sample=sample)
                 for sample in range(1, pipeline.settings.samples + 1)

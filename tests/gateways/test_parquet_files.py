@@ -74,7 +74,7 @@ def test_types_come_as_a_database_gives_them(export: Export) -> None:
 def test_a_file_without_rows_is_a_partition_without_rows(export: Export) -> None:
     export.write(f"{TODAY}/part.parquet", [], pa.schema([("ticket", pa.string())]))
     with export.files.read(f"{export.bucket.uri}/{FOLDER}", DAY) as (columns, portions):
-        assert (columns, list(portions)) == (["ticket"], [])
+        assert (columns, list(portions)) == ({"ticket": pa.string()}, [])
 
 
 def test_where_no_file_is_the_export_is_not_there_yet(export: Export) -> None:
@@ -101,6 +101,20 @@ def test_two_columns_of_one_name_are_refused(export: Export) -> None:
         export.write(f"{TODAY}/1.parquet", sink.getvalue().to_pybytes())
     with pytest.raises(WarehouseError, match=r"/1\.parquet has two columns of one name: ticket"):
         export.read()
+    export.write(f"{TODAY}/0.parquet", sink.getvalue().to_pybytes())
+    with pytest.raises(WarehouseError, match=r"/0\.parquet has two columns of one name: ticket"):
+        export.read()
+
+
+def test_a_file_that_is_garbled_within_is_named(export: Export) -> None:
+    export.write(f"{TODAY}/1.parquet", [{"ticket": "T1"}])
+    with pa.BufferOutputStream() as sink:
+        pq.write_table(pa.table({"ticket": [f"T{number}" for number in range(1_000)]}), sink, compression="zstd")
+        data = bytearray(sink.getvalue().to_pybytes())
+    data[100:1_000] = bytes(900)
+    export.write(f"{TODAY}/2.parquet", bytes(data))
+    with pytest.raises(WarehouseError, match=r"/2\.parquet \(connection 'exports'\) could not be read"):
+        export.read()
 
 
 @pytest.mark.parametrize(
@@ -113,20 +127,40 @@ def test_two_columns_of_one_name_are_refused(export: Export) -> None:
     ],
     ids=["day of the year 10183", "moment of the far future", "unknown time zone", "no UTF-8"],
 )
-def test_a_value_that_python_cannot_hold_is_told_with_its_file(export: Export, value: pa.Array) -> None:
-    export.write(f"{TODAY}/1.parquet", [{"at": None}], pa.schema([("at", value.type)]))
-    with pa.BufferOutputStream() as sink:
-        pq.write_table(pa.table({"at": value}), sink)
-        export.write(f"{TODAY}/2.parquet", sink.getvalue().to_pybytes())
-    with pytest.raises(WarehouseError, match=r"/2\.parquet holds a value that Python cannot") as raised:
-        export.read()
+def test_a_value_that_python_cannot_hold_is_told_with_its_file_column_and_key(export: Export, value: pa.Array) -> None:
+    _write_odd(export, value)
+    with (
+        pytest.raises(
+            WarehouseError, match=r"/2\.parquet holds .* cannot: column 'at' \(.*\) where ticket=2:"
+        ) as raised,
+        export.files.read(f"{export.bucket.uri}/{FOLDER}", DAY, key=["ticket"]) as (_, portions),
+    ):
+        list(portions)
     assert not raised.value.retryable
 
 
+def _write_odd(export: Export, value: pa.Array) -> None:
+    """A file with nothing, and one with the value in its second row."""
+    export.write(f"{TODAY}/1.parquet", [{"ticket": 0}], pa.schema([("ticket", pa.int64()), ("at", value.type)]))
+    with pa.BufferOutputStream() as sink:
+        at = pa.concat_arrays([pa.nulls(1, value.type), value])
+        pq.write_table(pa.table({"ticket": [1, 2], "at": at}), sink)
+        export.write(f"{TODAY}/2.parquet", sink.getvalue().to_pybytes())
+
+
+def test_a_column_that_nothing_needs_is_not_read(export: Export) -> None:
+    _write_odd(export, pa.array([2**62], pa.timestamp("us")))
+    with export.files.read(f"{export.bucket.uri}/{FOLDER}", DAY, needed={"ticket", "bodi"}) as (columns, portions):
+        assert columns == {"ticket": pa.int64(), "at": pa.timestamp("us")}  # a prompt may name any of them
+        assert [row for portion in portions for row in portion] == [{"ticket": number} for number in range(3)]
+
+
 @pytest.mark.parametrize("data", [b"not Parquet", b"PAR1 but cut off"])
-def test_a_file_that_is_not_parquet_is_told_by_its_prefix(export: Export, data: bytes) -> None:
+def test_a_file_that_is_not_parquet_is_named(export: Export, data: bytes) -> None:
     export.write(f"{TODAY}/manifest", data)
-    with pytest.raises(WarehouseError, match=r"dt=2026-11-01/ \(connection 'exports'\) could not be read.*Parquet"):
+    with pytest.raises(
+        WarehouseError, match=r"dt=2026-11-01/manifest \(connection 'exports'\) could not be read.*Parquet"
+    ):
         export.read()
 
 
@@ -169,6 +203,17 @@ def test_a_portion_is_a_thousand_rows_or_some_megabytes(folder: Path, characters
         sizes = [len(portion) for portion in portions]
     assert sum(sizes) == rows
     assert most * 0.9 < max(sizes) <= most
+
+
+def test_a_portion_is_as_large_as_what_becomes_of_it_in_python(folder: Path) -> None:
+    """A text that is in the file once, and numbers that take a byte in the file and a dict in Python."""
+    table = pa.table({"body": ["x" * 100_000] * 200, "items": [[{"a": n, "b": n} for n in range(9)] * 50] * 200})
+    pq.write_table(table, folder / "dt=2026-11-01" / "part")
+    for needed, most in (({"body"}, 39), ({"items"}, 35)):
+        with ParquetFiles(Lake.in_folder(folder), name="exports").read(
+            f"{folder}/dt={{partition}}/", DAY, needed=needed
+        ) as (_, portions):
+            assert most * 0.6 < max(len(portion) for portion in portions) <= most
 
 
 READING = """

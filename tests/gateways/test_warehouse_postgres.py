@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from include.enrichment.errors import WarehouseError
-from include.gateways.warehouse import Row, Warehouse
+from include.gateways.portions import Row
+from include.gateways.warehouse import Warehouse
 from tests.fixtures.flow import DAY
 from tests.fixtures.postgres import Database
 

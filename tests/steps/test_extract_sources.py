@@ -178,6 +178,19 @@ def test_a_key_that_is_repeated_stops_the_run_whatever_the_source_is(
     assert flow.lake.list("runs/") == []
 
 
+def test_a_column_of_the_files_that_nothing_uses_does_not_stop_the_run(from_files: Extract) -> None:
+    rows = from_files([ROWS[0] | {"seen": 2**62}], prompt="{{ body }}")
+    assert _prompt(rows[0]) == ROWS[0]["body"]
+    with pytest.raises(WarehouseError, match=r"part\.parquet holds .*: column 'seen' \(.*\) where ticket=1: "):
+        from_files([ROWS[0] | {"seen": 2**62}], prompt="{{ seen }}")
+
+
+def test_an_odd_value_is_told_with_the_key_of_its_row(from_postgres: Extract) -> None:
+    sql = "select ticket, 'infinity'::date as value from tickets where day = :partition_start order by ticket"
+    with pytest.raises(WarehouseError, match="column 'value' is 'infinity' where ticket=1"):
+        from_postgres(extract_sql=sql, user_md="{{ value }}")
+
+
 def test_a_prompt_that_names_no_column_of_the_files_is_found_before_the_first_row(from_files: Extract) -> None:
     with pytest.raises(SpecError, match=r"no column 'bodi'; did you mean 'body'\?\nColumns of s3://.*: ticket, body"):
         from_files(ROWS, prompt="{{ bodi }}")

@@ -102,6 +102,12 @@ class TestRenderer:
         with pytest.raises(SpecError, match=r"^tickets/user\.md:3: cannot be rendered"):
             stored.renderer(["id", "text"], run_id="r").render({"id": 1, "text": "a"})
 
+    def test_the_columns_that_it_needs_are_those_of_prompts_and_key(self, load: Load) -> None:
+        pipeline = load(
+            system="Classify {{ kind }}.", user="{% for tag in tags %}{{ tag }}{% endfor %} {{ text.body }}"
+        )
+        assert pipeline.columns == {"kind", "tags", "text", "id"}
+
     def test_columns_that_the_prompts_do_not_use_do_no_harm(self, load: Load) -> None:
         request = load().renderer(["id", "text", "more"], run_id="r").render({"id": 1, "text": "a", "more": object()})
         assert "more" not in request.params

@@ -190,7 +190,19 @@ class TestPrompts:
         (told,) = mistakes(**{name: "\n\nHello\n{{ text\n"})
         assert told.startswith(f"{file}:4: ")
 
-    @pytest.mark.parametrize("sql", ["select 1 where a > ':start'", "select * from t -- partition_start"])
+    @pytest.mark.parametrize(
+        "sql",
+        [
+            "select 1 where a > ':start'",
+            "select * from t -- partition_start",
+            "select * from t -- where day >= :partition_start",
+            "select * from t /* where day >= :partition_start */",
+            "select ':partition_start' from t",
+            'select ":partition_start" from t',
+            "select $$ :partition_start $$ from t",
+            "",
+        ],
+    )
     def test_a_query_of_everything_is_refused(self, mistakes: Mistakes, sql: str) -> None:
         (told,) = mistakes(sql=sql)
         assert told.startswith("extract.sql:1: uses neither :partition_start nor :partition_end")
@@ -198,6 +210,10 @@ class TestPrompts:
     @pytest.mark.parametrize("sql", ["where day = :partition_start", "where day < :partition_end"])
     def test_one_end_of_the_partition_is_enough(self, load: Load, sql: str) -> None:
         assert load(sql=sql).sql == sql
+
+    def test_a_parameter_that_does_not_exist_is_told_with_its_line(self, mistakes: Mistakes) -> None:
+        (told,) = mistakes(sql="select 1\nwhere day >= :partition_start\nand day < :partition_ende")
+        assert told.startswith("extract.sql:3: there is no parameter :partition_ende; did you mean 'partition_end'?")
 
     @pytest.mark.parametrize("cache", ["5m", "1h"])
     def test_a_column_in_the_system_prompt_breaks_the_prefix(self, mistakes: Mistakes, cache: str) -> None:

@@ -1,0 +1,162 @@
+"""
+A query as its database reads it: which colons begin a parameter, and which stand in a comment, a text, a quoted name, a
+cast or a slice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from include.enrichment.errors import nearest
+
+PARTITION_PARAMETERS = ("partition_start", "partition_end")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Syntax:
+    """
+    How a kind of database writes what is not code, beside what all of them share.
+
+    :param backslash: the quotes within which a backslash takes the next character along: ``'it\\'s'`` is one text
+    :param escape_texts: ``E'it\\'s'`` is one text
+    :param triple_quotes: ``'''it's'''`` is one text
+    :param line_comments: what begins a comment that ends with its line
+    :param nested_comments: a ``/* */`` may hold another one
+    :param bracket_names: ``[…]`` is a quoted name, not an array or a slice
+    """
+
+    backslash: str = ""
+    escape_texts: bool = False
+    triple_quotes: bool = False
+    line_comments: str = "--"
+    nested_comments: bool = False
+    bracket_names: bool = False
+
+    @cached_property
+    def tokens(self) -> re.Pattern[str]:
+        """What the scan stops at. A quote without its end goes on to the end of the query."""
+        skipped = [
+            rf"(?:{self.line_comments})[^\r\n]*",
+            r"\$(?P<tag>(?:[^\W\d]\w*)?)\$(?:.*?\$(?P=tag)\$|.*)",
+            *(rf"{quote * 3}(?:\\.|.)*?(?:{quote * 3}|\Z)" for quote in "'\"" if self.triple_quotes),
+            *([r"[eE]'(?:[^'\\]|\\.|'')*'?"] if self.escape_texts else []),
+            *([r"\[[^\]]*\]?"] if self.bracket_names else []),
+            *(
+                rf"{quote}(?:[^{quote}\\]|\\.|{quote * 2})*{quote}?"
+                if quote in self.backslash
+                else f"{quote}(?:[^{quote}]|{quote * 2})*{quote}?"
+                for quote in "'\"`"
+            ),
+        ]
+        return re.compile(
+            rf"(?P<comment>/\*)|(?P<skipped>{'|'.join(skipped)})|\\:|::|(?P<mark>[][();])|(?P<word>\w[\w$]*)"
+            r"|(?<![\w$)\]\"'`]):(?P<name>[^\W\d][\w$]*)",
+            re.DOTALL,
+        )
+
+
+_POSTGRES = _Syntax(escape_texts=True, nested_comments=True)
+_MYSQL = _Syntax(backslash="'\"", line_comments="--|#")
+#: By the name of SQLAlchemy's dialect. Any other is read like Postgres.
+_SYNTAXES = {
+    "postgresql": _POSTGRES,
+    "sqlite": _Syntax(bracket_names=True),
+    "mssql": _Syntax(bracket_names=True, nested_comments=True),
+    "mysql": _MYSQL,
+    "mariadb": _MYSQL,
+    "bigquery": _Syntax(backslash="'\"`", triple_quotes=True, line_comments="--|#"),
+    "snowflake": _Syntax(backslash="'", line_comments="--|//"),
+    "databricks": _Syntax(backslash="'\""),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameter:
+    """``:name``, from ``start`` to ``end`` of the query, counted in characters."""
+
+    name: str
+    start: int
+    end: int
+
+
+def parameters(sql: str, dialect: str) -> list[Parameter]:
+    """The parameters of a query, known or not, as the database of SQLAlchemy's ``dialect`` reads it."""
+    return list(_parameters(sql, _SYNTAXES.get(dialect, _POSTGRES)))
+
+
+def query_problems(sql: str, dialect: str | None = None) -> list[str]:
+    """
+    Why no run can send this query, each reason with its line.
+
+    :param dialect: SQLAlchemy's name of the database; None where nobody knows it yet, and only what is wrong for every
+        database is found
+    """
+    syntaxes = set(_SYNTAXES.values()) if dialect is None else {_SYNTAXES.get(dialect, _POSTGRES)}
+    first, *others = [list(_problems(sql, syntax)) for syntax in syntaxes]
+    return [problem for problem in first if all(problem in other for other in others)]
+
+
+def _problems(sql: str, syntax: _Syntax) -> Iterator[str]:
+    found = list(_parameters(sql, syntax))
+    unknown = [parameter for parameter in found if parameter.name not in PARTITION_PARAMETERS]
+    for name, start in {parameter.name: parameter.start for parameter in reversed(unknown)}.items():
+        yield (
+            f"extract.sql:{_line(sql, start)}: there is no parameter"
+            f" :{name}{nearest(name, PARTITION_PARAMETERS) or '.'} There are :partition_start and :partition_end; a"
+            r" colon that begins none is written \:"
+        )
+    if len(unknown) == len(found):
+        unread = re.search(f":(?:{'|'.join(PARTITION_PARAMETERS)})", sql)
+        yield (
+            "extract.sql:1: uses neither :partition_start nor :partition_end: every run would read and pay for all of"
+            " it"
+            + (f" (that of line {_line(sql, unread.start())} is part of a comment, a text or a name)" if unread else "")
+        )
+    ended = False
+    for token in _code(sql, syntax):
+        if ended and token[0] != ";":
+            yield f"extract.sql:{_line(sql, token.start())}: a second statement begins: the query is one select"
+            return
+        ended = ended or token[0] == ";"
+
+
+def _parameters(sql: str, syntax: _Syntax) -> Iterator[Parameter]:
+    opened: list[str] = []
+    for token in _code(sql, syntax):
+        if token[0] in ("(", "["):
+            opened.append(token[0])
+        elif token[0] in (")", "]"):
+            del opened[-1:]
+        # Between brackets, body[1 :n], the end of a slice looks like a parameter.
+        elif (name := token["name"]) and (name in PARTITION_PARAMETERS or opened[-1:] != ["["]):
+            yield Parameter(name=name, start=token.start(), end=token.end())
+
+
+def _code(sql: str, syntax: _Syntax) -> Iterator[re.Match[str]]:
+    """The words, marks and parameters outside of comments, texts and quoted names."""
+    position = 0
+    while token := syntax.tokens.search(sql, position):
+        position = token.end()
+        if token["comment"]:
+            position = _comment_end(sql, position, nested=syntax.nested_comments)
+        elif token["mark"] or token["word"] or token["name"]:
+            yield token
+
+
+def _comment_end(sql: str, position: int, *, nested: bool) -> int:
+    depth = 1
+    for mark in re.compile(r"/\*|\*/").finditer(sql, position):
+        if mark[0] == "*/":
+            depth -= 1
+        elif nested:
+            depth += 1
+        if not depth:
+            return mark.end()
+    return len(sql)
+
+
+def _line(sql: str, position: int) -> int:
+    return sql.count("\n", 0, position) + 1
