@@ -9,6 +9,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from include.enrichment.chunk import MAX_BATCH_REQUESTS
+from include.enrichment.keys import KEY_TYPES
 from include.enrichment.options import Budget
 from include.enrichment.partition import Partition
 from include.enrichment.passes import (
@@ -17,7 +18,6 @@ from include.enrichment.passes import (
     MAX_CANARY_ROWS,
     MAX_RETRY_PASSES,
 )
-from include.enrichment.table import KEY_TYPES
 
 #: More answers than this for each row are taken for a mistake: each of them is paid for.
 MAX_SAMPLES = 100
