@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -128,7 +128,7 @@ class Pipeline(Versioned):
         """What one batch of this pipeline may hold."""
         return BatchLimits(max_requests=self.settings.limits.batch_requests)
 
-    def renderer(self, columns: Sequence[str], *, run_id: str, sample: int = 1) -> Renderer:
+    def renderer(self, columns: Collection[str], *, run_id: str, sample: int = 1) -> Renderer:
         """
         What renders this pipeline's rows.
 

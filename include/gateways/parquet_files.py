@@ -39,7 +39,7 @@ class ParquetFiles:
         self._name = name
 
     @contextmanager
-    def read(self, files: str, partition: Partition) -> Iterator[tuple[list[str], Iterator[Sequence[Row]]]]:
+    def read(self, files: str, partition: Partition) -> Iterator[tuple[dict[str, Any], Iterator[Sequence[Row]]]]:
         """
         Read the files of one partition, by name: their columns, and their rows in portions, of which none is empty.
 
@@ -61,7 +61,7 @@ class ParquetFiles:
                 )
             with self._open(keys[0]) as file:
                 columns = file.schema_arrow.names
-        yield columns, self._portions(keys, columns, prefix, partition)
+        yield dict.fromkeys(columns), self._portions(keys, columns, prefix, partition)
 
     def _keys(self, prefix: str) -> list[str]:
         folder = prefix.removeprefix(f"{self._bucket.uri}/")

@@ -32,7 +32,7 @@ class Warehouse:
         self._name = name
 
     @contextmanager
-    def read(self, sql: str, partition: Partition) -> Iterator[tuple[list[str], Iterator[Sequence[Row]]]]:
+    def read(self, sql: str, partition: Partition) -> Iterator[tuple[dict[str, Any], Iterator[Sequence[Row]]]]:
         """
         Run a query for one partition: its column names, and its rows in portions, of which none is empty.
 
@@ -64,7 +64,7 @@ class Warehouse:
                             f"extract.sql returns two columns of one name: {', '.join(twice)}. Give one of them an"
                             " alias."
                         )
-                    yield columns, _portions(result, columns)
+                    yield dict.fromkeys(columns), _portions(result, columns)
         except SQLAlchemyError as error:
             raise WarehouseError(
                 f"The warehouse (connection {self._name!r}) could not be read for partition {partition}:"

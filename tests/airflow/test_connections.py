@@ -18,7 +18,7 @@ def test_a_complete_set_of_connections_opens(connections: pytest.MonkeyPatch) ->
     with open_claude("anthropic_default") as claude:
         assert claude.model("claude-haiku-5-5") is not None
     with open_warehouse("warehouse").read("select 1 as a where :partition_start", DAY) as (columns, _):
-        assert columns == ["a"]
+        assert list(columns) == ["a"]
 
 
 def test_a_folder_is_a_lake_for_development(connections: pytest.MonkeyPatch, tmp_path: Path) -> None:
