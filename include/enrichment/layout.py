@@ -290,9 +290,19 @@ def rejects(pipeline: str, partition: Partition) -> str:
     return f"rejects/{pipeline}/dt={partition}/data.parquet"
 
 
+def manifests_folder(pipeline: str) -> str:
+    """The folder of the manifests of all partitions of a pipeline."""
+    return f"manifests/{pipeline}/"
+
+
 def manifest(pipeline: str, partition: Partition) -> str:
     """Counts, batches and versions of the published partition; written last."""
-    return f"manifests/{pipeline}/dt={partition}.json"
+    return f"{manifests_folder(pipeline)}dt={partition}.json"
+
+
+def is_manifest(key: str) -> bool:
+    """Whether a key of the folder of manifests is one made by manifest(), and no copy that somebody has put there."""
+    return re.fullmatch(r"manifests/[^/]+/dt=\d{4}-\d\d-\d\d\.json", key) is not None
 
 
 def summary(pipeline: str, partition: Partition, column: str) -> str:

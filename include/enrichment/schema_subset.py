@@ -12,6 +12,8 @@ from typing import Any
 
 import jsonschema_rs
 
+from include.enrichment.names import sibling_problems
+
 Schema = dict[str, Any]
 #: Where a mistake is, as the keys from the root down.
 Path = tuple[str | int, ...]
@@ -52,20 +54,7 @@ def problems(schema: object) -> Iterator[tuple[Path, str]]:
     if kind_of(root) != "object" or not root.get("properties"):
         yield (), 'must be {"type": "object"} with at least one property: each property becomes a column'
         return
-    seen: dict[str, str] = {}
     for name, prop in root["properties"].items():
-        if not name.strip():
-            yield ("properties", name), "a property needs a name: it becomes a column"
-        if (other := seen.setdefault(name.lower(), name)) != name:
-            yield (
-                ("properties", name),
-                f"{name!r} and {other!r} are one column where case is ignored (Athena, Hive)",
-            )
-        if name.startswith("_"):
-            yield (
-                ("properties", name),
-                f"{name!r} begins with an underscore, which is kept for our own columns (_request_id, …)",
-            )
         if not prop.get("description"):
             yield ("properties", name), f"{name!r} has no description: Claude and the table's readers go by it"
     yield from _too_many(schema)
@@ -94,6 +83,8 @@ def _unsupported(schema: object, path: Path) -> Iterator[tuple[Path, str]]:
         if name not in schema["properties"]:
             yield (*path, "required"), f"{name!r} is required, but is none of the properties: no answer could fit"
     yield from _bad_pattern(schema, path)
+    for name, fact in sibling_problems(schema.get("properties", ())):
+        yield (*path, "properties", name), f"{fact}: rename the property"
     for keyword in ("properties", "$defs", "definitions"):
         for name, child in schema.get(keyword, {}).items():
             yield from _unsupported(child, (*path, keyword, name))

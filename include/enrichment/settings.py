@@ -9,6 +9,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from include.enrichment.chunk import MAX_BATCH_REQUESTS
+from include.enrichment.keys import KEY_TYPES
 from include.enrichment.options import Budget
 from include.enrichment.partition import Partition
 from include.enrichment.passes import (
@@ -17,7 +18,6 @@ from include.enrichment.passes import (
     MAX_CANARY_ROWS,
     MAX_RETRY_PASSES,
 )
-from include.enrichment.table import KEY_TYPES, RESERVED_NAMES
 
 #: More answers than this for each row are taken for a mistake: each of them is paid for.
 MAX_SAMPLES = 100
@@ -32,8 +32,6 @@ def _named(key: object) -> object:
         raise ValueError("must be a list of column names, or a mapping of column names to types; at least one")
     if twice := sorted({name for name in key if list(key).count(name) > 1}):
         raise ValueError(f"names {', '.join(map(repr, twice))} twice")
-    if kept := [name for name in key if name.lower() in RESERVED_NAMES or name.startswith("_")]:
-        raise ValueError(f"{', '.join(map(repr, kept))} is kept for our own columns: give it an alias in extract.sql")
     return dict.fromkeys(key) if isinstance(key, list) else key
 
 

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from include.enrichment import schema_subset
 from include.enrichment.errors import SpecError, nearest
+from include.enrichment.names import key_problems, output_problems
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.pipeline import FILES, SCHEMA, SQL, SYSTEM, USER, YAML, Pipeline, broken_prefix
 from include.enrichment.query import query_problems
@@ -123,7 +124,17 @@ def _mistakes(texts: dict[str, str], settings: Settings | None) -> Iterator[str]
             yield f"{SQL}:1: is not used, as source.files says what is read: delete one of the two"
     elif SQL in texts:
         yield from query_problems(texts[SQL])
+    if settings:
+        yield from _key_mistakes(texts[YAML], list(settings.source.key))
     yield from _schema_mistakes(texts[SCHEMA], settings)
+
+
+def _key_mistakes(text: str, key: list[str]) -> Iterator[str]:
+    _, lines = _yaml_lines(text)
+    for name, fact in key_problems(key):
+        # A mapping has the name in the path, a list its number.
+        path: tuple[str | int, ...] = ("source", "key", name)
+        yield f"{YAML}:{_line(lines, path if path in lines else (*path[:-1], key.index(name)))}: source.key: {fact}"
 
 
 def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
@@ -142,10 +153,10 @@ def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
     problems = list(schema_subset.problems(schema))
     for path, fact in problems:
         yield f"{SCHEMA}:{_line(lines, path)}: {fact}"
-    columns = [] if problems else [field.name.lower() for field in OutputSchema(schema).fields]
-    for name in settings.source.key if settings else ():
-        if name.lower() in columns:
-            yield f"{SCHEMA}:{_line(lines, ('properties', name))}: {name!r} is a key column too: rename the output"
+    fields = [] if problems else OutputSchema(schema).fields
+    for name, fact in output_problems(fields, list(settings.source.key) if settings else []):
+        place = next((path for path in lines if path[-2:] == ("properties", name)), ())
+        yield f"{SCHEMA}:{_line(lines, place)}: {fact}"
 
 
 class _Twice(yaml.MarkedYAMLError):

@@ -4,38 +4,21 @@ Rows and outcomes become what is published: one typed line for each row with an 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
 from decimal import Decimal
 from functools import reduce
 from typing import Any
-from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.enrichment.errors import SpecError, WarehouseError
+from include.enrichment.keys import KEY_TYPES, key_array, kind_of_type, kind_of_value
 from include.enrichment.outcome import OUTCOMES_SCHEMA
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.prices import USD
 
-#: The types a business key may have, by the name they have in pipeline.yaml.
-KEY_TYPES: dict[str, pa.DataType] = {
-    "string": pa.string(),
-    "int64": pa.int64(),
-    "boolean": pa.bool_(),
-    "date": pa.date32(),
-    "timestamp": pa.timestamp("us", "UTC"),
-}
-_BY_VALUE: list[tuple[type, str]] = [
-    (bool, "boolean"),
-    (int, "int64"),
-    (str, "string"),
-    (datetime, "timestamp"),
-    (date, "date"),
-    (UUID, "string"),
-]
 #: Beside the business key, what a row tells of its origin, published or rejected. ``_cost_usd`` is what all answers to
 #: its request cost, invalid ones and those of repairs too, in batches that were made for its partition. The first row
 #: with the request bears it; for the others it is 0, and for what the batch of another partition has answered: so a sum
@@ -64,33 +47,73 @@ _REJECT_FIELDS = [
 ]
 #: What became of each row's request.
 ANSWERED_SCHEMA = pa.schema([pa.field("output", pa.string()), *(field.with_nullable(True) for field in _REJECT_FIELDS)])
-#: What a business key column may not be called, beside any name that begins with an underscore: rows and rejects have
-#: columns of these names already.
-RESERVED_NAMES = frozenset(field.name for field in (*_WORK_FIELDS, *_REJECT_FIELDS)) | {"count"}
 
 
-def key_fields(key: Mapping[str, str | None], first_row: Mapping[str, Any] | None) -> list[pa.Field]:
+def key_fields(
+    key: Mapping[str, str | None],
+    first_row: Mapping[str, Any] | None,
+    *,
+    described: Mapping[str, pa.DataType | None] | None = None,
+    published: Mapping[str, str] | None = None,
+) -> list[pa.Field]:
     """
-    The typed business key.
+    The typed business key, the same on a day with rows and on one without.
 
-    A type that the spec does not name is taken from the first row; text if there is no row. Raises SpecError where the
-    value has no obvious type.
+    A type that the spec does not name is the one that the source describes, else that of the first row's value. On a
+    day without rows it is the published one, as no value can speak against it, else the described one. Raises SpecError
+    where none of them tells a key type, WarehouseError where the first row's key is NULL.
+
+    :param described: the source's columns by name; None for a type that it does not tell, as SQLite
+    :param published: the columns of an earlier day's manifest
     """
-    return [pa.field(name, KEY_TYPES[kind or _kind_of(name, first_row)], nullable=False) for name, kind in key.items()]
+    fields = []
+    for name, named in key.items():
+        told = (described or {}).get(name)
+        earlier = (published or {}).get(name)
+        if named:
+            kind = named
+        elif first_row is None:
+            kind = _kind_without_rows(name, told, earlier)
+        else:
+            kind = _kind_of_row(name, first_row[name], told)
+        fields.append(pa.field(name, KEY_TYPES[kind], nullable=False))
+    return fields
 
 
-def _kind_of(name: str, first_row: Mapping[str, Any] | None) -> str:
-    if first_row is None or first_row[name] is None:
-        return "string"
-    value = first_row[name]
-    for python_type, kind in _BY_VALUE:
-        if isinstance(value, python_type):
-            return kind
+def _kind_of_row(name: str, value: object, told: pa.DataType | None) -> str:
+    if value is None:
+        raise _null_key(name, 1, 1)
+    if kind := (kind_of_type(told) if told else None) or kind_of_value(value):
+        return kind
     raise SpecError(
-        f"pipeline.yaml: source.key: {name!r} comes from the warehouse as {type(value).__name__}, which says no type"
-        " for the table."
-        f" Name one: `key: {{{name}: int64}}` (one of {', '.join(KEY_TYPES)})."
+        f"pipeline.yaml: source.key: {name!r} comes from the warehouse as {type(value).__name__}, which is not the type"
+        f" of a key. Nothing was sent. {_name_one(name)}"
     )
+
+
+def _kind_without_rows(name: str, told: pa.DataType | None, earlier: str | None) -> str:
+    kind = next((kind for kind, published in KEY_TYPES.items() if str(published) == earlier), None)
+    kind = kind or (kind_of_type(told) if told else None)
+    if kind is None:
+        source = f"the source describes it as {told}" if told else "the source does not describe it"
+        raise SpecError(
+            f"pipeline.yaml: source.key: this day has no rows, and the type of {name!r} is not known: {source}, and no"
+            f" day with rows was published before. Nothing was sent. {_name_one(name)}"
+        )
+    return kind
+
+
+def _name_one(name: str) -> str:
+    return f"Name its type: `source.key: {{{name}: int64}}` (one of {', '.join(KEY_TYPES)})."
+
+
+def changed_types(keys: Iterable[pa.Field], published: Mapping[str, str]) -> list[str]:
+    """Which columns of the key have another type than in an earlier day's manifest: each with both types."""
+    return [
+        f"{field.name!r} is {field.type}, but was published as {published[field.name]}"
+        for field in keys
+        if published.get(field.name, str(field.type)) != str(field.type)
+    ]
 
 
 def rows_schema(keys: Sequence[pa.Field], *, sampled: bool = False) -> pa.Schema:
@@ -110,41 +133,31 @@ def row_keys(rows: pa.Schema) -> list[pa.Field]:
 
 
 def rows_batch(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
-    """Rows as a batch of rows_schema(). Raises WarehouseError if a key is null or is not of its type."""
-    columns = []
-    for field in schema:
-        values = [row[field.name] for row in rows]
-        if not field.nullable and (nulls := sum(value is None for value in values)):
-            raise WarehouseError(
-                f"The business key {field.name!r} is NULL in {nulls:,} of {len(values):,} rows read last."
-                " Nothing was sent. Filter them out in extract.sql or the export, or choose another key."
-            )
-        try:
-            if not field.nullable:
-                values = _key_values(values, field.type)
-            columns.append(pa.array(values, field.type))
-        except (TypeError, ValueError, OverflowError) as error:
-            raise WarehouseError(
-                f"The business key {field.name!r} holds a value that is not {field.type}: {error}."
-                " Nothing was sent. Cast it in extract.sql or the export, or name its type in pipeline.yaml:"
-                f" `key: {{{field.name}: …}}`."
-            ) from error
+    """Rows as a batch of rows_schema(). Raises WarehouseError if a key is NULL, or does not survive in its column."""
+    columns = [_column([row[field.name] for row in rows], field) for field in schema]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _key_values(values: list[Any], kind: pa.DataType) -> list[Any]:
-    """The values as pyarrow takes them. By itself pyarrow would cut 1.5 to 1 and read a number as a date."""
-    if pa.types.is_string(kind):
-        return [str(value) if isinstance(value, UUID) else value for value in values]
-    if pa.types.is_integer(kind):
-        values = [
-            int(value) if isinstance(value, Decimal | float) and value == int(value) else value for value in values
-        ]
-    wanted = {pa.int64(): int, pa.date32(): date, pa.timestamp("us", "UTC"): datetime}.get(kind, object)
-    for value in values:
-        if not isinstance(value, wanted) or (isinstance(value, datetime) and wanted is date):
-            raise TypeError(f"got {value!r}")
-    return values
+def _column(values: list[Any], field: pa.Field) -> pa.Array:
+    if field.nullable:
+        return pa.array(values, field.type)
+    if nulls := sum(value is None for value in values):
+        raise _null_key(field.name, nulls, len(values))
+    try:
+        return key_array(values, field.type)
+    except ValueError as error:
+        raise WarehouseError(
+            f"The business key {field.name!r} holds a value that is not {field.type}: {error}. Nothing was sent. Cast"
+            " it in extract.sql or the export, or name another type in pipeline.yaml:"
+            f" `source.key: {{{field.name}: …}}`."
+        ) from error
+
+
+def _null_key(name: str, nulls: int, rows: int) -> WarehouseError:
+    return WarehouseError(
+        f"The business key {name!r} is NULL in {nulls:,} of {rows:,} rows read last. Nothing was sent. Filter them out"
+        " in extract.sql or the export, or choose another key."
+    )
 
 
 def repeated_keys(keys: pa.Table) -> pa.Table:

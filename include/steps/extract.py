@@ -14,17 +14,29 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError, model_validator
 
+from include.enrichment import layout
 from include.enrichment.chunk import REQUESTS_SCHEMA
 from include.enrichment.errors import LakeError, SpecError, WarehouseError
 from include.enrichment.layout import RunFolder
+from include.enrichment.manifest import Manifest
 from include.enrichment.model import model_problems
+from include.enrichment.names import key_problems, output_problems
 from include.enrichment.pipeline import Pipeline
 from include.enrichment.request import Renderer, Unsendable
-from include.enrichment.table import SAMPLE, key_fields, repeated_keys, row_keys, rows_batch, rows_schema
+from include.enrichment.table import (
+    SAMPLE,
+    changed_types,
+    key_fields,
+    repeated_keys,
+    row_keys,
+    rows_batch,
+    rows_schema,
+)
 from include.enrichment.version import Versioned, check_stamp, parse, stamped
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake, ObjectMissing
 from include.gateways.threads import behind
+from include.steps.contract import last_manifest
 
 if TYPE_CHECKING:  # plan and publish come by here too, and can do without the SDK and SQLAlchemy
     from include.gateways.claude import Claude
@@ -83,13 +95,16 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
 
     Rows stream: only a portion of them is in memory. A trial leaves the rest of them unread. A row that cannot be sent
     stays, with its reason, and becomes a reject.
-    Raises WarehouseError if the business key is null or repeated, SpecError if a prompt does not fit the query; then
-    nothing is left behind.
+    Raises WarehouseError if the business key is NULL, repeated or does not survive in its column; SpecError if a prompt
+    does not fit the query, or the table would not be the one that is published for other days. Then nothing is left
+    behind.
     """
     if pipeline.settings.request.cache == "auto":
         caching = pipeline.caching
         log.info("request.cache: auto is %s: %s", caching.cache, caching.why)
         pipeline = pipeline.decided()
+    published = last_manifest(lake, folder.pipeline)
+    extracted_at = datetime.now(UTC)
     with working_folder() as temporary:
         path = temporary / "rows.parquet"
         key, needed = list(pipeline.settings.source.key), pipeline.columns
@@ -98,8 +113,12 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
                 pipeline.renderer(columns, run_id=folder.run_id, sample=sample)
                 for sample in range(1, pipeline.settings.samples + 1)
             ]
-            extracted = _write_rows(path, _first(pipeline.options.rows, portions), renderers, pipeline)
+            wanted = _first(pipeline.options.rows, portions)
+            first = next(wanted, [])
+            keys = _key_fields(pipeline, columns, first[0] if first else None, published)
+            rows, unsendable = _write_rows(path, chain([first], wanted), renderers, keys)
         _check_keys(path)
+        extracted = Extracted(rows=rows, unsendable=unsendable, extracted_at=extracted_at)
         pa.default_memory_pool().release_unused()  # before the upload takes some
         lake.write(folder.pipeline_json, pipeline.model_dump_json(indent=1).encode())
         lake.write_file(folder.rows, path)
@@ -117,18 +136,38 @@ def _first(rows: int | None, portions: Iterator[Sequence[Mapping[str, Any]]]) ->
                 return
 
 
+def _key_fields(
+    pipeline: Pipeline,
+    columns: Mapping[str, pa.DataType | None],
+    first_row: Mapping[str, Any] | None,
+    published: Manifest | None,
+) -> list[pa.Field]:
+    """The typed key. Raises SpecError for a column that not every reader gives back, or of another type than before."""
+    earlier = published.columns if published else {}
+    keys = key_fields(pipeline.settings.source.key, first_row, described=columns, published=earlier)
+    names = [field.name for field in keys]
+    if facts := [fact for _, fact in (*key_problems(names), *output_problems(pipeline.output.fields, names))]:
+        raise SpecError("\n".join([*(f"{pipeline.name}: {fact}" for fact in facts), "Nothing was sent."]))
+    if published and (changed := changed_types(keys, earlier)):
+        raise SpecError(
+            f"{pipeline.name}/pipeline.yaml: source.key: {'; '.join(changed)} (dt={published.partition})."
+            " Nothing was sent. All days have one type: cast it in extract.sql or the export, or name the published"
+            " type in source.key.\nTo change it for every day, delete the manifests below"
+            f" {layout.manifests_folder(pipeline.name)} on the lake and run each day again. Their answers are reused."
+        )
+    return keys
+
+
 def _write_rows(
-    path: Path, portions: Iterator[Sequence[Mapping[str, Any]]], renderers: list[Renderer], pipeline: Pipeline
-) -> Extracted:
-    extracted_at = datetime.now(UTC)
-    key = list(pipeline.settings.source.key)
+    path: Path, portions: Iterable[Sequence[Mapping[str, Any]]], renderers: list[Renderer], keys: Sequence[pa.Field]
+) -> tuple[int, int]:
+    """Write them, and count all of them and those that cannot be sent."""
+    key = [field.name for field in keys]
     rows = unsendable = 0
-    first = next(portions, [])
-    fields = key_fields(pipeline.settings.source.key, first[0] if first else None)
-    schema = rows_schema(fields, sampled=len(renderers) > 1)
+    schema = rows_schema(keys, sampled=len(renderers) > 1)
     rendered = (
         _render(row, renderer, key) | {SAMPLE: number}
-        for portion in chain([first], portions)
+        for portion in portions
         for row in portion
         for number, renderer in enumerate(renderers, start=1)
     )
@@ -140,7 +179,7 @@ def _write_rows(
             write(writer.write_batch, batch)
             rows += batch.num_rows
             unsendable += batch.num_rows - batch["problem"].null_count
-    return Extracted(rows=rows, unsendable=unsendable, extracted_at=extracted_at)
+    return rows, unsendable
 
 
 def _by_size(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -26,7 +26,7 @@ from include.enrichment.pipeline import Pipeline
 from include.enrichment.planning import PassPlan
 from include.enrichment.poll import WINDOW
 from include.enrichment.prices import dollars
-from include.enrichment.table import Shape, publishable, row_keys
+from include.enrichment.table import Shape, changed_types, publishable, row_keys
 from include.enrichment.usage import BatchFacts, sum_usd, total_usd
 from include.enrichment.version import parse, stamped
 from include.gateways.disk import working_folder
@@ -34,6 +34,7 @@ from include.gateways.lake import Lake, ObjectMissing, Stored
 from include.gateways.ledger import Ledger
 from include.gateways.results import ResultStore
 from include.gateways.usage import Books
+from include.steps.contract import last_manifest
 from include.steps.extract import Extracted, fetch_rows, read_extracted, read_pipeline
 from include.steps.joining import joined, place
 from include.steps.matching import Matches, matched
@@ -84,6 +85,8 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
         }
         repairs = read_repairs(lake, folder, plans)
         shape = Shape(keys=row_keys(pq.read_schema(rows)), output=pipeline.output)
+        if pipeline.options.rows is None:
+            _check_key_types(shape, folder, lake)
         with matched(rows, list(results.values()), repairs, own=own, folder=temporary) as matches:
             _check_answered(matches, folder, batch_ids)
             place(results, matches, folder=temporary)
@@ -128,6 +131,17 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
     if left_out:
         log.warning("%s", left_out.rstrip())
     return manifest
+
+
+def _check_key_types(shape: Shape, folder: RunFolder, lake: Lake) -> None:
+    """Extract has looked too, but another day may have been published since."""
+    published = last_manifest(lake, folder.pipeline)
+    if published and (changed := changed_types(shape.keys, published.columns)):
+        raise LoadError(
+            f"The business key of run {folder.run_id}: {'; '.join(changed)} (dt={published.partition}). All days have"
+            " one type, so nothing was published. Clear the run's `extract` with downstream: it reads the key anew, and"
+            " no answer is paid for again."
+        )
 
 
 def _partition_keys(folder: RunFolder) -> dict[str, str]:

@@ -52,12 +52,12 @@ def sent(run: Any) -> set[str]:
     return {task for task, state in states(run).items() if "submit" in task and state == "success"}
 
 
-def rewrite(folder: Path, limits: str) -> None:
-    """The pipeline with other limits."""
+def rewrite(folder: Path, limits: str = "{}", *, key: str = "[ticket]") -> None:
+    """The pipeline with other limits, or another key."""
     request = "{model: claude-haiku-5-5, max_tokens: 200}"
     write_pipeline(
         folder / "pipelines" / "tickets",
-        pipeline_yaml=f"source: {{connection: warehouse, key: [ticket]}}\nrequest: {request}\nlimits: {limits}\n",
+        pipeline_yaml=f"source: {{connection: warehouse, key: {key}}}\nrequest: {request}\nlimits: {limits}\n",
     )
 
 
@@ -208,6 +208,7 @@ def test_each_chunk_flows_on_by_itself(
 
 
 def test_a_partition_without_rows_is_published_empty(run_dag: Callable[..., Any], lake: Lake, tmp_path: Path) -> None:
+    rewrite(tmp_path, key="{ticket: string}")
     run = run_dag(write_dag(tmp_path), run_conf={"partition": "2025-01-01"})
     assert run.state == "success"
     assert states(run)["publish"] == "success"

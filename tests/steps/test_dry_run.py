@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.enrichment.dry_run import DryRun, PassForecast
 from include.enrichment.options import RunOptions
 from include.steps.dry_run import dry_run
-from tests.fixtures.flow import Flow, write_tickets
+from tests.fixtures.flow import Flow, without_rows, write_tickets
 
 
 def objects(flow: Flow) -> list[str]:
@@ -83,10 +85,8 @@ def test_a_trial_is_told_as_it_is(twenty: Flow) -> None:
     assert to_send(told) == {"canary": (5, 1), "main": (2, 1), "retry": (0, 0)}
 
 
-def test_a_partition_without_rows_sends_nothing(twenty: Flow) -> None:
-    twenty.pipeline = twenty.pipeline.model_copy(
-        update={"sql": f"select * from ({twenty.pipeline.sql}) where ticket is null"}
-    )
+def test_a_partition_without_rows_sends_nothing(twenty: Flow, tmp_path: Path) -> None:
+    without_rows(twenty, tmp_path)
     twenty.extract()
     told = dry_run(twenty.folder, lake=twenty.lake)
     assert (told.rows, told.requests, told.answered) == (0, 0, 0)

@@ -26,7 +26,7 @@ from include.steps.extract import (
     read_request_ids,
     read_requests,
 )
-from tests.fixtures.flow import FILES, Flow, write_pipeline, write_tickets
+from tests.fixtures.flow import FILES, Flow, without_rows, write_pipeline, write_tickets
 
 
 def run_extract(flow: Flow) -> list[dict[str, Any]]:
@@ -72,7 +72,7 @@ def test_a_row_gives_the_same_request_from_release_to_release(flow: Flow) -> Non
 
 
 def test_an_empty_partition_is_extracted_as_no_rows(flow: Flow, tmp_path: Path) -> None:
-    flow.database = write_tickets(tmp_path / "empty.db", [])
+    without_rows(flow, tmp_path)
     assert run_extract(flow) == []
 
 

@@ -25,7 +25,7 @@ from include.steps.chunks import request_ids_of
 from include.steps.extract import read_extracted
 from include.steps.plan import plan, read_repairs
 from include.steps.wanted import read_plan
-from tests.fixtures.flow import Flow, another_run, sizes, write_pipeline, write_tickets
+from tests.fixtures.flow import Flow, another_run, sizes, without_rows, write_pipeline, write_tickets
 from tests.fixtures.lake import delete
 
 SOURCE = "source: {connection: w, key: [ticket]}\nrequest: {model: claude-haiku-5-5, max_tokens: 200}\n"
@@ -52,7 +52,7 @@ def test_rows_that_render_alike_share_one_request(flow: Flow) -> None:
 
 
 def test_a_partition_without_rows_needs_no_chunk(flow: Flow, tmp_path: Path) -> None:
-    flow.database = write_tickets(tmp_path / "empty.db", [])
+    without_rows(flow, tmp_path)
     flow.extract()
     assert flow.plan("canary") == flow.plan() == flow.plan("retry") == []
 

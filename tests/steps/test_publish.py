@@ -30,7 +30,7 @@ from include.steps import publish as steps
 from include.steps.extract import extract
 from include.steps.plan import plan
 from include.steps.publish import publish
-from tests.fixtures.flow import DAY, Flow, booked, write_pipeline, write_tickets
+from tests.fixtures.flow import DAY, Flow, booked, without_rows, write_pipeline, write_tickets
 from tests.fixtures.lake import delete
 
 TABLE, REJECTS = layout.table("tickets", DAY), layout.rejects("tickets", DAY)
@@ -92,7 +92,7 @@ def test_an_empty_partition_is_an_empty_object_with_the_same_columns(flow: Flow,
     run_all(flow)
     full = table(flow, TABLE).schema
     flow.lake = Lake.in_folder(tmp_path / "another lake")
-    flow.database = write_tickets(tmp_path / "empty.db", [])
+    without_rows(flow, tmp_path)
     flow.folder = flow.run("manual__2")
     assert run_all(flow).rows == 0
     assert table(flow, TABLE).schema.equals(full)
@@ -585,7 +585,7 @@ class TestTrial:
     ) -> None:
         flow.pipeline = flow.pipeline.for_run(RunOptions(rows=2))
         run_all(flow)
-        flow.database = write_tickets(tmp_path / "empty.db", [])
+        without_rows(flow, tmp_path)
         with pytest.raises(LoadError, match=re.escape(f"delete {flow.lake.locate(flow.folder.manifest)} and")):
             run_all(flow)
 
@@ -600,7 +600,7 @@ class TestTrial:
 
 
 def test_a_dry_run_publishes_nothing_not_even_an_empty_day(flow: Flow, tmp_path: Path) -> None:
-    flow.database = write_tickets(tmp_path / "empty.db", [])
+    without_rows(flow, tmp_path)
     flow.pipeline = flow.pipeline.for_run(RunOptions(dry_run=True))
     flow.extract()
     with pytest.raises(LoadError, match="manual__1 is a dry run: it sent nothing and publishes nothing"):

@@ -38,6 +38,7 @@ def _folder(run_id: str) -> RunFolder:
         (layout.report(DAY.start, DAY.end), "reports/usage/2026-11-21_2026-11-22.html"),
         (layout.report_summary(DAY.start, DAY.end), "reports/usage/2026-11-21_2026-11-22.parquet"),
         (layout.manifest("catalogue", DAY), "manifests/catalogue/dt=2026-11-21.json"),
+        (layout.manifests_folder("catalogue"), "manifests/catalogue/"),
         (_folder("r").pipeline_json, "runs/catalogue/2026-11-21/r/pipeline.json"),
         (_folder("r").rows, "runs/catalogue/2026-11-21/r/rows.parquet"),
         (_folder("r").rejects, "runs/catalogue/2026-11-21/r/rejects.parquet"),
@@ -91,6 +92,12 @@ def test_a_key_of_results_gives_its_batch_id_back_and_lies_in_the_folder_of_resu
     key = layout.results("catalogue", "msgbatch_01AbC")
     assert layout.batch_id_of(key) == "msgbatch_01AbC"
     assert key.startswith(layout.results_folder("catalogue"))
+
+
+def test_a_manifest_is_known_by_its_key_and_no_copy_of_one_is() -> None:
+    assert layout.is_manifest(layout.manifest("catalogue", DAY))
+    for beside in ("dt=2026-11-21.json.bak", "old/dt=2026-11-21.json", "dt=2026-11.json", "2026-11-21.json"):
+        assert not layout.is_manifest(f"{layout.manifests_folder('catalogue')}{beside}")
 
 
 def test_the_key_of_an_entry_gives_its_chunk_id_back_and_nothing_else_beside_it_does() -> None:

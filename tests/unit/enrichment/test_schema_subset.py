@@ -177,9 +177,22 @@ class TestProblems:
         schema = object_schema(a={"minLength": 1, "format": "phone"}, b={"minItems": 3})
         assert len(_facts(schema)) == 3
 
-    def test_a_property_needs_a_description_and_a_name_of_its_own(self) -> None:
-        schema = object_schema(_secret={"type": "string"}, b={"description": ""})
-        assert [path for path, _ in problems(schema)] == [("properties", "_secret"), ("properties", "b")]
+    def test_a_property_needs_a_description(self) -> None:
+        schema = object_schema(a={"type": "string"}, b={"description": ""})
+        assert [path for path, _ in problems(schema)] == [("properties", "b")]
+
+    @pytest.mark.parametrize("keyword", ["$defs", "definitions"])
+    def test_names_that_are_one_are_told_with_their_place_at_any_depth(self, keyword: str) -> None:
+        pair = object_schema(a={}, A={})
+        for schema, place in (
+            (pair, ()),
+            (object_schema(o=pair), ("properties", "o")),
+            (object_schema(o={"items": {"anyOf": [{"type": "null"}, pair]}}), ("properties", "o", "items", "anyOf", 1)),
+            ({**object_schema(o={"$ref": f"#/{keyword}/d"}), keyword: {"d": pair}}, (keyword, "d")),
+        ):
+            ((path, fact),) = problems(schema)
+            assert path == (*place, "properties", "A")
+            assert fact.startswith("'A' and 'a' are one column")
 
     @pytest.mark.parametrize(("count", "refused"), [(24, False), (25, True)])
     def test_there_may_be_24_optional_properties(self, count: int, refused: bool) -> None:

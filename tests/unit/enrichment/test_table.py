@@ -12,14 +12,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment.errors import SpecError, WarehouseError
+from include.enrichment.keys import KEY_TYPES
+from include.enrichment.names import RESERVED_NAMES
 from include.enrichment.outcome import Outcome, OutcomeName
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.table import (
     ANSWERED_SCHEMA,
-    KEY_TYPES,
-    RESERVED_NAMES,
     SAMPLE,
     Shape,
+    changed_types,
     key_fields,
     publishable,
     repeated_keys,
@@ -99,10 +100,9 @@ class TestKeyFields:
             (date(2026, 11, 21), "date"),
             (datetime(2026, 11, 21, 5, tzinfo=UTC), "timestamp"),
             (UUID(int=5), "string"),
-            (None, "string"),
         ],
     )
-    def test_a_type_that_is_not_named_is_the_first_rows(self, value: object, kind: str) -> None:
+    def test_a_type_that_nobody_names_or_describes_is_the_first_rows(self, value: object, kind: str) -> None:
         assert key_fields({"k": None}, {"k": value}) == [pa.field("k", KEY_TYPES[kind], nullable=False)]
 
     @pytest.mark.parametrize("kind", KEY_TYPES)
@@ -110,18 +110,88 @@ class TestKeyFields:
     def test_a_type_that_is_named_is_taken_whatever_the_rows(self, kind: str, first_row: dict[str, Any] | None) -> None:
         assert key_fields({"k": kind}, first_row) == [pa.field("k", KEY_TYPES[kind], nullable=False)]
 
-    def test_without_rows_a_key_is_text(self) -> None:
-        assert key_fields({"k": None}, None) == [pa.field("k", pa.string(), nullable=False)]
+    @pytest.mark.parametrize(
+        ("described", "value", "kind"),
+        [
+            (pa.int16(), 1, "int64"),
+            (pa.uint64(), 1, "int64"),
+            (pa.large_string(), "a", "string"),
+            (pa.string_view(), "a", "string"),
+            (pa.dictionary(pa.int32(), pa.string()), "a", "string"),
+            (pa.uuid(), UUID(int=5), "string"),
+            (pa.bool_(), True, "boolean"),
+            (pa.date64(), date(2026, 11, 21), "date"),
+            (pa.timestamp("ns"), datetime(2026, 11, 21, 5), "timestamp"),  # noqa: DTZ001 (as databases give it)
+            (pa.timestamp("s", "Europe/Berlin"), datetime(2026, 11, 21, 5, tzinfo=UTC), "timestamp"),
+        ],
+        ids=str,
+    )
+    def test_a_described_type_is_the_same_with_rows_and_without(
+        self, described: pa.DataType, value: object, kind: str
+    ) -> None:
+        wanted = [pa.field("k", KEY_TYPES[kind], nullable=False)]
+        for first_row in (None, {"k": value}):
+            assert key_fields({"k": None}, first_row, described={"k": described}) == wanted
+
+    @pytest.mark.parametrize("kind", KEY_TYPES)
+    @pytest.mark.parametrize("described", [None, pa.null(), pa.float64(), pa.string()])
+    def test_a_day_without_rows_has_the_published_type_however_it_is_described(
+        self, kind: str, described: pa.DataType | None
+    ) -> None:
+        """pandas writes a table without rows with whatever types it likes."""
+        published = {"k": str(KEY_TYPES[kind]), "label": "string"}
+        found = key_fields({"k": None}, None, described={"k": described}, published=published)
+        assert found == [pa.field("k", KEY_TYPES[kind], nullable=False)]
+
+    def test_a_description_is_not_overruled_by_what_is_published_where_there_are_rows(self) -> None:
+        found = key_fields({"k": None}, {"k": 1}, described={"k": pa.int64()}, published={"k": "string"})
+        assert found == [pa.field("k", pa.int64(), nullable=False)]
+
+    @pytest.mark.parametrize("described", [None, {}, {"k": None}, {"k": pa.null()}])
+    def test_without_rows_and_without_a_word_of_its_type_a_key_must_be_named(
+        self, described: dict[str, pa.DataType | None] | None
+    ) -> None:
+        with pytest.raises(SpecError, match=r"type of 'k' is not known.*Nothing was sent.*source\.key: {k: int64}"):
+            key_fields({"k": None}, None, described=described, published={"other": "int64"})
+
+    @pytest.mark.parametrize("described", [pa.decimal128(10, 0), pa.float64(), pa.binary(), pa.list_(pa.int64())])
+    def test_without_rows_a_described_type_that_no_key_has_must_be_named(self, described: pa.DataType) -> None:
+        with pytest.raises(SpecError, match=r"describes it as (decimal|double|binary|list).*source\.key: {k: int64}"):
+            key_fields({"k": None}, None, described={"k": described})
+
+    def test_a_first_row_without_a_key_is_told_as_such(self) -> None:
+        with pytest.raises(WarehouseError, match="'k' is NULL in 1 of 1 rows"):
+            key_fields({"k": None}, {"k": None})
 
     def test_columns_of_the_key_keep_the_specs_order(self) -> None:
         assert [field.name for field in key_fields({"b": None, "a": None}, {"a": 1, "b": 2, "c": 3})] == ["b", "a"]
 
+    @pytest.mark.parametrize("described", [None, pa.float64(), pa.null()])
     @pytest.mark.parametrize("value", [1.5, Decimal("1"), b"x", [1], {}, timedelta(1)])
-    def test_a_value_without_an_obvious_type_asks_for_one(self, value: object) -> None:
+    def test_a_value_without_an_obvious_type_asks_for_one(self, value: object, described: pa.DataType | None) -> None:
         with pytest.raises(
             SpecError, match=rf"'k' comes from the warehouse as {type(value).__name__}.*key: {{k: int64}}"
         ):
-            key_fields({"k": None}, {"k": value})
+            key_fields({"k": None}, {"k": value}, described={"k": described})
+
+
+class TestChangedTypes:
+    @pytest.mark.parametrize("kind", KEY_TYPES)
+    def test_a_type_as_in_the_manifest_has_not_changed(self, kind: str) -> None:
+        shape = Shape(keys=[pa.field("id", KEY_TYPES[kind], nullable=False)], output=OUTPUT)
+        columns = {field.name: str(field.type) for field in shape.table}
+        assert changed_types(shape.keys, columns) == []
+
+    def test_each_column_with_another_type_is_told_with_both(self) -> None:
+        keys = [pa.field("a", pa.string()), pa.field("b", pa.int64()), pa.field("c", pa.date32())]
+        told = changed_types(keys, {"a": "int64", "b": "int64", "c": "timestamp[us, tz=UTC]"})
+        assert told == [
+            "'a' is string, but was published as int64",
+            "'c' is date32[day], but was published as timestamp[us, tz=UTC]",
+        ]
+
+    def test_a_column_that_is_new_in_the_key_has_had_no_type(self) -> None:
+        assert changed_types([pa.field("a", pa.string())], {"b": "int64"}) == []
 
 
 class TestRowsBatch:
@@ -180,7 +250,7 @@ class TestRowsBatch:
     def test_a_key_that_would_have_to_be_changed_is_refused(self, kind: str, value: object) -> None:
         keys = [pa.field("k", KEY_TYPES[kind], nullable=False)]
         with pytest.raises(
-            WarehouseError, match=r"business key 'k' holds a value that is not .*Nothing was sent.*{k: …}"
+            WarehouseError, match=r"business key 'k' holds a value that is not .*: .*Nothing was sent.*{k: …}"
         ):
             _batch(_row(k=value), keys=keys)
 

@@ -1,0 +1,87 @@
+"""Which names the columns of the published table may have: those that every reader gives back, and tells apart."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+
+import pyarrow as pa
+
+#: Each object of a table lies in a folder ``dt=<day>``, and readers make a column of that.
+PARTITION_COLUMN = "dt"
+#: What a business key column may not be called, beside any name that begins with an underscore: the rows of a run, and
+#: rejects, have columns of these names already.
+RESERVED_NAMES = frozenset({"request_id", "params", "problem", "outcome", "reason", "text", "count"})
+_ALIAS = "give it an alias in extract.sql, or another name in the export"
+_RENAME = "rename the property"
+
+
+def folded(name: str) -> str:
+    """
+    What a name is where case is ignored. Athena, Hive and Spark lower all letters, DuckDB those of ASCII, and none goes
+    further: ß is not ss. An accent is one letter, composed or not, as nobody sees which.
+    """
+    return unicodedata.normalize("NFC", name.lower())
+
+
+def sibling_problems(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """What is wrong with names that stand beside each other, in a table or in one object: each with the fact."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if not name.strip():
+            yield name, f"{name!r} is not a name for a column"
+        elif broken := next((letter for letter in name if unicodedata.category(letter) in ("Cc", "Cs")), None):
+            yield name, f"{name!r} holds {broken!r}, at which readers cut a name or fail (DuckDB, pandas)"
+        if (other := seen.setdefault(folded(name), name)) != name:
+            yield name, _one_to_readers(name, other)
+
+
+def key_problems(key: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Which columns of the key cannot be published, each with the fact and the remedy."""
+    for name in key:
+        if folded(name) == PARTITION_COLUMN:
+            yield name, f"{_partition(name)}: {_ALIAS}"
+        elif folded(name) in RESERVED_NAMES or name.startswith("_"):
+            yield name, f"{name!r} is kept for our own columns: {_ALIAS}"
+    for name, fact in sibling_problems(key):
+        yield name, f"{fact}: {_ALIAS}"
+
+
+def output_problems(fields: Sequence[pa.Field], key: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Which properties of the output cannot be published beside this key, each with the fact and the remedy."""
+    keys = {folded(name): name for name in key}
+    for field in fields:
+        name = field.name
+        if folded(name) == PARTITION_COLUMN:
+            yield name, f"{_partition(name)}: {_RENAME}"
+        elif name.startswith("_"):
+            yield name, f"{name!r} begins with an underscore, which is kept for our own columns (_request_id, …)"
+        if (column := keys.get(folded(name))) is not None:
+            fact = (
+                f"{name!r} is a key column too"
+                if column == name
+                else f"beside the key, {_one_to_readers(name, column)}"
+            )
+            yield name, f"{fact}: rename the output"
+        for _, fact in _nested_problems(field.type):
+            yield name, f"in {name!r}, {fact}: {_RENAME}"
+    for name, fact in sibling_problems(field.name for field in fields):
+        yield name, f"{fact}: {_RENAME}"
+
+
+def _nested_problems(kind: pa.DataType) -> Iterator[tuple[str, str]]:
+    children = [kind.field(number) for number in range(kind.num_fields)]
+    if pa.types.is_struct(kind):
+        yield from sibling_problems(child.name for child in children)
+    for child in children:
+        yield from _nested_problems(child.type)
+
+
+def _one_to_readers(name: str, other: str) -> str:
+    if name.lower() == other.lower():
+        return f"{name!r} and {other!r} are one column where case is ignored (Athena, Hive, DuckDB)"
+    return f"{name!a} and {other!a} look the same, as only their accents are composed in another way"
+
+
+def _partition(name: str) -> str:
+    return f"{name!r} is the column of the partition, as the table lies in folders {PARTITION_COLUMN}=<day>"
