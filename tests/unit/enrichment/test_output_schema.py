@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from include.enrichment.output_schema import OutputSchema, arrow_type
-from include.enrichment.schema_subset import Schema, problems
+from include.enrichment.schema_reading import Schema
+from include.enrichment.schema_subset import problems
 from tests.fixtures.schemas import VALUES, object_schema, random_schema
 
 
@@ -61,7 +62,7 @@ class TestColumns:
             ({"allOf": [{"type": "integer"}]}, pa.int64()),
             ({"allOf": [{"allOf": [{"type": "boolean"}]}]}, pa.bool_()),
             ({"allOf": [{"$ref": "#/$defs/day"}]}, pa.date32()),
-            ({"allOf": [{"type": "integer"}, {"type": "number"}]}, pa.string()),
+            ({"allOf": [{"type": "integer"}, {"type": "number"}]}, pa.int64()),
             ({"$ref": "#/$defs/day"}, pa.date32()),
             ({"type": "array", "items": {"type": "integer"}}, pa.list_(pa.int64())),
             ({"type": "array", "items": {"type": "array", "items": {"enum": ["a"]}}}, pa.list_(pa.list_(pa.string()))),
@@ -199,8 +200,8 @@ class TestCheck:
 
     @pytest.mark.parametrize(
         "text",
-        ['{"a":1}', ' {"a": 1}\n', '{\n\t"a": 1\n}', '{"a":2,"a":1}'],
-        ids=["compact", "spaced", "indented", "the last of two"],
+        ['{"a":1}', ' {"a": 1}\n', '{\n\t"a": 1\n}'],
+        ids=["compact", "spaced", "indented"],
     )
     def test_a_usable_answer_is_kept_as_it_was_given(self, text: str) -> None:
         schema = OutputSchema(object_schema(a={"type": "integer"}))
@@ -219,7 +220,10 @@ class TestCheck:
             ("date", "0000-01-01"),
             ("date-time", "2026-01-01T00:00:00"),
             ("date-time", "2026-01-01 00:00:00Z"),
-            ("date-time", "2026-06-30T23:59:60Z"),
+            ("date-time", "2026-06-30T22:59:60Z"),
+            ("date-time", "2026-01-01T00:00:00+24:00"),
+            ("date-time", "0000-01-01T00:00:00Z"),
+            ("date-time", "9999-12-31T23:59:60Z"),
             ("date-time", "0001-01-01T00:00:00+10:00"),
             ("date-time", "9999-12-31T23:59:59-10:00"),
             ("uuid", "x"),

@@ -8,7 +8,7 @@ import pytest
 
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.quick_look import quick_look
-from include.enrichment.schema_subset import Schema
+from include.enrichment.schema_reading import Schema
 from tests.fixtures.schemas import object_schema
 
 _ODD_NAMES: dict[str, Any] = {'"b"': {"type": "string"}, "": {"type": "string"}}

@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from include.enrichment.schema_subset import Schema, problems
+from include.enrichment.schema_reading import Schema
+from include.enrichment.schema_subset import problems
 from tests.fixtures.schemas import object_schema, random_schema
 
 
