@@ -96,7 +96,7 @@ def _percent_encoded(found: re.Match[str]) -> str:
 
 _ENCODED = re.compile("(?:%[0-9A-Fa-f]{2})+")
 #: What may not stand in a URI as it is; a slash may.
-_OUTSIDE_URI = re.compile("[^A-Za-z0-9_.~/-]")
+_OUTSIDE_URI = re.compile("[^A-Za-z0-9_.~$/-]")
 
 
 def _part_paths(schema: Schema, path: Path) -> Iterator[Path]:

@@ -39,23 +39,25 @@ def problems(schema: object) -> Iterator[tuple[Path, str]]:
         return
     try:
         json.dumps(schema, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError as error:
+        yield (), f"holds half of a surrogate pair, \\u{ord(error.object[error.start]):x}, which is no text"
+        return
+    except (ValueError, RecursionError) as error:  # a number such as 1e400
+        yield (), f"cannot be sent as JSON: {error}"
+        return
+    try:
         jsonschema_rs.meta.validate(schema)
         found = list(_unsupported(schema, ())) or list(_wrong_refs(schema))
         yield from found
         if found:
             return
         jsonschema_rs.Draft202012Validator(with_uri_refs(schema))
+        columns = kind_of(schema, schema).properties
     except jsonschema_rs.ValidationError as error:
         yield tuple(error.instance_path), f"is not a valid JSON Schema: {error.message}"
         return
-    except UnicodeEncodeError as error:
-        yield (), f"holds half of a surrogate pair, \\u{ord(error.object[error.start]):x}, which is no text"
-        return
-    except RecursionError:
-        yield (), "is nested too deeply"
-        return
-    except ValueError as error:  # of json.dumps, for a number such as 1e400
-        yield (), f"holds a number that JSON cannot send: {error}"
+    except (jsonschema_rs.ReferencingError, ValueError, RecursionError) as error:  # nested too deeply, for one
+        yield (), f"is not a valid JSON Schema: {str(error).splitlines()[0]}"
         return
     root = References(schema).resolve(schema)
     if root.get("type") != "object" or not root.get("properties"):
@@ -77,7 +79,7 @@ def problems(schema: object) -> Iterator[tuple[Path, str]]:
             )
         if not prop.get("description"):
             yield ("properties", name), f"{name!r} has no description: Claude and the table's readers go by it"
-    for name, kind in kind_of(schema, schema).properties.items():
+    for name, kind in columns.items():
         for fact in dict.fromkeys(unstorable(kind)):
             yield (
                 ("properties", name),
