@@ -56,10 +56,12 @@ class OutputSchema:
             return None, _TOO_DEEP
         if not surely_once(text.encode(), count_keys(value)) and (name := key_twice(text)) is not None:
             return None, f"ambiguous: the key {name!r} stands twice in one object"
-        fixed = value if self._validator.is_valid(value) else _fix_case(value, self._kind)
-        if mistake := next(iter(self._validator.iter_errors(fixed)), None):
-            where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in mistake.instance_path)
-            return None, f"violates the schema: ${where}: {mistake.message}"
+        fixed = value
+        if not self._validator.is_valid(value):
+            fixed = _fix_case(value, self._kind)
+            if mistake := next(iter(self._validator.iter_errors(fixed)), None):
+                where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in mistake.instance_path)
+                return None, f"violates the schema: ${where}: {mistake.message}"
         try:
             self._to_row(fixed)
         except ValueError as error:

@@ -93,9 +93,23 @@ def test_the_counter_of_a_kind_counts_structs_and_dictionaries_alike() -> None:
         required=["a"],
     )
     count = key_counter(kind_of(schema, {}))
-    item = msgspec.defstruct("Item", [("c", str), ("d", str | msgspec.UnsetType, msgspec.UNSET)])
-    whole = msgspec.defstruct(
-        "Whole", [("a", list[item]), ("b", item | None | msgspec.UnsetType, msgspec.UNSET), ("e", Any, msgspec.UNSET)]
-    )
-    for value in ({"a": []}, {"a": [{"c": "x"}, {"c": "x", "d": "y"}], "b": None}, {"a": [], "b": {"c": "x"}, "e": 1}):
-        assert count(value) == count(msgspec.convert(value, whole)) == count_keys(value)
+    for value in _ANSWERS:
+        assert count(value) == count(msgspec.convert(value, _Whole)) == count_keys(value)
+
+
+class _Item(msgspec.Struct):
+    c: str
+    d: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Whole(msgspec.Struct):
+    a: list[_Item]
+    b: _Item | msgspec.UnsetType | None = msgspec.UNSET
+    e: int | msgspec.UnsetType = msgspec.UNSET
+
+
+_ANSWERS: list[dict[str, Any]] = [
+    {"a": []},
+    {"a": [{"c": "x"}, {"c": "x", "d": "y"}], "b": None},
+    {"a": [], "b": {"c": "x"}, "e": 1},
+]

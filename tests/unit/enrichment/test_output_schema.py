@@ -460,7 +460,7 @@ def _fitting(schema: Schema) -> st.SearchStrategy[Any]:
     """Values that fit the schema."""
     schema = _resolved(schema)
     if "anyOf" in schema:
-        return st.one_of(map(_fitting, schema["anyOf"]))
+        return st.one_of(*map(_fitting, schema["anyOf"]))
     if "allOf" in schema:
         return _fitting(schema["allOf"][-1])
     if "enum" in schema or "const" in schema:
@@ -472,8 +472,8 @@ def _fitting(schema: Schema) -> st.SearchStrategy[Any]:
         always = {name: props.pop(name) for name in schema["required"]}
         return st.fixed_dictionaries(always, optional=props)
     if isinstance(schema["type"], list):
-        return st.one_of(_FITTING_VALUES[name] for name in schema["type"])
-    return _FITTING_VALUES[schema.get("format", schema["type"])]
+        return st.one_of(*(_FITTING_VALUES[name] for name in schema["type"]))
+    return _FITTING_VALUES[str(schema.get("format", schema["type"]))]
 
 
 def _alternatives(schema: Schema) -> list[Schema]:
