@@ -46,9 +46,8 @@ def key_counter(kind: Kind) -> Callable[[Any], int]:
         if isinstance(value, dict):
             return len(value) + sum([of_property(value.get(name)) for _, name, of_property in inner])
         fields = astuple(value)
-        return (
-            len(fields) - fields.count(UNSET) + sum([of_property(fields[number]) for number, _, of_property in inner])
-        )
+        keys: int = len(fields) - fields.count(UNSET)
+        return keys + sum([of_property(fields[number]) for number, _, of_property in inner]) if inner else keys
 
     return count
 

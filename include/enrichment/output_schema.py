@@ -74,11 +74,6 @@ class OutputSchema:
         return [pa.array([row.get(field.name) for row in rows], field.type) for field in self.fields]
 
 
-def arrow_type(schema: Schema, root: Schema) -> pa.DataType:
-    """The Arrow type of the values that ``schema``, a part of ``root``, allows."""
-    return column_type(kind_of(schema, root))
-
-
 def _fix_case(value: Any, kind: Kind) -> Any:
     if isinstance(value, str):
         words = {word for word in kind.named if isinstance(word, str)} if not kind.free else set()
