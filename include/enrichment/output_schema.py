@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ class OutputSchema:
         try:
             value = msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeEncodeError) as error:
-            return None, f"not JSON: {error}"
+            return None, f"not JSON: {_why_not(text) or error}"
         except RecursionError:
             return None, _TOO_DEEP
         if text.count("[") + text.count("{") > _MAX_DEPTH and _deeper(value, _MAX_DEPTH):
@@ -72,6 +73,17 @@ class OutputSchema:
         """The typed columns of ``outputs``, each one a text that check() has given; in the order of fields()."""
         rows = [self._to_row(msgspec.json.decode(output)) for output in outputs]
         return [pa.array([row.get(field.name) for row in rows], field.type) for field in self.fields]
+
+
+def _why_not(text: str) -> str | None:
+    """What is wrong with a text that the decoder does not take, where its own words lead astray."""
+    try:
+        json.dumps(json.loads(text), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        return f"\\u{ord(error.object[error.start]):x} is half of a surrogate pair, which is no text"
+    except (ValueError, RecursionError):
+        pass
+    return None
 
 
 def _fix_case(value: Any, kind: Kind) -> Any:

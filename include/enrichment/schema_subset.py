@@ -83,7 +83,7 @@ def problems(schema: object) -> Iterator[tuple[Path, str]]:
         for fact in dict.fromkeys(unstorable(kind)):
             yield (
                 ("properties", name),
-                f"{fact}, and the column {name!r} could not hold it: name it as a string, without a format",
+                f"{fact}, so the column {name!r} cannot hold it: write it as a string, without a format",
             )
     yield from _too_many(schema)
 

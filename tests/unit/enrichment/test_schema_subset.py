@@ -266,7 +266,7 @@ class TestProblems:
         ((path, told),) = problems(object_schema(a=prop))
         assert path == ("properties", "a")
         assert told.startswith(fact)
-        assert told.endswith("the column 'a' could not hold it: name it as a string, without a format")
+        assert told.endswith("so the column 'a' cannot hold it: write it as a string, without a format")
 
     @pytest.mark.parametrize(
         ("schema", "fact"),
