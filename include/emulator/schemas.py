@@ -8,8 +8,9 @@ the place. What passes can be turned into values by values.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from include.emulator.errors import RequestRefused
 from include.emulator.patterns import PatternError, compile_pattern
@@ -60,13 +61,26 @@ def resolve(reference: str, root: Schema) -> Schema:
     """What a local reference points at. Raises RequestRefused if it is not local or points nowhere."""
     if not reference.startswith("#"):
         raise RequestRefused(f"{_WHERE}: external $ref {reference!r} is not supported")
-    node: Any = root
-    for part in filter(None, reference[1:].split("/")):
-        name = part.replace("~1", "/").replace("~0", "~")
-        node = node.get(name) if isinstance(node, Mapping) else None
+    for spelled in (unquote(reference), reference):
+        if (found := _follow(root, spelled.split("/")[1:])) is not None:
+            return found
+    raise RequestRefused(f"{_WHERE}: $ref {reference!r} does not resolve")
+
+
+def _follow(node: Any, steps: Sequence[str]) -> Schema | None:
+    """The schema that the steps of a JSON Pointer lead to; names may be escaped in it or stand as they are."""
+    if not steps:
+        return node if isinstance(node, Mapping) else None
+    if isinstance(node, list):
+        node = {str(number): child for number, child in enumerate(node)}
     if not isinstance(node, Mapping):
-        raise RequestRefused(f"{_WHERE}: $ref {reference!r} does not resolve")
-    return node
+        return None
+    for count in range(1, len(steps) + 1):
+        name = "/".join(steps[:count])
+        for key in (name.replace("~1", "/").replace("~0", "~"), name):
+            if key in node and (found := _follow(node[key], steps[count:])) is not None:
+                return found
+    return None
 
 
 def _children(node: Schema) -> Iterator[tuple[str, object]]:

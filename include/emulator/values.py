@@ -239,6 +239,15 @@ def _moment(draws: Draws) -> datetime:
     return _DAY_ZERO + timedelta(seconds=draws.below(365 * 86_400))
 
 
+def _date_time(draws: Draws, source: Source) -> str:
+    """A moment as RFC 3339 lets it be spelled: now and then in small letters, or as a leap second."""
+    moment = _moment(draws)
+    if moment.second == 59:
+        return f"{moment:%Y-%m-%dT}23:59:60Z"
+    text = f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+    return text.lower() if moment.second % 10 == 0 else text
+
+
 def _uuid(draws: Draws) -> str:
     digits = f"{draws.below(1 << 62):016x}{draws.below(1 << 62):016x}"
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:]}"
@@ -246,7 +255,7 @@ def _uuid(draws: Draws) -> str:
 
 # Names and addresses from the ranges that are reserved for documentation.
 _FORMATS: dict[str, Maker] = {
-    "date-time": lambda draws, source: f"{_moment(draws):%Y-%m-%dT%H:%M:%SZ}",
+    "date-time": _date_time,
     "date": lambda draws, source: f"{_moment(draws):%Y-%m-%d}",
     "time": lambda draws, source: f"{_moment(draws):%H:%M:%SZ}",
     "duration": lambda draws, source: f"PT{1 + draws.below(59)}M",

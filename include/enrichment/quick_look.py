@@ -6,19 +6,16 @@ OutputSchema.check() has the word.
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 from types import GenericAlias
 from typing import Annotated, Any, Literal, TypeAlias
 
 import jsonschema_rs
 import msgspec
 
-from include.enrichment.schema_subset import Schema, kind_of, resolve, walk, without_null
-
-#: What Arrow stores.
-INT64 = range(-(2**63), 2**63)
-#: Formats that are stored as another type than text.
-STORED_FORMATS = ("date", "date-time")
+from include.enrichment.column import INT64, STORED_FORMATS
+from include.enrichment.json_keys import key_counter, surely_once
+from include.enrichment.kind import Kind, kind_of
+from include.enrichment.schema_reading import References, Schema, walk, with_uri_refs
 
 _Type: TypeAlias = Any
 _SAYS_NOTHING = {"$defs", "$schema", "default", "definitions", "description", "title"}
@@ -33,9 +30,11 @@ def quick_look(schema: Schema) -> Callable[[bytes], bool]:
 
     :param schema: one in which problems() finds nothing
     """
-    if not _is_plain(schema, schema):
+    kind = kind_of(schema, schema)
+    if not _is_plain(kind):
         return lambda text: False
-    fitting = _type_of(schema, schema)
+    fitting = _type_of(schema, References(schema))
+    keys, count_keys = kind.keys, key_counter(kind)
     decode = msgspec.json.Decoder(Any if fitting is None else fitting).decode
     valid = _validator(schema) if fitting is None else None
 
@@ -44,54 +43,54 @@ def quick_look(schema: Schema) -> Callable[[bytes], bool]:
             value = decode(text)
         except (msgspec.DecodeError, ValueError, RecursionError):
             return False
-        return valid is None or valid(value)
+        if valid is not None and not valid(value):
+            return False
+        return surely_once(text, count_keys(value) if keys is None else keys)
 
     return fits
 
 
 def _validator(schema: Schema) -> Callable[[Any], bool]:
-    bounded = deepcopy(schema)
-    for part in walk(bounded):
+    bounded = with_uri_refs(schema)
+    for _, part in walk(bounded):
         part |= {"minimum": INT64.start, "maximum": INT64.stop - 1}
     return jsonschema_rs.Draft202012Validator(bounded, validate_formats=True).is_valid
 
 
-def _is_plain(schema: Schema, root: Schema) -> bool:
+def _is_plain(kind: Kind) -> bool:
     """Whether every value that fits is as deep as the schema and stored as it is, but for the size of its numbers."""
-    schema = without_null(resolve(schema, root), root)
-    match kind_of(schema):
+    match kind.type:
         case "array":
-            return "items" in schema and _is_plain(schema["items"], root)
-        case "object" if schema.get("properties"):
-            closed = schema.get("additionalProperties") is False
-            return closed and all(_is_plain(prop, root) for prop in schema["properties"].values())
+            return kind.items is not None and _is_plain(kind.items)
+        case "object" if kind.properties:
+            return all(map(_is_plain, kind.properties.values()))
         case "string":
-            return schema.get("format") not in STORED_FORMATS
-        case kind:
-            return kind in ("integer", "number", "boolean")
+            return kind.format not in STORED_FORMATS
+        case name:
+            return name in ("integer", "number", "boolean")
 
 
-def _type_of(schema: Schema, root: Schema) -> _Type | None:
+def _type_of(schema: Schema, references: References) -> _Type | None:
     """The type whose values are those of a plain schema; None where no type says all of it."""
-    if "$ref" in schema and _says(schema).keys() != {"$ref"}:
-        return None
-    says = _says(resolve(schema, root))
+    says = _says(schema)
+    while says.keys() == {"$ref"}:
+        says = _says(references.schema(says["$ref"]))
     if says.keys() == {"anyOf"} and len(says["anyOf"]) == 2:
-        some, null = sorted(says["anyOf"], key=lambda option: kind_of(option) == "null")
-        return _or_none(_type_of(some, root)) if _says(null) == {"type": "null"} else None
+        some, null = sorted(says["anyOf"], key=lambda option: option.get("type") == "null")
+        return _or_none(_type_of(some, references)) if _says(null) == {"type": "null"} else None
     kind = says.pop("type", None)
     if isinstance(kind, list):
         some_kinds = [name for name in kind if name != "null"]
         nullable = len(some_kinds) == 1 and "enum" not in says and "const" not in says
-        return _or_none(_type_of({**says, "type": some_kinds[0]}, root)) if nullable else None
+        return _or_none(_type_of({**says, "type": some_kinds[0]}, references)) if nullable else None
     if kind in _SCALARS and not says:
         return _SCALARS[kind]
     if kind in ("string", None) and len(says) == 1:
         return _word(says.get("enum", [says.get("const")]))
     if kind == "array" and says.keys() <= {"items", "minItems"}:
-        return _list(_type_of(says["items"], root), says.get("minItems", 0))
+        return _list(_type_of(says["items"], references), says.get("minItems", 0))
     if kind == "object" and says.keys() <= {"additionalProperties", "properties", "required"}:
-        return _struct({name: _type_of(prop, root) for name, prop in says["properties"].items()}, says)
+        return _struct({name: _type_of(prop, references) for name, prop in says["properties"].items()}, says)
     return None
 
 

@@ -1,22 +1,22 @@
 """
-The subset of JSON Schema that the API accepts for structured outputs: what it refuses, and how to read the rest.
+The subset of JSON Schema that the API accepts for structured outputs: what it refuses, and what no table can hold.
 
 Source: docs of structured outputs, 2026-10-08 (platform.claude.com/docs/en/build-with-claude/structured-outputs).
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import jsonschema_rs
 
+from include.enrichment.column import unstorable
+from include.enrichment.errors import nearest
+from include.enrichment.kind import kind_of
 from include.enrichment.names import sibling_problems
-
-Schema = dict[str, Any]
-#: Where a mistake is, as the keys from the root down.
-Path = tuple[str | int, ...]
+from include.enrichment.schema_reading import Path, References, Schema, types_of, walk, with_uri_refs
 
 _SCALAR_KEYWORDS = {"const", "default", "description", "enum", "format", "pattern", "title", "type"}
 _SHAPE_KEYWORDS = {"additionalProperties", "allOf", "anyOf", "items", "minItems", "properties", "required"}
@@ -25,6 +25,8 @@ _FORMATS = {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6"
 _MAX_OPTIONAL = 24
 _MAX_UNIONS = 16
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
+#: What the API demands of the properties of tools, at the top; of an output's it is not known (2026-11).
+_SURE_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _UNSUPPORTED_PATTERN = re.compile(r"\\[1-9bB]|\(\?[=!<]")
 
 
@@ -37,29 +39,63 @@ def problems(schema: object) -> Iterator[tuple[Path, str]]:
         yield ("$schema",), f"must be {_DIALECT}, or be left out"
         return
     try:
+        json.dumps(schema, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError as error:
+        yield (), f"holds half of a surrogate pair, \\u{ord(error.object[error.start]):x}, which is no text"
+        return
+    except (ValueError, RecursionError) as error:  # a number such as 1e400
+        yield (), f"cannot be sent as JSON: {error}"
+        return
+    try:
         jsonschema_rs.meta.validate(schema)
-        unsupported = list(_unsupported(schema, ()))
-        yield from unsupported
-        if unsupported:
+        found = list(_unsupported(schema, ())) or list(_wrong_refs(schema))
+        yield from found
+        if found:
             return
-        jsonschema_rs.Draft202012Validator(schema)
-        root = resolve(schema, schema)
-        recursive = _recursive(schema, schema, ())
+        jsonschema_rs.Draft202012Validator(with_uri_refs(schema))
+        columns = kind_of(schema, schema).properties
     except jsonschema_rs.ValidationError as error:
         yield tuple(error.instance_path), f"is not a valid JSON Schema: {error.message}"
         return
-    except (jsonschema_rs.ReferencingError, ValueError, LookupError) as error:
+    except (jsonschema_rs.ReferencingError, ValueError, RecursionError) as error:  # nested too deeply, for one
         yield (), f"is not a valid JSON Schema: {str(error).splitlines()[0]}"
         return
-    if kind_of(root) != "object" or not root.get("properties"):
+    root = References(schema).resolve(schema)
+    if root.get("type") != "object" or not root.get("properties"):
         yield (), 'must be {"type": "object"} with at least one property: each property becomes a column'
         return
     for name, prop in root["properties"].items():
         if not prop.get("description"):
             yield ("properties", name), f"{name!r} has no description: Claude and the table's readers go by it"
+    for name, kind in columns.items():
+        for fact in dict.fromkeys(unstorable(kind)):
+            yield (
+                ("properties", name),
+                f"{fact}, so the column {name!r} cannot hold it: write it as a string, without a format",
+            )
     yield from _too_many(schema)
-    if recursive:
-        yield (), "refers to itself, which the API does not accept"
+
+
+def doubts(schema: Schema) -> Iterator[tuple[Path, str]]:
+    """Each place of a schema without problems() that the API may refuse all the same: the path and the fact."""
+    for path, part in walk(schema):
+        for name in part.get("properties", ()):
+            if not _SURE_NAME.fullmatch(name):
+                yield (
+                    (*path, "properties", name),
+                    f"{name!r} may be refused by the API: in the schema of a tool a property has 1 to 64 of the"
+                    " characters a-z, A-Z, 0-9, _, . and - only",
+                )
+
+
+def _wrong_refs(schema: Schema) -> Iterator[tuple[Path, str]]:
+    references = References(schema)
+    lost = [(path, ref) for path, part in walk(schema) if references.path(ref := part.get("$ref", "#")) is None]
+    for path, ref in lost:
+        near = nearest(ref, references.known)
+        yield (*path, "$ref"), f"{ref!r} leads to no schema of this file{near}"
+    if not lost and (circle := references.circle()) is not None:
+        yield circle, "leads back to itself, and the API accepts no recursive schema"
 
 
 def _unsupported(schema: object, path: Path) -> Iterator[tuple[Path, str]]:
@@ -69,7 +105,7 @@ def _unsupported(schema: object, path: Path) -> Iterator[tuple[Path, str]]:
     for keyword in schema:
         if keyword not in _KEYWORDS:
             yield (*path, keyword), f"{keyword!r} is refused by the API: leave it out and say it in the description"
-    is_object = "object" in _types(schema) or "additionalProperties" in schema
+    is_object = "object" in types_of(schema) or "additionalProperties" in schema
     if is_object and schema.get("additionalProperties") is not False:
         yield path, 'needs "additionalProperties": false, as the API demands of every object'
     if (fmt := schema.get("format")) is not None and fmt not in _FORMATS:
@@ -90,6 +126,8 @@ def _unsupported(schema: object, path: Path) -> Iterator[tuple[Path, str]]:
             yield from _unsupported(child, (*path, keyword, name))
     for keyword in ("anyOf", "allOf"):
         for number, child in enumerate(schema.get(keyword, ())):
+            if keyword == "allOf" and isinstance(child, dict) and "$ref" in child:
+                yield (*path, keyword, number), "a $ref within allOf is refused by the API: write it in allOf's place"
             yield from _unsupported(child, (*path, keyword, number))
     if "items" in schema:
         yield from _unsupported(schema["items"], (*path, "items"))
@@ -110,86 +148,10 @@ def _bad_pattern(schema: Schema, path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _too_many(schema: Schema) -> Iterator[tuple[Path, str]]:
-    nodes = list(walk(schema))
+    nodes = [node for _, node in walk(schema)]
     optional = sum(len({*node.get("properties", ())} - {*node.get("required", ())}) for node in nodes)
     unions = sum("anyOf" in node or isinstance(node.get("type"), list) for node in nodes)
     if optional > _MAX_OPTIONAL:
         yield (), f"has {optional} optional properties, the API takes {_MAX_OPTIONAL}: make some of them required"
     if unions > _MAX_UNIONS:
         yield (), f"has {unions} properties of several types (every nullable one counts), the API takes {_MAX_UNIONS}"
-
-
-def walk(schema: Schema) -> Iterator[Schema]:
-    """The schema and all schemas within it."""
-    yield schema
-    for keyword in ("properties", "$defs", "definitions"):
-        for child in schema.get(keyword, {}).values():
-            yield from walk(child)
-    for keyword in ("anyOf", "allOf"):
-        for child in schema.get(keyword, ()):
-            yield from walk(child)
-    if "items" in schema:
-        yield from walk(schema["items"])
-
-
-def _recursive(schema: Schema, root: Schema, seen: tuple[str, ...]) -> bool:
-    if (ref := schema.get("$ref")) is not None:
-        return ref in seen or _recursive(resolve(schema, root), root, (*seen, ref))
-    children = [*schema.get("properties", {}).values(), *schema.get("anyOf", ()), *schema.get("allOf", ())]
-    children += [schema["items"]] if "items" in schema else []
-    return any(_recursive(child, root, seen) for child in children)
-
-
-def resolve(schema: Schema, root: Schema) -> Schema:
-    """``schema`` itself, or what its $ref or its only allOf member stands for."""
-    hops = 0
-    while True:
-        if (ref := schema.get("$ref")) is not None:
-            target: Any = root
-            for step in ref.removeprefix("#").strip("/").split("/") if ref != "#" else ():
-                name = step.replace("~1", "/").replace("~0", "~")
-                target = target[int(name)] if isinstance(target, list) else target[name]
-            if not isinstance(target, dict):
-                raise ValueError(f"{ref} is no schema")
-            schema = target
-        elif len(schema.get("allOf", ())) == 1:
-            only = schema["allOf"][0]
-            around = {key: value for key, value in schema.items() if key != "allOf"}
-            schema = only if "$ref" in only else {**around, **only}
-        else:
-            return schema
-        hops += 1
-        if hops > 100:
-            raise ValueError("a $ref leads back to itself")
-
-
-def without_null(schema: Schema, root: Schema) -> Schema:
-    """The one alternative beside null, where ``schema`` is a nullable one; what stands around it goes before it."""
-    options = [resolve(option, root) for option in schema.get("anyOf", ())]
-    some = [option for option in options if kind_of(option) != "null"]
-    if options and len(some) == 1:
-        around = {key: value for key, value in schema.items() if key != "anyOf"}
-        return without_null({**some[0], **around}, root)
-    if isinstance(schema.get("type"), list):
-        kinds = [kind for kind in schema["type"] if kind != "null"]
-        return {**schema, "type": kinds[0] if len(kinds) == 1 else kinds}
-    return schema
-
-
-def _types(schema: Schema) -> list[Any]:
-    named = schema.get("type", [])
-    return named if isinstance(named, list) else [named]
-
-
-def kind_of(schema: Schema) -> str | None:
-    """The JSON type of the values, None where there are several."""
-    if isinstance(schema.get("type"), str):
-        return str(schema["type"])
-    values = schema.get("enum", [schema["const"]] if "const" in schema else [])
-    kinds = {_KINDS.get(type(value), "object") for value in values if value is not None}
-    if kinds == {"integer", "number"}:
-        return "number"
-    return kinds.pop() if len(kinds) == 1 and "type" not in schema else None
-
-
-_KINDS: dict[type, str] = {str: "string", bool: "boolean", int: "integer", float: "number"}

@@ -68,6 +68,13 @@ def load_pipeline(folder: Path) -> Pipeline:
     raise SpecError("\n".join(mistakes))
 
 
+def doubts(pipeline: Pipeline) -> Iterator[str]:
+    """What may be wrong with a pipeline that has no mistakes: one line each, with file, line and fact."""
+    text = pipeline.schema_text
+    for path, fact in schema_subset.doubts(json.loads(text)):
+        yield f"{pipeline.name}/{SCHEMA}:{_line(_schema_lines(text), path)}: {fact}"
+
+
 def _wants_sql(texts: dict[str, str]) -> bool:
     """Whether there has to be an extract.sql. A pipeline.yaml with mistakes does not say."""
     if YAML not in texts:
@@ -144,12 +151,10 @@ def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
         yield f"{SCHEMA}:{getattr(error, 'lineno', 1)}: {getattr(error, 'msg', error)}"
         return
     try:
-        _, lines = _yaml_lines(text.replace("\t", " "))  # JSON is YAML, but for tabs between its tokens
+        lines = _schema_lines(text)
     except _Twice as error:
         yield f"{SCHEMA}:{_error_line(error)}: {error.problem}"
         return
-    except (yaml.YAMLError, ValueError):  # and for a few odd characters: the mistakes are then told without their line
-        lines = {}
     problems = list(schema_subset.problems(schema))
     for path, fact in problems:
         yield f"{SCHEMA}:{_line(lines, path)}: {fact}"
@@ -157,6 +162,16 @@ def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
     for name, fact in output_problems(fields, list(settings.source.key) if settings else []):
         place = next((path for path in lines if path[-2:] == ("properties", name)), ())
         yield f"{SCHEMA}:{_line(lines, place)}: {fact}"
+
+
+def _schema_lines(text: str) -> dict[tuple[str | int, ...], int]:
+    """The line of each part of the schema. Raises _Twice for a key that stands twice."""
+    try:
+        return _yaml_lines(text.replace("\t", " "))[1]  # JSON is YAML, but for tabs between its tokens
+    except _Twice:
+        raise
+    except (yaml.YAMLError, ValueError):  # and for a few odd characters: the mistakes are then told without their line
+        return {}
 
 
 class _Twice(yaml.MarkedYAMLError):

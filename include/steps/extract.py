@@ -23,6 +23,7 @@ from include.enrichment.model import model_problems
 from include.enrichment.names import key_problems, output_problems
 from include.enrichment.pipeline import Pipeline
 from include.enrichment.request import Renderer, Unsendable
+from include.enrichment.spec import doubts
 from include.enrichment.table import (
     SAMPLE,
     changed_types,
@@ -75,8 +76,11 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
     Ask lake and API, before anything is read, whether they are there and whether the model can do what the pipeline
     asks.
 
-    Raises SetupError, SpecError or ApiError; nothing is written and nothing is spent.
+    What may be wrong with the pipeline is logged as a warning. Raises SetupError, SpecError or ApiError; nothing is
+    written and nothing is spent.
     """
+    for doubt in doubts(pipeline):
+        log.warning(doubt)
     lake.check()
     lake.check_conditional_writes()
     settings = pipeline.settings.request

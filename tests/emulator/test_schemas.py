@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -65,6 +66,23 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "not a schema": ([], "a schema must be an object"),
     "unknown type": (closed({"a": {"type": "date"}}), "type 'date' is not supported"),
 }
+
+
+@pytest.mark.parametrize("keyword", ["$defs", "definitions"])
+@pytest.mark.parametrize("name", ["Größe", "Page[Item]", "a b", "a/b", "a~b", "a~1b", "100%", "a%20b", ""])
+def test_a_definition_may_have_any_name(name: str, keyword: str) -> None:
+    escaped = name.replace("~", "~0").replace("/", "~1")
+    for spelled in (name, escaped, quote(name), quote(name, safe=""), quote(escaped)):
+        check(closed({"a": {"$ref": f"#/{keyword}/{spelled}"}}, **{keyword: {name: {"type": "string"}}}))
+
+
+def test_a_reference_may_lead_into_a_list() -> None:
+    check(closed({"a": {"anyOf": [{"type": "string"}, {"type": "null"}]}, "b": {"$ref": "#/properties/a/anyOf/0"}}))
+
+
+def test_recursion_is_seen_through_an_encoded_name() -> None:
+    with pytest.raises(RequestRefused, match="recursive"):
+        check(closed({}, **{"$defs": {"a b": closed({"x": {"$ref": "#/$defs/a%20b"}})}}))
 
 
 @pytest.mark.parametrize("schema", ACCEPTED.values(), ids=ACCEPTED)

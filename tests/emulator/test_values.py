@@ -126,6 +126,13 @@ def test_a_string_has_its_format(name: str) -> None:
         validator.validate(value)
 
 
+def test_moments_are_spelled_in_all_the_ways_that_rfc_3339_allows() -> None:
+    moments = _values({"type": "string", "format": "date-time"}, 500)
+    assert any("t" in moment for moment in moments)
+    assert any(":60" in moment for moment in moments)
+    assert any("T" in moment and ":60" not in moment for moment in moments)
+
+
 def test_closed_halves_of_an_allof_admit_what_both_know() -> None:
     both = closed({"a": {"type": "string"}, "b": {"type": "integer"}}, required=["a"])
     schema = {"allOf": [both, closed({"a": {"type": ["string", "null"]}})]}

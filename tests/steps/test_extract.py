@@ -132,6 +132,15 @@ def test_the_setup_is_found_good(flow: Flow) -> None:
     check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude)
 
 
+def test_what_is_only_doubtful_is_logged_as_a_warning(
+    flow: Flow, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    change(flow, tmp_path, output_schema_json=FILES["output.schema.json"].replace('"topic"', '"the topic"'))
+    check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude)
+    (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert warning.getMessage().startswith("tickets/output.schema.json:1: 'the topic' may be refused by the API: ")
+
+
 @pytest.mark.parametrize(
     ("request_yaml", "fact"),
     [

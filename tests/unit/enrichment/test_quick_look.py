@@ -8,7 +8,7 @@ import pytest
 
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.quick_look import quick_look
-from include.enrichment.schema_subset import Schema
+from include.enrichment.schema_reading import Schema
 from tests.fixtures.schemas import object_schema
 
 _ODD_NAMES: dict[str, Any] = {'"b"': {"type": "string"}, "": {"type": "string"}}
@@ -29,6 +29,11 @@ PLAIN: list[tuple[Schema, str]] = [
     (object_schema(b={"type": "string"}, required=[]), "{}"),
     ({"type": "string", "pattern": "^a+$"}, '"aa"'),
     ({"enum": [1, 2]}, "1"),
+    ({"anyOf": [{"const": "a"}, {"const": "b"}, {"type": "null"}]}, '"b"'),
+    ({"type": ["integer", "number"]}, "1"),
+    ({"anyOf": [object_schema(b={"type": "string"}), object_schema(c={"type": "integer"})]}, '{"c":1}'),
+    ({"type": "array", "items": object_schema(b={"type": "string"}, required=[])}, '[{"b":"x"},{}]'),
+    ({"type": "string"}, '"at 10:30: \\"a\\", b : c"'),
 ]
 DOUBTFUL: list[tuple[Schema, str]] = [
     ({"type": "string"}, "1"),
@@ -55,6 +60,11 @@ DOUBTFUL: list[tuple[Schema, str]] = [
     (object_schema(b={"type": "string"}, required=[]), '{"b":null}'),
     ({"type": "array"}, "[[[]]]"),
     ({"type": ["integer", "string"]}, "1"),
+    ({"type": "string"}, '"a","a":"b"'),
+    ({"type": "string"}, '"a","a" :"b"'),
+    ({"type": "string", "pattern": "a"}, '"a: b","\\u0061":"a"'),
+    (object_schema(b={"type": "string"}), '{"b":"c","b":"d"}'),
+    ({"type": "array", "items": object_schema(b={"type": "string"}, required=[])}, '[{},{"b":"c","b":"d"}]'),
     ({"type": "string"}, "[" * 300 + "]" * 300),
 ]
 

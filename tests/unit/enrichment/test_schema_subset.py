@@ -7,8 +7,9 @@ import random
 
 import pytest
 
-from include.enrichment.schema_subset import Schema, problems
-from tests.fixtures.schemas import object_schema, random_schema
+from include.enrichment.schema_reading import Schema
+from include.enrichment.schema_subset import doubts, problems
+from tests.fixtures.schemas import NAMES, object_schema, random_schema, refs_to
 
 
 def _facts(schema: object) -> list[str]:
@@ -113,6 +114,7 @@ class TestProblems:
             ({"pattern": r"\bword\b"}, ("pattern",), "refused by the API"),
             ({"$ref": "other.json#/a"}, ("$ref",), "must point into this file"),
             ({"$ref": "https://example.com/schema"}, ("$ref",), "must point into this file"),
+            ({"allOf": [{"$ref": "#"}]}, ("allOf", 0), "a $ref within allOf is refused by the API"),
             ({"items": True}, ("items",), "must be a schema (an object), not True"),
             ({"anyOf": [{}, False]}, ("anyOf", 1), "must be a schema (an object), not False"),
             ({"type": "object", "properties": {}}, (), 'needs "additionalProperties": false'),
@@ -227,15 +229,80 @@ class TestProblems:
         ids=json.dumps,
     )
     def test_a_schema_that_refers_to_itself_is_refused(self, schema: Schema) -> None:
-        assert len(_facts(schema)) == 1
-        assert "itself" in _facts(schema)[0]
+        assert _facts(schema) == ["leads back to itself, and the API accepts no recursive schema"]
+
+    def test_a_definition_that_nobody_uses_may_not_refer_to_itself_either(self) -> None:
+        schema = {**object_schema(a={}), "$defs": {"a b": {"items": {"$ref": "#/$defs/a%20b"}}}}
+        assert [path for path, _ in problems(schema)] == [("$defs", "a b", "items")]
+
+    @pytest.mark.parametrize("keyword", ["$defs", "definitions"])
+    @pytest.mark.parametrize("name", NAMES)
+    def test_a_definition_may_have_any_name(self, name: str, keyword: str) -> None:
+        for ref in refs_to(name, keyword):
+            assert _facts({**object_schema(a={"$ref": ref}), keyword: {name: {"type": "string"}}}) == []
 
     @pytest.mark.parametrize(
-        "ref", ["#/nope", "#/$defs/b", "#/$defs/a%20b", "#/$defs/a/description", "#/required/0", "#x"]
+        ("ref", "near"),
+        [
+            ("#/$defs/Page[item]", "#/$defs/Page[Item]"),
+            ("#/$defs/Grösse", "#/$defs/Größe"),
+            ("#/$defs/a/c", "#/$defs/a~1b"),
+            ("#$defs/Größe", "#/$defs/Größe"),
+            ("#/definitions/Größe", "#/$defs/Größe"),
+            ("#/propertys/a", "#/properties/a"),
+        ],
     )
-    def test_a_reference_that_leads_to_no_schema_is_told(self, ref: str) -> None:
+    def test_a_reference_that_leads_nowhere_is_told_with_the_nearest(self, ref: str, near: str) -> None:
+        schema = {**object_schema(a={"$ref": ref}), "$defs": {"Größe": {}, "Page[Item]": {}, "a/b": {}}}
+        fact = f"{ref!r} leads to no schema of this file; did you mean {near!r}?"
+        assert list(problems(schema)) == [(("properties", "a", "$ref"), fact)]
+
+    @pytest.mark.parametrize(
+        "ref", ["#/nope", "#/$defs/a/description", "#/required/0", "#/$defs", "#/properties", "#x"]
+    )
+    def test_a_reference_to_what_is_no_schema_is_told(self, ref: str) -> None:
         schema = {**object_schema(a={"$ref": ref}), "$defs": {"a": {"description": "x"}}}
-        assert len(_facts(schema)) == 1
+        assert [path for path, _ in problems(schema)] == [("properties", "a", "$ref")]
+
+    @pytest.mark.parametrize(
+        ("prop", "fact"),
+        [
+            ({"enum": [1, 2**63]}, "9223372036854775808 does not fit a 64-bit integer"),
+            ({"anyOf": [{"const": -(2**63) - 1}, {"type": "null"}]}, "-9223372036854775809 does not fit a 64-bit"),
+            ({"type": "array", "items": {"enum": [2**64]}}, "18446744073709551616 does not fit a 64-bit integer"),
+            (object_schema(b={"enum": [2**53 + 1, 0.5]}), "9007199254740993 is not exactly a float of 64 bits"),
+            ({"type": "string", "format": "date", "enum": ["0000-01-01"]}, "'0000-01-01' is no day of the years 1 to"),
+        ],
+        ids=str,
+    )
+    def test_a_named_value_that_its_column_cannot_hold_is_refused(self, prop: Schema, fact: str) -> None:
+        ((path, told),) = problems(object_schema(a=prop))
+        assert path == ("properties", "a")
+        assert told.startswith(fact)
+        assert told.endswith("so the column 'a' cannot hold it: write it as a string, without a format")
+
+    @pytest.mark.parametrize(
+        ("schema", "fact"),
+        [
+            (object_schema(a={"enum": [float("inf")]}), "cannot be sent as JSON: "),
+            (object_schema(a={"type": "number", "default": float("nan")}), "cannot be sent as JSON: "),
+            (object_schema(a={"const": "x\ud83d"}), "holds half of a surrogate pair, \\ud83d, which is no text"),
+            (object_schema(a={"description": "\udc00"}), "holds half of a surrogate pair, \\udc00, which is no text"),
+        ],
+        ids=["infinity", "nan", "const", "description"],
+    )
+    def test_what_no_request_can_hold_is_refused(self, schema: Schema, fact: str) -> None:
+        ((path, told),) = problems(schema)
+        assert path == ()
+        assert told.startswith(fact)
+
+    @pytest.mark.parametrize("levels", [300, 100_000])
+    def test_what_is_nested_too_deeply_is_told(self, levels: int) -> None:
+        schema: Schema = {}
+        for _ in range(levels):
+            schema = {"type": "array", "items": schema}
+        ((_, fact),) = problems(object_schema(a=schema))
+        assert "recursion" in fact.lower()
 
     def test_it_never_raises_whatever_the_file_holds(self) -> None:
         luck = random.Random(11)
@@ -243,3 +310,20 @@ class TestProblems:
             for path, fact in problems(random_schema(luck, 4, wild=True)):
                 assert isinstance(path, tuple)
                 assert fact
+
+
+class TestDoubts:
+    """What the API may refuse all the same."""
+
+    def test_a_name_that_a_tool_could_not_have_is_told_with_its_place(self) -> None:
+        names = ["größe", "a b", "x" * 65, "a.b_c-9", "x" * 64]
+        schema = object_schema(required=None, **{name: {"type": "string"} for name in names})
+        schema["properties"]["inner"] = {"description": "x", **object_schema(ü={})}
+        assert list(problems(schema)) == []
+        assert [path for path, _ in doubts(schema)] == [
+            ("properties", "größe"),
+            ("properties", "a b"),
+            ("properties", "x" * 65),
+            ("properties", "inner", "properties", "ü"),
+        ]
+        assert "'größe' may be refused by the API: " in next(doubts(schema))[1]

@@ -12,7 +12,7 @@ from include.enrichment.chunk import MAX_BATCH_REQUESTS
 from include.enrichment.errors import SpecError
 from include.enrichment.passes import DEFAULT_CANARY_ROWS, DEFAULT_RETRY_PASSES
 from include.enrichment.pipeline import FILES, Pipeline
-from include.enrichment.spec import load_pipeline
+from include.enrichment.spec import doubts, load_pipeline
 from tests.fixtures.folder import FILES_YAML, NAMES, SCHEMA, SQL, WHOLE, YAML, Load, Mistakes, in_schema, in_yaml
 
 
@@ -44,6 +44,11 @@ class TestWhole:
         del stored["settings"]["samples"], stored["settings"]["limits"]["canary_rows"]
         del stored["settings"]["limits"]["retry_passes"]
         assert Pipeline.model_validate(stored) == load()
+
+    def test_what_is_only_doubtful_does_no_harm_and_is_told_with_its_line(self, load: Load) -> None:
+        assert list(doubts(load())) == []
+        (doubt,) = doubts(load(schema=SCHEMA.replace("label", "größe")))
+        assert doubt.startswith("tickets/output.schema.json:6: 'größe' may be refused by the API: ")
 
     def test_the_system_prompt_may_be_empty(self, load: Load) -> None:
         assert load(system="").system == ""
