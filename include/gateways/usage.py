@@ -80,11 +80,13 @@ class Books:
         try:
             table = pq.read_table(pa.BufferReader(self._lake.read(key)))
             check_stamp(table.schema.metadata, self._lake.locate(key))
-            table = table.replace_schema_metadata(None).cast(USAGE_SCHEMA)
+            if "upper_bounds" not in table.column_names:  # an earlier version wrote it
+                table = table.append_column("upper_bounds", pa.nulls(len(table), pa.int64()))
+            table = table.select(USAGE_SCHEMA.names).replace_schema_metadata(None).cast(USAGE_SCHEMA)
             if [_key_of(batch) for batch in table.select(_NAMED_BY).to_pylist()] != [key]:
                 raise ValueError("it does not hold the one batch that its name and the day of its folder say")
             return table
-        except (pa.ArrowException, ValueError) as error:
+        except (pa.ArrowException, ValueError, KeyError) as error:
             raise LakeError(
                 f"{self._lake.locate(key)} cannot be read: {' '.join(str(error).split())}. Delete it and clear the"
                 " `load` of its batch, which books it anew, or wait for the next usage report.",

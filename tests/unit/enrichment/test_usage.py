@@ -6,8 +6,10 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
-from include.enrichment.outcome import Outcome, OutcomeName, outcomes_batch
+from include.enrichment.outcome import MOST_TOKENS, Outcome, OutcomeName, outcomes_batch
+from include.enrichment.prices import MOST_USD, TOKEN_RATES
 from include.enrichment.usage import USAGE_SCHEMA, BatchFacts, booked, tallied, total_usd, used
 from tests.fixtures.usage import facts_of
 
@@ -76,6 +78,30 @@ def test_where_one_price_is_not_known_the_cost_of_the_batch_is_not() -> None:
 
 def test_a_paid_line_that_cannot_be_read_has_no_known_cost() -> None:
     assert line(outcome("invalid", reason="its result line cannot be read"))["cost_usd"] is None
+
+
+def test_requests_that_are_booked_as_an_upper_bound_are_counted() -> None:
+    bound = outcome("invalid", **USED, upper_bound=True)
+    found = line(outcome("succeeded", **USED), bound, bound)
+    assert (found["requests"], found["upper_bounds"], found["cost_usd"]) == (3, 2, 3 * COST)
+    assert line(outcome("succeeded", **USED))["upper_bounds"] == 0
+    assert line()["upper_bounds"] == 0
+
+
+def test_answers_that_claim_any_number_of_tokens_are_booked_with_as_much_as_an_amount_holds() -> None:
+    claims = outcome("invalid", **dict.fromkeys(TOKEN_RATES, MOST_TOKENS), model="claude-opus-4-5")
+    found = line(*[claims] * 4_000)
+    assert (found["cost_usd"], found["unusable_usd"]) == (MOST_USD, MOST_USD)
+    assert found["output_tokens"] == 4_000 * MOST_TOKENS
+    parts = [used(outcomes_batch([claims] * 400))] * 40
+    assert booked(FACTS, pa.concat_tables(parts))["cost_usd"].to_pylist() == [MOST_USD]
+
+
+def test_outcomes_of_an_earlier_version_hold_no_upper_bound() -> None:
+    outcomes = outcomes_batch([outcome("succeeded", **USED)])
+    number = outcomes.schema.get_field_index("upper_bound")
+    nulls = outcomes.set_column(number, outcomes.schema.field(number), pa.nulls(1, pa.bool_()))
+    assert booked(FACTS, used(nulls)) == booked(FACTS, used(outcomes))
 
 
 def test_a_batch_of_which_nothing_was_done_cost_nothing() -> None:
