@@ -137,6 +137,27 @@ def booked(facts: BatchFacts, sums: pa.Table) -> pa.Table:
     return pa.Table.from_pylist([line], USAGE_SCHEMA)
 
 
+def says_more(line: Mapping[str, Any], *, booked: Mapping[str, Any]) -> bool:
+    """
+    Whether a line, in USAGE_SCHEMA, takes the place of the one that is booked for the same batch.
+
+    It does if it has a cost where that has none, if it knows more of what the batch used (fewer lines are missing, or
+    are booked as an upper bound), or if it knows as much and found a higher amount, or more answers that can be used.
+    Where only the amounts differ, a price has changed since, and what was booked first was billed.
+    """
+    if line["cost_usd"] is None or booked["cost_usd"] is None:
+        return line["cost_usd"] is not None
+    if all(line[name] == booked[name] for name in _COUNTS):
+        return False
+    return _known(line) > _known(booked)
+
+
+def _known(line: Mapping[str, Any]) -> tuple[int, int, Decimal, int]:
+    """How much a line knows of what its batch used; the more, the larger."""
+    bounds, missing = line["upper_bounds"] or 0, line["missing"]
+    return -missing - bounds, -missing, line["cost_usd"], line["succeeded"]
+
+
 def billed_usd(outcomes: pa.RecordBatch) -> pa.Array:
     """
     What each of these outcomes cost, as costs_usd() has it.

@@ -41,7 +41,8 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
 
     Nothing becomes visible before every line is there: a download that breaks off is begun again, three times in all. A
     batch that has been loaded is not downloaded again; where only its raw copy is left, that is read, as the API keeps
-    results for 29 days only. What the batch cost is booked, once, however often it is loaded.
+    results for 29 days only. What the batch cost is booked once, however often it is loaded; a load that knows more of
+    it than the one before replaces that line.
 
     :param accept_missing: take a few lines that no download held for outcomes of their own, ``missing``, and lines that
         none held whole for ``invalid`` ones. The first may have been paid for, and a retry pass asks for them again:
@@ -79,7 +80,8 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
 
 def book(batch_id: str, store: ResultStore, books: Books) -> bool:
     """
-    Book what a loaded batch cost, unless it is booked already. False if it cannot be: an earlier version has loaded it.
+    Book what a loaded batch cost, unless it is booked with a cost. False if it cannot be: an earlier version has loaded
+    it.
     """
     facts, outcomes = store.billed(batch_id)
     if facts:

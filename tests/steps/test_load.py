@@ -23,6 +23,7 @@ from include.enrichment import layout
 from include.enrichment.chunk import Body
 from include.enrichment.errors import LakeError, LoadError
 from include.enrichment.poll import BatchStatus
+from include.enrichment.usage import USAGE_SCHEMA
 from include.gateways.claude import Claude, Download
 from include.gateways.lake import Lake
 from include.steps.load import load
@@ -355,11 +356,16 @@ def load_odd(flow: Flow, submitted: Submitted, odd: Callable[[bytes], bytes], **
         return load(*submitted, lake=flow.lake, claude=claude, **how)
 
 
+def bill(flow: Flow) -> Decimal:
+    """What the API bills for the only batch."""
+    (found,) = flow.emulator.bills()["bills"]
+    return Decimal(found["usd"])
+
+
 def check_cost(flow: Flow, odd: Odd) -> None:
     """The books have what the API bills, or somewhat more, and say so."""
     (line,) = booked(flow)
-    (bill,) = flow.emulator.bills()["bills"]
-    billed = Decimal(bill["usd"])
+    billed = bill(flow)
     assert line["upper_bounds"] == (odd.cost == "bound")
     if odd.cost == "exact":
         assert line["cost_usd"] == billed
@@ -540,6 +546,52 @@ class TestBooks:
         delete(flow.lake, layout.usage("tickets", batch_id, before["created_at"].date()))
         flow.load(chunk, batch_id)
         assert booked(flow) == [before]
+
+    def test_a_missing_line_that_comes_later_is_booked_then(self, flow: Flow, submitted: Submitted) -> None:
+        flow.emulator.set_faults([{"kind": "missing_lines", "count": 2, "times": 3}])
+        flow.load(*submitted, accept_missing=True)
+        (before,) = booked(flow)
+        for key in visible(flow):
+            delete(flow.lake, key)
+        run_load(flow, submitted)
+        (after,) = booked(flow)
+        assert (before["missing"], after["missing"], after["succeeded"]) == (2, 0, 20)
+        assert before["cost_usd"] < after["cost_usd"] == bill(flow)
+
+    def test_a_line_that_is_missing_later_takes_nothing_out_of_the_books(
+        self, flow: Flow, submitted: Submitted
+    ) -> None:
+        run_load(flow, submitted)
+        before = booked(flow)
+        for key in visible(flow):
+            delete(flow.lake, key)
+        flow.emulator.set_faults([{"kind": "missing_lines", "count": 2, "times": 3}])
+        assert flow.load(*submitted, accept_missing=True)["missing"] == 2
+        assert booked(flow) == before
+
+    @pytest.mark.parametrize("odd", [UNREADABLE["half a surrogate pair"], UNREADABLE["cut in its text"]])
+    def test_a_garbled_line_that_comes_whole_later_is_booked_as_it_is_then(self, flow: Flow, odd: Odd) -> None:
+        submitted = submit_all(flow)
+        load_odd(flow, submitted, odd, accept_missing=True)
+        for key in visible(flow):
+            delete(flow.lake, key)
+        assert run_load(flow, submitted) == {"succeeded": 3}
+        (line,) = booked(flow)
+        assert (line["succeeded"], line["upper_bounds"], line["cost_usd"]) == (3, 0, bill(flow))
+
+    def test_a_batch_whose_cost_an_earlier_version_could_not_tell_is_booked_again_from_its_raw_copy(
+        self, flow: Flow
+    ) -> None:
+        submitted = submit_all(flow)
+        load_odd(flow, submitted, UNREADABLE["half a surrogate pair"], accept_missing=True)
+        (line,) = booked(flow)
+        key = layout.usage("tickets", submitted[1], line["created_at"].date())
+        earlier = pa.Table.from_pylist([line | {"cost_usd": None}], USAGE_SCHEMA).drop_columns("upper_bounds")
+        pq.write_table(earlier, sink := pa.BufferOutputStream())
+        flow.lake.write(key, sink.getvalue().to_pybytes())
+        delete(flow.lake, layout.results("tickets", submitted[1]))  # as the budget's message says
+        run_load(flow, submitted)
+        assert booked(flow) == [line]
 
     def test_made_anew_from_its_raw_copy_it_is_booked_on_the_day_it_was_made(self, flow: Flow) -> None:
         flow.extract()

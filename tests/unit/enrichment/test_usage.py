@@ -10,7 +10,7 @@ import pytest
 
 from include.enrichment.outcome import MOST_TOKENS, Outcome, OutcomeName, outcomes_batch
 from include.enrichment.prices import MOST_USD, TOKEN_RATES
-from include.enrichment.usage import USAGE_SCHEMA, BatchFacts, booked, tallied, total_usd, used
+from include.enrichment.usage import USAGE_SCHEMA, BatchFacts, booked, says_more, tallied, total_usd, used
 from tests.fixtures.usage import facts_of
 
 FACTS = facts_of("msgbatch_1", pipeline="tickets", run_id="manual__1")
@@ -102,6 +102,46 @@ def test_outcomes_of_an_earlier_version_hold_no_upper_bound() -> None:
     number = outcomes.schema.get_field_index("upper_bound")
     nulls = outcomes.set_column(number, outcomes.schema.field(number), pa.nulls(1, pa.bool_()))
     assert booked(FACTS, used(nulls)) == booked(FACTS, used(outcomes))
+
+
+class TestSaysMore:
+    """Which line of a batch the books keep."""
+
+    BOOKED = line(outcome("succeeded", **USED), outcome("missing"))
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            pytest.param({"missing": 0, "succeeded": 2, "cost_usd": 2 * COST}, id="a missing line has come"),
+            pytest.param({"missing": 0, "invalid": 1, "upper_bounds": 1, "cost_usd": 9 * COST}, id="and is garbled"),
+            pytest.param({"output_tokens": 201, "cost_usd": COST + 1}, id="an answer tells more tokens"),
+            pytest.param({"succeeded": 2, "cost_usd": COST}, id="a garbled answer has come whole"),
+        ],
+    )
+    def test_a_line_that_knows_more_takes_its_place(self, changes: dict[str, Any]) -> None:
+        assert says_more(self.BOOKED | changes, booked=self.BOOKED)
+        assert not says_more(self.BOOKED, booked=self.BOOKED | changes)
+
+    def test_what_is_known_exactly_takes_the_place_of_an_upper_bound(self) -> None:
+        bound = line(
+            outcome("succeeded", **USED), outcome("invalid", **USED | {"output_tokens": 9_999}, upper_bound=True)
+        )
+        exact = line(outcome("succeeded", **USED), outcome("succeeded", **USED))
+        assert exact["cost_usd"] < bound["cost_usd"]
+        assert says_more(exact, booked=bound)
+        assert not says_more(bound, booked=exact)
+
+    def test_a_cost_takes_the_place_of_none(self) -> None:
+        unknown = self.BOOKED | {"cost_usd": None}
+        assert says_more(self.BOOKED, booked=unknown)
+        assert not says_more(unknown, booked=self.BOOKED)
+        assert not says_more(unknown, booked=unknown)
+
+    def test_a_price_that_has_changed_since_changes_nothing(self) -> None:
+        assert not says_more(self.BOOKED | {"cost_usd": 2 * COST}, booked=self.BOOKED)
+
+    def test_a_line_of_an_earlier_version_can_be_compared(self) -> None:
+        assert not says_more(self.BOOKED, booked=self.BOOKED | {"upper_bounds": None})
 
 
 def test_a_batch_of_which_nothing_was_done_cost_nothing() -> None:
