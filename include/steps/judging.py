@@ -5,7 +5,6 @@ worth another; where no download holds a better one, as much of it is read as ca
 
 from __future__ import annotations
 
-import io
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -57,9 +56,8 @@ class Judge:
         yield usable
         if others:
             wanted = set(others)
-            lines = enumerate(io.BytesIO(some.part.data))
-            found = ((some.part.first + number, line) for number, line in lines if number in wanted and line.strip())
-            judged = [outcome for number, line in found if (outcome := self._outcome(line, number))]
+            found = ((number, line) for number, line in enumerate(some.part) if number in wanted and line.strip())
+            judged = [outcome for number, line in found if (outcome := self._outcome(line, some.part.first + number))]
             yield outcomes_batch(self._completed(judged))
 
     def _outcome(self, line: bytes, number: int) -> Outcome | None:
@@ -74,7 +72,7 @@ class Judge:
                 ) from error
             self._first_unreadable = self._first_unreadable or f"line {number:,}: {error}"
             self._unreadable += 1
-            outcome = unreadable(line, error) if line.endswith(b"\n") else None
+            outcome = unreadable(line, error) if line.endswith((b"\n", b"\r")) else None
             if outcome is None or outcome.request_id not in self.outstanding:
                 self._left_out += 1
                 return None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 import time
@@ -406,6 +407,35 @@ def test_an_answer_whose_line_is_odd_beside_it_is_an_answer_and_its_cost_is_know
     check_cost(flow, odd)
     assert [record.levelname for record in caplog.records] == ["WARNING"] * (odd.cost == "bound")
     assert flow.publish().published == 3
+
+
+class CarriageReturns(Claude):
+    """The API behind something that ends lines with carriage returns alone."""
+
+    @contextmanager
+    def results(self, batch_id: str) -> Iterator[Download]:
+        with super().results(batch_id) as pieces:
+            yield Altered(b"".join(pieces).replace(b"\n", b"\r").replace(b"claude-haiku", b"\\ud83d", 1))
+
+
+def test_lines_may_end_with_carriage_returns_alone(flow: Flow, submitted: Submitted) -> None:
+    client = anthropic.Anthropic(api_key=flow.emulator.api_key, base_url=flow.emulator.url, max_retries=0)
+    with CarriageReturns(client, name="c") as claude:
+        counts = load(*submitted, lake=flow.lake, claude=claude, accept_missing=True)
+    assert counts == {"succeeded": 19, "invalid": 1}
+    (line,) = booked(flow)
+    assert (line["cost_usd"], line["upper_bounds"]) == (bill(flow), 0)
+
+
+def test_a_download_that_was_not_whole_is_told_once_the_next_one_is(
+    flow: Flow, submitted: Submitted, caplog: pytest.LogCaptureFixture
+) -> None:
+    flow.emulator.set_faults([{"kind": "missing_lines", "count": 2, "times": 2}])
+    with caplog.at_level("INFO", logger="include.steps.load"):
+        run_load(flow, submitted)
+    (said,) = caplog.records
+    assert said.levelname == "INFO"
+    assert re.search(r"download 3 is whole\. The one before was not: .*18 of 20 result lines", said.message)
 
 
 def test_what_was_read_of_an_odd_line_is_read_again_from_the_raw_copy(flow: Flow) -> None:
