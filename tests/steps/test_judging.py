@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from include.enrichment.errors import LoadError
+from include.enrichment.prices import prices
 from include.enrichment.request import Request
+from include.enrichment.usage import booked, used
 from include.gateways.lake import Lake
 from include.gateways.results import Part
 from include.steps.chunks import Chunk, read_chunk, write_chunk
 from include.steps.decoding import decode
 from include.steps.judging import Judge
+from tests.fixtures.usage import facts_of
 
 USAGE = {"input_tokens": 1_000, "output_tokens": 20}
 
@@ -101,3 +108,23 @@ def test_of_a_download_in_which_all_is_well_there_is_nothing_to_say(lake: Lake, 
     reading = judge(lake, chunk, final=True)
     assert len(judged(reading, line("r-0"), line("r-1"))) == 2
     assert reading.odd() == []
+
+
+@settings(
+    deadline=None, max_examples=150, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data())
+def test_however_one_line_is_garbled_its_batch_is_loaded_and_has_a_cost(
+    lake: Lake, chunk: Chunk, data: st.DataObject
+) -> None:
+    whole = line("r-1", "a\ud83db")
+    start = data.draw(st.integers(0, len(whole)))
+    end = data.draw(st.integers(start, len(whole)))
+    garbled = whole[:start] + data.draw(st.binary(max_size=20)) + whole[end:]
+    part = Part(data=(body := line("r-0") + garbled.rstrip(b"\r\n") + b"\n"), first=1, lines=body.count(b"\n"))
+    batches = list(judge(lake, chunk, final=True).outcomes(decode(part)))
+    (booking,) = booked(facts_of(), pa.concat_tables(map(used, batches))).to_pylist()
+    assert {"r-0"} <= {name for batch in batches for name in batch["request_id"].to_pylist()} <= {"r-0", "r-1"}
+    # A line that is whole may name any model, and a price is never guessed.
+    priced = set((booking["model"] or "").split(", ")) <= prices().models.keys()
+    assert booking["cost_usd"] >= Decimal("0.00055") if priced else booking["cost_usd"] is None
