@@ -67,7 +67,7 @@ class Judge:
             if not self.final:
                 raise LoadError(
                     f"Line {number:,} of batch {self.batch_id}'s results cannot be read ({error}): the download was"
-                    " cut or garbled. Nothing of it became visible.",
+                    " cut or garbled. Nothing of it became visible. The last try of this task loads the other lines.",
                     retryable=True,
                 ) from error
             self._first_unreadable = self._first_unreadable or f"line {number:,}: {error}"

@@ -148,8 +148,7 @@ def _download(
             return sums
     except BatchNotFound as error:
         raise _gone(batch_id, chunk, lake, error) from error
-    again = "" if accept_missing else " The next try downloads again, and the last one loads what can be read."
-    raise LoadError(f"{failed} That was download {_DOWNLOADS} of {_DOWNLOADS}.{again}", retryable=True) from failed
+    raise LoadError(f"{failed} That was download {_DOWNLOADS} of {_DOWNLOADS}.", retryable=True) from failed
 
 
 def _ended(batch_id: str, chunk: Chunk, lake: Lake, claude: Claude) -> BatchStatus:
