@@ -64,8 +64,10 @@ def check_budget(
         raise BudgetExceeded(
             f"{whose} has a budget of ${budget:,.2f} ({setting}), and what was spent is not known: the books have no"
             f" cost of some batches ({len(spending.unpriced):,}: {', '.join(spending.unpriced[:3])}). Nothing was sent."
-            " Add the model's price to include/enrichment/prices.yaml, delete usage/dt=<day>/<pipeline>.<batch>"
-            f".parquet on the lake and trigger the Dag usage_report, which books it anew; or take {setting} out."
+            " Add the model's price to include/enrichment/prices.yaml and clear the batch's `load`, or trigger the Dag"
+            " usage_report with `last` set to today: either books it anew. Where the model has a price, an earlier"
+            " version could not read one of the result lines: delete results/<pipeline>/<batch>.parquet on the lake"
+            f" and clear the batch's `load`, which reads the raw copy again. Or take {setting} out."
         )
     low, expected, high = (
         sum((getattr(cost, bound) for cost in costs), Decimal(0)) for bound in ("low", "expected", "high")

@@ -5,15 +5,17 @@ One line of a batch's results becomes one outcome. Shapes of the lines: docs/mes
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import codecs
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
-from typing import Annotated, Literal, cast
+from typing import Any, Literal, cast
 
 import msgspec
 import pyarrow as pa
 
+from include.enrichment.lenient import read_leniently
 from include.enrichment.output_schema import OutputSchema
+from include.enrichment.prices import prices
 
 OutcomeName = Literal["succeeded", "invalid", "errored", "expired", "canceled", "missing"]
 Remedy = Literal["again", "repair"]
@@ -21,31 +23,13 @@ Remedy = Literal["again", "repair"]
 #: How the reason begins where ``max_tokens`` cut the answer; what asks for a better one asks for a shorter one then.
 CUT_AT_MAX_TOKENS = "cut at max_tokens"
 
-
-#: What an int64 column holds.
-_Tokens = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+#: No request uses so many tokens: a hundred times the longest context window. A count beyond it is a mistake, which no
+#: sum and no amount could hold.
+MOST_TOKENS = 100_000_000
 
 
 # None of these can hold itself, so the garbage collector need not look at them (gc=False): that takes longer than to
 # decode them.
-class _CacheCreation(msgspec.Struct, gc=False):
-    ephemeral_5m_input_tokens: _Tokens | None = None
-    ephemeral_1h_input_tokens: _Tokens | None = None
-
-
-class _ServerToolUse(msgspec.Struct, gc=False):
-    web_search_requests: _Tokens | None = None
-
-
-class _Usage(msgspec.Struct, gc=False):
-    input_tokens: _Tokens | None = None
-    output_tokens: _Tokens | None = None
-    cache_read_input_tokens: _Tokens | None = None
-    cache_creation: _CacheCreation | None = None
-    server_tool_use: _ServerToolUse | None = None
-    inference_geo: str | None = None
-
-
 class _Block(msgspec.Struct, gc=False):
     type: str = ""
     text: str | None = None
@@ -61,7 +45,8 @@ class _Message(msgspec.Struct, gc=False):
     content: list[_Block] = []
     stop_reason: str | None = None
     stop_details: _StopDetails | None = None
-    usage: _Usage | None = None
+    # Whatever it says of its usage, the answer is an answer.
+    usage: Any = None
 
 
 class _Error(msgspec.Struct, gc=False):
@@ -94,7 +79,7 @@ _decode = msgspec.json.Decoder(ResultLine).decode
 def decode_line(line: bytes) -> ResultLine:
     """A line of results. Raises msgspec.DecodeError for one that is cut or garbled."""
     try:
-        return _decode(line)
+        return _decode(line.removeprefix(codecs.BOM_UTF8))
     except (UnicodeDecodeError, RecursionError) as error:
         raise msgspec.DecodeError(str(error)) from error
 
@@ -109,6 +94,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     :param error_type: the API's name for what went wrong, such as ``overloaded_error``; None unless ``errored``, and
         where the API names none
     :param text: what Claude said, kept where it was paid for and is not usable
+    :param upper_bound: its usage cannot be read. The counts are the most that the request can have used, as
+        at_most() puts them, and zero before
     """
 
     request_id: str
@@ -126,6 +113,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     output_tokens: int = 0
     web_searches: int = 0
     inference_geo: str | None = None
+    upper_bound: bool = False
 
 
 OUTCOMES_SCHEMA = pa.schema(
@@ -139,29 +127,38 @@ OUTCOMES_SCHEMA = pa.schema(
         ),
         pa.field("web_searches", pa.int64()),
         pa.field("inference_geo", pa.string()),
+        pa.field("upper_bound", pa.bool_()),
     ]
 )
 
 
-_CUSTOM_ID = re.compile(rb'"custom_id" *: *"([A-Za-z0-9_-]{1,64})"')
-_UNBILLED = re.compile(rb'"result" *: *\{ *"type" *: *"(errored|expired|canceled)"')
 _REASON_CHARACTERS = 1_000
+_UNBILLED = ("errored", "expired", "canceled")
 
 
 def unreadable(line: bytes, error: Exception) -> Outcome | None:
     """
     The outcome of a line that is not as the API documents it; None if it does not say whose it is.
 
-    It counts as paid for, unless it says plainly that there was no answer.
+    It counts as paid for, unless it says plainly that there was no answer. Its text, its model and what it used are
+    read as far as they can be.
     """
-    found, unbilled = _CUSTOM_ID.search(line), _UNBILLED.search(line)
-    if found is None:
+    found = read_leniently(line)
+    reason = f"its result line cannot be read: {error}"[:_REASON_CHARACTERS]
+    if found.custom_id is None:
         return None
+    if found.result_type in _UNBILLED:
+        outcome = cast(OutcomeName, found.result_type)
+        return Outcome(request_id=found.custom_id, outcome=outcome, reason=reason, text=found.text)
+    # In such a line a model that has no price is a name that is garbled: at_most() takes the one that was asked.
+    model = found.model if found.model in prices().models else None
     return Outcome(
-        request_id=found[1].decode(),
-        outcome=cast(OutcomeName, unbilled[1].decode()) if unbilled else "invalid",
-        reason=f"its result line cannot be read: {error}"[:_REASON_CHARACTERS],
-        text=line.decode(errors="replace"),
+        request_id=found.custom_id,
+        outcome="invalid",
+        reason=reason,
+        text=found.text,
+        model=model,
+        **_used(found.usage),
     )
 
 
@@ -260,8 +257,6 @@ def _judge_message(request_id: str, message: _Message, schema: OutputSchema | No
         reason = "no text in the answer"
     elif reason is None and schema is not None:
         output, reason = schema.check(text)
-    usage = message.usage or _Usage()
-    written = usage.cache_creation or _CacheCreation()
     return Outcome(
         request_id=request_id,
         outcome="invalid" if reason else "succeeded",
@@ -270,20 +265,40 @@ def _judge_message(request_id: str, message: _Message, schema: OutputSchema | No
         text=text if reason else None,
         model=message.model or "",
         stop_reason=message.stop_reason,
-        input_tokens=usage.input_tokens or 0,
-        cache_write_5m_tokens=written.ephemeral_5m_input_tokens or 0,
-        cache_write_1h_tokens=written.ephemeral_1h_input_tokens or 0,
-        cache_read_tokens=usage.cache_read_input_tokens or 0,
-        output_tokens=usage.output_tokens or 0,
-        web_searches=(usage.server_tool_use or _ServerToolUse()).web_search_requests or 0,
-        inference_geo=usage.inference_geo,
+        **_used(message.usage),
     )
+
+
+def _used(usage: Any) -> dict[str, Any]:
+    """What of an outcome follows from the usage that a line tells, however it tells it."""
+    usage = _members(usage)
+    written, searched = _members(usage.get("cache_creation")), _members(usage.get("server_tool_use"))
+    counts = {
+        "input_tokens": usage.get("input_tokens"),
+        "cache_write_5m_tokens": written.get("ephemeral_5m_input_tokens") or 0,
+        "cache_write_1h_tokens": written.get("ephemeral_1h_input_tokens") or 0,
+        "cache_read_tokens": usage.get("cache_read_input_tokens") or 0,
+        "output_tokens": usage.get("output_tokens"),
+        "web_searches": searched.get("web_search_requests") or 0,
+    }
+    geo = usage.get("inference_geo")
+    place = {"inference_geo": geo if isinstance(geo, str) and geo.isascii() else None}
+    for name, count in counts.items():
+        if type(count) is float and count.is_integer():
+            counts[name] = count = int(count)
+        if type(count) is not int or not 0 <= count <= MOST_TOKENS:
+            return place | {"upper_bound": True}
+    return counts | place
+
+
+def _members(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _stopped_early(message: _Message) -> str | None:
     match message.stop_reason:
         case "max_tokens":
-            return f"{CUT_AT_MAX_TOKENS}, after {(message.usage or _Usage()).output_tokens or 0:,} output tokens"
+            return f"{CUT_AT_MAX_TOKENS}, after {_used(message.usage).get('output_tokens', 0):,} output tokens"
         case "model_context_window_exceeded":
             return "cut at the end of the model's context window"
         case "pause_turn":

@@ -22,6 +22,8 @@ _PER_TOKEN = Decimal("0.000001")
 #: An amount in US dollars: twelve places hold what a single token costs, whatever discounts meet.
 USD = pa.decimal128(18, 12)
 _PLACES = 12
+#: The most that such a column holds: this is what answers cost that claim to have cost more.
+MOST_USD = Decimal(10) ** (USD.precision - USD.scale) - Decimal(10) ** -USD.scale
 _PER_TOKEN_TYPE = pa.decimal128(_PLACES, _PLACES)
 _SEARCH = pa.decimal128(6, 4)
 _COUNT = pa.decimal128(19, 0)
@@ -232,7 +234,7 @@ def _costs(answers: pa.Table | pa.RecordBatch, *, batch: bool) -> pa.Array:
     for kind in TOKEN_RATES:
         rates = pa.array([one and one[kind] for one in every], _PER_TOKEN_TYPE).take(which)
         total = pc.add(total, pc.multiply(columns[kind].cast(_COUNT), rates))
-    return total.cast(USD)
+    return pc.min_element_wise(total, pa.scalar(MOST_USD, total.type), skip_nulls=False).cast(USD)
 
 
 def _is_long(answers: pa.Table | pa.RecordBatch) -> pa.Array:

@@ -7,20 +7,29 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Self, get_args
+from typing import Any, Self, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.enrichment import passes
 from include.enrichment.outcome import OutcomeName, settled
-from include.enrichment.prices import BILLED_COLUMNS, TOKEN_RATES, USD, added_up, costs_usd, synchronous_costs_usd
+from include.enrichment.prices import (
+    BILLED_COLUMNS,
+    MOST_USD,
+    TOKEN_RATES,
+    USD,
+    added_up,
+    costs_usd,
+    synchronous_costs_usd,
+)
 
 _COUNTS = ["requests", *get_args(OutcomeName), "retried", *TOKEN_RATES, "web_searches"]
 #: One line for each batch. ``model`` names several where the requests did. ``cost_usd`` is null where the price of a
 #: model is not known, and so are the two after it: what the same answers would have cost one by one, at once and
 #: without a cache, and what of the cost was for answers that could not be used. ``retried`` counts the requests that
-#: were asked before.
+#: were asked before, and ``upper_bounds`` those whose usage could not be read, which are booked with the most that they
+#: can have used; null in lines of earlier versions.
 USAGE_SCHEMA = pa.schema(
     [
         pa.field("batch_id", pa.string(), nullable=False),
@@ -28,12 +37,12 @@ USAGE_SCHEMA = pa.schema(
         *(pa.field(name, pa.string()) for name in ("partition", "pass_name", "run_id", "model")),
         pa.field("created_at", pa.timestamp("us", "UTC"), nullable=False),
         *(pa.field(name, pa.int64(), nullable=False) for name in _COUNTS),
-        pa.field("body_bytes", pa.int64()),
+        *(pa.field(name, pa.int64()) for name in ("body_bytes", "upper_bounds")),
         *(pa.field(name, USD) for name in ("cost_usd", "synchronous_usd", "unusable_usd")),
     ]
 )
 #: What is read of a batch's outcomes to book it.
-BOOKED_COLUMNS = ["outcome", *BILLED_COLUMNS]
+BOOKED_COLUMNS = ["outcome", "upper_bound", *BILLED_COLUMNS]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +88,18 @@ class BatchFacts:
 
 def used(outcomes: pa.Table | pa.RecordBatch) -> pa.Table:
     """
-    What these outcomes used, in a few lines: apart for each outcome, and for whatever has a price of its own. The lines
-    of a batch's parts, one below the other, are those of the batch.
+    What these outcomes used, in a few lines: apart for each outcome, for whatever has a price of its own, and for
+    upper bounds. The lines of a batch's parts, one below the other, are those of the batch.
 
     :param outcomes: BOOKED_COLUMNS, beside which there may be others
     """
-    return added_up(outcomes.select(BOOKED_COLUMNS), by="outcome")
+    billed = outcomes.select(BOOKED_COLUMNS)
+    bounds = pc.fill_null(billed["upper_bound"], False)
+    tables = []
+    for bound in pc.unique(bounds).to_pylist() or [False]:
+        lines = added_up(billed.filter(pc.equal(bounds, bound)), by="outcome")
+        tables.append(lines.append_column("upper_bound", pa.repeat(bound, len(lines))))
+    return pa.concat_tables(tables)
 
 
 def tallied(lines: pa.Table) -> dict[str, int]:
@@ -111,11 +126,36 @@ def booked(facts: BatchFacts, sums: pa.Table) -> pa.Table:
         "model": ", ".join(names) or None,
         "requests": sum(tally.values()),
         "retried": sum(tally.values()) if passes.is_retry(facts.pass_name or "") else 0,
+        "upper_bounds": pc.sum(sums.filter(sums["upper_bound"])["answers"]).as_py() or 0,
+    }
+    amounts_usd = {
         "cost_usd": sum_usd(costs),
         "synchronous_usd": sum_usd(synchronous),
         "unusable_usd": sum_usd(costs.filter(pc.not_equal(outcome, "succeeded"))),
     }
+    line |= {name: usd if usd is None else min(usd, MOST_USD) for name, usd in amounts_usd.items()}
     return pa.Table.from_pylist([line], USAGE_SCHEMA)
+
+
+def says_more(line: Mapping[str, Any], *, booked: Mapping[str, Any]) -> bool:
+    """
+    Whether a line, in USAGE_SCHEMA, takes the place of the one that is booked for the same batch.
+
+    It does if it has a cost where that has none, if it knows more of what the batch used (fewer lines are missing, or
+    are booked as an upper bound), or if it knows as much and found a higher amount, or more answers that can be used.
+    Where only the amounts differ, a price has changed since, and what was booked first was billed.
+    """
+    if line["cost_usd"] is None or booked["cost_usd"] is None:
+        return line["cost_usd"] is not None
+    if all(line[name] == booked[name] for name in _COUNTS):
+        return False
+    return _known(line) > _known(booked)
+
+
+def _known(line: Mapping[str, Any]) -> tuple[int, int, Decimal, int]:
+    """How much a line knows of what its batch used; the more, the larger."""
+    bounds, missing = line["upper_bounds"] or 0, line["missing"]
+    return -missing - bounds, -missing, line["cost_usd"], line["succeeded"]
 
 
 def billed_usd(outcomes: pa.RecordBatch) -> pa.Array:

@@ -244,6 +244,10 @@ class Part:
     first: int
     lines: int
 
+    def __iter__(self) -> Iterator[bytes]:
+        """Its lines, each with what ends it."""
+        return iter(io.BytesIO(self.data) if b"\n" in self.data else self.data.splitlines(keepends=True))
+
 
 def in_parts(pieces: Iterator[bytes]) -> Iterator[Part]:
     """The body in parts of some megabytes, the first ones smaller."""
@@ -253,7 +257,9 @@ def in_parts(pieces: Iterator[bytes]) -> Iterator[Part]:
         data, rest = _join(chain([rest], pieces), enough=min(_PART_BYTES, _FIRST_PART_BYTES << number))
         if not data:
             return
-        lines = data.count(b"\n") + (not data.endswith(b"\n"))
+        # Carriage returns alone may end the lines; within a line JSON has none.
+        end = b"\n" if b"\n" in data else b"\r"
+        lines = data.count(end) + (not data.endswith(end))
         yield Part(data=data, first=first, lines=lines)
         first += lines
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
@@ -14,11 +13,12 @@ import pyarrow.parquet as pq
 
 from include.enrichment import layout
 from include.enrichment.errors import LakeError
-from include.enrichment.usage import USAGE_SCHEMA, BatchFacts
+from include.enrichment.usage import USAGE_SCHEMA, BatchFacts, says_more
 from include.enrichment.version import check_stamp, stamped
 from include.gateways.lake import Conflict, Lake, ObjectMissing
 
 _READERS = 16
+_TRIES = 20
 _NAMED_BY = ["pipeline", "batch_id", "created_at"]
 
 
@@ -29,12 +29,29 @@ class Books:
         self._lake = lake
 
     def add(self, line: pa.Table) -> None:
-        """Book a batch, in USAGE_SCHEMA. One that is booked stays as it was booked first."""
-        (batch,) = line.select(_NAMED_BY).to_pylist()
+        """
+        Book a batch, in USAGE_SCHEMA. One that is booked stays as it is, unless the line says more of it: says_more().
+        """
+        (batch,) = line.to_pylist()
         pq.write_table(line.cast(stamped(USAGE_SCHEMA)), sink := pa.BufferOutputStream())
-        key = _key_of(batch)
-        with contextlib.suppress(Conflict):
-            self._lake.create(key, sink.getvalue().to_pybytes())
+        key, data = _key_of(batch), sink.getvalue().to_pybytes()
+        for _ in range(_TRIES):
+            try:
+                self._lake.create(key, data)
+                return
+            except Conflict:
+                stored = self._lake.find(key)
+            if stored is None:  # somebody has deleted it just now
+                continue
+            (booked,) = self._parse(key, stored.data).to_pylist()
+            if not says_more(batch, booked=booked):
+                return
+            try:
+                self._lake.replace(key, data, etag=stored.etag)
+                return
+            except Conflict:  # somebody else knows more, too
+                continue
+        raise LakeError(f"{self._lake.locate(key)} changes all the time. Clear this task, which books the batch again.")
 
     def cost_usd(self, facts: BatchFacts) -> Decimal | None:
         """What a batch cost, by its line; None where a price was not known, and where the batch is not booked."""
@@ -77,14 +94,19 @@ class Books:
         return [key for key in self._lake.list(layout.usage_folder(day)) if layout.is_usage(key)]
 
     def _read(self, key: str) -> pa.Table:
+        return self._parse(key, self._lake.read(key))
+
+    def _parse(self, key: str, data: bytes) -> pa.Table:
         try:
-            table = pq.read_table(pa.BufferReader(self._lake.read(key)))
+            table = pq.ParquetFile(pa.BufferReader(data)).read()
             check_stamp(table.schema.metadata, self._lake.locate(key))
-            table = table.replace_schema_metadata(None).cast(USAGE_SCHEMA)
+            if "upper_bounds" not in table.column_names:  # an earlier version wrote it
+                table = table.append_column("upper_bounds", pa.nulls(len(table), pa.int64()))
+            table = table.select(USAGE_SCHEMA.names).replace_schema_metadata(None).cast(USAGE_SCHEMA)
             if [_key_of(batch) for batch in table.select(_NAMED_BY).to_pylist()] != [key]:
                 raise ValueError("it does not hold the one batch that its name and the day of its folder say")
             return table
-        except (pa.ArrowException, ValueError) as error:
+        except (pa.ArrowException, ValueError, KeyError) as error:
             raise LakeError(
                 f"{self._lake.locate(key)} cannot be read: {' '.join(str(error).split())}. Delete it and clear the"
                 " `load` of its batch, which books it anew, or wait for the next usage report.",

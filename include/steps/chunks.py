@@ -105,6 +105,23 @@ def first_params(lake: Lake, chunk: Chunk) -> str:
         return params
 
 
+def params_of(lake: Lake, chunk: Chunk, request_ids: Collection[str]) -> dict[str, str]:
+    """
+    The params of these requests of the chunk, by id. Only the row groups that hold them are read. Raises LakeError as
+    read_chunk() does.
+    """
+    found: dict[str, str] = {}
+    wanted = [number for number, request_id in enumerate(chunk.request_ids) if request_id in request_ids]
+    with _chunk_file(lake.locate(chunk.key)), lake.open(chunk.key) as file, pq.ParquetFile(file) as stored:
+        end = 0
+        for group in range(stored.num_row_groups):
+            first, end = end, end + stored.metadata.row_group(group).num_rows
+            if here := [number - first for number in wanted if first <= number < end]:
+                requests = stored.read_row_group(group, columns=REQUESTS_SCHEMA.names).take(here)
+                found |= zip(*(requests[name].to_pylist() for name in REQUESTS_SCHEMA.names), strict=True)
+    return found
+
+
 @contextmanager
 def open_body(lake: Lake, chunk: Chunk) -> Iterator[Body]:
     """

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
-from include.enrichment.outcome import OUTCOMES_SCHEMA, USABLE_STOPS
+from include.enrichment.outcome import MOST_TOKENS, OUTCOMES_SCHEMA, USABLE_STOPS
 from include.enrichment.output_schema import OutputSchema
 from include.gateways.results import Part
 
@@ -46,6 +46,8 @@ _COUNTS = {
     "output_tokens": ["output_tokens"],
     "web_searches": ["server_tool_use", "web_search_requests"],
 }
+#: These are told with every answer; of the others a null is a zero.
+_ALWAYS_COUNTED = ("input_tokens", "output_tokens")
 
 
 def decode(part: Part) -> Decoded:
@@ -62,18 +64,27 @@ def decode(part: Part) -> Decoded:
 
 
 def _flat(lines: pa.Table) -> pa.Table:
-    """A column for each thing that an outcome tells; ``text`` is null unless a line holds one whole text."""
+    """
+    A column for each thing that an outcome tells; ``text`` is null unless a line holds one whole text, and tells its
+    model and its usage.
+    """
     result, message = (_of(lines["result"].chunk(0), name) for name in ("type", "message"))
-    stop_reason = _of(message, "stop_reason")
+    stop_reason, model = _of(message, "stop_reason"), _of(message, "model")
+    counts = {
+        name: pc.fill_null(_of(message, "usage", *path), -1 if name in _ALWAYS_COUNTED else 0)
+        for name, path in _COUNTS.items()
+    }
+    # Seen without its sign, what is below 0 is very large.
+    most = pc.max_element_wise(*(count.view(pa.uint64()) for count in counts.values()))
+    told = pc.and_(pc.less_equal(most, pa.scalar(MOST_TOKENS, pa.uint64())), pc.greater(pc.binary_length(model), 0))
     answered = pc.and_kleene(pc.equal(result, "succeeded"), pc.is_in(stop_reason, pa.array(sorted(USABLE_STOPS))))
     columns = {
         "request_id": lines["custom_id"],
-        "text": pc.if_else(answered, _only_text(_of(message, "content")), None),
-        "model": pc.fill_null(_of(message, "model"), ""),
+        "text": pc.if_else(pc.and_kleene(answered, told), _only_text(_of(message, "content")), None),
+        "model": model,
         "stop_reason": stop_reason,
         "inference_geo": _of(message, "usage", "inference_geo"),
     }
-    counts = {name: pc.fill_null(_of(message, "usage", *path), 0) for name, path in _COUNTS.items()}
     return pa.table(columns | counts)
 
 
@@ -136,6 +147,7 @@ def _outputs(texts: pa.ChunkedArray, schema: OutputSchema | None) -> pa.ChunkedA
 
 def _outcomes(usable: pa.Table) -> pa.RecordBatch:
     usable = usable.append_column("outcome", pa.repeat("succeeded", usable.num_rows))
+    usable = usable.append_column("upper_bound", pa.repeat(False, usable.num_rows))
     for name in ("reason", "error_type", "text"):
         usable = usable.append_column(name, pa.nulls(usable.num_rows, pa.string()))
     (batch,) = usable.select(OUTCOMES_SCHEMA.names).cast(OUTCOMES_SCHEMA).combine_chunks().to_batches() or [_NOTHING]

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-import msgspec
 import pyarrow as pa
 
 from include.enrichment import layout
 from include.enrichment.errors import ApiError, BatchNotFound, LoadError
 from include.enrichment.ledger import Entry
-from include.enrichment.outcome import Outcome, decode_line, judge, missing, outcomes_batch, unreadable
+from include.enrichment.outcome import missing, outcomes_batch
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.poll import BatchStatus
 from include.enrichment.usage import BatchFacts, booked, tallied, used
@@ -27,7 +25,8 @@ from include.gateways.results import Part, Received, ResultStore
 from include.gateways.threads import ahead
 from include.gateways.usage import Books
 from include.steps.chunks import Chunk, read_chunk
-from include.steps.decoding import Decoded, decode
+from include.steps.decoding import decode
+from include.steps.judging import Judge
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +41,12 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
 
     Nothing becomes visible before every line is there: a download that breaks off is begun again, three times in all. A
     batch that has been loaded is not downloaded again; where only its raw copy is left, that is read, as the API keeps
-    results for 29 days only. What the batch cost is booked, once, however often it is loaded.
+    results for 29 days only. What the batch cost is booked once, however often it is loaded; a load that knows more of
+    it than the one before replaces that line.
 
-    :param accept_missing: take a few lines that no download held for outcomes of their own, ``missing``. They may have
-        been paid for, and a retry pass asks for them again: not to be done before time has been given to the API
+    :param accept_missing: take a few lines that no download held for outcomes of their own, ``missing``, and lines that
+        none held whole for ``invalid`` ones. The first may have been paid for, and a retry pass asks for them again:
+        not to be done before time has been given to the API
 
     Raises LoadError if the batch has not ended, or its lines do not reconcile with the requests that were sent.
     """
@@ -63,7 +64,7 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
             if raw := store.raw(batch_id):
                 made_at = _made_at(batch_id, chunk, entry, lake, claude)
                 received = Received(temporary, facts=_facts(batch_id, chunk, entry, made_at))
-                sums = _read(raw, received, chunk, batch_id, lenient=True, accept_missing=True)
+                sums = _read(raw, received, chunk, batch_id, lake, final=True)
                 log.info("Batch %s: made anew from the raw copy of its results", batch_id)
             else:
                 made_at = _ended(batch_id, chunk, lake, claude).created_at
@@ -82,7 +83,8 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
 
 def book(batch_id: str, store: ResultStore, books: Books) -> bool:
     """
-    Book what a loaded batch cost, unless it is booked already. False if it cannot be: an earlier version has loaded it.
+    Book what a loaded batch cost, unless it is booked with a cost. False if it cannot be: an earlier version has loaded
+    it.
     """
     facts, outcomes = store.billed(batch_id)
     if facts:
@@ -132,27 +134,24 @@ def _lean_memory() -> Iterator[None]:
 def _download(
     chunk: Chunk, batch_id: str, received: Received, lake: Lake, claude: Claude, *, accept_missing: bool
 ) -> pa.Table:
+    failed: LoadError | None = None
     try:
         for download in range(1, _DOWNLOADS + 1):
+            final = accept_missing and download == _DOWNLOADS
             try:
-                last = download == _DOWNLOADS
                 with claude.results(batch_id) as pieces:
-                    return _read(
-                        pieces,
-                        received,
-                        chunk,
-                        batch_id,
-                        lenient=last,
-                        accept_missing=last and accept_missing,
-                        hang_up=pieces.hang_up,
-                    )
+                    sums = _read(pieces, received, chunk, batch_id, lake, final=final, hang_up=pieces.hang_up)
             except LoadError as error:
-                if not error.retryable or download == _DOWNLOADS:
+                if not error.retryable:
                     raise
-                log.warning("Download %d of %d: %s", download, _DOWNLOADS, error)
+                failed = error
+                continue
+            if failed and not final:
+                log.info("Batch %s: download %d is whole. The one before was not: %s", batch_id, download, failed)
+            return sums
     except BatchNotFound as error:
         raise _gone(batch_id, chunk, lake, error) from error
-    raise AssertionError("the last download returns or raises")
+    raise LoadError(f"{failed} That was download {_DOWNLOADS} of {_DOWNLOADS}.", retryable=True) from failed
 
 
 def _ended(batch_id: str, chunk: Chunk, lake: Lake, claude: Claude) -> BatchStatus:
@@ -195,19 +194,21 @@ def _read(
     received: Received,
     chunk: Chunk,
     batch_id: str,
+    lake: Lake,
     *,
-    lenient: bool,
-    accept_missing: bool,
+    final: bool,
     hang_up: Callable[[], None] | None = None,
 ) -> pa.Table:
     """
     Judge every line, keep what was received as it is, and add up what the lines used.
 
-    :param lenient: take a line that cannot be read for the API's own word and not for a broken download
+    :param final: take a few lines that are missing, and any that cannot be read, for the API's own word and not for a
+        broken download
     :param hang_up: ends what the next piece is waited for
     """
     schema = OutputSchema(json.loads(chunk.schema_text)) if chunk.schema_text else None
     outstanding = set(chunk.request_ids)
+    judge = Judge(chunk=chunk, batch_id=batch_id, schema=schema, outstanding=outstanding, lake=lake, final=final)
     sums: list[pa.Table] = []
     # Four things go on at the same time: a part is received and kept, the one before is decoded, the one before that is
     # judged, and the outcomes of the one before that are written.
@@ -217,15 +218,18 @@ def _read(
         ahead(map(decode, parts), hang_up=hang_up) as decoded,
     ):
         for some in decoded:
-            for outcomes in _judged(some, batch_id, schema, lenient=lenient):
+            for outcomes in judge.outcomes(some):
                 _check_known(outcomes["request_id"].to_pylist(), some.part, outstanding, chunk, batch_id)
                 received.add(outcomes)
                 sums.append(used(outcomes))
+        odd = judge.odd()
         if outstanding:
-            _check_missing(outstanding, chunk.request_ids, batch_id, accept=accept_missing)
+            odd.append(_missing(outstanding, chunk.request_ids, batch_id, accept=final))
             outcomes = outcomes_batch([missing(request_id) for request_id in sorted(outstanding)])
             received.add(outcomes)
             sums.append(used(outcomes))
+    if odd:
+        log.warning("Batch %s: %s", batch_id, " ".join(odd))
     return pa.concat_tables(sums)
 
 
@@ -241,48 +245,17 @@ def _check_known(request_ids: Sequence[str], part: Part, outstanding: set[str], 
         outstanding.remove(request_id)
 
 
-def _check_missing(outstanding: Collection[str], sent: Collection[str], batch_id: str, *, accept: bool) -> None:
+def _missing(outstanding: Collection[str], sent: Collection[str], batch_id: str, *, accept: bool) -> str:
     """
+    What there is to say of lines that were not received. Raises LoadError unless they may count as missing.
+
     A few lines that no download held are missing at the API. Many are a download that ended too early, which looks no
     different: taking them for missing would mean to pay for them again.
     """
-    fact = f"Batch {batch_id}: {len(sent) - len(outstanding):,} of {len(sent):,} result lines were received."
+    fact = f"{len(sent) - len(outstanding):,} of {len(sent):,} result lines were received."
     if not accept or len(outstanding) > min(max(_FEW_LINES, len(sent) // 100), len(sent) - 1):
-        raise LoadError(f"{fact} Nothing of them became visible.", retryable=True)
-    log.warning("%s No download held the others: they count as missing, and may be asked, and paid, again", fact)
-
-
-def _judged(some: Decoded, batch_id: str, schema: OutputSchema | None, *, lenient: bool) -> Iterator[pa.RecordBatch]:
-    """The outcomes of a part: the usable answers, then all else."""
-    usable, others = some.usable(schema)
-    yield usable
-    if others:
-        wanted = set(others)
-        lines = enumerate(io.BytesIO(some.part.data))
-        found = ((number, line) for number, line in lines if number in wanted and line.strip())
-        yield outcomes_batch(
-            [_outcome(line, some.part.first + number, batch_id, schema, lenient=lenient) for number, line in found]
-        )
-
-
-def _outcome(line: bytes, number: int, batch_id: str, schema: OutputSchema | None, *, lenient: bool) -> Outcome:
-    """
-    The outcome of a line.
-
-    One that cannot be read most likely comes from a download that was cut. One that is still like that in the last
-    download is the API's own, and must not keep the others from being loaded: if it says whose it is, it is invalid.
-    Not so a line without its line feed, which may be cut even in a download that seems to have ended well.
-    """
-    try:
-        return judge(decode_line(line), schema)
-    except msgspec.DecodeError as error:
-        if lenient and line.endswith(b"\n") and (outcome := unreadable(line, error)):
-            return outcome
-        raise LoadError(
-            f"Line {number:,} of batch {batch_id}'s results cannot be read ({error}): the download was"
-            " cut or garbled. Nothing of it became visible.",
-            retryable=True,
-        ) from error
+        raise LoadError(f"Batch {batch_id}: {fact} Nothing of them became visible.", retryable=True)
+    return f"{fact} No download held the others: they count as missing, and may be asked, and paid, again."
 
 
 def _stranger(custom_id: str, part: Part, batch_id: str, *, repeated: bool) -> LoadError:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.enrichment import layout
 from include.enrichment.ledger import Entry
 from include.enrichment.report_days import ReportDays
-from include.gateways.lake import Lake
+from include.gateways.lake import Lake, ObjectMissing
 from include.gateways.ledger import Ledger
 from include.gateways.results import ResultStore
 from include.gateways.usage import Books
@@ -51,13 +53,16 @@ def usage_report(days: ReportDays, *, lake: Lake) -> Made:
     Make the report of these days from the books, in the place of an earlier one of the same days: the summary, then the
     page.
 
-    A batch that was loaded and whose line somebody has deleted is booked again first. Raises LakeError where the books,
-    or a batch that should be in them, cannot be read.
+    A batch that was loaded and whose line somebody has deleted is booked again first, and so is one whose cost was not
+    known: its model may have a price by now. Raises LakeError where the books, or a batch that should be in them,
+    cannot be read.
     """
     now = datetime.now(UTC)
     books = Books(lake)
     of_earlier_versions = _book_what_was_loaded(days, books, lake)
     lines = books.read(days.first, days.last)
+    if _book_what_has_no_cost(lines, books, lake):
+        lines = books.read(days.first, days.last)
     found = figures(lines, days)
     gaps = Gaps(
         unbooked=sorted(_unbooked(days, books.batches(), lake, now=now), key=lambda entry: entry.changed_at),
@@ -89,6 +94,15 @@ def _book_what_was_loaded(days: ReportDays, books: Books, lake: Lake) -> int:
         else:
             unknown += 1
     return unknown
+
+
+def _book_what_has_no_cost(lines: pa.Table, books: Books, lake: Lake) -> bool:
+    """Book the batches again whose cost is not known. Returns whether there were any."""
+    unpriced = lines.filter(pc.is_null(lines["cost_usd"])).select(["pipeline", "batch_id"]).to_pylist()
+    for line in unpriced:
+        with suppress(ObjectMissing):  # its results were deleted, and its `load` makes them anew
+            book(line["batch_id"], ResultStore(lake, pipeline=line["pipeline"]), books)
+    return bool(unpriced)
 
 
 def _unbooked(days: ReportDays, booked: Set[tuple[str, str]], lake: Lake, *, now: datetime) -> Iterator[Entry]:

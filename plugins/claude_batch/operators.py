@@ -249,7 +249,8 @@ class LoadOperator(_ChunkOperator):
     Load the results of a chunk's ended batch into the result store; returns the number of requests for each outcome.
 
     Nothing is visible before every line is there. A batch that has been loaded is not downloaded again. A few lines
-    that the API does not give at the last try either are outcomes of their own, ``missing``.
+    that the API does not give at the last try either are outcomes of their own, ``missing``; lines that cannot be read
+    then are ``invalid``.
 
     :param chunk: the lake key of the chunk file that was submitted (templated)
     :param batch_id: its batch (templated), from ClaudeBatchOperator

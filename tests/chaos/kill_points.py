@@ -22,6 +22,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from include.enrichment import layout
 from include.enrichment.errors import EnrichmentError
 from include.enrichment.passes import CANARY, MAIN, is_retry
 from include.stack.stack import LOOPBACK, free_port
@@ -30,11 +31,14 @@ from tests.chaos.report import Finding
 from tests.chaos.runs import CANARY_ROWS, CHUNK_REQUESTS, ROWS, Run, RunFailed, World
 from tests.chaos.step_process import CREATE, Moment, Step, Timing
 from tests.fixtures.emulator import Emulator, EmulatorProcess, Fault
+from tests.fixtures.lake import delete
 from tests.fixtures.s3 import filesystem
 
 SUBJECT = "this project"
 #: The writes between which a crash costs money or rows, by what they write.
 PATH = ("submitting", "create", "submitted", "usage", "raw", "results", "landed")
+#: What a load writes whose batch is booked already: it tries to book it anew, and then replaces the line.
+RELOAD = ("usage", "replace", "raw", "results")
 #: Some answers fail for a passing reason and some do not fit, so that the retry pass has both to do.
 MENDABLE: Sequence[Fault] = (
     {"kind": "errored", "share": 0.15},
@@ -336,6 +340,37 @@ def taken_over(
     return _played(world, [first, second], play, also=overpaid)
 
 
+def loaded_again(world: World, *, at: str, moment: Moment) -> Outcome:
+    """
+    A run whose canary is loaded without a line that the API holds back; somebody deletes the results, and loads again
+    when the line is there. What is booked is booked higher then.
+
+    :param at: the write of that second load at which its process is killed, one of RELOAD
+    """
+    seen: list[str] = []
+    run = Run(world=world, interrupted=lambda: seen.extend(half_done(world)))
+
+    def play() -> None:
+        run.extract()
+        (chunk,) = run.plan(CANARY)
+        batch_id = run.submit(chunk)
+        assert batch_id
+        world.emulator.set_faults([{"kind": "missing_lines", "times": 3}])
+        run.load(chunk, batch_id, accept_missing=True)
+        for key in (layout.raw("tickets", batch_id), layout.results("tickets", batch_id)):
+            delete(world.lake, key)
+        run.kills = {len(world.writes(run.run_id)) + 1 + RELOAD.index(at): moment}
+        run.load(chunk, batch_id)
+        for name in run.passes[1:]:
+            run.one_pass(name)
+        run.publish()
+
+    def broken() -> str | None:
+        return "; ".join(f"right after a kill: {problem}" for problem in seen) or None
+
+    return _played(world, [run], play, also=broken)
+
+
 def _batch_sizes(world: World) -> list[int]:
     return [int(batch["size"]) for batch in world.emulator.batches_made()]
 
@@ -425,6 +460,14 @@ def findings(worlds: Worlds) -> Iterator[Finding]:
                 for seed in _SEEDS
             ],
         )
+    yield _finding(
+        "SIGKILL at each write of a load that books more than the one before",
+        [
+            (f"{moment} {at}", partial(loaded_again, worlds.new(rows=_FEW_ROWS), at=at, moment=moment))
+            for at in RELOAD
+            for moment in both
+        ],
+    )
     yield _finding("extract cleared, rows changed", _cleared(worlds))
     yield _finding("extract cleared, SIGKILL at each write of the new plan", _cleared_and_killed(worlds))
     yield _finding("chunks taken over, SIGKILL at each write of either run", _taken_over(worlds))

@@ -225,10 +225,11 @@ class Run:
         batch_id: str | None = self._take(replace(self._step("submit"), chunk=chunk))
         return batch_id
 
-    def load(self, chunk: str, batch_id: str) -> None:
+    def load(self, chunk: str, batch_id: str, *, accept_missing: bool = False) -> None:
         """Wait for a batch, and load it."""
         self._wait(batch_id)
-        self._take(replace(self._step("load"), chunk=chunk, batch_id=batch_id))
+        step = replace(self._step("load"), chunk=chunk, batch_id=batch_id, accept_missing=accept_missing)
+        self._take(step)
 
     def one_pass(self, pass_name: str) -> None:
         """Plan, and submit and load each chunk: all are in flight before the first is waited for."""

@@ -158,6 +158,7 @@ class Step:
     :param pass_name: of a plan
     :param chunk: of a submit or load
     :param batch_id: of a load
+    :param accept_missing: of a load that is the last try
     """
 
     name: Literal["extract", "plan", "submit", "load", "publish"]
@@ -165,6 +166,7 @@ class Step:
     pass_name: str = ""
     chunk: str = ""
     batch_id: str = ""
+    accept_missing: bool = False
 
     def __str__(self) -> str:
         return " ".join(filter(None, (self.run_id, self.name, self.pass_name, self.chunk[-12:], self.batch_id[-6:])))
@@ -278,7 +280,7 @@ def _act(place: Place, step: Step, transport: httpx2.HTTPTransport) -> Any:
             except NotSent:
                 return None  # the task is skipped, and so are those that wait for its batch and load it
         if step.name == "load":
-            return load(step.chunk, step.batch_id, lake=lake, claude=claude)
+            return load(step.chunk, step.batch_id, lake=lake, claude=claude, accept_missing=step.accept_missing)
         pipeline = load_pipeline(place.pipeline)
         check_setup(pipeline, lake=lake, claude=claude)
         warehouse = Warehouse(sqlalchemy.create_engine(f"sqlite:///{place.database}"), name="warehouse")

@@ -10,11 +10,13 @@ from tests.chaos.invariants import Outcome
 from tests.chaos.kill_points import (
     PATH,
     RACING,
+    RELOAD,
     TROUBLES,
     UNHURRIED,
     Trouble,
     cleared,
     killed_at,
+    loaded_again,
     race,
     taken_over,
     troubled,
@@ -52,6 +54,14 @@ def test_a_process_killed_at_a_write_that_matters_costs_nothing(
     tmp_path: Path, emulator: Emulator, numbers: dict[str, int], kind: str, moment: Moment
 ) -> None:
     all_is_well(killed_at(new_world(tmp_path, emulator), {numbers[kind]: moment}))
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("at", RELOAD)
+def test_a_load_killed_while_it_books_more_than_the_one_before_leaves_the_books_right(
+    tmp_path: Path, emulator: Emulator, at: str, moment: Moment
+) -> None:
+    all_is_well(loaded_again(new_world(tmp_path, emulator), at=at, moment=moment))
 
 
 def test_a_create_that_arrives_after_its_process_has_died_is_adopted(

@@ -44,6 +44,38 @@ def test_a_batch_that_is_booked_stays_as_it_was_booked_first(lake: Lake) -> None
     assert Books(lake).read(NOON.date(), NOON.date())["cost_usd"].to_pylist() == [1]
 
 
+def test_a_line_that_knows_more_of_its_batch_takes_the_place_of_the_one_that_is_booked(lake: Lake) -> None:
+    missing = usage_line("b", missing=1, succeeded=1, cost_usd=Decimal(1))
+    whole = usage_line("b", succeeded=2, cost_usd=Decimal(2))
+    for line in (missing, whole, missing, whole):
+        Books(lake).add(line)
+    assert Books(lake).read(NOON.date(), NOON.date()) == whole
+
+
+def test_of_two_who_book_a_batch_at_once_the_one_who_knows_more_is_heard(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Lake.replace
+
+    def meanwhile(self: Lake, key: str, data: bytes, *, etag: str) -> str:
+        monkeypatch.setattr(Lake, "replace", replace)
+        Books(lake).add(usage_line("b", missing=1, succeeded=2, cost_usd=Decimal(2)))
+        return replace(self, key, data, etag=etag)
+
+    Books(lake).add(usage_line("b", missing=2, succeeded=1, cost_usd=Decimal(1)))
+    monkeypatch.setattr(Lake, "replace", meanwhile)
+    Books(lake).add(usage_line("b", succeeded=3, cost_usd=Decimal(3)))
+    assert Books(lake).read(NOON.date(), NOON.date())["cost_usd"].to_pylist() == [3]
+
+
+def test_a_line_of_an_earlier_version_is_read(lake: Lake) -> None:
+    line = usage_line("b", cost_usd=Decimal(1)).drop_columns("upper_bounds")
+    pq.write_table(line, sink := pa.BufferOutputStream())
+    lake.write(layout.usage("tickets", "b", NOON.date()), sink.getvalue().to_pybytes())
+    (found,) = Books(lake).read(NOON.date(), NOON.date()).to_pylist()
+    assert (found["cost_usd"], found["upper_bounds"]) == (1, None)
+
+
 def test_what_a_batch_cost_is_read_by_itself(lake: Lake) -> None:
     facts = BatchFacts(**{**vars(facts_of("b", pipeline="tickets")), "created_at": NOON})
     assert Books(lake).cost_usd(facts) is None

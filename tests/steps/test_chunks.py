@@ -13,7 +13,15 @@ from include.enrichment.caching import CachedPrefix
 from include.enrichment.errors import LakeError
 from include.enrichment.request import make_request
 from include.gateways.lake import Lake
-from include.steps.chunks import ChunkWriter, first_params, open_body, read_chunk, request_ids_of, write_chunk
+from include.steps.chunks import (
+    ChunkWriter,
+    first_params,
+    open_body,
+    params_of,
+    read_chunk,
+    request_ids_of,
+    write_chunk,
+)
 
 
 @pytest.fixture
@@ -50,6 +58,14 @@ def test_a_chunk_file_knows_what_its_requests_have_the_cache_keep(lake: Lake, tm
         with ChunkWriter(tmp_path / "c.parquet", pipeline="p", schema_text=None, cached=cached) as writer:
             writer.add(make_request(b"1"))
         assert read_chunk(lake, writer.upload(lake)).cached == cached
+
+
+def test_the_params_of_some_requests_are_found_in_whichever_row_group_they_lie(lake: Lake) -> None:
+    requests = [make_request(f'{{"n":{number},"text":"{"x" * 300_000}"}}'.encode()) for number in range(9)]
+    chunk = read_chunk(lake, write_chunk(lake, requests, pipeline="p", schema_text=None))
+    wanted = {request.request_id: request.params for request in (requests[8], requests[1], requests[2])}
+    assert params_of(lake, chunk, wanted.keys()) == wanted
+    assert params_of(lake, chunk, ["a stranger"]) == {}
 
 
 def test_the_first_params_are_those_of_one_of_its_requests(lake: Lake) -> None:

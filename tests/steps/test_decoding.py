@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from include.enrichment.outcome import OUTCOMES_SCHEMA, decode_line, judge
+from include.enrichment.outcome import MOST_TOKENS, OUTCOMES_SCHEMA, decode_line, judge
 from include.enrichment.output_schema import OutputSchema
 from include.gateways.results import Part
 from include.steps.decoding import Decoded, decode
@@ -49,10 +49,10 @@ USABLE = {
     "stop_sequence": succeeded(text(GOOD), stop_reason="stop_sequence"),
     "odd_text": succeeded(text(json.dumps({"label": "bug", "note": 'ü \u2028 \x00 "\n" 😀'}))),
     "escaped_text": succeeded(text('{"label":"bug","note":"\\ud83d\\ude00 \\u0000"}')),
-    "no_usage": succeeded(text(GOOD), usage=None),
     "old_usage": succeeded(text(GOOD), usage={"input_tokens": 3, "output_tokens": 4}),
-    "nulls": succeeded(text(GOOD), model=None, usage=dict.fromkeys([*USAGE, "server_tool_use"])),
-    "nulls_within": succeeded(text(GOOD), usage={"cache_creation": {"ephemeral_1h_input_tokens": None}}),
+    "nulls": succeeded(text(GOOD), usage=USAGE | dict.fromkeys(["cache_creation", "server_tool_use"])),
+    "nulls_within": succeeded(text(GOOD), usage=USAGE | {"cache_creation": {"ephemeral_1h_input_tokens": None}}),
+    "most_usage": succeeded(text(GOOD), usage=USAGE | {"input_tokens": MOST_TOKENS}),
     "other_case": succeeded(text('{"label":"BUG"}')),
     "unknown_members": succeeded(text(GOOD), container={"id": "c"}) | {"new": [1, {"a": None}]},
 }
@@ -67,6 +67,13 @@ OTHER = {
     "refused": succeeded(text(GOOD), stop_reason="refusal"),
     "new_stop": succeeded(text(GOOD), stop_reason="something_new"),
     "no_stop": succeeded(text(GOOD), stop_reason=None),
+    "no_usage": succeeded(text(GOOD), usage=None),
+    "half_a_usage": succeeded(text(GOOD), usage={"input_tokens": 41}),
+    "null_usage": succeeded(text(GOOD), usage=USAGE | {"output_tokens": None}),
+    "negative_usage": succeeded(text(GOOD), usage=USAGE | {"cache_read_input_tokens": -1}),
+    "huge_usage": succeeded(text(GOOD), usage=USAGE | {"output_tokens": 2**62}),
+    "no_model": succeeded(text(GOOD), model=None),
+    "empty_model": succeeded(text(GOOD), model=""),
     "errored": {"type": "errored", "error": {"type": "error", "error": {"type": "api_error", "message": "m"}}},
     "expired": {"type": "expired"},
     "canceled": {"type": "canceled"},

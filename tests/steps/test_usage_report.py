@@ -14,6 +14,7 @@ from include.enrichment import layout
 from include.enrichment.errors import LakeError
 from include.enrichment.ledger import Entry
 from include.enrichment.report_days import ReportDays
+from include.enrichment.usage import USAGE_SCHEMA
 from include.gateways.usage import Books
 from include.steps.usage_report import Made, usage_report
 from tests.fixtures.flow import Flow, booked
@@ -75,6 +76,20 @@ def test_days_without_batches_make_a_page_that_says_so(flow: Flow) -> None:
     assert (made.batches, made.cost_usd) == (0, Decimal(0))
     assert "No batch that was made on these days is in the books." in text(flow, made)
     assert summary(flow) == []
+
+
+def test_a_batch_whose_model_has_a_price_by_now_is_booked_with_it(flow: Flow) -> None:
+    flow.run_all()
+    whole = booked(flow)
+    for line in whole:
+        unpriced = line | {"cost_usd": None, "synchronous_usd": None, "unusable_usd": None}
+        key = layout.usage("tickets", line["batch_id"], line["created_at"].date())
+        pq.write_table(pa.Table.from_pylist([unpriced], USAGE_SCHEMA), sink := pa.BufferOutputStream())
+        flow.lake.write(key, sink.getvalue().to_pybytes())
+    delete(flow.lake, layout.results("tickets", whole[0]["batch_id"]))
+    made = report(flow)
+    assert booked(flow)[1:] == whole[1:]
+    assert made.cost_usd == sum(line["cost_usd"] for line in whole[1:])
 
 
 def test_a_batch_that_was_loaded_and_never_booked_is_booked_first(flow: Flow) -> None:

@@ -21,6 +21,7 @@ from include.enrichment.outcome import (
     unreadable,
 )
 from include.enrichment.output_schema import OutputSchema
+from include.enrichment.prices import TOKEN_RATES
 
 SCHEMA = OutputSchema(
     {
@@ -370,7 +371,80 @@ def test_an_unreadable_line_that_says_there_was_no_answer_was_not_paid_for(kind:
     assert (outcome.outcome, settled(outcome.outcome)) == (kind, False)
 
 
-def test_a_token_count_that_no_column_holds_makes_a_line_unreadable() -> None:
-    line = json.dumps({"custom_id": "r-1", "result": _succeeded(_text(GOOD), usage={"input_tokens": 2**63})}).encode()
-    with pytest.raises(msgspec.DecodeError):
-        decode_line(line)
+class TestUsage:
+    """What an answer used, where its line tells it oddly."""
+
+    @pytest.mark.parametrize(
+        "usage",
+        [
+            None,
+            [],
+            "a few",
+            {},
+            USAGE | {"input_tokens": None},
+            {name: count for name, count in USAGE.items() if name != "output_tokens"},
+            USAGE | {"output_tokens": -1},
+            USAGE | {"output_tokens": 9.5},
+            USAGE | {"output_tokens": "9"},
+            USAGE | {"output_tokens": True},
+            USAGE | {"input_tokens": 2**62},
+            USAGE | {"input_tokens": 2**63},
+            USAGE | {"input_tokens": 10**30},
+            USAGE | {"cache_read_input_tokens": -1},
+            USAGE | {"cache_creation": {"ephemeral_1h_input_tokens": 1e300}},
+            USAGE | {"server_tool_use": {"web_search_requests": -7}},
+        ],
+    )
+    def test_a_count_that_is_none_makes_the_usage_unknown_and_not_the_answer(self, usage: Any) -> None:
+        outcome = _judge(_succeeded(_text(GOOD), usage=usage))
+        assert (outcome.outcome, outcome.output, outcome.upper_bound) == ("succeeded", GOOD, True)
+        assert (outcome.input_tokens, outcome.cache_read_tokens, outcome.output_tokens) == (0, 0, 0)
+
+    @pytest.mark.parametrize(
+        "usage",
+        [
+            {"input_tokens": 41, "output_tokens": 9},
+            {"input_tokens": 41.0, "output_tokens": 9, "cache_creation": None, "server_tool_use": None},
+            {"input_tokens": 41, "output_tokens": 9, "cache_creation": [], "cache_read_input_tokens": None},
+        ],
+    )
+    def test_what_is_not_told_beside_prompt_and_answer_was_not_used(self, usage: dict[str, Any]) -> None:
+        outcome = _judge(_succeeded(_text(GOOD), usage=usage))
+        assert (outcome.input_tokens, outcome.output_tokens, outcome.upper_bound) == (41, 9, False)
+        assert outcome.cache_read_tokens == outcome.cache_write_1h_tokens == outcome.web_searches == 0
+
+    def test_an_unreadable_line_tells_what_it_used_and_what_claude_said(self) -> None:
+        result = _succeeded(_text("a\ud83d"))
+        line = json.dumps({"custom_id": "r-1", "result": result}).encode()
+        with pytest.raises(msgspec.DecodeError) as caught:
+            decode_line(line)
+        assert unreadable(line, caught.value) == Outcome(
+            request_id="r-1",
+            outcome="invalid",
+            reason=f"its result line cannot be read: {caught.value}",
+            text="a\ufffd",
+            **(_used_by(_judge(_succeeded(_text(GOOD)))) | {"model": "claude-haiku-5-5"}),
+        )
+
+    @pytest.mark.parametrize("model", [None, 5, "claude-haiku-5-\ufffd", "\ud83d", "claude-haik"])
+    def test_of_an_unreadable_line_a_model_without_a_price_is_left_open(self, model: Any) -> None:
+        result = _succeeded(_text("\ud83d"), model=model)
+        outcome = unreadable(json.dumps({"custom_id": "r-1", "result": result}).encode(), ValueError("x"))
+        assert outcome is not None
+        assert (outcome.model, outcome.upper_bound, outcome.input_tokens) == (None, False, 41)
+
+    @pytest.mark.parametrize("geo", ["\ud83d", 5, {}])
+    def test_a_place_that_is_no_name_is_left_out(self, geo: Any) -> None:
+        result = _succeeded(_text("\ud83d"), usage=USAGE | {"inference_geo": geo})
+        outcome = unreadable(json.dumps({"custom_id": "r-1", "result": result}).encode(), ValueError("x"))
+        assert outcome is not None
+        assert outcomes_batch([outcome])["inference_geo"].to_pylist() == [None]
+
+
+def _used_by(outcome: Outcome) -> dict[str, Any]:
+    return {name: getattr(outcome, name) for name in (*TOKEN_RATES, "web_searches", "inference_geo")}
+
+
+def test_a_byte_order_mark_makes_no_line_unreadable() -> None:
+    line = json.dumps({"custom_id": "r-1", "result": {"type": "expired"}}).encode()
+    assert decode_line(b"\xef\xbb\xbf" + line) == decode_line(line)

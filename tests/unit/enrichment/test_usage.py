@@ -6,9 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
+import pytest
 
-from include.enrichment.outcome import Outcome, OutcomeName, outcomes_batch
-from include.enrichment.usage import USAGE_SCHEMA, BatchFacts, booked, tallied, total_usd, used
+from include.enrichment.outcome import MOST_TOKENS, Outcome, OutcomeName, outcomes_batch
+from include.enrichment.prices import MOST_USD, TOKEN_RATES
+from include.enrichment.usage import USAGE_SCHEMA, BatchFacts, booked, says_more, tallied, total_usd, used
 from tests.fixtures.usage import facts_of
 
 FACTS = facts_of("msgbatch_1", pipeline="tickets", run_id="manual__1")
@@ -76,6 +78,70 @@ def test_where_one_price_is_not_known_the_cost_of_the_batch_is_not() -> None:
 
 def test_a_paid_line_that_cannot_be_read_has_no_known_cost() -> None:
     assert line(outcome("invalid", reason="its result line cannot be read"))["cost_usd"] is None
+
+
+def test_requests_that_are_booked_as_an_upper_bound_are_counted() -> None:
+    bound = outcome("invalid", **USED, upper_bound=True)
+    found = line(outcome("succeeded", **USED), bound, bound)
+    assert (found["requests"], found["upper_bounds"], found["cost_usd"]) == (3, 2, 3 * COST)
+    assert line(outcome("succeeded", **USED))["upper_bounds"] == 0
+    assert line()["upper_bounds"] == 0
+
+
+def test_answers_that_claim_any_number_of_tokens_are_booked_with_as_much_as_an_amount_holds() -> None:
+    claims = outcome("invalid", **dict.fromkeys(TOKEN_RATES, MOST_TOKENS), model="claude-opus-4-5")
+    found = line(*[claims] * 4_000)
+    assert (found["cost_usd"], found["unusable_usd"]) == (MOST_USD, MOST_USD)
+    assert found["output_tokens"] == 4_000 * MOST_TOKENS
+    parts = [used(outcomes_batch([claims] * 400))] * 40
+    assert booked(FACTS, pa.concat_tables(parts))["cost_usd"].to_pylist() == [MOST_USD]
+
+
+def test_outcomes_of_an_earlier_version_hold_no_upper_bound() -> None:
+    outcomes = outcomes_batch([outcome("succeeded", **USED)])
+    number = outcomes.schema.get_field_index("upper_bound")
+    nulls = outcomes.set_column(number, outcomes.schema.field(number), pa.nulls(1, pa.bool_()))
+    assert booked(FACTS, used(nulls)) == booked(FACTS, used(outcomes))
+
+
+class TestSaysMore:
+    """Which line of a batch the books keep."""
+
+    BOOKED = line(outcome("succeeded", **USED), outcome("missing"))
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            pytest.param({"missing": 0, "succeeded": 2, "cost_usd": 2 * COST}, id="a missing line has come"),
+            pytest.param({"missing": 0, "invalid": 1, "upper_bounds": 1, "cost_usd": 9 * COST}, id="and is garbled"),
+            pytest.param({"output_tokens": 201, "cost_usd": COST + 1}, id="an answer tells more tokens"),
+            pytest.param({"succeeded": 2, "cost_usd": COST}, id="a garbled answer has come whole"),
+        ],
+    )
+    def test_a_line_that_knows_more_takes_its_place(self, changes: dict[str, Any]) -> None:
+        assert says_more(self.BOOKED | changes, booked=self.BOOKED)
+        assert not says_more(self.BOOKED, booked=self.BOOKED | changes)
+
+    def test_what_is_known_exactly_takes_the_place_of_an_upper_bound(self) -> None:
+        bound = line(
+            outcome("succeeded", **USED), outcome("invalid", **USED | {"output_tokens": 9_999}, upper_bound=True)
+        )
+        exact = line(outcome("succeeded", **USED), outcome("succeeded", **USED))
+        assert exact["cost_usd"] < bound["cost_usd"]
+        assert says_more(exact, booked=bound)
+        assert not says_more(bound, booked=exact)
+
+    def test_a_cost_takes_the_place_of_none(self) -> None:
+        unknown = self.BOOKED | {"cost_usd": None}
+        assert says_more(self.BOOKED, booked=unknown)
+        assert not says_more(unknown, booked=self.BOOKED)
+        assert not says_more(unknown, booked=unknown)
+
+    def test_a_price_that_has_changed_since_changes_nothing(self) -> None:
+        assert not says_more(self.BOOKED | {"cost_usd": 2 * COST}, booked=self.BOOKED)
+
+    def test_a_line_of_an_earlier_version_can_be_compared(self) -> None:
+        assert not says_more(self.BOOKED, booked=self.BOOKED | {"upper_bounds": None})
 
 
 def test_a_batch_of_which_nothing_was_done_cost_nothing() -> None:
