@@ -15,8 +15,9 @@ from include.enrichment.errors import ParamError, SpecError, nearest
 from include.enrichment.options import RunOptions
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.prices import prices
-from include.enrichment.request import Renderer, Template, encode_params, request_id
+from include.enrichment.request import Renderer, encode_params, request_id
 from include.enrichment.settings import Settings
+from include.enrichment.template import Template
 from include.enrichment.version import Versioned
 
 #: The files of a pipeline's folder.
@@ -143,6 +144,13 @@ class Pipeline(Versioned):
             for template in (system, user)
             for name, line in template.columns.items()
             if name not in columns
+        ]
+        unknown += [
+            f"{template.file}:{line}: {name!r} is a word of the template's language here, and the query has a column of"
+            " that name: give the column another name, or do without the word"
+            for template in (system, user)
+            for name, line in template.words.items()
+            if name in columns
         ]
         unknown += [
             f"{self._file(YAML)}: source.key: the query has no column {name!r}{nearest(name, columns)}"

@@ -22,8 +22,8 @@ from include.enrichment import schema_subset
 from include.enrichment.errors import SpecError, nearest
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.pipeline import FILES, SCHEMA, SQL, SYSTEM, USER, YAML, Pipeline, broken_prefix
-from include.enrichment.request import Template
 from include.enrichment.settings import Settings
+from include.enrichment.template import Template
 
 PARTITION_PARAMETERS = ("partition_start", "partition_end")
 

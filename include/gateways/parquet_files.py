@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from include.enrichment.errors import LakeError, SetupError, WarehouseError
 from include.enrichment.partition import Partition
+from include.enrichment.values import in_doubles
 
 if TYPE_CHECKING:
     from include.gateways.lake import Lake
@@ -98,7 +99,7 @@ class ParquetFiles:
 
     def _rows(self, batch: pa.RecordBatch, key: str) -> list[Row]:
         try:
-            rows: list[Row] = batch.to_pylist()
+            rows: list[Row] = in_doubles(batch).to_pylist()
         except (ValueError, OverflowError, LookupError) as error:  # LookupError: of an unknown time zone
             raise WarehouseError(
                 f"{self._bucket.locate(key)} holds a value that Python cannot: {type(error).__name__}: {error}. Nothing"
