@@ -145,13 +145,7 @@ class Pipeline(Versioned):
             for name, line in template.columns.items()
             if name not in columns
         ]
-        unknown += [
-            f"{template.file}:{line}: {name!r} is a word of the template's language here, and the query has a column of"
-            " that name: give the column another name, or do without the word"
-            for template in (system, user)
-            for name, line in template.words.items()
-            if name in columns
-        ]
+        unknown += [line for template in (system, user) for line in template.hidden(columns)]
         unknown += [
             f"{self._file(YAML)}: source.key: the query has no column {name!r}{nearest(name, columns)}"
             for name in self.settings.source.key

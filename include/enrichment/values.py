@@ -5,7 +5,6 @@ from every source. docs/warehouses.md says which.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, Sequence, Set, ValuesView
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
@@ -16,10 +15,10 @@ from typing import Any
 import pyarrow as pa
 from jinja2 import Undefined
 
+from include.enrichment.float32 import with_float32_as
+
 #: How Python writes where in memory an object lies: another place in every process.
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,}", re.IGNORECASE)
-_in_quotes = json.encoder.encode_basestring
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Refused(Exception):
@@ -98,10 +97,16 @@ class Null(str):
     def __ge__(self, other: object) -> bool:
         return self._text(other) <= ""
 
+    def lower(self) -> Null:
+        return self  # what Jinja sorts by
+
     def _text(self, other: object) -> str:
         if isinstance(other, str):
             return other
-        raise Refused(f"NULL is neither more nor less than {other}: say what counts for it, as in (column or 0) > 10")
+        raise Refused(
+            f"NULL is neither more nor less than {other}: say what counts for it, as in (column or 0) > 10, or leave it"
+            " out of a list with | reject('none')"
+        )
 
 
 NULL = Null()
@@ -222,7 +227,7 @@ def plain(value: object) -> object:
     if kind.__module__ == "numpy":
         return _from_numpy(value)
     if isinstance(value, pa.Scalar):
-        texts, doubles = (_exchanged(value.type, kind) for kind in (pa.string(), pa.float64()))
+        texts, doubles = (with_float32_as(value.type, kind) for kind in (pa.string(), pa.float64()))
         return plain((value if texts == value.type else value.cast(texts).cast(doubles)).as_py())
     if repr(value) == "<NA>":  # pandas'
         return NULL
@@ -245,83 +250,6 @@ def settled(value: object, source: str) -> object:
 def bare(value: object) -> Any:
     """What attributes and methods are asked of."""
     return value.value if isinstance(value, Foreign) else value
-
-
-def to_json(value: object) -> str:
-    """
-    JSON as ``json.dumps`` spells it, with its keys in order; but UTF-8 as it is, and numbers and dates as everywhere.
-
-    Raises Refused for what has no text.
-    """
-    text = _to_json(value)
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # JSON can say what UTF-8 cannot
-        return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-    return text
-
-
-def _to_json(value: Any) -> str:
-    kind = type(value)
-    if kind is str:
-        return _in_quotes(value)
-    if kind is dict:
-        try:
-            keys = sorted(value)
-        except TypeError:
-            keys = sorted(value, key=str)
-        return f"{{{', '.join([f'{_key(key)}: {_to_json(value[key])}' for key in keys])}}}"
-    if kind is int:
-        return str(value)
-    if isinstance(value, list | tuple | range):
-        return f"[{', '.join([_to_json(item) for item in value])}]"
-    if value is NULL or value is None:
-        return "null"
-    if kind is bool:
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return json.dumps(value)
-    if isinstance(value, Decimal):
-        return str(value)
-    if callable(value) and not isinstance(value, NoText | Undefined):
-        raise Refused(f"{getattr(value, '__name__', value)} is a function, not a value")
-    return _in_quotes(str(value))
-
-
-def _key(key: object) -> str:
-    if type(key) is str:
-        return _in_quotes(key)
-    text = _to_json(key)
-    return text if text.startswith('"') else f'"{text}"'
-
-
-def in_doubles(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """
-    The batch with its floats of 32 bits in 64, at any depth: 0.1 is 0.1 then, as a database spells it, and not
-    0.10000000149011612.
-    """
-    texts, doubles = (
-        pa.schema([field.with_type(_exchanged(field.type, kind)) for field in batch.schema])
-        for kind in (pa.string(), pa.float64())
-    )
-    return batch if texts == batch.schema.remove_metadata() else batch.cast(texts).cast(doubles)
-
-
-def _exchanged(kind: pa.DataType, other: pa.DataType) -> pa.DataType:
-    """The type with ``other`` in the place of each float of 32 bits."""
-    if pa.types.is_float32(kind):
-        return other
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_exchanged(field.type, other)) for field in kind])
-    if pa.types.is_map(kind):
-        return pa.map_(_exchanged(kind.key_type, other), _exchanged(kind.item_type, other))
-    if pa.types.is_fixed_size_list(kind):
-        return pa.list_(_exchanged(kind.value_type, other), kind.list_size)
-    if pa.types.is_list(kind):
-        return pa.list_(_exchanged(kind.value_type, other))
-    if pa.types.is_large_list(kind):
-        return pa.large_list(_exchanged(kind.value_type, other))
-    return kind
 
 
 def _datetime(value: datetime) -> object:

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.enrichment.errors import LakeError, SetupError, WarehouseError
+from include.enrichment.float32 import in_doubles
 from include.enrichment.partition import Partition
-from include.enrichment.values import in_doubles
 
 if TYPE_CHECKING:
     from include.gateways.lake import Lake
