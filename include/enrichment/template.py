@@ -168,7 +168,7 @@ class _Nulls(NodeTransformer):
 def _is_given_arguments(node: nodes.Filter | nodes.Test | nodes.Call) -> bool:
     if isinstance(node, nodes.Call):
         return isinstance(node.node, nodes.Getattr) and node.node.attr != "format"
-    return node.name != "format"
+    return node.name not in ("format", "groupby", "map")
 
 
 def _words(tree: nodes.Template) -> Iterator[tuple[str, int]]:

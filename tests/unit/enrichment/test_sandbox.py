@@ -50,7 +50,8 @@ def render(source: str, **row: Any) -> str:
             "payload.get('nope') ~ ''",
             "tags[1] ~ ''",
             "tags | last",
-            "[v] | groupby('a') | last | last",
+            "[{}] | groupby('a', default=none) | map('first') | join",
+            "[{}] | map(attribute='a', default=none) | join",
         ),
         *("none", "none ~ none", "(1 if n == 4 else none) ~ ''", "1 if n == 4", "'%s' | format(none)", "v * 2"),
     ],
@@ -108,7 +109,7 @@ def test_what_a_null_counts_is_for_the_author_to_say(source: str, fact: str) -> 
             "{{ plain.values is defined }} {{ plain.values | default('no') }} {{ plain['copy'] is defined }}",
             "False no False",
         ),
-        ("{{ plain.values() | sum }}", "3"),
+        ("{{ plain.values() | sum }} {{ plain.fromkeys(['a']) }}", "3 {'a': ''}"),
         ("{{ {'update': 1, 'pop': 2}.update }} {{ dict(copy=3).copy }}", "1 3"),
     ],
 )
