@@ -160,15 +160,15 @@ class Sandbox(ImmutableSandboxedEnvironment):
             )
         return super().getattr(bare(obj), name)
 
-    def call(self, context: Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         if obj is NULL:
             return NULL
         found = super().call(context, obj, *args, **kwargs)
         if type(found) in AS_IT_IS:
             return found
-        return (
-            plain(found) if type(found) in (list, tuple) else settled(found, f"{getattr(obj, '__name__', 'a call')}()")
-        )
+        if type(found) in (dict, list, tuple):
+            return plain(found)
+        return settled(found, f"{getattr(obj, '__name__', 'a call')}()")
 
 
 def _settled(name: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -196,6 +196,11 @@ def test_the_error_says_what_it_is_and_what_to_write(source: str, fact: str) -> 
         ("{% set c = cycler('a', 'b') %}{{ c.next() }}{{ c.next() }}{{ c.current }}", "aba"),
         ("{% set s = joiner('; ') %}{% for x in names %}{{ s() }}{{ x }}{% endfor %}", "b; a"),
         ("{% macro m() %}<{{ caller() }}>{% endmacro %}{% call m() %}x{% endcall %}", "<x>"),
+        (
+            "{% macro m(context, obj) %}{{ context }}{{ obj }}{% endmacro %}{{ m(obj=1, context=2) }}",
+            "21",
+        ),
+        ("{% for x in [{'a': 1, 'b': [{'a': 2, 'b': []}]}] recursive %}{{ x.a }}{{ loop(x.b) }}{% endfor %}", "12"),
         ("{% block a %}x{% endblock %}{{ self.a() }}", "xx"),
         ("{{ [] | first | default('x') }} {{ ['a' if n == 4] }} {{ range(3) | list }}", "x [''] [0, 1, 2]"),
         (
