@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from include.enrichment.values import NULL, Refused
 
 _in_quotes = json.encoder.encode_basestring
+_LISTS = (list, tuple, range)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -36,24 +38,23 @@ def _to_json(value: Any) -> str:
             keys = sorted(value)
         except (TypeError, Refused):
             keys = sorted(value, key=str)
-        return f"{{{', '.join([f'{_key(key)}: {_to_json(value[key])}' for key in keys])}}}"
+        parts = [f"{_in_quotes(key) if type(key) is str else _key(key)}: {_to_json(value[key])}" for key in keys]
+        return f"{{{', '.join(parts)}}}"
     if kind is int:
         return str(value)
-    if isinstance(value, list | tuple | range):
+    if kind is list or isinstance(value, _LISTS):
         return f"[{', '.join([_to_json(item) for item in value])}]"
     if value is NULL or value is None:
         return "null"
     if kind is bool:
         return "true" if value else "false"
     if isinstance(value, float):
-        return json.dumps(value)
+        return str(value) if math.isfinite(value) else json.dumps(value)
     if isinstance(value, Decimal):
         return str(value)
     return _in_quotes(str(value))
 
 
 def _key(key: object) -> str:
-    if type(key) is str:
-        return _in_quotes(key)
     text = _to_json(key)
     return text if text.startswith('"') else f'"{text}"'
