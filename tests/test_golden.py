@@ -1,6 +1,7 @@
 """
-What is kept on the lake is read by newer code. tests/golden has a lake for each form that there was, as a run of the
-tickets pipeline left it: ``unstamped`` from before Parquet files and plans bore a version.
+A row gives the request that it gave: another id would have what was paid for paid again. And what is kept on the lake
+is read by newer code: tests/golden has a lake for each form that there was, as a run of the tickets pipeline left it:
+``unstamped`` from before Parquet files and plans bore a version.
 """
 
 from __future__ import annotations
@@ -8,13 +9,19 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment.dry_run import DryRun
 from include.enrichment.errors import LakeError
+from include.enrichment.request import Renderer
+from include.enrichment.template import Template
 from include.enrichment.version import VERSION
 from include.gateways.lake import Lake
 from include.gateways.results import ResultStore
@@ -30,6 +37,53 @@ JSON, PARQUET = (
 )
 #: Nobody here reads these, or not their metadata.
 _FOR_OTHERS = ("tables/", "rejects/", "dry_run.json")
+
+ROW: dict[str, Any] = {
+    "id": 17,
+    "body": "  Grüße,\nNone of it at 0x7f00aa \U0001f600  ",
+    "note": None,
+    "done": True,
+    "ratio": 0.1,
+    "tiny": 1e-7,
+    "price": Decimal("12.50"),
+    "day": date(2026, 11, 1),
+    "at": datetime(2026, 11, 1, 8, tzinfo=UTC),
+    "local": datetime.fromisoformat("2026-11-01 10:30:00.000005"),
+    "clock": time(10, 0),
+    "took": timedelta(days=2, minutes=90),
+    "uuid": UUID("0b1c2d3e-0000-4000-8000-000000000001"),
+    "tags": ["x", "it's"],
+    "payload": {"b": [1, 2.5, True], "a": {"c": "x"}},
+}
+#: Prompts, by the ids that they gave with that row before values.py was there.
+REQUESTS = {
+    "Dq0pfhW3ghFHaPPZ15xVZr": "{{ id }} {{ body }} {{ note }} {{ done }}",
+    "0KA3ok8BA77RL0igZdhP61": "{{ ratio }} {{ tiny }} {{ price }} {{ day }} {{ at }} {{ local }} {{ clock }} "
+    "{{ took }} {{ uuid }}",
+    "qMaKG_KQmHEZXW5prN_5Un": "{{ tags }} {{ payload }} {{ payload.a.c }} {{ tags | join(', ') }} "
+    "{{ payload | tojson }}",
+    "wHfFA2H6ry1dJ7ISZDIan5": "{% if note is none %}a{% endif %}{{ note or 'b' }}{{ note | default('c') }}"
+    "{{ note | default('d', true) }}.",
+    "aoGSof74nu5baefTb5pd3F": "{{ body | trim | upper }} {{ body.strip()[:5] }} {{ id + 1 }} "
+    "{{ '%05d' | format(id) }} {{ 'a' ~ id }} {{ price * 2 }}",
+    "Qt8a0cFAxe5ow7o_5L1C58": "{{ day.strftime('%d.%m.%Y') }} {{ at.year }} {{ (at - at).days }} "
+    "{{ took.total_seconds() }} {{ uuid.hex }}",
+    "oweOZg8brEXMpEIfcB6s41": "{% for tag in tags %}{{ loop.index }}/{{ loop.length }} {{ tag }}"
+    "{% if not loop.last %}, {% endif %}{% endfor %}",
+    "Yc1Xe0AzYx4WibYq6XV-UY": "{% for key, value in payload.items() %}{{ key }}={{ value }};{% endfor %}"
+    "{% for i in range(3) %}{{ i }}{% endfor %}",
+    "8PSk7w6itX9mgMeiMLQIOV": "{% set ns = namespace(n=0) %}{% for tag in tags %}{% set ns.n = ns.n + 1 %}"
+    "{% endfor %}{{ ns.n }}",
+    "OMqNVmbqSYNuh6W5Vdstrd": "{% macro m(x, y=none) %}[{{ x }}{{ y }}]{% endmacro %}{{ m(id) }}"
+    "{{ tags | map('upper') | list }}{{ tags | sort }}",
+}
+
+
+@pytest.mark.parametrize("request_id", REQUESTS)
+def test_a_row_gives_the_request_that_it_gave(request_id: str) -> None:
+    user = Template(REQUESTS[request_id], file="user.md")
+    renderer = Renderer(system=Template("", file="system.md"), user=user, constant={}, cache=None)
+    assert renderer.render(ROW).request_id == request_id
 
 
 @pytest.fixture(params=FORMS)

@@ -15,8 +15,9 @@ from include.enrichment.errors import ParamError, SpecError, nearest
 from include.enrichment.options import RunOptions
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.prices import prices
-from include.enrichment.request import Renderer, Template, encode_params, request_id
+from include.enrichment.request import Renderer, encode_params, request_id
 from include.enrichment.settings import Settings
+from include.enrichment.template import Template
 from include.enrichment.version import Versioned
 
 #: The files of a pipeline's folder.
@@ -150,6 +151,7 @@ class Pipeline(Versioned):
             for name, line in template.columns.items()
             if name not in columns
         ]
+        unknown += [line for template in (system, user) for line in template.hidden(columns)]
         unknown += [
             f"{self._file(YAML)}: source.key: the query has no column {name!r}{nearest(name, columns)}"
             for name in self.settings.source.key

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
-import jinja2.meta
 import msgspec
-from jinja2 import nodes
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from include.enrichment.errors import SpecError
+from include.enrichment.template import Template
 
 #: The Messages API takes 32 MB a request; no figure is documented for one request of a batch (docs of errors,
 #: 2026-10-08).
@@ -136,78 +131,3 @@ class Renderer:
             before, after = _encode(params).split(bytes(_HOLE))
             self._framed = system, before, after
         return self._framed[1:]
-
-
-def _as_text(value: object) -> object:
-    """What stands for a column's value in the prompt. A NULL is nothing; what has no text of its own is an error."""
-    if isinstance(value, bytes | bytearray | memoryview):
-        raise TypeError("a binary value has no text: decode it in extract.sql or the export")
-    if callable(value) and not isinstance(value, jinja2.Undefined):
-        raise TypeError(f"{value!r} is a function, not a value: is a column of the query meant?")
-    return "" if value is None else value
-
-
-class Template:
-    """
-    One prompt file: sandboxed Jinja over a row's columns. Whitespace around the text is dropped; what draws lots
-    (``lipsum``, ``|random``) is not to be had, as the same row must give the same request.
-
-    Raises SpecError on a syntax error, with the line.
-    """
-
-    def __init__(self, text: str, *, file: str) -> None:
-        self.file = file
-        source = text.strip()
-        self._lines_before = text[: text.find(source)].count("\n")
-        environment = ImmutableSandboxedEnvironment(
-            undefined=jinja2.StrictUndefined,
-            keep_trailing_newline=False,
-            finalize=_as_text,
-            autoescape=False,
-        )
-        del environment.globals["lipsum"], environment.filters["random"]
-        self._helpers = set(environment.globals)
-        try:
-            self._tree = environment.parse(source)
-            # from_string() would chain the globals of environment and template: walking through them for each row takes
-            # longer than rendering it.
-            self._template = environment.template_class.from_code(
-                environment, environment.compile(source), dict(environment.globals)
-            )
-        except jinja2.TemplateSyntaxError as error:
-            raise SpecError(f"{file}:{self._lines_before + error.lineno}: {error.message}") from error
-        except (SyntaxError, ValueError, RecursionError) as error:  # what Jinja lets Python find
-            raise SpecError(f"{file}:1: cannot be compiled: {error}") from error
-        for node in self._tree.find_all((nodes.Extends, nodes.FromImport, nodes.Import, nodes.Include)):
-            raise SpecError(
-                f"{file}:{self._lines_before + node.lineno}: a prompt is one file and cannot take in another"
-            )
-        self._is_constant = self._tree.find(nodes.Name) is None
-        self._constant: str | None = None
-
-    @property
-    def columns(self) -> dict[str, int]:
-        """The columns it uses, each with the line of its first use."""
-        undeclared = jinja2.meta.find_undeclared_variables(self._tree) - self._helpers
-        first_lines: dict[str, int] = {}
-        for name in self._tree.find_all(nodes.Name):
-            if name.name in undeclared:
-                first_lines.setdefault(name.name, self._lines_before + name.lineno)
-        return first_lines
-
-    def render(self, row: Mapping[str, Any]) -> str:
-        """The prompt for ``row``. Raises SpecError if the template fails on it."""
-        if self._constant is not None:
-            return self._constant
-        try:
-            text = self._template.render(row)
-        except Exception as error:  # a template can raise whatever its expressions raise
-            frames = traceback.extract_tb(error.__traceback__)
-            line = next((frame.lineno or 1 for frame in reversed(frames) if frame.filename == "<template>"), 1)
-            raise SpecError(
-                f"{self.file}:{self._lines_before + line}: cannot be rendered for a row: {type(error).__name__}:"
-                f" {str(error).rstrip('.')}. Nothing was sent. Mend the template and clear this task."
-            ) from error
-        if self._is_constant:
-            self._constant = text
-        return text

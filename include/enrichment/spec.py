@@ -24,8 +24,8 @@ from include.enrichment.names import key_problems, output_problems
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.pipeline import FILES, SCHEMA, SQL, SYSTEM, USER, YAML, Pipeline, broken_prefix
 from include.enrichment.query import query_problems
-from include.enrichment.request import Template
 from include.enrichment.settings import Settings
+from include.enrichment.template import Template
 
 
 def load_pipeline(folder: Path) -> Pipeline:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.enrichment.errors import LakeError, SetupError, WarehouseError
+from include.enrichment.float32 import in_doubles
 from include.enrichment.partition import Partition
 from include.gateways.portions import Row, in_portions
 
@@ -129,7 +130,7 @@ class ParquetFiles:
 
     def _rows(self, batch: pa.RecordBatch, file: str, key: Sequence[str]) -> list[Row]:
         try:
-            rows: list[Row] = batch.to_pylist()
+            rows: list[Row] = in_doubles(batch).to_pylist()
         except _UNCONVERTED as error:
             raise WarehouseError(
                 f"{self._bucket.locate(file)} holds a value that Python cannot: {_odd_value(batch, key)}:"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment.errors import WarehouseError
+from include.enrichment.template import Template
 from include.gateways.lake import Lake
 from include.gateways.parquet_files import ParquetFiles
 from tests.fixtures.flow import DAY
@@ -69,6 +70,49 @@ def test_types_come_as_a_database_gives_them(export: Export) -> None:
     (read,) = export.read()
     assert read == row
     assert str(read["at"]) == "2026-11-01 08:00:00+00:00"
+
+
+def test_a_prompt_is_the_same_as_from_postgres(export: Export) -> None:
+    """Beside test_a_prompt_is_the_same_from_both_drivers()."""
+    moment = datetime(2026, 11, 1, 8, tzinfo=UTC)
+    schema = pa.schema(
+        [
+            ("small", pa.decimal128(10, 7)),
+            ("ratio", pa.float32()),
+            ("ratios", pa.list_(pa.float32())),
+            ("prices", pa.list_(pa.decimal128(10, 2))),
+            ("days", pa.list_(pa.date32())),
+            ("times", pa.list_(pa.timestamp("ns", "Europe/Berlin"))),
+            ("took", pa.list_(pa.duration("ns"))),
+            ("flags", pa.list_(pa.bool_())),
+            ("payload", pa.struct([("items", pa.list_(pa.int64())), ("price", pa.float32())])),
+        ]
+    )
+    row = {
+        "small": Decimal("0.0000001"),
+        "ratio": 0.1,
+        "ratios": [0.1, None],
+        "prices": [Decimal("12.50"), None],
+        "days": [date(2026, 11, 1)],
+        "times": [moment],
+        "took": [timedelta(minutes=90)],
+        "flags": [True, None],
+        "payload": {"items": [1, None], "price": 1.5},
+    }
+    export.write(f"{TODAY}/part.parquet", [row], schema)
+    (read,) = export.read()
+    prompt = "\n".join(f"{name} {{{{ {name} }}}} {{{{ [{name}] | tojson }}}}" for name in read)
+    assert Template(prompt, file="user.md").render(read).splitlines() == [
+        "small 0.0000001 [0.0000001]",
+        "ratio 0.1 [0.1]",
+        "ratios [0.1, ''] [[0.1, null]]",
+        "prices [12.50, ''] [[12.50, null]]",
+        "days ['2026-11-01'] [[\"2026-11-01\"]]",
+        "times ['2026-11-01 08:00:00+00:00'] [[\"2026-11-01 08:00:00+00:00\"]]",
+        "took ['1:30:00'] [[\"1:30:00\"]]",
+        "flags [True, ''] [[true, null]]",
+        "payload {'items': [1, ''], 'price': 1.5} [{\"items\": [1, null], \"price\": 1.5}]",
+    ]
 
 
 def test_a_file_without_rows_is_a_partition_without_rows(export: Export) -> None:

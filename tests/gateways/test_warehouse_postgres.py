@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from include.enrichment.errors import WarehouseError
+from include.enrichment.errors import SpecError, WarehouseError
+from include.enrichment.template import Template
 from include.gateways.portions import Row
 from include.gateways.warehouse import Warehouse
 from tests.fixtures.flow import DAY
@@ -201,3 +202,47 @@ def test_whoever_stops_in_the_middle_leaves_no_connection_behind(warehouse: Ware
         next(portions)
     others = f"select count(*) from pg_stat_activity where datname = '{database.name}' and pid <> pg_backend_pid()"
     assert database.execute(others) == [(0,)]
+
+
+VALUES = """
+select 0.0000001::numeric                                             as small,
+       0.1::real                                                      as ratio,
+       array[0.1::real, null]                                         as ratios,
+       array[12.50::numeric, null]                                    as prices,
+       array['2026-11-01'::date]                                      as days,
+       array['2026-11-01 10\\:00+02'::timestamptz]                    as times,
+       array['0b1c2d3e-0000-4000-8000-000000000001'::uuid]            as ids,
+       array[interval '90 minutes']                                   as took,
+       daterange('2026-11-01', null)                                  as valid,
+       int4multirange(int4range(1, 5), int4range(7, 9))               as parts,
+       inet '10.0.0.1'                                                as host,
+       array[true, null]                                              as flags,
+       '{"items"\\: [1, null], "price"\\: 1.5}'::jsonb               as payload
+where :partition_start < :partition_end
+"""
+
+
+def test_a_prompt_is_the_same_from_both_drivers(warehouse: Warehouse) -> None:
+    (row,) = read(warehouse, VALUES)
+    prompt = "\n".join(f"{name} {{{{ {name} }}}} {{{{ [{name}] | tojson }}}}" for name in row)
+    assert Template(prompt, file="user.md").render(row).splitlines() == [
+        "small 0.0000001 [0.0000001]",
+        "ratio 0.1 [0.1]",
+        "ratios [0.1, ''] [[0.1, null]]",
+        "prices [12.50, ''] [[12.50, null]]",
+        "days ['2026-11-01'] [[\"2026-11-01\"]]",
+        "times ['2026-11-01 08:00:00+00:00'] [[\"2026-11-01 08:00:00+00:00\"]]",
+        "ids ['0b1c2d3e-0000-4000-8000-000000000001'] [[\"0b1c2d3e-0000-4000-8000-000000000001\"]]",
+        "took ['1:30:00'] [[\"1:30:00\"]]",
+        'valid [2026-11-01, ) ["[2026-11-01, )"]',
+        'parts {[1,5),[7,9)} ["{[1,5),[7,9)}"]',
+        'host 10.0.0.1 ["10.0.0.1"]',
+        "flags [True, ''] [[true, null]]",
+        "payload {'items': [1, ''], 'price': 1.5} [{\"items\": [1, null], \"price\": 1.5}]",
+    ]
+
+
+def test_an_array_of_bytes_has_no_text_from_either_driver(warehouse: Warehouse) -> None:
+    (row,) = read(warehouse, "select array['x'::bytea] as pictures where :partition_start < :partition_end")
+    with pytest.raises(SpecError, match="a binary value has no text"):
+        Template("{{ pictures }}", file="user.md").render(row)

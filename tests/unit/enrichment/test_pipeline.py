@@ -97,6 +97,20 @@ class TestRenderer:
             "Columns of extract.sql: id, text. Nothing was sent.",
         ]
 
+    def test_columns_that_words_of_the_template_language_hide_are_told_all_at_once(self, load: Load) -> None:
+        pipeline = load(
+            system="Classify.\n{{ none }}", user="{{ text }}{% for x in [1] %}\n{{ loop.index }}{% endfor %}"
+        )
+        with pytest.raises(SpecError) as raised:
+            pipeline.renderer(["id", "text", "loop", "none"], run_id="r")
+        fact = "is a word of the template's language here, and there is a column of that name"
+        remedy = "give the column another name, or do without the word"
+        assert str(raised.value).splitlines() == [
+            f"tickets/system.md:2: 'none' {fact}: {remedy}",
+            f"tickets/user.md:2: 'loop' {fact}: {remedy}",
+            "Columns of extract.sql: id, text, loop, none. Nothing was sent.",
+        ]
+
     def test_lines_stay_right_after_the_pipeline_was_stored(self, load: Load) -> None:
         stored = Pipeline.model_validate_json(load(user="\n\n{{ text.x.y }}").model_dump_json())
         with pytest.raises(SpecError, match=r"^tickets/user\.md:3: cannot be rendered"):
@@ -163,6 +177,11 @@ class TestCaching:
         caching = load(yaml=AUTO, system=LONG + "\n{{ text }}").caching
         assert caching.cache == "off"
         assert caching.why.startswith("tickets/system.md:2: the column 'text' makes it differ from row to row")
+
+    def test_a_column_that_is_called_like_a_helper_of_jinja_is_a_column(self, load: Load) -> None:
+        """All rows would share the prefix of the first one."""
+        caching = load(yaml=AUTO, system=LONG + "\n{{ range }}").caching
+        assert (caching.cache, "the column 'range' makes it differ" in caching.why) == ("off", True)
 
     def test_without_a_cache_a_column_may_stand_there(self, load: Load) -> None:
         pipeline = load(system="{{ text }}")

@@ -14,7 +14,8 @@ from include.enrichment import request as request_module
 from include.enrichment.outcome import decode_line, judge
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.repair import MAX_ANSWER_CHARACTERS, MAX_COMPLAINT_CHARACTERS, repair
-from include.enrichment.request import Renderer, Request, Template, Unsendable, make_request
+from include.enrichment.request import Renderer, Request, Unsendable, make_request
+from include.enrichment.template import Template
 
 COMPLAINT = "violates the schema: $.label: 'films' is not one of 'bug' or 'billing'"
 CUT = "cut at max_tokens, after 400 output tokens"
