@@ -54,6 +54,7 @@ class Entry(Versioned):
     :param run_ids: every run that waits for its batch, or did
     :param changed_at: when the entry took its state, UTC
     :param refusals: creates in a row that made nothing
+    :param refused_since: when the first of them ended, UTC
     """
 
     chunk_id: str
@@ -67,6 +68,7 @@ class Entry(Versioned):
     batch_id: str | None = None
     fence: Fence | None = None
     refusals: int = 0
+    refused_since: datetime | None = None
 
     @classmethod
     def planned(cls, *, chunk_id: str, pipeline: str, chunk: str, requests: int, run_id: str, at: datetime) -> Self:

@@ -27,6 +27,8 @@ LISTING_LAG = timedelta(minutes=2)
 CLOCK_SKEW = timedelta(hours=1)
 #: So many lines without one of ours are a stranger's, however many there are: they come in no order.
 TELLING_LINES = 100
+#: After so long without room in the API's queue there may never be enough.
+PATIENCE = timedelta(hours=1)
 #: How soon to look again, at the earliest and at the latest.
 SOON, LATE = timedelta(seconds=30), timedelta(minutes=10)
 
@@ -112,6 +114,23 @@ def look_again_at(entry: Entry, running: Collection[BatchStatus], *, now: dateti
         return now + max(SOON, min(LATE, age / 10))
     settled = settled_at(entry)
     return None if now >= settled else min(settled, now + LATE)
+
+
+def may_never_fit(since: datetime, *, now: datetime, requests: int, size_bytes: int) -> str:
+    """
+    What to say of a chunk that has been refused for so long that it may be too large; empty before that.
+
+    :param since: when it was refused first
+    :param size_bytes: of the chunk as it is sent
+    """
+    if now - since < PATIENCE:
+        return ""
+    return (
+        f" It has been refused since {since:%Y-%m-%d %H:%M} UTC. A chunk of {requests:,} requests never fits into a"
+        " queue that takes fewer, nor its"
+        f" {size_bytes:,} bytes through a proxy that does. Is that so, set limits.batch_requests (or batch_bytes) in"
+        " pipeline.yaml below it and start a new run: it cuts smaller batches."
+    )
 
 
 def refused_until(refusals: int, retry_after_seconds: float | None, *, now: datetime) -> datetime:

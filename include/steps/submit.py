@@ -99,7 +99,7 @@ def _send(chunk: Chunk, known: Recorded[Entry] | None, ledger: Ledger, lake: Lak
         try:
             batch_id = claude.create(body, since=claimed.value.changed_at)
         except (ApiError, SetupError, LakeError) as refusal:
-            raise _refused(refusal, claimed, ledger) from refusal
+            raise _refused(refusal, claimed, ledger, size_bytes=body.length) from refusal
         except BatchError as unclear:
             raise _unclear(unclear, claimed, ledger) from unclear
     _record(batch_id, claimed, ledger, claude)
@@ -137,18 +137,24 @@ def _planned(chunk: Chunk, run_id: str, at: datetime) -> Entry:
     )
 
 
-def _refused(refusal: ApiError | SetupError | LakeError, claimed: Recorded[Entry], ledger: Ledger) -> EnrichmentError:
+def _refused(
+    refusal: ApiError | SetupError | LakeError, claimed: Recorded[Entry], ledger: Ledger, *, size_bytes: int
+) -> EnrichmentError:
     """Surely nothing was made: the chunk is open to be sent again, at once or later."""
-    refusals = claimed.value.refusals + 1
-    ledger.write(claimed.value.becomes("planned", at=datetime.now(UTC), refusals=refusals), over=claimed)
-    return refusal if isinstance(refusal, LakeError) else _later(refusal, refusals)
+    entry, now = claimed.value, datetime.now(UTC)
+    refusals, since = entry.refusals + 1, entry.refused_since or now
+    ledger.write(entry.becomes("planned", at=now, refusals=refusals, refused_since=since), over=claimed)
+    if isinstance(refusal, LakeError):
+        return refusal
+    hint = submission.may_never_fit(since, now=now, requests=entry.requests, size_bytes=size_bytes)
+    return _later(refusal, refusals, hint=hint)
 
 
-def _later(refusal: ApiError | SetupError, refusals: int) -> EnrichmentError:
+def _later(refusal: ApiError | SetupError, refusals: int, *, hint: str = "") -> EnrichmentError:
     if isinstance(refusal, SetupError) or not refusal.retryable:
         return refusal
     again_at = submission.refused_until(refusals, refusal.retry_after_seconds, now=datetime.now(UTC))
-    return NotYet(f"{refusal} No batch was made (refusal {refusals} in a row).", again_at=again_at)
+    return NotYet(f"{refusal} No batch was made (refusal {refusals} in a row).{hint}", again_at=again_at)
 
 
 def _unclear(unclear: BatchError, claimed: Recorded[Entry], ledger: Ledger) -> NotYet:

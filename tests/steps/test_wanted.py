@@ -152,6 +152,19 @@ def test_a_repair_is_made_once_and_never_repaired_itself(twenty: Flow) -> None:
     assert twenty.plan("canary") == twenty.plan() == twenty.plan("retry_1") == []
 
 
+def test_a_repair_with_more_bytes_than_a_batch_may_have_is_not_sent(twenty: Flow) -> None:
+    twenty.emulator.set_faults([{"kind": "invalid_json"}])
+    twenty.send("main")
+    twenty.emulator.set_faults([])
+    limits = twenty.pipeline.settings.limits.model_copy(update={"batch_bytes": 1_000})
+    settings = twenty.pipeline.settings.model_copy(update={"limits": limits})
+    pipeline = twenty.pipeline.model_copy(update={"settings": settings})
+    twenty.lake.write(twenty.folder.pipeline_json, pipeline.model_dump_json().encode())
+    assert twenty.plan("retry") == []
+    twenty.lake.write(twenty.folder.pipeline_json, twenty.pipeline.model_dump_json().encode())
+    assert sizes(twenty, "retry") == [20]
+
+
 def test_a_repair_that_expired_is_asked_again_in_the_next_pass(twenty: Flow) -> None:
     twenty.emulator.set_faults([{"kind": "violates_schema", "times": 1}])
     twenty.send()
