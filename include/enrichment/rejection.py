@@ -35,7 +35,7 @@ def too_many(manifest: Manifest, rows: Counter[str], *, again: int, most: float,
         cost = dollars(_cost_of(again, manifest))
         lines.append(
             f"Not billed ({_spell(unbilled)}): clear the first `plan` with downstream, or give the same `make run`"
-            f" again. It asks again for these {again:,} requests and for no others, which costs"
+            f" again. Their requests ({again:,}) are asked again and no others, which costs"
             f" {'~' if cost.startswith('$') else ''}{cost} if all are answered."
         )
     mend = []

@@ -153,9 +153,11 @@ def _retried(
         repair.request.request_id: repair.request
         for repair in repairs
         if (repair.depth == 1 if rejected is None else repair.of in rejected)
-        and len(repair.request.params.encode()) <= most_bytes
     }
     left = (needed | made.keys()) - found.settled - (found.asked - found.may_end_better)
+    if large := {one for one in left & made.keys() if len(made[one].params.encode()) > most_bytes}:
+        log.warning("Repairs that are larger than limits.batch_bytes allows, and are not sent: %s", f"{len(large):,}")
+        left -= large
     return Wanted(request_ids=left, made=made, failed_in=found.failed_in(left), batches=found.batches, repairs=repairs)
 
 

@@ -56,7 +56,7 @@ def test_what_may_be_asked_again_has_its_way_and_what_that_costs_as_the_others_d
     assert f"Not billed ({outcome}=12): clear the first `plan` with downstream, or give the same `make run` again." in (
         found
     )
-    assert "for these 10 requests and for no others, which costs ~$0.1000 if all are answered" in found
+    assert "Their requests (10) are asked again and no others, which costs ~$0.1000 if all are answered" in found
     assert "invalid:" not in found
     assert "sends nothing" not in found
 
