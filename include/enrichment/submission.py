@@ -118,18 +118,19 @@ def look_again_at(entry: Entry, running: Collection[BatchStatus], *, now: dateti
 
 def may_never_fit(since: datetime, *, now: datetime, requests: int, size_bytes: int) -> str:
     """
-    What to say of a chunk that has been refused for so long that it may be too large; empty before that.
+    What to say of a chunk that has been refused for so long that it may be too large; empty before that, and for a
+    single request, which cannot be cut.
 
     :param since: when it was refused first
     :param size_bytes: of the chunk as it is sent
     """
-    if now - since < PATIENCE:
+    if now - since < PATIENCE or requests == 1:
         return ""
     return (
-        f" It has been refused since {since:%Y-%m-%d %H:%M} UTC. A chunk of {requests:,} requests never fits into a"
-        " queue that takes fewer, nor its"
-        f" {size_bytes:,} bytes through a proxy that does. Is that so, set limits.batch_requests (or batch_bytes) in"
-        " pipeline.yaml below it and start a new run: it cuts smaller batches."
+        f" The chunk has been refused since {since:%Y-%m-%d %H:%M} UTC. Its {requests:,} requests never fit into a"
+        f" queue that holds fewer, nor its {size_bytes:,} bytes through a proxy that takes fewer. If that is the"
+        " reason, set limits.batch_requests (or limits.batch_bytes) in pipeline.yaml below that and start a new run,"
+        " which cuts smaller batches."
     )
 
 

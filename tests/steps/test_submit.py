@@ -122,7 +122,7 @@ def test_a_chunk_that_is_refused_for_an_hour_may_never_fit_and_the_message_says_
     flow.ledger.write(recorded.value.model_copy(update={"refused_since": since}), over=recorded)
     with pytest.raises(NotYet) as later:
         flow.submit(chunk)
-    told = "A chunk of 3 requests never fits into a queue that takes fewer"
+    told = "Its 3 requests never fit into a queue that holds fewer"
     assert (told in str(later.value)) == ("set limits.batch_requests" in str(later.value)) == (minutes > 60)
     assert entry(flow, chunk).refused_since == since
 
