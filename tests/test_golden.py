@@ -25,8 +25,10 @@ from include.enrichment.template import Template
 from include.enrichment.version import VERSION
 from include.gateways.lake import Lake
 from include.gateways.results import ResultStore
+from include.stack.folder import StackFolder
+from include.stack.unfinished import taken_run
 from include.steps.extract import read_pipeline
-from tests.fixtures.flow import Flow
+from tests.fixtures.flow import DAY, Flow
 
 GOLDEN = Path(__file__).with_name("golden")
 FORMS = sorted(path.name for path in GOLDEN.iterdir())
@@ -175,6 +177,12 @@ def read(flow: Flow, key: str) -> None:
             flow.load(key, "msgbatch_1")
         case "index":
             ResultStore(flow.lake, pipeline="tickets").look_up(["x"])
+        case "runs" if key.endswith("/foreground.json"):
+            home = Path(flow.lake.uri).parent / "stack" / "runs" / "1"
+            home.mkdir(parents=True)
+            folder = StackFolder(path=home.parents[1])
+            with taken_run("tickets", DAY, anew=False, new_id=str, folder=folder, home=home, lake=flow.lake):
+                pass
         case "ledger" if key.endswith("/open.json"):
             flow.plan("main")
         case _:

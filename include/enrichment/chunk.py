@@ -37,6 +37,11 @@ class BatchLimits:
     max_requests: int = MAX_BATCH_REQUESTS
     max_bytes: int = MAX_BATCH_BYTES
 
+    @property
+    def params_bytes(self) -> int:
+        """The most bytes of params that a body of one request has room for."""
+        return params_bytes(1, self.max_bytes)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
@@ -76,7 +81,7 @@ def cut(requests: pa.Table, limits: BatchLimits) -> list[str]:
 
     A chunk closes when the next request would pass a limit. It is cut in the order of the ids, which is as good as any
     other and does not depend on the order of the rows: the same requests are always cut into the same chunks.
-    One request alone never passes a limit: a request is smaller than the smallest sensible ``max_bytes``.
+    A request that alone passes ``max_bytes`` would be a chunk by itself: extract leaves none.
 
     :param requests: distinct ones in SIZES_SCHEMA
     """

@@ -40,6 +40,11 @@ class RunFolder:
         return f"{self.prefix}pipeline.json"
 
     @property
+    def foreground_json(self) -> str:
+        """Of a run of `make run`: its id, when it began, and when it has ended."""
+        return f"{self.prefix}foreground.json"
+
+    @property
     def rows(self) -> str:
         """One line for each source row: business key, request_id, rendered params or the reason why there are none."""
         return f"{self.prefix}rows.parquet"
@@ -103,6 +108,16 @@ def folder_of_run(prefixes: Iterable[str], run_id: str) -> RunFolder | None:
 def runs_folder(pipeline: str) -> str:
     """The folder of all runs of a pipeline."""
     return f"runs/{pipeline}/"
+
+
+def runs_of(pipeline: str, partition: Partition) -> str:
+    """The folder of all runs of a partition."""
+    return f"{runs_folder(pipeline)}{partition}/"
+
+
+def is_foreground(key: str) -> bool:
+    """Whether a key of a folder of runs is one made by RunFolder.foreground_json."""
+    return key.count("/") == 4 and key.endswith("/foreground.json")
 
 
 def run_folder_of(key: str) -> str:

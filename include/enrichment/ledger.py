@@ -79,6 +79,7 @@ class Entry(Versioned):
     :param run_ids: every run that waits for its batch, or did
     :param changed_at: when the entry took its state, UTC
     :param refusals: creates in a row that made nothing
+    :param refused_since: when the first of them ended, UTC
     :param was_open: of a withdrawn chunk what stood among the open ones
     :param remainder: the id of the chunk that holds what was left of a withdrawn one
     :param strangers: batches that an unclear create may have made by all that a list tells, and that hold none of the
@@ -96,6 +97,7 @@ class Entry(Versioned):
     batch_id: str | None = None
     fence: Fence | None = None
     refusals: int = 0
+    refused_since: datetime | None = None
     was_open: OpenChunk | None = None
     remainder: str | None = None
     strangers: list[str] = Field(default_factory=list)

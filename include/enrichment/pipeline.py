@@ -127,7 +127,8 @@ class Pipeline(Versioned):
     @property
     def limits(self) -> BatchLimits:
         """What one batch of this pipeline may hold."""
-        return BatchLimits(max_requests=self.settings.limits.batch_requests)
+        limits = self.settings.limits
+        return BatchLimits(max_requests=limits.batch_requests, max_bytes=limits.batch_bytes)
 
     @property
     def columns(self) -> set[str]:
@@ -167,6 +168,7 @@ class Pipeline(Versioned):
             constant=self._constant,
             cache=None if cache == "off" else cache,
             salt=self._salt(run_id, sample),
+            max_bytes=self.limits.params_bytes,
         )
 
     @property

@@ -72,9 +72,13 @@ def _encode(value: Any) -> bytes:
         ) from error
 
 
-def _within_limit(params: bytes) -> bytes:
+def _within_limit(params: bytes, most: int = MAX_REQUEST_BYTES) -> bytes:
     if len(params) > MAX_REQUEST_BYTES:
         raise Unsendable(f"it renders to {len(params):,} bytes, and one request may hold {MAX_REQUEST_BYTES:,}")
+    if len(params) > most:
+        raise Unsendable(
+            f"it renders to {len(params):,} bytes, and limits.batch_bytes leaves room for {most:,} in a batch of one"
+        )
     return params
 
 
@@ -87,16 +91,25 @@ class Renderer:
     :param constant: the members of ``params`` before and after ``system`` and ``messages``: they are the same for every
         row
     :param cache: the lifetime of the system prompt in the prompt cache, None for no caching
+    :param max_bytes: the most bytes that a batch has room for in the params of one request
     """
 
     def __init__(
-        self, *, system: Template, user: Template, constant: Mapping[str, Any], cache: str | None, salt: str = ""
+        self,
+        *,
+        system: Template,
+        user: Template,
+        constant: Mapping[str, Any],
+        cache: str | None,
+        salt: str = "",
+        max_bytes: int = MAX_REQUEST_BYTES,
     ) -> None:
         self._system = system
         self._user = user
         self._constant = {key: msgspec.Raw(msgspec.json.encode(value)) for key, value in constant.items()}
         self._cache_control = {"cache_control": {"type": "ephemeral", "ttl": cache}} if cache else {}
         self._salt = salt
+        self._max_bytes = max_bytes
         self._framed: tuple[str, bytes, bytes] | None = None
 
     def render(self, row: Mapping[str, Any]) -> Request:
@@ -109,13 +122,13 @@ class Renderer:
         The id of the request for ``row`` (column name to value), and its params as the bytes that are sent.
 
         Raises Unsendable if the row's prompt is empty, its text is not valid Unicode or the request is larger than
-        MAX_REQUEST_BYTES, SpecError if a template fails on this row.
+        MAX_REQUEST_BYTES or ``max_bytes``, SpecError if a template fails on this row.
         """
         system, user = self._system.render(row), self._user.render(row)
         if not user.strip():
             raise Unsendable(f"its prompt is empty: {self._user.file} renders to nothing for it")
         before, after = self._frame(system)
-        params = _within_limit(b"".join((before, _encode(user), after)))
+        params = _within_limit(b"".join((before, _encode(user), after)), self._max_bytes)
         return request_id(params, salt=self._salt), params
 
     def _frame(self, system: str) -> tuple[bytes, bytes]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from include.enrichment.chunk import MAX_BATCH_REQUESTS
+from include.enrichment.chunk import MAX_BATCH_BYTES, MAX_BATCH_REQUESTS
 from include.enrichment.keys import KEY_TYPES
 from include.enrichment.options import Budget
 from include.enrichment.partition import Partition
@@ -19,6 +19,8 @@ from include.enrichment.passes import (
     MAX_RETRY_PASSES,
 )
 
+#: A smaller ``batch_bytes`` is taken for a slip, such as a number of megabytes.
+MIN_BATCH_BYTES = 1_000
 #: More answers than this for each row are taken for a mistake: each of them is paid for.
 MAX_SAMPLES = 100
 
@@ -97,6 +99,8 @@ class Limits(_Frozen):
 
     :param max_reject_ratio: publish fails when more than this share of the rows was rejected
     :param batch_requests: the most requests in one batch
+    :param batch_bytes: the most bytes in the body of one batch, for a proxy that takes less than the API; a row whose
+        request alone has more becomes a reject
     :param canary_rows: so many rows go ahead in a batch of their own, which shows whether the request works and fills
         the prompt cache; 0: none do
     :param retry_passes: how many times what is left unanswered is tried again; 0: never
@@ -108,6 +112,7 @@ class Limits(_Frozen):
 
     max_reject_ratio: float = Field(default=0.02, ge=0, le=1)
     batch_requests: int = Field(default=MAX_BATCH_REQUESTS, ge=1, le=MAX_BATCH_REQUESTS)
+    batch_bytes: int = Field(default=MAX_BATCH_BYTES, ge=MIN_BATCH_BYTES, le=MAX_BATCH_BYTES)
     canary_rows: int = Field(default=DEFAULT_CANARY_ROWS, ge=0, le=MAX_CANARY_ROWS)
     retry_passes: int = Field(default=DEFAULT_RETRY_PASSES, ge=0, le=MAX_RETRY_PASSES)
     budget_usd: Budget | None = None

@@ -29,7 +29,9 @@ CLOCK_SKEW = timedelta(hours=1)
 TELLING_LINES = 100
 #: So long after its creation the results of a batch may be unreadable: the day that the API may take for it, and one
 #: more.
-PATIENCE = timedelta(days=2)
+UNREAD_FOR = timedelta(days=2)
+#: After so long without room in the API's queue there may never be enough.
+PATIENCE = timedelta(hours=1)
 #: How soon to look again, at the earliest and at the latest.
 SOON, LATE = timedelta(seconds=30), timedelta(minutes=10)
 
@@ -126,7 +128,25 @@ def look_again_at(entry: Entry, running: Collection[BatchStatus], *, now: dateti
 def read_again_at(batch: BatchStatus, *, now: datetime) -> datetime | None:
     """When to read results again that did not tell whose batch it is; None if they have had time enough."""
     age = now - batch.created_at
-    return None if age > PATIENCE else now + max(SOON, min(LATE, age / 10))
+    return None if age > UNREAD_FOR else now + max(SOON, min(LATE, age / 10))
+
+
+def may_never_fit(since: datetime, *, now: datetime, requests: int, size_bytes: int) -> str:
+    """
+    What to say of a chunk that has been refused for so long that it may be too large; empty before that, and for a
+    single request, which cannot be cut.
+
+    :param since: when it was refused first
+    :param size_bytes: of the chunk as it is sent
+    """
+    if now - since < PATIENCE or requests == 1:
+        return ""
+    return (
+        f" The chunk has been refused since {since:%Y-%m-%d %H:%M} UTC. Its {requests:,} requests never fit into a"
+        f" queue that holds fewer, nor its {size_bytes:,} bytes through a proxy that takes fewer. If that is the"
+        " reason, set limits.batch_requests (or limits.batch_bytes) in pipeline.yaml below that and start a new run,"
+        " which cuts smaller batches."
+    )
 
 
 def refused_until(refusals: int, retry_after_seconds: float | None, *, now: datetime) -> datetime:

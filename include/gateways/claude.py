@@ -107,6 +107,8 @@ class Claude:
                 raise error.__cause__ from error
             if outgoing.whole and _may_have_been_made(error):
                 raise _unclear(body.requests, _spell(error)) from error
+            if isinstance(error, anthropic.APIStatusError) and error.status_code == 413:
+                raise _too_large(body, _spell(error)) from error
             raise self._translated(error, "Creating a batch") from error
         except json.JSONDecodeError as error:
             raise _unclear(body.requests, "an answer that is no JSON") from error
@@ -378,6 +380,17 @@ def translated(
         )
     retryable = status in _RETRYABLE_STATUS or status >= 500
     return ApiError(fact, retryable=retryable, retry_after_seconds=retry_after_seconds(error.response.headers))
+
+
+def _too_large(body: Body, answer: str) -> ApiError:
+    alone = " One request cannot be cut: below its size, its row becomes a reject." if body.requests == 1 else ""
+    return ApiError(
+        f"Creating a batch failed: {answer}. The body has {body.length:,} bytes ({body.requests:,} requests), and what"
+        " stands between here and the API, such as a proxy, takes fewer: the API itself takes 256 MB. No batch was"
+        f" made. Set limits.batch_bytes in pipeline.yaml to what it takes and start a new run: it cuts smaller"
+        f" batches.{alone}",
+        retryable=False,
+    )
 
 
 def _unclear(requests: int, answer: str) -> BatchError:

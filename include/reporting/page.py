@@ -22,7 +22,7 @@ class Gaps:
     """
     What is not in the books, and should be.
 
-    :param unbooked: what was submitted more than a day ago and not loaded since
+    :param unbooked: what was submitted more than a day ago, or may have been, and not loaded since
     :param of_earlier_versions: batches that were loaded by a version that kept no books
     """
 

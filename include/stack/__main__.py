@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "run":
         from include.stack.run import run
 
-        return run(folder, options.pipeline, options.partition)
+        return run(folder, options.pipeline, options.partition, anew=options.new or _is_set("NEW"))
     if options.command == "report":
         from include.stack.usage_report import usage_report
 
@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="one partition in the foreground, on the environment's connections")
     run.add_argument("pipeline", metavar="PIPELINE", help="a folder of include/pipelines, e.g. catalogue")
     run.add_argument("partition", metavar="PARTITION", help="a date, e.g. 2026-11-01")
+    run.add_argument("--new", action="store_true", help="do not go on with an unfinished run; also NEW=1")
     report = commands.add_parser("report", help="what the batches of some days cost, as a page on the lake")
     report.add_argument("--first", help="a date, e.g. 2026-11-01; else 29 days before the last one")
     report.add_argument("--last", help="a date; else today")

@@ -11,23 +11,29 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 from airflow.dag_processing.dagbag import DagBag
+from airflow.models.dagrun import DagRun
 from airflow.sdk import DAG, Context
 from airflow.sdk.exceptions import AirflowException
+from airflow.utils.types import DagRunType
 
 from claude_batch.connections import open_lake
 from claude_batch.operators import ExtractOperator
-from include.enrichment import layout
 from include.enrichment.errors import EnrichmentError
-from include.enrichment.manifest import Manifest
+from include.enrichment.layout import RunFolder
 from include.enrichment.partition import Partition
+from include.gateways.lake import Lake
 from include.stack.airflow_api import TaskInstance
-from include.stack.outcome import cost
+from include.stack.folder import StackFolder
+from include.stack.outcome import end_of_run
 from include.stack.report import Progress, complain, say
+from include.stack.run import NOT_PUBLISHED, PUBLISHED
+from include.stack.unfinished import ForegroundRun, Taken, record_ended, taken_run
 
 POLL_SECONDS = 0.5
 RETRIES = 2
@@ -35,17 +41,43 @@ RETRY_DELAY = timedelta(seconds=3)
 _OUR_ERRORS = f"{EnrichmentError.__module__}."
 
 
-def dag_run(pipeline: str, partition: Partition, dag_file: Path) -> bool:
-    """Run the partition through and say how it ended. True if this very run published it."""
-    begun = time.monotonic()
+def dag_run(pipeline: str, partition: Partition, dag_file: Path, folder: StackFolder, *, anew: bool) -> int:
+    """
+    Run the partition through, say how it ended, and return the exit status.
+
+    It goes on with the newest run of `make run` that has not ended: under the same id it finds what that one has paid
+    for, also where answers are not reused.
+
+    :param anew: begin a run of its own in any case
+    """
     # Airflow's own deprecations are none of the reader's business. (Importing Airflow resets the filters, so only now.)
     warnings.filterwarnings("ignore", module=r"airflow\.")
     dag = _load(pipeline, dag_file)
     if dag is None:
-        return False
+        return NOT_PUBLISHED
     if too_early := _too_early(dag, partition):
         complain(too_early)
-        return False
+        return NOT_PUBLISHED
+    home = Path(os.environ["AIRFLOW_HOME"])
+    with ExitStack() as until_the_end:
+        try:
+            lake = open_lake("aws_default")
+            taken = until_the_end.enter_context(
+                taken_run(pipeline, partition, anew=anew, new_id=_new_id, folder=folder, home=home, lake=lake)
+            )
+        except EnrichmentError as error:
+            complain(f"{type(error).__name__}: {error}\nNothing was started.")
+            return NOT_PUBLISHED
+        return _run_through(dag, partition, taken, lake, home)
+
+
+def _new_id(begun_at: datetime) -> str:
+    return DagRun.generate_run_id(run_type=DagRunType.MANUAL, run_after=begun_at)
+
+
+def _run_through(dag: DAG, partition: Partition, taken: Taken, lake: Lake, home: Path) -> int:
+    pipeline, run_id = dag.dag_id, taken.run.run_id
+    begun = time.monotonic()
     # A person waits: what passes has passed within seconds, and the same command goes on from there.
     failures: dict[str, str] = {}
     for task in dag.tasks:
@@ -56,30 +88,34 @@ def dag_run(pipeline: str, partition: Partition, dag_file: Path) -> bool:
     dag.deadline = None  # dag.test() fails for a Dag that has one, and who sits in front of it sees that it is late
     # It says once a second that a task waits for its retry.
     logging.getLogger("airflow.sdk.definitions.dag").setLevel(logging.ERROR)
-    database = Path(os.environ["AIRFLOW_HOME"], "airflow.db")
     progress = Progress(pipeline)
     say(f"Running {pipeline} for {partition} in the foreground:")
-    with _shown(progress, database):
+    if taken.gone_on:
+        say(f"Going on with run {_spell(taken.run)}, which was not finished. (NEW=1 begins anew.)")
+    if taken.beside:
+        say(f"Another process works on run {_spell(taken.beside)}; this is a run of its own.")
+    with (
+        _shown(progress, home / "airflow.db"),
+        # dag.test() has no parameter for it.
+        patch.object(DagRun, "generate_run_id", lambda **_: run_id),
+    ):
         ended = dag.test(logical_date=None, run_conf={"partition": str(partition)})
-    seconds = time.monotonic() - begun
+    run_folder = RunFolder(pipeline=pipeline, partition=partition, run_id=run_id)
     try:
-        manifest = _manifest(pipeline, partition)
+        if ended.state == "success":
+            record_ended(taken.run, pipeline, partition, lake)
+        end = end_of_run(run_folder, lake, state=ended.state, failures=failures, seconds=time.monotonic() - begun)
     except EnrichmentError as error:
         _complain_of(failures)
-        complain(f"The run ended as {ended.state}, and the lake cannot be read: {error}")
-        return False
-    if ended.state == "success" and manifest and manifest.run_id == ended.run_id:
-        say(f"Published {pipeline} {partition} in {seconds:.0f} s: {_counts(manifest)}.")
-        return True
-    complain(f"NOT published: {pipeline} {partition}, the run ended as {ended.state} after {seconds:.0f} s.")
-    if manifest:
-        complain(f"The lake still has what an earlier run published: {_counts(manifest)}.")
-    complain(
-        "What was submitted, if anything, is in the ledger: once the cause is mended, the same command goes on from"
-        " there. The lines above are all there is of the log. Why it failed:"
-    )
-    _complain_of(failures)
-    return False
+        complain(f"The run ended as {ended.state}, and the lake cannot be read or written: {error}")
+        return NOT_PUBLISHED
+    (say if end.status == PUBLISHED else complain)(end.text)
+    return end.status
+
+
+def _spell(run: ForegroundRun) -> str:
+    """The run, with the minute in which it began."""
+    return f"{run.run_id} of {run.begun_at:%Y-%m-%d %H:%M} UTC"
 
 
 def _too_early(dag: DAG, partition: Partition) -> str | None:
@@ -127,22 +163,6 @@ def _told_by(trace: str) -> str:
     lines = trace.rstrip().splitlines()
     begins = max((number for number, line in enumerate(lines) if line.startswith(_OUR_ERRORS)), default=None)
     return trace if begins is None else "\n".join(lines[begins:]).partition(": ")[2]
-
-
-def _manifest(pipeline: str, partition: Partition) -> Manifest | None:
-    """The partition's manifest on the lake, None if there surely is none."""
-    found = open_lake("aws_default").find(layout.manifest(pipeline, partition))
-    return Manifest.model_validate_json(found.data) if found else None
-
-
-def _counts(manifest: Manifest) -> str:
-    sent = len(manifest.batches) - len(manifest.reused)
-    simulated = any("simulated" in batch_id for batch_id in manifest.batches)
-    return (
-        f"{manifest.rows:,} rows, {manifest.published:,} published, {manifest.rejected:,} rejected;"
-        f" batches: {sent} sent, {len(manifest.reused)} reused; {cost(manifest, simulated=simulated)};"
-        f" at {manifest.table}"
-    )
 
 
 @contextmanager

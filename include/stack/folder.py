@@ -70,3 +70,8 @@ class StackFolder:
     def runs(self) -> Path:
         """Throw-away Airflow homes of `make run`."""
         return self.path / "runs"
+
+    @property
+    def run_lock(self) -> Path:
+        """Held, by flock, while a `make run` chooses its run."""
+        return self.path / "run.lock"

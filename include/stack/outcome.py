@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import httpx2
 
+from include.enrichment.dry_run import DryRun
+from include.enrichment.layout import RunFolder
 from include.enrichment.manifest import Manifest
 from include.enrichment.prices import dollars
+from include.enrichment.version import parse
+from include.gateways.lake import Lake
 from include.stack.airflow_api import AirflowApi, TaskInstance
 from include.stack.lake import Published
+from include.stack.run import NOT_PUBLISHED, PUBLISHED, SUPERSEDED
 from include.stack.stack import LOOPBACK, Stack
+from include.stack.unfinished import published
+from include.steps.extract import read_extracted, read_pipeline
 
 SHOWN_ROWS = 8
 CELL_WIDTH = 36
@@ -42,6 +51,78 @@ def cost(manifest: Manifest, *, simulated: bool) -> str:
     :param simulated: the emulator answered, and nobody is billed
     """
     return f"{'simulated cost' if simulated else 'cost'} {dollars(manifest.cost_usd)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class End:
+    """How a `make run` ended: its exit status, and what to say."""
+
+    status: int
+    text: str
+
+
+def end_of_run(run: RunFolder, lake: Lake, *, state: str, failures: Mapping[str, str], seconds: float) -> End:
+    """
+    How a run in the foreground ended, and what is published now.
+
+    :param state: Airflow's, of the whole run
+    :param failures: why tasks failed, by task
+
+    Raises LakeError where the lake does not tell.
+    """
+    name = f"{run.pipeline} {run.partition}"
+    manifest = published(run.pipeline, run.partition, lake)
+    if state != "success":
+        lines = [f"NOT published: {name}, the run ended as {state} after {seconds:.0f} s."]
+        if manifest:
+            lines.append(f"The lake still has what an earlier run published: {_counts(manifest)}.")
+        lines.append(
+            "What was submitted, if anything, is in the ledger: once the cause is mended, the same command goes on from"
+            f" there. The lines above are all there is of the log.{' Why it failed:' if failures else ''}"
+        )
+        lines += [f"{task} failed with {why}" for task, why in failures.items()]
+        return End(status=NOT_PUBLISHED, text="\n".join(lines))
+    if manifest and manifest.run_id == run.run_id:
+        return End(status=PUBLISHED, text=f"Published {name} in {seconds:.0f} s: {_counts(manifest)}.")
+    pipeline = read_pipeline(lake, run)
+    if pipeline.options.dry_run:
+        told = parse(DryRun, lake.read(run.dry_run_json), lake.locate(run.dry_run_json)).table()
+        return End(status=PUBLISHED, text=f"A dry run: nothing was sent, {name} is as it was.\n{told}")
+    if pipeline.options.rows:
+        trial = parse(Manifest, lake.read(run.manifest), lake.locate(run.manifest))
+        return End(
+            status=PUBLISHED,
+            text=f"A trial ended in {seconds:.0f} s, the table of {name} is as it was. Its rows lie in the run's"
+            f" folder: {_counts(trial)}; the rejects are at {trial.rejects}.",
+        )
+    extracted_at = read_extracted(lake, run).extracted_at
+    if manifest and manifest.extracted_at > extracted_at:
+        again = "reads the warehouse anew and publishes that"
+        if not pipeline.settings.reuse:
+            again += "; as answers are not reused (reuse: false), it pays for every row again"
+        return End(
+            status=SUPERSEDED,
+            text=f"NOT published by this run: {name} has newer rows, and they stay. Run {manifest.run_id}"
+            f" published them at {manifest.published_at:%Y-%m-%d %H:%M} UTC. It read the warehouse at"
+            f" {manifest.extracted_at:%Y-%m-%d %H:%M:%S} UTC, this run did at {extracted_at:%Y-%m-%d %H:%M:%S}.\n"
+            f"Published are {_counts(manifest)}.\n"
+            f"Nothing failed, and what this run was answered is in the result store. The same command {again}.",
+        )
+    return End(
+        status=NOT_PUBLISHED,
+        text=f"NOT published: {name}. The run ended as success, and none of its tasks has published the partition: see"
+        f" `publish` in dags/{run.pipeline}.py.",
+    )
+
+
+def _counts(manifest: Manifest) -> str:
+    sent = len(manifest.batches) - len(manifest.reused)
+    simulated = any("simulated" in batch_id for batch_id in manifest.batches)
+    return (
+        f"{manifest.rows:,} rows, {manifest.published:,} published, {manifest.rejected:,} rejected;"
+        f" batches: {sent} sent, {len(manifest.reused)} reused; {cost(manifest, simulated=simulated)};"
+        f" at {manifest.table}"
+    )
 
 
 def reconciliation(published: Published, wrong: list[str]) -> str:

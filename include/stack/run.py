@@ -23,8 +23,9 @@ from include.stack.processes import marked_processes
 from include.stack.report import complain
 from include.stack.stack import CONNECTION_VARIABLES, LAKE, fernet_key, read_stack
 
-BAD_ARGUMENTS = 2
-NOT_PUBLISHED = 1
+#: Exit statuses. What was asked for and is done is 0, also a trial and a dry run. SUPERSEDED: nothing failed, and a
+#: newer run's rows stay published.
+PUBLISHED, NOT_PUBLISHED, BAD_ARGUMENTS, SUPERSEDED = 0, 1, 2, 3
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -36,12 +37,14 @@ class MissingVariables(Exception):
     """The environment does not say where to read, ask and write, and no stack runs that could."""
 
 
-def run(folder: StackFolder, pipeline: str, partition_text: str) -> int:
+def run(folder: StackFolder, pipeline: str, partition_text: str, *, anew: bool) -> int:
     """
-    Run one partition; returns 0 only if this run published it, 2 for bad arguments, else 1.
+    Run one partition, and return the exit status.
 
-    Airflow gets a home and a metadata database of its own, which are thrown away: all that matters is on the lake. Any
-    number may run side by side.
+    Airflow gets a home and a metadata database of its own, which are thrown away: all that matters is on the lake, also
+    which run was killed and is gone on with. Any number may run side by side.
+
+    :param anew: do not go on with an unfinished run
     """
     _block(SIGNALS)
     try:
@@ -65,7 +68,7 @@ def run(folder: StackFolder, pipeline: str, partition_text: str) -> int:
         # Airflow reads its settings while it is imported, so not before they are all there.
         from include.stack.dag_run import dag_run
 
-        return 0 if dag_run(pipeline, partition, dag_file) else NOT_PUBLISHED
+        return dag_run(pipeline, partition, dag_file, folder, anew=anew)
 
 
 def connection_variables(

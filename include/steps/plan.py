@@ -25,6 +25,7 @@ from include.enrichment.ledger import Entry, OpenChunk, OpenChunks
 from include.enrichment.pipeline import Pipeline
 from include.enrichment.planning import Division, PassPlan, check_chunks, divide
 from include.enrichment.request import Request
+from include.enrichment.unread import spell_unread, unread
 from include.enrichment.version import check_stamp, stamped
 from include.gateways.disk import working_folder
 from include.gateways.lake import Conflict, Lake, ObjectMissing
@@ -135,10 +136,35 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
                 f"{made.in_flight:,}",
                 len(divided.join),
             )
+            _tell_unread(pass_name, needed | wanted.request_ids, pipeline, folder, recorded, in_flight)
             if made.to_send:
                 log.info("Expected cost:\n%s", cost_table(estimates))
             return keys
     raise LakeError(f"Other runs have planned {_TRIES} times at the same moment. Nothing was sent. Clear this task.")
+
+
+def _tell_unread(
+    pass_name: str,
+    needed: Set[str],
+    pipeline: Pipeline,
+    folder: RunFolder,
+    recorded: Recorded[OpenChunks] | None,
+    in_flight: InFlightNow,
+) -> None:
+    """
+    Warn of what was paid and this run does not read. Of others' batches with the first plan; of its own with the last,
+    as a repair that was sent before a kill is nothing that the passes before it ask for.
+    """
+    limits = pipeline.settings.limits
+    in_order = passes.names(canary_rows=limits.canary_rows, retry_passes=limits.retry_passes)
+    if recorded is None or pass_name not in (in_order[0], in_order[-1]):
+        return
+    read = {chunk.chunk_id for chunk in in_flight.chunks if not chunk.request_ids.isdisjoint(needed)}
+    day = layout.runs_of(folder.pipeline, folder.partition)
+    now = datetime.now(UTC)
+    for entry in unread(recorded.value.chunks, in_flight.entries, read=read | in_flight.over, day=day, now=now):
+        if pass_name == in_order[-1 if entry.run_id == folder.run_id else 0]:
+            log.warning("%s", spell_unread(entry, run_id=folder.run_id))
 
 
 def _estimates(pass_name: str, sizes: pa.Table, later: Set[str], rows: Path, known: Estimator) -> dict[str, Estimate]:

@@ -17,11 +17,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from include.enrichment import layout, passes
+from include.enrichment import layout, passes, rejection
 from include.enrichment.errors import LoadError
 from include.enrichment.estimate import Estimate, expected_usd
 from include.enrichment.layout import RunFolder
 from include.enrichment.manifest import Manifest
+from include.enrichment.outcome import settled
 from include.enrichment.pipeline import Pipeline
 from include.enrichment.planning import PassPlan
 from include.enrichment.poll import WINDOW
@@ -396,17 +397,21 @@ def _check_rejects(
     if manifest.rejected <= Decimal(str(most)) * manifest.rows:
         return
     lake.write_file(folder.rejects, rejects)
-    kinds = ", ".join(f"{outcome}={count:,}" for outcome, count in sorted(manifest.rejected_by.items()))
     reasons = Counter(reason[:_REASON_CHARACTERS] for reason in pq.read_table(rejects)["reason"].to_pylist())
     most_common = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(3))
-    raise LoadError(
-        f"{manifest.rejected:,} of {manifest.rows:,} rows of partition {folder.partition} were rejected ({kinds}), and"
-        f" limits.max_reject_ratio allows {most:g} of them. Most common: {most_common}. {left_out}"
-        "The table was not published and is as it was; the answers"
-        f" stay in the result store; the rejects with their reasons are at {lake.locate(folder.rejects)}."
-        " invalid: mend what the reason names (prompt, schema, max_tokens, against which thinking counts too) and"
-        " start a new run; changed requests are sent, and paid, anew."
-        " errored, expired, canceled, missing: nothing was billed for these rows; clear the first `plan` with"
-        " downstream, which asks for these rows again and for no others."
-        " Or raise the ratio and start a new run, which sends nothing, to publish without the rejected rows."
+    rows: Counter[str] = Counter()
+    again = set()
+    rejected = pq.read_table(rejects, columns=["outcome", "_request_id"])
+    for outcome, request_id in zip(*(column.to_pylist() for column in rejected.columns), strict=True):
+        rows[outcome if request_id else rejection.UNSENDABLE] += 1
+        if request_id and not settled(outcome):
+            again.add(request_id)
+    told = rejection.too_many(
+        manifest,
+        rows,
+        again=len(again),
+        most=most,
+        most_common=most_common,
+        rejects=lake.locate(folder.rejects),
     )
+    raise LoadError(f"{told}\n{left_out}".rstrip())

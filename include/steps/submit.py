@@ -145,7 +145,7 @@ def _send(
         except BudgetExceeded as error:
             raise _unaffordable(error, chunk, claimed, ledger) from error
         except (ApiError, SetupError, LakeError) as refusal:
-            raise _refused(refusal, claimed, ledger) from refusal
+            raise _refused(refusal, claimed, ledger, size_bytes=body.length) from refusal
         except BatchError as unclear:
             raise _unclear(unclear, claimed, ledger) from unclear
     _record(batch_id, claimed, ledger, claude)
@@ -200,18 +200,24 @@ def _unaffordable(
     return NotSent(f"The retry pass goes on without chunk {chunk.chunk_id}. {error}")
 
 
-def _refused(refusal: ApiError | SetupError | LakeError, claimed: Recorded[Entry], ledger: Ledger) -> EnrichmentError:
+def _refused(
+    refusal: ApiError | SetupError | LakeError, claimed: Recorded[Entry], ledger: Ledger, *, size_bytes: int
+) -> EnrichmentError:
     """Surely nothing was made: the chunk is open to be sent again, at once or later."""
-    refusals = claimed.value.refusals + 1
-    ledger.write(claimed.value.becomes("planned", at=datetime.now(UTC), refusals=refusals), over=claimed)
-    return refusal if isinstance(refusal, LakeError) else _later(refusal, refusals)
+    entry, now = claimed.value, datetime.now(UTC)
+    refusals, since = entry.refusals + 1, entry.refused_since or now
+    ledger.write(entry.becomes("planned", at=now, refusals=refusals, refused_since=since), over=claimed)
+    if isinstance(refusal, LakeError):
+        return refusal
+    hint = submission.may_never_fit(since, now=now, requests=entry.requests, size_bytes=size_bytes)
+    return _later(refusal, refusals, hint=hint)
 
 
-def _later(refusal: ApiError | SetupError, refusals: int) -> EnrichmentError:
+def _later(refusal: ApiError | SetupError, refusals: int, *, hint: str = "") -> EnrichmentError:
     if isinstance(refusal, SetupError) or not refusal.retryable:
         return refusal
     again_at = submission.refused_until(refusals, refusal.retry_after_seconds, now=datetime.now(UTC))
-    return NotYet(f"{refusal} No batch was made (refusal {refusals} in a row).", again_at=again_at)
+    return NotYet(f"{refusal} No batch was made (refusal {refusals} in a row).{hint}", again_at=again_at)
 
 
 def _unclear(unclear: BatchError, claimed: Recorded[Entry], ledger: Ledger) -> NotYet:

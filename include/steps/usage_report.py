@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Set
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from include.enrichment import layout
 from include.enrichment.ledger import Entry
 from include.enrichment.report_days import ReportDays
+from include.enrichment.unread import is_overdue
 from include.gateways.lake import Lake, ObjectMissing
 from include.gateways.ledger import Ledger
 from include.gateways.results import ResultStore
@@ -27,9 +28,6 @@ from include.reporting.page import Gaps, page
 from include.steps.load import book
 
 log = logging.getLogger(__name__)
-
-#: A batch ends within a day, and its run loads it soon after.
-_OVERDUE = timedelta(hours=25)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +104,10 @@ def _book_what_has_no_cost(lines: pa.Table, books: Books, lake: Lake) -> bool:
 
 
 def _unbooked(days: ReportDays, booked: Set[tuple[str, str]], lake: Lake, *, now: datetime) -> Iterator[Entry]:
-    """What was submitted on these days, should have been loaded by now, and is not in the books."""
+    """
+    What was sent on these days, or may have been, should have been loaded by now, and is not in the books. It stands in
+    the ledger, whether a later run asks for the same requests or not.
+    """
     chunks: defaultdict[str, list[str]] = defaultdict(list)
     for listed in lake.objects(layout.LEDGER_FOLDER):
         if (found := layout.entry_of(listed.key)) and listed.changed_at.date() >= days.first:
@@ -116,9 +117,8 @@ def _unbooked(days: ReportDays, booked: Set[tuple[str, str]], lake: Lake, *, now
         for entry in Ledger(lake, pipeline=pipeline).entries(chunk_ids):
             if (
                 entry
-                and entry.state == "submitted"
+                and is_overdue(entry, now=now)
                 and days.first <= entry.changed_at.date() <= days.last
-                and entry.changed_at < now - _OVERDUE
                 and (pipeline, entry.batch_id) not in booked
             ):
                 yield entry

@@ -81,7 +81,7 @@ def want(
         rejected = _rejected(rows, folder, lake)
         check_only_rejects(len(needed - found.settled - rejected), requests=len(needed))
     if passes.is_retry(pass_name):
-        return _retried(needed, found, rows, store, rejected)
+        return _retried(needed, found, rows, store, rejected, most_bytes=pipeline.limits.params_bytes)
     left = needed - found.settled
     later: Set[str] = frozenset()
     if pass_name == passes.CANARY:
@@ -140,12 +140,15 @@ def _rejected(rows: Path, folder: RunFolder, lake: Lake) -> set[str]:
     return set(again["request_id"].drop_null().to_pylist())
 
 
-def _retried(needed: Set[str], found: Found, rows: Path, store: ResultStore, rejected: Set[str] | None) -> Wanted:
+def _retried(
+    needed: Set[str], found: Found, rows: Path, store: ResultStore, rejected: Set[str] | None, *, most_bytes: int
+) -> Wanted:
     """
     What ended without an answer: the same again where it was not billed, a repair where it was.
 
     :param rejected: the rows' requests that are asked for again in a run for the rejects alone; None in any other run,
         which asks for all, but repairs what came of a repair no further
+    :param most_bytes: no repair that is larger is sent; one that has an answer is found all the same
     """
     repairs, found_of_repairs = _repairs(found, rows, store)
     found += found_of_repairs
@@ -155,6 +158,9 @@ def _retried(needed: Set[str], found: Found, rows: Path, store: ResultStore, rej
         if (repair.depth == 1 if rejected is None else repair.of in rejected)
     }
     left = (needed | made.keys()) - found.settled - (found.asked - found.may_end_better)
+    if large := {one for one in left & made.keys() if len(made[one].params.encode()) > most_bytes}:
+        log.warning("Repairs that are larger than limits.batch_bytes allows, and are not sent: %s", f"{len(large):,}")
+        left -= large
     return Wanted(request_ids=left, made=made, failed_in=found.failed_in(left), batches=found.batches, repairs=repairs)
 
 

@@ -1,6 +1,6 @@
 """
 The whole flow of a pipeline as one task group: extract, then the passes, each of them plan and for each chunk submit,
-wait and load, then publish.
+wait, waited and load, then publish.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import TaskGroup, TriggerRule, WeightRule, chain, task_group
 
 from claude_batch import operators
@@ -100,17 +101,18 @@ def _requests_pass(
                 priority_weight=2,
                 **wait_options,
             )
-            # A wait that failed does not keep finished answers from being loaded: they are paid.
+            # A wait that failed does not keep finished answers from being loaded, as they are paid; after a submit that
+            # failed there is nothing to load. No trigger rule of `load` tells the two apart, as `plan` is upstream of
+            # it, too. The scheduler ends this task by itself: it takes no worker.
+            waited = EmptyOperator(task_id="waited", trigger_rule=TriggerRule.ALL_DONE)
             load = LoadOperator(
                 task_id="load",
                 chunk=chunk,
                 batch_id=submit.output,
-                trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
                 map_index_template=chunk_label,
                 **connections,
             )
-            submit >> wait >> load
-            submit >> load
+            submit >> wait >> waited >> load
 
         flow_of_chunk.expand(chunk=plan.output)
     return requests_pass

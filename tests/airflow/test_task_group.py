@@ -74,9 +74,9 @@ def test_a_partition_goes_from_the_warehouse_to_the_lake(
 ) -> None:
     emulator.set_faults([{"kind": "duration", "seconds": 2}])
     run = run_dag(write_dag(tmp_path, deferrable=deferrable), run_conf=DAY)
-    assert run.state == "success"
-    chunk = ["plan", "chunk.submit[0]", "chunk.wait[0]", "chunk.load[0]"]
-    nothing = dict.fromkeys(["chunk.submit", "chunk.wait", "chunk.load"], "skipped")
+    assert run.state == "success", states(run)
+    chunk = ["plan", "chunk.submit[0]", "chunk.wait[0]", "chunk.waited[0]", "chunk.load[0]"]
+    nothing = dict.fromkeys(["chunk.submit", "chunk.wait", "chunk.waited", "chunk.load"], "skipped")
     assert states(run) == (
         {"extract": "success", "publish": "success"}
         | {f"canary.{task}": "success" for task in chunk}
@@ -265,9 +265,25 @@ def test_after_a_submit_that_failed_nothing_is_loaded_or_published(
     found = states(run)
     assert found["canary.chunk.submit[0]"] == "failed"
     assert found["canary.chunk.wait[0]"] == "upstream_failed"
-    assert found["canary.chunk.load[0]"] == "failed"
+    assert found["canary.chunk.load[0]"] == "upstream_failed"
     assert found["publish"] == "upstream_failed"
+    assert "failed" not in {state for task, state in found.items() if not task.endswith("submit[0]")}
     assert lake.list("tables/") == lake.list("results/") == []
+
+
+def test_a_chunk_that_cannot_be_sent_keeps_no_other_chunk_from_being_loaded(
+    run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator
+) -> None:
+    rewrite(tmp_path, "{batch_requests: 1, canary_rows: 0}")
+    emulator.set_faults([{"kind": "http_error", "on": "create", "status": 413, "times": 1}])
+    run = run_dag(write_dag(tmp_path), run_conf=DAY)
+    found = states(run)
+    ends = sorted((found[f"main.chunk.submit[{number}]"], found[f"main.chunk.load[{number}]"]) for number in range(3))
+    assert ends == [("failed", "upstream_failed"), ("success", "success"), ("success", "success")]
+    assert len(lake.list("results/tickets/")) == 2
+    assert [task for task, state in found.items() if state == "failed"] == [
+        task for task, state in found.items() if "submit" in task and state != "success" and "main" in task
+    ]
 
 
 def test_a_create_whose_answer_was_lost_is_settled_within_the_run(

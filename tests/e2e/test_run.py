@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -118,3 +119,46 @@ def test_a_signal_ends_it_at_once_with_a_status_that_is_not_0(
     assert process.returncode == 128 + number
     assert f"Stopped by {number.name}" in said
     assert list(stack_folder.runs.iterdir()) == []
+
+
+@pytest.fixture
+def salted(environment: dict[str, str], tmp_path: Path) -> dict[str, str]:
+    """The environment of a checkout whose pipeline asks for fresh answers in every run."""
+    checkout = tmp_path / "checkout"
+    for name in ("include", "plugins", "dags", "config"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
+    settings = checkout / "include" / "pipelines" / "catalogue" / "pipeline.yaml"
+    lines = [line for line in settings.read_text().splitlines() if not line.startswith("reuse:")]
+    settings.write_text("\n".join([*lines, "reuse: false", ""]))
+    return environment | {"PWD": str(checkout), "PYTHONPATH": f"{checkout}:{checkout / 'plugins'}"}
+
+
+def killed_while_it_waits(environment: dict[str, str], emulator: Emulator) -> None:
+    """A run that gets SIGKILL while its first batch is processed, which ends soon after."""
+    emulator.set_faults([{"kind": "duration", "seconds": 3600}])
+    with subprocess.Popen(COMMAND, env=environment, cwd=environment["PWD"]) as process:
+        try:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while not emulator.batches_made() or emulator.log()["calls"][-1]["method"] == "POST":
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+        finally:
+            process.kill()
+    emulator.set_faults([])
+    emulator.advance_clock(3700)
+
+
+def test_a_killed_run_is_gone_on_with_and_nothing_is_paid_twice_without_reuse(
+    salted: dict[str, str], s3_bucket: Bucket, emulator: Emulator
+) -> None:
+    killed_while_it_waits(salted, emulator)
+    ended = subprocess.run(
+        COMMAND, env=salted, cwd=salted["PWD"], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "Going on with run manual__" in ended.stdout
+    published = manifest(s3_bucket)
+    assert published is not None
+    assert [batch["size"] for batch in emulator.batches_made()] == [5, published.requests - 5]
+    assert published.cost_usd == published.partition_cost_usd

@@ -160,6 +160,20 @@ def test_a_create_that_is_refused_has_surely_made_nothing(claude: Claude, emulat
     assert emulator.batches_made() == []
 
 
+@pytest.mark.parametrize(("requests", "alone"), [(1, True), (3, False)])
+def test_a_body_that_is_too_large_is_told_with_its_bytes_and_the_setting(
+    claude: Claude, emulator: Emulator, requests: int, alone: bool
+) -> None:
+    emulator.set_faults([{"kind": "http_error", "on": "create", "status": 413}])
+    sent = body(requests)
+    with pytest.raises(ApiError, match="HTTP 413") as caught:
+        claude.create(sent, since=datetime.now(UTC))
+    assert not caught.value.retryable
+    assert f"The body has {sent.length:,} bytes ({requests:,} requests)" in str(caught.value)
+    assert "Set limits.batch_bytes in pipeline.yaml to what it takes and start a new run" in str(caught.value)
+    assert ("One request cannot be cut" in str(caught.value)) == alone
+
+
 def test_an_api_that_cannot_be_connected_to_has_surely_made_nothing() -> None:
     nowhere = anthropic.Anthropic(api_key="k", base_url="http://127.0.0.1:9", max_retries=0)
     with pytest.raises(ApiError, match="could not be reached") as caught, Claude(nowhere, name="c") as claude:

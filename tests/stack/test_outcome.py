@@ -7,7 +7,11 @@ from decimal import Decimal
 import pytest
 
 from include.enrichment.manifest import Manifest
-from include.stack.outcome import cost
+from include.enrichment.options import RunOptions
+from include.stack.outcome import End, cost, end_of_run
+from include.stack.run import NOT_PUBLISHED, PUBLISHED, SUPERSEDED
+from include.steps.dry_run import dry_run
+from tests.fixtures.flow import Flow
 
 
 @pytest.mark.parametrize(
@@ -22,3 +26,80 @@ def test_what_a_run_cost_is_told_and_what_nobody_is_billed_for_is_called_simulat
     usd: Decimal | None, simulated: bool, words: str
 ) -> None:
     assert cost(Manifest.model_construct(cost_usd=usd), simulated=simulated) == words
+
+
+def ended(flow: Flow, state: str = "success", **failures: str) -> End:
+    return end_of_run(flow.folder, flow.lake, state=state, failures=failures, seconds=7)
+
+
+def test_a_run_that_published_says_what_and_where(flow: Flow) -> None:
+    flow.run_all()
+    end = ended(flow)
+    assert end.status == PUBLISHED
+    assert end.text.startswith("Published tickets 2026-11-01 in 7 s: 3 rows, 3 published, 0 rejected; batches: 1 sent")
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+def test_a_run_that_lost_against_a_newer_one_has_a_status_of_its_own_and_names_what_is_published(
+    flow: Flow, reuse: bool
+) -> None:
+    flow.pipeline = flow.pipeline.for_run(RunOptions(reuse=reuse))
+    older, newer = flow.folder, flow.run("manual__2")
+    flow.extract()
+    flow.send()
+    flow.folder = newer
+    flow.run_all("main")
+    flow.folder = older
+    flow.publish()
+    end = ended(flow)
+    assert end.status == SUPERSEDED
+    assert end.text.startswith(
+        "NOT published by this run: tickets 2026-11-01 has newer rows, and they stay. Run manual__2"
+    )
+    assert "Published are 3 rows, 3 published" in end.text
+    assert "Nothing failed" in end.text
+    assert ("it pays for every row again" in end.text) != reuse
+    assert "Why it failed" not in end.text
+
+
+def test_a_trial_says_where_its_rows_are(flow: Flow) -> None:
+    flow.pipeline = flow.pipeline.for_run(RunOptions(rows=2))
+    flow.run_all("main")
+    end = ended(flow)
+    assert end.status == PUBLISHED
+    assert "A trial ended in 7 s, the table of tickets 2026-11-01 is as it was" in end.text
+    assert "2 rows, 2 published" in end.text
+    assert flow.lake.locate(flow.folder.table) in end.text
+    assert flow.lake.locate(flow.folder.rejects) in end.text
+
+
+def test_a_dry_run_shows_what_would_be_sent(flow: Flow) -> None:
+    flow.pipeline = flow.pipeline.for_run(RunOptions(dry_run=True))
+    flow.extract()
+    dry_run(flow.folder, lake=flow.lake)
+    end = ended(flow)
+    assert end.status == PUBLISHED
+    assert "A dry run: nothing was sent" in end.text
+    assert "3 rows of 2026-11-01" in end.text
+
+
+def test_a_run_that_failed_says_what_is_still_published_and_why_it_failed(flow: Flow) -> None:
+    flow.run_all()
+    flow.folder = flow.run("manual__2")
+    end = ended(flow, "failed", **{"tickets.main.plan": "SpecError: no"})
+    assert end.status == NOT_PUBLISHED
+    *_, advice, why = end.text.splitlines()
+    assert "The lake still has what an earlier run published: 3 rows" in end.text
+    assert advice.endswith("Why it failed:")
+    assert why == "tickets.main.plan failed with SpecError: no"
+
+
+def test_where_no_task_told_why_there_is_no_empty_heading(flow: Flow) -> None:
+    assert not ended(flow, "failed").text.endswith(":")
+
+
+def test_a_run_that_ended_well_and_published_nothing_says_so(flow: Flow) -> None:
+    flow.extract()
+    end = ended(flow)
+    assert end.status == NOT_PUBLISHED
+    assert "none of its tasks has published the partition" in end.text

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from include.enrichment.chunk import REQUESTS_SCHEMA
+from include.enrichment.chunk import REQUEST_ID_CHARACTERS, REQUESTS_SCHEMA, body_bytes
 from include.enrichment.errors import ApiError, EnrichmentError, SetupError, SpecError, WarehouseError
 from include.enrichment.options import RunOptions
 from include.enrichment.request import MAX_REQUEST_BYTES
@@ -104,6 +104,23 @@ def test_a_row_that_is_too_large_or_not_unicode_stays_with_its_reason(flow: Flow
     assert problems.keys() == {"big", "T2"}
     assert "one request may hold 32,000,000" in problems["big"]
     assert "not valid Unicode" in problems["T2"]
+
+
+@pytest.mark.parametrize(("missing_bytes", "rejected"), [(0, set()), (1, {"long"})])
+def test_a_request_that_alone_has_more_bytes_than_a_batch_may_have_is_a_reject(
+    flow: Flow, tmp_path: Path, missing_bytes: int, rejected: set[str]
+) -> None:
+    write_tickets(flow.database, [("long", "x" * 1_000)])
+    size = max(len(row["params"]) for row in run_extract(flow))
+    batch_bytes = body_bytes(["x" * REQUEST_ID_CHARACTERS], size) - missing_bytes
+    yaml = f"{FILES['pipeline.yaml']}limits: {{batch_bytes: {batch_bytes}}}\n"
+    change(flow, tmp_path, pipeline_yaml=yaml)
+    problems = {row["ticket"]: row["problem"] for row in run_extract(flow) if row["problem"]}
+    assert problems.keys() == rejected
+    assert all(
+        told == f"it renders to {size:,} bytes, and limits.batch_bytes leaves room for {size - 1:,} in a batch of one"
+        for told in problems.values()
+    )
 
 
 def test_a_prompt_that_names_no_column_is_found_before_the_first_row(flow: Flow, tmp_path: Path) -> None:

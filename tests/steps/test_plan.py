@@ -21,7 +21,7 @@ from include.enrichment.layout import RunFolder
 from include.enrichment.partition import Partition
 from include.enrichment.spec import load_pipeline
 from include.gateways.ledger import Ledger
-from include.steps.chunks import request_ids_of
+from include.steps.chunks import read_chunk, request_ids_of
 from include.steps.extract import read_extracted
 from include.steps.plan import plan, read_repairs
 from include.steps.wanted import read_plan
@@ -42,6 +42,54 @@ def update(flow: Flow, sql: str) -> None:
         connection.execute(sql)
 
 
+# What is paid and nobody reads
+
+
+@pytest.mark.parametrize("reuse", [True, False])
+def test_a_batch_of_the_day_that_this_run_does_not_read_is_told_once(
+    flow: Flow, tmp_path: Path, caplog: pytest.LogCaptureFixture, reuse: bool
+) -> None:
+    """Another prompt, or fresh answers in every run."""
+    change(flow, tmp_path, f"reuse: {str(reuse).lower()}")
+    flow.extract()
+    (chunk,) = flow.plan("canary")
+    batch_id = flow.submit(chunk)
+    flow.folder = flow.run("manual__2")
+    if reuse:
+        change(flow, tmp_path, "reuse: true", user_md="Another: {{ body }}")
+    flow.extract()
+    for pass_name in ("canary", "main", "retry"):
+        flow.plan(pass_name)
+    told = [line for line in caplog.messages if batch_id in line]
+    assert len(told) == 1
+    assert "sent by run manual__1" in told[0]
+
+
+def test_a_batch_that_this_run_reads_is_not_told(flow: Flow, caplog: pytest.LogCaptureFixture) -> None:
+    flow.extract()
+    (chunk,) = flow.plan("canary")
+    batch_id = flow.submit(chunk)
+    flow.folder = flow.run("manual__2")
+    flow.extract()
+    for pass_name in ("canary", "main", "retry"):
+        flow.plan(pass_name)
+    assert not [line for line in caplog.messages if batch_id in line]
+
+
+def test_a_batch_of_its_own_that_a_changed_prompt_leaves_unread_is_told(
+    flow: Flow, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    flow.extract()
+    (chunk,) = flow.plan("canary")
+    batch_id = flow.submit(chunk)
+    change(flow, tmp_path, "", user_md="Another: {{ body }}")
+    flow.extract()
+    for pass_name in ("canary", "main", "retry"):
+        flow.plan(pass_name)
+    (told,) = [line for line in caplog.messages if batch_id in line]
+    assert "Prompt, model or schema have changed since" in told
+
+
 # Chunks
 
 
@@ -55,6 +103,15 @@ def test_a_partition_without_rows_needs_no_chunk(flow: Flow, tmp_path: Path) -> 
     without_rows(flow, tmp_path)
     flow.extract()
     assert flow.plan("canary") == flow.plan() == flow.plan("retry") == []
+
+
+def test_chunks_have_at_most_the_bytes_that_the_pipeline_allows(twenty: Flow, tmp_path: Path) -> None:
+    change(twenty, tmp_path, "limits: {batch_bytes: 2000}")
+    twenty.extract()
+    chunks = twenty.plan()
+    assert len(chunks) > 2
+    assert sum(len(request_ids_of(twenty.lake, chunk)) for chunk in chunks) == 20
+    assert all(read_chunk(twenty.lake, chunk).body_bytes <= 2_000 for chunk in chunks)
 
 
 def test_chunks_hold_at_most_what_the_pipeline_allows(twenty: Flow, tmp_path: Path) -> None:

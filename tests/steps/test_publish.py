@@ -23,6 +23,7 @@ from include.enrichment.layout import RunFolder
 from include.enrichment.manifest import Manifest
 from include.enrichment.options import RunOptions
 from include.enrichment.partition import Partition
+from include.enrichment.prices import dollars
 from include.enrichment.spec import load_pipeline
 from include.gateways.lake import Conflict, Lake
 from include.steps import joining
@@ -170,6 +171,24 @@ def test_a_row_without_an_answer_is_never_published_around(flow: Flow, tmp_path:
         LoadError, match=r"2 of 3 requests of partition 2026-11-01 have no outcome.*Clear the first `plan`"
     ):
         publish(flow.folder, lake=flow.lake)
+
+
+@pytest.mark.parametrize(
+    "fault", [{"kind": "expired"}, {"kind": "errored", "error_type": "overloaded_error"}, {"kind": "canceled"}]
+)
+def test_rejects_that_were_not_billed_are_told_with_the_way_and_about_what_it_costs(
+    flow: Flow, fault: dict[str, Any]
+) -> None:
+    with pytest.raises(LoadError) as caught:
+        run_all(flow, [{**fault, "match": "invoice"}])
+    assert f"Not billed ({fault['kind']}=1): clear the first `plan` with downstream" in str(caught.value)
+    answered = dollars(sum(line["cost_usd"] for line in booked(flow)) / 2)
+    about = f"~{answered}" if answered.startswith("$") else answered
+    assert f"Their requests (1) are asked again and no others, which costs {about} if all are answered" in str(
+        caught.value
+    )
+    flow.emulator.set_faults([])
+    assert flow.send("main") == {"succeeded": 1}
 
 
 def test_a_share_of_rejects_that_is_just_allowed_is_allowed(flow: Flow, tmp_path: Path) -> None:

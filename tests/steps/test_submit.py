@@ -108,6 +108,25 @@ def test_a_refusal_that_passes_says_when_to_come_back_and_the_chunk_is_open(
     assert len(flow.emulator.batches_made()) == 1
 
 
+@pytest.mark.parametrize("minutes", [59, 61])
+def test_a_chunk_that_is_refused_for_an_hour_may_never_fit_and_the_message_says_so(
+    flow: Flow, chunk: str, monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    flow.emulator.set_faults([{"kind": "queue_limit", "requests": 2}])
+    with pytest.raises(NotYet) as first:
+        flow.submit(chunk)
+    assert "limits.batch_requests" not in str(first.value)
+    recorded = flow.ledger.find(layout.chunk_id_of(chunk))
+    assert recorded
+    since = datetime.now(UTC) - timedelta(minutes=minutes)
+    flow.ledger.write(recorded.value.model_copy(update={"refused_since": since}), over=recorded)
+    with pytest.raises(NotYet) as later:
+        flow.submit(chunk)
+    told = "Its 3 requests never fit into a queue that holds fewer"
+    assert (told in str(later.value)) == ("set limits.batch_requests" in str(later.value)) == (minutes > 60)
+    assert entry(flow, chunk).refused_since == since
+
+
 def test_forty_chunks_pass_through_a_queue_that_holds_four(flow: Flow, tmp_path: Path) -> None:
     yaml = "source: {connection: w, key: [ticket]}\nrequest: {model: claude-haiku-5-5, max_tokens: 200}\n"
     folder = write_pipeline(tmp_path / "forty" / "tickets", pipeline_yaml=f"{yaml}limits: {{batch_requests: 1}}\n")
@@ -286,7 +305,7 @@ def test_results_that_do_not_tell_whose_they_are_are_never_guessed_at(
         flow.submit(chunk)
     with pytest.raises(NotYet, match=r"1 may be its own .*Nothing is sent again before that is clear"):
         flow.submit(chunk)
-    monkeypatch.setattr(submission, "PATIENCE", timedelta(0))
+    monkeypatch.setattr(submission, "UNREAD_FOR", timedelta(0))
     with pytest.raises(BatchError, match=r"could not be read for a day.*delete the chunk's ledger entry") as caught:
         flow.submit(chunk)
     assert list(caught.value.batch_ids) == [batch["id"] for batch in flow.emulator.batches_made()]

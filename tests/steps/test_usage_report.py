@@ -132,6 +132,15 @@ def test_a_batch_that_was_submitted_a_day_ago_and_not_loaded_is_told(flow: Flow)
     assert "msgbatch_in_time" not in found
 
 
+def test_a_create_of_a_day_ago_that_nobody_has_recorded_is_told_and_a_salted_one_too(flow: Flow) -> None:
+    at = datetime.now(UTC) - timedelta(hours=26)
+    entry = Entry.planned(chunk_id="c" * 22, pipeline="tickets", chunk="k", requests=7, run_id="manual__7", at=at)
+    flow.ledger.write(entry.becomes("submitting", at=at), over=None)
+    found = text(flow, report(flow))
+    assert "A batch of <strong>tickets</strong> (7 requests) was being made" in found
+    assert "it may be paid" in found
+
+
 def test_one_that_is_booked_or_of_other_days_is_not_told(flow: Flow) -> None:
     entry = submitted(flow, "msgbatch_booked", 26)
     Books(flow.lake).add(usage_line("msgbatch_booked", entry.changed_at, cost_usd=Decimal(1)))

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment import layout
+from include.enrichment.chunk import REQUEST_ID_CHARACTERS, body_bytes
 from include.enrichment.errors import BatchError, LakeError, ParamError
 from include.enrichment.options import RunOptions
 from include.enrichment.pipeline import Pipeline
@@ -150,6 +151,22 @@ def test_a_repair_is_made_once_and_never_repaired_itself(twenty: Flow) -> None:
     twenty.folder = twenty.run("manual__2")
     twenty.extract()
     assert twenty.plan("canary") == twenty.plan() == twenty.plan("retry_1") == []
+
+
+def test_a_repair_with_more_bytes_than_a_batch_may_have_is_not_sent(twenty: Flow) -> None:
+    twenty.pipeline = twenty.pipeline.model_copy(update={"user": f"{'x' * 1_000} {{{{ body }}}}"})
+    twenty.extract()
+    twenty.emulator.set_faults([{"kind": "invalid_json"}])
+    twenty.send("main")
+    rows = pq.read_table(pa.BufferReader(twenty.lake.read(twenty.folder.rows)))
+    just_enough = body_bytes(["x" * REQUEST_ID_CHARACTERS], max(map(len, rows["params"].to_pylist())))
+    limits = twenty.pipeline.settings.limits.model_copy(update={"batch_bytes": just_enough})
+    settings = twenty.pipeline.settings.model_copy(update={"limits": limits})
+    limited = twenty.pipeline.model_copy(update={"settings": settings})
+    twenty.lake.write(twenty.folder.pipeline_json, limited.model_dump_json().encode())
+    assert twenty.plan("retry") == []
+    twenty.lake.write(twenty.folder.pipeline_json, twenty.pipeline.model_dump_json().encode())
+    assert sizes(twenty, "retry") == [20]
 
 
 def test_a_repair_that_expired_is_asked_again_in_the_next_pass(twenty: Flow) -> None:

@@ -55,6 +55,12 @@ def _ordered(requests: list[Request]) -> list[Request]:
     return sorted(requests, key=lambda request: request.request_id)
 
 
+def test_the_room_for_the_params_of_one_request_is_what_the_body_leaves() -> None:
+    for most in (1_000, MAX_BATCH_BYTES):
+        params = BatchLimits(max_bytes=most).params_bytes
+        assert body_bytes(["x" * 22], params) == most
+
+
 def test_a_body_is_what_the_api_documents() -> None:
     first, second = _requests("é", "b")
     assert json.loads(_body([first, second])) == {

@@ -40,6 +40,7 @@ def _folder(run_id: str) -> RunFolder:
         (layout.manifest("catalogue", DAY), "manifests/catalogue/dt=2026-11-21.json"),
         (layout.manifests_folder("catalogue"), "manifests/catalogue/"),
         (_folder("r").pipeline_json, "runs/catalogue/2026-11-21/r/pipeline.json"),
+        (_folder("r").foreground_json, "runs/catalogue/2026-11-21/r/foreground.json"),
         (_folder("r").rows, "runs/catalogue/2026-11-21/r/rows.parquet"),
         (_folder("r").rejects, "runs/catalogue/2026-11-21/r/rejects.parquet"),
         (_folder("r").table, "runs/catalogue/2026-11-21/r/table.parquet"),

@@ -23,6 +23,7 @@ from include.enrichment.submission import (
     candidates,
     first_look,
     look_again_at,
+    may_never_fit,
     refused_until,
     settled_at,
 )
@@ -199,3 +200,18 @@ def test_a_batch_is_ours_or_theirs_only_where_its_lines_leave_no_doubt(
     ours: int, strangers: int, requests: int, verdict: str | None
 ) -> None:
     assert submission.whose(ours, strangers, requests=requests) == verdict
+
+
+@pytest.mark.parametrize(
+    ("minutes", "requests", "told"), [(59, 3, False), (60, 3, True), (60 * 24, 100_000, True), (60 * 24, 1, False)]
+)
+def test_what_is_refused_for_an_hour_may_be_too_large_unless_it_is_one_request(
+    minutes: int, requests: int, told: bool
+) -> None:
+    since = AT - timedelta(minutes=minutes)
+    found = may_never_fit(since, now=AT, requests=requests, size_bytes=2_000_000)
+    assert bool(found) == told
+    assert ("limits.batch_requests" in found) == told
+    assert (
+        f"Its {requests:,} requests never fit into a queue that holds fewer, nor its 2,000,000 bytes" in found
+    ) == told
