@@ -19,7 +19,7 @@ from include.enrichment.errors import ApiError, SetupError
 from include.enrichment.estimate import Counted, counted, to_count
 from include.enrichment.layout import RunFolder
 from include.enrichment.pipeline import SYSTEM
-from include.enrichment.request import Template
+from include.enrichment.template import Template
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
 from include.steps.extract import fetch_rows, read_pipeline, read_request_ids, read_requests

@@ -301,19 +301,16 @@ def cleared(world: World, *, sent: int, kills: Mapping[int, Moment] | None = Non
     return _played(world, [run], play, also=overpaid)
 
 
-def taken_over(
-    world: World, *, kills: Mapping[int, Moment] | None = None, first_kills: Mapping[int, Moment] | None = None
-) -> Outcome:
+def taken_over(world: World, *, kills: Mapping[str, Mapping[int, Moment]] | None = None) -> Outcome:
     """
-    A run has planned its chunks and sent the first, when another run of the partition, some rows of which have changed,
-    takes over what it has not sent. The first goes on before the other sends. Every request that either has planned is
-    sent once, in the run that planned it.
+    The run ``manual__1`` has planned its chunks and sent the first, when another run of the partition, ``manual__2``,
+    takes over what it has not sent; some rows have changed. The first goes on before the other sends. Every request
+    that either has planned is sent once.
 
-    :param kills: of the run that takes over
-    :param first_kills: of the run whose chunks are taken over
+    :param kills: at which of its writes a run is killed, by its id
     """
-    first = Run(world=world, kills=first_kills or {})
-    second = Run(world=world, run_id="manual__2", kills=kills or {})
+    kills = kills or {}
+    first, second = (Run(world=world, run_id=name, kills=kills.get(name, {})) for name in ("manual__1", "manual__2"))
 
     def play() -> None:
         first.extract()
@@ -524,16 +521,18 @@ def _taken_over(worlds: Worlds) -> list[_Play]:
     world = worlds.new(rows=_FEW_ROWS)
     taken_over(world)
     both: tuple[Moment, ...] = ("before", "after")
-    return [("undisturbed", partial(taken_over, worlds.new(rows=_FEW_ROWS)))] + [
-        (
-            f"{run_id} {moment} write {number}",
-            partial(taken_over, worlds.new(rows=_FEW_ROWS), **{whose: {number: moment}}),  # type: ignore[arg-type]
-        )
-        for whose, run_id, step in (("kills", "manual__2", "plan"), ("first_kills", "manual__1", "submit"))
-        for number, line in enumerate(world.writes(run_id), start=1)
-        if line.split()[1] == step
-        for moment in both
-    ]
+    plays: list[_Play] = [("undisturbed", partial(taken_over, worlds.new(rows=_FEW_ROWS)))]
+    for run_id, step in (("manual__2", "plan"), ("manual__1", "submit")):
+        for number, line in enumerate(world.writes(run_id), start=1):
+            if line.split()[1] == step:
+                plays += [
+                    (
+                        f"{run_id} {moment} write {number}",
+                        partial(taken_over, worlds.new(rows=_FEW_ROWS), kills={run_id: {number: moment}}),
+                    )
+                    for moment in both
+                ]
+    return plays
 
 
 def _finding(fault: str, plays: Sequence[_Play]) -> Finding:

@@ -105,7 +105,7 @@ def test_a_run_that_dies_while_it_takes_over_what_another_has_not_sent_costs_not
     assert "withdrawn" in kinds
     first = kinds.index("withdrawn") + 1
     number = first if kind == "withdrawn" else kinds.index("open", first) + 1
-    all_is_well(taken_over(world("killed"), kills={number: moment}))
+    all_is_well(taken_over(world("killed"), kills={"manual__2": {number: moment}}))
 
 
 def test_a_cleared_extract_sends_the_changed_rows_only(tmp_path: Path, emulator: Emulator) -> None:

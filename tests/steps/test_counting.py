@@ -11,7 +11,7 @@ import pytest
 
 from include.enrichment.spec import load_pipeline
 from include.steps.counting import count_sample, read_counted
-from tests.fixtures.flow import Flow, write_pipeline, write_tickets
+from tests.fixtures.flow import Flow, without_rows, write_pipeline, write_tickets
 
 
 @pytest.fixture
@@ -77,9 +77,8 @@ def test_nothing_is_sent_or_billed_for_it(many: Flow) -> None:
     assert many.requests_sent() == 0
 
 
-def test_a_run_without_rows_has_nothing_to_count(flow: Flow) -> None:
-    flow.database.unlink()
-    write_tickets(flow.database, [])
+def test_a_run_without_rows_has_nothing_to_count(flow: Flow, tmp_path: Path) -> None:
+    without_rows(flow, tmp_path)
     flow.extract()
     assert count_sample(flow.folder, lake=flow.lake, claude=flow.claude) is None
     assert read_counted(flow.folder, flow.lake) is None

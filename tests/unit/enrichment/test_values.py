@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
-import psycopg2.extras  # type: ignore[import-untyped]
+import psycopg2.extras
 import pyarrow as pa
 import pytest
 from psycopg.types.multirange import Multirange
