@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.enrichment.errors import LakeError, SetupError, WarehouseError
 from include.enrichment.partition import Partition
+from include.gateways.lake import ObjectMissing, UnreadableKey
 
 if TYPE_CHECKING:
     from include.gateways.lake import Lake
@@ -66,11 +68,13 @@ class ParquetFiles:
     def _keys(self, prefix: str) -> list[str]:
         folder = prefix.removeprefix(f"{self._bucket.uri}/")
         found = [listed.key for listed in self._bucket.objects(folder) if listed.size_bytes]
+        if twice := next((one for one, other in pairwise(found) if one == other), None):
+            raise self._ends_in_a_slash(twice)
         return [key for key in found if not any(part.startswith(_HIDDEN) for part in key[len(folder) :].split("/"))]
 
     @contextmanager
     def _open(self, key: str) -> Iterator[pq.ParquetFile]:
-        with self._bucket.open(key) as file:
+        with self._object(key) as file:
             opened = pq.ParquetFile(file, buffer_size=_COLUMN_BYTES, pre_buffer=False, coerce_int96_timestamp_unit="us")
             columns = opened.schema_arrow.names
             if twice := sorted({name for name in columns if columns.count(name) > 1}):
@@ -79,6 +83,20 @@ class ParquetFiles:
                     " Export the partition anew, and clear this task."
                 )
             yield opened
+
+    @contextmanager
+    def _object(self, key: str) -> Iterator[BinaryIO]:
+        try:
+            with self._bucket.open(key) as file:
+                yield file
+        except ObjectMissing:
+            # A listing gives the key `a/` as `a`, which is then the key of another object or of none.
+            if any(listed.key == key for listed in self._bucket.objects(f"{key}/")):
+                raise self._ends_in_a_slash(key) from None
+            raise
+
+    def _ends_in_a_slash(self, key: str) -> UnreadableKey:
+        return UnreadableKey(f"{self._bucket.locate(key)}/ is an object whose key ends in a slash.")
 
     def _portions(
         self, keys: Sequence[str], columns: list[str], prefix: str, partition: Partition
@@ -110,6 +128,11 @@ class ParquetFiles:
     def _errors(self, prefix: str, partition: Partition) -> Iterator[None]:
         try:
             yield
+        except UnreadableKey as error:
+            raise WarehouseError(
+                f"The files below {prefix} (connection {self._name!r}) could not be read for partition {partition}:"
+                f" {error} Nothing was sent. Rename or delete that object, and clear this task."
+            ) from error
         except (LakeError, SetupError, pa.ArrowException, OSError) as error:
             raise WarehouseError(
                 f"The files below {prefix} (connection {self._name!r}) could not be read for partition {partition}:"

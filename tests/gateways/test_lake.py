@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment.errors import LakeError, SetupError
-from include.gateways.lake import Conflict, Lake, ObjectMissing
+from include.gateways.lake import Conflict, Lake, ObjectMissing, UnreadableKey
 from tests.fixtures.lake import delete
-from tests.fixtures.s3 import Bucket
+from tests.fixtures.s3 import Bucket, filesystem
 
 CONDITIONS = ("if-match", "if-none-match")
 
@@ -195,6 +195,39 @@ def test_an_object_that_is_not_there_is_none_to_find_and_an_error_to_read(lake: 
         lake.read("nothing")
     with pytest.raises(ObjectMissing):
         lake.fetch("nothing", tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    "name", ["team a", "Größe", "u\u0308", "a+b=c:d@e&f", "v1.2...", "*[x]{y}", "😀", "50%25 off", "a'b"]
+)
+def test_what_an_address_says_is_where_it_is_written(name: str, s3_bucket: Bucket, tmp_path: Path) -> None:
+    files = filesystem(s3_bucket.endpoint_url)
+    lake = on_s3(f"{s3_bucket.uri}/{name}/lake/", s3_bucket.endpoint_url)
+    lake.write("a/x", b"1")
+    with files.open_input_file(lake.locate("a/x").removeprefix("s3://")) as file:
+        assert file.read() == b"1"
+    folder = Lake.in_folder(tmp_path / name)
+    folder.write("a/x", b"1")
+    assert Path(folder.locate("a/x")).read_bytes() == b"1"
+    for there in (lake, folder):
+        assert there.list("a/") == ["a/x"]
+        assert there.read("a/x") == b"1"
+
+
+@pytest.mark.parametrize(
+    "rest", ["/lake#dev", "/lake?dev", "#dev", "//lake", "/./lake", "/a/../lake", "/la\tke", "/lake\\dev", "/lake "]
+)
+def test_an_address_that_readers_would_cut_or_resolve_is_refused(rest: str, s3_bucket: Bucket) -> None:
+    with pytest.raises(SetupError, match="No lake can be at 's3://"):
+        on_s3(s3_bucket.uri + rest, s3_bucket.endpoint_url)
+
+
+@pytest.mark.parametrize("key", ["b/c//d", "b/./d", "b/../d", "b//", "b/\x01d"])
+def test_an_object_whose_key_no_path_can_have_is_named_and_no_retry_mends_it(key: str, s3_bucket: Bucket) -> None:
+    s3_bucket.put(f"a/{key}", b"1")
+    with pytest.raises(UnreadableKey, match=r"holds an object whose key cannot be read: 'a/b/.*' has") as caught:
+        on_s3(f"{s3_bucket.uri}/a", s3_bucket.endpoint_url).list("b/")
+    assert not caught.value.retryable
 
 
 @pytest.mark.parametrize("call", [lambda lake: lake.check(), lambda lake: lake.write("a", b"")])
