@@ -13,6 +13,8 @@ from pathlib import Path
 from include.enrichment.errors import SetupError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+#: What only a file can fail with. pyarrow tells such an error without the name of the file.
+_OF_FILES = (*_FULL, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 @contextmanager
@@ -31,12 +33,10 @@ def working_folder() -> Iterator[Path]:
         try:
             yield folder
         except OSError as error:
-            # What names no file of the folder may be about something else, such as a connection.
-            if error.errno in _FULL:
-                raise _disk_error(error, folder) from error
-            if isinstance(error.filename, str | Path) and Path(error.filename).is_relative_to(folder):
-                raise _disk_error(error, Path(error.filename)) from error
-            raise
+            path = Path(error.filename) if isinstance(error.filename, str) else folder
+            if error.errno in _OF_FILES or (path != folder and path.is_relative_to(folder)):
+                raise _disk_error(error, path) from error
+            raise  # it may be about something else, such as a connection
 
 
 @contextmanager

@@ -377,11 +377,9 @@ def _check_rejects(
         return
     lake.write_file(folder.rejects, rejects)
     kinds = ", ".join(f"{outcome}={count:,}" for outcome, count in sorted(manifest.rejected_by.items()))
-    reasons = Counter(reason[:_REASON_CHARACTERS] for reason in pq.read_table(rejects)["reason"].to_pylist())
-    most_common = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(3))
     raise LoadError(
         f"{manifest.rejected:,} of {manifest.rows:,} rows of partition {folder.partition} were rejected ({kinds}), and"
-        f" limits.max_reject_ratio allows {most:g} of them. Most common: {most_common}. {left_out}"
+        f" limits.max_reject_ratio allows {most:g} of them. Most common: {_common_reasons(rejects)}. {left_out}"
         "The table was not published and is as it was; the answers"
         f" stay in the result store; the rejects with their reasons are at {lake.locate(folder.rejects)}."
         " invalid: mend what the reason names (prompt, schema, max_tokens, against which thinking counts too) and"
@@ -390,3 +388,11 @@ def _check_rejects(
         " downstream, which asks for these rows again and for no others."
         " Or raise the ratio and start a new run, which sends nothing, to publish without the rejected rows."
     )
+
+
+def _common_reasons(rejects: Path) -> str:
+    """The three most common beginnings of a reason; the raw texts beside the reasons are not read."""
+    with pq.ParquetFile(rejects) as file:
+        portions = (batch["reason"].to_pylist() for batch in file.iter_batches(columns=["reason"]))
+        reasons = Counter(reason[:_REASON_CHARACTERS] for portion in portions for reason in portion)
+    return "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(3))

@@ -20,6 +20,7 @@ import pytest
 
 from include.enrichment.errors import LakeError, SetupError
 from include.gateways.lake import Conflict, Lake, ObjectMissing, UnreadableKey
+from tests.fixtures.disk import files_of_at_most
 from tests.fixtures.lake import delete
 from tests.fixtures.s3 import Bucket, filesystem
 
@@ -170,6 +171,67 @@ def test_a_large_file_arrives_whole(lake: Lake, tmp_path: Path) -> None:
     lake.write_file("big", source)
     lake.fetch("big", copy)
     assert copy.read_bytes() == source.read_bytes()
+
+
+class TestLocalFiles:
+    """An error of the file on this machine is this machine's, and not the store's."""
+
+    @pytest.mark.parametrize(
+        ("path", "fact"),
+        [
+            ("/dev/full", r"The disk is full at /dev/full: No space left on device; .* MB are left"),
+            ("{folder}/gone/copy", r"This machine's disk failed at .*/gone/copy: No such file or directory"),
+            ("{folder}", r"This machine's disk failed at .*: Is a directory"),
+            ("/proc/copy", r"This machine's disk failed at /proc/copy: "),
+        ],
+    )
+    def test_a_file_that_cannot_be_written_is_named(self, lake: Lake, tmp_path: Path, path: str, fact: str) -> None:
+        lake.write("a", bytes(100_000))
+        with pytest.raises(SetupError, match=fact) as caught:
+            lake.fetch("a", Path(path.format(folder=tmp_path)))
+        assert caught.value.retryable
+        assert "bucket" not in str(caught.value)
+
+    def test_so_is_one_that_may_not_grow(self, lake: Lake, tmp_path: Path) -> None:
+        lake.write("a", bytes(100_000))
+        with pytest.raises(SetupError, match=r"disk failed at .*/copy: File too large"), files_of_at_most(10_000):
+            lake.fetch("a", tmp_path / "copy")
+
+    @pytest.mark.parametrize(
+        ("path", "fact"), [("gone", "No such file or directory"), ("", "Is a directory"), ("gone/x", "No such file")]
+    )
+    def test_one_that_cannot_be_read_is_named_and_no_bucket_is_blamed(
+        self, lake: Lake, tmp_path: Path, path: str, fact: str
+    ) -> None:
+        with pytest.raises(SetupError, match=rf"This machine's disk failed at {tmp_path / path}: {fact}") as caught:
+            lake.write_file("a", tmp_path / path)
+        assert caught.value.retryable
+        assert lake.list("") == []
+
+
+class TestFolderThatFails:
+    """A lake in a folder has neither bucket nor credentials."""
+
+    def test_a_folder_that_is_gone_is_named_and_never_taken_for_no_record(self, tmp_path: Path) -> None:
+        lake = Lake.in_folder(tmp_path / "lake")
+        (tmp_path / "lake").rmdir()
+        for call in (lambda: lake.find("ledger/x"), lambda: lake.write("a", b""), lambda: lake.create("a", b"")):
+            with pytest.raises(SetupError, match=rf"The lake's folder {tmp_path}/lake does not exist"):
+                call()
+
+    def test_a_disk_that_fails_is_that_of_the_folder(self, tmp_path: Path) -> None:
+        lake = Lake.in_folder(tmp_path / "lake")
+        with (
+            pytest.raises(LakeError, match=r"The disk of the lake's folder failed at .*/lake/a: .*File too large"),
+            files_of_at_most(10_000),
+        ):
+            lake.write("a", bytes(100_000))
+
+    def test_a_permission_that_is_missing_is_not_one_of_s3(self, tmp_path: Path) -> None:
+        lake = Lake.in_folder(tmp_path / "lake")
+        (tmp_path / "lake" / "a").write_bytes(b"")
+        with pytest.raises(LakeError, match=r"The disk of the lake's folder failed at .*/lake/a/b"):
+            lake.write("a/b", b"1")
 
 
 def test_of_two_creates_the_second_gets_a_conflict_and_changes_nothing(lake: Lake) -> None:
