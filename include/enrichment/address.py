@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 #: Wider than AWS allows for a new bucket: old ones and those of other stores have capitals, ``_`` and longer names.
 _BUCKET = re.compile(r"(?!.*\.\.)[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?")
@@ -49,11 +48,11 @@ def s3_address(text: str) -> S3Address:
     return S3Address(bucket=bucket, prefix=prefix.removesuffix("/"))
 
 
-def lake_address(text: str) -> S3Address | Path:
+def lake_address(text: str) -> S3Address | str:
     """
     Read the address of a lake: s3_address(), or the absolute path of a folder, which may follow ``file://``.
 
-    Raises ValueError as s3_address() does.
+    Returns a path without a slash at its end. Raises ValueError as s3_address() does.
     """
     # Not everywhere: Spark writes a % into the names of its folders, and a source's prefix has to name them.
     if "%" in text:
@@ -62,7 +61,7 @@ def lake_address(text: str) -> S3Address | Path:
         return s3_address(text)
     _check_characters(text)
     _check_names(folder[1].removeprefix("/"))
-    return Path(folder[1])
+    return folder[1].removesuffix("/")
 
 
 def without_secret(text: str) -> str:

@@ -49,8 +49,8 @@ def open_lake(aws_conn_id: str) -> Lake:
     runs_never_race = _runs_never_race()
     try:
         address = lake_address(uri)
-        if isinstance(address, Path):
-            return Lake.in_folder(address, runs_never_race=runs_never_race)
+        if isinstance(address, str):
+            return Lake.in_folder(Path(address), runs_never_race=runs_never_race)
     except ValueError as error:
         raise SetupError(
             f"ENRICHMENT_LAKE is {without_secret(uri)!r}: the address {error}. Nothing was read or sent. Set it to"

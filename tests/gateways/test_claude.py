@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
+from typing import Any
 
 import anthropic
 import httpx2
@@ -268,14 +269,15 @@ def test_what_is_no_answer_or_no_credentials_is_not_told_as_an_api_that_cannot_b
 
 
 def test_credentials_that_are_missing_when_they_are_needed_are_told(emulator: Emulator) -> None:
-    def token(**_: object) -> anthropic.types.Message:
+    def token(**_: Any) -> Any:
         raise anthropic.IdentityTokenFileError("there is no token file")
 
-    behind = anthropic.Anthropic(credentials=token, base_url=emulator.url, max_retries=0)  # type: ignore[arg-type]
+    behind = anthropic.Anthropic(credentials=token, base_url=emulator.url, max_retries=0)
     with Claude(behind, name="my_conn") as claude:
-        for call in (lambda: claude.newest_batch(), lambda: claude.create(body(), since=datetime.now(UTC))):
-            with pytest.raises(SetupError, match="'my_conn' gives no credentials"):
-                call()
+        with pytest.raises(SetupError, match="'my_conn' gives no credentials"):
+            claude.newest_batch()
+        with pytest.raises(SetupError, match="'my_conn' gives no credentials"):
+            claude.create(body(), since=datetime.now(UTC))
 
 
 @pytest.mark.parametrize("code", ["linked_organization_spend_limit_reached", None])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,9 +13,9 @@ from include.steps.summary import summarise
 from tests.fixtures.flow import DAY, Flow
 
 
-def publish_topics(flow: Flow, topics: list[str | None]) -> None:
+def publish_topics(flow: Flow, topics: Sequence[str | None]) -> None:
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table({"topic": topics, "words": [["a"]] * len(topics)}), sink)
+    pq.write_table(pa.table({"topic": list(topics), "words": [["a"]] * len(topics)}), sink)
     flow.lake.write(layout.table("tickets", DAY), sink.getvalue().to_pybytes())
 
 
