@@ -62,13 +62,7 @@ def resolve_partition(
     )
 
 
-def interval_warning(
-    *,
-    param: object,
-    partition_key: str | None,
-    data_interval_start: datetime | None,
-    data_interval_end: datetime | None,
-) -> str:
+def interval_warning(*, param: object, partition_key: str | None, data_interval_start: datetime | None) -> str:
     """
     Say which partition a run takes whose data interval does not begin at midnight UTC, as resolve_partition() decides
     it; empty where it begins then, or where something else decides.
@@ -78,11 +72,10 @@ def interval_warning(
     start = data_interval_start.astimezone(UTC)
     if start.time() == time.min:
         return ""
-    end = f" to {data_interval_end.astimezone(UTC):%Y-%m-%d %H:%M}" if data_interval_end else ""
     return (
-        f"The run's data interval ({start:%Y-%m-%d %H:%M}{end} UTC) does not begin at midnight UTC. A partition is a"
-        f" day of UTC, so the run takes {start.date()} from 00:00 to 24:00 UTC, the day on which the interval begins."
-        " Give the Dag the schedule MIDNIGHT of include/dag_defaults.py, or trigger it with the param `partition`."
+        f"The run's data interval begins at {start:%Y-%m-%d %H:%M:%S} UTC, and not at midnight. A partition is a day of"
+        f" UTC, so the run takes {start.date()} from 00:00 to 24:00 UTC, the day on which the interval begins. Give the"
+        " Dag the schedule MIDNIGHT of include/dag_defaults.py, or trigger it with the param `partition`."
     )
 
 

@@ -64,7 +64,6 @@ class _RunOperator(BaseOperator):
             param=self._param(context),
             partition_key=dag_run.partition_key,
             data_interval_start=dag_run.data_interval_start,
-            data_interval_end=dag_run.data_interval_end,
         )
 
     def _param(self, context: Context) -> object:

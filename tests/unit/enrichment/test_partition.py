@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -101,28 +101,24 @@ MIDNIGHT = datetime(2026, 11, 19, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
-def warning(start: datetime | None, *, param: object = None, key: str | None = None, days: int | None = 1) -> str:
-    end = None if start is None or days is None else start + timedelta(days=days)
-    return interval_warning(param=param, partition_key=key, data_interval_start=start, data_interval_end=end)
+def warning(start: datetime | None, *, param: object = None, key: str | None = None) -> str:
+    return interval_warning(param=param, partition_key=key, data_interval_start=start)
 
 
 @pytest.mark.parametrize(
-    ("start", "told"),
+    ("start", "begins", "day"),
     [
-        (MIDNIGHT.replace(hour=2), "(2026-11-19 02:00 to 2026-11-20 02:00 UTC) does not begin at midnight UTC"),
-        (MIDNIGHT.replace(hour=2), "the run takes 2026-11-19 from 00:00 to 24:00 UTC"),
-        (MIDNIGHT.replace(microsecond=1), "(2026-11-19 00:00 to 2026-11-20 00:00 UTC)"),
-        (MIDNIGHT.replace(tzinfo=BERLIN), "(2026-11-18 23:00 to 2026-11-19 23:00 UTC)"),
-        (MIDNIGHT.replace(tzinfo=BERLIN), "the run takes 2026-11-18 from 00:00 to 24:00 UTC"),
+        (MIDNIGHT.replace(hour=2), "2026-11-19 02:00:00 UTC", "2026-11-19"),
+        (MIDNIGHT.replace(second=1), "2026-11-19 00:00:01 UTC", "2026-11-19"),
+        (MIDNIGHT.replace(tzinfo=BERLIN), "2026-11-18 23:00:00 UTC", "2026-11-18"),
     ],
 )
 def test_an_interval_that_does_not_begin_at_midnight_utc_is_told_with_the_day_that_is_taken(
-    start: datetime, told: str
+    start: datetime, begins: str, day: str
 ) -> None:
-    assert told in warning(start)
-    day = resolve_partition(param=None, partition_key=None, data_interval_start=start)
-    assert f"the run takes {day} " in warning(start)
-    assert "(2026-11-19 02:00 UTC)" in warning(MIDNIGHT.replace(hour=2), days=None)
+    assert f"begins at {begins}, and not at midnight" in warning(start)
+    assert f"the run takes {day} from 00:00 to 24:00 UTC" in warning(start)
+    assert str(resolve_partition(param=None, partition_key=None, data_interval_start=start)) == day
 
 
 def test_one_that_does_or_that_decides_nothing_is_not_told() -> None:
