@@ -8,7 +8,7 @@ probability ``chance`` (1), by a draw that follows from the seed, the fault and 
 when they strike:
 
 on an HTTP call         http_error  not_found  archived  slow  reset_before_create  reset_after_create  list_lag
-                        calls_per_minute  queue_limit
+                        calls_per_minute  queue_limit  workspace_human_review_disabled
 for a whole batch       stuck  leaky_counters  duration  unfinished           \\ noted at create, so that a restart and
 for rows of a batch     errored  expired  canceled  refusal  truncated        /  a second download see the same batch
                         invalid_json  violates_schema  wrong_case_enum
@@ -163,6 +163,10 @@ class QueueLimit(Fault, frozen=True):
         return self.batches is not None and batches > self.batches
 
 
+class WorkspaceHumanReviewDisabled(Fault, frozen=True):
+    """A create is refused for good, as in a workspace that has Human Review turned off; a chance is a create."""
+
+
 class BatchFault(Fault, frozen=True):
     """Goes with a batch from its create on; a chance is a create, and ``times`` counts batches."""
 
@@ -303,6 +307,7 @@ AnyFault = (
     | ListLag
     | CallsPerMinute
     | QueueLimit
+    | WorkspaceHumanReviewDisabled
     | Stuck
     | LeakyCounters
     | Duration

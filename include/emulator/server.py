@@ -21,7 +21,15 @@ from starlette.responses import Response
 
 from include.emulator.batches import SECOND, timestamp
 from include.emulator.errors import ApiError, envelope
-from include.emulator.faults import BatchEndpoint, CallsPerMinute, Endpoint, Fault, HttpError, Slow
+from include.emulator.faults import (
+    BatchEndpoint,
+    CallsPerMinute,
+    Endpoint,
+    Fault,
+    HttpError,
+    Slow,
+    WorkspaceHumanReviewDisabled,
+)
 from include.emulator.frame import Rules
 from include.emulator.processing import Processing
 from include.emulator.store import Store
@@ -190,6 +198,9 @@ def _fail_if_asked(call: Call) -> None:
         left = -(-(_MINUTE - call.now % _MINUTE) // SECOND)
         message = f"This request would exceed your organization's rate limit of {limit.calls} requests per minute."
         raise ApiError(429, message, headers=retry_after(left))
+    if call.name == "create" and call.strike(WorkspaceHumanReviewDisabled):
+        message = "Message Batches are not available in a workspace that has Human Review turned off."
+        raise ApiError(400, message, details={"error_code": "workspace_human_review_disabled"})
     if fault := call.strike(HttpError, lambda fault: fault.on == call.name and not fault.created):
         raise simulated_error(fault)
 

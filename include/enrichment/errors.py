@@ -125,6 +125,11 @@ class LoadError(EnrichmentError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """What a message says after a wrong name: the known one that is nearest to it, nothing if none is near."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    """
+    What a message says after a wrong name: the known one that is nearest to it, in whatever case, nothing if none is.
+    """
+    folded: dict[str, str] = {}
+    for one in known:
+        folded.setdefault(one.casefold(), one)
+    close = difflib.get_close_matches(name.casefold(), folded, n=1)
+    return f"; did you mean {folded[close[0]]!r}?" if close else ""

@@ -7,13 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date, timedelta
 
+from include.enrichment.prices import prices
 from include.enrichment.settings import RequestSettings
+
+#: Anthropic announces a retirement at least so long before it.
+NOTICE = timedelta(days=60)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """What the API says of a model. None means that it does not say."""
+    """
+    What the API says of a model. None means that it does not say.
+
+    :param retires_on: the first day on which the API may refuse it, as planned so far
+    """
 
     model_id: str
     lifecycle: str
@@ -21,12 +30,13 @@ class Model:
     batches: bool | None
     structured_outputs: bool | None
     thinking_types: dict[str, bool]
+    retires_on: date | None = None
 
 
 def model_problems(model: Model, settings: RequestSettings) -> Iterator[str]:
     """Each reason why ``model`` would refuse every request of a pipeline with ``settings``."""
     if model.lifecycle == "retired":
-        yield "it is retired"
+        yield "it is retired" + _successor(model.model_id)
     if model.batches is False:
         yield "it does not take batches"
     if model.structured_outputs is False:
@@ -36,3 +46,47 @@ def model_problems(model: Model, settings: RequestSettings) -> Iterator[str]:
     if settings.thinking and model.thinking_types.get(settings.thinking) is False:
         able = ", ".join(kind for kind, supported in model.thinking_types.items() if supported)
         yield f"request.thinking: {settings.thinking} is not for it (it takes: {able or 'none'})"
+
+
+def retirement_warning(model: Model, *, today: date) -> str:
+    """
+    What to tell of a model that retires within NOTICE, or is deprecated; empty if there is nothing.
+
+    The API's date comes before the one in prices.yaml, as a plan may change. A date that is over does not mean that the
+    model is gone: only its lifecycle does.
+    """
+    known = prices().models.get(model.model_id)
+    when = _when(model.retires_on or (known.retires if known else None), model.lifecycle, today)
+    if not when:
+        return ""
+    return (
+        f"Model {model.model_id} {when}{_successor(model.model_id)}. Change request.model; every row is then requested,"
+        " and billed, again."
+    )
+
+
+def _when(retires_on: date | None, lifecycle: str, today: date) -> str:
+    if lifecycle == "retired":
+        return ""
+    if retires_on is None:
+        return "is deprecated, and the API does not say yet when it retires" if lifecycle == "deprecated" else ""
+    if retires_on < today:
+        return f"was to retire on {retires_on}, and the API may refuse it any day"
+    days = (retires_on - today).days
+    if days > NOTICE.days:
+        return ""
+    left = {0: "today", 1: "tomorrow"}.get(days, f"in {days} days")
+    return f"retires on {retires_on}, {left}, and the API refuses it from then on"
+
+
+def retired(model_id: str, *, today: date) -> str:
+    """What is known of a model that the API does not know: when it retired, and what came in its place."""
+    known = prices().models.get(model_id)
+    if known is None or known.retires is None or known.retires > today:
+        return ""
+    return f" It retired on {known.retires}{_successor(model_id)}."
+
+
+def _successor(model_id: str) -> str:
+    known = prices().models.get(model_id)
+    return f"; {known.successor} comes in its place" if known and known.successor else ""

@@ -71,10 +71,14 @@ class Price(Rates):
     The rates of a model.
 
     :param cache_from: a prefix of fewer tokens is never kept in the prompt cache
+    :param retires: the day on which the model is to retire, where one is announced
+    :param successor: what is recommended in its place
     """
 
     cache_from: int = Field(ge=0)
     long_prompt: LongPrompt | None = None
+    retires: date | None = None
+    successor: str | None = None
 
 
 class Prices(_Frozen):

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from include.enrichment.address import s3_address
 from include.enrichment.chunk import MAX_BATCH_BYTES, MAX_BATCH_REQUESTS
 from include.enrichment.keys import KEY_TYPES
 from include.enrichment.options import Budget
@@ -44,6 +45,7 @@ def _for_each_day(files: str) -> str:
             "must be a prefix such as s3://bucket/products/dt={partition}/, with the slash at its end and a name before"
             " each slash"
         )
+    s3_address(files)
     days = [Partition(start=date(*day)).fill(files) for day in ((2001, 2, 3), (2001, 2, 4), (2001, 3, 3), (2002, 2, 3))]
     if len(set(days)) < len(days) or re.search("[{}]", days[0]):
         raise ValueError(

@@ -124,7 +124,7 @@ class AsyncClaude:
         """As Claude.cancel()."""
         try:
             await self._client.messages.batches.cancel(batch_id)
-        except (anthropic.APIError, json.JSONDecodeError) as error:
+        except (anthropic.AnthropicError, json.JSONDecodeError) as error:
             if not (may_have_ended(error) and (await self._retrieve_one(batch_id)).ended):
                 raise translated(error, doing=f"Canceling batch {batch_id}", connection=self._name) from error
 
@@ -188,7 +188,7 @@ class AsyncClaude:
             async with _in_time(doing):
                 response = await self._client.messages.batches.with_raw_response.retrieve(batch_id)
                 content = await response.read()
-        except anthropic.APIError as error:
+        except anthropic.AnthropicError as error:
             raise translated(error, doing=doing, connection=self._name) from error
         return _read(_BATCH_DECODER, content).status(retry_after_seconds(response.headers))
 
@@ -220,7 +220,7 @@ class AsyncClaude:
                     response = await self._client.get(
                         BATCHES, cast_to=httpx2.Response, options={"params": list_query(PAGE_BATCHES, after)}
                     )
-            except anthropic.APIError as error:
+            except anthropic.AnthropicError as error:
                 raise of_the_list(translated(error, doing=doing, connection=self._name)) from error
             page = _read(_PAGE_DECODER, response.content)
             after = page.last_id if page.has_more else None

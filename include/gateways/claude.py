@@ -53,8 +53,30 @@ LISTED_FOR = timedelta(days=30)
 _LONGEST_RETRY_AFTER_SECONDS = 3600
 _COUNTS = ("processing", "succeeded", "errored", "canceled", "expired")
 #: Errors after which the API may have done what was asked all the same.
-_AMBIGUOUS_STATUS = (408, 409)
-_RETRYABLE_STATUS = (408, 409, 429)
+_AMBIGUOUS_STATUS = (408, 409, 499)
+_RETRYABLE_STATUS = (408, 409, 429, 499)
+_RETRYABLE_CODES = ("request_body_timeout",)
+#: Refusals that only a person can end, by their code: what is wrong, and what to do before the task is cleared.
+_REMEDIES = {
+    "workspace_human_review_disabled": (
+        "The key's workspace has Human Review turned off, where batches are not available. Put the key of a workspace"
+        " with Human Review on into connection {connection!r}"
+    ),
+    "organization_on_hold": (
+        "Anthropic has disabled the organization for trust and safety reasons. Appeal to Anthropic, or put the key of"
+        " another organization into connection {connection!r}"
+    ),
+    "claude_code_key_creator_not_member": (
+        "The key belongs to the Claude Code workspace, and its creator is no longer a member. Put another key into"
+        " connection {connection!r}"
+    ),
+    "cmek_key_disabled": (
+        "The workspace's encryption key is disabled or revoked. Enable it in your key management service"
+    ),
+    "cmek_key_network_blocked": (
+        "The network rules of your key management service keep Anthropic from the workspace's encryption key. Allow it"
+    ),
+}
 #: A limit that the organization or workspace set itself is a plain 400, told by its message only (docs of rate limits,
 #: 2026-10-08).
 _OWN_SPEND_LIMIT = re.compile("reached your specified (workspace )?API usage limits")
@@ -102,7 +124,7 @@ class Claude:
                     "timeout": _CREATE_TIMEOUT,
                 },
             )
-        except anthropic.APIError as error:
+        except anthropic.AnthropicError as error:
             if isinstance(error.__cause__, EnrichmentError):
                 raise error.__cause__ from error
             if outgoing.whole and _may_have_been_made(error):
@@ -159,7 +181,7 @@ class Claude:
         """
         try:
             self._client.messages.batches.cancel(batch_id)
-        except (anthropic.APIError, json.JSONDecodeError) as error:
+        except (anthropic.AnthropicError, json.JSONDecodeError) as error:
             if not (may_have_ended(error) and self.retrieve(batch_id).ended):
                 raise self._translated(error, f"Canceling batch {batch_id}") from error
 
@@ -221,7 +243,7 @@ class Claude:
         while True:
             try:
                 page = self._client.get(BATCHES, cast_to=_Page, options={"params": list_query(limit, after)})
-            except (anthropic.APIError, json.JSONDecodeError) as error:
+            except (anthropic.AnthropicError, json.JSONDecodeError) as error:
                 raise of_the_list(self._translated(error, doing)) from error
             batches, after = _read_page(page)
             yield from batches
@@ -232,10 +254,10 @@ class Claude:
     def _errors(self, doing: str) -> Iterator[None]:
         try:
             yield
-        except (anthropic.APIError, json.JSONDecodeError) as error:
+        except (anthropic.AnthropicError, json.JSONDecodeError) as error:
             raise self._translated(error, doing) from error
 
-    def _translated(self, error: anthropic.APIError | json.JSONDecodeError, doing: str) -> ApiError | SetupError:
+    def _translated(self, error: anthropic.AnthropicError | json.JSONDecodeError, doing: str) -> ApiError | SetupError:
         return translated(error, doing=doing, connection=self._name)
 
 
@@ -331,7 +353,7 @@ def of_the_list(error: ApiError | SetupError) -> ApiError | SetupError:
     return ApiError(str(error), retryable=True) if isinstance(error, BatchNotFound) else error
 
 
-def may_have_ended(error: anthropic.APIError | json.JSONDecodeError) -> bool:
+def may_have_ended(error: anthropic.AnthropicError | json.JSONDecodeError) -> bool:
     """Whether a refused cancel may mean that nothing was left to cancel; which status says so is not documented."""
     return isinstance(error, anthropic.APIStatusError) and error.status_code in (400, 409)
 
@@ -351,7 +373,7 @@ def no_answer(answer: object) -> ApiError:
 
 
 def translated(
-    error: anthropic.APIError | json.JSONDecodeError, *, doing: str, connection: str
+    error: anthropic.AnthropicError | json.JSONDecodeError, *, doing: str, connection: str
 ) -> ApiError | SetupError:
     """
     What an error of the SDK means, for every call but the create's ambiguous ones.
@@ -362,6 +384,10 @@ def translated(
     if isinstance(error, json.JSONDecodeError):
         return ApiError(f"{doing} failed: the answer is no JSON. Nothing was lost.", retryable=True)
     fact = f"{doing} failed: {_spell(error)}."
+    if isinstance(error, anthropic.CredentialsError):
+        return SetupError(f"{fact} Connection {connection!r} gives no credentials. Nothing was sent. Mend it.")
+    if isinstance(error, anthropic.APIResponseValidationError):
+        return ApiError(f"{fact} That is no answer of the API; nothing was lost.", retryable=True)
     if not isinstance(error, anthropic.APIStatusError):
         return ApiError(f"{fact} The API could not be reached; nothing was lost.", retryable=True)
     status = error.status_code
@@ -372,13 +398,24 @@ def translated(
         )
     if status == 404:
         return BatchNotFound(fact, retryable=False)
+    if remedy := _REMEDIES.get(error.error_code or ""):
+        return SetupError(
+            f"{fact} {remedy.format(connection=connection)}, then clear this task. Nothing was made, and waiting does"
+            " not help."
+        )
+    if status == 402:
+        return ApiError(
+            f"{fact} The account cannot be billed, so waiting does not help. Settle it in the Claude console, then"
+            " clear this task.",
+            retryable=False,
+        )
     if error.error_code in _SPEND_LIMITS or _OWN_SPEND_LIMIT.search(error.api_message or ""):
         return ApiError(
             f"{fact} A spend limit is reached, so waiting does not help. Raise it in the Claude console, then clear"
             " this task.",
             retryable=False,
         )
-    retryable = status in _RETRYABLE_STATUS or status >= 500
+    retryable = status in _RETRYABLE_STATUS or status >= 500 or error.error_code in _RETRYABLE_CODES
     return ApiError(fact, retryable=retryable, retry_after_seconds=retry_after_seconds(error.response.headers))
 
 
@@ -400,7 +437,7 @@ def _unclear(requests: int, answer: str) -> BatchError:
     )
 
 
-def _may_have_been_made(error: anthropic.APIError) -> bool:
+def _may_have_been_made(error: anthropic.AnthropicError) -> bool:
     """
     Whether a create that ended in ``error`` may have made a batch all the same: not if no connection came about, nor on
     a refusal.
@@ -419,11 +456,11 @@ def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
     return seconds if 0 <= seconds <= _LONGEST_RETRY_AFTER_SECONDS else None
 
 
-def _spell(error: anthropic.APIError) -> str:
+def _spell(error: anthropic.AnthropicError) -> str:
     if isinstance(error, anthropic.APIStatusError):
         request_id = f" ({error.request_id})" if error.request_id else ""
         return f"HTTP {error.status_code}, {error.type or 'no type'}: {error.api_message or error.message}{request_id}"
-    return f"{type(error).__name__}: {error.__cause__ or error.message}"
+    return f"{type(error).__name__}: {error.__cause__ or error}"
 
 
 def _model(info: ModelInfo) -> Model:
@@ -436,6 +473,7 @@ def _model(info: ModelInfo) -> Model:
             batches=able.batch.supported if able else None,
             structured_outputs=able.structured_outputs.supported if able else None,
             thinking_types=_supported(able.thinking.types) if able else {},
+            retires_on=info.retires_at.astimezone(UTC).date() if info.retires_at else None,
         )
 
 

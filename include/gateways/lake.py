@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import fcntl
 import io
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
-from urllib.parse import urlsplit
 
 import obstore
 from obstore import exceptions
 from obstore.store import LocalStore, S3Store
 
+from include.enrichment.address import s3_address, without_secret
 from include.enrichment.errors import LakeError, SetupError
+from include.gateways.disk import disk_errors
 
 if TYPE_CHECKING:
     from obstore import ReadableFile
@@ -45,6 +47,12 @@ _REFUSALS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "Acc
 
 class ObjectMissing(LakeError):
     """There surely is no object of that key."""
+
+    retryable = False
+
+
+class UnreadableKey(LakeError):
+    """An object has a key that no path can have: an empty name, ``.`` or ``..`` in it, or a control character."""
 
     retryable = False
 
@@ -80,7 +88,8 @@ class Lake:
     """
     The lake at ``uri``. Every write is atomic: a reader sees the object as it was or as it is, never a part of it.
 
-    Errors of the store become LakeError, or SetupError where the bucket, the key or a permission is missing.
+    Errors of the store become LakeError, or SetupError where the bucket, the key or a permission is missing; those of a
+    local file that is fetched to or written from are SetupErrors of this machine's disk.
     """
 
     def __init__(self, store: S3Store | LocalStore, *, uri: str, runs_never_race: bool = False) -> None:
@@ -105,11 +114,16 @@ class Lake:
         :param endpoint: of an S3 that is not AWS's
         :param runs_never_race: for a store without conditional writes: create() and replace() look first and then
             write, which is safe only as long as nobody else writes at the same moment
+
+        Raises SetupError for an address that some readers would understand as another one.
         """
-        address = urlsplit(uri)
+        try:
+            address = s3_address(uri)
+        except ValueError as error:
+            raise SetupError(f"No lake can be at {without_secret(uri)!r}: the address {error}.") from error
         store = S3Store(
-            address.netloc,
-            prefix=address.path.strip("/") or None,
+            address.bucket,
+            prefix=address.prefix or None,
             region=region or "us-east-1",
             credential_provider=credentials,
             client_options={"allow_http": True} if endpoint and endpoint.startswith("http://") else {},
@@ -117,7 +131,7 @@ class Lake:
             # One object at a time is deleted here, and not every S3 knows how to delete several.
             config={"disable_bulk_delete": True, **({"endpoint": endpoint} if endpoint else {})},
         )
-        return cls(store, uri=uri, runs_never_race=runs_never_race)
+        return cls(store, uri=str(address), runs_never_race=runs_never_race)
 
     @classmethod
     def in_folder(cls, folder: Path, *, runs_never_race: bool = False) -> Lake:
@@ -216,10 +230,15 @@ class Lake:
             return None
 
     def fetch(self, key: str, path: Path) -> None:
-        """Copy the object to a local file. Raises LakeError if there is none."""
-        with self._errors(key), path.open("wb") as file:
-            for part in obstore.get(self._store, key).stream(min_chunk_size=_PIECE_BYTES):
+        """Copy the object to a local file. Raises LakeError if there is none, SetupError for an error of the file."""
+        parts = self._stream(key)
+        with disk_errors(path), path.open("wb") as file:
+            for part in parts:
                 file.write(part)
+
+    def _stream(self, key: str) -> Iterator[obstore.Bytes]:
+        with self._errors(key):
+            yield from obstore.get(self._store, key).stream(min_chunk_size=_PIECE_BYTES)
 
     @contextmanager
     def open(self, key: str) -> Iterator[BinaryIO]:
@@ -249,7 +268,13 @@ class Lake:
             obstore.put(self._store, key, data)
 
     def write_file(self, key: str, path: Path) -> None:
-        """Write a local file as the object, whatever was there; a large one in parts that become visible together."""
+        """
+        Write a local file as the object, whatever was there; a large one in parts that become visible together.
+
+        Raises SetupError if the file cannot be read.
+        """
+        with disk_errors(path):
+            path.open("rb").close()  # obstore does not tell its errors from those of the store
         with self._writing(key):
             obstore.put(self._store, key, path, chunk_size=_PART_BYTES, max_concurrency=4)
 
@@ -324,6 +349,14 @@ class Lake:
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
             raise Conflict(f"{where} has been written by somebody else. It was left as it is.") from error
         except (exceptions.BaseError, OSError) as error:
+            fact = str(error).strip().splitlines()[0][:500]
+            if isinstance(error, exceptions.InvalidPathError):
+                raise self._unreadable_key(error) from error
+            if isinstance(self._store, LocalStore) and not Path(self.uri).is_dir():
+                raise SetupError(
+                    f"The lake's folder {self.uri} does not exist. Nothing was written. Make it, or name another one in"
+                    " ENRICHMENT_LAKE."
+                ) from error
             absent = isinstance(error, exceptions.NotFoundError | FileNotFoundError)
             # What is written needs no key to be there: only the bucket can be what is missing.
             if "NoSuchBucket" in str(error) or (absent and writing):
@@ -333,11 +366,21 @@ class Lake:
                 ) from error
             if absent:
                 raise ObjectMissing(f"{where} does not exist.") from error
+            if isinstance(self._store, LocalStore):
+                raise LakeError(f"The disk of the lake's folder failed at {where}: {fact}") from error
             refused = isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError)
-            fact = str(error).strip().splitlines()[0][:500]
             if refused or any(code in str(error) for code in _REFUSALS):
                 raise SetupError(f"S3 refuses the AWS connection's credentials at {where}: {fact}") from error
             raise LakeError(f"The store failed at {where}: {fact}") from error
+
+    def _unreadable_key(self, error: exceptions.InvalidPathError) -> UnreadableKey:
+        """The error for a foreign object; obstore spells its key, with escapes, below the error's first line."""
+        found = re.search(r'path: "((?:[^"\\]|\\.)*)"', str(error))
+        key = found[1] if found else str(error).splitlines()[0]
+        return UnreadableKey(
+            f"The bucket of {self.uri} holds an object whose key cannot be read: '{key}' has an empty name between"
+            " slashes, '.' or '..' for a name, or a control character."
+        )
 
 
 class _ObjectFile(io.RawIOBase):

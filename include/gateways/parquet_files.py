@@ -5,7 +5,8 @@ from __future__ import annotations
 import reprlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ import pyarrow.parquet as pq
 from include.enrichment.errors import LakeError, SetupError, WarehouseError
 from include.enrichment.float32 import in_doubles
 from include.enrichment.partition import Partition
+from include.gateways.lake import ObjectMissing, UnreadableKey
 from include.gateways.portions import Row, in_portions
 
 if TYPE_CHECKING:
@@ -81,12 +83,28 @@ class ParquetFiles:
     def _keys(self, prefix: str) -> list[str]:
         folder = prefix.removeprefix(f"{self._bucket.uri}/")
         found = [listed.key for listed in self._bucket.objects(folder) if listed.size_bytes]
+        if twice := next((one for one, other in pairwise(found) if one == other), None):
+            raise self._ends_in_a_slash(twice)
         return [key for key in found if not any(part.startswith(_HIDDEN) for part in key[len(folder) :].split("/"))]
 
     @contextmanager
     def _open(self, key: str, partition: Partition) -> Iterator[pq.ParquetFile]:
-        with self._errors(self._bucket.locate(key), partition), self._bucket.open(key) as file:
+        with self._errors(self._bucket.locate(key), partition), self._object(key) as file:
             yield pq.ParquetFile(file, buffer_size=_COLUMN_BYTES, pre_buffer=False, coerce_int96_timestamp_unit="us")
+
+    @contextmanager
+    def _object(self, key: str) -> Iterator[BinaryIO]:
+        try:
+            with self._bucket.open(key) as file:
+                yield file
+        except ObjectMissing:
+            # A listing gives the key `a/` as `a`, which is then the key of another object or of none.
+            if any(listed.key == key for listed in self._bucket.objects(f"{key}/")):
+                raise self._ends_in_a_slash(key) from None
+            raise
+
+    def _ends_in_a_slash(self, key: str) -> UnreadableKey:
+        return UnreadableKey(f"{self._bucket.locate(key)}/ is an object whose key ends in a slash.")
 
     def _fetch(
         self, files: Sequence[str], columns: list[str], partition: Partition, key: Sequence[str]
@@ -143,6 +161,11 @@ class ParquetFiles:
     def _errors(self, what: str, partition: Partition) -> Iterator[None]:
         try:
             yield
+        except UnreadableKey as error:
+            raise WarehouseError(
+                f"{what} (connection {self._name!r}) could not be read for partition {partition}:"
+                f" {error} Nothing was sent. Rename or delete that object, and clear this task."
+            ) from error
         except (LakeError, SetupError, pa.ArrowException, OSError) as error:
             raise WarehouseError(
                 f"{what} (connection {self._name!r}) could not be read for partition {partition}:"

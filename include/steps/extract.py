@@ -19,7 +19,7 @@ from include.enrichment.chunk import REQUESTS_SCHEMA
 from include.enrichment.errors import LakeError, SpecError, WarehouseError
 from include.enrichment.layout import RunFolder
 from include.enrichment.manifest import Manifest
-from include.enrichment.model import model_problems
+from include.enrichment.model import model_problems, retired, retirement_warning
 from include.enrichment.names import key_problems, output_problems
 from include.enrichment.pipeline import Pipeline
 from include.enrichment.request import Renderer, Unsendable
@@ -76,8 +76,8 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
     Ask lake and API, before anything is read, whether they are there and whether the model can do what the pipeline
     asks.
 
-    What may be wrong with the pipeline is logged as a warning. Raises SetupError, SpecError or ApiError; nothing is
-    written and nothing is spent.
+    Logs a warning for what the API may refuse in the pipeline, and for a model that retires soon. Raises SetupError,
+    SpecError or ApiError; nothing is written and nothing is spent.
     """
     for doubt in doubts(pipeline):
         log.warning(doubt)
@@ -86,11 +86,17 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
     settings = pipeline.settings.request
     named = "other_models" if settings.model in settings.other_models else "model"
     where = f"{pipeline.name}/pipeline.yaml: request.{named}"
+    today = datetime.now(UTC).date()
     model = claude.model(settings.model)
     if model is None:
-        raise SpecError(f"{where}: the API knows no model {settings.model!r}. Nothing was read or sent.")
+        raise SpecError(
+            f"{where}: the API knows no model {settings.model!r}.{retired(settings.model, today=today)}"
+            " Nothing was read or sent."
+        )
     if problems := list(model_problems(model, settings)):
         raise SpecError(f"{where}: {settings.model} cannot do this: {'; '.join(problems)}. Nothing was read or sent.")
+    if warning := retirement_warning(model, today=today):
+        log.warning("%s: %s", where, warning)
 
 
 def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | ParquetFiles, lake: Lake) -> Extracted:

@@ -397,21 +397,31 @@ def _check_rejects(
     if manifest.rejected <= Decimal(str(most)) * manifest.rows:
         return
     lake.write_file(folder.rejects, rejects)
-    reasons = Counter(reason[:_REASON_CHARACTERS] for reason in pq.read_table(rejects)["reason"].to_pylist())
-    most_common = "; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(3))
-    rows: Counter[str] = Counter()
-    again = set()
-    rejected = pq.read_table(rejects, columns=["outcome", "_request_id"])
-    for outcome, request_id in zip(*(column.to_pylist() for column in rejected.columns), strict=True):
-        rows[outcome if request_id else rejection.UNSENDABLE] += 1
-        if request_id and not settled(outcome):
-            again.add(request_id)
+    rows, reasons, again = _rejects(rejects)
     told = rejection.too_many(
         manifest,
         rows,
         again=len(again),
         most=most,
-        most_common=most_common,
+        most_common="; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(3)),
         rejects=lake.locate(folder.rejects),
     )
     raise LoadError(f"{told}\n{left_out}".rstrip())
+
+
+def _rejects(path: Path) -> tuple[Counter[str], Counter[str], set[str]]:
+    """
+    How many rows were rejected, by outcome and by the beginning of their reason, and the requests that may be asked
+    again. The raw texts beside them are not read.
+    """
+    rows: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    again: set[str] = set()
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=["outcome", "reason", "_request_id"]):
+            for line in batch.to_pylist():
+                rows[line["outcome"] if line["_request_id"] else rejection.UNSENDABLE] += 1
+                reasons[line["reason"][:_REASON_CHARACTERS]] += 1
+                if line["_request_id"] and not settled(line["outcome"]):
+                    again.add(line["_request_id"])
+    return rows, reasons, again

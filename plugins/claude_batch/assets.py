@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, BaseOperator
 
 from claude_batch.failures import airflow_failures
-from include.enrichment.partition import resolve_partition
+from include.enrichment.errors import PartitionError
+from include.enrichment.partition import Partition, parse_partition
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -29,7 +31,8 @@ class SummaryOperator(BaseOperator):
     counts on the lake. Returns the partitions.
 
     For a Dag that is scheduled on ``table_asset(pipeline)``. What several runs published before it could start comes to
-    it at once, and the same partition may come again: it is then counted anew.
+    it at once, and the same partition may come again: it is then counted anew. An event that names no partition, as one
+    that a person made may do, fails the task once the others are counted.
 
     :param pipeline: a folder below include/pipelines
     :param column: a column of its table
@@ -47,11 +50,31 @@ class SummaryOperator(BaseOperator):
         from include.steps.summary import summarise
 
         events = context["triggering_asset_events"][table_asset(self.pipeline)]
-        partitions = sorted({event.extra["partition"] for event in events})
+        partitions: set[Partition] = set()
+        problems: list[str] = []
+        for event in events:
+            try:
+                partitions.add(_partition(event.extra))
+            except PartitionError as error:
+                problems.append(str(error))
         with airflow_failures():
             lake = open_lake(self.aws_conn_id)
-            for text in partitions:
-                partition = resolve_partition(param=text, partition_key=None, data_interval_start=None)
+            for partition in sorted(partitions, key=str):
                 summarise(self.pipeline, partition, self.column, lake=lake)
-        self.log.info("Summed up: %s", ", ".join(partitions) or "nothing, for no asset event has started this run")
-        return partitions
+            counted = sorted(map(str, partitions))
+            self.log.info("Summed up: %s", ", ".join(counted) or "nothing: no asset event names a partition")
+            if problems:
+                raise PartitionError(" ".join(problems))
+        return counted
+
+
+def _partition(extra: object) -> Partition:
+    """The partition that an event of a table's asset tells. Raises PartitionError if it tells none."""
+    text = extra.get("partition") if isinstance(extra, Mapping) else None
+    try:
+        return parse_partition(text, "the event's partition")
+    except PartitionError as error:
+        raise PartitionError(
+            f"An asset event with the extra {extra!r} names no partition, and was left out; the others were counted."
+            ' Make it again with an extra such as {"partition": "2026-11-21"}, as `publish` does.'
+        ) from error

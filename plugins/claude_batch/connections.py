@@ -6,10 +6,10 @@ variables ENRICHMENT_LAKE and ENRICHMENT_RUNS_NEVER_RACE.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 from airflow.providers.common.sql.hooks.sql import DbApiHook
@@ -17,6 +17,7 @@ from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowException
 from botocore.exceptions import BotoCoreError
 
+from include.enrichment.address import S3Address, lake_address, s3_address, without_secret
 from include.enrichment.errors import SetupError
 from include.gateways.lake import Lake
 from include.gateways.parquet_files import ParquetFiles
@@ -47,17 +48,20 @@ def open_lake(aws_conn_id: str) -> Lake:
         )
     runs_never_race = _runs_never_race()
     try:
-        address = urlsplit(uri)
-        if address.scheme in ("", "file") and address.path.startswith("/"):
-            return Lake.in_folder(Path(address.path), runs_never_race=runs_never_race)
-        if address.scheme != "s3" or not address.netloc:
-            raise ValueError("the lake is s3://bucket/prefix or the absolute path of a folder")
-    except (ValueError, OSError) as error:
+        address = lake_address(uri)
+        if isinstance(address, str):
+            return Lake.in_folder(Path(address), runs_never_race=runs_never_race)
+    except ValueError as error:
+        raise SetupError(
+            f"ENRICHMENT_LAKE is {without_secret(uri)!r}: the address {error}. Nothing was read or sent. Set it to"
+            " s3://bucket/prefix, or for development to the absolute path of a folder."
+        ) from error
+    except OSError as error:
         raise SetupError(f"ENRICHMENT_LAKE is {uri!r}: {error}. Nothing was read or sent.") from error
-    return _open_s3(uri, aws_conn_id, runs_never_race=runs_never_race)
+    return _open_s3(address, aws_conn_id, runs_never_race=runs_never_race)
 
 
-def _open_s3(uri: str, aws_conn_id: str, *, runs_never_race: bool = False) -> Lake:
+def _open_s3(address: S3Address, aws_conn_id: str, *, runs_never_race: bool = False) -> Lake:
     hook: AwsGenericHook[Any] = AwsGenericHook(aws_conn_id=aws_conn_id, client_type="s3")
 
     def credentials() -> S3Credential:
@@ -74,7 +78,7 @@ def _open_s3(uri: str, aws_conn_id: str, *, runs_never_race: bool = False) -> La
     try:
         credentials()
         return Lake.on_s3(
-            uri,
+            str(address),
             credentials=credentials,
             region=hook.region_name,
             endpoint=hook.conn_config.endpoint_url,
@@ -82,7 +86,7 @@ def _open_s3(uri: str, aws_conn_id: str, *, runs_never_race: bool = False) -> La
         )
     except (AirflowException, BotoCoreError, AttributeError) as error:
         raise SetupError(
-            f"The AWS connection {aws_conn_id!r} gives no credentials for {uri}: {error}. Set"
+            f"The AWS connection {aws_conn_id!r} gives no credentials for {address}: {error}. Set"
             f" AIRFLOW_CONN_{aws_conn_id.upper()}."
         ) from error
 
@@ -103,8 +107,8 @@ def open_source(source: Source) -> Warehouse | ParquetFiles:
     """
     if source.files is None:
         return open_warehouse(source.connection)
-    bucket = urlsplit(source.files).netloc
-    return ParquetFiles(_open_s3(f"s3://{bucket}", source.connection), name=source.connection)
+    bucket = replace(s3_address(source.files), prefix="")
+    return ParquetFiles(_open_s3(bucket, source.connection), name=source.connection)
 
 
 def open_warehouse(conn_id: str) -> Warehouse:

@@ -25,7 +25,7 @@ import include
 from claude_batch.failures import SOONEST_RESUME, airflow_failures
 from include.enrichment.errors import NotSent, NotYet
 from include.enrichment.layout import RunFolder
-from include.enrichment.partition import Partition, check_begun, resolve_partition
+from include.enrichment.partition import Partition, check_begun, interval_warning, resolve_partition
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -50,12 +50,24 @@ class _RunOperator(BaseOperator):
         """The run's folder on the lake. Raises PartitionError if the run names no partition."""
         dag_run = context["dag_run"]
         partition = resolve_partition(
-            param=self.partition or context["params"].get("partition"),
+            param=self._param(context),
             partition_key=dag_run.partition_key,
             data_interval_start=dag_run.data_interval_start,
             backfill=dag_run.run_type == "backfill",
         )
         return RunFolder(pipeline=self.pipeline, partition=partition, run_id=dag_run.run_id)
+
+    def interval_warning(self, context: Context) -> str:
+        """Why the run's data interval may not be what its partition is; empty if there is nothing to say."""
+        dag_run = context["dag_run"]
+        return interval_warning(
+            param=self._param(context),
+            partition_key=dag_run.partition_key,
+            data_interval_start=dag_run.data_interval_start,
+        )
+
+    def _param(self, context: Context) -> object:
+        return self.partition or context["params"].get("partition")
 
 
 class ExtractOperator(_RunOperator):
@@ -103,6 +115,8 @@ class ExtractOperator(_RunOperator):
         with airflow_failures():
             folder = self.run_folder(context)
             self.log.info("Partition %s of %s", folder.partition, self.pipeline)
+            if warning := self.interval_warning(context):
+                self.log.warning("%s", warning)
             pipeline = load_pipeline(PIPELINES / self.pipeline)
             # The params of the Dag and of the task are in self.params; those that only the run has are not.
             pipeline = pipeline.for_run(run_options(context["params"], others={"partition", *self.params}))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Asset
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowFailException
 
 from claude_batch.assets import SummaryOperator, table_asset
 from include.gateways.lake import Lake
@@ -35,8 +35,13 @@ def lake(connections: pytest.MonkeyPatch) -> Lake:
 
 def events(*partitions: str) -> Any:
     """The context of a run that these publishes have started."""
+    return started_by(*({"partition": one} for one in partitions))
+
+
+def started_by(*extras: Any) -> Any:
+    """The context of a run that asset events with these extras have started."""
     found: dict[Asset, list[Any]] = defaultdict(list)
-    found[table_asset("tickets")] += [SimpleNamespace(extra={"partition": one}) for one in partitions]
+    found[table_asset("tickets")] += [SimpleNamespace(extra=extra) for extra in extras]
     return {"triggering_asset_events": found}
 
 
@@ -73,8 +78,32 @@ def test_a_publish_tells_which_partition_it_was_with_its_counts(publishing_run: 
         assert told == {"partition": "2026-11-01", "rows": 3, "published": 3, "rejected": 0}
 
 
-def test_a_partition_that_is_not_there_fails_the_task_and_may_be_tried_again(connections: pytest.MonkeyPatch) -> None:
-    with pytest.raises(AirflowException, match="dt=2026-11-01"):
+@pytest.mark.parametrize(
+    "extra",
+    [
+        None,
+        {},
+        "2026-11-01",
+        ["2026-11-01"],
+        {"Partition": "2026-11-01"},
+        {"partition": None},
+        {"partition": ""},
+        {"partition": 20261101},
+        {"partition": "yesterday"},
+        {"partition": ["2026-11-01"]},
+    ],
+)
+def test_an_event_that_names_no_partition_is_told_once_the_others_are_counted(
+    publishing_run: Any, lake: Lake, extra: Any
+) -> None:
+    with pytest.raises(AirflowFailException, match=r"names no partition.*\{\"partition\": \"2026-11-21\"\}") as caught:
+        summary().execute(started_by(extra, {"partition": "2026-11-01"}))
+    assert f"with the extra {extra!r} names" in str(caught.value)
+    assert lake.list("summaries/") == ["summaries/tickets/dt=2026-11-01/topic.json"]
+
+
+def test_a_partition_that_is_not_published_fails_the_task(connections: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AirflowFailException, match=r"2026-11-01 of tickets is not published.*dt=2026-11-01"):
         summary().execute(events("2026-11-01"))
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,42 @@ def test_a_lake_that_is_none_is_told_with_an_example(connections: pytest.MonkeyP
     connections.setenv("ENRICHMENT_LAKE", uri)
     with pytest.raises(SetupError, match=r"ENRICHMENT_LAKE is .*s3://"):
         open_lake("aws_default")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://bucket/lake#dev",
+        "s3://bucket/lake?dev",
+        "s3://bucket//lake",
+        "s3://bucket/../lake",
+        "s3://bucket/lake%23dev",
+        "s3a://bucket/lake",
+        "S3://bucket/lake",
+        "{folder}/lake#dev",
+        "file://{folder}/lake#dev",
+        "{folder}/x/../lake",
+        "{folder}//lake",
+        "{folder}/lake%2fdev",
+        "{folder}/lake\n",
+        "file://localhost{folder}/lake",
+    ],
+)
+def test_an_address_that_another_deployment_could_share_is_refused_before_anything_is_made(
+    connections: pytest.MonkeyPatch, tmp_path: Path, uri: str
+) -> None:
+    connections.setenv("ENRICHMENT_LAKE", uri.format(folder=tmp_path))
+    before = list(tmp_path.iterdir())
+    with pytest.raises(SetupError, match=r"ENRICHMENT_LAKE is .*: the address .*Nothing was read or sent"):
+        open_lake("aws_default")
+    assert list(tmp_path.iterdir()) == before
+
+
+def test_a_secret_in_an_address_is_not_told(connections: pytest.MonkeyPatch) -> None:
+    connections.setenv("ENRICHMENT_LAKE", "s3://AKIA:xyz/zy@bucket/lake")
+    with pytest.raises(SetupError, match=r"s3://\*\*\*@bucket/lake.*belong in the AWS connection") as caught:
+        open_lake("aws_default")
+    assert not {"AKIA", "xyz", "zy"}.intersection(re.findall(r"\w+", str(caught.value)))
 
 
 def test_an_aws_connection_without_credentials_is_named(connections: pytest.MonkeyPatch) -> None:

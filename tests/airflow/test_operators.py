@@ -49,6 +49,15 @@ def test_each_operator_hands_the_next_what_it_needs(connections: pytest.MonkeyPa
     assert counts == {"rows": 3, "published": 3, "rejected": 0}
 
 
+@pytest.mark.parametrize(("partition", "told"), [(None, True), ("2026-11-01", False)])
+def test_an_interval_that_begins_in_the_middle_of_a_day_is_told_where_it_decides(
+    connections: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], partition: str | None, told: bool
+) -> None:
+    extract().execute(context(partition, data_interval_start=datetime(2026, 11, 1, 2, tzinfo=UTC)))
+    warning = "[warning  ] The run's data interval begins at 2026-11-01 02:00:00 UTC, and not at midnight"
+    assert (warning in capsys.readouterr().out) is told
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "fact"),
     [

@@ -70,6 +70,17 @@ def test_a_spend_limit_is_a_429_with_its_error_code(emulator: Emulator, client: 
     assert body["error"]["details"] == {"error_code": "enforced_spend_limit_reached"}
 
 
+def test_a_workspace_without_human_review_refuses_creates_and_nothing_else(
+    emulator: Emulator, client: Anthropic
+) -> None:
+    made = create(client, request())
+    emulator.set_faults([{"kind": "workspace_human_review_disabled"}])
+    with pytest.raises(anthropic.BadRequestError) as caught:
+        create(client, request())
+    assert caught.value.error_code == "workspace_human_review_disabled"
+    assert [batch.id for batch in client.messages.batches.list()] == [made.id]
+
+
 @pytest.mark.parametrize("status", [408, 409, 500, 502, 503, 504, 529])
 def test_any_error_may_come_after_the_batch_was_made(emulator: Emulator, client: Anthropic, status: int) -> None:
     emulator.set_faults([{"kind": "http_error", "status": status, "created": True, "times": 1}])

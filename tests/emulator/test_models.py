@@ -29,6 +29,7 @@ def test_models_come_in_pages(client: Anthropic) -> None:
         ("claude-haiku-5-5", "active", 128_000),
         ("claude-haiku-4-5", "active", 64_000),
         ("claude-sonnet-4-5", "deprecated", 64_000),
+        ("claude-opus-4-5", "deprecated", 64_000),
         ("claude-opus-4-1", "retired", 32_000),
     ],
 )

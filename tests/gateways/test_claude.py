@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import inspect
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
+from typing import Any
 
 import anthropic
 import httpx2
 import msgspec
 import pytest
+from anthropic._error_classes import ERROR_CLASSES, make_status_error
+from anthropic.resources.messages import Batches
+from anthropic.resources.models import Models
 
 from include.enrichment.chunk import Body
 from include.enrichment.errors import (
@@ -82,6 +88,7 @@ def test_a_create_is_sent_with_its_length(claude: Claude, emulator: Emulator) ->
         {"kind": "reset_before_create"},
         {"kind": "http_error", "on": "create", "status": 500},
         {"kind": "http_error", "on": "create", "status": 529},
+        {"kind": "http_error", "on": "create", "status": 499},
     ],
 )
 def test_a_create_with_an_unclear_end_is_sent_once_and_says_so(
@@ -215,7 +222,83 @@ def test_every_error_of_the_sdk_is_translated() -> None:
         ours = translated(error, doing="Trying", connection="c")
         assert isinstance(ours, EnrichmentError)
         status = getattr(error, "status_code", None)
-        assert ours.retryable == (status is None or status in (408, 409, 429) or status >= 500), status
+        assert ours.retryable == (status is None or status in (408, 409, 429, 499) or status >= 500), status
+
+
+def status_error(status: int, code: str | None) -> anthropic.APIStatusError:
+    """What the SDK makes of such an answer."""
+    body = {"type": "error", "error": {"type": "x", "message": "no", "details": {"error_code": code} if code else None}}
+    response = httpx2.Response(status, request=httpx2.Request("POST", "http://x"), json=body)
+    return make_status_error("no", body=body, response=response)
+
+
+@pytest.mark.parametrize(("status", "code"), ERROR_CLASSES)
+def test_every_code_of_the_sdk_is_translated_and_no_refusal_for_good_is_retried(status: int, code: str | None) -> None:
+    error = status_error(status, code)
+    assert type(error) is ERROR_CLASSES[status, code]
+    ours = translated(error, doing="Trying", connection="c")
+    assert str(ours).startswith(f"Trying failed: HTTP {status}, x: no.")
+    spend = ("enforced_spend_limit_reached", "contract_spend_limit_reached")
+    may_pass = status in (408, 409, 429, 499) or status >= 500 or code == "request_body_timeout"
+    assert ours.retryable == (may_pass and code not in spend)
+
+
+def refusals(*calls: Callable[..., object]) -> list[str]:
+    """The codes that the SDK's docstrings name for these calls, without those of limits."""
+    names = {name for call in calls for name in re.findall(r"^ +(\w+Error):", inspect.getdoc(call) or "", re.MULTILINE)}
+    return sorted(
+        code for (status, code), kind in ERROR_CLASSES.items() if code and kind.__name__ in names and status < 429
+    )
+
+
+def test_the_refusals_that_the_sdk_names_for_our_calls_are_told_with_their_remedy() -> None:
+    codes = refusals(Batches.create, Batches.retrieve, Batches.list, Batches.cancel, Batches.results, Models.retrieve)
+    assert "workspace_human_review_disabled" in codes
+    assert len(codes) == 4
+    for code in [*codes, "cmek_key_network_blocked"]:
+        ours = translated(status_error(400, code), doing="Creating a batch", connection="my_conn")
+        assert isinstance(ours, SetupError)
+        assert re.search(r", then clear this task\. Nothing was made, and waiting does not help\.$", str(ours)), ours
+
+
+def test_a_workspace_without_human_review_takes_no_batch_and_the_message_says_which_key_would_do(
+    claude: Claude, emulator: Emulator
+) -> None:
+    emulator.set_faults([{"kind": "workspace_human_review_disabled", "times": 1}])
+    with pytest.raises(SetupError, match=r"Human Review turned off.*with Human Review on into .*'anthropic_default'"):
+        claude.create(body(), since=datetime.now(UTC))
+    assert emulator.batches_made() == []
+    claude.create(body(), since=datetime.now(UTC))
+
+
+def test_what_is_no_answer_or_no_credentials_is_not_told_as_an_api_that_cannot_be_reached() -> None:
+    response = httpx2.Response(200, request=httpx2.Request("GET", "http://x"))
+    odd = translated(anthropic.APIResponseValidationError(response, None), doing="Looking", connection="c")
+    assert odd.retryable
+    assert "no answer of the API" in str(odd)
+    none = translated(anthropic.CredentialsError("no token file"), doing="Looking", connection="my_conn")
+    assert isinstance(none, SetupError)
+    assert "no token file" in str(none)
+    assert "'my_conn'" in str(none)
+
+
+def test_credentials_that_are_missing_when_they_are_needed_are_told(emulator: Emulator) -> None:
+    def token(**_: Any) -> Any:
+        raise anthropic.IdentityTokenFileError("there is no token file")
+
+    behind = anthropic.Anthropic(credentials=token, base_url=emulator.url, max_retries=0)
+    with Claude(behind, name="my_conn") as claude:
+        with pytest.raises(SetupError, match="'my_conn' gives no credentials"):
+            claude.newest_batch()
+        with pytest.raises(SetupError, match="'my_conn' gives no credentials"):
+            claude.create(body(), since=datetime.now(UTC))
+
+
+@pytest.mark.parametrize("code", ["linked_organization_spend_limit_reached", None])
+def test_an_account_that_cannot_be_billed_is_not_waited_for(code: str | None) -> None:
+    ours = translated(status_error(402, code), doing="Creating a batch", connection="c")
+    assert "cannot be billed, so waiting does not help. Settle it in the Claude console" in str(ours)
+    assert not ours.retryable
 
 
 def test_an_unknown_batch_is_told_apart_once_the_list_has_not_got_it_either(claude: Claude, emulator: Emulator) -> None:
@@ -484,6 +567,11 @@ def test_a_model_is_described_and_an_unknown_one_is_none(claude: Claude) -> None
     assert (model.lifecycle, model.batches, model.structured_outputs) == ("active", True, True)
     assert model.thinking_types["disabled"]
     assert claude.model("claude-does-not-exist") is None
+
+
+def test_a_model_tells_when_it_retires(claude: Claude) -> None:
+    found = {name: claude.model(name) for name in ("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-5-5")}
+    assert [model and model.retires_on for model in found.values()] == [date(2027, 1, 22), date(2026, 11, 30), None]
 
 
 @pytest.mark.parametrize("header", ["nan", "inf", "-3", "1e9", "Wed, 21 Oct 2026 07:28:00 GMT", ""])

@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment.errors import LakeError, SetupError
-from include.gateways.lake import Conflict, Lake, ObjectMissing
+from include.gateways.lake import Conflict, Lake, ObjectMissing, UnreadableKey
+from tests.fixtures.disk import files_of_at_most
 from tests.fixtures.lake import delete
-from tests.fixtures.s3 import Bucket
+from tests.fixtures.s3 import Bucket, filesystem
 
 CONDITIONS = ("if-match", "if-none-match")
 
@@ -172,6 +173,67 @@ def test_a_large_file_arrives_whole(lake: Lake, tmp_path: Path) -> None:
     assert copy.read_bytes() == source.read_bytes()
 
 
+class TestLocalFiles:
+    """An error of the file on this machine is this machine's, and not the store's."""
+
+    @pytest.mark.parametrize(
+        ("path", "fact"),
+        [
+            ("/dev/full", r"The disk is full at /dev/full: No space left on device; .* MB are left"),
+            ("{folder}/gone/copy", r"This machine's disk failed at .*/gone/copy: No such file or directory"),
+            ("{folder}", r"This machine's disk failed at .*: Is a directory"),
+            ("/proc/copy", r"This machine's disk failed at /proc/copy: "),
+        ],
+    )
+    def test_a_file_that_cannot_be_written_is_named(self, lake: Lake, tmp_path: Path, path: str, fact: str) -> None:
+        lake.write("a", bytes(100_000))
+        with pytest.raises(SetupError, match=fact) as caught:
+            lake.fetch("a", Path(path.format(folder=tmp_path)))
+        assert caught.value.retryable
+        assert "bucket" not in str(caught.value)
+
+    def test_so_is_one_that_may_not_grow(self, lake: Lake, tmp_path: Path) -> None:
+        lake.write("a", bytes(100_000))
+        with pytest.raises(SetupError, match=r"disk failed at .*/copy: File too large"), files_of_at_most(10_000):
+            lake.fetch("a", tmp_path / "copy")
+
+    @pytest.mark.parametrize(
+        ("path", "fact"), [("gone", "No such file or directory"), ("", "Is a directory"), ("gone/x", "No such file")]
+    )
+    def test_one_that_cannot_be_read_is_named_and_no_bucket_is_blamed(
+        self, lake: Lake, tmp_path: Path, path: str, fact: str
+    ) -> None:
+        with pytest.raises(SetupError, match=rf"This machine's disk failed at {tmp_path / path}: {fact}") as caught:
+            lake.write_file("a", tmp_path / path)
+        assert caught.value.retryable
+        assert lake.list("") == []
+
+
+class TestFolderThatFails:
+    """A lake in a folder has neither bucket nor credentials."""
+
+    def test_a_folder_that_is_gone_is_named_and_never_taken_for_no_record(self, tmp_path: Path) -> None:
+        lake = Lake.in_folder(tmp_path / "lake")
+        (tmp_path / "lake").rmdir()
+        for call in (lambda: lake.find("ledger/x"), lambda: lake.write("a", b""), lambda: lake.create("a", b"")):
+            with pytest.raises(SetupError, match=rf"The lake's folder {tmp_path}/lake does not exist"):
+                call()
+
+    def test_a_disk_that_fails_is_that_of_the_folder(self, tmp_path: Path) -> None:
+        lake = Lake.in_folder(tmp_path / "lake")
+        with (
+            pytest.raises(LakeError, match=r"The disk of the lake's folder failed at .*/lake/a: .*File too large"),
+            files_of_at_most(10_000),
+        ):
+            lake.write("a", bytes(100_000))
+
+    def test_a_permission_that_is_missing_is_not_one_of_s3(self, tmp_path: Path) -> None:
+        lake = Lake.in_folder(tmp_path / "lake")
+        (tmp_path / "lake" / "a").write_bytes(b"")
+        with pytest.raises(LakeError, match=r"The disk of the lake's folder failed at .*/lake/a/b"):
+            lake.write("a/b", b"1")
+
+
 def test_of_two_creates_the_second_gets_a_conflict_and_changes_nothing(lake: Lake) -> None:
     lake.create("entry", b"first")
     with pytest.raises(Conflict):
@@ -195,6 +257,39 @@ def test_an_object_that_is_not_there_is_none_to_find_and_an_error_to_read(lake: 
         lake.read("nothing")
     with pytest.raises(ObjectMissing):
         lake.fetch("nothing", tmp_path / "copy")
+
+
+@pytest.mark.parametrize(
+    "name", ["team a", "Größe", "u\u0308", "a+b=c:d@e&f", "v1.2...", "*[x]{y}", "😀", "50%25 off", "a'b"]
+)
+def test_what_an_address_says_is_where_it_is_written(name: str, s3_bucket: Bucket, tmp_path: Path) -> None:
+    files = filesystem(s3_bucket.endpoint_url)
+    lake = on_s3(f"{s3_bucket.uri}/{name}/lake/", s3_bucket.endpoint_url)
+    lake.write("a/x", b"1")
+    with files.open_input_file(lake.locate("a/x").removeprefix("s3://")) as file:
+        assert file.read() == b"1"
+    folder = Lake.in_folder(tmp_path / name)
+    folder.write("a/x", b"1")
+    assert Path(folder.locate("a/x")).read_bytes() == b"1"
+    for there in (lake, folder):
+        assert there.list("a/") == ["a/x"]
+        assert there.read("a/x") == b"1"
+
+
+@pytest.mark.parametrize(
+    "rest", ["/lake#dev", "/lake?dev", "#dev", "//lake", "/./lake", "/a/../lake", "/la\tke", "/lake\\dev", "/lake "]
+)
+def test_an_address_that_readers_would_cut_or_resolve_is_refused(rest: str, s3_bucket: Bucket) -> None:
+    with pytest.raises(SetupError, match="No lake can be at 's3://"):
+        on_s3(s3_bucket.uri + rest, s3_bucket.endpoint_url)
+
+
+@pytest.mark.parametrize("key", ["b/c//d", "b/./d", "b/../d", "b//", "b/\x01d"])
+def test_an_object_whose_key_no_path_can_have_is_named_and_no_retry_mends_it(key: str, s3_bucket: Bucket) -> None:
+    s3_bucket.put(f"a/{key}", b"1")
+    with pytest.raises(UnreadableKey, match=r"holds an object whose key cannot be read: 'a/b/.*' has") as caught:
+        on_s3(f"{s3_bucket.uri}/a", s3_bucket.endpoint_url).list("b/")
+    assert not caught.value.retryable
 
 
 @pytest.mark.parametrize("call", [lambda lake: lake.check(), lambda lake: lake.write("a", b"")])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
@@ -41,6 +42,33 @@ def test_what_spark_leaves_beside_the_files_and_folders_made_by_hand_are_not_rea
     for folder in (TODAY, f"{TODAY}/empty"):  # objects of their own, whose names end with a slash
         filesystem(export.bucket.endpoint_url).create_dir(f"{export.bucket.name}/{folder}")
     assert export.read() == [{"ticket": "T1"}]
+
+
+@pytest.mark.parametrize("key", ["more//part", "../part", "./part", "pa\x07rt"])
+def test_an_object_whose_key_no_path_can_have_is_named_and_no_retry_mends_it(export: Export, key: str) -> None:
+    export.write(f"{TODAY}/part.parquet", [{"ticket": "T1"}])
+    export.bucket.put(f"{TODAY}/{key}", b"x")
+    named = f"{TODAY}/{key}".encode("unicode_escape").decode().replace("\\x07", "\\u{7}")
+    with pytest.raises(WarehouseError, match=rf"'{re.escape(named)}'.*Nothing was sent\. Rename or delete") as caught:
+        export.read()
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("others", [[], ["more"]])
+def test_so_is_a_file_whose_key_ends_in_a_slash(export: Export, others: list[str]) -> None:
+    for name in others:
+        export.write(f"{TODAY}/{name}", [{"ticket": "T1"}])
+    export.bucket.put(f"{TODAY}/more/", b"x")
+    with pytest.raises(WarehouseError, match=rf"{TODAY}/more/ is an object whose key ends in a slash") as caught:
+        export.read()
+    assert not caught.value.retryable
+
+
+def test_percent_signs_and_other_odd_characters_of_a_key_are_read_as_they_stand(export: Export) -> None:
+    folder = "exports/at={partition} 00%3A00%3A00/"
+    for number, name in enumerate(["a%20b", "%2e%2e", "a#b?c", "ü", "a\\b", "100%"]):
+        export.write(f"{folder.format(partition=DAY)}{number} {name}", [{"ticket": name}])
+    assert [row["ticket"] for row in export.read(folder)] == ["a%20b", "%2e%2e", "a#b?c", "ü", "a\\b", "100%"]
 
 
 def test_types_come_as_a_database_gives_them(export: Export) -> None:

@@ -175,6 +175,24 @@ def test_a_model_that_would_refuse_every_request_stops_the_run(
         check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude)
 
 
+def test_a_model_that_retires_soon_is_told_in_the_log(
+    flow: Flow, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    yaml = "source: {connection: w, key: [ticket]}\nrequest: {model: claude-opus-4-5, max_tokens: 9}\n"
+    change(flow, tmp_path, pipeline_yaml=yaml)
+    with caplog.at_level("WARNING"):
+        check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "pipeline.yaml: request.model: Model claude-opus-4-5-20251101 " in record.getMessage()
+    assert "2027-01-22" in record.getMessage()
+
+
+def test_a_model_that_does_not_is_not(flow: Flow, caplog: pytest.LogCaptureFixture) -> None:
+    check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude)
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize(("status", "kind"), [(401, SetupError), (403, SetupError), (503, ApiError)])
 def test_an_api_that_refuses_stops_the_run_before_it_reads(
     flow: Flow, status: int, kind: type[EnrichmentError]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import errno
 import io
+import os
 import re
 import sqlite3
 from collections.abc import Sequence
@@ -31,6 +31,7 @@ from include.steps import publish as steps
 from include.steps.extract import extract
 from include.steps.plan import plan
 from include.steps.publish import publish
+from tests.fixtures.disk import files_of_at_most
 from tests.fixtures.flow import DAY, Flow, booked, without_rows, write_pipeline, write_tickets
 from tests.fixtures.lake import delete
 
@@ -454,15 +455,29 @@ def test_row_groups_are_as_large_as_is_good_to_read(flow: Flow, monkeypatch: pyt
     assert flow.published()["ticket"].to_pylist() == keys
 
 
-def test_a_full_disk_fails_with_the_numbers_and_may_be_tried_again(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reasons_are_counted_without_the_raw_texts_beside_them(tmp_path: Path) -> None:
+    reasons = [f"{'not JSON: ' if number % 3 else ''}{'x' * 200}{number}" for number in range(10_000)]
+    pq.write_table(pa.table({"reason": reasons, "raw": [os.urandom(3_000) for _ in reasons]}), tmp_path / "rejects")
+    pool, before = pa.proxy_memory_pool(pa.default_memory_pool()), pa.default_memory_pool()
+    pa.set_memory_pool(pool)
+    try:
+        told = steps._common_reasons(tmp_path / "rejects")
+    finally:
+        pa.set_memory_pool(before)
+    assert told == f"not JSON: {'x' * 110} (6,666); {'x' * 120} (3,334)"
+    assert pool.max_memory() < 10_000_000 < (tmp_path / "rejects").stat().st_size
+
+
+@pytest.mark.parametrize("size_bytes", [100, 2_500])
+def test_a_disk_that_lets_it_down_is_named_and_may_be_tried_again(flow: Flow, size_bytes: int) -> None:
     run_all(flow)
     before = flow.lake.read(TABLE)
-
-    def full(*_: object, **__: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(steps, "place", full)
-    with pytest.raises(SetupError, match=r"disk is full .*No space left.*MB are left.*not become visible") as caught:
+    with (
+        pytest.raises(
+            SetupError, match=r"This machine's disk failed at .*File too large.*not become visible"
+        ) as caught,
+        files_of_at_most(size_bytes),
+    ):
         publish(flow.folder, lake=flow.lake)
     assert caught.value.retryable
     assert flow.lake.read(TABLE) == before

@@ -87,7 +87,16 @@ def test_what_cannot_be_done_yet_carries_when_to_come_back() -> None:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("row", "; did you mean 'rows'?"), ("modell", "; did you mean 'model'?"), ("budget", ""), ("", "")],
+    [
+        ("row", "; did you mean 'rows'?"),
+        ("modell", "; did you mean 'model'?"),
+        ("MODEL", "; did you mean 'model'?"),
+        ("Rows", "; did you mean 'rows'?"),
+        ("max_tokens", "; did you mean 'MaxTokens'?"),
+        ("STRASSE", "; did you mean 'Straße'?"),
+        ("budget", ""),
+        ("", ""),
+    ],
 )
-def test_a_wrong_name_is_told_with_the_nearest_if_there_is_one(name: str, said: str) -> None:
-    assert nearest(name, {"rows": 1, "model": 2}) == said
+def test_a_wrong_name_is_told_with_the_nearest_in_whatever_case_if_there_is_one(name: str, said: str) -> None:
+    assert nearest(name, {"rows": 1, "model": 2, "MaxTokens": 3, "Straße": 4}) == said

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from include.enrichment.errors import PartitionError
-from include.enrichment.partition import Partition, check_begun, resolve_partition
+from include.enrichment.partition import Partition, check_begun, interval_warning, resolve_partition
 
 INTERVAL_START = datetime(2026, 11, 19, 2, tzinfo=UTC)
 
@@ -21,6 +22,7 @@ INTERVAL_START = datetime(2026, 11, 19, 2, tzinfo=UTC)
         (None, None, INTERVAL_START, "2026-11-19"),
         (None, "", INTERVAL_START, "2026-11-19"),
         (None, None, datetime(2026, 11, 19, 23, 59, 59, tzinfo=UTC), "2026-11-19"),
+        (None, None, datetime(2026, 11, 19, 0, 30, tzinfo=ZoneInfo("Europe/Berlin")), "2026-11-18"),
         ("2024-02-29", None, None, "2024-02-29"),
     ],
 )
@@ -93,6 +95,36 @@ def test_a_partition_ends_before_the_next_day(start: date, end: date) -> None:
 )
 def test_a_placeholder_becomes_the_day_and_nothing_else_does(text: str, filled: str) -> None:
     assert Partition(start=date(2026, 1, 9)).fill(text) == filled
+
+
+MIDNIGHT = datetime(2026, 11, 19, tzinfo=UTC)
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def warning(start: datetime | None, *, param: object = None, key: str | None = None) -> str:
+    return interval_warning(param=param, partition_key=key, data_interval_start=start)
+
+
+@pytest.mark.parametrize(
+    ("start", "begins", "day"),
+    [
+        (MIDNIGHT.replace(hour=2), "2026-11-19 02:00:00 UTC", "2026-11-19"),
+        (MIDNIGHT.replace(second=1), "2026-11-19 00:00:01 UTC", "2026-11-19"),
+        (MIDNIGHT.replace(tzinfo=BERLIN), "2026-11-18 23:00:00 UTC", "2026-11-18"),
+    ],
+)
+def test_an_interval_that_does_not_begin_at_midnight_utc_is_told_with_the_day_that_is_taken(
+    start: datetime, begins: str, day: str
+) -> None:
+    assert f"begins at {begins}, and not at midnight" in warning(start)
+    assert f"the run takes {day} from 00:00 to 24:00 UTC" in warning(start)
+    assert str(resolve_partition(param=None, partition_key=None, data_interval_start=start)) == day
+
+
+def test_one_that_does_or_that_decides_nothing_is_not_told() -> None:
+    assert warning(None) == warning(MIDNIGHT) == warning(datetime(2026, 11, 19, 1, tzinfo=BERLIN)) == ""
+    at_two = MIDNIGHT.replace(hour=2)
+    assert warning(at_two, param="2026-11-21") == warning(at_two, key="2026-11-20") == ""
 
 
 def test_a_day_to_come_is_refused_and_today_is_not() -> None:

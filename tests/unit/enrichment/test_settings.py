@@ -52,7 +52,12 @@ def test_the_bounds_of_the_passes_are_within_them(load: Load, text: str) -> None
 
 @pytest.mark.parametrize(
     "files",
-    ["s3://b/{partition}/", "s3://b/year={year}/month={month}/day={day}/x/", "s3://b/a/{year}{month}{day}/"],
+    [
+        "s3://b/{partition}/",
+        "s3://b/year={year}/month={month}/day={day}/x/",
+        "s3://b/a/{year}{month}{day}/",
+        "s3://b/my exports/ü/at={partition} 00%3A00/",
+    ],
 )
 def test_a_prefix_has_the_whole_day_in_it(load: Load, files: str) -> None:
     pipeline = load(yaml=FILES_YAML.replace("s3://bucket/products/dt={partition}/", files), sql=None)
@@ -75,6 +80,15 @@ def test_a_prefix_has_the_whole_day_in_it(load: Load, files: str) -> None:
         ("s3://{partition}/", "must be a prefix such as s3://bucket/"),
         ("/folder/dt={partition}/", "must be a prefix such as s3://bucket/"),
         ("gs://bucket/dt={partition}/", "must be a prefix such as s3://bucket/"),
+        ("S3://bucket/dt={partition}/", "must be a prefix such as s3://bucket/"),
+        ("s3a://bucket/dt={partition}/", "must be a prefix such as s3://bucket/"),
+        ("s3://bucket/a#b/dt={partition}/", "has a '#', at which some readers cut it"),
+        ("s3://bucket#a/dt={partition}/", "has a '#', at which some readers cut it"),
+        ("s3://bucket/a?b/dt={partition}/", "has a '?', at which some readers cut it"),
+        (r"s3://bucket/a\\b/dt={partition}/", r"has a '\\', at which some readers cut it"),
+        (r"s3://bucket/a\tb/dt={partition}/", r"has '\t', a character that nobody can see"),
+        ("s3://user:pass@bucket/dt={partition}/", "has a user before its bucket"),
+        ("s3://bucket:9000/dt={partition}/", "has 'bucket:9000' in the place of a bucket's name"),
     ],
 )
 def test_one_that_days_would_share_is_told(mistakes: Mistakes, files: str, fact: str) -> None:
