@@ -455,16 +455,24 @@ def test_row_groups_are_as_large_as_is_good_to_read(flow: Flow, monkeypatch: pyt
     assert flow.published()["ticket"].to_pylist() == keys
 
 
-def test_reasons_are_counted_without_the_raw_texts_beside_them(tmp_path: Path) -> None:
+def test_rejects_are_counted_without_the_raw_texts_beside_them(tmp_path: Path) -> None:
     reasons = [f"{'not JSON: ' if number % 3 else ''}{'x' * 200}{number}" for number in range(10_000)]
-    pq.write_table(pa.table({"reason": reasons, "raw": [os.urandom(3_000) for _ in reasons]}), tmp_path / "rejects")
+    columns = {
+        "outcome": ["invalid"] * 9_000 + ["expired"] * 1_000,
+        "reason": reasons,
+        "raw": [os.urandom(3_000) for _ in reasons],
+        "_request_id": [None, *map(str, range(1, 10_000))],
+    }
+    pq.write_table(pa.table(columns), tmp_path / "rejects")
     pool, before = pa.proxy_memory_pool(pa.default_memory_pool()), pa.default_memory_pool()
     pa.set_memory_pool(pool)
     try:
-        told = steps._common_reasons(tmp_path / "rejects")
+        rows, found, again = steps._rejects(tmp_path / "rejects")
     finally:
         pa.set_memory_pool(before)
-    assert told == f"not JSON: {'x' * 110} (6,666); {'x' * 120} (3,334)"
+    assert rows == {"invalid": 8_999, "unsendable": 1, "expired": 1_000}
+    assert found == {f"not JSON: {'x' * 110}": 6_666, "x" * 120: 3_334}
+    assert len(again) == 1_000
     assert pool.max_memory() < 10_000_000 < (tmp_path / "rejects").stat().st_size
 
 
