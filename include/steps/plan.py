@@ -109,8 +109,10 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
                 left_out = len(divided.to_send)
                 divided, first_ids = replace(divided, to_send=set(), take_over=[]), []
                 estimates = _estimates(pass_name, SIZES_SCHEMA.empty_table(), set(), rows, known)
+            del sizes  # a million of them are 50 MB, and writing takes some
+            pa.default_memory_pool().release_unused()
             new = _new_chunks(divided.to_send, first_ids, wanted.failed_in, ledger)
-            writers = _write_chunks(new, wanted, rows, pipeline, temporary, folder, pass_name)
+            writers = _write_chunks(new, divided.to_send, wanted, rows, pipeline, temporary, folder, pass_name)
             try:
                 reserved = [known.high_usd(pass_name, writer.sizes) for writer in writers]
                 keys = _commit(divided, writers, recorded, in_flight, folder, ledger, lake, reserved)
@@ -255,6 +257,7 @@ def _new_chunks(
 
 def _write_chunks(
     chunks: Sequence[_NewChunk],
+    to_send: Set[str],
     wanted: Wanted,
     rows: Path,
     pipeline: Pipeline,
@@ -279,7 +282,10 @@ def _write_chunks(
     for start in range(0, len(chunks), _OPEN_FILES):
         lot = slice(start, start + _OPEN_FILES)
         first_ids = [chunk.request_ids[0] for chunk in chunks[lot]]
-        here = {request_id for chunk in chunks[lot] for request_id in chunk.request_ids}
+        if len(chunks) > _OPEN_FILES:
+            here: Set[str] = {request_id for chunk in chunks[lot] for request_id in chunk.request_ids}
+        else:
+            here = to_send
         with ExitStack() as open_writers:
             for writer in writers[lot]:
                 open_writers.enter_context(writer)
