@@ -84,7 +84,7 @@ def check_budget(
     raise BudgetExceeded(
         f"{whose} has a budget of {usd(budget)} ({setting}), and could exceed it by {usd(total - budget)}: spent"
         f" {usd(spending.spent)}, in flight {usd(spending.reserved)}, and {requests:,} requests more cost up to"
-        f" {usd(high)} (expected {usd(expected)}, low {usd(low)}; {together[-1].sources}). No requests of them were"
+        f" {usd(high)} (expected {usd(expected)}, low {usd(low)}; {together[-1].sources}). None of them were"
         " sent, and earlier answers are kept. Three ways out: raise the budget; make the requests cheaper (another"
         " model, a lower max_tokens, a shorter prompt); or ask for fewer rows: a trial of some also tells how long"
         " answers are, which makes the estimate closer. Then start a new run, or clear `extract` with downstream."

@@ -55,7 +55,7 @@ def test_the_message_has_the_numbers_and_three_ways_out() -> None:
         check("1", costing("3"))
     said = str(caught.value)
     assert "100 requests more cost up to $3.00 (expected $1.50, low $0.75; prompts: counted)" in said
-    assert "No requests of them were sent" in said
+    assert "None of them were sent" in said
     assert "Three ways out" in said
     assert "a trial" in said
     assert not caught.value.retryable
