@@ -52,6 +52,8 @@ _WARM_HITS = (1.0, 0.98, 0.3)
 _COLD_HITS = (0.98, 0.3, 0.0)
 _NO_HITS = (0.98, 0.0, 0.0)
 _FEW_ANSWERS = 3
+#: So many batches tell how much of the prefix is read at the least.
+_SEVERAL = 3
 #: The bounds of an estimate, each with the way in which its dollars are rounded.
 _BOUNDS = {"low": ROUND_DOWN, "expected": ROUND_HALF_UP, "high": ROUND_UP}
 _USD_PLACES = Decimal("0.000001")
@@ -187,7 +189,12 @@ def experience(lines: pa.Table, *, model: str, run_id: str) -> Experience:
     # An alias is answered by its dated snapshot. A warm-up is no row's request, and is like none.
     same = pc.or_(pc.equal(lines["model"], model), pc.starts_with(lines["model"], f"{model}-20"))
     same = pc.and_(same, pc.not_equal(pc.fill_null(lines["pass_name"], ""), passes.WARM_UP))
-    batches = [line for line in lines.filter(same).to_pylist() if line["succeeded"] + line["invalid"] > 0]
+    # An upper bound is what nobody could read, and no experience.
+    batches = [
+        line
+        for line in lines.filter(same).to_pylist()
+        if line["succeeded"] + line["invalid"] > 0 and not line["upper_bounds"]
+    ]
     answered = [
         (line["output_tokens"], line["succeeded"] + line["invalid"])
         for line in batches
@@ -203,7 +210,7 @@ def experience(lines: pa.Table, *, model: str, run_id: str) -> Experience:
     return Experience(
         tokens_per_byte=_ratio(prompts),
         output_tokens=_ratio(answered),
-        hits=_hits(_ratio([one for one in cached if one[1]])),
+        hits=_hits([one for one in cached if one[1]]),
     )
 
 
@@ -225,11 +232,17 @@ def _ratio(pairs: Sequence[tuple[int, int]]) -> Bounds | None:
     return Bounds.around(ratio, max(_SURE * spread, ratio * _HISTORY_ERROR))
 
 
-def _hits(found: Bounds | None) -> Bounds | None:
-    """Bounds of what it costs: the more is read, the less."""
-    if found is None:
+def _hits(cached: Sequence[tuple[int, int]]) -> Bounds | None:
+    """
+    Bounds of what it costs: the more is read, the less.
+
+    :param cached: of each batch the tokens that were read, and all that were read or written
+    """
+    if (found := _ratio(cached)) is None:
         return None
-    return Bounds(low=min(found.high, 1.0), expected=min(found.expected, 1.0), high=min(found.low, _WARM_HITS[2]))
+    # One batch may have been lucky; several that agree say more than what is documented of all.
+    least = found.low if len(cached) >= _SEVERAL else min(found.low, _WARM_HITS[2])
+    return Bounds(low=min(found.high, 1.0), expected=min(found.expected, 1.0), high=max(least, 0.0))
 
 
 def output_of(answers: Sequence[int], earlier: Bounds | None, *, requests: int, max_tokens: int) -> tuple[Bounds, str]:

@@ -248,5 +248,6 @@ def _canary_answers(folder: RunFolder, pipeline: Pipeline, extracted_at: datetim
     tables = [
         store.billed(entry.batch_id)[1] for entry in entries if entry and entry.state == "landed" and entry.batch_id
     ]
-    lines = [line for table in tables for line in table.select(["outcome", "output_tokens"]).to_pylist()]
-    return [line["output_tokens"] for line in lines if settled(line["outcome"])]
+    columns = ["outcome", "output_tokens", "upper_bound"]
+    lines = [line for table in tables for line in table.select(columns).to_pylist()]
+    return [line["output_tokens"] for line in lines if settled(line["outcome"]) and not line["upper_bound"]]

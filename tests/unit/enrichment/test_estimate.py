@@ -500,6 +500,18 @@ class TestExperience:
         assert hits
         assert hits.expected == 0.9
 
+    def test_several_batches_tell_how_much_is_read_at_the_least(self) -> None:
+        read = answer(cache_read_tokens=900, cache_write_1h_tokens=100)
+        few, several = (
+            experience(pa.concat_tables([book(read)] * count), model=MODEL, run_id="other").hits for count in (2, 3)
+        )
+        assert few
+        assert several
+        assert (few.high, several.high) == (0.3, pytest.approx(0.72))
+
+    def test_an_upper_bound_is_no_experience(self) -> None:
+        assert experience(book(answer(1_000_000, upper_bound=True)), model=MODEL, run_id="other") == Experience()
+
     def test_batches_that_differ_make_it_less_sure(self) -> None:
         alike, different = (
             experience(
