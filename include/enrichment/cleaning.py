@@ -62,7 +62,7 @@ def old_runs(
     :param in_flight: the pipeline's open chunks, as waited_for() gives them
     """
     before = min([now - timedelta(days=days), *(chunk.planned_at for chunk in in_flight)])
-    waiting = {chunk.folder for chunk in in_flight}
+    waiting = {folder for chunk in in_flight for folder in chunk.planned_by}
     return {folder for folder, written_at in last_written.items() if written_at < before and folder not in waiting}
 
 

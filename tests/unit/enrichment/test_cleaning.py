@@ -31,8 +31,9 @@ class TestRuns:
         assert old_runs(written, [], now=NOW, days=30) == {"old/"}
 
     def test_a_run_whose_own_chunk_may_still_land_keeps_its_files(self) -> None:
-        in_flight = [OpenChunk(folder="waits/", planned_at=ago(31))]
-        assert old_runs({"waits/": ago(40), "ended/": ago(40)}, in_flight, now=NOW, days=30) == {"ended/"}
+        in_flight = [OpenChunk(folder="waits/", also_planned_by=["waits too/"], planned_at=ago(31))]
+        written = {"waits/": ago(40), "waits too/": ago(40), "ended/": ago(40)}
+        assert old_runs(written, in_flight, now=NOW, days=30) == {"ended/"}
 
     def test_so_does_every_run_that_has_written_since_the_oldest_of_them_was_planned(self) -> None:
         in_flight = [OpenChunk(folder="other/", planned_at=ago(35)), OpenChunk(folder="other/", planned_at=ago(1))]
