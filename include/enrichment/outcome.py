@@ -218,7 +218,8 @@ def judge(line: ResultLine, schema: OutputSchema | None) -> Outcome:
     """
     The outcome of one received line. Without a schema the answer is taken as text.
 
-    A result type that is not known yet counts as errored, with its name as the reason.
+    A result type that is not known yet counts as errored, with its name as the reason; with a message it was paid for.
+    Raises msgspec.DecodeError for an answer that is not there.
     """
     result = line.result
     match result.type:
@@ -243,6 +244,14 @@ def judge(line: ResultLine, schema: OutputSchema | None) -> Outcome:
                 request_id=line.custom_id,
                 outcome="canceled",
                 reason="the batch was canceled before the request was processed; not billed",
+            )
+        case "succeeded":
+            raise msgspec.DecodeError("it succeeded, and there is no message")
+        case other if result.message is not None:
+            paid = _judge_message(line.custom_id, result.message, None)
+            reason = f"unknown result type {other!r}"
+            return msgspec.structs.replace(
+                paid, outcome="invalid", output=None, reason=reason, text=paid.text or paid.output, stop_reason=None
             )
         case other:
             return Outcome(request_id=line.custom_id, outcome="errored", reason=f"unknown result type {other!r}")
