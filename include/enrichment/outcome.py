@@ -132,6 +132,8 @@ OUTCOMES_SCHEMA = pa.schema(
 )
 
 
+#: What is written to the cache in all, in the API's words.
+_WRITTEN = "cache_creation_input_tokens"
 _REASON_CHARACTERS = 1_000
 _UNBILLED = ("errored", "expired", "canceled")
 
@@ -289,6 +291,7 @@ def _used(usage: Any) -> dict[str, Any]:
         "cache_read_tokens": usage.get("cache_read_input_tokens") or 0,
         "output_tokens": usage.get("output_tokens"),
         "web_searches": searched.get("web_search_requests") or 0,
+        _WRITTEN: usage.get(_WRITTEN) or 0,
     }
     geo = usage.get("inference_geo")
     place = {"inference_geo": geo if isinstance(geo, str) and geo.isascii() else None}
@@ -297,6 +300,9 @@ def _used(usage: Any) -> dict[str, Any]:
             counts[name] = count = int(count)
         if type(count) is not int or not 0 <= count <= MOST_TOKENS:
             return place | {"upper_bound": True}
+    # What was written for nobody knows how long has the higher price.
+    unknown = counts.pop(_WRITTEN) - counts["cache_write_5m_tokens"] - counts["cache_write_1h_tokens"]
+    counts["cache_write_1h_tokens"] += max(unknown, 0)
     return counts | place
 
 

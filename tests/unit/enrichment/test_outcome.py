@@ -432,6 +432,13 @@ class TestUsage:
         assert (outcome.input_tokens, outcome.output_tokens, outcome.upper_bound) == (41, 9, False)
         assert outcome.cache_read_tokens == outcome.cache_write_1h_tokens == outcome.web_searches == 0
 
+    @pytest.mark.parametrize("told", [None, {}, {"ephemeral_5m_input_tokens": 7}, {"ephemeral_1h_input_tokens": None}])
+    def test_what_was_written_for_nobody_knows_how_long_has_the_higher_price(self, told: Any) -> None:
+        outcome = _judge(_succeeded(_text(GOOD), usage=USAGE | {"cache_creation": told}))
+        assert not outcome.upper_bound
+        assert outcome.cache_write_5m_tokens + outcome.cache_write_1h_tokens == 30
+        assert outcome.cache_write_5m_tokens == (told or {}).get("ephemeral_5m_input_tokens", 0)
+
     def test_an_unreadable_line_tells_what_it_used_and_what_claude_said(self) -> None:
         result = _succeeded(_text("a\ud83d"))
         line = json.dumps({"custom_id": "r-1", "result": result}).encode()
