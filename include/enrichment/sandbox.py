@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import date, time, timedelta
+from decimal import Decimal
 from functools import wraps
 from typing import Any
 
@@ -23,6 +24,8 @@ from include.enrichment.values import AS_IT_IS, NULL, Foreign, NoText, Refused, 
 _NULL_GIVES_NULL = (
     *("abs", "attr", "dictsort", "filesizeformat", "first", "items", "last", "max", "min", "round", "xmlattr"),
 )
+#: Filters of texts that make none of a date or a number themselves, as Jinja's others do.
+_OF_TEXTS = ("indent", "truncate", "wordwrap")
 #: Methods of a date that ask the worker's clock or zone.
 _CLOCK = ("fromtimestamp", "now", "today", "utcfromtimestamp", "utcnow")
 
@@ -191,6 +194,12 @@ def _settled(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def filtered_or_null(*args: Any, **kwargs: Any) -> Any:
         return NULL if any(value is NULL for value in args) else filtered(*args, **kwargs)
 
+    @wraps(function)
+    def filtered_text(*args: Any, **kwargs: Any) -> Any:
+        return filtered(*(str(v) if isinstance(v, date | time | timedelta | Decimal) else v for v in args), **kwargs)
+
+    if name in _OF_TEXTS:
+        return filtered_text
     return filtered_or_null if name in _NULL_GIVES_NULL else filtered
 
 

@@ -219,6 +219,10 @@ def test_the_error_says_what_it_is_and_what_to_write(source: str, fact: str) -> 
         ),
         ("{{ id.hex[-1] }} {{ [id] | first }} {{ id == id ~ '' }}", "5 00000000-0000-0000-0000-000000000005 True"),
         ("{{ id[-3:] }} {{ id | length }} {{ id | truncate(8) }} {{ '0-0' in id }}", "005 36 00000... True"),
+        (
+            "{{ at | truncate(10, true, '', 0) }} {{ day | wordwrap(4) }} {{ tiny | indent }}",
+            "2026-11-01 2026\n-11-\n01 0.0000001",
+        ),
         ("{{ id.split('-') | last }} {{ '{:>37}'.format(id) }}", "000000000005  00000000-0000-0000-0000-000000000005"),
         (
             "{{ '{:>10}'.format(tiny) }} {{ '{:,}'.format(price * 100) }} {{ '{:e}'.format(tiny) }}",
