@@ -55,7 +55,10 @@ def output_problems(fields: Sequence[pa.Field], key: Sequence[str]) -> Iterator[
         if folded(name) == PARTITION_COLUMN:
             yield name, f"{_partition(name)}: {_RENAME}"
         elif name.startswith("_"):
-            yield name, f"{name!r} begins with an underscore, which is kept for our own columns (_request_id, …)"
+            yield (
+                name,
+                f"{name!r} begins with an underscore, which is kept for our own columns (_request_id, …): {_RENAME}",
+            )
         if (column := keys.get(folded(name))) is not None:
             fact = (
                 f"{name!r} is a key column too"

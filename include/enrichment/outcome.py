@@ -132,6 +132,8 @@ OUTCOMES_SCHEMA = pa.schema(
 )
 
 
+#: What is written to the cache in all, in the API's words.
+_WRITTEN = "cache_creation_input_tokens"
 _REASON_CHARACTERS = 1_000
 _UNBILLED = ("errored", "expired", "canceled")
 
@@ -218,7 +220,8 @@ def judge(line: ResultLine, schema: OutputSchema | None) -> Outcome:
     """
     The outcome of one received line. Without a schema the answer is taken as text.
 
-    A result type that is not known yet counts as errored, with its name as the reason.
+    A result type that is not known yet counts as errored, with its name as the reason; with a message it was paid for.
+    Raises msgspec.DecodeError for an answer that is not there.
     """
     result = line.result
     match result.type:
@@ -243,6 +246,14 @@ def judge(line: ResultLine, schema: OutputSchema | None) -> Outcome:
                 request_id=line.custom_id,
                 outcome="canceled",
                 reason="the batch was canceled before the request was processed; not billed",
+            )
+        case "succeeded":
+            raise msgspec.DecodeError("it succeeded, and there is no message")
+        case other if result.message is not None:
+            paid = _judge_message(line.custom_id, result.message, None)
+            reason = f"unknown result type {other!r}"
+            return msgspec.structs.replace(
+                paid, outcome="invalid", output=None, reason=reason, text=paid.text or paid.output, stop_reason=None
             )
         case other:
             return Outcome(request_id=line.custom_id, outcome="errored", reason=f"unknown result type {other!r}")
@@ -280,6 +291,7 @@ def _used(usage: Any) -> dict[str, Any]:
         "cache_read_tokens": usage.get("cache_read_input_tokens") or 0,
         "output_tokens": usage.get("output_tokens"),
         "web_searches": searched.get("web_search_requests") or 0,
+        _WRITTEN: usage.get(_WRITTEN) or 0,
     }
     geo = usage.get("inference_geo")
     place = {"inference_geo": geo if isinstance(geo, str) and geo.isascii() else None}
@@ -288,6 +300,9 @@ def _used(usage: Any) -> dict[str, Any]:
             counts[name] = count = int(count)
         if type(count) is not int or not 0 <= count <= MOST_TOKENS:
             return place | {"upper_bound": True}
+    # What was written for nobody knows how long has the higher price.
+    unknown = counts.pop(_WRITTEN) - counts["cache_write_5m_tokens"] - counts["cache_write_1h_tokens"]
+    counts["cache_write_1h_tokens"] += max(unknown, 0)
     return counts | place
 
 

@@ -21,11 +21,12 @@ class _Syntax:
     How a kind of database writes what is not code, beside what all of them share.
 
     :param backslash: the quotes within which a backslash takes the next character along: ``'it\\'s'`` is one text
-    :param escape_texts: ``E'it\\'s'`` is one text
+    :param escape_texts: ``E'it\\'s'`` is one text, and goes on in the quotes of the next line
     :param triple_quotes: ``'''it's'''`` is one text
     :param line_comments: what begins a comment that ends with its line
     :param nested_comments: a ``/* */`` may hold another one
     :param bracket_names: ``[…]`` is a quoted name, not an array or a slice
+    :param bracket_twice: within it, ``]]`` is a bracket
     """
 
     backslash: str = ""
@@ -34,6 +35,7 @@ class _Syntax:
     line_comments: str = "--"
     nested_comments: bool = False
     bracket_names: bool = False
+    bracket_twice: bool = False
 
     @cached_property
     def tokens(self) -> re.Pattern[str]:
@@ -42,8 +44,8 @@ class _Syntax:
             rf"(?:{self.line_comments})[^\r\n]*",
             r"\$(?P<tag>(?:[^\W\d]\w*)?)\$(?:.*?\$(?P=tag)\$|.*)",
             *(rf"{quote * 3}(?:\\.|.)*?(?:{quote * 3}|\Z)" for quote in "'\"" if self.triple_quotes),
-            *([r"[eE]'(?:[^'\\]|\\.|'')*'?"] if self.escape_texts else []),
-            *([r"\[[^\]]*\]?"] if self.bracket_names else []),
+            *([r"[eE]'(?:[^'\\]|\\.|''|'[^\S\r\n]*[\r\n]\s*')*'?"] if self.escape_texts else []),
+            *([r"\[(?:[^\]]|\]\])*\]?" if self.bracket_twice else r"\[[^\]]*\]?"] if self.bracket_names else []),
             *(
                 rf"{quote}(?:[^{quote}\\]|\\.|{quote * 2})*{quote}?"
                 if quote in self.backslash
@@ -64,7 +66,7 @@ _MYSQL = _Syntax(backslash="'\"", line_comments="--|#")
 _SYNTAXES = {
     "postgresql": _POSTGRES,
     "sqlite": _Syntax(bracket_names=True),
-    "mssql": _Syntax(bracket_names=True, nested_comments=True),
+    "mssql": _Syntax(bracket_names=True, bracket_twice=True, nested_comments=True),
     "mysql": _MYSQL,
     "mariadb": _MYSQL,
     "bigquery": _Syntax(backslash="'\"`", triple_quotes=True, line_comments="--|#"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import date, time, timedelta
+from decimal import Decimal
 from functools import wraps
 from typing import Any
 
@@ -17,10 +18,14 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from jinja2.utils import Cycler, Joiner, Namespace, pass_eval_context
 
 from include.enrichment.json_text import to_json
-from include.enrichment.values import AS_IT_IS, NULL, NoText, Refused, bare, plain, settled
+from include.enrichment.values import AS_IT_IS, NULL, Foreign, NoText, Refused, bare, plain, settled
 
-#: Filters of numbers and attributes that Jinja has fail on a text.
-_NULL_GIVES_NULL = ("abs", "attr", "filesizeformat", "round")
+#: Filters of numbers, attributes and mappings that Jinja has fail on a text, and those that fail on an empty one.
+_NULL_GIVES_NULL = (
+    *("abs", "attr", "dictsort", "filesizeformat", "first", "items", "last", "max", "min", "round", "xmlattr"),
+)
+#: Filters of texts that make none of a date or a number themselves, as Jinja's others do.
+_OF_TEXTS = ("indent", "truncate", "wordwrap")
 #: Methods of a date that ask the worker's clock or zone.
 _CLOCK = ("fromtimestamp", "now", "today", "utcfromtimestamp", "utcnow")
 
@@ -108,7 +113,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         del self.globals["lipsum"], self.filters["random"]
         self.filters.update(tojson=_tojson, xmlattr=_xmlattr)
         self.filters = {name: _settled(name, function) for name, function in self.filters.items()}
-        for name in ("iterable", "sequence", "string"):  # what a NULL is not
+        for name in ("divisibleby", "even", "iterable", "odd", "sequence", "string"):  # what a NULL is not
             self.tests[name] = _not_null(self.tests[name])
         self.tests.update(none=_is_none, sameas=_is_same)
 
@@ -131,7 +136,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return NULL
         if isinstance(obj, dict):  # a mapping has its keys, and its methods where they are called
             return self.getitem(obj, attribute)
-        return self._value(super().getattr(bare(obj), attribute), obj, attribute)
+        return self._value(self._found(super().getattr, obj, attribute), obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         if obj is NULL:
@@ -141,7 +146,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
                 return obj[argument]
             except (KeyError, TypeError):
                 return self.undefined(obj=obj, name=argument)
-        return self._value(super().getitem(bare(obj), argument), obj, argument)
+        return self._value(self._found(super().getitem, obj, argument), obj, argument)
 
     def _value(self, found: Any, obj: Any, name: object) -> Any:
         if type(found) in AS_IT_IS or isinstance(found, Undefined):
@@ -158,7 +163,13 @@ class Sandbox(ImmutableSandboxedEnvironment):
             raise Refused(
                 f"{name}() is another in each run, and the same row must be the same request: take it from a column"
             )
-        return super().getattr(bare(obj), name)
+        return self._found(super().getattr, obj, name)
+
+    @staticmethod
+    def _found(look: Callable[[Any, Any], Any], obj: Any, name: Any) -> Any:
+        """What a value has itself; of one that is a text here, else what the text has."""
+        found = look(bare(obj), name)
+        return look(str(obj), name) if isinstance(found, Undefined) and isinstance(obj, Foreign) else found
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
         if obj is NULL:
@@ -183,6 +194,12 @@ def _settled(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def filtered_or_null(*args: Any, **kwargs: Any) -> Any:
         return NULL if any(value is NULL for value in args) else filtered(*args, **kwargs)
 
+    @wraps(function)
+    def filtered_text(*args: Any, **kwargs: Any) -> Any:
+        return filtered(*(str(v) if isinstance(v, date | time | timedelta | Decimal) else v for v in args), **kwargs)
+
+    if name in _OF_TEXTS:
+        return filtered_text
     return filtered_or_null if name in _NULL_GIVES_NULL else filtered
 
 
@@ -196,8 +213,8 @@ def _xmlattr(context: nodes.EvalContext, attributes: Mapping[str, Any], autospac
     return do_xmlattr(context, {name: None if v is NULL else v for name, v in attributes.items()}, autospace)
 
 
-def _not_null(test: Any) -> Callable[[Any], bool]:
-    return lambda value: value is not NULL and test(value)
+def _not_null(test: Any) -> Callable[..., bool]:
+    return lambda value, *arguments: value is not NULL and test(value, *arguments)
 
 
 def _is_none(value: object) -> bool:

@@ -104,7 +104,10 @@ def _kind_without_rows(name: str, told: pa.DataType | None, earlier: str | None)
 
 
 def _name_one(name: str) -> str:
-    return f"Name its type: `source.key: {{{name}: int64}}` (one of {', '.join(KEY_TYPES)})."
+    return (
+        "Cast it in extract.sql or the export, or name the type that holds it:"
+        f" `source.key: {{{name}: int64}}` (one of {', '.join(KEY_TYPES)})."
+    )
 
 
 def changed_types(keys: Iterable[pa.Field], published: Mapping[str, str]) -> list[str]:

@@ -90,6 +90,8 @@ class Template:
             frames = traceback.extract_tb(error.__traceback__)
             line = next((frame.lineno or 1 for frame in reversed(frames) if frame.filename == "<template>"), 1)
             fact = (str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}").rstrip(".")
+            if "NULL" in fact and not isinstance(error, Refused):
+                fact += ": say what counts for NULL, as in (column or 0)"
             raise SpecError(
                 f"{self.file}:{self._lines_before + line}: cannot be rendered for a row: {fact}. Nothing was sent."
                 " Mend the template and clear this task."
@@ -145,6 +147,10 @@ def _prepare(tree: nodes.Template, helpers: set[str]) -> dict[str, str]:
     return aliases
 
 
+#: How many of a filter's arguments are texts that it writes, of which none is an empty one.
+_TEXTS = {"join": 1, "replace": 2}
+
+
 class _Nulls(NodeTransformer):
     """
     A ``none`` of the template is a NULL as well, but as an argument of a filter, a test or a method: there it says that
@@ -156,7 +162,10 @@ class _Nulls(NodeTransformer):
             id(argument)
             for node in tree.find_all((nodes.Filter, nodes.Test, nodes.Call))
             if isinstance(node, nodes.Filter | nodes.Test | nodes.Call) and _is_given_arguments(node)
-            for argument in [*node.args, *(keyword.value for keyword in node.kwargs)]
+            for argument in [
+                *node.args[_TEXTS.get(getattr(node, "name", ""), 0) :],
+                *(keyword.value for keyword in node.kwargs),
+            ]
         }
 
     def visit_Const(self, node: nodes.Const) -> nodes.Node:

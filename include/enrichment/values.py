@@ -10,7 +10,7 @@ from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, Se
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 from jinja2 import Undefined
@@ -44,13 +44,18 @@ class NoText:
 
 
 class Binary(NoText, bytes):
-    """Bytes. They can be counted, cut and decoded."""
+    """Bytes. They can be counted, cut and decoded, but not listed: that would be their text in numbers."""
 
     why = "a binary value has no text: decode it in extract.sql or the export"
 
     def __getitem__(self, place: Any) -> Any:
         found = super().__getitem__(place)
         return Binary(found) if isinstance(found, bytes) else found
+
+    def __iter__(self) -> Iterator[int]:
+        raise Refused(self.why)
+
+    __reversed__ = __iter__
 
 
 class Listing(NoText, list[Any]):
@@ -109,6 +114,8 @@ class Null(str):
         )
 
 
+#: Python names a value's class where an operator or a function does not take it.
+Null.__name__ = "NULL"
 NULL = Null()
 
 
@@ -119,15 +126,22 @@ class _Quoted:
         return repr(str(self))
 
 
-class Date(_Quoted, date):
+class _Formatted(_Quoted):
+    def strftime(self, format: str) -> str:
+        if "%s" in format.replace("%%", ""):
+            raise Refused("%s of strftime goes by the worker's time zone: write column.timestamp() | int")
+        return cast(str, super().strftime(format))  # type: ignore[misc]
+
+
+class Date(_Formatted, date):
     """``2026-11-01``."""
 
 
-class Time(_Quoted, time):
+class Time(_Formatted, time):
     """``08:00:00``."""
 
 
-class DateTime(_Quoted, datetime):
+class DateTime(_Formatted, datetime):
     """
     ``2026-11-01 08:00:00+00:00``; one with a zone is in UTC, and one without is taken as UTC's.
 
@@ -176,40 +190,33 @@ class Number(Decimal):
     __repr__ = __str__
 
     def __format__(self, spec: str, /, *arguments: Any) -> str:
-        return super().__format__(spec, *arguments) if spec else str(self)
+        if not spec:
+            return str(self)
+        plain_places = "." not in spec and not spec[-1].isalpha() and spec[-1] != "%"
+        return super().__format__(spec + "f" if plain_places else spec, *arguments)
 
 
-class Foreign(_Quoted):
+class Foreign(str):
     """
-    A value of a class that is known to none of the above, a UUID or an IP address: its text is ``str()``'s, and its
-    attributes are its own.
+    A value of a class that is known to none of the above, a UUID or an IP address: its text is ``str()``'s, as where a
+    source gives it as text, and its attributes are its own.
     """
 
     __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __str__(self) -> str:
-        if _is_range(self.value):
-            return _spell_range(self.value)
-        text = str(self.value)
-        if callable(self.value) or isinstance(self.value, Iterator) or _ADDRESS.search(text):
-            kind = type(self.value).__name__
-            raise Refused(f"a value of type {kind} has no text of its own: cast it in extract.sql or the export")
-        return text
+    value: object
 
     def __bool__(self) -> bool:
         return bool(self.value)
 
-    def __eq__(self, other: object) -> bool:
-        return str(self) == str(other) if isinstance(other, Foreign | str) else NotImplemented
 
-    def __lt__(self, other: Any) -> bool:
-        return bool(self.value < other.value) if isinstance(other, Foreign) else NotImplemented
+class Opaque(NoText):
+    """A value that has no text, an iterator for one: its attributes are its own."""
 
-    def __hash__(self) -> int:
-        return hash(str(self))
+    def __init__(self, value: object) -> None:
+        self.value = value
+        self.why = (
+            f"a value of type {type(value).__name__} has no text of its own: cast it in extract.sql or the export"
+        )
 
 
 def plain(value: object) -> object:
@@ -231,7 +238,7 @@ def plain(value: object) -> object:
         return plain((value if texts == value.type else value.cast(texts).cast(doubles)).as_py())
     if repr(value) == "<NA>":  # pandas'
         return NULL
-    return Foreign(value)
+    return _foreign(value)
 
 
 def settled(value: object, source: str) -> object:
@@ -249,7 +256,16 @@ def settled(value: object, source: str) -> object:
 
 def bare(value: object) -> Any:
     """What attributes and methods are asked of."""
-    return value.value if isinstance(value, Foreign) else value
+    return value.value if isinstance(value, Foreign | Opaque) else value
+
+
+def _foreign(value: Any) -> Foreign | Opaque:
+    text = _spell_range(value) if _is_range(value) else str(value)
+    if callable(value) or isinstance(value, Iterator) or _ADDRESS.search(text):
+        return Opaque(value)
+    found = Foreign(text)
+    found.value = value
+    return found
 
 
 def _datetime(value: datetime) -> object:
@@ -257,7 +273,10 @@ def _datetime(value: datetime) -> object:
         return NULL
     zone = None
     if value.utcoffset() is not None:
-        value, zone = value.astimezone(UTC), UTC
+        try:
+            value, zone = value.astimezone(UTC), UTC
+        except OverflowError as error:
+            raise Refused(f"{value} is no moment of the years 1 to 9999 in UTC: cast it to text") from error
     found = DateTime(
         value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond, zone
     )
@@ -355,6 +374,6 @@ _CONVERTERS: tuple[tuple[Any, Callable[[Any], object]], ...] = (
     (Sequence, _sequence),
 )
 AS_IT_IS = frozenset(
-    {str, int, bool, float, Null, Date, Time, DateTime, Duration, Number, Binary, Foreign, Listing, range}
+    {str, int, bool, float, Null, Date, Time, DateTime, Duration, Number, Binary, Foreign, Opaque, Listing, range}
 )
 _SETTLED = AS_IT_IS | {list, dict, tuple}

@@ -21,6 +21,7 @@ _USAGE = pa.struct(
         "input_tokens": pa.int64(),
         "output_tokens": pa.int64(),
         "cache_read_input_tokens": pa.int64(),
+        "cache_creation_input_tokens": pa.int64(),
         "cache_creation": pa.struct({"ephemeral_5m_input_tokens": pa.int64(), "ephemeral_1h_input_tokens": pa.int64()}),
         "server_tool_use": pa.struct({"web_search_requests": pa.int64()}),
         "inference_geo": pa.string(),
@@ -77,6 +78,8 @@ def _flat(lines: pa.Table) -> pa.Table:
     # Seen without its sign, what is below 0 is very large.
     most = pc.max_element_wise(*(count.view(pa.uint64()) for count in counts.values()))
     told = pc.and_(pc.less_equal(most, pa.scalar(MOST_TOKENS, pa.uint64())), pc.greater(pc.binary_length(model), 0))
+    written = pc.add(counts["cache_write_5m_tokens"], counts["cache_write_1h_tokens"])
+    told = pc.and_(told, pc.equal(pc.coalesce(_of(message, "usage", "cache_creation_input_tokens"), written), written))
     answered = pc.and_kleene(pc.equal(result, "succeeded"), pc.is_in(stop_reason, pa.array(sorted(USABLE_STOPS))))
     columns = {
         "request_id": lines["custom_id"],

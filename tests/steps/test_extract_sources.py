@@ -135,6 +135,13 @@ def test_json_and_arrays_have_a_spelling_of_their_own(from_postgres: Extract) ->
     assert {_prompt(row) for row in rows} == {'{"a": [1, null]} 1 x, y'}
 
 
+def test_a_uuid_is_cut_and_counted_as_the_text_that_it_is(from_postgres: Extract) -> None:
+    sql = "select ticket, '0b1c2d3e-0000-4000-8000-000000000001'::uuid as value from tickets"
+    prompt = "{{ value[:8] }} {{ value | length }} {{ value.split('-') | last }}"
+    rows = from_postgres(extract_sql=f"{sql} where day = :partition_start", user_md=prompt)
+    assert {_prompt(row) for row in rows} == {"0b1c2d3e 36 000000000001"}
+
+
 def test_bytes_have_no_text(from_postgres: Extract) -> None:
     sql = "select ticket, 'x'::bytea as picture from tickets where day = :partition_start"
     with pytest.raises(SpecError, match=r"user\.md:1: .*binary value has no text: decode it in extract\.sql"):

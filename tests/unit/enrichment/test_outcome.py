@@ -215,12 +215,31 @@ def test_a_request_that_was_not_processed_says_that_it_was_not_billed(name: str)
     assert outcome.input_tokens == 0
 
 
-@pytest.mark.parametrize("result", [{"type": "postponed"}, {"type": ""}, {"type": "succeeded"}])
+@pytest.mark.parametrize("result", [{"type": "postponed"}, {"type": ""}])
 def test_a_result_nobody_knows_is_errored_under_its_name(result: dict[str, Any]) -> None:
     outcome = _judge(result)
     assert outcome.outcome == "errored"
     assert outcome.reason == f"unknown result type {result['type']!r}"
     assert outcome.error_type is None
+
+
+def test_a_result_nobody_knows_was_paid_for_if_it_holds_an_answer() -> None:
+    """Asked again, it would be paid for twice."""
+    usage = {"input_tokens": 10, "output_tokens": 5}
+    message = {"model": "claude-haiku-5-5", "content": [{"type": "text", "text": "Hi"}], "usage": usage}
+    outcome = _judge({"type": "postponed", "message": message})
+    assert (outcome.outcome, outcome.reason) == ("invalid", "unknown result type 'postponed'")
+    assert (outcome.text, outcome.input_tokens, outcome.output_tokens) == ("Hi", 10, 5)
+    assert remedy(outcome.outcome, outcome.error_type, outcome.stop_reason) is None
+
+
+def test_an_answer_that_is_not_there_was_paid_for() -> None:
+    line = b'{"custom_id": "r-1", "result": {"type": "succeeded"}}'
+    with pytest.raises(msgspec.DecodeError, match="there is no message") as raised:
+        judge(decode_line(line), None)
+    outcome = unreadable(line, raised.value)
+    assert outcome is not None
+    assert (outcome.outcome, outcome.upper_bound) == ("invalid", True)
 
 
 @pytest.mark.parametrize(
@@ -412,6 +431,13 @@ class TestUsage:
         outcome = _judge(_succeeded(_text(GOOD), usage=usage))
         assert (outcome.input_tokens, outcome.output_tokens, outcome.upper_bound) == (41, 9, False)
         assert outcome.cache_read_tokens == outcome.cache_write_1h_tokens == outcome.web_searches == 0
+
+    @pytest.mark.parametrize("told", [None, {}, {"ephemeral_5m_input_tokens": 7}, {"ephemeral_1h_input_tokens": None}])
+    def test_what_was_written_for_nobody_knows_how_long_has_the_higher_price(self, told: Any) -> None:
+        outcome = _judge(_succeeded(_text(GOOD), usage=USAGE | {"cache_creation": told}))
+        assert not outcome.upper_bound
+        assert outcome.cache_write_5m_tokens + outcome.cache_write_1h_tokens == 30
+        assert outcome.cache_write_5m_tokens == (told or {}).get("ephemeral_5m_input_tokens", 0)
 
     def test_an_unreadable_line_tells_what_it_used_and_what_claude_said(self) -> None:
         result = _succeeded(_text("a\ud83d"))

@@ -53,7 +53,9 @@ def test_a_colon_that_begins_no_parameter_is_none(sql: str, dialect: str) -> Non
     ("dialect", "sql"),
     [
         (POSTGRES, r"select E'it\'s :x', e'\\' {}"),
+        (POSTGRES, "select e'a' \n '\\':x' {}"),
         (POSTGRES, r"select '\' {}"),
+        ("mssql", "select [a]] :x] {}"),
         (POSTGRES, r"select U&'\0041 :x' {}"),
         (POSTGRES, "/* /* :x */ :x */ {}"),
         (POSTGRES, "select a #> '{{b}}', a # b {}"),

@@ -42,6 +42,8 @@ def render(source: str, **row: Any) -> str:
         *("v | striptags", "v | string", "v | center(0)", "v | indent", "v | truncate", "v | urlencode", "v | urlize"),
         *("v | wordwrap", "v | round", "v | round(1, 'ceil')", "v | abs", "v | filesizeformat", "v | attr('title')"),
         *("v | join(', ')", "v | list | join", "v | first | default", "v | reverse", "v | default('x')", "v | format"),
+        *("v | first", "v | last", "v | min", "v | max", "v | dictsort", "v | items | list | join", "v | xmlattr"),
+        *("'a' | replace('a', none)", "['', ''] | join(none)"),
         *("v ~ v", "'%s' | format(v)", "'%s' % v", "'{}'.format(v)", "'{:>0}'.format(v)", "[v, v] | join", "v + ''"),
         *("v.title", "v.a.b.c", "v['a']['b']", "v[:5]", "v.strip().split(',') | join", "v.items() | list | join"),
         *("v if true", "v or ''", "v and 'x'", "v | map('upper') | join", "[v] | sort | join", "[v] | unique | join"),
@@ -88,6 +90,9 @@ def test_a_null_is_still_none_to_the_tests(source: str, text: str) -> None:
         ("{{ v > 5 }}", "NULL is neither more nor less than 5: say what counts for it, as in (column or 0) > 10"),
         ("{{ v + 1 }}", "NULL `+` a value is nothing: say what counts for it, as in (column or 0)"),
         ("{{ price * v }}", "NULL `*` a value is nothing"),
+        ("{{ -v }}", "bad operand type for unary -: 'NULL': say what counts for NULL, as in (column or 0)"),
+        ("{{ [3, v] | sum }}", "operand type(s) for +: 'int' and 'NULL': say what counts for NULL"),
+        ("{{ '{:.2f}'.format(v) }}", "for object of type 'NULL': say what counts for NULL, as in (column or 0)"),
         ("{{ [3, v, 1] | sort }}", "leave it out of a list with | reject('none')"),
     ],
 )
@@ -123,6 +128,7 @@ def test_a_mapping_has_its_keys_before_its_methods(source: str, text: str) -> No
         *("names | map('upper')", "names | select", "names | reject('none')", "names | unique", "names | reverse"),
         *("names | batch(1)", "names | slice(2)", "plain | items", "[plain] | selectattr('a')", "plain.items()"),
         *("[plain] | map(attribute='a')", "[plain] | rejectattr('c', 'defined')", "plain.keys()", "plain.values()"),
+        *("picture | list", "picture | join", "picture | first", "picture | last", "at.strftime('%s')"),
         *("picture", "pictures", "{'a': pictures}", "picture[:1]", "picture + picture", "pictures | first"),
         *("cycler('a', 'b')", "joiner(',')", "namespace(a=1)", "text.upper", "plain.items", "payload.nope"),
         *("text['upper']", "text | attr('upper')", "at.now()", "day.today()", "day.fromtimestamp(0)", "at.utcnow()"),
@@ -212,6 +218,16 @@ def test_the_error_says_what_it_is_and_what_to_write(source: str, fact: str) -> 
             "0:00:00 ['0:00:00'] ['2026-11-01'] 01.11.",
         ),
         ("{{ id.hex[-1] }} {{ [id] | first }} {{ id == id ~ '' }}", "5 00000000-0000-0000-0000-000000000005 True"),
+        ("{{ id[-3:] }} {{ id | length }} {{ id | truncate(8) }} {{ '0-0' in id }}", "005 36 00000... True"),
+        (
+            "{{ at | truncate(10, true, '', 0) }} {{ day | wordwrap(4) }} {{ tiny | indent }}",
+            "2026-11-01 2026\n-11-\n01 0.0000001",
+        ),
+        ("{{ id.split('-') | last }} {{ '{:>37}'.format(id) }}", "000000000005  00000000-0000-0000-0000-000000000005"),
+        (
+            "{{ '{:>10}'.format(tiny) }} {{ '{:,}'.format(price * 100) }} {{ '{:e}'.format(tiny) }}",
+            " 0.0000001 1,250.00 1e-7",
+        ),
         ("{{ '%.1f' | format(price) }} {{ '{:.1f}'.format(price) }} {{ price | round(1) }}", "12.5 12.5 12.5"),
         (
             "{{ plain | dictsort }} {{ [plain] | groupby('a') | list }}",

@@ -151,6 +151,11 @@ def test_what_is_known_by_its_place_in_memory_has_no_text(value: Any) -> None:
         str(plain([value]))
 
 
+def test_a_moment_that_utc_has_not_is_told() -> None:
+    with pytest.raises(Refused, match=r"^0001-01-01 00:00:00\+01:00 is no moment of the years 1 to 9999 in UTC"):
+        plain(datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1))))
+
+
 def test_a_text_that_looks_like_an_address_is_a_text() -> None:
     text = "<generator object at 0x7f3a5c0d1e40>"
     assert plain(text) == text
