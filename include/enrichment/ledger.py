@@ -77,6 +77,7 @@ class Entry(Versioned):
     :param chunk: the lake key of the chunk
     :param run_id: the run that sent it, or is about to; of a withdrawn chunk the run that took it over
     :param run_ids: every run that waits for its batch, or did
+    :param partition: whose rows that run asks about; None where no run has planned it, or an earlier version wrote it
     :param changed_at: when the entry took its state, UTC
     :param refusals: creates in a row that made nothing
     :param refused_since: when the first of them ended, UTC
@@ -92,6 +93,7 @@ class Entry(Versioned):
     requests: int
     run_id: str
     run_ids: list[str] = Field(default_factory=list)
+    partition: str | None = None
     state: State
     changed_at: datetime
     batch_id: str | None = None

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.enrichment.errors import LakeError, SetupError, WarehouseError
@@ -32,6 +33,7 @@ _COLUMN_BYTES = 1 << 20
 #: As Spark and Athena do, no notice is taken of names that begin so, ``_SUCCESS`` or ``.part.crc``, nor of what has no
 #: bytes: a folder that was made by hand is such an object.
 _HIDDEN = ("_", ".")
+_DAY_US = 24 * 60 * 60 * 1_000_000
 #: What pyarrow raises for a value that Python cannot hold; LookupError is of a time zone that nobody knows.
 _UNCONVERTED = (ArithmeticError, LookupError, TypeError, ValueError)
 
@@ -148,6 +150,8 @@ class ParquetFiles:
 
     def _rows(self, batch: pa.RecordBatch, file: str, key: Sequence[str]) -> list[Row]:
         try:
+            for column in batch.columns:
+                _check_times(column)
             rows: list[Row] = in_doubles(batch).to_pylist()
         except _UNCONVERTED as error:
             raise WarehouseError(
@@ -184,7 +188,7 @@ def _rows_a_batch(metadata: pq.FileMetaData) -> int:
 def _odd_value(batch: pa.RecordBatch, key: Sequence[str]) -> str:
     """Where the first value that cannot be Python's is: its column, and the key of its row as far as that can be."""
     for number in range(batch.num_rows):
-        row = {name: _text(batch.column(name)[number]) for name in batch.schema.names}
+        row = {name: _text(batch.column(name).slice(number, 1)) for name in batch.schema.names}
         for name, text in row.items():
             if text is None:
                 keys = ", ".join(f"{part}={row[part]}" for part in key if row.get(part))
@@ -192,8 +196,28 @@ def _odd_value(batch: pa.RecordBatch, key: Sequence[str]) -> str:
     return "a column"
 
 
-def _text(value: pa.Scalar) -> str | None:
+def _check_times(values: pa.Array) -> None:
+    """
+    Raises ValueError if there is a time of day, at any depth, that pyarrow would cut to microseconds without a word, or
+    take for one of the next day.
+    """
+    kind = values.type
+    if pa.types.is_time(kind):
+        latest = pc.max(values.cast(pa.time64("us")).cast(pa.int64())).as_py()
+        if latest is not None and latest >= _DAY_US:
+            raise ValueError("a time of day that is 24:00 or later")
+    elif pa.types.is_struct(kind):
+        for field in values.flatten():
+            _check_times(field)
+    elif pa.types.is_map(kind):
+        _check_times(values.cast(pa.list_(pa.struct([kind.key_field, kind.item_field]))))
+    elif isinstance(values, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
+        _check_times(values.flatten())
+
+
+def _text(value: pa.Array) -> str | None:
     try:
-        return reprlib.repr(value.as_py())
+        _check_times(value)
+        return reprlib.repr(value[0].as_py())
     except _UNCONVERTED:
         return None

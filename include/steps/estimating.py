@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,6 +42,7 @@ from include.steps.wanted import read_plan
 
 #: So far back the books are read for what batches of the pipeline are like, and for what a run has spent.
 _RECENT, _OF_A_RUN = timedelta(days=7), timedelta(days=31)
+_MILLIONTH = Decimal("0.000001")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +78,24 @@ class Estimator:
             caching=self._caching(pass_name, requests),
         )
 
-    def high_usd(self, pass_name: str, sizes: pa.Table) -> Decimal | None:
-        """The high estimate of what they cost; None where the price is not known."""
-        cost = self.of(pass_name, sizes).cost_usd
-        return cost.high if cost else None
+    def shares_usd(self, pass_name: str, whole: Estimate, sizes: Sequence[pa.Table]) -> list[Decimal | None]:
+        """
+        The high estimate of each chunk, so that all of them and the warm-up that may go ahead come to that of the pass:
+        an average of fewer answers may be further off, and a pass that fits a budget must not exceed it by its parts.
+        None where the price is not known.
+
+        :param whole: of the pass
+        :param sizes: of each chunk's requests, in SIZES_SCHEMA
+        """
+        parts = [cost.high if (cost := self.of(pass_name, each).cost_usd) else None for each in sizes]
+        total = sum((part for part in parts if part), Decimal(0))
+        if whole.cost_usd is None or not total:
+            return parts
+        caching = self._caching(pass_name, whole.requests)
+        chunks = whole.cost_usd.high - (caching.warm_up_usd if caching else 0)
+        return [
+            (chunks * part / total).quantize(_MILLIONTH, ROUND_DOWN) if part is not None else None for part in parts
+        ]
 
     def _caching(self, pass_name: str, requests: int) -> CachedPart | None:
         settings, cache = self.pipeline.settings.request, self.pipeline.caching.cache

@@ -96,7 +96,7 @@ def _facts(batch_id: str, chunk: Chunk, entry: Entry | None, made_at: datetime) 
     return BatchFacts(
         batch_id=batch_id,
         pipeline=chunk.pipeline,
-        partition=chunk.partition,
+        partition=entry.partition if entry and entry.partition else chunk.partition,
         pass_name=chunk.pass_name,
         run_id=entry.run_id if entry else None,
         created_at=made_at,

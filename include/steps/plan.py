@@ -114,7 +114,7 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
             new = _new_chunks(divided.to_send, first_ids, wanted.failed_in, ledger)
             writers = _write_chunks(new, divided.to_send, wanted, rows, pipeline, temporary, folder, pass_name)
             try:
-                reserved = [known.high_usd(pass_name, writer.sizes) for writer in writers]
+                reserved = known.shares_usd(pass_name, estimates[pass_name], [writer.sizes for writer in writers])
                 keys = _commit(divided, writers, recorded, in_flight, folder, ledger, lake, reserved)
             except Conflict:
                 continue
@@ -373,6 +373,8 @@ def _withdraw(chunk_id: str, opened: OpenChunk, run_id: str, ledger: Ledger, lak
     """From now on nobody sends this chunk. Raises Conflict if somebody has just begun to."""
     known = ledger.find(chunk_id)
     if known and known.value.state == "withdrawn":
+        if known.value.was_open != opened:  # yet another run has planned it at the same moment
+            ledger.write(known.value.model_copy(update={"was_open": opened}), over=known)
         return
     if known and was_sent(known.value):
         raise Conflict(f"Chunk {chunk_id} has just been sent.")

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from include.enrichment import layout
+from include.enrichment.chunk import chunk_id
 from include.enrichment.errors import LakeError, NotSent
 from include.enrichment.layout import RunFolder
 from include.enrichment.ledger import Entry, OpenChunk, OpenChunks
@@ -33,13 +34,12 @@ def remainder(chunk: Chunk, withdrawn: Entry, *, run_id: str, ledger: Ledger, la
 
     Raises NotSent if nothing is left, or if this run had not planned the chunk, or has planned anew.
     """
-    planned_by = withdrawn.was_open.planned_by if withdrawn.was_open else []
-    # A run that has planned anew has the rest in chunks of its own, and what is not there it does not want any more.
-    folder = None if withdrawn.run_id == run_id else layout.folder_of_run(planned_by, run_id)
     for _ in range(_TRIES):
+        recorded, known = ledger.find_open(), ledger.find(chunk.chunk_id)
+        withdrawn = known.value if known else withdrawn
         if withdrawn.remainder:
             return layout.chunk(ledger.pipeline, withdrawn.remainder)
-        recorded, known = ledger.find_open(), ledger.find(chunk.chunk_id)
+        folder = _planned_by(run_id, withdrawn, recorded)
         left = _left(chunk, recorded, folder, ledger, lake) if folder else set()
         if not left or folder is None or known is None:
             raise NotSent(
@@ -48,13 +48,23 @@ def remainder(chunk: Chunk, withdrawn: Entry, *, run_id: str, ledger: Ledger, la
                 " it for this run to send. The next pass of this run waits for what others have sent, and plans the"
                 " rest."
             )
-        withdrawn = known.value
-        if not withdrawn.remainder:
-            try:
-                return _make(chunk, left, folder, recorded, known, ledger, lake)
-            except Conflict:
-                continue
+        try:
+            return _make(chunk, left, folder, recorded, known, ledger, lake)
+        except Conflict:
+            continue
     raise LakeError(f"Other runs have planned {_TRIES} times at the same moment. Nothing was sent. Clear this task.")
+
+
+def _planned_by(run_id: str, withdrawn: Entry, recorded: Recorded[OpenChunks] | None) -> RunFolder | None:
+    """
+    The folder of the run, if it has planned the withdrawn chunk: before that, or at the same moment. None for a run
+    that has planned anew: it has the rest in chunks of its own, and what is not there it does not want any more.
+    """
+    if withdrawn.run_id == run_id:
+        return None
+    still_open = recorded.value.chunks.get(withdrawn.chunk_id) if recorded else None
+    planned_by = [prefix for each in (withdrawn.was_open, still_open) if each for prefix in each.planned_by]
+    return layout.folder_of_run(planned_by, run_id)
 
 
 def _left(
@@ -63,8 +73,10 @@ def _left(
     """The chunk's requests that are neither in another open chunk nor answered."""
     left = set(chunk.request_ids)
     for other in find_in_flight(recorded, folder, ledger, lake).chunks:
-        # What is the run's own and holds nothing else was made here, by a process that died before it could say so.
-        if other.sent or not other.own or not other.request_ids <= set(chunk.request_ids):
+        # The run's own, of this very name: it was made here, by a process that died before it could say so. Any other
+        # that the run has planned since is sent by itself.
+        made_here = other.own and other.chunk_id == chunk_id(other.request_ids, after=[chunk.chunk_id])
+        if other.sent or not made_here:
             left -= other.request_ids
     return left - ResultStore(lake, pipeline=ledger.pipeline).look_up(left).settled
 

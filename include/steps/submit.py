@@ -133,7 +133,7 @@ def _send(
     lake.check_conditional_writes()
     # Whatever can fail without a paid call fails before the claim, which says that a batch may exist.
     with open_body(lake, chunk) as body:
-        claimed = _claim(chunk, known, ledger, claude, run_id)
+        claimed = _claim(chunk, known, planned, ledger, claude, run_id)
         try:
             if planned:
                 # After the claim: of two that claim at the same moment the second sees the first.
@@ -153,7 +153,14 @@ def _send(
     return batch_id
 
 
-def _claim(chunk: Chunk, known: Recorded[Entry] | None, ledger: Ledger, claude: Claude, run_id: str) -> Recorded[Entry]:
+def _claim(
+    chunk: Chunk,
+    known: Recorded[Entry] | None,
+    planned: RunFolder | None,
+    ledger: Ledger,
+    claude: Claude,
+    run_id: str,
+) -> Recorded[Entry]:
     """Say that a create is about to be sent, and what the workspace looked like before it."""
     try:
         fence = Fence(newest_batch=claude.newest_batch(), at=datetime.now(UTC))
@@ -161,8 +168,16 @@ def _claim(chunk: Chunk, known: Recorded[Entry] | None, ledger: Ledger, claude: 
         raise _later(error, known.value.refusals + 1 if known else 1) from error
     entry = known.value if known else _planned(chunk, run_id, fence.at)
     holders = entry.run_ids if run_id in entry.run_ids else [*entry.run_ids, run_id]
-    # What was learned of the create before belongs to it.
-    claim = entry.becomes("submitting", at=datetime.now(UTC), run_id=run_id, run_ids=holders, fence=fence, strangers=[])
+    claim = entry.becomes(
+        "submitting",
+        at=datetime.now(UTC),
+        run_id=run_id,
+        run_ids=holders,
+        # The chunk's file tells the partition of whoever has planned it last.
+        partition=str(planned.partition) if planned else chunk.partition,
+        fence=fence,
+        strangers=[],  # what was learned of the create before belongs to it
+    )
     return _write_over(known, claim, ledger)
 
 
@@ -196,7 +211,9 @@ def _unaffordable(
     recorded = ledger.write(planned, over=claimed)
     if not passes.is_retry(chunk.pass_name or ""):
         return error
-    ledger.write(planned.becomes("withdrawn", at=datetime.now(UTC)), over=recorded)
+    open_now = ledger.find_open()
+    was_open = open_now.value.chunks.get(chunk.chunk_id) if open_now else None
+    ledger.write(planned.becomes("withdrawn", at=datetime.now(UTC), was_open=was_open), over=recorded)
     return NotSent(f"The retry pass goes on without chunk {chunk.chunk_id}. {error}")
 
 

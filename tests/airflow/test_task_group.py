@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from threading import Timer
 from types import SimpleNamespace
@@ -12,9 +12,15 @@ import pytest
 from airflow.sdk import DAG, WeightRule
 from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
 
-from claude_batch.operators import ExtractOperator
+from claude_batch.connections import open_source
+from claude_batch.operators import ClaudeBatchOperator, ExtractOperator
 from claude_batch.task_group import enrich
+from include.enrichment.layout import RunFolder
+from include.enrichment.partition import Partition
+from include.enrichment.spec import load_pipeline
 from include.gateways.lake import Lake
+from include.steps.extract import extract
+from include.steps.plan import plan
 from tests.fixtures.emulator import Emulator
 from tests.fixtures.flow import write_pipeline, write_tickets
 
@@ -293,3 +299,33 @@ def test_a_create_whose_answer_was_lost_is_settled_within_the_run(
     assert run_dag(write_dag(tmp_path), run_conf=DAY).state == "success"
     assert len(emulator.batches_made()) == 1
     assert lake.exists("tables/tickets/dt=2026-11-01/data.parquet")
+
+
+def test_a_chunk_that_others_have_taken_over_is_skipped_and_the_run_goes_on_to_its_end(
+    run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run plans the same rows in two chunks, and sends neither, before this one sends its own."""
+    rewrite(tmp_path, "{canary_rows: 0}")
+    execute = ClaudeBatchOperator.execute
+
+    def late(self: ClaudeBatchOperator, context: Any) -> str:
+        monkeypatch.setattr(ClaudeBatchOperator, "execute", execute)
+        other = RunFolder(
+            pipeline="tickets", partition=Partition(start=date(2026, 11, 1)), run_id=f"not {context['dag_run'].run_id}"
+        )
+        rewrite(tmp_path / "other", "{batch_requests: 2, canary_rows: 0}")
+        pipeline = load_pipeline(tmp_path / "other" / "pipelines" / "tickets")
+        extract(pipeline, other, warehouse=open_source(pipeline.settings.source), lake=lake)
+        assert len(plan(other, pass_name="main", lake=lake)) == 2
+        return execute(self, context)
+
+    monkeypatch.setattr(ClaudeBatchOperator, "execute", late)
+    run = run_dag(write_dag(tmp_path), run_conf=DAY)
+    found = states(run)
+    assert run.state == "success"
+    steps = ["submit", "wait", "load"]
+    assert [found[f"main.chunk.{step}[0]"] for step in steps] == ["skipped"] * 3
+    assert [found[f"retry.chunk.{step}[0]"] for step in steps] == ["success"] * 3
+    assert (found["retry.plan"], found["publish"]) == ("success", "success")
+    assert sum(batch["size"] for batch in emulator.batches_made()) == 3
+    assert json.loads(lake.read("manifests/tickets/dt=2026-11-01.json"))["published"] == 3

@@ -196,8 +196,21 @@ def test_a_file_that_is_garbled_within_is_named(export: Export) -> None:
         pa.array([2**62], pa.timestamp("us")),
         pa.array([1], pa.timestamp("us", "Nowhere/At All")),
         pa.array([b"\xff"]).view(pa.string()),
+        pa.array([1_500], pa.time64("ns")),
+        pa.array([24 * 60 * 60 * 1_000_000], pa.int64()).cast(pa.time64("us")),
+        pa.array([[{"from": 1_500}]], pa.list_(pa.struct([("from", pa.time64("ns"))]))),
+        pa.array([[("from", 1_500)]], pa.map_(pa.string(), pa.time64("ns"))),
     ],
-    ids=["day of the year 10183", "moment of the far future", "unknown time zone", "no UTF-8"],
+    ids=[
+        "day of the year 10183",
+        "moment of the far future",
+        "unknown time zone",
+        "no UTF-8",
+        "time of nanoseconds",
+        "24:00",
+        "time of nanoseconds within a list",
+        "time of nanoseconds within a map",
+    ],
 )
 def test_a_value_that_python_cannot_hold_is_told_with_its_file_column_and_key(export: Export, value: pa.Array) -> None:
     _write_odd(export, value)

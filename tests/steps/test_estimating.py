@@ -348,6 +348,38 @@ class TestTwoRunsOfAMonth:
             twenty.submit(repair)
         assert (twenty.publish().rejected, twenty.requests_sent()) == (20, 20)
 
+    def test_what_one_cannot_pay_for_the_other_sends(self, twenty: Flow, second: Flow) -> None:
+        """Both have planned the same repairs, and each has a budget of its own."""
+        for run in (twenty, second):
+            limit(run, monthly_budget_usd=Decimal(1), max_reject_ratio=1.0)
+        twenty.emulator.set_faults([{"kind": "violates_schema", "times": 1}])
+        twenty.send(passes.MAIN)
+        third = replace(twenty, folder=twenty.run("manual__3"))
+        extract(third)
+        (repair,) = twenty.plan("retry")
+        assert third.plan("retry") == [repair]
+        limit(twenty, monthly_budget_usd=sum((line["cost_usd"] for line in booked(twenty)), Decimal(0)))
+        with pytest.raises(NotSent, match="The retry pass goes on without chunk"):
+            twenty.submit(repair)
+        assert third.load(repair) == {"succeeded": 20}
+        assert third.publish().published == 20
+
+
+def test_the_chunks_of_a_pass_that_fits_the_month_fit_it_too(twenty: Flow, tmp_path: Path) -> None:
+    """An average of seven answers may be further off than one of twenty."""
+    write_tickets(twenty.database, [(f"M{number}", f"Another {number}") for number in range(60)])
+    prepare(twenty, tmp_path)
+    limit(twenty, canary_rows=20, batch_requests=7)
+    twenty.send(passes.CANARY)
+    twenty.plan(passes.MAIN)
+    whole = cost(estimated(twenty, passes.MAIN)).high
+    spent = sum((line["cost_usd"] for line in booked(twenty)), Decimal(0))
+    limit(twenty, monthly_budget_usd=spent + whole)
+    chunks = twenty.plan(passes.MAIN)
+    assert 0 <= whole - sum(usd for usd in reserved(twenty).values() if usd) < Decimal("0.0001")
+    twenty.emulator.set_faults([{"kind": "duration", "seconds": 3600}])
+    assert len({twenty.submit(chunk) for chunk in chunks}) == len(chunks) > 5
+
 
 def test_what_was_booked_this_month_counts(twenty: Flow, tmp_path: Path) -> None:
     prepare(twenty, tmp_path)

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,12 +23,14 @@ import pytest
 from include.enrichment import layout
 from include.enrichment.chunk import Body
 from include.enrichment.errors import LakeError, LoadError
+from include.enrichment.layout import RunFolder
+from include.enrichment.partition import Partition
 from include.enrichment.poll import BatchStatus
 from include.enrichment.usage import USAGE_SCHEMA
 from include.gateways.claude import Claude, Download
 from include.gateways.lake import Lake
 from include.steps.load import load
-from tests.fixtures.flow import DAY, Flow, booked, write_tickets
+from tests.fixtures.flow import DAY, ROWS, Flow, booked, write_tickets
 from tests.fixtures.lake import delete
 
 Submitted = tuple[str, str]
@@ -548,6 +550,19 @@ def test_a_load_whose_download_stalls_can_be_left_at_once(flow: Flow, submitted:
 
 class TestBooks:
     """What a batch cost is booked once, whatever became of it."""
+
+    def test_a_batch_is_booked_to_the_partition_of_the_run_that_sent_it(self, flow: Flow) -> None:
+        """Two days ask the same, and so plan the same chunk: the run's budget must find what the run has spent."""
+        write_tickets(flow.database, ROWS, day="2026-11-02")
+        flow.extract()
+        (chunk,) = flow.plan()
+        later = RunFolder(pipeline="tickets", partition=Partition(start=date(2026, 11, 2)), run_id="manual__2")
+        other = replace(flow, folder=later)
+        other.extract()
+        assert other.plan() == [chunk]
+        flow.load(chunk)
+        (line,) = booked(flow)
+        assert (line["partition"], line["run_id"]) == (str(DAY), flow.folder.run_id)
 
     def test_a_loaded_batch_is_booked_with_its_run_pass_and_partition(self, flow: Flow) -> None:
         flow.extract()

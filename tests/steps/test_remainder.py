@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,6 +104,49 @@ def test_a_plan_that_is_made_meanwhile_is_seen(twenty: Flow, tmp_path: Path, mon
     monkeypatch.setattr(Ledger, "write_open", late)
     assert twenty.load(chunk) == {"succeeded": 14}
     later.send()
+    assert twenty.requests_sent() == 20
+
+
+def test_what_the_run_has_planned_anew_is_not_sent_as_what_is_left(twenty: Flow, tmp_path: Path) -> None:
+    """A trial took rows over, the run was cleared, and then the `submit` of its earlier plan is: all 20 went twice."""
+    (earlier,) = twenty.plan()
+    another_run(twenty, "trial", tmp_path, rows=3).plan()
+    cleared = another_run(twenty, twenty.folder.run_id, tmp_path, "limits: {batch_requests: 7}\n")
+    chunks = cleared.plan()
+    with pytest.raises(NotSent, match="nothing is left"):
+        cleared.submit(earlier)
+    assert [cleared.load(chunk) for chunk in chunks] == [{"succeeded": 7}, {"succeeded": 7}, {"succeeded": 6}]
+    assert twenty.requests_sent() == 20
+
+
+@pytest.mark.parametrize("killed", [True, False], ids=["killed", "goes on"])
+def test_a_run_that_plans_a_chunk_while_it_is_withdrawn_sends_what_is_left(
+    twenty: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: bool
+) -> None:
+    twenty.plan()
+    second = another_run(twenty, "second", tmp_path)
+    trial = another_run(twenty, "trial", tmp_path, rows=3)
+    write_open = Ledger.write_open
+
+    def meanwhile(self: Ledger, *arguments: Any, **options: Any) -> None:
+        """The second run has looked, and is about to write."""
+
+        def late(other: Ledger, *theirs: Any, **their_options: Any) -> None:
+            """The trial has withdrawn the first run's chunk, which is the second's too by now."""
+            monkeypatch.setattr(Ledger, "write_open", write_open)
+            write_open(self, *arguments, **options)
+            if killed:
+                raise InterruptedError
+            write_open(other, *theirs, **their_options)
+
+        monkeypatch.setattr(Ledger, "write_open", late)
+        with suppress(InterruptedError):
+            trial.plan()
+
+    monkeypatch.setattr(Ledger, "write_open", meanwhile)
+    (chunk,) = second.plan()
+    assert second.load(chunk) == {"succeeded": 20 if killed else 17}
+    trial.send()
     assert twenty.requests_sent() == 20
 
 

@@ -12,7 +12,7 @@ import pytest
 from include.enrichment import layout, submission
 from include.enrichment.chunk import Body
 from include.enrichment.errors import ApiError, BatchError, LakeError, NotSent, NotYet
-from include.enrichment.ledger import Entry, Fence, State
+from include.enrichment.ledger import Entry, Fence, OpenChunks, State
 from include.enrichment.spec import load_pipeline
 from include.gateways.lake import Lake
 from include.gateways.ledger import Ledger
@@ -458,6 +458,7 @@ def test_a_batch_that_the_ledger_could_not_record_is_found_by_the_next_try(
 
 def test_a_withdrawn_chunk_is_not_sent(flow: Flow, chunk: str) -> None:
     write_entry(flow, chunk, "withdrawn")
+    flow.ledger.write_open(OpenChunks(), over=flow.ledger.find_open())
     with pytest.raises(NotSent, match=r"never sent, and run other took it over at .* nothing is left"):
         flow.submit(chunk)
     assert flow.emulator.creates() == []
