@@ -19,6 +19,7 @@ DAG_FILES = sorted((ROOT / "dags").glob("*.py"))
 _AIRFLOW_ONLY = """
 from datetime import UTC, datetime
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
 from airflow.sdk import BaseOperatorLink, CronDataIntervalTimetable, Param, TaskGroup, dag, task_group
 
@@ -33,7 +34,7 @@ def airflow_only():
 
         @task_group
         def chunk(number):
-            DateTimeSensorAsync(task_id="wait", target_time="{{ ts }}")
+            DateTimeSensorAsync(task_id="wait", target_time="{{ ts }}") >> EmptyOperator(task_id="waited")
 
         chunk.expand(number=[1])
 
