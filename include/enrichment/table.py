@@ -158,8 +158,8 @@ def _column(values: list[Any], field: pa.Field) -> pa.Array:
 
 def _null_key(name: str, nulls: int, rows: int) -> WarehouseError:
     return WarehouseError(
-        f"The business key {name!r} is NULL in {nulls:,} of {rows:,} rows read last. Nothing was sent. Filter them out"
-        " in extract.sql or the export, or choose another key."
+        f"The business key {name!r} is NULL in {nulls:,} of the last {rows:,} rows that were read. Nothing was sent."
+        " Filter these rows out in extract.sql or the export, or choose another key."
     )
 
 

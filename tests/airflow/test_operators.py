@@ -94,7 +94,7 @@ def test_a_wrong_key_in_a_spec_fails_with_file_line_and_the_nearest_name(connect
 
 
 @pytest.mark.parametrize(
-    ("rows", "fact"), [([(None, "x")], "is NULL in 1 of 4 rows"), ([("T1", "x")], "is not unique")]
+    ("rows", "fact"), [([(None, "x")], "is NULL in 1 of the last 4 rows"), ([("T1", "x")], "is not unique")]
 )
 def test_a_key_that_is_none_fails_without_retries(
     connections: pytest.MonkeyPatch, tmp_path: Path, rows: Any, fact: str

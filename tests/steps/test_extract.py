@@ -79,7 +79,7 @@ def test_an_empty_partition_is_extracted_as_no_rows(flow: Flow, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("rows", "fact"),
     [
-        ([(None, "x")], "'ticket' is NULL in 1 of 4 rows"),
+        ([(None, "x")], "'ticket' is NULL in 1 of the last 4 rows"),
         ([("T1", "again")], r"not unique: 1 keys occur more than once, such as ticket='T1' \(2 times\)"),
         ([(7, "a number")], "holds a value that is not string"),
     ],

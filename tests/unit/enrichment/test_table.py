@@ -160,7 +160,7 @@ class TestKeyFields:
             key_fields({"k": None}, None, described={"k": described})
 
     def test_a_first_row_without_a_key_is_told_as_such(self) -> None:
-        with pytest.raises(WarehouseError, match="'k' is NULL in 1 of 1 rows"):
+        with pytest.raises(WarehouseError, match="'k' is NULL in 1 of the last 1 rows"):
             key_fields({"k": None}, {"k": None})
 
     def test_columns_of_the_key_keep_the_specs_order(self) -> None:
@@ -255,7 +255,7 @@ class TestRowsBatch:
             _batch(_row(k=value), keys=keys)
 
     def test_a_null_key_is_refused_with_its_count(self) -> None:
-        with pytest.raises(WarehouseError, match=r"'id' is NULL in 2 of 3 rows.*Nothing was sent"):
+        with pytest.raises(WarehouseError, match=r"'id' is NULL in 2 of the last 3 rows.*Nothing was sent"):
             _batch(_row(id=None), _row(id=1), _row(id=None))
 
     def test_a_row_that_cannot_be_sent_keeps_its_reason(self) -> None:
