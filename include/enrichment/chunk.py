@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 #: The API's limit of one batch (docs of batch processing, 2026-10-08).
 MAX_BATCH_REQUESTS = 100_000
@@ -56,6 +57,11 @@ class Body:
     pieces: Iterable[bytes]
     length: int
     requests: int
+
+
+def sizes_of(requests: pa.RecordBatch) -> pa.RecordBatch:
+    """How large each of the requests is, in SIZES_SCHEMA; they are in REQUESTS_SCHEMA."""
+    return pa.record_batch([requests["request_id"], pc.binary_length(requests["params"])], schema=SIZES_SCHEMA)
 
 
 def body_bytes(request_ids: Collection[str], params_bytes: int) -> int:

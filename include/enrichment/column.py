@@ -102,7 +102,7 @@ def _day(value: str) -> date:
     try:
         return date.fromisoformat(value)
     except ValueError:
-        raise ValueError(f"{value!r} is no day of the years 1 to 9999") from None
+        raise ValueError(f"{value!r} is not a date in the years 1 to 9999") from None
 
 
 def _moment(value: str) -> datetime:
@@ -111,7 +111,7 @@ def _moment(value: str) -> datetime:
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC) + timedelta(seconds=leap)
     except (ValueError, OverflowError):
-        raise ValueError(f"{value!r} is no moment of the years 1 to 9999 in UTC") from None
+        raise ValueError(f"{value!r} is not a time in the years 1 to 9999 UTC") from None
 
 
 def _as_json(value: Any) -> str:

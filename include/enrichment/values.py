@@ -276,7 +276,7 @@ def _datetime(value: datetime) -> object:
         try:
             value, zone = value.astimezone(UTC), UTC
         except OverflowError as error:
-            raise Refused(f"{value} is no moment of the years 1 to 9999 in UTC: cast it to text") from error
+            raise Refused(f"{value} is not a time in the years 1 to 9999 UTC: cast it to text") from error
     found = DateTime(
         value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond, zone
     )

@@ -6,15 +6,13 @@ import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import ValidationError
 
-from include.enrichment.chunk import SIZES_SCHEMA
+from include.enrichment.chunk import SIZES_SCHEMA, sizes_of
 from include.enrichment.errors import ApiError, SetupError
 from include.enrichment.estimate import Counted, counted, to_count
 from include.enrichment.layout import RunFolder
@@ -43,7 +41,8 @@ def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude) -> Counted | 
     with working_folder() as temporary:
         rows = temporary / "rows.parquet"
         fetch_rows(lake, folder, rows)
-        chosen = read_requests(rows, to_count(_sizes(rows)))
+        sizes = map(sizes_of, read_requests(rows, read_request_ids(rows)))
+        chosen = read_requests(rows, to_count(pa.Table.from_batches(sizes, SIZES_SCHEMA)))
         requests = (
             request for batch in chosen for request in zip(*(c.to_pylist() for c in batch.columns), strict=True)
         )
@@ -81,15 +80,6 @@ def read_counted(folder: RunFolder, lake: Lake) -> Counted | None:
     except ValidationError as error:
         log.warning("%s cannot be read: %s", lake.locate(folder.counted_json), error)
         return None
-
-
-def _sizes(rows: Path) -> pa.Table:
-    """How large each distinct request is, in SIZES_SCHEMA."""
-    sizes = [
-        pa.record_batch([batch["request_id"], pc.binary_length(batch["params"])], schema=SIZES_SCHEMA)
-        for batch in read_requests(rows, read_request_ids(rows))
-    ]
-    return pa.Table.from_batches(sizes, SIZES_SCHEMA)
 
 
 def _counts(requests: Iterator[tuple[str, str]], claude: Claude) -> Iterator[tuple[str, int, int]]:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.enrichment import layout, passes
-from include.enrichment.chunk import REQUESTS_SCHEMA, SIZES_SCHEMA, chunk_id, chunk_of, cut
+from include.enrichment.chunk import REQUESTS_SCHEMA, SIZES_SCHEMA, chunk_id, chunk_of, cut, sizes_of
 from include.enrichment.errors import BudgetExceeded, LakeError
 from include.enrichment.estimate import Estimate, cost_table
 from include.enrichment.layout import RunFolder
@@ -298,11 +298,7 @@ def _write_chunks(
 
 def read_sizes(to_send: Set[str], made: Mapping[str, Request], rows: Path) -> pa.Table:
     """How large each of the requests is that are to be sent, in SIZES_SCHEMA."""
-    sizes = [
-        pa.record_batch([batch["request_id"], pc.binary_length(batch["params"])], schema=SIZES_SCHEMA)
-        for batch in _requests(to_send, made, rows)
-    ]
-    return pa.Table.from_batches(sizes, SIZES_SCHEMA)
+    return pa.Table.from_batches(map(sizes_of, _requests(to_send, made, rows)), SIZES_SCHEMA)
 
 
 def _requests(to_send: Set[str], made: Mapping[str, Request], rows: Path) -> Iterator[pa.RecordBatch]:

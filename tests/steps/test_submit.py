@@ -306,7 +306,9 @@ def test_results_that_do_not_tell_whose_they_are_are_never_guessed_at(
     with pytest.raises(NotYet, match=r"1 may be its own .*Nothing is sent again before that is clear"):
         flow.submit(chunk)
     monkeypatch.setattr(submission, "UNREAD_FOR", timedelta(0))
-    with pytest.raises(BatchError, match=r"could not be read for a day.*delete the chunk's ledger entry") as caught:
+    with pytest.raises(
+        BatchError, match=r"still unreadable two days after they were made.*delete the ledger entry"
+    ) as caught:
         flow.submit(chunk)
     assert list(caught.value.batch_ids) == [batch["id"] for batch in flow.emulator.batches_made()]
     assert len(flow.emulator.creates()) == 1

@@ -38,10 +38,10 @@ def test_every_moment_of_rfc_3339_is_stored(text: str, moment: datetime) -> None
 @pytest.mark.parametrize(
     ("schema", "value", "fact"),
     [
-        (MOMENT, "0000-06-30T10:00:00Z", "'0000-06-30T10:00:00Z' is no moment of the years 1 to 9999 in UTC"),
-        (MOMENT, "0001-01-01T00:00:00+00:01", "is no moment of the years 1 to 9999 in UTC"),
-        (MOMENT, "9999-12-31T23:59:60Z", "is no moment of the years 1 to 9999 in UTC"),
-        (DAY, "0000-01-01", "'0000-01-01' is no day of the years 1 to 9999"),
+        (MOMENT, "0000-06-30T10:00:00Z", "'0000-06-30T10:00:00Z' is not a time in the years 1 to 9999 UTC"),
+        (MOMENT, "0001-01-01T00:00:00+00:01", "is not a time in the years 1 to 9999 UTC"),
+        (MOMENT, "9999-12-31T23:59:60Z", "is not a time in the years 1 to 9999 UTC"),
+        (DAY, "0000-01-01", "'0000-01-01' is not a date in the years 1 to 9999"),
         ({"type": "integer"}, 2**63, "9223372036854775808 does not fit a 64-bit integer"),
         ({"type": "integer"}, 1e300, "does not fit a 64-bit integer"),
         ({"type": "number"}, 10**400, "does not fit a float of 64 bits"),

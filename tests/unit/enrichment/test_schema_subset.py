@@ -271,7 +271,10 @@ class TestProblems:
             ({"anyOf": [{"const": -(2**63) - 1}, {"type": "null"}]}, "-9223372036854775809 does not fit a 64-bit"),
             ({"type": "array", "items": {"enum": [2**64]}}, "18446744073709551616 does not fit a 64-bit integer"),
             (object_schema(b={"enum": [2**53 + 1, 0.5]}), "9007199254740993 is not exactly a float of 64 bits"),
-            ({"type": "string", "format": "date", "enum": ["0000-01-01"]}, "'0000-01-01' is no day of the years 1 to"),
+            (
+                {"type": "string", "format": "date", "enum": ["0000-01-01"]},
+                "'0000-01-01' is not a date in the years 1 to",
+            ),
         ],
         ids=str,
     )

@@ -152,7 +152,7 @@ def test_what_is_known_by_its_place_in_memory_has_no_text(value: Any) -> None:
 
 
 def test_a_moment_that_utc_has_not_is_told() -> None:
-    with pytest.raises(Refused, match=r"^0001-01-01 00:00:00\+01:00 is no moment of the years 1 to 9999 in UTC"):
+    with pytest.raises(Refused, match=r"^0001-01-01 00:00:00\+01:00 is not a time in the years 1 to 9999 UTC"):
         plain(datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1))))
 
 
