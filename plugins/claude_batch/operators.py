@@ -22,6 +22,7 @@ from airflow.sdk.exceptions import (
 )
 
 import include
+from claude_batch.arguments import check_arguments
 from claude_batch.failures import SOONEST_RESUME, airflow_failures
 from include.enrichment.errors import NotSent, NotYet
 from include.enrichment.layout import RunFolder
@@ -33,6 +34,14 @@ if TYPE_CHECKING:
 PIPELINES = Path(include.__file__).parent / "pipelines"
 
 
+def check_pipeline(name: str) -> None:
+    """Raises SpecError if there is no such pipeline: an import error of the Dag file, with the nearest name."""
+    if not (PIPELINES / name / "pipeline.yaml").is_file():
+        from include.enrichment.spec import load_pipeline
+
+        load_pipeline(PIPELINES / name)
+
+
 class _RunOperator(BaseOperator):
     """What works on one run of one pipeline."""
 
@@ -42,6 +51,8 @@ class _RunOperator(BaseOperator):
         self, *, pipeline: str, partition: str | None = None, aws_conn_id: str = "aws_default", **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
+        check_arguments(type(self).__name__, pipeline=pipeline, partition=partition, aws_conn_id=aws_conn_id)
+        check_pipeline(pipeline)
         self.pipeline = pipeline
         self.partition = partition
         self.aws_conn_id = aws_conn_id
@@ -96,13 +107,15 @@ class ExtractOperator(_RunOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_arguments(
+            type(self).__name__,
+            anthropic_conn_id=anthropic_conn_id,
+            source_ready_after=source_ready_after,
+            deferrable=deferrable,
+        )
         self.anthropic_conn_id = anthropic_conn_id
         self.source_ready_after = source_ready_after
         self.deferrable = deferrable
-        if not (PIPELINES / self.pipeline / "pipeline.yaml").is_file():
-            from include.enrichment.spec import load_pipeline
-
-            load_pipeline(PIPELINES / self.pipeline)  # says what is wrong, as an import error of the Dag
 
     def execute(self, context: Context) -> int:
         from claude_batch.claude_connection import open_claude
@@ -166,6 +179,7 @@ class PlanOperator(_RunOperator):
 
     def __init__(self, *, pass_name: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        check_arguments(type(self).__name__, pass_name=pass_name)
         self.pass_name = pass_name
 
     def execute(self, context: Context) -> list[str]:
@@ -209,6 +223,7 @@ class _ChunkOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_arguments(type(self).__name__, aws_conn_id=aws_conn_id, anthropic_conn_id=anthropic_conn_id)
         self.chunk = cast(str, chunk)  # an XComArg is resolved before the task runs
         self.aws_conn_id = aws_conn_id
         self.anthropic_conn_id = anthropic_conn_id
@@ -235,6 +250,7 @@ class ClaudeBatchOperator(_ChunkOperator):
 
     def __init__(self, *, deferrable: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        check_arguments(type(self).__name__, deferrable=deferrable)
         self.deferrable = deferrable
 
     def execute(self, context: Context) -> str:
