@@ -67,5 +67,5 @@ def test_an_operator_says_which_of_its_arguments_is_wrong(
 )
 def test_a_pipeline_that_there_is_not_is_told_with_the_nearest(make: Callable[[str], Any]) -> None:
     make("tickets")
-    with pytest.raises(SpecError, match="There is no pipeline 'tikets' in .*; did you mean 'tickets'"):
+    with pytest.raises(SpecError, match=r"There is no pipeline 'tikets' in .*; did you mean 'tickets'"):
         make("tikets")

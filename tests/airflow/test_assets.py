@@ -72,7 +72,7 @@ def summary() -> SummaryOperator:
 def test_a_column_that_the_table_does_not_have_is_told_when_the_dag_is_parsed() -> None:
     for column in ("topic", "ticket", "_model"):
         SummaryOperator(task_id="summary", pipeline="tickets", column=column)
-    told = r"summary: the table of 'tickets' has no column 'topik'; did you mean 'topic'\? There are: ticket, topic, urgent"
+    told = r"'tickets' has no column 'topik'; did you mean 'topic'\? There are: ticket, topic, urgent, words\."
     with pytest.raises(SpecError, match=told):
         SummaryOperator(task_id="summary", pipeline="tickets", column="topik")
 

@@ -177,7 +177,7 @@ class TestDag:
     def test_a_pipeline_that_there_is_not_is_told_with_the_nearest(self, names: list[str]) -> None:
         with (
             DAG("mits", schedule=None),
-            pytest.raises(SpecError, match="There is no pipeline 'mits' in .*; did you mean 'mist'"),
+            pytest.raises(SpecError, match=r"There is no pipeline 'mits' in .*; did you mean 'mist'"),
         ):
             enrich(*names)
 
