@@ -63,6 +63,4 @@ def check_arguments(owner: str, **arguments: object) -> None:
     for name, value in arguments.items():
         rule = _RULES[name]
         if not rule.fits(value):
-            raise ValueError(
-                f"{owner}: {name}={value!r}: {name} must be {rule.expected}. Example: {name}={rule.example}"
-            )
+            raise ValueError(f"{owner}: {name} must be {rule.expected}, got {value!r}. Example: {name}={rule.example}")

@@ -70,8 +70,9 @@ def enrich(
         source_ready_after=source_ready_after,
     )
     operators.check_pipeline(pipeline)
-    _check_name(dag, pipeline)
-    _add_form(dag, pipeline)
+    earlier = [task.pipeline for task in dag.tasks if isinstance(task, ExtractOperator)]
+    _check_name(dag, pipeline, earlier)
+    _add_form(dag, pipeline, earlier)
     lake = {"aws_conn_id": aws_conn_id}
     both = {**lake, "anthropic_conn_id": anthropic_conn_id}
     queued = {**both, "deferrable": deferrable, "pool": pool, "weight_rule": WeightRule.ABSOLUTE}
@@ -100,10 +101,9 @@ def enrich(
     return flow
 
 
-def _check_name(dag: DAG, pipeline: str) -> None:
+def _check_name(dag: DAG, pipeline: str, earlier: list[str]) -> None:
     """Raises SpecError if a Dag with the name of one pipeline begins with another: a copied file, most likely."""
-    begun = any(isinstance(task, ExtractOperator) for task in dag.tasks)
-    if pipeline != dag.dag_id and not begun and (operators.PIPELINES / dag.dag_id).is_dir():
+    if pipeline != dag.dag_id and not earlier and (operators.PIPELINES / dag.dag_id).is_dir():
         raise SpecError(
             f"{_file(dag)}: Dag {dag.dag_id!r} enriches {pipeline!r}, and there is a pipeline {dag.dag_id!r}. Write"
             " enrich() without a name: it enriches the pipeline that is called like the Dag. To enrich"
@@ -111,16 +111,20 @@ def _check_name(dag: DAG, pipeline: str) -> None:
         )
 
 
-def _add_form(dag: DAG, pipeline: str) -> None:
-    """Raises SpecError if the Dag has a param with the name of a field that is another one."""
+def _add_form(dag: DAG, pipeline: str, earlier: list[str]) -> None:
+    """Raises SpecError if the Dag has a param with the name of a field that is not the field."""
     fields = form(pipeline)
     own = {name: dag.params.get_param(name) for name in fields if name in dag.params}
-    if others := [name for name, param in own.items() if param.dump() != fields[name].dump()]:
+    differ = ", ".join(name for name, param in own.items() if param.dump() != fields[name].dump())
+    if differ and earlier:
         raise SpecError(
-            f"{_file(dag)}: Dag {dag.dag_id!r} has params that differ from the form of pipeline {pipeline!r}:"
-            f" {', '.join(others)}. enrich() adds the form to the Dag: remove params=form(…) from the file, and give"
-            " params of your own other names. Two pipelines with different forms need a Dag each: schedule the second"
-            " one on table_asset(…) of the first."
+            f"{_file(dag)}: Dag {dag.dag_id!r} enriches {earlier[0]!r} and {pipeline!r}, whose forms differ: {differ}. A"
+            f" Dag has one form. Give {pipeline!r} a Dag of its own, with schedule=table_asset({earlier[0]!r})."
+        )
+    if differ:
+        raise SpecError(
+            f"{_file(dag)}: Dag {dag.dag_id!r} has params that differ from the form of pipeline {pipeline!r}: {differ}."
+            " enrich() adds the form to the Dag: remove params=form(…), and give params of your own other names."
         )
     dag.params.update(fields)
 

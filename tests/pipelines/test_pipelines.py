@@ -158,7 +158,7 @@ class TestCase:
     def test_the_answer_has_the_outcome_that_it_should_have(self, path: Path) -> None:
         case, pipeline = _load_case(path), _load_pipeline(path.parents[1])
         outcome = judge(decode_line(_result_line(case.answer)), pipeline.output)
-        told = f"{_file(path)}: the answer is {outcome.outcome}{outcome.reason and f' ({outcome.reason})' or ''}"
+        told = f"{_file(path)}: the answer is {outcome.outcome}{(outcome.reason and f' ({outcome.reason})') or ''}"
         _require(outcome.outcome == case.outcome, f"{told}, the case says {case.outcome}")
         wanted = case.reason_contains or ""
         _require(wanted in (outcome.reason or ""), f"{told}, the case says that the reason contains {wanted!r}")

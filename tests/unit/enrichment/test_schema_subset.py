@@ -261,7 +261,9 @@ class TestProblems:
         schema = object_schema(a={"$ref": "#/$defs/price"})
         nowhere = "'#/$defs/price' leads to no schema of this file."
         assert _facts(schema) == [f"{nowhere} The file has no $defs: write the schema in its place"]
-        assert _facts({**schema, "$defs": {"unit": {}}}) == [f"{nowhere} There are: #/$defs/unit"]
+        assert _facts({**schema, "$defs": {"measured with its unit": {}}}) == [
+            f"{nowhere} There are: #/$defs/measured with its unit"
+        ]
 
     @pytest.mark.parametrize(
         ("kind", "fact"),
@@ -280,7 +282,7 @@ class TestProblems:
 
     def test_a_property_called_type_is_none(self) -> None:
         assert _facts(object_schema(type={"type": "string"})) == []
-        (fact,) = _facts(object_schema(type="strin"))
+        (fact,) = _facts({**object_schema(), "properties": {"type": "strin"}, "required": []})
         assert fact.startswith("is not a valid JSON Schema")
 
     @pytest.mark.parametrize(
