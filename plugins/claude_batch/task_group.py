@@ -118,8 +118,8 @@ def _add_form(dag: DAG, pipeline: str, earlier: list[str]) -> None:
     differ = ", ".join(name for name, param in own.items() if param.dump() != fields[name].dump())
     if differ and earlier:
         raise SpecError(
-            f"{_file(dag)}: Dag {dag.dag_id!r} enriches {earlier[0]!r} and {pipeline!r}, whose forms differ: {differ}. A"
-            f" Dag has one form. Give {pipeline!r} a Dag of its own, with schedule=table_asset({earlier[0]!r})."
+            f"{_file(dag)}: Dag {dag.dag_id!r} enriches {earlier[0]!r} and {pipeline!r}, whose forms differ: {differ}."
+            f" A Dag has one form. Give {pipeline!r} a Dag of its own, with schedule=table_asset({earlier[0]!r})."
         )
     if differ:
         raise SpecError(
