@@ -71,15 +71,20 @@ def _name(path: Path) -> str:
 def _load_case(path: Path) -> Case:
     try:
         return Case.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (ValidationError, yaml.YAMLError) as error:
-        pytest.fail(f"{_file(path)} is not a case: {error}\nA case looks like this:\n{CASE}", pytrace=False)
+    except ValidationError as error:
+        found = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
+    except yaml.YAMLError as error:
+        found = [f"not YAML: {error}"]
+    mistakes = "\n".join(found)
+    pytest.fail(f"{_file(path)} is not a case:\n{mistakes}\n\nA case looks like this:\n{CASE}", pytrace=False)
 
 
 def _load_pipeline(folder: Path) -> Pipeline:
     try:
         return load_pipeline(folder)
     except SpecError as error:
-        pytest.fail(str(error), pytrace=False)
+        mistakes = str(error)
+    pytest.fail(mistakes, pytrace=False)
 
 
 def _file(path: Path) -> str:
@@ -93,13 +98,12 @@ def _require(found: object, what: str) -> None:
 
 
 def _user_message(pipeline: Pipeline, case: Case, path: Path) -> str:
-    key = list(pipeline.settings.source.key)
-    missing = [name for name in key if name not in case.row]
-    _require(not missing, f"{_file(path)}: its row has no {', '.join(missing)}; the key is {', '.join(key)}")
-    try:
-        request = pipeline.renderer(list(case.row), run_id="case").render(case.row)
-    except SpecError as error:
-        pytest.fail(f"{_file(path)}: its row has not the columns that the prompts need: {error}", pytrace=False)
+    missing = [name for name in sorted(pipeline.columns) if name not in case.row]
+    _require(
+        not missing,
+        f"{_file(path)}: its row has no {', '.join(missing)}: it holds the key and each column that a prompt names",
+    )
+    request = pipeline.renderer(list(case.row), run_id="case").render(case.row)
     return str(json.loads(request.params)["messages"][0]["content"])
 
 
@@ -129,16 +133,15 @@ class TestPipeline:
     def test_its_readme_tells_the_grain_and_keeps_a_prompt_log(self, folder: Path) -> None:
         path = folder / "README.md"
         readme = path.read_text(encoding="utf-8") if path.exists() else ""
-        _require(readme.startswith(f"# {folder.name}\n"), f"{_file(path)}: its first line must be: # {folder.name}")
         head, _, log = readme.partition("\n## Prompt log\n")
-        _require(
-            re.search(r"^\| grain \| \S", head, re.MULTILINE),
-            f"{_file(path)} does not say what one row is. Add a table before the first `##`, such as:\n\n{GRAIN}",
-        )
-        _require(
-            re.search(r"^\| \d{4}-\d{2}-\d{2} \| \S", log, re.MULTILINE),
-            f"{_file(path)} has no prompt log with a dated version. Add at its end:\n\n{PROMPT_LOG}",
-        )
+        found = {
+            f"its first line `# {folder.name}`": readme.startswith(f"# {folder.name}\n"),
+            "a table with the line `grain` before the first `##`": re.search(r"^\| grain \| \S", head, re.MULTILINE),
+            "a prompt log with a dated version": re.search(r"^\| \d{4}-\d{2}-\d{2} \| \S", log, re.MULTILINE),
+        }
+        missing = [what for what, there in found.items() if not there]
+        example = f"# {folder.name}\n\n{GRAIN}\n\n{PROMPT_LOG}"
+        _require(not missing, f"{_file(path)} lacks {'; '.join(missing)}. The least it may hold is:\n\n{example}")
 
     def test_it_has_a_dag_of_its_own(self, folder: Path) -> None:
         dag = f"dags/{folder.name}.py"
