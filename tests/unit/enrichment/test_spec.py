@@ -177,7 +177,7 @@ class TestSchema:
             ("[" * 100_000, 1, "recursion"),
             (in_schema('"type": "string"', f'"minItems": {"9" * 5_000}'), 1, "Exceeds the limit"),
             (in_schema('"type": "string"', '"type": "string",\n      "minLength": 3'), 8, "'minLength' is refused"),
-            (in_schema('"type": "string"', '"type": "strng"'), 7, "is not a valid JSON Schema"),
+            (in_schema('"type": "string"', '"type": "strng"'), 7, "'strng' is not a type; did you mean 'string'?"),
             (in_schema('"What it is about."', '""'), 6, "'label' has no description"),
             (in_schema('"additionalProperties": false', '"title": "x"'), 1, 'needs "additionalProperties": false'),
             (in_schema('["label"]', '["lable"]'), 4, "'lable' is required, but is none of the properties"),
