@@ -18,7 +18,7 @@ from include.enrichment.partition import resolve_partition
 from include.stack import lake, outcome, processes, spending, warehouse
 from include.stack.airflow_api import AirflowApi, TaskInstance, unhealthy
 from include.stack.folder import StackFolder
-from include.stack.metadata import MigrationFailed, give_database
+from include.stack.metadata import MigrationFailed, give_airflow_home
 from include.stack.report import Progress, complain, say, step
 from include.stack.stack import Stack, anthropic_connection, new_stack, read_stack
 from include.stack.supervisor import failed_processes
@@ -105,11 +105,10 @@ def _prepare(folder: StackFolder, real_api: bool, processing_seconds: float) -> 
             warehouse.load_sample(folder.warehouse, partition=PARTITION, limit=REAL_ROWS)
         else:
             warehouse.load_sample(folder.warehouse)
-    with step("Making Airflow's metadata database (SQLite; about ten seconds the first time)"):
-        give_database(folder, folder.airflow_home)
-        passwords = folder.airflow_home / "simple_auth_manager_passwords.json.generated"
-        passwords.write_text(f'{{"admin": "{stack.ui_password}"}}', encoding="utf-8")
-        passwords.chmod(0o600)
+    with step("Making Airflow's metadata database (Postgres; about fifteen seconds the first time)"):
+        stack = give_airflow_home(stack, folder)
+    if stack.no_postgres:
+        say(f"  It is SQLite, on which a backfill of many days may answer 503: {stack.no_postgres}.")
     stack.save(folder)
     return stack, key
 
