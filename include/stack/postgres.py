@@ -127,7 +127,7 @@ class Cluster:
                 return
             time.sleep(0.1)
         said = log.read_text(encoding="utf-8", errors="replace").strip()
-        raise PostgresUnavailable(f"Postgres did not start within {BOOT_SECONDS} s: {said[-1000:]}")
+        raise PostgresUnavailable(f"Postgres did not start: {said[-1000:]}")
 
     def _run(self, binary: str, *arguments: str, stdin: str = "") -> None:
         ended = subprocess.run(
