@@ -112,7 +112,7 @@ def _prepare(folder: StackFolder, real_api: bool, processing_seconds: float) -> 
             warehouse.load_sample(folder.warehouse, partition=PARTITION, limit=REAL_ROWS)
         else:
             warehouse.load_sample(folder.warehouse)
-    with step("Making Airflow's metadata database (Postgres; about fifteen seconds the first time)"):
+    with step("Making Airflow's metadata database (Postgres; about ten seconds the first time)"):
         stack = give_airflow_home(stack, folder)
     if stack.no_postgres:
         say(f"  It is SQLite, on which a backfill of many days may answer 503: {stack.no_postgres}.")
@@ -138,14 +138,16 @@ def _start(stack: Stack, folder: StackFolder, key: str | None) -> subprocess.Pop
 
 
 def _run_or_say_why_not(stack: Stack, folder: StackFolder, supervisord: subprocess.Popen[bytes]) -> bool:
+    """True if the partition was published. Raises StackDied; whatever else went wrong is said, and the stack is up."""
     try:
         return _run(stack, folder, _patience(stack, supervisord))
     except StackDied:
         raise
     except (DemoFailed, OutOfPatience) as failure:
-        complain(f"\n{failure}\nLogs: {folder.logs}")
+        why = str(failure)
     except (httpx2.HTTPError, OSError) as error:
-        complain(f"\nThe run cannot be followed any more: {error!r}\nLogs: {folder.logs}")
+        why = f"The run cannot be followed any more: {error!r}"
+    complain(f"\n{why}\nLook in Airflow at {stack.airflow_url}, and in the logs: {folder.logs}")
     return False
 
 

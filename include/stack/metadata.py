@@ -34,7 +34,7 @@ def give_airflow_home(stack: Stack, folder: StackFolder) -> Stack:
     Give a stack that does not run yet its Airflow's home, with its login, and an empty metadata database.
 
     Returns the stack, with ``no_postgres`` set where Postgres does not run: then the database is SQLite. The first time
-    for an Airflow version takes about fifteen seconds, later ones less than one. Raises MigrationFailed.
+    for an Airflow version takes about ten seconds, later ones less than one. Raises MigrationFailed.
     """
     folder.airflow_home.mkdir(parents=True, exist_ok=True)
     passwords = folder.airflow_home / "simple_auth_manager_passwords.json.generated"
