@@ -90,7 +90,7 @@ class AirflowApi:
             answer.raise_for_status()
         return run_id
 
-    def backfill(self, dag_id: str, first: str, last: str) -> None:
+    def start_backfill(self, dag_id: str, first: str, last: str) -> None:
         """Run the days from first to last, both included: what the UI sends for its form *Backfill* as it opens."""
         body = {
             "dag_id": dag_id,

@@ -43,7 +43,7 @@ def test_five_days_are_published_and_paid_once_and_airflow_neither_refuses_nor_k
         stack = demo.stack()
         assert stack.no_postgres == ""
         with AirflowApi(stack, no_patience) as api:
-            api.backfill(PIPELINE, DAYS[0], DAYS[-1])
+            api.start_backfill(PIPELINE, DAYS[0], DAYS[-1])
             assert "the run has ended" not in demo.said()
 
             def ended() -> bool:

@@ -133,7 +133,7 @@ def test_what_could_be_made_twice_is_not_sent_again(stack: Stack, airflow: Airfl
     with AirflowApi(stack) as api:
         airflow.troubles = [trouble, trouble]
         with pytest.raises(httpx2.TransportError):
-            api.backfill("catalogue", "2026-11-01", "2026-11-05")
+            api.start_backfill("catalogue", "2026-11-01", "2026-11-05")
     assert len(airflow.requests) == 1
 
 
