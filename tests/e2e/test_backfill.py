@@ -11,19 +11,14 @@ from include.stack.airflow_api import AirflowApi
 from include.stack.demo import PIPELINE
 from include.stack.folder import StackFolder
 from include.stack.lake import read_published
-from include.stack.patience import Patience
 from include.stack.stack import Stack
 from tests.fixtures.stack import running_demo
 
 DAYS = [f"2026-11-0{day}" for day in range(1, 6)]
 #: Far beyond what anything here takes on a machine that has other work, too.
 PATIENCE_SECONDS = 900
-KILLED = r"heartbeat timeout|Too many failed heartbeats|without heartbeat"
-
-
-def no_patience() -> Patience:
-    """Ends at the first 5xx."""
-    return Patience(give_up_after=0)
+#: What Airflow logs when it answers that it cannot, and when it ends a task that it takes for dead.
+TROUBLE = r"status_code=5\d\d|Too many failed heartbeats|task instance without a heartbeat"
 
 
 def backfilled(api: AirflowApi) -> list[str]:
@@ -42,7 +37,7 @@ def test_five_days_are_published_and_paid_once_and_airflow_neither_refuses_nor_k
         demo.wait_for(lambda: "extract                  running" in demo.said(), seconds=PATIENCE_SECONDS)
         stack = demo.stack()
         assert stack.no_postgres == ""
-        with AirflowApi(stack, no_patience) as api:
+        with AirflowApi(stack) as api:
             api.start_backfill(PIPELINE, DAYS[0], DAYS[-1])
             assert "the run has ended" not in demo.said()
 
@@ -68,5 +63,5 @@ def test_five_days_are_published_and_paid_once_and_airflow_neither_refuses_nor_k
             for folder in (stack_folder.logs, stack_folder.airflow_home / "logs")
             for file in folder.rglob("*.log*")
         )
-        assert re.findall(rf".*(?:{KILLED}).*", logs) == []
+        assert re.findall(rf".*(?:{TROUBLE}).*", logs) == []
         assert demo.end() == 0
