@@ -16,6 +16,9 @@ from include.enrichment.manifest import Manifest
 from include.enrichment.partition import Partition
 from include.stack.stack import BUCKET, Stack
 
+#: A machine that has other work may let the S3 server wait for longer than pyarrow's 3 s.
+BUSY_SECONDS = 60
+
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
@@ -35,6 +38,8 @@ def stack_lake(stack: Stack) -> FileSystem:
         scheme="http",
         endpoint_override=urlsplit(stack.s3_url).netloc,
         allow_bucket_creation=True,
+        connect_timeout=BUSY_SECONDS,
+        request_timeout=BUSY_SECONDS,
     )
 
 

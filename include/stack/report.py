@@ -7,8 +7,10 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from include.stack.airflow_api import TaskInstance
+if TYPE_CHECKING:
+    from include.stack.airflow_api import TaskInstance
 
 # Of several instances' states the first of these stands for the task.
 MOST_TELLING_FIRST = (

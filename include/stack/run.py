@@ -18,7 +18,7 @@ from include.enrichment.errors import PartitionError, SpecError
 from include.enrichment.partition import Partition, resolve_partition
 from include.stack.environment import core_settings
 from include.stack.folder import ROOT, StackFolder
-from include.stack.metadata import MigrationFailed, give_database
+from include.stack.metadata import MigrationFailed, give_sqlite
 from include.stack.processes import marked_processes
 from include.stack.report import complain
 from include.stack.stack import CONNECTION_VARIABLES, LAKE, fernet_key, read_stack
@@ -61,7 +61,7 @@ def run(folder: StackFolder, pipeline: str, partition_text: str, *, anew: bool) 
         os.environ.update(variables | core_settings(str(home)) | _settings(dag_file))
         _end_at_once_when_told(home, pipeline, partition)
         try:
-            give_database(folder, home)
+            give_sqlite(folder, home)
         except MigrationFailed as error:
             complain(str(error))
             return NOT_PUBLISHED

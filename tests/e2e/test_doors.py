@@ -1,7 +1,4 @@
-"""
-One day reached by the schedule, by hand and by a backfill, on a real scheduler whose metadata is on a real Postgres, as
-in a deployment: on SQLite a backfill may meet a database that is locked, and leave half of itself behind.
-"""
+"""One day reached by the schedule, by hand and by a backfill, on a real scheduler."""
 
 from __future__ import annotations
 
@@ -21,8 +18,7 @@ from include.stack.folder import ROOT, StackFolder
 from include.stack.lake import Published, read_published, stack_lake
 from include.stack.stack import BUCKET, Stack
 from tests.fixtures.emulator import Emulator
-from tests.fixtures.postgres import Database
-from tests.fixtures.stack import METADATA, running_stack
+from tests.fixtures.stack import running_stack
 
 DAY = "2026-11-01"
 SUMMARY = "catalogue_summary"
@@ -54,8 +50,8 @@ def dags(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def settings(database: Database, dags: Path) -> dict[str, str]:
-    return {"AIRFLOW__CORE__DAGS_FOLDER": str(dags), METADATA: database.uri.replace("://", "+psycopg2://")}
+def settings(dags: Path) -> dict[str, str]:
+    return {"AIRFLOW__CORE__DAGS_FOLDER": str(dags)}
 
 
 @pytest.fixture
