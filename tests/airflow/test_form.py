@@ -60,12 +60,22 @@ def asset_events(run: Any) -> int:
         return session.scalar(sent) or 0
 
 
+def note(run: Any) -> str:
+    """What the UI shows of the run."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        return str(session.get_one(DagRun, run.id).note)
+
+
 def test_rows_is_a_trial_beside_the_table_that_a_full_run_does_not_pay_again(
     run: Run, lake: Lake, emulator: Emulator
 ) -> None:
     trial = run(rows=2)
     assert (trial.state, states(trial)["publish"]) == ("success", "success")
     assert asset_events(trial) == 0
+    assert note(trial) == "2026-11-01 · trial of 2 · 2 published · less than $0.0001 (simulated)"
     assert not lake.exists(TABLE)
     (manifest,) = (key for key in lake.list("runs/") if key.endswith("/manifest.json"))
     assert json.loads(lake.read(manifest))["rows"] == 2
@@ -80,6 +90,7 @@ def test_dry_run_tells_what_would_be_sent_and_skips_all_that_follows(run: Run, l
     ended = run(dry_run=True)
     found = states(ended)
     assert ended.state == "success"
+    assert note(ended) == "2026-11-01 · dry run · 3 requests, $0.0007"
     assert {task for task, state in found.items() if state == "success"} == {"extract", "canary.plan"}
     assert {state for task, state in found.items() if task not in ("extract", "canary.plan")} == {"skipped"}
     (key,) = (key for key in lake.list("runs/") if key.endswith("/dry_run.json"))
@@ -135,5 +146,6 @@ def test_a_field_that_there_is_not_ends_the_run_before_anything_is_read(
 ) -> None:
     ended = run(row=2)
     assert (ended.state, states(ended)["extract"]) == ("failed", "failed")
+    assert note(ended).startswith("2026-11-01 · failed at extract: The run's params: 'row' is not known; did you mean")
     assert emulator.creates() == []
     assert lake.list("") == []

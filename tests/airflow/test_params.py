@@ -88,6 +88,26 @@ def test_anything_else_is_refused_by_the_form(name: str, value: object) -> None:
         form("tickets")[name].resolve(value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("rows", -3, "-3 is less than the minimum of 1"),
+        ("budget_usd", -1, "-1 is less than the minimum of 0"),
+        ("budget_usd", 9999, "9999 is greater than the maximum of 25"),
+        ("partition", "2999-01-01", "'2999-01-01' is not a 'day up to today (UTC)'"),
+    ],
+)
+def test_a_value_beyond_a_bound_is_refused_with_the_bound_and_the_form_does_not_clamp_it(
+    pipelines: Path, name: str, value: object, message: str
+) -> None:
+    write_pipeline(pipelines / "tickets", pipeline_yaml=PIPELINE + "limits: {budget_usd: 25}\n")
+    field = form("tickets")[name]
+    with pytest.raises(ParamValidationError) as refused:
+        field.resolve(value)
+    assert str(refused.value).startswith(message)
+    assert not field.schema.keys() & {"minimum", "maximum"}  # the form clamps to those that it sees, without a word
+
+
 @pytest.mark.parametrize(("setting", "default"), [("", True), ("reuse: true", True), ("reuse: false", False)])
 def test_reuse_shows_what_the_pipeline_does(pipelines: Path, setting: str, default: bool) -> None:
     write_pipeline(pipelines / "tickets", pipeline_yaml=PIPELINE + setting)
