@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.fixtures.emulator import Emulator
 from tests.fixtures.flow import ROWS, write_pipeline, write_tickets
 from tests.fixtures.s3 import Bucket
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +24,17 @@ def airflow_db() -> None:
     from airflow.utils.db import initdb
 
     initdb()
+
+
+@pytest.fixture
+def session(airflow_db: None) -> Iterator[Session]:
+    """A session of the metadata database, of which nothing stays."""
+    from airflow import settings
+
+    assert settings.Session is not None
+    with settings.Session() as opened:
+        yield opened
+        opened.rollback()
 
 
 def anthropic_connection(emulator: Emulator) -> str:

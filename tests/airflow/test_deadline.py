@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +14,6 @@ if TYPE_CHECKING:
 
 MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 LONG, PAST = timedelta(days=2), timedelta(0)
-
-
-@pytest.fixture
-def session(airflow_db: None) -> Iterator[Session]:
-    """A session of the metadata database, of which nothing stays."""
-    from airflow.settings import Session as new_session
-
-    with new_session() as open_session:
-        yield open_session
-        open_session.rollback()
 
 
 def due(session: Session, run_type: str, interval: timedelta) -> datetime | None:

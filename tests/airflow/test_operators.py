@@ -138,7 +138,7 @@ def test_a_dag_and_a_task_may_have_params_of_their_own(connections: pytest.Monke
     assert task.execute(context() | {"params": params}) == 2
 
 
-def test_a_trial_succeeds_and_sends_no_event(connections: pytest.MonkeyPatch) -> None:
+def test_a_trial_succeeds_without_an_event_and_skips_what_follows(connections: pytest.MonkeyPatch) -> None:
     extract().execute(context() | {"params": {"partition": "2026-11-01", "rows": 2}})
     (chunk,) = PlanOperator(task_id="plan", pipeline="tickets", pass_name="main").execute(context())
     batch_id = ClaudeBatchOperator(task_id="submit", chunk=chunk).execute(context())
@@ -148,15 +148,11 @@ def test_a_trial_succeeds_and_sends_no_event(connections: pytest.MonkeyPatch) ->
     assert task.execute(trial) == {"rows": 2, "published": 2, "rejected": 0, "cost_usd": ANY}
     assert task.outlets == []
     assert task.headline == "2026-11-01 · trial of 2 · 2 published · less than $0.0001 (simulated)"
-
-
-def test_what_follows_a_trial_is_skipped(connections: pytest.MonkeyPatch) -> None:
-    extract().execute(context() | {"params": {"partition": "2026-11-01", "rows": 2}})
     with DAG("d", schedule=None):
-        task = PublishOperator(task_id="publish", pipeline="tickets")
-        task >> EmptyOperator(task_id="copy")
+        followed = PublishOperator(task_id="publish", pipeline="tickets")
+        followed >> EmptyOperator(task_id="copy")
     with pytest.raises(DownstreamTasksSkipped) as skipped:
-        task.execute(context())
+        followed.execute(trial)
     assert skipped.value.tasks == ["copy"]
 
 

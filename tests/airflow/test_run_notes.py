@@ -21,15 +21,12 @@ OTHER = SimpleNamespace(_task_module="airflow.providers.standard.operators.empty
 
 
 @pytest.fixture
-def session(airflow_db: None) -> Iterator[Session]:
-    """A session of the metadata database, of which nothing stays; as in the scheduler it must not be committed."""
-    from airflow.settings import Session as new_session
+def session(session: Session) -> Iterator[Session]:
+    """As in the scheduler, it must not be committed."""
     from airflow.utils.sqlalchemy import prohibit_commit
 
-    with new_session() as open_session:
-        with prohibit_commit(open_session):
-            yield open_session
-        open_session.rollback()
+    with prohibit_commit(session):  # type: ignore[no-untyped-call]  # not annotated
+        yield session
 
 
 def new_run(session: Session, *tasks: object, **fields: Any) -> Any:
