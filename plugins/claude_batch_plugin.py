@@ -10,13 +10,11 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+import claude_batch.formats  # noqa: F401  # the API server checks params, and imports no Dag file
 from claude_batch import run_notes
 from claude_batch.deadline import ScheduledDay
-from claude_batch.formats import register_formats
 from claude_batch.report import URL_PREFIX, ReportLink
 from claude_batch.timetable import DayTimetable
-
-register_formats()
 
 
 async def usage_reports(*call: Any) -> None:

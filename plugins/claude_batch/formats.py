@@ -1,4 +1,7 @@
-"""A format that the fields of the trigger form have beyond those of JSON Schema."""
+"""
+A format that the fields of the trigger form have beyond those of JSON Schema. To import this module makes Airflow's
+checks of params know it; where it is not known, any value passes.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,6 @@ from jsonschema import FormatChecker
 DAY_UP_TO_TODAY = "day up to today (UTC)"
 
 
-def register_formats() -> None:
-    """Make Airflow's checks of params know the format, in this process; where it is not known, it passes any value."""
-    FormatChecker.checkers[DAY_UP_TO_TODAY] = (is_begun, ())
-
-
 def is_begun(value: object) -> bool:
     """Whether the value is a day that has begun in UTC. What is no date at all is for the format ``date`` to reject."""
     try:
@@ -22,3 +20,6 @@ def is_begun(value: object) -> bool:
     except ValueError:
         day = None
     return day is None or day <= datetime.now(UTC).date()
+
+
+FormatChecker.checkers[DAY_UP_TO_TODAY] = (is_begun, ())

@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 
 #: The author of our notes; a person's have theirs, or none.
 AUTHOR = "claude_batch"
-_OPERATORS = "claude_batch.operators"
+#: Those that know the day of their run.
+_OPERATORS = ("ExtractOperator", "PlanOperator", "PublishOperator")
 
 
 @hookimpl
@@ -42,7 +43,7 @@ def on_dag_run_success(dag_run: DagRun, msg: str) -> None:
     """A run has succeeded: the note is the label of its `publish`, or of the `plan` that ends a dry run."""
 
     def note(connection: Connection, start: str) -> str:
-        ended = _labels(connection, dag_run, "success", operators=("PlanOperator", "PublishOperator"))
+        ended = _labels(connection, dag_run, "success", operators=_OPERATORS[1:])
         return note_of_success(start, ended[-1][1] if ended else "")
 
     _write(dag_run, note)
@@ -61,14 +62,14 @@ def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
 
 
 def _write(dag_run: DagRun, note: Callable[[Connection, str], str]) -> None:
-    """Write the note, unless a person has written one or the Dag has no task of ours."""
+    """Write the note, unless a person has written one or no task of the Dag knows its day."""
     try:
         from airflow.models.dagrun import DagRunNote
         from sqlalchemy import insert, select, update
         from sqlalchemy.orm import object_session
 
         session = object_session(dag_run)
-        if session is None or not _is_ours(dag_run):
+        if session is None or not _tasks(dag_run):
             return
         connection, now = session.connection(), datetime.now(UTC)
         # The scheduler forbids a commit of its session, also one to a savepoint; the connection's own is none.
@@ -87,12 +88,10 @@ def _write(dag_run: DagRun, note: Callable[[Connection, str], str]) -> None:
         log.warning("The note of run %s of %s could not be written", dag_run.run_id, dag_run.dag_id, exc_info=True)
 
 
-def _is_ours(dag_run: DagRun) -> bool:
-    return any(getattr(task, "_task_module", None) == _OPERATORS for task in _tasks(dag_run))
-
-
 def _tasks(dag_run: DagRun) -> list[Any]:
-    return list(dag_run.dag.tasks) if dag_run.dag else []
+    """The tasks of ours that know the day, as the scheduler has them."""
+    tasks: list[Any] = list(dag_run.dag.tasks) if dag_run.dag else []
+    return [task for task in tasks if task.task_type in _OPERATORS and task._task_module == "claude_batch.operators"]
 
 
 def _params(dag_run: DagRun) -> Mapping[str, Any]:
@@ -101,7 +100,7 @@ def _params(dag_run: DagRun) -> Mapping[str, Any]:
 
 def _partition(dag_run: DagRun) -> Partition | None:
     """The day of the run; None if only its tasks can tell, because theirs is a template or the run names none."""
-    if any(getattr(task, "partition", None) for task in _tasks(dag_run)):
+    if any(task.partition for task in _tasks(dag_run)):
         return None
     try:
         return resolve_partition(

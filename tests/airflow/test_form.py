@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from claude_batch import run_notes
 from include.enrichment.dry_run import DryRun
 from include.gateways.lake import Lake
 from tests.airflow.test_task_group import DAY, states, write_dag
@@ -61,12 +62,17 @@ def asset_events(run: Any) -> int:
 
 
 def note(run: Any) -> str:
-    """What the UI shows of the run."""
+    """What the UI shows of the run after the scheduler, whose runs have a session other than those of dag.test()."""
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
 
+    listener = {"success": run_notes.on_dag_run_success, "failed": run_notes.on_dag_run_failed}[run.state]
     with create_session() as session:
-        return str(session.get_one(DagRun, run.id).note)
+        ended = session.get_one(DagRun, run.id)
+        ended.dag = run.dag
+        listener(ended, "what the scheduler says")
+        session.expire(ended)
+        return str(ended.note)
 
 
 def test_rows_is_a_trial_beside_the_table_that_a_full_run_does_not_pay_again(

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 DAY = datetime(2026, 11, 16, tzinfo=UTC)
-OURS = SimpleNamespace(_task_module="claude_batch.operators", partition=None)
-OTHER = SimpleNamespace(_task_module="airflow.providers.standard.operators.empty")
+OURS = SimpleNamespace(task_type="ExtractOperator", _task_module="claude_batch.operators", partition=None)
+TEMPLATE = SimpleNamespace(**vars(OURS) | {"partition": "{{ ds }}"})
+CHUNK = SimpleNamespace(task_type="LoadOperator", _task_module="claude_batch.operators")
+FOREIGN = SimpleNamespace(task_type="ExtractOperator", _task_module="somebody.operators")
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def begin(run: Any) -> None:
 
 
 def test_a_run_that_begins_says_its_day_and_what_was_asked(session: Session) -> None:
-    run = new_run(session, OTHER, OURS)
+    run = new_run(session, FOREIGN, CHUNK, OURS)
     begin(run)
     assert note(session, run) == "2026-11-16 · running"
     by_hand = new_run(session, OURS, run_id="manual__1", logical_date=None, data_interval=None)
@@ -101,7 +103,7 @@ def test_a_persons_words_in_place_of_ours_stay(session: Session) -> None:
 
 
 def test_a_run_of_another_dag_gets_no_note(session: Session) -> None:
-    run = new_run(session, OTHER)
+    run = new_run(session, FOREIGN, CHUNK)
     begin(run)
     assert note(session, run) is None
 
@@ -109,7 +111,7 @@ def test_a_run_of_another_dag_gets_no_note(session: Session) -> None:
 @pytest.mark.parametrize(
     ("task", "conf"),
     [
-        (SimpleNamespace(_task_module="claude_batch.operators", partition="{{ ds }}"), {}),
+        (TEMPLATE, {}),
         (OURS, {"partition": "yesterday"}),
     ],
 )
