@@ -96,7 +96,7 @@ def test_dry_run_tells_what_would_be_sent_and_skips_all_that_follows(run: Run, l
     ended = run(dry_run=True)
     found = states(ended)
     assert ended.state == "success"
-    assert note(ended) == "2026-11-01 · dry run · 3 requests, $0.0007"
+    assert note(ended) == "2026-11-01 · dry run · 3 requests, $0.0002"
     assert {task for task, state in found.items() if state == "success"} == {"extract", "canary.plan"}
     assert {state for task, state in found.items() if task not in ("extract", "canary.plan")} == {"skipped"}
     (key,) = (key for key in lake.list("runs/") if key.endswith("/dry_run.json"))
