@@ -113,9 +113,9 @@ def _problems(sql: str, syntax: _Syntax) -> Iterator[str]:
     if len(unknown) == len(found):
         unread = re.search(f":(?:{'|'.join(PARTITION_PARAMETERS)})", sql)
         yield (
-            "extract.sql:1: uses neither :partition_start nor :partition_end: every run would read and pay for all of"
-            " it"
-            + (f" (that of line {_line(sql, unread.start())} is part of a comment, a text or a name)" if unread else "")
+            f"extract.sql:{_line(sql, unread.start()) if unread else 1}: uses neither :partition_start nor"
+            " :partition_end: every run would read and pay for all of it"
+            + (f" ({unread[0]} on this line is part of a comment, a text or a name)" if unread else "")
         )
     ended = False
     for token in _code(sql, syntax):
