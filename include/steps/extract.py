@@ -16,7 +16,7 @@ from pydantic import ValidationError, model_validator
 
 from include.enrichment import layout
 from include.enrichment.chunk import REQUESTS_SCHEMA
-from include.enrichment.errors import LakeError, SpecError, WarehouseError
+from include.enrichment.errors import LakeError, SpecError, WarehouseError, nearest
 from include.enrichment.layout import RunFolder
 from include.enrichment.manifest import Manifest
 from include.enrichment.model import model_problems, retired, retirement_warning
@@ -85,13 +85,13 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
     lake.check_conditional_writes()
     settings = pipeline.settings.request
     named = "other_models" if settings.model in settings.other_models else "model"
-    where = f"{pipeline.name}/pipeline.yaml: request.{named}"
+    where = pipeline.place(f"request.{named}")
     today = datetime.now(UTC).date()
     model = claude.model(settings.model)
     if model is None:
         raise SpecError(
-            f"{where}: the API knows no model {settings.model!r}.{retired(settings.model, today=today)}"
-            " Nothing was read or sent."
+            f"{where}: the API knows no model {settings.model!r}{nearest(settings.model, claude.model_ids()) or '.'}"
+            f"{retired(settings.model, today=today)} Nothing was read or sent."
         )
     if problems := list(model_problems(model, settings)):
         raise SpecError(f"{where}: {settings.model} cannot do this: {'; '.join(problems)}. Nothing was read or sent.")
