@@ -164,7 +164,8 @@ class ExtractOperator(_RunOperator):
             lake = open_lake(self.aws_conn_id)
             with open_claude(self.anthropic_conn_id) as claude:
                 check_setup(pipeline, lake=lake, claude=claude)
-                extracted = extract(pipeline, folder, warehouse=open_source(pipeline.settings.source), lake=lake)
+                source = open_source(pipeline.settings.source, pipeline=pipeline.name)
+                extracted = extract(pipeline, folder, warehouse=source, lake=lake)
                 count_sample(folder, lake=lake, claude=claude)
         self.log.info(
             "Partition %s: %s rows, %s of them cannot be sent", folder.partition, extracted.rows, extracted.unsendable
