@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from claude_batch.report import URL_PREFIX, ReportLink
+from claude_batch.report import NAV_VIEW, URL_PREFIX, ReportLink
 
 
 async def usage_reports(*call: Any) -> None:
@@ -20,9 +20,10 @@ async def usage_reports(*call: Any) -> None:
 
 
 class ClaudeBatchPlugin(AirflowPlugin):
-    """The pages of the usage reports, and the link that leads to them."""
+    """The pages of the usage reports, and what leads to them: a link on their task, an entry in the navigation."""
 
     name = "claude_batch"
-    # RUF012: Airflow declares both as plain lists of the class, and reads them there.
+    # RUF012: Airflow declares them as plain lists of the class, and reads them there.
     fastapi_apps = [{"app": usage_reports, "url_prefix": URL_PREFIX, "name": "Usage reports"}]  # noqa: RUF012
+    external_views = [NAV_VIEW]  # noqa: RUF012
     operator_extra_links = [ReportLink()]  # noqa: RUF012

@@ -50,9 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m include.stack", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="demo | run | show | report | clean-lake | down")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="demo | run | show | report | clean-lake | down"
+    )
     demo = commands.add_parser(
-        "demo", help="start the stack, run one partition, stay until Ctrl-C; REAL=1: the real API; KEEP=1: keep its data"
+        "demo",
+        help="start the stack, run one partition, stay until Ctrl-C; REAL=1: the real API; KEEP=1: keep its data",
     )
     demo.add_argument("--exit", action="store_true", help="stop after the run; also DEMO_EXIT=1")
     demo.add_argument("--processing-seconds", type=float, default=5, help="how long the emulator works on a batch")

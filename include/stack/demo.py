@@ -143,8 +143,8 @@ def _plant(stack: Stack) -> None:
             return
         emulator.put("/faults", content=PLANTED.read_bytes()).raise_for_status()
     say(
-        f"  Planted: of the answers for {PARTITION}, 3 do not fit the schema and 1 expires, which the retry pass repairs,"
-        "\n  and 1 is a refusal, to show what a reject looks like."
+        f"  Planted in the answers for {PARTITION}: 3 that do not fit the schema and 1 that expires (the retry pass"
+        "\n  asks again), and 1 refusal, to show what a reject looks like."
     )
 
 

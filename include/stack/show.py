@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -21,8 +23,8 @@ from rich.text import Text
 from include.enrichment import layout
 from include.enrichment.errors import LakeError, ParamError, PartitionError, nearest
 from include.enrichment.manifest import Manifest
-from include.enrichment.partition import Partition, parse_partition
-from include.enrichment.prices import dollars
+from include.enrichment.partition import parse_partition
+from include.enrichment.prices import dollars, plain
 from include.enrichment.table import SAMPLE
 from include.enrichment.version import parse
 from include.gateways.lake import Lake
@@ -45,10 +47,13 @@ def show(folder: StackFolder, pipeline: str, partition: str, *, rejects: bool, r
     """
 
     def work(lake: Lake) -> None:
+        if rows < 1:
+            raise ParamError(f"ROWS is {rows}: give the most rows to show, 1 or more.")
         manifest = _manifest(lake, pipeline, partition)
         key = (layout.rejects if rejects else layout.table)(pipeline, parse_partition(partition, "PARTITION"))
+        first = _first_rows(lake, key, rows)
         say(heading(manifest))
-        say(rows_table(_first_rows(lake, key, rows), rejects=rejects))
+        say(rows_table(first, rejects=rejects))
         found = manifest.rejected if rejects else manifest.published
         shown = [f"{min(rows, found):,} of {found:,} {'rejects' if rejects else 'rows'}"]
         shown += ["ROWS=… shows more"] if rows < found else []
@@ -65,15 +70,15 @@ def heading(manifest: Manifest) -> str:
         f"{manifest.pipeline}, {manifest.partition}: {manifest.rows:,} rows read, {manifest.published:,} published,"
         f" {manifest.rejected:,} rejected{f' ({rejected})' if rejected else ''}",
         f"  published  {manifest.published_at:%Y-%m-%d %H:%M} UTC by run {manifest.run_id}",
-        f"  cost       {dollars(manifest.partition_cost_usd)} for this day's answers, {dollars(manifest.cost_usd)} of it"
-        " spent by this run",
+        f"  cost       {dollars(manifest.partition_cost_usd)} for this day's answers,"
+        f" {dollars(manifest.cost_usd)} of it spent by this run",
         f"  model      {manifest.model}, {manifest.requests:,} distinct requests",
         f"  table      {manifest.table}",
         f"  rejects    {manifest.rejects}",
     ]
     if manifest.simulated:
-        lines.append("SIMULATED: the emulator answered. The shape is real, the judgement is not, and nobody is billed.")
-    return "\n".join(map(_printable, lines))
+        lines.append("SIMULATED: the emulator answered, not Claude, and nobody is billed.")
+    return "\n".join(map(_printable, lines)) + "\n"
 
 
 def rows_table(rows: pa.Table, *, rejects: bool) -> str:
@@ -88,11 +93,11 @@ def rows_table(rows: pa.Table, *, rejects: bool) -> str:
     names = [name for name in rows.column_names if name not in hidden and (name[0] != "_" or name in (SAMPLE, _COST))]
     width = shutil.get_terminal_size().columns
     cells = [[_cell(row[name], width) for name in names] for row in rows.select(names).to_pylist()]
-    labels = ["cost" if name == _COST else _printable(name) for name in names]
+    labels = ["cost, USD" if name == _COST else _printable(name) for name in names]
     least = [min(_LEAST_WIDTH, max(map(cell_len, column))) for column in zip(labels, *cells, strict=True)]
     if sum(least) + _GAP * (len(least) - 1) > width:
         return "\n\n".join(_block(labels, line, width) for line in cells) + "\n"
-    table = Table(box=SIMPLE_HEAD, padding=(0, _GAP, 0, 0), pad_edge=False, show_edge=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, show_edge=False)
     for name, label in zip(names, labels, strict=True):
         table.add_column(_one_line(label), justify="right" if _is_number(rows.schema.field(name).type) else "left")
     for line in cells:
@@ -133,6 +138,8 @@ def _spell(value: Any) -> str:
             return ", ".join(map(_spell, value))
         case None | bool() | dict():
             return json.dumps(value, ensure_ascii=False, default=str)
+        case Decimal():
+            return plain(value)
         case _:
             return str(value)
 
@@ -147,8 +154,6 @@ def _is_number(type_: pa.DataType) -> bool:
 
 
 def _first_rows(lake: Lake, key: str, rows: int) -> pa.Table:
-    if rows < 1:
-        raise ParamError(f"ROWS is {rows}: give the most rows to show, 1 or more.")
     try:
         with lake.open(key) as file:
             parquet = pq.ParquetFile(file)
@@ -160,9 +165,10 @@ def _first_rows(lake: Lake, key: str, rows: int) -> pa.Table:
 
 def _manifest(lake: Lake, pipeline: str, text: str) -> Manifest:
     """The manifest of what is published. Raises ParamError or PartitionError if nothing is, with the nearest name."""
-    days = _published_days(lake, pipeline)
-    if not days:
-        raise _nothing_published(lake, pipeline)
+    published = _published_days(lake)
+    if pipeline not in published:
+        raise _nothing_published(lake, pipeline, published)
+    days = published[pipeline]
     if not text:
         raise PartitionError(f"PARTITION is missing: {_usage(pipeline, days[-1])}")
     try:
@@ -183,19 +189,22 @@ def _manifest(lake: Lake, pipeline: str, text: str) -> Manifest:
         raise _damaged(lake, key, error) from error
 
 
-def _published_days(lake: Lake, pipeline: str) -> list[date]:
-    keys = lake.list(layout.manifests_folder(pipeline)) if pipeline else []
-    days = [key.rpartition("dt=")[2].removesuffix(".json") for key in keys if layout.is_manifest(key)]
-    return sorted(map(date.fromisoformat, days))
+def _published_days(lake: Lake) -> dict[str, list[date]]:
+    """By pipeline, in order."""
+    days: defaultdict[str, list[date]] = defaultdict(list)
+    for key in filter(layout.is_manifest, lake.list("manifests/")):
+        days[key.split("/")[1]].append(date.fromisoformat(key.rpartition("dt=")[2].removesuffix(".json")))
+    return days
 
 
-def _nothing_published(lake: Lake, pipeline: str) -> ParamError:
-    on_the_lake = {key.split("/")[1] for key in lake.list("manifests/") if layout.is_manifest(key)}
-    known = sorted(on_the_lake | {path.parent.name for path in ROOT.glob("include/pipelines/*/pipeline.yaml")})
+def _nothing_published(lake: Lake, pipeline: str, published: Iterable[str]) -> ParamError:
+    known = sorted({*published, *(path.parent.name for path in ROOT.glob("include/pipelines/*/pipeline.yaml"))})
     if not pipeline:
         return ParamError(f"PIPELINE is missing: {_usage('catalogue', date(2026, 11, 17))}\nKnown: {', '.join(known)}.")
     if pipeline not in known:
-        return ParamError(f"No pipeline is called {pipeline!r}{nearest(pipeline, known)} Known: {', '.join(known)}.")
+        return ParamError(
+            f"No pipeline is called {pipeline!r}{nearest(pipeline, known) or '.'} Known: {', '.join(known)}."
+        )
     return ParamError(
         f"No day of {pipeline} is published on {lake.uri}.\n"
         f"To publish one: make run PIPELINE={pipeline} PARTITION=2026-11-01"
