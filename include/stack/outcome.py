@@ -123,10 +123,11 @@ def reconciliation(published: Published, wrong: list[str]) -> str:
 
 def whereabouts(stack: Stack, published: Published) -> str:
     """Where to look: the UI with its login, and the commands for another terminal."""
+    emulator = f"\n  Emulator  {stack.emulator_url}   faults on request: docs/emulator.md"
     command = f"make show PIPELINE={published.manifest.pipeline} PARTITION={published.manifest.partition}"
     return f"""
   Airflow   {stack.airflow_url}   user admin, password {stack.ui_password}
-  S3        {stack.s3_url}   any credentials
+  S3        {stack.s3_url}   any credentials{"" if stack.real_api else emulator}
 
   In another terminal, while this one is up:
   Rows      {command} ROWS=20
