@@ -120,7 +120,7 @@ def _prepare(folder: StackFolder, real_api: bool, processing_seconds: float) -> 
 def _prepare_data(folder: StackFolder, real_api: bool) -> None:
     """The warehouse and the emulator's folder: as an earlier demo kept them, else anew."""
     if folder.kept and folder.warehouse.exists():
-        say(f"  Going on with the lake, the warehouse and the batches in {folder.warehouse.parent}.")
+        say(f"  Keeping the lake, the warehouse and the batches in {folder.lake.parent}.")
         return
     shutil.rmtree(folder.emulator_state, ignore_errors=True)
     folder.emulator_state.mkdir(parents=True)
@@ -135,10 +135,8 @@ def _prepare_data(folder: StackFolder, real_api: bool) -> None:
 
 
 def _plant(stack: Stack) -> None:
-    """
-    Ask an emulator without batches for a few faults. One whose batches were kept has had them.
-    """
-    with httpx2.Client(base_url=f"{stack.emulator_url}/_emulator", trust_env=False) as emulator:
+    """Ask an emulator without batches for a few faults. One whose batches were kept has had them."""
+    with httpx2.Client(base_url=f"{stack.emulator_url}/_emulator", timeout=60, trust_env=False) as emulator:
         if emulator.get("/log").raise_for_status().json()["batches"]:
             return
         emulator.put("/faults", content=PLANTED.read_bytes()).raise_for_status()
@@ -226,10 +224,10 @@ def _follow(api: AirflowApi, run_id: str) -> str:
 def _stay(supervisord: subprocess.Popen[bytes], folder: StackFolder) -> None:
     say("\nThe stack stays up until Ctrl-C (or `make down` from elsewhere).")
     if folder.kept:
-        say(f"The next `make demo KEEP=1` goes on with its lake, warehouse and batches in {folder.lake.parent}.")
-        say("Airflow's run history is deleted.")
+        say(f"Its lake, warehouse and batches stay in {folder.lake.parent} for the next `make demo KEEP=1`.")
+        say("Airflow's run history is not kept.")
     else:
-        say("What is in it, the lake too, is deleted then. `make demo KEEP=1` keeps lake, warehouse and batches.")
+        say("Everything in it is deleted then. `make demo KEEP=1` keeps the lake, the warehouse and the batches.")
     while supervisord.poll() is None:
         time.sleep(POLL_SECONDS)
     raise DemoFailed(
