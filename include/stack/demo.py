@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import FrameType
 
 import httpx2
@@ -17,6 +18,7 @@ import httpx2
 from include.enrichment.partition import resolve_partition
 from include.stack import lake, outcome, processes, spending, warehouse
 from include.stack.airflow_api import AirflowApi, TaskInstance, unhealthy
+from include.stack.environment import ignored_variables
 from include.stack.folder import StackFolder
 from include.stack.metadata import MigrationFailed, give_airflow_home
 from include.stack.patience import OutOfPatience, Patience
@@ -26,6 +28,7 @@ from include.stack.supervisor import failed_processes
 
 PIPELINE = "catalogue"
 PARTITION = "2026-11-17"
+PLANTED = warehouse.SAMPLE.with_name("faults.yaml")
 REAL_ROWS = 5
 AIRFLOW_PORT = 8080
 ANSWER_SECONDS = 10
@@ -46,14 +49,18 @@ class StackDied(DemoFailed):
     """A process of the stack has ended, and is not started again."""
 
 
-def demo(folder: StackFolder, *, real_api: bool, exit_after: bool, processing_seconds: float) -> int:
+def demo(folder: StackFolder, *, real_api: bool, exit_after: bool, keep: bool, processing_seconds: float) -> int:
     """
     The whole demo; the stack is stopped however it ends. Returns 0 if the partition was published.
 
     A run that fails leaves the stack up, so that it can be looked at.
 
     :param exit_after: end after the run and do not wait for Ctrl-C
+    :param keep: leave lake, warehouse and the emulator's batches for the next demo that keeps. What the real API has
+        answered is kept apart: the same requests have simulated answers, too
     """
+    if keep:
+        folder = replace(folder, kept="kept-real" if real_api else "kept")
     try:
         with processes.one_demo_at_a_time(folder):
             return _until_stopped(folder, real_api, exit_after, processing_seconds)
@@ -75,7 +82,7 @@ def _until_stopped(folder: StackFolder, real_api: bool, exit_after: bool, proces
         supervisord = _start(stack, folder, key)
         published = _run_or_say_why_not(stack, folder, supervisord)
         if not exit_after:
-            _stay(supervisord)
+            _stay(supervisord, folder)
     except Stopped:
         say()
     except spending.NoKey as failure:
@@ -101,23 +108,48 @@ def _prepare(folder: StackFolder, real_api: bool, processing_seconds: float) -> 
     if left := processes.stop_all(folder):
         say(f"  Stopped {left} processes that an earlier demo left behind.")
     key = spending.real_key_after_consent(PIPELINE, REAL_ROWS) if real_api else None
-    for old in (folder.airflow_home, folder.logs, folder.emulator_state):
+    for old in (folder.airflow_home, folder.logs):
         shutil.rmtree(old, ignore_errors=True)
-    folder.warehouse.unlink(missing_ok=True)
     folder.logs.mkdir()
-    folder.emulator_state.mkdir()
+    if ignored := ignored_variables():
+        say(f"  Ignored, as the demo sets its own: {', '.join(ignored)}.")
     stack = new_stack(folder, real_api=real_api, processing_seconds=processing_seconds, airflow_port=AIRFLOW_PORT)
-    with step("Loading the sample into the warehouse (SQLite)"):
-        if real_api:
-            warehouse.load_sample(folder.warehouse, partition=PARTITION, limit=REAL_ROWS)
-        else:
-            warehouse.load_sample(folder.warehouse)
+    _prepare_data(folder, real_api)
     with step("Making Airflow's metadata database (Postgres; about ten seconds the first time)"):
         stack = give_airflow_home(stack, folder)
     if stack.no_postgres:
         say(f"  It is SQLite, on which a backfill of many days may answer 503: {stack.no_postgres}.")
     stack.save(folder)
     return stack, key
+
+
+def _prepare_data(folder: StackFolder, real_api: bool) -> None:
+    """The warehouse and the emulator's folder: as an earlier demo kept them, else anew."""
+    if folder.kept and folder.warehouse.exists():
+        say(f"  Keeping the lake, the warehouse and the batches in {folder.lake.parent}.")
+        return
+    shutil.rmtree(folder.emulator_state, ignore_errors=True)
+    folder.emulator_state.mkdir(parents=True)
+    draft = folder.warehouse.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    with step("Loading the sample into the warehouse (SQLite)"):
+        if real_api:
+            warehouse.load_sample(draft, partition=PARTITION, limit=REAL_ROWS)
+        else:
+            warehouse.load_sample(draft)
+    draft.replace(folder.warehouse)
+
+
+def _plant(stack: Stack) -> None:
+    """Ask an emulator without batches for a few faults. One whose batches were kept has had them."""
+    with httpx2.Client(base_url=f"{stack.emulator_url}/_emulator", timeout=60, trust_env=False) as emulator:
+        if emulator.get("/log").raise_for_status().json()["batches"]:
+            return
+        emulator.put("/faults", content=PLANTED.read_bytes()).raise_for_status()
+    say(
+        f"  Planted in the answers for {PARTITION}: 3 that do not fit the schema and 1 that expires (the retry pass"
+        "\n  asks again), and 1 refusal, to show what a reject looks like."
+    )
 
 
 def _start(stack: Stack, folder: StackFolder, key: str | None) -> subprocess.Popen[bytes]:
@@ -131,6 +163,7 @@ def _start(stack: Stack, folder: StackFolder, key: str | None) -> subprocess.Pop
     if not stack.real_api:
         with step("Starting the emulator of the Message Batches API"):
             _wait(patience(), lambda: _silent(emulator=stack.emulator_url))
+        _plant(stack)
     with step("Starting Airflow: scheduler, triggerer, Dag processor, API server"):
         _wait(patience(), lambda: unhealthy(stack))
     say(f"  Airflow is at {stack.airflow_url}, user admin, password {stack.ui_password}")
@@ -165,7 +198,7 @@ def _run(stack: Stack, folder: StackFolder, patience: Callable[[], Patience]) ->
         if published is None:  # what is published may be another run's: of two runs the later word stays
             complain(outcome.failure(api, stack, PIPELINE, run_id, state))
             return False
-    say(outcome.success(stack, published))
+    say(outcome.success(published))
     wrong = lake.unaccounted(warehouse.keys_of(folder.warehouse, str(partition)), published, "package")
     say(outcome.reconciliation(published, wrong))
     say(outcome.whereabouts(stack, published))
@@ -208,8 +241,13 @@ def _follow(api: AirflowApi, run_id: str, patience: Patience) -> str:
         time.sleep(POLL_SECONDS)
 
 
-def _stay(supervisord: subprocess.Popen[bytes]) -> None:
-    say("\nThe stack stays up until Ctrl-C (or `make down` from elsewhere). What is in it, the lake too, is gone then.")
+def _stay(supervisord: subprocess.Popen[bytes], folder: StackFolder) -> None:
+    say("\nThe stack stays up until Ctrl-C (or `make down` from elsewhere).")
+    if folder.kept:
+        say(f"Its lake, warehouse and batches stay in {folder.lake.parent} for the next `make demo KEEP=1`.")
+        say("Airflow's run history is not kept.")
+    else:
+        say("Everything in it is deleted then. `make demo KEEP=1` keeps the lake, the warehouse and the batches.")
     while supervisord.poll() is None:
         time.sleep(POLL_SECONDS)
     raise DemoFailed(

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 
 from include.stack.folder import ROOT, StackFolder
-from include.stack.stack import LOOPBACK, Stack
+from include.stack.stack import CONNECTION_VARIABLES, LOOPBACK, Stack
 
 #: A laptop that has other work may take a minute for what takes a second. By Airflow's own limits it then fails tasks
 #: that are well: a worker that cannot say for a while that it is alive, a Dag file that takes long to import.
@@ -47,6 +47,11 @@ def database_environment(folder: StackFolder, airflow_home: str, *, uri: str | N
     return _inherited() | core_settings(airflow_home) | ({METADATA: uri} if uri else {}) | {MARKER: str(folder.path)}
 
 
+def ignored_variables() -> list[str]:
+    """What the caller's environment sets in vain, as the stack has its own."""
+    return [name for name in CONNECTION_VARIABLES if os.environ.get(name)]
+
+
 def core_settings(airflow_home: str) -> dict[str, str]:
     """What every Airflow of ours needs, with or without servers: its own home, this checkout's Dags, few words."""
     return {
@@ -64,9 +69,16 @@ def core_settings(airflow_home: str) -> dict[str, str]:
 
 
 def _inherited() -> dict[str, str]:
-    """The caller's environment without what would change our Airflow, our S3 or our API behind our back."""
+    """
+    The caller's environment without what would change our Airflow, our S3 or our API behind our back. Connections of
+    the caller's own stay.
+    """
     foreign = ("AIRFLOW", "AWS_", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ENRICHMENT_", "SUPERVISOR_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(foreign) or (name.startswith("AIRFLOW_CONN_") and name not in CONNECTION_VARIABLES)
+    }
     return kept | _no_proxy_for_loopback(kept)
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import httpx2
 
@@ -19,32 +17,23 @@ from include.gateways.lake import Lake
 from include.stack.airflow_api import AirflowApi, TaskInstance
 from include.stack.lake import Published
 from include.stack.run import NOT_PUBLISHED, NOT_STARTED, PUBLISHED, SUPERSEDED
-from include.stack.stack import LOOPBACK, Stack
+from include.stack.show import heading, rows_table
+from include.stack.stack import Stack
 from include.stack.unfinished import published
 from include.steps.extract import read_extracted, read_pipeline
 
-SHOWN_ROWS = 8
-CELL_WIDTH = 36
+SHOWN_ROWS = 5
 SHOWN_LOG_LINES = 25
 #: What to do when a run has failed.
 GO_ON = "Correct the cause, then give the same command again: it goes on from there, and pays for nothing twice."
 
 
-def success(stack: Stack, published: Published) -> str:
-    """The first published rows as a table, and where they lie."""
-    manifest = published.manifest
-    simulated = (
-        ""
-        if stack.real_api
-        else "\nThe answers are SIMULATED by the emulator: the shape is real, the judgement is not.\n"
-    )
-    return f"""
-{_table(published)}
-{simulated}
-  {manifest.rows:>6,} rows read        {manifest.requests:,} distinct requests to {manifest.model}
-  {manifest.published:>6,} published        {manifest.table}
-  {manifest.rejected:>6,} rejected         {manifest.rejects}
-  {cost(manifest, simulated=not stack.real_api)}, by the prices in include/enrichment/prices.yaml"""
+def success(published: Published) -> str:
+    """What was published, with its first rows and its rejects."""
+    parts = [heading(published.manifest), rows_table(published.table.slice(0, SHOWN_ROWS), rejects=False)]
+    if published.rejects.num_rows:
+        parts += ["Rejects:", rows_table(published.rejects.slice(0, SHOWN_ROWS), rejects=True)]
+    return "\n".join(["", *parts])
 
 
 def cost(manifest: Manifest, *, simulated: bool) -> str:
@@ -147,10 +136,9 @@ def end_of_run(run: RunFolder, lake: Lake, *, state: str, failures: Sequence[Fai
 
 def _counts(manifest: Manifest) -> str:
     sent = len(manifest.batches) - len(manifest.reused)
-    simulated = any("simulated" in batch_id for batch_id in manifest.batches)
     return (
         f"{manifest.rows:,} rows, {manifest.published:,} published, {manifest.rejected:,} rejected;"
-        f" {cost(manifest, simulated=simulated)}; batches: {sent} sent, {len(manifest.reused)} reused.\n"
+        f" {cost(manifest, simulated=manifest.simulated)}; batches: {sent} sent, {len(manifest.reused)} reused.\n"
         f"  table    {manifest.table}\n"
         f"  rejects  {manifest.rejects}"
     )
@@ -165,17 +153,17 @@ def reconciliation(published: Published, wrong: list[str]) -> str:
 
 
 def whereabouts(stack: Stack, published: Published) -> str:
-    """Where to look: the UI with its login, and the table with one command to copy."""
-    filesystem = (
-        "fs.S3FileSystem(access_key='testing', secret_key='testing', region='us-east-1', scheme='http',"
-        f" endpoint_override='{LOOPBACK}:{stack.ports.s3}')"
-    )
+    """Where to look: the UI with its login, and the commands for another terminal."""
+    emulator = f"\n  Emulator  {stack.emulator_url}   faults on request: docs/emulator.md"
+    command = f"make show PIPELINE={published.manifest.pipeline} PARTITION={published.manifest.partition}"
     return f"""
   Airflow   {stack.airflow_url}   user admin, password {stack.ui_password}
-  S3        {stack.s3_url}   any credentials
-  Look      {sys.executable} -c "from pyarrow import fs, parquet; print(parquet.read_table(\
-'{published.manifest.table.removeprefix("s3://")}', filesystem={filesystem}, partitioning=None).to_pandas())\"
-  Cost      make report   (in another terminal, while this one is up)"""
+  S3        {stack.s3_url}   any credentials{"" if stack.real_api else emulator}
+
+  In another terminal, while this one is up:
+  Rows      {command} ROWS=20
+  Rejects   {command} REJECTS=1
+  Cost      make report"""
 
 
 def failure(api: AirflowApi, stack: Stack, pipeline: str, run_id: str, state: str) -> str:
@@ -189,19 +177,6 @@ Left behind: what was submitted and loaded is on the lake for as long as this st
 Look at {stack.airflow_url} (user admin, password {stack.ui_password}) while it is up.
 Full logs: {stack.folder}/airflow/logs.
 Mend the cause, then clear the failed task there, or stop this and `make demo` again."""
-
-
-def _table(published: Published) -> str:
-    columns = [name for name in published.table.column_names if not name.startswith("_")]
-    rows = published.table.select(columns).slice(0, SHOWN_ROWS).to_pylist()
-    lines = [columns, *([_cell(row[name]) for name in columns] for row in rows)]
-    widths = [max(len(line[position]) for line in lines) for position in range(len(columns))]
-    return "\n".join("  " + "  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
-
-
-def _cell(value: Any) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= CELL_WIDTH else f"{text[: CELL_WIDTH - 1]}…"
 
 
 def _log(api: AirflowApi, pipeline: str, run_id: str, task: TaskInstance) -> str:

@@ -46,7 +46,7 @@ class Stack(BaseModel):
     What the processes and `make run` need to know of each other.
 
     ``connections`` are environment variables; with the real API the Anthropic one is not among them, because a key is
-    never written to disk.
+    never written to disk. ``kept`` is that of StackFolder.
 
     :param no_postgres: why Airflow's metadata are in SQLite; empty: they are in Postgres
     """
@@ -54,6 +54,7 @@ class Stack(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     folder: Path
+    kept: str = ""
     real_api: bool
     processing_seconds: float
     ports: Ports
@@ -113,6 +114,7 @@ def new_stack(folder: StackFolder, *, real_api: bool, processing_seconds: float,
     ports = _free_ports(airflow_port)
     return Stack(
         folder=folder.path,
+        kept=folder.kept,
         real_api=real_api,
         processing_seconds=processing_seconds,
         ports=ports,
@@ -152,7 +154,7 @@ def _connections(folder: StackFolder, ports: Ports, *, real_api: bool) -> dict[s
     return ({} if real_api else emulator) | {
         AWS: aws_connection(f"http://{LOOPBACK}:{ports.s3}"),
         WAREHOUSE: json.dumps({"conn_type": "sqlite", "host": str(folder.warehouse)}),
-        LAKE: f"s3://{BUCKET}",
+        LAKE: str(folder.lake) if folder.kept else f"s3://{BUCKET}",
     }
 
 

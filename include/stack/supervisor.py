@@ -22,7 +22,7 @@ def configuration(stack: Stack) -> str:
     Control goes over a loopback port with a password and not over a unix socket: a socket's path may have about 100
     characters, and a checkout may lie deeper than that. A process that ends is started again, whatever its exit status.
     """
-    folder = StackFolder(path=stack.folder)
+    folder = StackFolder(path=stack.folder, kept=stack.kept)
     head = f"""\
 [supervisord]
 nodaemon=true
