@@ -52,6 +52,7 @@ def with_lake(folder: StackFolder, work: Callable[[Lake], None]) -> int:
             return 1
     return 0
 
+
 #: A machine that has other work may let the S3 server wait for longer than pyarrow's 3 s.
 BUSY_SECONDS = 60
 

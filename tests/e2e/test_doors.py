@@ -91,7 +91,7 @@ def logged(folder: Path, text: str) -> bool:
 
 def bring_a_deadline_forward(stack: Stack, settings: Mapping[str, str]) -> None:
     """The first deadline of the two that are ahead is now."""
-    uri = (stack_environment(stack) | dict(settings))[METADATA]
+    uri = (stack_environment(stack) | dict(settings))["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
     with sqlalchemy.create_engine(uri).begin() as connection:
         assert connection.scalar(sqlalchemy.text("select count(*) from deadline")) == 2
         first = "(select min(deadline_time) from deadline)"
