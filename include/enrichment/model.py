@@ -5,7 +5,7 @@ later, request by request.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -80,19 +80,15 @@ def _when(retires_on: date | None, lifecycle: str, today: date) -> str:
     return f"retires on {retires_on}, {left}, and the API refuses it from then on"
 
 
-def unknown(model_id: str, *, today: date) -> str:
+def unknown(model_id: str, offered: Collection[str], *, today: date) -> str:
     """
     What a message says after the name of a model that the API does not know: when it retired and what came in its
-    place, or the nearest name in prices.yaml.
+    place, or the nearest of those that the API offers.
     """
-    models = prices().models
-    known = models.get(model_id)
+    known = prices().models.get(model_id)
     if known and known.retires and known.retires <= today:
         return f". It retired on {known.retires}{_successor(model_id)}."
-    others = [
-        name for name, price in models.items() if name != model_id and not (price.retires and price.retires <= today)
-    ]
-    return nearest(model_id, others) or "."
+    return nearest(model_id, offered) or "."
 
 
 def _successor(model_id: str) -> str:

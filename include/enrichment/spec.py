@@ -64,6 +64,7 @@ def load_pipeline(folder: Path) -> Pipeline:
                 system=texts[SYSTEM],
                 user=texts[USER],
                 schema_text=texts[SCHEMA],
+                lines={".".join(map(str, path)): line for path, line in _yaml_lines(texts[YAML])[1].items()},
             )
     raise SpecError("\n".join(mistakes))
 

@@ -85,13 +85,13 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
     lake.check_conditional_writes()
     settings = pipeline.settings.request
     named = "other_models" if settings.model in settings.other_models else "model"
-    where = f"{pipeline.name}/pipeline.yaml: request.{named}"
+    where = pipeline.place(f"request.{named}")
     today = datetime.now(UTC).date()
     model = claude.model(settings.model)
     if model is None:
         raise SpecError(
-            f"{where}: the API knows no model {settings.model!r}{unknown(settings.model, today=today)} Nothing was read"
-            " or sent."
+            f"{where}: the API knows no model {settings.model!r}"
+            f"{unknown(settings.model, claude.model_ids(), today=today)} Nothing was read or sent."
         )
     if problems := list(model_problems(model, settings)):
         raise SpecError(f"{where}: {settings.model} cannot do this: {'; '.join(problems)}. Nothing was read or sent.")

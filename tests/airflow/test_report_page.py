@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator
-
 import httpx2
 import pytest
 from starlette.testclient import TestClient
 
 from include.gateways.lake import Lake
+from tests.airflow.conftest import login_as
 
 DAILY = "reports/usage/2026-10-29_2026-11-27.html"
 PAGE = "/usage-report/2026-11-01_2026-11-02"
@@ -22,25 +20,10 @@ def lake(connections: pytest.MonkeyPatch) -> Lake:
     return open_lake("aws_default")
 
 
-@pytest.fixture(scope="module")
-def api(airflow_db: None) -> Iterator[TestClient]:
-    """Airflow's API server, with the plugins that its loader finds."""
-    from airflow.api_fastapi.app import create_app
-
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AIRFLOW__API_AUTH__JWT_SECRET", secrets.token_urlsafe(64))
-        with TestClient(create_app(apps="core")) as client:
-            yield client
-
-
 @pytest.fixture
 def login(api: TestClient) -> dict[str, str]:
     """The header of a user who may only look."""
-    from airflow.api_fastapi.app import get_auth_manager
-    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-
-    user = SimpleAuthManagerUser(username="somebody", role="viewer")
-    return {"Authorization": f"Bearer {get_auth_manager().generate_jwt(user)}"}
+    return login_as("viewer")
 
 
 @pytest.mark.parametrize("path", [PAGE, "/usage-report/latest", "/usage-report/2026-10-29_2026-11-27"])
@@ -65,7 +48,7 @@ def test_who_is_logged_in_sees_it_and_nothing_in_it_runs_or_is_fetched(
 
 
 def test_the_latest_is_the_newest_daily_one(api: TestClient, lake: Lake, login: dict[str, str]) -> None:
-    assert "no usage report of 30 days yet" in api.get("/usage-report/latest", headers=login).json()["detail"]
+    assert "no usage report of 30 days yet" in api.get("/usage-report/latest", headers=login).text
     lake.write(DAILY, b"newest")
     lake.write("reports/usage/2026-10-28_2026-11-26.html", b"older")
     lake.write("reports/usage/2026-11-28_2026-11-28.html", b"by hand")
@@ -100,4 +83,18 @@ def test_a_lake_that_cannot_be_read_is_told_as_it_is(
     connections.delenv("ENRICHMENT_LAKE")
     answer = api.get(PAGE, headers=login)
     assert answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE
-    assert "ENRICHMENT_LAKE is not set" in answer.json()["detail"]
+    assert "ENRICHMENT_LAKE is not set" in answer.text
+
+
+def test_the_navigation_leads_to_the_latest_report(api: TestClient, lake: Lake) -> None:
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+
+    lake.write(DAILY, b"newest")
+    token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="somebody", role="admin"))
+    login = {"Authorization": f"Bearer {token}"}
+    plugins = api.get("/api/v2/plugins", headers=login).json()["plugins"]
+    (view,) = next(plugin for plugin in plugins if plugin["name"] == "claude_batch")["external_views"]
+    assert (view["name"], view["destination"]) == ("Usage report", "nav")
+    assert api.get(f"/{view['href']}").status_code == 401
+    assert api.get(f"/{view['href']}", headers=login).text == "newest"

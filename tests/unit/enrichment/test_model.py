@@ -10,6 +10,7 @@ import pytest
 from include.enrichment.model import Model, model_problems, retirement_warning, unknown
 from include.enrichment.settings import RequestSettings
 
+OFFERED = ["claude-sonnet-5", "claude-haiku-5-5"]
 ABLE: dict[str, Any] = {
     "model_id": "claude-haiku-5-5",
     "lifecycle": "active",
@@ -107,8 +108,8 @@ def test_one_that_stays_longer_or_is_gone_already_has_no_warning() -> None:
 
 def test_a_model_that_has_retired_is_told_with_what_came_in_its_place() -> None:
     told = ". It retired on 2026-11-30; claude-sonnet-5-5 comes in its place."
-    assert unknown("claude-sonnet-4-5", today=date(2026, 11, 30)) == told
-    assert "retired" not in unknown("claude-sonnet-4-5", today=date(2026, 11, 29))
+    assert unknown("claude-sonnet-4-5", OFFERED, today=date(2026, 11, 30)) == told
+    assert "retired" not in unknown("claude-sonnet-4-5", OFFERED, today=date(2026, 11, 29))
 
 
 @pytest.mark.parametrize(
@@ -120,4 +121,4 @@ def test_a_model_that_has_retired_is_told_with_what_came_in_its_place() -> None:
     ],
 )
 def test_a_model_that_nobody_knows_is_told_with_the_nearest_name(name: str, told: str) -> None:
-    assert unknown(name, today=date(2026, 11, 30)) == told
+    assert unknown(name, OFFERED, today=date(2026, 11, 30)) == told
