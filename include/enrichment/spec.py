@@ -97,15 +97,14 @@ def _settings(text: str) -> tuple[Settings | None, list[str]]:
 
 def _not_yaml(error: Exception) -> tuple[int, str]:
     """The line of the mistake, and the fact. The parser's own words do not name the cause of the usual ones."""
-    said, mark, begun = (getattr(error, name, None) for name in ("problem", "problem_mark", "context_mark"))
     line = _error_line(error)
-    if said is None:
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem is None:
         return line, f"is not YAML: {str(error).splitlines()[0]}"
-    if said.startswith("expected <block end>"):
-        here, block = f"column {mark.column + 1}", f"column {begun.column + 1}"
-        return (
-            line,
-            f"the indentation is wrong: this line begins in {here}, its block (line {begun.line + 1}) in {block}",
+    said, here, begun = error.problem, error.problem_mark, error.context_mark
+    if said.startswith("expected <block end>") and here and begun:
+        return line, (
+            f"the indentation is wrong: this line begins in column {here.column + 1}, its block (line {begun.line + 1})"
+            f" in column {begun.column + 1}. All lines of a block begin in the same column"
         )
     if said.startswith("expected '<document start>'"):
         return line, "the indentation is wrong: this line begins further left than the first line of the file"
@@ -113,11 +112,11 @@ def _not_yaml(error: Exception) -> tuple[int, str]:
         return line, "unexpected colon: indent the line like the one above it, or put a text that has a colon in quotes"
     if said.startswith(r"found character '\t'"):
         return line, "the line begins with a tab: indent with spaces"
-    if said.startswith("could not find expected ':'"):
+    if said.startswith("could not find expected ':'") and begun:
         return begun.line + 1, "the line has no colon: write `name: value`"
     if said == "found unexpected end of stream" and begun:
         return begun.line + 1, "the quote that begins here is not closed"
-    return line, str(said)
+    return line, said
 
 
 def _spell(problem: Any) -> str:

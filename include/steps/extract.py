@@ -160,8 +160,9 @@ def _check_row_count(rows: int, pipeline: Pipeline, folder: RunFolder) -> None:
         raise WarehouseError(
             f"The source has {rows:,} {'row' if rows == 1 else 'rows'} for partition {folder.partition}, and"
             f" limits.min_rows of {pipeline.name}/pipeline.yaml is {least:,}. Nothing was written or sent.\n"
-            "The source may be late: Airflow retries this task. If it fails for good, clear it when the rows are"
-            " there.\nIf this day is right as it is, set a lower limits.min_rows; with 0 a day may be empty.",
+            "The source may be late, so Airflow retries this task. If it has failed for good, clear it, or run the day"
+            " again, once the rows are there.\n"
+            "If the day is complete as it is, set a lower limits.min_rows; with 0 a day may be empty.",
             retryable=True,
         )
 

@@ -186,6 +186,29 @@ def test_a_case_with_a_mistake_in_it_is_not_passed_over(change: dict[str, object
         Case.model_validate(whole | change)
 
 
+def test_a_new_pipeline_is_told_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    (folder := tmp_path / "mist").mkdir()
+    checks = TestPipeline()
+    for check, told in (
+        (checks.test_it_has_cases, r"^mist has no cases\. Add one, such as mist/cases/first\.yaml:\nrow:"),
+        (
+            checks.test_its_readme_tells_the_grain_and_keeps_a_prompt_log,
+            "^mist/README.md lacks its first line `# mist`",
+        ),
+        (checks.test_it_has_a_dag_of_its_own, r"^mist has no Dag: copy dags/catalogue\.py to dags/mist\.py"),
+    ):
+        with pytest.raises(pytest.fail.Exception, match=told):
+            check(folder)
+
+
+def test_what_is_told_as_an_example_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    Case.model_validate(yaml.safe_load(CASE))
+    (tmp_path / "README.md").write_text(f"# {tmp_path.name}\n\n{GRAIN}\n\n{PROMPT_LOG}\n")
+    TestPipeline().test_its_readme_tells_the_grain_and_keeps_a_prompt_log(tmp_path)
+
+
 def test_a_pipeline_that_lacks_a_file_does_not_load(tmp_path: Path) -> None:
     """What the tests above rely on."""
     folder = shutil.copytree(PIPELINES[0], tmp_path / "copy")

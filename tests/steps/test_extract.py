@@ -86,7 +86,7 @@ class TestMinRows:
         ("min_rows", "trial", "options"), [(4, None, {}), (5, 4, {}), (4, None, {"dry_run": True})]
     )
     def test_fewer_fail_the_task_which_may_be_retried_and_nothing_is_written(
-        self, flow: Flow, min_rows: int, trial: int | None, options: dict[str, bool]
+        self, flow: Flow, min_rows: int, trial: int | None, options: dict[str, Any]
     ) -> None:
         with_min_rows(flow, min_rows)
         flow.pipeline = flow.pipeline.for_run(RunOptions(rows=trial, **options))
