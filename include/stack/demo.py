@@ -118,7 +118,9 @@ def _prepare(folder: StackFolder, real_api: bool, processing_seconds: float) -> 
     with step("Making Airflow's metadata database (Postgres; about ten seconds the first time)"):
         stack = give_airflow_home(stack, folder)
     if stack.no_postgres:
-        say(f"  It is SQLite, on which a backfill of many days may answer 503: {stack.no_postgres}.")
+        say(
+            f"  Postgres does not run here ({stack.no_postgres}). Airflow uses SQLite: a long backfill may fail with 503."
+        )
     stack.save(folder)
     return stack, key
 
@@ -271,7 +273,7 @@ def _wait(patience: Patience, missing: Callable[[], Sequence[str]]) -> None:
     """Wait until nothing is missing. What comes up begins the patience anew."""
     while names := missing():
         patience.seen(names)
-        patience.waited(f"Not up: {', '.join(names)}")
+        patience.waited(f"Not up yet: {', '.join(names)}")
         time.sleep(POLL_SECONDS / 4)
 
 

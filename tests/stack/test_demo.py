@@ -1,12 +1,22 @@
-"""What the demo prepares, without starting it: its data, and the faults it plants."""
+"""
+What the demo prepares, without starting it: its data, and the faults it plants. And what it says and leaves where it
+cannot go on.
+"""
 
 from __future__ import annotations
 
+import json
 import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
 import yaml
 
 from include.enrichment.layout import RunFolder
@@ -14,6 +24,7 @@ from include.enrichment.partition import parse_partition
 from include.enrichment.spec import load_pipeline
 from include.stack import demo, warehouse
 from include.stack.folder import ROOT, StackFolder
+from include.stack.stack import LOOPBACK, Stack, new_stack
 from tests.fixtures.flow import Flow
 
 
@@ -73,3 +84,61 @@ def test_planted_faults_are_repaired_but_for_one_reject_and_the_day_is_published
     manifest = catalogue.publish()
     assert (manifest.published, manifest.rejected_by) == (187, {"invalid": 1})
     assert manifest.rejected / manifest.rows < catalogue.pipeline.settings.limits.max_reject_ratio
+
+
+class BrokenDag(BaseHTTPRequestHandler):
+    """An Airflow whose only Dag file cannot be imported."""
+
+    def do_POST(self) -> None:
+        self._send(201, {"access_token": "token"})
+
+    def do_GET(self) -> None:
+        broken = {"filename": "catalogue.py", "stack_trace": "SpecError: unknown key"}
+        found = self.path.endswith("/importErrors")
+        self._send(200 if found else 404, {"import_errors": [broken]} if found else {})
+
+    def _send(self, status: int, answer: object) -> None:
+        content = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """A stack of which nothing is up but an Airflow with a broken Dag."""
+    stack = new_stack(StackFolder(path=tmp_path), real_api=False, processing_seconds=5)
+    with ThreadingHTTPServer((LOOPBACK, stack.ports.airflow), BrokenDag) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield stack
+        server.shutdown()
+
+
+@pytest.fixture
+def supervisord() -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as process:
+        yield process
+        process.kill()
+
+
+def test_a_run_that_cannot_go_on_is_told_and_leaves_the_stack_up(
+    stack: Stack, tmp_path: Path, supervisord: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not demo._run_or_say_why_not(stack, StackFolder(path=tmp_path), supervisord)
+    told = capsys.readouterr().err
+    assert "A Dag file cannot be imported:\ncatalogue.py:\nSpecError: unknown key" in told
+    assert f"Look in Airflow at {stack.airflow_url}, and in the logs: {tmp_path}/logs" in told
+    assert supervisord.poll() is None
+
+
+def test_nothing_is_waited_for_that_nobody_keeps_alive_any_more(
+    stack: Stack, supervisord: subprocess.Popen[bytes]
+) -> None:
+    supervisord.kill()
+    supervisord.wait()
+    with pytest.raises(demo.StackDied, match="supervisord ended with status -9"):
+        demo._wait(demo._patience(stack, supervisord)(), lambda: ["s3"])
