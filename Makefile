@@ -27,12 +27,16 @@ $(VENV)/.installed: requirements-dev.lock
 setup: $(VENV)/.installed ## install everything into .venv, from the lock
 
 .PHONY: demo
-demo: setup ## the catalogue pipeline on an embedded Airflow, S3, warehouse and emulator; Ctrl-C stops it
+demo: setup ## the catalogue pipeline on an embedded Airflow, S3, warehouse and emulator; Ctrl-C stops it, KEEP=1 keeps its data
 	@$(BIN)/python -m include.stack demo
 
 .PHONY: run
-run: setup ## one partition in the foreground: make run PIPELINE=catalogue PARTITION=2026-11-01; goes on with an unfinished run, NEW=1 begins anew
+run: setup ## one partition in the foreground: make run PIPELINE=catalogue PARTITION=2026-11-01; ROWS=10, DRY_RUN=1, BUDGET=5, MODEL=, REUSE=0, ONLY_REJECTS=1 as in the form; goes on with an unfinished run, NEW=1 begins anew
 	@$(BIN)/python -m include.stack run "$(PIPELINE)" "$(PARTITION)"
+
+.PHONY: show
+show: setup ## the published rows of a day: make show PIPELINE=catalogue PARTITION=2026-11-17; REJECTS=1 its rejects, ROWS=20 more rows
+	@$(BIN)/python -m include.stack show "$(PIPELINE)" "$(PARTITION)" $(addprefix --rows ,$(ROWS))
 
 .PHONY: report
 report: setup ## what Claude cost, as a page on the lake: make report FIRST=2026-11-01 LAST=2026-11-30; without: 30 days up to today
@@ -40,7 +44,7 @@ report: setup ## what Claude cost, as a page on the lake: make report FIRST=2026
 
 .PHONY: clean-lake
 clean-lake: setup ## what runs that ended long ago left on the lake: make clean-lake DAYS=30; YES=1 deletes it, RAW_DAYS=365 takes raw copies too
-	@$(BIN)/python -m include.stack clean-lake $(addprefix --days ,$(DAYS)) $(addprefix --raw-days ,$(RAW_DAYS)) $(if $(YES),--yes)
+	@$(BIN)/python -m include.stack clean-lake $(addprefix --days ,$(DAYS)) $(addprefix --raw-days ,$(RAW_DAYS))
 
 .PHONY: down
 down: setup ## stop the demo, also one that crashed

@@ -13,7 +13,7 @@ from airflow.plugins_manager import AirflowPlugin
 import claude_batch.formats  # noqa: F401  # the API server checks params, and imports no Dag file
 from claude_batch import run_notes
 from claude_batch.deadline import ScheduledDay
-from claude_batch.report import URL_PREFIX, ReportLink
+from claude_batch.report import NAV_VIEW, URL_PREFIX, ReportLink
 from claude_batch.timetable import DayTimetable
 
 
@@ -26,13 +26,14 @@ async def usage_reports(*call: Any) -> None:
 
 class ClaudeBatchPlugin(AirflowPlugin):
     """
-    The pages of the usage reports and the link to them, the notes of runs, and what Airflow asks a plugin for before it
-    runs a Dag that has it: timetable and deadline.
+    The pages of the usage reports and what leads to them, the notes of runs, and what Airflow asks a plugin for before
+    it runs a Dag that has it: timetable and deadline.
     """
 
     name = "claude_batch"
     # RUF012: Airflow declares them as plain lists of the class, and reads them there.
     fastapi_apps = [{"app": usage_reports, "url_prefix": URL_PREFIX, "name": "Usage reports"}]  # noqa: RUF012
+    external_views = [NAV_VIEW]  # noqa: RUF012
     operator_extra_links = [ReportLink()]  # noqa: RUF012
     listeners = [run_notes]  # noqa: RUF012
     timetables = [DayTimetable]  # noqa: RUF012

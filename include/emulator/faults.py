@@ -350,17 +350,28 @@ def parse(text: str | bytes) -> list[Fault]:
 
 
 def _read(number: int, entry: object) -> Fault:
-    kind = entry.get("kind") if isinstance(entry, dict) else None
+    given = entry if isinstance(entry, dict) else {}
+    kind = given.get("kind")
     if kind not in KINDS:
-        near = difflib.get_close_matches(str(kind), KINDS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise FaultError(f"Fault {number}: kind {kind!r} is unknown.{hint} Kinds: {', '.join(KINDS)}.")
+        raise FaultError(
+            f"Fault {number}: kind {kind!r} is unknown.{_nearest(str(kind), KINDS)} Kinds: {', '.join(KINDS)}."
+        )
+    fields = sorted(next(cls.__struct_fields__ for cls in AnyFault.__args__ if _kind(cls.__name__) == kind))
+    if unknown := [str(name) for name in given if name != "kind" and name not in fields]:
+        raise FaultError(
+            f"Fault {number} ({kind}): field {unknown[0]!r} is unknown.{_nearest(unknown[0], fields)}"
+            f" Fields: {', '.join(fields)}."
+        )
     try:
-        fault: Fault = msgspec.convert(entry, AnyFault)
+        fault: Fault = msgspec.convert(given, AnyFault)
     except msgspec.ValidationError as error:
-        fields = next(cls.__struct_fields__ for cls in AnyFault.__args__ if _kind(cls.__name__) == kind)
-        raise FaultError(f"Fault {number} ({kind}): {error}. Fields: {', '.join(sorted(fields))}.") from error
+        raise FaultError(f"Fault {number} ({kind}): {error}. Fields: {', '.join(fields)}.") from error
     return fault
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def encode(faults: Iterable[Fault]) -> bytes:

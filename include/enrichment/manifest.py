@@ -59,6 +59,11 @@ class Manifest(Versioned):
     rejects: str
     sha256: dict[str, str] = Field(default_factory=dict)
 
+    @property
+    def simulated(self) -> bool:
+        """Whether the emulator gave any of the answers: it says so in the ids of its batches."""
+        return any("simulated" in batch_id for batch_id in self.batches)
+
     @model_validator(mode="after")
     def _reconcile(self) -> Manifest:
         if self.rows != self.published + self.rejected or self.rejected != sum(self.rejected_by.values()):

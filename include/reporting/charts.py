@@ -194,7 +194,8 @@ def _svg(draw: _Draw, days: ReportDays, *, colours: list[str], ink: str) -> byte
         axes = figure.add_subplot()
         draw(axes, colours)
         axes.set_xlim(_edges(days)[0], _edges(days)[-1])
-        locator = AutoDateLocator(minticks=1, maxticks=6)
+        # Fewer than three marks, and a month is one mark at its first day.
+        locator = AutoDateLocator(minticks=min(3, len(days)), maxticks=6)
         if len(days) == 1:
             axes.set_xticks([float(date2num(days.first))], [str(days.first)])
         else:

@@ -1,6 +1,6 @@
 """
-The commands behind the Makefile, as in ``python -m include.stack demo``: demo, run PIPELINE PARTITION, report,
-clean-lake, down.
+The commands behind the Makefile, as in ``python -m include.stack demo``: demo, run PIPELINE PARTITION, show PIPELINE
+PARTITION, report, clean-lake, down.
 """
 
 from __future__ import annotations
@@ -23,12 +23,18 @@ def main(arguments: list[str] | None = None) -> int:
             folder,
             real_api=_is_set("REAL"),
             exit_after=options.exit or _is_set("DEMO_EXIT"),
+            keep=_is_set("KEEP"),
             processing_seconds=options.processing_seconds,
         )
     if options.command == "run":
         from include.stack.run import run
 
         return run(folder, options.pipeline, options.partition, anew=options.new or _is_set("NEW"))
+    if options.command == "show":
+        from include.stack.show import show
+
+        rejects = options.rejects or _is_set("REJECTS")
+        return show(folder, options.pipeline, options.partition, rejects=rejects, rows=options.rows)
     if options.command == "report":
         from include.stack.usage_report import usage_report
 
@@ -44,16 +50,31 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m include.stack", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="demo | run | report | clean-lake | down")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="demo | run | show | report | clean-lake | down"
+    )
     demo = commands.add_parser(
-        "demo", help="start the stack, run one partition, stay until Ctrl-C; REAL=1: the real API"
+        "demo",
+        help="start the stack, run one partition, stay until Ctrl-C; REAL=1: the real API; KEEP=1: keep its data",
     )
     demo.add_argument("--exit", action="store_true", help="stop after the run; also DEMO_EXIT=1")
     demo.add_argument("--processing-seconds", type=float, default=5, help="how long the emulator works on a batch")
-    run = commands.add_parser("run", help="one partition in the foreground, on the environment's connections")
+    run = commands.add_parser(
+        "run",
+        help="one partition in the foreground, on the environment's connections",
+        description="One partition in the foreground, on the environment's connections.",
+        epilog="The fields of the trigger form are variables of the environment, or of make: ROWS=10 (a trial of the"
+        " first rows), DRY_RUN=1, BUDGET=5 (US dollars), MODEL=claude-sonnet-5, REUSE=0, ONLY_REJECTS=1. Exit status:"
+        " 0 done, 1 not published, 2 not started, 3 a newer run's rows stay published.",
+    )
     run.add_argument("pipeline", metavar="PIPELINE", help="a folder of include/pipelines, e.g. catalogue")
     run.add_argument("partition", metavar="PARTITION", help="a date, e.g. 2026-11-01")
     run.add_argument("--new", action="store_true", help="do not go on with an unfinished run; also NEW=1")
+    show = commands.add_parser("show", help="the first published rows of a day, or its rejects")
+    show.add_argument("pipeline", metavar="PIPELINE", help="a folder of include/pipelines, e.g. catalogue")
+    show.add_argument("partition", metavar="PARTITION", help="a published date, e.g. 2026-11-01")
+    show.add_argument("--rejects", action="store_true", help="show its rejects instead; also REJECTS=1")
+    show.add_argument("--rows", type=int, default=8, help="the most rows to show")
     report = commands.add_parser("report", help="what the batches of some days cost, as a page on the lake")
     report.add_argument("--first", help="a date, e.g. 2026-11-01; else 29 days before the last one")
     report.add_argument("--last", help="a date; else today")

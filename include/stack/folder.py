@@ -13,9 +13,12 @@ ROOT = Path(__file__).resolve().parents[2]
 class StackFolder:
     """
     ``.stack`` in the checkout, or wherever ``ENRICHMENT_STACK_DIR`` says. An absolute path names the stack for good.
+
+    :param kept: the subfolder for data that outlives a demo; empty: the next demo deletes its data
     """
 
     path: Path
+    kept: str = ""
 
     @classmethod
     def of_environment(cls) -> StackFolder:
@@ -48,18 +51,28 @@ class StackFolder:
 
     @property
     def airflow_home(self) -> Path:
-        """Airflow's own folder: metadata database and task logs."""
+        """Airflow's own folder: task logs, the login, and where Postgres does not run the metadata database."""
         return self.path / "airflow"
+
+    @property
+    def postgres(self) -> Path:
+        """The server of Airflow's metadata database; for root a link into a folder of another user."""
+        return self.path / "postgres"
 
     @property
     def emulator_state(self) -> Path:
         """The batches the emulator knows."""
-        return self.path / "emulator"
+        return self.path / self.kept / "emulator"
 
     @property
     def warehouse(self) -> Path:
         """The SQLite file that plays the warehouse."""
-        return self.path / "warehouse.db"
+        return self.path / self.kept / "warehouse.db"
+
+    @property
+    def lake(self) -> Path:
+        """The lake of a demo whose data is kept; others have theirs in the S3 server, whose memory dies with it."""
+        return self.path / self.kept / "lake"
 
     @property
     def cache(self) -> Path:

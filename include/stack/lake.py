@@ -1,20 +1,60 @@
-"""The lake as a reader sees it: the manifest, the table and the rejects of one published partition."""
+"""The lake as its readers see it: opened for a command, and one published partition read back."""
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow.fs import FileSystem, S3FileSystem
+from pyarrow.fs import FileSystem, LocalFileSystem, S3FileSystem
 
 from include.enrichment import layout
+from include.enrichment.errors import EnrichmentError, ParamError, PartitionError, SpecError
 from include.enrichment.manifest import Manifest
 from include.enrichment.partition import Partition
-from include.stack.stack import BUCKET, Stack
+from include.gateways.lake import Lake
+from include.stack.environment import core_settings
+from include.stack.folder import StackFolder
+from include.stack.report import complain
+from include.stack.run import BAD_ARGUMENTS, MissingVariables, connection_variables
+from include.stack.stack import AWS, BUCKET, LAKE, Stack
+
+
+def with_lake(folder: StackFolder, work: Callable[[Lake], None]) -> int:
+    """
+    Do a command's ``work`` on the lake of the environment, else of the stack that runs here.
+
+    Returns the exit status: 0, or 2 for bad arguments, or 1 if the lake cannot be read. An error goes to stderr.
+    """
+    try:
+        variables = connection_variables(folder, os.environ, (AWS, LAKE))
+    except MissingVariables as error:
+        complain(str(error))
+        return 1
+    with tempfile.TemporaryDirectory() as home:
+        os.environ.update(core_settings(home) | variables)
+        os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "WARNING")
+        # Airflow, which knows the connection, reads its settings while it is imported.
+        from claude_batch.connections import open_lake
+
+        try:
+            work(open_lake("aws_default"))
+        except (SpecError, ParamError, PartitionError) as error:
+            complain(str(error))
+            return BAD_ARGUMENTS
+        except EnrichmentError as error:
+            complain(str(error))
+            return 1
+    return 0
+
+
+#: A machine that has other work may let the S3 server wait for longer than pyarrow's 3 s.
+BUSY_SECONDS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +75,8 @@ def stack_lake(stack: Stack) -> FileSystem:
         scheme="http",
         endpoint_override=urlsplit(stack.s3_url).netloc,
         allow_bucket_creation=True,
+        connect_timeout=BUSY_SECONDS,
+        request_timeout=BUSY_SECONDS,
     )
 
 
@@ -45,14 +87,14 @@ def make_bucket(stack: Stack) -> None:
 
 def read_published(stack: Stack, pipeline: str, partition: Partition) -> Published | None:
     """What the partition's readers get, None if it has no manifest."""
-    files = stack_lake(stack)
-    manifest = f"{BUCKET}/{layout.manifest(pipeline, partition)}"
+    files, root = (LocalFileSystem(), stack.connections[LAKE]) if stack.kept else (stack_lake(stack), BUCKET)
+    manifest = f"{root}/{layout.manifest(pipeline, partition)}"
     if not files.get_file_info(manifest).is_file:
         return None
     return Published(
         manifest=Manifest.model_validate_json(files.open_input_file(manifest).read()),
-        table=pq.read_table(f"{BUCKET}/{layout.table(pipeline, partition)}", filesystem=files, partitioning=None),
-        rejects=pq.read_table(f"{BUCKET}/{layout.rejects(pipeline, partition)}", filesystem=files, partitioning=None),
+        table=pq.read_table(f"{root}/{layout.table(pipeline, partition)}", filesystem=files, partitioning=None),
+        rejects=pq.read_table(f"{root}/{layout.rejects(pipeline, partition)}", filesystem=files, partitioning=None),
     )
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import httpx2
 
@@ -17,31 +16,24 @@ from include.enrichment.version import parse
 from include.gateways.lake import Lake
 from include.stack.airflow_api import AirflowApi, TaskInstance
 from include.stack.lake import Published
-from include.stack.run import NOT_PUBLISHED, PUBLISHED, SUPERSEDED
-from include.stack.stack import LOOPBACK, Stack
+from include.stack.run import NOT_PUBLISHED, NOT_STARTED, PUBLISHED, SUPERSEDED
+from include.stack.show import heading, rows_table
+from include.stack.stack import Stack
 from include.stack.unfinished import published
 from include.steps.extract import read_extracted, read_pipeline
 
-SHOWN_ROWS = 8
-CELL_WIDTH = 36
+SHOWN_ROWS = 5
 SHOWN_LOG_LINES = 25
+#: What to do when a run has failed.
+GO_ON = "Correct the cause, then give the same command again: it goes on from there, and pays for nothing twice."
 
 
-def success(stack: Stack, published: Published) -> str:
-    """The first published rows as a table, and where they lie."""
-    manifest = published.manifest
-    simulated = (
-        ""
-        if stack.real_api
-        else "\nThe answers are SIMULATED by the emulator: the shape is real, the judgement is not.\n"
-    )
-    return f"""
-{_table(published)}
-{simulated}
-  {manifest.rows:>6,} rows read        {manifest.requests:,} distinct requests to {manifest.model}
-  {manifest.published:>6,} published        {manifest.table}
-  {manifest.rejected:>6,} rejected         {manifest.rejects}
-  {cost(manifest, simulated=not stack.real_api)}, by the prices in include/enrichment/prices.yaml"""
+def success(published: Published) -> str:
+    """What was published, with its first rows and its rejects."""
+    parts = [heading(published.manifest), rows_table(published.table.slice(0, SHOWN_ROWS), rejects=False)]
+    if published.rejects.num_rows:
+        parts += ["Rejects:", rows_table(published.rejects.slice(0, SHOWN_ROWS), rejects=True)]
+    return "\n".join(["", *parts])
 
 
 def cost(manifest: Manifest, *, simulated: bool) -> str:
@@ -61,39 +53,66 @@ class End:
     text: str
 
 
-def end_of_run(run: RunFolder, lake: Lake, *, state: str, failures: Mapping[str, str], seconds: float) -> End:
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """
+    Why a task failed.
+
+    :param tries: how often it was tried
+    :param reason: of an error of ours the message, of any other the frames, too
+    """
+
+    task: str
+    tries: int
+    reason: str
+
+    def __str__(self) -> str:
+        tried = f" (tried {self.tries} times)" if self.tries > 1 else ""
+        return f"{self.task} failed{tried}: {self.reason}"
+
+
+def next_step(told: str, *, started: bool) -> str:
+    """
+    What to do after a `make run` that failed. Messages are written for Airflow's UI, too, and only there can a task be
+    cleared.
+
+    :param told: why it failed
+    """
+    step = GO_ON if started else NOT_STARTED
+    if re.search(r"\bclear", told, re.IGNORECASE):
+        step += " Here that stands for clearing a task, and NEW=1 for a new run."
+    return step
+
+
+def end_of_run(run: RunFolder, lake: Lake, *, state: str, failures: Sequence[Failure], seconds: float) -> End:
     """
     How a run in the foreground ended, and what is published now.
 
     :param state: Airflow's, of the whole run
-    :param failures: why tasks failed, by task
+    :param failures: why tasks failed
 
     Raises LakeError where the lake does not tell.
     """
     name = f"{run.pipeline} {run.partition}"
     manifest = published(run.pipeline, run.partition, lake)
     if state != "success":
-        lines = [f"NOT published: {name}, the run ended as {state} after {seconds:.0f} s."]
+        reasons = [str(failure) for failure in failures]
+        lines = [f"NOT published: {name}, the run ended as {state} after {seconds:.0f} s.", *reasons]
         if manifest:
-            lines.append(f"The lake still has what an earlier run published: {_counts(manifest)}.")
-        lines.append(
-            "What was submitted, if anything, is in the ledger: once the cause is mended, the same command goes on from"
-            f" there. The lines above are all there is of the log.{' Why it failed:' if failures else ''}"
-        )
-        lines += [f"{task} failed with {why}" for task, why in failures.items()]
-        return End(status=NOT_PUBLISHED, text="\n".join(lines))
+            lines.append(f"What an earlier run published is as it was: {_counts(manifest)}")
+        return End(status=NOT_PUBLISHED, text="\n".join([*lines, next_step(" ".join(reasons), started=True)]))
     if manifest and manifest.run_id == run.run_id:
-        return End(status=PUBLISHED, text=f"Published {name} in {seconds:.0f} s: {_counts(manifest)}.")
+        return End(status=PUBLISHED, text=f"Published {name} in {seconds:.0f} s: {_counts(manifest)}")
     pipeline = read_pipeline(lake, run)
     if pipeline.options.dry_run:
         told = parse(DryRun, lake.read(run.dry_run_json), lake.locate(run.dry_run_json)).table()
-        return End(status=PUBLISHED, text=f"A dry run: nothing was sent, {name} is as it was.\n{told}")
+        return End(status=PUBLISHED, text=f"Dry run of {name}: nothing was sent or published.\n{told}")
     if pipeline.options.rows:
         trial = parse(Manifest, lake.read(run.manifest), lake.locate(run.manifest))
         return End(
             status=PUBLISHED,
-            text=f"A trial ended in {seconds:.0f} s, the table of {name} is as it was. Its rows lie in the run's"
-            f" folder: {_counts(trial)}; the rejects are at {trial.rejects}.",
+            text=f"Trial of {name} in {seconds:.0f} s, into the run's own folder; the table of the day is as it was:"
+            f" {_counts(trial)}",
         )
     extracted_at = read_extracted(lake, run).extracted_at
     if manifest and manifest.extracted_at > extracted_at:
@@ -105,7 +124,7 @@ def end_of_run(run: RunFolder, lake: Lake, *, state: str, failures: Mapping[str,
             text=f"NOT published by this run: {name} has newer rows, and they stay. Run {manifest.run_id}"
             f" published them at {manifest.published_at:%Y-%m-%d %H:%M} UTC. It read the warehouse at"
             f" {manifest.extracted_at:%Y-%m-%d %H:%M:%S} UTC, this run did at {extracted_at:%Y-%m-%d %H:%M:%S}.\n"
-            f"Published are {_counts(manifest)}.\n"
+            f"Published are {_counts(manifest)}\n"
             f"Nothing failed, and what this run was answered is in the result store. The same command {again}.",
         )
     return End(
@@ -117,11 +136,11 @@ def end_of_run(run: RunFolder, lake: Lake, *, state: str, failures: Mapping[str,
 
 def _counts(manifest: Manifest) -> str:
     sent = len(manifest.batches) - len(manifest.reused)
-    simulated = any("simulated" in batch_id for batch_id in manifest.batches)
     return (
         f"{manifest.rows:,} rows, {manifest.published:,} published, {manifest.rejected:,} rejected;"
-        f" batches: {sent} sent, {len(manifest.reused)} reused; {cost(manifest, simulated=simulated)};"
-        f" at {manifest.table}"
+        f" {cost(manifest, simulated=manifest.simulated)}; batches: {sent} sent, {len(manifest.reused)} reused.\n"
+        f"  table    {manifest.table}\n"
+        f"  rejects  {manifest.rejects}"
     )
 
 
@@ -134,17 +153,17 @@ def reconciliation(published: Published, wrong: list[str]) -> str:
 
 
 def whereabouts(stack: Stack, published: Published) -> str:
-    """Where to look: the UI with its login, and the table with one command to copy."""
-    filesystem = (
-        "fs.S3FileSystem(access_key='testing', secret_key='testing', region='us-east-1', scheme='http',"
-        f" endpoint_override='{LOOPBACK}:{stack.ports.s3}')"
-    )
+    """Where to look: the UI with its login, and the commands for another terminal."""
+    emulator = f"\n  Emulator  {stack.emulator_url}   faults on request: docs/emulator.md"
+    command = f"make show PIPELINE={published.manifest.pipeline} PARTITION={published.manifest.partition}"
     return f"""
   Airflow   {stack.airflow_url}   user admin, password {stack.ui_password}
-  S3        {stack.s3_url}   any credentials
-  Look      {sys.executable} -c "from pyarrow import fs, parquet; print(parquet.read_table(\
-'{published.manifest.table.removeprefix("s3://")}', filesystem={filesystem}, partitioning=None).to_pandas())\"
-  Cost      make report   (in another terminal, while this one is up)"""
+  S3        {stack.s3_url}   any credentials{"" if stack.real_api else emulator}
+
+  In another terminal, while this one is up:
+  Rows      {command} ROWS=20
+  Rejects   {command} REJECTS=1
+  Cost      make report"""
 
 
 def failure(api: AirflowApi, stack: Stack, pipeline: str, run_id: str, state: str) -> str:
@@ -158,19 +177,6 @@ Left behind: what was submitted and loaded is on the lake for as long as this st
 Look at {stack.airflow_url} (user admin, password {stack.ui_password}) while it is up.
 Full logs: {stack.folder}/airflow/logs.
 Mend the cause, then clear the failed task there, or stop this and `make demo` again."""
-
-
-def _table(published: Published) -> str:
-    columns = [name for name in published.table.column_names if not name.startswith("_")]
-    rows = published.table.select(columns).slice(0, SHOWN_ROWS).to_pylist()
-    lines = [columns, *([_cell(row[name]) for name in columns] for row in rows)]
-    widths = [max(len(line[position]) for line in lines) for position in range(len(columns))]
-    return "\n".join("  " + "  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
-
-
-def _cell(value: Any) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= CELL_WIDTH else f"{text[: CELL_WIDTH - 1]}…"
 
 
 def _log(api: AirflowApi, pipeline: str, run_id: str, task: TaskInstance) -> str:

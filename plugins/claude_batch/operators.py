@@ -23,6 +23,7 @@ from airflow.sdk.exceptions import (
 )
 
 import include
+from claude_batch.arguments import check_arguments
 from claude_batch.failures import SOONEST_RESUME, airflow_failures
 from include.enrichment import headline
 from include.enrichment.errors import EnrichmentError, NotSent, NotYet, PartitionError
@@ -34,6 +35,14 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
 PIPELINES = Path(include.__file__).parent / "pipelines"
+
+
+def check_pipeline(name: str) -> None:
+    """Raises SpecError if there is no such pipeline: an import error of the Dag file, with the nearest name."""
+    if not (PIPELINES / name / "pipeline.yaml").is_file():
+        from include.enrichment.spec import load_pipeline
+
+        load_pipeline(PIPELINES / name)
 
 
 class _RunOperator(BaseOperator):
@@ -49,6 +58,8 @@ class _RunOperator(BaseOperator):
     ) -> None:
         # A label of tasks that are mapped; Airflow renders it after any task, also after one that fails.
         super().__init__(**{"map_index_template": "{{ task.headline }}", **kwargs})
+        check_arguments(type(self).__name__, pipeline=pipeline, partition=partition, aws_conn_id=aws_conn_id)
+        check_pipeline(pipeline)
         self.pipeline = pipeline
         self.partition = partition
         self.aws_conn_id = aws_conn_id
@@ -122,13 +133,15 @@ class ExtractOperator(_RunOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_arguments(
+            type(self).__name__,
+            anthropic_conn_id=anthropic_conn_id,
+            source_ready_after=source_ready_after,
+            deferrable=deferrable,
+        )
         self.anthropic_conn_id = anthropic_conn_id
         self.source_ready_after = source_ready_after
         self.deferrable = deferrable
-        if not (PIPELINES / self.pipeline / "pipeline.yaml").is_file():
-            from include.enrichment.spec import load_pipeline
-
-            load_pipeline(PIPELINES / self.pipeline)  # says what is wrong, as an import error of the Dag
 
     def execute(self, context: Context) -> int:
         from claude_batch.claude_connection import open_claude
@@ -151,7 +164,8 @@ class ExtractOperator(_RunOperator):
             lake = open_lake(self.aws_conn_id)
             with open_claude(self.anthropic_conn_id) as claude:
                 check_setup(pipeline, lake=lake, claude=claude)
-                extracted = extract(pipeline, folder, warehouse=open_source(pipeline.settings.source), lake=lake)
+                source = open_source(pipeline.settings.source, pipeline=pipeline.name)
+                extracted = extract(pipeline, folder, warehouse=source, lake=lake)
                 count_sample(folder, lake=lake, claude=claude)
         self.log.info(
             "Partition %s: %s rows, %s of them cannot be sent", folder.partition, extracted.rows, extracted.unsendable
@@ -193,6 +207,7 @@ class PlanOperator(_RunOperator):
 
     def __init__(self, *, pass_name: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        check_arguments(type(self).__name__, pass_name=pass_name)
         self.pass_name = pass_name
 
     def execute(self, context: Context) -> list[str]:
@@ -238,6 +253,7 @@ class _ChunkOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_arguments(type(self).__name__, aws_conn_id=aws_conn_id, anthropic_conn_id=anthropic_conn_id)
         self.chunk = cast(str, chunk)  # an XComArg is resolved before the task runs
         self.aws_conn_id = aws_conn_id
         self.anthropic_conn_id = anthropic_conn_id
@@ -264,6 +280,7 @@ class ClaudeBatchOperator(_ChunkOperator):
 
     def __init__(self, *, deferrable: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        check_arguments(type(self).__name__, deferrable=deferrable)
         self.deferrable = deferrable
 
     def execute(self, context: Context) -> str:

@@ -17,7 +17,8 @@ _MONEY = "Money"
 
 def form(pipeline: str) -> dict[str, Param]:
     """
-    The params of a pipeline's Dag: ``@dag(params=form("catalogue"))``. Their defaults make a run as every night.
+    The params of a pipeline's Dag, which enrich() adds to it; a flow put together by hand says
+    ``@dag(params=form("catalogue"))``. Their defaults make a run as every night.
 
     Airflow checks each value when a run is triggered; what a run does with them is said by
     include/enrichment/options.py. The bounds are in ``allOf``: Airflow's server rejects a value beyond them, with the

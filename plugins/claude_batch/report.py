@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 #: Below this Airflow's API server answers with the pages: report_page.py, which ../claude_batch_plugin.py puts there.
 URL_PREFIX = "/usage-report"
+#: The entry *Usage report* in Airflow's navigation, below Browse. Its address is relative, so that Airflow may itself
+#: lie below a path.
+NAV_VIEW = {
+    "name": "Usage report",
+    "href": f"{URL_PREFIX.removeprefix('/')}/latest",
+    "url_route": "usage-report",
+    "destination": "nav",
+    "category": "browse",
+}
 
 
 def report_form() -> dict[str, Param]:

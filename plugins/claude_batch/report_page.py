@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import date
 
 from airflow.api_fastapi.core_api.security import requires_authenticated
-from fastapi import Depends, FastAPI, HTTPException
-from fastapi.responses import HTMLResponse
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.responses import HTMLResponse, PlainTextResponse
 
 from claude_batch.connections import open_lake
 from include.enrichment import layout
@@ -32,6 +32,12 @@ _HEADERS = {
 app = FastAPI(dependencies=[Depends(requires_authenticated())], docs_url=None, redoc_url=None, openapi_url=None)
 
 
+@app.exception_handler(HTTPException)
+def explain(request: Request, error: HTTPException) -> PlainTextResponse:
+    """Say in a sentence, and not in JSON, why there is no page: a person reads it."""
+    return PlainTextResponse(error.detail, error.status_code, error.headers)
+
+
 @app.get("/latest")
 def latest() -> HTMLResponse:
     """The newest report of 30 days: an address to keep."""
@@ -39,7 +45,9 @@ def latest() -> HTMLResponse:
     made = (layout.days_of_report(key) for key in lake.list(layout.REPORTS_FOLDER))
     newest = newest_daily(ReportDays(first=days[0], last=days[1]) for days in made if days)
     if newest is None:
-        raise HTTPException(404, "There is no usage report of 30 days yet: trigger the Dag usage_report.")
+        raise HTTPException(
+            404, "There is no usage report of 30 days yet: trigger the Dag usage_report or run `make report`."
+        )
     return _page(lake, newest.first, newest.last)
 
 

@@ -48,7 +48,7 @@ def test_who_is_logged_in_sees_it_and_nothing_in_it_runs_or_is_fetched(
 
 
 def test_the_latest_is_the_newest_daily_one(api: TestClient, lake: Lake, login: dict[str, str]) -> None:
-    assert "no usage report of 30 days yet" in api.get("/usage-report/latest", headers=login).json()["detail"]
+    assert "no usage report of 30 days yet" in api.get("/usage-report/latest", headers=login).text
     lake.write(DAILY, b"newest")
     lake.write("reports/usage/2026-10-28_2026-11-26.html", b"older")
     lake.write("reports/usage/2026-11-28_2026-11-28.html", b"by hand")
@@ -83,4 +83,18 @@ def test_a_lake_that_cannot_be_read_is_told_as_it_is(
     connections.delenv("ENRICHMENT_LAKE")
     answer = api.get(PAGE, headers=login)
     assert answer.status_code == httpx2.codes.SERVICE_UNAVAILABLE
-    assert "ENRICHMENT_LAKE is not set" in answer.json()["detail"]
+    assert "ENRICHMENT_LAKE is not set" in answer.text
+
+
+def test_the_navigation_leads_to_the_latest_report(api: TestClient, lake: Lake) -> None:
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+
+    lake.write(DAILY, b"newest")
+    token = get_auth_manager().generate_jwt(SimpleAuthManagerUser(username="somebody", role="admin"))
+    login = {"Authorization": f"Bearer {token}"}
+    plugins = api.get("/api/v2/plugins", headers=login).json()["plugins"]
+    (view,) = next(plugin for plugin in plugins if plugin["name"] == "claude_batch")["external_views"]
+    assert (view["name"], view["destination"]) == ("Usage report", "nav")
+    assert api.get(f"/{view['href']}").status_code == 401
+    assert api.get(f"/{view['href']}", headers=login).text == "newest"

@@ -1,7 +1,4 @@
-"""
-One day reached by the schedule, by hand and by a backfill, on a real scheduler whose metadata is on a real Postgres, as
-in a deployment: on SQLite a backfill may meet a database that is locked, and leave half of itself behind.
-"""
+"""One day reached by the schedule, by hand and by a backfill, on a real scheduler."""
 
 from __future__ import annotations
 
@@ -22,8 +19,7 @@ from include.stack.folder import ROOT, StackFolder
 from include.stack.lake import Published, read_published, stack_lake
 from include.stack.stack import BUCKET, Stack
 from tests.fixtures.emulator import Emulator
-from tests.fixtures.postgres import Database
-from tests.fixtures.stack import METADATA, running_stack
+from tests.fixtures.stack import running_stack
 
 DAY = "2026-11-01"
 SUMMARY = "catalogue_summary"
@@ -56,8 +52,8 @@ def dags(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def settings(database: Database, dags: Path) -> dict[str, str]:
-    return {"AIRFLOW__CORE__DAGS_FOLDER": str(dags), METADATA: database.uri.replace("://", "+psycopg2://")}
+def settings(dags: Path) -> dict[str, str]:
+    return {"AIRFLOW__CORE__DAGS_FOLDER": str(dags)}
 
 
 @pytest.fixture
@@ -95,7 +91,7 @@ def logged(folder: Path, text: str) -> bool:
 
 def bring_a_deadline_forward(stack: Stack, settings: Mapping[str, str]) -> None:
     """The first deadline of the two that are ahead is now."""
-    uri = (stack_environment(stack) | dict(settings))[METADATA]
+    uri = (stack_environment(stack) | dict(settings))["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
     with sqlalchemy.create_engine(uri).begin() as connection:
         assert connection.scalar(sqlalchemy.text("select count(*) from deadline")) == 2
         first = "(select min(deadline_time) from deadline)"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -13,10 +15,11 @@ import jsonschema_rs
 import pytest
 from anthropic import Anthropic
 
-from include.emulator.faults import KINDS, FaultError, parse
+from include.emulator.faults import KINDS, AnyFault, Fault, FaultError, RowFault, parse
 from tests.emulator.conftest import create, ended, request, results
 from tests.fixtures.emulator import Emulator
 
+DOCUMENTATION = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text(encoding="utf-8")
 LABELS = {
     "type": "object",
     "additionalProperties": False,
@@ -495,7 +498,8 @@ def test_a_fault_of_one_workspace_leaves_the_others(emulator: Emulator, client: 
         ({"kind": "http_error"}, "missing required field `status`"),
         ({"kind": "http_error", "status": 200}, ">= 400"),
         ({"kind": "http_error", "status": 500, "on": "retrieve", "created": True}, "create"),
-        ({"kind": "errored", "shre": 1}, "unknown field `shre`"),
+        ({"kind": "errored", "shre": 1}, "field 'shre' is unknown. Did you mean 'share'? Fields: after, chance, "),
+        ({"kind": "stuck", "seconds": 1}, "field 'seconds' is unknown. Fields: after, chance, times."),
         ({"kind": "errored", "share": 1.5}, "<= 1"),
         ({"kind": "stuck", "times": 0}, ">= 1"),
         ({"kind": "stuck", "after": -1}, ">= 0"),
@@ -517,6 +521,20 @@ def test_a_fault_that_is_not_understood_is_refused_with_what_would_be(
 def test_faults_are_read_from_yaml_and_json_alike() -> None:
     yaml = "faults:\n  - kind: errored\n    share: 0.5\n    times: 2\n"
     assert parse(yaml) == parse('[{"kind": "errored", "share": 0.5, "times": 2}]')
+
+
+@pytest.mark.parametrize("fault", AnyFault.__args__, ids=KINDS)
+def test_the_documentation_has_every_kind_with_its_fields(fault: type[Fault]) -> None:
+    rows = [line for line in DOCUMENTATION.splitlines() if line.startswith(f"| `{fault.__struct_config__.tag}` |")]
+    assert len(rows) == 1
+    common = RowFault.__struct_fields__ if issubclass(fault, RowFault) else Fault.__struct_fields__
+    assert all(f"`{name}`" in DOCUMENTATION for name in common)
+    assert {name for name in fault.__struct_fields__ if name not in common and f"`{name}`" not in rows[0]} == set()
+
+
+@pytest.mark.parametrize("faults", re.findall(r"`(\[\{.*?\}\])`", DOCUMENTATION))
+def test_the_faults_of_the_documentation_are_valid(faults: str) -> None:
+    assert parse(faults)
 
 
 @pytest.mark.parametrize("text", ["{", "kind: stuck", "stuck", ""])

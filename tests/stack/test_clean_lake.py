@@ -10,6 +10,7 @@ import pytest
 
 from include.gateways.lake import Lake
 from include.stack.stack import aws_connection
+from tests.fixtures.s3 import Bucket
 from tests.stack.test_main import stack_command
 
 RUN, CHUNK, TABLE = "runs/p/2026-11-01/r/pipeline.json", "chunks/p/c.parquet", "tables/p/dt=2026-11-01/data.parquet"
@@ -40,16 +41,30 @@ def test_it_shows_what_it_would_delete_and_deletes_it_when_told(lake: Lake) -> N
         ["their", "working", "files", "0", "objects", "0.0", "MB"],
         ["chunk", "files", "1", "objects", "1.0", "MB"],
     ]
-    assert f"Nothing was deleted from {lake.uri}. YES=1 deletes it." in shown
+    assert f"older than 30 days and no longer needed. Nothing was deleted from {lake.uri}. YES=1 deletes them" in shown
     assert len(lake.list("")) == 3
     status, shown, _ = clean_lake(lake, YES="1")
     assert (status, lake.list("")) == (0, [TABLE])
-    assert "2 objects were deleted" in shown
+    assert f"Deleted 2 objects older than 30 days from {lake.uri}." in shown
 
 
 def test_what_is_younger_stays(lake: Lake) -> None:
-    assert clean_lake(lake, "--days", "50", "--yes")[0] == 0
+    status, shown, _ = clean_lake(lake, "--days", "50", "--yes")
+    assert (status, len(lake.list(""))) == (0, 3)
+    assert f"Nothing to delete on {lake.uri}: no unneeded object is older than 50 days." in shown
+    assert "YES=1" not in shown
+
+
+def test_yes_may_be_said_with_a_no(lake: Lake) -> None:
+    assert clean_lake(lake, YES="0")[0] == 0
     assert len(lake.list("")) == 3
+
+
+def test_of_an_s3_it_says_nothing_of_airflows_own(s3_bucket: Bucket, tmp_path: Path) -> None:
+    settings = {"ENRICHMENT_LAKE": s3_bucket.uri, "AIRFLOW_CONN_AWS_DEFAULT": s3_bucket.aws_connection}
+    ended = stack_command(tmp_path, "clean-lake", **settings)
+    assert ended.stdout.startswith("runs ")
+    assert ended.stderr == ""
 
 
 @pytest.mark.parametrize(

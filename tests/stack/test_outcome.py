@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
+from include.enrichment import layout
 from include.enrichment.manifest import Manifest
 from include.enrichment.options import RunOptions
-from include.stack.outcome import End, cost, end_of_run
+from include.enrichment.version import parse
+from include.stack.folder import StackFolder
+from include.stack.lake import Published
+from include.stack.outcome import End, cost, end_of_run, success, whereabouts
 from include.stack.run import NOT_PUBLISHED, PUBLISHED, SUPERSEDED
+from include.stack.stack import new_stack
 from include.steps.dry_run import dry_run
-from tests.fixtures.flow import Flow
+from tests.fixtures.flow import DAY, Flow
 
 
 @pytest.mark.parametrize(
@@ -103,3 +110,18 @@ def test_a_run_that_ended_well_and_published_nothing_says_so(flow: Flow) -> None
     end = ended(flow)
     assert end.status == NOT_PUBLISHED
     assert "none of its tasks has published the partition" in end.text
+
+
+def test_a_demo_ends_with_its_rows_its_rejects_and_commands_to_copy(tmp_path: Path, flow: Flow) -> None:
+    flow.run_all()
+    rejects = pa.table({"ticket": ["T9"], "outcome": ["invalid"], "reason": ["refused"]})
+    published = Published(
+        manifest=parse(Manifest, flow.lake.read(layout.manifest("tickets", DAY)), "manifest"),
+        table=flow.published(),
+        rejects=rejects,
+    )
+    text = success(published)
+    assert all(shown in text for shown in ("T1", "T2", "T3", "topic", "urgent", "T9", "refused"))
+    stack = new_stack(StackFolder(path=tmp_path), real_api=False, processing_seconds=5)
+    assert "make show PIPELINE=tickets PARTITION=2026-11-01 REJECTS=1" in whereabouts(stack, published)
+    assert max(map(len, whereabouts(stack, published).splitlines())) < 100

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from include.stack import run as run_module
-from include.stack.environment import MARKER, stack_environment
+from include.stack.environment import MARKER, ignored_variables, stack_environment
 from include.stack.folder import StackFolder
 from include.stack.run import MissingVariables, connection_variables
 from include.stack.stack import (
@@ -94,6 +94,30 @@ def test_the_callers_airflow_and_aws_do_not_leak_into_the_stack(
     assert not environment.keys() & {"AWS_PROFILE", "ANTHROPIC_API_KEY"}
     assert environment["NO_PROXY"] == "example.org,127.0.0.1,localhost"
     assert environment[MARKER] == str(folder.path)
+
+
+def test_a_connection_of_the_callers_own_reaches_the_stack(monkeypatch: pytest.MonkeyPatch, stack: Stack) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP", "postgres://shop")
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
+    environment = stack_environment(stack)
+    assert environment["AIRFLOW_CONN_SHOP"] == "postgres://shop"
+    assert environment["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
+
+
+def test_what_the_caller_sets_in_vain_can_be_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (*CONNECTION_VARIABLES, "AIRFLOW_CONN_SHOP"):
+        monkeypatch.delenv(name, raising=False)
+    assert ignored_variables() == []
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP", "postgres://shop")
+    monkeypatch.setenv(WAREHOUSE, "postgres://mine")
+    assert ignored_variables() == [WAREHOUSE]
+
+
+def test_a_stack_that_is_kept_has_all_that_it_keeps_in_one_folder(tmp_path: Path) -> None:
+    stack = new_stack(StackFolder(path=tmp_path, kept="kept"), real_api=False, processing_seconds=5)
+    assert stack.connections[LAKE] == str(tmp_path / "kept" / "lake")
+    assert json.loads(stack.connections[WAREHOUSE])["host"] == str(tmp_path / "kept" / "warehouse.db")
+    assert f"--state {tmp_path}/kept/emulator" in configuration(stack)
 
 
 def test_supervisor_does_not_expand_a_percent_sign_in_the_path(tmp_path: Path) -> None:
