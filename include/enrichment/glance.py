@@ -48,7 +48,7 @@ def model_names(pipeline_yaml: Path) -> list[str]:
 def budget_ceiling(pipeline_yaml: Path) -> float | None:
     """The most that a run may ask for as its budget: ``limits.budget_ceiling_usd``, else ``limits.budget_usd``."""
     named = (glance(pipeline_yaml, "limits", name) for name in ("budget_ceiling_usd", "budget_usd"))
-    return next((float(usd) for usd in named if _is_amount(usd)), None)
+    return next((usd for usd in named if _is_amount(usd)), None)
 
 
 def column_names(folder: Path) -> list[str]:

@@ -119,16 +119,20 @@ def test_over_rest_the_refusal_names_param_and_bound_and_makes_no_run(
     api: TestClient, pipelines: Path, name: str, value: object, message: str
 ) -> None:
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+    from airflow.models.dagbundle import DagBundleModel
+    from airflow.utils.session import create_session
 
     write_pipeline(pipelines / "tickets", pipeline_yaml=PIPELINE + "limits: {budget_usd: 25}\n")
-    bag = DagBag(dag_folder=write_dag(pipelines))
-    sync_bag_to_db(bag, "tests", None)
-    runs = "/api/v2/dags/tickets/dagRuns"
+    with create_session() as session:
+        session.merge(DagBundleModel(name="tests"))
+    sync_bag_to_db(DagBag(dag_folder=write_dag(pipelines)), "tests", None)
+    runs, header = "/api/v2/dags/tickets/dagRuns", login_as("admin")
+    before = api.get(runs, headers=header).json()["total_entries"]
     asked = {"logical_date": None, "conf": {"partition": "2026-11-01", name: value}}
-    answer = api.post(runs, headers=login_as("admin"), json=asked)
+    answer = api.post(runs, headers=header, json=asked)
     assert answer.status_code == 400
     assert answer.json()["detail"].startswith(f"Invalid input for param {name}: {message}")
-    assert api.get(runs, headers=login_as("admin")).json()["total_entries"] == 0
+    assert api.get(runs, headers=header).json()["total_entries"] == before
 
 
 @pytest.mark.parametrize(("setting", "default"), [("", True), ("reuse: true", True), ("reuse: false", False)])

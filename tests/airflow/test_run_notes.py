@@ -13,7 +13,10 @@ import pytest
 from claude_batch import run_notes
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
     from sqlalchemy.orm import Session
+
+    from tests.fixtures.postgres import Database
 
 DAY = datetime(2026, 11, 16, tzinfo=UTC)
 OURS = SimpleNamespace(task_type="ExtractOperator", _task_module="claude_batch.operators", partition=None)
@@ -130,3 +133,27 @@ def test_what_goes_wrong_is_a_warning_and_leaves_the_transaction_as_it_was(
         begin(run)
     assert "The note of run scheduled__1 of catalogue could not be written" in caplog.text
     assert note(session, run) is None
+
+
+def test_on_postgres_an_error_of_sql_leaves_the_transaction_of_the_scheduler_as_it_was(
+    airflow_db: None, database: Database
+) -> None:
+    from airflow.models import import_all_models
+    from airflow.models.base import Base
+    from sqlalchemy import text
+    from sqlalchemy.orm import Session
+
+    def broken(connection: Connection, start: str) -> str:
+        connection.execute(text("select 1 / 0"))
+        return start
+
+    import_all_models()
+    engine = database.engine("psycopg2")
+    Base.metadata.create_all(engine)
+    with Session(engine) as session:
+        run = new_run(session, OURS)
+        begin(run)
+        run_notes._write(run, broken)
+        assert note(session, run) == "2026-11-16 · running"
+        run_notes.on_dag_run_failed(run, "timed_out")
+        assert note(session, run) == "2026-11-16 · failed: timed out"
