@@ -31,7 +31,7 @@ demo: setup ## the catalogue pipeline on an embedded Airflow, S3, warehouse and 
 	@$(BIN)/python -m include.stack demo
 
 .PHONY: run
-run: setup ## one partition in the foreground: make run PIPELINE=catalogue PARTITION=2026-11-01; goes on with an unfinished run, NEW=1 begins anew
+run: setup ## one partition in the foreground: make run PIPELINE=catalogue PARTITION=2026-11-01; ROWS=10, DRY_RUN=1, BUDGET=5, MODEL=, REUSE=0, ONLY_REJECTS=1 as in the form; goes on with an unfinished run, NEW=1 begins anew
 	@$(BIN)/python -m include.stack run "$(PIPELINE)" "$(PARTITION)"
 
 .PHONY: show

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from airflow.sdk import dag
 
-from claude_batch.params import form
 from claude_batch.task_group import enrich
 from include.dag_defaults import MIDNIGHT, NIGHTLY
 
@@ -27,13 +26,12 @@ from include.dag_defaults import MIDNIGHT, NIGHTLY
     dag_id=Path(__file__).stem,
     schedule=MIDNIGHT,
     start_date=datetime(2026, 10, 20, tzinfo=UTC),
-    params=form("catalogue"),
     doc_md=__doc__,
     tags=["claude-batch"],
     **NIGHTLY,
 )
 def nightly() -> None:
-    enrich("catalogue", source_ready_after=timedelta(hours=2))
+    enrich(source_ready_after=timedelta(hours=2))
 
 
 nightly()

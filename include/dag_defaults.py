@@ -3,10 +3,10 @@ What the nightly Dags have in common: when they run, how often they try, and who
 
 A run is one partition, a calendar day. Airflow has three ways to start one (the schedule, a person, a backfill), and a
 day is the same day in all of them because the timetable makes data intervals that begin at midnight: the interval
-``[D, D + 1)`` is the partition D, and a backfill up to D includes D, whose end is an instant to Airflow. A cron string
-would make intervals without length. CronPartitionTimetable would let any number of runs have the same key, would not
-ask for it in the form, and would make a second run beside the first where a day is processed again; here it is the
-same run, cleared.
+``[D, D + 1)`` is the partition D, and a backfill up to D includes D, whose end is an instant to Airflow. The ids of
+runs say D, as in ``scheduled__2026-11-10``. A cron string would make intervals without length. CronPartitionTimetable
+would let any number of runs have the same key, would not ask for it in the form, and would make a second run beside the
+first where a day is processed again; here it is the same run, cleared.
 """
 
 from __future__ import annotations
@@ -18,12 +18,15 @@ from typing import Any
 
 from airflow.sdk import CronDataIntervalTimetable
 from airflow.sdk.definitions.callback import AsyncCallback
-from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+from airflow.sdk.definitions.deadline import DeadlineAlert
+
+from claude_batch.deadline import ScheduledDay
+from claude_batch.timetable import DayTimetable
 
 log = logging.getLogger(__name__)
 
 #: When: see above. UTC, because a partition is a day of UTC.
-MIDNIGHT = CronDataIntervalTimetable("0 0 * * *", timezone="UTC")
+MIDNIGHT = DayTimetable("0 0 * * *", timezone="UTC")
 #: When the runs of the night are done.
 MORNING = CronDataIntervalTimetable("0 6 * * *", timezone="UTC")
 
@@ -42,8 +45,6 @@ def report_failure(context: Mapping[str, Any]) -> None:
 async def report_late(context: Mapping[str, Any]) -> None:
     """Say that a run is not done at its deadline, in the log of the triggerer."""
     run = context["dag_run"]
-    if run["run_type"] == "backfill":  # its days are long past, and nobody waits for one of them
-        return
     log.error(
         "Run %s of %s is not done at its deadline, %s: it is %s. Whoever needs its partition now finds what was"
         " published before, or nothing. Look at what it waits for: a batch may take 24 hours.",
@@ -55,18 +56,19 @@ async def report_late(context: Mapping[str, Any]) -> None:
 
 
 def done_within(interval: timedelta) -> list[DeadlineAlert]:
-    """For ``deadline=`` of a Dag: report_late() is called for a run that has not ended so long after its day began."""
-    # Not since it was queued, which Airflow offers, too: in 3.3 a run with such a deadline ahead cannot be cleared, nor
-    # any of its tasks (apache/airflow#70368).
+    """
+    For ``deadline=`` of a Dag: report_late() is called for a scheduled run that has not ended so long after its day
+    began. Runs by hand, backfilled days and nights that are over when their run is made have no deadline.
+    """
+    # Airflow's own references would give them one that is missed from the start, or (since the run was queued) in 3.3
+    # one with which neither the run nor any of its tasks can be cleared (apache/airflow#70368).
     return [
-        DeadlineAlert(
-            reference=DeadlineReference.DAGRUN_LOGICAL_DATE, interval=interval, callback=AsyncCallback(report_late)
-        )
+        DeadlineAlert(reference=ScheduledDay(interval=interval), interval=interval, callback=AsyncCallback(report_late))
     ]
 
 
 #: For ``@dag(**NIGHTLY)``. Every task is safe to run again, so retries are generous: they outlast a restart of Airflow
-#: or of the object store. The run of a day begins at the midnight after it: what is not there at 05:00 is told.
+#: or of the object store. The run of a day begins at the midnight after it: one that has not ended at 05:00 is late.
 #: To tell Slack, a pager or a webhook as well, put a provider's notifier beside ours: ``HttpNotifier(…)`` into the list
 #: of failure callbacks, and a DeadlineAlert with ``AsyncCallback(HttpNotifier, kwargs={…})`` into that of deadlines.
 NIGHTLY: dict[str, Any] = {

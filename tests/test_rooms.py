@@ -41,8 +41,11 @@ ROOMS = [
         only={
             "claude_connection.py": {"anthropic", "httpx2"},
             "connections.py": {"botocore"},
+            "formats.py": {"jsonschema"},
             "operators.py": {"include"},
             "report_page.py": {"fastapi"},
+            "run_notes.py": {"sqlalchemy"},
+            "deadline.py": {"sqlalchemy"},
         },
     ),
     Room(path="plugins/claude_batch_plugin.py", imports={"airflow.plugins_manager", "claude_batch"}),
@@ -79,7 +82,7 @@ ROOMS = [
         path="include/emulator",
         imports={"include.emulator", "jsonschema_rs", "msgspec", "starlette", "uvicorn", "yaml"},
     ),
-    Room(path="include/dag_defaults.py", imports={"airflow.sdk"}),
+    Room(path="include/dag_defaults.py", imports={"airflow.sdk", "claude_batch"}),
     Room(path="include/__init__.py", imports=set()),
 ]
 #: Starts everything as processes and looks at what they left; nobody imports it, so it may know whom it likes.

@@ -1,14 +1,17 @@
 """
-A glance at pipeline.yaml while Airflow parses a Dag: what gives the Dag its shape and its form. It imports next to
-nothing and never fails: load_pipeline tells what is wrong with the file, when a run begins.
+A glance at a pipeline's files while Airflow parses a Dag: what gives the Dag its shape and its form. It imports next to
+nothing and never fails: load_pipeline tells what is wrong with the files, when a run begins.
 """
 
 from __future__ import annotations
 
+import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeGuard
 
 import yaml
+
+from include.enrichment.schema_reading import References
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +49,19 @@ def budget_ceiling(pipeline_yaml: Path) -> float | None:
     """The most that a run may ask for as its budget: ``limits.budget_ceiling_usd``, else ``limits.budget_usd``."""
     named = (glance(pipeline_yaml, "limits", name) for name in ("budget_ceiling_usd", "budget_usd"))
     return next((float(usd) for usd in named if _is_amount(usd)), None)
+
+
+def column_names(folder: Path) -> list[str]:
+    """
+    The key and the properties of the output of the pipeline in ``folder``; none where its files do not say.
+    """
+    key = glance(folder / "pipeline.yaml", "source", "key")
+    try:
+        schema = json.loads((folder / "output.schema.json").read_text(encoding="utf-8-sig"))
+        properties = list(References(schema).resolve(schema)["properties"])
+    except Exception:  # whatever is odd in it
+        return []
+    return [*key, *properties] if isinstance(key, dict | list) else []
 
 
 def _is_amount(value: object) -> TypeGuard[int | float]:

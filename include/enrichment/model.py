@@ -5,10 +5,11 @@ later, request by request.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from include.enrichment.errors import nearest
 from include.enrichment.prices import prices
 from include.enrichment.settings import RequestSettings
 
@@ -79,12 +80,15 @@ def _when(retires_on: date | None, lifecycle: str, today: date) -> str:
     return f"retires on {retires_on}, {left}, and the API refuses it from then on"
 
 
-def retired(model_id: str, *, today: date) -> str:
-    """What is known of a model that the API does not know: when it retired, and what came in its place."""
+def unknown(model_id: str, offered: Collection[str], *, today: date) -> str:
+    """
+    What a message says after the name of a model that the API does not know: when it retired and what came in its
+    place, or the nearest of those that the API offers.
+    """
     known = prices().models.get(model_id)
-    if known is None or known.retires is None or known.retires > today:
-        return ""
-    return f" It retired on {known.retires}{_successor(model_id)}."
+    if known and known.retires and known.retires <= today:
+        return f". It retired on {known.retires}{_successor(model_id)}."
+    return nearest(model_id, offered) or "."
 
 
 def _successor(model_id: str) -> str:

@@ -68,5 +68,13 @@ def run_options(params: Mapping[str, Any], *, others: Collection[str]) -> RunOpt
         raise _refused(mistakes) from error
 
 
+def readable_options(params: Mapping[str, Any]) -> RunOptions:
+    """Return the options among a run's params for display, or none of them if one is invalid, as `extract` will say."""
+    try:
+        return run_options({name: params[name] for name in RunOptions.model_fields if name in params}, others=())
+    except ParamError:
+        return RunOptions()
+
+
 def _refused(mistakes: str) -> ParamError:
     return ParamError(f"The run's params: {mistakes}. Nothing was read or sent. Trigger the run anew.")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from include.enrichment.caching import CachedPrefix, Caching, PrefixSize, decide
 from include.enrichment.chunk import BatchLimits
@@ -32,6 +32,8 @@ class Pipeline(Versioned):
 
     :param sql: empty where ``source.files`` says what is read
     :param options: what is different in this run; ``settings`` have it already, as far as there is a setting for it
+    :param lines: the line of pipeline.yaml on which a setting stands, by its dotted name. Errors need it before a run
+        begins, and it is not stored
     """
 
     model_config = ConfigDict(strict=True)
@@ -43,6 +45,7 @@ class Pipeline(Versioned):
     user: str
     schema_text: str
     options: RunOptions = RunOptions()
+    lines: Mapping[str, int] = Field(default={}, exclude=True, repr=False)
 
     def for_run(self, options: RunOptions) -> Pipeline:
         """
@@ -154,7 +157,7 @@ class Pipeline(Versioned):
         ]
         unknown += [line for template in (system, user) for line in template.hidden(columns)]
         unknown += [
-            f"{self._file(YAML)}: source.key: the query has no column {name!r}{nearest(name, columns)}"
+            f"{self.place('source.key')}: the query has no column {name!r}{nearest(name, columns)}"
             for name in self.settings.source.key
             if name not in columns
         ]
@@ -193,6 +196,11 @@ class Pipeline(Versioned):
         if sample > 1:
             parts.append(f"sample {sample}")
         return " ".join(parts)
+
+    def place(self, setting: str) -> str:
+        """How an error names a setting: the file, its line if it is known, and the dotted name."""
+        line = self.lines.get(setting)
+        return f"{self._file(YAML)}{f':{line}' if line else ''}: {setting}"
 
     def _file(self, file: str) -> str:
         return f"{self.name}/{file}"

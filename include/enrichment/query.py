@@ -101,6 +101,24 @@ def query_problems(sql: str, dialect: str | None = None) -> list[str]:
     return [problem for problem in first if all(problem in other for other in others)]
 
 
+def mistake_line(sql: str, said: str, dialect: str) -> int | None:
+    """
+    The line of the query in which its database found a mistake, None where it does not tell.
+
+    Some say the line. SQLite says the word, which tells it if all that the query has of it stands on one line.
+
+    :param said: the message of the database
+    """
+    if found := re.search(r"\bline:? ?(\d+)", said, re.IGNORECASE):
+        return int(found[1])
+    if not (found := re.search(r'near "(.+?)"|no such (?:column|table|function): (?:\w+\.)*(\w+)', said)):
+        return None
+    word = found[1] or found[2]
+    syntax = _SYNTAXES.get(dialect, _POSTGRES)
+    lines = {_line(sql, token.start()) for token in _code(sql, syntax) if token[0].casefold() == word.casefold()}
+    return lines.pop() if len(lines) == 1 else None
+
+
 def _problems(sql: str, syntax: _Syntax) -> Iterator[str]:
     found = list(_parameters(sql, syntax))
     unknown = [parameter for parameter in found if parameter.name not in PARTITION_PARAMETERS]
@@ -113,9 +131,9 @@ def _problems(sql: str, syntax: _Syntax) -> Iterator[str]:
     if len(unknown) == len(found):
         unread = re.search(f":(?:{'|'.join(PARTITION_PARAMETERS)})", sql)
         yield (
-            "extract.sql:1: uses neither :partition_start nor :partition_end: every run would read and pay for all of"
-            " it"
-            + (f" (that of line {_line(sql, unread.start())} is part of a comment, a text or a name)" if unread else "")
+            f"extract.sql:{_line(sql, unread.start()) if unread else 1}: uses neither :partition_start nor"
+            " :partition_end: every run would read and pay for all of it"
+            + (f" ({unread[0]} on this line is part of a comment, a text or a name)" if unread else "")
         )
     ended = False
     for token in _code(sql, syntax):

@@ -22,6 +22,7 @@ _SCALAR_KEYWORDS = {"const", "default", "description", "enum", "format", "patter
 _SHAPE_KEYWORDS = {"additionalProperties", "allOf", "anyOf", "items", "minItems", "properties", "required"}
 _KEYWORDS = _SCALAR_KEYWORDS | _SHAPE_KEYWORDS | {"$defs", "$ref", "$schema", "definitions"}
 _FORMATS = {"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid"}
+_TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 _MAX_OPTIONAL = 24
 _MAX_UNIONS = 16
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -55,7 +56,8 @@ def problems(schema: object) -> Iterator[tuple[Path, str]]:
         jsonschema_rs.Draft202012Validator(with_uri_refs(schema))
         columns = kind_of(schema, schema).properties
     except jsonschema_rs.ValidationError as error:
-        yield tuple(error.instance_path), f"is not a valid JSON Schema: {error.message}"
+        path = tuple(error.instance_path)
+        yield path, _wrong_type(path, error.instance) or f"is not a valid JSON Schema: {error.message}"
         return
     except (jsonschema_rs.ReferencingError, ValueError, RecursionError) as error:  # nested too deeply, for one
         yield (), f"is not a valid JSON Schema: {str(error).splitlines()[0]}"
@@ -93,9 +95,26 @@ def _wrong_refs(schema: Schema) -> Iterator[tuple[Path, str]]:
     lost = [(path, ref) for path, part in walk(schema) if references.path(ref := part.get("$ref", "#")) is None]
     for path, ref in lost:
         near = nearest(ref, references.known)
-        yield (*path, "$ref"), f"{ref!r} leads to no schema of this file{near}"
+        yield (*path, "$ref"), f"{ref!r} leads to no schema of this file{near or '.'}{_there_are(references)}"
     if not lost and (circle := references.circle()) is not None:
         yield circle, "leads back to itself, and the API accepts no recursive schema"
+
+
+def _there_are(references: References) -> str:
+    """The definitions that a $ref may name."""
+    defined = [
+        ref for ref in references.known if ref.startswith(("#/$defs/", "#/definitions/")) and ref.count("/") == 2
+    ]
+    return f" There are: {', '.join(defined)}" if defined else " The file has no $defs: write the schema in its place"
+
+
+def _wrong_type(path: Path, named: object) -> str:
+    """What to say where ``type`` is not one of JSON Schema's; empty if something else is wrong."""
+    names = named if isinstance(named, list) else [named]
+    wrong = [name for name in names if name not in _TYPES]
+    if not wrong or path[-1:] != ("type",) or path[-2:-1] in (("properties",), ("$defs",), ("definitions",)):
+        return ""
+    return f"{wrong[0]!r} is not a type{nearest(str(wrong[0]), _TYPES) or '.'} The types are: {', '.join(_TYPES)}"
 
 
 def _unsupported(schema: object, path: Path) -> Iterator[tuple[Path, str]]:

@@ -99,6 +99,7 @@ class Limits(_Frozen):
     """
     Where a run stops or splits.
 
+    :param min_rows: extract fails, and is retried, when the source has fewer rows; 0: a day may be empty
     :param max_reject_ratio: publish fails when more than this share of the rows was rejected
     :param batch_requests: the most requests in one batch
     :param batch_bytes: the most bytes in the body of one batch, for a proxy that takes less than the API; a row whose
@@ -112,6 +113,7 @@ class Limits(_Frozen):
     :param monthly_budget_usd: the same for all runs of the pipeline in a calendar month of UTC together
     """
 
+    min_rows: int = Field(default=1, ge=0)
     max_reject_ratio: float = Field(default=0.02, ge=0, le=1)
     batch_requests: int = Field(default=MAX_BATCH_REQUESTS, ge=1, le=MAX_BATCH_REQUESTS)
     batch_bytes: int = Field(default=MAX_BATCH_BYTES, ge=MIN_BATCH_BYTES, le=MAX_BATCH_BYTES)

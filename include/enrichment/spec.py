@@ -64,6 +64,7 @@ def load_pipeline(folder: Path) -> Pipeline:
                 system=texts[SYSTEM],
                 user=texts[USER],
                 schema_text=texts[SCHEMA],
+                lines={".".join(map(str, path)): line for path, line in _yaml_lines(texts[YAML])[1].items()},
             )
     raise SpecError("\n".join(mistakes))
 
@@ -90,8 +91,33 @@ def _settings(text: str) -> tuple[Settings | None, list[str]]:
     except ValidationError as error:
         return None, [f"{YAML}:{_line(lines, problem['loc'])}: {_spell(problem)}" for problem in error.errors()]
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-13-45
-        fact = getattr(error, "problem", None) or f"is not YAML: {str(error).splitlines()[0]}"
-        return None, [f"{YAML}:{_error_line(error)}: {fact}"]
+        line, fact = _not_yaml(error)
+        return None, [f"{YAML}:{line}: {fact}"]
+
+
+def _not_yaml(error: Exception) -> tuple[int, str]:
+    """The line of the mistake, and the fact. The parser's own words do not name the cause of the usual ones."""
+    said, mark, begun = (getattr(error, name, None) for name in ("problem", "problem_mark", "context_mark"))
+    line = _error_line(error)
+    if said is None:
+        return line, f"is not YAML: {str(error).splitlines()[0]}"
+    if said.startswith("expected <block end>"):
+        here, block = f"column {mark.column + 1}", f"column {begun.column + 1}"
+        return (
+            line,
+            f"the indentation is wrong: this line begins in {here}, its block (line {begun.line + 1}) in {block}",
+        )
+    if said.startswith("expected '<document start>'"):
+        return line, "the indentation is wrong: this line begins further left than the first line of the file"
+    if said.startswith("mapping values are not allowed"):
+        return line, "unexpected colon: indent the line like the one above it, or put a text that has a colon in quotes"
+    if said.startswith(r"found character '\t'"):
+        return line, "the line begins with a tab: indent with spaces"
+    if said.startswith("could not find expected ':'"):
+        return begun.line + 1, "the line has no colon: write `name: value`"
+    if said == "found unexpected end of stream" and begun:
+        return begun.line + 1, "the quote that begins here is not closed"
+    return line, str(said)
 
 
 def _spell(problem: Any) -> str:

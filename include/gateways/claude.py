@@ -220,6 +220,11 @@ class Claude:
         except BatchNotFound:
             return None
 
+    def model_ids(self) -> list[str]:
+        """The models that the API offers, the newest first."""
+        with self._errors("Listing the models"):
+            return [model.id for model in self._client.models.list(limit=PAGE_BATCHES)]
+
     def count_tokens(self, params: Mapping[str, Any]) -> int:
         """
         How many tokens the prompt of a request has, by the API's own estimate; that costs nothing.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, BinaryIO
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from include.enrichment.errors import LakeError, SetupError, WarehouseError
 from include.enrichment.float32 import in_doubles
+from include.enrichment.keys import kind_of_type
 from include.enrichment.partition import Partition
 from include.gateways.lake import ObjectMissing, UnreadableKey
 from include.gateways.portions import Row, in_portions
@@ -63,9 +64,9 @@ class ParquetFiles:
         :param needed: the columns that the rows are to have, if the files have them; the others are not read. None for
             all
 
-        Raises WarehouseError if there is no file, or one cannot be read, lacks a needed column that the first one has
-        or holds a value of it that Python cannot. A partition without rows is a file without rows: where there is no
-        file, nobody knows that it was written.
+        Raises WarehouseError if there is no file, or one cannot be read, lacks a needed column that the first one has,
+        has NULL or another type in the key, or holds a value that Python cannot. A partition without rows is a file
+        without rows: where there is no file, nobody knows that it was written.
         """
         prefix = partition.fill(files)
         with self._errors(f"The files below {prefix}", partition):
@@ -79,7 +80,7 @@ class ParquetFiles:
         with self._open(keys[0], partition) as file:
             types = dict(zip(file.schema_arrow.names, file.schema_arrow.types, strict=True))
         columns = [name for name in types if needed is None or name in needed]
-        fetch = self._fetch(keys, columns, partition, key)
+        fetch = self._fetch(keys, columns, partition, {name: types[name] for name in key if name in types})
         yield types, in_portions(fetch, rows_at_once=_ROWS_AT_ONCE, rows_a_fetch=_ROWS_A_FETCH)
 
     def _keys(self, prefix: str) -> list[str]:
@@ -109,10 +110,10 @@ class ParquetFiles:
         return UnreadableKey(f"{self._bucket.locate(key)}/ is an object whose key ends in a slash.")
 
     def _fetch(
-        self, files: Sequence[str], columns: list[str], partition: Partition, key: Sequence[str]
+        self, files: Sequence[str], columns: list[str], partition: Partition, key: Mapping[str, pa.DataType]
     ) -> Callable[[int], list[Row]]:
         """What gives the next so many rows; fewer at the end only."""
-        batches = self._batches(files, columns, partition)
+        batches = self._batches(files, columns, partition, key)
         left: list[tuple[str, pa.RecordBatch]] = []
 
         def fetch(count: int) -> list[Row]:
@@ -128,11 +129,13 @@ class ParquetFiles:
         return fetch
 
     def _batches(
-        self, files: Sequence[str], columns: list[str], partition: Partition
+        self, files: Sequence[str], columns: list[str], partition: Partition, key: Mapping[str, pa.DataType]
     ) -> Iterator[tuple[str, pa.RecordBatch]]:
         for name in files:
             with self._open(name, partition) as file:
                 self._check_columns(file.schema_arrow, columns, name, files[0])
+                if file.metadata.num_rows:
+                    self._check_key_types(file.schema_arrow, key, name, files[0])
                 for batch in file.iter_batches(batch_size=_rows_a_batch(file.metadata), columns=columns):
                     yield name, batch.select(columns)
 
@@ -148,7 +151,24 @@ class ParquetFiles:
                 " the partition anew, and clear this task."
             )
 
-    def _rows(self, batch: pa.RecordBatch, file: str, key: Sequence[str]) -> list[Row]:
+    def _check_key_types(self, schema: pa.Schema, key: Mapping[str, pa.DataType], file: str, first: str) -> None:
+        for name, kind in key.items():
+            here, there = kind_of_type(schema.field(name).type), kind_of_type(kind)
+            if here and there and here != there:
+                raise WarehouseError(
+                    f"The business key {name!r} is {schema.field(name).type} in {self._bucket.locate(file)}, and {kind}"
+                    f" in {self._bucket.locate(first)}. Nothing was sent. Export the partition again with one type for"
+                    " it, and clear this task."
+                )
+
+    def _rows(self, batch: pa.RecordBatch, file: str, key: Collection[str]) -> list[Row]:
+        for name in key:
+            if nulls := batch[name].null_count:
+                raise WarehouseError(
+                    f"The business key {name!r} is NULL in {nulls:,} of the last {batch.num_rows:,} rows that were read"
+                    f" from {self._bucket.locate(file)}. Nothing was sent. Filter these rows out in the export, or"
+                    " choose another key."
+                )
         try:
             for column in batch.columns:
                 _check_times(column)
@@ -185,7 +205,7 @@ def _rows_a_batch(metadata: pq.FileMetaData) -> int:
     return int(max(1, min(_ROWS_A_BATCH, _BYTES_A_BATCH // max(longest, 1))))
 
 
-def _odd_value(batch: pa.RecordBatch, key: Sequence[str]) -> str:
+def _odd_value(batch: pa.RecordBatch, key: Collection[str]) -> str:
     """Where the first value that cannot be Python's is: its column, and the key of its row as far as that can be."""
     for number in range(batch.num_rows):
         row = {name: _text(batch.column(name).slice(number, 1)) for name in batch.schema.names}

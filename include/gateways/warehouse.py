@@ -16,7 +16,7 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from include.enrichment.errors import SpecError, WarehouseError
 from include.enrichment.partition import Partition
-from include.enrichment.query import Parameter, parameters, query_problems
+from include.enrichment.query import Parameter, mistake_line, parameters, query_problems
 from include.gateways.portions import Row, in_portions
 from include.gateways.postgres import DRIVERS, OddValue, arrow_type, tell_odd_values
 
@@ -32,11 +32,16 @@ _UNCONVERTED = (OddValue, ArithmeticError, LookupError, RecursionError, TypeErro
 
 
 class Warehouse:
-    """A database behind an Airflow connection called ``name``."""
+    """
+    A database behind an Airflow connection called ``name``.
 
-    def __init__(self, engine: Engine, *, name: str) -> None:
+    :param pipeline: whose extract.sql errors name
+    """
+
+    def __init__(self, engine: Engine, *, name: str, pipeline: str = "") -> None:
         self._engine = engine
         self._name = name
+        self._folder = f"{pipeline}/" if pipeline else ""
 
     @contextmanager
     def read(
@@ -58,7 +63,9 @@ class Warehouse:
         """
         dialect = self._engine.dialect
         if problems := query_problems(sql, dialect.name):
-            raise SpecError("\n".join([*problems, "Nothing was read or sent."]))
+            raise SpecError(
+                "\n".join([*(f"{self._folder}{problem}" for problem in problems), "Nothing was read or sent."])
+            )
         statement = _statement(sql, parameters(sql, dialect.name), partition)
         is_postgres = dialect.name == "postgresql"
         is_known = is_postgres and dialect.driver in DRIVERS
@@ -75,22 +82,32 @@ class Warehouse:
                     columns = list(result.keys())
                     if twice := sorted({column for column in columns if columns.count(column) > 1}):
                         raise SpecError(
-                            f"extract.sql returns two columns of one name: {', '.join(twice)}. Give one of them an"
-                            " alias."
+                            f"{self._folder}extract.sql returns two columns of one name: {', '.join(twice)}. Give one"
+                            " of them an alias."
                         )
                     types = [arrow_type(column) if is_known else None for column in result.cursor.description]
                     rows_a_fetch = _ROWS_AT_ONCE if isinstance(dialect, PGDialect) else _ROWS_A_FETCH
                     portions = _portions(result, columns, rows_a_fetch=rows_a_fetch)
                     yield dict(zip(columns, types, strict=True)), self._converted(portions, partition, key, needed)
         except SQLAlchemyError as error:
+            if _is_mistake(error):
+                raise self._mistake(sql, partition, error) from error
             raise WarehouseError(
                 f"The warehouse (connection {self._name!r}) could not be read for partition {partition}:"
-                f" {type(error).__name__}: {_fact(error)}. Nothing was sent. Mend the connection or extract.sql and"
-                " clear this task.",
-                retryable=not _is_mistake(error),
+                f" {type(error).__name__}: {_fact(error)}. Nothing was sent. Check the connection, then run it again.",
+                retryable=True,
             ) from error
         finally:
             self._engine.dispose()
+
+    def _mistake(self, sql: str, partition: Partition, error: SQLAlchemyError) -> WarehouseError:
+        fact = _fact(error)
+        line = mistake_line(sql, fact, self._engine.dialect.name)
+        return WarehouseError(
+            f"{self._folder}extract.sql{f':{line}' if line else ''}: {fact} ({type(error).__name__}, connection"
+            f" {self._name!r}, partition {partition}). Nothing was sent. Correct the query or the connection, then run"
+            " it again."
+        )
 
     def _converted(
         self, portions: Iterator[list[Row]], partition: Partition, key: Sequence[str], needed: Collection[str] | None
@@ -114,7 +131,7 @@ class Warehouse:
                     remedy = "Leave the column out of extract.sql, as neither a prompt nor the key uses it"
             raise WarehouseError(
                 f"The warehouse (connection {self._name!r}) has a value for partition {partition} that Python cannot"
-                f" hold: {fact}. Nothing was sent. {remedy}, and clear this task."
+                f" hold: {fact}. Nothing was sent. {remedy}, then run it again."
             ) from error
 
 
@@ -141,8 +158,9 @@ def _is_mistake(error: SQLAlchemyError) -> bool:
     said = getattr(error, "orig", None)
     state = getattr(said, "sqlstate", None) or getattr(said, "pgcode", None) or ""  # psycopg2 has its own name for it
     if isinstance(said, sqlite3.Error):
-        # It has no states. What is busy, locked or cannot be read has names of its own, what Python raises has none.
-        return getattr(said, "sqlite_errorname", "SQLITE_ERROR") == "SQLITE_ERROR"
+        # It has no states. What is busy, locked or cannot be read has names of its own, what Python raises has none. A
+        # syntax error in the first query of a connection, which has not read the schema yet, is named after that.
+        return getattr(said, "sqlite_errorname", "SQLITE_ERROR") in ("SQLITE_ERROR", "SQLITE_SCHEMA")
     return isinstance(error, DataError) or state.startswith(_FOR_GOOD)
 
 

@@ -59,7 +59,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("--exit", action="store_true", help="stop after the run; also DEMO_EXIT=1")
     demo.add_argument("--processing-seconds", type=float, default=5, help="how long the emulator works on a batch")
-    run = commands.add_parser("run", help="one partition in the foreground, on the environment's connections")
+    run = commands.add_parser(
+        "run",
+        help="one partition in the foreground, on the environment's connections",
+        description="One partition in the foreground, on the environment's connections.",
+        epilog="The fields of the trigger form are variables of the environment, or of make: ROWS=10 (a trial of the"
+        " first rows), DRY_RUN=1, BUDGET=5 (US dollars), MODEL=claude-sonnet-5, REUSE=0, ONLY_REJECTS=1. Exit status:"
+        " 0 done, 1 not published, 2 not started, 3 a newer run's rows stay published.",
+    )
     run.add_argument("pipeline", metavar="PIPELINE", help="a folder of include/pipelines, e.g. catalogue")
     run.add_argument("partition", metavar="PARTITION", help="a date, e.g. 2026-11-01")
     run.add_argument("--new", action="store_true", help="do not go on with an unfinished run; also NEW=1")

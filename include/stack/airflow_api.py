@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
 
+from include.stack.patience import Patience
 from include.stack.stack import Stack
 
 COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+HEALTH_SECONDS = 30
+ANSWER_SECONDS = 60
+RETRY_SECONDS = 1.0
+#: A POST that is marked with it may be sent again when its answer was lost: it makes nothing, or nothing twice.
+REPEATABLE = {"repeatable": True}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,26 +39,32 @@ class TaskInstance:
 def unhealthy(stack: Stack) -> list[str]:
     """The components that are not up yet; all of them while nothing listens."""
     with contextlib.suppress(httpx2.HTTPError, ValueError):
-        health = httpx2.get(f"{stack.airflow_url}/api/v2/monitor/health", timeout=5, trust_env=False).json()
+        health = httpx2.get(
+            f"{stack.airflow_url}/api/v2/monitor/health", timeout=HEALTH_SECONDS, trust_env=False
+        ).json()
         return [name for name in COMPONENTS if (health.get(name) or {}).get("status") != "healthy"]
     return ["api-server", *COMPONENTS]
 
 
 class AirflowApi:
     """
-    A client that is logged in as the stack's only user, for as long as the block lasts.
+    A client that is logged in as the stack's only user, for as long as the block lasts. An Airflow that is busy, or is
+    started again, is waited for.
 
-    Raises httpx2.HTTPError where Airflow does not answer as it must.
+    :param patience: how an answer is waited for
+
+    Raises OutOfPatience, what ``patience`` raises, and httpx2.HTTPError where Airflow refuses what it is asked.
     """
 
-    def __init__(self, stack: Stack) -> None:
+    def __init__(self, stack: Stack, patience: Callable[[], Patience] = Patience) -> None:
         self._password = stack.ui_password
-        # An API server that has to be started again is back within these retries, about half a minute.
-        patient = httpx2.HTTPTransport(retries=7)
-        self._http = httpx2.Client(base_url=stack.airflow_url, timeout=60, transport=patient, trust_env=False)
+        self._http = httpx2.Client(
+            base_url=stack.airflow_url, timeout=ANSWER_SECONDS, transport=_PatientTransport(patience), trust_env=False
+        )
 
     def __enter__(self) -> AirflowApi:
-        answer = self._http.post("/auth/token", json={"username": "admin", "password": self._password})
+        login = {"username": "admin", "password": self._password}
+        answer = self._http.post("/auth/token", json=login, extensions=REPEATABLE)
         token = answer.raise_for_status().json()["access_token"]
         self._http.headers["Authorization"] = f"Bearer {token}"
         return self
@@ -69,9 +83,26 @@ class AirflowApi:
 
     def trigger(self, dag_id: str, conf: Mapping[str, object]) -> str:
         """Start a run without a logical date; it waits while the Dag is paused. Returns its run id."""
-        body = {"logical_date": None, "conf": conf}
-        answer = self._http.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body)
-        return str(answer.raise_for_status().json()["dag_run_id"])
+        run_id = f"manual__{datetime.now(UTC).isoformat()}"
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
+        answer = self._http.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body, extensions=REPEATABLE)
+        if answer.status_code != httpx2.codes.CONFLICT:  # else it was made, and the answer that said so was lost
+            answer.raise_for_status()
+        return run_id
+
+    def start_backfill(self, dag_id: str, first: str, last: str) -> None:
+        """Run the days from first to last, both included: what the UI sends for its form *Backfill* as it opens."""
+        body = {
+            "dag_id": dag_id,
+            "from_date": f"{first}T00:00:00.000Z",
+            "to_date": f"{last}T00:00:00.000Z",
+            "dag_run_conf": {},
+            "max_active_runs": 1,
+            "reprocess_behavior": "none",
+            "run_backwards": False,
+            "run_on_latest_version": True,
+        }
+        self._http.post("/api/v2/backfills", json=body).raise_for_status()
 
     def unpause(self, dag_id: str) -> None:
         """Let the scheduler start the Dag's runs, ours and the nightly ones."""
@@ -125,6 +156,37 @@ class AirflowApi:
     def _get(self, path: str, **params: int | bool | str) -> dict[str, Any]:
         answer: dict[str, Any] = self._http.get(path, params=params).raise_for_status().json()
         return answer
+
+
+class _PatientTransport(httpx2.BaseTransport):
+    """Asks again while Airflow does not answer, or answers that it cannot (5xx)."""
+
+    def __init__(self, patience: Callable[[], Patience]) -> None:
+        self._patience = patience
+        self._transport = httpx2.HTTPTransport()
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        patience = self._patience()
+        while True:
+            repeatable = request.method != "POST" or request.extensions.get("repeatable")
+            try:
+                response = self._transport.handle_request(request)
+            except httpx2.ConnectError:
+                fact = "Airflow has not answered"
+            except httpx2.TransportError:
+                if not repeatable:
+                    raise
+                fact = "Airflow has not answered"
+            else:
+                if not repeatable or not response.is_server_error:
+                    return response
+                response.close()
+                fact = f"Airflow has answered {request.method} {request.url.path} with {response.status_code}"
+            patience.waited(fact)
+            time.sleep(RETRY_SECONDS)
+
+    def close(self) -> None:
+        self._transport.close()
 
 
 def _run(dag_id: str, run_id: str) -> str:

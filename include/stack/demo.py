@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import FrameType
 
@@ -20,7 +20,8 @@ from include.stack import lake, outcome, processes, spending, warehouse
 from include.stack.airflow_api import AirflowApi, TaskInstance, unhealthy
 from include.stack.environment import ignored_variables
 from include.stack.folder import StackFolder
-from include.stack.metadata import MigrationFailed, give_database
+from include.stack.metadata import MigrationFailed, give_airflow_home
+from include.stack.patience import OutOfPatience, Patience
 from include.stack.report import Progress, complain, say, step
 from include.stack.stack import Stack, anthropic_connection, new_stack, read_stack
 from include.stack.supervisor import failed_processes
@@ -30,8 +31,10 @@ PARTITION = "2026-11-17"
 PLANTED = warehouse.SAMPLE.with_name("faults.yaml")
 REAL_ROWS = 5
 AIRFLOW_PORT = 8080
-BOOT_SECONDS = 240
+ANSWER_SECONDS = 10
 POLL_SECONDS = 1.0
+#: A task in one of these states may rightly stay in it for hours.
+AT_WORK = ("running", "deferred", "up_for_retry", "up_for_reschedule")
 
 
 class Stopped(BaseException):
@@ -42,9 +45,15 @@ class DemoFailed(Exception):
     """The demo cannot go on. The message says what happened and where to look."""
 
 
+class StackDied(DemoFailed):
+    """A process of the stack has ended, and is not started again."""
+
+
 def demo(folder: StackFolder, *, real_api: bool, exit_after: bool, keep: bool, processing_seconds: float) -> int:
     """
     The whole demo; the stack is stopped however it ends. Returns 0 if the partition was published.
+
+    A run that fails leaves the stack up, so that it can be looked at.
 
     :param exit_after: end after the run and do not wait for Ctrl-C
     :param keep: leave lake, warehouse and the emulator's batches for the next demo that keeps. What the real API has
@@ -71,18 +80,16 @@ def _until_stopped(folder: StackFolder, real_api: bool, exit_after: bool, proces
     try:
         stack, key = _prepare(folder, real_api, processing_seconds)
         supervisord = _start(stack, folder, key)
-        published = _run(stack, folder)
+        published = _run_or_say_why_not(stack, folder, supervisord)
         if not exit_after:
             _stay(supervisord, folder)
     except Stopped:
         say()
     except spending.NoKey as failure:
         complain(str(failure))
-    except (DemoFailed, MigrationFailed) as failure:
+    except (DemoFailed, MigrationFailed, OutOfPatience) as failure:
         complain(f"\n{failure}\nLogs: {folder.logs}")
         published = False
-    except httpx2.HTTPError as error:
-        complain(f"\nAirflow does not answer as it must: {error!r}\nLogs: {folder.logs}")
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
@@ -108,11 +115,10 @@ def _prepare(folder: StackFolder, real_api: bool, processing_seconds: float) -> 
         say(f"  Ignored, as the demo sets its own: {', '.join(ignored)}.")
     stack = new_stack(folder, real_api=real_api, processing_seconds=processing_seconds, airflow_port=AIRFLOW_PORT)
     _prepare_data(folder, real_api)
-    with step("Making Airflow's metadata database (SQLite; about ten seconds the first time)"):
-        give_database(folder, folder.airflow_home)
-        passwords = folder.airflow_home / "simple_auth_manager_passwords.json.generated"
-        passwords.write_text(f'{{"admin": "{stack.ui_password}"}}', encoding="utf-8")
-        passwords.chmod(0o600)
+    with step("Making Airflow's metadata database (Postgres; about ten seconds the first time)"):
+        stack = give_airflow_home(stack, folder)
+    if stack.no_postgres:
+        say(f"  It is SQLite, on which a backfill of many days may answer 503: {stack.no_postgres}.")
     stack.save(folder)
     return stack, key
 
@@ -150,32 +156,44 @@ def _start(stack: Stack, folder: StackFolder, key: str | None) -> subprocess.Pop
     anthropic = anthropic_connection(key) if key else None
     supervisord = processes.start(stack, folder, anthropic=anthropic)
 
-    def up(ready: Callable[[], bool]) -> None:
-        _wait(stack, supervisord, ready)
-
+    patience = _patience(stack, supervisord)
     with step("Starting the S3 server and its bucket"):
-        up(lambda: _answers(stack.s3_url))
+        _wait(patience(), lambda: _silent(s3=stack.s3_url))
         lake.make_bucket(stack)
     if not stack.real_api:
         with step("Starting the emulator of the Message Batches API"):
-            up(lambda: _answers(stack.emulator_url))
+            _wait(patience(), lambda: _silent(emulator=stack.emulator_url))
         _plant(stack)
     with step("Starting Airflow: scheduler, triggerer, Dag processor, API server"):
-        up(lambda: not unhealthy(stack))
+        _wait(patience(), lambda: unhealthy(stack))
     say(f"  Airflow is at {stack.airflow_url}, user admin, password {stack.ui_password}")
     return supervisord
 
 
-def _run(stack: Stack, folder: StackFolder) -> bool:
+def _run_or_say_why_not(stack: Stack, folder: StackFolder, supervisord: subprocess.Popen[bytes]) -> bool:
+    """True if the partition was published. Raises StackDied; whatever else went wrong is said, and the stack is up."""
+    try:
+        return _run(stack, folder, _patience(stack, supervisord))
+    except StackDied:
+        raise
+    except (DemoFailed, OutOfPatience) as failure:
+        why = str(failure)
+    except (httpx2.HTTPError, OSError) as error:
+        why = f"The run cannot be followed any more: {error!r}"
+    complain(f"\n{why}\nLook in Airflow at {stack.airflow_url}, and in the logs: {folder.logs}")
+    return False
+
+
+def _run(stack: Stack, folder: StackFolder, patience: Callable[[], Patience]) -> bool:
     """One run of one partition through the scheduler. True if it was published, and every row is accounted for."""
     partition = resolve_partition(param=PARTITION, partition_key=None, data_interval_start=None)
-    with AirflowApi(stack) as api:
+    with AirflowApi(stack, patience) as api:
         with step(f"Waiting for the Dag processor to bring in {PIPELINE}"):
-            _wait_for_dag(api)
+            _wait_for_dag(api, patience())
         say(f"\nRunning {PIPELINE} for {partition} through the scheduler:")
         run_id = api.trigger(PIPELINE, {"partition": str(partition)})
         api.unpause(PIPELINE)
-        state = _follow(api, run_id)
+        state = _follow(api, run_id, patience())
         published = lake.read_published(stack, PIPELINE, partition) if state == "success" else None
         if published is None:  # what is published may be another run's: of two runs the later word stays
             complain(outcome.failure(api, stack, PIPELINE, run_id, state))
@@ -187,17 +205,15 @@ def _run(stack: Stack, folder: StackFolder) -> bool:
     return not wrong
 
 
-def _wait_for_dag(api: AirflowApi) -> None:
-    deadline = time.monotonic() + BOOT_SECONDS
+def _wait_for_dag(api: AirflowApi, patience: Patience) -> None:
     while not api.has_dag(PIPELINE):
         if errors := api.import_errors():
             raise DemoFailed("A Dag file cannot be imported:\n" + "\n".join(errors))
-        if time.monotonic() > deadline:
-            raise DemoFailed(f"No Dag {PIPELINE} after {BOOT_SECONDS} s: see dag-processor.log.")
+        patience.waited(f"The Dag processor has not brought in {PIPELINE}")
         time.sleep(POLL_SECONDS)
 
 
-def _follow(api: AirflowApi, run_id: str) -> str:
+def _follow(api: AirflowApi, run_id: str, patience: Patience) -> str:
     """Say every change until the run has ended, and of a try that failed, why; returns the run's state."""
     progress = Progress(PIPELINE)
     batches: set[str] = set()
@@ -218,6 +234,10 @@ def _follow(api: AirflowApi, run_id: str) -> str:
         if state in ("success", "failed"):
             progress.note(f"the run has ended: {state}")
             return state
+        patience.seen(tasks)
+        if any(task.state in AT_WORK for task in tasks):
+            patience.moved()
+        patience.waited("No task of the run has changed its state")
         time.sleep(POLL_SECONDS)
 
 
@@ -235,22 +255,34 @@ def _stay(supervisord: subprocess.Popen[bytes], folder: StackFolder) -> None:
     )
 
 
-def _wait(stack: Stack, supervisord: subprocess.Popen[bytes], ready: Callable[[], bool]) -> None:
-    """Raises DemoFailed if a process cannot be started, or after BOOT_SECONDS."""
-    deadline = time.monotonic() + BOOT_SECONDS
-    while not ready():
+def _patience(stack: Stack, supervisord: subprocess.Popen[bytes]) -> Callable[[], Patience]:
+    """What begins a wait for the stack, which is in vain where supervisord, or a process that it keeps, has ended."""
+
+    def in_vain() -> None:
         if supervisord.poll() is not None:
-            raise DemoFailed(f"supervisord ended with status {supervisord.returncode}: see supervisord.out.")
+            raise StackDied(f"supervisord ended with status {supervisord.returncode}: see supervisord.out.")
         if failed := failed_processes(stack):
-            raise DemoFailed(f"Cannot be started: {', '.join(failed)}. The log of each tells why.")
-        if time.monotonic() > deadline:
-            raise DemoFailed(f"Not up after {BOOT_SECONDS} s; not healthy: {', '.join(unhealthy(stack)) or 'none'}.")
+            raise StackDied(f"Cannot be started: {', '.join(failed)}. The log of each tells why.")
+
+    return lambda: Patience(in_vain)
+
+
+def _wait(patience: Patience, missing: Callable[[], Sequence[str]]) -> None:
+    """Wait until nothing is missing. What comes up begins the patience anew."""
+    while names := missing():
+        patience.seen(names)
+        patience.waited(f"Not up: {', '.join(names)}")
         time.sleep(POLL_SECONDS / 4)
+
+
+def _silent(**urls: str) -> list[str]:
+    """The names of those servers that do not answer."""
+    return [name for name, url in urls.items() if not _answers(url)]
 
 
 def _answers(url: str) -> bool:
     try:
-        httpx2.get(url, timeout=2, trust_env=False)
+        httpx2.get(url, timeout=ANSWER_SECONDS, trust_env=False)
     except httpx2.HTTPError:
         return False
     return True

@@ -11,7 +11,21 @@ from collections.abc import Mapping
 from include.stack.folder import ROOT, StackFolder
 from include.stack.stack import CONNECTION_VARIABLES, LOOPBACK, Stack
 
+#: A laptop that has other work may take a minute for what takes a second. By Airflow's own limits it then fails tasks
+#: that are well: a worker that cannot say for a while that it is alive, a Dag file that takes long to import.
+_PATIENT = {
+    "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
+    "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "600",
+    "AIRFLOW__DAG_PROCESSOR__STALE_DAG_THRESHOLD": "600",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "120",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "900",
+    "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "1800",
+    "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+    "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "30",
+}
+
 MARKER = "ENRICHMENT_STACK_MARKER"
+METADATA = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 
 
 def stack_environment(stack: Stack, *, anthropic: str | None = None) -> dict[str, str]:
@@ -24,9 +38,13 @@ def stack_environment(stack: Stack, *, anthropic: str | None = None) -> dict[str
     return _inherited() | _airflow(stack) | connections | {MARKER: str(stack.folder)}
 
 
-def database_environment(folder: StackFolder, airflow_home: str) -> dict[str, str]:
-    """The environment of a process that only prepares a metadata database in ``airflow_home``."""
-    return _inherited() | core_settings(airflow_home) | {MARKER: str(folder.path)}
+def database_environment(folder: StackFolder, airflow_home: str, *, uri: str | None = None) -> dict[str, str]:
+    """
+    The environment of a process that only prepares a metadata database.
+
+    :param uri: the database; without one it is a SQLite file in ``airflow_home``
+    """
+    return _inherited() | core_settings(airflow_home) | ({METADATA: uri} if uri else {}) | {MARKER: str(folder.path)}
 
 
 def ignored_variables() -> list[str]:
@@ -43,7 +61,7 @@ def core_settings(airflow_home: str) -> dict[str, str]:
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
         "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
         # SQLite takes one writer at a time, and on a busy machine the next may wait for more than its default of 5 s.
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{airflow_home}/airflow.db?timeout=60",
+        METADATA: f"sqlite:///{airflow_home}/airflow.db?timeout=60",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{airflow_home}/logs",
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")]),
         "PYTHONWARNINGS": "ignore",
@@ -71,25 +89,32 @@ def _no_proxy_for_loopback(environment: Mapping[str, str]) -> dict[str, str]:
 
 def _airflow(stack: Stack) -> dict[str, str]:
     home = str(StackFolder(path=stack.folder).airflow_home)
-    return core_settings(home) | {
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-        "AIRFLOW__CORE__PARALLELISM": "4",
-        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{stack.airflow_url}/execution/",
-        "AIRFLOW__CORE__FERNET_KEY": stack.fernet_key,
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
-        "AIRFLOW__API__HOST": LOOPBACK,
-        "AIRFLOW__API__PORT": str(stack.ports.airflow),
-        "AIRFLOW__API__BASE_URL": stack.airflow_url,
-        "AIRFLOW__API__WORKERS": "1",
-        "AIRFLOW__API__SECRET_KEY": stack.session_secret,
-        "AIRFLOW__API_AUTH__JWT_SECRET": stack.jwt_secret,
-        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
-        # A worker's first call can wait behind a whole boot on a small machine; the default of 5 s fails the task for
-        # it.
-        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
-        # setproctitle would overwrite the environment that the marker is read from.
-        "SPT_NOENV": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
+    return (
+        core_settings(home)
+        | ({} if stack.no_postgres else _on_postgres(stack))
+        | {
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{stack.airflow_url}/execution/",
+            "AIRFLOW__CORE__FERNET_KEY": stack.fernet_key,
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin",
+            "AIRFLOW__API__HOST": LOOPBACK,
+            "AIRFLOW__API__PORT": str(stack.ports.airflow),
+            "AIRFLOW__API__BASE_URL": stack.airflow_url,
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__API__SECRET_KEY": stack.session_secret,
+            "AIRFLOW__API_AUTH__JWT_SECRET": stack.jwt_secret,
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
+            **_PATIENT,
+            # setproctitle would overwrite the environment that the marker is read from.
+            "SPT_NOENV": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+    )
+
+
+def _on_postgres(stack: Stack) -> dict[str, str]:
+    # The API server answers up to 40 calls at once, each of which wants a connection.
+    return {METADATA: stack.postgres_uri, "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "35"}

@@ -51,8 +51,13 @@ class StackFolder:
 
     @property
     def airflow_home(self) -> Path:
-        """Airflow's own folder: metadata database and task logs."""
+        """Airflow's own folder: task logs, the login, and where Postgres does not run the metadata database."""
         return self.path / "airflow"
+
+    @property
+    def postgres(self) -> Path:
+        """The server of Airflow's metadata database; for root a link into a folder of another user."""
+        return self.path / "postgres"
 
     @property
     def emulator_state(self) -> Path:

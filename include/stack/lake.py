@@ -53,6 +53,10 @@ def with_lake(folder: StackFolder, work: Callable[[Lake], None]) -> int:
     return 0
 
 
+#: A machine that has other work may let the S3 server wait for longer than pyarrow's 3 s.
+BUSY_SECONDS = 60
+
+
 @dataclass(frozen=True, kw_only=True)
 class Published:
     """One published partition, read back."""
@@ -71,6 +75,8 @@ def stack_lake(stack: Stack) -> FileSystem:
         scheme="http",
         endpoint_override=urlsplit(stack.s3_url).netloc,
         allow_bucket_creation=True,
+        connect_timeout=BUSY_SECONDS,
+        request_timeout=BUSY_SECONDS,
     )
 
 

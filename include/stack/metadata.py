@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
+import os
+import secrets
 import shutil
 import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 
-from include.stack.environment import database_environment
+from include.stack.environment import MARKER, database_environment
 from include.stack.folder import ROOT, StackFolder
+from include.stack.postgres import PostgresUnavailable, new_cluster, remove_cluster
+from include.stack.stack import Stack, free_port, postgres_uri
 
 POOLS = ROOT / "config" / "pools.json"
 
@@ -24,47 +29,88 @@ class MigrationFailed(Exception):
     """Airflow could not make its database; the message has the end of what it said."""
 
 
-def give_database(folder: StackFolder, airflow_home: Path) -> None:
+def give_airflow_home(stack: Stack, folder: StackFolder) -> Stack:
     """
-    Put a migrated metadata database, empty but for the pools, into ``airflow_home``.
+    Give a stack that does not run yet its Airflow's home, with its login, and an empty metadata database.
+
+    Returns the stack, with ``no_postgres`` set where Postgres does not run: then the database is SQLite. The first time
+    for an Airflow version takes about ten seconds, later ones less than one. Raises MigrationFailed.
+    """
+    folder.airflow_home.mkdir(parents=True, exist_ok=True)
+    passwords = folder.airflow_home / "simple_auth_manager_passwords.json.generated"
+    with os.fdopen(os.open(passwords, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump({"admin": stack.ui_password}, file)
+    try:
+        _give_postgres(stack, folder)
+    except PostgresUnavailable as error:
+        remove_cluster(folder.postgres)
+        give_sqlite(folder, folder.airflow_home)
+        return stack.model_copy(update={"no_postgres": str(error)})
+    return stack
+
+
+def give_sqlite(folder: StackFolder, airflow_home: Path) -> None:
+    """
+    Put a migrated metadata database in SQLite, empty but for the pools, into ``airflow_home``.
 
     The first time for an Airflow version takes about ten seconds, later ones none; several processes may ask at
-    once.
+    once. Raises MigrationFailed.
     """
     airflow_home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(_template(folder), airflow_home / "airflow.db")
+    shutil.copyfile(_template(folder, "db", _make_sqlite), airflow_home / "airflow.db")
 
 
-def make_database(environment: Mapping[str, str]) -> None:
+def _give_postgres(stack: Stack, folder: StackFolder) -> None:
+    cluster = new_cluster(folder.postgres)
+    cluster.copy_from(_template(folder, "postgres", _make_postgres))
+    cluster.set_password(stack.postgres_password)
+
+
+def _template(folder: StackFolder, kind: str, make: Callable[[StackFolder, Path, Path], None]) -> Path:
     """
-    Migrate the empty metadata database that ``environment`` names, and import the pools into it. Takes ten seconds.
+    The database that the others are copies of.
 
-    Raises MigrationFailed.
+    :param make: makes it at the path that it is given last, with the help of the empty folder before
     """
-    _airflow(environment, "db", "migrate")
-    _airflow(environment, "pools", "import", str(POOLS))
-
-
-def _template(folder: StackFolder) -> Path:
     folder.cache.mkdir(parents=True, exist_ok=True)
     pools = hashlib.sha256(POOLS.read_bytes()).hexdigest()[:8]
-    template = folder.cache / f"airflow-{version('apache-airflow-core')}-{pools}.db"
+    template = folder.cache / f"airflow-{version('apache-airflow-core')}-{pools}.{kind}"
     with (folder.cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not template.exists():
-            with tempfile.TemporaryDirectory(prefix="migration-", dir=folder.cache) as home:
-                make_database(database_environment(folder, home))
-                _copy_whole(Path(home, "airflow.db"), template)
+            for left in folder.cache.glob("migration-*"):  # by one that was killed
+                remove_cluster(left / "postgres")
+                shutil.rmtree(left, ignore_errors=True)
+            with tempfile.TemporaryDirectory(prefix="migration-", dir=folder.cache) as workshop:
+                draft = Path(workshop, "draft")
+                make(folder, Path(workshop), draft)
+                draft.rename(template)
     return template
 
 
-def _copy_whole(database: Path, template: Path) -> None:
-    """One file, with what Airflow may have left in the write-ahead log; there in full or not at all."""
-    draft = template.with_suffix(".draft")
-    draft.unlink(missing_ok=True)
-    with closing(sqlite3.connect(database)) as connection:
+def _make_sqlite(folder: StackFolder, workshop: Path, draft: Path) -> None:
+    """One file, with what Airflow may have left in the write-ahead log."""
+    _migrate(database_environment(folder, str(workshop)))
+    with closing(sqlite3.connect(workshop / "airflow.db")) as connection:
         connection.execute("VACUUM INTO ?", [str(draft)])
-    draft.replace(template)
+
+
+def _make_postgres(folder: StackFolder, workshop: Path, draft: Path) -> None:
+    password, port = secrets.token_urlsafe(24), free_port()
+    cluster = new_cluster(workshop / "postgres")
+    try:
+        cluster.create()
+        cluster.set_password(password)
+        with cluster.running(port, workshop / "log", {MARKER: str(folder.path)}):
+            _migrate(database_environment(folder, str(workshop), uri=postgres_uri(port, password)))
+        shutil.copytree(cluster.data, draft)
+    finally:
+        remove_cluster(workshop / "postgres")
+
+
+def _migrate(environment: Mapping[str, str]) -> None:
+    _airflow(environment, "db", "migrate")
+    _airflow(environment, "pools", "import", str(POOLS))
 
 
 def _airflow(environment: Mapping[str, str], *command: str) -> None:

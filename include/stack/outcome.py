@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import httpx2
@@ -15,7 +16,7 @@ from include.enrichment.version import parse
 from include.gateways.lake import Lake
 from include.stack.airflow_api import AirflowApi, TaskInstance
 from include.stack.lake import Published
-from include.stack.run import NOT_PUBLISHED, PUBLISHED, SUPERSEDED
+from include.stack.run import NOT_PUBLISHED, NOT_STARTED, PUBLISHED, SUPERSEDED
 from include.stack.show import heading, rows_table
 from include.stack.stack import Stack
 from include.stack.unfinished import published
@@ -23,6 +24,8 @@ from include.steps.extract import read_extracted, read_pipeline
 
 SHOWN_ROWS = 5
 SHOWN_LOG_LINES = 25
+#: What to do when a run has failed.
+GO_ON = "Correct the cause, then give the same command again: it goes on from there, and pays for nothing twice."
 
 
 def success(published: Published) -> str:
@@ -50,39 +53,66 @@ class End:
     text: str
 
 
-def end_of_run(run: RunFolder, lake: Lake, *, state: str, failures: Mapping[str, str], seconds: float) -> End:
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """
+    Why a task failed.
+
+    :param tries: how often it was tried
+    :param reason: of an error of ours the message, of any other the frames, too
+    """
+
+    task: str
+    tries: int
+    reason: str
+
+    def __str__(self) -> str:
+        tried = f" (tried {self.tries} times)" if self.tries > 1 else ""
+        return f"{self.task} failed{tried}: {self.reason}"
+
+
+def next_step(told: str, *, started: bool) -> str:
+    """
+    What to do after a `make run` that failed. Messages are written for Airflow's UI, too, and only there can a task be
+    cleared.
+
+    :param told: why it failed
+    """
+    step = GO_ON if started else NOT_STARTED
+    if re.search(r"\bclear", told, re.IGNORECASE):
+        step += " Here that stands for clearing a task, and NEW=1 for a new run."
+    return step
+
+
+def end_of_run(run: RunFolder, lake: Lake, *, state: str, failures: Sequence[Failure], seconds: float) -> End:
     """
     How a run in the foreground ended, and what is published now.
 
     :param state: Airflow's, of the whole run
-    :param failures: why tasks failed, by task
+    :param failures: why tasks failed
 
     Raises LakeError where the lake does not tell.
     """
     name = f"{run.pipeline} {run.partition}"
     manifest = published(run.pipeline, run.partition, lake)
     if state != "success":
-        lines = [f"NOT published: {name}, the run ended as {state} after {seconds:.0f} s."]
+        reasons = [str(failure) for failure in failures]
+        lines = [f"NOT published: {name}, the run ended as {state} after {seconds:.0f} s.", *reasons]
         if manifest:
-            lines.append(f"The lake still has what an earlier run published: {_counts(manifest)}.")
-        lines.append(
-            "What was submitted, if anything, is in the ledger: once the cause is mended, the same command goes on from"
-            f" there. The lines above are all there is of the log.{' Why it failed:' if failures else ''}"
-        )
-        lines += [f"{task} failed with {why}" for task, why in failures.items()]
-        return End(status=NOT_PUBLISHED, text="\n".join(lines))
+            lines.append(f"What an earlier run published is as it was: {_counts(manifest)}")
+        return End(status=NOT_PUBLISHED, text="\n".join([*lines, next_step(" ".join(reasons), started=True)]))
     if manifest and manifest.run_id == run.run_id:
-        return End(status=PUBLISHED, text=f"Published {name} in {seconds:.0f} s: {_counts(manifest)}.")
+        return End(status=PUBLISHED, text=f"Published {name} in {seconds:.0f} s: {_counts(manifest)}")
     pipeline = read_pipeline(lake, run)
     if pipeline.options.dry_run:
         told = parse(DryRun, lake.read(run.dry_run_json), lake.locate(run.dry_run_json)).table()
-        return End(status=PUBLISHED, text=f"A dry run: nothing was sent, {name} is as it was.\n{told}")
+        return End(status=PUBLISHED, text=f"Dry run of {name}: nothing was sent or published.\n{told}")
     if pipeline.options.rows:
         trial = parse(Manifest, lake.read(run.manifest), lake.locate(run.manifest))
         return End(
             status=PUBLISHED,
-            text=f"A trial ended in {seconds:.0f} s, the table of {name} is as it was. Its rows lie in the run's"
-            f" folder: {_counts(trial)}; the rejects are at {trial.rejects}.",
+            text=f"Trial of {name} in {seconds:.0f} s, into the run's own folder; the table of the day is as it was:"
+            f" {_counts(trial)}",
         )
     extracted_at = read_extracted(lake, run).extracted_at
     if manifest and manifest.extracted_at > extracted_at:
@@ -94,7 +124,7 @@ def end_of_run(run: RunFolder, lake: Lake, *, state: str, failures: Mapping[str,
             text=f"NOT published by this run: {name} has newer rows, and they stay. Run {manifest.run_id}"
             f" published them at {manifest.published_at:%Y-%m-%d %H:%M} UTC. It read the warehouse at"
             f" {manifest.extracted_at:%Y-%m-%d %H:%M:%S} UTC, this run did at {extracted_at:%Y-%m-%d %H:%M:%S}.\n"
-            f"Published are {_counts(manifest)}.\n"
+            f"Published are {_counts(manifest)}\n"
             f"Nothing failed, and what this run was answered is in the result store. The same command {again}.",
         )
     return End(
@@ -108,8 +138,9 @@ def _counts(manifest: Manifest) -> str:
     sent = len(manifest.batches) - len(manifest.reused)
     return (
         f"{manifest.rows:,} rows, {manifest.published:,} published, {manifest.rejected:,} rejected;"
-        f" batches: {sent} sent, {len(manifest.reused)} reused; {cost(manifest, simulated=manifest.simulated)};"
-        f" at {manifest.table}"
+        f" {cost(manifest, simulated=manifest.simulated)}; batches: {sent} sent, {len(manifest.reused)} reused.\n"
+        f"  table    {manifest.table}\n"
+        f"  rejects  {manifest.rejects}"
     )
 
 

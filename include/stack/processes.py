@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import psutil
 
 from include.stack.environment import MARKER, stack_environment
 from include.stack.folder import ROOT, StackFolder
+from include.stack.postgres import remove_cluster
 from include.stack.stack import Stack
 from include.stack.supervisor import write_configuration
 
@@ -87,22 +88,26 @@ def stop_all(folder: StackFolder) -> int:
     """
     Stop every process that carries this folder's marker, orphans too, and nothing else; returns how many there were.
 
-    supervisord goes first, or it would start the others again. What does not end within some seconds is killed.
+    supervisord goes first, or it would start the others again, and Postgres last, as the others need it to end in
+    order. What does not end within some seconds is killed. The metadata in Postgres are gone then.
     """
     stopped: set[int] = set()
-    for process in filter(_is_supervisord, marked_processes(folder)):
-        stopped.add(process.pid)
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    for end in (psutil.Process.terminate, psutil.Process.kill, psutil.Process.kill):
-        deadline = time.monotonic() + STOP_SECONDS
-        for process in marked_processes(folder):
-            stopped.add(process.pid)
-            with contextlib.suppress(psutil.NoSuchProcess):
-                end(process)
-        # Not psutil.wait_procs: an orphan whose new parent does not collect it would never seem to end.
-        while marked_processes(folder) and time.monotonic() < deadline:
-            time.sleep(0.1)
+
+    def stop(wanted: Callable[[psutil.Process], bool], *signals: signal.Signals) -> None:
+        for number in signals:
+            deadline = time.monotonic() + STOP_SECONDS
+            for process in filter(wanted, marked_processes(folder)):
+                stopped.add(process.pid)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
+            # Not psutil.wait_procs: an orphan whose new parent does not collect it would never seem to end.
+            while any(map(wanted, marked_processes(folder))) and time.monotonic() < deadline:
+                time.sleep(0.1)
+
+    stop(_is_supervisord, signal.SIGKILL)
+    stop(lambda process: not _is_postgres(process), signal.SIGTERM, signal.SIGKILL, signal.SIGKILL)
+    stop(_is_postgres, signal.SIGINT, signal.SIGKILL, signal.SIGKILL)
+    remove_cluster(folder.postgres)
     return len(stopped)
 
 
@@ -137,6 +142,13 @@ def _marker_of(process: psutil.Process) -> str | None:
 def _is_supervisord(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
         return "supervisor.supervisord" in process.cmdline()
+    return False
+
+
+def _is_postgres(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.Error):
+        name: str = process.name()
+        return name == "postgres"
     return False
 
 

@@ -7,8 +7,10 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from include.stack.airflow_api import TaskInstance
+if TYPE_CHECKING:
+    from include.stack.airflow_api import TaskInstance
 
 # Of several instances' states the first of these stands for the task.
 MOST_TELLING_FIRST = (
@@ -49,9 +51,9 @@ class Progress:
         self._said: dict[str, str] = {}
 
     def show(self, tasks: Iterable[TaskInstance]) -> None:
-        """Say what has changed since the last call."""
+        """Say what has changed since the last call, but not which tasks never run because of one that failed."""
         for name, summary in self.summaries(tasks).items():
-            if summary and self._said.get(name) != summary:
+            if summary and self._said.get(name) != summary and not summary.startswith("upstream_failed"):
                 self._said[name] = summary
                 self.note(f"{name:<24} {summary}")
 

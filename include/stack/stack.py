@@ -38,6 +38,7 @@ class Ports(BaseModel):
     s3: int
     emulator: int
     control: int
+    postgres: int
 
 
 class Stack(BaseModel):
@@ -46,6 +47,8 @@ class Stack(BaseModel):
 
     ``connections`` are environment variables; with the real API the Anthropic one is not among them, because a key is
     never written to disk. ``kept`` is that of StackFolder.
+
+    :param no_postgres: why Airflow's metadata are in SQLite; empty: they are in Postgres
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,6 +61,8 @@ class Stack(BaseModel):
     connections: Mapping[str, str]
     ui_password: str
     control_password: str
+    postgres_password: str
+    no_postgres: str = ""
     fernet_key: str
     jwt_secret: str
     session_secret: str
@@ -66,6 +71,11 @@ class Stack(BaseModel):
     def airflow_url(self) -> str:
         """The UI and the REST API."""
         return f"http://{LOOPBACK}:{self.ports.airflow}"
+
+    @property
+    def postgres_uri(self) -> str:
+        """The database of Airflow's metadata, as SQLAlchemy knows it."""
+        return postgres_uri(self.ports.postgres, self.postgres_password)
 
     @property
     def s3_url(self) -> str:
@@ -111,10 +121,16 @@ def new_stack(folder: StackFolder, *, real_api: bool, processing_seconds: float,
         connections=_connections(folder, ports, real_api=real_api),
         ui_password=secrets.token_urlsafe(9),
         control_password=secrets.token_urlsafe(24),
+        postgres_password=secrets.token_urlsafe(24),
         fernet_key=fernet_key(),
         jwt_secret=secrets.token_urlsafe(64),
         session_secret=secrets.token_urlsafe(32),
     )
+
+
+def postgres_uri(port: int, password: str) -> str:
+    """The database ``postgres`` of a server of ours, as SQLAlchemy knows it."""
+    return f"postgresql+psycopg2://postgres:{password}@{LOOPBACK}:{port}/postgres"
 
 
 def fernet_key() -> str:
@@ -161,4 +177,4 @@ def _free_ports(airflow_port: int) -> Ports:
                 listener.bind((LOOPBACK, 0))
             return int(listener.getsockname()[1])
 
-        return Ports(airflow=free(airflow_port), s3=free(), emulator=free(), control=free())
+        return Ports(airflow=free(airflow_port), s3=free(), emulator=free(), control=free(), postgres=free())

@@ -6,9 +6,12 @@ import os
 import shlex
 import sys
 from http.client import HTTPException
+from pathlib import Path
 from xmlrpc.client import Error, ServerProxy
 
+from include.stack.environment import MARKER
 from include.stack.folder import ROOT, StackFolder
+from include.stack.postgres import cluster_at
 from include.stack.stack import LOOPBACK, Stack
 
 
@@ -41,7 +44,9 @@ password={stack.control_password}
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 """
-    return head + "".join(_program(name, command, folder) for name, command in _commands(stack, folder).items())
+    database = "" if stack.no_postgres else _database(stack, folder)
+    programs = [_program(name, command, folder) for name, command in _commands(stack, folder).items()]
+    return head + database + "".join(programs)
 
 
 def write_configuration(stack: Stack, folder: StackFolder) -> None:
@@ -80,11 +85,19 @@ def _commands(stack: Stack, folder: StackFolder) -> dict[str, list[str]]:
     }
 
 
-def _program(name: str, command: list[str], folder: StackFolder) -> str:
+def _database(stack: Stack, folder: StackFolder) -> str:
+    """Postgres, begun before all others: as a user who may not look into this checkout, and with nothing to know."""
+    cluster = cluster_at(folder.postgres)
+    command = cluster.command(stack.ports.postgres, {MARKER: str(folder.path)})
+    user = f"user={cluster.user}\n" if cluster.user else ""
+    return f"{_program('postgres', command, folder, directory=cluster.folder)}priority=1\nstopsignal=INT\n{user}"
+
+
+def _program(name: str, command: list[str], folder: StackFolder, *, directory: Path = ROOT) -> str:
     return f"""
 [program:{name}]
 command={_value(shlex.join(command))}
-directory={_value(ROOT)}
+directory={_value(directory)}
 autorestart=true
 startsecs=3
 startretries=3

@@ -18,6 +18,7 @@ from include.enrichment import layout
 from include.enrichment.errors import LakeError
 from include.enrichment.layout import RunFolder
 from include.enrichment.manifest import Manifest
+from include.enrichment.options import RunOptions
 from include.enrichment.partition import Partition
 from include.enrichment.version import Versioned, parse
 from include.gateways.lake import Lake
@@ -33,11 +34,17 @@ class ForegroundRun(Versioned):
     paid for.
 
     :param ended_at: None until all its tasks have done their work
+    :param options: what it was asked for; none in what an earlier version has written
     """
 
     run_id: str
     begun_at: datetime
     ended_at: datetime | None = None
+    options: RunOptions = RunOptions()
+
+    def asks_the_same(self, options: RunOptions) -> bool:
+        """Whether a run with these options sends the same requests: a budget only says how many of them."""
+        return _without_budget(self.options) == _without_budget(options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +54,13 @@ class Taken:
 
     :param gone_on: an earlier process began it
     :param beside: the run of a living process that this one leaves alone
+    :param other: the newest unfinished run that this one leaves alone, as it has other options
     """
 
     run: ForegroundRun
     gone_on: bool
     beside: ForegroundRun | None
+    other: ForegroundRun | None
 
 
 @contextmanager
@@ -59,6 +68,7 @@ def taken_run(
     pipeline: str,
     partition: Partition,
     *,
+    options: RunOptions,
     anew: bool,
     new_id: Callable[[datetime], str],
     folder: StackFolder,
@@ -66,9 +76,10 @@ def taken_run(
     lake: Lake,
 ) -> Iterator[Taken]:
     """
-    Take the newest unfinished run of the partition that no living process on this machine works on, or begin one. It is
-    this process's until the block ends, or the process does.
+    Take the newest unfinished run of the partition that has the same options, whatever its budget, and that no living
+    process on this machine works on, or begin one. It is this process's until the block ends, or the process does.
 
+    :param options: what is asked for
     :param anew: begin one in any case
     :param new_id: gives the id of a run that begins at a moment
     :param home: the throw-away home of this process
@@ -86,15 +97,17 @@ def taken_run(
 
             left = [run for run in unfinished if prefix_of(run) not in alive]
             beside = [run for run in unfinished if run not in left]
+            same = [run for run in left if run.asks_the_same(options)]
             now = datetime.now(UTC)
-            gone_on = bool(left) and not anew
-            run = left[-1] if gone_on else ForegroundRun(run_id=new_id(now), begun_at=now)
+            gone_on = bool(same) and not anew
+            run = same[-1] if gone_on else ForegroundRun(run_id=new_id(now), begun_at=now, options=options)
+            other = left[-1] if left and not same and not anew else None
             fcntl.flock(held, fcntl.LOCK_EX)
             held.write(prefix_of(run))
             held.flush()
         if not gone_on:
             _write(run, pipeline, partition, lake)
-        yield Taken(run=run, gone_on=gone_on, beside=beside[-1] if beside else None)
+        yield Taken(run=run, gone_on=gone_on, beside=beside[-1] if beside else None, other=other)
 
 
 def record_ended(run: ForegroundRun, pipeline: str, partition: Partition, lake: Lake) -> None:
@@ -113,6 +126,10 @@ def published(pipeline: str, partition: Partition, lake: Lake) -> Manifest | Non
         return parse(Manifest, found.data, lake.locate(key)) if found else None
     except ValidationError:
         return None
+
+
+def _without_budget(options: RunOptions) -> RunOptions:
+    return options.model_copy(update={"budget_usd": None})
 
 
 def _write(run: ForegroundRun, pipeline: str, partition: Partition, lake: Lake) -> None:

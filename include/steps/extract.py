@@ -19,7 +19,7 @@ from include.enrichment.chunk import REQUESTS_SCHEMA
 from include.enrichment.errors import LakeError, SpecError, WarehouseError
 from include.enrichment.layout import RunFolder
 from include.enrichment.manifest import Manifest
-from include.enrichment.model import model_problems, retired, retirement_warning
+from include.enrichment.model import model_problems, retirement_warning, unknown
 from include.enrichment.names import key_problems, output_problems
 from include.enrichment.pipeline import Pipeline
 from include.enrichment.request import Renderer, Unsendable
@@ -85,13 +85,13 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
     lake.check_conditional_writes()
     settings = pipeline.settings.request
     named = "other_models" if settings.model in settings.other_models else "model"
-    where = f"{pipeline.name}/pipeline.yaml: request.{named}"
+    where = pipeline.place(f"request.{named}")
     today = datetime.now(UTC).date()
     model = claude.model(settings.model)
     if model is None:
         raise SpecError(
-            f"{where}: the API knows no model {settings.model!r}.{retired(settings.model, today=today)}"
-            " Nothing was read or sent."
+            f"{where}: the API knows no model {settings.model!r}"
+            f"{unknown(settings.model, claude.model_ids(), today=today)} Nothing was read or sent."
         )
     if problems := list(model_problems(model, settings)):
         raise SpecError(f"{where}: {settings.model} cannot do this: {'; '.join(problems)}. Nothing was read or sent.")
@@ -105,9 +105,9 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
 
     Rows stream: only a portion of them is in memory. A trial leaves the rest of them unread. A row that cannot be sent
     stays, with its reason, and becomes a reject.
-    Raises WarehouseError if the business key is NULL, repeated or does not survive in its column; SpecError if a prompt
-    does not fit the query, or the table would not be the one that is published for other days. Then nothing is left
-    behind.
+    Raises WarehouseError if there are fewer rows than ``limits.min_rows``, or if the business key is NULL, repeated or
+    does not survive in its column; SpecError if a prompt does not fit the query, or the table would not be the one that
+    is published for other days. Then nothing is left behind.
     """
     if pipeline.settings.request.cache == "auto":
         caching = pipeline.caching
@@ -125,8 +125,15 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
             ]
             wanted = _first(pipeline.options.rows, portions)
             first = next(wanted, [])
+            if not first:
+                _check_row_count(0, pipeline, folder)  # before the key's type is asked for, which no row can tell
             keys = _key_fields(pipeline, columns, first[0] if first else None, published)
             rows, unsendable = _write_rows(path, chain([first], wanted), renderers, keys)
+        _check_row_count(rows // pipeline.settings.samples, pipeline, folder)
+        if not rows:
+            log.warning(
+                "The source has no rows for partition %s. limits.min_rows is 0, so the run continues.", folder.partition
+            )
         _check_keys(path)
         extracted = Extracted(rows=rows, unsendable=unsendable, extracted_at=extracted_at)
         pa.default_memory_pool().release_unused()  # before the upload takes some
@@ -144,6 +151,19 @@ def _first(rows: int | None, portions: Iterator[Sequence[Mapping[str, Any]]]) ->
             rows -= len(portion)
             if rows <= 0:
                 return
+
+
+def _check_row_count(rows: int, pipeline: Pipeline, folder: RunFolder) -> None:
+    """Raises WarehouseError if the source has given fewer rows than it must."""
+    least = pipeline.settings.limits.min_rows
+    if rows < min(least, pipeline.options.rows or least):  # a trial stops reading before the end
+        raise WarehouseError(
+            f"The source has {rows:,} {'row' if rows == 1 else 'rows'} for partition {folder.partition}, and"
+            f" limits.min_rows of {pipeline.name}/pipeline.yaml is {least:,}. Nothing was written or sent.\n"
+            "The source may be late: Airflow retries this task. If it fails for good, clear it when the rows are"
+            " there.\nIf this day is right as it is, set a lower limits.min_rows; with 0 a day may be empty.",
+            retryable=True,
+        )
 
 
 def _key_fields(

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, BaseOperator
 
+from claude_batch import operators
+from claude_batch.arguments import check_arguments
 from claude_batch.failures import airflow_failures
-from include.enrichment.errors import PartitionError
+from include.enrichment.errors import PartitionError, SpecError, nearest
+from include.enrichment.glance import column_names
 from include.enrichment.partition import Partition, parse_partition
 
 if TYPE_CHECKING:
@@ -19,8 +22,10 @@ def table_asset(pipeline: str) -> Asset:
     """
     The table that a pipeline publishes, for ``schedule=`` and for ``outlets=``. The extra of its events is
     ``{"partition", "rows", "published", "rejected", "cost_usd"}``; the last is what the run cost, as text, and null
-    where a price is not known.
+    where a price is not known. Raises SpecError if there is no such pipeline.
     """
+    check_arguments("table_asset()", pipeline=pipeline)
+    operators.check_pipeline(pipeline)
     # ``x-``: to check any other URI, Airflow loads what each provider has to say of it, and boto3 with that.
     return Asset(name=pipeline, uri=f"x-claude-batch://tables/{pipeline}", group="claude-batch")
 
@@ -35,12 +40,21 @@ class SummaryOperator(BaseOperator):
     that a person made may do, fails the task once the others are counted.
 
     :param pipeline: a folder below include/pipelines
-    :param column: a column of its table
+    :param column: a column of its table. SpecError for one that the pipeline's key and output schema do not have
     :param aws_conn_id: the connection of the lake
     """
 
     def __init__(self, *, pipeline: str, column: str, aws_conn_id: str = "aws_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        check_arguments(type(self).__name__, pipeline=pipeline, column=column, aws_conn_id=aws_conn_id)
+        operators.check_pipeline(pipeline)
+        # Names that begin with an underscore are our own columns.
+        columns = column_names(operators.PIPELINES / pipeline)
+        if columns and column not in columns and not column.startswith("_"):
+            raise SpecError(
+                f"{self.task_id}: the table of {pipeline!r} has no column {column!r}{nearest(column, columns) or '.'}"
+                f" There are: {', '.join(columns)}."
+            )
         self.pipeline = pipeline
         self.column = column
         self.aws_conn_id = aws_conn_id

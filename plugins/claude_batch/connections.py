@@ -101,19 +101,23 @@ def _runs_never_race() -> bool:
     return text == "true"
 
 
-def open_source(source: Source) -> Warehouse | ParquetFiles:
+def open_source(source: Source, *, pipeline: str = "") -> Warehouse | ParquetFiles:
     """
     Where a pipeline's rows are. Raises SetupError if the connection is missing or leads to something else.
+
+    :param pipeline: the pipeline's name, for errors in its query
     """
     if source.files is None:
-        return open_warehouse(source.connection)
+        return open_warehouse(source.connection, pipeline=pipeline)
     bucket = replace(s3_address(source.files), prefix="")
     return ParquetFiles(_open_s3(bucket, source.connection), name=source.connection)
 
 
-def open_warehouse(conn_id: str) -> Warehouse:
+def open_warehouse(conn_id: str, *, pipeline: str = "") -> Warehouse:
     """
     The database behind a connection. Raises SetupError if it is missing or is not a database that SQLAlchemy knows.
+
+    :param pipeline: as for open_source()
     """
     try:
         hook = BaseHook.get_hook(conn_id)
@@ -122,7 +126,7 @@ def open_warehouse(conn_id: str) -> Warehouse:
                 f"Connection {conn_id!r} is no database: its hook is {type(hook).__name__}, not a DbApiHook. Nothing"
                 " was read or sent."
             )
-        return Warehouse(hook.get_sqlalchemy_engine(), name=conn_id)
+        return Warehouse(hook.get_sqlalchemy_engine(), name=conn_id, pipeline=pipeline)
     except (AirflowException, ImportError, ValueError, NotImplementedError) as error:
         raise SetupError(
             f"The warehouse connection {conn_id!r} cannot be used: {error}. Nothing was read or sent."

@@ -7,7 +7,8 @@ must not load pyarrow and the SDK.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -22,9 +23,12 @@ from airflow.sdk.exceptions import (
 )
 
 import include
+from claude_batch.arguments import check_arguments
 from claude_batch.failures import SOONEST_RESUME, airflow_failures
-from include.enrichment.errors import NotSent, NotYet
+from include.enrichment import headline
+from include.enrichment.errors import EnrichmentError, NotSent, NotYet, PartitionError
 from include.enrichment.layout import RunFolder
+from include.enrichment.options import readable_options
 from include.enrichment.partition import Partition, check_begun, interval_warning, resolve_partition
 
 if TYPE_CHECKING:
@@ -33,18 +37,33 @@ if TYPE_CHECKING:
 PIPELINES = Path(include.__file__).parent / "pipelines"
 
 
+def check_pipeline(name: str) -> None:
+    """Raises SpecError if there is no such pipeline: an import error of the Dag file, with the nearest name."""
+    if not (PIPELINES / name / "pipeline.yaml").is_file():
+        from include.enrichment.spec import load_pipeline
+
+        load_pipeline(PIPELINES / name)
+
+
 class _RunOperator(BaseOperator):
-    """What works on one run of one pipeline."""
+    """
+    What works on one run of one pipeline. In the UI's list of tasks its label says the day and what came of it; the
+    label of the task that ends a run becomes the run's note (run_notes.py).
+    """
 
     template_fields: Sequence[str] = ("partition",)
 
     def __init__(
         self, *, pipeline: str, partition: str | None = None, aws_conn_id: str = "aws_default", **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        # A label of tasks that are mapped; Airflow renders it after any task, also after one that fails.
+        super().__init__(**{"map_index_template": "{{ task.headline }}", **kwargs})
+        check_arguments(type(self).__name__, pipeline=pipeline, partition=partition, aws_conn_id=aws_conn_id)
+        check_pipeline(pipeline)
         self.pipeline = pipeline
         self.partition = partition
         self.aws_conn_id = aws_conn_id
+        self.headline = ""
 
     def run_folder(self, context: Context) -> RunFolder:
         """The run's folder on the lake. Raises PartitionError if the run names no partition."""
@@ -68,6 +87,24 @@ class _RunOperator(BaseOperator):
 
     def _param(self, context: Context) -> object:
         return self.partition or context["params"].get("partition")
+
+    def _set_headline(self, context: Context, *results: str) -> None:
+        options = readable_options(context["params"])
+        self.headline = headline.headline(self.run_folder(context).partition, options, *results)
+
+    @contextmanager
+    def _failures(self, context: Context) -> Iterator[None]:
+        """airflow_failures(), and the label says the cause."""
+        with airflow_failures():
+            try:
+                yield
+            except EnrichmentError as error:
+                try:
+                    partition = self.run_folder(context).partition
+                except PartitionError:
+                    partition = None
+                self.headline = headline.failure(partition, readable_options(context["params"]), str(error))
+                raise
 
 
 class ExtractOperator(_RunOperator):
@@ -96,13 +133,15 @@ class ExtractOperator(_RunOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_arguments(
+            type(self).__name__,
+            anthropic_conn_id=anthropic_conn_id,
+            source_ready_after=source_ready_after,
+            deferrable=deferrable,
+        )
         self.anthropic_conn_id = anthropic_conn_id
         self.source_ready_after = source_ready_after
         self.deferrable = deferrable
-        if not (PIPELINES / self.pipeline / "pipeline.yaml").is_file():
-            from include.enrichment.spec import load_pipeline
-
-            load_pipeline(PIPELINES / self.pipeline)  # says what is wrong, as an import error of the Dag
 
     def execute(self, context: Context) -> int:
         from claude_batch.claude_connection import open_claude
@@ -112,7 +151,7 @@ class ExtractOperator(_RunOperator):
         from include.steps.counting import count_sample
         from include.steps.extract import check_setup, extract
 
-        with airflow_failures():
+        with self._failures(context):
             folder = self.run_folder(context)
             self.log.info("Partition %s of %s", folder.partition, self.pipeline)
             if warning := self.interval_warning(context):
@@ -125,11 +164,13 @@ class ExtractOperator(_RunOperator):
             lake = open_lake(self.aws_conn_id)
             with open_claude(self.anthropic_conn_id) as claude:
                 check_setup(pipeline, lake=lake, claude=claude)
-                extracted = extract(pipeline, folder, warehouse=open_source(pipeline.settings.source), lake=lake)
+                source = open_source(pipeline.settings.source, pipeline=pipeline.name)
+                extracted = extract(pipeline, folder, warehouse=source, lake=lake)
                 count_sample(folder, lake=lake, claude=claude)
         self.log.info(
             "Partition %s: %s rows, %s of them cannot be sent", folder.partition, extracted.rows, extracted.unsendable
         )
+        self._set_headline(context, headline.extracted(extracted.rows, unsendable=extracted.unsendable))
         return extracted.rows
 
     def resume(self, context: Context, event: Any) -> int:
@@ -166,6 +207,7 @@ class PlanOperator(_RunOperator):
 
     def __init__(self, *, pass_name: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        check_arguments(type(self).__name__, pass_name=pass_name)
         self.pass_name = pass_name
 
     def execute(self, context: Context) -> list[str]:
@@ -175,15 +217,17 @@ class PlanOperator(_RunOperator):
         from include.steps.plan import plan
 
         most = conf.getint("core", "max_map_length")
-        with airflow_failures():
+        with self._failures(context):
             lake, folder = open_lake(self.aws_conn_id), self.run_folder(context)
             if read_pipeline(lake, folder).options.dry_run:
-                told = dry_run(folder, lake=lake).table()
-                self.log.info("Dry run; nothing is sent, and all that follows is skipped.\n%s", told)
+                told = dry_run(folder, lake=lake)
+                self.log.info("Dry run; nothing is sent, and all that follows is skipped.\n%s", told.table())
+                self._set_headline(context, headline.forecast(told))
                 later = sorted(self.get_flat_relative_ids())
                 raise DownstreamTasksSkipped(tasks=later)  # type: ignore[no-untyped-call]  # not annotated
             chunks = plan(folder, pass_name=self.pass_name, lake=lake, most_chunks=most)
         self.log.info("Pass %s: chunks: %d", self.pass_name, len(chunks))
+        self._set_headline(context, headline.planned(chunks))
         return chunks
 
 
@@ -209,6 +253,7 @@ class _ChunkOperator(BaseOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        check_arguments(type(self).__name__, aws_conn_id=aws_conn_id, anthropic_conn_id=anthropic_conn_id)
         self.chunk = cast(str, chunk)  # an XComArg is resolved before the task runs
         self.aws_conn_id = aws_conn_id
         self.anthropic_conn_id = anthropic_conn_id
@@ -235,6 +280,7 @@ class ClaudeBatchOperator(_ChunkOperator):
 
     def __init__(self, *, deferrable: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        check_arguments(type(self).__name__, deferrable=deferrable)
         self.deferrable = deferrable
 
     def execute(self, context: Context) -> str:
@@ -302,8 +348,8 @@ class LoadOperator(_ChunkOperator):
 class PublishOperator(_RunOperator):
     """
     Publish the partition: the typed table by business key, the rejects beside it, the manifest last. Returns the counts
-    and what the run cost, and tells them, with the partition, to whoever follows the assets in ``outlets``. A trial is
-    published into the run's folder, and the task ends as skipped: nobody is told.
+    and what the run cost; the events of the assets in ``outlets`` have them too, with the partition. A trial is
+    published into the run's folder: it sends no event, and the tasks after this one are skipped.
 
     Leaves the partition as it was if a later run has read the warehouse since; fails, and leaves it too, if more rows
     were rejected than the pipeline's ``max_reject_ratio`` allows, or if the source has lost all its rows.
@@ -315,16 +361,13 @@ class PublishOperator(_RunOperator):
 
     def execute(self, context: Context) -> dict[str, int | str | None]:
         from claude_batch.connections import open_lake
-        from include.enrichment.prices import dollars, plain
+        from include.enrichment.prices import plain
         from include.steps.publish import publish
 
-        with airflow_failures():
-            manifest = publish(self.run_folder(context), lake=open_lake(self.aws_conn_id))
-        if manifest.trial is not None:
-            raise AirflowSkipException(
-                f"A trial: the partition's table is as it was. {manifest.published:,} of {manifest.rows:,} rows are at"
-                f" {manifest.table}, {manifest.rejected:,} at {manifest.rejects}. It cost {dollars(manifest.cost_usd)}."
-            )
+        with self._failures(context):
+            folder = self.run_folder(context)
+            manifest = publish(folder, lake=open_lake(self.aws_conn_id))
+        self._set_headline(context, *headline.published(manifest, run_id=folder.run_id))
         told = {
             "rows": manifest.rows,
             "published": manifest.published,
@@ -332,6 +375,12 @@ class PublishOperator(_RunOperator):
             # As text: neither XCom nor the event's extra has an exact number for it.
             "cost_usd": None if manifest.cost_usd is None else plain(manifest.cost_usd),
         }
-        for asset in self.outlets:
-            context["outlet_events"][asset].extra = {"partition": manifest.partition, **told}
+        if manifest.trial is None:
+            for asset in self.outlets:
+                context["outlet_events"][asset].extra = {"partition": manifest.partition, **told}
+            return told
+        self.log.info("A trial: the partition's table is as it was, and the tasks after this one are skipped.")
+        self.outlets = []  # Airflow sends an event for each outlet that a task has when it succeeds
+        if later := sorted(self.get_flat_relative_ids()):
+            raise DownstreamTasksSkipped(tasks=later)  # type: ignore[no-untyped-call]  # not annotated
         return told

@@ -7,6 +7,7 @@ from typing import Any
 from airflow.sdk import Param
 
 from claude_batch import operators
+from claude_batch.formats import DAY_UP_TO_TODAY
 from include.enrichment.glance import budget_ceiling, glance, model_names
 
 _TRY = "Try it out"
@@ -16,22 +17,25 @@ _MONEY = "Money"
 
 def form(pipeline: str) -> dict[str, Param]:
     """
-    The params of a pipeline's Dag: ``@dag(params=form("catalogue"))``. Their defaults make a run as every night.
+    The params of a pipeline's Dag, which enrich() adds to it; a flow put together by hand says
+    ``@dag(params=form("catalogue"))``. Their defaults make a run as every night.
 
     Airflow checks each value when a run is triggered; what a run does with them is said by
-    include/enrichment/options.py.
+    include/enrichment/options.py. The bounds are in ``allOf``: Airflow's server rejects a value beyond them, with the
+    bound in its message, while its form would turn the value into the bound without a word if it saw them.
 
     :param pipeline: a folder below include/pipelines, which says the models that a run may ask
     """
     pipeline_yaml = operators.PIPELINES / pipeline / "pipeline.yaml"
     models = model_names(pipeline_yaml)
     ceiling = budget_ceiling(pipeline_yaml)
-    most: dict[str, Any] = {} if ceiling is None else {"maximum": ceiling}
+    bounds: dict[str, Any] = {"minimum": 0} if ceiling is None else {"minimum": 0, "maximum": ceiling}
     return {
         "partition": Param(
             None,
             type=["null", "string"],
             format="date",
+            allOf=[{"format": DAY_UP_TO_TODAY}],
             title="Partition",
             description=(
                 "The day to read and to replace, such as 2026-11-21. It wins over everything else. Empty: the day on"
@@ -42,7 +46,7 @@ def form(pipeline: str) -> dict[str, Param]:
         "rows": Param(
             None,
             type=["null", "integer"],
-            minimum=1,
+            allOf=[{"minimum": 1}],
             section=_TRY,
             title="Trial of so many rows",
             description=(
@@ -64,8 +68,7 @@ def form(pipeline: str) -> dict[str, Param]:
         "budget_usd": Param(
             None,
             type=["null", "number"],
-            minimum=0,
-            **most,
+            allOf=[bounds],
             section=_MONEY,
             title="Budget of this run, in US dollars",
             description=(

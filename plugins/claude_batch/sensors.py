@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from airflow.sdk.exceptions import AirflowFailException
 
+from claude_batch.arguments import check_arguments
 from claude_batch.failures import airflow_failure, airflow_failures
 from claude_batch.triggers import ClaudeBatchTrigger
 from include.enrichment.errors import ApiError, SetupError
@@ -63,6 +64,14 @@ class ClaudeBatchSensor(BaseSensorOperator):
         mode: str = "reschedule",
         **kwargs: Any,
     ) -> None:
+        check_arguments(
+            type(self).__name__,
+            cancel_on_kill=cancel_on_kill,
+            anthropic_conn_id=anthropic_conn_id,
+            aws_conn_id=aws_conn_id,
+            deferrable=deferrable,
+            poke_interval=poke_interval,
+        )
         super().__init__(poke_interval=poke_interval, timeout=timeout, mode=mode, **kwargs)
         if cancel_on_kill and (chunk is None or not deferrable):
             raise ValueError(

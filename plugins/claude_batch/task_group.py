@@ -6,20 +6,25 @@ wait, waited and load, then publish.
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.sdk import TaskGroup, TriggerRule, WeightRule, chain, task_group
+from airflow.sdk import DAG, TaskGroup, TriggerRule, WeightRule, chain, task_group
+from airflow.sdk.definitions._internal.contextmanager import DagContext  # 3.3 has no public name for it
 
 from claude_batch import operators
+from claude_batch.arguments import check_arguments
 from claude_batch.assets import table_asset
 from claude_batch.operators import ClaudeBatchOperator, ExtractOperator, LoadOperator, PlanOperator, PublishOperator
+from claude_batch.params import form
 from claude_batch.sensors import ClaudeBatchSensor
+from include.enrichment.errors import SpecError
 from include.enrichment.passes import pass_names
 
 
 def enrich(
-    pipeline: str,
+    pipeline: str | None = None,
     *,
     aws_conn_id: str = "aws_default",
     anthropic_conn_id: str = "anthropic_default",
@@ -30,11 +35,15 @@ def enrich(
     source_ready_after: timedelta | None = None,
 ) -> TaskGroup:
     """
-    Enrich one partition: the task group ``<pipeline>``, to be called within a Dag.
+    Enrich one partition: the task group ``<pipeline>``, to be called within a Dag. The Dag gets the pipeline's form as
+    its params, beside those that it has.
 
     Which passes it has is said by ``limits.canary_rows`` and ``limits.retry_passes`` of the pipeline.
 
-    :param pipeline: a folder below include/pipelines
+    Raises SpecError where there is no such pipeline, where the Dag has the name of another one, or where it has a param
+    of the form's names that is not the form's; ValueError for an argument of a wrong type or value.
+
+    :param pipeline: a folder below include/pipelines; None: the one that is called like the Dag
     :param aws_conn_id: the connection of the lake
     :param anthropic_conn_id: the connection of the API
     :param deferrable: wait in the triggerer; False reschedules what waits, for a deployment without a triggerer
@@ -45,6 +54,25 @@ def enrich(
         are in the API's queue at once, of all Dags and runs. It is in config/pools.json; without it tasks wait for ever
     :param source_ready_after: `extract` waits until so long after the partition's end, midnight UTC; None: not at all
     """
+    dag = DagContext.get_current()
+    if dag is None:
+        raise ValueError("enrich() was called outside of a Dag: call it in the function below @dag.")
+    pipeline = dag.dag_id if pipeline is None else pipeline
+    check_arguments(
+        "enrich()",
+        pipeline=pipeline,
+        aws_conn_id=aws_conn_id,
+        anthropic_conn_id=anthropic_conn_id,
+        deferrable=deferrable,
+        poke_interval=poke_interval,
+        cancel_on_kill=cancel_on_kill,
+        pool=pool,
+        source_ready_after=source_ready_after,
+    )
+    operators.check_pipeline(pipeline)
+    earlier = [task.pipeline for task in dag.tasks if isinstance(task, ExtractOperator)]
+    _check_name(dag, pipeline, earlier)
+    _add_form(dag, pipeline, earlier)
     lake = {"aws_conn_id": aws_conn_id}
     both = {**lake, "anthropic_conn_id": anthropic_conn_id}
     queued = {**both, "deferrable": deferrable, "pool": pool, "weight_rule": WeightRule.ABSOLUTE}
@@ -71,6 +99,38 @@ def enrich(
         )
         chain(extract, *passes, publish)
     return flow
+
+
+def _check_name(dag: DAG, pipeline: str, earlier: list[str]) -> None:
+    """Raises SpecError if a Dag with the name of one pipeline begins with another: a copied file, most likely."""
+    if pipeline != dag.dag_id and not earlier and (operators.PIPELINES / dag.dag_id).is_dir():
+        raise SpecError(
+            f"{_file(dag)}: Dag {dag.dag_id!r} enriches {pipeline!r}, and there is a pipeline {dag.dag_id!r}. Write"
+            " enrich() without a name: it enriches the pipeline that is called like the Dag. To enrich"
+            f" {pipeline!r} here, give the Dag another id."
+        )
+
+
+def _add_form(dag: DAG, pipeline: str, earlier: list[str]) -> None:
+    """Raises SpecError if the Dag has a param with the name of a field that is not the field."""
+    fields = form(pipeline)
+    own = {name: dag.params.get_param(name) for name in fields if name in dag.params}
+    differ = ", ".join(name for name, param in own.items() if param.dump() != fields[name].dump())
+    if differ and earlier:
+        raise SpecError(
+            f"{_file(dag)}: Dag {dag.dag_id!r} enriches {earlier[0]!r} and {pipeline!r}, whose forms differ: {differ}."
+            f" A Dag has one form. Give {pipeline!r} a Dag of its own, with schedule=table_asset({earlier[0]!r})."
+        )
+    if differ:
+        raise SpecError(
+            f"{_file(dag)}: Dag {dag.dag_id!r} has params that differ from the form of pipeline {pipeline!r}: {differ}."
+            " enrich() adds the form to the Dag: remove params=form(…), and give params of your own other names."
+        )
+    dag.params.update(fields)
+
+
+def _file(dag: DAG) -> str:
+    return "/".join(Path(dag.fileloc).parts[-2:])
 
 
 def _requests_pass(

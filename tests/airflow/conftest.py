@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from starlette.testclient import TestClient
 
 from tests.fixtures.emulator import Emulator
 from tests.fixtures.flow import ROWS, write_pipeline, write_tickets
 from tests.fixtures.s3 import Bucket
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +26,37 @@ def airflow_db() -> None:
     from airflow.utils.db import initdb
 
     initdb()
+
+
+@pytest.fixture
+def session(airflow_db: None) -> Iterator[Session]:
+    """A session of the metadata database, of which nothing stays."""
+    from airflow import settings
+
+    assert settings.Session is not None
+    with settings.Session() as opened:
+        yield opened
+        opened.rollback()
+
+
+@pytest.fixture(scope="module")
+def api(airflow_db: None) -> Iterator[TestClient]:
+    """Airflow's API server, with the plugins that its loader finds."""
+    from airflow.api_fastapi.app import create_app
+
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AIRFLOW__API_AUTH__JWT_SECRET", secrets.token_urlsafe(64))
+        with TestClient(create_app(apps="core")) as client:
+            yield client
+
+
+def login_as(role: str) -> dict[str, str]:
+    """The header of a user of ``api`` who has that role."""
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+
+    user = SimpleAuthManagerUser(username="somebody", role=role)
+    return {"Authorization": f"Bearer {get_auth_manager().generate_jwt(user)}"}
 
 
 def anthropic_connection(emulator: Emulator) -> str:

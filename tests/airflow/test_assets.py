@@ -11,16 +11,19 @@ import pytest
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException
 
+from claude_batch import operators
 from claude_batch.assets import SummaryOperator, table_asset
+from include.enrichment.errors import SpecError
 from include.gateways.lake import Lake
+from tests.fixtures.flow import write_pipeline
 
 DAG_FILE = """
 from airflow.sdk import dag
 from claude_batch.task_group import enrich
 
-@dag(schedule=None, params={"partition": "2026-11-01"})
+@dag(schedule=None)
 def tickets():
-    enrich("tickets", poke_interval=1)
+    enrich(poke_interval=1)
 
 tickets()
 """
@@ -31,6 +34,12 @@ def lake(connections: pytest.MonkeyPatch) -> Lake:
     from claude_batch.connections import open_lake
 
     return open_lake("aws_default")
+
+
+@pytest.fixture(autouse=True)
+def pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    write_pipeline(tmp_path / "pipelines" / "tickets")
+    monkeypatch.setattr(operators, "PIPELINES", tmp_path / "pipelines")
 
 
 def events(*partitions: str) -> Any:
@@ -51,13 +60,26 @@ def publishing_run(run_dag: Callable[..., Any], tmp_path: Path) -> Any:
     path = tmp_path / "dags" / "tickets.py"
     path.parent.mkdir()
     path.write_text(DAG_FILE)
-    run = run_dag(path)
+    run = run_dag(path, run_conf={"partition": "2026-11-01"})
     assert run.state == "success"
     return run
 
 
 def summary() -> SummaryOperator:
     return SummaryOperator(task_id="summary", pipeline="tickets", column="topic")
+
+
+def test_a_column_that_the_table_does_not_have_is_told_when_the_dag_is_parsed() -> None:
+    for column in ("topic", "ticket", "_model"):
+        SummaryOperator(task_id="summary", pipeline="tickets", column=column)
+    told = r"'tickets' has no column 'topik'; did you mean 'topic'\? There are: ticket, topic, urgent, words\."
+    with pytest.raises(SpecError, match=told):
+        SummaryOperator(task_id="summary", pipeline="tickets", column="topik")
+
+
+def test_of_a_schema_that_cannot_be_read_no_column_is_refused(tmp_path: Path) -> None:
+    write_pipeline(tmp_path / "pipelines" / "tickets", output_schema_json="{")
+    SummaryOperator(task_id="summary", pipeline="tickets", column="anything")
 
 
 def test_the_partition_that_was_published_is_summed_up(publishing_run: Any, lake: Lake) -> None:

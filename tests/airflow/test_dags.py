@@ -15,7 +15,6 @@ import pendulum
 import pytest
 from airflow.sdk import DAG
 from airflow.timetables.base import TimeRestriction
-from airflow.timetables.interval import CronDataIntervalTimetable
 
 from include import dag_defaults
 
@@ -55,8 +54,7 @@ def test_what_waits_for_a_table_waits_for_one_that_is_published(dags: dict[str, 
 
 
 def test_a_scheduled_run_is_about_the_whole_day_and_one_by_hand_without_a_date_about_yesterday() -> None:
-    # As the scheduler has it: the one of the SDK only says what is wanted.
-    timetable = CronDataIntervalTimetable(dag_defaults.MIDNIGHT.expression, timezone=dag_defaults.MIDNIGHT.timezone)
+    timetable = dag_defaults.MIDNIGHT
     day = pendulum.datetime(2026, 11, 21)
     scheduled = timetable.next_dagrun_info(
         last_automated_data_interval=None, restriction=TimeRestriction(earliest=day, latest=None, catchup=True)
@@ -77,11 +75,6 @@ def test_a_run_that_is_late_is_an_error_in_the_log(caplog: pytest.LogCaptureFixt
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
     assert "Run a run of catalogue is not done at its deadline, 2026-11-22 05:00:00+00:00: it is running" in caplog.text
-
-
-def test_nobody_is_told_of_a_backfilled_day_that_is_late(caplog: pytest.LogCaptureFixture) -> None:
-    asyncio.run(dag_defaults.report_late(context=LATE | {"dag_run": LATE["dag_run"] | {"run_type": "backfill"}}))
-    assert caplog.records == []
 
 
 def test_a_run_that_fails_is_an_error_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

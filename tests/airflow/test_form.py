@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from claude_batch import run_notes
 from include.enrichment.dry_run import DryRun
 from include.gateways.lake import Lake
 from tests.airflow.test_task_group import DAY, states, write_dag
@@ -49,16 +50,44 @@ def sizes(emulator: Emulator) -> list[int]:
     return [batch["size"] for batch in emulator.batches_made()]
 
 
+def asset_events(run: Any) -> int:
+    """How many events of assets the run has sent."""
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import func, select
+
+    with create_session() as session:
+        sent = select(func.count()).where(AssetEvent.source_run_id == run.run_id)
+        return session.scalar(sent) or 0
+
+
+def note(run: Any) -> str:
+    """What the UI shows of the run after the scheduler, whose runs have a session other than those of dag.test()."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    listener = {"success": run_notes.on_dag_run_success, "failed": run_notes.on_dag_run_failed}[run.state]
+    with create_session() as session:
+        ended = session.get_one(DagRun, run.id)
+        ended.dag = run.dag
+        listener(ended, "what the scheduler says")
+        session.expire(ended)
+        return str(ended.note)
+
+
 def test_rows_is_a_trial_beside_the_table_that_a_full_run_does_not_pay_again(
     run: Run, lake: Lake, emulator: Emulator
 ) -> None:
     trial = run(rows=2)
-    assert (trial.state, states(trial)["publish"]) == ("success", "skipped")
+    assert (trial.state, states(trial)["publish"]) == ("success", "success")
+    assert asset_events(trial) == 0
+    assert note(trial) == "2026-11-01 · trial of 2 · 2 published · less than $0.0001 (simulated)"
     assert not lake.exists(TABLE)
     (manifest,) = (key for key in lake.list("runs/") if key.endswith("/manifest.json"))
     assert json.loads(lake.read(manifest))["rows"] == 2
     full = run()
     assert (full.state, states(full)["publish"]) == ("success", "success")
+    assert asset_events(full) == 1
     assert table(lake, TABLE).num_rows == 3
     assert sizes(emulator) == [2, 1]
 
@@ -67,6 +96,7 @@ def test_dry_run_tells_what_would_be_sent_and_skips_all_that_follows(run: Run, l
     ended = run(dry_run=True)
     found = states(ended)
     assert ended.state == "success"
+    assert note(ended) == "2026-11-01 · dry run · 3 requests, $0.0002"
     assert {task for task, state in found.items() if state == "success"} == {"extract", "canary.plan"}
     assert {state for task, state in found.items() if task not in ("extract", "canary.plan")} == {"skipped"}
     (key,) = (key for key in lake.list("runs/") if key.endswith("/dry_run.json"))
@@ -122,5 +152,6 @@ def test_a_field_that_there_is_not_ends_the_run_before_anything_is_read(
 ) -> None:
     ended = run(row=2)
     assert (ended.state, states(ended)["extract"]) == ("failed", "failed")
+    assert note(ended).startswith("2026-11-01 · failed at extract: The run's params: 'row' is not known; did you mean")
     assert emulator.creates() == []
     assert lake.list("") == []

@@ -5,18 +5,21 @@ from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
 from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
     AirflowRescheduleException,
-    AirflowSkipException,
+    DownstreamTasksSkipped,
     TaskDeferred,
 )
 
 from claude_batch import operators
+from claude_batch.assets import table_asset
 from claude_batch.operators import (
     ClaudeBatchOperator,
     ExtractOperator,
@@ -135,16 +138,33 @@ def test_a_dag_and_a_task_may_have_params_of_their_own(connections: pytest.Monke
     assert task.execute(context() | {"params": params}) == 2
 
 
-def test_a_trial_ends_as_skipped_and_says_where_it_lies(connections: pytest.MonkeyPatch) -> None:
+def test_a_trial_succeeds_without_an_event_and_skips_what_follows(connections: pytest.MonkeyPatch) -> None:
     extract().execute(context() | {"params": {"partition": "2026-11-01", "rows": 2}})
     (chunk,) = PlanOperator(task_id="plan", pipeline="tickets", pass_name="main").execute(context())
     batch_id = ClaudeBatchOperator(task_id="submit", chunk=chunk).execute(context())
     LoadOperator(task_id="load", chunk=chunk, batch_id=batch_id).execute(context())
-    with pytest.raises(
-        AirflowSkipException,
-        match=r"2 of 2 rows are at .*/manual__1/table\.parquet, 0 at .*It cost less than \$0\.0001\.",
-    ):
-        PublishOperator(task_id="publish", pipeline="tickets").execute(context())
+    task = PublishOperator(task_id="publish", pipeline="tickets", outlets=[table_asset("tickets")])
+    trial = context() | {"params": {"partition": "2026-11-01", "rows": 2}}
+    assert task.execute(trial) == {"rows": 2, "published": 2, "rejected": 0, "cost_usd": ANY}
+    assert task.outlets == []
+    assert task.headline == "2026-11-01 · trial of 2 · 2 published · less than $0.0001 (simulated)"
+    with DAG("d", schedule=None):
+        followed = PublishOperator(task_id="publish", pipeline="tickets")
+        followed >> EmptyOperator(task_id="copy")
+    with pytest.raises(DownstreamTasksSkipped) as skipped:
+        followed.execute(trial)
+    assert skipped.value.tasks == ["copy"]
+
+
+def test_a_task_that_fails_says_the_cause_in_its_label(connections: pytest.MonkeyPatch) -> None:
+    task = extract()
+    with pytest.raises(AirflowFailException):
+        task.execute(context(None))
+    assert task.headline.startswith("failed: This run names no partition")
+    connections.delenv("ENRICHMENT_LAKE")
+    with pytest.raises(AirflowFailException):
+        task.execute(context())
+    assert task.headline.startswith("2026-11-01 · failed: ENRICHMENT_LAKE is not set")
 
 
 def test_a_partition_of_the_operator_wins_over_the_runs(connections: pytest.MonkeyPatch) -> None:

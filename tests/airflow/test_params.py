@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import ParamValidationError
+from starlette.testclient import TestClient
 
 from claude_batch import operators
 from claude_batch.params import form
 from include.enrichment.options import RunOptions, run_options
+from tests.airflow.conftest import login_as
+from tests.airflow.test_task_group import write_dag
 from tests.fixtures.flow import write_pipeline
 
 PIPELINE = """\
@@ -86,6 +89,46 @@ def test_what_can_be_is_taken(name: str, value: object) -> None:
 def test_anything_else_is_refused_by_the_form(name: str, value: object) -> None:
     with pytest.raises(ParamValidationError):
         form("tickets")[name].resolve(value)
+
+
+BEYOND = pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("rows", -3, "-3 is less than the minimum of 1"),
+        ("budget_usd", -1, "-1 is less than the minimum of 0"),
+        ("budget_usd", 9999, "9999 is greater than the maximum of 25"),
+        ("partition", "2999-01-01", "'2999-01-01' is not a 'day up to today (UTC)'"),
+    ],
+)
+
+
+@BEYOND
+def test_a_value_beyond_a_bound_is_refused_with_the_bound_and_the_form_does_not_clamp_it(
+    pipelines: Path, name: str, value: object, message: str
+) -> None:
+    write_pipeline(pipelines / "tickets", pipeline_yaml=PIPELINE + "limits: {budget_usd: 25}\n")
+    field = form("tickets")[name]
+    with pytest.raises(ParamValidationError) as refused:
+        field.resolve(value)
+    assert str(refused.value).startswith(message)
+    assert not field.schema.keys() & {"minimum", "maximum"}  # the form clamps to those that it sees, without a word
+
+
+@BEYOND
+def test_over_rest_the_refusal_names_param_and_bound_and_makes_no_run(
+    api: TestClient, pipelines: Path, name: str, value: object, message: str
+) -> None:
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+
+    write_pipeline(pipelines / "tickets", pipeline_yaml=PIPELINE + "limits: {budget_usd: 25}\n")
+    bag = DagBag(dag_folder=write_dag(pipelines))
+    sync_bag_to_db(bag, "tests", None)
+    runs = "/api/v2/dags/tickets/dagRuns"
+    asked = {"logical_date": None, "conf": {"partition": "2026-11-01", name: value}}
+    answer = api.post(runs, headers=login_as("admin"), json=asked)
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith(f"Invalid input for param {name}: {message}")
+    assert api.get(runs, headers=login_as("admin")).json()["total_entries"] == 0
 
 
 @pytest.mark.parametrize(("setting", "default"), [("", True), ("reuse: true", True), ("reuse: false", False)])

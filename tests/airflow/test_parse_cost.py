@@ -21,7 +21,8 @@ from datetime import UTC, datetime
 
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
-from airflow.sdk import BaseOperatorLink, CronDataIntervalTimetable, Param, TaskGroup, dag, task_group
+from airflow.sdk import BaseOperatorLink, Param, TaskGroup, dag, task_group
+from airflow.timetables.interval import CronDataIntervalTimetable
 
 
 @dag(

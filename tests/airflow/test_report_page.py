@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterator
-
 import httpx2
 import pytest
 from starlette.testclient import TestClient
 
 from include.gateways.lake import Lake
+from tests.airflow.conftest import login_as
 
 DAILY = "reports/usage/2026-10-29_2026-11-27.html"
 PAGE = "/usage-report/2026-11-01_2026-11-02"
@@ -22,25 +20,10 @@ def lake(connections: pytest.MonkeyPatch) -> Lake:
     return open_lake("aws_default")
 
 
-@pytest.fixture(scope="module")
-def api(airflow_db: None) -> Iterator[TestClient]:
-    """Airflow's API server, with the plugins that its loader finds."""
-    from airflow.api_fastapi.app import create_app
-
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AIRFLOW__API_AUTH__JWT_SECRET", secrets.token_urlsafe(64))
-        with TestClient(create_app(apps="core")) as client:
-            yield client
-
-
 @pytest.fixture
 def login(api: TestClient) -> dict[str, str]:
     """The header of a user who may only look."""
-    from airflow.api_fastapi.app import get_auth_manager
-    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-
-    user = SimpleAuthManagerUser(username="somebody", role="viewer")
-    return {"Authorization": f"Bearer {get_auth_manager().generate_jwt(user)}"}
+    return login_as("viewer")
 
 
 @pytest.mark.parametrize("path", [PAGE, "/usage-report/latest", "/usage-report/2026-10-29_2026-11-27"])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
@@ -12,9 +13,12 @@ import pytest
 from airflow.sdk import DAG, WeightRule
 from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
 
+from claude_batch import operators
 from claude_batch.connections import open_source
 from claude_batch.operators import ClaudeBatchOperator, ExtractOperator
+from claude_batch.params import form
 from claude_batch.task_group import enrich
+from include.enrichment.errors import SpecError
 from include.enrichment.layout import RunFolder
 from include.enrichment.partition import Partition
 from include.enrichment.spec import load_pipeline
@@ -27,12 +31,11 @@ from tests.fixtures.flow import write_pipeline, write_tickets
 DAG_FILE = """
 from datetime import UTC, datetime
 from airflow.sdk import dag
-from claude_batch.params import form
 from claude_batch.task_group import enrich
 
-@dag(schedule=None, start_date=datetime(2026, 11, 1, tzinfo=UTC), params=form("tickets"))
+@dag(schedule=None, start_date=datetime(2026, 11, 1, tzinfo=UTC))
 def tickets():
-    enrich("tickets", deferrable=DEFERRABLE, poke_interval=1)
+    enrich(deferrable=DEFERRABLE, poke_interval=1)
 
 tickets()
 """
@@ -112,11 +115,105 @@ def test_the_passes_are_those_of_the_pipeline_in_their_order(
     assert [plan.task_id for plan in in_order] == [f"tickets.{name}.plan" for name in passes]
 
 
+class TestDag:
+    """A Dag file names its pipeline once, by its own name, and gets the pipeline's form."""
+
+    @pytest.fixture(autouse=True)
+    def pipelines(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        for name, model in (("catalogue", "claude-haiku-5-5"), ("mist", "claude-sonnet-5"), ("fog", "claude-sonnet-5")):
+            request = f"{{model: {model}, max_tokens: 200}}"
+            yaml = f"source: {{connection: warehouse, key: [ticket]}}\nrequest: {request}\n"
+            write_pipeline(tmp_path / name, pipeline_yaml=yaml)
+        monkeypatch.setattr(operators, "PIPELINES", tmp_path)
+
+    def test_without_a_name_the_pipeline_is_the_one_that_is_called_like_the_dag(self) -> None:
+        with DAG("mist", schedule=None) as dag:
+            flow = enrich()
+        assert flow.group_id == "mist"
+        assert dag.params.get_param("model").dump() == form("mist")["model"].dump()
+
+    def test_another_name_may_be_given_where_no_pipeline_is_called_like_the_dag(self) -> None:
+        with DAG("nightly", schedule=None) as dag:
+            assert enrich("mist").group_id == "mist"
+        assert dag.params.keys() == form("mist").keys()
+
+    def test_a_dag_that_is_called_like_another_pipeline_is_refused(self) -> None:
+        fact = r"Dag 'mist' enriches 'catalogue', and there is a pipeline 'mist'\. Write enrich\(\) without a name"
+        with DAG("mist", schedule=None), pytest.raises(SpecError, match=f"^airflow/test_task_group.py: {fact}"):
+            enrich("catalogue")
+
+    def test_its_own_pipeline_comes_first_and_others_with_the_same_form_may_follow(self) -> None:
+        with DAG("mist", schedule=None) as dag:
+            enrich() >> enrich("fog")
+        assert {task.task_id.partition(".")[0] for task in dag.tasks} == {"mist", "fog"}
+
+    def test_two_pipelines_with_different_forms_need_a_dag_each(self) -> None:
+        with DAG("mist", schedule=None):
+            enrich()
+            with pytest.raises(SpecError, match=r"'mist' and 'catalogue', whose forms differ: model\..* of its own"):
+                enrich("catalogue")
+
+    def test_params_of_its_own_stay_and_every_task_has_the_form_too(self) -> None:
+        with DAG("mist", schedule=None, params={"reason": "none"}) as dag:
+            enrich()
+        assert dag.params.keys() == {"reason", *form("mist")}
+        assert dag.get_task("mist.extract").params.keys() == dag.params.keys()
+
+    def test_a_file_that_still_gives_the_form_itself_works(self) -> None:
+        with DAG("mist", schedule=None, params=form("mist")) as dag:
+            enrich("mist")
+        assert dag.params.keys() == form("mist").keys()
+
+    @pytest.mark.parametrize("params", ["catalogue", {"model": "claude-opus-5-5"}])
+    def test_one_that_gives_another_form_is_told_to_leave_it_out(self, params: Any) -> None:
+        given = form(params) if isinstance(params, str) else params
+        with (
+            DAG("mist", schedule=None, params=given),
+            pytest.raises(SpecError, match=r"form of pipeline 'mist': model\. .*: remove params=form\(…\)"),
+        ):
+            enrich()
+
+    @pytest.mark.parametrize("names", [["mits"], []])
+    def test_a_pipeline_that_there_is_not_is_told_with_the_nearest(self, names: list[str]) -> None:
+        with (
+            DAG("mits", schedule=None),
+            pytest.raises(SpecError, match=r"There is no pipeline 'mits' in .*; did you mean 'mist'"),
+        ):
+            enrich(*names)
+
+    def test_outside_of_a_dag_there_is_nothing_to_enrich(self) -> None:
+        with pytest.raises(ValueError, match="outside of a Dag"):
+            enrich("mist")
+
+    @pytest.mark.parametrize(
+        ("argument", "value", "told"),
+        [
+            (
+                "source_ready_after",
+                2,
+                "a timedelta of 0 or more, or None, got 2. Example: source_ready_after=timedelta(",
+            ),
+            ("source_ready_after", timedelta(hours=-1), "a timedelta of 0 or more, or None, got datetime.timedelta("),
+            ("poke_interval", 0, "a number of seconds above 0, got 0. Example: poke_interval=60"),
+            ("poke_interval", "60", "a number of seconds above 0, got '60'"),
+            ("pool", "", "the name of an Airflow pool, got ''. Example: pool='claude_batches'"),
+            ("aws_conn_id", None, "the id of an Airflow connection, got None. Example: aws_conn_id='aws_default'"),
+            ("deferrable", "no", "True or False, got 'no'"),
+        ],
+    )
+    def test_an_argument_that_cannot_be_is_told_with_its_value_and_an_example(
+        self, argument: str, value: object, told: str
+    ) -> None:
+        with DAG("mist", schedule=None), pytest.raises(ValueError, match=re.escape(told)) as raised:
+            enrich(**{argument: value})  # type: ignore[arg-type]  # that is the point
+        assert str(raised.value).startswith(f"enrich(): {argument} must be ")
+
+
 def test_what_is_in_the_apis_queue_holds_a_slot_of_the_pool_and_takes_it_first(
     connections: pytest.MonkeyPatch,
 ) -> None:
-    with DAG("d", schedule=None) as dag:
-        enrich("tickets", pool="mine")
+    with DAG("tickets", schedule=None) as dag:
+        enrich(pool="mine")
     in_pool = [task for task in dag.tasks if task.pool == "mine"]
     assert {task.task_id.rpartition(".")[2] for task in in_pool} == {"submit", "wait"}
     of_submits, of_waits = (
@@ -214,7 +311,7 @@ def test_each_chunk_flows_on_by_itself(
 
 
 def test_a_partition_without_rows_is_published_empty(run_dag: Callable[..., Any], lake: Lake, tmp_path: Path) -> None:
-    rewrite(tmp_path, key="{ticket: string}")
+    rewrite(tmp_path, "{min_rows: 0}", key="{ticket: string}")
     run = run_dag(write_dag(tmp_path), run_conf={"partition": "2025-01-01"})
     assert run.state == "success"
     assert states(run)["publish"] == "success"

@@ -23,7 +23,6 @@ from decimal import Decimal
 from typing import Any, Self
 
 import pyarrow.parquet as pq
-from httpx2 import codes
 from pyarrow.fs import FileSelector
 
 from include.enrichment import layout
@@ -54,10 +53,6 @@ SETTINGS = {
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
 }
 
-#: Longer than a half-made backfill stands in the way: until the scheduler finds it two minutes old.
-_LOCKED_SECONDS = 300
-_SQLITE_IS_LOCKED = (codes.SERVICE_UNAVAILABLE, codes.INTERNAL_SERVER_ERROR, codes.CONFLICT)
-
 
 class Wrong(Exception):
     """Something is not as it must be. The message says what."""
@@ -81,15 +76,7 @@ class Clerk(AirflowApi):
             "run_backwards": backwards,
             "max_active_runs": ACTIVE_RUNS,
         }
-        # SQLite refuses to write while another one does: Airflow says 503 or 500, and takes back what it had made (runs
-        # that were there before, too: they are then made anew). Where that meets a lock as well, the backfill stands,
-        # and 409 is said, until the scheduler has found it two minutes old.
-        deadline = time.monotonic() + _LOCKED_SECONDS
-        while (answer := self._http.post("/api/v2/backfills", json=body)).status_code in _SQLITE_IS_LOCKED:
-            if time.monotonic() > deadline:
-                break
-            time.sleep(2)
-        return int(answer.raise_for_status().json()["id"])
+        return int(self._http.post("/api/v2/backfills", json=body).raise_for_status().json()["id"])
 
     def set_paused(self, backfill: int, paused: bool) -> None:
         """Pause it, or let it go on."""

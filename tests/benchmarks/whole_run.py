@@ -31,7 +31,7 @@ from include.enrichment.partition import Partition
 from include.stack import lake, processes
 from include.stack.airflow_api import AirflowApi, unhealthy
 from include.stack.folder import StackFolder
-from include.stack.metadata import give_database
+from include.stack.metadata import give_airflow_home
 from include.stack.stack import Stack, new_stack
 from include.stack.supervisor import failed_processes
 from tests.benchmarks import workload
@@ -318,9 +318,7 @@ def _stack(folder: StackFolder, database: Path) -> Iterator[Stack]:
     folder.emulator_state.mkdir()
     shutil.copyfile(database, folder.warehouse)
     stack = new_stack(folder, real_api=False, processing_seconds=0)
-    give_database(folder, folder.airflow_home)
-    passwords = folder.airflow_home / "simple_auth_manager_passwords.json.generated"
-    passwords.write_text(json.dumps({"admin": stack.ui_password}), encoding="utf-8")
+    stack = give_airflow_home(stack, folder)
     stack.save(folder)
     try:
         supervisord = processes.start(stack, folder, settings=SETTINGS)

@@ -22,7 +22,7 @@ import httpx2
 from include.stack import lake, processes
 from include.stack.airflow_api import AirflowApi, TaskInstance, unhealthy
 from include.stack.folder import StackFolder
-from include.stack.metadata import give_database
+from include.stack.metadata import give_airflow_home
 from include.stack.stack import Stack, new_stack
 from include.stack.supervisor import failed_processes
 from tests.fixtures.emulator import Emulator
@@ -135,9 +135,7 @@ def _start(folder: StackFolder, say: Callable[[str], None]) -> ChaosStack:
     folder.emulator_state.mkdir()
     stack = new_stack(folder, real_api=False, processing_seconds=PROCESSING_SECONDS)
     say("making Airflow's metadata database")
-    give_database(folder, folder.airflow_home)
-    passwords = folder.airflow_home / "simple_auth_manager_passwords.json.generated"
-    passwords.write_text(f'{{"admin": "{stack.ui_password}"}}', encoding="utf-8")
+    stack = give_airflow_home(stack, folder)
     stack.save(folder)
     say("starting Airflow, S3 and the emulator")
     supervisord = processes.start(stack, folder, settings=SETTINGS)

@@ -169,7 +169,7 @@ def containers(folder: Path, *, keep: bool) -> Iterator[Containers]:
     :param folder: for its .env
     :param keep: let it run when the block ends
     """
-    ports = Ports(airflow=free_port(), s3=free_port(), emulator=free_port(), control=0)
+    ports = Ports(airflow=free_port(), s3=free_port(), emulator=free_port(), control=0, postgres=0)
     text = new_env(EXAMPLE.read_text(encoding="utf-8"), local=True)
     text += f"\nAIRFLOW_PORT={ports.airflow}\nS3_PORT={ports.s3}\nEMULATOR_PORT={ports.emulator}\n"
     env_file = folder / ".env"
@@ -218,6 +218,7 @@ def _stack(folder: Path, ports: Ports, env: str) -> Stack:
         connections={},
         ui_password=password[1],
         control_password="",
+        postgres_password="",
         fernet_key="",
         jwt_secret="",
         session_secret="",

@@ -22,14 +22,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from airflow.sdk import dag
 from claude_batch import operators
-from claude_batch.params import form
 from claude_batch.task_group import enrich
 
 operators.PIPELINES = Path(__file__).parents[1] / "pipelines"
 
-@dag(schedule=None, params=form("catalogue"))
+@dag(schedule=None)
 def catalogue():
-    enrich("catalogue")
+    enrich()
 
 catalogue()
 """

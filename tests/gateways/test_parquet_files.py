@@ -178,6 +178,32 @@ def test_two_columns_of_one_name_are_refused(export: Export) -> None:
         export.read()
 
 
+class TestKey:
+    """Which file it is whose key cannot be used."""
+
+    def read(self, export: Export) -> None:
+        with export.files.read(f"{export.bucket.uri}/{FOLDER}", DAY, key=["ticket"]) as (_, portions):
+            list(portions)
+
+    def test_a_file_with_a_null_in_it_is_named(self, export: Export) -> None:
+        export.write(f"{TODAY}/1.parquet", [{"ticket": "T1"}])
+        export.write(f"{TODAY}/2.parquet", [{"ticket": "T2"}, {"ticket": None}])
+        with pytest.raises(WarehouseError, match=r"'ticket' is NULL in 1 of the last 2 rows .*/2\.parquet\. Nothing"):
+            self.read(export)
+
+    def test_so_are_two_files_with_different_types_of_it(self, export: Export) -> None:
+        export.write(f"{TODAY}/1.parquet", [{"ticket": "T1"}])
+        export.write(f"{TODAY}/2.parquet", [{"ticket": 2}])
+        with pytest.raises(WarehouseError, match=r"is int64 in .*/2\.parquet, and string in .*/1\.parquet"):
+            self.read(export)
+
+    def test_types_that_one_key_can_hold_are_no_mistake_nor_is_a_file_without_rows(self, export: Export) -> None:
+        export.write(f"{TODAY}/1.parquet", [{"ticket": 1}], pa.schema({"ticket": pa.int32()}))
+        export.write(f"{TODAY}/2.parquet", [{"ticket": 2}], pa.schema({"ticket": pa.uint64()}))
+        export.write(f"{TODAY}/3.parquet", [], pa.schema({"ticket": pa.string()}))
+        self.read(export)
+
+
 def test_a_file_that_is_garbled_within_is_named(export: Export) -> None:
     export.write(f"{TODAY}/1.parquet", [{"ticket": "T1"}])
     with pa.BufferOutputStream() as sink:

@@ -13,7 +13,9 @@ import pytest
 
 from include.stack.environment import MARKER
 from include.stack.folder import StackFolder
+from include.stack.postgres import new_cluster
 from include.stack.processes import AlreadyRunning, marked_processes, one_demo_at_a_time, running_demo, stop_all
+from include.stack.stack import free_port, postgres_uri
 
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
 
@@ -53,6 +55,30 @@ def test_an_orphan_is_found(folder: StackFolder) -> None:
         started.wait(10)
     assert stop_all(folder) == 1
     assert marked_processes(folder) == []
+
+
+def test_postgres_is_stopped_after_those_who_need_it_and_leaves_no_files(folder: StackFolder, tmp_path: Path) -> None:
+    cluster, port, log = new_cluster(folder.postgres), free_port(), tmp_path / "log"
+    cluster.create()
+    cluster.set_password("secret")
+    uri, wrote = postgres_uri(port, "secret").replace("+psycopg2", ""), tmp_path / "wrote"
+    client = f"""
+import pathlib, psycopg, signal, sys
+def end(*_):
+    connection.execute("select 1")
+    pathlib.Path({str(wrote)!r}).write_text("the database answered")
+    sys.exit()
+connection = psycopg.connect({uri!r})
+signal.signal(signal.SIGTERM, end)
+print(flush=True)
+while True: signal.pause()
+"""
+    with cluster.running(port, log, {MARKER: str(folder.path)}), process(client, str(folder.path)):
+        assert stop_all(folder) >= 2
+        assert wrote.read_text() == "the database answered"
+        assert "database system is shut down" in log.read_text()
+        assert marked_processes(folder) == []
+    assert not cluster.folder.exists()
 
 
 def test_one_demo_at_a_time(folder: StackFolder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import uuid
 from datetime import date
@@ -25,12 +26,12 @@ def test_both_are_made_once_and_a_second_time_changes_nothing(
 ) -> None:
     name = f"sample_{uuid.uuid4().hex}"
     warehouse = {"conn_type": "postgres", "host": LOOPBACK, "port": postgres_server.port, "schema": name}
-    monkeypatch.setenv(WAREHOUSE, json.dumps(warehouse | {"login": "postgres", "password": "any"}))
+    monkeypatch.setenv(WAREHOUSE, json.dumps(warehouse | {"login": "postgres", "password": postgres_server.password}))
     monkeypatch.setenv(AWS, aws_connection(s3_server))
     monkeypatch.setenv(LAKE, f"s3://{name.replace('_', '-')}/enrichment")
     for _ in range(2):
         sample_warehouse.main()
-    made = Database(name=name, port=postgres_server.port, log=postgres_server.log)
+    made = dataclasses.replace(postgres_server, name=name)
     assert made.execute("select count(*) from products") == [(len(pandas.read_parquet(SAMPLE)),)]
     assert filesystem(s3_server).get_file_info(name.replace("_", "-")).type == FileType.Directory
     day = EXTRACT.replace(":partition_start", "date '2026-11-17'").replace(":partition_end", "date '2026-11-18'")

@@ -23,7 +23,7 @@ from include.enrichment.spec import load_pipeline
 from include.gateways.warehouse import Warehouse
 from include.steps.contract import last_manifest
 from include.steps.extract import extract
-from tests.fixtures.flow import DAY, FILES, Flow, write_pipeline, write_tickets
+from tests.fixtures.flow import DAY, FILES, Flow, with_min_rows, write_pipeline, write_tickets
 
 NEXT_DAY = Partition(start=date(2026, 11, 2))
 
@@ -92,6 +92,7 @@ class TestDays:
     ) -> None:
         flow.database = write_tickets(tmp_path / "other.db", [(ticket, "Hello")])
         flow.run_all("main")
+        with_min_rows(flow, 0)
         on(flow, NEXT_DAY)
         assert flow.run_all("main").rows == 0
         tables = [pq.read_schema(Path(flow.lake.uri) / layout.table("tickets", day)) for day in (DAY, NEXT_DAY)]
@@ -101,16 +102,19 @@ class TestDays:
 
     def test_a_first_day_without_rows_asks_for_the_type_and_leaves_nothing(self, flow: Flow, tmp_path: Path) -> None:
         on(flow, NEXT_DAY)
+        with_min_rows(flow, 0)
         with pytest.raises(SpecError, match=r"this day has no rows.*source\.key: {ticket: int64}"):
             flow.extract()
         assert flow.lake.list("") == []
         name_key(flow, tmp_path, "{ticket: int64}")
+        with_min_rows(flow, 0)
         assert flow.run_all("main").columns["ticket"] == "int64"
 
     @pytest.mark.parametrize("described", [pa.int32(), pa.large_string(), pa.timestamp("ns"), pa.date64()])
     def test_a_first_day_without_rows_has_the_type_that_the_source_describes(
         self, flow: Flow, described: pa.DataType
     ) -> None:
+        with_min_rows(flow, 0)
         extract(flow.pipeline, flow.folder, warehouse=Described(described, []), lake=flow.lake)
         without = flow.publish().columns["ticket"]
         on(flow, NEXT_DAY)

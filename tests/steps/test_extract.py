@@ -26,7 +26,7 @@ from include.steps.extract import (
     read_request_ids,
     read_requests,
 )
-from tests.fixtures.flow import FILES, Flow, without_rows, write_pipeline, write_tickets
+from tests.fixtures.flow import FILES, Flow, with_min_rows, without_rows, write_pipeline, write_tickets
 
 
 def run_extract(flow: Flow) -> list[dict[str, Any]]:
@@ -71,9 +71,55 @@ def test_a_row_gives_the_same_request_from_release_to_release(flow: Flow) -> Non
     )
 
 
-def test_an_empty_partition_is_extracted_as_no_rows(flow: Flow, tmp_path: Path) -> None:
-    without_rows(flow, tmp_path)
-    assert run_extract(flow) == []
+class TestMinRows:
+    """limits.min_rows: how few rows a day may have."""
+
+    @pytest.mark.parametrize(("min_rows", "trial"), [(1, None), (3, None), (0, 2), (3, 2), (4, 3), (4, 1)])
+    def test_as_many_rows_as_it_says_or_as_a_trial_reads_are_enough(
+        self, flow: Flow, min_rows: int, trial: int | None
+    ) -> None:
+        with_min_rows(flow, min_rows)
+        flow.pipeline = flow.pipeline.for_run(RunOptions(rows=trial))
+        assert len(run_extract(flow)) == (trial or 3)
+
+    @pytest.mark.parametrize(
+        ("min_rows", "trial", "options"), [(4, None, {}), (5, 4, {}), (4, None, {"dry_run": True})]
+    )
+    def test_fewer_fail_the_task_which_may_be_retried_and_nothing_is_written(
+        self, flow: Flow, min_rows: int, trial: int | None, options: dict[str, bool]
+    ) -> None:
+        with_min_rows(flow, min_rows)
+        flow.pipeline = flow.pipeline.for_run(RunOptions(rows=trial, **options))
+        with pytest.raises(WarehouseError) as told:
+            run_extract(flow)
+        assert str(told.value).startswith(
+            "The source has 3 rows for partition 2026-11-01, and limits.min_rows of tickets/pipeline.yaml is"
+            f" {min_rows}. Nothing was written or sent.\n"
+        )
+        assert told.value.retryable
+        assert flow.lake.list("") == []
+
+    def test_a_day_without_rows_fails_although_the_type_of_its_key_is_not_known(
+        self, flow: Flow, tmp_path: Path
+    ) -> None:
+        flow.database = write_tickets(tmp_path / "empty.db", [])
+        with pytest.raises(WarehouseError, match=r"The source has 0 rows .* is 1\.(.|\n)*with 0 a day may be empty"):
+            run_extract(flow)
+        assert flow.lake.list("") == []
+
+    def test_rows_are_counted_once_however_many_samples_are_asked_for(self, flow: Flow, tmp_path: Path) -> None:
+        change(flow, tmp_path, pipeline_yaml=FILES["pipeline.yaml"] + "samples: 2\nlimits: {min_rows: 4}\n")
+        with pytest.raises(WarehouseError, match="The source has 3 rows"):
+            run_extract(flow)
+
+    def test_with_0_a_day_may_be_empty_and_the_log_warns_of_it(
+        self, flow: Flow, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        without_rows(flow, tmp_path)
+        assert run_extract(flow) == []
+        (record,) = caplog.records
+        assert record.levelname == "WARNING"
+        assert record.getMessage().startswith("The source has no rows for partition 2026-11-01. limits.min_rows is 0")
 
 
 @pytest.mark.parametrize(
@@ -162,6 +208,11 @@ def test_what_is_only_doubtful_is_logged_as_a_warning(
     ("request_yaml", "fact"),
     [
         ("{model: claude-nothing-1, max_tokens: 9}", "knows no model 'claude-nothing-1'"),
+        (
+            "{model: claude-haiku-5.5, max_tokens: 9}",
+            r"^tickets/pipeline\.yaml: request\.model: the API knows no model 'claude-haiku-5\.5'; did you mean"
+            r" 'claude-haiku-5-5'\? Nothing",
+        ),
         ("{model: claude-haiku-5-5, max_tokens: 9000000}", "request.max_tokens is 9,000,000, its most is"),
         ("{model: claude-opus-5-5, max_tokens: 9, thinking: disabled}", "request.thinking: disabled is not for it"),
     ],

@@ -32,7 +32,7 @@ from include.steps.extract import extract
 from include.steps.plan import plan
 from include.steps.publish import publish
 from tests.fixtures.disk import files_of_at_most
-from tests.fixtures.flow import DAY, Flow, booked, without_rows, write_pipeline, write_tickets
+from tests.fixtures.flow import DAY, Flow, booked, with_min_rows, without_rows, write_pipeline, write_tickets
 from tests.fixtures.lake import delete
 
 TABLE, REJECTS = layout.table("tickets", DAY), layout.rejects("tickets", DAY)
@@ -104,6 +104,7 @@ def test_an_empty_partition_is_an_empty_object_with_the_same_columns(flow: Flow,
 def test_a_source_that_has_lost_all_its_rows_does_not_empty_the_table(flow: Flow, tmp_path: Path) -> None:
     run_all(flow)
     before = flow.lake.read(TABLE)
+    with_min_rows(flow, 0)
     flow.database = write_tickets(tmp_path / "empty.db", [])
     flow.folder = flow.run("manual__2")
     with pytest.raises(LoadError, match=r"no rows for partition 2026-11-01, of which run manual__1 .* 3\..*delete"):

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from airflow.providers.amazon.aws.operators.redshift_data import RedshiftDataOperator
 from airflow.sdk import dag
 
-from claude_batch.params import form
 from claude_batch.task_group import enrich
 
 UNLOAD = """
@@ -23,7 +22,7 @@ format parquet cleanpath
 """
 
 
-@dag(schedule=None, start_date=datetime(2026, 11, 1, tzinfo=UTC), params=form("tickets"), doc_md=__doc__)
+@dag(schedule=None, start_date=datetime(2026, 11, 1, tzinfo=UTC), doc_md=__doc__)
 def unload_from_redshift() -> None:
     unload = RedshiftDataOperator(
         task_id="unload", workgroup_name="analytics", database="shop", sql=UNLOAD, deferrable=True

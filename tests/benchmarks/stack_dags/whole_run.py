@@ -7,7 +7,6 @@ from pathlib import Path
 from airflow.sdk import dag
 
 from claude_batch import operators
-from claude_batch.params import form
 from claude_batch.task_group import enrich
 from include.dag_defaults import NIGHTLY
 
@@ -16,7 +15,7 @@ operators.PIPELINES = Path(__file__).parents[1]
 _ONE_TRY = NIGHTLY | {"default_args": NIGHTLY["default_args"] | {"retries": 0}}
 
 
-@dag(dag_id=Path(__file__).stem, schedule=None, params=form("pipeline"), doc_md=__doc__, **_ONE_TRY)
+@dag(dag_id=Path(__file__).stem, schedule=None, doc_md=__doc__, **_ONE_TRY)
 def whole_run() -> None:
     enrich("pipeline")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from include.enrichment.glance import budget_ceiling, glance, model_names
+from include.enrichment.glance import budget_ceiling, column_names, glance, model_names
 
 
 @pytest.fixture
@@ -75,3 +75,28 @@ def test_the_models_are_the_pipelines_own_and_then_the_others_each_once(
 def test_a_form_is_told_the_ceiling_of_a_budget_and_no_mistake(file: Path, limits: str, ceiling: float | None) -> None:
     file.write_text(f"limits: {limits}\n")
     assert budget_ceiling(file) == ceiling
+
+
+@pytest.mark.parametrize(
+    ("schema", "names"),
+    [
+        ('{"properties": {"topic": {}, "urgent": {}}}', ["ticket", "topic", "urgent"]),
+        ('{"$ref": "#/$defs/answer", "$defs": {"answer": {"properties": {"topic": {}}}}}', ["ticket", "topic"]),
+        ("{", []),
+        ("[]", []),
+        ('{"$ref": "#/$defs/nowhere"}', []),
+    ],
+)
+@pytest.mark.parametrize("key", ["[ticket]", "{ticket: string}"])
+def test_the_columns_are_the_key_and_the_properties_of_the_output(
+    file: Path, key: str, schema: str, names: list[str]
+) -> None:
+    file.write_text(f"source: {{key: {key}}}\n")
+    (file.parent / "output.schema.json").write_text(schema)
+    assert column_names(file.parent) == names
+
+
+def test_without_a_key_no_columns_are_known(file: Path) -> None:
+    file.write_text("source: {}\n")
+    (file.parent / "output.schema.json").write_text('{"properties": {"topic": {}}}')
+    assert column_names(file.parent) == column_names(file.parent / "nowhere") == []

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from include.enrichment.model import Model, model_problems, retired, retirement_warning
+from include.enrichment.model import Model, model_problems, retirement_warning, unknown
 from include.enrichment.settings import RequestSettings
 
+OFFERED = ["claude-sonnet-5", "claude-haiku-5-5"]
 ABLE: dict[str, Any] = {
     "model_id": "claude-haiku-5-5",
     "lifecycle": "active",
@@ -105,8 +106,19 @@ def test_one_that_stays_longer_or_is_gone_already_has_no_warning() -> None:
     assert _warning(date(2026, 11, 30), retires_on=date(2026, 11, 1), lifecycle="retired") == ""
 
 
-def test_of_a_model_that_the_api_does_not_know_any_more_it_is_told_what_came_in_its_place() -> None:
-    told = " It retired on 2026-11-30; claude-sonnet-5-5 comes in its place."
-    assert retired("claude-sonnet-4-5", today=date(2026, 11, 30)) == told
-    assert retired("claude-sonnet-4-5", today=date(2026, 11, 29)) == ""
-    assert retired("claude-haiku-5-5", today=date(2026, 11, 30)) == retired("gpt", today=date(2026, 11, 30)) == ""
+def test_a_model_that_has_retired_is_told_with_what_came_in_its_place() -> None:
+    told = ". It retired on 2026-11-30; claude-sonnet-5-5 comes in its place."
+    assert unknown("claude-sonnet-4-5", OFFERED, today=date(2026, 11, 30)) == told
+    assert "retired" not in unknown("claude-sonnet-4-5", OFFERED, today=date(2026, 11, 29))
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("claude-haiku-5.5", "; did you mean 'claude-haiku-5-5'?"),
+        ("claude-sonet-5", "; did you mean 'claude-sonnet-5'?"),
+        ("gpt", "."),
+    ],
+)
+def test_a_model_that_nobody_knows_is_told_with_the_nearest_name(name: str, told: str) -> None:
+    assert unknown(name, OFFERED, today=date(2026, 11, 30)) == told

@@ -183,8 +183,8 @@ def test_a_query_that_a_run_can_send_has_no_problems() -> None:
     [
         (
             "select *\nfrom t\n-- where day = :partition_start",
-            "extract.sql:1: uses neither :partition_start nor :partition_end: every run would read and pay for all of"
-            " it (that of line 3 is part of a comment, a text or a name)",
+            "extract.sql:3: uses neither :partition_start nor :partition_end: every run would read and pay for all of"
+            " it (:partition_start on this line is part of a comment, a text or a name)",
         ),
         (
             "select *\nwhere day >= :partition_strat\nand day <= :partition_strat or :partition_end",

@@ -123,8 +123,7 @@ class TestProblems:
             ({"additionalProperties": {"type": "string"}}, (), 'needs "additionalProperties": false'),
             (object_schema(b={}, required=["b", "c"]), ("required",), "'c' is required, but is none of the properties"),
             # Not JSON Schema at all: told, never a crash.
-            ({"type": "strng"}, ("type",), "is not a valid JSON Schema"),
-            ({"type": 5}, ("type",), "is not a valid JSON Schema"),
+            ({"type": 5}, ("type",), "5 is not a type. The types are: array, "),
             ({"enum": 5}, ("enum",), "is not a valid JSON Schema"),
             ({"enum": None}, ("enum",), "is not a valid JSON Schema"),
             ({"anyOf": []}, ("anyOf",), "is not a valid JSON Schema"),
@@ -254,8 +253,37 @@ class TestProblems:
     )
     def test_a_reference_that_leads_nowhere_is_told_with_the_nearest(self, ref: str, near: str) -> None:
         schema = {**object_schema(a={"$ref": ref}), "$defs": {"Größe": {}, "Page[Item]": {}, "a/b": {}}}
-        fact = f"{ref!r} leads to no schema of this file; did you mean {near!r}?"
+        there_are = "There are: #/$defs/Größe, #/$defs/Page[Item], #/$defs/a~1b"
+        fact = f"{ref!r} leads to no schema of this file; did you mean {near!r}? {there_are}"
         assert list(problems(schema)) == [(("properties", "a", "$ref"), fact)]
+
+    def test_where_nothing_is_near_it_is_told_what_there_is(self) -> None:
+        schema = object_schema(a={"$ref": "#/$defs/price"})
+        nowhere = "'#/$defs/price' leads to no schema of this file."
+        assert _facts(schema) == [f"{nowhere} The file has no $defs: write the schema in its place"]
+        assert _facts({**schema, "$defs": {"measured with its unit": {}}}) == [
+            f"{nowhere} There are: #/$defs/measured with its unit"
+        ]
+
+    @pytest.mark.parametrize(
+        ("kind", "fact"),
+        [
+            ("strin", "'strin' is not a type; did you mean 'string'?"),
+            ("text", "'text' is not a type."),
+            (["int", "null"], "'int' is not a type; did you mean 'integer'?"),
+            (["string", 3], "3 is not a type."),
+            (None, "None is not a type."),
+        ],
+    )
+    def test_a_wrong_type_is_told_with_those_that_there_are(self, kind: object, fact: str) -> None:
+        (told,) = problems(object_schema(a={"type": kind}))
+        types = "The types are: array, boolean, integer, null, number, object, string"
+        assert told == (("properties", "a", "type"), f"{fact} {types}")
+
+    def test_a_property_called_type_is_none(self) -> None:
+        assert _facts(object_schema(type={"type": "string"})) == []
+        (fact,) = _facts({**object_schema(), "properties": {"type": "strin"}, "required": []})
+        assert fact.startswith("is not a valid JSON Schema")
 
     @pytest.mark.parametrize(
         "ref", ["#/nope", "#/$defs/a/description", "#/required/0", "#/$defs", "#/properties", "#x"]

@@ -132,6 +132,8 @@ def test_one_that_days_would_share_is_told(mistakes: Mistakes, files: str, fact:
         (YAML + "reuse: 0\n", ["7: reuse: Input should be a valid boolean, got 0"]),
         (YAML + 'reuse: "no"\n', ["7: reuse: Input should be a valid boolean, got 'no'"]),
         (YAML + "limits:\n", ["7: limits: Input should be a valid dictionary"]),
+        (YAML + "limits: {min_rows: -1}\n", ["7: limits.min_rows: Input should be greater than or equal to 0, got -1"]),
+        (YAML + "limits: {min_rows: 1.5}\n", ["7: limits.min_rows: Input should be a valid integer, got 1.5"]),
         (YAML + "limits: {batch_bytes: 32}\n", ["7: limits.batch_bytes: Input should be greater than or equal"]),
         (YAML + "limits: {batch_bytes: 300000000}\n", ["7: limits.batch_bytes: Input should be less than or equal"]),
         (YAML + "limits: {max_reject_ratio: 2}\n", ["7: limits.max_reject_ratio: Input should be less than"]),
@@ -156,7 +158,7 @@ def test_one_that_days_would_share_is_told(mistakes: Mistakes, files: str, fact:
         (
             YAML + "limits: {budget: 25}\n",
             [
-                "7: limits.budget: unknown key; did you mean 'budget_usd'? Known here: max_reject_ratio,"
+                "7: limits.budget: unknown key; did you mean 'budget_usd'? Known here: min_rows, max_reject_ratio,"
                 " batch_requests, batch_bytes, canary_rows, retry_passes, budget_usd, budget_ceiling_usd,"
                 " monthly_budget_usd"
             ],

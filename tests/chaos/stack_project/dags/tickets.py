@@ -14,7 +14,6 @@ from pathlib import Path
 from airflow.sdk import dag
 
 from claude_batch import operators
-from claude_batch.params import form
 from claude_batch.task_group import enrich
 from include.enrichment import submission
 
@@ -30,11 +29,10 @@ submission.SOON, submission.LATE = timedelta(seconds=1), timedelta(seconds=20)
     schedule=None,
     max_active_runs=16,
     default_args={"retries": 8, "retry_delay": timedelta(seconds=3)},
-    params=form("tickets"),
     doc_md=__doc__,
 )
 def tickets() -> None:
-    enrich("tickets", poke_interval=2, pool="default_pool")
+    enrich(poke_interval=2, pool="default_pool")
 
 
 tickets()

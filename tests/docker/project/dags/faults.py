@@ -10,7 +10,6 @@ from datetime import timedelta
 
 from airflow.sdk import Param, dag, get_current_context, task
 
-from claude_batch.params import form
 from claude_batch.sensors import ClaudeBatchSensor
 from claude_batch.task_group import enrich
 from include.enrichment import submission
@@ -23,16 +22,16 @@ submission.SOON, submission.LATE = timedelta(seconds=1), timedelta(seconds=20)
 RETRIES = {"retries": 8, "retry_delay": timedelta(seconds=10)}
 
 
-@dag(dag_id="faults", schedule=None, default_args=RETRIES, params=form("catalogue"))
+@dag(dag_id="faults", schedule=None, default_args=RETRIES)
 def faults() -> None:
     """The catalogue."""
     enrich("catalogue", poke_interval=5)
 
 
-@dag(dag_id="many", schedule=None, default_args=RETRIES, max_active_tasks=1000, params=form("many"))
+@dag(dag_id="many", schedule=None, default_args=RETRIES, max_active_tasks=1000)
 def many() -> None:
     """A day in a hundred batches."""
-    enrich("many", poke_interval=5)
+    enrich(poke_interval=5)
 
 
 @dag(dag_id="waits", schedule=None, max_active_tasks=2000, params={"batches": Param([], type="array")})

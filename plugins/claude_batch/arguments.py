@@ -1,0 +1,66 @@
+"""The arguments of enrich() and of the operators, checked where a Dag file gives them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+
+class _Rule(NamedTuple):
+    fits: Callable[[Any], bool]
+    expected: str
+    example: str
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_connection(conn_id: str) -> _Rule:
+    return _Rule(_is_name, "the id of an Airflow connection", repr(conn_id))
+
+
+#: By the name of the argument, which means the same wherever it is.
+_RULES = {
+    "pipeline": _Rule(_is_name, "the name of a folder in include/pipelines", "'catalogue'"),
+    "partition": _Rule(lambda value: value is None or _is_name(value), "a day or a template, or None", "'2026-11-21'"),
+    "aws_conn_id": _is_connection("aws_default"),
+    "anthropic_conn_id": _is_connection("anthropic_default"),
+    "deferrable": _Rule(_is_bool, "True or False", "True"),
+    "cancel_on_kill": _Rule(_is_bool, "True or False", "False"),
+    "poke_interval": _Rule(
+        lambda value: isinstance(value, int | float) and not _is_bool(value) and value > 0,
+        "a number of seconds above 0",
+        "60",
+    ),
+    "pool": _Rule(_is_name, "the name of an Airflow pool", "'claude_batches'"),
+    "source_ready_after": _Rule(
+        lambda value: value is None or (isinstance(value, timedelta) and value >= timedelta()),
+        "a timedelta of 0 or more, or None",
+        "timedelta(hours=2)",
+    ),
+    "pass_name": _Rule(
+        lambda value: isinstance(value, str) and bool(re.fullmatch(r"canary|main|retry(_\d)?", value)),
+        "'canary', 'main', 'retry' or 'retry_<number>'",
+        "'main'",
+    ),
+    "column": _Rule(_is_name, "a column of the pipeline's table", "'category'"),
+}
+
+
+def check_arguments(owner: str, **arguments: object) -> None:
+    """
+    Raises ValueError for the first argument whose type or value is wrong, with its name, its value and an example.
+
+    :param owner: the function or the class that takes them
+    """
+    for name, value in arguments.items():
+        rule = _RULES[name]
+        if not rule.fits(value):
+            raise ValueError(f"{owner}: {name} must be {rule.expected}, got {value!r}. Example: {name}={rule.example}")
