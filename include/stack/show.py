@@ -90,7 +90,11 @@ def rows_table(rows: pa.Table, *, rejects: bool) -> str:
     :param rows: of a published table or of its rejects
     """
     hidden = {"text"} if rejects else set()
-    names = [name for name in rows.column_names if name not in hidden and (name[0] != "_" or name in (SAMPLE, _COST))]
+    names = [
+        name
+        for name in rows.column_names
+        if name not in hidden and (not name.startswith("_") or name in (SAMPLE, _COST))
+    ]
     width = shutil.get_terminal_size().columns
     cells = [[_cell(row[name], width) for name in names] for row in rows.select(names).to_pylist()]
     labels = ["cost, USD" if name == _COST else _printable(name) for name in names]
@@ -150,7 +154,7 @@ def _printable(text: str) -> str:
 
 
 def _is_number(type_: pa.DataType) -> bool:
-    return pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_)
+    return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_decimal(type_))
 
 
 def _first_rows(lake: Lake, key: str, rows: int) -> pa.Table:

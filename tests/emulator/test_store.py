@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import anthropic
@@ -96,6 +97,15 @@ def test_faults_and_clock_survive_a_restart(process: EmulatorProcess, client_of:
         with pytest.raises(anthropic.APIStatusError):
             create(client, request())
         assert create(client, request()).created_at.timestamp() > time.time() + 86_000
+
+
+def test_a_clock_that_was_moved_for_everybody_tells_everybody_the_same_time(process: EmulatorProcess) -> None:
+    with process as server:
+        server.advance_clock(86_400)
+        everybody, workspace = (
+            datetime.fromisoformat(seen._call("GET", "clock")["now"]) for seen in (server, server.workspace())
+        )
+    assert abs(everybody - workspace) < timedelta(hours=12)
 
 
 def test_the_chances_of_a_fault_survive_a_restart(process: EmulatorProcess, client_of: ClientOf) -> None:
