@@ -139,6 +139,7 @@ def _run_through(dag: DAG, pipeline: Pipeline, partition: Partition, taken: Take
         task.on_retry_callback = [*_callbacks(task.on_retry_callback), _told_to(progress)]
     # Who sits in front of it sees that it is late (dag.test() even fails for a Dag with a deadline), or has failed.
     dag.deadline = dag.on_failure_callback = None
+    dag.has_on_failure_callback = False
     # It says once a second that a task waits for its retry.
     logging.getLogger("airflow.sdk.definitions.dag").setLevel(logging.ERROR)
     options = spell(pipeline.options)
@@ -206,7 +207,8 @@ def _told_to(progress: Progress, failures: list[Failure] | None = None) -> Calla
     """What a task calls when a try of it has failed: its reason is said in one line, and kept if that was the last."""
 
     def tell(context: Context) -> None:
-        task, error = context["task_instance"], context.get("exception")
+        task, error = context["task_instance"], context["exception"]
+        assert isinstance(error, BaseException)
         index = f"[{task.map_index}]" if task.map_index is not None and task.map_index >= 0 else ""
         name = f"{task.task_id.removeprefix(f'{task.dag_id}.')}{index}"
         # What Airflow raises, and what of ours was translated for it, is whole; of anything else only frames tell.

@@ -162,6 +162,10 @@ def test_what_is_only_doubtful_is_logged_as_a_warning(
     ("request_yaml", "fact"),
     [
         ("{model: claude-nothing-1, max_tokens: 9}", "knows no model 'claude-nothing-1'"),
+        (
+            "{model: claude-haiku-5-55, max_tokens: 9}",
+            r"tickets/pipeline\.yaml:2: request\.model: .*; did you mean 'claude-haiku-5-5'\? Nothing was read",
+        ),
         ("{model: claude-haiku-5-5, max_tokens: 9000000}", "request.max_tokens is 9,000,000, its most is"),
         ("{model: claude-opus-5-5, max_tokens: 9, thinking: disabled}", "request.thinking: disabled is not for it"),
     ],
@@ -184,7 +188,7 @@ def test_a_model_that_retires_soon_is_told_in_the_log(
         check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude)
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert "pipeline.yaml: request.model: Model claude-opus-4-5-20251101 " in record.getMessage()
+    assert "pipeline.yaml:2: request.model: Model claude-opus-4-5-20251101 " in record.getMessage()
     assert "2027-01-22" in record.getMessage()
 
 
