@@ -105,7 +105,7 @@ def test_a_run_that_failed_says_what_is_still_published_and_why_it_failed(flow: 
 @pytest.mark.parametrize("remedy", ["Clear this task.", "then clear `extract` with downstream."])
 @pytest.mark.parametrize("started", [True, False])
 def test_a_remedy_that_speaks_of_clearing_is_said_in_terms_of_the_command(remedy: str, started: bool) -> None:
-    assert next_step(remedy, started=started).endswith(" that stands for clearing a task, and NEW=1 for a new run.")
+    assert next_step(remedy, started=started).endswith(" does what clearing a task does, and NEW=1 begins a new run.")
     assert "clearing" not in next_step("an unclear answer", started=started)
 
 
