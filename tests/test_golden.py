@@ -20,6 +20,7 @@ import pytest
 
 from include.enrichment.dry_run import DryRun
 from include.enrichment.errors import LakeError
+from include.enrichment.options import RunOptions
 from include.enrichment.request import Renderer
 from include.enrichment.template import Template
 from include.enrichment.version import VERSION
@@ -181,7 +182,9 @@ def read(flow: Flow, key: str) -> None:
             home = Path(flow.lake.uri).parent / "stack" / "runs" / "1"
             home.mkdir(parents=True)
             folder = StackFolder(path=home.parents[1])
-            with taken_run("tickets", DAY, anew=False, new_id=str, folder=folder, home=home, lake=flow.lake):
+            with taken_run(
+                "tickets", DAY, options=RunOptions(), anew=False, new_id=str, folder=folder, home=home, lake=flow.lake
+            ):
                 pass
         case "ledger" if key.endswith("/open.json"):
             flow.plan("main")

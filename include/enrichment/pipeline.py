@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
 from include.enrichment.caching import CachedPrefix, Caching, PrefixSize, decide
 from include.enrichment.chunk import BatchLimits
@@ -32,8 +32,8 @@ class Pipeline(Versioned):
 
     :param sql: empty where ``source.files`` says what is read
     :param options: what is different in this run; ``settings`` have it already, as far as there is a setting for it
-    :param lines: the line of pipeline.yaml on which a setting stands, by its dotted name. Errors need it before a run
-        begins, and it is not stored
+    :param lines: the line of pipeline.yaml on which each setting stands, by its dotted name, for errors; none in what
+        an earlier version has stored
     """
 
     model_config = ConfigDict(strict=True)
@@ -45,7 +45,7 @@ class Pipeline(Versioned):
     user: str
     schema_text: str
     options: RunOptions = RunOptions()
-    lines: Mapping[str, int] = Field(default={}, exclude=True, repr=False)
+    lines: Mapping[str, int] = {}
 
     def for_run(self, options: RunOptions) -> Pipeline:
         """

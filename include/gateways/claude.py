@@ -221,9 +221,11 @@ class Claude:
             return None
 
     def model_ids(self) -> list[str]:
-        """The models that the API offers, the newest first."""
-        with self._errors("Listing the models"):
+        """The models that the API offers, the newest first; for a hint, so none where it does not list them."""
+        try:
             return [model.id for model in self._client.models.list(limit=PAGE_BATCHES)]
+        except (anthropic.AnthropicError, json.JSONDecodeError, AttributeError):  # the last one for a proxy's page
+            return []
 
     def count_tokens(self, params: Mapping[str, Any]) -> int:
         """

@@ -139,6 +139,7 @@ def _run_through(dag: DAG, pipeline: Pipeline, partition: Partition, taken: Take
         task.on_retry_callback = [*_callbacks(task.on_retry_callback), _told_to(progress)]
     # Who sits in front of it sees that it is late (dag.test() even fails for a Dag with a deadline), or has failed.
     dag.deadline = dag.on_failure_callback = None
+    dag.has_on_failure_callback = False
     # It says once a second that a task waits for its retry.
     logging.getLogger("airflow.sdk.definitions.dag").setLevel(logging.ERROR)
     options = spell(pipeline.options)
@@ -164,14 +165,9 @@ def _run_through(dag: DAG, pipeline: Pipeline, partition: Partition, taken: Take
             record_ended(taken.run, pipeline.name, partition, lake)
         end = end_of_run(run_folder, lake, state=ended.state, failures=failures, seconds=time.monotonic() - begun)
     except EnrichmentError as error:
-        complain(
-            "\n".join(
-                [
-                    *map(str, failures),
-                    f"The run ended as {ended.state}, and the lake cannot be read or written: {error}",
-                ]
-            )
-        )
+        for failure in failures:
+            complain(str(failure))
+        complain(f"The run ended as {ended.state}, and the lake cannot be read or written: {error}")
         return NOT_PUBLISHED
     (say if end.status == PUBLISHED else complain)(end.text)
     return end.status
@@ -209,13 +205,16 @@ def _told_to(progress: Progress, failures: list[Failure] | None = None) -> Calla
         task, error = context["task_instance"], context.get("exception")
         index = f"[{task.map_index}]" if task.map_index is not None and task.map_index >= 0 else ""
         name = f"{task.task_id.removeprefix(f'{task.dag_id}.')}{index}"
+        reason = told = str(error)
         # What Airflow raises, and what of ours was translated for it, is whole; of anything else only frames tell.
-        foreseen = isinstance(error, AirflowException)
-        reason = str(error) if foreseen else "".join(traceback.format_exception_only(error)).rstrip()
+        if isinstance(error, BaseException) and not isinstance(error, AirflowException):
+            reason = f"{type(error).__name__}: {error}"
+            told = "".join(traceback.format_exception(error)).rstrip()
         line = reason.partition("\n")[0]
+        if failures is None:
+            line = f"try {task.try_number} of {RETRIES + 1}: {line}"
         progress.note(f"{name:<24} {line if len(line) <= _SHOWN_CHARACTERS else f'{line[: _SHOWN_CHARACTERS - 1]}…'}")
         if failures is not None:
-            told = reason if foreseen else "".join(traceback.format_exception(error)).rstrip()
             failures.append(Failure(task=name, tries=task.try_number, reason=told))
 
     return tell

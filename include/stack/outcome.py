@@ -80,7 +80,7 @@ def next_step(told: str, *, started: bool) -> str:
     """
     step = GO_ON if started else NOT_STARTED
     if re.search(r"\bclear", told, re.IGNORECASE):
-        step += " Here that stands for clearing a task, and NEW=1 for a new run."
+        step += " Here the same command does what clearing a task does, and NEW=1 begins a new run."
     return step
 
 

@@ -45,8 +45,8 @@ OPTIONS = {
 #: What to do when nothing was started.
 NOT_STARTED = "No run was started. Correct this, then give the same command again."
 _CONNECTION = "AIRFLOW_CONN_"
-#: Why a task failed is told here, once, without Airflow's frames.
-_LEVELS = "task=CRITICAL"
+#: Why a task failed, or a Dag cannot be imported, is told here, once, without Airflow's frames.
+_LEVELS = "task=CRITICAL airflow.dag_processing=CRITICAL"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

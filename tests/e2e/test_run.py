@@ -74,29 +74,34 @@ def test_a_published_partition_is_status_0(
     assert list(stack_folder.runs.iterdir()) == []
 
 
-def test_an_api_that_refuses_the_key_is_status_1_and_publishes_nothing(
-    environment: dict[str, str], s3_bucket: Bucket
+def test_a_run_that_fails_is_status_1_and_says_why_once_without_frames(
+    environment: dict[str, str], s3_bucket: Bucket, emulator: Emulator
 ) -> None:
-    ended = run(environment | {ANTHROPIC: json.dumps({"conn_type": "anthropic", "host": "http://127.0.0.1:9"})})
-    assert ended.returncode == 1
-    assert f"NOT published: catalogue {PARTITION}" in ended.stderr
-    assert "extract                  failed" in ended.stdout
-    # What a person reads last is why.
-    *_, advice, reason = ended.stderr.splitlines()
-    assert advice.endswith(
-        "the same command goes on from there. The lines above are all there is of the log. Why it failed:"
-    )
-    assert reason.startswith("catalogue.extract failed with SetupError: The Anthropic connection")
+    emulator.set_faults([{"kind": "violates_schema"}])
+    ended = run(environment)
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    assert "main.plan                failed" in ended.stdout
+    assert "upstream_failed" not in ended.stdout
+    fact, reason, step = ended.stderr.splitlines()
+    assert fact.startswith(f"NOT published: catalogue {PARTITION}, the run ended as failed after ")
+    assert reason.startswith("main.plan failed: BatchError: The canary failed: none of its 5 requests")
+    assert step.startswith("Correct the cause, then give the same command again")
     assert manifest(s3_bucket) is None
+
+
+def test_a_dry_run_is_status_0_and_sends_nothing(environment: dict[str, str], emulator: Emulator) -> None:
+    ended = run(environment | {"DRY_RUN": "1", "BUDGET": "5"})
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert f"Running catalogue for {PARTITION} in the foreground, with DRY_RUN=1 BUDGET=5:" in ended.stdout
+    assert f"Dry run of catalogue {PARTITION}: nothing was sent or published." in ended.stdout
+    assert emulator.creates() == []
 
 
 def test_a_day_whose_rows_are_not_there_yet_is_told_at_once(environment: dict[str, str], emulator: Emulator) -> None:
     today = datetime.now(UTC).date()
     ended = run(environment, partition=str(today))
-    assert ended.returncode == 1
-    assert (
-        f"Partition {today} is not whole yet: its rows are there at {today + timedelta(days=1)} 02:00" in ended.stderr
-    )
+    assert ended.returncode == 2
+    assert f"The rows of {today} are complete at {today + timedelta(days=1)} 02:00 UTC" in ended.stderr
     assert emulator.log()["calls"] == []
 
 

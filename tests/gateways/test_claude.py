@@ -569,6 +569,14 @@ def test_a_model_is_described_and_an_unknown_one_is_none(claude: Claude) -> None
     assert claude.model("claude-does-not-exist") is None
 
 
+def test_the_models_are_listed_and_none_where_that_fails(claude: Claude, emulator: Emulator) -> None:
+    assert "claude-haiku-5-5" in claude.model_ids()
+    with proxy("text/html", b"<p>Please log in") as refused:
+        assert refused.model_ids() == []
+    emulator.set_faults([{"kind": "http_error", "on": "models", "status": 403}])
+    assert claude.model_ids() == []
+
+
 def test_a_model_tells_when_it_retires(claude: Claude) -> None:
     found = {name: claude.model(name) for name in ("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-5-5")}
     assert [model and model.retires_on for model in found.values()] == [date(2027, 1, 22), date(2026, 11, 30), None]

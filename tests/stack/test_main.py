@@ -40,6 +40,7 @@ def stack_command(folder: Path, *arguments: str, **variables: str) -> subprocess
         (["run", "catalogue", "2026-02-30"], "PARTITION is '2026-02-30'"),
         (["run", "catalogue", ""], "PARTITION is missing: make run PIPELINE="),
         (["run", "catalogue"], "PARTITION"),
+        (["run", "catalogue", "2999-01-01"], "Partition 2999-01-01 is a day to come"),
         (["up"], "invalid choice"),
         ([], "required"),
     ],
@@ -53,9 +54,29 @@ def test_a_wrong_argument_is_status_2(tmp_path: Path, arguments: list[str], said
 
 def test_a_run_without_connections_and_without_a_stack_says_what_is_missing(tmp_path: Path) -> None:
     ended = stack_command(tmp_path, "run", "catalogue", "2026-11-17", ENRICHMENT_LAKE="s3://mine")
-    assert ended.returncode == 1
-    assert "Not set: AIRFLOW_CONN_ANTHROPIC_DEFAULT, AIRFLOW_CONN_AWS_DEFAULT, AIRFLOW_CONN_WAREHOUSE;" in ended.stderr
+    assert ended.returncode == 2
+    assert (
+        "Not set: AIRFLOW_CONN_ANTHROPIC_DEFAULT, AIRFLOW_CONN_AWS_DEFAULT, AIRFLOW_CONN_WAREHOUSE. No stack runs"
+        in (ended.stderr)
+    )
     assert "make demo" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"ROWS": "-3"}, "ROWS is '-3': it should be greater than or equal to 1."),
+        ({"ROWS": "ten", "DRY_RUN": "perhaps"}, "DRY_RUN is 'perhaps': it should be a valid boolean."),
+        ({"BUDGET": "9999"}, "BUDGET=9999: The run's param `budget_usd` is 9999, and catalogue/pipeline.yaml allows"),
+        ({"MODEL": "claude-sonet-5"}, "did you mean 'claude-sonnet-5'?"),
+        ({"ONLY_REJECTS": "1", "REUSE": "0"}, "REUSE=0 ONLY_REJECTS=1: The run's param `only_rejects` needs answers"),
+    ],
+)
+def test_an_option_that_cannot_be_is_told_as_it_was_typed(tmp_path: Path, variables: dict[str, str], said: str) -> None:
+    ended = stack_command(tmp_path, "run", "catalogue", "2026-11-17", **variables)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert said in ended.stderr
+    assert ended.stderr.endswith("No run was started. Correct this, then give the same command again.\n")
 
 
 def test_the_real_api_needs_a_key(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from include.enrichment.options import RunOptions
 from include.enrichment.version import parse
 from include.stack.folder import StackFolder
 from include.stack.lake import Published
-from include.stack.outcome import End, cost, end_of_run, success, whereabouts
+from include.stack.outcome import End, Failure, cost, end_of_run, next_step, success, whereabouts
 from include.stack.run import NOT_PUBLISHED, PUBLISHED, SUPERSEDED
 from include.stack.stack import new_stack
 from include.steps.dry_run import dry_run
@@ -35,7 +35,7 @@ def test_what_a_run_cost_is_told_and_what_nobody_is_billed_for_is_called_simulat
     assert cost(Manifest.model_construct(cost_usd=usd), simulated=simulated) == words
 
 
-def ended(flow: Flow, state: str = "success", **failures: str) -> End:
+def ended(flow: Flow, state: str = "success", *failures: Failure) -> End:
     return end_of_run(flow.folder, flow.lake, state=state, failures=failures, seconds=7)
 
 
@@ -43,7 +43,11 @@ def test_a_run_that_published_says_what_and_where(flow: Flow) -> None:
     flow.run_all()
     end = ended(flow)
     assert end.status == PUBLISHED
-    assert end.text.startswith("Published tickets 2026-11-01 in 7 s: 3 rows, 3 published, 0 rejected; batches: 1 sent")
+    told, table, rejects = end.text.splitlines()
+    assert told.startswith("Published tickets 2026-11-01 in 7 s: 3 rows, 3 published, 0 rejected; simulated cost ")
+    assert told.endswith("batches: 1 sent, 0 reused.")
+    assert table.split() == ["table", flow.lake.locate("tables/tickets/dt=2026-11-01/data.parquet")]
+    assert rejects.split() == ["rejects", flow.lake.locate("rejects/tickets/dt=2026-11-01/data.parquet")]
 
 
 @pytest.mark.parametrize("reuse", [True, False])
@@ -66,7 +70,7 @@ def test_a_run_that_lost_against_a_newer_one_has_a_status_of_its_own_and_names_w
     assert "Published are 3 rows, 3 published" in end.text
     assert "Nothing failed" in end.text
     assert ("it pays for every row again" in end.text) != reuse
-    assert "Why it failed" not in end.text
+    assert "Correct the cause" not in end.text
 
 
 def test_a_trial_says_where_its_rows_are(flow: Flow) -> None:
@@ -74,7 +78,7 @@ def test_a_trial_says_where_its_rows_are(flow: Flow) -> None:
     flow.run_all("main")
     end = ended(flow)
     assert end.status == PUBLISHED
-    assert "A trial ended in 7 s, the table of tickets 2026-11-01 is as it was" in end.text
+    assert "Trial of tickets 2026-11-01 in 7 s, into the run's own folder" in end.text
     assert "2 rows, 2 published" in end.text
     assert flow.lake.locate(flow.folder.table) in end.text
     assert flow.lake.locate(flow.folder.rejects) in end.text
@@ -86,23 +90,30 @@ def test_a_dry_run_shows_what_would_be_sent(flow: Flow) -> None:
     dry_run(flow.folder, lake=flow.lake)
     end = ended(flow)
     assert end.status == PUBLISHED
-    assert "A dry run: nothing was sent" in end.text
+    assert "Dry run of tickets 2026-11-01: nothing was sent or published." in end.text
     assert "3 rows of 2026-11-01" in end.text
 
 
 def test_a_run_that_failed_says_what_is_still_published_and_why_it_failed(flow: Flow) -> None:
     flow.run_all()
     flow.folder = flow.run("manual__2")
-    end = ended(flow, "failed", **{"tickets.main.plan": "SpecError: no"})
+    end = ended(flow, "failed", Failure(task="main.plan", tries=3, reason="SpecError: no"))
     assert end.status == NOT_PUBLISHED
-    *_, advice, why = end.text.splitlines()
-    assert "The lake still has what an earlier run published: 3 rows" in end.text
-    assert advice.endswith("Why it failed:")
-    assert why == "tickets.main.plan failed with SpecError: no"
+    fact, why, left, *_, step = end.text.splitlines()
+    assert fact == "NOT published: tickets 2026-11-01, the run ended as failed after 7 s."
+    assert why == "main.plan failed (tried 3 times): SpecError: no"
+    assert left.startswith("What an earlier run published is as it was: 3 rows, 3 published")
+    assert (
+        step
+        == "Correct the cause, then give the same command again: it goes on from there, and pays for nothing twice."
+    )
 
 
-def test_where_no_task_told_why_there_is_no_empty_heading(flow: Flow) -> None:
-    assert not ended(flow, "failed").text.endswith(":")
+@pytest.mark.parametrize("remedy", ["Clear this task.", "then clear `extract` with downstream."])
+@pytest.mark.parametrize("started", [True, False])
+def test_a_remedy_that_speaks_of_clearing_is_said_in_terms_of_the_command(remedy: str, started: bool) -> None:
+    assert next_step(remedy, started=started).endswith(" does what clearing a task does, and NEW=1 begins a new run.")
+    assert "clearing" not in next_step("an unclear answer", started=started)
 
 
 def test_a_run_that_ended_well_and_published_nothing_says_so(flow: Flow) -> None:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from include.enrichment import layout
 from include.enrichment.errors import LakeError
 from include.enrichment.layout import RunFolder
 from include.enrichment.manifest import Manifest
+from include.enrichment.options import RunOptions
 from include.gateways.lake import Lake
 from include.stack.folder import ROOT, StackFolder
 from include.stack.unfinished import Taken, record_ended, taken_run
@@ -25,6 +27,7 @@ WORKER = """
 import sys, time
 from datetime import date, datetime
 from pathlib import Path
+from include.enrichment.options import RunOptions
 from include.enrichment.partition import Partition
 from include.gateways.lake import Lake
 from include.stack.folder import StackFolder
@@ -33,7 +36,8 @@ path = Path(sys.argv[1])
 home = path / "stack" / "runs" / "worker"
 home.mkdir(parents=True)
 with taken_run(
-    "tickets", Partition(start=date(2026, 11, 1)), anew=False, new_id=lambda at: f"manual__{at.isoformat()}_worker",
+    "tickets", Partition(start=date(2026, 11, 1)), options=RunOptions(), anew=False,
+    new_id=lambda at: f"manual__{at.isoformat()}_worker",
     folder=StackFolder(path=path / "stack"), home=home, lake=Lake.in_folder(path / "lake"),
 ) as taken:
     print(taken.run.run_id, flush=True)
@@ -47,7 +51,14 @@ def lake(tmp_path: Path) -> Lake:
 
 
 @contextmanager
-def taken(tmp_path: Path, lake: Lake, name: str, *, anew: bool = False) -> Iterator[Taken]:
+def taken(
+    tmp_path: Path,
+    lake: Lake,
+    name: str,
+    *,
+    anew: bool = False,
+    options: RunOptions = RunOptions(),  # noqa: B008
+) -> Iterator[Taken]:
     """The run of a `make run`, as in a process of its own."""
     home = tmp_path / "stack" / "runs" / name
     home.mkdir(parents=True, exist_ok=True)
@@ -56,7 +67,9 @@ def taken(tmp_path: Path, lake: Lake, name: str, *, anew: bool = False) -> Itera
         return f"manual__{begun_at.isoformat()}_{name}"
 
     folder = StackFolder(path=tmp_path / "stack")
-    with taken_run("tickets", DAY, anew=anew, new_id=new_id, folder=folder, home=home, lake=lake) as run:
+    with taken_run(
+        "tickets", DAY, options=options, anew=anew, new_id=new_id, folder=folder, home=home, lake=lake
+    ) as run:
         yield run
 
 
@@ -113,6 +126,26 @@ def test_a_run_anew_leaves_it_alone(tmp_path: Path, lake: Lake) -> None:
     first = killed(tmp_path, lake, "1")
     with taken(tmp_path, lake, "2", anew=True) as found:
         assert (found.run.run_id == first, found.gone_on) == (False, False)
+
+
+def test_one_with_other_options_is_left_alone_and_told(tmp_path: Path, lake: Lake) -> None:
+    plain = killed(tmp_path, lake, "1")
+    trial = RunOptions(rows=10)
+    with taken(tmp_path, lake, "2", options=trial) as found:
+        assert (found.gone_on, found.run.options) == (False, trial)
+        assert found.other
+        assert found.other.run_id == plain
+    with taken(tmp_path, lake, "3", options=trial) as again:
+        assert (again.run.run_id, again.gone_on, again.other) == (found.run.run_id, True, None)
+    with taken(tmp_path, lake, "4") as found:
+        assert (found.run.run_id, found.gone_on) == (plain, True)
+
+
+def test_another_budget_goes_on_with_the_run_that_had_too_little(tmp_path: Path, lake: Lake) -> None:
+    with taken(tmp_path, lake, "1", options=RunOptions(reuse=False, budget_usd=Decimal(1))) as first:
+        pass
+    with taken(tmp_path, lake, "2", options=RunOptions(reuse=False, budget_usd=Decimal(5))) as found:
+        assert (found.run.run_id, found.gone_on) == (first.run.run_id, True)
 
 
 def test_a_living_process_keeps_its_run_until_it_is_killed(tmp_path: Path, lake: Lake) -> None:

@@ -46,7 +46,7 @@ def test_without_days_it_is_about_those_up_to_today_and_says_where_the_page_is(l
         (["--first", "2026-11-31"], {}, 2, "'first' is '2026-11-31', which is not a date"),
         (["--first", "2026-11-02", "--last", "2026-11-01"], {}, 2, "which is before 'first'"),
         ([], {"ENRICHMENT_LAKE": "s3:/nowhere"}, 1, "ENRICHMENT_LAKE is 's3:/nowhere'"),
-        ([], {"ENRICHMENT_LAKE": ""}, 1, "Not set: ENRICHMENT_LAKE; and no stack runs here"),
+        ([], {"ENRICHMENT_LAKE": ""}, 1, "Not set: ENRICHMENT_LAKE. No stack runs here"),
     ],
 )
 def test_what_cannot_be_is_told_and_nothing_is_made(

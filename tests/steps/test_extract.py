@@ -210,7 +210,7 @@ def test_what_is_only_doubtful_is_logged_as_a_warning(
         ("{model: claude-nothing-1, max_tokens: 9}", "knows no model 'claude-nothing-1'"),
         (
             "{model: claude-haiku-5.5, max_tokens: 9}",
-            r"^tickets/pipeline\.yaml: request\.model: the API knows no model 'claude-haiku-5\.5'; did you mean"
+            r"^tickets/pipeline\.yaml:2: request\.model: the API knows no model 'claude-haiku-5\.5'; did you mean"
             r" 'claude-haiku-5-5'\? Nothing",
         ),
         ("{model: claude-haiku-5-5, max_tokens: 9000000}", "request.max_tokens is 9,000,000, its most is"),
@@ -235,7 +235,7 @@ def test_a_model_that_retires_soon_is_told_in_the_log(
         check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude)
     (record,) = caplog.records
     assert record.levelname == "WARNING"
-    assert "pipeline.yaml: request.model: Model claude-opus-4-5-20251101 " in record.getMessage()
+    assert "pipeline.yaml:2: request.model: Model claude-opus-4-5-20251101 " in record.getMessage()
     assert "2027-01-22" in record.getMessage()
 
 

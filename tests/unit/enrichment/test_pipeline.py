@@ -93,7 +93,7 @@ class TestRenderer:
             "tickets/system.md:3: the query has no column 'tone'",
             "tickets/user.md:1: the query has no column 'txt'; did you mean 'text'?",
             "tickets/user.md:4: the query has no column 'zzz'",
-            "tickets/pipeline.yaml: source.key: the query has no column 'idd'; did you mean 'id'?",
+            "tickets/pipeline.yaml:3: source.key: the query has no column 'idd'; did you mean 'id'?",
             "Columns of extract.sql: id, text. Nothing was sent.",
         ]
 

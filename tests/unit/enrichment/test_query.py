@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.enrichment.query import parameters, query_problems
+from include.enrichment.query import mistake_line, parameters, query_problems
 
 POSTGRES, SQLITE, MYSQL, BIGQUERY, SNOWFLAKE = "postgresql", "sqlite", "mysql", "bigquery", "snowflake"
 
@@ -220,3 +220,29 @@ def test_the_database_that_is_known_decides() -> None:
     (fact,) = query_problems(sql, BIGQUERY)
     assert "every run would read and pay for all of it" in fact
     assert query_problems(sql, POSTGRES) == []
+
+
+_QUERY = "select a, -- no such b\n  b, t.b2\nfrom t\nwhere a = ':c'\n  and c(d) > :partition_start"
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ('syntax error at or near "frm" LINE 3: frm t', 3),
+        ("You have an error in your SQL syntax; check the manual near 'x' at line 4", 4),
+        ("SQL compilation error: error line 2 at position 7 invalid identifier 'B'", 2),
+        ('near "FROM": syntax error', 3),
+        ('near ">": syntax error', None),
+        ('near "(": syntax error', 5),
+        ("no such column: b", 2),
+        ("no such column: t.b2", 2),
+        ("no such column: a", None),
+        ("no such function: c", 5),
+        ("no such table: elsewhere", None),
+        ("database is locked", None),
+    ],
+)
+def test_the_line_of_a_mistake_is_the_databases_or_that_of_the_only_place_it_can_mean(
+    said: str, line: int | None
+) -> None:
+    assert mistake_line(_QUERY, said, SQLITE) == line
