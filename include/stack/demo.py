@@ -119,7 +119,7 @@ def _prepare(folder: StackFolder, real_api: bool, processing_seconds: float) -> 
         stack = give_airflow_home(stack, folder)
     if stack.no_postgres:
         say(
-            f"  Postgres does not run here ({stack.no_postgres}). Airflow uses SQLite: a long backfill may fail with 503."
+            f"  Postgres does not run here ({stack.no_postgres}). Airflow uses SQLite: long backfills may fail with 503."
         )
     stack.save(folder)
     return stack, key
