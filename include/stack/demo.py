@@ -118,9 +118,8 @@ def _prepare(folder: StackFolder, real_api: bool, processing_seconds: float) -> 
     with step("Making Airflow's metadata database (Postgres; about ten seconds the first time)"):
         stack = give_airflow_home(stack, folder)
     if stack.no_postgres:
-        say(
-            f"  Postgres does not run here ({stack.no_postgres}). Airflow uses SQLite: a long backfill may fail with 503."
-        )
+        say(f"  Postgres does not run here: {stack.no_postgres}.")
+        say("  Airflow uses SQLite instead, where a backfill of several days may fail with 503.")
     stack.save(folder)
     return stack, key
 
