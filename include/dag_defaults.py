@@ -21,6 +21,7 @@ from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert
 
 from claude_batch.deadline import ScheduledDay
+from claude_batch.failures import REASON
 from claude_batch.timetable import DayTimetable
 
 log = logging.getLogger(__name__)
@@ -32,14 +33,25 @@ MORNING = CronDataIntervalTimetable("0 6 * * *", timezone="UTC")
 
 
 def report_failure(context: Mapping[str, Any]) -> None:
-    """Say that a run has failed: one line for each run, in the log of the Dag processor."""
+    """Say that a run has failed, with its day, the reason and a link: one line, in the log of the Dag processor."""
+    name, ti = context["dag"].dag_id, context.get("ti")
+    if ti is None:
+        log.error("%s failed (run %s): %s", name, context["run_id"], context["reason"])
+        return
     log.error(
-        "Run %s of %s has failed at %s. What was published before is as it was, and nothing is paid for twice. The"
-        " task's log says what to do.",
-        context["run_id"],
-        context["dag"].dag_id,
-        context["ti"].task_id if "ti" in context else context["reason"],
+        "%s failed at %s: %s %s",
+        f"{name} {_day(context)}",
+        ti.task_id.removeprefix(f"{name}."),
+        ti.xcom_pull(task_ids=ti.task_id, map_indexes=ti.map_index, key=REASON) or context["reason"],
+        ti.log_url,
     )
+
+
+def _day(context: Mapping[str, Any]) -> str:
+    """The run's partition; of a run without one its id."""
+    run = context["dag_run"]
+    day = context["params"].get("partition") or run.partition_key or run.data_interval_start
+    return str(day)[:10] if day else str(run.run_id)
 
 
 async def report_late(context: Mapping[str, Any]) -> None:

@@ -41,6 +41,7 @@ ROOMS = [
         only={
             "claude_connection.py": {"anthropic", "httpx2"},
             "connections.py": {"botocore"},
+            "failures.py": {"structlog"},
             "formats.py": {"jsonschema"},
             "operators.py": {"include"},
             "report_page.py": {"fastapi"},

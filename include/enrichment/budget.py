@@ -14,6 +14,7 @@ from decimal import Decimal
 
 from include.enrichment.errors import BudgetExceeded, NotYet
 from include.enrichment.estimate import Estimate
+from include.enrichment.prices import dollars
 
 #: Estimates have no more.
 _MOST_PLACES = 6
@@ -57,17 +58,19 @@ def check_budget(
     if len(costs) < len(together):
         raise BudgetExceeded(
             f"{whose} has a budget of ${budget:,.2f} ({setting}), and what it would cost is not known: the price of a"
-            " model is not in include/enrichment/prices.yaml. Nothing was sent. Add the price, choose a model that has"
-            f" one, or take {setting} out."
+            " model is not in include/enrichment/prices.yaml.\nNothing was sent.\nAdd the price, choose a model that"
+            f" has one, or take {setting} out."
         )
     if spending.spent is None:
         raise BudgetExceeded(
-            f"{whose} has a budget of ${budget:,.2f} ({setting}), and what was spent is not known: the books have no"
-            f" cost of some batches ({len(spending.unpriced):,}: {', '.join(spending.unpriced[:3])}). Nothing was sent."
-            " Add the model's price to include/enrichment/prices.yaml and clear the batch's `load`, or trigger the Dag"
-            " usage_report with `last` set to today: either books it anew. Where the model has a price, an earlier"
-            " version could not read one of the result lines: delete results/<pipeline>/<batch>.parquet on the lake"
-            f" and clear the batch's `load`, which reads the raw copy again. Or take {setting} out."
+            f"{whose} has a budget of ${budget:,.2f} ({setting}), and what was spent is not known.\n"
+            f"The books have no cost of some batches ({len(spending.unpriced):,}: {', '.join(spending.unpriced[:3])})."
+            " Nothing was sent.\n"
+            "If their model has no price, add it to include/enrichment/prices.yaml and clear the batch's `load`, or"
+            " trigger the Dag usage_report with `last` set to today: either books it anew.\n"
+            "If it has one, an earlier version could not read one of the result lines: delete"
+            " results/<pipeline>/<batch>.parquet on the lake and clear the batch's `load`.\n"
+            f"Or take {setting} out."
         )
     low, expected, high = (
         sum((getattr(cost, bound) for cost in costs), Decimal(0)) for bound in ("low", "expected", "high")
@@ -81,13 +84,15 @@ def check_budget(
     def usd(amount: Decimal) -> str:
         return f"${amount:,.{places}f}"
 
+    before = {"spent": spending.spent, "in flight": spending.reserved}
+    already = "".join(f"; {name}: {usd(amount)}" for name, amount in before.items() if amount)
     raise BudgetExceeded(
-        f"{whose} has a budget of {usd(budget)} ({setting}), and could exceed it by {usd(total - budget)}: spent"
-        f" {usd(spending.spent)}, in flight {usd(spending.reserved)}, and {requests:,} requests more cost up to"
-        f" {usd(high)} (expected {usd(expected)}, low {usd(low)}; {together[-1].sources}). None of them were"
-        " sent, and earlier answers are kept. Three ways out: raise the budget; make the requests cheaper (another"
-        " model, a lower max_tokens, a shorter prompt); or ask for fewer rows: a trial of some also tells how long"
-        " answers are, which makes the estimate closer. Then start a new run, or clear `extract` with downstream."
+        f"{whose} could exceed its budget of {usd(budget)} by {usd(total - budget)} ({setting}).\n"
+        f"{requests:,} requests cost up to {usd(high)} (expected {usd(expected)}, low {usd(low)}){already}.\n"
+        f"How that is known: {together[-1].sources}.\n"
+        "None of these requests were sent, and earlier answers are kept.\n"
+        "Raise the budget, make the requests cheaper (model, max_tokens, prompt), or try some rows first, which tells"
+        " how long answers are. Then start a new run, or clear `extract` with downstream."
     )
 
 
@@ -114,13 +119,15 @@ def check_claim(
     if total <= budget:
         return
     message = (
-        f"{whose} has a budget of ${budget:,.2f} (limits.monthly_budget_usd): spent ${spending.spent:,.6f}, in flight"
-        f" ${spending.reserved:,.6f}, this chunk costs up to ${claimed_usd:,.6f}. Other runs have sent"
-        " theirs since it was planned. Nothing was sent."
+        f"{whose} could exceed its budget of ${budget:,.2f} (limits.monthly_budget_usd): spent"
+        f" {dollars(spending.spent)}, in flight {dollars(spending.reserved)}, this chunk costs up to"
+        f" {dollars(claimed_usd)}.\nOther runs have sent theirs since it was planned. Nothing was sent."
     )
     if total - unsettled_usd <= budget:
         raise NotYet(message, again_at=again_at)
-    raise BudgetExceeded(f"{message} Raise the budget and clear `extract` with downstream, or wait for the next month.")
+    raise BudgetExceeded(
+        f"{message}\nRaise the budget and clear `extract` with downstream, or wait for the next month."
+    )
 
 
 def _places(budget: Decimal, total: Decimal) -> int:

@@ -9,8 +9,6 @@ from pydantic import BaseModel, ConfigDict
 from include.enrichment.estimate import Estimate, cost_table
 from include.enrichment.version import Versioned
 
-_COLUMNS = ("pass", "in flight", "to send", "MB", "batches")
-
 
 class PassForecast(BaseModel):
     """
@@ -58,22 +56,17 @@ class DryRun(Versioned):
 
     def table(self) -> str:
         """All of it in lines for people."""
-        told = [(name, one.in_flight, one.to_send, one.bytes, one.batches) for name, one in self.passes.items()]
-        sums = [sum(column) for column in list(zip(*told, strict=True))[1:]]
-        lines = [
-            (name, f"{in_flight:,}", f"{to_send:,}", f"{size / 1e6:,.1f}", f"{batches:,}")
-            for name, in_flight, to_send, size, batches in [*told, ("together", *sums)]
-        ]
+        estimates = {name: one.estimate for name, one in self.passes.items() if one.estimate}
+        counts = {
+            "in flight": {name: one.in_flight for name, one in self.passes.items()},
+            "batches": {name: one.batches for name, one in self.passes.items()},
+        }
         return "\n".join(
             [
                 f"{self.rows:,} rows of {self.partition}, {self.unsendable:,} of them cannot be sent.",
                 f"{self.requests:,} distinct requests to {self.model}, {self.answered:,} of them are answered already.",
-                *("{:<10}{:>12}{:>12}{:>10}{:>10}".format(*line) for line in [_COLUMNS, *lines]),
-                *self._costs(),
+                "What each pass would send:",
+                cost_table(estimates, counts),
                 *([self.over_budget] if self.over_budget else []),
             ]
         )
-
-    def _costs(self) -> list[str]:
-        estimates = {name: one.estimate for name, one in self.passes.items() if one.estimate}
-        return [cost_table(estimates)] if estimates else []

@@ -19,6 +19,7 @@ from functools import reduce
 from math import sqrt
 from operator import add
 from statistics import fmean, stdev
+from types import MappingProxyType
 from typing import Self
 
 import pyarrow as pa
@@ -529,16 +530,24 @@ def expected_usd(estimates: Iterable[Estimate]) -> Decimal | None:
     return sum(known, Decimal(0)) if len(known) == len(costs) else None
 
 
-_COLUMNS = ("pass", "requests", "MB", "input tokens", "output tokens", "low $", "expected $", "high $", "one by one $")
+_USD_COLUMNS = ("low $", "expected $", "high $", "one by one $")
 
 
-def cost_table(estimates: Mapping[str, Estimate]) -> str:
-    """Estimates by pass in lines for people, with how each is known."""
-    lines = [_COLUMNS, *(_line(name, one) for name, one in estimates.items())]
+def cost_table(
+    estimates: Mapping[str, Estimate], counts: Mapping[str, Mapping[str, int]] = MappingProxyType({})
+) -> str:
+    """
+    Estimates by pass in lines for people, with how each is known.
+
+    :param counts: more columns, by their names: a count for each pass
+    """
+    lines = [_line(name, one, [column[name] for column in counts.values()]) for name, one in estimates.items()]
     if len(estimates) > 1:
-        lines.append(_line("together", _together(list(estimates.values()))))
-    widths = [max(len(line[column]) for line in lines) for column in range(len(_COLUMNS))]
-    shown = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+        sums = [sum(column.values()) for column in counts.values()]
+        lines.append(_line("together", _together(list(estimates.values())), sums))
+    lines.insert(0, ("pass", *counts, "requests", "MB", "input tokens", "output tokens", *_USD_COLUMNS))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    shown = ["  ".join(map(str.rjust, line, widths)) for line in lines]
     shown += [f"{name}: {one.sources}." for name, one in estimates.items() if one.requests]
     if any(one.cost_usd is None for one in estimates.values()):
         shown.append("The price of the model is not in prices.yaml: what it costs is not known.")
@@ -562,10 +571,11 @@ def _together(estimates: Sequence[Estimate]) -> Estimate:
     )
 
 
-def _line(name: str, one: Estimate) -> tuple[str, ...]:
+def _line(name: str, one: Estimate, counts: Iterable[int]) -> tuple[str, ...]:
     cost = (one.cost_usd.low, one.cost_usd.expected, one.cost_usd.high) if one.cost_usd else (None, None, None)
     return (
         name,
+        *(f"{count:,}" for count in counts),
         f"{one.requests:,}",
         f"{one.bytes / 1e6:,.1f}",
         f"{one.input_tokens.expected:,.0f}",

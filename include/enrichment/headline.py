@@ -83,7 +83,7 @@ def published(manifest: Manifest, *, run_id: str) -> list[str]:
         return [f"not published: newer rows of run {manifest.run_id} stay"]
     counts = f"{manifest.published:,} published" if manifest.rows else "no rows"
     rejected = f", {manifest.rejected:,} rejected" if manifest.rejected else ""
-    simulated = " (simulated)" if any("simulated" in batch for batch in manifest.batches) else ""
+    simulated = " (simulated)" if manifest.simulated else ""
     return [f"{counts}{rejected}", f"{_dollars(manifest.cost_usd)}{simulated}"]
 
 

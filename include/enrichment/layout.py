@@ -105,6 +105,17 @@ def folder_of_run(prefixes: Iterable[str], run_id: str) -> RunFolder | None:
     return None
 
 
+def is_of_run(key: str) -> bool:
+    """Whether a key is one of a working file."""
+    return key.startswith("runs/") and key.count("/") >= 4
+
+
+def run_of(key: str) -> RunFolder:
+    """The run that a working file belongs to. Its id is the name of its folder, which gives the same paths."""
+    _, pipeline, day, name, *_ = key.split("/")
+    return RunFolder(pipeline=pipeline, partition=Partition(start=date.fromisoformat(day)), run_id=name)
+
+
 def runs_folder(pipeline: str) -> str:
     """The folder of all runs of a pipeline."""
     return f"runs/{pipeline}/"

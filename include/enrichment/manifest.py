@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, PlainSerializer, model_validator
 
-from include.enrichment.estimate import Estimate
+from include.enrichment.estimate import Estimate, expected_usd
 from include.enrichment.prices import plain
 from include.enrichment.version import Versioned
 
@@ -58,6 +58,11 @@ class Manifest(Versioned):
     table: str
     rejects: str
     sha256: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def expected_usd(self) -> Decimal | None:
+        """What its passes were expected to cost before they were sent; None where a price is not known."""
+        return expected_usd(self.estimates.values())
 
     @property
     def simulated(self) -> bool:

@@ -33,7 +33,7 @@ class RunOptions(BaseModel):
     :param model: in place of the pipeline's ``request.model``, one of its ``request.other_models``; None: the
         pipeline's
     :param budget_usd: in place of the pipeline's ``limits.budget_usd``, up to its ceiling; None: the pipeline's
-    :param only_rejects: ask again only for the rows that stand in the partition's published rejects
+    :param only_rejects: ask again only for the rows of the partition that were rejected last, published or not
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -45,6 +45,21 @@ class PassPlan(Versioned):
     estimate: Estimate | None = None
 
 
+def spell_plan(pass_name: str, made: PassPlan, *, joined: int) -> str:
+    """
+    What a pass does, in one sentence.
+
+    :param joined: in how many batches the requests are that are in flight
+    """
+    facts = [f"{made.to_send:,} will be sent in {_batches(len(made.chunks) - joined)}"] if made.to_send else []
+    facts += [f"{made.in_flight:,} are in flight in {_batches(joined)}"] if made.in_flight else []
+    return f"Pass {pass_name}, requests: {', '.join(facts) or 'none will be sent'}; the run has {made.requests:,}."
+
+
+def _batches(number: int) -> str:
+    return f"{number:,} {'batch' if number == 1 else 'batches'}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class InFlight:
     """
@@ -157,6 +172,6 @@ def check_only_rejects(others: int, *, requests: int) -> None:
         raise ParamError(
             f"This run asks only for the rejects (its param `only_rejects`), and {others:,} of the partition's"
             f" {requests:,} requests have no answer and are no rejects: the source, a prompt, the schema or the model"
-            " has changed since the partition was published, or another run is asking for them just now. Nothing was"
-            " sent, and what is published stays as it is. Start a plain run: it asks for them too."
+            " has changed since the rows were rejected, or another run is asking for them just now. Nothing was sent,"
+            " and what is published stays as it is. Start a plain run: it asks for them too."
         )

@@ -396,7 +396,7 @@ def translated(
     if isinstance(error, anthropic.APIResponseValidationError):
         return ApiError(f"{fact} That is no answer of the API; nothing was lost.", retryable=True)
     if not isinstance(error, anthropic.APIStatusError):
-        return ApiError(f"{fact} The API could not be reached; nothing was lost.", retryable=True)
+        return ApiError(f"{fact} The API{_at(error)} could not be reached; nothing was lost.", retryable=True)
     status = error.status_code
     if status in (401, 403):
         return SetupError(
@@ -468,6 +468,14 @@ def _spell(error: anthropic.AnthropicError) -> str:
         request_id = f" ({error.request_id})" if error.request_id else ""
         return f"HTTP {error.status_code}, {error.type or 'no type'}: {error.api_message or error.message}{request_id}"
     return f"{type(error).__name__}: {error.__cause__ or error}"
+
+
+def _at(error: anthropic.AnthropicError) -> str:
+    """Where a call went that got no answer, without what may be secret in an address."""
+    if not isinstance(error, anthropic.APIConnectionError):
+        return ""
+    url = error.request.url
+    return f" at {url.scheme}://{url.netloc.decode()}"
 
 
 def _model(info: ModelInfo) -> Model:

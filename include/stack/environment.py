@@ -102,6 +102,7 @@ def _airflow(stack: Stack) -> dict[str, str]:
             "AIRFLOW__API__HOST": LOOPBACK,
             "AIRFLOW__API__PORT": str(stack.ports.airflow),
             "AIRFLOW__API__BASE_URL": stack.airflow_url,
+            "AIRFLOW__API__DEFAULT_WRAP": "True",
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API__SECRET_KEY": stack.session_secret,
             "AIRFLOW__API_AUTH__JWT_SECRET": stack.jwt_secret,

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from include.enrichment import layout
 from include.enrichment.errors import ApiError, BatchNotFound, LoadError
@@ -16,6 +17,7 @@ from include.enrichment.ledger import Entry
 from include.enrichment.outcome import missing, outcomes_batch
 from include.enrichment.output_schema import OutputSchema
 from include.enrichment.poll import BatchStatus
+from include.enrichment.rejection import Rejected, loaded_lines
 from include.enrichment.usage import BatchFacts, booked, tallied, used
 from include.gateways.claude import Claude
 from include.gateways.disk import working_folder
@@ -57,6 +59,7 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
         left = layout.chunk(chunk.pipeline, left)
         return load(left, batch_id, lake=lake, claude=claude, accept_missing=accept_missing)
     store = ResultStore(lake, pipeline=chunk.pipeline)
+    unusable = Rejected()
     counts = store.outcome_counts(batch_id, of=chunk.request_ids)
     if counts is None:
         entry = recorded.value if recorded else None
@@ -64,20 +67,22 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
             if raw := store.raw(batch_id):
                 made_at = _made_at(batch_id, chunk, entry, lake, claude)
                 received = Received(temporary, facts=_facts(batch_id, chunk, entry, made_at))
-                sums = _read(raw, received, chunk, batch_id, lake, final=True)
-                log.info("Batch %s: made anew from the raw copy of its results", batch_id)
+                sums, unusable = _read(raw, received, chunk, batch_id, lake, final=True)
+                log.info("Batch %s is loaded anew, from the raw copy of its results", batch_id)
             else:
                 made_at = _ended(batch_id, chunk, lake, claude).created_at
                 received = Received(temporary, facts=_facts(batch_id, chunk, entry, made_at))
-                sums = _download(chunk, batch_id, received, lake, claude, accept_missing=accept_missing)
+                sums, unusable = _download(chunk, batch_id, received, lake, claude, accept_missing=accept_missing)
             # What is visible is in the books: a plan that counts what was spent would miss it otherwise.
             Books(lake).add(booked(received.facts, sums))
             store.publish(batch_id, received)
         counts = tallied(sums)
     else:
+        log.info("Batch %s was loaded before", batch_id)
         book(batch_id, store, Books(lake))
     if recorded:
         _record_landed(recorded, ledger)
+    log.log(logging.WARNING if unusable.samples else logging.INFO, "%s", loaded_lines(batch_id, counts, unusable))
     return counts
 
 
@@ -133,14 +138,14 @@ def _lean_memory() -> Iterator[None]:
 
 def _download(
     chunk: Chunk, batch_id: str, received: Received, lake: Lake, claude: Claude, *, accept_missing: bool
-) -> pa.Table:
+) -> tuple[pa.Table, Rejected]:
     failed: LoadError | None = None
     try:
         for download in range(1, _DOWNLOADS + 1):
             final = accept_missing and download == _DOWNLOADS
             try:
                 with claude.results(batch_id) as pieces:
-                    sums = _read(pieces, received, chunk, batch_id, lake, final=final, hang_up=pieces.hang_up)
+                    read = _read(pieces, received, chunk, batch_id, lake, final=final, hang_up=pieces.hang_up)
             except LoadError as error:
                 if not error.retryable:
                     raise
@@ -148,7 +153,7 @@ def _download(
                 continue
             if failed and not final:
                 log.info("Batch %s: download %d is whole. The one before was not: %s", batch_id, download, failed)
-            return sums
+            return read
     except BatchNotFound as error:
         raise _gone(batch_id, chunk, lake, error) from error
     raise LoadError(f"{failed} That was download {_DOWNLOADS} of {_DOWNLOADS}.", retryable=True) from failed
@@ -198,9 +203,10 @@ def _read(
     *,
     final: bool,
     hang_up: Callable[[], None] | None = None,
-) -> pa.Table:
+) -> tuple[pa.Table, Rejected]:
     """
-    Judge every line, keep what was received as it is, and add up what the lines used.
+    Judge every line, keep what was received as it is, and add up what the lines used. Returns that, and the requests
+    that have no usable answer.
 
     :param final: take a few lines that are missing, and any that cannot be read, for the API's own word and not for a
         broken download
@@ -210,6 +216,7 @@ def _read(
     outstanding = set(chunk.request_ids)
     judge = Judge(chunk=chunk, batch_id=batch_id, schema=schema, outstanding=outstanding, lake=lake, final=final)
     sums: list[pa.Table] = []
+    unusable = Rejected()
     # Four things go on at the same time: a part is received and kept, the one before is decoded, the one before that is
     # judged, and the outcomes of the one before that are written.
     with (
@@ -222,15 +229,23 @@ def _read(
                 _check_known(outcomes["request_id"].to_pylist(), some.part, outstanding, chunk, batch_id)
                 received.add(outcomes)
                 sums.append(used(outcomes))
+                _count_unusable(outcomes, unusable)
         odd = judge.odd()
         if outstanding:
             odd.append(_missing(outstanding, chunk.request_ids, batch_id, accept=final))
             outcomes = outcomes_batch([missing(request_id) for request_id in sorted(outstanding)])
             received.add(outcomes)
             sums.append(used(outcomes))
+            _count_unusable(outcomes, unusable)
     if odd:
         log.warning("Batch %s: %s", batch_id, " ".join(odd))
-    return pa.concat_tables(sums)
+    return pa.concat_tables(sums), unusable
+
+
+def _count_unusable(outcomes: pa.RecordBatch, unusable: Rejected) -> None:
+    found = outcomes.select(["request_id", "outcome", "reason"]).filter(pc.not_equal(outcomes["outcome"], "succeeded"))
+    for line in found.to_pylist():
+        unusable.add(f"request {line['request_id']}", line["outcome"], line["reason"])
 
 
 def _check_known(request_ids: Sequence[str], part: Part, outstanding: set[str], chunk: Chunk, batch_id: str) -> None:

@@ -23,7 +23,7 @@ from include.enrichment.estimate import Estimate, cost_table
 from include.enrichment.layout import RunFolder
 from include.enrichment.ledger import Entry, OpenChunk, OpenChunks
 from include.enrichment.pipeline import Pipeline
-from include.enrichment.planning import Division, PassPlan, check_chunks, divide
+from include.enrichment.planning import Division, PassPlan, check_chunks, divide, spell_plan
 from include.enrichment.request import Request
 from include.enrichment.unread import spell_unread, unread
 from include.enrichment.version import check_stamp, stamped
@@ -129,18 +129,10 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
                 estimate=estimates[pass_name],
             )
             _write_plan(made, wanted, pass_name, folder, lake)
-            log.info(
-                "Pass %s: of %s requests %s are to be sent (chunks: %d), %s are in flight (batches: %d)",
-                pass_name,
-                f"{made.requests:,}",
-                f"{made.to_send:,}",
-                len(writers),
-                f"{made.in_flight:,}",
-                len(divided.join),
-            )
+            log.info("%s", spell_plan(pass_name, made, joined=len(divided.join)))
             _tell_unread(pass_name, needed | wanted.request_ids, pipeline, folder, recorded, in_flight)
             if made.to_send:
-                log.info("Expected cost:\n%s", cost_table(estimates))
+                log.info("Expected cost, in US dollars:\n%s", cost_table(estimates))
             return keys
     raise LakeError(f"Other runs have planned {_TRIES} times at the same moment. Nothing was sent. Clear this task.")
 

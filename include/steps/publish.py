@@ -19,14 +19,12 @@ from pydantic import ValidationError
 
 from include.enrichment import layout, passes, rejection
 from include.enrichment.errors import LoadError
-from include.enrichment.estimate import Estimate, expected_usd
+from include.enrichment.estimate import Estimate
 from include.enrichment.layout import RunFolder
 from include.enrichment.manifest import Manifest
-from include.enrichment.outcome import settled
 from include.enrichment.pipeline import Pipeline
 from include.enrichment.planning import PassPlan
 from include.enrichment.poll import WINDOW
-from include.enrichment.prices import dollars
 from include.enrichment.table import Shape, changed_types, publishable, row_keys
 from include.enrichment.usage import BatchFacts, sum_usd, total_usd
 from include.enrichment.version import parse, stamped
@@ -40,10 +38,11 @@ from include.steps.extract import Extracted, fetch_rows, read_extracted, read_pi
 from include.steps.joining import joined, place
 from include.steps.matching import Matches, matched
 from include.steps.plan import read_plans, read_repairs
+from include.steps.rejects import tally
+from include.steps.wanted import requests_for_rejects
 
 log = logging.getLogger(__name__)
 
-_REASON_CHARACTERS = 120
 #: A row group of what is published is closed when it has so many rows, or so much of them in memory.
 _GROUP_ROWS, _GROUP_BYTES = 100_000, 16_000_000
 
@@ -108,7 +107,8 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
             estimates={name: plan.estimate for name, plan in plans.items() if plan.estimate},
         )
         if manifest.trial is None:
-            _check_rejects(manifest, pipeline, folder, lake, rejects, left_out=left_out)
+            _check_rejects(manifest, pipeline, folder, lake, rows=rows, rejects=rejects, left_out=left_out)
+        rejected, _ = tally(rejects, [field.name for field in shape.keys])
         lake.write_file(keys["rejects"], rejects)
         lake.write_file(keys["table"], table)
     data = manifest.model_dump_json(indent=1).encode()
@@ -118,19 +118,10 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
         lake.replace(keys["manifest"], data, etag=stored.etag)
     else:
         lake.create(keys["manifest"], data)
-    log.log(
-        logging.WARNING if manifest.rejected else logging.INFO,
-        "Published %s of %s rows to %s; rejects: %s; this run cost %s (expected: %s), its rows in all runs %s",
-        f"{manifest.published:,}",
-        f"{manifest.rows:,}",
-        manifest.table,
-        manifest.rejected_by or "none",
-        dollars(manifest.cost_usd),
-        dollars(expected_usd(manifest.estimates.values())),
-        dollars(manifest.partition_cost_usd),
-    )
+    level = logging.WARNING if manifest.rejected else logging.INFO
+    log.log(level, "%s", rejection.result_lines(manifest, rejected, rejects=manifest.rejects, published=True))
     if left_out:
-        log.warning("%s", left_out.rstrip())
+        log.warning("%s", left_out)
     return manifest
 
 
@@ -386,42 +377,26 @@ def _left_out(plans: Sequence[PassPlan]) -> str:
         return ""
     return (
         f"{plans[-1].left_out:,} requests were not asked again, as a budget did not allow it: the log of the retry"
-        " pass's `plan` says which. To ask for them, raise it and start a new run, or clear `extract` with downstream. "
+        " pass's `plan` says which. To ask for them, raise it and start a new run, or clear `extract` with downstream."
     )
 
 
 def _check_rejects(
-    manifest: Manifest, pipeline: Pipeline, folder: RunFolder, lake: Lake, rejects: Path, *, left_out: str
+    manifest: Manifest, pipeline: Pipeline, folder: RunFolder, lake: Lake, *, rows: Path, rejects: Path, left_out: str
 ) -> None:
     most = pipeline.settings.limits.max_reject_ratio
     if manifest.rejected <= Decimal(str(most)) * manifest.rows:
         return
     lake.write_file(folder.rejects, rejects)
-    rows, reasons, again = _rejects(rejects)
+    rejected, unbilled = tally(rejects, [field.name for field in row_keys(pq.read_schema(rows))])
     told = rejection.too_many(
         manifest,
-        rows,
-        again=len(again),
+        rejected,
+        again=requests_for_rejects(rejects, rows, pipeline, lake),
+        unbilled=unbilled,
         most=most,
-        most_common="; ".join(f"{reason} ({count:,})" for reason, count in reasons.most_common(3)),
         rejects=lake.locate(folder.rejects),
+        left_out=left_out,
     )
-    raise LoadError(f"{told}\n{left_out}".rstrip())
-
-
-def _rejects(path: Path) -> tuple[Counter[str], Counter[str], set[str]]:
-    """
-    How many rows were rejected, by outcome and by the beginning of their reason, and the requests that may be asked
-    again. The raw texts beside them are not read.
-    """
-    rows: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
-    again: set[str] = set()
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(columns=["outcome", "reason", "_request_id"]):
-            for line in batch.to_pylist():
-                rows[line["outcome"] if line["_request_id"] else rejection.UNSENDABLE] += 1
-                reasons[line["reason"][:_REASON_CHARACTERS]] += 1
-                if line["_request_id"] and not settled(line["outcome"]):
-                    again.add(line["_request_id"])
-    return rows, reasons, again
+    log.error("%s", rejection.result_lines(manifest, rejected, rejects=lake.locate(folder.rejects), published=False))
+    raise LoadError(told)

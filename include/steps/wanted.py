@@ -25,11 +25,12 @@ from include.enrichment.repair import Repair, repair
 from include.enrichment.request import Request, Unsendable
 from include.enrichment.table import row_keys
 from include.enrichment.version import check_stamp, parse
-from include.gateways.lake import Lake, ObjectMissing
+from include.gateways.lake import Lake
 from include.gateways.ledger import Ledger
 from include.gateways.results import ResultStore
 from include.steps.chunks import request_ids_of
 from include.steps.extract import read_requests
+from include.steps.rejects import newest_rejects
 
 log = logging.getLogger(__name__)
 
@@ -118,25 +119,57 @@ def _check_canary(asked: Mapping[str, Collection[str]], store: ResultStore) -> N
     check_canary(reasons, pass_name=passes.CANARY)
 
 
+def requests_for_rejects(rejects: Path, rows: Path, pipeline: Pipeline, lake: Lake) -> int:
+    """
+    How many requests a run would send now that asks only for the rejects.
+
+    :param rejects: the file of the rejects
+    :param rows: the run's rows, fetched
+    """
+    store = ResultStore(lake, pipeline=pipeline.name)
+    rejected = _requests_of(pq.read_table(rejects, columns=_keys(rows)), rows)
+    found = store.look_up(rejected)
+    sent = rejected - found.settled
+    if pipeline.settings.limits.retry_passes:
+        most_bytes = pipeline.limits.params_bytes
+        sent |= _retried(rejected, found, rows, store, rejected, most_bytes=most_bytes).request_ids
+    return len(sent)
+
+
 def _rejected(rows: Path, folder: RunFolder, lake: Lake) -> set[str]:
     """
-    The requests of the rows that stand in the partition's published rejects. Raises ParamError where there are none to
-    be read.
+    The requests of the rows that were rejected last, published or not. Raises ParamError where there are none to be
+    read.
     """
-    key = layout.rejects(folder.pipeline, folder.partition)
-    keys = [field.name for field in row_keys(pq.read_schema(rows))]
-    keyed = pq.read_table(rows, columns=[*keys, "request_id"])
-    try:
-        rejects = pq.read_table(pa.BufferReader(lake.read(key)), columns=keys)
-        check_stamp(rejects.schema.metadata, lake.locate(key))
-        rejects = rejects.cast(keyed.select(keys).schema)
-    except (ObjectMissing, pa.ArrowException) as error:
+    asked = "This run asks only for the rejects (its param `only_rejects`)"
+    if (key := newest_rejects(folder, lake)) is None:
         raise ParamError(
-            f"This run asks only for the rejects (its param `only_rejects`), and there are none with the business key"
-            f" {', '.join(keys)} at {lake.locate(key)}: {str(error).splitlines()[0]}. Nothing was sent. Start a plain"
+            f"{asked}, and partition {folder.partition} has none: it was never published, and no run of it that failed"
+            " to publish has left any (`make clean-lake` deletes those of old runs). Nothing was sent. Start a plain"
             " run."
+        )
+    try:
+        rejects = pq.read_table(pa.BufferReader(lake.read(key)), columns=_keys(rows))
+        check_stamp(rejects.schema.metadata, lake.locate(key))
+        again = _requests_of(rejects, rows)
+    except pa.ArrowException as error:
+        raise ParamError(
+            f"{asked}, and {lake.locate(key)} holds none with the business key {', '.join(_keys(rows))}:"
+            f" {str(error).splitlines()[0].rstrip('.')}. Nothing was sent. Start a plain run."
         ) from error
-    again = keyed.join(rejects, keys=keys, join_type="left semi")
+    log.info("Only the rejects: %s rows in %s", f"{len(rejects):,}", lake.locate(key))
+    return again
+
+
+def _keys(rows: Path) -> list[str]:
+    return [field.name for field in row_keys(pq.read_schema(rows))]
+
+
+def _requests_of(rejects: pa.Table, rows: Path) -> set[str]:
+    """The requests of those of the rows that have the keys of ``rejects``. Raises pa.ArrowException."""
+    keys = rejects.column_names
+    keyed = pq.read_table(rows, columns=[*keys, "request_id"])
+    again = keyed.join(rejects.cast(keyed.select(keys).schema), keys=keys, join_type="left semi")
     return set(again["request_id"].drop_null().to_pylist())
 
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk import BaseOperator, conf
 from airflow.sdk.exceptions import (
-    AirflowFailException,
     AirflowRescheduleException,
     AirflowSkipException,
     DownstreamTasksSkipped,
@@ -24,9 +23,9 @@ from airflow.sdk.exceptions import (
 
 import include
 from claude_batch.arguments import check_arguments
-from claude_batch.failures import SOONEST_RESUME, airflow_failures
+from claude_batch.failures import SOONEST_RESUME, airflow_failure, airflow_failures
 from include.enrichment import headline
-from include.enrichment.errors import EnrichmentError, NotSent, NotYet, PartitionError
+from include.enrichment.errors import EnrichmentError, LoadError, NotSent, NotYet, PartitionError
 from include.enrichment.layout import RunFolder
 from include.enrichment.options import readable_options
 from include.enrichment.partition import Partition, check_begun, interval_warning, resolve_partition
@@ -186,7 +185,7 @@ class ExtractOperator(_RunOperator):
     def _wait_for_source(self, partition: Partition) -> None:
         ready_at = self.source_ready_at(partition)
         if ready_at and datetime.now(UTC) < ready_at:
-            self.log.info("Its rows are there at %s; waiting without a worker until then", ready_at)
+            self.log.info("The day's rows are complete at %s UTC. No worker is held.", f"{ready_at:%Y-%m-%d %H:%M}")
             _leave_worker(self, until=ready_at)
 
 
@@ -221,12 +220,11 @@ class PlanOperator(_RunOperator):
             lake, folder = open_lake(self.aws_conn_id), self.run_folder(context)
             if read_pipeline(lake, folder).options.dry_run:
                 told = dry_run(folder, lake=lake)
-                self.log.info("Dry run; nothing is sent, and all that follows is skipped.\n%s", told.table())
+                self.log.info("Dry run: nothing is sent, and every later task is skipped.\n%s", told.table())
                 self._set_headline(context, headline.forecast(told))
                 later = sorted(self.get_flat_relative_ids())
                 raise DownstreamTasksSkipped(tasks=later)  # type: ignore[no-untyped-call]  # not annotated
             chunks = plan(folder, pass_name=self.pass_name, lake=lake, most_chunks=most)
-        self.log.info("Pass %s: chunks: %d", self.pass_name, len(chunks))
         self._set_headline(context, headline.planned(chunks))
         return chunks
 
@@ -330,10 +328,12 @@ class LoadOperator(_ChunkOperator):
         from include.steps.load import load
 
         if not self.batch_id:
-            raise AirflowFailException(f"Chunk {self.chunk} has no batch: see its `submit`. There is nothing to load.")
+            raise airflow_failure(
+                LoadError(f"Chunk {self.chunk} has no batch: see its `submit`. There is nothing to load.")
+            )
         ti = context["ti"]
         with airflow_failures(), open_claude(self.anthropic_conn_id) as claude:
-            counts = load(
+            return load(
                 self.chunk,
                 self.batch_id,
                 lake=open_lake(self.aws_conn_id),
@@ -341,8 +341,6 @@ class LoadOperator(_ChunkOperator):
                 # The tries are minutes apart: what the last one does not find either will not come.
                 accept_missing=ti.try_number > ti.max_tries,
             )
-        self.log.info("Batch %s: %s", self.batch_id, counts)
-        return counts
 
 
 class PublishOperator(_RunOperator):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue
-from airflow.sdk.exceptions import AirflowFailException
 
 from claude_batch.arguments import check_arguments
 from claude_batch.failures import airflow_failure, airflow_failures
 from claude_batch.triggers import ClaudeBatchTrigger
-from include.enrichment.errors import ApiError, SetupError
+from include.enrichment.errors import ApiError, BatchError, EnrichmentError, SetupError
 from include.enrichment.poll import WINDOW, BatchPoll, Ended, GiveUp, Look, LookAgain
 
 if TYPE_CHECKING:
@@ -92,11 +92,7 @@ class ClaudeBatchSensor(BaseSensorOperator):
         decision = self._look(poll)
         if isinstance(decision, Ended):
             return self._ended(decision.status.counts)
-        self.log.info(
-            "Batch %s is being processed; waiting without a worker, until %s at the latest",
-            self.batch_id,
-            poll.deadline,
-        )
+        self.log.info("%s", self._waiting_for())
         self.defer(
             trigger=ClaudeBatchTrigger(
                 batch_id=self.batch_id,
@@ -114,7 +110,7 @@ class ClaudeBatchSensor(BaseSensorOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, int]:
         """What the trigger's event means for the task."""
         if "error" in event:
-            raise AirflowFailException(event["error"])
+            raise airflow_failure(BatchError(event["error"]))
         return self._ended(event["counts"])
 
     def poke(self, context: Context) -> PokeReturnValue:
@@ -143,12 +139,17 @@ class ClaudeBatchSensor(BaseSensorOperator):
             self.log.warning("Batch %s: %s Looking again", self.batch_id, decision.trouble)
         return decision
 
+    def _waiting_for(self) -> str:
+        from claude_batch.connections import open_lake
+        from include.steps.waiting import in_batch, spell_wait
+
+        held = None
+        if self.chunk:
+            with suppress(EnrichmentError):  # it can be waited for all the same
+                held = in_batch(self.chunk, lake=open_lake(self.aws_conn_id))
+        return spell_wait(self.batch_id, held)
+
     def _ended(self, counts: dict[str, int]) -> dict[str, int]:
-        unfinished = {name: count for name, count in counts.items() if count and name != "succeeded"}
-        self.log.info(
-            "Batch %s has ended: %s succeeded, %s",
-            self.batch_id,
-            counts.get("succeeded", 0),
-            unfinished or "nothing else",
-        )
+        ended = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+        self.log.info("Batch %s has ended: %s", self.batch_id, ended)
         return counts

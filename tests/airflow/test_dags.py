@@ -77,11 +77,45 @@ def test_a_run_that_is_late_is_an_error_in_the_log(caplog: pytest.LogCaptureFixt
     assert "Run a run of catalogue is not done at its deadline, 2026-11-22 05:00:00+00:00: it is running" in caplog.text
 
 
+def failed_with(reason: str | None) -> dict[str, Any]:
+    """What a Dag's failure callback gets, of a task that has left this reason."""
+    ti = SimpleNamespace(
+        task_id="catalogue.publish", map_index=-1, log_url="http://airflow/runs/1", xcom_pull=lambda **_: reason
+    )
+    run = SimpleNamespace(run_id="a run", partition_key=None, data_interval_start=None)
+    context = {"run_id": "a run", "dag": SimpleNamespace(dag_id="catalogue"), "reason": "task_failure"}
+    return context | {"ti": ti, "dag_run": run, "params": {"partition": "2026-11-16"}}
+
+
 def test_a_run_that_fails_is_an_error_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    dag = SimpleNamespace(dag_id="catalogue")
-    context = {"run_id": "a run", "dag": dag, "reason": "task_failure"}
-    dag_defaults.report_failure(context)
-    dag_defaults.report_failure(context | {"ti": SimpleNamespace(task_id="catalogue.publish")})
-    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
-    assert "Run a run of catalogue has failed at task_failure." in caplog.text
-    assert "Run a run of catalogue has failed at catalogue.publish." in caplog.text
+    dag_defaults.report_failure(failed_with("LoadError: 4 of 126 rows were rejected."))
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert record.getMessage() == (
+        "catalogue 2026-11-16 failed at publish: LoadError: 4 of 126 rows were rejected. http://airflow/runs/1"
+    )
+
+
+def test_a_failure_of_another_kind_is_told_with_what_airflow_knows(caplog: pytest.LogCaptureFixture) -> None:
+    dag_defaults.report_failure(failed_with(None))
+    dag_defaults.report_failure({"run_id": "a run", "dag": SimpleNamespace(dag_id="catalogue"), "reason": "timed_out"})
+    assert [record.getMessage() for record in caplog.records] == [
+        "catalogue 2026-11-16 failed at publish: task_failure http://airflow/runs/1",
+        "catalogue failed (run a run): timed_out",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "begins", "day"),
+    [
+        ("2026-11-17", None, "2026-11-17"),
+        (None, datetime(2026, 11, 18, tzinfo=UTC), "2026-11-18"),
+        (None, None, "a run"),
+    ],
+)
+def test_the_day_is_the_runs_partition(
+    caplog: pytest.LogCaptureFixture, key: str | None, begins: datetime | None, day: str
+) -> None:
+    run = SimpleNamespace(run_id="a run", partition_key=key, data_interval_start=begins)
+    dag_defaults.report_failure(failed_with("why") | {"params": {"partition": None}, "dag_run": run})
+    assert f"catalogue {day} failed at publish: why " in caplog.text

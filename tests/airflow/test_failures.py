@@ -1,26 +1,74 @@
+"""failures.py: how our errors end a task, and what its log has of them."""
+
 from __future__ import annotations
 
-import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+import json
+from typing import Any
 
-from claude_batch.failures import airflow_failures
+import pytest
+import structlog
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from structlog.testing import CapturingLogger
+
+from claude_batch.failures import Failed, FailedForNow, airflow_failures
 from include.enrichment.errors import ApiError, EnrichmentError, LakeError, SpecError
 
 
 @pytest.mark.parametrize("error", [LakeError("x"), ApiError("x", retryable=True)])
 def test_what_may_pass_is_retried(error: EnrichmentError) -> None:
-    with pytest.raises(AirflowException, match="x") as caught, airflow_failures():
+    with pytest.raises(FailedForNow, match="x") as caught, airflow_failures():
         raise error
+    assert isinstance(caught.value, AirflowException)
     assert not isinstance(caught.value, AirflowFailException)
     assert caught.value.__suppress_context__
 
 
 @pytest.mark.parametrize("error", [SpecError("x"), ApiError("x", retryable=False)])
 def test_what_a_person_must_mend_is_not_retried(error: EnrichmentError) -> None:
-    with pytest.raises(AirflowFailException, match=f"{type(error).__name__}: x"), airflow_failures():
+    with pytest.raises(Failed, match=f"{type(error).__name__}: x") as caught, airflow_failures():
         raise error
+    assert isinstance(caught.value, AirflowFailException)
 
 
 def test_what_is_not_ours_is_left_alone() -> None:
     with pytest.raises(ZeroDivisionError), airflow_failures():
         _ = 1 / 0
+
+
+def logged(error: Exception) -> dict[str, Any]:
+    """What Airflow's task log has of an exception that ends a task."""
+    written = CapturingLogger()
+    transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+    before = structlog.get_config()
+    structlog.configure(
+        processors=[structlog.processors.ExceptionRenderer(transform), structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.BoundLogger,
+        logger_factory=lambda *_: written,
+    )
+    try:
+        with airflow_failures():
+            raise error
+    except Exception:
+        structlog.get_logger("task").error("Task failed with exception", exc_info=True)
+    finally:
+        structlog.configure(**before)
+    (call,) = written.calls
+    (stack,) = json.loads(call.args[0])["exception"]
+    assert isinstance(stack, dict)
+    return stack
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [(SpecError("line 1\nline 2"), "Failed"), (LakeError("line 1\nline 2"), "FailedForNow")],
+)
+def test_the_log_has_our_message_and_no_frames(error: EnrichmentError, kind: str) -> None:
+    stack = logged(error)
+    assert (stack["exc_type"], stack["exc_value"]) == (kind, f"{type(error).__name__}: line 1\nline 2")
+    assert stack["frames"] == []
+
+
+def test_of_an_unforeseen_error_the_log_has_every_frame() -> None:
+    stack = logged(ZeroDivisionError("x"))
+    assert stack["exc_type"] == "ZeroDivisionError"
+    assert stack["frames"]

@@ -182,9 +182,11 @@ def test_a_body_that_is_too_large_is_told_with_its_bytes_and_the_setting(
 
 
 def test_an_api_that_cannot_be_connected_to_has_surely_made_nothing() -> None:
-    nowhere = anthropic.Anthropic(api_key="k", base_url="http://127.0.0.1:9", max_retries=0)
-    with pytest.raises(ApiError, match="could not be reached") as caught, Claude(nowhere, name="c") as claude:
+    nowhere = anthropic.Anthropic(api_key="k", base_url="http://login:secret@127.0.0.1:9", max_retries=0)
+    with pytest.raises(ApiError) as caught, Claude(nowhere, name="c") as claude:
         claude.create(body(), since=datetime.now(UTC))
+    assert "The API at http://127.0.0.1:9 could not be reached; nothing was lost." in str(caught.value)
+    assert "secret" not in str(caught.value)
     assert caught.value.retryable
 
 

@@ -143,7 +143,7 @@ def test_what_the_whole_run_will_cost_is_told_before_the_canary(
     caplog.set_level("INFO")
     prepare(twenty, tmp_path)
     twenty.plan(passes.CANARY)
-    assert "Expected cost:" in caplog.text
+    assert "Expected cost, in US dollars:" in caplog.text
     assert f"{passes.MAIN}: prompts: counted in 20 of them" in caplog.text
 
 
@@ -168,7 +168,7 @@ def test_a_model_without_a_price_has_no_cost_and_runs_all_the_same(twenty: Flow,
 def test_a_run_that_would_cost_more_than_its_budget_sends_nothing(twenty: Flow, tmp_path: Path) -> None:
     prepare(twenty, tmp_path, ", budget_usd: 0.01")
     before = twenty.lake.list("ledger/")
-    with pytest.raises(BudgetExceeded, match=r"budget of \$0\.01 .*Three ways out"):
+    with pytest.raises(BudgetExceeded, match=r"(?s)budget of \$0\.01 .*Raise the budget"):
         twenty.plan(passes.CANARY)
     assert (twenty.requests_sent(), twenty.lake.list("ledger/")) == (0, before)
 
@@ -177,7 +177,7 @@ def test_between_passes_what_was_truly_spent_counts(twenty: Flow, tmp_path: Path
     prepare(twenty, tmp_path, ", budget_usd: 100")
     twenty.send(passes.CANARY)
     limit(twenty, budget_usd=spent(twenty, passes.CANARY) + Decimal("0.000001"))
-    with pytest.raises(BudgetExceeded, match="could exceed it by"):
+    with pytest.raises(BudgetExceeded, match="could exceed its budget"):
         twenty.plan(passes.MAIN)
     assert twenty.requests_sent() == 5
 
@@ -199,7 +199,9 @@ class TestRetryPass:
     ) -> None:
         limit(twenty, max_reject_ratio=1.0)
         assert twenty.plan("retry") == []
-        assert "Pass retry is left out, and the run goes on without it. The run has a budget of" in caplog.text
+        assert (
+            "Pass retry is left out, and the run goes on without it. The run could exceed its budget of" in caplog.text
+        )
         made = read_plan(twenty.lake, twenty.folder, "retry", read_extracted(twenty.lake, twenty.folder).extracted_at)
         assert made
         assert (made.to_send, made.in_flight, made.left_out) == (0, 0, spent_up)
@@ -255,7 +257,7 @@ def test_a_dry_run_tells_whether_a_budget_would_stop_the_run(
 ) -> None:
     prepare(twenty, tmp_path, f", budget_usd: {budget_usd}")
     told = dry_run(twenty.folder, lake=twenty.lake).table()
-    assert ("A plain run would not send all of it. The run has a budget of $0.0001" in told) == stops
+    assert ("A plain run would not send all of it. The run could exceed its budget of $0.0001" in told) == stops
 
 
 def test_a_dry_run_and_the_plan_of_the_canary_expect_the_same(flow: Flow, tmp_path: Path) -> None:
@@ -309,7 +311,9 @@ class TestTwoRunsOfAMonth:
         (first_chunk,), (second_chunk,) = twenty.plan(passes.MAIN), second.plan(passes.MAIN)
         twenty.emulator.set_faults([{"kind": "duration", "seconds": 3600}])
         twenty.submit(first_chunk)
-        with pytest.raises(BudgetExceeded, match=r"in \w+ \d{4} has a budget.*in flight \$0\.0.*Nothing was sent"):
+        with pytest.raises(
+            BudgetExceeded, match=r"(?s)in \w+ \d{4} could exceed its budget.*in flight \$0\.0.*Nothing was sent"
+        ):
             second.submit(second_chunk)
         assert twenty.requests_sent() == 20
         limit(second, monthly_budget_usd=Decimal(1))

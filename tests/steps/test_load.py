@@ -390,7 +390,7 @@ def test_a_line_that_no_download_holds_whole_is_a_reject_at_the_last_try_and_its
     assert not booked(flow)
     assert not caplog.records
     assert load_odd(flow, submitted, odd, accept_missing=True) == {"succeeded": 2, "invalid": 1}
-    (said,) = caplog.records
+    said, _ = caplog.records
     assert said.levelname == "WARNING"
     assert "1 of 3 result lines cannot be read (line 1: " in said.message
     assert ("the books hold an upper bound" in said.message) is (odd.cost == "bound")
@@ -436,9 +436,30 @@ def test_a_download_that_was_not_whole_is_told_once_the_next_one_is(
     flow.emulator.set_faults([{"kind": "missing_lines", "count": 2, "times": 2}])
     with caplog.at_level("INFO", logger="include.steps.load"):
         run_load(flow, submitted)
-    (said,) = caplog.records
+    said, _ = caplog.records
     assert said.levelname == "INFO"
     assert re.search(r"download 3 is whole\. The one before was not: .*18 of 20 result lines", said.message)
+
+
+def test_a_batch_that_was_loaded_before_is_told_so_with_the_same_counts(
+    flow: Flow, submitted: Submitted, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="include.steps.load"):
+        run_load(flow, submitted)
+        run_load(flow, submitted)
+    loaded, before, again = (record.getMessage() for record in caplog.records)
+    assert loaded == again == f"Batch {submitted[1]}: 20 requests: 20 succeeded."
+    assert before == f"Batch {submitted[1]} was loaded before"
+
+
+def test_of_a_batch_with_unusable_answers_the_first_are_shown(flow: Flow, caplog: pytest.LogCaptureFixture) -> None:
+    flow.emulator.set_faults([{"kind": "refusal", "match": "crashes"}])
+    run_load(flow, submit_all(flow))
+    (record,) = caplog.records
+    lines = record.getMessage().splitlines()
+    assert record.levelname == "WARNING"
+    assert lines[0].endswith(": 3 requests: 1 invalid, 2 succeeded.")
+    assert re.fullmatch(r"  request [A-Za-z0-9_-]{22}: invalid, refused: general_harms: simulated refusal", lines[2])
 
 
 def test_what_was_read_of_an_odd_line_is_read_again_from_the_raw_copy(flow: Flow) -> None:
@@ -461,7 +482,7 @@ def test_a_line_that_does_not_say_whose_it_is_counts_as_missing_at_the_last_try(
     with pytest.raises(LoadError, match="cannot be read"):
         load_odd(flow, submitted, lambda _: nameless)
     assert load_odd(flow, submitted, lambda _: nameless, accept_missing=True) == {"succeeded": 2, "missing": 1}
-    (said,) = caplog.records
+    said, _ = caplog.records
     assert "1 of these could not be matched with a request" in said.message
     assert "2 of 3 result lines were received" in said.message
     assert flow.send("retry") == {"succeeded": 1}

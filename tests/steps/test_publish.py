@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import sqlite3
 from collections.abc import Sequence
@@ -183,10 +182,9 @@ def test_rejects_that_were_not_billed_are_told_with_the_way_and_about_what_it_co
 ) -> None:
     with pytest.raises(LoadError) as caught:
         run_all(flow, [{**fault, "match": "invoice"}])
-    assert f"Not billed ({fault['kind']}=1): clear the first `plan` with downstream" in str(caught.value)
     answered = dollars(sum(line["cost_usd"] for line in booked(flow)) / 2)
-    about = f"~{answered}" if answered.startswith("$") else answered
-    assert f"Their requests (1) are asked again and no others, which costs {about} if all are answered" in str(
+    about = f"about {answered}" if answered.startswith("$") else answered
+    assert f"`only_rejects`; make run: ONLY_REJECTS=1): it sends 1 request and nothing else, for {about}." in str(
         caught.value
     )
     flow.emulator.set_faults([])
@@ -239,7 +237,7 @@ def test_too_many_rejects_leave_the_partition_as_it_was(flow: Flow) -> None:
     write_tickets(flow.database, [("T4", "New")])
     flow.folder = flow.run("manual__2")
     with pytest.raises(
-        LoadError, match=r"1 of 4 rows .* rejected \(invalid=1\).*allows.*Most common: not JSON"
+        LoadError, match=r"(?s)1 of 4 rows .* was rejected \(1 invalid\).*allows.*Most common: not JSON"
     ) as caught:
         run_all(flow, [{"kind": "invalid_json", "share": 1.0}])
     assert {key: flow.lake.read(key) for key in before} == before
@@ -370,9 +368,16 @@ def test_rejects_within_the_ratio_are_published_with_a_warning(
 ) -> None:
     lenient(flow, tmp_path)
     run_all(flow, [{"kind": "refusal", "match": "crashes"}])
-    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert "Published 2 of 3 rows" in warning.getMessage()
-    assert "rejects: {'invalid': 1}" in warning.getMessage()
+    (warning,) = [record for record in caplog.records if record.name == steps.__name__]
+    assert warning.levelname == "WARNING"
+    lines = warning.getMessage().splitlines()
+    assert lines[1:5] == [
+        "3 rows read",
+        "2 published",
+        "1 rejected: 1 invalid",
+        "  T2: invalid, refused: general_harms: simulated refusal",
+    ]
+    assert "simulated" in lines[5]
 
 
 def test_each_sample_is_a_row_of_its_own(flow: Flow, tmp_path: Path) -> None:
@@ -454,27 +459,6 @@ def test_row_groups_are_as_large_as_is_good_to_read(flow: Flow, monkeypatch: pyt
     assert [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)] == [30, 30, 30, 10]
     keys = ["T1", "T2", "T3", *(f"N{number:02}" for number in range(97))]
     assert flow.published()["ticket"].to_pylist() == keys
-
-
-def test_rejects_are_counted_without_the_raw_texts_beside_them(tmp_path: Path) -> None:
-    reasons = [f"{'not JSON: ' if number % 3 else ''}{'x' * 200}{number}" for number in range(10_000)]
-    columns = {
-        "outcome": ["invalid"] * 9_000 + ["expired"] * 1_000,
-        "reason": reasons,
-        "raw": [os.urandom(3_000) for _ in reasons],
-        "_request_id": [None, *map(str, range(1, 10_000))],
-    }
-    pq.write_table(pa.table(columns), tmp_path / "rejects")
-    pool, before = pa.proxy_memory_pool(pa.default_memory_pool()), pa.default_memory_pool()
-    pa.set_memory_pool(pool)
-    try:
-        rows, found, again = steps._rejects(tmp_path / "rejects")
-    finally:
-        pa.set_memory_pool(before)
-    assert rows == {"invalid": 8_999, "unsendable": 1, "expired": 1_000}
-    assert found == {f"not JSON: {'x' * 110}": 6_666, "x" * 120: 3_334}
-    assert len(again) == 1_000
-    assert pool.max_memory() < 10_000_000 < (tmp_path / "rejects").stat().st_size
 
 
 @pytest.mark.parametrize("size_bytes", [100, 2_500])

@@ -9,7 +9,7 @@ import pytest
 
 from include.enrichment import layout
 from include.enrichment.chunk import REQUEST_ID_CHARACTERS, body_bytes
-from include.enrichment.errors import BatchError, LakeError, ParamError
+from include.enrichment.errors import BatchError, LakeError, LoadError, ParamError
 from include.enrichment.options import RunOptions
 from include.enrichment.pipeline import Pipeline
 from include.enrichment.version import VERSION
@@ -304,8 +304,52 @@ def test_a_day_without_rejects_sends_nothing(twenty: Flow) -> None:
 
 def test_a_day_that_was_never_published_has_no_rejects_to_ask_for(twenty: Flow) -> None:
     next_run(twenty, "manual__2", only_rejects=True)
-    with pytest.raises(ParamError, match=r"business key ticket at .*rejects/tickets/dt=2026-11-01.*Start a plain run"):
+    with pytest.raises(
+        ParamError, match=r"partition 2026-11-01 has none: .*never published.*clean-lake.*Start a plain run"
+    ):
         twenty.plan("canary")
+
+
+def red_day(flow: Flow, fault: dict[str, object]) -> int:
+    """A first run, with a retry pass, that fails to publish; returns how many rows were rejected."""
+    flow.emulator.set_faults([fault])
+    with pytest.raises(LoadError, match="only_rejects") as caught:
+        flow.run_all("main", "retry")
+    flow.emulator.set_faults([])
+    rejected = len(pq.read_table(pa.BufferReader(flow.lake.read(flow.folder.rejects))))
+    assert f"it sends {rejected} requests" in str(caught.value)
+    return rejected
+
+
+def test_a_day_that_failed_to_publish_is_asked_again_for_its_rejects_and_nothing_else(twenty: Flow) -> None:
+    rejected = red_day(twenty, {"kind": "violates_schema", "match": "Ticket 1"})
+    sent = twenty.requests_sent()
+    assert repair_once_more(twenty, "manual__2") == {"succeeded": rejected}
+    assert twenty.requests_sent() == sent + rejected
+    assert twenty.publish().published == 20
+    assert twenty.emulator.billed_twice() == []
+
+
+def test_it_is_asked_again_for_what_was_not_billed(twenty: Flow) -> None:
+    rejected = red_day(twenty, {"kind": "errored", "error_type": "permission_error", "share": 0.3})
+    sent = twenty.requests_sent()
+    next_run(twenty, "manual__2", only_rejects=True)
+    assert twenty.send() == {"succeeded": rejected}
+    assert twenty.requests_sent() == sent + rejected
+    assert twenty.publish().published == 20
+
+
+def test_the_rejects_of_a_newer_run_count_whether_it_was_published_or_not(twenty: Flow) -> None:
+    rejected = red_day(twenty, {"kind": "violates_schema", "match": "Ticket 1"})
+    assert repair_once_more(twenty, "manual__2", {"kind": "violates_schema", "match": "Ticket 10"}) == {
+        "succeeded": rejected - 1,
+        "invalid": 1,
+    }
+    with pytest.raises(LoadError, match="1 of 20 rows"):
+        twenty.publish()
+    assert repair_once_more(twenty, "manual__3") == {"succeeded": 1}
+    assert twenty.publish().published == 20
+    assert repair_once_more(twenty, "manual__4") == {}
 
 
 def test_rejects_of_another_business_key_are_none(twenty: Flow) -> None:
@@ -314,7 +358,7 @@ def test_rejects_of_another_business_key_are_none(twenty: Flow) -> None:
     source = settings.source.model_copy(update={"key": {"ticket": None, "body": None}})
     twenty.pipeline = twenty.pipeline.model_copy(update={"settings": settings.model_copy(update={"source": source})})
     next_run(twenty, "manual__2", only_rejects=True)
-    with pytest.raises(ParamError, match="business key ticket, body at"):
+    with pytest.raises(ParamError, match="holds none with the business key ticket, body:"):
         twenty.plan("canary")
 
 

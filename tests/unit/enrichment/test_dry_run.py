@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from include.enrichment.dry_run import DryRun, PassForecast
+from include.enrichment.estimate import Bounds, Estimate, Usd
+
+
+def forecast(in_flight: int, to_send: int, size: int, batches: int) -> PassForecast:
+    tokens = Bounds(low=0, expected=to_send * 10, high=to_send * 20)
+    cost = Usd(low=Decimal(0), expected=Decimal(to_send) / 1000, high=Decimal(to_send))
+    made = Estimate(
+        requests=to_send,
+        bytes=size,
+        input_tokens=tokens,
+        output_tokens=tokens,
+        cost_usd=cost,
+        synchronous_usd=Decimal(to_send),
+        sources="guesses",
+    )
+    return PassForecast(in_flight=in_flight, to_send=to_send, bytes=size, batches=batches, estimate=made)
+
 
 TOLD = DryRun(
     pipeline="catalogue",
@@ -21,23 +39,32 @@ TOLD = DryRun(
     requests=110_000,
     answered=9_000,
     passes={
-        "canary": PassForecast(in_flight=0, to_send=5, bytes=12_000, batches=1),
-        "main": PassForecast(in_flight=995, to_send=100_000, bytes=240_040_000, batches=2),
-        "retry": PassForecast(in_flight=0, to_send=0, bytes=0, batches=0),
+        "canary": forecast(0, 5, 12_000, 1),
+        "main": forecast(995, 100_000, 240_040_000, 2),
+        "retry": forecast(0, 0, 0, 0),
     },
 )
 
 
-def test_the_table_has_a_line_for_each_pass_and_one_for_all_together() -> None:
-    assert TOLD.table().splitlines() == [
-        "120,000 rows of 2026-11-21, 2 of them cannot be sent.",
-        "110,000 distinct requests to claude-haiku-5-5, 9,000 of them are answered already.",
-        "pass         in flight     to send        MB   batches",
-        "canary               0           5       0.0         1",
-        "main               995     100,000     240.0         2",
-        "retry                0           0       0.0         0",
-        "together           995     100,005     240.1         3",
+def test_one_table_has_what_each_pass_sends_and_costs_and_all_together() -> None:
+    rows, requests, heading, *lines = TOLD.table().splitlines()
+    assert rows == "120,000 rows of 2026-11-21, 2 of them cannot be sent."
+    assert requests == "110,000 distinct requests to claude-haiku-5-5, 9,000 of them are answered already."
+    assert heading == "What each pass would send:"
+    assert [line.split()[:5] for line in lines[1:5]] == [
+        ["canary", "0", "1", "5", "0.0"],
+        ["main", "995", "2", "100,000", "240.0"],
+        ["retry", "0", "0", "0", "0.0"],
+        ["together", "995", "3", "100,005", "240.1"],
     ]
+    assert lines[0].split()[0] == "pass"
+    assert [line.split()[-3] for line in lines[1:5]] == ["0.0050", "100.0000", "0.0000", "100.0050"]
+    assert TOLD.table().count("together") == 1
+
+
+def test_what_an_earlier_version_wrote_has_no_costs_and_can_be_shown() -> None:
+    earlier = {"canary": PassForecast(in_flight=0, to_send=5, bytes=12_000, batches=1)}
+    assert TOLD.model_copy(update={"passes": earlier}).table().startswith("120,000 rows of 2026-11-21")
 
 
 def test_it_is_the_same_after_it_was_stored() -> None:

@@ -20,6 +20,7 @@ from include.enrichment.planning import (
     check_only_rejects,
     closed,
     divide,
+    spell_plan,
 )
 
 PLANNED_AT = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
@@ -205,3 +206,32 @@ class TestCheckOnlyRejects:
     def test_one_that_would_have_to_is_told_how_many_and_what_to_do(self) -> None:
         with pytest.raises(ParamError, match=r"3 of the partition's 1,000 requests .*Nothing was sent.*plain run"):
             check_only_rejects(3, requests=1_000)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "joined", "to_send", "in_flight", "told"),
+    [
+        (2, 0, 121, 0, "Pass main, requests: 121 will be sent in 2 batches; the run has 126."),
+        (1, 1, 0, 121, "Pass main, requests: 121 are in flight in 1 batch; the run has 126."),
+        (
+            3,
+            1,
+            100,
+            21,
+            "Pass main, requests: 100 will be sent in 2 batches, 21 are in flight in 1 batch; the run has 126.",
+        ),
+        (0, 0, 0, 0, "Pass main, requests: none will be sent; the run has 126."),
+    ],
+)
+def test_a_pass_says_what_it_sends_and_what_it_waits_for(
+    chunks: int, joined: int, to_send: int, in_flight: int, told: str
+) -> None:
+    made = PassPlan(
+        chunks=[f"chunk-{number}" for number in range(chunks)],
+        batches=[],
+        requests=126,
+        to_send=to_send,
+        in_flight=in_flight,
+        extracted_at=TestPassPlan.PLAN.extracted_at,
+    )
+    assert spell_plan("main", made, joined=joined) == told
