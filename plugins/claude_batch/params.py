@@ -38,9 +38,9 @@ def form(pipeline: str) -> dict[str, Param]:
             allOf=[{"format": DAY_UP_TO_TODAY}],
             title="Partition",
             description=(
-                "The day to read and to replace, such as 2026-11-21. It wins over everything else. Empty: the day on"
-                " which the run's data interval starts, which is the day BEFORE a logical date that is given by hand."
-                " Leave it empty in a backfill, whose range says which days."
+                "The day to read and to replace, such as 2026-11-21; today at the latest. Empty: the day on which the"
+                " run's data interval starts, which is the day BEFORE a logical date that you enter. Leave it empty in"
+                " a backfill: the range says which days."
             ),
         ),
         "rows": Param(
@@ -48,21 +48,21 @@ def form(pipeline: str) -> dict[str, Param]:
             type=["null", "integer"],
             allOf=[{"minimum": 1}],
             section=_TRY,
-            title="Trial of so many rows",
+            title="Row limit (trial)",
             description=(
-                "Ask for the first rows of the day only. They are published into the run's own folder, which the log of"
-                " the task publish names; the day's table stays as it is. A later full run does not pay for these rows"
-                " again. Empty: all rows."
+                "Send only the first rows of the day, at least 1. They are published into the run's own folder, which"
+                " the log of the task publish names; the day's table stays as it is. A later full run does not pay for"
+                " these rows again. Empty: all rows."
             ),
         ),
         "dry_run": Param(
             False,
             type="boolean",
             section=_TRY,
-            title="Dry run: send nothing",
+            title="Dry run",
             description=(
-                "Read the rows and show what would be sent, in the log of the first task plan and in dry_run.json of"
-                " the run's folder. Everything after that is skipped."
+                "Send nothing. Read the rows and show what a run would send and cost, in the run's note, in the log of"
+                " the first task plan, and in dry_run.json in the run's folder. The tasks after it are skipped."
             ),
         ),
         "budget_usd": Param(
@@ -70,10 +70,11 @@ def form(pipeline: str) -> dict[str, Param]:
             type=["null", "number"],
             allOf=[bounds],
             section=_MONEY,
-            title="Budget of this run, in US dollars",
+            title="Budget of this run (USD)",
             description=(
-                "A run whose high estimate exceeds it stops before it spends. Empty: what limits.budget_usd of"
-                " pipeline.yaml says, if it says anything."
+                "A run whose high estimate exceeds its budget stops before it spends."
+                f"{'' if ceiling is None else f' At most {ceiling:,} (pipeline.yaml).'}"
+                " Empty: limits.budget_usd of pipeline.yaml, if it is set."
             ),
         ),
         "model": Param(
@@ -82,20 +83,20 @@ def form(pipeline: str) -> dict[str, Param]:
             enum=[None, *models],
             values_display={"null": f"{models[0]} (the pipeline's)"} if models else {},
             section=_AGAIN,
-            title="Model: another one asks, and pays, for every row",
+            title="Model",
             description=(
-                "One that pipeline.yaml names. The next run without it goes back to the pipeline's own, and to its"
-                " answers."
+                "Another model than the pipeline's: every row is sent again and billed. The next run without it goes"
+                " back to the pipeline's model and its answers."
             ),
         ),
         "reuse": Param(
             glance(pipeline_yaml, "reuse") is not False,
             type="boolean",
             section=_AGAIN,
-            title="Reuse answers: off pays for every row again",
+            title="Reuse answers",
             description=(
-                "On: only rows that have no answer yet are sent. Off: all of them. The next run with it on finds the"
-                " earlier answers again, and publishes those."
+                "On: only rows without an answer are sent. Off: every row is sent and billed again; the next run with"
+                " this on finds the earlier answers and publishes those."
             ),
         ),
         "only_rejects": Param(
@@ -104,9 +105,9 @@ def form(pipeline: str) -> dict[str, Param]:
             section=_AGAIN,
             title="Only the rejects",
             description=(
-                "Send only what stands in the day's rejects. What was not billed is asked again as it is; an answer"
-                " that does not fit goes back once more, with what is wrong with it, in the retry passes. Refused if"
-                " other rows of the day have no answer: a plain run asks for all."
+                "Send only the rejected rows of the day. Rows that were not billed are sent again unchanged. Invalid"
+                " answers are sent back once more, with the validator's complaint, in the retry passes. The run fails"
+                " if other rows of the day have no answer; a plain run sends all of them."
             ),
         ),
     }

@@ -147,7 +147,7 @@ def test_on_postgres_an_error_of_sql_leaves_the_transaction_of_the_scheduler_as_
         connection.execute(text("select 1 / 0"))
         return start
 
-    import_all_models()
+    import_all_models()  # type: ignore[no-untyped-call]  # not annotated
     engine = database.engine("psycopg2")
     Base.metadata.create_all(engine)
     with Session(engine) as session:
