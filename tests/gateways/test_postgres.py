@@ -51,7 +51,7 @@ def test_a_value_that_python_cannot_hold_is_told_with_column_and_key(
         _read(warehouse, f"{sql} where :partition_start is not null order by n", key=("ticket", "line"))
     assert f"column 'seen' is {text!r} where ticket=T3, line=3 (" in str(raised.value)
     assert str(raised.value).endswith(
-        "). Nothing was sent. Cast the column to text in extract.sql, or leave out such rows, and clear this task."
+        "). Nothing was sent. Cast the column to text in extract.sql, or leave out such rows, then run it again."
     )
     assert not raised.value.retryable
 
