@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from types import FrameType
 
 import httpx2
@@ -137,7 +138,8 @@ def _prepare_data(folder: StackFolder, real_api: bool) -> None:
         if real_api:
             warehouse.load_sample(draft, partition=PARTITION, limit=REAL_ROWS)
         else:
-            warehouse.load_sample(draft)
+            # The nightly run, which Airflow makes as soon as the Dag is not paused, is about yesterday.
+            warehouse.load_sample(draft, newest=datetime.now(UTC).date() - timedelta(days=1))
     draft.replace(folder.warehouse)
 
 

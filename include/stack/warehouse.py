@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,20 @@ VALUES (:package, :version, :section, :summary, :description, :homepage, :tags, 
 """
 
 
-def load_sample(database: Path, *, partition: str | None = None, limit: int | None = None) -> int:
+def load_sample(
+    database: Path, *, partition: str | None = None, limit: int | None = None, newest: date | None = None
+) -> int:
     """
     Make a new database with the sample as its table ``products``; returns the number of rows.
 
     :param partition: only the rows of this day
     :param limit: at most so many rows, the first by name
+    :param newest: the day that the rows of the sample's last day get, so that a nightly run has rows
     """
     rows = [row for row in _sample_rows() if partition in (None, row["updated_on"])][:limit]
+    if newest:
+        last = max(row["updated_on"] for row in rows)
+        rows = [row | {"updated_on": str(newest)} if row["updated_on"] == last else row for row in rows]
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.executescript(TABLE)
         connection.executemany(INSERT, rows)

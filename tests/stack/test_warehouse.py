@@ -59,3 +59,10 @@ def test_the_real_api_gets_a_handful_of_rows_of_one_day(tmp_path: Path) -> None:
     path = tmp_path / "warehouse.db"
     assert warehouse.load_sample(path, partition=DAYS[3], limit=5) == 5
     assert len(warehouse.keys_of(path, DAYS[3])) == 5
+
+
+def test_the_last_day_of_the_sample_can_be_another(tmp_path: Path) -> None:
+    path = tmp_path / "warehouse.db"
+    assert warehouse.load_sample(path, newest=date(2026, 12, 24)) == 5078
+    days = [day for (day,) in query(path, "SELECT DISTINCT updated_on FROM products ORDER BY updated_on")]
+    assert days == [*DAYS[:-1], "2026-12-24"]
