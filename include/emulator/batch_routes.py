@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import mmap
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -59,7 +61,7 @@ async def create(call: Call) -> Response:
         betas=call.betas,
         duration=duration,
         drain=duration,
-        faults=tuple(call.server.strikes(call.workspace, BatchFault)),
+        faults=tuple(_faults_of_batch(call, store.bodies / batch_id)),
     )
     store.add_batch(batch)
     call.server.processing.watch(batch)
@@ -68,6 +70,11 @@ async def create(call: Call) -> Response:
     if fault := call.strike(HttpError, lambda fault: fault.on == "create" and fault.created):
         raise simulated_error(fault)
     return json_response(batch.describe(batch.created_at, call.base_url))
+
+
+def _faults_of_batch(call: Call, body: Path) -> Iterator[BatchFault]:
+    with body.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield from call.server.strikes(call.workspace, BatchFault, lambda fault: fault.concerns(data))
 
 
 def _checked_size(path: Path) -> int:

@@ -19,6 +19,7 @@ on a results download   cut_results  stall_results  gzip_results  no_final_newli
 from __future__ import annotations
 
 import difflib
+import mmap
 import re
 from collections.abc import Iterable
 from typing import Annotated, Literal
@@ -170,6 +171,10 @@ class WorkspaceHumanReviewDisabled(Fault, frozen=True):
 class BatchFault(Fault, frozen=True):
     """Goes with a batch from its create on; a chance is a create, and ``times`` counts batches."""
 
+    def concerns(self, body: mmap.mmap) -> bool:
+        """Whether the create of a batch with this body is a chance."""
+        return True
+
 
 class Stuck(BatchFault, frozen=True):
     """The batch never ends by itself, not even after 24 hours. A cancel still ends it."""
@@ -196,12 +201,15 @@ class RowFault(BatchFault, frozen=True):
     Strikes some requests of its batch.
 
     A row is struck if it meets all that is given: ``custom_ids`` lists it, its params contain the text ``match``, and
-    its seeded draw is below ``share``.
+    its seeded draw is below ``share``. With ``match``, only a batch that contains the text is a chance.
     """
 
     share: Share = 1.0
     custom_ids: frozenset[str] | None = None
     match: str | None = None
+
+    def concerns(self, body: mmap.mmap) -> bool:
+        return self.match is None or body.find(self.match.encode()) >= 0
 
     def strikes(self, seed: int, custom_id: str, params: bytes | memoryview) -> bool:
         """Whether this row is struck; the same answer each time it is asked."""

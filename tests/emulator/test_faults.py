@@ -381,6 +381,14 @@ def test_rows_are_struck_by_a_word_in_their_params(emulator: Emulator, client: A
     }
 
 
+def test_a_batch_without_the_word_does_not_use_up_a_fault(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults([{"kind": "errored", "match": "poison", "times": 1}])
+    others, first, second = (create(client, request(text)) for text in ("all well", "poison", "more poison"))
+    assert ended(client, others.id).request_counts.succeeded == 1
+    assert ended(client, first.id).request_counts.errored == 1
+    assert ended(client, second.id).request_counts.succeeded == 1
+
+
 def test_a_row_fault_strikes_the_batches_made_under_it_and_no_later_ones(emulator: Emulator, client: Anthropic) -> None:
     emulator.set_faults([{"kind": "expired", "times": 1}])
     first, second = create(client, request()), create(client, request())
