@@ -143,7 +143,7 @@ def connection_variables(
                 else "The stack that runs here has none of that name."
             )
         raise MissingVariables(
-            f"Not set: {', '.join(absent)}. {why}\nSet what is missing, as README, Run it for real, shows"
+            f"Not set: {', '.join(absent)}. {why}\nSet what is missing, as docs/configuration.md shows"
             f"{'' if found else '; or start the embedded stack with `make demo`, and use its own'}.",
             names=absent,
         )
@@ -189,7 +189,7 @@ def _variables(folder: StackFolder, environment: Mapping[str, str], pipeline: Pi
         raise MissingVariables(
             f"{pipeline.place('source.connection')}: there is no connection {connection!r}"
             f"{nearest(connection, known) or '.'} There are: {', '.join(known)}.\nName one of these, or set {source} as"
-            " README, Run it for real, shows.",
+            " docs/configuration.md shows.",
             names=error.names,
         ) from None
 
