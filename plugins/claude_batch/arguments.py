@@ -7,6 +7,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+from include.enrichment.errors import SpecError
+
 
 class _Rule(NamedTuple):
     fits: Callable[[Any], bool]
@@ -56,11 +58,11 @@ _RULES = {
 
 def check_arguments(owner: str, **arguments: object) -> None:
     """
-    Raises ValueError for the first argument whose type or value is wrong, with its name, its value and an example.
+    Raises SpecError for the first argument whose type or value is wrong, with its name, its value and an example.
 
     :param owner: the function or the class that takes them
     """
     for name, value in arguments.items():
         rule = _RULES[name]
         if not rule.fits(value):
-            raise ValueError(f"{owner}: {name} must be {rule.expected}, got {value!r}. Example: {name}={rule.example}")
+            raise SpecError(f"{owner}: {name} must be {rule.expected}, got {value!r}. Example: {name}={rule.example}")

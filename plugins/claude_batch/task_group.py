@@ -40,8 +40,8 @@ def enrich(
 
     Which passes it has is said by ``limits.canary_rows`` and ``limits.retry_passes`` of the pipeline.
 
-    Raises SpecError where there is no such pipeline, where the Dag has the name of another one, or where it has a param
-    of the form's names that is not the form's; ValueError for an argument of a wrong type or value.
+    Raises SpecError where there is no such pipeline, where the Dag has the name of another one, where it has a param
+    of the form's names that is not the form's, or for an argument of a wrong type or value.
 
     :param pipeline: a folder below include/pipelines; None: the one that is called like the Dag
     :param aws_conn_id: the connection of the lake
@@ -56,7 +56,7 @@ def enrich(
     """
     dag = DagContext.get_current()
     if dag is None:
-        raise ValueError("enrich() was called outside of a Dag: call it in the function below @dag.")
+        raise SpecError("enrich() was called outside of a Dag: call it in the function below @dag.")
     pipeline = dag.dag_id if pipeline is None else pipeline
     check_arguments(
         "enrich()",

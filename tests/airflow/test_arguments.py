@@ -28,7 +28,7 @@ def test_what_fits_is_taken() -> None:
 
 
 def test_what_does_not_is_told_with_its_name_its_value_and_an_example() -> None:
-    with pytest.raises(ValueError, match=r"^x: pool must be .* pool, got 7\. Example: pool='claude_batches'$"):
+    with pytest.raises(SpecError, match=r"^x: pool must be .* pool, got 7\. Example: pool='claude_batches'$"):
         check_arguments("x", pipeline="tickets", pool=7)
 
 
@@ -50,7 +50,7 @@ def test_an_operator_says_which_of_its_arguments_is_wrong(
     operator: Callable[..., Any], arguments: dict[str, Any]
 ) -> None:
     wrong = list(arguments)[-1]
-    with pytest.raises(ValueError, match=f"^{operator.__name__}: {wrong} must be .*, got {arguments[wrong]!r}"):
+    with pytest.raises(SpecError, match=f"^{operator.__name__}: {wrong} must be .*, got {arguments[wrong]!r}"):
         operator(task_id="t", **arguments)
 
 

@@ -182,7 +182,7 @@ class TestDag:
             enrich(*names)
 
     def test_outside_of_a_dag_there_is_nothing_to_enrich(self) -> None:
-        with pytest.raises(ValueError, match="outside of a Dag"):
+        with pytest.raises(SpecError, match="outside of a Dag"):
             enrich("mist")
 
     @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ class TestDag:
     def test_an_argument_that_cannot_be_is_told_with_its_value_and_an_example(
         self, argument: str, value: object, told: str
     ) -> None:
-        with DAG("mist", schedule=None), pytest.raises(ValueError, match=re.escape(told)) as raised:
+        with DAG("mist", schedule=None), pytest.raises(SpecError, match=re.escape(told)) as raised:
             enrich(**{argument: value})  # type: ignore[arg-type]  # that is the point
         assert str(raised.value).startswith(f"enrich(): {argument} must be ")
 
