@@ -64,7 +64,7 @@ def test_two_runs_at_once_survive_the_death_of_triggerer_and_scheduler_and_pay_o
         assert published.manifest.run_id in (run_id, beside)
         bills = httpx2.get(f"{stack.emulator_url}/_emulator/bills", trust_env=False).json()
         assert bills["billed_twice"] == 0
-        ours = [bill for bill in bills["batches"] if bill["id"] in published.manifest.batches]
+        ours = [bill for bill in bills["bills"] if bill["id"] in published.manifest.batches]
         assert sum(bill["requests"] for bill in ours) == published.manifest.requests + REPAIRED
         assert published.manifest.published > 100
         assert published.manifest.rejected_by == {"invalid": 1}
