@@ -69,8 +69,8 @@ async def report_late(context: Mapping[str, Any]) -> None:
 
 def done_within(interval: timedelta) -> list[DeadlineAlert]:
     """
-    For ``deadline=`` of a Dag: report_late() is called for a scheduled run that has not ended so long after its day
-    began. Runs by hand, backfilled days and nights that are over when their run is made have no deadline.
+    Return the ``deadline=`` of a Dag: report_late() is called for a scheduled run that is unfinished ``interval`` after
+    its day began. Manual runs, backfilled days and nights that Airflow catches up with later have no deadline.
     """
     # Airflow's own references would give them one that is missed from the start, or (since the run was queued) in 3.3
     # one with which neither the run nor any of its tasks can be cleared (apache/airflow#70368).

@@ -80,10 +80,10 @@ def interval_warning(*, param: object, partition_key: str | None, data_interval_
 
 
 def check_begun(partition: Partition, *, today: date) -> None:
-    """Raises PartitionError for a day to come. Where a digit is wrong, a run would wait for its rows for years."""
+    """Raise PartitionError for a future day. With a mistyped digit, a run would wait for its rows for years."""
     if partition.start > today:
         raise PartitionError(
-            f"Partition {partition} is a day to come ({today} is today, UTC): it has no rows yet. Nothing was read or"
+            f"Partition {partition} is in the future (today is {today}, UTC) and has no rows yet. Nothing was read or"
             " sent. Trigger the run again with a day that is over."
         )
 

@@ -59,7 +59,7 @@ class Pipeline(Versioned):
             raise ParamError(
                 f"The run's param `model` is {options.model!r}, which {self._file(YAML)} does not name"
                 f"{nearest(options.model, models) or '.'} There are: {', '.join(models)}. Nothing was read or sent."
-                " Choose one of them, or add it to request.other_models."
+                " Choose one of them, or add another model to request.other_models."
             )
         reuse = self.settings.reuse if options.reuse is None else options.reuse
         if options.only_rejects and not reuse:

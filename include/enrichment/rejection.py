@@ -1,4 +1,4 @@
-"""The rejected rows in words: which they are, and where there are more than may be, what to do about them."""
+"""Messages about rejected rows: which they are and, if there are too many, what to do."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from include.enrichment.prices import dollars
 
 #: In a count of rejected rows those that gave no request that can be sent.
 UNSENDABLE = "unsendable"
-#: So many rows stand for all of them, and so many reasons.
+#: How many sample rows and how many reasons a message shows.
 SAMPLES = 5
 _REASONS = 3
 _REASON_CHARACTERS = 120

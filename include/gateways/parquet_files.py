@@ -66,7 +66,7 @@ class ParquetFiles:
 
         Raises WarehouseError if there is no file, or one cannot be read, lacks a needed column that the first one has,
         has NULL or another type in the key, or holds a value that Python cannot. A partition without rows is a file
-        without rows: where there is no file, nobody knows that it was written.
+        without rows; without any file, the export may not have run.
         """
         prefix = partition.fill(files)
         with self._errors(f"The files below {prefix}", partition):

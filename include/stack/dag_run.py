@@ -45,7 +45,7 @@ POLL_SECONDS = 0.5
 RETRIES = 2
 RETRY_DELAY = timedelta(seconds=3)
 _OUR_ERRORS = f"{EnrichmentError.__module__}."
-#: How much of the reason of a failure stands among the tasks; the end of the run has all of it.
+#: How much of a failure's reason the progress lines show; the end of the run shows all of it.
 _SHOWN_CHARACTERS = 110
 
 
@@ -61,7 +61,7 @@ def dag_run(pipeline: Pipeline, partition: Partition, dag_file: Path, folder: St
     for, also where answers are not reused.
 
     :param pipeline: with the options of this run
-    :param anew: begin a run of its own in any case
+    :param anew: start a new run in any case
     """
     # Airflow's own deprecations are none of the reader's business. (Importing Airflow resets the filters, so only now.)
     warnings.filterwarnings("ignore", module=r"airflow\.")
@@ -145,13 +145,13 @@ def _run_through(dag: DAG, pipeline: Pipeline, partition: Partition, taken: Take
     options = spell(pipeline.options)
     say(f"Running {pipeline.name} for {partition} in the foreground{options and f', with {options}'}:")
     if taken.gone_on:
-        say(f"Going on with run {_spell(taken.run)}, which was not finished. (NEW=1 begins anew.)")
+        say(f"Continuing run {_spell(taken.run)}, which did not finish. (NEW=1 starts a new run.)")
     if taken.beside:
-        say(f"Another process works on run {_spell(taken.beside)}; this is a run of its own.")
+        say(f"Another process is working on run {_spell(taken.beside)}, so this starts a separate run.")
     if taken.other:
         say(
-            f"Run {_spell(taken.other)} was not finished, and has"
-            f" {spell(taken.other.options) or 'no options'}; this is a run of its own."
+            f"Run {_spell(taken.other)} did not finish, but it has"
+            f" {spell(taken.other.options) or 'no options'}, so this starts a new run."
         )
     with (
         _shown(progress, home / "airflow.db"),

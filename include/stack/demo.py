@@ -126,7 +126,7 @@ def _prepare(folder: StackFolder, real_api: bool, processing_seconds: float) -> 
 
 
 def _prepare_data(folder: StackFolder, real_api: bool) -> None:
-    """The warehouse and the emulator's folder: as an earlier demo kept them, else anew."""
+    """Prepare the warehouse and the emulator's folder, unless an earlier demo kept them."""
     if folder.kept and folder.warehouse.exists():
         say(f"  Keeping the lake, the warehouse and the batches in {folder.lake.parent}.")
         return
@@ -198,7 +198,7 @@ def _run(stack: Stack, folder: StackFolder, patience: Callable[[], Patience]) ->
     """One run of one partition through the scheduler. True if it was published, and every row is accounted for."""
     partition = resolve_partition(param=PARTITION, partition_key=None, data_interval_start=None)
     with AirflowApi(stack, patience) as api:
-        with step(f"Waiting for the Dag processor to bring in {PIPELINE}"):
+        with step(f"Waiting for the Dag processor to load {PIPELINE}"):
             _wait_for_dag(api, patience())
         say(f"\nRunning {PIPELINE} for {partition} through the scheduler:")
         run_id = api.trigger(PIPELINE, {"partition": str(partition)})
@@ -219,7 +219,7 @@ def _wait_for_dag(api: AirflowApi, patience: Patience) -> None:
     while not api.has_dag(PIPELINE):
         if errors := api.import_errors():
             raise DemoFailed("A Dag file cannot be imported:\n" + "\n".join(errors))
-        patience.waited(f"The Dag processor has not brought in {PIPELINE}")
+        patience.waited(f"The Dag processor has not loaded {PIPELINE}")
         time.sleep(POLL_SECONDS)
 
 

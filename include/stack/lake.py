@@ -24,6 +24,9 @@ from include.stack.report import complain
 from include.stack.run import BAD_ARGUMENTS, MissingVariables, connection_variables
 from include.stack.stack import AWS, BUCKET, LAKE, Stack
 
+#: On a busy machine the S3 server may take longer than pyarrow's 3 s.
+BUSY_SECONDS = 60
+
 
 def with_lake(folder: StackFolder, work: Callable[[Lake], None]) -> int:
     """
@@ -51,10 +54,6 @@ def with_lake(folder: StackFolder, work: Callable[[Lake], None]) -> int:
             complain(str(error))
             return 1
     return 0
-
-
-#: A machine that has other work may let the S3 server wait for longer than pyarrow's 3 s.
-BUSY_SECONDS = 60
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,7 +25,7 @@ from include.steps.extract import read_extracted, read_pipeline
 SHOWN_ROWS = 5
 SHOWN_LOG_LINES = 25
 #: What to do when a run has failed.
-GO_ON = "Correct the cause, then give the same command again: it goes on from there, and pays for nothing twice."
+GO_ON = "Fix the cause, then run the same command again: it continues from there and pays for nothing twice."
 
 
 def success(published: Published) -> str:
@@ -73,14 +73,14 @@ class Failure:
 
 def next_step(told: str, *, started: bool) -> str:
     """
-    What to do after a `make run` that failed. Messages are written for Airflow's UI, too, and only there can a task be
-    cleared.
+    Return the next step after a `make run` that failed. Error messages are written for Airflow's UI too, and only there
+    can a task be cleared.
 
     :param told: why it failed
     """
     step = GO_ON if started else NOT_STARTED
     if re.search(r"\bclear", told, re.IGNORECASE):
-        step += " Here the same command does what clearing a task does, and NEW=1 begins a new run."
+        step += " Here, the same command does what clearing a task does in Airflow; NEW=1 starts a new run."
     return step
 
 

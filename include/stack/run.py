@@ -43,15 +43,15 @@ OPTIONS = {
     "only_rejects": "ONLY_REJECTS",
 }
 #: What to do when nothing was started.
-NOT_STARTED = "No run was started. Correct this, then give the same command again."
+NOT_STARTED = "No run was started. Fix this, then run the same command again."
 _CONNECTION = "AIRFLOW_CONN_"
-#: Why a task failed, or a Dag cannot be imported, is told here, once, without Airflow's frames.
+#: We say once why a task failed or a Dag file cannot be imported, so Airflow's own frames are silenced.
 _LEVELS = "task=CRITICAL airflow.dag_processing=CRITICAL"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class BadArgument(Exception):
-    """There is no such pipeline, the partition is not a date, or an option is not what it can be."""
+    """The pipeline does not exist, the partition is not a date, or an option is invalid."""
 
 
 class MissingVariables(Exception):

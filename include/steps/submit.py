@@ -385,9 +385,9 @@ def _unread(unread: Sequence[tuple[BatchStatus, EnrichmentError]], entry: Entry)
         asked = submission.refused_until(1, retry_after, now=now) if retry_after is not None else again_at
         return NotYet(message, again_at=max(again_at, asked))
     return BatchError(
-        f"{message} They are still unreadable two days after they were made. Look in the Claude console whose they are."
-        f" If none holds this chunk's requests, delete the ledger entry {entry.chunk_id} and clear this task. It sends"
-        " the chunk again, and pays again if one of them did.",
+        f"{message} They are still unreadable two days after they were made. Check in the Claude console"
+        f" whose they are. If none holds this chunk's requests, delete the ledger entry {entry.chunk_id} and"
+        " clear this task. It sends the chunk again, and pays again if one of them did.",
         batch_ids=[batch.batch_id for batch, _ in unread],
     )
 

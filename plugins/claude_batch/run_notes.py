@@ -84,7 +84,7 @@ def _write(dag_run: DagRun, note: Callable[[Connection, str], str]) -> None:
                 connection.execute(changed.values(values))
             else:
                 connection.execute(insert(DagRunNote).values(dag_run_id=dag_run.id, created_at=now, **values))
-    except Exception:
+    except Exception:  # a note must never stop the scheduler's loop
         log.warning("The note of run %s of %s could not be written", dag_run.run_id, dag_run.dag_id, exc_info=True)
 
 

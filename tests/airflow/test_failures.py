@@ -48,7 +48,7 @@ def logged(error: Exception) -> dict[str, Any]:
     try:
         with airflow_failures():
             raise error
-    except Exception:
+    except Exception:  # whatever ended the task, as Airflow's task runner catches it
         structlog.get_logger("task").error("Task failed with exception", exc_info=True)
     finally:
         structlog.configure(**before)

@@ -85,7 +85,7 @@ def test_a_run_that_fails_is_status_1_and_says_why_once_without_frames(
     fact, reason, step = ended.stderr.splitlines()
     assert fact.startswith(f"NOT published: catalogue {PARTITION}, the run ended as failed after ")
     assert reason.startswith("main.plan failed: BatchError: The canary failed: none of its 5 requests")
-    assert step.startswith("Correct the cause, then give the same command again")
+    assert step.startswith("Fix the cause, then run the same command again")
     assert manifest(s3_bucket) is None
 
 
@@ -162,7 +162,7 @@ def test_a_killed_run_is_gone_on_with_and_nothing_is_paid_twice_without_reuse(
         COMMAND, env=salted, cwd=salted["PWD"], capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "Going on with run manual__" in ended.stdout
+    assert "Continuing run manual__" in ended.stdout
     published = manifest(s3_bucket)
     assert published is not None
     assert [batch["size"] for batch in emulator.batches_made()] == [5, published.requests - 5]

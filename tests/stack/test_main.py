@@ -40,7 +40,7 @@ def stack_command(folder: Path, *arguments: str, **variables: str) -> subprocess
         (["run", "catalogue", "2026-02-30"], "PARTITION is '2026-02-30'"),
         (["run", "catalogue", ""], "PARTITION is missing: make run PIPELINE="),
         (["run", "catalogue"], "PARTITION"),
-        (["run", "catalogue", "2999-01-01"], "Partition 2999-01-01 is a day to come"),
+        (["run", "catalogue", "2999-01-01"], "Partition 2999-01-01 is in the future"),
         (["up"], "invalid choice"),
         ([], "required"),
     ],
@@ -76,7 +76,7 @@ def test_an_option_that_cannot_be_is_told_as_it_was_typed(tmp_path: Path, variab
     ended = stack_command(tmp_path, "run", "catalogue", "2026-11-17", **variables)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert said in ended.stderr
-    assert ended.stderr.endswith("No run was started. Correct this, then give the same command again.\n")
+    assert ended.stderr.endswith("No run was started. Fix this, then run the same command again.\n")
 
 
 def test_the_real_api_needs_a_key(tmp_path: Path) -> None:

@@ -103,16 +103,15 @@ def test_a_run_that_failed_says_what_is_still_published_and_why_it_failed(flow: 
     assert fact == "NOT published: tickets 2026-11-01, the run ended as failed after 7 s."
     assert why == "main.plan failed (tried 3 times): SpecError: no"
     assert left.startswith("What an earlier run published is as it was: 3 rows, 3 published")
-    assert (
-        step
-        == "Correct the cause, then give the same command again: it goes on from there, and pays for nothing twice."
-    )
+    assert step == "Fix the cause, then run the same command again: it continues from there and pays for nothing twice."
 
 
 @pytest.mark.parametrize("remedy", ["Clear this task.", "then clear `extract` with downstream."])
 @pytest.mark.parametrize("started", [True, False])
 def test_a_remedy_that_speaks_of_clearing_is_said_in_terms_of_the_command(remedy: str, started: bool) -> None:
-    assert next_step(remedy, started=started).endswith(" does what clearing a task does, and NEW=1 begins a new run.")
+    assert next_step(remedy, started=started).endswith(
+        " does what clearing a task does in Airflow; NEW=1 starts a new run."
+    )
     assert "clearing" not in next_step("an unclear answer", started=started)
 
 

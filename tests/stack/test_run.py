@@ -20,7 +20,7 @@ from tests.fixtures.emulator import Emulator
 from tests.fixtures.s3 import Bucket
 from tests.fixtures.stack import stack_environment
 
-STEP = "No run was started. Correct this, then give the same command again."
+STEP = "No run was started. Fix this, then run the same command again."
 
 
 @pytest.fixture

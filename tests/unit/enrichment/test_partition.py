@@ -130,5 +130,5 @@ def test_one_that_does_or_that_decides_nothing_is_not_told() -> None:
 def test_a_day_to_come_is_refused_and_today_is_not() -> None:
     today = date(2026, 11, 21)
     check_begun(Partition(start=today), today=today)
-    with pytest.raises(PartitionError, match=r"2030-01-01 is a day to come \(2026-11-21 is today, UTC\).*Nothing was"):
+    with pytest.raises(PartitionError, match=r"2030-01-01 is in the future \(today is 2026-11-21, UTC\).*Nothing was"):
         check_begun(Partition(start=date(2030, 1, 1)), today=today)
