@@ -171,7 +171,7 @@ def test_the_walk_finds_every_import(source: str, imported: list[str]) -> None:
         ("airflow.models.DAG", {"airflow.sdk"}, False),
         ("airflow.sdkx", {"airflow.sdk"}, False),
         ("include", {"include"}, True),
-        ("include.stack.run", {"include"}, False),
+        ("include.cli.run", {"include"}, False),
         ("..a", {"a"}, False),
     ],
 )
@@ -270,7 +270,7 @@ _PARSE = """
 import sys
 import airflow.sdk
 before = set(sys.modules)
-import claude_batch.task_group, claude_batch.params, claude_batch.report, include.dag_defaults
+import claude_batch.task_group, claude_batch.forms.params, claude_batch.ui.usage_report, include.dag_defaults
 print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
 """
 

@@ -14,17 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError, model_validator
 
-from include.enrichment import layout
-from include.enrichment.chunk import REQUESTS_SCHEMA
-from include.enrichment.errors import LakeError, SpecError, WarehouseError
-from include.enrichment.layout import RunFolder
-from include.enrichment.manifest import Manifest
-from include.enrichment.model import model_problems, retirement_warning, unknown
-from include.enrichment.names import key_problems, output_problems
-from include.enrichment.pipeline import Pipeline
-from include.enrichment.request import Renderer, Unsendable
-from include.enrichment.spec import doubts
-from include.enrichment.table import (
+from include.enrichment.answers.manifest import Manifest
+from include.enrichment.answers.schema.column_names import key_problems, output_problems
+from include.enrichment.answers.table import (
     SAMPLE,
     changed_types,
     key_fields,
@@ -33,16 +25,24 @@ from include.enrichment.table import (
     rows_batch,
     rows_schema,
 )
-from include.enrichment.version import Versioned, check_stamp, parse, stamped
+from include.enrichment.errors import LakeError, SpecError, WarehouseError
+from include.enrichment.requests.chunk import REQUESTS_SCHEMA
+from include.enrichment.requests.request import Renderer, Unsendable
+from include.enrichment.spec.model_capabilities import model_problems, retirement_warning, unknown
+from include.enrichment.spec.pipeline import Pipeline
+from include.enrichment.spec.pipeline_folder import doubts
+from include.enrichment.storage import layout
+from include.enrichment.storage.layout import RunFolder
+from include.enrichment.storage.version import Versioned, check_stamp, parse, stamped
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake, ObjectMissing
-from include.gateways.threads import behind
-from include.steps.contract import last_manifest
+from include.gateways.prefetch import behind
+from include.steps.publishing.table_contract import last_manifest
 
 if TYPE_CHECKING:  # plan and publish come by here too, and can do without the SDK and SQLAlchemy
     from include.gateways.claude import Claude
-    from include.gateways.parquet_files import ParquetFiles
-    from include.gateways.warehouse import Warehouse
+    from include.gateways.sources.parquet_files import ParquetFiles
+    from include.gateways.sources.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
 

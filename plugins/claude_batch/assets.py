@@ -11,8 +11,8 @@ from claude_batch import operators
 from claude_batch.arguments import check_arguments
 from claude_batch.failures import airflow_failures
 from include.enrichment.errors import PartitionError, SpecError, nearest
-from include.enrichment.glance import column_names
-from include.enrichment.partition import Partition, parse_partition
+from include.enrichment.runs.partition import Partition, parse_partition
+from include.enrichment.spec.parse_time import column_names
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -60,8 +60,8 @@ class SummaryOperator(BaseOperator):
         self.aws_conn_id = aws_conn_id
 
     def execute(self, context: Context) -> list[str]:
-        from claude_batch.connections import open_lake
-        from include.steps.summary import summarise
+        from claude_batch.connections.gateways import open_lake
+        from include.steps.summarise import summarise
 
         events = context["triggering_asset_events"][table_asset(self.pipeline)]
         partitions: set[Partition] = set()

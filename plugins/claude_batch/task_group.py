@@ -16,11 +16,11 @@ from airflow.sdk.definitions._internal.contextmanager import DagContext  # 3.3 h
 from claude_batch import operators
 from claude_batch.arguments import check_arguments
 from claude_batch.assets import table_asset
+from claude_batch.forms.params import form
 from claude_batch.operators import ClaudeBatchOperator, ExtractOperator, LoadOperator, PlanOperator, PublishOperator
-from claude_batch.params import form
 from claude_batch.sensors import ClaudeBatchSensor
 from include.enrichment.errors import SpecError
-from include.enrichment.passes import pass_names
+from include.enrichment.runs.passes import pass_names
 
 
 def enrich(

@@ -85,7 +85,7 @@ def connections(
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits minutes in production waits a second."""
     from claude_batch import operators
-    from include.enrichment import submission
+    from include.enrichment.batches import submission
 
     monkeypatch.setattr(operators, "SOONEST_RESUME", timedelta(seconds=1))
     monkeypatch.setattr(submission, "LISTING_LAG", timedelta(seconds=1))

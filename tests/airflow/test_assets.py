@@ -31,7 +31,7 @@ tickets()
 
 @pytest.fixture
 def lake(connections: pytest.MonkeyPatch) -> Lake:
-    from claude_batch.connections import open_lake
+    from claude_batch.connections.gateways import open_lake
 
     return open_lake("aws_default")
 

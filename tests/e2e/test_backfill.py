@@ -6,11 +6,11 @@ import re
 
 import httpx2
 
-from include.enrichment.partition import resolve_partition
+from include.cli.demo import PARTITION, PIPELINE
+from include.cli.output.published_day import read_published
+from include.enrichment.runs.partition import resolve_partition
 from include.stack.airflow_api import AirflowApi
-from include.stack.demo import PARTITION, PIPELINE
 from include.stack.folder import StackFolder
-from include.stack.lake import read_published
 from tests.fixtures.stack import running_demo
 
 DAYS = [f"2026-11-0{day}" for day in range(1, 6)]

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from include.enrichment import layout
-from include.enrichment.partition import Partition, resolve_partition
+from include.cli.output.published_day import Published, read_published, stack_lake
+from include.enrichment.runs.partition import Partition, resolve_partition
+from include.enrichment.storage import layout
 from include.stack.airflow_api import AirflowApi
 from include.stack.environment import stack_environment
 from include.stack.folder import ROOT, StackFolder
-from include.stack.lake import Published, read_published, stack_lake
 from include.stack.stack import BUCKET, Stack
 from tests.fixtures.emulator import Emulator
 from tests.fixtures.stack import running_stack

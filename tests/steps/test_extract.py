@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from include.enrichment.chunk import REQUEST_ID_CHARACTERS, REQUESTS_SCHEMA, body_bytes
 from include.enrichment.errors import ApiError, EnrichmentError, SetupError, SpecError, WarehouseError
-from include.enrichment.options import RunOptions
-from include.enrichment.request import MAX_REQUEST_BYTES
-from include.enrichment.spec import load_pipeline
+from include.enrichment.requests.chunk import REQUEST_ID_CHARACTERS, REQUESTS_SCHEMA, body_bytes
+from include.enrichment.requests.request import MAX_REQUEST_BYTES
+from include.enrichment.runs.options import RunOptions
+from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.gateways.claude import Claude
 from include.steps.extract import (
     Extracted,

@@ -15,7 +15,7 @@ from airflow.sdk import dag
 
 from claude_batch import operators
 from claude_batch.task_group import enrich
-from include.enrichment import submission
+from include.enrichment.batches import submission
 
 operators.PIPELINES = Path(__file__).parents[1] / "pipelines"
 # Every task's process parses this file before it runs its task, so these are in force wherever a chunk is submitted.
