@@ -28,7 +28,7 @@ from include.enrichment.storage.version import VERSION
 from include.gateways.lake import Lake
 from include.gateways.result_store import ResultStore
 from include.stack.folder import StackFolder
-from include.steps.extract import read_pipeline
+from include.steps.files.extracted import read_pipeline
 from tests.fixtures.flow import DAY, Flow
 
 GOLDEN = Path(__file__).with_name("golden")

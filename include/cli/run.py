@@ -15,55 +15,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
-from pydantic import ValidationError
 
+from include.cli.connections import CONNECTION_PREFIX, MissingVariables, connection_variables
+from include.cli.exit_codes import BAD_ARGUMENTS, NOT_STARTED
+from include.cli.foreground.run_options import BadArgument, spell, typed_options
 from include.enrichment.errors import EnrichmentError, ParamError, PartitionError, nearest
 from include.enrichment.runs.options import RunOptions
 from include.enrichment.runs.partition import Partition, check_begun, resolve_partition
 from include.stack.environment import core_settings
 from include.stack.folder import ROOT, StackFolder
-from include.stack.processes import marked_processes
 from include.stack.progress import complain
-from include.stack.stack import ANTHROPIC, AWS, CONNECTION_VARIABLES, LAKE, fernet_key, read_stack
+from include.stack.stack import ANTHROPIC, AWS, LAKE, fernet_key, read_stack
 
 if TYPE_CHECKING:
     from include.enrichment.spec.pipeline import Pipeline
 
-#: Exit statuses. What was asked for and is done is 0, also a trial and a dry run. BAD_ARGUMENTS: nothing was started,
-#: as an argument, the pipeline or a setting is wrong. SUPERSEDED: nothing failed, and a newer run's rows stay
-#: published.
-PUBLISHED, NOT_PUBLISHED, BAD_ARGUMENTS, SUPERSEDED = 0, 1, 2, 3
-#: The fields of the trigger form, and the variables that `make run` takes them from.
-OPTIONS = {
-    "rows": "ROWS",
-    "dry_run": "DRY_RUN",
-    "budget_usd": "BUDGET",
-    "model": "MODEL",
-    "reuse": "REUSE",
-    "only_rejects": "ONLY_REJECTS",
-}
-#: What to do when nothing was started.
-NOT_STARTED = "No run was started. Fix this, then run the same command again."
-_CONNECTION = "AIRFLOW_CONN_"
 #: We say once why a task failed or a Dag file cannot be imported, so Airflow's own frames are silenced.
 _LEVELS = "task=CRITICAL airflow.dag_processing=CRITICAL"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class BadArgument(Exception):
-    """The pipeline does not exist, the partition is not a date, or an option is invalid."""
-
-
-class MissingVariables(Exception):
-    """
-    The environment does not say where to read, ask and write, and no stack runs that could.
-
-    :param names: the variables that are missing
-    """
-
-    def __init__(self, message: str, *, names: Sequence[str]) -> None:
-        super().__init__(message)
-        self.names = names
 
 
 def run(folder: StackFolder, name: str, partition_text: str, *, anew: bool) -> int:
@@ -96,60 +65,6 @@ def run(folder: StackFolder, name: str, partition_text: str, *, anew: bool) -> i
         return dag_run(pipeline, partition, dag_file, folder, anew=anew)
 
 
-def typed_options(environment: Mapping[str, str]) -> RunOptions:
-    """The fields of the trigger form, as the environment has them. Raises BadArgument."""
-    texts = {field: environment[variable] for field, variable in OPTIONS.items() if environment.get(variable)}
-    try:
-        return RunOptions.model_validate_strings(texts, strict=False)
-    except ValidationError as error:
-        mistakes = [
-            f"{OPTIONS[str(problem['loc'][0])]} is {problem['input']!r}: it"
-            f" {problem['msg'].partition(',')[0].removeprefix('Input ')}."
-            for problem in error.errors()
-        ]
-        raise BadArgument("\n".join(mistakes)) from None
-
-
-def spell(options: RunOptions) -> str:
-    """The options as they are typed, `ROWS=10 DRY_RUN=1`; empty where there are none."""
-    given = options.model_dump(exclude_defaults=True)
-    return " ".join(
-        f"{OPTIONS[field]}={int(value) if isinstance(value, bool) else value}" for field, value in given.items()
-    )
-
-
-def connection_variables(
-    folder: StackFolder, environment: Mapping[str, str], names: Sequence[str] = CONNECTION_VARIABLES
-) -> dict[str, str]:
-    """
-    Where to read, ask and write: what the environment says, and where it is silent, what the running stack says.
-
-    :param names: which of these variables are needed
-
-    Raises MissingVariables if neither says it.
-    """
-    given = {name: environment[name] for name in names if environment.get(name)}
-    missing = [name for name in names if name not in given]
-    if not missing:
-        return given
-    stack = read_stack(folder)
-    found = dict(stack.connections) if stack and marked_processes(folder) else {}
-    if absent := [name for name in missing if name not in found]:
-        why = "No stack runs here that could say."
-        if found:
-            why = (
-                "The stack that runs here uses the real API and does not hand on its key."
-                if ANTHROPIC in absent
-                else "The stack that runs here has none of that name."
-            )
-        raise MissingVariables(
-            f"Not set: {', '.join(absent)}. {why}\nSet what is missing, as docs/configuration.md shows"
-            f"{'' if found else '; or start the embedded stack with `make demo`, and use its own'}.",
-            names=absent,
-        )
-    return {name: given.get(name) or found[name] for name in names}
-
-
 def _dag_file(pipeline: str) -> Path:
     if not pipeline:
         raise BadArgument("PIPELINE is missing: make run PIPELINE=catalogue PARTITION=2026-11-01")
@@ -176,7 +91,7 @@ def _pipeline(name: str, options: RunOptions) -> Pipeline:
 
 def _variables(folder: StackFolder, environment: Mapping[str, str], pipeline: Pipeline) -> dict[str, str]:
     """Raises MissingVariables, with the nearest name where the pipeline's connection is all that is missing."""
-    source = f"{_CONNECTION}{pipeline.settings.source.connection.upper()}"
+    source = f"{CONNECTION_PREFIX}{pipeline.settings.source.connection.upper()}"
     try:
         return connection_variables(folder, environment, list(dict.fromkeys((ANTHROPIC, AWS, source, LAKE))))
     except MissingVariables as error:
@@ -184,7 +99,9 @@ def _variables(folder: StackFolder, environment: Mapping[str, str], pipeline: Pi
             raise
         stack = read_stack(folder)
         names = [*environment, *(stack.connections if stack else ())]
-        known = sorted({name.removeprefix(_CONNECTION).lower() for name in names if name.startswith(_CONNECTION)})
+        known = sorted(
+            {name.removeprefix(CONNECTION_PREFIX).lower() for name in names if name.startswith(CONNECTION_PREFIX)}
+        )
         connection = pipeline.settings.source.connection
         raise MissingVariables(
             f"{pipeline.place('source.connection')}: there is no connection {connection!r}"

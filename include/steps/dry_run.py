@@ -14,7 +14,7 @@ from include.enrichment.storage.layout import RunFolder
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
-from include.steps.extract import fetch_rows, read_extracted, read_pipeline, read_request_ids
+from include.steps.files.extracted import fetch_rows, read_extracted, read_pipeline, read_request_ids
 from include.steps.plan import read_sizes
 from include.steps.planning.estimator import check_budgets, estimator, may_stop, read_books
 from include.steps.planning.in_flight import find_in_flight

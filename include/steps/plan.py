@@ -32,14 +32,8 @@ from include.gateways.disk import working_folder
 from include.gateways.lake import Conflict, Lake, ObjectMissing
 from include.gateways.ledger_store import Ledger, Recorded
 from include.gateways.prefetch import behind
-from include.steps.extract import (
-    fetch_rows,
-    read_extracted,
-    read_pipeline,
-    read_request_ids,
-    read_requests,
-)
 from include.steps.files.chunk_files import ChunkWriter, request_ids_of
+from include.steps.files.extracted import fetch_rows, read_extracted, read_pipeline, read_request_ids, read_requests
 from include.steps.planning.estimator import Estimator, check_budgets, estimator, may_stop, read_books
 from include.steps.planning.in_flight import InFlightNow, find_in_flight, was_sent
 from include.steps.planning.select_requests import Wanted, read_plan, want

@@ -35,7 +35,7 @@ from include.gateways.lake import Lake, ObjectMissing, Stored
 from include.gateways.ledger_store import Ledger
 from include.gateways.result_store import ResultStore
 from include.gateways.usage_store import Books
-from include.steps.extract import Extracted, fetch_rows, read_extracted, read_pipeline
+from include.steps.files.extracted import Extracted, fetch_rows, read_extracted, read_pipeline
 from include.steps.plan import read_plans, read_repairs
 from include.steps.planning.prior_rejects import tally
 from include.steps.planning.select_requests import requests_for_rejects

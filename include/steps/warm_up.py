@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from include.enrichment.batches import submission
+from include.enrichment.batches import submission, warming
 from include.enrichment.batches.ledger import UNSETTLED, Entry, OpenChunk
 from include.enrichment.cost import caching
 from include.enrichment.cost.caching import PrefixSize
@@ -90,7 +90,7 @@ def _is_warm(chunk: Chunk, ledger: Ledger, lake: Lake) -> bool:
     now, ttl = datetime.now(UTC), chunk.cached.ttl
     since = now - caching.LIFE[ttl] - submission.CLOCK_SKEW
     return any(
-        caching.at_work(entry, ttl, now=now) and _is_alike(chunk, entry, lake) for entry in _entries(ledger, since)
+        warming.at_work(entry, ttl, now=now) and _is_alike(chunk, entry, lake) for entry in _entries(ledger, since)
     )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
@@ -21,7 +20,7 @@ from airflow.sdk.exceptions import (
     DownstreamTasksSkipped,
 )
 
-import include
+from claude_batch import pipelines
 from claude_batch.arguments import check_arguments
 from claude_batch.failures import SOONEST_RESUME, airflow_failure, airflow_failures
 from include.enrichment.answers import headline
@@ -32,16 +31,6 @@ from include.enrichment.storage.layout import RunFolder
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
-
-PIPELINES = Path(include.__file__).parent / "pipelines"
-
-
-def check_pipeline(name: str) -> None:
-    """Raises SpecError if there is no such pipeline: an import error of the Dag file, with the nearest name."""
-    if not (PIPELINES / name / "pipeline.yaml").is_file():
-        from include.enrichment.spec.pipeline_folder import load_pipeline
-
-        load_pipeline(PIPELINES / name)
 
 
 class _RunOperator(BaseOperator):
@@ -58,7 +47,7 @@ class _RunOperator(BaseOperator):
         # A label of tasks that are mapped; Airflow renders it after any task, also after one that fails.
         super().__init__(**{"map_index_template": "{{ task.headline }}", **kwargs})
         check_arguments(type(self).__name__, pipeline=pipeline, partition=partition, aws_conn_id=aws_conn_id)
-        check_pipeline(pipeline)
+        pipelines.check_pipeline(pipeline)
         self.pipeline = pipeline
         self.partition = partition
         self.aws_conn_id = aws_conn_id
@@ -155,7 +144,7 @@ class ExtractOperator(_RunOperator):
             self.log.info("Partition %s of %s", folder.partition, self.pipeline)
             if warning := self.interval_warning(context):
                 self.log.warning("%s", warning)
-            pipeline = load_pipeline(PIPELINES / self.pipeline)
+            pipeline = load_pipeline(pipelines.PIPELINES / self.pipeline)
             # The params of the Dag and of the task are in self.params; those that only the run has are not.
             pipeline = pipeline.for_run(run_options(context["params"], others={"partition", *self.params}))
             check_begun(folder.partition, today=datetime.now(UTC).date())
@@ -212,7 +201,7 @@ class PlanOperator(_RunOperator):
     def execute(self, context: Context) -> list[str]:
         from claude_batch.connections.gateways import open_lake
         from include.steps.dry_run import dry_run
-        from include.steps.extract import read_pipeline
+        from include.steps.files.extracted import read_pipeline
         from include.steps.plan import plan
 
         most = conf.getint("core", "max_map_length")

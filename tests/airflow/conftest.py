@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.testclient import TestClient
 
+from claude_batch import pipelines
 from tests.fixtures.emulator import Emulator
 from tests.fixtures.flow import ROWS, write_pipeline, write_tickets
 from tests.fixtures.s3 import Bucket
@@ -69,10 +70,9 @@ def connections(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, emulator: Emulator, s3_bucket: Bucket
 ) -> pytest.MonkeyPatch:
     """The tickets pipeline with every connection in place: emulator, S3, SQLite. Change one to see it fail."""
-    from claude_batch import operators
 
     write_pipeline(tmp_path / "pipelines" / "tickets")
-    monkeypatch.setattr(operators, "PIPELINES", tmp_path / "pipelines")
+    monkeypatch.setattr(pipelines, "PIPELINES", tmp_path / "pipelines")
     database = write_tickets(tmp_path / "warehouse.db", ROWS)
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", f"sqlite:///{database}")
     monkeypatch.setenv("AIRFLOW_CONN_ANTHROPIC_DEFAULT", anthropic_connection(emulator))

@@ -13,7 +13,7 @@ import pytest
 from airflow.sdk import DAG, WeightRule
 from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
 
-from claude_batch import operators
+from claude_batch import pipelines
 from claude_batch.connections.gateways import open_source
 from claude_batch.forms.params import form
 from claude_batch.operators import ClaudeBatchOperator, ExtractOperator
@@ -124,7 +124,7 @@ class TestDag:
             request = f"{{model: {model}, max_tokens: 200}}"
             yaml = f"source: {{connection: warehouse, key: [ticket]}}\nrequest: {request}\n"
             write_pipeline(tmp_path / name, pipeline_yaml=yaml)
-        monkeypatch.setattr(operators, "PIPELINES", tmp_path)
+        monkeypatch.setattr(pipelines, "PIPELINES", tmp_path)
 
     def test_without_a_name_the_pipeline_is_the_one_that_is_called_like_the_dag(self) -> None:
         with DAG("mist", schedule=None) as dag:

@@ -37,7 +37,8 @@ from include.gateways.lake import Lake
 from include.gateways.result_store import Received, ResultStore
 from include.gateways.sources.warehouse import Warehouse
 from include.stack.stack import LOOPBACK, free_port
-from include.steps.extract import extract, fetch_rows, read_request_ids
+from include.steps.extract import extract
+from include.steps.files.extracted import fetch_rows, read_request_ids
 from include.steps.plan import plan
 from tests.benchmarks.contender import PIPELINE
 from tests.benchmarks.measuring import measured

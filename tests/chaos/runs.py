@@ -21,7 +21,7 @@ from uuid import uuid4
 
 from include.enrichment.batches.poll import BatchPoll, Ended, GiveUp
 from include.enrichment.errors import ApiError
-from include.enrichment.runs.passes import pass_names
+from include.enrichment.spec.parse_time import pass_names
 from include.gateways.claude import Claude
 from tests.chaos.step_process import (
     CREATES_PATH,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from include.cli.run import BadArgument, spell, typed_options
+from include.cli.foreground.run_options import BadArgument, spell, typed_options
 from include.enrichment.runs.options import RunOptions
 from include.stack import sample_products
 from include.stack.folder import ROOT, StackFolder

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from rich.cells import cell_len
 
-from include.cli.show import heading, rows_table
+from include.cli.output.rows_table import heading, rows_table
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.cost.prices import USD
 from include.gateways.lake import Lake

@@ -24,7 +24,7 @@ from airflow.sdk import dag
 from claude_batch import operators
 from claude_batch.task_group import enrich
 
-operators.PIPELINES = Path(__file__).parents[1] / "pipelines"
+pipelines.PIPELINES = Path(__file__).parents[1] / "pipelines"
 
 @dag(schedule=None)
 def catalogue():

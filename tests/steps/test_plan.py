@@ -21,8 +21,8 @@ from include.enrichment.runs.partition import Partition
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.ledger_store import Ledger
-from include.steps.extract import read_extracted
 from include.steps.files.chunk_files import read_chunk, request_ids_of
+from include.steps.files.extracted import read_extracted
 from include.steps.plan import plan, read_repairs
 from include.steps.planning.select_requests import read_plan
 from tests.fixtures.flow import Flow, another_run, sizes, without_rows, write_pipeline, write_tickets

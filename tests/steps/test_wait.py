@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from include.enrichment.storage import layout
-from include.steps.extract import read_extracted
+from include.steps.files.extracted import read_extracted
 from include.steps.planning.select_requests import read_plan
 from include.steps.wait import in_batch, spell_wait
 from tests.fixtures.flow import Flow

@@ -31,8 +31,8 @@ from include.gateways.claude import Claude
 from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
 from include.gateways.result_store import ResultStore
-from include.steps.extract import fetch_rows, read_request_ids
 from include.steps.files.chunk_files import request_ids_of
+from include.steps.files.extracted import fetch_rows, read_request_ids
 from tests.fixtures.emulator import Emulator
 from tests.fixtures.flow import Flow, another_run, write_tickets
 

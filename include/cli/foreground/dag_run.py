@@ -26,9 +26,10 @@ from airflow.utils.types import DagRunType
 
 from claude_batch.connections.gateways import open_lake, open_source
 from claude_batch.operators import ExtractOperator
+from include.cli.exit_codes import BAD_ARGUMENTS, NOT_PUBLISHED, PUBLISHED
+from include.cli.foreground.run_options import spell
 from include.cli.foreground.unfinished import ForegroundRun, Taken, record_ended, taken_run
 from include.cli.output.end_of_run import Failure, end_of_run, next_step
-from include.cli.run import BAD_ARGUMENTS, NOT_PUBLISHED, PUBLISHED, spell
 from include.enrichment.errors import EnrichmentError
 from include.enrichment.runs.options import RunOptions
 from include.enrichment.runs.partition import Partition

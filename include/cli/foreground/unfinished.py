@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from include.enrichment.answers.manifest import Manifest
+from include.cli.output.published_day import published
 from include.enrichment.errors import LakeError
 from include.enrichment.runs.options import RunOptions
 from include.enrichment.runs.partition import Partition
@@ -113,19 +113,6 @@ def taken_run(
 def record_ended(run: ForegroundRun, pipeline: str, partition: Partition, lake: Lake) -> None:
     """Nobody goes on with this run any more. Raises LakeError."""
     _write(run.model_copy(update={"ended_at": datetime.now(UTC)}), pipeline, partition, lake)
-
-
-def published(pipeline: str, partition: Partition, lake: Lake) -> Manifest | None:
-    """
-    The partition's manifest on the lake, None if there surely is none; publish takes a damaged one for none, too.
-    Raises LakeError if it cannot be read.
-    """
-    key = layout.manifest(pipeline, partition)
-    found = lake.find(key)
-    try:
-        return parse(Manifest, found.data, lake.locate(key)) if found else None
-    except ValidationError:
-        return None
 
 
 def _without_budget(options: RunOptions) -> RunOptions:

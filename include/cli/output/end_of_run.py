@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import httpx2
 
-from include.cli.foreground.unfinished import published
-from include.cli.output.published_day import Published
-from include.cli.run import NOT_PUBLISHED, NOT_STARTED, PUBLISHED, SUPERSEDED
-from include.cli.show import heading, rows_table
+from include.cli.exit_codes import NOT_PUBLISHED, NOT_STARTED, PUBLISHED, SUPERSEDED
+from include.cli.output.published_day import Published, published
+from include.cli.output.rows_table import heading, rows_table
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.cost.forecast import DryRun
 from include.enrichment.cost.prices import dollars
@@ -20,7 +19,7 @@ from include.enrichment.storage.version import parse
 from include.gateways.lake import Lake
 from include.stack.airflow_api import AirflowApi, TaskInstance
 from include.stack.stack import Stack
-from include.steps.extract import read_extracted, read_pipeline
+from include.steps.files.extracted import read_extracted, read_pipeline
 
 SHOWN_ROWS = 5
 SHOWN_LOG_LINES = 25

@@ -12,12 +12,15 @@ from urllib.parse import urlsplit
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSystem, LocalFileSystem, S3FileSystem
+from pydantic import ValidationError
 
-from include.cli.run import BAD_ARGUMENTS, MissingVariables, connection_variables
+from include.cli.connections import MissingVariables, connection_variables
+from include.cli.exit_codes import BAD_ARGUMENTS
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.errors import EnrichmentError, ParamError, PartitionError, SpecError
 from include.enrichment.runs.partition import Partition
 from include.enrichment.storage import layout
+from include.enrichment.storage.version import parse
 from include.gateways.lake import Lake
 from include.stack.environment import core_settings
 from include.stack.folder import StackFolder
@@ -106,3 +109,16 @@ def unaccounted(keys: Sequence[str], published: Published, key: str) -> list[str
         for name in sorted(expected.keys() | found.keys())
         if expected[name] != found[name]
     ]
+
+
+def published(pipeline: str, partition: Partition, lake: Lake) -> Manifest | None:
+    """
+    The partition's manifest on the lake, None if there surely is none; publish takes a damaged one for none, too.
+    Raises LakeError if it cannot be read.
+    """
+    key = layout.manifest(pipeline, partition)
+    found = lake.find(key)
+    try:
+        return parse(Manifest, found.data, lake.locate(key)) if found else None
+    except ValidationError:
+        return None

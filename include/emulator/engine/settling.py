@@ -62,7 +62,7 @@ def write_results(
             tally[result["type"]] += 1
             result_file.write(_encode({"custom_id": item.custom_id, "result": result}) + b"\n")
             if result["type"] == "succeeded":
-                bill_file.write(bill_line(item))
+                bill_file.write(bill_line(item.custom_id, item.params))
                 meter.count(result["message"])
     os.replace(bill_part, bill)
     os.replace(result_part, results)

@@ -15,8 +15,6 @@ from typing import Literal
 
 import msgspec
 
-from include.enrichment.batches.ledger import Entry
-from include.enrichment.batches.poll import WINDOW
 from include.enrichment.cost.prices import Price, Rates
 from include.enrichment.requests.request import Request, encode_params, make_request
 
@@ -135,16 +133,6 @@ def worth_warming(requests: int, price: Price, size: PrefixSize, ttl: Ttl, *, ma
 def warm_up_costs(rates: Rates, size: PrefixSize, ttl: Ttl, *, max_tokens: int) -> Decimal:
     """What the request that warms the cache costs at the most, in millionths of a US dollar, without the discount."""
     return size.most_tokens * _write(rates, ttl) + max_tokens * rates.output
-
-
-def at_work(entry: Entry, ttl: Ttl, *, now: datetime) -> bool:
-    """
-    Whether the chunk's batch has read or written its prefix within the TTL, as far as its ledger entry tells: it is in
-    flight, or was loaded so lately.
-    """
-    if entry.state == "submitted":
-        return now - entry.changed_at < WINDOW
-    return entry.state == "landed" and now - entry.changed_at < LIFE[ttl]
 
 
 def warm_up(params: str, ttl: Ttl, *, now: datetime) -> Request:

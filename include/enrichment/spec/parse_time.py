@@ -12,6 +12,13 @@ from typing import TYPE_CHECKING, TypeGuard
 import yaml
 
 from include.enrichment.answers.schema.json_schema import References
+from include.enrichment.runs.passes import (
+    DEFAULT_CANARY_ROWS,
+    DEFAULT_RETRY_PASSES,
+    MAX_CANARY_ROWS,
+    MAX_RETRY_PASSES,
+    names,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +26,7 @@ if TYPE_CHECKING:
 _MOST_USD = 1e15
 
 
-def glance(pipeline_yaml: Path, *names: str) -> object:
+def glance(pipeline_yaml: Path, *below: str) -> object:
     """
     What stands in the file below these names, one within the other; None where nothing does, and for everything in a
     file that cannot be read.
@@ -28,7 +35,7 @@ def glance(pipeline_yaml: Path, *names: str) -> object:
         found = _document(pipeline_yaml.read_text(encoding="utf-8-sig"))
     except Exception:  # whatever an odd file makes the YAML library raise
         return None
-    for name in names:
+    for name in below:
         found = found.get(name) if isinstance(found, dict) else None
     return found
 
@@ -67,3 +74,22 @@ def column_names(folder: Path) -> list[str]:
 def _is_amount(value: object) -> TypeGuard[int | float]:
     """Whether it is what a form can be told: neither True, which is an int, nor what JSON has no number for."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST_USD
+
+
+def pass_names(pipeline_yaml: Path) -> list[str]:
+    """
+    The passes of a run in their order, such as ``["canary", "main", "retry"]``, or ``["main", "retry_1", "retry_2"]``.
+
+    A limit that is missing or is not a whole number within its bounds counts as its default, as does everything in a
+    file that cannot be read: it gives the Dag a shape and nothing else.
+
+    :param pipeline_yaml: the file; ``limits.canary_rows`` and ``limits.retry_passes`` in it decide
+    """
+    canary_rows = _whole(glance(pipeline_yaml, "limits", "canary_rows"), DEFAULT_CANARY_ROWS, MAX_CANARY_ROWS)
+    retry_passes = _whole(glance(pipeline_yaml, "limits", "retry_passes"), DEFAULT_RETRY_PASSES, MAX_RETRY_PASSES)
+    return names(canary_rows=canary_rows, retry_passes=retry_passes)
+
+
+def _whole(value: object, default: int, most: int) -> int:
+    """The value, if it is what the setting may be; ``True`` is none, although Python counts it among the integers."""
+    return value if type(value) is int and 0 <= value <= most else default

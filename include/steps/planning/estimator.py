@@ -35,7 +35,7 @@ from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
 from include.gateways.result_store import ResultStore
 from include.gateways.usage_store import Books
-from include.steps.extract import read_pipeline
+from include.steps.files.extracted import read_pipeline
 from include.steps.planning.in_flight import was_sent
 from include.steps.planning.select_requests import read_plan
 from include.steps.planning.token_counts import read_counted

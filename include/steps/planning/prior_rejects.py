@@ -13,7 +13,7 @@ from include.enrichment.answers.reject_messages import Rejected
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.lake import Lake
-from include.steps.extract import read_pipeline
+from include.steps.files.extracted import read_pipeline
 
 
 def newest_rejects(folder: RunFolder, lake: Lake) -> str | None:

@@ -29,8 +29,8 @@ from include.enrichment.storage.version import check_stamp, parse
 from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
 from include.gateways.result_store import ResultStore
-from include.steps.extract import read_requests
 from include.steps.files.chunk_files import request_ids_of
+from include.steps.files.extracted import read_requests
 from include.steps.planning.prior_rejects import newest_rejects
 
 log = logging.getLogger(__name__)

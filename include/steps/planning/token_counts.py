@@ -20,7 +20,7 @@ from include.enrichment.spec.pipeline import SYSTEM
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
-from include.steps.extract import fetch_rows, read_pipeline, read_request_ids, read_requests
+from include.steps.files.extracted import fetch_rows, read_pipeline, read_request_ids, read_requests
 
 if TYPE_CHECKING:  # plan comes by here too, and can do without the SDK
     from include.gateways.claude import Claude

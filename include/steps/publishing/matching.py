@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from include.enrichment.batches.usage import BOOKED_COLUMNS, billed_usd
 from include.enrichment.cost.prices import USD
 from include.enrichment.errors import LoadError
-from include.steps.duckdb_session import database
+from include.steps.files.duckdb_session import database
 
 #: What DuckDB may hold in memory before it goes on in files.
 _MEMORY = "48MB"

@@ -6,7 +6,7 @@ from typing import Any
 
 from airflow.sdk import Param
 
-from claude_batch import operators
+from claude_batch import pipelines
 from claude_batch.forms.formats import DAY_UP_TO_TODAY
 from include.enrichment.spec.parse_time import budget_ceiling, glance, model_names
 
@@ -26,7 +26,7 @@ def form(pipeline: str) -> dict[str, Param]:
 
     :param pipeline: a folder below include/pipelines, which says the models that a run may ask
     """
-    pipeline_yaml = operators.PIPELINES / pipeline / "pipeline.yaml"
+    pipeline_yaml = pipelines.PIPELINES / pipeline / "pipeline.yaml"
     models = model_names(pipeline_yaml)
     ceiling = budget_ceiling(pipeline_yaml)
     bounds: dict[str, Any] = {"minimum": 0} if ceiling is None else {"minimum": 0, "maximum": ceiling}

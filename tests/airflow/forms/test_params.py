@@ -9,7 +9,7 @@ import pytest
 from airflow.sdk.exceptions import ParamValidationError
 from starlette.testclient import TestClient
 
-from claude_batch import operators
+from claude_batch import pipelines
 from claude_batch.forms.params import form
 from include.enrichment.runs.options import RunOptions, run_options
 from tests.airflow.conftest import login_as
@@ -23,10 +23,10 @@ request: {model: claude-haiku-5-5, other_models: [claude-sonnet-5-5], max_tokens
 
 
 @pytest.fixture(autouse=True)
-def pipelines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def pipelines_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the pipelines, with ``tickets`` in it."""
     write_pipeline(tmp_path / "tickets", pipeline_yaml=PIPELINE)
-    monkeypatch.setattr(operators, "PIPELINES", tmp_path)
+    monkeypatch.setattr(pipelines, "PIPELINES", tmp_path)
     return tmp_path
 
 
@@ -104,9 +104,9 @@ BEYOND = pytest.mark.parametrize(
 
 @BEYOND
 def test_a_value_beyond_a_bound_is_refused_with_the_bound_and_the_form_does_not_clamp_it(
-    pipelines: Path, name: str, value: object, message: str
+    pipelines_folder: Path, name: str, value: object, message: str
 ) -> None:
-    write_pipeline(pipelines / "tickets", pipeline_yaml=PIPELINE + "limits: {budget_usd: 25}\n")
+    write_pipeline(pipelines_folder / "tickets", pipeline_yaml=PIPELINE + "limits: {budget_usd: 25}\n")
     field = form("tickets")[name]
     with pytest.raises(ParamValidationError) as refused:
         field.resolve(value)
@@ -116,16 +116,16 @@ def test_a_value_beyond_a_bound_is_refused_with_the_bound_and_the_form_does_not_
 
 @BEYOND
 def test_over_rest_the_refusal_names_param_and_bound_and_makes_no_run(
-    api: TestClient, pipelines: Path, name: str, value: object, message: str
+    api: TestClient, pipelines_folder: Path, name: str, value: object, message: str
 ) -> None:
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     from airflow.models.dagbundle import DagBundleModel
     from airflow.utils.session import create_session
 
-    write_pipeline(pipelines / "tickets", pipeline_yaml=PIPELINE + "limits: {budget_usd: 25}\n")
+    write_pipeline(pipelines_folder / "tickets", pipeline_yaml=PIPELINE + "limits: {budget_usd: 25}\n")
     with create_session() as session:
         session.merge(DagBundleModel(name="tests"))
-    sync_bag_to_db(DagBag(dag_folder=write_dag(pipelines)), "tests", None)
+    sync_bag_to_db(DagBag(dag_folder=write_dag(pipelines_folder)), "tests", None)
     runs, header = "/api/v2/dags/tickets/dagRuns", login_as("admin")
     before = api.get(runs, headers=header).json()["total_entries"]
     asked = {"logical_date": None, "conf": {"partition": "2026-11-01", name: value}}
@@ -136,15 +136,15 @@ def test_over_rest_the_refusal_names_param_and_bound_and_makes_no_run(
 
 
 @pytest.mark.parametrize(("setting", "default"), [("", True), ("reuse: true", True), ("reuse: false", False)])
-def test_reuse_shows_what_the_pipeline_does(pipelines: Path, setting: str, default: bool) -> None:
-    write_pipeline(pipelines / "tickets", pipeline_yaml=PIPELINE + setting)
+def test_reuse_shows_what_the_pipeline_does(pipelines_folder: Path, setting: str, default: bool) -> None:
+    write_pipeline(pipelines_folder / "tickets", pipeline_yaml=PIPELINE + setting)
     assert form("tickets")["reuse"].resolve() is default
 
 
 @pytest.mark.parametrize("text", ["", "{", "request: 5"])
-def test_a_file_that_cannot_be_read_leaves_a_form_without_a_choice_of_models(pipelines: Path, text: str) -> None:
+def test_a_file_that_cannot_be_read_leaves_a_form_without_a_choice_of_models(pipelines_folder: Path, text: str) -> None:
     """The Dag is imported all the same: what is wrong is told by extract, or by its constructor."""
-    write_pipeline(pipelines / "tickets", pipeline_yaml=text)
+    write_pipeline(pipelines_folder / "tickets", pipeline_yaml=text)
     params: dict[str, Any] = form("tickets")
     assert params["model"].schema["enum"] == [None]
     assert form("no such pipeline").keys() == params.keys()

@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from include.cli.exit_codes import NOT_PUBLISHED, PUBLISHED, SUPERSEDED
 from include.cli.output.end_of_run import End, Failure, cost, end_of_run, next_step, success, whereabouts
 from include.cli.output.published_day import Published
-from include.cli.run import NOT_PUBLISHED, PUBLISHED, SUPERSEDED
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.runs.options import RunOptions
 from include.enrichment.storage import layout

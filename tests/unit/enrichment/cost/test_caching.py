@@ -9,17 +9,7 @@ from itertools import product
 
 import pytest
 
-from include.enrichment.batches.ledger import Entry, State
-from include.enrichment.cost.caching import (
-    LEAST_REQUESTS,
-    PrefixSize,
-    Ttl,
-    at_work,
-    break_even,
-    decide,
-    warm_up,
-    worth_warming,
-)
+from include.enrichment.cost.caching import LEAST_REQUESTS, PrefixSize, Ttl, break_even, decide, warm_up, worth_warming
 from include.enrichment.cost.prices import Price, prices
 
 NEW, MIDDLE, OLD = "claude-haiku-5-5", "claude-sonnet-4-6", "claude-haiku-4-5"
@@ -144,36 +134,6 @@ class TestWorthWarming:
     def test_a_prefix_that_the_model_may_not_keep_is_not(self, ttl: Ttl) -> None:
         assert not worth_warming(100_000, price(OLD), prompt(5_000), ttl, max_tokens=1)
         assert worth_warming(100_000, price(OLD), prompt(6_000), ttl, max_tokens=1)
-
-
-@pytest.mark.parametrize(
-    ("state", "minutes", "ttl", "warm"),
-    [
-        ("landed", 4, "5m", True),
-        ("landed", 6, "5m", False),
-        ("landed", 6, "1h", True),
-        ("landed", 61, "1h", False),
-        ("submitted", 61, "5m", True),
-        ("submitted", 25 * 60, "1h", False),
-        ("submitting", 1, "1h", False),
-        ("unclear", 1, "1h", False),
-        ("planned", 1, "1h", False),
-    ],
-)
-def test_a_batch_is_at_work_from_its_submit_until_the_ttl_after_it_was_loaded(
-    state: State, minutes: int, ttl: Ttl, warm: bool
-) -> None:
-    entry = Entry(
-        chunk_id="c",
-        pipeline="p",
-        chunk="chunks/p/c.parquet",
-        requests=1,
-        run_id="r",
-        state=state,
-        changed_at=NOW - timedelta(minutes=minutes),
-        batch_id="msgbatch_1" if state in ("submitted", "landed") else None,
-    )
-    assert at_work(entry, ttl, now=NOW) is warm
 
 
 class TestWarmUp:

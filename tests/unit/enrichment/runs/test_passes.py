@@ -18,8 +18,8 @@ from include.enrichment.runs.passes import (
     MAX_CANARY_ROWS,
     MAX_RETRY_PASSES,
     is_retry,
-    pass_names,
 )
+from include.enrichment.spec.parse_time import pass_names
 from include.enrichment.spec.settings import Limits
 
 ROOT = Path(__file__).resolve().parents[4]

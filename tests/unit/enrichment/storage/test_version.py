@@ -17,7 +17,7 @@ from include.enrichment.errors import LakeError
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.storage import version as versions
 from include.enrichment.storage.version import VERSION, Versioned, check_stamp, stamped
-from include.steps.extract import Extracted
+from include.steps.files.extracted import Extracted
 
 
 class Thing(Versioned):

@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from include.steps.duckdb_session import database
+from include.steps.files.duckdb_session import database
 
 
 @pytest.fixture
