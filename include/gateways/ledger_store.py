@@ -74,6 +74,10 @@ class Ledger:
         """The open chunks, None if there surely never was one."""
         return self._find(layout.open_chunks(self.pipeline), OpenChunks)
 
+    def open_chunks(self) -> dict[str, OpenChunk]:
+        """The open chunks by id."""
+        return recorded.value.chunks if (recorded := self.find_open()) else {}
+
     def write_open(self, opened: OpenChunks, *, over: Recorded[OpenChunks] | None) -> None:
         """Write the open chunks as write() does an entry."""
         self._write(layout.open_chunks(self.pipeline), opened, over)

@@ -42,7 +42,7 @@ from include.steps.extract import extract
 from include.steps.files.chunk_files import open_body, read_chunk
 from include.steps.load import load
 from include.steps.plan import plan
-from include.steps.planning.select_requests import read_plan
+from include.steps.planning.plan_files import read_plan
 from include.steps.planning.token_counts import count_sample
 from include.steps.publish import publish
 from include.steps.submit import submit

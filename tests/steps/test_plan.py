@@ -23,8 +23,8 @@ from include.enrichment.storage.layout import RunFolder
 from include.gateways.ledger_store import Ledger
 from include.steps.files.chunk_files import read_chunk, request_ids_of
 from include.steps.files.extracted import read_extracted
-from include.steps.plan import plan, read_repairs
-from include.steps.planning.select_requests import read_plan
+from include.steps.plan import plan
+from include.steps.planning.plan_files import read_plan, read_repairs
 from tests.fixtures.flow import Flow, another_run, sizes, without_rows, write_pipeline, write_tickets
 from tests.fixtures.lake import delete
 

@@ -8,7 +8,7 @@ import pytest
 
 from include.enrichment.storage import layout
 from include.steps.files.extracted import read_extracted
-from include.steps.planning.select_requests import read_plan
+from include.steps.planning.plan_files import read_plan
 from include.steps.wait import batch_contents, describe_wait
 from tests.fixtures.flow import Flow
 

@@ -19,7 +19,7 @@ from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage import layout
 from include.steps.dry_run import dry_run
 from include.steps.files.extracted import read_extracted
-from include.steps.planning.select_requests import read_plan
+from include.steps.planning.plan_files import read_plan
 from include.steps.planning.token_counts import count_sample
 from tests.fixtures.flow import Flow, booked, write_pipeline, write_tickets
 from tests.fixtures.lake import delete
