@@ -87,7 +87,7 @@ class TestMinRows:
         with pytest.raises(WarehouseError) as told:
             run_extract(flow)
         assert str(told.value).startswith(
-            "The source has 3 rows for partition 2026-11-01, and limits.min_rows of tickets/pipeline.yaml is"
+            "The source has 3 rows for partition 2026-11-01, but limits.min_rows in tickets/pipeline.yaml is"
             f" {min_rows}. Nothing was written or sent.\n"
         )
         assert told.value.retryable
@@ -120,7 +120,7 @@ class TestMinRows:
     ("rows", "fact"),
     [
         ([(None, "x")], "'ticket' is NULL in 1 of the last 4 rows"),
-        ([("T1", "again")], r"not unique: 1 keys occur more than once, such as ticket='T1' \(2 times\)"),
+        ([("T1", "again")], r"not unique: 1 keys occur more than once, for example ticket='T1' \(2 times\)"),
         ([(7, "a number")], "holds a value that is not string"),
     ],
 )

@@ -176,9 +176,9 @@ def test_a_numeric_key_has_to_say_which_type_it_is(from_postgres: Extract) -> No
 def test_a_key_that_is_repeated_stops_the_run_whatever_the_source_is(
     flow: Flow, from_postgres: Extract, from_files: Extract
 ) -> None:
-    with pytest.raises(WarehouseError, match=r"3 keys occur more than once, such as ticket=1 \(2 times\)"):
+    with pytest.raises(WarehouseError, match=r"3 keys occur more than once, for example ticket=1 \(2 times\)"):
         from_postgres(extract_sql=f"select t.* from ({SQL}) t, generate_series(1, 2)")
-    with pytest.raises(WarehouseError, match=r"1 keys occur more than once, such as ticket=2 \(2 times\)"):
+    with pytest.raises(WarehouseError, match=r"1 keys occur more than once, for example ticket=2 \(2 times\)"):
         from_files([*ROWS, ROWS[1]])
     with pytest.raises(WarehouseError, match=r"key 'ticket' is NULL in 1 of the last 3 rows .*part\.parquet"):
         from_files([*ROWS, ROWS[1] | {"ticket": None}])

@@ -145,7 +145,7 @@ def test_a_download_that_was_cut_is_begun_again(flow: Flow, submitted: Submitted
     [
         ({"kind": "cut_results"}, "broke off|were received|cannot be read"),
         ({"kind": "missing_lines", "count": 11}, "9 of 20 result lines were received"),
-        ({"kind": "duplicate_lines"}, "stands twice"),
+        ({"kind": "duplicate_lines"}, "occurs twice"),
         ({"kind": "foreign_lines"}, "was not sent with this batch"),
     ],
 )
@@ -172,7 +172,7 @@ def test_a_batch_of_another_size_is_not_this_chunks(flow: Flow, submitted: Submi
     chunk, _ = submitted
     body = b'{"requests":[{"custom_id":"a","params":{}}]}'
     other = flow.claude.create(Body(pieces=[body], length=len(body), requests=1), since=datetime.now(UTC))
-    with pytest.raises(LoadError, match=r"holds 1 requests, chunk .* 20"):
+    with pytest.raises(LoadError, match=r"holds 1 requests, but chunk .* holds 20"):
         run_load(flow, (chunk, other))
 
 
@@ -196,7 +196,7 @@ def test_every_request_ends_in_exactly_one_outcome(flow: Flow, fault: dict[str, 
 
 def test_a_404_on_the_results_may_pass_and_says_what_to_do_if_it_does_not(flow: Flow, submitted: Submitted) -> None:
     flow.emulator.set_faults([{"kind": "not_found", "on": "results", "times": 1}])
-    with pytest.raises(LoadError, match=r"A 404 may pass: clear this task.*delete .*ledger/tickets/.*\.json") as caught:
+    with pytest.raises(LoadError, match=r"A 404 may be temporary: clear this task.*delete .*ledger/tickets/.*\.json") as caught:
         run_load(flow, submitted)
     assert caught.value.retryable
     assert run_load(flow, submitted) == {"succeeded": 20}
@@ -393,7 +393,7 @@ def test_a_line_that_no_download_holds_whole_is_a_reject_at_the_last_try_and_its
     said, _ = caplog.records
     assert said.levelname == "WARNING"
     assert "1 of 3 result lines cannot be read (line 1: " in said.message
-    assert ("the books hold an upper bound" in said.message) is (odd.cost == "bound")
+    assert ("the usage record has the most" in said.message) is (odd.cost == "bound")
     check_cost(flow, odd)
     reason, text = (outcomes(flow, submitted[1])[name].drop_null().to_pylist() for name in ("reason", "text"))
     assert reason[0].startswith("its result line cannot be read: ")
@@ -438,7 +438,7 @@ def test_a_download_that_was_not_whole_is_told_once_the_next_one_is(
         run_load(flow, submitted)
     said, _ = caplog.records
     assert said.levelname == "INFO"
-    assert re.search(r"download 3 is whole\. The one before was not: .*18 of 20 result lines", said.message)
+    assert re.search(r"download 3 is complete\. The one before was not: .*18 of 20 result lines", said.message)
 
 
 def test_a_batch_that_was_loaded_before_is_told_so_with_the_same_counts(
@@ -483,7 +483,7 @@ def test_a_line_that_does_not_say_whose_it_is_counts_as_missing_at_the_last_try(
         load_odd(flow, submitted, lambda _: nameless)
     assert load_odd(flow, submitted, lambda _: nameless, accept_missing=True) == {"succeeded": 2, "missing": 1}
     said, _ = caplog.records
-    assert "1 of these could not be matched with a request" in said.message
+    assert "1 of them could not be matched with a request" in said.message
     assert "2 of 3 result lines were received" in said.message
     assert flow.send("retry") == {"succeeded": 1}
 

@@ -257,7 +257,7 @@ def test_a_lower_limit_counts_for_what_could_not_be_sent(twenty: Flow, tmp_path:
         twenty.submit(planned)
     later = another_run(twenty, "manual__2", tmp_path, "limits: {batch_requests: 8}")
     assert sizes(later) == [8, 8, 4]
-    with pytest.raises(NotSent, match=r"20 requests\) was never sent, and run manual__2 took it over"):
+    with pytest.raises(NotSent, match=r"20 requests\) was never sent\. Run manual__2 took it over"):
         twenty.submit(planned)
     assert later.send() == {"succeeded": 20}
     assert twenty.requests_sent() == 20

@@ -183,7 +183,7 @@ def test_a_batch_whose_answer_was_lost_is_found_by_what_it_holds_and_adopted(
     flow: Flow, chunk: str, fault: dict[str, object]
 ) -> None:
     flow.emulator.set_faults([fault | {"times": 1}])
-    with pytest.raises(NotYet, match="Nothing is sent again before the API's list of batches has told"):
+    with pytest.raises(NotYet, match="Nothing is sent again until the API's list of batches shows"):
         flow.submit(chunk)
     assert entry(flow, chunk).state == "unclear"
     (made,) = flow.emulator.batches_made()
@@ -304,11 +304,11 @@ def test_results_that_do_not_tell_whose_they_are_are_never_guessed_at(
     flow.emulator.set_faults([{"kind": "reset_after_create", "times": 1}, *faults])
     with pytest.raises(NotYet):
         flow.submit(chunk)
-    with pytest.raises(NotYet, match=r"1 may be its own .*Nothing is sent again before that is clear"):
+    with pytest.raises(NotYet, match=r"1 batches were created that may be its own .*Nothing is sent again until that is clear"):
         flow.submit(chunk)
     monkeypatch.setattr(submission, "UNREAD_FOR", timedelta(0))
     with pytest.raises(
-        BatchError, match=r"still unreadable two days after they were made.*delete the ledger entry"
+        BatchError, match=r"still unreadable two days after they were created.*delete the ledger entry"
     ) as caught:
         flow.submit(chunk)
     assert list(caught.value.batch_ids) == [batch["id"] for batch in flow.emulator.batches_made()]
@@ -433,7 +433,7 @@ def test_a_process_that_was_thought_dead_cancels_the_batch_that_is_one_too_many(
 ) -> None:
     flow.emulator.set_faults([{"kind": "duration", "seconds": 600}, {"kind": "list_lag", "seconds": 1000}])
     within_create(lambda: flow.submit(chunk))
-    with pytest.raises(BatchError, match=r"thought dead.*cancelled at once") as caught:
+    with pytest.raises(BatchError, match=r"took this process for dead.*cancelled it at once") as caught:
         flow.submit(chunk)
     first, second = caught.value.batch_ids
     assert entry(flow, chunk).batch_id == first
@@ -453,7 +453,7 @@ def test_a_batch_that_the_ledger_could_not_record_is_found_by_the_next_try(
 
     with monkeypatch.context() as patch:
         within_create(lambda: patch.setattr(Lake, "replace", fail))
-        with pytest.raises(BatchError, match="was made, but the ledger could not record it") as caught:
+        with pytest.raises(BatchError, match="was created, but the ledger could not record it") as caught:
             flow.submit(chunk)
     assert caught.value.retryable
     assert (flow.submit(chunk),) == caught.value.batch_ids
@@ -462,7 +462,7 @@ def test_a_batch_that_the_ledger_could_not_record_is_found_by_the_next_try(
 def test_a_withdrawn_chunk_is_not_sent(flow: Flow, chunk: str) -> None:
     write_entry(flow, chunk, "withdrawn")
     flow.ledger.write_open(OpenChunks(), over=flow.ledger.find_open())
-    with pytest.raises(NotSent, match=r"never sent, and run other took it over at .* nothing is left"):
+    with pytest.raises(NotSent, match=r"never sent\. Run other took it over at .* nothing left to send"):
         flow.submit(chunk)
     assert flow.emulator.creates() == []
 
@@ -514,7 +514,7 @@ def test_the_log_tells_of_an_adoption(flow: Flow, chunk: str, caplog: pytest.Log
     with pytest.raises(NotYet):
         flow.submit(chunk)
     flow.submit(chunk)
-    assert "its results hold this chunk's requests: it was adopted".lower() in caplog.text.lower()
+    assert "Its results hold this chunk's requests, so it was adopted" in caplog.text
 
 
 @pytest.mark.usefixtures("quick")

@@ -50,7 +50,7 @@ def test_a_missing_value_is_not_the_text_none_nor_null(flow: Flow) -> None:
 )
 def test_a_column_that_cannot_be_counted_is_told_with_the_table(flow: Flow, column: str, fact: str) -> None:
     publish_topics(flow, ["other"])
-    with pytest.raises(SpecError, match=rf"dt=2026-11-01/data\.parquet: the table {fact}.*Mend `column` in the Dag"):
+    with pytest.raises(SpecError, match=rf"dt=2026-11-01/data\.parquet: the table {fact}.*Correct `column` in the Dag"):
         summarise("tickets", DAY, column, lake=flow.lake)
     assert flow.lake.list("summaries/") == []
 

@@ -16,7 +16,7 @@ from include.enrichment.cost.report_days import ReportDays
 from include.enrichment.errors import LakeError
 from include.enrichment.storage import layout
 from include.gateways.usage_store import UsageStore
-from include.steps.usage_report import Made, usage_report
+from include.steps.usage_report import UsageReport, usage_report
 from tests.fixtures.flow import Flow, booked
 from tests.fixtures.lake import delete
 from tests.fixtures.usage import usage_line
@@ -28,7 +28,7 @@ def week() -> ReportDays:
     return ReportDays(first=today - timedelta(days=3), last=today + timedelta(days=3))
 
 
-def report(flow: Flow, days: ReportDays | None = None) -> Made:
+def report(flow: Flow, days: ReportDays | None = None) -> UsageReport:
     return usage_report(days or week(), lake=flow.lake)
 
 
@@ -39,7 +39,7 @@ def summary(flow: Flow, days: ReportDays | None = None) -> list[dict[str, Any]]:
     return lines
 
 
-def text(flow: Flow, made: Made) -> str:
+def text(flow: Flow, made: UsageReport) -> str:
     return flow.lake.read(made.page).decode()
 
 

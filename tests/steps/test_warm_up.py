@@ -196,7 +196,7 @@ def test_chunks_and_runs_that_need_it_at_the_same_time_share_one(cached: Flow) -
 
 def test_while_it_is_under_way_the_task_is_told_when_to_come_back(cached: Flow) -> None:
     cached.emulator.set_faults([{"kind": "duration", "seconds": 60}])
-    with pytest.raises(NotYet, match=r"Batch msgbatch_\w+ of one request warms the prompt cache") as caught:
+    with pytest.raises(NotYet, match=r"Batch msgbatch_\w+ warms the prompt cache with one request") as caught:
         cached.submit(cached.plan()[0])
     assert timedelta(seconds=25) < caught.value.again_at - datetime.now(UTC) <= submission.SOON
 

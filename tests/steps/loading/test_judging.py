@@ -81,7 +81,7 @@ def test_an_answer_that_does_not_say_what_it_used_gets_the_most_of_its_own_reque
         (9, True),
     ]
     (said,) = reading.odd()
-    assert "The usage of 1 of 3 answers cannot be read: the books hold an upper bound" in said
+    assert "The usage of 1 of 3 answers cannot be read: the usage record has the most that they can have cost" in said
 
 
 def test_an_answer_of_a_stranger_is_left_to_whoever_looks_for_strangers(lake: Lake, chunk: Chunk) -> None:
@@ -101,7 +101,7 @@ def test_an_answer_of_a_stranger_is_left_to_whoever_looks_for_strangers(lake: La
 def test_what_cannot_be_read_and_is_not_surely_ours_is_as_good_as_missing(lake: Lake, chunk: Chunk, odd: bytes) -> None:
     reading = judge(lake, chunk, final=True, outstanding=("r-0", "r-2"))
     assert [one["request_id"] for one in judged(reading, line("r-2"), odd)] == ["r-2"]
-    assert "1 of these could not be matched with a request and were left out." in reading.odd()
+    assert "1 of them could not be matched with a request and were left out." in reading.odd()
 
 
 def test_of_a_download_in_which_all_is_well_there_is_nothing_to_say(lake: Lake, chunk: Chunk) -> None:

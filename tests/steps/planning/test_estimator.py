@@ -201,19 +201,19 @@ class TestRetryPass:
         limit(twenty, max_reject_ratio=1.0)
         assert twenty.plan("retry") == []
         assert (
-            "Pass retry is left out, and the run goes on without it. The run could exceed its budget of" in caplog.text
+            "Pass retry is left out, and the run continues without it. The run could exceed its budget of" in caplog.text
         )
         made = read_plan(twenty.lake, twenty.folder, "retry", read_extracted(twenty.lake, twenty.folder).extracted_at)
         assert made
         assert (made.to_send, made.in_flight, made.left_out) == (0, 0, spent_up)
         assert twenty.publish().rejected == spent_up > 0
-        assert f"{spent_up:,} requests were not asked again" in caplog.text
+        assert f"{spent_up:,} requests were not sent again" in caplog.text
         assert (twenty.requests_sent(), reserved(twenty)) == (20, {})
 
     def test_too_many_rejects_tell_that_it_was_left_out(self, twenty: Flow, spent_up: int) -> None:
         twenty.plan("retry")
         with pytest.raises(
-            LoadError, match=rf"{spent_up} requests were not asked again, .*raise it and start a new run"
+            LoadError, match=rf"{spent_up} requests were not sent again because of a budget.*raise it and start a new run"
         ):
             twenty.publish()
 
@@ -237,7 +237,7 @@ class TestRetryPass:
         twenty.emulator.set_faults([])
         assert twenty.send("retry_2")
         assert twenty.publish().rejected == 0
-        assert "were not asked again" not in caplog.text
+        assert "were not sent again" not in caplog.text
 
     def test_a_run_for_the_rejects_alone_is_nothing_without_it(self, twenty: Flow, spent_up: int) -> None:
         limit(twenty, max_reject_ratio=1.0)
@@ -349,7 +349,7 @@ class TestTwoRunsOfAMonth:
         twenty.send(passes.MAIN)
         (repair,) = twenty.plan("retry")
         limit(twenty, monthly_budget_usd=sum((line["cost_usd"] for line in booked(twenty)), Decimal(0)))
-        with pytest.raises(NotSent, match="The retry pass goes on without chunk"):
+        with pytest.raises(NotSent, match="The retry pass continues without chunk"):
             twenty.submit(repair)
         assert (twenty.publish().rejected, twenty.requests_sent()) == (20, 20)
 
@@ -364,7 +364,7 @@ class TestTwoRunsOfAMonth:
         (repair,) = twenty.plan("retry")
         assert third.plan("retry") == [repair]
         limit(twenty, monthly_budget_usd=sum((line["cost_usd"] for line in booked(twenty)), Decimal(0)))
-        with pytest.raises(NotSent, match="The retry pass goes on without chunk"):
+        with pytest.raises(NotSent, match="The retry pass continues without chunk"):
             twenty.submit(repair)
         assert third.load(repair) == {"succeeded": 20}
         assert third.publish().published == 20

@@ -52,7 +52,7 @@ def test_a_chunk_that_a_run_waits_for_is_not_sent_by_it(twenty: Flow, tmp_path: 
     trial = another_run(twenty, "trial", tmp_path, rows=3)
     assert trial.plan() == [chunk]
     age(twenty, chunk, timedelta(minutes=26))
-    with pytest.raises(NotSent, match="this run has not planned it"):
+    with pytest.raises(NotSent, match="This run did not plan it"):
         trial.submit(chunk)
     assert trial.send("retry") == {"succeeded": 3}
     assert trial.publish().published == 3

@@ -358,7 +358,7 @@ def test_rejects_of_another_business_key_are_none(twenty: Flow) -> None:
     source = settings.source.model_copy(update={"key": {"ticket": None, "body": None}})
     twenty.pipeline = twenty.pipeline.model_copy(update={"settings": settings.model_copy(update={"source": source})})
     next_run(twenty, "manual__2", only_rejects=True)
-    with pytest.raises(ParamError, match="holds none with the business key ticket, body:"):
+    with pytest.raises(ParamError, match="has none with the business key ticket, body:"):
         twenty.plan("canary")
 
 

@@ -145,10 +145,10 @@ class TestDays:
             flow.extract()
         assert str(told.value) == (
             "tickets/pipeline.yaml: source.key: 'ticket' is int64, but was published as string (dt=2026-11-01)."
-            " Nothing was sent. All days have one type: cast it in extract.sql or the export, or name the published"
-            " type in source.key.\n"
-            "To change it for every day, delete the manifests below manifests/tickets/ on the lake and run each day"
-            " again. Their answers are reused."
+            " Nothing was sent. All days must have the same type: cast it in extract.sql or the export, or set the"
+            " published type in source.key.\n"
+            "To change the type for every day, delete the manifests below manifests/tickets/ on the lake and run each day"
+            " again. Answers are reused."
         )
         assert not told.value.retryable
         assert flow.lake.list(flow.folder.prefix) == []
