@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import resource
 import sqlite3
 import time
 from collections.abc import Callable
@@ -11,30 +9,20 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment.batches import submission
 from include.enrichment.errors import ApiError, BudgetExceeded, LakeError, NotSent, NotYet, SpecError
 from include.enrichment.runs.partition import Partition
-from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.ledger_store import Ledger
-from include.steps.files.chunk_files import read_chunk, request_ids_of
+from include.steps.files.chunk_files import request_ids_of
 from include.steps.files.extracted import read_extracted
 from include.steps.plan import plan
-from include.steps.planning.plan_files import read_plan, read_repairs
-from tests.fixtures.flow import Flow, another_run, sizes, without_rows, write_pipeline, write_tickets
+from include.steps.planning.plan_files import read_plan
+from tests.fixtures.changes import change
+from tests.fixtures.flow import Flow, another_run, sizes, write_tickets
 from tests.fixtures.lake import delete
-
-SOURCE = "source: {connection: w, key: [ticket]}\nrequest: {model: claude-haiku-5-5, max_tokens: 200}\n"
-
-
-def change(flow: Flow, tmp_path: Path, yaml: str, **files: str) -> None:
-    """Another pipeline.yaml, below the source and the request."""
-    folder = write_pipeline(tmp_path / "changed" / "tickets", pipeline_yaml=SOURCE + yaml, **files)
-    flow.pipeline = load_pipeline(folder)
 
 
 def update(flow: Flow, sql: str) -> None:
@@ -90,61 +78,6 @@ def test_a_batch_of_its_own_that_a_changed_prompt_leaves_unread_is_told(
     assert "Prompt, model or schema have changed since" in told
 
 
-# Chunks
-
-
-def test_rows_that_render_alike_share_one_request(flow: Flow) -> None:
-    write_tickets(flow.database, [("T4", "Hello"), ("T5", "Hello")])
-    flow.extract()
-    assert sizes(flow) == [3]
-
-
-def test_a_partition_without_rows_needs_no_chunk(flow: Flow, tmp_path: Path) -> None:
-    without_rows(flow, tmp_path)
-    flow.extract()
-    assert flow.plan("canary") == flow.plan() == flow.plan("retry") == []
-
-
-def test_chunks_have_at_most_the_bytes_that_the_pipeline_allows(twenty: Flow, tmp_path: Path) -> None:
-    change(twenty, tmp_path, "limits: {batch_bytes: 2000}")
-    twenty.extract()
-    chunks = twenty.plan()
-    assert len(chunks) > 2
-    assert sum(len(request_ids_of(twenty.lake, chunk)) for chunk in chunks) == 20
-    assert all(read_chunk(twenty.lake, chunk).body_bytes <= 2_000 for chunk in chunks)
-
-
-def test_chunks_hold_at_most_what_the_pipeline_allows(twenty: Flow, tmp_path: Path) -> None:
-    change(twenty, tmp_path, "limits: {batch_requests: 8}")
-    twenty.extract()
-    assert sizes(twenty) == [8, 8, 4]
-
-
-def test_the_same_rows_give_the_same_chunks_from_release_to_release(twenty: Flow, tmp_path: Path) -> None:
-    """Other ids would be other chunks: a cleared task would send what its first try has sent already."""
-    write_tickets(twenty.database, [("N17", 'He said "no"\n漢字 😀')])
-    change(twenty, tmp_path, "limits: {batch_requests: 8}")
-    twenty.extract()
-    assert twenty.plan("canary") == ["chunks/tickets/kMD8eEe_9IG9kF0VPOfSlU.parquet"]
-    twenty.send("canary")
-    assert twenty.plan() == [
-        "chunks/tickets/nnrxIx-bROqQaSmyb6WKTY.parquet",
-        "chunks/tickets/hUDs20ysv8tJoN9o2uK1HD.parquet",
-    ]
-
-
-def test_a_chunk_holds_its_requests_in_the_order_of_the_rows_each_once(flow: Flow, tmp_path: Path) -> None:
-    write_tickets(flow.database, [(f"N{n}", f"Ticket {n % 1_500}") for n in range(3_000)])
-    change(flow, tmp_path, "limits: {batch_requests: 700}")
-    flow.extract()
-    rows = pq.read_table(pa.BufferReader(flow.lake.read(flow.folder.rows)))["request_id"].unique().to_pylist()
-    chunks = [request_ids_of(flow.lake, key) for key in flow.plan()]
-    assert list(map(len, chunks)) == [700, 700, 103]
-    assert sorted(rows) == [request_id for chunk in chunks for request_id in sorted(chunk)]
-    for chunk in chunks:
-        assert chunk == [request_id for request_id in rows if request_id in set(chunk)]
-
-
 def test_a_pass_of_more_chunks_than_can_be_mapped_changes_nothing(twenty: Flow, tmp_path: Path) -> None:
     change(twenty, tmp_path, "limits: {batch_requests: 2}")
     twenty.extract()
@@ -152,22 +85,6 @@ def test_a_pass_of_more_chunks_than_can_be_mapped_changes_nothing(twenty: Flow, 
         plan(twenty.folder, pass_name="main", lake=twenty.lake, most_chunks=9)
     assert twenty.ledger.find_open() is None
     assert len(plan(twenty.folder, pass_name="main", lake=twenty.lake, most_chunks=10)) == 10
-
-
-def test_a_row_that_cannot_be_sent_is_in_no_chunk(flow: Flow) -> None:
-    write_tickets(flow.database, [("big", "x" * 33_000_000)])
-    flow.extract()
-    assert sizes(flow) == [3]
-
-
-def test_the_order_of_the_rows_does_not_change_the_chunks(flow: Flow, tmp_path: Path) -> None:
-    flow.extract()
-    chunks = flow.plan()
-    sql = "select ticket, body from tickets where day >= :partition_start order by ticket desc"
-    change(flow, tmp_path, "", extract_sql=sql)
-    flow.folder = flow.run("manual__2")
-    flow.extract()
-    assert flow.plan() == chunks
 
 
 # What is answered or in flight is not sent
@@ -300,19 +217,6 @@ def test_what_others_took_from_the_canary_is_no_canary(twenty: Flow, tmp_path: P
     assert len({each for key in twenty.plan() for each in request_ids_of(twenty.lake, key)}) == 20
 
 
-def test_a_plan_writes_few_files_at_once(twenty: Flow, tmp_path: Path) -> None:
-    """300 chunks must not need 300 open files."""
-    write_tickets(twenty.database, [(f"M{number}", f"More {number}") for number in range(280)])
-    change(twenty, tmp_path, "limits: {batch_requests: 1}")
-    twenty.extract()
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 150, hard))
-    try:
-        assert len(twenty.plan()) == 300
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 def test_plans_made_at_the_same_moment_never_send_the_same_request_twice(
     twenty: Flow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -410,15 +314,6 @@ def test_a_batch_that_lands_while_a_plan_is_made_is_not_sent_again(
     assert twenty.requests_sent() == 20
 
 
-def test_a_plan_that_cannot_be_read_is_told_with_the_task_to_clear(twenty: Flow) -> None:
-    twenty.send()
-    twenty.lake.write(twenty.folder.plan_json("main"), b"[]")
-    with pytest.raises(LakeError, match="Clear the `plan` of pass main"):
-        twenty.publish()
-    twenty.plan()
-    assert twenty.publish().published == 20
-
-
 def test_partitions_of_the_same_dag_run_do_not_withdraw_each_others_chunks(twenty: Flow) -> None:
     write_tickets(twenty.database, [("day 2", "Another")], day="2026-11-02")
     (first,) = twenty.plan()
@@ -431,14 +326,6 @@ def test_partitions_of_the_same_dag_run_do_not_withdraw_each_others_chunks(twent
     assert twenty.requests_sent() == 21
 
 
-def test_a_plan_of_a_pass_that_the_run_no_longer_has_counts_no_more(twenty: Flow, tmp_path: Path) -> None:
-    twenty.plan("canary")
-    change(twenty, tmp_path, "limits: {canary_rows: 0}")
-    twenty.extract()
-    assert twenty.send() == {"succeeded": 20}
-    assert twenty.publish().published == 20
-
-
 @pytest.mark.parametrize("damage", [None, b"", b"garbage"])
 def test_rows_that_are_gone_or_damaged_are_told_with_the_task_to_clear(twenty: Flow, damage: bytes | None) -> None:
     if damage is None:
@@ -448,16 +335,3 @@ def test_rows_that_are_gone_or_damaged_are_told_with_the_task_to_clear(twenty: F
     with pytest.raises(LakeError, match=r"rows\.parquet cannot be read.*Clear the run's `extract`") as caught:
         twenty.plan()
     assert not caught.value.retryable
-
-
-def test_repairs_that_an_earlier_version_wrote_are_one_deep(twenty: Flow) -> None:
-    twenty.emulator.set_faults([{"kind": "violates_schema", "times": 1}])
-    twenty.send()
-    twenty.plan("retry")
-    key = twenty.folder.repairs("retry")
-    written = pq.read_table(pa.BufferReader(twenty.lake.read(key)))
-    pq.write_table(written.select(["request_id", "repair_id"]), sink := pa.BufferOutputStream())
-    twenty.lake.write(key, sink.getvalue().to_pybytes())
-    found = read_repairs(twenty.lake, twenty.folder, ["main", "retry"])
-    assert found.sort_by("repair_id") == written.sort_by("repair_id")
-    assert set(found["depth"].to_pylist()) == {1}

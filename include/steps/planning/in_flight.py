@@ -80,7 +80,7 @@ def _check_none_lost(loaded: Set[str], entries: Mapping[str, Entry | None], ledg
         raise LakeError(
             f"Outcomes were deleted while the raw copies still exist ({len(lost):,} of them): {names}."
             " Nothing was sent, as their requests would be billed again.\n"
-            "Clear the batch's `load` in any run that waited for it: it restores the outcomes from the raw copy."
+            "Clear the `load` of the batch in any run that waited for it: it restores the outcomes from the raw copy."
             " To give up the answers, delete the raw copy.",
             retryable=True,  # another run may be loading it at this moment
         )

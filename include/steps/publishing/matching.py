@@ -91,8 +91,8 @@ class Matches:
     def picked(self, number: int) -> pa.Table:
         """
         Return the answers chosen from one results file, in the file's order: ``position`` of the row and ``line`` of
-        the answer, both from 0, and ``cost_usd``, the cost of all own answers to the request; null if a model's price is
-        not known. Of rows with the same request the first bears the cost, and it is 0 for the others.
+        the answer, both from 0, and ``cost_usd``, the cost of all own answers to the request; null if a model's price
+        is not known. Of rows with the same request the first bears the cost, and it is 0 for the others.
         """
         bounds = {"first": number * _LINES, "end": (number + 1) * _LINES}
         picked = self._connection.sql(_PICKED, params=bounds).to_arrow_table()
@@ -134,8 +134,8 @@ def match_rows(
         raise LoadError(
             f"{count:,} rows could not be matched with the answers of {len(results):,} batches:"
             f" {str(error).splitlines()[0]}. {folder.parent} has {free:,.0f} MB left; a million rows need about 1,000"
-            f" MB there and {_MEMORY} of memory. Nothing was published. Clear this task once there is space, or set TMPDIR"
-            " to a larger disk. Nothing is billed again.",
+            f" MB there and {_MEMORY} of memory. Nothing was published. Clear this task once there is space, or set"
+            " TMPDIR to a larger disk. Nothing is billed again.",
             retryable=True,
         ) from error
 

@@ -141,8 +141,8 @@ def _unreadable(unread: Sequence[tuple[BatchStatus, EnrichmentError]], entry: En
     names = ", ".join(batch.batch_id for batch, _ in unread)
     message = (
         f"{why} Run {entry.run_id} got no response to the create of chunk {entry.chunk_id} ({entry.requests:,}"
-        f" requests). Since then {len(unread):,} batches were created that may be its own and cannot be read ({names})."
-        " Nothing is sent again until that is clear."
+        f" requests). {len(unread):,} of the batches created since then may be its own ({names}), but their results do"
+        " not show it. Nothing is sent again until that is clear."
     )
     now = datetime.now(UTC)
     if again_at := submission.read_again_at(batch, now=now):
@@ -163,8 +163,8 @@ def _describe_unsettled(entry: Entry, running: Sequence[BatchStatus]) -> str:
     if running:
         batches = ", ".join(batch.batch_id for batch in running)
         return (
-            f"{fact} Since then {len(running):,} batches were created that may be its own ({batches}); only their"
-            " results can show it. Waiting until they have ended; nothing is sent again."
+            f"{fact} {len(running):,} of the batches created since then may be its own ({batches}), which only results"
+            " can show. Waiting until they have ended; nothing is sent again."
         )
     return (
         f"{fact} Another task may be sending it, or its batch may not be listed yet. Nothing is sent again before"

@@ -91,7 +91,7 @@ def test_outcomes_that_were_deleted_are_not_paid_for_again_while_there_is_a_raw_
     delete(twenty.lake, results)
     twenty.folder = twenty.run("manual__2")
     twenty.extract()
-    with pytest.raises(LakeError, match=r"(?s)Outcomes were deleted .*\(1 of them\).*Nothing was sent.*Clear the `load`"):
+    with pytest.raises(LakeError, match=r"(?s)Outcomes were deleted .*\(1 of them\).*Nothing was sent.*`load`"):
         twenty.plan()
     twenty.load(chunk)
     assert twenty.plan() == []

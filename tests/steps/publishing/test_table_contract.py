@@ -147,8 +147,8 @@ class TestDays:
             "tickets/pipeline.yaml: source.key: 'ticket' is int64, but was published as string (dt=2026-11-01)."
             " Nothing was sent. All days must have the same type: cast it in extract.sql or the export, or set the"
             " published type in source.key.\n"
-            "To change the type for every day, delete the manifests below manifests/tickets/ on the lake and run each day"
-            " again. Answers are reused."
+            "To change the type for every day, delete the manifests below manifests/tickets/ on the lake and run each"
+            " day again. Answers are reused."
         )
         assert not told.value.retryable
         assert flow.lake.list(flow.folder.prefix) == []
