@@ -20,9 +20,9 @@ from include.steps.files.chunk_files import request_ids_of
 from include.steps.files.extracted import read_extracted
 from include.steps.plan import plan
 from include.steps.planning.plan_files import read_plan
-from tests.fixtures.changes import change
 from tests.fixtures.flow import Flow, another_run, sizes, write_tickets
 from tests.fixtures.lake import delete
+from tests.fixtures.planning import change
 
 
 def update(flow: Flow, sql: str) -> None:

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.steps.files.chunk_files import read_chunk, request_ids_of
-from tests.fixtures.changes import change
 from tests.fixtures.flow import Flow, sizes, without_rows, write_tickets
+from tests.fixtures.planning import change
 
 
 def test_rows_that_render_alike_share_one_request(flow: Flow) -> None:

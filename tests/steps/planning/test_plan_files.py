@@ -8,8 +8,8 @@ import pytest
 
 from include.enrichment.errors import LakeError
 from include.steps.planning.plan_files import read_repairs
-from tests.fixtures.changes import change
 from tests.fixtures.flow import Flow
+from tests.fixtures.planning import change
 
 
 def test_a_plan_that_cannot_be_read_is_told_with_the_task_to_clear(twenty: Flow) -> None:
