@@ -1,4 +1,4 @@
-"""extract beside each kind of source: what a row of it becomes is the same request, wherever it is read from."""
+"""extract with each kind of source: the same row becomes the same request, wherever it is read from."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_row_is_the_same_request_wherever_it_is_read_from(from_postgres: Extra
         ("'2 days 90 minutes'::interval", "2 days, 1:30:00"),
     ],
 )
-def test_a_value_of_postgres_stands_in_the_prompt_as_documented(
+def test_a_value_of_postgres_appears_in_the_prompt_as_documented(
     from_postgres: Extract, database: Database, expression: str, text: str
 ) -> None:
     database.execute("create type mood as enum ('calm', 'urgent')")
@@ -192,7 +192,7 @@ def test_a_column_of_the_files_that_nothing_uses_does_not_stop_the_run(from_file
         from_files([ROWS[0] | {"seen": 2**62}], prompt="{{ seen }}")
 
 
-def test_an_odd_value_is_told_with_the_key_of_its_row(from_postgres: Extract) -> None:
+def test_an_odd_value_is_reported_with_the_key_of_its_row(from_postgres: Extract) -> None:
     sql = "select ticket, 'infinity'::date as value from tickets where day = :partition_start order by ticket"
     with pytest.raises(WarehouseError, match="column 'value' is 'infinity' where ticket=1"):
         from_postgres(extract_sql=sql, user_md="{{ value }}")

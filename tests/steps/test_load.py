@@ -85,7 +85,7 @@ def test_where_only_the_raw_copy_is_left_the_outcomes_are_made_of_it_without_the
     assert downloads(flow) == 1
 
 
-def test_results_that_the_api_no_longer_keeps_are_told_with_the_way_to_ask_again(
+def test_results_that_the_api_no_longer_keeps_are_reported_with_the_way_to_send_again(
     flow: Flow, submitted: Submitted
 ) -> None:
     chunk, batch_id = submitted
@@ -103,7 +103,7 @@ def test_lines_that_a_later_download_holds_are_not_missing(flow: Flow, submitted
     assert run_load(flow, submitted) == {"succeeded": 20}
 
 
-def test_a_few_lines_that_no_download_holds_are_missing_at_the_last_try_and_asked_again(
+def test_a_few_lines_that_no_download_holds_are_missing_at_the_last_try_and_sent_again(
     flow: Flow, submitted: Submitted
 ) -> None:
     flow.emulator.set_faults([{"kind": "missing_lines", "count": 2, "times": 6}])
@@ -191,7 +191,7 @@ def test_a_404_on_a_batch_that_the_list_has_is_no_obstacle(flow: Flow, submitted
     assert run_load(flow, submitted) == {"succeeded": 20}
 
 
-def test_of_a_cancelled_batch_what_had_finished_is_loaded_and_the_rest_asked_again(flow: Flow) -> None:
+def test_of_a_cancelled_batch_what_had_finished_is_loaded_and_the_rest_sent_again(flow: Flow) -> None:
     write_tickets(flow.database, [(f"N{number}", f"Ticket {number}") for number in range(17)])
     flow.emulator.set_faults(
         [{"kind": "duration", "seconds": 600, "times": 1}, {"kind": "unfinished", "share": 0.4, "times": 1}]
@@ -224,7 +224,7 @@ def test_two_runs_may_load_the_same_batch(flow: Flow, submitted: Submitted) -> N
     assert len(visible(flow)) == 2
 
 
-def test_a_download_that_was_not_whole_is_told_once_the_next_one_is(
+def test_a_download_that_was_not_complete_is_reported_once_the_next_one_is(
     flow: Flow, submitted: Submitted, caplog: pytest.LogCaptureFixture
 ) -> None:
     flow.emulator.set_faults([{"kind": "missing_lines", "count": 2, "times": 2}])
@@ -235,7 +235,7 @@ def test_a_download_that_was_not_whole_is_told_once_the_next_one_is(
     assert re.search(r"download 3 is complete\. The one before was not: .*18 of 20 result lines", said.message)
 
 
-def test_a_batch_that_was_loaded_before_is_told_so_with_the_same_counts(
+def test_a_batch_that_was_loaded_before_is_reported_with_the_same_counts(
     flow: Flow, submitted: Submitted, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO", logger="include.steps.load"):
@@ -275,7 +275,7 @@ def test_a_batch_that_another_run_takes_hold_of_while_it_is_loaded_lands_all_the
     assert (recorded.value.state, recorded.value.run_ids) == ("landed", ["manual__1", "manual__2"])
 
 
-def test_a_raw_copy_that_is_damaged_is_told_with_the_way_to_the_apis_own(flow: Flow, submitted: Submitted) -> None:
+def test_a_raw_copy_that_is_damaged_is_reported_with_the_way_to_the_apis_own(flow: Flow, submitted: Submitted) -> None:
     run_load(flow, submitted)
     delete(flow.lake, layout.results("tickets", submitted[1]))
     raw = layout.raw("tickets", submitted[1])
@@ -286,7 +286,7 @@ def test_a_raw_copy_that_is_damaged_is_told_with_the_way_to_the_apis_own(flow: F
     assert run_load(flow, submitted) == {"succeeded": 20}
 
 
-def test_an_empty_raw_copy_is_not_taken_for_missing_answers(flow: Flow) -> None:
+def test_an_empty_raw_copy_is_not_counted_as_missing_answers(flow: Flow) -> None:
     submitted = submit_all(flow)
     run_load(flow, submitted)
     delete(flow.lake, layout.results("tickets", submitted[1]))
@@ -319,11 +319,11 @@ def test_a_load_whose_download_stalls_can_be_left_at_once(flow: Flow, submitted:
     assert visible(flow) == []
 
 
-class TestBooks:
-    """What a batch cost is booked once, whatever became of it."""
+class TestUsageRecords:
+    """A batch has one usage record, whatever became of it."""
 
     def test_a_batch_is_booked_to_the_partition_of_the_run_that_sent_it(self, flow: Flow) -> None:
-        """Two days ask the same, and so plan the same chunk: the run's budget must find what the run has spent."""
+        """Two days have the same requests and plan the same chunk: the budget of the sender must count its cost."""
         write_tickets(flow.database, ROWS, day="2026-11-02")
         flow.extract()
         (chunk,) = flow.plan()
@@ -410,7 +410,7 @@ class TestBooks:
         run_load(flow, submitted)
         assert booked(flow) == [line]
 
-    def test_made_anew_from_its_raw_copy_it_is_booked_on_the_day_it_was_made(self, flow: Flow) -> None:
+    def test_restored_from_its_raw_copy_a_batch_keeps_its_day(self, flow: Flow) -> None:
         flow.extract()
         (chunk,) = flow.plan()
         batch_id = flow.submit(chunk)

@@ -34,7 +34,7 @@ def run_load(flow: Flow, submitted: Submitted) -> dict[str, int]:
 
 
 def check_cost(flow: Flow, odd: Odd) -> None:
-    """The books have what the API bills, or somewhat more, and say so."""
+    """The usage record has what the API bills, or an upper bound, and says so."""
     (line,) = booked(flow)
     billed = bill(flow)
     assert line["upper_bounds"] == (odd.cost == "bound")
@@ -68,7 +68,7 @@ def test_a_line_that_no_download_holds_whole_is_a_reject_at_the_last_try_and_its
 
 
 @pytest.mark.parametrize("odd", ANSWERED.values(), ids=ANSWERED.keys())
-def test_an_answer_whose_line_is_odd_beside_it_is_an_answer_and_its_cost_is_known(
+def test_an_answer_whose_line_is_otherwise_odd_is_an_answer_and_its_cost_is_known(
     flow: Flow, odd: Odd, caplog: pytest.LogCaptureFixture
 ) -> None:
     submitted = submit_all(flow)
@@ -131,7 +131,7 @@ class CutLastLine(Claude):
             yield Altered(b"".join(pieces)[:-40])
 
 
-def test_a_last_line_that_is_cut_is_never_taken_for_an_unreadable_answer(flow: Flow, submitted: Submitted) -> None:
+def test_a_last_line_that_is_cut_is_never_counted_as_an_unreadable_answer(flow: Flow, submitted: Submitted) -> None:
     client = anthropic.Anthropic(api_key=flow.emulator.api_key, base_url=flow.emulator.url)
     with CutLastLine(client, name="c") as cut:
         with pytest.raises(LoadError, match="cut or garbled"):

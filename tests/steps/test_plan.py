@@ -34,7 +34,7 @@ def update(flow: Flow, sql: str) -> None:
 
 
 @pytest.mark.parametrize("reuse", [True, False])
-def test_a_batch_of_the_day_that_this_run_does_not_read_is_told_once(
+def test_a_batch_of_the_day_that_this_run_does_not_read_is_reported_once(
     flow: Flow, tmp_path: Path, caplog: pytest.LogCaptureFixture, reuse: bool
 ) -> None:
     """Another prompt, or fresh answers in every run."""
@@ -48,12 +48,12 @@ def test_a_batch_of_the_day_that_this_run_does_not_read_is_told_once(
     flow.extract()
     for pass_name in ("canary", "main", "retry"):
         flow.plan(pass_name)
-    told = [line for line in caplog.messages if batch_id in line]
-    assert len(told) == 1
-    assert "sent by run manual__1" in told[0]
+    warnings = [line for line in caplog.messages if batch_id in line]
+    assert len(warnings) == 1
+    assert "sent by run manual__1" in warnings[0]
 
 
-def test_a_batch_that_this_run_reads_is_not_told(flow: Flow, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_batch_that_this_run_reads_is_not_reported(flow: Flow, caplog: pytest.LogCaptureFixture) -> None:
     flow.extract()
     (chunk,) = flow.plan("canary")
     batch_id = flow.submit(chunk)
@@ -64,7 +64,7 @@ def test_a_batch_that_this_run_reads_is_not_told(flow: Flow, caplog: pytest.LogC
     assert not [line for line in caplog.messages if batch_id in line]
 
 
-def test_a_batch_of_its_own_that_a_changed_prompt_leaves_unread_is_told(
+def test_a_batch_of_its_own_that_a_changed_prompt_leaves_unread_is_reported(
     flow: Flow, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     flow.extract()
@@ -74,8 +74,8 @@ def test_a_batch_of_its_own_that_a_changed_prompt_leaves_unread_is_told(
     flow.extract()
     for pass_name in ("canary", "main", "retry"):
         flow.plan(pass_name)
-    (told,) = [line for line in caplog.messages if batch_id in line]
-    assert "Prompt, model or schema have changed since" in told
+    (warnings,) = [line for line in caplog.messages if batch_id in line]
+    assert "Prompt, model or schema have changed since" in warnings
 
 
 def test_a_pass_of_more_chunks_than_can_be_mapped_changes_nothing(twenty: Flow, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_a_runs_own_chunk_that_was_never_sent_is_withdrawn_when_its_rows_changed
 
 
 def test_what_was_withdrawn_is_planned_again_under_another_id(twenty: Flow) -> None:
-    """So whoever still holds the old one cannot send it beside the new one."""
+    """So a task that still holds the old one cannot send it as well."""
     (old,) = twenty.plan()
     update(twenty, "update tickets set body = body || '!' where ticket = 'N1'")
     twenty.extract()
@@ -210,7 +210,7 @@ def test_where_nothing_is_left_the_retry_pass_waits_for_what_others_have_sent(tw
 
 
 def test_what_others_took_from_the_canary_is_no_canary(twenty: Flow, tmp_path: Path) -> None:
-    """The main pass asks for what the canary was to ask, and nobody has."""
+    """The main pass sends the requests that the canary had to send and did not."""
     twenty.plan("canary")
     other = another_run(twenty, "manual__2", tmp_path, "limits: {batch_requests: 2}")
     other.plan()
@@ -254,7 +254,7 @@ def patiently(step: Callable[[str], object], chunk: str) -> None:
             return
 
 
-def test_without_reuse_each_run_asks_anew_and_a_cleared_task_of_it_does_not(twenty: Flow, tmp_path: Path) -> None:
+def test_without_reuse_each_run_sends_all_requests_and_its_cleared_task_does_not(twenty: Flow, tmp_path: Path) -> None:
     change(twenty, tmp_path, "reuse: false")
     for run_id in ("manual__2", "manual__3"):
         twenty.folder = twenty.run(run_id)
@@ -265,16 +265,14 @@ def test_without_reuse_each_run_asks_anew_and_a_cleared_task_of_it_does_not(twen
         assert twenty.plan() == []
 
 
-def test_samples_are_requests_of_their_own_and_more_of_them_pay_for_the_new_ones_only(
-    twenty: Flow, tmp_path: Path
-) -> None:
+def test_samples_are_requests_of_their_own_and_only_new_ones_are_paid_for(twenty: Flow, tmp_path: Path) -> None:
     twenty.send()
     change(twenty, tmp_path, "samples: 3")
     twenty.extract()
     assert sizes(twenty) == [40]
 
 
-def test_the_plan_tells_what_it_found(twenty: Flow) -> None:
+def test_the_plan_shows_what_it_found(twenty: Flow) -> None:
     twenty.send("canary")
     twenty.emulator.set_faults([{"kind": "duration", "seconds": 3600}])
     twenty.submit(*twenty.plan())
@@ -318,16 +316,16 @@ def test_partitions_of_the_same_dag_run_do_not_withdraw_each_others_chunks(twent
     write_tickets(twenty.database, [("day 2", "Another")], day="2026-11-02")
     (first,) = twenty.plan()
     other = RunFolder(pipeline="tickets", partition=Partition(start=date(2026, 11, 2)), run_id=twenty.folder.run_id)
-    beside = Flow(**{**vars(twenty), "folder": other})
-    beside.extract()
-    (second,) = beside.plan()
+    neighbour = Flow(**{**vars(twenty), "folder": other})
+    neighbour.extract()
+    (second,) = neighbour.plan()
     twenty.submit(first)
-    beside.submit(second)
+    neighbour.submit(second)
     assert twenty.requests_sent() == 21
 
 
 @pytest.mark.parametrize("damage", [None, b"", b"garbage"])
-def test_rows_that_are_gone_or_damaged_are_told_with_the_task_to_clear(twenty: Flow, damage: bytes | None) -> None:
+def test_rows_that_are_gone_or_damaged_are_reported_with_the_task_to_clear(twenty: Flow, damage: bytes | None) -> None:
     if damage is None:
         delete(twenty.lake, twenty.folder.rows)
     else:

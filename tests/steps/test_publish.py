@@ -37,7 +37,7 @@ def test_a_source_that_has_lost_all_its_rows_does_not_empty_the_table(flow: Flow
     assert flow.lake.read(TABLE) == before
 
 
-def test_a_run_that_was_extracted_anew_publishes_what_it_holds_now(flow: Flow) -> None:
+def test_a_run_that_was_extracted_again_publishes_what_it_holds_now(flow: Flow) -> None:
     flow.extract()
     flow.plan()
     write_tickets(flow.database, [("T4", "Late")])
@@ -79,7 +79,7 @@ def test_of_two_runs_that_publish_at_once_the_last_word_is_one_runs(
     assert publish(flow.folder, lake=flow.lake).run_id == "manual__3"
 
 
-def test_the_manifest_tells_what_an_earlier_run_has_paid_for(flow: Flow) -> None:
+def test_the_manifest_shows_what_an_earlier_run_has_paid_for(flow: Flow) -> None:
     first = run_all(flow)
     assert (len(first.batches), first.reused) == (1, [])
     flow.folder = flow.run("manual__2")
@@ -103,7 +103,7 @@ def test_a_row_without_an_answer_is_never_published_around(flow: Flow, tmp_path:
 @pytest.mark.parametrize(
     "fault", [{"kind": "expired"}, {"kind": "errored", "error_type": "overloaded_error"}, {"kind": "canceled"}]
 )
-def test_rejects_that_were_not_billed_are_told_with_the_way_and_about_what_it_costs(
+def test_rejects_that_were_not_billed_are_reported_with_the_way_and_about_what_it_costs(
     flow: Flow, fault: dict[str, Any]
 ) -> None:
     with pytest.raises(LoadError) as caught:
@@ -320,7 +320,7 @@ def test_an_older_run_that_writes_between_a_newer_ones_objects_brings_those_back
     assert flow.published().num_rows == 4
 
 
-def test_results_that_are_damaged_within_are_told_with_the_remedy_and_nothing_is_published(flow: Flow) -> None:
+def test_results_that_are_damaged_within_are_reported_with_the_remedy_and_nothing_is_published(flow: Flow) -> None:
     write_tickets(flow.database, [(f"N{number}", f"Ticket {number}") for number in range(500)])
     run_all(flow)
     before = flow.lake.read(TABLE)
@@ -341,7 +341,7 @@ def test_a_batch_whose_results_are_gone_is_not_published_around(flow: Flow) -> N
 
 
 @pytest.mark.parametrize("size_bytes", [100, 2_500])
-def test_a_disk_that_lets_it_down_is_named_and_may_be_tried_again(flow: Flow, size_bytes: int) -> None:
+def test_a_disk_that_fails_is_named_and_the_task_may_be_retried(flow: Flow, size_bytes: int) -> None:
     run_all(flow)
     before = flow.lake.read(TABLE)
     with (
@@ -356,7 +356,7 @@ def test_a_disk_that_lets_it_down_is_named_and_may_be_tried_again(flow: Flow, si
 
 
 class TestTrial:
-    """The first rows of the day, beside the table and not in it."""
+    """The first rows of the day, published next to the table and not in it."""
 
     def test_it_publishes_into_its_own_folder_and_leaves_the_day_as_it_is(self, flow: Flow) -> None:
         full = run_all(flow)

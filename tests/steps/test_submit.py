@@ -75,7 +75,7 @@ def test_an_entry_that_cannot_be_read_stops_the_submit(flow: Flow, chunk: str) -
     assert flow.emulator.creates() == []
 
 
-def test_of_a_chunk_that_is_damaged_no_batch_is_made_and_it_may_be_planned_anew(flow: Flow, chunk: str) -> None:
+def test_of_a_chunk_that_is_damaged_no_batch_is_made_and_it_may_be_planned_again(flow: Flow, chunk: str) -> None:
     whole = flow.lake.read(chunk)
     params = pq.read_metadata(pa.BufferReader(whole)).row_group(0).column(1)
     last = params.data_page_offset + params.total_compressed_size - 1
@@ -94,7 +94,7 @@ def info(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]
         yield caplog
 
 
-def test_the_log_tells_a_new_payment_from_none(flow: Flow, chunk: str, info: pytest.LogCaptureFixture) -> None:
+def test_the_log_shows_whether_something_is_billed(flow: Flow, chunk: str, info: pytest.LogCaptureFixture) -> None:
     flow.submit(chunk)
     flow.submit(chunk)
     said = [record.getMessage().split(" batch ")[0] for record in info.records]

@@ -25,7 +25,7 @@ def test_a_batch_holds_the_chunks_requests_and_their_share_of_the_estimate(flow:
     assert held == (3, plan.estimate.cost_usd.expected)
 
 
-def test_another_run_that_waits_for_it_is_told_the_same(flow: Flow) -> None:
+def test_another_run_that_waits_for_it_gets_the_same_error(flow: Flow) -> None:
     flow.emulator.set_faults([{"kind": "duration", "seconds": 3600}])
     flow.extract()
     (chunk,) = flow.plan()

@@ -65,7 +65,7 @@ def entries(flow: Flow) -> list[Entry]:
 
 
 def let_pass(flow: Flow, time: timedelta) -> None:
-    """Time passes for the API, and all that the ledger tells has happened so much earlier."""
+    """Time passes for the API, and everything in the ledger moves into the past."""
     flow.emulator.advance_clock(time.total_seconds())
     for entry in entries(flow):
         fence = entry.fence and entry.fence.model_copy(update={"at": entry.fence.at - time})
@@ -78,12 +78,12 @@ def sizes(flow: Flow) -> list[int]:
 
 
 def read_share(flow: Flow, requests: int) -> float:
-    """What share of so many prefixes the API has billed as read."""
+    """The share of the prefixes that the API has billed as read."""
     return float(flow.emulator.bills()["cache_read_input_tokens"] / (requests * PREFIX_TOKENS))
 
 
 def take_up(flow: Flow, chunk: str) -> str | None:
-    """Submit as a task does; None where it has to come back."""
+    """Submit as a task does; None if it has to come back."""
     try:
         return flow.submit(chunk)
     except NotYet:
@@ -194,7 +194,7 @@ def test_chunks_and_runs_that_need_it_at_the_same_time_share_one(cached: Flow) -
     assert sizes(cached) == [1, CHUNK, CHUNK]
 
 
-def test_while_it_is_under_way_the_task_is_told_when_to_come_back(cached: Flow) -> None:
+def test_while_it_is_in_flight_the_task_knows_when_to_come_back(cached: Flow) -> None:
     cached.emulator.set_faults([{"kind": "duration", "seconds": 60}])
     with pytest.raises(NotYet, match=r"Batch msgbatch_\w+ warms the prompt cache with one request") as caught:
         cached.submit(cached.plan()[0])
@@ -287,7 +287,7 @@ def test_a_warm_up_that_fails_stops_nothing(cached: Flow, fault: dict[str, Any])
 
 
 @pytest.mark.parametrize("on", ["create", "retrieve"])
-def test_a_key_that_is_refused_is_told_at_once(cached: Flow, on: str) -> None:
+def test_a_key_that_is_rejected_is_reported_at_once(cached: Flow, on: str) -> None:
     cached.emulator.set_faults([{"kind": "http_error", "on": on, "status": 401}])
     with pytest.raises(SetupError, match="HTTP 401"):
         cached.submit(cached.plan()[0])

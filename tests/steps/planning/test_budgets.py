@@ -79,7 +79,7 @@ class TestRetryPass:
         assert sum(twenty.send("retry").values()) == spent_up
         assert twenty.publish().published == 20
 
-    def test_only_what_the_last_pass_left_out_is_told(
+    def test_only_what_the_last_pass_left_out_is_reported(
         self, twenty: Flow, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         prepare(twenty, tmp_path, ", retry_passes: 2, max_reject_ratio: 1.0")
@@ -108,12 +108,12 @@ class TestRetryPass:
 
 
 @pytest.mark.parametrize(("budget_usd", "stops"), [("0.0001", True), ("1", False)])
-def test_a_dry_run_tells_whether_a_budget_would_stop_the_run(
+def test_a_dry_run_says_whether_a_budget_would_stop_the_run(
     twenty: Flow, tmp_path: Path, budget_usd: str, stops: bool
 ) -> None:
     prepare(twenty, tmp_path, f", budget_usd: {budget_usd}")
-    told = dry_run(twenty.folder, lake=twenty.lake).table()
-    assert ("A plain run would not send all of it. The run could exceed its budget of $0.0001" in told) == stops
+    forecast = dry_run(twenty.folder, lake=twenty.lake).table()
+    assert ("A plain run would not send all of it. The run could exceed its budget of $0.0001" in forecast) == stops
 
 
 def test_a_dry_run_and_the_plan_of_the_canary_expect_the_same(flow: Flow, tmp_path: Path) -> None:
@@ -123,8 +123,10 @@ def test_a_dry_run_and_the_plan_of_the_canary_expect_the_same(flow: Flow, tmp_pa
     write_tickets(flow.database, [(f"S{number}", f"short {number}") for number in range(20)])
     flow.folder = flow.run("manual__2")
     extract(flow)
-    told = dry_run(flow.folder, lake=flow.lake)
-    limit(flow, budget_usd=sum((cost(one.estimate).high for one in told.passes.values() if one.estimate), Decimal(0)))
+    forecast = dry_run(flow.folder, lake=flow.lake)
+    limit(
+        flow, budget_usd=sum((cost(one.estimate).high for one in forecast.passes.values() if one.estimate), Decimal(0))
+    )
     assert dry_run(flow.folder, lake=flow.lake).over_budget is None
     assert flow.plan(passes.CANARY)
 

@@ -77,15 +77,15 @@ def test_where_nothing_was_counted_the_books_tell_the_tokens_of_a_byte(twenty: F
     assert found.low <= true <= found.high
 
 
-def test_a_dry_run_tells_the_cost_of_each_pass(twenty: Flow, tmp_path: Path) -> None:
+def test_a_dry_run_shows_the_cost_of_each_pass(twenty: Flow, tmp_path: Path) -> None:
     prepare(twenty, tmp_path)
-    told = dry_run(twenty.folder, lake=twenty.lake)
-    assert all(one.estimate for one in told.passes.values())
-    assert "expected $" in told.table()
+    forecast = dry_run(twenty.folder, lake=twenty.lake)
+    assert all(one.estimate for one in forecast.passes.values())
+    assert "expected $" in forecast.table()
     assert twenty.requests_sent() == 0
 
 
-def test_what_the_whole_run_will_cost_is_told_before_the_canary(
+def test_what_the_whole_run_will_cost_is_reported_before_the_canary(
     twenty: Flow, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")

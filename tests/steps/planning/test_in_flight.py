@@ -16,7 +16,7 @@ from tests.fixtures.flow import Flow, sizes, write_tickets
 from tests.fixtures.lake import delete
 
 
-def test_an_open_chunk_tells_its_requests_whose_it_is_and_whether_it_was_sent(twenty: Flow) -> None:
+def test_an_open_chunk_shows_its_requests_whose_it_is_and_whether_it_was_sent(twenty: Flow) -> None:
     twenty.emulator.set_faults([{"kind": "duration", "seconds": 3600}])
     (sent,) = twenty.plan()
     twenty.submit(sent)

@@ -12,7 +12,7 @@ from tests.fixtures.flow import Flow
 from tests.fixtures.planning import change
 
 
-def test_a_plan_that_cannot_be_read_is_told_with_the_task_to_clear(twenty: Flow) -> None:
+def test_a_plan_that_cannot_be_read_is_reported_with_the_task_to_clear(twenty: Flow) -> None:
     twenty.send()
     twenty.lake.write(twenty.folder.plan_json("main"), b"[]")
     with pytest.raises(LakeError, match="Clear the `plan` of pass main"):

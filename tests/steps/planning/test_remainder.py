@@ -107,7 +107,7 @@ def test_a_plan_that_is_made_meanwhile_is_seen(twenty: Flow, tmp_path: Path, mon
     assert twenty.requests_sent() == 20
 
 
-def test_what_the_run_has_planned_anew_is_not_sent_as_what_is_left(twenty: Flow, tmp_path: Path) -> None:
+def test_what_the_run_has_planned_again_is_not_sent_as_a_remainder(twenty: Flow, tmp_path: Path) -> None:
     """A trial took rows over, the run was cleared, and then the `submit` of its earlier plan is: all 20 went twice."""
     (earlier,) = twenty.plan()
     another_run(twenty, "trial", tmp_path, rows=3).plan()

@@ -18,7 +18,7 @@ from tests.fixtures.publishing import lenient, run_all, table
 
 
 class TestCost:
-    """What the rows say of money is what the books say."""
+    """The costs in the rows agree with the usage records."""
 
     def test_the_first_of_duplicate_rows_bears_the_cost(self, flow: Flow) -> None:
         write_tickets(flow.database, [("T4", "Hello"), ("T5", "Hello")])
@@ -49,13 +49,13 @@ class TestCost:
         assert first.published
         assert first.rejected
         assert {line["pass_name"] for line in booked(flow)} == {"main", "canary", "retry"}
-        assert first.cost_usd == first.partition_cost_usd == (paid := cost_of_rows(flow)) == cost_of_books(flow)
+        assert first.cost_usd == first.partition_cost_usd == (paid := cost_of_rows(flow)) == recorded_cost(flow)
         flow.emulator.set_faults([])
         flow.folder = flow.run("manual__2")
         second = flow.run_all()
         assert second.rejected < first.rejected
-        assert second.partition_cost_usd == cost_of_rows(flow) == cost_of_books(flow)
-        assert second.cost_usd == cost_of_books(flow, run_id="manual__2") == cost_of_rows(flow) - paid > 0
+        assert second.partition_cost_usd == cost_of_rows(flow) == recorded_cost(flow)
+        assert second.cost_usd == recorded_cost(flow, run_id="manual__2") == cost_of_rows(flow) - paid > 0
 
     def test_what_another_partition_has_paid_for_is_free_and_names_its_batch(self, flow: Flow, tmp_path: Path) -> None:
         lenient(flow, tmp_path)
@@ -75,8 +75,8 @@ class TestCost:
         assert bought["X1"][0] == 0
         # Of X2 only the repair was bought here.
         assert other.cost_usd == other.partition_cost_usd == bought["X2"][0] + bought["X3"][0]
-        assert other.cost_usd == cost_of_books(flow, partition="2026-11-02")
-        assert other.cost_usd + cost_of_rows(flow) == cost_of_books(flow)
+        assert other.cost_usd == recorded_cost(flow, partition="2026-11-02")
+        assert other.cost_usd + cost_of_rows(flow) == recorded_cost(flow)
 
     def test_where_a_price_is_not_known_no_cost_is_guessed(self, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
         none = prices.prices().model_copy(update={"models": {}})
@@ -94,7 +94,7 @@ class TestCost:
         manifest = flow.publish()
         assert manifest.cost_usd is None
         assert manifest.partition_cost_usd == cost_of_rows(flow) > 0
-        assert "the books have no cost of msgbatch_" in caplog.text
+        assert "no cost is recorded for msgbatch_" in caplog.text
 
     def test_a_trial_costs_what_it_sent(self, flow: Flow) -> None:
         flow.pipeline = flow.pipeline.for_run(RunOptions(rows=2))
@@ -107,6 +107,6 @@ def cost_of_rows(flow: Flow) -> Decimal:
     return sum((sum(some["_cost_usd"].to_pylist()) for some in (flow.published(), flow.rejected())), Decimal(0))
 
 
-def cost_of_books(flow: Flow, **of: str) -> Decimal:
+def recorded_cost(flow: Flow, **of: str) -> Decimal:
     lines = [line for line in booked(flow) if of.items() <= line.items()]
     return sum((line["cost_usd"] for line in lines), Decimal(0))

@@ -36,7 +36,7 @@ def test_a_batch_whose_answer_was_lost_is_found_by_what_it_holds_and_adopted(
     [{"kind": "reset_before_create"}, *({"kind": "http_error", "status": status} for status in (408, 409, 500, 529))],
     ids=str,
 )
-def test_a_create_that_surely_made_nothing_is_sent_again(flow: Flow, chunk: str, fault: dict[str, object]) -> None:
+def test_a_create_that_certainly_made_nothing_is_sent_again(flow: Flow, chunk: str, fault: dict[str, object]) -> None:
     flow.emulator.set_faults([fault | {"times": 1}])
     with pytest.raises(NotYet):
         flow.submit(chunk)
@@ -220,7 +220,7 @@ def test_a_batch_that_another_chunk_has_recorded_is_no_candidate(flow: Flow, chu
 
 
 @pytest.mark.usefixtures("quick")
-def test_the_log_tells_of_an_adoption(flow: Flow, chunk: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_reports_an_adoption(flow: Flow, chunk: str, caplog: pytest.LogCaptureFixture) -> None:
     flow.emulator.set_faults([{"kind": "reset_after_create", "times": 1}])
     with pytest.raises(NotYet):
         flow.submit(chunk)

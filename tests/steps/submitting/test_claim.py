@@ -40,7 +40,7 @@ def test_a_refusal_that_passes_says_when_to_come_back_and_the_chunk_is_open(
 
 
 @pytest.mark.parametrize("minutes", [59, 61])
-def test_a_chunk_that_is_refused_for_an_hour_may_never_fit_and_the_message_says_so(
+def test_a_chunk_that_is_rejected_for_an_hour_may_never_fit_and_the_message_says_so(
     flow: Flow, chunk: str, monkeypatch: pytest.MonkeyPatch, minutes: int
 ) -> None:
     flow.emulator.set_faults([{"kind": "queue_limit", "requests": 2}])
@@ -53,8 +53,8 @@ def test_a_chunk_that_is_refused_for_an_hour_may_never_fit_and_the_message_says_
     flow.ledger.write(recorded.value.model_copy(update={"refused_since": since}), over=recorded)
     with pytest.raises(NotYet) as later:
         flow.submit(chunk)
-    told = "Its 3 requests never fit into a queue that holds fewer"
-    assert (told in str(later.value)) == ("set limits.batch_requests" in str(later.value)) == (minutes > 60)
+    hint = "Its 3 requests never fit into a queue that holds fewer"
+    assert (hint in str(later.value)) == ("set limits.batch_requests" in str(later.value)) == (minutes > 60)
     assert entry(flow, chunk).refused_since == since
 
 
@@ -135,7 +135,7 @@ def test_a_batch_that_the_ledger_could_not_record_is_found_by_the_next_try(
     assert (flow.submit(chunk),) == caught.value.batch_ids
 
 
-def test_while_the_api_cannot_be_asked_what_it_has_nothing_is_claimed(flow: Flow, chunk: str) -> None:
+def test_while_the_api_cannot_list_its_batches_nothing_is_claimed(flow: Flow, chunk: str) -> None:
     flow.emulator.set_faults([{"kind": "http_error", "on": "list", "status": 529, "times": 1}])
     with pytest.raises(NotYet, match="HTTP 529"):
         flow.submit(chunk)
