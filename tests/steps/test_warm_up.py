@@ -295,7 +295,7 @@ def test_a_key_that_is_rejected_is_reported_at_once(cached: Flow, on: str) -> No
 
 def test_while_the_api_takes_no_batch_the_warm_up_waits_as_the_chunk_would(cached: Flow) -> None:
     cached.emulator.set_faults([{"kind": "http_error", "on": "create", "status": 429, "retry_after": 900, "times": 1}])
-    with pytest.raises(NotYet, match=r"HTTP 429.*No batch was made") as caught:
+    with pytest.raises(NotYet, match=r"HTTP 429.*No batch was created") as caught:
         cached.submit(cached.plan()[0])
     assert caught.value.again_at - datetime.now(UTC) > timedelta(minutes=14)
     cached.submit(cached.plan()[0])

@@ -116,7 +116,7 @@ def _retry_later(error: ApiError | SetupError, refusals: int, *, hint: str = "")
     if isinstance(error, SetupError) or not error.retryable:
         return error
     again_at = submission.refusal_ends_at(refusals, error.retry_after_seconds, now=datetime.now(UTC))
-    return NotYet(f"{error} No batch was created (attempt {refusals}).{hint}", again_at=again_at)
+    return NotYet(f"{error} No batch was created (rejection {refusals} in a row).{hint}", again_at=again_at)
 
 
 def unclear(error: BatchError, claimed: Recorded[Entry], ledger: Ledger) -> NotYet:

@@ -305,7 +305,7 @@ def test_a_day_without_rejects_sends_nothing(twenty: Flow) -> None:
 def test_a_day_that_was_never_published_has_no_rejects_to_ask_for(twenty: Flow) -> None:
     next_run(twenty, "manual__2", only_rejects=True)
     with pytest.raises(
-        ParamError, match=r"partition 2026-11-01 has none: .*never published.*clean-lake.*Start a plain run"
+        ParamError, match=r"partition 2026-11-01 has none\. It was never published.*clean-lake.*Start a plain run"
     ):
         twenty.plan("canary")
 
