@@ -27,7 +27,7 @@ from include.gateways.claude import Claude
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
-from include.steps.files.chunk_files import Chunk, ChunkWriter, first_params, read_chunk
+from include.steps.files.chunk_files import Chunk, ChunkWriter, params_of, read_chunk
 from include.steps.load import load
 from include.steps.planning.in_flight import was_sent
 
@@ -123,7 +123,8 @@ def _has_same_prefix(chunk: Chunk, other: Entry, lake: Lake) -> bool:
 def _make(chunk: Chunk, ledger: Ledger, lake: Lake) -> str | None:
     """Write the chunk that warms the cache for this one, and return its key; None if it costs more than it saves."""
     assert chunk.cached
-    ttl, text, now = chunk.cached.ttl, first_params(lake, chunk), datetime.now(UTC)
+    ttl, now = chunk.cached.ttl, datetime.now(UTC)
+    (text,) = params_of(lake, chunk, chunk.request_ids[:1]).values()
     params = msgspec.json.decode(text, type=_Params)
     size = PrefixSize(
         system_bytes=sum(len(block.text.encode()) for block in params.system),

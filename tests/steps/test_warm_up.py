@@ -25,7 +25,7 @@ from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage import layout
 from include.gateways.claude import Claude
 from include.gateways.lake import Lake
-from include.steps.files.chunk_files import first_params, read_chunk
+from include.steps.files.chunk_files import params_of, read_chunk
 from tests.fixtures.flow import Flow, booked, write_pipeline, write_tickets
 
 MODEL = "claude-haiku-5-5"
@@ -247,12 +247,13 @@ def test_all_but_its_message_is_what_the_rows_are_sent_with(cached: Flow) -> Non
     chunk, *_ = cached.plan()
     cached.submit(chunk)
     files = cached.lake.list("chunks/tickets/")
-    asked = []
+    sent = []
     for key in files:
-        params = json.loads(first_params(cached.lake, read_chunk(cached.lake, key)))
-        asked.append({name: value for name, value in params.items() if name != "messages"})
+        one = read_chunk(cached.lake, key)
+        (params,) = map(json.loads, params_of(cached.lake, one, one.request_ids[:1]).values())
+        sent.append({name: value for name, value in params.items() if name != "messages"})
     assert len(files) == len(cached.plan()) + 1
-    assert all(each == asked[0] for each in asked)
+    assert all(each == sent[0] for each in sent)
 
 
 def test_a_warm_up_that_takes_too_long_holds_nothing_up_and_is_loaded_later(cached: Flow) -> None:

@@ -95,13 +95,6 @@ def request_ids_of(lake: Lake, key: str) -> list[str]:
     return read_chunk(lake, key).request_ids
 
 
-def first_params(lake: Lake, chunk: Chunk) -> str:
-    """Return the params of the chunk's first request. Raises LakeError as read_chunk() does."""
-    with _chunk_file(lake.locate(chunk.key)), lake.open(chunk.key) as file, pq.ParquetFile(file) as stored:
-        params: str = stored.read_row_group(0, columns=["params"])["params"][0].as_py()
-        return params
-
-
 def params_of(lake: Lake, chunk: Chunk, request_ids: Collection[str]) -> dict[str, str]:
     """
     Return the params of these requests of the chunk, by id. Only the row groups that hold them are read. Raises
