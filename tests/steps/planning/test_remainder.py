@@ -113,7 +113,7 @@ def test_what_the_run_has_planned_again_is_not_sent_as_a_remainder(twenty: Flow,
     another_run(twenty, "trial", tmp_path, rows=3).plan()
     cleared = another_run(twenty, twenty.folder.run_id, tmp_path, "limits: {batch_requests: 7}\n")
     chunks = cleared.plan()
-    with pytest.raises(NotSent, match="nothing is left"):
+    with pytest.raises(NotSent, match="this run has nothing left to send"):
         cleared.submit(earlier)
     assert [cleared.load(chunk) for chunk in chunks] == [{"succeeded": 7}, {"succeeded": 7}, {"succeeded": 6}]
     assert twenty.requests_sent() == 20
