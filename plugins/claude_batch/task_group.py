@@ -98,9 +98,9 @@ def enrich(
             **lake,
         )
         chain(extract, *passes, publish)
-        # A run that is cleared again keeps the number of chunks of its last plans until they have run. Where that was 0,
-        # its old chunks are `removed`, which a trigger rule takes for done: without these arrows a plan would not wait
-        # for the plan before it, nor `publish` for the last one.
+        # When a run is cleared again, Airflow keeps the number of chunks of its last plans until they have run again.
+        # Where that was 0, the older chunks are `removed`, which counts as done. So each plan also waits for the plan
+        # before it, and `publish` for the last one.
         plans = [requests_pass.children[f"{requests_pass.group_id}.plan"] for requests_pass in passes]
         chain(*plans, publish)
     return flow
