@@ -10,9 +10,10 @@ from pathlib import Path
 
 import uvicorn
 
-from include.emulator.engine import faults
 from include.emulator.engine.processing import Processing
-from include.emulator.engine.store import EVERYWHERE, StateInUse, Store
+from include.emulator.engine.store import StateInUse, Store
+from include.emulator.faults import fault_list
+from include.emulator.faults.armed_faults import EVERYWHERE
 from include.emulator.http.app import build
 from include.emulator.http.server import Server
 from include.emulator.http.wire import Protocol
@@ -38,7 +39,7 @@ def main() -> int:
         store = Store(options.state)
         if options.faults:
             _arm(store, options.faults)
-    except (OSError, StateInUse, faults.FaultError) as error:
+    except (OSError, StateInUse, fault_list.FaultError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
     server = Server(
@@ -79,7 +80,7 @@ def _arm(store: Store, path: Path) -> None:
     text = path.read_bytes()
     fingerprint = sha256(text).hexdigest()
     if store.note(_FAULTS_FILE) != fingerprint:
-        store.set_faults(EVERYWHERE, faults.parse(text))
+        store.faults.replace(EVERYWHERE, fault_list.parse(text))
         store.set_note(_FAULTS_FILE, fingerprint)
 
 

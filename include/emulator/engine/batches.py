@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from include.emulator.engine.faults import Duration, Fault, LeakyCounters, Stuck, Unfinished
+from include.emulator.faults.kinds import Duration, Fault, LeakyCounters, Stuck, Unfinished
 
 SECOND = 1_000_000
 EXPIRY = 24 * 3600 * SECOND

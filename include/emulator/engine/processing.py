@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from include.emulator.engine.batches import SECOND, Batch
-from include.emulator.engine.settling import write_results
+from include.emulator.engine.results import write_results
 from include.emulator.engine.store import Store
 
 # A poll of a small batch that is just being settled waits this long for it, so that it never looks late.

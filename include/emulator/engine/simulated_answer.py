@@ -18,8 +18,8 @@ from include.emulator.api_errors import RequestRefused
 from include.emulator.billing.prompt_cache import BYTES_PER_TOKEN, Cache, Usage, tokens_of
 from include.emulator.draws import Draws, digest
 from include.emulator.engine.conversation import Conversation, read_conversation
-from include.emulator.engine.faults import InvalidJson, Refusal, RowFault, Truncated, ViolatesSchema, WrongCaseEnum
 from include.emulator.engine.request_frame import Frame, Rules, read_frame
+from include.emulator.faults.kinds import InvalidJson, Refusal, RowFault, Truncated, ViolatesSchema, WrongCaseEnum
 
 _PLAIN_WORDS = 40
 

@@ -16,17 +16,16 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from include.emulator.billing.bills import Bill, Charge
-from include.emulator.engine import faults as faultlists
 from include.emulator.engine.batches import SECOND, Batch, Counts, timestamp
-from include.emulator.engine.faults import Fault
+from include.emulator.faults import fault_list
+from include.emulator.faults.armed_faults import EVERYWHERE, ArmedFaults
 
-EVERYWHERE = ""  # the workspace of whatever holds for all workspaces
 KEPT_CALLS = 20_000
 
 _TABLES = """
@@ -41,9 +40,6 @@ CREATE TABLE IF NOT EXISTS calls (
     path TEXT NOT NULL, retry_count INTEGER NOT NULL, status INTEGER);
 CREATE TABLE IF NOT EXISTS bills (batch_id TEXT PRIMARY KEY, tokens BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS downloads (batch_id TEXT PRIMARY KEY, times INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS armed (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, workspace TEXT NOT NULL, fault BLOB NOT NULL, remaining INTEGER,
-    chances INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS clocks (workspace TEXT PRIMARY KEY, ahead INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS prefixes (
     scope TEXT NOT NULL, prefix TEXT NOT NULL, readable_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
@@ -62,16 +58,6 @@ _BATCH_COLUMNS = (
 
 class StateInUse(RuntimeError):
     """The state directory belongs to a running emulator."""
-
-
-class ArmedFault(msgspec.Struct, frozen=True):
-    """A fault in force, with how often it may still strike (None: always) and how many chances it has had."""
-
-    number: int
-    workspace: str
-    fault: Fault
-    remaining: int | None
-    chances: int
 
 
 class Store:
@@ -93,7 +79,7 @@ class Store:
         self._db.execute("PRAGMA synchronous=OFF")
         self._db.executescript(_TABLES)
         self._clocks: dict[str, int] = dict(self._db.execute("SELECT workspace, ahead FROM clocks"))
-        self._faults = self._read_faults()
+        self.faults = ArmedFaults(self._db)
         self._sweep()
 
     def close(self) -> None:
@@ -129,7 +115,7 @@ class Store:
         """Keep a new batch; its body file must be in place."""
         row = (
             *(batch.id, batch.workspace, batch.created_at, batch.size, batch.version, ",".join(sorted(batch.betas))),
-            *(batch.duration, batch.drain, faultlists.encode(batch.faults)),
+            *(batch.duration, batch.drain, fault_list.encode(batch.faults)),
         )
         self._db.execute(
             "INSERT INTO batches (id, workspace, created_at, size, version, betas, duration, drain, faults)"
@@ -247,44 +233,6 @@ class Store:
         )
         return frozenset(prefix for (prefix,) in rows)
 
-    # Faults
-
-    def set_faults(self, workspace: str, faults: Iterable[Fault]) -> None:
-        """Replace the faults of a workspace (or of EVERYWHERE)."""
-        self._db.execute("BEGIN")
-        self._db.execute("DELETE FROM armed WHERE workspace = ?", (workspace,))
-        self._db.executemany(
-            "INSERT INTO armed (workspace, fault, remaining) VALUES (?, ?, ?)",
-            [(workspace, msgspec.json.encode(fault), fault.times) for fault in faults],
-        )
-        self._db.execute("COMMIT")
-        self._faults = self._read_faults()
-
-    def faults(self, workspace: str) -> list[ArmedFault]:
-        """The faults in force for a workspace, its own first."""
-        own = [armed for armed in self._faults if armed.workspace == workspace != EVERYWHERE]
-        return own + [armed for armed in self._faults if armed.workspace == EVERYWHERE]
-
-    def strikes(self, armed: ArmedFault, seed: int) -> bool:
-        """Whether a fault in force strikes now that it could. This is counted, and a fault is gone after its last."""
-        strikes = armed.fault.strikes_at(armed.chances, seed)
-        if strikes and armed.remaining == 1:
-            self._db.execute("DELETE FROM armed WHERE number = ?", (armed.number,))
-        else:
-            self._db.execute(
-                "UPDATE armed SET chances = chances + 1, remaining = remaining - ? WHERE number = ?",
-                (strikes, armed.number),
-            )
-        self._faults = self._read_faults()
-        return strikes
-
-    def _read_faults(self) -> list[ArmedFault]:
-        rows = self._db.execute("SELECT number, workspace, fault, remaining, chances FROM armed ORDER BY number")
-        return [
-            ArmedFault(number, workspace, faultlists.decode(b"[" + fault + b"]")[0], remaining, chances)
-            for number, workspace, fault, remaining, chances in rows
-        ]
-
     # What happened
 
     def log_call(self, workspace: str, method: str, path: str, retry_count: int) -> int:
@@ -358,7 +306,7 @@ def _batch(row: tuple[str, str, int, int, str, str, int, int, bytes, int | None,
         betas=frozenset(filter(None, row[5].split(","))),
         duration=row[6],
         drain=row[7],
-        faults=tuple(faultlists.decode(row[8])),
+        faults=tuple(fault_list.decode(row[8])),
         cancel_initiated_at=row[9],
         ended_at=row[10],
         counts=_counts(row[11]),

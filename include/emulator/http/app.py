@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from include.emulator.api_errors import envelope
-from include.emulator.engine.faults import Endpoint
+from include.emulator.faults.kinds import Endpoint
 from include.emulator.http import batch_routes, control_routes, message_routes
 from include.emulator.http.server import Handler, Server, endpoint, json_response
 

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from include.emulator.api_errors import ApiError
 from include.emulator.engine import bodies
 from include.emulator.engine.batches import SECOND, Batch
-from include.emulator.engine.faults import (
+from include.emulator.faults.kinds import (
     Archived,
     BatchFault,
     HttpError,

@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from include.emulator.billing.bills import report
-from include.emulator.engine import faults
 from include.emulator.engine.batches import timestamp
-from include.emulator.engine.store import EVERYWHERE
+from include.emulator.faults import fault_list
+from include.emulator.faults.armed_faults import EVERYWHERE
 from include.emulator.http.server import Server, json_response, key_of, workspace_of
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -36,12 +36,12 @@ def fault_routes(server: Server) -> Endpoint:
         scope = _scope(request)
         if request.method == "PUT":
             try:
-                server.store.set_faults(scope, faults.parse(await request.body()))
-            except faults.FaultError as error:
+                server.store.faults.replace(scope, fault_list.parse(await request.body()))
+            except fault_list.FaultError as error:
                 return json_response({"error": str(error)}, 400)
         elif request.method == "DELETE":
-            server.store.set_faults(scope, [])
-        armed = server.store.faults(scope)
+            server.store.faults.replace(scope, [])
+        armed = server.store.faults.of(scope)
         shown = [{"fault": one.fault, "remaining": one.remaining, "chances": one.chances} for one in armed]
         return json_response({"faults": shown})
 

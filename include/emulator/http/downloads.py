@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from include.emulator.engine.faults import (
+from include.emulator.faults.kinds import (
     CutResults,
     DuplicateLines,
     ForeignLines,

@@ -21,7 +21,10 @@ from starlette.responses import Response
 
 from include.emulator.api_errors import ApiError, envelope
 from include.emulator.engine.batches import SECOND, timestamp
-from include.emulator.engine.faults import (
+from include.emulator.engine.processing import Processing
+from include.emulator.engine.request_frame import Rules
+from include.emulator.engine.store import Store
+from include.emulator.faults.kinds import (
     BatchEndpoint,
     CallsPerMinute,
     Endpoint,
@@ -30,9 +33,6 @@ from include.emulator.engine.faults import (
     Slow,
     WorkspaceHumanReviewDisabled,
 )
-from include.emulator.engine.processing import Processing
-from include.emulator.engine.request_frame import Rules
-from include.emulator.engine.store import Store
 from include.emulator.http.wire import Reset
 
 VERSIONS = ("2023-06-01", "2026-10-21")
@@ -61,9 +61,9 @@ class Server:
 
     def strikes(self, workspace: str, kind: type[F], applies: Callable[[F], bool] = lambda fault: True) -> Iterator[F]:
         """The faults of this kind in force that apply here and strike, each counted when it is taken."""
-        for armed in self.store.faults(workspace):
+        for armed in self.store.faults.of(workspace):
             fault = armed.fault
-            if isinstance(fault, kind) and applies(fault) and self.store.strikes(armed, self.seed):
+            if isinstance(fault, kind) and applies(fault) and self.store.faults.strikes(armed, self.seed):
                 yield fault
 
     def calls_this_minute(self, workspace: str, name: Endpoint, *, new: int = 0) -> int:
@@ -219,7 +219,7 @@ def retry_after(seconds: float | None) -> dict[str, str]:
 def _standard_headers(server: Server, workspace: str, name: Endpoint, request_id: str) -> dict[str, str]:
     minute = server.store.now(workspace) // _MINUTE
     used = server.calls_this_minute(workspace, name)
-    limits = [one.fault.calls for one in server.store.faults(workspace) if isinstance(one.fault, CallsPerMinute)]
+    limits = [one.fault.calls for one in server.store.faults.of(workspace) if isinstance(one.fault, CallsPerMinute)]
     limit = limits[0] if limits and name in _BATCH_ENDPOINTS else CALLS_PER_MINUTE
     return {
         "request-id": request_id,

@@ -18,10 +18,8 @@ on a results download   cut_results  stall_results  gzip_results  no_final_newli
 
 from __future__ import annotations
 
-import difflib
 import mmap
 import re
-from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import msgspec
@@ -45,10 +43,6 @@ LineErrorType = Literal[
     "api_error",
     "overloaded_error",
 ]
-
-
-class FaultError(ValueError):
-    """A fault list that cannot be understood; the message names the entry and what would be valid."""
 
 
 def _kind(class_name: str) -> str:
@@ -336,57 +330,6 @@ AnyFault = (
     | DuplicateLines
     | ForeignLines
 )
-KINDS: tuple[str, ...] = tuple(_kind(cls.__name__) for cls in AnyFault.__args__)
-_BATCH_FAULTS = msgspec.json.Decoder(list[AnyFault])
 
-
-def parse(text: str | bytes) -> list[Fault]:
-    """
-    Read a fault list from JSON or YAML: a list of faults, or an object with such a list as ``faults``.
-
-    Raises FaultError, naming the entry and the valid names, for anything that is not understood.
-    """
-    try:
-        document = msgspec.yaml.decode(text)
-    except msgspec.DecodeError as error:
-        raise FaultError(f"The faults are neither JSON nor YAML: {error}") from error
-    if isinstance(document, dict) and set(document) == {"faults"}:
-        document = document["faults"]
-    if not isinstance(document, list):
-        raise FaultError('Faults are a list of objects like {"kind": "http_error", "status": 529, "times": 2}.')
-    return [_read(number, entry) for number, entry in enumerate(document)]
-
-
-def _read(number: int, entry: object) -> Fault:
-    given = entry if isinstance(entry, dict) else {}
-    kind = given.get("kind")
-    if kind not in KINDS:
-        raise FaultError(
-            f"Fault {number}: kind {kind!r} is unknown.{_nearest(str(kind), KINDS)} Kinds: {', '.join(KINDS)}."
-        )
-    fields = sorted(next(cls.__struct_fields__ for cls in AnyFault.__args__ if _kind(cls.__name__) == kind))
-    if unknown := [str(name) for name in given if name != "kind" and name not in fields]:
-        raise FaultError(
-            f"Fault {number} ({kind}): field {unknown[0]!r} is unknown.{_nearest(unknown[0], fields)}"
-            f" Fields: {', '.join(fields)}."
-        )
-    try:
-        fault: Fault = msgspec.convert(given, AnyFault)
-    except msgspec.ValidationError as error:
-        raise FaultError(f"Fault {number} ({kind}): {error}. Fields: {', '.join(fields)}.") from error
-    return fault
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
-
-
-def encode(faults: Iterable[Fault]) -> bytes:
-    """Faults as the JSON that ``decode`` reads."""
-    return msgspec.json.encode(list(faults))
-
-
-def decode(data: bytes) -> list[Fault]:
-    """Faults that ``encode`` wrote."""
-    return list(_BATCH_FAULTS.decode(data))
+#: By the ``kind`` of a fault in JSON.
+FAULT_BY_KIND: dict[str, type[Fault]] = {_kind(cls.__name__): cls for cls in AnyFault.__args__}

@@ -24,9 +24,9 @@ from include.emulator.billing.bills import Charge, Meter, bill_line
 from include.emulator.billing.prompt_cache import Cache
 from include.emulator.engine.batches import Batch, Counts, End
 from include.emulator.engine.bodies import Item, open_items
-from include.emulator.engine.faults import Canceled, Errored, Expired, RowFault
 from include.emulator.engine.request_frame import Rules
 from include.emulator.engine.simulated_answer import answer, read_prompt, start_of
+from include.emulator.faults.kinds import Canceled, Errored, Expired, RowFault
 
 _WRITE_BYTES = 1 << 20
 
