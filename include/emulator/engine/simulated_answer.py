@@ -1,8 +1,8 @@
 """
-Simulated Claude: an answer for each request, the same one whenever the same request is asked.
+Simulated answers: the same request always gets the same answer.
 
-Everything a reader could take for Claude's says that it is not: batch and message ids say "simulated", and texts begin
-with it. Structured outputs fit their schema unless a fault wants otherwise.
+Batch and message ids contain "simulated", and texts begin with it, so that nobody mistakes them for Claude's.
+Structured outputs fit their schema unless a fault prevents it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from include.emulator.answers.schema_values import Source
-from include.emulator.api_errors import RequestRefused
+from include.emulator.api_errors import RequestRejected
 from include.emulator.billing.prompt_cache import BYTES_PER_TOKEN, Cache, Usage, tokens_of
 from include.emulator.draws import Draws, digest
 from include.emulator.engine.conversation import Conversation, read_conversation
@@ -28,18 +28,18 @@ _read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 @dataclass(frozen=True)
 class Prompt:
-    """A request that was found acceptable."""
+    """A valid request."""
 
     frame: Frame
     conversation: Conversation
 
 
 def read_prompt(params: bytes | memoryview | msgspec.Raw, rules: Rules) -> Prompt:
-    """Check the params of one request, given as a JSON object, as the API does. Raises RequestRefused."""
+    """Parse and check the params of one request, given as JSON, as the API does. Raises RequestRejected."""
     try:
         fields = _read_fields(params)
     except msgspec.DecodeError as error:
-        raise RequestRefused(f"The request body is not valid JSON: {error}") from error
+        raise RequestRejected(f"The request body is not valid JSON: {error}") from error
     messages = fields.pop("messages", None)
     frame = read_frame({name: bytes(text) for name, text in fields.items()}, rules)
     return Prompt(frame, read_conversation(messages, frame))
@@ -47,9 +47,9 @@ def read_prompt(params: bytes | memoryview | msgspec.Raw, rules: Rules) -> Promp
 
 def answer(prompt: Prompt, start: int, cache: Cache, tier: str, fault: RowFault | None = None) -> dict[str, Any]:
     """
-    The message that answers a prompt.
+    Return the message that answers a prompt, spoiled by ``fault`` if there is one.
 
-    ``start`` is the number all choices follow from; ``tier`` is the usage's ``service_tier``. ``fault`` may spoil it.
+    All random draws follow from ``start``; ``tier`` is the usage's ``service_tier``.
     """
     frame = prompt.frame
     draws = Draws(start)
@@ -75,7 +75,7 @@ def answer(prompt: Prompt, start: int, cache: Cache, tier: str, fault: RowFault 
         content.append({"type": "text", "text": text})
         usage = _usage(frame, billed, thinking + tokens_of(len(text.encode())), thinking, tier)
         return _message(frame, start, content, "end_turn", usage)
-    # Thinking comes first and may use up everything, and then there is no text at all.
+    # Thinking comes first and may use up max_tokens, which leaves no text.
     if kept := text.encode()[: max(room, 0) * BYTES_PER_TOKEN].decode(errors="ignore"):
         content.append({"type": "text", "text": kept})
     usage = _usage(frame, billed, frame.max_tokens, min(thinking, frame.max_tokens), tier)
@@ -83,7 +83,7 @@ def answer(prompt: Prompt, start: int, cache: Cache, tier: str, fault: RowFault 
 
 
 def start_of(seed: int, custom_id: str, params: bytes | memoryview | msgspec.Raw) -> int:
-    """The number all choices for one request follow from."""
+    """Return the number that seeds all draws for one request."""
     return digest(seed, custom_id, memoryview(params).tobytes())
 
 
@@ -100,10 +100,10 @@ def _spoil(text: str, fault: RowFault | None) -> str:
         return text
     try:
         value = msgspec.json.decode(text)
-    except msgspec.DecodeError:  # a plain text, which has no schema to violate
+    except msgspec.DecodeError:  # plain text has no schema to violate
         return text
     if isinstance(value, Mapping) and value:
-        # One property too few and one too many: the first is a required one, if there are any.
+        # One property too few and one too many: the dropped first one is required, if any is.
         rest = dict(list(value.items())[1:])
         return msgspec.json.encode({"simulated_violation": True, **rest}).decode()
     return '{"simulated_violation":true}'

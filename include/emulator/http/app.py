@@ -1,4 +1,4 @@
-"""The routes, and the application they make up."""
+"""The application and its routes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ROUTES: tuple[tuple[str, str, Endpoint, Handler], ...] = (
 
 
 def build(server: Server) -> Starlette:
-    """The ASGI application; unfinished batches are taken up when it starts."""
+    """Build the ASGI application; it resumes unfinished batches when it starts."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

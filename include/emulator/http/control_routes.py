@@ -1,7 +1,7 @@
 """
 The emulator's own calls, under ``/_emulator``: faults, the clock, the log, the bills.
 
-Sent with an API key, a call concerns that key's workspace alone; without one, all workspaces. None of them is logged.
+A call with an API key affects that key's workspace only; a call without one affects all workspaces. None is logged.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Advance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def fault_routes(server: Server) -> Endpoint:
-    """GET shows the faults in force, PUT replaces them, DELETE clears them."""
+    """Return the route for faults: GET shows the armed ones, PUT replaces them, DELETE clears them."""
 
     async def serve(request: Request) -> Response:
         scope = _scope(request)
@@ -49,7 +49,7 @@ def fault_routes(server: Server) -> Endpoint:
 
 
 def clock_route(server: Server) -> Endpoint:
-    """POST moves the clock forward; GET tells the time. Batches that fall due by it end at once."""
+    """Return the route for the clock: POST moves it forward and ends batches that become due, GET shows the time."""
 
     async def serve(request: Request) -> Response:
         scope = _scope(request)
@@ -66,20 +66,20 @@ def clock_route(server: Server) -> Endpoint:
 
 
 def log_route(server: Server) -> Endpoint:
-    """GET tells the calls that came in and the batches that were made, oldest first."""
+    """Return the route for the log: GET lists the calls and the batches made, oldest first."""
 
     async def serve(request: Request) -> Response:
         scope = _scope(request)
-        return json_response({"calls": server.store.calls(scope), "batches": server.store.made(scope)})
+        return json_response({"calls": server.store.calls(scope), "batches": server.store.batches_made(scope)})
 
     return serve
 
 
 def bills_route(server: Server) -> Endpoint:
-    """GET tells what was billed, in tokens and dollars, and which requests more than once."""
+    """Return the route for bills: GET reports tokens and dollars, and the requests billed more than once."""
 
     async def serve(request: Request) -> Response:
-        return json_response(await asyncio.to_thread(report, server.store.booked(_scope(request))))
+        return json_response(await asyncio.to_thread(report, server.store.bills_of(_scope(request))))
 
     return serve
 

@@ -11,7 +11,7 @@ import pytest
 
 from include.emulator.answers.schema_values import Source, compile_schema
 from include.emulator.answers.structured_outputs import FORMATS, check
-from include.emulator.api_errors import RequestRefused
+from include.emulator.api_errors import RequestRejected
 from include.emulator.draws import Draws
 from tests.emulator.answers.test_structured_outputs import ACCEPTED, closed
 
@@ -80,8 +80,8 @@ def _within_limits(schema: dict[str, Any]) -> bool:
     """Whether a generated schema has few enough unions and options; all else it says is in the subset."""
     try:
         check(schema)
-    except RequestRefused as refusal:
-        if "at most" in refusal.message:
+    except RequestRejected as rejection:
+        if "at most" in rejection.message:
             return False
         raise
     return True

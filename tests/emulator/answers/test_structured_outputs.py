@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from include.emulator.answers.structured_outputs import check
-from include.emulator.api_errors import RequestRefused
+from include.emulator.api_errors import RequestRejected
 
 
 def closed(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def test_a_reference_may_lead_into_a_list() -> None:
 
 
 def test_recursion_is_seen_through_an_encoded_name() -> None:
-    with pytest.raises(RequestRefused, match="recursive"):
+    with pytest.raises(RequestRejected, match="recursive"):
         check(closed({}, **{"$defs": {"a b": closed({"x": {"$ref": "#/$defs/a%20b"}})}}))
 
 
@@ -92,7 +92,7 @@ def test_what_lies_in_the_subset_is_accepted(schema: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("schema", "message"), REFUSED.values(), ids=REFUSED)
 def test_what_lies_outside_is_refused_with_its_place(schema: Any, message: str) -> None:
-    with pytest.raises(RequestRefused) as caught:
+    with pytest.raises(RequestRejected) as caught:
         check(schema)
     assert caught.value.message.startswith("output_config.format.schema")
     assert message in caught.value.message

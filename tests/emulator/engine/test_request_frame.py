@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from include.emulator.api_errors import RequestRefused
+from include.emulator.api_errors import RequestRejected
 from include.emulator.billing.prompt_cache import Cache
 from include.emulator.engine.request_frame import Rules
 from include.emulator.engine.simulated_answer import Prompt, answer, read_prompt
@@ -145,7 +145,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize(("params", "message"), REFUSED.values(), ids=REFUSED)
 def test_a_request_is_refused_with_the_apis_words(params: dict[str, Any], message: str) -> None:
-    with pytest.raises(RequestRefused) as caught:
+    with pytest.raises(RequestRejected) as caught:
         read(params)
     assert caught.value.type == "invalid_request_error"
     assert message in caught.value.message
@@ -158,7 +158,7 @@ def test_a_request_within_the_rules_is_accepted(params: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("model", ["claude-does-not-exist-9", "claude-opus-4-1"])
 def test_an_unknown_or_retired_model_is_not_found(model: str) -> None:
-    with pytest.raises(RequestRefused) as caught:
+    with pytest.raises(RequestRejected) as caught:
         read(request(model=model))
     assert (caught.value.type, caught.value.message) == ("not_found_error", f"model: {model}")
 
@@ -167,7 +167,7 @@ def test_sampling_is_accepted_under_the_old_version_up_to_4_6() -> None:
     read(request(temperature=0.2, top_p=0.9, top_k=5), version=OLD)
     read(request(model="claude-opus-4-6", temperature=0), version=OLD)
     read(request(model="claude-opus-4-8", temperature=1), version=OLD)
-    with pytest.raises(RequestRefused, match="temperature"):
+    with pytest.raises(RequestRejected, match="temperature"):
         read(request(model="claude-opus-4-8", temperature=0.2), version=OLD)
 
 
@@ -176,7 +176,7 @@ def test_the_extended_output_beta_counts_in_batches_only() -> None:
     params = request(model="claude-haiku-5-5", max_tokens=300_000)
     assert read(params, betas=beta).frame.max_tokens == 300_000
     for betas, batch in (((), True), (beta, False)):
-        with pytest.raises(RequestRefused, match="max_tokens: 300000 > 128000"):
+        with pytest.raises(RequestRejected, match="max_tokens: 300000 > 128000"):
             read(params, betas=betas, batch=batch)
 
 
@@ -262,6 +262,6 @@ def test_whatever_the_params_are_they_are_answered_or_refused(whole: dict[str, A
         params[name] = _spoilt(params[name], random)
         try:
             outcomes.add(answer(read(params), 1, Cache(frozenset()), "batch")["type"])
-        except RequestRefused:
+        except RequestRejected:
             outcomes.add("refused")
     assert outcomes == {"message", "refused"}
