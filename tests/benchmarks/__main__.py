@@ -23,7 +23,8 @@ from typing import Any
 
 from tests.benchmarks.contender import EMULATOR_STATE, FOLDER, KEPT, ROOT
 from tests.benchmarks.contenders import ALONE, MEMORY_SIZE, PARTS, PEERS_PYTHON, SIZES, Contender
-from tests.benchmarks.report import Line, render, tables
+from tests.benchmarks.measurements import Line
+from tests.benchmarks.report import render, tables
 from tests.benchmarks.workload import write
 from tests.fixtures.emulator import Emulator, EmulatorProcess
 

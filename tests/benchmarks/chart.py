@@ -13,7 +13,7 @@ import matplotlib
 from matplotlib import pyplot
 
 from tests.benchmarks.contenders import MEMORY_SIZE, PARTS, SIZES
-from tests.benchmarks.report import Found, Value, over_imports
+from tests.benchmarks.measurements import Found, Value, over_imports
 
 _STYLES = {"ours": "o-", "peer": "s--", "floor": "x:"}
 _SHOWN = ("submit", "load")

@@ -4,190 +4,22 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from tests.benchmarks.contenders import ALONE, MEMORY_SIZE, PARTS, SIZES, Contender
-
-#: What a process has printed, with the ``command`` of its contender and the ``size``, in rows, that it was run at (0
-#: for what has no size).
-Line = Mapping[str, Any]
-Value = Callable[[Line], float]
-FULL = max(SIZES)
-_FLOORS_OF_SUBMIT = ("floors read-chunks", "floors upload")
-_FLOORS_OF_LOAD = ("floors download", "floors decode-orjson", "floors write-outcomes")
-_WARMED = "money --cache 1h --canary-rows 5"
-ESTIMATED = (
-    _WARMED,
-    "money --workload labels --cache off --canary-rows 20",
-    "money --workload pages --cache 5m --canary-rows 20",
+from tests.benchmarks.bounds import bounds
+from tests.benchmarks.contenders import ALONE, PARTS, Contender
+from tests.benchmarks.measurements import (
+    FLOORS_OF_LOAD,
+    FLOORS_OF_SUBMIT,
+    FULL,
+    WARMED,
+    Found,
+    Line,
+    over_imports,
 )
+
 _HEAD = """| rows | what | wall s | CPU s | rows/s | MB/s | peak RSS, MB (over imports) | beside ours |
 |---:|---|---:|---:|---:|---:|---:|---:|"""
-
-
-@dataclass(frozen=True)
-class Found:
-    """All measurements. What was not measured is NaN, and so is whatever is worked out from it."""
-
-    lines: Sequence[Line]
-
-    def of(self, command: str, size: int = FULL) -> list[Line]:
-        """The measurements of a contender."""
-        return [line for line in self.lines if (line["command"], line["size"]) == (command, size)]
-
-    def median(self, command: str, value: str | Value, size: int = FULL) -> float:
-        """The median of a value of a contender's runs."""
-        values = [_value(line, value) for line in self.of(command, size)]
-        return statistics.median(values) if values else math.nan
-
-    def sizes(self, command: str) -> list[int]:
-        """The sizes that a contender was run at, in ascending order."""
-        return sorted({line["size"] for line in self.lines if line["command"] == command})
-
-    def seconds(self, *commands: str) -> float:
-        """How long these take, one after the other."""
-        return sum(self.median(command, "seconds") for command in commands)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Bound:
-    """
-    What the project has set itself.
-
-    :param values: what was found, all of which are to be within the bound
-    """
-
-    what: str
-    values: Sequence[float]
-    unit: str = ""
-    at_least: float = -math.inf
-    at_most: float = math.inf
-
-    @property
-    def verdict(self) -> str:
-        """Whether it was reached."""
-        if any(math.isnan(value) for value in self.values):
-            return "not measured"
-        return "met" if all(self.at_least <= value <= self.at_most for value in self.values) else "**not met**"
-
-
-def over_imports(line: Line) -> float:
-    """The most memory that was taken beyond the interpreter with its imports, in MB."""
-    return float(line["rss_peak_mb"] - line["rss_before_mb"])
-
-
-def _surprise(line: Line) -> float:
-    """How far the bill is from what was expected, in per cent of the bill."""
-    return float(100 * abs(line["expected_usd"] - line["billed_usd"]) / line["billed_usd"])
-
-
-def _outside(line: Line) -> float:
-    """By how much the bill lies outside of the bounds."""
-    return float(max(line["low_usd"] - line["billed_usd"], line["billed_usd"] - line["high_usd"], 0))
-
-
-def bounds(found: Found) -> list[Bound]:
-    """The bounds of design and issue, with what was found."""
-    submit, load = found.seconds("ours submit"), found.seconds("ours load")
-    thousand, ten_thousand = (f"waits --waits {count} --interval 15 --seconds 60" for count in (1_000, 10_000))
-    return [
-        Bound(
-            what=f"submit of {FULL:,} requests: ≥ 8 times as fast as the seed pattern",
-            values=[found.seconds("seed submit") / submit],
-            unit=" ×",
-            at_least=8,
-        ),
-        Bound(
-            what="submit: ≤ 2 times reading and uploading the same bytes",
-            values=[submit / found.seconds(*_FLOORS_OF_SUBMIT)],
-            unit=" ×",
-            at_most=2,
-        ),
-        Bound(
-            what="submit: ≤ 80 MB over the imports, the same at 10,000, 100,000 and 1,000,000 rows",
-            values=[found.median("ours submit", over_imports, size) for size in (10_000, FULL, MEMORY_SIZE)],
-            unit=" MB",
-            at_most=80,
-        ),
-        Bound(
-            what="submit: every create has its Content-Length",
-            values=[100 * found.median("ours submit", "content_length")],
-            unit=" %",
-            at_least=100,
-        ),
-        Bound(
-            what=f"load of {FULL:,} results, validated, typed, raw kept: ≥ 150,000 rows/s",
-            values=[FULL / load],
-            unit=" rows/s",
-            at_least=150_000,
-        ),
-        Bound(
-            what="load: ≥ 15 times as fast as LLMBatchOperator's landing",
-            values=[found.seconds("common_ai load") / load],
-            unit=" ×",
-            at_least=15,
-        ),
-        Bound(
-            what="load: ≤ 150 MB over the imports, the same at 100,000 and 1,000,000 rows",
-            values=[found.median("ours load", over_imports, size) for size in (FULL, MEMORY_SIZE)],
-            unit=" MB",
-            at_most=150,
-        ),
-        Bound(
-            what="extract: ≥ 50,000 rows/s",
-            values=[FULL / found.seconds("ours extract")],
-            unit=" rows/s",
-            at_least=50_000,
-        ),
-        Bound(
-            what="1,000 waits at a 15 s interval for a minute: ≤ 8 calls",
-            values=[found.median(thousand, "calls", 0)],
-            at_most=8,
-        ),
-        Bound(what="1,000 waits: ≤ 1 CPU s", values=[found.median(thousand, "cpu_seconds", 0)], unit=" s", at_most=1),
-        Bound(
-            what="10,000 waits: event loop never blocked for more than 100 ms",
-            values=[found.median(ten_thousand, "longest_block_ms", 0)],
-            unit=" ms",
-            at_most=100,
-        ),
-        Bound(
-            what="a Dag file: parsed in ≤ 200 ms beyond importing Airflow",
-            values=[found.median("parse", "one_file_ms", 0)],
-            unit=" ms",
-            at_most=200,
-        ),
-        Bound(
-            what="200 pipelines: parsed in ≤ 10 s",
-            values=[found.median("parse", "all_files_seconds", 0)],
-            unit=" s",
-            at_most=10,
-        ),
-        Bound(
-            what="documents, batched, the cache warmed: ≤ 0.25 of what synchronous calls without a cache cost",
-            values=[found.median(_WARMED, "ratio", 0)],
-            at_most=0.25,
-        ),
-        Bound(
-            what="three workloads: the bill is within 15 % of what was expected of it",
-            values=[found.median(command, _surprise, 0) for command in ESTIMATED],
-            unit=" %",
-            at_most=15,
-        ),
-        Bound(
-            what="three workloads: the bill lies within the bounds that were told",
-            values=[found.median(command, _outside, 0) for command in ESTIMATED],
-            unit=" USD outside",
-            at_most=0,
-        ),
-        Bound(
-            what="second run of an unchanged partition: 0 requests",
-            values=[found.median("ours again", "requests")],
-            at_most=0,
-        ),
-    ]
 
 
 def render(lines: Sequence[Line], *, machine: str, pictures: Iterable[str] = ()) -> str:
@@ -252,18 +84,18 @@ def _summary(found: Found) -> Iterator[str]:
         (
             f"submit {FULL:,} requests: Parquet to accepted batch",
             *(cost("seed submit"), cost("common_ai submit")),
-            *(f"{cost(*_FLOORS_OF_SUBMIT)}: read, upload", cost("ours submit")),
+            *(f"{cost(*FLOORS_OF_SUBMIT)}: read, upload", cost("ours submit")),
         ),
         (
             f"load {FULL:,} results: to typed Parquet",
             *(cost("seed load"), f"{cost('common_ai load')} (JSON Lines)"),
-            *(f"{cost(*_FLOORS_OF_LOAD)}: download, decode, write", cost("ours load")),
+            *(f"{cost(*FLOORS_OF_LOAD)}: download, decode, write", cost("ours load")),
         ),
         ("1,000 waits, a minute, 15 s apart", "–", f"{waits(' --who provider')} (the provider's)", "–", waits("")),
         (
             "cost of 10,000 documents with one system prompt, against synchronous calls without a cache",
             *("–", "–", "–"),
-            _number(found.median(_WARMED, "ratio", 0)),
+            _number(found.median(WARMED, "ratio", 0)),
         ),
         (
             "second run of an unchanged partition",
@@ -348,10 +180,6 @@ def _figures(line: Line) -> Iterator[tuple[str, str]]:
             yield from ((f"{name}: {inner}", figure) for inner, figure in _figures(value))
         elif isinstance(value, int | float) and name != "size":
             yield name.replace("_", " "), _number(value)
-
-
-def _value(line: Line, value: str | Value) -> float:
-    return float(line[value] if isinstance(value, str) else value(line))
 
 
 def _spread(runs: Sequence[Line], name: str) -> str:

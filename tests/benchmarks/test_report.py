@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from tests.benchmarks.bounds import Bound, bounds
 from tests.benchmarks.contenders import MEMORY_SIZE
-from tests.benchmarks.report import ESTIMATED, Bound, Found, bounds, over_imports, render
+from tests.benchmarks.measurements import ESTIMATED, Found, over_imports
+from tests.benchmarks.report import render
 
 
 def _line(command: str, seconds: float, *, size: int = 100_000, memory: float = 50.0, **facts: Any) -> dict[str, Any]:

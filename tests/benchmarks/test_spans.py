@@ -1,9 +1,11 @@
+"""Spans from the event log of a run; no run is started."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.benchmarks.whole_run import DEFERRED, WAITING, WORKING, Span, spans_of, waited_for
+from tests.benchmarks.spans import DEFERRED, WAITING, WORKING, Span, spans_of, waited_for
 
 TRIGGERED = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 
