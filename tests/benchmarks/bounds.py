@@ -21,9 +21,9 @@ from tests.benchmarks.measurements import (
 @dataclass(frozen=True, kw_only=True)
 class Bound:
     """
-    What the project has set itself.
+    A bound that the project sets for itself.
 
-    :param values: what was found, all of which are to be within the bound
+    :param values: the measured values, all of which must be within the bound
     """
 
     what: str
@@ -34,24 +34,24 @@ class Bound:
 
     @property
     def verdict(self) -> str:
-        """Whether it was reached."""
+        """Return whether the values are within the bound, in words for the report."""
         if any(math.isnan(value) for value in self.values):
             return "not measured"
         return "met" if all(self.at_least <= value <= self.at_most for value in self.values) else "**not met**"
 
 
 def _surprise(line: Line) -> float:
-    """How far the bill is from what was expected, in per cent of the bill."""
+    """Return the difference between bill and estimate, in per cent of the bill."""
     return float(100 * abs(line["expected_usd"] - line["billed_usd"]) / line["billed_usd"])
 
 
 def _outside(line: Line) -> float:
-    """By how much the bill lies outside of the bounds."""
+    """Return by how many dollars the bill is outside the bounds of the estimate."""
     return float(max(line["low_usd"] - line["billed_usd"], line["billed_usd"] - line["high_usd"], 0))
 
 
 def bounds(found: Found) -> list[Bound]:
-    """The bounds of design and issue, with what was found."""
+    """Return all bounds with the measured values."""
     submit, load = found.seconds("ours submit"), found.seconds("ours load")
     thousand, ten_thousand = (f"waits --waits {count} --interval 15 --seconds 60" for count in (1_000, 10_000))
     return [
@@ -128,18 +128,18 @@ def bounds(found: Found) -> list[Bound]:
             at_most=10,
         ),
         Bound(
-            what="documents, batched, the cache warmed: ≤ 0.25 of what synchronous calls without a cache cost",
+            what="documents, batched, cache warmed: ≤ 0.25 of the cost of synchronous calls without a cache",
             values=[found.median(WARMED, "ratio", 0)],
             at_most=0.25,
         ),
         Bound(
-            what="three workloads: the bill is within 15 % of what was expected of it",
+            what="three workloads: the bill is within 15 % of its estimate",
             values=[found.median(command, _surprise, 0) for command in ESTIMATED],
             unit=" %",
             at_most=15,
         ),
         Bound(
-            what="three workloads: the bill lies within the bounds that were told",
+            what="three workloads: the bill is within the bounds of its estimate",
             values=[found.median(command, _outside, 0) for command in ESTIMATED],
             unit=" USD outside",
             at_most=0,

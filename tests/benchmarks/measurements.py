@@ -10,8 +10,7 @@ from typing import Any
 
 from tests.benchmarks.contenders import SIZES
 
-#: What a process has printed, with the ``command`` of its contender and the ``size``, in rows, that it was run at (0
-#: for what has no size).
+#: The output of one process, with the ``command`` of its contender and its ``size`` in rows (0 if it has no size).
 Line = Mapping[str, Any]
 Value = Callable[[Line], float]
 FULL = max(SIZES)
@@ -27,30 +26,30 @@ ESTIMATED = (
 
 @dataclass(frozen=True)
 class Found:
-    """All measurements. What was not measured is NaN, and so is whatever is worked out from it."""
+    """All measurements. A missing one is NaN, and so is every figure computed from it."""
 
     lines: Sequence[Line]
 
     def of(self, command: str, size: int = FULL) -> list[Line]:
-        """The measurements of a contender."""
+        """Return the measurements of a contender."""
         return [line for line in self.lines if (line["command"], line["size"]) == (command, size)]
 
     def median(self, command: str, value: str | Value, size: int = FULL) -> float:
-        """The median of a value of a contender's runs."""
+        """Return the median of a value over a contender's runs."""
         values = [_value(line, value) for line in self.of(command, size)]
         return statistics.median(values) if values else math.nan
 
     def sizes(self, command: str) -> list[int]:
-        """The sizes that a contender was run at, in ascending order."""
+        """Return the sizes at which a contender ran, in ascending order."""
         return sorted({line["size"] for line in self.lines if line["command"] == command})
 
     def seconds(self, *commands: str) -> float:
-        """How long these take, one after the other."""
+        """Return the total time of these contenders, one after the other."""
         return sum(self.median(command, "seconds") for command in commands)
 
 
 def over_imports(line: Line) -> float:
-    """The most memory that was taken beyond the interpreter with its imports, in MB."""
+    """Return the peak memory beyond that of the interpreter with its imports, in MB."""
     return float(line["rss_peak_mb"] - line["rss_before_mb"])
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks have found, as Markdown: the summary, a verdict on each bound, and a table for each part."""
+"""The report of the benchmarks in Markdown: a summary, a verdict on each bound, and a table for each part."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from tests.benchmarks.measurements import (
     over_imports,
 )
 
-_HEAD = """| rows | what | wall s | CPU s | rows/s | MB/s | peak RSS, MB (over imports) | beside ours |
+_HEAD = """| rows | what | wall s | CPU s | rows/s | MB/s | peak RSS, MB (over imports) | relative to ours |
 |---:|---|---:|---:|---:|---:|---:|---:|"""
 
 
 def render(lines: Sequence[Line], *, machine: str, pictures: Iterable[str] = ()) -> str:
     """
-    The whole report.
+    Render the whole report.
 
-    :param machine: on what it was measured, and when
-    :param pictures: names of image files beside it
+    :param machine: where and when the measurements were taken
+    :param pictures: names of image files in the same folder
     """
     found = Found(lines)
     verdicts = (
@@ -37,13 +37,13 @@ def render(lines: Sequence[Line], *, machine: str, pictures: Iterable[str] = ())
     sections = [
         "# Benchmarks",
         machine,
-        "Medians, with min and max in brackets; 1 MB is 1,000,000 bytes. Each run is a process of its own, the"
-        " contenders of a part take turns, and all talk to one emulator on the same machine, whose batches end at once:"
-        " trust the ratios. *Beside ours* is the wall time in those of this project's first line at the same size."
-        " 1,000,000 rows are there for the memory: the emulator works on some batches while it is sent others.",
+        "Medians, with min and max in brackets; 1 MB is 1,000,000 bytes. Each run is a process of its own, and the"
+        " contenders of a part take turns. All talk to one emulator on the same machine, whose batches end at once, so"
+        " trust the ratios. *Relative to ours* is the wall time divided by that of this project's first line at the"
+        " same size. The 1,000,000 rows measure memory only: the emulator processes some batches while others arrive.",
         "## Summary",
         "\n".join(_summary(found)),
-        "What is billed twice under a lost answer, a kill or a 404 is what `make chaos` shows.",
+        "`make chaos` shows what is billed twice after a lost response, a kill or a 404.",
         "## Bounds",
         "\n".join(["| bound | found | |", "|---|---:|---|", *verdicts]),
         *tables(lines),
@@ -53,7 +53,7 @@ def render(lines: Sequence[Line], *, machine: str, pictures: Iterable[str] = ())
 
 
 def tables(lines: Sequence[Line]) -> Iterator[str]:
-    """A heading and a table for each part that was measured."""
+    """Yield a heading and a table for each measured part."""
     found = Found(lines)
     for part, contenders in (PARTS | ALONE).items():
         ran = [contender for contender in contenders if found.sizes(contender.command)]
@@ -67,7 +67,7 @@ def tables(lines: Sequence[Line]) -> Iterator[str]:
 
 
 def _summary(found: Found) -> Iterator[str]:
-    """The numbers to reach of the design, as found."""
+    """Yield the lines of the summary table."""
 
     def cost(*commands: str) -> str:
         memory = f", +{_number(found.median(commands[0], over_imports))} MB" if len(commands) == 1 else ""
@@ -93,7 +93,7 @@ def _summary(found: Found) -> Iterator[str]:
         ),
         ("1,000 waits, a minute, 15 s apart", "–", f"{waits(' --who provider')} (the provider's)", "–", waits("")),
         (
-            "cost of 10,000 documents with one system prompt, against synchronous calls without a cache",
+            "cost of 10,000 documents with one system prompt, relative to synchronous calls without a cache",
             *("–", "–", "–"),
             _number(found.median(WARMED, "ratio", 0)),
         ),
@@ -133,7 +133,7 @@ def _row(contender: Contender, size: int, runs: Sequence[Line], ours: float) -> 
 
 
 def _alone(contenders: Sequence[Contender], found: Found) -> str:
-    """Every figure that was printed, each on a line, beside those of the others."""
+    """Render every figure on a line of its own, with a column per contender."""
     columns = [dict(_figures(found.of(contender.command, 0)[-1])) for contender in contenders]
     names = dict.fromkeys(name for column in columns for name in column)
     return "\n".join(
@@ -148,13 +148,12 @@ def _alone(contenders: Sequence[Contender], found: Found) -> str:
 def _money(contenders: Sequence[Contender], found: Found) -> Iterator[str]:
     lines = [found.of(contender.command, 0)[-1] for contender in contenders]
     yield (
-        f"The emulator answered, not Claude, and billed by a table of prices of its own: {lines[0]['requests']:,}"
-        " documents with a system prompt of 6,000 tokens that is the same in all; labels for short texts, and pages"
-        " about them, with one of 300 and of 1,500. A batch takes ten minutes of its clock. How often a cache is found"
-        " is its assumption, too: 98 % of the time where an earlier batch has filled it, 30 % where requests of the"
-        " same batch do. *Synchronous* is what the same tokens cost in calls of their own, without a cache; *expected*"
-        " is what was told, with its bounds, when the main pass was planned. What this project booked is what was"
-        " billed, to the last digit."
+        f"The emulator stood in for Claude and billed at its own table of prices: {lines[0]['requests']:,} documents"
+        " with the same system prompt of 6,000 tokens; labels for short texts with a system prompt of 300 tokens; pages"
+        " about them with one of 1,500. A batch takes ten minutes of its clock. It assumes cache hits for 98 % of"
+        " prefixes from an earlier batch, and for 30 % of those from the same batch. *Synchronous* is the cost of the"
+        " same tokens in synchronous calls without a cache. *Expected* is the estimate of the main pass with its"
+        " bounds. This project's usage records equal the bills to the last digit."
     )
     rows = (
         f"| {contender.title} | {line['input_tokens_each']:,.0f} / {line['output_tokens_each']:,.0f} |"
@@ -190,7 +189,7 @@ def _spread(runs: Sequence[Line], name: str) -> str:
 
 
 def _number(value: float) -> str:
-    """With as many digits as say something."""
+    """Format a number with its significant digits."""
     if math.isnan(value):
         return "?"
     digits = next((digits for least, digits in ((100, 0), (10, 1), (0.1, 2)) if value >= least), 3)

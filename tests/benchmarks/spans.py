@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-#: Where a task's time goes: until a worker has begun with it, on the worker, in the triggerer.
+#: A task waits until a worker starts it, works on the worker, and is deferred in the triggerer.
 WAITING, WORKING, DEFERRED = "waiting", "working", "deferred"
-#: What a task does after an event of Airflow's log. One that has ended does nothing, unless it is tried again.
+#: The kind of span after an event of Airflow's log. An ended task has another span only if it is tried again.
 _NEXT = {
     "running": WORKING,
     "deferred": DEFERRED,
@@ -20,7 +20,7 @@ _NEXT = {
 @dataclass(frozen=True, kw_only=True)
 class Span:
     """
-    What a task did for a while.
+    A time during which a task was in one state.
 
     :param kind: WAITING, WORKING or DEFERRED
     :param start: seconds since the run was triggered, as is ``end``
@@ -36,8 +36,8 @@ class Task:
     """
     One task instance of the run.
 
-    :param instance_id: what its process is named after
-    :param spans: in their order, without a gap; they begin when all that it had to wait for was over
+    :param instance_id: in the title of its process
+    :param spans: in order, without gaps; the first begins when all upstream tasks have ended
     """
 
     task_id: str
@@ -50,11 +50,12 @@ def waited_for(
     one: Mapping[str, Any], instances: Sequence[Mapping[str, Any]], upstream: Mapping[str, Sequence[str]]
 ) -> list[str]:
     """
-    When the instances ended that this one had to wait for: of a mapped group those of its own index. A task that was
-    skipped is the scheduler's work alone, so in its place stand those before it.
+    Return the end times of the instances that this one waited for; in a mapped group, those with its own index.
 
-    :param instances: of the run, as the REST API tells of them, as ``one``
-    :param upstream: for each task those right before it
+    A skipped task is only the scheduler's work, so its own upstream tasks replace it.
+
+    :param instances: all of the run, as in the REST API; so is ``one``
+    :param upstream: the direct upstream tasks of each task
     """
     ends: list[str] = []
     for other in instances:
@@ -75,10 +76,10 @@ def spans_of(
     one: Mapping[str, Any], events: Sequence[Mapping[str, Any]], *, ready: str | None, triggered_at: datetime
 ) -> list[Span]:
     """
-    What an instance did when.
+    Return the spans of an instance.
 
-    :param events: the run's event log, in the order of time
-    :param ready: when the last of those that it waited for had ended; None: it waited for the trigger only
+    :param events: the run's event log, in order
+    :param ready: the end of the last upstream instance; None if it has none
     """
 
     def seconds(moment: str) -> float:
@@ -91,8 +92,8 @@ def spans_of(
             continue
         moment = seconds(event["when"])
         if kind == DEFERRED:
-            # Airflow keeps the last time only that a task was scheduled: an earlier stay counts up to the worker's
-            # start.
+            # Airflow keeps only the last time that a task was scheduled, so an earlier deferral counts up to the
+            # worker's start.
             scheduled = seconds(one["scheduled_when"])
             fired = scheduled if at < scheduled < moment else moment
             spans.append(Span(kind=DEFERRED, start=at, end=fired))

@@ -3,8 +3,7 @@ A whole run, from its trigger to the published partition, through the embedded s
 API server, S3, a warehouse with the workload, and an emulator that ends every batch at once.
 
 ``python -m tests.benchmarks.whole_run --rows 100000`` prints one JSON object as the last line of stdout: the counts,
-``seconds`` from trigger to published, where they went, and the most memory that each process was seen to have.
-gantt.py draws it.
+``seconds`` from trigger to published, their breakdown, and the peak memory of each process. gantt.py draws it.
 """
 
 from __future__ import annotations
@@ -43,10 +42,10 @@ PIPELINE = "pipeline"
 BOOT_SECONDS = 240
 PATIENCE_SECONDS = 1_800
 LOOK_SECONDS = 1.0
-#: The most that Airflow's API lists at once, unless it is told otherwise.
+#: The largest page of Airflow's API by default.
 PAGE = 100
 _MEGABYTE = 1_000_000
-#: The processes that stay, by a part of their command. A task's ends with the id of its instance.
+#: The names of the servers, by a part of their command. A task's command ends with the id of its instance.
 SERVERS = {
     "moto.server": "S3",
     "include.emulator": "emulator",
@@ -57,8 +56,7 @@ SERVERS = {
     "scheduler": "scheduler",
     "triggerer": "triggerer",
 }
-#: As the stack is for people, but for the frequent looks at Dag files, each of which costs what a task costs: these are
-#: Airflow's defaults.
+#: Airflow's defaults: the stack's own frequent parsing of Dag files would cost as much as a task each time.
 SETTINGS: Mapping[str, str] = {
     "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).with_name("stack_dags")),
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "300",
@@ -67,21 +65,21 @@ SETTINGS: Mapping[str, str] = {
 
 
 class NotPublished(Exception):
-    """The stack did not come up, or the run did not publish every row. The message says where to look."""
+    """The stack did not start, or the run did not publish every row. The message says where the logs are."""
 
 
 class Clerk(AirflowApi):
-    """Airflow as somebody sees it who triggers a run and writes down what became of it when."""
+    """The API calls of a person who triggers a run and records its progress."""
 
     def __enter__(self) -> Self:
         super().__enter__()
         return self
 
     def tasks(self, run_id: str, triggered_at: datetime) -> list[Task]:
-        """What the tasks that ran did when, in the order in which they began."""
+        """Return the spans of the tasks that ran, in the order of their start."""
         path = f"/api/v2/dags/{DAG}"
         instances = self._pages(f"{path}/dagRuns/{run_id}/taskInstances", "task_instances")
-        # Each state of each try, which the task instance itself forgets when the next one begins.
+        # The event log has each state of each try; the task instance has only those of the last one.
         events = self._pages("/api/v2/eventLogs", "event_logs", dag_id=DAG, run_id=run_id, order_by="when")
         upstream: dict[str, list[str]] = {}
         for task in self._get(f"{path}/tasks")["tasks"]:
@@ -110,7 +108,7 @@ class Clerk(AirflowApi):
 
 
 def main() -> int:
-    """Measure, and print what was found."""
+    """Measure, and print the figures."""
     rows = _rows()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # through every __exit__
     database = FOLDER / str(rows) / "warehouse.db"
@@ -120,26 +118,26 @@ def main() -> int:
     with processes.one_demo_at_a_time(folder), _stack(folder, database) as stack, Clerk(stack) as api:
         found = _run(api, stack, folder)
     if found["rows"] != rows or found["published"] + found["rejected"] != rows:
-        raise NotPublished(f"{rows:,} rows are in the warehouse, and the manifest says {found}")
+        raise NotPublished(f"The warehouse has {rows:,} rows, but the manifest says {found}")
     sys.stdout.write(f"{json.dumps(found)}\n")
     return 0
 
 
 def _rows() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.whole_run", description=__doc__)
-    parser.add_argument("--rows", type=int, default=100_000, help="how many rows the partition has")
+    parser.add_argument("--rows", type=int, default=100_000, help="the number of rows of the partition")
     rows: int = parser.parse_args().rows
     return rows
 
 
 def _stack_folder() -> StackFolder:
-    """A folder of the benchmark's own, unless ENRICHMENT_STACK_DIR says otherwise: a demo runs on beside it."""
+    """Return ENRICHMENT_STACK_DIR or a folder of the benchmark's own, so that a demo can run at the same time."""
     os.environ.setdefault("ENRICHMENT_STACK_DIR", str(FOLDER / "stack"))
     return StackFolder.of_environment()
 
 
 def _run(api: Clerk, stack: Stack, folder: StackFolder) -> dict[str, Any]:
-    """The measured run, after one of an empty day: a scheduler at work is measured, and not one that boots."""
+    """Run once with an empty day, so that the scheduler has started, and then the measured run."""
     _finish(api, folder, api.trigger(DAG, {"partition": str(Partition(start=workload.DAY - timedelta(days=1)))}))
     partition = Partition(start=workload.DAY)
     with _memory(folder) as peaks:
@@ -149,7 +147,7 @@ def _run(api: Clerk, stack: Stack, folder: StackFolder) -> dict[str, Any]:
     tasks = api.tasks(run_id, triggered_at)
     published = published_day.read_published(stack, PIPELINE, partition)
     if published is None:
-        raise NotPublished(f"The run has succeeded, and {partition} has no manifest: see {folder.airflow_home}/logs")
+        raise NotPublished(f"The run succeeded, but {partition} has no manifest: see {folder.airflow_home}/logs")
     spans = [span for task in tasks for span in task.spans]
     return {
         "rows": published.manifest.rows,
@@ -188,8 +186,9 @@ def _finish(api: Clerk, folder: StackFolder, run_id: str) -> None:
 @contextmanager
 def _memory(folder: StackFolder) -> Iterator[dict[str, int]]:
     """
-    The most memory, in MB, that each server and each task was seen to have, looked at about once a second. What a
-    process has in common with the one that it was forked from, counts for both.
+    Record the peak memory of each server and each task in MB, sampled about once a second.
+
+    Memory that a process shares with its parent counts for both.
     """
     peaks: dict[str, int] = {}
     over = threading.Event()
@@ -211,14 +210,14 @@ def _memory(folder: StackFolder) -> Iterator[dict[str, int]]:
 
 
 def _name(command: str) -> str:
-    """A server by its name, a task by the id of its instance."""
+    """Return the name of a server, or the instance id of a task."""
     known = [name for part, name in SERVERS.items() if part in command]
     return known[0] if known else command.rpartition(" ")[2]
 
 
 @contextmanager
 def _stack(folder: StackFolder, database: Path) -> Iterator[Stack]:
-    """The stack with the workload in its warehouse, up and with its Dag; stopped when the block ends."""
+    """Start the stack with the workload in its warehouse and with its Dag, and stop it when the block ends."""
     processes.stop_all(folder)
     for old in (folder.airflow_home, folder.logs, folder.emulator_state):
         shutil.rmtree(old, ignore_errors=True)
@@ -235,7 +234,7 @@ def _stack(folder: StackFolder, database: Path) -> Iterator[Stack]:
             deadline = time.monotonic() + BOOT_SECONDS
             while not ready():
                 if failed_processes(stack) or supervisord.poll() is not None or time.monotonic() > deadline:
-                    raise NotPublished(f"The stack does not come up: see {folder.logs}")
+                    raise NotPublished(f"The stack did not start: see {folder.logs}")
                 time.sleep(LOOK_SECONDS)
 
         wait(lambda: _answers(stack.s3_url) and _answers(stack.emulator_url))
@@ -248,7 +247,7 @@ def _stack(folder: StackFolder, database: Path) -> Iterator[Stack]:
     finally:
         processes.stop_all(folder)
         folder.stack_json.unlink(missing_ok=True)
-        # Logs stay for looking at; these are hundreds of megabytes.
+        # Keep the logs, but delete these, which are hundreds of megabytes.
         folder.warehouse.unlink(missing_ok=True)
         shutil.rmtree(folder.emulator_state, ignore_errors=True)
 
