@@ -1,4 +1,4 @@
-"""What is said about each way in which the params of a request can be wrong."""
+"""The error for each way in which the params of a request can be invalid."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ PREFILL = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "{
 
 
 def read(params: dict[str, Any], *, version: str = NEW, betas: tuple[str, ...] = (), batch: bool = True) -> Prompt:
-    """The prompt as the emulator reads it."""
+    """Parse the prompt as the emulator does."""
     return read_prompt(json.dumps(params).encode(), Rules(version=version, betas=frozenset(betas), batch=batch))
 
 
 def user(*blocks: dict[str, Any]) -> list[dict[str, Any]]:
-    """One user turn of these blocks."""
+    """Return one user turn of these blocks."""
     return [{"role": "user", "content": list(blocks)}]
 
 
 def marked(count: int, **marker: str) -> list[dict[str, Any]]:
-    """System blocks that each carry a cache marker."""
+    """Return system blocks, each with a cache marker."""
     return [{"type": "text", "text": f"part {index}", "cache_control": MARK | marker} for index in range(count)]
 
 
@@ -144,7 +144,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(("params", "message"), REFUSED.values(), ids=REFUSED)
-def test_a_request_is_refused_with_the_apis_words(params: dict[str, Any], message: str) -> None:
+def test_an_invalid_request_is_rejected_with_the_apis_message(params: dict[str, Any], message: str) -> None:
     with pytest.raises(RequestRejected) as caught:
         read(params)
     assert caught.value.type == "invalid_request_error"
@@ -152,7 +152,7 @@ def test_a_request_is_refused_with_the_apis_words(params: dict[str, Any], messag
 
 
 @pytest.mark.parametrize("params", ACCEPTED.values(), ids=ACCEPTED)
-def test_a_request_within_the_rules_is_accepted(params: dict[str, Any]) -> None:
+def test_a_valid_request_is_accepted(params: dict[str, Any]) -> None:
     read(params)
 
 
@@ -195,7 +195,7 @@ def test_a_synchronous_request_may_ask_for_no_tokens() -> None:
         ("claude-opus-5-5", True),
     ],
 )
-def test_whether_a_model_thinks_unasked(model: str, thinks: bool) -> None:
+def test_some_models_think_by_default(model: str, thinks: bool) -> None:
     assert read(request(model=model)).frame.thinks is thinks
 
 
@@ -240,7 +240,7 @@ STRUCTURED = request(
 
 
 def _spoilt(value: Any, random: Random) -> Any:
-    """The value with something in it, or all of it, replaced by junk."""
+    """Replace the value or a part of it by junk."""
     if random.random() < 0.12 or not isinstance(value, (dict, list)) or not value:
         return random.choice(JUNK)
     if isinstance(value, list):
@@ -253,7 +253,7 @@ def _spoilt(value: Any, random: Random) -> Any:
 
 
 @pytest.mark.parametrize("whole", [EVERYTHING, STRUCTURED, FORCED], ids=["everything", "structured", "forced"])
-def test_whatever_the_params_are_they_are_answered_or_refused(whole: dict[str, Any]) -> None:
+def test_any_params_are_answered_or_rejected(whole: dict[str, Any]) -> None:
     random = Random(0)
     outcomes = set()
     for _ in range(5000):
@@ -263,5 +263,5 @@ def test_whatever_the_params_are_they_are_answered_or_refused(whole: dict[str, A
         try:
             outcomes.add(answer(read(params), 1, Cache(frozenset()), "batch")["type"])
         except RequestRejected:
-            outcomes.add("refused")
-    assert outcomes == {"message", "refused"}
+            outcomes.add("rejected")
+    assert outcomes == {"message", "rejected"}

@@ -13,7 +13,7 @@ from tests.emulator.conftest import create, ended, request
 from tests.fixtures.emulator import Emulator
 
 
-def test_faults_are_shown_with_what_is_left_of_them_and_cleared(emulator: Emulator, client: Anthropic) -> None:
+def test_faults_are_listed_with_their_remaining_strikes_and_cleared(emulator: Emulator, client: Anthropic) -> None:
     emulator.set_faults([{"kind": "http_error", "status": 500, "times": 3}])
     with pytest.raises(anthropic.InternalServerError):
         create(client, request())
@@ -33,7 +33,7 @@ def _statuses(client: Anthropic, calls: int) -> list[int]:
     return found
 
 
-def test_a_fault_spares_its_first_chances_and_then_strikes_as_often_as_told(
+def test_a_fault_passes_its_first_chances_and_then_strikes_the_given_times(
     emulator: Emulator, client: Anthropic
 ) -> None:
     emulator.set_faults([{"kind": "http_error", "on": "list", "status": 503, "after": 2, "times": 3}])
@@ -42,7 +42,7 @@ def test_a_fault_spares_its_first_chances_and_then_strikes_as_often_as_told(
     assert _statuses(client, 5) == [503, 503, 503, 200, 200]
 
 
-def test_a_fault_that_passes_leaves_the_call_to_the_next_one(emulator: Emulator, client: Anthropic) -> None:
+def test_a_fault_that_does_not_strike_leaves_the_call_to_the_next_one(emulator: Emulator, client: Anthropic) -> None:
     emulator.set_faults(
         [
             {"kind": "http_error", "on": "list", "status": 503, "after": 1, "times": 1},
@@ -52,7 +52,7 @@ def test_a_fault_that_passes_leaves_the_call_to_the_next_one(emulator: Emulator,
     assert _statuses(client, 4) == [529, 503, 529, 200]
 
 
-def test_a_fault_strikes_by_chance_and_at_the_same_calls_every_time(
+def test_a_fault_strikes_at_random_but_at_the_same_calls_every_time(
     emulator: Emulator, client: Anthropic, client_of: Callable[[Emulator], Anthropic]
 ) -> None:
     other = emulator.workspace()

@@ -33,7 +33,7 @@ DOCUMENTATION = (Path(__file__).parents[3] / "docs" / "emulator.md").read_text(e
         ({}, f"Kinds: {next(iter(FAULT_BY_KIND))}"),
     ],
 )
-def test_a_fault_that_is_not_understood_is_refused_with_what_would_be(
+def test_an_invalid_fault_is_rejected_with_the_valid_names(
     emulator: Emulator, fault: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValueError, match="Fault 0") as caught:
@@ -61,6 +61,6 @@ def test_the_faults_of_the_documentation_are_valid(faults: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "kind: stuck", "stuck", ""])
-def test_what_is_not_a_list_of_faults_is_refused(text: str) -> None:
+def test_anything_but_a_list_of_faults_is_rejected(text: str) -> None:
     with pytest.raises(FaultError):
         parse(text)

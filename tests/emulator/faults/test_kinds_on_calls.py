@@ -26,7 +26,7 @@ from tests.fixtures.emulator import Emulator
         (529, anthropic.APIStatusError),
     ],
 )
-def test_a_create_fails_with_a_status_and_makes_nothing(
+def test_a_create_fails_with_a_status_and_makes_no_batch(
     emulator: Emulator, client: Anthropic, status: int, error: type[anthropic.APIStatusError]
 ) -> None:
     emulator.set_faults([{"kind": "http_error", "status": status, "times": 1}])
@@ -38,7 +38,7 @@ def test_a_create_fails_with_a_status_and_makes_nothing(
     create(client, request())
 
 
-def test_a_429_may_say_when_to_come_back(emulator: Emulator, client: Anthropic) -> None:
+def test_a_429_may_have_a_retry_after(emulator: Emulator, client: Anthropic) -> None:
     emulator.set_faults([{"kind": "http_error", "status": 429, "retry_after": 30}])
     with pytest.raises(anthropic.RateLimitError) as caught:
         create(client, request())
@@ -53,9 +53,7 @@ def test_a_spend_limit_is_a_429_with_its_error_code(emulator: Emulator, client: 
     assert body["error"]["details"] == {"error_code": "enforced_spend_limit_reached"}
 
 
-def test_a_workspace_without_human_review_refuses_creates_and_nothing_else(
-    emulator: Emulator, client: Anthropic
-) -> None:
+def test_a_workspace_without_human_review_rejects_only_creates(emulator: Emulator, client: Anthropic) -> None:
     made = create(client, request())
     emulator.set_faults([{"kind": "workspace_human_review_disabled"}])
     with pytest.raises(anthropic.BadRequestError) as caught:
@@ -65,7 +63,7 @@ def test_a_workspace_without_human_review_refuses_creates_and_nothing_else(
 
 
 @pytest.mark.parametrize("status", [408, 409, 500, 502, 503, 504, 529])
-def test_any_error_may_come_after_the_batch_was_made(emulator: Emulator, client: Anthropic, status: int) -> None:
+def test_any_error_may_come_after_the_batch_is_made(emulator: Emulator, client: Anthropic, status: int) -> None:
     emulator.set_faults([{"kind": "http_error", "status": status, "created": True, "times": 1}])
     with pytest.raises(anthropic.APIStatusError) as caught:
         create(client, request())
@@ -83,7 +81,7 @@ def test_any_error_may_come_after_the_batch_was_made(emulator: Emulator, client:
     ids=["before", "unread", "after"],
 )
 @pytest.mark.parametrize("text", ["small", "large " * 1_000_000], ids=["small", "large"])
-def test_a_reset_create_tells_nothing_of_what_was_made(
+def test_a_reset_create_looks_the_same_with_and_without_a_batch(
     emulator: Emulator, client: Anthropic, fault: dict[str, object], made: int, text: str
 ) -> None:
     emulator.set_faults([{**fault, "times": 1}])
@@ -101,7 +99,7 @@ def test_the_sdks_own_retries_pay_twice(emulator: Emulator, client: Anthropic) -
     assert len(emulator.batches_made()) == 3
 
 
-def test_a_slow_create_is_made_though_the_client_gave_up(emulator: Emulator, client: Anthropic) -> None:
+def test_a_slow_create_makes_its_batch_even_if_the_client_gave_up(emulator: Emulator, client: Anthropic) -> None:
     emulator.set_faults([{"kind": "slow", "seconds": 0.5, "times": 1}])
     with pytest.raises(anthropic.APITimeoutError):
         create(client.with_options(timeout=0.2), request())
@@ -127,7 +125,7 @@ def test_any_call_can_fail(emulator: Emulator, client: Anthropic, on: str) -> No
     assert caught.value.status_code == 503
 
 
-def test_a_healthy_batch_is_not_found_for_a_while_but_listed(emulator: Emulator, client: Anthropic) -> None:
+def test_an_existing_batch_is_not_found_for_a_while_but_listed(emulator: Emulator, client: Anthropic) -> None:
     batch = create(client, request())
     emulator.set_faults([{"kind": "not_found", "times": 2}])
     for _ in range(2):
@@ -155,7 +153,7 @@ def test_a_list_without_the_newest_batch_still_shows_the_others(emulator: Emulat
     assert [batch.id for batch in client.messages.batches.list(limit=1)] == [new.id, old.id]
 
 
-def test_a_new_batch_is_seen_nowhere_while_older_ones_are(emulator: Emulator, client: Anthropic) -> None:
+def test_a_new_batch_is_invisible_while_older_ones_are_visible(emulator: Emulator, client: Anthropic) -> None:
     old = create(client, request())
     emulator.advance_clock(60)
     emulator.set_faults([{"kind": "list_lag", "seconds": 60}, {"kind": "not_found", "seconds": 60}])
@@ -169,7 +167,7 @@ def test_a_new_batch_is_seen_nowhere_while_older_ones_are(emulator: Emulator, cl
     assert client.messages.batches.retrieve(new.id).id == new.id
 
 
-def test_an_archived_batch_is_there_without_its_results(emulator: Emulator, client: Anthropic) -> None:
+def test_an_archived_batch_remains_without_its_results(emulator: Emulator, client: Anthropic) -> None:
     batch = ended(client, create(client, request()).id)
     emulator.set_faults([{"kind": "archived"}])
     for seen in (client.messages.batches.retrieve(batch.id), client.messages.batches.list().data[0]):
@@ -187,7 +185,7 @@ def test_a_batch_in_progress_is_not_archived(emulator: Emulator, client: Anthrop
 
 
 @pytest.mark.parametrize(("limit", "fits"), [({"requests": 5}, 2), ({"batches": 1}, 5)], ids=["requests", "batches"])
-def test_a_create_beyond_the_queue_limit_is_refused_until_there_is_room(
+def test_a_create_beyond_the_queue_limit_is_rejected_until_there_is_room(
     emulator: Emulator, client: Anthropic, limit: dict[str, int], fits: int
 ) -> None:
     emulator.set_faults([{"kind": "queue_limit", **limit}, {"kind": "duration", "seconds": 600}])
@@ -220,7 +218,7 @@ def test_the_queue_of_one_workspace_leaves_room_in_the_others(
     create(client_of(other), request())
 
 
-def test_batch_calls_beyond_the_limit_of_a_minute_wait_for_the_next(emulator: Emulator, client: Anthropic) -> None:
+def test_batch_calls_beyond_the_limit_per_minute_get_a_429(emulator: Emulator, client: Anthropic) -> None:
     emulator.advance_clock(60 - time.time() % 60)  # so that the test does not straddle two minutes
     emulator.set_faults([{"kind": "calls_per_minute", "calls": 3}])
     batch = create(client, request())

@@ -67,7 +67,7 @@ def test_a_compressed_download_cut_after_a_line_looks_whole(emulator: Emulator, 
     assert len(results(client, batch.id)) == 7
 
 
-def test_a_download_stalls_halfway_and_goes_on(emulator: Emulator, client: Anthropic) -> None:
+def test_a_download_stalls_halfway_and_continues(emulator: Emulator, client: Anthropic) -> None:
     batch = ended(client, create(client, *[request()] * 10).id)
     emulator.set_faults([{"kind": "stall_results", "seconds": 0.6}])
     with pytest.raises(httpx2.ReadTimeout):
@@ -82,7 +82,7 @@ def test_the_last_line_may_lack_its_newline(emulator: Emulator, client: Anthropi
     assert len(results(client, batch.id)) == 10
 
 
-def test_lines_go_missing_come_twice_and_come_from_elsewhere(emulator: Emulator, client: Anthropic) -> None:
+def test_lines_can_be_missing_duplicate_or_foreign(emulator: Emulator, client: Anthropic) -> None:
     batch = ended(client, create(client, *[request()] * 10).id)
     emulator.set_faults(
         [

@@ -51,7 +51,7 @@ def test_a_share_of_rows_is_struck_and_the_same_ones_each_time(emulator: Emulato
     assert struck == {name for name, result in other.items() if result["type"] == "errored"}
 
 
-def test_rows_are_struck_by_a_word_in_their_params(emulator: Emulator, client: Anthropic) -> None:
+def test_rows_are_struck_by_a_text_in_their_params(emulator: Emulator, client: Anthropic) -> None:
     emulator.set_faults([{"kind": "errored", "match": "poison"}])
     batch = ended(client, create(client, request("all well"), request("some poison here")).id)
     assert {name: line["type"] for name, line in results(client, batch.id).items()} == {
@@ -60,7 +60,7 @@ def test_rows_are_struck_by_a_word_in_their_params(emulator: Emulator, client: A
     }
 
 
-def test_a_batch_without_the_word_does_not_use_up_a_fault(emulator: Emulator, client: Anthropic) -> None:
+def test_a_batch_without_the_text_does_not_use_up_a_fault(emulator: Emulator, client: Anthropic) -> None:
     emulator.set_faults([{"kind": "errored", "match": "poison", "times": 1}])
     others, first, second = (create(client, request(text)) for text in ("all well", "poison", "more poison"))
     assert ended(client, others.id).request_counts.succeeded == 1
@@ -68,21 +68,21 @@ def test_a_batch_without_the_word_does_not_use_up_a_fault(emulator: Emulator, cl
     assert ended(client, second.id).request_counts.succeeded == 1
 
 
-def test_a_row_fault_strikes_the_batches_made_under_it_and_no_later_ones(emulator: Emulator, client: Anthropic) -> None:
+def test_a_row_fault_strikes_only_batches_created_under_it(emulator: Emulator, client: Anthropic) -> None:
     emulator.set_faults([{"kind": "expired", "times": 1}])
     first, second = create(client, request()), create(client, request())
     assert ended(client, first.id).request_counts.expired == 1
     assert ended(client, second.id).request_counts.succeeded == 1
 
 
-def test_a_text_is_not_json(emulator: Emulator, client: Anthropic) -> None:
+def test_an_answer_is_not_json(emulator: Emulator, client: Anthropic) -> None:
     emulator.set_faults([{"kind": "invalid_json"}])
     text = _one_result(client, output_config=STRUCTURED)["message"]["content"][0]["text"]
     with pytest.raises(json.JSONDecodeError):
         json.loads(text)
 
 
-def test_a_json_violates_its_schema(emulator: Emulator, client: Anthropic) -> None:
+def test_an_answer_violates_its_schema(emulator: Emulator, client: Anthropic) -> None:
     emulator.set_faults([{"kind": "violates_schema"}])
     value = json.loads(_one_result(client, output_config=STRUCTURED)["message"]["content"][0]["text"])
     assert not jsonschema_rs.is_valid(LABELS, value)
