@@ -46,8 +46,8 @@ QUEUE_BATCHES = 4
 #: The shortest wait of a deferred task.
 PROCESSING_SECONDS = 30
 #: The number of the rejected create.
-REFUSED_CREATE = 20
-PATIENCE_SECONDS = 3_600
+REJECTED_CREATE = 20
+TIMEOUT_SECONDS = 3_600
 PAUSE_SECONDS = 20
 SETTINGS = {
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "300",
@@ -55,11 +55,11 @@ SETTINGS = {
 }
 
 
-class Wrong(Exception):
+class UnexpectedResult(Exception):
     """A result differs from the expected one; the message describes it."""
 
 
-class Clerk(AirflowApi):
+class BackfillApi(AirflowApi):
     """The API calls of a person who starts a backfill and watches it."""
 
     def __enter__(self) -> Self:
@@ -112,10 +112,10 @@ class Clerk(AirflowApi):
         return found
 
     def _finish(self, done: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while not done():
             if time.monotonic() > deadline:
-                raise Wrong(f"Not within {PATIENCE_SECONDS:,} s; the runs are {dict(self.states())}")
+                raise UnexpectedResult(f"Not within {TIMEOUT_SECONDS:,} s; the runs are {dict(self.states())}")
             time.sleep(1)
 
 
@@ -155,21 +155,21 @@ def main() -> int:
     with (
         processes.one_demo_at_a_time(folder),
         running_stack(folder, processing_seconds=PROCESSING_SECONDS, settings=SETTINGS) as stack,
-        Clerk(stack) as api,
+        BackfillApi(stack) as api,
     ):
         found = _measure(api, stack, Emulator(stack.emulator_url, None))
     sys.stdout.write(f"{json.dumps(found)}\n")
     return 0
 
 
-def _measure(api: Clerk, stack: Stack, emulator: Emulator) -> dict[str, Any]:
+def _measure(api: BackfillApi, stack: Stack, emulator: Emulator) -> dict[str, Any]:
     limit = {"kind": "queue_limit", "batches": QUEUE_BATCHES, "retry_after": 20}
-    refused = {"kind": "http_error", "status": 403, "message": "No.", "after": REFUSED_CREATE, "times": 1}
+    rejected = {"kind": "http_error", "status": 403, "message": "No.", "after": REJECTED_CREATE, "times": 1}
     while not api.has_dag(DAG):
         time.sleep(1)
     api.unpause(DAG)
 
-    emulator.set_faults([limit, refused])
+    emulator.set_faults([limit, rejected])
     with _watched(emulator) as forwards:
         api.backfill(reprocess="none")
         _expect(api.finish(), success=len(DAYS) - 1, failed=1)
@@ -193,14 +193,14 @@ def _measure(api: Clerk, stack: Stack, emulator: Emulator) -> dict[str, Any]:
         left = api.until_idle()
         time.sleep(PAUSE_SECONDS)
         if api.states() != left or not left["queued"]:
-            raise Wrong(f"A paused backfill continued: {dict(left)}, then {dict(api.states())}")
+            raise UnexpectedResult(f"A paused backfill continued: {dict(left)}, then {dict(api.states())}")
         api.set_paused(backfill, False)
         _expect(api.finish(), success=len(DAYS))
     _expect_order(api, [str(day) for day in reversed(DAYS)])
     changed = [day for day in DAYS if _manifest(stack, day).sha256 != published[str(day)].sha256]
     bills = emulator.bills()
     if changed or bills["billed_twice"] or sum(of_days.values()) != sum(costs.values()):
-        raise Wrong(f"Changed: {changed}; billed twice: {bills['billed_twice']}; {of_days} is not {costs}")
+        raise UnexpectedResult(f"Changed: {changed}; billed twice: {bills['billed_twice']}; {of_days} is not {costs}")
     return {
         "days": len(DAYS),
         "rows": sum(manifest.rows for manifest in published.values()),
@@ -224,21 +224,21 @@ def _watched(emulator: Emulator) -> Iterator[dict[str, float]]:
 
 def _expect(found: Counter[str], **states: int) -> None:
     if dict(found) != states:
-        raise Wrong(f"The runs ended as {dict(found)}; expected {states}")
+        raise UnexpectedResult(f"The runs ended as {dict(found)}; expected {states}")
 
 
-def _expect_order(api: Clerk, days: Sequence[str]) -> None:
+def _expect_order(api: BackfillApi, days: Sequence[str]) -> None:
     """Check that the first runs to start were those of the first days."""
     started = sorted(api.runs().items(), key=lambda run: str(run[1]["start_date"]))
     first = [day for day, _ in started[:ACTIVE_RUNS]]
     if sorted(first) != sorted(days[:ACTIVE_RUNS]):
-        raise Wrong(f"The first days to start were {first}; expected {list(days[:ACTIVE_RUNS])}")
+        raise UnexpectedResult(f"The first days to start were {first}; expected {list(days[:ACTIVE_RUNS])}")
 
 
 def _manifest(stack: Stack, day: Partition) -> Manifest:
     found = published_day.read_published(stack, DAG, day)
     if found is None:
-        raise Wrong(f"{day} is not published")
+        raise UnexpectedResult(f"{day} is not published")
     return found.manifest
 
 

@@ -51,7 +51,7 @@ def _outside(line: Line) -> float:
 
 
 def bounds(found: Found) -> list[Bound]:
-    """Return all bounds with the measured values."""
+    """Return all bounds with the measured values; one long table, because no two of them are computed alike."""
     submit, load = found.seconds("ours submit"), found.seconds("ours load")
     thousand, ten_thousand = (f"waits --waits {count} --interval 15 --seconds 60" for count in (1_000, 10_000))
     return [

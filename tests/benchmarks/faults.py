@@ -21,7 +21,7 @@ class Fault:
     One fault.
 
     :param armed: the emulator's faults, armed before the run
-    :param meddle: disturbs the run from outside
+    :param disturb: disturbs the run from outside
     :param second: whether the same rows run a second time, and when
     :param alone: it affects everything that runs, so no other case may run
     :param strict: whether the peer has settings against it, and is measured with them too
@@ -30,7 +30,7 @@ class Fault:
     name: str
     title: str
     armed: Sequence[Mapping[str, Any]] = ()
-    meddle: Meddle | None = None
+    disturb: Meddle | None = None
     second: Literal["no", "at once", "after"] = "no"
     alone: bool = False
     strict: bool = False
@@ -87,7 +87,7 @@ FAULTS = (
         name="worker_killed",
         title="worker killed between create and record",
         armed=[{"kind": "slow", "on": "create", "seconds": SLOW_SECONDS, "times": 1}],
-        meddle=_kill_worker,
+        disturb=_kill_worker,
         strict=True,
     ),
     Fault(
@@ -99,7 +99,7 @@ FAULTS = (
         name="not_found_retrying",
         title="one 404 when a retry looks for its batch",
         armed=[{"kind": "cut_results", "at": "mid_line", "times": 1}],
-        meddle=_not_found_on_retry,
+        disturb=_not_found_on_retry,
         strict=True,
     ),
     Fault(
@@ -120,7 +120,7 @@ FAULTS = (
             {"kind": "duration", "seconds": DAY_SECONDS + 3600, "times": 1},
             {"kind": "unfinished", "share": 0.3, "times": 1},
         ],
-        meddle=_past_expiry,
+        disturb=_past_expiry,
         strict=True,
     ),
     Fault(name="two_at_once", title="two runs of the same rows at once", second="at once"),

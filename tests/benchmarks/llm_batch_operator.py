@@ -37,8 +37,8 @@ ROWS = 50
 # overtake the scheduler's record of the submit, and Airflow then counts a failed try that no fault has caused.)
 PROCESSING_SECONDS = 15
 AT_A_TIME = 24
-PATIENCE_SECONDS = 420
-LOOK_SECONDS = 0.3
+TIMEOUT_SECONDS = 420
+POLL_SECONDS = 0.3
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "defaults": {},
     # Its guide offers these to users who prefer a failed run to a double payment or a missing row.
@@ -79,16 +79,16 @@ class Case:
     def begin(self, airflow: PeerAirflow) -> None:
         """Arm the fault, and start the first run, or the first two."""
         self.emulator.set_faults(self.fault.armed)
-        self.meddled = self.fault.meddle is None
+        self.meddled = self.fault.disturb is None
         for _ in range(2 if self.fault.second == "at once" else 1):
             self._run(airflow)
 
-    def look(self, airflow: PeerAirflow) -> None:
+    def poll(self, airflow: PeerAirflow) -> None:
         """Check the progress of the case, and take the next action if it is due."""
         if self.over:
             return
-        if not self.meddled and self.fault.meddle:
-            self.meddled = self.fault.meddle(airflow, self.dag_id, self.emulator)
+        if not self.meddled and self.fault.disturb:
+            self.meddled = self.fault.disturb(airflow, self.dag_id, self.emulator)
         self.runs = airflow.runs(self.dag_id)
         if self.fault.second == "after" and len(self.runs) == self.begun == 1 and self.runs[0].over:
             self._run(airflow)
@@ -148,7 +148,7 @@ def main() -> int:
     sys.stdout.write(_table(lines) if options.table else "".join(f"{json.dumps(line)}\n" for line in lines))
     unfinished = [case.dag_id for case in cases if not case.over]
     if unfinished:
-        _say(f"Not complete after {PATIENCE_SECONDS} s: {', '.join(unfinished)}")
+        _say(f"Not complete after {TIMEOUT_SECONDS} s: {', '.join(unfinished)}")
     return 1 if unfinished else 0
 
 
@@ -198,7 +198,7 @@ def _together(airflow: PeerAirflow, cases: Sequence[Case]) -> None:
             waiting.remove(case)
         return all(case.over for case in cases)
 
-    _look(airflow, cases, begin_more)
+    _poll(airflow, cases, begin_more)
 
 
 def _restart(airflow: PeerAirflow, cases: Sequence[Case]) -> None:
@@ -206,25 +206,25 @@ def _restart(airflow: PeerAirflow, cases: Sequence[Case]) -> None:
     for case in cases:
         case.begin(airflow)
 
-    def wait_and_have_looked() -> bool:
+    def wait_and_have_polled() -> bool:
         return all(airflow.waits(case.dag_id) and _retrieves(case) for case in cases)
 
-    _look(airflow, cases, wait_and_have_looked)
+    _poll(airflow, cases, wait_and_have_polled)
     if cases:
         airflow.restart_triggerer()
     for case in cases:
         case.emulator.advance_clock(3600)
-    _look(airflow, cases, lambda: all(case.over for case in cases))
+    _poll(airflow, cases, lambda: all(case.over for case in cases))
 
 
-def _look(airflow: PeerAirflow, cases: Iterable[Case], enough: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def _poll(airflow: PeerAirflow, cases: Iterable[Case], enough: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not enough() and time.monotonic() < deadline:
         airflow.check()
         for case in cases:
             if case.begun:
-                case.look(airflow)
-        time.sleep(LOOK_SECONDS)
+                case.poll(airflow)
+        time.sleep(POLL_SECONDS)
 
 
 def _retrieves(case: Case) -> bool:
@@ -239,8 +239,10 @@ def _measure(case: Case, lake: Path) -> Measured:
     bills = {batch_id: _billed(case.emulator, batch_id) for batch_id in batches}
     times = Counter(row for rows in bills.values() for row in rows)
     billed_twice = times.total() - len(times)
-    if billed_twice != (told := _told_billed_twice(case.emulator, billed_twice)):
-        raise RuntimeError(f"{case.dag_id}: billed twice by the results {billed_twice}, by the emulator's bills {told}")
+    if billed_twice != (counted := _emulator_billed_twice(case.emulator, billed_twice)):
+        raise RuntimeError(
+            f"{case.dag_id}: billed twice by the results {billed_twice}, by the emulator's bills {counted}"
+        )
     succeeded = [run for run in case.runs if run.state == "success"]
     return Measured(
         runs=len(case.runs),
@@ -265,7 +267,7 @@ def _results(emulator: Emulator, batch_id: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in _get(emulator, f"/v1/messages/batches/{batch_id}/results").splitlines()]
 
 
-def _told_billed_twice(emulator: Emulator, otherwise: int) -> int:
+def _emulator_billed_twice(emulator: Emulator, otherwise: int) -> int:
     """Return the emulator's own count, or ``otherwise`` if this emulator keeps no bills."""
     try:
         return int(json.loads(_get(emulator, "/_emulator/bills"))["billed_twice"])

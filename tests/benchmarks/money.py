@@ -92,7 +92,7 @@ WORKLOADS = {
 }
 
 
-class Wrong(Exception):
+class UnexpectedResult(Exception):
     """A result differs from the expected one; the message describes it."""
 
 
@@ -114,9 +114,9 @@ def ask(
     :param cache: the setting of pipeline.yaml, as is ``canary_rows``
     :param cold: send each chunk without warming the cache
     """
-    asked = WORKLOADS[workload]
-    write(rows, folder / "warehouse", mean_characters=asked.characters)
-    pipeline = load_pipeline(_write_pipeline(folder / workload, asked, cache=cache, canary_rows=canary_rows))
+    chosen = WORKLOADS[workload]
+    write(rows, folder / "warehouse", mean_characters=chosen.characters)
+    pipeline = load_pipeline(_write_pipeline(folder / workload, chosen, cache=cache, canary_rows=canary_rows))
     run = RunFolder(pipeline=pipeline.name, partition=Partition(start=DAY), run_id="bill")
     warehouse = Warehouse(sqlalchemy.create_engine(f"sqlite:///{folder}/warehouse/warehouse.db"), name="warehouse")
     lake = Lake.in_folder(folder / "lake")
@@ -134,19 +134,19 @@ def ask(
                 load(chunk, batch, lake=lake, claude=claude)
         published = publish(run, lake=lake).published
     bills = emulator.bills()
-    books = _books(lake)
-    booked = sum(books["cost_usd"].to_pylist(), Decimal())
-    if published != rows or bills["billed_twice"] or booked != Decimal(bills["usd"]):
-        raise Wrong(
+    usage_records = _usage_records(lake)
+    recorded = sum(usage_records["cost_usd"].to_pylist(), Decimal())
+    if published != rows or bills["billed_twice"] or recorded != Decimal(bills["usd"]):
+        raise UnexpectedResult(
             f"{rows:,} rows, {published:,} published, {bills['billed_twice']:,} requests billed twice,"
-            f" ${bills['usd']} billed, ${booked:f} recorded by this project."
+            f" ${bills['usd']} billed, ${recorded:f} recorded by this project."
         )
     made = read_plan(lake, run, MAIN, extracted_at)
     assert made
     assert made.estimate
     assert made.estimate.cost_usd
-    canary = sum((line["cost_usd"] for line in books.to_pylist() if line["pass_name"] == CANARY), Decimal())
-    return figures(bills, model=asked.model, canary_usd=canary, expected=made.estimate.cost_usd)
+    canary = sum((line["cost_usd"] for line in usage_records.to_pylist() if line["pass_name"] == CANARY), Decimal())
+    return figures(bills, model=chosen.model, canary_usd=canary, expected=made.estimate.cost_usd)
 
 
 def figures(bills: Mapping[str, Any], *, model: str, canary_usd: Decimal, expected: Usd) -> dict[str, Any]:
@@ -221,7 +221,7 @@ def _let_end(emulator: Emulator) -> None:
         time.sleep(0.2)
 
 
-def _books(lake: Lake) -> pa.Table:
+def _usage_records(lake: Lake) -> pa.Table:
     """Return this project's usage records."""
     today = datetime.now(UTC).date()
     return UsageStore(lake).read(today - timedelta(days=1), today + timedelta(days=1))

@@ -19,16 +19,16 @@ DOCUMENTS = 60
 def found(emulator_process: Emulator, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """The costs with a warmed cache, without a cache, and with a cold cache."""
 
-    def asked(name: str, cache: str, canary_rows: int, *, cold: bool = False) -> dict[str, Any]:
+    def costs_of(name: str, cache: str, canary_rows: int, *, cold: bool = False) -> dict[str, Any]:
         folder: Path = tmp_path_factory.mktemp(name)
         workspace = emulator_process.workspace()
         return ask(workspace, folder, rows=DOCUMENTS, cache=cache, canary_rows=canary_rows, cold=cold)
 
     return {
-        "one_ahead": asked("one_ahead", "1h", 0),
-        "warmed": asked("warmed", "1h", 5),
-        "cold": asked("cold", "1h", 0, cold=True),
-        "off": asked("off", "off", 5),
+        "one_ahead": costs_of("one_ahead", "1h", 0),
+        "warmed": costs_of("warmed", "1h", 5),
+        "cold": costs_of("cold", "1h", 0, cold=True),
+        "off": costs_of("off", "off", 5),
     }
 
 

@@ -40,8 +40,8 @@ from tests.benchmarks.spans import DEFERRED, WAITING, WORKING, Task, last, spans
 DAG = "whole_run"
 PIPELINE = "pipeline"
 BOOT_SECONDS = 240
-PATIENCE_SECONDS = 1_800
-LOOK_SECONDS = 1.0
+TIMEOUT_SECONDS = 1_800
+POLL_SECONDS = 1.0
 #: The largest page of Airflow's API by default.
 PAGE = 100
 _MEGABYTE = 1_000_000
@@ -68,7 +68,7 @@ class NotPublished(Exception):
     """The stack did not start, or the run did not publish every row. The message says where the logs are."""
 
 
-class Clerk(AirflowApi):
+class RunApi(AirflowApi):
     """The API calls of a person who triggers a run and records its progress."""
 
     def __enter__(self) -> Self:
@@ -115,7 +115,7 @@ def main() -> int:
     if not database.exists():
         workload.write(rows, database.parent)
     folder = _stack_folder()
-    with processes.one_demo_at_a_time(folder), _stack(folder, database) as stack, Clerk(stack) as api:
+    with processes.one_demo_at_a_time(folder), _stack(folder, database) as stack, RunApi(stack) as api:
         found = _run(api, stack, folder)
     if found["rows"] != rows or found["published"] + found["rejected"] != rows:
         raise NotPublished(f"The warehouse has {rows:,} rows, but the manifest says {found}")
@@ -136,7 +136,7 @@ def _stack_folder() -> StackFolder:
     return StackFolder.of_environment()
 
 
-def _run(api: Clerk, stack: Stack, folder: StackFolder) -> dict[str, Any]:
+def _run(api: RunApi, stack: Stack, folder: StackFolder) -> dict[str, Any]:
     """Run once with an empty day, so that the scheduler has started, and then the measured run."""
     _finish(api, folder, api.trigger(DAG, {"partition": str(Partition(start=workload.DAY - timedelta(days=1)))}))
     partition = Partition(start=workload.DAY)
@@ -172,15 +172,15 @@ def _run(api: Clerk, stack: Stack, folder: StackFolder) -> dict[str, Any]:
     }
 
 
-def _finish(api: Clerk, folder: StackFolder, run_id: str) -> None:
+def _finish(api: RunApi, folder: StackFolder, run_id: str) -> None:
     """Wait for the run's success. Raises NotPublished if it fails, or takes too long."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while (state := api.run_state(DAG, run_id)) != "success":
         if state == "failed" or time.monotonic() > deadline:
             tasks = [task for task in api.task_instances(DAG, run_id) if task.state == "failed"]
             errors = [f"{task.task_id}: {error}" for task in tasks for error in api.errors(DAG, run_id, task)]
             raise NotPublished("\n".join([f"The run {run_id} is {state}: see {folder.airflow_home}/logs", *errors]))
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 @contextmanager
@@ -194,7 +194,7 @@ def _memory(folder: StackFolder) -> Iterator[dict[str, int]]:
     over = threading.Event()
 
     def watch() -> None:
-        while not over.wait(LOOK_SECONDS):
+        while not over.wait(POLL_SECONDS):
             for process in processes.marked_processes(folder):
                 with suppress(psutil.Error):
                     name = _name(" ".join(process.cmdline()).strip())
@@ -235,7 +235,7 @@ def _stack(folder: StackFolder, database: Path) -> Iterator[Stack]:
             while not ready():
                 if failed_processes(stack) or supervisord.poll() is not None or time.monotonic() > deadline:
                     raise NotPublished(f"The stack did not start: see {folder.logs}")
-                time.sleep(LOOK_SECONDS)
+                time.sleep(POLL_SECONDS)
 
         wait(lambda: _answers(stack.s3_url) and _answers(stack.emulator_url))
         published_day.make_bucket(stack)

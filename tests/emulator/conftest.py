@@ -39,8 +39,8 @@ class Api:
 
     def ended(self, batch_id: str) -> MessageBatch:
         """Wait until the batch has ended, which may take an hour on the real API, and return it."""
-        pause, patience = (0.02, 10.0) if self.emulator else (15.0, 3600.0)
-        return ended(self.client, batch_id, pause_seconds=pause, patience_seconds=patience)
+        pause, timeout = (0.02, 10.0) if self.emulator else (15.0, 3600.0)
+        return ended(self.client, batch_id, pause_seconds=pause, timeout_seconds=timeout)
 
 
 def create(client: Anthropic, *params: Params, ids: list[str] | None = None) -> MessageBatch:
@@ -51,16 +51,16 @@ def create(client: Anthropic, *params: Params, ids: list[str] | None = None) -> 
 
 
 def ended(
-    client: Anthropic, batch_id: str, *, pause_seconds: float = 0.02, patience_seconds: float = 10
+    client: Anthropic, batch_id: str, *, pause_seconds: float = 0.02, timeout_seconds: float = 10
 ) -> MessageBatch:
-    """Wait until the batch has ended, and return it. Fails after ``patience_seconds``."""
-    deadline = time.monotonic() + patience_seconds
+    """Wait until the batch has ended, and return it. Fails after ``timeout_seconds``."""
+    deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline:
         batch = client.messages.batches.retrieve(batch_id)
         if batch.processing_status == "ended":
             return batch
         time.sleep(pause_seconds)
-    raise AssertionError(f"batch {batch_id} did not end within {patience_seconds} s")
+    raise AssertionError(f"batch {batch_id} did not end within {timeout_seconds} s")
 
 
 def results(client: Anthropic, batch_id: str) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def test_a_large_batch_is_accepted_quickly_and_polls_continue(
         started = time.monotonic()
         batch = post(client, payload)
         took_seconds = time.monotonic() - started
-        counts = ended(client, batch.id, patience_seconds=60).request_counts
+        counts = ended(client, batch.id, timeout_seconds=60).request_counts
         done.set()
         thread.join()
         assert counts.succeeded == ROWS
