@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any
 
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSelector
@@ -61,10 +61,6 @@ class UnexpectedResult(Exception):
 
 class BackfillApi(AirflowApi):
     """The API calls of a person who starts a backfill and watches it."""
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        return self
 
     def backfill(self, *, reprocess: str, backwards: bool = False) -> int:
         """Wait until the previous backfill is complete, start one over all days, and return its id."""

@@ -13,10 +13,8 @@ import base64
 import json
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,7 +23,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx2
 import pandas as pd
 import sqlalchemy
 
@@ -36,14 +33,13 @@ from include.enrichment.storage.layout import RunFolder
 from include.gateways.lake import Lake
 from include.gateways.result_store import Received, ResultStore
 from include.gateways.sources.warehouse import Warehouse
-from include.stack.stack import LOOPBACK, free_port
 from include.steps.extract import extract
 from include.steps.files.extracted import fetch_rows, read_request_ids
 from include.steps.plan import plan
 from tests.benchmarks.contender import PIPELINE
 from tests.benchmarks.measuring import measured
 from tests.benchmarks.workload import DAY, write
-from tests.fixtures.s3 import filesystem
+from tests.fixtures.s3 import filesystem, running_s3_server
 from tests.fixtures.usage import facts_of
 
 if TYPE_CHECKING:
@@ -204,20 +200,9 @@ def _no_server(place: Place) -> Iterator[Place]:
 @contextmanager
 def _s3_server(place: Place) -> Iterator[Place]:
     """Start an S3 server for the place: moto, which is a single Python thread."""
-    place = replace(place, s3=f"http://{LOOPBACK}:{(port := free_port())}")
-    command = [sys.executable, "-m", "moto.server", "--host", LOOPBACK, "--port", str(port)]
-    with place.log.open("wb") as log, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log) as server:
-        try:
-            while server.poll() is None:
-                try:
-                    httpx2.get(str(place.s3), trust_env=False)
-                    break
-                except httpx2.HTTPError:
-                    time.sleep(0.1)
-            filesystem(str(place.s3)).create_dir(_BUCKET)
-            yield place
-        finally:
-            server.kill()
+    with place.log.open("wb") as log, running_s3_server(log=log) as endpoint:
+        filesystem(endpoint).create_dir(_BUCKET)
+        yield replace(place, s3=endpoint)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx2
 import psutil
@@ -70,10 +70,6 @@ class NotPublished(Exception):
 
 class RunApi(AirflowApi):
     """The API calls of a person who triggers a run and records its progress."""
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        return self
 
     def tasks(self, run_id: str, triggered_at: datetime) -> list[Task]:
         """Return the spans of the tasks that ran, in the order of their start."""

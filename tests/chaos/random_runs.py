@@ -167,7 +167,7 @@ def _clear_failed(run_id: str, state: str, wave: _Wave, api: OnCall, say: Callab
             errors = api.errors(PIPELINE, run_id, task)
             say(f"  {wave.runs[run_id]} {task.task_id}[{task.map_index}] failed, try {task.try_number}: {errors[-1:]}")
     wave.cleared[run_id] += 1
-    api.clear(run_id, failed)
+    api.clear(PIPELINE, run_id, failed)
     return "cleared"
 
 

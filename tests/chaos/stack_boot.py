@@ -11,22 +11,22 @@ import shutil
 import sqlite3
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Self
 
 import httpx2
 
 from include.cli.output import published_day
 from include.stack import processes
-from include.stack.airflow_api import AirflowApi, TaskInstance, unhealthy
+from include.stack.airflow_api import unhealthy
 from include.stack.folder import StackFolder
 from include.stack.metadata import give_airflow_home
 from include.stack.stack import Stack, new_stack
 from include.stack.supervisor import failed_processes
+from tests.fixtures.clearing import ClearingApi
 from tests.fixtures.emulator import Emulator
 
 PROJECT = Path(__file__).with_name("stack_project")
@@ -61,12 +61,8 @@ class NotUp(Exception):
     """The stack did not start. The message says where the logs are."""
 
 
-class OnCall(AirflowApi):
+class OnCall(ClearingApi):
     """The engineer on call: checks runs, and clears failed tasks."""
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        return self
 
     def run_states(self) -> dict[str, str]:
         """Return the states of the latest hundred runs, by run id."""
@@ -77,18 +73,6 @@ class OnCall(AirflowApi):
         """Return the tasks in a state: task ids by task instance id, which is in the title of the task's process."""
         found = self._get(f"/api/v2/dags/{PIPELINE}/dagRuns/~/taskInstances", limit=100, state=state)
         return {str(task["id"]): str(task["task_id"]) for task in found["task_instances"]}
-
-    def clear(self, run_id: str, tasks: Sequence[TaskInstance]) -> None:
-        """Clear these tasks and everything downstream; the run continues."""
-        body = {
-            "dry_run": False,
-            "dag_run_id": run_id,
-            "task_ids": [[task.task_id, task.map_index] if task.map_index >= 0 else task.task_id for task in tasks],
-            "only_failed": False,
-            "include_downstream": True,
-            "reset_dag_runs": True,
-        }
-        self._http.post(f"/api/v2/dags/{PIPELINE}/clearTaskInstances", json=body).raise_for_status()
 
 
 @dataclass(frozen=True, kw_only=True)

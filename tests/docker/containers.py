@@ -7,18 +7,18 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx2
 
 from deploy.new_env import EXAMPLE, new_env
-from include.stack.airflow_api import AirflowApi, TaskInstance
 from include.stack.folder import ROOT
 from include.stack.stack import Ports, Stack, free_port
+from tests.fixtures.clearing import ClearingApi
 from tests.fixtures.emulator import Emulator
 
 PROJECT = "claude-batch-docker-test"
@@ -58,12 +58,8 @@ class Container:
         return _run("docker", "exec", self.id, *command)
 
 
-class OnCall(AirflowApi):
+class OnCall(ClearingApi):
     """The engineer on call: checks runs, and clears failed tasks."""
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        return self
 
     def instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Return all task instances of a run, as in Airflow's API."""
@@ -74,18 +70,6 @@ class OnCall(AirflowApi):
             found += page["task_instances"]
             if len(found) >= page["total_entries"]:
                 return found
-
-    def clear(self, dag_id: str, run_id: str, tasks: Sequence[TaskInstance]) -> None:
-        """Clear these tasks and everything downstream; the run continues."""
-        body = {
-            "dry_run": False,
-            "dag_run_id": run_id,
-            "task_ids": [[task.task_id, task.map_index] if task.map_index >= 0 else task.task_id for task in tasks],
-            "only_failed": False,
-            "include_downstream": True,
-            "reset_dag_runs": True,
-        }
-        self._http.post(f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body).raise_for_status()
 
     def widen_pool(self, pool: str, slots: int) -> None:
         """Set the number of slots of a pool."""

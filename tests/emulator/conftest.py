@@ -39,7 +39,7 @@ class Api:
 
     def ended(self, batch_id: str) -> MessageBatch:
         """Wait until the batch has ended, which may take an hour on the real API, and return it."""
-        pause, timeout = (0.02, 10.0) if self.emulator else (15.0, 3600.0)
+        pause, timeout = (0.02, 600.0) if self.emulator else (15.0, 3600.0)
         return ended(self.client, batch_id, pause_seconds=pause, timeout_seconds=timeout)
 
 
@@ -51,7 +51,7 @@ def create(client: Anthropic, *params: Params, ids: list[str] | None = None) -> 
 
 
 def ended(
-    client: Anthropic, batch_id: str, *, pause_seconds: float = 0.02, timeout_seconds: float = 10
+    client: Anthropic, batch_id: str, *, pause_seconds: float = 0.02, timeout_seconds: float = 600
 ) -> MessageBatch:
     """Wait until the batch has ended, and return it. Fails after ``timeout_seconds``."""
     deadline = time.monotonic() + timeout_seconds

@@ -14,7 +14,6 @@ from pathlib import Path
 from tests.chaos.kill_points.api_troubles import TROUBLES, Trouble
 from tests.chaos.kill_points.invariants import Outcome
 from tests.chaos.kill_points.place import RACING, UNHURRIED
-from tests.chaos.kill_points.s3_server import s3_server
 from tests.chaos.kill_points.scenarios import (
     MENDABLE,
     RELOAD,
@@ -31,6 +30,7 @@ from tests.chaos.kill_points.step_process import CREATE, Moment
 from tests.chaos.kill_points.world import Worlds
 from tests.chaos.report import Finding
 from tests.fixtures.emulator import EmulatorProcess
+from tests.fixtures.s3 import running_s3_server
 
 SUBJECT = "this project"
 _PARALLEL = (os.cpu_count() or 1) + 1
@@ -47,7 +47,7 @@ def whole() -> Iterator[Finding]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         emulator = stack.enter_context(EmulatorProcess(folder / "emulator", processing_seconds=0))
-        yield from findings(Worlds(folder / "worlds", emulator, s3=stack.enter_context(s3_server())))
+        yield from findings(Worlds(folder / "worlds", emulator, s3=stack.enter_context(running_s3_server())))
 
 
 def findings(worlds: Worlds) -> Iterator[Finding]:

@@ -22,7 +22,8 @@ from tests.chaos.kill_points.world import World
 
 #: The failures of one step after which its run fails.
 _MOST_FAILURES = 15
-_RUN_SECONDS = 90
+#: Far longer than any run takes, even on a busy machine.
+_RUN_SECONDS = 1800
 #: The delay of a create whose process is dead; well within Timing.create_window.
 _LATE_SECONDS = 0.3
 

@@ -59,7 +59,8 @@ _USED_LATER = (
 _FORKING = multiprocessing.get_context("forkserver")
 #: Starting and joining a child changes state that all children of this process share.
 _ONE_AT_A_TIME = threading.Lock()
-_HUNG_SECONDS = 60
+#: Far longer than any step takes, even on a busy machine.
+_HUNG_SECONDS = 600
 
 
 @dataclass(frozen=True, kw_only=True)

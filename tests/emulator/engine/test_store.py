@@ -51,7 +51,7 @@ def test_a_batch_killed_in_processing_is_processed_after_the_restart(
         batch = create(client, *[request()] * 20_000)
         process.kill()
         process.start()
-        assert ended(client, batch.id, timeout_seconds=30).request_counts.succeeded == 20_000
+        assert ended(client, batch.id).request_counts.succeeded == 20_000
 
 
 def test_a_create_interrupted_by_a_kill_is_complete_or_absent(
@@ -139,7 +139,7 @@ def test_a_batch_is_billed_once_even_if_its_processing_is_killed_repeatedly(
             time.sleep(seconds)
             process.kill()
             process.start()
-        ended(client, batch.id, timeout_seconds=30)
+        ended(client, batch.id)
         bills = server.bills()
         assert (bills["batches"], bills["requests"], bills["billed_twice"]) == (1, 20_000, 0)
         process.kill()
