@@ -25,7 +25,7 @@ from include.emulator.billing.prompt_cache import Cache
 from include.emulator.engine.batches import Batch, Counts, End
 from include.emulator.engine.bodies import Item, open_items
 from include.emulator.engine.request_frame import Rules
-from include.emulator.engine.simulated_answer import answer, read_prompt, start_of
+from include.emulator.engine.simulated_answer import make_message, read_prompt, seed_request
 from include.emulator.faults.kinds import Canceled, Errored, Expired, RowFault
 
 _WRITE_BYTES = 1 << 20
@@ -91,7 +91,7 @@ def _unprocessed(batch: Batch, end: End, seed: int, item: Item) -> dict[str, Any
 def _result(item: Item, rules: Rules, row_faults: list[RowFault], seed: int, cache: Cache) -> dict[str, Any]:
     params = memoryview(item.params)
     fault = next((fault for fault in row_faults if fault.strikes(seed, item.custom_id, params)), None)
-    start = start_of(seed, item.custom_id, params)
+    request_seed = seed_request(seed, item.custom_id, params)
     match fault:
         case Canceled():
             return {"type": "canceled"}
@@ -99,15 +99,15 @@ def _result(item: Item, rules: Rules, row_faults: list[RowFault], seed: int, cac
             return {"type": "expired"}
         case Errored():
             # Errors at run time carry a worker's id; validation errors carry none.
-            return _errored(fault.error_type, fault.message, f"workerreq_simulated_{start:016x}", None)
+            return _errored(fault.error_type, fault.message, f"workerreq_simulated_{request_seed:016x}", None)
     try:
         prompt = read_prompt(params, rules)
-        return {"type": "succeeded", "message": answer(prompt, start, cache, "batch", fault)}
+        return {"type": "succeeded", "message": make_message(prompt, request_seed, cache, "batch", fault)}
     except RequestRejected as rejection:
         return _errored(rejection.type, rejection.message, None, _USER_FACING)
     except Exception:  # one request must not keep a batch from ending: the real API returns an api_error too
         log.exception("Request %s could not be answered; it ends as errored.", item.custom_id)
-        return _errored("api_error", "Internal server error", f"workerreq_simulated_{start:016x}", None)
+        return _errored("api_error", "Internal server error", f"workerreq_simulated_{request_seed:016x}", None)
 
 
 def _errored(type: str, message: str, request_id: str | None, details: Mapping[str, object] | None) -> dict[str, Any]:

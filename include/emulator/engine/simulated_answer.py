@@ -45,25 +45,32 @@ def read_prompt(params: bytes | memoryview | msgspec.Raw, rules: Rules) -> Promp
     return Prompt(frame, read_conversation(messages, frame))
 
 
-def answer(prompt: Prompt, start: int, cache: Cache, tier: str, fault: RowFault | None = None) -> dict[str, Any]:
+def make_message(
+    prompt: Prompt, request_seed: int, cache: Cache, tier: str, fault: RowFault | None = None
+) -> dict[str, Any]:
     """
     Return the message that answers a prompt, spoiled by ``fault`` if there is one.
 
-    All random draws follow from ``start``; ``tier`` is the usage's ``service_tier``.
+    All random draws follow from ``request_seed``; ``tier`` is the usage's ``service_tier``.
     """
     frame = prompt.frame
-    draws = Draws(start)
+    draws = Draws(request_seed)
     billed = cache.bill(prompt.conversation.markers, prompt.conversation.tokens, frame.model.cache_minimum, draws)
     source = Source(prompt.conversation.text, wrong_case=isinstance(fault, WrongCaseEnum))
     thinking = 20 + draws.below(100) if frame.thinks else 0
     if isinstance(fault, Refusal):
-        return _refusal(frame, start, billed, tier, fault)
+        return _refusal(frame, request_seed, billed, tier, fault)
     if frame.tools.forced is not None:
         name, maker = frame.tools.forced
-        call = {"type": "tool_use", "id": f"toolu_simulated_{start:016x}", "name": name, "input": maker(draws, source)}
+        call = {
+            "type": "tool_use",
+            "id": f"toolu_simulated_{request_seed:016x}",
+            "name": name,
+            "input": maker(draws, source),
+        }
         output = tokens_of(len(msgspec.json.encode(call["input"])))
         usage = _usage(frame, billed, output, 0, tier)
-        return _message(frame, start, [call], "tool_use", usage)
+        return _message(frame, request_seed, [call], "tool_use", usage)
     text = _spoil(_text(frame, draws, source), fault)
     room = frame.max_tokens - thinking
     content: list[dict[str, Any]] = []
@@ -74,15 +81,15 @@ def answer(prompt: Prompt, start: int, cache: Cache, tier: str, fault: RowFault 
     elif tokens_of(len(text.encode())) <= room:
         content.append({"type": "text", "text": text})
         usage = _usage(frame, billed, thinking + tokens_of(len(text.encode())), thinking, tier)
-        return _message(frame, start, content, "end_turn", usage)
+        return _message(frame, request_seed, content, "end_turn", usage)
     # Thinking comes first and may use up max_tokens, which leaves no text.
     if kept := text.encode()[: max(room, 0) * BYTES_PER_TOKEN].decode(errors="ignore"):
         content.append({"type": "text", "text": kept})
     usage = _usage(frame, billed, frame.max_tokens, min(thinking, frame.max_tokens), tier)
-    return _message(frame, start, content if frame.max_tokens else [], "max_tokens", usage)
+    return _message(frame, request_seed, content if frame.max_tokens else [], "max_tokens", usage)
 
 
-def start_of(seed: int, custom_id: str, params: bytes | memoryview | msgspec.Raw) -> int:
+def seed_request(seed: int, custom_id: str, params: bytes | memoryview | msgspec.Raw) -> int:
     """Return the number that seeds all draws for one request."""
     return digest(seed, custom_id, memoryview(params).tobytes())
 
@@ -109,17 +116,17 @@ def _spoil(text: str, fault: RowFault | None) -> str:
     return '{"simulated_violation":true}'
 
 
-def _refusal(frame: Frame, start: int, billed: Usage, tier: str, fault: Refusal) -> dict[str, Any]:
+def _refusal(frame: Frame, request_seed: int, billed: Usage, tier: str, fault: Refusal) -> dict[str, Any]:
     details = {"type": "refusal", "category": fault.category, "explanation": "simulated refusal"}
-    message = _message(frame, start, [], "refusal", _usage(frame, billed, 1, 0, tier))
+    message = _message(frame, request_seed, [], "refusal", _usage(frame, billed, 1, 0, tier))
     return {**message, "stop_details": details}
 
 
 def _message(
-    frame: Frame, start: int, content: list[dict[str, Any]], stop_reason: str, usage: dict[str, Any]
+    frame: Frame, request_seed: int, content: list[dict[str, Any]], stop_reason: str, usage: dict[str, Any]
 ) -> dict[str, Any]:
     return {
-        "id": f"msg_simulated_{start:016x}",
+        "id": f"msg_simulated_{request_seed:016x}",
         "type": "message",
         "role": "assistant",
         "model": frame.model.id,

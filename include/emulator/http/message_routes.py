@@ -8,7 +8,7 @@ from starlette.responses import Response
 from include.emulator.api_errors import ApiError, RequestRejected
 from include.emulator.billing.prompt_cache import Cache
 from include.emulator.engine import models
-from include.emulator.engine.simulated_answer import Prompt, answer, read_prompt, start_of
+from include.emulator.engine.simulated_answer import Prompt, make_message, read_prompt, seed_request
 from include.emulator.http.paging import read_page, render_page
 from include.emulator.http.server import Call, json_response
 
@@ -25,7 +25,7 @@ async def create_message(call: Call) -> Response:
     scope, store = f"{call.workspace}/synchronous", call.server.store
     now = call.now
     cache = Cache(store.warm_prefixes(scope, now))
-    message = answer(prompt, start_of(call.server.seed, "", params), cache, "standard")
+    message = make_message(prompt, seed_request(call.server.seed, "", params), cache, "standard")
     store.warm(scope, cache.touched, started_at=now, readable_at=now)
     return json_response(message)
 

@@ -11,7 +11,7 @@ import pytest
 from include.emulator.api_errors import RequestRejected
 from include.emulator.billing.prompt_cache import Cache
 from include.emulator.engine.request_frame import Rules
-from include.emulator.engine.simulated_answer import Prompt, answer, read_prompt
+from include.emulator.engine.simulated_answer import Prompt, make_message, read_prompt
 from tests.emulator.conftest import request
 
 NEW, OLD = "2026-10-21", "2023-06-01"
@@ -261,7 +261,7 @@ def test_any_params_are_answered_or_rejected(whole: dict[str, Any]) -> None:
         name = random.choice(list(params))
         params[name] = _spoilt(params[name], random)
         try:
-            outcomes.add(answer(read(params), 1, Cache(frozenset()), "batch")["type"])
+            outcomes.add(make_message(read(params), 1, Cache(frozenset()), "batch")["type"])
         except RequestRejected:
             outcomes.add("rejected")
     assert outcomes == {"message", "rejected"}

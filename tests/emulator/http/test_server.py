@@ -21,16 +21,16 @@ def get(emulator: Emulator, path: str = LIST, **headers: str) -> httpx2.Response
 
 
 def test_either_header_may_carry_the_key_of_a_workspace(emulator: Emulator) -> None:
-    answers = [get(emulator, x_api_key=emulator.api_key), get(emulator, authorization=f"Bearer {emulator.api_key}")]
-    assert [answer.status_code for answer in answers] == [200, 200]
-    assert len({answer.headers["anthropic-workspace-id"] for answer in answers}) == 1
+    responses = [get(emulator, x_api_key=emulator.api_key), get(emulator, authorization=f"Bearer {emulator.api_key}")]
+    assert [response.status_code for response in responses] == [200, 200]
+    assert len({response.headers["anthropic-workspace-id"] for response in responses}) == 1
 
 
 @pytest.mark.parametrize("headers", [{}, {"x_api_key": "invalid-key"}, {"authorization": "Basic abc"}])
 def test_without_a_valid_key_there_is_a_401(emulator: Emulator, headers: dict[str, str]) -> None:
-    answer = get(emulator, **headers)
-    assert answer.status_code == 401
-    assert answer.json()["error"] == {"type": "authentication_error", "message": "API key is invalid."}
+    response = get(emulator, **headers)
+    assert response.status_code == 401
+    assert response.json()["error"] == {"type": "authentication_error", "message": "API key is invalid."}
 
 
 @pytest.mark.parametrize(("version", "status"), [("2023-06-01", 200), ("2026-10-21", 200), ("2025-01-01", 400)])
@@ -55,9 +55,9 @@ def test_every_response_has_the_standard_headers(emulator: Emulator, path: str) 
 
 
 def test_an_unknown_path_is_a_404_with_the_apis_error(emulator: Emulator) -> None:
-    answer = get(emulator, "/v1/nothing", x_api_key=emulator.api_key)
-    assert answer.status_code == 404
-    assert answer.json()["error"]["type"] == "not_found_error"
+    response = get(emulator, "/v1/nothing", x_api_key=emulator.api_key)
+    assert response.status_code == 404
+    assert response.json()["error"]["type"] == "not_found_error"
 
 
 def test_the_old_beta_query_is_ignored(emulator: Emulator) -> None:
