@@ -20,7 +20,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
@@ -239,7 +238,7 @@ def _measure(case: Case, lake: Path) -> Measured:
     bills = {batch_id: _billed(case.emulator, batch_id) for batch_id in batches}
     times = Counter(row for rows in bills.values() for row in rows)
     billed_twice = times.total() - len(times)
-    if billed_twice != (counted := _emulator_billed_twice(case.emulator, billed_twice)):
+    if billed_twice != (counted := case.emulator.bills()["billed_twice"]):
         raise RuntimeError(
             f"{case.dag_id}: billed twice by the results {billed_twice}, by the emulator's bills {counted}"
         )
@@ -265,16 +264,6 @@ def _billed(emulator: Emulator, batch_id: str) -> list[int]:
 
 def _results(emulator: Emulator, batch_id: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in _get(emulator, f"/v1/messages/batches/{batch_id}/results").splitlines()]
-
-
-def _emulator_billed_twice(emulator: Emulator, otherwise: int) -> int:
-    """Return the emulator's own count, or ``otherwise`` if this emulator keeps no bills."""
-    try:
-        return int(json.loads(_get(emulator, "/_emulator/bills"))["billed_twice"])
-    except urllib.error.HTTPError as error:
-        if error.code != HTTPStatus.NOT_FOUND:
-            raise
-        return otherwise
 
 
 def _get(emulator: Emulator, path: str) -> bytes:
