@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from include.enrichment.errors import PartitionError
-from include.enrichment.runs.partition import Partition, check_begun, interval_warning, resolve_partition
+from include.enrichment.runs.partition import Partition, check_not_future, interval_warning, resolve_partition
 
 INTERVAL_START = datetime(2026, 11, 19, 2, tzinfo=UTC)
 
@@ -42,7 +42,7 @@ def test_a_backfill_that_names_one_day_for_all_its_runs_is_refused() -> None:
 
 
 def test_a_run_that_names_no_partition_is_told_how_to() -> None:
-    with pytest.raises(PartitionError, match=r'names no partition.*Nothing was read.*\{"partition": "2026-11-21"\}'):
+    with pytest.raises(PartitionError, match=r'has no partition.*Nothing was read.*\{"partition": "2026-11-21"\}'):
         resolve_partition(param=None, partition_key=None, data_interval_start=None)
 
 
@@ -116,7 +116,7 @@ def warning(start: datetime | None, *, param: object = None, key: str | None = N
 def test_an_interval_that_does_not_begin_at_midnight_utc_is_told_with_the_day_that_is_taken(
     start: datetime, begins: str, day: str
 ) -> None:
-    assert f"begins at {begins}, and not at midnight" in warning(start)
+    assert f"begins at {begins}, not at midnight" in warning(start)
     assert f"the run takes {day} from 00:00 to 24:00 UTC" in warning(start)
     assert str(resolve_partition(param=None, partition_key=None, data_interval_start=start)) == day
 
@@ -129,6 +129,6 @@ def test_one_that_does_or_that_decides_nothing_is_not_told() -> None:
 
 def test_a_day_to_come_is_refused_and_today_is_not() -> None:
     today = date(2026, 11, 21)
-    check_begun(Partition(start=today), today=today)
+    check_not_future(Partition(start=today), today=today)
     with pytest.raises(PartitionError, match=r"2030-01-01 is in the future \(today is 2026-11-21, UTC\).*Nothing was"):
-        check_begun(Partition(start=date(2030, 1, 1)), today=today)
+        check_not_future(Partition(start=date(2030, 1, 1)), today=today)
