@@ -118,7 +118,7 @@ def test_a_publish_tells_which_partition_it_was_with_its_counts(publishing_run: 
 def test_an_event_that_names_no_partition_is_told_once_the_others_are_counted(
     publishing_run: Any, lake: Lake, extra: Any
 ) -> None:
-    with pytest.raises(AirflowFailException, match=r"has no partition.*\{\"partition\": \"2026-11-21\"\}") as caught:
+    with pytest.raises(AirflowFailException, match=r"names no partition.*\{\"partition\": \"2026-11-21\"\}") as caught:
         summary().execute(started_by(extra, {"partition": "2026-11-01"}))
     assert f"with the extra {extra!r} names" in str(caught.value)
     assert lake.list("summaries/") == ["summaries/tickets/dt=2026-11-01/topic.json"]
