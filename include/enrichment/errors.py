@@ -124,7 +124,7 @@ class LoadError(EnrichmentError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` for the known name closest to a wrong one, ignoring case; empty if none is close."""
+    """Return ``; did you mean 'x'?`` with the known name closest to ``name``, ignoring case; empty if none is close."""
     folded: dict[str, str] = {}
     for one in known:
         folded.setdefault(one.casefold(), one)

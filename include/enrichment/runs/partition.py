@@ -71,9 +71,9 @@ def interval_warning(*, param: object, partition_key: str | None, data_interval_
     if start.time() == time.min:
         return ""
     return (
-        f"The run's data interval begins at {start:%Y-%m-%d %H:%M:%S} UTC, not at midnight. A partition is a UTC day, so"
-        f" the run reads {start.date()} from 00:00 to 24:00 UTC, the day on which the interval begins. Give the Dag the"
-        " schedule MIDNIGHT of include/dag_defaults.py, or trigger it with the param `partition`."
+        f"The run's data interval begins at {start:%Y-%m-%d %H:%M:%S} UTC, not at midnight. A partition is a UTC day,"
+        f" so the run reads {start.date()} from 00:00 to 24:00 UTC, the day on which the interval begins. Give the Dag"
+        " the schedule MIDNIGHT of include/dag_defaults.py, or trigger it with the param `partition`."
     )
 
 

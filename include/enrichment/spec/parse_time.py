@@ -70,7 +70,7 @@ def column_names(folder: Path) -> list[str]:
 
 def pass_names(pipeline_yaml: Path) -> list[str]:
     """
-    Return the passes of a run in order, for example ``["canary", "main", "retry"]`` or ``["main", "retry_1", "retry_2"]``.
+    Return the passes of a run in order, for example ``["canary", "main", "retry"]``.
 
     A missing or invalid limit counts as its default.
 
