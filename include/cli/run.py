@@ -104,7 +104,7 @@ def _variables(folder: StackFolder, environment: Mapping[str, str], pipeline: Pi
         )
         connection = pipeline.settings.source.connection
         raise MissingVariables(
-            f"{pipeline.place('source.connection')}: there is no connection {connection!r}"
+            f"{pipeline.location('source.connection')}: there is no connection {connection!r}"
             f"{nearest(connection, known) or '.'} There are: {', '.join(known)}.\nName one of these, or set {source} as"
             " docs/configuration.md shows.",
             names=error.names,

@@ -207,8 +207,8 @@ def test_what_is_only_doubtful_is_logged_as_a_warning(
             r"^tickets/pipeline\.yaml:2: request\.model: the API knows no model 'claude-haiku-5\.5'; did you mean"
             r" 'claude-haiku-5-5'\? Nothing",
         ),
-        ("{model: claude-haiku-5-5, max_tokens: 9000000}", "request.max_tokens is 9,000,000, its most is"),
-        ("{model: claude-opus-5-5, max_tokens: 9, thinking: disabled}", "request.thinking: disabled is not for it"),
+        ("{model: claude-haiku-5-5, max_tokens: 9000000}", "request.max_tokens is 9,000,000, its maximum is"),
+        ("{model: claude-opus-5-5, max_tokens: 9, thinking: disabled}", "request.thinking: disabled is not supported"),
     ],
 )
 def test_a_model_that_would_refuse_every_request_stops_the_run(

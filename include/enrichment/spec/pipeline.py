@@ -157,7 +157,7 @@ class Pipeline(Versioned):
         ]
         unknown += [line for template in (system, user) for line in template.hidden(columns)]
         unknown += [
-            f"{self.place('source.key')}: the query has no column {name!r}{nearest(name, columns)}"
+            f"{self.location('source.key')}: the query has no column {name!r}{nearest(name, columns)}"
             for name in self.settings.source.key
             if name not in columns
         ]
