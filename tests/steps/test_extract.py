@@ -158,7 +158,7 @@ def test_a_request_that_alone_has_more_bytes_than_a_batch_may_have_is_a_reject(
     problems = {row["ticket"]: row["problem"] for row in run_extract(flow) if row["problem"]}
     assert problems.keys() == rejected
     assert all(
-        told == f"it renders to {size:,} bytes, and limits.batch_bytes leaves room for {size - 1:,} in a batch of one"
+        told == f"it renders to {size:,} bytes; limits.batch_bytes leaves {size - 1:,} for a request in its own batch"
         for told in problems.values()
     )
 

@@ -105,12 +105,12 @@ def test_a_prefix_that_days_would_share_is_rejected(mistakes: Mistakes, files: s
             in_yaml("max_tokens", "max_token"),
             [
                 "4: request.max_tokens: is missing",
-                "6: request.max_token: unknown key; did you mean 'max_tokens'? Known here: model, other_models,"
+                "6: request.max_token: unknown key; did you mean 'max_tokens'? Known keys: model, other_models,"
                 " max_tokens, thinking, cache",
             ],
         ),
-        (YAML + "zzz: 1\n", ["7: zzz: unknown key. Known here: source, request, limits, reuse, samples"]),
-        (YAML + "limit: {}\n", ["7: limit: unknown key; did you mean 'limits'? Known here: source, request"]),
+        (YAML + "zzz: 1\n", ["7: zzz: unknown key. Known keys: source, request, limits, reuse, samples"]),
+        (YAML + "limit: {}\n", ["7: limit: unknown key; did you mean 'limits'? Known keys: source, request"]),
         (YAML + "limits:\n  batch_request: 5\n", ["8: limits.batch_request: unknown key; did you mean 'batch_req"]),
         (in_yaml("  connection: warehouse\n", ""), ["1: source.connection: is missing"]),
         (in_yaml("warehouse", '""'), ["2: source.connection: String should have at least 1 character, got ''"]),
@@ -158,7 +158,7 @@ def test_a_prefix_that_days_would_share_is_rejected(mistakes: Mistakes, files: s
         (
             YAML + "limits: {budget: 25}\n",
             [
-                "7: limits.budget: unknown key; did you mean 'budget_usd'? Known here: min_rows, max_reject_ratio,"
+                "7: limits.budget: unknown key; did you mean 'budget_usd'? Known keys: min_rows, max_reject_ratio,"
                 " batch_requests, batch_bytes, canary_rows, retry_passes, budget_usd, budget_ceiling_usd,"
                 " monthly_budget_usd"
             ],
