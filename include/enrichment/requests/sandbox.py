@@ -22,8 +22,8 @@ from include.enrichment.requests.json_text import to_json
 from include.enrichment.requests.prompt_values import NULL, PROMPT_TYPES, Foreign, NoText, UnsupportedValue
 
 #: Filters that return NULL for NULL: in Jinja they fail on a text, or on an empty one.
-_NULL_GIVES_NULL = (
-    *("abs", "attr", "dictsort", "filesizeformat", "first", "items", "last", "max", "min", "round", "xmlattr"),
+_NULL_GIVES_NULL = frozenset(
+    ("abs", "attr", "dictsort", "filesizeformat", "first", "items", "last", "max", "min", "round", "xmlattr")
 )
 #: Filters of texts that, unlike Jinja's others, do not convert a date or a number themselves.
 _TEXT_FILTERS = ("indent", "truncate", "wordwrap")

@@ -16,6 +16,16 @@ from include.enrichment.runs.partition import Partition
 LEDGER_FOLDER, RESULTS_FOLDER, USAGE_FOLDER, REPORTS_FOLDER = "ledger/", "results/", "usage/", "reports/usage/"
 
 
+class _WorkingFile:
+    """The key of one file in a RunFolder."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: RunFolder, _: type[RunFolder]) -> str:
+        return f"{folder.prefix}{self._name}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunFolder:
     """
@@ -37,55 +47,26 @@ class RunFolder:
             name += f"-{hashlib.sha256(self.run_id.encode()).hexdigest()[:8]}"
         return f"runs/{self.pipeline}/{self.partition}/{name}/"
 
-    @property
-    def pipeline_json(self) -> str:
-        """The pipeline as it was when the run began. One run never mixes two versions."""
-        return f"{self.prefix}pipeline.json"
-
-    @property
-    def foreground_json(self) -> str:
-        """The id, start and end of a run of `make run`."""
-        return f"{self.prefix}foreground.json"
-
-    @property
-    def rows(self) -> str:
-        """One line per source row: business key, request_id, and the rendered params or the reason for having none."""
-        return f"{self.prefix}rows.parquet"
-
-    @property
-    def extract_json(self) -> str:
-        """The time of the extract and its row count; written last, so the rows exist if this file does."""
-        return f"{self.prefix}extract.json"
-
-    @property
-    def counted_json(self) -> str:
-        """The token counts that the API gave for some of the requests."""
-        return f"{self.prefix}counted.json"
-
-    @property
-    def dry_run_json(self) -> str:
-        """The requests that a dry run would have sent, in figures."""
-        return f"{self.prefix}dry_run.json"
-
-    @property
-    def table(self) -> str:
-        """The table of a trial."""
-        return f"{self.prefix}table.parquet"
-
-    @property
-    def rejects(self) -> str:
-        """The rejects of a trial, or of a run that had too many rejects to publish."""
-        return f"{self.prefix}rejects.parquet"
-
-    @property
-    def manifest(self) -> str:
-        """The manifest of a trial."""
-        return f"{self.prefix}manifest.json"
-
-    @property
-    def plans(self) -> str:
-        """The folder of the passes' plans."""
-        return f"{self.prefix}plan/"
+    #: The pipeline as it was when the run began. One run never mixes two versions.
+    pipeline_json = _WorkingFile("pipeline.json")
+    #: The id, start and end of a run of `make run`.
+    foreground_json = _WorkingFile("foreground.json")
+    #: One line per source row: business key, request_id, and the rendered params or the reason for having none.
+    rows = _WorkingFile("rows.parquet")
+    #: The time of the extract and its row count; written last, so the rows exist if this file does.
+    extract_json = _WorkingFile("extract.json")
+    #: The token counts that the API gave for some of the requests.
+    counted_json = _WorkingFile("counted.json")
+    #: The estimate of a dry run.
+    dry_run_json = _WorkingFile("dry_run.json")
+    #: The table of a trial.
+    table = _WorkingFile("table.parquet")
+    #: The rejects of a trial, or of a run that had too many rejects to publish.
+    rejects = _WorkingFile("rejects.parquet")
+    #: The manifest of a trial.
+    manifest = _WorkingFile("manifest.json")
+    #: The folder of the passes' plans.
+    plans = _WorkingFile("plan/")
 
     def plan_json(self, pass_name: str) -> str:
         """The chunks that one pass sends, and the places of the answers that exist already."""
