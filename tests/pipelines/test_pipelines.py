@@ -113,14 +113,12 @@ def _result_line(text: str) -> bytes:
 
 @pytest.mark.parametrize("folder", PIPELINES, ids=_name)
 class TestPipeline:
-def test_it_has_its_folders_name(self, folder: Path) -> None:
+    def test_it_has_its_folders_name(self, folder: Path) -> None:
         assert _load_pipeline(folder).name == folder.name
 
-def test_it_has_no_other_files(self, folder: Path) -> None:
+    def test_it_has_no_other_files(self, folder: Path) -> None:
         unknown = {path.name for path in folder.iterdir()} - {*FILES, "README.md", "cases"}
-        _require(
-            not unknown, f"{_file(folder)} has unused files: {', '.join(sorted(unknown))}. Move or delete them"
-        )
+        _require(not unknown, f"{_file(folder)} has unused files: {', '.join(sorted(unknown))}. Move or delete them")
 
     def test_it_has_cases(self, folder: Path) -> None:
         first = f"{_file(folder)}/cases/first.yaml"
@@ -134,11 +132,11 @@ def test_it_has_no_other_files(self, folder: Path) -> None:
         readme = path.read_text(encoding="utf-8") if path.exists() else ""
         head, _, log = readme.partition("\n## Prompt log\n")
         found = {
-f"the first line `# {folder.name}`": readme.startswith(f"# {folder.name}\n"),
-"a table with the row `grain` before the first `##`": re.search(r"^\| grain \| \S", head, re.MULTILINE),
+            f"the first line `# {folder.name}`": readme.startswith(f"# {folder.name}\n"),
+            "a table with the row `grain` before the first `##`": re.search(r"^\| grain \| \S", head, re.MULTILINE),
             "a prompt log with a dated version": re.search(r"^\| \d{4}-\d{2}-\d{2} \| \S", log, re.MULTILINE),
         }
-missing = [part for part, is_there in found.items() if not is_there]
+        missing = [part for part, is_there in found.items() if not is_there]
         example = f"# {folder.name}\n\n{GRAIN}\n\n{PROMPT_LOG}"
         _require(not missing, f"{_file(path)} lacks {'; '.join(missing)}. The minimum is:\n\n{example}")
 
@@ -149,7 +147,7 @@ missing = [part for part, is_there in found.items() if not is_there]
 
 @pytest.mark.parametrize("path", CASES, ids=_name)
 class TestCase:
-def test_the_prompt_is_as_expected(self, path: Path) -> None:
+    def test_the_prompt_is_as_expected(self, path: Path) -> None:
         case = _load_case(path)
         prompt = _user_message(_load_pipeline(path.parents[1]), case, path)
         for text in case.prompt_contains:
@@ -157,7 +155,7 @@ def test_the_prompt_is_as_expected(self, path: Path) -> None:
         for text in case.prompt_lacks:
             _require(text not in prompt, f"{_file(path)}: prompt_lacks: {text!r} is in the prompt:\n{prompt}")
 
-def test_the_outcome_is_as_expected(self, path: Path) -> None:
+    def test_the_outcome_is_as_expected(self, path: Path) -> None:
         case, pipeline = _load_case(path), _load_pipeline(path.parents[1])
         outcome = judge(decode_line(_result_line(case.answer)), pipeline.output)
         found = f"{_file(path)}: the answer is {outcome.outcome}{(outcome.reason and f' ({outcome.reason})') or ''}"
@@ -189,15 +187,12 @@ def test_a_new_pipeline_fails_with_what_it_lacks(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
     (folder := tmp_path / "mist").mkdir()
     checks = TestPipeline()
-for check, message in (
+    for check, message in (
         (checks.test_it_has_cases, r"^mist has no cases\. Add one, for example mist/cases/first\.yaml:\nrow:"),
-        (
-            checks.test_its_readme_has_the_grain_and_a_prompt_log,
-            "^mist/README.md lacks the first line `# mist`",
-        ),
+        (checks.test_its_readme_has_the_grain_and_a_prompt_log, "^mist/README.md lacks the first line `# mist`"),
         (checks.test_it_has_a_dag_of_its_own, r"^mist has no Dag: copy dags/catalogue\.py to dags/mist\.py"),
     ):
-with pytest.raises(pytest.fail.Exception, match=message):
+        with pytest.raises(pytest.fail.Exception, match=message):
             check(folder)
 
 
@@ -209,7 +204,7 @@ def test_the_examples_in_the_messages_are_valid(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_pipeline_without_a_file_does_not_load(tmp_path: Path) -> None:
-"""The tests above rely on it."""
+    """The tests above rely on it."""
     folder = shutil.copytree(PIPELINES[0], tmp_path / "copy")
     (folder / "user.md").unlink()
     with pytest.raises(Exception, match=r"user\.md: is missing"):
@@ -226,11 +221,11 @@ class TestDagFile:
         lines = len(source.splitlines()) - len(imported)
         _require(
             lines < MAX_DAG_LINES,
-            f"{_file(path)} has {lines} lines without its imports; {MAX_DAG_LINES - 1} are allowed: a Dag file says when"
-            " to run, and the pipeline's folder says what",
+            f"{_file(path)} has {lines} lines without its imports; {MAX_DAG_LINES - 1} are allowed: a Dag file says"
+            " when to run, and the pipeline's folder says what",
         )
 
-def test_its_docstring_says_what_to_do_on_failure(self, path: Path) -> None:
+    def test_its_docstring_says_what_to_do_on_failure(self, path: Path) -> None:
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
         _require(
             re.search(r"^Triage: \S", docstring, re.MULTILINE),
@@ -252,7 +247,7 @@ print("found:" + json.dumps([bag.import_errors, dags, undocumented]))
 
 
 def test_every_dag_file_loads_as_one_dag_of_its_own_name(tmp_path: Path) -> None:
-"""In its own process, so that imports of other tests do not help."""
+    """In its own process, so that imports of other tests do not help."""
     environment = {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/a.db"}
     command = [sys.executable, "-c", _LIST_DAGS, str(ROOT / "dags")]
     finished = subprocess.run(
