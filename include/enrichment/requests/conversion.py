@@ -1,6 +1,5 @@
 """
-Converts the values of a row, whatever source they come from, and the results of expressions into the types of
-prompt_values.py.
+Converts the values of a row, from any source, and the results of expressions into the types of prompt_values.py.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from include.enrichment.requests.template import Template
 #: of errors, 2026-10-08).
 MAX_REQUEST_BYTES = 32_000_000
 
-#: The placeholder of a row's text. JSON never contains this byte, whatever the text.
+#: The placeholder of a row's text. JSON never contains this byte.
 _PLACEHOLDER = msgspec.Raw(b"\0")
 
 
@@ -41,7 +41,7 @@ def request_id(params: bytes, *, salt: str = "") -> str:
     """
     Return the id of a request: the first 22 characters of base64url(SHA-256(params + salt)).
 
-    The same content is the same request, whatever row, run or night it comes from. A ``salt`` requests a fresh answer.
+    The same content is the same request in any row, run or night. A ``salt`` requests a fresh answer.
     """
     digest = hashlib.sha256(params + salt.encode()).digest()
     return base64.urlsafe_b64encode(digest)[:22].decode()

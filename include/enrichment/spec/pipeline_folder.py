@@ -157,7 +157,7 @@ def _mistakes(texts: dict[str, str], settings: Settings | None, lines: _Lines) -
             for problem in prefix_problems(template):
                 yield f"{problem}: move it to {USER}, or set request.cache: off instead of {settings.request.cache}"
     if not texts[USER].strip():
-        yield f"{USER}:1: is empty: it must tell Claude about a row"
+        yield f"{USER}:1: is empty: write what Claude is to do with a row"
     if settings and settings.source.files:
         if SQL in texts:
             yield f"{SQL}:1: is not used, because source.files replaces it: delete one of the two"

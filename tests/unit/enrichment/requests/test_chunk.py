@@ -92,9 +92,9 @@ def test_a_body_of_exactly_the_limit_is_one_chunk_and_a_byte_less_makes_two(text
 
 @pytest.mark.parametrize("seed", range(20))
 def test_chunks_keep_every_request_and_are_as_full_as_the_limits_allow(seed: int) -> None:
-    luck = random.Random(seed)
-    requests = _requests(*(luck.choice("aé☃𝄞") * luck.randrange(200) + str(number) for number in range(60)))
-    limits = BatchLimits(max_requests=luck.randrange(2, 20), max_bytes=luck.randrange(1500, 5000))
+    rng = random.Random(seed)
+    requests = _requests(*(rng.choice("aé☃𝄞") * rng.randrange(200) + str(number) for number in range(60)))
+    limits = BatchLimits(max_requests=rng.randrange(2, 20), max_bytes=rng.randrange(1500, 5000))
     chunks = _chunks(requests, limits)
     assert [request for chunk in chunks for request in chunk] == _ordered(requests)
     for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
@@ -135,12 +135,12 @@ def _first_release(params_bytes: dict[str, int], limits: BatchLimits) -> dict[st
 @pytest.mark.parametrize("seed", range(50))
 def test_every_release_makes_the_same_chunks(seed: int) -> None:
     """Other chunks would have other ids, and requests that are planned but not sent would be planned twice."""
-    luck = random.Random(seed)
+    rng = random.Random(seed)
     sizes = {
-        make_request(str(luck.random()).encode()).request_id: luck.choice([2, 50, luck.randrange(900)])
-        for _ in range(luck.randrange(200))
+        make_request(str(rng.random()).encode()).request_id: rng.choice([2, 50, rng.randrange(900)])
+        for _ in range(rng.randrange(200))
     }
-    limits = BatchLimits(max_requests=luck.choice([1, 7, 100_000]), max_bytes=luck.choice([100, 1_000, 250_000_000]))
+    limits = BatchLimits(max_requests=rng.choice([1, 7, 100_000]), max_bytes=rng.choice([100, 1_000, 250_000_000]))
     first_ids = split_chunks(_sizes(sizes), limits)
     assert {request_id: chunk_number(request_id, first_ids) for request_id in sizes} == _first_release(sizes, limits)
 

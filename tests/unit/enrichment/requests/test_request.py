@@ -144,11 +144,9 @@ class TestRowsAreData:
         assert params["system"] == [{"type": "text", "text": "Classify."}]
 
     def test_any_text_arrives_unchanged(self) -> None:
-        luck = random.Random(7)
+        rng = random.Random(7)
         for _ in range(300):
-            text = "".join(
-                chr(luck.choice([luck.randrange(0xD800), luck.randrange(0xE000, 0x110000)])) for _ in "x" * 9
-            )
+            text = "".join(chr(rng.choice([rng.randrange(0xD800), rng.randrange(0xE000, 0x110000)])) for _ in "x" * 9)
             assert _user(_renderer("<{{ text }}>"), text=text) == f"<{text}>"
 
     @pytest.mark.parametrize(

@@ -241,21 +241,21 @@ class TestForRun:
         ):
             load(yaml=self.OTHERS).for_run(RunOptions(model="claude-sonet-5-5"))
 
-    @pytest.mark.parametrize(("asked", "same"), [(None, True), (True, True), (False, False)])
+    @pytest.mark.parametrize(("param", "same"), [(None, True), (True, True), (False, False)])
     @pytest.mark.parametrize("reuse", ["", "reuse: false\n"])
     def test_the_runs_reuse_replaces_the_pipelines(
-        self, load: Load, reuse: str, asked: bool | None, same: bool
+        self, load: Load, reuse: str, param: bool | None, same: bool
     ) -> None:
-        pipeline = load(yaml=YAML + reuse).for_run(RunOptions(reuse=asked))
+        pipeline = load(yaml=YAML + reuse).for_run(RunOptions(reuse=param))
         ids = {
             pipeline.renderer(["id", "text"], run_id=run_id).render({"text": "x"}).request_id for run_id in ("r1", "r2")
         }
-        assert (len(ids) == 1) == (not reuse if asked is None else same)
+        assert (len(ids) == 1) == (not reuse if param is None else same)
 
-    @pytest.mark.parametrize(("reuse", "asked"), [("", False), ("reuse: false\n", None), ("reuse: false\n", False)])
-    def test_only_rejects_without_reuse_is_rejected(self, load: Load, reuse: str, asked: bool | None) -> None:
+    @pytest.mark.parametrize(("reuse", "param"), [("", False), ("reuse: false\n", None), ("reuse: false\n", False)])
+    def test_only_rejects_without_reuse_is_rejected(self, load: Load, reuse: str, param: bool | None) -> None:
         with pytest.raises(ParamError, match=r"`only_rejects` requires reuse.*Nothing was read"):
-            load(yaml=YAML + reuse).for_run(RunOptions(only_rejects=True, reuse=asked))
+            load(yaml=YAML + reuse).for_run(RunOptions(only_rejects=True, reuse=param))
 
     def test_only_rejects_is_allowed_if_the_run_turns_reuse_on(self, load: Load) -> None:
         load(yaml=YAML + "reuse: false\n").for_run(RunOptions(only_rejects=True, reuse=True))
@@ -265,7 +265,7 @@ class TestBudget:
     """A run may have a budget of its own, up to a ceiling."""
 
     @pytest.mark.parametrize(
-        ("limits", "asked", "budget"),
+        ("limits", "param", "budget"),
         [
             ("{}", None, None),
             ("{}", 3, "3"),
@@ -276,9 +276,9 @@ class TestBudget:
         ],
     )
     def test_it_is_the_pipelines_unless_the_run_sets_another(
-        self, load: Load, limits: str, asked: float | None, budget: str | None
+        self, load: Load, limits: str, param: float | None, budget: str | None
     ) -> None:
-        run = load(yaml=f"{YAML}limits: {limits}\n").for_run(RunOptions.model_validate({"budget_usd": asked}))
+        run = load(yaml=f"{YAML}limits: {limits}\n").for_run(RunOptions.model_validate({"budget_usd": param}))
         assert run.settings.limits.budget_usd == (budget and Decimal(budget))
         assert Pipeline.model_validate_json(run.model_dump_json()) == run
 
