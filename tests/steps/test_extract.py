@@ -142,7 +142,7 @@ def test_a_row_that_is_too_large_or_not_unicode_stays_with_its_reason(flow: Flow
     change(flow, tmp_path, user_md="{{ body }}{% if ticket == 'T2' %}{{ '\\ud800' }}{% endif %}")
     problems = {row["ticket"]: row["problem"] for row in run_extract(flow) if row["problem"]}
     assert problems.keys() == {"big", "T2"}
-    assert "one request may hold 32,000,000" in problems["big"]
+    assert "the limit of one request is 32,000,000" in problems["big"]
     assert "not valid Unicode" in problems["T2"]
 
 
