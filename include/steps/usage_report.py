@@ -80,9 +80,9 @@ def _restore_records(days: ReportDays, usage_store: UsageStore, lake: Lake) -> i
     recorded, unknown = usage_store.batches(), 0
     for listed in lake.objects(layout.RESULTS_FOLDER):
         # A batch that was loaded earlier was created earlier, too.
-        if not layout.is_results(listed.key) or listed.changed_at.date() < days.first:
+        if not layout.is_batch_file(listed.key) or listed.changed_at.date() < days.first:
             continue
-        pipeline, batch_id = layout.pipeline_of_results(listed.key), layout.batch_id_of(listed.key)
+        pipeline, batch_id = layout.pipeline_of(listed.key), layout.batch_id_of(listed.key)
         if (pipeline, batch_id) in recorded:
             continue
         if record_usage(batch_id, ResultStore(lake, pipeline=pipeline), usage_store):
@@ -108,7 +108,7 @@ def _unrecorded(days: ReportDays, recorded: Set[tuple[str, str]], lake: Lake, *,
     """
     chunks: defaultdict[str, list[str]] = defaultdict(list)
     for listed in lake.objects(layout.LEDGER_FOLDER):
-        if (found := layout.entry_of(listed.key)) and listed.changed_at.date() >= days.first:
+        if (found := layout.parse_ledger_key(listed.key)) and listed.changed_at.date() >= days.first:
             pipeline, chunk_id = found
             chunks[pipeline].append(chunk_id)
     for pipeline, chunk_ids in chunks.items():

@@ -23,7 +23,7 @@ def batch_contents(chunk_key: str, *, lake: Lake) -> tuple[int, Decimal | None] 
     Return the number of requests in the chunk's batch and their share of the pass's expected cost. None for a chunk
     that the ledger does not know; the cost is None if no plan has it.
     """
-    ledger = Ledger(lake, pipeline=layout.pipeline_of_chunk(chunk_key))
+    ledger = Ledger(lake, pipeline=layout.pipeline_of(chunk_key))
     (entry,) = ledger.latest([layout.chunk_id_of(chunk_key)])
     if entry is None:
         return None

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.enrichment.requests.chunk import REQUESTS_SCHEMA, SIZES_SCHEMA, chunk_id, chunk_number, sizes_of
+from include.enrichment.requests.chunk import REQUESTS_SCHEMA, SIZES_SCHEMA, chunk_id, chunk_number, request_sizes
 from include.enrichment.requests.request import Request
 from include.gateways.ledger_store import Ledger
 from include.gateways.prefetch import write_behind
@@ -27,7 +27,7 @@ _OPEN_FILES = 64
 
 def read_sizes(to_send: Set[str], made: Mapping[str, Request], rows: Path) -> pa.Table:
     """Return the size of each request to send, in SIZES_SCHEMA."""
-    return pa.Table.from_batches(map(sizes_of, _requests(to_send, made, rows)), SIZES_SCHEMA)
+    return pa.Table.from_batches(map(request_sizes, _requests(to_send, made, rows)), SIZES_SCHEMA)
 
 
 def _requests(to_send: Set[str], made: Mapping[str, Request], rows: Path) -> Iterator[pa.RecordBatch]:
