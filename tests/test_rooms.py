@@ -83,6 +83,7 @@ ROOMS = [
         imports={"include.enrichment", "include.gateways", "pydantic", "pyarrow"},
         only={
             "claude.py": {"anthropic", "httpx2"},
+            "claude_errors.py": {"anthropic", "httpx2"},
             "async_claude.py": {"anthropic", "httpx2", "msgspec"},
             "lake.py": {"obstore"},
         },
