@@ -86,6 +86,7 @@ ROOMS = [
             "claude_errors.py": {"anthropic", "httpx2"},
             "async_claude.py": {"anthropic", "httpx2", "msgspec"},
             "lake.py": {"obstore"},
+            "conditional_writes.py": {"obstore"},
         },
     ),
     Room(

@@ -90,14 +90,14 @@ def _translate_status(error: anthropic.APIStatusError, fact: str, connection: st
         )
     if status == 402:
         return ApiError(
-            f"{fact} The account cannot be billed, so retrying does not help. Fix the billing in the Claude Console,"
+            f"{fact} The account cannot be billed, so retrying does not help. Fix the billing in the Claude console,"
             " then clear this task.",
             retryable=False,
         )
     if error.error_code in _SPEND_LIMITS or _OWN_SPEND_LIMIT.search(error.api_message or ""):
         return ApiError(
             f"{fact} The account has reached a spend limit, so retrying does not help. Raise the limit in the Claude"
-            " Console, then clear this task.",
+            " console, then clear this task.",
             retryable=False,
         )
     retryable = status in _RETRYABLE_STATUS or status >= 500 or error.error_code in _RETRYABLE_CODES

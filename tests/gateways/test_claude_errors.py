@@ -107,7 +107,7 @@ def test_credentials_that_are_missing_at_the_first_call_are_reported(emulator: E
 @pytest.mark.parametrize("code", ["linked_organization_spend_limit_reached", None])
 def test_an_account_that_cannot_be_billed_is_not_retried(code: str | None) -> None:
     ours = translate_error(status_error(402, code), doing="Creating a batch", connection="c")
-    assert "cannot be billed, so retrying does not help. Fix the billing in the Claude Console" in str(ours)
+    assert "cannot be billed, so retrying does not help. Fix the billing in the Claude console" in str(ours)
     assert not ours.retryable
 
 

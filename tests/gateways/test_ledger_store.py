@@ -16,6 +16,7 @@ from include.gateways.lake import Conflict, Lake
 from include.gateways.ledger_store import Ledger, Recorded
 from tests.fixtures.lake import delete
 from tests.fixtures.s3 import Bucket
+from tests.gateways.s3_proxy import on_s3
 
 NOW = datetime(2026, 11, 22, 2, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
@@ -58,13 +59,7 @@ def any_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
     if request.param == "folder":
         return Ledger(Lake.in_folder(tmp_path), pipeline="p")
     bucket: Bucket = request.getfixturevalue("s3_bucket")
-    lake = Lake.on_s3(
-        bucket.uri,
-        credentials=lambda: {"access_key_id": "testing", "secret_access_key": "testing", "expires_at": None},
-        region="us-east-1",
-        endpoint=bucket.endpoint_url,
-    )
-    return Ledger(lake, pipeline="p")
+    return Ledger(on_s3(bucket.uri, bucket.endpoint_url), pipeline="p")
 
 
 class TestEntries:
