@@ -58,7 +58,7 @@ def _disk_error(error: OSError, path: Path) -> SetupError:
         )
     return SetupError(
         f"This machine's disk failed at {path}: {error.strerror or error}. The store and the API are not at fault. This"
-        " task's output was not published. Repair the disk or set TMPDIR to another one, then clear the task. Nothing is"
-        " paid again.",
+        " task's output was not published. Repair the disk or set TMPDIR to another one, then clear the task. Nothing"
+        " is paid again.",
         retryable=True,
     )

@@ -54,7 +54,7 @@ class Ledger:
             return [recorded.value if recorded else None for recorded in readers.map(self.find, chunk_ids)]
 
     def latest(self, chunk_ids: Sequence[str]) -> list[Entry | None]:
-        """Return the entries of several chunks. For a withdrawn chunk, return the entry of its remainder if it has one."""
+        """Return the entries of several chunks. The entry of a remainder replaces that of its withdrawn chunk."""
         found = self.entries(chunk_ids)
         remainders = {number: entry.remainder for number, entry in enumerate(found) if entry and entry.remainder}
         for number, entry in zip(remainders, self.latest(list(remainders.values())) if remainders else [], strict=True):

@@ -50,7 +50,7 @@ class UsageStore:
             except Conflict:  # another process superseded it too
                 continue
         raise LakeError(
-            f"{self._lake.locate(key)} changed {_TRIES} times while the usage of the batch was recorded. Clear this task,"
+            f"{self._lake.locate(key)} changed {_TRIES} times while the batch's usage was recorded. Clear this task,"
             " which records it again."
         )
 
