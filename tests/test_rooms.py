@@ -84,7 +84,8 @@ ROOMS = [
         only={
             "claude.py": {"anthropic", "httpx2"},
             "claude_errors.py": {"anthropic", "httpx2"},
-            "async_claude.py": {"anthropic", "httpx2", "msgspec"},
+            "claude_responses.py": {"msgspec"},
+            "async_claude.py": {"anthropic", "httpx2"},
             "lake.py": {"obstore"},
             "conditional_writes.py": {"obstore"},
         },

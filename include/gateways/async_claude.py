@@ -7,11 +7,10 @@ import random
 from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Self, TypeAlias, TypeVar
+from typing import Self, TypeAlias
 
 import anthropic
 import httpx2
-import msgspec
 
 from include.enrichment.batches.poll import BatchStatus, Look
 from include.enrichment.batches.poll_schedule import is_page_worth_it
@@ -19,14 +18,13 @@ from include.enrichment.errors import ApiError, BatchNotFound, SetupError
 from include.gateways.claude import BATCHES, PAGE_BATCHES, list_query, status_from_list
 from include.gateways.claude_errors import (
     LISTED_FOR,
-    SDK_ERRORS,
     list_error,
     may_have_ended,
-    not_from_the_api,
     not_listed,
     retry_after_seconds,
     translate_error,
 )
+from include.gateways.claude_responses import Batch, BatchPage, decode
 
 #: Concurrent retrieves.
 _AT_ONCE = 10
@@ -35,48 +33,8 @@ _WITHOUT_LIST = 50
 #: A call that takes longer fails and may be retried: all waits of the connection are queued behind it.
 _CALL_SECONDS = 60
 
-_Time = Annotated[datetime, msgspec.Meta(tz=True)]
-_T = TypeVar("_T")
 #: For each page: the wanted batches on it, and the creation time of its oldest batch.
 _Pages: TypeAlias = AsyncGenerator[tuple[list[BatchStatus], datetime], None]
-
-
-class _Counts(msgspec.Struct, frozen=True):
-    processing: int
-    succeeded: int
-    errored: int
-    canceled: int
-    expired: int
-
-
-class _Batch(msgspec.Struct, frozen=True):
-    """The fields of a batch that a wait needs. Building the SDK's own model takes ten times as long."""
-
-    id: str
-    processing_status: str
-    request_counts: _Counts
-    created_at: _Time
-    expires_at: _Time
-
-    def status(self, retry_after: float | None = None) -> BatchStatus:
-        return BatchStatus(
-            batch_id=self.id,
-            ended=self.processing_status == "ended",
-            counts=msgspec.structs.asdict(self.request_counts),
-            created_at=self.created_at,
-            expires_at=self.expires_at,
-            retry_after_seconds=retry_after,
-        )
-
-
-class _Page(msgspec.Struct, frozen=True):
-    data: list[_Batch]
-    has_more: bool
-    last_id: str | None = None
-
-
-_BATCH_DECODER = msgspec.json.Decoder(_Batch)
-_PAGE_DECODER = msgspec.json.Decoder(_Page)
 
 
 class AsyncClaude:
@@ -116,8 +74,8 @@ class AsyncClaude:
     async def cancel(self, batch_id: str) -> None:
         """Cancel the batch, as Claude.cancel() does."""
         try:
-            await self._client.messages.batches.cancel(batch_id)
-        except SDK_ERRORS as error:
+            await self._client.post(f"{BATCHES}/{batch_id}/cancel", cast_to=httpx2.Response)
+        except anthropic.AnthropicError as error:
             if not (may_have_ended(error) and (await self._retrieve_one(batch_id)).ended):
                 raise translate_error(error, doing=f"Canceling batch {batch_id}", connection=self._name) from error
 
@@ -177,11 +135,10 @@ class AsyncClaude:
         doing = _describe_retrieve([batch_id])
         try:
             async with _in_time(doing):
-                response = await self._client.messages.batches.with_raw_response.retrieve(batch_id)
-                content = await response.read()
+                response = await self._client.get(f"{BATCHES}/{batch_id}", cast_to=httpx2.Response)
         except anthropic.AnthropicError as error:
             raise translate_error(error, doing=doing, connection=self._name) from error
-        return _read(_BATCH_DECODER, content).status(retry_after_seconds(response.headers))
+        return decode(Batch, response.content).status(retry_after_seconds(response.headers))
 
     async def _search(self, pages: _Pages, unknown: Mapping[str, BatchNotFound]) -> dict[str, Look]:
         """Search the rest of the list for the batches that the API answers 404 for."""
@@ -213,13 +170,10 @@ class AsyncClaude:
                     )
             except anthropic.AnthropicError as error:
                 raise list_error(translate_error(error, doing=doing, connection=self._name)) from error
-            page = _read(_PAGE_DECODER, response.content)
-            after = page.last_id if page.has_more else None
-            if page.has_more and not (after and page.data):
-                raise not_from_the_api(response.text)
+            page = decode(BatchPage, response.content)
             if page.data:
                 yield [batch.status() for batch in page.data if batch.id in wanted], page.data[-1].created_at
-            if after is None:
+            if (after := page.after) is None:
                 return
 
 
@@ -231,14 +185,6 @@ async def _in_time(doing: str) -> AsyncGenerator[None, None]:
             yield
     except TimeoutError as error:
         raise ApiError(f"{doing} took longer than {_CALL_SECONDS} s and was abandoned.", retryable=True) from error
-
-
-def _read(decoder: msgspec.json.Decoder[_T], content: bytes) -> _T:
-    """Decode a response of the API. Raises ApiError for any other content, for example a proxy's page."""
-    try:
-        return decoder.decode(content)
-    except msgspec.DecodeError as error:
-        raise not_from_the_api(content.decode(errors="replace")) from error
 
 
 def _describe_retrieve(batches: Collection[str]) -> str:

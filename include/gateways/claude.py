@@ -11,26 +11,21 @@ from typing import Any, Self
 
 import anthropic
 import httpx2
-from anthropic.pagination import SyncPage
-from anthropic.types import MessageTokensCount, ModelInfo, ThinkingTypes
-from anthropic.types.messages import MessageBatch
 
 from include.enrichment.batches.poll import BatchStatus
-from include.enrichment.errors import ApiError, BatchNotFound, LoadError
+from include.enrichment.errors import ApiError, BatchNotFound, LoadError, SetupError
 from include.enrichment.requests.chunk import Body
-from include.enrichment.requests.request import MAX_REQUEST_BYTES
 from include.enrichment.spec.model_capabilities import ModelCapabilities
 from include.gateways.claude_errors import (
     LISTED_FOR,
-    SDK_ERRORS,
     create_error,
     list_error,
     may_have_ended,
-    not_from_the_api,
     not_listed,
     translate_error,
     unclear_create,
 )
+from include.gateways.claude_responses import Batch, BatchPage, CreatedBatch, Model, ModelPage, TokenCount, decode
 
 _log = logging.getLogger(__name__)
 _http_log = logging.getLogger("httpx2")
@@ -38,6 +33,7 @@ if _http_log.level == logging.NOTSET:  # its line per request repeats ours
     _http_log.setLevel(logging.WARNING)
 BATCHES = "/v1/messages/batches"
 _COUNT_TOKENS = "/v1/messages/count_tokens"
+_MODELS = "/v1/models"
 #: Timeouts end every create within this time. After an unclear create, other runs wait this long before they look for
 #: its batch.
 CREATE_SECONDS = 1200
@@ -49,11 +45,9 @@ _SEND_SECONDS = CREATE_SECONDS - _ANSWER_SECONDS - _WRITE_SECONDS
 _CREATE_TIMEOUT = httpx2.Timeout(_ANSWER_SECONDS, write=_WRITE_SECONDS, connect=30, pool=30)
 #: An estimate does not justify the SDK's ten minutes.
 _COUNT_SECONDS = 30.0
-#: Read without the SDK's own list(), which raises AttributeError for a response that is not JSON.
-_Page = SyncPage[MessageBatch]
 #: The API's largest page of a list.
 PAGE_BATCHES = 1000
-_COUNTS = ("processing", "succeeded", "errored", "canceled", "expired")
+_MOST_MODELS = 1000
 
 
 class Claude:
@@ -88,9 +82,9 @@ class Claude:
         """
         outgoing = _Outgoing(body, until=since + timedelta(seconds=_SEND_SECONDS))
         try:
-            batch = self._client.post(
+            response = self._client.post(
                 BATCHES,
-                cast_to=MessageBatch,
+                cast_to=httpx2.Response,
                 content=outgoing,
                 options={
                     "headers": {"Content-Length": str(body.length)},
@@ -98,11 +92,12 @@ class Claude:
                     "timeout": _CREATE_TIMEOUT,
                 },
             )
-        except SDK_ERRORS as error:
+        except anthropic.AnthropicError as error:
             raise create_error(error, body, is_sent=outgoing.is_sent, connection=self._name) from error
-        if not isinstance(batch, MessageBatch) or not getattr(batch, "id", None):
-            raise unclear_create(body.requests, f"a response that is not a batch: {str(batch)[:100]!r}")
-        return batch.id
+        try:
+            return decode(CreatedBatch, response.content).id
+        except ApiError as error:
+            raise unclear_create(body.requests, f"a response that is not a batch: {response.text[:100]!r}") from error
 
     def retrieve(self, batch_id: str) -> BatchStatus:
         """
@@ -112,8 +107,7 @@ class Claude:
         """
         doing = f"Retrieving batch {batch_id}"
         try:
-            with self._errors(doing):
-                return _batch_status(self._client.messages.batches.retrieve(batch_id))
+            return decode(Batch, self._get(f"{BATCHES}/{batch_id}", doing).content).status()
         except BatchNotFound as error:
             oldest = datetime.now(UTC) - LISTED_FOR
             for batch in self._newest_first(doing, limit=PAGE_BATCHES):
@@ -146,8 +140,8 @@ class Claude:
         ended has no effect.
         """
         try:
-            self._client.messages.batches.cancel(batch_id)
-        except SDK_ERRORS as error:
+            self._client.post(f"{BATCHES}/{batch_id}/cancel", cast_to=httpx2.Response)
+        except anthropic.AnthropicError as error:
             if not (may_have_ended(error) and self.retrieve(batch_id).ended):
                 doing = f"Canceling batch {batch_id}"
                 raise translate_error(error, doing=doing, connection=self._name) from error
@@ -182,16 +176,16 @@ class Claude:
     def model(self, model_id: str) -> ModelCapabilities | None:
         """Return the capabilities of a model or alias, None if the API does not know it."""
         try:
-            with self._errors(f"Retrieving model {model_id}"):
-                return _model(self._client.models.retrieve(model_id))
+            return decode(Model, self._get(f"{_MODELS}/{model_id}", f"Retrieving model {model_id}").content).described()
         except BatchNotFound:
             return None
 
     def model_ids(self) -> list[str]:
         """Return the models that the API offers, newest first. They serve as a hint: if the call fails, return none."""
         try:
-            return [model.id for model in self._client.models.list(limit=PAGE_BATCHES)]
-        except (*SDK_ERRORS, AttributeError):  # AttributeError: a proxy's page
+            response = self._get(_MODELS, "Listing the models", params={"limit": _MOST_MODELS})
+            return [model.id for model in decode(ModelPage, response.content).data]
+        except (ApiError, SetupError):
             return []
 
     def count_tokens(self, params: Mapping[str, Any]) -> int:
@@ -204,36 +198,33 @@ class Claude:
         """
         body = {name: value for name, value in params.items() if name != "max_tokens"}
         with self._errors("Counting the tokens of a request"):
-            counted = self._client.post(
-                _COUNT_TOKENS, cast_to=MessageTokensCount, body=body, options={"timeout": _COUNT_SECONDS}
+            response = self._client.post(
+                _COUNT_TOKENS, cast_to=httpx2.Response, body=body, options={"timeout": _COUNT_SECONDS}
             )
-        tokens: object = getattr(counted, "input_tokens", None)
-        # A request has at least one token, and a token at least one byte. (``type``, as True is an int.)
-        if type(tokens) is not int or not 1 <= tokens <= MAX_REQUEST_BYTES:
-            raise ApiError(
-                f"Counting the tokens of a request returned no count: {str(counted)[:100]!r}.", retryable=True
-            )
-        return tokens
+        return decode(TokenCount, response.content).input_tokens
 
     def _newest_first(self, doing: str, *, limit: int) -> Iterator[BatchStatus]:
         """Yield the workspace's batches. Each page is requested when its first batch is."""
         after: str | None = None
         while True:
             try:
-                with self._errors(doing):
-                    page = self._client.get(BATCHES, cast_to=_Page, options={"params": list_query(limit, after)})
+                response = self._get(BATCHES, doing, params=list_query(limit, after))
             except BatchNotFound as error:
                 raise list_error(error) from error
-            batches, after = _read_page(page)
-            yield from batches
-            if after is None:
+            page = decode(BatchPage, response.content)
+            yield from (batch.status() for batch in page.data)
+            if (after := page.after) is None:
                 return
+
+    def _get(self, path: str, doing: str, *, params: Mapping[str, object] | None = None) -> httpx2.Response:
+        with self._errors(doing):
+            return self._client.get(path, cast_to=httpx2.Response, options={"params": params or {}})
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
         try:
             yield
-        except SDK_ERRORS as error:
+        except anthropic.AnthropicError as error:
             raise translate_error(error, doing=doing, connection=self._name) from error
 
 
@@ -282,65 +273,12 @@ class _Outgoing:
             raise httpx2.WriteTimeout(f"the body was not sent by {self._until:%H:%M:%S} UTC")
 
 
-def _batch_status(batch: MessageBatch) -> BatchStatus:
-    """Convert the SDK's batch. Raises ApiError if the response is not a batch."""
-    with _response_of_the_api(batch):
-        return BatchStatus(
-            batch_id=batch.id,
-            ended=batch.processing_status == "ended",
-            counts={name: getattr(batch.request_counts, name) for name in _COUNTS},
-            created_at=batch.created_at,
-            expires_at=batch.expires_at,
-        )
-
-
 def list_query(limit: int, after: str | None) -> dict[str, object]:
     """Return the query of one page of the list: up to ``limit`` batches after the cursor, or the newest ones."""
     return {"limit": limit, **({"after_id": after} if after else {})}
-
-
-def _read_page(page: SyncPage[MessageBatch]) -> tuple[list[BatchStatus], str | None]:
-    """
-    Return the batches of one page of the list, and the cursor of the next page, None if there is none.
-
-    A malformed page is an error, never an empty page: a batch missing from the list may be sent again.
-    """
-    with _response_of_the_api(page):
-        last_id = page.last_id if page.has_more else None
-        if not isinstance(page.data, list) or page.has_more is None or (page.has_more and not last_id):
-            raise not_from_the_api(page)
-        return [_batch_status(batch) for batch in page.data], last_id
 
 
 def status_from_list(batch: BatchStatus) -> BatchStatus:
     """Log that only the list knows the batch, and return it."""
     _log.warning("Batch %s: the API answers 404 to a retrieve, but its list contains the batch", batch.batch_id)
     return batch
-
-
-@contextmanager
-def _response_of_the_api(response: object) -> Iterator[None]:
-    """Raises ApiError if an attribute is missing: a proxy may answer 200 with its own page, unchecked by the SDK."""
-    try:
-        yield
-    except AttributeError as error:
-        raise not_from_the_api(response) from error
-
-
-def _model(info: ModelInfo) -> ModelCapabilities:
-    with _response_of_the_api(info):
-        capabilities = info.capabilities
-        return ModelCapabilities(
-            model_id=info.id,
-            lifecycle=info.lifecycle,
-            max_tokens=info.max_tokens,
-            batches=capabilities.batch.supported if capabilities else None,
-            structured_outputs=capabilities.structured_outputs.supported if capabilities else None,
-            thinking_types=_supported(capabilities.thinking.types) if capabilities else {},
-            retires_on=info.retires_at.astimezone(UTC).date() if info.retires_at else None,
-        )
-
-
-def _supported(types: ThinkingTypes) -> dict[str, bool]:
-    kinds = {name: getattr(types, name, None) for name in ThinkingTypes.model_fields}
-    return {name: bool(kind.supported) for name, kind in kinds.items() if kind}

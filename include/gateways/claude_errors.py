@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TypeAlias
 
 import anthropic
 import httpx2
@@ -14,9 +12,6 @@ import httpx2
 from include.enrichment.errors import ApiError, BatchError, BatchNotFound, EnrichmentError, SetupError
 from include.enrichment.requests.chunk import Body
 
-#: All that a call through the SDK raises. JSONDecodeError: the SDK does not wrap it when a response is not JSON.
-SDK_ERRORS = (anthropic.AnthropicError, json.JSONDecodeError)
-SdkError: TypeAlias = anthropic.AnthropicError | json.JSONDecodeError
 #: The API keeps results for 29 days after a batch's creation. Older batches are useless to any caller.
 LISTED_FOR = timedelta(days=30)
 #: A longer `retry-after` is an error on the sender's part. (The header may also hold "nan" or a date.)
@@ -53,15 +48,13 @@ _OWN_SPEND_LIMIT = re.compile("reached your specified (workspace )?API usage lim
 _SPEND_LIMITS = ("enforced_spend_limit_reached", "contract_spend_limit_reached")
 
 
-def translate_error(error: SdkError, *, doing: str, connection: str) -> ApiError | SetupError:
+def translate_error(error: anthropic.AnthropicError, *, doing: str, connection: str) -> ApiError | SetupError:
     """
     Return the error to raise for an SDK error. For creates see create_error().
 
     :param doing: the attempted action, for the message
     :param connection: the Airflow connection that holds the key
     """
-    if isinstance(error, json.JSONDecodeError):
-        return ApiError(f"{doing} failed: the response is not JSON. Nothing was lost.", retryable=True)
     fact = f"{doing} failed: {_describe(error)}."
     if isinstance(error, anthropic.CredentialsError):
         return SetupError(
@@ -104,7 +97,7 @@ def _translate_status(error: anthropic.APIStatusError, fact: str, connection: st
     return ApiError(fact, retryable=retryable, retry_after_seconds=retry_after_seconds(error.response.headers))
 
 
-def create_error(error: SdkError, body: Body, *, is_sent: bool, connection: str) -> EnrichmentError:
+def create_error(error: anthropic.AnthropicError, body: Body, *, is_sent: bool, connection: str) -> EnrichmentError:
     """
     Return the error to raise for a create that failed: a BatchError if the API may have created the batch, else another
     one. An error raised by the body's own pieces is returned as it is.
@@ -113,8 +106,6 @@ def create_error(error: SdkError, body: Body, *, is_sent: bool, connection: str)
     """
     if isinstance(error.__cause__, EnrichmentError):
         return error.__cause__
-    if isinstance(error, json.JSONDecodeError):
-        return unclear_create(body.requests, "a response that is not JSON")
     if is_sent and _may_have_created(error):
         return unclear_create(body.requests, _describe(error))
     if isinstance(error, anthropic.APIStatusError) and error.status_code == 413:
@@ -166,14 +157,9 @@ def list_error(error: ApiError | SetupError) -> ApiError | SetupError:
     return ApiError(str(error), retryable=True) if isinstance(error, BatchNotFound) else error
 
 
-def may_have_ended(error: SdkError) -> bool:
+def may_have_ended(error: anthropic.AnthropicError) -> bool:
     """Return whether a rejected cancel may mean that the batch had ended; the API does not document the status."""
     return isinstance(error, anthropic.APIStatusError) and error.status_code in (400, 409)
-
-
-def not_from_the_api(response: object) -> ApiError:
-    """Return the error for a response with status 200 that cannot have come from the API."""
-    return ApiError(f"The response did not come from the API: {str(response)[:100]!r}.", retryable=True)
 
 
 def retry_after_seconds(headers: Mapping[str, str]) -> float | None:

@@ -6,7 +6,7 @@ import fcntl
 import io
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,13 +19,12 @@ from obstore.store import LocalStore, S3Store
 from include.enrichment.errors import LakeError, SetupError
 from include.enrichment.storage.address import redact_secret, s3_address
 from include.gateways.disk import disk_errors
-from include.gateways.object_file import ObjectFile
 
 if TYPE_CHECKING:
+    from obstore import PutMode, ReadableFile
     from obstore.store import RetryConfig, S3Credential
 
 _PART_BYTES = 8 * 1024 * 1024
-#: The memory that fetch() needs, approximately.
 _PIECE_BYTES = 1 << 20
 #: The smallest range that open() fetches: what pyarrow requests to find a Parquet footer.
 _RANGE_BYTES = 64 * 1024
@@ -68,7 +67,6 @@ class Listed:
     """
     An object in a listing.
 
-    :param etag: the same tag as in Stored
     :param changed_at: the time of the last write by the store's clock, UTC
     """
 
@@ -204,17 +202,13 @@ class Lake:
         """
         with self._errors(key):
             reader = obstore.open_reader(self._store, key, buffer_size=_RANGE_BYTES)
-        with ObjectFile(reader, errors=lambda: self._errors(key)) as file:
+        with _ObjectFile(reader, errors=lambda: self._errors(key)) as file:
             yield cast(BinaryIO, file)
 
-    @contextmanager
-    def open_listed(self, listed: Listed) -> Iterator[BinaryIO]:
+    def open_listed(self, listed: Listed) -> AbstractContextManager[BinaryIO]:
         """Open the object as open() does, but fetch a small one whole, in one call instead of several."""
-        if listed.size_bytes <= _SMALL_BYTES:
-            yield io.BytesIO(self.read(listed.key))
-            return
-        with self.open(listed.key) as file:
-            yield file
+        is_small = listed.size_bytes <= _SMALL_BYTES
+        return io.BytesIO(self.read(listed.key)) if is_small else self.open(listed.key)
 
     def write(self, key: str, data: bytes) -> None:
         """Write the object, replacing any other."""
@@ -235,11 +229,10 @@ class Lake:
     def create(self, key: str, data: bytes) -> str:
         """Write the object if there is none, and return its tag. One of several writers wins; others get Conflict."""
         with self._writing(key):
-            if self.runs_never_race:
-                if self.exists(key):
-                    raise exceptions.AlreadyExistsError
-                return self._tag(key, obstore.put(self._store, key, data)["e_tag"])
-            return self._tag(key, obstore.put(self._store, key, data, mode="create")["e_tag"])
+            if self.runs_never_race and self.exists(key):
+                raise exceptions.AlreadyExistsError
+            mode: PutMode = "overwrite" if self.runs_never_race else "create"
+            return self._tag(key, obstore.put(self._store, key, data, mode=mode)["e_tag"])
 
     def replace(self, key: str, data: bytes, *, etag: str) -> str:
         """
@@ -248,11 +241,11 @@ class Lake:
         Raises Conflict if it has changed or is gone.
         """
         with self._writing(key):
-            if self.runs_never_race or isinstance(self._store, LocalStore):
-                if (found := self.find(key)) is None or found.etag != etag:
-                    raise exceptions.PreconditionError
-                return self._tag(key, obstore.put(self._store, key, data)["e_tag"])
-            return self._tag(key, obstore.put(self._store, key, data, mode={"e_tag": etag})["e_tag"])
+            checks_itself = self.runs_never_race or isinstance(self._store, LocalStore)
+            if checks_itself and ((found := self.find(key)) is None or found.etag != etag):
+                raise exceptions.PreconditionError
+            mode: PutMode = "overwrite" if checks_itself else {"e_tag": etag}
+            return self._tag(key, obstore.put(self._store, key, data, mode=mode)["e_tag"])
 
     def delete(self, listed: Listed) -> bool:
         """Delete the object and return True. Return False if it is gone or was written again since it was listed."""
@@ -274,10 +267,7 @@ class Lake:
 
     def _tag(self, key: str, etag: str | None) -> str:
         if not etag:
-            raise LakeError(
-                f"{self.locate(key)} has no ETag, and conditional writes need one. Use a store that returns ETags.",
-                retryable=False,
-            )
+            raise LakeError(f"{self.locate(key)} has no ETag. Use a store that returns ETags.", retryable=False)
         return etag
 
     @contextmanager
@@ -335,3 +325,27 @@ class Lake:
             f"The bucket of {self.uri} contains an object whose key cannot be read: '{key}' has an empty name between"
             " slashes, '.' or '..' as a name, or a control character."
         )
+
+
+class _ObjectFile(io.RawIOBase):
+    """An obstore reader as a file of Python, which pyarrow accepts. A failed read raises an error of the lake."""
+
+    def __init__(self, reader: ReadableFile, *, errors: Callable[[], AbstractContextManager[None]]) -> None:
+        self._reader = reader
+        self._errors = errors
+
+    def readable(self) -> bool:
+        return True
+
+    seekable = readable
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        with self._errors():
+            return bytes(self._reader.readall() if size is None or size < 0 else self._reader.read(size))
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        with self._errors():
+            return self._reader.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._reader.tell()

@@ -48,7 +48,7 @@ def test_a_foreign_response_to_a_read_can_be_retried(
 ) -> None:
     with (
         served_by(responding(response, kind=kind)) as claude,
-        pytest.raises(ApiError, match=r"is not JSON|did not come from the API") as caught,
+        pytest.raises(ApiError, match="did not come from the API") as caught,
     ):
         read(claude)
     assert caught.value.retryable
@@ -57,7 +57,7 @@ def test_a_foreign_response_to_a_read_can_be_retried(
 def test_a_foreign_response_for_a_model_can_be_retried() -> None:
     with (
         served_by(responding(b"<p>Please log in", kind="text/html")) as claude,
-        pytest.raises(ApiError, match=r"is not JSON|did not come from the API"),
+        pytest.raises(ApiError, match="did not come from the API"),
     ):
         claude.model("claude-haiku-5-5")
 
@@ -224,7 +224,7 @@ def test_leaving_results_early_ends_the_download() -> None:
 def test_a_senseless_token_count_is_an_error(tokens: str) -> None:
     with (
         served_by(responding(f'{{"input_tokens": {tokens}}}'.encode())) as claude,
-        pytest.raises(ApiError, match="returned no count"),
+        pytest.raises(ApiError, match="did not come from the API"),
     ):
         claude.count_tokens(PARAMS)
 

@@ -1,3 +1,5 @@
+"""lake.py: reading parts of an object."""
+
 from __future__ import annotations
 
 import random
