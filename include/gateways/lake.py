@@ -64,11 +64,7 @@ class Stored:
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """
-    An object in a listing.
-
-    :param changed_at: the time of the last write by the store's clock, UTC
-    """
+    """An object in a listing. ``changed_at`` is the time of its last write by the store's clock, UTC."""
 
     key: str
     size_bytes: int

@@ -87,7 +87,7 @@ class TestLocalFiles:
     @pytest.mark.parametrize(
         ("path", "fact"),
         [
-            ("/dev/full", r"The disk is full at /dev/full: No space left on device; .* MB are free"),
+            ("/dev/full", r"The disk is full at /dev/full: No space left on device, .* MB are free"),
             ("{folder}/gone/copy", r"This machine's disk failed at .*/gone/copy: No such file or directory"),
             ("{folder}", r"This machine's disk failed at .*: Is a directory"),
             ("/proc/copy", r"This machine's disk failed at /proc/copy: "),
