@@ -92,16 +92,14 @@ class AsyncClaude:
         unseen = dict(batches)
         pages_read = 0
         try:
-            while is_page_worth_it(len(unseen), pages_read=pages_read):
-                found, oldest = await anext(pages)
+            while is_page_worth_it(len(unseen), pages_read=pages_read) and (page := await anext(pages, None)):
+                found, oldest = page
                 pages_read += 1
                 for status in found:
                     looks[status.batch_id] = status
                     unseen.pop(status.batch_id, None)
                 if unseen and oldest < min(unseen.values()):
                     break
-        except StopAsyncIteration:
-            pass
         except (ApiError, SetupError) as error:
             may_retrieve = isinstance(error, ApiError) and not error.retry_after_seconds
             chosen = random.sample(list(unseen), min(len(unseen), _WITHOUT_LIST) if may_retrieve else 0)
@@ -146,15 +144,13 @@ class AsyncClaude:
         unlisted = dict(unknown)
         oldest_wanted = datetime.now(UTC) - LISTED_FOR
         try:
-            while unlisted:
-                found, oldest = await anext(pages)
+            while unlisted and (page := await anext(pages, None)):
+                found, oldest = page
                 for status in found:
                     if unlisted.pop(status.batch_id, None):
                         looks[status.batch_id] = status_from_list(status)
                 if oldest < oldest_wanted:
                     break
-        except StopAsyncIteration:
-            pass
         except (ApiError, SetupError) as error:
             return looks | dict.fromkeys(unlisted, error)
         return looks | {batch_id: not_listed(error) for batch_id, error in unlisted.items()}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import reprlib
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -69,6 +70,7 @@ class Warehouse:
         statement = _statement(sql, parameters(sql, dialect.name), partition)
         is_postgres = dialect.name == "postgresql"
         is_known = is_postgres and dialect.driver in DRIVERS
+        conversions = partial(self._conversions, partition, key, needed)
         try:
             with self._engine.connect() as connection:
                 if is_postgres:
@@ -76,19 +78,14 @@ class Warehouse:
                     connection.execute(text("set local time zone 'UTC'"))
                 if is_known:
                     report_odd_values(connection.connection.dbapi_connection, dialect.driver)
-                with self._conversions(partition, key, needed):  # psycopg2 fetches the first row here
+                with conversions():  # psycopg2 fetches the first row here
                     result = connection.execution_options(stream_results=True).execute(statement)
                 with result:
-                    columns = list(result.keys())
-                    if twice := sorted({column for column in columns if columns.count(column) > 1}):
-                        raise SpecError(
-                            f"{self._folder}extract.sql returns two columns with the same name: {', '.join(twice)}."
-                            " Give one of them an alias. Nothing was sent."
-                        )
+                    columns = self._columns(result)
                     types = [arrow_type(column) if is_known else None for column in result.cursor.description]
                     rows_a_fetch = _ROWS_AT_ONCE if isinstance(dialect, PGDialect) else _ROWS_A_FETCH
-                    portions = _portions(result, columns, rows_a_fetch=rows_a_fetch)
-                    yield dict(zip(columns, types, strict=True)), self._converted(portions, partition, key, needed)
+                    portions = _portions(result, columns, rows_a_fetch=rows_a_fetch, conversions=conversions)
+                    yield dict(zip(columns, types, strict=True)), portions
         except SQLAlchemyError as error:
             if _is_permanent(error):
                 raise self._query_error(sql, partition, error) from error
@@ -101,6 +98,15 @@ class Warehouse:
         finally:
             self._engine.dispose()
 
+    def _columns(self, result: CursorResult[Any]) -> list[str]:
+        columns = list(result.keys())
+        if twice := sorted({column for column in columns if columns.count(column) > 1}):
+            raise SpecError(
+                f"{self._folder}extract.sql returns two columns with the same name: {', '.join(twice)}. Give one of them"
+                " an alias. Nothing was sent."
+            )
+        return columns
+
     def _query_error(self, sql: str, partition: Partition, error: SQLAlchemyError) -> WarehouseError:
         fact = _fact(error)
         line = error_line(sql, fact, self._engine.dialect.name)
@@ -109,12 +115,6 @@ class Warehouse:
             f" {self._name!r}, partition {partition}). Nothing was sent. Correct the query or the connection, then"
             " start the run again."
         )
-
-    def _converted(
-        self, portions: Iterator[list[Row]], partition: Partition, key: Sequence[str], needed: Collection[str] | None
-    ) -> Iterator[list[Row]]:
-        with self._conversions(partition, key, needed):
-            yield from portions
 
     @contextmanager
     def _conversions(self, partition: Partition, key: Sequence[str], needed: Collection[str] | None) -> Iterator[None]:
@@ -163,9 +163,14 @@ def _is_permanent(error: SQLAlchemyError) -> bool:
 
 
 def _portions(
-    result: CursorResult[Any], columns: list[str], *, rows_a_fetch: int = _ROWS_A_FETCH
+    result: CursorResult[Any],
+    columns: list[str],
+    *,
+    rows_a_fetch: int,
+    conversions: Callable[[], AbstractContextManager[None]],
 ) -> Iterator[list[Row]]:
     def fetch(count: int) -> list[Row]:
-        return [dict(zip(columns, row, strict=True)) for row in result.fetchmany(count)]
+        with conversions():
+            return [dict(zip(columns, row, strict=True)) for row in result.fetchmany(count)]
 
     return read_portions(fetch, rows_at_once=_ROWS_AT_ONCE, rows_a_fetch=rows_a_fetch)
