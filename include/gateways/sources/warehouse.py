@@ -102,8 +102,8 @@ class Warehouse:
         columns = list(result.keys())
         if twice := sorted({column for column in columns if columns.count(column) > 1}):
             raise SpecError(
-                f"{self._folder}extract.sql returns two columns with the same name: {', '.join(twice)}. Give one of them"
-                " an alias. Nothing was sent."
+                f"{self._folder}extract.sql returns two columns with the same name: {', '.join(twice)}. Give one of"
+                " them an alias. Nothing was sent."
             )
         return columns
 
