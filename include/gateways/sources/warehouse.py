@@ -81,7 +81,7 @@ class Warehouse:
                 with conversions():  # psycopg2 fetches the first row here
                     result = connection.execution_options(stream_results=True).execute(statement)
                 with result:
-                    columns = self._columns(result)
+                    columns = self._column_names(result)
                     types = [arrow_type(column) if is_known else None for column in result.cursor.description]
                     rows_a_fetch = _ROWS_AT_ONCE if isinstance(dialect, PGDialect) else _ROWS_A_FETCH
                     portions = _portions(result, columns, rows_a_fetch=rows_a_fetch, conversions=conversions)
@@ -98,7 +98,7 @@ class Warehouse:
         finally:
             self._engine.dispose()
 
-    def _columns(self, result: CursorResult[Any]) -> list[str]:
+    def _column_names(self, result: CursorResult[Any]) -> list[str]:
         columns = list(result.keys())
         if twice := sorted({column for column in columns if columns.count(column) > 1}):
             raise SpecError(
