@@ -96,7 +96,7 @@ class Ledger:
         """Return the chunks whose entry was written since then by the store's clock, the latest first."""
         listed = self._lake.objects(layout.ledger_folder(self.pipeline))
         recent = sorted((each.changed_at, each.key) for each in listed if each.changed_at >= moment)
-        return [found[1] for _, key in reversed(recent) if (found := layout.entry_of(key))]
+        return [found[1] for _, key in reversed(recent) if (found := layout.parse_ledger_key(key))]
 
     def claimed_batches(self) -> set[str]:
         """Return the batches of open chunks and all loaded batches."""
@@ -107,7 +107,7 @@ class Ledger:
     def loaded_batches(self) -> set[str]:
         """Return the batches in the result store."""
         stored = self._lake.list(layout.results_folder(self.pipeline))
-        return {layout.batch_id_of(key) for key in stored if layout.is_results(key)}
+        return {layout.batch_id_of(key) for key in stored if layout.is_batch_file(key)}
 
     def _find(self, key: str, kind: type[_Model]) -> Recorded[_Model] | None:
         stored = self._lake.find(key)

@@ -65,11 +65,11 @@ class UsageStore:
 
     def batches(self) -> set[tuple[str, str]]:
         """Return the pipeline and id of each batch that has a usage record. Reads only the names of the objects."""
-        return {layout.batch_of_usage(key) for key in self._keys(layout.USAGE_FOLDER)}
+        return {layout.parse_usage_key(key) for key in self._keys(layout.USAGE_FOLDER)}
 
     def created_at(self, pipeline: str, batch_id: str) -> datetime | None:
         """Return the recorded creation time of a batch, None if it has no usage record. Lists all objects."""
-        keys = (key for key in self._keys(layout.USAGE_FOLDER) if layout.batch_of_usage(key) == (pipeline, batch_id))
+        keys = (key for key in self._keys(layout.USAGE_FOLDER) if layout.parse_usage_key(key) == (pipeline, batch_id))
         return next((self._read(key)["created_at"][0].as_py() for key in keys), None)
 
     def read(self, first: date, last: date, *, pipeline: str | None = None) -> pa.Table:
@@ -83,12 +83,12 @@ class UsageStore:
         days = (first + timedelta(days=number) for number in range((last - first).days + 1))
         with ThreadPoolExecutor(_READERS) as readers:
             keys = [key for found in readers.map(self._keys, map(layout.usage_folder, days)) for key in found]
-            wanted = [key for key in keys if pipeline is None or layout.batch_of_usage(key)[0] == pipeline]
+            wanted = [key for key in keys if pipeline is None or layout.parse_usage_key(key)[0] == pipeline]
             tables = list(readers.map(self._read, wanted))
         return pa.concat_tables([USAGE_SCHEMA.empty_table(), *tables]).sort_by("created_at")
 
     def _keys(self, folder: str) -> list[str]:
-        return [key for key in self._lake.list(folder) if layout.is_usage(key)]
+        return [key for key in self._lake.list(folder) if layout.is_batch_file(key)]
 
     def _read(self, key: str) -> pa.Table:
         return self._parse(key, self._lake.read(key))
