@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 from pydantic import ValidationError
 
-from include.enrichment.cost.estimate import Counted, choose_sample, counted
+from include.enrichment.cost.token_sample import TokenSample, choose_sample, summarise_sample
 from include.enrichment.errors import ApiError, SetupError
 from include.enrichment.requests.chunk import SIZES_SCHEMA, sizes_of
 from include.enrichment.requests.template import Template
@@ -30,11 +30,11 @@ log = logging.getLogger(__name__)
 _CALLS_AT_ONCE = 16
 
 
-def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude) -> Counted | None:
+def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude) -> TokenSample | None:
     """
     Have the API count requests of the extracted run, and leave the counts in the run's folder.
 
-    Counts the requests that to_count() chooses; of a small run, all. A request that the API refuses to count is left
+    Counts the requests that choose_sample() chooses; of a small run, all. A request that the API refuses to count is left
     out, and if the API fails, the counts so far are enough. None, and nothing is left, if no row can be sent or nothing
     was counted: the run's estimates then go by earlier batches. Nothing is spent.
     """
@@ -62,7 +62,7 @@ def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude) -> Counted | 
         counts = list(_counts(chain([first], requests), claude))
     if not counts:
         return None
-    found = counted(
+    found = summarise_sample(
         [(size, tokens) for _, size, tokens in counts],
         prefix_tokens=prefix_tokens,
         frame=(len(msgspec.json.encode(frame)), frame_tokens),
@@ -72,11 +72,11 @@ def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude) -> Counted | 
     return found
 
 
-def read_counted(folder: RunFolder, lake: Lake) -> Counted | None:
+def read_counted(folder: RunFolder, lake: Lake) -> TokenSample | None:
     """What count_sample() has left, None if nothing."""
     stored = lake.find(folder.counted_json)
     try:
-        return Counted.model_validate_json(stored.data) if stored else None
+        return TokenSample.model_validate_json(stored.data) if stored else None
     except ValidationError as error:
         log.warning("%s cannot be read: %s", lake.locate(folder.counted_json), error)
         return None

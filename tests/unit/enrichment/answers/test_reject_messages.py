@@ -9,7 +9,8 @@ import pytest
 
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.answers.reject_messages import UNSENDABLE, Rejected, loaded_lines, result_lines, too_many
-from include.enrichment.cost.estimate import Bounds, Estimate, Usd
+from include.enrichment.cost.bounds import Bounds, Usd
+from include.enrichment.cost.estimate import Estimate
 
 
 def estimate(usd: str) -> Estimate:
