@@ -16,7 +16,7 @@ from include.enrichment.answers.reject_messages import Rejected, loaded_lines
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.batches.ledger import Entry
 from include.enrichment.batches.poll import BatchStatus
-from include.enrichment.batches.usage import BatchFacts, count_outcomes, make_usage_record, usage_columns
+from include.enrichment.batches.usage import BatchFacts, count_outcomes, make_usage_record, sum_usage
 from include.enrichment.errors import ApiError, BatchNotFound, LoadError
 from include.enrichment.storage import layout
 from include.gateways.claude import Claude
@@ -93,7 +93,7 @@ def record_usage(batch_id: str, store: ResultStore, books: UsageStore) -> bool:
     """
     facts, outcomes = store.billed(batch_id)
     if facts:
-        books.add(make_usage_record(facts, usage_columns(outcomes)))
+        books.add(make_usage_record(facts, sum_usage(outcomes)))
     return facts is not None
 
 
@@ -228,14 +228,14 @@ def _read(
             for outcomes in judge.outcomes(some):
                 _check_known(outcomes["request_id"].to_pylist(), some.part, outstanding, chunk, batch_id)
                 received.add(outcomes)
-                sums.append(usage_columns(outcomes))
+                sums.append(sum_usage(outcomes))
                 _count_unusable(outcomes, unusable)
         odd = judge.odd()
         if outstanding:
             odd.append(_missing(outstanding, chunk.request_ids, batch_id, accept=final))
             outcomes = outcomes_batch([missing_outcome(request_id) for request_id in sorted(outstanding)])
             received.add(outcomes)
-            sums.append(usage_columns(outcomes))
+            sums.append(sum_usage(outcomes))
             _count_unusable(outcomes, unusable)
     if odd:
         log.warning("Batch %s: %s", batch_id, " ".join(odd))

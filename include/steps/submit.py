@@ -107,7 +107,7 @@ def _attach(known: Recorded[Entry], ledger: Ledger, run_id: str) -> str:
     assert entry.batch_id
     while run_id not in entry.run_ids:
         try:
-            ledger.write(entry := entry.held_by(run_id), over=known)
+            ledger.write(entry := entry.with_run(run_id), over=known)
         except Conflict:
             if (again := ledger.find(entry.chunk_id)) is None:
                 raise
@@ -311,7 +311,7 @@ def _settle(chunk: Chunk, known: Recorded[Entry], ledger: Ledger, claude: Claude
         )
         return known
     if looked.strangers:
-        known = _write_over(known, entry.knowing(looked.strangers), ledger)
+        known = _write_over(known, entry.with_strangers(looked.strangers), ledger)
     running = [batch for batch in found if not batch.ended]
     if looked.unread:
         raise _unread(looked.unread, entry)

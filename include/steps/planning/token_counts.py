@@ -34,9 +34,9 @@ def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude) -> TokenSampl
     """
     Have the API count requests of the extracted run, and leave the counts in the run's folder.
 
-    Counts the requests that choose_sample() chooses; of a small run, all. A request that the API refuses to count is left
-    out, and if the API fails, the counts so far are enough. None, and nothing is left, if no row can be sent or nothing
-    was counted: the run's estimates then go by earlier batches. Nothing is spent.
+    Counts the requests that choose_sample() chooses; in a small run, all. A request that the API refuses to count is
+    left out, and if the API fails, the counts so far are enough. None, and nothing is left, if no row can be sent or
+    nothing was counted: the run's estimates then go by earlier batches. Nothing is spent.
     """
     with working_folder() as temporary:
         rows = temporary / "rows.parquet"

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from include.enrichment.answers.outcome import Outcome, outcomes_batch
-from include.enrichment.batches.usage import BatchFacts, make_usage_record, usage_columns
+from include.enrichment.batches.usage import BatchFacts, make_usage_record, sum_usage
 from include.enrichment.cost.history import History, summarise_history
 from include.enrichment.requests.chunk import body_bytes
 from tests.fixtures.usage import facts_of
@@ -18,12 +18,12 @@ MODEL = "claude-haiku-4-5"
 
 def record(*outcomes: Outcome, **facts: Any) -> pa.Table:
     known = vars(facts_of()) | {"body_bytes": body_bytes(["x" * 22] * len(outcomes), 1_000 * len(outcomes))} | facts
-    return make_usage_record(BatchFacts(**known), usage_columns(outcomes_batch(outcomes)))
+    return make_usage_record(BatchFacts(**known), sum_usage(outcomes_batch(outcomes)))
 
 
 def answer(output_tokens: int = 10, *, model: str = MODEL, **tokens: int) -> Outcome:
-    usage_columns: dict[str, Any] = {"input_tokens": 250} | tokens
-    return Outcome(request_id="r", outcome="succeeded", model=model, output_tokens=output_tokens, **usage_columns)
+    counts: dict[str, Any] = {"input_tokens": 250} | tokens
+    return Outcome(request_id="r", outcome="succeeded", model=model, output_tokens=output_tokens, **counts)
 
 
 def test_history_averages_earlier_batches_of_the_model() -> None:
