@@ -16,8 +16,8 @@ LATER = SENT_AT + timedelta(minutes=5)
 STATES: tuple[State, ...] = get_args(State)
 WITH_A_BATCH = ("submitted", "landed")
 #: A chunk is planned, claimed, sent and loaded. An unclear create is settled by the batch that is found or by another
-#: claim. A chunk is planned again only if its create certainly made no batch. A batch may be recorded late, by a process
-#: that was believed dead.
+#: claim. A chunk is planned again only if its create certainly made no batch. A batch may be recorded late, by a
+#: process that was believed dead.
 MAY_FOLLOW = {
     ("planned", "submitting"),
     ("planned", "submitted"),
