@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.enrichment.answers.outcome import missing_outcome, outcomes_batch
-from include.enrichment.answers.reject_messages import Rejected, loaded_lines
+from include.enrichment.answers.reject_messages import Rejected, describe_load
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.batches.ledger import Entry
 from include.enrichment.batches.poll import BatchStatus
@@ -82,7 +82,7 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
         record_usage(batch_id, store, UsageStore(lake))
     if recorded:
         _record_landed(recorded, ledger)
-    log.log(logging.WARNING if unusable.samples else logging.INFO, "%s", loaded_lines(batch_id, counts, unusable))
+    log.log(logging.WARNING if unusable.samples else logging.INFO, "%s", describe_load(batch_id, counts, unusable))
     return counts
 
 

@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from include.enrichment.answers import reject_messages
 from include.enrichment.answers.manifest import Manifest
-from include.enrichment.answers.table import Shape, changed_types, publishable, row_keys
+from include.enrichment.answers.table import Shape, changed_types, row_keys, split_rows
 from include.enrichment.batches.pass_plan import PassPlan
 from include.enrichment.batches.poll import WINDOW
 from include.enrichment.batches.usage import BatchFacts, sum_usd, total_usd
@@ -121,7 +121,9 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
     else:
         lake.create(keys["manifest"], data)
     level = logging.WARNING if manifest.rejected else logging.INFO
-    log.log(level, "%s", reject_messages.result_lines(manifest, rejected, rejects=manifest.rejects, published=True))
+    log.log(
+        level, "%s", reject_messages.describe_publication(manifest, rejected, rejects=manifest.rejects, published=True)
+    )
     if left_out:
         log.warning("%s", left_out)
     return manifest
@@ -289,7 +291,7 @@ def _write(joined_rows: Iterable[tuple[pa.Table, pa.Table]], shape: Shape, *, ta
     costs: list[Decimal | None] = []
     with _RowGroups(table, shape.table) as table_groups, _RowGroups(rejects, shape.rejects) as rejects_groups:
         for rows, answered in joined_rows:
-            published, rejected = publishable(rows, answered, shape)
+            published, rejected = split_rows(rows, answered, shape)
             table_groups.add(published)
             rejects_groups.add(rejected)
             rejected_by.update(rejected["outcome"].to_pylist())
@@ -394,7 +396,7 @@ def _check_rejects(
     lake.write_file(folder.rejects, rejects)
     where = lake.locate(folder.rejects)
     rejected, unbilled = tally_rejects(rejects, [field.name for field in row_keys(pq.read_schema(rows))])
-    told = reject_messages.too_many(
+    told = reject_messages.describe_too_many(
         manifest,
         rejected,
         again=requests_for_rejects(rejects, rows, pipeline, lake),
@@ -403,5 +405,5 @@ def _check_rejects(
         rejects=where,
         left_out=left_out,
     )
-    log.error("%s", reject_messages.result_lines(manifest, rejected, rejects=where, published=False))
+    log.error("%s", reject_messages.describe_publication(manifest, rejected, rejects=where, published=False))
     raise LoadError(told)

@@ -121,7 +121,7 @@ class TestMinRows:
     [
         ([(None, "x")], "'ticket' is NULL in 1 of the last 4 rows"),
         ([("T1", "again")], r"not unique: 1 keys occur more than once, such as ticket='T1' \(2 times\)"),
-        ([(7, "a number")], "holds a value that is not string"),
+        ([(7, "a number")], "has a value that is not string"),
     ],
 )
 def test_a_business_key_that_is_none_stops_the_run_and_leaves_nothing(flow: Flow, rows: Any, fact: str) -> None:
