@@ -195,7 +195,7 @@ def test_what_is_only_doubtful_is_logged_as_a_warning(
     change(flow, tmp_path, output_schema_json=FILES["output.schema.json"].replace('"topic"', '"the topic"'))
     check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude)
     (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert warning.getMessage().startswith("tickets/output.schema.json:1: 'the topic' may be refused by the API: ")
+    assert warning.getMessage().startswith("tickets/output.schema.json:1: the API may reject 'the topic': ")
 
 
 @pytest.mark.parametrize(

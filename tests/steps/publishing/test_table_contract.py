@@ -209,6 +209,6 @@ def test_columns_that_nobody_could_read_back_stop_a_run_too(flow: Flow) -> None:
     settings = flow.pipeline.settings.model_copy(update={"source": source})
     sql = flow.pipeline.sql.replace("body", "body, day as DT")
     flow.pipeline = flow.pipeline.model_copy(update={"settings": settings, "sql": sql})
-    with pytest.raises(SpecError, match=r"'DT' is the column of the partition.*alias in extract\.sql"):
+    with pytest.raises(SpecError, match=r"'DT' is the partition column.*alias in extract\.sql"):
         flow.extract()
     assert flow.lake.list("") == []

@@ -1,6 +1,6 @@
 """
-One quick look at an answer: whether it plainly fits its schema, as nearly all do. Of any other it tells nothing, and
-OutputSchema.check() has the word.
+A fast check whether an answer certainly fits its schema, as nearly all do. OutputSchema.check() decides about the
+others.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _SAYS_NOTHING = {"$defs", "$schema", "default", "definitions", "description", "t
 
 def compile_fast_check(schema: Schema) -> Callable[[bytes], bool]:
     """
-    A function that says of a JSON text whether it surely fits the schema, and is stored in Arrow as it is.
+    Return a function that checks whether a JSON text certainly fits the schema and is stored in Arrow unchanged.
 
-    Where a type of Python says all that the schema says, the decoder checks while it decodes; else the validator looks
-    at what was decoded.
+    If a Python type expresses the whole schema, the decoder checks while it decodes. Otherwise the validator checks the
+    decoded value.
 
-    :param schema: one in which problems() finds nothing
+    :param schema: one without find_problems()
     """
     kind = kind_of(schema, schema)
     if not _is_plain(kind):
@@ -58,7 +58,7 @@ def _validator(schema: Schema) -> Callable[[Any], bool]:
 
 
 def _is_plain(kind: Kind) -> bool:
-    """Whether every value that fits is as deep as the schema and stored as it is, but for the size of its numbers."""
+    """Return whether all fitting values are as deep as the schema and stored unchanged, if their numbers fit."""
     match kind.type:
         case "array":
             return kind.items is not None and _is_plain(kind.items)
@@ -71,7 +71,7 @@ def _is_plain(kind: Kind) -> bool:
 
 
 def _type_of(schema: Schema, references: References) -> _Type | None:
-    """The type whose values are those of a plain schema; None where no type says all of it."""
+    """Return the type that expresses a plain schema completely; None if there is none."""
     says = _says(schema)
     while says.keys() == {"$ref"}:
         says = _says(references.schema(says["$ref"]))
@@ -95,7 +95,7 @@ def _type_of(schema: Schema, references: References) -> _Type | None:
 
 
 def _says(schema: Schema) -> Schema:
-    """What of the schema bears on the values."""
+    """Return the keywords of the schema that restrict values."""
     return {keyword: value for keyword, value in schema.items() if keyword not in _SAYS_NOTHING}
 
 
@@ -123,7 +123,7 @@ def _struct(types: dict[str, _Type | None], says: Schema) -> _Type | None:
     if None in types.values():
         return None
     required = says.get("required", ())
-    # Any text may be a property's name, and no name of Python's.
+    # A property may have any text as its name, also one that is no Python name.
     fields: list[Any] = [
         (f"field_{number}", some) if name in required else (f"field_{number}", some | msgspec.UnsetType, msgspec.UNSET)
         for number, (name, some) in enumerate(types.items())
@@ -133,5 +133,5 @@ def _struct(types: dict[str, _Type | None], says: Schema) -> _Type | None:
         return msgspec.defstruct(
             "Answer", fields, rename=rename, forbid_unknown_fields=True, kw_only=True, gc=False, frozen=True
         )
-    except ValueError:  # a name that msgspec does not take, with a quotation mark in it, say
+    except ValueError:  # a name that msgspec rejects, for example with a quotation mark
         return None
