@@ -11,6 +11,8 @@ NAMES = ("low", "expected", "high")
 
 
 class Frozen(BaseModel):
+    """A value that is read from or written to a file: immutable, without unknown fields."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 

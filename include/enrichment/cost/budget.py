@@ -18,6 +18,10 @@ from include.enrichment.errors import BudgetExceeded, NotYet
 
 #: The decimal places of an estimate.
 _MOST_PLACES = 6
+_NO_PRICE = (
+    "the cost is unknown: a model has no price in include/enrichment/cost/prices.yaml.\nNothing was sent.\n"
+    "Add the price, or choose a model that has one."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,22 +60,10 @@ def check_budget(
     if budget is None or not sending:
         return
     costs = [one.cost_usd for one in sending if one.cost_usd]
-    if len(costs) < len(sending):
+    if len(costs) < len(sending) or spending.spent is None:
         raise BudgetExceeded(
-            f"{whose} has a budget of ${budget:,.2f} ({setting}), but the cost is unknown: a model has no price in"
-            " include/enrichment/cost/prices.yaml.\nNothing was sent.\nAdd the price, choose a model that has one, or"
-            f" remove {setting}."
-        )
-    if spending.spent is None:
-        raise BudgetExceeded(
-            f"{whose} has a budget of ${budget:,.2f} ({setting}), but the amount already spent is unknown.\n"
-            f"{len(spending.unpriced):,} batches have no known cost ({', '.join(spending.unpriced[:3])})."
-            " Nothing was sent.\n"
-            "If their model has no price, add it to include/enrichment/cost/prices.yaml and clear the batch's `load`,"
-            " or trigger the Dag usage_report with `last` set to today: either writes the usage record again.\n"
-            "If it has a price, an earlier version could not read one of the result lines: delete"
-            " results/<pipeline>/<batch>.parquet on the lake and clear the batch's `load`.\n"
-            f"Or remove {setting}."
+            f"{whose} has a budget of ${budget:,.2f} ({setting}), but"
+            f" {_unknown(spending) if len(costs) == len(sending) else _NO_PRICE}\nOr remove {setting}."
         )
     low, expected, high = (
         sum((getattr(cost, bound) for cost in costs), Decimal(0)) for bound in ("low", "expected", "high")
@@ -129,6 +121,18 @@ def check_claim(
         raise NotYet(message, again_at=again_at)
     raise BudgetExceeded(
         f"{message}\nRaise the budget and clear `extract` with downstream, or wait for the next month."
+    )
+
+
+def _unknown(spending: Spending) -> str:
+    return (
+        "the amount already spent is unknown.\n"
+        f"{len(spending.unpriced):,} batches have no known cost ({', '.join(spending.unpriced[:3])})."
+        " Nothing was sent.\n"
+        "If their model has no price, add it to include/enrichment/cost/prices.yaml and clear the batch's `load`, or"
+        " trigger the Dag usage_report with `last` set to today: either writes the usage record again.\n"
+        "If it has a price, an earlier version could not read one of the result lines: delete"
+        " results/<pipeline>/<batch>.parquet on the lake and clear the batch's `load`."
     )
 
 

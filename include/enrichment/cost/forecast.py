@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
-
+from include.enrichment.cost.bounds import Frozen
 from include.enrichment.cost.cost_table import cost_table
 from include.enrichment.cost.estimate import Estimate
 from include.enrichment.storage.version import Versioned
 
 
-class PassForecast(BaseModel):
+class PassForecast(Frozen):
     """
     What one pass would do.
 
@@ -19,8 +18,6 @@ class PassForecast(BaseModel):
     :param to_send: requests that it would send, with their ``bytes`` and new ``batches``
     :param estimate: their cost; None in a dry run of an earlier version
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     in_flight: int
     to_send: int

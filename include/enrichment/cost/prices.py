@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from include.enrichment.cost.bounds import Frozen
 from include.enrichment.errors import SpecError
 
 _FILE = Path(__file__).with_suffix(".yaml")
@@ -45,11 +46,7 @@ BILLED_COLUMNS = ["model", *TOKEN_RATES, "inference_geo", "web_searches"]
 _LONG = "long_prompt"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Rates(_Frozen):
+class Rates(Frozen):
     """US dollars per million tokens of each kind, without the batch discount."""
 
     input: Decimal = Field(ge=0)
@@ -80,7 +77,7 @@ class Price(Rates):
     successor: str | None = None
 
 
-class Prices(_Frozen):
+class Prices(Frozen):
     """
     The content of prices.yaml.
 

@@ -432,12 +432,14 @@ class TestUsage:
         assert (outcome.input_tokens, outcome.output_tokens, outcome.upper_bound) == (41, 9, False)
         assert outcome.cache_read_tokens == outcome.cache_write_1h_tokens == outcome.web_searches == 0
 
-    @pytest.mark.parametrize("told", [None, {}, {"ephemeral_5m_input_tokens": 7}, {"ephemeral_1h_input_tokens": None}])
-    def test_cache_writes_of_unknown_ttl_have_the_higher_price(self, told: Any) -> None:
-        outcome = _judge(_succeeded(_text(GOOD), usage=USAGE | {"cache_creation": told}))
+    @pytest.mark.parametrize(
+        "written", [None, {}, {"ephemeral_5m_input_tokens": 7}, {"ephemeral_1h_input_tokens": None}]
+    )
+    def test_cache_writes_of_unknown_ttl_have_the_higher_price(self, written: Any) -> None:
+        outcome = _judge(_succeeded(_text(GOOD), usage=USAGE | {"cache_creation": written}))
         assert not outcome.upper_bound
         assert outcome.cache_write_5m_tokens + outcome.cache_write_1h_tokens == 30
-        assert outcome.cache_write_5m_tokens == (told or {}).get("ephemeral_5m_input_tokens", 0)
+        assert outcome.cache_write_5m_tokens == (written or {}).get("ephemeral_5m_input_tokens", 0)
 
     def test_an_unreadable_line_gives_usage_and_text(self) -> None:
         result = _succeeded(_text("a\ud83d"))

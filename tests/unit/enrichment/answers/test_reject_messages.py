@@ -67,7 +67,9 @@ def manifest(outcomes: dict[str, int], **changes: object) -> Manifest:
     return Manifest.model_validate(facts | changes)
 
 
-def told(outcomes: dict[str, int], *, again: int = 0, unbilled: int = 0, left_out: str = "", **changes: object) -> str:
+def message(
+    outcomes: dict[str, int], *, again: int = 0, unbilled: int = 0, left_out: str = "", **changes: object
+) -> str:
     return describe_too_many(
         manifest(outcomes, **changes),
         rejected(**outcomes),
@@ -80,7 +82,7 @@ def told(outcomes: dict[str, int], *, again: int = 0, unbilled: int = 0, left_ou
 
 
 def test_the_message_has_numbers_leftovers_and_next_steps_in_five_lines() -> None:
-    assert told({"expired": 5, "invalid": 3, UNSENDABLE: 2}, again=8, unbilled=5).splitlines() == [
+    assert message({"expired": 5, "invalid": 3, UNSENDABLE: 2}, again=8, unbilled=5).splitlines() == [
         "10 of 100 rows of partition 2026-11-01 were rejected (5 expired, 3 invalid, 2 unsendable);"
         " limits.max_reject_ratio allows 2 %.",
         "Most common: why expired (5); why invalid (3); why unsendable (2).",
@@ -93,19 +95,19 @@ def test_the_message_has_numbers_leftovers_and_next_steps_in_five_lines() -> Non
 
 
 def test_one_row_and_one_request_are_singular() -> None:
-    lines = told({"invalid": 1}, again=1).splitlines()
+    lines = message({"invalid": 1}, again=1).splitlines()
     assert lines[0].startswith("1 of 100 rows of partition 2026-11-01 was rejected (1 invalid);")
     assert "it sends only 1 request, for" in lines[3]
 
 
 def test_requests_that_a_budget_left_out_follow_the_reasons() -> None:
-    lines = told({"expired": 5}, again=5, left_out="7 requests were not sent again.").splitlines()
+    lines = message({"expired": 5}, again=5, left_out="7 requests were not sent again.").splitlines()
     assert lines[1] == "Most common: why expired (5). 7 requests were not sent again."
     assert len(lines) == 5
 
 
 def test_only_rejects_is_not_suggested_if_nothing_can_be_sent_again() -> None:
-    lines = told({"invalid": 12}).splitlines()
+    lines = message({"invalid": 12}).splitlines()
     assert "only_rejects" not in "".join(lines)
     assert lines[-1].startswith("Fix the cause of the reasons")
 
@@ -123,7 +125,7 @@ def test_the_cost_is_the_average_of_the_others_or_the_estimate(
     cost: str | None, unbilled: int, estimates: dict[str, Estimate], expected: str
 ) -> None:
     usd = None if cost is None else Decimal(cost)
-    found = told({"expired": 10}, again=10, unbilled=unbilled, partition_cost_usd=usd, estimates=estimates)
+    found = message({"expired": 10}, again=10, unbilled=unbilled, partition_cost_usd=usd, estimates=estimates)
     assert expected in found
 
 

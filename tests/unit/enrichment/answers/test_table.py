@@ -182,8 +182,8 @@ class TestChangedTypes:
 
     def test_each_changed_column_is_described_with_both_types(self) -> None:
         keys = [pa.field("a", pa.string()), pa.field("b", pa.int64()), pa.field("c", pa.date32())]
-        told = changed_types(keys, {"a": "int64", "b": "int64", "c": "timestamp[us, tz=UTC]"})
-        assert told == [
+        changed = changed_types(keys, {"a": "int64", "b": "int64", "c": "timestamp[us, tz=UTC]"})
+        assert changed == [
             "'a' is string, but was published as int64",
             "'c' is date32[day], but was published as timestamp[us, tz=UTC]",
         ]

@@ -87,12 +87,12 @@ def test_content_other_than_text_may_fill_the_context_window(changes: dict[str, 
 
 
 def test_a_missing_model_is_the_requested_one() -> None:
-    told = Outcome(request_id="r", outcome="succeeded", output="x", model="", input_tokens=7, output_tokens=3)
-    assert with_upper_bound(told, params()) == msgspec.structs.replace(told, model="claude-haiku-4-5")
+    known = Outcome(request_id="r", outcome="succeeded", output="x", model="", input_tokens=7, output_tokens=3)
+    assert with_upper_bound(known, params()) == msgspec.structs.replace(known, model="claude-haiku-4-5")
 
 
 def test_known_values_of_the_line_are_kept() -> None:
-    told = msgspec.structs.replace(ODD, model="claude-opus-5-5", inference_geo="us")
-    found = with_upper_bound(told, params(inference_geo="global"))
+    known = msgspec.structs.replace(ODD, model="claude-opus-5-5", inference_geo="us")
+    found = with_upper_bound(known, params(inference_geo="global"))
     assert (found.model, found.inference_geo) == ("claude-opus-5-5", "us")
     assert with_upper_bound(ODD, params(inference_geo="us")).inference_geo == "us"

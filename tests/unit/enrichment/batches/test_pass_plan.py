@@ -209,7 +209,7 @@ class TestCheckOnlyRejects:
 
 
 @pytest.mark.parametrize(
-    ("chunks", "joined", "to_send", "in_flight", "told"),
+    ("chunks", "joined", "to_send", "in_flight", "text"),
     [
         (2, 0, 121, 0, "Pass main, requests: 121 will be sent in 2 batches; the run has 126."),
         (1, 1, 0, 121, "Pass main, requests: 121 are in flight in 1 batch; the run has 126."),
@@ -224,7 +224,7 @@ class TestCheckOnlyRejects:
     ],
 )
 def test_a_plan_is_described_by_what_it_sends_and_waits_for(
-    chunks: int, joined: int, to_send: int, in_flight: int, told: str
+    chunks: int, joined: int, to_send: int, in_flight: int, text: str
 ) -> None:
     made = PassPlan(
         chunks=[f"chunk-{number}" for number in range(chunks)],
@@ -234,4 +234,4 @@ def test_a_plan_is_described_by_what_it_sends_and_waits_for(
         in_flight=in_flight,
         extracted_at=TestPassPlan.PLAN.extracted_at,
     )
-    assert describe_plan("main", made, joined=joined) == told
+    assert describe_plan("main", made, joined=joined) == text

@@ -77,7 +77,7 @@ def test_without_requests_nothing_is_rejected() -> None:
 
 
 @pytest.mark.parametrize(
-    ("budget", "high", "told"),
+    ("budget", "high", "shown"),
     [
         ("1", "1.001", r"\$1\.000 by \$0\.001 "),
         ("0.0004", "3", r"\$0\.0004 by \$2\.9996 "),
@@ -85,8 +85,8 @@ def test_without_requests_nothing_is_rejected() -> None:
         ("0.123456789", "2000", r"\$0\.123457 by \$1,999\.876543 "),
     ],
 )
-def test_amounts_show_enough_places_to_differ(budget: str, high: str, told: str) -> None:
-    with pytest.raises(BudgetExceeded, match=f"its budget of {told}"):
+def test_amounts_show_enough_places_to_differ(budget: str, high: str, shown: str) -> None:
+    with pytest.raises(BudgetExceeded, match=f"its budget of {shown}"):
         check(budget, costing(high))
 
 

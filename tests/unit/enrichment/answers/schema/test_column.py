@@ -55,7 +55,7 @@ def test_a_value_outside_its_column_is_reported_with_the_bounds(schema: Schema, 
 
 
 @pytest.mark.parametrize(
-    ("schema", "told"),
+    ("schema", "problems"),
     [
         ({"enum": [1, 2**63 - 1, -(2**63)]}, 0),
         ({"enum": [1, 2**63]}, 1),
@@ -72,5 +72,5 @@ def test_a_value_outside_its_column_is_reported_with_the_bounds(schema: Schema, 
         ({"enum": [date(2026, 11, 1).isoformat(), True, None]}, 0),
     ],
 )
-def test_a_named_value_that_its_column_cannot_hold_is_reported(schema: Schema, told: int) -> None:
-    assert len(set(storage_problems(kind_of(schema, {})))) == told
+def test_a_named_value_that_its_column_cannot_hold_is_reported(schema: Schema, problems: int) -> None:
+    assert len(set(storage_problems(kind_of(schema, {})))) == problems

@@ -131,10 +131,10 @@ def test_names_that_are_equal_to_some_reader_are_rejected(one: str, other: str) 
 @pytest.mark.parametrize(("one", "other"), [("é", "e\u0301"), ("É", "e\u0301"), ("\u212b", "a\u030a")])
 def test_names_that_look_the_same_are_shown_escaped(one: str, other: str) -> None:
     fact = f"{other!a} and {one!a} look the same: only the composition of their accents differs: "
-    assert [told for _, told in key_problems([one, other])] == [
+    assert [mistake for _, mistake in key_problems([one, other])] == [
         f"{fact}give it an alias in extract.sql, or another name in the export"
     ]
-    assert [told for _, told in output_problems([pa.field(other, pa.string())], [one])] == [
+    assert [mistake for _, mistake in output_problems([pa.field(other, pa.string())], [one])] == [
         f"compared with the key, {fact}rename the output"
     ]
 
@@ -144,16 +144,16 @@ class TestKey:
 
     @pytest.mark.parametrize("name", ["dt", "DT", "Dt"])
     def test_the_name_of_the_partition_column_is_rejected(self, mistakes: Mistakes, name: str) -> None:
-        (told,) = mistakes(yaml=in_yaml("{id: int64}", f"[id, {name}]"))
-        assert told == (
+        (mistake,) = mistakes(yaml=in_yaml("{id: int64}", f"[id, {name}]"))
+        assert mistake == (
             f"pipeline.yaml:3: source.key: {name!r} is the partition column, because the table is in folders"
             " dt=<day>: give it an alias in extract.sql, or another name in the export"
         )
 
     @pytest.mark.parametrize("name", [*RESERVED_NAMES, "Reason", "_id", "_request_id"])
     def test_reserved_names_are_rejected(self, mistakes: Mistakes, name: str) -> None:
-        (told,) = mistakes(yaml=in_yaml("{id: int64}", f"[{name}]"))
-        assert told.startswith(f"pipeline.yaml:3: source.key: {name!r} is a reserved column name: give it an alias")
+        (mistake,) = mistakes(yaml=in_yaml("{id: int64}", f"[{name}]"))
+        assert mistake.startswith(f"pipeline.yaml:3: source.key: {name!r} is a reserved column name: give it an alias")
 
     @pytest.mark.parametrize(
         ("key", "line"),
@@ -165,8 +165,8 @@ class TestKey:
         ],
     )
     def test_each_mistake_is_reported_with_its_line(self, mistakes: Mistakes, key: str, line: int) -> None:
-        (told,) = mistakes(yaml=in_yaml(" {id: int64}", key if key.startswith("\n") else f" {key}"))
-        assert told.startswith(
+        (mistake,) = mistakes(yaml=in_yaml(" {id: int64}", key if key.startswith("\n") else f" {key}"))
+        assert mistake.startswith(
             f"pipeline.yaml:{line}: source.key: 'ID' and 'id' are the same column to readers that ignore case"
         )
 
@@ -181,8 +181,8 @@ class TestKey:
         ],
     )
     def test_a_name_that_readers_cut_or_lose_is_rejected(self, mistakes: Mistakes, name: str, fact: str) -> None:
-        (told,) = mistakes(yaml=in_yaml("{id: int64}", f"[{name}]"))
-        assert told.startswith(f"pipeline.yaml:3: source.key: {fact}")
+        (mistake,) = mistakes(yaml=in_yaml("{id: int64}", f"[{name}]"))
+        assert mistake.startswith(f"pipeline.yaml:3: source.key: {fact}")
 
 
 class TestOutput:
@@ -190,9 +190,9 @@ class TestOutput:
 
     @pytest.mark.parametrize("name", ["dt", "DT", "dT"])
     def test_the_name_of_the_partition_column_is_rejected(self, mistakes: Mistakes, name: str) -> None:
-        (told,) = mistakes(schema=_schema(_object("a", name)))
-        assert told.startswith(f"output.schema.json:{_line_of(name, _object('a', name))}: {name!r} is")
-        assert told.endswith("the table is in folders dt=<day>: rename the property")
+        (mistake,) = mistakes(schema=_schema(_object("a", name)))
+        assert mistake.startswith(f"output.schema.json:{_line_of(name, _object('a', name))}: {name!r} is")
+        assert mistake.endswith("the table is in folders dt=<day>: rename the property")
 
     @pytest.mark.parametrize(
         ("name", "fact"),
@@ -207,8 +207,8 @@ class TestOutput:
     )
     def test_key_columns_and_reserved_names_are_rejected(self, mistakes: Mistakes, name: str, fact: str) -> None:
         schema = _object("a", name)
-        (told,) = mistakes(schema=_schema(schema))
-        assert told.startswith(f"output.schema.json:{_line_of(name, schema)}: {fact}")
+        (mistake,) = mistakes(schema=_schema(schema))
+        assert mistake.startswith(f"output.schema.json:{_line_of(name, schema)}: {fact}")
 
     @pytest.mark.parametrize(
         "schema",
@@ -225,8 +225,8 @@ class TestOutput:
     def test_names_that_differ_only_in_case_are_reported_at_any_depth(
         self, mistakes: Mistakes, schema: dict[str, Any]
     ) -> None:
-        (told,) = mistakes(schema=_schema(schema))
-        assert told == (
+        (mistake,) = mistakes(schema=_schema(schema))
+        assert mistake == (
             f"output.schema.json:{_line_of('A', schema)}: 'A' and 'a' are the same column to readers that ignore case"
             " (Athena, Hive, DuckDB): rename the property"
         )
@@ -234,17 +234,17 @@ class TestOutput:
     @pytest.mark.parametrize("name", ["", " ", "a\0b", "\t", "a\x85"])
     def test_a_name_that_readers_cut_or_lose_is_rejected_at_any_depth(self, mistakes: Mistakes, name: str) -> None:
         for schema in (_object(name), object_schema(o=_object(name))):
-            (told,) = mistakes(schema=json.dumps(schema))
-            assert told.startswith(f"output.schema.json:1: {name!r} ")
-            assert told.endswith(": rename the property")
+            (mistake,) = mistakes(schema=json.dumps(schema))
+            assert mistake.startswith(f"output.schema.json:1: {name!r} ")
+            assert mistake.endswith(": rename the property")
 
     def test_a_property_dt_within_an_object_is_allowed(self, load: Load) -> None:
         assert load(schema=_schema(object_schema(o=object_schema(dt={}, _x={}, id={})))).output.fields[0].name == "o"
 
 
 def test_a_mistake_in_another_setting_does_not_hide_one_in_the_schema(mistakes: Mistakes) -> None:
-    told = mistakes(yaml=YAML + "zzz: 1\n", schema=_schema(object_schema(dt={})))
-    assert [line.partition(":")[0] for line in told] == ["pipeline.yaml", "output.schema.json"]
+    mistake = mistakes(yaml=YAML + "zzz: 1\n", schema=_schema(object_schema(dt={})))
+    assert [line.partition(":")[0] for line in mistake] == ["pipeline.yaml", "output.schema.json"]
 
 
 def _object(*names: str) -> dict[str, Any]:

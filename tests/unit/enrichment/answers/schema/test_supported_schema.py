@@ -278,9 +278,9 @@ class TestProblems:
         ],
     )
     def test_a_wrong_type_is_reported_with_the_valid_types(self, kind: object, fact: str) -> None:
-        (told,) = find_problems(object_schema(a={"type": kind}))
+        (problem,) = find_problems(object_schema(a={"type": kind}))
         types = "Types: array, boolean, integer, null, number, object, string"
-        assert told == (("properties", "a", "type"), f"{fact} {types}")
+        assert problem == (("properties", "a", "type"), f"{fact} {types}")
 
     def test_a_property_named_type_is_allowed(self) -> None:
         assert _facts(object_schema(type={"type": "string"})) == []
@@ -309,10 +309,10 @@ class TestProblems:
         ids=str,
     )
     def test_a_named_value_that_its_column_cannot_hold_is_rejected(self, prop: Schema, fact: str) -> None:
-        ((path, told),) = find_problems(object_schema(a=prop))
+        ((path, problem),) = find_problems(object_schema(a=prop))
         assert path == ("properties", "a")
-        assert told.startswith(fact)
-        assert told.endswith("so the column 'a' cannot hold it: make it a string without a format")
+        assert problem.startswith(fact)
+        assert problem.endswith("so the column 'a' cannot hold it: make it a string without a format")
 
     @pytest.mark.parametrize(
         ("schema", "fact"),
@@ -328,9 +328,9 @@ class TestProblems:
         ids=["infinity", "nan", "const", "description"],
     )
     def test_a_schema_that_cannot_be_sent_is_rejected(self, schema: Schema, fact: str) -> None:
-        ((path, told),) = find_problems(schema)
+        ((path, problem),) = find_problems(schema)
         assert path == ()
-        assert told.startswith(fact)
+        assert problem.startswith(fact)
 
     @pytest.mark.parametrize("levels", [300, 100_000])
     def test_deep_nesting_is_reported(self, levels: int) -> None:
