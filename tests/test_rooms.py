@@ -116,7 +116,7 @@ ROOMS = [
     ),
     *_layers(
         "include/emulator",
-        ["billing", "answers", "engine", "http"],
+        ["billing", "answers", "faults", "engine", "http"],
         base={"include.emulator.api_errors", "include.emulator.draws", *_SERVER},
     ),
     Room(
