@@ -124,7 +124,7 @@ def test_a_chunk_that_is_refused_for_an_hour_may_never_fit_and_the_message_says_
     with pytest.raises(NotYet) as later:
         flow.submit(chunk)
     told = "Its 3 requests may exceed the API's queue"
-    assert (told in str(later.value)) == ("set limits.batch_requests" in str(later.value)) == (minutes > 60)
+    assert (told in str(later.value)) == ("lower limits.batch_requests" in str(later.value)) == (minutes > 60)
     assert entry(flow, chunk).refused_since == since
 
 
