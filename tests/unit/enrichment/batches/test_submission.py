@@ -203,11 +203,11 @@ def test_only_conclusive_lines_show_whose_a_batch_is(
 
 
 @pytest.mark.parametrize(
-    ("minutes", "requests", "message"), [(59, 3, False), (60, 3, True), (60 * 24, 100_000, True), (60 * 24, 1, False)]
+    ("minutes", "requests", "advised"), [(59, 3, False), (60, 3, True), (60 * 24, 100_000, True), (60 * 24, 1, False)]
 )
-def test_a_chunk_rejected_for_an_hour_may_be_too_large(minutes: int, requests: int, message: bool) -> None:
+def test_a_chunk_rejected_for_an_hour_may_be_too_large(minutes: int, requests: int, advised: bool) -> None:
     since = AT - timedelta(minutes=minutes)
     found = may_never_fit(since, now=AT, requests=requests, size_bytes=2_000_000)
-    assert bool(found) == message
-    assert ("limits.batch_requests" in found) == message
-    assert (f"Its {requests:,} requests may exceed the API's queue, or its 2,000,000 bytes" in found) == message
+    assert bool(found) == advised
+    assert ("limits.batch_requests" in found) == advised
+    assert (f"Its {requests:,} requests may exceed the API's queue, or its 2,000,000 bytes" in found) == advised
