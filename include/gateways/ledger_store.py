@@ -96,7 +96,7 @@ class Ledger:
         """The chunks whose entry was written since then, by the store's clock; the last one first."""
         listed = self._lake.objects(layout.ledger_folder(self.pipeline))
         lately = sorted((each.changed_at, each.key) for each in listed if each.changed_at >= moment)
-        return [found[1] for _, key in reversed(lately) if (found := layout.entry_of(key))]
+        return [found[1] for _, key in reversed(lately) if (found := layout.parse_ledger_key(key))]
 
     def claimed_batches(self) -> set[str]:
         """The batches that open chunks have recorded, and those that have been loaded."""
@@ -107,7 +107,7 @@ class Ledger:
     def loaded_batches(self) -> set[str]:
         """The batches that are in the result store."""
         stored = self._lake.list(layout.results_folder(self.pipeline))
-        return {layout.batch_id_of(key) for key in stored if layout.is_results(key)}
+        return {layout.batch_id_of(key) for key in stored if layout.is_batch_file(key)}
 
     def _find(self, key: str, kind: type[_Model]) -> Recorded[_Model] | None:
         stored = self._lake.find(key)

@@ -81,7 +81,7 @@ class ResultStore:
         if not len(wanted):
             return PriorResults(FOUND_SCHEMA.empty_table())
         listed = self._lake.objects(layout.results_folder(self._pipeline))
-        stored = {layout.batch_id_of(each.key): each for each in listed if layout.is_results(each.key)}
+        stored = {layout.batch_id_of(each.key): each for each in listed if layout.is_batch_file(each.key)}
         tags = {batch_id: each.etag for batch_id, each in stored.items()}
         with ThreadPoolExecutor(_READERS) as readers:
             tables, indexed = self._index.look_up(wanted, tags, readers)

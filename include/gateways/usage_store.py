@@ -65,12 +65,12 @@ class UsageStore:
     def batches(self) -> set[tuple[str, str]]:
         """The pipeline and the id of every batch that is booked, by the names of the objects."""
         keys = self._lake.list(layout.USAGE_FOLDER)
-        return {layout.batch_of_usage(key) for key in keys if layout.is_usage(key)}
+        return {layout.parse_usage_key(key) for key in keys if layout.is_batch_file(key)}
 
     def created_at(self, pipeline: str, batch_id: str) -> datetime | None:
         """When a batch was made, by the books; None if it is not in them. Looks through the names of all objects."""
         for key in self._lake.list(layout.USAGE_FOLDER):
-            if layout.is_usage(key) and layout.batch_of_usage(key) == (pipeline, batch_id):
+            if layout.is_batch_file(key) and layout.parse_usage_key(key) == (pipeline, batch_id):
                 created_at: datetime = self._read(key)["created_at"][0].as_py()
                 return created_at
         return None
@@ -86,12 +86,12 @@ class UsageStore:
         days = (first + timedelta(days=number) for number in range((last - first).days + 1))
         with ThreadPoolExecutor(_READERS) as readers:
             keys = [key for found in readers.map(self._keys, days) for key in found]
-            wanted = [key for key in keys if pipeline is None or layout.batch_of_usage(key)[0] == pipeline]
+            wanted = [key for key in keys if pipeline is None or layout.parse_usage_key(key)[0] == pipeline]
             tables = list(readers.map(self._read, wanted))
         return pa.concat_tables([USAGE_SCHEMA.empty_table(), *tables]).sort_by("created_at")
 
     def _keys(self, day: date) -> list[str]:
-        return [key for key in self._lake.list(layout.usage_folder(day)) if layout.is_usage(key)]
+        return [key for key in self._lake.list(layout.usage_folder(day)) if layout.is_batch_file(key)]
 
     def _read(self, key: str) -> pa.Table:
         return self._parse(key, self._lake.read(key))

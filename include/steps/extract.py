@@ -64,7 +64,7 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
     lake.check_conditional_writes()
     settings = pipeline.settings.request
     named = "other_models" if settings.model in settings.other_models else "model"
-    where = pipeline.place(f"request.{named}")
+    where = pipeline.location(f"request.{named}")
     today = datetime.now(UTC).date()
     model = claude.model(settings.model)
     if model is None:

@@ -195,7 +195,7 @@ def test_an_index_of_a_newer_version_is_refused(
     newer = table.replace_schema_metadata({**table.schema.metadata, b"version": b"2"})
     pq.write_table(newer, tmp_path / "newer.parquet")
     lake.write_file(key, tmp_path / "newer.parquet")
-    with pytest.raises(LakeError, match=r"is of version 2.*Nothing was changed"):
+    with pytest.raises(LakeError, match=r"has version 2.*Nothing was changed"):
         store.look_up(EVERY)
 
 

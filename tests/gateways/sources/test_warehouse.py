@@ -110,9 +110,9 @@ def test_brackets_are_a_name_in_sqlite(warehouse: Warehouse) -> None:
     [
         (
             "select 1 as a\nwhere :partition_strat",
-            "extract.sql:2: there is no parameter :partition_strat; did you mean",
+            "extract.sql:2: unknown parameter :partition_strat; did you mean",
         ),
-        ("select 1 as a -- where :partition_start", "every run would read and pay for all of it"),
+        ("select 1 as a -- where :partition_start", "every run would read, and pay for, the whole table"),
         ("select 1 as a where :partition_start; select 2", "a second statement begins"),
         ("select 1 as a, 2 as a where :partition_start", "two columns of one name: a"),
     ],
