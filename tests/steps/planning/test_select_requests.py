@@ -319,7 +319,7 @@ def red_day(flow: Flow, fault: dict[str, object]) -> int:
         flow.run_all("main", "retry")
     flow.emulator.set_faults([])
     rejected = len(pq.read_table(pa.BufferReader(flow.lake.read(flow.folder.rejects))))
-    assert f"it sends {rejected} requests" in str(caught.value)
+    assert f"it sends only {rejected} requests" in str(caught.value)
     return rejected
 
 
