@@ -199,7 +199,9 @@ class TestDays:
 
     def test_a_mix_of_types_is_told_with_both(self, flow: Flow) -> None:
         write_tickets(flow.database, [(4, "Hello")])
-        with pytest.raises(WarehouseError, match=r"not string: 4 \(int\), together with 'T1' \(str\)\. Nothing was sent"):
+        with pytest.raises(
+            WarehouseError, match=r"not string: 4 \(int\), together with 'T1' \(str\)\. Nothing was sent"
+        ):
             flow.extract()
 
 
