@@ -214,9 +214,9 @@ def test_an_unclear_create_defers_the_submit_too(connections: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("fault", "fact"),
     [
-        ({"status": 429, "error_code": "contract_spend_limit_reached"}, "spend limit is reached"),
-        ({"status": 401}, "was refused"),
-        ({"status": 403}, "was refused"),
+        ({"status": 429, "error_code": "contract_spend_limit_reached"}, "has reached a spend limit"),
+        ({"status": 401}, "API rejected the key"),
+        ({"status": 403}, "API rejected the key"),
         ({"status": 413}, "HTTP 413"),
     ],
 )

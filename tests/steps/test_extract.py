@@ -251,7 +251,7 @@ def test_a_wrong_key_is_told_by_its_connection(flow: Flow) -> None:
     client = anthropic.Anthropic(api_key="invalidx", base_url=flow.emulator.url, max_retries=0)
     with (
         Claude(client, name="my_conn") as claude,
-        pytest.raises(SetupError, match="key of connection 'my_conn' was refused"),
+        pytest.raises(SetupError, match="rejected the key of connection 'my_conn'"),
     ):
         check_setup(flow.pipeline, lake=flow.lake, claude=claude)
 
