@@ -102,7 +102,7 @@ ROOMS = [
     Room(
         path="include/reporting",
         imports={"include.enrichment", "include.reporting", "pyarrow"},
-        only={"figures.py": {"pandas"}, "charts.py": {"matplotlib"}, "page.py": {"jinja2"}},
+        only={"charts.py": {"matplotlib"}, "page.py": {"jinja2"}},
     ),
     Room(path="include/steps", imports={*_BELOW_STEPS, "include.steps"}),
     *(

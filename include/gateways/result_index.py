@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from include.enrichment.batches.prior_results import FOUND_SCHEMA, lines_for
+from include.enrichment.batches.prior_results import FOUND_SCHEMA, select_outcomes
 from include.enrichment.storage import layout
 from include.enrichment.storage.compaction import covered_batches, index_id
 from include.enrichment.storage.version import check_stamp, with_stamp
@@ -133,7 +133,7 @@ class Index:
             ):
                 groups = range(stored.num_row_groups)
                 found = [
-                    lines_for(stored.read_row_group(number, use_threads=False), wanted).cast(FOUND_SCHEMA)
+                    select_outcomes(stored.read_row_group(number, use_threads=False), wanted).cast(FOUND_SCHEMA)
                     for number in groups
                 ]
         except ObjectMissing:

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 
 from include.enrichment.answers.outcome import OUTCOMES_SCHEMA
 from include.enrichment.answers.table import ANSWERS_SCHEMA
-from include.enrichment.batches.prior_results import FOUND_SCHEMA, PriorResults, lines_for
-from include.enrichment.batches.usage import BOOKED_COLUMNS, BatchFacts
+from include.enrichment.batches.prior_results import FOUND_SCHEMA, PriorResults, select_outcomes
+from include.enrichment.batches.usage import USAGE_COLUMNS, BatchFacts
 from include.enrichment.errors import LakeError, LoadError
 from include.enrichment.storage import layout
 from include.enrichment.storage.compaction import compaction_groups
@@ -86,7 +86,7 @@ class ResultStore:
         with ThreadPoolExecutor(_READERS) as readers:
             tables, indexed = self._index.look_up(wanted, tags, readers)
             loose = {batch_id: each.size_bytes for batch_id, each in stored.items() if batch_id not in indexed}
-            found = readers.map(lambda batch_id: lines_for(self._outcomes(stored[batch_id]), wanted), loose)
+            found = readers.map(lambda batch_id: select_outcomes(self._outcomes(stored[batch_id]), wanted), loose)
             tables += [lines.cast(FOUND_SCHEMA) for lines in found]
             for group in compaction_groups(loose):
                 outcomes = readers.map(lambda batch_id: self._outcomes(stored[batch_id]), group)
@@ -112,16 +112,16 @@ class ResultStore:
 
     def billed(self, batch_id: str) -> tuple[BatchFacts | None, pa.Table]:
         """
-        Return the facts of a loaded batch, None if an earlier version loaded it, and BOOKED_COLUMNS of its outcomes.
+        Return the facts of a loaded batch, None if an earlier version loaded it, and USAGE_COLUMNS of its outcomes.
         """
         key = layout.results(self._pipeline, batch_id)
         with self._lake.open(key) as file:
-            outcomes = self._table(file, key, BOOKED_COLUMNS)
+            outcomes = self._table(file, key, USAGE_COLUMNS)
             file.seek(0)
             return self._facts(batch_id, pq.read_metadata(file).metadata), outcomes
 
     def _facts(self, batch_id: str, metadata: Mapping[bytes, bytes] | None) -> BatchFacts | None:
-        return BatchFacts.from_texts(
+        return BatchFacts.from_metadata(
             {name.decode(): text.decode() for name, text in (metadata or {}).items()},
             batch_id=batch_id,
             pipeline=self._pipeline,
@@ -200,7 +200,7 @@ class Received:
         self.facts = facts
         self.raw_path = folder / "raw.jsonl.zst"
         self.outcomes_path = folder / "outcomes.parquet"
-        self._schema = with_stamp(OUTCOMES_SCHEMA, facts.texts())
+        self._schema = with_stamp(OUTCOMES_SCHEMA, facts.to_metadata())
 
     def __enter__(self) -> Self:
         with ExitStack() as open_files:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from include.enrichment.batches.cleaning import check_days, old_chunks, old_raw, old_runs, waited_for
+from include.enrichment.batches.cleaning import awaited_chunks, check_days, old_chunks, old_raw, old_runs
 from include.enrichment.batches.ledger import OpenChunk
 from include.enrichment.storage import layout
 from include.gateways.lake import Lake, Listed
@@ -67,7 +67,7 @@ def _in_flight(lake: Lake, pipeline: str, *, now: datetime, days: int) -> dict[s
     ledger = Ledger(lake, pipeline=pipeline)
     opened = ledger.open_chunks()
     entries = dict(zip(opened, ledger.entries(list(opened)), strict=True))
-    return waited_for(opened, entries, _loaded(lake, pipeline), now=now, days=days)
+    return awaited_chunks(opened, entries, _loaded(lake, pipeline), now=now, days=days)
 
 
 def _loaded(lake: Lake, pipeline: str) -> dict[str, datetime]:

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.enrichment.answers.outcome import missing_outcome, outcomes_batch
-from include.enrichment.answers.reject_messages import Rejected, loaded_lines
+from include.enrichment.answers.reject_messages import Rejected, describe_load
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.batches.ledger import Entry
 from include.enrichment.batches.poll import BatchStatus
-from include.enrichment.batches.usage import BatchFacts, count_outcomes, make_usage_record, usage_columns
+from include.enrichment.batches.usage import BatchFacts, count_outcomes, make_usage_record, sum_usage
 from include.enrichment.errors import ApiError, BatchNotFound, LoadError
 from include.enrichment.storage import layout
 from include.gateways.claude import Claude
@@ -81,7 +81,7 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
         record_usage(batch_id, store, UsageStore(lake))
     if recorded:
         _record_landed(recorded, ledger)
-    log.log(logging.WARNING if unusable.samples else logging.INFO, "%s", loaded_lines(batch_id, counts, unusable))
+    log.log(logging.WARNING if unusable.samples else logging.INFO, "%s", describe_load(batch_id, counts, unusable))
     return counts
 
 
@@ -92,7 +92,7 @@ def record_usage(batch_id: str, store: ResultStore, usage_store: UsageStore) -> 
     """
     facts, outcomes = store.billed(batch_id)
     if facts:
-        usage_store.add(make_usage_record(facts, usage_columns(outcomes)))
+        usage_store.add(make_usage_record(facts, sum_usage(outcomes)))
     return facts is not None
 
 
@@ -216,7 +216,7 @@ def _read(
 
     def keep(outcomes: pa.RecordBatch) -> None:
         received.add(outcomes)
-        usage.append(usage_columns(outcomes))
+        usage.append(sum_usage(outcomes))
         _count_unusable(outcomes, unusable)
 
     # Four things happen at the same time: one part is received and kept, the part before is decoded, the one before

@@ -14,7 +14,8 @@ import pyarrow as pa
 from include.enrichment.batches.ledger import Entry, OpenChunk, OpenChunks
 from include.enrichment.batches.pass_plan import Division, PassPlan, check_chunks, describe_plan, divide
 from include.enrichment.batches.unread import describe_unread, find_unread
-from include.enrichment.cost.estimate import Estimate, cost_table
+from include.enrichment.cost.cost_table import cost_table
+from include.enrichment.cost.estimate import Estimate
 from include.enrichment.errors import BudgetExceeded, LakeError
 from include.enrichment.requests.chunk import SIZES_SCHEMA, split_chunks
 from include.enrichment.runs import passes

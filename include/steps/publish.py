@@ -76,7 +76,9 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
     else:
         lake.create(keys["manifest"], data)
     level = logging.WARNING if manifest.rejected else logging.INFO
-    log.log(level, "%s", reject_messages.result_lines(manifest, rejected, rejects=manifest.rejects, published=True))
+    log.log(
+        level, "%s", reject_messages.describe_publication(manifest, rejected, rejects=manifest.rejects, published=True)
+    )
     if left_out:
         log.warning("%s", left_out)
     return manifest
@@ -284,7 +286,7 @@ def _check_rejects(
     lake.write_file(folder.rejects, files.rejects)
     where = lake.locate(folder.rejects)
     rejected, unbilled = tally_rejects(files.rejects, [field.name for field in row_keys(pq.read_schema(rows))])
-    message = reject_messages.too_many(
+    message = reject_messages.describe_too_many(
         manifest,
         rejected,
         again=requests_for_rejects(files.rejects, rows, pipeline, lake),
@@ -293,5 +295,5 @@ def _check_rejects(
         rejects=where,
         left_out=left_out,
     )
-    log.error("%s", reject_messages.result_lines(manifest, rejected, rejects=where, published=False))
+    log.error("%s", reject_messages.describe_publication(manifest, rejected, rejects=where, published=False))
     raise LoadError(message)

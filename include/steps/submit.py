@@ -89,7 +89,7 @@ def _attach(known: Recorded[Entry], ledger: Ledger, run_id: str) -> str:
     assert entry.batch_id
     while run_id not in entry.run_ids:
         try:
-            ledger.write(entry := entry.held_by(run_id), over=known)
+            ledger.write(entry := entry.with_run(run_id), over=known)
         except Conflict:
             if (again := ledger.find(entry.chunk_id)) is None:
                 raise

@@ -22,9 +22,9 @@ from include.gateways.lake import Lake, ObjectMissing
 from include.gateways.ledger_store import Ledger
 from include.gateways.result_store import ResultStore
 from include.gateways.usage_store import UsageStore
-from include.reporting.charts import charts
-from include.reporting.figures import figures, summary
-from include.reporting.page import Gaps, page
+from include.reporting.charts import draw_charts
+from include.reporting.figures import make_figures, make_summary
+from include.reporting.page import Gaps, render_page
 from include.steps.load import record_usage
 
 log = logging.getLogger(__name__)
@@ -59,15 +59,15 @@ def usage_report(days: ReportDays, *, lake: Lake) -> UsageReport:
     usage_records = usage_store.read(days.first, days.last)
     if _update_costs(usage_records, usage_store, lake):
         usage_records = usage_store.read(days.first, days.last)
-    found = figures(usage_records, days)
+    found = make_figures(usage_records, days)
     gaps = Gaps(
-        unbooked=sorted(_unrecorded(days, usage_store.batches(), lake, now=now), key=lambda entry: entry.changed_at),
+        unrecorded=sorted(_unrecorded(days, usage_store.batches(), lake, now=now), key=lambda entry: entry.changed_at),
         of_earlier_versions=of_earlier_versions,
     )
-    pq.write_table(summary(usage_records), written := pa.BufferOutputStream())
+    pq.write_table(make_summary(usage_records), written := pa.BufferOutputStream())
     lake.write(layout.report_summary(days.first, days.last), written.getvalue().to_pybytes())
     key = layout.report(days.first, days.last)
-    lake.write(key, page(found, charts(found), gaps, made_at=now).encode())
+    lake.write(key, render_page(found, draw_charts(found), gaps, made_at=now).encode())
     totals = found.totals
     return UsageReport(page=key, batches=totals.batches, cost_usd=totals.cost_usd, simulated=found.simulated)
 

@@ -26,7 +26,7 @@ import pyarrow as pa
 import sqlalchemy
 
 from include.enrichment.batches.ledger import Entry
-from include.enrichment.cost.estimate import Usd
+from include.enrichment.cost.bounds import Usd
 from include.enrichment.cost.prices import prices
 from include.enrichment.errors import NotYet
 from include.enrichment.runs.partition import Partition

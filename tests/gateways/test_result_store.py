@@ -12,7 +12,7 @@ import pytest
 from include.enrichment.answers.outcome import OUTCOMES_SCHEMA, Outcome, OutcomeName, outcomes_batch
 from include.enrichment.answers.table import ANSWERS_SCHEMA
 from include.enrichment.batches.prior_results import FOUND_SCHEMA
-from include.enrichment.batches.usage import BOOKED_COLUMNS
+from include.enrichment.batches.usage import USAGE_COLUMNS
 from include.enrichment.errors import EnrichmentError, LakeError, LoadError
 from include.gateways import result_store
 from include.gateways.lake import Lake, ObjectMissing
@@ -140,7 +140,7 @@ class TestLookUp:
             ("y", "succeeded", None, "end_turn", "b1"),
         ]
         assert found.table.schema == FOUND_SCHEMA
-        assert (found.asked, found.batches) == ({"x", "y"}, ["b1", "b3"])
+        assert (found.sent, found.batches) == ({"x", "y"}, ["b1", "b3"])
 
     def test_it_reads_more_batches_than_it_has_readers(self, store: ResultStore, load: Callable[..., None]) -> None:
         for number in range(30):
@@ -162,14 +162,14 @@ class TestLookUp:
 
     def test_batches_of_another_pipeline_are_not_found(self, lake: Lake, load: Callable[..., None]) -> None:
         load("b1", *some("x"))
-        assert ResultStore(lake, pipeline="p2").look_up(["x"]).asked == set()
+        assert ResultStore(lake, pipeline="p2").look_up(["x"]).sent == set()
 
     @pytest.mark.parametrize("wanted", [["x", "y"], {"x": 1, "y": 2}, {"x": 1, "y": 2}.keys(), frozenset({"x", "y"})])
     def test_the_wanted_ids_may_come_in_any_collection(
         self, store: ResultStore, load: Callable[..., None], wanted: Iterable[str]
     ) -> None:
         load("b1", *some("x", "z"))
-        assert store.look_up(wanted).asked == {"x"}
+        assert store.look_up(wanted).sent == {"x"}
 
 
 class TestAnswers:
@@ -200,7 +200,7 @@ class TestOldResults:
         load("b_new", *some("x"))
         found = store.look_up(["x", "y"])
         assert found.batches == ["b_new", "b_old"]
-        assert (found.settled, found.may_end_better) == ({"x"}, {"y"})
+        assert (found.settled, found.retryable) == ({"x"}, {"y"})
 
     def test_their_answers_have_no_error_type(self, lake: Lake, store: ResultStore) -> None:
         write_old_results(lake, "b_old")
@@ -251,7 +251,7 @@ class TestReceived:
         known, outcomes = store.billed("b1")
         assert known == facts_of()
         (line,) = outcomes.to_pylist()
-        assert line == {name: getattr(COMPLETE, name) for name in BOOKED_COLUMNS}
+        assert line == {name: getattr(COMPLETE, name) for name in USAGE_COLUMNS}
 
     def test_results_name_the_run_that_sent_the_batch(self, store: ResultStore, load: Callable[..., None]) -> None:
         load("b1", *some("x"), run_id="scheduled__2026-11-21T00:00:00+00:00 ☃")

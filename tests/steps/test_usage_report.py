@@ -74,7 +74,7 @@ def test_it_leaves_the_two_objects_of_its_days_and_makes_them_again(flow: Flow) 
 def test_days_without_batches_make_a_page_that_says_so(flow: Flow) -> None:
     made = report(flow)
     assert (made.batches, made.cost_usd) == (0, Decimal(0))
-    assert "No batch that was made on these days is in the books." in text(flow, made)
+    assert "No batch of these days has a usage record." in text(flow, made)
     assert summary(flow) == []
 
 
@@ -120,7 +120,7 @@ def test_what_an_earlier_version_loaded_is_reported_and_stops_nothing(flow: Flow
     table = pq.read_table(pa.BufferReader(flow.lake.read(key)))
     pq.write_table(table.replace_schema_metadata(None), flow.lake.locate(key))
     delete(flow.lake, layout.usage("tickets", line["batch_id"], line["created_at"].date()))
-    assert "which kept no books: 1 batch." in text(flow, report(flow))
+    assert "without usage records, loaded 1 batch." in text(flow, report(flow))
 
 
 def test_a_batch_that_was_submitted_a_day_ago_and_not_loaded_is_reported(flow: Flow) -> None:
@@ -137,7 +137,7 @@ def test_a_create_of_a_day_ago_that_was_never_recorded_is_reported_and_a_salted_
     entry = Entry.planned(chunk_id="c" * 22, pipeline="tickets", chunk="k", requests=7, run_id="manual__7", at=at)
     flow.ledger.write(entry.becomes("submitting", at=at), over=None)
     found = text(flow, report(flow))
-    assert "A batch of <strong>tickets</strong> (7 requests) was being made" in found
+    assert "A batch of <strong>tickets</strong> (7 requests) was being submitted" in found
     assert "it may be paid" in found
 
 
@@ -145,7 +145,7 @@ def test_one_that_is_booked_or_of_other_days_is_not_reported(flow: Flow) -> None
     entry = submitted(flow, "msgbatch_booked", 26)
     UsageStore(flow.lake).add(usage_line("msgbatch_booked", entry.changed_at, cost_usd=Decimal(1)))
     submitted(flow, "msgbatch_earlier", 24 * 10)
-    assert "nobody has loaded it" not in text(flow, report(flow))
+    assert "was never loaded" not in text(flow, report(flow))
 
 
 def test_books_that_cannot_be_read_make_no_report(flow: Flow) -> None:

@@ -13,16 +13,15 @@ from include.enrichment.answers.outcome import is_settled
 from include.enrichment.cost.caching import PrefixSize, warm_up_costs, worth_warming
 from include.enrichment.cost.estimate import (
     CachedPart,
-    Counted,
     Estimate,
-    History,
     estimate,
     estimate_cache_hits,
     estimate_output,
     prefix_size,
-    summarise_history,
 )
+from include.enrichment.cost.history import History, summarise_history
 from include.enrichment.cost.prices import prices
+from include.enrichment.cost.token_sample import TokenSample
 from include.enrichment.runs import passes
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.storage.layout import chunk_id_of
@@ -47,7 +46,7 @@ class Estimator:
     """
 
     pipeline: Pipeline
-    sample: Counted | None
+    sample: TokenSample | None
     known: History
     canary_tokens: Sequence[int]
 

@@ -110,7 +110,7 @@ def _make(
     opened = OpenChunk(folder=folder.prefix, planned_at=datetime.now(UTC), expected_usd=usd)
     before = recorded.value.chunks if recorded else {}
     ledger.write_open(OpenChunks(chunks={**before, writer.chunk_id: opened}), over=recorded)
-    ledger.write(known.value.goes_on_as(writer.chunk_id), over=known)
+    ledger.write(known.value.with_remainder(writer.chunk_id), over=known)
     log.warning(
         "Run %s took over %s of the %s requests of chunk %s before it was sent; the rest becomes chunk %s",
         known.value.run_id,

@@ -178,7 +178,7 @@ def _retried(
         for repair in repairs
         if (repair.depth == 1 if rejected is None else repair.of in rejected)
     }
-    left = (needed | made.keys()) - found.settled - (found.asked - found.may_end_better)
+    left = (needed | made.keys()) - found.settled - (found.sent - found.retryable)
     if large := {one for one in left & made.keys() if len(made[one].params.encode()) > most_bytes}:
         log.warning("%s repairs are larger than limits.batch_bytes allows and are not sent", f"{len(large):,}")
         left -= large

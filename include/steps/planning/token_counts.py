@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 from pydantic import ValidationError
 
-from include.enrichment.cost.estimate import Counted, choose_sample, counted
+from include.enrichment.cost.token_sample import TokenSample, choose_sample, summarise_sample
 from include.enrichment.errors import ApiError, SetupError
 from include.enrichment.requests.chunk import SIZES_SCHEMA, request_sizes
 from include.enrichment.requests.template import Template
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _CALLS_AT_ONCE = 16
 
 
-def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude) -> Counted | None:
+def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude) -> TokenSample | None:
     """
     Let the API count the tokens of a sample of the run's requests, and write the counts to the run's folder.
 
@@ -62,7 +62,7 @@ def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude) -> Counted | 
         counts = list(_counts(chain([first], requests), claude))
     if not counts:
         return None
-    found = counted(
+    found = summarise_sample(
         [(size, tokens) for _, size, tokens in counts],
         prefix_tokens=prefix_tokens,
         frame=(len(msgspec.json.encode(frame)), frame_tokens),
@@ -72,11 +72,11 @@ def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude) -> Counted | 
     return found
 
 
-def read_counted(folder: RunFolder, lake: Lake) -> Counted | None:
+def read_counted(folder: RunFolder, lake: Lake) -> TokenSample | None:
     """Return the counts that count_sample() wrote, or None if there are none."""
     stored = lake.find(folder.counted_json)
     try:
-        return Counted.model_validate_json(stored.data) if stored else None
+        return TokenSample.model_validate_json(stored.data) if stored else None
     except ValidationError as error:
         log.warning("%s cannot be read: %s", lake.locate(folder.counted_json), error)
         return None

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from include.enrichment.batches.usage import BOOKED_COLUMNS, billed_usd
+from include.enrichment.batches.usage import USAGE_COLUMNS, billed_usd
 from include.enrichment.cost.prices import USD
 from include.enrichment.errors import LoadError
 from include.steps.files.duckdb_session import open_duckdb
@@ -148,7 +148,7 @@ def _write_priced(results: Sequence[Path], own: Collection[int], folder: Path) -
     (priced := folder / "priced").mkdir()
     pq.write_table(_PRICED_SCHEMA.empty_table(), nothing := priced / "nothing.parquet")
     for number, path in enumerate(results):
-        columns = ["request_id", *(BOOKED_COLUMNS if number in own else ["outcome"])]
+        columns = ["request_id", *(USAGE_COLUMNS if number in own else ["outcome"])]
         with (
             pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file,
             pq.ParquetWriter(priced / path.name, _PRICED_SCHEMA, compression="none", use_dictionary=["outcome"]) as to,

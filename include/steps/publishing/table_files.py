@@ -14,7 +14,7 @@ from typing import Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from include.enrichment.answers.table import Shape, publishable
+from include.enrichment.answers.table import Shape, split_rows
 from include.enrichment.batches.usage import sum_usd, total_usd
 from include.enrichment.storage.version import with_stamp
 
@@ -59,7 +59,7 @@ def write_tables(joined_rows: Iterable[tuple[pa.Table, pa.Table]], shape: Shape,
     costs: list[Decimal | None] = []
     with _RowGroups(table, shape.table) as table_groups, _RowGroups(rejects, shape.rejects) as rejects_groups:
         for rows, answered in joined_rows:
-            published, rejected = publishable(rows, answered, shape)
+            published, rejected = split_rows(rows, answered, shape)
             table_groups.add(published)
             rejects_groups.add(rejected)
             rejected_by.update(rejected["outcome"].to_pylist())

@@ -51,7 +51,7 @@ def settle(chunk: Chunk, known: Recorded[Entry], ledger: Ledger, claude: Claude)
         )
         return known
     if examined.strangers:
-        known = write_over(known, entry.knowing(examined.strangers), ledger)
+        known = write_over(known, entry.with_strangers(examined.strangers), ledger)
     running = [batch for batch in found if not batch.ended]
     if examined.unread:
         raise _unreadable(examined.unread, entry)

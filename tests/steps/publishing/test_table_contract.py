@@ -199,7 +199,9 @@ class TestDays:
 
     def test_a_mix_of_types_is_reported_with_both(self, flow: Flow) -> None:
         write_tickets(flow.database, [(4, "Hello")])
-        with pytest.raises(WarehouseError, match=r"not string: 4 \(int\), beside 'T1' \(str\)\. Nothing was sent"):
+        with pytest.raises(
+            WarehouseError, match=r"not string: 4 \(int\), together with 'T1' \(str\)\. Nothing was sent"
+        ):
             flow.extract()
 
 
@@ -209,6 +211,6 @@ def test_columns_that_some_readers_cannot_read_stop_a_run_too(flow: Flow) -> Non
     settings = flow.pipeline.settings.model_copy(update={"source": source})
     sql = flow.pipeline.sql.replace("body", "body, day as DT")
     flow.pipeline = flow.pipeline.model_copy(update={"settings": settings, "sql": sql})
-    with pytest.raises(SpecError, match=r"'DT' is the column of the partition.*alias in extract\.sql"):
+    with pytest.raises(SpecError, match=r"'DT' is the partition column.*alias in extract\.sql"):
         flow.extract()
     assert flow.lake.list("") == []

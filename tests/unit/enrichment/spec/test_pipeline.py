@@ -151,7 +151,7 @@ class TestCaching:
         pipeline = load(yaml=AUTO, system=LONG)
         other = pipeline.for_run(RunOptions(model="claude-haiku-4-5"))
         assert (pipeline.caching.cache, other.caching.cache) == ("1h", "off")
-        assert "claude-haiku-4-5 keeps no prefix of fewer than 4,096" in other.caching.why
+        assert "claude-haiku-4-5 caches no prefix below 4,096" in other.caching.why
 
     def test_auto_does_not_depend_on_other_options(self, load: Load) -> None:
         pipeline = load(yaml=AUTO, system=LONG)

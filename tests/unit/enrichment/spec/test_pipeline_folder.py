@@ -48,7 +48,7 @@ class TestWhole:
     def test_a_doubtful_part_gives_a_warning_with_its_line(self, load: Load) -> None:
         assert list(find_warnings(load())) == []
         (doubt,) = find_warnings(load(schema=SCHEMA.replace("label", "größe")))
-        assert doubt.startswith("tickets/output.schema.json:6: 'größe' may be refused by the API: ")
+        assert doubt.startswith("tickets/output.schema.json:6: the API may reject 'größe': ")
 
     def test_the_system_prompt_may_be_empty(self, load: Load) -> None:
         assert load(system="").system == ""
@@ -63,7 +63,7 @@ class TestWhole:
         tabs = SCHEMA.replace("  ", "\t")
         assert [field.name for field in load(schema=tabs).output.fields] == ["label"]
         assert mistakes(schema=tabs.replace('"type": "string"', '"type": "string", "maxLength": 3'))[0].startswith(
-            "output.schema.json:7: 'maxLength' is refused"
+            "output.schema.json:7: the API rejects 'maxLength'"
         )
 
 
@@ -176,13 +176,17 @@ class TestSchema:
             ("[]", 1, "must be a JSON object"),
             ("[" * 100_000, 1, "recursion"),
             (in_schema('"type": "string"', f'"minItems": {"9" * 5_000}'), 1, "Exceeds the limit"),
-            (in_schema('"type": "string"', '"type": "string",\n      "minLength": 3'), 8, "'minLength' is refused"),
+            (
+                in_schema('"type": "string"', '"type": "string",\n      "minLength": 3'),
+                8,
+                "the API rejects 'minLength'",
+            ),
             (in_schema('"type": "string"', '"type": "strng"'), 7, "'strng' is not a type; did you mean 'string'?"),
             (in_schema('"What it is about."', '""'), 6, "'label' has no description"),
             (in_schema('"additionalProperties": false', '"title": "x"'), 1, 'needs "additionalProperties": false'),
-            (in_schema('["label"]', '["lable"]'), 4, "'lable' is required, but is none of the properties"),
+            (in_schema('["label"]', '["lable"]'), 4, "'lable' is required, but is not a property"),
             (in_schema('"label": {', '"label": {},\n    "label": {'), 7, "duplicate key 'label'"),
-            (in_schema('"label": {', '"id": {'), 6, "'id' is a key column too: rename the output"),
+            (in_schema('"label": {', '"id": {'), 6, "'id' is also a key column: rename the output"),
         ],
         ids=lambda value: value if isinstance(value, str) and len(value) < 50 else "",
     )
@@ -195,7 +199,7 @@ class TestSchema:
     def test_a_key_column_is_also_found_behind_a_reference(self, mistakes: Mistakes) -> None:
         root = json.loads(SCHEMA.replace("label", "id"))
         (mistake,) = mistakes(schema=json.dumps({"$ref": "#/$defs/root", "$defs": {"root": root}}))
-        assert "'id' is a key column too" in mistake
+        assert "'id' is also a key column" in mistake
 
 
 class TestPrompts:

@@ -178,13 +178,13 @@ def test_a_prefix_that_days_would_share_is_rejected(mistakes: Mistakes, files: s
         (in_yaml("{id: int64}", "{1: int64}"), ["3: source.key: must be a list of column names, or a mapping"]),
         (
             in_yaml("{id: int64}", "[id, text]"),
-            ["3: source.key: 'text' is kept for our own columns: give it an alias"],
+            ["3: source.key: 'text' is a reserved column name: give it an alias"],
         ),
         (
             in_yaml("{id: int64}", "{request_id: int64}"),
-            ["3: source.key: 'request_id' is kept for our own"],
+            ["3: source.key: 'request_id' is a reserved column name"],
         ),
-        (in_yaml("{id: int64}", "[_id]"), ["3: source.key: '_id' is kept for our own columns"]),
+        (in_yaml("{id: int64}", "[_id]"), ["3: source.key: '_id' is a reserved column name"]),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
