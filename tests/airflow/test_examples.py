@@ -14,7 +14,7 @@ EXAMPLES = Path(__file__).with_name("examples")
 ROOT = Path(__file__).parents[2]
 
 
-def test_own_requests_go_through_a_batch_of_their_own(
+def test_own_requests_are_sent_in_their_own_batch(
     run_dag: Callable[..., Any], connections: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
     import pyarrow as pa
@@ -30,7 +30,7 @@ def test_own_requests_go_through_a_batch_of_their_own(
     assert all(text.startswith("simulated") for text in outcomes["output"].to_pylist())
 
 
-def test_the_flow_can_be_put_together_by_hand(
+def test_the_flow_can_be_built_without_enrich(
     run_dag: Callable[..., Any], connections: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
     from claude_batch.connections.gateways import open_lake
@@ -40,7 +40,7 @@ def test_the_flow_can_be_put_together_by_hand(
 
 
 @pytest.mark.parametrize("module", ["operators", "sensors", "triggers", "task_group", "params", "connections"])
-def test_every_public_name_is_used_by_a_dag_an_example_or_one_that_they_use(module: str) -> None:
+def test_every_public_name_is_used(module: str) -> None:
     source = ast.parse((ROOT / "plugins/claude_batch" / f"{module}.py").read_text())
     public = [
         node.name
