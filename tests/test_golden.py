@@ -183,7 +183,14 @@ def read(flow: Flow, key: str) -> None:
             home.mkdir(parents=True)
             folder = StackFolder(path=home.parents[1])
             with claim_run(
-                "tickets", DAY, options=RunOptions(), start_new=False, new_id=str, folder=folder, home=home, lake=flow.lake
+                "tickets",
+                DAY,
+                options=RunOptions(),
+                start_new=False,
+                new_id=str,
+                folder=folder,
+                home=home,
+                lake=flow.lake,
             ):
                 pass
         case "ledger" if key.endswith("/open.json"):

@@ -32,7 +32,9 @@ def test_each_test_that_a_page_names_exists(page: str, file: str, name: str) -> 
 
 @pytest.mark.parametrize(("page", "function"), found(r"\]\([^)]+\.py\)(?:,)? `(\w+)\(\)`"))
 def test_each_function_that_a_page_names_after_its_file_exists(page: str, function: str) -> None:
-    sources = (file.read_text(encoding="utf-8") for top in ("include", "plugins") for file in (ROOT / top).rglob("*.py"))
+    sources = (
+        file.read_text(encoding="utf-8") for top in ("include", "plugins") for file in (ROOT / top).rglob("*.py")
+    )
     assert any(f"\ndef {function}(" in source for source in sources)
 
 

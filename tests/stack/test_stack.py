@@ -137,7 +137,7 @@ def test_a_complete_environment_needs_no_stack(folder: StackFolder) -> None:
 
 def test_the_remains_of_a_stack_are_not_taken_for_a_running_one(folder: StackFolder, stack: Stack) -> None:
     stack.save(folder)
-    with pytest.raises(MissingVariables, match=r"(?s)AIRFLOW_CONN_AWS_DEFAULT, .*No stack runs here.*make demo"):
+    with pytest.raises(MissingVariables, match=r"(?s)AIRFLOW_CONN_AWS_DEFAULT, .*No demo is running.*make demo"):
         connection_variables(folder, {})
 
 
