@@ -180,7 +180,7 @@ class _Poller:
         for one in self._waits:
             if not one.decided.done():
                 failure = RuntimeError(
-                    f"Polling for batch {one.poll.batch_id} failed unexpectedly: {cause!r}. The batch was not touched;"
+                    f"Polling for batch {one.poll.batch_id} failed unexpectedly: {cause!r}. The batch is unchanged;"
                     " the next attempt of this task continues the wait."
                 )
                 failure.__cause__ = cause

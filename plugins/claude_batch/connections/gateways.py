@@ -127,10 +127,18 @@ def open_warehouse(conn_id: str, *, pipeline: str = "") -> Warehouse:
                 f"Connection {conn_id!r} is not a database: its hook is {type(hook).__name__}, not a DbApiHook. Nothing"
                 " was read or sent."
             )
-        return Warehouse(hook.get_sqlalchemy_engine(), name=conn_id, pipeline=pipeline)
+        engine = hook.get_sqlalchemy_engine()
     except (AirflowException, ImportError, ValueError, NotImplementedError) as error:
         raise SetupError(
             f"The warehouse connection {conn_id!r} cannot be used: {error}. Nothing was read or sent."
             f" Add it in the UI (Admin, Connections) or set AIRFLOW_CONN_{conn_id.upper()}, and install the provider"
             " of its type."
         ) from error
+    # SQLite would create a missing file and then report that it has no such table.
+    file = engine.url.database if engine.dialect.name == "sqlite" else None
+    if file and file != ":memory:" and not file.startswith("file:") and not Path(file).is_file():
+        raise SetupError(
+            f"The warehouse connection {conn_id!r} names the SQLite file {file}, which does not exist. Nothing was read"
+            f" or sent. Correct the path in the connection or in AIRFLOW_CONN_{conn_id.upper()}."
+        )
+    return Warehouse(engine, name=conn_id, pipeline=pipeline)
