@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import shutil
 import signal
@@ -10,16 +9,16 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
+from include.cli.arguments import check_pipeline, read_partition
 from include.cli.connections import CONNECTION_PREFIX, MissingVariables, connection_variables
 from include.cli.exit_codes import BAD_ARGUMENTS, NOT_STARTED
-from include.cli.foreground.run_options import BadArgument, format_options, read_options
-from include.cli.partition_argument import read_partition
+from include.cli.foreground.run_options import format_options, read_options
 from include.enrichment.errors import EnrichmentError, ParamError, nearest
 from include.enrichment.runs.options import RunOptions
 from include.enrichment.runs.partition import Partition, check_begun
@@ -50,12 +49,13 @@ def run(folder: StackFolder, name: str, partition_text: str, *, start_new: bool)
     """
     _block(SIGNALS)
     try:
-        partition = _partition(partition_text)
         dag_file = _dag_file(name)
+        partition = read_partition(partition_text, example=_EXAMPLE)
+        check_begun(partition, today=datetime.now(UTC).date())
         options = read_options(os.environ)
         pipeline = _pipeline(name, options)
         variables = _variables(folder, os.environ, pipeline)
-    except (BadArgument, MissingVariables, EnrichmentError) as error:
+    except (MissingVariables, EnrichmentError) as error:
         complain(f"{error}\n{NOT_STARTED}")
         return BAD_ARGUMENTS
     with _throw_away_home(folder) as home:
@@ -68,15 +68,10 @@ def run(folder: StackFolder, name: str, partition_text: str, *, start_new: bool)
 
 
 def _dag_file(pipeline: str) -> Path:
-    if not pipeline:
-        raise BadArgument(f"PIPELINE is missing. Example: {_EXAMPLE}")
-    names = sorted(path.parent.name for path in (ROOT / "include" / "pipelines").glob("*/pipeline.yaml"))
-    if pipeline not in names:
-        closest = difflib.get_close_matches(pipeline, names, n=3, cutoff=0.4) or names
-        raise BadArgument(f"There is no pipeline {pipeline!r}. Closest: {', '.join(closest)}. See include/pipelines.")
+    check_pipeline(pipeline, example=_EXAMPLE)
     dag_file = ROOT / "dags" / f"{pipeline}.py"
     if not dag_file.is_file():
-        raise BadArgument(f"Pipeline {pipeline} has no Dag file: dags/{pipeline}.py.")
+        raise ParamError(f"Pipeline {pipeline} has no Dag file: dags/{pipeline}.py.")
     return dag_file
 
 
@@ -88,7 +83,7 @@ def _pipeline(name: str, options: RunOptions) -> Pipeline:
     try:
         return pipeline.for_run(options)
     except ParamError as error:
-        raise BadArgument(f"{format_options(options)}: {error}") from None
+        raise ParamError(f"{format_options(options)}: {error}") from None
 
 
 def _variables(folder: StackFolder, environment: Mapping[str, str], pipeline: Pipeline) -> dict[str, str]:
@@ -111,14 +106,6 @@ def _variables(folder: StackFolder, environment: Mapping[str, str], pipeline: Pi
             " docs/configuration.md shows.",
             names=error.names,
         ) from None
-
-
-def _partition(text: str) -> Partition:
-    if not text:
-        raise BadArgument(f"PARTITION is missing. Example: {_EXAMPLE}")
-    partition = read_partition(text, example=date(2026, 11, 1))
-    check_begun(partition, today=datetime.now(UTC).date())
-    return partition
 
 
 def _settings(dag_file: Path) -> dict[str, str]:

@@ -9,20 +9,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from include.cli.arguments import check_pipeline, read_partition
 from include.cli.output.published_day import with_lake
 from include.cli.output.rows_table import heading, rows_table
-from include.cli.partition_argument import read_partition
 from include.enrichment.answers.manifest import Manifest
-from include.enrichment.errors import LakeError, ParamError, PartitionError, nearest
+from include.enrichment.errors import LakeError, ParamError, PartitionError
 from include.enrichment.runs.partition import Partition
 from include.enrichment.storage import layout
 from include.enrichment.storage.version import parse
 from include.gateways.lake import Lake
-from include.stack.folder import ROOT, StackFolder
+from include.stack.folder import StackFolder
 from include.stack.progress import say
 
 _SHOWN_DAYS = 3
-_EXAMPLE = date(2026, 11, 17)
 
 
 def show(folder: StackFolder, pipeline: str, partition: str, *, rejects: bool, rows: int) -> int:
@@ -74,17 +73,9 @@ def _published_partition(lake: Lake, pipeline: str, text: str) -> Partition:
     the closest names or days, and the rejects of runs that failed to publish the day.
     """
     published = _published_days(lake)
-    known = sorted({*published, *(path.parent.name for path in ROOT.glob("include/pipelines/*/pipeline.yaml"))})
     days = published.get(pipeline, [])
-    example = days[-1] if days else _EXAMPLE
-    if not pipeline:
-        raise ParamError(f"PIPELINE is missing. Example: {_usage('catalogue', _EXAMPLE)}\nKnown: {', '.join(known)}.")
-    if pipeline not in known:
-        raise ParamError(
-            f"There is no pipeline {pipeline!r}{nearest(pipeline, known) or '.'} Known: {', '.join(known)}."
-        )
-    if not text:
-        raise PartitionError(f"PARTITION is missing. Example: {_usage(pipeline, example)}")
+    example = f"make show PIPELINE={pipeline or 'catalogue'} PARTITION={days[-1] if days else '2026-11-17'}"
+    check_pipeline(pipeline, published=published, example=example)
     partition = read_partition(text, example=example)
     if partition.start in days:
         return partition
@@ -119,10 +110,6 @@ def _published_days(lake: Lake) -> dict[str, list[date]]:
     for key in filter(layout.is_manifest, lake.list("manifests/")):
         days[key.split("/")[1]].append(date.fromisoformat(key.rpartition("dt=")[2].removesuffix(".json")))
     return days
-
-
-def _usage(pipeline: str, day: date) -> str:
-    return f"make show PIPELINE={pipeline} PARTITION={day} [REJECTS=1] [ROWS=20]"
 
 
 def _damaged(lake: Lake, key: str, error: Exception) -> LakeError:

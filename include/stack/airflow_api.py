@@ -136,11 +136,9 @@ class AirflowApi:
         return {state: sum(pool[f"{state}_slots"] for pool in pools) for state in ("running", "queued", "deferred")}
 
     def run_ids(self, dag_id: str) -> list[str]:
-        """Return the ids of the Dag's runs."""
         return [str(run["dag_run_id"]) for run in self._get(f"/api/v2/dags/{dag_id}/dagRuns")["dag_runs"]]
 
     def run_state(self, dag_id: str, run_id: str) -> str:
-        """Return queued, running, success or failed."""
         return str(self._get(f"{_run(dag_id, run_id)}")["state"])
 
     def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:

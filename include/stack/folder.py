@@ -41,12 +41,10 @@ class StackFolder:
 
     @property
     def supervisor_conf(self) -> Path:
-        """The generated configuration of supervisord."""
         return self.path / "supervisor.conf"
 
     @property
     def logs(self) -> Path:
-        """One log for each process."""
         return self.path / "logs"
 
     @property
@@ -61,7 +59,6 @@ class StackFolder:
 
     @property
     def emulator_state(self) -> Path:
-        """The emulator's batches."""
         return self.path / self.kept / "emulator"
 
     @property

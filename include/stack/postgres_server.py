@@ -58,7 +58,6 @@ class Cluster:
 
     @property
     def data(self) -> Path:
-        """The data directory."""
         return self.folder / "data"
 
     @property

@@ -68,22 +68,18 @@ class Stack(BaseModel):
 
     @property
     def airflow_url(self) -> str:
-        """The address of the UI and the REST API."""
         return f"http://{LOOPBACK}:{self.ports.airflow}"
 
     @property
     def postgres_uri(self) -> str:
-        """The SQLAlchemy URI of Airflow's metadata database."""
         return postgres_uri(self.ports.postgres, self.postgres_password)
 
     @property
     def s3_url(self) -> str:
-        """The address of the S3 server."""
         return f"http://{LOOPBACK}:{self.ports.s3}"
 
     @property
     def emulator_url(self) -> str:
-        """The address of the emulated Message Batches API."""
         return f"http://{LOOPBACK}:{self.ports.emulator}"
 
     def save(self, folder: StackFolder) -> None:

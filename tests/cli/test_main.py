@@ -33,10 +33,10 @@ def stack_command(folder: Path, *arguments: str, **variables: str) -> subprocess
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "catalog", "2026-11-17"], "There is no pipeline 'catalog'. Closest: catalogue"),
+        (["run", "catalog", "2026-11-17"], "There is no pipeline 'catalog'; did you mean 'catalogue'?"),
         (["run", "", "2026-11-17"], "PIPELINE is missing. Example: make run PIPELINE=catalogue"),
         (["run", "../catalogue", "2026-11-17"], "There is no pipeline '../catalogue'"),
-        (["run", "catalogue", "yesterday"], "PARTITION is 'yesterday'. It must be a date, e.g. 2026-11-01."),
+        (["run", "catalogue", "yesterday"], "PARTITION is 'yesterday'. It must be a date. Example: make run"),
         (["run", "catalogue", "2026-02-30"], "PARTITION is '2026-02-30'. There is no such day."),
         (["run", "catalogue", ""], "PARTITION is missing. Example: make run PIPELINE="),
         (["run", "catalogue"], "PARTITION"),

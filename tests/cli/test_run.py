@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from include.cli.foreground.run_options import BadArgument, format_options, read_options
+from include.cli.foreground.run_options import format_options, read_options
+from include.enrichment.errors import ParamError
 from include.enrichment.runs.options import RunOptions
 from include.stack import sample_products
 from include.stack.folder import ROOT, StackFolder
@@ -112,5 +113,5 @@ def test_options_are_parsed_like_the_form_and_printed_as_they_were_typed() -> No
 
 
 def test_every_invalid_option_is_named() -> None:
-    with pytest.raises(BadArgument, match=r"ROWS is '0'\. It must be .* 1 or more\.\nBUDGET is '-1'\. .* 0 or more\."):
+    with pytest.raises(ParamError, match=r"ROWS is '0'\. It must be .* 1 or more\.\nBUDGET is '-1'\. .* 0 or more\."):
         read_options({"ROWS": "0", "BUDGET": "-1"})

@@ -157,7 +157,10 @@ def test_the_rejects_of_a_day_are_shown(published: Flow) -> None:
         (["", "2026-11-01"], "PIPELINE is missing. Example: make show PIPELINE="),
         (["catalogue", "2026-11-01"], "Closest published days: none, no day is published."),
         (["tickets", ""], "PARTITION is missing. Example: make show PIPELINE=tickets PARTITION=2026-11-01"),
-        (["tickets", "yesterday"], "PARTITION is 'yesterday'. It must be a date, e.g. 2026-11-01."),
+        (
+            ["tickets", "yesterday"],
+            "PARTITION is 'yesterday'. It must be a date. Example: make show PIPELINE=tickets PARTITION=2026-11-01",
+        ),
         (["tickets", "2026-11-31"], "PARTITION is '2026-11-31'. There is no such day."),
         (["tickets", "2026-11-09"], "Closest published days: 2026-11-01."),
         (["tickets", "2026-11-01", "--rows", "0"], "ROWS is 0"),

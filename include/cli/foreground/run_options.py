@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
+from include.enrichment.errors import ParamError
 from include.enrichment.runs.options import RunOptions
 
 #: For each field of the trigger form, the variable that `make run` reads, and its valid values.
@@ -19,12 +20,8 @@ OPTIONS = {
 }
 
 
-class BadArgument(Exception):
-    """The pipeline does not exist, the partition is not a date, or an option is invalid."""
-
-
 def read_options(environment: Mapping[str, str]) -> RunOptions:
-    """Read the fields of the trigger form from the environment. Raises BadArgument, which names every invalid one."""
+    """Read the fields of the trigger form from the environment. Raises ParamError, which names every invalid one."""
     texts = {field: environment[variable] for field, (variable, _) in OPTIONS.items() if environment.get(variable)}
     try:
         return RunOptions.model_validate_strings(texts, strict=False)
@@ -33,7 +30,7 @@ def read_options(environment: Mapping[str, str]) -> RunOptions:
         for problem in error.errors():
             variable, valid = OPTIONS[str(problem["loc"][0])]
             problems.append(f"{variable} is {problem['input']!r}. It must be {valid}.")
-        raise BadArgument("\n".join(problems)) from None
+        raise ParamError("\n".join(problems)) from None
 
 
 def format_options(options: RunOptions) -> str:
