@@ -85,3 +85,12 @@ class StackFolder:
     def run_lock(self) -> Path:
         """A file that `make run` locks with flock while it claims its run."""
         return self.path / "run.lock"
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file in one step, readable only by its owner."""
+    draft = path.with_name(f"{path.name}.draft")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    draft.replace(path)

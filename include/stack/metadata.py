@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import secrets
 import shutil
 import sqlite3
@@ -18,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from include.stack.environment import MARKER, database_environment
-from include.stack.folder import ROOT, StackFolder
+from include.stack.folder import ROOT, StackFolder, write_private
 from include.stack.postgres_server import PostgresUnavailable, new_cluster, remove_cluster
 from include.stack.stack import Stack, free_port, postgres_uri
 
@@ -38,8 +37,7 @@ def give_airflow_home(stack: Stack, folder: StackFolder) -> Stack:
     """
     folder.airflow_home.mkdir(parents=True, exist_ok=True)
     passwords = folder.airflow_home / "simple_auth_manager_passwords.json.generated"
-    with os.fdopen(os.open(passwords, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump({"admin": stack.ui_password}, file)
+    write_private(passwords, json.dumps({"admin": stack.ui_password}))
     try:
         _give_postgres(stack, folder)
     except PostgresUnavailable as error:

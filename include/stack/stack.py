@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 import socket
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from include.stack.folder import StackFolder
+from include.stack.folder import StackFolder, write_private
 
 LOOPBACK = "127.0.0.1"
 BUCKET = "enrichment-lake"
@@ -83,12 +82,8 @@ class Stack(BaseModel):
         return f"http://{LOOPBACK}:{self.ports.emulator}"
 
     def save(self, folder: StackFolder) -> None:
-        """Write stack.json in one step, readable only by its owner."""
-        draft = folder.stack_json.with_suffix(".draft")
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(self.model_dump_json(indent=2))
-        draft.replace(folder.stack_json)
+        """Write stack.json, readable only by its owner."""
+        write_private(folder.stack_json, self.model_dump_json(indent=2))
 
 
 def read_stack(folder: StackFolder) -> Stack | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from http.client import HTTPException
@@ -10,7 +9,7 @@ from pathlib import Path
 from xmlrpc.client import Error, ServerProxy
 
 from include.stack.environment import MARKER
-from include.stack.folder import ROOT, StackFolder
+from include.stack.folder import ROOT, StackFolder, write_private
 from include.stack.postgres_server import cluster_at
 from include.stack.stack import LOOPBACK, Stack
 
@@ -51,10 +50,7 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 
 def write_configuration(stack: Stack, folder: StackFolder) -> None:
     """Write supervisor.conf, readable only by its owner."""
-    folder.supervisor_conf.unlink(missing_ok=True)
-    file = os.open(folder.supervisor_conf, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(file, "w", encoding="utf-8") as conf:
-        conf.write(configuration(stack))
+    write_private(folder.supervisor_conf, configuration(stack))
 
 
 def failed_processes(stack: Stack) -> list[str]:
