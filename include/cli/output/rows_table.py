@@ -33,7 +33,7 @@ def heading(manifest: Manifest) -> str:
         f"{manifest.pipeline}, {manifest.partition}: {manifest.rows:,} rows read, {manifest.published:,} published,"
         f" {manifest.rejected:,} rejected{f' ({rejected})' if rejected else ''}",
         f"  published  {manifest.published_at:%Y-%m-%d %H:%M} UTC by run {manifest.run_id}",
-        f"  cost       {format_usd(manifest.partition_cost_usd)} for the answers of this day,"
+        f"  cost       {format_usd(manifest.partition_cost_usd)} for this day's answers,"
         f" {format_usd(manifest.cost_usd)} of it spent by this run",
         f"  model      {manifest.model}, {manifest.requests:,} distinct requests",
         f"  table      {manifest.table}",
