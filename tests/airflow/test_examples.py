@@ -39,15 +39,18 @@ def test_the_flow_can_be_built_without_enrich(
     assert open_lake("aws_default").exists("tables/tickets/dt=2026-11-01/data.parquet")
 
 
-@pytest.mark.parametrize("module", ["operators", "sensors", "triggers", "task_group", "params", "connections"])
+@pytest.mark.parametrize(
+    "module",
+    ["operators", "sensors", "triggers", "task_group", "forms.params", "connections.gateways", "connections.claude"],
+)
 def test_every_public_name_is_used(module: str) -> None:
-    source = ast.parse((ROOT / "plugins/claude_batch" / f"{module}.py").read_text())
+    source = ast.parse((ROOT / "plugins/claude_batch" / f"{module.replace('.', '/')}.py").read_text())
     public = [
         node.name
         for node in source.body
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_")
     ]
-    files = [*(ROOT / "dags").glob("*.py"), *EXAMPLES.glob("*.py"), *(ROOT / "plugins/claude_batch").glob("*.py")]
+    files = [*(ROOT / "dags").glob("*.py"), *EXAMPLES.glob("*.py"), *(ROOT / "plugins/claude_batch").rglob("*.py")]
     used = {
         node.id if isinstance(node, ast.Name) else node.attr
         for file in files

@@ -119,7 +119,7 @@ def test_an_unusable_warehouse_connection_is_rejected_with_the_reason(
 def test_a_missing_sqlite_file_is_reported_and_not_created(connections: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "warehose.db"
     connections.setenv("AIRFLOW_CONN_WAREHOUSE", f"sqlite:///{file}")
-    with pytest.raises(SetupError, match=rf"'warehouse' names the SQLite file {file}, which does not exist"):
+    with pytest.raises(SetupError, match=rf"'warehouse' names the SQLite file /?{file}, which does not exist"):
         open_warehouse("warehouse")
     assert not file.exists()
 
