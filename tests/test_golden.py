@@ -154,7 +154,7 @@ def test_what_a_newer_version_wrote_is_refused_and_left_as_it_is(flow: Flow, key
     make_newer(flow.lake, key, tmp_path / "newer.parquet")
     before = {each: flow.lake.read(each) for each in flow.lake.list("")}
     with pytest.raises(
-        LakeError, match=rf"{re.escape(key)} is of version {VERSION + 1}, .*Nothing was changed\. Upgrade"
+        LakeError, match=rf"{re.escape(key)} has version {VERSION + 1}, .*Nothing was changed\. Upgrade"
     ) as caught:
         read(flow, key)
     assert not caught.value.retryable

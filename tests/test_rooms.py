@@ -83,8 +83,11 @@ ROOMS = [
         imports={"include.enrichment", "include.gateways", "pydantic", "pyarrow"},
         only={
             "claude.py": {"anthropic", "httpx2"},
-            "async_claude.py": {"anthropic", "httpx2", "msgspec"},
+            "claude_errors.py": {"anthropic", "httpx2"},
+            "claude_responses.py": {"msgspec"},
+            "async_claude.py": {"anthropic", "httpx2"},
             "lake.py": {"obstore"},
+            "conditional_writes.py": {"obstore"},
         },
     ),
     Room(
@@ -116,7 +119,7 @@ ROOMS = [
     ),
     *_layers(
         "include/emulator",
-        ["billing", "answers", "engine", "http"],
+        ["billing", "answers", "faults", "engine", "http"],
         base={"include.emulator.api_errors", "include.emulator.draws", *_SERVER},
     ),
     Room(

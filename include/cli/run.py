@@ -21,7 +21,7 @@ from include.cli.exit_codes import BAD_ARGUMENTS, NOT_STARTED
 from include.cli.foreground.run_options import format_options, read_options
 from include.enrichment.errors import EnrichmentError, ParamError, nearest
 from include.enrichment.runs.options import RunOptions
-from include.enrichment.runs.partition import Partition, check_begun
+from include.enrichment.runs.partition import Partition, check_not_future
 from include.stack.environment import core_settings
 from include.stack.folder import ROOT, StackFolder
 from include.stack.progress import complain
@@ -51,7 +51,7 @@ def run(folder: StackFolder, name: str, partition_text: str, *, start_new: bool)
     try:
         dag_file = _dag_file(name)
         partition = read_partition(partition_text, example=_EXAMPLE)
-        check_begun(partition, today=datetime.now(UTC).date())
+        check_not_future(partition, today=datetime.now(UTC).date())
         options = read_options(os.environ)
         pipeline = _pipeline(name, options)
         variables = _variables(folder, os.environ, pipeline)
@@ -101,7 +101,7 @@ def _variables(folder: StackFolder, environment: Mapping[str, str], pipeline: Pi
         )
         connection = pipeline.settings.source.connection
         raise MissingVariables(
-            f"{pipeline.place('source.connection')}: there is no connection {connection!r}"
+            f"{pipeline.location('source.connection')}: there is no connection {connection!r}"
             f"{nearest(connection, known) or '.'} There are: {', '.join(known)}.\nName one of these, or set {source} as"
             " docs/configuration.md shows.",
             names=error.names,

@@ -73,7 +73,7 @@ def _in_flight(lake: Lake, pipeline: str, *, now: datetime, days: int) -> dict[s
 def _loaded(lake: Lake, pipeline: str) -> dict[str, datetime]:
     """When the outcomes were written, by batch, of all that are in the result store."""
     stored = lake.objects(layout.results_folder(pipeline))
-    return {layout.batch_id_of(each.key): each.changed_at for each in stored if layout.is_results(each.key)}
+    return {layout.batch_id_of(each.key): each.changed_at for each in stored if layout.is_batch_file(each.key)}
 
 
 def _of_runs(
@@ -101,7 +101,7 @@ def _of_chunks(
 
 
 def _of_raw(lake: Lake, pipeline: str, *, now: datetime, days: int) -> Iterator[Listed]:
-    found = {layout.batch_id_of_raw(listed.key): listed for listed in lake.objects(layout.raw_folder(pipeline))}
+    found = {layout.batch_id_of(listed.key): listed for listed in lake.objects(layout.raw_folder(pipeline))}
     files = {batch_id: listed for batch_id, listed in found.items() if listed.key == layout.raw(pipeline, batch_id)}
     written = {batch_id: listed.changed_at for batch_id, listed in files.items()}
     for batch_id in sorted(old_raw(written, _loaded(lake, pipeline).keys(), now=now, days=days)):

@@ -32,6 +32,7 @@ from include.enrichment.spec.pipeline_folder import find_warnings
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
 from include.enrichment.storage.version import with_stamp
+from include.gateways.conditional_writes import check_conditional_writes
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
 from include.gateways.prefetch import write_behind
@@ -61,10 +62,10 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
     for doubt in find_warnings(pipeline):
         log.warning(doubt)
     lake.check()
-    lake.check_conditional_writes()
+    check_conditional_writes(lake)
     settings = pipeline.settings.request
     named = "other_models" if settings.model in settings.other_models else "model"
-    where = pipeline.place(f"request.{named}")
+    where = pipeline.location(f"request.{named}")
     today = datetime.now(UTC).date()
     model = claude.model(settings.model)
     if model is None:

@@ -26,7 +26,7 @@ from include.enrichment.requests.chunk import (
     SIZES_SCHEMA,
     chunk_id,
     chunk_number,
-    sizes_of,
+    request_sizes,
     split_chunks,
 )
 from include.enrichment.requests.request import Request
@@ -292,7 +292,7 @@ def _write_chunks(
 
 def read_sizes(to_send: Set[str], made: Mapping[str, Request], rows: Path) -> pa.Table:
     """How large each of the requests is that are to be sent, in SIZES_SCHEMA."""
-    return pa.Table.from_batches(map(sizes_of, _requests(to_send, made, rows)), SIZES_SCHEMA)
+    return pa.Table.from_batches(map(request_sizes, _requests(to_send, made, rows)), SIZES_SCHEMA)
 
 
 def _requests(to_send: Set[str], made: Mapping[str, Request], rows: Path) -> Iterator[pa.RecordBatch]:

@@ -31,6 +31,7 @@ from include.enrichment.runs import passes
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.claude import Claude
+from include.gateways.conditional_writes import check_conditional_writes
 from include.gateways.lake import Conflict, Lake
 from include.gateways.ledger_store import Ledger, Recorded
 from include.gateways.result_store import lines
@@ -132,7 +133,7 @@ def _send(
     claude: Claude,
     run_id: str,
 ) -> str:
-    lake.check_conditional_writes()
+    check_conditional_writes(lake)
     # Whatever can fail without a paid call fails before the claim, which says that a batch may exist.
     with open_body(lake, chunk) as body:
         claimed = _claim(chunk, known, planned, ledger, claude, run_id)

@@ -82,9 +82,9 @@ def _book_what_was_loaded(days: ReportDays, books: UsageStore, lake: Lake) -> in
     booked, unknown = books.batches(), 0
     for listed in lake.objects(layout.RESULTS_FOLDER):
         # What was loaded earlier was made earlier, too.
-        if not layout.is_results(listed.key) or listed.changed_at.date() < days.first:
+        if not layout.is_batch_file(listed.key) or listed.changed_at.date() < days.first:
             continue
-        pipeline, batch_id = layout.pipeline_of_results(listed.key), layout.batch_id_of(listed.key)
+        pipeline, batch_id = layout.pipeline_of(listed.key), layout.batch_id_of(listed.key)
         if (pipeline, batch_id) in booked:
             continue
         if record_usage(batch_id, ResultStore(lake, pipeline=pipeline), books):
@@ -110,7 +110,7 @@ def _unbooked(days: ReportDays, booked: Set[tuple[str, str]], lake: Lake, *, now
     """
     chunks: defaultdict[str, list[str]] = defaultdict(list)
     for listed in lake.objects(layout.LEDGER_FOLDER):
-        if (found := layout.entry_of(listed.key)) and listed.changed_at.date() >= days.first:
+        if (found := layout.parse_ledger_key(listed.key)) and listed.changed_at.date() >= days.first:
             pipeline, chunk_id = found
             chunks[pipeline].append(chunk_id)
     for pipeline, chunk_ids in chunks.items():

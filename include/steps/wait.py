@@ -23,7 +23,7 @@ def batch_contents(chunk_key: str, *, lake: Lake) -> tuple[int, Decimal | None] 
     The requests in the chunk's batch and their share of what the pass was expected to cost; None for a chunk that the
     ledger does not know, and for a cost that its plan does not tell.
     """
-    ledger = Ledger(lake, pipeline=layout.pipeline_of_chunk(chunk_key))
+    ledger = Ledger(lake, pipeline=layout.pipeline_of(chunk_key))
     (entry,) = ledger.latest([layout.chunk_id_of(chunk_key)])
     if entry is None:
         return None

@@ -21,7 +21,7 @@ from claude_batch.failures import SOONEST_RESUME, airflow_failure, airflow_failu
 from claude_batch.run_operator import RunOperator
 from include.enrichment.answers import headline
 from include.enrichment.errors import LoadError, NotSent, NotYet
-from include.enrichment.runs.partition import Partition, check_begun
+from include.enrichment.runs.partition import Partition, check_not_future
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -78,7 +78,7 @@ class ExtractOperator(RunOperator):
             pipeline = load_pipeline(pipelines.PIPELINES / self.pipeline)
             # self.params has the params that the Dag and the task define. Any other param of the run is a typo.
             pipeline = pipeline.for_run(run_options(context["params"], others={"partition", *self.params}))
-            check_begun(folder.partition, today=datetime.now(UTC).date())
+            check_not_future(folder.partition, today=datetime.now(UTC).date())
             self._wait_for_source(folder.partition)
             lake = open_lake(self.aws_conn_id)
             with open_claude(self.anthropic_conn_id) as claude:

@@ -186,9 +186,9 @@ def test_submit_is_deferred_after_an_unclear_create(connections: pytest.MonkeyPa
 @pytest.mark.parametrize(
     ("fault", "fact"),
     [
-        ({"status": 429, "error_code": "contract_spend_limit_reached"}, "spend limit is reached"),
-        ({"status": 401}, "was refused"),
-        ({"status": 403}, "was refused"),
+        ({"status": 429, "error_code": "contract_spend_limit_reached"}, "has reached a spend limit"),
+        ({"status": 401}, "API rejected the key"),
+        ({"status": 403}, "API rejected the key"),
         ({"status": 413}, "HTTP 413"),
     ],
 )

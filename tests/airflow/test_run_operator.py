@@ -15,7 +15,7 @@ def test_an_interval_that_starts_during_the_day_is_a_warning_if_it_decides_the_p
     connections: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], partition: str | None, warned: bool
 ) -> None:
     extract().execute(context(partition, data_interval_start=datetime(2026, 11, 1, 2, tzinfo=UTC)))
-    warning = "[warning  ] The run's data interval begins at 2026-11-01 02:00:00 UTC, and not at midnight"
+    warning = "[warning  ] The run's data interval begins at 2026-11-01 02:00:00 UTC, not at midnight"
     assert (warning in capsys.readouterr().out) is warned
 
 
@@ -28,7 +28,7 @@ def test_the_label_of_a_failed_task_has_the_cause(connections: pytest.MonkeyPatc
     task = extract()
     with pytest.raises(AirflowFailException):
         task.execute(context(None))
-    assert task.headline.startswith("failed: This run names no partition")
+    assert task.headline.startswith("failed: The run has no partition")
     connections.delenv("ENRICHMENT_LAKE")
     with pytest.raises(AirflowFailException):
         task.execute(context())

@@ -69,9 +69,9 @@ def test_run_without_connections_or_a_demo_names_the_missing_variables(tmp_path:
             {"ROWS": "ten", "DRY_RUN": "yep"},
             "ROWS is 'ten'. It must be a whole number, 1 or more.\nDRY_RUN is 'yep'. It must be 1 or 0.\n",
         ),
-        ({"BUDGET": "9999"}, "BUDGET=9999: The run's param `budget_usd` is 9999, and catalogue/pipeline.yaml allows"),
+        ({"BUDGET": "9999"}, "BUDGET=9999: The run's param `budget_usd` is 9999, but catalogue/pipeline.yaml allows"),
         ({"MODEL": "claude-sonet-5"}, "did you mean 'claude-sonnet-5'?"),
-        ({"ONLY_REJECTS": "1", "REUSE": "0"}, "REUSE=0 ONLY_REJECTS=1: The run's param `only_rejects` needs answers"),
+        ({"ONLY_REJECTS": "1", "REUSE": "0"}, "REUSE=0 ONLY_REJECTS=1: The run's param `only_rejects` requires reuse"),
     ],
 )
 def test_an_invalid_option_is_reported_as_it_was_typed(tmp_path: Path, variables: dict[str, str], said: str) -> None:

@@ -142,7 +142,7 @@ def test_a_row_that_is_too_large_or_not_unicode_stays_with_its_reason(flow: Flow
     change(flow, tmp_path, user_md="{{ body }}{% if ticket == 'T2' %}{{ '\\ud800' }}{% endif %}")
     problems = {row["ticket"]: row["problem"] for row in run_extract(flow) if row["problem"]}
     assert problems.keys() == {"big", "T2"}
-    assert "one request may hold 32,000,000" in problems["big"]
+    assert "the limit of one request is 32,000,000" in problems["big"]
     assert "not valid Unicode" in problems["T2"]
 
 
@@ -158,7 +158,7 @@ def test_a_request_that_alone_has_more_bytes_than_a_batch_may_have_is_a_reject(
     problems = {row["ticket"]: row["problem"] for row in run_extract(flow) if row["problem"]}
     assert problems.keys() == rejected
     assert all(
-        told == f"it renders to {size:,} bytes, and limits.batch_bytes leaves room for {size - 1:,} in a batch of one"
+        told == f"it renders to {size:,} bytes; limits.batch_bytes leaves {size - 1:,} for a request in its own batch"
         for told in problems.values()
     )
 
@@ -207,8 +207,8 @@ def test_what_is_only_doubtful_is_logged_as_a_warning(
             r"^tickets/pipeline\.yaml:2: request\.model: the API knows no model 'claude-haiku-5\.5'; did you mean"
             r" 'claude-haiku-5-5'\? Nothing",
         ),
-        ("{model: claude-haiku-5-5, max_tokens: 9000000}", "request.max_tokens is 9,000,000, its most is"),
-        ("{model: claude-opus-5-5, max_tokens: 9, thinking: disabled}", "request.thinking: disabled is not for it"),
+        ("{model: claude-haiku-5-5, max_tokens: 9000000}", "request.max_tokens is 9,000,000, its maximum is"),
+        ("{model: claude-opus-5-5, max_tokens: 9, thinking: disabled}", "request.thinking: disabled is not supported"),
     ],
 )
 def test_a_model_that_would_refuse_every_request_stops_the_run(
@@ -251,7 +251,7 @@ def test_a_wrong_key_is_told_by_its_connection(flow: Flow) -> None:
     client = anthropic.Anthropic(api_key="invalidx", base_url=flow.emulator.url, max_retries=0)
     with (
         Claude(client, name="my_conn") as claude,
-        pytest.raises(SetupError, match="key of connection 'my_conn' was refused"),
+        pytest.raises(SetupError, match="rejected the key of connection 'my_conn'"),
     ):
         check_setup(flow.pipeline, lake=flow.lake, claude=claude)
 

@@ -188,7 +188,7 @@ def test_a_key_that_is_repeated_stops_the_run_whatever_the_source_is(
 def test_a_column_of_the_files_that_nothing_uses_does_not_stop_the_run(from_files: Extract) -> None:
     rows = from_files([ROWS[0] | {"seen": 2**62}], prompt="{{ body }}")
     assert _prompt(rows[0]) == ROWS[0]["body"]
-    with pytest.raises(WarehouseError, match=r"part\.parquet holds .*: column 'seen' \(.*\) where ticket=1: "):
+    with pytest.raises(WarehouseError, match=r"part\.parquet has .*: column 'seen' \(.*\) where ticket=1: "):
         from_files([ROWS[0] | {"seen": 2**62}], prompt="{{ seen }}")
 
 

@@ -467,9 +467,7 @@ def test_a_disk_that_lets_it_down_is_named_and_may_be_tried_again(flow: Flow, si
     run_all(flow)
     before = flow.lake.read(TABLE)
     with (
-        pytest.raises(
-            SetupError, match=r"This machine's disk failed at .*File too large.*not become visible"
-        ) as caught,
+        pytest.raises(SetupError, match=r"This machine's disk failed at .*File too large.*not published") as caught,
         files_of_at_most(size_bytes),
     ):
         publish(flow.folder, lake=flow.lake)

@@ -165,7 +165,7 @@ def test_forty_chunks_pass_through_a_queue_that_holds_four(flow: Flow, tmp_path:
 )
 def test_a_spend_limit_fails_at_once_and_names_the_remedy(flow: Flow, chunk: str, fault: dict[str, object]) -> None:
     flow.emulator.set_faults([{"kind": "http_error", "on": "create", **fault}])
-    with pytest.raises(ApiError, match="Raise it in the Claude console, then clear this task") as caught:
+    with pytest.raises(ApiError, match="Raise the limit in the Claude console, then clear this task") as caught:
         flow.submit(chunk)
     assert not caught.value.retryable
     assert entry(flow, chunk).state == "planned"

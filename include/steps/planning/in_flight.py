@@ -65,7 +65,7 @@ def find_in_flight(recorded: Recorded[OpenChunks] | None, folder: RunFolder, led
 
 def _check_none_lost(loaded: Set[str], entries: Mapping[str, Entry | None], ledger: Ledger, lake: Lake) -> None:
     """Raises LakeError if the outcomes of a batch were deleted of which there is a raw copy: they were paid for."""
-    received = {layout.batch_id_of_raw(key) for key in lake.list(layout.raw_folder(ledger.pipeline))}
+    received = {layout.batch_id_of(key) for key in lake.list(layout.raw_folder(ledger.pipeline))}
     loading = {entry.batch_id for entry in entries.values() if entry and entry.state != "landed"}
     lost = received - loaded - loading
     if lost:

@@ -150,6 +150,6 @@ def test_only_rejects_sends_one_more_repair_and_nothing_else(run: Run, lake: Lak
 def test_an_unknown_field_ends_the_run_before_anything_is_read(run: Run, lake: Lake, emulator: Emulator) -> None:
     ended = run(row=2)
     assert (ended.state, states(ended)["extract"]) == ("failed", "failed")
-    assert note(ended).startswith("2026-11-01 · failed at extract: The run's params: 'row' is not known; did you mean")
+    assert note(ended).startswith("2026-11-01 · failed at extract: Invalid params: 'row' is not known; did you mean")
     assert emulator.creates() == []
     assert lake.list("") == []

@@ -175,7 +175,7 @@ def test_runs_of_another_day_or_of_airflow_are_ignored(tmp_path: Path, lake: Lak
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [(b"", "is damaged: .*Delete it to give up that run"), (b'{"version": 99}', "is of version 99, .*a newer")],
+    [(b"", "is damaged: .*Delete it to give up that run"), (b'{"version": 99}', "has version 99, .*a newer")],
 )
 def test_an_unreadable_run_starts_nothing(tmp_path: Path, lake: Lake, data: bytes, message: str) -> None:
     key = RunFolder(pipeline="tickets", partition=DAY, run_id="r").foreground_json

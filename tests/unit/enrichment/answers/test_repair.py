@@ -241,7 +241,7 @@ class TestLimits:
 
     def test_a_repair_that_the_api_would_not_take_is_told(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(request_module, "MAX_REQUEST_BYTES", len(_rendered().params.encode()) + 100)
-        with pytest.raises(Unsendable, match="one request may hold"):
+        with pytest.raises(Unsendable, match="the limit of one request is"):
             repair(_rendered(), answer=ANSWER, complaint=COMPLAINT)
 
     def test_an_answer_that_is_no_unicode_is_told(self) -> None:

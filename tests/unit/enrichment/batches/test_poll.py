@@ -13,8 +13,8 @@ from include.enrichment.errors import ApiError, BatchNotFound, SetupError
 CREATED = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
 EXPIRES = CREATED + timedelta(hours=24)
 INTERVAL = 60.0
-OUTAGE = ApiError("Looking at batch b failed: HTTP 529.", retryable=True)
-UNKNOWN = BatchNotFound("Looking at batch b failed: HTTP 404.", retryable=False)
+OUTAGE = ApiError("Retrieving batch b failed: HTTP 529.", retryable=True)
+UNKNOWN = BatchNotFound("Retrieving batch b failed: HTTP 404.", retryable=False)
 
 
 def _status(*, ended: bool = False, expires_at: datetime = EXPIRES) -> BatchStatus:
@@ -100,7 +100,7 @@ def test_an_outage_ends_no_wait_while_the_batch_may_be_running() -> None:
     moments = [CREATED + timedelta(minutes=minute) for minute in range(24 * 60)]
     assert all(isinstance(poll.decide(OUTAGE, now=now), LookAgain) for now in moments)
     message = _gives_up(poll.decide(OUTAGE, now=EXPIRES + timedelta(hours=2, minutes=5)))
-    assert "2 h 05 min later the last look failed: Looking at batch b failed: HTTP 529." in message
+    assert "2 h 05 min later the last look failed: Retrieving batch b failed: HTTP 529." in message
 
 
 @pytest.mark.parametrize("error", [SetupError("The key was refused."), ApiError("HTTP 400.", retryable=False)])
