@@ -75,13 +75,13 @@ def test_a_batch_of_its_own_that_a_changed_prompt_leaves_unread_is_reported(
     for pass_name in ("canary", "main", "retry"):
         flow.plan(pass_name)
     (warnings,) = [line for line in caplog.messages if batch_id in line]
-    assert "Prompt, model or schema have changed since" in warnings
+    assert "The prompt, model or schema has changed since" in warnings
 
 
 def test_a_pass_of_more_chunks_than_can_be_mapped_changes_nothing(twenty: Flow, tmp_path: Path) -> None:
     change(twenty, tmp_path, "limits: {batch_requests: 2}")
     twenty.extract()
-    with pytest.raises(SpecError, match="needs 10 batches, and Airflow maps a task over 9 at most"):
+    with pytest.raises(SpecError, match="needs 10 batches, and Airflow maps a task over at most 9"):
         plan(twenty.folder, pass_name="main", lake=twenty.lake, most_chunks=9)
     assert twenty.ledger.find_open() is None
     assert len(plan(twenty.folder, pass_name="main", lake=twenty.lake, most_chunks=10)) == 10

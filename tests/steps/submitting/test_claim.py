@@ -53,8 +53,8 @@ def test_a_chunk_that_is_rejected_for_an_hour_may_never_fit_and_the_message_says
     flow.ledger.write(recorded.value.model_copy(update={"refused_since": since}), over=recorded)
     with pytest.raises(NotYet) as later:
         flow.submit(chunk)
-    hint = "Its 3 requests never fit into a queue that holds fewer"
-    assert (hint in str(later.value)) == ("set limits.batch_requests" in str(later.value)) == (minutes > 60)
+    hint = "Its 3 requests may exceed the API's queue"
+    assert (hint in str(later.value)) == ("lower limits.batch_requests" in str(later.value)) == (minutes > 60)
     assert entry(flow, chunk).refused_since == since
 
 
