@@ -8,6 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 _AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="claude-batch-tests-"))
 atexit.register(shutil.rmtree, _AIRFLOW_HOME, ignore_errors=True)
@@ -30,3 +32,26 @@ os.environ |= {
 }
 
 pytest_plugins = [f"tests.fixtures.{path.stem}" for path in sorted((ROOT / "tests/fixtures").glob("[!_]*.py"))]
+
+#: The files that take minutes, the longest first. `make test` hands whole files to its workers in this order, so that
+#: none of these is left over when everything else is done.
+LONGEST_FIRST = (
+    "e2e/test_stack.py",
+    "e2e/test_doors.py",
+    "e2e/test_run.py",
+    "airflow/test_task_group.py",
+    "airflow/test_form.py",
+    "chaos/test_kill_points.py",
+)
+MOST_WORKERS = 5
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are processors, as the end-to-end tests wait for other processes most of the time."""
+    return min((os.cpu_count() or 1) + 1, MOST_WORKERS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the longest files first."""
+    order = {ROOT / "tests" / name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))

@@ -150,7 +150,7 @@ class TestKey:
             " dt=<day>: give it an alias in extract.sql, or another name in the export"
         )
 
-    @pytest.mark.parametrize("name", [*RESERVED_NAMES, "Reason", "_id", "_request_id"])
+    @pytest.mark.parametrize("name", [*sorted(RESERVED_NAMES), "Reason", "_id", "_request_id"])
     def test_our_own_columns_have_their_names(self, mistakes: Mistakes, name: str) -> None:
         (told,) = mistakes(yaml=in_yaml("{id: int64}", f"[{name}]"))
         assert told.startswith(f"pipeline.yaml:3: source.key: {name!r} is kept for our own columns: give it an alias")
