@@ -15,7 +15,7 @@ from claude_batch import operators
 from claude_batch.assets import SummaryOperator, table_asset
 from include.enrichment.errors import SpecError
 from include.gateways.lake import Lake
-from tests.fixtures.flow import write_pipeline
+from tests.fixtures.flow import ROWS, Flow, write_pipeline, write_tickets
 
 DAG_FILE = """
 from airflow.sdk import dag
@@ -65,6 +65,15 @@ def publishing_run(run_dag: Callable[..., Any], tmp_path: Path) -> Any:
     return run
 
 
+@pytest.fixture
+def published(flow: Flow, connections: pytest.MonkeyPatch, tmp_path: Path) -> Lake:
+    """A lake on which the partition is published."""
+    flow.database = write_tickets(tmp_path / "published.db", ROWS)
+    flow.run_all()
+    connections.setenv("ENRICHMENT_LAKE", flow.lake.uri)
+    return flow.lake
+
+
 def summary() -> SummaryOperator:
     return SummaryOperator(task_id="summary", pipeline="tickets", column="topic")
 
@@ -82,9 +91,9 @@ def test_of_a_schema_that_cannot_be_read_no_column_is_refused(tmp_path: Path) ->
     SummaryOperator(task_id="summary", pipeline="tickets", column="anything")
 
 
-def test_the_partition_that_was_published_is_summed_up(publishing_run: Any, lake: Lake) -> None:
+def test_the_partition_that_was_published_is_summed_up(published: Lake) -> None:
     assert summary().execute(events("2026-11-01", "2026-11-01")) == ["2026-11-01"]
-    assert lake.list("summaries/") == ["summaries/tickets/dt=2026-11-01/topic.json"]
+    assert published.list("summaries/") == ["summaries/tickets/dt=2026-11-01/topic.json"]
 
 
 def test_a_publish_tells_which_partition_it_was_with_its_counts(publishing_run: Any) -> None:
@@ -115,13 +124,11 @@ def test_a_publish_tells_which_partition_it_was_with_its_counts(publishing_run: 
         {"partition": ["2026-11-01"]},
     ],
 )
-def test_an_event_that_names_no_partition_is_told_once_the_others_are_counted(
-    publishing_run: Any, lake: Lake, extra: Any
-) -> None:
+def test_an_event_that_names_no_partition_is_told_once_the_others_are_counted(published: Lake, extra: Any) -> None:
     with pytest.raises(AirflowFailException, match=r"names no partition.*\{\"partition\": \"2026-11-21\"\}") as caught:
         summary().execute(started_by(extra, {"partition": "2026-11-01"}))
     assert f"with the extra {extra!r} names" in str(caught.value)
-    assert lake.list("summaries/") == ["summaries/tickets/dt=2026-11-01/topic.json"]
+    assert published.list("summaries/") == ["summaries/tickets/dt=2026-11-01/topic.json"]
 
 
 def test_a_partition_that_is_not_published_fails_the_task(connections: pytest.MonkeyPatch) -> None:
