@@ -22,7 +22,7 @@ from tests.chaos.runs import Run, World
 from tests.fixtures.flow import DAY
 
 _PIPELINE = "tickets"
-_LAST_BATCH_SECONDS = 30
+_LAST_BATCH_SECONDS = 600
 
 
 @dataclass(frozen=True, kw_only=True)

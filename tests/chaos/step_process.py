@@ -64,7 +64,8 @@ _USED_LATER = (
 _FORKING = multiprocessing.get_context("forkserver")
 #: Starting and collecting a child touches what all children of this process share.
 _ONE_AT_A_TIME = threading.Lock()
-_HUNG_SECONDS = 60
+#: Far beyond what a step takes on a machine that has other work, too.
+_HUNG_SECONDS = 600
 
 
 @dataclass(frozen=True, kw_only=True)

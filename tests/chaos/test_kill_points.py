@@ -9,10 +9,8 @@ import pytest
 from tests.chaos.invariants import Outcome
 from tests.chaos.kill_points import (
     PATH,
-    RACING,
     RELOAD,
     TROUBLES,
-    UNHURRIED,
     Trouble,
     cleared,
     killed_at,
@@ -29,6 +27,9 @@ from tests.fixtures.s3 import Bucket
 
 #: A canary, and one chunk more.
 _ROWS = 13
+#: A create that is alive, or arrives after its process has died, is not given up however busy the machine is. Nobody
+#: waits for so long where the batch is found.
+_UNHURRIED = Timing(create_window=60.0, listing_lag=1.0)
 _QUICK = [trouble for trouble in TROUBLES if trouble.name in ("reset after the create", "result lines missing once")]
 
 
@@ -67,7 +68,7 @@ def test_a_load_killed_while_it_books_more_than_the_one_before_leaves_the_books_
 def test_a_create_that_arrives_after_its_process_has_died_is_adopted(
     tmp_path: Path, emulator: Emulator, numbers: dict[str, int]
 ) -> None:
-    all_is_well(killed_at(new_world(tmp_path, emulator, UNHURRIED), {numbers[CREATE]: "late"}))
+    all_is_well(killed_at(new_world(tmp_path, emulator, _UNHURRIED), {numbers[CREATE]: "late"}))
     assert len(emulator.batches_made()) == 2
 
 
@@ -88,24 +89,30 @@ def test_a_fault_of_the_api_costs_nothing_and_touches_no_other_program(
 
 
 def test_two_runs_of_a_partition_at_once_make_one_batch_for_each_chunk(tmp_path: Path, emulator: Emulator) -> None:
-    all_is_well(race(new_world(tmp_path, emulator, RACING), runs=2, seed=None))
+    all_is_well(race(new_world(tmp_path, emulator, _UNHURRIED), runs=2, seed=None))
+
+
+def overlapping(tmp_path: Path, emulator: Emulator) -> World:
+    """A world in which the second run takes over what the first has planned and not sent."""
+    return World(tmp_path / "world", emulator, rows=23)
+
+
+@pytest.fixture(scope="session")
+def takeover(tmp_path_factory: pytest.TempPathFactory, emulator_process: EmulatorProcess) -> dict[str, int]:
+    """Which writes of the second run take over, by what they write: "withdrawn", and the "open" that follows it."""
+    undisturbed = overlapping(tmp_path_factory.mktemp("undisturbed"), emulator_process.workspace())
+    all_is_well(taken_over(undisturbed))
+    kinds = [line.split()[0] for line in undisturbed.writes("manual__2")]
+    withdrawn = kinds.index("withdrawn") + 1
+    return {"withdrawn": withdrawn, "open": kinds.index("open", withdrawn) + 1}
 
 
 @pytest.mark.parametrize("kind", ["withdrawn", "open"])
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_run_that_dies_while_it_takes_over_what_another_has_not_sent_costs_nothing(
-    tmp_path: Path, emulator: Emulator, kind: str, moment: Moment
+    tmp_path: Path, emulator: Emulator, takeover: dict[str, int], kind: str, moment: Moment
 ) -> None:
-    def world(name: str) -> World:
-        return World(tmp_path / name, emulator.workspace(), rows=23)
-
-    undisturbed = world("undisturbed")
-    all_is_well(taken_over(undisturbed))
-    kinds = [line.split()[0] for line in undisturbed.writes("manual__2")]
-    assert "withdrawn" in kinds
-    first = kinds.index("withdrawn") + 1
-    number = first if kind == "withdrawn" else kinds.index("open", first) + 1
-    all_is_well(taken_over(world("killed"), kills={"manual__2": {number: moment}}))
+    all_is_well(taken_over(overlapping(tmp_path, emulator), kills={"manual__2": {takeover[kind]: moment}}))
 
 
 def test_a_cleared_extract_sends_the_changed_rows_only(tmp_path: Path, emulator: Emulator) -> None:
