@@ -28,27 +28,27 @@ setup: $(VENV)/.installed ## install everything into .venv, from the lock
 
 .PHONY: demo
 demo: setup ## the catalogue pipeline on an embedded Airflow, S3, warehouse and emulator; Ctrl-C stops it, KEEP=1 keeps its data
-	@$(BIN)/python -m include.stack demo
+	@$(BIN)/python -m include.cli demo
 
 .PHONY: run
 run: setup ## one partition in the foreground: make run PIPELINE=catalogue PARTITION=2026-11-01; ROWS=10, DRY_RUN=1, BUDGET=5, MODEL=, REUSE=0, ONLY_REJECTS=1 as in the form; goes on with an unfinished run, NEW=1 begins anew
-	@$(BIN)/python -m include.stack run "$(PIPELINE)" "$(PARTITION)"
+	@$(BIN)/python -m include.cli run "$(PIPELINE)" "$(PARTITION)"
 
 .PHONY: show
 show: setup ## the published rows of a day: make show PIPELINE=catalogue PARTITION=2026-11-17; REJECTS=1 its rejects, ROWS=20 more rows
-	@$(BIN)/python -m include.stack show "$(PIPELINE)" "$(PARTITION)" $(addprefix --rows ,$(ROWS))
+	@$(BIN)/python -m include.cli show "$(PIPELINE)" "$(PARTITION)" $(addprefix --rows ,$(ROWS))
 
 .PHONY: report
 report: setup ## what Claude cost, as a page on the lake: make report FIRST=2026-11-01 LAST=2026-11-30; without: 30 days up to today
-	@$(BIN)/python -m include.stack report $(addprefix --first ,$(FIRST)) $(addprefix --last ,$(LAST))
+	@$(BIN)/python -m include.cli report $(addprefix --first ,$(FIRST)) $(addprefix --last ,$(LAST))
 
 .PHONY: clean-lake
 clean-lake: setup ## what runs that ended long ago left on the lake: make clean-lake DAYS=30; YES=1 deletes it, RAW_DAYS=365 takes raw copies too
-	@$(BIN)/python -m include.stack clean-lake $(addprefix --days ,$(DAYS)) $(addprefix --raw-days ,$(RAW_DAYS))
+	@$(BIN)/python -m include.cli clean-lake $(addprefix --days ,$(DAYS)) $(addprefix --raw-days ,$(RAW_DAYS))
 
 .PHONY: down
 down: setup ## stop the demo, also one that crashed
-	@$(BIN)/python -m include.stack down
+	@$(BIN)/python -m include.cli down
 
 .PHONY: test
 test: setup ## every test, from unit to a run through the real scheduler

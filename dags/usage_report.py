@@ -16,7 +16,7 @@ from pathlib import Path
 
 from airflow.sdk import dag
 
-from claude_batch.report import UsageReportOperator, report_form
+from claude_batch.ui.usage_report import UsageReportOperator, report_form
 from include.dag_defaults import MORNING, NIGHTLY
 
 

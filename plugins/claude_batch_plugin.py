@@ -10,16 +10,16 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-import claude_batch.formats  # noqa: F401  # the API server checks params, and imports no Dag file
-from claude_batch import run_notes
+import claude_batch.forms.formats  # noqa: F401  # the API server checks params, and imports no Dag file
 from claude_batch.deadline import ScheduledDay
-from claude_batch.report import NAV_VIEW, URL_PREFIX, ReportLink
 from claude_batch.timetable import DayTimetable
+from claude_batch.ui import run_notes
+from claude_batch.ui.usage_report import NAV_VIEW, URL_PREFIX, ReportLink
 
 
 async def usage_reports(*call: Any) -> None:
     """The ASGI app of claude_batch/report_page.py."""
-    from claude_batch.report_page import app
+    from claude_batch.ui.report_page import app
 
     await app(*call)
 

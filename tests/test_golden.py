@@ -18,17 +18,17 @@ from uuid import UUID
 import pyarrow.parquet as pq
 import pytest
 
-from include.enrichment.dry_run import DryRun
+from include.cli.foreground.unfinished import taken_run
+from include.enrichment.cost.forecast import DryRun
 from include.enrichment.errors import LakeError
-from include.enrichment.options import RunOptions
-from include.enrichment.request import Renderer
-from include.enrichment.template import Template
-from include.enrichment.version import VERSION
+from include.enrichment.requests.request import Renderer
+from include.enrichment.requests.template import Template
+from include.enrichment.runs.options import RunOptions
+from include.enrichment.storage.version import VERSION
 from include.gateways.lake import Lake
-from include.gateways.results import ResultStore
+from include.gateways.result_store import ResultStore
 from include.stack.folder import StackFolder
-from include.stack.unfinished import taken_run
-from include.steps.extract import read_pipeline
+from include.steps.files.extracted import read_pipeline
 from tests.fixtures.flow import DAY, Flow
 
 GOLDEN = Path(__file__).with_name("golden")

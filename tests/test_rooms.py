@@ -18,10 +18,10 @@ ROOT = Path(__file__).resolve().parents[1]
 @dataclass(frozen=True, kw_only=True)
 class Room:
     """
-    One folder (or file) of the project.
+    One folder (or file) of the project, without the rooms within it.
 
     :param imports: what its files may import beside the standard library; a name stands for all below it
-    :param only: what one file alone may import as well, by path within the room
+    :param only: what one file alone may import as well, by name
     """
 
     path: str
@@ -29,30 +29,54 @@ class Room:
     only: dict[str, set[str]] = field(default_factory=dict)
 
     def allowed(self, file: Path) -> set[str]:
-        extra = self.only.get(file.relative_to(ROOT / self.path).as_posix(), set())
-        return self.imports | extra | set(sys.stdlib_module_names)
+        return self.imports | self.only.get(file.name, set()) | set(sys.stdlib_module_names)
 
+
+def _layers(path: str, layers: list[str], *, base: set[str]) -> list[Room]:
+    """The rooms within ``path``, bottom to top: each imports itself, the layers before it and the base."""
+    names = [f"{path}/{layer}".replace("/", ".") for layer in layers]
+    return [
+        Room(path=f"{path}/{layer}", imports=base | set(names[: number + 1])) for number, layer in enumerate(layers)
+    ]
+
+
+_LIBRARIES = {"pydantic", "pyarrow", "jinja2", "msgspec", "jsonschema_rs", "yaml"}
+_BELOW_STEPS = {"include.enrichment", "include.gateways", "include.reporting", "pyarrow", "msgspec", "pydantic"}
+_BELOW_AIRFLOW = {"airflow", "include.enrichment", "include.gateways", "include.steps"}
+_SERVER = {"jsonschema_rs", "msgspec", "starlette", "uvicorn", "yaml"}
+_BELOW_CLI = {
+    *("include.enrichment", "include.gateways", "include.steps", "include.stack", "claude_batch"),
+    *("pydantic", "pyarrow"),
+}
 
 ROOMS = [
     Room(path="dags", imports={"airflow.sdk", "claude_batch", "include.dag_defaults"}),
     Room(
         path="plugins/claude_batch",
-        imports={"airflow", "claude_batch", "include.enrichment", "include.gateways", "include.steps"},
-        only={
-            "claude_connection.py": {"anthropic", "httpx2"},
-            "connections.py": {"botocore"},
-            "failures.py": {"structlog"},
-            "formats.py": {"jsonschema"},
-            "operators.py": {"include"},
-            "report_page.py": {"fastapi"},
-            "run_notes.py": {"sqlalchemy"},
-            "deadline.py": {"sqlalchemy"},
-        },
+        imports={*_BELOW_AIRFLOW, "claude_batch"},
+        only={"failures.py": {"structlog"}, "pipelines.py": {"include"}, "deadline.py": {"sqlalchemy"}},
+    ),
+    Room(
+        path="plugins/claude_batch/connections",
+        imports={*_BELOW_AIRFLOW, "claude_batch.connections"},
+        only={"claude.py": {"anthropic", "httpx2"}, "gateways.py": {"botocore"}},
+    ),
+    Room(
+        path="plugins/claude_batch/forms",
+        imports={"airflow", "claude_batch.forms", "claude_batch.pipelines", "include.enrichment"},
+        only={"formats.py": {"jsonschema"}},
+    ),
+    Room(
+        path="plugins/claude_batch/ui",
+        imports={*_BELOW_AIRFLOW, "claude_batch.ui", "claude_batch.connections", "claude_batch.failures"},
+        only={"report_page.py": {"fastapi"}, "run_notes.py": {"sqlalchemy"}},
     ),
     Room(path="plugins/claude_batch_plugin.py", imports={"airflow.plugins_manager", "claude_batch"}),
-    Room(
-        path="include/enrichment",
-        imports={"include.enrichment", "pydantic", "pyarrow", "jinja2", "msgspec", "jsonschema_rs", "yaml"},
+    Room(path="include/enrichment", imports=set()),
+    *_layers(
+        "include/enrichment",
+        ["runs", "storage", "requests", "cost", "answers/schema", "answers", "spec", "batches"],
+        base={"include.enrichment.errors", *_LIBRARIES},
     ),
     Room(
         path="include/gateways",
@@ -61,6 +85,12 @@ ROOMS = [
             "claude.py": {"anthropic", "httpx2"},
             "async_claude.py": {"anthropic", "httpx2", "msgspec"},
             "lake.py": {"obstore"},
+        },
+    ),
+    Room(
+        path="include/gateways/sources",
+        imports={"include.enrichment", "include.gateways.lake", "include.gateways.sources", "pyarrow"},
+        only={
             "postgres_psycopg.py": {"psycopg"},
             "postgres_psycopg2.py": {"psycopg2"},
             "warehouse.py": {"sqlalchemy"},
@@ -71,25 +101,57 @@ ROOMS = [
         imports={"include.enrichment", "include.reporting", "pyarrow"},
         only={"figures.py": {"pandas"}, "charts.py": {"matplotlib"}, "page.py": {"jinja2"}},
     ),
-    Room(
-        path="include/steps",
-        imports={
-            *("include.enrichment", "include.gateways", "include.reporting", "include.steps"),
-            *("pyarrow", "msgspec", "pydantic"),
-        },
-        only={name: {"duckdb"} for name in ("decoding.py", "duck.py", "matching.py")},
+    Room(path="include/steps", imports={*_BELOW_STEPS, "include.steps"}),
+    *(
+        Room(
+            path=f"include/steps/{folder}",
+            imports={*_BELOW_STEPS, "include.steps.files", f"include.steps.{folder}"},
+            only={name: {"duckdb"} for name in ("duckdb_session.py", "decoding.py", "matching.py")},
+        )
+        for folder in ("files", "planning", "loading", "publishing")
     ),
     Room(
         path="include/emulator",
-        imports={"include.emulator", "jsonschema_rs", "msgspec", "starlette", "uvicorn", "yaml"},
+        imports={"include.emulator", *_SERVER},
+    ),
+    *_layers(
+        "include/emulator",
+        ["billing", "answers", "engine", "http"],
+        base={"include.emulator.api_errors", "include.emulator.draws", *_SERVER},
+    ),
+    Room(
+        path="include/cli",
+        imports={*_BELOW_CLI, "include.cli", "include.reporting"},
+        only={"run.py": {"psutil"}, "demo.py": {"psutil", "httpx2"}, "consent.py": {"yaml"}},
+    ),
+    Room(
+        path="include/cli/output",
+        imports={*_BELOW_CLI, "include.cli.output", "include.cli.connections", "include.cli.exit_codes"},
+        only={"rows_table.py": {"rich"}, "end_of_run.py": {"httpx2"}},
+    ),
+    Room(
+        path="include/cli/foreground",
+        imports={*_BELOW_CLI, "include.cli.foreground", "include.cli.output", "include.cli.exit_codes"},
+        only={"dag_run.py": {"airflow"}, "unfinished.py": {"psutil"}},
+    ),
+    Room(
+        path="include/stack",
+        imports={"include.stack", "pydantic", "pyarrow"},
+        only={
+            "airflow_api.py": {"httpx2"},
+            "compose_setup.py": {"pandas", "sqlalchemy"},
+            "processes.py": {"psutil"},
+            "supervisor.py": {"supervisor"},
+        },
     ),
     Room(path="include/dag_defaults.py", imports={"airflow.sdk", "claude_batch"}),
     Room(path="include/__init__.py", imports=set()),
 ]
-#: Starts everything as processes and looks at what they left; nobody imports it, so it may know whom it likes.
-UNRULED = {"include/stack", "include/pipelines"}
+#: Has no code.
+UNRULED = {"include/pipelines"}
+_PATHS = {ROOT / room.path for room in ROOMS}
 
-#: Where the tests of a room are.
+#: Where the tests of a room, and of the rooms within it, are.
 MIRRORS = {
     "include/enrichment": "tests/unit/enrichment",
     "include/gateways": "tests/gateways",
@@ -97,12 +159,17 @@ MIRRORS = {
     "include/steps": "tests/steps",
     "plugins/claude_batch": "tests/airflow",
 }
-PURE = sorted((ROOT / "include/enrichment").glob("*.py"))
+PURE = sorted((ROOT / "include/enrichment").rglob("*.py"))
+FOLDERS = sorted({file.parent for top in ("include", "plugins") for file in (ROOT / top).rglob("*.py")})
+MOST_MODULES = 12
 
 
 def _files(room: Room) -> list[Path]:
+    """The files of a room, without those of the rooms within it."""
     path = ROOT / room.path
-    return [path] if path.is_file() else sorted(path.rglob("*.py"))
+    if path.is_file():
+        return [path]
+    return sorted(file for file in path.rglob("*.py") if next(up for up in file.parents if up in _PATHS) == path)
 
 
 def _runtime_nodes(tree: ast.AST) -> Iterator[ast.AST]:
@@ -136,16 +203,54 @@ def _covered(name: str, allowed: set[str]) -> bool:
     return name in allowed or bool((prefixes - {"include"}) & allowed)
 
 
+def _forbidden(room: Room, file: Path, source: str) -> list[str]:
+    return [name for name in _imports(source) if not _covered(name, room.allowed(file))]
+
+
 @pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.path)
 def test_a_room_imports_only_what_it_may(room: Room) -> None:
     assert _files(room), f"{room.path} has no files"
-    forbidden = {
-        f"{file.relative_to(ROOT)}: {name}"
-        for file in _files(room)
-        for name in _imports(file.read_text())
-        if not _covered(name, room.allowed(file))
-    }
-    assert not forbidden
+    forbidden = {str(file.relative_to(ROOT)): _forbidden(room, file, file.read_text()) for file in _files(room)}
+    assert not {file: names for file, names in forbidden.items() if names}
+
+
+@pytest.mark.parametrize(
+    ("path", "planted"),
+    [
+        ("dags", "include.steps.load"),
+        ("plugins/claude_batch/connections", "claude_batch.operators"),
+        ("include/enrichment", "include.enrichment.runs.passes"),
+        ("include/enrichment/runs", "include.enrichment.storage.layout"),
+        ("include/enrichment/cost", "include.enrichment.answers.outcome"),
+        ("include/enrichment/answers/schema", "include.enrichment.answers.table"),
+        ("include/enrichment/batches", "include.gateways.lake"),
+        ("include/gateways", "include.steps.load"),
+        ("include/gateways/sources", "include.gateways.claude"),
+        ("include/steps", "claude_batch.operators"),
+        ("include/steps/loading", "include.steps.load"),
+        ("include/steps/publishing", "include.steps.planning.in_flight"),
+        ("include/emulator/billing", "include.emulator.engine.bodies"),
+        ("include/cli/output", "include.cli.run"),
+        ("include/stack", "include.cli.demo"),
+    ],
+)
+def test_a_planted_arrow_is_found_at_every_depth(path: str, planted: str) -> None:
+    room = next(room for room in ROOMS if room.path == path)
+    package, _, name = planted.rpartition(".")
+    for file in _files(room):
+        assert _forbidden(room, file, f"import {planted}") == [planted]
+        assert _forbidden(room, file, f"def f():\n    from {package} import {name}") == [planted]
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.relative_to(ROOT).as_posix())
+def test_a_folder_is_a_room_says_what_it_is_for_and_is_seen_at_a_glance(folder: Path) -> None:
+    assert folder in _PATHS or folder == ROOT / "plugins" or folder == ROOT / "include"
+    modules = [file for file in folder.glob("*.py") if file.name != "__init__.py"]
+    assert len(modules) <= MOST_MODULES
+    if (folder / "__init__.py").is_file():
+        assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text()))
+    else:
+        assert folder == ROOT / "plugins"
 
 
 @pytest.mark.parametrize(
@@ -171,7 +276,7 @@ def test_the_walk_finds_every_import(source: str, imported: list[str]) -> None:
         ("airflow.models.DAG", {"airflow.sdk"}, False),
         ("airflow.sdkx", {"airflow.sdk"}, False),
         ("include", {"include"}, True),
-        ("include.stack.run", {"include"}, False),
+        ("include.cli.run", {"include"}, False),
         ("..a", {"a"}, False),
     ],
 )
@@ -195,24 +300,13 @@ def test_every_python_file_is_in_a_room() -> None:
     assert not {stray for stray in strays if not any(stray.startswith(f"{folder}/") for folder in UNRULED)}
 
 
-def test_nobody_imports_the_stack() -> None:
-    importers = {
-        str(file.relative_to(ROOT))
-        for top in ("dags", "include", "plugins")
-        for file in (ROOT / top).rglob("*.py")
-        if not file.is_relative_to(ROOT / "include/stack")
-        and any(f"{name}.".startswith("include.stack.") for name in _imports(file.read_text()))
-    }
-    assert not importers
-
-
 #: Attributes and modules that tell the time, the environment or a random number, or that reach outside.
 _CLOCK_AND_LUCK = {"now", "utcnow", "today", "monotonic", "perf_counter", "environ", "getenv", "uuid1", "uuid4"}
 _OUTSIDE = {"os", "time", "random", "secrets", "socket", "subprocess", "urllib", "logging"}
 _FILES = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "glob", "iterdir"}
 _FILE_MODULES = {"pathlib", "io", "tempfile", "shutil", "glob"}
 #: These read files all the same: their pipeline's folder.
-_READERS = ("glance.py", "prices.py", "spec.py")
+_READERS = ("parse_time.py", "prices.py", "pipeline_folder.py")
 
 
 def _attributes(source: str) -> set[str]:
@@ -235,7 +329,7 @@ def test_the_room_that_decides_reads_neither_clock_nor_environment(file: Path) -
 
 
 @pytest.mark.parametrize("file", [file for file in PURE if file.name not in _READERS], ids=lambda file: file.name)
-def test_only_spec_glance_and_prices_touch_files(file: Path) -> None:
+def test_only_the_readers_of_a_pipeline_and_of_prices_touch_files(file: Path) -> None:
     source = file.read_text()
     assert not (_attributes(source) | _names(source)) & _FILES
     assert not _top_modules(source) & _FILE_MODULES
@@ -243,15 +337,9 @@ def test_only_spec_glance_and_prices_touch_files(file: Path) -> None:
 
 @pytest.mark.parametrize("room", MIRRORS)
 def test_every_module_has_a_test_file_in_its_place(room: str) -> None:
-    modules = {file.stem for file in (ROOT / room).glob("*.py")} - {"__init__"}
-    tested = {file.stem.removeprefix("test_") for file in (ROOT / MIRRORS[room]).glob("test_*.py")}
-    assert modules <= tested, f"{MIRRORS[room]} lacks test files for {sorted(modules - tested)}"
-
-
-@pytest.mark.parametrize("room", [path for path in MIRRORS] + ["include/emulator", "include/stack", "include"])
-def test_a_room_says_what_it_is_for(room: str) -> None:
-    docstring = ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text()))
-    assert docstring
+    modules = {file.relative_to(ROOT / room) for file in (ROOT / room).rglob("*.py") if file.stem != "__init__"}
+    expected = {ROOT / MIRRORS[room] / file.parent / f"test_{file.name}" for file in modules}
+    assert not {str(file.relative_to(ROOT)) for file in expected if not file.is_file()}
 
 
 _HEAVY = {
@@ -270,7 +358,7 @@ _PARSE = """
 import sys
 import airflow.sdk
 before = set(sys.modules)
-import claude_batch.task_group, claude_batch.params, claude_batch.report, include.dag_defaults
+import claude_batch.task_group, claude_batch.forms.params, claude_batch.ui.usage_report, include.dag_defaults
 print(*sorted({name.partition(".")[0] for name in set(sys.modules) - before}))
 """
 

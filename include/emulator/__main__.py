@@ -10,12 +10,12 @@ from pathlib import Path
 
 import uvicorn
 
-from include.emulator import faults
-from include.emulator.app import build
-from include.emulator.processing import Processing
-from include.emulator.server import Server
-from include.emulator.store import EVERYWHERE, StateInUse, Store
-from include.emulator.wire import Protocol
+from include.emulator.engine import faults
+from include.emulator.engine.processing import Processing
+from include.emulator.engine.store import EVERYWHERE, StateInUse, Store
+from include.emulator.http.app import build
+from include.emulator.http.server import Server
+from include.emulator.http.wire import Protocol
 
 _FAULTS_FILE = "faults-file"
 

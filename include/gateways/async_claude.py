@@ -17,9 +17,9 @@ import anthropic
 import httpx2
 import msgspec
 
+from include.enrichment.batches.poll import BatchStatus, Look
+from include.enrichment.batches.poll_schedule import worth_a_page
 from include.enrichment.errors import ApiError, BatchNotFound, SetupError
-from include.enrichment.poll import BatchStatus, Look
-from include.enrichment.rounds import worth_a_page
 from include.gateways.claude import (
     BATCHES,
     LISTED_FOR,

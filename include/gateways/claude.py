@@ -20,11 +20,11 @@ from anthropic.pagination import SyncPage
 from anthropic.types import MessageTokensCount, ModelInfo, ThinkingTypes
 from anthropic.types.messages import MessageBatch
 
-from include.enrichment.chunk import Body
+from include.enrichment.batches.poll import BatchStatus
 from include.enrichment.errors import ApiError, BatchError, BatchNotFound, EnrichmentError, LoadError, SetupError
-from include.enrichment.model import Model
-from include.enrichment.poll import BatchStatus
-from include.enrichment.request import MAX_REQUEST_BYTES
+from include.enrichment.requests.chunk import Body
+from include.enrichment.requests.request import MAX_REQUEST_BYTES
+from include.enrichment.spec.model_capabilities import Model
 
 _log = logging.getLogger(__name__)
 _http_log = logging.getLogger("httpx2")

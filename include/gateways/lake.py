@@ -16,8 +16,8 @@ import obstore
 from obstore import exceptions
 from obstore.store import LocalStore, S3Store
 
-from include.enrichment.address import s3_address, without_secret
 from include.enrichment.errors import LakeError, SetupError
+from include.enrichment.storage.address import s3_address, without_secret
 from include.gateways.disk import disk_errors
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from include.enrichment.report_days import ReportDays
+from include.enrichment.cost.report_days import ReportDays
 from include.reporting.figures import Figures, Totals
 from include.reporting.wording import share, usd
 

@@ -15,11 +15,11 @@ from typing import Any, get_args
 import pandas as pd
 import pyarrow as pa
 
-from include.enrichment.outcome import OutcomeName
-from include.enrichment.prices import TOKEN_RATES, prices
-from include.enrichment.report_days import ReportDays
-from include.enrichment.usage import total_usd
-from include.enrichment.version import stamped
+from include.enrichment.answers.outcome import OutcomeName
+from include.enrichment.batches.usage import total_usd
+from include.enrichment.cost.prices import TOKEN_RATES, prices
+from include.enrichment.cost.report_days import ReportDays
+from include.enrichment.storage.version import stamped
 
 #: So the emulator marks the ids that it gives.
 _SIMULATED = "simulated"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import jinja2
 
-from include.enrichment.ledger import Entry
-from include.enrichment.prices import prices
+from include.enrichment.batches.ledger import Entry
+from include.enrichment.cost.prices import prices
 from include.reporting.charts import Chart
 from include.reporting.figures import Figures
 from include.reporting.wording import count, share, tokens, usd

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from include.stack.environment import MARKER, database_environment
 from include.stack.folder import ROOT, StackFolder
-from include.stack.postgres import PostgresUnavailable, new_cluster, remove_cluster
+from include.stack.postgres_server import PostgresUnavailable, new_cluster, remove_cluster
 from include.stack.stack import Stack, free_port, postgres_uri
 
 POOLS = ROOT / "config" / "pools.json"

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable
 
-from include.stack.report import say
+from include.stack.progress import say
 
 SAY_AFTER_SECONDS = 60.0
 GIVE_UP_AFTER_SECONDS = 600.0

@@ -15,7 +15,7 @@ import psutil
 
 from include.stack.environment import MARKER, stack_environment
 from include.stack.folder import ROOT, StackFolder
-from include.stack.postgres import remove_cluster
+from include.stack.postgres_server import remove_cluster
 from include.stack.stack import Stack
 from include.stack.supervisor import write_configuration
 

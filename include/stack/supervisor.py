@@ -11,7 +11,7 @@ from xmlrpc.client import Error, ServerProxy
 
 from include.stack.environment import MARKER
 from include.stack.folder import ROOT, StackFolder
-from include.stack.postgres import cluster_at
+from include.stack.postgres_server import cluster_at
 from include.stack.stack import LOOPBACK, Stack
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from include.enrichment import layout
-from include.enrichment.cleaning import check_days, old_chunks, old_raw, old_runs, waited_for
-from include.enrichment.ledger import OpenChunk
+from include.enrichment.batches.cleaning import check_days, old_chunks, old_raw, old_runs, waited_for
+from include.enrichment.batches.ledger import OpenChunk
+from include.enrichment.storage import layout
 from include.gateways.lake import Lake, Listed
-from include.gateways.ledger import Ledger
+from include.gateways.ledger_store import Ledger
 
 _WRITERS = 16
 

@@ -5,20 +5,20 @@ look at the results may add to.
 
 from __future__ import annotations
 
-from include.enrichment import passes
-from include.enrichment.chunk import cut
-from include.enrichment.dry_run import DryRun, PassForecast
+from include.enrichment.batches.pass_plan import divide
+from include.enrichment.cost.forecast import DryRun, PassForecast
 from include.enrichment.errors import BudgetExceeded
-from include.enrichment.layout import RunFolder
-from include.enrichment.planning import divide
+from include.enrichment.requests.chunk import cut
+from include.enrichment.runs import passes
+from include.enrichment.storage.layout import RunFolder
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
-from include.gateways.ledger import Ledger
-from include.steps.estimating import check_budgets, estimator, may_stop, read_books
-from include.steps.extract import fetch_rows, read_extracted, read_pipeline, read_request_ids
-from include.steps.in_flight import find_in_flight
+from include.gateways.ledger_store import Ledger
+from include.steps.files.extracted import fetch_rows, read_extracted, read_pipeline, read_request_ids
 from include.steps.plan import read_sizes
-from include.steps.wanted import want
+from include.steps.planning.estimator import check_budgets, estimator, may_stop, read_books
+from include.steps.planning.in_flight import find_in_flight
+from include.steps.planning.select_requests import want
 
 
 def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:

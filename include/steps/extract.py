@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ValidationError, model_validator
 
-from include.enrichment import layout
-from include.enrichment.chunk import REQUESTS_SCHEMA
-from include.enrichment.errors import LakeError, SpecError, WarehouseError
-from include.enrichment.layout import RunFolder
-from include.enrichment.manifest import Manifest
-from include.enrichment.model import model_problems, retirement_warning, unknown
-from include.enrichment.names import key_problems, output_problems
-from include.enrichment.pipeline import Pipeline
-from include.enrichment.request import Renderer, Unsendable
-from include.enrichment.spec import doubts
-from include.enrichment.table import (
+from include.enrichment.answers.manifest import Manifest
+from include.enrichment.answers.schema.column_names import key_problems, output_problems
+from include.enrichment.answers.table import (
     SAMPLE,
     changed_types,
     key_fields,
@@ -33,42 +24,30 @@ from include.enrichment.table import (
     rows_batch,
     rows_schema,
 )
-from include.enrichment.version import Versioned, check_stamp, parse, stamped
+from include.enrichment.errors import SpecError, WarehouseError
+from include.enrichment.requests.request import Renderer, Unsendable
+from include.enrichment.spec.model_capabilities import model_problems, retirement_warning, unknown
+from include.enrichment.spec.pipeline import Pipeline
+from include.enrichment.spec.pipeline_folder import doubts
+from include.enrichment.storage import layout
+from include.enrichment.storage.layout import RunFolder
+from include.enrichment.storage.version import stamped
 from include.gateways.disk import working_folder
-from include.gateways.lake import Lake, ObjectMissing
-from include.gateways.threads import behind
-from include.steps.contract import last_manifest
+from include.gateways.lake import Lake
+from include.gateways.prefetch import behind
+from include.steps.files.extracted import Extracted
+from include.steps.publishing.table_contract import last_manifest
 
 if TYPE_CHECKING:  # plan and publish come by here too, and can do without the SDK and SQLAlchemy
     from include.gateways.claude import Claude
-    from include.gateways.parquet_files import ParquetFiles
-    from include.gateways.warehouse import Warehouse
+    from include.gateways.sources.parquet_files import ParquetFiles
+    from include.gateways.sources.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
 
 #: What is rendered, and then written, at once.
 _ROWS_AT_ONCE = 1_000
 _BYTES_AT_ONCE = 16_000_000
-_Model = TypeVar("_Model", bound=Versioned)
-
-
-class Extracted(Versioned):
-    """
-    What extract did: rows read (each counted once for each sample), how many of them gave no request that can be sent,
-    and when (UTC) it began to read.
-    """
-
-    rows: int
-    unsendable: int
-    extracted_at: datetime
-
-    @model_validator(mode="before")
-    @classmethod
-    def _as_it_is_now(cls, data: Any) -> Any:
-        """An earlier form had the bytes of all params, too."""
-        return (
-            {name: value for name, value in data.items() if name != "params_bytes"} if isinstance(data, dict) else data
-        )
 
 
 def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
@@ -255,67 +234,3 @@ def _check_keys(path: Path) -> None:
 
 def _spell_key(row: Mapping[str, Any], key: list[str]) -> str:
     return ", ".join(f"{name}={row[name]!r}" for name in key)
-
-
-def read_pipeline(lake: Lake, folder: RunFolder) -> Pipeline:
-    """The pipeline as it was when the run began. Raises LakeError if the run has no extract that can be read."""
-    return _read(lake, folder.pipeline_json, Pipeline)
-
-
-def read_extracted(lake: Lake, folder: RunFolder) -> Extracted:
-    """What extract did. Raises LakeError if the run has no extract that can be read."""
-    return _read(lake, folder.extract_json, Extracted)
-
-
-def _read(lake: Lake, key: str, kind: type[_Model]) -> _Model:
-    found = lake.find(key)
-    try:
-        if found is not None:
-            return parse(kind, found.data, lake.locate(key))
-        why = "does not exist"
-    except ValidationError as error:
-        why = f"cannot be read by this version: {error}"
-    raise LakeError(f"{lake.locate(key)} {why}. Clear the run's `extract`: it writes it anew.", retryable=False)
-
-
-def fetch_rows(lake: Lake, folder: RunFolder, path: Path) -> None:
-    """Copy the run's rows.parquet to a local file. Raises LakeError if it is not there or is damaged."""
-    try:
-        lake.fetch(folder.rows, path)
-        check_stamp(pq.read_metadata(path).metadata, lake.locate(folder.rows))
-    except (ObjectMissing, pa.ArrowInvalid, OSError) as error:
-        raise LakeError(
-            f"{lake.locate(folder.rows)} cannot be read: {error} Clear the run's `extract`: it writes it anew.",
-            retryable=False,
-        ) from error
-
-
-def read_request_ids(path: Path) -> set[str]:
-    """The distinct requests of a fetched rows.parquet."""
-    found: set[str] = set()
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=100_000, columns=["request_id"]):
-            found.update(batch["request_id"].to_pylist())
-    found.discard(None)  # rows that cannot be sent have no request
-    return found
-
-
-def read_requests(path: Path, wanted: Set[str]) -> Iterator[pa.RecordBatch]:
-    """
-    Of the requests of a fetched rows.parquet those that are wanted, in REQUESTS_SCHEMA and in portions.
-
-    They come in the order of the rows, each once, however many rows render alike. Where none is wanted, the params are
-    not even decompressed.
-    """
-    left = set(wanted)
-    with pq.ParquetFile(path) as file:
-        for number in range(file.num_row_groups):
-            ids = file.read_row_group(number, columns=["request_id"])["request_id"].to_pylist()
-            new = []
-            for request_id in ids:
-                new.append(request_id in left)
-                left.discard(request_id)
-            if any(new):
-                portion = file.read_row_group(number, columns=REQUESTS_SCHEMA.names)
-                kept = portion if all(new) else portion.filter(pa.array(new))
-                yield from kept.cast(REQUESTS_SCHEMA).to_batches()

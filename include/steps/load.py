@@ -11,24 +11,24 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.enrichment import layout
+from include.enrichment.answers.outcome import missing, outcomes_batch
+from include.enrichment.answers.reject_messages import Rejected, loaded_lines
+from include.enrichment.answers.schema.output_schema import OutputSchema
+from include.enrichment.batches.ledger import Entry
+from include.enrichment.batches.poll import BatchStatus
+from include.enrichment.batches.usage import BatchFacts, booked, tallied, used
 from include.enrichment.errors import ApiError, BatchNotFound, LoadError
-from include.enrichment.ledger import Entry
-from include.enrichment.outcome import missing, outcomes_batch
-from include.enrichment.output_schema import OutputSchema
-from include.enrichment.poll import BatchStatus
-from include.enrichment.rejection import Rejected, loaded_lines
-from include.enrichment.usage import BatchFacts, booked, tallied, used
+from include.enrichment.storage import layout
 from include.gateways.claude import Claude
 from include.gateways.disk import working_folder
 from include.gateways.lake import Conflict, Lake
-from include.gateways.ledger import Ledger, Recorded
-from include.gateways.results import Part, Received, ResultStore
-from include.gateways.threads import ahead
-from include.gateways.usage import Books
-from include.steps.chunks import Chunk, read_chunk
-from include.steps.decoding import decode
-from include.steps.judging import Judge
+from include.gateways.ledger_store import Ledger, Recorded
+from include.gateways.prefetch import ahead
+from include.gateways.result_store import Part, Received, ResultStore
+from include.gateways.usage_store import Books
+from include.steps.files.chunk_files import Chunk, read_chunk
+from include.steps.loading.decoding import decode
+from include.steps.loading.judging import Judge
 
 log = logging.getLogger(__name__)
 

@@ -16,32 +16,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from include.enrichment import layout, passes
-from include.enrichment.chunk import REQUESTS_SCHEMA, SIZES_SCHEMA, chunk_id, chunk_of, cut, sizes_of
+from include.enrichment.batches.ledger import Entry, OpenChunk, OpenChunks
+from include.enrichment.batches.pass_plan import Division, PassPlan, check_chunks, divide, spell_plan
+from include.enrichment.batches.unread import spell_unread, unread
+from include.enrichment.cost.estimate import Estimate, cost_table
 from include.enrichment.errors import BudgetExceeded, LakeError
-from include.enrichment.estimate import Estimate, cost_table
-from include.enrichment.layout import RunFolder
-from include.enrichment.ledger import Entry, OpenChunk, OpenChunks
-from include.enrichment.pipeline import Pipeline
-from include.enrichment.planning import Division, PassPlan, check_chunks, divide, spell_plan
-from include.enrichment.request import Request
-from include.enrichment.unread import spell_unread, unread
-from include.enrichment.version import check_stamp, stamped
+from include.enrichment.requests.chunk import REQUESTS_SCHEMA, SIZES_SCHEMA, chunk_id, chunk_of, cut, sizes_of
+from include.enrichment.requests.request import Request
+from include.enrichment.runs import passes
+from include.enrichment.spec.pipeline import Pipeline
+from include.enrichment.storage import layout
+from include.enrichment.storage.layout import RunFolder
+from include.enrichment.storage.version import check_stamp, stamped
 from include.gateways.disk import working_folder
 from include.gateways.lake import Conflict, Lake, ObjectMissing
-from include.gateways.ledger import Ledger, Recorded
-from include.gateways.threads import behind
-from include.steps.chunks import ChunkWriter, request_ids_of
-from include.steps.estimating import Estimator, check_budgets, estimator, may_stop, read_books
-from include.steps.extract import (
-    fetch_rows,
-    read_extracted,
-    read_pipeline,
-    read_request_ids,
-    read_requests,
-)
-from include.steps.in_flight import InFlightNow, find_in_flight, was_sent
-from include.steps.wanted import Wanted, read_plan, want
+from include.gateways.ledger_store import Ledger, Recorded
+from include.gateways.prefetch import behind
+from include.steps.files.chunk_files import ChunkWriter, request_ids_of
+from include.steps.files.extracted import fetch_rows, read_extracted, read_pipeline, read_request_ids, read_requests
+from include.steps.planning.estimator import Estimator, check_budgets, estimator, may_stop, read_books
+from include.steps.planning.in_flight import InFlightNow, find_in_flight, was_sent
+from include.steps.planning.select_requests import Wanted, read_plan, want
 
 log = logging.getLogger(__name__)
 

@@ -17,29 +17,31 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from include.enrichment import layout, passes, rejection
+from include.enrichment.answers import reject_messages
+from include.enrichment.answers.manifest import Manifest
+from include.enrichment.answers.table import Shape, changed_types, publishable, row_keys
+from include.enrichment.batches.pass_plan import PassPlan
+from include.enrichment.batches.poll import WINDOW
+from include.enrichment.batches.usage import BatchFacts, sum_usd, total_usd
+from include.enrichment.cost.estimate import Estimate
 from include.enrichment.errors import LoadError
-from include.enrichment.estimate import Estimate
-from include.enrichment.layout import RunFolder
-from include.enrichment.manifest import Manifest
-from include.enrichment.pipeline import Pipeline
-from include.enrichment.planning import PassPlan
-from include.enrichment.poll import WINDOW
-from include.enrichment.table import Shape, changed_types, publishable, row_keys
-from include.enrichment.usage import BatchFacts, sum_usd, total_usd
-from include.enrichment.version import parse, stamped
+from include.enrichment.runs import passes
+from include.enrichment.spec.pipeline import Pipeline
+from include.enrichment.storage import layout
+from include.enrichment.storage.layout import RunFolder
+from include.enrichment.storage.version import parse, stamped
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake, ObjectMissing, Stored
-from include.gateways.ledger import Ledger
-from include.gateways.results import ResultStore
-from include.gateways.usage import Books
-from include.steps.contract import last_manifest
-from include.steps.extract import Extracted, fetch_rows, read_extracted, read_pipeline
-from include.steps.joining import joined, place
-from include.steps.matching import Matches, matched
+from include.gateways.ledger_store import Ledger
+from include.gateways.result_store import ResultStore
+from include.gateways.usage_store import Books
+from include.steps.files.extracted import Extracted, fetch_rows, read_extracted, read_pipeline
 from include.steps.plan import read_plans, read_repairs
-from include.steps.rejects import tally
-from include.steps.wanted import requests_for_rejects
+from include.steps.planning.prior_rejects import tally
+from include.steps.planning.select_requests import requests_for_rejects
+from include.steps.publishing.joining import joined, place
+from include.steps.publishing.matching import Matches, matched
+from include.steps.publishing.table_contract import last_manifest
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +121,7 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
     else:
         lake.create(keys["manifest"], data)
     level = logging.WARNING if manifest.rejected else logging.INFO
-    log.log(level, "%s", rejection.result_lines(manifest, rejected, rejects=manifest.rejects, published=True))
+    log.log(level, "%s", reject_messages.result_lines(manifest, rejected, rejects=manifest.rejects, published=True))
     if left_out:
         log.warning("%s", left_out)
     return manifest
@@ -248,7 +250,7 @@ def _cost_of_run(known: Iterable[BatchFacts | None], folder: RunFolder, books: B
     if unknown := [batch_id for batch_id, cost in costs.items() if cost is None]:
         log.warning(
             "What this run cost is not known: the books have no cost of %s. Either its model has no price in"
-            " include/enrichment/prices.yaml, or its `load` was cut short, and the next usage report books it",
+            " include/enrichment/cost/prices.yaml, or its `load` was cut short, and the next usage report books it",
             ", ".join(unknown),
         )
     return total_usd(costs.values())
@@ -388,15 +390,16 @@ def _check_rejects(
     if manifest.rejected <= Decimal(str(most)) * manifest.rows:
         return
     lake.write_file(folder.rejects, rejects)
+    where = lake.locate(folder.rejects)
     rejected, unbilled = tally(rejects, [field.name for field in row_keys(pq.read_schema(rows))])
-    told = rejection.too_many(
+    told = reject_messages.too_many(
         manifest,
         rejected,
         again=requests_for_rejects(rejects, rows, pipeline, lake),
         unbilled=unbilled,
         most=most,
-        rejects=lake.locate(folder.rejects),
+        rejects=where,
         left_out=left_out,
     )
-    log.error("%s", rejection.result_lines(manifest, rejected, rejects=lake.locate(folder.rejects), published=False))
+    log.error("%s", reject_messages.result_lines(manifest, rejected, rejects=where, published=False))
     raise LoadError(told)

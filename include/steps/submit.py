@@ -10,7 +10,11 @@ from functools import partial
 
 import msgspec
 
-from include.enrichment import layout, passes, submission
+from include.enrichment.answers.outcome import decode_line
+from include.enrichment.batches import submission
+from include.enrichment.batches.ledger import UNSETTLED, Entry, Fence
+from include.enrichment.batches.poll import BatchStatus
+from include.enrichment.batches.submission import Attach, Settle, Withdrawn
 from include.enrichment.errors import (
     ApiError,
     BatchError,
@@ -23,19 +27,17 @@ from include.enrichment.errors import (
     NotYet,
     SetupError,
 )
-from include.enrichment.layout import RunFolder
-from include.enrichment.ledger import UNSETTLED, Entry, Fence
-from include.enrichment.outcome import decode_line
-from include.enrichment.poll import BatchStatus
-from include.enrichment.submission import Attach, Settle, Withdrawn
+from include.enrichment.runs import passes
+from include.enrichment.storage import layout
+from include.enrichment.storage.layout import RunFolder
 from include.gateways.claude import Claude
 from include.gateways.lake import Conflict, Lake
-from include.gateways.ledger import Ledger, Recorded
-from include.gateways.results import lines
-from include.steps.chunks import Chunk, open_body, read_chunk
-from include.steps.estimating import check_month
-from include.steps.remainder import remainder
-from include.steps.warm import keep_warm
+from include.gateways.ledger_store import Ledger, Recorded
+from include.gateways.result_store import lines
+from include.steps.files.chunk_files import Chunk, open_body, read_chunk
+from include.steps.planning.estimator import check_month
+from include.steps.planning.remainder import remainder
+from include.steps.warm_up import keep_warm
 
 log = logging.getLogger(__name__)
 

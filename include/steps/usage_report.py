@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from include.enrichment import layout
-from include.enrichment.ledger import Entry
-from include.enrichment.report_days import ReportDays
-from include.enrichment.unread import is_overdue
+from include.enrichment.batches.ledger import Entry
+from include.enrichment.batches.unread import is_overdue
+from include.enrichment.cost.report_days import ReportDays
+from include.enrichment.storage import layout
 from include.gateways.lake import Lake, ObjectMissing
-from include.gateways.ledger import Ledger
-from include.gateways.results import ResultStore
-from include.gateways.usage import Books
+from include.gateways.ledger_store import Ledger
+from include.gateways.result_store import ResultStore
+from include.gateways.usage_store import Books
 from include.reporting.charts import charts
 from include.reporting.figures import figures, summary
 from include.reporting.page import Gaps, page

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, BaseOperator
 
-from claude_batch import operators
+from claude_batch import pipelines
 from claude_batch.arguments import check_arguments
 from claude_batch.failures import airflow_failures
 from include.enrichment.errors import PartitionError, SpecError, nearest
-from include.enrichment.glance import column_names
-from include.enrichment.partition import Partition, parse_partition
+from include.enrichment.runs.partition import Partition, parse_partition
+from include.enrichment.spec.parse_time import column_names
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -25,7 +25,7 @@ def table_asset(pipeline: str) -> Asset:
     where a price is not known. Raises SpecError if there is no such pipeline.
     """
     check_arguments("table_asset()", pipeline=pipeline)
-    operators.check_pipeline(pipeline)
+    pipelines.check_pipeline(pipeline)
     # ``x-``: to check any other URI, Airflow loads what each provider has to say of it, and boto3 with that.
     return Asset(name=pipeline, uri=f"x-claude-batch://tables/{pipeline}", group="claude-batch")
 
@@ -47,9 +47,9 @@ class SummaryOperator(BaseOperator):
     def __init__(self, *, pipeline: str, column: str, aws_conn_id: str = "aws_default", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_arguments(type(self).__name__, pipeline=pipeline, column=column, aws_conn_id=aws_conn_id)
-        operators.check_pipeline(pipeline)
+        pipelines.check_pipeline(pipeline)
         # Names that begin with an underscore are our own columns.
-        columns = column_names(operators.PIPELINES / pipeline)
+        columns = column_names(pipelines.PIPELINES / pipeline)
         if columns and column not in columns and not column.startswith("_"):
             raise SpecError(
                 f"{self.task_id}: the table of {pipeline!r} has no column {column!r}{nearest(column, columns) or '.'}"
@@ -60,8 +60,8 @@ class SummaryOperator(BaseOperator):
         self.aws_conn_id = aws_conn_id
 
     def execute(self, context: Context) -> list[str]:
-        from claude_batch.connections import open_lake
-        from include.steps.summary import summarise
+        from claude_batch.connections.gateways import open_lake
+        from include.steps.summarise import summarise
 
         events = context["triggering_asset_events"][table_asset(self.pipeline)]
         partitions: set[Partition] = set()

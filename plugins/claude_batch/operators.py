@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from airflow.providers.standard.triggers.temporal import DateTimeTrigger
@@ -21,27 +20,17 @@ from airflow.sdk.exceptions import (
     DownstreamTasksSkipped,
 )
 
-import include
+from claude_batch import pipelines
 from claude_batch.arguments import check_arguments
 from claude_batch.failures import SOONEST_RESUME, airflow_failure, airflow_failures
-from include.enrichment import headline
+from include.enrichment.answers import headline
 from include.enrichment.errors import EnrichmentError, LoadError, NotSent, NotYet, PartitionError
-from include.enrichment.layout import RunFolder
-from include.enrichment.options import readable_options
-from include.enrichment.partition import Partition, check_begun, interval_warning, resolve_partition
+from include.enrichment.runs.options import readable_options
+from include.enrichment.runs.partition import Partition, check_begun, interval_warning, resolve_partition
+from include.enrichment.storage.layout import RunFolder
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
-
-PIPELINES = Path(include.__file__).parent / "pipelines"
-
-
-def check_pipeline(name: str) -> None:
-    """Raises SpecError if there is no such pipeline: an import error of the Dag file, with the nearest name."""
-    if not (PIPELINES / name / "pipeline.yaml").is_file():
-        from include.enrichment.spec import load_pipeline
-
-        load_pipeline(PIPELINES / name)
 
 
 class _RunOperator(BaseOperator):
@@ -58,7 +47,7 @@ class _RunOperator(BaseOperator):
         # A label of tasks that are mapped; Airflow renders it after any task, also after one that fails.
         super().__init__(**{"map_index_template": "{{ task.headline }}", **kwargs})
         check_arguments(type(self).__name__, pipeline=pipeline, partition=partition, aws_conn_id=aws_conn_id)
-        check_pipeline(pipeline)
+        pipelines.check_pipeline(pipeline)
         self.pipeline = pipeline
         self.partition = partition
         self.aws_conn_id = aws_conn_id
@@ -143,19 +132,19 @@ class ExtractOperator(_RunOperator):
         self.deferrable = deferrable
 
     def execute(self, context: Context) -> int:
-        from claude_batch.claude_connection import open_claude
-        from claude_batch.connections import open_lake, open_source
-        from include.enrichment.options import run_options
-        from include.enrichment.spec import load_pipeline
-        from include.steps.counting import count_sample
+        from claude_batch.connections.claude import open_claude
+        from claude_batch.connections.gateways import open_lake, open_source
+        from include.enrichment.runs.options import run_options
+        from include.enrichment.spec.pipeline_folder import load_pipeline
         from include.steps.extract import check_setup, extract
+        from include.steps.planning.token_counts import count_sample
 
         with self._failures(context):
             folder = self.run_folder(context)
             self.log.info("Partition %s of %s", folder.partition, self.pipeline)
             if warning := self.interval_warning(context):
                 self.log.warning("%s", warning)
-            pipeline = load_pipeline(PIPELINES / self.pipeline)
+            pipeline = load_pipeline(pipelines.PIPELINES / self.pipeline)
             # The params of the Dag and of the task are in self.params; those that only the run has are not.
             pipeline = pipeline.for_run(run_options(context["params"], others={"partition", *self.params}))
             check_begun(folder.partition, today=datetime.now(UTC).date())
@@ -210,9 +199,9 @@ class PlanOperator(_RunOperator):
         self.pass_name = pass_name
 
     def execute(self, context: Context) -> list[str]:
-        from claude_batch.connections import open_lake
+        from claude_batch.connections.gateways import open_lake
         from include.steps.dry_run import dry_run
-        from include.steps.extract import read_pipeline
+        from include.steps.files.extracted import read_pipeline
         from include.steps.plan import plan
 
         most = conf.getint("core", "max_map_length")
@@ -270,7 +259,7 @@ class ClaudeBatchOperator(_ChunkOperator):
     fails at once. A chunk of which other runs have taken every request over is skipped, and with it its `wait` and
     `load`: the run's next pass waits for what the others have sent.
 
-    :param chunk: the lake key of a chunk file (templated), from PlanOperator or from include.steps.chunks.write_chunk
+    :param chunk: the lake key of a chunk file (templated), from PlanOperator or from ``chunk_files.write_chunk``
     :param aws_conn_id: the connection of the lake
     :param anthropic_conn_id: the connection of the API
     :param deferrable: wait in the triggerer; False reschedules the task instead, for a deployment without a triggerer
@@ -282,8 +271,8 @@ class ClaudeBatchOperator(_ChunkOperator):
         self.deferrable = deferrable
 
     def execute(self, context: Context) -> str:
-        from claude_batch.claude_connection import open_claude
-        from claude_batch.connections import open_lake
+        from claude_batch.connections.claude import open_claude
+        from claude_batch.connections.gateways import open_lake
         from include.steps.submit import submit
 
         try:
@@ -323,8 +312,8 @@ class LoadOperator(_ChunkOperator):
         self.batch_id = cast(str, batch_id)  # likewise
 
     def execute(self, context: Context) -> dict[str, int]:
-        from claude_batch.claude_connection import open_claude
-        from claude_batch.connections import open_lake
+        from claude_batch.connections.claude import open_claude
+        from claude_batch.connections.gateways import open_lake
         from include.steps.load import load
 
         if not self.batch_id:
@@ -358,8 +347,8 @@ class PublishOperator(_RunOperator):
     """
 
     def execute(self, context: Context) -> dict[str, int | str | None]:
-        from claude_batch.connections import open_lake
-        from include.enrichment.prices import plain
+        from claude_batch.connections.gateways import open_lake
+        from include.enrichment.cost.prices import plain
         from include.steps.publish import publish
 
         with self._failures(context):

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from include.enrichment import rounds
+from include.enrichment.batches import poll_schedule
+from include.enrichment.batches.poll import BatchPoll, Ended, GiveUp, Look, LookAgain
 from include.enrichment.errors import ApiError, SetupError
-from include.enrichment.poll import BatchPoll, Ended, GiveUp, Look, LookAgain
 
 if TYPE_CHECKING:
     from include.gateways.async_claude import AsyncClaude
@@ -63,7 +63,7 @@ class _Poller:
         self._waits: set[_Wait] = set()
         self._joined = asyncio.Event()
         self._claude: AsyncClaude | None = None
-        #: No list is read before, if so many wait that it would be; see rounds.py.
+        #: No list is read before, if so many wait that it would be; see poll_schedule.py.
         self._calm_until = self._loop.time()
         #: The API asked to be left alone until then.
         self._alone_until = self._loop.time()
@@ -95,7 +95,7 @@ class _Poller:
     async def _sleep(self) -> None:
         """Until the next round begins."""
         while True:
-            begin = rounds.begins_at([one.due for one in self._waits], calm_until=self._calm_until)
+            begin = poll_schedule.begins_at([one.due for one in self._waits], calm_until=self._calm_until)
             begin = max(begin, self._alone_until)
             if begin <= self._loop.time():
                 return
@@ -108,15 +108,15 @@ class _Poller:
 
     async def _round(self) -> None:
         began = self._loop.time()
-        until = rounds.reaches_to([one.due for one in self._waits], now=began)
+        until = poll_schedule.reaches_to([one.due for one in self._waits], now=began)
         due = {one.poll.batch_id: one.poll.created_at for one in self._waits if one.due <= until}
         looks = await self._look(due, bystanders={one.poll.batch_id for one in self._waits})
-        stretch = 1 + rounds.JITTER * random.random()
+        stretch = 1 + poll_schedule.JITTER * random.random()
         if until > began:
-            self._calm_until = began + rounds.CALM_SECONDS * stretch
+            self._calm_until = began + poll_schedule.CALM_SECONDS * stretch
         told = [one for one in self._waits if one.poll.batch_id in looks]
-        for first in range(0, len(told), rounds.SLICE):
-            for one in told[first : first + rounds.SLICE]:
+        for first in range(0, len(told), poll_schedule.SLICE):
+            for one in told[first : first + poll_schedule.SLICE]:
                 self._tell(one, looks[one.poll.batch_id], stretch)
             await asyncio.sleep(0)
 
@@ -186,6 +186,6 @@ class _Poller:
 
 
 def _opener() -> Callable[[str], Coroutine[Any, Any, AsyncClaude]]:
-    from claude_batch.claude_connection import open_async_claude
+    from claude_batch.connections.claude import open_async_claude
 
     return open_async_claude

@@ -12,8 +12,8 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from claude_batch.arguments import check_arguments
 from claude_batch.failures import airflow_failure, airflow_failures
 from claude_batch.triggers import ClaudeBatchTrigger
+from include.enrichment.batches.poll import WINDOW, BatchPoll, Ended, GiveUp, Look, LookAgain
 from include.enrichment.errors import ApiError, BatchError, EnrichmentError, SetupError
-from include.enrichment.poll import WINDOW, BatchPoll, Ended, GiveUp, Look, LookAgain
 
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
@@ -124,7 +124,7 @@ class ClaudeBatchSensor(BaseSensorOperator):
         return BatchPoll(self.batch_id, deadline=datetime.now(UTC) + WINDOW, interval_seconds=self.poke_interval)
 
     def _look(self, poll: BatchPoll) -> Ended | LookAgain:
-        from claude_batch.claude_connection import open_claude
+        from claude_batch.connections.claude import open_claude
 
         look: Look
         with airflow_failures(), open_claude(self.anthropic_conn_id) as claude:
@@ -140,8 +140,8 @@ class ClaudeBatchSensor(BaseSensorOperator):
         return decision
 
     def _waiting_for(self) -> str:
-        from claude_batch.connections import open_lake
-        from include.steps.waiting import in_batch, spell_wait
+        from claude_batch.connections.gateways import open_lake
+        from include.steps.wait import in_batch, spell_wait
 
         held = None
         if self.chunk:

@@ -13,14 +13,14 @@ from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, TaskGroup, TriggerRule, WeightRule, chain, task_group
 from airflow.sdk.definitions._internal.contextmanager import DagContext  # 3.3 has no public name for it
 
-from claude_batch import operators
+from claude_batch import pipelines
 from claude_batch.arguments import check_arguments
 from claude_batch.assets import table_asset
+from claude_batch.forms.params import form
 from claude_batch.operators import ClaudeBatchOperator, ExtractOperator, LoadOperator, PlanOperator, PublishOperator
-from claude_batch.params import form
 from claude_batch.sensors import ClaudeBatchSensor
 from include.enrichment.errors import SpecError
-from include.enrichment.passes import pass_names
+from include.enrichment.spec.parse_time import pass_names
 
 
 def enrich(
@@ -69,7 +69,7 @@ def enrich(
         pool=pool,
         source_ready_after=source_ready_after,
     )
-    operators.check_pipeline(pipeline)
+    pipelines.check_pipeline(pipeline)
     earlier = [task.pipeline for task in dag.tasks if isinstance(task, ExtractOperator)]
     _check_name(dag, pipeline, earlier)
     _add_form(dag, pipeline, earlier)
@@ -87,7 +87,7 @@ def enrich(
         )
         passes = [
             _requests_pass(name, pipeline, both, queued, wait)
-            for name in pass_names(operators.PIPELINES / pipeline / "pipeline.yaml")
+            for name in pass_names(pipelines.PIPELINES / pipeline / "pipeline.yaml")
         ]
         # A pass with nothing to send is skipped, and the partition is published all the same.
         publish = PublishOperator(
@@ -103,7 +103,7 @@ def enrich(
 
 def _check_name(dag: DAG, pipeline: str, earlier: list[str]) -> None:
     """Raises SpecError if a Dag with the name of one pipeline begins with another: a copied file, most likely."""
-    if pipeline != dag.dag_id and not earlier and (operators.PIPELINES / dag.dag_id).is_dir():
+    if pipeline != dag.dag_id and not earlier and (pipelines.PIPELINES / dag.dag_id).is_dir():
         raise SpecError(
             f"{_file(dag)}: Dag {dag.dag_id!r} enriches {pipeline!r}, and there is a pipeline {dag.dag_id!r}. Write"
             " enrich() without a name: it enriches the pipeline that is called like the Dag. To enrich"

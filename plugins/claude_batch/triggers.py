@@ -14,8 +14,8 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from claude_batch import poller
 from claude_batch.failures import SOONEST_RESUME
-from include.enrichment.cancel import may_cancel
-from include.enrichment.poll import BatchPoll, Ended, LookAgain
+from include.enrichment.batches.cancel import may_cancel
+from include.enrichment.batches.poll import BatchPoll, Ended, LookAgain
 
 
 def _event(payload: dict[str, Any]) -> TriggerEvent:
@@ -94,7 +94,7 @@ class ClaudeBatchTrigger(BaseTrigger):
         Where that cannot be found out, the batch goes on: what is not canceled can still be, and what is canceled would
         have to be paid anew.
         """
-        from claude_batch.claude_connection import open_async_claude
+        from claude_batch.connections.claude import open_async_claude
 
         if not self.cancel_on_kill:
             return
@@ -138,9 +138,9 @@ class ClaudeBatchTrigger(BaseTrigger):
 
     def _holders(self) -> list[str]:
         """The runs that hold the batch, none if the ledger knows of no such batch."""
-        from claude_batch.connections import open_lake
-        from include.enrichment import layout
-        from include.gateways.ledger import Ledger
+        from claude_batch.connections.gateways import open_lake
+        from include.enrichment.storage import layout
+        from include.gateways.ledger_store import Ledger
 
         if self.chunk is None:
             return []

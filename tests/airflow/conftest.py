@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from starlette.testclient import TestClient
 
+from claude_batch import pipelines
 from include.stack.folder import StackFolder
 from include.stack.metadata import give_sqlite
 from tests.fixtures.emulator import Emulator
@@ -74,10 +75,9 @@ def connections(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, emulator: Emulator, s3_bucket: Bucket
 ) -> pytest.MonkeyPatch:
     """The tickets pipeline with every connection in place: emulator, S3, SQLite. Change one to see it fail."""
-    from claude_batch import operators
 
     write_pipeline(tmp_path / "pipelines" / "tickets")
-    monkeypatch.setattr(operators, "PIPELINES", tmp_path / "pipelines")
+    monkeypatch.setattr(pipelines, "PIPELINES", tmp_path / "pipelines")
     database = write_tickets(tmp_path / "warehouse.db", ROWS)
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", f"sqlite:///{database}")
     monkeypatch.setenv("AIRFLOW_CONN_ANTHROPIC_DEFAULT", anthropic_connection(emulator))
@@ -90,7 +90,7 @@ def connections(
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits minutes in production waits a second."""
     from claude_batch import operators
-    from include.enrichment import submission
+    from include.enrichment.batches import submission
 
     monkeypatch.setattr(operators, "SOONEST_RESUME", timedelta(seconds=1))
     monkeypatch.setattr(submission, "LISTING_LAG", timedelta(seconds=1))

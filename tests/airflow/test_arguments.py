@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from claude_batch import operators
+from claude_batch import pipelines
 from claude_batch.arguments import check_arguments
 from claude_batch.assets import SummaryOperator, table_asset
 from claude_batch.operators import ClaudeBatchOperator, ExtractOperator, LoadOperator, PlanOperator, PublishOperator
@@ -18,9 +18,9 @@ from tests.fixtures.flow import write_pipeline
 
 
 @pytest.fixture(autouse=True)
-def pipelines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def pipelines_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     write_pipeline(tmp_path / "tickets")
-    monkeypatch.setattr(operators, "PIPELINES", tmp_path)
+    monkeypatch.setattr(pipelines, "PIPELINES", tmp_path)
 
 
 def test_what_fits_is_taken() -> None:

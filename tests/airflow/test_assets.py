@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException
 
-from claude_batch import operators
+from claude_batch import pipelines
 from claude_batch.assets import SummaryOperator, table_asset
 from include.enrichment.errors import SpecError
 from include.gateways.lake import Lake
@@ -31,7 +31,7 @@ tickets()
 
 @pytest.fixture
 def lake(connections: pytest.MonkeyPatch) -> Lake:
-    from claude_batch.connections import open_lake
+    from claude_batch.connections.gateways import open_lake
 
     return open_lake("aws_default")
 
@@ -39,7 +39,7 @@ def lake(connections: pytest.MonkeyPatch) -> Lake:
 @pytest.fixture(autouse=True)
 def pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     write_pipeline(tmp_path / "pipelines" / "tickets")
-    monkeypatch.setattr(operators, "PIPELINES", tmp_path / "pipelines")
+    monkeypatch.setattr(pipelines, "PIPELINES", tmp_path / "pipelines")
 
 
 def events(*partitions: str) -> Any:

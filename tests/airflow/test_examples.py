@@ -20,7 +20,7 @@ def test_own_requests_go_through_a_batch_of_their_own(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from claude_batch.connections import open_lake
+    from claude_batch.connections.gateways import open_lake
 
     assert run_dag(EXAMPLES / "own_requests.py").state == "success"
     lake = open_lake("aws_default")
@@ -33,7 +33,7 @@ def test_own_requests_go_through_a_batch_of_their_own(
 def test_the_flow_can_be_put_together_by_hand(
     run_dag: Callable[..., Any], connections: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
-    from claude_batch.connections import open_lake
+    from claude_batch.connections.gateways import open_lake
 
     assert run_dag(EXAMPLES / "own_flow.py", run_conf={"partition": "2026-11-01"}).state == "success"
     assert open_lake("aws_default").exists("tables/tickets/dt=2026-11-01/data.parquet")

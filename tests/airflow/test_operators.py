@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import (
     TaskDeferred,
 )
 
-from claude_batch import operators
+from claude_batch import pipelines
 from claude_batch.assets import table_asset
 from claude_batch.operators import (
     ClaudeBatchOperator,
@@ -87,7 +87,7 @@ def test_a_pipeline_that_is_not_there_breaks_the_dag_and_names_the_nearest(conne
 
 def test_a_wrong_key_in_a_spec_fails_with_file_line_and_the_nearest_name(connections: pytest.MonkeyPatch) -> None:
     write_pipeline(
-        operators.PIPELINES / "tickets",
+        pipelines.PIPELINES / "tickets",
         pipeline_yaml="source: {connection: w, key: [t]}\nrequest:\n  model: m\n  max_token: 9\n",
     )
     with pytest.raises(

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 import anthropic
 import pytest
 
-from claude_batch import claude_connection as opening
 from claude_batch import poller
-from claude_batch.claude_connection import open_claude
-from include.enrichment import rounds
+from claude_batch.connections import claude as opening
+from claude_batch.connections.claude import open_claude
+from include.enrichment.batches import poll_schedule
+from include.enrichment.batches.poll import BatchPoll, Ended, GiveUp, Look, LookAgain
+from include.enrichment.batches.poll_schedule import PAGE_WORTH
 from include.enrichment.errors import ApiError
-from include.enrichment.poll import BatchPoll, Ended, GiveUp, Look, LookAgain
-from include.enrichment.rounds import PAGE_WORTH
 from include.gateways.async_claude import AsyncClaude
 from tests.airflow.test_triggers import make_batch
 from tests.fixtures.emulator import Emulator, Fault
@@ -30,7 +30,7 @@ WHO: ContextVar[str] = ContextVar("WHO", default="nobody")
 def running(connections: pytest.MonkeyPatch, emulator: Emulator) -> pytest.MonkeyPatch:
     """Batches run on until they are canceled, rounds follow quickly, and the SDK tries nothing twice by itself."""
     emulator.set_faults([{"kind": "stuck"}])
-    connections.setattr(rounds, "CALM_SECONDS", 0.2)
+    connections.setattr(poll_schedule, "CALM_SECONDS", 0.2)
     connect(connections, emulator)
     return connections
 
@@ -116,7 +116,7 @@ def test_many_waits_share_one_client_and_one_call_to_the_list(
 
 
 def test_rounds_are_stretched_by_a_share_of_their_pause(running: pytest.MonkeyPatch, emulator: Emulator) -> None:
-    running.setattr(rounds, "JITTER", 50)
+    running.setattr(poll_schedule, "JITTER", 50)
     running.setattr("random.random", lambda: 1.0)
     batch_ids = [make_batch() for _ in range(MANY)]
 
@@ -309,7 +309,7 @@ def test_a_key_that_was_replaced_in_the_connection_is_found_before_anybody_is_to
 
 
 def test_a_batch_of_another_workspace_ends_its_own_wait_alone(running: pytest.MonkeyPatch, emulator: Emulator) -> None:
-    running.setattr("include.enrichment.poll.NOT_FOUND_LOOKS", 2)
+    running.setattr("include.enrichment.batches.poll.NOT_FOUND_LOOKS", 2)
     known = make_batch()
 
     async def watch() -> None:
@@ -370,7 +370,7 @@ def test_the_event_loop_has_other_turns_between_a_slice_of_waits_and_the_next(
         await leave(*waits)
         return in_a_turn
 
-    assert max(in_a_loop(watch())) == rounds.SLICE
+    assert max(in_a_loop(watch())) == poll_schedule.SLICE
 
 
 def test_looks_that_come_to_an_unforeseen_end_leave_nobody_waiting(running: pytest.MonkeyPatch) -> None:

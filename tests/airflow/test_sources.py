@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from include.enrichment.partition import Partition
+from include.enrichment.runs.partition import Partition
 from tests.fixtures.flow import DAY, FILES, ROWS, write_pipeline
 from tests.fixtures.postgres import Database
 from tests.fixtures.s3_export import FOLDER, Export
@@ -21,7 +21,7 @@ def published() -> list[str]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from claude_batch.connections import open_lake
+    from claude_batch.connections.gateways import open_lake
 
     table = open_lake("aws_default").read("tables/tickets/dt=2026-11-01/data.parquet")
     return sorted(pq.read_table(pa.BufferReader(table))["ticket"].to_pylist())

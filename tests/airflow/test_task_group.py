@@ -14,15 +14,15 @@ import pytest
 from airflow.sdk import DAG, WeightRule
 from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
 
-from claude_batch import operators
-from claude_batch.connections import open_source
+from claude_batch import pipelines
+from claude_batch.connections.gateways import open_source
+from claude_batch.forms.params import form
 from claude_batch.operators import ClaudeBatchOperator, ExtractOperator
-from claude_batch.params import form
 from claude_batch.task_group import enrich
 from include.enrichment.errors import SpecError
-from include.enrichment.layout import RunFolder
-from include.enrichment.partition import Partition
-from include.enrichment.spec import load_pipeline
+from include.enrichment.runs.partition import Partition
+from include.enrichment.spec.pipeline_folder import load_pipeline
+from include.enrichment.storage.layout import RunFolder
 from include.gateways.lake import Lake
 from include.steps.extract import extract
 from include.steps.plan import plan
@@ -73,7 +73,7 @@ def rewrite(folder: Path, limits: str = "{}", *, key: str = "[ticket]") -> None:
 
 @pytest.fixture
 def lake(connections: pytest.MonkeyPatch) -> Lake:
-    from claude_batch.connections import open_lake
+    from claude_batch.connections.gateways import open_lake
 
     return open_lake("aws_default")
 
@@ -125,7 +125,7 @@ class TestDag:
             request = f"{{model: {model}, max_tokens: 200}}"
             yaml = f"source: {{connection: warehouse, key: [ticket]}}\nrequest: {request}\n"
             write_pipeline(tmp_path / name, pipeline_yaml=yaml)
-        monkeypatch.setattr(operators, "PIPELINES", tmp_path)
+        monkeypatch.setattr(pipelines, "PIPELINES", tmp_path)
 
     def test_without_a_name_the_pipeline_is_the_one_that_is_called_like_the_dag(self) -> None:
         with DAG("mist", schedule=None) as dag:

@@ -14,13 +14,14 @@ import pytest
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from claude_batch import triggers
-from claude_batch.claude_connection import open_claude
-from claude_batch.connections import open_lake
+from claude_batch.connections.claude import open_claude
+from claude_batch.connections.gateways import open_lake
 from claude_batch.triggers import ClaudeBatchTrigger
-from include.enrichment import layout, poll
-from include.enrichment.chunk import Body
-from include.enrichment.ledger import Entry
-from include.gateways.ledger import Ledger
+from include.enrichment.batches import poll
+from include.enrichment.batches.ledger import Entry
+from include.enrichment.requests.chunk import Body
+from include.enrichment.storage import layout
+from include.gateways.ledger_store import Ledger
 from tests.fixtures.emulator import Emulator
 
 PARAMS = {"model": "claude-haiku-5-5", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}

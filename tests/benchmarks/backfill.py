@@ -25,11 +25,12 @@ from typing import Any, Self
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSelector
 
-from include.enrichment import layout
-from include.enrichment.manifest import Manifest
-from include.enrichment.partition import Partition
-from include.enrichment.prices import BILLED_COLUMNS, costs_usd
-from include.stack import lake, processes
+from include.cli.output import published_day
+from include.enrichment.answers.manifest import Manifest
+from include.enrichment.cost.prices import BILLED_COLUMNS, costs_usd
+from include.enrichment.runs.partition import Partition
+from include.enrichment.storage import layout
+from include.stack import processes
 from include.stack.airflow_api import AirflowApi
 from include.stack.folder import StackFolder
 from include.stack.stack import BUCKET, Stack
@@ -235,7 +236,7 @@ def _expect_order(api: Clerk, days: Sequence[str]) -> None:
 
 
 def _manifest(stack: Stack, day: Partition) -> Manifest:
-    found = lake.read_published(stack, DAG, day)
+    found = published_day.read_published(stack, DAG, day)
     if found is None:
         raise Wrong(f"{day} is not published")
     return found.manifest
@@ -243,7 +244,7 @@ def _manifest(stack: Stack, day: Partition) -> Manifest:
 
 def _costs(stack: Stack) -> dict[str, Decimal]:
     """What each batch of the result store cost."""
-    files = lake.stack_lake(stack)
+    files = published_day.stack_lake(stack)
     paths = [file.path for file in files.get_file_info(FileSelector(f"{BUCKET}/{layout.results_folder(DAG)}"))]
     return {layout.batch_id_of(path): _cost(files.open_input_file(path).read()) for path in paths}
 

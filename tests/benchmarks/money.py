@@ -25,27 +25,27 @@ import anthropic
 import pyarrow as pa
 import sqlalchemy
 
+from include.enrichment.batches.ledger import Entry
+from include.enrichment.cost.estimate import Usd
+from include.enrichment.cost.prices import prices
 from include.enrichment.errors import NotYet
-from include.enrichment.estimate import Usd
-from include.enrichment.layout import RunFolder
-from include.enrichment.ledger import Entry
-from include.enrichment.partition import Partition
-from include.enrichment.passes import CANARY, MAIN, names
-from include.enrichment.prices import prices
-from include.enrichment.spec import load_pipeline
+from include.enrichment.runs.partition import Partition
+from include.enrichment.runs.passes import CANARY, MAIN, names
+from include.enrichment.spec.pipeline_folder import load_pipeline
+from include.enrichment.storage.layout import RunFolder
 from include.gateways.claude import Claude
 from include.gateways.lake import Lake
-from include.gateways.ledger import Ledger
-from include.gateways.usage import Books
-from include.gateways.warehouse import Warehouse
-from include.steps.chunks import open_body, read_chunk
-from include.steps.counting import count_sample
+from include.gateways.ledger_store import Ledger
+from include.gateways.sources.warehouse import Warehouse
+from include.gateways.usage_store import Books
 from include.steps.extract import extract
+from include.steps.files.chunk_files import open_body, read_chunk
 from include.steps.load import load
 from include.steps.plan import plan
+from include.steps.planning.select_requests import read_plan
+from include.steps.planning.token_counts import count_sample
 from include.steps.publish import publish
 from include.steps.submit import submit
-from include.steps.wanted import read_plan
 from tests.benchmarks.contender import FOLDER
 from tests.benchmarks.measuring import measured
 from tests.benchmarks.workload import DAY, bodies, write

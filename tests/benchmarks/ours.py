@@ -20,16 +20,16 @@ import httpx2
 import pandas as pd
 import sqlalchemy
 
-from include.enrichment import layout
-from include.enrichment.layout import RunFolder
-from include.enrichment.partition import Partition
-from include.enrichment.spec import load_pipeline
+from include.enrichment.runs.partition import Partition
+from include.enrichment.spec.pipeline_folder import load_pipeline
+from include.enrichment.storage import layout
+from include.enrichment.storage.layout import RunFolder
 from include.gateways.claude import Claude
 from include.gateways.lake import Lake
-from include.gateways.ledger import Ledger
-from include.gateways.warehouse import Warehouse
-from include.steps.chunks import request_ids_of
+from include.gateways.ledger_store import Ledger
+from include.gateways.sources.warehouse import Warehouse
 from include.steps.extract import extract as extract_rows
+from include.steps.files.chunk_files import request_ids_of
 from include.steps.load import load as load_batch
 from include.steps.plan import plan as plan_pass
 from include.steps.publish import publish as publish_partition

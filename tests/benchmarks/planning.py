@@ -29,15 +29,16 @@ import httpx2
 import pandas as pd
 import sqlalchemy
 
-from include.enrichment.layout import RunFolder
-from include.enrichment.outcome import Outcome, outcomes_batch
-from include.enrichment.partition import Partition
-from include.enrichment.spec import load_pipeline
+from include.enrichment.answers.outcome import Outcome, outcomes_batch
+from include.enrichment.runs.partition import Partition
+from include.enrichment.spec.pipeline_folder import load_pipeline
+from include.enrichment.storage.layout import RunFolder
 from include.gateways.lake import Lake
-from include.gateways.results import Received, ResultStore
-from include.gateways.warehouse import Warehouse
+from include.gateways.result_store import Received, ResultStore
+from include.gateways.sources.warehouse import Warehouse
 from include.stack.stack import LOOPBACK, free_port
-from include.steps.extract import extract, fetch_rows, read_request_ids
+from include.steps.extract import extract
+from include.steps.files.extracted import fetch_rows, read_request_ids
 from include.steps.plan import plan
 from tests.benchmarks.contender import PIPELINE
 from tests.benchmarks.measuring import measured

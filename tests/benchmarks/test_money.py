@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from include.enrichment.estimate import Usd
+from include.enrichment.cost.estimate import Usd
 from tests.benchmarks.money import ask, figures
 from tests.fixtures.emulator import Emulator
 

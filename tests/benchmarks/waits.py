@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from include.emulator.batches import SECOND, Batch
-from include.emulator.server import workspace_of
-from include.emulator.store import Store
+from include.emulator.engine.batches import SECOND, Batch
+from include.emulator.engine.store import Store
+from include.emulator.http.server import workspace_of
 from tests.benchmarks.measuring import measured
 from tests.fixtures.emulator import EmulatorProcess
 
@@ -54,7 +54,7 @@ def main() -> None:
                 "AIRFLOW_HOME": str(Path(folder) / "airflow"),
                 "AIRFLOW_CONN_ANTHROPIC_DEFAULT": json.dumps(connection),
             }
-            import claude_batch.claude_connection  # noqa: F401 # the imports of both are not measured
+            import claude_batch.connections.claude  # noqa: F401 # the imports of both are not measured
 
             # Else it may fall to the waits to have all that was imported searched for garbage, which takes 200 ms and
             # says nothing of them.

@@ -27,8 +27,9 @@ from typing import Any, Self
 import httpx2
 import psutil
 
-from include.enrichment.partition import Partition
-from include.stack import lake, processes
+from include.cli.output import published_day
+from include.enrichment.runs.partition import Partition
+from include.stack import processes
 from include.stack.airflow_api import AirflowApi, unhealthy
 from include.stack.folder import StackFolder
 from include.stack.metadata import give_airflow_home
@@ -183,7 +184,7 @@ def _run(api: Clerk, stack: Stack, folder: StackFolder) -> dict[str, Any]:
         run_id = api.trigger(DAG, {"partition": str(partition)})
         _finish(api, folder, run_id)
     tasks = api.tasks(run_id, triggered_at)
-    published = lake.read_published(stack, PIPELINE, partition)
+    published = published_day.read_published(stack, PIPELINE, partition)
     if published is None:
         raise NotPublished(f"The run has succeeded, and {partition} has no manifest: see {folder.airflow_home}/logs")
     spans = [span for task in tasks for span in task.spans]
@@ -331,7 +332,7 @@ def _stack(folder: StackFolder, database: Path) -> Iterator[Stack]:
                 time.sleep(LOOK_SECONDS)
 
         wait(lambda: _answers(stack.s3_url) and _answers(stack.emulator_url))
-        lake.make_bucket(stack)
+        published_day.make_bucket(stack)
         wait(lambda: not unhealthy(stack))
         with AirflowApi(stack) as api:
             wait(lambda: api.has_dag(DAG))

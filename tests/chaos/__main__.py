@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from include.stack.report import complain, say
+from include.stack.progress import complain, say
 from tests.chaos.kill_points import whole
 from tests.chaos.random_runs import random_runs
 from tests.chaos.report import Finding, read_findings, table

@@ -11,12 +11,12 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from include.enrichment import layout
+from include.enrichment.answers.manifest import Manifest
+from include.enrichment.batches.ledger import Entry, OpenChunks
+from include.enrichment.batches.usage import USAGE_SCHEMA
 from include.enrichment.errors import LakeError
-from include.enrichment.ledger import Entry, OpenChunks
-from include.enrichment.manifest import Manifest
-from include.enrichment.passes import MAIN
-from include.enrichment.usage import USAGE_SCHEMA
+from include.enrichment.runs.passes import MAIN
+from include.enrichment.storage import layout
 from include.gateways.lake import Lake
 from tests.chaos.runs import Run, World
 from tests.fixtures.flow import DAY

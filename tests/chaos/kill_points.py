@@ -22,9 +22,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from include.enrichment import layout
 from include.enrichment.errors import EnrichmentError
-from include.enrichment.passes import CANARY, MAIN, is_retry
+from include.enrichment.runs.passes import CANARY, MAIN, is_retry
+from include.enrichment.storage import layout
 from include.stack.stack import LOOPBACK, free_port
 from tests.chaos.invariants import Outcome, billed_twice, check, half_done
 from tests.chaos.report import Finding

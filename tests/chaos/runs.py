@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from include.enrichment.batches.poll import BatchPoll, Ended, GiveUp
 from include.enrichment.errors import ApiError
-from include.enrichment.passes import pass_names
-from include.enrichment.poll import BatchPoll, Ended, GiveUp
+from include.enrichment.spec.parse_time import pass_names
 from include.gateways.claude import Claude
 from tests.chaos.step_process import (
     CREATES_PATH,

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSelector, FileSystem
 
-from include.enrichment import layout
-from include.enrichment.partition import Partition
-from include.stack.lake import read_published, stack_lake, unaccounted
+from include.cli.output.published_day import read_published, stack_lake, unaccounted
+from include.enrichment.runs.partition import Partition
+from include.enrichment.storage import layout
 from include.stack.stack import BUCKET, Stack
 from tests.chaos.stack_boot import PIPELINE, ChaosStack
 

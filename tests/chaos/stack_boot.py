@@ -19,7 +19,8 @@ from typing import Self
 
 import httpx2
 
-from include.stack import lake, processes
+from include.cli.output import published_day
+from include.stack import processes
 from include.stack.airflow_api import AirflowApi, TaskInstance, unhealthy
 from include.stack.folder import StackFolder
 from include.stack.metadata import give_airflow_home
@@ -140,7 +141,7 @@ def _start(folder: StackFolder, say: Callable[[str], None]) -> ChaosStack:
     say("starting Airflow, S3 and the emulator")
     supervisord = processes.start(stack, folder, settings=SETTINGS)
     _wait(stack, supervisord, lambda: _answers(stack.s3_url) and _answers(stack.emulator_url))
-    lake.make_bucket(stack)
+    published_day.make_bucket(stack)
     _wait(stack, supervisord, lambda: not unhealthy(stack))
     with OnCall(stack) as api:
         _wait(stack, supervisord, lambda: api.has_dag(PIPELINE) or _broken(api.import_errors()))

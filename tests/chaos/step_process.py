@@ -30,14 +30,14 @@ import httpx2
 import obstore
 import sqlalchemy
 
-from include.enrichment import submission
+from include.enrichment.batches import submission
 from include.enrichment.errors import EnrichmentError, NotSent, NotYet
-from include.enrichment.layout import RunFolder
-from include.enrichment.spec import load_pipeline
+from include.enrichment.spec.pipeline_folder import load_pipeline
+from include.enrichment.storage.layout import RunFolder
 from include.gateways import claude as claude_gateway
 from include.gateways.claude import Claude
 from include.gateways.lake import Lake
-from include.gateways.warehouse import Warehouse
+from include.gateways.sources.warehouse import Warehouse
 from include.steps.extract import check_setup, extract
 from include.steps.load import load
 from include.steps.plan import plan
@@ -128,7 +128,7 @@ class Place:
         return self.folder / f"late-{run_id}.json"
 
     def open_lake(self) -> Lake:
-        """The lake, as plugins/claude_batch/connections.py opens it."""
+        """The lake, as plugins/claude_batch/connections/gateways.py opens it."""
         if self.s3 is None:
             return Lake.in_folder(Path(self.lake))
         return Lake.on_s3(

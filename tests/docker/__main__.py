@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from include.stack.report import complain, say
+from include.stack.progress import complain, say
 from tests.docker import stand_ins, waits
 from tests.docker.containers import OnCall, compose_command, containers
 from tests.docker.plays import act, plays

@@ -17,10 +17,10 @@ import httpx2
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from include.enrichment.partition import Partition
-from include.stack.lake import read_published, unaccounted
-from include.stack.report import say
-from include.stack.warehouse import SAMPLE
+from include.cli.output.published_day import read_published, unaccounted
+from include.enrichment.runs.partition import Partition
+from include.stack.progress import say
+from include.stack.sample_products import SAMPLE
 from tests.docker.containers import Container, Containers, OnCall, wait_for
 from tests.docker.report import Finding
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 
-from include.stack.report import say
+from include.stack.progress import say
 from tests.docker.containers import Containers, OnCall, wait_for
 from tests.docker.plays import LONG_SECONDS
 

@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from include.enrichment import layout
-from include.enrichment.partition import Partition, resolve_partition
+from include.cli.output.published_day import Published, read_published, stack_lake
+from include.enrichment.runs.partition import Partition, resolve_partition
+from include.enrichment.storage import layout
 from include.stack.airflow_api import AirflowApi
 from include.stack.environment import stack_environment
 from include.stack.folder import ROOT, StackFolder
-from include.stack.lake import Published, read_published, stack_lake
 from include.stack.stack import BUCKET, Stack
 from tests.fixtures.emulator import Emulator
 from tests.fixtures.stack import running_stack
@@ -40,10 +40,10 @@ CHANGES = f"{{'catchup': True, 'deadline': {DEADLINES}}}"
 IN_CHUNKS_DAG = f"""
 from pathlib import Path
 from airflow.sdk import dag
-from claude_batch import operators
+from claude_batch import pipelines
 from claude_batch.task_group import enrich
 
-operators.PIPELINES = Path(__file__).parents[1] / "pipelines"
+pipelines.PIPELINES = Path(__file__).parents[1] / "pipelines"
 
 @dag(dag_id="{IN_CHUNKS}", schedule=None)
 def in_chunks():

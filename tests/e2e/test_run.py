@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from include.enrichment.manifest import Manifest
-from include.enrichment.prices import dollars
-from include.stack import warehouse
+from include.enrichment.answers.manifest import Manifest
+from include.enrichment.cost.prices import dollars
+from include.stack import sample_products
 from include.stack.folder import ROOT, StackFolder
 from include.stack.stack import ANTHROPIC, AWS, LAKE, WAREHOUSE, anthropic_connection
 from tests.fixtures.emulator import Emulator
@@ -25,14 +25,14 @@ from tests.fixtures.stack import stack_environment
 PARTITION = "2026-11-01"
 #: Far beyond what anything here takes on a machine that has other work, too.
 PATIENCE_SECONDS = 600
-COMMAND = [sys.executable, "-m", "include.stack", "run", "catalogue", PARTITION]
+COMMAND = [sys.executable, "-m", "include.cli", "run", "catalogue", PARTITION]
 
 
 @pytest.fixture
 def environment(stack_folder: StackFolder, s3_bucket: Bucket, emulator: Emulator, tmp_path: Path) -> dict[str, str]:
     """All four connections, and no stack."""
     database = tmp_path / "warehouse.db"
-    warehouse.load_sample(database)
+    sample_products.load_sample(database)
     return stack_environment(
         stack_folder,
         **{

@@ -8,10 +8,11 @@ from contextlib import suppress
 
 import httpx2
 
-from include.enrichment.partition import resolve_partition
-from include.stack import lake, warehouse
+from include.cli.demo import PARTITION, PIPELINE
+from include.cli.output import published_day
+from include.enrichment.runs.partition import resolve_partition
+from include.stack import sample_products
 from include.stack.airflow_api import AirflowApi
-from include.stack.demo import PARTITION, PIPELINE
 from include.stack.folder import StackFolder
 from include.stack.processes import marked_processes
 from tests.fixtures.stack import Demo, running_demo
@@ -59,7 +60,7 @@ def test_two_runs_at_once_survive_the_death_of_triggerer_and_scheduler_and_pay_o
             demo.wait_for(lambda: api.run_state(PIPELINE, beside) in ("success", "failed"), seconds=PATIENCE_SECONDS)
             assert api.run_state(PIPELINE, beside) == "success"
 
-        published = lake.read_published(stack, PIPELINE, partition)
+        published = published_day.read_published(stack, PIPELINE, partition)
         assert published is not None
         assert published.manifest.run_id in (run_id, beside)
         bills = httpx2.get(f"{stack.emulator_url}/_emulator/bills", trust_env=False).json()
@@ -68,8 +69,8 @@ def test_two_runs_at_once_survive_the_death_of_triggerer_and_scheduler_and_pay_o
         assert sum(bill["requests"] for bill in ours) == published.manifest.requests + REPAIRED
         assert published.manifest.published > 100
         assert published.manifest.rejected_by == {"invalid": 1}
-        keys = warehouse.keys_of(stack_folder.warehouse, PARTITION)
-        assert lake.unaccounted(keys, published, "package") == []
+        keys = sample_products.keys_of(stack_folder.warehouse, PARTITION)
+        assert published_day.unaccounted(keys, published, "package") == []
         assert "exactly once" in demo.said()
 
         assert demo.end() == 0

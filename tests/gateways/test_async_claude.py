@@ -13,9 +13,9 @@ from typing import TypeVar
 import anthropic
 import pytest
 
+from include.enrichment.batches.poll import BatchStatus, Look
+from include.enrichment.batches.poll_schedule import PAGE_WORTH
 from include.enrichment.errors import ApiError, BatchNotFound, SetupError
-from include.enrichment.poll import BatchStatus, Look
-from include.enrichment.rounds import PAGE_WORTH
 from include.gateways import async_claude as module
 from include.gateways.async_claude import AsyncClaude
 from include.gateways.claude import Claude

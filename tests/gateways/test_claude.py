@@ -19,7 +19,6 @@ from anthropic._error_classes import ERROR_CLASSES, make_status_error
 from anthropic.resources.messages import Batches
 from anthropic.resources.models import Models
 
-from include.enrichment.chunk import Body
 from include.enrichment.errors import (
     ApiError,
     BatchError,
@@ -29,6 +28,7 @@ from include.enrichment.errors import (
     LoadError,
     SetupError,
 )
+from include.enrichment.requests.chunk import Body
 from include.gateways import claude as claude_module
 from include.gateways.claude import CREATE_SECONDS, Claude, translated
 from tests.fixtures.emulator import Emulator

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from include.enrichment.errors import SpecError, WarehouseError
-from include.enrichment.template import Template
-from include.gateways.portions import Row
-from include.gateways.warehouse import Warehouse
+from include.enrichment.requests.template import Template
+from include.gateways.sources.portions import Row
+from include.gateways.sources.warehouse import Warehouse
 from tests.fixtures.flow import DAY
 from tests.fixtures.postgres import Database
 
@@ -64,7 +64,7 @@ def test_the_days_are_bound_and_not_put_into_the_text(warehouse: Warehouse, data
 
 READING = """
 import sys, psutil, sqlalchemy
-from include.gateways.warehouse import Warehouse
+from include.gateways.sources.warehouse import Warehouse
 from tests.fixtures.flow import DAY
 
 warehouse = Warehouse(sqlalchemy.create_engine(sys.argv[1]), name="warehouse")

@@ -19,10 +19,10 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from include.enrichment.answers.outcome import decode_line, judge
 from include.enrichment.errors import SpecError
-from include.enrichment.outcome import decode_line, judge
-from include.enrichment.pipeline import FILES, Pipeline
-from include.enrichment.spec import load_pipeline
+from include.enrichment.spec.pipeline import FILES, Pipeline
+from include.enrichment.spec.pipeline_folder import load_pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINES = sorted(path for path in (ROOT / "include/pipelines").iterdir() if path.is_dir())

@@ -10,11 +10,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from include.stack import postgres
+from include.stack import postgres_server
 from include.stack.environment import METADATA, stack_environment
 from include.stack.folder import StackFolder
 from include.stack.metadata import give_airflow_home
-from include.stack.postgres import cluster_at, remove_cluster
+from include.stack.postgres_server import cluster_at, remove_cluster
 from include.stack.stack import new_stack
 from include.stack.supervisor import configuration
 
@@ -46,7 +46,7 @@ def test_it_is_in_postgres_migrated_and_with_our_pools(folder: StackFolder, tmp_
 
 
 def test_where_postgres_does_not_run_it_is_in_sqlite(folder: StackFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "WHEEL", "no-such-wheel")
+    monkeypatch.setattr(postgres_server, "WHEEL", "no-such-wheel")
     stack = give_airflow_home(new_stack(folder, real_api=False, processing_seconds=5), folder)
     assert stack.no_postgres == "no-such-wheel is not installed"
     database = folder.airflow_home / "airflow.db"

@@ -13,7 +13,7 @@ import pytest
 
 from include.stack.environment import MARKER
 from include.stack.folder import StackFolder
-from include.stack.postgres import new_cluster
+from include.stack.postgres_server import new_cluster
 from include.stack.processes import AlreadyRunning, marked_processes, one_demo_at_a_time, running_demo, stop_all
 from include.stack.stack import free_port, postgres_uri
 

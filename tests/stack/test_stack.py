@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from include.stack import run as run_module
+from include.cli import run as run_module
+from include.cli.connections import MissingVariables, connection_variables
 from include.stack.environment import MARKER, ignored_variables, stack_environment
 from include.stack.folder import StackFolder
-from include.stack.run import MissingVariables, connection_variables
 from include.stack.stack import (
     ANTHROPIC,
     AWS,

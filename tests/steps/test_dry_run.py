@@ -5,8 +5,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from include.enrichment.dry_run import DryRun, PassForecast
-from include.enrichment.options import RunOptions
+from include.enrichment.cost.forecast import DryRun, PassForecast
+from include.enrichment.runs.options import RunOptions
 from include.steps.dry_run import dry_run
 from tests.fixtures.flow import Flow, without_rows, write_tickets
 

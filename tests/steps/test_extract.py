@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -10,21 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from include.enrichment.chunk import REQUEST_ID_CHARACTERS, REQUESTS_SCHEMA, body_bytes
 from include.enrichment.errors import ApiError, EnrichmentError, SetupError, SpecError, WarehouseError
-from include.enrichment.options import RunOptions
-from include.enrichment.request import MAX_REQUEST_BYTES
-from include.enrichment.spec import load_pipeline
+from include.enrichment.requests.chunk import REQUEST_ID_CHARACTERS, body_bytes
+from include.enrichment.requests.request import MAX_REQUEST_BYTES
+from include.enrichment.runs.options import RunOptions
+from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.gateways.claude import Claude
-from include.steps.extract import (
-    Extracted,
-    check_setup,
-    extract,
-    fetch_rows,
+from include.steps.extract import check_setup, extract
+from include.steps.files.extracted import (
     read_extracted,
     read_pipeline,
-    read_request_ids,
-    read_requests,
 )
 from tests.fixtures.flow import FILES, Flow, with_min_rows, without_rows, write_pipeline, write_tickets
 
@@ -311,39 +305,6 @@ def test_rows_that_cannot_be_written_stop_the_run_and_leave_nothing(
     assert flow.lake.list("runs/") == []
 
 
-class TestReadRequests:
-    """The requests of a run's rows, as plan reads them."""
-
-    @pytest.fixture
-    def path(self, flow: Flow, tmp_path: Path) -> Path:
-        """Rows of which two in different portions render alike, and one cannot be sent."""
-        write_tickets(flow.database, [("big", "x" * MAX_REQUEST_BYTES)])
-        write_tickets(flow.database, [(f"N{n}", f"Ticket {n % 1_100}") for n in range(1_200)])
-        flow.extract()
-        fetch_rows(flow.lake, flow.folder, tmp_path / "fetched.parquet")
-        return tmp_path / "fetched.parquet"
-
-    def test_each_comes_once_in_the_order_of_the_rows(self, path: Path) -> None:
-        table = pa.Table.from_batches(read_requests(path, read_request_ids(path)))
-        assert (table.num_rows, table.schema) == (1_103, REQUESTS_SCHEMA)
-        rows = pq.read_table(path).to_pylist()
-        requests = {row["request_id"]: row["params"] for row in rows if row["request_id"]}
-        assert list(requests.items()) == [(line["request_id"], line["params"]) for line in table.to_pylist()]
-
-    def test_only_those_come_that_are_wanted(self, path: Path) -> None:
-        wanted = set(sorted(read_request_ids(path))[:5])
-        batches = list(read_requests(path, wanted | {"unheard of"}))
-        assert sorted(request_id for batch in batches for request_id in batch["request_id"].to_pylist()) == sorted(
-            wanted
-        )
-        assert list(read_requests(path, set())) == []
-
-    def test_a_row_that_cannot_be_sent_has_no_request(self, path: Path) -> None:
-        ids = read_request_ids(path)
-        assert len(ids) == 1_103
-        assert all(len(request_id) == 22 for request_id in ids)
-
-
 class TestTrial:
     """The first rows of the day."""
 
@@ -387,8 +348,3 @@ def test_another_model_that_would_refuse_every_request_stops_the_run(
     change(flow, tmp_path, pipeline_yaml=f"source: {{connection: w, key: [ticket]}}\nrequest: {request}\n")
     with pytest.raises(SpecError, match=fact):
         check_setup(flow.pipeline.for_run(RunOptions(model=other)), lake=flow.lake, claude=flow.claude)
-
-
-def test_what_an_earlier_form_told_of_an_extract_is_still_read() -> None:
-    told = {"version": 1, "rows": 3, "unsendable": 1, "extracted_at": "2026-11-22T01:00:00Z", "params_bytes": 4_000}
-    assert Extracted.model_validate_json(json.dumps(told)).rows == 3

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment.errors import SpecError, WarehouseError
-from include.enrichment.spec import load_pipeline
-from include.gateways.warehouse import Warehouse
+from include.enrichment.spec.pipeline_folder import load_pipeline
+from include.gateways.sources.warehouse import Warehouse
 from include.steps.extract import extract
 from tests.fixtures.flow import FILES, Flow, write_pipeline
 from tests.fixtures.postgres import Database

@@ -20,13 +20,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from include.enrichment import layout
-from include.enrichment.chunk import Body
+from include.enrichment.batches.poll import BatchStatus
+from include.enrichment.batches.usage import USAGE_SCHEMA
 from include.enrichment.errors import LakeError, LoadError
-from include.enrichment.layout import RunFolder
-from include.enrichment.partition import Partition
-from include.enrichment.poll import BatchStatus
-from include.enrichment.usage import USAGE_SCHEMA
+from include.enrichment.requests.chunk import Body
+from include.enrichment.runs.partition import Partition
+from include.enrichment.storage import layout
+from include.enrichment.storage.layout import RunFolder
 from include.gateways.claude import Claude, Download
 from include.gateways.lake import Lake
 from include.steps.load import load

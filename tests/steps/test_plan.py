@@ -15,16 +15,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from include.enrichment import submission
+from include.enrichment.batches import submission
 from include.enrichment.errors import ApiError, BudgetExceeded, LakeError, NotSent, NotYet, SpecError
-from include.enrichment.layout import RunFolder
-from include.enrichment.partition import Partition
-from include.enrichment.spec import load_pipeline
-from include.gateways.ledger import Ledger
-from include.steps.chunks import read_chunk, request_ids_of
-from include.steps.extract import read_extracted
+from include.enrichment.runs.partition import Partition
+from include.enrichment.spec.pipeline_folder import load_pipeline
+from include.enrichment.storage.layout import RunFolder
+from include.gateways.ledger_store import Ledger
+from include.steps.files.chunk_files import read_chunk, request_ids_of
+from include.steps.files.extracted import read_extracted
 from include.steps.plan import plan, read_repairs
-from include.steps.wanted import read_plan
+from include.steps.planning.select_requests import read_plan
 from tests.fixtures.flow import Flow, another_run, sizes, without_rows, write_pipeline, write_tickets
 from tests.fixtures.lake import delete
 

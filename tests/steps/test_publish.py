@@ -16,20 +16,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from include.enrichment import layout, prices
+from include.enrichment.answers.manifest import Manifest
+from include.enrichment.cost import prices
+from include.enrichment.cost.prices import dollars
 from include.enrichment.errors import LakeError, LoadError, SetupError
-from include.enrichment.layout import RunFolder
-from include.enrichment.manifest import Manifest
-from include.enrichment.options import RunOptions
-from include.enrichment.partition import Partition
-from include.enrichment.prices import dollars
-from include.enrichment.spec import load_pipeline
+from include.enrichment.runs.options import RunOptions
+from include.enrichment.runs.partition import Partition
+from include.enrichment.spec.pipeline_folder import load_pipeline
+from include.enrichment.storage import layout
+from include.enrichment.storage.layout import RunFolder
 from include.gateways.lake import Conflict, Lake
-from include.steps import joining
 from include.steps import publish as steps
 from include.steps.extract import extract
 from include.steps.plan import plan
 from include.steps.publish import publish
+from include.steps.publishing import joining
 from tests.fixtures.disk import files_of_at_most
 from tests.fixtures.flow import DAY, Flow, booked, with_min_rows, without_rows, write_pipeline, write_tickets
 from tests.fixtures.lake import delete

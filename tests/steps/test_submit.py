@@ -9,13 +9,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from include.enrichment import layout, submission
-from include.enrichment.chunk import Body
+from include.enrichment.batches import submission
+from include.enrichment.batches.ledger import Entry, Fence, OpenChunks, State
 from include.enrichment.errors import ApiError, BatchError, LakeError, NotSent, NotYet
-from include.enrichment.ledger import Entry, Fence, OpenChunks, State
-from include.enrichment.spec import load_pipeline
+from include.enrichment.requests.chunk import Body
+from include.enrichment.spec.pipeline_folder import load_pipeline
+from include.enrichment.storage import layout
 from include.gateways.lake import Lake
-from include.gateways.ledger import Ledger
+from include.gateways.ledger_store import Ledger
 from tests.fixtures.flow import Flow, write_pipeline, write_tickets
 
 

@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from include.enrichment import layout
+from include.enrichment.batches.ledger import Entry
+from include.enrichment.batches.usage import USAGE_SCHEMA
+from include.enrichment.cost.report_days import ReportDays
 from include.enrichment.errors import LakeError
-from include.enrichment.ledger import Entry
-from include.enrichment.report_days import ReportDays
-from include.enrichment.usage import USAGE_SCHEMA
-from include.gateways.usage import Books
+from include.enrichment.storage import layout
+from include.gateways.usage_store import Books
 from include.steps.usage_report import Made, usage_report
 from tests.fixtures.flow import Flow, booked
 from tests.fixtures.lake import delete

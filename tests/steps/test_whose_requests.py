@@ -23,15 +23,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from include.enrichment import layout, submission
+from include.enrichment.batches import submission
+from include.enrichment.batches.ledger import Entry
 from include.enrichment.errors import BudgetExceeded, EnrichmentError, LoadError, NotYet
-from include.enrichment.ledger import Entry
+from include.enrichment.storage import layout
 from include.gateways.claude import Claude
 from include.gateways.lake import Lake
-from include.gateways.ledger import Ledger
-from include.gateways.results import ResultStore
-from include.steps.chunks import request_ids_of
-from include.steps.extract import fetch_rows, read_request_ids
+from include.gateways.ledger_store import Ledger
+from include.gateways.result_store import ResultStore
+from include.steps.files.chunk_files import request_ids_of
+from include.steps.files.extracted import fetch_rows, read_request_ids
 from tests.fixtures.emulator import Emulator
 from tests.fixtures.flow import Flow, another_run, write_tickets
 

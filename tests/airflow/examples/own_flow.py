@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 
 from airflow.sdk import dag, task
 
+from claude_batch.forms.params import form
 from claude_batch.operators import ClaudeBatchOperator, ExtractOperator, LoadOperator, PlanOperator, PublishOperator
-from claude_batch.params import form
 from claude_batch.sensors import ClaudeBatchSensor
 
 

@@ -20,9 +20,9 @@ def own_requests() -> None:
     def write() -> str:
         import msgspec
 
-        from claude_batch.connections import open_lake
-        from include.enrichment.request import make_request
-        from include.steps.chunks import write_chunk
+        from claude_batch.connections.gateways import open_lake
+        from include.enrichment.requests.request import make_request
+        from include.steps.files.chunk_files import write_chunk
 
         questions = ["What is a batch?", "What is a chunk?"]
         bodies = [

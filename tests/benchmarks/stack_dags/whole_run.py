@@ -6,11 +6,11 @@ from pathlib import Path
 
 from airflow.sdk import dag
 
-from claude_batch import operators
+from claude_batch import pipelines
 from claude_batch.task_group import enrich
 from include.dag_defaults import NIGHTLY
 
-operators.PIPELINES = Path(__file__).parents[1]
+pipelines.PIPELINES = Path(__file__).parents[1]
 # A try that fails ends the run at once: what would be measured is the pause before the next.
 _ONE_TRY = NIGHTLY | {"default_args": NIGHTLY["default_args"] | {"retries": 0}}
 

@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 import pyarrow as pa
 import pytest
 
-from include.enrichment.report_days import ReportDays
-from include.enrichment.usage import USAGE_SCHEMA
+from include.enrichment.batches.usage import USAGE_SCHEMA
+from include.enrichment.cost.report_days import ReportDays
 from include.reporting.charts import Chart, charts
 from include.reporting.figures import figures
 from tests.fixtures.usage import NOON, usage_line

@@ -8,9 +8,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from include.enrichment.report_days import ReportDays
-from include.enrichment.usage import USAGE_SCHEMA
-from include.enrichment.version import VERSION
+from include.enrichment.batches.usage import USAGE_SCHEMA
+from include.enrichment.cost.report_days import ReportDays
+from include.enrichment.storage.version import VERSION
 from include.reporting.figures import SUMMARY_SCHEMA, Figures, figures, summary
 from tests.fixtures.usage import NOON, usage_line
 

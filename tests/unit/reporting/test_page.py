@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from include.enrichment.ledger import Entry
-from include.enrichment.report_days import ReportDays
-from include.enrichment.usage import USAGE_SCHEMA
+from include.enrichment.batches.ledger import Entry
+from include.enrichment.batches.usage import USAGE_SCHEMA
+from include.enrichment.cost.report_days import ReportDays
 from include.reporting.charts import Chart
 from include.reporting.figures import figures
 from include.reporting.page import Gaps, page
@@ -140,7 +140,9 @@ def test_a_prefix_that_was_never_read_is_told_with_its_price() -> None:
 def test_a_batch_without_a_price_is_named_with_what_to_do() -> None:
     unknown: dict[str, Any] = dict.fromkeys(("cost_usd", "synchronous_usd", "unusable_usd"))
     text = parsed(line(), line("msgbatch_2", model="claude-next", **unknown)).text
-    assert "The cost of 1 batch is not known, as include/enrichment/prices.yaml has no price for claude-next" in text
+    assert (
+        "The cost of 1 batch is not known, as include/enrichment/cost/prices.yaml has no price for claude-next" in text
+    )
     assert "it books them anew. msgbatch_2." in text
     assert "Amounts are of the 1 batch whose cost is known." in text
     assert "a model without a name" in parsed(line("msgbatch_2", **unknown | {"model": None})).text

@@ -12,7 +12,7 @@ from airflow.sdk import Param, dag, get_current_context, task
 
 from claude_batch.sensors import ClaudeBatchSensor
 from claude_batch.task_group import enrich
-from include.enrichment import submission
+from include.enrichment.batches import submission
 
 # Every task's process parses this file before it runs its task, so these are in force wherever a chunk is submitted.
 submission.CREATE_WINDOW = timedelta(seconds=20)

@@ -1,0 +1,94 @@
+"""
+The commands behind the Makefile, as in ``python -m include.cli demo``: demo, run PIPELINE PARTITION, show PIPELINE
+PARTITION, report, clean-lake, down.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from include.stack.folder import StackFolder
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, then import only what the command needs: a wrong argument is answered before Airflow is even loaded."""
+    options = _parser().parse_args(arguments)
+    folder = StackFolder.of_environment()
+    if options.command == "demo":
+        from include.cli.demo import demo
+
+        return demo(
+            folder,
+            real_api=_is_set("REAL"),
+            exit_after=options.exit or _is_set("DEMO_EXIT"),
+            keep=_is_set("KEEP"),
+            processing_seconds=options.processing_seconds,
+        )
+    if options.command == "run":
+        from include.cli.run import run
+
+        return run(folder, options.pipeline, options.partition, anew=options.new or _is_set("NEW"))
+    if options.command == "show":
+        from include.cli.show import show
+
+        rejects = options.rejects or _is_set("REJECTS")
+        return show(folder, options.pipeline, options.partition, rejects=rejects, rows=options.rows)
+    if options.command == "report":
+        from include.cli.report import usage_report
+
+        return usage_report(folder, first=options.first, last=options.last)
+    if options.command == "clean-lake":
+        from include.cli.clean_lake import clean_lake
+
+        return clean_lake(folder, days=options.days, raw_days=options.raw_days, delete=options.yes or _is_set("YES"))
+    from include.cli.down import down
+
+    return down(folder)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m include.cli", description=__doc__)
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="demo | run | show | report | clean-lake | down"
+    )
+    demo = commands.add_parser(
+        "demo",
+        help="start the stack, run one partition, stay until Ctrl-C; REAL=1: the real API; KEEP=1: keep its data",
+    )
+    demo.add_argument("--exit", action="store_true", help="stop after the run; also DEMO_EXIT=1")
+    demo.add_argument("--processing-seconds", type=float, default=5, help="how long the emulator works on a batch")
+    run = commands.add_parser(
+        "run",
+        help="one partition in the foreground, on the environment's connections",
+        description="One partition in the foreground, on the environment's connections.",
+        epilog="The fields of the trigger form are variables of the environment, or of make: ROWS=10 (a trial of the"
+        " first rows), DRY_RUN=1, BUDGET=5 (US dollars), MODEL=claude-sonnet-5, REUSE=0, ONLY_REJECTS=1. Exit status:"
+        " 0 done, 1 not published, 2 not started, 3 a newer run's rows stay published.",
+    )
+    run.add_argument("pipeline", metavar="PIPELINE", help="a folder of include/pipelines, e.g. catalogue")
+    run.add_argument("partition", metavar="PARTITION", help="a date, e.g. 2026-11-01")
+    run.add_argument("--new", action="store_true", help="do not go on with an unfinished run; also NEW=1")
+    show = commands.add_parser("show", help="the first published rows of a day, or its rejects")
+    show.add_argument("pipeline", metavar="PIPELINE", help="a folder of include/pipelines, e.g. catalogue")
+    show.add_argument("partition", metavar="PARTITION", help="a published date, e.g. 2026-11-01")
+    show.add_argument("--rejects", action="store_true", help="show its rejects instead; also REJECTS=1")
+    show.add_argument("--rows", type=int, default=8, help="the most rows to show")
+    report = commands.add_parser("report", help="what the batches of some days cost, as a page on the lake")
+    report.add_argument("--first", help="a date, e.g. 2026-11-01; else 29 days before the last one")
+    report.add_argument("--last", help="a date; else today")
+    clean = commands.add_parser("clean-lake", help="what runs that ended long ago left behind; shown, or deleted")
+    clean.add_argument("--days", type=int, default=30, help="only what is older than so many days")
+    clean.add_argument("--raw-days", type=int, help="also raw copies that are older than so many days")
+    clean.add_argument("--yes", action="store_true", help="delete it; also YES=1")
+    commands.add_parser("down", help="stop whatever a demo left behind")
+    return parser
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() not in ("", "0", "false", "no")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

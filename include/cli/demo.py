@@ -1,0 +1,300 @@
+"""
+`make demo`: start the stack, run one real partition through the scheduler, show what came out, stay until told to stop.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import FrameType
+
+import httpx2
+
+from include.cli import consent
+from include.cli.output import end_of_run, published_day
+from include.enrichment.runs.partition import resolve_partition
+from include.stack import processes, sample_products
+from include.stack.airflow_api import AirflowApi, TaskInstance, unhealthy
+from include.stack.environment import ignored_variables
+from include.stack.folder import StackFolder
+from include.stack.metadata import MigrationFailed, give_airflow_home
+from include.stack.patience import OutOfPatience, Patience
+from include.stack.progress import Progress, complain, say, step
+from include.stack.stack import Stack, anthropic_connection, new_stack, read_stack
+from include.stack.supervisor import failed_processes
+
+PIPELINE = "catalogue"
+PARTITION = "2026-11-17"
+PLANTED = sample_products.SAMPLE.with_name("faults.yaml")
+REAL_ROWS = 5
+AIRFLOW_PORT = 8080
+ANSWER_SECONDS = 10
+POLL_SECONDS = 1.0
+#: A task in one of these states may rightly stay in it for hours.
+AT_WORK = ("running", "deferred", "up_for_retry", "up_for_reschedule")
+
+
+class Stopped(BaseException):
+    """Somebody asked the demo to end: Ctrl-C, `make down`, a closed terminal."""
+
+
+class DemoFailed(Exception):
+    """The demo cannot go on. The message says what happened and where to look."""
+
+
+class StackDied(DemoFailed):
+    """A process of the stack has ended, and is not started again."""
+
+
+def demo(folder: StackFolder, *, real_api: bool, exit_after: bool, keep: bool, processing_seconds: float) -> int:
+    """
+    The whole demo; the stack is stopped however it ends. Returns 0 if the partition was published.
+
+    A run that fails leaves the stack up, so that it can be looked at.
+
+    :param exit_after: end after the run and do not wait for Ctrl-C
+    :param keep: leave lake, warehouse and the emulator's batches for the next demo that keeps. What the real API has
+        answered is kept apart: the same requests have simulated answers, too
+    """
+    if keep:
+        folder = replace(folder, kept="kept-real" if real_api else "kept")
+    try:
+        with processes.one_demo_at_a_time(folder):
+            return _until_stopped(folder, real_api, exit_after, processing_seconds)
+    except processes.AlreadyRunning as running:
+        stack = read_stack(folder)
+        complain(
+            f"{running} Nothing was started. {f'Its Airflow is at {stack.airflow_url}. ' if stack else ''}"
+            "Stop it with Ctrl-C where it runs, or with `make down`."
+        )
+        return 1
+
+
+def _until_stopped(folder: StackFolder, real_api: bool, exit_after: bool, processing_seconds: float) -> int:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _stop)
+    published = False
+    try:
+        stack, key = _prepare(folder, real_api, processing_seconds)
+        supervisord = _start(stack, folder, key)
+        published = _run_or_say_why_not(stack, folder, supervisord)
+        if not exit_after:
+            _stay(supervisord, folder)
+    except Stopped:
+        say()
+    except consent.NoKey as failure:
+        complain(str(failure))
+    except (DemoFailed, MigrationFailed, OutOfPatience) as failure:
+        complain(f"\n{failure}\nLogs: {folder.logs}")
+        published = False
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        with step("Stopping every process"):
+            processes.stop_all(folder)
+        folder.stack_json.unlink(missing_ok=True)
+    return 0 if published else 1
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Stopped
+
+
+def _prepare(folder: StackFolder, real_api: bool, processing_seconds: float) -> tuple[Stack, str | None]:
+    """A clean folder, a new stack, the warehouse and the metadata database; nothing runs yet."""
+    if left := processes.stop_all(folder):
+        say(f"  Stopped {left} processes that an earlier demo left behind.")
+    key = consent.real_key_after_consent(PIPELINE, REAL_ROWS) if real_api else None
+    for old in (folder.airflow_home, folder.logs):
+        shutil.rmtree(old, ignore_errors=True)
+    folder.logs.mkdir()
+    if ignored := ignored_variables():
+        say(f"  Ignored, as the demo sets its own: {', '.join(ignored)}.")
+    stack = new_stack(folder, real_api=real_api, processing_seconds=processing_seconds, airflow_port=AIRFLOW_PORT)
+    _prepare_data(folder, real_api)
+    with step("Making Airflow's metadata database (Postgres; about ten seconds the first time)"):
+        stack = give_airflow_home(stack, folder)
+    if stack.no_postgres:
+        say(f"  Postgres does not run here: {stack.no_postgres}.")
+        say("  Airflow uses SQLite instead, where a backfill of several days may fail with 503.")
+    stack.save(folder)
+    return stack, key
+
+
+def _prepare_data(folder: StackFolder, real_api: bool) -> None:
+    """Prepare the warehouse and the emulator's folder, unless an earlier demo kept them."""
+    if folder.kept and folder.warehouse.exists():
+        say(f"  Keeping the lake, the warehouse and the batches in {folder.lake.parent}.")
+        return
+    shutil.rmtree(folder.emulator_state, ignore_errors=True)
+    folder.emulator_state.mkdir(parents=True)
+    draft = folder.warehouse.with_suffix(".draft")
+    draft.unlink(missing_ok=True)
+    with step("Loading the sample into the warehouse (SQLite)"):
+        if real_api:
+            sample_products.load_sample(draft, partition=PARTITION, limit=REAL_ROWS)
+        else:
+            # The nightly run, which Airflow makes as soon as the Dag is not paused, is about yesterday.
+            sample_products.load_sample(draft, newest=datetime.now(UTC).date() - timedelta(days=1))
+    draft.replace(folder.warehouse)
+
+
+def _plant(stack: Stack) -> None:
+    """
+    Ask an emulator without batches for a few faults. One whose batches were kept has had them. The demo goes on without
+    them if the emulator does not answer in time.
+    """
+    with httpx2.Client(base_url=f"{stack.emulator_url}/_emulator", timeout=60, trust_env=False) as emulator:
+        try:
+            if emulator.get("/log").raise_for_status().json()["batches"]:
+                return
+            emulator.put("/faults", content=PLANTED.read_bytes()).raise_for_status()
+        except httpx2.HTTPError as error:
+            say(f"  No faults were planted: {error!r}")
+            return
+    say(
+        f"  Planted in the answers for {PARTITION}: 3 that do not fit the schema and 1 that expires (the retry pass"
+        "\n  asks again), and 1 refusal, to show what a reject looks like."
+    )
+
+
+def _start(stack: Stack, folder: StackFolder, key: str | None) -> subprocess.Popen[bytes]:
+    anthropic = anthropic_connection(key) if key else None
+    supervisord = processes.start(stack, folder, anthropic=anthropic)
+
+    patience = _patience(stack, supervisord)
+    with step("Starting the S3 server and its bucket"):
+        _wait(patience(), lambda: _silent(s3=stack.s3_url))
+        published_day.make_bucket(stack)
+    if not stack.real_api:
+        with step("Starting the emulator of the Message Batches API"):
+            _wait(patience(), lambda: _silent(emulator=stack.emulator_url))
+        _plant(stack)
+    with step("Starting Airflow: scheduler, triggerer, Dag processor, API server"):
+        _wait(patience(), lambda: unhealthy(stack))
+    say(f"  Airflow is at {stack.airflow_url}, user admin, password {stack.ui_password}")
+    return supervisord
+
+
+def _run_or_say_why_not(stack: Stack, folder: StackFolder, supervisord: subprocess.Popen[bytes]) -> bool:
+    """True if the partition was published. Raises StackDied; whatever else went wrong is said, and the stack is up."""
+    try:
+        return _run(stack, folder, _patience(stack, supervisord))
+    except StackDied:
+        raise
+    except (DemoFailed, OutOfPatience) as failure:
+        why = str(failure)
+    except (httpx2.HTTPError, OSError) as error:
+        why = f"The run cannot be followed any more: {error!r}"
+    complain(f"\n{why}\nLook in Airflow at {stack.airflow_url}, and in the logs: {folder.logs}")
+    return False
+
+
+def _run(stack: Stack, folder: StackFolder, patience: Callable[[], Patience]) -> bool:
+    """One run of one partition through the scheduler. True if it was published, and every row is accounted for."""
+    partition = resolve_partition(param=PARTITION, partition_key=None, data_interval_start=None)
+    with AirflowApi(stack, patience) as api:
+        with step(f"Waiting for the Dag processor to load {PIPELINE}"):
+            _wait_for_dag(api, patience())
+        say(f"\nRunning {PIPELINE} for {partition} through the scheduler:")
+        run_id = api.trigger(PIPELINE, {"partition": str(partition)})
+        api.unpause(PIPELINE)
+        state = _follow(api, run_id, patience())
+        published = published_day.read_published(stack, PIPELINE, partition) if state == "success" else None
+        if published is None:  # what is published may be another run's: of two runs the later word stays
+            complain(end_of_run.failure(api, stack, PIPELINE, run_id, state))
+            return False
+    say(end_of_run.success(published))
+    wrong = published_day.unaccounted(sample_products.keys_of(folder.warehouse, str(partition)), published, "package")
+    say(end_of_run.reconciliation(published, wrong))
+    say(end_of_run.whereabouts(stack, published))
+    return not wrong
+
+
+def _wait_for_dag(api: AirflowApi, patience: Patience) -> None:
+    while not api.has_dag(PIPELINE):
+        if errors := api.import_errors():
+            raise DemoFailed("A Dag file cannot be imported:\n" + "\n".join(errors))
+        patience.waited(f"The Dag processor has not loaded {PIPELINE}")
+        time.sleep(POLL_SECONDS)
+
+
+def _follow(api: AirflowApi, run_id: str, patience: Patience) -> str:
+    """Say every change until the run has ended, and of a try that failed, why; returns the run's state."""
+    progress = Progress(PIPELINE)
+    batches: set[str] = set()
+    failed: set[TaskInstance] = set()
+    while True:
+        state = api.run_state(PIPELINE, run_id)
+        tasks = api.task_instances(PIPELINE, run_id)
+        progress.show(tasks)
+        for task in tasks:
+            if task.task_id.endswith(".submit") and task.state == "success":
+                for batch in set(re.findall(r"msgbatch_\w+", api.returned(PIPELINE, run_id, task))) - batches:
+                    progress.note(f"submitted as {batch}")
+                    batches.add(batch)
+            if task.state == "up_for_retry" and task not in failed:
+                failed.add(task)
+                for error in api.errors(PIPELINE, run_id, task):
+                    progress.note(f"  {error}")
+        if state in ("success", "failed"):
+            progress.note(f"the run has ended: {state}")
+            return state
+        patience.seen(tasks)
+        if any(task.state in AT_WORK for task in tasks):
+            patience.moved()
+        patience.waited("No task of the run has changed its state")
+        time.sleep(POLL_SECONDS)
+
+
+def _stay(supervisord: subprocess.Popen[bytes], folder: StackFolder) -> None:
+    say("\nThe stack stays up until Ctrl-C (or `make down` from elsewhere).")
+    if folder.kept:
+        say(f"Its lake, warehouse and batches stay in {folder.lake.parent} for the next `make demo KEEP=1`.")
+        say("Airflow's run history is not kept.")
+    else:
+        say("Everything in it is deleted then. `make demo KEEP=1` keeps the lake, the warehouse and the batches.")
+    while supervisord.poll() is None:
+        time.sleep(POLL_SECONDS)
+    raise DemoFailed(
+        f"supervisord has ended by itself (status {supervisord.returncode}), so the stack is not kept alive."
+    )
+
+
+def _patience(stack: Stack, supervisord: subprocess.Popen[bytes]) -> Callable[[], Patience]:
+    """What begins a wait for the stack, which is in vain where supervisord, or a process that it keeps, has ended."""
+
+    def in_vain() -> None:
+        if supervisord.poll() is not None:
+            raise StackDied(f"supervisord ended with status {supervisord.returncode}: see supervisord.out.")
+        if failed := failed_processes(stack):
+            raise StackDied(f"Cannot be started: {', '.join(failed)}. The log of each tells why.")
+
+    return lambda: Patience(in_vain)
+
+
+def _wait(patience: Patience, missing: Callable[[], Sequence[str]]) -> None:
+    """Wait until nothing is missing. What comes up begins the patience anew."""
+    while names := missing():
+        patience.seen(names)
+        patience.waited(f"Not up yet: {', '.join(names)}")
+        time.sleep(POLL_SECONDS / 4)
+
+
+def _silent(**urls: str) -> list[str]:
+    """The names of those servers that do not answer."""
+    return [name for name, url in urls.items() if not _answers(url)]
+
+
+def _answers(url: str) -> bool:
+    try:
+        httpx2.get(url, timeout=ANSWER_SECONDS, trust_env=False)
+    except httpx2.HTTPError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""One Dag run inside this process, for `make run`."""

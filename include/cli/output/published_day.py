@@ -1,0 +1,124 @@
+"""The lake as its readers see it: opened for a command, and one published partition read back."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow.fs import FileSystem, LocalFileSystem, S3FileSystem
+from pydantic import ValidationError
+
+from include.cli.connections import MissingVariables, connection_variables
+from include.cli.exit_codes import BAD_ARGUMENTS
+from include.enrichment.answers.manifest import Manifest
+from include.enrichment.errors import EnrichmentError, ParamError, PartitionError, SpecError
+from include.enrichment.runs.partition import Partition
+from include.enrichment.storage import layout
+from include.enrichment.storage.version import parse
+from include.gateways.lake import Lake
+from include.stack.environment import core_settings
+from include.stack.folder import StackFolder
+from include.stack.progress import complain
+from include.stack.stack import AWS, BUCKET, LAKE, Stack
+
+#: On a busy machine the S3 server may take longer than pyarrow's 3 s.
+BUSY_SECONDS = 60
+
+
+def with_lake(folder: StackFolder, work: Callable[[Lake], None]) -> int:
+    """
+    Do a command's ``work`` on the lake of the environment, else of the stack that runs here.
+
+    Returns the exit status: 0, or 2 for bad arguments, or 1 if the lake cannot be read. An error goes to stderr.
+    """
+    try:
+        variables = connection_variables(folder, os.environ, (AWS, LAKE))
+    except MissingVariables as error:
+        complain(str(error))
+        return 1
+    with tempfile.TemporaryDirectory() as home:
+        os.environ.update(core_settings(home) | variables)
+        os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "WARNING")
+        # Airflow, which knows the connection, reads its settings while it is imported.
+        from claude_batch.connections.gateways import open_lake
+
+        try:
+            work(open_lake("aws_default"))
+        except (SpecError, ParamError, PartitionError) as error:
+            complain(str(error))
+            return BAD_ARGUMENTS
+        except EnrichmentError as error:
+            complain(str(error))
+            return 1
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """One published partition, read back."""
+
+    manifest: Manifest
+    table: pa.Table
+    rejects: pa.Table
+
+
+def stack_lake(stack: Stack) -> FileSystem:
+    """The stack's bucket as a folder tree, over plain S3 calls."""
+    return S3FileSystem(
+        access_key="testing",
+        secret_key="testing",
+        region="us-east-1",
+        scheme="http",
+        endpoint_override=urlsplit(stack.s3_url).netloc,
+        allow_bucket_creation=True,
+        connect_timeout=BUSY_SECONDS,
+        request_timeout=BUSY_SECONDS,
+    )
+
+
+def make_bucket(stack: Stack) -> None:
+    """Make the stack's empty bucket."""
+    stack_lake(stack).create_dir(BUCKET)
+
+
+def read_published(stack: Stack, pipeline: str, partition: Partition) -> Published | None:
+    """What the partition's readers get, None if it has no manifest."""
+    files, root = (LocalFileSystem(), stack.connections[LAKE]) if stack.kept else (stack_lake(stack), BUCKET)
+    manifest = f"{root}/{layout.manifest(pipeline, partition)}"
+    if not files.get_file_info(manifest).is_file:
+        return None
+    return Published(
+        manifest=Manifest.model_validate_json(files.open_input_file(manifest).read()),
+        table=pq.read_table(f"{root}/{layout.table(pipeline, partition)}", filesystem=files, partitioning=None),
+        rejects=pq.read_table(f"{root}/{layout.rejects(pipeline, partition)}", filesystem=files, partitioning=None),
+    )
+
+
+def unaccounted(keys: Sequence[str], published: Published, key: str) -> list[str]:
+    """One line for each source key that is not in table or rejects exactly once, and for each key the source lacks."""
+    found = Counter([*published.table[key].to_pylist(), *published.rejects[key].to_pylist()])
+    expected = Counter(keys)
+    return [
+        f"{name}: {expected[name]} in the warehouse, {found[name]} published or rejected"
+        for name in sorted(expected.keys() | found.keys())
+        if expected[name] != found[name]
+    ]
+
+
+def published(pipeline: str, partition: Partition, lake: Lake) -> Manifest | None:
+    """
+    The partition's manifest on the lake, None if there surely is none; publish takes a damaged one for none, too.
+    Raises LakeError if it cannot be read.
+    """
+    key = layout.manifest(pipeline, partition)
+    found = lake.find(key)
+    try:
+        return parse(Manifest, found.data, lake.locate(key)) if found else None
+    except ValidationError:
+        return None

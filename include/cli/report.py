@@ -1,0 +1,36 @@
+"""`make report`: what the batches of some days cost, from the lake of the environment or of the stack that runs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from include.cli.output.published_day import with_lake
+from include.enrichment.cost.prices import dollars
+from include.enrichment.cost.report_days import report_days
+from include.gateways.lake import Lake
+from include.stack.folder import StackFolder
+from include.stack.progress import say
+from include.stack.stack import LAKE, read_stack
+
+
+def usage_report(folder: StackFolder, *, first: str | None, last: str | None) -> int:
+    """
+    Make the report of these days, up to today unless ``last`` is given, and say where it is. Returns an exit status,
+    see with_lake().
+    """
+
+    def work(lake: Lake) -> None:
+        # With Airflow's settings in place, which importing these reads.
+        from claude_batch.ui.usage_report import URL_PREFIX
+        from include.steps.usage_report import usage_report as make_report
+
+        # Whoever asks by hand wants what has just been spent, too.
+        days = report_days(first=first, last=last, today=datetime.now(UTC).date() + timedelta(days=1))
+        made = make_report(days, lake=lake)
+        simulated = ", SIMULATED: the emulator answered" if made.simulated else ""
+        say(f"{days}: {dollars(made.cost_usd)}, batches: {made.batches:,}{simulated}")
+        say(f"  {lake.locate(made.page)}")
+        if (stack := read_stack(folder)) and lake.uri == stack.connections[LAKE]:
+            say(f"  {stack.airflow_url}{URL_PREFIX}/{days.first}_{days.last}")
+
+    return with_lake(folder, work)

@@ -1,0 +1,1 @@
+"""Simulated structured outputs: the JSON Schema subset, and values that fit a schema."""

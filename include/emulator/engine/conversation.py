@@ -1,0 +1,145 @@
+"""The messages of a request: checked, weighed in tokens, and read for the words an answer is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from include.emulator.api_errors import RequestRefused
+from include.emulator.billing.prompt_cache import Marker, tokens_of
+from include.emulator.engine.request_frame import Frame, add_block
+
+IMAGE_TOKENS = 1_600
+MAX_MESSAGES = 100_000
+
+_BLOCK_TYPES = frozenset(
+    {
+        *("text", "image", "document", "search_result", "thinking", "redacted_thinking", "tool_use", "tool_result"),
+        *("server_tool_use", "web_search_tool_result", "web_fetch_tool_result", "container_upload"),
+        *("code_execution_tool_result", "bash_code_execution_tool_result", "text_editor_code_execution_tool_result"),
+        *("tool_search_tool_result", "mid_conv_system"),
+    }
+)
+_decode = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What the messages come to."""
+
+    #: All text of the user's turns.
+    text: str
+    #: Tokens of the whole prompt, tools and system included.
+    tokens: int
+    markers: tuple[Marker, ...]
+
+
+def read_conversation(messages: bytes | memoryview | msgspec.Raw | None, frame: Frame) -> Conversation:
+    """The messages of a request, given as JSON, behind its frame. Raises RequestRefused."""
+    if messages is None:
+        raise RequestRefused("messages: Field required")
+    turns = _decode(messages)
+    if not isinstance(turns, list):
+        raise RequestRefused("messages: Input should be a valid list")
+    if not turns:
+        raise RequestRefused("messages: at least one message is required")
+    if len(turns) > MAX_MESSAGES:
+        raise RequestRefused(f"messages: List should have at most {MAX_MESSAGES} items after validation")
+    texts: list[str] = []
+    blocks: list[tuple[str, dict[str, Any]]] = []
+    for index, turn in enumerate(turns):
+        for where, block in _blocks(index, turn):
+            blocks.append((where, block))
+            if turn["role"] == "user" and block["type"] == "text":
+                texts.append(block["text"])
+    _check_ending(turns[-1], frame)
+    if frame.output is not None and any(_cites(block) for _, block in blocks):
+        raise RequestRefused("output_config.format: citations cannot be combined with structured outputs")
+    return _weigh("\n".join(texts), blocks, frame)
+
+
+def _weigh(text: str, blocks: list[tuple[str, dict[str, Any]]], frame: Frame) -> Conversation:
+    last = blocks[-1][1] if blocks else {}
+    if frame.automatic_cache is None and not any("cache_control" in block for _, block in blocks):
+        # The usual case: nothing of the messages is cached, so nothing of them needs to be hashed.
+        tokens = sum(_tokens(block) for _, block in blocks)
+        return Conversation(text, frame.chain.tokens + frame.format_tokens + tokens, frame.chain.markers)
+    chain = frame.chain.fork()
+    if any(block["type"] == "image" for _, block in blocks):
+        chain.tell_apart(b"image")
+    for where, block in blocks:
+        if block is last and frame.automatic_cache is not None and "cache_control" not in block:
+            ttl = "1h" if frame.automatic_cache > 300 else "5m"
+            block = {**block, "cache_control": {"type": "ephemeral", "ttl": ttl}}
+        add_block(chain, block, where, _tokens(block))
+    return Conversation(text, chain.tokens + frame.format_tokens, chain.markers)
+
+
+def _blocks(index: int, turn: object) -> list[tuple[str, dict[str, Any]]]:
+    if not isinstance(turn, dict):
+        raise RequestRefused(f"messages.{index}: Input should be a valid dictionary")
+    for name in turn:
+        if name not in ("role", "content"):
+            raise RequestRefused(f"messages.{index}.{name}: Extra inputs are not permitted")
+    if "role" not in turn or "content" not in turn:
+        raise RequestRefused(f"messages.{index}.{'content' if 'role' in turn else 'role'}: Field required")
+    if turn["role"] not in ("user", "assistant", "system"):
+        raise RequestRefused(f"messages.{index}.role: Input should be 'user', 'assistant' or 'system'")
+    content = turn["content"]
+    if not content:
+        raise RequestRefused(f"messages.{index}: {turn['role']} messages must have non-empty content")
+    if isinstance(content, str):
+        return [(f"messages.{index}.content", {"type": "text", "text": content})]
+    if not isinstance(content, list):
+        raise RequestRefused(f"messages.{index}.content: Input should be a valid list")
+    for number, block in enumerate(content):
+        _check_block(f"messages.{index}.content.{number}", block)
+    return [(f"messages.{index}.content.{number}", block) for number, block in enumerate(content)]
+
+
+def _check_block(where: str, block: object) -> None:
+    kind = block.get("type") if isinstance(block, dict) else None
+    if not isinstance(block, dict) or not isinstance(kind, str) or kind not in _BLOCK_TYPES:
+        raise RequestRefused(f"{where}: Input tag {str(kind)!r} found using 'type' does not match any expected tag")
+    if kind == "text":
+        if not isinstance(block.get("text"), str):
+            raise RequestRefused(f"{where}.text: Field required")
+        if not block["text"].strip():
+            raise RequestRefused("messages: text content blocks must be non-empty")
+    if kind in ("image", "document"):
+        source = block.get("source")
+        if not isinstance(source, dict):
+            raise RequestRefused(f"{where}.{kind}.source: Field required")
+        # Nothing is downloaded here; hosts under .invalid are those that never answer.
+        if source.get("type") == "url" and (urlsplit(str(source.get("url"))).hostname or "").endswith("invalid"):
+            raise RequestRefused("Unable to download the file. Please verify the URL and try again.")
+
+
+def _check_ending(last: dict[str, Any], frame: Frame) -> None:
+    if last["role"] != "assistant":
+        return
+    if not frame.model.prefill:
+        message = (
+            "This model does not support assistant message prefill. The conversation must end with a user message."
+        )
+        raise RequestRefused(message)
+    if frame.output is not None:
+        raise RequestRefused(
+            "output_config.format: assistant message prefill cannot be combined with structured outputs"
+        )
+
+
+def _cites(block: dict[str, Any]) -> bool:
+    citations = block.get("citations")
+    return isinstance(citations, dict) and citations.get("enabled") is True
+
+
+def _tokens(block: dict[str, Any]) -> int:
+    if block["type"] == "text":
+        return tokens_of(len(block["text"].encode()))
+    if block["type"] == "image":
+        return IMAGE_TOKENS
+    return tokens_of(len(msgspec.json.encode(block)))

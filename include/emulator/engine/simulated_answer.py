@@ -1,0 +1,148 @@
+"""
+Simulated Claude: an answer for each request, the same one whenever the same request is asked.
+
+Everything a reader could take for Claude's says that it is not: batch and message ids say "simulated", and texts begin
+with it. Structured outputs fit their schema unless a fault wants otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from include.emulator.answers.schema_values import Source
+from include.emulator.api_errors import RequestRefused
+from include.emulator.billing.prompt_cache import BYTES_PER_TOKEN, Cache, Usage, tokens_of
+from include.emulator.draws import Draws, digest
+from include.emulator.engine.conversation import Conversation, read_conversation
+from include.emulator.engine.faults import InvalidJson, Refusal, RowFault, Truncated, ViolatesSchema, WrongCaseEnum
+from include.emulator.engine.request_frame import Frame, Rules, read_frame
+
+_PLAIN_WORDS = 40
+
+_read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A request that was found acceptable."""
+
+    frame: Frame
+    conversation: Conversation
+
+
+def read_prompt(params: bytes | memoryview | msgspec.Raw, rules: Rules) -> Prompt:
+    """Check the params of one request, given as a JSON object, as the API does. Raises RequestRefused."""
+    try:
+        fields = _read_fields(params)
+    except msgspec.DecodeError as error:
+        raise RequestRefused(f"The request body is not valid JSON: {error}") from error
+    messages = fields.pop("messages", None)
+    frame = read_frame({name: bytes(text) for name, text in fields.items()}, rules)
+    return Prompt(frame, read_conversation(messages, frame))
+
+
+def answer(prompt: Prompt, start: int, cache: Cache, tier: str, fault: RowFault | None = None) -> dict[str, Any]:
+    """
+    The message that answers a prompt.
+
+    ``start`` is the number all choices follow from; ``tier`` is the usage's ``service_tier``. ``fault`` may spoil it.
+    """
+    frame = prompt.frame
+    draws = Draws(start)
+    billed = cache.bill(prompt.conversation.markers, prompt.conversation.tokens, frame.model.cache_minimum, draws)
+    source = Source(prompt.conversation.text, wrong_case=isinstance(fault, WrongCaseEnum))
+    thinking = 20 + draws.below(100) if frame.thinks else 0
+    if isinstance(fault, Refusal):
+        return _refusal(frame, start, billed, tier, fault)
+    if frame.tools.forced is not None:
+        name, maker = frame.tools.forced
+        call = {"type": "tool_use", "id": f"toolu_simulated_{start:016x}", "name": name, "input": maker(draws, source)}
+        output = tokens_of(len(msgspec.json.encode(call["input"])))
+        usage = _usage(frame, billed, output, 0, tier)
+        return _message(frame, start, [call], "tool_use", usage)
+    text = _spoil(_text(frame, draws, source), fault)
+    room = frame.max_tokens - thinking
+    content: list[dict[str, Any]] = []
+    if thinking:
+        content.append({"type": "thinking", "thinking": "simulated thinking", "signature": "simulated"})
+    if isinstance(fault, Truncated):
+        text = text[: len(text) // 2]
+    elif tokens_of(len(text.encode())) <= room:
+        content.append({"type": "text", "text": text})
+        usage = _usage(frame, billed, thinking + tokens_of(len(text.encode())), thinking, tier)
+        return _message(frame, start, content, "end_turn", usage)
+    # Thinking comes first and may use up everything, and then there is no text at all.
+    if kept := text.encode()[: max(room, 0) * BYTES_PER_TOKEN].decode(errors="ignore"):
+        content.append({"type": "text", "text": kept})
+    usage = _usage(frame, billed, frame.max_tokens, min(thinking, frame.max_tokens), tier)
+    return _message(frame, start, content if frame.max_tokens else [], "max_tokens", usage)
+
+
+def start_of(seed: int, custom_id: str, params: bytes | memoryview | msgspec.Raw) -> int:
+    """The number all choices for one request follow from."""
+    return digest(seed, custom_id, memoryview(params).tobytes())
+
+
+def _text(frame: Frame, draws: Draws, source: Source) -> str:
+    if frame.output is not None:
+        return msgspec.json.encode(frame.output(draws, source)).decode()
+    return f"{source.phrase(draws, 10 + draws.below(_PLAIN_WORDS))}."
+
+
+def _spoil(text: str, fault: RowFault | None) -> str:
+    if isinstance(fault, InvalidJson):
+        return f"{text[:-1]}…"
+    if not isinstance(fault, ViolatesSchema):
+        return text
+    try:
+        value = msgspec.json.decode(text)
+    except msgspec.DecodeError:  # a plain text, which has no schema to violate
+        return text
+    if isinstance(value, Mapping) and value:
+        # One property too few and one too many: the first is a required one, if there are any.
+        rest = dict(list(value.items())[1:])
+        return msgspec.json.encode({"simulated_violation": True, **rest}).decode()
+    return '{"simulated_violation":true}'
+
+
+def _refusal(frame: Frame, start: int, billed: Usage, tier: str, fault: Refusal) -> dict[str, Any]:
+    details = {"type": "refusal", "category": fault.category, "explanation": "simulated refusal"}
+    message = _message(frame, start, [], "refusal", _usage(frame, billed, 1, 0, tier))
+    return {**message, "stop_details": details}
+
+
+def _message(
+    frame: Frame, start: int, content: list[dict[str, Any]], stop_reason: str, usage: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "id": f"msg_simulated_{start:016x}",
+        "type": "message",
+        "role": "assistant",
+        "model": frame.model.id,
+        "content": content,
+        "stop_reason": stop_reason,
+        "stop_sequence": None,
+        "stop_details": None,
+        "usage": usage,
+    }
+
+
+def _usage(frame: Frame, billed: Usage, output: int, thinking: int, tier: str) -> dict[str, Any]:
+    return {
+        "input_tokens": billed.input,
+        "cache_creation_input_tokens": billed.written_5m + billed.written_1h,
+        "cache_read_input_tokens": billed.read,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": billed.written_5m,
+            "ephemeral_1h_input_tokens": billed.written_1h,
+        },
+        "output_tokens": output,
+        "output_tokens_details": {"thinking_tokens": thinking} if frame.thinks else None,
+        "server_tool_use": None,
+        "service_tier": tier,
+        "inference_geo": frame.geo,
+    }

@@ -1,0 +1,89 @@
+"""The synchronous calls around batches: one message, a token count, the models."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.responses import Response
+
+from include.emulator.api_errors import ApiError, RequestRefused
+from include.emulator.billing.prompt_cache import Cache
+from include.emulator.engine import models
+from include.emulator.engine.simulated_answer import Prompt, answer, read_prompt, start_of
+from include.emulator.http.paging import read_page, render_page
+from include.emulator.http.server import Call, json_response
+
+MAX_BYTES = 32_000_000
+# Within the limit of every model that can be called.
+_ENOUGH_TOKENS = 64_000
+
+
+async def create_message(call: Call) -> Response:
+    """Answer one request at once, at the standard tier."""
+    params = await _object(call)
+    prompt = _prompt(params, call)
+    # Kept apart from the batches' cache: what is written here does not warm a batch, nor the other way round.
+    scope, store = f"{call.workspace}/synchronous", call.server.store
+    now = call.now
+    cache = Cache(store.warm_prefixes(scope, now))
+    message = answer(prompt, start_of(call.server.seed, "", params), cache, "standard")
+    store.warm(scope, cache.touched, begun_at=now, readable_at=now)
+    return json_response(message)
+
+
+async def count_tokens(call: Call) -> Response:
+    """The tokens of one request's prompt."""
+    fields = msgspec.json.decode(await _object(call))
+    if "max_tokens" in fields:
+        raise ApiError(400, "max_tokens: Extra inputs are not permitted")
+    params = msgspec.json.encode({**fields, "max_tokens": _ENOUGH_TOKENS})
+    return json_response({"input_tokens": _prompt(params, call).conversation.tokens})
+
+
+async def retrieve_model(call: Call) -> Response:
+    """One model, by id or alias."""
+    name = call.request.path_params["model_id"]
+    model = models.find(name)
+    if model is None:
+        raise ApiError(404, f"model: {name}")
+    return json_response(model.describe())
+
+
+async def list_models(call: Call) -> Response:
+    """A page of the models, newest first; retired ones only if asked for by lifecycle."""
+    query = call.request.query_params
+    wanted = query.getlist("lifecycle[]") or query.getlist("lifecycle") or ["active", "deprecated"]
+    found = [model for model in models.CATALOGUE if model.lifecycle in wanted]
+    page = read_page(query)
+    ids = [model.id for model in found]
+    for cursor in (page.after_id, page.before_id):
+        if cursor and cursor not in ids:
+            raise ApiError(400, f"model: {cursor}")
+    if page.before_id:
+        side = found[: ids.index(page.before_id)]
+        shown = side[-page.limit :]
+    else:
+        side = found[ids.index(page.after_id) + 1 :] if page.after_id else found
+        shown = side[: page.limit]
+    return json_response(render_page([model.describe() for model in shown], has_more=len(side) > len(shown)))
+
+
+async def _object(call: Call) -> bytes:
+    body = bytearray()
+    async for piece in call.pieces:
+        body += piece
+        if len(body) > MAX_BYTES:
+            raise ApiError(413, "Request exceeds the maximum size")
+    try:
+        msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError as error:
+        raise ApiError(400, "Input should be a valid dictionary") from error
+    except msgspec.DecodeError as error:
+        raise ApiError(400, f"The request body is not valid JSON: {error}") from error
+    return bytes(body)
+
+
+def _prompt(params: bytes, call: Call) -> Prompt:
+    try:
+        return read_prompt(params, call.rules(batch=False))
+    except RequestRefused as refusal:
+        raise refusal.as_api_error() from refusal

@@ -1,0 +1,231 @@
+"""
+One call to the API, from its headers to its answer: authentication, version, faults, standard headers, the log.
+
+Routes are written as functions from a Call to a Response; ``endpoint`` wraps one into what Starlette serves. An
+ApiError raised anywhere below becomes the API's error answer here, and only here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import string
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TypeVar, get_args
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from include.emulator.api_errors import ApiError, envelope
+from include.emulator.engine.batches import SECOND, timestamp
+from include.emulator.engine.faults import (
+    BatchEndpoint,
+    CallsPerMinute,
+    Endpoint,
+    Fault,
+    HttpError,
+    Slow,
+    WorkspaceHumanReviewDisabled,
+)
+from include.emulator.engine.processing import Processing
+from include.emulator.engine.request_frame import Rules
+from include.emulator.engine.store import Store
+from include.emulator.http.wire import Reset
+
+VERSIONS = ("2023-06-01", "2026-10-21")
+#: What answers tell a client of its limit, which is not enforced without a ``calls_per_minute``.
+CALLS_PER_MINUTE = 1000
+# A key that begins so is refused, which gives tests of a bad key something to send.
+INVALID_KEY_PREFIX = "invalid"
+
+_ALPHABET = string.ascii_letters + string.digits
+_MINUTE = 60 * SECOND
+_BATCH_ENDPOINTS: frozenset[str] = frozenset(get_args(BatchEndpoint))
+F = TypeVar("F", bound=Fault)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """What all routes share."""
+
+    store: Store
+    processing: Processing
+    seed: int
+    #: How long a batch takes, and how long a canceled one takes to end, in seconds.
+    processing_seconds: float
+    #: By workspace and whether they are batch calls, which have a limit of their own: a minute, and the calls in it.
+    calls: dict[tuple[str, bool], tuple[int, int]] = field(default_factory=dict)
+
+    def strikes(self, workspace: str, kind: type[F], applies: Callable[[F], bool] = lambda fault: True) -> Iterator[F]:
+        """The faults of this kind in force that apply here and strike, each counted when it is taken."""
+        for armed in self.store.faults(workspace):
+            fault = armed.fault
+            if isinstance(fault, kind) and applies(fault) and self.store.strikes(armed, self.seed):
+                yield fault
+
+    def calls_this_minute(self, workspace: str, name: Endpoint, *, new: int = 0) -> int:
+        """The calls of a workspace in the current minute of its clock that count together with this endpoint."""
+        group = workspace, name in _BATCH_ENDPOINTS
+        minute = self.store.now(workspace) // _MINUTE
+        then, count = self.calls.get(group, (minute, 0))
+        self.calls[group] = minute, new + (count if then == minute else 0)
+        return self.calls[group][1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One call that was let in."""
+
+    server: Server
+    name: Endpoint
+    request: Request
+    #: The body as it arrives; to be iterated once.
+    pieces: AsyncIterator[bytes]
+    workspace: str
+    version: str
+    betas: frozenset[str]
+
+    @property
+    def base_url(self) -> str:
+        """The server as the client addressed it, without a slash at the end."""
+        return str(self.request.base_url).rstrip("/")
+
+    @property
+    def now(self) -> int:
+        """The workspace's time, in microseconds."""
+        return self.server.store.now(self.workspace)
+
+    def rules(self, *, batch: bool) -> Rules:
+        """The terms under which this call's requests are read."""
+        return Rules(version=self.version, betas=self.betas, batch=batch)
+
+    def strike(self, kind: type[F], applies: Callable[[F], bool] = lambda fault: True) -> F | None:
+        """The first fault of this kind that applies here and strikes; None if none does."""
+        return next(self.server.strikes(self.workspace, kind, applies), None)
+
+
+Handler = Callable[[Call], Awaitable[Response]]
+
+
+def json_response(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer in JSON."""
+    return Response(msgspec.json.encode(body), status, headers, "application/json")
+
+
+def random_id(prefix: str) -> str:
+    """A new id in the API's manner: a prefix and 24 characters."""
+    return prefix + "01" + "".join(secrets.choice(_ALPHABET) for _ in range(22))
+
+
+def key_of(request: Request) -> str | None:
+    """The API key of a call, from either header; None without one."""
+    if key := request.headers.get("x-api-key"):
+        return key
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token or None if scheme.lower() == "bearer" else None
+
+
+def workspace_of(key: str) -> str:
+    """The workspace of a key: each distinct key has its own."""
+    return f"wrkspc_{sha256(key.encode()).hexdigest()[:24]}"
+
+
+def endpoint(server: Server, name: Endpoint, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    """Wrap a route with everything that is the same for all of them."""
+
+    async def serve(request: Request) -> Response:
+        request_id = random_id("req_")
+        key = key_of(request)
+        workspace = workspace_of(key) if key else "unknown"
+        path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        retries = request.headers.get("x-stainless-retry-count", "0")
+        number = server.store.log_call(workspace, request.method, path, int(retries) if retries.isdigit() else 0)
+        server.calls_this_minute(workspace, name, new=1)
+        pieces = request.stream()
+        try:
+            call = _admit(server, name, request, pieces, key)
+            _fail_if_asked(call)
+            response = await handler(call)
+        except ApiError as error:
+            # A client that is still sending would not look at the answer.
+            async for _ in pieces:
+                pass
+            body = envelope(error.type, error.message, request_id, error.details)
+            response = json_response(body, error.status, error.headers)
+        except ClientDisconnect:
+            return Response()
+        if slow := next(server.strikes(workspace, Slow, lambda fault: fault.on == name), None):
+            await asyncio.sleep(slow.seconds)
+        if isinstance(response, Reset):
+            return response  # no answer, so nothing to write down about it
+        if "cf-ray" not in response.headers:  # what the proxy in front answers carries none of these
+            response.headers.update(_standard_headers(server, workspace, name, request_id))
+        server.store.log_status(number, response.status_code)
+        return response
+
+    return serve
+
+
+def _admit(server: Server, name: Endpoint, request: Request, pieces: AsyncIterator[bytes], key: str | None) -> Call:
+    if key is None or key.startswith(INVALID_KEY_PREFIX):
+        raise ApiError(401, "API key is invalid.")
+    workspace = workspace_of(key)
+    version = request.headers.get("anthropic-version")
+    if version is None:
+        raise ApiError(400, "anthropic-version: header is required")
+    if version not in VERSIONS:
+        raise ApiError(400, f'anthropic-version: "{version}" is not a valid version')
+    if request.headers.get("anthropic-workspace-id", workspace) != workspace:
+        raise ApiError(400, "anthropic-workspace-id: does not match the workspace of the API key")
+    betas = request.headers.get("anthropic-beta", "").replace(" ", "")
+    return Call(
+        server=server,
+        name=name,
+        request=request,
+        pieces=pieces,
+        workspace=workspace,
+        version=version,
+        betas=frozenset(filter(None, betas.split(","))),
+    )
+
+
+def _fail_if_asked(call: Call) -> None:
+    calls = call.server.calls_this_minute(call.workspace, call.name)
+    if call.name in _BATCH_ENDPOINTS and (limit := call.strike(CallsPerMinute, lambda fault: calls > fault.calls)):
+        left = -(-(_MINUTE - call.now % _MINUTE) // SECOND)
+        message = f"This request would exceed your organization's rate limit of {limit.calls} requests per minute."
+        raise ApiError(429, message, headers=retry_after(left))
+    if call.name == "create" and call.strike(WorkspaceHumanReviewDisabled):
+        message = "Message Batches are not available in a workspace that has Human Review turned off."
+        raise ApiError(400, message, details={"error_code": "workspace_human_review_disabled"})
+    if fault := call.strike(HttpError, lambda fault: fault.on == call.name and not fault.created):
+        raise simulated_error(fault)
+
+
+def simulated_error(fault: HttpError) -> ApiError:
+    """The error answer a fault asks for."""
+    details = None if fault.error_code is None else {"error_code": fault.error_code}
+    return ApiError(fault.status, fault.message, details=details, headers=retry_after(fault.retry_after))
+
+
+def retry_after(seconds: float | None) -> dict[str, str]:
+    """The header that tells when to come back; none for None."""
+    return {} if seconds is None else {"retry-after": f"{seconds:g}"}
+
+
+def _standard_headers(server: Server, workspace: str, name: Endpoint, request_id: str) -> dict[str, str]:
+    minute = server.store.now(workspace) // _MINUTE
+    used = server.calls_this_minute(workspace, name)
+    limits = [one.fault.calls for one in server.store.faults(workspace) if isinstance(one.fault, CallsPerMinute)]
+    limit = limits[0] if limits and name in _BATCH_ENDPOINTS else CALLS_PER_MINUTE
+    return {
+        "request-id": request_id,
+        "anthropic-organization-id": "00000000-0000-4000-8000-000000000000",
+        "anthropic-workspace-id": workspace,
+        "anthropic-ratelimit-requests-limit": str(limit),
+        "anthropic-ratelimit-requests-remaining": str(max(limit - used, 0)),
+        "anthropic-ratelimit-requests-reset": f"{timestamp((minute + 1) * _MINUTE)}",
+    }

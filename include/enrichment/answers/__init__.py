@@ -1,0 +1,1 @@
+"""From a result line to an outcome, and from outcomes to the published table and its manifest."""

@@ -1,0 +1,113 @@
+"""
+The one line that Airflow's UI shows of a run (its note) and of a task (its label): the day, what was asked for beyond a
+nightly run, what came of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from decimal import Decimal
+
+    from include.enrichment.answers.manifest import Manifest
+    from include.enrichment.cost.forecast import DryRun
+    from include.enrichment.runs.options import RunOptions
+    from include.enrichment.runs.partition import Partition
+
+#: Airflow stores labels up to this length.
+LONGEST = 250
+_DOT = " · "
+_FAILED = f"{_DOT}failed: "
+
+
+def headline(partition: Partition | None, options: RunOptions, *results: str) -> str:
+    """Return a line such as ``2026-11-16 · trial of 10 · 10 published``, with at most LONGEST characters."""
+    return _joined(str(partition or ""), *_asked(options), *results)
+
+
+def failure(partition: Partition | None, options: RunOptions, message: str) -> str:
+    """Return the label of a task that fails: the first sentence of its error's message, which is the cause."""
+    cause = message.partition("\n")[0].partition(". ")[0].removesuffix(".")
+    return headline(partition, options, f"failed: {cause}")
+
+
+def note_of_success(start: str, label: str) -> str:
+    """
+    Return the note of a run that has succeeded.
+
+    :param start: the line of the run before it had a result
+    :param label: of the task that ended it; empty if a person marked that task as successful
+    """
+    return start if _FAILED in label else label or start
+
+
+def note_of_failure(start: str, task: str, label: str, reason: str) -> str:
+    """
+    Return the note of a run that has failed.
+
+    :param start: as for note_of_success()
+    :param task: the task that failed first; empty if none has
+    :param label: its label, which has the cause if the error was one of ours
+    :param reason: what Airflow says, for a run without a failed task
+    """
+    began, _, cause = label.partition(_FAILED)
+    if not task:
+        return _joined(start, f"failed: {reason}")
+    return _joined(began if cause else start, f"failed at {task}{f': {cause}' if cause else ''}")
+
+
+def extracted(rows: int, *, unsendable: int) -> str:
+    """Return what `extract` has read: ``128 rows, 2 cannot be sent``."""
+    return f"{_count(rows, 'row')}{f', {unsendable:,} cannot be sent' if unsendable else ''}"
+
+
+def planned(chunks: Collection[str]) -> str:
+    """Return what `plan` hands on: ``2 chunks``."""
+    return _count(len(chunks), "chunk") if chunks else "nothing to send"
+
+
+def forecast(told: DryRun) -> str:
+    """Return what a dry run has found: ``126 requests, $0.0300``."""
+    from include.enrichment.cost.estimate import expected_usd
+
+    sending = sum(one.to_send for one in told.passes.values())
+    cost = _dollars(expected_usd(one.estimate for one in told.passes.values() if one.estimate))
+    return f"{_count(sending, 'request')}, {cost}{', over budget' if told.over_budget else ''}"
+
+
+def published(manifest: Manifest, *, run_id: str) -> list[str]:
+    """Return what `publish` has done: ``126 published, 2 rejected`` and ``$0.0113 (simulated)``."""
+    if manifest.run_id != run_id:
+        return [f"not published: newer rows of run {manifest.run_id} stay"]
+    counts = f"{manifest.published:,} published" if manifest.rows else "no rows"
+    rejected = f", {manifest.rejected:,} rejected" if manifest.rejected else ""
+    simulated = " (simulated)" if manifest.simulated else ""
+    return [f"{counts}{rejected}", f"{_dollars(manifest.cost_usd)}{simulated}"]
+
+
+def _asked(options: RunOptions) -> list[str]:
+    asked = {
+        "dry run": options.dry_run,
+        f"trial of {options.rows or 0:,}": options.rows,
+        "only the rejects": options.only_rejects,
+        "answers not reused": options.reuse is False,
+        str(options.model): options.model,
+    }
+    return [words for words, is_asked in asked.items() if is_asked]
+
+
+def _joined(*parts: str) -> str:
+    line = _DOT.join(filter(None, parts))
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+
+
+def _dollars(cost: Decimal | None) -> str:
+    from include.enrichment.cost.prices import dollars  # it loads pyarrow, which the scheduler has no use for
+
+    return dollars(cost)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,127 @@
+"""What the values of a schema become in a column: its Arrow type, and each value as pyarrow takes it."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from include.enrichment.answers.schema.kind import Kind
+
+Converter = Callable[[Any], Any]
+
+#: What a column of integers holds.
+INT64 = range(-(2**63), 2**63)
+
+
+def column_type(kind: Kind) -> pa.DataType:
+    """
+    The Arrow type of the column.
+
+    Enums are strings, arrays are lists, objects are structs, ``date`` and ``date-time`` become dates and UTC timestamps
+    (microseconds). What has no single type (a union of several types, an object without properties) is kept as JSON
+    text.
+    """
+    if kind.type == "array" and kind.items:
+        return pa.list_(column_type(kind.items))
+    if kind.type == "object" and kind.properties:
+        return pa.struct([pa.field(name, column_type(prop)) for name, prop in kind.properties.items()])
+    if kind.type == "string":
+        return _BY_FORMAT[kind.format][0] if kind.format in _BY_FORMAT else pa.string()
+    scalars = {"integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_()}
+    return scalars.get(kind.type or "", pa.string())
+
+
+def converter(kind: Kind) -> Converter | None:
+    """
+    What makes of a value, but not of null, what pyarrow takes for column_type(kind); None where it takes it as it is.
+
+    Made once for a schema, as it is called for each answer. It raises ValueError for what the column cannot hold:
+    integers beyond 64 bits, numbers beyond a float of 64 bits, days and moments outside of the years 1 to 9999 in UTC.
+    A leap second is the second after it; of a fraction of a second six digits are kept.
+    """
+    if kind.type == "array" and kind.items:
+        return _array_converter(kind.items)
+    if kind.type == "object" and kind.properties:
+        return object_converter(kind.properties)
+    if kind.type == "string":
+        return _BY_FORMAT[kind.format][1] if kind.format in _BY_FORMAT else None
+    return _BY_TYPE.get(kind.type or "", _as_json)
+
+
+def _array_converter(items: Kind) -> Converter | None:
+    convert = converter(items)
+    if convert is None:
+        return None
+    return lambda values: [value if value is None else convert(value) for value in values]
+
+
+def object_converter(properties: Mapping[str, Kind]) -> Converter:
+    """What makes of an object the fields that pyarrow takes, those that it lacks aside; as converter()."""
+    found = {name: converter(prop) for name, prop in properties.items()}
+    converters = {name: convert for name, convert in found.items() if convert is not None}
+
+    def convert_object(value: dict[str, Any]) -> dict[str, Any]:
+        changed = {name: convert(value[name]) for name, convert in converters.items() if value.get(name) is not None}
+        return {**value, **changed} if changed else value
+
+    return convert_object
+
+
+def unstorable(kind: Kind) -> Iterator[str]:
+    """Why the column cannot hold, or not exactly, a value that an enum or a const names."""
+    if convert := converter(kind):
+        for value in kind.named:
+            try:
+                if convert(value) != value and kind.type == "number":
+                    yield f"{value} is not exactly a float of 64 bits"
+            except ValueError as error:
+                yield str(error)
+    for part in (*([kind.items] if kind.items else []), *kind.properties.values()):
+        yield from unstorable(part)
+
+
+def _int64(value: Any) -> int:
+    if int(value) not in INT64:
+        raise ValueError(f"{reprlib.repr(value)} does not fit a 64-bit integer")
+    return int(value)
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{reprlib.repr(value)} does not fit a float of 64 bits") from None
+
+
+def _day(value: str) -> date:
+    try:
+        return date.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is not a date in the years 1 to 9999") from None
+
+
+def _moment(value: str) -> datetime:
+    leap = value[17:19] == "60"
+    text = f"{value[:17]}59{value[19:]}" if leap else value
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC) + timedelta(seconds=leap)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{value!r} is not a time in the years 1 to 9999 UTC") from None
+
+
+def _as_json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+_BY_FORMAT: dict[str | None, tuple[pa.DataType, Converter]] = {
+    "date": (pa.date32(), _day),
+    "date-time": (pa.timestamp("us", "UTC"), _moment),
+}
+_BY_TYPE: dict[str, Converter | None] = {"integer": _int64, "number": _float, "boolean": None}
+#: Formats of strings that are stored as another type than text.
+STORED_FORMATS = frozenset(_BY_FORMAT)

@@ -1,0 +1,110 @@
+"""The schema of a pipeline's output: how an answer is checked against it, and which Arrow types it gives."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+import pyarrow as pa
+
+from include.enrichment.answers.schema.column import column_type, object_converter
+from include.enrichment.answers.schema.duplicate_keys import count_keys, key_twice, surely_once
+from include.enrichment.answers.schema.fast_validation import quick_look
+from include.enrichment.answers.schema.json_schema import Schema, with_uri_refs
+from include.enrichment.answers.schema.kind import Kind, kind_of
+
+#: Nobody's output is nested like this; from 255 levels on the validator gives up, and the JSON decoder later.
+_MAX_DEPTH = 100
+_TOO_DEEP = f"nested too deeply: more than {_MAX_DEPTH} levels"
+
+
+class OutputSchema:
+    """
+    A checked output schema.
+
+    Make one only of a schema in which problems() finds nothing.
+    """
+
+    def __init__(self, schema: Schema) -> None:
+        self._kind = kind_of(schema, schema)
+        self._validator = jsonschema_rs.Draft202012Validator(with_uri_refs(schema), validate_formats=True)
+        self._to_row = object_converter(self._kind.properties)
+        #: Whether a text surely fits, and is its own output, as nearly all are. Of any other check() has the word.
+        self.surely_fits: Callable[[bytes], bool] = quick_look(schema)
+
+    @property
+    def fields(self) -> list[pa.Field]:
+        """One Arrow field for each property, in the schema's order. All are nullable: a property may be optional."""
+        return [pa.field(name, column_type(kind)) for name, kind in self._kind.properties.items()]
+
+    def check(self, text: str) -> tuple[str, None] | tuple[None, str]:
+        """
+        The output in ``text`` as JSON, or the reason why it is unusable: exactly one of the two is None.
+
+        Enum and const values that differ from the schema in capitalisation only are put right first, where the answer
+        does not fit without it: the API does not promise it.
+        """
+        try:
+            value = msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeEncodeError) as error:
+            return None, f"not JSON: {_why_not(text) or error}"
+        except RecursionError:
+            return None, _TOO_DEEP
+        if text.count("[") + text.count("{") > _MAX_DEPTH and _deeper(value, _MAX_DEPTH):
+            return None, _TOO_DEEP
+        if not surely_once(text.encode(), count_keys(value)) and (name := key_twice(text)) is not None:
+            return None, f"ambiguous: the key {name!r} stands twice in one object"
+        fixed = value
+        if not self._validator.is_valid(value):
+            fixed = _fix_case(value, self._kind)
+            if mistake := next(iter(self._validator.iter_errors(fixed)), None):
+                where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in mistake.instance_path)
+                return None, f"violates the schema: ${where}: {mistake.message}"
+        try:
+            self._to_row(fixed)
+        except ValueError as error:
+            return None, f"not storable: {error}"
+        return text if fixed is value else msgspec.json.encode(fixed).decode(), None
+
+    def columns(self, outputs: Sequence[str]) -> list[pa.Array]:
+        """The typed columns of ``outputs``, each one a text that check() has given; in the order of fields()."""
+        rows = [self._to_row(msgspec.json.decode(output)) for output in outputs]
+        return [pa.array([row.get(field.name) for row in rows], field.type) for field in self.fields]
+
+
+def _why_not(text: str) -> str | None:
+    """What is wrong with a text that the decoder does not take, where its own words lead astray."""
+    try:
+        json.dumps(json.loads(text), ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        return f"\\u{ord(error.object[error.start]):x} is half of a surrogate pair, which is no text"
+    except (ValueError, RecursionError):
+        pass
+    return None
+
+
+def _fix_case(value: Any, kind: Kind) -> Any:
+    if isinstance(value, str):
+        words = {word for word in kind.named if isinstance(word, str)} if not kind.free else set()
+        same = [word for word in words if word.lower() == value.lower()]
+        return value if value in words or len(same) != 1 else same[0]
+    if isinstance(value, list) and kind.items:
+        return [_fix_case(item, kind.items) for item in value]
+    if isinstance(value, dict):
+        known = kind.properties
+        return {name: _fix_case(item, known[name]) if name in known else item for name, item in value.items()}
+    return value
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects stand within one another more than ``levels`` times."""
+    nodes = [value]
+    for _ in range(levels + 1):
+        containers = [node for node in nodes if isinstance(node, list | dict)]
+        nodes = [child for node in containers for child in (node.values() if isinstance(node, dict) else node)]
+        if not containers:
+            return False
+    return True

@@ -1,0 +1,239 @@
+"""
+Rows and outcomes become what is published: one typed line for each row with an output, one reject for each without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import reduce
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include.enrichment.answers.outcome import OUTCOMES_SCHEMA
+from include.enrichment.answers.schema.keys import KEY_TYPES, key_array, kind_of_type, kind_of_value
+from include.enrichment.answers.schema.output_schema import OutputSchema
+from include.enrichment.cost.prices import USD
+from include.enrichment.errors import SpecError, WarehouseError
+
+#: Beside the business key, what a row tells of its origin, published or rejected. ``_cost_usd`` is what all answers to
+#: its request cost, invalid ones and those of repairs too, in batches that were made for its partition. The first row
+#: with the request bears it; for the others it is 0, and for what the batch of another partition has answered: so a sum
+#: over any rows, rejects and partitions counts no answer twice. Null where the price of a model is not known.
+_ORIGIN = [
+    *(pa.field(name, pa.string()) for name in ("_request_id", "_batch_id", "_model")),
+    pa.field("_cost_usd", USD),
+]
+_WORK_FIELDS = [pa.field("request_id", pa.string()), pa.field("params", pa.string()), pa.field("problem", pa.string())]
+#: The column that tells the samples of a row apart, from 1.
+SAMPLE = "_sample"
+#: Outcomes of several batches: those of the result store, and the batch they came from.
+#: Texts are large strings: those of one partition together may pass the 2 GiB that a plain string column holds.
+_LONG_TEXTS = ("output", "reason", "text")
+ANSWERS_SCHEMA = pa.schema(
+    [
+        *(f.with_type(pa.large_string()) if f.name in _LONG_TEXTS else f for f in OUTCOMES_SCHEMA),
+        pa.field("batch_id", pa.string()),
+    ]
+)
+_REJECT_FIELDS = [
+    pa.field("outcome", pa.string(), nullable=False),
+    pa.field("reason", pa.string(), nullable=False),
+    pa.field("text", pa.string()),
+    *_ORIGIN,
+]
+#: What became of each row's request.
+ANSWERED_SCHEMA = pa.schema([pa.field("output", pa.string()), *(field.with_nullable(True) for field in _REJECT_FIELDS)])
+
+
+def key_fields(
+    key: Mapping[str, str | None],
+    first_row: Mapping[str, Any] | None,
+    *,
+    described: Mapping[str, pa.DataType | None] | None = None,
+    published: Mapping[str, str] | None = None,
+) -> list[pa.Field]:
+    """
+    The typed business key, the same on a day with rows and on one without.
+
+    A type that the spec does not name is the one that the source describes, else that of the first row's value. On a
+    day without rows it is the published one, as no value can speak against it, else the described one. Raises SpecError
+    where none of them tells a key type, WarehouseError where the first row's key is NULL.
+
+    :param described: the source's columns by name; None for a type that it does not tell, as SQLite
+    :param published: the columns of an earlier day's manifest
+    """
+    fields = []
+    for name, named in key.items():
+        told = (described or {}).get(name)
+        earlier = (published or {}).get(name)
+        if named:
+            kind = named
+        elif first_row is None:
+            kind = _kind_without_rows(name, told, earlier)
+        else:
+            kind = _kind_of_row(name, first_row[name], told)
+        fields.append(pa.field(name, KEY_TYPES[kind], nullable=False))
+    return fields
+
+
+def _kind_of_row(name: str, value: object, told: pa.DataType | None) -> str:
+    if value is None:
+        raise _null_key(name, 1, 1)
+    if kind := (kind_of_type(told) if told else None) or kind_of_value(value):
+        return kind
+    raise SpecError(
+        f"pipeline.yaml: source.key: {name!r} comes from the warehouse as {type(value).__name__}, which is not the type"
+        f" of a key. Nothing was sent. {_name_one(name)}"
+    )
+
+
+def _kind_without_rows(name: str, told: pa.DataType | None, earlier: str | None) -> str:
+    kind = next((kind for kind, published in KEY_TYPES.items() if str(published) == earlier), None)
+    kind = kind or (kind_of_type(told) if told else None)
+    if kind is None:
+        source = f"the source describes it as {told}" if told else "the source does not describe it"
+        raise SpecError(
+            f"pipeline.yaml: source.key: this day has no rows, and the type of {name!r} is not known: {source}, and no"
+            f" day with rows was published before. Nothing was sent. {_name_one(name)}"
+        )
+    return kind
+
+
+def _name_one(name: str) -> str:
+    return (
+        "Cast it in extract.sql or the export, or name the type that holds it:"
+        f" `source.key: {{{name}: int64}}` (one of {', '.join(KEY_TYPES)})."
+    )
+
+
+def changed_types(keys: Iterable[pa.Field], published: Mapping[str, str]) -> list[str]:
+    """Which columns of the key have another type than in an earlier day's manifest: each with both types."""
+    return [
+        f"{field.name!r} is {field.type}, but was published as {published[field.name]}"
+        for field in keys
+        if published.get(field.name, str(field.type)) != str(field.type)
+    ]
+
+
+def rows_schema(keys: Sequence[pa.Field], *, sampled: bool = False) -> pa.Schema:
+    """
+    A run's rows: the key, and either ``request_id`` with ``params`` or the ``problem`` that kept the row from becoming
+    a request.
+
+    :param sampled: each row stands there several times, and its key ends in the number of the sample
+    """
+    sample = [pa.field(SAMPLE, pa.int64(), nullable=False)] if sampled else []
+    return pa.schema([*keys, *sample, *_WORK_FIELDS])
+
+
+def row_keys(rows: pa.Schema) -> list[pa.Field]:
+    """The key of a rows_schema(), the number of the sample included."""
+    return [field for field in rows if field not in _WORK_FIELDS]
+
+
+def rows_batch(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
+    """Rows as a batch of rows_schema(). Raises WarehouseError if a key is NULL, or does not survive in its column."""
+    columns = [_column([row[field.name] for row in rows], field) for field in schema]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _column(values: list[Any], field: pa.Field) -> pa.Array:
+    if field.nullable:
+        return pa.array(values, field.type)
+    if nulls := sum(value is None for value in values):
+        raise _null_key(field.name, nulls, len(values))
+    try:
+        return key_array(values, field.type)
+    except ValueError as error:
+        raise WarehouseError(
+            f"The business key {field.name!r} holds a value that is not {field.type}: {error}. Nothing was sent. Cast"
+            " it in extract.sql or the export, or name another type in pipeline.yaml:"
+            f" `source.key: {{{field.name}: …}}`."
+        ) from error
+
+
+def _null_key(name: str, nulls: int, rows: int) -> WarehouseError:
+    return WarehouseError(
+        f"The business key {name!r} is NULL in {nulls:,} of the last {rows:,} rows that were read. Nothing was sent."
+        " Filter these rows out in extract.sql or the export, or choose another key."
+    )
+
+
+def repeated_keys(keys: pa.Table) -> pa.Table:
+    """
+    The keys that occur more than once, each with its ``count``, the most frequent first.
+
+    They are sorted, and only those are counted that stand after their like: a table of all unique keys would take
+    several times the memory.
+    """
+    ordered = keys.sort_by([(name, "ascending") for name in keys.column_names])
+    pairs = max(len(ordered) - 1, 0)
+    alike = [pc.equal(column.slice(0, pairs), column.slice(1)) for column in ordered.columns]
+    again = ordered.slice(1).filter(reduce(pc.and_, alike))
+    counted = again.group_by(keys.column_names).aggregate([([], "count_all")])
+    *repeated, times = counted.columns
+    return pa.Table.from_arrays([*repeated, pc.add(times, 1)], [*keys.column_names, "count"]).sort_by(
+        [("count", "descending")]
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """
+    The schemas of what one pipeline publishes: business key first, then a column for each property of the output, then
+    where it came from.
+    """
+
+    keys: Sequence[pa.Field]
+    output: OutputSchema
+
+    @property
+    def table(self) -> pa.Schema:
+        """The published table."""
+        return pa.schema([*self.keys, *self.output.fields, *_ORIGIN])
+
+    @property
+    def rejects(self) -> pa.Schema:
+        """The rejects."""
+        return pa.schema([*self.keys, *_REJECT_FIELDS])
+
+
+def publishable(rows: pa.Table, answered: pa.Table, shape: Shape) -> tuple[pa.Table, pa.Table]:
+    """
+    What is published of these rows, and what is rejected. Each row is in exactly one of the two, in the same order.
+
+    :param rows: rows of a rows_schema(), without their params; their outputs are Python objects all at once
+    :param answered: what was answered to each of them, in ANSWERED_SCHEMA
+    """
+    # A row that never became a request is like one that the API refuses: errored, with the reason, and it costs
+    # nothing.
+    unsent = pc.is_valid(rows["problem"])
+    reason = pc.binary_join_element_wise("not sent", rows["problem"], ": ")
+    columns = {name: answered[name] for name in ANSWERED_SCHEMA.names} | {
+        "outcome": pc.if_else(unsent, "errored", answered["outcome"]),
+        "reason": pc.if_else(unsent, reason, answered["reason"]),
+        "_cost_usd": pc.if_else(unsent, pa.scalar(Decimal(0), USD), answered["_cost_usd"]),
+    }
+    whole = pa.table(columns, schema=ANSWERED_SCHEMA)
+    # The keys stay apart: they may be called like a column of the answers.
+    keys = rows.select([field.name for field in shape.keys])
+    good = pc.equal(whole["outcome"], "succeeded")
+    bad = pc.invert(good)
+    return _published(keys.filter(good), whole.filter(good), shape), _rejected(
+        keys.filter(bad), whole.filter(bad), shape
+    )
+
+
+def _published(keys: pa.Table, answered: pa.Table, shape: Shape) -> pa.Table:
+    outputs = shape.output.columns(answered["output"].to_pylist())
+    origin = [answered[field.name] for field in _ORIGIN]
+    return pa.Table.from_arrays([*keys.columns, *outputs, *origin], schema=shape.table)
+
+
+def _rejected(keys: pa.Table, answered: pa.Table, shape: Shape) -> pa.Table:
+    rest = [answered[field.name] for field in _REJECT_FIELDS]
+    return pa.Table.from_arrays([*keys.columns, *rest], schema=shape.rejects)

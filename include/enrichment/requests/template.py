@@ -1,0 +1,197 @@
+"""One prompt file: sandboxed Jinja over a row's columns."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import jinja2
+import jinja2.meta
+from jinja2 import nodes
+from jinja2.visitor import NodeTransformer
+
+from include.enrichment.errors import SpecError
+from include.enrichment.requests.prompt_values import AS_IT_IS, Refused, plain
+from include.enrichment.requests.sandbox import RUNTIME, Sandbox
+
+_WORDS: dict[object, tuple[str, str]] = {True: ("true", "True"), False: ("false", "False"), None: ("none", "None")}
+
+
+class Template:
+    """
+    One prompt file: sandboxed Jinja over a row's columns. Whitespace around the text is dropped.
+
+    The same row gives the same text in every process: nothing draws lots (``lipsum``, ``|random``) or asks the clock,
+    and what has no text of its own is an error. values.py says what a value's text is.
+
+    Raises SpecError on a syntax error, with the line.
+    """
+
+    def __init__(self, text: str, *, file: str) -> None:
+        self.file = file
+        source = text.strip()
+        self._lines_before = text[: text.find(source)].count("\n")
+        environment = self._environment = Sandbox()
+        try:
+            self._tree = environment.parse(source)
+            aliases = _prepare(self._tree, set(environment.globals))
+            # from_string() would chain the globals of environment and template: walking through them for each row takes
+            # longer than rendering it.
+            self._template = environment.template_class.from_code(
+                environment, environment.compile(self._tree), dict(environment.globals)
+            )
+            self._template.root_render_func.__globals__.update(RUNTIME)
+        except jinja2.TemplateSyntaxError as error:
+            raise SpecError(f"{file}:{self._lines_before + error.lineno}: {error.message}") from error
+        except (SyntaxError, ValueError, RecursionError) as error:  # what Jinja lets Python find
+            raise SpecError(f"{file}:1: cannot be compiled: {error}") from error
+        for node in self._tree.find_all((nodes.Extends, nodes.FromImport, nodes.Import, nodes.Include)):
+            raise SpecError(f"{file}:{self._line(node)}: a prompt is one file and cannot take in another")
+        for block in self._tree.find_all(nodes.Block):
+            for name in block.find_all(nodes.Name):
+                if name.name == "super":
+                    raise SpecError(
+                        f"{file}:{self._line(name)}: a prompt is one file: there is no block above this one"
+                    )
+        undeclared = jinja2.meta.find_undeclared_variables(self._tree) - set(environment.globals)
+        #: What a column is called in the compiled template, and in the row.
+        self._names = {name: aliases.get(name, name) for name in sorted(undeclared)}
+        self._words = {word: self._lines_before + line for word, line in reversed([*_words(self._tree)])}
+        self._constant: str | None = None
+
+    @property
+    def columns(self) -> dict[str, int]:
+        """The columns it uses, each with the line of its first use."""
+        first_lines: dict[str, int] = {}
+        for name in self._tree.find_all(nodes.Name):
+            if name.name in self._names:
+                first_lines.setdefault(self._names[name.name], self._line(name))
+        return first_lines
+
+    def hidden(self, columns: Iterable[str]) -> list[str]:
+        """A line for each of the columns whose name stands for something of Jinja's where the prompt uses it."""
+        return [
+            f"{self.file}:{line}: {word!r} is a word of the template's language here, and there is a column of that"
+            " name: give the column another name, or do without the word"
+            for word, line in self._words.items()
+            if word in columns
+        ]
+
+    def render(self, row: Mapping[str, Any]) -> str:
+        """The prompt for ``row``. Raises SpecError if the template fails on it."""
+        if self._constant is not None:
+            return self._constant
+        if not self._words.keys().isdisjoint(row):
+            raise SpecError("\n".join([*self.hidden(row), "Nothing was sent."]))
+        try:
+            text = self._template.render(self._values(row))
+        except Exception as error:  # a template can raise whatever its expressions raise
+            frames = traceback.extract_tb(error.__traceback__)
+            line = next((frame.lineno or 1 for frame in reversed(frames) if frame.filename == "<template>"), 1)
+            fact = (str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}").rstrip(".")
+            if "NULL" in fact and not isinstance(error, Refused):
+                fact += ": say what counts for NULL, as in (column or 0)"
+            raise SpecError(
+                f"{self.file}:{self._lines_before + line}: cannot be rendered for a row: {fact}. Nothing was sent."
+                " Mend the template and clear this task."
+            ) from error
+        if not self._names:
+            self._constant = text
+        return text
+
+    def _values(self, row: Mapping[str, Any]) -> dict[str, object]:
+        try:
+            return {
+                name: value if type(value := row[column]) in AS_IT_IS else plain(value)
+                for name, column in self._names.items()
+            }
+        except KeyError:
+            return {
+                name: plain(row[column]) if column in row else self._environment.undefined(name=column)
+                for name, column in self._names.items()
+            }
+
+    def _line(self, node: nodes.Node) -> int:
+        return self._lines_before + node.lineno
+
+
+def _prepare(tree: nodes.Template, helpers: set[str]) -> dict[str, str]:
+    """
+    Change the tree so that columns come before what Jinja has under the same name, and methods are only called.
+
+    ``range``, ``dict`` … are Jinja's where they are called, as a value cannot be, and ``self`` is where the file has
+    blocks, as there is nothing in it without them. Returns what stands for which column then.
+    """
+    names = list(tree.find_all(nodes.Name))
+    calls = list(tree.find_all(nodes.Call))
+    for call in calls:
+        if isinstance(call.node, nodes.Getattr):
+            call.node.ctx = "call"
+    helped = {id(call.node) for call in calls if isinstance(call.node, nodes.Name) and call.node.name in helpers}
+    taken = {name.name for name in names} | helpers
+    own = {name.name for name in names if name.ctx == "param"}  # others than Name refer to it
+    own |= {
+        node.name for node in tree.find_all((nodes.Macro, nodes.NSRef)) if isinstance(node, nodes.Macro | nodes.NSRef)
+    }
+    hidden = helpers if tree.find(nodes.Block) else helpers | {"self"}
+    aliases: dict[str, str] = {}
+    for name in names:
+        if name.name in hidden - own and id(name) not in helped:
+            alias = f"column_{name.name}"
+            while alias in taken:
+                alias += "_"
+            aliases[alias] = name.name
+            name.name = alias
+    _Nulls(tree).visit(tree)
+    return aliases
+
+
+#: How many of a filter's arguments are texts that it writes, of which none is an empty one.
+_TEXTS = {"join": 1, "replace": 2}
+
+
+class _Nulls(NodeTransformer):
+    """
+    A ``none`` of the template is a NULL as well, but as an argument of a filter, a test or a method: there it says that
+    none is given.
+    """
+
+    def __init__(self, tree: nodes.Template) -> None:
+        self._kept = {
+            id(argument)
+            for node in tree.find_all((nodes.Filter, nodes.Test, nodes.Call))
+            if isinstance(node, nodes.Filter | nodes.Test | nodes.Call) and _is_given_arguments(node)
+            for argument in [
+                *node.args[_TEXTS.get(getattr(node, "name", ""), 0) :],
+                *(keyword.value for keyword in node.kwargs),
+            ]
+        }
+
+    def visit_Const(self, node: nodes.Const) -> nodes.Node:
+        if node.value is not None or id(node) in self._kept:
+            return node
+        return nodes.EnvironmentAttribute("null", lineno=node.lineno, environment=node.environment)
+
+
+def _is_given_arguments(node: nodes.Filter | nodes.Test | nodes.Call) -> bool:
+    if isinstance(node, nodes.Call):
+        return isinstance(node.node, nodes.Getattr) and node.node.attr != "format"
+    return node.name not in ("format", "groupby", "map")
+
+
+def _words(tree: nodes.Template) -> Iterator[tuple[str, int]]:
+    for const in tree.find_all((nodes.Const, nodes.EnvironmentAttribute)):
+        value = const.value if isinstance(const, nodes.Const) else None
+        if value is None or isinstance(value, bool):
+            yield from ((word, const.lineno) for word in _WORDS[value])
+    bodies: list[tuple[set[str], list[nodes.Node]]] = [({"loop"}, loop.body) for loop in tree.find_all(nodes.For)]
+    for macro in tree.find_all((nodes.Macro, nodes.CallBlock)):
+        if isinstance(macro, nodes.Macro | nodes.CallBlock):
+            bodies.append(({"caller", "kwargs", "varargs"}, macro.body))
+    if tree.find(nodes.Block):
+        bodies.append(({"self"}, tree.body))
+    for words, body in bodies:
+        for name in nodes.Output(body).find_all(nodes.Name):
+            if name.name in words:
+                yield name.name, name.lineno

@@ -1,0 +1,60 @@
+"""
+What docker-compose's profile `local` needs before its first run: the lake's bucket, and the sample in Postgres.
+
+``python -m include.stack.compose_setup``, with the environment of the containers; again and again changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pandas
+import sqlalchemy
+from pyarrow.fs import S3FileSystem
+
+from include.stack.sample_products import SAMPLE
+from include.stack.stack import AWS, LAKE, WAREHOUSE
+
+
+def main() -> None:
+    """Make both, where they are missing."""
+    make_bucket(os.environ[LAKE], json.loads(os.environ[AWS]))
+    load_sample(json.loads(os.environ[WAREHOUSE]))
+
+
+def make_bucket(lake: str, connection: dict[str, Any]) -> None:
+    """The bucket of ``s3://bucket/…``, at the endpoint of an Airflow connection."""
+    s3 = S3FileSystem(
+        access_key=connection["login"],
+        secret_key=connection["password"],
+        region=connection["extra"]["region_name"],
+        endpoint_override=connection["extra"]["endpoint_url"],
+        allow_bucket_creation=True,
+    )
+    s3.create_dir(lake.removeprefix("s3://").partition("/")[0])
+
+
+def load_sample(connection: dict[str, Any]) -> None:
+    """A database of its own on the server of the connection, with the sample as its table ``products``."""
+    name = connection["schema"]
+    address = sqlalchemy.URL.create(
+        "postgresql+psycopg2",
+        username=connection["login"],
+        password=connection["password"],
+        host=connection["host"],
+        port=connection.get("port"),
+        database=name,
+    )
+    # A database cannot be made in a transaction.
+    server = sqlalchemy.create_engine(address.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    with server.connect() as postgres:
+        if not postgres.scalar(sqlalchemy.text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}):
+            postgres.execute(sqlalchemy.text(f'CREATE DATABASE "{name}"'))
+    sample = pandas.read_parquet(SAMPLE).assign(tags=lambda rows: rows["tags"].map(lambda tags: json.dumps([*tags])))
+    sample.to_sql("products", sqlalchemy.create_engine(address), if_exists="replace", index=False)
+
+
+if __name__ == "__main__":
+    main()

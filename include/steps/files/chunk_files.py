@@ -1,0 +1,317 @@
+"""
+Chunk files: the requests of one batch as Parquet on the lake. Anybody may write one, and submit and load take it from
+there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from include.enrichment.cost.caching import CachedPrefix, Ttl
+from include.enrichment.errors import LakeError
+from include.enrichment.requests.chunk import (
+    BODY_HEAD,
+    BODY_SEPARATOR,
+    BODY_TAIL,
+    ITEM_PARTS,
+    REQUESTS_SCHEMA,
+    SIZES_SCHEMA,
+    Body,
+    body_bytes,
+    chunk_id,
+)
+from include.enrichment.requests.request import Request
+from include.enrichment.storage import layout
+from include.enrichment.storage.version import check_stamp, stamped
+from include.gateways.disk import working_folder
+from include.gateways.lake import Lake, ObjectMissing
+
+#: A file is written and read in portions of about so many bytes of params, or of one request where that is larger: what
+#: a submit holds in memory, whatever the number of requests.
+_PORTION_BYTES = 1_000_000
+_READ_BYTES = 1 << 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chunk:
+    """
+    What a chunk file says of itself: all but the params.
+
+    :param key: where it lies on the lake
+    :param pipeline: whose ledger and result store its batch belongs to
+    :param schema_text: the JSON Schema that its answers must fit, None for free text
+    :param body_bytes: the length of the request body that is made of it, as planned
+    :param partition: whose rows it asks about, and in which pass; None both for requests that are not a pipeline's
+    :param cached: what its requests have the prompt cache keep, None for nothing
+    """
+
+    key: str
+    chunk_id: str
+    pipeline: str
+    schema_text: str | None
+    request_ids: list[str]
+    body_bytes: int
+    partition: str | None
+    pass_name: str | None
+    cached: CachedPrefix | None
+
+
+def read_chunk(lake: Lake, key: str) -> Chunk:
+    """
+    The chunk of that key. Its params, nearly all of the file, are not read.
+
+    Raises LakeError if it is not there or is no chunk file.
+    """
+    with _chunk_file(lake.locate(key)), lake.open(key) as file:
+        stored = pq.read_metadata(file).metadata or {}
+        check_stamp(stored, lake.locate(key))
+        metadata = {name.decode(): value.decode() for name, value in stored.items()}
+        return Chunk(
+            key=key,
+            chunk_id=metadata["chunk_id"],
+            pipeline=metadata["pipeline"],
+            schema_text=metadata.get("output_schema"),
+            request_ids=metadata["request_ids"].split(),
+            body_bytes=int(metadata["body_bytes"]),
+            partition=metadata.get("partition"),
+            pass_name=metadata.get("pass_name"),
+            cached=_cached(metadata),
+        )
+
+
+def _cached(metadata: Mapping[str, str]) -> CachedPrefix | None:
+    if "prefix_id" not in metadata:
+        return None
+    return CachedPrefix(prefix_id=metadata["prefix_id"], ttl=cast(Ttl, metadata["cache"]))
+
+
+def request_ids_of(lake: Lake, key: str) -> list[str]:
+    """The requests of a chunk file. Raises LakeError as read_chunk() does."""
+    return read_chunk(lake, key).request_ids
+
+
+def first_params(lake: Lake, chunk: Chunk) -> str:
+    """The params of one of the chunk's requests. Raises LakeError as read_chunk() does."""
+    with _chunk_file(lake.locate(chunk.key)), lake.open(chunk.key) as file, pq.ParquetFile(file) as stored:
+        params: str = stored.read_row_group(0, columns=["params"])["params"][0].as_py()
+        return params
+
+
+def params_of(lake: Lake, chunk: Chunk, request_ids: Collection[str]) -> dict[str, str]:
+    """
+    The params of these requests of the chunk, by id. Only the row groups that hold them are read. Raises LakeError as
+    read_chunk() does.
+    """
+    found: dict[str, str] = {}
+    wanted = [number for number, request_id in enumerate(chunk.request_ids) if request_id in request_ids]
+    with _chunk_file(lake.locate(chunk.key)), lake.open(chunk.key) as file, pq.ParquetFile(file) as stored:
+        end = 0
+        for group in range(stored.num_row_groups):
+            first, end = end, end + stored.metadata.row_group(group).num_rows
+            if here := [number - first for number in wanted if first <= number < end]:
+                requests = stored.read_row_group(group, columns=REQUESTS_SCHEMA.names).take(here)
+                found |= zip(*(requests[name].to_pylist() for name in REQUESTS_SCHEMA.names), strict=True)
+    return found
+
+
+@contextmanager
+def open_body(lake: Lake, chunk: Chunk) -> Iterator[Body]:
+    """
+    The body of the chunk's create: byte for byte the params that were planned, and their ids.
+
+    It is made while it is read, from a copy of the file on this machine. Raises LakeError if the file is not there; and
+    so do its pieces, before the last of them, if it does not hold what was planned.
+    """
+    with working_folder() as temporary:
+        path = temporary / "chunk.parquet"
+        lake.fetch(chunk.key, path)
+        pieces = _pieces(path, chunk.body_bytes, lake.locate(chunk.key))
+        yield Body(pieces=pieces, length=chunk.body_bytes, requests=len(chunk.request_ids))
+
+
+def _pieces(path: Path, length: int, name: str) -> Iterator[bytes]:
+    with (
+        _chunk_file(name),
+        pq.ParquetFile(path, buffer_size=_READ_BYTES, pre_buffer=False, page_checksum_verification=True) as file,
+    ):
+        made = 0
+        for number in range(file.num_row_groups):
+            items = _items(file.read_row_group(number, columns=REQUESTS_SCHEMA.names, use_threads=False))
+            piece = items if number else BODY_HEAD.encode() + items.removeprefix(BODY_SEPARATOR.encode())
+            if number == file.num_row_groups - 1:
+                piece += BODY_TAIL.encode()
+                if made + len(piece) != length:
+                    raise pa.ArrowInvalid(f"it makes {made + len(piece):,} bytes of body, not {length:,}")
+            made += len(piece)
+            yield piece
+
+
+def _items(requests: pa.Table) -> bytes:
+    """
+    The requests as they stand in a body, a separator before each.
+
+    Bytes are joined to bytes: taken for text they would be decoded and encoded again, which takes several times as
+    long.
+    """
+    before, between, after = (part.encode() for part in ITEM_PARTS)
+    before = BODY_SEPARATOR.encode() + before
+    columns = [requests[name].combine_chunks().view(pa.binary()).to_pylist() for name in REQUESTS_SCHEMA.names]
+    return b"".join(part for item in zip(*columns, strict=True) for part in (before, item[0], between, item[1], after))
+
+
+def read_part(lake: Lake, chunk: Chunk, request_ids: pa.Array) -> Iterator[pa.RecordBatch]:
+    """Those of the chunk's requests, in REQUESTS_SCHEMA and in portions. Raises LakeError as open_body() does."""
+    with working_folder() as temporary, _chunk_file(lake.locate(chunk.key)):
+        path = temporary / "chunk.parquet"
+        lake.fetch(chunk.key, path)
+        with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
+            for number in range(file.num_row_groups):
+                for batch in file.read_row_group(number, columns=REQUESTS_SCHEMA.names, use_threads=False).to_batches():
+                    yield batch.filter(pc.is_in(batch["request_id"], value_set=request_ids))
+
+
+class ChunkWriter:
+    """
+    A chunk file while it is written, in a local file.
+
+    A context manager: leave it before the file is uploaded, or its ``chunk_id`` asked for. ``params_bytes`` counts
+    those of all its requests.
+
+    :param pipeline: the name under which ledger and results of the batch are kept
+    :param schema_text: the JSON Schema that the answers must fit, None for free text
+    :param after: the batches that failed to answer these requests before
+    :param partition: whose rows they ask about, and in which pass
+    :param cached: what they have the prompt cache keep, None for nothing
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        pipeline: str,
+        schema_text: str | None,
+        after: Collection[str] = frozenset(),
+        partition: str | None = None,
+        pass_name: str | None = None,
+        cached: CachedPrefix | None = None,
+    ) -> None:
+        self.path = path
+        self.request_ids: list[str] = []
+        self._pipeline = pipeline
+        self._after = sorted(after)
+        facts = {"output_schema": schema_text, "partition": partition, "pass_name": pass_name}
+        if cached:
+            facts |= {"prefix_id": cached.prefix_id, "cache": cached.ttl}
+        self._metadata = {"pipeline": pipeline} | {name: fact for name, fact in facts.items() if fact}
+        self.params_bytes = 0
+        self._sizes: list[pa.Array] = []
+        self._waiting: list[pa.RecordBatch] = []
+        self._waiting_bytes = 0
+
+    def __enter__(self) -> Self:
+        schema = stamped(REQUESTS_SCHEMA, self._metadata)
+        self._writer = pq.ParquetWriter(
+            self.path,
+            schema,
+            compression="zstd",
+            use_dictionary=False,  # no two requests are alike
+            write_statistics=False,
+            write_page_checksum=True,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._flush()
+        self.chunk_id = chunk_id(self.request_ids, after=self._after)
+        # Who needs the ids alone finds them in the file's footer: their column lies scattered between the params.
+        self._writer.add_key_value_metadata(
+            {
+                "chunk_id": self.chunk_id,
+                "request_ids": " ".join(self.request_ids),
+                "body_bytes": str(body_bytes(self.request_ids, self.params_bytes)),
+            }
+        )
+        self._writer.close()
+
+    @property
+    def sizes(self) -> pa.Table:
+        """How large each of its requests is, in SIZES_SCHEMA."""
+        return pa.table(
+            [pa.array(self.request_ids, pa.string()), pa.chunked_array(self._sizes, pa.int32())], SIZES_SCHEMA
+        )
+
+    def add(self, request: Request) -> None:
+        """Add a request. It must be new in this chunk, and the chunk within BatchLimits."""
+        columns = [pa.array([request.request_id], pa.string()), pa.array([request.params], pa.string())]
+        self.write(pa.RecordBatch.from_arrays(columns, schema=REQUESTS_SCHEMA))
+
+    def write(self, requests: pa.RecordBatch) -> None:
+        """Add requests, their ``request_id`` and ``params``; for them holds what add() says."""
+        requests = pa.RecordBatch.from_arrays(
+            [requests[name] for name in REQUESTS_SCHEMA.names], schema=REQUESTS_SCHEMA
+        )
+        self.request_ids += requests["request_id"].to_pylist()
+        self._sizes.append(pc.binary_length(requests["params"]))
+        sizes = self._sizes[-1].to_pylist()
+        start = 0
+        for position, size in enumerate(sizes):
+            if self._waiting_bytes and self._waiting_bytes + size > _PORTION_BYTES:
+                self._waiting.append(requests.slice(start, position - start))
+                self._flush()
+                start = position
+            self._waiting_bytes += size
+        self._waiting.append(requests.slice(start))
+        self.params_bytes += sum(sizes)
+
+    def upload(self, lake: Lake) -> str:
+        """Put the written file on the lake and return its key."""
+        key = layout.chunk(self._pipeline, self.chunk_id)
+        lake.write_file(key, self.path)
+        return key
+
+    def _flush(self) -> None:
+        """What waits becomes one row group."""
+        portion = pa.Table.from_batches(self._waiting, REQUESTS_SCHEMA)
+        if portion.num_rows:
+            self._writer.write_table(portion, row_group_size=portion.num_rows)
+        self._waiting, self._waiting_bytes = [], 0
+
+
+def write_chunk(lake: Lake, requests: Iterable[Request], *, pipeline: str, schema_text: str | None) -> str:
+    """
+    Write a chunk file and return its key: for requests that are not a pipeline's.
+
+    The requests must be distinct and within BatchLimits; at least one. For the parameters see ChunkWriter.
+    """
+    with working_folder() as temporary:
+        writer = ChunkWriter(temporary / "chunk.parquet", pipeline=pipeline, schema_text=schema_text)
+        with writer:
+            for request in requests:
+                writer.add(request)
+        return writer.upload(lake)
+
+
+@contextmanager
+def _chunk_file(name: str) -> Iterator[None]:
+    try:
+        yield
+    except ObjectMissing as error:
+        raise LakeError(
+            f"{error} Clear the run's `extract` with downstream: what was answered is found, and nothing is paid again;"
+            " requests of your own are written with write_chunk().",
+            retryable=False,
+        ) from error
+    except (ValueError, KeyError, OSError) as error:
+        raise LakeError(
+            f"{name} is not a chunk file: {' '.join(str(error).split())}. Clear the pass's `plan`, which writes it"
+            " anew; requests of your own are written with write_chunk().",
+            retryable=False,
+        ) from error

@@ -1,0 +1,1 @@
+"""Helpers of load: result lines become outcomes."""

@@ -1,0 +1,160 @@
+"""
+Result lines become outcomes. Nearly all of them say the same, here is a usable answer: Arrow reads those, beside the
+Python that checks the answers. Whatever else a line says, or fails to say, is judged line by line, as all could be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import json as arrow_json
+
+from include.enrichment.answers.outcome import MOST_TOKENS, OUTCOMES_SCHEMA, USABLE_STOPS
+from include.enrichment.answers.schema.output_schema import OutputSchema
+from include.gateways.result_store import Part
+
+_USAGE = pa.struct(
+    {
+        "input_tokens": pa.int64(),
+        "output_tokens": pa.int64(),
+        "cache_read_input_tokens": pa.int64(),
+        "cache_creation_input_tokens": pa.int64(),
+        "cache_creation": pa.struct({"ephemeral_5m_input_tokens": pa.int64(), "ephemeral_1h_input_tokens": pa.int64()}),
+        "server_tool_use": pa.struct({"web_search_requests": pa.int64()}),
+        "inference_geo": pa.string(),
+    }
+)
+_MESSAGE = pa.struct(
+    {
+        "model": pa.string(),
+        "content": pa.list_(pa.struct({"type": pa.string(), "text": pa.string()})),
+        "stop_reason": pa.string(),
+        "usage": _USAGE,
+    }
+)
+#: What is read of a line. One in which something has another type is judged by itself; what is null is not there.
+_LINE = pa.schema({"custom_id": pa.string(), "result": pa.struct({"type": pa.string(), "message": _MESSAGE})})
+_OPTIONS = arrow_json.ParseOptions(explicit_schema=_LINE, unexpected_field_behavior="ignore")
+#: Where the counts stand in a message's usage.
+_COUNTS = {
+    "input_tokens": ["input_tokens"],
+    "cache_write_5m_tokens": ["cache_creation", "ephemeral_5m_input_tokens"],
+    "cache_write_1h_tokens": ["cache_creation", "ephemeral_1h_input_tokens"],
+    "cache_read_tokens": ["cache_read_input_tokens"],
+    "output_tokens": ["output_tokens"],
+    "web_searches": ["server_tool_use", "web_search_requests"],
+}
+#: These are told with every answer; of the others a null is a zero.
+_ALWAYS_COUNTED = ("input_tokens", "output_tokens")
+
+
+def decode(part: Part) -> Decoded:
+    """The part's lines. If one is cut or garbled, none of them is read: who reads them next tells which, and why."""
+    if not part.data.startswith(b"{"):  # a null at the very beginning crashes the reader (apache/arrow#47409)
+        return Decoded(part=part, lines=None)
+    whole = arrow_json.ReadOptions(use_threads=False, block_size=len(part.data))
+    try:
+        lines = arrow_json.read_json(pa.BufferReader(part.data), whole, _OPTIONS).combine_chunks()
+        lines.validate(full=True)  # the reader does not look whether a text is UTF-8
+    except pa.ArrowInvalid:
+        return Decoded(part=part, lines=None)
+    return Decoded(part=part, lines=lines if lines.num_rows == part.lines else None)
+
+
+def _flat(lines: pa.Table) -> pa.Table:
+    """
+    A column for each thing that an outcome tells; ``text`` is null unless a line holds one whole text, and tells its
+    model and its usage.
+    """
+    result, message = (_of(lines["result"].chunk(0), name) for name in ("type", "message"))
+    stop_reason, model = _of(message, "stop_reason"), _of(message, "model")
+    counts = {
+        name: pc.fill_null(_of(message, "usage", *path), -1 if name in _ALWAYS_COUNTED else 0)
+        for name, path in _COUNTS.items()
+    }
+    # Seen without its sign, what is below 0 is very large.
+    most = pc.max_element_wise(*(count.view(pa.uint64()) for count in counts.values()))
+    told = pc.and_(pc.less_equal(most, pa.scalar(MOST_TOKENS, pa.uint64())), pc.greater(pc.binary_length(model), 0))
+    written = pc.add(counts["cache_write_5m_tokens"], counts["cache_write_1h_tokens"])
+    told = pc.and_(told, pc.equal(pc.coalesce(_of(message, "usage", "cache_creation_input_tokens"), written), written))
+    answered = pc.and_kleene(pc.equal(result, "succeeded"), pc.is_in(stop_reason, pa.array(sorted(USABLE_STOPS))))
+    columns = {
+        "request_id": lines["custom_id"],
+        "text": pc.if_else(pc.and_kleene(answered, told), _only_text(_of(message, "content")), None),
+        "model": model,
+        "stop_reason": stop_reason,
+        "inference_geo": _of(message, "usage", "inference_geo"),
+    }
+    return pa.table(columns | counts)
+
+
+def _of(structs: pa.Array, *path: str) -> pa.Array:
+    return pc.struct_field(structs, list(path))
+
+
+def _only_text(contents: pa.ListArray) -> pa.Array:
+    """The text of each message's only block of text, beside which there may be others; null where there is not one."""
+    blocks = contents.values
+    is_text = pc.fill_null(pc.equal(_of(blocks, "type"), "text"), False)
+    # How many texts there are before each block, and so where in them a line's texts begin and end.
+    before = pa.concat_arrays([pa.array([0]), pc.cumulative_sum(is_text.cast(pa.int64()))])
+    first, end = before.take(contents.offsets[:-1]), before.take(contents.offsets[1:])
+    only = pc.if_else(pc.equal(pc.subtract(end, first), 1), first, None)
+    return _of(blocks, "text").filter(is_text).take(only)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """
+    A part, and what Arrow read of it.
+
+    :param lines: in _LINE, in their order; None if they could not be read
+    """
+
+    part: Part
+    lines: pa.Table | None
+
+    def usable(self, schema: OutputSchema | None) -> tuple[pa.RecordBatch, Sequence[int]]:
+        """
+        The outcomes of the lines that hold a usable answer, in OUTCOMES_SCHEMA, and the positions in the part, from 0,
+        of all the others.
+
+        :param schema: what the answers must fit, None for free text
+        """
+        if self.lines is None:
+            return _NOTHING, range(self.part.lines)
+        lines = _flat(self.lines)
+        outputs = _outputs(lines["text"], schema)
+        usable = pc.and_(pc.is_valid(outputs), pc.is_valid(lines["request_id"]))
+        found = lines.set_column(lines.schema.get_field_index("text"), "output", outputs).filter(usable)
+        return _outcomes(found), pc.indices_nonzero(pc.invert(usable)).to_pylist()
+
+
+def _outputs(texts: pa.ChunkedArray, schema: OutputSchema | None) -> pa.ChunkedArray | pa.Array:
+    if schema is None:
+        return texts
+    # As bytes: taken for text they would be decoded and encoded once more.
+    answers = texts.combine_chunks().view(pa.binary()).to_pylist()
+    surely_fits = schema.surely_fits
+    doubtful = [number for number, answer in enumerate(answers) if answer is not None and not surely_fits(answer)]
+    if not doubtful:
+        return texts
+    outputs = texts.to_pylist()
+    for number in doubtful:
+        outputs[number] = schema.check(outputs[number])[0]
+    return pa.array(outputs, pa.string())
+
+
+def _outcomes(usable: pa.Table) -> pa.RecordBatch:
+    usable = usable.append_column("outcome", pa.repeat("succeeded", usable.num_rows))
+    usable = usable.append_column("upper_bound", pa.repeat(False, usable.num_rows))
+    for name in ("reason", "error_type", "text"):
+        usable = usable.append_column(name, pa.nulls(usable.num_rows, pa.string()))
+    (batch,) = usable.select(OUTCOMES_SCHEMA.names).cast(OUTCOMES_SCHEMA).combine_chunks().to_batches() or [_NOTHING]
+    return batch
+
+
+_NOTHING = pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in OUTCOMES_SCHEMA], schema=OUTCOMES_SCHEMA)

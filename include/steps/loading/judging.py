@@ -1,0 +1,111 @@
+"""
+The lines of a batch's results become outcomes. A line that cannot be read is most likely a broken download's, so it is
+worth another; where no download holds a better one, as much of it is read as can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+
+import msgspec
+import pyarrow as pa
+
+from include.enrichment.answers.outcome import Outcome, decode_line, judge, outcomes_batch, unreadable
+from include.enrichment.answers.schema.output_schema import OutputSchema
+from include.enrichment.answers.upper_bound import at_most, is_incomplete
+from include.enrichment.batches.usage import billed_usd, sum_usd, total_usd
+from include.enrichment.cost.prices import dollars
+from include.enrichment.errors import LoadError
+from include.gateways.lake import Lake
+from include.steps.files.chunk_files import Chunk, params_of
+from include.steps.loading.decoding import Decoded
+
+
+@dataclass(kw_only=True)
+class Judge:
+    """
+    Judges the lines of one download.
+
+    :param outstanding: the requests of which no line was received yet; whoever takes the outcomes takes them off
+    :param final: no later download will hold a better line
+    """
+
+    chunk: Chunk
+    batch_id: str
+    schema: OutputSchema | None
+    outstanding: Collection[str]
+    lake: Lake
+    final: bool
+    _first_unreadable: str = ""
+    _unreadable: int = 0
+    _left_out: int = 0
+    _bounds: int = 0
+    _bounds_usd: Decimal | None = Decimal(0)
+
+    def outcomes(self, some: Decoded) -> Iterator[pa.RecordBatch]:
+        """
+        The outcomes of a part: the usable answers, then all else.
+
+        Raises LoadError for a line that cannot be read, unless this is final. Then a line that says whose it is becomes
+        an outcome, and any other is left out, as if it was missing: nor is a line without its line feed, which may be
+        cut even in a download that seems to have ended well, taken for the API's own word.
+        """
+        usable, others = some.usable(self.schema)
+        yield usable
+        if others:
+            wanted = set(others)
+            found = ((number, line) for number, line in enumerate(some.part) if number in wanted and line.strip())
+            judged = [outcome for number, line in found if (outcome := self._outcome(line, some.part.first + number))]
+            yield outcomes_batch(self._completed(judged))
+
+    def _outcome(self, line: bytes, number: int) -> Outcome | None:
+        try:
+            return judge(decode_line(line), self.schema)
+        except msgspec.DecodeError as error:
+            if not self.final:
+                raise LoadError(
+                    f"Line {number:,} of batch {self.batch_id}'s results cannot be read ({error}): the download was"
+                    " cut or garbled. Nothing of it became visible. The last try of this task loads the other lines.",
+                    retryable=True,
+                ) from error
+            self._first_unreadable = self._first_unreadable or f"line {number:,}: {error}"
+            self._unreadable += 1
+            outcome = unreadable(line, error) if line.endswith((b"\n", b"\r")) else None
+            if outcome is None or outcome.request_id not in self.outstanding:
+                self._left_out += 1
+                return None
+            return outcome
+
+    def _completed(self, outcomes: list[Outcome]) -> list[Outcome]:
+        """The outcomes, with what follows from their requests where a line does not tell it."""
+        incomplete = {outcome.request_id for outcome in outcomes if is_incomplete(outcome)}
+        if not incomplete:
+            return outcomes
+        params = params_of(self.lake, self.chunk, incomplete)
+        completed = [
+            at_most(outcome, params[outcome.request_id]) if outcome.request_id in params else outcome
+            for outcome in outcomes
+        ]
+        bounds = [outcome for outcome in completed if outcome.upper_bound]
+        self._bounds += len(bounds)
+        self._bounds_usd = total_usd([self._bounds_usd, sum_usd(billed_usd(outcomes_batch(bounds)))])
+        return completed
+
+    def odd(self) -> list[str]:
+        """What was odd in the lines, in sentences for people."""
+        sentences = []
+        if self._unreadable:
+            sentences.append(
+                f"{self._unreadable:,} of {len(self.chunk.request_ids):,} result lines cannot be read"
+                f" ({self._first_unreadable}). What can be read of them is kept; their rows are rejects."
+            )
+        if self._left_out:
+            sentences.append(f"{self._left_out:,} of these could not be matched with a request and were left out.")
+        if self._bounds:
+            sentences.append(
+                f"The usage of {self._bounds:,} of {len(self.chunk.request_ids):,} answers cannot be read: the books"
+                f" hold an upper bound, the most that they can have cost ({dollars(self._bounds_usd)} in all)."
+            )
+        return sentences

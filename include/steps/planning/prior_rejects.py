@@ -1,0 +1,61 @@
+"""The rejects of a day: what they are, and which of them a run asks for again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from include.enrichment.answers import reject_messages
+from include.enrichment.answers.outcome import settled
+from include.enrichment.answers.reject_messages import Rejected
+from include.enrichment.storage import layout
+from include.enrichment.storage.layout import RunFolder
+from include.gateways.lake import Lake
+from include.steps.files.extracted import read_pipeline
+
+
+def newest_rejects(folder: RunFolder, lake: Lake) -> str | None:
+    """
+    The key of the rejects that were written last for the run's partition: the published ones, or those that a run left
+    in its folder when it failed to publish. None if there are none. Those of a trial are not the partition's.
+    """
+    published = layout.rejects(folder.pipeline, folder.partition)
+    listed = lake.objects(f"{published.rpartition('/')[0]}/")
+    listed += lake.objects(layout.runs_of(folder.pipeline, folder.partition))
+    keys = {each.key for each in listed}
+    newest_first = sorted(listed, key=lambda each: each.changed_at, reverse=True)
+    return next((each.key for each in newest_first if each.key == published or _is_left(each.key, keys, lake)), None)
+
+
+def _is_left(key: str, keys: Set[str], lake: Lake) -> bool:
+    """
+    Whether these are rejects that a run has left which failed to publish.
+
+    :param keys: all that there is of the runs. A run without its first file is about to be deleted: see clean.py
+    """
+    run = layout.run_of(key) if layout.is_of_run(key) else None
+    if run is None or key != run.rejects or run.pipeline_json not in keys:
+        return False
+    return read_pipeline(lake, run).options.rows is None
+
+
+def tally(rejects: Path, keys: Sequence[str]) -> tuple[Rejected, int]:
+    """
+    The rejected rows, and how many requests of theirs were not billed. The raw texts beside them are not read.
+
+    :param rejects: a file of rejects
+    :param keys: the columns of the business key
+    """
+    rejected = Rejected()
+    unbilled: set[str] = set()
+    with pq.ParquetFile(rejects) as file:
+        for batch in file.iter_batches(columns=[*keys, "outcome", "reason", "_request_id"]):
+            for line in batch.to_pylist():
+                request_id = line["_request_id"]
+                outcome = line["outcome"] if request_id else reject_messages.UNSENDABLE
+                rejected.add(" ".join(str(line[key]) for key in keys), outcome, line["reason"])
+                if request_id and not settled(outcome):
+                    unbilled.add(request_id)
+    return rejected, len(unbilled)

@@ -1,0 +1,122 @@
+"""remainder: what is left of a chunk of which another plan took requests over before it was sent."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Set
+from datetime import UTC, datetime
+
+import pyarrow as pa
+
+from include.enrichment.batches.ledger import Entry, OpenChunk, OpenChunks
+from include.enrichment.errors import LakeError, NotSent
+from include.enrichment.requests.chunk import chunk_id
+from include.enrichment.storage import layout
+from include.enrichment.storage.layout import RunFolder
+from include.gateways.disk import working_folder
+from include.gateways.lake import Conflict, Lake
+from include.gateways.ledger_store import Ledger, Recorded
+from include.gateways.result_store import ResultStore
+from include.steps.files.chunk_files import Chunk, ChunkWriter, read_part
+from include.steps.planning.in_flight import find_in_flight
+
+log = logging.getLogger(__name__)
+
+_TRIES = 20
+
+
+def remainder(chunk: Chunk, withdrawn: Entry, *, run_id: str, ledger: Ledger, lake: Lake) -> str:
+    """
+    The key of the chunk that holds what nobody has taken over of the withdrawn one; it is written where nobody has yet.
+
+    It is open then, planned by this run, and the ledger tells whoever looks for the batch of the withdrawn one. What
+    others have taken over the run's next pass waits for, or plans.
+
+    Raises NotSent if nothing is left, or if this run had not planned the chunk, or has planned anew.
+    """
+    for _ in range(_TRIES):
+        recorded, known = ledger.find_open(), ledger.find(chunk.chunk_id)
+        withdrawn = known.value if known else withdrawn
+        if withdrawn.remainder:
+            return layout.chunk(ledger.pipeline, withdrawn.remainder)
+        folder = _planned_by(run_id, withdrawn, recorded)
+        left = _left(chunk, recorded, folder, ledger, lake) if folder else set()
+        if not left or folder is None or known is None:
+            raise NotSent(
+                f"Chunk {chunk.chunk_id} ({len(chunk.request_ids):,} requests) was never sent, and run"
+                f" {withdrawn.run_id} took it over at {withdrawn.changed_at:%Y-%m-%d %H:%M:%S} UTC: nothing is left of"
+                " it for this run to send. The next pass of this run waits for what others have sent, and plans the"
+                " rest."
+            )
+        try:
+            return _make(chunk, left, folder, recorded, known, ledger, lake)
+        except Conflict:
+            continue
+    raise LakeError(f"Other runs have planned {_TRIES} times at the same moment. Nothing was sent. Clear this task.")
+
+
+def _planned_by(run_id: str, withdrawn: Entry, recorded: Recorded[OpenChunks] | None) -> RunFolder | None:
+    """
+    The folder of the run, if it has planned the withdrawn chunk: before that, or at the same moment. None for a run
+    that has planned anew: it has the rest in chunks of its own, and what is not there it does not want any more.
+    """
+    if withdrawn.run_id == run_id:
+        return None
+    still_open = recorded.value.chunks.get(withdrawn.chunk_id) if recorded else None
+    planned_by = [prefix for each in (withdrawn.was_open, still_open) if each for prefix in each.planned_by]
+    return layout.folder_of_run(planned_by, run_id)
+
+
+def _left(
+    chunk: Chunk, recorded: Recorded[OpenChunks] | None, folder: RunFolder, ledger: Ledger, lake: Lake
+) -> Set[str]:
+    """The chunk's requests that are neither in another open chunk nor answered."""
+    left = set(chunk.request_ids)
+    for other in find_in_flight(recorded, folder, ledger, lake).chunks:
+        # The run's own, of this very name: it was made here, by a process that died before it could say so. Any other
+        # that the run has planned since is sent by itself.
+        made_here = other.own and other.chunk_id == chunk_id(other.request_ids, after=[chunk.chunk_id])
+        if other.sent or not made_here:
+            left -= other.request_ids
+    return left - ResultStore(lake, pipeline=ledger.pipeline).look_up(left).settled
+
+
+def _make(
+    chunk: Chunk,
+    left: Set[str],
+    folder: RunFolder,
+    recorded: Recorded[OpenChunks] | None,
+    known: Recorded[Entry],
+    ledger: Ledger,
+    lake: Lake,
+) -> str:
+    """Raises Conflict if another plan was made meanwhile, or another run has made the remainder."""
+    with working_folder() as temporary:
+        writer = ChunkWriter(
+            temporary / "remainder.parquet",
+            pipeline=chunk.pipeline,
+            schema_text=chunk.schema_text,
+            after=[chunk.chunk_id],
+            partition=chunk.partition,
+            pass_name=chunk.pass_name,
+            cached=chunk.cached,
+        )
+        with writer:
+            for requests in read_part(lake, chunk, pa.array(sorted(left), pa.string())):
+                writer.write(requests)
+        key = writer.upload(lake)
+    # It costs no more than the whole chunk would have.
+    usd = known.value.was_open.expected_usd if known.value.was_open else None
+    opened = OpenChunk(folder=folder.prefix, planned_at=datetime.now(UTC), expected_usd=usd)
+    before = recorded.value.chunks if recorded else {}
+    ledger.write_open(OpenChunks(chunks={**before, writer.chunk_id: opened}), over=recorded)
+    ledger.write(known.value.goes_on_as(writer.chunk_id), over=known)
+    log.warning(
+        "Run %s took over %s of the %s requests of chunk %s before it was sent; the others go on as chunk %s",
+        known.value.run_id,
+        f"{len(chunk.request_ids) - len(left):,}",
+        f"{len(chunk.request_ids):,}",
+        chunk.chunk_id,
+        writer.chunk_id,
+    )
+    return key

@@ -1,0 +1,120 @@
+"""
+Rows and their answers side by side, in the source's order. A batch's answers come in any order: each is put on disk
+with the portion of rows that it belongs to, and then comes one portion after the other.
+
+Parquet files are read without ``pre_buffer``, which would keep all that was read until the file is closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from include.enrichment.answers.table import ANSWERED_SCHEMA
+from include.steps.publishing.matching import Matches
+
+#: Rows that are in memory with their answers at the same time.
+_PORTION_ROWS = 5_000
+_LINES_AT_ONCE = 8_192
+_BUFFER_BYTES = 1 << 20
+#: What is read of a results file, each by the name that it has beside the row.
+_READ = {"_request_id": "request_id", "_model": "model"} | {
+    name: name for name in ("outcome", "output", "reason", "text")
+}
+_PLACED_SCHEMA = ANSWERED_SCHEMA.append(pa.field("position", pa.int64()))
+
+
+def place(results: Mapping[str, Path], matches: Matches, *, folder: Path) -> None:
+    """
+    Put each answer that was chosen on disk with the portion of rows that it belongs to: the folder then holds the
+    answers a second time.
+
+    :param results: the batches' results by batch id, in the order in which they were matched
+    """
+    batch_ids = list(results)
+    for number in matches.used:
+        for answers in _picked(results[batch_ids[number]], matches.picked(number), batch_ids[number]):
+            _add(answers, folder)
+        pa.default_memory_pool().release_unused()
+
+
+def joined(rows: Path, *, folder: Path) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """
+    The rows without their params, and in ANSWERED_SCHEMA what was answered to each, one portion in memory at a time;
+    nulls for a row without a request.
+
+    :param folder: where place() has put the answers; they are deleted as they are read
+    """
+    start = 0
+    for some in _portions(rows):
+        answers = _placed(start // _PORTION_ROWS, folder)
+        positions = pa.array(range(start, start + len(some)), pa.int64())
+        places = pc.index_in(positions, value_set=answers["position"].combine_chunks())
+        yield some, answers.drop_columns("position").take(places)
+        start += len(some)
+
+
+def _picked(path: Path, picked: pa.Table, batch_id: str) -> Iterator[pa.Table]:
+    """What the rows get of one results file, in the file's order."""
+    start = 0
+    with pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
+        for batch in file.iter_batches(_LINES_AT_ONCE, columns=list(_READ.values()), use_threads=False):
+            here = picked.filter(_within(picked["line"], range(start, start + len(batch))))
+            lines = batch.take(pc.subtract(here["line"], start).combine_chunks())
+            columns = {name: lines[stored] for name, stored in _READ.items()} | {
+                "_batch_id": pa.repeat(batch_id, len(here)),
+                "_cost_usd": here["cost_usd"],
+                "position": here["position"],
+            }
+            yield pa.table(columns, schema=_PLACED_SCHEMA)
+            start += len(batch)
+
+
+def _within(numbers: pa.ChunkedArray, bounds: range) -> pa.ChunkedArray:
+    return pc.and_(pc.greater_equal(numbers, bounds.start), pc.less(numbers, bounds.stop))
+
+
+def _file(portion: int, folder: Path) -> str:
+    return str(folder / f"portion-{portion}.arrow")
+
+
+def _add(answers: pa.Table, folder: Path) -> None:
+    """Add answers to the files of their portions; a file is one stream after the other, so that none stays open."""
+    portions = pc.divide(answers["position"], _PORTION_ROWS)
+    for portion in pc.unique(portions).to_pylist():
+        with (
+            pa.OSFile(_file(portion, folder), "ab") as file,
+            pa.ipc.new_stream(file, _PLACED_SCHEMA) as stream,
+        ):
+            stream.write_table(answers.filter(pc.equal(portions, portion)))
+
+
+def _placed(portion: int, folder: Path) -> pa.Table:
+    """The answers of a portion, in any order; none if all of its rows lack a request."""
+    path = Path(_file(portion, folder))
+    tables = [_PLACED_SCHEMA.empty_table()]
+    if path.exists():
+        size = path.stat().st_size
+        with pa.OSFile(str(path)) as file:
+            while file.tell() < size:
+                tables.append(pa.ipc.open_stream(file).read_all())
+        path.unlink()
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def _portions(rows: Path) -> Iterator[pa.Table]:
+    """The rows without their params, _PORTION_ROWS at a time."""
+    with pq.ParquetFile(rows, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
+        narrow = [name for name in file.schema_arrow.names if name != "params"]
+        waiting = file.schema_arrow.empty_table().select(narrow)
+        for batch in file.iter_batches(_PORTION_ROWS, columns=narrow, use_threads=False):
+            waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch])])
+            while len(waiting) >= _PORTION_ROWS:
+                yield waiting.slice(0, _PORTION_ROWS)
+                waiting = waiting.slice(_PORTION_ROWS)
+        if len(waiting):
+            yield waiting

@@ -1,0 +1,61 @@
+"""wait: how much is in a batch that has not ended, and what it is expected to cost."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+from pydantic import ValidationError
+
+from include.enrichment.batches.ledger import Entry
+from include.enrichment.batches.pass_plan import PassPlan
+from include.enrichment.cost.prices import dollars
+from include.enrichment.runs.partition import Partition
+from include.enrichment.storage import layout
+from include.enrichment.storage.layout import RunFolder
+from include.enrichment.storage.version import parse
+from include.gateways.lake import Lake
+from include.gateways.ledger_store import Ledger
+
+
+def in_batch(chunk_key: str, *, lake: Lake) -> tuple[int, Decimal | None] | None:
+    """
+    The requests in the chunk's batch and their share of what the pass was expected to cost; None for a chunk that the
+    ledger does not know, and for a cost that its plan does not tell.
+    """
+    ledger = Ledger(lake, pipeline=layout.pipeline_of_chunk(chunk_key))
+    (entry,) = ledger.latest([layout.chunk_id_of(chunk_key)])
+    if entry is None:
+        return None
+    try:
+        return entry.requests, _expected_usd(chunk_key, entry, lake)
+    except ValidationError:  # a plan that cannot be read: what reads it next says so
+        return entry.requests, None
+
+
+def spell_wait(batch_id: str, held: tuple[int, Decimal | None] | None) -> str:
+    """
+    What a wait is for, and how long it takes.
+
+    :param held: what in_batch() says; None where it is not known
+    """
+    requests, expected_usd = held or (None, None)
+    facts = [] if requests is None else [f"{requests:,} {'request' if requests == 1 else 'requests'}"]
+    facts += [] if expected_usd is None else [f"expected to cost {dollars(expected_usd)}"]
+    return (
+        f"Waiting for batch {batch_id}{': ' if facts else ''}{', '.join(facts)}.\nMost batches end within an hour; the"
+        " API's limit is 24 hours. No worker is held."
+    )
+
+
+def _expected_usd(chunk_key: str, entry: Entry, lake: Lake) -> Decimal | None:
+    if entry.partition is None:
+        return None
+    partition = Partition(start=date.fromisoformat(entry.partition))
+    sender = RunFolder(pipeline=entry.pipeline, partition=partition, run_id=entry.run_id)
+    for key in lake.list(sender.plans):
+        if key.endswith(".json"):
+            plan = parse(PassPlan, lake.read(key), lake.locate(key))
+            if chunk_key in plan.chunks and plan.estimate and plan.estimate.cost_usd and plan.estimate.requests:
+                return plan.estimate.cost_usd.expected * entry.requests / plan.estimate.requests
+    return None

@@ -1,0 +1,135 @@
+"""
+Airflow connections become gateways. Only this file and claude_connection.py read a connection, only this one the
+variables ENRICHMENT_LAKE and ENRICHMENT_RUNS_NEVER_RACE.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+from airflow.providers.common.sql.hooks.sql import DbApiHook
+from airflow.sdk import BaseHook
+from airflow.sdk.exceptions import AirflowException
+from botocore.exceptions import BotoCoreError
+
+from include.enrichment.errors import SetupError
+from include.enrichment.storage.address import S3Address, lake_address, s3_address, without_secret
+from include.gateways.lake import Lake
+from include.gateways.sources.parquet_files import ParquetFiles
+from include.gateways.sources.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from obstore.store import S3Credential
+
+    from include.enrichment.spec.settings import Source
+
+#: Credentials that expire are asked for again after this long; the AWS session renews them when it is time.
+_ASK_AGAIN = timedelta(minutes=5)
+
+
+def open_lake(aws_conn_id: str) -> Lake:
+    """
+    The lake that ENRICHMENT_LAKE names (``s3://bucket/prefix``, or a folder for development), with the credentials of
+    an AWS connection. ENRICHMENT_RUNS_NEVER_RACE=true allows a store without conditional writes.
+
+    Raises SetupError if a variable makes no sense, or if the lake's name, the connection or its credentials are
+    missing.
+    """
+    uri = os.environ.get("ENRICHMENT_LAKE", "")
+    if not uri:
+        raise SetupError(
+            "ENRICHMENT_LAKE is not set: it says where the lake is, such as s3://my-bucket/enrichment. Nothing was"
+            " read or sent."
+        )
+    runs_never_race = _runs_never_race()
+    try:
+        address = lake_address(uri)
+        if isinstance(address, str):
+            return Lake.in_folder(Path(address), runs_never_race=runs_never_race)
+    except ValueError as error:
+        raise SetupError(
+            f"ENRICHMENT_LAKE is {without_secret(uri)!r}: the address {error}. Nothing was read or sent. Set it to"
+            " s3://bucket/prefix, or for development to the absolute path of a folder."
+        ) from error
+    except OSError as error:
+        raise SetupError(f"ENRICHMENT_LAKE is {uri!r}: {error}. Nothing was read or sent.") from error
+    return _open_s3(address, aws_conn_id, runs_never_race=runs_never_race)
+
+
+def _open_s3(address: S3Address, aws_conn_id: str, *, runs_never_race: bool = False) -> Lake:
+    hook: AwsGenericHook[Any] = AwsGenericHook(aws_conn_id=aws_conn_id, client_type="s3")
+
+    def credentials() -> S3Credential:
+        found = hook.get_credentials()
+        if not found.token:
+            return {"access_key_id": found.access_key, "secret_access_key": found.secret_key, "expires_at": None}
+        return {
+            "access_key_id": found.access_key,
+            "secret_access_key": found.secret_key,
+            "token": found.token,
+            "expires_at": datetime.now(UTC) + _ASK_AGAIN,
+        }
+
+    try:
+        credentials()
+        return Lake.on_s3(
+            str(address),
+            credentials=credentials,
+            region=hook.region_name,
+            endpoint=hook.conn_config.endpoint_url,
+            runs_never_race=runs_never_race,
+        )
+    except (AirflowException, BotoCoreError, AttributeError) as error:
+        raise SetupError(
+            f"The AWS connection {aws_conn_id!r} gives no credentials for {address}: {error}. Set"
+            f" AIRFLOW_CONN_{aws_conn_id.upper()}."
+        ) from error
+
+
+def _runs_never_race() -> bool:
+    text = os.environ.get("ENRICHMENT_RUNS_NEVER_RACE", "false")
+    if text not in ("true", "false"):
+        raise SetupError(
+            f"ENRICHMENT_RUNS_NEVER_RACE is {text!r}: it is true or false, and false when it is not set. Nothing was"
+            " read or sent."
+        )
+    return text == "true"
+
+
+def open_source(source: Source, *, pipeline: str = "") -> Warehouse | ParquetFiles:
+    """
+    Where a pipeline's rows are. Raises SetupError if the connection is missing or leads to something else.
+
+    :param pipeline: the pipeline's name, for errors in its query
+    """
+    if source.files is None:
+        return open_warehouse(source.connection, pipeline=pipeline)
+    bucket = replace(s3_address(source.files), prefix="")
+    return ParquetFiles(_open_s3(bucket, source.connection), name=source.connection)
+
+
+def open_warehouse(conn_id: str, *, pipeline: str = "") -> Warehouse:
+    """
+    The database behind a connection. Raises SetupError if it is missing or is not a database that SQLAlchemy knows.
+
+    :param pipeline: as for open_source()
+    """
+    try:
+        hook = BaseHook.get_hook(conn_id)
+        if not isinstance(hook, DbApiHook):
+            raise SetupError(
+                f"Connection {conn_id!r} is no database: its hook is {type(hook).__name__}, not a DbApiHook. Nothing"
+                " was read or sent."
+            )
+        return Warehouse(hook.get_sqlalchemy_engine(), name=conn_id, pipeline=pipeline)
+    except (AirflowException, ImportError, ValueError, NotImplementedError) as error:
+        raise SetupError(
+            f"The warehouse connection {conn_id!r} cannot be used: {error}. Nothing was read or sent."
+            f" Add it in the UI (Admin, Connections) or set AIRFLOW_CONN_{conn_id.upper()}, and install the provider"
+            " of its type."
+        ) from error

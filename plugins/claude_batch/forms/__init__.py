@@ -1,0 +1,1 @@
+"""The trigger form of a pipeline's Dag."""

@@ -1,0 +1,1 @@
+"""What Airflow's UI shows beyond the form: run notes and the usage report."""

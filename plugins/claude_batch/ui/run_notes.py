@@ -1,0 +1,128 @@
+"""
+The note of a run, which the UI shows at the top of the run's page and marks in the grid: its day, and what came of it.
+
+A listener of Airflow's: it is called where a run changes its state, which is in the scheduler, or in the API server if
+a person marks the run. It writes with the session that the run is bound to, within a savepoint, and never raises. What
+came of a run it takes from the labels of the tasks (see operators.py). A note that a person wrote is left alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.listeners import hookimpl
+
+from include.enrichment.answers.headline import headline, note_of_failure, note_of_success
+from include.enrichment.errors import PartitionError
+from include.enrichment.runs.options import readable_options
+from include.enrichment.runs.partition import Partition, resolve_partition
+
+if TYPE_CHECKING:
+    from airflow.models.dagrun import DagRun
+    from sqlalchemy import Connection
+
+log = logging.getLogger(__name__)
+
+#: The author of our notes; a person's have theirs, or none.
+AUTHOR = "claude_batch"
+#: Those that know the day of their run.
+_OPERATORS = ("ExtractOperator", "PlanOperator", "PublishOperator")
+
+
+@hookimpl
+def on_dag_run_running(dag_run: DagRun, msg: str) -> None:
+    """A run begins, for the first time or after it was cleared."""
+    _write(dag_run, lambda connection, start: f"{start} · running" if start else "")
+
+
+@hookimpl
+def on_dag_run_success(dag_run: DagRun, msg: str) -> None:
+    """A run has succeeded: the note is the label of its `publish`, or of the `plan` that ends a dry run."""
+
+    def note(connection: Connection, start: str) -> str:
+        ended = _labels(connection, dag_run, "success", operators=_OPERATORS[1:])
+        return note_of_success(start, ended[-1][1] if ended else "")
+
+    _write(dag_run, note)
+
+
+@hookimpl
+def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
+    """A run has failed: the note names the task that failed first, and the cause."""
+
+    def note(connection: Connection, start: str) -> str:
+        ended = _labels(connection, dag_run, "failed")
+        task, label = ended[0] if ended else ("", "")
+        return note_of_failure(start, task.removeprefix(f"{dag_run.dag_id}."), label, msg.replace("_", " "))
+
+    _write(dag_run, note)
+
+
+def _write(dag_run: DagRun, note: Callable[[Connection, str], str]) -> None:
+    """Write the note, unless a person has written one or no task of the Dag knows its day."""
+    try:
+        from airflow.models.dagrun import DagRunNote
+        from sqlalchemy import insert, select, update
+        from sqlalchemy.orm import object_session
+
+        session = object_session(dag_run)
+        if session is None or not _tasks(dag_run):
+            return
+        connection, now = session.connection(), datetime.now(UTC)
+        # The scheduler forbids a commit of its session, also one to a savepoint; the connection's own is none.
+        with connection.begin_nested():
+            content = note(connection, headline(_partition(dag_run), readable_options(_params(dag_run))))
+            found = connection.execute(select(DagRunNote.user_id).where(DagRunNote.dag_run_id == dag_run.id)).first()
+            if not content or (found and found.user_id != AUTHOR):
+                return
+            values = {"content": content, "user_id": AUTHOR, "updated_at": now}
+            if found:
+                changed = update(DagRunNote).where(DagRunNote.dag_run_id == dag_run.id, DagRunNote.user_id == AUTHOR)
+                connection.execute(changed.values(values))
+            else:
+                connection.execute(insert(DagRunNote).values(dag_run_id=dag_run.id, created_at=now, **values))
+    except Exception:  # a note must never stop the scheduler's loop
+        log.warning("The note of run %s of %s could not be written", dag_run.run_id, dag_run.dag_id, exc_info=True)
+
+
+def _tasks(dag_run: DagRun) -> list[Any]:
+    """The tasks of ours that know the day, as the scheduler has them."""
+    tasks: list[Any] = list(dag_run.dag.tasks) if dag_run.dag else []
+    return [task for task in tasks if task.task_type in _OPERATORS and task._task_module == "claude_batch.operators"]
+
+
+def _params(dag_run: DagRun) -> Mapping[str, Any]:
+    return {**(dag_run.dag.params if dag_run.dag else {}), **(dag_run.conf or {})}
+
+
+def _partition(dag_run: DagRun) -> Partition | None:
+    """The day of the run; None if only its tasks can tell, because theirs is a template or the run names none."""
+    if any(task.partition for task in _tasks(dag_run)):
+        return None
+    try:
+        return resolve_partition(
+            param=_params(dag_run).get("partition"),
+            partition_key=dag_run.partition_key,
+            data_interval_start=dag_run.data_interval_start,
+            backfill=dag_run.run_type == "backfill",
+        )
+    except PartitionError:
+        return None
+
+
+def _labels(
+    connection: Connection, dag_run: DagRun, state: str, *, operators: tuple[str, ...] = ()
+) -> list[tuple[str, str]]:
+    """The tasks of a run that ended in this state, in the order of their ends, with their labels."""
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import select
+
+    chosen = select(TaskInstance.task_id, TaskInstance._rendered_map_index).where(
+        TaskInstance.dag_id == dag_run.dag_id, TaskInstance.run_id == dag_run.run_id, TaskInstance.state == state
+    )
+    if operators:
+        chosen = chosen.where(TaskInstance.operator.in_(operators))
+    return [(task, label or "") for task, label in connection.execute(chosen.order_by(TaskInstance.end_date))]

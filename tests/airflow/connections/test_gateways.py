@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from claude_batch.connections.claude import open_claude
+from claude_batch.connections.gateways import open_lake, open_source, open_warehouse
+from include.enrichment.errors import SetupError
+from include.enrichment.spec.settings import Source
+from tests.fixtures.flow import DAY
+from tests.fixtures.postgres import Database
+from tests.fixtures.s3_export import FOLDER, Export
+
+
+def test_a_complete_set_of_connections_opens(connections: pytest.MonkeyPatch) -> None:
+    open_lake("aws_default").check()
+    with open_claude("anthropic_default") as claude:
+        assert claude.model("claude-haiku-5-5") is not None
+    with open_warehouse("warehouse").read("select 1 as a where :partition_start", DAY) as (columns, _):
+        assert list(columns) == ["a"]
+
+
+def test_a_folder_is_a_lake_for_development(connections: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    connections.setenv("ENRICHMENT_LAKE", str(tmp_path / "folder lake"))
+    open_lake("aws_default").write("a", b"1")
+    assert (tmp_path / "folder lake" / "a").read_bytes() == b"1"
+
+
+@pytest.mark.parametrize("text", ["True", "1", "yes", "", "no"])
+def test_whether_runs_race_is_true_or_false_and_nothing_else(connections: pytest.MonkeyPatch, text: str) -> None:
+    connections.setenv("ENRICHMENT_RUNS_NEVER_RACE", text)
+    with pytest.raises(SetupError, match=r"ENRICHMENT_RUNS_NEVER_RACE is .*true or false.*Nothing was read or sent"):
+        open_lake("aws_default")
+
+
+@pytest.mark.parametrize("text", [None, "false"])
+def test_a_lake_has_to_prove_its_conditional_writes_unless_runs_never_race(
+    connections: pytest.MonkeyPatch, text: str | None
+) -> None:
+    connections.setenv("ENRICHMENT_LAKE", "s3://no-such-bucket")
+    if text:
+        connections.setenv("ENRICHMENT_RUNS_NEVER_RACE", text)
+    with pytest.raises(SetupError, match="no-such-bucket"):
+        open_lake("aws_default").check_conditional_writes()
+    connections.setenv("ENRICHMENT_RUNS_NEVER_RACE", "true")
+    open_lake("aws_default").check_conditional_writes()
+
+
+@pytest.mark.parametrize("uri", ["", "gs://bucket", "s3://", "ftp://x/y", "my-bucket/enrichment", "~/lake"])
+def test_a_lake_that_is_none_is_told_with_an_example(connections: pytest.MonkeyPatch, uri: str) -> None:
+    connections.setenv("ENRICHMENT_LAKE", uri)
+    with pytest.raises(SetupError, match=r"ENRICHMENT_LAKE is .*s3://"):
+        open_lake("aws_default")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://bucket/lake#dev",
+        "s3://bucket/lake?dev",
+        "s3://bucket//lake",
+        "s3://bucket/../lake",
+        "s3://bucket/lake%23dev",
+        "s3a://bucket/lake",
+        "S3://bucket/lake",
+        "{folder}/lake#dev",
+        "file://{folder}/lake#dev",
+        "{folder}/x/../lake",
+        "{folder}//lake",
+        "{folder}/lake%2fdev",
+        "{folder}/lake\n",
+        "file://localhost{folder}/lake",
+    ],
+)
+def test_an_address_that_another_deployment_could_share_is_refused_before_anything_is_made(
+    connections: pytest.MonkeyPatch, tmp_path: Path, uri: str
+) -> None:
+    connections.setenv("ENRICHMENT_LAKE", uri.format(folder=tmp_path))
+    before = list(tmp_path.iterdir())
+    with pytest.raises(SetupError, match=r"ENRICHMENT_LAKE is .*: the address .*Nothing was read or sent"):
+        open_lake("aws_default")
+    assert list(tmp_path.iterdir()) == before
+
+
+def test_a_secret_in_an_address_is_not_told(connections: pytest.MonkeyPatch) -> None:
+    connections.setenv("ENRICHMENT_LAKE", "s3://AKIA:xyz/zy@bucket/lake")
+    with pytest.raises(SetupError, match=r"s3://\*\*\*@bucket/lake.*belong in the AWS connection") as caught:
+        open_lake("aws_default")
+    assert not {"AKIA", "xyz", "zy"}.intersection(re.findall(r"\w+", str(caught.value)))
+
+
+def test_an_aws_connection_without_credentials_is_named(connections: pytest.MonkeyPatch) -> None:
+    connections.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(SetupError, match=r"'unknown_aws' gives no credentials.*AIRFLOW_CONN_UNKNOWN_AWS"):
+        open_lake("unknown_aws")
+
+
+@pytest.mark.parametrize(
+    ("connection", "fact"),
+    [
+        (None, "isn't defined"),
+        ("anthropic://k", "is no database"),
+        ("nosuchtype://x", "[Uu]nknown hook type"),
+    ],
+)
+def test_a_warehouse_that_is_none_is_told(connections: pytest.MonkeyPatch, connection: str | None, fact: str) -> None:
+    if connection is None:
+        connections.delenv("AIRFLOW_CONN_WAREHOUSE")
+    else:
+        connections.setenv("AIRFLOW_CONN_WAREHOUSE", connection)
+    with pytest.raises(SetupError, match=fact):
+        open_warehouse("warehouse")
+
+
+@pytest.mark.parametrize(
+    ("extra", "driver"), [("", "psycopg"), ("?sqlalchemy_scheme=postgresql%2Bpsycopg2", "psycopg2")]
+)
+def test_a_postgres_connection_is_read_through_the_driver_it_names(
+    connections: pytest.MonkeyPatch, database: Database, extra: str, driver: str
+) -> None:
+    connections.setenv("AIRFLOW_CONN_SHOP", f"{database.uri}{extra}")
+    source = open_source(Source(connection="shop", key={"a": None}))
+    with source.read("select n as a from generate_series(1, 9) n where :partition_start < :partition_end", DAY) as read:
+        assert [row["a"] for portion in read[1] for row in portion] == list(range(1, 10))
+    declared = {"psycopg": "$1::DATE < $2::DATE", "psycopg2": "'2026-11-01'::date < '2026-11-02'::date"}[driver]
+    assert any('DECLARE "' in line and declared in line for line in database.statements())
+
+
+def test_files_are_opened_by_an_aws_connection_of_their_own(connections: pytest.MonkeyPatch, export: Export) -> None:
+    export.write(f"{FOLDER.format(partition=DAY)}part.parquet", [{"ticket": "T1"}])
+    connections.setenv("AIRFLOW_CONN_EXPORTS", export.bucket.aws_connection)
+    connections.delenv("AIRFLOW_CONN_AWS_DEFAULT")
+    files = f"{export.bucket.uri}/{FOLDER}"
+    with open_source(Source(connection="exports", files=files, key={"ticket": None})).read(files, DAY) as (_, portions):
+        assert list(portions) == [[{"ticket": "T1"}]]
+
+
+def test_files_whose_connection_has_no_credentials_are_told(connections: pytest.MonkeyPatch) -> None:
+    connections.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    with pytest.raises(SetupError, match=r"'exports' gives no credentials for s3://bucket: .*AIRFLOW_CONN_EXPORTS"):
+        open_source(Source(connection="exports", files="s3://bucket/{partition}/", key={"ticket": None}))

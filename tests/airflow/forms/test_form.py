@@ -1,0 +1,157 @@
+"""Each field of the trigger form, through a whole run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from claude_batch.ui import run_notes
+from include.enrichment.cost.forecast import DryRun
+from include.gateways.lake import Lake
+from tests.airflow.test_task_group import DAY, states, write_dag
+from tests.fixtures.emulator import Emulator
+from tests.fixtures.flow import SCHEMA, write_pipeline
+
+TABLE, REJECTS = (f"{name}/tickets/dt=2026-11-01/data.parquet" for name in ("tables", "rejects"))
+PIPELINE = """\
+source: {connection: warehouse, key: [ticket]}
+request: {model: claude-haiku-5-5, other_models: [claude-sonnet-5-5], max_tokens: 200}
+limits: {max_reject_ratio: 1}
+"""
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(run_dag: Run, connections: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """A run of the tickets' Dag, triggered with the given fields."""
+    write_pipeline(tmp_path / "pipelines" / "tickets", pipeline_yaml=PIPELINE)
+    path = write_dag(tmp_path)
+    return lambda **fields: run_dag(path, run_conf=DAY | fields)
+
+
+@pytest.fixture
+def lake(connections: pytest.MonkeyPatch) -> Lake:
+    from claude_batch.connections.gateways import open_lake
+
+    return open_lake("aws_default")
+
+
+def table(lake: Lake, key: str) -> pa.Table:
+    return pq.read_table(pa.BufferReader(lake.read(key)))
+
+
+def sizes(emulator: Emulator) -> list[int]:
+    return [batch["size"] for batch in emulator.batches_made()]
+
+
+def asset_events(run: Any) -> int:
+    """How many events of assets the run has sent."""
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import func, select
+
+    with create_session() as session:
+        sent = select(func.count()).where(AssetEvent.source_run_id == run.run_id)
+        return session.scalar(sent) or 0
+
+
+def note(run: Any) -> str:
+    """What the UI shows of the run after the scheduler, whose runs have a session other than those of dag.test()."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    listener = {"success": run_notes.on_dag_run_success, "failed": run_notes.on_dag_run_failed}[run.state]
+    with create_session() as session:
+        ended = session.get_one(DagRun, run.id)
+        ended.dag = run.dag
+        listener(ended, "what the scheduler says")
+        session.expire(ended)
+        return str(ended.note)
+
+
+def test_rows_is_a_trial_beside_the_table_that_a_full_run_does_not_pay_again(
+    run: Run, lake: Lake, emulator: Emulator
+) -> None:
+    trial = run(rows=2)
+    assert (trial.state, states(trial)["publish"]) == ("success", "success")
+    assert asset_events(trial) == 0
+    assert note(trial) == "2026-11-01 · trial of 2 · 2 published · less than $0.0001 (simulated)"
+    assert not lake.exists(TABLE)
+    (manifest,) = (key for key in lake.list("runs/") if key.endswith("/manifest.json"))
+    assert json.loads(lake.read(manifest))["rows"] == 2
+    full = run()
+    assert (full.state, states(full)["publish"]) == ("success", "success")
+    assert asset_events(full) == 1
+    assert table(lake, TABLE).num_rows == 3
+    assert sizes(emulator) == [2, 1]
+
+
+def test_dry_run_tells_what_would_be_sent_and_skips_all_that_follows(run: Run, lake: Lake, emulator: Emulator) -> None:
+    ended = run(dry_run=True)
+    found = states(ended)
+    assert ended.state == "success"
+    assert note(ended) == "2026-11-01 · dry run · 3 requests, $0.0002"
+    assert {task for task, state in found.items() if state == "success"} == {"extract", "canary.plan"}
+    assert {state for task, state in found.items() if task not in ("extract", "canary.plan")} == {"skipped"}
+    (key,) = (key for key in lake.list("runs/") if key.endswith("/dry_run.json"))
+    told = DryRun.model_validate_json(lake.read(key))
+    assert {name: one.to_send for name, one in told.passes.items()} == {"canary": 3, "main": 0, "retry": 0}
+    assert emulator.creates() == []
+    assert lake.list("ledger/tickets/") == lake.list("chunks/") == []
+
+
+def test_reuse_off_pays_for_every_row_again(run: Run, emulator: Emulator) -> None:
+    assert run().state == run(reuse=False).state == run().state == "success"
+    assert sizes(emulator) == [3, 3]
+
+
+def test_budget_usd_leaves_out_a_retry_that_would_pass_it_and_the_run_publishes(
+    run: Run, lake: Lake, emulator: Emulator, tmp_path: Path
+) -> None:
+    # Answers of one length, whichever they are: what the second run costs is then what the first one did.
+    urgent = {"urgent": {"type": "boolean", "description": "Whether it cannot wait."}}
+    schema = json.dumps(SCHEMA | {"required": ["urgent"], "properties": urgent})
+    write_pipeline(tmp_path / "pipelines" / "tickets", pipeline_yaml=PIPELINE, output_schema_json=schema)
+    assert run().state == "success"  # from now on it is known how long answers are
+    emulator.set_faults([{"kind": "violates_schema", "match": "crashes"}])
+    ended = run(reuse=False, budget_usd=float(emulator.billed_usd()) * 1.2)
+    assert (ended.state, states(ended)["retry.plan"], states(ended)["publish"]) == ("success", "success", "success")
+    assert sizes(emulator) == [3, 3]
+    assert table(lake, REJECTS)["ticket"].to_pylist() == ["T2"]
+
+
+def test_model_asks_another_one(run: Run, lake: Lake, emulator: Emulator) -> None:
+    assert run(model="claude-sonnet-5-5").state == "success"
+    assert set(table(lake, TABLE)["_model"].to_pylist()) == {"claude-sonnet-5-5"}
+    assert run().state == "success"
+    assert set(table(lake, TABLE)["_model"].to_pylist()) == {"claude-haiku-5-5"}
+    assert sizes(emulator) == [3, 3]
+
+
+def test_only_rejects_sends_a_further_repair_and_nothing_else(run: Run, lake: Lake, emulator: Emulator) -> None:
+    emulator.set_faults([{"kind": "violates_schema", "match": "crashes"}])
+    assert run().state == "success"
+    assert table(lake, REJECTS)["ticket"].to_pylist() == ["T2"]
+    emulator.set_faults([])
+    assert run().state == "success"
+    assert sizes(emulator) == [3, 1]
+    assert run(only_rejects=True).state == "success"
+    assert sizes(emulator) == [3, 1, 1]
+    assert table(lake, TABLE)["ticket"].to_pylist() == ["T1", "T2", "T3"]
+    assert table(lake, REJECTS).num_rows == 0
+
+
+def test_a_field_that_there_is_not_ends_the_run_before_anything_is_read(
+    run: Run, lake: Lake, emulator: Emulator
+) -> None:
+    ended = run(row=2)
+    assert (ended.state, states(ended)["extract"]) == ("failed", "failed")
+    assert note(ended).startswith("2026-11-01 · failed at extract: The run's params: 'row' is not known; did you mean")
+    assert emulator.creates() == []
+    assert lake.list("") == []

@@ -1,0 +1,150 @@
+"""params.py: what the trigger form offers and what it refuses. test_form.py has what each field does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk.exceptions import ParamValidationError
+from starlette.testclient import TestClient
+
+from claude_batch import pipelines
+from claude_batch.forms.params import form
+from include.enrichment.runs.options import RunOptions, run_options
+from tests.airflow.conftest import login_as
+from tests.airflow.test_task_group import write_dag
+from tests.fixtures.flow import write_pipeline
+
+PIPELINE = """\
+source: {connection: warehouse, key: [ticket]}
+request: {model: claude-haiku-5-5, other_models: [claude-sonnet-5-5], max_tokens: 200}
+"""
+
+
+@pytest.fixture(autouse=True)
+def pipelines_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the pipelines, with ``tickets`` in it."""
+    write_pipeline(tmp_path / "tickets", pipeline_yaml=PIPELINE)
+    monkeypatch.setattr(pipelines, "PIPELINES", tmp_path)
+    return tmp_path
+
+
+def test_it_has_a_field_for_each_option_and_one_for_the_day() -> None:
+    assert form("tickets").keys() == {"partition", *RunOptions.model_fields}
+
+
+def test_left_as_it_is_it_asks_for_a_run_as_every_night() -> None:
+    values = {name: param.resolve() for name, param in form("tickets").items()}
+    assert run_options(values, others=["partition"]) == RunOptions(reuse=True)
+    assert values["partition"] is None
+
+
+def test_every_field_says_what_it_is_for() -> None:
+    for param in form("tickets").values():
+        assert param.schema["title"]
+        assert param.description
+        assert param.description.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("partition", None),
+        ("partition", "2026-11-21"),
+        ("rows", None),
+        ("rows", 1),
+        ("dry_run", True),
+        ("model", None),
+        ("model", "claude-haiku-5-5"),
+        ("model", "claude-sonnet-5-5"),
+        ("reuse", False),
+        ("only_rejects", True),
+    ],
+)
+def test_what_can_be_is_taken(name: str, value: object) -> None:
+    assert form("tickets")[name].resolve(value) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("partition", "yesterday"),
+        ("partition", "2026-13-01"),
+        ("partition", 7),
+        ("rows", 0),
+        ("rows", -1),
+        ("rows", 1.5),
+        ("rows", "5"),
+        ("rows", True),
+        ("dry_run", "yes"),
+        ("dry_run", None),
+        ("model", "claude-opus-5-5"),
+        ("model", ""),
+        ("reuse", 1),
+        ("reuse", None),
+        ("only_rejects", "true"),
+    ],
+)
+def test_anything_else_is_refused_by_the_form(name: str, value: object) -> None:
+    with pytest.raises(ParamValidationError):
+        form("tickets")[name].resolve(value)
+
+
+BEYOND = pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("rows", -3, "-3 is less than the minimum of 1"),
+        ("budget_usd", -1, "-1 is less than the minimum of 0"),
+        ("budget_usd", 9999, "9999 is greater than the maximum of 25"),
+        ("partition", "2999-01-01", "'2999-01-01' is not a 'day up to today (UTC)'"),
+    ],
+)
+
+
+@BEYOND
+def test_a_value_beyond_a_bound_is_refused_with_the_bound_and_the_form_does_not_clamp_it(
+    pipelines_folder: Path, name: str, value: object, message: str
+) -> None:
+    write_pipeline(pipelines_folder / "tickets", pipeline_yaml=PIPELINE + "limits: {budget_usd: 25}\n")
+    field = form("tickets")[name]
+    with pytest.raises(ParamValidationError) as refused:
+        field.resolve(value)
+    assert str(refused.value).startswith(message)
+    assert not field.schema.keys() & {"minimum", "maximum"}  # the form clamps to those that it sees, without a word
+
+
+@BEYOND
+def test_over_rest_the_refusal_names_param_and_bound_and_makes_no_run(
+    api: TestClient, pipelines_folder: Path, name: str, value: object, message: str
+) -> None:
+    from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
+    from airflow.models.dagbundle import DagBundleModel
+    from airflow.utils.session import create_session
+
+    write_pipeline(pipelines_folder / "tickets", pipeline_yaml=PIPELINE + "limits: {budget_usd: 25}\n")
+    with create_session() as session:
+        session.merge(DagBundleModel(name="tests"))
+    sync_bag_to_db(DagBag(dag_folder=write_dag(pipelines_folder)), "tests", None)
+    runs, header = "/api/v2/dags/tickets/dagRuns", login_as("admin")
+    before = api.get(runs, headers=header).json()["total_entries"]
+    asked = {"logical_date": None, "conf": {"partition": "2026-11-01", name: value}}
+    answer = api.post(runs, headers=header, json=asked)
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith(f"Invalid input for param {name}: {message}")
+    assert api.get(runs, headers=header).json()["total_entries"] == before
+
+
+@pytest.mark.parametrize(("setting", "default"), [("", True), ("reuse: true", True), ("reuse: false", False)])
+def test_reuse_shows_what_the_pipeline_does(pipelines_folder: Path, setting: str, default: bool) -> None:
+    write_pipeline(pipelines_folder / "tickets", pipeline_yaml=PIPELINE + setting)
+    assert form("tickets")["reuse"].resolve() is default
+
+
+@pytest.mark.parametrize("text", ["", "{", "request: 5"])
+def test_a_file_that_cannot_be_read_leaves_a_form_without_a_choice_of_models(pipelines_folder: Path, text: str) -> None:
+    """The Dag is imported all the same: what is wrong is told by extract, or by its constructor."""
+    write_pipeline(pipelines_folder / "tickets", pipeline_yaml=text)
+    params: dict[str, Any] = form("tickets")
+    assert params["model"].schema["enum"] == [None]
+    assert form("no such pipeline").keys() == params.keys()

@@ -1,0 +1,90 @@
+"""Arguments: what is wrong is said at once, with status 2, before anything is started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from include.stack.folder import ROOT
+from include.stack.stack import CONNECTION_VARIABLES
+
+PYTHONPATH = os.pathsep.join([str(ROOT), str(ROOT / "plugins")])
+
+
+def stack_command(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    kept = {
+        name: value for name, value in os.environ.items() if name not in (*CONNECTION_VARIABLES, "ANTHROPIC_API_KEY")
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "include.cli", *arguments],
+        env=kept | {"PYTHONPATH": PYTHONPATH, "ENRICHMENT_STACK_DIR": str(folder)} | variables,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "catalog", "2026-11-17"], "There is no pipeline 'catalog'. Nearest: catalogue"),
+        (["run", "", "2026-11-17"], "PIPELINE is missing"),
+        (["run", "../catalogue", "2026-11-17"], "There is no pipeline '../catalogue'"),
+        (["run", "catalogue", "yesterday"], "PARTITION is 'yesterday', which is not a date like 2026-11-01"),
+        (["run", "catalogue", "2026-02-30"], "PARTITION is '2026-02-30'"),
+        (["run", "catalogue", ""], "PARTITION is missing: make run PIPELINE="),
+        (["run", "catalogue"], "PARTITION"),
+        (["run", "catalogue", "2999-01-01"], "Partition 2999-01-01 is in the future"),
+        (["up"], "invalid choice"),
+        ([], "required"),
+    ],
+)
+def test_a_wrong_argument_is_status_2(tmp_path: Path, arguments: list[str], said: str) -> None:
+    ended = stack_command(tmp_path, *arguments)
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_a_run_without_connections_and_without_a_stack_says_what_is_missing(tmp_path: Path) -> None:
+    ended = stack_command(tmp_path, "run", "catalogue", "2026-11-17", ENRICHMENT_LAKE="s3://mine")
+    assert ended.returncode == 2
+    assert (
+        "Not set: AIRFLOW_CONN_ANTHROPIC_DEFAULT, AIRFLOW_CONN_AWS_DEFAULT, AIRFLOW_CONN_WAREHOUSE. No stack runs"
+        in (ended.stderr)
+    )
+    assert "make demo" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"ROWS": "-3"}, "ROWS is '-3': it should be greater than or equal to 1."),
+        ({"ROWS": "ten", "DRY_RUN": "perhaps"}, "DRY_RUN is 'perhaps': it should be a valid boolean."),
+        ({"BUDGET": "9999"}, "BUDGET=9999: The run's param `budget_usd` is 9999, and catalogue/pipeline.yaml allows"),
+        ({"MODEL": "claude-sonet-5"}, "did you mean 'claude-sonnet-5'?"),
+        ({"ONLY_REJECTS": "1", "REUSE": "0"}, "REUSE=0 ONLY_REJECTS=1: The run's param `only_rejects` needs answers"),
+    ],
+)
+def test_an_option_that_cannot_be_is_told_as_it_was_typed(tmp_path: Path, variables: dict[str, str], said: str) -> None:
+    ended = stack_command(tmp_path, "run", "catalogue", "2026-11-17", **variables)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert said in ended.stderr
+    assert ended.stderr.endswith("No run was started. Fix this, then run the same command again.\n")
+
+
+def test_the_real_api_needs_a_key(tmp_path: Path) -> None:
+    ended = stack_command(tmp_path, "demo", REAL="1")
+    assert ended.returncode == 1
+    assert "REAL=1 needs ANTHROPIC_API_KEY" in ended.stderr
+
+
+def test_down_with_nothing_running_is_no_failure(tmp_path: Path) -> None:
+    ended = stack_command(tmp_path, "down")
+    assert (ended.returncode, ended.stdout) == (0, "Nothing was running.\n")

@@ -1,0 +1,57 @@
+"""`make report`: the page of some days, and where it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from include.gateways.lake import Lake
+from include.gateways.usage_store import Books
+from include.stack.stack import aws_connection
+from tests.cli.test_main import stack_command
+from tests.fixtures.usage import usage_line
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    """With the books of a batch that was made today."""
+    lake = Lake.in_folder(tmp_path / "lake")
+    Books(lake).add(usage_line("msgbatch_simulated_1", datetime.now(UTC), cost_usd=Decimal("0.25")))
+    return lake
+
+
+def report(lake: Lake, *arguments: str, **variables: str) -> tuple[int, str, str]:
+    settings = {"ENRICHMENT_LAKE": lake.uri, "AIRFLOW_CONN_AWS_DEFAULT": aws_connection("http://127.0.0.1:1")}
+    ended = stack_command(Path(lake.uri).parent / "stack", "report", *arguments, **(settings | variables))
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+def test_without_days_it_is_about_those_up_to_today_and_says_where_the_page_is(lake: Lake) -> None:
+    status, said, _ = report(lake)
+    today = datetime.now(UTC).date()
+    assert status == 0
+    (page,) = (key for key in lake.list("reports/") if key.endswith(".html"))
+    assert page == f"reports/usage/{today - timedelta(days=29)}_{today}.html"
+    first, second = said.splitlines()
+    assert first.endswith(f"{today}: $0.2500, batches: 1, SIMULATED: the emulator answered")
+    assert second.strip() == lake.locate(page)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "status", "fact"),
+    [
+        (["--first", "2026-11-31"], {}, 2, "'first' is '2026-11-31', which is not a date"),
+        (["--first", "2026-11-02", "--last", "2026-11-01"], {}, 2, "which is before 'first'"),
+        ([], {"ENRICHMENT_LAKE": "s3:/nowhere"}, 1, "ENRICHMENT_LAKE is 's3:/nowhere'"),
+        ([], {"ENRICHMENT_LAKE": ""}, 1, "Not set: ENRICHMENT_LAKE. No stack runs here"),
+    ],
+)
+def test_what_cannot_be_is_told_and_nothing_is_made(
+    lake: Lake, arguments: list[str], variables: dict[str, str], status: int, fact: str
+) -> None:
+    ended, _, said = report(lake, *arguments, **variables)
+    assert (ended, lake.list("reports/")) == (status, [])
+    assert fact in said

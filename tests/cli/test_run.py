@@ -1,0 +1,116 @@
+"""What `make run` checks before Airflow starts, and what its options are."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from include.cli.foreground.run_options import BadArgument, spell, typed_options
+from include.enrichment.runs.options import RunOptions
+from include.stack import sample_products
+from include.stack.folder import ROOT, StackFolder
+from include.stack.stack import ANTHROPIC, AWS, LAKE, WAREHOUSE, anthropic_connection
+from tests.fixtures.emulator import Emulator
+from tests.fixtures.s3 import Bucket
+from tests.fixtures.stack import stack_environment
+
+STEP = "No run was started. Fix this, then run the same command again."
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout whose files a test may change."""
+    for name in ("include", "plugins", "dags", "config"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+@pytest.fixture
+def connections(tmp_path: Path, s3_bucket: Bucket, emulator: Emulator) -> dict[str, str]:
+    """All connections that the pipeline needs."""
+    sample_products.load_sample(tmp_path / "warehouse.db")
+    return {
+        ANTHROPIC: anthropic_connection(emulator.api_key, emulator.url),
+        AWS: s3_bucket.aws_connection,
+        WAREHOUSE: json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "warehouse.db")}),
+        LAKE: s3_bucket.uri,
+    }
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong", "told"),
+    [
+        (
+            "include/pipelines/catalogue/pipeline.yaml",
+            "connection: warehouse",
+            "connection: warehose",
+            "catalogue/pipeline.yaml:2: source.connection: there is no connection 'warehose'; did you mean 'warehouse'?"
+            " There are: ",
+        ),
+        (
+            "include/pipelines/catalogue/user.md",
+            "{{ summary }}",
+            "{{ sumary }}",
+            "SpecError: catalogue/user.md:2: the query has no column 'sumary'; did you mean 'summary'?",
+        ),
+        (
+            "include/pipelines/catalogue/extract.sql",
+            "from products",
+            "form products",
+            'WarehouseError: catalogue/extract.sql:2: near "products": syntax error (',
+        ),
+        (
+            "include/pipelines/catalogue/pipeline.yaml",
+            "model: claude-haiku-5-5",
+            "model: claude-haiku-5-55",
+            "SpecError: catalogue/pipeline.yaml:5: request.model: the API knows no model 'claude-haiku-5-55'; did you"
+            " mean 'claude-haiku-5-5'?",
+        ),
+        (
+            "dags/catalogue.py",
+            "source_ready_after=",
+            "source_ready=",
+            "cannot be imported.",
+        ),
+    ],
+)
+def test_a_mistake_is_told_before_airflow_starts_and_leaves_nothing(
+    checkout: Path, connections: dict[str, str], s3_bucket: Bucket, file: str, right: str, wrong: str, told: str
+) -> None:
+    path = checkout / file
+    assert right in path.read_text()
+    path.write_text(path.read_text().replace(right, wrong))
+    ended = subprocess.run(
+        [sys.executable, "-m", "include.cli", "run", "catalogue", "2026-11-01"],
+        env=stack_environment(StackFolder(path=checkout / ".stack"), **connections)
+        | {"PYTHONPATH": f"{checkout}:{checkout / 'plugins'}"},
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert told in ended.stderr
+    assert ended.stderr.splitlines()[-1] == STEP
+    assert "site-packages" not in ended.stderr
+    assert list((checkout / ".stack" / "runs").glob("*")) == []
+
+
+def test_options_are_typed_as_the_form_has_them_and_spelled_as_they_were_typed() -> None:
+    environment = {"ROWS": "10", "DRY_RUN": "1", "BUDGET": "0.5", "MODEL": "m", "REUSE": "0", "ONLY_REJECTS": ""}
+    options = typed_options(environment | {"HOME": "/"})
+    assert options == RunOptions(rows=10, dry_run=True, budget_usd=Decimal("0.5"), model="m", reuse=False)
+    assert spell(options) == "ROWS=10 DRY_RUN=1 REUSE=0 MODEL=m BUDGET=0.5"
+    assert (typed_options({}), spell(RunOptions())) == (RunOptions(), "")
+
+
+def test_every_option_that_cannot_be_is_named() -> None:
+    with pytest.raises(BadArgument, match=r"ROWS is '0': it should be .* 1\.\nBUDGET is '-1': it should be .* 0\."):
+        typed_options({"ROWS": "0", "BUDGET": "-1"})

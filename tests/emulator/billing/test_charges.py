@@ -1,0 +1,29 @@
+"""The emulator's table of prices beside its models; that they are right is what two tables that agree tell."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from include.emulator.billing.charges import Tokens, price_of
+from include.emulator.engine.models import CATALOGUE
+
+CALLABLE = [model.id for model in CATALOGUE if model.lifecycle != "retired"]
+
+
+@pytest.mark.parametrize("model", CALLABLE)
+def test_every_model_that_can_be_called_has_a_price(model: str) -> None:
+    assert price_of(model, 1).batch_usd(Tokens(1, 1, 1, 1, 1), "global") > 0
+
+
+@pytest.mark.parametrize("model", ["claude-fable-5-2", "claude-mythos-5-2"])
+def test_a_write_is_priced_by_the_input_where_only_that_is_documented(model: str) -> None:
+    one_kind = [Tokens(*(2_000_000 if kind == place else 0 for kind in range(5))) for place in range(5)]
+    assert [price_of(model, 1).batch_usd(tokens, "global") for tokens in one_kind] == [8, 40, 10, 16, Decimal("0.20")]
+
+
+@pytest.mark.parametrize("tokens", [1, 7, 10**12 + 1])
+def test_no_digit_is_lost(tokens: int) -> None:
+    cost = price_of("claude-haiku-5-5", 1).batch_usd(Tokens(0, 0, 0, 0, tokens), "us")
+    assert cost * 10**10 == 55 * tokens

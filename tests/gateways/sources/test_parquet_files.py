@@ -1,0 +1,358 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from include.enrichment.errors import WarehouseError
+from include.enrichment.requests.template import Template
+from include.gateways.lake import Lake
+from include.gateways.sources.parquet_files import ParquetFiles
+from tests.fixtures.flow import DAY
+from tests.fixtures.s3 import filesystem
+from tests.fixtures.s3_export import FOLDER, Export
+
+TODAY = "exports/tickets/dt=2026-11-01"
+
+
+def test_a_partition_is_all_files_below_its_prefix_in_the_order_of_their_names(export: Export) -> None:
+    for name in ("0001_part_00.parquet", "0000_part_00.parquet", "more/0002"):
+        export.write(f"{TODAY}/{name}", [{"ticket": name}])
+    for other in ("exports/tickets/dt=2026-11-02", "exports/tickets/dt=2026-11-011", "exports/tickets"):
+        export.write(f"{other}/part.parquet", [{"ticket": other}])
+    assert [row["ticket"] for row in export.read()] == ["0000_part_00.parquet", "0001_part_00.parquet", "more/0002"]
+
+
+def test_year_month_and_day_may_be_folders_of_their_own(export: Export) -> None:
+    export.write("products/2026/11/01/part", [{"ticket": "T1"}])
+    assert export.read("products/{year}/{month}/{day}/") == [{"ticket": "T1"}]
+
+
+def test_what_spark_leaves_beside_the_files_and_folders_made_by_hand_are_not_read(export: Export) -> None:
+    export.write(f"{TODAY}/part.parquet", [{"ticket": "T1"}])
+    for name in ("_SUCCESS", "_metadata", ".part.parquet.crc", "_temporary/0/part.parquet"):
+        export.write(f"{TODAY}/{name}", b"")
+    for folder in (TODAY, f"{TODAY}/empty"):  # objects of their own, whose names end with a slash
+        filesystem(export.bucket.endpoint_url).create_dir(f"{export.bucket.name}/{folder}")
+    assert export.read() == [{"ticket": "T1"}]
+
+
+@pytest.mark.parametrize("key", ["more//part", "../part", "./part", "pa\x07rt"])
+def test_an_object_whose_key_no_path_can_have_is_named_and_no_retry_mends_it(export: Export, key: str) -> None:
+    export.write(f"{TODAY}/part.parquet", [{"ticket": "T1"}])
+    export.bucket.put(f"{TODAY}/{key}", b"x")
+    named = f"{TODAY}/{key}".encode("unicode_escape").decode().replace("\\x07", "\\u{7}")
+    with pytest.raises(WarehouseError, match=rf"'{re.escape(named)}'.*Nothing was sent\. Rename or delete") as caught:
+        export.read()
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("others", [[], ["more"]])
+def test_so_is_a_file_whose_key_ends_in_a_slash(export: Export, others: list[str]) -> None:
+    for name in others:
+        export.write(f"{TODAY}/{name}", [{"ticket": "T1"}])
+    export.bucket.put(f"{TODAY}/more/", b"x")
+    with pytest.raises(WarehouseError, match=rf"{TODAY}/more/ is an object whose key ends in a slash") as caught:
+        export.read()
+    assert not caught.value.retryable
+
+
+def test_percent_signs_and_other_odd_characters_of_a_key_are_read_as_they_stand(export: Export) -> None:
+    folder = "exports/at={partition} 00%3A00%3A00/"
+    for number, name in enumerate(["a%20b", "%2e%2e", "a#b?c", "ü", "a\\b", "100%"]):
+        export.write(f"{folder.format(partition=DAY)}{number} {name}", [{"ticket": name}])
+    assert [row["ticket"] for row in export.read(folder)] == ["a%20b", "%2e%2e", "a#b?c", "ü", "a\\b", "100%"]
+
+
+def test_types_come_as_a_database_gives_them(export: Export) -> None:
+    row = {
+        "price": Decimal("12.50"),
+        "at": datetime(2026, 11, 1, 8, tzinfo=UTC),
+        "day": date(2026, 11, 1),
+        "tags": ["x", None],
+        "payload": {"a": "x", "b": 1},
+        "picture": b"\x00\xff",
+        "nothing": None,
+        "done": True,
+    }
+    schema = pa.schema(
+        [
+            ("price", pa.decimal128(10, 2)),
+            ("at", pa.timestamp("us", "UTC")),
+            ("day", pa.date32()),
+            ("tags", pa.list_(pa.string())),
+            ("payload", pa.struct([("a", pa.string()), ("b", pa.int64())])),
+            ("picture", pa.binary()),
+            ("nothing", pa.string()),
+            ("done", pa.bool_()),
+        ]
+    )
+    export.write(f"{TODAY}/part.parquet", [row], schema)
+    (read,) = export.read()
+    assert read == row
+    assert str(read["at"]) == "2026-11-01 08:00:00+00:00"
+
+
+def test_a_prompt_is_the_same_as_from_postgres(export: Export) -> None:
+    """Beside test_a_prompt_is_the_same_from_both_drivers()."""
+    moment = datetime(2026, 11, 1, 8, tzinfo=UTC)
+    schema = pa.schema(
+        [
+            ("small", pa.decimal128(10, 7)),
+            ("ratio", pa.float32()),
+            ("ratios", pa.list_(pa.float32())),
+            ("prices", pa.list_(pa.decimal128(10, 2))),
+            ("days", pa.list_(pa.date32())),
+            ("times", pa.list_(pa.timestamp("ns", "Europe/Berlin"))),
+            ("took", pa.list_(pa.duration("ns"))),
+            ("flags", pa.list_(pa.bool_())),
+            ("payload", pa.struct([("items", pa.list_(pa.int64())), ("price", pa.float32())])),
+        ]
+    )
+    row = {
+        "small": Decimal("0.0000001"),
+        "ratio": 0.1,
+        "ratios": [0.1, None],
+        "prices": [Decimal("12.50"), None],
+        "days": [date(2026, 11, 1)],
+        "times": [moment],
+        "took": [timedelta(minutes=90)],
+        "flags": [True, None],
+        "payload": {"items": [1, None], "price": 1.5},
+    }
+    export.write(f"{TODAY}/part.parquet", [row], schema)
+    (read,) = export.read()
+    prompt = "\n".join(f"{name} {{{{ {name} }}}} {{{{ [{name}] | tojson }}}}" for name in read)
+    assert Template(prompt, file="user.md").render(read).splitlines() == [
+        "small 0.0000001 [0.0000001]",
+        "ratio 0.1 [0.1]",
+        "ratios [0.1, ''] [[0.1, null]]",
+        "prices [12.50, ''] [[12.50, null]]",
+        "days ['2026-11-01'] [[\"2026-11-01\"]]",
+        "times ['2026-11-01 08:00:00+00:00'] [[\"2026-11-01 08:00:00+00:00\"]]",
+        "took ['1:30:00'] [[\"1:30:00\"]]",
+        "flags [True, ''] [[true, null]]",
+        "payload {'items': [1, ''], 'price': 1.5} [{\"items\": [1, null], \"price\": 1.5}]",
+    ]
+
+
+def test_a_file_without_rows_is_a_partition_without_rows(export: Export) -> None:
+    export.write(f"{TODAY}/part.parquet", [], pa.schema([("ticket", pa.string())]))
+    with export.files.read(f"{export.bucket.uri}/{FOLDER}", DAY) as (columns, portions):
+        assert (columns, list(portions)) == ({"ticket": pa.string()}, [])
+
+
+def test_where_no_file_is_the_export_is_not_there_yet(export: Export) -> None:
+    export.write(f"{TODAY}/_SUCCESS", b"")
+    with pytest.raises(WarehouseError, match=rf"no file below {export.bucket.uri}/{TODAY}/ .*'exports'") as raised:
+        export.read()
+    assert raised.value.retryable
+
+
+def test_a_file_that_lacks_a_column_is_named(export: Export) -> None:
+    export.write(f"{TODAY}/1.parquet", [{"ticket": "T1", "body": "x"}])
+    export.write(f"{TODAY}/2.parquet", [{"body": "x", "ticket": "T2", "extra": 1}])
+    export.write(f"{TODAY}/3.parquet", [{"ticket": "T3"}])
+    with pytest.raises(WarehouseError, match=r"/3\.parquet has no column body, and .*/1\.parquet has") as raised:
+        export.read()
+    assert not raised.value.retryable
+
+
+def test_two_columns_of_one_name_are_refused(export: Export) -> None:
+    export.write(f"{TODAY}/0.parquet", [{"ticket": "T0"}])
+    twice = pa.Table.from_arrays([pa.array(["T1"]), pa.array(["T2"])], names=["ticket", "ticket"])
+    with pa.BufferOutputStream() as sink:
+        pq.write_table(twice, sink)
+        export.write(f"{TODAY}/1.parquet", sink.getvalue().to_pybytes())
+    with pytest.raises(WarehouseError, match=r"/1\.parquet has two columns of one name: ticket"):
+        export.read()
+    export.write(f"{TODAY}/0.parquet", sink.getvalue().to_pybytes())
+    with pytest.raises(WarehouseError, match=r"/0\.parquet has two columns of one name: ticket"):
+        export.read()
+
+
+class TestKey:
+    """Which file it is whose key cannot be used."""
+
+    def read(self, export: Export) -> None:
+        with export.files.read(f"{export.bucket.uri}/{FOLDER}", DAY, key=["ticket"]) as (_, portions):
+            list(portions)
+
+    def test_a_file_with_a_null_in_it_is_named(self, export: Export) -> None:
+        export.write(f"{TODAY}/1.parquet", [{"ticket": "T1"}])
+        export.write(f"{TODAY}/2.parquet", [{"ticket": "T2"}, {"ticket": None}])
+        with pytest.raises(WarehouseError, match=r"'ticket' is NULL in 1 of the last 2 rows .*/2\.parquet\. Nothing"):
+            self.read(export)
+
+    def test_so_are_two_files_with_different_types_of_it(self, export: Export) -> None:
+        export.write(f"{TODAY}/1.parquet", [{"ticket": "T1"}])
+        export.write(f"{TODAY}/2.parquet", [{"ticket": 2}])
+        with pytest.raises(WarehouseError, match=r"is int64 in .*/2\.parquet, and string in .*/1\.parquet"):
+            self.read(export)
+
+    def test_types_that_one_key_can_hold_are_no_mistake_nor_is_a_file_without_rows(self, export: Export) -> None:
+        export.write(f"{TODAY}/1.parquet", [{"ticket": 1}], pa.schema({"ticket": pa.int32()}))
+        export.write(f"{TODAY}/2.parquet", [{"ticket": 2}], pa.schema({"ticket": pa.uint64()}))
+        export.write(f"{TODAY}/3.parquet", [], pa.schema({"ticket": pa.string()}))
+        self.read(export)
+
+
+def test_a_file_that_is_garbled_within_is_named(export: Export) -> None:
+    export.write(f"{TODAY}/1.parquet", [{"ticket": "T1"}])
+    with pa.BufferOutputStream() as sink:
+        pq.write_table(pa.table({"ticket": [f"T{number}" for number in range(1_000)]}), sink, compression="zstd")
+        data = bytearray(sink.getvalue().to_pybytes())
+    data[100:1_000] = bytes(900)
+    export.write(f"{TODAY}/2.parquet", bytes(data))
+    with pytest.raises(WarehouseError, match=r"/2\.parquet \(connection 'exports'\) could not be read"):
+        export.read()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pa.array([3_000_000], pa.date32()),
+        pa.array([2**62], pa.timestamp("us")),
+        pa.array([1], pa.timestamp("us", "Nowhere/At All")),
+        pa.array([b"\xff"]).view(pa.string()),
+        pa.array([1_500], pa.time64("ns")),
+        pa.array([24 * 60 * 60 * 1_000_000], pa.int64()).cast(pa.time64("us")),
+        pa.array([[{"from": 1_500}]], pa.list_(pa.struct([("from", pa.time64("ns"))]))),
+        pa.array([[("from", 1_500)]], pa.map_(pa.string(), pa.time64("ns"))),
+    ],
+    ids=[
+        "day of the year 10183",
+        "moment of the far future",
+        "unknown time zone",
+        "no UTF-8",
+        "time of nanoseconds",
+        "24:00",
+        "time of nanoseconds within a list",
+        "time of nanoseconds within a map",
+    ],
+)
+def test_a_value_that_python_cannot_hold_is_told_with_its_file_column_and_key(export: Export, value: pa.Array) -> None:
+    _write_odd(export, value)
+    with (
+        pytest.raises(
+            WarehouseError, match=r"/2\.parquet holds .* cannot: column 'at' \(.*\) where ticket=2:"
+        ) as raised,
+        export.files.read(f"{export.bucket.uri}/{FOLDER}", DAY, key=["ticket"]) as (_, portions),
+    ):
+        list(portions)
+    assert not raised.value.retryable
+
+
+def _write_odd(export: Export, value: pa.Array) -> None:
+    """A file with nothing, and one with the value in its second row."""
+    export.write(f"{TODAY}/1.parquet", [{"ticket": 0}], pa.schema([("ticket", pa.int64()), ("at", value.type)]))
+    with pa.BufferOutputStream() as sink:
+        at = pa.concat_arrays([pa.nulls(1, value.type), value])
+        pq.write_table(pa.table({"ticket": [1, 2], "at": at}), sink)
+        export.write(f"{TODAY}/2.parquet", sink.getvalue().to_pybytes())
+
+
+def test_a_column_that_nothing_needs_is_not_read(export: Export) -> None:
+    _write_odd(export, pa.array([2**62], pa.timestamp("us")))
+    with export.files.read(f"{export.bucket.uri}/{FOLDER}", DAY, needed={"ticket", "bodi"}) as (columns, portions):
+        assert columns == {"ticket": pa.int64(), "at": pa.timestamp("us")}  # a prompt may name any of them
+        assert [row for portion in portions for row in portion] == [{"ticket": number} for number in range(3)]
+
+
+@pytest.mark.parametrize("data", [b"not Parquet", b"PAR1 but cut off"])
+def test_a_file_that_is_not_parquet_is_named(export: Export, data: bytes) -> None:
+    export.write(f"{TODAY}/manifest", data)
+    with pytest.raises(
+        WarehouseError, match=r"dt=2026-11-01/manifest \(connection 'exports'\) could not be read.*Parquet"
+    ):
+        export.read()
+
+
+def test_a_bucket_that_does_not_exist_is_told(export: Export) -> None:
+    export.files = export.open("no-such-bucket")
+    with (
+        pytest.raises(WarehouseError, match=r"connection 'exports'.*no-such-bucket does not exist"),
+        export.files.read(f"s3://no-such-bucket/{FOLDER}", DAY),
+    ):
+        pytest.fail("there was something")
+
+
+def test_a_file_that_is_gone_while_it_is_read_may_be_tried_again(export: Export) -> None:
+    for name in ("1", "2"):
+        export.write(f"{TODAY}/{name}", [{"ticket": name}])
+    with pytest.raises(WarehouseError, match=r"/2 does not exist") as raised:
+        lose_the_second(export)
+    assert raised.value.retryable
+
+
+def lose_the_second(export: Export) -> None:
+    with export.files.read(f"{export.bucket.uri}/{FOLDER}", DAY) as (_, portions):
+        assert next(portions) == [{"ticket": "1"}]
+        filesystem(export.bucket.endpoint_url).delete_file(f"{export.bucket.name}/{TODAY}/2")
+        list(portions)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where a bucket of one partition is a folder of this machine."""
+    (tmp_path / "dt=2026-11-01").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(("characters", "rows", "most"), [(10, 2_500, 1_000), (100_000, 100, 40), (9_000_000, 3, 1)])
+def test_a_portion_is_a_thousand_rows_or_some_megabytes(folder: Path, characters: int, rows: int, most: int) -> None:
+    table = pa.table({"body": [f"{n}".ljust(characters, "x") for n in range(rows)]})
+    pq.write_table(table, folder / "dt=2026-11-01" / "part", use_dictionary=False, compression="zstd")
+    with ParquetFiles(Lake.in_folder(folder), name="exports").read(f"{folder}/dt={{partition}}/", DAY) as (_, portions):
+        sizes = [len(portion) for portion in portions]
+    assert sum(sizes) == rows
+    assert most * 0.9 < max(sizes) <= most
+
+
+def test_a_portion_is_as_large_as_what_becomes_of_it_in_python(folder: Path) -> None:
+    """A text that is in the file once, and numbers that take a byte in the file and a dict in Python."""
+    table = pa.table({"body": ["x" * 100_000] * 200, "items": [[{"a": n, "b": n} for n in range(9)] * 50] * 200})
+    pq.write_table(table, folder / "dt=2026-11-01" / "part")
+    for needed, most in (({"body"}, 39), ({"items"}, 35)):
+        with ParquetFiles(Lake.in_folder(folder), name="exports").read(
+            f"{folder}/dt={{partition}}/", DAY, needed=needed
+        ) as (_, portions):
+            assert most * 0.6 < max(len(portion) for portion in portions) <= most
+
+
+READING = """
+import sys, psutil
+from pathlib import Path
+from include.gateways.lake import Lake
+from include.gateways.sources.parquet_files import ParquetFiles
+from tests.fixtures.flow import DAY
+
+files = ParquetFiles(Lake.in_folder(Path(sys.argv[1])), name="exports")
+process, most, rows = psutil.Process(), [], []
+for name in ("small", "large"):
+    with files.read(f"{sys.argv[1]}/{name}/dt={{partition}}/", DAY) as (_, portions):
+        held = [(len(portion), process.memory_info().rss) for portion in portions]
+    rows.append(sum(length for length, _ in held))
+    most.append(max(memory for _, memory in held))
+print(rows[1], most[1] - most[0])
+"""
+
+
+def test_memory_does_not_follow_the_rows_although_they_are_one_row_group(tmp_path: Path) -> None:
+    """200 MB of rows in all. The process is a fresh one, which has no memory left over to hide them in."""
+    for name, rows in (("small", 25_000), ("large", 125_000)):
+        (tmp_path / name / "dt=2026-11-01").mkdir(parents=True)
+        table = pa.table({"body": [f"{n:01600}" for n in range(rows)]})
+        path = tmp_path / name / "dt=2026-11-01" / "part"
+        pq.write_table(table, path, use_dictionary=False, compression="none", row_group_size=rows)
+    command = [sys.executable, "-c", READING, str(tmp_path)]
+    rows_read, grown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert int(rows_read) == 125_000
+    assert int(grown) < 40_000_000

@@ -1,0 +1,150 @@
+"""threads.py: one thing is written or got while another is worked on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from threading import Event
+
+import pytest
+
+from include.enrichment.errors import LoadError
+from include.gateways.prefetch import ahead, behind
+
+_SECONDS = 10
+
+
+def _fail() -> None:
+    raise OSError("the disk is full")
+
+
+def test_calls_are_made_in_their_order_and_all_of_them() -> None:
+    written: list[int] = []
+    with behind() as do:
+        for number in range(100):
+            do(written.append, number)
+    assert written == list(range(100))
+
+
+def test_the_caller_goes_on_while_a_call_is_made() -> None:
+    goes_on = Event()
+    with behind() as do:
+        do(goes_on.wait, _SECONDS)
+        assert not goes_on.is_set()
+        goes_on.set()
+
+
+def test_a_call_waits_for_the_one_before() -> None:
+    """What is held in memory is bounded by it."""
+    first, begun = Event(), Event()
+
+    def write() -> None:
+        begun.set()
+        assert first.wait(_SECONDS)
+
+    with behind() as do:
+        do(write)
+        assert begun.wait(_SECONDS)
+        threading.Timer(0.05, first.set).start()
+        do(int)
+        assert first.is_set()
+
+
+def test_what_a_call_raises_is_raised_by_the_next_and_that_one_is_not_made() -> None:
+    made: list[int] = []
+
+    def block() -> None:
+        with behind() as do:
+            do(_fail)
+            do(made.append, 1)
+
+    with pytest.raises(OSError, match="the disk is full"):
+        block()
+    assert made == []
+
+
+def test_what_the_last_call_raises_is_raised_when_the_block_is_left() -> None:
+    with pytest.raises(OSError, match="the disk is full"), behind() as do:
+        do(_fail)
+
+
+def test_an_error_of_the_block_goes_first_and_nothing_goes_on_after_it() -> None:
+    done = Event()
+
+    def write() -> None:
+        done.wait(0.05)
+        done.set()
+        _fail()
+
+    def block() -> None:
+        with behind() as do:
+            do(write)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        block()
+    assert done.is_set()
+
+
+def test_a_block_that_calls_nothing_waits_for_nothing() -> None:
+    with behind():
+        pass
+
+
+def test_a_piece_is_got_while_the_one_before_is_worked_on() -> None:
+    got = [Event(), Event()]
+
+    def pieces() -> Iterator[bytes]:
+        for event in got:
+            event.set()
+            yield b"piece"
+
+    with ahead(pieces()) as arriving:
+        next(arriving)
+        assert got[1].wait(10)
+        assert list(arriving) == [b"piece"]
+
+
+def test_what_breaks_a_download_is_told_where_its_pieces_are_worked_on() -> None:
+    def pieces() -> Iterator[bytes]:
+        yield b"piece"
+        raise LoadError("broke off")
+
+    with ahead(pieces()) as arriving:
+        assert next(arriving) == b"piece"
+        with pytest.raises(LoadError, match="broke off"):
+            next(arriving)
+
+
+def test_the_first_is_got_before_anybody_asks() -> None:
+    begun = Event()
+
+    def pieces() -> Iterator[bytes]:
+        begun.set()
+        yield b"piece"
+
+    with ahead(pieces()):
+        assert begun.wait(_SECONDS)
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_who_leaves_early_hangs_up_and_waits_for_the_thread(taken: int) -> None:
+    hung_up, ended = Event(), Event()
+
+    def pieces() -> Iterator[bytes]:
+        for _ in range(taken):
+            yield b"piece"
+        assert hung_up.wait(_SECONDS)
+        ended.set()
+
+    with ahead(pieces(), hang_up=hung_up.set) as arriving:
+        for _ in range(taken):
+            next(arriving)
+    assert ended.is_set()
+
+
+def test_who_takes_all_does_not_hang_up() -> None:
+    hung_up = Event()
+    with ahead(iter([b"piece"]), hang_up=hung_up.set) as arriving:
+        assert list(arriving) == [b"piece"]
+    assert not hung_up.is_set()

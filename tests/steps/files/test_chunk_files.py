@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from include.enrichment.cost.caching import CachedPrefix
+from include.enrichment.errors import LakeError
+from include.enrichment.requests.request import make_request
+from include.gateways.lake import Lake
+from include.steps.files.chunk_files import (
+    ChunkWriter,
+    first_params,
+    open_body,
+    params_of,
+    read_chunk,
+    request_ids_of,
+    write_chunk,
+)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake.in_folder(tmp_path / "lake")
+
+
+def test_the_body_is_byte_for_byte_the_params_that_were_planned(lake: Lake, tmp_path: Path) -> None:
+    params = [
+        json.dumps({"n": n, "text": 'a "quoted" ü \u2028 \x00'}, ensure_ascii=False).encode() for n in range(1_200)
+    ]
+    requests = [make_request(each) for each in params]
+    key = write_chunk(lake, iter(requests), pipeline="p", schema_text=None)
+    chunk = read_chunk(lake, key)
+    with open_body(lake, chunk) as body:
+        sent = b"".join(body.pieces)
+    assert (body.length, body.requests) == (len(sent), 1_200)
+    assert chunk.request_ids == request_ids_of(lake, key) == [request.request_id for request in requests]
+    items = [
+        b'{"custom_id":"%s","params":%s}' % (r.request_id.encode(), p) for r, p in zip(requests, params, strict=True)
+    ]
+    assert sent == b'{"requests":[' + b",".join(items) + b"]}"
+
+
+def test_a_chunk_file_knows_its_pipeline_and_schema_and_lies_where_its_id_says(lake: Lake) -> None:
+    key = write_chunk(lake, [make_request(b"{}")], pipeline="p", schema_text='{"type": "object"}')
+    chunk = read_chunk(lake, key)
+    assert (chunk.pipeline, chunk.schema_text) == ("p", '{"type": "object"}')
+    assert key == f"chunks/p/{chunk.chunk_id}.parquet"
+
+
+def test_a_chunk_file_knows_what_its_requests_have_the_cache_keep(lake: Lake, tmp_path: Path) -> None:
+    for cached in (CachedPrefix(prefix_id="abc", ttl="5m"), None):
+        with ChunkWriter(tmp_path / "c.parquet", pipeline="p", schema_text=None, cached=cached) as writer:
+            writer.add(make_request(b"1"))
+        assert read_chunk(lake, writer.upload(lake)).cached == cached
+
+
+def test_the_params_of_some_requests_are_found_in_whichever_row_group_they_lie(lake: Lake) -> None:
+    requests = [make_request(f'{{"n":{number},"text":"{"x" * 300_000}"}}'.encode()) for number in range(9)]
+    chunk = read_chunk(lake, write_chunk(lake, requests, pipeline="p", schema_text=None))
+    wanted = {request.request_id: request.params for request in (requests[8], requests[1], requests[2])}
+    assert params_of(lake, chunk, wanted.keys()) == wanted
+    assert params_of(lake, chunk, ["a stranger"]) == {}
+
+
+def test_the_first_params_are_those_of_one_of_its_requests(lake: Lake) -> None:
+    requests = [make_request(f'{{"n":{number},"text":"{"x" * 600_000}"}}'.encode()) for number in range(3)]
+    chunk = read_chunk(lake, write_chunk(lake, requests, pipeline="p", schema_text=None))
+    assert first_params(lake, chunk) == requests[0].params
+
+
+def test_the_order_of_the_rows_does_not_change_the_chunk(lake: Lake) -> None:
+    requests = [make_request(b"1"), make_request(b"2")]
+    keys = {write_chunk(lake, order, pipeline="p", schema_text=None) for order in (requests, requests[::-1])}
+    assert len(keys) == 1
+
+
+def test_asking_again_after_a_failed_batch_is_another_chunk_and_keeps_its_id_on_the_lake(
+    lake: Lake, tmp_path: Path
+) -> None:
+    ids = set()
+    for after in ((), ("msgbatch_1",), ("msgbatch_1", "msgbatch_2")):
+        with ChunkWriter(tmp_path / "c.parquet", pipeline="p", schema_text=None, after=after) as writer:
+            writer.add(make_request(b"1"))
+        assert read_chunk(lake, writer.upload(lake)).chunk_id == writer.chunk_id
+        ids.add(writer.chunk_id)
+    assert len(ids) == 3
+
+
+def test_large_requests_leave_in_small_pieces_however_they_were_added(lake: Lake, tmp_path: Path) -> None:
+    requests = [make_request(f'{{"n":{number},"text":"{"x" * 300_000}"}}'.encode()) for number in range(40)]
+    with ChunkWriter(tmp_path / "c.parquet", pipeline="p", schema_text=None) as writer:
+        columns = [[request.request_id for request in requests[1:]], [request.params for request in requests[1:]]]
+        writer.add(requests[0])
+        writer.write(pa.RecordBatch.from_arrays([pa.array(column) for column in columns], ["request_id", "params"]))
+    with open_body(lake, read_chunk(lake, writer.upload(lake))) as body:
+        pieces = list(body.pieces)
+    assert max(map(len, pieces)) < 1_100_000
+    sent = msgspec.json.decode(b"".join(pieces))["requests"]
+    assert [item["custom_id"] for item in sent] == [request.request_id for request in requests]
+
+
+def test_a_file_that_makes_another_body_than_was_planned_gives_up_before_its_last_piece(
+    lake: Lake, tmp_path: Path
+) -> None:
+    requests = [make_request(f'{{"n":{number},"text":"{"x" * 700_000}"}}'.encode()) for number in range(3)]
+    chunk = read_chunk(lake, write_chunk(lake, requests, pipeline="p", schema_text=None))
+    with open_body(lake, replace(chunk, body_bytes=chunk.body_bytes + 1)) as body:
+        pieces = iter(body.pieces)
+        assert [len(next(pieces)) > 700_000 for _ in range(2)] == [True, True]
+        with pytest.raises(LakeError, match=r"bytes of body, not"):
+            next(pieces)
+
+
+@pytest.mark.parametrize("content", [b"", b"no parquet"])
+def test_a_file_that_is_no_chunk_is_named(lake: Lake, content: bytes) -> None:
+    lake.write("x/chunk.parquet", content)
+    with pytest.raises(LakeError, match=r"x/chunk\.parquet is not a chunk file"):
+        read_chunk(lake, "x/chunk.parquet")
+
+
+def test_a_parquet_file_of_somebody_else_is_no_chunk(lake: Lake, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "a.parquet", store_schema=False)
+    lake.write_file("x/chunk.parquet", tmp_path / "a.parquet")
+    with pytest.raises(LakeError, match=r"is not a chunk file.*write_chunk"):
+        request_ids_of(lake, "x/chunk.parquet")

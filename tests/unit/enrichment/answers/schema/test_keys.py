@@ -1,0 +1,222 @@
+"""keys.py: a key survives its column, or is refused by its name."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from include.enrichment.answers.schema import keys
+from include.enrichment.answers.schema.keys import KEY_TYPES, key_array, kind_of_type, kind_of_value
+from include.enrichment.answers.table import repeated_keys, rows_batch, rows_schema
+from include.enrichment.errors import WarehouseError
+
+BERLIN = ZoneInfo("Europe/Berlin")
+_zones = st.timezones() | st.builds(timezone, st.timedeltas(timedelta(hours=-23), timedelta(hours=23)))
+_scalars: list[st.SearchStrategy[Any]] = [
+    st.text(st.characters(codec=None, exclude_categories=()), max_size=5),
+    st.integers(-(2**63) - 1, 2**63),
+    st.integers(-2, 2),
+    st.booleans(),
+    st.floats(),
+    st.integers(-9, 9).map(float),
+    st.decimals(),
+    st.integers(-(10**20), 10**20).map(lambda number: Decimal(number).scaleb(-1)),
+    st.dates(),
+    st.datetimes(),
+    st.datetimes(timezones=_zones),
+    st.datetimes(timezones=st.just(UTC)),
+    st.integers(-(2**63) + 1, 2**63 - 1).map(pd.Timestamp),
+    st.integers(-(2**53), 2**53).map(lambda number: pd.Timestamp(number * 1_000, tz="Europe/Berlin")),
+    st.uuids(),
+    st.binary(max_size=3),
+    st.timedeltas(),
+    st.integers(0, 2**64 - 1).map(np.uint64),
+    st.just(pd.NaT),
+]
+_columns = st.one_of([st.lists(scalar, min_size=1, max_size=5) for scalar in _scalars]) | st.lists(
+    st.one_of(_scalars), min_size=2, max_size=4
+)
+
+
+@given(values=_columns, named=st.sampled_from(sorted(KEY_TYPES)))
+@settings(max_examples=400, deadline=None, derandomize=True)
+def test_every_key_survives_its_column_or_is_refused_with_its_name(values: list[Any], named: str) -> None:
+    for kind in {named, kind_of_value(values[0]) or named}:
+        schema = rows_schema([pa.field("k", KEY_TYPES[kind], nullable=False)])
+        rows = [{"k": value, "request_id": "r", "params": "{}", "problem": None} for value in values]
+        try:
+            batch = rows_batch(rows, schema)
+        except WarehouseError as error:
+            event("refused")
+            message = str(error)
+            assert message.startswith("The business key 'k' holds a value that is not ")
+            assert "Nothing was sent." in message
+            assert any(type(value).__name__ in message for value in values)
+            continue
+        event(f"survives as {kind}")
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_batches([batch]), sink)
+        read = pq.read_table(pa.BufferReader(sink.getvalue()))["k"]
+        assert read.null_count == 0
+        assert read.to_pylist() == [_as_stored(value) for value in values]
+        # Keys that differ in the source differ here too.
+        distinct = len({(type(value) is UUID, _as_stored(value)) for value in values})
+        repeats = repeated_keys(pa.table({"k": read}))["count"].to_pylist()
+        assert len(values) - sum(repeats) + len(repeats) == distinct
+
+
+def _as_stored(value: Any) -> Any:
+    """As docs/warehouses.md has it: a UUID is its text, a time without a zone is UTC's."""
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    return value
+
+
+class _Colour(enum.StrEnum):
+    RED = "red"
+
+
+class _Loud(str):
+    """Text whose own spelling is another."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return self.upper()
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "stored"),
+    [
+        ("string", ["a\0b", "", "é", "e\u0301"], ["a\0b", "", "é", "e\u0301"]),
+        ("string", [_Colour.RED, _Loud("x"), np.str_("y"), "z"], ["red", "x", "y", "z"]),
+        ("string", [UUID(int=5)], ["00000000-0000-0000-0000-000000000005"]),
+        ("int64", [7, Decimal("7.0"), 8.0, np.int8(9), Decimal("1E+3")], [7, 7, 8, 9, 1000]),
+        ("int64", [-(2**63), 2**63 - 1, np.uint64(2**63 - 1)], [-(2**63), 2**63 - 1, 2**63 - 1]),
+        ("timestamp", [pd.Timestamp(1_700_000_000_123_456_000)], [datetime(2023, 11, 14, 22, 13, 20, 123456, UTC)]),
+        ("timestamp", [pd.Timestamp("9999-12-31").as_unit("us")], [datetime(9999, 12, 31, tzinfo=UTC)]),
+        (
+            "timestamp",
+            [datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN, fold=fold) for fold in (0, 1)],
+            [datetime(2026, 10, 25, 0, 30, tzinfo=UTC), datetime(2026, 10, 25, 1, 30, tzinfo=UTC)],
+        ),
+        (
+            "timestamp",
+            [datetime(2026, 1, 1, tzinfo=timezone(timedelta(microseconds=1)))],
+            [datetime(2025, 12, 31, 23, 59, 59, 999_999, UTC)],
+        ),
+    ],
+)
+def test_a_key_of_an_odd_form_keeps_its_value(kind: str, values: list[Any], stored: list[Any]) -> None:
+    assert key_array(values, KEY_TYPES[kind]).to_pylist() == stored
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "fact"),
+    [
+        ("int64", [1, "a"], "'a' (str), beside 1 (int)"),
+        ("int64", [1, True], "True (bool), beside 1 (int)"),
+        ("int64", [np.True_], "np.True_ (bool)"),
+        ("int64", [Decimal("1.0"), Decimal("1.5")], "Decimal('1.5') (Decimal): it is no whole number"),
+        ("int64", [-0.0], "-0.0 (float): no integer is a negative zero"),
+        ("int64", [Decimal("-0.0")], "Decimal('-0.0') (Decimal): no integer is a negative zero"),
+        ("int64", [float("inf")], "inf (float): cannot convert float infinity to integer"),
+        ("int64", [Decimal("sNaN")], "Decimal('sNaN') (Decimal): cannot convert NaN to integer"),
+        ("int64", [5, 2**63], "9223372036854775808 (int): "),
+        ("int64", [np.uint64(2**63)], "np.uint64(9223372036854775808) (uint64): "),
+        ("string", ["7", 7], "7 (int), beside '7' (str)"),
+        ("string", [UUID(int=5), str(UUID(int=5))], "(UUID), beside '00000000-0000-0000-0000-000000000005' (str)"),
+        ("string", ["a\ud800"], r"'a\ud800' (str): 'utf-8' codec can't encode"),
+        ("string", [b"a"], "b'a' (bytes)"),
+        ("boolean", [True, 1], "1 (int), beside True (bool)"),
+        (
+            "date",
+            [date(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC)],
+            "(datetime), beside datetime.date(2026, 1, 1) (d",
+        ),
+        ("date", [pd.Timestamp("2026-01-01", tz="UTC")], "Timestamp('2026-01-01 00:00:00+0000', tz='UTC') (Timestamp)"),
+        ("timestamp", [date(2026, 1, 1)], "datetime.date(2026, 1, 1) (date)"),
+        ("timestamp", [pd.NaT], "NaT (NaTType"),
+        ("timestamp", [np.datetime64("2026-01-01")], "np.datetime64('2026-01-01') (datetime64)"),
+        (
+            "timestamp",
+            [datetime(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC)],  # noqa: DTZ001 (what this is about)
+            "(datetime without a time zone), beside datetime.datetime(2026, 1, 1, 0, 0, tzinfo=datetime.timezone.utc)",
+        ),
+        ("timestamp", [datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-5)))], "date value out of range"),
+        (
+            "timestamp",
+            [pd.Timestamp(n, tz="UTC") for n in (1_000, 1_700_000_000_123_456_789)],
+            "Timestamp('2023-11-14 22:13:20.123456789+0000', tz='UTC') (Timestamp): it would become 2023-11-14"
+            " 22:13:20.123456+00:00",
+        ),
+    ],
+)
+def test_a_key_that_would_change_is_refused_with_its_value_and_its_type(
+    kind: str, values: list[Any], fact: str
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(fact)):
+        key_array(values, KEY_TYPES[kind])
+
+
+def test_a_long_key_is_told_in_brief() -> None:
+    with pytest.raises(ValueError, match="beside 'x") as refused:
+        key_array(["x" * 1_000_000, 7], pa.string())
+    assert len(str(refused.value)) < 150
+
+
+@pytest.mark.parametrize("kind", KEY_TYPES)
+def test_no_keys_are_an_empty_column(kind: str) -> None:
+    assert key_array([], KEY_TYPES[kind]) == pa.array([], KEY_TYPES[kind])
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        *(pa.null(), pa.float32(), pa.float64(), pa.decimal128(10, 0), pa.binary(), pa.time64("us"), pa.duration("us")),
+        *(pa.list_(pa.string()), pa.struct([("a", pa.string())]), pa.json_(), pa.dictionary(pa.int8(), pa.float64())),
+    ],
+    ids=str,
+)
+def test_a_described_type_whose_values_no_key_type_holds_has_none(described: pa.DataType) -> None:
+    assert kind_of_type(described) is None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        int,
+        str,
+        lambda number: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number),
+        lambda number: pd.Timestamp(number * 1_000, tz="UTC"),
+        lambda number: date(2026, 1, 1) + timedelta(days=number),
+    ],
+    ids=["int", "str", "datetime", "Timestamp", "date"],
+)
+def test_the_usual_keys_are_converted_by_pyarrow_and_not_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, make: Callable[[int], Any]
+) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(keys, "_moment", fail)
+    monkeypatch.setattr(keys, "_EXACT", {kind: (exact, fail) for kind, (exact, _) in keys._EXACT.items()})
+    values = [make(number) for number in range(100)]
+    kind = KEY_TYPES[str(kind_of_value(values[0]))]
+    assert key_array(values, kind).to_pylist() == values

@@ -1,0 +1,114 @@
+"""headline.py: the line that the UI shows of a run and of its tasks."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from include.enrichment.answers import headline
+from include.enrichment.answers.manifest import Manifest
+from include.enrichment.cost.forecast import DryRun, PassForecast
+from include.enrichment.runs.options import RunOptions
+from include.enrichment.runs.partition import Partition
+
+DAY = Partition(start=date(2026, 11, 16))
+NIGHTLY = RunOptions(reuse=True)
+NOON = datetime(2026, 11, 17, 12, tzinfo=UTC)
+
+
+def manifest(*, published: int, rejected: int = 0, **other: Any) -> Manifest:
+    fields: dict[str, Any] = {
+        **{"pipeline": "catalogue", "partition": "2026-11-16", "run_id": "manual__1", "model": "claude-haiku-5-5"},
+        **{"extracted_at": NOON, "published_at": NOON, "rows": published + rejected, "requests": published + rejected},
+        **{"published": published, "rejected": rejected, "rejected_by": {"invalid": rejected} if rejected else {}},
+        **{"batches": ["msgbatch_1"], "reused": [], "columns": {}, "table": "t", "rejects": "r"},
+    }
+    return Manifest(**fields | other)
+
+
+def dry_run(**other: Any) -> DryRun:
+    sending = {"canary": 5, "main": 121}
+    passes = {name: PassForecast(in_flight=0, to_send=count, bytes=1, batches=1) for name, count in sending.items()}
+    fields: dict[str, Any] = {
+        **{"pipeline": "catalogue", "partition": "2026-11-16", "run_id": "manual__1", "model": "claude-haiku-5-5"},
+        **{"extracted_at": NOON, "rows": 126, "unsendable": 0, "requests": 126, "answered": 0, "passes": passes},
+    }
+    return DryRun(**fields | other)
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (NIGHTLY, "2026-11-16 · done"),
+        (RunOptions(rows=1_000), "2026-11-16 · trial of 1,000 · done"),
+        (RunOptions(dry_run=True, rows=10), "2026-11-16 · dry run · trial of 10 · done"),
+        (RunOptions(only_rejects=True), "2026-11-16 · only the rejects · done"),
+        (RunOptions(reuse=False, model="claude-opus-5"), "2026-11-16 · answers not reused · claude-opus-5 · done"),
+    ],
+)
+def test_it_says_the_day_and_what_was_asked_beyond_a_nightly_run(options: RunOptions, line: str) -> None:
+    assert headline.headline(DAY, options, "done") == line
+
+
+def test_it_is_never_longer_than_what_airflow_stores() -> None:
+    line = headline.headline(DAY, NIGHTLY, "x" * 400)
+    assert len(line) == headline.LONGEST
+    assert line.endswith("x…")
+
+
+@pytest.mark.parametrize(
+    ("found", "results"),
+    [
+        (manifest(published=126, cost_usd="0.0113"), ["126 published", "$0.0113"]),
+        (manifest(published=1_260, rejected=2, cost_usd="0.0113"), ["1,260 published, 2 rejected", "$0.0113"]),
+        (
+            manifest(published=1, cost_usd="0.0113", batches=["msgbatch_simulated_1"]),
+            ["1 published", "$0.0113 (simulated)"],
+        ),
+        (manifest(published=0, cost_usd=Decimal(0), batches=[]), ["no rows", "$0"]),
+        (manifest(published=0, rejected=2, cost_usd=None), ["0 published, 2 rejected", "an unknown amount"]),
+        (manifest(published=1, run_id="manual__2"), ["not published: newer rows of run manual__2 stay"]),
+    ],
+)
+def test_publish_says_its_counts_and_what_the_run_cost(found: Manifest, results: list[str]) -> None:
+    assert headline.published(found, run_id="manual__1") == results
+
+
+def test_extract_and_plan_say_what_they_hand_on() -> None:
+    assert headline.extracted(1, unsendable=0) == "1 row"
+    assert headline.extracted(1_280, unsendable=2) == "1,280 rows, 2 cannot be sent"
+    assert headline.planned([]) == "nothing to send"
+    assert headline.planned(["a", "b"]) == "2 chunks"
+
+
+def test_a_dry_run_says_what_would_be_sent_and_whether_the_budget_allows_it() -> None:
+    assert headline.forecast(dry_run()) == "126 requests, $0"
+    assert headline.forecast(dry_run(over_budget="It would.")) == "126 requests, $0, over budget"
+
+
+def test_a_failed_task_says_the_first_sentence_of_its_error() -> None:
+    label = headline.failure(DAY, RunOptions(rows=10), "4 of 126 rows were rejected ($1.50). See the rejects.\nMore.")
+    assert label == "2026-11-16 · trial of 10 · failed: 4 of 126 rows were rejected ($1.50)"
+    assert headline.failure(None, NIGHTLY, "No partition.") == "failed: No partition"
+
+
+def test_the_note_of_a_run_that_succeeded_is_the_label_of_the_task_that_ended_it() -> None:
+    assert headline.note_of_success("2026-11-16", "2026-11-16 · 1 published · $0") == "2026-11-16 · 1 published · $0"
+    assert headline.note_of_success("2026-11-16", "") == "2026-11-16"
+    assert headline.note_of_success("2026-11-16", "2026-11-16 · failed: why") == "2026-11-16"
+
+
+@pytest.mark.parametrize(
+    ("task", "label", "note"),
+    [
+        ("publish", "2026-11-17 · failed: too many", "2026-11-17 · failed at publish: too many"),
+        ("publish", "2026-11-17 · 1 published · $0", "2026-11-16 · failed at publish"),
+        ("main.chunk.wait", "msgbatch_1", "2026-11-16 · failed at main.chunk.wait"),
+        ("", "", "2026-11-16 · failed: timed out"),
+    ],
+)
+def test_the_note_of_a_run_that_failed_says_where_and_why(task: str, label: str, note: str) -> None:
+    assert headline.note_of_failure("2026-11-16", task, label, "timed out") == note

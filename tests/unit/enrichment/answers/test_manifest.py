@@ -1,0 +1,83 @@
+"""manifest.py: every row is published or rejected, once."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from include.enrichment.answers.manifest import Manifest
+
+WHOLE: dict[str, Any] = {
+    "pipeline": "catalogue",
+    "partition": "2026-11-21",
+    "run_id": "run-1",
+    "extracted_at": datetime(2026, 11, 21, 2, tzinfo=UTC),
+    "published_at": datetime(2026, 11, 21, 3, tzinfo=UTC),
+    "reused": [],
+    "rows": 10,
+    "requests": 8,
+    "published": 7,
+    "rejected": 3,
+    "rejected_by": {"invalid": 2, "errored": 1},
+    "batches": ["msgbatch_1"],
+    "model": "claude-haiku-5-5",
+    "columns": {"package": "string"},
+    "table": "s3://lake/tables/catalogue/dt=2026-11-21/data.parquet",
+    "rejects": "s3://lake/rejects/catalogue/dt=2026-11-21/data.parquet",
+}
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {},
+        {"rows": 0, "requests": 0, "published": 0, "rejected": 0, "rejected_by": {}},
+        {"rows": 3, "published": 0},
+        {"rows": 7, "rejected": 0, "rejected_by": {}},
+        {"trial": 10},
+    ],
+)
+def test_counts_that_reconcile_make_a_manifest(counts: dict[str, Any]) -> None:
+    manifest = Manifest(**WHOLE | counts)
+    assert Manifest.model_validate_json(manifest.model_dump_json()) == manifest
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"rows": 11},
+        {"rows": 9},
+        {"published": 8},
+        {"rejected": 4},
+        {"rejected_by": {"invalid": 2}},
+        {"rejected_by": {}},
+        {"rejected_by": {"invalid": 2, "errored": 1, "expired": 1}},
+    ],
+)
+def test_a_row_that_is_nowhere_or_in_both_makes_none(counts: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=r"rows, but [\d,]+ published and [\d,]+ rejected"):
+        Manifest(**WHOLE | counts)
+
+
+@pytest.mark.parametrize("cost", [None, Decimal(0), Decimal("0.000000000005"), Decimal("1234567.000000000100")])
+def test_a_cost_comes_back_to_its_last_digit_and_is_text_that_everybody_reads(cost: Decimal | None) -> None:
+    manifest = Manifest(**WHOLE, cost_usd=cost, partition_cost_usd=cost)
+    text = manifest.model_dump_json()
+    assert Manifest.model_validate_json(text) == manifest
+    assert json.loads(text)["cost_usd"] == (None if cost is None else f"{cost:f}".rstrip("0").rstrip(".") or "0")
+
+
+def test_a_manifest_of_an_earlier_version_says_nothing_of_cost() -> None:
+    assert (Manifest(**WHOLE).cost_usd, Manifest(**WHOLE).partition_cost_usd) == (None, None)
+
+
+def test_a_manifest_of_another_version_is_not_read_as_this_one() -> None:
+    with pytest.raises(ValidationError):
+        Manifest(**WHOLE | {"version": 0})
+    with pytest.raises(ValidationError):
+        Manifest(**WHOLE | {"cost": 1})

@@ -1,0 +1,169 @@
+"""rejection.py: rejected rows, in words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+
+from include.enrichment.answers.manifest import Manifest
+from include.enrichment.answers.reject_messages import UNSENDABLE, Rejected, loaded_lines, result_lines, too_many
+from include.enrichment.cost.estimate import Bounds, Estimate, Usd
+
+
+def estimate(usd: str) -> Estimate:
+    bounds = Bounds(low=1, expected=1, high=1)
+    cost = Usd(low=Decimal(0), expected=Decimal(usd), high=Decimal(9))
+    return Estimate(
+        requests=100,
+        bytes=1,
+        input_tokens=bounds,
+        output_tokens=bounds,
+        cost_usd=cost,
+        synchronous_usd=None,
+        sources="guesses",
+    )
+
+
+def rejected(**outcomes: int) -> Rejected:
+    found = Rejected()
+    for outcome, count in outcomes.items():
+        for number in range(count):
+            found.add(f"{outcome}-{number}", outcome, f"why {outcome}")
+    return found
+
+
+def manifest(outcomes: dict[str, int], **changes: object) -> Manifest:
+    count = sum(outcomes.values())
+    now = datetime(2026, 11, 2, tzinfo=UTC)
+    facts = {
+        "pipeline": "tickets",
+        "partition": "2026-11-01",
+        "run_id": "a run",
+        "extracted_at": now,
+        "published_at": now,
+        "rows": 100,
+        "requests": 100,
+        "published": 100 - count,
+        "rejected": count,
+        "rejected_by": outcomes,
+        "batches": ["msgbatch_1"],
+        "reused": [],
+        "cost_usd": Decimal("0.5"),
+        "partition_cost_usd": Decimal("0.9"),
+        "model": "claude-haiku-5-5",
+        "columns": {},
+        "table": "s3://l/t",
+        "rejects": "s3://l/r",
+    }
+    return Manifest.model_validate(facts | changes)
+
+
+def told(outcomes: dict[str, int], *, again: int = 0, unbilled: int = 0, left_out: str = "", **changes: object) -> str:
+    return too_many(
+        manifest(outcomes, **changes),
+        rejected(**outcomes),
+        again=again,
+        unbilled=unbilled,
+        most=0.02,
+        rejects="s3://l/own",
+        left_out=left_out,
+    )
+
+
+def test_it_says_the_numbers_what_is_left_behind_and_the_ways_on_in_five_lines() -> None:
+    assert told({"expired": 5, "invalid": 3, UNSENDABLE: 2}, again=8, unbilled=5).splitlines() == [
+        "10 of 100 rows of partition 2026-11-01 were rejected (5 expired, 3 invalid, 2 unsendable);"
+        " limits.max_reject_ratio allows 2 %.",
+        "Most common: why expired (5); why invalid (3); why unsendable (2).",
+        "Nothing was published, and the table is as it was. All answers are kept; the rejects are at s3://l/own",
+        "Trigger the day again with Only the rejects (`only_rejects`; make run: ONLY_REJECTS=1): it sends 8 requests"
+        " and nothing else, for about $0.0758.",
+        "Or change what the reasons name (prompt, schema, max_tokens, query) and start a new run: what has changed is"
+        " sent and billed again. Or raise the ratio and start a new run to publish without them.",
+    ]
+
+
+def test_one_row_was_rejected_and_one_request_is_sent() -> None:
+    lines = told({"invalid": 1}, again=1).splitlines()
+    assert lines[0].startswith("1 of 100 rows of partition 2026-11-01 was rejected (1 invalid);")
+    assert "it sends 1 request and nothing else" in lines[3]
+
+
+def test_what_a_budget_left_out_stands_beside_the_reasons() -> None:
+    lines = told({"expired": 5}, again=5, left_out="7 requests were not asked again.").splitlines()
+    assert lines[1] == "Most common: why expired (5). 7 requests were not asked again."
+    assert len(lines) == 5
+
+
+def test_where_nothing_can_be_asked_again_that_way_is_not_named() -> None:
+    lines = told({"invalid": 12}).splitlines()
+    assert "only_rejects" not in "".join(lines)
+    assert lines[-1].startswith("Change what the reasons name")
+
+
+@pytest.mark.parametrize(
+    ("cost", "unbilled", "estimates", "expected"),
+    [
+        ("0.9", 10, {}, "for about $0.1000."),
+        ("0", 100, {"main": estimate("0.5")}, "for about $0.0500."),
+        (None, 100, {"main": estimate("0.5")}, "for about $0.0500."),
+        (None, 100, {}, "for an unknown amount."),
+    ],
+)
+def test_they_cost_what_the_others_did_or_what_was_estimated(
+    cost: str | None, unbilled: int, estimates: dict[str, Estimate], expected: str
+) -> None:
+    usd = None if cost is None else Decimal(cost)
+    found = told({"expired": 10}, again=10, unbilled=unbilled, partition_cost_usd=usd, estimates=estimates)
+    assert expected in found
+
+
+def test_what_was_published_is_a_fact_a_line() -> None:
+    outcomes = {"errored": 1, "invalid": 6}
+    found = result_lines(manifest(outcomes), rejected(**outcomes), rejects="s3://l/r", published=True)
+    assert found.splitlines() == [
+        "Partition 2026-11-01 of tickets is published.",
+        "100 rows read",
+        "93 published",
+        "7 rejected: 1 errored, 6 invalid",
+        "  errored-0: errored, why errored",
+        *(f"  invalid-{number}: invalid, why invalid" for number in range(4)),
+        "Cost of this run: $0.5000 (expected: $0)",
+        "Cost of these rows in all runs: $0.9000",
+        "Table: s3://l/t",
+        "Rejects: s3://l/r",
+    ]
+
+
+def test_what_was_not_published_names_no_table() -> None:
+    lines = result_lines(manifest({"invalid": 1}), rejected(invalid=1), rejects="s3://l/own", published=False)
+    assert lines.startswith("Partition 2026-11-01 of tickets is not published.\n100 rows read\n99 with a usable answer")
+    assert "Table:" not in lines
+    assert "Rejects: s3://l/own" in lines
+
+
+def test_what_the_emulator_answered_is_simulated() -> None:
+    found = result_lines(manifest({}, batches=["msgbatch_simulated_1"]), Rejected(), rejects="s3://l/r", published=True)
+    assert "$0.5000 (expected: $0), simulated: the emulator answered, and nobody is billed\n" in found
+
+
+def test_a_batch_tells_its_outcomes_and_the_first_requests_without_a_usable_answer() -> None:
+    assert loaded_lines("msgbatch_1", {"succeeded": 114, "invalid": 6}, rejected(invalid=6)).splitlines() == [
+        "Batch msgbatch_1: 120 requests: 6 invalid, 114 succeeded.",
+        "Without a usable answer, the first 5:",
+        *(f"  invalid-{number}: invalid, why invalid" for number in range(5)),
+        "Most common reasons: why invalid (6)",
+    ]
+    assert loaded_lines("msgbatch_1", {"succeeded": 114}, Rejected()) == (
+        "Batch msgbatch_1: 114 requests: 114 succeeded."
+    )
+
+
+def test_a_reason_is_one_line_and_at_most_120_characters() -> None:
+    found = Rejected()
+    found.add("A", "invalid", f"one\n two {'x' * 500}")
+    (line,) = found.sample_lines()
+    assert line.startswith("  A: invalid, one two xxx")
+    assert len(line) <= len("  A: invalid, ") + 120

@@ -1,0 +1,237 @@
+"""planning.py: what a pass sends is what nobody has asked for, and nothing of it is asked for twice."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from include.enrichment.batches.ledger import Entry, OpenChunk, State
+from include.enrichment.batches.pass_plan import (
+    Division,
+    InFlight,
+    PassPlan,
+    check_canary,
+    check_chunks,
+    check_only_rejects,
+    closed,
+    divide,
+    spell_plan,
+)
+from include.enrichment.errors import BatchError, ParamError, SpecError
+
+PLANNED_AT = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
+MOMENT = timedelta(microseconds=1)
+
+
+def _chunk(request_ids: str, *, sent: bool = False, own: bool = False) -> InFlight:
+    """An open chunk; each letter of its name is a request."""
+    return InFlight(chunk_id=request_ids, request_ids=frozenset(request_ids), sent=sent, own=own)
+
+
+class TestDivide:
+    @pytest.mark.parametrize(
+        ("in_flight", "division"),
+        [
+            ([], Division(to_send=set("abcd"))),
+            ([_chunk("xy", sent=True)], Division(to_send=set("abcd"))),
+            ([_chunk("ab", sent=True), _chunk("cd", sent=True)], Division(to_send=set(), join=["ab", "cd"])),
+            ([_chunk("abcdx", sent=True, own=True)], Division(to_send=set(), join=["abcdx"])),
+            ([_chunk("bx", sent=True), _chunk("d", sent=True)], Division(to_send=set("ac"), join=["bx", "d"])),
+        ],
+        ids=["nothing", "only what nobody wants", "all of it", "all of it and more", "a part of it"],
+    )
+    def test_what_was_sent_is_joined_whosever_it_is_and_the_rest_is_sent(
+        self, in_flight: list[InFlight], division: Division
+    ) -> None:
+        assert divide(set("abcd"), in_flight) == division
+
+    @pytest.mark.parametrize("requests", ["ab", "abx", "cx", "abc"])
+    @pytest.mark.parametrize("own", [True, False])
+    def test_what_was_never_sent_is_taken_over_whosever_it_is(self, own: bool, requests: str) -> None:
+        assert divide(set("abc"), [_chunk(requests, own=own)]) == Division(to_send=set("abc"), take_over=[requests])
+
+    def test_an_own_chunk_that_was_not_sent_and_holds_nothing_wanted_is_withdrawn_too(self) -> None:
+        assert divide(set("abc"), [_chunk("xy", own=True)]) == Division(to_send=set("abc"), take_over=["xy"])
+
+    def test_another_runs_chunk_that_holds_nothing_wanted_is_left_alone(self) -> None:
+        assert divide(set("abc"), [_chunk("xy")]) == Division(to_send=set("abc"))
+
+    def test_when_nothing_is_wanted_any_more_only_own_unsent_chunks_are_touched(self) -> None:
+        in_flight = [_chunk("ab", own=True), _chunk("cd", own=True, sent=True), _chunk("ef")]
+        assert divide(set(), in_flight) == Division(to_send=set(), take_over=["ab"])
+
+    @pytest.mark.parametrize("seed", range(200))
+    def test_every_wanted_request_is_sent_or_joined_once(self, seed: int) -> None:
+        luck = random.Random(seed)
+        requests = [str(number) for number in range(luck.randrange(40))]
+        wanted = {request for request in requests if luck.random() < 0.6}
+        luck.shuffle(requests)
+        in_flight: list[InFlight] = []
+        while requests and luck.random() < 0.9:
+            some = [requests.pop() for _ in range(luck.randrange(1, min(len(requests), 6) + 1))]
+            in_flight.append(
+                InFlight(
+                    chunk_id="-".join(some),
+                    request_ids=frozenset(some),
+                    sent=luck.random() < 0.5,
+                    own=luck.random() < 0.5,
+                )
+            )
+        divided = divide(wanted, in_flight)
+        chunks = {chunk.chunk_id: chunk for chunk in in_flight}
+        covered = Counter(divided.to_send)
+        for chunk_id in divided.join:
+            assert chunks[chunk_id].request_ids & wanted, "a chunk is waited for in vain"
+            covered.update(chunks[chunk_id].request_ids & wanted)
+        assert covered == Counter(wanted)
+        for chunk_id in divided.join:
+            assert chunks[chunk_id].sent
+        still_sendable = [chunk for chunk in in_flight if not chunk.sent and chunk.chunk_id not in divided.take_over]
+        for chunk in still_sendable:
+            assert not chunk.request_ids & wanted
+            assert not chunk.own
+
+
+class TestCheckChunks:
+    def test_a_pass_of_more_batches_than_can_be_mapped_names_both_ways_out(self) -> None:
+        with pytest.raises(SpecError, match=r"needs 1,025 batches.*over 1,024 at most.*batch_requests.*max_map_length"):
+            check_chunks(1_025, most=1_024)
+
+    @pytest.mark.parametrize("most", [None, 1_024])
+    def test_any_other_may_go_on(self, most: int | None) -> None:
+        check_chunks(1_024, most=most)
+
+
+class TestClosed:
+    OPENED = OpenChunk(folder="run-1", planned_at=PLANNED_AT)
+
+    def _entry(self, state: State, changed_at: datetime = PLANNED_AT) -> Entry:
+        return Entry(
+            chunk_id="c" * 22,
+            pipeline="catalogue",
+            chunk="chunks/catalogue/ccc.parquet",
+            requests=3,
+            run_id="run-1",
+            run_ids=["run-1"],
+            state=state,
+            changed_at=changed_at,
+        )
+
+    @pytest.mark.parametrize("state", ["landed", "withdrawn"])
+    def test_a_chunk_that_has_landed_or_was_withdrawn_is_closed_at_once(self, state: State) -> None:
+        assert closed(self.OPENED, self._entry(state), set(), now=PLANNED_AT)
+
+    @pytest.mark.parametrize(
+        ("state", "days"),
+        [(None, 7), ("planned", 7), ("submitting", 30), ("unclear", 30), ("submitted", 30)],
+    )
+    def test_any_other_belongs_to_the_past_after_a_week_or_a_month_if_it_may_have_a_batch(
+        self, state: State | None, days: int
+    ) -> None:
+        entry = self._entry(state) if state else None
+        last = PLANNED_AT + timedelta(days=days)
+        assert not closed(self.OPENED, entry, set(), now=PLANNED_AT)
+        assert not closed(self.OPENED, entry, set(), now=last)
+        assert closed(self.OPENED, entry, set(), now=last + MOMENT)
+
+    @pytest.mark.parametrize("state", ["planned", "submitting", "unclear", "submitted"])
+    def test_the_days_count_from_the_last_change(self, state: State) -> None:
+        now = PLANNED_AT + timedelta(days=400)
+        assert not closed(self.OPENED, self._entry(state, now - timedelta(days=6)), set(), now=now)
+
+    def test_a_chunk_whose_batch_is_in_the_result_store_is_closed_whatever_the_ledger_says(self) -> None:
+        entry = self._entry("submitted").model_copy(update={"batch_id": "msgbatch_1"})
+        assert closed(self.OPENED, entry, {"msgbatch_1"}, now=PLANNED_AT)
+        assert not closed(self.OPENED, entry, {"msgbatch_2"}, now=PLANNED_AT)
+
+
+class TestCheckCanary:
+    @pytest.mark.parametrize(
+        "reasons",
+        [
+            {},
+            {"a": None},
+            {"a": None, "b": "invalid, not JSON", "c": "invalid, not JSON"},
+            {"a": None, "b": None},
+        ],
+        ids=["no canary", "succeeded", "one of three succeeded", "all failed for passing reasons"],
+    )
+    def test_the_run_goes_on_if_one_request_succeeded_or_may_yet(self, reasons: dict[str, str | None]) -> None:
+        check_canary(reasons, pass_name="canary")
+
+    def test_the_run_stops_if_all_failed_for_good_and_tells_the_most_common_reasons(self) -> None:
+        counts = {"errored, x": 1, "invalid, a": 3, "invalid, b": 2, "errored, invalid_request_error: c": 1_200}
+        reasons = {f"{reason} {number}": reason for reason, count in counts.items() for number in range(count)}
+        with pytest.raises(BatchError) as raised:
+            check_canary(reasons, pass_name="canary")
+        message = str(raised.value)
+        assert message.startswith(
+            "The canary failed: none of its 1,206 requests gave a usable answer: errored, invalid_request_error: c"
+            " (1,200); invalid, a (3); invalid, b (2). Nothing else was sent."
+        )
+        assert "clear the `plan` of pass canary" in message
+        assert not raised.value.retryable
+
+    def test_after_answers_that_were_paid_for_nobody_is_told_to_ask_again(self) -> None:
+        with pytest.raises(BatchError) as raised:
+            check_canary({"a": "invalid, not JSON"}, pass_name="canary")
+        assert "clear the `plan`" not in str(raised.value)
+
+    def test_a_canary_of_one_is_enough_to_stop(self) -> None:
+        with pytest.raises(BatchError, match=r"none of its 1 requests .*: invalid, refused \(1\)\. Nothing"):
+            check_canary({"a": "invalid, refused"}, pass_name="canary")
+
+
+class TestPassPlan:
+    PLAN = PassPlan(
+        chunks=["chunks/p/c.parquet"], batches=["b"], requests=5, to_send=2, in_flight=1, extracted_at=PLANNED_AT
+    )
+
+    def test_a_plan_is_read_back_as_it_was_written(self) -> None:
+        assert PassPlan.model_validate_json(self.PLAN.model_dump_json()) == self.PLAN
+
+    def test_what_is_not_a_plan_is_not_read_as_one(self) -> None:
+        with pytest.raises(ValidationError):
+            PassPlan.model_validate({**self.PLAN.model_dump(), "cost_usd": 1})
+
+
+class TestCheckOnlyRejects:
+    def test_a_run_that_needs_to_ask_for_no_other_row_may_go_on(self) -> None:
+        check_only_rejects(0, requests=1_000)
+
+    def test_one_that_would_have_to_is_told_how_many_and_what_to_do(self) -> None:
+        with pytest.raises(ParamError, match=r"3 of the partition's 1,000 requests .*Nothing was sent.*plain run"):
+            check_only_rejects(3, requests=1_000)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "joined", "to_send", "in_flight", "told"),
+    [
+        (2, 0, 121, 0, "Pass main, requests: 121 will be sent in 2 batches; the run has 126."),
+        (1, 1, 0, 121, "Pass main, requests: 121 are in flight in 1 batch; the run has 126."),
+        (
+            3,
+            1,
+            100,
+            21,
+            "Pass main, requests: 100 will be sent in 2 batches, 21 are in flight in 1 batch; the run has 126.",
+        ),
+        (0, 0, 0, 0, "Pass main, requests: none will be sent; the run has 126."),
+    ],
+)
+def test_a_pass_says_what_it_sends_and_what_it_waits_for(
+    chunks: int, joined: int, to_send: int, in_flight: int, told: str
+) -> None:
+    made = PassPlan(
+        chunks=[f"chunk-{number}" for number in range(chunks)],
+        batches=[],
+        requests=126,
+        to_send=to_send,
+        in_flight=in_flight,
+        extracted_at=TestPassPlan.PLAN.extracted_at,
+    )
+    assert spell_plan("main", made, joined=joined) == told

@@ -1,0 +1,217 @@
+"""submission.py: a chunk is attached to its batch, sent, or left for later, and never sent on a guess."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import get_args
+
+import pytest
+
+from include.enrichment.batches import submission
+from include.enrichment.batches.ledger import UNSETTLED, Entry, Fence, State
+from include.enrichment.batches.poll import BatchStatus
+from include.enrichment.batches.submission import (
+    CLOCK_SKEW,
+    CREATE_WINDOW,
+    LATE,
+    LISTING_LAG,
+    SOON,
+    Attach,
+    Send,
+    Settle,
+    Withdrawn,
+    candidates,
+    first_look,
+    look_again_at,
+    may_never_fit,
+    refused_until,
+    settled_at,
+)
+
+AT = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
+MOMENT = timedelta(microseconds=1)
+WINDOWS: dict[State, timedelta] = {"submitting": CREATE_WINDOW, "unclear": LISTING_LAG}
+unsettled = pytest.mark.parametrize("state", WINDOWS)
+
+
+def _entry(state: State, batch_id: str | None = None, *, requests: int = 3) -> Entry:
+    return Entry(
+        chunk_id="c" * 22,
+        pipeline="catalogue",
+        chunk="chunks/catalogue/ccc.parquet",
+        requests=requests,
+        run_id="run-1",
+        run_ids=["run-1"],
+        state=state,
+        changed_at=AT,
+        batch_id=batch_id,
+        fence=Fence(newest_batch=None, at=AT),
+    )
+
+
+def _batch(
+    batch_id: str = "msgbatch_1", *, created_at: datetime = AT, processing: int = 0, succeeded: int = 0
+) -> BatchStatus:
+    return BatchStatus(
+        batch_id=batch_id,
+        ended=not processing,
+        counts={"processing": processing, "succeeded": succeeded},
+        created_at=created_at,
+        expires_at=created_at + timedelta(hours=24),
+    )
+
+
+class TestFirstLook:
+    @pytest.mark.parametrize(
+        ("entry", "decision"),
+        [
+            (None, Send()),
+            (_entry("planned"), Send()),
+            (_entry("submitting"), Settle()),
+            (_entry("unclear"), Settle()),
+            (_entry("submitted", "msgbatch_1"), Attach(batch_id="msgbatch_1")),
+            (_entry("landed", "msgbatch_1"), Attach(batch_id="msgbatch_1")),
+            (_entry("withdrawn"), Withdrawn()),
+        ],
+        ids=lambda value: getattr(value, "state", ""),
+    )
+    def test_the_ledger_decides_what_it_can(self, entry: Entry | None, decision: object) -> None:
+        assert first_look(entry) == decision
+
+    @pytest.mark.parametrize("state", get_args(State))
+    def test_a_chunk_with_a_batch_is_attached_to_it_whatever_its_state(self, state: State) -> None:
+        assert first_look(_entry(state, "msgbatch_1")) == Attach(batch_id="msgbatch_1")
+
+
+def test_every_unsettled_state_has_its_window() -> None:
+    assert set(WINDOWS) == set(UNSETTLED)
+
+
+def test_a_process_that_died_is_given_longer_than_a_create_may_take() -> None:
+    assert timedelta(minutes=20) + LISTING_LAG < CREATE_WINDOW
+
+
+@unsettled
+def test_a_create_is_settled_when_its_batch_must_be_listed(state: State) -> None:
+    assert settled_at(_entry(state)) == AT + WINDOWS[state]
+
+
+class TestCandidates:
+    @unsettled
+    def test_a_batch_of_the_same_size_that_nobody_has_claimed_may_be_ours(self, state: State) -> None:
+        listed = [_batch("ended", succeeded=2, processing=0), _batch("a", succeeded=3), _batch("b", processing=3)]
+        assert candidates(_entry(state), listed, set()) == listed[1:]
+
+    def test_the_size_is_that_of_all_counts_together(self) -> None:
+        batch = _batch(processing=1, succeeded=2)
+        assert candidates(_entry("unclear"), [batch], []) == [batch]
+
+    @pytest.mark.parametrize("requests", [2, 4])
+    def test_a_batch_of_another_size_is_not_ours(self, requests: int) -> None:
+        assert candidates(_entry("unclear", requests=requests), [_batch(succeeded=3)], []) == []
+
+    def test_a_batch_that_another_chunk_has_recorded_is_not_ours(self) -> None:
+        listed = [_batch("a", succeeded=3), _batch("b", succeeded=3)]
+        assert candidates(_entry("unclear"), listed, {"a", "c"}) == listed[1:]
+
+    @unsettled
+    def test_a_batch_that_was_made_too_late_for_our_create_is_not_ours(self, state: State) -> None:
+        last = AT + WINDOWS[state] + CLOCK_SKEW
+        in_time, late = (_batch(created_at=created_at, succeeded=3) for created_at in (last, last + MOMENT))
+        assert candidates(_entry(state), [late, in_time], []) == [in_time]
+
+    def test_nothing_listed_is_no_candidate(self) -> None:
+        assert candidates(_entry("unclear"), [], []) == []
+
+
+class TestLookAgainAt:
+    @pytest.mark.parametrize(
+        ("age", "pause"),
+        [
+            (timedelta(minutes=-5), SOON),
+            (timedelta(0), SOON),
+            (timedelta(minutes=5), SOON),
+            (timedelta(minutes=30), timedelta(minutes=3)),
+            (timedelta(minutes=100), LATE),
+            (timedelta(hours=24), LATE),
+        ],
+    )
+    @unsettled
+    def test_a_running_candidate_is_looked_at_after_a_tenth_of_its_age(
+        self, state: State, age: timedelta, pause: timedelta
+    ) -> None:
+        now = AT + timedelta(hours=24)
+        running = [_batch(created_at=now - age, processing=3)]
+        assert look_again_at(_entry(state), running, now=now) == now + pause
+
+    def test_of_several_candidates_the_oldest_counts(self) -> None:
+        now = AT + timedelta(hours=1)
+        running = [_batch(created_at=now - timedelta(minutes=minutes), processing=3) for minutes in (1, 50, 20)]
+        assert look_again_at(_entry("unclear"), running, now=now) == now + timedelta(minutes=5)
+
+    @unsettled
+    def test_nothing_is_certain_while_a_candidate_runs(self, state: State) -> None:
+        now = AT + timedelta(days=2)
+        assert look_again_at(_entry(state), [_batch(processing=3)], now=now) is not None
+        assert look_again_at(_entry(state), [], now=now) is None
+
+    @unsettled
+    def test_surely_none_was_made_from_the_moment_on_that_settles_it(self, state: State) -> None:
+        settled = AT + WINDOWS[state]
+        assert look_again_at(_entry(state), [], now=settled - MOMENT) == settled
+        assert look_again_at(_entry(state), [], now=settled) is None
+
+    @unsettled
+    def test_until_then_it_is_looked_at_every_ten_minutes_and_at_the_end(self, state: State) -> None:
+        entry, now, looks = _entry(state), AT, 0
+        while again := look_again_at(entry, [], now=now):
+            assert now < again <= now + LATE
+            now, looks = again, looks + 1
+        assert (now, looks) == (AT + WINDOWS[state], -(-WINDOWS[state] // LATE))
+
+
+class TestRefusedUntil:
+    @pytest.mark.parametrize(("refusals", "minutes"), [(1, 1), (2, 2), (3, 4), (4, 8), (5, 10), (6, 10), (5_000, 10)])
+    def test_each_refusal_in_a_row_doubles_the_pause_up_to_ten_minutes(self, refusals: int, minutes: int) -> None:
+        assert refused_until(refusals, None, now=AT) == AT + timedelta(minutes=minutes)
+
+    @pytest.mark.parametrize("refusals", [1, 7])
+    @pytest.mark.parametrize("asked_seconds", [0, 0.5, 60, 7_200])
+    def test_what_the_api_asks_for_comes_before_that(self, refusals: int, asked_seconds: float) -> None:
+        assert refused_until(refusals, asked_seconds, now=AT) == AT + timedelta(seconds=asked_seconds)
+
+
+@pytest.mark.parametrize(
+    ("ours", "strangers", "requests", "verdict"),
+    [
+        (3, 0, 3, "ours"),
+        (1, 0, 3, "ours"),
+        (3, 1, 3, "ours"),
+        (0, 3, 3, "theirs"),
+        (0, 4, 3, "theirs"),
+        (0, 0, 3, None),
+        (0, 2, 3, None),
+        (0, 200, 100_000, None),
+        (2, 1, 3, None),
+        (1, 200, 100_000, None),
+    ],
+)
+def test_a_batch_is_ours_or_theirs_only_where_its_lines_leave_no_doubt(
+    ours: int, strangers: int, requests: int, verdict: str | None
+) -> None:
+    assert submission.whose(ours, strangers, requests=requests) == verdict
+
+
+@pytest.mark.parametrize(
+    ("minutes", "requests", "told"), [(59, 3, False), (60, 3, True), (60 * 24, 100_000, True), (60 * 24, 1, False)]
+)
+def test_what_is_refused_for_an_hour_may_be_too_large_unless_it_is_one_request(
+    minutes: int, requests: int, told: bool
+) -> None:
+    since = AT - timedelta(minutes=minutes)
+    found = may_never_fit(since, now=AT, requests=requests, size_bytes=2_000_000)
+    assert bool(found) == told
+    assert ("limits.batch_requests" in found) == told
+    assert (
+        f"Its {requests:,} requests never fit into a queue that holds fewer, nor its 2,000,000 bytes" in found
+    ) == told

@@ -1,0 +1,168 @@
+"""usage.py: the line of a batch in the books."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from include.enrichment.answers.outcome import MOST_TOKENS, Outcome, OutcomeName, outcomes_batch
+from include.enrichment.batches.usage import USAGE_SCHEMA, BatchFacts, booked, says_more, tallied, total_usd, used
+from include.enrichment.cost.prices import MOST_USD, TOKEN_RATES
+from tests.fixtures.usage import facts_of
+
+FACTS = facts_of("msgbatch_1", pipeline="tickets", run_id="manual__1")
+#: A million tokens of Haiku 4.5 cost 1 dollar as input and 5 as output; all is half in a batch.
+USED: dict[str, Any] = {"model": "claude-haiku-4-5", "input_tokens": 1_000, "output_tokens": 200}
+COST = Decimal("0.001")
+
+
+def outcome(kind: OutcomeName, **fields: Any) -> Outcome:
+    return Outcome(request_id="r", outcome=kind, **fields)
+
+
+def line(*outcomes: Outcome, facts: BatchFacts = FACTS) -> dict[str, Any]:
+    made = booked(facts, used(outcomes_batch(outcomes)))
+    assert made.schema == USAGE_SCHEMA
+    (found,) = made.to_pylist()
+    return dict(found)
+
+
+def test_a_batch_is_booked_with_what_is_known_of_it() -> None:
+    found = line(outcome("succeeded", **USED))
+    assert {name: found[name] for name in ("batch_id", "pipeline", "partition", "pass_name", "run_id")} == {
+        "batch_id": "msgbatch_1",
+        "pipeline": "tickets",
+        "partition": "2026-11-21",
+        "pass_name": "main",
+        "run_id": "manual__1",
+    }
+    assert (found["created_at"], found["body_bytes"]) == (FACTS.created_at, 4_000)
+
+
+def test_what_the_parts_of_a_batch_used_is_what_the_batch_used() -> None:
+    dear = {"model": "claude-opus-5-5", "output_tokens": 7}
+    outcomes = [outcome("succeeded", **USED), outcome("errored"), outcome("invalid", **dear), outcome("succeeded")]
+    parts = [used(outcomes_batch(some)) for some in ([], outcomes[:1], outcomes[1:])]
+    whole = used(outcomes_batch(outcomes))
+    assert booked(FACTS, pa.concat_tables(parts)) == booked(FACTS, whole)
+    assert tallied(pa.concat_tables(parts)) == tallied(whole) == {"succeeded": 2, "errored": 1, "invalid": 1}
+
+
+def test_every_outcome_is_counted_and_what_was_billed_is_summed() -> None:
+    kinds: list[OutcomeName] = ["invalid", "errored", "expired", "canceled", "missing"]
+    found = line(outcome("succeeded", **USED), outcome("succeeded", **USED), *(outcome(kind) for kind in kinds[1:]))
+    assert (found["requests"], found["succeeded"], found["invalid"]) == (6, 2, 0)
+    assert [found[kind] for kind in kinds] == [0, 1, 1, 1, 1]
+    assert (found["input_tokens"], found["output_tokens"], found["cost_usd"]) == (2_000, 400, 2 * COST)
+
+
+def test_an_answer_that_cannot_be_used_is_paid_and_told_apart() -> None:
+    found = line(outcome("succeeded", **USED), outcome("invalid", **USED))
+    assert (found["cost_usd"], found["unusable_usd"]) == (2 * COST, COST)
+
+
+def test_what_it_would_have_cost_at_once_and_without_a_cache_stands_beside_it() -> None:
+    cached = USED | {"input_tokens": 0, "cache_read_tokens": 1_000}
+    found = line(outcome("succeeded", **cached))
+    assert (found["cost_usd"], found["synchronous_usd"]) == (Decimal("0.00055"), Decimal("0.002"))
+
+
+def test_where_one_price_is_not_known_the_cost_of_the_batch_is_not() -> None:
+    found = line(outcome("succeeded", **USED), outcome("succeeded", **USED | {"model": "claude-of-tomorrow"}))
+    assert (found["cost_usd"], found["synchronous_usd"], found["unusable_usd"]) == (None, None, Decimal(0))
+    assert (found["model"], found["input_tokens"]) == ("claude-haiku-4-5, claude-of-tomorrow", 2_000)
+
+
+def test_a_paid_line_that_cannot_be_read_has_no_known_cost() -> None:
+    assert line(outcome("invalid", reason="its result line cannot be read"))["cost_usd"] is None
+
+
+def test_requests_that_are_booked_as_an_upper_bound_are_counted() -> None:
+    bound = outcome("invalid", **USED, upper_bound=True)
+    found = line(outcome("succeeded", **USED), bound, bound)
+    assert (found["requests"], found["upper_bounds"], found["cost_usd"]) == (3, 2, 3 * COST)
+    assert line(outcome("succeeded", **USED))["upper_bounds"] == 0
+    assert line()["upper_bounds"] == 0
+
+
+def test_answers_that_claim_any_number_of_tokens_are_booked_with_as_much_as_an_amount_holds() -> None:
+    claims = outcome("invalid", **dict.fromkeys(TOKEN_RATES, MOST_TOKENS), model="claude-opus-4-5")
+    found = line(*[claims] * 4_000)
+    assert (found["cost_usd"], found["unusable_usd"]) == (MOST_USD, MOST_USD)
+    assert found["output_tokens"] == 4_000 * MOST_TOKENS
+    parts = [used(outcomes_batch([claims] * 400))] * 40
+    assert booked(FACTS, pa.concat_tables(parts))["cost_usd"].to_pylist() == [MOST_USD]
+
+
+def test_outcomes_of_an_earlier_version_hold_no_upper_bound() -> None:
+    outcomes = outcomes_batch([outcome("succeeded", **USED)])
+    number = outcomes.schema.get_field_index("upper_bound")
+    nulls = outcomes.set_column(number, outcomes.schema.field(number), pa.nulls(1, pa.bool_()))
+    assert booked(FACTS, used(nulls)) == booked(FACTS, used(outcomes))
+
+
+class TestSaysMore:
+    """Which line of a batch the books keep."""
+
+    BOOKED = line(outcome("succeeded", **USED), outcome("missing"))
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            pytest.param({"missing": 0, "succeeded": 2, "cost_usd": 2 * COST}, id="a missing line has come"),
+            pytest.param({"missing": 0, "invalid": 1, "upper_bounds": 1, "cost_usd": 9 * COST}, id="and is garbled"),
+            pytest.param({"output_tokens": 201, "cost_usd": COST + 1}, id="an answer tells more tokens"),
+            pytest.param({"succeeded": 2, "cost_usd": COST}, id="a garbled answer has come whole"),
+        ],
+    )
+    def test_a_line_that_knows_more_takes_its_place(self, changes: dict[str, Any]) -> None:
+        assert says_more(self.BOOKED | changes, booked=self.BOOKED)
+        assert not says_more(self.BOOKED, booked=self.BOOKED | changes)
+
+    def test_what_is_known_exactly_takes_the_place_of_an_upper_bound(self) -> None:
+        bound = line(
+            outcome("succeeded", **USED), outcome("invalid", **USED | {"output_tokens": 9_999}, upper_bound=True)
+        )
+        exact = line(outcome("succeeded", **USED), outcome("succeeded", **USED))
+        assert exact["cost_usd"] < bound["cost_usd"]
+        assert says_more(exact, booked=bound)
+        assert not says_more(bound, booked=exact)
+
+    def test_a_cost_takes_the_place_of_none(self) -> None:
+        unknown = self.BOOKED | {"cost_usd": None}
+        assert says_more(self.BOOKED, booked=unknown)
+        assert not says_more(unknown, booked=self.BOOKED)
+        assert not says_more(unknown, booked=unknown)
+
+    def test_a_price_that_has_changed_since_changes_nothing(self) -> None:
+        assert not says_more(self.BOOKED | {"cost_usd": 2 * COST}, booked=self.BOOKED)
+
+    def test_a_line_of_an_earlier_version_can_be_compared(self) -> None:
+        assert not says_more(self.BOOKED, booked=self.BOOKED | {"upper_bounds": None})
+
+
+def test_a_batch_of_which_nothing_was_done_cost_nothing() -> None:
+    found = line(outcome("canceled"), outcome("expired"))
+    assert (found["cost_usd"], found["synchronous_usd"], found["model"]) == (0, 0, None)
+
+
+def test_the_requests_of_a_retry_pass_were_asked_before() -> None:
+    retry = BatchFacts(**{**vars(FACTS), "pass_name": "retry_2"})
+    assert line(outcome("succeeded", **USED), facts=retry)["retried"] == 1
+
+
+def test_what_is_known_of_a_batch_comes_back_from_the_metadata_of_its_outcomes() -> None:
+    known = {"batch_id": "msgbatch_1", "pipeline": "tickets"}
+    assert BatchFacts.from_texts(FACTS.texts(), **known) == FACTS
+    own = BatchFacts(**known, partition=None, pass_name=None, run_id=None, created_at=FACTS.created_at, body_bytes=None)
+    assert BatchFacts.from_texts(own.texts(), **known) == own
+    assert BatchFacts.from_texts({"version": "1", "run_id": "manual__1"}, **known) is None
+
+
+def test_a_sum_with_an_unknown_cost_is_unknown() -> None:
+    assert total_usd([COST, COST]) == 2 * COST
+    assert total_usd([COST, None]) is None
+    assert total_usd([]) == 0

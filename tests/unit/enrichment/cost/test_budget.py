@@ -1,0 +1,103 @@
+"""budget.py: what may not be sent."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from include.enrichment.cost.budget import Spending, check_budget
+from include.enrichment.cost.estimate import Bounds, Estimate, Usd
+from include.enrichment.errors import BudgetExceeded
+
+NOTHING = Spending(spent=Decimal(0), reserved=Decimal(0))
+
+
+def costing(high: str | None, requests: int = 100) -> Estimate:
+    tokens = Bounds(low=1, expected=2, high=3)
+    usd = None if high is None else Decimal(high)
+    cost = None if usd is None else Usd(low=usd / 4, expected=usd / 2, high=usd)
+    return Estimate(
+        requests=requests,
+        bytes=400,
+        input_tokens=tokens,
+        output_tokens=tokens,
+        cost_usd=cost,
+        synchronous_usd=None,
+        sources="prompts: counted",
+    )
+
+
+def check(budget: str | None, *estimates: Estimate, spending: Spending = NOTHING) -> None:
+    limit: Any = budget and Decimal(budget)
+    check_budget(limit, spending, estimates, whose="The run", setting="limits.budget_usd")
+
+
+def test_what_fits_may_be_sent_to_the_last_cent() -> None:
+    check("3.00", costing("1"), costing("2"))
+
+
+def test_what_could_exceed_it_may_not() -> None:
+    with pytest.raises(
+        BudgetExceeded, match=r"The run could exceed its budget of \$2\.00 by \$1\.00 \(limits.budget_usd\)"
+    ):
+        check("2", costing("3"))
+
+
+def test_what_was_spent_and_what_is_under_way_count() -> None:
+    spending = Spending(spent=Decimal("1.5"), reserved=Decimal("1"))
+    check("3", costing("0.5"), spending=spending)
+    with pytest.raises(BudgetExceeded, match=r"by \$0\.01 [^;]*; spent: \$1\.50; in flight: \$1\.00\."):
+        check("3", costing("0.51"), spending=spending)
+
+
+def test_the_message_has_the_numbers_first_and_the_ways_out_last() -> None:
+    with pytest.raises(BudgetExceeded) as caught:
+        check("1", costing("3"))
+    assert str(caught.value).splitlines() == [
+        "The run could exceed its budget of $1.00 by $2.00 (limits.budget_usd).",
+        "100 requests cost up to $3.00 (expected $1.50, low $0.75).",
+        "How that is known: prompts: counted.",
+        "None of these requests were sent, and earlier answers are kept.",
+        "Raise the budget, make the requests cheaper (model, max_tokens, prompt), or try some rows first, which tells"
+        " how long answers are. Then start a new run, or clear `extract` with downstream.",
+    ]
+    assert not caught.value.retryable
+
+
+def test_without_a_budget_nothing_is_stopped() -> None:
+    check(None, costing(None))
+    check(None, costing("1000000"), spending=Spending(spent=None, reserved=Decimal(0)))
+
+
+def test_where_nothing_is_to_be_sent_nothing_is_stopped() -> None:
+    check("0", costing("0", requests=0), spending=Spending(spent=Decimal(5), reserved=Decimal(0)))
+
+
+@pytest.mark.parametrize(
+    ("budget", "high", "told"),
+    [
+        ("1", "1.001", r"\$1\.000 by \$0\.001 "),
+        ("0.0004", "3", r"\$0\.0004 by \$2\.9996 "),
+        ("0", "0.000001", r"\$0\.000000 by \$0\.000001 "),
+        ("0.123456789", "2000", r"\$0\.123457 by \$1,999\.876543 "),
+    ],
+)
+def test_amounts_have_the_places_that_tell_them_apart(budget: str, high: str, told: str) -> None:
+    with pytest.raises(BudgetExceeded, match=f"its budget of {told}"):
+        check(budget, costing(high))
+
+
+@pytest.mark.parametrize("spent", [Decimal(0), None])
+def test_a_budget_and_no_known_price_do_not_go_together(spent: Decimal | None) -> None:
+    with pytest.raises(BudgetExceeded, match=r"(?s)what it would cost is not known.*Add the price"):
+        check("100", costing(None), spending=Spending(spent=spent, reserved=Decimal(0)))
+
+
+def test_where_what_was_spent_is_not_known_the_batches_are_named_that_must_be_booked_anew() -> None:
+    spending = Spending(spent=None, reserved=Decimal(0), unpriced=["msgbatch_1", "msgbatch_2"])
+    with pytest.raises(
+        BudgetExceeded, match=r"(?s)no cost of some batches \(2: msgbatch_1, msgbatch_2\).*books it anew"
+    ):
+        check("100", costing("1"), spending=spending)

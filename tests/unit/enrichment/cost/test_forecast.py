@@ -1,0 +1,77 @@
+"""dry_run.py: what a run would send, for people."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from include.enrichment.cost.estimate import Bounds, Estimate, Usd
+from include.enrichment.cost.forecast import DryRun, PassForecast
+
+
+def forecast(in_flight: int, to_send: int, size: int, batches: int) -> PassForecast:
+    tokens = Bounds(low=0, expected=to_send * 10, high=to_send * 20)
+    cost = Usd(low=Decimal(0), expected=Decimal(to_send) / 1000, high=Decimal(to_send))
+    made = Estimate(
+        requests=to_send,
+        bytes=size,
+        input_tokens=tokens,
+        output_tokens=tokens,
+        cost_usd=cost,
+        synchronous_usd=Decimal(to_send),
+        sources="guesses",
+    )
+    return PassForecast(in_flight=in_flight, to_send=to_send, bytes=size, batches=batches, estimate=made)
+
+
+TOLD = DryRun(
+    pipeline="catalogue",
+    partition="2026-11-21",
+    run_id="manual__1",
+    extracted_at=datetime(2026, 11, 21, 2, tzinfo=UTC),
+    model="claude-haiku-5-5",
+    rows=120_000,
+    unsendable=2,
+    requests=110_000,
+    answered=9_000,
+    passes={
+        "canary": forecast(0, 5, 12_000, 1),
+        "main": forecast(995, 100_000, 240_040_000, 2),
+        "retry": forecast(0, 0, 0, 0),
+    },
+)
+
+
+def test_one_table_has_what_each_pass_sends_and_costs_and_all_together() -> None:
+    rows, requests, heading, *lines = TOLD.table().splitlines()
+    assert rows == "120,000 rows of 2026-11-21, 2 of them cannot be sent."
+    assert requests == "110,000 distinct requests to claude-haiku-5-5, 9,000 of them are answered already."
+    assert heading == "What each pass would send:"
+    assert [line.split()[:5] for line in lines[1:5]] == [
+        ["canary", "0", "1", "5", "0.0"],
+        ["main", "995", "2", "100,000", "240.0"],
+        ["retry", "0", "0", "0", "0.0"],
+        ["together", "995", "3", "100,005", "240.1"],
+    ]
+    assert lines[0].split()[0] == "pass"
+    assert [line.split()[-3] for line in lines[1:5]] == ["0.0050", "100.0000", "0.0000", "100.0050"]
+    assert TOLD.table().count("together") == 1
+
+
+def test_what_an_earlier_version_wrote_has_no_costs_and_can_be_shown() -> None:
+    earlier = {"canary": PassForecast(in_flight=0, to_send=5, bytes=12_000, batches=1)}
+    assert TOLD.model_copy(update={"passes": earlier}).table().startswith("120,000 rows of 2026-11-21")
+
+
+def test_it_is_the_same_after_it_was_stored() -> None:
+    assert DryRun.model_validate_json(TOLD.model_dump_json()) == TOLD
+
+
+@pytest.mark.parametrize("more", [{"version": 0}, {"cost": 1}, {"rows": None}])
+def test_what_this_version_does_not_write_is_not_read(more: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        DryRun.model_validate(TOLD.model_dump() | more)

@@ -1,0 +1,87 @@
+"""
+Two tables of prices that were written apart, and two ways to reckon with them: they agree to the last digit.
+
+The emulator imports nothing of the project's, nor the project of it.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from random import Random
+
+import pyarrow as pa
+import pytest
+
+from include.emulator.billing.bills import Meter
+from include.emulator.engine.models import find
+from include.enrichment.cost.prices import BILLED_COLUMNS, TOKEN_RATES, costs_usd, prices
+
+MODELS = sorted(prices().models)
+KINDS = tuple(TOKEN_RATES)
+PLACES = ["global", "us"]
+Tokens = dict[str, int]
+_SCHEMA = pa.schema(
+    [pa.field(name, pa.string() if name in ("model", "inference_geo") else pa.int64()) for name in BILLED_COLUMNS]
+)
+
+
+def _costs(*requests: tuple[str, Tokens], place: str = "global") -> Decimal:
+    """What this project says that they cost together."""
+    answers = [{"model": model, "inference_geo": place} | tokens for model, tokens in requests]
+    return sum(costs_usd(pa.Table.from_pylist(answers, _SCHEMA)).to_pylist(), Decimal())
+
+
+def _message(model: str, tokens: Tokens, place: str) -> dict[str, object]:
+    found = find(model)
+    assert found
+    written_5m, written_1h = tokens["cache_write_5m_tokens"], tokens["cache_write_1h_tokens"]
+    usage = {
+        "input_tokens": tokens["input_tokens"],
+        "output_tokens": tokens["output_tokens"],
+        "cache_read_input_tokens": tokens["cache_read_tokens"],
+        "cache_creation_input_tokens": written_5m + written_1h,
+        "cache_creation": {"ephemeral_5m_input_tokens": written_5m, "ephemeral_1h_input_tokens": written_1h},
+        "inference_geo": place,
+    }
+    return {"model": found.id, "usage": usage}
+
+
+def _billed(*requests: tuple[str, Tokens], place: str = "global") -> Decimal:
+    """What the emulator bills for them."""
+    meter = Meter()
+    for model, tokens in requests:
+        meter.count(_message(model, tokens, place))
+    usd = meter.charge().usd
+    assert usd is not None
+    return usd
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_token_costs_what_is_billed(model: str, kind: str) -> None:
+    for count in (1, 999, 100_000, 100_001, 1_000_000):
+        tokens = dict.fromkeys(KINDS, 0) | {kind: count}
+        assert _costs((model, tokens)) == _billed((model, tokens))
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("prompt_tokens", [99_999, 100_000, 100_001])
+def test_the_bands_begin_at_the_same_token(model: str, prompt_tokens: int) -> None:
+    quarter = prompt_tokens // 4
+    tokens = dict(zip(KINDS, (prompt_tokens - 3 * quarter, quarter, quarter, quarter, 12_345), strict=True))
+    assert _costs((model, tokens)) == _billed((model, tokens))
+
+
+def test_a_batch_is_billed_what_its_requests_cost_one_by_one() -> None:
+    draw = Random(6)
+    requests = [(draw.choice(MODELS), {kind: round(draw.lognormvariate(8, 3)) for kind in KINDS}) for _ in range(5_000)]
+    assert {sum(tokens.values()) > 200_000 for _, tokens in requests} == {True, False}
+    assert _costs(*requests) == _billed(*requests)
+
+
+@pytest.mark.parametrize("model", [model for model in MODELS if (found := find(model)) and found.geo])
+def test_where_a_request_is_worked_on_costs_what_is_billed(model: str) -> None:
+    tokens = dict(zip(KINDS, (1, 22, 333, 4_444, 55_555), strict=True))
+    for place in PLACES:
+        assert _costs((model, tokens), place=place) == _billed((model, tokens), place=place)
+    assert _costs((model, tokens), place="us") > _costs((model, tokens))

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from include.enrichment.requests.float32 import in_doubles
+
+SINGLE = pa.float32()
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (SINGLE, 0.1),
+        (SINGLE, None),
+        (SINGLE, 1e-07),
+        (SINGLE, 3.4e38),
+        (SINGLE, -math.inf),
+        (pa.list_(SINGLE), [0.1, None, 0.2]),
+        (pa.large_list(SINGLE), [0.1]),
+        (pa.list_(SINGLE, 2), [0.1, 0.2]),
+        (pa.struct([("a", SINGLE), ("b", pa.list_(pa.struct([("c", SINGLE)])))]), {"a": 0.1, "b": [{"c": 0.2}]}),
+        (pa.map_(pa.string(), SINGLE), [("a", 0.1)]),
+    ],
+)
+def test_a_float_of_32_bits_is_the_shortest_of_64_that_it_can_be(kind: pa.DataType, value: Any) -> None:
+    batch = pa.record_batch([pa.array([value], kind), pa.array([b"\xff"])], ["value", "picture"])
+    assert in_doubles(batch).to_pylist() == [{"value": value, "picture": b"\xff"}]
+
+
+def test_a_batch_without_such_floats_is_left_as_it_is() -> None:
+    required = pa.field("element", pa.float64(), nullable=False)
+    batch = pa.record_batch([pa.array([[0.1]], pa.list_(required))], ["values"])
+    assert in_doubles(batch) is batch

@@ -1,0 +1,53 @@
+"""options.py: what a run's params ask of it, and what they cannot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from include.enrichment.errors import ParamError
+from include.enrichment.runs.options import RunOptions, run_options
+
+
+def test_a_nightly_run_asks_for_nothing_special() -> None:
+    assert run_options({"partition": None}, others=["partition"]) == RunOptions()
+    assert RunOptions() == RunOptions(rows=None, dry_run=False, reuse=None, model=None, only_rejects=False)
+
+
+def test_the_options_are_picked_out_of_the_params() -> None:
+    params = {"partition": "2026-11-21", "rows": 5, "dry_run": True, "reuse": False, "model": "m", "note": [1]}
+    options = run_options(params, others={"partition", "note"})
+    assert options == RunOptions(rows=5, dry_run=True, reuse=False, model="m")
+    assert RunOptions.model_validate_json(options.model_dump_json()) == options
+
+
+@pytest.mark.parametrize(
+    ("params", "fact"),
+    [
+        ({"row": 5}, r"'row' is not known; did you mean 'rows'\?"),
+        ({"dryrun": True}, r"'dryrun' is not known; did you mean 'dry_run'\?"),
+        ({"Partition": "2026-11-21"}, r"'Partition' is not known; did you mean 'partition'\?"),
+        (
+            {"xyz": 1},
+            r"'xyz' is not known\. Known are budget_usd, dry_run, model, only_rejects, partition, reuse, rows\.",
+        ),
+        ({"row": 5, "xyz": 1}, r"'row' is not known; did you mean 'rows'\? 'xyz' is not known\. Known are "),
+        ({"budget_usd": -1}, r"'budget_usd': .*greater than or equal to 0, got '-1'"),
+        ({"budget_usd": True}, r"'budget_usd': .*must be a number of US dollars"),
+        ({"budget_usd": "much"}, r"'budget_usd': .*valid decimal, got 'much'"),
+        ({"rows": 0}, r"'rows': .*greater than or equal to 1, got 0"),
+        ({"rows": "5"}, r"'rows': .*valid integer, got '5'"),
+        ({"rows": True}, r"'rows': .*valid integer, got True"),
+        ({"dry_run": "no"}, r"'dry_run': .*valid boolean, got 'no'"),
+        ({"dry_run": None}, r"'dry_run': .*valid boolean, got None"),
+        ({"only_rejects": 1}, r"'only_rejects': .*valid boolean, got 1"),
+        ({"model": ["m"]}, r"'model': .*valid string, got \['m'\]"),
+        ({"rows": 0, "reuse": "x"}, r"'rows': .*; 'reuse': "),
+    ],
+)
+def test_what_is_not_known_or_cannot_be_is_refused(params: dict[str, Any], fact: str) -> None:
+    with pytest.raises(ParamError, match=fact) as refused:
+        run_options(params, others=["partition"])
+    assert "Nothing was read or sent" in str(refused.value)
+    assert not refused.value.retryable

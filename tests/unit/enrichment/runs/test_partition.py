@@ -1,0 +1,134 @@
+"""partition.py: which day a run means."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from include.enrichment.errors import PartitionError
+from include.enrichment.runs.partition import Partition, check_begun, interval_warning, resolve_partition
+
+INTERVAL_START = datetime(2026, 11, 19, 2, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("param", "key", "interval_start", "day"),
+    [
+        ("2026-11-21", "2026-11-20", INTERVAL_START, "2026-11-21"),
+        (None, "2026-11-20", INTERVAL_START, "2026-11-20"),
+        ("", "2026-11-20", INTERVAL_START, "2026-11-20"),
+        (None, None, INTERVAL_START, "2026-11-19"),
+        (None, "", INTERVAL_START, "2026-11-19"),
+        (None, None, datetime(2026, 11, 19, 23, 59, 59, tzinfo=UTC), "2026-11-19"),
+        (None, None, datetime(2026, 11, 19, 0, 30, tzinfo=ZoneInfo("Europe/Berlin")), "2026-11-18"),
+        ("2024-02-29", None, None, "2024-02-29"),
+    ],
+)
+def test_param_comes_before_key_comes_before_interval(
+    param: object, key: str | None, interval_start: datetime | None, day: str
+) -> None:
+    assert str(resolve_partition(param=param, partition_key=key, data_interval_start=interval_start)) == day
+
+
+def test_a_backfill_that_names_one_day_for_all_its_runs_is_refused() -> None:
+    with pytest.raises(PartitionError, match="is about 2026-11-19, and its param `partition` names 2026-11-21"):
+        resolve_partition(param="2026-11-21", partition_key=None, data_interval_start=INTERVAL_START, backfill=True)
+    its_own = resolve_partition(
+        param="2026-11-19", partition_key=None, data_interval_start=INTERVAL_START, backfill=True
+    )
+    assert str(its_own) == "2026-11-19"
+
+
+def test_a_run_that_names_no_partition_is_told_how_to() -> None:
+    with pytest.raises(PartitionError, match=r'names no partition.*Nothing was read.*\{"partition": "2026-11-21"\}'):
+        resolve_partition(param=None, partition_key=None, data_interval_start=None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-02-30",
+        "2026-13-01",
+        "20261121",
+        "2026-W47-6",
+        "2026-11-21T00:00:00",
+        " 2026-11-21",
+        "2026-11-21\n",
+        "21.11.2026",
+        "../2026-11-21",
+        "today",
+        "٢٠٢٦-١١-٢١",
+        20261121,
+        True,
+        ["2026-11-21"],
+    ],
+)
+def test_what_is_not_exactly_a_date_is_refused_whoever_says_it(text: object) -> None:
+    with pytest.raises(PartitionError, match=r"param `partition` is .* not a date like 2026-11-21"):
+        resolve_partition(param=text, partition_key="2026-11-20", data_interval_start=INTERVAL_START)
+    if isinstance(text, str):
+        with pytest.raises(PartitionError, match=r"partition key is .* not a date"):
+            resolve_partition(param=None, partition_key=text, data_interval_start=INTERVAL_START)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (date(2026, 11, 21), date(2026, 11, 22)),
+        (date(2026, 12, 31), date(2027, 1, 1)),
+        (date(2024, 2, 28), date(2024, 2, 29)),
+    ],
+)
+def test_a_partition_ends_before_the_next_day(start: date, end: date) -> None:
+    assert Partition(start=start).end == end
+
+
+@pytest.mark.parametrize(
+    ("text", "filled"),
+    [
+        ("dt={partition}/", "dt=2026-01-09/"),
+        ("{year}/{month}/{day}/{partition}", "2026/01/09/2026-01-09"),
+        ("{hour}{Day}{{day}}", "{hour}{Day}{09}"),
+    ],
+)
+def test_a_placeholder_becomes_the_day_and_nothing_else_does(text: str, filled: str) -> None:
+    assert Partition(start=date(2026, 1, 9)).fill(text) == filled
+
+
+MIDNIGHT = datetime(2026, 11, 19, tzinfo=UTC)
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def warning(start: datetime | None, *, param: object = None, key: str | None = None) -> str:
+    return interval_warning(param=param, partition_key=key, data_interval_start=start)
+
+
+@pytest.mark.parametrize(
+    ("start", "begins", "day"),
+    [
+        (MIDNIGHT.replace(hour=2), "2026-11-19 02:00:00 UTC", "2026-11-19"),
+        (MIDNIGHT.replace(second=1), "2026-11-19 00:00:01 UTC", "2026-11-19"),
+        (MIDNIGHT.replace(tzinfo=BERLIN), "2026-11-18 23:00:00 UTC", "2026-11-18"),
+    ],
+)
+def test_an_interval_that_does_not_begin_at_midnight_utc_is_told_with_the_day_that_is_taken(
+    start: datetime, begins: str, day: str
+) -> None:
+    assert f"begins at {begins}, and not at midnight" in warning(start)
+    assert f"the run takes {day} from 00:00 to 24:00 UTC" in warning(start)
+    assert str(resolve_partition(param=None, partition_key=None, data_interval_start=start)) == day
+
+
+def test_one_that_does_or_that_decides_nothing_is_not_told() -> None:
+    assert warning(None) == warning(MIDNIGHT) == warning(datetime(2026, 11, 19, 1, tzinfo=BERLIN)) == ""
+    at_two = MIDNIGHT.replace(hour=2)
+    assert warning(at_two, param="2026-11-21") == warning(at_two, key="2026-11-20") == ""
+
+
+def test_a_day_to_come_is_refused_and_today_is_not() -> None:
+    today = date(2026, 11, 21)
+    check_begun(Partition(start=today), today=today)
+    with pytest.raises(PartitionError, match=r"2030-01-01 is in the future \(today is 2026-11-21, UTC\).*Nothing was"):
+        check_begun(Partition(start=date(2030, 1, 1)), today=today)
