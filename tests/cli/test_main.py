@@ -25,7 +25,7 @@ def stack_command(folder: Path, *arguments: str, **variables: str) -> subprocess
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=1800,
         check=False,
     )
 

@@ -93,7 +93,7 @@ def test_a_mistake_is_told_before_airflow_starts_and_leaves_nothing(
         cwd=checkout,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (2, "")
