@@ -39,7 +39,7 @@ class Api:
 
     def ended(self, batch_id: str) -> MessageBatch:
         """The batch when it has ended; the real API may take an hour."""
-        pause, patience = (0.02, 10.0) if self.emulator else (15.0, 3600.0)
+        pause, patience = (0.02, 600.0) if self.emulator else (15.0, 3600.0)
         return ended(self.client, batch_id, pause_seconds=pause, patience_seconds=patience)
 
 
@@ -51,7 +51,7 @@ def create(client: Anthropic, *params: Params, ids: list[str] | None = None) -> 
 
 
 def ended(
-    client: Anthropic, batch_id: str, *, pause_seconds: float = 0.02, patience_seconds: float = 10
+    client: Anthropic, batch_id: str, *, pause_seconds: float = 0.02, patience_seconds: float = 600
 ) -> MessageBatch:
     """The batch when it has ended. Fails after ``patience_seconds``."""
     deadline = time.monotonic() + patience_seconds

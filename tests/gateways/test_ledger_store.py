@@ -206,6 +206,9 @@ class TestOpenChunks:
     def test_a_repeated_write_is_recognised_as_our_own(self, ledger: Ledger) -> None:
         ledger.write_open(opened("c1"), over=None)
         ledger.write_open(opened("c1"), over=None)
+        found = ledger.find_open()
+        assert found
+        assert set(found.value.chunks) == {"c1"}
 
 
 class TestClaimedBatches:

@@ -51,7 +51,7 @@ def test_a_batch_killed_while_it_is_settled_is_settled_after_the_restart(
         batch = create(client, *[request()] * 20_000)
         process.kill()
         process.start()
-        assert ended(client, batch.id, patience_seconds=30).request_counts.succeeded == 20_000
+        assert ended(client, batch.id).request_counts.succeeded == 20_000
 
 
 def test_a_create_cut_off_by_a_kill_is_made_wholly_or_not_at_all(
@@ -139,7 +139,7 @@ def test_a_batch_is_billed_once_however_often_its_settling_is_killed(
             time.sleep(seconds)
             process.kill()
             process.start()
-        ended(client, batch.id, patience_seconds=30)
+        ended(client, batch.id)
         bills = server.bills()
         assert (bills["batches"], bills["requests"], bills["billed_twice"]) == (1, 20_000, 0)
         process.kill()
