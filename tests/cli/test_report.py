@@ -11,7 +11,7 @@ import pytest
 from include.gateways.lake import Lake
 from include.gateways.usage_store import Books
 from include.stack.stack import aws_connection
-from tests.cli.test_main import stack_command
+from tests.fixtures.commands import Command, command, quick_command
 from tests.fixtures.usage import usage_line
 
 
@@ -23,14 +23,14 @@ def lake(tmp_path: Path) -> Lake:
     return lake
 
 
-def report(lake: Lake, *arguments: str, **variables: str) -> tuple[int, str, str]:
+def report(run: Command, lake: Lake, *arguments: str, **variables: str) -> tuple[int, str, str]:
     settings = {"ENRICHMENT_LAKE": lake.uri, "AIRFLOW_CONN_AWS_DEFAULT": aws_connection("http://127.0.0.1:1")}
-    ended = stack_command(Path(lake.uri).parent / "stack", "report", *arguments, **(settings | variables))
+    ended = run(Path(lake.uri).parent / "stack", "report", *arguments, **(settings | variables))
     return ended.returncode, ended.stdout, ended.stderr
 
 
 def test_without_days_it_is_about_those_up_to_today_and_says_where_the_page_is(lake: Lake) -> None:
-    status, said, _ = report(lake)
+    status, said, _ = report(command, lake)
     today = datetime.now(UTC).date()
     assert status == 0
     (page,) = (key for key in lake.list("reports/") if key.endswith(".html"))
@@ -52,6 +52,6 @@ def test_without_days_it_is_about_those_up_to_today_and_says_where_the_page_is(l
 def test_what_cannot_be_is_told_and_nothing_is_made(
     lake: Lake, arguments: list[str], variables: dict[str, str], status: int, fact: str
 ) -> None:
-    ended, _, said = report(lake, *arguments, **variables)
+    ended, _, said = report(quick_command, lake, *arguments, **variables)
     assert (ended, lake.list("reports/")) == (status, [])
     assert fact in said

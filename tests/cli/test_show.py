@@ -16,7 +16,7 @@ from include.enrichment.answers.manifest import Manifest
 from include.enrichment.cost.prices import USD
 from include.gateways.lake import Lake
 from include.stack.stack import aws_connection
-from tests.cli.test_main import stack_command
+from tests.fixtures.commands import Command, command, quick_command
 from tests.fixtures.flow import Flow, write_tickets
 
 MANIFEST: dict[str, Any] = {
@@ -124,14 +124,14 @@ def published(flow: Flow) -> Flow:
     return flow
 
 
-def shown(lake: Lake, *arguments: str, **variables: str) -> tuple[int, str, str]:
+def shown(run: Command, lake: Lake, *arguments: str, **variables: str) -> tuple[int, str, str]:
     settings = {"ENRICHMENT_LAKE": lake.uri, "AIRFLOW_CONN_AWS_DEFAULT": aws_connection("http://127.0.0.1:1")}
-    ended = stack_command(Path(lake.uri).parent / "stack", "show", *arguments, **(settings | variables))
+    ended = run(Path(lake.uri).parent / "stack", "show", *arguments, **(settings | variables))
     return ended.returncode, ended.stdout, ended.stderr
 
 
 def test_the_rows_of_a_day_are_shown(published: Flow) -> None:
-    status, text, _ = shown(published.lake, "tickets", "2026-11-01", "--rows", "2")
+    status, text, _ = shown(command, published.lake, "tickets", "2026-11-01", "--rows", "2")
     assert status == 0
     assert text.startswith("tickets, 2026-11-01: 4 rows read, 3 published, 1 rejected (invalid 1)\n")
     assert all(name in text for name in ("ticket", "topic", "urgent", "words", "T1", "T3", "SIMULATED"))
@@ -140,7 +140,7 @@ def test_the_rows_of_a_day_are_shown(published: Flow) -> None:
 
 
 def test_the_rejects_of_a_day_are_shown(published: Flow) -> None:
-    status, text, _ = shown(published.lake, "tickets", "2026-11-01", REJECTS="1")
+    status, text, _ = shown(quick_command, published.lake, "tickets", "2026-11-01", REJECTS="1")
     assert status == 0
     assert "T2" in text
     assert "refused" in text
@@ -161,7 +161,7 @@ def test_the_rejects_of_a_day_are_shown(published: Flow) -> None:
     ],
 )
 def test_what_cannot_be_shown_is_status_2_with_what_can(published: Flow, arguments: list[str], said: str) -> None:
-    status, text, complaint = shown(published.lake, *arguments)
+    status, text, complaint = shown(quick_command, published.lake, *arguments)
     assert (status, text) == (2, "")
     assert said in complaint
 
@@ -169,12 +169,12 @@ def test_what_cannot_be_shown_is_status_2_with_what_can(published: Flow, argumen
 @pytest.mark.parametrize("key", ["manifests/tickets/dt=2026-11-01.json", "tables/tickets/dt=2026-11-01/data.parquet"])
 def test_a_damaged_object_is_named(published: Flow, key: str) -> None:
     published.lake.write(key, b"{}")
-    status, _, complaint = shown(published.lake, "tickets", "2026-11-01")
+    status, _, complaint = shown(quick_command, published.lake, "tickets", "2026-11-01")
     assert status == 1
     assert f"{published.lake.locate(key)} is damaged" in complaint
 
 
 def test_without_a_lake_the_missing_variables_are_named(tmp_path: Path) -> None:
-    ended = stack_command(tmp_path, "show", "catalogue", "2026-11-17")
+    ended = command(tmp_path, "show", "catalogue", "2026-11-17")
     assert ended.returncode == 1
     assert "Not set: AIRFLOW_CONN_AWS_DEFAULT, ENRICHMENT_LAKE. No stack runs here" in ended.stderr
