@@ -30,6 +30,14 @@ def test_each_test_that_a_page_names_exists(page: str, file: str, name: str) -> 
     assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
+@pytest.mark.parametrize(("page", "function"), found(r"\]\([^)]+\.py\)(?:,)? `(\w+)\(\)`"))
+def test_each_function_that_a_page_names_after_its_file_exists(page: str, function: str) -> None:
+    sources = (
+        file.read_text(encoding="utf-8") for top in ("include", "plugins") for file in (ROOT / top).rglob("*.py")
+    )
+    assert any(f"\ndef {function}(" in source for source in sources)
+
+
 @pytest.mark.parametrize(("page", "link"), found(r"\]\(([^)#:]+)(?:#[^)]*)?\)"))
 def test_each_file_that_a_page_links_to_exists(page: str, link: str) -> None:
     assert ((ROOT / page).parent / link).exists()

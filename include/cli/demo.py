@@ -20,7 +20,7 @@ from include.cli import consent
 from include.cli.output import end_of_run, published_day
 from include.enrichment.runs.partition import resolve_partition
 from include.stack import processes, sample_products
-from include.stack.airflow_api import AirflowApi, TaskInstance, unhealthy
+from include.stack.airflow_api import AirflowApi, PortTaken, TaskInstance, unhealthy
 from include.stack.environment import ignored_variables
 from include.stack.folder import StackFolder
 from include.stack.metadata import MigrationFailed, give_airflow_home
@@ -90,7 +90,7 @@ def _until_stopped(folder: StackFolder, real_api: bool, exit_after: bool, proces
         say()
     except consent.NoKey as failure:
         complain(str(failure))
-    except (DemoFailed, MigrationFailed, OutOfPatience) as failure:
+    except (DemoFailed, MigrationFailed, OutOfPatience, PortTaken) as failure:
         complain(f"\n{failure}\nLogs: {folder.logs}")
         published = False
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from include.cli.output.published_day import with_lake
-from include.enrichment.cost.prices import dollars
+from include.enrichment.cost.prices import format_usd
 from include.enrichment.cost.report_days import report_days
 from include.gateways.lake import Lake
 from include.stack.folder import StackFolder
@@ -28,7 +28,7 @@ def usage_report(folder: StackFolder, *, first: str | None, last: str | None) ->
         days = report_days(first=first, last=last, today=datetime.now(UTC).date() + timedelta(days=1))
         made = make_report(days, lake=lake)
         simulated = ", SIMULATED: the emulator answered" if made.simulated else ""
-        say(f"{days}: {dollars(made.cost_usd)}, batches: {made.batches:,}{simulated}")
+        say(f"{days}: {format_usd(made.cost_usd)}, batches: {made.batches:,}{simulated}")
         say(f"  {lake.locate(made.page)}")
         if (stack := read_stack(folder)) and lake.uri == stack.connections[LAKE]:
             say(f"  {stack.airflow_url}{URL_PREFIX}/{days.first}_{days.last}")

@@ -18,20 +18,20 @@ import httpx2
 import msgspec
 
 from include.enrichment.batches.poll import BatchStatus, Look
-from include.enrichment.batches.poll_schedule import worth_a_page
+from include.enrichment.batches.poll_schedule import is_page_worth_it
 from include.enrichment.errors import ApiError, BatchNotFound, SetupError
 from include.gateways.claude import (
     BATCHES,
     LISTED_FOR,
     PAGE_BATCHES,
-    known_to_the_list,
+    list_error,
     list_query,
     may_have_ended,
-    no_answer,
+    not_from_the_api,
     not_listed,
-    of_the_list,
     retry_after_seconds,
-    translated,
+    status_from_list,
+    translate_error,
 )
 
 #: So many retrieves are under way at once.
@@ -126,7 +126,7 @@ class AsyncClaude:
             await self._client.messages.batches.cancel(batch_id)
         except (anthropic.AnthropicError, json.JSONDecodeError) as error:
             if not (may_have_ended(error) and (await self._retrieve_one(batch_id)).ended):
-                raise translated(error, doing=f"Canceling batch {batch_id}", connection=self._name) from error
+                raise translate_error(error, doing=f"Canceling batch {batch_id}", connection=self._name) from error
 
     async def _leaf_through(
         self, pages: _Pages, batches: Mapping[str, datetime]
@@ -141,7 +141,7 @@ class AsyncClaude:
         unseen = dict(batches)
         pages_read = 0
         try:
-            while worth_a_page(len(unseen), pages_read=pages_read):
+            while is_page_worth_it(len(unseen), pages_read=pages_read):
                 found, oldest = await anext(pages)
                 pages_read += 1
                 for status in found:
@@ -189,7 +189,7 @@ class AsyncClaude:
                 response = await self._client.messages.batches.with_raw_response.retrieve(batch_id)
                 content = await response.read()
         except anthropic.AnthropicError as error:
-            raise translated(error, doing=doing, connection=self._name) from error
+            raise translate_error(error, doing=doing, connection=self._name) from error
         return _read(_BATCH_DECODER, content).status(retry_after_seconds(response.headers))
 
     async def _search(self, pages: _Pages, unknown: Mapping[str, BatchNotFound]) -> dict[str, Look]:
@@ -202,7 +202,7 @@ class AsyncClaude:
                 found, oldest = await anext(pages)
                 for status in found:
                     if unlisted.pop(status.batch_id, None):
-                        looks[status.batch_id] = known_to_the_list(status)
+                        looks[status.batch_id] = status_from_list(status)
                 if oldest < oldest_wanted:
                     break
         except StopAsyncIteration:
@@ -221,11 +221,11 @@ class AsyncClaude:
                         BATCHES, cast_to=httpx2.Response, options={"params": list_query(PAGE_BATCHES, after)}
                     )
             except anthropic.AnthropicError as error:
-                raise of_the_list(translated(error, doing=doing, connection=self._name)) from error
+                raise list_error(translate_error(error, doing=doing, connection=self._name)) from error
             page = _read(_PAGE_DECODER, response.content)
             after = page.last_id if page.has_more else None
             if page.has_more and not (after and page.data):
-                raise no_answer(response.text)
+                raise not_from_the_api(response.text)
             if page.data:
                 yield [batch.status() for batch in page.data if batch.id in wanted], page.data[-1].created_at
             if after is None:
@@ -247,7 +247,7 @@ def _read(decoder: msgspec.json.Decoder[_T], content: bytes) -> _T:
     try:
         return decoder.decode(content)
     except msgspec.DecodeError as error:
-        raise no_answer(content.decode(errors="replace")) from error
+        raise not_from_the_api(content.decode(errors="replace")) from error
 
 
 def _looking(batches: Collection[str]) -> str:

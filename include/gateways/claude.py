@@ -24,7 +24,7 @@ from include.enrichment.batches.poll import BatchStatus
 from include.enrichment.errors import ApiError, BatchError, BatchNotFound, EnrichmentError, LoadError, SetupError
 from include.enrichment.requests.chunk import Body
 from include.enrichment.requests.request import MAX_REQUEST_BYTES
-from include.enrichment.spec.model_capabilities import Model
+from include.enrichment.spec.model_capabilities import ModelCapabilities
 
 _log = logging.getLogger(__name__)
 _http_log = logging.getLogger("httpx2")
@@ -152,7 +152,7 @@ class Claude:
             oldest = datetime.now(UTC) - LISTED_FOR
             for batch in self._newest_first(doing, limit=PAGE_BATCHES):
                 if batch.batch_id == batch_id:
-                    return known_to_the_list(batch)
+                    return status_from_list(batch)
                 if batch.created_at < oldest:
                     break
             raise not_listed(error) from error
@@ -212,7 +212,7 @@ class Claude:
         finally:
             response.close()
 
-    def model(self, model_id: str) -> Model | None:
+    def model(self, model_id: str) -> ModelCapabilities | None:
         """What the API says of a model or alias, None if it does not know it."""
         try:
             with self._errors(f"Asking for model {model_id}"):
@@ -251,7 +251,7 @@ class Claude:
             try:
                 page = self._client.get(BATCHES, cast_to=_Page, options={"params": list_query(limit, after)})
             except (anthropic.AnthropicError, json.JSONDecodeError) as error:
-                raise of_the_list(self._translated(error, doing)) from error
+                raise list_error(self._translated(error, doing)) from error
             batches, after = _read_page(page)
             yield from batches
             if after is None:
@@ -265,7 +265,7 @@ class Claude:
             raise self._translated(error, doing) from error
 
     def _translated(self, error: anthropic.AnthropicError | json.JSONDecodeError, doing: str) -> ApiError | SetupError:
-        return translated(error, doing=doing, connection=self._name)
+        return translate_error(error, doing=doing, connection=self._name)
 
 
 class Download(Iterator[bytes]):
@@ -339,11 +339,11 @@ def _read_page(page: SyncPage[MessageBatch]) -> tuple[list[BatchStatus], str | N
     with _no_page_of_a_proxy(page):
         last_id = page.last_id if page.has_more else None
         if not isinstance(page.data, list) or page.has_more is None or (page.has_more and not last_id):
-            raise no_answer(page)
+            raise not_from_the_api(page)
         return [_batch_status(batch) for batch in page.data], last_id
 
 
-def known_to_the_list(batch: BatchStatus) -> BatchStatus:
+def status_from_list(batch: BatchStatus) -> BatchStatus:
     """The batch, which the API has just said 404 to; a person may want to know."""
     _log.warning("Batch %s: the API says 404 to a look at it, but its list has it", batch.batch_id)
     return batch
@@ -355,7 +355,7 @@ def not_listed(error: BatchNotFound) -> BatchNotFound:
     return BatchNotFound(f"{error} The list of the last {days} days' batches does not have it either.", retryable=False)
 
 
-def of_the_list(error: ApiError | SetupError) -> ApiError | SetupError:
+def list_error(error: ApiError | SetupError) -> ApiError | SetupError:
     """A 404 to the list itself says nothing of any batch."""
     return ApiError(str(error), retryable=True) if isinstance(error, BatchNotFound) else error
 
@@ -371,15 +371,15 @@ def _no_page_of_a_proxy(answer: object) -> Iterator[None]:
     try:
         yield
     except AttributeError as error:
-        raise no_answer(answer) from error
+        raise not_from_the_api(answer) from error
 
 
-def no_answer(answer: object) -> ApiError:
+def not_from_the_api(answer: object) -> ApiError:
     """The error for an answer of status 200 that the API cannot have given."""
     return ApiError(f"The answer is no answer of the API: {str(answer)[:100]!r}.", retryable=True)
 
 
-def translated(
+def translate_error(
     error: anthropic.AnthropicError | json.JSONDecodeError, *, doing: str, connection: str
 ) -> ApiError | SetupError:
     """
@@ -478,10 +478,10 @@ def _at(error: anthropic.AnthropicError) -> str:
     return f" at {url.scheme}://{url.netloc.decode()}"
 
 
-def _model(info: ModelInfo) -> Model:
+def _model(info: ModelInfo) -> ModelCapabilities:
     with _no_page_of_a_proxy(info):
         able = info.capabilities
-        return Model(
+        return ModelCapabilities(
             model_id=info.id,
             lifecycle=info.lifecycle,
             max_tokens=info.max_tokens,

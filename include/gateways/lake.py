@@ -17,7 +17,7 @@ from obstore import exceptions
 from obstore.store import LocalStore, S3Store
 
 from include.enrichment.errors import LakeError, SetupError
-from include.enrichment.storage.address import s3_address, without_secret
+from include.enrichment.storage.address import redact_secret, s3_address
 from include.gateways.disk import disk_errors
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Lake:
         try:
             address = s3_address(uri)
         except ValueError as error:
-            raise SetupError(f"No lake can be at {without_secret(uri)!r}: the address {error}.") from error
+            raise SetupError(f"No lake can be at {redact_secret(uri)!r}: the address {error}.") from error
         store = S3Store(
             address.bucket,
             prefix=address.prefix or None,

@@ -14,7 +14,7 @@ _Item = TypeVar("_Item")
 
 
 @contextmanager
-def ahead(items: Iterator[_Item], *, hang_up: Callable[[], None] | None = None) -> Iterator[Iterator[_Item]]:
+def prefetch(items: Iterator[_Item], *, hang_up: Callable[[], None] | None = None) -> Iterator[Iterator[_Item]]:
     """
     The same items; another thread gets the first at once, and the next while one is worked on.
 
@@ -42,7 +42,7 @@ def ahead(items: Iterator[_Item], *, hang_up: Callable[[], None] | None = None) 
 
 
 @contextmanager
-def behind() -> Iterator[Callable[..., None]]:
+def write_behind() -> Iterator[Callable[..., None]]:
     """
     A function that calls another in a thread, one call at a time and in their order.
 

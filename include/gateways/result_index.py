@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from include.enrichment.batches.prior_results import FOUND_SCHEMA, lines_of
+from include.enrichment.batches.prior_results import FOUND_SCHEMA, lines_for
 from include.enrichment.storage import layout
-from include.enrichment.storage.compaction import index_id, spoken_for
-from include.enrichment.storage.version import check_stamp, stamped
+from include.enrichment.storage.compaction import covered_batches, index_id
+from include.enrichment.storage.version import check_stamp, with_stamp
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake, Listed, ObjectMissing
 
@@ -71,7 +71,7 @@ class Index:
         """
         listed = self._lake.objects(layout.index_folder(self._pipeline))
         files = [file for file in readers.map(self._opened, listed) if file]
-        own = spoken_for(tags, [file.tags for file in files])
+        own = covered_batches(tags, [file.tags for file in files])
         looks = readers.map(lambda file, batches: self._look(file, batches, wanted), files, own)
         tables, spoken = [], set[str]()
         for found, batches in zip(looks, own, strict=True):
@@ -92,7 +92,7 @@ class Index:
             path = temporary / "index.parquet"
             with pq.ParquetWriter(
                 path,
-                stamped(FOUND_SCHEMA, {_BATCHES: json.dumps(tags)}),
+                with_stamp(FOUND_SCHEMA, {_BATCHES: json.dumps(tags)}),
                 compression="zstd",
                 use_dictionary=_ALIKE,
                 column_encoding={"request_id": "DELTA_BYTE_ARRAY"},
@@ -134,7 +134,7 @@ class Index:
             ):
                 groups = range(stored.num_row_groups)
                 found = [
-                    lines_of(stored.read_row_group(number, use_threads=False), wanted).cast(FOUND_SCHEMA)
+                    lines_for(stored.read_row_group(number, use_threads=False), wanted).cast(FOUND_SCHEMA)
                     for number in groups
                 ]
         except ObjectMissing:

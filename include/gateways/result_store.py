@@ -18,14 +18,14 @@ import pyarrow.parquet as pq
 
 from include.enrichment.answers.outcome import OUTCOMES_SCHEMA
 from include.enrichment.answers.table import ANSWERS_SCHEMA
-from include.enrichment.batches.prior_results import FOUND_SCHEMA, Found, lines_of
+from include.enrichment.batches.prior_results import FOUND_SCHEMA, PriorResults, lines_for
 from include.enrichment.batches.usage import BOOKED_COLUMNS, BatchFacts
 from include.enrichment.errors import LakeError, LoadError
 from include.enrichment.storage import layout
-from include.enrichment.storage.compaction import due
-from include.enrichment.storage.version import check_stamp, stamped
+from include.enrichment.storage.compaction import compaction_groups
+from include.enrichment.storage.version import check_stamp, with_stamp
 from include.gateways.lake import Lake, Listed, ObjectMissing
-from include.gateways.prefetch import behind
+from include.gateways.prefetch import write_behind
 from include.gateways.result_index import SAID_SCHEMA, Index
 
 #: Of a results file about so much is worked on at once, and its outcomes become one row group.
@@ -70,7 +70,7 @@ class ResultStore:
             )
         return {str(count["values"]): int(count["counts"]) for count in found["outcome"].value_counts().to_pylist()}
 
-    def look_up(self, request_ids: Iterable[str]) -> Found:
+    def look_up(self, request_ids: Iterable[str]) -> PriorResults:
         """
         What every loaded batch says of these requests.
 
@@ -79,19 +79,19 @@ class ResultStore:
         """
         wanted = pa.array(request_ids, pa.string()).sort()
         if not len(wanted):
-            return Found(FOUND_SCHEMA.empty_table())
+            return PriorResults(FOUND_SCHEMA.empty_table())
         listed = self._lake.objects(layout.results_folder(self._pipeline))
         stored = {layout.batch_id_of(each.key): each for each in listed if layout.is_results(each.key)}
         tags = {batch_id: each.etag for batch_id, each in stored.items()}
         with ThreadPoolExecutor(_READERS) as readers:
             tables, indexed = self._index.look_up(wanted, tags, readers)
             loose = {batch_id: each.size_bytes for batch_id, each in stored.items() if batch_id not in indexed}
-            found = readers.map(lambda batch_id: lines_of(self._said(stored[batch_id]), wanted), loose)
+            found = readers.map(lambda batch_id: lines_for(self._said(stored[batch_id]), wanted), loose)
             tables += [lines.cast(FOUND_SCHEMA) for lines in found]
-            for group in due(loose):
+            for group in compaction_groups(loose):
                 said = readers.map(lambda batch_id: self._said(stored[batch_id]), group)
                 self._index.write(said, {batch_id: tags[batch_id] for batch_id in group})
-        return Found(pa.concat_tables([FOUND_SCHEMA.empty_table(), *tables]))
+        return PriorResults(pa.concat_tables([FOUND_SCHEMA.empty_table(), *tables]))
 
     def _said(self, results: Listed) -> pa.Table:
         """What a batch says of each of its requests, in SAID_SCHEMA."""
@@ -201,7 +201,7 @@ class Received:
         self.facts = facts
         self.raw_path = folder / "raw.jsonl.zst"
         self.outcomes_path = folder / "outcomes.parquet"
-        self._schema = stamped(OUTCOMES_SCHEMA, facts.texts())
+        self._schema = with_stamp(OUTCOMES_SCHEMA, facts.texts())
 
     def __enter__(self) -> Self:
         with ExitStack() as open_files:
@@ -210,7 +210,7 @@ class Received:
                 pq.ParquetWriter(self.outcomes_path, self._schema, compression="zstd", use_dictionary=_ALIKE)
             )
             # Writing is compressing, which the next outcomes need not wait for.
-            self._write = open_files.enter_context(behind())
+            self._write = open_files.enter_context(write_behind())
             self._open_files = open_files.pop_all()
         return self
 

@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from include.enrichment.batches.usage import USAGE_SCHEMA, BatchFacts, says_more
+from include.enrichment.batches.usage import USAGE_SCHEMA, BatchFacts, supersedes
 from include.enrichment.errors import LakeError
 from include.enrichment.storage import layout
-from include.enrichment.storage.version import check_stamp, stamped
+from include.enrichment.storage.version import check_stamp, with_stamp
 from include.gateways.lake import Conflict, Lake, ObjectMissing
 
 _READERS = 16
@@ -22,7 +22,7 @@ _TRIES = 20
 _NAMED_BY = ["pipeline", "batch_id", "created_at"]
 
 
-class Books:
+class UsageStore:
     """What was used, by the day on which the batch was made (UTC)."""
 
     def __init__(self, lake: Lake) -> None:
@@ -33,7 +33,7 @@ class Books:
         Book a batch, in USAGE_SCHEMA. One that is booked stays as it is, unless the line says more of it: says_more().
         """
         (batch,) = line.to_pylist()
-        pq.write_table(line.cast(stamped(USAGE_SCHEMA)), sink := pa.BufferOutputStream())
+        pq.write_table(line.cast(with_stamp(USAGE_SCHEMA)), sink := pa.BufferOutputStream())
         key, data = _key_of(batch), sink.getvalue().to_pybytes()
         for _ in range(_TRIES):
             try:
@@ -44,7 +44,7 @@ class Books:
             if stored is None:  # somebody has deleted it just now
                 continue
             (booked,) = self._parse(key, stored.data).to_pylist()
-            if not says_more(batch, booked=booked):
+            if not supersedes(batch, recorded=booked):
                 return
             try:
                 self._lake.replace(key, data, etag=stored.etag)

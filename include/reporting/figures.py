@@ -19,7 +19,7 @@ from include.enrichment.answers.outcome import OutcomeName
 from include.enrichment.batches.usage import total_usd
 from include.enrichment.cost.prices import TOKEN_RATES, prices
 from include.enrichment.cost.report_days import ReportDays
-from include.enrichment.storage.version import stamped
+from include.enrichment.storage.version import with_stamp
 
 #: So the emulator marks the ids that it gives.
 _SIMULATED = "simulated"
@@ -154,7 +154,7 @@ def summary(books: pa.Table) -> pa.Table:
     """
     frame = _frame(books)
     if frame.empty:
-        return stamped(SUMMARY_SCHEMA).empty_table()
+        return with_stamp(SUMMARY_SCHEMA).empty_table()
     groups = frame.groupby(_KEY, dropna=False, sort=True)
     counts = groups[_COUNTS].sum()
     # Not sum(): it passes over what is not known.
@@ -163,7 +163,7 @@ def summary(books: pa.Table) -> pa.Table:
     rate = (counts["cache_read_tokens"] / cached).where(cached > 0)
     lines = counts.assign(**amounts, cache_hit_rate=rate).reset_index()
     made = pa.Table.from_pandas(lines[SUMMARY_SCHEMA.names], SUMMARY_SCHEMA, preserve_index=False)
-    return made.replace_schema_metadata(stamped(SUMMARY_SCHEMA).metadata)  # and not what pandas adds
+    return made.replace_schema_metadata(with_stamp(SUMMARY_SCHEMA).metadata)  # and not what pandas adds
 
 
 def figures(books: pa.Table, days: ReportDays) -> Figures:

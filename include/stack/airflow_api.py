@@ -36,14 +36,35 @@ class TaskInstance:
     try_number: int = 0
 
 
+class PortTaken(Exception):
+    """Another program answers on the port of this stack's Airflow."""
+
+
 def unhealthy(stack: Stack) -> list[str]:
-    """The components that are not up yet; all of them while nothing listens."""
-    with contextlib.suppress(httpx2.HTTPError, ValueError):
-        health = httpx2.get(
-            f"{stack.airflow_url}/api/v2/monitor/health", timeout=HEALTH_SECONDS, trust_env=False
-        ).json()
-        return [name for name in COMPONENTS if (health.get(name) or {}).get("status") != "healthy"]
+    """
+    Return the components that are not up yet: all of them while nothing listens.
+
+    Raises PortTaken if an Airflow answers that rejects this stack's password. A port is free until Airflow listens on
+    it, so a second demo that starts at the same moment can take it.
+    """
+    with (
+        contextlib.suppress(httpx2.HTTPError, ValueError),
+        httpx2.Client(base_url=stack.airflow_url, timeout=HEALTH_SECONDS, trust_env=False) as http,
+    ):
+        health = http.get("/api/v2/monitor/health").json()
+        if down := [name for name in COMPONENTS if (health.get(name) or {}).get("status") != "healthy"]:
+            return down
+        if http.post("/auth/token", json=_login(stack)).status_code == httpx2.codes.UNAUTHORIZED:
+            raise PortTaken(
+                f"Another Airflow answers at {stack.airflow_url}: it took the port while this one was starting.\n"
+                "Nothing was run. Start it again: it takes a free port."
+            )
+        return []
     return ["api-server", *COMPONENTS]
+
+
+def _login(stack: Stack) -> dict[str, str]:
+    return {"username": "admin", "password": stack.ui_password}
 
 
 class AirflowApi:
@@ -57,14 +78,13 @@ class AirflowApi:
     """
 
     def __init__(self, stack: Stack, patience: Callable[[], Patience] = Patience) -> None:
-        self._password = stack.ui_password
+        self._login = _login(stack)
         self._http = httpx2.Client(
             base_url=stack.airflow_url, timeout=ANSWER_SECONDS, transport=_PatientTransport(patience), trust_env=False
         )
 
     def __enter__(self) -> AirflowApi:
-        login = {"username": "admin", "password": self._password}
-        answer = self._http.post("/auth/token", json=login, extensions=REPEATABLE)
+        answer = self._http.post("/auth/token", json=self._login, extensions=REPEATABLE)
         token = answer.raise_for_status().json()["access_token"]
         self._http.headers["Authorization"] = f"Bearer {token}"
         return self

@@ -8,7 +8,7 @@ from __future__ import annotations
 from include.enrichment.batches.pass_plan import divide
 from include.enrichment.cost.forecast import DryRun, PassForecast
 from include.enrichment.errors import BudgetExceeded
-from include.enrichment.requests.chunk import cut
+from include.enrichment.requests.chunk import split_chunks
 from include.enrichment.runs import passes
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.disk import working_folder
@@ -16,9 +16,9 @@ from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
 from include.steps.files.extracted import fetch_rows, read_extracted, read_pipeline, read_request_ids
 from include.steps.plan import read_sizes
-from include.steps.planning.estimator import check_budgets, estimator, may_stop, read_books
+from include.steps.planning.estimator import check_budgets, estimator, may_stop, read_usage
 from include.steps.planning.in_flight import find_in_flight
-from include.steps.planning.select_requests import want
+from include.steps.planning.select_requests import select_requests
 
 
 def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:
@@ -37,12 +37,12 @@ def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:
         needed = read_request_ids(rows)
         recorded = ledger.find_open()
         in_flight = find_in_flight(recorded, folder, ledger, lake)
-        lines = read_books(pipeline, lake)
+        lines = read_usage(pipeline, lake)
         known = estimator(folder, pipeline, lines, extracted.extracted_at, lake)
         planned: set[str] = set()
         forecasts = {}
         for name in passes.names(canary_rows=limits.canary_rows, retry_passes=limits.retry_passes):
-            wanted = want(name, needed - planned, rows, pipeline, folder, extracted.extracted_at, lake)
+            wanted = select_requests(name, needed - planned, rows, pipeline, folder, extracted.extracted_at, lake)
             new = wanted.request_ids - planned
             to_send = divide(new, in_flight.chunks).to_send
             sizes = read_sizes(to_send, wanted.made, rows)
@@ -51,7 +51,7 @@ def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:
                 in_flight=len(new) - len(to_send),
                 to_send=len(to_send),
                 bytes=estimated.bytes,
-                batches=len(cut(sizes, pipeline.limits)),
+                batches=len(split_chunks(sizes, pipeline.limits)),
                 estimate=estimated,
             )
             planned |= new

@@ -26,15 +26,15 @@ from include.enrichment.answers.table import (
 )
 from include.enrichment.errors import SpecError, WarehouseError
 from include.enrichment.requests.request import Renderer, Unsendable
-from include.enrichment.spec.model_capabilities import model_problems, retirement_warning, unknown
+from include.enrichment.spec.model_capabilities import model_problems, retirement_warning, unknown_model_message
 from include.enrichment.spec.pipeline import Pipeline
-from include.enrichment.spec.pipeline_folder import doubts
+from include.enrichment.spec.pipeline_folder import find_warnings
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
-from include.enrichment.storage.version import stamped
+from include.enrichment.storage.version import with_stamp
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
-from include.gateways.prefetch import behind
+from include.gateways.prefetch import write_behind
 from include.steps.files.extracted import Extracted
 from include.steps.publishing.table_contract import last_manifest
 
@@ -58,7 +58,7 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
     Logs a warning for what the API may refuse in the pipeline, and for a model that retires soon. Raises SetupError,
     SpecError or ApiError; nothing is written and nothing is spent.
     """
-    for doubt in doubts(pipeline):
+    for doubt in find_warnings(pipeline):
         log.warning(doubt)
     lake.check()
     lake.check_conditional_writes()
@@ -70,7 +70,7 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
     if model is None:
         raise SpecError(
             f"{where}: the API knows no model {settings.model!r}"
-            f"{unknown(settings.model, claude.model_ids(), today=today)} Nothing was read or sent."
+            f"{unknown_model_message(settings.model, claude.model_ids(), today=today)} Nothing was read or sent."
         )
     if problems := list(model_problems(model, settings)):
         raise SpecError(f"{where}: {settings.model} cannot do this: {'; '.join(problems)}. Nothing was read or sent.")
@@ -91,7 +91,7 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
     if pipeline.settings.request.cache == "auto":
         caching = pipeline.caching
         log.info("request.cache: auto is %s: %s", caching.cache, caching.why)
-        pipeline = pipeline.decided()
+        pipeline = pipeline.with_resolved_cache()
     published = last_manifest(lake, folder.pipeline)
     extracted_at = datetime.now(UTC)
     with working_folder() as temporary:
@@ -183,7 +183,7 @@ def _write_rows(
     )
     # Hardly a text stands there twice: to look for them in a dictionary takes time and saves nothing.
     options = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
-    with pq.ParquetWriter(path, stamped(schema), **options) as writer, behind() as write:
+    with pq.ParquetWriter(path, with_stamp(schema), **options) as writer, write_behind() as write:
         # Rendering is Python, and compressing is not: each has a core of its own.
         for batch in map(partial(rows_batch, schema=schema), _by_size(rendered)):
             write(writer.write_batch, batch)

@@ -11,21 +11,21 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.enrichment.answers.outcome import missing, outcomes_batch
+from include.enrichment.answers.outcome import missing_outcome, outcomes_batch
 from include.enrichment.answers.reject_messages import Rejected, loaded_lines
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.batches.ledger import Entry
 from include.enrichment.batches.poll import BatchStatus
-from include.enrichment.batches.usage import BatchFacts, booked, tallied, used
+from include.enrichment.batches.usage import BatchFacts, count_outcomes, make_usage_record, usage_columns
 from include.enrichment.errors import ApiError, BatchNotFound, LoadError
 from include.enrichment.storage import layout
 from include.gateways.claude import Claude
 from include.gateways.disk import working_folder
 from include.gateways.lake import Conflict, Lake
 from include.gateways.ledger_store import Ledger, Recorded
-from include.gateways.prefetch import ahead
+from include.gateways.prefetch import prefetch
 from include.gateways.result_store import Part, Received, ResultStore
-from include.gateways.usage_store import Books
+from include.gateways.usage_store import UsageStore
 from include.steps.files.chunk_files import Chunk, read_chunk
 from include.steps.loading.decoding import decode
 from include.steps.loading.judging import Judge
@@ -74,26 +74,26 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
                 received = Received(temporary, facts=_facts(batch_id, chunk, entry, made_at))
                 sums, unusable = _download(chunk, batch_id, received, lake, claude, accept_missing=accept_missing)
             # What is visible is in the books: a plan that counts what was spent would miss it otherwise.
-            Books(lake).add(booked(received.facts, sums))
+            UsageStore(lake).add(make_usage_record(received.facts, sums))
             store.publish(batch_id, received)
-        counts = tallied(sums)
+        counts = count_outcomes(sums)
     else:
         log.info("Batch %s was loaded before", batch_id)
-        book(batch_id, store, Books(lake))
+        record_usage(batch_id, store, UsageStore(lake))
     if recorded:
         _record_landed(recorded, ledger)
     log.log(logging.WARNING if unusable.samples else logging.INFO, "%s", loaded_lines(batch_id, counts, unusable))
     return counts
 
 
-def book(batch_id: str, store: ResultStore, books: Books) -> bool:
+def record_usage(batch_id: str, store: ResultStore, books: UsageStore) -> bool:
     """
     Book what a loaded batch cost, unless it is booked with a cost. False if it cannot be: an earlier version has loaded
     it.
     """
     facts, outcomes = store.billed(batch_id)
     if facts:
-        books.add(booked(facts, used(outcomes)))
+        books.add(make_usage_record(facts, usage_columns(outcomes)))
     return facts is not None
 
 
@@ -114,7 +114,7 @@ def _made_at(batch_id: str, chunk: Chunk, entry: Entry | None, lake: Lake, claud
     When the batch was made, which is the day that it is booked on: by the books, else by the API. Where neither has it
     any more, when the ledger last heard of it.
     """
-    if made_at := Books(lake).created_at(chunk.pipeline, batch_id):
+    if made_at := UsageStore(lake).created_at(chunk.pipeline, batch_id):
         return made_at
     try:
         return claude.retrieve(batch_id).created_at
@@ -221,21 +221,21 @@ def _read(
     # judged, and the outcomes of the one before that are written.
     with (
         received,
-        ahead(received.parts(pieces), hang_up=hang_up) as parts,
-        ahead(map(decode, parts), hang_up=hang_up) as decoded,
+        prefetch(received.parts(pieces), hang_up=hang_up) as parts,
+        prefetch(map(decode, parts), hang_up=hang_up) as decoded,
     ):
         for some in decoded:
             for outcomes in judge.outcomes(some):
                 _check_known(outcomes["request_id"].to_pylist(), some.part, outstanding, chunk, batch_id)
                 received.add(outcomes)
-                sums.append(used(outcomes))
+                sums.append(usage_columns(outcomes))
                 _count_unusable(outcomes, unusable)
         odd = judge.odd()
         if outstanding:
             odd.append(_missing(outstanding, chunk.request_ids, batch_id, accept=final))
-            outcomes = outcomes_batch([missing(request_id) for request_id in sorted(outstanding)])
+            outcomes = outcomes_batch([missing_outcome(request_id) for request_id in sorted(outstanding)])
             received.add(outcomes)
-            sums.append(used(outcomes))
+            sums.append(usage_columns(outcomes))
             _count_unusable(outcomes, unusable)
     if odd:
         log.warning("Batch %s: %s", batch_id, " ".join(odd))

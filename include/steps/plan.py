@@ -17,26 +17,33 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.enrichment.batches.ledger import Entry, OpenChunk, OpenChunks
-from include.enrichment.batches.pass_plan import Division, PassPlan, check_chunks, divide, spell_plan
-from include.enrichment.batches.unread import spell_unread, unread
+from include.enrichment.batches.pass_plan import Division, PassPlan, check_chunks, describe_plan, divide
+from include.enrichment.batches.unread import describe_unread, find_unread
 from include.enrichment.cost.estimate import Estimate, cost_table
 from include.enrichment.errors import BudgetExceeded, LakeError
-from include.enrichment.requests.chunk import REQUESTS_SCHEMA, SIZES_SCHEMA, chunk_id, chunk_of, cut, sizes_of
+from include.enrichment.requests.chunk import (
+    REQUESTS_SCHEMA,
+    SIZES_SCHEMA,
+    chunk_id,
+    chunk_number,
+    sizes_of,
+    split_chunks,
+)
 from include.enrichment.requests.request import Request
 from include.enrichment.runs import passes
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
-from include.enrichment.storage.version import check_stamp, stamped
+from include.enrichment.storage.version import check_stamp, with_stamp
 from include.gateways.disk import working_folder
 from include.gateways.lake import Conflict, Lake, ObjectMissing
 from include.gateways.ledger_store import Ledger, Recorded
-from include.gateways.prefetch import behind
+from include.gateways.prefetch import write_behind
 from include.steps.files.chunk_files import ChunkWriter, request_ids_of
 from include.steps.files.extracted import fetch_rows, read_extracted, read_pipeline, read_request_ids, read_requests
-from include.steps.planning.estimator import Estimator, check_budgets, estimator, may_stop, read_books
+from include.steps.planning.estimator import Estimator, check_budgets, estimator, may_stop, read_usage
 from include.steps.planning.in_flight import InFlightNow, find_in_flight, was_sent
-from include.steps.planning.select_requests import Wanted, read_plan, want
+from include.steps.planning.select_requests import Selection, read_plan, select_requests
 
 log = logging.getLogger(__name__)
 
@@ -83,13 +90,13 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
             # found in the result store. The other way round it might be found in neither, and paid twice.
             recorded = ledger.find_open()
             in_flight = find_in_flight(recorded, folder, ledger, lake)
-            wanted = want(pass_name, needed, rows, pipeline, folder, extracted_at, lake)
+            wanted = select_requests(pass_name, needed, rows, pipeline, folder, extracted_at, lake)
             divided = divide(wanted.request_ids, in_flight.chunks)
             sizes = read_sizes(divided.to_send, wanted.made, rows)
-            first_ids = cut(sizes, pipeline.limits)
+            first_ids = split_chunks(sizes, pipeline.limits)
             check_chunks(len(divided.join) + len(first_ids), most=most_chunks)
             # After the look at the ledger: what is not open any more is in the books.
-            lines = read_books(pipeline, lake)
+            lines = read_usage(pipeline, lake)
             known = estimator(folder, pipeline, lines, extracted_at, lake)
             later = divide(wanted.later, in_flight.chunks).to_send
             estimates = _estimates(pass_name, sizes, later, rows, known)
@@ -124,7 +131,7 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
                 estimate=estimates[pass_name],
             )
             _write_plan(made, wanted, pass_name, folder, lake)
-            log.info("%s", spell_plan(pass_name, made, joined=len(divided.join)))
+            log.info("%s", describe_plan(pass_name, made, joined=len(divided.join)))
             _tell_unread(pass_name, needed | wanted.request_ids, pipeline, folder, recorded, in_flight)
             if made.to_send:
                 log.info("Expected cost, in US dollars:\n%s", cost_table(estimates))
@@ -151,9 +158,9 @@ def _tell_unread(
     read = {chunk.chunk_id for chunk in in_flight.chunks if not chunk.request_ids.isdisjoint(needed)}
     day = layout.runs_of(folder.pipeline, folder.partition)
     now = datetime.now(UTC)
-    for entry in unread(recorded.value.chunks, in_flight.entries, read=read | in_flight.over, day=day, now=now):
+    for entry in find_unread(recorded.value.chunks, in_flight.entries, read=read | in_flight.over, day=day, now=now):
         if pass_name == in_order[-1 if entry.run_id == folder.run_id else 0]:
-            log.warning("%s", spell_unread(entry, run_id=folder.run_id))
+            log.warning("%s", describe_unread(entry, run_id=folder.run_id))
 
 
 def _estimates(pass_name: str, sizes: pa.Table, later: Set[str], rows: Path, known: Estimator) -> dict[str, Estimate]:
@@ -245,7 +252,7 @@ def _new_chunks(
 def _write_chunks(
     chunks: Sequence[_NewChunk],
     to_send: Set[str],
-    wanted: Wanted,
+    wanted: Selection,
     rows: Path,
     pipeline: Pipeline,
     temporary: Path,
@@ -276,7 +283,7 @@ def _write_chunks(
         with ExitStack() as open_writers:
             for writer in writers[lot]:
                 open_writers.enter_context(writer)
-            write = open_writers.enter_context(behind())
+            write = open_writers.enter_context(write_behind())
             for batch in _requests(here, wanted.made, rows):
                 for number, part in _parts(batch, first_ids):
                     write(writers[start + number].write, part)
@@ -300,7 +307,7 @@ def _parts(requests: pa.RecordBatch, first_ids: Sequence[str]) -> Iterator[tuple
     if len(first_ids) == 1:
         yield 0, requests
         return
-    numbers = pa.array([chunk_of(request_id, first_ids) for request_id in requests["request_id"].to_pylist()])
+    numbers = pa.array([chunk_number(request_id, first_ids) for request_id in requests["request_id"].to_pylist()])
     for number in numbers.unique().to_pylist():
         yield number, requests.filter(pc.equal(numbers, number))
 
@@ -375,12 +382,12 @@ def _withdraw(chunk_id: str, opened: OpenChunk, run_id: str, ledger: Ledger, lak
     ledger.write(planned.becomes("withdrawn", at=now, run_id=run_id, was_open=opened), over=known)
 
 
-def _write_plan(made: PassPlan, wanted: Wanted, pass_name: str, folder: RunFolder, lake: Lake) -> None:
+def _write_plan(made: PassPlan, wanted: Selection, pass_name: str, folder: RunFolder, lake: Lake) -> None:
     if wanted.repairs is not None:
         lines = [
             {"request_id": repair.of, "repair_id": repair.request.request_id, "depth": repair.depth}
             for repair in wanted.repairs
         ]
-        pq.write_table(pa.Table.from_pylist(lines, stamped(_REPAIRS_SCHEMA)), sink := pa.BufferOutputStream())
+        pq.write_table(pa.Table.from_pylist(lines, with_stamp(_REPAIRS_SCHEMA)), sink := pa.BufferOutputStream())
         lake.write(folder.repairs(pass_name), sink.getvalue().to_pybytes())
     lake.write(folder.plan_json(pass_name), made.model_dump_json(indent=1).encode())

@@ -29,18 +29,18 @@ from include.enrichment.runs import passes
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
-from include.enrichment.storage.version import parse, stamped
+from include.enrichment.storage.version import parse, with_stamp
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake, ObjectMissing, Stored
 from include.gateways.ledger_store import Ledger
 from include.gateways.result_store import ResultStore
-from include.gateways.usage_store import Books
+from include.gateways.usage_store import UsageStore
 from include.steps.files.extracted import Extracted, fetch_rows, read_extracted, read_pipeline
 from include.steps.plan import read_plans, read_repairs
-from include.steps.planning.prior_rejects import tally
+from include.steps.planning.prior_rejects import tally_rejects
 from include.steps.planning.select_requests import requests_for_rejects
-from include.steps.publishing.joining import joined, place
-from include.steps.publishing.matching import Matches, matched
+from include.steps.publishing.joining import join_rows, write_by_position
+from include.steps.publishing.matching import Matches, match_rows
 from include.steps.publishing.table_contract import last_manifest
 
 log = logging.getLogger(__name__)
@@ -89,11 +89,11 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
         shape = Shape(keys=row_keys(pq.read_schema(rows)), output=pipeline.output)
         if pipeline.options.rows is None:
             _check_key_types(shape, folder, lake)
-        with matched(rows, list(results.values()), repairs, own=own, folder=temporary) as matches:
+        with match_rows(rows, list(results.values()), repairs, own=own, folder=temporary) as matches:
             _check_answered(matches, folder, batch_ids)
-            place(results, matches, folder=temporary)
+            write_by_position(results, matches, folder=temporary)
         pa.default_memory_pool().release_unused()  # before the tables take some
-        written = _write(joined(rows, folder=temporary), shape, table=table, rejects=rejects)
+        written = _write(join_rows(rows, folder=temporary), shape, table=table, rejects=rejects)
         manifest = _manifest(
             folder,
             pipeline,
@@ -105,12 +105,12 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
             written=written,
             keys=keys,
             requests=matches.answered,
-            cost_usd=_cost_of_run(known.values(), folder, Books(lake), warms=pipeline.cached_prefix is not None),
+            cost_usd=_cost_of_run(known.values(), folder, UsageStore(lake), warms=pipeline.cached_prefix is not None),
             estimates={name: plan.estimate for name, plan in plans.items() if plan.estimate},
         )
         if manifest.trial is None:
             _check_rejects(manifest, pipeline, folder, lake, rows=rows, rejects=rejects, left_out=left_out)
-        rejected, _ = tally(rejects, [field.name for field in shape.keys])
+        rejected, _ = tally_rejects(rejects, [field.name for field in shape.keys])
         lake.write_file(keys["rejects"], rejects)
         lake.write_file(keys["table"], table)
     data = manifest.model_dump_json(indent=1).encode()
@@ -237,7 +237,9 @@ def _check_answered(matches: Matches, folder: RunFolder, batch_ids: Sequence[str
         )
 
 
-def _cost_of_run(known: Iterable[BatchFacts | None], folder: RunFolder, books: Books, *, warms: bool) -> Decimal | None:
+def _cost_of_run(
+    known: Iterable[BatchFacts | None], folder: RunFolder, books: UsageStore, *, warms: bool
+) -> Decimal | None:
     """
     What the batches cost that this run sent; None if the books do not know it of each.
 
@@ -256,7 +258,7 @@ def _cost_of_run(known: Iterable[BatchFacts | None], folder: RunFolder, books: B
     return total_usd(costs.values())
 
 
-def _warm_ups(sent: Sequence[BatchFacts], folder: RunFolder, books: Books) -> dict[str, Decimal | None]:
+def _warm_ups(sent: Sequence[BatchFacts], folder: RunFolder, books: UsageStore) -> dict[str, Decimal | None]:
     """What each of the run's warm-ups cost. One is made before the batches that it goes ahead of."""
     made = sorted(facts.created_at for facts in sent)
     lines = books.read((made[0] - WINDOW).date(), made[-1].date(), pipeline=folder.pipeline)
@@ -299,7 +301,7 @@ class _RowGroups:
     """A Parquet file that gets its rows in small tables and keeps them in row groups that are good to read."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
-        self._writer = pq.ParquetWriter(path, stamped(schema), compression="zstd")
+        self._writer = pq.ParquetWriter(path, with_stamp(schema), compression="zstd")
         self._waiting = [schema.empty_table()]
 
     def __enter__(self) -> Self:
@@ -391,7 +393,7 @@ def _check_rejects(
         return
     lake.write_file(folder.rejects, rejects)
     where = lake.locate(folder.rejects)
-    rejected, unbilled = tally(rejects, [field.name for field in row_keys(pq.read_schema(rows))])
+    rejected, unbilled = tally_rejects(rejects, [field.name for field in row_keys(pq.read_schema(rows))])
     told = reject_messages.too_many(
         manifest,
         rejected,

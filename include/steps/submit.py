@@ -36,7 +36,7 @@ from include.gateways.ledger_store import Ledger, Recorded
 from include.gateways.result_store import lines
 from include.steps.files.chunk_files import Chunk, open_body, read_chunk
 from include.steps.planning.estimator import check_month
-from include.steps.planning.remainder import remainder
+from include.steps.planning.remainder import write_remainder
 from include.steps.warm_up import keep_warm
 
 log = logging.getLogger(__name__)
@@ -63,11 +63,11 @@ def submit(chunk_key: str, *, run_id: str, lake: Lake, claude: Claude) -> str:
     chunk = read_chunk(lake, chunk_key)
     ledger = Ledger(lake, pipeline=chunk.pipeline)
     known = ledger.find(chunk.chunk_id)
-    match submission.first_look(known.value if known else None):
+    match submission.next_action(known.value if known else None):
         case Attach() if known:
             return _attach(known, ledger, run_id)
         case Withdrawn() if known:
-            left = remainder(chunk, known.value, run_id=run_id, ledger=ledger, lake=lake)
+            left = write_remainder(chunk, known.value, run_id=run_id, ledger=ledger, lake=lake)
             return submit(left, run_id=run_id, lake=lake, claude=claude)
         case Settle() if known:
             known = _settle(chunk, known, ledger, claude)
@@ -235,7 +235,7 @@ def _refused(
 def _later(refusal: ApiError | SetupError, refusals: int, *, hint: str = "") -> EnrichmentError:
     if isinstance(refusal, SetupError) or not refusal.retryable:
         return refusal
-    again_at = submission.refused_until(refusals, refusal.retry_after_seconds, now=datetime.now(UTC))
+    again_at = submission.refusal_ends_at(refusals, refusal.retry_after_seconds, now=datetime.now(UTC))
     return NotYet(f"{refusal} No batch was made (refusal {refusals} in a row).{hint}", again_at=again_at)
 
 
@@ -296,7 +296,7 @@ def _settle(chunk: Chunk, known: Recorded[Entry], ledger: Ledger, claude: Claude
     assert entry.fence
     try:
         listed = claude.batches_since(entry.fence.newest_batch, not_before=entry.fence.at - submission.CLOCK_SKEW)
-        found = submission.candidates(entry, listed, ledger.claimed_batches())
+        found = submission.find_candidates(entry, listed, ledger.claimed_batches())
     except ApiError as error:
         raise _not_listed(error, entry) from error
     looked = _look_at([batch for batch in found if batch.ended], chunk, claude)
@@ -315,7 +315,7 @@ def _settle(chunk: Chunk, known: Recorded[Entry], ledger: Ledger, claude: Claude
     running = [batch for batch in found if not batch.ended]
     if looked.unread:
         raise _unread(looked.unread, entry)
-    if again_at := submission.look_again_at(entry, running, now=datetime.now(UTC)):
+    if again_at := submission.check_again_at(entry, running, now=datetime.now(UTC)):
         raise NotYet(_spell_unsettled(entry, running), again_at=again_at)
     log.warning(
         "The create of %s by run %s ended without an answer, and no batch of it is to be found: none was made. The"
@@ -332,7 +332,7 @@ def _not_listed(error: ApiError, entry: Entry) -> EnrichmentError:
     return NotYet(
         f"{error} So it cannot be told yet whether the create of chunk {entry.chunk_id}, whose answer was lost, has"
         " made a batch. Nothing is sent again before that is clear.",
-        again_at=submission.refused_until(1, error.retry_after_seconds, now=datetime.now(UTC)),
+        again_at=submission.refusal_ends_at(1, error.retry_after_seconds, now=datetime.now(UTC)),
     )
 
 
@@ -384,7 +384,7 @@ def _unread(unread: Sequence[tuple[BatchStatus, EnrichmentError]], entry: Entry)
     now = datetime.now(UTC)
     if again_at := submission.read_again_at(batch, now=now):
         retry_after = why.retry_after_seconds if isinstance(why, ApiError) else None
-        asked = submission.refused_until(1, retry_after, now=now) if retry_after is not None else again_at
+        asked = submission.refusal_ends_at(1, retry_after, now=now) if retry_after is not None else again_at
         return NotYet(message, again_at=max(again_at, asked))
     return BatchError(
         f"{message} They are still unreadable two days after they were made. Check in the Claude console"
@@ -411,7 +411,7 @@ def _is_ours(batch: BatchStatus, chunk: Chunk, claude: Claude) -> bool:
                 ours, strangers = ours + known, strangers + (not known)
                 if not ours and strangers == submission.TELLING_LINES:
                     return False
-        if verdict := submission.whose(ours, strangers, requests=len(ids)):
+        if verdict := submission.classify_ownership(ours, strangers, requests=len(ids)):
             return verdict == "ours"
     raise LoadError(
         f"The results of batch {batch.batch_id} do not tell whether it is chunk {chunk.chunk_id}'s: {ours:,} lines"

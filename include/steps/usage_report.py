@@ -21,11 +21,11 @@ from include.enrichment.storage import layout
 from include.gateways.lake import Lake, ObjectMissing
 from include.gateways.ledger_store import Ledger
 from include.gateways.result_store import ResultStore
-from include.gateways.usage_store import Books
+from include.gateways.usage_store import UsageStore
 from include.reporting.charts import charts
 from include.reporting.figures import figures, summary
 from include.reporting.page import Gaps, page
-from include.steps.load import book
+from include.steps.load import record_usage
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ def usage_report(days: ReportDays, *, lake: Lake) -> Made:
     cannot be read.
     """
     now = datetime.now(UTC)
-    books = Books(lake)
+    books = UsageStore(lake)
     of_earlier_versions = _book_what_was_loaded(days, books, lake)
     lines = books.read(days.first, days.last)
     if _book_what_has_no_cost(lines, books, lake):
@@ -74,7 +74,7 @@ def usage_report(days: ReportDays, *, lake: Lake) -> Made:
     return Made(page=key, batches=totals.batches, cost_usd=totals.cost_usd, simulated=found.simulated)
 
 
-def _book_what_was_loaded(days: ReportDays, books: Books, lake: Lake) -> int:
+def _book_what_was_loaded(days: ReportDays, books: UsageStore, lake: Lake) -> int:
     """
     Book the batches that were loaded since these days began and are not booked. Returns how many cannot be: an earlier
     version has loaded them.
@@ -87,19 +87,19 @@ def _book_what_was_loaded(days: ReportDays, books: Books, lake: Lake) -> int:
         pipeline, batch_id = layout.pipeline_of_results(listed.key), layout.batch_id_of(listed.key)
         if (pipeline, batch_id) in booked:
             continue
-        if book(batch_id, ResultStore(lake, pipeline=pipeline), books):
+        if record_usage(batch_id, ResultStore(lake, pipeline=pipeline), books):
             log.info("Batch %s of %s was loaded and is not in the books: it is booked now", batch_id, pipeline)
         else:
             unknown += 1
     return unknown
 
 
-def _book_what_has_no_cost(lines: pa.Table, books: Books, lake: Lake) -> bool:
+def _book_what_has_no_cost(lines: pa.Table, books: UsageStore, lake: Lake) -> bool:
     """Book the batches again whose cost is not known. Returns whether there were any."""
     unpriced = lines.filter(pc.is_null(lines["cost_usd"])).select(["pipeline", "batch_id"]).to_pylist()
     for line in unpriced:
         with suppress(ObjectMissing):  # its results were deleted, and its `load` makes them anew
-            book(line["batch_id"], ResultStore(lake, pipeline=line["pipeline"]), books)
+            record_usage(line["batch_id"], ResultStore(lake, pipeline=line["pipeline"]), books)
     return bool(unpriced)
 
 

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from include.enrichment.batches.ledger import Entry
 from include.enrichment.batches.pass_plan import PassPlan
-from include.enrichment.cost.prices import dollars
+from include.enrichment.cost.prices import format_usd
 from include.enrichment.runs.partition import Partition
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
@@ -18,7 +18,7 @@ from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
 
 
-def in_batch(chunk_key: str, *, lake: Lake) -> tuple[int, Decimal | None] | None:
+def batch_contents(chunk_key: str, *, lake: Lake) -> tuple[int, Decimal | None] | None:
     """
     The requests in the chunk's batch and their share of what the pass was expected to cost; None for a chunk that the
     ledger does not know, and for a cost that its plan does not tell.
@@ -33,7 +33,7 @@ def in_batch(chunk_key: str, *, lake: Lake) -> tuple[int, Decimal | None] | None
         return entry.requests, None
 
 
-def spell_wait(batch_id: str, held: tuple[int, Decimal | None] | None) -> str:
+def describe_wait(batch_id: str, held: tuple[int, Decimal | None] | None) -> str:
     """
     What a wait is for, and how long it takes.
 
@@ -41,7 +41,7 @@ def spell_wait(batch_id: str, held: tuple[int, Decimal | None] | None) -> str:
     """
     requests, expected_usd = held or (None, None)
     facts = [] if requests is None else [f"{requests:,} {'request' if requests == 1 else 'requests'}"]
-    facts += [] if expected_usd is None else [f"expected to cost {dollars(expected_usd)}"]
+    facts += [] if expected_usd is None else [f"expected to cost {format_usd(expected_usd)}"]
     return (
         f"Waiting for batch {batch_id}{': ' if facts else ''}{', '.join(facts)}.\nMost batches end within an hour; the"
         " API's limit is 24 hours. No worker is held."

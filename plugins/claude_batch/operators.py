@@ -348,7 +348,7 @@ class PublishOperator(_RunOperator):
 
     def execute(self, context: Context) -> dict[str, int | str | None]:
         from claude_batch.connections.gateways import open_lake
-        from include.enrichment.cost.prices import plain
+        from include.enrichment.cost.prices import format_decimal
         from include.steps.publish import publish
 
         with self._failures(context):
@@ -360,7 +360,7 @@ class PublishOperator(_RunOperator):
             "published": manifest.published,
             "rejected": manifest.rejected,
             # As text: neither XCom nor the event's extra has an exact number for it.
-            "cost_usd": None if manifest.cost_usd is None else plain(manifest.cost_usd),
+            "cost_usd": None if manifest.cost_usd is None else format_decimal(manifest.cost_usd),
         }
         if manifest.trial is None:
             for asset in self.outlets:

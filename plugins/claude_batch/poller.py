@@ -95,7 +95,7 @@ class _Poller:
     async def _sleep(self) -> None:
         """Until the next round begins."""
         while True:
-            begin = poll_schedule.begins_at([one.due for one in self._waits], calm_until=self._calm_until)
+            begin = poll_schedule.next_round_at([one.due for one in self._waits], calm_until=self._calm_until)
             begin = max(begin, self._alone_until)
             if begin <= self._loop.time():
                 return
@@ -108,7 +108,7 @@ class _Poller:
 
     async def _round(self) -> None:
         began = self._loop.time()
-        until = poll_schedule.reaches_to([one.due for one in self._waits], now=began)
+        until = poll_schedule.round_covers_until([one.due for one in self._waits], now=began)
         due = {one.poll.batch_id: one.poll.created_at for one in self._waits if one.due <= until}
         looks = await self._look(due, bystanders={one.poll.batch_id for one in self._waits})
         stretch = 1 + poll_schedule.JITTER * random.random()

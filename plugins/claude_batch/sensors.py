@@ -141,13 +141,13 @@ class ClaudeBatchSensor(BaseSensorOperator):
 
     def _waiting_for(self) -> str:
         from claude_batch.connections.gateways import open_lake
-        from include.steps.wait import in_batch, spell_wait
+        from include.steps.wait import batch_contents, describe_wait
 
         held = None
         if self.chunk:
             with suppress(EnrichmentError):  # it can be waited for all the same
-                held = in_batch(self.chunk, lake=open_lake(self.aws_conn_id))
-        return spell_wait(self.batch_id, held)
+                held = batch_contents(self.chunk, lake=open_lake(self.aws_conn_id))
+        return describe_wait(self.batch_id, held)
 
     def _ended(self, counts: dict[str, int]) -> dict[str, int]:
         ended = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)

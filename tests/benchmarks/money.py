@@ -37,7 +37,7 @@ from include.gateways.claude import Claude
 from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
 from include.gateways.sources.warehouse import Warehouse
-from include.gateways.usage_store import Books
+from include.gateways.usage_store import UsageStore
 from include.steps.extract import extract
 from include.steps.files.chunk_files import open_body, read_chunk
 from include.steps.load import load
@@ -224,7 +224,7 @@ def _let_end(emulator: Emulator) -> None:
 def _books(lake: Lake) -> pa.Table:
     """What this project says that its batches cost."""
     today = datetime.now(UTC).date()
-    return Books(lake).read(today - timedelta(days=1), today + timedelta(days=1))
+    return UsageStore(lake).read(today - timedelta(days=1), today + timedelta(days=1))
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from include.gateways.lake import Lake
-from include.gateways.usage_store import Books
+from include.gateways.usage_store import UsageStore
 from include.stack.stack import aws_connection
 from tests.fixtures.commands import Command, command, quick_command
 from tests.fixtures.usage import usage_line
@@ -19,7 +19,7 @@ from tests.fixtures.usage import usage_line
 def lake(tmp_path: Path) -> Lake:
     """With the books of a batch that was made today."""
     lake = Lake.in_folder(tmp_path / "lake")
-    Books(lake).add(usage_line("msgbatch_simulated_1", datetime.now(UTC), cost_usd=Decimal("0.25")))
+    UsageStore(lake).add(usage_line("msgbatch_simulated_1", datetime.now(UTC), cost_usd=Decimal("0.25")))
     return lake
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from include.enrichment.answers.manifest import Manifest
-from include.enrichment.cost.prices import dollars
+from include.enrichment.cost.prices import format_usd
 from include.stack import sample_products
 from include.stack.folder import ROOT, StackFolder
 from include.stack.stack import ANTHROPIC, AWS, LAKE, WAREHOUSE, anthropic_connection
@@ -68,7 +68,7 @@ def test_a_published_partition_is_status_0(
     assert published is not None
     assert published.rows > 120
     assert f"{published.rows:,} rows, {published.published:,} published" in ended.stdout
-    assert f"simulated cost {dollars(published.cost_usd)}" in ended.stdout
+    assert f"simulated cost {format_usd(published.cost_usd)}" in ended.stdout
     assert published.cost_usd == published.partition_cost_usd != 0
     assert [batch["size"] for batch in emulator.batches_made()] == [5, published.requests - 5]
     assert list(stack_folder.runs.iterdir()) == []

@@ -30,7 +30,7 @@ from include.enrichment.errors import (
 )
 from include.enrichment.requests.chunk import Body
 from include.gateways import claude as claude_module
-from include.gateways.claude import CREATE_SECONDS, Claude, translated
+from include.gateways.claude import CREATE_SECONDS, Claude, translate_error
 from tests.fixtures.emulator import Emulator
 
 PARAMS = {"model": "claude-haiku-5-5", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}
@@ -208,7 +208,7 @@ def test_a_spend_limit_is_not_waited_out(claude: Claude, emulator: Emulator, cod
 def test_a_refused_key_names_its_connection() -> None:
     response = httpx2.Response(401, request=httpx2.Request("GET", "http://x"), json={})
     error = anthropic.AuthenticationError("no", response=response, body=None)
-    assert isinstance(refused := translated(error, doing="Looking", connection="my_conn"), SetupError)
+    assert isinstance(refused := translate_error(error, doing="Looking", connection="my_conn"), SetupError)
     assert "'my_conn'" in str(refused)
 
 
@@ -221,7 +221,7 @@ def test_every_error_of_the_sdk_is_translated() -> None:
         ]
     errors += [anthropic.APIConnectionError(request=request), anthropic.APITimeoutError(request)]
     for error in errors:
-        ours = translated(error, doing="Trying", connection="c")
+        ours = translate_error(error, doing="Trying", connection="c")
         assert isinstance(ours, EnrichmentError)
         status = getattr(error, "status_code", None)
         assert ours.retryable == (status is None or status in (408, 409, 429, 499) or status >= 500), status
@@ -238,7 +238,7 @@ def status_error(status: int, code: str | None) -> anthropic.APIStatusError:
 def test_every_code_of_the_sdk_is_translated_and_no_refusal_for_good_is_retried(status: int, code: str | None) -> None:
     error = status_error(status, code)
     assert type(error) is ERROR_CLASSES[status, code]
-    ours = translated(error, doing="Trying", connection="c")
+    ours = translate_error(error, doing="Trying", connection="c")
     assert str(ours).startswith(f"Trying failed: HTTP {status}, x: no.")
     spend = ("enforced_spend_limit_reached", "contract_spend_limit_reached")
     may_pass = status in (408, 409, 429, 499) or status >= 500 or code == "request_body_timeout"
@@ -258,7 +258,7 @@ def test_the_refusals_that_the_sdk_names_for_our_calls_are_told_with_their_remed
     assert "workspace_human_review_disabled" in codes
     assert len(codes) == 4
     for code in [*codes, "cmek_key_network_blocked"]:
-        ours = translated(status_error(400, code), doing="Creating a batch", connection="my_conn")
+        ours = translate_error(status_error(400, code), doing="Creating a batch", connection="my_conn")
         assert isinstance(ours, SetupError)
         assert re.search(r", then clear this task\. Nothing was made, and waiting does not help\.$", str(ours)), ours
 
@@ -275,10 +275,10 @@ def test_a_workspace_without_human_review_takes_no_batch_and_the_message_says_wh
 
 def test_what_is_no_answer_or_no_credentials_is_not_told_as_an_api_that_cannot_be_reached() -> None:
     response = httpx2.Response(200, request=httpx2.Request("GET", "http://x"))
-    odd = translated(anthropic.APIResponseValidationError(response, None), doing="Looking", connection="c")
+    odd = translate_error(anthropic.APIResponseValidationError(response, None), doing="Looking", connection="c")
     assert odd.retryable
     assert "no answer of the API" in str(odd)
-    none = translated(anthropic.CredentialsError("no token file"), doing="Looking", connection="my_conn")
+    none = translate_error(anthropic.CredentialsError("no token file"), doing="Looking", connection="my_conn")
     assert isinstance(none, SetupError)
     assert "no token file" in str(none)
     assert "'my_conn'" in str(none)
@@ -298,7 +298,7 @@ def test_credentials_that_are_missing_when_they_are_needed_are_told(emulator: Em
 
 @pytest.mark.parametrize("code", ["linked_organization_spend_limit_reached", None])
 def test_an_account_that_cannot_be_billed_is_not_waited_for(code: str | None) -> None:
-    ours = translated(status_error(402, code), doing="Creating a batch", connection="c")
+    ours = translate_error(status_error(402, code), doing="Creating a batch", connection="c")
     assert "cannot be billed, so waiting does not help. Settle it in the Claude console" in str(ours)
     assert not ours.retryable
 
@@ -586,6 +586,8 @@ def test_a_model_tells_when_it_retires(claude: Claude) -> None:
 @pytest.mark.parametrize("header", ["nan", "inf", "-3", "1e9", "Wed, 21 Oct 2026 07:28:00 GMT", ""])
 def test_advice_on_when_to_come_back_that_makes_no_sense_is_none(header: str) -> None:
     response = httpx2.Response(429, request=httpx2.Request("GET", "http://x"), headers={"retry-after": header})
-    error = translated(anthropic.RateLimitError("no", response=response, body=None), doing="Looking", connection="c")
+    error = translate_error(
+        anthropic.RateLimitError("no", response=response, body=None), doing="Looking", connection="c"
+    )
     assert isinstance(error, ApiError)
     assert error.retry_after_seconds is None

@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 
 from include.enrichment.errors import LoadError
-from include.gateways.prefetch import ahead, behind
+from include.gateways.prefetch import prefetch, write_behind
 
 _SECONDS = 600
 
@@ -20,7 +20,7 @@ def _fail() -> None:
 
 def test_calls_are_made_in_their_order_and_all_of_them() -> None:
     written: list[int] = []
-    with behind() as do:
+    with write_behind() as do:
         for number in range(100):
             do(written.append, number)
     assert written == list(range(100))
@@ -28,7 +28,7 @@ def test_calls_are_made_in_their_order_and_all_of_them() -> None:
 
 def test_the_caller_goes_on_while_a_call_is_made() -> None:
     goes_on = Event()
-    with behind() as do:
+    with write_behind() as do:
         do(goes_on.wait, _SECONDS)
         assert not goes_on.is_set()
         goes_on.set()
@@ -42,7 +42,7 @@ def test_a_call_waits_for_the_one_before() -> None:
         begun.set()
         assert first.wait(_SECONDS)
 
-    with behind() as do:
+    with write_behind() as do:
         do(write)
         assert begun.wait(_SECONDS)
         threading.Timer(0.05, first.set).start()
@@ -54,7 +54,7 @@ def test_what_a_call_raises_is_raised_by_the_next_and_that_one_is_not_made() -> 
     made: list[int] = []
 
     def block() -> None:
-        with behind() as do:
+        with write_behind() as do:
             do(_fail)
             do(made.append, 1)
 
@@ -64,7 +64,7 @@ def test_what_a_call_raises_is_raised_by_the_next_and_that_one_is_not_made() -> 
 
 
 def test_what_the_last_call_raises_is_raised_when_the_block_is_left() -> None:
-    with pytest.raises(OSError, match="the disk is full"), behind() as do:
+    with pytest.raises(OSError, match="the disk is full"), write_behind() as do:
         do(_fail)
 
 
@@ -77,7 +77,7 @@ def test_an_error_of_the_block_goes_first_and_nothing_goes_on_after_it() -> None
         _fail()
 
     def block() -> None:
-        with behind() as do:
+        with write_behind() as do:
             do(write)
             raise KeyError
 
@@ -88,7 +88,7 @@ def test_an_error_of_the_block_goes_first_and_nothing_goes_on_after_it() -> None
 
 def test_a_block_that_calls_nothing_waits_for_nothing() -> None:
     threads = threading.active_count()
-    with behind():
+    with write_behind():
         pass
     assert threading.active_count() == threads
 
@@ -101,7 +101,7 @@ def test_a_piece_is_got_while_the_one_before_is_worked_on() -> None:
             event.set()
             yield b"piece"
 
-    with ahead(pieces()) as arriving:
+    with prefetch(pieces()) as arriving:
         next(arriving)
         assert got[1].wait(10)
         assert list(arriving) == [b"piece"]
@@ -112,7 +112,7 @@ def test_what_breaks_a_download_is_told_where_its_pieces_are_worked_on() -> None
         yield b"piece"
         raise LoadError("broke off")
 
-    with ahead(pieces()) as arriving:
+    with prefetch(pieces()) as arriving:
         assert next(arriving) == b"piece"
         with pytest.raises(LoadError, match="broke off"):
             next(arriving)
@@ -125,7 +125,7 @@ def test_the_first_is_got_before_anybody_asks() -> None:
         begun.set()
         yield b"piece"
 
-    with ahead(pieces()):
+    with prefetch(pieces()):
         assert begun.wait(_SECONDS)
 
 
@@ -139,7 +139,7 @@ def test_who_leaves_early_hangs_up_and_waits_for_the_thread(taken: int) -> None:
         assert hung_up.wait(_SECONDS)
         ended.set()
 
-    with ahead(pieces(), hang_up=hung_up.set) as arriving:
+    with prefetch(pieces(), hang_up=hung_up.set) as arriving:
         for _ in range(taken):
             next(arriving)
     assert ended.is_set()
@@ -147,6 +147,6 @@ def test_who_leaves_early_hangs_up_and_waits_for_the_thread(taken: int) -> None:
 
 def test_who_takes_all_does_not_hang_up() -> None:
     hung_up = Event()
-    with ahead(iter([b"piece"]), hang_up=hung_up.set) as arriving:
+    with prefetch(iter([b"piece"]), hang_up=hung_up.set) as arriving:
         assert list(arriving) == [b"piece"]
     assert not hung_up.is_set()

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment.answers.outcome import Outcome, OutcomeName, outcomes_batch
-from include.enrichment.batches.prior_results import Found
+from include.enrichment.batches.prior_results import PriorResults
 from include.enrichment.errors import LakeError
 from include.enrichment.storage import compaction as deciding
 from include.gateways import result_index
@@ -57,7 +57,7 @@ def load(store: ResultStore) -> Load:
     return publish
 
 
-def lines(found: Found) -> list[tuple[str, ...]]:
+def lines(found: PriorResults) -> list[tuple[str, ...]]:
     return sorted((line["request_id"], line["outcome"], line["batch_id"]) for line in found.table.to_pylist())
 
 

@@ -14,7 +14,7 @@ from include.enrichment.batches.usage import USAGE_SCHEMA, BatchFacts
 from include.enrichment.errors import LakeError
 from include.enrichment.storage import layout
 from include.gateways.lake import Lake
-from include.gateways.usage_store import Books
+from include.gateways.usage_store import UsageStore
 from tests.fixtures.usage import NOON, facts_of, usage_line
 
 
@@ -25,13 +25,13 @@ def lake(tmp_path: Path) -> Lake:
 
 def read(lake: Lake, first: int, last: int, pipeline: str | None = None) -> list[str]:
     days = date(2026, 11, first), date(2026, 11, last)
-    found: list[str] = Books(lake).read(*days, pipeline=pipeline)["batch_id"].to_pylist()
+    found: list[str] = UsageStore(lake).read(*days, pipeline=pipeline)["batch_id"].to_pylist()
     return found
 
 
 def test_a_batch_is_booked_on_the_day_it_was_made(lake: Lake) -> None:
     for number, day in enumerate([1, 2, 2, 4]):
-        Books(lake).add(usage_line(f"b{number}", NOON.replace(day=day, minute=number)))
+        UsageStore(lake).add(usage_line(f"b{number}", NOON.replace(day=day, minute=number)))
     assert read(lake, 1, 1) == ["b0"]
     assert read(lake, 2, 3) == ["b1", "b2"]
     assert read(lake, 1, 30) == ["b0", "b1", "b2", "b3"]
@@ -39,17 +39,17 @@ def test_a_batch_is_booked_on_the_day_it_was_made(lake: Lake) -> None:
 
 
 def test_a_batch_that_is_booked_stays_as_it_was_booked_first(lake: Lake) -> None:
-    Books(lake).add(usage_line("b", cost_usd=Decimal(1)))
-    Books(lake).add(usage_line("b", cost_usd=Decimal(2)))
-    assert Books(lake).read(NOON.date(), NOON.date())["cost_usd"].to_pylist() == [1]
+    UsageStore(lake).add(usage_line("b", cost_usd=Decimal(1)))
+    UsageStore(lake).add(usage_line("b", cost_usd=Decimal(2)))
+    assert UsageStore(lake).read(NOON.date(), NOON.date())["cost_usd"].to_pylist() == [1]
 
 
 def test_a_line_that_knows_more_of_its_batch_takes_the_place_of_the_one_that_is_booked(lake: Lake) -> None:
     missing = usage_line("b", missing=1, succeeded=1, cost_usd=Decimal(1))
     whole = usage_line("b", succeeded=2, cost_usd=Decimal(2))
     for line in (missing, whole, missing, whole):
-        Books(lake).add(line)
-    assert Books(lake).read(NOON.date(), NOON.date()) == whole
+        UsageStore(lake).add(line)
+    assert UsageStore(lake).read(NOON.date(), NOON.date()) == whole
 
 
 def test_of_two_who_book_a_batch_at_once_the_one_who_knows_more_is_heard(
@@ -59,44 +59,44 @@ def test_of_two_who_book_a_batch_at_once_the_one_who_knows_more_is_heard(
 
     def meanwhile(self: Lake, key: str, data: bytes, *, etag: str) -> str:
         monkeypatch.setattr(Lake, "replace", replace)
-        Books(lake).add(usage_line("b", missing=1, succeeded=2, cost_usd=Decimal(2)))
+        UsageStore(lake).add(usage_line("b", missing=1, succeeded=2, cost_usd=Decimal(2)))
         return replace(self, key, data, etag=etag)
 
-    Books(lake).add(usage_line("b", missing=2, succeeded=1, cost_usd=Decimal(1)))
+    UsageStore(lake).add(usage_line("b", missing=2, succeeded=1, cost_usd=Decimal(1)))
     monkeypatch.setattr(Lake, "replace", meanwhile)
-    Books(lake).add(usage_line("b", succeeded=3, cost_usd=Decimal(3)))
-    assert Books(lake).read(NOON.date(), NOON.date())["cost_usd"].to_pylist() == [3]
+    UsageStore(lake).add(usage_line("b", succeeded=3, cost_usd=Decimal(3)))
+    assert UsageStore(lake).read(NOON.date(), NOON.date())["cost_usd"].to_pylist() == [3]
 
 
 def test_a_line_of_an_earlier_version_is_read(lake: Lake) -> None:
     line = usage_line("b", cost_usd=Decimal(1)).drop_columns("upper_bounds")
     pq.write_table(line, sink := pa.BufferOutputStream())
     lake.write(layout.usage("tickets", "b", NOON.date()), sink.getvalue().to_pybytes())
-    (found,) = Books(lake).read(NOON.date(), NOON.date()).to_pylist()
+    (found,) = UsageStore(lake).read(NOON.date(), NOON.date()).to_pylist()
     assert (found["cost_usd"], found["upper_bounds"]) == (1, None)
 
 
 def test_what_a_batch_cost_is_read_by_itself(lake: Lake) -> None:
     facts = BatchFacts(**{**vars(facts_of("b", pipeline="tickets")), "created_at": NOON})
-    assert Books(lake).cost_usd(facts) is None
-    Books(lake).add(usage_line("b", cost_usd=Decimal("0.25")))
-    assert Books(lake).cost_usd(facts) == Decimal("0.25")
+    assert UsageStore(lake).cost_usd(facts) is None
+    UsageStore(lake).add(usage_line("b", cost_usd=Decimal("0.25")))
+    assert UsageStore(lake).cost_usd(facts) == Decimal("0.25")
     lake.write(layout.usage("tickets", "b", NOON.date()), b"no Parquet")
     with pytest.raises(LakeError, match="Delete it and clear the `load`"):
-        Books(lake).cost_usd(facts)
+        UsageStore(lake).cost_usd(facts)
 
 
 def test_one_pipeline_is_read_by_itself(lake: Lake) -> None:
-    Books(lake).add(usage_line("b1"))
-    Books(lake).add(usage_line("b2", pipeline="tickets.more"))
+    UsageStore(lake).add(usage_line("b1"))
+    UsageStore(lake).add(usage_line("b2", pipeline="tickets.more"))
     assert read(lake, 2, 2, "tickets") == ["b1"]
     assert read(lake, 2, 2, "tickets.more") == ["b2"]
 
 
 def test_when_a_batch_was_made_is_found_without_knowing_the_day(lake: Lake) -> None:
-    Books(lake).add(usage_line("b", NOON))
-    assert Books(lake).created_at("tickets", "b") == NOON
-    assert Books(lake).created_at("other", "b") is None
+    UsageStore(lake).add(usage_line("b", NOON))
+    assert UsageStore(lake).created_at("tickets", "b") == NOON
+    assert UsageStore(lake).created_at("other", "b") is None
 
 
 def test_books_with_a_damaged_line_are_not_read_as_if_it_was_not_there(lake: Lake) -> None:
@@ -115,7 +115,7 @@ def test_an_object_that_does_not_hold_its_one_batch_is_no_book(lake: Lake, lines
 
 
 def test_an_object_that_was_moved_to_another_day_is_not_counted_there(lake: Lake) -> None:
-    Books(lake).add(usage_line("b"))
+    UsageStore(lake).add(usage_line("b"))
     lake.write(layout.usage("tickets", "b", date(2026, 11, 3)), lake.read(layout.usage("tickets", "b", NOON.date())))
     with pytest.raises(LakeError, match=r"dt=2026-11-03/tickets\.b\.parquet cannot be read.*Delete it"):
         read(lake, 2, 3)
@@ -123,15 +123,15 @@ def test_an_object_that_was_moved_to_another_day_is_not_counted_there(lake: Lake
 
 
 def test_what_is_booked_is_told_by_the_names_alone(lake: Lake) -> None:
-    Books(lake).add(usage_line("b1"))
-    Books(lake).add(usage_line("b2", pipeline="tickets.more"))
+    UsageStore(lake).add(usage_line("b1"))
+    UsageStore(lake).add(usage_line("b2", pipeline="tickets.more"))
     lake.write(layout.usage("tickets", "b3", NOON.date()), b"no Parquet")
-    assert Books(lake).batches() == {("tickets", "b1"), ("tickets.more", "b2"), ("tickets", "b3")}
+    assert UsageStore(lake).batches() == {("tickets", "b1"), ("tickets.more", "b2"), ("tickets", "b3")}
 
 
 def test_what_others_put_beside_them_is_left_alone(lake: Lake) -> None:
     for name in ("_SUCCESS", "before/tickets.b.parquet"):
         lake.write(layout.usage_folder(NOON.date()) + name, b"")
     assert read(lake, 2, 2) == []
-    assert Books(lake).batches() == set()
-    assert Books(lake).created_at("tickets", "b") is None
+    assert UsageStore(lake).batches() == set()
+    assert UsageStore(lake).created_at("tickets", "b") is None

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from include.stack import airflow_api
-from include.stack.airflow_api import AirflowApi
+from include.stack.airflow_api import COMPONENTS, AirflowApi, PortTaken, unhealthy
 from include.stack.folder import StackFolder
 from include.stack.patience import OutOfPatience, Patience
 from include.stack.stack import LOOPBACK, Stack, free_port, new_stack
@@ -32,6 +32,7 @@ class Airflow(ThreadingHTTPServer):
         self.troubles: list[int | str] = []
         self.requests: list[tuple[str, str, str]] = []
         self.runs: set[str] = set()
+        self.password = ""
         super().__init__((LOOPBACK, port), _Handler)
 
 
@@ -47,7 +48,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
         if self.path == "/auth/token":
-            self._send(201, {"access_token": "token"})
+            known = self.server.password in ("", json.loads(body)["password"])
+            self._send(201 if known else 401, {"access_token": "token"})
+            return
+        if self.path == "/api/v2/monitor/health":
+            self._send(200, {name: {"status": "healthy"} for name in COMPONENTS})
             return
         self.server.requests.append((self.command, self.path, body))
         trouble = self.server.troubles.pop(0) if self.server.troubles else 200
@@ -65,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._send(status, {"state": "running"})
 
-    def _send(self, status: int, answer: dict[str, str]) -> None:
+    def _send(self, status: int, answer: object) -> None:
         content = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
@@ -93,6 +98,14 @@ def airflow(stack: Stack) -> Iterator[Airflow]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
+
+
+def test_an_airflow_that_rejects_the_stacks_password_is_another_ones(stack: Stack, airflow: Airflow) -> None:
+    airflow.password = stack.ui_password
+    assert unhealthy(stack) == []
+    airflow.password = "of the other demo"
+    with pytest.raises(PortTaken, match=rf"Another Airflow answers at {stack.airflow_url}"):
+        unhealthy(stack)
 
 
 @pytest.mark.parametrize("trouble", [500, 503, HANG, LOSE])

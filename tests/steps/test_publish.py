@@ -18,7 +18,7 @@ import pytest
 
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.cost import prices
-from include.enrichment.cost.prices import dollars
+from include.enrichment.cost.prices import format_usd
 from include.enrichment.errors import LakeError, LoadError, SetupError
 from include.enrichment.runs.options import RunOptions
 from include.enrichment.runs.partition import Partition
@@ -183,7 +183,7 @@ def test_rejects_that_were_not_billed_are_told_with_the_way_and_about_what_it_co
 ) -> None:
     with pytest.raises(LoadError) as caught:
         run_all(flow, [{**fault, "match": "invoice"}])
-    answered = dollars(sum(line["cost_usd"] for line in booked(flow)) / 2)
+    answered = format_usd(sum(line["cost_usd"] for line in booked(flow)) / 2)
     about = f"about {answered}" if answered.startswith("$") else answered
     assert f"`only_rejects`; make run: ONLY_REJECTS=1): it sends 1 request and nothing else, for {about}." in str(
         caught.value

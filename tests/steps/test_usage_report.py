@@ -15,7 +15,7 @@ from include.enrichment.batches.usage import USAGE_SCHEMA
 from include.enrichment.cost.report_days import ReportDays
 from include.enrichment.errors import LakeError
 from include.enrichment.storage import layout
-from include.gateways.usage_store import Books
+from include.gateways.usage_store import UsageStore
 from include.steps.usage_report import Made, usage_report
 from tests.fixtures.flow import Flow, booked
 from tests.fixtures.lake import delete
@@ -143,7 +143,7 @@ def test_a_create_of_a_day_ago_that_nobody_has_recorded_is_told_and_a_salted_one
 
 def test_one_that_is_booked_or_of_other_days_is_not_told(flow: Flow) -> None:
     entry = submitted(flow, "msgbatch_booked", 26)
-    Books(flow.lake).add(usage_line("msgbatch_booked", entry.changed_at, cost_usd=Decimal(1)))
+    UsageStore(flow.lake).add(usage_line("msgbatch_booked", entry.changed_at, cost_usd=Decimal(1)))
     submitted(flow, "msgbatch_earlier", 24 * 10)
     assert "nobody has loaded it" not in text(flow, report(flow))
 

@@ -9,7 +9,7 @@ import pytest
 from include.enrichment.storage import layout
 from include.steps.files.extracted import read_extracted
 from include.steps.planning.select_requests import read_plan
-from include.steps.wait import in_batch, spell_wait
+from include.steps.wait import batch_contents, describe_wait
 from tests.fixtures.flow import Flow
 
 
@@ -17,7 +17,7 @@ def test_a_batch_holds_the_chunks_requests_and_their_share_of_the_estimate(flow:
     flow.extract()
     (chunk,) = flow.plan()
     flow.submit(chunk)
-    held = in_batch(chunk, lake=flow.lake)
+    held = batch_contents(chunk, lake=flow.lake)
     plan = read_plan(flow.lake, flow.folder, "main", read_extracted(flow.lake, flow.folder).extracted_at)
     assert plan
     assert plan.estimate
@@ -30,12 +30,12 @@ def test_another_run_that_waits_for_it_is_told_the_same(flow: Flow) -> None:
     flow.extract()
     (chunk,) = flow.plan()
     flow.submit(chunk)
-    held = in_batch(chunk, lake=flow.lake)
+    held = batch_contents(chunk, lake=flow.lake)
     flow.folder = flow.run("manual__2")
     flow.extract()
     assert flow.plan() == [chunk]
     flow.submit(chunk)
-    assert in_batch(chunk, lake=flow.lake) == held
+    assert batch_contents(chunk, lake=flow.lake) == held
 
 
 def test_a_plan_that_cannot_be_read_leaves_the_cost_unknown(flow: Flow) -> None:
@@ -43,11 +43,11 @@ def test_a_plan_that_cannot_be_read_leaves_the_cost_unknown(flow: Flow) -> None:
     (chunk,) = flow.plan()
     flow.submit(chunk)
     flow.lake.write(flow.folder.plan_json("main"), b"{}")
-    assert in_batch(chunk, lake=flow.lake) == (3, None)
+    assert batch_contents(chunk, lake=flow.lake) == (3, None)
 
 
 def test_of_a_chunk_that_the_ledger_does_not_know_nothing_is_known(flow: Flow) -> None:
-    assert in_batch(layout.chunk("tickets", "x" * 22), lake=flow.lake) is None
+    assert batch_contents(layout.chunk("tickets", "x" * 22), lake=flow.lake) is None
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,6 @@ def test_of_a_chunk_that_the_ledger_does_not_know_nothing_is_known(flow: Flow) -
     ],
 )
 def test_it_says_what_is_known_and_how_long_it_takes(held: tuple[int, Decimal | None] | None, facts: str) -> None:
-    assert spell_wait("msgbatch_1", held) == (
+    assert describe_wait("msgbatch_1", held) == (
         f"Waiting for batch {facts}\nMost batches end within an hour; the API's limit is 24 hours. No worker is held."
     )

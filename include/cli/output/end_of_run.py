@@ -13,7 +13,7 @@ from include.cli.output.published_day import Published, published
 from include.cli.output.rows_table import heading, rows_table
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.cost.forecast import DryRun
-from include.enrichment.cost.prices import dollars
+from include.enrichment.cost.prices import format_usd
 from include.enrichment.storage.layout import RunFolder
 from include.enrichment.storage.version import parse
 from include.gateways.lake import Lake
@@ -41,7 +41,7 @@ def cost(manifest: Manifest, *, simulated: bool) -> str:
 
     :param simulated: the emulator answered, and nobody is billed
     """
-    return f"{'simulated cost' if simulated else 'cost'} {dollars(manifest.cost_usd)}"
+    return f"{'simulated cost' if simulated else 'cost'} {format_usd(manifest.cost_usd)}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.answers.table import SAMPLE
-from include.enrichment.cost.prices import dollars, plain
+from include.enrichment.cost.prices import format_decimal, format_usd
 
 _COST = "_cost_usd"
 #: A table whose columns would be narrower than this is shown as one block for each row.
@@ -33,8 +33,8 @@ def heading(manifest: Manifest) -> str:
         f"{manifest.pipeline}, {manifest.partition}: {manifest.rows:,} rows read, {manifest.published:,} published,"
         f" {manifest.rejected:,} rejected{f' ({rejected})' if rejected else ''}",
         f"  published  {manifest.published_at:%Y-%m-%d %H:%M} UTC by run {manifest.run_id}",
-        f"  cost       {dollars(manifest.partition_cost_usd)} for this day's answers,"
-        f" {dollars(manifest.cost_usd)} of it spent by this run",
+        f"  cost       {format_usd(manifest.partition_cost_usd)} for this day's answers,"
+        f" {format_usd(manifest.cost_usd)} of it spent by this run",
         f"  model      {manifest.model}, {manifest.requests:,} distinct requests",
         f"  table      {manifest.table}",
         f"  rejects    {manifest.rejects}",
@@ -106,7 +106,7 @@ def _spell(value: Any) -> str:
         case None | bool() | dict():
             return json.dumps(value, ensure_ascii=False, default=str)
         case Decimal():
-            return plain(value)
+            return format_decimal(value)
         case _:
             return str(value)
 

@@ -104,9 +104,9 @@ def _joined(*parts: str) -> str:
 
 
 def _dollars(cost: Decimal | None) -> str:
-    from include.enrichment.cost.prices import dollars  # it loads pyarrow, which the scheduler has no use for
+    from include.enrichment.cost.prices import format_usd  # it loads pyarrow, which the scheduler has no use for
 
-    return dollars(cost)
+    return format_usd(cost)
 
 
 def _count(number: int, noun: str) -> str:

@@ -9,11 +9,11 @@ from typing import Annotated
 from pydantic import Field, PlainSerializer, model_validator
 
 from include.enrichment.cost.estimate import Estimate, expected_usd
-from include.enrichment.cost.prices import plain
+from include.enrichment.cost.prices import format_decimal
 from include.enrichment.storage.version import Versioned
 
 #: JSON has no exact number for it, so it stands there as text.
-_Usd = Annotated[Decimal, PlainSerializer(plain, when_used="json-unless-none")]
+_Usd = Annotated[Decimal, PlainSerializer(format_decimal, when_used="json-unless-none")]
 
 
 class Manifest(Versioned):

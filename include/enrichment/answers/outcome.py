@@ -164,7 +164,7 @@ def unreadable(line: bytes, error: Exception) -> Outcome | None:
     )
 
 
-def missing(request_id: str) -> Outcome:
+def missing_outcome(request_id: str) -> Outcome:
     """The outcome of a request that was sent and of which the batch's results say nothing."""
     return Outcome(request_id=request_id, outcome="missing", reason="the API's results hold no line for it")
 
@@ -202,7 +202,7 @@ def remedy(outcome: str, error_type: str | None, stop_reason: str | None) -> Rem
             return None
 
 
-def settled(outcome: str) -> bool:
+def is_settled(outcome: str) -> bool:
     """
     Whether the request was answered and paid for: it is then never asked again as it is. Every other outcome was not
     billed, and a later plan may ask again (docs of batch processing, 2026-10-08).

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from include.enrichment.answers.manifest import Manifest
-from include.enrichment.cost.prices import dollars
+from include.enrichment.cost.prices import format_usd
 
 #: In a count of rejected rows those that gave no request that can be sent.
 UNSENDABLE = "unsendable"
@@ -86,8 +86,8 @@ def result_lines(manifest: Manifest, rejected: Rejected, *, rejects: str, publis
         f"{manifest.published:,} {'published' if published else 'with a usable answer'}",
         f"{manifest.rejected:,} rejected{f': {rejected.by_outcome}' if manifest.rejected else ''}",
         *rejected.sample_lines(),
-        f"Cost of this run: {dollars(manifest.cost_usd)} (expected: {dollars(manifest.expected_usd)}){simulated}",
-        f"Cost of these rows in all runs: {dollars(manifest.partition_cost_usd)}",
+        f"Cost of this run: {format_usd(manifest.cost_usd)} (expected: {format_usd(manifest.expected_usd)}){simulated}",
+        f"Cost of these rows in all runs: {format_usd(manifest.partition_cost_usd)}",
         *([f"Table: {manifest.table}"] if published else []),
         f"Rejects: {rejects}",
     ]
@@ -114,7 +114,7 @@ def too_many(
         f"Nothing was published, and the table is as it was. All answers are kept; the rejects are at {rejects}",
     ]
     if again:
-        cost = dollars(_cost_of(again, manifest, unbilled=unbilled))
+        cost = format_usd(_cost_of(again, manifest, unbilled=unbilled))
         lines.append(
             "Trigger the day again with Only the rejects (`only_rejects`; make run: ONLY_REJECTS=1): it sends"
             f" {again:,} {'request' if again == 1 else 'requests'} and nothing else, for {_about(cost)}."

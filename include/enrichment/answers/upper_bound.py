@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from include.enrichment.answers.outcome import Outcome, settled
+from include.enrichment.answers.outcome import Outcome, is_settled
 
 #: What the API may put before a prompt by itself, for a schema or tools: several hundred tokens are documented.
 _ADDED_TOKENS = 2_000
@@ -18,10 +18,10 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 def is_incomplete(outcome: Outcome) -> bool:
     """Whether the answer was paid for, and its line does not say how much, or for which model."""
-    return settled(outcome.outcome) and (outcome.upper_bound or not outcome.model)
+    return is_settled(outcome.outcome) and (outcome.upper_bound or not outcome.model)
 
 
-def at_most(outcome: Outcome, params: str) -> Outcome:
+def with_upper_bound(outcome: Outcome, params: str) -> Outcome:
     """
     An incomplete outcome with what its line lacks: the model that was asked and, where its usage cannot be read, the
     most tokens that the request can have used, each at the highest rate that it can have had.

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Set
 from datetime import datetime, timedelta
 
 from include.enrichment.batches.ledger import UNSETTLED, Entry, OpenChunk
-from include.enrichment.batches.pass_plan import closed
+from include.enrichment.batches.pass_plan import is_closed
 from include.enrichment.errors import SpecError
 
 #: For so long a run may wait for a batch, and write nothing.
@@ -44,7 +44,7 @@ def waited_for(
     return {
         chunk_id: chunk
         for chunk_id, chunk in opened.items()
-        if not closed(chunk, entry := entries[chunk_id], loaded.keys(), now=now)
+        if not is_closed(chunk, entry := entries[chunk_id], loaded.keys(), now=now)
         or (entry is not None and entry.batch_id in lately)
     }
 

@@ -45,7 +45,7 @@ class PassPlan(Versioned):
     estimate: Estimate | None = None
 
 
-def spell_plan(pass_name: str, made: PassPlan, *, joined: int) -> str:
+def describe_plan(pass_name: str, made: PassPlan, *, joined: int) -> str:
     """
     What a pass does, in one sentence.
 
@@ -124,7 +124,7 @@ def check_chunks(chunks: int, *, most: int | None) -> None:
         )
 
 
-def closed(opened: OpenChunk, entry: Entry | None, loaded: Set[str], *, now: datetime) -> bool:
+def is_closed(opened: OpenChunk, entry: Entry | None, loaded: Set[str], *, now: datetime) -> bool:
     """
     Whether an open chunk need not be looked at any more: it has landed, was withdrawn, or belongs to the past.
 

@@ -22,7 +22,7 @@ JITTER = 0.1
 SLICE = 100
 
 
-def worth_a_page(unseen: int, *, pages_read: int) -> bool:
+def is_page_worth_it(unseen: int, *, pages_read: int) -> bool:
     """
     Whether to read one more page of the list for ``unseen`` batches, rather than retrieve each of them.
 
@@ -32,7 +32,7 @@ def worth_a_page(unseen: int, *, pages_read: int) -> bool:
     return unseen > PAGE_WORTH * (pages_read + 1)
 
 
-def begins_at(dues: Collection[float], *, calm_until: float) -> float:
+def next_round_at(dues: Collection[float], *, calm_until: float) -> float:
     """
     When the next round begins.
 
@@ -43,7 +43,7 @@ def begins_at(dues: Collection[float], *, calm_until: float) -> float:
     return max(earliest, calm_until) if _crowded(dues, earliest) else earliest
 
 
-def reaches_to(dues: Collection[float], *, now: float) -> float:
+def round_covers_until(dues: Collection[float], *, now: float) -> float:
     """Up to which moment waits that fall due belong to the round that begins ``now``."""
     return now + CALM_SECONDS if _crowded(dues, now) else now
 
@@ -51,4 +51,4 @@ def reaches_to(dues: Collection[float], *, now: float) -> float:
 def _crowded(dues: Collection[float], at: float) -> bool:
     """Whether the waits of a round are so many that it reads the list."""
     until = at + CALM_SECONDS
-    return worth_a_page(sum(due <= until for due in dues), pages_read=0)
+    return is_page_worth_it(sum(due <= until for due in dues), pages_read=0)

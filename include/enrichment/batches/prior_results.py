@@ -9,7 +9,7 @@ from functools import cached_property
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.enrichment.answers.outcome import remedy, settled
+from include.enrichment.answers.outcome import is_settled, remedy
 
 #: One line for each request and batch.
 FOUND_SCHEMA = pa.schema(
@@ -17,7 +17,7 @@ FOUND_SCHEMA = pa.schema(
 )
 
 
-def lines_of(lines: pa.Table, wanted: pa.Array) -> pa.Table:
+def lines_for(lines: pa.Table, wanted: pa.Array) -> pa.Table:
     """
     Those of the lines whose ``request_id`` is wanted.
 
@@ -37,7 +37,7 @@ def lines_of(lines: pa.Table, wanted: pa.Array) -> pa.Table:
     return lines.filter(pc.equal(near.take(at), ids))
 
 
-class Found:
+class PriorResults:
     """
     The outcomes of some requests in all batches that were asked them.
 
@@ -47,8 +47,8 @@ class Found:
     def __init__(self, table: pa.Table) -> None:
         self.table = table
 
-    def __add__(self, other: Found) -> Found:
-        return Found(pa.concat_tables([self.table, other.table]))
+    def __add__(self, other: PriorResults) -> PriorResults:
+        return PriorResults(pa.concat_tables([self.table, other.table]))
 
     @cached_property
     def batches(self) -> list[str]:
@@ -68,7 +68,7 @@ class Found:
     @cached_property
     def settled(self) -> set[str]:
         """The requests that were paid for: never to be asked again as they are."""
-        paid = [name for name in pc.unique(self.table["outcome"]).to_pylist() if settled(name)]
+        paid = [name for name in pc.unique(self.table["outcome"]).to_pylist() if is_settled(name)]
         return set(self._with(*paid)["request_id"].to_pylist())
 
     @cached_property
@@ -80,7 +80,7 @@ class Found:
         """The batches that left these requests without an answer, for each of them that has any."""
         failed: defaultdict[str, set[str]] = defaultdict(set)
         for line in self._unusable():
-            if line["request_id"] in request_ids and not settled(line["outcome"]):
+            if line["request_id"] in request_ids and not is_settled(line["outcome"]):
                 failed[line["request_id"]].add(line["batch_id"])
         return failed
 

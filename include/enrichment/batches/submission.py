@@ -58,7 +58,7 @@ class Withdrawn:
     """Another plan has taken requests of the chunk over: it must not be sent."""
 
 
-def first_look(entry: Entry | None) -> Attach | Send | Settle | Withdrawn:
+def next_action(entry: Entry | None) -> Attach | Send | Settle | Withdrawn:
     """What the ledger alone says. None: the chunk was planned and nothing else."""
     if entry is None:
         return Send()
@@ -74,12 +74,12 @@ def settled_at(entry: Entry) -> datetime:
     return entry.changed_at + (CREATE_WINDOW if entry.state == "submitting" else LISTING_LAG)
 
 
-def being_sent(entry: Entry, *, now: datetime) -> bool:
+def is_being_sent(entry: Entry, *, now: datetime) -> bool:
     """Whether a create is under way, as far as anybody can tell: soon it is known whether it has made a batch."""
     return entry.state == "submitting" and now < settled_at(entry)
 
 
-def candidates(entry: Entry, listed: Iterable[BatchStatus], claimed: Collection[str]) -> list[BatchStatus]:
+def find_candidates(entry: Entry, listed: Iterable[BatchStatus], claimed: Collection[str]) -> list[BatchStatus]:
     """
     The batches that the chunk's unclear create may have made, by all that a list tells.
 
@@ -96,7 +96,7 @@ def candidates(entry: Entry, listed: Iterable[BatchStatus], claimed: Collection[
     ]
 
 
-def whose(ours: int, strangers: int, *, requests: int) -> Literal["ours", "theirs"] | None:
+def classify_ownership(ours: int, strangers: int, *, requests: int) -> Literal["ours", "theirs"] | None:
     """
     Whose batch it is by its result lines; None if they do not tell, as after a download that broke off.
 
@@ -112,7 +112,7 @@ def whose(ours: int, strangers: int, *, requests: int) -> Literal["ours", "their
     return "theirs" if not ours and strangers >= requests else None
 
 
-def look_again_at(entry: Entry, running: Collection[BatchStatus], *, now: datetime) -> datetime | None:
+def check_again_at(entry: Entry, running: Collection[BatchStatus], *, now: datetime) -> datetime | None:
     """
     When to look again at an unsettled chunk of which no batch was found; None if surely none was made.
 
@@ -149,7 +149,7 @@ def may_never_fit(since: datetime, *, now: datetime, requests: int, size_bytes: 
     )
 
 
-def refused_until(refusals: int, retry_after_seconds: float | None, *, now: datetime) -> datetime:
+def refusal_ends_at(refusals: int, retry_after_seconds: float | None, *, now: datetime) -> datetime:
     """
     When to try again after a create that made nothing: when the API asks for it, else after 1, 2, 4, 8 minutes, and
     then every ten.

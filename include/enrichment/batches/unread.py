@@ -19,7 +19,7 @@ def is_overdue(entry: Entry, *, now: datetime) -> bool:
     return entry.state in ("submitted", *UNSETTLED) and entry.changed_at < now - OVERDUE
 
 
-def unread(
+def find_unread(
     opened: Mapping[str, OpenChunk],
     entries: Mapping[str, Entry | None],
     *,
@@ -43,7 +43,7 @@ def unread(
             yield entry
 
 
-def spell_unread(entry: Entry, *, run_id: str) -> str:
+def describe_unread(entry: Entry, *, run_id: str) -> str:
     """
     What to tell of such a chunk.
 

@@ -12,14 +12,14 @@ from typing import Any, Self, get_args
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.enrichment.answers.outcome import OutcomeName, settled
+from include.enrichment.answers.outcome import OutcomeName, is_settled
 from include.enrichment.cost.prices import (
     BILLED_COLUMNS,
     MOST_USD,
     TOKEN_RATES,
     USD,
-    added_up,
     costs_usd,
+    sum_costs,
     synchronous_costs_usd,
 )
 from include.enrichment.runs import passes
@@ -86,7 +86,7 @@ class BatchFacts:
         )
 
 
-def used(outcomes: pa.Table | pa.RecordBatch) -> pa.Table:
+def usage_columns(outcomes: pa.Table | pa.RecordBatch) -> pa.Table:
     """
     What these outcomes used, in a few lines: apart for each outcome, for whatever has a price of its own, and for
     upper bounds. The lines of a batch's parts, one below the other, are those of the batch.
@@ -97,12 +97,12 @@ def used(outcomes: pa.Table | pa.RecordBatch) -> pa.Table:
     bounds = pc.fill_null(billed["upper_bound"], False)
     tables = []
     for bound in pc.unique(bounds).to_pylist() or [False]:
-        lines = added_up(billed.filter(pc.equal(bounds, bound)), by="outcome")
+        lines = sum_costs(billed.filter(pc.equal(bounds, bound)), by="outcome")
         tables.append(lines.append_column("upper_bound", pa.repeat(bound, len(lines))))
     return pa.concat_tables(tables)
 
 
-def tallied(lines: pa.Table) -> dict[str, int]:
+def count_outcomes(lines: pa.Table) -> dict[str, int]:
     """How many requests had which outcome, of what used() made of them."""
     tally: Counter[str] = Counter()
     for outcome, answers in zip(lines["outcome"].to_pylist(), lines["answers"].to_pylist(), strict=True):
@@ -110,13 +110,13 @@ def tallied(lines: pa.Table) -> dict[str, int]:
     return dict(tally)
 
 
-def booked(facts: BatchFacts, sums: pa.Table) -> pa.Table:
+def make_usage_record(facts: BatchFacts, sums: pa.Table) -> pa.Table:
     """
     The line of a batch, in USAGE_SCHEMA.
 
     :param sums: what used() made of all of its outcomes
     """
-    tally = tallied(sums)
+    tally = count_outcomes(sums)
     outcome = sums["outcome"].combine_chunks()
     costs, synchronous = (_billed(amounts(sums), outcome) for amounts in (costs_usd, synchronous_costs_usd))
     names = sorted(name for name in pc.unique(sums["model"]).to_pylist() if name)
@@ -137,7 +137,7 @@ def booked(facts: BatchFacts, sums: pa.Table) -> pa.Table:
     return pa.Table.from_pylist([line], USAGE_SCHEMA)
 
 
-def says_more(line: Mapping[str, Any], *, booked: Mapping[str, Any]) -> bool:
+def supersedes(line: Mapping[str, Any], *, recorded: Mapping[str, Any]) -> bool:
     """
     Whether a line, in USAGE_SCHEMA, takes the place of the one that is booked for the same batch.
 
@@ -145,11 +145,11 @@ def says_more(line: Mapping[str, Any], *, booked: Mapping[str, Any]) -> bool:
     are booked as an upper bound), or if it knows as much and found a higher amount, or more answers that can be used.
     Where only the amounts differ, a price has changed since, and what was booked first was billed.
     """
-    if line["cost_usd"] is None or booked["cost_usd"] is None:
+    if line["cost_usd"] is None or recorded["cost_usd"] is None:
         return line["cost_usd"] is not None
-    if all(line[name] == booked[name] for name in _COUNTS):
+    if all(line[name] == recorded[name] for name in _COUNTS):
         return False
-    return _known(line) > _known(booked)
+    return _known(line) > _known(recorded)
 
 
 def _known(line: Mapping[str, Any]) -> tuple[int, int, Decimal, int]:
@@ -169,7 +169,7 @@ def billed_usd(outcomes: pa.RecordBatch) -> pa.Array:
 
 def _billed(costs: pa.Array, outcome: pa.Array) -> pa.Array:
     """What ended without an answer is not billed, and names no model. (What a missing line cost nobody tells.)"""
-    paid = pc.is_in(outcome, pa.array(filter(settled, get_args(OutcomeName)), pa.string()))
+    paid = pc.is_in(outcome, pa.array(filter(is_settled, get_args(OutcomeName)), pa.string()))
     return pc.if_else(paid, costs, pa.scalar(Decimal(0), USD))
 
 

@@ -9,7 +9,7 @@ from include.enrichment.batches.poll import WINDOW
 from include.enrichment.cost.caching import LIFE, Ttl
 
 
-def at_work(entry: Entry, ttl: Ttl, *, now: datetime) -> bool:
+def is_cache_warm(entry: Entry, ttl: Ttl, *, now: datetime) -> bool:
     """
     Whether the chunk's batch has read or written its prefix within the TTL, as far as its ledger entry tells: it is in
     flight, or was loaded so lately.

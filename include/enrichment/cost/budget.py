@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from include.enrichment.cost.estimate import Estimate
-from include.enrichment.cost.prices import dollars
+from include.enrichment.cost.prices import format_usd
 from include.enrichment.errors import BudgetExceeded, NotYet
 
 #: Estimates have no more.
@@ -120,8 +120,8 @@ def check_claim(
         return
     message = (
         f"{whose} could exceed its budget of ${budget:,.2f} (limits.monthly_budget_usd): spent"
-        f" {dollars(spending.spent)}, in flight {dollars(spending.reserved)}, this chunk costs up to"
-        f" {dollars(claimed_usd)}.\nOther runs have sent theirs since it was planned. Nothing was sent."
+        f" {format_usd(spending.spent)}, in flight {format_usd(spending.reserved)}, this chunk costs up to"
+        f" {format_usd(claimed_usd)}.\nOther runs have sent theirs since it was planned. Nothing was sent."
     )
     if total - unsettled_usd <= budget:
         raise NotYet(message, again_at=again_at)

@@ -83,7 +83,7 @@ class PrefixSize:
         return int((self.system_bytes + self.format_bytes) / _FEWEST_BYTES)
 
 
-def decide(model: str, price: Price | None, size: PrefixSize, *, canary: bool) -> Caching:
+def resolve_cache(model: str, price: Price | None, size: PrefixSize, *, canary: bool) -> Caching:
     """
     What ``auto`` comes to: an hour where a canary warms the cache, five minutes where none does, off where that does
     not pay or the model surely keeps no prefix of that size. Where it may keep it or not there is a mark, which is free

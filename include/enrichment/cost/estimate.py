@@ -141,7 +141,7 @@ def counted(
     )
 
 
-def to_count(sizes: pa.Table) -> set[str]:
+def choose_sample(sizes: pa.Table) -> set[str]:
     """
     Choose the requests to count: the largest ones, and of the others evenly by size, 200 together.
 
@@ -166,7 +166,7 @@ def to_count(sizes: pa.Table) -> set[str]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experience:
+class History:
     """
     What earlier batches of the pipeline, with the same model, had.
 
@@ -180,7 +180,7 @@ class Experience:
     hits: Bounds | None = None
 
 
-def experience(lines: pa.Table, *, model: str, run_id: str) -> Experience:
+def summarise_history(lines: pa.Table, *, model: str, run_id: str) -> History:
     """
     What the books say.
 
@@ -208,7 +208,7 @@ def experience(lines: pa.Table, *, model: str, run_id: str) -> Experience:
         for line in batches
         if line["pass_name"] != passes.CANARY  # which warms it, and whose own reads say nothing
     ]
-    return Experience(
+    return History(
         tokens_per_byte=_ratio(prompts),
         output_tokens=_ratio(answered),
         hits=_hits([one for one in cached if one[1]]),
@@ -246,7 +246,9 @@ def _hits(cached: Sequence[tuple[int, int]]) -> Bounds | None:
     return Bounds(low=min(found.high, 1.0), expected=min(found.expected, 1.0), high=max(least, 0.0))
 
 
-def output_of(answers: Sequence[int], earlier: Bounds | None, *, requests: int, max_tokens: int) -> tuple[Bounds, str]:
+def estimate_output(
+    answers: Sequence[int], earlier: Bounds | None, *, requests: int, max_tokens: int
+) -> tuple[Bounds, str]:
     """
     How many tokens an answer has on average, and how that is known.
 
@@ -327,7 +329,7 @@ def prefix_size(sample: Counted | None, size: PrefixSize) -> tuple[float, float]
     return size.system_bytes * _THUMB[1], (size.system_bytes + size.format_bytes) * _MOST_PER_BYTE
 
 
-def hits_of(known: Bounds | None, *, warms: bool, warmed: bool) -> Bounds:
+def estimate_cache_hits(known: Bounds | None, *, warms: bool, warmed: bool) -> Bounds:
     """
     What part of the prefix is read from the cache; ``low`` is where the cost is lowest.
 
@@ -348,7 +350,7 @@ def estimate(
     size: int,
     sizes: pa.Table | None = None,
     sample: Counted | None,
-    known: Experience,
+    known: History,
     output: tuple[Bounds, str],
     caching: CachedPart | None,
 ) -> Estimate:
@@ -408,7 +410,7 @@ class _Case:
 
 
 def _prompts(
-    model: str, requests: int, size: int, sizes: pa.Table | None, sample: Counted | None, known: Experience
+    model: str, requests: int, size: int, sizes: pa.Table | None, sample: Counted | None, known: History
 ) -> tuple[dict[str, list[_Case]], str]:
     """The tokens of the prompts for each bound, and how they are known."""
     per_byte, source = _per_byte(sample, known)
@@ -434,7 +436,7 @@ def _prompts(
     return {"low": low, "expected": [case(1, per_byte.expected, 0)], "high": high}, source
 
 
-def _per_byte(sample: Counted | None, known: Experience) -> tuple[Bounds, str]:
+def _per_byte(sample: Counted | None, known: History) -> tuple[Bounds, str]:
     """Tokens of a byte, and how they are known. What was not counted in this run may have one for each."""
     if sample:
         return sample.per_byte, f"counted in {sample.requests:,} of them"

@@ -181,7 +181,7 @@ def synchronous_costs_usd(answers: pa.Table | pa.RecordBatch) -> pa.Array:
     return _costs(answers, batch=False)
 
 
-def added_up(answers: pa.Table | pa.RecordBatch, *, by: str) -> pa.Table:
+def sum_costs(answers: pa.Table | pa.RecordBatch, *, by: str) -> pa.Table:
     """
     Answers added up as far as one price holds for them, which leaves a few lines of many: BILLED_COLUMNS, ``by`` and
     ``answers``, how many each line stands for. What the lines cost together is exactly what the answers cost.
@@ -206,12 +206,12 @@ def added_up(answers: pa.Table | pa.RecordBatch, *, by: str) -> pa.Table:
     return pa.Table.from_pylist(lines, pa.schema(list(kinds.items())))
 
 
-def plain(cost: Decimal) -> str:
+def format_decimal(cost: Decimal) -> str:
     """An amount to its last digit, as text: ``0.00000025`` and not ``2.5E-7``."""
     return f"{cost.normalize():f}"
 
 
-def dollars(cost: Decimal | None) -> str:
+def format_usd(cost: Decimal | None) -> str:
     """An amount for people, to a hundredth of a cent."""
     if cost is None:
         return "an unknown amount"

@@ -80,7 +80,7 @@ def params_bytes(requests: int, body: int) -> int:
     return body - body_bytes(["x" * REQUEST_ID_CHARACTERS] * requests, 0)
 
 
-def cut(requests: pa.Table, limits: BatchLimits) -> list[str]:
+def split_chunks(requests: pa.Table, limits: BatchLimits) -> list[str]:
     """
     Cut requests into chunks: the first id of each chunk, sorted. A chunk reaches from its first id to the next one's;
     nothing is dropped.
@@ -107,7 +107,7 @@ def cut(requests: pa.Table, limits: BatchLimits) -> list[str]:
     return first_ids
 
 
-def chunk_of(request_id: str, first_ids: Sequence[str]) -> int:
+def chunk_number(request_id: str, first_ids: Sequence[str]) -> int:
     """The number of the chunk, counted from 0, that the request is in, as cut() has cut it."""
     return bisect_right(first_ids, request_id) - 1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 
-def in_doubles(batch: pa.RecordBatch) -> pa.RecordBatch:
+def widen_float32(batch: pa.RecordBatch) -> pa.RecordBatch:
     """
     The batch with its floats of 32 bits in 64, at any depth: 0.1 is 0.1 then, as a database spells it, and not
     0.10000000149011612.

@@ -8,7 +8,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from include.enrichment.requests.prompt_values import NULL, Refused
+from include.enrichment.requests.prompt_values import NULL, UnsupportedValue
 
 _in_quotes = json.encoder.encode_basestring
 _LISTS = (list, tuple, range)
@@ -36,7 +36,7 @@ def _to_json(value: Any) -> str:
     if kind is dict:
         try:
             keys = sorted(value)
-        except (TypeError, Refused):
+        except (TypeError, UnsupportedValue):
             keys = sorted(value, key=str)
         parts = [f"{_in_quotes(key) if type(key) is str else _key(key)}: {_to_json(value[key])}" for key in keys]
         return f"{{{', '.join(parts)}}}"

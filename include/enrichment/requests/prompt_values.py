@@ -21,7 +21,7 @@ from include.enrichment.requests.float32 import with_float32_as
 _ADDRESS = re.compile(r"0x[0-9a-f]{6,}", re.IGNORECASE)
 
 
-class Refused(Exception):
+class UnsupportedValue(Exception):
     """A template makes a text of what has none, or asks for the clock. The message says what to write instead."""
 
 
@@ -35,7 +35,9 @@ class NoText:
     why: str
 
     def __str__(self) -> str:
-        raise Refused(object.__getattribute__(self, "why"))  # a namespace has only what the template puts into it
+        raise UnsupportedValue(
+            object.__getattribute__(self, "why")
+        )  # a namespace has only what the template puts into it
 
     __repr__ = __str__
 
@@ -53,7 +55,7 @@ class Binary(NoText, bytes):
         return Binary(found) if isinstance(found, bytes) else found
 
     def __iter__(self) -> Iterator[int]:
-        raise Refused(self.why)
+        raise UnsupportedValue(self.why)
 
     __reversed__ = __iter__
 
@@ -108,7 +110,7 @@ class Null(str):
     def _text(self, other: object) -> str:
         if isinstance(other, str):
             return other
-        raise Refused(
+        raise UnsupportedValue(
             f"NULL is neither more nor less than {other}: say what counts for it, as in (column or 0) > 10, or leave it"
             " out of a list with | reject('none')"
         )
@@ -129,7 +131,7 @@ class _Quoted:
 class _Formatted(_Quoted):
     def strftime(self, format: str) -> str:
         if "%s" in format.replace("%%", ""):
-            raise Refused("%s of strftime goes by the worker's time zone: write column.timestamp() | int")
+            raise UnsupportedValue("%s of strftime goes by the worker's time zone: write column.timestamp() | int")
         return cast(str, super().strftime(format))  # type: ignore[misc]
 
 
@@ -219,7 +221,7 @@ class Opaque(NoText):
         )
 
 
-def plain(value: object) -> object:
+def to_prompt_value(value: object) -> object:
     """``value`` as a template may have it, at any depth."""
     kind = type(value)
     if kind in AS_IT_IS:
@@ -235,7 +237,7 @@ def plain(value: object) -> object:
         return _from_numpy(value)
     if isinstance(value, pa.Scalar):
         texts, doubles = (with_float32_as(value.type, kind) for kind in (pa.string(), pa.float64()))
-        return plain((value if texts == value.type else value.cast(texts).cast(doubles)).as_py())
+        return to_prompt_value((value if texts == value.type else value.cast(texts).cast(doubles)).as_py())
     if repr(value) == "<NA>":  # pandas'
         return NULL
     return _foreign(value)
@@ -251,10 +253,10 @@ def settled(value: object, source: str) -> object:
         return value
     if isinstance(value, Iterator | ItemsView | KeysView | ValuesView):
         return Listing(value, source)
-    return value if type(value).__module__.startswith("jinja2.") else plain(value)
+    return value if type(value).__module__.startswith("jinja2.") else to_prompt_value(value)
 
 
-def bare(value: object) -> Any:
+def unwrap_value(value: object) -> Any:
     """What attributes and methods are asked of."""
     return value.value if isinstance(value, Foreign | Opaque) else value
 
@@ -276,7 +278,7 @@ def _datetime(value: datetime) -> object:
         try:
             value, zone = value.astimezone(UTC), UTC
         except OverflowError as error:
-            raise Refused(f"{value} is not a time in the years 1 to 9999 UTC: cast it to text") from error
+            raise UnsupportedValue(f"{value} is not a time in the years 1 to 9999 UTC: cast it to text") from error
     found = DateTime(
         value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond, zone
     )
@@ -297,28 +299,28 @@ def _timedelta(value: timedelta) -> Duration:
 
 
 def _list(value: Any) -> list[object]:
-    return [item if type(item) in AS_IT_IS else plain(item) for item in value]
+    return [item if type(item) in AS_IT_IS else to_prompt_value(item) for item in value]
 
 
 def _mapping(value: Any) -> dict[object, object]:
     return {
-        key if type(key) is str else plain(key): item if type(item) in AS_IT_IS else plain(item)
+        key if type(key) is str else to_prompt_value(key): item if type(item) in AS_IT_IS else to_prompt_value(item)
         for key, item in value.items()
     }
 
 
 def _tuple(value: tuple[object, ...]) -> tuple[object, ...]:
-    items = tuple(map(plain, value))
+    items = tuple(map(to_prompt_value, value))
     make: Callable[[tuple[object, ...]], tuple[object, ...]] | None = getattr(value, "_make", None)
     return make(items) if make else items
 
 
 def _sorted(value: Set[object]) -> list[object]:
     # First by what they look like: where two are neither more nor less, their order in the set would stay.
-    items = sorted(map(plain, value), key=repr)
+    items = sorted(map(to_prompt_value, value), key=repr)
     try:
         return sorted(items)  # type: ignore[type-var]
-    except (TypeError, Refused):
+    except (TypeError, UnsupportedValue):
         return items
 
 
@@ -338,26 +340,26 @@ def _spell_range(value: Any) -> str:
     if value.isempty:
         return "empty"
     start, end = ("[" if value.lower_inc else "("), ("]" if value.upper_inc else ")")
-    return f"{start}{plain(value.lower)}, {plain(value.upper)}{end}"
+    return f"{start}{to_prompt_value(value.lower)}, {to_prompt_value(value.upper)}{end}"
 
 
 def _from_numpy(value: Any) -> object:
     if value.ndim:
-        return [plain(item) for item in value]
+        return [to_prompt_value(item) for item in value]
     kind, size = value.dtype.kind, value.dtype.itemsize
     if kind == "f":
         return float(str(value[()])) if size < 8 else float(value)
     if value.dtype.str.endswith("[ns]"):  # Python has no nanoseconds: they would become a number
-        found: Any = plain(value.astype(f"{kind}8[us]").item())
+        found: Any = to_prompt_value(value.astype(f"{kind}8[us]").item())
         if rest := 0 if found is NULL else int(value.astype("int64")) % 1_000:
             setattr(found, "nanosecond" if kind == "M" else "nanoseconds", rest)
         return found
-    return plain(value.item())
+    return to_prompt_value(value.item())
 
 
 #: By the first that fits: an enum may be a text too, and a datetime is a date.
 _CONVERTERS: tuple[tuple[Any, Callable[[Any], object]], ...] = (
-    (Enum, lambda value: plain(value.value)),
+    (Enum, lambda value: to_prompt_value(value.value)),
     (str, str.__str__),
     (Mapping, _mapping),
     (tuple, _tuple),

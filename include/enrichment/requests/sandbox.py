@@ -18,7 +18,16 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from jinja2.utils import Cycler, Joiner, Namespace, pass_eval_context
 
 from include.enrichment.requests.json_text import to_json
-from include.enrichment.requests.prompt_values import AS_IT_IS, NULL, Foreign, NoText, Refused, bare, plain, settled
+from include.enrichment.requests.prompt_values import (
+    AS_IT_IS,
+    NULL,
+    Foreign,
+    NoText,
+    UnsupportedValue,
+    settled,
+    to_prompt_value,
+    unwrap_value,
+)
 
 #: Filters of numbers, attributes and mappings that Jinja has fail on a text, and those that fail on an empty one.
 _NULL_GIVES_NULL = (
@@ -122,7 +131,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             found = self.binop_table[operator](left, right)
         except TypeError as error:
             if left is NULL or right is NULL:
-                raise Refused(
+                raise UnsupportedValue(
                     f"NULL `{operator}` a value is nothing: say what counts for it, as in (column or 0)"
                 ) from error
             raise
@@ -160,7 +169,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if obj is NULL:
             return NULL
         if isinstance(obj, date) and name in _CLOCK:
-            raise Refused(
+            raise UnsupportedValue(
                 f"{name}() is another in each run, and the same row must be the same request: take it from a column"
             )
         return self._found(super().getattr, obj, name)
@@ -168,7 +177,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
     @staticmethod
     def _found(look: Callable[[Any, Any], Any], obj: Any, name: Any) -> Any:
         """What a value has itself; of one that is a text here, else what the text has."""
-        found = look(bare(obj), name)
+        found = look(unwrap_value(obj), name)
         return look(str(obj), name) if isinstance(found, Undefined) and isinstance(obj, Foreign) else found
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -178,7 +187,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if type(found) in AS_IT_IS:
             return found
         if type(found) in (dict, list, tuple):
-            return plain(found)
+            return to_prompt_value(found)
         return settled(found, f"{getattr(obj, '__name__', 'a call')}()")
 
 

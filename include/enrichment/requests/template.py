@@ -12,7 +12,7 @@ from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
 
 from include.enrichment.errors import SpecError
-from include.enrichment.requests.prompt_values import AS_IT_IS, Refused, plain
+from include.enrichment.requests.prompt_values import AS_IT_IS, UnsupportedValue, to_prompt_value
 from include.enrichment.requests.sandbox import RUNTIME, Sandbox
 
 _WORDS: dict[object, tuple[str, str]] = {True: ("true", "True"), False: ("false", "False"), None: ("none", "None")}
@@ -89,8 +89,10 @@ class Template:
         except Exception as error:  # a template can raise whatever its expressions raise
             frames = traceback.extract_tb(error.__traceback__)
             line = next((frame.lineno or 1 for frame in reversed(frames) if frame.filename == "<template>"), 1)
-            fact = (str(error) if isinstance(error, Refused) else f"{type(error).__name__}: {error}").rstrip(".")
-            if "NULL" in fact and not isinstance(error, Refused):
+            fact = (str(error) if isinstance(error, UnsupportedValue) else f"{type(error).__name__}: {error}").rstrip(
+                "."
+            )
+            if "NULL" in fact and not isinstance(error, UnsupportedValue):
                 fact += ": say what counts for NULL, as in (column or 0)"
             raise SpecError(
                 f"{self.file}:{self._lines_before + line}: cannot be rendered for a row: {fact}. Nothing was sent."
@@ -103,12 +105,12 @@ class Template:
     def _values(self, row: Mapping[str, Any]) -> dict[str, object]:
         try:
             return {
-                name: value if type(value := row[column]) in AS_IT_IS else plain(value)
+                name: value if type(value := row[column]) in AS_IT_IS else to_prompt_value(value)
                 for name, column in self._names.items()
             }
         except KeyError:
             return {
-                name: plain(row[column]) if column in row else self._environment.undefined(name=column)
+                name: to_prompt_value(row[column]) if column in row else self._environment.undefined(name=column)
                 for name, column in self._names.items()
             }
 

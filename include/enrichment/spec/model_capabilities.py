@@ -18,7 +18,7 @@ NOTICE = timedelta(days=60)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Model:
+class ModelCapabilities:
     """
     What the API says of a model. None means that it does not say.
 
@@ -34,7 +34,7 @@ class Model:
     retires_on: date | None = None
 
 
-def model_problems(model: Model, settings: RequestSettings) -> Iterator[str]:
+def model_problems(model: ModelCapabilities, settings: RequestSettings) -> Iterator[str]:
     """Each reason why ``model`` would refuse every request of a pipeline with ``settings``."""
     if model.lifecycle == "retired":
         yield "it is retired" + _successor(model.model_id)
@@ -49,7 +49,7 @@ def model_problems(model: Model, settings: RequestSettings) -> Iterator[str]:
         yield f"request.thinking: {settings.thinking} is not for it (it takes: {able or 'none'})"
 
 
-def retirement_warning(model: Model, *, today: date) -> str:
+def retirement_warning(model: ModelCapabilities, *, today: date) -> str:
     """
     What to tell of a model that retires within NOTICE, or is deprecated; empty if there is nothing.
 
@@ -80,7 +80,7 @@ def _when(retires_on: date | None, lifecycle: str, today: date) -> str:
     return f"retires on {retires_on}, {left}, and the API refuses it from then on"
 
 
-def unknown(model_id: str, offered: Collection[str], *, today: date) -> str:
+def unknown_model_message(model_id: str, offered: Collection[str], *, today: date) -> str:
     """
     What a message says after the name of a model that the API does not know: when it retired and what came in its
     place, or the nearest of those that the API offers.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MOST_USD = 1e15
 
 
-def glance(pipeline_yaml: Path, *below: str) -> object:
+def read_setting(pipeline_yaml: Path, *below: str) -> object:
     """
     What stands in the file below these names, one within the other; None where nothing does, and for everything in a
     file that cannot be read.
@@ -47,14 +47,14 @@ def _document(text: str) -> object:
 
 def model_names(pipeline_yaml: Path) -> list[str]:
     """The models that a run may ask, each once: ``request.model`` first, then ``request.other_models``."""
-    others = glance(pipeline_yaml, "request", "other_models")
-    named = [glance(pipeline_yaml, "request", "model"), *(others if isinstance(others, list) else [])]
+    others = read_setting(pipeline_yaml, "request", "other_models")
+    named = [read_setting(pipeline_yaml, "request", "model"), *(others if isinstance(others, list) else [])]
     return list(dict.fromkeys(name for name in named if isinstance(name, str)))
 
 
 def budget_ceiling(pipeline_yaml: Path) -> float | None:
     """The most that a run may ask for as its budget: ``limits.budget_ceiling_usd``, else ``limits.budget_usd``."""
-    named = (glance(pipeline_yaml, "limits", name) for name in ("budget_ceiling_usd", "budget_usd"))
+    named = (read_setting(pipeline_yaml, "limits", name) for name in ("budget_ceiling_usd", "budget_usd"))
     return next((usd for usd in named if _is_amount(usd)), None)
 
 
@@ -62,7 +62,7 @@ def column_names(folder: Path) -> list[str]:
     """
     The key and the properties of the output of the pipeline in ``folder``; none where its files do not say.
     """
-    key = glance(folder / "pipeline.yaml", "source", "key")
+    key = read_setting(folder / "pipeline.yaml", "source", "key")
     try:
         schema = json.loads((folder / "output.schema.json").read_text(encoding="utf-8-sig"))
         properties = list(References(schema).resolve(schema)["properties"])
@@ -85,8 +85,8 @@ def pass_names(pipeline_yaml: Path) -> list[str]:
 
     :param pipeline_yaml: the file; ``limits.canary_rows`` and ``limits.retry_passes`` in it decide
     """
-    canary_rows = _whole(glance(pipeline_yaml, "limits", "canary_rows"), DEFAULT_CANARY_ROWS, MAX_CANARY_ROWS)
-    retry_passes = _whole(glance(pipeline_yaml, "limits", "retry_passes"), DEFAULT_RETRY_PASSES, MAX_RETRY_PASSES)
+    canary_rows = _whole(read_setting(pipeline_yaml, "limits", "canary_rows"), DEFAULT_CANARY_ROWS, MAX_CANARY_ROWS)
+    retry_passes = _whole(read_setting(pipeline_yaml, "limits", "retry_passes"), DEFAULT_RETRY_PASSES, MAX_RETRY_PASSES)
     return names(canary_rows=canary_rows, retry_passes=retry_passes)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ConfigDict
 
 from include.enrichment.answers.schema.output_schema import OutputSchema
-from include.enrichment.cost.caching import CachedPrefix, Caching, PrefixSize, decide
+from include.enrichment.cost.caching import CachedPrefix, Caching, PrefixSize, resolve_cache
 from include.enrichment.cost.prices import prices
 from include.enrichment.errors import ParamError, SpecError, nearest
 from include.enrichment.requests.chunk import BatchLimits
@@ -100,9 +100,9 @@ class Pipeline(Versioned):
             format_bytes=len(encode_params(self._constant["output_config"])),
         )
         canary = self.settings.limits.canary_rows > 0
-        return decide(request.model, prices().models.get(request.model), size, canary=canary)
+        return resolve_cache(request.model, prices().models.get(request.model), size, canary=canary)
 
-    def decided(self) -> Pipeline:
+    def with_resolved_cache(self) -> Pipeline:
         """The pipeline with what ``request.cache: auto`` comes to in its place."""
         request = self.settings.request.model_copy(update={"cache": self.caching.cache})
         return self.model_copy(update={"settings": self.settings.model_copy(update={"request": request})})

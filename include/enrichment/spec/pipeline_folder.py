@@ -69,10 +69,10 @@ def load_pipeline(folder: Path) -> Pipeline:
     raise SpecError("\n".join(mistakes))
 
 
-def doubts(pipeline: Pipeline) -> Iterator[str]:
+def find_warnings(pipeline: Pipeline) -> Iterator[str]:
     """What may be wrong with a pipeline that has no mistakes: one line each, with file, line and fact."""
     text = pipeline.schema_text
-    for path, fact in supported_schema.doubts(json.loads(text)):
+    for path, fact in supported_schema.find_warnings(json.loads(text)):
         yield f"{pipeline.name}/{SCHEMA}:{_line(_schema_lines(text), path)}: {fact}"
 
 
@@ -180,7 +180,7 @@ def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
     except _Twice as error:
         yield f"{SCHEMA}:{_error_line(error)}: {error.problem}"
         return
-    problems = list(supported_schema.problems(schema))
+    problems = list(supported_schema.find_problems(schema))
     for path, fact in problems:
         yield f"{SCHEMA}:{_line(lines, path)}: {fact}"
     fields = [] if problems else OutputSchema(schema).fields

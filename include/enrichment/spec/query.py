@@ -101,7 +101,7 @@ def query_problems(sql: str, dialect: str | None = None) -> list[str]:
     return [problem for problem in first if all(problem in other for other in others)]
 
 
-def mistake_line(sql: str, said: str, dialect: str) -> int | None:
+def error_line(sql: str, said: str, dialect: str) -> int | None:
     """
     The line of the query in which its database found a mistake, None where it does not tell.
 

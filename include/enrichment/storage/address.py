@@ -64,7 +64,7 @@ def lake_address(text: str) -> S3Address | str:
     return folder[1].removesuffix("/")
 
 
-def without_secret(text: str) -> str:
+def redact_secret(text: str) -> str:
     """The address for a message, without the user and password that may stand in it; a secret key may have slashes."""
     return re.sub(r"(?<=://)([^/]*:.*|[^/]*)@", "***@", text)
 

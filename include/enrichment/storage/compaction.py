@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 _DUE_BATCHES, _DUE_BYTES = 100, 256_000_000
 
 
-def spoken_for(stored: Mapping[str, str], indexed: Iterable[Mapping[str, str]]) -> list[set[str]]:
+def covered_batches(stored: Mapping[str, str], indexed: Iterable[Mapping[str, str]]) -> list[set[str]]:
     """
     The batches that each file of the index speaks for: those whose results are still the ones that it was made of.
     Where several files could, the first does, so that nothing is found twice.
@@ -31,7 +31,7 @@ def spoken_for(stored: Mapping[str, str], indexed: Iterable[Mapping[str, str]]) 
     return found
 
 
-def due(loose: Mapping[str, int]) -> Iterator[list[str]]:
+def compaction_groups(loose: Mapping[str, int]) -> Iterator[list[str]]:
     """
     The batches for which no file speaks, in groups that are each worth a file. The last ones wait until there are more.
 

@@ -51,7 +51,7 @@ def parse(kind: type[_Kind], data: bytes, name: str) -> _Kind:
     return kind.model_validate_json(data, context={_NAME: name})
 
 
-def stamped(schema: pa.Schema, facts: Mapping[str, str] | None = None) -> pa.Schema:
+def with_stamp(schema: pa.Schema, facts: Mapping[str, str] | None = None) -> pa.Schema:
     """
     The schema of a Parquet file of ours.
 

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from include.enrichment.answers.schema.keys import kind_of_type
 from include.enrichment.errors import LakeError, SetupError, WarehouseError
-from include.enrichment.requests.float32 import in_doubles
+from include.enrichment.requests.float32 import widen_float32
 from include.enrichment.runs.partition import Partition
 from include.gateways.lake import ObjectMissing, UnreadableKey
-from include.gateways.sources.portions import Row, in_portions
+from include.gateways.sources.portions import Row, read_portions
 
 if TYPE_CHECKING:
     from include.gateways.lake import Lake
@@ -81,7 +81,7 @@ class ParquetFiles:
             types = dict(zip(file.schema_arrow.names, file.schema_arrow.types, strict=True))
         columns = [name for name in types if needed is None or name in needed]
         fetch = self._fetch(keys, columns, partition, {name: types[name] for name in key if name in types})
-        yield types, in_portions(fetch, rows_at_once=_ROWS_AT_ONCE, rows_a_fetch=_ROWS_A_FETCH)
+        yield types, read_portions(fetch, rows_at_once=_ROWS_AT_ONCE, rows_a_fetch=_ROWS_A_FETCH)
 
     def _keys(self, prefix: str) -> list[str]:
         folder = prefix.removeprefix(f"{self._bucket.uri}/")
@@ -172,7 +172,7 @@ class ParquetFiles:
         try:
             for column in batch.columns:
                 _check_times(column)
-            rows: list[Row] = in_doubles(batch).to_pylist()
+            rows: list[Row] = widen_float32(batch).to_pylist()
         except _UNCONVERTED as error:
             raise WarehouseError(
                 f"{self._bucket.locate(file)} holds a value that Python cannot: {_odd_value(batch, key)}:"

@@ -17,7 +17,9 @@ _FLAT = frozenset({bool, bytes, date, datetime, Decimal, float, int, str, time, 
 Row = dict[str, Any]
 
 
-def in_portions(fetch: Callable[[int], Sequence[Row]], *, rows_at_once: int, rows_a_fetch: int) -> Iterator[list[Row]]:
+def read_portions(
+    fetch: Callable[[int], Sequence[Row]], *, rows_at_once: int, rows_a_fetch: int
+) -> Iterator[list[Row]]:
     """
     Rows in portions, of which none is empty: the first of one row, and from then on ever larger ones.
 

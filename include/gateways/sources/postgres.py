@@ -63,14 +63,14 @@ def arrow_type(column: Any) -> pa.DataType | None:
     return None
 
 
-def tell_odd_values(connection: Any, driver: str) -> None:
+def report_odd_values(connection: Any, driver: str) -> None:
     """
     Have the connection of one of DRIVERS raise OddValue for a value that Python cannot hold.
 
     Left alone, psycopg2 makes 9999-12-31 of ``infinity``, and neither driver says in which column a value was.
     """
     if driver == "psycopg2":
-        from include.gateways.sources.postgres_psycopg2 import tell_odd_values
+        from include.gateways.sources.postgres_psycopg2 import report_odd_values
     else:
-        from include.gateways.sources.postgres_psycopg import tell_odd_values
-    tell_odd_values(connection)
+        from include.gateways.sources.postgres_psycopg import report_odd_values
+    report_odd_values(connection)

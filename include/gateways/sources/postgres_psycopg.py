@@ -12,7 +12,7 @@ from psycopg.pq import Format
 from include.gateways.sources.postgres import OddValue
 
 
-def tell_odd_values(connection: psycopg.Connection[Any]) -> None:
+def report_odd_values(connection: psycopg.Connection[Any]) -> None:
     """Have the connection's server-side cursors raise OddValue."""
     connection.server_cursor_factory = _Cursor
     connection.adapters.register_loader("interval", _Interval)

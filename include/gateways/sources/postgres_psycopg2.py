@@ -43,7 +43,7 @@ class _Cursor(extensions.cursor):  # type: ignore[misc]  # psycopg2 ships no typ
         return rows
 
 
-def tell_odd_values(connection: Any) -> None:
+def report_odd_values(connection: Any) -> None:
     """Have the connection's cursors raise OddValue."""
     connection.cursor_factory = _Cursor
     for oid, caster in {**extensions.string_types, **connection.string_types}.items():

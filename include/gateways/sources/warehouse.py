@@ -16,9 +16,9 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from include.enrichment.errors import SpecError, WarehouseError
 from include.enrichment.runs.partition import Partition
-from include.enrichment.spec.query import Parameter, mistake_line, parameters, query_problems
-from include.gateways.sources.portions import Row, in_portions
-from include.gateways.sources.postgres import DRIVERS, OddValue, arrow_type, tell_odd_values
+from include.enrichment.spec.query import Parameter, error_line, parameters, query_problems
+from include.gateways.sources.portions import Row, read_portions
+from include.gateways.sources.postgres import DRIVERS, OddValue, arrow_type, report_odd_values
 
 #: What a portion may have, in rows.
 _ROWS_AT_ONCE = 4_000
@@ -75,7 +75,7 @@ class Warehouse:
                     connection.execution_options(postgresql_readonly=True)
                     connection.execute(text("set local time zone 'UTC'"))
                 if is_known:
-                    tell_odd_values(connection.connection.dbapi_connection, dialect.driver)
+                    report_odd_values(connection.connection.dbapi_connection, dialect.driver)
                 with self._conversions(partition, key, needed):  # psycopg2 fetches the first row here
                     result = connection.execution_options(stream_results=True).execute(statement)
                 with result:
@@ -102,7 +102,7 @@ class Warehouse:
 
     def _mistake(self, sql: str, partition: Partition, error: SQLAlchemyError) -> WarehouseError:
         fact = _fact(error)
-        line = mistake_line(sql, fact, self._engine.dialect.name)
+        line = error_line(sql, fact, self._engine.dialect.name)
         return WarehouseError(
             f"{self._folder}extract.sql{f':{line}' if line else ''}: {fact} ({type(error).__name__}, connection"
             f" {self._name!r}, partition {partition}). Nothing was sent. Correct the query or the connection, then run"
@@ -170,4 +170,4 @@ def _portions(
     def fetch(count: int) -> list[Row]:
         return [dict(zip(columns, row, strict=True)) for row in result.fetchmany(count)]
 
-    return in_portions(fetch, rows_at_once=_ROWS_AT_ONCE, rows_a_fetch=rows_a_fetch)
+    return read_portions(fetch, rows_at_once=_ROWS_AT_ONCE, rows_a_fetch=rows_a_fetch)

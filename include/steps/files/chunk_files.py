@@ -30,7 +30,7 @@ from include.enrichment.requests.chunk import (
 )
 from include.enrichment.requests.request import Request
 from include.enrichment.storage import layout
-from include.enrichment.storage.version import check_stamp, stamped
+from include.enrichment.storage.version import check_stamp, with_stamp
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake, ObjectMissing
 
@@ -217,7 +217,7 @@ class ChunkWriter:
         self._waiting_bytes = 0
 
     def __enter__(self) -> Self:
-        schema = stamped(REQUESTS_SCHEMA, self._metadata)
+        schema = with_stamp(REQUESTS_SCHEMA, self._metadata)
         self._writer = pq.ParquetWriter(
             self.path,
             schema,

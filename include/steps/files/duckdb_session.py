@@ -10,7 +10,9 @@ import duckdb
 
 
 @contextmanager
-def database(folder: Path, *, memory: str, threads: int, in_order: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+def open_duckdb(
+    folder: Path, *, memory: str, threads: int, in_order: bool = True
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """
     An empty database.
 

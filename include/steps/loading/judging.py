@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from include.enrichment.answers.outcome import Outcome, decode_line, judge, outcomes_batch, unreadable
 from include.enrichment.answers.schema.output_schema import OutputSchema
-from include.enrichment.answers.upper_bound import at_most, is_incomplete
+from include.enrichment.answers.upper_bound import is_incomplete, with_upper_bound
 from include.enrichment.batches.usage import billed_usd, sum_usd, total_usd
-from include.enrichment.cost.prices import dollars
+from include.enrichment.cost.prices import format_usd
 from include.enrichment.errors import LoadError
 from include.gateways.lake import Lake
 from include.steps.files.chunk_files import Chunk, params_of
@@ -85,7 +85,7 @@ class Judge:
             return outcomes
         params = params_of(self.lake, self.chunk, incomplete)
         completed = [
-            at_most(outcome, params[outcome.request_id]) if outcome.request_id in params else outcome
+            with_upper_bound(outcome, params[outcome.request_id]) if outcome.request_id in params else outcome
             for outcome in outcomes
         ]
         bounds = [outcome for outcome in completed if outcome.upper_bound]
@@ -106,6 +106,6 @@ class Judge:
         if self._bounds:
             sentences.append(
                 f"The usage of {self._bounds:,} of {len(self.chunk.request_ids):,} answers cannot be read: the books"
-                f" hold an upper bound, the most that they can have cost ({dollars(self._bounds_usd)} in all)."
+                f" hold an upper bound, the most that they can have cost ({format_usd(self._bounds_usd)} in all)."
             )
         return sentences

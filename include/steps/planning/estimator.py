@@ -10,9 +10,9 @@ from decimal import ROUND_DOWN, Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.enrichment.answers.outcome import settled
+from include.enrichment.answers.outcome import is_settled
 from include.enrichment.batches.ledger import Entry, OpenChunk, OpenChunks
-from include.enrichment.batches.submission import SOON, being_sent
+from include.enrichment.batches.submission import SOON, is_being_sent
 from include.enrichment.batches.usage import total_usd
 from include.enrichment.cost.budget import Spending, check_budget, check_claim
 from include.enrichment.cost.caching import PrefixSize, warm_up_costs, worth_warming
@@ -20,12 +20,12 @@ from include.enrichment.cost.estimate import (
     CachedPart,
     Counted,
     Estimate,
-    Experience,
+    History,
     estimate,
-    experience,
-    hits_of,
-    output_of,
+    estimate_cache_hits,
+    estimate_output,
     prefix_size,
+    summarise_history,
 )
 from include.enrichment.cost.prices import prices
 from include.enrichment.runs import passes
@@ -34,7 +34,7 @@ from include.enrichment.storage.layout import RunFolder, chunk_id_of
 from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
 from include.gateways.result_store import ResultStore
-from include.gateways.usage_store import Books
+from include.gateways.usage_store import UsageStore
 from include.steps.files.extracted import read_pipeline
 from include.steps.planning.in_flight import was_sent
 from include.steps.planning.select_requests import read_plan
@@ -57,7 +57,7 @@ class Estimator:
 
     pipeline: Pipeline
     sample: Counted | None
-    known: Experience
+    known: History
     answers: Sequence[int]
 
     def of(self, pass_name: str, sizes: pa.Table) -> Estimate:
@@ -74,7 +74,9 @@ class Estimator:
             sizes=sizes,
             sample=self.sample,
             known=self.known,
-            output=output_of(self.answers, self.known.output_tokens, requests=requests, max_tokens=settings.max_tokens),
+            output=estimate_output(
+                self.answers, self.known.output_tokens, requests=requests, max_tokens=settings.max_tokens
+            ),
             caching=self._caching(pass_name, requests),
         )
 
@@ -107,7 +109,7 @@ class Estimator:
         if cache == "off" or price is None or most < price.cache_from:
             return None
         # A canary or a warm-up goes first; what it writes for five minutes is gone when its batch has ended.
-        hits = hits_of(self.known.hits, warms=pass_name == passes.CANARY, warmed=cache == "1h")
+        hits = estimate_cache_hits(self.known.hits, warms=pass_name == passes.CANARY, warmed=cache == "1h")
         kept = tokens if tokens >= price.cache_from else 0
         warm_up_usd = Decimal(0)
         if pass_name != passes.CANARY and worth_warming(requests, price, size, cache, max_tokens=settings.max_tokens):
@@ -126,18 +128,18 @@ def estimator(folder: RunFolder, pipeline: Pipeline, lines: pa.Table, extracted_
     return Estimator(
         pipeline=pipeline,
         sample=read_counted(folder, lake),
-        known=experience(lines, model=model, run_id=folder.run_id),
+        known=summarise_history(lines, model=model, run_id=folder.run_id),
         answers=_canary_answers(folder, pipeline, extracted_at, lake),
     )
 
 
-def read_books(pipeline: Pipeline, lake: Lake) -> pa.Table:
+def read_usage(pipeline: Pipeline, lake: Lake) -> pa.Table:
     """What was booked for the pipeline lately: as far back as its budgets reach, or a week."""
     now = datetime.now(UTC)
     limits = pipeline.settings.limits
     first = now - (_OF_A_RUN if limits.budget_usd is not None or limits.monthly_budget_usd is not None else _RECENT)
     # The API's clock may be ahead of ours by a day's end.
-    return Books(lake).read(first.date(), (now + timedelta(hours=1)).date(), pipeline=pipeline.name)
+    return UsageStore(lake).read(first.date(), (now + timedelta(hours=1)).date(), pipeline=pipeline.name)
 
 
 def check_budgets(
@@ -198,7 +200,7 @@ def check_month(claimed: Entry, folder: RunFolder, ledger: Ledger, lake: Lake) -
     recorded = ledger.find_open()
     opened = recorded.value.chunks if recorded else {}
     entries = dict(zip(opened, ledger.entries(list(opened)), strict=True))
-    lines = read_books(pipeline, lake)
+    lines = read_usage(pipeline, lake)
     month, now = _month(), datetime.now(UTC)
     others = _reserved(opened, entries, {claimed.chunk_id}, lines)
     expected = opened[claimed.chunk_id].expected_usd if claimed.chunk_id in opened else None
@@ -206,7 +208,7 @@ def check_month(claimed: Entry, folder: RunFolder, ledger: Ledger, lake: Lake) -
         budget,
         _spending(_since(month, lines), (chunk.expected_usd for _, chunk in others)),
         claimed_usd=expected or Decimal(0),
-        unsettled_usd=_sum(chunk.expected_usd for entry, chunk in others if being_sent(entry, now=now)),
+        unsettled_usd=_sum(chunk.expected_usd for entry, chunk in others if is_being_sent(entry, now=now)),
         whose=f"Pipeline {pipeline.name} in {month:%B %Y}",
         again_at=now + SOON,
     )
@@ -265,4 +267,4 @@ def _canary_answers(folder: RunFolder, pipeline: Pipeline, extracted_at: datetim
     ]
     columns = ["outcome", "output_tokens", "upper_bound"]
     lines = [line for table in tables for line in table.select(columns).to_pylist()]
-    return [line["output_tokens"] for line in lines if settled(line["outcome"]) and not line["upper_bound"]]
+    return [line["output_tokens"] for line in lines if is_settled(line["outcome"]) and not line["upper_bound"]]

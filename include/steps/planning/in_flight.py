@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from include.enrichment.batches.ledger import UNSETTLED, Entry, OpenChunks
-from include.enrichment.batches.pass_plan import InFlight, closed
+from include.enrichment.batches.pass_plan import InFlight, is_closed
 from include.enrichment.errors import LakeError
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
@@ -47,7 +47,7 @@ def find_in_flight(recorded: Recorded[OpenChunks] | None, folder: RunFolder, led
     now = datetime.now(UTC)
     loaded = ledger.loaded_batches()
     _check_none_lost(loaded, entries, ledger, lake)
-    over = {chunk_id for chunk_id, chunk in opened.items() if closed(chunk, entries[chunk_id], loaded, now=now)}
+    over = {chunk_id for chunk_id, chunk in opened.items() if is_closed(chunk, entries[chunk_id], loaded, now=now)}
     live = [chunk_id for chunk_id in opened if chunk_id not in over]
     with ThreadPoolExecutor(_READERS) as readers:
         ids = readers.map(lambda chunk_id: _ids_in_flight(chunk_id, entries[chunk_id], ledger, lake), live)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from include.enrichment.answers import reject_messages
-from include.enrichment.answers.outcome import settled
+from include.enrichment.answers.outcome import is_settled
 from include.enrichment.answers.reject_messages import Rejected
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
@@ -16,7 +16,7 @@ from include.gateways.lake import Lake
 from include.steps.files.extracted import read_pipeline
 
 
-def newest_rejects(folder: RunFolder, lake: Lake) -> str | None:
+def find_newest_rejects(folder: RunFolder, lake: Lake) -> str | None:
     """
     The key of the rejects that were written last for the run's partition: the published ones, or those that a run left
     in its folder when it failed to publish. None if there are none. Those of a trial are not the partition's.
@@ -41,7 +41,7 @@ def _is_left(key: str, keys: Set[str], lake: Lake) -> bool:
     return read_pipeline(lake, run).options.rows is None
 
 
-def tally(rejects: Path, keys: Sequence[str]) -> tuple[Rejected, int]:
+def tally_rejects(rejects: Path, keys: Sequence[str]) -> tuple[Rejected, int]:
     """
     The rejected rows, and how many requests of theirs were not billed. The raw texts beside them are not read.
 
@@ -56,6 +56,6 @@ def tally(rejects: Path, keys: Sequence[str]) -> tuple[Rejected, int]:
                 request_id = line["_request_id"]
                 outcome = line["outcome"] if request_id else reject_messages.UNSENDABLE
                 rejected.add(" ".join(str(line[key]) for key in keys), outcome, line["reason"])
-                if request_id and not settled(outcome):
+                if request_id and not is_settled(outcome):
                     unbilled.add(request_id)
     return rejected, len(unbilled)

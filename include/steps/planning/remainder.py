@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _TRIES = 20
 
 
-def remainder(chunk: Chunk, withdrawn: Entry, *, run_id: str, ledger: Ledger, lake: Lake) -> str:
+def write_remainder(chunk: Chunk, withdrawn: Entry, *, run_id: str, ledger: Ledger, lake: Lake) -> str:
     """
     The key of the chunk that holds what nobody has taken over of the withdrawn one; it is written where nobody has yet.
 

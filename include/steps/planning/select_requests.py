@@ -18,7 +18,7 @@ from include.enrichment.answers.outcome import remedy
 from include.enrichment.answers.repair import Repair, repair
 from include.enrichment.answers.table import row_keys
 from include.enrichment.batches.pass_plan import PassPlan, check_canary, check_only_rejects
-from include.enrichment.batches.prior_results import FOUND_SCHEMA, Found
+from include.enrichment.batches.prior_results import FOUND_SCHEMA, PriorResults
 from include.enrichment.errors import LakeError, ParamError
 from include.enrichment.requests.request import Request, Unsendable
 from include.enrichment.runs import passes
@@ -31,13 +31,13 @@ from include.gateways.ledger_store import Ledger
 from include.gateways.result_store import ResultStore
 from include.steps.files.chunk_files import request_ids_of
 from include.steps.files.extracted import read_requests
-from include.steps.planning.prior_rejects import newest_rejects
+from include.steps.planning.prior_rejects import find_newest_rejects
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
+class Selection:
     """
     What a pass would send if nothing were in flight.
 
@@ -58,7 +58,7 @@ class Wanted:
     repairs: Sequence[Repair] | None = None
 
 
-def want(
+def select_requests(
     pass_name: str,
     needed: Set[str],
     rows: Path,
@@ -66,7 +66,7 @@ def want(
     folder: RunFolder,
     extracted_at: datetime,
     lake: Lake,
-) -> Wanted:
+) -> Selection:
     """
     What the pass would send if nothing were in flight.
 
@@ -95,7 +95,7 @@ def want(
         left = left - {request_id for request_ids in asked.values() for request_id in request_ids}
         if left:
             _check_canary(asked, store)
-    return Wanted(request_ids=left, failed_in=found.failed_in(left), later=later, batches=found.batches)
+    return Selection(request_ids=left, failed_in=found.failed_in(left), later=later, batches=found.batches)
 
 
 def _asked(canary_plan: PassPlan, pipeline: str, lake: Lake) -> dict[str, list[str]]:
@@ -143,7 +143,7 @@ def _rejected(rows: Path, folder: RunFolder, lake: Lake) -> set[str]:
     read.
     """
     asked = "This run asks only for the rejects (its param `only_rejects`)"
-    if (key := newest_rejects(folder, lake)) is None:
+    if (key := find_newest_rejects(folder, lake)) is None:
         raise ParamError(
             f"{asked}, and partition {folder.partition} has none: it was never published, and no run of it that failed"
             " to publish has left any (`make clean-lake` deletes those of old runs). Nothing was sent. Start a plain"
@@ -175,8 +175,8 @@ def _requests_of(rejects: pa.Table, rows: Path) -> set[str]:
 
 
 def _retried(
-    needed: Set[str], found: Found, rows: Path, store: ResultStore, rejected: Set[str] | None, *, most_bytes: int
-) -> Wanted:
+    needed: Set[str], found: PriorResults, rows: Path, store: ResultStore, rejected: Set[str] | None, *, most_bytes: int
+) -> Selection:
     """
     What ended without an answer: the same again where it was not billed, a repair where it was.
 
@@ -195,16 +195,18 @@ def _retried(
     if large := {one for one in left & made.keys() if len(made[one].params.encode()) > most_bytes}:
         log.warning("Repairs that are larger than limits.batch_bytes allows, and are not sent: %s", f"{len(large):,}")
         left -= large
-    return Wanted(request_ids=left, made=made, failed_in=found.failed_in(left), batches=found.batches, repairs=repairs)
+    return Selection(
+        request_ids=left, made=made, failed_in=found.failed_in(left), batches=found.batches, repairs=repairs
+    )
 
 
-def _repairs(found: Found, rows: Path, store: ResultStore) -> tuple[list[Repair], Found]:
+def _repairs(found: PriorResults, rows: Path, store: ResultStore) -> tuple[list[Repair], PriorResults]:
     """
     A repair of each invalid answer, of what came of it, and so on as far as there are answers; and what is found of
     these repairs. So a better answer that was once paid for is found by every later run.
     """
     every: list[Repair] = []
-    found_of_repairs = Found(FOUND_SCHEMA.empty_table())
+    found_of_repairs = PriorResults(FOUND_SCHEMA.empty_table())
     last: dict[str, Repair] = {}
     while invalid := found.repairable():
         requests = (last[request_id].request for request_id in invalid) if last else _of_rows(invalid.keys(), rows)

@@ -12,7 +12,7 @@ import msgspec
 import pyarrow as pa
 from pydantic import ValidationError
 
-from include.enrichment.cost.estimate import Counted, counted, to_count
+from include.enrichment.cost.estimate import Counted, choose_sample, counted
 from include.enrichment.errors import ApiError, SetupError
 from include.enrichment.requests.chunk import SIZES_SCHEMA, sizes_of
 from include.enrichment.requests.template import Template
@@ -42,7 +42,7 @@ def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude) -> Counted | 
         rows = temporary / "rows.parquet"
         fetch_rows(lake, folder, rows)
         sizes = map(sizes_of, read_requests(rows, read_request_ids(rows)))
-        chosen = read_requests(rows, to_count(pa.Table.from_batches(sizes, SIZES_SCHEMA)))
+        chosen = read_requests(rows, choose_sample(pa.Table.from_batches(sizes, SIZES_SCHEMA)))
         requests = (
             request for batch in chosen for request in zip(*(c.to_pylist() for c in batch.columns), strict=True)
         )

@@ -28,7 +28,7 @@ _READ = {"_request_id": "request_id", "_model": "model"} | {
 _PLACED_SCHEMA = ANSWERED_SCHEMA.append(pa.field("position", pa.int64()))
 
 
-def place(results: Mapping[str, Path], matches: Matches, *, folder: Path) -> None:
+def write_by_position(results: Mapping[str, Path], matches: Matches, *, folder: Path) -> None:
     """
     Put each answer that was chosen on disk with the portion of rows that it belongs to: the folder then holds the
     answers a second time.
@@ -42,7 +42,7 @@ def place(results: Mapping[str, Path], matches: Matches, *, folder: Path) -> Non
         pa.default_memory_pool().release_unused()
 
 
-def joined(rows: Path, *, folder: Path) -> Iterator[tuple[pa.Table, pa.Table]]:
+def join_rows(rows: Path, *, folder: Path) -> Iterator[tuple[pa.Table, pa.Table]]:
     """
     The rows without their params, and in ANSWERED_SCHEMA what was answered to each, one portion in memory at a time;
     nulls for a row without a request.

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from include.enrichment.batches.usage import BOOKED_COLUMNS, billed_usd
 from include.enrichment.cost.prices import USD
 from include.enrichment.errors import LoadError
-from include.steps.files.duckdb_session import database
+from include.steps.files.duckdb_session import open_duckdb
 
 #: What DuckDB may hold in memory before it goes on in files.
 _MEMORY = "48MB"
@@ -103,7 +103,7 @@ class Matches:
 
 
 @contextmanager
-def matched(
+def match_rows(
     rows: Path, results: Sequence[Path], repairs: pa.Table, *, own: Collection[int], folder: Path
 ) -> Iterator[Matches]:
     """
@@ -125,7 +125,7 @@ def matched(
     count, lines = pq.read_metadata(rows).num_rows, sum(pq.read_metadata(path).num_rows for path in results)
     try:
         threads = min(os.cpu_count() or 1, _MOST_THREADS)
-        with database(folder, memory=_MEMORY, threads=threads, in_order=False) as connection:
+        with open_duckdb(folder, memory=_MEMORY, threads=threads, in_order=False) as connection:
             _see(connection, rows, _priced(results, own, folder), repairs)
             parts = 1 + max(count, lines) // _REQUESTS_AT_ONCE
             for part in range(parts):

@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import AirflowException
 from botocore.exceptions import BotoCoreError
 
 from include.enrichment.errors import SetupError
-from include.enrichment.storage.address import S3Address, lake_address, s3_address, without_secret
+from include.enrichment.storage.address import S3Address, lake_address, redact_secret, s3_address
 from include.gateways.lake import Lake
 from include.gateways.sources.parquet_files import ParquetFiles
 from include.gateways.sources.warehouse import Warehouse
@@ -53,7 +53,7 @@ def open_lake(aws_conn_id: str) -> Lake:
             return Lake.in_folder(Path(address), runs_never_race=runs_never_race)
     except ValueError as error:
         raise SetupError(
-            f"ENRICHMENT_LAKE is {without_secret(uri)!r}: the address {error}. Nothing was read or sent. Set it to"
+            f"ENRICHMENT_LAKE is {redact_secret(uri)!r}: the address {error}. Nothing was read or sent. Set it to"
             " s3://bucket/prefix, or for development to the absolute path of a folder."
         ) from error
     except OSError as error:

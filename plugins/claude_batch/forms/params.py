@@ -8,7 +8,7 @@ from airflow.sdk import Param
 
 from claude_batch import pipelines
 from claude_batch.forms.formats import DAY_UP_TO_TODAY
-from include.enrichment.spec.parse_time import budget_ceiling, glance, model_names
+from include.enrichment.spec.parse_time import budget_ceiling, model_names, read_setting
 
 _TRY = "Try it out"
 _AGAIN = "Ask again"
@@ -90,7 +90,7 @@ def form(pipeline: str) -> dict[str, Param]:
             ),
         ),
         "reuse": Param(
-            glance(pipeline_yaml, "reuse") is not False,
+            read_setting(pipeline_yaml, "reuse") is not False,
             type="boolean",
             section=_AGAIN,
             title="Reuse answers",

@@ -83,7 +83,7 @@ class UsageReportOperator(BaseOperator):
 
     def execute(self, context: Context) -> str:
         from claude_batch.connections.gateways import open_lake
-        from include.enrichment.cost.prices import dollars
+        from include.enrichment.cost.prices import format_usd
         from include.enrichment.cost.report_days import report_days
         from include.steps.usage_report import usage_report
 
@@ -94,7 +94,7 @@ class UsageReportOperator(BaseOperator):
             made = usage_report(days, lake=lake)
         self.page_url = _page_url(days)
         simulated = ", SIMULATED: the emulator answered" if made.simulated else ""
-        self.log.info("%s: %s batches, %s%s", days, f"{made.batches:,}", dollars(made.cost_usd), simulated)
+        self.log.info("%s: %s batches, %s%s", days, f"{made.batches:,}", format_usd(made.cost_usd), simulated)
         self.log.info("The page is %s, on the lake %s", self.page_url, lake.locate(made.page))
         return lake.locate(made.page)
 

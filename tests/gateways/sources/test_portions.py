@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.gateways.sources.portions import Row, in_portions
+from include.gateways.sources.portions import Row, read_portions
 
 MEGABYTE = 1_000_000
 
@@ -28,7 +28,7 @@ def _fetch(rows: Sequence[Any], asked: list[int] | None = None) -> Callable[[int
 
 
 def _lengths(rows: Sequence[Any], *, rows_a_fetch: int = 8) -> list[int]:
-    found = in_portions(_fetch(rows), rows_at_once=1_000, rows_a_fetch=rows_a_fetch)
+    found = read_portions(_fetch(rows), rows_at_once=1_000, rows_a_fetch=rows_a_fetch)
     return [len(portion) for portion in found]
 
 
@@ -73,7 +73,7 @@ def test_a_portion_holds_some_megabytes_whatever_its_values_are(value: object) -
 def test_where_rows_grow_suddenly_a_portion_holds_no_more(long: object, rows_a_fetch: int) -> None:
     asked: list[int] = []
     fetch = _fetch([1] * 4_000 + [long] * 50, asked)
-    found = list(in_portions(fetch, rows_at_once=1_000, rows_a_fetch=rows_a_fetch))
+    found = list(read_portions(fetch, rows_at_once=1_000, rows_a_fetch=rows_a_fetch))
     assert max(sum(row["value"] is long for row in portion) for portion in found) == 3
     assert max(asked) <= rows_a_fetch  # more of the long rows have never come at once
 
@@ -87,7 +87,7 @@ def test_no_row_is_lost_and_no_portion_of_several_rows_is_longer_than_it_may_be(
     sizes: list[tuple[int, int]], rows_a_fetch: int
 ) -> None:
     rows = list(_rows(sizes))
-    found = list(in_portions(_fetch(rows), rows_at_once=1_000, rows_a_fetch=rows_a_fetch))
+    found = list(read_portions(_fetch(rows), rows_at_once=1_000, rows_a_fetch=rows_a_fetch))
     assert [row["value"] for portion in found for row in portion] == rows
     for portion in found:
         assert 0 < len(portion) <= 1_000

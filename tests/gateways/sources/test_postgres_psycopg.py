@@ -4,13 +4,13 @@ import psycopg
 import pytest
 
 from include.gateways.sources.postgres import OddValue
-from include.gateways.sources.postgres_psycopg import tell_odd_values
+from include.gateways.sources.postgres_psycopg import report_odd_values
 from tests.fixtures.postgres import Database
 
 
 def test_the_row_is_told_as_postgres_writes_it(postgres_server: Database) -> None:
     with psycopg.connect(postgres_server.uri) as connection:
-        tell_odd_values(connection)
+        report_odd_values(connection)
         with connection.cursor("rows") as cursor:
             cursor.execute("select 'é' as name, null as nothing, date 'infinity' as day")
             with pytest.raises(OddValue, match="date too large") as raised:
@@ -21,7 +21,7 @@ def test_the_row_is_told_as_postgres_writes_it(postgres_server: Database) -> Non
 
 def test_what_the_server_says_is_left_alone(postgres_server: Database) -> None:
     with psycopg.connect(postgres_server.uri) as connection:
-        tell_odd_values(connection)
+        report_odd_values(connection)
         with connection.cursor("rows") as cursor:
             cursor.execute("select date 'epoch' + n, 1 / (3 - n) from generate_series(1, 3) n")
             assert len(cursor.fetchmany(2)) == 2

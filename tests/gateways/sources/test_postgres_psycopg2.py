@@ -9,14 +9,14 @@ import psycopg2
 import pytest
 
 from include.gateways.sources.postgres import OddValue
-from include.gateways.sources.postgres_psycopg2 import tell_odd_values
+from include.gateways.sources.postgres_psycopg2 import report_odd_values
 from tests.fixtures.postgres import Database
 
 
 @pytest.fixture
 def connection(postgres_server: Database) -> Iterator[Any]:
     with closing(psycopg2.connect(postgres_server.uri)) as connection:
-        tell_odd_values(connection)
+        report_odd_values(connection)
         yield connection
 
 

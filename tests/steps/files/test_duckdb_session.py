@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from include.steps.files.duckdb_session import database
+from include.steps.files.duckdb_session import open_duckdb
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def connection(folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with database(folder, memory="32MB", threads=1) as connection:
+    with open_duckdb(folder, memory="32MB", threads=1) as connection:
         yield connection
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from include.enrichment.batches.usage import booked, used
+from include.enrichment.batches.usage import make_usage_record, usage_columns
 from include.enrichment.cost.prices import prices
 from include.enrichment.errors import LoadError
 from include.enrichment.requests.request import Request
@@ -123,7 +123,7 @@ def test_however_one_line_is_garbled_its_batch_is_loaded_and_has_a_cost(
     garbled = whole[:start] + data.draw(st.binary(max_size=20)) + whole[end:]
     part = Part(data=(body := line("r-0") + garbled.rstrip(b"\r\n") + b"\n"), first=1, lines=body.count(b"\n"))
     batches = list(judge(lake, chunk, final=True).outcomes(decode(part)))
-    (booking,) = booked(facts_of(), pa.concat_tables(map(used, batches))).to_pylist()
+    (booking,) = make_usage_record(facts_of(), pa.concat_tables(map(usage_columns, batches))).to_pylist()
     assert {"r-0"} <= {name for batch in batches for name in batch["request_id"].to_pylist()} <= {"r-0", "r-1"}
     # A line that is whole may name any model, and a price is never guessed.
     priced = set((booking["model"] or "").split(", ")) <= prices().models.keys()

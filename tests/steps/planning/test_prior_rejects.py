@@ -14,7 +14,7 @@ import pytest
 from include.enrichment.errors import LoadError
 from include.enrichment.runs.options import RunOptions
 from include.enrichment.storage import layout
-from include.steps.planning.prior_rejects import newest_rejects, tally
+from include.steps.planning.prior_rejects import find_newest_rejects, tally_rejects
 from tests.fixtures.flow import DAY, Flow
 
 PUBLISHED = layout.rejects("tickets", DAY)
@@ -40,34 +40,34 @@ def fail(flow: Flow, name: str) -> str:
 
 
 def test_a_day_that_no_run_has_reached_has_none(flow: Flow) -> None:
-    assert newest_rejects(flow.folder, flow.lake) is None
+    assert find_newest_rejects(flow.folder, flow.lake) is None
 
 
 def test_those_that_were_written_last_count_published_or_not(flow: Flow) -> None:
     left = fail(flow, "manual__1")
-    assert newest_rejects(flow.folder, flow.lake) == left
+    assert find_newest_rejects(flow.folder, flow.lake) == left
     run(flow, "manual__2")
-    assert newest_rejects(flow.folder, flow.lake) == PUBLISHED
+    assert find_newest_rejects(flow.folder, flow.lake) == PUBLISHED
     left = fail(flow, "manual__3+00:00")
-    assert newest_rejects(flow.folder, flow.lake) == left
+    assert find_newest_rejects(flow.folder, flow.lake) == left
 
 
 def test_those_of_a_trial_are_not_the_days(flow: Flow) -> None:
     run(flow, "manual__1", REFUSED, rows=2)
     assert flow.lake.exists(flow.folder.rejects)
-    assert newest_rejects(flow.folder, flow.lake) is None
+    assert find_newest_rejects(flow.folder, flow.lake) is None
 
 
 def test_those_of_a_run_that_is_being_cleaned_away_count_no_more(flow: Flow) -> None:
     fail(flow, "manual__1")
     flow.lake.delete(next(each for each in flow.lake.objects("runs/") if each.key == flow.folder.pipeline_json))
-    assert newest_rejects(flow.folder, flow.lake) is None
+    assert find_newest_rejects(flow.folder, flow.lake) is None
 
 
 def test_another_days_are_not_this_days(flow: Flow) -> None:
     flow.lake.write(PUBLISHED.replace("2026-11-01", "2026-11-02"), b"")
     flow.lake.write("runs/tickets/2026-11-02/manual__1/rejects.parquet", b"")
-    assert newest_rejects(flow.folder, flow.lake) is None
+    assert find_newest_rejects(flow.folder, flow.lake) is None
 
 
 def test_rejects_are_counted_without_the_raw_texts_beside_them(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_rejects_are_counted_without_the_raw_texts_beside_them(tmp_path: Path) -
     pool, before = pa.proxy_memory_pool(pa.default_memory_pool()), pa.default_memory_pool()
     pa.set_memory_pool(pool)
     try:
-        rejected, unbilled = tally(tmp_path / "rejects", ["ticket"])
+        rejected, unbilled = tally_rejects(tmp_path / "rejects", ["ticket"])
     finally:
         pa.set_memory_pool(before)
     assert rejected.outcomes == {"invalid": 8_999, "unsendable": 1, "expired": 1_000}

@@ -11,8 +11,8 @@ import pytest
 from include.enrichment.answers.outcome import Outcome
 from include.enrichment.answers.table import ANSWERED_SCHEMA
 from include.steps.publishing import joining
-from include.steps.publishing.joining import joined, place
-from include.steps.publishing.matching import matched
+from include.steps.publishing.joining import join_rows, write_by_position
+from include.steps.publishing.matching import match_rows
 from tests.steps.publishing.test_matching import outcome, repairs_of, write_results, write_rows
 
 
@@ -22,10 +22,10 @@ def join(
     """Each row's own columns together with what was answered to it."""
     rows, paths = write_rows(folder, request_ids, rows_at_once=7), write_results(folder, *batches)
     results = {f"b_{number}": path for number, path in enumerate(paths)}
-    with matched(rows, paths, repairs_of(**repairs), own=range(len(paths)), folder=folder) as matches:
-        place(results, matches, folder=folder)
+    with match_rows(rows, paths, repairs_of(**repairs), own=range(len(paths)), folder=folder) as matches:
+        write_by_position(results, matches, folder=folder)
     lines = []
-    for some, answered in joined(rows, folder=folder):
+    for some, answered in join_rows(rows, folder=folder):
         assert "params" not in some.column_names
         assert answered.schema == ANSWERED_SCHEMA
         assert 0 < len(some) == len(answered) <= joining._PORTION_ROWS

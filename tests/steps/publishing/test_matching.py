@@ -18,7 +18,7 @@ from include.enrichment.answers.table import rows_batch, rows_schema
 from include.enrichment.batches.usage import total_usd
 from include.enrichment.errors import LoadError
 from include.steps.publishing import matching
-from include.steps.publishing.matching import Matches, matched
+from include.steps.publishing.matching import Matches, match_rows
 
 #: From the best to the worst: what can be used, what was paid for, what was not.
 UNBILLED: list[OutcomeName] = ["errored", "expired", "canceled", "missing"]
@@ -93,7 +93,7 @@ def find(
     """
     rows, results = write_rows(folder, request_ids), write_results(folder, *batches)
     own = range(len(results)) if own is None else own
-    with matched(rows, results, repairs_of(**repairs), own=own, folder=folder) as matches:
+    with match_rows(rows, results, repairs_of(**repairs), own=own, folder=folder) as matches:
         return Found(matches, batches)
 
 
@@ -117,7 +117,7 @@ def test_of_several_alike_the_last_counts(tmp_path: Path, kind: OutcomeName) -> 
 
 def test_of_several_alike_in_one_file_the_last_counts(tmp_path: Path) -> None:
     rows, lines = write_rows(tmp_path, ["r_1"]), [outcome("r_1")] * 3
-    with matched(rows, write_results(tmp_path, lines), repairs_of(), own=[], folder=tmp_path) as matches:
+    with match_rows(rows, write_results(tmp_path, lines), repairs_of(), own=[], folder=tmp_path) as matches:
         assert matches.picked(0)["line"].to_pylist() == [2]
 
 
@@ -278,7 +278,7 @@ def test_where_one_price_is_not_known_the_cost_of_all_answers_to_the_request_is_
 def test_results_without_a_column_that_came_later_are_matched_all_the_same(tmp_path: Path) -> None:
     rows, (old, new) = write_rows(tmp_path, ["r_1", "r_2"]), write_results(tmp_path, [outcome("r_1")], [outcome("r_2")])
     pq.write_table(pq.read_table(old).drop_columns(["error_type", "web_searches", "inference_geo"]), old)
-    with matched(rows, [old, new], repairs_of(), own=[1], folder=tmp_path) as matches:
+    with match_rows(rows, [old, new], repairs_of(), own=[1], folder=tmp_path) as matches:
         assert matches.used == [0, 1]
 
 
@@ -297,7 +297,7 @@ def test_more_than_memory_holds_is_matched_on_disk(tmp_path: Path, monkeypatch: 
     ids = [f"request-{number:014d}" for number in range(120_000)]
     rows = write_rows(tmp_path, ids, rows_at_once=10_000)
     results = write_results(tmp_path, [outcome(name, "succeeded", **PRICED) for name in reversed(ids)])
-    with matched(rows, results, repairs_of(), own=[0], folder=tmp_path) as matches:
+    with match_rows(rows, results, repairs_of(), own=[0], folder=tmp_path) as matches:
         picked = matches.picked(0)
     assert picked["position"].to_pylist() == list(range(119_999, -1, -1))
     assert pc.unique(picked["cost_usd"]).to_pylist() == [COST]

@@ -72,7 +72,7 @@ def object_converter(properties: Mapping[str, Kind]) -> Converter:
     return convert_object
 
 
-def unstorable(kind: Kind) -> Iterator[str]:
+def storage_problems(kind: Kind) -> Iterator[str]:
     """Why the column cannot hold, or not exactly, a value that an enum or a const names."""
     if convert := converter(kind):
         for value in kind.named:
@@ -82,7 +82,7 @@ def unstorable(kind: Kind) -> Iterator[str]:
             except ValueError as error:
                 yield str(error)
     for part in (*([kind.items] if kind.items else []), *kind.properties.values()):
-        yield from unstorable(part)
+        yield from storage_problems(part)
 
 
 def _int64(value: Any) -> int:

@@ -16,7 +16,7 @@ _ALIAS = "give it an alias in extract.sql, or another name in the export"
 _RENAME = "rename the property"
 
 
-def folded(name: str) -> str:
+def fold_case(name: str) -> str:
     """
     What a name is where case is ignored. Athena, Hive and Spark lower all letters, DuckDB those of ASCII, and none goes
     further: ß is not ss. An accent is one letter, composed or not, as nobody sees which.
@@ -32,16 +32,16 @@ def sibling_problems(names: Iterable[str]) -> Iterator[tuple[str, str]]:
             yield name, f"{name!r} is not a name for a column"
         elif broken := next((letter for letter in name if unicodedata.category(letter) in ("Cc", "Cs")), None):
             yield name, f"{name!r} holds {broken!r}, at which readers cut a name or fail (DuckDB, pandas)"
-        if (other := seen.setdefault(folded(name), name)) != name:
+        if (other := seen.setdefault(fold_case(name), name)) != name:
             yield name, _one_to_readers(name, other)
 
 
 def key_problems(key: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Which columns of the key cannot be published, each with the fact and the remedy."""
     for name in key:
-        if folded(name) == PARTITION_COLUMN:
+        if fold_case(name) == PARTITION_COLUMN:
             yield name, f"{_partition(name)}: {_ALIAS}"
-        elif folded(name) in RESERVED_NAMES or name.startswith("_"):
+        elif fold_case(name) in RESERVED_NAMES or name.startswith("_"):
             yield name, f"{name!r} is kept for our own columns: {_ALIAS}"
     for name, fact in sibling_problems(key):
         yield name, f"{fact}: {_ALIAS}"
@@ -49,17 +49,17 @@ def key_problems(key: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def output_problems(fields: Sequence[pa.Field], key: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Which properties of the output cannot be published beside this key, each with the fact and the remedy."""
-    keys = {folded(name): name for name in key}
+    keys = {fold_case(name): name for name in key}
     for field in fields:
         name = field.name
-        if folded(name) == PARTITION_COLUMN:
+        if fold_case(name) == PARTITION_COLUMN:
             yield name, f"{_partition(name)}: {_RENAME}"
         elif name.startswith("_"):
             yield (
                 name,
                 f"{name!r} begins with an underscore, which is kept for our own columns (_request_id, …): {_RENAME}",
             )
-        if (column := keys.get(folded(name))) is not None:
+        if (column := keys.get(fold_case(name))) is not None:
             fact = (
                 f"{name!r} is a key column too"
                 if column == name

@@ -52,7 +52,7 @@ def key_counter(kind: Kind) -> Callable[[Any], int]:
     return count
 
 
-def surely_once(text: bytes, keys: int) -> bool:
+def has_unique_keys(text: bytes, keys: int) -> bool:
     """
     Whether the text of a value with so many keys surely has none twice. Nearly always a look at the colons shows it.
 
@@ -63,7 +63,7 @@ def surely_once(text: bytes, keys: int) -> bool:
     return text.count(b":") == keys or text.translate(None, _SPACE).count(b'":') == keys
 
 
-def key_twice(text: str) -> str | None:
+def find_duplicate_key(text: str) -> str | None:
     """The first key found that stands twice in one object of the JSON text; None if none does."""
     twice: list[str] = []
 

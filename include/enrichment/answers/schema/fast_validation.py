@@ -13,7 +13,7 @@ import jsonschema_rs
 import msgspec
 
 from include.enrichment.answers.schema.column import INT64, STORED_FORMATS
-from include.enrichment.answers.schema.duplicate_keys import key_counter, surely_once
+from include.enrichment.answers.schema.duplicate_keys import has_unique_keys, key_counter
 from include.enrichment.answers.schema.json_schema import References, Schema, walk, with_uri_refs
 from include.enrichment.answers.schema.kind import Kind, kind_of
 
@@ -21,7 +21,7 @@ _Type: TypeAlias = Any
 _SAYS_NOTHING = {"$defs", "$schema", "default", "definitions", "description", "title"}
 
 
-def quick_look(schema: Schema) -> Callable[[bytes], bool]:
+def compile_fast_check(schema: Schema) -> Callable[[bytes], bool]:
     """
     A function that says of a JSON text whether it surely fits the schema, and is stored in Arrow as it is.
 
@@ -45,7 +45,7 @@ def quick_look(schema: Schema) -> Callable[[bytes], bool]:
             return False
         if valid is not None and not valid(value):
             return False
-        return surely_once(text, count_keys(value) if keys is None else keys)
+        return has_unique_keys(text, count_keys(value) if keys is None else keys)
 
     return fits
 

@@ -11,8 +11,8 @@ import msgspec
 import pyarrow as pa
 
 from include.enrichment.answers.schema.column import column_type, object_converter
-from include.enrichment.answers.schema.duplicate_keys import count_keys, key_twice, surely_once
-from include.enrichment.answers.schema.fast_validation import quick_look
+from include.enrichment.answers.schema.duplicate_keys import count_keys, find_duplicate_key, has_unique_keys
+from include.enrichment.answers.schema.fast_validation import compile_fast_check
 from include.enrichment.answers.schema.json_schema import Schema, with_uri_refs
 from include.enrichment.answers.schema.kind import Kind, kind_of
 
@@ -33,7 +33,7 @@ class OutputSchema:
         self._validator = jsonschema_rs.Draft202012Validator(with_uri_refs(schema), validate_formats=True)
         self._to_row = object_converter(self._kind.properties)
         #: Whether a text surely fits, and is its own output, as nearly all are. Of any other check() has the word.
-        self.surely_fits: Callable[[bytes], bool] = quick_look(schema)
+        self.surely_fits: Callable[[bytes], bool] = compile_fast_check(schema)
 
     @property
     def fields(self) -> list[pa.Field]:
@@ -55,7 +55,7 @@ class OutputSchema:
             return None, _TOO_DEEP
         if text.count("[") + text.count("{") > _MAX_DEPTH and _deeper(value, _MAX_DEPTH):
             return None, _TOO_DEEP
-        if not surely_once(text.encode(), count_keys(value)) and (name := key_twice(text)) is not None:
+        if not has_unique_keys(text.encode(), count_keys(value)) and (name := find_duplicate_key(text)) is not None:
             return None, f"ambiguous: the key {name!r} stands twice in one object"
         fixed = value
         if not self._validator.is_valid(value):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import jsonschema_rs
 
-from include.enrichment.answers.schema.column import unstorable
+from include.enrichment.answers.schema.column import storage_problems
 from include.enrichment.answers.schema.column_names import sibling_problems
 from include.enrichment.answers.schema.json_schema import Path, References, Schema, types_of, walk, with_uri_refs
 from include.enrichment.answers.schema.kind import kind_of
@@ -31,7 +31,7 @@ _SURE_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _UNSUPPORTED_PATTERN = re.compile(r"\\[1-9bB]|\(\?[=!<]")
 
 
-def problems(schema: object) -> Iterator[tuple[Path, str]]:
+def find_problems(schema: object) -> Iterator[tuple[Path, str]]:
     """Each place where ``schema`` is not one that the API accepts and a table can be made of: the path and the fact."""
     if not isinstance(schema, dict):
         yield (), "must be a JSON object"
@@ -70,7 +70,7 @@ def problems(schema: object) -> Iterator[tuple[Path, str]]:
         if not prop.get("description"):
             yield ("properties", name), f"{name!r} has no description: Claude and the table's readers go by it"
     for name, kind in columns.items():
-        for fact in dict.fromkeys(unstorable(kind)):
+        for fact in dict.fromkeys(storage_problems(kind)):
             yield (
                 ("properties", name),
                 f"{fact}, so the column {name!r} cannot hold it: write it as a string, without a format",
@@ -78,7 +78,7 @@ def problems(schema: object) -> Iterator[tuple[Path, str]]:
     yield from _too_many(schema)
 
 
-def doubts(schema: Schema) -> Iterator[tuple[Path, str]]:
+def find_warnings(schema: Schema) -> Iterator[tuple[Path, str]]:
     """Each place of a schema without problems() that the API may refuse all the same: the path and the fact."""
     for path, part in walk(schema):
         for name in part.get("properties", ()):

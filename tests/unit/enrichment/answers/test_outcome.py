@@ -13,11 +13,11 @@ from include.enrichment.answers.outcome import (
     Outcome,
     OutcomeName,
     decode_line,
+    is_settled,
     judge,
-    missing,
+    missing_outcome,
     outcomes_batch,
     remedy,
-    settled,
     unreadable,
 )
 from include.enrichment.answers.schema.output_schema import OutputSchema
@@ -274,7 +274,7 @@ def test_outcomes_are_stored_as_they_are() -> None:
         _judge({"type": "expired"}),
         _judge({"type": "errored", "error": None}),
         _judge({"type": "errored", "error": {"type": "error", "error": {"type": "api_error", "message": "Oops"}}}),
-        missing("r-2"),
+        missing_outcome("r-2"),
     ]
     batch = outcomes_batch(outcomes)
     assert batch.schema == OUTCOMES_SCHEMA
@@ -308,7 +308,7 @@ def test_exactly_one_of_output_and_reason_is_told() -> None:
 
 
 def test_a_request_without_a_line_is_missing_and_cost_nothing() -> None:
-    assert missing("r-1") == Outcome(
+    assert missing_outcome("r-1") == Outcome(
         request_id="r-1", outcome="missing", reason="the API's results hold no line for it"
     )
 
@@ -340,7 +340,7 @@ class TestRemedy:
     @pytest.mark.parametrize("error_type", ["permission_error", "authentication_error", "billing_error"])
     def test_an_error_of_the_key_or_the_account_is_left_to_a_later_run(self, error_type: str) -> None:
         assert remedy("errored", error_type, None) is None
-        assert not settled("errored")
+        assert not is_settled("errored")
 
     @pytest.mark.parametrize("stop_reason", ["end_turn", "stop_sequence", "max_tokens"])
     def test_an_answer_that_claude_ended_or_that_was_cut_is_repaired(self, stop_reason: str) -> None:
@@ -372,14 +372,14 @@ class TestRemedy:
     ],
 )
 def test_only_what_was_paid_for_is_settled(outcome: str, paid: bool) -> None:
-    assert settled(outcome) is paid
+    assert is_settled(outcome) is paid
 
 
 def test_nothing_that_is_settled_is_sent_again() -> None:
     for outcome in get_args(OutcomeName):
         for error_type in ("api_error", "invalid_request_error", None):
             for stop_reason in ("end_turn", "refusal", None):
-                assert not (settled(outcome) and remedy(outcome, error_type, stop_reason) == "again")
+                assert not (is_settled(outcome) and remedy(outcome, error_type, stop_reason) == "again")
 
 
 @pytest.mark.parametrize("kind", ["errored", "expired", "canceled"])
@@ -387,7 +387,7 @@ def test_an_unreadable_line_that_says_there_was_no_answer_was_not_paid_for(kind:
     line = f'{{"custom_id": "r-1", "result": {{"type": "{kind}", "error": 7}}}}\n'.encode()
     outcome = unreadable(line, ValueError("x"))
     assert outcome is not None
-    assert (outcome.outcome, settled(outcome.outcome)) == (kind, False)
+    assert (outcome.outcome, is_settled(outcome.outcome)) == (kind, False)
 
 
 class TestUsage:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from include.enrichment.answers.outcome import Outcome, outcomes_batch
-from include.enrichment.answers.upper_bound import at_most, is_incomplete
+from include.enrichment.answers.upper_bound import is_incomplete, with_upper_bound
 from include.enrichment.batches.usage import billed_usd
 
 ODD = Outcome(request_id="r", outcome="invalid", upper_bound=True)
@@ -44,7 +44,7 @@ def test_an_answer_that_was_paid_for_needs_a_model_and_a_usage(outcome: Outcome,
 
 
 def test_it_has_all_bytes_of_the_request_as_input_and_max_tokens_as_output() -> None:
-    found = at_most(ODD, params())
+    found = with_upper_bound(ODD, params())
     assert (found.model, found.output_tokens, found.upper_bound) == ("claude-haiku-4-5", 200, True)
     assert len(params()) < found.input_tokens <= len(params()) + 2_000
 
@@ -52,7 +52,7 @@ def test_it_has_all_bytes_of_the_request_as_input_and_max_tokens_as_output() -> 
 @pytest.mark.parametrize("text", ["Ünïcödé 😀", "x" * 200_000], ids=["wide", "long"])
 def test_a_longer_text_is_bounded_by_its_bytes(text: str) -> None:
     long = json.dumps({"model": "m", "max_tokens": 1, "system": text, "messages": []}, ensure_ascii=False)
-    assert at_most(ODD, long).input_tokens > len(text.encode())
+    assert with_upper_bound(ODD, long).input_tokens > len(text.encode())
 
 
 @pytest.mark.parametrize(
@@ -64,14 +64,14 @@ def test_a_longer_text_is_bounded_by_its_bytes(text: str) -> None:
     ],
 )
 def test_what_may_be_cached_counts_as_written_to_the_cache(changes: dict[str, Any]) -> None:
-    found = at_most(ODD, params(**changes))
+    found = with_upper_bound(ODD, params(**changes))
     assert (found.input_tokens, found.cache_write_1h_tokens > len(params(**changes))) == (0, True)
-    assert usd(found) > usd(at_most(ODD, params()))
+    assert usd(found) > usd(with_upper_bound(ODD, params()))
 
 
 def test_a_row_that_speaks_of_caching_is_not_cached() -> None:
     text = json.dumps({"cache_control": {"ttl": "1h"}})
-    assert at_most(ODD, params(messages=[{"role": "user", "content": text}])).cache_write_1h_tokens == 0
+    assert with_upper_bound(ODD, params(messages=[{"role": "user", "content": text}])).cache_write_1h_tokens == 0
 
 
 @pytest.mark.parametrize(
@@ -83,16 +83,16 @@ def test_a_row_that_speaks_of_caching_is_not_cached() -> None:
     ],
 )
 def test_what_is_not_text_in_the_request_may_fill_the_context_window(changes: dict[str, Any]) -> None:
-    assert at_most(ODD, params(**changes)).input_tokens == 1_000_000
+    assert with_upper_bound(ODD, params(**changes)).input_tokens == 1_000_000
 
 
 def test_where_only_the_model_is_not_told_it_is_the_one_that_was_asked() -> None:
     told = Outcome(request_id="r", outcome="succeeded", output="x", model="", input_tokens=7, output_tokens=3)
-    assert at_most(told, params()) == msgspec.structs.replace(told, model="claude-haiku-4-5")
+    assert with_upper_bound(told, params()) == msgspec.structs.replace(told, model="claude-haiku-4-5")
 
 
 def test_what_the_line_does_tell_is_kept() -> None:
     told = msgspec.structs.replace(ODD, model="claude-opus-5-5", inference_geo="us")
-    found = at_most(told, params(inference_geo="global"))
+    found = with_upper_bound(told, params(inference_geo="global"))
     assert (found.model, found.inference_geo) == ("claude-opus-5-5", "us")
-    assert at_most(ODD, params(inference_geo="us")).inference_geo == "us"
+    assert with_upper_bound(ODD, params(inference_geo="us")).inference_geo == "us"

@@ -17,9 +17,9 @@ from include.enrichment.batches.pass_plan import (
     check_canary,
     check_chunks,
     check_only_rejects,
-    closed,
+    describe_plan,
     divide,
-    spell_plan,
+    is_closed,
 )
 from include.enrichment.errors import BatchError, ParamError, SpecError
 
@@ -123,7 +123,7 @@ class TestClosed:
 
     @pytest.mark.parametrize("state", ["landed", "withdrawn"])
     def test_a_chunk_that_has_landed_or_was_withdrawn_is_closed_at_once(self, state: State) -> None:
-        assert closed(self.OPENED, self._entry(state), set(), now=PLANNED_AT)
+        assert is_closed(self.OPENED, self._entry(state), set(), now=PLANNED_AT)
 
     @pytest.mark.parametrize(
         ("state", "days"),
@@ -134,19 +134,19 @@ class TestClosed:
     ) -> None:
         entry = self._entry(state) if state else None
         last = PLANNED_AT + timedelta(days=days)
-        assert not closed(self.OPENED, entry, set(), now=PLANNED_AT)
-        assert not closed(self.OPENED, entry, set(), now=last)
-        assert closed(self.OPENED, entry, set(), now=last + MOMENT)
+        assert not is_closed(self.OPENED, entry, set(), now=PLANNED_AT)
+        assert not is_closed(self.OPENED, entry, set(), now=last)
+        assert is_closed(self.OPENED, entry, set(), now=last + MOMENT)
 
     @pytest.mark.parametrize("state", ["planned", "submitting", "unclear", "submitted"])
     def test_the_days_count_from_the_last_change(self, state: State) -> None:
         now = PLANNED_AT + timedelta(days=400)
-        assert not closed(self.OPENED, self._entry(state, now - timedelta(days=6)), set(), now=now)
+        assert not is_closed(self.OPENED, self._entry(state, now - timedelta(days=6)), set(), now=now)
 
     def test_a_chunk_whose_batch_is_in_the_result_store_is_closed_whatever_the_ledger_says(self) -> None:
         entry = self._entry("submitted").model_copy(update={"batch_id": "msgbatch_1"})
-        assert closed(self.OPENED, entry, {"msgbatch_1"}, now=PLANNED_AT)
-        assert not closed(self.OPENED, entry, {"msgbatch_2"}, now=PLANNED_AT)
+        assert is_closed(self.OPENED, entry, {"msgbatch_1"}, now=PLANNED_AT)
+        assert not is_closed(self.OPENED, entry, {"msgbatch_2"}, now=PLANNED_AT)
 
 
 class TestCheckCanary:
@@ -234,4 +234,4 @@ def test_a_pass_says_what_it_sends_and_what_it_waits_for(
         in_flight=in_flight,
         extracted_at=TestPassPlan.PLAN.extracted_at,
     )
-    assert spell_plan("main", made, joined=joined) == told
+    assert describe_plan("main", made, joined=joined) == told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from include.enrichment.batches.prior_results import FOUND_SCHEMA, Found, lines_of
+from include.enrichment.batches.prior_results import FOUND_SCHEMA, PriorResults, lines_for
 
 BILLED = ["succeeded", "invalid"]
 UNBILLED = ["errored", "expired", "canceled", "missing"]
@@ -13,8 +13,8 @@ UNBILLED = ["errored", "expired", "canceled", "missing"]
 Line = tuple[str, str, str | None, str | None, str]
 
 
-def _found(*lines: Line) -> Found:
-    return Found(
+def _found(*lines: Line) -> PriorResults:
+    return PriorResults(
         pa.Table.from_pylist([dict(zip(FOUND_SCHEMA.names, line, strict=True)) for line in lines], FOUND_SCHEMA)
     )
 
@@ -163,12 +163,12 @@ def test_two_finds_together_say_what_both_say() -> None:
 )
 def test_the_wanted_lines_are_found_in_their_order_however_many_are_wanted(wanted: str, found: str) -> None:
     lines = pa.table({"request_id": ["d", "b", "f", "d"], "x": [1, 2, 3, 4]})
-    assert lines_of(lines, pa.array(sorted(wanted), pa.string()))["request_id"].to_pylist() == list(found)
-    assert lines_of(lines.slice(0, 0), pa.array(["d"])).num_rows == 0
+    assert lines_for(lines, pa.array(sorted(wanted), pa.string()))["request_id"].to_pylist() == list(found)
+    assert lines_for(lines.slice(0, 0), pa.array(["d"])).num_rows == 0
 
 
 def test_where_no_batch_was_asked_nothing_is_found() -> None:
-    for found in (_found(), _found() + _found(), Found(FOUND_SCHEMA.empty_table())):
+    for found in (_found(), _found() + _found(), PriorResults(FOUND_SCHEMA.empty_table())):
         assert found.batches == []
         assert found.asked == found.succeeded == found.settled == found.may_end_better == set()
         assert found.failed_in({"r"}) == {}

@@ -20,11 +20,11 @@ from include.enrichment.batches.submission import (
     Send,
     Settle,
     Withdrawn,
-    candidates,
-    first_look,
-    look_again_at,
+    check_again_at,
+    find_candidates,
     may_never_fit,
-    refused_until,
+    next_action,
+    refusal_ends_at,
     settled_at,
 )
 
@@ -76,11 +76,11 @@ class TestFirstLook:
         ids=lambda value: getattr(value, "state", ""),
     )
     def test_the_ledger_decides_what_it_can(self, entry: Entry | None, decision: object) -> None:
-        assert first_look(entry) == decision
+        assert next_action(entry) == decision
 
     @pytest.mark.parametrize("state", get_args(State))
     def test_a_chunk_with_a_batch_is_attached_to_it_whatever_its_state(self, state: State) -> None:
-        assert first_look(_entry(state, "msgbatch_1")) == Attach(batch_id="msgbatch_1")
+        assert next_action(_entry(state, "msgbatch_1")) == Attach(batch_id="msgbatch_1")
 
 
 def test_every_unsettled_state_has_its_window() -> None:
@@ -100,28 +100,28 @@ class TestCandidates:
     @unsettled
     def test_a_batch_of_the_same_size_that_nobody_has_claimed_may_be_ours(self, state: State) -> None:
         listed = [_batch("ended", succeeded=2, processing=0), _batch("a", succeeded=3), _batch("b", processing=3)]
-        assert candidates(_entry(state), listed, set()) == listed[1:]
+        assert find_candidates(_entry(state), listed, set()) == listed[1:]
 
     def test_the_size_is_that_of_all_counts_together(self) -> None:
         batch = _batch(processing=1, succeeded=2)
-        assert candidates(_entry("unclear"), [batch], []) == [batch]
+        assert find_candidates(_entry("unclear"), [batch], []) == [batch]
 
     @pytest.mark.parametrize("requests", [2, 4])
     def test_a_batch_of_another_size_is_not_ours(self, requests: int) -> None:
-        assert candidates(_entry("unclear", requests=requests), [_batch(succeeded=3)], []) == []
+        assert find_candidates(_entry("unclear", requests=requests), [_batch(succeeded=3)], []) == []
 
     def test_a_batch_that_another_chunk_has_recorded_is_not_ours(self) -> None:
         listed = [_batch("a", succeeded=3), _batch("b", succeeded=3)]
-        assert candidates(_entry("unclear"), listed, {"a", "c"}) == listed[1:]
+        assert find_candidates(_entry("unclear"), listed, {"a", "c"}) == listed[1:]
 
     @unsettled
     def test_a_batch_that_was_made_too_late_for_our_create_is_not_ours(self, state: State) -> None:
         last = AT + WINDOWS[state] + CLOCK_SKEW
         in_time, late = (_batch(created_at=created_at, succeeded=3) for created_at in (last, last + MOMENT))
-        assert candidates(_entry(state), [late, in_time], []) == [in_time]
+        assert find_candidates(_entry(state), [late, in_time], []) == [in_time]
 
     def test_nothing_listed_is_no_candidate(self) -> None:
-        assert candidates(_entry("unclear"), [], []) == []
+        assert find_candidates(_entry("unclear"), [], []) == []
 
 
 class TestLookAgainAt:
@@ -142,29 +142,29 @@ class TestLookAgainAt:
     ) -> None:
         now = AT + timedelta(hours=24)
         running = [_batch(created_at=now - age, processing=3)]
-        assert look_again_at(_entry(state), running, now=now) == now + pause
+        assert check_again_at(_entry(state), running, now=now) == now + pause
 
     def test_of_several_candidates_the_oldest_counts(self) -> None:
         now = AT + timedelta(hours=1)
         running = [_batch(created_at=now - timedelta(minutes=minutes), processing=3) for minutes in (1, 50, 20)]
-        assert look_again_at(_entry("unclear"), running, now=now) == now + timedelta(minutes=5)
+        assert check_again_at(_entry("unclear"), running, now=now) == now + timedelta(minutes=5)
 
     @unsettled
     def test_nothing_is_certain_while_a_candidate_runs(self, state: State) -> None:
         now = AT + timedelta(days=2)
-        assert look_again_at(_entry(state), [_batch(processing=3)], now=now) is not None
-        assert look_again_at(_entry(state), [], now=now) is None
+        assert check_again_at(_entry(state), [_batch(processing=3)], now=now) is not None
+        assert check_again_at(_entry(state), [], now=now) is None
 
     @unsettled
     def test_surely_none_was_made_from_the_moment_on_that_settles_it(self, state: State) -> None:
         settled = AT + WINDOWS[state]
-        assert look_again_at(_entry(state), [], now=settled - MOMENT) == settled
-        assert look_again_at(_entry(state), [], now=settled) is None
+        assert check_again_at(_entry(state), [], now=settled - MOMENT) == settled
+        assert check_again_at(_entry(state), [], now=settled) is None
 
     @unsettled
     def test_until_then_it_is_looked_at_every_ten_minutes_and_at_the_end(self, state: State) -> None:
         entry, now, looks = _entry(state), AT, 0
-        while again := look_again_at(entry, [], now=now):
+        while again := check_again_at(entry, [], now=now):
             assert now < again <= now + LATE
             now, looks = again, looks + 1
         assert (now, looks) == (AT + WINDOWS[state], -(-WINDOWS[state] // LATE))
@@ -173,12 +173,12 @@ class TestLookAgainAt:
 class TestRefusedUntil:
     @pytest.mark.parametrize(("refusals", "minutes"), [(1, 1), (2, 2), (3, 4), (4, 8), (5, 10), (6, 10), (5_000, 10)])
     def test_each_refusal_in_a_row_doubles_the_pause_up_to_ten_minutes(self, refusals: int, minutes: int) -> None:
-        assert refused_until(refusals, None, now=AT) == AT + timedelta(minutes=minutes)
+        assert refusal_ends_at(refusals, None, now=AT) == AT + timedelta(minutes=minutes)
 
     @pytest.mark.parametrize("refusals", [1, 7])
     @pytest.mark.parametrize("asked_seconds", [0, 0.5, 60, 7_200])
     def test_what_the_api_asks_for_comes_before_that(self, refusals: int, asked_seconds: float) -> None:
-        assert refused_until(refusals, asked_seconds, now=AT) == AT + timedelta(seconds=asked_seconds)
+        assert refusal_ends_at(refusals, asked_seconds, now=AT) == AT + timedelta(seconds=asked_seconds)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ class TestRefusedUntil:
 def test_a_batch_is_ours_or_theirs_only_where_its_lines_leave_no_doubt(
     ours: int, strangers: int, requests: int, verdict: str | None
 ) -> None:
-    assert submission.whose(ours, strangers, requests=requests) == verdict
+    assert submission.classify_ownership(ours, strangers, requests=requests) == verdict
 
 
 @pytest.mark.parametrize(

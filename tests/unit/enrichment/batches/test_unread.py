@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from include.enrichment.batches.ledger import Entry, OpenChunk, State
-from include.enrichment.batches.unread import is_overdue, spell_unread, unread
+from include.enrichment.batches.unread import describe_unread, find_unread, is_overdue
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 DAY = "runs/tickets/2026-11-01/"
@@ -28,7 +28,7 @@ def entry(state: State = "submitted", *, hours_ago: float = 1) -> Entry:
 
 def found(known: Entry | None, *, folder: str = f"{DAY}other/", read: frozenset[str] = frozenset()) -> list[Entry]:
     opened = {"c": OpenChunk(folder=folder, planned_at=NOW)}
-    return list(unread(opened, {"c": known}, read=read, day=DAY, now=NOW))
+    return list(find_unread(opened, {"c": known}, read=read, day=DAY, now=NOW))
 
 
 @pytest.mark.parametrize("state", ["submitted", "submitting", "unclear"])
@@ -56,7 +56,7 @@ def test_what_the_run_reads_and_what_the_ledger_does_not_know_is_not_told() -> N
 
 
 def test_the_message_says_what_is_paid_and_how_it_is_loaded() -> None:
-    told = spell_unread(entry(), run_id="manual__2")
+    told = describe_unread(entry(), run_id="manual__2")
     assert told.startswith(
         "Batch msgbatch_1 (1,183 requests, sent by run manual__1 at 2026-11-29 11:00 UTC) is paid and not loaded"
     )
@@ -65,9 +65,9 @@ def test_the_message_says_what_is_paid_and_how_it_is_loaded() -> None:
 
 def test_of_a_create_that_nobody_has_recorded_the_message_says_that_it_may_be_paid() -> None:
     assert "was making a batch at 2026-11-29 11:00 UTC, and has not recorded how that ended: it may be paid" in (
-        spell_unread(entry("submitting"), run_id="manual__2")
+        describe_unread(entry("submitting"), run_id="manual__2")
     )
 
 
 def test_of_its_own_batch_the_run_says_why_it_does_not_read_it() -> None:
-    assert "Prompt, model or schema have changed since" in spell_unread(entry(), run_id="manual__1")
+    assert "Prompt, model or schema have changed since" in describe_unread(entry(), run_id="manual__1")

@@ -9,7 +9,15 @@ import pyarrow as pa
 import pytest
 
 from include.enrichment.answers.outcome import MOST_TOKENS, Outcome, OutcomeName, outcomes_batch
-from include.enrichment.batches.usage import USAGE_SCHEMA, BatchFacts, booked, says_more, tallied, total_usd, used
+from include.enrichment.batches.usage import (
+    USAGE_SCHEMA,
+    BatchFacts,
+    count_outcomes,
+    make_usage_record,
+    supersedes,
+    total_usd,
+    usage_columns,
+)
 from include.enrichment.cost.prices import MOST_USD, TOKEN_RATES
 from tests.fixtures.usage import facts_of
 
@@ -24,7 +32,7 @@ def outcome(kind: OutcomeName, **fields: Any) -> Outcome:
 
 
 def line(*outcomes: Outcome, facts: BatchFacts = FACTS) -> dict[str, Any]:
-    made = booked(facts, used(outcomes_batch(outcomes)))
+    made = make_usage_record(facts, usage_columns(outcomes_batch(outcomes)))
     assert made.schema == USAGE_SCHEMA
     (found,) = made.to_pylist()
     return dict(found)
@@ -45,10 +53,12 @@ def test_a_batch_is_booked_with_what_is_known_of_it() -> None:
 def test_what_the_parts_of_a_batch_used_is_what_the_batch_used() -> None:
     dear = {"model": "claude-opus-5-5", "output_tokens": 7}
     outcomes = [outcome("succeeded", **USED), outcome("errored"), outcome("invalid", **dear), outcome("succeeded")]
-    parts = [used(outcomes_batch(some)) for some in ([], outcomes[:1], outcomes[1:])]
-    whole = used(outcomes_batch(outcomes))
-    assert booked(FACTS, pa.concat_tables(parts)) == booked(FACTS, whole)
-    assert tallied(pa.concat_tables(parts)) == tallied(whole) == {"succeeded": 2, "errored": 1, "invalid": 1}
+    parts = [usage_columns(outcomes_batch(some)) for some in ([], outcomes[:1], outcomes[1:])]
+    whole = usage_columns(outcomes_batch(outcomes))
+    assert make_usage_record(FACTS, pa.concat_tables(parts)) == make_usage_record(FACTS, whole)
+    assert (
+        count_outcomes(pa.concat_tables(parts)) == count_outcomes(whole) == {"succeeded": 2, "errored": 1, "invalid": 1}
+    )
 
 
 def test_every_outcome_is_counted_and_what_was_billed_is_summed() -> None:
@@ -93,15 +103,15 @@ def test_answers_that_claim_any_number_of_tokens_are_booked_with_as_much_as_an_a
     found = line(*[claims] * 4_000)
     assert (found["cost_usd"], found["unusable_usd"]) == (MOST_USD, MOST_USD)
     assert found["output_tokens"] == 4_000 * MOST_TOKENS
-    parts = [used(outcomes_batch([claims] * 400))] * 40
-    assert booked(FACTS, pa.concat_tables(parts))["cost_usd"].to_pylist() == [MOST_USD]
+    parts = [usage_columns(outcomes_batch([claims] * 400))] * 40
+    assert make_usage_record(FACTS, pa.concat_tables(parts))["cost_usd"].to_pylist() == [MOST_USD]
 
 
 def test_outcomes_of_an_earlier_version_hold_no_upper_bound() -> None:
     outcomes = outcomes_batch([outcome("succeeded", **USED)])
     number = outcomes.schema.get_field_index("upper_bound")
     nulls = outcomes.set_column(number, outcomes.schema.field(number), pa.nulls(1, pa.bool_()))
-    assert booked(FACTS, used(nulls)) == booked(FACTS, used(outcomes))
+    assert make_usage_record(FACTS, usage_columns(nulls)) == make_usage_record(FACTS, usage_columns(outcomes))
 
 
 class TestSaysMore:
@@ -119,8 +129,8 @@ class TestSaysMore:
         ],
     )
     def test_a_line_that_knows_more_takes_its_place(self, changes: dict[str, Any]) -> None:
-        assert says_more(self.BOOKED | changes, booked=self.BOOKED)
-        assert not says_more(self.BOOKED, booked=self.BOOKED | changes)
+        assert supersedes(self.BOOKED | changes, recorded=self.BOOKED)
+        assert not supersedes(self.BOOKED, recorded=self.BOOKED | changes)
 
     def test_what_is_known_exactly_takes_the_place_of_an_upper_bound(self) -> None:
         bound = line(
@@ -128,20 +138,20 @@ class TestSaysMore:
         )
         exact = line(outcome("succeeded", **USED), outcome("succeeded", **USED))
         assert exact["cost_usd"] < bound["cost_usd"]
-        assert says_more(exact, booked=bound)
-        assert not says_more(bound, booked=exact)
+        assert supersedes(exact, recorded=bound)
+        assert not supersedes(bound, recorded=exact)
 
     def test_a_cost_takes_the_place_of_none(self) -> None:
         unknown = self.BOOKED | {"cost_usd": None}
-        assert says_more(self.BOOKED, booked=unknown)
-        assert not says_more(unknown, booked=self.BOOKED)
-        assert not says_more(unknown, booked=unknown)
+        assert supersedes(self.BOOKED, recorded=unknown)
+        assert not supersedes(unknown, recorded=self.BOOKED)
+        assert not supersedes(unknown, recorded=unknown)
 
     def test_a_price_that_has_changed_since_changes_nothing(self) -> None:
-        assert not says_more(self.BOOKED | {"cost_usd": 2 * COST}, booked=self.BOOKED)
+        assert not supersedes(self.BOOKED | {"cost_usd": 2 * COST}, recorded=self.BOOKED)
 
     def test_a_line_of_an_earlier_version_can_be_compared(self) -> None:
-        assert not says_more(self.BOOKED, booked=self.BOOKED | {"upper_bounds": None})
+        assert not supersedes(self.BOOKED, recorded=self.BOOKED | {"upper_bounds": None})
 
 
 def test_a_batch_of_which_nothing_was_done_cost_nothing() -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from include.enrichment.batches.ledger import Entry, State
-from include.enrichment.batches.warming import at_work
+from include.enrichment.batches.warming import is_cache_warm
 from include.enrichment.cost.caching import Ttl
 
 NOW = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
@@ -38,4 +38,4 @@ def test_a_batch_is_at_work_from_its_submit_until_the_ttl_after_it_was_loaded(
         changed_at=NOW - timedelta(minutes=minutes),
         batch_id="msgbatch_1" if state in ("submitted", "landed") else None,
     )
-    assert at_work(entry, ttl, now=NOW) is warm
+    assert is_cache_warm(entry, ttl, now=NOW) is warm

@@ -9,7 +9,15 @@ from itertools import product
 
 import pytest
 
-from include.enrichment.cost.caching import LEAST_REQUESTS, PrefixSize, Ttl, break_even, decide, warm_up, worth_warming
+from include.enrichment.cost.caching import (
+    LEAST_REQUESTS,
+    PrefixSize,
+    Ttl,
+    break_even,
+    resolve_cache,
+    warm_up,
+    worth_warming,
+)
 from include.enrichment.cost.prices import Price, prices
 
 NEW, MIDDLE, OLD = "claude-haiku-5-5", "claude-sonnet-4-6", "claude-haiku-4-5"
@@ -48,12 +56,12 @@ class TestDecide:
     def test_it_is_on_where_the_model_keeps_a_prefix_of_that_size(
         self, tokens: int, model: str, cached: bool, why: str, canary: bool
     ) -> None:
-        decided = decide(model, price(model), prompt(tokens, model), canary=canary)
+        decided = resolve_cache(model, price(model), prompt(tokens, model), canary=canary)
         assert decided.cache == (("1h" if canary else "5m") if cached else "off")
         assert why in decided.why
 
     def test_an_hour_needs_a_canary_that_warms_it(self) -> None:
-        warm, cold = (decide(MIDDLE, price(MIDDLE), prompt(2_000), canary=canary) for canary in (True, False))
+        warm, cold = (resolve_cache(MIDDLE, price(MIDDLE), prompt(2_000), canary=canary) for canary in (True, False))
         assert (warm.cache, cold.cache) == ("1h", "5m")
         assert warm.why.endswith(
             "; the canary warms it, so about 90% of the requests should read it; 1h pays from 52.6% on"
@@ -65,25 +73,25 @@ class TestDecide:
     @pytest.mark.parametrize("canary", [True, False])
     def test_it_is_off_where_reading_is_hardly_cheaper(self, canary: bool) -> None:
         dear = price(MIDDLE).model_copy(update={"read": price(MIDDLE).input - Decimal("0.01")})
-        decided = decide(MIDDLE, dear, prompt(10_000), canary=canary)
+        decided = resolve_cache(MIDDLE, dear, prompt(10_000), canary=canary)
         assert decided.cache == "off"
         assert "pays from 9" in decided.why
 
     def test_a_prefix_that_may_be_large_enough_is_marked_as_the_mark_is_free_where_it_is_not(self) -> None:
-        assert decide(MIDDLE, price(MIDDLE), prompt(1_000), canary=True).cache == "1h"
+        assert resolve_cache(MIDDLE, price(MIDDLE), prompt(1_000), canary=True).cache == "1h"
 
     def test_without_a_price_it_is_off_and_says_so(self) -> None:
-        decided = decide("claude-x", None, prompt(10_000), canary=True)
+        decided = resolve_cache("claude-x", None, prompt(10_000), canary=True)
         assert (decided.cache, decided.why.startswith("the price of claude-x is not known")) == ("off", True)
 
     def test_without_a_system_prompt_there_is_nothing_to_mark(self) -> None:
-        decided = decide(NEW, price(NEW), PrefixSize(system_bytes=0, format_bytes=90_000), canary=True)
+        decided = resolve_cache(NEW, price(NEW), PrefixSize(system_bytes=0, format_bytes=90_000), canary=True)
         assert (decided.cache, "system prompt is empty" in decided.why) == ("off", True)
 
     def test_every_priced_model_pays_for_itself_at_the_rates_that_are_expected(self) -> None:
         large = PrefixSize(system_bytes=50_000, format_bytes=0)
         for model, canary in product(prices().models, (True, False)):
-            assert decide(model, price(model), large, canary=canary).cache == ("1h" if canary else "5m")
+            assert resolve_cache(model, price(model), large, canary=canary).cache == ("1h" if canary else "5m")
 
 
 class TestBreakEven:

@@ -17,22 +17,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from include.enrichment.answers.outcome import Outcome, outcomes_batch
-from include.enrichment.batches.usage import BatchFacts, booked, used
+from include.enrichment.batches.usage import BatchFacts, make_usage_record, usage_columns
 from include.enrichment.cost.caching import PrefixSize
 from include.enrichment.cost.estimate import (
     Bounds,
     CachedPart,
     Counted,
     Estimate,
-    Experience,
+    History,
+    choose_sample,
     cost_table,
     counted,
     estimate,
-    experience,
-    hits_of,
-    output_of,
+    estimate_cache_hits,
+    estimate_output,
     prefix_size,
-    to_count,
+    summarise_history,
 )
 from include.enrichment.cost.prices import prices
 from include.enrichment.requests.chunk import SIZES_SCHEMA, body_bytes
@@ -59,7 +59,7 @@ def made(*, requests: int = 1_000, size: int = 4_000_000, **changes: Any) -> Est
         "size": size,
         "sizes": None if "sizes" in changes else sizes_of({f"r{n}": size // requests for n in range(requests)}),
         "sample": SAMPLE,
-        "known": Experience(),
+        "known": History(),
         "output": TEN,
         "caching": None,
     }
@@ -68,12 +68,12 @@ def made(*, requests: int = 1_000, size: int = 4_000_000, **changes: Any) -> Est
 
 def book(*outcomes: Outcome, **facts: Any) -> pa.Table:
     known = vars(facts_of()) | {"body_bytes": body_bytes(["x" * 22] * len(outcomes), 1_000 * len(outcomes))} | facts
-    return booked(BatchFacts(**known), used(outcomes_batch(outcomes)))
+    return make_usage_record(BatchFacts(**known), usage_columns(outcomes_batch(outcomes)))
 
 
 def answer(output_tokens: int = 10, *, model: str = MODEL, **tokens: int) -> Outcome:
-    used: dict[str, Any] = {"input_tokens": 250} | tokens
-    return Outcome(request_id="r", outcome="succeeded", model=model, output_tokens=output_tokens, **used)
+    usage_columns: dict[str, Any] = {"input_tokens": 250} | tokens
+    return Outcome(request_id="r", outcome="succeeded", model=model, output_tokens=output_tokens, **usage_columns)
 
 
 class TestCounted:
@@ -98,24 +98,24 @@ class TestCounted:
 
 class TestToCount:
     def test_of_few_requests_all_are_counted(self) -> None:
-        assert to_count(sizes_of({f"r{n}": n for n in range(200)})) == {f"r{n}" for n in range(200)}
-        assert to_count(SIZES_SCHEMA.empty_table()) == set()
+        assert choose_sample(sizes_of({f"r{n}": n for n in range(200)})) == {f"r{n}" for n in range(200)}
+        assert choose_sample(SIZES_SCHEMA.empty_table()) == set()
 
     def test_the_largest_are_always_counted(self) -> None:
         large = {f"large{n}": 1_000_000 + n for n in range(20)}
-        chosen = to_count(sizes_of({f"r{n}": 400 for n in range(5_000)} | large))
+        chosen = choose_sample(sizes_of({f"r{n}": 400 for n in range(5_000)} | large))
         assert chosen >= large.keys()
         assert len(chosen) == 200
 
     def test_neither_a_few_long_texts_nor_many_short_ones_are_missed(self) -> None:
         sizes = {f"short{n}": 300 + n % 9 for n in range(5_000)} | {f"long{n}": 90_000 for n in range(200)}
-        chosen = to_count(sizes_of(sizes))
+        chosen = choose_sample(sizes_of(sizes))
         assert sum(name.startswith("short") for name in chosen) > 50
         assert sum(name.startswith("long") for name in chosen) > 50
 
     def test_the_order_of_the_rows_does_not_matter(self) -> None:
         sizes = {f"r{n}": 300 + n % 50 for n in range(1_000)}
-        assert to_count(sizes_of(sizes)) == to_count(sizes_of(dict(reversed(sizes.items()))))
+        assert choose_sample(sizes_of(sizes)) == choose_sample(sizes_of(dict(reversed(sizes.items()))))
 
 
 class TestTokens:
@@ -138,7 +138,7 @@ class TestTokens:
         assert made(requests=5, size=20_000).input_tokens.high == pytest.approx(5 * (100 + 3_600) * 1.03)
 
     def test_without_a_count_earlier_batches_tell_but_for_the_high(self) -> None:
-        known = Experience(tokens_per_byte=Bounds(low=0.2, expected=0.3, high=0.4))
+        known = History(tokens_per_byte=Bounds(low=0.2, expected=0.3, high=0.4))
         found = made(sample=None, known=known)
         assert (found.input_tokens.expected, found.input_tokens.high) == pytest.approx((1_200_000, 4_120_000))
         assert "prompts: as in earlier batches" in found.sources
@@ -151,34 +151,36 @@ class TestTokens:
 
 class TestOutput:
     def test_where_nothing_is_known_the_ceiling_is_expected(self) -> None:
-        bounds, source = output_of([], None, requests=10_000, max_tokens=300)
+        bounds, source = estimate_output([], None, requests=10_000, max_tokens=300)
         assert (bounds.low, bounds.expected, bounds.high) == (0, 300, 300)
         assert "max_tokens" in source
 
     def test_the_canary_tells_within_what_so_few_answers_can_tell(self) -> None:
-        bounds, _ = output_of([90, 100, 110, 100, 100], None, requests=10_000, max_tokens=300)
+        bounds, _ = estimate_output([90, 100, 110, 100, 100], None, requests=10_000, max_tokens=300)
         assert (bounds.expected, bounds.low < 90, bounds.high > 110) == (100, True, True)
 
     def test_where_earlier_batches_agree_with_the_canary_they_are_more_exact(self) -> None:
         earlier = Bounds(low=80, expected=97, high=120)
-        found = output_of([90, 100, 110, 100, 100], earlier, requests=10_000, max_tokens=300)[0]
+        found = estimate_output([90, 100, 110, 100, 100], earlier, requests=10_000, max_tokens=300)[0]
         assert found.expected == 97
         assert [found.low, found.high] == pytest.approx([74, 120], abs=1)
 
     def test_the_average_of_a_few_answers_may_be_further_off(self) -> None:
         for earlier in (None, Bounds(low=80, expected=97, high=120)):
             few, many = (
-                output_of([50, 100, 150, 100, 100], earlier, requests=requests, max_tokens=900)[0].high
+                estimate_output([50, 100, 150, 100, 100], earlier, requests=requests, max_tokens=900)[0].high
                 for requests in (4, 10_000)
             )
             assert few > many + 20
 
     def test_where_they_do_not_the_prompt_has_changed_and_the_canary_is_right(self) -> None:
         earlier = Bounds(low=20, expected=30, high=40)
-        assert output_of([90, 100, 110, 100, 100], earlier, requests=10_000, max_tokens=300)[0].expected == 100
+        assert estimate_output([90, 100, 110, 100, 100], earlier, requests=10_000, max_tokens=300)[0].expected == 100
 
     def test_no_answer_is_longer_than_it_may_be(self) -> None:
-        assert output_of([], Bounds(low=100, expected=280, high=400), requests=10_000, max_tokens=250)[0].high == 250
+        assert (
+            estimate_output([], Bounds(low=100, expected=280, high=400), requests=10_000, max_tokens=250)[0].high == 250
+        )
 
 
 class TestCost:
@@ -206,7 +208,7 @@ class TestCost:
             size=sum(lengths.values()),
             sizes=sizes_of(lengths),
             sample=per_byte,
-            known=Experience(),
+            known=History(),
             output=TEN,
             caching=None,
         )
@@ -292,7 +294,7 @@ class Mixture:
 
     def billed_and_high(self, sent: Sequence[str], *, answer: int = 20) -> tuple[Decimal, Decimal]:
         """What some of the requests cost, and their high estimate."""
-        chosen = list(to_count(sizes_of(self.bytes)))
+        chosen = list(choose_sample(sizes_of(self.bytes)))
         sample = counted(
             [(self.bytes[name], self.tokens[name]) for name in chosen],
             prefix_tokens=0,
@@ -305,7 +307,7 @@ class Mixture:
             size=sum(self.bytes[name] for name in sent),
             sizes=sizes_of({name: self.bytes[name] for name in sent}),
             sample=sample,
-            known=Experience(),
+            known=History(),
             output=(Bounds(low=answer, expected=answer, high=answer), "known"),
             caching=None,
         ).cost_usd
@@ -400,7 +402,7 @@ class TestHighBound:
             sample=counted(list(zip(sizes, tokens, strict=True))[: min(len(short), 20)], prefix_tokens=0)
             if named
             else None,
-            known=Experience(),
+            known=History(),
             output=(Bounds(low=20, expected=20, high=20), "known"),
             caching=None,
         ).cost_usd
@@ -435,7 +437,7 @@ class TestHighBound:
         pa.set_memory_pool(pool)
         try:
             made(requests=1_000_000, size=400_000_000, sizes=sizes)
-            assert len(to_count(sizes)) == 200
+            assert len(choose_sample(sizes)) == 200
         finally:
             pa.set_memory_pool(usual)
         assert 0 < pool.max_memory() < 150_000_000
@@ -451,59 +453,62 @@ class TestPrefixSize:
 class TestHits:
     def test_earlier_batches_know_best(self) -> None:
         known = Bounds(low=0.9, expected=0.8, high=0.3)
-        assert hits_of(known, warms=False, warmed=True) == known
+        assert estimate_cache_hits(known, warms=False, warmed=True) == known
 
     def test_the_canary_writes(self) -> None:
-        assert hits_of(Bounds(low=1, expected=1, high=1), warms=True, warmed=True).expected == 0
+        assert estimate_cache_hits(Bounds(low=1, expected=1, high=1), warms=True, warmed=True).expected == 0
 
     def test_a_canary_makes_the_main_pass_read(self) -> None:
-        warm, cold = (hits_of(None, warms=False, warmed=warmed) for warmed in (True, False))
+        warm, cold = (estimate_cache_hits(None, warms=False, warmed=warmed) for warmed in (True, False))
         assert warm.expected > 0.9 > 0.5 > cold.expected
 
     def test_the_bounds_are_those_of_the_cost(self) -> None:
-        for hits in (hits_of(None, warms=warms, warmed=warmed) for warms in (False, True) for warmed in (False, True)):
+        for hits in (
+            estimate_cache_hits(None, warms=warms, warmed=warmed) for warms in (False, True) for warmed in (False, True)
+        ):
             assert hits.low >= hits.expected >= hits.high
 
 
 class TestExperience:
     def test_it_is_what_earlier_batches_of_the_model_had(self) -> None:
-        known = experience(book(answer(10), answer(20)), model=MODEL, run_id="other")
+        known = summarise_history(book(answer(10), answer(20)), model=MODEL, run_id="other")
         assert known.output_tokens
         assert known.tokens_per_byte
         assert (known.output_tokens.expected, known.tokens_per_byte.expected) == (15, 0.25)
 
     def test_an_alias_is_answered_by_its_snapshot(self) -> None:
         lines = book(answer(10, model=f"{MODEL}-20251001"))
-        assert experience(lines, model=MODEL, run_id="other").output_tokens
+        assert summarise_history(lines, model=MODEL, run_id="other").output_tokens
 
     def test_the_answers_of_the_runs_own_canary_are_known_one_by_one(self) -> None:
         lines = book(answer(10), pass_name="canary", run_id="r")
-        assert experience(lines, model=MODEL, run_id="r").output_tokens is None
-        assert experience(lines, model=MODEL, run_id="r").tokens_per_byte
-        assert experience(lines, model=MODEL, run_id="other").output_tokens
+        assert summarise_history(lines, model=MODEL, run_id="r").output_tokens is None
+        assert summarise_history(lines, model=MODEL, run_id="r").tokens_per_byte
+        assert summarise_history(lines, model=MODEL, run_id="other").output_tokens
 
     def test_a_warm_up_is_like_no_rows_request(self) -> None:
         lines = book(answer(1), pass_name="warm-up")
-        assert experience(lines, model=MODEL, run_id="other") == Experience()
+        assert summarise_history(lines, model=MODEL, run_id="other") == History()
 
     def test_other_models_say_nothing(self) -> None:
-        assert experience(book(answer(10)), model="claude-haiku-5-5", run_id="other") == Experience()
+        assert summarise_history(book(answer(10)), model="claude-haiku-5-5", run_id="other") == History()
 
     def test_a_batch_of_which_nothing_was_answered_says_nothing(self) -> None:
         lines = book(Outcome(request_id="r", outcome="expired"))
-        assert experience(lines, model=MODEL, run_id="other") == Experience()
+        assert summarise_history(lines, model=MODEL, run_id="other") == History()
 
     def test_the_reads_of_a_canary_are_not_those_of_what_follows(self) -> None:
         read = answer(cache_read_tokens=900, cache_write_1h_tokens=100)
-        assert experience(book(read, pass_name="canary"), model=MODEL, run_id="other").hits is None
-        hits = experience(book(read), model=MODEL, run_id="other").hits
+        assert summarise_history(book(read, pass_name="canary"), model=MODEL, run_id="other").hits is None
+        hits = summarise_history(book(read), model=MODEL, run_id="other").hits
         assert hits
         assert hits.expected == 0.9
 
     def test_several_batches_tell_how_much_is_read_at_the_least(self) -> None:
         read = answer(cache_read_tokens=900, cache_write_1h_tokens=100)
         few, several = (
-            experience(pa.concat_tables([book(read)] * count), model=MODEL, run_id="other").hits for count in (2, 3)
+            summarise_history(pa.concat_tables([book(read)] * count), model=MODEL, run_id="other").hits
+            for count in (2, 3)
         )
         assert few
         assert several
@@ -511,11 +516,11 @@ class TestExperience:
         assert several.high == pytest.approx(0.72)
 
     def test_an_upper_bound_is_no_experience(self) -> None:
-        assert experience(book(answer(1_000_000, upper_bound=True)), model=MODEL, run_id="other") == Experience()
+        assert summarise_history(book(answer(1_000_000, upper_bound=True)), model=MODEL, run_id="other") == History()
 
     def test_batches_that_differ_make_it_less_sure(self) -> None:
         alike, different = (
-            experience(
+            summarise_history(
                 pa.concat_tables([book(answer(one)), book(answer(other))]), model=MODEL, run_id="other"
             ).output_tokens
             for one, other in ((100, 100), (50, 150))

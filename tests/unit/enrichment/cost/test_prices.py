@@ -13,12 +13,12 @@ import pytest
 from include.enrichment.cost.prices import (
     BILLED_COLUMNS,
     TOKEN_RATES,
-    added_up,
     costs_usd,
-    dollars,
-    plain,
+    format_decimal,
+    format_usd,
     prices,
     read_prices,
+    sum_costs,
     synchronous_costs_usd,
 )
 from include.enrichment.errors import SpecError
@@ -138,7 +138,7 @@ def test_answers_that_are_added_up_cost_what_they_cost_one_by_one() -> None:
             for _ in range(1_000)
         )
     ).append_column("kind", pa.array(["x", "y"] * 500))
-    sums = added_up(answers, by="kind")
+    sums = sum_costs(answers, by="kind")
     assert len(sums) == 2 * 3 * 2 * 2 - 3 * 2  # Opus knows no long prompts
     assert sum(sums["answers"].to_pylist()) == 1_000
     for amounts in (costs_usd, synchronous_costs_usd):
@@ -253,7 +253,7 @@ class TestLongPrompt:
     ],
 )
 def test_an_amount_as_text_has_every_digit_and_no_exponent(cost: str, text: str) -> None:
-    assert plain(Decimal(cost)) == text
+    assert format_decimal(Decimal(cost)) == text
 
 
 @pytest.mark.parametrize(
@@ -267,4 +267,4 @@ def test_an_amount_as_text_has_every_digit_and_no_exponent(cost: str, text: str)
     ],
 )
 def test_an_amount_for_people_is_told_to_a_hundredth_of_a_cent(cost: Decimal | None, words: str) -> None:
-    assert dollars(cost) == words
+    assert format_usd(cost) == words

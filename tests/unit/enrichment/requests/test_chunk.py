@@ -20,8 +20,8 @@ from include.enrichment.requests.chunk import (
     BatchLimits,
     body_bytes,
     chunk_id,
-    chunk_of,
-    cut,
+    chunk_number,
+    split_chunks,
 )
 from include.enrichment.requests.request import Request, make_request
 
@@ -38,8 +38,8 @@ def _body(requests: list[Request]) -> bytes:
 
 def _chunks(requests: list[Request], limits: BatchLimits) -> list[list[Request]]:
     """The requests of each chunk, in the order of their ids."""
-    first_ids = cut(_sizes({request.request_id: len(request.params.encode()) for request in requests}), limits)
-    numbers = {request.request_id: chunk_of(request.request_id, first_ids) for request in requests}
+    first_ids = split_chunks(_sizes({request.request_id: len(request.params.encode()) for request in requests}), limits)
+    numbers = {request.request_id: chunk_number(request.request_id, first_ids) for request in requests}
     assert sorted(set(numbers.values())) == list(range(len(first_ids)))
     ordered = _ordered(requests)
     return [
@@ -141,8 +141,8 @@ def test_requests_are_cut_into_the_same_chunks_from_release_to_release(seed: int
         for _ in range(luck.randrange(200))
     }
     limits = BatchLimits(max_requests=luck.choice([1, 7, 100_000]), max_bytes=luck.choice([100, 1_000, 250_000_000]))
-    first_ids = cut(_sizes(sizes), limits)
-    assert {request_id: chunk_of(request_id, first_ids) for request_id in sizes} == _first_release(sizes, limits)
+    first_ids = split_chunks(_sizes(sizes), limits)
+    assert {request_id: chunk_number(request_id, first_ids) for request_id in sizes} == _first_release(sizes, limits)
 
 
 def test_the_defaults_are_the_apis_limits() -> None:

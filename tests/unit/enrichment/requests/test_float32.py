@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from include.enrichment.requests.float32 import in_doubles
+from include.enrichment.requests.float32 import widen_float32
 
 SINGLE = pa.float32()
 
@@ -28,10 +28,10 @@ SINGLE = pa.float32()
 )
 def test_a_float_of_32_bits_is_the_shortest_of_64_that_it_can_be(kind: pa.DataType, value: Any) -> None:
     batch = pa.record_batch([pa.array([value], kind), pa.array([b"\xff"])], ["value", "picture"])
-    assert in_doubles(batch).to_pylist() == [{"value": value, "picture": b"\xff"}]
+    assert widen_float32(batch).to_pylist() == [{"value": value, "picture": b"\xff"}]
 
 
 def test_a_batch_without_such_floats_is_left_as_it_is() -> None:
     required = pa.field("element", pa.float64(), nullable=False)
     batch = pa.record_batch([pa.array([[0.1]], pa.list_(required))], ["values"])
-    assert in_doubles(batch) is batch
+    assert widen_float32(batch) is batch

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from include.enrichment.requests.json_text import to_json
-from include.enrichment.requests.prompt_values import Refused, plain
+from include.enrichment.requests.prompt_values import UnsupportedValue, to_prompt_value
 
 
 @pytest.mark.parametrize(
@@ -34,9 +34,9 @@ from include.enrichment.requests.prompt_values import Refused, plain
     ],
 )
 def test_it_is_the_json_of_the_values_as_they_stand_in_the_prompt(value: object, text: str) -> None:
-    assert to_json(plain(value)) == text
+    assert to_json(to_prompt_value(value)) == text
 
 
 def test_what_has_no_text_is_refused_at_any_depth() -> None:
-    with pytest.raises(Refused, match="a binary value has no text"):
-        to_json(plain({"a": [{"b": b"x"}]}))
+    with pytest.raises(UnsupportedValue, match="a binary value has no text"):
+        to_json(to_prompt_value({"a": [{"b": b"x"}]}))

@@ -19,7 +19,7 @@ import pytest
 from psycopg.types.multirange import Multirange
 from psycopg.types.range import Range
 
-from include.enrichment.requests.prompt_values import NULL, Refused, plain, settled
+from include.enrichment.requests.prompt_values import NULL, UnsupportedValue, settled, to_prompt_value
 
 
 class Mood(enum.Enum):
@@ -132,11 +132,11 @@ def spelled(value: object) -> str:
 
 @pytest.mark.parametrize(("value", "text", "within"), SPELLED, ids=spelled)
 def test_a_value_has_one_text_wherever_it_stands(value: Any, text: str, within: str) -> None:
-    found = plain(value)
+    found = to_prompt_value(value)
     assert str(found) == f"{found}" == "%s" % (found,) == text  # noqa: UP031
-    assert str(plain([value])) == f"[{within}]"
-    assert str(plain({"a": {"b": (value,)}})) == f"{{'a': {{'b': ({within},)}}}}"
-    assert str(plain(found)) == text
+    assert str(to_prompt_value([value])) == f"[{within}]"
+    assert str(to_prompt_value({"a": {"b": (value,)}})) == f"{{'a': {{'b': ({within},)}}}}"
+    assert str(to_prompt_value(found)) == text
     assert str(settled(found, "x")) == text
 
 
@@ -144,32 +144,32 @@ def test_a_value_has_one_text_wherever_it_stands(value: Any, text: str, within: 
 def test_bytes_have_no_text_at_any_depth(value: Any) -> None:
     for holder in (value, [value], {"a": {"b": [value]}}, (value,), {value} if value.__hash__ else [value]):
         for spell in (str, repr, "{}".format, "%s".__mod__):
-            with pytest.raises(Refused, match="a binary value has no text: decode it in extract"):
-                spell((plain(holder),) if spell == "%s".__mod__ else plain(holder))
+            with pytest.raises(UnsupportedValue, match="a binary value has no text: decode it in extract"):
+                spell((to_prompt_value(holder),) if spell == "%s".__mod__ else to_prompt_value(holder))
 
 
 @pytest.mark.parametrize(
     "value", [object(), iter([1]), len, lambda: 1, pa.py_buffer(b"x"), (number for number in range(3)), object]
 )
 def test_what_is_known_by_its_place_in_memory_has_no_text(value: Any) -> None:
-    with pytest.raises(Refused, match=r"^a value of type \w+ has no text of its own: cast it in extract\.sql"):
-        str(plain([value]))
+    with pytest.raises(UnsupportedValue, match=r"^a value of type \w+ has no text of its own: cast it in extract\.sql"):
+        str(to_prompt_value([value]))
 
 
 def test_a_moment_that_utc_has_not_is_told() -> None:
-    with pytest.raises(Refused, match=r"^0001-01-01 00:00:00\+01:00 is not a time in the years 1 to 9999 UTC"):
-        plain(datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1))))
+    with pytest.raises(UnsupportedValue, match=r"^0001-01-01 00:00:00\+01:00 is not a time in the years 1 to 9999 UTC"):
+        to_prompt_value(datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=1))))
 
 
 def test_a_text_that_looks_like_an_address_is_a_text() -> None:
     text = "<generator object at 0x7f3a5c0d1e40>"
-    assert plain(text) == text
-    assert str(plain([text])) == f"['{text}']"
+    assert to_prompt_value(text) == text
+    assert str(to_prompt_value([text])) == f"['{text}']"
 
 
 class TestNull:
     def test_it_is_the_empty_text_and_none(self) -> None:
-        assert plain(None) is NULL
+        assert to_prompt_value(None) is NULL
         assert not NULL
         assert NULL == ""
         assert NULL == None  # noqa: E711
@@ -184,9 +184,13 @@ class TestNull:
         assert NULL >= ""
         for other in (5, 0.5, date(2026, 11, 1)):
             for compare in (operator.lt, operator.le, operator.gt, operator.ge):
-                with pytest.raises(Refused, match=f"NULL is neither more nor less than {other}: say what counts"):
+                with pytest.raises(
+                    UnsupportedValue, match=f"NULL is neither more nor less than {other}: say what counts"
+                ):
                     compare(NULL, other)
-                with pytest.raises(Refused, match=f"NULL is neither more nor less than {other}: say what counts"):
+                with pytest.raises(
+                    UnsupportedValue, match=f"NULL is neither more nor less than {other}: say what counts"
+                ):
                     compare(other, NULL)
 
 
@@ -194,7 +198,7 @@ def test_a_time_without_a_zone_is_taken_as_utcs_wherever_the_worker_stands(monke
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     clock.tzset()
     try:
-        local: Any = plain(datetime.fromisoformat("2026-11-01 08:00"))
+        local: Any = to_prompt_value(datetime.fromisoformat("2026-11-01 08:00"))
         assert local.timestamp() == datetime(2026, 11, 1, 8, tzinfo=UTC).timestamp()
         assert str(local.astimezone()) == "2026-11-01 08:00:00+00:00"
     finally:

@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from include.enrichment.spec.model_capabilities import Model, model_problems, retirement_warning, unknown
+from include.enrichment.spec.model_capabilities import (
+    ModelCapabilities,
+    model_problems,
+    retirement_warning,
+    unknown_model_message,
+)
 from include.enrichment.spec.settings import RequestSettings
 
 OFFERED = ["claude-sonnet-5", "claude-haiku-5-5"]
@@ -24,7 +29,7 @@ SILENT: dict[str, Any] = {"max_tokens": None, "batches": None, "structured_outpu
 
 def _problems(model: dict[str, Any], **settings: Any) -> list[str]:
     request = RequestSettings(**{"model": "claude-haiku-5-5", "max_tokens": 400, **settings})
-    return list(model_problems(Model(**ABLE | model), request))
+    return list(model_problems(ModelCapabilities(**ABLE | model), request))
 
 
 @pytest.mark.parametrize("thinking", [None, "adaptive", "disabled"])
@@ -71,7 +76,7 @@ def test_all_of_it_is_told_at_once() -> None:
 
 
 def _warning(today: date, **model: Any) -> str:
-    return retirement_warning(Model(**ABLE | model), today=today)
+    return retirement_warning(ModelCapabilities(**ABLE | model), today=today)
 
 
 @pytest.mark.parametrize(
@@ -108,8 +113,8 @@ def test_one_that_stays_longer_or_is_gone_already_has_no_warning() -> None:
 
 def test_a_model_that_has_retired_is_told_with_what_came_in_its_place() -> None:
     told = ". It retired on 2026-11-30; claude-sonnet-5-5 comes in its place."
-    assert unknown("claude-sonnet-4-5", OFFERED, today=date(2026, 11, 30)) == told
-    assert "retired" not in unknown("claude-sonnet-4-5", OFFERED, today=date(2026, 11, 29))
+    assert unknown_model_message("claude-sonnet-4-5", OFFERED, today=date(2026, 11, 30)) == told
+    assert "retired" not in unknown_model_message("claude-sonnet-4-5", OFFERED, today=date(2026, 11, 29))
 
 
 @pytest.mark.parametrize(
@@ -121,4 +126,4 @@ def test_a_model_that_has_retired_is_told_with_what_came_in_its_place() -> None:
     ],
 )
 def test_a_model_that_nobody_knows_is_told_with_the_nearest_name(name: str, told: str) -> None:
-    assert unknown(name, OFFERED, today=date(2026, 11, 30)) == told
+    assert unknown_model_message(name, OFFERED, today=date(2026, 11, 30)) == told

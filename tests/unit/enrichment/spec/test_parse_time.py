@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from include.enrichment.spec.parse_time import budget_ceiling, column_names, glance, model_names
+from include.enrichment.spec.parse_time import budget_ceiling, column_names, model_names, read_setting
 
 
 @pytest.fixture
@@ -28,13 +28,13 @@ def file(tmp_path: Path) -> Path:
 )
 def test_it_finds_what_stands_below_the_names(file: Path, names: list[str], found: object) -> None:
     file.write_text("reuse: false\nrequest: {model: m}\n")
-    assert glance(file, *names) == found
+    assert read_setting(file, *names) == found
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"{", b"a: &a [*a]\n", b"\xff\xfe"])
 def test_a_file_that_cannot_be_read_says_nothing(file: Path, content: bytes) -> None:
     file.write_bytes(content)
-    assert glance(file, "request", "model") is None
+    assert read_setting(file, "request", "model") is None
     assert model_names(file) == model_names(file.parent / "nowhere") == []
 
 

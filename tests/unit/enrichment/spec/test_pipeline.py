@@ -160,10 +160,10 @@ class TestCaching:
         assert {pipeline.for_run(options).caching for options in runs} == {pipeline.caching}
 
     def test_what_is_stored_with_the_run_is_the_decision(self, load: Load) -> None:
-        decided = load(yaml=AUTO, system=LONG).decided()
+        decided = load(yaml=AUTO, system=LONG).with_resolved_cache()
         stored = Pipeline.model_validate_json(decided.model_dump_json())
         assert stored.settings.request.cache == stored.caching.cache == "1h"
-        assert load(yaml=AUTO).decided().settings.request.cache == "off"
+        assert load(yaml=AUTO).with_resolved_cache().settings.request.cache == "off"
 
     def test_auto_and_what_it_comes_to_give_the_same_requests(self, load: Load) -> None:
         by_hand = load(yaml=AUTO.replace("auto", "1h"), system=LONG)
@@ -171,7 +171,7 @@ class TestCaching:
         row = {"text": "x"}
         first, second = (one.renderer(["id", "text"], run_id="r").render(row) for one in (by_hand, auto))
         assert first == second
-        assert by_hand.cached_prefix == auto.cached_prefix == auto.decided().cached_prefix
+        assert by_hand.cached_prefix == auto.cached_prefix == auto.with_resolved_cache().cached_prefix
 
     def test_with_auto_it_is_off_and_the_column_is_named(self, load: Load) -> None:
         caching = load(yaml=AUTO, system=LONG + "\n{{ text }}").caching

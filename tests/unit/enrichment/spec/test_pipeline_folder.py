@@ -12,7 +12,7 @@ from include.enrichment.errors import SpecError
 from include.enrichment.requests.chunk import MAX_BATCH_REQUESTS
 from include.enrichment.runs.passes import DEFAULT_CANARY_ROWS, DEFAULT_RETRY_PASSES
 from include.enrichment.spec.pipeline import FILES, Pipeline
-from include.enrichment.spec.pipeline_folder import doubts, load_pipeline
+from include.enrichment.spec.pipeline_folder import find_warnings, load_pipeline
 from tests.fixtures.folder import FILES_YAML, NAMES, SCHEMA, SQL, WHOLE, YAML, Load, Mistakes, in_schema, in_yaml
 
 
@@ -46,8 +46,8 @@ class TestWhole:
         assert Pipeline.model_validate(stored) == load()
 
     def test_what_is_only_doubtful_does_no_harm_and_is_told_with_its_line(self, load: Load) -> None:
-        assert list(doubts(load())) == []
-        (doubt,) = doubts(load(schema=SCHEMA.replace("label", "größe")))
+        assert list(find_warnings(load())) == []
+        (doubt,) = find_warnings(load(schema=SCHEMA.replace("label", "größe")))
         assert doubt.startswith("tickets/output.schema.json:6: 'größe' may be refused by the API: ")
 
     def test_the_system_prompt_may_be_empty(self, load: Load) -> None:

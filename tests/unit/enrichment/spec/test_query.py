@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.enrichment.spec.query import mistake_line, parameters, query_problems
+from include.enrichment.spec.query import error_line, parameters, query_problems
 
 POSTGRES, SQLITE, MYSQL, BIGQUERY, SNOWFLAKE = "postgresql", "sqlite", "mysql", "bigquery", "snowflake"
 
@@ -245,4 +245,4 @@ _QUERY = "select a, -- no such b\n  b, t.b2\nfrom t\nwhere a = ':c'\n  and c(d) 
 def test_the_line_of_a_mistake_is_the_databases_or_that_of_the_only_place_it_can_mean(
     said: str, line: int | None
 ) -> None:
-    assert mistake_line(_QUERY, said, SQLITE) == line
+    assert error_line(_QUERY, said, SQLITE) == line

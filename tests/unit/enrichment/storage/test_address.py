@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.enrichment.storage.address import S3Address, lake_address, s3_address, without_secret
+from include.enrichment.storage.address import S3Address, lake_address, redact_secret, s3_address
 
 S3 = [
     ("s3://bucket", "bucket", ""),
@@ -126,4 +126,4 @@ def test_of_two_addresses_that_differ_in_more_than_a_last_slash_at_most_one_name
     ],
 )
 def test_a_message_shows_no_secret(text: str, shown: str) -> None:
-    assert without_secret(text) == shown
+    assert redact_secret(text) == shown

@@ -16,7 +16,7 @@ from include.enrichment.cost.forecast import DryRun
 from include.enrichment.errors import LakeError
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.storage import version as versions
-from include.enrichment.storage.version import VERSION, Versioned, check_stamp, stamped
+from include.enrichment.storage.version import VERSION, Versioned, check_stamp, with_stamp
 from include.steps.files.extracted import Extracted
 
 
@@ -64,8 +64,8 @@ class TestParquet:
     SCHEMA = pa.schema([("x", pa.int64())])
 
     def test_a_file_says_its_version_beside_its_other_facts(self) -> None:
-        assert stamped(self.SCHEMA, {"run_id": "r"}).metadata == {b"version": b"1", b"run_id": b"r"}
-        check_stamp(stamped(self.SCHEMA).metadata, "file")
+        assert with_stamp(self.SCHEMA, {"run_id": "r"}).metadata == {b"version": b"1", b"run_id": b"r"}
+        check_stamp(with_stamp(self.SCHEMA).metadata, "file")
 
     @pytest.mark.parametrize("metadata", [None, {}, {b"run_id": b"r"}, {b"version": b"1"}])
     def test_what_says_none_is_of_the_first(self, metadata: dict[bytes, bytes] | None) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from include.enrichment.answers.schema.column import converter, unstorable
+from include.enrichment.answers.schema.column import converter, storage_problems
 from include.enrichment.answers.schema.json_schema import Schema
 from include.enrichment.answers.schema.kind import kind_of
 
@@ -73,4 +73,4 @@ def test_what_lies_beyond_its_column_is_told_with_the_bounds(schema: Schema, val
     ],
 )
 def test_a_named_value_that_its_column_cannot_hold_is_told(schema: Schema, told: int) -> None:
-    assert len(set(unstorable(kind_of(schema, {})))) == told
+    assert len(set(storage_problems(kind_of(schema, {})))) == told

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from include.enrichment.answers.schema.column_names import RESERVED_NAMES, folded, key_problems, output_problems
+from include.enrichment.answers.schema.column_names import RESERVED_NAMES, fold_case, key_problems, output_problems
 from include.enrichment.answers.table import Shape
 from include.enrichment.errors import SpecError
 from include.enrichment.spec.pipeline_folder import load_pipeline
@@ -117,7 +117,7 @@ def test_names_that_readers_tell_apart_may_stand_beside_each_other(names: tuple[
     ],
 )
 def test_names_that_are_one_to_some_reader_are_not(one: str, other: str) -> None:
-    assert folded(one) == folded(other)
+    assert fold_case(one) == fold_case(other)
     fact = f"{other!r} and {one!r} are one column where case is ignored (Athena, Hive, DuckDB): "
     assert list(key_problems([one, other])) == [
         (other, f"{fact}give it an alias in extract.sql, or another name in the export")

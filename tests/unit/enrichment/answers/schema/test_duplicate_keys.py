@@ -10,7 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.enrichment.answers.schema.duplicate_keys import count_keys, key_counter, key_twice, surely_once
+from include.enrichment.answers.schema.duplicate_keys import (
+    count_keys,
+    find_duplicate_key,
+    has_unique_keys,
+    key_counter,
+)
 from include.enrichment.answers.schema.kind import kind_of
 from tests.fixtures.schemas import object_schema
 
@@ -28,8 +33,8 @@ TWICE = [
 
 @pytest.mark.parametrize("text", TWICE)
 def test_a_key_that_stands_twice_is_named_and_never_overlooked(text: str) -> None:
-    assert key_twice(text) == "a"
-    assert not surely_once(text.encode(), count_keys(json.loads(text)))
+    assert find_duplicate_key(text) == "a"
+    assert not has_unique_keys(text.encode(), count_keys(json.loads(text)))
 
 
 @pytest.mark.parametrize(
@@ -43,12 +48,12 @@ def test_a_key_that_stands_twice_is_named_and_never_overlooked(text: str) -> Non
     ],
 )
 def test_a_key_of_several_objects_stands_once_in_each(text: str) -> None:
-    assert key_twice(text) is None
+    assert find_duplicate_key(text) is None
 
 
 @pytest.mark.parametrize("text", ['{"a":"b"}', '{"a": "at 10:30: b", "c" : {}}', "[1]"])
 def test_most_texts_need_no_closer_look(text: str) -> None:
-    assert surely_once(text.encode(), count_keys(json.loads(text)))
+    assert has_unique_keys(text.encode(), count_keys(json.loads(text)))
 
 
 _VALUES = st.recursive(
@@ -79,9 +84,9 @@ def _twice(value: Any) -> bool:
 @given(value=_VALUES, space=st.sampled_from(["", " ", "\n\t"]))
 def test_any_text_is_seen_through(value: Any, space: str) -> None:
     text = _written(value, space)
-    assert (key_twice(text) is not None) is _twice(value)
+    assert (find_duplicate_key(text) is not None) is _twice(value)
     if _twice(value):
-        assert not surely_once(text.encode(), count_keys(msgspec.json.decode(text)))
+        assert not has_unique_keys(text.encode(), count_keys(msgspec.json.decode(text)))
 
 
 def test_the_counter_of_a_kind_counts_structs_and_dictionaries_alike() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from include.enrichment.answers.schema.fast_validation import quick_look
+from include.enrichment.answers.schema.fast_validation import compile_fast_check
 from include.enrichment.answers.schema.json_schema import Schema
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from tests.fixtures.schemas import object_schema
@@ -72,16 +72,16 @@ DOUBTFUL: list[tuple[Schema, str]] = [
 @pytest.mark.parametrize(("prop", "value"), PLAIN)
 def test_what_plainly_fits_is_its_own_output(prop: Schema, value: str) -> None:
     schema, text = object_schema(a=prop), f' {{"a": {value}}}'
-    assert quick_look(schema)(text.encode())
+    assert compile_fast_check(schema)(text.encode())
     assert OutputSchema(schema).check(text) == (text, None)
 
 
 @pytest.mark.parametrize(("prop", "value"), DOUBTFUL)
 def test_what_is_wrong_or_needs_a_closer_look_is_left(prop: Schema, value: str) -> None:
-    assert not quick_look(object_schema(a=prop))(f'{{"a":{value}}}'.encode())
+    assert not compile_fast_check(object_schema(a=prop))(f'{{"a":{value}}}'.encode())
 
 
 def test_what_stands_beside_a_reference_counts() -> None:
     schema = object_schema(a={"$ref": "#/$defs/word", "enum": ["a"]}) | {"$defs": {"word": {"type": "string"}}}
-    assert quick_look(schema)(b'{"a":"a"}') is (OutputSchema(schema).check('{"a":"a"}')[0] is not None)
-    assert not quick_look(schema)(b'{"a":"b"}')
+    assert compile_fast_check(schema)(b'{"a":"a"}') is (OutputSchema(schema).check('{"a":"a"}')[0] is not None)
+    assert not compile_fast_check(schema)(b'{"a":"b"}')

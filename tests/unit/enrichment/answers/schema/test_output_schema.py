@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from include.enrichment.answers.schema.json_schema import Schema
 from include.enrichment.answers.schema.output_schema import OutputSchema
-from include.enrichment.answers.schema.supported_schema import problems
+from include.enrichment.answers.schema.supported_schema import find_problems
 from tests.fixtures.schemas import NAMES, VALUES, object_schema, random_schema, refs_to
 
 
@@ -371,7 +371,7 @@ class TestAnyAnswer:
         accepted = seen_quickly = 0
         for _ in range(60):
             schema = _random_root(luck)
-            assert list(problems(schema)) == []
+            assert list(find_problems(schema)) == []
             output_schema = OutputSchema(schema)
             for _ in range(25):
                 text = _random_text(luck, schema)
@@ -531,7 +531,7 @@ class _Json:
 def test_every_value_that_fits_is_stored_as_it_was_given(data: st.DataObject) -> None:
     prop = data.draw(_schemas(), label="schema")
     schema = {**object_schema(a=prop, required=[]), "$defs": _LINKED}
-    assert [fact for _, fact in problems(schema) if "optional properties" not in fact] == []
+    assert [fact for _, fact in find_problems(schema) if "optional properties" not in fact] == []
     output_schema = OutputSchema(schema)
     values = data.draw(st.lists(_fitting(prop), max_size=3), label="values")
     outputs = []

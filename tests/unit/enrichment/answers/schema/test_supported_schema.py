@@ -8,12 +8,12 @@ import random
 import pytest
 
 from include.enrichment.answers.schema.json_schema import Schema
-from include.enrichment.answers.schema.supported_schema import doubts, problems
+from include.enrichment.answers.schema.supported_schema import find_problems, find_warnings
 from tests.fixtures.schemas import NAMES, object_schema, random_schema, refs_to
 
 
 def _facts(schema: object) -> list[str]:
-    return [fact for _, fact in problems(schema)]
+    return [fact for _, fact in find_problems(schema)]
 
 
 class TestProblems:
@@ -94,7 +94,7 @@ class TestProblems:
             ({**object_schema(a={}), keyword: value}, ()),
         ]
         for schema, place in places:
-            assert list(problems(schema)) == [
+            assert list(find_problems(schema)) == [
                 ((*place, keyword), f"{keyword!r} is refused by the API: leave it out and say it in the description")
             ]
 
@@ -141,13 +141,13 @@ class TestProblems:
         ids=lambda value: json.dumps(value) if isinstance(value, dict) else None,
     )
     def test_each_other_mistake_is_told_with_its_place(self, prop: Schema, path: tuple[str, ...], fact: str) -> None:
-        found = list(problems(object_schema(a=prop)))
+        found = list(find_problems(object_schema(a=prop)))
         assert [place for place, _ in found] == [("properties", "a", *path)]
         assert fact in found[0][1]
 
     @pytest.mark.parametrize("schema", [None, 5, "x", [], True])
     def test_what_is_no_object_is_no_schema(self, schema: object) -> None:
-        assert list(problems(schema)) == [((), "must be a JSON object")]
+        assert list(find_problems(schema)) == [((), "must be a JSON object")]
 
     @pytest.mark.parametrize(
         "schema",
@@ -169,7 +169,7 @@ class TestProblems:
 
     @pytest.mark.parametrize("dialect", ["http://json-schema.org/draft-07/schema#", "http://127.0.0.1:9/x", "x", 5])
     def test_another_dialect_is_refused_and_never_fetched(self, dialect: object) -> None:
-        assert [path for path, _ in problems({"$schema": dialect, **object_schema(a={})})] == [("$schema",)]
+        assert [path for path, _ in find_problems({"$schema": dialect, **object_schema(a={})})] == [("$schema",)]
 
     def test_the_dialect_may_be_named(self) -> None:
         assert _facts({"$schema": "https://json-schema.org/draft/2020-12/schema", **object_schema(a={})}) == []
@@ -180,7 +180,7 @@ class TestProblems:
 
     def test_a_property_needs_a_description(self) -> None:
         schema = object_schema(a={"type": "string"}, b={"description": ""})
-        assert [path for path, _ in problems(schema)] == [("properties", "b")]
+        assert [path for path, _ in find_problems(schema)] == [("properties", "b")]
 
     @pytest.mark.parametrize("keyword", ["$defs", "definitions"])
     def test_names_that_are_one_are_told_with_their_place_at_any_depth(self, keyword: str) -> None:
@@ -191,7 +191,7 @@ class TestProblems:
             (object_schema(o={"items": {"anyOf": [{"type": "null"}, pair]}}), ("properties", "o", "items", "anyOf", 1)),
             ({**object_schema(o={"$ref": f"#/{keyword}/d"}), keyword: {"d": pair}}, (keyword, "d")),
         ):
-            ((path, fact),) = problems(schema)
+            ((path, fact),) = find_problems(schema)
             assert path == (*place, "properties", "A")
             assert fact.startswith("'A' and 'a' are one column")
 
@@ -232,7 +232,7 @@ class TestProblems:
 
     def test_a_definition_that_nobody_uses_may_not_refer_to_itself_either(self) -> None:
         schema = {**object_schema(a={}), "$defs": {"a b": {"items": {"$ref": "#/$defs/a%20b"}}}}
-        assert [path for path, _ in problems(schema)] == [("$defs", "a b", "items")]
+        assert [path for path, _ in find_problems(schema)] == [("$defs", "a b", "items")]
 
     @pytest.mark.parametrize("keyword", ["$defs", "definitions"])
     @pytest.mark.parametrize("name", NAMES)
@@ -255,7 +255,7 @@ class TestProblems:
         schema = {**object_schema(a={"$ref": ref}), "$defs": {"Größe": {}, "Page[Item]": {}, "a/b": {}}}
         there_are = "There are: #/$defs/Größe, #/$defs/Page[Item], #/$defs/a~1b"
         fact = f"{ref!r} leads to no schema of this file; did you mean {near!r}? {there_are}"
-        assert list(problems(schema)) == [(("properties", "a", "$ref"), fact)]
+        assert list(find_problems(schema)) == [(("properties", "a", "$ref"), fact)]
 
     def test_where_nothing_is_near_it_is_told_what_there_is(self) -> None:
         schema = object_schema(a={"$ref": "#/$defs/price"})
@@ -276,7 +276,7 @@ class TestProblems:
         ],
     )
     def test_a_wrong_type_is_told_with_those_that_there_are(self, kind: object, fact: str) -> None:
-        (told,) = problems(object_schema(a={"type": kind}))
+        (told,) = find_problems(object_schema(a={"type": kind}))
         types = "The types are: array, boolean, integer, null, number, object, string"
         assert told == (("properties", "a", "type"), f"{fact} {types}")
 
@@ -290,7 +290,7 @@ class TestProblems:
     )
     def test_a_reference_to_what_is_no_schema_is_told(self, ref: str) -> None:
         schema = {**object_schema(a={"$ref": ref}), "$defs": {"a": {"description": "x"}}}
-        assert [path for path, _ in problems(schema)] == [("properties", "a", "$ref")]
+        assert [path for path, _ in find_problems(schema)] == [("properties", "a", "$ref")]
 
     @pytest.mark.parametrize(
         ("prop", "fact"),
@@ -307,7 +307,7 @@ class TestProblems:
         ids=str,
     )
     def test_a_named_value_that_its_column_cannot_hold_is_refused(self, prop: Schema, fact: str) -> None:
-        ((path, told),) = problems(object_schema(a=prop))
+        ((path, told),) = find_problems(object_schema(a=prop))
         assert path == ("properties", "a")
         assert told.startswith(fact)
         assert told.endswith("so the column 'a' cannot hold it: write it as a string, without a format")
@@ -323,7 +323,7 @@ class TestProblems:
         ids=["infinity", "nan", "const", "description"],
     )
     def test_what_no_request_can_hold_is_refused(self, schema: Schema, fact: str) -> None:
-        ((path, told),) = problems(schema)
+        ((path, told),) = find_problems(schema)
         assert path == ()
         assert told.startswith(fact)
 
@@ -332,13 +332,13 @@ class TestProblems:
         schema: Schema = {}
         for _ in range(levels):
             schema = {"type": "array", "items": schema}
-        ((_, fact),) = problems(object_schema(a=schema))
+        ((_, fact),) = find_problems(object_schema(a=schema))
         assert "recursion" in fact.lower()
 
     def test_it_never_raises_whatever_the_file_holds(self) -> None:
         luck = random.Random(11)
         for _ in range(3_000):
-            for path, fact in problems(random_schema(luck, 4, wild=True)):
+            for path, fact in find_problems(random_schema(luck, 4, wild=True)):
                 assert isinstance(path, tuple)
                 assert fact
 
@@ -350,11 +350,11 @@ class TestDoubts:
         names = ["größe", "a b", "x" * 65, "a.b_c-9", "x" * 64]
         schema = object_schema(required=None, **{name: {"type": "string"} for name in names})
         schema["properties"]["inner"] = {"description": "x", **object_schema(ü={})}
-        assert list(problems(schema)) == []
-        assert [path for path, _ in doubts(schema)] == [
+        assert list(find_problems(schema)) == []
+        assert [path for path, _ in find_warnings(schema)] == [
             ("properties", "größe"),
             ("properties", "a b"),
             ("properties", "x" * 65),
             ("properties", "inner", "properties", "ü"),
         ]
-        assert "'größe' may be refused by the API: " in next(doubts(schema))[1]
+        assert "'größe' may be refused by the API: " in next(find_warnings(schema))[1]
