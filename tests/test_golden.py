@@ -1,7 +1,7 @@
 """
-A row gives the request that it gave: another id would have what was paid for paid again. And what is kept on the lake
-is read by newer code: tests/golden has a lake for each form that there was, as a run of the tickets pipeline left it:
-``unstamped`` from before Parquet files and plans bore a version.
+A row must always become the same request: with another id its answer would be paid for again. And newer code must read
+what older code wrote: tests/golden has a lake of every version, as a run of the tickets pipeline left it. ``unstamped``
+is from before Parquet files and plans had a version.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ JSON, PARQUET = (
     sorted(path.relative_to(GOLDEN / NEWEST).as_posix() for path in (GOLDEN / NEWEST).rglob(f"*.{ending}"))
     for ending in ("json", "parquet")
 )
-#: Nobody here reads these, or not their metadata.
+#: No step reads these, or not their metadata.
 _FOR_OTHERS = ("tables/", "rejects/", "dry_run.json")
 
 ROW: dict[str, Any] = {
@@ -58,7 +58,7 @@ ROW: dict[str, Any] = {
     "tags": ["x", "it's"],
     "payload": {"b": [1, 2.5, True], "a": {"c": "x"}},
 }
-#: Prompts, by the ids that they gave with that row before values.py was there.
+#: Prompts by the id of their request for ROW, as the first versions computed it.
 REQUESTS = {
     "Dq0pfhW3ghFHaPPZ15xVZr": "{{ id }} {{ body }} {{ note }} {{ done }}",
     "0KA3ok8BA77RL0igZdhP61": "{{ ratio }} {{ tiny }} {{ price }} {{ day }} {{ at }} {{ local }} {{ clock }} "
@@ -83,7 +83,7 @@ REQUESTS = {
 
 
 @pytest.mark.parametrize("request_id", REQUESTS)
-def test_a_row_gives_the_request_that_it_gave(request_id: str) -> None:
+def test_a_row_always_becomes_the_same_request(request_id: str) -> None:
     user = Template(REQUESTS[request_id], file="user.md")
     renderer = Renderer(system=Template("", file="system.md"), user=user, constant={}, cache=None)
     assert renderer.render(ROW).request_id == request_id
@@ -101,7 +101,7 @@ def on_golden(flow: Flow, form: str) -> Flow:
 
 
 def rows(flow: Flow) -> list[dict[str, object]]:
-    """What the rows hold that every version has published."""
+    """The published rows, without the columns that some versions did not publish."""
     kept = [name for name in flow.published().column_names if name not in ("_batch_id", "_cost_usd")]
     return sorted(flow.published().select(kept).to_pylist(), key=lambda row: str(row["ticket"]))
 
@@ -149,12 +149,12 @@ def test_a_dry_run_is_read(flow: Flow) -> None:
 
 
 @pytest.mark.parametrize("key", [key for key in (*JSON, *PARQUET) if not any(other in key for other in _FOR_OTHERS)])
-def test_what_a_newer_version_wrote_is_refused_and_left_as_it_is(flow: Flow, key: str, tmp_path: Path) -> None:
+def test_what_a_newer_version_wrote_is_rejected_and_left_as_it_is(flow: Flow, key: str, tmp_path: Path) -> None:
     on_golden(flow, NEWEST)
     make_newer(flow.lake, key, tmp_path / "newer.parquet")
     before = {each: flow.lake.read(each) for each in flow.lake.list("")}
     with pytest.raises(
-        LakeError, match=rf"{re.escape(key)} is of version {VERSION + 1}, .*Nothing was changed\. Upgrade"
+        LakeError, match=rf"{re.escape(key)} has version {VERSION + 1}, .*Nothing was changed\. Upgrade"
     ) as caught:
         read(flow, key)
     assert not caught.value.retryable
@@ -172,7 +172,7 @@ def make_newer(lake: Lake, key: str, scratch: Path) -> None:
 
 
 def read(flow: Flow, key: str) -> None:
-    """The step that reads such an object."""
+    """Run the step that reads such an object."""
     match key.split("/")[0]:
         case "chunks":
             flow.load(key, "msgbatch_1")

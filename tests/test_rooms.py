@@ -83,8 +83,11 @@ ROOMS = [
         imports={"include.enrichment", "include.gateways", "pydantic", "pyarrow"},
         only={
             "claude.py": {"anthropic", "httpx2"},
-            "async_claude.py": {"anthropic", "httpx2", "msgspec"},
+            "claude_errors.py": {"anthropic", "httpx2"},
+            "claude_responses.py": {"msgspec"},
+            "async_claude.py": {"anthropic", "httpx2"},
             "lake.py": {"obstore"},
+            "conditional_writes.py": {"obstore"},
         },
     ),
     Room(
@@ -99,7 +102,7 @@ ROOMS = [
     Room(
         path="include/reporting",
         imports={"include.enrichment", "include.reporting", "pyarrow"},
-        only={"figures.py": {"pandas"}, "charts.py": {"matplotlib"}, "page.py": {"jinja2"}},
+        only={"charts.py": {"matplotlib"}, "page.py": {"jinja2"}},
     ),
     Room(path="include/steps", imports={*_BELOW_STEPS, "include.steps"}),
     *(
@@ -108,7 +111,7 @@ ROOMS = [
             imports={*_BELOW_STEPS, "include.steps.files", f"include.steps.{folder}"},
             only={name: {"duckdb"} for name in ("duckdb_session.py", "decoding.py", "matching.py")},
         )
-        for folder in ("files", "planning", "loading", "publishing")
+        for folder in ("files", "planning", "submitting", "loading", "publishing")
     ),
     Room(
         path="include/emulator",
@@ -116,7 +119,7 @@ ROOMS = [
     ),
     *_layers(
         "include/emulator",
-        ["billing", "answers", "engine", "http"],
+        ["billing", "answers", "faults", "engine", "http"],
         base={"include.emulator.api_errors", "include.emulator.draws", *_SERVER},
     ),
     Room(

@@ -21,7 +21,7 @@ from include.cli.exit_codes import BAD_ARGUMENTS, NOT_STARTED
 from include.cli.foreground.run_options import BadArgument, spell, typed_options
 from include.enrichment.errors import EnrichmentError, ParamError, PartitionError, nearest
 from include.enrichment.runs.options import RunOptions
-from include.enrichment.runs.partition import Partition, check_begun, resolve_partition
+from include.enrichment.runs.partition import Partition, check_not_future, resolve_partition
 from include.stack.environment import core_settings
 from include.stack.folder import ROOT, StackFolder
 from include.stack.progress import complain
@@ -104,7 +104,7 @@ def _variables(folder: StackFolder, environment: Mapping[str, str], pipeline: Pi
         )
         connection = pipeline.settings.source.connection
         raise MissingVariables(
-            f"{pipeline.place('source.connection')}: there is no connection {connection!r}"
+            f"{pipeline.location('source.connection')}: there is no connection {connection!r}"
             f"{nearest(connection, known) or '.'} There are: {', '.join(known)}.\nName one of these, or set {source} as"
             " docs/configuration.md shows.",
             names=error.names,
@@ -118,7 +118,7 @@ def _partition(text: str) -> Partition:
         if not text:
             raise BadArgument("PARTITION is missing: make run PIPELINE=catalogue PARTITION=2026-11-01") from None
         raise BadArgument(f"PARTITION is {text!r}, which is not a date like 2026-11-01.") from None
-    check_begun(partition, today=datetime.now(UTC).date())
+    check_not_future(partition, today=datetime.now(UTC).date())
     return partition
 
 

@@ -1,6 +1,7 @@
-"""A stand-in for the Message Batches API: a server in its own process, started with ``python -m include.emulator``.
+"""
+An emulator of the Message Batches API: a server in its own process, started with ``python -m include.emulator``.
 
-Imports the standard library, starlette, uvicorn and msgspec; nothing of the project and not the Claude SDK.
-Begin at app.py (routes), then batches.py (a batch's life), settling.py (from requests to result lines) and
-bills.py (what was paid, by the prices in prices.py).
+It imports starlette, uvicorn and msgspec, but neither the rest of the project nor the Claude SDK. Read http/app.py
+(routes) first, then engine/batches.py (the life of a batch), engine/results.py (from requests to result lines) and
+billing/bills.py (what each batch costs, at the prices in billing/charges.py).
 """

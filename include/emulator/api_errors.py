@@ -1,8 +1,8 @@
 """
 The API's errors and their one envelope.
 
-ApiError        an HTTP answer other than 200; raised anywhere below a route and rendered once, in app.py
-RequestRefused  one request's ``params`` are not acceptable; an errored line in a batch, a 4xx in POST /v1/messages
+ApiError         a response other than 200; raised anywhere below a route and rendered once, in http/server.py
+RequestRejected  the ``params`` of one request are invalid: an errored line in a batch, a 4xx in POST /v1/messages
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TYPE_BY_STATUS = {
 
 
 class ApiError(Exception):
-    """An HTTP error answer; the error type follows from ``status``."""
+    """An error response; the error type follows from ``status``."""
 
     def __init__(
         self,
@@ -46,27 +46,27 @@ class ApiError(Exception):
 
     @property
     def type(self) -> str:
-        """The API's name for this status; an unlisted status counts as the server's own failure."""
+        """Return the API's name for this status; an unlisted status counts as a failure of the server."""
         return TYPE_BY_STATUS.get(self.status, "api_error")
 
 
-class RequestRefused(Exception):
-    """One request is refused for what its ``params`` say; nothing of it is billed."""
+class RequestRejected(Exception):
+    """One request has invalid ``params``; it is not billed."""
 
     def __init__(self, message: str, *, type: str = "invalid_request_error") -> None:
         super().__init__(message)
         self.message = message
         self.type = type
 
-    def as_api_error(self) -> ApiError:
-        """The same refusal as POST /v1/messages gives it, where one request is the whole call."""
+    def to_api_error(self) -> ApiError:
+        """Return the error response of POST /v1/messages, where one request is the whole call."""
         return ApiError(404 if self.type == "not_found_error" else 400, self.message)
 
 
 def envelope(
     type: str, message: str, request_id: str | None, details: Mapping[str, object] | None = None
 ) -> dict[str, object]:
-    """The error object of the API: whole answers carry it, and errored lines carry it one level down."""
+    """Return the API's error object: the whole error response, and one level down in an errored line."""
     error: dict[str, object] = {"type": type, "message": message}
     if details:
         error["details"] = details

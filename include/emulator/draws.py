@@ -1,7 +1,7 @@
 """
-Chance that can be repeated: every choice of the emulator follows from its seed and the text of the request.
+Reproducible random draws: every choice of the emulator follows from its seed and the text of the request.
 
-Nothing here keeps state between requests, so a killed server recomputes the very same answers.
+Nothing here keeps state between requests, so a killed server computes the same answers again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MASK = (1 << 64) - 1
 
 
 def digest(seed: int, *parts: str | bytes) -> int:
-    """A 64-bit number that depends on the seed and on each part, and on nothing else."""
+    """Return a 64-bit number that depends only on the seed and the parts."""
     hasher = blake2b(seed.to_bytes(8, "big", signed=True), digest_size=8)
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -26,12 +26,12 @@ def digest(seed: int, *parts: str | bytes) -> int:
 
 
 def fraction(seed: int, *parts: str | bytes) -> float:
-    """A number in [0, 1): what a fault's ``share`` is compared with."""
+    """Return a number in [0, 1), to compare with a fault's ``share``."""
     return (digest(seed, *parts) >> 11) / (1 << 53)
 
 
 class Draws:
-    """A stream of choices from one 64-bit start; a hundred times cheaper to begin than ``random.Random``."""
+    """A stream of draws from one 64-bit start; a hundred times cheaper to create than ``random.Random``."""
 
     __slots__ = ("_state",)
 
@@ -39,7 +39,7 @@ class Draws:
         self._state = start
 
     def below(self, bound: int) -> int:
-        """A whole number in [0, bound). The modulo bias does not matter here."""
+        """Draw an integer in [0, bound). The modulo bias does not matter here."""
         # splitmix64: a counter and a mixer, so that neighbouring starts share nothing.
         self._state = (self._state + 0x9E3779B97F4A7C15) & _MASK
         mixed = self._state
@@ -48,9 +48,9 @@ class Draws:
         return (mixed ^ (mixed >> 31)) % bound
 
     def chance(self, percent: int) -> bool:
-        """True in ``percent`` of a hundred draws."""
+        """Draw True with a probability of ``percent`` percent."""
         return self.below(100) < percent
 
     def pick(self, options: Sequence[T]) -> T:
-        """One of a non-empty sequence."""
+        """Draw one element of a non-empty sequence."""
         return options[self.below(len(options))]

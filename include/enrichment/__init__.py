@@ -1,7 +1,6 @@
-"""DECIDES. Pure functions and values: spec, passes, request, chunk, planning, submission, poll, outcome, table, ledger.
+"""DECIDES. Pure functions and values, in rooms: spec, runs, requests, batches, answers, cost, storage.
 
-May import the standard library, pydantic, pyarrow, jinja2, msgspec, jsonschema-rs, PyYAML; never Airflow, the Anthropic
-SDK, an object store, a clock or the environment (spec.py and glance.py alone read files of a pipeline's folder, and
-prices.py the prices).
-Begin with spec.py and follow a row.
+May import the standard library, pydantic, pyarrow, jinja2, msgspec, jsonschema-rs and PyYAML, but not Airflow, the
+Anthropic SDK or an object store. Reads neither the clock nor the environment. Only spec/pipeline_folder.py,
+spec/parse_time.py and cost/prices.py read files. Begin with spec/pipeline_folder.py and follow a row.
 """

@@ -3,19 +3,19 @@
 EnrichmentError
 ├── SpecError         fix the repository: a pipeline's YAML, query, prompt or schema
 ├── PartitionError    fix the run: no partition, or not a date
-├── ParamError        fix the run: a param that is not known, or that cannot be what it is
+├── ParamError        fix the run: an unknown param, or an invalid value
 ├── SetupError        fix the deployment: a connection, a variable, a bucket, a key, a permission
-├── WarehouseError    the source could not be read, or what it gave cannot be used
-├── LakeError         the object store did not answer as it must
-├── ApiError          the API refused or could not be reached; nothing was spent by this call
+├── WarehouseError    the source could not be read, or its rows cannot be used
+├── LakeError         the object store failed
+├── ApiError          the API rejected the call or could not be reached; the call cost nothing
 │   └── BatchNotFound the API does not know the batch id
-├── NotYet            the chunk cannot be sent now; nothing is wrong, come back later
-├── NotSent           the chunk is not sent by this run; nothing is wrong, the run goes on without it
-├── BudgetExceeded    what is to be sent could exceed a budget; nothing of it was sent
-├── BatchError        money is spent or may be; carries the batch ids that are known
-└── LoadError         results do not reconcile; nothing was published
+├── NotYet            the chunk cannot be sent yet; nothing is wrong, try again later
+├── NotSent           this run does not send the chunk; nothing is wrong, the run continues without it
+├── BudgetExceeded    the requests could exceed a budget; none were sent
+├── BatchError        money is spent or may be; carries the known batch ids
+└── LoadError         the results do not reconcile; nothing was published
 
-A message says the fact with its numbers, what is left behind, and the next step.
+A message gives the fact with its numbers, what is left behind, and the next step.
 """
 
 from __future__ import annotations
@@ -27,10 +27,9 @@ from datetime import datetime
 
 class EnrichmentError(Exception):
     """
-    The base of all of them.
+    The base class.
 
-    ``retryable`` says whether the same task may succeed when it simply runs again; Airflow is told to stop retrying
-    where it is false.
+    ``retryable`` says whether the same task may succeed if it runs again. Where it is false, Airflow does not retry.
     """
 
     retryable = False
@@ -42,7 +41,7 @@ class EnrichmentError(Exception):
 
 
 class SpecError(EnrichmentError):
-    """A pipeline's folder is wrong. The message has one line for each mistake: file, line, fact, nearest valid name."""
+    """A pipeline's folder is wrong. The message has one line per mistake: file, line, fact, closest valid name."""
 
 
 class PartitionError(EnrichmentError):
@@ -50,28 +49,28 @@ class PartitionError(EnrichmentError):
 
 
 class ParamError(EnrichmentError):
-    """The run has a param that is not known, or a value that cannot be or cannot be met."""
+    """The run has an unknown param, or a value that is invalid or not allowed."""
 
 
 class SetupError(EnrichmentError):
-    """A connection, variable, bucket, key or permission is missing or refused."""
+    """A connection, variable, bucket, key or permission is missing or was rejected."""
 
 
 class WarehouseError(EnrichmentError):
-    """The query failed, or its rows break a rule (a key that is null or repeated)."""
+    """The query failed, or its rows break a rule (a null or repeated key)."""
 
 
 class LakeError(EnrichmentError):
-    """The object store failed, or an object that must be there is not."""
+    """The object store failed, or an expected object is missing."""
 
     retryable = True
 
 
 class ApiError(EnrichmentError):
     """
-    The API refused a call or could not be reached; this call has cost nothing.
+    The API rejected a call or could not be reached. The call cost nothing.
 
-    :param retry_after_seconds: what the API asked for, None where it asked for nothing
+    :param retry_after_seconds: the delay that the API requested; None: it requested none
     """
 
     def __init__(self, message: str, *, retryable: bool, retry_after_seconds: float | None = None) -> None:
@@ -85,7 +84,7 @@ class BatchNotFound(ApiError):
 
 class NotYet(EnrichmentError):
     """
-    A chunk cannot be sent now, and nobody has to do anything about it but come back.
+    A chunk cannot be sent yet. No action is needed except to try again.
 
     :param again_at: when, UTC
     """
@@ -99,20 +98,20 @@ class NotYet(EnrichmentError):
 
 class NotSent(EnrichmentError):
     """
-    This run does not send the chunk: other runs have its requests, or a retry pass has no budget left for it. Nothing
-    is wrong, and the run goes on without it.
+    This run does not send the chunk: other runs have its requests, or a retry pass has no budget left. Nothing is
+    wrong, and the run continues without it.
     """
 
 
 class BudgetExceeded(EnrichmentError):
-    """What is to be sent would cost more than a budget allows, or nobody can tell what it costs."""
+    """The requests would cost more than a budget allows, or their cost is unknown."""
 
 
 class BatchError(EnrichmentError):
     """
     Money is spent or may be.
 
-    :param batch_ids: the batches concerned, as far as they are known
+    :param batch_ids: the affected batches, as far as they are known
     """
 
     def __init__(self, message: str, *, batch_ids: Sequence[str] = (), retryable: bool = False) -> None:
@@ -121,13 +120,11 @@ class BatchError(EnrichmentError):
 
 
 class LoadError(EnrichmentError):
-    """Results are not complete, or do not belong to what was sent. Nothing of them became visible."""
+    """Results are incomplete, or do not belong to the requests that were sent. Nothing was published."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """
-    What a message says after a wrong name: the known one that is nearest to it, in whatever case, nothing if none is.
-    """
+    """Return ``; did you mean 'x'?`` with the known name closest to ``name``, ignoring case; empty if none is close."""
     folded: dict[str, str] = {}
     for one in known:
         folded.setdefault(one.casefold(), one)

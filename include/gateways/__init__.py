@@ -1,6 +1,5 @@
-"""TOUCHES the world: one file for each outside thing. claude, warehouse, parquet_files, lake (objects), ledger and
-results (both on the lake).
+"""TOUCHES the world: one file for each outside thing, for example the API, the lake, or the ledger on the lake.
 
-May import include.enrichment and the client of that one thing; never Airflow. Foreign exceptions become ours here and
-nowhere else. Begin with lake.py.
+May import include.enrichment and the client of that one thing, never Airflow. Foreign exceptions are translated here
+and nowhere else. Begin with lake.py.
 """

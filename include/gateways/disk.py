@@ -1,4 +1,4 @@
-"""The machine's own disk, as far as a task works on it."""
+"""The local disk that a task works on."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pathlib import Path
 from include.enrichment.errors import SetupError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-#: What only a file can fail with. pyarrow tells such an error without the name of the file.
+#: Errors that only a file can cause. pyarrow reports them without the name of the file.
 _OF_FILES = (*_FULL, errno.EFBIG, errno.EROFS, errno.EIO)
 
 
 @contextmanager
 def working_folder() -> Iterator[Path]:
     """
-    A folder for the length of a block.
+    Create a temporary folder for the block.
 
-    Raises SetupError if it cannot be made, if the disk is full, and for any other error of a file in it.
+    Raises SetupError if that fails, if the disk is full, and for any other error of a file in the folder.
     """
     try:
         temporary = tempfile.TemporaryDirectory(prefix="claude-batch-")
@@ -36,12 +36,12 @@ def working_folder() -> Iterator[Path]:
             path = Path(error.filename) if isinstance(error.filename, str) else folder
             if error.errno in _OF_FILES or (path != folder and path.is_relative_to(folder)):
                 raise _disk_error(error, path) from error
-            raise  # it may be about something else, such as a connection
+            raise  # it may concern something else, for example a connection
 
 
 @contextmanager
 def disk_errors(path: Path) -> Iterator[None]:
-    """Raises SetupError for an OSError of the block, which does nothing but read or write the local file ``path``."""
+    """Raise SetupError for an OSError of the block, which only reads or writes the local file ``path``."""
     try:
         yield
     except OSError as error:
@@ -52,13 +52,13 @@ def _disk_error(error: OSError, path: Path) -> SetupError:
     if error.errno in _FULL:
         free = shutil.disk_usage(path.parent).free / 1e6
         return SetupError(
-            f"The disk is full at {path}: {error.strerror}; {free:,.0f} MB are left. What this task was making has not"
-            " become visible. Clear it when there is room, or set TMPDIR to a larger disk: nothing is paid again.",
+            f"The disk is full at {path}: {error.strerror}, {free:,.0f} MB are free. This task's output was not"
+            " published. Free some space or set TMPDIR to a larger disk, then clear the task. Nothing is paid again.",
             retryable=True,
         )
     return SetupError(
-        f"This machine's disk failed at {path}: {error.strerror or error}. The store and the API are not at fault, and"
-        " what this task was making has not become visible. Clear it when the disk works, or set TMPDIR to another"
-        " one: nothing is paid again.",
+        f"This machine's disk failed at {path}: {error.strerror or error}. The store and the API are not at fault. This"
+        " task's output was not published. Repair the disk or set TMPDIR to another one, then clear the task. Nothing"
+        " is paid again.",
         retryable=True,
     )

@@ -1,4 +1,4 @@
-"""The ledger on the lake: small objects, changed by compare-and-swap only."""
+"""The ledger on the lake: small objects, written by compare-and-swap only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TRIES = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded(Generic[_Model]):
-    """What the ledger holds, as it was read, or as it was written last."""
+    """A value of the ledger and its tag, as last read or written."""
 
     value: _Model
     etag: str
@@ -31,9 +31,9 @@ class Recorded(Generic[_Model]):
 
 class Ledger:
     """
-    One pipeline's ledger: an entry for each chunk, and the list of the chunks that are open.
+    One pipeline's ledger: an entry for each chunk, and the list of open chunks.
 
-    Of two writers at the same moment one wins; the other gets Conflict.
+    Of two concurrent writers one wins and the other gets Conflict.
     """
 
     def __init__(self, lake: Lake, *, pipeline: str) -> None:
@@ -41,45 +41,49 @@ class Ledger:
         self.pipeline = pipeline
 
     def locate(self, chunk_id: str) -> str:
-        """Where the chunk's entry lies, for people."""
+        """Return the address of the chunk's entry for a message."""
         return self._lake.locate(layout.ledger_entry(self.pipeline, chunk_id))
 
     def find(self, chunk_id: str) -> Recorded[Entry] | None:
-        """The chunk's entry, None if there surely is none. Raises LakeError for one that cannot be read."""
+        """Return the chunk's entry, None if there is none. Raises LakeError if it cannot be read."""
         return self._find(layout.ledger_entry(self.pipeline, chunk_id), Entry)
 
     def entries(self, chunk_ids: Sequence[str]) -> list[Entry | None]:
-        """The entries of several chunks, in their order."""
+        """Return the entries of several chunks, in the same order."""
         with ThreadPoolExecutor(_READERS) as readers:
             return [recorded.value if recorded else None for recorded in readers.map(self.find, chunk_ids)]
 
     def latest(self, chunk_ids: Sequence[str]) -> list[Entry | None]:
-        """As entries(), but of a withdrawn chunk the entry of what was left of it, where that goes on."""
+        """Return the entries of several chunks. The entry of a remainder replaces that of its withdrawn chunk."""
         found = self.entries(chunk_ids)
-        left = {number: entry.remainder for number, entry in enumerate(found) if entry and entry.remainder}
-        for number, entry in zip(left, self.latest(list(left.values())) if left else [], strict=True):
+        remainders = {number: entry.remainder for number, entry in enumerate(found) if entry and entry.remainder}
+        for number, entry in zip(remainders, self.latest(list(remainders.values())) if remainders else [], strict=True):
             found[number] = entry
         return found
 
     def write(self, entry: Entry, *, over: Recorded[Entry] | None) -> Recorded[Entry]:
         """
-        Write ``entry`` in the place of what was read before: None if there was no entry.
+        Write the entry over the one that was read before, None if there was none.
 
-        Raises Conflict if somebody else has written meanwhile. A write whose answer got lost and that the store's
-        client repeated is recognised as our own.
+        Raises Conflict if another process has written meanwhile. If the store's client repeated a write whose response
+        was lost, the result is recognized as our own.
         """
         return self._write(layout.ledger_entry(self.pipeline, entry.chunk_id), entry, over)
 
     def find_open(self) -> Recorded[OpenChunks] | None:
-        """The open chunks, None if there surely never was one."""
+        """Return the open chunks, None if there never was one."""
         return self._find(layout.open_chunks(self.pipeline), OpenChunks)
 
+    def open_chunks(self) -> dict[str, OpenChunk]:
+        """The open chunks by id."""
+        return recorded.value.chunks if (recorded := self.find_open()) else {}
+
     def write_open(self, opened: OpenChunks, *, over: Recorded[OpenChunks] | None) -> None:
-        """Write the open chunks as write() does an entry."""
+        """Write the open chunks, as write() writes an entry."""
         self._write(layout.open_chunks(self.pipeline), opened, over)
 
     def add_open(self, chunk_id: str, chunk: OpenChunk) -> None:
-        """Have this chunk among the open ones; one that is among them stays as it is."""
+        """Add a chunk to the open ones. A chunk that is already open stays unchanged."""
         for _ in range(_TRIES):
             recorded = self.find_open()
             before = recorded.value.chunks if recorded else {}
@@ -90,24 +94,24 @@ class Ledger:
                 return
             except Conflict:
                 continue
-        raise LakeError(f"Other runs have planned {_TRIES} times at the same moment. Nothing was sent.")
+        raise LakeError(f"Other runs changed the open chunks {_TRIES} times at the same moment. Nothing was sent.")
 
     def changed_since(self, moment: datetime) -> list[str]:
-        """The chunks whose entry was written since then, by the store's clock; the last one first."""
+        """Return the chunks whose entry was written since then by the store's clock, the latest first."""
         listed = self._lake.objects(layout.ledger_folder(self.pipeline))
-        lately = sorted((each.changed_at, each.key) for each in listed if each.changed_at >= moment)
-        return [found[1] for _, key in reversed(lately) if (found := layout.entry_of(key))]
+        recent = sorted((each.changed_at, each.key) for each in listed if each.changed_at >= moment)
+        return [found[1] for _, key in reversed(recent) if (found := layout.parse_ledger_key(key))]
 
     def claimed_batches(self) -> set[str]:
-        """The batches that open chunks have recorded, and those that have been loaded."""
+        """Return the batches of open chunks and all loaded batches."""
         opened = self.find_open()
         entries = self.entries(list(opened.value.chunks)) if opened else []
         return {entry.batch_id for entry in entries if entry and entry.batch_id} | self.loaded_batches()
 
     def loaded_batches(self) -> set[str]:
-        """The batches that are in the result store."""
+        """Return the batches in the result store."""
         stored = self._lake.list(layout.results_folder(self.pipeline))
-        return {layout.batch_id_of(key) for key in stored if layout.is_results(key)}
+        return {layout.batch_id_of(key) for key in stored if layout.is_batch_file(key)}
 
     def _find(self, key: str, kind: type[_Model]) -> Recorded[_Model] | None:
         stored = self._lake.find(key)
@@ -117,8 +121,8 @@ class Ledger:
             return Recorded(value=parse(kind, stored.data, self._lake.locate(key)), etag=stored.etag)
         except ValidationError as error:
             raise LakeError(
-                f"{self._lake.locate(key)} is not a ledger entry: {error}. It was left as it is. Restore an earlier"
-                " version of the object, or mend it by hand; without it what was sent may be sent, and paid, again.",
+                f"{self._lake.locate(key)} is not a ledger entry: {error}. It was left unchanged. Restore an earlier"
+                " version of the object or repair it by hand. Without it, requests may be sent and billed again.",
                 retryable=False,
             ) from error
 

@@ -1,6 +1,6 @@
 """
-What goes on beside the work in hand, in a thread: the next thing is got while one is worked on, or the one before is
-written. It pays for whatever lets go of the interpreter meanwhile: the network, compression, Arrow, DuckDB.
+Reading ahead and writing behind in a thread. It pays for work that releases the interpreter: the network, compression,
+Arrow, DuckDB.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ _Item = TypeVar("_Item")
 @contextmanager
 def prefetch(items: Iterator[_Item], *, hang_up: Callable[[], None] | None = None) -> Iterator[Iterator[_Item]]:
     """
-    The same items; another thread gets the first at once, and the next while one is worked on.
+    Iterate over the same items, each fetched by a thread while the caller works on the one before.
 
-    When the block is left, that waits for the thread.
+    Leaving the block waits for the thread.
 
-    :param hang_up: called when it is left before the last item, whatever the reason: it ends what the thread may be
-        waiting for, which could be for ever
+    :param hang_up: called if the block is left before the last item, for any reason. It must end whatever the thread
+        waits for, which could otherwise take forever
     """
     with ThreadPoolExecutor(1) as getter:
         coming = getter.submit(next, items, None)
         ended = False
 
-        def got() -> Iterator[_Item]:
+        def arriving() -> Iterator[_Item]:
             nonlocal coming, ended
             while (item := coming.result()) is not None:
                 coming = getter.submit(next, items, None)
@@ -35,8 +35,8 @@ def prefetch(items: Iterator[_Item], *, hang_up: Callable[[], None] | None = Non
             ended = True
 
         try:
-            yield got()
-        finally:  # also after a task's timeout
+            yield arriving()
+        finally:  # also on a task's timeout
             if hang_up and not ended:
                 hang_up()
 
@@ -44,11 +44,11 @@ def prefetch(items: Iterator[_Item], *, hang_up: Callable[[], None] | None = Non
 @contextmanager
 def write_behind() -> Iterator[Callable[..., None]]:
     """
-    A function that calls another in a thread, one call at a time and in their order.
+    Return a function that makes calls in a thread, one at a time and in order.
 
-    It waits until the call before has ended: no more than one thing is held that is not written yet. What a call raises
-    is raised by the next, or when the block is left; when it is left by an error, that error goes first. When the block
-    has been left nothing goes on any more.
+    It waits until the previous call has ended, so at most one item is held in memory. An error of a call is raised by
+    the next one or at the end of the block, but an error of the block itself takes precedence. After the block no call
+    is running.
     """
     begun: Future[object] | None = None
 

@@ -1,6 +1,6 @@
 """
-The index on the lake: what the results of many batches say of their requests, in one file instead of many, so that
-planning stays quick however many runs there were. It is never changed, and may be deleted at any time.
+The index on the lake: the outcomes of many batches by request, in a few files, so that planning stays fast after many
+runs. Its files are never changed and may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from include.enrichment.batches.prior_results import FOUND_SCHEMA, lines_for
+from include.enrichment.batches.prior_results import FOUND_SCHEMA, select_outcomes
 from include.enrichment.storage import layout
 from include.enrichment.storage.compaction import covered_batches, index_id
 from include.enrichment.storage.version import check_stamp, with_stamp
@@ -24,14 +24,14 @@ from include.gateways.lake import Lake, Listed, ObjectMissing
 
 log = logging.getLogger(__name__)
 
-#: So many lines are sorted at once, and so many of them can be read without the others.
+#: The rows of an index file that are sorted together, and the rows of a row group.
 _SORTED_ROWS, _GROUP_ROWS = 1_000_000, 50_000
 _BATCHES = "batches"
-#: What reading a file raises that is damaged, or is none of ours.
+#: Errors of reading a file that is damaged or foreign.
 _DAMAGED = (ValueError, KeyError, TypeError, OSError)
-#: Columns in which few values stand over and over, and FOUND_SCHEMA with each of those values once.
+#: Columns with few distinct values, and FOUND_SCHEMA with these dictionary-encoded.
 _ALIKE = [name for name in FOUND_SCHEMA.names if name != "request_id"]
-SAID_SCHEMA = pa.schema(
+COMPACT_SCHEMA = pa.schema(
     [
         field.with_type(pa.dictionary(pa.int32(), pa.string())) if field.name in _ALIKE else field
         for field in FOUND_SCHEMA
@@ -44,7 +44,7 @@ class _IndexFile:
     """
     A file of the index.
 
-    :param tags: what the results were that it was made of, by batch
+    :param tags: the tags of the results it was built from, by batch
     """
 
     listed: Listed
@@ -61,32 +61,31 @@ class Index:
 
     def look_up(self, wanted: pa.Array, tags: Mapping[str, str], readers: Executor) -> tuple[list[pa.Table], set[str]]:
         """
-        What the index says of the wanted requests, as tables in FOUND_SCHEMA, and the batches that it speaks for. Of
-        any other batch it says nothing.
+        Return what the index contains of the wanted requests, as tables in FOUND_SCHEMA, and the batches it covers.
 
-        A file that is damaged is passed over, and deleted: its batches are then indexed anew.
+        A damaged file is skipped and deleted, and its batches are indexed again later.
 
         :param wanted: request ids, sorted
         :param tags: the tags of the results in the store, by batch
         """
         listed = self._lake.objects(layout.index_folder(self._pipeline))
-        files = [file for file in readers.map(self._opened, listed) if file]
-        own = covered_batches(tags, [file.tags for file in files])
-        looks = readers.map(lambda file, batches: self._look(file, batches, wanted), files, own)
-        tables, spoken = [], set[str]()
-        for found, batches in zip(looks, own, strict=True):
+        files = [file for file in readers.map(self._read_footer, listed) if file]
+        by_file = covered_batches(tags, [file.tags for file in files])
+        looks = readers.map(lambda file, batches: self._look(file, batches, wanted), files, by_file)
+        tables, covered = [], set[str]()
+        for found, batches in zip(looks, by_file, strict=True):
             if found is not None:
                 tables.append(found)
-                spoken |= batches
-        return tables, spoken
+                covered |= batches
+        return tables, covered
 
-    def write(self, said: Iterable[pa.Table], tags: Mapping[str, str]) -> None:
+    def write(self, outcomes: Iterable[pa.Table], tags: Mapping[str, str]) -> None:
         """
         Write a file of the index.
 
-        :param said: all lines of its batches, in SAID_SCHEMA
-        :param tags: what the results were when they were listed, by batch. They may have been written anew since: then
-            the file will not speak for them
+        :param outcomes: all outcomes of its batches, in COMPACT_SCHEMA
+        :param tags: the tags of the results when they were listed, by batch. The file will not cover results that were
+            written again since
         """
         with working_folder() as temporary:
             path = temporary / "index.parquet"
@@ -98,13 +97,13 @@ class Index:
                 column_encoding={"request_id": "DELTA_BYTE_ARRAY"},
                 write_page_checksum=True,
             ) as writer:
-                for portion in _portions(said):
-                    # Neighbours begin alike, which makes them small, and are looked for among few.
+                for portion in _portions(outcomes):
+                    # Sorted ids compress well, and a lookup compares few of them.
                     writer.write_table(portion.sort_by("request_id").cast(FOUND_SCHEMA), row_group_size=_GROUP_ROWS)
             self._lake.write_file(layout.index(self._pipeline, index_id(tags)), path)
-        log.info("The results of %d batches are in the index now", len(tags))
+        log.info("Added the results of %d batches to the index", len(tags))
 
-    def _opened(self, listed: Listed) -> _IndexFile | None:
+    def _read_footer(self, listed: Listed) -> _IndexFile | None:
         try:
             with self._lake.open_listed(listed) as file:
                 metadata = pq.read_metadata(file)
@@ -118,7 +117,7 @@ class Index:
             return None
 
     def _look(self, file: _IndexFile, batches: Set[str], wanted: pa.Array) -> pa.Table | None:
-        """What the file says of its batches, None if it cannot be read."""
+        """Return the wanted requests of these batches, None if the file cannot be read."""
         if not batches:
             return FOUND_SCHEMA.empty_table()
         try:
@@ -134,7 +133,7 @@ class Index:
             ):
                 groups = range(stored.num_row_groups)
                 found = [
-                    lines_for(stored.read_row_group(number, use_threads=False), wanted).cast(FOUND_SCHEMA)
+                    select_outcomes(stored.read_row_group(number, use_threads=False), wanted).cast(FOUND_SCHEMA)
                     for number in groups
                 ]
         except ObjectMissing:
@@ -142,13 +141,13 @@ class Index:
         except _DAMAGED as error:
             self._drop(file.listed, error)
             return None
-        pa.default_memory_pool().release_unused()  # of this thread, before another has to take some
+        pa.default_memory_pool().release_unused()  # of this thread, before another needs some
         table = pa.concat_tables([FOUND_SCHEMA.empty_table(), *found])
         return table.filter(pc.is_in(table["batch_id"], value_set=pa.array(sorted(batches), pa.string())))
 
     def _drop(self, listed: Listed, error: Exception) -> None:
         log.warning(
-            "%s cannot be read: %s. The results themselves are read instead, and it will be made anew",
+            "%s cannot be read: %s. It is deleted and will be built again. This run reads the results instead",
             self._lake.locate(listed.key),
             " ".join(str(error).split()),
         )
@@ -156,7 +155,7 @@ class Index:
 
 
 def _portions(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The same lines in tables that can be sorted in memory."""
+    """Join the tables into larger ones that can still be sorted in memory."""
     waiting: list[pa.Table] = []
     for table in tables:
         waiting.append(table)

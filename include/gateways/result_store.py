@@ -1,4 +1,4 @@
-"""The result store on the lake: what every batch answered, as received and as outcomes."""
+"""The result store on the lake: each batch's results as received, and its outcomes."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ import pyarrow.parquet as pq
 
 from include.enrichment.answers.outcome import OUTCOMES_SCHEMA
 from include.enrichment.answers.table import ANSWERS_SCHEMA
-from include.enrichment.batches.prior_results import FOUND_SCHEMA, PriorResults, lines_for
-from include.enrichment.batches.usage import BOOKED_COLUMNS, BatchFacts
+from include.enrichment.batches.prior_results import FOUND_SCHEMA, PriorResults, select_outcomes
+from include.enrichment.batches.usage import USAGE_COLUMNS, BatchFacts
 from include.enrichment.errors import LakeError, LoadError
 from include.enrichment.storage import layout
 from include.enrichment.storage.compaction import compaction_groups
 from include.enrichment.storage.version import check_stamp, with_stamp
 from include.gateways.lake import Lake, Listed, ObjectMissing
 from include.gateways.prefetch import write_behind
-from include.gateways.result_index import SAID_SCHEMA, Index
+from include.gateways.result_index import COMPACT_SCHEMA, Index
 
-#: Of a results file about so much is worked on at once, and its outcomes become one row group.
+#: The bytes of a results file that are processed together; their outcomes become one row group.
 _FIRST_PART_BYTES, _PART_BYTES = 1_000_000, 4_000_000
 _ROWS_AT_ONCE = 5_000
 _PIECE_BYTES = 1 << 20
 _READERS = 4
-#: Columns in which few values stand over and over.
+#: Columns with few distinct values.
 _ALIKE = ["outcome", "error_type", "model", "stop_reason"]
 
 
@@ -46,16 +46,16 @@ class ResultStore:
         self._index = Index(lake, pipeline=pipeline)
 
     def locate(self, batch_id: str) -> str:
-        """Where the batch's outcomes lie, for people."""
+        """Return the address of the batch's outcomes for a message."""
         return self._lake.locate(layout.results(self._pipeline, batch_id))
 
     def outcome_counts(self, batch_id: str, *, of: Iterable[str]) -> dict[str, int] | None:
         """
-        How many requests of the batch had which outcome; None if the batch has not been loaded.
+        Count the batch's requests by outcome. Return None if the batch has not been loaded.
 
-        :param of: the request ids that the batch was made of
+        :param of: the ids of the chunk's requests
 
-        Raises LoadError if the batch holds the answers of other requests.
+        Raises LoadError if the batch has results of other requests.
         """
         key = layout.results(self._pipeline, batch_id)
         try:
@@ -65,44 +65,45 @@ class ResultStore:
             return None
         if sorted(found["request_id"].to_pylist()) != sorted(of):
             raise LoadError(
-                f"{self._lake.locate(key)} holds the answers of other requests than this chunk's: batch {batch_id} is"
+                f"{self._lake.locate(key)} holds results of other requests than this chunk's: batch {batch_id} is"
                 " not its batch. Nothing was loaded. Correct the batch_id in the chunk's ledger entry."
             )
         return {str(count["values"]): int(count["counts"]) for count in found["outcome"].value_counts().to_pylist()}
 
     def look_up(self, request_ids: Iterable[str]) -> PriorResults:
         """
-        What every loaded batch says of these requests.
+        Return the outcomes of these requests in all loaded batches.
 
-        Looks into the index, and through the results that are not in it yet, of which it reads only the columns it
-        needs. Where those have become many, it adds them to the index for the look-ups to come.
+        Reads the index, and the required columns of the results that the index does not cover. If there are many of
+        those, it adds them to the index.
         """
         wanted = pa.array(request_ids, pa.string()).sort()
         if not len(wanted):
             return PriorResults(FOUND_SCHEMA.empty_table())
         listed = self._lake.objects(layout.results_folder(self._pipeline))
-        stored = {layout.batch_id_of(each.key): each for each in listed if layout.is_results(each.key)}
+        stored = {layout.batch_id_of(each.key): each for each in listed if layout.is_batch_file(each.key)}
         tags = {batch_id: each.etag for batch_id, each in stored.items()}
         with ThreadPoolExecutor(_READERS) as readers:
             tables, indexed = self._index.look_up(wanted, tags, readers)
             loose = {batch_id: each.size_bytes for batch_id, each in stored.items() if batch_id not in indexed}
-            found = readers.map(lambda batch_id: lines_for(self._said(stored[batch_id]), wanted), loose)
+            found = readers.map(lambda batch_id: select_outcomes(self._outcomes(stored[batch_id]), wanted), loose)
             tables += [lines.cast(FOUND_SCHEMA) for lines in found]
             for group in compaction_groups(loose):
-                said = readers.map(lambda batch_id: self._said(stored[batch_id]), group)
-                self._index.write(said, {batch_id: tags[batch_id] for batch_id in group})
+                outcomes = readers.map(lambda batch_id: self._outcomes(stored[batch_id]), group)
+                self._index.write(outcomes, {batch_id: tags[batch_id] for batch_id in group})
         return PriorResults(pa.concat_tables([FOUND_SCHEMA.empty_table(), *tables]))
 
-    def _said(self, results: Listed) -> pa.Table:
-        """What a batch says of each of its requests, in SAID_SCHEMA."""
+    def _outcomes(self, results: Listed) -> pa.Table:
+        """Return the outcomes of a batch in COMPACT_SCHEMA."""
         with self._lake.open_listed(results) as file:
-            said = self._table(file, results.key, [name for name in FOUND_SCHEMA.names if name != "batch_id"])
-        return _of_batch(said, layout.batch_id_of(results.key)).cast(SAID_SCHEMA)
+            outcomes = self._table(file, results.key, [name for name in FOUND_SCHEMA.names if name != "batch_id"])
+        return _of_batch(outcomes, layout.batch_id_of(results.key)).cast(COMPACT_SCHEMA)
 
     def answers(self, batch_id: str, *, of: pa.Array) -> pa.Table:
         """
-        The batch's outcomes of the requests ``of``, in ANSWERS_SCHEMA. Raises LakeError if the batch has not been
-        loaded.
+        Return the batch's outcomes of the requests ``of``, in ANSWERS_SCHEMA.
+
+        Raises ObjectMissing if the batch has not been loaded.
         """
         key = layout.results(self._pipeline, batch_id)
         outcomes = self._table(pa.BufferReader(self._lake.read(key)), key, OUTCOMES_SCHEMA.names)
@@ -111,17 +112,16 @@ class ResultStore:
 
     def billed(self, batch_id: str) -> tuple[BatchFacts | None, pa.Table]:
         """
-        What is known of a batch that has been loaded, None if an earlier version loaded it, and BOOKED_COLUMNS of its
-        outcomes.
+        Return the facts of a loaded batch, None if an earlier version loaded it, and USAGE_COLUMNS of its outcomes.
         """
         key = layout.results(self._pipeline, batch_id)
         with self._lake.open(key) as file:
-            outcomes = self._table(file, key, BOOKED_COLUMNS)
+            outcomes = self._table(file, key, USAGE_COLUMNS)
             file.seek(0)
             return self._facts(batch_id, pq.read_metadata(file).metadata), outcomes
 
     def _facts(self, batch_id: str, metadata: Mapping[bytes, bytes] | None) -> BatchFacts | None:
-        return BatchFacts.from_texts(
+        return BatchFacts.from_metadata(
             {name.decode(): text.decode() for name, text in (metadata or {}).items()},
             batch_id=batch_id,
             pipeline=self._pipeline,
@@ -129,21 +129,22 @@ class ResultStore:
 
     def fetch(self, batch_id: str, path: Path) -> BatchFacts | None:
         """
-        Copy the batch's outcomes to a local file, and return what is known of the batch, None if an earlier version
-        loaded it. Raises LakeError if it has not been loaded or its outcomes are damaged.
+        Copy the batch's outcomes to a local file, and return its facts, None if an earlier version loaded it.
+
+        Raises LakeError if the batch has not been loaded or its outcomes are damaged.
         """
         key = layout.results(self._pipeline, batch_id)
         self._lake.fetch(key, path)
         with self._readable(key), pq.ParquetFile(path, buffer_size=_PIECE_BYTES, pre_buffer=False) as stored:
             check_stamp(stored.metadata.metadata, self._lake.locate(key))
             for _ in stored.iter_batches(_ROWS_AT_ONCE, use_threads=False):
-                pass  # what decodes now decodes later
+                pass  # to find damage now, not later
             facts = self._facts(batch_id, stored.metadata.metadata)
         pa.default_memory_pool().release_unused()
         return facts
 
     def raw(self, batch_id: str) -> Iterator[bytes] | None:
-        """The batch's results as they were received, in pieces; None if they never were."""
+        """Return the batch's results as received, in pieces, None if there is no raw copy."""
         key = layout.raw(self._pipeline, batch_id)
         return self._pieces(key) if self._lake.exists(key) else None
 
@@ -155,12 +156,12 @@ class ResultStore:
         except OSError as error:
             raise LakeError(
                 f"{self._lake.locate(key)} cannot be read: {error}. Delete it and"
-                " clear this task: the API's results are read instead, for 29 days after the batch was made.",
+                " clear this task. It then reads the API's results, which exist for 29 days after its creation.",
                 retryable=False,
             ) from error
 
     def _table(self, file: pa.NativeFile | BinaryIO, key: str, columns: list[str]) -> pa.Table:
-        """The columns of a results file. One that an earlier version did not write is null."""
+        """Read columns of a results file. A column that an earlier version did not write is null."""
         with self._readable(key), pq.ParquetFile(file) as stored:
             check_stamp(stored.metadata.metadata, self._lake.locate(key))
             kept = [name for name in columns if name in stored.schema_arrow.names]
@@ -177,23 +178,21 @@ class ResultStore:
         except (pa.ArrowInvalid, OSError) as error:
             raise LakeError(
                 f"{self._lake.locate(key)} cannot be read: {' '.join(str(error).split())}. Delete it and clear the"
-                " chunk's `load`: it is made anew from the raw copy beside it, or from the API's results.",
+                " chunk's `load`, which makes it again from the raw copy or from the API's results.",
                 retryable=False,
             ) from error
 
     def publish(self, batch_id: str, received: Received) -> None:
-        """Make the batch's results visible: first what was received, then the outcomes, each as a whole."""
+        """Write the batch's results to the lake, first the raw copy, then the outcomes."""
         self._lake.write_file(layout.raw(self._pipeline, batch_id), received.raw_path)
         self._lake.write_file(layout.results(self._pipeline, batch_id), received.outcomes_path)
 
 
 class Received:
     """
-    A batch's results while they come in: local files in ``folder``, of which nothing is visible yet.
+    A batch's results during the download, in local files in ``folder``.
 
-    A context manager: leave it before the files are used. Entering it again begins anew.
-
-    :param facts: what is known of the batch
+    A context manager: leave it before using the files. Entering it again starts over.
     """
 
     def __init__(self, folder: Path, *, facts: BatchFacts) -> None:
@@ -201,7 +200,7 @@ class Received:
         self.facts = facts
         self.raw_path = folder / "raw.jsonl.zst"
         self.outcomes_path = folder / "outcomes.parquet"
-        self._schema = with_stamp(OUTCOMES_SCHEMA, facts.texts())
+        self._schema = with_stamp(OUTCOMES_SCHEMA, facts.to_metadata())
 
     def __enter__(self) -> Self:
         with ExitStack() as open_files:
@@ -209,7 +208,7 @@ class Received:
             self._outcomes = open_files.enter_context(
                 pq.ParquetWriter(self.outcomes_path, self._schema, compression="zstd", use_dictionary=_ALIKE)
             )
-            # Writing is compressing, which the next outcomes need not wait for.
+            # Writing compresses, which need not delay the next outcomes.
             self._write = open_files.enter_context(write_behind())
             self._open_files = open_files.pop_all()
         return self
@@ -220,13 +219,13 @@ class Received:
         self._open_files.__exit__(kind, error, trace)
 
     def parts(self, pieces: Iterator[bytes]) -> Iterator[Part]:
-        """The body that these pieces are, in parts, each kept exactly as it was received."""
+        """Split the body into parts, and keep each exactly as received."""
         for part in in_parts(pieces):
             self._raw.write(part.data)
             yield part
 
     def add(self, outcomes: pa.RecordBatch) -> None:
-        """Keep some outcomes, which are in OUTCOMES_SCHEMA, as a row group."""
+        """Write outcomes, in OUTCOMES_SCHEMA, as a row group."""
         if outcomes.num_rows:
             self._write(self._outcomes.write_batch, outcomes)
 
@@ -234,10 +233,10 @@ class Received:
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """
-    A part of a JSONL body: whole lines, but for a last one that the body ends without.
+    A part of a JSONL body. Its lines are complete, except possibly the last line of the body.
 
     :param first: the number of its first line in the body, from 1
-    :param lines: how many it has
+    :param lines: the number of lines
     """
 
     data: bytes
@@ -245,19 +244,19 @@ class Part:
     lines: int
 
     def __iter__(self) -> Iterator[bytes]:
-        """Its lines, each with what ends it."""
+        """Iterate over its lines, with their line ends."""
         return iter(io.BytesIO(self.data) if b"\n" in self.data else self.data.splitlines(keepends=True))
 
 
 def in_parts(pieces: Iterator[bytes]) -> Iterator[Part]:
-    """The body in parts of some megabytes, the first ones smaller."""
+    """Split the body into parts of a few megabytes, the first ones smaller."""
     first, rest = 1, b""
     for number in count():
-        # Who works on the parts need not wait long for the first.
+        # Small at first, so that decoding starts early.
         data, rest = _join(chain([rest], pieces), enough=min(_PART_BYTES, _FIRST_PART_BYTES << number))
         if not data:
             return
-        # Carriage returns alone may end the lines; within a line JSON has none.
+        # Lines may end in carriage returns alone; JSON has none within a line.
         end = b"\n" if b"\n" in data else b"\r"
         lines = data.count(end) + (not data.endswith(end))
         yield Part(data=data, first=first, lines=lines)
@@ -265,7 +264,7 @@ def in_parts(pieces: Iterator[bytes]) -> Iterator[Part]:
 
 
 def _join(pieces: Iterator[bytes], *, enough: int) -> tuple[bytes, bytes]:
-    """As many pieces as are enough, up to the end of a line, and what is left of the last one."""
+    """Join pieces up to a line end at or after ``enough`` bytes. Return them and the rest of the last piece."""
     joined: list[bytes] = []
     size = 0
     for piece in pieces:
@@ -280,25 +279,15 @@ def _of_batch(outcomes: pa.Table, batch_id: str) -> pa.Table:
     return outcomes.append_column("batch_id", pa.array([batch_id] * outcomes.num_rows, pa.string()))
 
 
-def whole_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """
-    A JSONL body, whose pieces end anywhere, in pieces that end at a line's end; split at line feeds only, as U+2028 may
-    stand within a line.
-
-    Only the last may lack its line feed: a line that the body ends without. Whether that one is whole nobody can tell.
-    """
-    rest: list[bytes] = []
-    for piece in pieces:
-        end = piece.rfind(b"\n") + 1
-        if end:
-            yield b"".join([*rest, piece[:end]])
-            rest = []
-        rest.append(piece[end:])
-    if last := b"".join(rest):
-        yield last
-
-
 def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines of a JSONL body, each with its line feed; for a last one without see whole_lines()."""
-    for some in whole_lines(pieces):
-        yield from io.BytesIO(some)
+    """
+    Yield the lines of a JSONL body, each with its line feed.
+
+    Splits at line feeds only. A last line without one may be complete or not.
+    """
+    rest = b""
+    for piece in pieces:
+        *complete, rest = (rest + piece).split(b"\n")
+        yield from (line + b"\n" for line in complete)
+    if rest:
+        yield rest

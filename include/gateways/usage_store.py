@@ -1,4 +1,4 @@
-"""The books on the lake: what every batch of every pipeline used and cost, an object for each batch."""
+"""The usage records on the lake: the tokens and cost of each batch, one object per batch."""
 
 from __future__ import annotations
 
@@ -23,17 +23,15 @@ _NAMED_BY = ["pipeline", "batch_id", "created_at"]
 
 
 class UsageStore:
-    """What was used, by the day on which the batch was made (UTC)."""
+    """Usage records of all pipelines, by the day on which the batch was created (UTC)."""
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
 
-    def add(self, line: pa.Table) -> None:
-        """
-        Book a batch, in USAGE_SCHEMA. One that is booked stays as it is, unless the line says more of it: says_more().
-        """
-        (batch,) = line.to_pylist()
-        pq.write_table(line.cast(with_stamp(USAGE_SCHEMA)), sink := pa.BufferOutputStream())
+    def add(self, record: pa.Table) -> None:
+        """Write the usage record of a batch, in USAGE_SCHEMA. It replaces an existing one only if it supersedes it."""
+        (batch,) = record.to_pylist()
+        pq.write_table(record.cast(with_stamp(USAGE_SCHEMA)), sink := pa.BufferOutputStream())
         key, data = _key_of(batch), sink.getvalue().to_pybytes()
         for _ in range(_TRIES):
             try:
@@ -41,20 +39,23 @@ class UsageStore:
                 return
             except Conflict:
                 stored = self._lake.find(key)
-            if stored is None:  # somebody has deleted it just now
+            if stored is None:  # it was deleted just now
                 continue
-            (booked,) = self._parse(key, stored.data).to_pylist()
-            if not supersedes(batch, recorded=booked):
+            (recorded,) = self._parse(key, stored.data).to_pylist()
+            if not supersedes(batch, recorded=recorded):
                 return
             try:
                 self._lake.replace(key, data, etag=stored.etag)
                 return
-            except Conflict:  # somebody else knows more, too
+            except Conflict:  # another process superseded it too
                 continue
-        raise LakeError(f"{self._lake.locate(key)} changes all the time. Clear this task, which books the batch again.")
+        raise LakeError(
+            f"{self._lake.locate(key)} changed {_TRIES} times while the batch's usage was recorded. Clear this task,"
+            " which records it again."
+        )
 
     def cost_usd(self, facts: BatchFacts) -> Decimal | None:
-        """What a batch cost, by its line; None where a price was not known, and where the batch is not booked."""
+        """Return the recorded cost of a batch, None if its price is unknown or it has no usage record."""
         key = layout.usage(facts.pipeline, facts.batch_id, facts.created_at.astimezone(UTC).date())
         try:
             cost: Decimal | None = self._read(key)["cost_usd"][0].as_py()
@@ -63,35 +64,31 @@ class UsageStore:
         return cost
 
     def batches(self) -> set[tuple[str, str]]:
-        """The pipeline and the id of every batch that is booked, by the names of the objects."""
-        keys = self._lake.list(layout.USAGE_FOLDER)
-        return {layout.batch_of_usage(key) for key in keys if layout.is_usage(key)}
+        """Return the pipeline and id of each batch that has a usage record. Reads only the names of the objects."""
+        return {layout.parse_usage_key(key) for key in self._keys(layout.USAGE_FOLDER)}
 
     def created_at(self, pipeline: str, batch_id: str) -> datetime | None:
-        """When a batch was made, by the books; None if it is not in them. Looks through the names of all objects."""
-        for key in self._lake.list(layout.USAGE_FOLDER):
-            if layout.is_usage(key) and layout.batch_of_usage(key) == (pipeline, batch_id):
-                created_at: datetime = self._read(key)["created_at"][0].as_py()
-                return created_at
-        return None
+        """Return the recorded creation time of a batch, None if it has no usage record. Lists all objects."""
+        keys = (key for key in self._keys(layout.USAGE_FOLDER) if layout.parse_usage_key(key) == (pipeline, batch_id))
+        return next((self._read(key)["created_at"][0].as_py() for key in keys), None)
 
     def read(self, first: date, last: date, *, pipeline: str | None = None) -> pa.Table:
         """
-        What was booked on these days, in USAGE_SCHEMA, the oldest first. Raises LakeError for an object that cannot be
-        read: books with a gap are none.
+        Return the usage records of these days in USAGE_SCHEMA, oldest first. Both dates are inclusive.
 
-        :param last: belongs to them
-        :param pipeline: its batches alone; None: of all
+        :param pipeline: restricts them to one pipeline
+
+        Raises LakeError if a record cannot be read, as a sum without it would be wrong.
         """
         days = (first + timedelta(days=number) for number in range((last - first).days + 1))
         with ThreadPoolExecutor(_READERS) as readers:
-            keys = [key for found in readers.map(self._keys, days) for key in found]
-            wanted = [key for key in keys if pipeline is None or layout.batch_of_usage(key)[0] == pipeline]
+            keys = [key for found in readers.map(self._keys, map(layout.usage_folder, days)) for key in found]
+            wanted = [key for key in keys if pipeline is None or layout.parse_usage_key(key)[0] == pipeline]
             tables = list(readers.map(self._read, wanted))
         return pa.concat_tables([USAGE_SCHEMA.empty_table(), *tables]).sort_by("created_at")
 
-    def _keys(self, day: date) -> list[str]:
-        return [key for key in self._lake.list(layout.usage_folder(day)) if layout.is_usage(key)]
+    def _keys(self, folder: str) -> list[str]:
+        return [key for key in self._lake.list(folder) if layout.is_batch_file(key)]
 
     def _read(self, key: str) -> pa.Table:
         return self._parse(key, self._lake.read(key))
@@ -100,16 +97,16 @@ class UsageStore:
         try:
             table = pq.ParquetFile(pa.BufferReader(data)).read()
             check_stamp(table.schema.metadata, self._lake.locate(key))
-            if "upper_bounds" not in table.column_names:  # an earlier version wrote it
+            if "upper_bounds" not in table.column_names:  # written by an earlier version
                 table = table.append_column("upper_bounds", pa.nulls(len(table), pa.int64()))
             table = table.select(USAGE_SCHEMA.names).replace_schema_metadata(None).cast(USAGE_SCHEMA)
             if [_key_of(batch) for batch in table.select(_NAMED_BY).to_pylist()] != [key]:
-                raise ValueError("it does not hold the one batch that its name and the day of its folder say")
+                raise ValueError("it does not hold exactly the batch named by its key")
             return table
         except (pa.ArrowException, ValueError, KeyError) as error:
             raise LakeError(
                 f"{self._lake.locate(key)} cannot be read: {' '.join(str(error).split())}. Delete it and clear the"
-                " `load` of its batch, which books it anew, or wait for the next usage report.",
+                " `load` of its batch, which records the usage again, or wait for the next usage report.",
                 retryable=False,
             ) from error
 

@@ -1,5 +1,4 @@
-"""SHOWS. What the books say, as a page that a person reads: figures, charts, HTML. Pure as include.enrichment is.
+"""SHOWS. The usage records as a page for people: figures, charts, HTML. Pure, like include.enrichment.
 
-May import include.enrichment, pyarrow and the library of its kind: pandas (figures.py), matplotlib (charts.py), jinja2
-(page.py). Begin with figures.py.
+May import include.enrichment, pyarrow, matplotlib (charts.py) and jinja2 (page.py). Begin with figures.py.
 """

@@ -1,4 +1,4 @@
-"""The charts of a usage report: SVG without a script, once for light and once for dark surroundings."""
+"""The charts of a usage report: SVG without scripts, in a light and a dark version."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from include.enrichment.cost.report_days import ReportDays
 from include.reporting.figures import Figures, Totals
 from include.reporting.wording import share, usd
 
-#: The page puts them side by side where it has the room; on a phone one is as wide as the page, and still readable.
+#: The page shows two charts side by side if there is room. On a phone, one is as wide as the page and still readable.
 _SIZE_INCHES = (5.0, 3.0)
-#: So many pipelines have a colour of their own, the dearest; all others share one.
+#: The most expensive pipelines have a colour each; the others share one.
 _COLOURED = 6
-#: That people with any kind of sight tell apart (Okabe and Ito), on white and on black; the last one is for the rest.
+#: Colours for all kinds of colour vision (Okabe and Ito), on white and on black. The last one is for the others.
 _LIGHT = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#98a0a9"]
 _DARK = ["#4aa8e0", "#f0b429", "#1fc796", "#e29cc3", "#8fd0f5", "#f07d3c", "#8b939c"]
 _LIGHT_INK, _DARK_INK = "#3a424c", "#cfd5dc"
 
-#: Draws into the axes, with these colours.
+#: Draws into the axes with these colours.
 _Draw = Callable[[Axes, list[str]], None]
 
 
@@ -39,8 +39,8 @@ class Chart:
     """
     A chart.
 
-    :param text: what it shows, for whoever does not see it
-    :param light: an SVG document, as is ``dark``
+    :param text: its content in words, for people who cannot see it
+    :param light: an SVG document, like ``dark``
     """
 
     title: str
@@ -49,8 +49,8 @@ class Chart:
     dark: bytes
 
 
-def charts(figures: Figures) -> list[Chart]:
-    """The charts of a report: none where there are no batches, and none of the cache where nothing was cached."""
+def draw_charts(figures: Figures) -> list[Chart]:
+    """Draw the charts of a report: none without batches, and no cache chart if nothing was cached."""
     if not figures.by_day:
         return []
     made = [_cost(figures), _synchronous(figures)]
@@ -73,32 +73,32 @@ def _cost(figures: Figures) -> Chart:
             axes.stairs(top, _edges(figures.days), baseline=base, fill=True, color=colour, label=_label(label))
         _dollars(axes)
 
-    dearest = max(figures.by_day, key=lambda day: figures.by_day[day].cost_usd)
+    top_day = max(figures.by_day, key=lambda day: figures.by_day[day].cost_usd)
     shares = {name: usd(totals.cost_usd) for name, totals in figures.by_pipeline.items()}
-    text = f"The dearest day is {dearest}, {usd(figures.by_day[dearest].cost_usd)}. {_listed(shares)}"
+    text = f"The most expensive day is {top_day}, {usd(figures.by_day[top_day].cost_usd)}. {_listed(shares)}"
     return _chart("Cost per day, by pipeline", text, draw, figures.days)
 
 
 def _synchronous(figures: Figures) -> Chart:
     def draw(axes: Axes, colours: list[str]) -> None:
         for label, colour, height in (
-            ("one by one, without a cache", colours[-1], lambda totals: float(totals.synchronous_usd)),
-            ("in batches, as it was", colours[0], lambda totals: float(totals.cost_usd)),
+            ("synchronous, without a cache", colours[-1], lambda totals: float(totals.synchronous_usd)),
+            ("in batches", colours[0], lambda totals: float(totals.cost_usd)),
         ):
             heights = _heights(figures.by_day, figures.days, height)
             axes.stairs(heights, _edges(figures.days), fill=True, color=colour, label=label)
         _dollars(axes)
 
     totals = figures.totals
-    text = f"{usd(totals.cost_usd)} in batches; {usd(totals.synchronous_usd)} one by one, at once and without a cache."
-    return _chart("Cost, and what it would have been synchronously", text, draw, figures.days)
+    text = f"{usd(totals.cost_usd)} in batches; {usd(totals.synchronous_usd)} as synchronous requests without a cache."
+    return _chart("Cost, and cost of synchronous requests", text, draw, figures.days)
 
 
 def _hit_rate(figures: Figures) -> Chart:
     cached = {name: totals for name, totals in figures.by_pipeline.items() if totals.hit_rate is not None}
 
     def draw(axes: Axes, colours: list[str]) -> None:
-        # A pipeline has the colour that it has among the costs; those that share one there would be a tangle here.
+        # A pipeline has the same colour as in the cost chart. Those that share one there would be a tangle here.
         for (name, pipelines), colour in zip(_groups(list(figures.by_pipeline)).items(), colours, strict=False):
             if len(pipelines) > 1 or name not in cached:
                 continue
@@ -128,7 +128,7 @@ def _unusable(figures: Figures) -> Chart:
 
 
 def _groups(pipelines: list[str]) -> dict[str, list[str]]:
-    """The pipelines that share a colour, by what the legend calls them."""
+    """Return the pipelines that share a colour, by their legend label."""
     if len(pipelines) <= _COLOURED + 1:
         return {name: [name] for name in pipelines}
     others = pipelines[_COLOURED:]
@@ -136,7 +136,7 @@ def _groups(pipelines: list[str]) -> dict[str, list[str]]:
 
 
 def _label(name: str) -> str:
-    """As a legend takes it: one that begins with an underscore is private to matplotlib."""
+    """Return a visible legend label: matplotlib hides labels that begin with an underscore."""
     return f" {name}" if name.startswith("_") else name
 
 
@@ -154,13 +154,13 @@ def _heights(by_day: Mapping[date, Totals], days: ReportDays, of: Callable[[Tota
 
 
 def _edges(days: ReportDays) -> list[float]:
-    """Where each day begins, and the last one ends; its middle is what the axis calls the day."""
+    """Return the start of each day and the end of the last one. The axis labels the middle of a day."""
     return [float(date2num(day)) - 0.5 for day in [*days.all(), days.last + timedelta(days=1)]]
 
 
 def _dollars(axes: Axes) -> None:
     axes.set_ylim(bottom=0)
-    # Enough places for the marks that MaxNLocator chooses; cents, where it is not whole dollars.
+    # Enough places for the ticks that MaxNLocator chooses; cents unless they are whole dollars.
     places = max(0, math.ceil(-math.log10(axes.get_ylim()[1] or 1)) + 2)
     places = 2 if places == 1 else places
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"${value:,.{places}f}"))
@@ -180,7 +180,7 @@ def _chart(title: str, text: str, draw: _Draw, days: ReportDays) -> Chart:
 
 
 def _svg(draw: _Draw, days: ReportDays, *, colours: list[str], ink: str) -> bytes:
-    # Text as text, in a font that is there, and never as a formula; ids that are the same at the next time.
+    # Text stays text in an available font and is never parsed as a formula; ids are reproducible.
     settings: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": "usage",
@@ -194,7 +194,7 @@ def _svg(draw: _Draw, days: ReportDays, *, colours: list[str], ink: str) -> byte
         axes = figure.add_subplot()
         draw(axes, colours)
         axes.set_xlim(_edges(days)[0], _edges(days)[-1])
-        # Fewer than three marks, and a month is one mark at its first day.
+        # With fewer than three ticks, a month would be one tick at its first day.
         locator = AutoDateLocator(minticks=min(3, len(days)), maxticks=6)
         if len(days) == 1:
             axes.set_xticks([float(date2num(days.first))], [str(days.first)])
@@ -209,7 +209,7 @@ def _svg(draw: _Draw, days: ReportDays, *, colours: list[str], ink: str) -> byte
         if axes.get_legend_handles_labels()[0]:
             figure.legend(loc="outside upper left", ncols=3, frameon=False, fontsize=9)
         with warnings.catch_warnings():
-            # A letter that matplotlib has no font for is measured badly; the browser that shows it has one.
+            # matplotlib mismeasures a letter without a font; the browser that shows it has one.
             warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
             figure.savefig(drawn := io.BytesIO(), format="svg", transparent=True, metadata={"Date": None})
     return drawn.getvalue()

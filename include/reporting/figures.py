@@ -1,18 +1,18 @@
 """
-The figures of a usage report, out of the books. Money is Decimal from end to end: a sum of amounts is exact.
+The figures of a usage report, from the usage records. Amounts stay Decimal, so their sums are exact.
 
-What the emulator answered is told apart from what Claude did, and the two are never added up.
+Figures of batches that the emulator answered are never added to those of Claude.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
-import pandas as pd
 import pyarrow as pa
 
 from include.enrichment.answers.outcome import OutcomeName
@@ -21,44 +21,44 @@ from include.enrichment.cost.prices import TOKEN_RATES, prices
 from include.enrichment.cost.report_days import ReportDays
 from include.enrichment.storage.version import with_stamp
 
-#: So the emulator marks the ids that it gives.
+#: A part of every id that the emulator gives.
 _SIMULATED = "simulated"
-_OUTCOMES = list(get_args(OutcomeName))
-_WRITES = {"cache_write_5m_tokens": "write_5m", "cache_write_1h_tokens": "write_1h"}
-_COUNTS = ["batches", "requests", *_OUTCOMES, "retried", *TOKEN_RATES, "web_searches", "written", "unusable"]
+_WRITES = ("cache_write_5m_tokens", "cache_write_1h_tokens")
+_COUNTS = ["batches", "requests", *get_args(OutcomeName), "retried", *TOKEN_RATES, "web_searches"]
 _AMOUNTS = ["cost_usd", "synchronous_usd", "saved_usd", "unusable_usd"]
-_KEY = ["day", "pipeline", "model", "simulated"]
-_DEAREST = 20
-#: An amount in US dollars, for a sum of amounts as prices.USD is.
+_MOST_EXPENSIVE = 20
+#: The type of a sum of prices.USD amounts.
 _SUM_USD = pa.decimal128(28, 12)
 
-#: One line for each day, pipeline and model. ``simulated``: the emulator answered, and nothing was paid. An amount is
-#: null where that of one of the batches is not known; ``cache_hit_rate`` where nothing was cached.
+#: One line per day, pipeline and model. ``simulated``: the emulator answered, and nothing was paid. An amount is null
+#: if it is unknown for one of the batches, ``cache_hit_rate`` if nothing was cached.
 SUMMARY_SCHEMA = pa.schema(
     [
         pa.field("day", pa.date32(), nullable=False),
         pa.field("pipeline", pa.string(), nullable=False),
         pa.field("model", pa.string()),
         pa.field("simulated", pa.bool_(), nullable=False),
-        *(pa.field(name, pa.int64(), nullable=False) for name in _COUNTS if name not in ("written", "unusable")),
+        *(pa.field(name, pa.int64(), nullable=False) for name in _COUNTS),
         *(pa.field(name, _SUM_USD) for name in _AMOUNTS),
         pa.field("cache_hit_rate", pa.float64()),
     ]
 )
+#: A usage record with the columns that _records() adds.
+_Record: TypeAlias = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Totals:
     """
-    What some batches used and cost.
+    The usage and cost of some batches.
 
-    :param unusable: requests that ended without an answer that can be used; those that a later pass made good, too
-    :param retried: requests that had been asked before
+    :param unusable: requests that ended without a usable answer, even if a later pass got one
+    :param retried: requests that had been sent before
     :param read: tokens read from the prompt cache
     :param written: tokens written to it
-    :param cost_usd: of all batches but ``unpriced``, as the three after it
-    :param synchronous_usd: what the same answers would have cost one by one, at once and without a cache
-    :param unpriced: batches whose cost is not known
+    :param cost_usd: of all batches except the ``unpriced`` ones, like the three after it
+    :param synchronous_usd: the cost of the same answers as synchronous requests without a cache
+    :param unpriced: batches without a known cost
     """
 
     batches: int
@@ -77,23 +77,23 @@ class Totals:
 
     @property
     def saved_share(self) -> float | None:
-        """Of what it would have cost; None if that is nothing."""
+        """The savings as a share of the synchronous cost; None if that is 0."""
         return float(self.saved_usd / self.synchronous_usd) if self.synchronous_usd else None
 
     @property
     def unusable_share(self) -> float | None:
-        """Of the requests; None if there are none."""
+        """The unusable share of the requests; None if there are none."""
         return self.unusable / self.requests if self.requests else None
 
     @property
     def hit_rate(self) -> float | None:
-        """What part of the cached tokens was read and not written; None if none were cached."""
+        """The share of the cached tokens that was read and not written; None if none were cached."""
         return self.read / cached if (cached := self.read + self.written) else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """A batch as the report lists it."""
+    """A batch in the lists of the report."""
 
     batch_id: str
     pipeline: str
@@ -108,10 +108,9 @@ class Batch:
 @dataclass(frozen=True, kw_only=True)
 class NeverRead:
     """
-    A pipeline that wrote its prompt to the cache and read nothing of it.
+    A pipeline that wrote its prompt to the cache and never read it.
 
-    :param extra_usd: what the writes cost more than plain input would have; None where a price is not known. Of long
-        prompts and of places that cost more it takes the plain rates
+    :param extra_usd: the extra cost of the writes over plain input, at the base rates; None if a price is unknown
     """
 
     pipeline: str
@@ -123,15 +122,15 @@ class NeverRead:
 @dataclass(frozen=True, kw_only=True)
 class Figures:
     """
-    What a report says of its days.
+    The figures of a report.
 
-    :param simulated: all of it was answered by the emulator
-    :param left_out: batches that the emulator answered, and that are in no other figure here
-    :param by_day: of the days that have batches, in order
-    :param by_pipeline: the dearest first
-    :param by_day_and_pipeline: of the pairs that have batches
-    :param dearest: the 20 batches that cost the most
-    :param unpriced: the batches whose cost is not known
+    :param simulated: the emulator answered all batches
+    :param left_out: the number of batches that the emulator answered and that no other figure includes
+    :param by_day: days with batches, in order
+    :param by_pipeline: the most expensive first
+    :param by_day_and_pipeline: pairs with batches
+    :param most_expensive: the 20 most expensive batches
+    :param unpriced: the batches without a known cost
     """
 
     days: ReportDays
@@ -141,111 +140,113 @@ class Figures:
     by_day: Mapping[date, Totals]
     by_pipeline: Mapping[str, Totals]
     by_day_and_pipeline: Mapping[tuple[date, str], Totals]
-    dearest: Sequence[Batch]
+    most_expensive: Sequence[Batch]
     unpriced: Sequence[Batch]
     never_read: Sequence[NeverRead]
 
 
-def summary(books: pa.Table) -> pa.Table:
+def make_summary(usage_records: pa.Table) -> pa.Table:
     """
-    The books by day, pipeline and model, in SUMMARY_SCHEMA.
+    Sum up the usage records by day, pipeline and model, in SUMMARY_SCHEMA.
 
-    :param books: in USAGE_SCHEMA
+    :param usage_records: in USAGE_SCHEMA
     """
-    frame = _frame(books)
-    if frame.empty:
-        return with_stamp(SUMMARY_SCHEMA).empty_table()
-    groups = frame.groupby(_KEY, dropna=False, sort=True)
-    counts = groups[_COUNTS].sum()
-    # Not sum(): it passes over what is not known.
-    amounts: dict[str, Any] = {name: [total_usd(values) for _, values in groups[name]] for name in _AMOUNTS}
-    cached = counts["cache_read_tokens"] + counts["written"]
-    rate = (counts["cache_read_tokens"] / cached).where(cached > 0)
-    lines = counts.assign(**amounts, cache_hit_rate=rate).reset_index()
-    made = pa.Table.from_pandas(lines[SUMMARY_SCHEMA.names], SUMMARY_SCHEMA, preserve_index=False)
-    return made.replace_schema_metadata(with_stamp(SUMMARY_SCHEMA).metadata)  # and not what pandas adds
+    key = ("day", "pipeline", "model", "simulated")
+    groups = _grouped(_records(usage_records), *key)
+    lines = []
+    for values in sorted(groups, key=lambda values: [(value is None, value) for value in values]):
+        line = dict(zip(key, values, strict=True))
+        line |= {name: sum(record[name] for record in groups[values]) for name in _COUNTS}
+        line |= {name: total_usd(record[name] for record in groups[values]) for name in _AMOUNTS}
+        lines.append(line | {"cache_hit_rate": _totals(groups[values]).hit_rate})
+    return pa.Table.from_pylist(lines, with_stamp(SUMMARY_SCHEMA))
 
 
-def figures(books: pa.Table, days: ReportDays) -> Figures:
+def make_figures(usage_records: pa.Table, days: ReportDays) -> Figures:
     """
-    What a report of these days says. Where Claude answered some of the batches and the emulator others, it is about
-    Claude's alone.
+    Compute the figures of a report. If Claude answered some of the batches and the emulator others, they cover only
+    Claude's.
 
-    :param books: of the days, in USAGE_SCHEMA
+    :param usage_records: of the days, in USAGE_SCHEMA
     """
-    frame = _frame(books)
-    emulated = frame["simulated"]
-    simulated = bool(len(frame)) and bool(emulated.all())
-    shown = frame if simulated else frame[~emulated]
-    pipelines = _by(shown, "pipeline")
+    records = _records(usage_records)
+    claude = [record for record in records if not record["simulated"]]
+    shown = claude or records
+    pipelines = _grouped(shown, "pipeline")
+    totals = {name: _totals(of_one) for (name,), of_one in pipelines.items()}
+    priced = [record for record in shown if not record["unpriced"]]
     return Figures(
         days=days,
-        simulated=simulated,
-        left_out=0 if simulated else int(emulated.sum()),
+        simulated=bool(records) and not claude,
+        left_out=len(records) - len(shown),
         totals=_totals(shown),
-        by_day=_by(shown, "day"),
-        by_pipeline=dict(sorted(pipelines.items(), key=lambda one: (-one[1].cost_usd, one[0]))),
-        by_day_and_pipeline=_by(shown, ["day", "pipeline"]),
-        dearest=_batches(shown[shown["cost_usd"].notna()].sort_values("cost_usd", ascending=False)[:_DEAREST]),
-        unpriced=_batches(shown[shown["cost_usd"].isna()]),
+        by_day={day: _totals(of_one) for (day,), of_one in sorted(_grouped(shown, "day").items())},
+        by_pipeline=dict(sorted(totals.items(), key=lambda one: (-one[1].cost_usd, one[0]))),
+        by_day_and_pipeline={key: _totals(of_one) for key, of_one in _grouped(shown, "day", "pipeline").items()},
+        most_expensive=_batches(sorted(priced, key=lambda record: -record["cost_usd"])[:_MOST_EXPENSIVE]),
+        unpriced=_batches(record for record in shown if record["unpriced"]),
         never_read=[
-            _never_read(name, shown[shown["pipeline"] == name])
-            for name, totals in pipelines.items()
-            if totals.written and not totals.read
+            _never_read(name, of_one)
+            for (name,), of_one in sorted(pipelines.items())
+            if totals[name].written and not totals[name].read
         ],
     )
 
 
-def _frame(books: pa.Table) -> pd.DataFrame:
-    """The books with what is made of their columns. Amounts stay Decimal, and None where they are not known."""
-    frame: pd.DataFrame = books.to_pandas()
-    for name in ("cost_usd", "synchronous_usd", "unusable_usd"):
-        frame[name] = frame[name].astype(object)
-    saved = [
-        None if cost is None or synchronous is None else synchronous - cost
-        for cost, synchronous in zip(frame["cost_usd"], frame["synchronous_usd"], strict=True)
+def _records(usage_records: pa.Table) -> list[_Record]:
+    """Return the usage records with the columns that are derived from others."""
+    return [
+        record
+        | {
+            "day": record["created_at"].date(),
+            "simulated": _SIMULATED in record["batch_id"],
+            "batches": 1,
+            "read": record["cache_read_tokens"],
+            "written": sum(record[name] for name in _WRITES),
+            "unusable": record["requests"] - record["succeeded"],
+            "unpriced": record["cost_usd"] is None,
+            "saved_usd": _saved_usd(record),
+        }
+        for record in usage_records.to_pylist()
     ]
-    return frame.assign(
-        day=frame["created_at"].dt.date,
-        simulated=frame["batch_id"].str.contains(_SIMULATED).astype(bool),
-        batches=1,
-        written=frame[list(_WRITES)].sum(axis="columns"),
-        unusable=frame["requests"] - frame["succeeded"],
-        saved_usd=pd.Series(saved, frame.index, dtype=object),
-    )
 
 
-def _by(frame: pd.DataFrame, columns: str | list[str]) -> dict[Any, Totals]:
-    return {key: _totals(of) for key, of in frame.groupby(columns)}
+def _saved_usd(record: _Record) -> Decimal | None:
+    cost, synchronous = record["cost_usd"], record["synchronous_usd"]
+    return None if cost is None or synchronous is None else synchronous - cost
 
 
-def _totals(frame: pd.DataFrame) -> Totals:
-    names = ("batches", "requests", "unusable", "retried", "input_tokens", "output_tokens", "written")
-    sums: dict[str, Any] = {name: int(frame[name].sum()) for name in names}
-    sums |= {name: sum(frame[name].dropna(), Decimal(0)) for name in _AMOUNTS}
-    return Totals(**sums, read=int(frame["cache_read_tokens"].sum()), unpriced=int(frame["cost_usd"].isna().sum()))
+def _grouped(records: Iterable[_Record], *columns: str) -> dict[tuple[Any, ...], list[_Record]]:
+    groups: defaultdict[tuple[Any, ...], list[_Record]] = defaultdict(list)
+    for record in records:
+        groups[tuple(record[name] for name in columns)].append(record)
+    return groups
 
 
-def _batches(frame: pd.DataFrame) -> list[Batch]:
-    names = [field.name for field in fields(Batch)]
-    return [Batch(**line) for line in pa.Table.from_pandas(frame[names], preserve_index=False).to_pylist()]
+def _totals(records: Sequence[_Record]) -> Totals:
+    """Sum up every field of Totals. Unknown amounts are left out."""
+    sums: dict[str, Any] = {}
+    for name in (field.name for field in fields(Totals)):
+        zero = Decimal(0) if name in _AMOUNTS else 0
+        sums[name] = sum((record[name] for record in records if record[name] is not None), zero)
+    return Totals(**sums)
 
 
-def _never_read(pipeline: str, frame: pd.DataFrame) -> NeverRead:
-    models = [None if pd.isna(model) else str(model) for model in frame["model"]]
-    extra = [
-        _extra_usd(model, {name: int(frame[name].iloc[number]) for name in _WRITES})
-        for number, model in enumerate(models)
-    ]
-    totals = _totals(frame)
-    return NeverRead(pipeline=pipeline, batches=totals.batches, written=totals.written, extra_usd=total_usd(extra))
+def _batches(records: Iterable[_Record]) -> list[Batch]:
+    return [Batch(**{field.name: record[field.name] for field in fields(Batch)}) for record in records]
 
 
-def _extra_usd(model: str | None, written: dict[str, int]) -> Decimal | None:
-    """What these writes of a batch cost more than as many tokens of plain input."""
-    if not any(written.values()):
+def _never_read(pipeline: str, records: Sequence[_Record]) -> NeverRead:
+    extra_usd = total_usd(map(_extra_usd, records))
+    written = sum(record["written"] for record in records)
+    return NeverRead(pipeline=pipeline, batches=len(records), written=written, extra_usd=extra_usd)
+
+
+def _extra_usd(record: _Record) -> Decimal | None:
+    """Return how much more the cache writes of a batch cost than plain input."""
+    if not record["written"]:
         return Decimal(0)
-    rates = prices().per_token(model)
+    rates = prices().per_token(record["model"])
     if rates is None:
         return None
-    return sum(((rates[kind] - rates["input_tokens"]) * tokens for kind, tokens in written.items()), Decimal(0))
+    return sum(((rates[kind] - rates["input_tokens"]) * record[kind] for kind in _WRITES), Decimal(0))

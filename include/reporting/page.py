@@ -1,4 +1,4 @@
-"""The page of a usage report: one HTML file that needs nothing beside itself, neither a script nor the network."""
+"""The page of a usage report: one self-contained HTML file without scripts or network access."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from include.reporting.wording import count, share, tokens, usd
 @dataclass(frozen=True, kw_only=True)
 class Gaps:
     """
-    What is not in the books, and should be.
+    Missing usage records.
 
-    :param unbooked: what was submitted more than a day ago, or may have been, and not loaded since
-    :param of_earlier_versions: batches that were loaded by a version that kept no books
+    :param unrecorded: chunks that were or may have been submitted more than a day ago and were not loaded since
+    :param of_earlier_versions: batches that a version without usage records has loaded
     """
 
-    unbooked: Sequence[Entry] = ()
+    unrecorded: Sequence[Entry] = ()
     of_earlier_versions: int = 0
 
 
-def page(figures: Figures, charts: Sequence[Chart], gaps: Gaps, *, made_at: datetime) -> str:
+def render_page(figures: Figures, charts: Sequence[Chart], gaps: Gaps, *, made_at: datetime) -> str:
     """
-    The page. Names of pipelines and models are data, and shown as they are.
+    Render the page. Names of pipelines and models are data and are escaped.
 
     :param made_at: UTC
     """

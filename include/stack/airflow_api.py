@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 
@@ -83,7 +83,7 @@ class AirflowApi:
             base_url=stack.airflow_url, timeout=ANSWER_SECONDS, transport=_PatientTransport(patience), trust_env=False
         )
 
-    def __enter__(self) -> AirflowApi:
+    def __enter__(self) -> Self:
         answer = self._http.post("/auth/token", json=self._login, extensions=REPEATABLE)
         token = answer.raise_for_status().json()["access_token"]
         self._http.headers["Authorization"] = f"Bearer {token}"

@@ -1,4 +1,4 @@
-"""clean: working files of runs that have ended long ago leave the lake."""
+"""clean: delete the working files of old runs from the lake."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from include.enrichment.batches.cleaning import check_days, old_chunks, old_raw, old_runs, waited_for
+from include.enrichment.batches.cleaning import awaited_chunks, check_days, old_chunks, old_raw, old_runs
 from include.enrichment.batches.ledger import OpenChunk
 from include.enrichment.storage import layout
 from include.gateways.lake import Lake, Listed
@@ -16,17 +16,17 @@ from include.gateways.ledger_store import Ledger
 _WRITERS = 16
 
 
-#: What can be deleted, by what it is, in the order in which it is deleted.
+#: Objects to delete, by kind, in the order in which they are deleted.
 Old = Mapping[str, Sequence[Listed]]
 
 
 def find_old(lake: Lake, *, days: int, raw_days: int | None = None) -> Old:
     """
-    What of the lake is older than so many days and no longer needed: working files of runs that have ended, and chunk
-    files whose batches were loaded. Never anything else; raw copies only where ``raw_days`` says from which age on, and
-    only of batches whose outcomes are in the result store.
+    Find objects that are older than ``days`` and no longer needed: working files of runs that have ended, and chunk
+    files whose batches were loaded. With ``raw_days`` also raw copies of that age whose outcomes are in the result
+    store. Nothing else is ever deleted.
 
-    Reads, and deletes nothing. Raises SpecError for an age that the files of a run may have that is still going.
+    Deletes nothing itself. Raises SpecError for an age that the files of an unfinished run may have.
     """
     for age in (days, raw_days):
         if age is not None:
@@ -36,7 +36,7 @@ def find_old(lake: Lake, *, days: int, raw_days: int | None = None) -> Old:
     for pipeline in _pipelines(lake):
         in_flight = _in_flight(lake, pipeline, now=now, days=days)
         for listed in _of_runs(lake, pipeline, in_flight, now=now, days=days):
-            # Without its first file no task of a run begins: whoever clears one is told to extract anew.
+            # Without its first file no task of a run starts: a cleared task says that `extract` has to run again.
             first = listed.key == f"{layout.run_folder_of(listed.key)}pipeline.json"
             found["runs" if first else "their working files"].append(listed)
         found["chunk files"] += _of_chunks(lake, pipeline, in_flight, now=now, days=days)
@@ -47,17 +47,17 @@ def find_old(lake: Lake, *, days: int, raw_days: int | None = None) -> Old:
 
 def clean(lake: Lake, old: Old) -> int:
     """
-    Delete what find_old() has found, and return how many objects were deleted.
+    Delete what find_old() has found, and return the number of deleted objects.
 
-    It may be killed at any point, and others may do the same or run meanwhile: what was written anew since it was found
-    stays.
+    It may be killed at any point and may run next to runs and other cleaners: an object that was written again since it
+    was found stays.
     """
     with ThreadPoolExecutor(_WRITERS) as writers:
         return sum(sum(writers.map(lake.delete, objects)) for objects in old.values())
 
 
 def _pipelines(lake: Lake) -> list[str]:
-    """Every pipeline that has left anything that could be deleted."""
+    """Every pipeline with objects that could be deleted."""
     kinds = ("runs/", "chunks/", "raw/")
     return sorted({listed.key.split("/")[1] for kind in kinds for listed in lake.objects(kind)})
 
@@ -65,15 +65,15 @@ def _pipelines(lake: Lake) -> list[str]:
 def _in_flight(lake: Lake, pipeline: str, *, now: datetime, days: int) -> dict[str, OpenChunk]:
     """The open chunks that some run waits for."""
     ledger = Ledger(lake, pipeline=pipeline)
-    opened = recorded.value.chunks if (recorded := ledger.find_open()) else {}
+    opened = ledger.open_chunks()
     entries = dict(zip(opened, ledger.entries(list(opened)), strict=True))
-    return waited_for(opened, entries, _loaded(lake, pipeline), now=now, days=days)
+    return awaited_chunks(opened, entries, _loaded(lake, pipeline), now=now, days=days)
 
 
 def _loaded(lake: Lake, pipeline: str) -> dict[str, datetime]:
-    """When the outcomes were written, by batch, of all that are in the result store."""
+    """When the outcomes of each loaded batch were written."""
     stored = lake.objects(layout.results_folder(pipeline))
-    return {layout.batch_id_of(each.key): each.changed_at for each in stored if layout.is_results(each.key)}
+    return {layout.batch_id_of(each.key): each.changed_at for each in stored if layout.is_batch_file(each.key)}
 
 
 def _of_runs(
@@ -101,7 +101,7 @@ def _of_chunks(
 
 
 def _of_raw(lake: Lake, pipeline: str, *, now: datetime, days: int) -> Iterator[Listed]:
-    found = {layout.batch_id_of_raw(listed.key): listed for listed in lake.objects(layout.raw_folder(pipeline))}
+    found = {layout.batch_id_of(listed.key): listed for listed in lake.objects(layout.raw_folder(pipeline))}
     files = {batch_id: listed for batch_id, listed in found.items() if listed.key == layout.raw(pipeline, batch_id)}
     written = {batch_id: listed.changed_at for batch_id, listed in files.items()}
     for batch_id in sorted(old_raw(written, _loaded(lake, pipeline).keys(), now=now, days=days)):

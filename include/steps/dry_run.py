@@ -1,9 +1,8 @@
-"""
-dry_run: what the passes of a run would send, without a trace outside of the run's folder, but for the index, which any
-look at the results may add to.
-"""
+"""dry_run: what the passes of a run would send. It changes only the run's folder and the index of results."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from include.enrichment.batches.pass_plan import divide
 from include.enrichment.cost.forecast import DryRun, PassForecast
@@ -11,69 +10,63 @@ from include.enrichment.errors import BudgetExceeded
 from include.enrichment.requests.chunk import split_chunks
 from include.enrichment.runs import passes
 from include.enrichment.storage.layout import RunFolder
-from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
-from include.steps.files.extracted import fetch_rows, read_extracted, read_pipeline, read_request_ids
-from include.steps.plan import read_sizes
-from include.steps.planning.estimator import check_budgets, estimator, may_stop, read_usage
+from include.steps.files.extracted import open_run
+from include.steps.planning.budgets import check_budgets, may_stop, read_usage
+from include.steps.planning.estimator import make_estimator
 from include.steps.planning.in_flight import find_in_flight
+from include.steps.planning.new_chunks import read_sizes
 from include.steps.planning.select_requests import select_requests
 
 
 def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:
     """
-    Tell what each pass would send if the run was planned now, and leave it in the run's folder.
+    Forecast what each pass would send if the run was planned now, and write the forecast to the run's folder.
 
-    No chunk is planned and the ledger stays as it is: other runs see nothing of it. Raises what plan() raises.
+    Plans no chunk and leaves the ledger as it is, so other runs do not notice. Raises what plan() raises.
     """
-    pipeline = read_pipeline(lake, folder)
-    extracted = read_extracted(lake, folder)
-    limits = pipeline.settings.limits
-    ledger = Ledger(lake, pipeline=pipeline.name)
-    with working_folder() as temporary:
-        rows = temporary / "rows.parquet"
-        fetch_rows(lake, folder, rows)
-        needed = read_request_ids(rows)
-        recorded = ledger.find_open()
-        in_flight = find_in_flight(recorded, folder, ledger, lake)
-        lines = read_usage(pipeline, lake)
-        known = estimator(folder, pipeline, lines, extracted.extracted_at, lake)
+    with open_run(lake, folder) as run:
+        pipeline, needed = run.pipeline, run.request_ids
+        limits = pipeline.settings.limits
+        ledger = Ledger(lake, pipeline=pipeline.name)
+        in_flight = find_in_flight(ledger.find_open(), folder, ledger, lake)
+        usage_records = read_usage(pipeline, lake)
+        estimator = make_estimator(run, usage_records, lake)
         planned: set[str] = set()
         forecasts = {}
         for name in passes.names(canary_rows=limits.canary_rows, retry_passes=limits.retry_passes):
-            wanted = select_requests(name, needed - planned, rows, pipeline, folder, extracted.extracted_at, lake)
-            new = wanted.request_ids - planned
+            selection = select_requests(name, replace(run, request_ids=needed - planned), lake)
+            new = selection.request_ids - planned
             to_send = divide(new, in_flight.chunks).to_send
-            sizes = read_sizes(to_send, wanted.made, rows)
-            estimated = known.of(name, sizes)
+            sizes = read_sizes(to_send, selection.made, run.rows)
+            estimate = estimator.estimate(name, sizes)
             forecasts[name] = PassForecast(
                 in_flight=len(new) - len(to_send),
                 to_send=len(to_send),
-                bytes=estimated.bytes,
+                bytes=estimate.bytes,
                 batches=len(split_chunks(sizes, pipeline.limits)),
-                estimate=estimated,
+                estimate=estimate,
             )
             planned |= new
     over_budget = None
     try:
-        opened = recorded.value if recorded else None
         stops = {name: one.estimate for name, one in forecasts.items() if one.estimate and may_stop(name, pipeline)}
-        check_budgets(pipeline, folder, lines, opened, in_flight.entries, in_flight.over, stops)
+        check_budgets(run, usage_records, in_flight, stops)
     except BudgetExceeded as error:
         over_budget = f"A plain run would not send all of it. {error}"
-    told = DryRun(
+    forecast = DryRun(
         pipeline=pipeline.name,
         partition=str(folder.partition),
         run_id=folder.run_id,
-        extracted_at=extracted.extracted_at,
+        extracted_at=run.extracted.extracted_at,
         model=pipeline.settings.request.model,
-        rows=extracted.rows,
-        unsendable=extracted.unsendable,
+        rows=run.extracted.rows,
+        unsendable=run.extracted.unsendable,
         requests=len(needed),
         answered=len(needed - planned),
         passes=forecasts,
         over_budget=over_budget,
     )
-    lake.write(folder.dry_run_json, told.model_dump_json(indent=1).encode())
-    return told
+    lake.write(folder.dry_run_json, forecast.model_dump_json(indent=1).encode())
+    return forecast

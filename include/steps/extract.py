@@ -1,4 +1,4 @@
-"""extract: the partition's rows leave the warehouse and become requests."""
+"""extract: read the partition's rows from the warehouse and render their requests."""
 
 from __future__ import annotations
 
@@ -32,39 +32,39 @@ from include.enrichment.spec.pipeline_folder import find_warnings
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
 from include.enrichment.storage.version import with_stamp
+from include.gateways.conditional_writes import check_conditional_writes
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
 from include.gateways.prefetch import write_behind
 from include.steps.files.extracted import Extracted
 from include.steps.publishing.table_contract import last_manifest
 
-if TYPE_CHECKING:  # plan and publish come by here too, and can do without the SDK and SQLAlchemy
+if TYPE_CHECKING:  # the task that only extracts needs no SDK at run time, nor SQLAlchemy for files
     from include.gateways.claude import Claude
     from include.gateways.sources.parquet_files import ParquetFiles
     from include.gateways.sources.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
 
-#: What is rendered, and then written, at once.
+#: Rows are rendered, then written, in batches of at most this size.
 _ROWS_AT_ONCE = 1_000
 _BYTES_AT_ONCE = 16_000_000
 
 
 def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
     """
-    Ask lake and API, before anything is read, whether they are there and whether the model can do what the pipeline
-    asks.
+    Check, before anything is read, that lake and API are reachable and that the model can do what the pipeline needs.
 
-    Logs a warning for what the API may refuse in the pipeline, and for a model that retires soon. Raises SetupError,
-    SpecError or ApiError; nothing is written and nothing is spent.
+    Logs a warning for settings that the API may reject, and for a model that retires soon. Raises SetupError, SpecError
+    or ApiError. Writes and spends nothing.
     """
-    for doubt in find_warnings(pipeline):
-        log.warning(doubt)
+    for warning in find_warnings(pipeline):
+        log.warning(warning)
     lake.check()
-    lake.check_conditional_writes()
+    check_conditional_writes(lake)
     settings = pipeline.settings.request
-    named = "other_models" if settings.model in settings.other_models else "model"
-    where = pipeline.place(f"request.{named}")
+    setting = "other_models" if settings.model in settings.other_models else "model"
+    where = pipeline.location(f"request.{setting}")
     today = datetime.now(UTC).date()
     model = claude.model(settings.model)
     if model is None:
@@ -74,19 +74,20 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
         )
     if problems := list(model_problems(model, settings)):
         raise SpecError(f"{where}: {settings.model} cannot do this: {'; '.join(problems)}. Nothing was read or sent.")
-    if warning := retirement_warning(model, today=today):
-        log.warning("%s: %s", where, warning)
+    if retirement := retirement_warning(model, today=today):
+        log.warning("%s: %s", where, retirement)
 
 
 def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | ParquetFiles, lake: Lake) -> Extracted:
     """
-    Read the partition, render each row once, and leave the rows and the pipeline as it is now in the run's folder.
+    Read the partition, render each row once, and write the rows and the current pipeline to the run's folder.
 
-    Rows stream: only a portion of them is in memory. A trial leaves the rest of them unread. A row that cannot be sent
-    stays, with its reason, and becomes a reject.
-    Raises WarehouseError if there are fewer rows than ``limits.min_rows``, or if the business key is NULL, repeated or
-    does not survive in its column; SpecError if a prompt does not fit the query, or the table would not be the one that
-    is published for other days. Then nothing is left behind.
+    Rows are streamed: only a portion of them is in memory. A trial does not read the rest of them. A row that cannot be
+    sent is kept with the reason and becomes a reject.
+
+    Raises WarehouseError if there are fewer rows than ``limits.min_rows``, or if the business key is NULL, not unique
+    or changed by the type of its column. Raises SpecError if a prompt does not fit the query, or the key has other
+    types than on the days already published. Then nothing is written.
     """
     if pipeline.settings.request.cache == "auto":
         caching = pipeline.caching
@@ -105,17 +106,17 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
             wanted = _first(pipeline.options.rows, portions)
             first = next(wanted, [])
             if not first:
-                _check_row_count(0, pipeline, folder)  # before the key's type is asked for, which no row can tell
+                _check_row_count(0, pipeline, folder)  # first, as without a row the key's type may be unknown
             keys = _key_fields(pipeline, columns, first[0] if first else None, published)
             rows, unsendable = _write_rows(path, chain([first], wanted), renderers, keys)
         _check_row_count(rows // pipeline.settings.samples, pipeline, folder)
         if not rows:
             log.warning(
-                "The source has no rows for partition %s. limits.min_rows is 0, so the run continues.", folder.partition
+                "The source has no rows for partition %s. limits.min_rows is 0, so the run continues", folder.partition
             )
         _check_keys(path)
         extracted = Extracted(rows=rows, unsendable=unsendable, extracted_at=extracted_at)
-        pa.default_memory_pool().release_unused()  # before the upload takes some
+        pa.default_memory_pool().release_unused()  # the upload needs memory
         lake.write(folder.pipeline_json, pipeline.model_dump_json(indent=1).encode())
         lake.write_file(folder.rows, path)
         lake.write(folder.extract_json, extracted.model_dump_json(indent=1).encode())
@@ -123,7 +124,7 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
 
 
 def _first(rows: int | None, portions: Iterator[Sequence[Mapping[str, Any]]]) -> Iterator[Sequence[Mapping[str, Any]]]:
-    """The portions with the first so many rows; all of them for None."""
+    """The portions that hold the first ``rows`` rows; all portions for None."""
     for portion in portions:
         yield portion[:rows]
         if rows is not None:
@@ -133,15 +134,15 @@ def _first(rows: int | None, portions: Iterator[Sequence[Mapping[str, Any]]]) ->
 
 
 def _check_row_count(rows: int, pipeline: Pipeline, folder: RunFolder) -> None:
-    """Raises WarehouseError if the source has given fewer rows than it must."""
+    """Raises WarehouseError if the source returned fewer rows than limits.min_rows."""
     least = pipeline.settings.limits.min_rows
     if rows < min(least, pipeline.options.rows or least):  # a trial stops reading before the end
         raise WarehouseError(
-            f"The source has {rows:,} {'row' if rows == 1 else 'rows'} for partition {folder.partition}, and"
-            f" limits.min_rows of {pipeline.name}/pipeline.yaml is {least:,}. Nothing was written or sent.\n"
-            "The source may be late, so Airflow retries this task. If it has failed for good, clear it, or run the day"
+            f"The source has {rows:,} {'row' if rows == 1 else 'rows'} for partition {folder.partition}, but"
+            f" limits.min_rows in {pipeline.name}/pipeline.yaml is {least:,}. Nothing was written or sent.\n"
+            "The source may be late, so Airflow retries this task. After the last retry, clear it, or run the day"
             " again, once the rows are there.\n"
-            "If the day is complete as it is, set a lower limits.min_rows; with 0 a day may be empty.",
+            "If the day is complete, lower limits.min_rows; with 0 a day may be empty.",
             retryable=True,
         )
 
@@ -152,7 +153,7 @@ def _key_fields(
     first_row: Mapping[str, Any] | None,
     published: Manifest | None,
 ) -> list[pa.Field]:
-    """The typed key. Raises SpecError for a column that not every reader gives back, or of another type than before."""
+    """The typed key. Raises SpecError for a name that some readers cannot read, or for another type than before."""
     earlier = published.columns if published else {}
     keys = key_fields(pipeline.settings.source.key, first_row, described=columns, published=earlier)
     names = [field.name for field in keys]
@@ -161,9 +162,9 @@ def _key_fields(
     if published and (changed := changed_types(keys, earlier)):
         raise SpecError(
             f"{pipeline.name}/pipeline.yaml: source.key: {'; '.join(changed)} (dt={published.partition})."
-            " Nothing was sent. All days have one type: cast it in extract.sql or the export, or name the published"
-            " type in source.key.\nTo change it for every day, delete the manifests below"
-            f" {layout.manifests_folder(pipeline.name)} on the lake and run each day again. Their answers are reused."
+            " Nothing was sent. All days must have the same type: cast it in extract.sql or the export, or set the"
+            " published type in source.key.\nTo change the type for every day, delete the manifests below"
+            f" {layout.manifests_folder(pipeline.name)} on the lake and run each day again. Answers are reused."
         )
     return keys
 
@@ -171,7 +172,7 @@ def _key_fields(
 def _write_rows(
     path: Path, portions: Iterable[Sequence[Mapping[str, Any]]], renderers: list[Renderer], keys: Sequence[pa.Field]
 ) -> tuple[int, int]:
-    """Write them, and count all of them and those that cannot be sent."""
+    """Write the rows to a Parquet file. Return their number, and how many of them cannot be sent."""
     key = [field.name for field in keys]
     rows = unsendable = 0
     schema = rows_schema(keys, sampled=len(renderers) > 1)
@@ -181,10 +182,10 @@ def _write_rows(
         for row in portion
         for number, renderer in enumerate(renderers, start=1)
     )
-    # Hardly a text stands there twice: to look for them in a dictionary takes time and saves nothing.
+    # Texts rarely repeat: a dictionary would take time and save nothing.
     options = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
     with pq.ParquetWriter(path, with_stamp(schema), **options) as writer, write_behind() as write:
-        # Rendering is Python, and compressing is not: each has a core of its own.
+        # Rendering is Python and compressing is not, so each uses a core of its own.
         for batch in map(partial(rows_batch, schema=schema), _by_size(rendered)):
             write(writer.write_batch, batch)
             rows += batch.num_rows
@@ -193,7 +194,7 @@ def _write_rows(
 
 
 def _by_size(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Rows in lists that end with some megabytes of params, so that memory does not follow the size of a row's text."""
+    """Group rows by number and by bytes of params, so that long texts do not need more memory."""
     waiting: list[dict[str, Any]] = []
     size = 0
     for row in rows:
@@ -207,14 +208,14 @@ def _by_size(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _render(row: Mapping[str, Any], renderer: Renderer, key: list[str]) -> dict[str, Any]:
-    """The row's key, and its request or the problem. The other columns, with their long texts, are let go."""
+    """The row's key with its request or problem. The other columns, which may hold long texts, are dropped."""
     rendered = {name: row[name] for name in key}
     try:
         request_id, params = renderer.encode(row)
     except Unsendable as error:
         return rendered | {"request_id": None, "params": None, "problem": str(error)}
     except SpecError as error:
-        raise SpecError(f"{error} The row: {_spell_key(row, key)}.") from error
+        raise SpecError(f"{error} The row: {_describe_key(row, key)}.") from error
     return rendered | {"request_id": request_id, "params": params, "problem": None}
 
 
@@ -223,14 +224,14 @@ def _check_keys(path: Path) -> None:
     repeated = repeated_keys(pq.read_table(path, columns=key))
     if repeated.num_rows:
         examples = "; ".join(
-            f"{_spell_key(row, key)} ({row['count']} times)" for row in repeated.slice(0, 3).to_pylist()
+            f"{_describe_key(row, key)} ({row['count']} times)" for row in repeated.slice(0, 3).to_pylist()
         )
         raise WarehouseError(
-            f"The business key ({', '.join(key)}) is not unique: {repeated.num_rows:,} keys occur more than once, such"
-            f" as {examples}."
-            " Nothing was sent. Make the source give one row for each key, or name more columns in source.key."
+            f"The business key ({', '.join(key)}) is not unique: {repeated.num_rows:,} keys occur more than once, for"
+            f" example {examples}. Nothing was sent. Make the source return one row for each key, or add columns to"
+            " source.key."
         )
 
 
-def _spell_key(row: Mapping[str, Any], key: list[str]) -> str:
+def _describe_key(row: Mapping[str, Any], key: list[str]) -> str:
     return ", ".join(f"{name}={row[name]!r}" for name in key)

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.enrichment.answers.outcome import missing_outcome, outcomes_batch
-from include.enrichment.answers.reject_messages import Rejected, loaded_lines
+from include.enrichment.answers.reject_messages import Rejected, describe_load
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.batches.ledger import Entry
 from include.enrichment.batches.poll import BatchStatus
-from include.enrichment.batches.usage import BatchFacts, count_outcomes, make_usage_record, usage_columns
+from include.enrichment.batches.usage import BatchFacts, count_outcomes, make_usage_record, sum_usage
 from include.enrichment.errors import ApiError, BatchNotFound, LoadError
 from include.enrichment.storage import layout
 from include.gateways.claude import Claude
@@ -33,7 +33,7 @@ from include.steps.loading.judging import Judge
 log = logging.getLogger(__name__)
 
 _DOWNLOADS = 3
-#: So many lines may be missing at the API in a small batch; in a large one it is 1 %.
+#: How many lines may be missing at the API in a small batch; in a large one 1 %.
 _FEW_LINES = 10
 
 
@@ -41,14 +41,13 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
     """
     Download, check and store the results of the chunk's batch; return the number of requests for each outcome.
 
-    Nothing becomes visible before every line is there: a download that breaks off is begun again, three times in all. A
-    batch that has been loaded is not downloaded again; where only its raw copy is left, that is read, as the API keeps
-    results for 29 days only. What the batch cost is booked once, however often it is loaded; a load that knows more of
-    it than the one before replaces that line.
+    Nothing is loaded before every line has arrived: a download that breaks off is repeated, three downloads in all. A
+    loaded batch is not downloaded again. If only its raw copy is left, load reads that, as the API keeps results for 29
+    days only. A batch has one usage record, however often it is loaded; a load that knows more replaces it.
 
-    :param accept_missing: take a few lines that no download held for outcomes of their own, ``missing``, and lines that
-        none held whole for ``invalid`` ones. The first may have been paid for, and a retry pass asks for them again:
-        not to be done before time has been given to the API
+    :param accept_missing: if no download holds a few of the lines, their outcome is ``missing``, and ``invalid`` if
+        none holds them whole. Missing answers may have been billed, and a retry pass requests them again, so give the
+        API time first
 
     Raises LoadError if the batch has not ended, or its lines do not reconcile with the requests that were sent.
     """
@@ -67,33 +66,33 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
             if raw := store.raw(batch_id):
                 made_at = _made_at(batch_id, chunk, entry, lake, claude)
                 received = Received(temporary, facts=_facts(batch_id, chunk, entry, made_at))
-                sums, unusable = _read(raw, received, chunk, batch_id, lake, final=True)
-                log.info("Batch %s is loaded anew, from the raw copy of its results", batch_id)
+                usage, unusable = _read(raw, received, chunk, batch_id, lake, final=True)
+                log.info("Batch %s is loaded again, from the raw copy of its results", batch_id)
             else:
                 made_at = _ended(batch_id, chunk, lake, claude).created_at
                 received = Received(temporary, facts=_facts(batch_id, chunk, entry, made_at))
-                sums, unusable = _download(chunk, batch_id, received, lake, claude, accept_missing=accept_missing)
-            # What is visible is in the books: a plan that counts what was spent would miss it otherwise.
-            UsageStore(lake).add(make_usage_record(received.facts, sums))
+                usage, unusable = _download(chunk, batch_id, received, lake, claude, accept_missing=accept_missing)
+            # The usage record comes first: a plan would otherwise miss what a loaded batch has cost.
+            UsageStore(lake).add(make_usage_record(received.facts, usage))
             store.publish(batch_id, received)
-        counts = count_outcomes(sums)
+        counts = count_outcomes(usage)
     else:
         log.info("Batch %s was loaded before", batch_id)
         record_usage(batch_id, store, UsageStore(lake))
     if recorded:
         _record_landed(recorded, ledger)
-    log.log(logging.WARNING if unusable.samples else logging.INFO, "%s", loaded_lines(batch_id, counts, unusable))
+    log.log(logging.WARNING if unusable.samples else logging.INFO, "%s", describe_load(batch_id, counts, unusable))
     return counts
 
 
-def record_usage(batch_id: str, store: ResultStore, books: UsageStore) -> bool:
+def record_usage(batch_id: str, store: ResultStore, usage_store: UsageStore) -> bool:
     """
-    Book what a loaded batch cost, unless it is booked with a cost. False if it cannot be: an earlier version has loaded
-    it.
+    Write the usage record of a loaded batch, unless it has one with a cost. Return False if an earlier version loaded
+    the batch, as its results lack the facts for a record.
     """
     facts, outcomes = store.billed(batch_id)
     if facts:
-        books.add(make_usage_record(facts, usage_columns(outcomes)))
+        usage_store.add(make_usage_record(facts, sum_usage(outcomes)))
     return facts is not None
 
 
@@ -111,8 +110,8 @@ def _facts(batch_id: str, chunk: Chunk, entry: Entry | None, made_at: datetime) 
 
 def _made_at(batch_id: str, chunk: Chunk, entry: Entry | None, lake: Lake, claude: Claude) -> datetime:
     """
-    When the batch was made, which is the day that it is booked on: by the books, else by the API. Where neither has it
-    any more, when the ledger last heard of it.
+    When the batch was created, which dates its usage record: from that record, else from the API. If neither has it any
+    more, when its ledger entry changed last.
     """
     if made_at := UsageStore(lake).created_at(chunk.pipeline, batch_id):
         return made_at
@@ -125,8 +124,8 @@ def _made_at(batch_id: str, chunk: Chunk, entry: Entry | None, lake: Lake, claud
 @contextmanager
 def _lean_memory() -> Iterator[None]:
     """
-    Arrow takes memory as C does: its own pool keeps what was given back, half of all that a load would hold, and a
-    task's process is too short to gain by it.
+    Let Arrow allocate from the system: its own pool keeps freed memory, which would be half of all that a load holds,
+    and a task's process is too short to profit from it.
     """
     before = pa.default_memory_pool()
     pa.set_memory_pool(pa.system_memory_pool())
@@ -152,7 +151,7 @@ def _download(
                 failed = error
                 continue
             if failed and not final:
-                log.info("Batch %s: download %d is whole. The one before was not: %s", batch_id, download, failed)
+                log.info("Batch %s: download %d is complete. The one before was not: %s", batch_id, download, failed)
             return read
     except BatchNotFound as error:
         raise _gone(batch_id, chunk, lake, error) from error
@@ -160,7 +159,7 @@ def _download(
 
 
 def _ended(batch_id: str, chunk: Chunk, lake: Lake, claude: Claude) -> BatchStatus:
-    """The batch, which has ended and is the chunk's."""
+    """The batch. Raises LoadError if it has not ended or is not the chunk's."""
     try:
         status = claude.retrieve(batch_id)
     except BatchNotFound as error:
@@ -172,9 +171,9 @@ def _ended(batch_id: str, chunk: Chunk, lake: Lake, claude: Claude) -> BatchStat
 def _gone(batch_id: str, chunk: Chunk, lake: Lake, error: BatchNotFound) -> LoadError:
     entry = lake.locate(layout.ledger_entry(chunk.pipeline, chunk.chunk_id))
     return LoadError(
-        f"{error} Nothing was loaded. A 404 may pass: clear this task. The API keeps results for 29 days after the"
-        f" batch was made; if {batch_id} is older and was never loaded, its answers are gone: delete {entry} and clear"
-        " the pass's `plan` with downstream, which sends, and pays for, its requests again.",
+        f"{error} Nothing was loaded. A 404 may be temporary: clear this task.\nThe API keeps results for 29 days after"
+        f" the batch was created. If {batch_id} is older and was never loaded, its answers are lost: delete {entry} and"
+        " clear the pass's `plan` with downstream, which sends its requests again and pays for them.",
         retryable=True,
     )
 
@@ -183,12 +182,11 @@ def _check_ended(status: BatchStatus, chunk: Chunk) -> None:
     if not status.ended:
         raise LoadError(
             f"Batch {status.batch_id} has not ended: {status.requests:,} requests are in processing. Nothing was"
-            " loaded, nothing is lost."
-            f" It ends by {status.expires_at:%Y-%m-%d %H:%M} UTC; clear `wait` to wait for it."
+            f" loaded, nothing is lost. It ends by {status.expires_at:%Y-%m-%d %H:%M} UTC; clear `wait` to wait for it."
         )
     if status.requests != len(chunk.request_ids):
         raise LoadError(
-            f"Batch {status.batch_id} holds {status.requests:,} requests, chunk {chunk.chunk_id}"
+            f"Batch {status.batch_id} holds {status.requests:,} requests, but chunk {chunk.chunk_id} holds"
             f" {len(chunk.request_ids):,}: it is not this chunk's batch."
             f" Nothing was loaded. Compare the ledger entry with the batch in the Claude console."
         )
@@ -205,41 +203,40 @@ def _read(
     hang_up: Callable[[], None] | None = None,
 ) -> tuple[pa.Table, Rejected]:
     """
-    Judge every line, keep what was received as it is, and add up what the lines used. Returns that, and the requests
-    that have no usable answer.
+    Judge every line and keep a raw copy. Return the usage of the lines, and a summary of the unusable answers.
 
-    :param final: take a few lines that are missing, and any that cannot be read, for the API's own word and not for a
-        broken download
-    :param hang_up: ends what the next piece is waited for
+    :param final: accept a few missing lines and any unreadable ones, instead of suspecting a broken download
+    :param hang_up: interrupts the wait for the next piece
     """
     schema = OutputSchema(json.loads(chunk.schema_text)) if chunk.schema_text else None
     outstanding = set(chunk.request_ids)
     judge = Judge(chunk=chunk, batch_id=batch_id, schema=schema, outstanding=outstanding, lake=lake, final=final)
-    sums: list[pa.Table] = []
+    usage: list[pa.Table] = []
     unusable = Rejected()
-    # Four things go on at the same time: a part is received and kept, the one before is decoded, the one before that is
-    # judged, and the outcomes of the one before that are written.
+
+    def keep(outcomes: pa.RecordBatch) -> None:
+        received.add(outcomes)
+        usage.append(sum_usage(outcomes))
+        _count_unusable(outcomes, unusable)
+
+    # Four things happen at the same time: one part is received and kept, the part before is decoded, the one before
+    # that judged, and the outcomes of the one before that are written.
     with (
         received,
         prefetch(received.parts(pieces), hang_up=hang_up) as parts,
         prefetch(map(decode, parts), hang_up=hang_up) as decoded,
     ):
-        for some in decoded:
-            for outcomes in judge.outcomes(some):
-                _check_known(outcomes["request_id"].to_pylist(), some.part, outstanding, chunk, batch_id)
-                received.add(outcomes)
-                sums.append(usage_columns(outcomes))
-                _count_unusable(outcomes, unusable)
+        for each in decoded:
+            for outcomes in judge.outcomes(each):
+                _check_known(outcomes["request_id"].to_pylist(), each.part, outstanding, chunk, batch_id)
+                keep(outcomes)
         odd = judge.odd()
         if outstanding:
-            odd.append(_missing(outstanding, chunk.request_ids, batch_id, accept=final))
-            outcomes = outcomes_batch([missing_outcome(request_id) for request_id in sorted(outstanding)])
-            received.add(outcomes)
-            sums.append(usage_columns(outcomes))
-            _count_unusable(outcomes, unusable)
+            odd.append(_describe_missing(outstanding, chunk.request_ids, batch_id, accept=final))
+            keep(outcomes_batch([missing_outcome(request_id) for request_id in sorted(outstanding)]))
     if odd:
         log.warning("Batch %s: %s", batch_id, " ".join(odd))
-    return pa.concat_tables(sums), unusable
+    return pa.concat_tables(usage), unusable
 
 
 def _count_unusable(outcomes: pa.RecordBatch, unusable: Rejected) -> None:
@@ -249,7 +246,7 @@ def _count_unusable(outcomes: pa.RecordBatch, unusable: Rejected) -> None:
 
 
 def _check_known(request_ids: Sequence[str], part: Part, outstanding: set[str], chunk: Chunk, batch_id: str) -> None:
-    """Take these off what is outstanding. Raises LoadError if one was not sent, or was there before."""
+    """Remove these from ``outstanding``. Raises LoadError if one was not sent, or occurred before."""
     ids = set(request_ids)
     if len(ids) == len(request_ids) and ids <= outstanding:
         outstanding -= ids
@@ -260,25 +257,25 @@ def _check_known(request_ids: Sequence[str], part: Part, outstanding: set[str], 
         outstanding.remove(request_id)
 
 
-def _missing(outstanding: Collection[str], sent: Collection[str], batch_id: str, *, accept: bool) -> str:
+def _describe_missing(outstanding: Collection[str], sent: Collection[str], batch_id: str, *, accept: bool) -> str:
     """
-    What there is to say of lines that were not received. Raises LoadError unless they may count as missing.
+    Describe the lines that were not received. Raises LoadError unless they may count as missing.
 
-    A few lines that no download held are missing at the API. Many are a download that ended too early, which looks no
-    different: taking them for missing would mean to pay for them again.
+    A few lines that no download holds are missing at the API. Many mean a download that ended too early, which looks
+    the same: counting those as missing would mean paying for them again.
     """
     fact = f"{len(sent) - len(outstanding):,} of {len(sent):,} result lines were received."
     if not accept or len(outstanding) > min(max(_FEW_LINES, len(sent) // 100), len(sent) - 1):
-        raise LoadError(f"Batch {batch_id}: {fact} Nothing of them became visible.", retryable=True)
-    return f"{fact} No download held the others: they count as missing, and may be asked, and paid, again."
+        raise LoadError(f"Batch {batch_id}: {fact} Nothing was loaded.", retryable=True)
+    return f"{fact} No download held the others: they count as missing, and may be sent and billed again."
 
 
 def _stranger(custom_id: str, part: Part, batch_id: str, *, repeated: bool) -> LoadError:
-    fact = "stands twice" if repeated else "was not sent with this batch"
+    fact = "occurs twice" if repeated else "was not sent with this batch"
     return LoadError(
         f"Lines {part.first:,} to {part.first + part.lines - 1:,} of batch {batch_id}'s results: request {custom_id!r}"
         f" {fact}. Nothing was loaded; the results stay at the API for 29 days."
-        " Clear this task to try again; if it stays so, tell Anthropic's support the batch id.",
+        " Clear this task to try again; if that does not help, send the batch id to Anthropic's support.",
         retryable=True,
     )
 
@@ -289,5 +286,5 @@ def _record_landed(recorded: Recorded[Entry], ledger: Ledger) -> None:
         try:
             ledger.write(known.value.becomes("landed", at=datetime.now(UTC)), over=known)
             return
-        except Conflict:  # another run has loaded the same batch, or has just taken hold of it
+        except Conflict:  # another run has loaded the same batch, or has begun to wait for it
             known = ledger.find(known.value.chunk_id)

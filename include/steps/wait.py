@@ -1,4 +1,4 @@
-"""wait: how much is in a batch that has not ended, and what it is expected to cost."""
+"""wait: the size and the expected cost of a batch that has not ended."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from include.gateways.ledger_store import Ledger
 
 def batch_contents(chunk_key: str, *, lake: Lake) -> tuple[int, Decimal | None] | None:
     """
-    The requests in the chunk's batch and their share of what the pass was expected to cost; None for a chunk that the
-    ledger does not know, and for a cost that its plan does not tell.
+    Return the number of requests in the chunk's batch and their share of the pass's expected cost. None for a chunk
+    that the ledger does not know; the cost is None if no plan has it.
     """
-    ledger = Ledger(lake, pipeline=layout.pipeline_of_chunk(chunk_key))
+    ledger = Ledger(lake, pipeline=layout.pipeline_of(chunk_key))
     (entry,) = ledger.latest([layout.chunk_id_of(chunk_key)])
     if entry is None:
         return None
     try:
         return entry.requests, _expected_usd(chunk_key, entry, lake)
-    except ValidationError:  # a plan that cannot be read: what reads it next says so
+    except ValidationError:  # an unreadable plan, which the next step that needs it reports
         return entry.requests, None
 
 
 def describe_wait(batch_id: str, held: tuple[int, Decimal | None] | None) -> str:
     """
-    What a wait is for, and how long it takes.
+    Describe the wait for a batch: what it holds and how long it takes.
 
-    :param held: what in_batch() says; None where it is not known
+    :param held: what batch_contents() returns
     """
     requests, expected_usd = held or (None, None)
     facts = [] if requests is None else [f"{requests:,} {'request' if requests == 1 else 'requests'}"]

@@ -1,9 +1,9 @@
 """
-warm: where the prompt cache has run cold, one request goes ahead of a chunk in a batch of its own, and writes what all
-of the chunk's requests then read.
+The warm-up: if the prompt cache is cold, one request is sent before a chunk, in a batch of its own. It writes the
+prefix that all of the chunk's requests then read.
 
-It is a chunk like any other, with an entry in the ledger: sent once, whoever else needs it, and loaded when it has
-ended, so that it is in the books. Everything here is best effort. A wrong guess costs some tokens more, never a second
+A warm-up is a chunk like any other, with a ledger entry: it is sent once, whichever runs need it, and is loaded when it
+has ended, so that it has a usage record. All this is best effort. A wrong guess costs some tokens, but never a second
 payment for a row.
 """
 
@@ -27,7 +27,7 @@ from include.gateways.claude import Claude
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
-from include.steps.files.chunk_files import Chunk, ChunkWriter, first_params, read_chunk
+from include.steps.files.chunk_files import Chunk, ChunkWriter, params_of, read_chunk
 from include.steps.load import load
 from include.steps.planning.in_flight import was_sent
 
@@ -49,22 +49,22 @@ class _Params(msgspec.Struct):
 
 def keep_warm(chunk: Chunk, *, lake: Lake, claude: Claude, send: Callable[[str], str]) -> None:
     """
-    See to it that what the chunk's requests have in common is in the prompt cache, if that saves more than it costs.
+    Make sure that the chunk's prefix is in the prompt cache, if that saves more than it costs.
 
-    It is there if a batch with the same prefix was at work within the TTL. The canary's own chunk and small ones never
+    It is there if a batch with the same prefix was processed within the TTL. The canary's chunk and small chunks never
     wait; they only load warm-ups that have ended.
 
     :param send: submits the chunk of that key, and returns its batch
 
-    Raises NotYet while a warm-up is under way, for caching.PATIENCE at the most, SetupError if the API refuses the key,
-    and what ``send`` raises where the chunk itself could not be sent either.
+    Raises NotYet while a warm-up is in flight, for at most caching.PATIENCE, SetupError if the API rejects the key, and
+    what ``send`` raises if the chunk itself could not be sent either.
     """
     if chunk.cached is None or chunk.pass_name == passes.WARM_UP:
         return
     ledger = Ledger(lake, pipeline=chunk.pipeline)
     waits = chunk.pass_name != passes.CANARY and len(chunk.request_ids) >= caching.LEAST_REQUESTS
     ours = False
-    for prefix, warm_up in _under_way(ledger):
+    for prefix, warm_up in _in_flight(ledger):
         if waits and prefix == layout.warm_ups(chunk.pipeline, chunk.cached.prefix_id):
             ours = True
             _await(warm_up.chunk, ledger, lake, claude, send)
@@ -74,10 +74,9 @@ def keep_warm(chunk: Chunk, *, lake: Lake, claude: Claude, send: Callable[[str],
         _await(made, ledger, lake, claude, send)
 
 
-def _under_way(ledger: Ledger) -> Iterator[tuple[str, Entry]]:
-    """The warm-ups that were sent, or may have been, and are not loaded, each with the folder that tells its prefix."""
-    recorded = ledger.find_open()
-    opened = recorded.value.chunks if recorded else {}
+def _in_flight(ledger: Ledger) -> Iterator[tuple[str, Entry]]:
+    """The warm-ups that were sent, or may have been, and are not loaded, each with the folder that names its prefix."""
+    opened = ledger.open_chunks()
     folders = {chunk_id: chunk.folder for chunk_id, chunk in opened.items() if layout.is_warm_up(chunk.folder)}
     for folder, entry in zip(folders.values(), ledger.entries(list(folders)), strict=True):
         if entry and was_sent(entry) and entry.state != "landed":
@@ -85,37 +84,36 @@ def _under_way(ledger: Ledger) -> Iterator[tuple[str, Entry]]:
 
 
 def _is_warm(chunk: Chunk, ledger: Ledger, lake: Lake) -> bool:
-    """Whether a batch with the chunk's prefix was at work within the TTL."""
+    """Whether a batch with the chunk's prefix was processed within the TTL."""
     assert chunk.cached
     now, ttl = datetime.now(UTC), chunk.cached.ttl
     since = now - caching.LIFE[ttl] - submission.CLOCK_SKEW
     return any(
-        warming.is_cache_warm(entry, ttl, now=now) and _is_alike(chunk, entry, lake)
+        warming.is_cache_warm(entry, ttl, now=now) and _has_same_prefix(chunk, entry, lake)
         for entry in _entries(ledger, since)
     )
 
 
 def _entries(ledger: Ledger, since: datetime) -> Iterator[Entry]:
     """
-    The entries of the open chunks, the newest plan's first, of which one mostly tells; then of all that was written
+    The entries of the open chunks, the newest plan's first, as one of them usually decides; then all entries written
     since then, for which the whole ledger has to be listed.
     """
-    recorded = ledger.find_open()
-    opened = recorded.value.chunks if recorded else {}
-    yield from _some_at_once(sorted(opened, key=lambda chunk_id: opened[chunk_id].planned_at, reverse=True), ledger)
-    yield from _some_at_once(ledger.changed_since(since), ledger)
+    opened = ledger.open_chunks()
+    yield from _in_portions(sorted(opened, key=lambda chunk_id: opened[chunk_id].planned_at, reverse=True), ledger)
+    yield from _in_portions(ledger.changed_since(since), ledger)
 
 
-def _some_at_once(chunk_ids: list[str], ledger: Ledger) -> Iterator[Entry]:
+def _in_portions(chunk_ids: list[str], ledger: Ledger) -> Iterator[Entry]:
     for first in range(0, len(chunk_ids), _AT_ONCE):
         yield from filter(None, ledger.entries(chunk_ids[first : first + _AT_ONCE]))
 
 
-def _is_alike(chunk: Chunk, other: Entry, lake: Lake) -> bool:
+def _has_same_prefix(chunk: Chunk, other: Entry, lake: Lake) -> bool:
     assert chunk.cached
     try:
         cached = read_chunk(lake, other.chunk).cached
-    except LakeError as error:  # its file is gone, or damaged: that is not for this one to tell
+    except LakeError as error:  # its file is missing or damaged, which other steps report
         if error.retryable:
             raise
         return False
@@ -125,7 +123,8 @@ def _is_alike(chunk: Chunk, other: Entry, lake: Lake) -> bool:
 def _make(chunk: Chunk, ledger: Ledger, lake: Lake) -> str | None:
     """Write the chunk that warms the cache for this one, and return its key; None if it costs more than it saves."""
     assert chunk.cached
-    ttl, text, now = chunk.cached.ttl, first_params(lake, chunk), datetime.now(UTC)
+    ttl, now = chunk.cached.ttl, datetime.now(UTC)
+    (text,) = params_of(lake, chunk, chunk.request_ids[:1]).values()
     params = msgspec.json.decode(text, type=_Params)
     size = PrefixSize(
         system_bytes=sum(len(block.text.encode()) for block in params.system),
@@ -139,7 +138,7 @@ def _make(chunk: Chunk, ledger: Ledger, lake: Lake) -> str | None:
         writer = ChunkWriter(
             temporary / "chunk.parquet",
             pipeline=chunk.pipeline,
-            schema_text=None,  # nobody reads what it answers
+            schema_text=None,  # nobody reads its answer
             partition=chunk.partition,
             pass_name=passes.WARM_UP,
             cached=chunk.cached,
@@ -147,12 +146,12 @@ def _make(chunk: Chunk, ledger: Ledger, lake: Lake) -> str | None:
         with writer:
             writer.add(caching.warm_up(text, ttl, now=now))
         key = writer.upload(lake)
-    # Before it is sent: whoever finds it here loads it, if this process does not live to do so.
+    # Before it is sent: another task finds it here and loads it if this process dies.
     folder = layout.warm_ups(chunk.pipeline, chunk.cached.prefix_id)
     ledger.add_open(writer.chunk_id, OpenChunk(folder=folder, planned_at=now, expected_usd=expected_usd))
     log.info(
-        "No batch with the prefix of these %s requests was at work within %s: one request goes ahead to warm the prompt"
-        " cache",
+        "No batch with the prefix of these %s requests was processed within %s: one request is sent first to warm the"
+        " prompt cache",
         f"{requests:,}",
         ttl,
     )
@@ -160,34 +159,34 @@ def _make(chunk: Chunk, ledger: Ledger, lake: Lake) -> str | None:
 
 
 def _await(key: str, ledger: Ledger, lake: Lake, claude: Claude, send: Callable[[str], str]) -> None:
-    """Send the warm-up, if nobody has, and load it. Raises NotYet as long as it is worth waiting for."""
+    """Send the warm-up, if no task has, and load it. Raises NotYet while it is worth waiting for."""
     try:
         batch_id = send(key)
         if _landed(key, batch_id, lake, claude):
             return
         later = NotYet(
-            f"Batch {batch_id} of one request warms the prompt cache, and has not ended. The chunk is not sent before.",
+            f"Batch {batch_id} warms the prompt cache with one request and has not ended. The chunk is sent after it.",
             again_at=datetime.now(UTC) + submission.LATE,
         )
     except NotYet as not_sent:
         later = not_sent
     except (BatchError, BudgetExceeded, LoadError) as error:
-        log.warning("The prompt cache is not warmed, and the chunk is sent all the same: %s", error)
+        log.warning("The prompt cache was not warmed, and the chunk is sent anyway: %s", error)
         return
     recorded, now = ledger.find(layout.chunk_id_of(key)), datetime.now(UTC)
     entry = recorded.value if recorded else None
     began = entry.fence.at if entry and entry.fence else now
     if now - began >= caching.PATIENCE:
-        log.warning("The chunk is sent all the same, after %s: %s", _spell(now - began), later)
+        log.warning("The chunk is sent anyway, after %s: %s", _format_minutes(now - began), later)
         return
     again_at = later.again_at
-    if entry and (entry.batch_id or entry.state in UNSETTLED):  # else the API has said when
+    if entry and (entry.batch_id or entry.state in UNSETTLED):  # otherwise the API has said when
         again_at = min(again_at, now + max(submission.SOON, (now - began) / 10))
     raise NotYet(str(later), again_at=min(again_at, began + caching.PATIENCE)) from later
 
 
 def _landed(key: str, batch_id: str, lake: Lake, claude: Claude) -> bool:
-    """Whether the warm-up has ended. One that has is loaded; if that fails, the next submit tries again."""
+    """Whether the warm-up has ended. Load it if it has; if that fails, the next submit tries again."""
     try:
         if not claude.retrieve(batch_id).ended:
             return False
@@ -198,5 +197,5 @@ def _landed(key: str, batch_id: str, lake: Lake, claude: Claude) -> bool:
     return True
 
 
-def _spell(time: timedelta) -> str:
+def _format_minutes(time: timedelta) -> str:
     return f"{time.total_seconds() / 60:.0f} minutes"

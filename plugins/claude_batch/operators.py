@@ -26,7 +26,7 @@ from claude_batch.failures import SOONEST_RESUME, airflow_failure, airflow_failu
 from include.enrichment.answers import headline
 from include.enrichment.errors import EnrichmentError, LoadError, NotSent, NotYet, PartitionError
 from include.enrichment.runs.options import readable_options
-from include.enrichment.runs.partition import Partition, check_begun, interval_warning, resolve_partition
+from include.enrichment.runs.partition import Partition, check_not_future, interval_warning, resolve_partition
 from include.enrichment.storage.layout import RunFolder
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class ExtractOperator(_RunOperator):
             pipeline = load_pipeline(pipelines.PIPELINES / self.pipeline)
             # The params of the Dag and of the task are in self.params; those that only the run has are not.
             pipeline = pipeline.for_run(run_options(context["params"], others={"partition", *self.params}))
-            check_begun(folder.partition, today=datetime.now(UTC).date())
+            check_not_future(folder.partition, today=datetime.now(UTC).date())
             self._wait_for_source(folder.partition)
             lake = open_lake(self.aws_conn_id)
             with open_claude(self.anthropic_conn_id) as claude:

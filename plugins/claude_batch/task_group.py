@@ -98,6 +98,11 @@ def enrich(
             **lake,
         )
         chain(extract, *passes, publish)
+        # When a run is cleared again, Airflow keeps the number of chunks of its last plans until they have run again.
+        # Where that was 0, the older chunks are `removed`, which counts as done. So each plan also waits for the plan
+        # before it, and `publish` for the last one.
+        plans = [requests_pass.children[f"{requests_pass.group_id}.plan"] for requests_pass in passes]
+        chain(*plans, publish)
     return flow
 
 

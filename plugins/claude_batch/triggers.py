@@ -144,6 +144,6 @@ class ClaudeBatchTrigger(BaseTrigger):
 
         if self.chunk is None:
             return []
-        ledger = Ledger(open_lake(self.aws_conn_id), pipeline=layout.pipeline_of_chunk(self.chunk))
+        ledger = Ledger(open_lake(self.aws_conn_id), pipeline=layout.pipeline_of(self.chunk))
         (entry,) = ledger.latest([layout.chunk_id_of(self.chunk)])
         return entry.run_ids if entry and entry.batch_id == self.batch_id else []

@@ -57,7 +57,7 @@ def test_an_interval_that_begins_in_the_middle_of_a_day_is_told_where_it_decides
     connections: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], partition: str | None, told: bool
 ) -> None:
     extract().execute(context(partition, data_interval_start=datetime(2026, 11, 1, 2, tzinfo=UTC)))
-    warning = "[warning  ] The run's data interval begins at 2026-11-01 02:00:00 UTC, and not at midnight"
+    warning = "[warning  ] The run's data interval begins at 2026-11-01 02:00:00 UTC, not at midnight"
     assert (warning in capsys.readouterr().out) is told
 
 
@@ -160,7 +160,7 @@ def test_a_task_that_fails_says_the_cause_in_its_label(connections: pytest.Monke
     task = extract()
     with pytest.raises(AirflowFailException):
         task.execute(context(None))
-    assert task.headline.startswith("failed: This run names no partition")
+    assert task.headline.startswith("failed: The run has no partition")
     connections.delenv("ENRICHMENT_LAKE")
     with pytest.raises(AirflowFailException):
         task.execute(context())
@@ -214,9 +214,9 @@ def test_an_unclear_create_defers_the_submit_too(connections: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("fault", "fact"),
     [
-        ({"status": 429, "error_code": "contract_spend_limit_reached"}, "spend limit is reached"),
-        ({"status": 401}, "was refused"),
-        ({"status": 403}, "was refused"),
+        ({"status": 429, "error_code": "contract_spend_limit_reached"}, "has reached a spend limit"),
+        ({"status": 401}, "API rejected the key"),
+        ({"status": 403}, "API rejected the key"),
         ({"status": 413}, "HTTP 413"),
     ],
 )

@@ -274,7 +274,7 @@ def test_a_key_that_is_refused_twice_ends_every_wait(
 
     for decision in in_a_loop(watch()):
         assert isinstance(decision, GiveUp)
-        assert "was refused" in str(decision.error)
+        assert "API rejected the key" in str(decision.error)
     assert sum(looks(emulator)) == 2
     assert [client.is_closed() for client in clients] == [True, True]
 

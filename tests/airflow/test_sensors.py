@@ -59,7 +59,7 @@ def test_without_deferral_it_pokes_in_mode_reschedule(connections: pytest.Monkey
 def test_a_refused_key_fails_at_once(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
     batch_id = make_batch()
     emulator.set_faults([{"kind": "http_error", "on": "retrieve", "status": 403}])
-    with pytest.raises(AirflowException, match="The batch was not touched"):
+    with pytest.raises(AirflowException, match="The batch is unchanged"):
         sensor(batch_id).execute({})
 
 

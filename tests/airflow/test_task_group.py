@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from pathlib import Path
 from time import sleep
 from types import SimpleNamespace
@@ -114,6 +115,10 @@ def test_the_passes_are_those_of_the_pipeline_in_their_order(
     plans = [task for task in flow.iter_tasks() if task.task_id.endswith(".plan")]
     in_order = sorted(plans, key=lambda plan: len(plan.get_flat_relative_ids(upstream=True)))
     assert [plan.task_id for plan in in_order] == [f"tickets.{name}.plan" for name in passes]
+    tasks = {task.task_id: task for task in flow.iter_tasks()}
+    line = ["tickets.extract", *(plan.task_id for plan in in_order), "tickets.publish"]
+    waits_for_the_one_before = [before in tasks[after].upstream_task_ids for before, after in pairwise(line)]
+    assert all(waits_for_the_one_before)
 
 
 class TestDag:

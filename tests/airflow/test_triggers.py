@@ -115,7 +115,7 @@ def test_it_logs_each_passing_error_with_the_pause_after_it(
     batch_id = make_batch()
     emulator.set_faults([{"kind": "http_error", "on": "retrieve", "status": 409, "times": 3}])
     fire(trigger(batch_id, poke_interval=1))
-    assert f"Batch {batch_id}: Looking at batch {batch_id} failed: HTTP 409" in (logged := capsys.readouterr().out)
+    assert f"Batch {batch_id}: Retrieving batch {batch_id} failed: HTTP 409" in (logged := capsys.readouterr().out)
     assert "Looking again in 1 s" in logged
 
 
@@ -142,7 +142,7 @@ def test_it_gives_up_half_an_hour_after_the_deadline(connections: pytest.MonkeyP
 def test_a_refused_key_ends_the_wait_at_once(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
     batch_id = make_batch()
     emulator.set_faults([{"kind": "http_error", "on": "retrieve", "status": 401}])
-    assert "was refused" in fire(trigger(batch_id))["error"]
+    assert "API rejected the key" in fire(trigger(batch_id))["error"]
 
 
 def test_a_connection_that_is_gone_ends_the_wait_with_its_name(connections: pytest.MonkeyPatch) -> None:

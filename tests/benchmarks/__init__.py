@@ -1,8 +1,8 @@
 """
-Measured against others, and no part of `make test`. What others need is in an environment of its own
-(requirements.lock beside this file), never in .venv.
+Benchmarks against peers; they are not part of `make test`. The peers have an environment of their own
+(requirements.lock in this folder) and are never installed into .venv.
 
-What it takes (`make bench`): begin at __main__.py; contenders.py has who is measured, report.py what is made of it.
-What a peer does under faults (`make chaos`): begin at llm_batch_operator.py; faults.py has what goes wrong,
-peer_airflow.py the Airflow it goes wrong in.
+Time and memory (`make bench`): begin at __main__.py; contenders.py lists who is measured, and report.py writes the
+report. A peer under faults (`make chaos`): begin at llm_batch_operator.py; faults.py lists the faults, and
+peer_airflow.py is the peer's Airflow.
 """

@@ -1,8 +1,8 @@
 """
-`make bench`: this project beside its peers, and beside what cannot be done without, as tables.
+`make bench`: compare this project with its peers and with lower bounds, as tables.
 
-Every measurement is a process of its own, and the contenders of a part take turns; all talk to one emulator whose
-batches end at once. What is found stays in .bench/measured until its part is measured again; the report is
+Every measurement is a process of its own, and the contenders of a part take turns. All talk to one emulator whose
+batches end at once. Measurements stay in .bench/measured until their part is measured again. The report is
 .bench/report.md.
 """
 
@@ -23,14 +23,15 @@ from typing import Any
 
 from tests.benchmarks.contender import EMULATOR_STATE, FOLDER, KEPT, ROOT
 from tests.benchmarks.contenders import ALONE, MEMORY_SIZE, PARTS, PEERS_PYTHON, SIZES, Contender
-from tests.benchmarks.report import Line, render, tables
+from tests.benchmarks.measurements import Line
+from tests.benchmarks.report import render, tables
 from tests.benchmarks.workload import write
 from tests.fixtures.emulator import Emulator, EmulatorProcess
 
 RUNS = 3
 MEASURED = FOLDER / "measured"
 REPORT = FOLDER / "report.md"
-#: By the module that draws it: of what, and the file.
+#: The data and the file of each picture, by the module that draws it.
 PICTURES = {"chart": ("all", "growth.svg"), "gantt": ("whole-run", "whole-run.svg")}
 _PACKAGES = ("anthropic", "pyarrow", "pandas", "msgspec", "apache-airflow", "apache-airflow-providers-anthropic")
 _PEERS_PACKAGES = ("apache-airflow-providers-common-ai", "orjson")
@@ -38,9 +39,9 @@ _PEERS_PACKAGES = ("apache-airflow-providers-common-ai", "orjson")
 
 class Bench:
     """
-    Runs contenders at one emulator, and knows what has been prepared for them.
+    Runs contenders against one emulator, and keeps track of what is prepared for them.
 
-    :param runs: how many times each is run
+    :param runs: the number of runs of each contender
     """
 
     def __init__(self, emulator: Emulator, *, runs: int) -> None:
@@ -50,20 +51,20 @@ class Bench:
         self._workspaces: dict[tuple[str, int], Emulator] = {}
 
     def measure(self, contenders: Sequence[Contender], rows: int) -> Iterator[Line]:
-        """The measurements at this size, in turns. Above all SIZES each contender is run once."""
+        """Yield the measurements at this size, in turns. At a size above all SIZES, each contender runs once."""
         able = self._prepare(contenders, rows)
         for _ in range(self._runs if rows <= max(SIZES) else 1):
             for contender in able:
                 yield self._run(contender, rows)
 
     def profile(self, contenders: Sequence[Contender], rows: int) -> None:
-        """Where the time goes in this project's contenders; a profiled run is too slow to be compared."""
+        """Profile this project's contenders; a profiled run is too slow to be compared."""
         for contender in self._prepare([one for one in contenders if one.role == "ours"], rows):
             path = FOLDER / f"profile-{contender.command.removeprefix('ours ')}-{rows}.txt"
             self._run(contender, rows, "--profile", str(path))
 
     def _prepare(self, contenders: Sequence[Contender], rows: int) -> list[Contender]:
-        """Those that are run at this size, once all is there that they need."""
+        """Return the contenders to run at this size, after running what they depend on."""
         if not (FOLDER / str(rows)).exists():
             write(rows, FOLDER / str(rows))
         able = [contender for contender in contenders if rows <= contender.most_rows]
@@ -85,10 +86,10 @@ class Bench:
 
 
 def run(contender: Contender, size: int, *options: str) -> Line:
-    """What one process of the contender has measured. Raises CalledProcessError if it fails."""
+    """Run one process of the contender, and return its measurement. Raises CalledProcessError if it fails."""
     module, *arguments = contender.command.split()
     command = [contender.python, "-m", f"tests.benchmarks.{module}", *arguments, *options]
-    # Airflow, which some of them import, leaves a folder behind: not in the home of who measures.
+    # Some contenders import Airflow, which creates a folder: keep it out of the user's home.
     environment = os.environ | {"AIRFLOW_HOME": str(FOLDER / "airflow")}
     finished = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, check=True)
     line: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
@@ -98,7 +99,7 @@ def run(contender: Contender, size: int, *options: str) -> Line:
 
 
 def main() -> int:
-    """Measure what was asked for, then write the report of all that has been measured."""
+    """Measure the chosen parts, then write the report of all measurements."""
     options = _options()
     with _emulator() as emulator:
         bench = Bench(emulator, runs=options.runs)
@@ -112,7 +113,7 @@ def main() -> int:
             else:
                 sizes = options.rows or (*SIZES, MEMORY_SIZE)
                 lines = [line for rows in sizes for line in bench.measure(contenders, rows)]
-            if options.rows or options.only:  # a look at some of it, which the report is to have nothing of
+            if options.rows or options.only:  # a partial measurement, which the report leaves out
                 sys.stdout.write("".join(f"{paragraph}\n\n" for paragraph in tables(lines)))
             else:
                 MEASURED.mkdir(exist_ok=True)
@@ -128,9 +129,11 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("--part", choices=[*PARTS, *ALONE], action="append", help="only this part, instead of all")
     parser.add_argument("--rows", type=int, action="append", help="only this size; the report stays as it is")
-    parser.add_argument("--only", default="", help="only commands that begin so, as `ours submit`; the report stays")
-    parser.add_argument("--runs", type=int, default=RUNS, help="how many times each contender is run")
-    parser.add_argument("--profile", action="store_true", help="profile this project's steps, and measure nothing")
+    parser.add_argument(
+        "--only", default="", help="only commands with this prefix, for example `ours submit`; the report stays"
+    )
+    parser.add_argument("--runs", type=int, default=RUNS, help="the number of runs of each contender")
+    parser.add_argument("--profile", action="store_true", help="profile this project's steps instead of measuring")
     options = parser.parse_args()
     options.part = options.part or [*PARTS, *([] if options.rows or options.profile else ALONE)]
     return options
@@ -138,13 +141,13 @@ def _options() -> argparse.Namespace:
 
 @contextmanager
 def _emulator() -> Iterator[Emulator]:
-    """An emulator, in a folder where contenders find what was sent. Gigabytes are there at the end, and go."""
+    """Start an emulator in a folder that contenders share, and delete the folder, gigabytes by then, at the end."""
     FOLDER.mkdir(exist_ok=True)
     with (FOLDER / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise SystemExit("Another `make bench` is under way here: two would measure each other.") from None
+            raise SystemExit("Another `make bench` is running here: two would distort each other's figures.") from None
         _clear()
         EMULATOR_STATE.mkdir()
         with EmulatorProcess(EMULATOR_STATE, processing_seconds=0) as emulator:
@@ -158,7 +161,7 @@ def _clear() -> None:
 
 
 def _write_report() -> None:
-    """Of all that has been measured, now or before."""
+    """Write the report of all measurements, new and old."""
     parts = [path for part in (*PARTS, *ALONE) if (path := MEASURED / f"{part}.jsonl").exists()]
     everything = "".join(path.read_text(encoding="utf-8") for path in parts)
     (MEASURED / "all.jsonl").write_text(everything, encoding="utf-8")
@@ -169,17 +172,17 @@ def _write_report() -> None:
     drawn = [picture for _, picture in PICTURES.values() if (FOLDER / picture).exists()]
     lines: list[Line] = [json.loads(line) for line in everything.splitlines()]
     REPORT.write_text(render(lines, machine=_machine(), pictures=drawn), encoding="utf-8")
-    sys.stdout.write(f"{REPORT.read_text(encoding='utf-8')}\nIt is in {REPORT}.\n")
+    sys.stdout.write(f"{REPORT.read_text(encoding='utf-8')}\nThis report is in {REPORT}.\n")
 
 
 def _machine() -> str:
-    """What the figures depend on."""
+    """Describe the machine and the versions that the figures depend on."""
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     versions = ", ".join(f"{name} {_version(name, sys.executable)}" for name in _PACKAGES)
     peers = ", ".join(f"{name} {_version(name, PEERS_PYTHON)}" for name in _PEERS_PACKAGES)
     return (
         f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {memory_gb:.0f} GB, {platform.system()}, Python"
-        f" {platform.python_version()}; {versions}; with the peers: {peers}."
+        f" {platform.python_version()}; {versions}; for the peers: {peers}."
     )
 
 

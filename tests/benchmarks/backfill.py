@@ -1,11 +1,11 @@
 """
-Thirty days of the catalogue by backfill, through the real scheduler, against a queue that takes four batches.
+A backfill of thirty days of the catalogue, through the real scheduler, with a processing queue limited to four batches.
 
-Three backfills of the same days, one after the other: forwards, while the API refuses one create for good, so that one
-day fails; of what has failed; and backwards over all of it, paused in the middle.
+Three backfills of the same days run one after the other: forwards, while the API rejects one create permanently, so
+that one day fails; of the failed day; and backwards over all days, paused in the middle.
 
-``python -m tests.benchmarks.backfill`` prints one JSON object as the last line of stdout: for each of them its time,
-what it sent and how the queue fared, and what all of it cost.
+``python -m tests.benchmarks.backfill`` prints one JSON object as the last line of stdout: the time, the requests and
+the queue of each backfill, and the total cost.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any
 
 import pyarrow.parquet as pq
 from pyarrow.fs import FileSelector
@@ -40,14 +40,14 @@ from tests.fixtures.stack import running_stack
 
 DAG = "catalogue"
 DAYS = [Partition(start=datetime(2026, 10, 20, tzinfo=UTC).date() + timedelta(days=number)) for number in range(30)]
-#: More runs than the pool has slots: it is the pool that holds them back.
+#: More runs than the pool has slots, so that the pool limits them.
 ACTIVE_RUNS = 8
 QUEUE_BATCHES = 4
-#: As long as a deferred task waits at the least.
+#: The shortest wait of a deferred task.
 PROCESSING_SECONDS = 30
-#: Which create is refused.
-REFUSED_CREATE = 20
-PATIENCE_SECONDS = 3_600
+#: The number of the rejected create.
+REJECTED_CREATE = 20
+TIMEOUT_SECONDS = 3_600
 PAUSE_SECONDS = 20
 SETTINGS = {
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "300",
@@ -55,19 +55,15 @@ SETTINGS = {
 }
 
 
-class Wrong(Exception):
-    """Something is not as it must be. The message says what."""
+class UnexpectedResult(Exception):
+    """A result differs from the expected one; the message describes it."""
 
 
-class Clerk(AirflowApi):
-    """Airflow as somebody sees it who starts a backfill and watches it."""
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        return self
+class BackfillApi(AirflowApi):
+    """The API calls of a person who starts a backfill and watches it."""
 
     def backfill(self, *, reprocess: str, backwards: bool = False) -> int:
-        """Start one over all days, when the one before is complete. Returns its id."""
+        """Wait until the previous backfill is complete, start one over all days, and return its id."""
         self._finish(lambda: all(one["completed_at"] for one in self._backfills()))
         body = {
             "dag_id": DAG,
@@ -80,30 +76,30 @@ class Clerk(AirflowApi):
         return int(self._http.post("/api/v2/backfills", json=body).raise_for_status().json()["id"])
 
     def set_paused(self, backfill: int, paused: bool) -> None:
-        """Pause it, or let it go on."""
+        """Pause or resume a backfill."""
         action = "pause" if paused else "unpause"
         self._http.put(f"/api/v2/backfills/{backfill}/{action}").raise_for_status()
 
     def runs(self) -> dict[str, dict[str, Any]]:
-        """The backfilled runs by the day that they are about."""
+        """Return the backfilled runs by day."""
         found = self._get(f"/api/v2/dags/{DAG}/dagRuns", limit=100)["dag_runs"]
         return {run["data_interval_start"][:10]: run for run in found if run["run_type"] == "backfill"}
 
     def finish(self) -> Counter[str]:
-        """Wait until every day's run has ended; how many ended how."""
+        """Wait until every day's run has ended, and count their states."""
         self._finish(lambda: self.states().keys() <= {"success", "failed"})
         return self.states()
 
     def states(self) -> Counter[str]:
-        """How many runs are in which state."""
+        """Count the runs by state."""
         return Counter(str(run["state"]) for run in self.runs().values())
 
     def until_ended(self, runs: int) -> None:
-        """Wait until so many runs have ended."""
+        """Wait until this number of runs has ended."""
         self._finish(lambda: self.states()["success"] >= runs)
 
     def until_idle(self) -> Counter[str]:
-        """Wait until what was running has ended; how many are in which state."""
+        """Wait until no run is running, and count the runs by state."""
         self._finish(lambda: not self.states()["running"])
         return self.states()
 
@@ -112,15 +108,15 @@ class Clerk(AirflowApi):
         return found
 
     def _finish(self, done: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while not done():
             if time.monotonic() > deadline:
-                raise Wrong(f"Not within {PATIENCE_SECONDS:,} s; the runs are {dict(self.states())}")
+                raise UnexpectedResult(f"Not within {TIMEOUT_SECONDS:,} s; the runs are {dict(self.states())}")
             time.sleep(1)
 
 
 class Watch:
-    """What a backfill did at the API, as the emulator tells it."""
+    """The API calls and batches of a backfill, from the emulator's log."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
@@ -128,7 +124,7 @@ class Watch:
         self._before = emulator.log()
 
     def figures(self) -> dict[str, float]:
-        """Since it began."""
+        """Return the figures since the start."""
         now = self._emulator.log()
         calls = now["calls"][len(self._before["calls"]) :]
         batches = now["batches"][len(self._before["batches"]) :]
@@ -143,33 +139,33 @@ class Watch:
 
 
 def most_at_once(created: Sequence[datetime]) -> int:
-    """How many of the batches made then were in the queue at the same moment, each for PROCESSING_SECONDS."""
+    """Return the largest number of batches in the queue at once, each for PROCESSING_SECONDS after its creation."""
     stay = timedelta(seconds=PROCESSING_SECONDS)
     return max((sum(one <= moment < one + stay for one in created) for moment in created), default=0)
 
 
 def main() -> int:
-    """Measure, and print what was found."""
+    """Measure, and print the figures."""
     os.environ.setdefault("ENRICHMENT_STACK_DIR", str(FOLDER / "stack"))
     folder = StackFolder.of_environment()
     with (
         processes.one_demo_at_a_time(folder),
         running_stack(folder, processing_seconds=PROCESSING_SECONDS, settings=SETTINGS) as stack,
-        Clerk(stack) as api,
+        BackfillApi(stack) as api,
     ):
         found = _measure(api, stack, Emulator(stack.emulator_url, None))
     sys.stdout.write(f"{json.dumps(found)}\n")
     return 0
 
 
-def _measure(api: Clerk, stack: Stack, emulator: Emulator) -> dict[str, Any]:
+def _measure(api: BackfillApi, stack: Stack, emulator: Emulator) -> dict[str, Any]:
     limit = {"kind": "queue_limit", "batches": QUEUE_BATCHES, "retry_after": 20}
-    refused = {"kind": "http_error", "status": 403, "message": "No.", "after": REFUSED_CREATE, "times": 1}
+    rejected = {"kind": "http_error", "status": 403, "message": "No.", "after": REJECTED_CREATE, "times": 1}
     while not api.has_dag(DAG):
         time.sleep(1)
     api.unpause(DAG)
 
-    emulator.set_faults([limit, refused])
+    emulator.set_faults([limit, rejected])
     with _watched(emulator) as forwards:
         api.backfill(reprocess="none")
         _expect(api.finish(), success=len(DAYS) - 1, failed=1)
@@ -193,14 +189,14 @@ def _measure(api: Clerk, stack: Stack, emulator: Emulator) -> dict[str, Any]:
         left = api.until_idle()
         time.sleep(PAUSE_SECONDS)
         if api.states() != left or not left["queued"]:
-            raise Wrong(f"A paused backfill goes on: {dict(left)}, then {dict(api.states())}")
+            raise UnexpectedResult(f"A paused backfill continued: {dict(left)}, then {dict(api.states())}")
         api.set_paused(backfill, False)
         _expect(api.finish(), success=len(DAYS))
     _expect_order(api, [str(day) for day in reversed(DAYS)])
     changed = [day for day in DAYS if _manifest(stack, day).sha256 != published[str(day)].sha256]
     bills = emulator.bills()
     if changed or bills["billed_twice"] or sum(of_days.values()) != sum(costs.values()):
-        raise Wrong(f"Changed: {changed}; billed twice: {bills['billed_twice']}; {of_days} is not {costs}")
+        raise UnexpectedResult(f"Changed: {changed}; billed twice: {bills['billed_twice']}; {of_days} is not {costs}")
     return {
         "days": len(DAYS),
         "rows": sum(manifest.rows for manifest in published.values()),
@@ -224,26 +220,26 @@ def _watched(emulator: Emulator) -> Iterator[dict[str, float]]:
 
 def _expect(found: Counter[str], **states: int) -> None:
     if dict(found) != states:
-        raise Wrong(f"The runs ended as {dict(found)}, and not as {states}")
+        raise UnexpectedResult(f"The runs ended as {dict(found)}; expected {states}")
 
 
-def _expect_order(api: Clerk, days: Sequence[str]) -> None:
-    """The first to start were the first of these days."""
+def _expect_order(api: BackfillApi, days: Sequence[str]) -> None:
+    """Check that the first runs to start were those of the first days."""
     started = sorted(api.runs().items(), key=lambda run: str(run[1]["start_date"]))
     first = [day for day, _ in started[:ACTIVE_RUNS]]
     if sorted(first) != sorted(days[:ACTIVE_RUNS]):
-        raise Wrong(f"The first to start were {first}, and not {list(days[:ACTIVE_RUNS])}")
+        raise UnexpectedResult(f"The first days to start were {first}; expected {list(days[:ACTIVE_RUNS])}")
 
 
 def _manifest(stack: Stack, day: Partition) -> Manifest:
     found = published_day.read_published(stack, DAG, day)
     if found is None:
-        raise Wrong(f"{day} is not published")
+        raise UnexpectedResult(f"{day} is not published")
     return found.manifest
 
 
 def _costs(stack: Stack) -> dict[str, Decimal]:
-    """What each batch of the result store cost."""
+    """Return the cost of each batch in the result store."""
     files = published_day.stack_lake(stack)
     paths = [file.path for file in files.get_file_info(FileSelector(f"{BUCKET}/{layout.results_folder(DAG)}"))]
     return {layout.batch_id_of(path): _cost(files.open_input_file(path).read()) for path in paths}

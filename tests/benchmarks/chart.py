@@ -1,5 +1,5 @@
 """
-``python -m tests.benchmarks.chart all.jsonl growth.svg``: how time and memory grow with the rows. Runs in
+``python -m tests.benchmarks.chart all.jsonl growth.svg``: draw time and memory by the number of rows. Runs in
 .venv-benchmarks.
 """
 
@@ -13,14 +13,14 @@ import matplotlib
 from matplotlib import pyplot
 
 from tests.benchmarks.contenders import MEMORY_SIZE, PARTS, SIZES
-from tests.benchmarks.report import Found, Value, over_imports
+from tests.benchmarks.measurements import Found, Value, over_imports
 
 _STYLES = {"ours": "o-", "peer": "s--", "floor": "x:"}
 _SHOWN = ("submit", "load")
 
 
 def main() -> None:
-    """A column for each part that was measured: seconds above, memory below. Without any there is no picture."""
+    """Draw a column per measured part: seconds above, memory below. Without measurements, draw nothing."""
     matplotlib.use("agg")
     found = Found([json.loads(line) for line in Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()])
     shown = [part for part in _SHOWN if any(found.sizes(contender.command) for contender in PARTS[part])]
@@ -31,7 +31,7 @@ def main() -> None:
     for column, part in enumerate(shown):
         for row, (what, value) in enumerate(values):
             for contender in PARTS[part]:
-                # Above them the emulator works on some batches while it is sent others, which says nothing of the time.
+                # Above these sizes the emulator processes some batches while others arrive, so times mean nothing.
                 most = max(SIZES) if value == "seconds" else MEMORY_SIZE
                 sizes = [size for size in found.sizes(contender.command) if size <= most]
                 heights = [found.median(contender.command, value, size) for size in sizes]

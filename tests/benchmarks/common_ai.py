@@ -1,9 +1,8 @@
 """
-``python -m tests.benchmarks.common_ai``: LLMBatchOperator's own code, without the Airflow around it. Runs in
-.venv-benchmarks.
+``python -m tests.benchmarks.common_ai``: LLMBatchOperator's own code, without Airflow. Runs in .venv-benchmarks.
 
-Its requests carry no system prompt: with one, and the titles that pydantic gives a schema, 100,000 of them may be more
-than the 256 MB that the API takes, and the operator does not split.
+Its requests have no system prompt: with one, and with the titles that pydantic adds to a schema, 100,000 of them may
+exceed the API's limit of 256 MB, and the operator does not split batches.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _KEY = "0123456789abcdef"
 
 
 class Ticket(BaseModel):
-    """What tests/benchmarks/pipeline/output.schema.json says."""
+    """The schema of tests/benchmarks/pipeline/output.schema.json."""
 
     topic: Literal["billing", "bug", "delivery", "other"] = Field(description="What it is about.")
     urgent: bool = Field(description="Whether it cannot wait.")
@@ -35,7 +34,7 @@ _SPEC = build_output_spec(Ticket)
 
 
 def submit(at: Round) -> None:
-    """Parquet to an accepted batch, by way of what the operator's ``execute()`` calls."""
+    """Parquet to an accepted batch, through the functions that the operator's ``execute()`` calls."""
     adapter = _adapter(at)
     with at.measured():
         requests = [{"prompt": text} for text in pd.read_parquet(at.table)["body"]]

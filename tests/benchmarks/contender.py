@@ -1,6 +1,6 @@
 """
-What all contenders share: a process of its own that gets everything ready, does one thing within ``measured()``, and
-prints what it took as its last line. Standard library only, as it runs in both environments.
+The process of a contender: it prepares everything, does its work within ``measured()``, and prints the measurement as
+its last line. Uses only the standard library, because it runs in both environments.
 
 A new contender is a function of a ``Round`` in one of the modules that call ``main()``, and a line in contenders.py.
 """
@@ -23,7 +23,7 @@ from typing import Any
 from tests.benchmarks.measuring import measured
 
 ROOT = Path(__file__).resolve().parents[2]
-#: Everything that benchmarks write.
+#: The folder of everything that benchmarks write.
 FOLDER = ROOT / ".bench"
 EMULATOR_STATE = FOLDER / "emulator"
 KEPT = "kept"
@@ -36,11 +36,11 @@ class Round:
     """
     One measurement of one contender.
 
-    :param rows: how many rows the workload has
-    :param url: of the emulator
-    :param key: the API key, and with it the workspace, that the contender works in
-    :param keep: leave what was made for the contenders that begin where this one ended
-    :param profile: a file for the functions that took most time; what is measured is the slower for it
+    :param rows: the number of rows of the workload
+    :param url: the emulator's
+    :param key: the API key, which decides the workspace
+    :param keep: keep the output for the contenders that continue from it
+    :param profile: a file for the functions that take the most time; profiling slows the measured code down
     """
 
     rows: int
@@ -66,7 +66,7 @@ class Round:
 
     @property
     def kept(self) -> Path:
-        """What contenders leave for others; gone when the benchmarks end."""
+        """The outputs that contenders keep for others; deleted when the benchmarks end."""
         return self.folder / KEPT
 
     @property
@@ -76,12 +76,12 @@ class Round:
 
     @property
     def scratch(self) -> Path:
-        """A folder of this contender's own, empty when it begins and gone when it ends."""
+        """This contender's own folder, empty at its start and deleted at its end."""
         return self.kept / "scratch"
 
     @contextmanager
     def measured(self, **facts: Any) -> Iterator[dict[str, Any]]:
-        """The block that is measured, and profiled if that is wanted; for the facts see measuring.measured()."""
+        """Measure the block, and profile it if ``profile`` is set; for the facts see measuring.measured()."""
         profile = cProfile.Profile() if self.profile else None
         with measured(rows=self.rows, **facts) as found, profile or nullcontext():
             yield found
@@ -90,7 +90,7 @@ class Round:
                 pstats.Stats(profile, stream=file).strip_dirs().sort_stats("tottime").print_stats(_LINES_OF_A_PROFILE)
 
     def batches(self) -> list[str]:
-        """The ids of the workspace's batches, oldest first, once all have ended: nothing goes on beside others."""
+        """Wait until all of the workspace's batches have ended, and return their ids, oldest first."""
         headers = {"x-api-key": self.key, "anthropic-version": "2023-06-01"}
         request = urllib.request.Request(f"{self.url}/v1/messages/batches?limit=1000", headers=headers)
         while True:
@@ -102,14 +102,14 @@ class Round:
 
 
 def main(contenders: Mapping[str, Callable[[Round], None]]) -> None:
-    """``python -m tests.benchmarks.<module> <contender> --rows 1000 …``"""
+    """Run one contender: ``python -m tests.benchmarks.<module> <contender> --rows 1000 …``."""
     parser = argparse.ArgumentParser()
     parser.add_argument("contender", choices=contenders)
-    parser.add_argument("--rows", type=int, required=True, help="how many rows the workload has")
+    parser.add_argument("--rows", type=int, required=True, help="the number of rows of the workload")
     parser.add_argument("--url", default="", help="of the emulator")
     parser.add_argument("--key", default="", help="the workspace's API key")
-    parser.add_argument("--keep", action="store_true", help="leave what was made for those who begin there")
-    parser.add_argument("--profile", type=Path, help="a file for the functions that took most time")
+    parser.add_argument("--keep", action="store_true", help="keep the output for contenders that continue from it")
+    parser.add_argument("--profile", type=Path, help="a file for the functions that take the most time")
     options = vars(parser.parse_args())
     run = contenders[options.pop("contender")]
     at = Round(**options)

@@ -1,6 +1,4 @@
-"""
-Who is measured in which part. A new contender is a function in one of the modules named here, and a line in its part.
-"""
+"""The contenders of each part. A new one is a function in one of the modules named here, and a line in its part."""
 
 from __future__ import annotations
 
@@ -10,23 +8,23 @@ from typing import Literal
 from tests.benchmarks.contender import ROOT
 
 Role = Literal["ours", "peer", "floor"]
-#: The sizes at which everything is measured, and one at which only this project is, for its memory.
+#: The sizes at which all contenders run, and one at which only this project's run, for their memory.
 SIZES = (1_000, 10_000, 100_000)
 MEMORY_SIZE = 1_000_000
 PYTHON, PEERS_PYTHON = (str(ROOT / folder / "bin/python") for folder in (".venv", ".venv-benchmarks"))
-#: The modules that need what only that environment has.
+#: The modules that need the peers' environment.
 _IN_PEERS_ENVIRONMENT = ("seed ", "common_ai ", "floors ")
 
 
 @dataclass(frozen=True)
 class Contender:
     """
-    One thing that is measured, as a process of its own.
+    One measured command, which runs as a process of its own.
 
-    :param command: module of this package, and what it is called with: ``"floors upload"``
-    :param title: what it does, for the table
-    :param workspace: one that it shares with others of the same size; None: each run has one of its own
-    :param after: what must have been done once before, at the same size; what that leaves is kept
+    :param command: a module of this package and its arguments: ``"floors upload"``
+    :param title: for the table
+    :param workspace: shared with other contenders of the same size; None: each run has its own
+    :param after: contenders that must have run once before, at the same size; their output is kept
     """
 
     role: Role
@@ -42,7 +40,7 @@ class Contender:
 
     @property
     def most_rows(self) -> int:
-        """Above this size it is not run."""
+        """The largest size at which it runs."""
         return MEMORY_SIZE if self.role == "ours" else max(SIZES)
 
 
@@ -52,14 +50,14 @@ _SUBMIT = Contender("ours", "ours submit", "**this project**: chunk file to acce
 _SENT = Contender("ours", "ours submit", "what is loaded", workspace="ours", after=(_PLAN,))
 _LOAD = Contender("ours", "ours load", "**this project**: validated, typed Parquet, raw kept", "ours", (_SENT,))
 _PUBLISH = Contender("ours", "ours publish", "**this project**: rows and outcomes to the table", after=(_LOAD,))
-_OPERATOR_SENT = Contender("peer", "common_ai submit", "what the operator loads", workspace="operator")
-_FILES = Contender("floor", "floors files", "what is sent and got, as files", workspace="ours", after=(_SENT,))
+_OPERATOR_SENT = Contender("peer", "common_ai submit", "the batch that the operator loads", workspace="operator")
+_FILES = Contender("floor", "floors files", "the sent and received bytes, as files", workspace="ours", after=(_SENT,))
 
-#: Contenders that are run at every size, in turns.
+#: Contenders that run at every size, in turns.
 PARTS: dict[str, tuple[Contender, ...]] = {
     "submit": (
         _SUBMIT,
-        Contender("ours", "ours ask", "this project, from the warehouse on: extract, plan, submit"),
+        Contender("ours", "ours ask", "this project, from the warehouse: extract, plan, submit"),
         Contender("peer", "seed submit", "seed pattern: Parquet to accepted batch"),
         Contender("peer", "common_ai submit", "LLMBatchOperator's code: the same, without a system prompt"),
         Contender("floor", "floors read-chunks", "floor: reading the chunk file", after=(_PLAN,)),
@@ -67,7 +65,7 @@ PARTS: dict[str, tuple[Contender, ...]] = {
     ),
     "load": (
         _LOAD,
-        Contender("peer", "seed load", "seed pattern: Parquet, not validated, nothing kept", "ours", (_SENT,)),
+        Contender("peer", "seed load", "seed pattern: Parquet, not validated, raw results not kept", "ours", (_SENT,)),
         Contender("peer", "common_ai load", "LLMBatchOperator's code: JSON Lines", "operator", (_OPERATOR_SENT,)),
         Contender("floor", "floors download", "floor: downloading the same bytes", "ours", (_SENT,)),
         Contender("floor", "floors decode-orjson", "floor: decoding the lines, orjson", after=(_FILES,)),
@@ -86,7 +84,7 @@ PARTS: dict[str, tuple[Contender, ...]] = {
         Contender("floor", "floors write-rows", "floor: writing the finished Parquet", after=(_EXTRACT,)),
     ),
 }
-#: What has sizes of its own, and is run once.
+#: Contenders with their own sizes, which run once.
 ALONE: dict[str, tuple[Contender, ...]] = {
     "waits": (
         Contender("ours", "waits --waits 1000 --interval 15 --seconds 60", "**this project**: 1,000 waits, a minute"),
@@ -95,7 +93,7 @@ ALONE: dict[str, tuple[Contender, ...]] = {
         ),
         Contender("ours", "waits --waits 10000 --interval 15 --seconds 60", "this project: 10,000 waits, a minute"),
     ),
-    "parse": (Contender("ours", "parse", "this project, beside a floor of empty operators"),),
+    "parse": (Contender("ours", "parse", "this project, compared with empty operators"),),
     "planning": tuple(
         Contender("ours", f"planning --earlier {earlier}{where}", f"{earlier:,} earlier runs, {title}")
         for where, title in (("", "10,000 rows, in a folder"), (" --rows 1000 --s3", "1,000 rows, on moto's S3"))
@@ -104,8 +102,8 @@ ALONE: dict[str, tuple[Contender, ...]] = {
     "whole-run": (Contender("ours", "whole_run", "this project, through the real scheduler"),),
     "money": (
         Contender("ours", "money --cache 1h --canary-rows 5", "**this project**: `cache: 1h`, warmed by a canary"),
-        Contender("ours", "money --cache 1h --canary-rows 0", "without a canary: one request goes ahead"),
-        Contender("ours", "money --cache 1h --canary-rows 0 --cold", "nothing goes ahead: the cache is cold"),
+        Contender("ours", "money --cache 1h --canary-rows 0", "without a canary: one request warms the cache"),
+        Contender("ours", "money --cache 1h --canary-rows 0 --cold", "no warm-up: the cache is cold"),
         Contender("ours", "money --cache off --canary-rows 5", "`cache: off`"),
         Contender("ours", "money --cache auto --canary-rows 5", "`cache: auto`"),
         Contender("ours", "money --workload labels --cache off --canary-rows 20", "labels: `cache: off`"),

@@ -1,4 +1,4 @@
-"""What goes wrong: the faults, how each comes about, and how the peer may be set up to meet it."""
+"""The faults that the peer meets: how each is caused, and which settings of the peer bear on it."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from tests.fixtures.emulator import Emulator
 
 DAY_SECONDS = 86_400
 SLOW_SECONDS = 20
-#: How a case is disturbed while it runs; called again and again until it says that it is done.
+#: Disturbs a running case; called repeatedly until it returns True.
 Meddle = Callable[[PeerAirflow, str, Emulator], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
     """
-    One thing that goes wrong.
+    One fault.
 
-    :param armed: what the emulator is told before the run
-    :param meddle: what is done to the run from outside
-    :param second: whether the same rows are run a second time, and when
-    :param alone: it strikes everything that runs, so nothing else may
-    :param strict: whether the peer has settings that bear on it, and is measured with them, too
+    :param armed: the emulator's faults, armed before the run
+    :param disturb: disturbs the run from outside
+    :param second: whether the same rows run a second time, and when
+    :param alone: it affects everything that runs, so no other case may run
+    :param strict: whether the peer has settings against it, and is measured with them too
     """
 
     name: str
     title: str
     armed: Sequence[Mapping[str, Any]] = ()
-    meddle: Meddle | None = None
+    disturb: Meddle | None = None
     second: Literal["no", "at once", "after"] = "no"
     alone: bool = False
     strict: bool = False
 
 
 def _kill_worker(airflow: PeerAirflow, dag_id: str, emulator: Emulator) -> bool:
-    """SIGKILL for the task's process once its batch is made; the answer of the create is still on its way."""
+    """Kill the task's process after its batch is made and before the response to the create arrives."""
     return bool(emulator.batches_made()) and airflow.kill_worker(dag_id)
 
 
 def _not_found_on_retry(airflow: PeerAirflow, dag_id: str, emulator: Emulator) -> bool:
-    """One 404, after the download that failed and before the retry looks for its batch."""
+    """Arm one 404 after the failed download, before the retry looks for its batch."""
     if not called(emulator, "/results"):
         return False
     emulator.set_faults([{"kind": "not_found", "on": "retrieve", "times": 1}])
@@ -50,7 +50,7 @@ def _not_found_on_retry(airflow: PeerAirflow, dag_id: str, emulator: Emulator) -
 
 
 def _past_expiry(airflow: PeerAirflow, dag_id: str, emulator: Emulator) -> bool:
-    """24 hours pass for the API once the run waits."""
+    """Move the API's clock by 24 hours when the run waits."""
     if not airflow.waits(dag_id):
         return False
     emulator.advance_clock(DAY_SECONDS + 60)
@@ -58,7 +58,7 @@ def _past_expiry(airflow: PeerAirflow, dag_id: str, emulator: Emulator) -> bool:
 
 
 def called(emulator: Emulator, ending: str) -> set[str]:
-    """The paths of the batch API with this ending that were asked for."""
+    """Return the called paths of the batch API with this ending."""
     paths = {call["path"].split("?")[0] for call in emulator.log()["calls"]}
     return {path for path in paths if path.endswith(ending)}
 
@@ -67,7 +67,7 @@ FAULTS = (
     Fault(name="none", title="none (control)"),
     Fault(
         name="create_answer_lost",
-        title="answer of the create lost",
+        title="response to the create lost",
         armed=[{"kind": "reset_after_create", "times": 1}],
         strict=True,
     ),
@@ -87,7 +87,7 @@ FAULTS = (
         name="worker_killed",
         title="worker killed between create and record",
         armed=[{"kind": "slow", "on": "create", "seconds": SLOW_SECONDS, "times": 1}],
-        meddle=_kill_worker,
+        disturb=_kill_worker,
         strict=True,
     ),
     Fault(
@@ -99,7 +99,7 @@ FAULTS = (
         name="not_found_retrying",
         title="one 404 when a retry looks for its batch",
         armed=[{"kind": "cut_results", "at": "mid_line", "times": 1}],
-        meddle=_not_found_on_retry,
+        disturb=_not_found_on_retry,
         strict=True,
     ),
     Fault(
@@ -120,7 +120,7 @@ FAULTS = (
             {"kind": "duration", "seconds": DAY_SECONDS + 3600, "times": 1},
             {"kind": "unfinished", "share": 0.3, "times": 1},
         ],
-        meddle=_past_expiry,
+        disturb=_past_expiry,
         strict=True,
     ),
     Fault(name="two_at_once", title="two runs of the same rows at once", second="at once"),

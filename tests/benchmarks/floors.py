@@ -1,6 +1,6 @@
 """
-``python -m tests.benchmarks.floors``: what cannot be done without, each alone and as fast as it is known to go. Runs in
-.venv-benchmarks.
+``python -m tests.benchmarks.floors``: lower bounds, which are the unavoidable parts of the work, each as fast as we
+know how to do it. Runs in .venv-benchmarks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BATCHES = "/v1/messages/batches"
 
 
 def files(at: Round) -> None:
-    """Nothing to compare with: what this project sent and what it gets for it, as files for the others."""
+    """Write the bytes that this project sent and received as files for the other floors; not a floor itself."""
     for old in at.kept.glob("body-*.json"):
         old.unlink()
     api = _connection(at)
@@ -37,7 +37,7 @@ def files(at: Round) -> None:
 
 
 def read_chunks(at: Round) -> None:
-    """The chunk files, in small reads."""
+    """Read the chunk files in small pieces."""
     chunks = list((at.kept / "lake-after-plan").glob("chunks/*/*.parquet"))
     with at.measured():
         for chunk in chunks:
@@ -46,14 +46,14 @@ def read_chunks(at: Round) -> None:
 
 
 def read_warehouse(at: Round) -> None:
-    """All rows of the warehouse, by its own driver."""
+    """Read all rows of the warehouse with its own driver."""
     with closing(sqlite3.connect(at.database)) as warehouse, at.measured():
         for _ in warehouse.execute("select ticket, body from tickets"):
             pass
 
 
 def upload(at: Round) -> None:
-    """The bytes that this project sends, from a file, to the same API, which checks them."""
+    """Upload the bytes that this project sends, from a file, to the same API, which checks them."""
     bodies = sorted(at.kept.glob("body-*.json"))
     api = _connection(at)
     with at.measured(mb=sum(body.stat().st_size for body in bodies) / 1e6):
@@ -67,7 +67,7 @@ def upload(at: Round) -> None:
 
 
 def download(at: Round) -> None:
-    """The results, thrown away."""
+    """Download the results and discard them."""
     batch_ids = at.batches()
     api = _connection(at)
     with at.measured() as found:
@@ -75,27 +75,27 @@ def download(at: Round) -> None:
 
 
 def decode_orjson(at: Round) -> None:
-    """Each line of the results file to a dict."""
+    """Decode each line of the results file to a dict, with orjson."""
     _decode(at, orjson.loads)
 
 
 def decode_msgspec(at: Round) -> None:
-    """Each line of the results file to a dict, and nothing else."""
+    """Decode each line of the results file to a dict, with msgspec."""
     _decode(at, msgspec.json.Decoder().decode)
 
 
 def write_outcomes(at: Round) -> None:
-    """The finished result store, written as Parquet once more."""
+    """Write the finished result store as Parquet again."""
     _write(at, "lake-after-load/results/*/*.parquet")
 
 
 def write_rows(at: Round) -> None:
-    """The finished rows of extract, written as Parquet once more."""
+    """Write the finished rows of extract as Parquet again."""
     _write(at, "lake-after-extract/runs/**/rows.parquet")
 
 
 def write_table(at: Round) -> None:
-    """The finished partition, written as Parquet once more."""
+    """Write the finished partition as Parquet again."""
     _write(at, "lake-after-publish/tables/**/data.parquet")
 
 

@@ -1,8 +1,8 @@
 """
-Where the time of a whole run goes, as a picture: one bar for each task, from when it could have begun to its end.
+A picture of a whole run's time: one bar per task, from when it could have begun to its end.
 
-``python -m tests.benchmarks.gantt run.json run.svg`` draws what whole_run.py has printed, as SVG or PNG. Runs in an
-environment with matplotlib, and needs nothing else.
+``python -m tests.benchmarks.gantt run.json run.svg`` draws the output of whole_run.py as SVG or PNG. It needs only
+matplotlib.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from matplotlib.patches import Patch
 
 INK, PALE = "#1f2430", "#5b6472"
 GRID = "#e3e6ec"
-#: By whole_run's kinds: colour, and what it means. Told apart in grey, too, and by who cannot tell red from green.
+#: Colour and meaning of each kind of span. The colours also differ in grey and for people with red-green blindness.
 KINDS = {
     "waiting": ("#d9a441", "waiting for the scheduler"),
     "working": ("#2f6690", "working, on a worker"),
     "deferred": ("#a9c5d6", "deferred, in the triggerer"),
 }
 _HEAD_INCHES, _ROW_INCHES = 1.5, 0.34
-#: Shares of the whole run: a narrower span is drawn without its own label.
+#: Shares of the whole run; a narrower span has no label.
 _LABEL_FROM = 0.025
 
 
 def main() -> None:
     """Draw the picture."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.gantt", description=__doc__)
-    parser.add_argument("run", type=Path, help="a file whose last line whole_run.py has printed")
-    parser.add_argument("picture", type=Path, help="where to draw it; its ending says as what")
+    parser.add_argument("run", type=Path, help="a file with the output of whole_run.py")
+    parser.add_argument("picture", type=Path, help="the picture; its extension decides the format")
     options = parser.parse_args()
     draw(json.loads(options.run.read_text(encoding="utf-8").splitlines()[-1]), options.picture)
 
@@ -45,10 +45,10 @@ def draw(run: Mapping[str, Any], picture: Path) -> None:
     """
     Draw one run.
 
-    :param run: what whole_run.py has printed
+    :param run: the output of whole_run.py
     :param picture: a file that ends in .svg or .png
     """
-    # Text stays text in an SVG, and the same run is always the same picture, byte for byte.
+    # Keep text as text in an SVG, and draw the same run as the same bytes every time.
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "gantt"}):
         padded = ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.12)
         figure = Figure(figsize=(11, _HEAD_INCHES + _ROW_INCHES * len(run["tasks"])), layout=padded)
@@ -86,7 +86,7 @@ def _frame(axes: Axes, tasks: Sequence[Mapping[str, Any]], whole: float) -> None
 
 
 def _labels(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The tasks within their pipeline's group, with the number of the chunk if a pass has more than one."""
+    """Return the task names without their pipeline's group, with the chunk's number if a pass has several chunks."""
     names = [task["task"].partition(".")[2].replace(".chunk.", ".") for task in tasks]
     if all(task["map_index"] <= 0 for task in tasks):
         return names

@@ -1,9 +1,9 @@
 """
-``python -m tests.benchmarks.llm_batch_operator``: what LLMBatchOperator of common-ai does under each fault.
+``python -m tests.benchmarks.llm_batch_operator``: LLMBatchOperator of common-ai under each fault.
 
-The operator runs in a real Airflow (scheduler, LocalExecutor, triggerer) against the emulator, each case in a workspace
-of its own, most of them side by side. What was billed is what the emulator answered; what was delivered is what a
-following task would read. JSON Lines go to standard output, one for each fault and setting; ``--table`` writes a table.
+The operator runs in a real Airflow (scheduler, LocalExecutor, triggerer) against the emulator. Each case has its own
+workspace, and most run in parallel. Billed rows are those that the emulator answered. Delivered rows are those that a
+downstream task would read. The output is one JSON line per fault and setting, or a table with ``--table``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
@@ -33,15 +32,15 @@ from tests.fixtures.emulator import Emulator, EmulatorProcess
 DAGS = Path(__file__).with_name("dags")
 PROVIDER = "apache-airflow-providers-common-ai"
 ROWS = 50
-# Longer than Airflow takes from a submit to the first look, so that every run does wait. (A wait that is over at once
-# can overtake the scheduler's news of the submit, and Airflow then counts a failed try that no fault has caused.)
+# Longer than Airflow takes from a submit to the first poll, so that every run waits. (A wait that ends at once can
+# overtake the scheduler's record of the submit, and Airflow then counts a failed try that no fault has caused.)
 PROCESSING_SECONDS = 15
 AT_A_TIME = 24
-PATIENCE_SECONDS = 420
-LOOK_SECONDS = 0.3
+TIMEOUT_SECONDS = 420
+POLL_SECONDS = 0.3
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "defaults": {},
-    # What its guide offers to those who would rather see a run fail than pay twice or miss a row.
+    # Its guide offers these to users who prefer a failed run to a double payment or a missing row.
     "strict": {"on_orphaned_intent": "fail", "fail_on_partial_error": True},
 }
 _WORDS = ("parcel", "late", "broken", "refund", "colour", "size", "invoice", "twice", "empty", "charger", "thanks")
@@ -49,7 +48,7 @@ _WORDS = ("parcel", "late", "broken", "refund", "colour", "size", "invoice", "tw
 
 @dataclass(kw_only=True)
 class Case:
-    """One fault, one setting, one seed: a Dag, and a workspace of the emulator that nobody else uses."""
+    """One fault, one setting, one seed: a Dag, and a workspace of its own in the emulator."""
 
     fault: Fault
     setting: str
@@ -61,34 +60,34 @@ class Case:
 
     @property
     def dag_id(self) -> str:
-        """The Dag's name, which is the connection's, too."""
+        """The name of the Dag and of its connection."""
         return f"{self.fault.name}__{self.setting}__{self.seed}"
 
     @property
     def rows(self) -> list[str]:
-        """What is asked: the same for the same seed."""
+        """Return the texts of the rows; the same for the same seed."""
         draw = Random(self.seed)
         return [f"Ticket {number}: {' '.join(draw.choices(_WORDS, k=12))}" for number in range(ROWS)]
 
     @property
     def over(self) -> bool:
-        """Whether all that was to happen has happened."""
+        """Return whether the case is complete."""
         wanted = 1 if self.fault.second == "no" else 2
         return self.meddled and len(self.runs) == wanted and all(run.over for run in self.runs)
 
     def begin(self, airflow: PeerAirflow) -> None:
-        """Put the fault in force and start the first run, or the first two."""
+        """Arm the fault, and start the first run, or the first two."""
         self.emulator.set_faults(self.fault.armed)
-        self.meddled = self.fault.meddle is None
+        self.meddled = self.fault.disturb is None
         for _ in range(2 if self.fault.second == "at once" else 1):
             self._run(airflow)
 
-    def look(self, airflow: PeerAirflow) -> None:
-        """See how far it is, and do what is due."""
+    def poll(self, airflow: PeerAirflow) -> None:
+        """Check the progress of the case, and take the next action if it is due."""
         if self.over:
             return
-        if not self.meddled and self.fault.meddle:
-            self.meddled = self.fault.meddle(airflow, self.dag_id, self.emulator)
+        if not self.meddled and self.fault.disturb:
+            self.meddled = self.fault.disturb(airflow, self.dag_id, self.emulator)
         self.runs = airflow.runs(self.dag_id)
         if self.fault.second == "after" and len(self.runs) == self.begun == 1 and self.runs[0].over:
             self._run(airflow)
@@ -101,9 +100,9 @@ class Case:
 @dataclass(frozen=True, kw_only=True)
 class Measured:
     """
-    What came of one case.
+    The figures of one case.
 
-    :param undelivered: rows of runs that failed for good, so that nothing follows them
+    :param undelivered: rows of runs that failed permanently, whose downstream tasks never run
     :param unanswered: rows without an answer in the output of runs that succeeded
     """
 
@@ -118,7 +117,7 @@ class Measured:
 
 
 def main() -> int:
-    """Measure, and write what was found; 1 if a case did not come to an end."""
+    """Measure, and print the findings; return the exit status, 1 if a case did not end."""
     options = _options()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # through every __exit__
     begun = time.monotonic()
@@ -126,7 +125,7 @@ def main() -> int:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llm-batch-operator-")))
         if options.keep:
             scratch = Path(tempfile.mkdtemp(prefix="llm-batch-operator-"))
-            _say(f"Everything stays in {scratch}")
+            _say(f"All files are kept in {scratch}")
         (scratch / "emulator").mkdir()
         api = EmulatorProcess(scratch / "emulator", processing_seconds=PROCESSING_SECONDS, seed=options.seed)
         emulator = stack.enter_context(api)
@@ -148,17 +147,17 @@ def main() -> int:
     sys.stdout.write(_table(lines) if options.table else "".join(f"{json.dumps(line)}\n" for line in lines))
     unfinished = [case.dag_id for case in cases if not case.over]
     if unfinished:
-        _say(f"Not over after {PATIENCE_SECONDS} s: {', '.join(unfinished)}")
+        _say(f"Not complete after {TIMEOUT_SECONDS} s: {', '.join(unfinished)}")
     return 1 if unfinished else 0
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.llm_batch_operator", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="runs of each fault, each with its own rows")
-    parser.add_argument("--seed", type=int, default=0, help="other rows, other answers")
+    parser.add_argument("--seed", type=int, default=0, help="another seed gives other rows and answers")
     parser.add_argument("--fault", action="append", choices=[fault.name for fault in FAULTS], help="only this one")
-    parser.add_argument("--table", action="store_true", help="a table for people instead of JSON Lines")
-    parser.add_argument("--keep", action="store_true", help="leave Airflow's home, with its logs, and say where it is")
+    parser.add_argument("--table", action="store_true", help="print a table instead of JSON Lines")
+    parser.add_argument("--keep", action="store_true", help="keep Airflow's home with its logs, and print its path")
     return parser.parse_args()
 
 
@@ -188,7 +187,7 @@ def _airflow(scratch: Path, cases: Sequence[Case]) -> PeerAirflow:
 
 
 def _together(airflow: PeerAirflow, cases: Sequence[Case]) -> None:
-    """So many at a time as SQLite can bear."""
+    """Run the cases, as many in parallel as SQLite can handle."""
     waiting = list(cases)
 
     def begin_more() -> bool:
@@ -198,33 +197,33 @@ def _together(airflow: PeerAirflow, cases: Sequence[Case]) -> None:
             waiting.remove(case)
         return all(case.over for case in cases)
 
-    _look(airflow, cases, begin_more)
+    _poll(airflow, cases, begin_more)
 
 
 def _restart(airflow: PeerAirflow, cases: Sequence[Case]) -> None:
-    """Every case waits when the triggerer goes, and its batch ends when the next one is there."""
+    """Restart the triggerer while every case waits, and then let their batches end."""
     for case in cases:
         case.begin(airflow)
 
-    def wait_and_have_looked() -> bool:
+    def wait_and_have_polled() -> bool:
         return all(airflow.waits(case.dag_id) and _retrieves(case) for case in cases)
 
-    _look(airflow, cases, wait_and_have_looked)
+    _poll(airflow, cases, wait_and_have_polled)
     if cases:
         airflow.restart_triggerer()
     for case in cases:
         case.emulator.advance_clock(3600)
-    _look(airflow, cases, lambda: all(case.over for case in cases))
+    _poll(airflow, cases, lambda: all(case.over for case in cases))
 
 
-def _look(airflow: PeerAirflow, cases: Iterable[Case], enough: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def _poll(airflow: PeerAirflow, cases: Iterable[Case], enough: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not enough() and time.monotonic() < deadline:
         airflow.check()
         for case in cases:
             if case.begun:
-                case.look(airflow)
-        time.sleep(LOOK_SECONDS)
+                case.poll(airflow)
+        time.sleep(POLL_SECONDS)
 
 
 def _retrieves(case: Case) -> bool:
@@ -235,12 +234,14 @@ def _measure(case: Case, lake: Path) -> Measured:
     batches = [batch["id"] for batch in case.emulator.batches_made()]
     read = {path.split("/")[-2] for path in called(case.emulator, "/results")}
     case.emulator.set_faults([])
-    case.emulator.advance_clock(DAY_SECONDS)  # whatever still runs ends, and is billed for what it has done
+    case.emulator.advance_clock(DAY_SECONDS)  # unfinished batches end, and are billed for their succeeded requests
     bills = {batch_id: _billed(case.emulator, batch_id) for batch_id in batches}
     times = Counter(row for rows in bills.values() for row in rows)
     billed_twice = times.total() - len(times)
-    if billed_twice != (told := _told_billed_twice(case.emulator, billed_twice)):
-        raise RuntimeError(f"{case.dag_id}: billed twice by the results {billed_twice}, by the emulator's bills {told}")
+    if billed_twice != (counted := case.emulator.bills()["billed_twice"]):
+        raise RuntimeError(
+            f"{case.dag_id}: billed twice by the results {billed_twice}, by the emulator's bills {counted}"
+        )
     succeeded = [run for run in case.runs if run.state == "success"]
     return Measured(
         runs=len(case.runs),
@@ -255,7 +256,7 @@ def _measure(case: Case, lake: Path) -> Measured:
 
 
 def _billed(emulator: Emulator, batch_id: str) -> list[int]:
-    """The rows of a batch that the API answered, which are those it bills."""
+    """Return the rows of a batch that the API answered, and therefore bills."""
     return [
         _row_number(line["custom_id"]) for line in _results(emulator, batch_id) if line["result"]["type"] == "succeeded"
     ]
@@ -263,16 +264,6 @@ def _billed(emulator: Emulator, batch_id: str) -> list[int]:
 
 def _results(emulator: Emulator, batch_id: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in _get(emulator, f"/v1/messages/batches/{batch_id}/results").splitlines()]
-
-
-def _told_billed_twice(emulator: Emulator, otherwise: int) -> int:
-    """What the emulator itself says; an emulator that keeps no bills says nothing."""
-    try:
-        return int(json.loads(_get(emulator, "/_emulator/bills"))["billed_twice"])
-    except urllib.error.HTTPError as error:
-        if error.code != HTTPStatus.NOT_FOUND:
-            raise
-        return otherwise
 
 
 def _get(emulator: Emulator, path: str) -> bytes:
@@ -284,7 +275,7 @@ def _get(emulator: Emulator, path: str) -> bytes:
 
 
 def _answered(folder: Path) -> set[int]:
-    """The rows with an answer in what a run has put on the lake, as a following task would read it."""
+    """Return the rows with an answer in a run's output on the lake, as a downstream task would read it."""
     lines = [line for path in folder.glob("*.jsonl") for line in path.read_text(encoding="utf-8").splitlines()]
     return {row["index"] for row in map(json.loads, lines) if row["status"] == "success"}
 
@@ -297,7 +288,7 @@ def _line(fault: Fault, setting: str, found: Sequence[Measured]) -> dict[str, An
     undelivered = sum(one.undelivered for one in found)
     unanswered = sum(one.unanswered for one in found)
     notes = [
-        f"{sum(one.failed_runs for one in found)} Dag run(s) failed for good: {undelivered} rows not delivered"
+        f"{sum(one.failed_runs for one in found)} Dag run(s) failed permanently: {undelivered} rows not delivered"
         if undelivered
         else "",
         f"{unanswered} rows without an answer in the output of runs that succeeded" if unanswered else "",

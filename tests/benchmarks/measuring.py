@@ -1,4 +1,4 @@
-"""What a benchmark's process measures of itself."""
+"""The measurement that a benchmark's process takes of itself."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
-#: What makes Linux forget how much memory the process has ever had.
+#: Writing this resets Linux's record of the process's peak memory.
 _FORGET_PEAK = "5"
 _MEGABYTE = 1_000_000
 
@@ -23,13 +23,13 @@ _MEGABYTE = 1_000_000
 @contextmanager
 def measured(**facts: Any) -> Iterator[dict[str, Any]]:
     """
-    Measure the block, and print what was measured as the last line of stdout, as JSON.
+    Measure the block, and print the measurement as JSON on the last line of stdout.
 
-    ``seconds`` on the wall, ``cpu_seconds`` of this process and its children, ``rss_before_mb`` when the block is
-    entered, which is what the interpreter and its imports take, and ``rss_peak_mb`` within the block (macOS: since the
-    process began). Import and prepare everything before.
+    It has ``seconds`` of wall time, ``cpu_seconds`` of this process and its children, ``rss_before_mb`` at the start of
+    the block, which is the memory of the interpreter and its imports, and ``rss_peak_mb`` within the block (on macOS:
+    since the process began). Import and prepare everything before the block.
 
-    :param facts: printed as they are, such as ``rows=100_000``; the block may add more to what it is given
+    :param facts: printed unchanged, for example ``rows=100_000``; the block may add more to the yielded dict
     """
     found = dict(facts)
     gc.collect()

@@ -1,10 +1,10 @@
 """
-What a workload costs, and what was expected of it before it was sent: documents of about 2,000 tokens, one system
-prompt of 6,000, answers of about 150; and others.
+The cost of a workload, and its estimate: documents of about 2,000 tokens, one system prompt of 6,000, answers of about
+150; and other workloads.
 
-The steps of this project ask, at an emulator whose batches take ten minutes of its clock, and the clock is moved
-forward. Its bill stands beside the price of the same tokens in synchronous calls without a cache, and beside what the
-main pass was expected to cost when it was planned.
+The steps of this project send the requests to an emulator whose batches take ten minutes of its clock, which is moved
+forward. The report compares its bill with the price of the same tokens in synchronous calls without a cache, and with
+the estimate of the main pass.
 
 ``python -m tests.benchmarks.money --cache 1h --canary-rows 5`` prints one JSON object as the last line of stdout.
 """
@@ -26,7 +26,7 @@ import pyarrow as pa
 import sqlalchemy
 
 from include.enrichment.batches.ledger import Entry
-from include.enrichment.cost.estimate import Usd
+from include.enrichment.cost.bounds import Usd
 from include.enrichment.cost.prices import prices
 from include.enrichment.errors import NotYet
 from include.enrichment.runs.partition import Partition
@@ -42,7 +42,7 @@ from include.steps.extract import extract
 from include.steps.files.chunk_files import open_body, read_chunk
 from include.steps.load import load
 from include.steps.plan import plan
-from include.steps.planning.select_requests import read_plan
+from include.steps.planning.plan_files import read_plan
 from include.steps.planning.token_counts import count_sample
 from include.steps.publish import publish
 from include.steps.submit import submit
@@ -52,7 +52,7 @@ from tests.benchmarks.workload import DAY, bodies, write
 from tests.fixtures.emulator import Emulator, EmulatorProcess
 
 ROWS = 10_000
-#: Longer than the emulator needs, and well within the life of what a canary has written for an hour.
+#: Longer than the emulator needs, and well within the one-hour TTL of a canary's cache writes.
 BATCH_SECONDS = 600
 
 _SETTINGS = """
@@ -65,11 +65,11 @@ limits: {{canary_rows: {canary_rows}, retry_passes: 1}}
 @dataclass(frozen=True, kw_only=True)
 class Workload:
     """
-    What is asked about.
+    The rows and prompts of one workload.
 
-    :param files: the folder that has the pipeline's query, user prompt and schema
-    :param characters: of a row's text, on average
-    :param system_bytes: of the system prompt
+    :param files: the folder of the pipeline's query, user prompt and schema
+    :param characters: the mean length of a row's text
+    :param system_bytes: the length of the system prompt
     """
 
     files: str
@@ -80,8 +80,8 @@ class Workload:
 
 
 WORKLOADS = {
-    # Most characters take one byte and a few take three: with these a document has 8,000 bytes, which the emulator
-    # takes for 2,000 tokens.
+    # Most characters take one byte and a few take three, so that a document has 8,000 bytes, which the emulator counts
+    # as 2,000 tokens.
     "documents": Workload(
         files="documents", model="claude-sonnet-4-6", max_tokens=500, characters=7_850, system_bytes=24_000
     ),
@@ -92,8 +92,8 @@ WORKLOADS = {
 }
 
 
-class Wrong(Exception):
-    """What was asked or billed is not what it must be. The message says what."""
+class UnexpectedResult(Exception):
+    """A result differs from the expected one; the message describes it."""
 
 
 def ask(
@@ -107,16 +107,16 @@ def ask(
     cold: bool = False,
 ) -> dict[str, Any]:
     """
-    Ask about so many rows, from the warehouse to the published partition, and tell what it costs.
+    Run this number of rows from the warehouse to the published partition, and return the costs.
 
-    :param folder: an empty one, for all files
+    :param folder: an empty folder for all files
     :param workload: one of WORKLOADS
-    :param cache: as pipeline.yaml has it, and ``canary_rows`` too
-    :param cold: send each chunk as it is, without a look at the cache: nothing goes ahead to warm it
+    :param cache: the setting of pipeline.yaml, as is ``canary_rows``
+    :param cold: send each chunk without warming the cache
     """
-    asked = WORKLOADS[workload]
-    write(rows, folder / "warehouse", mean_characters=asked.characters)
-    pipeline = load_pipeline(_write_pipeline(folder / workload, asked, cache=cache, canary_rows=canary_rows))
+    chosen = WORKLOADS[workload]
+    write(rows, folder / "warehouse", mean_characters=chosen.characters)
+    pipeline = load_pipeline(_write_pipeline(folder / workload, chosen, cache=cache, canary_rows=canary_rows))
     run = RunFolder(pipeline=pipeline.name, partition=Partition(start=DAY), run_id="bill")
     warehouse = Warehouse(sqlalchemy.create_engine(f"sqlite:///{folder}/warehouse/warehouse.db"), name="warehouse")
     lake = Lake.in_folder(folder / "lake")
@@ -134,29 +134,29 @@ def ask(
                 load(chunk, batch, lake=lake, claude=claude)
         published = publish(run, lake=lake).published
     bills = emulator.bills()
-    books = _books(lake)
-    booked = sum(books["cost_usd"].to_pylist(), Decimal())
-    if published != rows or bills["billed_twice"] or booked != Decimal(bills["usd"]):
-        raise Wrong(
+    usage_records = _usage_records(lake)
+    recorded = sum(usage_records["cost_usd"].to_pylist(), Decimal())
+    if published != rows or bills["billed_twice"] or recorded != Decimal(bills["usd"]):
+        raise UnexpectedResult(
             f"{rows:,} rows, {published:,} published, {bills['billed_twice']:,} requests billed twice,"
-            f" ${bills['usd']} billed, ${booked:f} booked by this project."
+            f" ${bills['usd']} billed, ${recorded:f} recorded by this project."
         )
     made = read_plan(lake, run, MAIN, extracted_at)
     assert made
     assert made.estimate
     assert made.estimate.cost_usd
-    canary = sum((line["cost_usd"] for line in books.to_pylist() if line["pass_name"] == CANARY), Decimal())
-    return figures(bills, model=asked.model, canary_usd=canary, expected=made.estimate.cost_usd)
+    canary = sum((line["cost_usd"] for line in usage_records.to_pylist() if line["pass_name"] == CANARY), Decimal())
+    return figures(bills, model=chosen.model, canary_usd=canary, expected=made.estimate.cost_usd)
 
 
 def figures(bills: Mapping[str, Any], *, model: str, canary_usd: Decimal, expected: Usd) -> dict[str, Any]:
     """
-    What these bills of a model come to, in US dollars and as a part of what the same tokens cost synchronously.
+    Return the sum of a model's bills, in US dollars and as a fraction of the synchronous cost of the same tokens.
 
-    ``cache_hits`` is what was read of all that was read or written, None where nothing was.
+    ``cache_hits`` is the share of cache reads among cache reads and writes; None without any.
 
-    :param canary_usd: what the canary had cost when the main pass was planned
-    :param expected: what the main pass was expected to cost then
+    :param canary_usd: the cost of the canary when the main pass was planned
+    :param expected: the estimate of the main pass
     """
     read, written = bills["cache_read_input_tokens"], bills["cache_creation_input_tokens"]
     input_tokens, output_tokens = bills["input_tokens"] + read + written, bills["output_tokens"]
@@ -184,13 +184,13 @@ def _write_pipeline(folder: Path, workload: Workload, *, cache: str, canary_rows
         model=workload.model, max_tokens=workload.max_tokens, cache=cache, canary_rows=canary_rows
     )
     (folder / "pipeline.yaml").write_text(settings, encoding="utf-8")
-    text = "Read the document. What the terms in it mean:\n" + next(bodies(4 * workload.system_bytes))
+    text = "Read the document. The terms in it mean:\n" + next(bodies(4 * workload.system_bytes))
     (folder / "system.md").write_text(text.encode()[: workload.system_bytes].decode(errors="ignore"), encoding="utf-8")
     return folder
 
 
 def _submit(chunk_key: str, run_id: str, lake: Lake, claude: Claude, emulator: Emulator) -> str:
-    """As the operator does, but that what is waited for ends at once."""
+    """Submit a chunk as the operator does, but without waiting: the emulator's clock moves instead."""
     while True:
         try:
             return submit(chunk_key, run_id=run_id, lake=lake, claude=claude)
@@ -199,7 +199,7 @@ def _submit(chunk_key: str, run_id: str, lake: Lake, claude: Claude, emulator: E
 
 
 def _create(chunk_key: str, run_id: str, lake: Lake, claude: Claude, emulator: Emulator) -> str:
-    """Make the batch and nothing else."""
+    """Only create the batch."""
     chunk, now = read_chunk(lake, chunk_key), datetime.now(UTC)
     with open_body(lake, chunk) as body:
         batch_id = claude.create(body, since=now)
@@ -221,18 +221,18 @@ def _let_end(emulator: Emulator) -> None:
         time.sleep(0.2)
 
 
-def _books(lake: Lake) -> pa.Table:
-    """What this project says that its batches cost."""
+def _usage_records(lake: Lake) -> pa.Table:
+    """Return this project's usage records."""
     today = datetime.now(UTC).date()
     return UsageStore(lake).read(today - timedelta(days=1), today + timedelta(days=1))
 
 
 def main() -> None:
-    """Measure, and print what was found."""
+    """Measure, and print the figures."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--cache", required=True, help="as pipeline.yaml has it")
-    parser.add_argument("--canary-rows", type=int, required=True, help="as pipeline.yaml has it")
-    parser.add_argument("--cold", action="store_true", help="warm nothing, whatever that costs")
+    parser.add_argument("--cache", required=True, help="the setting of pipeline.yaml")
+    parser.add_argument("--canary-rows", type=int, required=True, help="the setting of pipeline.yaml")
+    parser.add_argument("--cold", action="store_true", help="do not warm the cache")
     parser.add_argument("--workload", choices=WORKLOADS, default="documents")
     parser.add_argument("--rows", type=int, default=ROWS, help="how many")
     options = vars(parser.parse_args())

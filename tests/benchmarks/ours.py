@@ -1,7 +1,7 @@
 """
-``python -m tests.benchmarks.ours``: the steps of this project, each from where the one before has left the lake.
+``python -m tests.benchmarks.ours``: the steps of this project, each on the lake of the previous one.
 
-``--keep`` leaves the lake for the next step. Runs in .venv.
+``--keep`` keeps the lake for the next step. Runs in .venv.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from include.steps.submit import submit as submit_chunk
 from tests.benchmarks.contender import PIPELINE, Round, main
 from tests.benchmarks.workload import DAY
 
-#: pyarrow imports pandas when it makes its first array: like the peers' import of it, that is not measured.
+#: pyarrow imports pandas when it makes its first array; like the peers' import of pandas, this is not measured.
 _IMPORTED_BY_PYARROW = pd
 _PIPELINE = load_pipeline(PIPELINE)
 _FOLDER = RunFolder(pipeline=_PIPELINE.name, partition=Partition(start=DAY), run_id="first")
@@ -90,13 +90,13 @@ def ask(at: Round) -> None:
 
 
 def load(at: Round) -> None:
-    """Ended batches to validated, typed outcomes, with the results as received beside them."""
+    """Ended batches to validated, typed outcomes, with the raw results kept."""
     lake = _lake(at, after="submit")
     ledger = Ledger(lake, pipeline=_PIPELINE.name)
     chunks = _chunks(lake)
     entries = ledger.entries([layout.chunk_id_of(chunk) for chunk in chunks])
     batch_ids = [entry.batch_id for entry in entries if entry and entry.batch_id]
-    # As Airflow does it: each batch is loaded by a task, and each task is a process.
+    # As in Airflow: one task loads one batch, and each task is a process.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as task:
         found = [
             task.submit(_load_one, at, chunk, batch_id).result()
@@ -124,7 +124,7 @@ def publish(at: Round) -> None:
 
 
 def again(at: Round) -> None:
-    """A second run of the same partition, up to what it would send."""
+    """A second run of the same partition, up to its plan."""
     lake = _lake(at, after="publish")
     second = RunFolder(pipeline=_FOLDER.pipeline, partition=_FOLDER.partition, run_id="second")
     warehouse = _warehouse(at)
@@ -136,10 +136,10 @@ def again(at: Round) -> None:
 
 
 def _lake(at: Round, *, after: str | None) -> Lake:
-    """A lake of one's own: a copy of what the step before has left, or an empty one."""
+    """Return a lake of its own: a copy of the previous step's, or an empty one."""
     folder = at.scratch / _LAKE
     if after:
-        # No object is ever changed in its place, so a link is as good as a copy.
+        # Objects are never changed in place, so a link is as good as a copy.
         shutil.copytree(_kept(at, after), folder, copy_function=os.link)
     return Lake.in_folder(folder)
 
@@ -164,9 +164,9 @@ def _chunks(lake: Lake) -> list[str]:
 
 def _claude(at: Round, sent: list[int]) -> Claude:
     """
-    The API as a task sees it.
+    Open the API as a task does.
 
-    :param sent: gets the Content-Length of each create that has one
+    :param sent: collects the Content-Length of each create that has one
     """
 
     def note(request: httpx2.Request) -> None:

@@ -1,6 +1,6 @@
 """
-What parsing Dag files costs: one in a fresh interpreter beyond importing Airflow, and 200 pipelines in one process.
-Beside each the floor: a Dag of the same shape, made of nothing but Airflow's EmptyOperator.
+The time to parse Dag files: one in a fresh interpreter, without the import of Airflow, and 200 pipelines in one
+process. Each is compared with a floor: a Dag of the same shape that consists of Airflow's EmptyOperator.
 
 ``python -m tests.benchmarks.parse`` prints one JSON object as the last line of stdout: medians, with min and max, of
 runs that alternate between ours and the floor, each in a process of its own.
@@ -26,7 +26,7 @@ from tests.benchmarks.measuring import measured
 
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINE = "catalogue"
-#: The shape of the catalogue Dag, and none of its code: 17 tasks, three mapped groups.
+#: The shape of the catalogue Dag without its code: 17 tasks, three mapped groups.
 FLOOR_DAG = """
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,7 +62,7 @@ floor()
 
 
 def main() -> int:
-    """Measure, and print what was found."""
+    """Measure, and print the figures."""
     options = _options()
     if options.file:
         _one_file(options.file)
@@ -76,8 +76,8 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.parse", description=__doc__)
-    parser.add_argument("--pipelines", type=int, default=200, help="how many are parsed in one process")
-    parser.add_argument("--runs", type=int, default=3, help="how often each is measured")
+    parser.add_argument("--pipelines", type=int, default=200, help="the number of pipelines parsed in one process")
+    parser.add_argument("--runs", type=int, default=3, help="the number of measurements of each")
     parser.add_argument("--file", type=Path, help=argparse.SUPPRESS)  # the processes that are measured
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -85,8 +85,8 @@ def _options() -> argparse.Namespace:
 
 def measure(pipelines: int, runs: int) -> dict[str, Any]:
     """
-    ``one_file_ms`` and ``all_files_seconds``, each with ``_min`` and ``_max``, and with ``floor_`` before its name the
-    same of the floor; and how many Dags and tasks there are.
+    Return ``one_file_ms`` and ``all_files_seconds``, each with ``_min`` and ``_max``, and the numbers of Dags and
+    tasks. The prefix ``floor_`` marks the same figures of the floor.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory(prefix="parse-") as scratch:
@@ -100,7 +100,7 @@ def measure(pipelines: int, runs: int) -> dict[str, Any]:
     ours, floor = (found[name][0] for name in ("all_files_seconds", "floor_all_files_seconds"))
     shape = {name: ours[name] for name in ("dags", "tasks")}
     if shape != {name: floor[name] for name in shape} or shape["dags"] != pipelines:
-        raise RuntimeError(f"Not the same number of Dags and tasks: ours {ours}, the floor {floor}")
+        raise RuntimeError(f"The numbers of Dags and tasks differ: ours {ours}, the floor {floor}")
     return shape | {"runs": runs} | {key: value for name in found for key, value in _summary(name, found[name])}
 
 
@@ -110,7 +110,7 @@ def _summary(name: str, lines: list[dict[str, Any]]) -> list[tuple[str, float]]:
 
 
 def _one_file(file: Path) -> None:
-    # Airflow's share. The package imports a name when it is first asked for.
+    # Airflow's share. The package imports a name at its first use.
     _ = importlib.import_module("airflow.sdk").dag
     with measured():
         runpy.run_path(str(file))
@@ -127,10 +127,10 @@ def _folder(folder: Path) -> None:
 
 
 def _make_project(project: Path, pipelines: int) -> None:
-    """A project root with this checkout's code and so many copies of one pipeline, each with its Dag file."""
+    """Make a project root with this checkout's code and many copies of one pipeline, each with its Dag file."""
     shutil.copytree(ROOT / "plugins", project / "plugins")
     shutil.copytree(ROOT / "include", project / "include", ignore=shutil.ignore_patterns("pipelines"))
-    compileall.compile_dir(project, quiet=1)  # as in a deployment, whose first parse leaves it behind
+    compileall.compile_dir(project, quiet=1)  # as in a deployment after its first parse
     for folder in ("dags", "floor"):
         (project / folder).mkdir()
     source = (ROOT / "dags" / f"{PIPELINE}.py").read_text(encoding="utf-8")
@@ -143,7 +143,7 @@ def _make_project(project: Path, pipelines: int) -> None:
 
 
 def _child(project: Path, *arguments: str | Path) -> dict[str, Any]:
-    """What a process of its own measures, with the copied project in the place of this checkout."""
+    """Measure in a process of its own, with the copied project instead of this checkout."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     environment = kept | {
         "AIRFLOW_HOME": str(project.parent / "airflow"),

@@ -1,7 +1,7 @@
 """
 The peer's Airflow: scheduler with LocalExecutor, triggerer, Dag processor and API server, each in its own process.
 
-Nothing of Airflow is imported here. A run is started over the REST API, and states are read from the metadata database.
+This module imports nothing of Airflow. It starts runs over the REST API, and reads states from the metadata database.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ COMMANDS = {
     "dag-processor": ["dag-processor"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
-# A task's process is forked from the scheduler's. The SDK takes seconds to import, which every task would pay anew.
+# A task's process is forked from the scheduler's. Without this, every task would spend seconds on importing the SDK.
 _LOCAL_SETTINGS = "import anthropic\n"
 
 
@@ -54,7 +54,7 @@ class Run:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Return whether the run has ended for good."""
         return self.state in ("success", "failed")
 
 
@@ -90,31 +90,31 @@ class PeerAirflow:
         self._stop_all()
 
     def wait_for_dags(self, count: int) -> None:
-        """Until the Dag processor has brought in so many Dags."""
+        """Wait until the Dag processor has parsed this number of Dags."""
         deadline = time.monotonic() + BOOT_SECONDS
         while self._call("GET", "/api/v2/dags?limit=1")["total_entries"] < count:
             if errors := self._call("GET", "/api/v2/importErrors")["import_errors"]:
                 raise RuntimeError(str(errors[0]["stack_trace"]))
             if time.monotonic() > deadline:
-                raise RuntimeError(f"Not all of {count} Dags came in: see {self._home}/dag-processor.log")
+                raise RuntimeError(f"Not all of {count} Dags were parsed: see {self._home}/dag-processor.log")
             time.sleep(0.5)
 
     def trigger(self, dag_id: str, run_id: str) -> None:
-        """Start a run. SQLite may be locked for a while, which the API server answers with 500."""
+        """Start a run; retry while SQLite is locked, when the API server responds with 500."""
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
             try:
                 self._call("POST", f"/api/v2/dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "logical_date": None})
                 return
             except urllib.error.HTTPError as error:
-                if error.code == HTTPStatus.CONFLICT:  # it did start, the time before
+                if error.code == HTTPStatus.CONFLICT:  # the previous attempt did start it
                     return
                 if error.code != HTTPStatus.INTERNAL_SERVER_ERROR or time.monotonic() > deadline:
                     raise
             time.sleep(1)
 
     def runs(self, dag_id: str) -> list[Run]:
-        """The runs of a Dag, in the order in which they were started."""
+        """Return the runs of a Dag in the order of their start."""
         query = (
             "SELECT r.run_id, r.state, t.state, t.try_number, t.pid FROM dag_run r"
             " LEFT JOIN task_instance t ON t.dag_id = r.dag_id AND t.run_id = r.run_id WHERE r.dag_id = ? ORDER BY r.id"
@@ -127,12 +127,12 @@ class PeerAirflow:
             ]
 
     def waits(self, dag_id: str) -> bool:
-        """Whether every run of the Dag waits in the triggerer."""
+        """Return whether every run of the Dag waits in the triggerer."""
         runs = self.runs(dag_id)
         return bool(runs) and all(run.task_state == "deferred" for run in runs)
 
     def kill_worker(self, dag_id: str) -> bool:
-        """SIGKILL for the process of the Dag's running task; False if there is none yet."""
+        """Kill the process of the Dag's running task with SIGKILL; False if there is none yet."""
         scheduler = self._processes["scheduler"].pid
         for run in self.runs(dag_id):
             if run.task_state == "running" and run.pid:
@@ -143,15 +143,15 @@ class PeerAirflow:
         return False
 
     def restart_triggerer(self) -> None:
-        """End the triggerer as a deployment does, and start another one."""
+        """Stop the triggerer as a deployment does, and start another one."""
         self._stop(["triggerer"])
         self._processes["triggerer"] = self._start("triggerer", COMMANDS["triggerer"])
 
     def check(self) -> None:
-        """Raises RuntimeError if one of the processes has ended by itself: nothing measured after that would count."""
+        """Raise RuntimeError if one of the processes has ended by itself, which invalidates later measurements."""
         for name, process in self._processes.items():
             if process.poll() is not None:
-                raise RuntimeError(f"The {name} ended: see {self._home}/{name}.log (--keep leaves it)")
+                raise RuntimeError(f"The {name} ended: see {self._home}/{name}.log (--keep keeps it)")
 
     def _settings(self, dags: Path) -> dict[str, str]:
         url = f"http://{LOOPBACK}:{self._port}"
@@ -171,10 +171,10 @@ class PeerAirflow:
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__API__SECRET_KEY": secrets.token_hex(32),
             "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_hex(32),
-            # The default of 5 s ends a triggerer when others write for longer.
+            # With the default of 5 s, a triggerer ends when others write for longer.
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self._home}/airflow.db?timeout=60",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self._home / "logs"),
-            # A worker's first call can wait behind many on a small machine; the default of 5 s fails the task for it.
+            # On a small machine a worker's first call can wait behind many others; the default of 5 s fails the task.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
             "PYTHONUNBUFFERED": "1",
             "PYTHONWARNINGS": "ignore",
@@ -215,11 +215,11 @@ class PeerAirflow:
             return answer
 
     def _stop_all(self) -> None:
-        # The scheduler first: an idle LocalExecutor may keep it from ending, and nothing must start any more.
+        # The scheduler first, so that no more tasks start; an idle LocalExecutor may keep it from ending.
         self._stop(["scheduler", "triggerer", "dag-processor", "api-server"])
 
     def _stop(self, names: list[str]) -> None:
-        """SIGTERM, and SIGKILL for what is still there afterwards, children included."""
+        """Send SIGTERM, and then SIGKILL to all processes that are left, including children."""
         ours = []
         for name in names:
             if (process := self._processes.pop(name, None)) and process.poll() is None:
@@ -233,7 +233,7 @@ class PeerAirflow:
 
 
 def _inherited() -> dict[str, str]:
-    """The caller's environment without what would change this Airflow or its client behind our back."""
+    """Return the caller's environment without variables that would change this Airflow or its client."""
     foreign = ("AIRFLOW", "ANTHROPIC", "BENCHMARK_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return kept | {"NO_PROXY": f"{LOOPBACK},localhost", "no_proxy": f"{LOOPBACK},localhost"}

@@ -1,9 +1,9 @@
 """
-What it takes to plan a partition, with so many earlier runs in the result store: half of its rows were answered by
+The time and memory to plan a partition, with many earlier runs in the result store. Half of its rows have answers from
 them, and the others are new. ``python -m tests.benchmarks.planning --earlier 1000 --s3``
 
-Each earlier run has left three batches: a canary, the partition, a few retries. The last 98 of them are not in the
-index yet: with two more they would be.
+Each earlier run has three batches: a canary, the partition, a few retries. The last 98 of them are not in the index
+yet; two more would trigger its update.
 """
 
 from __future__ import annotations
@@ -13,10 +13,8 @@ import base64
 import json
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,7 +23,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx2
 import pandas as pd
 import sqlalchemy
 
@@ -36,25 +33,24 @@ from include.enrichment.storage.layout import RunFolder
 from include.gateways.lake import Lake
 from include.gateways.result_store import Received, ResultStore
 from include.gateways.sources.warehouse import Warehouse
-from include.stack.stack import LOOPBACK, free_port
 from include.steps.extract import extract
 from include.steps.files.extracted import fetch_rows, read_request_ids
 from include.steps.plan import plan
 from tests.benchmarks.contender import PIPELINE
 from tests.benchmarks.measuring import measured
 from tests.benchmarks.workload import DAY, write
-from tests.fixtures.s3 import filesystem
+from tests.fixtures.s3 import filesystem, running_s3_server
 from tests.fixtures.usage import facts_of
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
 
-#: pyarrow imports pandas when it makes its first array, which is not measured.
+#: pyarrow imports pandas when it makes its first array; this is not measured.
 _IMPORTED_BY_PYARROW = pd
 _PIPELINE = load_pipeline(PIPELINE)
 _FOLDER = RunFolder(pipeline=_PIPELINE.name, partition=Partition(start=DAY), run_id="planned")
 _CANARY_ROWS, _RETRIED_ROWS = 5, 20
-#: So many have run since the index was written last.
+#: The number of runs since the last write of the index.
 _RUNS_SINCE = 33
 _PLANS = 3
 _WRITERS = 4
@@ -63,7 +59,7 @@ _BUCKET = "planning"
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where the lake is: a folder, or a bucket of the S3 server that listens there and logs each request."""
+    """The place of the lake: a folder, or a bucket on an S3 server that logs each request."""
 
     folder: Path
     s3: str | None = None
@@ -77,11 +73,11 @@ class Place:
 
     @property
     def log(self) -> Path:
-        """A line for each request."""
+        """The log of the S3 server, one line per request."""
         return self.folder / "s3.log"
 
     def requests(self) -> int:
-        """How many requests the server has had."""
+        """Count the requests that the server has received."""
         return sum(" HTTP/1.1" in line for line in self.log.read_text(encoding="utf-8").splitlines())
 
 
@@ -92,7 +88,7 @@ def _any_credentials() -> S3Credential:
 def main() -> None:
     """Measure, and print the figures as one line of JSON."""
     arguments = argparse.ArgumentParser(prog="python -m tests.benchmarks.planning", description=__doc__)
-    arguments.add_argument("--earlier", type=int, default=1_000, help="how many runs were there before")
+    arguments.add_argument("--earlier", type=int, default=1_000, help="the number of earlier runs")
     arguments.add_argument("--rows", type=int, default=10_000, help="of a partition")
     arguments.add_argument("--s3", action="store_true", help="on an S3 server instead of in a folder")
     options = arguments.parse_args()
@@ -137,13 +133,13 @@ def _extracted(place: Place, rows: int) -> list[str]:
 
 
 def _answered(wanted: Sequence[str], runs: int, draw: random.Random) -> list[list[str]]:
-    """Half of what is wanted, dealt out to the earlier runs."""
+    """Deal out half of the wanted requests to the earlier runs."""
     half = draw.sample(wanted, len(wanted) // 2)
     return [half[number::runs] for number in range(runs)]
 
 
 def _write_runs(place: Place, answered: Sequence[Sequence[str]], rows: int, draw: random.Random) -> None:
-    """The batches of earlier runs, each with these answers and others to make up its partition."""
+    """Write the batches of earlier runs, each with these answers and others that fill its partition."""
     store = ResultStore(place.lake, pipeline=_PIPELINE.name)
 
     def write_batch(request_ids: Sequence[str]) -> None:
@@ -160,12 +156,12 @@ def _write_runs(place: Place, answered: Sequence[Sequence[str]], rows: int, draw
                     write_batch, [_strangers(_CANARY_ROWS, draw), [*known, *_strangers(rows - len(known), draw)]]
                 )
             )
-            if number < len(answered):  # the last had nothing to retry
+            if number < len(answered):  # the last run had no retries
                 write_batch(_strangers(_RETRIED_ROWS, draw))
 
 
 def _strangers(count: int, draw: random.Random) -> list[str]:
-    """Requests of other partitions."""
+    """Return request ids of other partitions."""
     return [base64.urlsafe_b64encode(draw.randbytes(17))[:22].decode() for _ in range(count)]
 
 
@@ -177,7 +173,7 @@ def _outcome(request_id: str) -> Outcome:
 
 
 def _planned(place: Place) -> dict[str, Any]:
-    """One plan, in a process of its own as a task is, and with nothing in flight."""
+    """Plan once, in a process of its own like a task, with no batches in flight."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as task:
         found = task.submit(_plan, place).result()
     for listed in place.lake.objects("ledger/"):
@@ -203,21 +199,10 @@ def _no_server(place: Place) -> Iterator[Place]:
 
 @contextmanager
 def _s3_server(place: Place) -> Iterator[Place]:
-    """The place on a server of its own, which is moto: one thread in Python that has to do everything."""
-    place = replace(place, s3=f"http://{LOOPBACK}:{(port := free_port())}")
-    command = [sys.executable, "-m", "moto.server", "--host", LOOPBACK, "--port", str(port)]
-    with place.log.open("wb") as log, subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log) as server:
-        try:
-            while server.poll() is None:
-                try:
-                    httpx2.get(str(place.s3), trust_env=False)
-                    break
-                except httpx2.HTTPError:
-                    time.sleep(0.1)
-            filesystem(str(place.s3)).create_dir(_BUCKET)
-            yield place
-        finally:
-            server.kill()
+    """Start an S3 server for the place: moto, which is a single Python thread."""
+    with place.log.open("wb") as log, running_s3_server(log=log) as endpoint:
+        filesystem(endpoint).create_dir(_BUCKET)
+        yield replace(place, s3=endpoint)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """
-``python -m tests.benchmarks.seed``: the pattern that most projects start with: pandas, a dict for each row, the SDK's
-``create()`` and ``results()``. Runs in .venv-benchmarks.
+``python -m tests.benchmarks.seed``: the pattern that most projects start with, which is pandas, a dict per row, and the
+SDK's ``create()`` and ``results()``. Runs in .venv-benchmarks.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def submit(at: Round) -> None:
 
 
 def load(at: Round) -> None:
-    """The results of this project's batch to Parquet; neither validated nor kept as received."""
+    """The results of this project's batch to Parquet, without validation and without raw results."""
     (batch_id,) = at.batches()
     with _client(at) as client, at.measured():
         rows = []
@@ -44,7 +44,7 @@ def load(at: Round) -> None:
 
 
 def _params(text: str) -> dict[str, Any]:
-    """What this project sends for the row."""
+    """Return the params that this project sends for the row."""
     return {
         "model": "claude-haiku-5-5",
         "max_tokens": 300,

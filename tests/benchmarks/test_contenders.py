@@ -1,4 +1,4 @@
-"""The table of contenders, without running any."""
+"""The table of contenders; none is run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The document workload is what it is said to be, and is billed in the order that is to be shown; few documents do."""
+"""The document workload is as described, and the bills have the expected order, even for few documents."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from include.enrichment.cost.estimate import Usd
+from include.enrichment.cost.bounds import Usd
 from tests.benchmarks.money import ask, figures
 from tests.fixtures.emulator import Emulator
 
@@ -17,22 +17,22 @@ DOCUMENTS = 60
 
 @pytest.fixture(scope="module")
 def found(emulator_process: Emulator, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """What the three ways of asking cost."""
+    """The costs with a warmed cache, without a cache, and with a cold cache."""
 
-    def asked(name: str, cache: str, canary_rows: int, *, cold: bool = False) -> dict[str, Any]:
+    def costs_of(name: str, cache: str, canary_rows: int, *, cold: bool = False) -> dict[str, Any]:
         folder: Path = tmp_path_factory.mktemp(name)
         workspace = emulator_process.workspace()
         return ask(workspace, folder, rows=DOCUMENTS, cache=cache, canary_rows=canary_rows, cold=cold)
 
     return {
-        "one_ahead": asked("one_ahead", "1h", 0),
-        "warmed": asked("warmed", "1h", 5),
-        "cold": asked("cold", "1h", 0, cold=True),
-        "off": asked("off", "off", 5),
+        "one_ahead": costs_of("one_ahead", "1h", 0),
+        "warmed": costs_of("warmed", "1h", 5),
+        "cold": costs_of("cold", "1h", 0, cold=True),
+        "off": costs_of("off", "off", 5),
     }
 
 
-def test_prompts_and_answers_are_of_the_length_that_is_said(found: dict[str, dict[str, Any]]) -> None:
+def test_prompts_and_answers_have_the_described_length(found: dict[str, dict[str, Any]]) -> None:
     assert found["off"]["requests"] == DOCUMENTS
     assert found["off"]["input_tokens_each"] == pytest.approx(6_000 + 2_000 + 350, rel=0.05)
     assert found["off"]["output_tokens_each"] == pytest.approx(150, rel=0.1)
@@ -43,13 +43,13 @@ def test_a_warmed_cache_costs_less_than_none_and_none_less_than_a_cold_one(found
     assert found["off"]["ratio"] == 0.5
 
 
-def test_where_no_canary_does_one_request_goes_ahead_and_warms_the_cache(found: dict[str, dict[str, Any]]) -> None:
+def test_without_a_canary_one_request_warms_the_cache(found: dict[str, dict[str, Any]]) -> None:
     assert found["one_ahead"]["requests"] == DOCUMENTS + 1
     assert found["one_ahead"]["cache_hits"] > 0.85
     assert found["one_ahead"]["ratio"] < found["off"]["ratio"]
 
 
-def test_nearly_all_read_what_the_canary_wrote(found: dict[str, dict[str, Any]]) -> None:
+def test_nearly_all_requests_read_the_canarys_cache_writes(found: dict[str, dict[str, Any]]) -> None:
     assert found["warmed"]["batches"] == 2
     assert found["warmed"]["cache_hits"] > 0.85
     assert found["cold"]["cache_hits"] < 0.5
@@ -72,6 +72,6 @@ def test_synchronous_calls_pay_every_token_of_the_prompt_as_input() -> None:
     assert (found["low_usd"], found["expected_usd"], found["high_usd"]) == (0.6, 1.1, 2.1)
 
 
-def test_the_bill_lies_within_what_was_expected(found: dict[str, dict[str, Any]]) -> None:
+def test_the_bill_is_within_the_bounds_of_its_estimate(found: dict[str, dict[str, Any]]) -> None:
     for name in ("warmed", "off"):
         assert found[name]["low_usd"] <= found[name]["billed_usd"] <= found[name]["high_usd"]

@@ -1,4 +1,4 @@
-"""What the report says of measurements; nothing is timed."""
+"""The report on given measurements; nothing is timed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from tests.benchmarks.bounds import Bound, bounds
 from tests.benchmarks.contenders import MEMORY_SIZE
-from tests.benchmarks.report import ESTIMATED, Bound, Found, bounds, over_imports, render
+from tests.benchmarks.measurements import ESTIMATED, Found, over_imports
+from tests.benchmarks.report import render
 
 
 def _line(command: str, seconds: float, *, size: int = 100_000, memory: float = 50.0, **facts: Any) -> dict[str, Any]:
@@ -41,7 +43,7 @@ def test_medians_are_compared() -> None:
     assert _bound("as the seed pattern", SUBMITTED).verdict == "met"
 
 
-def test_floors_that_follow_each_other_are_added() -> None:
+def test_consecutive_floors_are_added() -> None:
     (times,) = _bound("reading and uploading", SUBMITTED).values
     assert times == pytest.approx(1 / 0.6)
 
@@ -80,7 +82,7 @@ def test_the_table_has_medians_with_min_and_max_and_the_multiple_of_ours() -> No
     assert "| 10 (9–11) | 10 | 10,000 |  | 2,100 (+2,000) | 10 × |" in rows[1]
 
 
-def test_what_was_not_measured_has_no_table_and_no_verdict() -> None:
+def test_a_missing_measurement_has_no_table_and_no_verdict() -> None:
     text = render(SUBMITTED, machine="2026-11-01, 2 cores")
     assert "## Load" not in text
     assert "| extract: ≥ 50,000 rows/s | ? rows/s | not measured |" in text
@@ -98,7 +100,7 @@ def test_a_part_of_its_own_kind_shows_its_figures() -> None:
     assert "| one file ms | 120 |\n| all files seconds | 3.50 |" in render([parse], machine="")
 
 
-def test_money_is_told_beside_what_synchronous_calls_cost() -> None:
+def test_the_cost_is_compared_with_that_of_synchronous_calls() -> None:
     facts = {"requests": 10_000, "batches": 3, "input_tokens_each": 8_350.5, "output_tokens_each": 144.2}
     facts |= {"low_usd": 50, "expected_usd": 60, "high_usd": 80}
     warmed = facts | {"cache_hits": 0.9795, "billed_usd": 59.2, "synchronous_usd": 272.1, "ratio": 0.2176}
@@ -108,7 +110,7 @@ def test_money_is_told_beside_what_synchronous_calls_cost() -> None:
         for how, line in (("1h --canary-rows 5", warmed), ("off --canary-rows 5", off))
     ]
     text = render(lines, machine="")
-    assert "## Money (2026-11-01)\n\nThe emulator answered, not Claude" in text
+    assert "## Money (2026-11-01)\n\nThe emulator stood in for Claude" in text
     assert (
         "| **this project**: `cache: 1h`, warmed by a canary | 8,350 / 144 | 3 | 98.0 % | 60.00 (50.00 to 80.00) |"
         in text
@@ -117,7 +119,7 @@ def test_money_is_told_beside_what_synchronous_calls_cost() -> None:
     assert _bound("documents", lines).verdict == "met"
 
 
-def test_a_bill_is_held_against_what_was_expected_of_it() -> None:
+def test_a_bill_is_compared_with_its_estimate() -> None:
     facts = {"size": 0, "at": "2026-11-01", "low_usd": 50, "expected_usd": 60, "high_usd": 80}
     for billed, verdicts in ((58, ["met", "met"]), (75, ["**not met**", "met"]), (90, ["**not met**"] * 2)):
         lines = [facts | {"command": command, "billed_usd": billed, "ratio": 0.2} for command in ESTIMATED]

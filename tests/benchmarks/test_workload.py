@@ -1,4 +1,4 @@
-"""The workload is what it is said to be."""
+"""The workload is as described."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_same_size_is_always_the_same_rows(tmp_path: Path) -> None:
     assert one.equals(other)
 
 
-def test_texts_are_of_the_length_and_the_kind_that_is_said() -> None:
+def test_texts_have_the_described_length_and_kind() -> None:
     texts = list(islice(bodies(), 2_000))
     assert abs(sum(map(len, texts)) / len(texts) / MEAN_CHARACTERS - 1) < 0.05
     assert len(set(texts)) == len(texts)

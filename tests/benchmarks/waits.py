@@ -1,6 +1,6 @@
 """
-Many waits in one process, as a triggerer has them: how often the API is called, what it costs, and for how long the
-event loop is ever blocked. ``python -m tests.benchmarks.waits --waits 1000 --interval 15 --seconds 60``
+Many waits in one process, as in a triggerer: the number of API calls, the CPU time, and the longest time that the event
+loop is blocked. ``python -m tests.benchmarks.waits --waits 1000 --interval 15 --seconds 60``
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _DAY_SECONDS = 24 * 3600
 _REQUESTS = 1_000
 _API_KEY = "sk-ant-simulated-waits"
-#: As many triggers as a triggerer starts before other things have their turn (max_trigger_to_select_per_loop).
+#: The number of triggers that a triggerer starts before other work has its turn (max_trigger_to_select_per_loop).
 _STARTED_AT_ONCE = 50
 _PROBE_SECONDS = 0.05
 
@@ -41,7 +41,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(prog="python -m tests.benchmarks.waits", description=__doc__)
     arguments.add_argument("--who", choices=sorted(_WHO), default="ours")
     arguments.add_argument("--waits", type=int, default=1_000)
-    arguments.add_argument("--interval", type=float, default=15.0, help="the pause between two looks, in seconds")
+    arguments.add_argument("--interval", type=float, default=15.0, help="the pause between two polls, in seconds")
     arguments.add_argument("--seconds", type=float, default=60.0, help="how long the waits are watched")
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -49,15 +49,15 @@ def main() -> None:
         batches = _make_batches(state, options.waits)
         with EmulatorProcess(state, processing_seconds=_DAY_SECONDS) as emulator:
             connection = {"conn_type": "anthropic", "host": emulator.url, "password": _API_KEY}
-            # Airflow reads its settings when it is first imported, which is after this.
+            # Airflow reads its settings at its first import, which must come after this.
             os.environ |= {
                 "AIRFLOW_HOME": str(Path(folder) / "airflow"),
                 "AIRFLOW_CONN_ANTHROPIC_DEFAULT": json.dumps(connection),
             }
             import claude_batch.connections.claude  # noqa: F401 # the imports of both are not measured
 
-            # Else it may fall to the waits to have all that was imported searched for garbage, which takes 200 ms and
-            # says nothing of them.
+            # Otherwise garbage collection of all imported modules, which takes 200 ms, may happen during the waits and
+            # distort their figures.
             gc.collect()
             gc.freeze()
             logging.disable(logging.INFO)  # the HTTP client logs each call
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def _make_batches(state: Path, count: int) -> list[Batch]:
-    """Young batches, as an emulator would have them on its disk had each been posted."""
+    """Create young batches in the emulator's state, as if each had been posted."""
     store = Store(state)
     now = time.time_ns() // 1_000
     made = [
@@ -118,8 +118,9 @@ _WHO: dict[str, Callable[[Batch, float], BaseTrigger]] = {"ours": _ours, "provid
 
 async def _watch(waits: list[BaseTrigger], seconds: float) -> dict[str, float]:
     """
-    Let them wait for so long. Returns for how long at most nothing else had a turn, _PROBE_SECONDS included: on the
-    wall, and by the CPU time of the event loop's thread, which does not depend on what else the machine does.
+    Let them wait for this time, and return the longest time that the event loop was blocked, including _PROBE_SECONDS.
+
+    It is given as wall time and as CPU time of the event loop's thread, which other processes do not affect.
     """
     until = time.monotonic() + seconds
     longest = {"longest_block_ms": 0.0, "longest_block_cpu_ms": 0.0}

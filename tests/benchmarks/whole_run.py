@@ -3,8 +3,7 @@ A whole run, from its trigger to the published partition, through the embedded s
 API server, S3, a warehouse with the workload, and an emulator that ends every batch at once.
 
 ``python -m tests.benchmarks.whole_run --rows 100000`` prints one JSON object as the last line of stdout: the counts,
-``seconds`` from trigger to published, where they went, and the most memory that each process was seen to have.
-gantt.py draws it.
+``seconds`` from trigger to published, their breakdown, and the peak memory of each process. gantt.py draws it.
 """
 
 from __future__ import annotations
@@ -17,12 +16,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx2
 import psutil
@@ -37,16 +35,17 @@ from include.stack.stack import Stack, new_stack
 from include.stack.supervisor import failed_processes
 from tests.benchmarks import workload
 from tests.benchmarks.contender import FOLDER
+from tests.benchmarks.spans import DEFERRED, WAITING, WORKING, Task, last, spans_of, waited_for
 
 DAG = "whole_run"
 PIPELINE = "pipeline"
 BOOT_SECONDS = 240
-PATIENCE_SECONDS = 1_800
-LOOK_SECONDS = 1.0
-#: The most that Airflow's API lists at once, unless it is told otherwise.
+TIMEOUT_SECONDS = 1_800
+POLL_SECONDS = 1.0
+#: The largest page of Airflow's API by default.
 PAGE = 100
 _MEGABYTE = 1_000_000
-#: The processes that stay, by a part of their command. A task's ends with the id of its instance.
+#: The names of the servers, by a part of their command. A task's command ends with the id of its instance.
 SERVERS = {
     "moto.server": "S3",
     "include.emulator": "emulator",
@@ -57,16 +56,7 @@ SERVERS = {
     "scheduler": "scheduler",
     "triggerer": "triggerer",
 }
-#: Where a task's time goes: until a worker has begun with it, on the worker, in the triggerer.
-WAITING, WORKING, DEFERRED = "waiting", "working", "deferred"
-#: What a task does after an event of Airflow's log. One that has ended does nothing, unless it is tried again.
-_NEXT = {
-    "running": WORKING,
-    "deferred": DEFERRED,
-    **dict.fromkeys(("success", "failed", "skipped", "up_for_retry"), WAITING),
-}
-#: As the stack is for people, but for the frequent looks at Dag files, each of which costs what a task costs: these are
-#: Airflow's defaults.
+#: Airflow's defaults: the stack's own frequent parsing of Dag files would cost as much as a task each time.
 SETTINGS: Mapping[str, str] = {
     "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).with_name("stack_dags")),
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "300",
@@ -75,50 +65,17 @@ SETTINGS: Mapping[str, str] = {
 
 
 class NotPublished(Exception):
-    """The stack did not come up, or the run did not publish every row. The message says where to look."""
+    """The stack did not start, or the run did not publish every row. The message says where the logs are."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Span:
-    """
-    What a task did for a while.
-
-    :param kind: WAITING, WORKING or DEFERRED
-    :param start: seconds since the run was triggered, as is ``end``
-    """
-
-    kind: str
-    start: float
-    end: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """
-    One task instance of the run.
-
-    :param instance_id: what its process is named after
-    :param spans: in their order, without a gap; they begin when all that it had to wait for was over
-    """
-
-    task_id: str
-    map_index: int
-    instance_id: str
-    spans: list[Span]
-
-
-class Clerk(AirflowApi):
-    """Airflow as somebody sees it who triggers a run and writes down what became of it when."""
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        return self
+class RunApi(AirflowApi):
+    """The API calls of a person who triggers a run and records its progress."""
 
     def tasks(self, run_id: str, triggered_at: datetime) -> list[Task]:
-        """What the tasks that ran did when, in the order in which they began."""
+        """Return the spans of the tasks that ran, in the order of their start."""
         path = f"/api/v2/dags/{DAG}"
         instances = self._pages(f"{path}/dagRuns/{run_id}/taskInstances", "task_instances")
-        # Each state of each try, which the task instance itself forgets when the next one begins.
+        # The event log has each state of each try; the task instance has only those of the last one.
         events = self._pages("/api/v2/eventLogs", "event_logs", dag_id=DAG, run_id=run_id, order_by="when")
         upstream: dict[str, list[str]] = {}
         for task in self._get(f"{path}/tasks")["tasks"]:
@@ -130,7 +87,7 @@ class Clerk(AirflowApi):
                 task_id=one["task_id"],
                 map_index=one["map_index"],
                 instance_id=one["id"],
-                spans=spans_of(one, events, ready=_last(waited_for(one, ran, upstream)), triggered_at=triggered_at),
+                spans=spans_of(one, events, ready=last(waited_for(one, ran, upstream)), triggered_at=triggered_at),
             )
             for one in ran
             if one["state"] != "skipped"
@@ -147,36 +104,36 @@ class Clerk(AirflowApi):
 
 
 def main() -> int:
-    """Measure, and print what was found."""
+    """Measure, and print the figures."""
     rows = _rows()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # through every __exit__
     database = FOLDER / str(rows) / "warehouse.db"
     if not database.exists():
         workload.write(rows, database.parent)
     folder = _stack_folder()
-    with processes.one_demo_at_a_time(folder), _stack(folder, database) as stack, Clerk(stack) as api:
+    with processes.one_demo_at_a_time(folder), _stack(folder, database) as stack, RunApi(stack) as api:
         found = _run(api, stack, folder)
     if found["rows"] != rows or found["published"] + found["rejected"] != rows:
-        raise NotPublished(f"{rows:,} rows are in the warehouse, and the manifest says {found}")
+        raise NotPublished(f"The warehouse has {rows:,} rows, but the manifest says {found}")
     sys.stdout.write(f"{json.dumps(found)}\n")
     return 0
 
 
 def _rows() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.whole_run", description=__doc__)
-    parser.add_argument("--rows", type=int, default=100_000, help="how many rows the partition has")
+    parser.add_argument("--rows", type=int, default=100_000, help="the number of rows of the partition")
     rows: int = parser.parse_args().rows
     return rows
 
 
 def _stack_folder() -> StackFolder:
-    """A folder of the benchmark's own, unless ENRICHMENT_STACK_DIR says otherwise: a demo runs on beside it."""
+    """Return ENRICHMENT_STACK_DIR or a folder of the benchmark's own, so that a demo can run at the same time."""
     os.environ.setdefault("ENRICHMENT_STACK_DIR", str(FOLDER / "stack"))
     return StackFolder.of_environment()
 
 
-def _run(api: Clerk, stack: Stack, folder: StackFolder) -> dict[str, Any]:
-    """The measured run, after one of an empty day: a scheduler at work is measured, and not one that boots."""
+def _run(api: RunApi, stack: Stack, folder: StackFolder) -> dict[str, Any]:
+    """Run once with an empty day, so that the scheduler has started, and then the measured run."""
     _finish(api, folder, api.trigger(DAG, {"partition": str(Partition(start=workload.DAY - timedelta(days=1)))}))
     partition = Partition(start=workload.DAY)
     with _memory(folder) as peaks:
@@ -186,7 +143,7 @@ def _run(api: Clerk, stack: Stack, folder: StackFolder) -> dict[str, Any]:
     tasks = api.tasks(run_id, triggered_at)
     published = published_day.read_published(stack, PIPELINE, partition)
     if published is None:
-        raise NotPublished(f"The run has succeeded, and {partition} has no manifest: see {folder.airflow_home}/logs")
+        raise NotPublished(f"The run succeeded, but {partition} has no manifest: see {folder.airflow_home}/logs")
     spans = [span for task in tasks for span in task.spans]
     return {
         "rows": published.manifest.rows,
@@ -211,84 +168,29 @@ def _run(api: Clerk, stack: Stack, folder: StackFolder) -> dict[str, Any]:
     }
 
 
-def _finish(api: Clerk, folder: StackFolder, run_id: str) -> None:
+def _finish(api: RunApi, folder: StackFolder, run_id: str) -> None:
     """Wait for the run's success. Raises NotPublished if it fails, or takes too long."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while (state := api.run_state(DAG, run_id)) != "success":
         if state == "failed" or time.monotonic() > deadline:
             tasks = [task for task in api.task_instances(DAG, run_id) if task.state == "failed"]
             errors = [f"{task.task_id}: {error}" for task in tasks for error in api.errors(DAG, run_id, task)]
             raise NotPublished("\n".join([f"The run {run_id} is {state}: see {folder.airflow_home}/logs", *errors]))
-        time.sleep(LOOK_SECONDS)
-
-
-def waited_for(
-    one: Mapping[str, Any], instances: Sequence[Mapping[str, Any]], upstream: Mapping[str, Sequence[str]]
-) -> list[str]:
-    """
-    When the instances ended that this one had to wait for: of a mapped group those of its own index. A task that was
-    skipped is the scheduler's work alone, so in its place stand those before it.
-
-    :param instances: of the run, as the REST API tells of them, as ``one``
-    :param upstream: for each task those right before it
-    """
-    ends: list[str] = []
-    for other in instances:
-        if other["task_id"] not in upstream.get(one["task_id"], ()):
-            continue
-        if -1 not in (one["map_index"], other["map_index"]) and one["map_index"] != other["map_index"]:
-            continue
-        skipped = other["state"] == "skipped"
-        ends += waited_for(other, instances, upstream) if skipped else [other["end_date"]]
-    return ends
-
-
-def _last(moments: Sequence[str]) -> str | None:
-    return max(moments, key=datetime.fromisoformat, default=None)
-
-
-def spans_of(
-    one: Mapping[str, Any], events: Sequence[Mapping[str, Any]], *, ready: str | None, triggered_at: datetime
-) -> list[Span]:
-    """
-    What an instance did when.
-
-    :param events: the run's event log, in the order of time
-    :param ready: when the last of those that it waited for had ended; None: it waited for the trigger only
-    """
-
-    def seconds(moment: str) -> float:
-        return (datetime.fromisoformat(moment) - triggered_at).total_seconds()
-
-    spans: list[Span] = []
-    at, kind = seconds(ready) if ready else 0.0, WAITING
-    for event in events:
-        if (event["task_id"], event["map_index"]) != (one["task_id"], one["map_index"]) or event["event"] not in _NEXT:
-            continue
-        moment = seconds(event["when"])
-        if kind == DEFERRED:
-            # Airflow keeps the last time only that a task was scheduled: an earlier stay counts up to the worker's
-            # start.
-            scheduled = seconds(one["scheduled_when"])
-            fired = scheduled if at < scheduled < moment else moment
-            spans.append(Span(kind=DEFERRED, start=at, end=fired))
-            at, kind = fired, WAITING
-        spans.append(Span(kind=kind, start=at, end=moment))
-        at, kind = moment, _NEXT[event["event"]]
-    return spans
+        time.sleep(POLL_SECONDS)
 
 
 @contextmanager
 def _memory(folder: StackFolder) -> Iterator[dict[str, int]]:
     """
-    The most memory, in MB, that each server and each task was seen to have, looked at about once a second. What a
-    process has in common with the one that it was forked from, counts for both.
+    Record the peak memory of each server and each task in MB, sampled about once a second.
+
+    Memory that a process shares with its parent counts for both.
     """
     peaks: dict[str, int] = {}
     over = threading.Event()
 
     def watch() -> None:
-        while not over.wait(LOOK_SECONDS):
+        while not over.wait(POLL_SECONDS):
             for process in processes.marked_processes(folder):
                 with suppress(psutil.Error):
                     name = _name(" ".join(process.cmdline()).strip())
@@ -304,14 +206,14 @@ def _memory(folder: StackFolder) -> Iterator[dict[str, int]]:
 
 
 def _name(command: str) -> str:
-    """A server by its name, a task by the id of its instance."""
+    """Return the name of a server, or the instance id of a task."""
     known = [name for part, name in SERVERS.items() if part in command]
     return known[0] if known else command.rpartition(" ")[2]
 
 
 @contextmanager
 def _stack(folder: StackFolder, database: Path) -> Iterator[Stack]:
-    """The stack with the workload in its warehouse, up and with its Dag; stopped when the block ends."""
+    """Start the stack with the workload in its warehouse and with its Dag, and stop it when the block ends."""
     processes.stop_all(folder)
     for old in (folder.airflow_home, folder.logs, folder.emulator_state):
         shutil.rmtree(old, ignore_errors=True)
@@ -328,8 +230,8 @@ def _stack(folder: StackFolder, database: Path) -> Iterator[Stack]:
             deadline = time.monotonic() + BOOT_SECONDS
             while not ready():
                 if failed_processes(stack) or supervisord.poll() is not None or time.monotonic() > deadline:
-                    raise NotPublished(f"The stack does not come up: see {folder.logs}")
-                time.sleep(LOOK_SECONDS)
+                    raise NotPublished(f"The stack did not start: see {folder.logs}")
+                time.sleep(POLL_SECONDS)
 
         wait(lambda: _answers(stack.s3_url) and _answers(stack.emulator_url))
         published_day.make_bucket(stack)
@@ -341,7 +243,7 @@ def _stack(folder: StackFolder, database: Path) -> Iterator[Stack]:
     finally:
         processes.stop_all(folder)
         folder.stack_json.unlink(missing_ok=True)
-        # Logs stay for looking at; these are hundreds of megabytes.
+        # Keep the logs, but delete these, which are hundreds of megabytes.
         folder.warehouse.unlink(missing_ok=True)
         shutil.rmtree(folder.emulator_state, ignore_errors=True)
 

@@ -1,6 +1,6 @@
 """
-The workload: rows with a key and a text of 1,640 characters on average, or of another mean, as Parquet and as a
-warehouse. The same size and mean are always the same rows.
+The workload: rows with a key and a text of 1,640 characters on average, or of another mean, as Parquet and in a
+warehouse. The same size and mean always give the same rows.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ import pyarrow.parquet as pq
 
 DAY = date(2026, 11, 1)
 MEAN_CHARACTERS = 1_640
-#: Of the logarithm of a text's length: most have between half and twice the mean.
+#: The standard deviation of the logarithm of a text's length: most texts have between half and twice the mean.
 _SPREAD = 0.5
 _LETTERS = "etaoinshrdlucmfwypvbgkjqxz"
 _WORDS, _STREAM_WORDS = 20_000, 1_000_000
-#: What gives escaping and UTF-8 some work, in every so-manieth word.
+#: Characters that need escaping or several bytes of UTF-8, added to some words.
 _ODD_WORDS = ('"quoted"', "line\nbreak", "end\n\nBegin", "返金してください", "退款", "🙁", "C:\\temp")
 _ODD_EVERY = 25
 _ROWS_AT_ONCE = 5_000
 
 
 def write(rows: int, folder: Path, *, mean_characters: int = MEAN_CHARACTERS) -> None:
-    """Make ``folder`` with ``rows.parquet``, and with ``warehouse.db`` that has the same in a table ``tickets``."""
+    """Create ``folder`` with ``rows.parquet``, and with ``warehouse.db``, whose table ``tickets`` has the same rows."""
     unfinished = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
@@ -51,7 +51,7 @@ def write(rows: int, folder: Path, *, mean_characters: int = MEAN_CHARACTERS) ->
 
 
 def bodies(mean_characters: int = MEAN_CHARACTERS) -> Iterator[str]:
-    """Texts without end: slices of a long stream of words, in which a few words are frequent and most are rare."""
+    """Yield texts endlessly: slices of a long stream of words, in which a few are frequent and most are rare."""
     draw = Random(mean_characters)
     stream = _stream(draw)
     log_mean = math.log(mean_characters) - _SPREAD**2 / 2

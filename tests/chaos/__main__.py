@@ -1,7 +1,7 @@
 """
-`make chaos`: everything that can be killed is killed, and what is left is counted, here and with a peer.
+`make chaos`: kill everything that can be killed, and count the losses, for this project and for a peer.
 
-Exit status 0 only if this project lost nothing, paid nothing twice and left nothing behind.
+The exit status is 0 only if this project lost nothing, paid nothing twice and left nothing behind.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from include.stack.progress import complain, say
-from tests.chaos.kill_points import whole
+from tests.chaos.kill_points.findings import whole
 from tests.chaos.random_runs import random_runs
 from tests.chaos.report import Finding, read_findings, table
 
 ROOT = Path(__file__).resolve().parents[2]
-#: The environment that holds the peer; nothing of it is installed beside the project.
+#: The peer's own environment; nothing of it is installed in the project's.
 PEER_PYTHON = ROOT / ".venv-benchmarks/bin/python"
 PARTS = {
     "kill-points": "Kill points: every write, every fault",
     "random": "Random kills on the real scheduler",
-    "peer": "The same with a peer",
+    "peer": "The same for a peer",
 }
 
 
 def main() -> int:
-    """Play all parts, say each finding as it is made, and the table at the end."""
+    """Run the parts, print each finding as it is made, and then the table; return the exit status."""
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--runs", type=int, default=30, help="random runs through the real scheduler")
-    parser.add_argument("--seed", type=int, default=7, help="what is killed when")
+    parser.add_argument("--seed", type=int, default=7, help="decides what is killed and when")
     parser.add_argument("--part", choices=PARTS, action="append", help="only this part, instead of all")
     options = parser.parse_args()
     begun = time.monotonic()
@@ -41,12 +41,12 @@ def main() -> int:
         "random": lambda: random_runs(runs=options.runs, seed=options.seed),
         "peer": _peer,
     }
-    findings = [finding for part in options.part or PARTS for finding in _said(PARTS[part], plays[part]())]
-    say(f"\n{table(findings)}\n\nThe emulator answered, and counted what it billed. Took {_minutes(begun)}.")
+    findings = [finding for part in options.part or PARTS for finding in _print_each(PARTS[part], plays[part]())]
+    say(f"\n{table(findings)}\n\nThe emulator stood in for the API and counted the bills. Took {_minutes(begun)}.")
     return int(any(finding.subject == "this project" and not finding.clean for finding in findings))
 
 
-def _said(part: str, findings: Iterable[Finding]) -> Iterator[Finding]:
+def _print_each(part: str, findings: Iterable[Finding]) -> Iterator[Finding]:
     begun = time.monotonic()
     say(f"{part}:")
     for finding in findings:
@@ -55,14 +55,14 @@ def _said(part: str, findings: Iterable[Finding]) -> Iterator[Finding]:
 
 
 def _peer() -> Iterator[Finding]:
-    """What the peer's own benchmark finds."""
-    # One run of each case: its Airflow keeps its state in SQLite, which more of them at once can lock for too long.
+    """Yield the findings of the peer's own benchmark."""
+    # One run of each case: its Airflow keeps its state in SQLite, which parallel runs can lock for too long.
     command = [str(PEER_PYTHON), "-m", "tests.benchmarks.llm_batch_operator", "--runs", "1"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as peer:
         assert peer.stdout is not None
         yield from read_findings(peer.stdout)
     if peer.returncode:
-        complain(f"The peer's benchmark ended with status {peer.returncode}, see above: its lines are missing.")
+        complain(f"The peer's benchmark ended with status {peer.returncode}, see above: its findings are missing.")
 
 
 def _minutes(begun: float) -> str:

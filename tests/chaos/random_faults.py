@@ -1,6 +1,4 @@
-"""
-What goes wrong at the emulated API during a wave of runs: drawn from a seed, each fault a few times and then over.
-"""
+"""The faults of the emulated API during a wave of runs: drawn from a seed, each strikes a few times."""
 
 from __future__ import annotations
 
@@ -11,41 +9,41 @@ from typing import Any
 
 Fault = Mapping[str, Any]
 
-#: How likely each fault of the menu is part of a wave.
+#: The probability that a fault of the menu is part of a wave.
 _SHARE = 0.65
 
 
 def draw_faults(seed: int) -> list[Fault]:
-    """The faults of one wave."""
+    """Draw the faults of one wave."""
     draw = random.Random(seed)
-    menu = [*_creates(draw), *_looks(draw), *_rows(draw), *_downloads(draw)]
+    menu = [*_creates(draw), *_polls(draw), *_rows(draw), *_downloads(draw)]
     return [*_durations(draw), *(fault for fault in menu if draw.random() < _SHARE)]
 
 
-def struck(faults: Sequence[Fault], in_force: Sequence[Mapping[str, Any]]) -> Counter[str]:
+def struck(faults: Sequence[Fault], armed_faults: Sequence[Mapping[str, Any]]) -> Counter[str]:
     """
-    How often each kind struck.
+    Count the strikes of each kind.
 
-    :param in_force: what is left of them, as the emulator tells it; one that is spent is not told any more
+    :param armed_faults: the faults that may still strike, as the emulator returns them
     """
     left: Counter[str] = Counter()
-    for armed in in_force:
+    for armed in armed_faults:
         left[_name(armed["fault"])] += armed["remaining"]
-    meant: Counter[str] = Counter()
+    planned: Counter[str] = Counter()
     for fault in faults:
-        meant[_name(fault)] += fault["times"]
-    return meant - left
+        planned[_name(fault)] += fault["times"]
+    return planned - left
 
 
 def _name(fault: Fault) -> str:
-    """The kind; of an HTTP error the status and the call as well."""
+    """Return the kind; for an HTTP error, the status and the call."""
     if fault["kind"] == "http_error":
         return f"{fault['status']} on {fault.get('on', 'create')}" + (" (made)" if fault.get("created") else "")
     return str(fault["kind"])
 
 
 def _durations(draw: random.Random) -> list[Fault]:
-    """Some batches end before anybody looks, and some are waited for longer than a trigger is asleep at first."""
+    """Draw durations: some batches end before the first poll, and some take longer than a trigger's first sleep."""
     return [
         {"kind": "duration", "seconds": round(draw.choice([0.2, 1, 6, 15, 40]) * draw.uniform(0.5, 1.5), 1), "times": 4}
         for _ in range(6)
@@ -67,17 +65,17 @@ def _creates(draw: random.Random) -> list[Fault]:
         error(529, times=draw.randint(1, 2)),
         error(429, times=draw.randint(1, 2), retry_after=draw.randint(1, 8)),
         {"kind": "queue_limit", "batches": draw.randint(3, 8), "times": draw.randint(1, 3), "retry_after": 4},
-        # While a create is slow its batch is made already: whoever is killed then never learns its id.
+        # While the response is delayed, the batch exists: a process killed then never learns its id.
         {"kind": "slow", "on": "create", "seconds": round(draw.uniform(1, 4), 1), "times": 8, "after": 2},
     ]
 
 
-def _looks(draw: random.Random) -> list[Fault]:
+def _polls(draw: random.Random) -> list[Fault]:
     def error(on: str, status: int, times: int) -> Fault:
         return {"kind": "http_error", "on": on, "status": status, "times": times, "after": draw.randint(0, 40)}
 
     return [
-        # Within what the Dag takes for the time that a batch may be missing from the list.
+        # Less than LISTING_LAG in the Dag.
         {"kind": "list_lag", "seconds": round(draw.uniform(0.5, 2), 1), "times": 20},
         {"kind": "not_found", "on": "retrieve", "times": draw.randint(1, 2), "after": draw.randint(0, 30)},
         {"kind": "not_found", "on": "results", "times": 1, "after": draw.randint(0, 15)},
@@ -90,9 +88,7 @@ def _looks(draw: random.Random) -> list[Fault]:
 
 
 def _rows(draw: random.Random) -> list[Fault]:
-    """
-    Small shares: a canary of three rows that all fail for good ends a run, rightly, and no clear can make it green.
-    """
+    """Draw small shares: a canary of three rows that all fail permanently rightly fails the run, and no clear helps."""
     billed = draw.sample(["invalid_json", "violates_schema", "wrong_case_enum", "truncated", "refusal"], 2)
     return [
         {"kind": "errored", "share": 0.2, "error_type": "overloaded_error", "times": 6},
@@ -105,8 +101,10 @@ def _rows(draw: random.Random) -> list[Fault]:
 
 def _downloads(draw: random.Random) -> list[Fault]:
     """
-    Each well apart from the next: lines that three downloads in a row do not hold are missing at the API as far as
-    anybody can tell, and then they are rightly asked for, and paid, again.
+    Draw faults of downloads, with enough chances between them.
+
+    Lines that are missing from three downloads in a row count as missing at the API; their rows are rightly requested,
+    and paid, again.
     """
     faults: list[Fault] = [
         {"kind": "cut_results", "at": "mid_line", "times": 1},

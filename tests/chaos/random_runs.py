@@ -1,10 +1,10 @@
 """
-Random runs through the real scheduler, triggerer and workers, some of which are killed at random moments, while the API
-misbehaves: ``python -m tests.chaos.random_runs --runs 30 --seed 7``.
+Random runs through the real scheduler, triggerer and workers, with random kills and faults of the API:
+``python -m tests.chaos.random_runs --runs 30 --seed 7``.
 
-Every run is another day of one small pipeline. Runs come in waves; each wave has its own faults and kills, drawn from
-the seed. What a wave was drawn is the same each time, what it hits is not: processes are never twice alike. When a run
-has failed for good, because kills used up a task's tries, its failed tasks are cleared, as whoever is on call would.
+Every run is another day of one small pipeline. Runs come in waves; each wave draws its own faults and kills from the
+seed. The draw is reproducible, but the victims are not, because processes never run twice at the same pace. When a run
+fails because kills used up a task's tries, its failed tasks are cleared, as an engineer on call would do.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ from tests.chaos.stack_boot import PIPELINE, ChaosStack, OnCall, chaos_stack
 RUNS_AT_ONCE = 8
 ROWS = 60
 FIRST_DAY = date(2026, 1, 1)
-#: A wave that has not ended by then is a finding.
+#: A wave that has not ended within this is a finding.
 WAVE_SECONDS = 900
-#: When tasks have been queued for so long and none runs, the executor has lost them: the scheduler is started again.
+#: If tasks are queued this long and none runs, the executor has lost them, and the scheduler is restarted.
 QUEUED_SECONDS = 60
-#: A run that is still not green after so many clears is one as well.
+#: A run that still fails after this many clears is a finding.
 CLEARS = 8
 SUBJECT = "this project"
 
 
 def random_runs(*, runs: int = 30, seed: int = 7, folder: StackFolder | None = None) -> Iterator[Finding]:
     """
-    One finding for each wave of runs, and a last one for all of them: what is on the lake and on the bill at the end.
+    Yield one finding per wave of runs, and a last one for all runs, from the lake and the bills at the end.
 
-    Takes about half a minute for each run, on two cores. Whatever happens, everything is stopped at the end.
+    Takes about half a minute per run on two cores. All processes are stopped at the end, even after an error.
 
     :param seed: decides faults, kills and rows
-    :param folder: where the stack lives, by default ``.stack/chaos`` or what ENRICHMENT_STACK_DIR says
+    :param folder: the stack's folder, by default ENRICHMENT_STACK_DIR or ``.stack/chaos``
     """
     begun = time.monotonic()
 
@@ -65,20 +65,20 @@ def random_runs(*, runs: int = 30, seed: int = 7, folder: StackFolder | None = N
             wave = _Wave(number=len(waves) + 1, seed=seed * 1000 + len(waves), days=days)
             before = chaos.emulator.bills()["billed_twice"]
             with OnCall(chaos.stack) as api:
-                _go_through(wave, chaos, api, say)
+                _run_wave(wave, chaos, api, say)
             finding = _finding(wave, chaos, before, waves)
-            say(f"wave {wave.number}: what struck: {_spell(wave.struck)}")
+            say(f"wave {wave.number}: faults that struck: {_format_counts(wave.struck)}")
             for line in [*wave.lost, *wave.orphans, *wave.damaged]:
                 say(f"  WRONG: {line}")
             say(f"{finding.fault}: {'clean' if finding.clean else 'NOT CLEAN'}; {finding.note}")
             waves.append(wave)
             yield finding
-        yield _in_all(waves, chaos, begun, say)
+        yield _final_finding(waves, chaos, begun, say)
 
 
 @dataclass(kw_only=True)
 class _Wave:
-    """Some runs at a time, with what was done to them."""
+    """Runs that start together, and the faults, kills and clears that they met."""
 
     number: int
     seed: int
@@ -96,8 +96,8 @@ class _Wave:
     seconds: float = 0
 
 
-def _go_through(wave: _Wave, chaos: ChaosStack, api: OnCall, say: Callable[[str], None]) -> None:
-    """Start the wave's runs, let faults and kills have at them, and come back when the last one has ended."""
+def _run_wave(wave: _Wave, chaos: ChaosStack, api: OnCall, say: Callable[[str], None]) -> None:
+    """Start the wave's runs under faults and kills, and return when the last one has ended."""
     begun = time.monotonic()
     draw = random.Random(wave.seed)
     for day in wave.days:
@@ -114,33 +114,11 @@ def _go_through(wave: _Wave, chaos: ChaosStack, api: OnCall, say: Callable[[str]
         chaos.folder, running=lambda: api.instances("running"), seed=wave.seed, kills=kills, say=say
     )
     with killer:
-        told = time.monotonic()
-        moved = time.monotonic()
-        while time.monotonic() - begun < WAVE_SECONDS:
-            # Everything is busy at times, and the next look is as good as this one.
-            with suppress(httpx2.HTTPError):
-                states = api.run_states()
-                wave.states = Counter(_look_after(run_id, states[run_id], wave, api, say) for run_id in wave.runs)
-                if wave.states["success"] + wave.states["given up"] == len(wave.runs):
-                    break
-                if api.instances("running") or not api.instances("queued"):
-                    moved = time.monotonic()
-                elif time.monotonic() - moved > QUEUED_SECONDS:
-                    say(f"wave {wave.number}: tasks are queued and none runs; restarting the scheduler")
-                    wave.restarts += 1
-                    moved = time.monotonic()
-                    stack_killer.restart_scheduler(chaos.folder)
-            if time.monotonic() - told > 20:
-                told = time.monotonic()
-                say(
-                    f"wave {wave.number}: {_spell(wave.states)}; kills {killer.killed.total()} of {kills};"
-                    f" clears {wave.cleared.total()}"
-                )
-            time.sleep(3)
+        _attend(wave, chaos, api, say, killer)
     wave.kills = killer.killed
     wave.struck = struck(faults, chaos.emulator.faults())
     chaos.emulator.set_faults([])
-    # What was made and not recorded may still be processed, and is billed when it ends.
+    # A batch whose create was never recorded may still be in progress; it is billed when it ends.
     deadline = time.monotonic() + 120
     while not all(batch["ended"] for batch in chaos.emulator.batches_made()) and time.monotonic() < deadline:
         time.sleep(1)
@@ -148,8 +126,34 @@ def _go_through(wave: _Wave, chaos: ChaosStack, api: OnCall, say: Callable[[str]
     wave.seconds = time.monotonic() - begun
 
 
-def _look_after(run_id: str, state: str, wave: _Wave, api: OnCall, say: Callable[[str], None]) -> str:
-    """The run's state; of a run that has failed, the failed tasks are cleared."""
+def _attend(
+    wave: _Wave, chaos: ChaosStack, api: OnCall, say: Callable[[str], None], killer: stack_killer.Killer
+) -> None:
+    """Act as the engineer on call until all runs have ended, or for WAVE_SECONDS."""
+    begun = logged_at = active_at = time.monotonic()
+    while time.monotonic() - begun < WAVE_SECONDS:
+        # Airflow's API may be too busy to respond; the next round will do.
+        with suppress(httpx2.HTTPError):
+            states = api.run_states()
+            wave.states = Counter(_clear_failed(run_id, states[run_id], wave, api, say) for run_id in wave.runs)
+            if wave.states["success"] + wave.states["given up"] == len(wave.runs):
+                return
+            if api.instances("running") or not api.instances("queued"):
+                active_at = time.monotonic()
+            elif time.monotonic() - active_at > QUEUED_SECONDS:
+                say(f"wave {wave.number}: tasks are queued and none runs; restarting the scheduler")
+                wave.restarts += 1
+                active_at = time.monotonic()
+                stack_killer.restart_scheduler(chaos.folder)
+        if time.monotonic() - logged_at > 20:
+            logged_at = time.monotonic()
+            kills = f"{killer.killed.total()} of {killer.planned} kills"
+            say(f"wave {wave.number}: {_format_counts(wave.states)}; {kills}; {wave.cleared.total()} clears")
+        time.sleep(3)
+
+
+def _clear_failed(run_id: str, state: str, wave: _Wave, api: OnCall, say: Callable[[str], None]) -> str:
+    """Clear the failed tasks of a failed run, and return the run's state."""
     if state != "failed":
         return state
     if wave.cleared[run_id] == CLEARS:
@@ -160,17 +164,19 @@ def _look_after(run_id: str, state: str, wave: _Wave, api: OnCall, say: Callable
     ]
     for task in failed:
         with suppress(httpx2.HTTPError):
-            said = api.errors(PIPELINE, run_id, task)
-            say(f"  {wave.runs[run_id]} {task.task_id}[{task.map_index}] failed, try {task.try_number}: {said[-1:]}")
+            errors = api.errors(PIPELINE, run_id, task)
+            say(f"  {wave.runs[run_id]} {task.task_id}[{task.map_index}] failed, try {task.try_number}: {errors[-1:]}")
     wave.cleared[run_id] += 1
-    api.clear(run_id, failed)
+    api.clear(PIPELINE, run_id, failed)
     return "cleared"
 
 
 def _tickets(day: date, draw: random.Random) -> dict[str, str]:
     """
-    A day's rows. Some are alike within the day, and some are the same as on the day before: two runs at a time then
-    need the same answer, and one of them waits for the other's batch.
+    Draw a day's rows.
+
+    Some rows of a day are equal, and some are equal to rows of the day before: then two runs at a time need the same
+    answer, and one of them waits for the other's batch.
     """
     words = ["invoice", "crash", "login", "refund", "slow", "export", "password", "upgrade", "error", "thanks"]
     bodies = [f"{day} {number}: {' '.join(draw.sample(words, 4))}" for number in range(ROWS - 4)]
@@ -180,11 +186,11 @@ def _tickets(day: date, draw: random.Random) -> dict[str, str]:
 
 
 def _finding(wave: _Wave, chaos: ChaosStack, billed_twice_before: int, earlier: list[_Wave]) -> Finding:
-    days = [stack_audit.look_at_day(chaos.stack, day, keys) for day, keys in wave.keys.items()]
+    days = [stack_audit.audit_day(chaos.stack, day, keys) for day, keys in wave.keys.items()]
     wave.lost = [line for day in days for line in day.lost]
-    told = {line for one in earlier for line in (*one.orphans, *one.damaged)}
-    wave.orphans = [batch_id for batch_id in stack_audit.orphans(chaos) if batch_id not in told]
-    wave.damaged = [line for line in stack_audit.damaged(chaos.stack)[1] if line not in told]
+    reported = {line for one in earlier for line in (*one.orphans, *one.damaged)}
+    wave.orphans = [batch_id for batch_id in stack_audit.orphans(chaos) if batch_id not in reported]
+    wave.damaged = [line for line in stack_audit.damaged(chaos.stack)[1] if line not in reported]
     rows, published, rejected = (sum(getattr(day, name) for day in days) for name in ("rows", "published", "rejected"))
     not_green = len(wave.runs) - wave.states["success"]
     return Finding(
@@ -197,7 +203,7 @@ def _finding(wave: _Wave, chaos: ChaosStack, billed_twice_before: int, earlier: 
         note="; ".join(
             [
                 f"{rows} rows = {published} published + {rejected} rejected",
-                f"{wave.kills.total()} kills ({_spell(wave.kills)})",
+                f"{wave.kills.total()} kills ({_format_counts(wave.kills)})",
                 f"{wave.struck.total()} faults of {len(wave.struck)} kinds",
                 f"{wave.cleared.total()} clears, {wave.restarts} restarts by hand",
                 *([f"{not_green} NOT GREEN"] if not_green else []),
@@ -207,15 +213,15 @@ def _finding(wave: _Wave, chaos: ChaosStack, billed_twice_before: int, earlier: 
     )
 
 
-def _in_all(waves: list[_Wave], chaos: ChaosStack, begun: float, say: Callable[[str], None]) -> Finding:
-    """All runs once more, when the last one has ended: no later wave may have spoiled what an earlier one published."""
-    days = [stack_audit.look_at_day(chaos.stack, day, keys) for wave in waves for day, keys in wave.keys.items()]
+def _final_finding(waves: list[_Wave], chaos: ChaosStack, begun: float, say: Callable[[str], None]) -> Finding:
+    """Audit all runs again after the last one: no later wave may have damaged the table of an earlier one."""
+    days = [stack_audit.audit_day(chaos.stack, day, keys) for wave in waves for day, keys in wave.keys.items()]
     objects, damaged = stack_audit.damaged(chaos.stack)
     orphans = stack_audit.orphans(chaos)
     bills = chaos.emulator.bills()
-    booked, billed = stack_audit.books_and_bill(chaos)
-    if booked != billed:
-        say(f"  WRONG: in the books are ${booked}, and billed ${billed}")
+    recorded, billed = stack_audit.recorded_and_billed(chaos)
+    if recorded != billed:
+        say(f"  WRONG: the usage records say ${recorded}, but ${billed} were billed")
     for repeated in bills["twice"]:
         say(f"  WRONG: billed twice: {repeated}")
     kills, faults, clears = (
@@ -223,21 +229,21 @@ def _in_all(waves: list[_Wave], chaos: ChaosStack, begun: float, say: Callable[[
     )
     return Finding(
         subject=SUBJECT,
-        fault="random kills and faults, in all",
+        fault="random kills and faults, total",
         runs=len(days),
         rows_lost=sum(len(day.lost) for day in days),
         billed_twice=bills["billed_twice"],
-        orphans=len(orphans) + len(damaged) + (booked != billed),
+        orphans=len(orphans) + len(damaged) + (recorded != billed),
         note="; ".join(
             [
-                f"${booked} in the books, ${billed} billed",
+                f"${recorded} recorded, ${billed} billed",
                 f"{sum(day.rows for day in days)} rows = {sum(day.published for day in days)} published"
                 f" + {sum(day.rejected for day in days)} rejected",
-                f"{kills.total()} kills ({_spell(kills)})",
+                f"{kills.total()} kills ({_format_counts(kills)})",
                 f"{faults.total()} faults of {len(faults)} kinds",
                 f"{clears.total()} clears, {sum(wave.restarts for wave in waves)} restarts by hand",
                 f"{bills['batches']} batches, {bills['requests']} billed requests",
-                f"{objects} objects open",
+                f"{objects} objects readable",
                 f"{chaos.log_lines('database is locked')} times 'database is locked'",
                 f"{time.monotonic() - begun:.0f} s",
             ]
@@ -245,7 +251,7 @@ def _in_all(waves: list[_Wave], chaos: ChaosStack, begun: float, say: Callable[[
     )
 
 
-def _spell(counted: Mapping[str, int]) -> str:
+def _format_counts(counted: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counted.items() if count) or "none"
 
 
@@ -260,7 +266,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print findings as lines of JSON; 1 if one of them is not clean."""
+    """Print findings as lines of JSON, and return the exit status: 1 if one is not clean."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.random_runs", description=random_runs.__doc__)
     parser.add_argument("--runs", type=int, default=30)
     parser.add_argument("--seed", type=int, default=7)

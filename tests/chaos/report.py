@@ -1,4 +1,4 @@
-"""What a chaos run found, as a line of the table that `make chaos` prints."""
+"""The findings of chaos runs, and the table of them that `make chaos` prints."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class Finding:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing was lost, paid twice or left behind."""
+        """Return whether nothing was lost, paid twice or left behind."""
         return not (self.rows_lost or self.billed_twice or self.orphans)
 
     def to_json(self) -> str:
-        """One line of JSON."""
+        """Return the finding as one line of JSON."""
         return json.dumps(asdict(self))
 
 
 def read_findings(lines: Iterable[str]) -> Iterator[Finding]:
-    """Findings from lines of JSON; other lines, and members that a finding does not have, are passed over."""
+    """Parse findings from lines of JSON; other lines and unknown members are ignored."""
     names = [field.name for field in fields(Finding)]
     for line in lines:
         if line.startswith("{"):
@@ -50,7 +50,7 @@ def read_findings(lines: Iterable[str]) -> Iterator[Finding]:
 
 
 def table(findings: Iterable[Finding]) -> str:
-    """The findings as an aligned table."""
+    """Format the findings as an aligned table."""
     rows = [
         (f.subject, f.fault, f"{f.runs:,}", f"{f.rows_lost:,}", f"{f.billed_twice:,}", f"{f.orphans:,}", f.note)
         for f in findings

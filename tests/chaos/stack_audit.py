@@ -1,4 +1,4 @@
-"""What is true when all has ended: of each source row, each batch that was billed, and each object on the lake."""
+"""The audit after all runs: each source row, each billed batch, and each object on the lake."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tests.chaos.stack_boot import PIPELINE, ChaosStack
 @dataclass(frozen=True, kw_only=True)
 class Day:
     """
-    How one run's day stands.
+    The rows of one run's day.
 
-    :param lost: source rows that are not published or rejected exactly once, each with how often it was found
+    :param lost: source rows that are not published or rejected exactly once, each with its number of occurrences
     """
 
     rows: int
@@ -33,21 +33,21 @@ class Day:
     lost: list[str]
 
 
-def look_at_day(stack: Stack, day: date, keys: Sequence[str]) -> Day:
-    """The day's rows in the warehouse against those on the lake; without a manifest all of them are lost."""
+def audit_day(stack: Stack, day: date, keys: Sequence[str]) -> Day:
+    """Compare the day's rows in the warehouse with those on the lake; without a manifest all are lost."""
     found = read_published(stack, PIPELINE, Partition(start=day))
     if found is None:
         return Day(rows=len(keys), published=0, rejected=0, lost=[f"{key}: not published" for key in keys])
     lost = unaccounted(keys, found, "ticket")
     counted = (found.table.num_rows, found.rejects.num_rows)
-    said = (found.manifest.published, found.manifest.rejected)
-    if counted != said:
-        lost.append(f"{day}: the manifest says {said}, the objects have {counted}")
+    stated = (found.manifest.published, found.manifest.rejected)
+    if counted != stated:
+        lost.append(f"{day}: the manifest says {stated}, the objects have {counted}")
     return Day(rows=len(keys), published=counted[0], rejected=counted[1], lost=lost)
 
 
 def orphans(chaos: ChaosStack) -> list[str]:
-    """The batches that were billed and whose results are not on the lake."""
+    """Return the billed batches whose results are not on the lake."""
     loaded = {
         layout.batch_id_of(path)
         for path in _objects(stack_lake(chaos.stack))
@@ -57,18 +57,20 @@ def orphans(chaos: ChaosStack) -> list[str]:
     return [str(batch["id"]) for batch in billed if batch["id"] not in loaded]
 
 
-def books_and_bill(chaos: ChaosStack) -> tuple[Decimal | None, Decimal]:
-    """What all batches cost, by the books and by the API's bill; the books say None where a batch stands twice."""
+def recorded_and_billed(chaos: ChaosStack) -> tuple[Decimal | None, Decimal]:
+    """Return the cost of all batches by the usage records (None if a batch has two) and by the API's bills."""
     lake = stack_lake(chaos.stack)
     paths = [path for path in _objects(lake) if path.startswith(f"{BUCKET}/{layout.USAGE_FOLDER}")]
-    lines = [line for path in paths for line in pq.read_table(path, filesystem=lake, partitioning=None).to_pylist()]
-    once = len(lines) == len({line["batch_id"] for line in lines})
-    booked = sum((line["cost_usd"] for line in lines), Decimal()) if once else None
-    return booked, Decimal(chaos.emulator.bills()["usd"])
+    records = [
+        record for path in paths for record in pq.read_table(path, filesystem=lake, partitioning=None).to_pylist()
+    ]
+    unique = len(records) == len({record["batch_id"] for record in records})
+    recorded = sum((record["cost_usd"] for record in records), Decimal()) if unique else None
+    return recorded, Decimal(chaos.emulator.bills()["usd"])
 
 
 def damaged(stack: Stack) -> tuple[int, list[str]]:
-    """How many objects lie on the lake, and those of them that cannot be read to their end, each with the reason."""
+    """Count the objects on the lake, and list the unreadable ones with the reason."""
     lake = stack_lake(stack)
     objects = _objects(lake)
     return len(objects), [f"{path}: {reason}" for path in objects if (reason := _wrong(lake, path))]
@@ -90,10 +92,10 @@ def _wrong(lake: FileSystem, path: str) -> str | None:
                 for line in stream.read().splitlines():
                     json.loads(line)
         elif path.endswith("/_probe"):
-            # What conditional writes are tried out on: it stays, and always says the same.
+            # The object for the test of conditional writes; it is never deleted and never changes.
             return None if lake.open_input_file(path).read() else "it is empty"
         else:
-            return "an object of a kind that nobody writes"
+            return "an object of an unknown kind"
     except (OSError, ValueError, pa.ArrowException) as error:
         return f"{type(error).__name__}: {error}"
     return None

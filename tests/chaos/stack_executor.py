@@ -1,4 +1,4 @@
-"""The executor of the chaos stack: Airflow's own, which has imported what every task needs before it forks workers."""
+"""The executor of the chaos stack: Airflow's own, but it imports every task's modules before it forks workers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import importlib
 
 from airflow.executors.local_executor import LocalExecutor
 
-#: Two seconds of each task, were they imported there. None of them starts a thread, which a fork would not copy.
+#: Importing these would take two seconds of each task. None of them starts a thread, which a fork would not copy.
 _NEEDED = ("airflow.providers.amazon.aws.hooks.base_aws", "airflow.providers.anthropic.hooks.anthropic")
 
 
 class WarmExecutor(LocalExecutor):
-    """LocalExecutor, whose tasks begin at once: a wave of kills then takes minutes on two cores."""
+    """A LocalExecutor whose tasks start at once, so that a wave of kills takes minutes on two cores."""
 
     def start(self) -> None:
         """Import, then start the workers."""

@@ -1,8 +1,8 @@
 """
-The killer: SIGKILL at random moments, to what a machine that fails would take with it.
+The killer: SIGKILL at random moments to the processes that a failing machine would take down together.
 
-A kill is one of six: a task's process; the executor's worker that watches over it; both at once, as when a container
-dies; the triggerer; the scheduler alone, or with all of its workers. supervisord starts triggerer and scheduler again.
+There are six kinds of kills: a task's process; its supervising worker; both, as when a container dies; the triggerer;
+the scheduler; the scheduler with all of its workers. supervisord restarts the triggerer and the scheduler.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from include.stack.folder import StackFolder
 from include.stack.processes import marked_processes
 
 _WORKER = "airflow worker -- LocalExecutor"
-#: How often each kind of kill is drawn, against the others.
+#: The relative frequency of each kind of kill.
 _WEIGHTS = {"task": 6, "its worker": 2, "both": 3, "triggerer": 2, "scheduler": 1, "scheduler with workers": 1}
-#: A task that is about to pay, or to make something visible, is the more telling victim.
-_AIMED_AT = {"submit": 6, "load": 3, "publish": 3, "plan": 2}
-#: So long a kill waits for a task to be running.
-_PATIENCE_SECONDS = 40.0
+#: The relative frequency of each task as a victim: tasks that pay or publish are worth killing more often.
+_TASK_WEIGHTS = {"submit": 6, "load": 3, "publish": 3, "plan": 2}
+#: The longest that a kill waits for a running task.
+_VICTIM_SECONDS = 40.0
 
 
 class _Found(NamedTuple):
-    """Whom a kill may hit; false if there is nobody."""
+    """The victims of a kill; false if there are none."""
 
     processes: list[psutil.Process]
     task: str = ""
@@ -42,10 +42,10 @@ class _Found(NamedTuple):
 
 class Killer:
     """
-    Kills, while its block is being run, up to ``kills`` times.
+    Kills up to ``kills`` times while its block runs.
 
-    :param running: tells which tasks run now: task ids by the ids of their instances
-    :param say: is told of each kill
+    :param running: returns the running tasks: task ids by task instance id
+    :param say: logs each kill
     :param pauses: the shortest and the longest pause between two kills, in seconds
     """
 
@@ -82,7 +82,7 @@ class Killer:
             kind = self._random.choices(list(_WEIGHTS), list(_WEIGHTS.values()))[0]
             if self._over.wait(self._random.uniform(*self._pauses)):
                 return
-            deadline = time.monotonic() + _PATIENCE_SECONDS
+            deadline = time.monotonic() + _VICTIM_SECONDS
             while not (found := self._look_for(kind)):
                 if self._over.wait(0.2):
                     return
@@ -93,7 +93,7 @@ class Killer:
                 self._say(f"  killed {kind}{found.task and f' of {found.task}'}")
 
     def _look_for(self, kind: str) -> _Found | None:
-        # What is killed around it may answer neither in time nor at all.
+        # A killed API server may respond late or not at all.
         with suppress(httpx2.HTTPError, psutil.Error):
             return self._victims(kind)
         return None
@@ -103,7 +103,7 @@ class Killer:
         if kind == "triggerer":
             return _Found([process for process in found if _is_component(process, "triggerer")])
         workers = {process.pid: process for process in found if _title(process).startswith(_WORKER)}
-        # The process of a task is the child of the worker that watches over it, and has the worker's title at first.
+        # The process of a task is a child of its supervising worker, and has the worker's title at first.
         tasks = [(workers[parent], process) for process in found if (parent := _parent(process)) in workers]
         watching = {worker.pid for worker, _ in tasks} - {process.pid for _, process in tasks}
         tasks = [(worker, process) for worker, process in tasks if worker.pid in watching]
@@ -111,34 +111,34 @@ class Killer:
             schedulers = [process for process in found if _is_component(process, "scheduler")]
             others = [*workers.values(), *(process for _, process in tasks)] if schedulers and "with" in kind else []
             return _Found([*schedulers, *others])
-        # Only what Airflow knows to be running: LocalExecutor forgets a task whose worker dies before it has said so
-        # (it has no revoke_task(), so the scheduler leaves the task queued until it is itself started again).
+        # Only tasks that Airflow knows are running: LocalExecutor loses a task whose worker dies before it reports the
+        # start (it has no revoke_task(), so the scheduler leaves the task queued until the scheduler restarts).
         running = self._running()
         begun = [(running[name], task) for task in tasks if (name := _instance(task[1], running)) is not None]
         if not begun:
             return None
-        weights = [_AIMED_AT.get(name.rpartition(".")[2], 1) for name, _ in begun]
+        weights = [_TASK_WEIGHTS.get(name.rpartition(".")[2], 1) for name, _ in begun]
         name, (worker, process) = self._random.choices(begun, weights)[0]
-        # A moment later, or it would always be a task that has just begun.
+        # Wait a moment: otherwise the victim would always be a task that has just begun.
         if self._over.wait(self._random.uniform(0, 2.5)) or not _busy(worker, process):
             return None
         return _Found({"task": [process], "its worker": [worker], "both": [worker, process]}[kind], name)
 
 
 def restart_scheduler(folder: StackFolder) -> None:
-    """End the scheduler; supervisord starts it again."""
+    """Kill the scheduler; supervisord restarts it."""
     _kill(process for process in marked_processes(folder) if _is_component(process, "scheduler"))
 
 
 def reap(folder: StackFolder) -> int:
-    """Kill the idle workers that outlived their scheduler; returns how many there were."""
+    """Kill the idle workers that outlived their scheduler, and return their number."""
     idle = [process for process in marked_processes(folder) if _title(process) == f"{_WORKER}: <idle>"]
     schedulers = {process.pid for process in marked_processes(folder) if _is_component(process, "scheduler")}
     return _kill(process for process in idle if _parent(process) not in schedulers)
 
 
 def _busy(worker: psutil.Process, process: psutil.Process) -> bool:
-    """An idle worker holds the lock of the executor's queue: killed then, it would take the whole executor along."""
+    """Return whether a worker runs a task: killing an idle one, which locks the queue, would stop the executor."""
     return "<idle>" not in _title(worker) and process.is_running() and _parent(process) == worker.pid
 
 
@@ -165,7 +165,7 @@ def _title(process: psutil.Process) -> str:
 
 
 def _instance(process: psutil.Process, running: Iterable[str]) -> str | None:
-    """The task instance that the process is named after, as far as its title has room for it."""
+    """Return the task instance in the title of a process, which may be cut off."""
     named = _title(process).removeprefix("airflow worker -- ")
     return next((name for name in running if name.startswith(named)), None) if len(named) > 20 else None
 

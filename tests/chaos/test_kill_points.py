@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.invariants import Outcome
-from tests.chaos.kill_points import (
+from tests.chaos.kill_points.api_troubles import TROUBLES, Trouble
+from tests.chaos.kill_points.invariants import Outcome
+from tests.chaos.kill_points.place import Timing
+from tests.chaos.kill_points.scenarios import (
     PATH,
     RELOAD,
-    TROUBLES,
-    Trouble,
     cleared,
     killed_at,
     loaded_again,
@@ -20,8 +20,8 @@ from tests.chaos.kill_points import (
     troubled,
     writes_of,
 )
-from tests.chaos.runs import World
-from tests.chaos.step_process import CREATE, Moment, Timing
+from tests.chaos.kill_points.step_process import CREATE, Moment
+from tests.chaos.kill_points.world import World
 from tests.fixtures.emulator import Emulator, EmulatorProcess
 from tests.fixtures.s3 import Bucket
 

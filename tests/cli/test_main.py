@@ -46,9 +46,9 @@ def test_a_run_without_connections_and_without_a_stack_says_what_is_missing(tmp_
     [
         ({"ROWS": "-3"}, "ROWS is '-3': it should be greater than or equal to 1."),
         ({"ROWS": "ten", "DRY_RUN": "perhaps"}, "DRY_RUN is 'perhaps': it should be a valid boolean."),
-        ({"BUDGET": "9999"}, "BUDGET=9999: The run's param `budget_usd` is 9999, and catalogue/pipeline.yaml allows"),
+        ({"BUDGET": "9999"}, "BUDGET=9999: The run's param `budget_usd` is 9999, but catalogue/pipeline.yaml allows"),
         ({"MODEL": "claude-sonet-5"}, "did you mean 'claude-sonnet-5'?"),
-        ({"ONLY_REJECTS": "1", "REUSE": "0"}, "REUSE=0 ONLY_REJECTS=1: The run's param `only_rejects` needs answers"),
+        ({"ONLY_REJECTS": "1", "REUSE": "0"}, "REUSE=0 ONLY_REJECTS=1: The run's param `only_rejects` requires reuse"),
     ],
 )
 def test_an_option_that_cannot_be_is_told_as_it_was_typed(tmp_path: Path, variables: dict[str, str], said: str) -> None:

@@ -1,6 +1,4 @@
-"""
-The stack of docker-compose.yaml, whole, with what breaks it: containers that crash, restart, are cut off or run full.
-"""
+"""The whole stack of docker-compose.yaml, whose containers can crash, restart and lose the network."""
 
 from __future__ import annotations
 
@@ -9,24 +7,24 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx2
 
 from deploy.new_env import EXAMPLE, new_env
-from include.stack.airflow_api import AirflowApi, TaskInstance
 from include.stack.folder import ROOT
 from include.stack.stack import Ports, Stack, free_port
+from tests.fixtures.clearing import ClearingApi
 from tests.fixtures.emulator import Emulator
 
 PROJECT = "claude-batch-docker-test"
 FILES = ("docker-compose.yaml", "tests/docker/override.yaml")
 UP_SECONDS = 900
-#: Every Airflow component that stays, and what they stand on.
+#: Every service that keeps running.
 SERVICES = (
     *("postgres", "redis", "s3", "emulator"),
     *("airflow-apiserver", "airflow-scheduler", "airflow-dag-processor", "airflow-worker", "airflow-triggerer"),
@@ -34,16 +32,12 @@ SERVICES = (
 
 
 class CommandFailed(Exception):
-    """A command of Docker ended with an error. The message is the end of what it said."""
+    """A Docker command failed. The message is the end of its output."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Container:
-    """
-    One container.
-
-    :param host: its name within, which Airflow has for its worker or triggerer
-    """
+    """One container."""
 
     id: str
     service: str
@@ -51,27 +45,24 @@ class Container:
 
     @property
     def host(self) -> str:
+        """The host name inside the container, which Airflow uses for its worker or triggerer."""
         return self.id[:12]
 
     def crash(self) -> None:
-        """SIGKILL to all its processes, and up again, as after the crash of a machine."""
+        """Kill all its processes with SIGKILL and start it again, as after the crash of a machine."""
         _run("docker", "kill", "--signal", "KILL", self.id)
         _run("docker", "start", self.id)
 
     def run(self, *command: str) -> str:
-        """Run a command within, and return what it says."""
+        """Run a command inside the container, and return its output."""
         return _run("docker", "exec", self.id, *command)
 
 
-class OnCall(AirflowApi):
-    """What the engineer on call does: looks, and clears what has failed."""
-
-    def __enter__(self) -> Self:
-        super().__enter__()
-        return self
+class OnCall(ClearingApi):
+    """The engineer on call: checks runs, and clears failed tasks."""
 
     def instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
-        """The run's task instances as Airflow tells them, all of them."""
+        """Return all task instances of a run, as in Airflow's API."""
         found: list[dict[str, Any]] = []
         path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances"
         while True:
@@ -80,62 +71,50 @@ class OnCall(AirflowApi):
             if len(found) >= page["total_entries"]:
                 return found
 
-    def clear(self, dag_id: str, run_id: str, tasks: Sequence[TaskInstance]) -> None:
-        """Clear these tasks and everything downstream; the run goes on."""
-        body = {
-            "dry_run": False,
-            "dag_run_id": run_id,
-            "task_ids": [[task.task_id, task.map_index] if task.map_index >= 0 else task.task_id for task in tasks],
-            "only_failed": False,
-            "include_downstream": True,
-            "reset_dag_runs": True,
-        }
-        self._http.post(f"/api/v2/dags/{dag_id}/clearTaskInstances", json=body).raise_for_status()
-
     def widen_pool(self, pool: str, slots: int) -> None:
-        """Give a pool so many slots."""
+        """Set the number of slots of a pool."""
         body = {"name": pool, "slots": slots, "include_deferred": True}
-        answer = self._http.patch(f"/api/v2/pools/{pool}", json=body, params={"update_mask": "slots"})
-        answer.raise_for_status()
+        response = self._http.patch(f"/api/v2/pools/{pool}", json=body, params={"update_mask": "slots"})
+        response.raise_for_status()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Containers:
-    """The stack while it is up. ``stack`` says where it is reached from here."""
+    """The running stack. ``stack`` has its ports on this machine."""
 
     stack: Stack
     env_file: Path
 
     @property
     def emulator(self) -> Emulator:
-        """The emulated API: its faults, its log, its bills."""
+        """The emulated API, with its faults, log and bills."""
         return Emulator(self.stack.emulator_url, None)
 
     def compose(self, *words: str) -> str:
-        """A command of docker compose, whichever of the two is here."""
+        """Run a command of Compose, and return its output."""
         files = [word for file in FILES for word in ("--file", file)]
         where = ["--project-name", PROJECT, "--env-file", str(self.env_file), "--profile", "local"]
         return _run(*compose_command(), *files, *where, *words)
 
     def of(self, service: str = "") -> list[Container]:
-        """The containers of a service, or all that are running."""
+        """Return the running containers of a service, or of all services."""
         labels = {"com.docker.compose.project": PROJECT} | ({"com.docker.compose.service": service} if service else {})
         filters = [word for name, value in labels.items() for word in ("--filter", f"label={name}={value}")]
         ids = _run("docker", "ps", "--quiet", "--no-trunc", *filters).split()
         return [_container(found) for found in json.loads(_run("docker", "inspect", *ids))] if ids else []
 
     def crash(self, service: str) -> None:
-        """SIGKILL to every container of a service."""
+        """Crash every container of a service."""
         for container in self.of(service):
             container.crash()
 
     def restart(self, service: str) -> None:
-        """Stop the containers of a service in good order, and start them again."""
+        """Restart the containers of a service in an orderly way."""
         _run("docker", "restart", *(container.id for container in self.of(service)))
 
     @contextmanager
     def cut_off(self, service: str) -> Iterator[None]:
-        """Take a service off the network while the block runs."""
+        """Disconnect a service from the network while the block runs."""
         network = f"{PROJECT}_default"
         ids = [container.id for container in self.of(service)]
         for each in ids:
@@ -147,7 +126,7 @@ class Containers:
                 _run("docker", "network", "connect", "--alias", service, network, each)
 
     def unhealthy(self) -> list[str]:
-        """The services that are not up and healthy, with what they are instead."""
+        """Return the services that are not healthy, each with its status."""
         containers = self.of()
         found = {service: [one.health for one in containers if one.service == service] for service in SERVICES}
         return [
@@ -157,17 +136,17 @@ class Containers:
         ]
 
     def wait_until_healthy(self) -> None:
-        """Raises TimeoutError with the services that did not come up."""
+        """Wait until every service is healthy. Raises TimeoutError with those that are not."""
         wait_for(lambda: not self.unhealthy(), seconds=UP_SECONDS, what=lambda: "; ".join(self.unhealthy()))
 
 
 @contextmanager
 def containers(folder: Path, *, keep: bool) -> Iterator[Containers]:
     """
-    The whole stack, built, up and healthy; taken down with all its volumes at the end.
+    Build and start the whole stack until it is healthy, and remove it with all its volumes when the block ends.
 
     :param folder: for its .env
-    :param keep: let it run when the block ends
+    :param keep: leave it running when the block ends
     """
     ports = Ports(airflow=free_port(), s3=free_port(), emulator=free_port(), control=0, postgres=0)
     text = new_env(EXAMPLE.read_text(encoding="utf-8"), local=True)
@@ -188,15 +167,23 @@ def containers(folder: Path, *, keep: bool) -> Iterator[Containers]:
 
 
 def compose_command() -> list[str]:
-    """Compose v2 where it is installed, else docker-compose 1.29."""
-    v2 = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
-    if not v2 and not shutil.which("docker-compose"):
-        raise SystemExit("Neither `docker compose` nor docker-compose is installed.")
-    return ["docker", "compose"] if v2 else ["docker-compose"]
+    """Return the command of the installed Compose: v2 or docker-compose 1.29. Raises SystemExit if there is none."""
+    if command := find_compose():
+        return command
+    raise SystemExit("Neither `docker compose` nor docker-compose is installed.")
+
+
+def find_compose() -> list[str] | None:
+    """Find the command of the installed Compose; None if there is none."""
+    if shutil.which("docker"):
+        version = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False)
+        if version.returncode == 0:
+            return ["docker", "compose"]
+    return ["docker-compose"] if shutil.which("docker-compose") else None
 
 
 def wait_for(ready: Callable[[], bool], *, seconds: float, what: Callable[[], str]) -> None:
-    """Wait until ``ready`` is true; what is asked may be away for a while. Raises TimeoutError."""
+    """Wait until ``ready`` returns true; connection errors count as false. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with suppress(httpx2.HTTPError, CommandFailed, OSError):
@@ -207,7 +194,7 @@ def wait_for(ready: Callable[[], bool], *, seconds: float, what: Callable[[], st
 
 
 def _stack(folder: Path, ports: Ports, env: str) -> Stack:
-    """The stack as those see it who speak to it from outside: by its ports, with the password of its user."""
+    """Return the stack as seen from this machine: its ports, and the password of its user."""
     password = re.search(r"^ADMIN_PASSWORD=(.+)$", env, re.MULTILINE)
     assert password
     return Stack(
@@ -236,6 +223,6 @@ def _container(found: dict[str, Any]) -> Container:
 def _run(*command: str) -> str:
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if finished.returncode:
-        said = "\n".join((finished.stdout + finished.stderr).splitlines()[-15:])
-        raise CommandFailed(f"{' '.join(command)}: status {finished.returncode}\n{said}")
+        output = "\n".join((finished.stdout + finished.stderr).splitlines()[-15:])
+        raise CommandFailed(f"{' '.join(command)}: status {finished.returncode}\n{output}")
     return finished.stdout

@@ -1,8 +1,8 @@
 """
-The faults, each in a run of a day that no other run has touched: what is broken, and at which moment.
+The plays: each plays one fault on a run of its own day.
 
-A play waits for its moment in the run, does its harm, and the run goes on by itself; only if it fails are the failed
-tasks cleared, as whoever is on call would.
+A play waits for its moment in the run and then breaks something. The run continues by itself; only if it fails, its
+failed tasks are cleared, as an engineer on call would do.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from tests.docker.report import Finding
 
 RUN_SECONDS = 2400
 MOMENT_SECONDS = 300
-#: Until a hundred tasks have been started.
+#: The longest wait for a hundred deferred tasks.
 MANY_SECONDS = 1200
 CLEARS = 3
-#: How much later an answer comes that a container is to be killed in front of.
+#: The delay of a response, during which a container is killed.
 SLOW_SECONDS = 12
-#: What a batch takes that is to end when the emulator's clock is moved, and not before.
+#: The duration of a batch that ends only when the emulator's clock is moved.
 LONG_SECONDS = 20_000
-#: The batch after the canary's takes long enough for its wait to be deferred on a busy machine too.
+#: The batch after the canary's takes long enough that its wait is deferred, even on a busy machine.
 SLOW_MAIN = [{"kind": "duration", "seconds": 60, "after": 1}]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A run that has been started, and everything that can be done to it."""
+    """A run, and the containers that it runs on."""
 
     up: Containers
     api: OnCall
@@ -47,12 +47,12 @@ class Scene:
     run_id: str
 
     def tasks(self, name: str, state: str) -> list[dict[str, str]]:
-        """The run's instances of the tasks whose name ends so, in that state."""
+        """Return the run's task instances in a state, of the tasks whose id ends with ``name``."""
         found = self.api.instances(self.dag_id, self.run_id)
         return [task for task in found if task["task_id"].endswith(name) and task["state"] == state]
 
     def moment(self, name: str, state: str, count: int = 1, seconds: float = MOMENT_SECONDS) -> list[dict[str, str]]:
-        """Wait until so many such tasks are in that state."""
+        """Wait until ``count`` tasks are in a state, and return them. Raises TimeoutError."""
         found: list[dict[str, str]] = []
 
         def reached() -> bool:
@@ -63,7 +63,7 @@ class Scene:
         return found
 
     def worker_of(self, name: str) -> Container:
-        """The worker that runs such a task now, as soon as there is one."""
+        """Wait until a worker runs such a task, and return it. Raises TimeoutError."""
         found: list[Container] = []
 
         def runs() -> bool:
@@ -75,12 +75,12 @@ class Scene:
         return found[0]
 
 
-#: Does its harm to a run at its moment, and says what it was. Raises TimeoutError if the moment does not come.
+#: Breaks something at its moment, and returns a description. Raises TimeoutError if the moment does not come.
 Harm = Callable[[Scene], str]
 
 
 def undisturbed(scene: Scene) -> str:
-    """Nothing; but both workers take part."""
+    """Break nothing, but wait until both workers have run tasks."""
     workers = {worker.host for worker in scene.up.of("airflow-worker")}
 
     def hosts() -> set[str]:
@@ -91,7 +91,7 @@ def undisturbed(scene: Scene) -> str:
 
 
 def worker_killed_in_submit(scene: Scene) -> str:
-    """The batch is made, its id is on the way, and the worker dies with all its processes."""
+    """Kill the worker after the batch is made and before the response with its id arrives."""
     made = len(scene.up.emulator.batches_made())
     # The first create is the canary's.
     scene.up.emulator.set_faults([{"kind": "slow", "on": "create", "seconds": SLOW_SECONDS, "times": 1, "after": 1}])
@@ -102,11 +102,11 @@ def worker_killed_in_submit(scene: Scene) -> str:
         what=lambda: "no batch was made",
     )
     worker.crash()
-    return "SIGKILL of the worker between a batch and the word of it"
+    return "SIGKILL of the worker between the create of a batch and its response"
 
 
 def worker_killed_in_load(scene: Scene) -> str:
-    """The results are on the way."""
+    """Kill the worker during the download of results."""
     scene.moment("main.chunk.wait", "deferred")
     scene.up.emulator.set_faults([{"kind": "slow", "on": "results", "seconds": SLOW_SECONDS, "times": 1}])
     worker = scene.worker_of("main.chunk.load")
@@ -116,7 +116,7 @@ def worker_killed_in_load(scene: Scene) -> str:
 
 
 def scheduler_restarted(scene: Scene) -> str:
-    """While a task is running, and again while one waits."""
+    """Restart the scheduler while a task is running, and kill it while one is deferred."""
     scene.moment("extract", "running")
     scene.up.restart("airflow-scheduler")
     scene.moment("main.chunk.wait", "deferred")
@@ -125,7 +125,7 @@ def scheduler_restarted(scene: Scene) -> str:
 
 
 def postgres_restarted(scene: Scene) -> str:
-    """The metadata and the warehouse are away while rows are read, and while a batch is waited for."""
+    """Restart Postgres, which holds metadata and warehouse, while rows are read and again during a wait."""
     scene.moment("extract", "running")
     scene.up.restart("postgres")
     scene.moment("main.chunk.wait", "deferred")
@@ -134,7 +134,7 @@ def postgres_restarted(scene: Scene) -> str:
 
 
 def redis_restarted(scene: Scene) -> str:
-    """The queue is away while a task runs, and while one waits."""
+    """Restart the queue while a task runs, and kill it while one is deferred."""
     scene.moment("canary.plan", "running")
     scene.up.restart("redis")
     scene.moment("main.chunk.wait", "deferred")
@@ -143,7 +143,7 @@ def redis_restarted(scene: Scene) -> str:
 
 
 def api_cut_off(seconds: float) -> Harm:
-    """The API is off the network: once a batch is waited for, until long after it has ended."""
+    """Return a harm that disconnects the API during a wait, until long after the batch has ended."""
 
     def harm(scene: Scene) -> str:
         scene.moment("main.chunk.wait", "deferred")
@@ -155,7 +155,7 @@ def api_cut_off(seconds: float) -> Harm:
 
 
 def disk_full(scene: Scene) -> str:
-    """The temporary folder of both workers has no byte left when results come, until a task has said so."""
+    """Fill the temporary folder of both workers before results arrive, until a task has failed for it."""
     scene.moment("main.chunk.wait", "deferred")
     for worker in scene.up.of("airflow-worker"):
         worker.run("bash", "-c", "dd if=/dev/zero of=/tmp/full bs=64k 2>/dev/null; cat /dev/zero > /tmp/rest || true")
@@ -166,11 +166,11 @@ def disk_full(scene: Scene) -> str:
 
 
 def triggerer_killed(scene: Scene) -> str:
-    """One of two triggerers dies with its share of a hundred waits, and then their batches end."""
+    """Kill one of two triggerers with its share of a hundred waits, and then let their batches end."""
     scene.up.emulator.set_faults([{"kind": "duration", "seconds": LONG_SECONDS, "after": 1}])
     waiting = scene.moment("main.chunk.wait", "deferred", count=90, seconds=MANY_SECONDS)
     scene.up.of("airflow-triggerer")[0].crash()
-    scene.up.emulator.set_faults([])  # what is submitted after the clock has been moved must not take long as well
+    scene.up.emulator.set_faults([])  # batches submitted after the clock has moved must not take long
     scene.up.emulator.advance_clock(LONG_SECONDS)
     return f"SIGKILL of one of two triggerers, {len(waiting)} waits"
 
@@ -178,9 +178,9 @@ def triggerer_killed(scene: Scene) -> str:
 @dataclass(frozen=True, kw_only=True)
 class Play:
     """
-    A fault and the run that it meets.
+    A fault, and the run that it is played on.
 
-    :param day: the partition, of which no other play knows
+    :param day: the partition, which no other play uses
     """
 
     day: str
@@ -191,7 +191,7 @@ class Play:
 
 def plays(cut_seconds: float) -> dict[str, Play]:
     """
-    By name, in the order in which they are best played.
+    Return the plays by name, in the best order to play them.
 
     :param cut_seconds: how long the API is cut off
     """
@@ -209,7 +209,7 @@ def plays(cut_seconds: float) -> dict[str, Play]:
 
 
 def act(up: Containers, api: OnCall, chosen: dict[str, Play]) -> Iterator[Finding]:
-    """Play them one after the other; everything is healthy again before the next begins."""
+    """Play one after the other, and wait until all containers are healthy before the next; yield their findings."""
     for name, play in chosen.items():
         up.emulator.set_faults(SLOW_MAIN)
         billed_twice, orphans = up.emulator.bills()["billed_twice"], len(up.emulator.orphans())
@@ -222,7 +222,7 @@ def act(up: Containers, api: OnCall, chosen: dict[str, Play]) -> Iterator[Findin
             done = play.harm(scene)
         except TimeoutError as error:
             done, missed = f"nothing, its moment did not come. {error}", True
-        state, clears, said = _see_through(scene)
+        state, clears, errors = _attend(scene)
         up.emulator.set_faults([])
         rows, lost = _rows(up, play)
         yield Finding(
@@ -235,25 +235,25 @@ def act(up: Containers, api: OnCall, chosen: dict[str, Play]) -> Iterator[Findin
             orphans=len(up.emulator.orphans()) - orphans,
             clears=clears,
             seconds=time.monotonic() - begun,
-            said=said,
+            errors=errors,
         )
         up.wait_until_healthy()
 
 
-def _see_through(scene: Scene) -> tuple[str, int, str]:
-    """Until the run has succeeded, or has failed too often: its state, the clears, and what failed tries said."""
+def _attend(scene: Scene) -> tuple[str, int, str]:
+    """Act as the engineer on call until the run ends; return its state, the clears, and the errors of failed tries."""
     deadline = time.monotonic() + RUN_SECONDS
     clears = 0
-    said: dict[str, None] = {}
+    errors: dict[str, None] = {}
     state = "running"
     while time.monotonic() < deadline:
-        # What was killed around it may not answer for a while.
+        # After a kill, Airflow's API may not respond for a while.
         with suppress(httpx2.HTTPError):
             state = scene.api.run_state(scene.dag_id, scene.run_id)
             tasks = scene.api.task_instances(scene.dag_id, scene.run_id)
             for task in tasks:
                 if task.state in ("failed", "up_for_retry"):
-                    said |= dict.fromkeys(scene.api.errors(scene.dag_id, scene.run_id, task)[:1])
+                    errors |= dict.fromkeys(scene.api.errors(scene.dag_id, scene.run_id, task)[:1])
             if state == "success" or (state == "failed" and clears == CLEARS):
                 break
             if state == "failed":
@@ -262,11 +262,11 @@ def _see_through(scene: Scene) -> tuple[str, int, str]:
                 scene.api.clear(scene.dag_id, scene.run_id, failed)
                 say(f"  cleared {', '.join(task.task_id for task in failed)}")
         time.sleep(2)
-    return state, clears, " ".join(said)
+    return state, clears, " ".join(errors)
 
 
 def _rows(up: Containers, play: Play) -> tuple[int, list[str]]:
-    """How many rows the day has in the warehouse, and those that are not on the lake exactly once."""
+    """Count the day's rows in the warehouse, and list those that are not on the lake exactly once."""
     day = date.fromisoformat(play.day)
     sample = pq.read_table(SAMPLE)
     keys = sample.filter(pc.equal(sample["updated_on"], day))["package"].to_pylist()

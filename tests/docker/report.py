@@ -1,4 +1,4 @@
-"""What a play in containers found, as a row of the table that `make docker-test` prints."""
+"""The findings of plays in containers, and the table of them that `make docker-test` prints."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class Finding:
     """
     One run under one fault.
 
-    :param done: what was done to it, and when
-    :param state: of the run at its end
+    :param done: what was broken, and when
+    :param state: the final state of the run
     :param lost: rows of the warehouse that are not published or rejected exactly once
     :param billed_twice: billings of a request beyond its first, counted by the emulated API
-    :param orphans: batches that were billed and whose results nobody has read
-    :param clears: how often somebody on call had to clear the failed tasks
-    :param said: what a failed try said
+    :param orphans: billed batches whose results nobody has downloaded
+    :param clears: how often the engineer on call cleared the failed tasks
+    :param errors: the errors of failed tries
     """
 
     fault: str
@@ -31,16 +31,16 @@ class Finding:
     orphans: int
     clears: int
     seconds: float
-    said: str = ""
+    errors: str = ""
 
     @property
     def clean(self) -> bool:
-        """Whether it ended published, with every row accounted for and nothing paid twice or for nothing."""
+        """Return whether it ended published, without lost rows, repeated billings or orphans."""
         return self.state == "success" and not (self.lost or self.billed_twice or self.orphans)
 
 
 def table(findings: Iterable[Finding]) -> str:
-    """The findings in Markdown; beneath it, what failed tries said."""
+    """Format the findings as a Markdown table, followed by the errors of failed tries."""
     found = list(findings)
     rows = [
         (f.fault, f.done, f.state, *map(str, (f.rows, f.lost, f.billed_twice, f.orphans, f.clears, round(f.seconds))))
@@ -48,5 +48,5 @@ def table(findings: Iterable[Finding]) -> str:
     ]
     aligned = ("---", "---", "---", *("---:" for _ in _HEAD[3:]))
     lines = [f"| {' | '.join(row)} |" for row in (_HEAD, aligned, *rows)]
-    said = [f"{f.fault}: {f.said}" for f in found if f.said]
-    return "\n".join([*lines, "", *said])
+    errors = [f"{f.fault}: {f.errors}" for f in found if f.errors]
+    return "\n".join([*lines, "", *errors])

@@ -1,6 +1,8 @@
 """
-Images for a machine with a Docker engine and no registry: what cannot be pulled is built here, from Debian's packages
-and PyPI, under the official name. Built once; `docker rmi` makes room.
+Images for a machine with a Docker engine but no registry.
+
+An image that cannot be pulled is built here, from Debian's packages and PyPI, under the official name. It is built
+once; `docker rmi` removes it.
 """
 
 from __future__ import annotations
@@ -14,12 +16,12 @@ from pathlib import Path
 FOLDER = Path(__file__).with_name("stand_ins")
 DEBIAN = "claude-batch-stand-in/debian"
 MIRROR = "http://deb.debian.org/debian"
-#: The label of every stand-in, with what it is.
+#: The label of every stand-in; its value describes it.
 LABEL = "stand-in"
-#: The authorities that this machine trusts beyond Debian's: a build behind a proxy that speaks TLS needs them as well.
+#: This machine's own certificate authorities; a build behind a TLS proxy needs them.
 OWN_AUTHORITIES = Path("/usr/local/share/ca-certificates")
 
-#: By the official name: the folder of the stand-in.
+#: The folder of each stand-in, by the official name of its image.
 IMAGES = {
     "apache/airflow:3.3.2-python3.12": "airflow",
     "postgres:16": "postgres",
@@ -29,7 +31,7 @@ IMAGES = {
 
 
 def provide() -> dict[str, str]:
-    """Pull each image, or build its stand-in. Returns the stand-ins: what each of them is, by official name."""
+    """Pull each image, or build its stand-in. Returns the descriptions of the stand-ins by official name."""
     for image, folder in IMAGES.items():
         if not _is_here(image) and not _succeeds("pull", "--quiet", image):
             _debian()
@@ -45,11 +47,11 @@ def _build(image: str, folder: Path) -> None:
 
 
 def _debian() -> None:
-    """A bare Debian, with the certificates that this machine trusts."""
+    """Build a bare Debian image with the certificates that this machine trusts."""
     if _is_here(DEBIAN):
         return
     if not shutil.which("debootstrap"):
-        raise SystemExit("Neither a registry nor debootstrap is here: apt-get install debootstrap.")
+        raise SystemExit("No registry is reachable, and debootstrap is not installed: apt-get install debootstrap.")
     with tempfile.TemporaryDirectory() as root:
         subprocess.run(
             ["debootstrap", "--variant=minbase", "--include=ca-certificates", "bookworm", root, MIRROR],

@@ -1,10 +1,9 @@
-"""docker-compose.yaml as it is written. What it does is seen by `make docker-test`."""
+"""The text of docker-compose.yaml; `make docker-test` runs it."""
 
 from __future__ import annotations
 
 import re
 import runpy
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,15 +15,15 @@ import yaml
 from deploy.new_env import EXAMPLE, new_env
 from include.stack.folder import ROOT
 from tests.docker import stand_ins
-from tests.docker.containers import SERVICES
+from tests.docker.containers import SERVICES, compose_command, find_compose
 
 TEXT = (ROOT / "docker-compose.yaml").read_text(encoding="utf-8")
 COMPOSE = yaml.safe_load(TEXT)["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-#: They do their work and end.
+#: The services that end after their work.
 ONCE = {"airflow-init", "sample"}
 SECRET = re.compile(r"KEY|SECRET|PASSWORD|CONN|LAKE")
-#: Name and rest of each ${NAME:-default} and ${NAME:?refusal}.
+#: Name and rest of each ${NAME:-default} and ${NAME:?error}.
 VARIABLES = dict(re.findall(r"(?<!\$)\$\{(\w+)([^}]*)\}", TEXT))
 AIRFLOW = {name: service for name, service in COMPOSE.items() if "build" in service}
 
@@ -57,13 +56,13 @@ def test_every_variable_is_explained_with_its_default(example: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(COMPOSE.keys() - ONCE))
-def test_a_service_that_stays_is_watched_and_started_again(name: str) -> None:
+def test_a_lasting_service_has_a_health_check_and_restarts(name: str) -> None:
     assert COMPOSE[name]["healthcheck"]["test"]
     assert COMPOSE[name]["restart"] == "unless-stopped"
 
 
 @pytest.mark.parametrize("name", COMPOSE)
-def test_a_service_is_limited_and_can_gain_no_privileges(name: str) -> None:
+def test_a_service_has_limits_and_cannot_gain_privileges(name: str) -> None:
     service = COMPOSE[name]
     assert service["mem_limit"]
     assert service["cpus"]
@@ -71,7 +70,7 @@ def test_a_service_is_limited_and_can_gain_no_privileges(name: str) -> None:
     assert service["logging"]["options"]["max-size"]
 
 
-def test_every_airflow_component_is_the_same_image_without_rights() -> None:
+def test_every_airflow_component_has_the_same_image_without_privileges() -> None:
     assert {name for name in COMPOSE if name.startswith("airflow-")} < AIRFLOW.keys()
     assert len({service["image"] for service in AIRFLOW.values()}) == 1
     assert {service["user"] for service in AIRFLOW.values()} == {"50000:0"}
@@ -89,12 +88,12 @@ def test_ports_are_open_on_this_machine_only() -> None:
     assert all(port.startswith(("127.0.0.1:", "${BIND_ADDRESS:-127.0.0.1}:")) for port in ports)
 
 
-def test_there_are_two_workers_and_two_triggerers_unless_told_otherwise() -> None:
+def test_there_are_two_workers_and_two_triggerers_by_default() -> None:
     scales = {name: service["scale"] for name, service in COMPOSE.items() if "scale" in service}
     assert scales == {"airflow-worker": "${WORKERS:-2}", "airflow-triggerer": "${TRIGGERERS:-2}"}
 
 
-def test_the_docker_test_waits_for_every_service_that_stays() -> None:
+def test_the_docker_test_waits_for_every_lasting_service() -> None:
     assert {*SERVICES} == COMPOSE.keys() - ONCE
 
 
@@ -114,11 +113,11 @@ def test_the_image_has_the_versions_that_are_tested() -> None:
     assert _pins("requirements.lock").items() <= _pins("requirements-image.lock").items()
 
 
-def test_the_base_is_the_airflow_of_the_lock() -> None:
+def test_the_base_image_has_the_airflow_version_of_the_lock() -> None:
     assert f"apache/airflow:{_pins('requirements-image.lock')['apache-airflow']}-python3.12" in DOCKERFILE
 
 
-def test_the_image_is_given_the_code_and_no_environment() -> None:
+def test_the_image_gets_the_code_and_no_environment() -> None:
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and not line.startswith("#")]
     copied = set(re.findall(r"^COPY --chown=airflow:0 (\S+)", DOCKERFILE, re.MULTILINE))
     assert lines[0] == "*"
@@ -133,40 +132,40 @@ def test_a_new_environment_has_fresh_secrets_and_no_address(example: str) -> Non
     assert all(name.startswith(("AIRFLOW_CONN_", "ENRICHMENT_")) for name in first.keys() - filled)
 
 
-def test_no_password_is_taken_for_an_option(example: str) -> None:
+def test_no_password_looks_like_an_option(example: str) -> None:
     made = _environment(new_env(example, local=False))
     assert all(re.fullmatch(r"[0-9a-f]{64}", value) for name, value in made.items() if name.endswith("PASSWORD"))
-    assert '--password="$$ADMIN_PASSWORD"' in TEXT  # one that somebody has chosen may begin with a dash
+    assert '--password="$$ADMIN_PASSWORD"' in TEXT  # a password chosen by hand may begin with a dash
 
 
-def test_the_demos_environment_lacks_nothing(example: str) -> None:
+def test_the_demos_environment_is_complete(example: str) -> None:
     assert all(_environment(new_env(example, local=True)).values())
 
 
-@pytest.mark.skipif(not shutil.which("docker-compose"), reason="docker-compose is not installed")
-def test_compose_understands_it_and_refuses_a_missing_secret(example: str, tmp_path: Path) -> None:
+@pytest.mark.skipif(find_compose() is None, reason="Compose is not installed")
+def test_compose_accepts_it_and_rejects_a_missing_secret(example: str, tmp_path: Path) -> None:
     whole = new_env(example, local=True)
     config = yaml.safe_load(_config(tmp_path, whole).stdout)
     assert config["services"].keys() == COMPOSE.keys()
-    refused = _config(tmp_path, re.sub(r"^JWT_SECRET=.*$", "JWT_SECRET=", whole, flags=re.MULTILINE))
-    assert refused.returncode
-    assert "see .env.example" in refused.stderr
+    rejected = _config(tmp_path, re.sub(r"^JWT_SECRET=.*$", "JWT_SECRET=", whole, flags=re.MULTILINE))
+    assert rejected.returncode
+    assert "see .env.example" in rejected.stderr
 
 
 def _config(folder: Path, environment: str) -> subprocess.CompletedProcess[str]:
     env_file = folder / ".env"
     env_file.write_text(environment, encoding="utf-8")
-    command = ["docker-compose", "--env-file", str(env_file), "--profile", "local", "config"]
+    command = [*compose_command(), "--env-file", str(env_file), "--profile", "local", "config"]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_what_the_workers_import_beforehand_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_workers_can_preload_their_modules(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLAUDE_BATCH_PRELOAD", "True")
     needed: list[str] = runpy.run_path(str(ROOT / "config/airflow_local_settings.py"))["NEEDED"]
     assert {*needed} <= sys.modules.keys()
 
 
-def test_nothing_is_imported_where_nobody_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_preloaded_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CLAUDE_BATCH_PRELOAD", raising=False)
     imported: list[Any] = []
     monkeypatch.setattr("importlib.import_module", imported.append)

@@ -1,4 +1,4 @@
-"""The values for Airflow's Helm chart as they are written. No chart is here to install them with."""
+"""The text of the values for Airflow's Helm chart; no test installs the chart."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ def _secret_names(values: object) -> set[str]:
     return set().union(*map(_secret_names, values)) if isinstance(values, list) else set()
 
 
-def test_every_secret_is_named_and_how_it_is_made_is_written_down() -> None:
+def test_the_documentation_creates_every_secret_that_the_values_name() -> None:
     made = set(re.findall(r"^new ([\w-]+) ", DOCUMENTATION, re.MULTILINE))
     assert _secret_names(VALUES) == made
     assert not re.search(r"pass\w*:|fernetKey:|jwtSecret:|SecretKey:", CELERY.read_text())
 
 
-def test_the_pods_get_what_docker_compose_asks_for() -> None:
+def test_the_pods_get_the_same_variables_as_the_containers_of_compose() -> None:
     compose = (ROOT / "docker-compose.yaml").read_text(encoding="utf-8")
-    asked = set(re.findall(r"^    ((?:AIRFLOW_CONN|ENRICHMENT)_\w+):", compose, re.MULTILINE))
+    expected = set(re.findall(r"^    ((?:AIRFLOW_CONN|ENRICHMENT)_\w+):", compose, re.MULTILINE))
     given = {entry["name"] for entry in VALUES["env"]} | {entry["envName"] for entry in VALUES["secret"]}
-    assert given == asked
+    assert given == expected
     assert all(json.loads(entry["value"]) for entry in VALUES["env"] if entry["name"].startswith("AIRFLOW_CONN_"))
 
 
-def test_the_airflow_is_that_of_the_lock() -> None:
+def test_the_airflow_version_is_that_of_the_lock() -> None:
     lock = (ROOT / "requirements-image.lock").read_text(encoding="utf-8")
     assert f"\napache-airflow=={VALUES['airflowVersion']} " in lock
 
 
-def test_the_chart_is_not_to_replace_the_settings_of_the_image() -> None:
+def test_the_chart_does_not_replace_the_settings_of_the_image() -> None:
     assert VALUES["airflowLocalSettings"] is None
     assert (ROOT / "config/airflow_local_settings.py").is_file()
 
 
-def test_no_user_is_made_with_the_charts_own_password() -> None:
+def test_the_chart_creates_no_user_with_its_own_password() -> None:
     assert VALUES["webserver"]["defaultUser"] == {"enabled": False}
 
 

@@ -1,4 +1,4 @@
-"""A thousand deferred waits, spread over two triggerers, of which one is killed."""
+"""A thousand deferred waits on two triggerers, one of which is killed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.docker.plays import LONG_SECONDS
 DAG_ID = "waits"
 STARTS_SECONDS = 3600
 TAKEN_OVER_SECONDS = 300
-LOOK_SECONDS = 120
+COUNTING_SECONDS = 120
 BODY: dict[str, object] = {
     "requests": [
         {
@@ -28,8 +28,12 @@ BODY: dict[str, object] = {
 
 
 def play(up: Containers, api: OnCall, waits: int) -> tuple[bool, str]:
-    """Start as many waits, kill a triggerer, let all batches end. Returns whether all waits did, and what was seen."""
-    # A new one: where the clock has been moved, every batch is young for long, and young ones are looked at more often.
+    """
+    Start the waits, kill a triggerer, and let all batches end.
+
+    Returns whether all waits succeeded, and a summary.
+    """
+    # A new emulator: after its clock has moved, every batch stays young for long, and young batches are polled more.
     up.compose("up", "--detach", "--no-build", "--no-deps", "--force-recreate", "emulator")
     up.wait_until_healthy()
     up.emulator.set_faults([{"kind": "duration", "seconds": LONG_SECONDS}])
@@ -44,14 +48,14 @@ def play(up: Containers, api: OnCall, waits: int) -> tuple[bool, str]:
     )
     started = time.monotonic() - begun
     say(f"  {waits} waits are deferred after {started:.0f} s; on {_spread(up)}")
-    before, calm = _spread(up), _looks_per_minute(up)
+    before, calls_before = _spread(up), _calls_per_minute(up)
     up.of("airflow-triggerer")[0].crash()
     wait_for(
         lambda: len(_spread(up).keys() & before.keys()) < 2,
         seconds=TAKEN_OVER_SECONDS,
-        what=lambda: f"the waits of the killed triggerer are taken over: {_spread(up)}",
+        what=lambda: f"the killed triggerer still has waits: {_spread(up)}",
     )
-    after, killed = _spread(up), _looks_per_minute(up)
+    after, calls_after = _spread(up), _calls_per_minute(up)
     begun = time.monotonic()
     up.emulator.advance_clock(LONG_SECONDS)
     wait_for(
@@ -61,12 +65,12 @@ def play(up: Containers, api: OnCall, waits: int) -> tuple[bool, str]:
     )
     up.emulator.set_faults([])
     ended = Counter(task["state"] for task in api.instances(DAG_ID, run_id) if task["task_id"] == "wait")
-    said = (
-        f"{waits} waits: deferred after {started:.0f} s, by triggerer {before}; {calm:.1f} looks at the API a minute."
-        f" One triggerer was killed: {after}; {killed:.1f} looks a minute. All batches ended: {dict(ended)} after"
+    summary = (
+        f"{waits} waits: deferred after {started:.0f} s, by triggerer {before}; {calls_before:.1f} API calls a minute."
+        f" One triggerer was killed: {after}; {calls_after:.1f} calls a minute. All batches ended: {dict(ended)} after"
         f" {time.monotonic() - begun:.0f} s."
     )
-    return ended["success"] == waits, said
+    return ended["success"] == waits, summary
 
 
 def _make_batches(url: str, count: int) -> list[str]:
@@ -79,18 +83,18 @@ def _make_batches(url: str, count: int) -> list[str]:
             return list(threads.map(make, range(count)))
 
 
-def _looks_per_minute(up: Containers) -> float:
-    begun = len(up.emulator.log()["calls"])
-    time.sleep(LOOK_SECONDS)
-    return (len(up.emulator.log()["calls"]) - begun) * 60 / LOOK_SECONDS
+def _calls_per_minute(up: Containers) -> float:
+    calls_before = len(up.emulator.log()["calls"])
+    time.sleep(COUNTING_SECONDS)
+    return (len(up.emulator.log()["calls"]) - calls_before) * 60 / COUNTING_SECONDS
 
 
 def _spread(up: Containers) -> dict[str, int]:
-    """How many triggers each triggerer has, by the id of its job. REST does not say, the metadata database does."""
+    """Count the triggers of each triggerer by job id. Airflow's API does not list them, so query its database."""
     query = "select coalesce(triggerer_id::text, 'none'), count(*) from trigger group by 1"
     (postgres,) = up.of("postgres")
-    said = postgres.run("psql", "--username", "airflow", "--tuples-only", "--no-align", "--command", query)
-    return {job: int(count) for job, count in re.findall(r"^(\w+)\|(\d+)$", said, re.MULTILINE)}
+    output = postgres.run("psql", "--username", "airflow", "--tuples-only", "--no-align", "--command", query)
+    return {job: int(count) for job, count in re.findall(r"^(\w+)\|(\d+)$", output, re.MULTILINE)}
 
 
 def _waiting(up: Containers) -> int:

@@ -1,4 +1,4 @@
-"""What the emulator's tests share: SDK clients, requests, and one handle for emulator and real API alike."""
+"""Fixtures of the emulator's tests: SDK clients, requests, and one handle for the emulator and the real API."""
 
 from __future__ import annotations
 
@@ -22,49 +22,49 @@ Params = dict[str, Any]
 
 @dataclass(frozen=True)
 class Api:
-    """The Message Batches API of the emulator or of Anthropic, with what a contract test needs of either."""
+    """The Message Batches API, of the emulator or of Anthropic."""
 
     client: Anthropic
-    #: None for the real one.
+    #: None for the real API.
     emulator: Emulator | None
 
     def hold_batches(self) -> None:
-        """Let batches take long enough to be seen in progress; the real ones do by themselves."""
+        """Make the emulator's batches take long enough to be seen in progress; real ones do anyway."""
         if self.emulator:
             self.emulator.set_faults([{"kind": "duration", "seconds": 3600}])
 
     def create(self, *params: Params, ids: list[str] | None = None) -> MessageBatch:
-        """A batch of these requests, called r-0, r-1, … unless ids are given."""
+        """Create a batch of these requests, with the ids r-0, r-1, … by default."""
         return create(self.client, *params, ids=ids)
 
     def ended(self, batch_id: str) -> MessageBatch:
-        """The batch when it has ended; the real API may take an hour."""
-        pause, patience = (0.02, 600.0) if self.emulator else (15.0, 3600.0)
-        return ended(self.client, batch_id, pause_seconds=pause, patience_seconds=patience)
+        """Wait until the batch has ended, which may take an hour on the real API, and return it."""
+        pause, timeout = (0.02, 600.0) if self.emulator else (15.0, 3600.0)
+        return ended(self.client, batch_id, pause_seconds=pause, timeout_seconds=timeout)
 
 
 def create(client: Anthropic, *params: Params, ids: list[str] | None = None) -> MessageBatch:
-    """A batch of these requests, called r-0, r-1, … unless ids are given."""
+    """Create a batch of these requests, with the ids r-0, r-1, … by default."""
     names = ids or [f"r-{index}" for index in range(len(params))]
     requests: Any = [{"custom_id": name, "params": one} for name, one in zip(names, params, strict=True)]
     return client.messages.batches.create(requests=requests)
 
 
 def ended(
-    client: Anthropic, batch_id: str, *, pause_seconds: float = 0.02, patience_seconds: float = 600
+    client: Anthropic, batch_id: str, *, pause_seconds: float = 0.02, timeout_seconds: float = 600
 ) -> MessageBatch:
-    """The batch when it has ended. Fails after ``patience_seconds``."""
-    deadline = time.monotonic() + patience_seconds
+    """Wait until the batch has ended, and return it. Fails after ``timeout_seconds``."""
+    deadline = time.monotonic() + timeout_seconds
     while time.monotonic() < deadline:
         batch = client.messages.batches.retrieve(batch_id)
         if batch.processing_status == "ended":
             return batch
         time.sleep(pause_seconds)
-    raise AssertionError(f"batch {batch_id} did not end within {patience_seconds} s")
+    raise AssertionError(f"batch {batch_id} did not end within {timeout_seconds} s")
 
 
 def results(client: Anthropic, batch_id: str) -> dict[str, Any]:
-    """The results of a batch as plain objects by custom_id."""
+    """Return the results of a batch as plain objects by custom_id."""
     lines = [line.to_dict() for line in client.messages.batches.results(batch_id)]
     by_id: dict[str, Any] = {str(line["custom_id"]): line["result"] for line in lines}
     assert len(by_id) == len(lines)
@@ -72,14 +72,14 @@ def results(client: Anthropic, batch_id: str) -> dict[str, Any]:
 
 
 def request(text: str = "The invoice total is wrong", **changes: Any) -> Params:
-    """Acceptable params, with changes; a change to None leaves the field out."""
+    """Return valid params with changes; a change to None removes the field."""
     params = {"model": MODEL, "max_tokens": 200, "messages": [{"role": "user", "content": text}], **changes}
     return {name: value for name, value in params.items() if value is not None}
 
 
 @pytest.fixture
 def client_of() -> Iterator[Callable[[Emulator], Anthropic]]:
-    """A maker of SDK clients without retries, closed after the test."""
+    """A factory of SDK clients without retries, which are closed after the test."""
     clients: list[Anthropic] = []
 
     def make(server: Emulator) -> Anthropic:
@@ -102,7 +102,7 @@ _REAL = [pytest.param("real", marks=pytest.mark.real_api)] if REAL_API_KEY in os
 
 @pytest.fixture(params=["emulator", *_REAL])
 def api(request: pytest.FixtureRequest) -> Iterator[Api]:
-    """The emulator, and the real API too if its key is set and ``-m real_api`` was asked for."""
+    """The emulator, and with ``-m real_api`` the real API too if its key is set."""
     if request.param == "emulator":
         emulator = request.getfixturevalue("emulator")
         yield Api(request.getfixturevalue("client_of")(emulator), emulator)

@@ -1,5 +1,5 @@
 """
-What the documented API promises, asked through the real SDK.
+The promises of the documented API, tested with the real SDK.
 
 The same tests run against the emulator and, with ANTHROPIC_API_KEY_CONTRACT and ``-m real_api``, against Anthropic:
 that keeps the emulator honest. A whole run costs well under a cent there.
@@ -63,7 +63,7 @@ def test_each_accepted_create_makes_a_batch_even_if_byte_identical(api: Api) -> 
     assert api.create(request()).id != api.create(request()).id
 
 
-def test_every_answer_names_its_request_and_workspace(api: Api) -> None:
+def test_every_response_names_its_request_and_workspace(api: Api) -> None:
     raw = api.client.messages.batches.with_raw_response.list(limit=1)
     assert raw.headers["request-id"].startswith("req_")
     assert raw.headers["anthropic-organization-id"]
@@ -79,7 +79,7 @@ def test_an_error_repeats_its_request_id_in_the_body(api: Api) -> None:
     assert body["request_id"] == caught.value.response.headers["request-id"]
 
 
-def test_a_bad_key_is_refused(api: Api) -> None:
+def test_an_invalid_key_is_rejected(api: Api) -> None:
     with pytest.raises(anthropic.AuthenticationError, match="API key is invalid"):
         api.client.with_options(api_key="invalid-key").messages.batches.list()
 
@@ -167,13 +167,13 @@ def test_there_are_no_results_before_the_end(api: Api) -> None:
     assert _message(caught.value) == f"Message Batch {batch.id} has no available results."
 
 
-def test_a_poll_of_a_running_batch_says_when_to_come_back(api: Api) -> None:
+def test_a_poll_of_a_running_batch_has_a_retry_after(api: Api) -> None:
     api.hold_batches()
     batch = api.create(request())
     assert api.client.messages.batches.with_raw_response.retrieve(batch.id).headers["retry-after"] == "10"
 
 
-def test_a_cancel_is_first_initiated_and_may_be_repeated(api: Api) -> None:
+def test_a_cancel_is_initiated_first_and_may_be_repeated(api: Api) -> None:
     api.hold_batches()
     batch = api.create(request())
     canceling = api.client.messages.batches.cancel(batch.id)
@@ -231,6 +231,6 @@ def test_a_workspace_sees_only_its_own_batches(api: Api, client_of: Any) -> None
         other.messages.batches.retrieve(batch.id)
 
 
-def test_without_a_version_nothing_is_accepted(api: Api) -> None:
+def test_a_call_without_a_version_is_rejected(api: Api) -> None:
     with pytest.raises(anthropic.BadRequestError, match="anthropic-version"):
         api.client.with_options(default_headers={"anthropic-version": ""}).messages.batches.list()

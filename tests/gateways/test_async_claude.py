@@ -3,11 +3,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import TypeVar
 
 import anthropic
@@ -20,20 +18,14 @@ from include.gateways import async_claude as module
 from include.gateways.async_claude import AsyncClaude
 from include.gateways.claude import Claude
 from tests.fixtures.emulator import Emulator
-from tests.gateways.test_claude import MISSING, PAGES, body, client, lists, proxy
+from tests.gateways.claude_api import FOREIGN_RESPONSES, MISSING, Handler, body, list_calls, responding, served_by
 
 T = TypeVar("T")
 MANY = PAGE_WORTH + 1
 
 
-@pytest.fixture
-def claude(emulator: Emulator) -> Iterator[Claude]:
-    with Claude(client(emulator), name="anthropic_default") as claude:
-        yield claude
-
-
 def make(claude: Claude, count: int) -> list[str]:
-    """Batches, oldest first."""
+    """Create batches, oldest first."""
     return [claude.create(body(), since=datetime.now(UTC)) for _ in range(count)]
 
 
@@ -49,26 +41,26 @@ def in_a_loop(base_url: str, call: Callable[[AsyncClaude], Awaitable[T]], *, api
 def look(
     emulator: Emulator, batch_ids: Collection[str], *, made: datetime | None = None, bystanders: Collection[str] = ()
 ) -> dict[str, Look]:
-    """A look at batches of which is known that they were made at ``made``, or within the last day."""
+    """Look at batches created at ``made``, or within the last day."""
     batches = dict.fromkeys(batch_ids, made or datetime.now(UTC) - timedelta(days=1))
     return in_a_loop(emulator.url, lambda claude: claude.look(batches, bystanders=bystanders), api_key=emulator.api_key)
 
 
 def retrieved(emulator: Emulator) -> list[str]:
-    """The ids that were looked at one by one."""
+    """Return the ids that were retrieved one by one."""
     calls = emulator.log()["calls"]
     return [
         call["path"].rpartition("/")[2] for call in calls if call["method"] == "GET" and "/batches/" in call["path"]
     ]
 
 
-def made_so(count: int) -> list[str]:
-    """Ids that the API has never heard of."""
+def unknown_ids(count: int) -> list[str]:
+    """Invent ids that the API does not know."""
     return [f"{MISSING[:-4]}{number:04}" for number in range(count)]
 
 
 @pytest.mark.parametrize("count", [1, PAGE_WORTH, MANY])
-def test_a_look_sees_what_the_other_client_sees(claude: Claude, emulator: Emulator, count: int) -> None:
+def test_a_look_equals_the_retrieve_of_the_synchronous_client(claude: Claude, emulator: Emulator, count: int) -> None:
     batch_ids = make(claude, count)
     assert look(emulator, batch_ids) == {batch_id: claude.retrieve(batch_id) for batch_id in batch_ids}
 
@@ -76,15 +68,15 @@ def test_a_look_sees_what_the_other_client_sees(claude: Claude, emulator: Emulat
 def test_few_batches_are_retrieved_and_many_are_listed(claude: Claude, emulator: Emulator) -> None:
     batch_ids = make(claude, 50)
     look(emulator, batch_ids[:PAGE_WORTH])
-    assert (sorted(retrieved(emulator)), lists(emulator)) == (sorted(batch_ids[:PAGE_WORTH]), [])
+    assert (sorted(retrieved(emulator)), list_calls(emulator)) == (sorted(batch_ids[:PAGE_WORTH]), [])
     assert len(look(emulator, batch_ids)) == 50
-    assert (len(retrieved(emulator)), len(lists(emulator))) == (PAGE_WORTH, 1)
+    assert (len(retrieved(emulator)), len(list_calls(emulator))) == (PAGE_WORTH, 1)
 
 
-def test_a_page_tells_of_bystanders_too_and_no_call_is_made_for_them(claude: Claude, emulator: Emulator) -> None:
+def test_bystanders_on_a_page_are_included_without_a_call_of_their_own(claude: Claude, emulator: Emulator) -> None:
     batch_ids = make(claude, MANY + 1)
     assert set(look(emulator, batch_ids[1:], bystanders=[batch_ids[0], MISSING])) == set(batch_ids)
-    assert (len(lists(emulator)), retrieved(emulator)) == (1, [])
+    assert (len(list_calls(emulator)), retrieved(emulator)) == (1, [])
     assert set(look(emulator, batch_ids[:1], bystanders=batch_ids)) == {batch_ids[0]}
 
 
@@ -94,10 +86,10 @@ def test_many_batches_are_listed_page_by_page(
     monkeypatch.setattr(module, "PAGE_BATCHES", 20)
     batch_ids = make(claude, 60)
     assert set(look(emulator, batch_ids)) == set(batch_ids)
-    assert (len(lists(emulator)), retrieved(emulator)) == (3, [])
+    assert (len(list_calls(emulator)), retrieved(emulator)) == (3, [])
 
 
-def test_what_the_list_does_not_show_is_retrieved(claude: Claude, emulator: Emulator) -> None:
+def test_batches_missing_from_the_list_are_retrieved(claude: Claude, emulator: Emulator) -> None:
     batch_ids = make(claude, MANY)
     emulator.set_faults([{"kind": "list_lag", "seconds": 600}])
     looks = look(emulator, batch_ids)
@@ -105,36 +97,36 @@ def test_what_the_list_does_not_show_is_retrieved(claude: Claude, emulator: Emul
     assert sorted(retrieved(emulator)) == sorted(batch_ids)
 
 
-def test_the_batches_of_strangers_cost_no_endless_pages(
+def test_batches_of_others_do_not_cause_endless_pages(
     claude: Claude, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PAGE_BATCHES", 5)
     ours, _strangers = make(claude, MANY), make(claude, 40)
     assert set(look(emulator, ours)) == set(ours)
-    assert (len(lists(emulator)), sorted(retrieved(emulator))) == (1, sorted(ours))
+    assert (len(list_calls(emulator)), sorted(retrieved(emulator))) == (1, sorted(ours))
 
 
 @pytest.mark.parametrize(("known", "pages", "retrieves"), [(True, 2, 0), (False, 1, 2 * MANY)])
-def test_no_page_is_read_beyond_the_time_that_the_batches_were_made_at(
+def test_no_page_is_read_beyond_the_creation_time_of_the_batches(
     claude: Claude, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, known: bool, pages: int, retrieves: int
 ) -> None:
     monkeypatch.setattr(module, "PAGE_BATCHES", 20)
     ours = [*make(claude, 2 * MANY), *make(claude, 20)]
     made = datetime.now(UTC) + timedelta(hours=-1 if known else 1)
     assert set(look(emulator, ours, made=made)) == set(ours)
-    assert (len(lists(emulator)), len(retrieved(emulator))) == (pages, retrieves)
+    assert (len(list_calls(emulator)), len(retrieved(emulator))) == (pages, retrieves)
 
 
 def test_unknown_batches_are_searched_for_in_the_list_together(claude: Claude, emulator: Emulator) -> None:
-    known, unknown = make(claude, 2), made_so(30)
+    known, unknown = make(claude, 2), unknown_ids(30)
     looks = look(emulator, [*known, *unknown])
     for batch_id in unknown:
         with pytest.raises(
-            BatchNotFound, match=f"{batch_id}.*list of the last 30 days' batches does not have it either"
+            BatchNotFound, match=f"{batch_id}.*list of the batches of the last 30 days does not contain it either"
         ):
             raise_look(looks[batch_id])
     assert all(isinstance(looks[batch_id], BatchStatus) for batch_id in known)
-    assert len(lists(emulator)) == 1
+    assert len(list_calls(emulator)) == 1
 
 
 def raise_look(found: Look) -> None:
@@ -145,10 +137,10 @@ def raise_look(found: Look) -> None:
 def test_a_single_unknown_batch_is_searched_for_too(claude: Claude, emulator: Emulator) -> None:
     make(claude, 1)
     assert isinstance(look(emulator, [MISSING])[MISSING], BatchNotFound)
-    assert len(lists(emulator)) == 1
+    assert len(list_calls(emulator)) == 1
 
 
-def test_a_batch_that_only_the_list_knows_is_known(
+def test_a_batch_that_only_the_list_contains_is_found(
     claude: Claude, emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
     (batch_id,) = make(claude, 1)
@@ -156,12 +148,12 @@ def test_a_batch_that_only_the_list_knows_is_known(
     emulator.set_faults([{"kind": "not_found"}])
     with caplog.at_level(logging.WARNING):
         assert look(emulator, [batch_id]) == {batch_id: status}
-    assert f"{batch_id}: the API says 404" in caplog.text
+    assert f"{batch_id}: the API answers 404" in caplog.text
 
 
 @pytest.mark.parametrize("count", [1, MANY])
 @pytest.mark.parametrize("status", [404, 503])
-def test_a_list_that_fails_says_nothing_of_the_batches(
+def test_a_failed_list_does_not_make_batches_unknown(
     claude: Claude, emulator: Emulator, status: int, count: int
 ) -> None:
     batch_ids = make(claude, count)
@@ -175,7 +167,7 @@ def test_a_list_that_fails_says_nothing_of_the_batches(
 
 
 @pytest.mark.parametrize("status", [404, 500, 529])
-def test_while_the_list_alone_fails_batches_are_retrieved(
+def test_batches_are_retrieved_while_only_the_list_fails(
     claude: Claude, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
     monkeypatch.setattr(module, "_WITHOUT_LIST", MANY - 2)
@@ -188,10 +180,10 @@ def test_while_the_list_alone_fails_batches_are_retrieved(
 
 
 @pytest.mark.parametrize("count", [1, MANY])
-def test_a_look_that_trickles_on_and_on_is_given_up(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.5)
+def test_a_response_that_trickles_endlessly_is_abandoned(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(module, "_CALL_SECONDS", 0.5)
 
-    class Trickling(BaseHTTPRequestHandler):
+    class Trickling(Handler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("content-length", "1000")
@@ -201,17 +193,9 @@ def test_a_look_that_trickles_on_and_on_is_given_up(monkeypatch: pytest.MonkeyPa
                     self.wfile.write(b" ")
                     time.sleep(0.1)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Trickling) as server:
-        server.daemon_threads = True
-        Thread(target=server.serve_forever, daemon=True).start()
-
-        batches = {f"msgbatch_{number}": datetime.now(UTC) for number in range(count)}
-        looks = in_a_loop(f"http://127.0.0.1:{server.server_port}", lambda claude: claude.look(batches))
-        server.shutdown()
-        server.block_on_close = False
+    batches = {f"msgbatch_{number}": datetime.now(UTC) for number in range(count)}
+    with served_by(Trickling) as behind:
+        looks = in_a_loop(str(behind._client.base_url), lambda claude: claude.look(batches))
     assert len(looks) == count
     assert all("took longer than 0.5 s" in str(found) for found in looks.values())
 
@@ -223,20 +207,20 @@ def test_an_unknown_batch_is_searched_for_page_by_page(
     oldest, *_ = make(claude, 5)
     emulator.set_faults([{"kind": "not_found"}])
     assert isinstance(look(emulator, [oldest])[oldest], BatchStatus)
-    assert len(lists(emulator)) == 3
+    assert len(list_calls(emulator)) == 3
 
 
-def test_an_unknown_batch_is_not_searched_for_among_those_that_nobody_can_load_any_more(
+def test_the_search_for_unknown_batches_ends_where_results_have_expired(
     claude: Claude, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PAGE_BATCHES", 1)
     make(claude, 3)
     monkeypatch.setattr(module, "LISTED_FOR", timedelta(0))
     assert isinstance(look(emulator, [MISSING])[MISSING], BatchNotFound)
-    assert len(lists(emulator)) == 1
+    assert len(list_calls(emulator)) == 1
 
 
-def test_after_an_answer_that_asks_to_be_left_alone_the_rest_is_not_asked_for(
+def test_after_a_response_that_requests_a_wait_nothing_else_is_retrieved(
     claude: Claude, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_AT_ONCE", 1)
@@ -248,7 +232,7 @@ def test_after_an_answer_that_asks_to_be_left_alone_the_rest_is_not_asked_for(
     assert len(retrieved(emulator)) == 2
 
 
-def test_an_error_at_one_batch_says_nothing_of_the_others(claude: Claude, emulator: Emulator) -> None:
+def test_an_error_at_one_batch_does_not_affect_the_others(claude: Claude, emulator: Emulator) -> None:
     batch_ids = make(claude, 4)
     emulator.set_faults([{"kind": "http_error", "on": "retrieve", "status": 500, "times": 1}])
     looks = look(emulator, batch_ids)
@@ -256,7 +240,7 @@ def test_an_error_at_one_batch_says_nothing_of_the_others(claude: Claude, emulat
 
 
 @pytest.mark.parametrize("count", [1, MANY])
-def test_a_refused_key_is_told_of_every_batch(claude: Claude, emulator: Emulator, count: int) -> None:
+def test_a_rejected_key_is_an_error_for_every_batch(claude: Claude, emulator: Emulator, count: int) -> None:
     batch_ids = make(claude, count)
     emulator.set_faults([{"kind": "http_error", "on": on, "status": 401} for on in ("retrieve", "list")])
     looks = look(emulator, batch_ids)
@@ -264,7 +248,7 @@ def test_a_refused_key_is_told_of_every_batch(claude: Claude, emulator: Emulator
     assert all(isinstance(found, SetupError) and "'my_conn'" in str(found) for found in looks.values())
 
 
-def test_a_running_batch_comes_with_the_time_that_the_api_asks_for(claude: Claude, emulator: Emulator) -> None:
+def test_a_running_batch_has_the_wait_that_the_api_requests(claude: Claude, emulator: Emulator) -> None:
     emulator.set_faults([{"kind": "stuck"}])
     batch_ids = make(claude, MANY)
     (alone,) = look(emulator, batch_ids[:1]).values()
@@ -274,8 +258,8 @@ def test_a_running_batch_comes_with_the_time_that_the_api_asks_for(claude: Claud
     assert (alone.retry_after_seconds, listed.retry_after_seconds) == (10, None)
 
 
-NO_PAGES = [
-    *PAGES,
+MALFORMED_PAGES = [
+    *FOREIGN_RESPONSES,
     ("application/json", b'{"data": [], "has_more": true, "last_id": "b"}'),
     ("application/json", b'{"data": [{}], "has_more": true}'),
     ("application/json", b'{"has_more": false}'),
@@ -283,16 +267,16 @@ NO_PAGES = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "answer"), NO_PAGES)
+@pytest.mark.parametrize(("kind", "response"), MALFORMED_PAGES)
 @pytest.mark.parametrize("count", [1, MANY])
-def test_a_look_that_is_answered_by_something_else_may_be_tried_again(kind: str, answer: bytes, count: int) -> None:
-    batches = dict.fromkeys(made_so(count), datetime.now(UTC))
-    with proxy(kind, answer) as behind:
+def test_a_foreign_response_can_be_retried(kind: str, response: bytes, count: int) -> None:
+    batches = dict.fromkeys(unknown_ids(count), datetime.now(UTC))
+    with served_by(responding(response, kind=kind)) as behind:
         looks = in_a_loop(str(behind._client.base_url), lambda claude: claude.look(batches))
     assert set(looks) == set(batches)
     for found in looks.values():
         assert isinstance(found, ApiError)
-        assert "is no answer of the API" in str(found)
+        assert "did not come from the API" in str(found)
         assert found.retryable
 
 
@@ -308,19 +292,19 @@ def test_a_canceled_batch_ends(claude: Claude, emulator: Emulator) -> None:
     assert (status.ended, status.counts["canceled"]) == (True, 2)
 
 
-def test_a_batch_that_has_ended_may_be_canceled_to_no_effect(claude: Claude, emulator: Emulator) -> None:
+def test_canceling_an_ended_batch_has_no_effect(claude: Claude, emulator: Emulator) -> None:
     (batch_id,) = make(claude, 1)
     cancel(emulator, batch_id)
     assert claude.retrieve(batch_id).counts["succeeded"] == 2
 
 
-def test_a_cancel_that_is_refused_while_the_batch_runs_is_an_error(claude: Claude, emulator: Emulator) -> None:
+def test_a_rejected_cancel_of_a_running_batch_is_an_error(claude: Claude, emulator: Emulator) -> None:
     emulator.set_faults([{"kind": "stuck"}, {"kind": "http_error", "on": "cancel", "status": 400}])
     (batch_id,) = make(claude, 1)
     with pytest.raises(ApiError, match=f"Canceling batch {batch_id} failed: HTTP 400"):
         cancel(emulator, batch_id)
 
 
-def test_a_cancel_of_a_batch_that_is_not_there_is_told(emulator: Emulator) -> None:
+def test_canceling_an_unknown_batch_is_an_error(emulator: Emulator) -> None:
     with pytest.raises(BatchNotFound, match=f"Canceling batch {MISSING}"):
         cancel(emulator, MISSING)

@@ -1,4 +1,4 @@
-"""disk.py: where a task works, and what it says when there is no room."""
+"""disk.py: the working folder of a task, and its errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.fixtures.disk import files_of_at_most
 DATA = bytes(100_000)
 
 
-def test_the_folder_is_there_for_the_length_of_the_block() -> None:
+def test_the_folder_exists_during_the_block() -> None:
     with working_folder() as folder:
         (folder / "file").write_bytes(b"x")
     assert not folder.exists()
@@ -36,9 +36,9 @@ def _write_table_full(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [_write_full, _write_table_full])
-def test_a_full_disk_is_told_with_what_is_left_and_may_be_tried_again(write: Callable[[Path], None]) -> None:
+def test_the_error_for_a_full_disk_names_the_free_space_and_can_be_retried(write: Callable[[Path], None]) -> None:
     with (
-        pytest.raises(SetupError, match=r"The disk is full at .* MB are left.*nothing is paid again") as caught,
+        pytest.raises(SetupError, match=r"The disk is full at .* MB are free.*Nothing is paid again") as caught,
         working_folder() as folder,
     ):
         write(folder)
@@ -55,7 +55,7 @@ def _write_table(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("write", [_write_file, _write_table])
-def test_so_is_a_file_that_may_not_grow(write: Callable[[Path], None]) -> None:
+def test_so_does_the_error_for_a_file_that_may_not_grow(write: Callable[[Path], None]) -> None:
     with (
         pytest.raises(SetupError, match=r"This machine's disk failed at .*claude-batch-.*[Ff]ile too large") as caught,
         working_folder() as folder,
@@ -73,7 +73,7 @@ def test_so_is_a_file_that_may_not_grow(write: Callable[[Path], None]) -> None:
         (lambda folder: (folder / "file").mkdir() or (folder / "file").write_bytes(DATA), "file: Is a directory"),
     ],
 )
-def test_any_error_of_a_file_in_it_is_blamed_on_the_disk(touch: Callable[[Path], object], fact: str) -> None:
+def test_any_error_of_a_file_in_the_folder_is_blamed_on_the_disk(touch: Callable[[Path], object], fact: str) -> None:
     with (
         pytest.raises(
             SetupError, match=rf"This machine's disk failed at .*/{fact}.*store and the API are not at fault"
@@ -83,23 +83,21 @@ def test_any_error_of_a_file_in_it_is_blamed_on_the_disk(touch: Callable[[Path],
         touch(folder)
 
 
-def test_a_folder_that_cannot_be_made_is_blamed_on_the_disk_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_cannot_be_created_is_blamed_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with pytest.raises(SetupError, match=r"disk failed at .*gone/claude-batch-.*set TMPDIR to another") as caught:
         working_folder().__enter__()
     assert caught.value.retryable
 
 
-def test_an_error_of_something_else_stays_what_it_is() -> None:
+def test_an_error_of_anything_else_is_not_translated() -> None:
     for error in (ConnectionResetError(errno.ECONNRESET, "no"), PermissionError(errno.EACCES, "no", "/etc/other")):
         with pytest.raises(type(error)) as caught, working_folder():
             raise error
         assert caught.value is error
 
 
-def test_an_error_of_a_block_about_one_file_names_it() -> None:
+def test_disk_errors_names_its_file() -> None:
     with (
         pytest.raises(SetupError, match="disk failed at /data/x: no"),
         disk_errors(Path("/data/x")),

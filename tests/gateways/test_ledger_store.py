@@ -16,6 +16,7 @@ from include.gateways.lake import Conflict, Lake
 from include.gateways.ledger_store import Ledger, Recorded
 from tests.fixtures.lake import delete
 from tests.fixtures.s3 import Bucket
+from tests.gateways.s3_proxy import on_s3
 
 NOW = datetime(2026, 11, 22, 2, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=1)
@@ -58,20 +59,14 @@ def any_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
     if request.param == "folder":
         return Ledger(Lake.in_folder(tmp_path), pipeline="p")
     bucket: Bucket = request.getfixturevalue("s3_bucket")
-    lake = Lake.on_s3(
-        bucket.uri,
-        credentials=lambda: {"access_key_id": "testing", "secret_access_key": "testing", "expires_at": None},
-        region="us-east-1",
-        endpoint=bucket.endpoint_url,
-    )
-    return Ledger(lake, pipeline="p")
+    return Ledger(on_s3(bucket.uri, bucket.endpoint_url), pipeline="p")
 
 
 class TestEntries:
-    def test_a_chunk_that_nobody_recorded_has_no_entry(self, ledger: Ledger) -> None:
+    def test_an_unrecorded_chunk_has_no_entry(self, ledger: Ledger) -> None:
         assert ledger.find("c1") is None
 
-    def test_an_entry_goes_through_its_states(self, any_ledger: Ledger) -> None:
+    def test_an_entry_passes_through_its_states(self, any_ledger: Ledger) -> None:
         claimed = any_ledger.write(entry(), over=None)
         assert claimed.value == entry()
         submitted = any_ledger.write(claimed.value.becomes("submitted", at=LATER, batch_id="b1"), over=claimed)
@@ -80,7 +75,7 @@ class TestEntries:
         assert any_ledger.find("c1") == landed
         assert landed.value.batch_id == "b1"
 
-    def test_of_two_runs_that_claim_a_chunk_one_gets_a_conflict(self, any_ledger: Ledger) -> None:
+    def test_the_second_of_two_runs_that_claim_a_chunk_gets_a_conflict(self, any_ledger: Ledger) -> None:
         first = any_ledger.write(entry("a"), over=None)
         with pytest.raises(Conflict):
             any_ledger.write(entry("b"), over=None)
@@ -94,22 +89,20 @@ class TestEntries:
         assert any_ledger.find("c1") == newer
 
     @pytest.mark.parametrize("over", [True, False])
-    def test_a_write_whose_answer_was_lost_is_recognised_as_our_own_when_it_is_repeated(
-        self, any_ledger: Ledger, over: bool
-    ) -> None:
+    def test_a_repeated_write_of_an_entry_is_recognized_as_our_own(self, any_ledger: Ledger, over: bool) -> None:
         before = any_ledger.write(entry("z"), over=None) if over else None
         first = any_ledger.write(entry("a"), over=before)
         assert any_ledger.write(entry("a"), over=before) == first
         assert any_ledger.write(entry("b"), over=first).value.run_id == "b"
 
-    def test_an_entry_that_was_deleted_meanwhile_is_not_written_again(self, lake: Lake, ledger: Ledger) -> None:
+    def test_an_entry_deleted_meanwhile_is_not_written_again(self, lake: Lake, ledger: Ledger) -> None:
         claimed = ledger.write(entry(), over=None)
         delete(lake, "ledger/p/c1.json")
         with pytest.raises(Conflict):
             ledger.write(claimed.value.becomes("unclear", at=LATER), over=claimed)
         assert ledger.find("c1") is None
 
-    def test_of_many_that_claim_at_the_same_moment_exactly_one_wins(self, ledger: Ledger) -> None:
+    def test_exactly_one_of_many_simultaneous_claims_wins(self, ledger: Ledger) -> None:
         start, won = Barrier(8), []
 
         def claim(run_id: str) -> None:
@@ -124,15 +117,13 @@ class TestEntries:
             thread.join()
         assert [ledger.find("c1")] == won
 
-    def test_each_pipeline_has_a_ledger_of_its_own(self, lake: Lake, ledger: Ledger) -> None:
+    def test_each_pipeline_has_its_own_ledger(self, lake: Lake, ledger: Ledger) -> None:
         ledger.write(entry(), over=None)
         ledger.write_open(opened("c1"), over=None)
         other = Ledger(lake, pipeline="p2")
         assert (other.find("c1"), other.find_open(), other.claimed_batches()) == (None, None, set())
 
-    def test_several_entries_come_in_the_order_they_were_asked_for_with_none_where_there_is_none(
-        self, ledger: Ledger
-    ) -> None:
+    def test_several_entries_come_in_the_requested_order_with_none_for_a_missing_one(self, ledger: Ledger) -> None:
         known = [f"c{number:02}" for number in range(40)]
         for chunk_id in known:
             ledger.write(entry(chunk_id=chunk_id), over=None)
@@ -141,7 +132,7 @@ class TestEntries:
         assert [one.chunk_id if one else None for one in found] == [None, *known[::-1], None, "c07", None]
         assert ledger.entries([]) == []
 
-    def test_those_that_were_written_lately_are_told_the_last_one_first(self, ledger: Ledger) -> None:
+    def test_recently_written_entries_come_latest_first(self, ledger: Ledger) -> None:
         known = [str(number) * 22 for number in (1, 0, 2)]
         for chunk_id in known:
             ledger.write(entry(chunk_id=chunk_id), over=None)
@@ -150,17 +141,17 @@ class TestEntries:
         assert ledger.changed_since(datetime.now(UTC) - timedelta(hours=1)) == known[::-1]
         assert ledger.changed_since(datetime.now(UTC) + timedelta(hours=1)) == []
 
-    def test_people_are_told_where_an_entry_lies(self, tmp_path: Path, ledger: Ledger) -> None:
+    def test_the_address_of_an_entry_is_its_file(self, tmp_path: Path, ledger: Ledger) -> None:
         ledger.write(entry(), over=None)
         assert Path(ledger.locate("c1")).read_text().startswith("{")
         assert ledger.locate("c1") == f"{tmp_path}/ledger/p/c1.json"
 
 
 class TestOpenChunks:
-    def test_where_nothing_was_ever_planned_there_is_no_list(self, ledger: Ledger) -> None:
+    def test_without_any_plan_there_are_no_open_chunks(self, ledger: Ledger) -> None:
         assert ledger.find_open() is None
 
-    def test_the_open_chunks_are_read_back_as_they_were_written(self, any_ledger: Ledger) -> None:
+    def test_open_chunks_are_read_as_they_were_written(self, any_ledger: Ledger) -> None:
         any_ledger.write_open(opened("c1"), over=None)
         first = any_ledger.find_open()
         assert first
@@ -171,9 +162,7 @@ class TestOpenChunks:
         assert second.value == opened("c2")
 
     @pytest.mark.parametrize("over", [True, False])
-    def test_of_two_plans_made_at_the_same_moment_the_second_gets_a_conflict(
-        self, any_ledger: Ledger, over: bool
-    ) -> None:
+    def test_the_second_of_two_simultaneous_plans_gets_a_conflict(self, any_ledger: Ledger, over: bool) -> None:
         before: Recorded[OpenChunks] | None = None
         if over:
             any_ledger.write_open(opened(), over=None)
@@ -185,16 +174,14 @@ class TestOpenChunks:
         assert found
         assert found.value == opened("c1", run_id="a")
 
-    def test_one_that_is_added_stands_beside_the_others_and_stays_as_it_was_added_first(
-        self, any_ledger: Ledger
-    ) -> None:
+    def test_an_added_chunk_joins_the_others_and_is_never_overwritten(self, any_ledger: Ledger) -> None:
         for number in (1, 2, 3):
             any_ledger.add_open("c1" if number != 2 else "c2", OpenChunk(folder=f"{number}", planned_at=NOW))
         found = any_ledger.find_open()
         assert found
         assert {chunk_id: chunk.folder for chunk_id, chunk in found.value.chunks.items()} == {"c1": "1", "c2": "2"}
 
-    def test_of_many_that_are_added_at_the_same_moment_none_is_lost(self, ledger: Ledger) -> None:
+    def test_none_of_many_simultaneous_additions_is_lost(self, ledger: Ledger) -> None:
         with ThreadPoolExecutor(8) as others:
             list(
                 others.map(lambda number: ledger.add_open(f"c{number}", OpenChunk(folder="", planned_at=NOW)), range(8))
@@ -203,7 +190,7 @@ class TestOpenChunks:
         assert found
         assert len(found.value.chunks) == 8
 
-    def test_a_repeated_write_is_recognised_as_our_own(self, ledger: Ledger) -> None:
+    def test_a_repeated_write_is_recognized_as_our_own(self, ledger: Ledger) -> None:
         ledger.write_open(opened("c1"), over=None)
         ledger.write_open(opened("c1"), over=None)
         found = ledger.find_open()
@@ -212,7 +199,7 @@ class TestOpenChunks:
 
 
 class TestClaimedBatches:
-    def test_it_names_the_batches_of_open_chunks_and_those_that_were_loaded(self, lake: Lake, ledger: Ledger) -> None:
+    def test_they_are_the_batches_of_open_chunks_and_the_loaded_ones(self, lake: Lake, ledger: Ledger) -> None:
         ledger.write(entry(chunk_id="sent", state="submitted", batch_id="b_sent"), over=None)
         ledger.write(entry(chunk_id="landed", state="landed", batch_id="b_landed"), over=None)
         ledger.write(entry(chunk_id="claimed"), over=None)
@@ -221,15 +208,15 @@ class TestClaimedBatches:
             lake.write(key, b"")
         assert ledger.claimed_batches() == {"b_sent", "b_landed", "b_loaded"}
 
-    def test_what_was_loaded_is_claimed_also_where_no_chunk_was_ever_open(self, lake: Lake, ledger: Ledger) -> None:
+    def test_loaded_batches_are_claimed_even_if_no_chunk_was_ever_open(self, lake: Lake, ledger: Ledger) -> None:
         lake.write("results/p/b_loaded.parquet", b"")
         assert ledger.claimed_batches() == {"b_loaded"}
 
-    def test_where_nothing_was_sent_nothing_is_claimed(self, ledger: Ledger) -> None:
+    def test_without_any_batch_none_is_claimed(self, ledger: Ledger) -> None:
         assert ledger.claimed_batches() == set()
 
-    def test_an_open_chunks_entry_that_cannot_be_read_is_an_error(self, lake: Lake, ledger: Ledger) -> None:
-        """A batch that is not named here may be taken for another chunk's."""
+    def test_an_unreadable_entry_of_an_open_chunk_is_an_error(self, lake: Lake, ledger: Ledger) -> None:
+        """Another chunk could claim a batch that is missing here."""
         ledger.write_open(opened("c1"), over=None)
         lake.write("ledger/p/c1.json", b"{}")
         with pytest.raises(LakeError, match="is not a ledger entry"):
@@ -247,12 +234,12 @@ class TestClaimedBatches:
     ],
     ids=["find", "entries", "find_open", "claimed_batches"],
 )
-def test_what_cannot_be_read_is_an_error_and_never_no_record(
+def test_an_unreadable_record_is_an_error_and_never_an_absent_one(
     lake: Lake, ledger: Ledger, name: str, find: Callable[[Ledger], object], garbage: bytes
 ) -> None:
     lake.write(f"ledger/p/{name}.json", garbage)
     with pytest.raises(
-        LakeError, match=rf"(?s)ledger/p/{name}\.json is not a ledger entry.*It was left as it is"
+        LakeError, match=rf"(?s)ledger/p/{name}\.json is not a ledger entry.*It was left unchanged"
     ) as caught:
         find(ledger)
     assert not caught.value.retryable

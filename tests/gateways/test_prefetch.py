@@ -1,4 +1,4 @@
-"""threads.py: one thing is written or got while another is worked on."""
+"""prefetch.py: fetching or writing one item while the caller works on another."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 from include.enrichment.errors import LoadError
 from include.gateways.prefetch import prefetch, write_behind
 
-_SECONDS = 600
+_SECONDS = 10
 
 
 def _fail() -> None:
     raise OSError("the disk is full")
 
 
-def test_calls_are_made_in_their_order_and_all_of_them() -> None:
+def test_all_calls_are_made_in_order() -> None:
     written: list[int] = []
     with write_behind() as do:
         for number in range(100):
@@ -26,7 +26,7 @@ def test_calls_are_made_in_their_order_and_all_of_them() -> None:
     assert written == list(range(100))
 
 
-def test_the_caller_goes_on_while_a_call_is_made() -> None:
+def test_the_caller_continues_during_a_call() -> None:
     goes_on = Event()
     with write_behind() as do:
         do(goes_on.wait, _SECONDS)
@@ -34,8 +34,8 @@ def test_the_caller_goes_on_while_a_call_is_made() -> None:
         goes_on.set()
 
 
-def test_a_call_waits_for_the_one_before() -> None:
-    """What is held in memory is bounded by it."""
+def test_a_call_waits_for_the_previous_one() -> None:
+    """This bounds the memory."""
     first, begun = Event(), Event()
 
     def write() -> None:
@@ -50,7 +50,7 @@ def test_a_call_waits_for_the_one_before() -> None:
         assert first.is_set()
 
 
-def test_what_a_call_raises_is_raised_by_the_next_and_that_one_is_not_made() -> None:
+def test_the_next_call_raises_the_error_of_the_previous_one_and_is_not_made() -> None:
     made: list[int] = []
 
     def block() -> None:
@@ -63,12 +63,12 @@ def test_what_a_call_raises_is_raised_by_the_next_and_that_one_is_not_made() -> 
     assert made == []
 
 
-def test_what_the_last_call_raises_is_raised_when_the_block_is_left() -> None:
+def test_the_error_of_the_last_call_is_raised_at_the_end_of_the_block() -> None:
     with pytest.raises(OSError, match="the disk is full"), write_behind() as do:
         do(_fail)
 
 
-def test_an_error_of_the_block_goes_first_and_nothing_goes_on_after_it() -> None:
+def test_an_error_of_the_block_takes_precedence_and_no_call_outlives_it() -> None:
     done = Event()
 
     def write() -> None:
@@ -86,14 +86,14 @@ def test_an_error_of_the_block_goes_first_and_nothing_goes_on_after_it() -> None
     assert done.is_set()
 
 
-def test_a_block_that_calls_nothing_waits_for_nothing() -> None:
+def test_a_block_without_calls_waits_for_nothing() -> None:
     threads = threading.active_count()
     with write_behind():
         pass
     assert threading.active_count() == threads
 
 
-def test_a_piece_is_got_while_the_one_before_is_worked_on() -> None:
+def test_the_next_item_is_fetched_while_the_caller_works() -> None:
     got = [Event(), Event()]
 
     def pieces() -> Iterator[bytes]:
@@ -107,7 +107,7 @@ def test_a_piece_is_got_while_the_one_before_is_worked_on() -> None:
         assert list(arriving) == [b"piece"]
 
 
-def test_what_breaks_a_download_is_told_where_its_pieces_are_worked_on() -> None:
+def test_an_error_of_the_iterator_is_raised_in_the_caller() -> None:
     def pieces() -> Iterator[bytes]:
         yield b"piece"
         raise LoadError("broke off")
@@ -118,7 +118,7 @@ def test_what_breaks_a_download_is_told_where_its_pieces_are_worked_on() -> None
             next(arriving)
 
 
-def test_the_first_is_got_before_anybody_asks() -> None:
+def test_the_first_item_is_fetched_at_once() -> None:
     begun = Event()
 
     def pieces() -> Iterator[bytes]:
@@ -130,7 +130,7 @@ def test_the_first_is_got_before_anybody_asks() -> None:
 
 
 @pytest.mark.parametrize("taken", [0, 1])
-def test_who_leaves_early_hangs_up_and_waits_for_the_thread(taken: int) -> None:
+def test_leaving_early_hangs_up_and_waits_for_the_thread(taken: int) -> None:
     hung_up, ended = Event(), Event()
 
     def pieces() -> Iterator[bytes]:
@@ -145,7 +145,7 @@ def test_who_leaves_early_hangs_up_and_waits_for_the_thread(taken: int) -> None:
     assert ended.is_set()
 
 
-def test_who_takes_all_does_not_hang_up() -> None:
+def test_reading_all_items_does_not_hang_up() -> None:
     hung_up = Event()
     with prefetch(iter([b"piece"]), hang_up=hung_up.set) as arriving:
         assert list(arriving) == [b"piece"]

@@ -1,4 +1,4 @@
-"""The index: a shortcut that may be missing, out of date or damaged, and then costs time and nothing else."""
+"""The index may be missing, out of date or damaged; a lookup is then slower but never wrong."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ FOLDER = "index/p/"
 
 
 @pytest.fixture(autouse=True)
-def three_are_due(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes a hundred batches, and a million lines, in a store of some years."""
+def small_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lower the thresholds of a hundred batches and a million rows."""
     monkeypatch.setattr(deciding, "_DUE_BATCHES", 3)
     monkeypatch.setattr(result_index, "_SORTED_ROWS", 4)
     monkeypatch.setattr(result_index, "_GROUP_ROWS", 2)
@@ -63,7 +63,7 @@ def lines(found: PriorResults) -> list[tuple[str, ...]]:
 
 @pytest.fixture
 def six(load: Load, store: ResultStore) -> list[tuple[str, ...]]:
-    """Six batches, all in the index, and all that there is to be found in them."""
+    """Load six batches into the index, and return all their outcomes."""
     for number in range(6):
         load(f"b{number}", *(f"r{number}-{line}" for line in range(3)), "everywhere", outcome="expired")
     before = lines(store.look_up(EVERY))
@@ -74,8 +74,8 @@ def six(load: Load, store: ResultStore) -> list[tuple[str, ...]]:
 EVERY = [*(f"r{number}-{line}" for number, line in itertools.product(range(6), range(3))), "everywhere", "nowhere"]
 
 
-def cut_off(lake: Lake, batch_id: str) -> None:
-    """Make results unreadable without changing how they are listed: whoever reads them fails."""
+def make_unreadable(lake: Lake, batch_id: str) -> None:
+    """Make results unreadable without changing their listing, so that any read fails."""
     path = Path(lake.locate(f"results/p/{batch_id}.parquet"))
     path.chmod(0o644)
     with path.open("r+b") as file:
@@ -84,27 +84,25 @@ def cut_off(lake: Lake, batch_id: str) -> None:
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def test_what_is_in_the_index_is_found_as_it_was_before(
-    six: list[tuple[str, ...]], lake: Lake, store: ResultStore
-) -> None:
+def test_a_lookup_in_the_index_equals_one_without(six: list[tuple[str, ...]], lake: Lake, store: ResultStore) -> None:
     assert len(lake.list(FOLDER)) == 2
     assert lines(store.look_up(EVERY)) == six
     assert lines(store.look_up(["r4-1"])) == [("r4-1", "expired", "b4")]
 
 
-def test_what_is_in_the_index_is_not_read_again(six: list[tuple[str, ...]], lake: Lake, store: ResultStore) -> None:
+def test_indexed_results_are_not_read_again(six: list[tuple[str, ...]], lake: Lake, store: ResultStore) -> None:
     for number in range(6):
-        cut_off(lake, f"b{number}")
+        make_unreadable(lake, f"b{number}")
     assert lines(store.look_up(EVERY)) == six
 
 
-def test_the_index_is_sorted_so_that_little_of_it_is_compared(six: list[tuple[str, ...]], lake: Lake) -> None:
+def test_each_row_group_of_the_index_is_small_and_sorted(six: list[tuple[str, ...]], lake: Lake) -> None:
     with pq.ParquetFile(Path(lake.locate(lake.list(FOLDER)[0]))) as stored:
         groups = [stored.read_row_group(number)["request_id"].to_pylist() for number in range(stored.num_row_groups)]
     assert all(group == sorted(group) and len(group) <= 2 for group in groups)
 
 
-def test_batches_that_came_since_are_read_themselves(
+def test_batches_loaded_since_are_read_directly(
     six: list[tuple[str, ...]], load: Load, lake: Lake, store: ResultStore
 ) -> None:
     load("b6", "everywhere", "new")
@@ -118,14 +116,14 @@ def test_batches_that_came_since_are_read_themselves(
     assert len(lake.list(FOLDER)) == 2
 
 
-def test_results_that_were_written_anew_are_read_themselves(
+def test_results_written_again_since_are_read_directly(
     six: list[tuple[str, ...]], load: Load, store: ResultStore
 ) -> None:
     load("b2", "r2-0", outcome="succeeded")
     assert lines(store.look_up(["r2-0", "r2-1", "r3-0"])) == [("r2-0", "succeeded", "b2"), ("r3-0", "expired", "b3")]
 
 
-def test_a_copy_of_results_that_was_put_aside_speaks_for_nobody(
+def test_a_foreign_copy_of_results_is_ignored(
     six: list[tuple[str, ...]], load: Load, lake: Lake, store: ResultStore
 ) -> None:
     lake.write("results/p/old/b2.parquet", lake.read("results/p/b2.parquet"))
@@ -135,13 +133,13 @@ def test_a_copy_of_results_that_was_put_aside_speaks_for_nobody(
     assert Ledger(lake, pipeline="p").loaded_batches() == {f"b{number}" for number in range(6)}
 
 
-def test_of_results_that_are_gone_nothing_is_found(six: list[tuple[str, ...]], lake: Lake, store: ResultStore) -> None:
+def test_deleted_results_are_not_found(six: list[tuple[str, ...]], lake: Lake, store: ResultStore) -> None:
     delete(lake, "results/p/b2.parquet")
     assert lines(store.look_up(EVERY)) == [line for line in six if line[2] != "b2"]
 
 
 @pytest.mark.parametrize("gone", [[0], [1], [0, 1]], ids=str)
-def test_an_index_that_was_deleted_is_made_anew(
+def test_a_deleted_index_is_built_again(
     six: list[tuple[str, ...]], lake: Lake, store: ResultStore, gone: list[int]
 ) -> None:
     before = lake.list(FOLDER)
@@ -157,12 +155,12 @@ def damaged(data: bytes, how: str) -> bytes:
             return b""
         case "cut":
             return data[: len(data) // 2]
-        case "no Parquet":
+        case "not Parquet":
             return b"PAR1 is how a Parquet file begins and ends PAR1"
-        case "a stranger's Parquet":
+        case "foreign Parquet":
             pq.write_table(pa.table({"x": [1]}), sink := pa.BufferOutputStream())
             return bytes(sink.getvalue())
-        case "other columns" | "no names of batches":
+        case "other columns" | "no batch names":
             batches = pq.read_metadata(pa.BufferReader(data)).metadata[b"batches"] if "columns" in how else b"5"
             other = pa.table({"request_id": [1]}).replace_schema_metadata({b"batches": batches})
             pq.write_table(other, sink := pa.BufferOutputStream())
@@ -173,9 +171,9 @@ def damaged(data: bytes, how: str) -> bytes:
 
 @pytest.mark.parametrize(
     "how",
-    ["empty", "cut", "no Parquet", "a stranger's Parquet", "other columns", "no names of batches", "a page of it"],
+    ["empty", "cut", "not Parquet", "foreign Parquet", "other columns", "no batch names", "one page"],
 )
-def test_an_index_that_is_damaged_is_told_and_made_anew(
+def test_a_damaged_index_is_logged_and_built_again(
     six: list[tuple[str, ...]], lake: Lake, store: ResultStore, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = {key: lake.read(key) for key in lake.list(FOLDER)}
@@ -187,7 +185,7 @@ def test_an_index_that_is_damaged_is_told_and_made_anew(
     assert {key: lake.read(key) for key in lake.list(FOLDER)} == before
 
 
-def test_an_index_of_a_newer_version_is_refused(
+def test_an_index_of_a_newer_version_is_rejected(
     six: list[tuple[str, ...]], lake: Lake, store: ResultStore, tmp_path: Path
 ) -> None:
     key = lake.list(FOLDER)[0]
@@ -195,11 +193,11 @@ def test_an_index_of_a_newer_version_is_refused(
     newer = table.replace_schema_metadata({**table.schema.metadata, b"version": b"2"})
     pq.write_table(newer, tmp_path / "newer.parquet")
     lake.write_file(key, tmp_path / "newer.parquet")
-    with pytest.raises(LakeError, match=r"is of version 2.*Nothing was changed"):
+    with pytest.raises(LakeError, match=r"has version 2.*Nothing was changed"):
         store.look_up(EVERY)
 
 
-def test_two_who_index_at_once_leave_what_one_would_have(load: Load, lake: Lake, store: ResultStore) -> None:
+def test_simultaneous_indexing_leaves_the_same_files(load: Load, lake: Lake, store: ResultStore) -> None:
     for number in range(6):
         load(f"b{number}", "everywhere", f"r{number}-0")
     with ThreadPoolExecutor(4) as pool:
@@ -209,8 +207,8 @@ def test_two_who_index_at_once_leave_what_one_would_have(load: Load, lake: Lake,
     assert lines(store.look_up(EVERY)) == found[0]
 
 
-def test_files_that_overlap_say_nothing_twice(load: Load, lake: Lake, store: ResultStore) -> None:
-    """As of two who index at once, of which the second has found one batch more."""
+def test_overlapping_files_cause_no_duplicates(load: Load, lake: Lake, store: ResultStore) -> None:
+    """They arise if two runs index at once and one of them has found one more batch."""
     load("b0", "everywhere")
     load("b2", "everywhere")
     load("b3", "everywhere")

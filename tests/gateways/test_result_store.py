@@ -12,14 +12,14 @@ import pytest
 from include.enrichment.answers.outcome import OUTCOMES_SCHEMA, Outcome, OutcomeName, outcomes_batch
 from include.enrichment.answers.table import ANSWERS_SCHEMA
 from include.enrichment.batches.prior_results import FOUND_SCHEMA
-from include.enrichment.batches.usage import BOOKED_COLUMNS
+from include.enrichment.batches.usage import USAGE_COLUMNS
 from include.enrichment.errors import EnrichmentError, LakeError, LoadError
 from include.gateways import result_store
 from include.gateways.lake import Lake, ObjectMissing
-from include.gateways.result_store import Received, ResultStore, in_parts, lines, whole_lines
+from include.gateways.result_store import Received, ResultStore, in_parts, lines
 from tests.fixtures.usage import facts_of
 
-EVERYTHING_SAID = Outcome(
+COMPLETE = Outcome(
     request_id="x",
     outcome="invalid",
     output=None,
@@ -50,7 +50,7 @@ def store(lake: Lake) -> ResultStore:
 
 @pytest.fixture
 def load(store: ResultStore, tmp_path: Path) -> Callable[..., None]:
-    """Publish some outcomes as those of a batch."""
+    """Publish outcomes as those of a batch."""
 
     def publish(
         batch_id: str, *outcomes: Outcome, raw: Iterable[bytes] = (b"raw bytes\n",), run_id: str | None = "r"
@@ -70,7 +70,7 @@ def received(
 
 
 def sent_by(store: ResultStore, batch_id: str) -> str | None:
-    """The run that sent the batch, as its results tell."""
+    """Return the run that sent the batch, according to its results."""
     with tempfile.TemporaryDirectory() as folder:
         known = store.fetch(batch_id, Path(folder) / "results.parquet")
         return known.run_id if known else None
@@ -85,14 +85,14 @@ def ids(*request_ids: str) -> pa.Array:
 
 
 def write_old_results(lake: Lake, batch_id: str) -> None:
-    """Results as they were before ``error_type`` and before the run was named."""
+    """Write results of a version without ``error_type`` and without facts of the batch."""
     schema = pa.schema([field for field in OUTCOMES_SCHEMA if field.name != "error_type"])
     lines = [msgspec.structs.asdict(outcome) for outcome in (*some("x"), *some("y", outcome="errored"))]
     pq.write_table(pa.Table.from_pylist(lines, schema=schema), sink := pa.BufferOutputStream())
     lake.write(f"results/p/{batch_id}.parquet", sink.getvalue().to_pybytes())
 
 
-def test_outcomes_that_came_in_several_parts_come_back_whole(store: ResultStore, tmp_path: Path) -> None:
+def test_outcomes_added_in_several_parts_are_read_as_one_table(store: ResultStore, tmp_path: Path) -> None:
     known = [f"r{number}" for number in range(12_000)]
     with Received(tmp_path, facts=facts_of()) as result:
         for number in range(0, 12_000, 4_000):
@@ -104,16 +104,14 @@ def test_outcomes_that_came_in_several_parts_come_back_whole(store: ResultStore,
     assert store.answers("b1", of=ids(*known, "x"))["request_id"].to_pylist() == [*known, "x"]
 
 
-def test_the_results_of_other_requests_are_not_taken_for_a_chunks_own(
-    store: ResultStore, load: Callable[..., None]
-) -> None:
+def test_results_of_other_requests_are_an_error(store: ResultStore, load: Callable[..., None]) -> None:
     load("b1", *some("x", "y"))
     for others in (["x"], ["x", "z"], ["x", "y", "z"], ["x", "y", "y"], []):
         with pytest.raises(LoadError, match="batch b1 is not its batch"):
             store.outcome_counts("b1", of=others)
 
 
-def test_a_batch_that_was_not_loaded_has_no_counts_no_answers_and_no_raw_copy(store: ResultStore) -> None:
+def test_a_batch_that_is_not_loaded_has_no_counts_answers_or_raw_copy(store: ResultStore) -> None:
     assert store.outcome_counts("b1", of=["x"]) is None
     assert store.raw("b1") is None
     for read in (lambda: store.answers("b1", of=ids("x")), lambda: sent_by(store, "b1")):
@@ -121,14 +119,14 @@ def test_a_batch_that_was_not_loaded_has_no_counts_no_answers_and_no_raw_copy(st
             read()
 
 
-def test_people_are_told_where_the_outcomes_lie(lake: Lake, store: ResultStore, load: Callable[..., None]) -> None:
+def test_the_address_of_the_outcomes_is_their_file(lake: Lake, store: ResultStore, load: Callable[..., None]) -> None:
     load("b1", *some("x"))
     assert store.locate("b1") == lake.locate("results/p/b1.parquet")
     assert Path(store.locate("b1")).exists()
 
 
 class TestLookUp:
-    def test_it_finds_what_every_batch_says_of_the_wanted_requests_and_of_no_other(
+    def test_it_finds_the_wanted_requests_in_every_batch_and_no_others(
         self, store: ResultStore, load: Callable[..., None]
     ) -> None:
         load("b1", *some("x", "y", "other"))
@@ -142,73 +140,67 @@ class TestLookUp:
             ("y", "succeeded", None, "end_turn", "b1"),
         ]
         assert found.table.schema == FOUND_SCHEMA
-        assert (found.asked, found.batches) == ({"x", "y"}, ["b1", "b3"])
+        assert (found.sent, found.batches) == ({"x", "y"}, ["b1", "b3"])
 
-    def test_it_looks_through_more_batches_than_it_reads_at_once(
-        self, store: ResultStore, load: Callable[..., None]
-    ) -> None:
+    def test_it_reads_more_batches_than_it_has_readers(self, store: ResultStore, load: Callable[..., None]) -> None:
         for number in range(30):
             load(f"b{number:02}", *some("x", f"r{number}"))
         assert store.look_up(["x"]).batches == [f"b{number:02}" for number in range(30)]
         assert store.look_up(["r7"]).failed_in({"r7"}) == {}
 
-    def test_where_nothing_was_loaded_nothing_is_found(self, store: ResultStore) -> None:
+    def test_without_loaded_batches_it_finds_nothing(self, store: ResultStore) -> None:
         assert store.look_up(["x"]).table == FOUND_SCHEMA.empty_table()
 
-    def test_where_nothing_is_wanted_nothing_is_found_and_nothing_is_read(self, lake: Lake, store: ResultStore) -> None:
+    def test_without_wanted_requests_it_reads_nothing(self, lake: Lake, store: ResultStore) -> None:
         lake.write("results/p/b1.parquet", b"garbage")
         assert store.look_up([]).table == FOUND_SCHEMA.empty_table()
 
-    def test_a_batch_that_answered_other_requests_says_nothing(
-        self, store: ResultStore, load: Callable[..., None]
-    ) -> None:
+    def test_a_batch_of_other_requests_is_not_found(self, store: ResultStore, load: Callable[..., None]) -> None:
         load("b1", *some("other"))
         load("b2")
         assert store.look_up(["x"]).batches == []
 
-    def test_the_batches_of_another_pipeline_say_nothing(self, lake: Lake, load: Callable[..., None]) -> None:
+    def test_batches_of_another_pipeline_are_not_found(self, lake: Lake, load: Callable[..., None]) -> None:
         load("b1", *some("x"))
-        assert ResultStore(lake, pipeline="p2").look_up(["x"]).asked == set()
+        assert ResultStore(lake, pipeline="p2").look_up(["x"]).sent == set()
 
     @pytest.mark.parametrize("wanted", [["x", "y"], {"x": 1, "y": 2}, {"x": 1, "y": 2}.keys(), frozenset({"x", "y"})])
     def test_the_wanted_ids_may_come_in_any_collection(
         self, store: ResultStore, load: Callable[..., None], wanted: Iterable[str]
     ) -> None:
         load("b1", *some("x", "z"))
-        assert store.look_up(wanted).asked == {"x"}
+        assert store.look_up(wanted).sent == {"x"}
 
 
 class TestAnswers:
-    def test_they_are_all_that_is_known_of_the_wanted_requests(
-        self, store: ResultStore, load: Callable[..., None]
-    ) -> None:
-        load("b1", *some("a"), EVERYTHING_SAID, *some("z"))
+    def test_they_have_every_column_of_the_wanted_requests(self, store: ResultStore, load: Callable[..., None]) -> None:
+        load("b1", *some("a"), COMPLETE, *some("z"))
         answers = store.answers("b1", of=ids("x", "elsewhere"))
         assert answers.schema == ANSWERS_SCHEMA
-        assert answers.to_pylist() == [msgspec.structs.asdict(EVERYTHING_SAID) | {"batch_id": "b1"}]
+        assert answers.to_pylist() == [msgspec.structs.asdict(COMPLETE) | {"batch_id": "b1"}]
 
     @pytest.mark.parametrize("wanted", [(), ("elsewhere",)])
-    def test_where_the_batch_holds_none_of_them_they_are_an_empty_typed_table(
+    def test_without_a_wanted_request_they_are_an_empty_typed_table(
         self, store: ResultStore, load: Callable[..., None], wanted: tuple[str, ...]
     ) -> None:
         load("b1", *some("x"))
         assert store.answers("b1", of=ids(*wanted)) == ANSWERS_SCHEMA.empty_table()
 
-    def test_results_without_a_line_are_an_empty_table(self, store: ResultStore, load: Callable[..., None]) -> None:
+    def test_an_empty_batch_has_an_empty_table(self, store: ResultStore, load: Callable[..., None]) -> None:
         load("b1")
         assert store.outcome_counts("b1", of=[]) == {}
         assert store.answers("b1", of=ids("x")) == ANSWERS_SCHEMA.empty_table()
 
 
 class TestOldResults:
-    """Results of an earlier version stay where they are: what they answer is never paid for again."""
+    """Results of an earlier version remain usable: their requests are never paid for again."""
 
     def test_their_requests_are_found(self, lake: Lake, store: ResultStore, load: Callable[..., None]) -> None:
         write_old_results(lake, "b_old")
         load("b_new", *some("x"))
         found = store.look_up(["x", "y"])
         assert found.batches == ["b_new", "b_old"]
-        assert (found.settled, found.may_end_better) == ({"x"}, {"y"})
+        assert (found.settled, found.retryable) == ({"x"}, {"y"})
 
     def test_their_answers_have_no_error_type(self, lake: Lake, store: ResultStore) -> None:
         write_old_results(lake, "b_old")
@@ -219,12 +211,12 @@ class TestOldResults:
             {"request_id": "y", "outcome": "errored", "error_type": None},
         ]
 
-    def test_they_are_counted_and_name_no_run(self, lake: Lake, store: ResultStore) -> None:
+    def test_they_are_counted_and_have_no_run(self, lake: Lake, store: ResultStore) -> None:
         write_old_results(lake, "b_old")
         assert store.outcome_counts("b_old", of=["x", "y"]) == {"succeeded": 1, "errored": 1}
         assert sent_by(store, "b_old") is None
 
-    def test_they_are_not_in_the_books(self, lake: Lake, store: ResultStore) -> None:
+    def test_they_have_no_usage_facts(self, lake: Lake, store: ResultStore) -> None:
         write_old_results(lake, "b_old")
         known, outcomes = store.billed("b_old")
         assert (known, len(outcomes)) == (None, 2)
@@ -242,7 +234,7 @@ class TestOldResults:
     ids=["answers", "outcome_counts", "look_up", "sent_by", "billed"],
 )
 @pytest.mark.parametrize("garbage", [b"", b"garbage", b"PAR1 is how a Parquet file begins and ends PAR1"])
-def test_results_that_cannot_be_read_are_told_with_the_remedy(
+def test_the_error_for_unreadable_results_names_the_remedy(
     lake: Lake, store: ResultStore, read: Callable[[ResultStore], object], garbage: bytes
 ) -> None:
     lake.write("results/p/b1.parquet", garbage)
@@ -252,16 +244,16 @@ def test_results_that_cannot_be_read_are_told_with_the_remedy(
 
 
 class TestReceived:
-    def test_what_is_known_of_a_batch_comes_back_with_what_it_is_billed_for(
+    def test_the_facts_of_a_batch_are_read_with_its_billed_columns(
         self, store: ResultStore, load: Callable[..., None]
     ) -> None:
-        load("b1", EVERYTHING_SAID)
+        load("b1", COMPLETE)
         known, outcomes = store.billed("b1")
         assert known == facts_of()
         (line,) = outcomes.to_pylist()
-        assert line == {name: getattr(EVERYTHING_SAID, name) for name in BOOKED_COLUMNS}
+        assert line == {name: getattr(COMPLETE, name) for name in USAGE_COLUMNS}
 
-    def test_a_batchs_results_name_the_run_that_sent_it(self, store: ResultStore, load: Callable[..., None]) -> None:
+    def test_results_name_the_run_that_sent_the_batch(self, store: ResultStore, load: Callable[..., None]) -> None:
         load("b1", *some("x"), run_id="scheduled__2026-11-21T00:00:00+00:00 ☃")
         load("b2", *some("y"), run_id=None)
         assert sent_by(store, "b1") == "scheduled__2026-11-21T00:00:00+00:00 ☃"
@@ -270,7 +262,7 @@ class TestReceived:
     @pytest.mark.parametrize(
         "raw", [[], [b"a"], [b"a\n", b"", b"b", b"\xff\0\n"], [b"12345678" * 100_000] * 4], ids=len
     )
-    def test_what_was_received_comes_back_byte_for_byte(
+    def test_the_raw_copy_is_identical_to_the_received_bytes(
         self, store: ResultStore, load: Callable[..., None], raw: list[bytes]
     ) -> None:
         load("b1", raw=raw)
@@ -280,7 +272,7 @@ class TestReceived:
         assert b"".join(pieces) == b"".join(raw)
         assert all(0 < len(piece) <= 1 << 20 for piece in pieces)
 
-    def test_each_part_is_kept_before_anybody_works_on_it(
+    def test_each_part_is_kept_before_it_is_processed(
         self, tmp_path: Path, store: ResultStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(result_store, "_FIRST_PART_BYTES", 2)
@@ -290,20 +282,18 @@ class TestReceived:
         store.publish("b1", result)
         assert list(store.raw("b1") or ()) == [b"1\n"]
 
-    def test_nothing_is_visible_before_it_is_published(self, lake: Lake, tmp_path: Path) -> None:
+    def test_nothing_is_on_the_lake_before_publish(self, lake: Lake, tmp_path: Path) -> None:
         received(tmp_path, some("x"))
         assert lake.list("") == []
 
-    def test_the_raw_copy_is_there_when_the_outcomes_become_visible(
-        self, lake: Lake, store: ResultStore, tmp_path: Path
-    ) -> None:
+    def test_the_raw_copy_is_written_before_the_outcomes(self, lake: Lake, store: ResultStore, tmp_path: Path) -> None:
         (tmp_path / "lake/results").write_bytes(b"")  # no results can be written here
         with pytest.raises(EnrichmentError):
             store.publish("b1", received(tmp_path, some("x")))
         assert store.raw("b1") is not None
 
     @pytest.mark.parametrize("cut_by_an_error", [True, False])
-    def test_entering_it_again_begins_anew(self, tmp_path: Path, store: ResultStore, cut_by_an_error: bool) -> None:
+    def test_entering_it_again_starts_over(self, tmp_path: Path, store: ResultStore, cut_by_an_error: bool) -> None:
         result = Received(tmp_path, facts=facts_of())
 
         def receive(raw: Iterator[bytes], outcomes: list[Outcome], *, cut: bool) -> None:
@@ -322,7 +312,7 @@ class TestReceived:
         assert store.outcome_counts("b1", of=["x"]) == {"succeeded": 1}
         assert list(store.raw("b1") or ()) == [b"second"]
 
-    def test_publishing_again_replaces_what_was_there(self, store: ResultStore, load: Callable[..., None]) -> None:
+    def test_publishing_again_replaces_the_results(self, store: ResultStore, load: Callable[..., None]) -> None:
         load("b1", *some("x", outcome="missing"), raw=[b"1"], run_id="r-1")
         load("b1", *some("x"), raw=[b"2"], run_id="r-2")
         assert store.outcome_counts("b1", of=["x"]) == {"succeeded": 1}
@@ -330,22 +320,13 @@ class TestReceived:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
-def test_whole_lines_come_in_pieces_that_end_where_a_line_does(size: int) -> None:
-    body = "a\n\u2028b\r\n\nc".encode()
-    found = list(whole_lines(iter([body[start : start + size] for start in range(0, len(body), size)])))
-    assert b"".join(found) == body
-    assert all(piece.endswith(b"\n") for piece in found[:-1])
-    assert found[-1] == b"c"
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
-def test_lines_are_the_same_wherever_the_pieces_end(size: int) -> None:
+def test_lines_do_not_depend_on_where_pieces_end(size: int) -> None:
     body = "a\n\u2028b\r\n\nc".encode()
     pieces = [body[start : start + size] for start in range(0, len(body), size)]
     assert list(lines(pieces)) == [b"a\n", "\u2028b\r\n".encode(), b"\n", b"c"]
 
 
-def test_a_body_is_cut_into_parts_of_whole_lines_that_know_where_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_is_split_into_parts_of_whole_lines_with_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(result_store, "_FIRST_PART_BYTES", 5)
     monkeypatch.setattr(result_store, "_PART_BYTES", 10)
     parts = list(in_parts(iter([b"1234567\n9", b"012\n456", b"78\n", b"1\n2\n3"])))

@@ -1,4 +1,4 @@
-"""usage.py: the books on the lake."""
+"""usage_store.py: the usage records on the lake."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read(lake: Lake, first: int, last: int, pipeline: str | None = None) -> list
     return found
 
 
-def test_a_batch_is_booked_on_the_day_it_was_made(lake: Lake) -> None:
+def test_a_batch_is_recorded_on_the_day_of_its_creation(lake: Lake) -> None:
     for number, day in enumerate([1, 2, 2, 4]):
         UsageStore(lake).add(usage_line(f"b{number}", NOON.replace(day=day, minute=number)))
     assert read(lake, 1, 1) == ["b0"]
@@ -38,13 +38,13 @@ def test_a_batch_is_booked_on_the_day_it_was_made(lake: Lake) -> None:
     assert read(lake, 5, 30) == []
 
 
-def test_a_batch_that_is_booked_stays_as_it_was_booked_first(lake: Lake) -> None:
+def test_the_first_record_of_a_batch_stays(lake: Lake) -> None:
     UsageStore(lake).add(usage_line("b", cost_usd=Decimal(1)))
     UsageStore(lake).add(usage_line("b", cost_usd=Decimal(2)))
     assert UsageStore(lake).read(NOON.date(), NOON.date())["cost_usd"].to_pylist() == [1]
 
 
-def test_a_line_that_knows_more_of_its_batch_takes_the_place_of_the_one_that_is_booked(lake: Lake) -> None:
+def test_a_more_complete_record_replaces_the_first(lake: Lake) -> None:
     missing = usage_line("b", missing=1, succeeded=1, cost_usd=Decimal(1))
     whole = usage_line("b", succeeded=2, cost_usd=Decimal(2))
     for line in (missing, whole, missing, whole):
@@ -52,9 +52,7 @@ def test_a_line_that_knows_more_of_its_batch_takes_the_place_of_the_one_that_is_
     assert UsageStore(lake).read(NOON.date(), NOON.date()) == whole
 
 
-def test_of_two_who_book_a_batch_at_once_the_one_who_knows_more_is_heard(
-    lake: Lake, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_more_complete_of_two_simultaneous_records_wins(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     replace = Lake.replace
 
     def meanwhile(self: Lake, key: str, data: bytes, *, etag: str) -> str:
@@ -68,7 +66,7 @@ def test_of_two_who_book_a_batch_at_once_the_one_who_knows_more_is_heard(
     assert UsageStore(lake).read(NOON.date(), NOON.date())["cost_usd"].to_pylist() == [3]
 
 
-def test_a_line_of_an_earlier_version_is_read(lake: Lake) -> None:
+def test_a_record_of_an_earlier_version_is_read(lake: Lake) -> None:
     line = usage_line("b", cost_usd=Decimal(1)).drop_columns("upper_bounds")
     pq.write_table(line, sink := pa.BufferOutputStream())
     lake.write(layout.usage("tickets", "b", NOON.date()), sink.getvalue().to_pybytes())
@@ -76,7 +74,7 @@ def test_a_line_of_an_earlier_version_is_read(lake: Lake) -> None:
     assert (found["cost_usd"], found["upper_bounds"]) == (1, None)
 
 
-def test_what_a_batch_cost_is_read_by_itself(lake: Lake) -> None:
+def test_the_cost_of_one_batch_is_read(lake: Lake) -> None:
     facts = BatchFacts(**{**vars(facts_of("b", pipeline="tickets")), "created_at": NOON})
     assert UsageStore(lake).cost_usd(facts) is None
     UsageStore(lake).add(usage_line("b", cost_usd=Decimal("0.25")))
@@ -86,35 +84,35 @@ def test_what_a_batch_cost_is_read_by_itself(lake: Lake) -> None:
         UsageStore(lake).cost_usd(facts)
 
 
-def test_one_pipeline_is_read_by_itself(lake: Lake) -> None:
+def test_the_records_of_one_pipeline_are_read(lake: Lake) -> None:
     UsageStore(lake).add(usage_line("b1"))
     UsageStore(lake).add(usage_line("b2", pipeline="tickets.more"))
     assert read(lake, 2, 2, "tickets") == ["b1"]
     assert read(lake, 2, 2, "tickets.more") == ["b2"]
 
 
-def test_when_a_batch_was_made_is_found_without_knowing_the_day(lake: Lake) -> None:
+def test_the_creation_time_of_a_batch_is_found_without_its_day(lake: Lake) -> None:
     UsageStore(lake).add(usage_line("b", NOON))
     assert UsageStore(lake).created_at("tickets", "b") == NOON
     assert UsageStore(lake).created_at("other", "b") is None
 
 
-def test_books_with_a_damaged_line_are_not_read_as_if_it_was_not_there(lake: Lake) -> None:
+def test_a_damaged_record_is_an_error_and_not_skipped(lake: Lake) -> None:
     lake.write(layout.usage("tickets", "b", NOON.date()), b"no Parquet")
     with pytest.raises(LakeError, match="Delete it and clear the `load`"):
         read(lake, 2, 2)
 
 
 @pytest.mark.parametrize("lines", [[], ["b", "b"], ["other"]], ids=["none", "twice", "another"])
-def test_an_object_that_does_not_hold_its_one_batch_is_no_book(lake: Lake, lines: list[str]) -> None:
+def test_an_object_with_other_batches_than_its_name_says_is_an_error(lake: Lake, lines: list[str]) -> None:
     tables = [usage_line(batch_id) for batch_id in lines]
     pq.write_table(pa.concat_tables([USAGE_SCHEMA.empty_table(), *tables]), sink := pa.BufferOutputStream())
     lake.write(layout.usage("tickets", "b", NOON.date()), sink.getvalue().to_pybytes())
-    with pytest.raises(LakeError, match="the one batch that its name and the day of its folder say"):
+    with pytest.raises(LakeError, match="exactly the batch named by its key"):
         read(lake, 2, 2)
 
 
-def test_an_object_that_was_moved_to_another_day_is_not_counted_there(lake: Lake) -> None:
+def test_an_object_copied_to_another_day_is_an_error(lake: Lake) -> None:
     UsageStore(lake).add(usage_line("b"))
     lake.write(layout.usage("tickets", "b", date(2026, 11, 3)), lake.read(layout.usage("tickets", "b", NOON.date())))
     with pytest.raises(LakeError, match=r"dt=2026-11-03/tickets\.b\.parquet cannot be read.*Delete it"):
@@ -122,14 +120,14 @@ def test_an_object_that_was_moved_to_another_day_is_not_counted_there(lake: Lake
     assert read(lake, 2, 2) == ["b"]
 
 
-def test_what_is_booked_is_told_by_the_names_alone(lake: Lake) -> None:
+def test_recorded_batches_are_found_by_name_alone(lake: Lake) -> None:
     UsageStore(lake).add(usage_line("b1"))
     UsageStore(lake).add(usage_line("b2", pipeline="tickets.more"))
     lake.write(layout.usage("tickets", "b3", NOON.date()), b"no Parquet")
     assert UsageStore(lake).batches() == {("tickets", "b1"), ("tickets.more", "b2"), ("tickets", "b3")}
 
 
-def test_what_others_put_beside_them_is_left_alone(lake: Lake) -> None:
+def test_foreign_objects_in_the_folder_are_ignored(lake: Lake) -> None:
     for name in ("_SUCCESS", "before/tickets.b.parquet"):
         lake.write(layout.usage_folder(NOON.date()) + name, b"")
     assert read(lake, 2, 2) == []

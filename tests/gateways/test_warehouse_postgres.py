@@ -1,4 +1,4 @@
-"""warehouse.py beside a real Postgres, through both drivers that its Airflow connection can use."""
+"""warehouse.py against a real Postgres, through both drivers that its Airflow connection can use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SQL = "select ticket, body from tickets where day >= :partition_start and day < 
 
 @pytest.fixture(params=["psycopg", "psycopg2"])
 def driver(request: pytest.FixtureRequest) -> str:
-    """The connection's default, and what ``"sqlalchemy_scheme": "postgresql+psycopg2"`` in its extra asks for."""
+    """The connection's default, and the driver for ``"sqlalchemy_scheme": "postgresql+psycopg2"`` in its extra."""
     return str(request.param)
 
 
@@ -42,24 +42,26 @@ def read(warehouse: Warehouse, sql: str) -> list[Row]:
         return [row for portion in portions for row in portion]
 
 
-def test_rows_come_through_a_cursor_of_the_server(warehouse: Warehouse, database: Database) -> None:
+def test_rows_are_read_through_a_server_side_cursor(warehouse: Warehouse, database: Database) -> None:
     assert {row["ticket"] for row in read(warehouse, SQL)} == {f"2026-11-01-{n}" for n in range(1, 1_001)}
-    told = database.statements()
-    declared = next(number for number, line in enumerate(told) if 'DECLARE "' in line)
-    assert any(line.endswith("BEGIN READ ONLY") for line in told[:declared])
-    fetched = [int(count) for line in told[declared:] for count in re.findall(r"FETCH FORWARD (\d+) FROM", line)]
+    statements = database.statements()
+    declared = next(number for number, line in enumerate(statements) if 'DECLARE "' in line)
+    assert any(line.endswith("BEGIN READ ONLY") for line in statements[:declared])
+    fetched = [int(count) for line in statements[declared:] for count in re.findall(r"FETCH FORWARD (\d+) FROM", line)]
     assert fetched == [1, 4, 16, 64, 256, 1024, 4000]
-    assert told[-1].endswith("ROLLBACK")
+    assert statements[-1].endswith("ROLLBACK")
 
 
-def test_the_days_are_bound_and_not_put_into_the_text(warehouse: Warehouse, database: Database, driver: str) -> None:
+def test_the_days_are_bound_and_not_inserted_into_the_text(
+    warehouse: Warehouse, database: Database, driver: str
+) -> None:
     assert len(read(warehouse, f"{SQL} and body <> '100%'")) == 1_000
-    told = "\n".join(database.statements())
+    statements = "\n".join(database.statements())
     if driver == "psycopg":
-        assert "day >= $1::DATE and day < $2::DATE" in told
-        assert "Parameters: $1 = '2026-11-01', $2 = '2026-11-02'" in told
-    else:  # it puts them in by itself, as dates
-        assert "day >= '2026-11-01'::date and day < '2026-11-02'::date" in told
+        assert "day >= $1::DATE and day < $2::DATE" in statements
+        assert "Parameters: $1 = '2026-11-01', $2 = '2026-11-02'" in statements
+    else:  # it inserts them itself, as dates
+        assert "day >= '2026-11-01'::date and day < '2026-11-02'::date" in statements
 
 
 READING = """
@@ -79,8 +81,8 @@ print(rows[1], most[1] - most[0])
 """
 
 
-def test_memory_does_not_follow_the_rows(database: Database, driver: str) -> None:
-    """200 MB of rows in all. The process is a fresh one, which has no memory left over to hide them in."""
+def test_memory_stays_flat(database: Database, driver: str) -> None:
+    """200 MB of rows, in a fresh process, which has no freed memory to reuse."""
     command = [sys.executable, "-c", READING, database.uri.replace("://", f"+{driver}://")]
     rows, grown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert int(rows) == 125_000
@@ -106,11 +108,11 @@ where :partition_start < :partition_end
 """
 
 
-def test_types_come_as_python_has_them(warehouse: Warehouse, database: Database) -> None:
+def test_values_have_their_python_types(warehouse: Warehouse, database: Database) -> None:
     database.execute("create type mood as enum ('calm', 'urgent')")
     (row,) = read(warehouse, TYPES)
-    spelled = {name: f"{type(value).__name__} {value}" for name, value in row.items() if name != "picture"}
-    assert spelled == {
+    described = {name: f"{type(value).__name__} {value}" for name, value in row.items() if name != "picture"}
+    assert described == {
         "price": "Decimal 12.50",
         "at": "datetime 2026-11-01 08:00:00+00:00",
         "local": "datetime 2026-11-01 10:00:00",
@@ -128,7 +130,7 @@ def test_types_come_as_python_has_them(warehouse: Warehouse, database: Database)
     assert bytes(row["picture"]) == b"\x00\xff"
 
 
-def test_a_day_is_a_day_of_utc_whatever_the_session_says(warehouse: Warehouse, database: Database) -> None:
+def test_a_day_is_in_utc_regardless_of_the_session(warehouse: Warehouse, database: Database) -> None:
     database.execute(f"alter database {database.name} set time zone 'Asia/Tokyo'")
     sql = (
         "select '2026-10-31 23:59Z'::timestamptz < :partition_start as before, :partition_start <= '2026-11-01 00:00Z'"
@@ -136,7 +138,7 @@ def test_a_day_is_a_day_of_utc_whatever_the_session_says(warehouse: Warehouse, d
     assert read(warehouse, f"{sql}::timestamptz as within") == [{"before": True, "within": True}]
 
 
-def test_a_day_of_another_zone_and_a_colon_can_be_written(warehouse: Warehouse) -> None:
+def test_a_query_can_use_another_time_zone_and_a_colon(warehouse: Warehouse) -> None:
     start = "cast(:partition_start as timestamp) at time zone 'Europe/Berlin'"
     assert read(warehouse, rf"select {start} = '2026-10-31 23:00Z'::timestamptz as berlin, '\:x' as colon") == [
         {"berlin": True, "colon": ":x"}
@@ -155,9 +157,7 @@ def test_a_day_of_another_zone_and_a_colon_can_be_written(warehouse: Warehouse) 
         ("select 1/0 as a where :partition_start is not null", r"^extract\.sql: division by zero"),
     ],
 )
-def test_a_query_that_can_never_succeed_says_where_it_is_wrong_and_is_not_tried_again(
-    warehouse: Warehouse, sql: str, fact: str
-) -> None:
+def test_a_query_error_names_its_position_and_is_not_retried(warehouse: Warehouse, sql: str, fact: str) -> None:
     with pytest.raises(WarehouseError, match=fact) as raised:
         read(warehouse, sql)
     assert not raised.value.retryable
@@ -172,7 +172,7 @@ def test_a_query_that_can_never_succeed_says_where_it_is_wrong_and_is_not_tried_
         "with gone as (delete from tickets where day = :partition_start returning *) select * from gone",
     ],
 )
-def test_a_query_that_writes_is_refused(warehouse: Warehouse, database: Database, sql: str) -> None:
+def test_a_query_that_writes_is_rejected(warehouse: Warehouse, database: Database, sql: str) -> None:
     database.execute(
         "create function pay() returns bigint language sql as 'insert into tickets values (1) returning 1'"
     )
@@ -182,7 +182,7 @@ def test_a_query_that_writes_is_refused(warehouse: Warehouse, database: Database
     assert database.execute("select count(*) from tickets") == [(3_000,)]
 
 
-def test_a_connection_that_is_lost_within_the_rows_may_be_tried_again(warehouse: Warehouse, database: Database) -> None:
+def test_a_connection_lost_while_reading_can_be_retried(warehouse: Warehouse, database: Database) -> None:
     kill = "select pg_terminate_backend(pid) from pg_stat_activity where state = 'idle in transaction'"
     with pytest.raises(WarehouseError, match=r"connection 'warehouse'.*2026-11-01: OperationalError: ") as raised:
         lose_it_after_the_first(warehouse, lambda: database.execute(f"{kill} and datname = '{database.name}'"))
@@ -197,7 +197,7 @@ def lose_it_after_the_first(warehouse: Warehouse, kill: Callable[[], Any]) -> No
         list(portions)
 
 
-def test_whoever_stops_in_the_middle_leaves_no_connection_behind(warehouse: Warehouse, database: Database) -> None:
+def test_stopping_early_leaves_no_connection_behind(warehouse: Warehouse, database: Database) -> None:
     with warehouse.read(SQL, DAY) as (_, portions):
         next(portions)
     others = f"select count(*) from pg_stat_activity where datname = '{database.name}' and pid <> pg_backend_pid()"

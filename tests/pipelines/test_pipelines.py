@@ -1,6 +1,5 @@
 """
-Every pipeline folder is whole and its cases hold; every Dag file is short, named after its Dag, and loads. A failure
-says what to add, with an example.
+Checks every pipeline folder, its cases and every Dag file. A failure says what to add, with an example.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ MAX_DAG_LINES = 60
 GRAIN = "| | |\n|---|---|\n| grain | one row for each product that changed on the day |\n| owner | data-engineering |"
 PROMPT_LOG = "## Prompt log\n\n| version | change |\n|---|---|\n| 2026-11-22 | first version |"
 CASE = """\
-row:                        # as the source gives it: the key, and each column that a prompt names
+row:                        # as the source returns it: the key, and each column that a prompt uses
   package: vlc
   summary: Media player
 prompt_contains:            # optional; prompt_lacks: too
@@ -44,14 +43,14 @@ reason_contains: category   # optional"""
 
 class Case(BaseModel):
     """
-    One row, what Claude is asked about it, and what becomes of one answer.
+    One row with expectations of its prompt, and one answer with its expected outcome.
 
-    :param row: the row as extract.sql gives it
-    :param prompt_contains: texts that the user message must hold
-    :param prompt_lacks: texts that it must not hold
+    :param row: as extract.sql returns it
+    :param prompt_contains: texts that the user message must contain
+    :param prompt_lacks: texts that it must not contain
     :param answer: Claude's text
-    :param outcome: what it is judged to be
-    :param reason_contains: a part of the reason why it is not usable
+    :param outcome: the expected outcome
+    :param reason_contains: a part of the reason why the answer is not usable
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -91,17 +90,17 @@ def _file(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def _require(found: object, what: str) -> None:
-    """Fail with these words and without frames: whoever reads them has to edit another file than this one."""
+def _require(found: object, message: str) -> None:
+    """Fail with this message and without a traceback, because the mistake is in another file than this one."""
     if not found:
-        pytest.fail(what, pytrace=False)
+        pytest.fail(message, pytrace=False)
 
 
 def _user_message(pipeline: Pipeline, case: Case, path: Path) -> str:
     missing = [name for name in sorted(pipeline.columns) if name not in case.row]
     _require(
         not missing,
-        f"{_file(path)}: its row has no {', '.join(missing)}: it holds the key and each column that a prompt names",
+        f"{_file(path)}: the row lacks {', '.join(missing)}: it needs the key and each column that a prompt uses",
     )
     request = pipeline.renderer(list(case.row), run_id="case").render(case.row)
     return str(json.loads(request.params)["messages"][0]["content"])
@@ -114,34 +113,32 @@ def _result_line(text: str) -> bytes:
 
 @pytest.mark.parametrize("folder", PIPELINES, ids=_name)
 class TestPipeline:
-    def test_it_loads_under_its_folders_name(self, folder: Path) -> None:
+    def test_it_has_its_folders_name(self, folder: Path) -> None:
         assert _load_pipeline(folder).name == folder.name
 
-    def test_it_holds_its_files_and_nothing_else(self, folder: Path) -> None:
+    def test_it_has_no_other_files(self, folder: Path) -> None:
         unknown = {path.name for path in folder.iterdir()} - {*FILES, "README.md", "cases"}
-        _require(
-            not unknown, f"{_file(folder)} has {', '.join(sorted(unknown))}, which nothing reads: move or delete it"
-        )
+        _require(not unknown, f"{_file(folder)} has unused files: {', '.join(sorted(unknown))}. Move or delete them")
 
     def test_it_has_cases(self, folder: Path) -> None:
         first = f"{_file(folder)}/cases/first.yaml"
         files = list((folder / "cases").glob("*"))
-        _require(files, f"{folder.name} has no cases. Add one, such as {first}:\n{CASE}")
+        _require(files, f"{folder.name} has no cases. Add one, for example {first}:\n{CASE}")
         others = [_file(path) for path in files if path.suffix != ".yaml"]
-        _require(not others, f"{', '.join(others)} would not be run: a case ends in .yaml")
+        _require(not others, f"{', '.join(others)} would be ignored: a case ends in .yaml")
 
-    def test_its_readme_tells_the_grain_and_keeps_a_prompt_log(self, folder: Path) -> None:
+    def test_its_readme_has_the_grain_and_a_prompt_log(self, folder: Path) -> None:
         path = folder / "README.md"
         readme = path.read_text(encoding="utf-8") if path.exists() else ""
         head, _, log = readme.partition("\n## Prompt log\n")
         found = {
-            f"its first line `# {folder.name}`": readme.startswith(f"# {folder.name}\n"),
-            "a table with the line `grain` before the first `##`": re.search(r"^\| grain \| \S", head, re.MULTILINE),
+            f"the first line `# {folder.name}`": readme.startswith(f"# {folder.name}\n"),
+            "a table with the row `grain` before the first `##`": re.search(r"^\| grain \| \S", head, re.MULTILINE),
             "a prompt log with a dated version": re.search(r"^\| \d{4}-\d{2}-\d{2} \| \S", log, re.MULTILINE),
         }
-        missing = [what for what, there in found.items() if not there]
+        missing = [part for part, is_there in found.items() if not is_there]
         example = f"# {folder.name}\n\n{GRAIN}\n\n{PROMPT_LOG}"
-        _require(not missing, f"{_file(path)} lacks {'; '.join(missing)}. The least it may hold is:\n\n{example}")
+        _require(not missing, f"{_file(path)} lacks {'; '.join(missing)}. The minimum is:\n\n{example}")
 
     def test_it_has_a_dag_of_its_own(self, folder: Path) -> None:
         dag = f"dags/{folder.name}.py"
@@ -150,7 +147,7 @@ class TestPipeline:
 
 @pytest.mark.parametrize("path", CASES, ids=_name)
 class TestCase:
-    def test_the_row_is_asked_about_as_it_should_be(self, path: Path) -> None:
+    def test_the_prompt_is_as_expected(self, path: Path) -> None:
         case = _load_case(path)
         prompt = _user_message(_load_pipeline(path.parents[1]), case, path)
         for text in case.prompt_contains:
@@ -158,13 +155,13 @@ class TestCase:
         for text in case.prompt_lacks:
             _require(text not in prompt, f"{_file(path)}: prompt_lacks: {text!r} is in the prompt:\n{prompt}")
 
-    def test_the_answer_has_the_outcome_that_it_should_have(self, path: Path) -> None:
+    def test_the_outcome_is_as_expected(self, path: Path) -> None:
         case, pipeline = _load_case(path), _load_pipeline(path.parents[1])
         outcome = judge(decode_line(_result_line(case.answer)), pipeline.output)
-        told = f"{_file(path)}: the answer is {outcome.outcome}{(outcome.reason and f' ({outcome.reason})') or ''}"
-        _require(outcome.outcome == case.outcome, f"{told}, the case says {case.outcome}")
-        wanted = case.reason_contains or ""
-        _require(wanted in (outcome.reason or ""), f"{told}, the case says that the reason contains {wanted!r}")
+        found = f"{_file(path)}: the answer is {outcome.outcome}{(outcome.reason and f' ({outcome.reason})') or ''}"
+        _require(outcome.outcome == case.outcome, f"{found}; the case expects {case.outcome}")
+        expected = case.reason_contains or ""
+        _require(expected in (outcome.reason or ""), f"{found}; the case expects a reason with {expected!r}")
 
 
 @pytest.mark.parametrize(
@@ -179,38 +176,35 @@ class TestCase:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_a_case_with_a_mistake_in_it_is_not_passed_over(change: dict[str, object]) -> None:
+def test_an_invalid_case_fails(change: dict[str, object]) -> None:
     whole = {"row": {"id": 1}, "answer": "{}", "outcome": "invalid"}
     Case.model_validate(whole)
     with pytest.raises(ValidationError):
         Case.model_validate(whole | change)
 
 
-def test_a_new_pipeline_is_told_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_pipeline_fails_with_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
     (folder := tmp_path / "mist").mkdir()
     checks = TestPipeline()
-    for check, told in (
-        (checks.test_it_has_cases, r"^mist has no cases\. Add one, such as mist/cases/first\.yaml:\nrow:"),
-        (
-            checks.test_its_readme_tells_the_grain_and_keeps_a_prompt_log,
-            "^mist/README.md lacks its first line `# mist`",
-        ),
+    for check, message in (
+        (checks.test_it_has_cases, r"^mist has no cases\. Add one, for example mist/cases/first\.yaml:\nrow:"),
+        (checks.test_its_readme_has_the_grain_and_a_prompt_log, "^mist/README.md lacks the first line `# mist`"),
         (checks.test_it_has_a_dag_of_its_own, r"^mist has no Dag: copy dags/catalogue\.py to dags/mist\.py"),
     ):
-        with pytest.raises(pytest.fail.Exception, match=told):
+        with pytest.raises(pytest.fail.Exception, match=message):
             check(folder)
 
 
-def test_what_is_told_as_an_example_is_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_in_the_messages_are_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
     Case.model_validate(yaml.safe_load(CASE))
     (tmp_path / "README.md").write_text(f"# {tmp_path.name}\n\n{GRAIN}\n\n{PROMPT_LOG}\n")
-    TestPipeline().test_its_readme_tells_the_grain_and_keeps_a_prompt_log(tmp_path)
+    TestPipeline().test_its_readme_has_the_grain_and_a_prompt_log(tmp_path)
 
 
-def test_a_pipeline_that_lacks_a_file_does_not_load(tmp_path: Path) -> None:
-    """What the tests above rely on."""
+def test_a_pipeline_without_a_file_does_not_load(tmp_path: Path) -> None:
+    """The tests above rely on it."""
     folder = shutil.copytree(PIPELINES[0], tmp_path / "copy")
     (folder / "user.md").unlink()
     with pytest.raises(Exception, match=r"user\.md: is missing"):
@@ -227,15 +221,15 @@ class TestDagFile:
         lines = len(source.splitlines()) - len(imported)
         _require(
             lines < MAX_DAG_LINES,
-            f"{_file(path)} has {lines} lines without its imports, and {MAX_DAG_LINES - 1} are allowed: a Dag file says"
-            " when, and a pipeline's folder says what",
+            f"{_file(path)} has {lines} lines without its imports; {MAX_DAG_LINES - 1} are allowed: a Dag file says"
+            " when to run, and the pipeline's folder says what",
         )
 
-    def test_its_docstring_says_what_to_do_when_it_fails(self, path: Path) -> None:
+    def test_its_docstring_says_what_to_do_on_failure(self, path: Path) -> None:
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
         _require(
             re.search(r"^Triage: \S", docstring, re.MULTILINE),
-            f"{_file(path)}: its docstring does not say what to do when a run fails. Add a paragraph such as:\n\n"
+            f"{_file(path)}: the docstring does not say what to do when a run fails. Add a paragraph like:\n\n"
             "Triage: clearing any task is safe. If `publish` says that too many rows were rejected, read the rejects.",
         )
 
@@ -253,7 +247,7 @@ print("found:" + json.dumps([bag.import_errors, dags, undocumented]))
 
 
 def test_every_dag_file_loads_as_one_dag_of_its_own_name(tmp_path: Path) -> None:
-    """In a process of its own: what other tests have imported must not help it."""
+    """In its own process, so that imports of other tests do not help."""
     environment = {"AIRFLOW_HOME": str(tmp_path), "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/a.db"}
     command = [sys.executable, "-c", _LIST_DAGS, str(ROOT / "dags")]
     finished = subprocess.run(

@@ -1,4 +1,4 @@
-"""clean: what goes, what stays, and what whoever clears a deleted run is told."""
+"""clean: what is deleted, what stays, and what a cleared task of a deleted run says."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DAY_SECONDS = 24 * 3600
 
 
 def age(flow: Flow, days: float, *, below: str = "") -> None:
-    """Let what lies on the lake have been written so many days ago."""
+    """Make the objects on the lake look this many days old."""
     then = time.time() - days * DAY_SECONDS
     for path in Path(flow.lake.locate(below)).rglob("*"):
         if path.is_file():
@@ -104,7 +104,7 @@ def test_what_somebody_else_has_put_there_stays(ended: Flow) -> None:
     assert set(strangers) <= set(ended.lake.list(""))
 
 
-def test_raw_copies_go_only_where_that_was_asked_for_and_their_outcomes_are_there(ended: Flow) -> None:
+def test_raw_copies_go_only_where_that_was_requested_and_their_outcomes_are_there(ended: Flow) -> None:
     assert not [key for key in found(ended) if key.startswith("raw/")]
     raw = ended.lake.list("raw/")
     assert [key for key in found(ended, raw_days=30) if key.startswith("raw/")] == raw
@@ -113,7 +113,7 @@ def test_raw_copies_go_only_where_that_was_asked_for_and_their_outcomes_are_ther
     assert not [key for key in found(ended, raw_days=30) if key.startswith("raw/")]
 
 
-def test_what_was_written_anew_since_it_was_found_stays(ended: Flow) -> None:
+def test_what_was_written_again_since_it_was_found_stays(ended: Flow) -> None:
     old = find_old(ended.lake, days=30)
     ended.extract()
     clean(ended.lake, old)
@@ -144,7 +144,7 @@ def test_a_cleared_task_of_a_deleted_run_says_what_to_do(ended: Flow, task: str)
     assert not caught.value.retryable
 
 
-def test_an_age_that_a_run_may_have_is_refused(ended: Flow) -> None:
+def test_an_age_that_a_run_may_have_is_rejected(ended: Flow) -> None:
     for ages in ({"days": 1}, {"days": 30, "raw_days": 1}):
         with pytest.raises(SpecError, match="Nothing was deleted"):
             find_old(ended.lake, **ages)

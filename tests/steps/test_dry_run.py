@@ -16,16 +16,16 @@ def objects(flow: Flow) -> list[str]:
     return [key for key in flow.lake.list("") if not key.startswith("runs/")]
 
 
-def to_send(told: DryRun) -> dict[str, tuple[int, int]]:
+def to_send(forecast: DryRun) -> dict[str, tuple[int, int]]:
     """Requests and batches of each pass."""
-    return {name: (one.to_send, one.batches) for name, one in told.passes.items()}
+    return {name: (one.to_send, one.batches) for name, one in forecast.passes.items()}
 
 
-def test_it_tells_what_a_run_then_sends_and_leaves_no_trace_but_in_the_runs_folder(twenty: Flow) -> None:
-    told = dry_run(twenty.folder, lake=twenty.lake)
-    assert (told.rows, told.unsendable, told.requests, told.answered) == (20, 0, 20, 0)
-    assert to_send(told) == {"canary": (5, 1), "main": (15, 1), "retry": (0, 0)}
-    assert DryRun.model_validate_json(twenty.lake.read(twenty.folder.dry_run_json)) == told
+def test_it_shows_what_a_run_then_sends_and_leaves_no_trace_but_in_the_runs_folder(twenty: Flow) -> None:
+    forecast = dry_run(twenty.folder, lake=twenty.lake)
+    assert (forecast.rows, forecast.unsendable, forecast.requests, forecast.answered) == (20, 0, 20, 0)
+    assert to_send(forecast) == {"canary": (5, 1), "main": (15, 1), "retry": (0, 0)}
+    assert DryRun.model_validate_json(twenty.lake.read(twenty.folder.dry_run_json)) == forecast
     assert objects(twenty) == []
     assert twenty.emulator.creates() == []
     assert (twenty.send("canary"), twenty.send()) == ({"succeeded": 5}, {"succeeded": 15})
@@ -33,9 +33,9 @@ def test_it_tells_what_a_run_then_sends_and_leaves_no_trace_but_in_the_runs_fold
 
 def test_the_bytes_are_those_of_the_requests(twenty: Flow) -> None:
     rows = pq.read_table(pa.BufferReader(twenty.lake.read(twenty.folder.rows)))
-    told = dry_run(twenty.folder, lake=twenty.lake)
+    forecast = dry_run(twenty.folder, lake=twenty.lake)
     params = [len(text.encode()) for text in rows["params"].to_pylist()]
-    assert sum(one.bytes for one in told.passes.values()) == sum(params) > 20 * 100
+    assert sum(one.bytes for one in forecast.passes.values()) == sum(params) > 20 * 100
 
 
 def test_what_is_answered_or_in_flight_is_not_to_be_sent(twenty: Flow) -> None:
@@ -46,19 +46,19 @@ def test_what_is_answered_or_in_flight_is_not_to_be_sent(twenty: Flow) -> None:
     twenty.folder = twenty.run("manual__2")
     twenty.extract()
     before = objects(twenty)
-    told = dry_run(twenty.folder, lake=twenty.lake)
-    assert (told.requests, told.answered) == (22, 5)
-    assert sum(one.in_flight for one in told.passes.values()) == 15
-    assert sum(one.to_send for one in told.passes.values()) == 2
+    forecast = dry_run(twenty.folder, lake=twenty.lake)
+    assert (forecast.requests, forecast.answered) == (22, 5)
+    assert sum(one.in_flight for one in forecast.passes.values()) == 15
+    assert sum(one.to_send for one in forecast.passes.values()) == 2
     assert objects(twenty) == before
 
 
-def test_of_the_retry_it_tells_what_earlier_runs_have_left_to_repair(twenty: Flow) -> None:
+def test_of_the_retry_it_shows_what_earlier_runs_have_left_to_repair(twenty: Flow) -> None:
     twenty.emulator.set_faults([{"kind": "violates_schema", "share": 0.4}])
     failed = twenty.send()["invalid"]
-    told = dry_run(twenty.folder, lake=twenty.lake)
-    assert told.answered == 20
-    assert to_send(told) == {"canary": (0, 0), "main": (0, 0), "retry": (failed, 1)}
+    forecast = dry_run(twenty.folder, lake=twenty.lake)
+    assert forecast.answered == 20
+    assert to_send(forecast) == {"canary": (0, 0), "main": (0, 0), "retry": (failed, 1)}
 
 
 def test_several_retry_passes_do_not_count_the_same_repair_twice(twenty: Flow) -> None:
@@ -68,8 +68,8 @@ def test_several_retry_passes_do_not_count_the_same_repair_twice(twenty: Flow) -
     twenty.extract()
     twenty.emulator.set_faults([{"kind": "violates_schema"}])
     twenty.send()
-    told = dry_run(twenty.folder, lake=twenty.lake)
-    assert {name: one.to_send for name, one in told.passes.items()} == {
+    forecast = dry_run(twenty.folder, lake=twenty.lake)
+    assert {name: one.to_send for name, one in forecast.passes.items()} == {
         "canary": 0,
         "main": 0,
         "retry_1": 20,
@@ -77,21 +77,21 @@ def test_several_retry_passes_do_not_count_the_same_repair_twice(twenty: Flow) -
     }
 
 
-def test_a_trial_is_told_as_it_is(twenty: Flow) -> None:
+def test_a_trial_is_described_as_a_trial(twenty: Flow) -> None:
     twenty.pipeline = twenty.pipeline.for_run(RunOptions(rows=7, dry_run=True))
     twenty.extract()
-    told = dry_run(twenty.folder, lake=twenty.lake)
-    assert told.rows == 7
-    assert to_send(told) == {"canary": (5, 1), "main": (2, 1), "retry": (0, 0)}
+    forecast = dry_run(twenty.folder, lake=twenty.lake)
+    assert forecast.rows == 7
+    assert to_send(forecast) == {"canary": (5, 1), "main": (2, 1), "retry": (0, 0)}
 
 
 def test_a_partition_without_rows_sends_nothing(twenty: Flow, tmp_path: Path) -> None:
     without_rows(twenty, tmp_path)
     twenty.extract()
-    told = dry_run(twenty.folder, lake=twenty.lake)
-    assert (told.rows, told.requests, told.answered) == (0, 0, 0)
+    forecast = dry_run(twenty.folder, lake=twenty.lake)
+    assert (forecast.rows, forecast.requests, forecast.answered) == (0, 0, 0)
     nothing = PassForecast(in_flight=0, to_send=0, bytes=0, batches=0)
-    assert {one.model_copy(update={"estimate": None}) for one in told.passes.values()} == {nothing}
+    assert {one.model_copy(update={"estimate": None}) for one in forecast.passes.values()} == {nothing}
     assert {
-        one.estimate.cost_usd.expected for one in told.passes.values() if one.estimate and one.estimate.cost_usd
+        one.estimate.cost_usd.expected for one in forecast.passes.values() if one.estimate and one.estimate.cost_usd
     } == {0}

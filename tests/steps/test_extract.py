@@ -84,13 +84,13 @@ class TestMinRows:
     ) -> None:
         with_min_rows(flow, min_rows)
         flow.pipeline = flow.pipeline.for_run(RunOptions(rows=trial, **options))
-        with pytest.raises(WarehouseError) as told:
+        with pytest.raises(WarehouseError) as caught:
             run_extract(flow)
-        assert str(told.value).startswith(
-            "The source has 3 rows for partition 2026-11-01, and limits.min_rows of tickets/pipeline.yaml is"
+        assert str(caught.value).startswith(
+            "The source has 3 rows for partition 2026-11-01, but limits.min_rows in tickets/pipeline.yaml is"
             f" {min_rows}. Nothing was written or sent.\n"
         )
-        assert told.value.retryable
+        assert caught.value.retryable
         assert flow.lake.list("") == []
 
     def test_a_day_without_rows_fails_although_the_type_of_its_key_is_not_known(
@@ -101,7 +101,7 @@ class TestMinRows:
             run_extract(flow)
         assert flow.lake.list("") == []
 
-    def test_rows_are_counted_once_however_many_samples_are_asked_for(self, flow: Flow, tmp_path: Path) -> None:
+    def test_rows_are_counted_once_however_many_samples_there_are(self, flow: Flow, tmp_path: Path) -> None:
         change(flow, tmp_path, pipeline_yaml=FILES["pipeline.yaml"] + "samples: 2\nlimits: {min_rows: 4}\n")
         with pytest.raises(WarehouseError, match="The source has 3 rows"):
             run_extract(flow)
@@ -120,7 +120,7 @@ class TestMinRows:
     ("rows", "fact"),
     [
         ([(None, "x")], "'ticket' is NULL in 1 of the last 4 rows"),
-        ([("T1", "again")], r"not unique: 1 keys occur more than once, such as ticket='T1' \(2 times\)"),
+        ([("T1", "again")], r"not unique: 1 keys occur more than once, for example ticket='T1' \(2 times\)"),
         ([(7, "a number")], "holds a value that is not string"),
     ],
 )
@@ -142,7 +142,7 @@ def test_a_row_that_is_too_large_or_not_unicode_stays_with_its_reason(flow: Flow
     change(flow, tmp_path, user_md="{{ body }}{% if ticket == 'T2' %}{{ '\\ud800' }}{% endif %}")
     problems = {row["ticket"]: row["problem"] for row in run_extract(flow) if row["problem"]}
     assert problems.keys() == {"big", "T2"}
-    assert "one request may hold 32,000,000" in problems["big"]
+    assert "the limit of one request is 32,000,000" in problems["big"]
     assert "not valid Unicode" in problems["T2"]
 
 
@@ -158,8 +158,9 @@ def test_a_request_that_alone_has_more_bytes_than_a_batch_may_have_is_a_reject(
     problems = {row["ticket"]: row["problem"] for row in run_extract(flow) if row["problem"]}
     assert problems.keys() == rejected
     assert all(
-        told == f"it renders to {size:,} bytes, and limits.batch_bytes leaves room for {size - 1:,} in a batch of one"
-        for told in problems.values()
+        message
+        == f"it renders to {size:,} bytes; limits.batch_bytes leaves {size - 1:,} for a request in its own batch"
+        for message in problems.values()
     )
 
 
@@ -177,7 +178,7 @@ def test_a_template_that_fails_on_a_row_names_its_file(flow: Flow, tmp_path: Pat
         run_extract(flow)
 
 
-def test_without_reuse_every_run_asks_anew(flow: Flow, tmp_path: Path) -> None:
+def test_without_reuse_every_run_sends_all_requests_again(flow: Flow, tmp_path: Path) -> None:
     yaml = "source: {connection: w, key: [ticket]}\nrequest: {model: m, max_tokens: 9}\nreuse: false\n"
     change(flow, tmp_path, pipeline_yaml=yaml)
     first = {row["request_id"] for row in run_extract(flow)}
@@ -207,11 +208,11 @@ def test_what_is_only_doubtful_is_logged_as_a_warning(
             r"^tickets/pipeline\.yaml:2: request\.model: the API knows no model 'claude-haiku-5\.5'; did you mean"
             r" 'claude-haiku-5-5'\? Nothing",
         ),
-        ("{model: claude-haiku-5-5, max_tokens: 9000000}", "request.max_tokens is 9,000,000, its most is"),
-        ("{model: claude-opus-5-5, max_tokens: 9, thinking: disabled}", "request.thinking: disabled is not for it"),
+        ("{model: claude-haiku-5-5, max_tokens: 9000000}", "request.max_tokens is 9,000,000, its maximum is"),
+        ("{model: claude-opus-5-5, max_tokens: 9, thinking: disabled}", "request.thinking: disabled is not supported"),
     ],
 )
-def test_a_model_that_would_refuse_every_request_stops_the_run(
+def test_a_model_that_would_reject_every_request_stops_the_run(
     flow: Flow, tmp_path: Path, request_yaml: str, fact: str
 ) -> None:
     yaml = f"source: {{connection: w, key: [ticket]}}\nrequest: {request_yaml}\n"
@@ -220,7 +221,7 @@ def test_a_model_that_would_refuse_every_request_stops_the_run(
         check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude)
 
 
-def test_a_model_that_retires_soon_is_told_in_the_log(
+def test_a_model_that_retires_soon_is_reported_in_the_log(
     flow: Flow, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     yaml = "source: {connection: w, key: [ticket]}\nrequest: {model: claude-opus-4-5, max_tokens: 9}\n"
@@ -239,7 +240,7 @@ def test_a_model_that_does_not_is_not(flow: Flow, caplog: pytest.LogCaptureFixtu
 
 
 @pytest.mark.parametrize(("status", "kind"), [(401, SetupError), (403, SetupError), (503, ApiError)])
-def test_an_api_that_refuses_stops_the_run_before_it_reads(
+def test_an_api_that_rejects_the_key_stops_the_run_before_it_reads(
     flow: Flow, status: int, kind: type[EnrichmentError]
 ) -> None:
     flow.emulator.set_faults([{"kind": "http_error", "on": "models", "status": status}])
@@ -247,16 +248,16 @@ def test_an_api_that_refuses_stops_the_run_before_it_reads(
         check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude)
 
 
-def test_a_wrong_key_is_told_by_its_connection(flow: Flow) -> None:
+def test_a_wrong_key_is_reported_with_its_connection(flow: Flow) -> None:
     client = anthropic.Anthropic(api_key="invalidx", base_url=flow.emulator.url, max_retries=0)
     with (
         Claude(client, name="my_conn") as claude,
-        pytest.raises(SetupError, match="key of connection 'my_conn' was refused"),
+        pytest.raises(SetupError, match="rejected the key of connection 'my_conn'"),
     ):
         check_setup(flow.pipeline, lake=flow.lake, claude=claude)
 
 
-def test_a_binary_column_is_refused_and_not_sent_as_an_address(flow: Flow, tmp_path: Path) -> None:
+def test_a_binary_column_is_rejected_and_not_sent_as_an_address(flow: Flow, tmp_path: Path) -> None:
     sql = "select 'T1' as ticket, x'ff00' as body where :partition_start < :partition_end"
     change(flow, tmp_path, extract_sql=sql)
     with pytest.raises(SpecError, match=r"user\.md:1: .*binary value has no text: decode it in extract\.sql"):
@@ -326,7 +327,7 @@ class TestTrial:
         flow.pipeline = flow.pipeline.for_run(RunOptions(rows=2))
         assert [row["ticket"] for row in run_extract(flow)] == ["T1"] * 3 + ["T2"] * 3
 
-    def test_it_asks_what_a_full_run_asks(self, flow: Flow) -> None:
+    def test_it_sends_the_same_requests_as_a_full_run(self, flow: Flow) -> None:
         full = {row["ticket"]: row["request_id"] for row in run_extract(flow)}
         flow.pipeline = flow.pipeline.for_run(RunOptions(rows=2))
         assert {row["ticket"]: row["request_id"] for row in run_extract(flow)} == {
@@ -341,7 +342,7 @@ class TestTrial:
         ("claude-opus-5-5", r"request\.other_models: claude-opus-5-5 cannot do this: .*thinking"),
     ],
 )
-def test_another_model_that_would_refuse_every_request_stops_the_run(
+def test_another_model_that_would_reject_every_request_stops_the_run(
     flow: Flow, tmp_path: Path, other: str, fact: str
 ) -> None:
     request = f"{{model: claude-haiku-5-5, other_models: [{other}], max_tokens: 9, thinking: disabled}}"

@@ -1,4 +1,4 @@
-"""extract beside each kind of source: what a row of it becomes is the same request, wherever it is read from."""
+"""extract with each kind of source: the same row becomes the same request, wherever it is read from."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_a_row_is_the_same_request_wherever_it_is_read_from(from_postgres: Extra
         ("'2 days 90 minutes'::interval", "2 days, 1:30:00"),
     ],
 )
-def test_a_value_of_postgres_stands_in_the_prompt_as_documented(
+def test_a_value_of_postgres_appears_in_the_prompt_as_documented(
     from_postgres: Extract, database: Database, expression: str, text: str
 ) -> None:
     database.execute("create type mood as enum ('calm', 'urgent')")
@@ -176,9 +176,9 @@ def test_a_numeric_key_has_to_say_which_type_it_is(from_postgres: Extract) -> No
 def test_a_key_that_is_repeated_stops_the_run_whatever_the_source_is(
     flow: Flow, from_postgres: Extract, from_files: Extract
 ) -> None:
-    with pytest.raises(WarehouseError, match=r"3 keys occur more than once, such as ticket=1 \(2 times\)"):
+    with pytest.raises(WarehouseError, match=r"3 keys occur more than once, for example ticket=1 \(2 times\)"):
         from_postgres(extract_sql=f"select t.* from ({SQL}) t, generate_series(1, 2)")
-    with pytest.raises(WarehouseError, match=r"1 keys occur more than once, such as ticket=2 \(2 times\)"):
+    with pytest.raises(WarehouseError, match=r"1 keys occur more than once, for example ticket=2 \(2 times\)"):
         from_files([*ROWS, ROWS[1]])
     with pytest.raises(WarehouseError, match=r"key 'ticket' is NULL in 1 of the last 3 rows .*part\.parquet"):
         from_files([*ROWS, ROWS[1] | {"ticket": None}])
@@ -188,11 +188,11 @@ def test_a_key_that_is_repeated_stops_the_run_whatever_the_source_is(
 def test_a_column_of_the_files_that_nothing_uses_does_not_stop_the_run(from_files: Extract) -> None:
     rows = from_files([ROWS[0] | {"seen": 2**62}], prompt="{{ body }}")
     assert _prompt(rows[0]) == ROWS[0]["body"]
-    with pytest.raises(WarehouseError, match=r"part\.parquet holds .*: column 'seen' \(.*\) where ticket=1: "):
+    with pytest.raises(WarehouseError, match=r"part\.parquet has .*: column 'seen' \(.*\) where ticket=1: "):
         from_files([ROWS[0] | {"seen": 2**62}], prompt="{{ seen }}")
 
 
-def test_an_odd_value_is_told_with_the_key_of_its_row(from_postgres: Extract) -> None:
+def test_an_odd_value_is_reported_with_the_key_of_its_row(from_postgres: Extract) -> None:
     sql = "select ticket, 'infinity'::date as value from tickets where day = :partition_start order by ticket"
     with pytest.raises(WarehouseError, match="column 'value' is 'infinity' where ticket=1"):
         from_postgres(extract_sql=sql, user_md="{{ value }}")

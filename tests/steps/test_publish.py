@@ -1,104 +1,29 @@
 from __future__ import annotations
 
-import io
 import re
 import sqlite3
-from collections.abc import Sequence
 from contextlib import closing
-from datetime import date
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment.answers.manifest import Manifest
-from include.enrichment.cost import prices
 from include.enrichment.cost.prices import format_usd
 from include.enrichment.errors import LakeError, LoadError, SetupError
 from include.enrichment.runs.options import RunOptions
-from include.enrichment.runs.partition import Partition
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage import layout
-from include.enrichment.storage.layout import RunFolder
 from include.gateways.lake import Conflict, Lake
 from include.steps import publish as steps
 from include.steps.extract import extract
 from include.steps.plan import plan
 from include.steps.publish import publish
-from include.steps.publishing import joining
 from tests.fixtures.disk import files_of_at_most
 from tests.fixtures.flow import DAY, Flow, booked, with_min_rows, without_rows, write_pipeline, write_tickets
-from tests.fixtures.lake import delete
-
-TABLE, REJECTS = layout.table("tickets", DAY), layout.rejects("tickets", DAY)
-MANIFEST = layout.manifest("tickets", DAY)
-LENIENT = (
-    "source: {connection: w, key: {ticket: string}}\n"
-    "request: {model: claude-haiku-5-5, max_tokens: 200}\nlimits: {max_reject_ratio: 1, batch_requests: 2}\n"
-)
-
-
-def run_all(flow: Flow, faults: Sequence[dict[str, Any]] = ()) -> Manifest:
-    flow.emulator.set_faults(faults)
-    return flow.run_all("main")
-
-
-def table(flow: Flow, key: str) -> pa.Table:
-    return pq.read_table(pa.BufferReader(flow.lake.read(key)))
-
-
-def lenient(flow: Flow, tmp_path: Path, **files: str) -> None:
-    flow.pipeline = load_pipeline(write_pipeline(tmp_path / "lenient" / "tickets", pipeline_yaml=LENIENT, **files))
-
-
-def test_every_row_is_published_with_its_key_first_and_typed_columns(flow: Flow) -> None:
-    manifest = run_all(flow)
-    published = table(flow, TABLE)
-    assert published["ticket"].to_pylist() == ["T1", "T2", "T3"]
-    assert {field.name: str(field.type) for field in published.schema} == {
-        "ticket": "string",
-        "topic": "string",
-        "urgent": "bool",
-        "words": "list<element: string>",
-        "_request_id": "string",
-        "_batch_id": "string",
-        "_model": "string",
-        "_cost_usd": "decimal128(18, 12)",
-    }
-    assert (manifest.rows, manifest.requests, manifest.published, manifest.rejected) == (3, 3, 3, 0)
-    stored = Manifest.model_validate_json(flow.lake.read(layout.manifest("tickets", DAY)))
-    assert stored == manifest
-
-
-def test_the_object_opens_in_pandas_and_duckdb_with_its_types(flow: Flow, tmp_path: Path) -> None:
-    run_all(flow)
-    data = flow.lake.read(TABLE)
-    frame = pd.read_parquet(io.BytesIO(data))
-    assert frame["urgent"].dtype == bool
-    (path := tmp_path / "data.parquet").write_bytes(data)
-    described = duckdb.execute("describe select * from read_parquet(?)", [str(path)]).fetchall()
-    assert [(name, kind) for name, kind, *_ in described][:4] == [
-        ("ticket", "VARCHAR"),
-        ("topic", "VARCHAR"),
-        ("urgent", "BOOLEAN"),
-        ("words", "VARCHAR[]"),
-    ]
-
-
-def test_an_empty_partition_is_an_empty_object_with_the_same_columns(flow: Flow, tmp_path: Path) -> None:
-    run_all(flow)
-    full = table(flow, TABLE).schema
-    flow.lake = Lake.in_folder(tmp_path / "another lake")
-    without_rows(flow, tmp_path)
-    flow.folder = flow.run("manual__2")
-    assert run_all(flow).rows == 0
-    assert table(flow, TABLE).schema.equals(full)
-    assert table(flow, REJECTS).num_rows == 0
+from tests.fixtures.publishing import LENIENT, MANIFEST, REJECTS, TABLE, lenient, run_all, table
 
 
 def test_a_source_that_has_lost_all_its_rows_does_not_empty_the_table(flow: Flow, tmp_path: Path) -> None:
@@ -107,12 +32,12 @@ def test_a_source_that_has_lost_all_its_rows_does_not_empty_the_table(flow: Flow
     with_min_rows(flow, 0)
     flow.database = write_tickets(tmp_path / "empty.db", [])
     flow.folder = flow.run("manual__2")
-    with pytest.raises(LoadError, match=r"no rows for partition 2026-11-01, of which run manual__1 .* 3\..*delete"):
+    with pytest.raises(LoadError, match=r"no rows for partition 2026-11-01, but run manual__1 published 3 .*delete"):
         run_all(flow)
     assert flow.lake.read(TABLE) == before
 
 
-def test_a_run_that_was_extracted_anew_publishes_what_it_holds_now(flow: Flow) -> None:
+def test_a_run_that_was_extracted_again_publishes_what_it_holds_now(flow: Flow) -> None:
     flow.extract()
     flow.plan()
     write_tickets(flow.database, [("T4", "Late")])
@@ -154,7 +79,7 @@ def test_of_two_runs_that_publish_at_once_the_last_word_is_one_runs(
     assert publish(flow.folder, lake=flow.lake).run_id == "manual__3"
 
 
-def test_the_manifest_tells_what_an_earlier_run_has_paid_for(flow: Flow) -> None:
+def test_the_manifest_shows_what_an_earlier_run_has_paid_for(flow: Flow) -> None:
     first = run_all(flow)
     assert (len(first.batches), first.reused) == (1, [])
     flow.folder = flow.run("manual__2")
@@ -178,16 +103,14 @@ def test_a_row_without_an_answer_is_never_published_around(flow: Flow, tmp_path:
 @pytest.mark.parametrize(
     "fault", [{"kind": "expired"}, {"kind": "errored", "error_type": "overloaded_error"}, {"kind": "canceled"}]
 )
-def test_rejects_that_were_not_billed_are_told_with_the_way_and_about_what_it_costs(
+def test_rejects_that_were_not_billed_are_reported_with_the_way_and_about_what_it_costs(
     flow: Flow, fault: dict[str, Any]
 ) -> None:
     with pytest.raises(LoadError) as caught:
         run_all(flow, [{**fault, "match": "invoice"}])
     answered = format_usd(sum(line["cost_usd"] for line in booked(flow)) / 2)
     about = f"about {answered}" if answered.startswith("$") else answered
-    assert f"`only_rejects`; make run: ONLY_REJECTS=1): it sends 1 request and nothing else, for {about}." in str(
-        caught.value
-    )
+    assert f"`only_rejects`; make run: ONLY_REJECTS=1): it sends only 1 request, for {about}." in str(caught.value)
     flow.emulator.set_faults([])
     assert flow.send("main") == {"succeeded": 1}
 
@@ -246,15 +169,6 @@ def test_too_many_rejects_leave_the_partition_as_it_was(flow: Flow) -> None:
     assert flow.folder.rejects in str(caught.value)
 
 
-def test_a_second_run_of_an_unchanged_partition_sends_nothing_and_publishes_the_same_bytes(flow: Flow) -> None:
-    run_all(flow)
-    before = flow.lake.read(TABLE)
-    flow.folder = flow.run("manual__2")
-    run_all(flow)
-    assert flow.lake.read(TABLE) == before
-    assert len(flow.emulator.creates()) == 1
-
-
 def test_duplicate_rows_share_an_answer(flow: Flow) -> None:
     write_tickets(flow.database, [("T4", "Hello")])
     manifest = run_all(flow)
@@ -269,25 +183,6 @@ def test_a_chunk_without_a_batch_is_not_published_around(flow: Flow) -> None:
     with pytest.raises(LoadError, match=r"no batch in the ledger.*Clear its `submit`"):
         publish(flow.folder, lake=flow.lake)
     assert not flow.lake.exists(TABLE)
-
-
-@pytest.mark.parametrize(
-    ("select", "kind"),
-    [
-        ("7 as id", "int64"),
-        ("'2026-11-01' as id", "string"),
-    ],
-)
-def test_a_key_takes_its_type_from_the_rows(flow: Flow, tmp_path: Path, select: str, kind: str) -> None:
-    flow.pipeline = load_pipeline(
-        write_pipeline(
-            tmp_path / "typed" / "tickets",
-            pipeline_yaml="source: {connection: w, key: [id]}\nrequest: {model: claude-haiku-5-5, max_tokens: 200}\n",
-            extract_sql=f"select {select}, 'x' as body where :partition_start < :partition_end",
-        )
-    )
-    run_all(flow)
-    assert str(table(flow, TABLE).schema.field("id").type) == kind
 
 
 def test_a_second_run_of_a_published_partition_sends_nothing_and_publishes_the_same_bytes(flow: Flow) -> None:
@@ -391,13 +286,6 @@ def test_each_sample_is_a_row_of_its_own(flow: Flow, tmp_path: Path) -> None:
     assert len({line["_request_id"] for line in flow.published().to_pylist()}) == 9
 
 
-def test_a_chunk_that_was_never_submitted_is_not_published_around(flow: Flow) -> None:
-    flow.extract()
-    flow.plan()
-    with pytest.raises(LoadError, match="has no batch in the ledger"):
-        flow.publish()
-
-
 def test_an_older_run_that_writes_between_a_newer_ones_objects_brings_those_back(
     flow: Flow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -430,7 +318,7 @@ def test_an_older_run_that_writes_between_a_newer_ones_objects_brings_those_back
     assert flow.published().num_rows == 4
 
 
-def test_results_that_are_damaged_within_are_told_with_the_remedy_and_nothing_is_published(flow: Flow) -> None:
+def test_results_that_are_damaged_within_are_reported_with_the_remedy_and_nothing_is_published(flow: Flow) -> None:
     write_tickets(flow.database, [(f"N{number}", f"Ticket {number}") for number in range(500)])
     run_all(flow)
     before = flow.lake.read(TABLE)
@@ -450,26 +338,12 @@ def test_a_batch_whose_results_are_gone_is_not_published_around(flow: Flow) -> N
         publish(flow.folder, lake=flow.lake)
 
 
-def test_row_groups_are_as_large_as_is_good_to_read(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(joining, "_PORTION_ROWS", 10)
-    monkeypatch.setattr(steps, "_GROUP_ROWS", 30)
-    write_tickets(flow.database, [(f"N{number:02}", f"Ticket {number}") for number in range(97)])
-    run_all(flow)
-    data = flow.lake.read(TABLE)
-    metadata = pq.read_metadata(pa.BufferReader(data))
-    assert [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)] == [30, 30, 30, 10]
-    keys = ["T1", "T2", "T3", *(f"N{number:02}" for number in range(97))]
-    assert flow.published()["ticket"].to_pylist() == keys
-
-
 @pytest.mark.parametrize("size_bytes", [100, 2_500])
-def test_a_disk_that_lets_it_down_is_named_and_may_be_tried_again(flow: Flow, size_bytes: int) -> None:
+def test_a_disk_that_fails_is_named_and_the_task_may_be_retried(flow: Flow, size_bytes: int) -> None:
     run_all(flow)
     before = flow.lake.read(TABLE)
     with (
-        pytest.raises(
-            SetupError, match=r"This machine's disk failed at .*File too large.*not become visible"
-        ) as caught,
+        pytest.raises(SetupError, match=r"This machine's disk failed at .*File too large.*not published") as caught,
         files_of_at_most(size_bytes),
     ):
         publish(flow.folder, lake=flow.lake)
@@ -477,103 +351,8 @@ def test_a_disk_that_lets_it_down_is_named_and_may_be_tried_again(flow: Flow, si
     assert flow.lake.read(TABLE) == before
 
 
-class TestCost:
-    """What the rows say of money is what the books say."""
-
-    def test_the_first_of_duplicate_rows_bears_the_cost(self, flow: Flow) -> None:
-        write_tickets(flow.database, [("T4", "Hello"), ("T5", "Hello")])
-        manifest = run_all(flow)
-        costs = dict(zip(*(flow.published()[name].to_pylist() for name in ("ticket", "_cost_usd")), strict=True))
-        assert min(costs[ticket] for ticket in ("T1", "T2", "T3")) > 0
-        assert costs["T4"] == costs["T5"] == 0
-        assert manifest.cost_usd == manifest.partition_cost_usd == sum(costs.values())
-
-    def test_a_run_that_sends_nothing_has_cost_nothing_and_the_rows_still_say_what_they_cost(self, flow: Flow) -> None:
-        first = run_all(flow)
-        flow.folder = flow.run("manual__2")
-        second = run_all(flow)
-        assert second.cost_usd == 0
-        assert first.cost_usd == second.partition_cost_usd
-        assert first.partition_cost_usd == second.partition_cost_usd
-
-    def test_whatever_happens_rows_and_rejects_cost_what_the_books_have_for_the_partition(
-        self, flow: Flow, tmp_path: Path
-    ) -> None:
-        lenient(flow, tmp_path)
-        write_tickets(flow.database, [(f"N{number}", f"Ticket {number % 40}") for number in range(80)])
-        flow.emulator.set_faults(
-            [{"kind": kind, "share": 0.15} for kind in ("errored", "expired", "canceled", "invalid_json", "refusal")]
-            + [{"kind": "violates_schema", "share": 0.3, "times": 10}]
-        )
-        first = flow.run_all()
-        assert first.published
-        assert first.rejected
-        assert {line["pass_name"] for line in booked(flow)} == {"main", "canary", "retry"}
-        assert first.cost_usd == first.partition_cost_usd == (paid := cost_of_rows(flow)) == cost_of_books(flow)
-        flow.emulator.set_faults([])
-        flow.folder = flow.run("manual__2")
-        second = flow.run_all()
-        assert second.rejected < first.rejected
-        assert second.partition_cost_usd == cost_of_rows(flow) == cost_of_books(flow)
-        assert second.cost_usd == cost_of_books(flow, run_id="manual__2") == cost_of_rows(flow) - paid > 0
-
-    def test_what_another_partition_has_paid_for_is_free_and_names_its_batch(self, flow: Flow, tmp_path: Path) -> None:
-        lenient(flow, tmp_path)
-        flow.emulator.set_faults([{"kind": "violates_schema", "match": "crashes", "times": 1}])
-        flow.run_all("main")
-        write_tickets(flow.database, [("X1", "Hello"), ("X2", "It crashes"), ("X3", "New")], day="2026-11-02")
-        flow.folder = RunFolder(pipeline="tickets", partition=Partition(start=date(2026, 11, 2)), run_id="manual__2")
-        other = flow.run_all()
-        table = pq.read_table(flow.lake.locate(layout.table("tickets", flow.folder.partition)).removeprefix("file://"))
-        bought = {line["ticket"]: (line["_cost_usd"], line["_batch_id"]) for line in table.to_pylist()}
-        partition_of = {line["batch_id"]: line["partition"] for line in booked(flow)}
-        assert {ticket: partition_of[batch_id] for ticket, (_, batch_id) in bought.items()} == {
-            "X1": "2026-11-01",
-            "X2": "2026-11-02",
-            "X3": "2026-11-02",
-        }
-        assert bought["X1"][0] == 0
-        # Of X2 only the repair was bought here.
-        assert other.cost_usd == other.partition_cost_usd == bought["X2"][0] + bought["X3"][0]
-        assert other.cost_usd == cost_of_books(flow, partition="2026-11-02")
-        assert other.cost_usd + cost_of_rows(flow) == cost_of_books(flow)
-
-    def test_where_a_price_is_not_known_no_cost_is_guessed(self, flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-        none = prices.prices().model_copy(update={"models": {}})
-        monkeypatch.setattr(prices, "prices", lambda: none)
-        manifest = run_all(flow)
-        assert flow.published()["_cost_usd"].to_pylist() == [None] * 3
-        assert manifest.cost_usd is manifest.partition_cost_usd is None
-
-    def test_a_batch_that_is_not_booked_leaves_the_runs_cost_unknown(
-        self, flow: Flow, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        run_all(flow)
-        (key,) = flow.lake.list("usage/")
-        delete(flow.lake, key)
-        manifest = flow.publish()
-        assert manifest.cost_usd is None
-        assert manifest.partition_cost_usd == cost_of_rows(flow) > 0
-        assert "the books have no cost of msgbatch_" in caplog.text
-
-    def test_a_trial_costs_what_it_sent(self, flow: Flow) -> None:
-        flow.pipeline = flow.pipeline.for_run(RunOptions(rows=2))
-        trial = run_all(flow)
-        costs = table(flow, flow.folder.table)["_cost_usd"].to_pylist()
-        assert trial.cost_usd == trial.partition_cost_usd == sum(costs) > 0
-
-
-def cost_of_rows(flow: Flow) -> Decimal:
-    return sum((sum(some["_cost_usd"].to_pylist()) for some in (flow.published(), flow.rejected())), Decimal(0))
-
-
-def cost_of_books(flow: Flow, **of: str) -> Decimal:
-    lines = [line for line in booked(flow) if of.items() <= line.items()]
-    return sum((line["cost_usd"] for line in lines), Decimal(0))
-
-
 class TestTrial:
-    """The first rows of the day, beside the table and not in it."""
+    """The first rows of the day, published next to the table and not in it."""
 
     def test_it_publishes_into_its_own_folder_and_leaves_the_day_as_it_is(self, flow: Flow) -> None:
         full = run_all(flow)

@@ -34,8 +34,8 @@ def test_a_missing_value_is_not_the_text_none_nor_null(flow: Flow) -> None:
     publish_topics(flow, ["None", None, "null", None, "null", ""])
     counts = summarise("tickets", DAY, "topic", lake=flow.lake)
     assert list(counts.items()) == [("null", 2), (None, 2), ("", 1), ("None", 1)]
-    told = json.loads(flow.lake.read(layout.summary("tickets", DAY, "topic")))
-    assert {one["value"]: one["rows"] for one in told} == counts
+    stored = json.loads(flow.lake.read(layout.summary("tickets", DAY, "topic")))
+    assert {one["value"]: one["rows"] for one in stored} == counts
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,9 @@ def test_a_missing_value_is_not_the_text_none_nor_null(flow: Flow) -> None:
         ("words", r"has list<.*string> in its column 'words', and only single values can be counted"),
     ],
 )
-def test_a_column_that_cannot_be_counted_is_told_with_the_table(flow: Flow, column: str, fact: str) -> None:
+def test_a_column_that_cannot_be_counted_is_reported_with_the_table(flow: Flow, column: str, fact: str) -> None:
     publish_topics(flow, ["other"])
-    with pytest.raises(SpecError, match=rf"dt=2026-11-01/data\.parquet: the table {fact}.*Mend `column` in the Dag"):
+    with pytest.raises(SpecError, match=rf"dt=2026-11-01/data\.parquet: the table {fact}.*Correct `column` in the Dag"):
         summarise("tickets", DAY, column, lake=flow.lake)
     assert flow.lake.list("summaries/") == []
 

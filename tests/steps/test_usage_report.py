@@ -16,7 +16,7 @@ from include.enrichment.cost.report_days import ReportDays
 from include.enrichment.errors import LakeError
 from include.enrichment.storage import layout
 from include.gateways.usage_store import UsageStore
-from include.steps.usage_report import Made, usage_report
+from include.steps.usage_report import UsageReport, usage_report
 from tests.fixtures.flow import Flow, booked
 from tests.fixtures.lake import delete
 from tests.fixtures.usage import usage_line
@@ -28,7 +28,7 @@ def week() -> ReportDays:
     return ReportDays(first=today - timedelta(days=3), last=today + timedelta(days=3))
 
 
-def report(flow: Flow, days: ReportDays | None = None) -> Made:
+def report(flow: Flow, days: ReportDays | None = None) -> UsageReport:
     return usage_report(days or week(), lake=flow.lake)
 
 
@@ -39,7 +39,7 @@ def summary(flow: Flow, days: ReportDays | None = None) -> list[dict[str, Any]]:
     return lines
 
 
-def text(flow: Flow, made: Made) -> str:
+def text(flow: Flow, made: UsageReport) -> str:
     return flow.lake.read(made.page).decode()
 
 
@@ -64,7 +64,7 @@ def test_a_run_is_in_the_summary_and_on_the_page_with_what_the_books_say(flow: F
     assert all(line["batch_id"] in text(flow, made) for line in lines)
 
 
-def test_it_leaves_the_two_objects_of_its_days_and_makes_them_anew(flow: Flow) -> None:
+def test_it_leaves_the_two_objects_of_its_days_and_makes_them_again(flow: Flow) -> None:
     for days in (week(), week(), ReportDays(first=date(2020, 1, 1), last=date(2020, 1, 1))):
         made = report(flow, days)
         assert made.page == layout.report(days.first, days.last)
@@ -74,7 +74,7 @@ def test_it_leaves_the_two_objects_of_its_days_and_makes_them_anew(flow: Flow) -
 def test_days_without_batches_make_a_page_that_says_so(flow: Flow) -> None:
     made = report(flow)
     assert (made.batches, made.cost_usd) == (0, Decimal(0))
-    assert "No batch that was made on these days is in the books." in text(flow, made)
+    assert "No batch of these days has a usage record." in text(flow, made)
     assert summary(flow) == []
 
 
@@ -93,7 +93,7 @@ def test_a_batch_whose_model_has_a_price_by_now_is_booked_with_it(flow: Flow) ->
 
 
 def test_a_batch_that_was_loaded_and_never_booked_is_booked_first(flow: Flow) -> None:
-    """As a load leaves it that was killed between its results and its books, and never ran again."""
+    """The lake after a load that was killed between its results and its usage record."""
     flow.run_all("main")
     (before,) = booked(flow)
     delete(flow.lake, layout.usage("tickets", before["batch_id"], before["created_at"].date()))
@@ -113,17 +113,17 @@ def test_what_was_loaded_before_these_days_is_not_looked_at(flow: Flow) -> None:
     assert booked(flow) == []
 
 
-def test_what_an_earlier_version_loaded_is_told_and_stops_nothing(flow: Flow) -> None:
+def test_what_an_earlier_version_loaded_is_reported_and_stops_nothing(flow: Flow) -> None:
     flow.run_all("main")
     (line,) = booked(flow)
     key = layout.results("tickets", line["batch_id"])
     table = pq.read_table(pa.BufferReader(flow.lake.read(key)))
     pq.write_table(table.replace_schema_metadata(None), flow.lake.locate(key))
     delete(flow.lake, layout.usage("tickets", line["batch_id"], line["created_at"].date()))
-    assert "which kept no books: 1 batch." in text(flow, report(flow))
+    assert "without usage records, loaded 1 batch." in text(flow, report(flow))
 
 
-def test_a_batch_that_was_submitted_a_day_ago_and_not_loaded_is_told(flow: Flow) -> None:
+def test_a_batch_that_was_submitted_a_day_ago_and_not_loaded_is_reported(flow: Flow) -> None:
     submitted(flow, "msgbatch_late", 26)
     submitted(flow, "msgbatch_in_time", 24)
     found = text(flow, report(flow))
@@ -132,20 +132,20 @@ def test_a_batch_that_was_submitted_a_day_ago_and_not_loaded_is_told(flow: Flow)
     assert "msgbatch_in_time" not in found
 
 
-def test_a_create_of_a_day_ago_that_nobody_has_recorded_is_told_and_a_salted_one_too(flow: Flow) -> None:
+def test_a_create_of_a_day_ago_that_was_never_recorded_is_reported_and_a_salted_one_too(flow: Flow) -> None:
     at = datetime.now(UTC) - timedelta(hours=26)
     entry = Entry.planned(chunk_id="c" * 22, pipeline="tickets", chunk="k", requests=7, run_id="manual__7", at=at)
     flow.ledger.write(entry.becomes("submitting", at=at), over=None)
     found = text(flow, report(flow))
-    assert "A batch of <strong>tickets</strong> (7 requests) was being made" in found
+    assert "A batch of <strong>tickets</strong> (7 requests) was being submitted" in found
     assert "it may be paid" in found
 
 
-def test_one_that_is_booked_or_of_other_days_is_not_told(flow: Flow) -> None:
+def test_one_that_is_booked_or_of_other_days_is_not_reported(flow: Flow) -> None:
     entry = submitted(flow, "msgbatch_booked", 26)
     UsageStore(flow.lake).add(usage_line("msgbatch_booked", entry.changed_at, cost_usd=Decimal(1)))
     submitted(flow, "msgbatch_earlier", 24 * 10)
-    assert "nobody has loaded it" not in text(flow, report(flow))
+    assert "was never loaded" not in text(flow, report(flow))
 
 
 def test_books_that_cannot_be_read_make_no_report(flow: Flow) -> None:
@@ -162,7 +162,7 @@ def test_results_that_cannot_be_read_make_no_report(flow: Flow) -> None:
         report(flow)
 
 
-def test_a_copy_that_somebody_put_beside_the_results_is_left_alone(flow: Flow) -> None:
+def test_a_copy_that_was_put_next_to_the_results_is_left_alone(flow: Flow) -> None:
     flow.lake.write("results/tickets/copy/b.parquet", b"no Parquet")
     flow.lake.write("results/tickets/_SUCCESS", b"")
     assert report(flow).batches == 0

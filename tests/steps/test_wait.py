@@ -8,7 +8,7 @@ import pytest
 
 from include.enrichment.storage import layout
 from include.steps.files.extracted import read_extracted
-from include.steps.planning.select_requests import read_plan
+from include.steps.planning.plan_files import read_plan
 from include.steps.wait import batch_contents, describe_wait
 from tests.fixtures.flow import Flow
 
@@ -25,7 +25,7 @@ def test_a_batch_holds_the_chunks_requests_and_their_share_of_the_estimate(flow:
     assert held == (3, plan.estimate.cost_usd.expected)
 
 
-def test_another_run_that_waits_for_it_is_told_the_same(flow: Flow) -> None:
+def test_another_run_that_waits_for_it_gets_the_same_error(flow: Flow) -> None:
     flow.emulator.set_faults([{"kind": "duration", "seconds": 3600}])
     flow.extract()
     (chunk,) = flow.plan()

@@ -25,7 +25,7 @@ from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage import layout
 from include.gateways.claude import Claude
 from include.gateways.lake import Lake
-from include.steps.files.chunk_files import first_params, read_chunk
+from include.steps.files.chunk_files import params_of, read_chunk
 from tests.fixtures.flow import Flow, booked, write_pipeline, write_tickets
 
 MODEL = "claude-haiku-5-5"
@@ -65,7 +65,7 @@ def entries(flow: Flow) -> list[Entry]:
 
 
 def let_pass(flow: Flow, time: timedelta) -> None:
-    """Time passes for the API, and all that the ledger tells has happened so much earlier."""
+    """Time passes for the API, and everything in the ledger moves into the past."""
     flow.emulator.advance_clock(time.total_seconds())
     for entry in entries(flow):
         fence = entry.fence and entry.fence.model_copy(update={"at": entry.fence.at - time})
@@ -78,12 +78,12 @@ def sizes(flow: Flow) -> list[int]:
 
 
 def read_share(flow: Flow, requests: int) -> float:
-    """What share of so many prefixes the API has billed as read."""
+    """The share of the prefixes that the API has billed as read."""
     return float(flow.emulator.bills()["cache_read_input_tokens"] / (requests * PREFIX_TOKENS))
 
 
 def take_up(flow: Flow, chunk: str) -> str | None:
-    """Submit as a task does; None where it has to come back."""
+    """Submit as a task does; None if it has to come back."""
     try:
         return flow.submit(chunk)
     except NotYet:
@@ -194,10 +194,10 @@ def test_chunks_and_runs_that_need_it_at_the_same_time_share_one(cached: Flow) -
     assert sizes(cached) == [1, CHUNK, CHUNK]
 
 
-def test_while_it_is_under_way_the_task_is_told_when_to_come_back(cached: Flow) -> None:
+def test_while_it_is_in_flight_the_task_knows_when_to_come_back(cached: Flow) -> None:
     cached.emulator.set_faults([{"kind": "duration", "seconds": 60}])
     began = datetime.now(UTC)
-    with pytest.raises(NotYet, match=r"Batch msgbatch_\w+ of one request warms the prompt cache") as caught:
+    with pytest.raises(NotYet, match=r"Batch msgbatch_\w+ warms the prompt cache with one request") as caught:
         cached.submit(cached.plan()[0])
     assert began < caught.value.again_at - submission.SOON < datetime.now(UTC)
 
@@ -248,12 +248,13 @@ def test_all_but_its_message_is_what_the_rows_are_sent_with(cached: Flow) -> Non
     chunk, *_ = cached.plan()
     cached.submit(chunk)
     files = cached.lake.list("chunks/tickets/")
-    asked = []
+    sent = []
     for key in files:
-        params = json.loads(first_params(cached.lake, read_chunk(cached.lake, key)))
-        asked.append({name: value for name, value in params.items() if name != "messages"})
+        one = read_chunk(cached.lake, key)
+        (params,) = map(json.loads, params_of(cached.lake, one, one.request_ids[:1]).values())
+        sent.append({name: value for name, value in params.items() if name != "messages"})
     assert len(files) == len(cached.plan()) + 1
-    assert all(each == asked[0] for each in asked)
+    assert all(each == sent[0] for each in sent)
 
 
 def test_a_warm_up_that_takes_too_long_holds_nothing_up_and_is_loaded_later(cached: Flow) -> None:
@@ -288,7 +289,7 @@ def test_a_warm_up_that_fails_stops_nothing(cached: Flow, fault: dict[str, Any])
 
 
 @pytest.mark.parametrize("on", ["create", "retrieve"])
-def test_a_key_that_is_refused_is_told_at_once(cached: Flow, on: str) -> None:
+def test_a_key_that_is_rejected_is_reported_at_once(cached: Flow, on: str) -> None:
     cached.emulator.set_faults([{"kind": "http_error", "on": on, "status": 401}])
     with pytest.raises(SetupError, match="HTTP 401"):
         cached.submit(cached.plan()[0])
@@ -296,10 +297,9 @@ def test_a_key_that_is_refused_is_told_at_once(cached: Flow, on: str) -> None:
 
 def test_while_the_api_takes_no_batch_the_warm_up_waits_as_the_chunk_would(cached: Flow) -> None:
     cached.emulator.set_faults([{"kind": "http_error", "on": "create", "status": 429, "retry_after": 900, "times": 1}])
-    began = datetime.now(UTC)
-    with pytest.raises(NotYet, match=r"HTTP 429.*No batch was made") as caught:
+    with pytest.raises(NotYet, match=r"HTTP 429.*No batch was created") as caught:
         cached.submit(cached.plan()[0])
-    assert caught.value.again_at - began > timedelta(minutes=15)
+    assert caught.value.again_at - datetime.now(UTC) > timedelta(minutes=14)
     cached.submit(cached.plan()[0])
     assert sizes(cached) == [1, CHUNK]
 

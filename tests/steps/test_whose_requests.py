@@ -60,8 +60,8 @@ class Plot:
     """
     What one run does.
 
-    :param submits: so many of its chunks are submitted before the next run begins
-    :param changed: so many rows of the warehouse say something else from then on
+    :param submits: how many of its chunks are submitted before the next run begins
+    :param changed: how many rows of the warehouse change then
     :param dies_at: its process ends at that write of the ledger; even: before it, odd: after it
     :param goes_on: its results are loaded and its retry pass is planned before the next run begins
     :param stale: in the end the chunks of its first plan are submitted once more, as by a process thought dead

@@ -1,8 +1,8 @@
 """
-Strings that match a simple regular expression: what a simulated answer puts where a schema asks for a ``pattern``.
+Strings that match a simple regular expression, for the properties of a schema that have a ``pattern``.
 
-Covers the subset that structured outputs accept: literals, escapes, classes, groups, alternatives, quantifiers and
-anchors at the ends. No backreferences, lookaround or word boundaries.
+It covers the subset that structured outputs accept: literals, escapes, classes, groups, alternatives, quantifiers and
+anchors at the ends, but no backreferences, lookaround or word boundaries.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _PRINTABLE = string.ascii_letters + string.digits + " -_.,"
 _CLASSES = {"d": string.digits, "w": _WORD, "s": " "}
 _COMPLEMENTS = {"D": string.ascii_letters, "W": " -.,", "S": _WORD}
 _CONTROLS = {"n": "\n", "t": "\t", "r": "\r"}
-_EXTRA_REPEATS = 3  # how far beyond its minimum an open-ended quantifier goes
+_EXTRA_REPEATS = 3  # beyond the minimum of an open-ended quantifier
 
 
 class PatternError(ValueError):
-    """The expression uses something outside the supported subset, or is malformed."""
+    """The expression is malformed or outside the supported subset."""
 
 
 def compile_pattern(pattern: str) -> Maker:
-    """A maker of strings that match ``pattern``. Raises PatternError."""
+    """Compile a maker of strings that match ``pattern``. Raises PatternError."""
     reader = _Reader(pattern)
     maker = reader.alternatives()
     if reader.rest():
@@ -36,7 +36,7 @@ def compile_pattern(pattern: str) -> Maker:
 
 
 class _Reader:
-    """A recursive descent over one expression; each method consumes what it is named after."""
+    """A recursive descent parser of one expression; each method consumes the element in its name."""
 
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
@@ -88,7 +88,7 @@ class _Reader:
         return lambda draws: draws.pick(choices)
 
     def _escaped(self, token: str) -> str:
-        """The characters a single token stands for."""
+        """Return the characters that a single token stands for."""
         if token != "\\":
             return token
         escape = self._take()

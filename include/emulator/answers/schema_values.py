@@ -1,8 +1,8 @@
 """
-Values that fit a schema: the body of a simulated structured output.
+Values that fit a schema, for simulated structured outputs.
 
 A schema is compiled once into a maker, and each request then draws its value from it. Texts begin with "simulated"
-wherever the schema leaves the choice, so that nobody takes them for Claude's.
+wherever the schema allows it, so that nobody mistakes them for Claude's.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from include.emulator.answers.patterns import PatternError, compile_pattern
 from include.emulator.answers.structured_outputs import Schema, resolve, types_of
 from include.emulator.draws import Draws
 
-MAX_DEPTH = 24  # of tools' schemas, which may be recursive; below it everything is null
-_QUOTED_CHARACTERS = 600  # of the request's text are enough to quote from
+MAX_DEPTH = 24  # for the schemas of tools, which may be recursive; below it every value is null
+_QUOTED_CHARACTERS = 600  # answers quote from this many first characters of the request's text
 _NULL_PERCENT = 10
 _OPTIONAL_PERCENT = 80
 _DAY_ZERO = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Source:
-    """What a value is made from: the text of the request, and whether enums come in the wrong case."""
+    """The source of a value: the text of the request, and whether enums get the wrong case."""
 
     def __init__(self, text: str, *, wrong_case: bool = False) -> None:
         self.text = text
@@ -33,7 +33,7 @@ class Source:
 
     @cached_property
     def lower(self) -> str:
-        """The text in lower case, for comparing."""
+        """The text in lower case, for comparisons."""
         return self.text.lower()
 
     @cached_property
@@ -42,7 +42,7 @@ class Source:
         return re.findall(r"\w+", self.text[:_QUOTED_CHARACTERS]) or ["nothing"]
 
     def phrase(self, draws: Draws, count: int) -> str:
-        """Up to ``count`` words that follow each other in the text, marked as simulated."""
+        """Return up to ``count`` consecutive words of the text, marked as simulated."""
         start = draws.below(max(len(self.words) - count, 0) + 1)
         return f"simulated: {' '.join(self.words[start : start + count])}"
 
@@ -51,7 +51,7 @@ Maker = Callable[[Draws, Source], Any]
 
 
 def compile_schema(schema: Schema) -> Maker:
-    """A maker of values that fit ``schema``; keywords outside the supported subset are not looked at."""
+    """Compile a maker of values that fit ``schema``; keywords outside the supported subset are ignored."""
     return _compile(schema, schema, 0)
 
 
@@ -65,14 +65,14 @@ def _compile(node: Schema, root: Schema, depth: int) -> Maker:
         return _choice([value for value in node["enum"] if _is_of(value, types_of(node))] or node["enum"])
     if "anyOf" in node:
         base = {key: value for key, value in node.items() if key != "anyOf"}
-        # Each alternative is narrowed by what stands beside anyOf.
+        # The keywords next to anyOf narrow each alternative.
         return _one_of([_compile(_merge(base, _flatten(part, root)), root, depth + 1) for part in node["anyOf"]])
     makers = [_of_type(name, node, root, depth) for name in types_of(node) or (_guess_type(node),)]
     return makers[0] if len(makers) == 1 else _one_of(makers)
 
 
 def _flatten(node: Schema, root: Schema) -> Schema:
-    """The schema with its reference and its allOf merged into it."""
+    """Return the schema with its reference and its allOf merged into it."""
     if "$ref" in node:
         siblings = {key: value for key, value in node.items() if key != "$ref"}
         return _flatten(_merge(resolve(str(node["$ref"]), root), siblings), root)
@@ -85,7 +85,7 @@ def _flatten(node: Schema, root: Schema) -> Schema:
 
 
 def _merge(one: Schema, other: Schema) -> Schema:
-    """A schema that what fits it fits both."""
+    """Return a schema whose values fit both."""
     merged = {**one, **other}
     if "properties" in one and "properties" in other:
         merged["properties"] = _merge_properties(one, other)
@@ -107,7 +107,7 @@ def _merge(one: Schema, other: Schema) -> Schema:
 def _merge_properties(one: Schema, other: Schema) -> dict[str, Schema]:
     mine, theirs = one["properties"], other["properties"]
     names = list(dict.fromkeys([*mine, *theirs]))
-    # A closed object admits only its own properties, whatever the other half adds.
+    # An object without additionalProperties has only its own properties, whatever the other half adds.
     for side in (one, other):
         if side.get("additionalProperties") is False:
             names = [name for name in names if name in side["properties"]]
@@ -182,16 +182,16 @@ def _string(node: Schema) -> Maker:
     if "pattern" in node:
         try:
             pattern = compile_pattern(str(node["pattern"]))
-        except PatternError:  # possible in tools only, where nothing promises a match
+        except PatternError:  # possible only in tools, whose values need not match
             return _phrase
         return lambda draws, source: pattern(draws)
     return _FORMATS.get(str(node.get("format")), _phrase)
 
 
 def _choice(options: list[Any]) -> Maker:
-    """One of an enum's values: rather one whose words occur in the request. Raises ValueError if there is none."""
+    """Draw an enum value, preferably one whose words occur in the request. Raises ValueError if there is none."""
     if not options:
-        raise ValueError("an enum without values")
+        raise ValueError("The enum has no values.")
     keyed = [(value, re.findall(r"\w{3,}", value.lower())) for value in options if isinstance(value, str)]
 
     def make(draws: Draws, source: Source) -> Any:
@@ -240,7 +240,7 @@ def _moment(draws: Draws) -> datetime:
 
 
 def _date_time(draws: Draws, source: Source) -> str:
-    """A moment as RFC 3339 lets it be spelled: now and then in small letters, or as a leap second."""
+    """Draw a time in any format of RFC 3339: some in lower case, some as a leap second."""
     moment = _moment(draws)
     if moment.second == 59:
         return f"{moment:%Y-%m-%dT}23:59:60Z"
@@ -253,7 +253,7 @@ def _uuid(draws: Draws) -> str:
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:]}"
 
 
-# Names and addresses from the ranges that are reserved for documentation.
+# Names and addresses from the ranges reserved for documentation.
 _FORMATS: dict[str, Maker] = {
     "date-time": _date_time,
     "date": lambda draws, source: f"{_moment(draws):%Y-%m-%d}",

@@ -1,8 +1,8 @@
 """
-The part of JSON Schema that structured outputs accept, and what is said about the rest.
+The part of JSON Schema that structured outputs accept, and the errors for the rest.
 
-``check`` judges a schema as the API does before it compiles one; it raises RequestRefused with a message that names
-the place. What passes can be turned into values by values.py.
+``check`` checks a schema as the API does before it compiles it. It raises RequestRejected with a message that names
+the path. schema_values.py makes values for every schema that passes.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 from urllib.parse import unquote
 
 from include.emulator.answers.patterns import PatternError, compile_pattern
-from include.emulator.api_errors import RequestRefused
+from include.emulator.api_errors import RequestRejected
 
 Schema = Mapping[str, Any]
 
 MAX_OPTIONAL_PROPERTIES = 24
 MAX_UNIONS = 16
-MAX_REPEATS = 1000  # of a pattern's {n,m}: "large" ones are refused, and the documentation gives no figure
+MAX_REPEATS = 1000  # of a pattern's {n,m}: the API rejects "large" ones, and the documentation gives no figure
 FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"})
 
 _TYPES = frozenset({"object", "array", "string", "integer", "number", "boolean", "null"})
@@ -35,8 +35,8 @@ _WHERE = "output_config.format.schema"
 
 
 def check(schema: object, where: str = _WHERE) -> None:
-    """Raise RequestRefused unless the whole schema lies within the supported subset and its limits."""
-    _refuse_recursion(schema, where)
+    """Check that the whole schema is within the supported subset and its limits. Raises RequestRejected."""
+    _reject_recursion(schema, where)
     optional = unions = 0
     for path, node in _nodes(schema, where):
         _check_node(path, node, schema)
@@ -44,31 +44,31 @@ def check(schema: object, where: str = _WHERE) -> None:
         optional += len(set(properties) - set(node.get("required", ())))
         unions += "anyOf" in node or isinstance(node.get("type"), list)
     if optional > MAX_OPTIONAL_PROPERTIES:
-        raise RequestRefused(
+        raise RequestRejected(
             f"{where}: {optional} optional properties; at most {MAX_OPTIONAL_PROPERTIES} are supported"
         )
     if unions > MAX_UNIONS:
-        raise RequestRefused(f"{where}: {unions} union-typed properties; at most {MAX_UNIONS} are supported")
+        raise RequestRejected(f"{where}: {unions} union-typed properties; at most {MAX_UNIONS} are supported")
 
 
 def types_of(node: Schema) -> tuple[str, ...]:
-    """The types a schema names, as a tuple; empty if it names none."""
+    """Return the types that a schema names; empty if it names none."""
     named = node.get("type", [])
     return tuple(map(str, named)) if isinstance(named, list) else (str(named),)
 
 
 def resolve(reference: str, root: Schema) -> Schema:
-    """What a local reference points at. Raises RequestRefused if it is not local or points nowhere."""
+    """Return the target of a local reference. Raises RequestRejected if it is not local or has no target."""
     if not reference.startswith("#"):
-        raise RequestRefused(f"{_WHERE}: external $ref {reference!r} is not supported")
+        raise RequestRejected(f"{_WHERE}: external $ref {reference!r} is not supported")
     for spelled in (unquote(reference), reference):
         if (found := _follow(root, spelled.split("/")[1:])) is not None:
             return found
-    raise RequestRefused(f"{_WHERE}: $ref {reference!r} does not resolve")
+    raise RequestRejected(f"{_WHERE}: $ref {reference!r} does not resolve")
 
 
 def _follow(node: Any, steps: Sequence[str]) -> Schema | None:
-    """The schema that the steps of a JSON Pointer lead to; names may be escaped in it or stand as they are."""
+    """Follow the steps of a JSON Pointer to a schema; names in it may be escaped or not."""
     if not steps:
         return node if isinstance(node, Mapping) else None
     if isinstance(node, list):
@@ -87,12 +87,12 @@ def _children(node: Schema) -> Iterator[tuple[str, object]]:
     for keyword in ("properties", "$defs", "definitions"):
         inner = node.get(keyword, {})
         if not isinstance(inner, Mapping):
-            raise RequestRefused(f"{_WHERE}: '{keyword}' must be an object")
+            raise RequestRejected(f"{_WHERE}: '{keyword}' must be an object")
         yield from ((f"{keyword}.{name}", child) for name, child in inner.items())
     for keyword in ("anyOf", "allOf"):
         inner = node.get(keyword, [])
         if keyword in node and (not isinstance(inner, list) or not inner):
-            raise RequestRefused(f"{_WHERE}: '{keyword}' must be a non-empty array")
+            raise RequestRejected(f"{_WHERE}: '{keyword}' must be a non-empty array")
         yield from ((f"{keyword}.{index}", child) for index, child in enumerate(inner))
     if "items" in node:
         yield "items", node["items"]
@@ -100,7 +100,7 @@ def _children(node: Schema) -> Iterator[tuple[str, object]]:
 
 def _nodes(schema: object, path: str) -> Iterator[tuple[str, Schema]]:
     if not isinstance(schema, Mapping):
-        raise RequestRefused(f"{path}: a schema must be an object")
+        raise RequestRejected(f"{path}: a schema must be an object")
     yield path, schema
     for name, child in _children(schema):
         yield from _nodes(child, f"{path}.{name}")
@@ -109,7 +109,7 @@ def _nodes(schema: object, path: str) -> Iterator[tuple[str, Schema]]:
 def _check_node(path: str, node: Schema, root: object) -> None:
     types = types_of(node)
     if unknown := [name for name in types if name not in _TYPES]:
-        raise RequestRefused(f"{path}: type {unknown[0]!r} is not supported")
+        raise RequestRejected(f"{path}: type {unknown[0]!r} is not supported")
     allowed = _ANYWHERE.union(*(_BY_TYPE.get(name, frozenset()) for name in types))
     if not types:
         allowed = allowed | _TYPED_KEYWORDS
@@ -117,7 +117,7 @@ def _check_node(path: str, node: Schema, root: object) -> None:
         kind = f"For '{types[0]}' type, " if types else ""
         word = "property" if len(extra) == 1 else "properties"
         verb = "is" if len(extra) == 1 else "are"
-        raise RequestRefused(f"{path}: {kind}{word} {', '.join(extra)} {verb} not supported")
+        raise RequestRejected(f"{path}: {kind}{word} {', '.join(extra)} {verb} not supported")
     if "object" in types or "properties" in node:
         _check_object(path, node)
     if "array" in types:
@@ -125,37 +125,37 @@ def _check_node(path: str, node: Schema, root: object) -> None:
     _check_values(path, node)
     _check_string(path, node)
     if any(isinstance(part, Mapping) and "$ref" in part for part in node.get("allOf", ())):
-        raise RequestRefused(f"{path}: allOf with $ref is not supported")
+        raise RequestRejected(f"{path}: allOf with $ref is not supported")
     if "$ref" in node and isinstance(root, Mapping):
         resolve(str(node["$ref"]), root)
 
 
 def _check_object(path: str, node: Schema) -> None:
     if node.get("additionalProperties") is not False:
-        raise RequestRefused(f"{path}: For 'object' type, 'additionalProperties' must be explicitly set to false")
+        raise RequestRejected(f"{path}: For 'object' type, 'additionalProperties' must be explicitly set to false")
     required = node.get("required", [])
     if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
-        raise RequestRefused(f"{path}: 'required' must be an array of names")
+        raise RequestRejected(f"{path}: 'required' must be an array of names")
     if missing := [name for name in required if name not in node.get("properties", {})]:
-        raise RequestRefused(f"{path}: required property {missing[0]!r} is not defined in properties")
+        raise RequestRejected(f"{path}: required property {missing[0]!r} is not defined in properties")
 
 
 def _check_array(path: str, node: Schema) -> None:
     if node.get("minItems", 0) not in (0, 1):
-        raise RequestRefused(f"{path}: For 'array' type, 'minItems' values other than 0 or 1 are not supported")
+        raise RequestRejected(f"{path}: For 'array' type, 'minItems' values other than 0 or 1 are not supported")
 
 
 def _check_values(path: str, node: Schema) -> None:
     values = node.get("enum", ["enum"])
     if not isinstance(values, list) or not values:
-        raise RequestRefused(f"{path}: 'enum' must be a non-empty array")
+        raise RequestRejected(f"{path}: 'enum' must be a non-empty array")
     if any(isinstance(value, (dict, list)) for value in (*values, node.get("const"))):
-        raise RequestRefused(f"{path}: enum and const values must be strings, numbers, booleans or null")
+        raise RequestRejected(f"{path}: enum and const values must be strings, numbers, booleans or null")
 
 
 def _check_string(path: str, node: Schema) -> None:
     if "format" in node and str(node["format"]) not in FORMATS:
-        raise RequestRefused(f"{path}: For 'string' type, format {node['format']!r} is not supported")
+        raise RequestRejected(f"{path}: For 'string' type, format {node['format']!r} is not supported")
     if "pattern" not in node:
         return
     pattern = str(node["pattern"])
@@ -165,24 +165,24 @@ def _check_string(path: str, node: Schema) -> None:
         for number in bounds.split(",")
         if number
     ):
-        raise RequestRefused(f"{path}: pattern {pattern!r} repeats too often")
+        raise RequestRejected(f"{path}: pattern {pattern!r} repeats too often")
     try:
         compile_pattern(pattern)
     except PatternError as error:
-        raise RequestRefused(f"{path}: {error}") from error
+        raise RequestRejected(f"{path}: {error}") from error
 
 
-def _refuse_recursion(root: object, where: str) -> None:
+def _reject_recursion(root: object, where: str) -> None:
     def visit(node: object, inside: tuple[str, ...]) -> None:
         if not isinstance(node, Mapping) or not isinstance(root, Mapping):
             return
         if "$ref" in node:
             reference = str(node["$ref"])
             if reference in inside or reference == "#":
-                raise RequestRefused(f"{where}: recursive schemas are not supported ({reference})")
+                raise RequestRejected(f"{where}: recursive schemas are not supported ({reference})")
             visit(resolve(reference, root), (*inside, reference))
         for name, child in _children(node):
-            # Definitions count where they are referred to, not where they stand.
+            # A definition counts where it is referenced, not where it is defined.
             if not name.startswith(("$defs.", "definitions.")):
                 visit(child, inside)
 

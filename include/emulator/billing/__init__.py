@@ -1,1 +1,1 @@
-"""What a batch costs, with an arithmetic of its own: tokens, the prompt cache, charges, bills."""
+"""The cost of a batch, computed independently of the project: tokens, the prompt cache, charges, bills."""

@@ -1,9 +1,9 @@
 """
-What was billed: a file per ended batch with a line per request that succeeded, its charge in US dollars, and a report.
+The bills: for each ended batch a file with a line per succeeded request, its charge in US dollars, and a report.
 
-A request is known by a hash of its params as they were sent, byte for byte: sent again under another custom_id it is
-the same request, billed again. Errored, canceled and expired requests are not billed; whether anybody downloaded the
-results does not matter.
+A request is identified by a hash of its params, byte for byte: sent again under another custom_id it is the same
+request, billed again. Errored, canceled and expired requests are not billed. A succeeded one is billed even if nobody
+downloads the results.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import msgspec
 
 from include.emulator.billing.charges import Price, Tokens, price_of
 
-#: At most so many repeated requests are listed one by one.
+#: The most repeated requests that a report lists.
 MAX_LISTED = 1000
 
 _HASH_DIGITS = 32
@@ -29,9 +29,9 @@ _HASH_DIGITS = 32
 
 class Charge(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What the billed requests of one or more batches come to: tokens under the names that a message's usage has.
+    The sum of the billed requests of one or more batches; tokens have the names of a message's usage.
 
-    A state folder may hold bills with the first four alone: the rest of these is None, and so is every sum with them.
+    Bills in older state folders have the first four fields only: the others are None, and so is every sum with them.
     """
 
     input_tokens: int
@@ -43,13 +43,13 @@ class Charge(msgspec.Struct, frozen=True, kw_only=True):
     usd: Decimal | None = None
 
     def describe(self) -> dict[str, object]:
-        """For JSON; the dollars with all their digits, as a string."""
+        """Return the charge for JSON, with all digits of the dollars in a string."""
         return msgspec.structs.asdict(self) | {"usd": None if self.usd is None else f"{self.usd:f}"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bill:
-    """What one ended batch is billed for."""
+    """The bill of one ended batch."""
 
     workspace: str
     batch_id: str
@@ -59,19 +59,19 @@ class Bill:
 
 
 class Repeated(msgspec.Struct, kw_only=True):
-    """A request that was billed more than once; it has the custom_id of its first billing."""
+    """A request that was billed more than once, with the custom_id of its first billing."""
 
     custom_id: str
     times: int
-    #: The batches it was billed in, oldest first; a batch that holds it twice is named once.
+    #: The batches that billed it, oldest first; a batch that contains it twice is listed once.
     batches: list[str]
 
 
 class Meter:
-    """Counts what a batch is billed for, request by request: the price of one depends on the length of its prompt."""
+    """Adds up the charge of a batch, request by request, because a price depends on the length of the prompt."""
 
     def __init__(self) -> None:
-        # Tokens at the same price are added up, and priced when all are there: exact, and quicker than each alone.
+        # Tokens at the same price are added up and priced at the end: exact, and faster than pricing each request.
         self._sums: dict[tuple[Price, str], Tokens] = {}
 
     def count(self, message: Mapping[str, Any]) -> None:
@@ -90,7 +90,7 @@ class Meter:
         self._sums[at] = tokens if before is None else Tokens(*map(add, before, tokens))
 
     def charge(self) -> Charge:
-        """What all that was counted comes to."""
+        """Return the charge of all counted answers."""
         sums = Tokens(*map(sum, zip(*self._sums.values(), strict=True))) if self._sums else Tokens(0, 0, 0, 0, 0)
         return Charge(
             input_tokens=sums.input,
@@ -104,17 +104,17 @@ class Meter:
 
 
 def bill_line(custom_id: str, params: bytes) -> bytes:
-    """The line of a billed request: 32 hexadecimal digits of hash, a space, its custom_id."""
-    # Processors have instructions for SHA-256, so it takes half the time of BLAKE2, which counts at 100,000 requests.
+    """Return the line of a billed request: 32 hexadecimal digits of hash, a space, its custom_id."""
+    # Processors have instructions for SHA-256, so it takes half as long as BLAKE2, which matters for 100,000 requests.
     return f"{sha256(params).hexdigest()[:_HASH_DIGITS]} {custom_id}\n".encode()
 
 
 def report(bills: Sequence[Bill]) -> dict[str, object]:
     """
-    The sum of these bills, given oldest batch first, each of them, and which requests were billed more than once.
+    Report the sum of these bills (oldest batch first), each bill, and the requests billed more than once.
 
-    Workspaces are customers of their own: the same request in two of them is two requests. Takes about a second for
-    300,000 billed requests, so it belongs in a thread.
+    Workspaces are separate customers: the same request in two of them is two requests. Takes about a second for
+    300,000 billed requests, so run it in a thread.
     """
     times: dict[str, Counter[bytes]] = {}
     shown: list[dict[str, object]] = []
@@ -160,6 +160,6 @@ def _repeated(bills: Sequence[Bill], times: Mapping[str, Counter[bytes]]) -> lis
 
 
 def _billed(bill: Bill) -> Iterator[tuple[bytes, bytes]]:
-    """The hash and the custom_id of each billed request."""
+    """Yield the hash and the custom_id of each billed request."""
     for line in bill.file.read_bytes().splitlines():
         yield line[:_HASH_DIGITS], line[_HASH_DIGITS + 1 :]

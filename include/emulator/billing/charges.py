@@ -1,8 +1,8 @@
 """
-What Claude costs, by a table and an arithmetic of the emulator's own: a bill is there to be compared with other books.
+Claude's prices, in a table and with arithmetic of the emulator's own, so that its bills can check the usage records.
 
-As documented in November 2026, in US dollars for a million tokens. A write to the cache is priced by the input it
-writes; a batch costs half of everything, and ``inference_geo: us`` a tenth more of everything.
+As documented in November 2026, in US dollars per million tokens. A cache write costs a multiple of the input price.
+In a batch everything costs half, and with ``inference_geo: us`` everything costs a tenth more.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TOKENS_PRICED = 1_000_000
 
 
 class Tokens(NamedTuple):
-    """Tokens by what they cost. Each prompt token is in one of ``input``, the two written ones and ``read``."""
+    """Tokens by price. Each prompt token is in one of ``input``, ``written_5m``, ``written_1h`` and ``read``."""
 
     input: int
     output: int
@@ -29,14 +29,14 @@ class Tokens(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Price:
-    """What a million tokens cost outside a batch: of input, of output, and of input that is read from the cache."""
+    """The price of a million tokens outside a batch: input, output, and input read from the cache."""
 
     input: Decimal
     output: Decimal
     read: Decimal
 
     def batch_usd(self, tokens: Tokens, geo: str) -> Decimal:
-        """What these tokens cost in a batch, exactly; ``geo`` is the ``inference_geo`` of their usage."""
+        """Return the exact cost of these tokens in a batch; ``geo`` is the ``inference_geo`` of their usage."""
         inputs = tokens.input + tokens.written_5m * _WRITTEN_5M + tokens.written_1h * _WRITTEN_1H
         full = inputs * self.input + tokens.read * self.read + tokens.output * self.output
         return full * _BATCH * (_US if geo == "us" else 1) / _TOKENS_PRICED
@@ -68,12 +68,12 @@ _PRICES = {
     "claude-haiku-5-5": _price("0.10", "0.50", read="0.01"),
     "claude-haiku-4-5-20251001": _price("1", "5", read="0.10"),
 }
-#: By the one model that costs more when a prompt is longer than so many tokens: then all tokens of the request do.
+#: The one model with a higher price for prompts above a number of tokens; it applies to all tokens of the request.
 _LONG_PROMPTS = {"claude-haiku-5-5": (100_000, _price("0.50", "2.50", read="0.05"))}
 
 
 def price_of(model: str, prompt_tokens: int) -> Price:
-    """The price of a request to a model that can be called, named as in its answer, by the length of its prompt."""
+    """Return the price of a request, by the id of a model that is not retired and the length of the prompt."""
     if (long := _LONG_PROMPTS.get(model)) and prompt_tokens > long[0]:
         return long[1]
     return _PRICES[model]

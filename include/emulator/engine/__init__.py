@@ -1,1 +1,1 @@
-"""Reads and checks requests, ends batches, and remembers them. Begin with batches.py."""
+"""Checks requests, ends batches, and stores both. Begin with batches.py."""

@@ -1,5 +1,5 @@
 """
-The life of a batch, decided from its record and the time alone.
+The life of a batch, derived from its record and the time.
 
     in_progress ──(duration passed, or 24 h)──► ended
         └── cancel ──► canceling ──(drain passed)──► ended ──(29 days after creation)──► archived
@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from include.emulator.engine.faults import Duration, Fault, LeakyCounters, Stuck, Unfinished
+from include.emulator.faults.kinds import Duration, Fault, LeakyCounters, Stuck, Unfinished
 
 SECOND = 1_000_000
 EXPIRY = 24 * 3600 * SECOND
@@ -33,7 +33,7 @@ class End(enum.Enum):
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests of a batch by where they are; the sum is always the size of the batch."""
+    """Requests of a batch by status; the sum is always the size of the batch."""
 
     processing: int = 0
     succeeded: int = 0
@@ -43,20 +43,20 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
-    """One batch as it is kept; what the API shows follows from it and the time."""
+    """The record of a batch; the API shows what follows from it and the time."""
 
     id: str
     workspace: str
     created_at: int
     size: int
-    #: The anthropic-version and betas it was created with: each of its requests is judged by them.
+    #: The anthropic-version and betas of its create; each of its requests is checked against them.
     version: str
     betas: frozenset[str]
-    #: How long it takes and how long a cancel takes, as the server was told when it was made.
+    #: How long the batch takes and how long a cancel takes, in microseconds, as configured when it was made.
     duration: int
     drain: int
     faults: tuple[Fault, ...] = ()
-    #: How long after its creation the results are kept.
+    #: How long the results are kept after its creation.
     retention: int = RETENTION
     cancel_initiated_at: int | None = None
     ended_at: int | None = None
@@ -64,16 +64,16 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def expires_at(self) -> int:
-        """When whatever is unfinished expires."""
+        """Return when its unfinished requests expire."""
         return self.created_at + EXPIRY
 
     @property
     def unfinished_share(self) -> float:
-        """The share of requests that a cancel or the expiry finds not yet begun."""
+        """Return the share of requests that have not begun when it is canceled or expires."""
         return next((fault.share for fault in self.faults if isinstance(fault, Unfinished)), 1.0)
 
     def due(self) -> tuple[int, End] | None:
-        """When and why this batch ends, as things stand; None if it never does."""
+        """Return when and why this batch will end; None if it never will."""
         if self.cancel_initiated_at is not None:
             return self.cancel_initiated_at + self.drain, End.CANCELED
         if any(isinstance(fault, Stuck) for fault in self.faults):
@@ -87,18 +87,18 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
         return self.created_at + duration, End.PROCESSED
 
     def archived_at(self, now: int) -> int | None:
-        """When the results became unavailable; None while they are not."""
+        """Return when the results became unavailable; None while they are available."""
         if self.ended_at is None:
             return None
         archived = max(self.created_at + self.retention, self.ended_at)
         return archived if now >= archived else None
 
     def has_results(self, now: int) -> bool:
-        """Whether the results can be downloaded."""
+        """Return whether the results can be downloaded."""
         return self.ended_at is not None and self.archived_at(now) is None
 
     def describe(self, now: int, base_url: str) -> dict[str, object]:
-        """The batch as the API's JSON object, with all ten keys."""
+        """Return the batch as the API's JSON object, with all ten keys."""
         if self.ended_at is not None:
             status = "ended"
         else:
@@ -126,7 +126,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def timestamp(at: int | None) -> str | None:
-    """RFC 3339 with all six digits of microseconds and a Z; None stays None."""
+    """Format a time as RFC 3339 with six digits of microseconds and a Z; None stays None."""
     if at is None:
         return None
     return (_EPOCH + timedelta(microseconds=at)).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -1,8 +1,8 @@
 """
-The body of a create call: received to a file as it comes, then checked as the API checks it before it accepts.
+The body of a create call: streamed to a file, then checked as the API checks it.
 
-Only what a real create refuses is refused here; what stands inside ``params`` is judged later, request by request.
-A 240 MB body is never held in memory: the file is mapped, and each ``params`` stays an undecoded slice of it.
+Like a real create, this leaves the contents of ``params`` unchecked: each request is checked when the batch ends.
+A 240 MB body is never held in memory: the file is mapped, and each ``params`` is an undecoded slice of it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _WORDS = {"str": "string", "array": "list", "object": "dictionary"}
 
 
 class Item(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One request of a batch, its params not yet looked at."""
+    """One request of a batch, with its params unchecked."""
 
     custom_id: str
     params: msgspec.Raw
@@ -45,15 +45,15 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _DECODER = msgspec.json.Decoder(Body)
-_read_over = msgspec.json.Decoder(msgspec.Raw).decode
+_check_syntax = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 async def receive(pieces: AsyncIterator[bytes], file: IO[bytes]) -> int:
     """
-    Write an upload to a file as it comes and return its size in bytes.
+    Write an upload to a file as it arrives, and return its size in bytes.
 
-    What goes past MAX_BYTES is read and thrown away, because a client that is still sending would not see the answer;
-    the size returned tells.
+    Bytes beyond MAX_BYTES are read and discarded, because a client that is still sending would not see the response.
+    The returned size includes them.
     """
     size = 0
     async for piece in pieces:
@@ -65,9 +65,7 @@ async def receive(pieces: AsyncIterator[bytes], file: IO[bytes]) -> int:
 
 
 def open_items(path: Path) -> list[Item]:
-    """
-    The requests of a body file, in their order; their params are slices of the mapped file. Raises ApiError (400).
-    """
+    """Return the requests of a body file in order, with slices of the file as params. Raises ApiError (400)."""
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size == 0:
             raise ApiError(400, "The request body is not valid JSON: the body is empty")
@@ -76,15 +74,15 @@ def open_items(path: Path) -> list[Item]:
         try:
             return _DECODER.decode(data).requests
         except msgspec.ValidationError as error:
-            # A wrong shape is noticed before the end is read, but text that is no JSON at all is worse.
-            _read_over(data)
+            # A wrong shape is noticed before the end is read, but invalid JSON is the error to report.
+            _check_syntax(data)
             raise ApiError(400, _in_api_words(str(error))) from error
     except (msgspec.DecodeError, RecursionError) as error:
         raise ApiError(400, f"The request body is not valid JSON: {error}") from error
 
 
 def check(items: list[Item]) -> None:
-    """Apply the rules that make the whole create fail. Raises ApiError (400)."""
+    """Check the rules that make the whole create fail. Raises ApiError (400)."""
     if not items:
         raise ApiError(400, "requests: List should have at least 1 item after validation, not 0")
     if len(items) > MAX_REQUESTS:
@@ -94,7 +92,7 @@ def check(items: list[Item]) -> None:
     for index, item in enumerate(items):
         custom_id = item.custom_id
         if _CUSTOM_ID.fullmatch(custom_id) is None:
-            raise ApiError(400, f"requests.{index}.custom_id: {_why_not(custom_id)}")
+            raise ApiError(400, f"requests.{index}.custom_id: {_custom_id_problem(custom_id)}")
         if memoryview(item.params)[0] != _OPENING_BRACE:
             raise ApiError(400, f"requests.{index}.params: Input should be a valid dictionary")
         seen.add(custom_id)
@@ -102,7 +100,7 @@ def check(items: list[Item]) -> None:
         raise ApiError(400, _duplicate(items))
 
 
-def _why_not(custom_id: str) -> str:
+def _custom_id_problem(custom_id: str) -> str:
     if len(custom_id) > CUSTOM_ID_MAX_LENGTH:
         return f"String should have at most {CUSTOM_ID_MAX_LENGTH} characters"
     return f"String should match pattern '{CUSTOM_ID_PATTERN}'"
@@ -114,12 +112,12 @@ def _duplicate(items: list[Item]) -> str:
         if item.custom_id in seen:
             return f"requests: custom_id's must be unique within a batch. Duplicate custom_id found: {item.custom_id}"
         seen.add(item.custom_id)
-    raise AssertionError("no duplicate among these")
+    raise AssertionError("no duplicate custom_id")
 
 
 def _in_api_words(message: str) -> str:
     """
-    Say a msgspec complaint as the API would: ``requests.0.custom_id: Field required``.
+    Rewrite an error of msgspec in the API's words: ``requests.0.custom_id: Field required``.
 
     msgspec gives ``<what> - at `$.requests[0]` ``; the path of a missing or unknown field leaves out its own name.
     """

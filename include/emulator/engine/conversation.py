@@ -1,4 +1,4 @@
-"""The messages of a request: checked, weighed in tokens, and read for the words an answer is made of."""
+"""The messages of a request: checked, counted in tokens, and reduced to the text that an answer quotes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from include.emulator.api_errors import RequestRefused
+from include.emulator.api_errors import RequestRejected
 from include.emulator.billing.prompt_cache import Marker, tokens_of
 from include.emulator.engine.request_frame import Frame, add_block
 
@@ -28,7 +28,7 @@ _decode = msgspec.json.Decoder().decode
 
 @dataclass(frozen=True)
 class Conversation:
-    """What the messages come to."""
+    """The messages of a request, reduced to what an answer needs."""
 
     #: All text of the user's turns.
     text: str
@@ -38,16 +38,16 @@ class Conversation:
 
 
 def read_conversation(messages: bytes | memoryview | msgspec.Raw | None, frame: Frame) -> Conversation:
-    """The messages of a request, given as JSON, behind its frame. Raises RequestRefused."""
+    """Parse and check the messages of a request, given as JSON. Raises RequestRejected."""
     if messages is None:
-        raise RequestRefused("messages: Field required")
+        raise RequestRejected("messages: Field required")
     turns = _decode(messages)
     if not isinstance(turns, list):
-        raise RequestRefused("messages: Input should be a valid list")
+        raise RequestRejected("messages: Input should be a valid list")
     if not turns:
-        raise RequestRefused("messages: at least one message is required")
+        raise RequestRejected("messages: at least one message is required")
     if len(turns) > MAX_MESSAGES:
-        raise RequestRefused(f"messages: List should have at most {MAX_MESSAGES} items after validation")
+        raise RequestRejected(f"messages: List should have at most {MAX_MESSAGES} items after validation")
     texts: list[str] = []
     blocks: list[tuple[str, dict[str, Any]]] = []
     for index, turn in enumerate(turns):
@@ -57,19 +57,19 @@ def read_conversation(messages: bytes | memoryview | msgspec.Raw | None, frame: 
                 texts.append(block["text"])
     _check_ending(turns[-1], frame)
     if frame.output is not None and any(_cites(block) for _, block in blocks):
-        raise RequestRefused("output_config.format: citations cannot be combined with structured outputs")
+        raise RequestRejected("output_config.format: citations cannot be combined with structured outputs")
     return _weigh("\n".join(texts), blocks, frame)
 
 
 def _weigh(text: str, blocks: list[tuple[str, dict[str, Any]]], frame: Frame) -> Conversation:
     last = blocks[-1][1] if blocks else {}
     if frame.automatic_cache is None and not any("cache_control" in block for _, block in blocks):
-        # The usual case: nothing of the messages is cached, so nothing of them needs to be hashed.
+        # The usual case: no message is cached, so none needs to be hashed.
         tokens = sum(_tokens(block) for _, block in blocks)
         return Conversation(text, frame.chain.tokens + frame.format_tokens + tokens, frame.chain.markers)
     chain = frame.chain.fork()
     if any(block["type"] == "image" for _, block in blocks):
-        chain.tell_apart(b"image")
+        chain.mix_in(b"image")
     for where, block in blocks:
         if block is last and frame.automatic_cache is not None and "cache_control" not in block:
             ttl = "1h" if frame.automatic_cache > 300 else "5m"
@@ -80,21 +80,21 @@ def _weigh(text: str, blocks: list[tuple[str, dict[str, Any]]], frame: Frame) ->
 
 def _blocks(index: int, turn: object) -> list[tuple[str, dict[str, Any]]]:
     if not isinstance(turn, dict):
-        raise RequestRefused(f"messages.{index}: Input should be a valid dictionary")
+        raise RequestRejected(f"messages.{index}: Input should be a valid dictionary")
     for name in turn:
         if name not in ("role", "content"):
-            raise RequestRefused(f"messages.{index}.{name}: Extra inputs are not permitted")
+            raise RequestRejected(f"messages.{index}.{name}: Extra inputs are not permitted")
     if "role" not in turn or "content" not in turn:
-        raise RequestRefused(f"messages.{index}.{'content' if 'role' in turn else 'role'}: Field required")
+        raise RequestRejected(f"messages.{index}.{'content' if 'role' in turn else 'role'}: Field required")
     if turn["role"] not in ("user", "assistant", "system"):
-        raise RequestRefused(f"messages.{index}.role: Input should be 'user', 'assistant' or 'system'")
+        raise RequestRejected(f"messages.{index}.role: Input should be 'user', 'assistant' or 'system'")
     content = turn["content"]
     if not content:
-        raise RequestRefused(f"messages.{index}: {turn['role']} messages must have non-empty content")
+        raise RequestRejected(f"messages.{index}: {turn['role']} messages must have non-empty content")
     if isinstance(content, str):
         return [(f"messages.{index}.content", {"type": "text", "text": content})]
     if not isinstance(content, list):
-        raise RequestRefused(f"messages.{index}.content: Input should be a valid list")
+        raise RequestRejected(f"messages.{index}.content: Input should be a valid list")
     for number, block in enumerate(content):
         _check_block(f"messages.{index}.content.{number}", block)
     return [(f"messages.{index}.content.{number}", block) for number, block in enumerate(content)]
@@ -103,19 +103,19 @@ def _blocks(index: int, turn: object) -> list[tuple[str, dict[str, Any]]]:
 def _check_block(where: str, block: object) -> None:
     kind = block.get("type") if isinstance(block, dict) else None
     if not isinstance(block, dict) or not isinstance(kind, str) or kind not in _BLOCK_TYPES:
-        raise RequestRefused(f"{where}: Input tag {str(kind)!r} found using 'type' does not match any expected tag")
+        raise RequestRejected(f"{where}: Input tag {str(kind)!r} found using 'type' does not match any expected tag")
     if kind == "text":
         if not isinstance(block.get("text"), str):
-            raise RequestRefused(f"{where}.text: Field required")
+            raise RequestRejected(f"{where}.text: Field required")
         if not block["text"].strip():
-            raise RequestRefused("messages: text content blocks must be non-empty")
+            raise RequestRejected("messages: text content blocks must be non-empty")
     if kind in ("image", "document"):
         source = block.get("source")
         if not isinstance(source, dict):
-            raise RequestRefused(f"{where}.{kind}.source: Field required")
-        # Nothing is downloaded here; hosts under .invalid are those that never answer.
+            raise RequestRejected(f"{where}.{kind}.source: Field required")
+        # The emulator downloads nothing; hosts under .invalid stand for those that never respond.
         if source.get("type") == "url" and (urlsplit(str(source.get("url"))).hostname or "").endswith("invalid"):
-            raise RequestRefused("Unable to download the file. Please verify the URL and try again.")
+            raise RequestRejected("Unable to download the file. Please verify the URL and try again.")
 
 
 def _check_ending(last: dict[str, Any], frame: Frame) -> None:
@@ -125,9 +125,9 @@ def _check_ending(last: dict[str, Any], frame: Frame) -> None:
         message = (
             "This model does not support assistant message prefill. The conversation must end with a user message."
         )
-        raise RequestRefused(message)
+        raise RequestRejected(message)
     if frame.output is not None:
-        raise RequestRefused(
+        raise RequestRejected(
             "output_config.format: assistant message prefill cannot be combined with structured outputs"
         )
 

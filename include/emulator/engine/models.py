@@ -1,7 +1,7 @@
 """
-The model catalogue: what GET /v1/models tells, and the per-model rules a request is checked against.
+The model catalogue: the response to GET /v1/models, and the rules of each model that a request is checked against.
 
-Limits, lifecycles and cache minimums are the documented ones of autumn 2026; release dates of models without a dated
+Limits, lifecycles and cache minimums are those documented in autumn 2026. Release dates of models without a dated
 id are approximate.
 """
 
@@ -39,7 +39,7 @@ class Model:
     #: Values of ``thinking.type`` the model accepts.
     thinking: frozenset[str] = frozenset({"adaptive"})
     thinks_by_default: bool = True
-    #: ``thinking: disabled`` is refused together with effort above "high".
+    #: ``thinking: disabled`` is rejected together with effort above "high".
     disabled_only_to_high: bool = False
     efforts: tuple[str, ...] = _ALL_EFFORTS
     forced_tools: bool = True
@@ -51,27 +51,27 @@ class Model:
 
     @property
     def prefill(self) -> bool:
-        """Whether the last message may be the assistant's."""
+        """Return whether the last message may be the assistant's."""
         return self.generation < (4, 6)
 
     @property
     def sampling(self) -> bool:
-        """Whether temperature, top_p and top_k may differ from their defaults (under the 2023-06-01 version)."""
+        """Return whether temperature, top_p and top_k may differ from their defaults (in version 2023-06-01)."""
         return self.generation < (4, 7)
 
     @property
     def geo(self) -> bool:
-        """Whether ``inference_geo`` may be chosen."""
+        """Return whether ``inference_geo`` may be set."""
         return self.generation >= (4, 6)
 
     def output_limit(self, betas: frozenset[str], *, batch: bool) -> int:
-        """The largest ``max_tokens`` a request may ask for; the extended output beta counts in batches only."""
+        """Return the largest valid ``max_tokens``; the extended output beta applies to batches only."""
         if batch and self.extended_output and EXTENDED_OUTPUT_BETA in betas:
             return EXTENDED_OUTPUT_TOKENS
         return self.max_tokens
 
     def describe(self) -> dict[str, object]:
-        """The model as the API's JSON object."""
+        """Return the model as the API's JSON object."""
 
         def supported(value: bool) -> dict[str, bool]:
             return {"supported": value}
@@ -120,7 +120,7 @@ def _midnight(day: str | None) -> str | None:
 
 
 def _always_thinking(id: str, name: str, released: str, generation: tuple[int, int], *, forced: bool) -> Model:
-    """A Fable or Mythos model: thinking cannot be turned off."""
+    """Return a Fable or Mythos model, whose thinking cannot be turned off."""
     return Model(
         id=id,
         display_name=name,
@@ -135,7 +135,7 @@ def _always_thinking(id: str, name: str, released: str, generation: tuple[int, i
 _ADAPTIVE_OR_OFF = frozenset({"adaptive", "disabled"})
 _BUDGET_OR_OFF = frozenset({"enabled", "disabled"})
 
-# Newest first, which is also the order in which the list endpoint gives them.
+# Newest first, which is also the order of the list endpoint.
 CATALOGUE: tuple[Model, ...] = (
     _always_thinking("claude-fable-5-2", "Claude Fable 5.2", "2026-11-09", (5, 2), forced=False),
     _always_thinking("claude-mythos-5-2", "Claude Mythos 5.2", "2026-11-09", (5, 2), forced=False),
@@ -309,5 +309,5 @@ _BY_NAME = {name: model for model in CATALOGUE for name in (model.id, model.alia
 
 
 def find(name: str) -> Model | None:
-    """The model of this id or alias, retired ones included."""
+    """Find a model by id or alias, retired ones included."""
     return _BY_NAME.get(name)

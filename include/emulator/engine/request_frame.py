@@ -1,8 +1,8 @@
 """
-Everything of a request but its messages: checked, and turned into what an answer needs.
+The frame of a request, which is everything but its messages: checked, and parsed into what an answer needs.
 
-The requests of a batch mostly share all of this, so a frame is worked out once per distinct text and remembered.
-Checks are those that the API makes at execution, with its messages; they raise RequestRefused.
+The requests of a batch mostly share one frame, so each distinct frame is computed once and cached. The checks are
+those that the API makes when it runs a request, with the same messages; they raise RequestRejected.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import msgspec
 
 from include.emulator.answers import structured_outputs
 from include.emulator.answers.schema_values import Maker, compile_schema
-from include.emulator.api_errors import RequestRefused
-from include.emulator.billing.prompt_cache import Chain, life_of, tokens_of
+from include.emulator.api_errors import RequestRejected
+from include.emulator.billing.prompt_cache import Chain, tokens_of, ttl_of
 from include.emulator.engine import models
 from include.emulator.engine.models import Model
 from include.emulator.engine.tools import Tools, read_tools
@@ -39,7 +39,7 @@ _MIN_THINKING_BUDGET = 1024
 
 @dataclass(frozen=True)
 class Rules:
-    """Under which terms requests are read: the version and betas of the call, and whether it is a batch."""
+    """The rules for the requests of a call: its version and betas, and whether it creates a batch."""
 
     version: str
     betas: frozenset[str]
@@ -58,28 +58,28 @@ class Frame:
     tools: Tools
     #: The cacheable prefix up to the messages.
     chain: Chain
-    #: Life of the marker that ``cache_control`` at the top puts on the last block, in seconds.
+    #: TTL in seconds of the marker that a top-level ``cache_control`` puts on the last block.
     automatic_cache: int | None
-    #: Tokens that come with the output format and lie behind every cache marker.
+    #: Tokens of the output format, which follow every cache marker.
     format_tokens: int
     geo: str
 
 
 def read_frame(fields: Mapping[str, bytes], rules: Rules) -> Frame:
-    """The frame of a request, given each field but ``messages`` as JSON. Raises RequestRefused."""
-    frame = _remembered(tuple(fields.items()), rules)
-    if isinstance(frame, RequestRefused):
+    """Return the frame of a request, given each field but ``messages`` as JSON. Raises RequestRejected."""
+    frame = _cached(tuple(fields.items()), rules)
+    if isinstance(frame, RequestRejected):
         raise frame.with_traceback(None)
     return frame
 
 
 @lru_cache(maxsize=256)
-def _remembered(fields: tuple[tuple[str, bytes], ...], rules: Rules) -> Frame | RequestRefused:
-    # A refusal is returned, not raised, because only what is returned is remembered.
+def _cached(fields: tuple[tuple[str, bytes], ...], rules: Rules) -> Frame | RequestRejected:
+    # A rejection is returned, not raised, because lru_cache keeps only return values.
     try:
         return _read({name: msgspec.json.decode(text) for name, text in fields}, dict(fields), rules)
-    except RequestRefused as refusal:
-        return refusal
+    except RequestRejected as rejection:
+        return rejection
 
 
 def _read(fields: dict[str, Any], texts: dict[str, bytes], rules: Rules) -> Frame:
@@ -92,14 +92,14 @@ def _read(fields: dict[str, Any], texts: dict[str, bytes], rules: Rules) -> Fram
     tools = read_tools(fields, model)
     output = _output(config)
     _check_effort(config, model)
-    # Whatever changes these makes another prefix, so they are where every chain begins.
+    # A change to any of these makes another prefix, so every chain starts with them.
     start = b"\0".join([model.id.encode(), *(texts.get(name, b"") for name in ("output_config", "thinking"))])
     chain = Chain(start)
     for block in tools.blocks:
         add_block(chain, block, "tools")
     for block in _system(fields):
         add_block(chain, block, "system")
-    chain.tell_apart(texts.get("tool_choice", b""))
+    chain.mix_in(texts.get("tool_choice", b""))
     automatic = fields.get("cache_control")
     if len(chain.markers) + (automatic is not None) > _MAX_MARKERS:
         raise too_many_markers(len(chain.markers))
@@ -110,7 +110,7 @@ def _read(fields: dict[str, Any], texts: dict[str, bytes], rules: Rules) -> Fram
         output=output,
         tools=tools,
         chain=chain,
-        automatic_cache=_marker_life(automatic, "cache_control"),
+        automatic_cache=_marker_ttl(automatic, "cache_control"),
         format_tokens=tokens_of(len(texts["output_config"])) if output else 0,
         geo=_geo(fields, model),
     )
@@ -120,21 +120,21 @@ def _check_fields(fields: dict[str, Any], rules: Rules) -> None:
     for name in fields:
         sampling = name in _SAMPLING_DEFAULTS and rules.version < WITHOUT_SAMPLING
         if name not in _FIELDS and not sampling:
-            raise RequestRefused(f"{name}: Extra inputs are not permitted")
+            raise RequestRejected(f"{name}: Extra inputs are not permitted")
     if fields.get("stream"):
         what = "in the Message Batches API" if rules.batch else "by this emulator"
-        raise RequestRefused(f'"stream=True" is not supported {what}')
+        raise RequestRejected(f'"stream=True" is not supported {what}')
     if rules.batch and "speed" in fields:
-        raise RequestRefused('"speed" is not supported in the Message Batches API')
+        raise RequestRejected('"speed" is not supported in the Message Batches API')
 
 
 def _model(fields: dict[str, Any]) -> Model:
     name = fields.get("model")
     if not isinstance(name, str):
-        raise RequestRefused(_wanted("model", "model" in fields, "string"))
+        raise RequestRejected(_invalid("model", "model" in fields, "string"))
     model = models.find(name)
     if model is None or model.lifecycle == "retired":
-        raise RequestRefused(f"model: {name}", type="not_found_error")
+        raise RequestRejected(f"model: {name}", type="not_found_error")
     return model
 
 
@@ -142,26 +142,26 @@ def _check_sampling(fields: dict[str, Any], model: Model) -> None:
     for name, default in _SAMPLING_DEFAULTS.items():
         value = fields.get(name, default)
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            raise RequestRefused(_wanted(name, True, "number"))
+            raise RequestRejected(_invalid(name, True, "number"))
         if value != default and not model.sampling:
-            raise RequestRefused(f"{name}: values other than the default are not supported for this model")
+            raise RequestRejected(f"{name}: values other than the default are not supported for this model")
         if name != "top_k" and value is not None and not 0 <= value <= 1:
             bound = "greater than or equal to 0" if value < 0 else "less than or equal to 1"
-            raise RequestRefused(f"{name}: Input should be {bound}")
+            raise RequestRejected(f"{name}: Input should be {bound}")
 
 
 def _max_tokens(fields: dict[str, Any], model: Model, rules: Rules) -> int:
     value = fields.get("max_tokens")
     if isinstance(value, bool) or not isinstance(value, int):
-        raise RequestRefused(_wanted("max_tokens", "max_tokens" in fields, "integer"))
+        raise RequestRejected(_invalid("max_tokens", "max_tokens" in fields, "integer"))
     # Zero warms the cache in a synchronous call.
     least = 1 if rules.batch else 0
     if value < least:
-        raise RequestRefused(f"max_tokens: must be greater than or equal to {least}")
+        raise RequestRejected(f"max_tokens: must be greater than or equal to {least}")
     limit = model.output_limit(rules.betas, batch=rules.batch)
     if value > limit:
         allowed = f"which is the maximum allowed number of output tokens for {model.id}"
-        raise RequestRefused(f"max_tokens: {value} > {limit}, {allowed}")
+        raise RequestRejected(f"max_tokens: {value} > {limit}, {allowed}")
     return value
 
 
@@ -171,26 +171,26 @@ def _thinks(fields: dict[str, Any], model: Model, max_tokens: int, effort: objec
         return model.thinks_by_default
     kind = thinking.get("type")
     if kind not in ("adaptive", "between_tools", "disabled", "enabled"):
-        raise RequestRefused(f"thinking: Input tag {str(kind)!r} found using 'type' does not match any expected tag")
+        raise RequestRejected(f"thinking: Input tag {str(kind)!r} found using 'type' does not match any expected tag")
     if kind not in model.thinking:
-        raise RequestRefused(_thinking_refusal(kind, model))
+        raise RequestRejected(_thinking_error(kind, model))
     if kind == "disabled" and model.disabled_only_to_high and effort in ("xhigh", "max"):
-        raise RequestRefused(f'"thinking.type.disabled" is not supported with effort {effort!r} for this model.')
+        raise RequestRejected(f'"thinking.type.disabled" is not supported with effort {effort!r} for this model.')
     if kind == "enabled":
         budget = thinking.get("budget_tokens")
         if not isinstance(budget, int):
-            raise RequestRefused(_wanted("thinking.enabled.budget_tokens", "budget_tokens" in thinking, "integer"))
+            raise RequestRejected(_invalid("thinking.enabled.budget_tokens", "budget_tokens" in thinking, "integer"))
         if budget < _MIN_THINKING_BUDGET:
             least = f"Input should be greater than or equal to {_MIN_THINKING_BUDGET}"
-            raise RequestRefused(f"thinking.enabled.budget_tokens: {least}")
+            raise RequestRejected(f"thinking.enabled.budget_tokens: {least}")
         if budget >= max_tokens:
-            raise RequestRefused("`max_tokens` must be greater than `thinking.budget_tokens`.")
+            raise RequestRejected("`max_tokens` must be greater than `thinking.budget_tokens`.")
     if kind != "disabled" and _object(fields, "tool_choice").get("type") in ("any", "tool"):
-        raise RequestRefused("Thinking may not be enabled when tool_choice forces tool use.")
+        raise RequestRejected("Thinking may not be enabled when tool_choice forces tool use.")
     return bool(kind != "disabled")
 
 
-def _thinking_refusal(kind: str, model: Model) -> str:
+def _thinking_error(kind: str, model: Model) -> str:
     if kind == "enabled":
         return (
             '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and '
@@ -204,17 +204,17 @@ def _thinking_refusal(kind: str, model: Model) -> str:
 def _output(config: dict[str, Any]) -> Maker | None:
     for name in config:
         if name not in ("format", "effort"):
-            raise RequestRefused(f"output_config.{name}: Extra inputs are not permitted")
+            raise RequestRejected(f"output_config.{name}: Extra inputs are not permitted")
     wanted = config.get("format")
     if wanted is None:
         return None
     if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
-        raise RequestRefused("output_config.format.type: Input should be 'json_schema'")
+        raise RequestRejected("output_config.format.type: Input should be 'json_schema'")
     if "schema" not in wanted:
-        raise RequestRefused("output_config.format.schema: Field required")
+        raise RequestRejected("output_config.format.schema: Field required")
     for name in wanted:
         if name not in ("type", "schema"):
-            raise RequestRefused(f"output_config.format.{name}: Extra inputs are not permitted")
+            raise RequestRejected(f"output_config.format.{name}: Extra inputs are not permitted")
     structured_outputs.check(wanted["schema"])
     return compile_schema(wanted["schema"])
 
@@ -224,18 +224,18 @@ def _check_effort(config: dict[str, Any], model: Model) -> None:
     if effort is None or effort in model.efforts:
         return
     if effort not in ("low", "medium", "high", "xhigh", "max"):
-        raise RequestRefused("output_config.effort: Input should be 'low', 'medium', 'high', 'xhigh' or 'max'")
+        raise RequestRejected("output_config.effort: Input should be 'low', 'medium', 'high', 'xhigh' or 'max'")
     if not model.efforts:
-        raise RequestRefused("This model does not support the effort parameter.")
-    raise RequestRefused(f"This model does not support effort level '{effort}'.")
+        raise RequestRejected("This model does not support the effort parameter.")
+    raise RequestRejected(f"This model does not support effort level '{effort}'.")
 
 
 def _geo(fields: dict[str, Any], model: Model) -> str:
     geo = fields.get("inference_geo")
     if geo is not None and not model.geo:
-        raise RequestRefused("inference_geo is not supported for this model")
+        raise RequestRejected("inference_geo is not supported for this model")
     if geo not in (None, "us", "global"):
-        raise RequestRefused("inference_geo: Input should be 'us' or 'global'")
+        raise RequestRejected("inference_geo: Input should be 'us' or 'global'")
     return (geo or "global") if model.geo else "not_available"
 
 
@@ -244,22 +244,22 @@ def _system(fields: dict[str, Any]) -> list[dict[str, Any]]:
     if isinstance(system, str):
         return [{"type": "text", "text": system}]
     if not isinstance(system, list):
-        raise RequestRefused("system: Input should be a valid list")
+        raise RequestRejected("system: Input should be a valid list")
     for index, block in enumerate(system):
         if not isinstance(block, dict) or block.get("type") != "text" or not isinstance(block.get("text"), str):
-            raise RequestRefused(f"system.{index}: Input should be a text block")
+            raise RequestRejected(f"system.{index}: Input should be a text block")
         if not block["text"]:
-            raise RequestRefused("system: text content blocks must be non-empty")
+            raise RequestRejected("system: text content blocks must be non-empty")
     return system
 
 
 def add_block(chain: Chain, block: dict[str, Any], where: str, tokens: int | None = None) -> None:
-    """Append one block of a prompt to the prefix, with the marker it may carry. Raises RequestRefused."""
+    """Append one block of a prompt, with its marker if any, to the prefix. Raises RequestRejected."""
     bare = {key: value for key, value in block.items() if key != "cache_control"}
-    life = _marker_life(block.get("cache_control"), f"{where}.cache_control")
-    if life is not None and any(marker.life_seconds < life for marker in chain.markers):
+    life = _marker_ttl(block.get("cache_control"), f"{where}.cache_control")
+    if life is not None and any(marker.ttl_seconds < life for marker in chain.markers):
         message = "a ttl='1h' cache_control block must not come after a ttl='5m' cache_control block"
-        raise RequestRefused(f"{where}.cache_control.ttl: {message}")
+        raise RequestRejected(f"{where}.cache_control.ttl: {message}")
     text = msgspec.json.encode(bare)
     size = len(str(block["text"]).encode()) if "text" in block else len(text)
     chain.add(text, tokens_of(size) if tokens is None else tokens, life)
@@ -267,17 +267,17 @@ def add_block(chain: Chain, block: dict[str, Any], where: str, tokens: int | Non
         raise too_many_markers(len(chain.markers))
 
 
-def too_many_markers(found: int) -> RequestRefused:
-    """The refusal of a prompt with more than four cache breakpoints."""
-    return RequestRefused(f"A maximum of {_MAX_MARKERS} blocks with cache_control may be provided. Found {found}.")
+def too_many_markers(found: int) -> RequestRejected:
+    """Return the error for a prompt with more than four cache breakpoints."""
+    return RequestRejected(f"A maximum of {_MAX_MARKERS} blocks with cache_control may be provided. Found {found}.")
 
 
-def _marker_life(marker: object, where: str) -> int | None:
+def _marker_ttl(marker: object, where: str) -> int | None:
     if marker is None:
         return None
-    life = life_of(marker) if isinstance(marker, dict) else None
+    life = ttl_of(marker) if isinstance(marker, dict) else None
     if life is None:
-        raise RequestRefused(f"{where}: Input should be an ephemeral marker with a ttl of '5m' or '1h'")
+        raise RequestRejected(f"{where}: Input should be an ephemeral marker with a ttl of '5m' or '1h'")
     return life
 
 
@@ -286,9 +286,9 @@ def _object(fields: dict[str, Any], name: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise RequestRefused(f"{name}: Input should be a valid dictionary")
+        raise RequestRejected(f"{name}: Input should be a valid dictionary")
     return value
 
 
-def _wanted(name: str, given: bool, kind: str) -> str:
+def _invalid(name: str, given: bool, kind: str) -> str:
     return f"{name}: Input should be a valid {kind}" if given else f"{name}: Field required"

@@ -1,8 +1,8 @@
 """
-Simulated Claude: an answer for each request, the same one whenever the same request is asked.
+Simulated answers: the same request always gets the same answer.
 
-Everything a reader could take for Claude's says that it is not: batch and message ids say "simulated", and texts begin
-with it. Structured outputs fit their schema unless a fault wants otherwise.
+Batch and message ids contain "simulated", and texts begin with it, so that nobody mistakes them for Claude's.
+Structured outputs fit their schema unless a fault prevents it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 import msgspec
 
 from include.emulator.answers.schema_values import Source
-from include.emulator.api_errors import RequestRefused
+from include.emulator.api_errors import RequestRejected
 from include.emulator.billing.prompt_cache import BYTES_PER_TOKEN, Cache, Usage, tokens_of
 from include.emulator.draws import Draws, digest
 from include.emulator.engine.conversation import Conversation, read_conversation
-from include.emulator.engine.faults import InvalidJson, Refusal, RowFault, Truncated, ViolatesSchema, WrongCaseEnum
 from include.emulator.engine.request_frame import Frame, Rules, read_frame
+from include.emulator.faults.kinds import InvalidJson, Refusal, RowFault, Truncated, ViolatesSchema, WrongCaseEnum
 
 _PLAIN_WORDS = 40
 
@@ -28,42 +28,49 @@ _read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 @dataclass(frozen=True)
 class Prompt:
-    """A request that was found acceptable."""
+    """A valid request."""
 
     frame: Frame
     conversation: Conversation
 
 
 def read_prompt(params: bytes | memoryview | msgspec.Raw, rules: Rules) -> Prompt:
-    """Check the params of one request, given as a JSON object, as the API does. Raises RequestRefused."""
+    """Parse and check the params of one request, given as JSON, as the API does. Raises RequestRejected."""
     try:
         fields = _read_fields(params)
     except msgspec.DecodeError as error:
-        raise RequestRefused(f"The request body is not valid JSON: {error}") from error
+        raise RequestRejected(f"The request body is not valid JSON: {error}") from error
     messages = fields.pop("messages", None)
     frame = read_frame({name: bytes(text) for name, text in fields.items()}, rules)
     return Prompt(frame, read_conversation(messages, frame))
 
 
-def answer(prompt: Prompt, start: int, cache: Cache, tier: str, fault: RowFault | None = None) -> dict[str, Any]:
+def make_message(
+    prompt: Prompt, request_seed: int, cache: Cache, tier: str, fault: RowFault | None = None
+) -> dict[str, Any]:
     """
-    The message that answers a prompt.
+    Return the message that answers a prompt, spoiled by ``fault`` if there is one.
 
-    ``start`` is the number all choices follow from; ``tier`` is the usage's ``service_tier``. ``fault`` may spoil it.
+    All random draws follow from ``request_seed``; ``tier`` is the usage's ``service_tier``.
     """
     frame = prompt.frame
-    draws = Draws(start)
+    draws = Draws(request_seed)
     billed = cache.bill(prompt.conversation.markers, prompt.conversation.tokens, frame.model.cache_minimum, draws)
     source = Source(prompt.conversation.text, wrong_case=isinstance(fault, WrongCaseEnum))
     thinking = 20 + draws.below(100) if frame.thinks else 0
     if isinstance(fault, Refusal):
-        return _refusal(frame, start, billed, tier, fault)
+        return _refusal(frame, request_seed, billed, tier, fault)
     if frame.tools.forced is not None:
         name, maker = frame.tools.forced
-        call = {"type": "tool_use", "id": f"toolu_simulated_{start:016x}", "name": name, "input": maker(draws, source)}
+        call = {
+            "type": "tool_use",
+            "id": f"toolu_simulated_{request_seed:016x}",
+            "name": name,
+            "input": maker(draws, source),
+        }
         output = tokens_of(len(msgspec.json.encode(call["input"])))
         usage = _usage(frame, billed, output, 0, tier)
-        return _message(frame, start, [call], "tool_use", usage)
+        return _message(frame, request_seed, [call], "tool_use", usage)
     text = _spoil(_text(frame, draws, source), fault)
     room = frame.max_tokens - thinking
     content: list[dict[str, Any]] = []
@@ -74,16 +81,16 @@ def answer(prompt: Prompt, start: int, cache: Cache, tier: str, fault: RowFault 
     elif tokens_of(len(text.encode())) <= room:
         content.append({"type": "text", "text": text})
         usage = _usage(frame, billed, thinking + tokens_of(len(text.encode())), thinking, tier)
-        return _message(frame, start, content, "end_turn", usage)
-    # Thinking comes first and may use up everything, and then there is no text at all.
+        return _message(frame, request_seed, content, "end_turn", usage)
+    # Thinking comes first and may use up max_tokens, which leaves no text.
     if kept := text.encode()[: max(room, 0) * BYTES_PER_TOKEN].decode(errors="ignore"):
         content.append({"type": "text", "text": kept})
     usage = _usage(frame, billed, frame.max_tokens, min(thinking, frame.max_tokens), tier)
-    return _message(frame, start, content if frame.max_tokens else [], "max_tokens", usage)
+    return _message(frame, request_seed, content if frame.max_tokens else [], "max_tokens", usage)
 
 
-def start_of(seed: int, custom_id: str, params: bytes | memoryview | msgspec.Raw) -> int:
-    """The number all choices for one request follow from."""
+def seed_request(seed: int, custom_id: str, params: bytes | memoryview | msgspec.Raw) -> int:
+    """Return the number that seeds all draws for one request."""
     return digest(seed, custom_id, memoryview(params).tobytes())
 
 
@@ -100,26 +107,26 @@ def _spoil(text: str, fault: RowFault | None) -> str:
         return text
     try:
         value = msgspec.json.decode(text)
-    except msgspec.DecodeError:  # a plain text, which has no schema to violate
+    except msgspec.DecodeError:  # plain text has no schema to violate
         return text
     if isinstance(value, Mapping) and value:
-        # One property too few and one too many: the first is a required one, if there are any.
+        # One property too few and one too many: the dropped first one is required, if any is.
         rest = dict(list(value.items())[1:])
         return msgspec.json.encode({"simulated_violation": True, **rest}).decode()
     return '{"simulated_violation":true}'
 
 
-def _refusal(frame: Frame, start: int, billed: Usage, tier: str, fault: Refusal) -> dict[str, Any]:
+def _refusal(frame: Frame, request_seed: int, billed: Usage, tier: str, fault: Refusal) -> dict[str, Any]:
     details = {"type": "refusal", "category": fault.category, "explanation": "simulated refusal"}
-    message = _message(frame, start, [], "refusal", _usage(frame, billed, 1, 0, tier))
+    message = _message(frame, request_seed, [], "refusal", _usage(frame, billed, 1, 0, tier))
     return {**message, "stop_details": details}
 
 
 def _message(
-    frame: Frame, start: int, content: list[dict[str, Any]], stop_reason: str, usage: dict[str, Any]
+    frame: Frame, request_seed: int, content: list[dict[str, Any]], stop_reason: str, usage: dict[str, Any]
 ) -> dict[str, Any]:
     return {
-        "id": f"msg_simulated_{start:016x}",
+        "id": f"msg_simulated_{request_seed:016x}",
         "type": "message",
         "role": "assistant",
         "model": frame.model.id,

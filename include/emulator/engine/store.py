@@ -1,14 +1,14 @@
 """
-Everything the server remembers, on disk: a SQLite file for records, one file per batch for bodies and results.
+The server's state on disk: a SQLite file for records, and one file per batch for bodies, results and bills.
 
     <state>/emulator.db              records
-    <state>/bodies/<batch id>        the create body as it came
-    <state>/results/<batch id>       the result lines, written once, in full, when the batch ends
-    <state>/bills/<batch id>         the requests it is billed for, see bills.py; outlives a delete
+    <state>/bodies/<batch id>        the create body as received
+    <state>/results/<batch id>       the result lines, written when the batch ends
+    <state>/bills/<batch id>         the billed requests, see billing/bills.py; kept after a delete
 
-A killed process loses nothing that was answered for: a body is in place before its record is committed, and a record
-before the 200 is sent. Commits do not wait for the disk (synchronous=OFF): what the kernel has, a SIGKILL cannot take.
-One connection, used on the event loop only, so no call here may be long.
+A killed process loses nothing that it confirmed: a body is in place before its record is committed, and the record
+before the 200 is sent. Commits do not wait for the disk (synchronous=OFF): a SIGKILL cannot lose data that the kernel
+has. There is one connection, used on the event loop only, so no call here may take long.
 """
 
 from __future__ import annotations
@@ -16,17 +16,16 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from include.emulator.billing.bills import Bill, Charge
-from include.emulator.engine import faults as faultlists
 from include.emulator.engine.batches import SECOND, Batch, Counts, timestamp
-from include.emulator.engine.faults import Fault
+from include.emulator.faults import fault_list
+from include.emulator.faults.armed_faults import EVERYWHERE, ArmedFaults
 
-EVERYWHERE = ""  # the workspace of whatever holds for all workspaces
 KEPT_CALLS = 20_000
 
 _TABLES = """
@@ -41,16 +40,13 @@ CREATE TABLE IF NOT EXISTS calls (
     path TEXT NOT NULL, retry_count INTEGER NOT NULL, status INTEGER);
 CREATE TABLE IF NOT EXISTS bills (batch_id TEXT PRIMARY KEY, tokens BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS downloads (batch_id TEXT PRIMARY KEY, times INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS armed (
-    number INTEGER PRIMARY KEY AUTOINCREMENT, workspace TEXT NOT NULL, fault BLOB NOT NULL, remaining INTEGER,
-    chances INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE IF NOT EXISTS clocks (workspace TEXT PRIMARY KEY, ahead INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS prefixes (
     scope TEXT NOT NULL, prefix TEXT NOT NULL, readable_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
     PRIMARY KEY (scope, prefix));
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
-# An entry that is alive when the request begins only lives longer: who found it before finds it still.
+# A write or read extends the TTL of a live entry; it stays readable for requests that could already read it.
 _WARM = """
 INSERT INTO prefixes VALUES (?1, ?2, ?3, ?4) ON CONFLICT (scope, prefix) DO UPDATE SET
     readable_at = CASE WHEN expires_at > ?5 THEN MIN(readable_at, ?3) ELSE ?3 END, expires_at = MAX(expires_at, ?4)
@@ -61,21 +57,11 @@ _BATCH_COLUMNS = (
 
 
 class StateInUse(RuntimeError):
-    """The state directory belongs to a running emulator."""
-
-
-class ArmedFault(msgspec.Struct, frozen=True):
-    """A fault in force, with how often it may still strike (None: always) and how many chances it has had."""
-
-    number: int
-    workspace: str
-    fault: Fault
-    remaining: int | None
-    chances: int
+    """Another running emulator uses the state directory."""
 
 
 class Store:
-    """The state directory; see the module's text for what is where."""
+    """The state directory; the module's docstring lists its files."""
 
     def __init__(self, state: Path) -> None:
         self.bodies = state / "bodies"
@@ -85,24 +71,24 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
         self._lock = (state / "lock").open("w")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel frees it however the process ends
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel releases it, however the process ends
         except BlockingIOError as error:
-            raise StateInUse(f"Another emulator runs on {state}: stop it, or choose another --state.") from error
+            raise StateInUse(f"Another emulator is using {state}: stop it, or choose another --state.") from error
         self._db = sqlite3.connect(state / "emulator.db", isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=OFF")
         self._db.executescript(_TABLES)
         self._clocks: dict[str, int] = dict(self._db.execute("SELECT workspace, ahead FROM clocks"))
-        self._faults = self._read_faults()
+        self.faults = ArmedFaults(self._db)
         self._sweep()
 
     def close(self) -> None:
-        """Close the database file and free the directory."""
+        """Close the database and release the directory."""
         self._db.close()
         self._lock.close()
 
     def _sweep(self) -> None:
-        """Remove what a killed process left: files that no record speaks of."""
+        """Delete files without a record, which a killed process left behind."""
         made = {batch_id: deleted for batch_id, deleted in self._db.execute("SELECT id, deleted FROM batches")}
         for file in (*self.bodies.iterdir(), *self.results.iterdir()):
             if made.get(file.name, True):
@@ -114,22 +100,22 @@ class Store:
     # Time
 
     def now(self, workspace: str) -> int:
-        """The workspace's time: the machine's, plus whatever it was moved forward."""
+        """Return the workspace's time in microseconds: the machine's, plus the seconds it was moved forward."""
         ahead = sum(self._clocks.get(name, 0) for name in {workspace, EVERYWHERE})
         return time.time_ns() // 1000 + ahead
 
     def advance(self, workspace: str, seconds: float) -> None:
-        """Move the clock of a workspace (or of EVERYWHERE) forward."""
+        """Move the clock of a workspace, or of EVERYWHERE, forward."""
         self._clocks[workspace] = self._clocks.get(workspace, 0) + round(seconds * SECOND)
         self._db.execute("REPLACE INTO clocks VALUES (?, ?)", (workspace, self._clocks[workspace]))
 
     # Batches
 
     def add_batch(self, batch: Batch) -> None:
-        """Keep a new batch; its body file must be in place."""
+        """Store a new batch; its body file must be in place."""
         row = (
             *(batch.id, batch.workspace, batch.created_at, batch.size, batch.version, ",".join(sorted(batch.betas))),
-            *(batch.duration, batch.drain, faultlists.encode(batch.faults)),
+            *(batch.duration, batch.drain, fault_list.encode(batch.faults)),
         )
         self._db.execute(
             "INSERT INTO batches (id, workspace, created_at, size, version, betas, duration, drain, faults)"
@@ -138,7 +124,7 @@ class Store:
         )
 
     def batch(self, workspace: str, batch_id: str) -> Batch | None:
-        """A batch of this workspace; None for others' and deleted ones."""
+        """Return a batch of this workspace; None if it is deleted or belongs to another workspace."""
         row = self._db.execute(
             f"SELECT {_BATCH_COLUMNS} FROM batches WHERE id = ? AND workspace = ? AND NOT deleted",
             (batch_id, workspace),
@@ -147,14 +133,14 @@ class Store:
 
     def newest(self, workspace: str, limit: int, *, until: int, older_than: str | None = None) -> list[Batch]:
         """
-        Up to ``limit`` batches made at the time ``until`` or before, newest first.
+        Return up to ``limit`` batches made at the time ``until`` or before, newest first.
 
-        With ``older_than`` only those made before that batch.
+        :param older_than: only batches made before this one
         """
         return self._page(workspace, "<", older_than, "DESC", limit, until)
 
     def next_newer(self, workspace: str, limit: int, *, until: int, newer_than: str) -> list[Batch]:
-        """The ``limit`` batches made next after ``newer_than``, and at ``until`` or before, newest first."""
+        """Return the first ``limit`` batches made after ``newer_than``, and at ``until`` or before, newest first."""
         return self._page(workspace, ">", newer_than, "ASC", limit, until)[::-1]
 
     def _page(self, workspace: str, side: str, pivot: str | None, order: str, limit: int, until: int) -> list[Batch]:
@@ -167,12 +153,12 @@ class Store:
         return [_batch(row) for row in rows]
 
     def running(self) -> list[Batch]:
-        """Every batch that has not ended, oldest first, whatever its workspace."""
+        """Return every batch that has not ended, of all workspaces, oldest first."""
         rows = self._db.execute(f"SELECT {_BATCH_COLUMNS} FROM batches WHERE ended_at IS NULL ORDER BY number")
         return [_batch(row) for row in rows]
 
-    def queue(self, workspace: str) -> tuple[int, int]:
-        """How many requests are waiting in the batches of a workspace that have not ended, and how many batches."""
+    def queued(self, workspace: str) -> tuple[int, int]:
+        """Count the requests in a workspace's batches that have not ended, and these batches."""
         requests, batches = self._db.execute(
             "SELECT COALESCE(SUM(size), 0), COUNT(*) FROM batches WHERE workspace = ? AND ended_at IS NULL",
             (workspace,),
@@ -180,37 +166,37 @@ class Store:
         return requests, batches
 
     def cancel(self, batch_id: str, at: int) -> None:
-        """Note that a cancel was accepted."""
+        """Record the cancel of a batch."""
         self._db.execute("UPDATE batches SET cancel_initiated_at = ? WHERE id = ?", (at, batch_id))
 
     def end(self, batch: Batch, at: int, counts: Counts, warmed: Mapping[str, int], charge: Charge) -> None:
         """
-        Note that a batch ended, which prompt prefixes it leaves in the cache (prefix to life in seconds), and book it.
+        Record the end of a batch and its charge, and put its prompt prefixes (prefix to TTL in seconds) into the cache.
 
-        Its bill must be in place.
+        Its results and its bill must be in place.
         """
         self._db.execute("BEGIN")
         self._db.execute(
             "UPDATE batches SET ended_at = ?, counts = ? WHERE id = ?", (at, msgspec.json.encode(counts), batch.id)
         )
         self._db.execute("REPLACE INTO bills VALUES (?, ?)", (batch.id, msgspec.json.encode(charge)))
-        self.warm(batch.workspace, warmed, begun_at=batch.created_at, readable_at=at)
+        self.warm(batch.workspace, warmed, started_at=batch.created_at, readable_at=at)
         self._db.execute("COMMIT")
 
     def delete(self, batch_id: str) -> None:
-        """Forget a batch with its body and results; the log still shows that it was made, and it stays billed."""
+        """Delete a batch with its body and results; it stays in the log and in the bills."""
         self._db.execute("UPDATE batches SET deleted = 1 WHERE id = ?", (batch_id,))
         (self.bodies / batch_id).unlink(missing_ok=True)
         (self.results / batch_id).unlink(missing_ok=True)
 
     def count_download(self, batch_id: str) -> None:
-        """Note that the results of a batch were downloaded to their end."""
+        """Count a complete download of a batch's results."""
         self._db.execute(
             "INSERT INTO downloads VALUES (?, 1) ON CONFLICT (batch_id) DO UPDATE SET times = times + 1", (batch_id,)
         )
 
-    def booked(self, workspace: str) -> list[Bill]:
-        """The bill of every batch of a workspace (of all of them for EVERYWHERE) that ended, oldest batch first."""
+    def bills_of(self, workspace: str) -> list[Bill]:
+        """Return the bills of a workspace (of all workspaces for EVERYWHERE), oldest batch first."""
         rows = self._db.execute(
             "SELECT batches.workspace, id, tokens FROM batches JOIN bills ON batch_id = id"
             " WHERE ? IN ('', batches.workspace) ORDER BY number",
@@ -228,67 +214,30 @@ class Store:
 
     # Prompt cache
 
-    def warm(self, scope: str, prefixes: Mapping[str, int], *, begun_at: int, readable_at: int) -> None:
+    def warm(self, scope: str, prefixes: Mapping[str, int], *, started_at: int, readable_at: int) -> None:
         """
-        Put prefixes (with their life in seconds) into the cache of a scope, or refresh those that are there.
+        Put prefixes (prefix to TTL in seconds) into the cache of a scope, or refresh those already in it.
 
-        :param begun_at: when the request began that wrote or read them: their life counts from here
-        :param readable_at: from when on they can be read if they were not there before
+        :param started_at: when the request began that wrote or read them; their TTL counts from here
+        :param readable_at: when new prefixes become readable
         """
         rows = [
-            (scope, prefix, readable_at, begun_at + seconds * SECOND, begun_at) for prefix, seconds in prefixes.items()
+            (scope, prefix, readable_at, started_at + seconds * SECOND, started_at)
+            for prefix, seconds in prefixes.items()
         ]
         self._db.executemany(_WARM, rows)
 
     def warm_prefixes(self, scope: str, at: int) -> frozenset[str]:
-        """The prefixes that a request begun at this time would find."""
+        """Return the prefixes that a request begun at this time would find."""
         rows = self._db.execute(
             "SELECT prefix FROM prefixes WHERE scope = ? AND readable_at <= ? AND expires_at > ?", (scope, at, at)
         )
         return frozenset(prefix for (prefix,) in rows)
 
-    # Faults
-
-    def set_faults(self, workspace: str, faults: Iterable[Fault]) -> None:
-        """Replace the faults of a workspace (or of EVERYWHERE)."""
-        self._db.execute("BEGIN")
-        self._db.execute("DELETE FROM armed WHERE workspace = ?", (workspace,))
-        self._db.executemany(
-            "INSERT INTO armed (workspace, fault, remaining) VALUES (?, ?, ?)",
-            [(workspace, msgspec.json.encode(fault), fault.times) for fault in faults],
-        )
-        self._db.execute("COMMIT")
-        self._faults = self._read_faults()
-
-    def faults(self, workspace: str) -> list[ArmedFault]:
-        """The faults in force for a workspace, its own first."""
-        own = [armed for armed in self._faults if armed.workspace == workspace != EVERYWHERE]
-        return own + [armed for armed in self._faults if armed.workspace == EVERYWHERE]
-
-    def strikes(self, armed: ArmedFault, seed: int) -> bool:
-        """Whether a fault in force strikes now that it could. This is counted, and a fault is gone after its last."""
-        strikes = armed.fault.strikes_at(armed.chances, seed)
-        if strikes and armed.remaining == 1:
-            self._db.execute("DELETE FROM armed WHERE number = ?", (armed.number,))
-        else:
-            self._db.execute(
-                "UPDATE armed SET chances = chances + 1, remaining = remaining - ? WHERE number = ?",
-                (strikes, armed.number),
-            )
-        self._faults = self._read_faults()
-        return strikes
-
-    def _read_faults(self) -> list[ArmedFault]:
-        rows = self._db.execute("SELECT number, workspace, fault, remaining, chances FROM armed ORDER BY number")
-        return [
-            ArmedFault(number, workspace, faultlists.decode(b"[" + fault + b"]")[0], remaining, chances)
-            for number, workspace, fault, remaining, chances in rows
-        ]
-
-    # What happened
+    # Log
 
     def log_call(self, workspace: str, method: str, path: str, retry_count: int) -> int:
-        """Note a call as it arrives; returns its number."""
+        """Record a call as it arrives, and return its number."""
         cursor = self._db.execute(
             "INSERT INTO calls (workspace, at, method, path, retry_count) VALUES (?, ?, ?, ?, ?)",
             (workspace, self.now(workspace), method, path, retry_count),
@@ -299,11 +248,11 @@ class Store:
         return number
 
     def log_status(self, number: int, status: int) -> None:
-        """Note what a call was answered with; a call without a status was cut off."""
+        """Record the status of a call's response; a call without one was cut off."""
         self._db.execute("UPDATE calls SET status = ? WHERE number = ?", (status, number))
 
     def calls(self, workspace: str) -> list[dict[str, object]]:
-        """The calls of a workspace (all of them for EVERYWHERE), oldest first."""
+        """Return the calls of a workspace (of all workspaces for EVERYWHERE), oldest first."""
         rows = self._db.execute(
             "SELECT at, method, path, retry_count, status FROM calls WHERE ? IN ('', workspace) ORDER BY number",
             (workspace,),
@@ -311,12 +260,11 @@ class Store:
         names = ("at", "method", "path", "retry_count", "status")
         return [dict(zip(names, (timestamp(row[0]), *row[1:]), strict=True)) for row in rows]
 
-    def made(self, workspace: str) -> list[dict[str, object]]:
+    def batches_made(self, workspace: str) -> list[dict[str, object]]:
         """
-        Every batch ever made in a workspace (in all of them for EVERYWHERE), oldest first, deleted ones too.
+        Return every batch ever made in a workspace (in all workspaces for EVERYWHERE), deleted ones too, oldest first.
 
-        With what its requests came to (all in ``processing`` until it ends) and how often the results were downloaded
-        to their end.
+        Each has the counts of its requests (all in ``processing`` until it ends) and the number of complete downloads.
         """
         rows = self._db.execute(
             "SELECT created_at, id, size, ended_at, deleted, counts, COALESCE(times, 0)"
@@ -339,12 +287,12 @@ class Store:
     # Notes
 
     def note(self, name: str) -> str | None:
-        """A remembered value."""
+        """Return a stored value."""
         row = self._db.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
         return None if row is None else str(row[0])
 
     def set_note(self, name: str, value: str) -> None:
-        """Remember a value."""
+        """Store a value."""
         self._db.execute("REPLACE INTO notes VALUES (?, ?)", (name, value))
 
 
@@ -358,7 +306,7 @@ def _batch(row: tuple[str, str, int, int, str, str, int, int, bytes, int | None,
         betas=frozenset(filter(None, row[5].split(","))),
         duration=row[6],
         drain=row[7],
-        faults=tuple(faultlists.decode(row[8])),
+        faults=tuple(fault_list.decode(row[8])),
         cancel_initiated_at=row[9],
         ended_at=row[10],
         counts=_counts(row[11]),

@@ -1,1 +1,1 @@
-"""The routes, the ASGI server, and what goes wrong on the wire. Begin with app.py."""
+"""The routes, the ASGI server, and broken connections. Begin with app.py."""

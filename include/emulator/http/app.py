@@ -1,4 +1,4 @@
-"""The routes, and the application they make up."""
+"""The application and its routes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from include.emulator.api_errors import envelope
-from include.emulator.engine.faults import Endpoint
+from include.emulator.faults.kinds import Endpoint
 from include.emulator.http import batch_routes, control_routes, message_routes
 from include.emulator.http.server import Handler, Server, endpoint, json_response
 
@@ -30,7 +30,7 @@ _ROUTES: tuple[tuple[str, str, Endpoint, Handler], ...] = (
 
 
 def build(server: Server) -> Starlette:
-    """The ASGI application; unfinished batches are taken up when it starts."""
+    """Build the ASGI application; it resumes unfinished batches when it starts."""
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from include.emulator.api_errors import ApiError
 from include.emulator.engine import bodies
 from include.emulator.engine.batches import SECOND, Batch
-from include.emulator.engine.faults import (
+from include.emulator.faults.kinds import (
     Archived,
     BatchFault,
     HttpError,
@@ -33,7 +33,7 @@ _TOO_LARGE = "<html><head><title>413 Request Entity Too Large</title></head><bod
 
 
 async def create(call: Call) -> Response:
-    """Accept a batch: durable before it is answered for, and a new one for every accepted call."""
+    """Accept a batch: store it before the response, and make a new one for every accepted call."""
     if call.strike(ResetBeforeCreate, lambda fault: not fault.body_read):
         return Reset()
     store, batch_id = call.server.store, random_id("msgbatch_simulated_")
@@ -44,10 +44,10 @@ async def create(call: Call) -> Response:
         if call.strike(ResetBeforeCreate, lambda fault: fault.body_read):
             return Reset()
         if received_bytes > bodies.MAX_BYTES:
-            # The proxy in front of the real API says this: no JSON, no request-id.
+            # The proxy in front of the real API sends this: no JSON, no request-id.
             return Response(_TOO_LARGE, 413, {"cf-ray": "simulated"}, "text/html")
         size = await asyncio.to_thread(_checked_size, part)
-        _check_queue(call, size)  # and nothing is awaited from here to the record, so no two creates share the room
+        _check_queue(call, size)  # nothing is awaited from here to the record, so no two creates take the same room
         part.rename(store.bodies / batch_id)
     finally:
         part.unlink(missing_ok=True)
@@ -84,7 +84,7 @@ def _checked_size(path: Path) -> int:
 
 
 def _check_queue(call: Call, size: int) -> None:
-    waiting, batches = call.server.store.queue(call.workspace)
+    waiting, batches = call.server.store.queued(call.workspace)
     if limit := call.strike(QueueLimit, lambda fault: fault.exceeded_by(waiting + size, batches + 1)):
         most = f"{limit.requests} batch requests" if limit.batches is None else f"{limit.batches} batches"
         message = f"This request would exceed your organization's limit of {most} in the processing queue"
@@ -93,14 +93,14 @@ def _check_queue(call: Call, size: int) -> None:
 
 
 async def retrieve(call: Call) -> Response:
-    """One batch as it is now."""
+    """Return one batch as it is now."""
     batch = await _current(call)
     headers = {"retry-after": str(POLL_AGAIN_SECONDS)} if batch.ended_at is None else None
     return json_response(batch.describe(call.now, call.base_url), headers=headers)
 
 
 async def list_batches(call: Call) -> Response:
-    """A page of the workspace's batches, newest first."""
+    """Return a page of the workspace's batches, newest first."""
     page = read_page(call.request.query_params)
     pivot = page.after_id or page.before_id
     if pivot and call.server.store.batch(call.workspace, pivot) is None:
@@ -108,9 +108,9 @@ async def list_batches(call: Call) -> Response:
     lag = call.strike(ListLag)
     until = call.now - round(lag.seconds * SECOND) if lag else call.now
     found = _page(call, page, until)
-    if await call.server.processing.patience(found):
+    if await call.server.processing.wait_briefly(found):
         found = _page(call, page, until)
-    # One more than asked for tells whether there is more; it is the one farthest from the cursor.
+    # The extra batch only shows whether there are more; it is the one farthest from the cursor.
     shown = found[-page.limit :] if page.before_id else found[: page.limit]
     data = [batch.describe(call.now, call.base_url) for batch in _as_shown(call, shown)]
     return json_response(render_page(data, has_more=len(found) > page.limit))
@@ -124,7 +124,7 @@ def _page(call: Call, page: Page, until: int) -> list[Batch]:
 
 
 async def cancel(call: Call) -> Response:
-    """Ask a batch to stop; a second time changes nothing."""
+    """Start to cancel a batch; a second cancel changes nothing."""
     batch = await _current(call)
     if batch.ended_at is not None:
         raise ApiError(400, f"Message Batch {batch.id} has already ended and cannot be canceled.")
@@ -136,7 +136,7 @@ async def cancel(call: Call) -> Response:
 
 
 async def delete(call: Call) -> Response:
-    """Forget an ended batch and its results."""
+    """Delete an ended batch and its results."""
     batch = await _current(call)
     if batch.ended_at is None:
         raise ApiError(400, "In progress batches cannot be deleted. Consider canceling the batch instead.")
@@ -145,7 +145,7 @@ async def delete(call: Call) -> Response:
 
 
 async def results(call: Call) -> Response:
-    """The result lines of an ended batch, for 29 days from its creation."""
+    """Return the result lines of an ended batch, for 29 days from its creation."""
     batch = await _current(call)
     if not batch.has_results(call.now):
         raise ApiError(404, f"Message Batch {batch.id} has no available results.")
@@ -157,13 +157,13 @@ async def _current(call: Call) -> Batch:
     age = (call.now - batch.created_at) / SECOND
     if call.strike(NotFound, lambda fault: fault.on == call.name and (fault.seconds is None or age < fault.seconds)):
         raise _no_such_batch(batch.id)
-    if await call.server.processing.patience([batch]):
+    if await call.server.processing.wait_briefly([batch]):
         batch = _stored(call)
     return _as_shown(call, [batch])[0]
 
 
 def _as_shown(call: Call, batches: list[Batch]) -> list[Batch]:
-    """Batches as they are, unless they are to look archived."""
+    """Return the batches unchanged, or as archived if that fault strikes."""
     if not any(batch.ended_at is not None for batch in batches) or not call.strike(Archived):
         return batches
     return [msgspec.structs.replace(batch, retention=0) for batch in batches]

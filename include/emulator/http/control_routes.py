@@ -1,7 +1,7 @@
 """
 The emulator's own calls, under ``/_emulator``: faults, the clock, the log, the bills.
 
-Sent with an API key, a call concerns that key's workspace alone; without one, all workspaces. None of them is logged.
+A call with an API key affects that key's workspace only; a call without one affects all workspaces. None is logged.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from include.emulator.billing.bills import report
-from include.emulator.engine import faults
 from include.emulator.engine.batches import timestamp
-from include.emulator.engine.store import EVERYWHERE
+from include.emulator.faults import fault_list
+from include.emulator.faults.armed_faults import EVERYWHERE
 from include.emulator.http.server import Server, json_response, key_of, workspace_of
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -30,18 +30,18 @@ class Advance(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def fault_routes(server: Server) -> Endpoint:
-    """GET shows the faults in force, PUT replaces them, DELETE clears them."""
+    """Return the route for faults: GET shows the armed ones, PUT replaces them, DELETE clears them."""
 
     async def serve(request: Request) -> Response:
         scope = _scope(request)
         if request.method == "PUT":
             try:
-                server.store.set_faults(scope, faults.parse(await request.body()))
-            except faults.FaultError as error:
+                server.store.faults.replace(scope, fault_list.parse(await request.body()))
+            except fault_list.FaultError as error:
                 return json_response({"error": str(error)}, 400)
         elif request.method == "DELETE":
-            server.store.set_faults(scope, [])
-        armed = server.store.faults(scope)
+            server.store.faults.replace(scope, [])
+        armed = server.store.faults.of(scope)
         shown = [{"fault": one.fault, "remaining": one.remaining, "chances": one.chances} for one in armed]
         return json_response({"faults": shown})
 
@@ -49,7 +49,7 @@ def fault_routes(server: Server) -> Endpoint:
 
 
 def clock_route(server: Server) -> Endpoint:
-    """POST moves the clock forward; GET tells the time. Batches that fall due by it end at once."""
+    """Return the route for the clock: POST moves it forward and ends batches that become due, GET shows the time."""
 
     async def serve(request: Request) -> Response:
         scope = _scope(request)
@@ -66,20 +66,20 @@ def clock_route(server: Server) -> Endpoint:
 
 
 def log_route(server: Server) -> Endpoint:
-    """GET tells the calls that came in and the batches that were made, oldest first."""
+    """Return the route for the log: GET lists the calls and the batches made, oldest first."""
 
     async def serve(request: Request) -> Response:
         scope = _scope(request)
-        return json_response({"calls": server.store.calls(scope), "batches": server.store.made(scope)})
+        return json_response({"calls": server.store.calls(scope), "batches": server.store.batches_made(scope)})
 
     return serve
 
 
 def bills_route(server: Server) -> Endpoint:
-    """GET tells what was billed, in tokens and dollars, and which requests more than once."""
+    """Return the route for bills: GET reports tokens and dollars, and the requests billed more than once."""
 
     async def serve(request: Request) -> Response:
-        return json_response(await asyncio.to_thread(report, server.store.booked(_scope(request))))
+        return json_response(await asyncio.to_thread(report, server.store.bills_of(_scope(request))))
 
     return serve
 

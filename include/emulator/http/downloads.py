@@ -1,4 +1,4 @@
-"""The results of a batch on their way out, whole or with the faults that were asked for."""
+"""Downloads of a batch's results, whole or with the armed faults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from include.emulator.engine.faults import (
+from include.emulator.faults.kinds import (
     CutResults,
     DuplicateLines,
     ForeignLines,
@@ -24,11 +24,11 @@ from include.emulator.http.wire import Broken, Unbounded, is_open
 
 MEDIA_TYPE = "application/x-jsonl"
 _PIECE_BYTES = 1 << 18
-_GZIP_WINDOW = 31  # zlib's way of asking for a gzip header and the largest window
+_GZIP_WINDOW = 31  # in zlib: a gzip header and the largest window
 
 
 def download(call: Call, batch_id: str) -> Response:
-    """The answer to a results call: the file as it is, unless a fault strikes this download."""
+    """Return the response to a results call: the file unchanged, unless a fault strikes this download."""
     path = call.server.store.results / batch_id
     missing = call.strike(MissingLines)
     duplicate = call.strike(DuplicateLines)
@@ -46,7 +46,7 @@ def download(call: Call, batch_id: str) -> Response:
             lines = lines[missing.count :]
         if duplicate:
             lines += lines[: duplicate.count]
-        if foreign and lines:  # it is like one of theirs, and of a small batch all may be missing
+        if foreign and lines:  # a foreign line copies the first one, and a small batch may have lost all
             lines += [_foreign(lines[0], number) for number in range(foreign.count)]
         if cut:
             return _cut(lines, cut, headers)
@@ -69,7 +69,7 @@ def _cut(lines: list[bytes], cut: CutResults, headers: dict[str, str]) -> Respon
         sent += rest[: len(rest) // 2]
     if "content-encoding" in headers:
         compressor = zlib.compressobj(wbits=_GZIP_WINDOW)
-        # Broken off, the stream lacks its end, but all that went into it can be read.
+        # A broken stream lacks its end, but everything written so far can be read.
         sent = compressor.compress(sent) + compressor.flush(zlib.Z_FINISH if neatly else zlib.Z_SYNC_FLUSH)
     return Unbounded([sent], headers) if neatly else Broken([sent], headers)
 
@@ -81,7 +81,7 @@ def _foreign(line: bytes, number: int) -> bytes:
 
 
 async def _read(path: Path) -> AsyncIterator[bytes]:
-    # Reading on the loop: the file was just written, so a piece takes microseconds, less than a thread's round trip.
+    # Read on the event loop: the file was just written, so a piece takes microseconds, less than a thread switch.
     with path.open("rb") as file:
         while piece := file.read(_PIECE_BYTES):
             yield piece
@@ -96,13 +96,13 @@ async def _halves(body: bytes, pause_seconds: float) -> AsyncIterator[bytes]:
 async def _compressed(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     compressor = zlib.compressobj(zlib.Z_BEST_SPEED, wbits=_GZIP_WINDOW)
     async for piece in pieces:
-        # Whatever was read is sent: behind the first half of a stalled download nothing is held back.
+        # Flush every piece, so that a stalled download has sent its whole first half.
         yield compressor.compress(piece) + compressor.flush(zlib.Z_SYNC_FLUSH)
     yield compressor.flush()
 
 
 async def _counted(pieces: AsyncIterator[bytes], call: Call, batch_id: str) -> AsyncIterator[bytes]:
-    """Note the download after its last piece, yet before the client is told that it was the last."""
+    """Count the download after its last piece, but before the client learns that it was the last."""
     async for piece in pieces:
         yield piece
     if is_open(call.request.scope):

@@ -1,19 +1,19 @@
-"""The synchronous calls around batches: one message, a token count, the models."""
+"""The synchronous calls: one message, a token count, the models."""
 
 from __future__ import annotations
 
 import msgspec
 from starlette.responses import Response
 
-from include.emulator.api_errors import ApiError, RequestRefused
+from include.emulator.api_errors import ApiError, RequestRejected
 from include.emulator.billing.prompt_cache import Cache
 from include.emulator.engine import models
-from include.emulator.engine.simulated_answer import Prompt, answer, read_prompt, start_of
+from include.emulator.engine.simulated_answer import Prompt, make_message, read_prompt, seed_request
 from include.emulator.http.paging import read_page, render_page
 from include.emulator.http.server import Call, json_response
 
 MAX_BYTES = 32_000_000
-# Within the limit of every model that can be called.
+# Within the limit of every model that is not retired.
 _ENOUGH_TOKENS = 64_000
 
 
@@ -21,17 +21,17 @@ async def create_message(call: Call) -> Response:
     """Answer one request at once, at the standard tier."""
     params = await _object(call)
     prompt = _prompt(params, call)
-    # Kept apart from the batches' cache: what is written here does not warm a batch, nor the other way round.
+    # Separate from the batches' cache: neither warms the other.
     scope, store = f"{call.workspace}/synchronous", call.server.store
     now = call.now
     cache = Cache(store.warm_prefixes(scope, now))
-    message = answer(prompt, start_of(call.server.seed, "", params), cache, "standard")
-    store.warm(scope, cache.touched, begun_at=now, readable_at=now)
+    message = make_message(prompt, seed_request(call.server.seed, "", params), cache, "standard")
+    store.warm(scope, cache.touched, started_at=now, readable_at=now)
     return json_response(message)
 
 
 async def count_tokens(call: Call) -> Response:
-    """The tokens of one request's prompt."""
+    """Return the tokens of one request's prompt."""
     fields = msgspec.json.decode(await _object(call))
     if "max_tokens" in fields:
         raise ApiError(400, "max_tokens: Extra inputs are not permitted")
@@ -40,7 +40,7 @@ async def count_tokens(call: Call) -> Response:
 
 
 async def retrieve_model(call: Call) -> Response:
-    """One model, by id or alias."""
+    """Return one model, by id or alias."""
     name = call.request.path_params["model_id"]
     model = models.find(name)
     if model is None:
@@ -49,7 +49,7 @@ async def retrieve_model(call: Call) -> Response:
 
 
 async def list_models(call: Call) -> Response:
-    """A page of the models, newest first; retired ones only if asked for by lifecycle."""
+    """Return a page of the models, newest first; retired ones only if ``lifecycle`` includes them."""
     query = call.request.query_params
     wanted = query.getlist("lifecycle[]") or query.getlist("lifecycle") or ["active", "deprecated"]
     found = [model for model in models.CATALOGUE if model.lifecycle in wanted]
@@ -85,5 +85,5 @@ async def _object(call: Call) -> bytes:
 def _prompt(params: bytes, call: Call) -> Prompt:
     try:
         return read_prompt(params, call.rules(batch=False))
-    except RequestRefused as refusal:
-        raise refusal.as_api_error() from refusal
+    except RequestRejected as rejection:
+        raise rejection.to_api_error() from rejection

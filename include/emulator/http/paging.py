@@ -1,4 +1,4 @@
-"""The query of a list call: how many, and after or before which."""
+"""The paging parameters of a list call: a limit and a cursor."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_LIMIT = 1000
 
 @dataclass(frozen=True)
 class Page:
-    """Which part of a list is wanted; at most one of the two cursors is set."""
+    """The requested part of a list; at most one of the two cursors is set."""
 
     limit: int
     after_id: str | None
@@ -22,7 +22,7 @@ class Page:
 
 
 def read_page(query: QueryParams) -> Page:
-    """The page a query asks for. Raises ApiError (400)."""
+    """Parse the page from a query string. Raises ApiError (400)."""
     text = query.get("limit", str(DEFAULT_LIMIT))
     try:
         limit = int(text)
@@ -38,7 +38,7 @@ def read_page(query: QueryParams) -> Page:
 
 
 def render_page(data: list[dict[str, object]], has_more: bool) -> dict[str, object]:
-    """A page as the API's JSON object."""
+    """Return a page as the API's JSON object."""
     return {
         "data": data,
         "has_more": has_more,

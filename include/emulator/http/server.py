@@ -1,8 +1,8 @@
 """
-One call to the API, from its headers to its answer: authentication, version, faults, standard headers, the log.
+One call to the API, from its headers to its response: authentication, version, faults, standard headers, the log.
 
-Routes are written as functions from a Call to a Response; ``endpoint`` wraps one into what Starlette serves. An
-ApiError raised anywhere below becomes the API's error answer here, and only here.
+A route is a function from a Call to a Response; ``endpoint`` wraps it for Starlette. An ApiError raised anywhere
+below becomes an error response here, and only here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from starlette.responses import Response
 
 from include.emulator.api_errors import ApiError, envelope
 from include.emulator.engine.batches import SECOND, timestamp
-from include.emulator.engine.faults import (
+from include.emulator.engine.processing import Processing
+from include.emulator.engine.request_frame import Rules
+from include.emulator.engine.store import Store
+from include.emulator.faults.kinds import (
     BatchEndpoint,
     CallsPerMinute,
     Endpoint,
@@ -30,15 +33,12 @@ from include.emulator.engine.faults import (
     Slow,
     WorkspaceHumanReviewDisabled,
 )
-from include.emulator.engine.processing import Processing
-from include.emulator.engine.request_frame import Rules
-from include.emulator.engine.store import Store
 from include.emulator.http.wire import Reset
 
 VERSIONS = ("2023-06-01", "2026-10-21")
-#: What answers tell a client of its limit, which is not enforced without a ``calls_per_minute``.
+#: The rate limit in response headers; it is enforced only by the fault ``calls_per_minute``.
 CALLS_PER_MINUTE = 1000
-# A key that begins so is refused, which gives tests of a bad key something to send.
+# Keys with this prefix are rejected, so that tests can send an invalid key.
 INVALID_KEY_PREFIX = "invalid"
 
 _ALPHABET = string.ascii_letters + string.digits
@@ -49,25 +49,25 @@ F = TypeVar("F", bound=Fault)
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """What all routes share."""
+    """The state that all routes share."""
 
     store: Store
     processing: Processing
     seed: int
     #: How long a batch takes, and how long a canceled one takes to end, in seconds.
     processing_seconds: float
-    #: By workspace and whether they are batch calls, which have a limit of their own: a minute, and the calls in it.
+    #: Minute and number of calls in it, by workspace and by whether they are batch calls, which have their own limit.
     calls: dict[tuple[str, bool], tuple[int, int]] = field(default_factory=dict)
 
     def strikes(self, workspace: str, kind: type[F], applies: Callable[[F], bool] = lambda fault: True) -> Iterator[F]:
-        """The faults of this kind in force that apply here and strike, each counted when it is taken."""
-        for armed in self.store.faults(workspace):
+        """Yield the armed faults of this kind that apply and strike; each is counted when it is yielded."""
+        for armed in self.store.faults.of(workspace):
             fault = armed.fault
-            if isinstance(fault, kind) and applies(fault) and self.store.strikes(armed, self.seed):
+            if isinstance(fault, kind) and applies(fault) and self.store.faults.strikes(armed, self.seed):
                 yield fault
 
     def calls_this_minute(self, workspace: str, name: Endpoint, *, new: int = 0) -> int:
-        """The calls of a workspace in the current minute of its clock that count together with this endpoint."""
+        """Return the number of calls in the workspace's current minute that count together with this endpoint."""
         group = workspace, name in _BATCH_ENDPOINTS
         minute = self.store.now(workspace) // _MINUTE
         then, count = self.calls.get(group, (minute, 0))
@@ -77,12 +77,12 @@ class Server:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One call that was let in."""
+    """One authenticated call."""
 
     server: Server
     name: Endpoint
     request: Request
-    #: The body as it arrives; to be iterated once.
+    #: The body as it arrives; can be iterated once.
     pieces: AsyncIterator[bytes]
     workspace: str
     version: str
@@ -90,20 +90,20 @@ class Call:
 
     @property
     def base_url(self) -> str:
-        """The server as the client addressed it, without a slash at the end."""
+        """Return the server's URL as the client addressed it, without a trailing slash."""
         return str(self.request.base_url).rstrip("/")
 
     @property
     def now(self) -> int:
-        """The workspace's time, in microseconds."""
+        """Return the workspace's time, in microseconds."""
         return self.server.store.now(self.workspace)
 
     def rules(self, *, batch: bool) -> Rules:
-        """The terms under which this call's requests are read."""
+        """Return the rules for the requests of this call."""
         return Rules(version=self.version, betas=self.betas, batch=batch)
 
     def strike(self, kind: type[F], applies: Callable[[F], bool] = lambda fault: True) -> F | None:
-        """The first fault of this kind that applies here and strikes; None if none does."""
+        """Return the first fault of this kind that applies and strikes; None if none does."""
         return next(self.server.strikes(self.workspace, kind, applies), None)
 
 
@@ -111,17 +111,17 @@ Handler = Callable[[Call], Awaitable[Response]]
 
 
 def json_response(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """An answer in JSON."""
+    """Return a JSON response."""
     return Response(msgspec.json.encode(body), status, headers, "application/json")
 
 
 def random_id(prefix: str) -> str:
-    """A new id in the API's manner: a prefix and 24 characters."""
+    """Return a new id in the API's format: a prefix and 24 characters."""
     return prefix + "01" + "".join(secrets.choice(_ALPHABET) for _ in range(22))
 
 
 def key_of(request: Request) -> str | None:
-    """The API key of a call, from either header; None without one."""
+    """Return the API key of a call, from either header; None without one."""
     if key := request.headers.get("x-api-key"):
         return key
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -129,12 +129,12 @@ def key_of(request: Request) -> str | None:
 
 
 def workspace_of(key: str) -> str:
-    """The workspace of a key: each distinct key has its own."""
+    """Return the workspace of a key; each key has its own."""
     return f"wrkspc_{sha256(key.encode()).hexdigest()[:24]}"
 
 
 def endpoint(server: Server, name: Endpoint, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-    """Wrap a route with everything that is the same for all of them."""
+    """Wrap a route with the work that all routes share."""
 
     async def serve(request: Request) -> Response:
         request_id = random_id("req_")
@@ -147,10 +147,10 @@ def endpoint(server: Server, name: Endpoint, handler: Handler) -> Callable[[Requ
         pieces = request.stream()
         try:
             call = _admit(server, name, request, pieces, key)
-            _fail_if_asked(call)
+            _raise_armed_fault(call)
             response = await handler(call)
         except ApiError as error:
-            # A client that is still sending would not look at the answer.
+            # A client that is still sending would not read the response.
             async for _ in pieces:
                 pass
             body = envelope(error.type, error.message, request_id, error.details)
@@ -160,8 +160,8 @@ def endpoint(server: Server, name: Endpoint, handler: Handler) -> Callable[[Requ
         if slow := next(server.strikes(workspace, Slow, lambda fault: fault.on == name), None):
             await asyncio.sleep(slow.seconds)
         if isinstance(response, Reset):
-            return response  # no answer, so nothing to write down about it
-        if "cf-ray" not in response.headers:  # what the proxy in front answers carries none of these
+            return response  # no response, so there is no status to log
+        if "cf-ray" not in response.headers:  # a response of the proxy in front carries none of these
             response.headers.update(_standard_headers(server, workspace, name, request_id))
         server.store.log_status(number, response.status_code)
         return response
@@ -192,7 +192,7 @@ def _admit(server: Server, name: Endpoint, request: Request, pieces: AsyncIterat
     )
 
 
-def _fail_if_asked(call: Call) -> None:
+def _raise_armed_fault(call: Call) -> None:
     calls = call.server.calls_this_minute(call.workspace, call.name)
     if call.name in _BATCH_ENDPOINTS and (limit := call.strike(CallsPerMinute, lambda fault: calls > fault.calls)):
         left = -(-(_MINUTE - call.now % _MINUTE) // SECOND)
@@ -206,20 +206,20 @@ def _fail_if_asked(call: Call) -> None:
 
 
 def simulated_error(fault: HttpError) -> ApiError:
-    """The error answer a fault asks for."""
+    """Return the error that a fault describes."""
     details = None if fault.error_code is None else {"error_code": fault.error_code}
     return ApiError(fault.status, fault.message, details=details, headers=retry_after(fault.retry_after))
 
 
 def retry_after(seconds: float | None) -> dict[str, str]:
-    """The header that tells when to come back; none for None."""
+    """Return the ``retry-after`` header; no header for None."""
     return {} if seconds is None else {"retry-after": f"{seconds:g}"}
 
 
 def _standard_headers(server: Server, workspace: str, name: Endpoint, request_id: str) -> dict[str, str]:
     minute = server.store.now(workspace) // _MINUTE
     used = server.calls_this_minute(workspace, name)
-    limits = [one.fault.calls for one in server.store.faults(workspace) if isinstance(one.fault, CallsPerMinute)]
+    limits = [one.fault.calls for one in server.store.faults.of(workspace) if isinstance(one.fault, CallsPerMinute)]
     limit = limits[0] if limits and name in _BATCH_ENDPOINTS else CALLS_PER_MINUTE
     return {
         "request-id": request_id,

@@ -1,8 +1,8 @@
 """
-What an ASGI application cannot say: a connection reset, and an answer that ends when the connection does.
+Responses that ASGI cannot express: a connection reset, and a body that ends when the connection closes.
 
 Both need the transport below a request. The server's protocol class keeps one per open connection, by peer address,
-and the ``Response`` classes here find theirs by the address in the request's scope.
+and the ``Response`` classes here look it up by the address in the request's scope.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _transports: dict[tuple[str, int], asyncio.Transport] = {}
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's HTTP/1.1, with its open connections on record."""
+    """uvicorn's HTTP/1.1, which also registers its open connections."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         super().connection_made(transport)
@@ -34,7 +34,7 @@ class Protocol(HttpToolsProtocol):
 
 
 class Reset(Response):
-    """No answer: the peer sees "connection reset"."""
+    """No response: the peer sees "connection reset"."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         transport = _transport(scope)
@@ -42,11 +42,11 @@ class Reset(Response):
         # With a linger time of zero the kernel sends RST instead of FIN.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
-        await _noticed()
+        await _let_server_notice()
 
 
 class Unbounded(Response):
-    """A body without a length, which ends where the connection is closed: nobody can tell that there was more."""
+    """A body without a length, which ends when the connection closes: a client cannot see that it is incomplete."""
 
     def __init__(self, pieces: Iterable[bytes], headers: Mapping[str, str]) -> None:
         super().__init__(headers=headers)
@@ -60,11 +60,11 @@ class Unbounded(Response):
         for piece in self._pieces:
             transport.write(piece)
         transport.close()
-        await _noticed()
+        await _let_server_notice()
 
 
 class Broken(Response):
-    """A chunked body whose connection breaks after the last piece, before the end was announced."""
+    """A chunked body whose connection breaks after the last piece, before the final chunk."""
 
     def __init__(self, pieces: Iterable[bytes], headers: Mapping[str, str]) -> None:
         super().__init__(headers=headers)
@@ -75,13 +75,13 @@ class Broken(Response):
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         for piece in self._pieces:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
-        # A close, not a reset: a reset would also destroy what was sent and not yet read.
+        # A close, not a reset: a reset would also discard data that was sent but not yet read.
         _transport(scope).close()
-        await _noticed()
+        await _let_server_notice()
 
 
 def is_open(scope: Scope) -> bool:
-    """Whether the connection of a request is still there."""
+    """Return whether the connection of a request is still open."""
     transport = _transports.get(tuple(scope["client"]))
     return transport is not None and not transport.is_closing()
 
@@ -90,6 +90,6 @@ def _transport(scope: Scope) -> asyncio.Transport:
     return _transports[tuple(scope["client"])]
 
 
-async def _noticed() -> None:
-    """Let the server notice the closed connection, or it would try to complete the answer for us."""
+async def _let_server_notice() -> None:
+    """Let the server notice the closed connection; otherwise it would try to complete the response."""
     await asyncio.sleep(0)

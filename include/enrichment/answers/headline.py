@@ -1,6 +1,6 @@
 """
-The one line that Airflow's UI shows of a run (its note) and of a task (its label): the day, what was asked for beyond a
-nightly run, what came of it.
+The line that Airflow's UI shows for a run (its note) and for a task (its label): the day, the options that differ from
+a nightly run, and the result.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _FAILED = f"{_DOT}failed: "
 
 def headline(partition: Partition | None, options: RunOptions, *results: str) -> str:
     """Return a line such as ``2026-11-16 · trial of 10 · 10 published``, with at most LONGEST characters."""
-    return _joined(str(partition or ""), *_asked(options), *results)
+    return _joined(str(partition or ""), *_options(options), *results)
 
 
 def failure(partition: Partition | None, options: RunOptions, message: str) -> str:
-    """Return the label of a task that fails: the first sentence of its error's message, which is the cause."""
+    """Return the label of a failed task: the first sentence of its error message, which states the cause."""
     cause = message.partition("\n")[0].partition(". ")[0].removesuffix(".")
     return headline(partition, options, f"failed: {cause}")
 
@@ -37,8 +37,8 @@ def note_of_success(start: str, label: str) -> str:
     """
     Return the note of a run that has succeeded.
 
-    :param start: the line of the run before it had a result
-    :param label: of the task that ended it; empty if a person marked that task as successful
+    :param start: the headline of the run before it had a result
+    :param label: of the last task; empty if a person marked that task as successful
     """
     return start if _FAILED in label else label or start
 
@@ -48,9 +48,9 @@ def note_of_failure(start: str, task: str, label: str, reason: str) -> str:
     Return the note of a run that has failed.
 
     :param start: as for note_of_success()
-    :param task: the task that failed first; empty if none has
-    :param label: its label, which has the cause if the error was one of ours
-    :param reason: what Airflow says, for a run without a failed task
+    :param task: the first task that failed; empty if none did
+    :param label: its label, which states the cause if the error is an EnrichmentError
+    :param reason: Airflow's reason, for a run without a failed task
     """
     began, _, cause = label.partition(_FAILED)
     if not task:
@@ -59,26 +59,26 @@ def note_of_failure(start: str, task: str, label: str, reason: str) -> str:
 
 
 def extracted(rows: int, *, unsendable: int) -> str:
-    """Return what `extract` has read: ``128 rows, 2 cannot be sent``."""
+    """Return the result of `extract`: ``128 rows, 2 cannot be sent``."""
     return f"{_count(rows, 'row')}{f', {unsendable:,} cannot be sent' if unsendable else ''}"
 
 
 def planned(chunks: Collection[str]) -> str:
-    """Return what `plan` hands on: ``2 chunks``."""
+    """Return the result of `plan`: ``2 chunks``."""
     return _count(len(chunks), "chunk") if chunks else "nothing to send"
 
 
-def forecast(told: DryRun) -> str:
-    """Return what a dry run has found: ``126 requests, $0.0300``."""
+def forecast(dry_run: DryRun) -> str:
+    """Return the result of a dry run: ``126 requests, $0.0300``."""
     from include.enrichment.cost.estimate import expected_usd
 
-    sending = sum(one.to_send for one in told.passes.values())
-    cost = _dollars(expected_usd(one.estimate for one in told.passes.values() if one.estimate))
-    return f"{_count(sending, 'request')}, {cost}{', over budget' if told.over_budget else ''}"
+    sending = sum(one.to_send for one in dry_run.passes.values())
+    cost = _dollars(expected_usd(one.estimate for one in dry_run.passes.values() if one.estimate))
+    return f"{_count(sending, 'request')}, {cost}{', over budget' if dry_run.over_budget else ''}"
 
 
 def published(manifest: Manifest, *, run_id: str) -> list[str]:
-    """Return what `publish` has done: ``126 published, 2 rejected`` and ``$0.0113 (simulated)``."""
+    """Return the result of `publish`: ``126 published, 2 rejected`` and ``$0.0113 (simulated)``."""
     if manifest.run_id != run_id:
         return [f"not published: newer rows of run {manifest.run_id} stay"]
     counts = f"{manifest.published:,} published" if manifest.rows else "no rows"
@@ -87,15 +87,15 @@ def published(manifest: Manifest, *, run_id: str) -> list[str]:
     return [f"{counts}{rejected}", f"{_dollars(manifest.cost_usd)}{simulated}"]
 
 
-def _asked(options: RunOptions) -> list[str]:
-    asked = {
+def _options(options: RunOptions) -> list[str]:
+    words = {
         "dry run": options.dry_run,
         f"trial of {options.rows or 0:,}": options.rows,
         "only the rejects": options.only_rejects,
         "answers not reused": options.reuse is False,
         str(options.model): options.model,
     }
-    return [words for words, is_asked in asked.items() if is_asked]
+    return [text for text, is_set in words.items() if is_set]
 
 
 def _joined(*parts: str) -> str:
@@ -104,7 +104,7 @@ def _joined(*parts: str) -> str:
 
 
 def _dollars(cost: Decimal | None) -> str:
-    from include.enrichment.cost.prices import format_usd  # it loads pyarrow, which the scheduler has no use for
+    from include.enrichment.cost.prices import format_usd  # loads pyarrow, which the scheduler does not need
 
     return format_usd(cost)
 

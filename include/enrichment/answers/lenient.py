@@ -1,6 +1,6 @@
 """
-What can be read of a result line that is not as the API documents it: whose it is, the answer's text, and what the
-answer used. Slow, and for such lines alone.
+Reads as much as possible of a result line that does not match the API's documentation: its request, the answer's text
+and the usage. Slow, and only for such lines.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: It takes what JSON does not allow: NaN, control characters in a text. As floats, numbers may have any length.
+#: Accepts more than JSON allows: NaN, and control characters in strings. As floats, numbers may have any length.
 _DECODER = json.JSONDecoder(parse_int=float, strict=False)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _CUSTOM_ID = re.compile(r'"custom_id"\s*:\s*"([A-Za-z0-9_-]{1,64})"')
@@ -24,14 +24,13 @@ _BYTE_ORDER_MARK = "\ufeff"
 @dataclass(frozen=True, kw_only=True)
 class LenientLine:
     """
-    A line as far as it can be read. No text in it has half a surrogate pair or a byte that is not UTF-8: U+FFFD stands
-    for each.
+    The readable part of a line. In all texts, U+FFFD replaces lone surrogates and bytes that are not UTF-8.
 
-    :param custom_id: None if the line does not say whose it is
-    :param result_type: such as ``succeeded``; None if it says none
-    :param model: None if it says none, or several
-    :param text: what Claude said, or all of the line where that cannot be told
-    :param usage: as the line has it; None if it has none, or several
+    :param custom_id: None if not found
+    :param result_type: for example ``succeeded``; None if not found
+    :param model: None if not found, or ambiguous
+    :param text: the answer, or the whole line if the answer cannot be found
+    :param usage: as in the line; None if not found, or ambiguous
     """
 
     custom_id: str | None
@@ -42,11 +41,11 @@ class LenientLine:
 
 
 def read_leniently(line: bytes) -> LenientLine:
-    """As much as possible of a line."""
+    """Read as much as possible of a line."""
     text = line.decode(errors="replace").removeprefix(_BYTE_ORDER_MARK)
     try:
         whole = _members(_DECODER.decode(text))
-    except (ValueError, RecursionError):  # it is cut, garbled, or nested without end
+    except (ValueError, RecursionError):  # truncated, garbled, or nested too deeply
         return _from_pieces(text)
     result = _members(whole.get("result"))
     message = _members(result.get("message"))
@@ -55,13 +54,13 @@ def read_leniently(line: bytes) -> LenientLine:
         custom_id=custom_id if isinstance(custom_id, str) and not _SURROGATES.search(custom_id) else None,
         result_type=_text(result.get("type")),
         model=_text(message.get("model")),
-        text=_text(_said(message.get("content"))) or _SURROGATES.sub("\ufffd", text),
+        text=_text(_answer_text(message.get("content"))) or _SURROGATES.sub("\ufffd", text),
         usage=message.get("usage"),
     )
 
 
 def _from_pieces(text: str) -> LenientLine:
-    """What stands in a text that is not JSON. In a text within it no quotation mark stands without a backslash."""
+    """Search a line that is not JSON. Quotation marks inside its strings are escaped, so the patterns skip them."""
     models = set(_MODEL.findall(text))
     usages = [usage for found in _USAGE.finditer(text) if (usage := _object_at(found.end(), text)) is not None]
     return LenientLine(
@@ -79,7 +78,7 @@ def _first(pattern: re.Pattern[str], text: str) -> str | None:
 
 
 def _object_at(position: int, text: str) -> Any:
-    """The JSON object that begins there; None if it has no end."""
+    """Return the JSON object that begins there; None if it does not end."""
     try:
         return _DECODER.raw_decode(text, position)[0]
     except (ValueError, RecursionError):
@@ -90,8 +89,8 @@ def _members(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _said(content: Any) -> str | None:
-    """The texts of a message's content, which may be a text itself; None if there are none."""
+def _answer_text(content: Any) -> str | None:
+    """Return the texts of a message's content, which may itself be a text; None if there are none."""
     if isinstance(content, str):
         return content
     blocks = map(_members, content if isinstance(content, list) else [])

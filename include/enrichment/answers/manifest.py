@@ -1,4 +1,4 @@
-"""The manifest of a published partition: written last, so that whoever finds it finds the rest."""
+"""The manifest of a published partition. It is written last, so if it exists, all other objects do."""
 
 from __future__ import annotations
 
@@ -12,29 +12,28 @@ from include.enrichment.cost.estimate import Estimate, expected_usd
 from include.enrichment.cost.prices import format_decimal
 from include.enrichment.storage.version import Versioned
 
-#: JSON has no exact number for it, so it stands there as text.
+#: Written as text, because JSON numbers are not exact.
 _Usd = Annotated[Decimal, PlainSerializer(format_decimal, when_used="json-unless-none")]
 
 
 class Manifest(Versioned):
     """
-    What one partition holds and where it came from.
+    The content of one partition and its origin.
 
-    Raises ValueError if the counts do not reconcile: every row is published or rejected, once.
-
-    :param trial: of how many rows this is a trial, which has replaced nothing; None: it is the whole partition
-    :param requests: distinct requests; fewer than rows where rows are alike
+    :param trial: the number of rows of a trial, which replaces nothing; None for the whole partition
+    :param requests: distinct requests; fewer than rows if rows are alike
     :param rejected_by: rejected rows by outcome
     :param batches: the batches that hold the answers
-    :param reused: those of them that an earlier run had submitted: this run sent nothing for them, and paid nothing
-    :param cost_usd: what the batches cost that this run sent, by the books; None where that is not known, and in a
-        manifest of an earlier version. Batches of an extract that was made anew since are not among them
-    :param partition_cost_usd: the sum of ``_cost_usd`` over table and rejects: what the answers to these rows cost, in
-        whichever run of the partition; None as above
-    :param estimates: by pass, what was told before it was sent; empty in a manifest of an earlier version
-    :param columns: the published columns, by name, as Arrow types
-    :param sha256: of the table's and of the rejects' object, by the names of those two fields; empty in a manifest of
-        an earlier version
+    :param reused: the batches of earlier runs among them: this run sent and paid nothing for these
+    :param cost_usd: the recorded cost of the batches that this run sent for this extract; None if unknown, and in a
+        manifest of an earlier version
+    :param partition_cost_usd: the sum of ``_cost_usd`` over table and rejects: the cost of the answers to these rows,
+        in all runs of the partition; None as above
+    :param estimates: the cost estimate of each pass; empty in a manifest of an earlier version
+    :param columns: the Arrow types of the published columns, by name
+    :param sha256: hashes of the objects ``table`` and ``rejects``; empty in a manifest of an earlier version
+
+    Raises ValueError if the counts do not reconcile: every row is published or rejected, exactly once.
     """
 
     pipeline: str
@@ -61,12 +60,12 @@ class Manifest(Versioned):
 
     @property
     def expected_usd(self) -> Decimal | None:
-        """What its passes were expected to cost before they were sent; None where a price is not known."""
+        """The expected cost of its passes before they were sent; None if a price is unknown."""
         return expected_usd(self.estimates.values())
 
     @property
     def simulated(self) -> bool:
-        """Whether the emulator gave any of the answers: it says so in the ids of its batches."""
+        """Whether the emulator gave any of the answers. It marks the ids of its batches."""
         return any("simulated" in batch_id for batch_id in self.batches)
 
     @model_validator(mode="after")

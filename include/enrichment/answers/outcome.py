@@ -1,6 +1,6 @@
 """
-One line of a batch's results becomes one outcome. Shapes of the lines: docs/message-batches reference of the API,
-2026-10-08.
+Judges each line of a batch's results: one line gives one outcome. Format of the lines: message-batches reference of the
+API, 2026-10-08.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from include.enrichment.cost.prices import prices
 OutcomeName = Literal["succeeded", "invalid", "errored", "expired", "canceled", "missing"]
 Remedy = Literal["again", "repair"]
 
-#: How the reason begins where ``max_tokens`` cut the answer; what asks for a better one asks for a shorter one then.
+#: The start of the reason if ``max_tokens`` cut the answer. A repair then asks for a shorter answer.
 CUT_AT_MAX_TOKENS = "cut at max_tokens"
 
-#: No request uses so many tokens: a hundred times the longest context window. A count beyond it is a mistake, which no
-#: sum and no amount could hold.
+#: A hundred times the longest context window: no request uses as many tokens. A higher count is an error, and sums of
+#: it could overflow.
 MOST_TOKENS = 100_000_000
 
 
-# None of these can hold itself, so the garbage collector need not look at them (gc=False): that takes longer than to
-# decode them.
+# None of these can hold a reference to itself, so the garbage collector skips them (gc=False): collecting them takes
+# longer than decoding them.
 class _Block(msgspec.Struct, gc=False):
     type: str = ""
     text: str | None = None
@@ -45,7 +45,7 @@ class _Message(msgspec.Struct, gc=False):
     content: list[_Block] = []
     stop_reason: str | None = None
     stop_details: _StopDetails | None = None
-    # Whatever it says of its usage, the answer is an answer.
+    # An answer is valid even if its usage is malformed.
     usage: Any = None
 
 
@@ -67,7 +67,7 @@ class _Result(msgspec.Struct, gc=False):
 
 
 class ResultLine(msgspec.Struct, gc=False):
-    """A line as the API sends it; members that nobody here reads are passed over."""
+    """A line as the API sends it; unused members are ignored."""
 
     custom_id: str
     result: _Result
@@ -77,7 +77,7 @@ _decode = msgspec.json.Decoder(ResultLine).decode
 
 
 def decode_line(line: bytes) -> ResultLine:
-    """A line of results. Raises msgspec.DecodeError for one that is cut or garbled."""
+    """Decode a result line. Raises msgspec.DecodeError if it is truncated or garbled."""
     try:
         return _decode(line.removeprefix(codecs.BOM_UTF8))
     except (UnicodeDecodeError, RecursionError) as error:
@@ -86,16 +86,15 @@ def decode_line(line: bytes) -> ResultLine:
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
-    What became of one request; exactly one for each request that was sent.
+    The outcome of one request; every request that was sent has exactly one.
 
-    :param output: the answer as JSON that fits the schema (or as plain text, where there is none); None unless
-        ``succeeded``
+    :param output: the answer as JSON that fits the schema, or as text without a schema; None unless ``succeeded``
     :param reason: why there is no output; None if ``succeeded``
-    :param error_type: the API's name for what went wrong, such as ``overloaded_error``; None unless ``errored``, and
-        where the API names none
-    :param text: what Claude said, kept where it was paid for and is not usable
-    :param upper_bound: its usage cannot be read. The counts are the most that the request can have used, as
-        at_most() puts them, and zero before
+    :param error_type: the API's name of the error, for example ``overloaded_error``; None unless ``errored``, or if the
+        API names none
+    :param text: the answer, if it was paid for and is unusable
+    :param upper_bound: the usage is unreadable. The counts are 0 until with_upper_bound() sets them to the most that
+        the request can have used
     """
 
     request_id: str
@@ -132,7 +131,7 @@ OUTCOMES_SCHEMA = pa.schema(
 )
 
 
-#: What is written to the cache in all, in the API's words.
+#: The API's name for all tokens written to the cache.
 _WRITTEN = "cache_creation_input_tokens"
 _REASON_CHARACTERS = 1_000
 _UNBILLED = ("errored", "expired", "canceled")
@@ -140,10 +139,10 @@ _UNBILLED = ("errored", "expired", "canceled")
 
 def unreadable(line: bytes, error: Exception) -> Outcome | None:
     """
-    The outcome of a line that is not as the API documents it; None if it does not say whose it is.
+    Return the outcome of a line that does not match the API's documentation; None if its request is unknown.
 
-    It counts as paid for, unless it says plainly that there was no answer. Its text, its model and what it used are
-    read as far as they can be.
+    The line counts as paid for unless it clearly says that there was no answer. Its text, model and usage are read as
+    far as possible.
     """
     found = read_leniently(line)
     reason = f"its result line cannot be read: {error}"[:_REASON_CHARACTERS]
@@ -152,7 +151,7 @@ def unreadable(line: bytes, error: Exception) -> Outcome | None:
     if found.result_type in _UNBILLED:
         outcome = cast(OutcomeName, found.result_type)
         return Outcome(request_id=found.custom_id, outcome=outcome, reason=reason, text=found.text)
-    # In such a line a model that has no price is a name that is garbled: at_most() takes the one that was asked.
+    # In such a line, a model without a price is a garbled name: with_upper_bound() takes the requested model.
     model = found.model if found.model in prices().models else None
     return Outcome(
         request_id=found.custom_id,
@@ -165,31 +164,30 @@ def unreadable(line: bytes, error: Exception) -> Outcome | None:
 
 
 def missing_outcome(request_id: str) -> Outcome:
-    """The outcome of a request that was sent and of which the batch's results say nothing."""
+    """Return the outcome of a request that was sent and has no line in the batch's results."""
     return Outcome(request_id=request_id, outcome="missing", reason="the API's results hold no line for it")
 
 
-#: Errors that a retry pass does not try again. The first two lie in the request, and every time it is sent it ends the
-#: same way. The others lie in the key or the account: nothing that happens within a run mends them, and a later run
-#: asks again by itself (docs of errors, 2026-10-08).
+#: Errors that a retry pass does not retry (docs of errors, 2026-10-08). The request causes the first two, which would
+#: recur. The key or the account causes the others: nothing within a run fixes them, and a later run sends the request
+#: again.
 _PERMANENT_ERRORS = frozenset(
     {"invalid_request_error", "not_found_error", "permission_error", "authentication_error", "billing_error"}
 )
-#: Where Claude ended by itself, so that the answer is whole.
+#: Claude ended by itself, so the answer is complete.
 USABLE_STOPS = frozenset({"end_turn", "stop_sequence"})
-#: Where Claude ended by itself or ran out of ``max_tokens``, another answer may fit. Not at the end of the context
-#: window: a request that holds the answer as well is longer still. Not after a refusal, and not in a paused turn. None
-#: stands for a line that cannot be read: there is no answer to repair.
+#: If Claude ended by itself or ran out of ``max_tokens``, another answer may fit. Not at the end of the context window,
+#: because a repair is even longer, not after a refusal, and not in a paused turn. An unreadable line has None and no
+#: answer to repair.
 _REPAIRABLE_STOPS = USABLE_STOPS | {"max_tokens"}
 
 
 def remedy(outcome: str, error_type: str | None, stop_reason: str | None) -> Remedy | None:
     """
-    What a retry pass does about an outcome: send the same request ``again``, ask Claude to ``repair`` its answer, or
-    nothing.
+    Return what a retry pass does about an outcome: send the request ``again``, ``repair`` the answer, or nothing.
 
-    :param error_type: that of the outcome; a type that is not known here is worth another try
-    :param stop_reason: that of the outcome; one that is not known here is left alone, as its answer was paid for
+    :param error_type: of the outcome; unknown types are retried
+    :param stop_reason: of the outcome; unknown ones are not repaired, as the answer was paid for
     """
     match outcome:
         case "expired" | "canceled" | "missing":
@@ -204,24 +202,25 @@ def remedy(outcome: str, error_type: str | None, stop_reason: str | None) -> Rem
 
 def is_settled(outcome: str) -> bool:
     """
-    Whether the request was answered and paid for: it is then never asked again as it is. Every other outcome was not
-    billed, and a later plan may ask again (docs of batch processing, 2026-10-08).
+    Return whether the request was answered and paid for, and is therefore never sent again unchanged.
+
+    All other outcomes are not billed, and a later plan may send them again (docs of batch processing, 2026-10-08).
     """
     return outcome in ("succeeded", "invalid")
 
 
 def outcomes_batch(outcomes: Sequence[Outcome]) -> pa.RecordBatch:
-    """The outcomes as they stand in the result store, in OUTCOMES_SCHEMA."""
+    """Return the outcomes as a batch for the result store, in OUTCOMES_SCHEMA."""
     columns = [pa.array(list(map(attrgetter(field.name), outcomes)), field.type) for field in OUTCOMES_SCHEMA]
     return pa.RecordBatch.from_arrays(columns, schema=OUTCOMES_SCHEMA)
 
 
 def judge(line: ResultLine, schema: OutputSchema | None) -> Outcome:
     """
-    The outcome of one received line. Without a schema the answer is taken as text.
+    Judge one received line. Without a schema the answer is plain text.
 
-    A result type that is not known yet counts as errored, with its name as the reason; with a message it was paid for.
-    Raises msgspec.DecodeError for an answer that is not there.
+    An unknown result type counts as errored with its name as the reason, or as invalid and paid for if it has a
+    message. Raises msgspec.DecodeError if a succeeded line has no message.
     """
     result = line.result
     match result.type:
@@ -281,7 +280,7 @@ def _judge_message(request_id: str, message: _Message, schema: OutputSchema | No
 
 
 def _used(usage: Any) -> dict[str, Any]:
-    """What of an outcome follows from the usage that a line tells, however it tells it."""
+    """Return the fields of an outcome that follow from the usage in a line, however malformed."""
     usage = _members(usage)
     written, searched = _members(usage.get("cache_creation")), _members(usage.get("server_tool_use"))
     counts = {
@@ -300,7 +299,7 @@ def _used(usage: Any) -> dict[str, Any]:
             counts[name] = count = int(count)
         if type(count) is not int or not 0 <= count <= MOST_TOKENS:
             return place | {"upper_bound": True}
-    # What was written for nobody knows how long has the higher price.
+    # Cache writes of unknown TTL have the higher price.
     unknown = counts.pop(_WRITTEN) - counts["cache_write_5m_tokens"] - counts["cache_write_1h_tokens"]
     counts["cache_write_1h_tokens"] += max(unknown, 0)
     return counts | place

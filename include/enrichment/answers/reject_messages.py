@@ -1,4 +1,4 @@
-"""Messages about rejected rows: which they are and, if there are too many, what to do."""
+"""Messages about rejected rows: which rows they are and, if there are too many, what to do."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from decimal import Decimal
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.cost.prices import format_usd
 
-#: In a count of rejected rows those that gave no request that can be sent.
+#: The outcome of a rejected row whose request cannot be sent.
 UNSENDABLE = "unsendable"
-#: How many sample rows and how many reasons a message shows.
+#: The number of sample rows and of reasons in a message.
 SAMPLES = 5
 _REASONS = 3
 _REASON_CHARACTERS = 120
@@ -21,11 +21,11 @@ _REASON_CHARACTERS = 120
 @dataclass(frozen=True, kw_only=True)
 class Rejected:
     """
-    The rejected rows of a partition, or the requests of a batch that have no usable answer.
+    The rejected rows of a partition, or the requests of a batch without a usable answer.
 
-    :param outcomes: how many have which outcome; UNSENDABLE for rows without a request
-    :param reasons: how many have which reason, by its beginning
-    :param samples: the first of them: what it is known by, its outcome, and the beginning of its reason
+    :param outcomes: counts by outcome; UNSENDABLE for rows without a request
+    :param reasons: counts by the beginning of the reason
+    :param samples: key, outcome and beginning of the reason of the first ones
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -42,7 +42,7 @@ class Rejected:
 
     @property
     def by_outcome(self) -> str:
-        """The counts in words."""
+        """The counts by outcome, as text."""
         return ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(self.outcomes.items()))
 
     @property
@@ -51,16 +51,16 @@ class Rejected:
         return "; ".join(f"{reason} ({count:,})" for reason, count in self.reasons.most_common(_REASONS))
 
     def sample_lines(self) -> list[str]:
-        """The samples, a line for each."""
+        """Return one line per sample."""
         return [f"  {name}: {outcome}, {reason}" for name, outcome, reason in self.samples]
 
 
-def loaded_lines(batch_id: str, counts: Mapping[str, int], unusable: Rejected) -> str:
+def describe_load(batch_id: str, counts: Mapping[str, int], unusable: Rejected) -> str:
     """
-    How the requests of a batch ended: a fact a line.
+    Return how the requests of a batch ended, one fact per line.
 
-    :param counts: how many requests had which outcome
-    :param unusable: those that have no usable answer; empty where they were not looked at again
+    :param counts: requests by outcome
+    :param unusable: the requests without a usable answer; empty if they were not read again
     """
     by_outcome = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(counts.items()))
     lines = [f"Batch {batch_id}: {sum(counts.values()):,} requests: {by_outcome}."]
@@ -71,15 +71,15 @@ def loaded_lines(batch_id: str, counts: Mapping[str, int], unusable: Rejected) -
     return "\n".join(lines)
 
 
-def result_lines(manifest: Manifest, rejected: Rejected, *, rejects: str, published: bool) -> str:
+def describe_publication(manifest: Manifest, rejected: Rejected, *, rejects: str, published: bool) -> str:
     """
-    What became of the rows, what that cost and where it lies: a fact a line.
+    Return the rows, cost and locations of a partition, one fact per line.
 
-    :param rejects: where the rejects are
-    :param published: whether the table was replaced, or a trial's was written
+    :param rejects: the address of the rejects
+    :param published: whether the table, or that of a trial, was written
     """
     whose = "Trial of partition" if manifest.trial is not None else "Partition"
-    simulated = ", simulated: the emulator answered, and nobody is billed" if manifest.simulated else ""
+    simulated = ", simulated by the emulator, not billed" if manifest.simulated else ""
     lines = [
         f"{whose} {manifest.partition} of {manifest.pipeline} is {'' if published else 'not '}published.",
         f"{manifest.rows:,} rows read",
@@ -94,35 +94,35 @@ def result_lines(manifest: Manifest, rejected: Rejected, *, rejects: str, publis
     return "\n".join(lines)
 
 
-def too_many(
+def describe_too_many(
     manifest: Manifest, rejected: Rejected, *, again: int, unbilled: int, most: float, rejects: str, left_out: str
 ) -> str:
     """
-    What was rejected, what is left behind, and the ways on, of which only those are named that there are.
+    Return the message of a failed publish: what was rejected, what is left behind, and the possible next steps.
 
-    :param again: how many requests a run sends that asks only for the rejects
-    :param unbilled: how many distinct requests of theirs were not billed
-    :param most: the share of rejects that is allowed
-    :param rejects: where they are
-    :param left_out: what a budget kept the run from; empty if nothing
+    :param again: the number of requests that a run with `only_rejects` would send
+    :param unbilled: the number of distinct requests of the rejects that were not billed
+    :param most: the allowed share of rejects
+    :param rejects: their address
+    :param left_out: a note about requests that a budget left out; may be empty
     """
     were = "was" if manifest.rejected == 1 else "were"
     lines = [
         f"{manifest.rejected:,} of {manifest.rows:,} rows of partition {manifest.partition} {were} rejected"
         f" ({rejected.by_outcome}); limits.max_reject_ratio allows {100 * most:g} %.",
         f"Most common: {rejected.most_common}. {left_out}".rstrip(),
-        f"Nothing was published, and the table is as it was. All answers are kept; the rejects are at {rejects}",
+        f"Nothing was published, and the table is unchanged. All answers are kept; the rejects are at {rejects}",
     ]
     if again:
         cost = format_usd(_cost_of(again, manifest, unbilled=unbilled))
         lines.append(
             "Trigger the day again with Only the rejects (`only_rejects`; make run: ONLY_REJECTS=1): it sends"
-            f" {again:,} {'request' if again == 1 else 'requests'} and nothing else, for {_about(cost)}."
+            f" only {again:,} {'request' if again == 1 else 'requests'}, for {_about(cost)}."
         )
     lines.append(
-        f"{'Or change' if again else 'Change'} what the reasons name (prompt, schema, max_tokens, query) and start a"
-        " new run: what has changed is sent and billed again. Or raise the ratio and start a new run to publish without"
-        " them."
+        f"{'Or fix' if again else 'Fix'} the cause of the reasons (prompt, schema, max_tokens, query) and start a new"
+        " run: changed requests are sent and billed again. Or raise the ratio and start a new run to publish without"
+        " the rejects."
     )
     return "\n".join(lines)
 
@@ -133,8 +133,9 @@ def _about(cost: str) -> str:
 
 def _cost_of(requests: int, manifest: Manifest, *, unbilled: int) -> Decimal | None:
     """
-    What so many of the partition's requests will cost: as much as the others did on average; where nothing was paid, as
-    much as was estimated. None where neither is known.
+    Estimate the cost of that many requests: the average of the partition's billed requests, or else the estimated cost.
+
+    None if neither is known.
     """
     if manifest.partition_cost_usd and (billed := manifest.requests - unbilled) > 0:
         return manifest.partition_cost_usd / billed * requests

@@ -1,6 +1,6 @@
 """
-An answer that cannot be used is sent back to Claude, with what is wrong with it. The second request is known by its
-content like any other: the same answer is sent back once.
+Makes the repair of an unusable answer: a request that returns the answer to Claude with the validator's complaint. Like
+any request, a repair is identified by its content, so the same answer is returned only once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 from include.enrichment.answers.outcome import CUT_AT_MAX_TOKENS
 from include.enrichment.requests.request import Request, encode_params, make_request
 
-#: What is sent back is paid for again as input; the beginning shows well enough what went wrong.
+#: The returned answer is billed again as input, and its beginning is enough to show the problem.
 MAX_ANSWER_CHARACTERS = 20_000
 MAX_COMPLAINT_CHARACTERS = 1_000
 
@@ -26,11 +26,10 @@ class _Message(msgspec.Struct):
 @dataclass(frozen=True, kw_only=True)
 class Repair:
     """
-    A request that was made of an invalid answer.
+    A request that was made from an invalid answer.
 
-    :param of: the row's request that it stands for, by id
-    :param depth: 1 for the repair of the answer to that request, 2 for the repair of the answer to that repair, and so
-        on
+    :param of: the id of the row's original request
+    :param depth: 1 for a repair of the answer to that request, 2 for a repair of the answer to that repair, and so on
     """
 
     request: Request
@@ -40,17 +39,15 @@ class Repair:
 
 def repair(request: Request, *, answer: str, complaint: str) -> Request:
     """
-    The request that asks for a better answer: all of ``request`` byte for byte, then the answer as Claude's turn, then
-    the complaint as the user's. It ends with a user's turn, as the API wants it where the answer has a schema (docs of
-    structured outputs, 2026-10-08). What comes of it may be repaired in the same way.
+    Make the request for a better answer: ``request`` byte for byte, the answer as assistant turn, the complaint as user
+    turn. The answer to a repair may be repaired in the same way.
 
-    Its id takes in the first one's id: two samples, or two runs that share no answers, share no repairs either.
+    The last turn is the user's, as the API requires for structured outputs (docs, 2026-10-08). The new id depends on
+    the first one's, so two samples, or two runs that share no answers, share no repairs either.
 
-    :param request: what was sent; its params are the body of a Messages request
-    :param answer: what Claude said; of more than MAX_ANSWER_CHARACTERS the beginning. Where it has no text there is no
-        turn of Claude's, as the API takes no empty one
-    :param complaint: what is wrong with it, an outcome's ``reason``; of more than MAX_COMPLAINT_CHARACTERS the
-        beginning
+    :param request: the original request; its params are the body of a Messages request
+    :param answer: cut to MAX_ANSWER_CHARACTERS. Without text there is no assistant turn, as the API rejects empty ones
+    :param complaint: the ``reason`` of the outcome, cut to MAX_COMPLAINT_CHARACTERS
 
     Raises Unsendable if the request would be too large, or the answer is not valid Unicode.
     """
@@ -69,14 +66,14 @@ def repair(request: Request, *, answer: str, complaint: str) -> Request:
 
 
 def _blocks(content: msgspec.Raw) -> list[Any]:
-    """A message's content as blocks: text stands for one block of it."""
+    """Return a message's content as blocks; a text becomes one block."""
     if bytes(content).lstrip().startswith(b'"'):
         return [{"type": "text", "text": content}]
     return msgspec.json.decode(content, type=list[msgspec.Raw])
 
 
 def _wish(answer: str, complaint: str) -> str:
-    """What Claude is told about its answer."""
+    """Return the text for Claude. Its wording is part of the request id: a change would bill repairs again."""
     if not answer.strip():
         found = "This was asked before, and the answer held no text."
     elif len(answer) > MAX_ANSWER_CHARACTERS:

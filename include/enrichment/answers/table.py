@@ -1,6 +1,4 @@
-"""
-Rows and outcomes become what is published: one typed line for each row with an output, one reject for each without.
-"""
+"""Builds the published table and the rejects: one typed line per row with an output, one reject per row without."""
 
 from __future__ import annotations
 
@@ -19,20 +17,20 @@ from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.cost.prices import USD
 from include.enrichment.errors import SpecError, WarehouseError
 
-#: Beside the business key, what a row tells of its origin, published or rejected. ``_cost_usd`` is what all answers to
-#: its request cost, invalid ones and those of repairs too, in batches that were made for its partition. The first row
-#: with the request bears it; for the others it is 0, and for what the batch of another partition has answered: so a sum
-#: over any rows, rejects and partitions counts no answer twice. Null where the price of a model is not known.
+#: The origin of a row, published or rejected. ``_cost_usd`` is the cost of all answers to its request, including
+#: invalid ones and repairs, in batches of its partition. It is 0 for all but the first row with the request, and for
+#: answers of another partition's batches, so a sum over any rows, rejects and partitions counts no answer twice. Null
+#: if a price is unknown.
 _ORIGIN = [
     *(pa.field(name, pa.string()) for name in ("_request_id", "_batch_id", "_model")),
     pa.field("_cost_usd", USD),
 ]
 _WORK_FIELDS = [pa.field("request_id", pa.string()), pa.field("params", pa.string()), pa.field("problem", pa.string())]
-#: The column that tells the samples of a row apart, from 1.
+#: The column with the number of the sample, from 1.
 SAMPLE = "_sample"
-#: Outcomes of several batches: those of the result store, and the batch they came from.
-#: Texts are large strings: those of one partition together may pass the 2 GiB that a plain string column holds.
+#: These are large strings, because the texts of one partition may exceed the 2 GiB of a string column.
 _LONG_TEXTS = ("output", "reason", "text")
+#: Outcomes of several batches, each with its batch.
 ANSWERS_SCHEMA = pa.schema(
     [
         *(f.with_type(pa.large_string()) if f.name in _LONG_TEXTS else f for f in OUTCOMES_SCHEMA),
@@ -45,7 +43,7 @@ _REJECT_FIELDS = [
     pa.field("text", pa.string()),
     *_ORIGIN,
 ]
-#: What became of each row's request.
+#: The result of each row's request.
 ANSWERED_SCHEMA = pa.schema([pa.field("output", pa.string()), *(field.with_nullable(True) for field in _REJECT_FIELDS)])
 
 
@@ -57,61 +55,62 @@ def key_fields(
     published: Mapping[str, str] | None = None,
 ) -> list[pa.Field]:
     """
-    The typed business key, the same on a day with rows and on one without.
+    Return the typed fields of the business key, the same on days with and without rows.
 
-    A type that the spec does not name is the one that the source describes, else that of the first row's value. On a
-    day without rows it is the published one, as no value can speak against it, else the described one. Raises SpecError
-    where none of them tells a key type, WarehouseError where the first row's key is NULL.
+    A type that the spec does not name comes from the source's description, else from the value in the first row. On a
+    day without rows it comes from an earlier published day, else from the description.
 
-    :param described: the source's columns by name; None for a type that it does not tell, as SQLite
+    :param described: the source's columns by name; None for an unknown type, for example in SQLite
     :param published: the columns of an earlier day's manifest
+
+    Raises SpecError if none of these gives a key type, WarehouseError if the first row's key is NULL.
     """
     fields = []
     for name, named in key.items():
-        told = (described or {}).get(name)
+        source_type = (described or {}).get(name)
         earlier = (published or {}).get(name)
         if named:
             kind = named
         elif first_row is None:
-            kind = _kind_without_rows(name, told, earlier)
+            kind = _kind_without_rows(name, source_type, earlier)
         else:
-            kind = _kind_of_row(name, first_row[name], told)
+            kind = _kind_of_row(name, first_row[name], source_type)
         fields.append(pa.field(name, KEY_TYPES[kind], nullable=False))
     return fields
 
 
-def _kind_of_row(name: str, value: object, told: pa.DataType | None) -> str:
+def _kind_of_row(name: str, value: object, source_type: pa.DataType | None) -> str:
     if value is None:
         raise _null_key(name, 1, 1)
-    if kind := (kind_of_type(told) if told else None) or kind_of_value(value):
+    if kind := (kind_of_type(source_type) if source_type else None) or kind_of_value(value):
         return kind
     raise SpecError(
-        f"pipeline.yaml: source.key: {name!r} comes from the warehouse as {type(value).__name__}, which is not the type"
-        f" of a key. Nothing was sent. {_name_one(name)}"
+        f"pipeline.yaml: source.key: {name!r} comes from the warehouse as {type(value).__name__}, which is not a key"
+        f" type. Nothing was sent. {_advice(name)}"
     )
 
 
-def _kind_without_rows(name: str, told: pa.DataType | None, earlier: str | None) -> str:
+def _kind_without_rows(name: str, source_type: pa.DataType | None, earlier: str | None) -> str:
     kind = next((kind for kind, published in KEY_TYPES.items() if str(published) == earlier), None)
-    kind = kind or (kind_of_type(told) if told else None)
+    kind = kind or (kind_of_type(source_type) if source_type else None)
     if kind is None:
-        source = f"the source describes it as {told}" if told else "the source does not describe it"
+        source = f"the source describes it as {source_type}" if source_type else "the source does not describe it"
         raise SpecError(
-            f"pipeline.yaml: source.key: this day has no rows, and the type of {name!r} is not known: {source}, and no"
-            f" day with rows was published before. Nothing was sent. {_name_one(name)}"
+            f"pipeline.yaml: source.key: this day has no rows, and the type of {name!r} is unknown: {source}, and no"
+            f" earlier day with rows is published. Nothing was sent. {_advice(name)}"
         )
     return kind
 
 
-def _name_one(name: str) -> str:
+def _advice(name: str) -> str:
     return (
-        "Cast it in extract.sql or the export, or name the type that holds it:"
+        "Cast it in extract.sql or the export, or set its type:"
         f" `source.key: {{{name}: int64}}` (one of {', '.join(KEY_TYPES)})."
     )
 
 
 def changed_types(keys: Iterable[pa.Field], published: Mapping[str, str]) -> list[str]:
-    """Which columns of the key have another type than in an earlier day's manifest: each with both types."""
+    """Describe each key column whose type differs from that in an earlier day's manifest."""
     return [
         f"{field.name!r} is {field.type}, but was published as {published[field.name]}"
         for field in keys
@@ -121,22 +120,22 @@ def changed_types(keys: Iterable[pa.Field], published: Mapping[str, str]) -> lis
 
 def rows_schema(keys: Sequence[pa.Field], *, sampled: bool = False) -> pa.Schema:
     """
-    A run's rows: the key, and either ``request_id`` with ``params`` or the ``problem`` that kept the row from becoming
-    a request.
+    Return the schema of a run's rows: the key, and either ``request_id`` with ``params`` or the ``problem`` that
+    prevents a request.
 
-    :param sampled: each row stands there several times, and its key ends in the number of the sample
+    :param sampled: each row occurs once per sample, and its key ends in the number of the sample
     """
     sample = [pa.field(SAMPLE, pa.int64(), nullable=False)] if sampled else []
     return pa.schema([*keys, *sample, *_WORK_FIELDS])
 
 
 def row_keys(rows: pa.Schema) -> list[pa.Field]:
-    """The key of a rows_schema(), the number of the sample included."""
+    """Return the key fields of a rows_schema(), including the number of the sample."""
     return [field for field in rows if field not in _WORK_FIELDS]
 
 
 def rows_batch(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
-    """Rows as a batch of rows_schema(). Raises WarehouseError if a key is NULL, or does not survive in its column."""
+    """Return rows as a batch of rows_schema(). Raises WarehouseError if a key is NULL or changed by its column type."""
     columns = [_column([row[field.name] for row in rows], field) for field in schema]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
@@ -150,25 +149,24 @@ def _column(values: list[Any], field: pa.Field) -> pa.Array:
         return key_array(values, field.type)
     except ValueError as error:
         raise WarehouseError(
-            f"The business key {field.name!r} holds a value that is not {field.type}: {error}. Nothing was sent. Cast"
-            " it in extract.sql or the export, or name another type in pipeline.yaml:"
+            f"The business key {field.name!r} has a value that is not {field.type}: {error}. Nothing was sent. Cast it"
+            " in extract.sql or the export, or set another type in pipeline.yaml:"
             f" `source.key: {{{field.name}: …}}`."
         ) from error
 
 
 def _null_key(name: str, nulls: int, rows: int) -> WarehouseError:
     return WarehouseError(
-        f"The business key {name!r} is NULL in {nulls:,} of the last {rows:,} rows that were read. Nothing was sent."
+        f"The business key {name!r} is NULL in {nulls:,} of the last {rows:,} rows read. Nothing was sent."
         " Filter these rows out in extract.sql or the export, or choose another key."
     )
 
 
 def repeated_keys(keys: pa.Table) -> pa.Table:
     """
-    The keys that occur more than once, each with its ``count``, the most frequent first.
+    Return the keys that occur more than once, each with its ``count``, the most frequent first.
 
-    They are sorted, and only those are counted that stand after their like: a table of all unique keys would take
-    several times the memory.
+    The keys are sorted and only repetitions are counted: grouping all unique keys would take several times the memory.
     """
     ordered = keys.sort_by([(name, "ascending") for name in keys.column_names])
     pairs = max(len(ordered) - 1, 0)
@@ -184,8 +182,8 @@ def repeated_keys(keys: pa.Table) -> pa.Table:
 @dataclass(frozen=True, kw_only=True)
 class Shape:
     """
-    The schemas of what one pipeline publishes: business key first, then a column for each property of the output, then
-    where it came from.
+    The schemas that one pipeline publishes: the business key, then one column per property of the output, then the
+    origin.
     """
 
     keys: Sequence[pa.Field]
@@ -193,24 +191,23 @@ class Shape:
 
     @property
     def table(self) -> pa.Schema:
-        """The published table."""
+        """The schema of the published table."""
         return pa.schema([*self.keys, *self.output.fields, *_ORIGIN])
 
     @property
     def rejects(self) -> pa.Schema:
-        """The rejects."""
+        """The schema of the rejects."""
         return pa.schema([*self.keys, *_REJECT_FIELDS])
 
 
-def publishable(rows: pa.Table, answered: pa.Table, shape: Shape) -> tuple[pa.Table, pa.Table]:
+def split_rows(rows: pa.Table, answered: pa.Table, shape: Shape) -> tuple[pa.Table, pa.Table]:
     """
-    What is published of these rows, and what is rejected. Each row is in exactly one of the two, in the same order.
+    Split rows into published table and rejects. Each row is in exactly one of the two, in the same order.
 
-    :param rows: rows of a rows_schema(), without their params; their outputs are Python objects all at once
-    :param answered: what was answered to each of them, in ANSWERED_SCHEMA
+    :param rows: rows of a rows_schema(), without their params. All their outputs are Python objects at the same time
+    :param answered: the result of each row, in ANSWERED_SCHEMA
     """
-    # A row that never became a request is like one that the API refuses: errored, with the reason, and it costs
-    # nothing.
+    # A row without a request is like one that the API rejects: errored, with the reason, at no cost.
     unsent = pc.is_valid(rows["problem"])
     reason = pc.binary_join_element_wise("not sent", rows["problem"], ": ")
     columns = {name: answered[name] for name in ANSWERED_SCHEMA.names} | {
@@ -219,7 +216,7 @@ def publishable(rows: pa.Table, answered: pa.Table, shape: Shape) -> tuple[pa.Ta
         "_cost_usd": pc.if_else(unsent, pa.scalar(Decimal(0), USD), answered["_cost_usd"]),
     }
     whole = pa.table(columns, schema=ANSWERED_SCHEMA)
-    # The keys stay apart: they may be called like a column of the answers.
+    # The keys stay separate: they may have the name of a column of the answers.
     keys = rows.select([field.name for field in shape.keys])
     good = pc.equal(whole["outcome"], "succeeded")
     bad = pc.invert(good)

@@ -1,4 +1,4 @@
-"""What an answer can have used at most, which follows from its request: for lines that do not say what it was."""
+"""The upper bound of an answer's usage, computed from its request, for lines with unreadable usage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 from include.enrichment.answers.outcome import Outcome, is_settled
 
-#: What the API may put before a prompt by itself, for a schema or tools: several hundred tokens are documented.
+#: The API may add tokens to a prompt for a schema or tools; several hundred are documented.
 _ADDED_TOKENS = 2_000
 #: The longest context window, in tokens. A request that names an image, a document or a tool may fill it.
 _WINDOW_TOKENS = 1_000_000
@@ -17,19 +17,18 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 def is_incomplete(outcome: Outcome) -> bool:
-    """Whether the answer was paid for, and its line does not say how much, or for which model."""
+    """Return whether the answer was paid for and its line lacks the usage or the model."""
     return is_settled(outcome.outcome) and (outcome.upper_bound or not outcome.model)
 
 
 def with_upper_bound(outcome: Outcome, params: str) -> Outcome:
     """
-    An incomplete outcome with what its line lacks: the model that was asked and, where its usage cannot be read, the
-    most tokens that the request can have used, each at the highest rate that it can have had.
+    Complete an outcome with the requested model and, if its usage is unreadable, with the highest possible usage.
 
-    A token of text has at least one byte, and no answer is longer than ``max_tokens``. What a server tool's searches
-    cost is not in it.
+    A token of text has at least one byte, and no answer is longer than ``max_tokens``. Every token counts at its
+    highest rate. The cost of a server tool's searches is not included.
 
-    :param params: of its request, as they were sent
+    :param params: of its request, as sent
     """
     request = _decode(params)
     outcome = msgspec.structs.replace(outcome, model=outcome.model or request.get("model"))
@@ -48,7 +47,7 @@ def with_upper_bound(outcome: Outcome, params: str) -> Outcome:
 
 
 def _is_text(request: dict[str, Any]) -> bool:
-    """Whether all that the model reads is text that stands in the request."""
+    """Return whether the request contains only text, and no tools."""
     return not {"tools", "mcp_servers", "container"} & request.keys() and all(
         block.get("type", "text") == "text"
         for message in request.get("messages", [])
@@ -58,7 +57,7 @@ def _is_text(request: dict[str, Any]) -> bool:
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:
-    """Every object in a value, at any depth."""
+    """Return every object in a value, at any depth."""
     if isinstance(value, dict):
         yield value
     if isinstance(value, dict | list):

@@ -1,4 +1,4 @@
-"""Decides what of the lake is only in the way: working files that no run will miss. steps/clean.py deletes it."""
+"""Decides which working files on the lake no run needs any more. steps/clean.py deletes them."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from include.enrichment.batches.ledger import UNSETTLED, Entry, OpenChunk
 from include.enrichment.batches.pass_plan import is_closed
 from include.enrichment.errors import SpecError
 
-#: For so long a run may wait for a batch, and write nothing.
+#: A run may wait this long for a batch without writing anything.
 LEAST_DAYS = 2
-#: A hundred years: more is a slip of the hand, and soon before the first day that Python knows.
+#: A hundred years: more is a typing error, and would soon leave the range of Python dates.
 MOST_DAYS = 36_500
 
 
 def check_days(days: int) -> None:
-    """Raises SpecError for an age that a run's files may have while it is still going, or that nothing can have."""
+    """Check an age limit. Raises SpecError if files of a running run may be that old, or if nothing can be."""
     if days > MOST_DAYS:
-        raise SpecError(f"DAYS is {days}, and nothing is older than {MOST_DAYS} days. Nothing was deleted.")
+        raise SpecError(f"DAYS is {days} and must be at most {MOST_DAYS}. Nothing was deleted.")
     if days < LEAST_DAYS:
         raise SpecError(
-            f"DAYS is {days}: a run may wait for more than a day without writing anything, so what is younger than"
-            f" {LEAST_DAYS} days stays. Nothing was deleted."
+            f"DAYS is {days} and must be at least {LEAST_DAYS}: a run may wait for more than a day without writing"
+            " anything. Nothing was deleted."
         )
 
 
-def waited_for(
+def awaited_chunks(
     opened: Mapping[str, OpenChunk],
     entries: Mapping[str, Entry | None],
     loaded: Mapping[str, datetime],
@@ -35,17 +35,17 @@ def waited_for(
     days: int,
 ) -> dict[str, OpenChunk]:
     """
-    The open chunks that some run waits for: they may still land, or have landed so lately that it is about to go on.
+    Return the open chunks that a run waits for: they may still land, or have landed within ``days``.
 
-    :param entries: what the ledger knows of each
-    :param loaded: when the outcomes were written, by batch, of all that are in the result store
+    :param entries: the ledger entry of each chunk
+    :param loaded: the write time of each batch in the result store
     """
-    lately = loaded.keys() - _before(loaded, now, days)
+    recent = loaded.keys() - _before(loaded, now, days)
     return {
         chunk_id: chunk
         for chunk_id, chunk in opened.items()
         if not is_closed(chunk, entry := entries[chunk_id], loaded.keys(), now=now)
-        or (entry is not None and entry.batch_id in lately)
+        or (entry is not None and entry.batch_id in recent)
     }
 
 
@@ -53,13 +53,13 @@ def old_runs(
     last_written: Mapping[str, datetime], in_flight: Collection[OpenChunk], *, now: datetime, days: int
 ) -> Set[str]:
     """
-    The folders of the runs that have ended long ago.
+    Return the folders of the runs that ended more than ``days`` ago.
 
-    A run that has written nothing for so long may still wait for a chunk: for its own, or for one that another has
-    planned; but it has written down that it waits after that chunk was planned.
+    A run that has written nothing for so long may still wait for a chunk that it or another run has planned. It has
+    then written its plan after that chunk was planned.
 
-    :param last_written: when a file of it was written last, by the run's folder
-    :param in_flight: the pipeline's open chunks, as waited_for() gives them
+    :param last_written: the last write time of each run folder
+    :param in_flight: the pipeline's open chunks, from awaited_chunks()
     """
     before = min([now - timedelta(days=days), *(chunk.planned_at for chunk in in_flight)])
     waiting = {folder for chunk in in_flight for folder in chunk.planned_by}
@@ -76,12 +76,12 @@ def old_chunks(
     days: int,
 ) -> Set[str]:
     """
-    The chunks whose file nobody needs: their batches were loaded long ago, or they were never sent and never will be.
+    Return the chunks whose file nobody needs: their batch was loaded long ago, or they will never be sent.
 
-    :param written: when its file was written, by chunk id
-    :param entries: what the ledger knows of each
-    :param in_flight: the open chunks, as waited_for() gives them
-    :param loaded: when the outcomes were written, by batch, of all that are in the result store
+    :param written: the write time of each chunk file
+    :param entries: the ledger entry of each chunk
+    :param in_flight: the open chunks, from awaited_chunks()
+    :param loaded: the write time of each batch in the result store
     """
     old, long_loaded = _before(written, now, days), _before(loaded, now, days)
     return {chunk_id for chunk_id in old.difference(in_flight) if _done(entries[chunk_id], long_loaded)}
@@ -90,20 +90,20 @@ def old_chunks(
 def _done(entry: Entry | None, loaded: Set[str]) -> bool:
     if entry is None:
         return True
-    if entry.batch_id is not None:  # its results may be paid for and not loaded yet, whatever the ledger says
+    if entry.batch_id is not None:  # in any state, its results may be paid for and not loaded yet
         return entry.batch_id in loaded
     return entry.state not in UNSETTLED
 
 
 def old_raw(written: Mapping[str, datetime], loaded: Set[str], *, now: datetime, days: int) -> Set[str]:
     """
-    The batches whose raw copy is old, and whose outcomes are in the result store.
+    Return the batches whose raw copy is old, and whose outcomes are in the result store.
 
-    :param written: when the copy was written, by batch id
+    :param written: the write time of each copy, by batch id
     """
     return _before(written, now, days) & loaded
 
 
 def _before(written: Mapping[str, datetime], now: datetime, days: int) -> set[str]:
-    """What was written longer than so many days ago."""
+    """Return the names that were written more than ``days`` ago."""
     return {name for name, written_at in written.items() if written_at < now - timedelta(days=days)}

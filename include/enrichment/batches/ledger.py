@@ -1,4 +1,4 @@
-"""What the ledger knows of a chunk, and which change may follow which. Storing it is the work of gateways/ledger.py."""
+"""The ledger entry of a chunk and its changes of state. gateways/ledger_store.py stores it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FOLLOWS: dict[State, tuple[State, ...]] = {
     "landed": ("landed",),
     "withdrawn": ("submitted",),
 }
-#: In these a batch may exist that nobody has recorded yet.
+#: In these states a batch may exist that is not recorded yet.
 UNSETTLED: tuple[State, ...] = ("submitting", "unclear")
 
 
@@ -31,10 +31,10 @@ class _Frozen(BaseModel):
 
 class Fence(_Frozen):
     """
-    What the workspace looked like before a create: a batch of ours can only be newer.
+    The newest batch of the workspace before a create: the batch of that create can only be newer.
 
-    :param newest_batch: the newest batch then, None if there was none
-    :param at: when that was, UTC
+    :param newest_batch: None if there was none
+    :param at: UTC
     """
 
     newest_batch: str | None
@@ -45,12 +45,12 @@ class OpenChunk(_Frozen):
     """
     A chunk that was planned and has not landed. Only a run that planned it may send it.
 
-    :param folder: the working folder of the run that planned it last: one for each run and partition;
-        layout.warm_ups() for what warms the prompt cache, which is no run's
-    :param also_planned_by: the folders of the other runs that planned the very same chunk
-    :param planned_at: by the last of them, UTC
-    :param expected_usd: the high estimate of its cost: from when it is sent until its batch is in the books, budgets
-        count it as spent. None where the price is not known
+    :param folder: the working folder of the run that planned it last: one per run and partition. For warm-ups,
+        which belong to no run, layout.warm_ups()
+    :param also_planned_by: the folders of the other runs that planned the same chunk
+    :param planned_at: when the last of them did, UTC
+    :param expected_usd: the high estimate of its cost. Budgets count it from the create until the batch has a usage
+        record. None if the price is unknown
     """
 
     folder: str
@@ -60,7 +60,7 @@ class OpenChunk(_Frozen):
 
     @property
     def planned_by(self) -> list[str]:
-        """The folders of all runs that planned it."""
+        """The folders of all runs that planned the chunk."""
         return [self.folder, *self.also_planned_by]
 
 
@@ -68,23 +68,23 @@ class Entry(Versioned):
     """
     The ledger entry of one chunk.
 
-    ``submitting`` is written before the paid call, with the fence, and ``submitted`` after it. An entry that stays
-    ``submitting`` tells of a process that died within the call; ``unclear`` tells that the call has ended and its
-    answer was lost. Either is settled by what the API lists and by nothing else. ``planned`` follows only where the
-    API has surely made nothing. A plan that takes over requests of a chunk that was never sent makes it ``withdrawn``:
-    it is never sent after that, and what nobody took over goes on as the chunk ``remainder``.
+    ``submitting`` is written before the paid call, with the fence, and ``submitted`` after it. An entry stays
+    ``submitting`` if the process died during the call, and becomes ``unclear`` if the call ended and its response was
+    lost. Only the API's list of batches settles these two. ``planned`` follows only if the API certainly made no batch.
+
+    A plan that takes over requests of an unsent chunk makes that chunk ``withdrawn``. It is never sent after that, and
+    its other requests continue as the chunk ``remainder``.
 
     :param chunk: the lake key of the chunk
-    :param run_id: the run that sent it, or is about to; of a withdrawn chunk the run that took it over
-    :param run_ids: every run that waits for its batch, or did
-    :param partition: whose rows that run asks about; None where no run has planned it, or an earlier version wrote it
+    :param run_id: the run that sent it or is about to; for a withdrawn chunk, the run that took it over
+    :param run_ids: every run that waits or waited for its batch
+    :param partition: of that run; None if no run has planned it, or in an entry of an earlier version
     :param changed_at: when the entry took its state, UTC
-    :param refusals: creates in a row that made nothing
+    :param refusals: consecutive creates that made no batch
     :param refused_since: when the first of them ended, UTC
-    :param was_open: of a withdrawn chunk what stood among the open ones
-    :param remainder: the id of the chunk that holds what was left of a withdrawn one
-    :param strangers: batches that an unclear create may have made by all that a list tells, and that hold none of the
-        chunk's requests
+    :param was_open: the open chunk before it was withdrawn
+    :param remainder: the id of the chunk that holds the rest of a withdrawn one
+    :param strangers: batches that match an unclear create in the list, but hold none of the chunk's requests
     """
 
     chunk_id: str
@@ -106,7 +106,7 @@ class Entry(Versioned):
 
     @classmethod
     def planned(cls, *, chunk_id: str, pipeline: str, chunk: str, requests: int, run_id: str, at: datetime) -> Self:
-        """The first entry of a chunk of which nothing was sent."""
+        """Return the first entry of a chunk that was not sent."""
         return cls(
             chunk_id=chunk_id,
             pipeline=pipeline,
@@ -119,12 +119,12 @@ class Entry(Versioned):
 
     def becomes(self, state: State, *, at: datetime, **changes: Any) -> Self:
         """
-        The entry after a change of state.
-
-        Raises BatchError if ``state`` cannot follow the present one, would have a batch and has none, or would change
-        the batch.
+        Return the entry after a change of state.
 
         :param changes: of other fields
+
+        Raises BatchError if ``state`` cannot follow the current one, if it needs a batch and has none, or if the batch
+        would change.
         """
         batch_id = changes.get("batch_id", self.batch_id)
         if (
@@ -138,23 +138,25 @@ class Entry(Versioned):
             )
         return type(self).model_validate({**dict(self), "state": state, "changed_at": at, **changes})
 
-    def held_by(self, run_id: str) -> Self:
-        """The entry with that run among those that wait for the batch."""
+    def with_run(self, run_id: str) -> Self:
+        """Return the entry with one more run that waits for the batch."""
         return self.model_copy(update={"run_ids": [*self.run_ids, run_id]})
 
-    def goes_on_as(self, remainder: str) -> Self:
-        """The withdrawn entry with the id of the chunk that holds what was left of it."""
+    def with_remainder(self, remainder: str) -> Self:
+        """Return the withdrawn entry with the id of the chunk that holds the rest of its requests."""
         return self.model_copy(update={"remainder": remainder})
 
-    def knowing(self, strangers: Iterable[str]) -> Self:
-        """The entry with those batches among the strangers'."""
+    def with_strangers(self, strangers: Iterable[str]) -> Self:
+        """Return the entry with more batches that are known to be strangers'."""
         return self.model_copy(update={"strangers": [*self.strangers, *strangers]})
 
 
 class OpenChunks(Versioned):
     """
-    The open chunks of a pipeline, by chunk id. Those that were not withdrawn hold disjoint requests: whoever plans
-    changes this one object by compare-and-swap, so of two plans made at the same moment the second sees the first.
+    The open chunks of a pipeline, by chunk id.
+
+    The chunks that are not withdrawn hold disjoint requests: every plan changes this one object by compare-and-swap, so
+    of two simultaneous plans the second sees the first.
     """
 
     chunks: dict[str, OpenChunk] = Field(default_factory=dict)

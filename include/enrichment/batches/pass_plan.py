@@ -1,7 +1,4 @@
-"""
-Decides what a pass sends: of what is wanted, what is neither answered nor in flight. steps/plan.py reads what is needed
-for it, and writes what it says.
-"""
+"""Decides what a pass sends: the wanted requests that are neither answered nor in flight. steps/plan.py acts on it."""
 
 from __future__ import annotations
 
@@ -15,24 +12,24 @@ from include.enrichment.cost.estimate import Estimate
 from include.enrichment.errors import BatchError, ParamError, SpecError
 from include.enrichment.storage.version import Versioned
 
-#: A chunk that was planned and never sent, by a run that has given up, is closed after so long, and one whose results
-#: the API no longer keeps (29 days).
+#: After this time, a chunk that was never sent is closed: its run has given up.
 _FORGOTTEN = timedelta(days=7)
+#: The API keeps results for 29 days.
 _ARCHIVED = timedelta(days=30)
 
 
 class PassPlan(Versioned):
     """
-    What one pass of a run does.
+    The plan of one pass of a run.
 
-    :param chunks: the lake keys of the chunks whose batches it waits for: those in flight already, then its own
+    :param chunks: the lake keys of the chunks that the pass waits for: those already in flight, then its own
     :param batches: the batches in the result store that hold answers to the run's requests
     :param requests: the run's distinct requests
     :param to_send: how many of them this pass sends
-    :param left_out: how many more a retry pass would have sent, had a budget allowed it
-    :param in_flight: how many wait in batches that were planned before
-    :param estimate: what those that it sends will cost; None in a plan of an earlier version
-    :param extracted_at: of the extract that it was made for. A plan of an earlier extract of the run counts no more
+    :param left_out: how many more a retry pass would have sent within a larger budget
+    :param in_flight: how many are in batches of earlier plans
+    :param estimate: the cost of the requests to send; None in a plan of an earlier version
+    :param extracted_at: identifies the extract. A plan for an earlier extract of the run is void
     """
 
     chunks: list[str]
@@ -47,9 +44,9 @@ class PassPlan(Versioned):
 
 def describe_plan(pass_name: str, made: PassPlan, *, joined: int) -> str:
     """
-    What a pass does, in one sentence.
+    Return what a pass does, in one sentence.
 
-    :param joined: in how many batches the requests are that are in flight
+    :param joined: the number of batches that hold the requests in flight
     """
     facts = [f"{made.to_send:,} will be sent in {_batches(len(made.chunks) - joined)}"] if made.to_send else []
     facts += [f"{made.in_flight:,} are in flight in {_batches(joined)}"] if made.in_flight else []
@@ -63,10 +60,10 @@ def _batches(number: int) -> str:
 @dataclass(frozen=True, kw_only=True)
 class InFlight:
     """
-    An open chunk of the pipeline, as a plan finds it.
+    An open chunk of the pipeline, from the point of view of a plan.
 
-    :param sent: a batch was made of it, or may have been
-    :param own: nobody has planned it but the very run that plans now
+    :param sent: the chunk has a batch or may have one
+    :param own: only the run that plans now has planned it
     """
 
     chunk_id: str
@@ -78,12 +75,11 @@ class InFlight:
 @dataclass(frozen=True, kw_only=True)
 class Division:
     """
-    What is wanted, divided.
+    The wanted requests, divided.
 
-    :param to_send: nobody has sent these
+    :param to_send: requests that nobody has sent
     :param join: chunks in flight to wait for
-    :param take_over: chunks that were never sent and are in the way: they are withdrawn, unless the plan makes the very
-        same ones
+    :param take_over: unsent chunks to withdraw, unless the plan makes the same ones
     """
 
     to_send: set[str]
@@ -95,9 +91,9 @@ def divide(wanted: Set[str], in_flight: Iterable[InFlight]) -> Division:
     """
     Divide the wanted requests into those in flight and those to be sent.
 
-    What was never sent is nobody's: the wanted requests of such a chunk are cut anew, by the limits, the options and
-    the budget of the run that plans. So is the run's own, also where nothing of it is wanted any more: the warehouse
-    has changed. Another run's that holds nothing wanted is left alone.
+    The wanted requests of an unsent chunk are cut again, by the limits, options and budget of the run that plans. The
+    run's own unsent chunks are taken over even if none of their requests is wanted any more, because the warehouse has
+    changed. Unsent chunks of other runs that hold no wanted request are left alone.
     """
     divided = Division(to_send=set(wanted))
     for chunk in in_flight:
@@ -112,13 +108,13 @@ def divide(wanted: Set[str], in_flight: Iterable[InFlight]) -> Division:
 
 def check_chunks(chunks: int, *, most: int | None) -> None:
     """
-    Raises SpecError if a pass needs more batches than Airflow maps a task over.
+    Check the number of chunks of a pass. Raises SpecError if it exceeds the map length that Airflow allows.
 
-    :param most: None: any number will do
+    :param most: None for no limit
     """
     if most is not None and chunks > most:
         raise SpecError(
-            f"The pass needs {chunks:,} batches, and Airflow maps a task over {most:,} at most. Nothing was sent. Raise"
+            f"The pass needs {chunks:,} batches, and Airflow maps a task over at most {most:,}. Nothing was sent. Raise"
             " limits.batch_requests in pipeline.yaml and start a new run, or raise [core] max_map_length and clear this"
             " task."
         )
@@ -126,9 +122,9 @@ def check_chunks(chunks: int, *, most: int | None) -> None:
 
 def is_closed(opened: OpenChunk, entry: Entry | None, loaded: Set[str], *, now: datetime) -> bool:
     """
-    Whether an open chunk need not be looked at any more: it has landed, was withdrawn, or belongs to the past.
+    Return whether an open chunk can be ignored: it has landed, was withdrawn, or is too old.
 
-    :param loaded: the batches that are in the result store
+    :param loaded: the batches in the result store
     """
     if entry is None:
         return now - opened.planned_at > _FORGOTTEN
@@ -141,37 +137,38 @@ def is_closed(opened: OpenChunk, entry: Entry | None, loaded: Set[str], *, now: 
 
 def check_canary(reasons: Mapping[str, str | None], *, pass_name: str) -> None:
     """
-    Raises BatchError if no canary request succeeded, and none failed for a passing reason: the rest would fail alike.
+    Check the canary. Raises BatchError if every canary request failed for good: the others would fail the same way.
 
-    :param reasons: of each canary request, why it failed for good; None if it succeeded or may yet
+    :param reasons: per canary request, the permanent failure; None if it succeeded or may succeed in a retry
     """
     why = Counter(reason for reason in reasons.values() if reason is not None)
     if not reasons or why.total() < len(reasons):
         return
     most_common = "; ".join(f"{reason} ({count:,})" for reason, count in why.most_common(3))
     again = (
-        f" If the reason lay outside of the pipeline's folder, clear the `plan` of pass {pass_name} with downstream: it"
-        " asks again what was not billed."
+        f" If the cause was outside the pipeline's folder, clear the `plan` of pass {pass_name} with downstream: it"
+        " sends the unbilled requests again."
     )
     raise BatchError(
         f"The canary failed: none of its {len(reasons):,} requests gave a usable answer: {most_common}."
-        " Nothing else was sent. Mend the model, prompt or schema and start a new run."
+        " Nothing else was sent. Fix the model, prompt or schema and start a new run."
         f"{again if any(reason.startswith('errored') for reason in why) else ''}"
-        " limits.canary_rows: 0 sends without a canary."
+        " limits.canary_rows: 0 runs without a canary."
     )
 
 
 def check_only_rejects(others: int, *, requests: int) -> None:
     """
-    Raises ParamError if a run that asks only for the rejects would have to ask for other rows too.
+    Check a run with `only_rejects`. Raises ParamError if it would have to send requests for other rows too.
 
-    :param others: how many requests have no answer and stand for no rejected row
+    :param others: requests without an answer that belong to no rejected row
     :param requests: the run's distinct requests
     """
     if others:
         raise ParamError(
-            f"This run asks only for the rejects (its param `only_rejects`), and {others:,} of the partition's"
-            f" {requests:,} requests have no answer and are no rejects: the source, a prompt, the schema or the model"
-            " has changed since the rows were rejected, or another run is asking for them just now. Nothing was sent,"
-            " and what is published stays as it is. Start a plain run: it asks for them too."
+            f"This run sends only the rejects (param `only_rejects`), but {others:,} of the partition's {requests:,}"
+            " requests have no answer and are not rejects.\n"
+            "The source, a prompt, the schema or the model has changed since the rows were rejected, or another run has"
+            " these requests in flight.\n"
+            "Nothing was sent, and the published table is unchanged. Start a run without `only_rejects` to send them."
         )

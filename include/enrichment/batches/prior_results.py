@@ -1,4 +1,4 @@
-"""What the result store says of a run's requests, and what follows from it for the next pass."""
+"""The outcomes of a run's requests in the result store, and what the next pass can do about them."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ import pyarrow.compute as pc
 
 from include.enrichment.answers.outcome import is_settled, remedy
 
-#: One line for each request and batch.
+#: One line per request and batch.
 FOUND_SCHEMA = pa.schema(
     [pa.field(name, pa.string()) for name in ("request_id", "outcome", "error_type", "stop_reason", "batch_id")]
 )
 
 
-def lines_for(lines: pa.Table, wanted: pa.Array) -> pa.Table:
+def select_outcomes(outcomes: pa.Table, wanted: pa.Array) -> pa.Table:
     """
-    Those of the lines whose ``request_id`` is wanted.
+    Return the outcomes whose ``request_id`` is wanted.
 
     :param wanted: request ids, sorted
     """
-    ids = lines["request_id"]
+    ids = outcomes["request_id"]
     bounds = pc.min_max(ids)
     first = pc.search_sorted(wanted, bounds["min"]).as_py() or 0
     end = pc.search_sorted(wanted, bounds["max"], side="right").as_py() or 0
     if first == end:
-        return lines.slice(0, 0)
+        return outcomes.slice(0, 0)
     near = wanted.slice(first, end - first)
-    if len(near) <= len(lines):
-        return lines.filter(pc.is_in(ids, value_set=near))
-    # A set of so many would take more time and memory than to look for each line among them.
+    if len(near) <= len(outcomes):
+        return outcomes.filter(pc.is_in(ids, value_set=near))
+    # Building a set of more ids than outcomes would take more time and memory than a search per outcome.
     at = pc.min_element_wise(pc.search_sorted(near, ids), pa.scalar(len(near) - 1, pa.uint64()))
-    return lines.filter(pc.equal(near.take(at), ids))
+    return outcomes.filter(pc.equal(near.take(at), ids))
 
 
 class PriorResults:
     """
-    The outcomes of some requests in all batches that were asked them.
+    The outcomes of some requests in all batches that held them.
 
-    :param table: in FOUND_SCHEMA; a request that no batch was asked has no line
+    :param table: in FOUND_SCHEMA; a request that was never sent has no line
     """
 
     def __init__(self, table: pa.Table) -> None:
@@ -52,12 +52,12 @@ class PriorResults:
 
     @cached_property
     def batches(self) -> list[str]:
-        """The batches that say something."""
+        """The batches that hold any of the outcomes."""
         return sorted(pc.unique(self.table["batch_id"]).to_pylist())
 
     @cached_property
-    def asked(self) -> set[str]:
-        """The requests that have an outcome, whichever."""
+    def sent(self) -> set[str]:
+        """The requests that have any outcome."""
         return set(self.table["request_id"].to_pylist())
 
     @cached_property
@@ -67,17 +67,17 @@ class PriorResults:
 
     @cached_property
     def settled(self) -> set[str]:
-        """The requests that were paid for: never to be asked again as they are."""
+        """The requests that were paid for. They are never sent again unchanged."""
         paid = [name for name in pc.unique(self.table["outcome"]).to_pylist() if is_settled(name)]
         return set(self._with(*paid)["request_id"].to_pylist())
 
     @cached_property
-    def may_end_better(self) -> set[str]:
-        """The requests that some batch left without an answer for a passing reason."""
+    def retryable(self) -> set[str]:
+        """The requests that a batch left without an answer for a transient reason."""
         return {line["request_id"] for line in self._unusable() if _remedy(line) == "again"}
 
     def failed_in(self, request_ids: Set[str]) -> dict[str, set[str]]:
-        """The batches that left these requests without an answer, for each of them that has any."""
+        """Return the batches that left these requests without an answer, by request."""
         failed: defaultdict[str, set[str]] = defaultdict(set)
         for line in self._unusable():
             if line["request_id"] in request_ids and not is_settled(line["outcome"]):
@@ -85,7 +85,7 @@ class PriorResults:
         return failed
 
     def repairable(self) -> dict[str, str]:
-        """The requests whose only answers are invalid in a way that a repair may mend, with the batch that has one."""
+        """Return the requests whose only answers are invalid and may be repaired, each with a batch that has one."""
         return {
             line["request_id"]: line["batch_id"]
             for line in sorted(self._unusable(), key=lambda line: line["batch_id"], reverse=True)

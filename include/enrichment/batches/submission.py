@@ -1,10 +1,9 @@
 """
-Decides what may be done about a chunk: attach to its batch, send it, or come back later. It neither calls nor waits:
-steps/submit.py acts on what it says.
+Decides how to submit a chunk: attach to its batch, send it, or come back later. steps/submit.py acts on it.
 
-Create has no idempotency key, so a create whose answer was lost is settled by what the API lists: a batch newer than
-the fence, of the same size, that nobody has recorded and whose results hold our request ids is ours. If there is none
-when all such batches have ended and the list has had time to catch up, none was made.
+Create has no idempotency key, so the API's list settles a create whose response was lost. A batch is ours if it is
+newer than the fence, has the same size, is not recorded, and its results hold our request ids. If there is none after
+all such batches have ended and the list has had time to catch up, no batch was made.
 """
 
 from __future__ import annotations
@@ -17,22 +16,21 @@ from typing import Literal
 from include.enrichment.batches.ledger import UNSETTLED, Entry
 from include.enrichment.batches.poll import BatchStatus
 
-#: Nobody knows when a process died within its create. So long after the claim its create is surely over and its batch
-#: is listed: the 20 minutes that one create may take at most, and some for listing and for clocks that differ.
+#: The time of death of a process during its create is unknown. This long after the claim, the create has ended and its
+#: batch is listed: one create takes at most 20 minutes, plus a margin for the list and for clock skew.
 CREATE_WINDOW = timedelta(minutes=25)
-#: After a create that has ended without an answer, how long its batch may take to be listed (not documented; minutes
-#: are prudent), which is also how long to leave an overloaded API alone.
+#: A batch may take this long to be listed (not documented; minutes are prudent). An overloaded API is left alone for as
+#: long.
 LISTING_LAG = timedelta(minutes=2)
-#: Clocks of ours and of the API may differ by so much. What a larger slack costs is a look at more batches.
+#: The largest difference between our clock and the API's. A larger value only means more batches to check.
 CLOCK_SKEW = timedelta(hours=1)
-#: So many lines without one of ours are a stranger's, however many there are: they come in no order.
+#: Results come in random order, so a batch is not ours if this many lines hold none of our ids.
 TELLING_LINES = 100
-#: So long after its creation the results of a batch may be unreadable: the day that the API may take for it, and one
-#: more.
+#: The results of a batch may be unreadable this long after its creation: one day for the API to end it, and one more.
 UNREAD_FOR = timedelta(days=2)
-#: After so long without room in the API's queue there may never be enough.
+#: After this long without room in the API's queue, the chunk may be too large for it.
 PATIENCE = timedelta(hours=1)
-#: How soon to look again, at the earliest and at the latest.
+#: The shortest and the longest pause between two checks.
 SOON, LATE = timedelta(seconds=30), timedelta(minutes=10)
 
 
@@ -45,21 +43,21 @@ class Attach:
 
 @dataclass(frozen=True, kw_only=True)
 class Send:
-    """Surely no batch was made: the chunk may be sent."""
+    """No batch was made: the chunk may be sent."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settle:
-    """A batch may have been made: look at what the API lists."""
+    """A batch may have been made: check the API's list."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Withdrawn:
-    """Another plan has taken requests of the chunk over: it must not be sent."""
+    """Another plan has taken over requests of the chunk: it must not be sent."""
 
 
 def next_action(entry: Entry | None) -> Attach | Send | Settle | Withdrawn:
-    """What the ledger alone says. None: the chunk was planned and nothing else."""
+    """Return the next action by the ledger alone. A chunk without an entry was only planned."""
     if entry is None:
         return Send()
     if entry.batch_id:
@@ -70,21 +68,21 @@ def next_action(entry: Entry | None) -> Attach | Send | Settle | Withdrawn:
 
 
 def settled_at(entry: Entry) -> datetime:
-    """From when on a batch that is not listed was never made."""
+    """Return the time after which a batch that is not listed was never made."""
     return entry.changed_at + (CREATE_WINDOW if entry.state == "submitting" else LISTING_LAG)
 
 
 def is_being_sent(entry: Entry, *, now: datetime) -> bool:
-    """Whether a create is under way, as far as anybody can tell: soon it is known whether it has made a batch."""
+    """Return whether a create may still be running. Its outcome is known soon."""
     return entry.state == "submitting" and now < settled_at(entry)
 
 
 def find_candidates(entry: Entry, listed: Iterable[BatchStatus], claimed: Collection[str]) -> list[BatchStatus]:
     """
-    The batches that the chunk's unclear create may have made, by all that a list tells.
+    Return the listed batches that the chunk's unclear create may have made.
 
     :param listed: the batches that are newer than the entry's fence
-    :param claimed: batches that other chunks have recorded as theirs
+    :param claimed: the recorded batches of other chunks
     """
     return [
         batch
@@ -98,14 +96,14 @@ def find_candidates(entry: Entry, listed: Iterable[BatchStatus], claimed: Collec
 
 def classify_ownership(ours: int, strangers: int, *, requests: int) -> Literal["ours", "theirs"] | None:
     """
-    Whose batch it is by its result lines; None if they do not tell, as after a download that broke off.
+    Return whose batch it is by its result lines; None if they do not show it, for example after a partial download.
 
-    One id of ours is proof, as ids are made of what is asked: it is ours also where lines are missing, or where all of
-    ours are there among strangers'. It is theirs only if there is none of ours among all its lines.
+    One id of ours is proof, as ids are hashes of the request. The batch is ours even if lines are missing, or if all of
+    ours are there among strangers'. It is theirs only if none of its lines is ours.
 
-    :param ours: lines with an id of the chunk's
-    :param strangers: lines with another
-    :param requests: how many requests the chunk and the batch hold
+    :param ours: the number of lines with an id of the chunk
+    :param strangers: the number of other lines
+    :param requests: the number of requests in the chunk and in the batch
     """
     if ours and (not strangers or ours == requests):
         return "ours"
@@ -114,9 +112,9 @@ def classify_ownership(ours: int, strangers: int, *, requests: int) -> Literal["
 
 def check_again_at(entry: Entry, running: Collection[BatchStatus], *, now: datetime) -> datetime | None:
     """
-    When to look again at an unsettled chunk of which no batch was found; None if surely none was made.
+    Return when to check an unsettled chunk without a batch again; None if no batch was made.
 
-    :param running: candidates that have not ended: only their results can tell whose they are
+    :param running: candidates that have not ended: only their results show whose they are
     """
     if running:
         age = now - min(batch.created_at for batch in running)
@@ -126,35 +124,35 @@ def check_again_at(entry: Entry, running: Collection[BatchStatus], *, now: datet
 
 
 def read_again_at(batch: BatchStatus, *, now: datetime) -> datetime | None:
-    """When to read results again that did not tell whose batch it is; None if they have had time enough."""
+    """Return when to read inconclusive results again; None if they have had enough time."""
     age = now - batch.created_at
     return None if age > UNREAD_FOR else now + max(SOON, min(LATE, age / 10))
 
 
 def may_never_fit(since: datetime, *, now: datetime, requests: int, size_bytes: int) -> str:
     """
-    What to say of a chunk that has been refused for so long that it may be too large; empty before that, and for a
-    single request, which cannot be cut.
+    Return the message about a chunk that has been rejected for so long that it may be too large.
 
-    :param since: when it was refused first
+    It is empty before that, and for a single request, which cannot be split.
+
+    :param since: when it was first rejected
     :param size_bytes: of the chunk as it is sent
     """
     if now - since < PATIENCE or requests == 1:
         return ""
     return (
-        f" The chunk has been refused since {since:%Y-%m-%d %H:%M} UTC. Its {requests:,} requests never fit into a"
-        f" queue that holds fewer, nor its {size_bytes:,} bytes through a proxy that takes fewer. If that is the"
-        " reason, set limits.batch_requests (or limits.batch_bytes) in pipeline.yaml below that and start a new run,"
-        " which cuts smaller batches."
+        f" The chunk has been rejected since {since:%Y-%m-%d %H:%M} UTC. Its {requests:,} requests may exceed the API's"
+        f" queue, or its {size_bytes:,} bytes the limit of a proxy. In that case lower limits.batch_requests (or"
+        " limits.batch_bytes) in pipeline.yaml and start a new run, which makes smaller batches."
     )
 
 
 def refusal_ends_at(refusals: int, retry_after_seconds: float | None, *, now: datetime) -> datetime:
     """
-    When to try again after a create that made nothing: when the API asks for it, else after 1, 2, 4, 8 minutes, and
-    then every ten.
+    Return when to send again after a create that made no batch: when the API asks for it, else after 1, 2, 4, 8 and
+    then every 10 minutes.
 
-    :param refusals: in a row, this one included
+    :param refusals: consecutive ones, including this one
     """
     if retry_after_seconds is not None:
         return now + timedelta(seconds=retry_after_seconds)

@@ -1,6 +1,6 @@
 """
-Decides which batches are paid, or may be, and nobody reads: those of a run that was killed and not gone on with, or
-that has changed what it asks for.
+Finds batches that are or may be paid for and that nobody loads: their run was killed and not resumed, or its requests
+have changed.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from datetime import datetime, timedelta
 
 from include.enrichment.batches.ledger import UNSETTLED, Entry, OpenChunk
 
-#: A batch ends within a day, and its run loads it soon after.
+#: A batch ends within 24 hours, and its run loads it soon after.
 OVERDUE = timedelta(hours=25)
 
 
 def is_overdue(entry: Entry, *, now: datetime) -> bool:
-    """Whether a batch was made of the chunk, or may have been, and should have been loaded by now."""
+    """Return whether the chunk has or may have a batch that should have been loaded by now."""
     return entry.state in ("submitted", *UNSETTLED) and entry.changed_at < now - OVERDUE
 
 
@@ -28,10 +28,9 @@ def find_unread(
     now: datetime,
 ) -> Iterator[Entry]:
     """
-    Of the open chunks those that were sent and that it is time to tell of: of the partition that is planned, whose
-    other runs are seldom under way at the same moment, and overdue ones of any.
+    Return the entries of sent chunks that nobody loads: all in the planned partition, and overdue ones in any.
 
-    :param entries: what the ledger knows of each
+    :param entries: the ledger entry of each chunk
     :param read: the chunks that the run reads, and those that have landed
     :param day: the folder of the partition's runs
     """
@@ -45,26 +44,24 @@ def find_unread(
 
 def describe_unread(entry: Entry, *, run_id: str) -> str:
     """
-    What to tell of such a chunk.
+    Return the message about such a chunk.
 
     :param run_id: of the run that is planned
     """
     at = f"{entry.changed_at:%Y-%m-%d %H:%M} UTC"
     if entry.batch_id is None:
         fact = (
-            f"Of chunk {entry.chunk_id} ({entry.requests:,} requests) run {entry.run_id} was making a batch at {at},"
-            " and has not recorded how that ended: it may be paid. This run asks for other requests."
+            f"Run {entry.run_id} was submitting chunk {entry.chunk_id} ({entry.requests:,} requests) at {at} and has"
+            " not recorded the result: it may be paid for. This run needs other requests."
         )
     else:
         fact = (
-            f"Batch {entry.batch_id} ({entry.requests:,} requests, sent by run {entry.run_id} at {at}) is paid and not"
-            " loaded, and this run asks for other requests."
+            f"Batch {entry.batch_id} ({entry.requests:,} requests, sent by run {entry.run_id} at {at}) is paid for but"
+            " not loaded, and this run needs other requests."
         )
     if entry.run_id == run_id:
-        return (
-            f"{fact} Prompt, model or schema have changed since: a run that asks the same as before finds its answers."
-        )
+        return f"{fact} The prompt, model or schema has changed since: a run with the earlier files finds the answers."
     return (
-        f"{fact} If run {entry.run_id} is not under way any more, it can still be loaded for 29 days: clear that run's"
-        " `submit` with downstream; where `make run` began it, give the same command again."
+        f"{fact} If run {entry.run_id} has ended, its results can be loaded for 29 days: clear that run's `submit` with"
+        " downstream, or repeat the `make run` command that started it."
     )

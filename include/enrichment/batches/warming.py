@@ -1,4 +1,4 @@
-"""Decides whether the prompt cache is warm already, as far as the ledger tells."""
+"""Decides by the ledger whether the prompt cache is warm."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from include.enrichment.cost.caching import LIFE, Ttl
 
 def is_cache_warm(entry: Entry, ttl: Ttl, *, now: datetime) -> bool:
     """
-    Whether the chunk's batch has read or written its prefix within the TTL, as far as its ledger entry tells: it is in
-    flight, or was loaded so lately.
+    Return whether the chunk's batch is in flight or was loaded within the TTL, so that it has used the prefix.
     """
     if entry.state == "submitted":
         return now - entry.changed_at < WINDOW

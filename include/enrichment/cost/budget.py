@@ -1,8 +1,8 @@
 """
-Whether a pass may be sent: the most that it may cost, with what is spent and under way, against budgets.
+Checks whether a pass or a chunk fits a budget: spent, in flight and the high estimate of the new requests.
 
-The high estimate counts, and not the expected one: it holds for prompts of any mixture of sizes, so that only answers
-which are longer than the high estimate of answers can make a run exceed its budget.
+The high estimate holds for prompts of any mixture of sizes. A run can therefore exceed its budget only if its answers
+are longer than their high estimate.
 """
 
 from __future__ import annotations
@@ -16,18 +16,22 @@ from include.enrichment.cost.estimate import Estimate
 from include.enrichment.cost.prices import format_usd
 from include.enrichment.errors import BudgetExceeded, NotYet
 
-#: Estimates have no more.
+#: The decimal places of an estimate.
 _MOST_PLACES = 6
+_NO_PRICE = (
+    "the cost is unknown: a model has no price in include/enrichment/cost/prices.yaml.\nNothing was sent.\n"
+    "Add the price, or choose a model that has one."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Spending:
     """
-    In US dollars.
+    What has been spent already, in US dollars.
 
-    :param spent: by what is in the books; None if a price is not known
-    :param reserved: the high estimate of what was planned and is not in the books yet
-    :param unpriced: the batches in the books whose cost is not known
+    :param spent: the sum of the usage records; None if a price is unknown
+    :param reserved: the high estimate of the planned chunks that have no usage record yet
+    :param unpriced: the batches with a usage record and no known cost
     """
 
     spent: Decimal | None
@@ -44,33 +48,22 @@ def check_budget(
     setting: str,
 ) -> None:
     """
-    Raises BudgetExceeded if the high estimate of what is to be sent exceeds what is left of the budget, or if it is not
-    known. Without a budget, never.
+    Check that the requests to be sent fit the rest of the budget.
 
-    :param estimates: of what is to be sent, now and later in the run
-    :param whose: whose budget it is, as in ``The run``
+    :param estimates: the requests to be sent, now and later in the run
+    :param whose: the owner of the budget, for example ``The run``
     :param setting: where it is set
+
+    Raises BudgetExceeded if their high estimate exceeds the rest of the budget, or if cost or spending are unknown.
     """
-    together = [one for one in estimates if one.requests]
-    if budget is None or not together:
+    sending = [one for one in estimates if one.requests]
+    if budget is None or not sending:
         return
-    costs = [one.cost_usd for one in together if one.cost_usd]
-    if len(costs) < len(together):
+    costs = [one.cost_usd for one in sending if one.cost_usd]
+    if len(costs) < len(sending) or spending.spent is None:
         raise BudgetExceeded(
-            f"{whose} has a budget of ${budget:,.2f} ({setting}), and what it would cost is not known: the price of a"
-            " model is not in include/enrichment/cost/prices.yaml.\nNothing was sent.\nAdd the price, choose a model"
-            f" that has one, or take {setting} out."
-        )
-    if spending.spent is None:
-        raise BudgetExceeded(
-            f"{whose} has a budget of ${budget:,.2f} ({setting}), and what was spent is not known.\n"
-            f"The books have no cost of some batches ({len(spending.unpriced):,}: {', '.join(spending.unpriced[:3])})."
-            " Nothing was sent.\n"
-            "If their model has no price, add it to include/enrichment/cost/prices.yaml and clear the batch's `load`,"
-            " or trigger the Dag usage_report with `last` set to today: either books it anew.\n"
-            "If it has one, an earlier version could not read one of the result lines: delete"
-            " results/<pipeline>/<batch>.parquet on the lake and clear the batch's `load`.\n"
-            f"Or take {setting} out."
+            f"{whose} has a budget of ${budget:,.2f} ({setting}), but"
+            f" {_unknown(spending) if len(costs) == len(sending) else _NO_PRICE}\nOr remove {setting}."
         )
     low, expected, high = (
         sum((getattr(cost, bound) for cost in costs), Decimal(0)) for bound in ("low", "expected", "high")
@@ -78,7 +71,7 @@ def check_budget(
     total = spending.spent + spending.reserved + high
     if total <= budget:
         return
-    requests = sum(one.requests for one in together)
+    requests = sum(one.requests for one in sending)
     places = _places(budget, total)
 
     def usd(amount: Decimal) -> str:
@@ -89,10 +82,10 @@ def check_budget(
     raise BudgetExceeded(
         f"{whose} could exceed its budget of {usd(budget)} by {usd(total - budget)} ({setting}).\n"
         f"{requests:,} requests cost up to {usd(high)} (expected {usd(expected)}, low {usd(low)}){already}.\n"
-        f"How that is known: {together[-1].sources}.\n"
+        f"Estimated from: {sending[-1].sources}.\n"
         "None of these requests were sent, and earlier answers are kept.\n"
-        "Raise the budget, make the requests cheaper (model, max_tokens, prompt), or try some rows first, which tells"
-        " how long answers are. Then start a new run, or clear `extract` with downstream."
+        "Raise the budget, make the requests cheaper (model, max_tokens, prompt), or try some rows first to"
+        " learn how long the answers are. Then start a new run, or clear `extract` with downstream."
     )
 
 
@@ -106,22 +99,23 @@ def check_claim(
     again_at: datetime,
 ) -> None:
     """
-    Hold a budget that other runs draw on too, when one chunk is about to be sent.
+    Check that one chunk still fits a budget that other runs share, just before it is sent.
 
     :param claimed_usd: the high estimate of the chunk
-    :param unsettled_usd: what of ``spending.reserved`` is for chunks that are about to be sent at the same moment
+    :param unsettled_usd: the part of ``spending.reserved`` for chunks that are being sent at the same moment
 
-    Raises BudgetExceeded if the chunk does not fit, NotYet, until ``again_at``, if it may once those are settled.
+    Raises BudgetExceeded if the chunk does not fit. Raises NotYet, until ``again_at``, if it may fit once those other
+    chunks are settled.
     """
     if spending.spent is None:
-        return  # its plan has looked, and nobody can tell more now
+        return  # the plan has checked the budget, and nothing more is known now
     total = spending.spent + spending.reserved + claimed_usd
     if total <= budget:
         return
     message = (
         f"{whose} could exceed its budget of ${budget:,.2f} (limits.monthly_budget_usd): spent"
         f" {format_usd(spending.spent)}, in flight {format_usd(spending.reserved)}, this chunk costs up to"
-        f" {format_usd(claimed_usd)}.\nOther runs have sent theirs since it was planned. Nothing was sent."
+        f" {format_usd(claimed_usd)}.\nOther runs have sent chunks since this one was planned. Nothing was sent."
     )
     if total - unsettled_usd <= budget:
         raise NotYet(message, again_at=again_at)
@@ -130,8 +124,20 @@ def check_claim(
     )
 
 
+def _unknown(spending: Spending) -> str:
+    return (
+        "the amount already spent is unknown.\n"
+        f"{len(spending.unpriced):,} batches have no known cost ({', '.join(spending.unpriced[:3])})."
+        " Nothing was sent.\n"
+        "If their model has no price, add it to include/enrichment/cost/prices.yaml and clear the batch's `load`, or"
+        " trigger the Dag usage_report with `last` set to today: either writes the usage record again.\n"
+        "If it has a price, an earlier version could not read one of the result lines: delete"
+        " results/<pipeline>/<batch>.parquet on the lake and clear the batch's `load`."
+    )
+
+
 def _places(budget: Decimal, total: Decimal) -> int:
-    """As many as show the budget as it was set, and that it is exceeded: cents mostly, millionths at the most."""
+    """Return the fewest decimal places, 2 to 6, that show the budget as it was set, and that it is exceeded."""
     for places in range(2, _MOST_PLACES):
         shown = Decimal(f"{budget:.{places}f}")
         if shown == budget and round(total - budget, places):

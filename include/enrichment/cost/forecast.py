@@ -1,25 +1,23 @@
-"""What a run would send: the outcome of a dry run."""
+"""The result of a dry run: what each pass would send, and the cost."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict
-
-from include.enrichment.cost.estimate import Estimate, cost_table
+from include.enrichment.cost.bounds import Frozen
+from include.enrichment.cost.cost_table import cost_table
+from include.enrichment.cost.estimate import Estimate
 from include.enrichment.storage.version import Versioned
 
 
-class PassForecast(BaseModel):
+class PassForecast(Frozen):
     """
     What one pass would do.
 
-    :param in_flight: requests in batches that were planned before, which it would wait for
-    :param to_send: requests that it would send, in so many ``bytes`` and new ``batches``
-    :param estimate: what these will cost; None in what an earlier version has told
+    :param in_flight: requests in batches of earlier plans that it would wait for
+    :param to_send: requests that it would send, with their ``bytes`` and new ``batches``
+    :param estimate: their cost; None in a dry run of an earlier version
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     in_flight: int
     to_send: int
@@ -32,14 +30,14 @@ class DryRun(Versioned):
     """
     What the passes of a run would send if they ran now.
 
-    Of a retry pass it is what earlier runs have left to repair. What it asks again of this run's own passes, nobody can
-    tell before.
+    The retry pass covers only the repairs that earlier runs have left. The retries of this run's own passes are not
+    known yet.
 
-    :param rows: rows read, each counted once for each sample
-    :param unsendable: those of them that give no request that can be sent
-    :param requests: distinct requests; fewer than rows where rows are alike
-    :param answered: those of them that were answered and paid for already
-    :param over_budget: why the run would stop before it has sent all of it; None if no budget is passed
+    :param rows: rows read, each counted once per sample
+    :param unsendable: rows whose request cannot be sent
+    :param requests: distinct requests; fewer than rows if rows are alike
+    :param answered: requests that are already answered and paid for
+    :param over_budget: why a budget would stop the run; None if all budgets suffice
     """
 
     pipeline: str
@@ -55,7 +53,7 @@ class DryRun(Versioned):
     over_budget: str | None = None
 
     def table(self) -> str:
-        """All of it in lines for people."""
+        """Return the forecast as text for people."""
         estimates = {name: one.estimate for name, one in self.passes.items() if one.estimate}
         counts = {
             "in flight": {name: one.in_flight for name, one in self.passes.items()},
@@ -63,9 +61,9 @@ class DryRun(Versioned):
         }
         return "\n".join(
             [
-                f"{self.rows:,} rows of {self.partition}, {self.unsendable:,} of them cannot be sent.",
-                f"{self.requests:,} distinct requests to {self.model}, {self.answered:,} of them are answered already.",
-                "What each pass would send:",
+                f"{self.rows:,} rows of {self.partition}; {self.unsendable:,} cannot be sent.",
+                f"{self.requests:,} distinct requests to {self.model}; {self.answered:,} are already answered.",
+                "Each pass would send:",
                 cost_table(estimates, counts),
                 *([self.over_budget] if self.over_budget else []),
             ]

@@ -1,4 +1,4 @@
-"""What requests cost, by the prices in prices.yaml: no answer of the API tells an amount, only tokens."""
+"""The prices in prices.yaml, and the cost of answers: the API reports tokens, but no amounts."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from include.enrichment.cost.bounds import Frozen
 from include.enrichment.errors import SpecError
 
 _FILE = Path(__file__).with_suffix(".yaml")
 _PER_TOKEN = Decimal("0.000001")
-#: An amount in US dollars: twelve places hold what a single token costs, whatever discounts meet.
+#: An amount in US dollars. Twelve places hold the exact price of one token, whichever discounts are combined.
 USD = pa.decimal128(18, 12)
 _PLACES = 12
-#: The most that such a column holds: this is what answers cost that claim to have cost more.
+#: The largest amount that such a column holds. A higher cost is recorded as this.
 MOST_USD = Decimal(10) ** (USD.precision - USD.scale) - Decimal(10) ** -USD.scale
 _PER_TOKEN_TYPE = pa.decimal128(_PLACES, _PLACES)
 _SEARCH = pa.decimal128(6, 4)
 _COUNT = pa.decimal128(19, 0)
 _NEVER = (1 << 63) - 1
-#: The smallest amount that is told to people.
-_SHOWN = Decimal("0.0001")
+_SMALLEST_SHOWN = Decimal("0.0001")
 
-#: The kinds of tokens that an answer counts, each with the rate that it has.
+#: The kinds of tokens in the usage of an answer, each with its rate.
 TOKEN_RATES = {
     "input_tokens": "input",
     "cache_write_5m_tokens": "write_5m",
@@ -42,16 +42,12 @@ TOKEN_RATES = {
 _PROMPT = [kind for kind in TOKEN_RATES if kind != "output_tokens"]
 #: The columns that the cost of an answer depends on.
 BILLED_COLUMNS = ["model", *TOKEN_RATES, "inference_geo", "web_searches"]
-#: In what added_up() gives: whether the rates of a long prompt hold.
+#: A column of sum_costs(): whether the rates for long prompts apply.
 _LONG = "long_prompt"
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Rates(_Frozen):
-    """US dollars for a million tokens of each kind, without the discount of a batch."""
+class Rates(Frozen):
+    """US dollars per million tokens of each kind, without the batch discount."""
 
     input: Decimal = Field(ge=0)
     output: Decimal = Field(ge=0)
@@ -70,9 +66,9 @@ class Price(Rates):
     """
     The rates of a model.
 
-    :param cache_from: a prefix of fewer tokens is never kept in the prompt cache
-    :param retires: the day on which the model is to retire, where one is announced
-    :param successor: what is recommended in its place
+    :param cache_from: the shortest prefix that the prompt cache keeps, in tokens
+    :param retires: the announced retirement date of the model, if any
+    :param successor: the recommended replacement
     """
 
     cache_from: int = Field(ge=0)
@@ -81,17 +77,17 @@ class Price(Rates):
     successor: str | None = None
 
 
-class Prices(_Frozen):
+class Prices(Frozen):
     """
-    prices.yaml.
+    The content of prices.yaml.
 
-    :param source: the page that it was copied from, on the day ``as_of``
-    :param batch: what part of its price a token costs in a batch
-    :param inference_geo: by what the price of each token is multiplied where a request says where it is to be worked on
-    :param web_search: US dollars for one search, in a batch too
+    :param source: the page that the prices were copied from, on the day ``as_of``
+    :param batch: the price factor of a token in a batch
+    :param inference_geo: the price factor of a token by the region that the request names
+    :param web_search: US dollars per search, the same in a batch
     :param models: by name
 
-    Raises ValueError for a rate that an amount cannot hold.
+    Raises ValueError for a rate that USD cannot hold exactly.
     """
 
     source: str
@@ -106,19 +102,19 @@ class Prices(_Frozen):
             for kind, rate in (self.per_token(name, long=long, geo=geo) or {}).items():
                 if not 0 <= rate < 1 or rate != rate.quantize(Decimal(10) ** -_PLACES):
                     raise ValueError(
-                        f"{name}: a token of {kind} would cost ${rate}, which is below 0, or 1 or more, or has more"
-                        f" than {_PLACES} places"
+                        f"{name}: a token of {kind} would cost ${rate}. It must be at least $0 and less than $1,"
+                        f" with at most {_PLACES} decimal places"
                     )
 
     def per_token(
         self, model: str | None, *, long: bool = False, geo: str | None = None, batch: bool = True
     ) -> dict[str, Decimal] | None:
         """
-        US dollars for one token of each kind of TOKEN_RATES; None where the model's price is not known.
+        Return the US dollars per token of each kind of TOKEN_RATES; None if the model has no price.
 
-        :param long: the prompt is longer than ``above_tokens``, where the model has such a bound
+        :param long: the prompt is longer than ``above_tokens``, if the model has such a limit
         :param geo: the answer's ``inference_geo``
-        :param batch: in a batch; False: by itself, with nothing cached, so that all of the prompt is plain input
+        :param batch: False for a synchronous request without a cache: the whole prompt is then plain input
         """
         price = self.models.get(model or "")
         if price is None:
@@ -129,25 +125,29 @@ class Prices(_Frozen):
         return {kind: getattr(rates, rate) * factor for kind, rate in named.items()}
 
     def long_above(self, model: str | None) -> int:
-        """A prompt of more tokens has the rates of a long one."""
+        """Return the number of prompt tokens above which the rates for long prompts apply."""
         price = self.models.get(model or "")
         return price.long_prompt.above_tokens if price and price.long_prompt else _NEVER
 
 
 class _Loader(yaml.SafeLoader):
-    """Of a model that stands twice YAML takes the last one, and whoever corrects the first is not heard."""
+    """Rejects a key that occurs twice. YAML takes the last one, and a correction of the first would go unnoticed."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         names = [key.value for key, _ in node.value]
         for number, name in enumerate(names):
             if name in names[:number]:
                 mark = node.value[number][0].start_mark
-                raise yaml.MarkedYAMLError(problem=f"the key {name!r} stands twice", problem_mark=mark)
+                raise yaml.MarkedYAMLError(problem=f"the key {name!r} occurs twice", problem_mark=mark)
         return super().construct_mapping(node, deep)
 
 
 def read_prices(text: str, *, file: Path) -> Prices:
-    """The prices in ``text``, as they stand in ``file``. Raises SpecError with each mistake."""
+    """
+    Parse the prices in ``text``, the content of ``file``.
+
+    Raises SpecError with every mistake.
+    """
     try:
         return Prices.model_validate(yaml.load(text, _Loader))
     except yaml.YAMLError as error:
@@ -155,42 +155,44 @@ def read_prices(text: str, *, file: Path) -> Prices:
     except ValidationError as error:
         mistakes = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         raise SpecError(f"{file}: {mistakes}. Nothing was computed.") from error
-    except (ValueError, ArithmeticError) as error:  # ArithmeticError: a rate such as 1e999999999
+    except (ValueError, ArithmeticError) as error:  # ArithmeticError: a rate like 1e999999999
         raise SpecError(f"{file}: {error}. Nothing was computed.") from error
 
 
 @cache
 def prices() -> Prices:
-    """prices.yaml, read once. Raises SpecError if something is wrong with it."""
+    """Read prices.yaml, once per process. Raises SpecError with every mistake."""
     return read_prices(_FILE.read_text(encoding="utf-8-sig"), file=_FILE)
 
 
 def costs_usd(answers: pa.Table | pa.RecordBatch) -> pa.Array:
     """
-    What each of these answers of a batch cost, exactly, as USD; null where the price of its model is not known.
+    Return the exact cost of each answer of a batch, as USD; null if its model has no price.
 
-    For single answers, or for what added_up() makes of many: the price may depend on the length of a prompt.
+    The price may depend on the length of a prompt, so the input is single answers or the groups of sum_costs().
 
-    :param answers: BILLED_COLUMNS, in which the last two may be null
+    :param answers: BILLED_COLUMNS, of which the last two may be null
     """
     return _costs(answers, batch=True)
 
 
 def synchronous_costs_usd(answers: pa.Table | pa.RecordBatch) -> pa.Array:
-    """What each of these answers would have cost by itself, without a batch and with nothing cached."""
+    """Return the cost of each answer as a synchronous request without a cache."""
     return _costs(answers, batch=False)
 
 
 def sum_costs(answers: pa.Table | pa.RecordBatch, *, by: str) -> pa.Table:
     """
-    Answers added up as far as one price holds for them, which leaves a few lines of many: BILLED_COLUMNS, ``by`` and
-    ``answers``, how many each line stands for. What the lines cost together is exactly what the answers cost.
+    Add up the answers that have the same rates.
 
-    :param by: a column beside BILLED_COLUMNS whose values are kept apart
+    The result has one line per group: BILLED_COLUMNS, ``by`` and ``answers``, the size of the group. The groups cost
+    exactly as much as the answers.
+
+    :param by: a further column to group by
     """
-    apart = {name: _whole(answers[name]) for name in ("model", "inference_geo", by)} | {_LONG: _is_long(answers)}
-    # Not with group_by(): what Arrow imports for it takes longer than all the rest.
-    codes = [values.dictionary_encode(null_encoding="encode") for values in apart.values()]
+    keys = {name: _whole(answers[name]) for name in ("model", "inference_geo", by)} | {_LONG: _is_long(answers)}
+    # Not group_by(): the modules that Arrow imports for it take longer than everything else here.
+    codes = [values.dictionary_encode(null_encoding="encode") for values in keys.values()]
     which = pa.repeat(pa.scalar(0, pa.int64()), len(answers))
     for encoded in codes:
         which = pc.add(pc.multiply(which, len(encoded.dictionary)), _int(encoded))
@@ -199,25 +201,25 @@ def sum_costs(answers: pa.Table | pa.RecordBatch, *, by: str) -> pa.Table:
         here = answers.filter(pc.equal(which, one))
         first = pc.index(which, one).as_py()
         sums = {name: pc.sum(here[name]).as_py() for name in (*TOKEN_RATES, "web_searches")}
-        lines.append({name: values[first].as_py() for name, values in apart.items()} | sums | {"answers": len(here)})
-    kinds = {name: values.type for name, values in apart.items()} | dict.fromkeys(
+        lines.append({name: values[first].as_py() for name, values in keys.items()} | sums | {"answers": len(here)})
+    kinds = {name: values.type for name, values in keys.items()} | dict.fromkeys(
         (*TOKEN_RATES, "web_searches", "answers"), pa.int64()
     )
     return pa.Table.from_pylist(lines, pa.schema(list(kinds.items())))
 
 
 def format_decimal(cost: Decimal) -> str:
-    """An amount to its last digit, as text: ``0.00000025`` and not ``2.5E-7``."""
+    """Return the exact amount without an exponent: ``0.00000025`` instead of ``2.5E-7``."""
     return f"{cost.normalize():f}"
 
 
 def format_usd(cost: Decimal | None) -> str:
-    """An amount for people, to a hundredth of a cent."""
+    """Return an amount for people, to a hundredth of a cent."""
     if cost is None:
         return "an unknown amount"
     if not cost:
         return "$0"
-    return f"${cost:,.4f}" if cost >= _SHOWN else f"less than ${_SHOWN}"
+    return f"${cost:,.4f}" if cost >= _SMALLEST_SHOWN else f"less than ${_SMALLEST_SHOWN}"
 
 
 def _costs(answers: pa.Table | pa.RecordBatch, *, batch: bool) -> pa.Array:
@@ -226,7 +228,7 @@ def _costs(answers: pa.Table | pa.RecordBatch, *, batch: bool) -> pa.Array:
     geos = pc.fill_null(columns["inference_geo"], "").dictionary_encode()
     names, places = models.dictionary.to_pylist(), geos.dictionary.to_pylist()
     long = _whole(answers[_LONG]) if _LONG in answers.schema.names else _is_long(answers)
-    # Each row's rates: those of its model, its place and the length of its prompt.
+    # The rates of each row depend on its model, its region and the length of its prompt.
     every = [
         prices().per_token(name, long=bool(is_long), geo=place, batch=batch)
         for name, place, is_long in product(names, places, (0, 1))
@@ -242,7 +244,7 @@ def _costs(answers: pa.Table | pa.RecordBatch, *, batch: bool) -> pa.Array:
 
 
 def _is_long(answers: pa.Table | pa.RecordBatch) -> pa.Array:
-    """Whether the rates of a long prompt hold for each of these single answers."""
+    """Return for each single answer whether the rates for long prompts apply."""
     prompt = _whole(answers[_PROMPT[0]])
     for kind in _PROMPT[1:]:
         prompt = pc.add(prompt, _whole(answers[kind]))

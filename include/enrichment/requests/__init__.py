@@ -1,1 +1,1 @@
-"""From a row to a request: templates, the texts of values, the request id, chunks."""
+"""From a row to a request: templates, the texts of values, request ids and chunks. Begin with request.py."""

@@ -1,4 +1,4 @@
-"""Requests become chunks: what the API takes as one batch each."""
+"""Splits requests into chunks. The API takes each chunk as one batch."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-#: The API's limit of one batch (docs of batch processing, 2026-10-08).
+#: The API's limit per batch (its documentation of batch processing, 2026-10-08).
 MAX_BATCH_REQUESTS = 100_000
-#: The API takes 256 MB. Whether that is 256,000,000 or 268,435,456 bytes is not documented; this is below both.
+#: Below the API's limit of 256 MB, whether that means 256,000,000 or 268,435,456 bytes.
 MAX_BATCH_BYTES = 250_000_000
 
-#: What stands around the requests of a body, between two of them, and around one.
+#: The parts of a body: before, between and after the requests.
 BODY_HEAD, BODY_SEPARATOR, BODY_TAIL = '{"requests":[', ",", "]}"
-#: What stands around the id and the params of a request in a body.
+#: The parts of a request in a body: before, between and after its id and its params.
 ITEM_PARTS = '{"custom_id":"', '","params":', "}"
-#: Requests, and how large they are, which is what cut() goes by.
+#: The columns of requests, and of their sizes for split_chunks().
 REQUESTS_SCHEMA = pa.schema(
     [pa.field("request_id", pa.string(), nullable=False), pa.field("params", pa.string(), nullable=False)]
 )
 SIZES_SCHEMA = pa.schema([pa.field("request_id", pa.string()), pa.field("params_bytes", pa.int32())])
-#: See request_id().
+#: The length of a request_id().
 REQUEST_ID_CHARACTERS = 22
 _ROWS_AT_ONCE = 10_000
 _REQUEST_FRAME_BYTES = len("".join(ITEM_PARTS))
@@ -33,25 +33,25 @@ _REQUEST_FRAME_BYTES = len("".join(ITEM_PARTS))
 
 @dataclass(frozen=True, kw_only=True)
 class BatchLimits:
-    """What one batch may hold; ``max_bytes`` is the whole request body, as sent."""
+    """The limits of one batch. ``max_bytes`` applies to the whole request body as sent."""
 
     max_requests: int = MAX_BATCH_REQUESTS
     max_bytes: int = MAX_BATCH_BYTES
 
     @property
     def params_bytes(self) -> int:
-        """The most bytes of params that a body of one request has room for."""
+        """The most bytes of params that fit into a body with one request."""
         return params_bytes(1, self.max_bytes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
     """
-    The body of a create, which is made while it is sent.
+    The body of a create call, generated while it is sent.
 
-    :param pieces: its bytes, to be gone through once
-    :param length: of all pieces together, in bytes
-    :param requests: how many it holds
+    :param pieces: its bytes, to be iterated once
+    :param length: the total length in bytes
+    :param requests: the number of requests
     """
 
     pieces: Iterable[bytes]
@@ -59,16 +59,16 @@ class Body:
     requests: int
 
 
-def sizes_of(requests: pa.RecordBatch) -> pa.RecordBatch:
-    """How large each of the requests is, in SIZES_SCHEMA; they are in REQUESTS_SCHEMA."""
+def request_sizes(requests: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the size of each request (REQUESTS_SCHEMA) as SIZES_SCHEMA."""
     return pa.record_batch([requests["request_id"], pc.binary_length(requests["params"])], schema=SIZES_SCHEMA)
 
 
 def body_bytes(request_ids: Collection[str], params_bytes: int) -> int:
     """
-    The length of the body that these requests make.
+    Return the length of the body of these requests.
 
-    :param params_bytes: of all their params together
+    :param params_bytes: the total length of their params
     """
     items = sum(map(len, request_ids)) + params_bytes + len(request_ids) * _REQUEST_FRAME_BYTES
     separators = max(len(request_ids) - 1, 0) * len(BODY_SEPARATOR)
@@ -76,20 +76,20 @@ def body_bytes(request_ids: Collection[str], params_bytes: int) -> int:
 
 
 def params_bytes(requests: int, body: int) -> int:
-    """The bytes of the params in a body of so many bytes; the requests have ids of our making."""
+    """Return the bytes left for params in a body of ``body`` bytes, if the ids are request_id()s."""
     return body - body_bytes(["x" * REQUEST_ID_CHARACTERS] * requests, 0)
 
 
 def split_chunks(requests: pa.Table, limits: BatchLimits) -> list[str]:
     """
-    Cut requests into chunks: the first id of each chunk, sorted. A chunk reaches from its first id to the next one's;
-    nothing is dropped.
+    Split requests into chunks and return the first id of each, sorted. A chunk extends to the next first id; no request
+    is dropped.
 
-    A chunk closes when the next request would pass a limit. It is cut in the order of the ids, which is as good as any
-    other and does not depend on the order of the rows: the same requests are always cut into the same chunks.
-    A request that alone passes ``max_bytes`` would be a chunk by itself: extract leaves none.
+    A chunk closes when the next request would exceed a limit. Requests are split in the order of their ids, which does
+    not depend on the order of the rows, so the same requests always make the same chunks. A request that alone exceeds
+    ``max_bytes`` would make its own chunk, but `extract` rejects it.
 
-    :param requests: distinct ones in SIZES_SCHEMA
+    :param requests: without duplicates, in SIZES_SCHEMA
     """
     frame = len(BODY_HEAD) + len(BODY_TAIL)
     first_ids: list[str] = []
@@ -108,16 +108,16 @@ def split_chunks(requests: pa.Table, limits: BatchLimits) -> list[str]:
 
 
 def chunk_number(request_id: str, first_ids: Sequence[str]) -> int:
-    """The number of the chunk, counted from 0, that the request is in, as cut() has cut it."""
+    """Return the number, from 0, of the request's chunk in the split_chunks() with these first ids."""
     return bisect_right(first_ids, request_id) - 1
 
 
 def chunk_id(request_ids: Iterable[str], *, after: Iterable[str] = ()) -> str:
     """
-    The id of the chunk that holds these requests, in whatever order: 22 characters that are safe in a path.
+    Return the id of the chunk with these requests, in any order: 22 characters that are safe in a path.
 
-    :param after: the batches that failed to answer these requests before. Asking again is another chunk, as the first
-        one has its batch already
+    :param after: the batches that failed to answer these requests. A repeated request needs another chunk, because the
+        first chunk has its batch already
     """
     digest = hashlib.sha256("\n".join([*sorted(request_ids), *sorted(after)]).encode()).digest()
     return base64.urlsafe_b64encode(digest)[:22].decode()

@@ -1,4 +1,4 @@
-"""Floats of 32 bits from Parquet, which Python does not have: 0.1 becomes 0.10000000149011612 there."""
+"""32-bit floats from Parquet, which Python does not have: it reads 0.1 as 0.10000000149011612."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pyarrow as pa
 
 def widen_float32(batch: pa.RecordBatch) -> pa.RecordBatch:
     """
-    The batch with its floats of 32 bits in 64, at any depth: 0.1 is 0.1 then, as a database spells it, and not
-    0.10000000149011612.
+    Return the batch with its 32-bit floats as 64-bit ones, at any depth: 0.1 becomes 0.1, as a database prints it, and
+    not 0.10000000149011612.
     """
     texts, doubles = (
         pa.schema([field.with_type(with_float32_as(field.type, kind)) for field in batch.schema])
@@ -18,7 +18,7 @@ def widen_float32(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def with_float32_as(kind: pa.DataType, other: pa.DataType) -> pa.DataType:
-    """The type with ``other`` in the place of each float of 32 bits."""
+    """Return the type with ``other`` instead of each 32-bit float."""
     if pa.types.is_float32(kind):
         return other
     if pa.types.is_struct(kind):

@@ -1,4 +1,4 @@
-"""JSON for prompts: what ``| tojson`` gives."""
+"""The JSON of prompts: the filter ``| tojson``."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 def to_json(value: object) -> str:
     """
-    JSON as ``json.dumps`` spells it, with its keys in order; but UTF-8 as it is, and numbers and dates as everywhere.
+    Format a value as ``json.dumps`` does, with sorted keys, but with plain UTF-8 and the prompt's numbers and dates.
 
-    Raises Refused for what has no text.
+    Raises UnsupportedValue for a value without a text.
     """
     text = _to_json(value)
     try:
         text.encode()
-    except UnicodeEncodeError:  # JSON can say what UTF-8 cannot
+    except UnicodeEncodeError:  # JSON can escape what UTF-8 cannot encode
         return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return text
 

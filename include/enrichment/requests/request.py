@@ -1,4 +1,4 @@
-"""One row becomes one request: the exact bytes that are sent for it, and the id that those bytes give it."""
+"""Renders a row into a request: the exact bytes that are sent, and the id that depends on those bytes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import msgspec
 
 from include.enrichment.requests.template import Template
 
-#: The Messages API takes 32 MB a request; no figure is documented for one request of a batch (docs of errors,
-#: 2026-10-08).
+#: The limit of the Messages API is 32 MB per request; none is documented for a request in a batch (its documentation
+#: of errors, 2026-10-08).
 MAX_REQUEST_BYTES = 32_000_000
 
-#: Keeps the place of a row's text. In JSON no such byte stands by itself, whatever a text holds.
-_HOLE = msgspec.Raw(b"\0")
+#: The placeholder of a row's text. JSON never contains this byte.
+_PLACEHOLDER = msgspec.Raw(b"\0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +25,8 @@ class Request:
     """
     A row rendered for the API.
 
-    :param request_id: made of ``params``; it is the ``custom_id`` at the API
-    :param params: the body of a Messages request as compact UTF-8 JSON, byte for byte as it is sent
+    :param request_id: the hash of ``params``; the API's ``custom_id``
+    :param params: the body of a Messages request as compact UTF-8 JSON, byte for byte as sent
     """
 
     request_id: str
@@ -34,31 +34,30 @@ class Request:
 
 
 class Unsendable(ValueError):
-    """The row gives no request that the API can take; the message says why."""
+    """The row makes no request that the API accepts. The message says why."""
 
 
 def request_id(params: bytes, *, salt: str = "") -> str:
     """
-    The id of a request of these bytes: the first 22 characters of base64url(SHA-256(params + salt)).
+    Return the id of a request: the first 22 characters of base64url(SHA-256(params + salt)).
 
-    The same content is the same request, whichever row, run or night it comes from. Give a ``salt`` where a fresh
-    answer is wanted.
+    The same content is the same request in any row, run or night. A ``salt`` requests a fresh answer.
     """
     digest = hashlib.sha256(params + salt.encode()).digest()
     return base64.urlsafe_b64encode(digest)[:22].decode()
 
 
 def make_request(params: bytes, *, salt: str = "") -> Request:
-    """A request of the bytes that are to be sent, with their request_id()."""
+    """Return the request with these params and their request_id()."""
     return Request(request_id=request_id(params, salt=salt), params=params.decode())
 
 
 def encode_params(params: Mapping[str, Any]) -> bytes:
     """
-    The body of a Messages request as the bytes that are sent: compact UTF-8 JSON, members in the order of ``params``;
-    a ``msgspec.Raw`` among them stands as it is.
+    Return the body of a Messages request as sent: compact UTF-8 JSON with the members in the order of ``params``. A
+    ``msgspec.Raw`` is used unchanged.
 
-    Raises Unsendable if a text is not valid Unicode or there are more than MAX_REQUEST_BYTES.
+    Raises Unsendable if a text is not valid Unicode or the body exceeds MAX_REQUEST_BYTES.
     """
     return _within_limit(_encode(params))
 
@@ -72,12 +71,12 @@ def _encode(value: Any) -> bytes:
         ) from error
 
 
-def _within_limit(params: bytes, most: int = MAX_REQUEST_BYTES) -> bytes:
+def _within_limit(params: bytes, maximum: int = MAX_REQUEST_BYTES) -> bytes:
     if len(params) > MAX_REQUEST_BYTES:
-        raise Unsendable(f"it renders to {len(params):,} bytes, and one request may hold {MAX_REQUEST_BYTES:,}")
-    if len(params) > most:
+        raise Unsendable(f"it renders to {len(params):,} bytes; the limit of one request is {MAX_REQUEST_BYTES:,}")
+    if len(params) > maximum:
         raise Unsendable(
-            f"it renders to {len(params):,} bytes, and limits.batch_bytes leaves room for {most:,} in a batch of one"
+            f"it renders to {len(params):,} bytes; limits.batch_bytes leaves {maximum:,} for a request in its own batch"
         )
     return params
 
@@ -86,12 +85,11 @@ class Renderer:
     """
     Renders rows with a pipeline's prompts.
 
-    Row text is data: the templates see it as values and it is never itself a template. A NULL renders as nothing.
+    Row text is data: the templates get it as values, and it is never a template itself. A NULL renders as nothing.
 
-    :param constant: the members of ``params`` before and after ``system`` and ``messages``: they are the same for every
-        row
-    :param cache: the lifetime of the system prompt in the prompt cache, None for no caching
-    :param max_bytes: the most bytes that a batch has room for in the params of one request
+    :param constant: the members of ``params`` besides ``system`` and ``messages``, which are the same for every row
+    :param cache: the lifetime of the system prompt in the prompt cache; None: no caching
+    :param max_bytes: the most bytes of params that fit into a batch of one request
     """
 
     def __init__(
@@ -113,34 +111,34 @@ class Renderer:
         self._framed: tuple[str, bytes, bytes] | None = None
 
     def render(self, row: Mapping[str, Any]) -> Request:
-        """The request for ``row`` (column name to value). Raises what encode() raises."""
+        """Return the request for ``row`` (column name to value). Raises the errors of encode()."""
         request_id, params = self.encode(row)
         return Request(request_id=request_id, params=params.decode())
 
     def encode(self, row: Mapping[str, Any]) -> tuple[str, bytes]:
         """
-        The id of the request for ``row`` (column name to value), and its params as the bytes that are sent.
+        Return the id of the request for ``row`` (column name to value), and its params as sent.
 
-        Raises Unsendable if the row's prompt is empty, its text is not valid Unicode or the request is larger than
+        Raises Unsendable if the row's prompt is empty, its text is not valid Unicode or the request exceeds
         MAX_REQUEST_BYTES or ``max_bytes``, SpecError if a template fails on this row.
         """
         system, user = self._system.render(row), self._user.render(row)
         if not user.strip():
-            raise Unsendable(f"its prompt is empty: {self._user.file} renders to nothing for it")
+            raise Unsendable(f"its prompt is empty: {self._user.file} renders to nothing")
         before, after = self._frame(system)
         params = _within_limit(b"".join((before, _encode(user), after)), self._max_bytes)
         return request_id(params, salt=self._salt), params
 
     def _frame(self, system: str) -> tuple[bytes, bytes]:
-        """The params before and after the user's text. They are made anew only where the system prompt has changed."""
+        """Return the params before and after the user's text; encoded again only if the system prompt has changed."""
         if self._framed is None or self._framed[0] != system:
             params = {
                 **self._constant,
                 "system": [{"type": "text", "text": system, **self._cache_control}],
-                "messages": [{"role": "user", "content": _HOLE}],
+                "messages": [{"role": "user", "content": _PLACEHOLDER}],
             }
             if not system.strip():
                 del params["system"]
-            before, after = _encode(params).split(bytes(_HOLE))
+            before, after = _encode(params).split(bytes(_PLACEHOLDER))
             self._framed = system, before, after
         return self._framed[1:]

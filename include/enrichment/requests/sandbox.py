@@ -1,4 +1,4 @@
-"""Jinja's sandbox for prompts: whatever a template writes, the same row gives the same text in every process."""
+"""Jinja's sandbox for prompts. Whatever the template contains, a row gives the same text in every process."""
 
 from __future__ import annotations
 
@@ -17,25 +17,17 @@ from jinja2.runtime import Context, LoopContext, Macro, TemplateReference, Undef
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from jinja2.utils import Cycler, Joiner, Namespace, pass_eval_context
 
+from include.enrichment.requests.conversion import convert_result, to_prompt_value, unwrap_value
 from include.enrichment.requests.json_text import to_json
-from include.enrichment.requests.prompt_values import (
-    AS_IT_IS,
-    NULL,
-    Foreign,
-    NoText,
-    UnsupportedValue,
-    settled,
-    to_prompt_value,
-    unwrap_value,
-)
+from include.enrichment.requests.prompt_values import NULL, PROMPT_TYPES, Foreign, NoText, UnsupportedValue
 
-#: Filters of numbers, attributes and mappings that Jinja has fail on a text, and those that fail on an empty one.
-_NULL_GIVES_NULL = (
-    *("abs", "attr", "dictsort", "filesizeformat", "first", "items", "last", "max", "min", "round", "xmlattr"),
+#: Filters that return NULL for NULL: in Jinja they fail on a text, or on an empty one.
+_NULL_GIVES_NULL = frozenset(
+    ("abs", "attr", "dictsort", "filesizeformat", "first", "items", "last", "max", "min", "round", "xmlattr")
 )
-#: Filters of texts that make none of a date or a number themselves, as Jinja's others do.
-_OF_TEXTS = ("indent", "truncate", "wordwrap")
-#: Methods of a date that ask the worker's clock or zone.
+#: Filters of texts that, unlike Jinja's others, do not convert a date or a number themselves.
+_TEXT_FILTERS = ("indent", "truncate", "wordwrap")
+#: Methods of a date that read the worker's clock or zone.
 _CLOCK = ("fromtimestamp", "now", "today", "utcfromtimestamp", "utcnow")
 
 
@@ -50,14 +42,14 @@ class _CodeGenerator(CodeGenerator):
 
 
 class _Missing(jinja2.StrictUndefined):
-    """What is not there has no text within a list either."""
+    """A missing value, which has no text within a list either."""
 
     __slots__ = ()
     __repr__ = jinja2.StrictUndefined.__str__
 
 
 class _Nothing(jinja2.Undefined):
-    """What ``'a' if b`` gives without an else."""
+    """The value of ``'a' if b`` without an else."""
 
     __slots__ = ()
 
@@ -66,44 +58,44 @@ class _Nothing(jinja2.Undefined):
 
 
 class _Range(NoText):
-    why = "range has no text of its own: call it, as in range(3)"
+    why = "range has no text: call it, as in range(3)"
 
     def __call__(self, *arguments: int) -> range:
         return safe_range(*arguments)
 
 
 class _Cycler(NoText, Cycler):
-    why = "a cycler has no text of its own: call it, as in name.next()"
+    why = "a cycler has no text: call it, as in name.next()"
 
 
 class _Joiner(NoText, Joiner):
-    why = "a joiner has no text of its own: call it, as in name()"
+    why = "a joiner has no text: call it, as in name()"
 
 
 class _Namespace(NoText, Namespace):
-    why = "a namespace has no text of its own: name what is in it, as in name.total"
+    why = "a namespace has no text: name an attribute, as in name.total"
 
 
 class _Macro(NoText, Macro):
-    why = "a macro has no text of its own: call it, as in name()"
+    why = "a macro has no text: call it, as in name()"
 
 
 class _Loop(NoText, LoopContext):
-    why = "`loop` has no text of its own within a for: name what is in it, as in loop.index"
+    why = "`loop` has no text in a for: name an attribute, as in loop.index"
 
 
 class _Self(NoText, TemplateReference):
-    why = "`self` has no text of its own in a file with blocks: name one, as in self.title()"
+    why = "`self` has no text in a file with blocks: call a block, as in self.title()"
 
 
-#: What a compiled template takes from Jinja by name, and takes from here instead.
+#: Replacements for the names that a compiled template takes from Jinja.
 RUNTIME = {"LoopContext": _Loop, "Macro": _Macro, "TemplateReference": _Self, "Undefined": _Nothing}
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
     """
-    Jinja in which every expression gives values as values.py has them: rows come so, and what operators, filters,
-    attributes and calls give is made so.
+    Jinja in which every expression has a type of prompt_values.py: rows are converted before, and the results of
+    operators, filters, attributes and calls here.
     """
 
     code_generator_class = _CodeGenerator
@@ -121,8 +113,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.globals.update(range=_Range(), cycler=_Cycler, joiner=_Joiner, namespace=_Namespace)
         del self.globals["lipsum"], self.filters["random"]
         self.filters.update(tojson=_tojson, xmlattr=_xmlattr)
-        self.filters = {name: _settled(name, function) for name, function in self.filters.items()}
-        for name in ("divisibleby", "even", "iterable", "odd", "sequence", "string"):  # what a NULL is not
+        self.filters = {name: _converting(name, function) for name, function in self.filters.items()}
+        for name in ("divisibleby", "even", "iterable", "odd", "sequence", "string"):  # a NULL is none of these
             self.tests[name] = _not_null(self.tests[name])
         self.tests.update(none=_is_none, sameas=_is_same)
 
@@ -132,18 +124,18 @@ class Sandbox(ImmutableSandboxedEnvironment):
         except TypeError as error:
             if left is NULL or right is NULL:
                 raise UnsupportedValue(
-                    f"NULL `{operator}` a value is nothing: say what counts for it, as in (column or 0)"
+                    f"NULL cannot be used with `{operator}`: give it a default, as in (column or 0)"
                 ) from error
             raise
-        return found if type(found) in AS_IT_IS else settled(found, operator)
+        return found if type(found) in PROMPT_TYPES else convert_result(found, operator)
 
     def call_unop(self, context: Context, operator: str, arg: Any) -> Any:
-        return settled(super().call_unop(context, operator, arg), operator)
+        return convert_result(super().call_unop(context, operator, arg), operator)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         if obj is NULL:
             return NULL
-        if isinstance(obj, dict):  # a mapping has its keys, and its methods where they are called
+        if isinstance(obj, dict):  # keys precede methods, which are found only in calls
             return self.getitem(obj, attribute)
         return self._value(self._found(super().getattr, obj, attribute), obj, attribute)
 
@@ -158,25 +150,25 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self._value(self._found(super().getitem, obj, argument), obj, argument)
 
     def _value(self, found: Any, obj: Any, name: object) -> Any:
-        if type(found) in AS_IT_IS or isinstance(found, Undefined):
+        if type(found) in PROMPT_TYPES or isinstance(found, Undefined):
             return found
         if callable(found):
-            return self.undefined(f"{name!r} is a method here and no value: call it, {name}(…)", obj=obj)
-        return settled(found, f".{name}")
+            return self.undefined(f"{name!r} is a method here, not a value: call it, {name}(…)", obj=obj)
+        return convert_result(found, f".{name}")
 
     def method(self, obj: Any, name: str) -> Any:
-        """What is called by ``obj.name(…)``."""
+        """Return the function that ``obj.name(…)`` calls."""
         if obj is NULL:
             return NULL
         if isinstance(obj, date) and name in _CLOCK:
             raise UnsupportedValue(
-                f"{name}() is another in each run, and the same row must be the same request: take it from a column"
+                f"{name}() differs in each run, but the same row must make the same request: use a column"
             )
         return self._found(super().getattr, obj, name)
 
     @staticmethod
     def _found(look: Callable[[Any, Any], Any], obj: Any, name: Any) -> Any:
-        """What a value has itself; of one that is a text here, else what the text has."""
+        """Return the value's own attribute, else that of its text if it has become a text."""
         found = look(unwrap_value(obj), name)
         return look(str(obj), name) if isinstance(found, Undefined) and isinstance(obj, Foreign) else found
 
@@ -184,20 +176,21 @@ class Sandbox(ImmutableSandboxedEnvironment):
         if obj is NULL:
             return NULL
         found = super().call(context, obj, *args, **kwargs)
-        if type(found) in AS_IT_IS:
+        if type(found) in PROMPT_TYPES:
             return found
         if type(found) in (dict, list, tuple):
             return to_prompt_value(found)
-        return settled(found, f"{getattr(obj, '__name__', 'a call')}()")
+        return convert_result(found, f"{getattr(obj, '__name__', 'a call')}()")
 
 
-def _settled(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def _converting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the filter with its results, and where needed its arguments, converted."""
     source = f"| {name}"
 
     @wraps(function)
     def filtered(*args: Any, **kwargs: Any) -> Any:
         found = function(*args, **kwargs)
-        return found if type(found) in AS_IT_IS else settled(found, source)
+        return found if type(found) in PROMPT_TYPES else convert_result(found, source)
 
     @wraps(function)
     def filtered_or_null(*args: Any, **kwargs: Any) -> Any:
@@ -207,7 +200,7 @@ def _settled(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def filtered_text(*args: Any, **kwargs: Any) -> Any:
         return filtered(*(str(v) if isinstance(v, date | time | timedelta | Decimal) else v for v in args), **kwargs)
 
-    if name in _OF_TEXTS:
+    if name in _TEXT_FILTERS:
         return filtered_text
     return filtered_or_null if name in _NULL_GIVES_NULL else filtered
 

@@ -12,20 +12,21 @@ from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
 
 from include.enrichment.errors import SpecError
-from include.enrichment.requests.prompt_values import AS_IT_IS, UnsupportedValue, to_prompt_value
+from include.enrichment.requests.conversion import to_prompt_value
+from include.enrichment.requests.prompt_values import PROMPT_TYPES, UnsupportedValue
 from include.enrichment.requests.sandbox import RUNTIME, Sandbox
 
-_WORDS: dict[object, tuple[str, str]] = {True: ("true", "True"), False: ("false", "False"), None: ("none", "None")}
+_CONSTANTS: dict[object, tuple[str, str]] = {True: ("true", "True"), False: ("false", "False"), None: ("none", "None")}
 
 
 class Template:
     """
-    One prompt file: sandboxed Jinja over a row's columns. Whitespace around the text is dropped.
+    One prompt file: sandboxed Jinja over a row's columns. Whitespace around the text is stripped.
 
-    The same row gives the same text in every process: nothing draws lots (``lipsum``, ``|random``) or asks the clock,
-    and what has no text of its own is an error. values.py says what a value's text is.
+    The same row gives the same text in every process: there are no random functions (``lipsum``, ``|random``) and no
+    clock, and a value without a text is an error. prompt_values.py defines the text of each value.
 
-    Raises SpecError on a syntax error, with the line.
+    Raises SpecError with the line of a syntax error.
     """
 
     def __init__(self, text: str, *, file: str) -> None:
@@ -36,67 +37,65 @@ class Template:
         try:
             self._tree = environment.parse(source)
             aliases = _prepare(self._tree, set(environment.globals))
-            # from_string() would chain the globals of environment and template: walking through them for each row takes
-            # longer than rendering it.
+            # Not from_string(), which chains the globals of environment and template: that lookup takes longer than
+            # rendering the row.
             self._template = environment.template_class.from_code(
                 environment, environment.compile(self._tree), dict(environment.globals)
             )
             self._template.root_render_func.__globals__.update(RUNTIME)
         except jinja2.TemplateSyntaxError as error:
             raise SpecError(f"{file}:{self._lines_before + error.lineno}: {error.message}") from error
-        except (SyntaxError, ValueError, RecursionError) as error:  # what Jinja lets Python find
+        except (SyntaxError, ValueError, RecursionError) as error:  # Jinja leaves these to Python
             raise SpecError(f"{file}:1: cannot be compiled: {error}") from error
         for node in self._tree.find_all((nodes.Extends, nodes.FromImport, nodes.Import, nodes.Include)):
-            raise SpecError(f"{file}:{self._line(node)}: a prompt is one file and cannot take in another")
+            raise SpecError(f"{file}:{self._line(node)}: a prompt is one file and cannot include another")
         for block in self._tree.find_all(nodes.Block):
             for name in block.find_all(nodes.Name):
                 if name.name == "super":
-                    raise SpecError(
-                        f"{file}:{self._line(name)}: a prompt is one file: there is no block above this one"
-                    )
+                    raise SpecError(f"{file}:{self._line(name)}: a prompt is one file, so a block has no parent")
         undeclared = jinja2.meta.find_undeclared_variables(self._tree) - set(environment.globals)
-        #: What a column is called in the compiled template, and in the row.
+        #: The column of each name in the compiled template.
         self._names = {name: aliases.get(name, name) for name in sorted(undeclared)}
-        self._words = {word: self._lines_before + line for word, line in reversed([*_words(self._tree)])}
+        self._keywords = {word: self._lines_before + line for word, line in reversed([*_keywords(self._tree)])}
         self._constant: str | None = None
 
     @property
     def columns(self) -> dict[str, int]:
-        """The columns it uses, each with the line of its first use."""
+        """The columns that the prompt uses, each with the line of its first use."""
         first_lines: dict[str, int] = {}
         for name in self._tree.find_all(nodes.Name):
             if name.name in self._names:
                 first_lines.setdefault(self._names[name.name], self._line(name))
         return first_lines
 
-    def hidden(self, columns: Iterable[str]) -> list[str]:
-        """A line for each of the columns whose name stands for something of Jinja's where the prompt uses it."""
+    def shadowed_columns(self, columns: Iterable[str]) -> list[str]:
+        """Return a message for each of the columns whose name the prompt uses as a keyword of Jinja."""
         return [
-            f"{self.file}:{line}: {word!r} is a word of the template's language here, and there is a column of that"
-            " name: give the column another name, or do without the word"
-            for word, line in self._words.items()
+            f"{self.file}:{line}: {word!r} is a Jinja keyword here and hides the column of that name: rename the"
+            " column, or avoid the keyword"
+            for word, line in self._keywords.items()
             if word in columns
         ]
 
     def render(self, row: Mapping[str, Any]) -> str:
-        """The prompt for ``row``. Raises SpecError if the template fails on it."""
+        """Return the prompt for ``row``. Raises SpecError if the template fails on it."""
         if self._constant is not None:
             return self._constant
-        if not self._words.keys().isdisjoint(row):
-            raise SpecError("\n".join([*self.hidden(row), "Nothing was sent."]))
+        if not self._keywords.keys().isdisjoint(row):
+            raise SpecError("\n".join([*self.shadowed_columns(row), "Nothing was sent."]))
         try:
             text = self._template.render(self._values(row))
-        except Exception as error:  # a template can raise whatever its expressions raise
+        except Exception as error:  # an expression can raise anything
             frames = traceback.extract_tb(error.__traceback__)
             line = next((frame.lineno or 1 for frame in reversed(frames) if frame.filename == "<template>"), 1)
-            fact = (str(error) if isinstance(error, UnsupportedValue) else f"{type(error).__name__}: {error}").rstrip(
-                "."
-            )
-            if "NULL" in fact and not isinstance(error, UnsupportedValue):
-                fact += ": say what counts for NULL, as in (column or 0)"
+            fact = str(error).rstrip(".")
+            if not isinstance(error, UnsupportedValue):
+                fact = f"{type(error).__name__}: {fact}"
+                if "NULL" in fact:
+                    fact += ": give NULL a default, as in (column or 0)"
             raise SpecError(
                 f"{self.file}:{self._lines_before + line}: cannot be rendered for a row: {fact}. Nothing was sent."
-                " Mend the template and clear this task."
+                " Correct the template and clear this task."
             ) from error
         if not self._names:
             self._constant = text
@@ -105,7 +104,7 @@ class Template:
     def _values(self, row: Mapping[str, Any]) -> dict[str, object]:
         try:
             return {
-                name: value if type(value := row[column]) in AS_IT_IS else to_prompt_value(value)
+                name: value if type(value := row[column]) in PROMPT_TYPES else to_prompt_value(value)
                 for name, column in self._names.items()
             }
         except KeyError:
@@ -120,10 +119,10 @@ class Template:
 
 def _prepare(tree: nodes.Template, helpers: set[str]) -> dict[str, str]:
     """
-    Change the tree so that columns come before what Jinja has under the same name, and methods are only called.
+    Change the tree so that columns take precedence over Jinja's own names, and methods can only be called.
 
-    ``range``, ``dict`` … are Jinja's where they are called, as a value cannot be, and ``self`` is where the file has
-    blocks, as there is nothing in it without them. Returns what stands for which column then.
+    ``range``, ``dict`` … remain Jinja's where they are called, because a value cannot be called, and ``self`` in a file
+    with blocks. Return the column of each alias.
     """
     names = list(tree.find_all(nodes.Name))
     calls = list(tree.find_all(nodes.Call))
@@ -132,7 +131,7 @@ def _prepare(tree: nodes.Template, helpers: set[str]) -> dict[str, str]:
             call.node.ctx = "call"
     helped = {id(call.node) for call in calls if isinstance(call.node, nodes.Name) and call.node.name in helpers}
     taken = {name.name for name in names} | helpers
-    own = {name.name for name in names if name.ctx == "param"}  # others than Name refer to it
+    own = {name.name for name in names if name.ctx == "param"}  # nodes other than Name refer to it
     own |= {
         node.name for node in tree.find_all((nodes.Macro, nodes.NSRef)) if isinstance(node, nodes.Macro | nodes.NSRef)
     }
@@ -145,27 +144,27 @@ def _prepare(tree: nodes.Template, helpers: set[str]) -> dict[str, str]:
                 alias += "_"
             aliases[alias] = name.name
             name.name = alias
-    _Nulls(tree).visit(tree)
+    _NullConstants(tree).visit(tree)
     return aliases
 
 
-#: How many of a filter's arguments are texts that it writes, of which none is an empty one.
-_TEXTS = {"join": 1, "replace": 2}
+#: The number of a filter's leading arguments that it writes as text, where ``none`` means an empty text.
+_TEXT_ARGUMENTS = {"join": 1, "replace": 2}
 
 
-class _Nulls(NodeTransformer):
+class _NullConstants(NodeTransformer):
     """
-    A ``none`` of the template is a NULL as well, but as an argument of a filter, a test or a method: there it says that
-    none is given.
+    Replaces each ``none`` of the template with NULL, except as an argument of a filter, a test or a method, where it
+    means that the argument is omitted.
     """
 
     def __init__(self, tree: nodes.Template) -> None:
         self._kept = {
             id(argument)
             for node in tree.find_all((nodes.Filter, nodes.Test, nodes.Call))
-            if isinstance(node, nodes.Filter | nodes.Test | nodes.Call) and _is_given_arguments(node)
+            if isinstance(node, nodes.Filter | nodes.Test | nodes.Call) and _may_omit_arguments(node)
             for argument in [
-                *node.args[_TEXTS.get(getattr(node, "name", ""), 0) :],
+                *node.args[_TEXT_ARGUMENTS.get(getattr(node, "name", ""), 0) :],
                 *(keyword.value for keyword in node.kwargs),
             ]
         }
@@ -176,17 +175,18 @@ class _Nulls(NodeTransformer):
         return nodes.EnvironmentAttribute("null", lineno=node.lineno, environment=node.environment)
 
 
-def _is_given_arguments(node: nodes.Filter | nodes.Test | nodes.Call) -> bool:
+def _may_omit_arguments(node: nodes.Filter | nodes.Test | nodes.Call) -> bool:
     if isinstance(node, nodes.Call):
         return isinstance(node.node, nodes.Getattr) and node.node.attr != "format"
     return node.name not in ("format", "groupby", "map")
 
 
-def _words(tree: nodes.Template) -> Iterator[tuple[str, int]]:
+def _keywords(tree: nodes.Template) -> Iterator[tuple[str, int]]:
+    """Yield the names that the template uses as keywords of Jinja, each with its line."""
     for const in tree.find_all((nodes.Const, nodes.EnvironmentAttribute)):
         value = const.value if isinstance(const, nodes.Const) else None
         if value is None or isinstance(value, bool):
-            yield from ((word, const.lineno) for word in _WORDS[value])
+            yield from ((word, const.lineno) for word in _CONSTANTS[value])
     bodies: list[tuple[set[str], list[nodes.Node]]] = [({"loop"}, loop.body) for loop in tree.find_all(nodes.For)]
     for macro in tree.find_all((nodes.Macro, nodes.CallBlock)):
         if isinstance(macro, nodes.Macro | nodes.CallBlock):

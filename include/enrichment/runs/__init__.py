@@ -1,1 +1,1 @@
-"""What a run is: the day it is for, its options, its passes. Imports only the errors."""
+"""The partition, the options and the passes of a run. Imports only errors.py."""

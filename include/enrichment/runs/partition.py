@@ -1,6 +1,5 @@
 """
-The partition of a run: one calendar day, one string, from one helper. Every path and every query depends on it and on
-nothing else.
+The partition of a run: one calendar day as one string. Every path and every query depends on it and on nothing else.
 """
 
 from __future__ import annotations
@@ -13,20 +12,20 @@ from include.enrichment.errors import PartitionError
 
 @dataclass(frozen=True, kw_only=True)
 class Partition:
-    """The day ``[start, end)`` of the source table; ``str()`` gives it as in ``dt=2026-11-21``."""
+    """The day ``[start, end)`` of the source table; ``str()`` gives ``2026-11-21``."""
 
     start: date
 
     @property
     def end(self) -> date:
-        """The first day that is not part of it."""
+        """The day after the partition."""
         return self.start + timedelta(days=1)
 
     def __str__(self) -> str:
         return self.start.isoformat()
 
     def fill(self, text: str) -> str:
-        """``{partition}``, and ``{year}``, ``{month}`` and ``{day}`` with their zeros, become this day's."""
+        """Replace ``{partition}``, and the zero-padded ``{year}``, ``{month}`` and ``{day}``, with this day's."""
         year, month, day = str(self).split("-")
         text = text.replace("{partition}", str(self))
         return text.replace("{year}", year).replace("{month}", month).replace("{day}", day)
@@ -36,19 +35,19 @@ def resolve_partition(
     *, param: object, partition_key: str | None, data_interval_start: datetime | None, backfill: bool = False
 ) -> Partition:
     """
-    The partition a run means: its ``partition`` param, else its partition key, else the day its data interval starts
-    on, in UTC.
+    Return the partition of a run: its ``partition`` param, else its partition key, else the UTC day on which its data
+    interval starts.
 
     Raises PartitionError if none of them is given, if the first one given is not a date (``2026-11-21``), or if the
-    run is one of a backfill and the param names another day than its own.
+    param of a backfill's run names another day than the run's own.
     """
     if param:
         partition = parse_partition(param, "the run's param `partition`")
         if backfill and data_interval_start and partition.start != _day(data_interval_start):
             raise PartitionError(
-                f"This run of a backfill is about {_day(data_interval_start)}, and its param `partition` names"
-                f" {partition}, as it does in all runs of the backfill. Nothing was read or sent. Start the backfill"
-                " again with the param empty: its range says which days."
+                f"This backfill run is for {_day(data_interval_start)}, but its param `partition` says {partition}, as"
+                " in every run of the backfill. Nothing was read or sent. Start the backfill again with the param"
+                " empty: its range selects the days."
             )
         return partition
     if partition_key:
@@ -56,16 +55,15 @@ def resolve_partition(
     if data_interval_start:
         return Partition(start=_day(data_interval_start))
     raise PartitionError(
-        "This run names no partition: it has no param `partition`, no partition key and no data interval (a run"
-        " triggered without a"
-        ' logical date has none). Nothing was read or sent. Trigger it again with {"partition": "2026-11-21"}.'
+        "The run has no partition: no param `partition`, no partition key and no data interval (a run triggered without"
+        ' a logical date has none). Nothing was read or sent. Trigger it again with {"partition": "2026-11-21"}.'
     )
 
 
 def interval_warning(*, param: object, partition_key: str | None, data_interval_start: datetime | None) -> str:
     """
-    Say which partition a run takes whose data interval does not begin at midnight UTC, as resolve_partition() decides
-    it; empty where it begins then, or where something else decides.
+    Return a warning for a run whose data interval decides its partition but does not begin at midnight UTC; empty for
+    any other run.
     """
     if param or partition_key or not data_interval_start:
         return ""
@@ -73,13 +71,13 @@ def interval_warning(*, param: object, partition_key: str | None, data_interval_
     if start.time() == time.min:
         return ""
     return (
-        f"The run's data interval begins at {start:%Y-%m-%d %H:%M:%S} UTC, and not at midnight. A partition is a day of"
-        f" UTC, so the run takes {start.date()} from 00:00 to 24:00 UTC, the day on which the interval begins. Give the"
-        " Dag the schedule MIDNIGHT of include/dag_defaults.py, or trigger it with the param `partition`."
+        f"The run's data interval begins at {start:%Y-%m-%d %H:%M:%S} UTC, not at midnight. A partition is a UTC day,"
+        f" so the run reads {start.date()} from 00:00 to 24:00 UTC, the day on which the interval begins. Give the Dag"
+        " the schedule MIDNIGHT of include/dag_defaults.py, or trigger it with the param `partition`."
     )
 
 
-def check_begun(partition: Partition, *, today: date) -> None:
+def check_not_future(partition: Partition, *, today: date) -> None:
     """Raise PartitionError for a future day. With a mistyped digit, a run would wait for its rows for years."""
     if partition.start > today:
         raise PartitionError(
@@ -94,9 +92,9 @@ def _day(moment: datetime) -> date:
 
 def parse_partition(text: object, origin: str) -> Partition:
     """
-    Read a date such as ``2026-11-21``. Raises PartitionError for anything else.
+    Read a date like ``2026-11-21``. Raises PartitionError for anything else.
 
-    :param origin: who gave it, for the message
+    :param origin: where the text comes from, for the message
     """
     try:
         start = date.fromisoformat(str(text))

@@ -1,6 +1,6 @@
 """
-Which passes a run has: first a canary, then everything, then what is to be tried again. It is asked while Airflow
-parses a Dag, so it imports next to nothing and never fails, as glance.py does.
+The passes of a run: a canary, then all rows, then the retries. Airflow imports this module while it parses a Dag, so it
+imports nothing and never fails, as spec/parse_time.py.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 CANARY = "canary"
 MAIN = "main"
 _RETRY = "retry"
-#: Not of a run's passes: the one request that goes ahead of a chunk to warm the prompt cache.
+#: Not a pass of a run: the one request that precedes a chunk to warm the prompt cache.
 WARM_UP = "warm-up"
 
 #: ``limits.canary_rows``: 0 to MAX, in rows.
@@ -18,11 +18,11 @@ DEFAULT_RETRY_PASSES, MAX_RETRY_PASSES = 1, 5
 
 
 def names(*, canary_rows: int, retry_passes: int) -> list[str]:
-    """The passes that these two limits give a run, in their order."""
+    """Return the passes that these two limits give a run, in order."""
     retries = [_RETRY] if retry_passes == 1 else [f"{_RETRY}_{number + 1}" for number in range(retry_passes)]
     return [*([CANARY] if canary_rows else []), MAIN, *retries]
 
 
 def is_retry(pass_name: str) -> bool:
-    """Whether the pass tries again what an earlier one left."""
+    """Return whether the pass retries what an earlier pass left."""
     return pass_name == _RETRY or pass_name.startswith(f"{_RETRY}_")

@@ -1,1 +1,1 @@
-"""What a pipeline's folder says: settings, query, prompts and schema, checked. Begin with pipeline_folder.py."""
+"""The content of a pipeline's folder, checked: settings, query, prompts, schema. Begin with pipeline_folder.py."""

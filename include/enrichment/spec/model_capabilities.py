@@ -1,6 +1,6 @@
 """
-Whether a model can do what a pipeline asks of it: checked before anything is sent, as a batch tells it only hours
-later, request by request.
+The capabilities of a model against the settings of a pipeline, checked before anything is sent: a batch reports a
+mismatch only hours later, request by request.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from include.enrichment.cost.prices import prices
 from include.enrichment.errors import nearest
 from include.enrichment.spec.settings import RequestSettings
 
-#: Anthropic announces a retirement at least so long before it.
+#: Anthropic announces a retirement at least this long before.
 NOTICE = timedelta(days=60)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCapabilities:
     """
-    What the API says of a model. None means that it does not say.
+    The API's description of a model. None: the API does not say.
 
-    :param retires_on: the first day on which the API may refuse it, as planned so far
+    :param retires_on: the first day on which the API may reject it, as currently planned
     """
 
     model_id: str
@@ -35,55 +35,55 @@ class ModelCapabilities:
 
 
 def model_problems(model: ModelCapabilities, settings: RequestSettings) -> Iterator[str]:
-    """Each reason why ``model`` would refuse every request of a pipeline with ``settings``."""
+    """Yield each reason why the model would reject every request with these settings."""
     if model.lifecycle == "retired":
-        yield "it is retired" + _successor(model.model_id)
+        yield f"it is retired{_successor(model.model_id)}"
     if model.batches is False:
-        yield "it does not take batches"
+        yield "it does not support batches"
     if model.structured_outputs is False:
-        yield "it does not take output schemas"
+        yield "it does not support output schemas"
     if model.max_tokens is not None and settings.max_tokens > model.max_tokens:
-        yield f"request.max_tokens is {settings.max_tokens:,}, its most is {model.max_tokens:,}"
+        yield f"request.max_tokens is {settings.max_tokens:,}, its maximum is {model.max_tokens:,}"
     if settings.thinking and model.thinking_types.get(settings.thinking) is False:
-        able = ", ".join(kind for kind, supported in model.thinking_types.items() if supported)
-        yield f"request.thinking: {settings.thinking} is not for it (it takes: {able or 'none'})"
+        supported = ", ".join(kind for kind, able in model.thinking_types.items() if able)
+        yield f"request.thinking: {settings.thinking} is not supported (supported: {supported or 'none'})"
 
 
 def retirement_warning(model: ModelCapabilities, *, today: date) -> str:
     """
-    What to tell of a model that retires within NOTICE, or is deprecated; empty if there is nothing.
+    Return a warning about a model that is deprecated or retires within NOTICE; empty if there is none.
 
-    The API's date comes before the one in prices.yaml, as a plan may change. A date that is over does not mean that the
-    model is gone: only its lifecycle does.
+    The API's date replaces the one in prices.yaml, because plans change. A model is not retired because its date has
+    passed, but only if its lifecycle says so.
     """
     known = prices().models.get(model.model_id)
-    when = _when(model.retires_on or (known.retires if known else None), model.lifecycle, today)
-    if not when:
+    status = _retirement_status(model.retires_on or (known.retires if known else None), model.lifecycle, today)
+    if not status:
         return ""
     return (
-        f"Model {model.model_id} {when}{_successor(model.model_id)}. Change request.model; every row is then requested,"
-        " and billed, again."
+        f"Model {model.model_id} {status}{_successor(model.model_id)}. Change request.model; every row is then"
+        " requested and billed again."
     )
 
 
-def _when(retires_on: date | None, lifecycle: str, today: date) -> str:
+def _retirement_status(retires_on: date | None, lifecycle: str, today: date) -> str:
     if lifecycle == "retired":
         return ""
     if retires_on is None:
-        return "is deprecated, and the API does not say yet when it retires" if lifecycle == "deprecated" else ""
+        return "is deprecated; its retirement date is not announced yet" if lifecycle == "deprecated" else ""
     if retires_on < today:
-        return f"was to retire on {retires_on}, and the API may refuse it any day"
+        return f"was to retire on {retires_on}; the API may reject it any day"
     days = (retires_on - today).days
     if days > NOTICE.days:
         return ""
     left = {0: "today", 1: "tomorrow"}.get(days, f"in {days} days")
-    return f"retires on {retires_on}, {left}, and the API refuses it from then on"
+    return f"retires on {retires_on}, {left}; the API rejects it from that day"
 
 
 def unknown_model_message(model_id: str, offered: Collection[str], *, today: date) -> str:
     """
-    What a message says after the name of a model that the API does not know: when it retired and what came in its
-    place, or the nearest of those that the API offers.
+    Return the end of a message about a model that the API does not know: its retirement and successor, or the closest
+    name that the API offers.
     """
     known = prices().models.get(model_id)
     if known and known.retires and known.retires <= today:
@@ -93,4 +93,4 @@ def unknown_model_message(model_id: str, offered: Collection[str], *, today: dat
 
 def _successor(model_id: str) -> str:
     known = prices().models.get(model_id)
-    return f"; {known.successor} comes in its place" if known and known.successor else ""
+    return f"; its successor is {known.successor}" if known and known.successor else ""

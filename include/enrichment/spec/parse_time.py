@@ -1,6 +1,9 @@
 """
-A glance at a pipeline's files while Airflow parses a Dag: what gives the Dag its shape and its form. It imports next to
-nothing and never fails: load_pipeline tells what is wrong with the files, when a run begins.
+The settings that Airflow needs while it parses a Dag: those that give the Dag its passes and its form. This module
+imports next to nothing and never fails. load_pipeline() reports the mistakes in the files when a run begins.
+
+It does not load Settings: defining those models would add some 30 ms to each parse of a Dag file, and one mistake in
+pipeline.yaml would change the passes of a run in progress.
 """
 
 from __future__ import annotations
@@ -12,84 +15,75 @@ from typing import TYPE_CHECKING, TypeGuard
 import yaml
 
 from include.enrichment.answers.schema.json_schema import References
-from include.enrichment.runs.passes import (
-    DEFAULT_CANARY_ROWS,
-    DEFAULT_RETRY_PASSES,
-    MAX_CANARY_ROWS,
-    MAX_RETRY_PASSES,
-    names,
-)
+from include.enrichment.runs import passes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MOST_USD = 1e15
+_MAX_USD = 1e15
 
 
-def read_setting(pipeline_yaml: Path, *below: str) -> object:
-    """
-    What stands in the file below these names, one within the other; None where nothing does, and for everything in a
-    file that cannot be read.
-    """
+def read_setting(pipeline_yaml: Path, *path: str) -> object:
+    """Return the setting at ``path``, one name per level; None if it is missing or the file cannot be read."""
     try:
         found = _document(pipeline_yaml.read_text(encoding="utf-8-sig"))
-    except Exception:  # whatever an odd file makes the YAML library raise
+    except Exception:  # the YAML library raises all sorts of errors
         return None
-    for name in below:
+    for name in path:
         found = found.get(name) if isinstance(found, dict) else None
     return found
 
 
-@lru_cache(maxsize=1)  # to parse takes milliseconds, and a Dag looks at the same text several times
+@lru_cache(maxsize=1)  # parsing takes milliseconds, and a Dag reads the same text several times
 def _document(text: str) -> object:
     return yaml.safe_load(text)
 
 
 def model_names(pipeline_yaml: Path) -> list[str]:
-    """The models that a run may ask, each once: ``request.model`` first, then ``request.other_models``."""
+    """Return the models that a run may use, without repeats: ``request.model``, then ``request.other_models``."""
     others = read_setting(pipeline_yaml, "request", "other_models")
     named = [read_setting(pipeline_yaml, "request", "model"), *(others if isinstance(others, list) else [])]
     return list(dict.fromkeys(name for name in named if isinstance(name, str)))
 
 
 def budget_ceiling(pipeline_yaml: Path) -> float | None:
-    """The most that a run may ask for as its budget: ``limits.budget_ceiling_usd``, else ``limits.budget_usd``."""
+    """Return the largest budget of a run: ``limits.budget_ceiling_usd``, else ``limits.budget_usd``."""
     named = (read_setting(pipeline_yaml, "limits", name) for name in ("budget_ceiling_usd", "budget_usd"))
     return next((usd for usd in named if _is_amount(usd)), None)
 
 
+def _is_amount(value: object) -> TypeGuard[int | float]:
+    """Return whether a form can show the amount: not True, which is an int, nor a number that JSON does not have."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MAX_USD
+
+
 def column_names(folder: Path) -> list[str]:
-    """
-    The key and the properties of the output of the pipeline in ``folder``; none where its files do not say.
-    """
+    """Return the key columns and output properties of the pipeline in ``folder``; none if a file is invalid."""
     key = read_setting(folder / "pipeline.yaml", "source", "key")
     try:
         schema = json.loads((folder / "output.schema.json").read_text(encoding="utf-8-sig"))
         properties = list(References(schema).resolve(schema)["properties"])
-    except Exception:  # whatever is odd in it
+    except Exception:  # the file may hold anything
         return []
     return [*key, *properties] if isinstance(key, dict | list) else []
 
 
-def _is_amount(value: object) -> TypeGuard[int | float]:
-    """Whether it is what a form can be told: neither True, which is an int, nor what JSON has no number for."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST_USD
-
-
 def pass_names(pipeline_yaml: Path) -> list[str]:
     """
-    The passes of a run in their order, such as ``["canary", "main", "retry"]``, or ``["main", "retry_1", "retry_2"]``.
+    Return the passes of a run in order, for example ``["canary", "main", "retry"]``.
 
-    A limit that is missing or is not a whole number within its bounds counts as its default, as does everything in a
-    file that cannot be read: it gives the Dag a shape and nothing else.
+    A missing or invalid limit counts as its default.
 
-    :param pipeline_yaml: the file; ``limits.canary_rows`` and ``limits.retry_passes`` in it decide
+    :param pipeline_yaml: the file with ``limits.canary_rows`` and ``limits.retry_passes``
     """
-    canary_rows = _whole(read_setting(pipeline_yaml, "limits", "canary_rows"), DEFAULT_CANARY_ROWS, MAX_CANARY_ROWS)
-    retry_passes = _whole(read_setting(pipeline_yaml, "limits", "retry_passes"), DEFAULT_RETRY_PASSES, MAX_RETRY_PASSES)
-    return names(canary_rows=canary_rows, retry_passes=retry_passes)
+    canary_rows = read_setting(pipeline_yaml, "limits", "canary_rows")
+    retry_passes = read_setting(pipeline_yaml, "limits", "retry_passes")
+    return passes.names(
+        canary_rows=_limit(canary_rows, passes.DEFAULT_CANARY_ROWS, passes.MAX_CANARY_ROWS),
+        retry_passes=_limit(retry_passes, passes.DEFAULT_RETRY_PASSES, passes.MAX_RETRY_PASSES),
+    )
 
 
-def _whole(value: object, default: int, most: int) -> int:
-    """The value, if it is what the setting may be; ``True`` is none, although Python counts it among the integers."""
-    return value if type(value) is int and 0 <= value <= most else default
+def _limit(value: object, default: int, maximum: int) -> int:
+    """Return the value if it is a whole number within bounds, else the default. True is an int to Python, not here."""
+    return value if type(value) is int and 0 <= value <= maximum else default

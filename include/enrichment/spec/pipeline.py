@@ -1,4 +1,4 @@
-"""A whole pipeline as one value: what a run of it does, and what it asks for each row."""
+"""A whole pipeline as one value: its settings, and the request that it makes of each row."""
 
 from __future__ import annotations
 
@@ -27,13 +27,12 @@ YAML, SQL, SYSTEM, USER, SCHEMA = FILES
 
 class Pipeline(Versioned):
     """
-    A whole pipeline, checked: what a run does, as one value. It is stored with the run, so that one run never mixes two
-    versions.
+    A whole, checked pipeline. It is stored with the run, so that one run never mixes two versions.
 
-    :param sql: empty where ``source.files`` says what is read
-    :param options: what is different in this run; ``settings`` have it already, as far as there is a setting for it
-    :param lines: the line of pipeline.yaml on which each setting stands, by its dotted name, for errors; none in what
-        an earlier version has stored
+    :param sql: empty with ``source.files``
+    :param options: the run's options; ``settings`` include them already where a setting exists
+    :param lines: for errors, the line of each setting in pipeline.yaml by dotted name; empty if an earlier release
+        stored the pipeline
     """
 
     model_config = ConfigDict(strict=True)
@@ -49,24 +48,24 @@ class Pipeline(Versioned):
 
     def for_run(self, options: RunOptions) -> Pipeline:
         """
-        The pipeline as one run has it.
+        Return the pipeline with the options of one run.
 
-        Raises ParamError if the run asks for a model that the pipeline does not name, or for what cannot be together.
+        Raises ParamError for a model that the pipeline does not name, a budget above the ceiling, or options that
+        exclude each other.
         """
         request = self.settings.request
         models = [request.model, *request.other_models]
         if options.model is not None and options.model not in models:
             raise ParamError(
                 f"The run's param `model` is {options.model!r}, which {self._file(YAML)} does not name"
-                f"{nearest(options.model, models) or '.'} There are: {', '.join(models)}. Nothing was read or sent."
-                " Choose one of them, or add another model to request.other_models."
+                f"{nearest(options.model, models) or '.'} It names: {', '.join(models)}. Nothing was read or sent."
+                " Choose one of these, or add the model to request.other_models."
             )
         reuse = self.settings.reuse if options.reuse is None else options.reuse
         if options.only_rejects and not reuse:
             raise ParamError(
-                "The run's param `only_rejects` needs answers that are reused, and this run reuses none: it would ask"
-                " for every row again. Nothing was read or sent. Trigger it again without `only_rejects`, or with"
-                ' {"reuse": true}.'
+                "The run's param `only_rejects` requires reuse, which is off: every row would be requested again."
+                ' Nothing was read or sent. Trigger the run again without `only_rejects`, or with {"reuse": true}.'
             )
         request = request.model_copy(update={"model": options.model or request.model})
         limits = self.settings.limits.model_copy(update={"budget_usd": self._budget(options)})
@@ -80,21 +79,21 @@ class Pipeline(Versioned):
         ceiling = limits.budget_usd if limits.budget_ceiling_usd is None else limits.budget_ceiling_usd
         if ceiling is not None and options.budget_usd > ceiling:
             raise ParamError(
-                f"The run's param `budget_usd` is {options.budget_usd:g}, and {self._file(YAML)} allows a run"
-                f" {ceiling:g} at most (limits.budget_ceiling_usd, or limits.budget_usd where there is none). Nothing"
-                " was read or sent. Ask for less, or raise the ceiling."
+                f"The run's param `budget_usd` is {options.budget_usd:g}, but {self._file(YAML)} allows at most"
+                f" {ceiling:g} (limits.budget_ceiling_usd, or limits.budget_usd if there is none). Nothing was read or"
+                " sent. Set a smaller budget, or raise the ceiling."
             )
         return options.budget_usd
 
     @property
     def caching(self) -> Caching:
-        """What ``request.cache`` comes to: always the same for the same files, model and prices."""
+        """The cache setting that ``request.cache`` resolves to: the same for the same files, model and prices."""
         request = self.settings.request
         if request.cache != "auto":
-            return Caching(cache=request.cache, why="pipeline.yaml says so")
+            return Caching(cache=request.cache, why="set in pipeline.yaml")
         system = self._system
-        if broken := list(broken_prefix(system)):
-            return Caching(cache="off", why=broken[0])
+        if problem := next(prefix_problems(system), None):
+            return Caching(cache="off", why=problem)
         size = PrefixSize(
             system_bytes=len(system.render({}).encode()),
             format_bytes=len(encode_params(self._constant["output_config"])),
@@ -103,50 +102,51 @@ class Pipeline(Versioned):
         return resolve_cache(request.model, prices().models.get(request.model), size, canary=canary)
 
     def with_resolved_cache(self) -> Pipeline:
-        """The pipeline with what ``request.cache: auto`` comes to in its place."""
+        """Return the pipeline with ``request.cache: auto`` resolved."""
         request = self.settings.request.model_copy(update={"cache": self.caching.cache})
         return self.model_copy(update={"settings": self.settings.model_copy(update={"request": request})})
 
     @property
     def cached_prefix(self) -> CachedPrefix | None:
-        """What its requests have the prompt cache keep; None for nothing."""
+        """The prefix of its requests that the prompt cache keeps; None: nothing."""
         cache, system = self.caching.cache, self._system
         if cache == "off" or system.columns or not system.render({}).strip():
             return None
-        alike = {**self._constant, "system": system.render({}), "ttl": cache}
-        del alike["max_tokens"]
-        return CachedPrefix(prefix_id=request_id(encode_params(alike)), ttl=cache)
+        shared = {**self._constant, "system": system.render({}), "ttl": cache}
+        del shared["max_tokens"]
+        return CachedPrefix(prefix_id=request_id(encode_params(shared)), ttl=cache)
 
     @property
     def query(self) -> str:
-        """What is asked of the source: the SQL, or where the files are."""
+        """The SQL, or the address of the files."""
         return self.settings.source.files or self.sql
 
     @property
     def output(self) -> OutputSchema:
-        """The output's schema."""
+        """The output schema."""
         return OutputSchema(json.loads(self.schema_text))
 
     @property
     def limits(self) -> BatchLimits:
-        """What one batch of this pipeline may hold."""
+        """The limits of one batch."""
         limits = self.settings.limits
         return BatchLimits(max_requests=limits.batch_requests, max_bytes=limits.batch_bytes)
 
     @property
     def columns(self) -> set[str]:
-        """The columns that its prompts and its key use."""
+        """The columns that the prompts and the key use."""
         user = Template(self.user, file=self._file(USER))
         return {*self._system.columns, *user.columns, *self.settings.source.key}
 
     def renderer(self, columns: Collection[str], *, run_id: str, sample: int = 1) -> Renderer:
         """
-        What renders this pipeline's rows.
+        Return a renderer of this pipeline's rows.
 
-        :param run_id: the run that asks; it makes requests of its own where answers are not reused
-        :param sample: which of the ``samples`` answers for each row, counted from 1
+        :param columns: the query's columns
+        :param run_id: part of the request ids if answers are not reused
+        :param sample: the number of the answer for each row, from 1 to ``samples``
 
-        Raises SpecError if a prompt uses a column, or the key names one, that ``columns`` (the query's) does not have.
+        Raises SpecError if a prompt or the key uses a column that the query does not have.
         """
         system, user = self._system, Template(self.user, file=self._file(USER))
         unknown = [
@@ -155,9 +155,9 @@ class Pipeline(Versioned):
             for name, line in template.columns.items()
             if name not in columns
         ]
-        unknown += [line for template in (system, user) for line in template.hidden(columns)]
+        unknown += [line for template in (system, user) for line in template.shadowed_columns(columns)]
         unknown += [
-            f"{self.place('source.key')}: the query has no column {name!r}{nearest(name, columns)}"
+            f"{self.location('source.key')}: the query has no column {name!r}{nearest(name, columns)}"
             for name in self.settings.source.key
             if name not in columns
         ]
@@ -180,7 +180,7 @@ class Pipeline(Versioned):
 
     @property
     def _constant(self) -> dict[str, Any]:
-        """What is the same in every request, beside the prompts."""
+        """The members of the params, besides the prompts, that are the same in every request."""
         request = self.settings.request
         thinking = {"thinking": {"type": request.thinking}} if request.thinking else {}
         return {
@@ -191,14 +191,14 @@ class Pipeline(Versioned):
         }
 
     def _salt(self, run_id: str, sample: int) -> str:
-        """Sample 1 is what a pipeline without samples asks: whoever raises ``samples`` pays for the others only."""
+        """Return the salt of the request ids. Sample 1 has none, so a higher ``samples`` pays for the new ones only."""
         parts = [] if self.settings.reuse else [run_id]
         if sample > 1:
             parts.append(f"sample {sample}")
         return " ".join(parts)
 
-    def place(self, setting: str) -> str:
-        """How an error names a setting: the file, its line if it is known, and the dotted name."""
+    def location(self, setting: str) -> str:
+        """Return the file, the line if it is known, and the dotted name of a setting, for an error."""
         line = self.lines.get(setting)
         return f"{self._file(YAML)}{f':{line}' if line else ''}: {setting}"
 
@@ -206,7 +206,7 @@ class Pipeline(Versioned):
         return f"{self.name}/{file}"
 
 
-def broken_prefix(system: Template) -> Iterator[str]:
-    """What of a row stands where all requests have to be alike for the prompt cache."""
+def prefix_problems(system: Template) -> Iterator[str]:
+    """Yield a message for each row column in the system prompt, which must be constant for the prompt cache."""
     for name, line in system.columns.items():
-        yield f"{system.file}:{line}: the column {name!r} makes it differ from row to row, and it cannot be cached"
+        yield f"{system.file}:{line}: the column {name!r} differs from row to row, so the prompt cannot be cached"

@@ -1,10 +1,9 @@
 """
-A pipeline's folder becomes one checked value. Beside glance.py and prices.py, this is the only file of this room that
-reads files, and it reads that folder alone.
+Reads a pipeline's folder into one checked value.
 
     pipeline.yaml  extract.sql  system.md  user.md  output.schema.json
 
-There is no extract.sql where ``source.files`` says what is read.
+``source.files`` replaces extract.sql.
 """
 
 from __future__ import annotations
@@ -23,17 +22,21 @@ from include.enrichment.answers.schema.column_names import key_problems, output_
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.errors import SpecError, nearest
 from include.enrichment.requests.template import Template
-from include.enrichment.spec.pipeline import FILES, SCHEMA, SQL, SYSTEM, USER, YAML, Pipeline, broken_prefix
+from include.enrichment.spec.pipeline import FILES, SCHEMA, SQL, SYSTEM, USER, YAML, Pipeline, prefix_problems
 from include.enrichment.spec.query import query_problems
 from include.enrichment.spec.settings import Settings
+
+#: A node of a YAML document: the keys and positions that lead to it.
+_Path = tuple[str | int, ...]
+_Lines = dict[_Path, int]
 
 
 def load_pipeline(folder: Path) -> Pipeline:
     """
-    Read and check the pipeline in ``folder``; its name is the folder's.
+    Read and check the pipeline in ``folder``, which gives it its name.
 
-    Raises SpecError with one line for every mistake found in any of its files: file, line, fact, and the nearest valid
-    name where a name is wrong.
+    Raises SpecError with one line per mistake in any of its files: file, line, fact, and the closest valid name of a
+    wrong one.
     """
     if not folder.is_dir():
         others = sorted(path.parent.name for path in folder.parent.glob(f"*/{YAML}"))
@@ -47,15 +50,15 @@ def load_pipeline(folder: Path) -> Pipeline:
         try:
             texts[file] = (folder / file).read_text(encoding="utf-8-sig")
         except FileNotFoundError:
-            if file != SQL or _wants_sql(texts):
+            if file != SQL or _needs_sql(texts):
                 mistakes.append(f"{folder.name}/{file}: is missing; a pipeline is {', '.join(FILES)}")
         except OSError as error:
             mistakes.append(f"{folder.name}/{file}: cannot be read: {error.strerror}")
         except UnicodeDecodeError as error:
             mistakes.append(f"{folder.name}/{file}: is not UTF-8: {error}")
     if not mistakes:
-        settings, found = _settings(texts[YAML])
-        mistakes = [f"{folder.name}/{mistake}" for mistake in [*found, *_mistakes(texts, settings)]]
+        settings, lines, found = _settings(texts[YAML])
+        mistakes = [f"{folder.name}/{mistake}" for mistake in [*found, *_mistakes(texts, settings, lines)]]
         if settings and not mistakes:
             return Pipeline(
                 name=folder.name,
@@ -64,69 +67,72 @@ def load_pipeline(folder: Path) -> Pipeline:
                 system=texts[SYSTEM],
                 user=texts[USER],
                 schema_text=texts[SCHEMA],
-                lines={".".join(map(str, path)): line for path, line in _yaml_lines(texts[YAML])[1].items()},
+                lines={".".join(map(str, path)): line for path, line in lines.items()},
             )
     raise SpecError("\n".join(mistakes))
 
 
 def find_warnings(pipeline: Pipeline) -> Iterator[str]:
-    """What may be wrong with a pipeline that has no mistakes: one line each, with file, line and fact."""
+    """Yield a line with file, line and fact for each doubtful part of a pipeline without mistakes."""
     text = pipeline.schema_text
     for path, fact in supported_schema.find_warnings(json.loads(text)):
         yield f"{pipeline.name}/{SCHEMA}:{_line(_schema_lines(text), path)}: {fact}"
 
 
-def _wants_sql(texts: dict[str, str]) -> bool:
-    """Whether there has to be an extract.sql. A pipeline.yaml with mistakes does not say."""
+def _needs_sql(texts: dict[str, str]) -> bool:
+    """Return whether extract.sql is required. A pipeline.yaml with mistakes does not require it."""
     if YAML not in texts:
         return True
-    settings, _ = _settings(texts[YAML])
+    settings, _, _ = _settings(texts[YAML])
     return settings is not None and settings.source.files is None
 
 
-def _settings(text: str) -> tuple[Settings | None, list[str]]:
+def _settings(text: str) -> tuple[Settings | None, _Lines, list[str]]:
+    """Return the settings unless there are mistakes, the lines of all nodes, and the mistakes."""
+    lines: _Lines = {}
     try:
-        data, lines = _yaml_lines(text)
-        return Settings.model_validate(data), []
+        data, lines = _read_yaml(text)
+        return Settings.model_validate(data), lines, []
     except ValidationError as error:
-        return None, [f"{YAML}:{_line(lines, problem['loc'])}: {_spell(problem)}" for problem in error.errors()]
+        mistakes = [f"{YAML}:{_line(lines, problem['loc'])}: {_describe(problem)}" for problem in error.errors()]
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-13-45
-        line, fact = _not_yaml(error)
-        return None, [f"{YAML}:{line}: {fact}"]
+        line, fact = _describe_yaml_error(error)
+        mistakes = [f"{YAML}:{line}: {fact}"]
+    return None, lines, mistakes
 
 
-def _not_yaml(error: Exception) -> tuple[int, str]:
-    """The line of the mistake, and the fact. The parser's own words do not name the cause of the usual ones."""
+def _describe_yaml_error(error: Exception) -> tuple[int, str]:
+    """Return the line and the fact. The parser's own message hides the cause of the common mistakes."""
     line = _error_line(error)
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem is None:
         return line, f"is not YAML: {str(error).splitlines()[0]}"
-    said, here, begun = error.problem, error.problem_mark, error.context_mark
-    if said.startswith("expected <block end>") and here and begun:
+    message, here, begun = error.problem, error.problem_mark, error.context_mark
+    if message.startswith("expected <block end>") and here and begun:
         return line, (
             f"the indentation is wrong: this line begins in column {here.column + 1}, its block (line {begun.line + 1})"
             f" in column {begun.column + 1}. All lines of a block begin in the same column"
         )
-    if said.startswith("expected '<document start>'"):
+    if message.startswith("expected '<document start>'"):
         return line, "the indentation is wrong: this line begins further left than the first line of the file"
-    if said.startswith("mapping values are not allowed"):
-        return line, "unexpected colon: indent the line like the one above it, or put a text that has a colon in quotes"
-    if said.startswith(r"found character '\t'"):
+    if message.startswith("mapping values are not allowed"):
+        return line, "unexpected colon: indent the line like the one above it, or quote a text that contains a colon"
+    if message.startswith(r"found character '\t'"):
         return line, "the line begins with a tab: indent with spaces"
-    if said.startswith("could not find expected ':'") and begun:
+    if message.startswith("could not find expected ':'") and begun:
         return begun.line + 1, "the line has no colon: write `name: value`"
-    if said == "found unexpected end of stream" and begun:
+    if message == "found unexpected end of stream" and begun:
         return begun.line + 1, "the quote that begins here is not closed"
-    return line, said
+    return line, message
 
 
-def _spell(problem: Any) -> str:
+def _describe(problem: Any) -> str:
     path = [str(step) for step in problem["loc"]]
     where = ".".join(path)
     if not path:
         return f"must be a mapping of {', '.join(Settings.model_fields)}"
     if problem["type"] == "extra_forbidden":
         known = _keys_at(path[:-1])
-        return f"{where}: unknown key{nearest(path[-1], known) or '.'} Known here: {', '.join(known)}"
+        return f"{where}: unknown key{nearest(path[-1], known) or '.'} Known keys: {', '.join(known)}"
     if problem["type"] == "missing":
         return f"{where}: is missing"
     return f"{where}: {problem['msg'].removeprefix('Value error, ')}, got {reprlib.repr(problem['input'])}"
@@ -139,7 +145,8 @@ def _keys_at(path: Sequence[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def _mistakes(texts: dict[str, str], settings: Settings | None) -> Iterator[str]:
+def _mistakes(texts: dict[str, str], settings: Settings | None, lines: _Lines) -> Iterator[str]:
+    """Yield the mistakes of all files, except those in the settings themselves."""
     for file in (SYSTEM, USER):
         try:
             template = Template(texts[file], file=file)
@@ -147,25 +154,24 @@ def _mistakes(texts: dict[str, str], settings: Settings | None) -> Iterator[str]
             yield str(error)
             continue
         if file == SYSTEM and settings and settings.request.cache in ("5m", "1h"):
-            for broken in broken_prefix(template):
-                yield f"{broken}: move it to {USER}, or say request.cache: off instead of {settings.request.cache}"
+            for problem in prefix_problems(template):
+                yield f"{problem}: move it to {USER}, or set request.cache: off instead of {settings.request.cache}"
     if not texts[USER].strip():
-        yield f"{USER}:1: is empty: it is what Claude is told about a row"
+        yield f"{USER}:1: is empty: write what Claude is to do with a row"
     if settings and settings.source.files:
         if SQL in texts:
-            yield f"{SQL}:1: is not used, as source.files says what is read: delete one of the two"
+            yield f"{SQL}:1: is not used, because source.files replaces it: delete one of the two"
     elif SQL in texts:
         yield from query_problems(texts[SQL])
     if settings:
-        yield from _key_mistakes(texts[YAML], list(settings.source.key))
+        yield from _key_mistakes(list(settings.source.key), lines)
     yield from _schema_mistakes(texts[SCHEMA], settings)
 
 
-def _key_mistakes(text: str, key: list[str]) -> Iterator[str]:
-    _, lines = _yaml_lines(text)
+def _key_mistakes(key: list[str], lines: _Lines) -> Iterator[str]:
     for name, fact in key_problems(key):
-        # A mapping has the name in the path, a list its number.
-        path: tuple[str | int, ...] = ("source", "key", name)
+        # The last step of the path is the name in a mapping, the position in a list.
+        path: _Path = ("source", "key", name)
         yield f"{YAML}:{_line(lines, path if path in lines else (*path[:-1], key.index(name)))}: source.key: {fact}"
 
 
@@ -177,7 +183,7 @@ def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
         return
     try:
         lines = _schema_lines(text)
-    except _Twice as error:
+    except _DuplicateKey as error:
         yield f"{SCHEMA}:{_error_line(error)}: {error.problem}"
         return
     problems = list(supported_schema.find_problems(schema))
@@ -189,28 +195,27 @@ def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
         yield f"{SCHEMA}:{_line(lines, place)}: {fact}"
 
 
-def _schema_lines(text: str) -> dict[tuple[str | int, ...], int]:
-    """The line of each part of the schema. Raises _Twice for a key that stands twice."""
+def _schema_lines(text: str) -> _Lines:
+    """Return the line of each part of the schema. Raises _DuplicateKey."""
     try:
-        return _yaml_lines(text.replace("\t", " "))[1]  # JSON is YAML, but for tabs between its tokens
-    except _Twice:
+        return _read_yaml(text.replace("\t", " "))[1]  # JSON is YAML, except for tabs between its tokens
+    except _DuplicateKey:
         raise
-    except (yaml.YAMLError, ValueError):  # and for a few odd characters: the mistakes are then told without their line
+    except (yaml.YAMLError, ValueError):  # and except for a few odd characters: mistakes are then reported on line 1
         return {}
 
 
-class _Twice(yaml.MarkedYAMLError):
-    """A key stands twice in one mapping."""
+class _DuplicateKey(yaml.MarkedYAMLError):
+    """A mapping has the same key twice."""
 
 
-def _yaml_lines(text: str) -> tuple[Any, dict[tuple[str | int, ...], int]]:
-    """
-    The document and the line of each of its nodes, by path. Raises yaml.YAMLError, also for a key that stands twice.
-    """
-    root = yaml.compose(text, yaml.SafeLoader)
-    lines: dict[tuple[str | int, ...], int] = {}
+def _read_yaml(text: str) -> tuple[Any, _Lines]:
+    """Return the document and the line of each of its nodes. Raises yaml.YAMLError, also for a duplicate key."""
+    loader = yaml.SafeLoader(text)
+    root = loader.get_single_node()
+    lines: _Lines = {}
 
-    def visit(node: yaml.Node, path: tuple[str | int, ...]) -> None:
+    def visit(node: yaml.Node, path: _Path) -> None:
         lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
@@ -218,16 +223,17 @@ def _yaml_lines(text: str) -> tuple[Any, dict[tuple[str | int, ...], int]]:
                     raise yaml.MarkedYAMLError(problem="a key must be a plain name", problem_mark=key.start_mark)
                 child = (*path, key.value)
                 if child in lines:
-                    raise _Twice(problem=f"the key {key.value!r} stands twice", problem_mark=key.start_mark)
+                    raise _DuplicateKey(problem=f"duplicate key {key.value!r}", problem_mark=key.start_mark)
                 lines[child] = key.start_mark.line + 1
                 visit(value, child)
         elif isinstance(node, yaml.SequenceNode):
             for number, value in enumerate(node.value):
                 visit(value, (*path, number))
 
-    if root is not None:
-        visit(root, ())
-    return yaml.safe_load(text), lines
+    if root is None:
+        return None, lines
+    visit(root, ())
+    return loader.construct_document(root), lines
 
 
 def _error_line(error: Exception) -> int:
@@ -235,8 +241,8 @@ def _error_line(error: Exception) -> int:
     return mark.line + 1 if mark else 1
 
 
-def _line(lines: dict[tuple[str | int, ...], int], path: Iterable[str | int]) -> int:
-    """The line of the deepest part of ``path`` that the file has."""
+def _line(lines: _Lines, path: Iterable[str | int]) -> int:
+    """Return the line of the deepest part of ``path`` that the file has."""
     steps = tuple(path)
     while steps and steps not in lines:
         steps = steps[:-1]

@@ -1,6 +1,6 @@
 """
-A query as its database reads it: which colons begin a parameter, and which stand in a comment, a text, a quoted name, a
-cast or a slice.
+The parameters of a query as its database reads it: a colon in a comment, a string, a quoted name, a cast or a slice
+begins none.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ PARTITION_PARAMETERS = ("partition_start", "partition_end")
 @dataclass(frozen=True, kw_only=True)
 class _Syntax:
     """
-    How a kind of database writes what is not code, beside what all of them share.
+    The strings, quoted names and comments of a kind of database, besides those that all databases share.
 
-    :param backslash: the quotes within which a backslash takes the next character along: ``'it\\'s'`` is one text
-    :param escape_texts: ``E'it\\'s'`` is one text, and goes on in the quotes of the next line
-    :param triple_quotes: ``'''it's'''`` is one text
-    :param line_comments: what begins a comment that ends with its line
-    :param nested_comments: a ``/* */`` may hold another one
+    :param backslash: the quotes within which a backslash escapes the next character: ``'it\\'s'`` is one string
+    :param escape_strings: ``E'it\\'s'`` is one string, and continues in quotes on the next line
+    :param triple_quotes: ``'''it's'''`` is one string
+    :param line_comments: begins a comment that ends with its line; a regular expression
+    :param nested_comments: a ``/* */`` may contain another
     :param bracket_names: ``[…]`` is a quoted name, not an array or a slice
-    :param bracket_twice: within it, ``]]`` is a bracket
+    :param double_brackets: ``]]`` within it is a bracket
     """
 
     backslash: str = ""
-    escape_texts: bool = False
+    escape_strings: bool = False
     triple_quotes: bool = False
     line_comments: str = "--"
     nested_comments: bool = False
     bracket_names: bool = False
-    bracket_twice: bool = False
+    double_brackets: bool = False
 
     @cached_property
     def tokens(self) -> re.Pattern[str]:
-        """What the scan stops at. A quote without its end goes on to the end of the query."""
+        """The places where the scan stops. A quote that is not closed extends to the end of the query."""
         skipped = [
             rf"(?:{self.line_comments})[^\r\n]*",
             r"\$(?P<tag>(?:[^\W\d]\w*)?)\$(?:.*?\$(?P=tag)\$|.*)",
             *(rf"{quote * 3}(?:\\.|.)*?(?:{quote * 3}|\Z)" for quote in "'\"" if self.triple_quotes),
-            *([r"[eE]'(?:[^'\\]|\\.|''|'[^\S\r\n]*[\r\n]\s*')*'?"] if self.escape_texts else []),
-            *([r"\[(?:[^\]]|\]\])*\]?" if self.bracket_twice else r"\[[^\]]*\]?"] if self.bracket_names else []),
+            *([r"[eE]'(?:[^'\\]|\\.|''|'[^\S\r\n]*[\r\n]\s*')*'?"] if self.escape_strings else []),
+            *([r"\[(?:[^\]]|\]\])*\]?" if self.double_brackets else r"\[[^\]]*\]?"] if self.bracket_names else []),
             *(
                 rf"{quote}(?:[^{quote}\\]|\\.|{quote * 2})*{quote}?"
                 if quote in self.backslash
@@ -60,13 +60,13 @@ class _Syntax:
         )
 
 
-_POSTGRES = _Syntax(escape_texts=True, nested_comments=True)
+_POSTGRES = _Syntax(escape_strings=True, nested_comments=True)
 _MYSQL = _Syntax(backslash="'\"", line_comments="--|#")
-#: By the name of SQLAlchemy's dialect. Any other is read like Postgres.
+#: By SQLAlchemy dialect. All others are read like Postgres.
 _SYNTAXES = {
     "postgresql": _POSTGRES,
     "sqlite": _Syntax(bracket_names=True),
-    "mssql": _Syntax(bracket_names=True, bracket_twice=True, nested_comments=True),
+    "mssql": _Syntax(bracket_names=True, double_brackets=True, nested_comments=True),
     "mysql": _MYSQL,
     "mariadb": _MYSQL,
     "bigquery": _Syntax(backslash="'\"`", triple_quotes=True, line_comments="--|#"),
@@ -77,7 +77,7 @@ _SYNTAXES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """``:name``, from ``start`` to ``end`` of the query, counted in characters."""
+    """``:name``, from character ``start`` to ``end`` of the query."""
 
     name: str
     start: int
@@ -85,33 +85,33 @@ class Parameter:
 
 
 def parameters(sql: str, dialect: str) -> list[Parameter]:
-    """The parameters of a query, known or not, as the database of SQLAlchemy's ``dialect`` reads it."""
+    """Return the parameters of a query, known or not, as the database of SQLAlchemy's ``dialect`` reads it."""
     return list(_parameters(sql, _SYNTAXES.get(dialect, _POSTGRES)))
 
 
 def query_problems(sql: str, dialect: str | None = None) -> list[str]:
     """
-    Why no run can send this query, each reason with its line.
+    Return each reason why no run can send this query, with its line.
 
-    :param dialect: SQLAlchemy's name of the database; None where nobody knows it yet, and only what is wrong for every
-        database is found
+    :param dialect: SQLAlchemy's name of the database; None if it is not known yet, which finds only the problems that
+        all databases share
     """
     syntaxes = set(_SYNTAXES.values()) if dialect is None else {_SYNTAXES.get(dialect, _POSTGRES)}
     first, *others = [list(_problems(sql, syntax)) for syntax in syntaxes]
     return [problem for problem in first if all(problem in other for other in others)]
 
 
-def error_line(sql: str, said: str, dialect: str) -> int | None:
+def error_line(sql: str, message: str, dialect: str) -> int | None:
     """
-    The line of the query in which its database found a mistake, None where it does not tell.
+    Return the line of the query in which its database found a mistake; None if it does not say.
 
-    Some say the line. SQLite says the word, which tells it if all that the query has of it stands on one line.
+    Some databases give the line. SQLite gives the word, which is enough if the word occurs on only one line.
 
-    :param said: the message of the database
+    :param message: of the database
     """
-    if found := re.search(r"\bline:? ?(\d+)", said, re.IGNORECASE):
+    if found := re.search(r"\bline:? ?(\d+)", message, re.IGNORECASE):
         return int(found[1])
-    if not (found := re.search(r'near "(.+?)"|no such (?:column|table|function): (?:\w+\.)*(\w+)', said)):
+    if not (found := re.search(r'near "(.+?)"|no such (?:column|table|function): (?:\w+\.)*(\w+)', message)):
         return None
     word = found[1] or found[2]
     syntax = _SYNTAXES.get(dialect, _POSTGRES)
@@ -124,21 +124,20 @@ def _problems(sql: str, syntax: _Syntax) -> Iterator[str]:
     unknown = [parameter for parameter in found if parameter.name not in PARTITION_PARAMETERS]
     for name, start in {parameter.name: parameter.start for parameter in reversed(unknown)}.items():
         yield (
-            f"extract.sql:{_line(sql, start)}: there is no parameter"
-            f" :{name}{nearest(name, PARTITION_PARAMETERS) or '.'} There are :partition_start and :partition_end; a"
-            r" colon that begins none is written \:"
+            f"extract.sql:{_line(sql, start)}: unknown parameter :{name}{nearest(name, PARTITION_PARAMETERS) or '.'}"
+            r" Known: :partition_start and :partition_end. Write a plain colon as \:"
         )
     if len(unknown) == len(found):
         unread = re.search(f":(?:{'|'.join(PARTITION_PARAMETERS)})", sql)
         yield (
             f"extract.sql:{_line(sql, unread.start()) if unread else 1}: uses neither :partition_start nor"
-            " :partition_end: every run would read and pay for all of it"
-            + (f" ({unread[0]} on this line is part of a comment, a text or a name)" if unread else "")
+            " :partition_end: every run would read, and pay for, the whole table"
+            + (f" ({unread[0]} on this line is in a comment, a string or a name)" if unread else "")
         )
     ended = False
     for token in _code(sql, syntax):
         if ended and token[0] != ";":
-            yield f"extract.sql:{_line(sql, token.start())}: a second statement begins: the query is one select"
+            yield f"extract.sql:{_line(sql, token.start())}: a second statement begins here; only one select is allowed"
             return
         ended = ended or token[0] == ";"
 
@@ -156,7 +155,7 @@ def _parameters(sql: str, syntax: _Syntax) -> Iterator[Parameter]:
 
 
 def _code(sql: str, syntax: _Syntax) -> Iterator[re.Match[str]]:
-    """The words, marks and parameters outside of comments, texts and quoted names."""
+    """Yield the words, marks and parameters outside comments, strings and quoted names."""
     position = 0
     while token := syntax.tokens.search(sql, position):
         position = token.end()

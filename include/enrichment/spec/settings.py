@@ -1,4 +1,4 @@
-"""What pipeline.yaml says, each setting with its bounds."""
+"""The settings of pipeline.yaml, each with its bounds."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from include.enrichment.runs.passes import (
 )
 from include.enrichment.storage.address import s3_address
 
-#: A smaller ``batch_bytes`` is taken for a slip, such as a number of megabytes.
+#: A smaller ``batch_bytes`` is rejected: it is probably meant in megabytes.
 MIN_BATCH_BYTES = 1_000
-#: More answers than this for each row are taken for a mistake: each of them is paid for.
+#: More answers per row are rejected: each of them is billed.
 MAX_SAMPLES = 100
 
 KeyType = Literal["string", "int64", "boolean", "date", "timestamp"]
 assert set(get_args(KeyType)) == set(KEY_TYPES)
 
 
-def _named(key: object) -> object:
-    """``[package]`` is short for ``{package: null}``: the type is taken from the rows."""
+def _key_columns(key: object) -> object:
+    """Return ``[package]``, which takes the type from the rows, as ``{package: null}``."""
     if not isinstance(key, dict | list) or not key or not all(isinstance(name, str) for name in key):
         raise ValueError("must be a list of column names, or a mapping of column names to types; at least one")
     if twice := sorted({name for name in key if list(key).count(name) > 1}):
@@ -38,24 +38,21 @@ def _named(key: object) -> object:
     return dict.fromkeys(key) if isinstance(key, list) else key
 
 
-def _for_each_day(files: str) -> str:
-    """A prefix on S3 that is another one for each day: two days that shared one would both pay for its files."""
+def _daily_prefix(files: str) -> str:
+    """Check that the S3 prefix differs from day to day. Two days with the same prefix would both pay for its files."""
     if not re.fullmatch(r"s3://[^/{}]+(/(?!\.{1,2}/)[^/]+)+/", files):
         raise ValueError(
-            "must be a prefix such as s3://bucket/products/dt={partition}/, with the slash at its end and a name before"
-            " each slash"
+            "must be a prefix like s3://bucket/products/dt={partition}/, with a trailing slash and no empty folder name"
         )
     s3_address(files)
     days = [Partition(start=date(*day)).fill(files) for day in ((2001, 2, 3), (2001, 2, 4), (2001, 3, 3), (2002, 2, 3))]
     if len(set(days)) < len(days) or re.search("[{}]", days[0]):
-        raise ValueError(
-            "must tell the days apart by {partition}, or by {year}, {month} and {day}, and by nothing else"
-        )
+        raise ValueError("must contain {partition}, or {year}, {month} and {day}, and no other placeholder")
     return files
 
 
 def _off(value: object) -> object:
-    """YAML 1.1 reads a bare ``off`` as false."""
+    """Return ``off``, which YAML 1.1 reads as false, as written."""
     return "off" if value is False else value
 
 
@@ -65,27 +62,25 @@ class _Frozen(BaseModel):
 
 class Source(_Frozen):
     """
-    Where the rows come from.
+    The source of the rows.
 
     :param connection: an Airflow connection whose hook is a DbApiHook; with ``files`` an AWS connection
-    :param files: where Parquet files of the partition are on S3, with a placeholder for it; they are read in the place
-        of a query
-    :param key: the business key, unique within a partition; each column with its type, or None where the rows tell it
+    :param files: the S3 prefix of the partition's Parquet files, with a placeholder for the day; replaces the query
+    :param key: the business key, unique within a partition: each column with its type; None: the type of the rows
     """
 
     connection: str = Field(min_length=1)
-    files: Annotated[str, AfterValidator(_for_each_day)] | None = None
-    key: Annotated[dict[str, KeyType | None], BeforeValidator(_named)]
+    files: Annotated[str, AfterValidator(_daily_prefix)] | None = None
+    key: Annotated[dict[str, KeyType | None], BeforeValidator(_key_columns)]
 
 
 class RequestSettings(_Frozen):
     """
-    What is the same in every request.
+    The settings that all requests share.
 
-    :param other_models: those that a run may ask in place of ``model``
-    :param thinking: None leaves it to the model's default. Thinking is billed as output and counts against
-        ``max_tokens``
-    :param cache: lifetime of the system prompt in the prompt cache; auto: what pays, see Pipeline.caching
+    :param other_models: the models that a run may use instead of ``model``
+    :param thinking: None: the model's default. Thinking is billed as output and counts against ``max_tokens``
+    :param cache: lifetime of the system prompt in the prompt cache; auto: whichever costs least, see Pipeline.caching
     """
 
     model: str = Field(min_length=1)
@@ -97,20 +92,19 @@ class RequestSettings(_Frozen):
 
 class Limits(_Frozen):
     """
-    Where a run stops or splits.
+    The limits at which a run stops or splits.
 
-    :param min_rows: extract fails, and is retried, when the source has fewer rows; 0: a day may be empty
-    :param max_reject_ratio: publish fails when more than this share of the rows was rejected
+    :param min_rows: extract fails, and is retried, if the source has fewer rows; 0: a day may be empty
+    :param max_reject_ratio: publish fails if a larger share of the rows was rejected
     :param batch_requests: the most requests in one batch
-    :param batch_bytes: the most bytes in the body of one batch, for a proxy that takes less than the API; a row whose
-        request alone has more becomes a reject
-    :param canary_rows: so many rows go ahead in a batch of their own, which shows whether the request works and fills
-        the prompt cache; 0: none do
-    :param retry_passes: how many times what is left unanswered is tried again; 0: never
-    :param budget_usd: a run whose high estimate exceeds it stops before it spends; None: none does
-    :param budget_ceiling_usd: the most that a run may ask for in place of ``budget_usd``; None: it may ask for less
-        only
-    :param monthly_budget_usd: the same for all runs of the pipeline in a calendar month of UTC together
+    :param batch_bytes: the most bytes in the body of one batch, for a proxy with a lower limit than the API; a row
+        whose request alone is larger becomes a reject
+    :param canary_rows: the number of rows sent first, in a batch of their own, which tests the request and fills the
+        prompt cache; 0: no canary
+    :param retry_passes: the number of retry passes; 0: none
+    :param budget_usd: a run whose high estimate exceeds it stops before it spends; None: no budget
+    :param budget_ceiling_usd: the largest budget that a run may set instead of ``budget_usd``; None: ``budget_usd``
+    :param monthly_budget_usd: the budget of all the pipeline's runs in a calendar month (UTC); None: no budget
     """
 
     min_rows: int = Field(default=1, ge=0)
@@ -135,8 +129,8 @@ class Settings(_Frozen):
     """
     pipeline.yaml.
 
-    :param reuse: False asks for fresh answers in every run, and pays for them
-    :param samples: so many independent answers for each row; each is a request of its own, paid for by itself
+    :param reuse: False: every run requests, and pays for, fresh answers
+    :param samples: the number of independent answers per row; each is a request of its own, billed separately
     """
 
     source: Source

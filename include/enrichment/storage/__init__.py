@@ -1,1 +1,1 @@
-"""Where each object lies on the lake, its version, and when small index files are compacted."""
+"""The place of each object on the lake, its version, and the compaction of the index. Begin with layout.py."""

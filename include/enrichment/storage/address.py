@@ -1,6 +1,6 @@
 """
-Addresses on S3 and of folders. One is taken as it is written: nothing is decoded, cut off or resolved. What some
-readers would decode, cut off or resolve is an error, or ``lake#dev`` and ``lake#prod`` would share one ledger.
+Addresses on S3 and of local folders, used exactly as written. An address that some readers would decode, cut or resolve
+is an error: ``lake#dev`` and ``lake#prod`` would share one ledger.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-#: Wider than AWS allows for a new bucket: old ones and those of other stores have capitals, ``_`` and longer names.
+#: Wider than AWS allows for a new bucket: old buckets and other stores have capitals, ``_`` and longer names.
 _BUCKET = re.compile(r"(?!.*\.\.)[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?")
 _FOLDER = re.compile(r"(?:file:(?://)?)?(/.*)", re.DOTALL)
 
@@ -16,9 +16,9 @@ _FOLDER = re.compile(r"(?:file:(?://)?)?(/.*)", re.DOTALL)
 @dataclass(frozen=True, kw_only=True)
 class S3Address:
     """
-    A place on S3.
+    A bucket and a prefix on S3.
 
-    :param prefix: without slashes at its ends; empty for the whole bucket
+    :param prefix: without leading or trailing slash; empty: the whole bucket
     """
 
     bucket: str
@@ -30,19 +30,19 @@ class S3Address:
 
 def s3_address(text: str) -> S3Address:
     """
-    Read ``s3://bucket/prefix``, with or without one slash at its end.
+    Parse ``s3://bucket/prefix``, with or without one trailing slash.
 
-    Raises ValueError, whose text goes on after "the address", for anything else and for what readers understand in
-    different ways.
+    Raises ValueError for anything else and for an ambiguous address. The message continues a sentence that begins with
+    "the address".
     """
     if not text.startswith("s3://"):
         raise ValueError("does not begin with s3:// in lower case")
     bucket, _, prefix = text.removeprefix("s3://").partition("/")
     if "@" in bucket or (":" in bucket and "@" in prefix):
-        raise ValueError("has a user before its bucket: credentials belong in the AWS connection")
+        raise ValueError("contains a user name: credentials belong in the AWS connection")
     _check_characters(text)
     if not _BUCKET.fullmatch(bucket):
-        raise ValueError(f"has {bucket!r} in the place of a bucket's name")
+        raise ValueError(f"has {bucket!r} instead of a bucket name")
     if prefix:
         _check_names(prefix)
     return S3Address(bucket=bucket, prefix=prefix.removesuffix("/"))
@@ -50,13 +50,13 @@ def s3_address(text: str) -> S3Address:
 
 def lake_address(text: str) -> S3Address | str:
     """
-    Read the address of a lake: s3_address(), or the absolute path of a folder, which may follow ``file://``.
+    Parse the address of a lake: an S3 address, or the absolute path of a folder, which may follow ``file://``.
 
-    Returns a path without a slash at its end. Raises ValueError as s3_address() does.
+    Return a path without a trailing slash. Raises ValueError as s3_address() does.
     """
-    # Not everywhere: Spark writes a % into the names of its folders, and a source's prefix has to name them.
+    # Only for a lake: Spark writes a % into the names of its folders, and a source's prefix has to name them.
     if "%" in text:
-        raise ValueError("has a '%', which some readers decode and others do not")
+        raise ValueError("contains '%', which some readers decode and others do not")
     if not (folder := _FOLDER.fullmatch(text)):
         return s3_address(text)
     _check_characters(text)
@@ -65,15 +65,15 @@ def lake_address(text: str) -> S3Address | str:
 
 
 def redact_secret(text: str) -> str:
-    """The address for a message, without the user and password that may stand in it; a secret key may have slashes."""
+    """Return the address without its user and password, for a message. A secret key may contain slashes."""
     return re.sub(r"(?<=://)([^/]*:.*|[^/]*)@", "***@", text)
 
 
 def _check_characters(text: str) -> None:
     if cut := re.search(r"[#?\\]", text):
-        raise ValueError(f"has a {cut[0]!r}, at which some readers cut it and others do not")
+        raise ValueError(f"contains {cut[0]!r}, where some readers cut it and others do not")
     if hidden := next((character for character in text if not character.isprintable()), None):
-        raise ValueError(f"has {hidden!a}, a character that nobody can see")
+        raise ValueError(f"contains {hidden!a}, an invisible character")
     if text != text.strip():
         raise ValueError("begins or ends with a space")
 
@@ -81,6 +81,6 @@ def _check_characters(text: str) -> None:
 def _check_names(path: str) -> None:
     names = path.removesuffix("/").split("/")
     if "" in names:
-        raise ValueError("has a slash without a name before it")
+        raise ValueError("contains an empty folder name")
     if dots := {".", ".."}.intersection(names):
-        raise ValueError(f"has a folder {dots.pop()!r}, which some readers resolve and others do not")
+        raise ValueError(f"contains the folder {dots.pop()!r}, which some readers resolve and others do not")

@@ -1,5 +1,5 @@
 """
-Where everything lies on the lake: one function for each kind of object, and no path is put together anywhere else.
+The place of every object on the lake: one function per kind of object. No other module puts a path together.
 """
 
 from __future__ import annotations
@@ -12,14 +12,27 @@ from datetime import date
 
 from include.enrichment.runs.partition import Partition
 
+#: The folders of all pipelines' ledgers, results and usage records, and of the usage reports.
+LEDGER_FOLDER, RESULTS_FOLDER, USAGE_FOLDER, REPORTS_FOLDER = "ledger/", "results/", "usage/", "reports/usage/"
+
+
+class _WorkingFile:
+    """The key of one file in a RunFolder."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: RunFolder, _: type[RunFolder]) -> str:
+        return f"{folder.prefix}{self._name}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunFolder:
     """
-    The working files of one run. They may be deleted once the run has ended; nothing outside the run reads them.
+    The working files of one run. Nothing outside the run reads them, so they may be deleted once the run has ended.
 
-    :param run_id: Airflow's; characters that a path does not carry well become ``_``. Where that could make two ids
-        alike, which those that Airflow makes never are, a hash follows
+    :param run_id: Airflow's. In paths, ``_`` replaces unsafe characters. A hash follows where two ids could then be
+        equal, which never happens to the ids that Airflow makes
     """
 
     pipeline: str
@@ -34,67 +47,38 @@ class RunFolder:
             name += f"-{hashlib.sha256(self.run_id.encode()).hexdigest()[:8]}"
         return f"runs/{self.pipeline}/{self.partition}/{name}/"
 
-    @property
-    def pipeline_json(self) -> str:
-        """The pipeline as it was when the run began: one run never mixes two versions."""
-        return f"{self.prefix}pipeline.json"
-
-    @property
-    def foreground_json(self) -> str:
-        """Of a run of `make run`: its id, when it began, and when it has ended."""
-        return f"{self.prefix}foreground.json"
-
-    @property
-    def rows(self) -> str:
-        """One line for each source row: business key, request_id, rendered params or the reason why there are none."""
-        return f"{self.prefix}rows.parquet"
-
-    @property
-    def extract_json(self) -> str:
-        """When the rows were read, and how many; written last, so that whoever finds it finds the rows."""
-        return f"{self.prefix}extract.json"
-
-    @property
-    def counted_json(self) -> str:
-        """What the API has counted in some of the requests."""
-        return f"{self.prefix}counted.json"
-
-    @property
-    def dry_run_json(self) -> str:
-        """What a dry run would have sent."""
-        return f"{self.prefix}dry_run.json"
-
-    @property
-    def table(self) -> str:
-        """What a trial has published."""
-        return f"{self.prefix}table.parquet"
-
-    @property
-    def rejects(self) -> str:
-        """The rejects of a trial, and of a run that failed to publish because there were too many."""
-        return f"{self.prefix}rejects.parquet"
-
-    @property
-    def manifest(self) -> str:
-        """The manifest of a trial."""
-        return f"{self.prefix}manifest.json"
+    #: The pipeline as it was when the run began. One run never mixes two versions.
+    pipeline_json = _WorkingFile("pipeline.json")
+    #: The id, start and end of a run of `make run`.
+    foreground_json = _WorkingFile("foreground.json")
+    #: One line per source row: business key, request_id, and the rendered params or the reason for having none.
+    rows = _WorkingFile("rows.parquet")
+    #: The time of the extract and its row count; written last, so the rows exist if this file does.
+    extract_json = _WorkingFile("extract.json")
+    #: The token counts that the API gave for some of the requests.
+    counted_json = _WorkingFile("counted.json")
+    #: The estimate of a dry run.
+    dry_run_json = _WorkingFile("dry_run.json")
+    #: The table of a trial.
+    table = _WorkingFile("table.parquet")
+    #: The rejects of a trial, or of a run that had too many rejects to publish.
+    rejects = _WorkingFile("rejects.parquet")
+    #: The manifest of a trial.
+    manifest = _WorkingFile("manifest.json")
+    #: The folder of the passes' plans.
+    plans = _WorkingFile("plan/")
 
     def plan_json(self, pass_name: str) -> str:
-        """What one pass sends, and where the answers are that it need not send for."""
+        """The chunks that one pass sends, and the places of the answers that exist already."""
         return f"{self.plans}{pass_name}.json"
 
     def repairs(self, pass_name: str) -> str:
-        """The requests that a retry pass made anew of invalid answers: which request each one stands for."""
+        """The repair requests of a retry pass, each with the request that it stands for."""
         return f"{self.plans}{pass_name}-repairs.parquet"
-
-    @property
-    def plans(self) -> str:
-        """The folder of the passes' plans."""
-        return f"{self.prefix}plan/"
 
 
 def folder_of_run(prefixes: Iterable[str], run_id: str) -> RunFolder | None:
-    """The run's folder, if it is among these; of another run's nothing but its name is known."""
+    """Return the run's folder if it is among these prefixes. A prefix alone does not tell the id of its run."""
     for prefix in prefixes:
         if is_warm_up(prefix):
             continue
@@ -106,154 +90,159 @@ def folder_of_run(prefixes: Iterable[str], run_id: str) -> RunFolder | None:
 
 
 def is_of_run(key: str) -> bool:
-    """Whether a key is one of a working file."""
+    """Return whether the key is that of a run's working file."""
     return key.startswith("runs/") and key.count("/") >= 4
 
 
 def run_of(key: str) -> RunFolder:
-    """The run that a working file belongs to. Its id is the name of its folder, which gives the same paths."""
+    """Return the run of a working file. Its id is the folder's name, which gives the same paths."""
     _, pipeline, day, name, *_ = key.split("/")
     return RunFolder(pipeline=pipeline, partition=Partition(start=date.fromisoformat(day)), run_id=name)
 
 
 def runs_folder(pipeline: str) -> str:
-    """The folder of all runs of a pipeline."""
+    """Return the folder of a pipeline's runs."""
     return f"runs/{pipeline}/"
 
 
 def runs_of(pipeline: str, partition: Partition) -> str:
-    """The folder of all runs of a partition."""
+    """Return the folder of a partition's runs."""
     return f"{runs_folder(pipeline)}{partition}/"
 
 
 def is_foreground(key: str) -> bool:
-    """Whether a key of a folder of runs is one made by RunFolder.foreground_json."""
+    """Return whether a key in a folder of runs is a RunFolder.foreground_json."""
     return key.count("/") == 4 and key.endswith("/foreground.json")
 
 
 def run_folder_of(key: str) -> str:
-    """The folder of the run, as RunFolder.prefix has it, that a working file belongs to."""
+    """Return the RunFolder.prefix of a working file."""
     return "/".join(key.split("/")[:4]) + "/"
 
 
 def chunks_folder(pipeline: str) -> str:
-    """The folder of all chunk files of a pipeline."""
+    """Return the folder of a pipeline's chunk files."""
     return f"chunks/{pipeline}/"
 
 
 def chunk(pipeline: str, chunk_id: str) -> str:
     """
-    A chunk file. It is known by its content and belongs to no run: any run may wait for its batch and load it. Needed
-    until the batch has landed.
+    Return the key of a chunk file.
+
+    Its content is its identity, so it belongs to no run: any run may wait for its batch and load it. It is needed until
+    the batch is loaded.
     """
-    return f"chunks/{pipeline}/{chunk_id}.parquet"
+    return f"{chunks_folder(pipeline)}{chunk_id}.parquet"
 
 
 def chunk_id_of(chunk_key: str) -> str:
-    """The chunk id in a key made by chunk()."""
+    """Return the chunk id in a key of chunk()."""
     return chunk_key.rpartition("/")[2].removesuffix(".parquet")
 
 
-def pipeline_of_chunk(chunk_key: str) -> str:
-    """The pipeline in a key made by chunk()."""
-    return chunk_key.split("/")[-2]
-
-
-#: The folder of the ledgers of all pipelines.
-LEDGER_FOLDER = "ledger/"
+def pipeline_of(key: str) -> str:
+    """Return the pipeline in a key of chunk() or results()."""
+    return key.split("/")[-2]
 
 
 def ledger_folder(pipeline: str) -> str:
-    """The folder of all ledger entries of a pipeline, and of its open chunks."""
+    """Return the folder of a pipeline's ledger entries and of its list of open chunks."""
     return f"{LEDGER_FOLDER}{pipeline}/"
 
 
 def ledger_entry(pipeline: str, chunk_id: str) -> str:
-    """What was intended and submitted for one chunk."""
-    return f"{LEDGER_FOLDER}{pipeline}/{chunk_id}.json"
+    """Return the key of a chunk's ledger entry: its intent and its submission."""
+    return f"{ledger_folder(pipeline)}{chunk_id}.json"
 
 
-def entry_of(ledger_key: str) -> tuple[str, str] | None:
-    """The pipeline and the chunk id in a key made by ledger_entry(); None for what else lies in the ledger's folder."""
-    found = re.fullmatch(r"ledger/([^/]+)/([A-Za-z0-9_-]{22})\.json", ledger_key)
+def parse_ledger_key(key: str) -> tuple[str, str] | None:
+    """Return the pipeline and the chunk id in a key of ledger_entry(); None for other objects in that folder."""
+    found = re.fullmatch(r"ledger/([^/]+)/([A-Za-z0-9_-]{22})\.json", key)
     return (found[1], found[2]) if found else None
 
 
 def open_chunks(pipeline: str) -> str:
-    """The chunks that are planned and have not landed yet. (No chunk id is that short.)"""
-    return f"{LEDGER_FOLDER}{pipeline}/open.json"
+    """Return the key of the list of chunks that are planned and not loaded yet. (No chunk id is that short.)"""
+    return f"{ledger_folder(pipeline)}open.json"
 
 
 def warm_ups(pipeline: str, prefix_id: str) -> str:
     """
-    What an open chunk that warms the prompt cache has in the place of the folder of a run. Nothing lies there.
+    Return what an open chunk that warms the prompt cache has instead of a run's folder. No object lies there.
 
-    :param prefix_id: of what it warms
+    :param prefix_id: of the cached prefix
     """
     return f"warm-ups/{pipeline}/{prefix_id}/"
 
 
 def is_warm_up(folder: str) -> bool:
-    """Whether the folder of an open chunk is one made by warm_ups()."""
+    """Return whether the folder of an open chunk is one of warm_ups()."""
     return folder.startswith("warm-ups/")
 
 
+def raw_folder(pipeline: str) -> str:
+    """Return the folder of a pipeline's raw results."""
+    return f"raw/{pipeline}/"
+
+
 def raw(pipeline: str, batch_id: str) -> str:
-    """A batch's results exactly as received, compressed. The API keeps them for 29 days only."""
-    return f"raw/{pipeline}/{batch_id}.jsonl.zst"
+    """Return the key of a batch's results exactly as received, compressed. The API keeps them for only 29 days."""
+    return f"{raw_folder(pipeline)}{batch_id}.jsonl.zst"
+
+
+def results_folder(pipeline: str) -> str:
+    """Return the folder of a pipeline's results."""
+    return f"{RESULTS_FOLDER}{pipeline}/"
 
 
 def results(pipeline: str, batch_id: str) -> str:
-    """A batch's outcomes, one line for each request."""
-    return f"results/{pipeline}/{batch_id}.parquet"
+    """Return the key of a batch's outcomes, one line per request."""
+    return f"{results_folder(pipeline)}{batch_id}.parquet"
 
 
-#: The folder of what all batches of all pipelines used.
-USAGE_FOLDER = "usage/"
+def batch_id_of(key: str) -> str:
+    """Return the batch id in a key of results() or raw()."""
+    return key.rpartition("/")[2].removesuffix(".parquet").removesuffix(".jsonl.zst")
+
+
+def is_batch_file(key: str) -> bool:
+    """Return whether a key in the folder of results or usage is one of results() or usage(), not a stray copy."""
+    return key.count("/") == 2 and key.endswith(".parquet")
 
 
 def usage_folder(day: date) -> str:
-    """The folder of what the batches used that were made on that day of UTC."""
+    """Return the folder of the usage records of the batches created on that UTC day."""
     return f"{USAGE_FOLDER}dt={day:%Y-%m-%d}/"
 
 
 def usage(pipeline: str, batch_id: str, day: date) -> str:
     """
-    What a batch used and cost.
+    Return the key of a batch's usage record.
 
-    :param day: when it was made
+    :param day: the UTC day on which the batch was created
     """
     return f"{usage_folder(day)}{pipeline}.{batch_id}.parquet"
 
 
-def is_usage(key: str) -> bool:
-    """Whether a key of the folder of the books is one made by usage(), and no copy that somebody has put there."""
-    return key.count("/") == 2 and key.endswith(".parquet")
-
-
-def batch_of_usage(usage_key: str) -> tuple[str, str]:
-    """The pipeline and the batch id in a key made by usage()."""
-    pipeline, _, batch_id = usage_key.rpartition("/")[2].removesuffix(".parquet").rpartition(".")
+def parse_usage_key(key: str) -> tuple[str, str]:
+    """Return the pipeline and the batch id in a key of usage()."""
+    pipeline, _, batch_id = key.rpartition("/")[2].removesuffix(".parquet").rpartition(".")
     return pipeline, batch_id
 
 
-#: The folder of the usage reports.
-REPORTS_FOLDER = "reports/usage/"
-
-
 def report(first: date, last: date) -> str:
-    """The page of a usage report. The days, of which ``last`` is one, are all that makes the name."""
+    """Return the key of a usage report's page. Both dates are inclusive and alone make the name."""
     return f"{REPORTS_FOLDER}{first:%Y-%m-%d}_{last:%Y-%m-%d}.html"
 
 
 def report_summary(first: date, last: date) -> str:
-    """The figures of a usage report."""
+    """Return the key of a usage report's figures."""
     return f"{REPORTS_FOLDER}{first:%Y-%m-%d}_{last:%Y-%m-%d}.parquet"
 
 
-def days_of_report(report_key: str) -> tuple[date, date] | None:
-    """The first and the last day in a key made by report(); None for any other key."""
-    found = re.fullmatch(rf"{REPORTS_FOLDER}(\d{{4}}-\d\d-\d\d)_(\d{{4}}-\d\d-\d\d)\.html", report_key)
+def parse_report_key(key: str) -> tuple[date, date] | None:
+    """Return the first and the last day in a key of report(); None for any other key."""
+    found = re.fullmatch(rf"{REPORTS_FOLDER}(\d{{4}}-\d\d-\d\d)_(\d{{4}}-\d\d-\d\d)\.html", key)
     if found is None:
         return None
     try:
@@ -262,75 +251,41 @@ def days_of_report(report_key: str) -> tuple[date, date] | None:
         return None
 
 
-def raw_folder(pipeline: str) -> str:
-    """The folder of all raw results of a pipeline."""
-    return f"raw/{pipeline}/"
-
-
-def batch_id_of_raw(raw_key: str) -> str:
-    """The batch id in a key made by raw()."""
-    return raw_key.rpartition("/")[2].removesuffix(".jsonl.zst")
-
-
-#: The folder of the results of all pipelines.
-RESULTS_FOLDER = "results/"
-
-
-def results_folder(pipeline: str) -> str:
-    """The folder of all results of a pipeline."""
-    return f"{RESULTS_FOLDER}{pipeline}/"
-
-
-def pipeline_of_results(results_key: str) -> str:
-    """The pipeline in a key made by results()."""
-    return results_key.split("/")[-2]
-
-
-def batch_id_of(results_key: str) -> str:
-    """The batch id in a key made by results()."""
-    return results_key.rpartition("/")[2].removesuffix(".parquet")
-
-
-def is_results(key: str) -> bool:
-    """Whether a key of the folder of results is one made by results(), and no copy that somebody has put there."""
-    return key.count("/") == 2 and key.endswith(".parquet")
-
-
 def index_folder(pipeline: str) -> str:
-    """The folder of a pipeline's index: what its results say of which request, many batches to a file."""
+    """Return the folder of a pipeline's index, which lists the outcome of each request, many batches per file."""
     return f"index/{pipeline}/"
 
 
 def index(pipeline: str, index_id: str) -> str:
-    """A file of the index."""
+    """Return the key of a file of the index."""
     return f"{index_folder(pipeline)}{index_id}.parquet"
 
 
 def table(pipeline: str, partition: Partition) -> str:
-    """The published partition."""
+    """Return the key of the published partition."""
     return f"tables/{pipeline}/dt={partition}/data.parquet"
 
 
 def rejects(pipeline: str, partition: Partition) -> str:
-    """The rows of the partition that have no usable output, with the reason."""
+    """Return the key of the partition's rejects, each with its reason."""
     return f"rejects/{pipeline}/dt={partition}/data.parquet"
 
 
 def manifests_folder(pipeline: str) -> str:
-    """The folder of the manifests of all partitions of a pipeline."""
+    """Return the folder of a pipeline's manifests."""
     return f"manifests/{pipeline}/"
 
 
 def manifest(pipeline: str, partition: Partition) -> str:
-    """Counts, batches and versions of the published partition; written last."""
+    """Return the key of the manifest of the published partition: counts, batches and versions; written last."""
     return f"{manifests_folder(pipeline)}dt={partition}.json"
 
 
 def is_manifest(key: str) -> bool:
-    """Whether a key of the folder of manifests is one made by manifest(), and no copy that somebody has put there."""
+    """Return whether a key in the folder of manifests is one of manifest(), not a stray copy."""
     return re.fullmatch(r"manifests/[^/]+/dt=\d{4}-\d\d-\d\d\.json", key) is not None
 
 
 def summary(pipeline: str, partition: Partition, column: str) -> str:
-    """How often each value of a column was published in the partition."""
+    """Return the key of the counts of each published value of a column."""
     return f"summaries/{pipeline}/dt={partition}/{column}.json"

@@ -1,9 +1,9 @@
 """
-The version of what is kept on the lake: the one place that says it. Every object bears it, JSON in a field and Parquet
-in the metadata of the file; what bears none was written before there was one, and is of version 1.
+The version of the objects on the lake. Every object carries it: JSON in a field, Parquet in the file's metadata. An
+object without one is older than versions and counts as version 1.
 
-Whoever changes the form of an object, so that earlier code would misread it, raises VERSION and lets the reader of that
-object know the earlier forms too: tests/golden has an object of each.
+A change that makes earlier code misread an object must raise VERSION, and the reader of that object must still read the
+earlier forms: tests/golden has an object of each.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _Kind = TypeVar("_Kind", bound="Versioned")
 
 
 class Versioned(BaseModel):
-    """An object that is kept as JSON. Raises LakeError, when it is read, if a newer version of the project wrote it."""
+    """An object stored as JSON. Reading one that a newer version of the project wrote raises LakeError."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,35 +37,34 @@ class Versioned(BaseModel):
         return data
 
     @field_serializer("version")
-    def _present(self, _: int) -> int:
-        """What was read in an earlier form is written in the present one."""
+    def _current_version(self, _: int) -> int:
+        """Write an object in the current form, even if it was read in an earlier one."""
         return VERSION
 
 
 def parse(kind: type[_Kind], data: bytes, name: str) -> _Kind:
     """
-    The object. Raises LakeError if a newer version of the project wrote it, ValidationError if it is damaged.
+    Read an object. Raises LakeError if a newer version of the project wrote it, ValidationError if it is damaged.
 
-    :param name: the object, for people
+    :param name: the object's name in messages
     """
     return kind.model_validate_json(data, context={_NAME: name})
 
 
 def with_stamp(schema: pa.Schema, facts: Mapping[str, str] | None = None) -> pa.Schema:
     """
-    The schema of a Parquet file of ours.
+    Return the schema with the version in its metadata.
 
-    :param facts: what else stands in the file's metadata
+    :param facts: further metadata of the file
     """
     return schema.with_metadata({_KEY: str(VERSION), **(facts or {})})
 
 
 def check_stamp(metadata: Mapping[bytes, bytes] | None, name: str) -> None:
     """
-    Raises LakeError if a newer version of the project wrote the Parquet file.
+    Raise LakeError if a newer version of the project wrote the Parquet file.
 
-    :param metadata: the file's
-    :param name: the file, for people
+    :param name: the file's name in messages
     """
     stamp = (metadata or {}).get(_KEY.encode(), b"1")
     _check(int(stamp) if stamp.isdigit() else None, name)
@@ -74,7 +73,7 @@ def check_stamp(metadata: Mapping[bytes, bytes] | None, name: str) -> None:
 def _check(version: Any, name: str) -> None:
     if isinstance(version, int) and version > VERSION:
         raise LakeError(
-            f"{name} is of version {version}, and this version of the project knows versions up to {VERSION}: a newer"
-            " one wrote it. Nothing was changed. Upgrade this one, or let the newer one do this run.",
+            f"{name} has version {version}, and this release reads versions up to {VERSION}: a newer release wrote it."
+            " Nothing was changed. Upgrade this release, or let the newer one do this run.",
             retryable=False,
         )

@@ -1,1 +1,1 @@
-"""Where rows come from: one file per kind of source. Begin with warehouse.py."""
+"""The sources of rows, one file per kind. Begin with warehouse.py."""

@@ -1,4 +1,4 @@
-"""Parquet files as the warehouse: what another program exported for the partition, read in place on S3."""
+"""Parquet files as the source: another program's export of the partition, read in place on S3."""
 
 from __future__ import annotations
 
@@ -22,28 +22,27 @@ from include.gateways.sources.portions import Row, read_portions
 if TYPE_CHECKING:
     from include.gateways.lake import Lake
 
-#: What a portion may have, in rows.
+#: The most rows of a portion.
 _ROWS_AT_ONCE = 1_000
-#: What is decoded at once, in rows and by what they take in the file before compression, and what of it then becomes
-#: Python's at once.
+#: The most that is decoded at once, in rows and uncompressed bytes, and the most rows then converted to Python at once.
 _ROWS_A_BATCH = 256
 _BYTES_A_BATCH = 4_000_000
 _ROWS_A_FETCH = 64
-#: What is fetched of each column at once: else it would be a whole row group, of some 100 MB.
+#: The bytes of each column that are fetched at once. By default it would be a whole row group, some 100 MB.
 _COLUMN_BYTES = 1 << 20
-#: As Spark and Athena do, no notice is taken of names that begin so, ``_SUCCESS`` or ``.part.crc``, nor of what has no
-#: bytes: a folder that was made by hand is such an object.
+#: Prefixes of names to ignore, for example ``_SUCCESS`` and ``.part.crc``, as Spark and Athena do. Empty objects are
+#: ignored too: a folder created by hand is one.
 _HIDDEN = ("_", ".")
 _DAY_US = 24 * 60 * 60 * 1_000_000
-#: What pyarrow raises for a value that Python cannot hold; LookupError is of a time zone that nobody knows.
-_UNCONVERTED = (ArithmeticError, LookupError, TypeError, ValueError)
+#: Errors of pyarrow for a value that Python cannot represent. LookupError: an unknown time zone.
+_CONVERSION_ERRORS = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
 class ParquetFiles:
     """
-    Parquet files in a bucket that an Airflow connection called ``name`` opens.
+    Parquet files in a bucket, opened with an Airflow connection called ``name``.
 
-    :param bucket: the whole bucket, of which only the partition's files are read and nothing is written
+    :param bucket: the whole bucket. Only the partition's files are read, and nothing is written
     """
 
     def __init__(self, bucket: Lake, *, name: str) -> None:
@@ -55,18 +54,17 @@ class ParquetFiles:
         self, files: str, partition: Partition, *, key: Sequence[str] = (), needed: Collection[str] | None = None
     ) -> Iterator[tuple[dict[str, pa.DataType | None], Iterator[Sequence[Row]]]]:
         """
-        Read the files of one partition, by name: the columns of the first one with their types, and the rows in
-        portions, of which none is empty.
+        Read the files of one partition in the order of their names. Yields the columns of the first file with their
+        types, and the rows in portions, none of them empty.
 
-        :param files: ``s3://bucket/prefix/`` with the placeholders of Partition.fill(); all files below it belong to
+        :param files: ``s3://bucket/prefix/`` with the placeholders of Partition.fill(). All files below it belong to
             the partition
-        :param key: the columns by which an error names a row
-        :param needed: the columns that the rows are to have, if the files have them; the others are not read. None for
-            all
+        :param key: the columns that identify a row in an error
+        :param needed: the columns to read, as far as the files have them, None for all
 
-        Raises WarehouseError if there is no file, or one cannot be read, lacks a needed column that the first one has,
-        has NULL or another type in the key, or holds a value that Python cannot. A partition without rows is a file
-        without rows; without any file, the export may not have run.
+        Raises WarehouseError if there is no file (the export may not have run), or if one cannot be read, lacks a
+        needed column of the first one, has NULL or a different type in the key, or has a value that Python cannot
+        represent. An empty partition is a file without rows.
         """
         prefix = partition.fill(files)
         with self._errors(f"The files below {prefix}", partition):
@@ -74,7 +72,7 @@ class ParquetFiles:
         if not keys:
             raise WarehouseError(
                 f"There is no file below {prefix} for partition {partition} (connection {self._name!r}). Nothing was"
-                " sent. Clear this task when the export is there; for a day without rows that is a file without rows.",
+                " sent. Clear this task after the export. A day without rows needs a file without rows.",
                 retryable=True,
             )
         with self._open(keys[0], partition) as file:
@@ -101,7 +99,7 @@ class ParquetFiles:
             with self._bucket.open(key) as file:
                 yield file
         except ObjectMissing:
-            # A listing gives the key `a/` as `a`, which is then the key of another object or of none.
+            # A listing returns the key `a/` as `a`, which may be the key of another object or of none.
             if any(listed.key == key for listed in self._bucket.objects(f"{key}/")):
                 raise self._ends_in_a_slash(key) from None
             raise
@@ -112,7 +110,7 @@ class ParquetFiles:
     def _fetch(
         self, files: Sequence[str], columns: list[str], partition: Partition, key: Mapping[str, pa.DataType]
     ) -> Callable[[int], list[Row]]:
-        """What gives the next so many rows; fewer at the end only."""
+        """Return a function that returns the next ``count`` rows; fewer only at the end."""
         batches = self._batches(files, columns, partition, key)
         left: list[tuple[str, pa.RecordBatch]] = []
 
@@ -142,13 +140,14 @@ class ParquetFiles:
     def _check_columns(self, schema: pa.Schema, columns: list[str], key: str, first: str) -> None:
         if missing := [name for name in columns if name not in schema.names]:
             raise WarehouseError(
-                f"{self._bucket.locate(key)} has no column {', '.join(missing)}, and {self._bucket.locate(first)} has."
-                " Nothing was sent. Export the partition anew, with the same columns in each file, and clear this task."
+                f"{self._bucket.locate(key)} has no column {', '.join(missing)}, but {self._bucket.locate(first)} has."
+                " Nothing was sent. Export the partition again with the same columns in each file, then clear this"
+                " task."
             )
         if twice := [name for name in columns if schema.names.count(name) > 1]:
             raise WarehouseError(
-                f"{self._bucket.locate(key)} has two columns of one name: {', '.join(twice)}. Nothing was sent. Export"
-                " the partition anew, and clear this task."
+                f"{self._bucket.locate(key)} has two columns with the same name: {', '.join(twice)}. Nothing was sent."
+                " Export the partition again, then clear this task."
             )
 
     def _check_key_types(self, schema: pa.Schema, key: Mapping[str, pa.DataType], file: str, first: str) -> None:
@@ -156,28 +155,28 @@ class ParquetFiles:
             here, there = kind_of_type(schema.field(name).type), kind_of_type(kind)
             if here and there and here != there:
                 raise WarehouseError(
-                    f"The business key {name!r} is {schema.field(name).type} in {self._bucket.locate(file)}, and {kind}"
+                    f"The business key {name!r} is {schema.field(name).type} in {self._bucket.locate(file)}, but {kind}"
                     f" in {self._bucket.locate(first)}. Nothing was sent. Export the partition again with one type for"
-                    " it, and clear this task."
+                    " it, then clear this task."
                 )
 
     def _rows(self, batch: pa.RecordBatch, file: str, key: Collection[str]) -> list[Row]:
         for name in key:
             if nulls := batch[name].null_count:
                 raise WarehouseError(
-                    f"The business key {name!r} is NULL in {nulls:,} of the last {batch.num_rows:,} rows that were read"
-                    f" from {self._bucket.locate(file)}. Nothing was sent. Filter these rows out in the export, or"
-                    " choose another key."
+                    f"The business key {name!r} is NULL in {nulls:,} of the last {batch.num_rows:,} rows read from"
+                    f" {self._bucket.locate(file)}. Nothing was sent. Filter these rows out in the export, or choose"
+                    " another key."
                 )
         try:
             for column in batch.columns:
                 _check_times(column)
             rows: list[Row] = widen_float32(batch).to_pylist()
-        except _UNCONVERTED as error:
+        except _CONVERSION_ERRORS as error:
             raise WarehouseError(
-                f"{self._bucket.locate(file)} holds a value that Python cannot: {_odd_value(batch, key)}:"
-                f" {type(error).__name__}: {str(error).rstrip('.')}. Nothing was sent. Export the partition anew"
-                " without it, or the column as text, and clear this task."
+                f"{self._bucket.locate(file)} has a value that Python cannot represent: {_odd_value(batch, key)}:"
+                f" {type(error).__name__}: {str(error).rstrip('.')}. Nothing was sent. Export the partition again"
+                " without the value, or with the column as text, then clear this task."
             ) from error
         return rows
 
@@ -188,13 +187,13 @@ class ParquetFiles:
         except UnreadableKey as error:
             raise WarehouseError(
                 f"{what} (connection {self._name!r}) could not be read for partition {partition}:"
-                f" {error} Nothing was sent. Rename or delete that object, and clear this task."
+                f" {error} Nothing was sent. Rename or delete that object, then clear this task."
             ) from error
         except (LakeError, SetupError, pa.ArrowException, OSError) as error:
             raise WarehouseError(
                 f"{what} (connection {self._name!r}) could not be read for partition {partition}:"
-                f" {type(error).__name__}: {' '.join(str(error).split()).rstrip(' .:')}. Nothing was sent. Mend the"
-                " connection, source.files or the export, and clear this task.",
+                f" {type(error).__name__}: {' '.join(str(error).split()).rstrip(' .:')}. Nothing was sent. Correct the"
+                " connection, source.files or the export, then clear this task.",
                 retryable=True,
             ) from error
 
@@ -206,7 +205,7 @@ def _rows_a_batch(metadata: pq.FileMetaData) -> int:
 
 
 def _odd_value(batch: pa.RecordBatch, key: Collection[str]) -> str:
-    """Where the first value that cannot be Python's is: its column, and the key of its row as far as that can be."""
+    """Locate the first value that Python cannot represent: its column, and the readable part of its row's key."""
     for number in range(batch.num_rows):
         row = {name: _text(batch.column(name).slice(number, 1)) for name in batch.schema.names}
         for name, text in row.items():
@@ -218,8 +217,8 @@ def _odd_value(batch: pa.RecordBatch, key: Collection[str]) -> str:
 
 def _check_times(values: pa.Array) -> None:
     """
-    Raises ValueError if there is a time of day, at any depth, that pyarrow would cut to microseconds without a word, or
-    take for one of the next day.
+    Raise ValueError for a time of day, at any depth, that pyarrow would silently truncate to microseconds or move to
+    the next day.
     """
     kind = values.type
     if pa.types.is_time(kind):
@@ -239,5 +238,5 @@ def _text(value: pa.Array) -> str | None:
     try:
         _check_times(value)
         return reprlib.repr(value[0].as_py())
-    except _UNCONVERTED:
+    except _CONVERSION_ERRORS:
         return None

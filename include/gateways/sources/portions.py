@@ -1,4 +1,4 @@
-"""Rows of a source in portions that fit into memory, however long the rows are."""
+"""Rows of a source in portions of bounded memory, however long the rows are."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uuid import UUID
 
 _BYTES_AT_ONCE = 4_000_000
 _GROWTH = 4
-#: Of these, what getsizeof() says is all they take. It does not look into a list, a dict or a memoryview.
+#: Types whose getsizeof() is all the memory they take. For a list, a dict or a memoryview it omits the contents.
 _FLAT = frozenset({bool, bytes, date, datetime, Decimal, float, int, str, time, timedelta, type(None), UUID})
 
 Row = dict[str, Any]
@@ -21,13 +21,13 @@ def read_portions(
     fetch: Callable[[int], Sequence[Row]], *, rows_at_once: int, rows_a_fetch: int
 ) -> Iterator[list[Row]]:
     """
-    Rows in portions, of which none is empty: the first of one row, and from then on ever larger ones.
+    Yield rows in portions, none of them empty. The first has one row, and the next ones grow.
 
-    A portion ends with ``rows_at_once`` rows or with 4 MB, by the bytes that its rows truly take; one row may take
-    more. Where rows grow suddenly, the rest of what was fetched with them waits in memory.
+    A portion has at most ``rows_at_once`` rows and 4 MB of Python memory, except for a single row that takes more. If
+    rows grow suddenly, the rest of the last fetch waits in memory.
 
-    :param fetch: gives so many rows; fewer, or none, at the end only
-    :param rows_a_fetch: how many rows it is asked for at most
+    :param fetch: returns that many rows; fewer, or none, only at the end
+    :param rows_a_fetch: the largest number of rows per fetch
     """
     portion: list[Row] = []
     count, size, longest = 1, 0, 1
@@ -38,7 +38,7 @@ def read_portions(
         is_last = len(rows) < wanted
         is_end = not rows
         rows.reverse()
-        while rows:  # each is let go with its portion
+        while rows:  # popped, so that each is freed with its portion
             row = rows.pop()
             length = sum([getsizeof(value) if type(value) in _FLAT else _bytes(value) for value in row.values()])
             if portion and size + length > _BYTES_AT_ONCE:
@@ -56,7 +56,7 @@ def read_portions(
 
 
 def _bytes(value: object) -> int:
-    """The bytes of a value and of all that is in it, at any depth."""
+    """Return the bytes of a value and its contents at any depth."""
     found, within = 0, [value]
     while within:
         value = within.pop()

@@ -1,7 +1,7 @@
 """
-Postgres, through either of its drivers: its types as Arrow's, and its values that Python cannot hold.
+Postgres through either driver: its types as Arrow's, and its values that Python cannot represent.
 
-A driver is imported only where a connection uses it.
+A driver is imported only if a connection uses it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-#: By the number that Postgres has for a type. A ``numeric`` says its own, and of any other nobody says what it is.
+#: By the OID of the type. A ``numeric`` has its own precision and scale; other types have no Arrow type here.
 _ARROW_TYPES = {
     16: pa.bool_(),
     17: pa.binary(),
@@ -33,18 +33,16 @@ _ARROW_TYPES = {
     2950: pa.string(),  # uuid
 }
 _NUMERIC = 1700
-
-
-#: The drivers whose cursors are known here, by SQLAlchemy's name.
+#: The supported drivers, by SQLAlchemy's name.
 DRIVERS = ("psycopg", "psycopg2")
 
 
 class OddValue(Exception):
     """
-    A value that Python cannot hold.
+    A value that Python cannot represent.
 
     :param column: the name of its column
-    :param row: the row that holds it, by column; what stands in it is only good for a message
+    :param row: its row by column, with values for a message only
     """
 
     def __init__(self, column: str, row: Mapping[str, object], reason: str) -> None:
@@ -54,7 +52,7 @@ class OddValue(Exception):
 
 
 def arrow_type(column: Any) -> pa.DataType | None:
-    """The type of a column of a cursor's description, None where the description does not tell it."""
+    """Return the type of a column of a cursor's description, None if the description does not determine it."""
     if column.type_code != _NUMERIC:
         return _ARROW_TYPES.get(column.type_code)
     precision, scale = column.precision or 0, column.scale or 0
@@ -65,9 +63,9 @@ def arrow_type(column: Any) -> pa.DataType | None:
 
 def report_odd_values(connection: Any, driver: str) -> None:
     """
-    Have the connection of one of DRIVERS raise OddValue for a value that Python cannot hold.
+    Make a connection of one of DRIVERS raise OddValue for a value that Python cannot represent.
 
-    Left alone, psycopg2 makes 9999-12-31 of ``infinity``, and neither driver says in which column a value was.
+    By default psycopg2 turns ``infinity`` into 9999-12-31, and neither driver names the column of a value.
     """
     if driver == "psycopg2":
         from include.gateways.sources.postgres_psycopg2 import report_odd_values

@@ -1,4 +1,4 @@
-"""psycopg 3: a value that Python cannot hold is told with its row."""
+"""psycopg 3: report a value that Python cannot represent with its row."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from include.gateways.sources.postgres import OddValue
 
 
 def report_odd_values(connection: psycopg.Connection[Any]) -> None:
-    """Have the connection's server-side cursors raise OddValue."""
+    """Make the connection's server-side cursors raise OddValue."""
     connection.server_cursor_factory = _Cursor
     connection.adapters.register_loader("interval", _Interval)
 
 
 class _Interval(Loader):
-    """The usual one takes ``infinity`` for no time at all."""
+    """A loader that rejects ``infinity``, which the default one turns into zero."""
 
     def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
         super().__init__(oid, context)
-        usual = psycopg.adapters.get_loader(oid, Format.TEXT)
-        assert usual is not None
-        self._load = usual(oid, context).load
+        default = psycopg.adapters.get_loader(oid, Format.TEXT)
+        assert default is not None
+        self._load = default(oid, context).load
 
     def load(self, data: Buffer) -> Any:
         if b"infinity" in bytes(data):
-            raise ValueError("there is no infinity in Python")
+            raise ValueError("Python has no infinity for this type")
         return self._load(data)
 
 
@@ -38,14 +38,14 @@ class _Cursor(psycopg.ServerCursor[Any]):
         try:
             return super().fetchmany(size)
         except Exception as error:
-            # What the server says has a state, what the connection says is an OperationalError.
+            # An error of the server has a state, and one of the connection is an OperationalError.
             if isinstance(error, psycopg.OperationalError) or getattr(error, "sqlstate", None):
                 raise
             self._find_odd_value()
             raise
 
     def _find_odd_value(self) -> None:
-        """Convert what was fetched once more, value by value. Raises OddValue for the first that fails."""
+        """Convert the fetched rows again, value by value. Raises OddValue for the first that fails."""
         result = self.pgresult
         if result is None:
             return

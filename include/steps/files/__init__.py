@@ -1,1 +1,1 @@
-"""The files that steps hand to each other on the lake."""
+"""The files on the lake that one step writes for another, and the DuckDB session that reads them."""

@@ -1,7 +1,4 @@
-"""
-Chunk files: the requests of one batch as Parquet on the lake. Anybody may write one, and submit and load take it from
-there.
-"""
+"""Chunk files: the requests of one batch as Parquet on the lake. submit and load work on any file of this form."""
 
 from __future__ import annotations
 
@@ -34,8 +31,8 @@ from include.enrichment.storage.version import check_stamp, with_stamp
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake, ObjectMissing
 
-#: A file is written and read in portions of about so many bytes of params, or of one request where that is larger: what
-#: a submit holds in memory, whatever the number of requests.
+#: A file is written and read in portions of about this many bytes of params, or of one larger request: submit holds no
+#: more in memory, whatever the number of requests.
 _PORTION_BYTES = 1_000_000
 _READ_BYTES = 1 << 18
 
@@ -43,14 +40,14 @@ _READ_BYTES = 1 << 18
 @dataclass(frozen=True, kw_only=True)
 class Chunk:
     """
-    What a chunk file says of itself: all but the params.
+    The metadata of a chunk file: all but the params.
 
-    :param key: where it lies on the lake
-    :param pipeline: whose ledger and result store its batch belongs to
+    :param key: its key on the lake
+    :param pipeline: the pipeline whose ledger and result store its batch belongs to
     :param schema_text: the JSON Schema that its answers must fit, None for free text
-    :param body_bytes: the length of the request body that is made of it, as planned
-    :param partition: whose rows it asks about, and in which pass; None both for requests that are not a pipeline's
-    :param cached: what its requests have the prompt cache keep, None for nothing
+    :param body_bytes: the planned length of its request body
+    :param partition: the partition of its rows; like ``pass_name`` None for requests that belong to no pipeline
+    :param cached: the prefix that its requests share in the prompt cache, None without caching
     """
 
     key: str
@@ -66,9 +63,9 @@ class Chunk:
 
 def read_chunk(lake: Lake, key: str) -> Chunk:
     """
-    The chunk of that key. Its params, nearly all of the file, are not read.
+    Read the metadata of a chunk file. Its params, nearly all of the file, are not read.
 
-    Raises LakeError if it is not there or is no chunk file.
+    Raises LakeError if it does not exist or is not a chunk file.
     """
     with _chunk_file(lake.locate(key)), lake.open(key) as file:
         stored = pq.read_metadata(file).metadata or {}
@@ -94,21 +91,14 @@ def _cached(metadata: Mapping[str, str]) -> CachedPrefix | None:
 
 
 def request_ids_of(lake: Lake, key: str) -> list[str]:
-    """The requests of a chunk file. Raises LakeError as read_chunk() does."""
+    """Return the ids of a chunk file's requests. Raises LakeError as read_chunk() does."""
     return read_chunk(lake, key).request_ids
-
-
-def first_params(lake: Lake, chunk: Chunk) -> str:
-    """The params of one of the chunk's requests. Raises LakeError as read_chunk() does."""
-    with _chunk_file(lake.locate(chunk.key)), lake.open(chunk.key) as file, pq.ParquetFile(file) as stored:
-        params: str = stored.read_row_group(0, columns=["params"])["params"][0].as_py()
-        return params
 
 
 def params_of(lake: Lake, chunk: Chunk, request_ids: Collection[str]) -> dict[str, str]:
     """
-    The params of these requests of the chunk, by id. Only the row groups that hold them are read. Raises LakeError as
-    read_chunk() does.
+    Return the params of these requests of the chunk, by id. Only the row groups that hold them are read. Raises
+    LakeError as read_chunk() does.
     """
     found: dict[str, str] = {}
     wanted = [number for number, request_id in enumerate(chunk.request_ids) if request_id in request_ids]
@@ -125,10 +115,10 @@ def params_of(lake: Lake, chunk: Chunk, request_ids: Collection[str]) -> dict[st
 @contextmanager
 def open_body(lake: Lake, chunk: Chunk) -> Iterator[Body]:
     """
-    The body of the chunk's create: byte for byte the params that were planned, and their ids.
+    Open the request body of the chunk's create: byte for byte the planned params and their ids.
 
-    It is made while it is read, from a copy of the file on this machine. Raises LakeError if the file is not there; and
-    so do its pieces, before the last of them, if it does not hold what was planned.
+    The body is made while it is read, from a local copy of the file. Raises LakeError if the file does not exist.
+    Reading raises LakeError, before the last piece, if the file does not hold what was planned.
     """
     with working_folder() as temporary:
         path = temporary / "chunk.parquet"
@@ -156,10 +146,9 @@ def _pieces(path: Path, length: int, name: str) -> Iterator[bytes]:
 
 def _items(requests: pa.Table) -> bytes:
     """
-    The requests as they stand in a body, a separator before each.
+    The requests as they appear in a body, a separator before each.
 
-    Bytes are joined to bytes: taken for text they would be decoded and encoded again, which takes several times as
-    long.
+    The columns are viewed as bytes: as text they would be decoded and encoded again, which takes several times as long.
     """
     before, between, after = (part.encode() for part in ITEM_PARTS)
     before = BODY_SEPARATOR.encode() + before
@@ -168,7 +157,7 @@ def _items(requests: pa.Table) -> bytes:
 
 
 def read_part(lake: Lake, chunk: Chunk, request_ids: pa.Array) -> Iterator[pa.RecordBatch]:
-    """Those of the chunk's requests, in REQUESTS_SCHEMA and in portions. Raises LakeError as open_body() does."""
+    """Yield these requests of the chunk, in REQUESTS_SCHEMA and in portions. Raises LakeError as open_body() does."""
     with working_folder() as temporary, _chunk_file(lake.locate(chunk.key)):
         path = temporary / "chunk.parquet"
         lake.fetch(chunk.key, path)
@@ -180,16 +169,12 @@ def read_part(lake: Lake, chunk: Chunk, request_ids: pa.Array) -> Iterator[pa.Re
 
 class ChunkWriter:
     """
-    A chunk file while it is written, in a local file.
+    A local chunk file that is being written.
 
-    A context manager: leave it before the file is uploaded, or its ``chunk_id`` asked for. ``params_bytes`` counts
-    those of all its requests.
+    A context manager: leave it before you upload the file or read ``chunk_id``. ``params_bytes`` is the size of all
+    params so far. For the parameters see Chunk.
 
-    :param pipeline: the name under which ledger and results of the batch are kept
-    :param schema_text: the JSON Schema that the answers must fit, None for free text
     :param after: the batches that failed to answer these requests before
-    :param partition: whose rows they ask about, and in which pass
-    :param cached: what they have the prompt cache keep, None for nothing
     """
 
     def __init__(
@@ -231,7 +216,7 @@ class ChunkWriter:
     def __exit__(self, *_: object) -> None:
         self._flush()
         self.chunk_id = chunk_id(self.request_ids, after=self._after)
-        # Who needs the ids alone finds them in the file's footer: their column lies scattered between the params.
+        # The ids are in the footer as well: their column is scattered between the params.
         self._writer.add_key_value_metadata(
             {
                 "chunk_id": self.chunk_id,
@@ -243,7 +228,7 @@ class ChunkWriter:
 
     @property
     def sizes(self) -> pa.Table:
-        """How large each of its requests is, in SIZES_SCHEMA."""
+        """The size of each request, in SIZES_SCHEMA."""
         return pa.table(
             [pa.array(self.request_ids, pa.string()), pa.chunked_array(self._sizes, pa.int32())], SIZES_SCHEMA
         )
@@ -254,7 +239,7 @@ class ChunkWriter:
         self.write(pa.RecordBatch.from_arrays(columns, schema=REQUESTS_SCHEMA))
 
     def write(self, requests: pa.RecordBatch) -> None:
-        """Add requests, their ``request_id`` and ``params``; for them holds what add() says."""
+        """Add requests: their ``request_id`` and ``params``, under the same conditions as add()."""
         requests = pa.RecordBatch.from_arrays(
             [requests[name] for name in REQUESTS_SCHEMA.names], schema=REQUESTS_SCHEMA
         )
@@ -272,13 +257,13 @@ class ChunkWriter:
         self.params_bytes += sum(sizes)
 
     def upload(self, lake: Lake) -> str:
-        """Put the written file on the lake and return its key."""
+        """Upload the written file and return its key."""
         key = layout.chunk(self._pipeline, self.chunk_id)
         lake.write_file(key, self.path)
         return key
 
     def _flush(self) -> None:
-        """What waits becomes one row group."""
+        """Write the waiting requests as one row group."""
         portion = pa.Table.from_batches(self._waiting, REQUESTS_SCHEMA)
         if portion.num_rows:
             self._writer.write_table(portion, row_group_size=portion.num_rows)
@@ -287,9 +272,9 @@ class ChunkWriter:
 
 def write_chunk(lake: Lake, requests: Iterable[Request], *, pipeline: str, schema_text: str | None) -> str:
     """
-    Write a chunk file and return its key: for requests that are not a pipeline's.
+    Write a chunk file for requests that belong to no pipeline, and return its key.
 
-    The requests must be distinct and within BatchLimits; at least one. For the parameters see ChunkWriter.
+    The requests must be distinct, at least one, and within BatchLimits. For the parameters see Chunk.
     """
     with working_folder() as temporary:
         writer = ChunkWriter(temporary / "chunk.parquet", pipeline=pipeline, schema_text=schema_text)
@@ -305,13 +290,13 @@ def _chunk_file(name: str) -> Iterator[None]:
         yield
     except ObjectMissing as error:
         raise LakeError(
-            f"{error} Clear the run's `extract` with downstream: what was answered is found, and nothing is paid again;"
-            " requests of your own are written with write_chunk().",
+            f"{error} Clear the run's `extract` with downstream: it finds the answers, and nothing is billed again. If"
+            " the requests are your own, write them again with write_chunk().",
             retryable=False,
         ) from error
     except (ValueError, KeyError, OSError) as error:
         raise LakeError(
             f"{name} is not a chunk file: {' '.join(str(error).split())}. Clear the pass's `plan`, which writes it"
-            " anew; requests of your own are written with write_chunk().",
+            " again. If the requests are your own, write them again with write_chunk().",
             retryable=False,
         ) from error

@@ -1,4 +1,4 @@
-"""DuckDB within a step: in memory, for the files of one folder, which is all that it reaches."""
+"""DuckDB within a step: an in-memory database that can read and write the files of one folder only."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def open_duckdb(
     folder: Path, *, memory: str, threads: int, in_order: bool = True
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """
-    An empty database.
+    Open an empty database.
 
-    :param folder: where its input is, and where it goes on in files when its memory is full
-    :param memory: what it may hold in memory, such as ``64MB``
+    :param folder: holds its input, and its temporary files once its memory is full
+    :param memory: its memory limit, for example ``64MB``
     :param in_order: keep the order of the input, which takes more memory
     """
     with closing(

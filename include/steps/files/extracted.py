@@ -1,8 +1,10 @@
-"""What extract left of a run: its pipeline, its rows, the requests in them."""
+"""The files that extract wrote for a run: its pipeline, its rows and the requests in them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +18,7 @@ from include.enrichment.requests.chunk import REQUESTS_SCHEMA
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.storage.layout import RunFolder
 from include.enrichment.storage.version import Versioned, check_stamp, parse
+from include.gateways.disk import working_folder
 from include.gateways.lake import Lake, ObjectMissing
 
 _Model = TypeVar("_Model", bound=Versioned)
@@ -23,8 +26,11 @@ _Model = TypeVar("_Model", bound=Versioned)
 
 class Extracted(Versioned):
     """
-    What extract did: rows read (each counted once for each sample), how many of them gave no request that can be sent,
-    and when (UTC) it began to read.
+    The result of extract.
+
+    :param rows: rows read, each counted once for each sample
+    :param unsendable: rows that cannot be sent
+    :param extracted_at: when extract began to read, UTC
     """
 
     rows: int
@@ -33,20 +39,46 @@ class Extracted(Versioned):
 
     @model_validator(mode="before")
     @classmethod
-    def _as_it_is_now(cls, data: Any) -> Any:
-        """An earlier form had the bytes of all params, too."""
+    def _without_old_fields(cls, data: Any) -> Any:
+        """An earlier version also wrote the size of all params."""
         return (
             {name: value for name, value in data.items() if name != "params_bytes"} if isinstance(data, dict) else data
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExtractedRun:
+    """
+    An extracted run, its rows on this machine.
+
+    :param rows: the local rows.parquet, in a folder of its own
+    :param request_ids: the distinct requests in it
+    """
+
+    folder: RunFolder
+    pipeline: Pipeline
+    extracted: Extracted
+    rows: Path
+    request_ids: Set[str]
+
+
+@contextmanager
+def open_run(lake: Lake, folder: RunFolder) -> Iterator[ExtractedRun]:
+    """Read what extract wrote and fetch the rows. Raises LakeError if any of it is missing or damaged."""
+    pipeline, extracted = read_pipeline(lake, folder), read_extracted(lake, folder)
+    with working_folder() as temporary:
+        fetch_rows(lake, folder, rows := temporary / "rows.parquet")
+        request_ids = read_request_ids(rows)
+        yield ExtractedRun(folder=folder, pipeline=pipeline, extracted=extracted, rows=rows, request_ids=request_ids)
+
+
 def read_pipeline(lake: Lake, folder: RunFolder) -> Pipeline:
-    """The pipeline as it was when the run began. Raises LakeError if the run has no extract that can be read."""
+    """Return the pipeline as it was when the run began. Raises LakeError if the run has no readable extract."""
     return _read(lake, folder.pipeline_json, Pipeline)
 
 
 def read_extracted(lake: Lake, folder: RunFolder) -> Extracted:
-    """What extract did. Raises LakeError if the run has no extract that can be read."""
+    """Return the result of extract. Raises LakeError if the run has no readable extract."""
     return _read(lake, folder.extract_json, Extracted)
 
 
@@ -58,23 +90,23 @@ def _read(lake: Lake, key: str, kind: type[_Model]) -> _Model:
         why = "does not exist"
     except ValidationError as error:
         why = f"cannot be read by this version: {error}"
-    raise LakeError(f"{lake.locate(key)} {why}. Clear the run's `extract`: it writes it anew.", retryable=False)
+    raise LakeError(f"{lake.locate(key)} {why}. Clear the run's `extract`, which writes it again.", retryable=False)
 
 
 def fetch_rows(lake: Lake, folder: RunFolder, path: Path) -> None:
-    """Copy the run's rows.parquet to a local file. Raises LakeError if it is not there or is damaged."""
+    """Copy the run's rows.parquet to a local file. Raises LakeError if it is missing or damaged."""
     try:
         lake.fetch(folder.rows, path)
         check_stamp(pq.read_metadata(path).metadata, lake.locate(folder.rows))
     except (ObjectMissing, pa.ArrowInvalid, OSError) as error:
         raise LakeError(
-            f"{lake.locate(folder.rows)} cannot be read: {error} Clear the run's `extract`: it writes it anew.",
+            f"{lake.locate(folder.rows)} cannot be read: {error} Clear the run's `extract`, which writes it again.",
             retryable=False,
         ) from error
 
 
 def read_request_ids(path: Path) -> set[str]:
-    """The distinct requests of a fetched rows.parquet."""
+    """Return the distinct requests of a fetched rows.parquet."""
     found: set[str] = set()
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=100_000, columns=["request_id"]):
@@ -85,10 +117,10 @@ def read_request_ids(path: Path) -> set[str]:
 
 def read_requests(path: Path, wanted: Set[str]) -> Iterator[pa.RecordBatch]:
     """
-    Of the requests of a fetched rows.parquet those that are wanted, in REQUESTS_SCHEMA and in portions.
+    Yield the wanted requests of a fetched rows.parquet, in REQUESTS_SCHEMA and in portions.
 
-    They come in the order of the rows, each once, however many rows render alike. Where none is wanted, the params are
-    not even decompressed.
+    They come in the order of the rows, each once, however many rows render alike. Params of row groups without a wanted
+    request are not decompressed.
     """
     left = set(wanted)
     with pq.ParquetFile(path) as file:

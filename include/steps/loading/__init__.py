@@ -1,1 +1,1 @@
-"""Helpers of load: result lines become outcomes."""
+"""Helpers of load: decode result lines and judge the answers in them."""

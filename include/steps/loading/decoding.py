@@ -1,6 +1,6 @@
 """
-Result lines become outcomes. Nearly all of them say the same, here is a usable answer: Arrow reads those, beside the
-Python that checks the answers. Whatever else a line says, or fails to say, is judged line by line, as all could be.
+The fast path for result lines that hold a usable answer, as nearly all do: Arrow reads them while Python checks the
+answers of the part before. All other lines are judged one by one, as every line could be.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _MESSAGE = pa.struct(
         "usage": _USAGE,
     }
 )
-#: What is read of a line. One in which something has another type is judged by itself; what is null is not there.
+#: The columns read. A line in which one has another type is judged on its own; a null means that it is absent.
 _LINE = pa.schema({"custom_id": pa.string(), "result": pa.struct({"type": pa.string(), "message": _MESSAGE})})
 _OPTIONS = arrow_json.ParseOptions(explicit_schema=_LINE, unexpected_field_behavior="ignore")
-#: Where the counts stand in a message's usage.
+#: The path of each count in a message's usage.
 _COUNTS = {
     "input_tokens": ["input_tokens"],
     "cache_write_5m_tokens": ["cache_creation", "ephemeral_5m_input_tokens"],
@@ -47,18 +47,18 @@ _COUNTS = {
     "output_tokens": ["output_tokens"],
     "web_searches": ["server_tool_use", "web_search_requests"],
 }
-#: These are told with every answer; of the others a null is a zero.
+#: Counts that every answer has; in the others a null is a zero.
 _ALWAYS_COUNTED = ("input_tokens", "output_tokens")
 
 
 def decode(part: Part) -> Decoded:
-    """The part's lines. If one is cut or garbled, none of them is read: who reads them next tells which, and why."""
+    """Read the part's lines. If one is cut or garbled, none is read: judging them one by one finds which and why."""
     if not part.data.startswith(b"{"):  # a null at the very beginning crashes the reader (apache/arrow#47409)
         return Decoded(part=part, lines=None)
     whole = arrow_json.ReadOptions(use_threads=False, block_size=len(part.data))
     try:
         lines = arrow_json.read_json(pa.BufferReader(part.data), whole, _OPTIONS).combine_chunks()
-        lines.validate(full=True)  # the reader does not look whether a text is UTF-8
+        lines.validate(full=True)  # the reader does not check UTF-8
     except pa.ArrowInvalid:
         return Decoded(part=part, lines=None)
     return Decoded(part=part, lines=lines if lines.num_rows == part.lines else None)
@@ -66,8 +66,8 @@ def decode(part: Part) -> Decoded:
 
 def _flat(lines: pa.Table) -> pa.Table:
     """
-    A column for each thing that an outcome tells; ``text`` is null unless a line holds one whole text, and tells its
-    model and its usage.
+    One column for each field of an outcome. ``text`` is null unless the line has exactly one whole text, a model and a
+    readable usage.
     """
     result, message = (_of(lines["result"].chunk(0), name) for name in ("type", "message"))
     stop_reason, model = _of(message, "stop_reason"), _of(message, "model")
@@ -75,15 +75,16 @@ def _flat(lines: pa.Table) -> pa.Table:
         name: pc.fill_null(_of(message, "usage", *path), -1 if name in _ALWAYS_COUNTED else 0)
         for name, path in _COUNTS.items()
     }
-    # Seen without its sign, what is below 0 is very large.
+    # As an unsigned number, a negative one is very large.
     most = pc.max_element_wise(*(count.view(pa.uint64()) for count in counts.values()))
-    told = pc.and_(pc.less_equal(most, pa.scalar(MOST_TOKENS, pa.uint64())), pc.greater(pc.binary_length(model), 0))
+    complete = pc.and_(pc.less_equal(most, pa.scalar(MOST_TOKENS, pa.uint64())), pc.greater(pc.binary_length(model), 0))
     written = pc.add(counts["cache_write_5m_tokens"], counts["cache_write_1h_tokens"])
-    told = pc.and_(told, pc.equal(pc.coalesce(_of(message, "usage", "cache_creation_input_tokens"), written), written))
+    said_written = pc.coalesce(_of(message, "usage", "cache_creation_input_tokens"), written)
+    complete = pc.and_(complete, pc.equal(said_written, written))
     answered = pc.and_kleene(pc.equal(result, "succeeded"), pc.is_in(stop_reason, pa.array(sorted(USABLE_STOPS))))
     columns = {
         "request_id": lines["custom_id"],
-        "text": pc.if_else(pc.and_kleene(answered, told), _only_text(_of(message, "content")), None),
+        "text": pc.if_else(pc.and_kleene(answered, complete), _only_text(_of(message, "content")), None),
         "model": model,
         "stop_reason": stop_reason,
         "inference_geo": _of(message, "usage", "inference_geo"),
@@ -96,10 +97,10 @@ def _of(structs: pa.Array, *path: str) -> pa.Array:
 
 
 def _only_text(contents: pa.ListArray) -> pa.Array:
-    """The text of each message's only block of text, beside which there may be others; null where there is not one."""
+    """The text of each message's only text block; null if it has none or several. Blocks of other types are ignored."""
     blocks = contents.values
     is_text = pc.fill_null(pc.equal(_of(blocks, "type"), "text"), False)
-    # How many texts there are before each block, and so where in them a line's texts begin and end.
+    # The number of texts before each block: so where in them a line's texts begin and end.
     before = pa.concat_arrays([pa.array([0]), pc.cumulative_sum(is_text.cast(pa.int64()))])
     first, end = before.take(contents.offsets[:-1]), before.take(contents.offsets[1:])
     only = pc.if_else(pc.equal(pc.subtract(end, first), 1), first, None)
@@ -109,9 +110,9 @@ def _only_text(contents: pa.ListArray) -> pa.Array:
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
     """
-    A part, and what Arrow read of it.
+    A part of a results file and its lines.
 
-    :param lines: in _LINE, in their order; None if they could not be read
+    :param lines: in _LINE and in their order; None if they could not be read
     """
 
     part: Part
@@ -119,10 +120,10 @@ class Decoded:
 
     def usable(self, schema: OutputSchema | None) -> tuple[pa.RecordBatch, Sequence[int]]:
         """
-        The outcomes of the lines that hold a usable answer, in OUTCOMES_SCHEMA, and the positions in the part, from 0,
-        of all the others.
+        Return the outcomes of the lines with a usable answer, in OUTCOMES_SCHEMA, and the positions of all other lines
+        in the part, from 0.
 
-        :param schema: what the answers must fit, None for free text
+        :param schema: the schema that answers must fit, None for free text
         """
         if self.lines is None:
             return _NOTHING, range(self.part.lines)
@@ -136,7 +137,7 @@ class Decoded:
 def _outputs(texts: pa.ChunkedArray, schema: OutputSchema | None) -> pa.ChunkedArray | pa.Array:
     if schema is None:
         return texts
-    # As bytes: taken for text they would be decoded and encoded once more.
+    # As bytes: as text they would be decoded and encoded once more.
     answers = texts.combine_chunks().view(pa.binary()).to_pylist()
     surely_fits = schema.surely_fits
     doubtful = [number for number, answer in enumerate(answers) if answer is not None and not surely_fits(answer)]

@@ -1,6 +1,6 @@
 """
-The lines of a batch's results become outcomes. A line that cannot be read is most likely a broken download's, so it is
-worth another; where no download holds a better one, as much of it is read as can be.
+The judge of a batch's result lines. An unreadable line usually means a broken download, so the download is repeated; if
+no download holds a better line, as much of it is read as possible.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Judge:
     """
     Judges the lines of one download.
 
-    :param outstanding: the requests of which no line was received yet; whoever takes the outcomes takes them off
+    :param outstanding: the requests that have no line yet; the caller removes those whose outcomes it receives
     :param final: no later download will hold a better line
     """
 
@@ -44,20 +44,22 @@ class Judge:
     _bounds: int = 0
     _bounds_usd: Decimal | None = Decimal(0)
 
-    def outcomes(self, some: Decoded) -> Iterator[pa.RecordBatch]:
+    def outcomes(self, decoded: Decoded) -> Iterator[pa.RecordBatch]:
         """
-        The outcomes of a part: the usable answers, then all else.
+        Yield the outcomes of a part: the usable answers, then all others.
 
-        Raises LoadError for a line that cannot be read, unless this is final. Then a line that says whose it is becomes
-        an outcome, and any other is left out, as if it was missing: nor is a line without its line feed, which may be
-        cut even in a download that seems to have ended well, taken for the API's own word.
+        Raises LoadError for a line that cannot be read, unless this is final. Then an unreadable line with a known
+        request id becomes an outcome, and any other is left out as if it was missing. So is an unreadable line without
+        a line feed: it may have been cut even in a download that seems complete.
         """
-        usable, others = some.usable(self.schema)
+        usable, others = decoded.usable(self.schema)
         yield usable
         if others:
             wanted = set(others)
-            found = ((number, line) for number, line in enumerate(some.part) if number in wanted and line.strip())
-            judged = [outcome for number, line in found if (outcome := self._outcome(line, some.part.first + number))]
+            found = ((number, line) for number, line in enumerate(decoded.part) if number in wanted and line.strip())
+            judged = [
+                outcome for number, line in found if (outcome := self._outcome(line, decoded.part.first + number))
+            ]
             yield outcomes_batch(self._completed(judged))
 
     def _outcome(self, line: bytes, number: int) -> Outcome | None:
@@ -67,7 +69,7 @@ class Judge:
             if not self.final:
                 raise LoadError(
                     f"Line {number:,} of batch {self.batch_id}'s results cannot be read ({error}): the download was"
-                    " cut or garbled. Nothing of it became visible. The last try of this task loads the other lines.",
+                    " cut or garbled. Nothing was loaded. The last try of this task loads the other lines.",
                     retryable=True,
                 ) from error
             self._first_unreadable = self._first_unreadable or f"line {number:,}: {error}"
@@ -79,7 +81,7 @@ class Judge:
             return outcome
 
     def _completed(self, outcomes: list[Outcome]) -> list[Outcome]:
-        """The outcomes, with what follows from their requests where a line does not tell it."""
+        """The outcomes, with an upper bound of their usage where a line does not have it."""
         incomplete = {outcome.request_id for outcome in outcomes if is_incomplete(outcome)}
         if not incomplete:
             return outcomes
@@ -94,18 +96,18 @@ class Judge:
         return completed
 
     def odd(self) -> list[str]:
-        """What was odd in the lines, in sentences for people."""
+        """Describe the unusual lines, one sentence for each kind."""
         sentences = []
         if self._unreadable:
             sentences.append(
                 f"{self._unreadable:,} of {len(self.chunk.request_ids):,} result lines cannot be read"
-                f" ({self._first_unreadable}). What can be read of them is kept; their rows are rejects."
+                f" ({self._first_unreadable}). The readable parts are kept, and their rows become rejects."
             )
         if self._left_out:
-            sentences.append(f"{self._left_out:,} of these could not be matched with a request and were left out.")
+            sentences.append(f"{self._left_out:,} of them could not be matched with a request and were left out.")
         if self._bounds:
             sentences.append(
-                f"The usage of {self._bounds:,} of {len(self.chunk.request_ids):,} answers cannot be read: the books"
-                f" hold an upper bound, the most that they can have cost ({format_usd(self._bounds_usd)} in all)."
+                f"The usage of {self._bounds:,} of {len(self.chunk.request_ids):,} answers cannot be read: the usage"
+                f" record has the most that they can have cost ({format_usd(self._bounds_usd)} in all)."
             )
         return sentences

@@ -1,1 +1,1 @@
-"""Helpers of plan: which requests a pass selects, what is in flight, the cost estimate."""
+"""Helpers of plan: the requests that a pass selects, the chunks in flight, the cost estimate and the budgets."""

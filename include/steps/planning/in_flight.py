@@ -1,4 +1,4 @@
-"""What is in flight: the requests in chunks of the pipeline that were planned and whose batches have not landed yet."""
+"""The chunks in flight: planned by any run of the pipeline, and their batches not loaded yet."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from include.enrichment.batches.ledger import UNSETTLED, Entry, OpenChunks
+from include.enrichment.batches.ledger import UNSETTLED, Entry, OpenChunk, OpenChunks
 from include.enrichment.batches.pass_plan import InFlight, is_closed
 from include.enrichment.errors import LakeError
 from include.enrichment.storage import layout
@@ -22,25 +22,32 @@ _READERS = 8
 @dataclass(frozen=True, kw_only=True)
 class InFlightNow:
     """
-    The open chunks.
+    The open chunks at this moment.
 
-    :param entries: their ledger entries, as far as there are any
-    :param over: those of them that need not be listed any more
+    :param recorded: the list of open chunks as it was read from the ledger
+    :param entries: the ledger entry of each open chunk that has one
+    :param over: the open chunks that may leave the list
     """
 
+    recorded: Recorded[OpenChunks] | None
     chunks: list[InFlight]
     entries: Mapping[str, Entry | None]
     over: Set[str]
 
+    @property
+    def opened(self) -> Mapping[str, OpenChunk]:
+        """The open chunks by id."""
+        return self.recorded.value.chunks if self.recorded else {}
+
 
 def find_in_flight(recorded: Recorded[OpenChunks] | None, folder: RunFolder, ledger: Ledger, lake: Lake) -> InFlightNow:
     """
-    Look at every open chunk.
+    Read every open chunk.
 
     :param recorded: the pipeline's open chunks, from the ledger
-    :param folder: of the run that plans
+    :param folder: the folder of the run that plans
 
-    Raises LakeError where it cannot be told what is in flight, or was paid for: then nothing may be sent.
+    Raises LakeError if it is uncertain what is in flight or was paid for: then nothing may be sent.
     """
     opened = recorded.value.chunks if recorded else {}
     entries = dict(zip(opened, ledger.entries(list(opened)), strict=True))
@@ -60,22 +67,22 @@ def find_in_flight(recorded: Recorded[OpenChunks] | None, folder: RunFolder, led
         )
         for chunk_id, request_ids in zip(live, ids, strict=True)
     ]
-    return InFlightNow(chunks=chunks, entries=entries, over=over)
+    return InFlightNow(recorded=recorded, chunks=chunks, entries=entries, over=over)
 
 
 def _check_none_lost(loaded: Set[str], entries: Mapping[str, Entry | None], ledger: Ledger, lake: Lake) -> None:
-    """Raises LakeError if the outcomes of a batch were deleted of which there is a raw copy: they were paid for."""
-    received = {layout.batch_id_of_raw(key) for key in lake.list(layout.raw_folder(ledger.pipeline))}
+    """Raises LakeError if the outcomes of a batch were deleted and its raw copy was not: its answers were paid for."""
+    received = {layout.batch_id_of(key) for key in lake.list(layout.raw_folder(ledger.pipeline))}
     loading = {entry.batch_id for entry in entries.values() if entry and entry.state != "landed"}
     lost = received - loaded - loading
     if lost:
         names = ", ".join(lake.locate(layout.results(ledger.pipeline, batch_id)) for batch_id in sorted(lost)[:3])
         raise LakeError(
-            f"Outcomes are gone of which raw copies of the results are there (batches: {len(lost):,}): {names}."
-            " Nothing was sent: their requests would be paid for again. Clear the `load` of the batch, in any run that"
-            " waited for it: it makes the outcomes anew from the raw copy. Or delete the raw copy, to give the answers"
-            " up.",
-            retryable=True,  # another run may just be loading it
+            f"Outcomes were deleted while the raw copies still exist ({len(lost):,} of them): {names}."
+            " Nothing was sent, as their requests would be billed again.\n"
+            "Clear the `load` of the batch in any run that waited for it: it restores the outcomes from the raw copy."
+            " To give up the answers, delete the raw copy.",
+            retryable=True,  # another run may be loading it at this moment
         )
 
 
@@ -83,19 +90,19 @@ def _ids_in_flight(chunk_id: str, entry: Entry | None, ledger: Ledger, lake: Lak
     key = layout.chunk(ledger.pipeline, chunk_id)
     try:
         return request_ids_of(lake, key)
-    except LakeError as error:  # it is gone, or damaged
+    except LakeError as error:  # the file is missing or damaged
         if error.retryable:
             raise
         if not was_sent(entry):
-            return []  # nobody can send it any more
+            return []  # without its file nobody can send it
         raise LakeError(
-            f"{error} Chunk {chunk_id} is {entry.state if entry else 'planned'} in the ledger, and without its file"
-            " nobody can tell what is in flight. Nothing was sent. Restore the file; or, to give its answers up and pay"
-            f" for them again, take the chunk out of {lake.locate(layout.open_chunks(ledger.pipeline))}.",
+            f"{error} Chunk {chunk_id} is {entry.state if entry else 'planned'} in the ledger, and its file is needed"
+            " to know which requests are in flight. Nothing was sent. Restore the file, or give up its answers and pay"
+            f" for them again: remove the chunk from {lake.locate(layout.open_chunks(ledger.pipeline))}.",
             retryable=False,
         ) from error
 
 
 def was_sent(entry: Entry | None) -> bool:
-    """Whether a batch was made of the chunk, or may have been."""
+    """Whether a batch was created for the chunk, or may have been."""
     return entry is not None and (entry.batch_id is not None or entry.state in UNSETTLED)

@@ -1,4 +1,4 @@
-"""The rejects of a day: what they are, and which of them a run asks for again."""
+"""The rejects of a day: where the newest ones are, and a summary of them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from include.steps.files.extracted import read_pipeline
 
 def find_newest_rejects(folder: RunFolder, lake: Lake) -> str | None:
     """
-    The key of the rejects that were written last for the run's partition: the published ones, or those that a run left
-    in its folder when it failed to publish. None if there are none. Those of a trial are not the partition's.
+    Return the key of the rejects that were written last for the run's partition, or None if there are none: the
+    published ones, or those that a run left in its folder when it failed to publish. Rejects of a trial do not count.
     """
     published = layout.rejects(folder.pipeline, folder.partition)
     listed = lake.objects(f"{published.rpartition('/')[0]}/")
@@ -31,9 +31,9 @@ def find_newest_rejects(folder: RunFolder, lake: Lake) -> str | None:
 
 def _is_left(key: str, keys: Set[str], lake: Lake) -> bool:
     """
-    Whether these are rejects that a run has left which failed to publish.
+    Whether these are the rejects of a run that failed to publish.
 
-    :param keys: all that there is of the runs. A run without its first file is about to be deleted: see clean.py
+    :param keys: all objects of the runs. A run without its first file is being deleted: see clean.py
     """
     run = layout.run_of(key) if layout.is_of_run(key) else None
     if run is None or key != run.rejects or run.pipeline_json not in keys:
@@ -43,7 +43,7 @@ def _is_left(key: str, keys: Set[str], lake: Lake) -> bool:
 
 def tally_rejects(rejects: Path, keys: Sequence[str]) -> tuple[Rejected, int]:
     """
-    The rejected rows, and how many requests of theirs were not billed. The raw texts beside them are not read.
+    Summarise the rejected rows, and count the requests among them that were not billed. The answers are not read.
 
     :param rejects: a file of rejects
     :param keys: the columns of the business key

@@ -1,4 +1,4 @@
-"""remainder: what is left of a chunk of which another plan took requests over before it was sent."""
+"""The remainder of a chunk, when another plan took over some of its requests before it was sent."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ _TRIES = 20
 
 def write_remainder(chunk: Chunk, withdrawn: Entry, *, run_id: str, ledger: Ledger, lake: Lake) -> str:
     """
-    The key of the chunk that holds what nobody has taken over of the withdrawn one; it is written where nobody has yet.
+    Write the requests of a withdrawn chunk that nobody took over as a new chunk, and return its key. If it was written
+    before, only return the key.
 
-    It is open then, planned by this run, and the ledger tells whoever looks for the batch of the withdrawn one. What
-    others have taken over the run's next pass waits for, or plans.
+    The new chunk is open and planned by this run, and the entry of the withdrawn one points to it. The run's next pass
+    waits for the requests that were taken over, or plans them.
 
-    Raises NotSent if nothing is left, or if this run had not planned the chunk, or has planned anew.
+    Raises NotSent if nothing is left, if this run did not plan the chunk, or if it has planned again since.
     """
     for _ in range(_TRIES):
         recorded, known = ledger.find_open(), ledger.find(chunk.chunk_id)
@@ -43,22 +44,21 @@ def write_remainder(chunk: Chunk, withdrawn: Entry, *, run_id: str, ledger: Ledg
         left = _left(chunk, recorded, folder, ledger, lake) if folder else set()
         if not left or folder is None or known is None:
             raise NotSent(
-                f"Chunk {chunk.chunk_id} ({len(chunk.request_ids):,} requests) was never sent, and run"
-                f" {withdrawn.run_id} took it over at {withdrawn.changed_at:%Y-%m-%d %H:%M:%S} UTC: nothing is left of"
-                " it for this run to send. The next pass of this run waits for what others have sent, and plans the"
-                " rest."
+                f"Chunk {chunk.chunk_id} ({len(chunk.request_ids):,} requests) was never sent. Run {withdrawn.run_id}"
+                f" took it over at {withdrawn.changed_at:%Y-%m-%d %H:%M:%S} UTC, and this run has nothing left to send."
+                " The next pass of this run waits for the requests that others have sent, and plans the rest."
             )
         try:
             return _make(chunk, left, folder, recorded, known, ledger, lake)
         except Conflict:
             continue
-    raise LakeError(f"Other runs have planned {_TRIES} times at the same moment. Nothing was sent. Clear this task.")
+    raise LakeError(f"Other runs planned at the same moment {_TRIES} times. Nothing was sent. Clear this task.")
 
 
 def _planned_by(run_id: str, withdrawn: Entry, recorded: Recorded[OpenChunks] | None) -> RunFolder | None:
     """
-    The folder of the run, if it has planned the withdrawn chunk: before that, or at the same moment. None for a run
-    that has planned anew: it has the rest in chunks of its own, and what is not there it does not want any more.
+    The folder of the run, if it planned the chunk before it was withdrawn, or at the same moment. None for a run that
+    has planned again since: its new chunks hold all that it still needs.
     """
     if withdrawn.run_id == run_id:
         return None
@@ -73,8 +73,8 @@ def _left(
     """The chunk's requests that are neither in another open chunk nor answered."""
     left = set(chunk.request_ids)
     for other in find_in_flight(recorded, folder, ledger, lake).chunks:
-        # The run's own, of this very name: it was made here, by a process that died before it could say so. Any other
-        # that the run has planned since is sent by itself.
+        # A chunk of this run and of this id was written here, by a process that died before it recorded it. Any other
+        # chunk that the run has planned since is sent on its own.
         made_here = other.own and other.chunk_id == chunk_id(other.request_ids, after=[chunk.chunk_id])
         if other.sent or not made_here:
             left -= other.request_ids
@@ -90,7 +90,7 @@ def _make(
     ledger: Ledger,
     lake: Lake,
 ) -> str:
-    """Raises Conflict if another plan was made meanwhile, or another run has made the remainder."""
+    """Raises Conflict if another run has planned, or has written the remainder, in the meantime."""
     with working_folder() as temporary:
         writer = ChunkWriter(
             temporary / "remainder.parquet",
@@ -110,9 +110,9 @@ def _make(
     opened = OpenChunk(folder=folder.prefix, planned_at=datetime.now(UTC), expected_usd=usd)
     before = recorded.value.chunks if recorded else {}
     ledger.write_open(OpenChunks(chunks={**before, writer.chunk_id: opened}), over=recorded)
-    ledger.write(known.value.goes_on_as(writer.chunk_id), over=known)
+    ledger.write(known.value.with_remainder(writer.chunk_id), over=known)
     log.warning(
-        "Run %s took over %s of the %s requests of chunk %s before it was sent; the others go on as chunk %s",
+        "Run %s took over %s of the %s requests of chunk %s before it was sent; the rest becomes chunk %s",
         known.value.run_id,
         f"{len(chunk.request_ids) - len(left):,}",
         f"{len(chunk.request_ids):,}",

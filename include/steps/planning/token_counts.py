@@ -1,4 +1,4 @@
-"""count: the API counts the tokens of some of a run's requests, for nothing, before any of them is sent."""
+"""Token counts: the API counts a sample of a run's requests, free of charge, before any of them is sent."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import msgspec
 import pyarrow as pa
 from pydantic import ValidationError
 
-from include.enrichment.cost.estimate import Counted, choose_sample, counted
+from include.enrichment.cost.token_sample import TokenSample, choose_sample, summarise_sample
 from include.enrichment.errors import ApiError, SetupError
-from include.enrichment.requests.chunk import SIZES_SCHEMA, sizes_of
+from include.enrichment.requests.chunk import SIZES_SCHEMA, request_sizes
 from include.enrichment.requests.template import Template
 from include.enrichment.spec.pipeline import SYSTEM
 from include.enrichment.storage.layout import RunFolder
@@ -22,7 +22,7 @@ from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
 from include.steps.files.extracted import fetch_rows, read_pipeline, read_request_ids, read_requests
 
-if TYPE_CHECKING:  # plan comes by here too, and can do without the SDK
+if TYPE_CHECKING:  # plan imports this module too and needs no SDK
     from include.gateways.claude import Claude
 
 log = logging.getLogger(__name__)
@@ -30,18 +30,18 @@ log = logging.getLogger(__name__)
 _CALLS_AT_ONCE = 16
 
 
-def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude) -> Counted | None:
+def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude) -> TokenSample | None:
     """
-    Have the API count requests of the extracted run, and leave the counts in the run's folder.
+    Let the API count the tokens of a sample of the run's requests, and write the counts to the run's folder.
 
-    Counts the requests that to_count() chooses; of a small run, all. A request that the API refuses to count is left
-    out, and if the API fails, the counts so far are enough. None, and nothing is left, if no row can be sent or nothing
-    was counted: the run's estimates then go by earlier batches. Nothing is spent.
+    choose_sample() chooses the requests; of a small run, all. A request that the API does not count is left out, and if
+    the API fails, the counts so far are used. Returns None and writes nothing if no row can be sent or nothing was
+    counted: estimates then use earlier batches. Counting is free.
     """
     with working_folder() as temporary:
         rows = temporary / "rows.parquet"
         fetch_rows(lake, folder, rows)
-        sizes = map(sizes_of, read_requests(rows, read_request_ids(rows)))
+        sizes = map(request_sizes, read_requests(rows, read_request_ids(rows)))
         chosen = read_requests(rows, choose_sample(pa.Table.from_batches(sizes, SIZES_SCHEMA)))
         requests = (
             request for batch in chosen for request in zip(*(c.to_pylist() for c in batch.columns), strict=True)
@@ -57,12 +57,12 @@ def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude) -> Counted | 
         try:
             frame_tokens, prefix_tokens = map(claude.count_tokens, (frame, prefix))
         except (ApiError, SetupError) as error:
-            log.warning("%s No tokens were counted: estimates go by earlier batches, or by a rule of thumb", error)
+            log.warning("%s No tokens were counted: estimates use earlier batches, or a rule of thumb", error)
             return None
         counts = list(_counts(chain([first], requests), claude))
     if not counts:
         return None
-    found = counted(
+    found = summarise_sample(
         [(size, tokens) for _, size, tokens in counts],
         prefix_tokens=prefix_tokens,
         frame=(len(msgspec.json.encode(frame)), frame_tokens),
@@ -72,18 +72,18 @@ def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude) -> Counted | 
     return found
 
 
-def read_counted(folder: RunFolder, lake: Lake) -> Counted | None:
-    """What count_sample() has left, None if nothing."""
+def read_counted(folder: RunFolder, lake: Lake) -> TokenSample | None:
+    """Return the counts that count_sample() wrote, or None if there are none."""
     stored = lake.find(folder.counted_json)
     try:
-        return Counted.model_validate_json(stored.data) if stored else None
+        return TokenSample.model_validate_json(stored.data) if stored else None
     except ValidationError as error:
         log.warning("%s cannot be read: %s", lake.locate(folder.counted_json), error)
         return None
 
 
 def _counts(requests: Iterator[tuple[str, str]], claude: Claude) -> Iterator[tuple[str, int, int]]:
-    """Id, bytes and tokens of each request that the API counts, until it fails. Only a few are in memory at once."""
+    """Id, bytes and tokens of each request, until the API fails. Only a few requests are in memory at once."""
 
     def count(params: str) -> int | None:
         try:
@@ -91,16 +91,16 @@ def _counts(requests: Iterator[tuple[str, str]], claude: Claude) -> Iterator[tup
         except ApiError as error:
             if error.retryable:
                 raise
-            log.warning("%s The estimates go without this count", error)
+            log.warning("%s The estimates do without this count", error)
             return None
 
     with ThreadPoolExecutor(_CALLS_AT_ONCE) as callers:
-        while some := list(islice(requests, _CALLS_AT_ONCE)):
+        while portion := list(islice(requests, _CALLS_AT_ONCE)):
             try:
-                tokens = list(callers.map(count, [params for _, params in some]))
+                tokens = list(callers.map(count, [params for _, params in portion]))
             except (ApiError, SetupError) as error:
-                log.warning("%s The estimates go by the requests counted so far", error)
+                log.warning("%s The estimates use the requests counted so far", error)
                 return
-            for (request_id, params), found in zip(some, tokens, strict=True):
+            for (request_id, params), found in zip(portion, tokens, strict=True):
                 if found is not None:
                     yield request_id, len(params.encode()), found

@@ -1,1 +1,1 @@
-"""Helpers of publish: which answer each row gets, and both side by side in source order."""
+"""Helpers of publish: the answer that each row gets, the files that are published, and the cost of the run."""

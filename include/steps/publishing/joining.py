@@ -1,8 +1,8 @@
 """
-Rows and their answers side by side, in the source's order. A batch's answers come in any order: each is put on disk
-with the portion of rows that it belongs to, and then comes one portion after the other.
+Rows and their answers side by side, in source order. A batch's answers come in any order: each is written to the file
+of the portion of rows that it belongs to, and then the portions are read one after the other.
 
-Parquet files are read without ``pre_buffer``, which would keep all that was read until the file is closed.
+Parquet files are read without ``pre_buffer``, which would keep everything in memory until the file is closed.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 from include.enrichment.answers.table import ANSWERED_SCHEMA
 from include.steps.publishing.matching import Matches
 
-#: Rows that are in memory with their answers at the same time.
+#: How many rows are in memory with their answers at the same time.
 _PORTION_ROWS = 5_000
 _LINES_AT_ONCE = 8_192
 _BUFFER_BYTES = 1 << 20
-#: What is read of a results file, each by the name that it has beside the row.
+#: The columns read from a results file, by the name that each has next to the row.
 _READ = {"_request_id": "request_id", "_model": "model"} | {
     name: name for name in ("outcome", "output", "reason", "text")
 }
@@ -30,8 +30,7 @@ _PLACED_SCHEMA = ANSWERED_SCHEMA.append(pa.field("position", pa.int64()))
 
 def write_by_position(results: Mapping[str, Path], matches: Matches, *, folder: Path) -> None:
     """
-    Put each answer that was chosen on disk with the portion of rows that it belongs to: the folder then holds the
-    answers a second time.
+    Write each chosen answer to the file of the portion of rows that it belongs to.
 
     :param results: the batches' results by batch id, in the order in which they were matched
     """
@@ -44,22 +43,22 @@ def write_by_position(results: Mapping[str, Path], matches: Matches, *, folder: 
 
 def join_rows(rows: Path, *, folder: Path) -> Iterator[tuple[pa.Table, pa.Table]]:
     """
-    The rows without their params, and in ANSWERED_SCHEMA what was answered to each, one portion in memory at a time;
-    nulls for a row without a request.
+    Yield the rows without their params, and their answers in ANSWERED_SCHEMA, one portion at a time. A row without a
+    request has nulls.
 
-    :param folder: where place() has put the answers; they are deleted as they are read
+    :param folder: where write_by_position() has written the answers; they are deleted once they are read
     """
     start = 0
-    for some in _portions(rows):
+    for portion in _portions(rows):
         answers = _placed(start // _PORTION_ROWS, folder)
-        positions = pa.array(range(start, start + len(some)), pa.int64())
+        positions = pa.array(range(start, start + len(portion)), pa.int64())
         places = pc.index_in(positions, value_set=answers["position"].combine_chunks())
-        yield some, answers.drop_columns("position").take(places)
-        start += len(some)
+        yield portion, answers.drop_columns("position").take(places)
+        start += len(portion)
 
 
 def _picked(path: Path, picked: pa.Table, batch_id: str) -> Iterator[pa.Table]:
-    """What the rows get of one results file, in the file's order."""
+    """The chosen answers of one results file, in the file's order."""
     start = 0
     with pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
         for batch in file.iter_batches(_LINES_AT_ONCE, columns=list(_READ.values()), use_threads=False):
@@ -83,7 +82,7 @@ def _file(portion: int, folder: Path) -> str:
 
 
 def _add(answers: pa.Table, folder: Path) -> None:
-    """Add answers to the files of their portions; a file is one stream after the other, so that none stays open."""
+    """Append answers to the files of their portions. Each append is a stream of its own, so no file stays open."""
     portions = pc.divide(answers["position"], _PORTION_ROWS)
     for portion in pc.unique(portions).to_pylist():
         with (
@@ -94,7 +93,7 @@ def _add(answers: pa.Table, folder: Path) -> None:
 
 
 def _placed(portion: int, folder: Path) -> pa.Table:
-    """The answers of a portion, in any order; none if all of its rows lack a request."""
+    """The answers of a portion, in any order; none if no row of it has a request."""
     path = Path(_file(portion, folder))
     tables = [_PLACED_SCHEMA.empty_table()]
     if path.exists():

@@ -1,6 +1,6 @@
 """
-Which answer each row gets. DuckDB decides it, in files where its memory is not enough, from ids and outcomes alone: the
-texts of rows and answers stay out of it, and every value that reaches it is bound or stands in a column.
+The answer that each row gets. DuckDB chooses it from ids and outcomes alone, in temporary files once its memory is
+full: texts of rows and answers never reach it, and every value does so as a parameter or in a column.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from include.enrichment.batches.usage import BOOKED_COLUMNS, billed_usd
+from include.enrichment.batches.usage import USAGE_COLUMNS, billed_usd
 from include.enrichment.cost.prices import USD
 from include.enrichment.errors import LoadError
 from include.steps.files.duckdb_session import open_duckdb
 
-#: What DuckDB may hold in memory before it goes on in files.
+#: DuckDB's memory limit; beyond it, it uses temporary files.
 _MEMORY = "48MB"
-#: Each thread needs a share of that memory, and there is little to do for more of them.
+#: Each thread needs a share of that memory, and more of them would have little to do.
 _MOST_THREADS = 4
-#: Requests that are matched at once: with so many, that memory is enough, however many there are in all.
+#: How many requests are matched at once: that memory is enough for them, however many there are in all.
 _REQUESTS_AT_ONCE = 250_000
 _LINES_AT_ONCE = 8_192
 _BUFFER_BYTES = 1 << 20
 
-#: An answer is known by its line: the number of its file times this, which is more than a batch has lines, and the
-#: number of the line within.
+#: An answer is identified by its line: the number of its file times this, which exceeds the lines of any batch, plus
+#: the number of the line within the file.
 _LINES = 1_000_000
-#: Merit stands before the line as its higher digits, so that one max() finds the best, and of several alike the last.
+#: Merit forms the digits above the line, so that one max() finds the best answer, and of equal ones the last.
 _MERIT = _LINES**2
-#: No request is repaired so many times.
+#: More than the number of times that a request is ever repaired.
 _DEPTHS = 1_000
-#: What DuckDB sees of the results, line by line.
+#: The columns of the results that DuckDB reads.
 _PRICED_SCHEMA = pa.schema([("request_id", pa.string()), ("outcome", pa.string()), ("cost_usd", USD)])
 _ANSWERS = f"""
 create view answers as
@@ -77,8 +77,8 @@ class Matches:
     """
     The rows of a run, each with the best answer to its request.
 
-    :param answered: the rows' distinct requests that have an answer
-    :param unanswered: those that have none at all
+    :param answered: the number of distinct requests with an answer
+    :param unanswered: the number of distinct requests without one
     :param used: the numbers of the results files that hold the answers
     """
 
@@ -90,13 +90,13 @@ class Matches:
 
     def picked(self, number: int) -> pa.Table:
         """
-        What the rows get of one results file, in the file's order: ``position`` of the row and ``line`` of the answer,
-        both from 0, and ``cost_usd``, what all own answers to the request cost together; null where a model's price is
-        not known. Of rows with the same request the first bears the cost, and it is 0 for the others.
+        Return the answers chosen from one results file, in the file's order: ``position`` of the row and ``line`` of
+        the answer, both from 0, and ``cost_usd``, the cost of all own answers to the request; null if a model's price
+        is not known. Of rows with the same request the first bears the cost, and it is 0 for the others.
         """
         bounds = {"first": number * _LINES, "end": (number + 1) * _LINES}
         picked = self._connection.sql(_PICKED, params=bounds).to_arrow_table()
-        # They stand together, as an answer is that of one request.
+        # Rows with the same request are adjacent, as they have the same line.
         again = pc.fill_null(pc.equal(pc.pairwise_diff(picked["line"].combine_chunks()), 0), False)
         costs = pc.if_else(again, pa.scalar(Decimal(0), USD), picked["cost_usd"])
         return picked.set_column(picked.schema.get_field_index("cost_usd"), "cost_usd", costs)
@@ -109,24 +109,22 @@ def match_rows(
     """
     Match rows with answers by request_id.
 
-    Of several answers to a request a usable one comes before others, one that was paid for before those that were not,
-    and of several alike the last counts. The answer of a repair is one to the request that it repairs, and comes before
-    the invalid one, the deepest first: it is the last word.
+    A usable answer is preferred to others, then one that was billed, then the later one. The answer to a repair counts
+    as an answer to the repaired request and is preferred to the invalid one; the deepest repair wins.
 
-    Raises LoadError, here and while the matches are in use, where memory or disk is not enough; the task may be tried
-    again.
+    Raises LoadError, here and while the matches are in use, if memory or disk runs out; the task may be tried again.
 
     :param rows: a rows.parquet
     :param results: the results of the run's batches, the oldest first, each file named by its place in the list, from 0
-    :param repairs: ``request_id`` and ``repair_id`` of each request that was made anew, and the repair's ``depth``
-    :param own: the places in that list of the batches that were made for the rows' partition; the others cost nothing
-    :param folder: where all these files are, and where others may be made
+    :param repairs: ``request_id``, ``repair_id`` and ``depth`` of each repair
+    :param own: the places in that list of the batches that were sent for the rows' partition; the others cost nothing
+    :param folder: holds all these files and the temporary ones
     """
     count, lines = pq.read_metadata(rows).num_rows, sum(pq.read_metadata(path).num_rows for path in results)
     try:
         threads = min(os.cpu_count() or 1, _MOST_THREADS)
         with open_duckdb(folder, memory=_MEMORY, threads=threads, in_order=False) as connection:
-            _see(connection, rows, _priced(results, own, folder), repairs)
+            _register(connection, rows, _write_priced(results, own, folder), repairs)
             parts = 1 + max(count, lines) // _REQUESTS_AT_ONCE
             for part in range(parts):
                 _choose(connection, {"parts": parts, "part": part})
@@ -135,34 +133,34 @@ def match_rows(
         free = shutil.disk_usage(folder).free / 1e6
         raise LoadError(
             f"{count:,} rows could not be matched with the answers of {len(results):,} batches:"
-            f" {str(error).splitlines()[0]}. {folder.parent} has {free:,.0f} MB left, and a million rows need about"
-            f" 1,000; in memory it may take {_MEMORY}. Nothing was published. Clear this task when there is room, or"
-            " set TMPDIR to a larger disk: nothing is paid again.",
+            f" {str(error).splitlines()[0]}. {folder.parent} has {free:,.0f} MB left; a million rows need about 1,000"
+            f" MB there and {_MEMORY} of memory. Nothing was published. Clear this task once there is space, or set"
+            " TMPDIR to a larger disk. Nothing is billed again.",
             retryable=True,
         ) from error
 
 
-def _priced(results: Sequence[Path], own: Collection[int], folder: Path) -> list[str]:
+def _write_priced(results: Sequence[Path], own: Collection[int], folder: Path) -> list[str]:
     """
-    The results in _PRICED_SCHEMA, a file for each that has its name and its lines, and one without any: that gives the
-    columns where there is no batch at all. What was not paid for the rows' partition costs nothing here.
+    Write the results in _PRICED_SCHEMA, each to a file with its name and its lines, and one file without lines, which
+    provides the columns if there is no batch. Answers that another partition paid for cost nothing here.
     """
     (priced := folder / "priced").mkdir()
     pq.write_table(_PRICED_SCHEMA.empty_table(), nothing := priced / "nothing.parquet")
     for number, path in enumerate(results):
-        columns = ["request_id", *(BOOKED_COLUMNS if number in own else ["outcome"])]
+        columns = ["request_id", *(USAGE_COLUMNS if number in own else ["outcome"])]
         with (
             pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file,
             pq.ParquetWriter(priced / path.name, _PRICED_SCHEMA, compression="none", use_dictionary=["outcome"]) as to,
         ):
-            for some in file.iter_batches(_LINES_AT_ONCE, columns=columns, use_threads=False):
-                costs = billed_usd(some) if number in own else pa.repeat(pa.scalar(Decimal(0), USD), len(some))
-                to.write_batch(pa.record_batch([some["request_id"], some["outcome"], costs], schema=_PRICED_SCHEMA))
+            for lines in file.iter_batches(_LINES_AT_ONCE, columns=columns, use_threads=False):
+                costs = billed_usd(lines) if number in own else pa.repeat(pa.scalar(Decimal(0), USD), len(lines))
+                to.write_batch(pa.record_batch([lines["request_id"], lines["outcome"], costs], schema=_PRICED_SCHEMA))
         pa.default_memory_pool().release_unused()
     return [str(nothing), *(str(priced / path.name) for path in results)]
 
 
-def _see(connection: duckdb.DuckDBPyConnection, rows: Path, priced: Sequence[str], repairs: pa.Table) -> None:
+def _register(connection: duckdb.DuckDBPyConnection, rows: Path, priced: Sequence[str], repairs: pa.Table) -> None:
     connection.read_parquet(str(rows), file_row_number=True).create_view("rows")
     connection.read_parquet(list(priced), file_row_number=True, filename=True).create_view("priced")
     connection.register("repairs", repairs)
@@ -171,6 +169,6 @@ def _see(connection: duckdb.DuckDBPyConnection, rows: Path, priced: Sequence[str
 
 
 def _choose(connection: duckdb.DuckDBPyConnection, part: dict[str, int]) -> None:
-    """Choose the answers of those requests whose hash leaves the remainder ``part`` when it is divided by ``parts``."""
+    """Choose the answers of one part of the requests, by the hash of their ids."""
     connection.execute(_BEST, part)
     connection.execute(_CHOOSE)

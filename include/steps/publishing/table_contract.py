@@ -1,4 +1,4 @@
-"""The published table is one contract over all days: what the last of them says of the next."""
+"""The contract of the published table: all days have the same key types."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from include.gateways.lake import Lake
 
 def last_manifest(lake: Lake, pipeline: str) -> Manifest | None:
     """
-    The manifest of the last published day that has rows; None if there is none.
+    Return the manifest of the last published day that has rows, or None if there is none.
 
-    One without rows says nothing: before there was this contract its key was published as text, whatever the other
-    days had. One that is damaged is passed over.
+    A day without rows is skipped: an earlier version published its key as text, whatever the type on other days. A
+    damaged manifest is skipped too.
     """
     keys = filter(layout.is_manifest, reversed(lake.list(layout.manifests_folder(pipeline))))
     return next((found for key in keys if (found := _read(lake, key)) and found.rows), None)

@@ -42,7 +42,7 @@ def explain(request: Request, error: HTTPException) -> PlainTextResponse:
 def latest() -> HTMLResponse:
     """The newest report of 30 days: an address to keep."""
     lake = _lake()
-    made = (layout.days_of_report(key) for key in lake.list(layout.REPORTS_FOLDER))
+    made = (layout.parse_report_key(key) for key in lake.list(layout.REPORTS_FOLDER))
     newest = newest_daily(ReportDays(first=days[0], last=days[1]) for days in made if days)
     if newest is None:
         raise HTTPException(

@@ -9,6 +9,7 @@ from claude_batch.connections.claude import open_claude
 from claude_batch.connections.gateways import open_lake, open_source, open_warehouse
 from include.enrichment.errors import SetupError
 from include.enrichment.spec.settings import Source
+from include.gateways.conditional_writes import check_conditional_writes
 from tests.fixtures.flow import DAY
 from tests.fixtures.postgres import Database
 from tests.fixtures.s3_export import FOLDER, Export
@@ -43,9 +44,9 @@ def test_a_lake_has_to_prove_its_conditional_writes_unless_runs_never_race(
     if text:
         connections.setenv("ENRICHMENT_RUNS_NEVER_RACE", text)
     with pytest.raises(SetupError, match="no-such-bucket"):
-        open_lake("aws_default").check_conditional_writes()
+        check_conditional_writes(open_lake("aws_default"))
     connections.setenv("ENRICHMENT_RUNS_NEVER_RACE", "true")
-    open_lake("aws_default").check_conditional_writes()
+    check_conditional_writes(open_lake("aws_default"))
 
 
 @pytest.mark.parametrize("uri", ["", "gs://bucket", "s3://", "ftp://x/y", "my-bucket/enrichment", "~/lake"])

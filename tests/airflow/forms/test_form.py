@@ -152,6 +152,6 @@ def test_a_field_that_there_is_not_ends_the_run_before_anything_is_read(
 ) -> None:
     ended = run(row=2)
     assert (ended.state, states(ended)["extract"]) == ("failed", "failed")
-    assert note(ended).startswith("2026-11-01 · failed at extract: The run's params: 'row' is not known; did you mean")
+    assert note(ended).startswith("2026-11-01 · failed at extract: Invalid params: 'row' is not known; did you mean")
     assert emulator.creates() == []
     assert lake.list("") == []

@@ -1,8 +1,8 @@
 """
-One Dag for each case of the plan, with one task: LLMBatchOperator as its guide and its example Dags have it.
+One Dag per case of the plan, with one task: LLMBatchOperator as in its guide and its example Dags.
 
-Deferrable, one ``result_path`` for each run, and retries, which its guide calls safe. Only the pause before a retry is
-shorter than usual, and the poll interval is the shortest that the operator takes.
+It is deferrable, with one ``result_path`` per run, and with retries, which its guide calls safe. Only the delay before
+a retry is shorter than usual, and the poll interval is the shortest that the operator accepts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MODEL = "anthropic:claude-haiku-5-5"
 PLAN = json.loads(Path(os.environ["BENCHMARK_PLAN"]).read_text(encoding="utf-8"))
 
 for case in PLAN["cases"]:
-    # A task reads its own Dag only, which is what Airflow advises for files that make many.
+    # A task parses its own Dag only, as Airflow advises for files with many Dags.
     if get_parsing_context().dag_id not in (None, case["dag_id"]):
         continue
     with DAG(case["dag_id"], schedule=None, is_paused_upon_creation=False) as dag:

@@ -1,4 +1,4 @@
-"""The flow of production over the benchmark's own pipeline. Its runs are started by tests/benchmarks/whole_run.py."""
+"""The flow of production for the benchmark's own pipeline; tests/benchmarks/whole_run.py starts its runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from claude_batch.task_group import enrich
 from include.dag_defaults import NIGHTLY
 
 pipelines.PIPELINES = Path(__file__).parents[1]
-# A try that fails ends the run at once: what would be measured is the pause before the next.
+# A failed try ends the run at once, because the delay before a retry would distort the measurement.
 _ONE_TRY = NIGHTLY | {"default_args": NIGHTLY["default_args"] | {"retries": 0}}
 
 

@@ -174,7 +174,7 @@ def test_a_run_of_another_day_or_of_airflow_is_none_of_its_business(tmp_path: Pa
 
 @pytest.mark.parametrize(
     ("data", "told"),
-    [(b"", "is damaged: .*Delete it to give that run up"), (b'{"version": 99}', "is of version 99, .*a newer")],
+    [(b"", "is damaged: .*Delete it to give that run up"), (b'{"version": 99}', "has version 99, .*a newer")],
 )
 def test_one_that_cannot_be_read_starts_nothing(tmp_path: Path, lake: Lake, data: bytes, told: str) -> None:
     key = RunFolder(pipeline="tickets", partition=DAY, run_id="r").foreground_json

@@ -1,4 +1,4 @@
-"""Simulated values: they fit their schema, whatever it is, and say that they are simulated."""
+"""Simulated values fit every schema, and are marked as simulated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from include.emulator.answers.schema_values import Source, compile_schema
 from include.emulator.answers.structured_outputs import FORMATS, check
-from include.emulator.api_errors import RequestRefused
+from include.emulator.api_errors import RequestRejected
 from include.emulator.draws import Draws
 from tests.emulator.answers.test_structured_outputs import ACCEPTED, closed
 
@@ -77,11 +77,11 @@ def _random_root(seed: int) -> dict[str, Any]:
 
 
 def _within_limits(schema: dict[str, Any]) -> bool:
-    """Whether a generated schema has few enough unions and options; all else it says is in the subset."""
+    """Return whether a generated schema is within the limits on unions and options; the rest is in the subset."""
     try:
         check(schema)
-    except RequestRefused as refusal:
-        if "at most" in refusal.message:
+    except RequestRejected as rejection:
+        if "at most" in rejection.message:
             return False
         raise
     return True
@@ -126,14 +126,14 @@ def test_a_string_has_its_format(name: str) -> None:
         validator.validate(value)
 
 
-def test_moments_are_spelled_in_all_the_ways_that_rfc_3339_allows() -> None:
+def test_times_use_every_format_of_rfc_3339() -> None:
     moments = _values({"type": "string", "format": "date-time"}, 500)
     assert any("t" in moment for moment in moments)
     assert any(":60" in moment for moment in moments)
     assert any("T" in moment and ":60" not in moment for moment in moments)
 
 
-def test_closed_halves_of_an_allof_admit_what_both_know() -> None:
+def test_closed_parts_of_an_allof_allow_only_common_properties() -> None:
     both = closed({"a": {"type": "string"}, "b": {"type": "integer"}}, required=["a"])
     schema = {"allOf": [both, closed({"a": {"type": ["string", "null"]}})]}
     validator = jsonschema_rs.validator_for(schema)
@@ -141,12 +141,12 @@ def test_closed_halves_of_an_allof_admit_what_both_know() -> None:
         validator.validate(value)
 
 
-def test_an_enum_prefers_what_the_request_talks_about() -> None:
+def test_an_enum_prefers_values_in_the_request() -> None:
     labels = {"enum": ["shipping delay", "billing", "praise"]}
     assert set(_values(labels, 30)) == {"billing"}
 
 
-def test_an_enum_that_has_nothing_to_do_with_the_text_is_drawn() -> None:
+def test_an_enum_without_values_in_the_request_is_random() -> None:
     assert set(_values({"enum": ["alpha", "beta", "gamma"]}, 60)) == {"alpha", "beta", "gamma"}
 
 
@@ -156,5 +156,5 @@ def test_required_properties_come_first_and_each_group_in_order() -> None:
     assert all(list(value)[:2] == ["b", "d"] for value in _values(schema, 30))
 
 
-def test_free_texts_say_that_they_are_simulated() -> None:
+def test_free_texts_are_marked_as_simulated() -> None:
     assert all(value.startswith("simulated: ") for value in _values({"type": "string"}, 30))

@@ -1,4 +1,4 @@
-"""The supported subset of JSON Schema: what is accepted, and what is said about the rest."""
+"""The supported subset of JSON Schema, and the errors for schemas outside it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from urllib.parse import quote
 import pytest
 
 from include.emulator.answers.structured_outputs import check
-from include.emulator.api_errors import RequestRefused
+from include.emulator.api_errors import RequestRejected
 
 
 def closed(properties: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """An object schema that admits these properties only."""
+    """Return an object schema with these properties only."""
     return {"type": "object", "additionalProperties": False, "properties": properties, **more}
 
 
@@ -80,19 +80,19 @@ def test_a_reference_may_lead_into_a_list() -> None:
     check(closed({"a": {"anyOf": [{"type": "string"}, {"type": "null"}]}, "b": {"$ref": "#/properties/a/anyOf/0"}}))
 
 
-def test_recursion_is_seen_through_an_encoded_name() -> None:
-    with pytest.raises(RequestRefused, match="recursive"):
+def test_recursion_is_found_behind_an_encoded_name() -> None:
+    with pytest.raises(RequestRejected, match="recursive"):
         check(closed({}, **{"$defs": {"a b": closed({"x": {"$ref": "#/$defs/a%20b"}})}}))
 
 
 @pytest.mark.parametrize("schema", ACCEPTED.values(), ids=ACCEPTED)
-def test_what_lies_in_the_subset_is_accepted(schema: dict[str, Any]) -> None:
+def test_a_schema_in_the_subset_is_accepted(schema: dict[str, Any]) -> None:
     check(schema)
 
 
 @pytest.mark.parametrize(("schema", "message"), REFUSED.values(), ids=REFUSED)
-def test_what_lies_outside_is_refused_with_its_place(schema: Any, message: str) -> None:
-    with pytest.raises(RequestRefused) as caught:
+def test_a_schema_outside_the_subset_is_rejected_with_its_path(schema: Any, message: str) -> None:
+    with pytest.raises(RequestRejected) as caught:
         check(schema)
     assert caught.value.message.startswith("output_config.format.schema")
     assert message in caught.value.message

@@ -1,4 +1,4 @@
-"""What is billed, what of it twice, and which batches nobody has fetched."""
+"""The bills: what is billed, what is billed twice, and which batches nobody has downloaded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.fixtures.emulator import Emulator, EmulatorProcess
 ClientOf = Callable[[Emulator], Anthropic]
 
 
-def _settled(client: Anthropic, *texts: str, ids: list[str] | None = None) -> str:
+def _ended_batch(client: Anthropic, *texts: str, ids: list[str] | None = None) -> str:
     return ended(client, create(client, *map(request, texts), ids=ids).id).id
 
 
@@ -54,7 +54,7 @@ def test_only_requests_that_succeeded_are_billed(emulator: Emulator, client: Ant
     assert bill == {"id": batch.id, "workspace": workspace, "requests": 2, **charge}
 
 
-def test_what_the_cache_took_and_gave_is_billed(emulator: Emulator, client: Anthropic) -> None:
+def test_cache_reads_and_writes_are_billed(emulator: Emulator, client: Anthropic) -> None:
     marked = {"type": "text", "text": "long " * 20_000, "cache_control": {"type": "ephemeral", "ttl": "1h"}}
     for _ in range(2):
         ended(client, create(client, *[request(system=[marked])] * 20).id)
@@ -63,9 +63,7 @@ def test_what_the_cache_took_and_gave_is_billed(emulator: Emulator, client: Anth
     assert bills["cache_read_input_tokens"] > 0
 
 
-def test_what_is_written_for_an_hour_is_told_apart_from_what_is_for_five_minutes(
-    emulator: Emulator, client: Anthropic
-) -> None:
+def test_writes_for_an_hour_and_for_five_minutes_are_billed_apart(emulator: Emulator, client: Anthropic) -> None:
     hour, minutes = (
         {"type": "text", "text": text * 5_000, "cache_control": {"type": "ephemeral", "ttl": ttl}}
         for text, ttl in (("hour", "1h"), ("five", "5m"))
@@ -79,7 +77,7 @@ def test_what_is_written_for_an_hour_is_told_apart_from_what_is_for_five_minutes
 
 
 def test_the_bill_is_the_sum_of_the_batches_bills(emulator: Emulator, client: Anthropic) -> None:
-    batches = [_settled(client, *"abc"), _settled(client, *"defg"), _settled(client, "h")]
+    batches = [_ended_batch(client, *"abc"), _ended_batch(client, *"defg"), _ended_batch(client, "h")]
     bills = emulator.bills()
     assert [bill["id"] for bill in bills["bills"]] == batches
     assert [bill["requests"] for bill in bills["bills"]] == [3, 4, 1]
@@ -89,7 +87,7 @@ def test_the_bill_is_the_sum_of_the_batches_bills(emulator: Emulator, client: An
 
 
 @pytest.mark.parametrize(("geo", "tenths"), [("us", 11), ("global", 10), (None, 10)])
-def test_the_us_cost_a_tenth_more_of_everything(
+def test_everything_costs_a_tenth_more_in_the_us(
     emulator: Emulator, client: Anthropic, geo: str | None, tenths: int
 ) -> None:
     batch = ended(client, create(client, request(model="claude-sonnet-4-6", inference_geo=geo)).id)
@@ -98,9 +96,7 @@ def test_the_us_cost_a_tenth_more_of_everything(
     assert emulator.billed_usd() == plain * tenths / 10
 
 
-def test_in_one_batch_a_long_prompt_pays_its_price_and_a_short_one_its_own(
-    emulator: Emulator, client: Anthropic
-) -> None:
+def test_long_and_short_prompts_of_a_batch_have_their_own_prices(emulator: Emulator, client: Anthropic) -> None:
     texts = ("word" * 100_000, "word" * 100_001)
     params = [request(text, model="claude-haiku-5-5", thinking={"type": "disabled"}) for text in texts]
     batch = ended(client, create(client, *params).id)
@@ -116,7 +112,7 @@ def test_a_state_folder_with_bills_without_dollars_still_opens(tmp_path: Path, c
     state = tmp_path / "state"
     with EmulatorProcess(state, processing_seconds=0) as process:
         server = process.workspace()
-        _settled(client_of(server), "a", "b")
+        _ended_batch(client_of(server), "a", "b")
         process.stop()
         with closing(sqlite3.connect(state / "emulator.db")) as database, database:
             names = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
@@ -124,7 +120,7 @@ def test_a_state_folder_with_bills_without_dollars_still_opens(tmp_path: Path, c
             before = json.dumps({name: charge[name] for name in names}).encode()
             database.execute("UPDATE bills SET tokens = ?", (before,))
         process.start()
-        new = _settled(client_of(server), "c")
+        new = _ended_batch(client_of(server), "c")
         bills = server.bills()
         assert (bills["requests"], bills["usd"], bills["ephemeral_1h_input_tokens"]) == (3, None, None)
         assert bills["input_tokens"] > charge["input_tokens"]
@@ -143,7 +139,7 @@ def test_nothing_is_billed_before_a_batch_ends(emulator: Emulator, client: Anthr
     assert (emulator.bills()["batches"], emulator.bills()["requests"], emulator.orphans()) == (1, 1, [batch.id])
 
 
-def test_a_batch_that_was_canceled_in_time_is_billed_for_nothing(emulator: Emulator, client: Anthropic) -> None:
+def test_a_batch_canceled_in_time_is_not_billed(emulator: Emulator, client: Anthropic) -> None:
     emulator.set_faults([{"kind": "duration", "seconds": 600}])
     batch = create(client, request())
     client.messages.batches.cancel(batch.id)
@@ -152,14 +148,14 @@ def test_a_batch_that_was_canceled_in_time_is_billed_for_nothing(emulator: Emula
 
 
 def test_a_deleted_batch_stays_billed(emulator: Emulator, client: Anthropic) -> None:
-    client.messages.batches.delete(_settled(client, "a", "b"))
+    client.messages.batches.delete(_ended_batch(client, "a", "b"))
     assert emulator.bills()["requests"] == 2
 
 
-def test_a_request_is_known_by_its_params_whatever_it_is_called(emulator: Emulator, client: Anthropic) -> None:
-    first = _settled(client, "a", "b", "c", ids=["z", "y", "x"])
-    second = _settled(client, "a", "b", "b", "d", ids=["other-0", "other-1", "other-2", "x"])
-    third = _settled(client, "b")
+def test_a_request_is_identified_by_its_params_not_its_custom_id(emulator: Emulator, client: Anthropic) -> None:
+    first = _ended_batch(client, "a", "b", "c", ids=["z", "y", "x"])
+    second = _ended_batch(client, "a", "b", "b", "d", ids=["other-0", "other-1", "other-2", "x"])
+    third = _ended_batch(client, "b")
     bills = emulator.bills()
     assert (bills["requests"], bills["distinct"], bills["billed_twice"]) == (8, 4, 4)
     assert bills["twice"] == [
@@ -172,12 +168,12 @@ def test_a_request_is_known_by_its_params_whatever_it_is_called(emulator: Emulat
 def test_at_most_a_thousand_repeated_requests_are_listed_and_all_counted(emulator: Emulator, client: Anthropic) -> None:
     texts = [f"ticket {number}" for number in range(1100)]
     for _ in range(2):
-        _settled(client, *texts)
+        _ended_batch(client, *texts)
     assert emulator.bills()["billed_twice"] == 1100
     assert len(emulator.billed_twice()) == 1000
 
 
-def test_a_lost_answer_leaves_an_orphan_that_is_billed_twice(emulator: Emulator, client: Anthropic) -> None:
+def test_a_lost_response_leaves_an_orphan_that_is_billed_twice(emulator: Emulator, client: Anthropic) -> None:
     emulator.set_faults([{"kind": "reset_after_create", "times": 1}])
     kept = create(client.with_options(max_retries=1), request())
     results(client, ended(client, kept.id).id)
@@ -187,9 +183,9 @@ def test_a_lost_answer_leaves_an_orphan_that_is_billed_twice(emulator: Emulator,
     assert emulator.billed_twice() == ["r-0"]
 
 
-def test_the_log_tells_what_became_of_a_batch(emulator: Emulator, client: Anthropic) -> None:
+def test_the_log_lists_the_counts_of_a_batch(emulator: Emulator, client: Anthropic) -> None:
     emulator.set_faults([{"kind": "expired", "custom_ids": ["r-0"], "times": 1}, {"kind": "stuck", "after": 1}])
-    batch_id = _settled(client, "a", "b", "c")
+    batch_id = _ended_batch(client, "a", "b", "c")
     create(client, request())
     for _ in range(2):
         results(client, batch_id)
@@ -218,10 +214,8 @@ def test_the_log_tells_what_became_of_a_batch(emulator: Emulator, client: Anthro
     ],
     ids=lambda fault: "-".join(map(str, fault.values())),
 )
-def test_a_download_counts_only_when_it_came_to_its_end(
-    emulator: Emulator, client: Anthropic, fault: dict[str, object]
-) -> None:
-    batch_id = _settled(client, "a", "b", "c", "d")
+def test_a_download_counts_only_when_complete(emulator: Emulator, client: Anthropic, fault: dict[str, object]) -> None:
+    batch_id = _ended_batch(client, "a", "b", "c", "d")
     emulator.set_faults([fault])
     with suppress(anthropic.AnthropicError, httpx2.HTTPError):
         results(client.with_options(timeout=0.3), batch_id)
@@ -235,17 +229,17 @@ def test_a_download_counts_only_when_it_came_to_its_end(
 
 @pytest.mark.parametrize("kind", ["duplicate_lines", "foreign_lines", "gzip_results", "no_final_newline"])
 def test_a_download_with_every_line_counts(emulator: Emulator, client: Anthropic, kind: str) -> None:
-    batch_id = _settled(client, "a", "b")
+    batch_id = _ended_batch(client, "a", "b")
     emulator.set_faults([{"kind": kind}])
     list(client.messages.batches.results(batch_id))
     assert emulator.batches_made()[0]["downloads"] == 1
 
 
-def test_without_a_key_all_workspaces_are_told_and_each_pays_for_itself(tmp_path: Path, client_of: ClientOf) -> None:
+def test_without_a_key_the_bills_of_all_workspaces_are_listed_separately(tmp_path: Path, client_of: ClientOf) -> None:
     with EmulatorProcess(tmp_path / "state", processing_seconds=0) as process:
         one, other = process.workspace(), process.workspace()
-        first = _settled(client_of(one), "a", "b")
-        second = _settled(client_of(other), "a", "c")
+        first = _ended_batch(client_of(one), "a", "b")
+        second = _ended_batch(client_of(other), "a", "c")
         assert process.bills()["requests"] == 4
         assert process.billed_twice() == []
         assert (one.bills()["requests"], other.bills()["requests"]) == (2, 2)

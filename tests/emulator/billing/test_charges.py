@@ -1,4 +1,4 @@
-"""The emulator's table of prices beside its models; that they are right is what two tables that agree tell."""
+"""The emulator has a price for each of its models; another test compares its prices with the project's table."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def test_every_model_that_can_be_called_has_a_price(model: str) -> None:
 
 
 @pytest.mark.parametrize("model", ["claude-fable-5-2", "claude-mythos-5-2"])
-def test_a_write_is_priced_by_the_input_where_only_that_is_documented(model: str) -> None:
+def test_a_cache_write_is_priced_as_a_multiple_of_the_input(model: str) -> None:
     one_kind = [Tokens(*(2_000_000 if kind == place else 0 for kind in range(5))) for place in range(5)]
     assert [price_of(model, 1).batch_usd(tokens, "global") for tokens in one_kind] == [8, 40, 10, 16, Decimal("0.20")]
 
 
 @pytest.mark.parametrize("tokens", [1, 7, 10**12 + 1])
-def test_no_digit_is_lost(tokens: int) -> None:
+def test_bills_keep_all_digits(tokens: int) -> None:
     cost = price_of("claude-haiku-5-5", 1).batch_usd(Tokens(0, 0, 0, 0, tokens), "us")
     assert cost * 10**10 == 55 * tokens

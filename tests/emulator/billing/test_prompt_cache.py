@@ -1,4 +1,4 @@
-"""The prompt cache as batches see it: who warms it, who reads it, what is billed."""
+"""The prompt cache as batches see it: writes, reads and bills."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ PREFIX = "word" * PREFIX_TOKENS
 
 
 def marked(prefix: str = PREFIX, ttl: str = "1h", **changes: Any) -> dict[str, Any]:
-    """Params with a cacheable system prompt."""
+    """Return params with a cacheable system prompt."""
     system = [{"type": "text", "text": prefix, "cache_control": {"type": "ephemeral", "ttl": ttl}}]
     return request(system=system, **changes)
 
 
 def usages(client: Anthropic, *params: dict[str, Any]) -> list[dict[str, Any]]:
-    """The usage of each request of a batch."""
+    """Return the usage of each request of a batch."""
     batch = ended(client, create(client, *params).id)
     return [result["message"]["usage"] for result in results(client, batch.id).values()]
 
@@ -62,7 +62,7 @@ def test_every_token_of_the_prompt_is_billed_once(client: Anthropic) -> None:
 
 
 @pytest.mark.parametrize(("ttl", "seconds"), [("5m", 300), ("1h", 3600)])
-def test_an_entry_is_gone_after_its_ttl(emulator: Emulator, client: Anthropic, ttl: str, seconds: int) -> None:
+def test_a_cache_entry_expires_after_its_ttl(emulator: Emulator, client: Anthropic, ttl: str, seconds: int) -> None:
     usages(client, marked(ttl=ttl))
     emulator.advance_clock(seconds)
     assert usages(client, marked(ttl=ttl))[0]["cache_read_input_tokens"] == 0
@@ -76,7 +76,7 @@ def test_a_read_refreshes_an_entry(emulator: Emulator, client: Anthropic) -> Non
 
 
 @pytest.mark.parametrize(("passed_seconds", "read"), [(199, PREFIX_TOKENS), (200, 0)])
-def test_the_life_of_an_entry_counts_from_when_its_batch_began(
+def test_the_ttl_counts_from_the_start_of_the_batch(
     emulator: Emulator, client: Anthropic, passed_seconds: int, read: int
 ) -> None:
     emulator.set_faults([{"kind": "duration", "seconds": 100, "times": 1}])
@@ -87,7 +87,7 @@ def test_the_life_of_an_entry_counts_from_when_its_batch_began(
     assert usages(client, marked(ttl="5m"))[0]["cache_read_input_tokens"] == read
 
 
-def test_what_a_batch_writes_is_not_there_before_it_has_ended(emulator: Emulator, client: Anthropic) -> None:
+def test_cache_writes_of_a_batch_are_unreadable_until_it_ends(emulator: Emulator, client: Anthropic) -> None:
     emulator.set_faults([{"kind": "duration", "seconds": 100, "times": 1}])
     first = create(client, marked())
     assert usages(client, marked())[0]["cache_read_input_tokens"] == 0
@@ -95,7 +95,7 @@ def test_what_a_batch_writes_is_not_there_before_it_has_ended(emulator: Emulator
     ended(client, first.id)
 
 
-def test_batches_that_run_side_by_side_mostly_read_the_same_entry(emulator: Emulator, client: Anthropic) -> None:
+def test_concurrent_batches_mostly_read_the_same_entry(emulator: Emulator, client: Anthropic) -> None:
     usages(client, marked())
     emulator.set_faults([{"kind": "duration", "seconds": 600, "times": 1}, {"kind": "duration", "seconds": 1200}])
     both = [create(client, *[marked()] * 20) for _ in range(2)]
@@ -106,7 +106,7 @@ def test_batches_that_run_side_by_side_mostly_read_the_same_entry(emulator: Emul
         assert sum(read == PREFIX_TOKENS for read in reads) >= 18
 
 
-def test_a_marker_finds_what_was_written_at_an_earlier_block_and_writes_the_rest(client: Anthropic) -> None:
+def test_a_marker_reads_a_prefix_of_an_earlier_block_and_writes_the_rest(client: Anthropic) -> None:
     usages(client, marked())
     more = {"type": "text", "text": "more" * 100, "cache_control": {"type": "ephemeral", "ttl": "1h"}}
     (usage,) = usages(client, request(system=[{"type": "text", "text": PREFIX}, more]))
@@ -124,7 +124,7 @@ def test_a_marker_looks_back_twenty_blocks(client: Anthropic, blocks_before: int
     assert usages(client, request(system=system))[0]["cache_read_input_tokens"] == read
 
 
-def test_a_marker_finds_nothing_that_no_request_wrote_at_its_own(client: Anthropic) -> None:
+def test_a_marker_finds_only_prefixes_written_at_a_marker(client: Anthropic) -> None:
     later = {"type": "text", "text": "later", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
     usages(client, request(system=[{"type": "text", "text": PREFIX}, later]))
     assert usages(client, marked())[0]["cache_read_input_tokens"] == 0

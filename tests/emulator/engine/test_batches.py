@@ -52,7 +52,7 @@ def test_a_canceled_batch_ends_with_everything_canceled(emulator: Emulator, clie
 
 
 @pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 0), (0.5, 30, 70), (1.0, 100, 100)])
-def test_a_cancel_spares_what_had_begun(
+def test_a_cancel_spares_requests_that_have_begun(
     emulator: Emulator, client: Anthropic, share: float, least: int, most: int
 ) -> None:
     emulator.set_faults([{"kind": "duration", "seconds": HOUR}, {"kind": "unfinished", "share": share}])
@@ -69,7 +69,7 @@ def test_an_ended_batch_cannot_be_canceled(client: Anthropic) -> None:
         client.messages.batches.cancel(batch.id)
 
 
-def test_at_24_hours_what_is_unfinished_expires(emulator: Emulator, client: Anthropic) -> None:
+def test_unfinished_requests_expire_after_24_hours(emulator: Emulator, client: Anthropic) -> None:
     emulator.set_faults([{"kind": "duration", "seconds": 2 * DAY}, {"kind": "unfinished", "share": 0.4}])
     batch = create(client, *[request()] * 100)
     emulator.advance_clock(DAY)
@@ -88,7 +88,7 @@ def test_a_stuck_batch_outlives_its_24_hours_and_ends_by_a_cancel(emulator: Emul
     assert ended(client, batch.id).request_counts.canceled == 1
 
 
-def test_after_29_days_a_batch_is_there_without_its_results(emulator: Emulator, client: Anthropic) -> None:
+def test_after_29_days_a_batch_remains_without_its_results(emulator: Emulator, client: Anthropic) -> None:
     batch = ended(client, create(client, request()).id)
     emulator.advance_clock(29 * DAY)
     archived = client.messages.batches.retrieve(batch.id)

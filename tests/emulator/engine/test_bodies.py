@@ -1,4 +1,4 @@
-"""Create bodies: large ones, odd ones, and those that are refused whole."""
+"""Create bodies: large ones, unusual ones, and rejected ones."""
 
 from __future__ import annotations
 
@@ -26,41 +26,41 @@ ROWS = 20_000
 
 
 def post(client: Anthropic, content: bytes | Iterator[bytes]) -> MessageBatch:
-    """A create with a body of one's own making."""
+    """Send a create with this body."""
     return client.post("/v1/messages/batches", content=content, cast_to=MessageBatch)
 
 
 def body(count: int, text: str = "x") -> bytes:
-    """A create body of so many requests."""
+    """Return a create body with this number of requests."""
     return msgspec.json.encode(
         {"requests": [{"custom_id": f"r-{index}", "params": request(f"{index} {text}")} for index in range(count)]}
     )
 
 
-def test_a_large_batch_is_taken_quickly_and_polls_go_on_meanwhile(
+def test_a_large_batch_is_accepted_quickly_and_polls_continue(
     tmp_path: Path, client_of: Callable[[Emulator], Anthropic]
 ) -> None:
     with EmulatorProcess(tmp_path / "state", processing_seconds=0) as process:
         server = process.workspace()
         client, poller = client_of(server), client_of(server)
         payload = body(ROWS, "text " * 400)
-        # What the server itself has worked, in seconds of a processor: how busy the machine is makes no difference.
-        worked = psutil.Process(process.pid).cpu_times
+        # CPU time of the server itself, which does not depend on how busy the machine is.
+        cpu_times = psutil.Process(process.pid).cpu_times
         waits: list[float] = []
         done = threading.Event()
 
         def poll() -> None:
             while not done.is_set():
-                started = sum(worked()[:2])
+                started = sum(cpu_times()[:2])
                 poller.messages.batches.list(limit=1)
-                waits.append(sum(worked()[:2]) - started)
+                waits.append(sum(cpu_times()[:2]) - started)
                 time.sleep(0.02)
 
         thread = threading.Thread(target=poll)
         thread.start()
-        started = sum(worked()[:2])
+        started = sum(cpu_times()[:2])
         batch = post(client, payload)
-        took_seconds = sum(worked()[:2]) - started
+        took_seconds = sum(cpu_times()[:2]) - started
         counts = ended(client, batch.id).request_counts
         done.set()
         thread.join()
@@ -80,7 +80,7 @@ def test_a_body_may_come_in_pieces_without_a_length(client: Anthropic) -> None:
     assert post(client, pieces).request_counts.processing == 3
 
 
-def test_a_body_over_256_mb_is_refused_by_the_proxy_not_the_api(emulator: Emulator, client: Anthropic) -> None:
+def test_a_body_over_256_mb_is_rejected_by_the_proxy_not_the_api(emulator: Emulator, client: Anthropic) -> None:
     piece = b" " * 1_000_000
     with pytest.raises(anthropic.APIStatusError) as caught:
         post(client, itertools.repeat(piece, 257))
@@ -90,7 +90,7 @@ def test_a_body_over_256_mb_is_refused_by_the_proxy_not_the_api(emulator: Emulat
     assert emulator.batches_made() == []
 
 
-def test_more_than_100_000_requests_are_refused(emulator: Emulator, client: Anthropic) -> None:
+def test_more_than_100_000_requests_are_rejected(emulator: Emulator, client: Anthropic) -> None:
     params: dict[str, Any] = {}
     items = [{"custom_id": f"r-{index}", "params": params} for index in range(100_001)]
     with pytest.raises(anthropic.BadRequestError, match="at most 100000 items after validation, not 100001"):
@@ -117,7 +117,7 @@ def test_more_than_100_000_requests_are_refused(emulator: Emulator, client: Anth
         (b'{"requests": [{"custom_id": "", "params": {}}]}', "requests.0.custom_id: String should match pattern"),
     ],
 )
-def test_a_malformed_body_is_refused_with_the_place(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_malformed_body_is_rejected_with_the_path(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "body"
     path.write_bytes(content)
     with pytest.raises(ApiError) as caught:
@@ -126,7 +126,7 @@ def test_a_malformed_body_is_refused_with_the_place(tmp_path: Path, content: byt
     assert caught.value.message.startswith(message)
 
 
-def test_params_that_are_no_text_at_all_error_their_own_line_only(client: Anthropic) -> None:
+def test_invalid_utf_8_in_params_errors_only_its_own_line(client: Anthropic) -> None:
     good = msgspec.json.encode(request())
     content = (
         b'{"requests":[{"custom_id":"good","params":' + good + b'},{"custom_id":"bad","params":{"model":"\xff"}}]}'

@@ -13,7 +13,7 @@ def test_retired_models_are_listed_on_request_only(client: Anthropic) -> None:
     assert {model.lifecycle for model in retired} == {"retired"}
 
 
-def test_models_come_in_pages(client: Anthropic) -> None:
+def test_models_are_listed_in_pages(client: Anthropic) -> None:
     whole = [model.id for model in client.models.list(limit=1000)]
     assert [model.id for model in client.models.list(limit=5)] == whole
     before = client.models.list(limit=2, before_id=whole[4])
@@ -33,12 +33,12 @@ def test_models_come_in_pages(client: Anthropic) -> None:
         ("claude-opus-4-1", "retired", 32_000),
     ],
 )
-def test_a_model_tells_its_lifecycle_and_limits(client: Anthropic, name: str, lifecycle: str, max_tokens: int) -> None:
+def test_a_model_has_its_lifecycle_and_limits(client: Anthropic, name: str, lifecycle: str, max_tokens: int) -> None:
     model = client.models.retrieve(name)
     assert (model.lifecycle, model.max_tokens) == (lifecycle, max_tokens)
 
 
-def test_capabilities_say_how_a_model_may_think(client: Anthropic) -> None:
+def test_capabilities_list_the_kinds_of_thinking(client: Anthropic) -> None:
     capabilities = client.models.retrieve("claude-sonnet-5-5").capabilities
     assert capabilities is not None
     types = capabilities.thinking.types

@@ -1,4 +1,4 @@
-"""What is said about each way in which the params of a request can be wrong."""
+"""The error for each way in which the params of a request can be invalid."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from include.emulator.api_errors import RequestRefused
+from include.emulator.api_errors import RequestRejected
 from include.emulator.billing.prompt_cache import Cache
 from include.emulator.engine.request_frame import Rules
-from include.emulator.engine.simulated_answer import Prompt, answer, read_prompt
+from include.emulator.engine.simulated_answer import Prompt, make_message, read_prompt
 from tests.emulator.conftest import request
 
 NEW, OLD = "2026-10-21", "2023-06-01"
@@ -26,17 +26,17 @@ PREFILL = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "{
 
 
 def read(params: dict[str, Any], *, version: str = NEW, betas: tuple[str, ...] = (), batch: bool = True) -> Prompt:
-    """The prompt as the emulator reads it."""
+    """Parse the prompt as the emulator does."""
     return read_prompt(json.dumps(params).encode(), Rules(version=version, betas=frozenset(betas), batch=batch))
 
 
 def user(*blocks: dict[str, Any]) -> list[dict[str, Any]]:
-    """One user turn of these blocks."""
+    """Return one user turn of these blocks."""
     return [{"role": "user", "content": list(blocks)}]
 
 
 def marked(count: int, **marker: str) -> list[dict[str, Any]]:
-    """System blocks that each carry a cache marker."""
+    """Return system blocks, each with a cache marker."""
     return [{"type": "text", "text": f"part {index}", "cache_control": MARK | marker} for index in range(count)]
 
 
@@ -144,21 +144,21 @@ ACCEPTED: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize(("params", "message"), REFUSED.values(), ids=REFUSED)
-def test_a_request_is_refused_with_the_apis_words(params: dict[str, Any], message: str) -> None:
-    with pytest.raises(RequestRefused) as caught:
+def test_an_invalid_request_is_rejected_with_the_apis_message(params: dict[str, Any], message: str) -> None:
+    with pytest.raises(RequestRejected) as caught:
         read(params)
     assert caught.value.type == "invalid_request_error"
     assert message in caught.value.message
 
 
 @pytest.mark.parametrize("params", ACCEPTED.values(), ids=ACCEPTED)
-def test_a_request_within_the_rules_is_accepted(params: dict[str, Any]) -> None:
+def test_a_valid_request_is_accepted(params: dict[str, Any]) -> None:
     read(params)
 
 
 @pytest.mark.parametrize("model", ["claude-does-not-exist-9", "claude-opus-4-1"])
 def test_an_unknown_or_retired_model_is_not_found(model: str) -> None:
-    with pytest.raises(RequestRefused) as caught:
+    with pytest.raises(RequestRejected) as caught:
         read(request(model=model))
     assert (caught.value.type, caught.value.message) == ("not_found_error", f"model: {model}")
 
@@ -167,7 +167,7 @@ def test_sampling_is_accepted_under_the_old_version_up_to_4_6() -> None:
     read(request(temperature=0.2, top_p=0.9, top_k=5), version=OLD)
     read(request(model="claude-opus-4-6", temperature=0), version=OLD)
     read(request(model="claude-opus-4-8", temperature=1), version=OLD)
-    with pytest.raises(RequestRefused, match="temperature"):
+    with pytest.raises(RequestRejected, match="temperature"):
         read(request(model="claude-opus-4-8", temperature=0.2), version=OLD)
 
 
@@ -176,7 +176,7 @@ def test_the_extended_output_beta_counts_in_batches_only() -> None:
     params = request(model="claude-haiku-5-5", max_tokens=300_000)
     assert read(params, betas=beta).frame.max_tokens == 300_000
     for betas, batch in (((), True), (beta, False)):
-        with pytest.raises(RequestRefused, match="max_tokens: 300000 > 128000"):
+        with pytest.raises(RequestRejected, match="max_tokens: 300000 > 128000"):
             read(params, betas=betas, batch=batch)
 
 
@@ -195,7 +195,7 @@ def test_a_synchronous_request_may_ask_for_no_tokens() -> None:
         ("claude-opus-5-5", True),
     ],
 )
-def test_whether_a_model_thinks_unasked(model: str, thinks: bool) -> None:
+def test_some_models_think_by_default(model: str, thinks: bool) -> None:
     assert read(request(model=model)).frame.thinks is thinks
 
 
@@ -240,7 +240,7 @@ STRUCTURED = request(
 
 
 def _spoilt(value: Any, random: Random) -> Any:
-    """The value with something in it, or all of it, replaced by junk."""
+    """Replace the value or a part of it by junk."""
     if random.random() < 0.12 or not isinstance(value, (dict, list)) or not value:
         return random.choice(JUNK)
     if isinstance(value, list):
@@ -253,7 +253,7 @@ def _spoilt(value: Any, random: Random) -> Any:
 
 
 @pytest.mark.parametrize("whole", [EVERYTHING, STRUCTURED, FORCED], ids=["everything", "structured", "forced"])
-def test_whatever_the_params_are_they_are_answered_or_refused(whole: dict[str, Any]) -> None:
+def test_any_params_are_answered_or_rejected(whole: dict[str, Any]) -> None:
     random = Random(0)
     outcomes = set()
     for _ in range(5000):
@@ -261,7 +261,7 @@ def test_whatever_the_params_are_they_are_answered_or_refused(whole: dict[str, A
         name = random.choice(list(params))
         params[name] = _spoilt(params[name], random)
         try:
-            outcomes.add(answer(read(params), 1, Cache(frozenset()), "batch")["type"])
-        except RequestRefused:
-            outcomes.add("refused")
-    assert outcomes == {"message", "refused"}
+            outcomes.add(make_message(read(params), 1, Cache(frozenset()), "batch")["type"])
+        except RequestRejected:
+            outcomes.add("rejected")
+    assert outcomes == {"message", "rejected"}

@@ -1,4 +1,4 @@
-"""What an answer looks like, beyond fitting its schema."""
+"""The contents of an answer, besides fitting its schema."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tests.emulator.conftest import create, ended, request, results
 
 
 def answer(client: Anthropic, **changes: Any) -> Any:
-    """The message that answers one request of a batch."""
+    """Send a batch of one request, and return the message."""
     batch = ended(client, create(client, request(**changes)).id)
     return results(client, batch.id)["r-0"]["message"]
 
 
-def test_nobody_can_take_an_answer_for_claudes(client: Anthropic) -> None:
+def test_every_answer_is_marked_as_simulated(client: Anthropic) -> None:
     message = answer(client)
     assert message["id"].startswith("msg_simulated_")
     assert message["content"][0]["text"].startswith("simulated")
@@ -75,7 +75,7 @@ def test_a_request_warming_the_cache_gets_no_text(client: Anthropic) -> None:
     assert (message.stop_reason, message.usage.output_tokens) == ("max_tokens", 0)
 
 
-def test_text_beyond_ascii_comes_through(client: Anthropic) -> None:
+def test_non_ascii_text_is_preserved(client: Anthropic) -> None:
     schema = {
         "type": "object",
         "additionalProperties": False,

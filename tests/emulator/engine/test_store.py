@@ -1,4 +1,4 @@
-"""What survives a SIGKILL at any moment: everything that was answered for."""
+"""Everything that the server has confirmed survives a SIGKILL at any moment."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ ClientOf = Callable[[Emulator], Anthropic]
 
 @pytest.fixture
 def process(tmp_path: Path) -> EmulatorProcess:
-    """A process of the test's own, not yet started; whatever happens, it ends with the test."""
+    """A process of the test's own, not yet started; it ends with the test."""
     return EmulatorProcess(tmp_path / "state", processing_seconds=0)
 
 
-def test_a_killed_server_goes_on_where_it_was(process: EmulatorProcess, client_of: ClientOf) -> None:
+def test_a_killed_server_resumes_its_batches(process: EmulatorProcess, client_of: ClientOf) -> None:
     with process:
         server = process.workspace()
         server.set_faults([{"kind": "duration", "seconds": 3600, "times": 1}])
@@ -43,7 +43,7 @@ def test_a_killed_server_goes_on_where_it_was(process: EmulatorProcess, client_o
         assert len(server.creates()) == 2
 
 
-def test_a_batch_killed_while_it_is_settled_is_settled_after_the_restart(
+def test_a_batch_killed_in_processing_is_processed_after_the_restart(
     process: EmulatorProcess, client_of: ClientOf
 ) -> None:
     with process:
@@ -54,7 +54,7 @@ def test_a_batch_killed_while_it_is_settled_is_settled_after_the_restart(
         assert ended(client, batch.id).request_counts.succeeded == 20_000
 
 
-def test_a_create_cut_off_by_a_kill_is_made_wholly_or_not_at_all(
+def test_a_create_interrupted_by_a_kill_is_complete_or_absent(
     process: EmulatorProcess, client_of: ClientOf, tmp_path: Path
 ) -> None:
     with process:
@@ -99,7 +99,7 @@ def test_faults_and_clock_survive_a_restart(process: EmulatorProcess, client_of:
         assert create(client, request()).created_at.timestamp() > time.time() + 86_000
 
 
-def test_a_clock_that_was_moved_for_everybody_tells_everybody_the_same_time(process: EmulatorProcess) -> None:
+def test_moving_all_clocks_keeps_them_equal(process: EmulatorProcess) -> None:
     with process as server:
         server.advance_clock(86_400)
         everybody, workspace = (
@@ -128,7 +128,7 @@ def test_the_chances_of_a_fault_survive_a_restart(process: EmulatorProcess, clie
         assert before + [is_struck(server) for _ in range(12)] == expected
 
 
-def test_a_batch_is_billed_once_however_often_its_settling_is_killed(
+def test_a_batch_is_billed_once_even_if_its_processing_is_killed_repeatedly(
     process: EmulatorProcess, client_of: ClientOf, tmp_path: Path
 ) -> None:
     with process:
@@ -149,7 +149,7 @@ def test_a_batch_is_billed_once_however_often_its_settling_is_killed(
         assert not list((tmp_path / "state").rglob("*.part"))
 
 
-def test_a_faults_file_is_loaded_once_and_not_again_after_a_restart(tmp_path: Path, client_of: ClientOf) -> None:
+def test_a_faults_file_is_armed_once_and_not_again_after_a_restart(tmp_path: Path, client_of: ClientOf) -> None:
     file = tmp_path / "faults.yaml"
     file.write_text("- {kind: http_error, status: 500, times: 1}\n")
     with EmulatorProcess(tmp_path / "state", faults=file, processing_seconds=0) as process:

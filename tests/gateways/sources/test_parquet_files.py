@@ -22,7 +22,7 @@ from tests.fixtures.s3_export import FOLDER, Export
 TODAY = "exports/tickets/dt=2026-11-01"
 
 
-def test_a_partition_is_all_files_below_its_prefix_in_the_order_of_their_names(export: Export) -> None:
+def test_a_partition_is_all_files_below_its_prefix_sorted_by_name(export: Export) -> None:
     for name in ("0001_part_00.parquet", "0000_part_00.parquet", "more/0002"):
         export.write(f"{TODAY}/{name}", [{"ticket": name}])
     for other in ("exports/tickets/dt=2026-11-02", "exports/tickets/dt=2026-11-011", "exports/tickets"):
@@ -30,12 +30,12 @@ def test_a_partition_is_all_files_below_its_prefix_in_the_order_of_their_names(e
     assert [row["ticket"] for row in export.read()] == ["0000_part_00.parquet", "0001_part_00.parquet", "more/0002"]
 
 
-def test_year_month_and_day_may_be_folders_of_their_own(export: Export) -> None:
+def test_year_month_and_day_may_be_separate_folders(export: Export) -> None:
     export.write("products/2026/11/01/part", [{"ticket": "T1"}])
     assert export.read("products/{year}/{month}/{day}/") == [{"ticket": "T1"}]
 
 
-def test_what_spark_leaves_beside_the_files_and_folders_made_by_hand_are_not_read(export: Export) -> None:
+def test_sparks_marker_files_and_folders_created_by_hand_are_ignored(export: Export) -> None:
     export.write(f"{TODAY}/part.parquet", [{"ticket": "T1"}])
     for name in ("_SUCCESS", "_metadata", ".part.parquet.crc", "_temporary/0/part.parquet"):
         export.write(f"{TODAY}/{name}", b"")
@@ -45,7 +45,7 @@ def test_what_spark_leaves_beside_the_files_and_folders_made_by_hand_are_not_rea
 
 
 @pytest.mark.parametrize("key", ["more//part", "../part", "./part", "pa\x07rt"])
-def test_an_object_whose_key_no_path_can_have_is_named_and_no_retry_mends_it(export: Export, key: str) -> None:
+def test_an_object_whose_key_is_no_valid_path_is_named_and_not_retried(export: Export, key: str) -> None:
     export.write(f"{TODAY}/part.parquet", [{"ticket": "T1"}])
     export.bucket.put(f"{TODAY}/{key}", b"x")
     named = f"{TODAY}/{key}".encode("unicode_escape").decode().replace("\\x07", "\\u{7}")
@@ -64,14 +64,14 @@ def test_so_is_a_file_whose_key_ends_in_a_slash(export: Export, others: list[str
     assert not caught.value.retryable
 
 
-def test_percent_signs_and_other_odd_characters_of_a_key_are_read_as_they_stand(export: Export) -> None:
+def test_percent_signs_and_other_unusual_characters_of_a_key_are_literal(export: Export) -> None:
     folder = "exports/at={partition} 00%3A00%3A00/"
     for number, name in enumerate(["a%20b", "%2e%2e", "a#b?c", "ü", "a\\b", "100%"]):
         export.write(f"{folder.format(partition=DAY)}{number} {name}", [{"ticket": name}])
     assert [row["ticket"] for row in export.read(folder)] == ["a%20b", "%2e%2e", "a#b?c", "ü", "a\\b", "100%"]
 
 
-def test_types_come_as_a_database_gives_them(export: Export) -> None:
+def test_values_have_the_same_types_as_from_a_database(export: Export) -> None:
     row = {
         "price": Decimal("12.50"),
         "at": datetime(2026, 11, 1, 8, tzinfo=UTC),
@@ -101,7 +101,7 @@ def test_types_come_as_a_database_gives_them(export: Export) -> None:
 
 
 def test_a_prompt_is_the_same_as_from_postgres(export: Export) -> None:
-    """Beside test_a_prompt_is_the_same_from_both_drivers()."""
+    """See test_a_prompt_is_the_same_from_both_drivers()."""
     moment = datetime(2026, 11, 1, 8, tzinfo=UTC)
     schema = pa.schema(
         [
@@ -149,7 +149,7 @@ def test_a_file_without_rows_is_a_partition_without_rows(export: Export) -> None
         assert (columns, list(portions)) == ({"ticket": pa.string()}, [])
 
 
-def test_where_no_file_is_the_export_is_not_there_yet(export: Export) -> None:
+def test_a_partition_without_files_waits_for_its_export(export: Export) -> None:
     export.write(f"{TODAY}/_SUCCESS", b"")
     with pytest.raises(WarehouseError, match=rf"no file below {export.bucket.uri}/{TODAY}/ .*'exports'") as raised:
         export.read()
@@ -160,26 +160,26 @@ def test_a_file_that_lacks_a_column_is_named(export: Export) -> None:
     export.write(f"{TODAY}/1.parquet", [{"ticket": "T1", "body": "x"}])
     export.write(f"{TODAY}/2.parquet", [{"body": "x", "ticket": "T2", "extra": 1}])
     export.write(f"{TODAY}/3.parquet", [{"ticket": "T3"}])
-    with pytest.raises(WarehouseError, match=r"/3\.parquet has no column body, and .*/1\.parquet has") as raised:
+    with pytest.raises(WarehouseError, match=r"/3\.parquet has no column body, but .*/1\.parquet has") as raised:
         export.read()
     assert not raised.value.retryable
 
 
-def test_two_columns_of_one_name_are_refused(export: Export) -> None:
+def test_two_columns_with_the_same_name_are_rejected(export: Export) -> None:
     export.write(f"{TODAY}/0.parquet", [{"ticket": "T0"}])
     twice = pa.Table.from_arrays([pa.array(["T1"]), pa.array(["T2"])], names=["ticket", "ticket"])
     with pa.BufferOutputStream() as sink:
         pq.write_table(twice, sink)
         export.write(f"{TODAY}/1.parquet", sink.getvalue().to_pybytes())
-    with pytest.raises(WarehouseError, match=r"/1\.parquet has two columns of one name: ticket"):
+    with pytest.raises(WarehouseError, match=r"/1\.parquet has two columns with the same name: ticket"):
         export.read()
     export.write(f"{TODAY}/0.parquet", sink.getvalue().to_pybytes())
-    with pytest.raises(WarehouseError, match=r"/0\.parquet has two columns of one name: ticket"):
+    with pytest.raises(WarehouseError, match=r"/0\.parquet has two columns with the same name: ticket"):
         export.read()
 
 
 class TestKey:
-    """Which file it is whose key cannot be used."""
+    """An error names the file whose key cannot be used."""
 
     def read(self, export: Export) -> None:
         with export.files.read(f"{export.bucket.uri}/{FOLDER}", DAY, key=["ticket"]) as (_, portions):
@@ -194,17 +194,17 @@ class TestKey:
     def test_so_are_two_files_with_different_types_of_it(self, export: Export) -> None:
         export.write(f"{TODAY}/1.parquet", [{"ticket": "T1"}])
         export.write(f"{TODAY}/2.parquet", [{"ticket": 2}])
-        with pytest.raises(WarehouseError, match=r"is int64 in .*/2\.parquet, and string in .*/1\.parquet"):
+        with pytest.raises(WarehouseError, match=r"is int64 in .*/2\.parquet, but string in .*/1\.parquet"):
             self.read(export)
 
-    def test_types_that_one_key_can_hold_are_no_mistake_nor_is_a_file_without_rows(self, export: Export) -> None:
+    def test_compatible_types_and_files_without_rows_are_accepted(self, export: Export) -> None:
         export.write(f"{TODAY}/1.parquet", [{"ticket": 1}], pa.schema({"ticket": pa.int32()}))
         export.write(f"{TODAY}/2.parquet", [{"ticket": 2}], pa.schema({"ticket": pa.uint64()}))
         export.write(f"{TODAY}/3.parquet", [], pa.schema({"ticket": pa.string()}))
         self.read(export)
 
 
-def test_a_file_that_is_garbled_within_is_named(export: Export) -> None:
+def test_a_corrupt_file_is_named(export: Export) -> None:
     export.write(f"{TODAY}/1.parquet", [{"ticket": "T1"}])
     with pa.BufferOutputStream() as sink:
         pq.write_table(pa.table({"ticket": [f"T{number}" for number in range(1_000)]}), sink, compression="zstd")
@@ -231,18 +231,20 @@ def test_a_file_that_is_garbled_within_is_named(export: Export) -> None:
         "day of the year 10183",
         "moment of the far future",
         "unknown time zone",
-        "no UTF-8",
+        "not UTF-8",
         "time of nanoseconds",
         "24:00",
         "time of nanoseconds within a list",
         "time of nanoseconds within a map",
     ],
 )
-def test_a_value_that_python_cannot_hold_is_told_with_its_file_column_and_key(export: Export, value: pa.Array) -> None:
+def test_the_error_for_a_value_that_python_cannot_represent_names_file_column_and_key(
+    export: Export, value: pa.Array
+) -> None:
     _write_odd(export, value)
     with (
         pytest.raises(
-            WarehouseError, match=r"/2\.parquet holds .* cannot: column 'at' \(.*\) where ticket=2:"
+            WarehouseError, match=r"/2\.parquet has .* cannot represent: column 'at' \(.*\) where ticket=2:"
         ) as raised,
         export.files.read(f"{export.bucket.uri}/{FOLDER}", DAY, key=["ticket"]) as (_, portions),
     ):
@@ -251,7 +253,7 @@ def test_a_value_that_python_cannot_hold_is_told_with_its_file_column_and_key(ex
 
 
 def _write_odd(export: Export, value: pa.Array) -> None:
-    """A file with nothing, and one with the value in its second row."""
+    """Write a file without values, and one with the value in its second row."""
     export.write(f"{TODAY}/1.parquet", [{"ticket": 0}], pa.schema([("ticket", pa.int64()), ("at", value.type)]))
     with pa.BufferOutputStream() as sink:
         at = pa.concat_arrays([pa.nulls(1, value.type), value])
@@ -259,7 +261,7 @@ def _write_odd(export: Export, value: pa.Array) -> None:
         export.write(f"{TODAY}/2.parquet", sink.getvalue().to_pybytes())
 
 
-def test_a_column_that_nothing_needs_is_not_read(export: Export) -> None:
+def test_an_unused_column_is_not_read(export: Export) -> None:
     _write_odd(export, pa.array([2**62], pa.timestamp("us")))
     with export.files.read(f"{export.bucket.uri}/{FOLDER}", DAY, needed={"ticket", "bodi"}) as (columns, portions):
         assert columns == {"ticket": pa.int64(), "at": pa.timestamp("us")}  # a prompt may name any of them
@@ -275,7 +277,7 @@ def test_a_file_that_is_not_parquet_is_named(export: Export, data: bytes) -> Non
         export.read()
 
 
-def test_a_bucket_that_does_not_exist_is_told(export: Export) -> None:
+def test_a_missing_bucket_is_named(export: Export) -> None:
     export.files = export.open("no-such-bucket")
     with (
         pytest.raises(WarehouseError, match=r"connection 'exports'.*no-such-bucket does not exist"),
@@ -284,7 +286,7 @@ def test_a_bucket_that_does_not_exist_is_told(export: Export) -> None:
         pytest.fail("there was something")
 
 
-def test_a_file_that_is_gone_while_it_is_read_may_be_tried_again(export: Export) -> None:
+def test_a_file_deleted_meanwhile_can_be_retried(export: Export) -> None:
     for name in ("1", "2"):
         export.write(f"{TODAY}/{name}", [{"ticket": name}])
     with pytest.raises(WarehouseError, match=r"/2 does not exist") as raised:
@@ -301,7 +303,7 @@ def lose_the_second(export: Export) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where a bucket of one partition is a folder of this machine."""
+    """A local folder as a bucket of one partition."""
     (tmp_path / "dt=2026-11-01").mkdir()
     return tmp_path
 
@@ -316,8 +318,8 @@ def test_a_portion_is_a_thousand_rows_or_some_megabytes(folder: Path, characters
     assert most * 0.9 < max(sizes) <= most
 
 
-def test_a_portion_is_as_large_as_what_becomes_of_it_in_python(folder: Path) -> None:
-    """A text that is in the file once, and numbers that take a byte in the file and a dict in Python."""
+def test_a_portion_is_limited_by_its_size_in_python(folder: Path) -> None:
+    """The file stores the text once, and a byte for each number that becomes a dict in Python."""
     table = pa.table({"body": ["x" * 100_000] * 200, "items": [[{"a": n, "b": n} for n in range(9)] * 50] * 200})
     pq.write_table(table, folder / "dt=2026-11-01" / "part")
     for needed, most in (({"body"}, 39), ({"items"}, 35)):
@@ -345,8 +347,8 @@ print(rows[1], most[1] - most[0])
 """
 
 
-def test_memory_does_not_follow_the_rows_although_they_are_one_row_group(tmp_path: Path) -> None:
-    """200 MB of rows in all. The process is a fresh one, which has no memory left over to hide them in."""
+def test_memory_stays_flat_for_one_large_row_group(tmp_path: Path) -> None:
+    """200 MB of rows, in a fresh process, which has no freed memory to reuse."""
     for name, rows in (("small", 25_000), ("large", 125_000)):
         (tmp_path / name / "dt=2026-11-01").mkdir(parents=True)
         table = pa.table({"body": [f"{n:01600}" for n in range(rows)]})

@@ -41,7 +41,7 @@ def test_portions_grow_from_one_row() -> None:
     assert _lengths([]) == []
 
 
-def test_a_row_that_is_longer_than_a_portion_comes_alone() -> None:
+def test_a_row_larger_than_a_portion_comes_alone() -> None:
     assert _lengths(["x" * 9 * MEGABYTE] * 3) == [1, 1, 1]
 
 
@@ -68,18 +68,18 @@ def test_a_row_that_is_longer_than_a_portion_comes_alone() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_a_portion_holds_some_megabytes_whatever_its_values_are(value: object) -> None:
+def test_a_portion_is_limited_for_every_type_of_value(value: object) -> None:
     assert 15 < max(_lengths([value] * 400)) <= 45
 
 
 @pytest.mark.parametrize("long", ["x" * MEGABYTE, {"body": ["x" * MEGABYTE]}], ids=["text", "json"])
 @pytest.mark.parametrize("rows_a_fetch", [8, 1_000])
-def test_where_rows_grow_suddenly_a_portion_holds_no_more(long: object, rows_a_fetch: int) -> None:
+def test_a_portion_stays_limited_where_rows_grow_suddenly(long: object, rows_a_fetch: int) -> None:
     asked: list[int] = []
     fetch = _fetch([1] * 4_000 + [long] * 50, asked)
     found = list(read_portions(fetch, rows_at_once=1_000, rows_a_fetch=rows_a_fetch))
     assert max(sum(row["value"] is long for row in portion) for portion in found) == 3
-    assert max(asked) <= rows_a_fetch  # more of the long rows have never come at once
+    assert max(asked) <= rows_a_fetch  # so no fetch has more of the long rows
 
 
 _SIZES = st.lists(st.tuples(st.integers(1, 300), st.sampled_from([0, 1_000, 100_000, 3 * MEGABYTE, 5 * MEGABYTE])))
@@ -87,7 +87,7 @@ _SIZES = st.lists(st.tuples(st.integers(1, 300), st.sampled_from([0, 1_000, 100_
 
 @settings(deadline=None, max_examples=50, derandomize=True)
 @given(sizes=_SIZES, rows_a_fetch=st.sampled_from([1, 8, 1_000]))
-def test_no_row_is_lost_and_no_portion_of_several_rows_is_longer_than_it_may_be(
+def test_no_row_is_lost_and_no_portion_of_several_rows_exceeds_the_limit(
     sizes: list[tuple[int, int]], rows_a_fetch: int
 ) -> None:
     rows = list(_rows(sizes))

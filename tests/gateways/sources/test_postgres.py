@@ -1,4 +1,4 @@
-"""What both drivers have in common, beside a real Postgres."""
+"""Both drivers, against a real Postgres."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.gateways.sources.test_warehouse import PIECES
 
 @pytest.fixture(params=DRIVERS)
 def warehouse(request: pytest.FixtureRequest, postgres_server: Database) -> Warehouse:
-    """The server's own database, in which nothing is."""
+    """The server's default database, which is empty."""
     return Warehouse(postgres_server.engine(request.param), name="warehouse")
 
 
@@ -43,7 +43,7 @@ ODD = [
 
 
 @pytest.mark.parametrize(("value", "text"), ODD)
-def test_a_value_that_python_cannot_hold_is_told_with_column_and_key(
+def test_the_error_for_a_value_that_python_cannot_represent_names_column_and_key(
     warehouse: Warehouse, value: str, text: str
 ) -> None:
     sql = f"select 'T' || n as ticket, n as line, case n when 3 then {value} end as seen from generate_series(1, 9) n"
@@ -51,19 +51,19 @@ def test_a_value_that_python_cannot_hold_is_told_with_column_and_key(
         _read(warehouse, f"{sql} where :partition_start is not null order by n", key=("ticket", "line"))
     assert f"column 'seen' is {text!r} where ticket=T3, line=3 (" in str(raised.value)
     assert str(raised.value).endswith(
-        "). Nothing was sent. Cast the column to text in extract.sql, or leave out such rows, then run it again."
+        "). Nothing was sent. Cast the column to text in extract.sql or filter out such rows, then start the run again."
     )
     assert not raised.value.retryable
 
 
-def test_an_odd_value_in_the_first_row_is_told_as_well(warehouse: Warehouse) -> None:
+def test_an_odd_value_in_the_first_row_is_reported(warehouse: Warehouse) -> None:
     with pytest.raises(WarehouseError, match=r"column 'seen' is 'infinity' \("):
         _read(warehouse, "select 'infinity'::date as seen where :partition_start is not null")
 
 
-def test_an_odd_value_that_nothing_needs_can_be_left_out(warehouse: Warehouse) -> None:
+def test_the_remedy_for_an_odd_value_in_an_unused_column_is_to_drop_it(warehouse: Warehouse) -> None:
     sql = "select 1 as ticket, 'infinity'::date as seen where :partition_start is not null"
-    with pytest.raises(WarehouseError, match=r"Leave the column out of extract\.sql, as neither a prompt nor the key"):
+    with pytest.raises(WarehouseError, match=r"Remove the column from extract\.sql: neither a prompt nor the key"):
         _read(warehouse, sql, needed={"ticket"})
 
 
@@ -72,7 +72,7 @@ def _read(warehouse: Warehouse, sql: str, *, key: tuple[str, ...] = (), needed: 
         list(portions)
 
 
-def test_what_is_at_the_edge_of_python_is_read(warehouse: Warehouse) -> None:
+def test_extreme_values_that_python_can_represent_are_read(warehouse: Warehouse) -> None:
     sql = """
     select '0001-01-01'::date as a, '9999-12-31'::date as b, '9999-12-31 23:59:59.999999Z'::timestamptz as c,
            '23:59:59.999999'::time as d, 'NaN'::numeric as e, '-Infinity'::numeric as f, '12.30'::money as g,
@@ -88,7 +88,7 @@ def test_what_is_at_the_edge_of_python_is_read(warehouse: Warehouse) -> None:
     ]
 
 
-def test_each_column_has_the_type_that_postgres_says(warehouse: Warehouse) -> None:
+def test_each_column_has_its_type_in_postgres(warehouse: Warehouse) -> None:
     types = {
         **dict.fromkeys(("smallint", "integer", "bigint", "oid"), pa.int64()),
         **dict.fromkeys(("text", "varchar", "varchar(3)", "char(3)", "name", "uuid"), pa.string()),
@@ -104,7 +104,7 @@ def test_each_column_has_the_type_that_postgres_says(warehouse: Warehouse) -> No
 
 @settings(deadline=None, max_examples=50, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(st.lists(st.sampled_from(PIECES)).map("".join), min_size=1, max_size=4))
-def test_what_is_no_parameter_reaches_postgres_as_it_is(warehouse: Warehouse, texts: list[str]) -> None:
+def test_text_that_is_not_a_parameter_reaches_postgres_unchanged(warehouse: Warehouse, texts: list[str]) -> None:
     literals = [
         literal
         for text in texts

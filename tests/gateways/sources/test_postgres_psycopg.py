@@ -8,7 +8,7 @@ from include.gateways.sources.postgres_psycopg import report_odd_values
 from tests.fixtures.postgres import Database
 
 
-def test_the_row_is_told_as_postgres_writes_it(postgres_server: Database) -> None:
+def test_the_error_has_the_row_as_postgres_writes_it(postgres_server: Database) -> None:
     with psycopg.connect(postgres_server.uri) as connection:
         report_odd_values(connection)
         with connection.cursor("rows") as cursor:
@@ -19,7 +19,7 @@ def test_the_row_is_told_as_postgres_writes_it(postgres_server: Database) -> Non
     assert raised.value.row == {"name": "é", "nothing": None, "day": "infinity"}
 
 
-def test_what_the_server_says_is_left_alone(postgres_server: Database) -> None:
+def test_errors_of_the_server_are_not_translated(postgres_server: Database) -> None:
     with psycopg.connect(postgres_server.uri) as connection:
         report_odd_values(connection)
         with connection.cursor("rows") as cursor:

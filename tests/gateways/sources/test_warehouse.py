@@ -35,14 +35,14 @@ def test_a_partition_is_its_day_from_midnight_to_midnight(warehouse: Warehouse) 
     assert [(row["ticket"], row["body"]) for row in rows] == ROWS
 
 
-def test_a_time_of_the_day_belongs_to_its_day(warehouse: Warehouse, database: Path) -> None:
+def test_a_time_belongs_to_its_day(warehouse: Warehouse, database: Path) -> None:
     write_tickets(database, [("late", "x")], day="2026-11-01 23:59:59")
     with warehouse.read(SQL, DAY) as (_, portions):
         assert "late" in [row["ticket"] for portion in portions for row in portion]
 
 
 def _portions(warehouse: Warehouse) -> list[int]:
-    """How many rows each portion has."""
+    """Return the number of rows of each portion."""
     with warehouse.read(SQL, DAY) as (_, portions):
         return [len(portion) for portion in portions]
 
@@ -55,7 +55,7 @@ def test_portions_grow_from_one_row_to_four_thousand(warehouse: Warehouse, datab
 @pytest.mark.parametrize(
     ("characters", "rows", "most"), [(1_500, 8_000, 2_500), (100_000, 200, 39), (1_000_000, 20, 3), (5_000_000, 3, 1)]
 )
-def test_a_portion_of_long_rows_holds_some_megabytes(
+def test_a_portion_of_long_rows_has_a_few_megabytes(
     warehouse: Warehouse, database: Path, characters: int, rows: int, most: int
 ) -> None:
     write_tickets(database, [(f"N{n}", "x" * characters) for n in range(rows)])
@@ -64,7 +64,7 @@ def test_a_portion_of_long_rows_holds_some_megabytes(
     assert most * 0.9 < max(portions) <= most
 
 
-def test_where_rows_get_longer_portions_get_smaller(warehouse: Warehouse, database: Path) -> None:
+def test_portions_shrink_where_rows_grow(warehouse: Warehouse, database: Path) -> None:
     write_tickets(database, [(f"A{n:03}", "x") for n in range(82)])
     write_tickets(database, [(f"B{n:03}", "x" * 1_000_000) for n in range(100)])
     assert _portions(warehouse)[:7] == [1, 4, 16, 64, 3, 3, 3]
@@ -83,8 +83,8 @@ PIECES = [
 
 @settings(deadline=None, max_examples=100, derandomize=True)
 @given(texts=st.lists(st.lists(st.sampled_from(PIECES)).map("".join), max_size=4))
-def test_what_is_no_parameter_reaches_the_database_as_it_is(texts: list[str]) -> None:
-    """But for a colon behind a backslash, which loses the backslash."""
+def test_text_that_is_not_a_parameter_reaches_the_database_unchanged(texts: list[str]) -> None:
+    """Except for a colon after a backslash, which loses the backslash."""
     literals = ["'" + text.replace("'", "''") + "'" for text in texts]
     sql = "\n, -- :x it's\n".join(
         ["select :partition_start as a", *(f"{each} as c{n}" for n, each in enumerate(literals))]
@@ -94,13 +94,13 @@ def test_what_is_no_parameter_reaches_the_database_as_it_is(texts: list[str]) ->
     assert list(row.values()) == ["2026-11-01", *(text.replace("\\:", ":") for text in texts)]
 
 
-def test_a_query_that_fits_the_page_is_bound_as_before(warehouse: Warehouse) -> None:
+def test_the_example_of_the_documentation_is_bound(warehouse: Warehouse) -> None:
     sql = r"select '\:x' as a, '1::text' as b, '(?:sale|deal)' as c where :partition_start < :partition_end;"
     with warehouse.read(sql, DAY) as (_, portions):
         assert next(portions) == [{"a": ":x", "b": "1::text", "c": "(?:sale|deal)"}]
 
 
-def test_brackets_are_a_name_in_sqlite(warehouse: Warehouse) -> None:
+def test_brackets_quote_a_name_in_sqlite(warehouse: Warehouse) -> None:
     with warehouse.read("select 1 as [a :x] where :partition_start", DAY) as (columns, _):
         assert list(columns) == ["a :x"]
 
@@ -110,20 +110,20 @@ def test_brackets_are_a_name_in_sqlite(warehouse: Warehouse) -> None:
     [
         (
             "select 1 as a\nwhere :partition_strat",
-            "extract.sql:2: there is no parameter :partition_strat; did you mean",
+            "extract.sql:2: unknown parameter :partition_strat; did you mean",
         ),
-        ("select 1 as a -- where :partition_start", "every run would read and pay for all of it"),
+        ("select 1 as a -- where :partition_start", "every run would read, and pay for, the whole table"),
         ("select 1 as a where :partition_start; select 2", "a second statement begins"),
-        ("select 1 as a, 2 as a where :partition_start", "two columns of one name: a"),
+        ("select 1 as a, 2 as a where :partition_start", "two columns with the same name: a"),
     ],
 )
-def test_a_query_that_no_run_can_use_is_the_specs_mistake(warehouse: Warehouse, sql: str, fact: str) -> None:
+def test_a_query_that_no_run_can_use_is_a_spec_error(warehouse: Warehouse, sql: str, fact: str) -> None:
     with pytest.raises(SpecError, match=fact), warehouse.read(sql, DAY):
         pytest.fail("the query was accepted")
 
 
 @pytest.mark.parametrize(
-    ("sql", "told"),
+    ("sql", "message"),
     [
         ("select ticket,\n  nowhere\nfrom tickets where :partition_start", ":2: no such column: nowhere"),
         ("select ticket\nform tickets where day = :partition_start", ':2: near "tickets": syntax error'),
@@ -132,12 +132,10 @@ def test_a_query_that_no_run_can_use_is_the_specs_mistake(warehouse: Warehouse, 
         ("select ticket from tickets, where\n1, where :partition_start", ': near "where": syntax error'),
     ],
 )
-def test_what_the_database_refuses_is_told_with_its_line_if_that_is_known_and_is_not_tried_again(
-    database: Path, sql: str, told: str
-) -> None:
+def test_a_query_error_names_its_line_if_known_and_is_not_retried(database: Path, sql: str, message: str) -> None:
     warehouse = Warehouse(sqlalchemy.create_engine(f"sqlite:///{database}"), name="shop", pipeline="tickets")
     with (
-        pytest.raises(WarehouseError, match=re.escape(f"tickets/extract.sql{told} (OperationalError, ")) as caught,
+        pytest.raises(WarehouseError, match=re.escape(f"tickets/extract.sql{message} (OperationalError, ")) as caught,
         warehouse.read(sql, DAY),
     ):
         pytest.fail("the query was accepted")
@@ -145,14 +143,14 @@ def test_what_the_database_refuses_is_told_with_its_line_if_that_is_known_and_is
     assert not caught.value.retryable
 
 
-def test_a_database_that_cannot_be_opened_is_tried_again(tmp_path: Path) -> None:
+def test_a_database_that_cannot_be_opened_is_retried(tmp_path: Path) -> None:
     nowhere = Warehouse(sqlalchemy.create_engine(f"sqlite:///{tmp_path}/nowhere/w.db"), name="warehouse")
     with pytest.raises(WarehouseError) as caught, nowhere.read("select 1 where :partition_start", DAY):
         pytest.fail("there is no database")
     assert caught.value.retryable
 
 
-def test_text_that_is_not_utf8_is_told_by_the_database_and_not_swallowed(warehouse: Warehouse, database: Path) -> None:
+def test_text_that_is_not_utf8_is_an_error(warehouse: Warehouse, database: Path) -> None:
     write_tickets(database, [("bad", None)])
     engine = sqlalchemy.create_engine(f"sqlite:///{database}")
     with engine.begin() as connection:
@@ -172,7 +170,7 @@ def test_text_that_is_not_utf8_is_told_by_the_database_and_not_swallowed(warehou
         "delete from tickets where day = :partition_start returning ticket",
     ],
 )
-def test_what_a_query_writes_is_never_committed(warehouse: Warehouse, sql: str) -> None:
+def test_writes_of_a_query_are_never_committed(warehouse: Warehouse, sql: str) -> None:
     with suppress(WarehouseError), warehouse.read(sql, DAY) as (_, portions):
         list(portions)
     assert sum(_portions(warehouse)) == len(ROWS)

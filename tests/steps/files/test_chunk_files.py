@@ -15,7 +15,6 @@ from include.enrichment.requests.request import make_request
 from include.gateways.lake import Lake
 from include.steps.files.chunk_files import (
     ChunkWriter,
-    first_params,
     open_body,
     params_of,
     read_chunk,
@@ -66,12 +65,6 @@ def test_the_params_of_some_requests_are_found_in_whichever_row_group_they_lie(l
     wanted = {request.request_id: request.params for request in (requests[8], requests[1], requests[2])}
     assert params_of(lake, chunk, wanted.keys()) == wanted
     assert params_of(lake, chunk, ["a stranger"]) == {}
-
-
-def test_the_first_params_are_those_of_one_of_its_requests(lake: Lake) -> None:
-    requests = [make_request(f'{{"n":{number},"text":"{"x" * 600_000}"}}'.encode()) for number in range(3)]
-    chunk = read_chunk(lake, write_chunk(lake, requests, pipeline="p", schema_text=None))
-    assert first_params(lake, chunk) == requests[0].params
 
 
 def test_the_order_of_the_rows_does_not_change_the_chunk(lake: Lake) -> None:

@@ -40,7 +40,7 @@ def test_no_statement_changes_what_it_may(connection: duckdb.DuckDBPyConnection,
         connection.execute(statement)
 
 
-def test_no_name_in_a_statement_stands_for_a_variable_of_python(connection: duckdb.DuckDBPyConnection) -> None:
+def test_no_name_in_a_statement_refers_to_a_python_variable(connection: duckdb.DuckDBPyConnection) -> None:
     rows = connection.sql("select 1 as n").to_arrow_table()
     assert len(rows) == 1
     with pytest.raises(duckdb.CatalogException):

@@ -51,6 +51,6 @@ class TestReadRequests:
         assert all(len(request_id) == 22 for request_id in ids)
 
 
-def test_what_an_earlier_form_told_of_an_extract_is_still_read() -> None:
-    told = {"version": 1, "rows": 3, "unsendable": 1, "extracted_at": "2026-11-22T01:00:00Z", "params_bytes": 4_000}
-    assert Extracted.model_validate_json(json.dumps(told)).rows == 3
+def test_an_extract_of_an_earlier_version_is_still_read() -> None:
+    stored = {"version": 1, "rows": 3, "unsendable": 1, "extracted_at": "2026-11-22T01:00:00Z", "params_bytes": 4_000}
+    assert Extracted.model_validate_json(json.dumps(stored)).rows == 3

@@ -1,4 +1,4 @@
-"""judging.py: the lines of one download. What becomes of odd ones in the lake and in the books: test_load.py."""
+"""judging.py: the lines of one download. What becomes of odd ones on the lake: test_load_odd_lines.py."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from include.enrichment.batches.usage import make_usage_record, usage_columns
+from include.enrichment.batches.usage import make_usage_record, sum_usage
 from include.enrichment.cost.prices import prices
 from include.enrichment.errors import LoadError
 from include.enrichment.requests.request import Request
@@ -55,7 +55,7 @@ def judged(judge: Judge, *lines: bytes) -> list[dict[str, Any]]:
     return [outcome for batch in judge.outcomes(decode(part)) for outcome in batch.to_pylist()]
 
 
-def test_a_line_that_cannot_be_read_asks_for_another_download(lake: Lake, chunk: Chunk) -> None:
+def test_a_line_that_cannot_be_read_needs_another_download(lake: Lake, chunk: Chunk) -> None:
     with pytest.raises(LoadError, match=r"Line 9 of batch b's results cannot be read \(.*\): the download") as caught:
         judged(judge(lake, chunk, final=False), line("r-0"), line("r-1", "\ud83d"))
     assert caught.value.retryable
@@ -81,10 +81,10 @@ def test_an_answer_that_does_not_say_what_it_used_gets_the_most_of_its_own_reque
         (9, True),
     ]
     (said,) = reading.odd()
-    assert "The usage of 1 of 3 answers cannot be read: the books hold an upper bound" in said
+    assert "The usage of 1 of 3 answers cannot be read: the usage record has the most that they can have cost" in said
 
 
-def test_an_answer_of_a_stranger_is_left_to_whoever_looks_for_strangers(lake: Lake, chunk: Chunk) -> None:
+def test_an_answer_of_a_stranger_is_passed_on(lake: Lake, chunk: Chunk) -> None:
     (found,) = judged(judge(lake, chunk, final=True), line("stranger", usage=None))
     assert (found["request_id"], found["upper_bound"], found["output_tokens"]) == ("stranger", True, 0)
 
@@ -98,10 +98,10 @@ def test_an_answer_of_a_stranger_is_left_to_whoever_looks_for_strangers(lake: La
         pytest.param(line("r-0", "\ud83d")[:-1], id="without its line feed"),
     ],
 )
-def test_what_cannot_be_read_and_is_not_surely_ours_is_as_good_as_missing(lake: Lake, chunk: Chunk, odd: bytes) -> None:
+def test_an_unreadable_line_that_may_not_be_ours_counts_as_missing(lake: Lake, chunk: Chunk, odd: bytes) -> None:
     reading = judge(lake, chunk, final=True, outstanding=("r-0", "r-2"))
     assert [one["request_id"] for one in judged(reading, line("r-2"), odd)] == ["r-2"]
-    assert "1 of these could not be matched with a request and were left out." in reading.odd()
+    assert "1 of them could not be matched with a request and were left out." in reading.odd()
 
 
 def test_of_a_download_in_which_all_is_well_there_is_nothing_to_say(lake: Lake, chunk: Chunk) -> None:
@@ -123,7 +123,7 @@ def test_however_one_line_is_garbled_its_batch_is_loaded_and_has_a_cost(
     garbled = whole[:start] + data.draw(st.binary(max_size=20)) + whole[end:]
     part = Part(data=(body := line("r-0") + garbled.rstrip(b"\r\n") + b"\n"), first=1, lines=body.count(b"\n"))
     batches = list(judge(lake, chunk, final=True).outcomes(decode(part)))
-    (booking,) = make_usage_record(facts_of(), pa.concat_tables(map(usage_columns, batches))).to_pylist()
+    (booking,) = make_usage_record(facts_of(), pa.concat_tables(map(sum_usage, batches))).to_pylist()
     assert {"r-0"} <= {name for batch in batches for name in batch["request_id"].to_pylist()} <= {"r-0", "r-1"}
     # A line that is whole may name any model, and a price is never guessed.
     priced = set((booking["model"] or "").split(", ")) <= prices().models.keys()

@@ -16,7 +16,7 @@ from tests.fixtures.flow import Flow, sizes, write_tickets
 from tests.fixtures.lake import delete
 
 
-def test_an_open_chunk_tells_its_requests_whose_it_is_and_whether_it_was_sent(twenty: Flow) -> None:
+def test_an_open_chunk_shows_its_requests_whose_it_is_and_whether_it_was_sent(twenty: Flow) -> None:
     twenty.emulator.set_faults([{"kind": "duration", "seconds": 3600}])
     (sent,) = twenty.plan()
     twenty.submit(sent)
@@ -91,7 +91,7 @@ def test_outcomes_that_were_deleted_are_not_paid_for_again_while_there_is_a_raw_
     delete(twenty.lake, results)
     twenty.folder = twenty.run("manual__2")
     twenty.extract()
-    with pytest.raises(LakeError, match=r"Outcomes are gone .*\(batches: 1\).*Nothing was sent.*Clear the `load`"):
+    with pytest.raises(LakeError, match=r"(?s)Outcomes were deleted .*\(1 of them\).*Nothing was sent.*`load`"):
         twenty.plan()
     twenty.load(chunk)
     assert twenty.plan() == []

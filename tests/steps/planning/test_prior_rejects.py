@@ -70,7 +70,7 @@ def test_another_days_are_not_this_days(flow: Flow) -> None:
     assert find_newest_rejects(flow.folder, flow.lake) is None
 
 
-def test_rejects_are_counted_without_the_raw_texts_beside_them(tmp_path: Path) -> None:
+def test_rejects_are_counted_without_the_raw_texts_next_to_them(tmp_path: Path) -> None:
     reasons = [f"{'not JSON: ' if number % 3 else ''}{'x' * 200}{number}" for number in range(10_000)]
     columns = {
         "ticket": list(range(10_000)),

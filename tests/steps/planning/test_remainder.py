@@ -52,7 +52,7 @@ def test_a_chunk_that_a_run_waits_for_is_not_sent_by_it(twenty: Flow, tmp_path: 
     trial = another_run(twenty, "trial", tmp_path, rows=3)
     assert trial.plan() == [chunk]
     age(twenty, chunk, timedelta(minutes=26))
-    with pytest.raises(NotSent, match="this run has not planned it"):
+    with pytest.raises(NotSent, match="This run did not plan it"):
         trial.submit(chunk)
     assert trial.send("retry") == {"succeeded": 3}
     assert trial.publish().published == 3
@@ -107,13 +107,13 @@ def test_a_plan_that_is_made_meanwhile_is_seen(twenty: Flow, tmp_path: Path, mon
     assert twenty.requests_sent() == 20
 
 
-def test_what_the_run_has_planned_anew_is_not_sent_as_what_is_left(twenty: Flow, tmp_path: Path) -> None:
+def test_what_the_run_has_planned_again_is_not_sent_as_a_remainder(twenty: Flow, tmp_path: Path) -> None:
     """A trial took rows over, the run was cleared, and then the `submit` of its earlier plan is: all 20 went twice."""
     (earlier,) = twenty.plan()
     another_run(twenty, "trial", tmp_path, rows=3).plan()
     cleared = another_run(twenty, twenty.folder.run_id, tmp_path, "limits: {batch_requests: 7}\n")
     chunks = cleared.plan()
-    with pytest.raises(NotSent, match="nothing is left"):
+    with pytest.raises(NotSent, match="this run has nothing left to send"):
         cleared.submit(earlier)
     assert [cleared.load(chunk) for chunk in chunks] == [{"succeeded": 7}, {"succeeded": 7}, {"succeeded": 6}]
     assert twenty.requests_sent() == 20

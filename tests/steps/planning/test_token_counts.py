@@ -60,7 +60,7 @@ def test_a_system_prompt_that_differs_from_row_to_row_is_no_part_of_the_frame(fl
 
 
 @pytest.mark.parametrize(("status", "counted"), [(400, range(20, 50)), (503, [32])], ids=["refused", "failing"])
-def test_what_was_counted_is_kept_where_a_count_is_refused_and_where_the_api_fails(
+def test_what_was_counted_is_kept_where_a_count_is_rejected_and_where_the_api_fails(
     many: Flow, status: int, counted: Sequence[int]
 ) -> None:
     # Sixteen are counted at once, after the frame and the prefix.
@@ -84,12 +84,12 @@ def test_a_run_without_rows_has_nothing_to_count(flow: Flow, tmp_path: Path) -> 
     assert read_counted(flow.folder, flow.lake) is None
 
 
-def test_an_api_that_does_not_count_stops_nobody(many: Flow, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_api_that_does_not_count_stops_no_run(many: Flow, caplog: pytest.LogCaptureFixture) -> None:
     many.emulator.set_faults([{"kind": "http_error", "on": "count_tokens", "status": 404}])
     assert count_sample(many.folder, lake=many.lake, claude=many.claude) is None
     assert "No tokens were counted" in caplog.text
 
 
-def test_a_damaged_count_is_as_good_as_none(many: Flow) -> None:
+def test_a_damaged_count_is_ignored(many: Flow) -> None:
     many.lake.write(many.folder.counted_json, b"{")
     assert read_counted(many.folder, many.lake) is None

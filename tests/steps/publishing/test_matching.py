@@ -283,7 +283,7 @@ def test_results_without_a_column_that_came_later_are_matched_all_the_same(tmp_p
 
 
 @pytest.mark.parametrize("name", ["it's", "x'; drop table chosen; --", "größe ☃", "a,b"])
-def test_neither_path_nor_id_is_taken_for_sql(tmp_path: Path, name: str) -> None:
+def test_neither_path_nor_id_is_read_as_sql(tmp_path: Path, name: str) -> None:
     (folder := tmp_path / name).mkdir()
     assert find(folder, [name, f"{name}\0"], [outcome(name), outcome(f"{name}\0")]) == {
         0: ("invalid", 0, name),

@@ -100,7 +100,7 @@ class TestDays:
         both = ds.dataset(f"{flow.lake.uri}/tables/tickets", partitioning="hive").to_table()
         assert both["ticket"].to_pylist() == [ticket]
 
-    def test_a_first_day_without_rows_asks_for_the_type_and_leaves_nothing(self, flow: Flow, tmp_path: Path) -> None:
+    def test_a_first_day_without_rows_needs_the_type_and_leaves_nothing(self, flow: Flow, tmp_path: Path) -> None:
         on(flow, NEXT_DAY)
         with_min_rows(flow, 0)
         with pytest.raises(SpecError, match=r"this day has no rows.*source\.key: {ticket: int64}"):
@@ -123,7 +123,7 @@ class TestDays:
         rows = pq.read_schema(pa.BufferReader(flow.lake.read(flow.folder.rows)))
         assert str(rows.field("ticket").type) == without
 
-    def test_days_without_rows_that_were_published_as_text_bind_nobody(self, flow: Flow, tmp_path: Path) -> None:
+    def test_days_without_rows_that_were_published_as_text_do_not_count(self, flow: Flow, tmp_path: Path) -> None:
         """As they were before: their key was text, whatever it is on other days."""
         flow.run_all("main")
         forge(flow, str(DAY), **NO_ROWS)
@@ -141,16 +141,16 @@ class TestDays:
         flow.database = tmp_path / "other.db"
         on(flow, day, [(7, "Hello")])
         name_key(flow, tmp_path, key)
-        with pytest.raises(SpecError) as told:
+        with pytest.raises(SpecError) as caught:
             flow.extract()
-        assert str(told.value) == (
+        assert str(caught.value) == (
             "tickets/pipeline.yaml: source.key: 'ticket' is int64, but was published as string (dt=2026-11-01)."
-            " Nothing was sent. All days have one type: cast it in extract.sql or the export, or name the published"
-            " type in source.key.\n"
-            "To change it for every day, delete the manifests below manifests/tickets/ on the lake and run each day"
-            " again. Their answers are reused."
+            " Nothing was sent. All days must have the same type: cast it in extract.sql or the export, or set the"
+            " published type in source.key.\n"
+            "To change the type for every day, delete the manifests below manifests/tickets/ on the lake and run each"
+            " day again. Answers are reused."
         )
-        assert not told.value.retryable
+        assert not caught.value.retryable
         assert flow.lake.list(flow.folder.prefix) == []
         assert flow.requests_sent() == sent
 
@@ -197,18 +197,20 @@ class TestDays:
             flow.publish()
         assert not flow.lake.exists(layout.table("tickets", NEXT_DAY))
 
-    def test_a_mix_of_types_is_told_with_both(self, flow: Flow) -> None:
+    def test_a_mix_of_types_is_reported_with_both(self, flow: Flow) -> None:
         write_tickets(flow.database, [(4, "Hello")])
-        with pytest.raises(WarehouseError, match=r"not string: 4 \(int\), beside 'T1' \(str\)\. Nothing was sent"):
+        with pytest.raises(
+            WarehouseError, match=r"not string: 4 \(int\), together with 'T1' \(str\)\. Nothing was sent"
+        ):
             flow.extract()
 
 
-def test_columns_that_nobody_could_read_back_stop_a_run_too(flow: Flow) -> None:
+def test_columns_that_some_readers_cannot_read_stop_a_run_too(flow: Flow) -> None:
     """A pipeline that was made by hand, and not loaded."""
     source = flow.pipeline.settings.source.model_copy(update={"key": {"ticket": None, "DT": None}})
     settings = flow.pipeline.settings.model_copy(update={"source": source})
     sql = flow.pipeline.sql.replace("body", "body, day as DT")
     flow.pipeline = flow.pipeline.model_copy(update={"settings": settings, "sql": sql})
-    with pytest.raises(SpecError, match=r"'DT' is the column of the partition.*alias in extract\.sql"):
+    with pytest.raises(SpecError, match=r"'DT' is the partition column.*alias in extract\.sql"):
         flow.extract()
     assert flow.lake.list("") == []

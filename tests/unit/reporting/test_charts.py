@@ -1,4 +1,4 @@
-"""charts.py: what a chart shows, read from its SVG."""
+"""charts.py: the content of a chart, read from its SVG."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import pytest
 
 from include.enrichment.batches.usage import USAGE_SCHEMA
 from include.enrichment.cost.report_days import ReportDays
-from include.reporting.charts import Chart, charts
-from include.reporting.figures import figures
+from include.reporting.charts import Chart, draw_charts
+from include.reporting.figures import make_figures
 from tests.fixtures.usage import NOON, usage_line
 
 MONTH = ReportDays(first=date(2026, 11, 1), last=date(2026, 11, 30))
@@ -24,7 +24,7 @@ PAID |= {"unusable_usd": Decimal(0), "cache_read_tokens": 75, "cache_write_1h_to
 
 
 def made(lines: Sequence[pa.Table], days: ReportDays = MONTH) -> list[Chart]:
-    return charts(figures(pa.concat_tables([USAGE_SCHEMA.empty_table(), *lines]), days))
+    return draw_charts(make_figures(pa.concat_tables([USAGE_SCHEMA.empty_table(), *lines]), days))
 
 
 def line(pipeline: str = "tickets", days_later: int = 0, **fields: Any) -> pa.Table:
@@ -35,29 +35,27 @@ def words(svg: bytes) -> list[str]:
     return [text for element in ElementTree.fromstring(svg).iter() if (text := (element.text or "").strip())]
 
 
-def test_there_is_a_chart_for_cost_savings_cache_and_unusable_answers_each_told_in_words() -> None:
+def test_there_are_charts_for_cost_savings_cache_and_unusable_answers_with_texts() -> None:
     found = {chart.title: chart.text for chart in made([line(), line("other", 1, cost_usd=Decimal(3))])}
     assert found == {
-        "Cost per day, by pipeline": "The dearest day is 2026-11-03, $3.00. other: $3.00; tickets: $2.00.",
-        "Cost, and what it would have been synchronously": (
-            "$5.00 in batches; $10.00 one by one, at once and without a cache."
-        ),
+        "Cost per day, by pipeline": "The most expensive day is 2026-11-03, $3.00. other: $3.00; tickets: $2.00.",
+        "Cost, and cost of synchronous requests": ("$5.00 in batches; $10.00 as synchronous requests without a cache."),
         "Cache hit rate per day, by pipeline": "other: 75.0\u00a0%; tickets: 75.0\u00a0%.",
         "Requests without a usable answer": "10.0\u00a0% of all requests; most on 2026-11-02, 10.0\u00a0%.",
     }
 
 
-def test_where_nothing_was_cached_there_is_no_chart_of_the_cache() -> None:
+def test_there_is_no_cache_chart_if_nothing_was_cached() -> None:
     titles = [chart.title for chart in made([line(cache_read_tokens=0, cache_write_1h_tokens=0)])]
     assert len(titles) == 3
     assert not any("Cache" in title for title in titles)
 
 
-def test_without_batches_there_is_none() -> None:
+def test_there_are_no_charts_without_batches() -> None:
     assert made([]) == []
 
 
-def test_text_stays_text_and_nothing_in_it_runs_or_is_fetched() -> None:
+def test_text_stays_text_and_nothing_is_executed_or_fetched() -> None:
     for chart in made([line(), line("other", 1)]):
         for svg in (chart.light, chart.dark):
             assert b"<script" not in svg
@@ -71,18 +69,18 @@ def test_the_same_figures_make_the_same_bytes() -> None:
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "a&b", "$x^2$", "_hidden", "a]]>b", "名前"])
-def test_a_pipeline_may_be_called_what_it_likes(name: str) -> None:
+def test_a_pipeline_may_have_any_name(name: str) -> None:
     cost = made([line(name)])[0]
     assert name in words(cost.light)
 
 
-def test_the_dearest_pipelines_have_a_colour_each_and_the_others_one() -> None:
+def test_the_most_expensive_pipelines_have_a_colour_each() -> None:
     named = [line(f"p{number}", cost_usd=Decimal(20 - number)) for number in range(10)]
     legend = [word for word in words(made(named)[0].light) if re.fullmatch(r"p\d|\d others", word)]
     assert sorted(legend) == ["4 others", *(f"p{number}" for number in range(6))]
 
 
-def test_a_pipeline_has_one_colour_in_all_charts() -> None:
+def test_a_pipeline_has_the_same_colour_in_all_charts() -> None:
     named = [line(f"p{number}", cost_usd=Decimal(20 - number)) for number in range(3)]
     named[0] = line("p0", cost_usd=Decimal(20), cache_read_tokens=0, cache_write_1h_tokens=0)
     cost, _, hit_rate, _ = made(named)
@@ -91,7 +89,7 @@ def test_a_pipeline_has_one_colour_in_all_charts() -> None:
     assert [colour in hit_rate.light for colour in colours] == [False, True, True]
 
 
-def test_where_only_pipelines_without_a_colour_cached_the_chart_is_there_and_its_text_has_them() -> None:
+def test_the_text_of_the_cache_chart_names_pipelines_without_a_colour() -> None:
     plain = {"cache_read_tokens": 0, "cache_write_1h_tokens": 0}
     named = [line(f"p{number}", cost_usd=Decimal(20 - number), **plain) for number in range(9)]
     found = made([*named, line("last", cost_usd=Decimal(0))])
@@ -99,13 +97,13 @@ def test_where_only_pipelines_without_a_colour_cached_the_chart_is_there_and_its
 
 
 @pytest.mark.parametrize("length", [1, 2, 400])
-def test_a_range_may_be_a_day_or_more_than_a_year(length: int) -> None:
+def test_a_range_may_be_one_day_or_more_than_a_year(length: int) -> None:
     days = ReportDays(first=NOON.date(), last=NOON.date() + timedelta(days=length - 1))
     found = made([line("tickets", number) for number in range(length)], days)
     assert len(found) == 4
     assert sum(len(chart.light) for chart in found) < 400_000
 
 
-def test_days_of_no_cost_can_be_drawn() -> None:
+def test_days_without_cost_can_be_drawn() -> None:
     nothing = Decimal(0)
     assert len(made([line(cost_usd=nothing, synchronous_usd=nothing, requests=0, succeeded=0)])) == 4

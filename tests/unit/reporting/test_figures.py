@@ -1,4 +1,4 @@
-"""figures.py: what the books say, summed up."""
+"""figures.py: the usage records, summed up."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 from include.enrichment.batches.usage import USAGE_SCHEMA
 from include.enrichment.cost.report_days import ReportDays
 from include.enrichment.storage.version import VERSION
-from include.reporting.figures import SUMMARY_SCHEMA, Figures, figures, summary
+from include.reporting.figures import SUMMARY_SCHEMA, Figures, make_figures, make_summary
 from tests.fixtures.usage import NOON, usage_line
 
 DAYS = ReportDays(first=date(2026, 11, 1), last=date(2026, 11, 30))
@@ -24,17 +24,19 @@ def line(batch_id: str, days_later: int = 0, **fields: Any) -> pa.Table:
     return usage_line(batch_id, NOON + timedelta(days=days_later), **(PAID | fields))
 
 
-def books(*lines: pa.Table) -> pa.Table:
+def records(*lines: pa.Table) -> pa.Table:
     return pa.concat_tables([USAGE_SCHEMA.empty_table(), *lines])
 
 
 def of(*lines: pa.Table) -> Figures:
-    return figures(books(*lines), DAYS)
+    return make_figures(records(*lines), DAYS)
 
 
-def test_the_summary_has_a_line_for_each_day_pipeline_and_model() -> None:
-    made = summary(
-        books(line("b1"), line("b2"), line("b3", 1), line("b4", pipeline="other"), line("b5", model="claude-opus-5-5"))
+def test_the_summary_has_a_line_per_day_pipeline_and_model() -> None:
+    made = make_summary(
+        records(
+            line("b1"), line("b2"), line("b3", 1), line("b4", pipeline="other"), line("b5", model="claude-opus-5-5")
+        )
     )
     assert made.schema.equals(SUMMARY_SCHEMA)
     assert made.schema.metadata == {b"version": str(VERSION).encode()}
@@ -50,40 +52,40 @@ def test_the_summary_has_a_line_for_each_day_pipeline_and_model() -> None:
 
 
 def test_amounts_are_summed_exactly() -> None:
-    """A float would make 0.30000000000000004 of three of them, and lose the last place of a large one."""
+    """Floats would give 0.30000000000000004 for three of them, and lose the last place of a large amount."""
     large, tiny = Decimal("123456.000000000001"), Decimal("0.1")
     lines = [line(f"b{number}", cost_usd=tiny, synchronous_usd=large) for number in range(3)]
-    (found,) = summary(books(*lines)).to_pylist()
+    (found,) = make_summary(records(*lines)).to_pylist()
     assert (found["cost_usd"], found["synchronous_usd"]) == (3 * tiny, 3 * large)
     assert found["saved_usd"] == 3 * large - 3 * tiny
     assert (of(*lines).totals.cost_usd, of(*lines).totals.saved_usd) == (3 * tiny, 3 * large - 3 * tiny)
 
 
-def test_a_cost_that_is_not_known_is_none_in_the_summary_and_told_beside_the_total() -> None:
+def test_an_unknown_cost_is_null_in_the_summary_and_listed_in_the_figures() -> None:
     unknown: dict[str, Any] = dict.fromkeys(("cost_usd", "synchronous_usd", "unusable_usd"))
     lines = [line("b1"), line("b2", **unknown)]
-    (found,) = summary(books(*lines)).to_pylist()
+    (found,) = make_summary(records(*lines)).to_pylist()
     assert [found[name] for name in (*unknown, "saved_usd")] == [None] * 4
     totals = of(*lines).totals
     assert (totals.cost_usd, totals.unpriced) == (CENT, 1)
     assert [batch.batch_id for batch in of(*lines).unpriced] == ["b2"]
-    assert [batch.batch_id for batch in of(*lines).dearest] == ["b1"]
+    assert [batch.batch_id for batch in of(*lines).most_expensive] == ["b1"]
 
 
-def test_the_hit_rate_is_what_was_read_of_all_cached_tokens() -> None:
+def test_the_hit_rate_is_the_share_of_cached_tokens_that_was_read() -> None:
     cached = line("b1", cache_read_tokens=60, cache_write_5m_tokens=10, cache_write_1h_tokens=30)
-    (found,) = summary(books(cached)).to_pylist()
+    (found,) = make_summary(records(cached)).to_pylist()
     assert found["cache_hit_rate"] == of(cached).totals.hit_rate == 0.6
-    (found,) = summary(books(line("b1"))).to_pylist()
+    (found,) = make_summary(records(line("b1"))).to_pylist()
     assert found["cache_hit_rate"] is of(line("b1")).totals.hit_rate is None
 
 
-def test_a_request_that_did_not_succeed_is_without_a_usable_answer() -> None:
+def test_a_request_that_did_not_succeed_has_no_usable_answer() -> None:
     totals = of(line("b1", succeeded=7, invalid=2, expired=1, unusable_usd=CENT)).totals
     assert (totals.unusable, totals.unusable_share, totals.unusable_usd) == (3, 0.3, CENT)
 
 
-def test_days_and_pipelines_are_summed_by_themselves_the_dearest_pipeline_first() -> None:
+def test_days_and_pipelines_are_summed_separately() -> None:
     found = of(line("b1"), line("b2", pipeline="other", cost_usd=2 * CENT), line("b3", 1))
     assert list(found.by_pipeline) == ["other", "tickets"]
     assert [totals.cost_usd for totals in found.by_pipeline.values()] == [2 * CENT, 2 * CENT]
@@ -94,20 +96,19 @@ def test_days_and_pipelines_are_summed_by_themselves_the_dearest_pipeline_first(
     assert found.by_day_and_pipeline[NOON.date(), "tickets"].batches == 1
 
 
-def test_a_batch_counts_on_its_day_of_utc() -> None:
+def test_a_batch_counts_on_its_utc_day() -> None:
     late = usage_line("b1", NOON.replace(hour=23, minute=59), **PAID)
     assert list(of(late).by_day) == [NOON.date()]
 
 
-def test_the_twenty_dearest_batches_are_listed() -> None:
-    found = of(*(line(f"b{number}", cost_usd=number * CENT) for number in range(25))).dearest
+def test_the_twenty_most_expensive_batches_are_listed() -> None:
+    found = of(*(line(f"b{number}", cost_usd=number * CENT) for number in range(25))).most_expensive
     assert [batch.batch_id for batch in found] == [f"b{number}" for number in range(24, 4, -1)]
     assert found[0].cost_usd == 24 * CENT
 
 
-def test_a_prefix_that_was_written_and_never_read_is_told_with_what_that_cost() -> None:
-    """A million tokens of Haiku 4.5 cost 1 dollar as input, 2 written for an hour, 1.25 for five minutes; half of that
-    in a batch."""
+def test_a_prefix_that_was_never_read_is_listed_with_its_extra_cost() -> None:
+    """In a batch, a million tokens of Haiku 4.5 cost $0.50 as input, $1 as 1h write and $0.625 as 5m write."""
     wrote = line("b1", cache_write_1h_tokens=1_000_000, cache_write_5m_tokens=1_000_000)
     (found,) = of(wrote, line("b2")).never_read
     assert (found.pipeline, found.batches, found.written) == ("tickets", 2, 2_000_000)
@@ -116,19 +117,19 @@ def test_a_prefix_that_was_written_and_never_read_is_told_with_what_that_cost() 
     assert of(line("b1")).never_read == []
 
 
-def test_what_it_cost_is_not_guessed_where_there_is_no_price() -> None:
+def test_the_extra_cost_is_unknown_without_a_price() -> None:
     (found,) = of(line("b1", cache_write_1h_tokens=1, model="claude-next")).never_read
     assert found.extra_usd is None
 
 
-def test_what_the_emulator_answered_is_never_added_to_what_claude_did() -> None:
+def test_emulated_batches_are_never_added_to_those_of_claude() -> None:
     simulated = line("msgbatch_simulated_1", cost_usd=9 * CENT)
     alone = of(simulated)
     assert (alone.simulated, alone.left_out, alone.totals.cost_usd) == (True, 0, 9 * CENT)
     both = of(simulated, line("msgbatch_1"))
     assert (both.simulated, both.left_out, both.totals.cost_usd) == (False, 1, CENT)
-    assert [batch.batch_id for batch in both.dearest] == ["msgbatch_1"]
-    found = summary(books(simulated, line("msgbatch_1"))).to_pylist()
+    assert [batch.batch_id for batch in both.most_expensive] == ["msgbatch_1"]
+    found = make_summary(records(simulated, line("msgbatch_1"))).to_pylist()
     assert [(one["simulated"], one["cost_usd"]) for one in found] == [(False, CENT), (True, 9 * CENT)]
 
 
@@ -136,5 +137,5 @@ def test_days_without_batches_have_no_figures() -> None:
     found = of()
     assert (found.totals.batches, found.totals.cost_usd, found.simulated) == (0, Decimal(0), False)
     assert not found.by_day
-    assert summary(books()).schema.equals(SUMMARY_SCHEMA)
+    assert make_summary(records()).schema.equals(SUMMARY_SCHEMA)
     assert found.totals.saved_share is found.totals.unusable_share is None

@@ -1,4 +1,4 @@
-"""page.py: the HTML, parsed as a browser does."""
+"""page.py: the HTML, parsed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from include.enrichment.batches.ledger import Entry
 from include.enrichment.batches.usage import USAGE_SCHEMA
 from include.enrichment.cost.report_days import ReportDays
 from include.reporting.charts import Chart
-from include.reporting.figures import figures
-from include.reporting.page import Gaps, page
+from include.reporting.figures import make_figures
+from include.reporting.page import Gaps, render_page
 from tests.fixtures.usage import NOON, usage_line
 
 DAYS = ReportDays(first=date(2026, 11, 1), last=date(2026, 11, 30))
@@ -24,13 +24,13 @@ PAID: dict[str, Any] = {"requests": 10, "succeeded": 9, "cost_usd": Decimal(2), 
 PAID |= {"unusable_usd": Decimal(0), "cache_read_tokens": 75, "cache_write_1h_tokens": 25, "model": "claude-haiku-4-5"}
 
 
-#: What a page shows of a chart is its words and two pictures: that these are SVG is of test_charts.py.
+#: A page shows a chart as words and two pictures. test_charts.py checks that they are SVG.
 CHARTS = [Chart(title=f"Chart {number}", text=f'"{number}" & more', light=b"light", dark=b"dark") for number in (1, 2)]
 
 
 @dataclass
 class Parsed(HTMLParser):
-    """What a page holds: its elements, and its text without that of styles."""
+    """The elements of a page, and its text without styles."""
 
     elements: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
@@ -62,8 +62,8 @@ class Parsed(HTMLParser):
 
 
 def parsed(*lines: pa.Table, gaps: Gaps | None = None) -> Parsed:
-    found = figures(pa.concat_tables([USAGE_SCHEMA.empty_table(), *lines]), DAYS)
-    (result := Parsed()).feed(page(found, CHARTS if lines else [], gaps or Gaps(), made_at=NOON))
+    found = make_figures(pa.concat_tables([USAGE_SCHEMA.empty_table(), *lines]), DAYS)
+    (result := Parsed()).feed(render_page(found, CHARTS if lines else [], gaps or Gaps(), made_at=NOON))
     return result
 
 
@@ -76,7 +76,7 @@ def entry(**fields: Any) -> Entry:
     return made.model_copy(update={"state": "submitted", "batch_id": "msgbatch_9"} | fields)
 
 
-def test_it_needs_nothing_beside_itself_and_runs_nothing() -> None:
+def test_the_page_is_self_contained_and_has_no_scripts() -> None:
     found = parsed(line())
     assert {tag for tag, _ in found.elements}.isdisjoint({"script", "link", "iframe", "object", "embed", "form", "a"})
     addresses = [
@@ -90,7 +90,7 @@ def test_it_needs_nothing_beside_itself_and_runs_nothing() -> None:
     assert not [name for _, attributes in found.elements for name in attributes if name.startswith("on")]
 
 
-def test_every_chart_has_a_title_and_a_text_in_its_place_and_a_dark_twin() -> None:
+def test_every_chart_has_a_title_an_alternative_text_and_a_dark_version() -> None:
     found = parsed(line())
     images = found.all("img")
     assert [image["alt"] for image in images] == ['Chart 1. "1" & more', 'Chart 2. "2" & more']
@@ -98,7 +98,7 @@ def test_every_chart_has_a_title_and_a_text_in_its_place_and_a_dark_twin() -> No
     assert {source["media"] for source in found.all("source")} == {"(prefers-color-scheme: dark)"}
 
 
-def test_the_headline_tells_cost_savings_hit_rate_and_unusable_answers() -> None:
+def test_the_headline_shows_cost_savings_hit_rate_and_unusable_answers() -> None:
     text = parsed(line()).text
     assert "Cost $2.00 1 batch, 10 requests" in text
     assert "Saved $3.00 60.0 % of $5.00" in text
@@ -106,61 +106,59 @@ def test_the_headline_tells_cost_savings_hit_rate_and_unusable_answers() -> None
     assert "Without a usable answer 10.0 % 1 request" in text
 
 
-def test_names_are_shown_as_they_are() -> None:
+def test_names_are_escaped() -> None:
     odd = '<img src=x onerror="alert(1)">'
     found = parsed(line(pipeline=odd, model=odd, pass_name=odd, partition=odd, batch_id=odd))
     assert found.text.count(odd) == 6
     assert len(found.all("img")) == 2
 
 
-def test_days_without_batches_are_told() -> None:
+def test_days_without_batches_show_a_notice() -> None:
     found = parsed()
-    assert "No batch that was made on these days is in the books." in found.text
+    assert "No batch of these days has a usage record." in found.text
     assert found.all("figure") == found.all("table") == []
 
 
-def test_what_the_emulator_answered_is_never_shown_as_claudes() -> None:
+def test_emulated_batches_are_never_shown_as_claudes() -> None:
     simulated = line("msgbatch_simulated_1")
     text = parsed(simulated).text
-    assert "SIMULATED. The emulator answered all of these batches. Claude did not" in text
-    assert "What the emulated batches cost" in text
+    assert "SIMULATED. The emulator answered all of these batches, not Claude" in text
+    assert "Emulated usage and cost" in text
     both = parsed(simulated, line()).text
-    assert "What Claude cost" in both
-    assert "Simulated and left out here: 1 batch of these days" in both
+    assert "Claude usage and cost" in both
+    assert "The emulator answered 1 batch of these days: simulated, and left out" in both
     assert "SIMULATED" not in both
     assert "imulated" not in parsed(line()).text
 
 
-def test_a_prefix_that_was_never_read_is_told_with_its_price() -> None:
+def test_a_prefix_that_was_never_read_is_shown_with_its_extra_cost() -> None:
     text = parsed(line(cache_read_tokens=0, cache_write_1h_tokens=2_000_000)).text
-    assert "tickets wrote 2.0 M tokens to the prompt cache in 1 batch and read none of them" in text
+    assert "tickets wrote 2.0 M tokens to the prompt cache in 1 batch and read none of them." in text
     assert "cost $1.00 more than plain input" in text
 
 
-def test_a_batch_without_a_price_is_named_with_what_to_do() -> None:
+def test_a_batch_without_a_price_is_named_with_the_remedy() -> None:
     unknown: dict[str, Any] = dict.fromkeys(("cost_usd", "synchronous_usd", "unusable_usd"))
     text = parsed(line(), line("msgbatch_2", model="claude-next", **unknown)).text
+    assert "The cost of 1 batch is unknown: include/enrichment/cost/prices.yaml has no price for claude-next" in text
+    assert "it writes them again. Batches: msgbatch_2." in text
+    assert "Amounts cover only the 1 batch with a known cost." in text
+    assert "an unnamed model" in parsed(line("msgbatch_2", **unknown | {"model": None})).text
+
+
+def test_a_batch_that_nobody_loaded_is_named_with_its_run_and_the_remedy() -> None:
+    text = parsed(gaps=Gaps(unrecorded=[entry(changed_at=datetime(2026, 11, 20, 1, 30, tzinfo=UTC))])).text
     assert (
-        "The cost of 1 batch is not known, as include/enrichment/cost/prices.yaml has no price for claude-next" in text
+        "Batch msgbatch_9 of tickets (7 requests) was submitted on 2026-11-20 01:30 UTC and has no usage record" in text
     )
-    assert "it books them anew. msgbatch_2." in text
-    assert "Amounts are of the 1 batch whose cost is known." in text
-    assert "a model without a name" in parsed(line("msgbatch_2", **unknown | {"model": None})).text
+    assert "Clear load of run manual__1, or repeat" in text
 
 
-def test_a_batch_that_nobody_loaded_is_named_with_its_run_and_what_to_do() -> None:
-    text = parsed(gaps=Gaps(unbooked=[entry(changed_at=datetime(2026, 11, 20, 1, 30, tzinfo=UTC))])).text
-    assert (
-        "Batch msgbatch_9 of tickets (7 requests) was submitted on 2026-11-20 01:30 UTC and is not in the books" in text
-    )
-    assert "Clear the load of its run, manual__1" in text
-
-
-@pytest.mark.parametrize(("number", "told"), [(0, False), (2, True)])
-def test_what_an_earlier_version_loaded_is_told(number: int, told: bool) -> None:
+@pytest.mark.parametrize(("number", "shown"), [(0, False), (2, True)])
+def test_batches_loaded_by_an_earlier_version_are_counted(number: int, shown: bool) -> None:
     text = parsed(line(), gaps=Gaps(of_earlier_versions=number)).text
-    assert ("which kept no books: 2 batches." in text) is told
+    assert ("without usage records, loaded 2 batches." in text) is shown
 
 
-def test_without_anything_to_look_at_nothing_is_said() -> None:
-    assert "To look at" not in parsed(line()).text
+def test_the_section_is_left_out_if_nothing_needs_attention() -> None:
+    assert "Needs attention" not in parsed(line()).text

@@ -1,4 +1,4 @@
-"""wording.py: how the report writes a number."""
+"""wording.py: the number formats of the report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from include.reporting.wording import count, share, tokens, usd
 @pytest.mark.parametrize(
     ("amount", "text"),
     [
-        (None, "not known"),
+        (None, "unknown"),
         ("0", "$0.00"),
         ("0.00001", "less than $0.0001"),
         ("0.0123456", "$0.0123"),
@@ -22,18 +22,18 @@ from include.reporting.wording import count, share, tokens, usd
         ("-0.00001", "−$0.0001"),
     ],
 )
-def test_an_amount_is_told_to_the_cent_and_below_a_dollar_closer(amount: str | None, text: str) -> None:
+def test_an_amount_has_cents_and_below_a_dollar_more_places(amount: str | None, text: str) -> None:
     assert usd(None if amount is None else Decimal(amount)) == text
 
 
-def test_a_share_of_nothing_is_none() -> None:
+def test_an_undefined_share_is_shown_as_none() -> None:
     assert (share(None), share(0.1234)) == ("none", "12.3\u00a0%")
 
 
-def test_what_is_counted_is_one_or_several() -> None:
+def test_a_count_has_the_singular_or_the_plural() -> None:
     assert [count(number, "batch", "batches") for number in (0, 1, 1_200)] == ["0 batches", "1 batch", "1,200 batches"]
     assert count(1_200) == "1,200"
 
 
-def test_many_tokens_are_told_in_millions() -> None:
+def test_many_tokens_are_shown_in_millions() -> None:
     assert (tokens(999_999), tokens(2_345_678)) == ("999,999", "2.3 M")

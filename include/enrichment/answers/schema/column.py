@@ -1,4 +1,4 @@
-"""What the values of a schema become in a column: its Arrow type, and each value as pyarrow takes it."""
+"""The Arrow type of a column, and the conversion of each value to what pyarrow accepts."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from include.enrichment.answers.schema.kind import Kind
 
 Converter = Callable[[Any], Any]
 
-#: What a column of integers holds.
+#: The range of an integer column.
 INT64 = range(-(2**63), 2**63)
 
 
 def column_type(kind: Kind) -> pa.DataType:
     """
-    The Arrow type of the column.
+    Return the Arrow type of the column.
 
     Enums are strings, arrays are lists, objects are structs, ``date`` and ``date-time`` become dates and UTC timestamps
-    (microseconds). What has no single type (a union of several types, an object without properties) is kept as JSON
-    text.
+    (microseconds). Values without a single type (a union of several types, an object without properties) are stored as
+    JSON text.
     """
     if kind.type == "array" and kind.items:
         return pa.list_(column_type(kind.items))
@@ -38,11 +38,11 @@ def column_type(kind: Kind) -> pa.DataType:
 
 def converter(kind: Kind) -> Converter | None:
     """
-    What makes of a value, but not of null, what pyarrow takes for column_type(kind); None where it takes it as it is.
+    Return the function that converts a value other than null for column_type(kind); None if no conversion is needed.
 
-    Made once for a schema, as it is called for each answer. It raises ValueError for what the column cannot hold:
-    integers beyond 64 bits, numbers beyond a float of 64 bits, days and moments outside of the years 1 to 9999 in UTC.
-    A leap second is the second after it; of a fraction of a second six digits are kept.
+    Make it once per schema: it is called for each answer. The function raises ValueError for values that the column
+    cannot hold: integers beyond 64 bits, numbers beyond a 64-bit float, dates and times outside the years 1 to 9999
+    (UTC). A leap second becomes the second after it. A fraction of a second keeps six digits.
     """
     if kind.type == "array" and kind.items:
         return _array_converter(kind.items)
@@ -61,7 +61,7 @@ def _array_converter(items: Kind) -> Converter | None:
 
 
 def object_converter(properties: Mapping[str, Kind]) -> Converter:
-    """What makes of an object the fields that pyarrow takes, those that it lacks aside; as converter()."""
+    """Return the function that converts the fields of an object, see converter(). Missing fields stay missing."""
     found = {name: converter(prop) for name, prop in properties.items()}
     converters = {name: convert for name, convert in found.items() if convert is not None}
 
@@ -73,12 +73,12 @@ def object_converter(properties: Mapping[str, Kind]) -> Converter:
 
 
 def storage_problems(kind: Kind) -> Iterator[str]:
-    """Why the column cannot hold, or not exactly, a value that an enum or a const names."""
+    """Find the enum and const values that the column cannot hold exactly."""
     if convert := converter(kind):
         for value in kind.named:
             try:
                 if convert(value) != value and kind.type == "number":
-                    yield f"{value} is not exactly a float of 64 bits"
+                    yield f"{value} is not exact as a 64-bit float"
             except ValueError as error:
                 yield str(error)
     for part in (*([kind.items] if kind.items else []), *kind.properties.values()):
@@ -95,7 +95,7 @@ def _float(value: Any) -> float:
     try:
         return float(value)
     except OverflowError:
-        raise ValueError(f"{reprlib.repr(value)} does not fit a float of 64 bits") from None
+        raise ValueError(f"{reprlib.repr(value)} does not fit a 64-bit float") from None
 
 
 def _day(value: str) -> date:
@@ -123,5 +123,5 @@ _BY_FORMAT: dict[str | None, tuple[pa.DataType, Converter]] = {
     "date-time": (pa.timestamp("us", "UTC"), _moment),
 }
 _BY_TYPE: dict[str, Converter | None] = {"integer": _int64, "number": _float, "boolean": None}
-#: Formats of strings that are stored as another type than text.
+#: String formats that are not stored as text.
 STORED_FORMATS = frozenset(_BY_FORMAT)

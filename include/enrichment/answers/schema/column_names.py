@@ -1,4 +1,4 @@
-"""Which names the columns of the published table may have: those that every reader gives back, and tells apart."""
+"""The allowed column names of the published table: names that every reader returns unchanged and distinguishes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
-#: Each object of a table lies in a folder ``dt=<day>``, and readers make a column of that.
+#: Each object of a table is in a folder ``dt=<day>``, which readers turn into a column.
 PARTITION_COLUMN = "dt"
-#: What a business key column may not be called, beside any name that begins with an underscore: the rows of a run, and
-#: rejects, have columns of these names already.
+#: Names that a business key column must not have, like those that begin with an underscore: the rows of a run and the
+#: rejects already have columns of these names.
 RESERVED_NAMES = frozenset({"request_id", "params", "problem", "outcome", "reason", "text", "count"})
 _ALIAS = "give it an alias in extract.sql, or another name in the export"
 _RENAME = "rename the property"
@@ -18,52 +18,50 @@ _RENAME = "rename the property"
 
 def fold_case(name: str) -> str:
     """
-    What a name is where case is ignored. Athena, Hive and Spark lower all letters, DuckDB those of ASCII, and none goes
-    further: ß is not ss. An accent is one letter, composed or not, as nobody sees which.
+    Return the form of a name that ignores case and the composition of accents, which nobody can see.
+
+    Athena, Hive and Spark lower all letters, DuckDB those of ASCII, and none goes further: ß is not ss.
     """
     return unicodedata.normalize("NFC", name.lower())
 
 
 def sibling_problems(names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """What is wrong with names that stand beside each other, in a table or in one object: each with the fact."""
+    """Find the problems of the names in a table or in one object: each name with the fact."""
     seen: dict[str, str] = {}
     for name in names:
         if not name.strip():
             yield name, f"{name!r} is not a name for a column"
         elif broken := next((letter for letter in name if unicodedata.category(letter) in ("Cc", "Cs")), None):
-            yield name, f"{name!r} holds {broken!r}, at which readers cut a name or fail (DuckDB, pandas)"
+            yield name, f"{name!r} contains {broken!r}, where readers cut the name or fail (DuckDB, pandas)"
         if (other := seen.setdefault(fold_case(name), name)) != name:
-            yield name, _one_to_readers(name, other)
+            yield name, _same_to_readers(name, other)
 
 
 def key_problems(key: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Which columns of the key cannot be published, each with the fact and the remedy."""
+    """Find the key columns that cannot be published, each with the fact and the remedy."""
     for name in key:
         if fold_case(name) == PARTITION_COLUMN:
             yield name, f"{_partition(name)}: {_ALIAS}"
         elif fold_case(name) in RESERVED_NAMES or name.startswith("_"):
-            yield name, f"{name!r} is kept for our own columns: {_ALIAS}"
+            yield name, f"{name!r} is a reserved column name: {_ALIAS}"
     for name, fact in sibling_problems(key):
         yield name, f"{fact}: {_ALIAS}"
 
 
 def output_problems(fields: Sequence[pa.Field], key: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Which properties of the output cannot be published beside this key, each with the fact and the remedy."""
+    """Find the properties of the output that cannot be published with this key, each with the fact and the remedy."""
     keys = {fold_case(name): name for name in key}
     for field in fields:
         name = field.name
         if fold_case(name) == PARTITION_COLUMN:
             yield name, f"{_partition(name)}: {_RENAME}"
         elif name.startswith("_"):
-            yield (
-                name,
-                f"{name!r} begins with an underscore, which is kept for our own columns (_request_id, …): {_RENAME}",
-            )
+            yield name, f"{name!r} begins with an underscore, which is reserved (_request_id, …): {_RENAME}"
         if (column := keys.get(fold_case(name))) is not None:
             fact = (
-                f"{name!r} is a key column too"
+                f"{name!r} is also a key column"
                 if column == name
-                else f"beside the key, {_one_to_readers(name, column)}"
+                else f"compared with the key, {_same_to_readers(name, column)}"
             )
             yield name, f"{fact}: rename the output"
         for _, fact in _nested_problems(field.type):
@@ -80,11 +78,11 @@ def _nested_problems(kind: pa.DataType) -> Iterator[tuple[str, str]]:
         yield from _nested_problems(child.type)
 
 
-def _one_to_readers(name: str, other: str) -> str:
+def _same_to_readers(name: str, other: str) -> str:
     if name.lower() == other.lower():
-        return f"{name!r} and {other!r} are one column where case is ignored (Athena, Hive, DuckDB)"
-    return f"{name!a} and {other!a} look the same, as only their accents are composed in another way"
+        return f"{name!r} and {other!r} are the same column to readers that ignore case (Athena, Hive, DuckDB)"
+    return f"{name!a} and {other!a} look the same: only the composition of their accents differs"
 
 
 def _partition(name: str) -> str:
-    return f"{name!r} is the column of the partition, as the table lies in folders {PARTITION_COLUMN}=<day>"
+    return f"{name!r} is the partition column, because the table is in folders {PARTITION_COLUMN}=<day>"

@@ -1,4 +1,4 @@
-"""Whether a key stands twice in one object of a JSON text. Decoders keep the last of the two, and do not say so."""
+"""Finds keys that occur twice in one object of a JSON text. Decoders silently keep the last of the two."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SPACE = b" \t\r\n"
 
 
 def count_keys(value: Any) -> int:
-    """How many keys a decoded value has, with those of all objects in it."""
+    """Count the keys of a decoded value, including those of all objects in it."""
     if isinstance(value, dict):
         return len(value) + sum(map(count_keys, value.values()))
     if isinstance(value, list):
@@ -25,9 +25,9 @@ def count_keys(value: Any) -> int:
 
 def key_counter(kind: Kind) -> Callable[[Any], int]:
     """
-    count_keys() for values of one kind, decoded to structs or to dictionaries: it looks only where there may be keys.
+    Return count_keys() for values of one kind, decoded to structs or dictionaries. It visits only parts with keys.
 
-    Nulls may stand anywhere, and structs have their fields in the order of the properties.
+    Nulls may occur anywhere, and structs have their fields in the order of the properties.
     """
     if kind.items is not None:
         of_item, of_each = key_counter(kind.items), kind.items.keys
@@ -41,7 +41,7 @@ def key_counter(kind: Kind) -> Callable[[Any], int]:
     ]
 
     def count(value: Any) -> int:
-        if not value:  # null, or a property that is not there
+        if not value:  # null or missing
             return 0
         if isinstance(value, dict):
             return len(value) + sum([of_property(value.get(name)) for _, name, of_property in inner])
@@ -54,17 +54,17 @@ def key_counter(kind: Kind) -> Callable[[Any], int]:
 
 def has_unique_keys(text: bytes, keys: int) -> bool:
     """
-    Whether the text of a value with so many keys surely has none twice. Nearly always a look at the colons shows it.
+    Return whether the JSON text certainly has no duplicate key. Nearly always, counting the colons proves it.
 
     :param keys: count_keys() of the value that was decoded from it
     """
-    # Behind each key there is a colon, and between the two at most space: who counts them counts every key, and
-    # perhaps more, in texts. The decoded keys are all there are if there are no more of those than of them.
+    # A colon follows each key, with at most space between them, so counting colons counts every key, and perhaps colons
+    # in strings. If there are as many colons as decoded keys, no key was dropped as a duplicate.
     return text.count(b":") == keys or text.translate(None, _SPACE).count(b'":') == keys
 
 
 def find_duplicate_key(text: str) -> str | None:
-    """The first key found that stands twice in one object of the JSON text; None if none does."""
+    """Return the first key that occurs twice in one object of the JSON text; None if there is none."""
     twice: list[str] = []
 
     def look(pairs: list[tuple[str, Any]]) -> None:
@@ -72,6 +72,6 @@ def find_duplicate_key(text: str) -> str | None:
         if len(names) != len(set(names)):
             twice.append(next(name for number, name in enumerate(names) if name in names[:number]))
 
-    # Numbers stay text: nobody needs them here, and a long one would raise.
+    # Numbers stay text: they are not needed here, and a long one would raise.
     json.loads(text, object_pairs_hook=look, parse_int=str, parse_float=str)
     return twice[0] if twice else None

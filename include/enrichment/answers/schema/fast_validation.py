@@ -1,6 +1,6 @@
 """
-One quick look at an answer: whether it plainly fits its schema, as nearly all do. Of any other it tells nothing, and
-OutputSchema.check() has the word.
+A quick check that an answer certainly fits its schema, as nearly all do. An answer that does not pass may still fit:
+OutputSchema.check() decides.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from include.enrichment.answers.schema.json_schema import References, Schema, wa
 from include.enrichment.answers.schema.kind import Kind, kind_of
 
 _Type: TypeAlias = Any
-_SAYS_NOTHING = {"$defs", "$schema", "default", "definitions", "description", "title"}
+_ANNOTATIONS = {"$defs", "$schema", "default", "definitions", "description", "title"}
 
 
 def compile_fast_check(schema: Schema) -> Callable[[bytes], bool]:
     """
-    A function that says of a JSON text whether it surely fits the schema, and is stored in Arrow as it is.
+    Compile a function that returns whether a JSON text certainly fits the schema and is stored in Arrow unchanged.
 
-    Where a type of Python says all that the schema says, the decoder checks while it decodes; else the validator looks
-    at what was decoded.
+    If a Python type expresses the whole schema, the decoder checks while it decodes; otherwise the validator checks the
+    decoded value.
 
     :param schema: one in which problems() finds nothing
     """
@@ -58,7 +58,7 @@ def _validator(schema: Schema) -> Callable[[Any], bool]:
 
 
 def _is_plain(kind: Kind) -> bool:
-    """Whether every value that fits is as deep as the schema and stored as it is, but for the size of its numbers."""
+    """Whether every fitting value is as deep as the schema and, but for the range of numbers, stored unchanged."""
     match kind.type:
         case "array":
             return kind.items is not None and _is_plain(kind.items)
@@ -71,13 +71,13 @@ def _is_plain(kind: Kind) -> bool:
 
 
 def _type_of(schema: Schema, references: References) -> _Type | None:
-    """The type whose values are those of a plain schema; None where no type says all of it."""
-    says = _says(schema)
+    """The type with the same values as a plain schema; None if no type expresses all of it."""
+    says = _constraints(schema)
     while says.keys() == {"$ref"}:
-        says = _says(references.schema(says["$ref"]))
+        says = _constraints(references.schema(says["$ref"]))
     if says.keys() == {"anyOf"} and len(says["anyOf"]) == 2:
         some, null = sorted(says["anyOf"], key=lambda option: option.get("type") == "null")
-        return _or_none(_type_of(some, references)) if _says(null) == {"type": "null"} else None
+        return _or_none(_type_of(some, references)) if _constraints(null) == {"type": "null"} else None
     kind = says.pop("type", None)
     if isinstance(kind, list):
         some_kinds = [name for name in kind if name != "null"]
@@ -94,9 +94,9 @@ def _type_of(schema: Schema, references: References) -> _Type | None:
     return None
 
 
-def _says(schema: Schema) -> Schema:
-    """What of the schema bears on the values."""
-    return {keyword: value for keyword, value in schema.items() if keyword not in _SAYS_NOTHING}
+def _constraints(schema: Schema) -> Schema:
+    """The keywords that constrain values."""
+    return {keyword: value for keyword, value in schema.items() if keyword not in _ANNOTATIONS}
 
 
 _SCALARS: dict[Any, _Type] = {
@@ -123,7 +123,7 @@ def _struct(types: dict[str, _Type | None], says: Schema) -> _Type | None:
     if None in types.values():
         return None
     required = says.get("required", ())
-    # Any text may be a property's name, and no name of Python's.
+    # A property's name may be any text, not only a Python name.
     fields: list[Any] = [
         (f"field_{number}", some) if name in required else (f"field_{number}", some | msgspec.UnsetType, msgspec.UNSET)
         for number, (name, some) in enumerate(types.items())
@@ -133,5 +133,5 @@ def _struct(types: dict[str, _Type | None], says: Schema) -> _Type | None:
         return msgspec.defstruct(
             "Answer", fields, rename=rename, forbid_unknown_fields=True, kw_only=True, gc=False, frozen=True
         )
-    except ValueError:  # a name that msgspec does not take, with a quotation mark in it, say
+    except ValueError:  # msgspec rejects some names, for example with a quotation mark
         return None

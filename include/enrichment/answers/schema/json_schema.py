@@ -1,4 +1,4 @@
-"""How a JSON Schema of the subset is read: the schemas within it, and where each $ref leads."""
+"""Reads a JSON Schema of the supported subset: the schemas within it, and the target of each $ref."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from copy import deepcopy
 from typing import Any
 
 Schema = dict[str, Any]
-#: Where something stands in a schema, as the keys from the root down.
+#: A place in a schema, as the keys from the root down.
 Path = tuple[str | int, ...]
 
 
 def walk(schema: Schema, path: Path = ()) -> Iterator[tuple[Path, Schema]]:
-    """The schema and all schemas within it, each with its path."""
+    """Return the schema and all schemas within it, each with its path."""
     yield path, schema
     for keyword in ("properties", "$defs", "definitions"):
         for name, child in schema.get(keyword, {}).items():
@@ -27,9 +27,9 @@ def walk(schema: Schema, path: Path = ()) -> Iterator[tuple[Path, Schema]]:
 
 class References:
     """
-    Where each $ref of a schema leads.
+    The target of each $ref of a schema.
 
-    The names in it may be escaped and percent-encoded, as RFC 6901 says, or stand as they are: many tools write it so.
+    The names in a $ref may be escaped and percent-encoded (RFC 6901) or plain, as many tools write them.
     """
 
     def __init__(self, root: Schema) -> None:
@@ -39,21 +39,21 @@ class References:
 
     @property
     def known(self) -> list[str]:
-        """What a $ref may say, in one spelling each."""
+        """The valid $ref values, in one spelling each."""
         return [_pointer(path) for path in self._schemas]
 
     def path(self, ref: str) -> Path | None:
-        """The path of the schema that ``ref`` leads to; None if it leads to none."""
+        """Return the path of the schema that ``ref`` refers to; None if there is none."""
         return self._paths.get(_percent_decoded(ref), self._paths.get(ref))
 
     def schema(self, ref: str) -> Schema:
-        """The schema that ``ref`` leads to. Raises LookupError if it leads to none."""
+        """Return the schema that ``ref`` refers to. Raises LookupError if there is none."""
         if (path := self.path(ref)) is None:
-            raise LookupError(f"{ref} leads to no schema")
+            raise LookupError(f"{ref} refers to no schema")
         return self._schemas[path]
 
     def resolve(self, schema: Schema) -> Schema:
-        """``schema`` itself, or what its $ref or its only allOf member stands for."""
+        """Return the schema, with its $ref or its only allOf member resolved."""
         while "$ref" in schema or len(schema.get("allOf", ())) == 1:
             if "$ref" in schema:
                 schema = self.schema(schema["$ref"])
@@ -63,7 +63,7 @@ class References:
         return schema
 
     def circle(self) -> Path | None:
-        """The path of the first schema found that leads back to itself through a $ref; None if none does."""
+        """Return the path of the first schema that refers back to itself; None if there is none."""
         done: set[Path] = set()
 
         def visit(path: Path, above: frozenset[Path]) -> Path | None:
@@ -82,7 +82,7 @@ class References:
 
 
 def _pointer(path: Path) -> str:
-    """A JSON Pointer that begins with ``#``; not percent-encoded."""
+    """Return a JSON Pointer that begins with ``#``; not percent-encoded."""
     return "#" + "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
 
 
@@ -95,12 +95,12 @@ def _percent_encoded(found: re.Match[str]) -> str:
 
 
 _ENCODED = re.compile("(?:%[0-9A-Fa-f]{2})+")
-#: What may not stand in a URI as it is; a slash may.
+#: Characters that must be encoded in a URI; a slash need not.
 _OUTSIDE_URI = re.compile("[^A-Za-z0-9_.~$/-]")
 
 
 def _part_paths(schema: Schema, path: Path) -> Iterator[Path]:
-    """The schemas within ``schema`` that a value of it has to fit, or parts of the value."""
+    """Return the paths of the schemas that a value, or a part of it, has to fit."""
     yield from ((*path, "properties", name) for name in schema.get("properties", ()))
     for keyword in ("anyOf", "allOf"):
         yield from ((*path, keyword, number) for number in range(len(schema.get(keyword, ()))))
@@ -109,7 +109,7 @@ def _part_paths(schema: Schema, path: Path) -> Iterator[Path]:
 
 
 def with_uri_refs(schema: Schema) -> Schema:
-    """A copy in which each $ref is spelled as a URI, as the validator demands."""
+    """Return a copy in which each $ref is a URI, as the validator requires."""
     references, copy = References(schema), deepcopy(schema)
     for _, part in walk(copy):
         if "$ref" in part and (path := references.path(part["$ref"])) is not None:
@@ -118,6 +118,6 @@ def with_uri_refs(schema: Schema) -> Schema:
 
 
 def types_of(schema: Schema) -> list[Any]:
-    """The types that the schema names; none where it names none."""
+    """Return the types that the schema names, if any."""
     named = schema.get("type", [])
     return named if isinstance(named, list) else [named]

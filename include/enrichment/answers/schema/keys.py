@@ -1,4 +1,4 @@
-"""The business key: which type each of its columns has, and its values as that type holds them, or not at all."""
+"""The types of business key columns, and the exact conversion of their values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from uuid import UUID
 
 import pyarrow as pa
 
-#: The types a business key may have, by the name they have in pipeline.yaml.
+#: The allowed types of a business key, by their name in pipeline.yaml.
 KEY_TYPES: dict[str, pa.DataType] = {
     "string": pa.string(),
     "int64": pa.int64(),
@@ -30,14 +30,14 @@ _BY_VALUE: list[tuple[type, str]] = [
     (UUID, "string"),
 ]
 _NANOSECONDS = pa.timestamp("ns", "UTC")
-#: What conversions raise, Python's and pyarrow's.
+#: The errors of Python's and pyarrow's conversions.
 _REFUSALS = (TypeError, ValueError, OverflowError, pa.ArrowException)
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring, _BRIEF.maxother = 80, 120
 
 
 def kind_of_type(described: pa.DataType) -> str | None:
-    """The key type for a column that its source describes so; None where none holds all values, as of a decimal."""
+    """Return the key type for a source column; None if none holds all of its values, for example decimals."""
     types = pa.types
     if types.is_dictionary(described):
         described = described.value_type
@@ -55,16 +55,16 @@ def kind_of_type(described: pa.DataType) -> str | None:
 
 
 def kind_of_value(value: object) -> str | None:
-    """The key type for a value; None where it has no obvious one."""
+    """Return the key type for a value; None if it has no obvious one."""
     return next((kind for python_type, kind in _BY_VALUE if isinstance(value, python_type)), None)
 
 
 def key_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """
-    The values of a key column, none of them NULL, as one of KEY_TYPES: each comes back as it went in.
+    Convert the values of a key column, none of them NULL, to one of KEY_TYPES without changing any.
 
-    A datetime without a time zone is taken as UTC. Raises ValueError, naming the value, where one would change, or
-    where values of two types stand in the column: ``7`` and ``"7"`` are two keys, and would be one.
+    A datetime without a time zone counts as UTC. Raises ValueError, naming the value, if one would change or if the
+    column has values of two types: ``7`` and ``"7"`` are two keys and would become one.
     """
     try:
         return _array(values, kind)
@@ -93,7 +93,7 @@ def _moments(values: Sequence[Any], types: set[type]) -> pa.Array:
         raise TypeError
     if types <= {datetime} and offsets in (set(), {None}, {timedelta(0)}):
         return pa.array(values, kind)
-    # pyarrow cuts an offset to whole seconds, and nanoseconds reach from 1677 to 2262 only: others go one by one.
+    # pyarrow cuts an offset to whole seconds, and nanoseconds cover only 1677 to 2262: convert other values singly.
     if not any(offset and offset.microseconds for offset in offsets):
         with suppress(*_REFUSALS):
             return pa.array(values, _NANOSECONDS).cast(kind)
@@ -101,20 +101,20 @@ def _moments(values: Sequence[Any], types: set[type]) -> pa.Array:
 
 
 def _fact(values: Sequence[Any], kind: pa.DataType, error: str) -> str:
-    """The first value that cannot be stored, why, and beside which other type it stands."""
-    refused = values[0]
+    """Describe the first value that cannot be stored: the error, and a value of another type in the column, if any."""
+    rejected = values[0]
     for value in values:
         try:
             _array([value], kind)
         except _REFUSALS as alone:
-            refused, error = value, str(alone)
+            rejected, error = value, str(alone)
             break
-    other = next((value for value in values if _type(value) != _type(refused)), None)
-    beside = "" if other is None else f", beside {_spell(other)}"
-    return f"{_spell(refused)}{beside}{error and f': {error}'}"
+    other = next((value for value in values if _type(value) != _type(rejected)), None)
+    mixed = "" if other is None else f", together with {_describe(other)}"
+    return f"{_describe(rejected)}{mixed}{error and f': {error}'}"
 
 
-def _spell(value: object) -> str:
+def _describe(value: object) -> str:
     return f"{_BRIEF.repr(value)} ({_type(value)})"
 
 
@@ -133,9 +133,9 @@ def _integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral | Decimal | float):
         raise TypeError
     if int(value) != value:
-        raise ValueError("it is no whole number")
+        raise ValueError("not a whole number")
     if value == 0 and str(value).startswith("-"):
-        raise ValueError("no integer is a negative zero")
+        raise ValueError("an integer cannot be negative zero")
     return int(value)
 
 
@@ -159,7 +159,7 @@ def _moment(value: datetime) -> datetime:
     return plain
 
 
-#: For each type but timestamps: the Python type that pyarrow stores as it is or refuses, and what makes it of another.
+#: For each type except timestamps: the Python type that pyarrow stores exactly or rejects, and the conversion to it.
 _EXACT: dict[pa.DataType, tuple[type, Callable[[Any], Any]]] = {
     KEY_TYPES["string"]: (str, _text),
     KEY_TYPES["int64"]: (int, _integer),

@@ -1,4 +1,4 @@
-"""What the values of a schema have in common: the one place that says which type a union has."""
+"""The common properties of all values of a schema, and with them the type of a union."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from include.enrichment.answers.schema.json_schema import References, Schema, ty
 @dataclass(frozen=True, kw_only=True)
 class Kind:
     """
-    What all values that a schema allows have in common, null aside. It may allow more than the schema, never less.
+    The common properties of all values of a schema except null. A kind may allow more than the schema, never less.
 
-    :param type: their JSON type; None where they are of several, or of any
-    :param format: that of all strings among them
-    :param named: the values that an enum or a const names
-    :param free: whether strings may be others than those named, and of no format
-    :param keys: how many keys each of them has, with those of all objects in it; None where that differs
-    :param items: what the items of arrays have in common; None where they may be anything
-    :param properties: what those of objects have in common, by name
+    :param type: their JSON type; None for several types or any
+    :param format: of all strings among them
+    :param named: the values of an enum or a const
+    :param free: whether strings may have other values than the named ones, and no format
+    :param keys: the number of keys in each value, including those of all objects in it; None if it varies
+    :param items: the kind of array items; None if they may be anything
+    :param properties: the kinds of object properties, by name
     """
 
     type: str | None = None
@@ -35,11 +35,11 @@ class Kind:
 
 def kind_of(schema: Schema, root: Schema) -> Kind:
     """
-    What the values of ``schema`` have in common.
+    Return the kind of the values of ``schema``.
 
-    The alternatives of a union (``anyOf``, a list of types, an enum) have a type in common if all are of one; null does
-    not count, and integers are numbers beside numbers. Arrays have in common what their items have. Objects are taken
-    as one object with the properties of all of them.
+    A union (``anyOf``, a list of types, an enum) has a type if all alternatives have the same type. Null does not
+    count, and integers next to numbers are numbers. The kinds of arrays are merged by their items. Objects are merged
+    into one with the properties of all.
     """
     references = References(root)
 
@@ -56,10 +56,10 @@ def kind_of(schema: Schema, root: Schema) -> Kind:
 
 
 def _own(schema: Schema, read: Callable[[Schema], Kind]) -> Kind:
-    """What the schema says itself: what it refers to, anyOf and allOf aside."""
+    """Return the kind by the schema's own keywords, without $ref, anyOf and allOf."""
     values = schema.get("enum", [schema["const"]] if "const" in schema else [])
     types = types_of(schema) or list(dict.fromkeys(map(_type_of, values)))
-    # An alternative of which the enum names no value is none.
+    # A type without any value in the enum does not count.
     types = [name for name in types if any(_is_a(value, name) for value in values)] or types
     return _either([_of_type(name, schema, values, read) for name in types or (None,)])
 
@@ -90,7 +90,7 @@ def _keys(name: str | None, schema: Schema, items: Kind | None, properties: Mapp
 
 
 def _either(kinds: Sequence[Kind]) -> Kind:
-    """What is common to the values of all of the kinds together."""
+    """Return the kind of values that are of any of the kinds."""
     some = [kind for kind in kinds if kind.type != "null"] or kinds[:1]
     items = [kind.items for kind in some if kind.type == "array" or kind.items]
     of_items = [kind for kind in items if kind is not None]
@@ -110,7 +110,7 @@ def _either(kinds: Sequence[Kind]) -> Kind:
 
 
 def _both(one: Kind, other: Kind) -> Kind:
-    """What is common to the values that are of both kinds."""
+    """Return the kind of values that are of both kinds."""
     shared = one.properties.keys() & other.properties.keys()
     return Kind(
         type=_narrower(one.type, other.type),
@@ -134,7 +134,7 @@ def _narrower(one: str | None, other: str | None) -> str | None:
 
 
 def _only(found: set[Any]) -> Any:
-    """The one member of the set; None if there are several."""
+    """Return the only member of the set; None if there are several."""
     return next(iter(found)) if len(found) == 1 else None
 
 
@@ -143,7 +143,7 @@ def _type_of(value: object) -> str:
 
 
 def _is_a(value: Any, name: str) -> bool:
-    """Whether JSON Schema takes the scalar for one of the type: 1.0 is an integer, and every integer is a number."""
+    """Return whether a scalar is of a JSON Schema type: 1.0 is an integer, and every integer is a number."""
     kind = _type_of(value)
     if {kind, name} == {"integer", "number"}:
         return name == "number" or float(value).is_integer()

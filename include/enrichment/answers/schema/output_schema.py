@@ -1,4 +1,4 @@
-"""The schema of a pipeline's output: how an answer is checked against it, and which Arrow types it gives."""
+"""The output schema of a pipeline: checks answers and gives them Arrow types."""
 
 from __future__ import annotations
 
@@ -16,36 +16,34 @@ from include.enrichment.answers.schema.fast_validation import compile_fast_check
 from include.enrichment.answers.schema.json_schema import Schema, with_uri_refs
 from include.enrichment.answers.schema.kind import Kind, kind_of
 
-#: Nobody's output is nested like this; from 255 levels on the validator gives up, and the JSON decoder later.
+#: No real output is nested this deeply. The validator fails at 255 levels, the JSON decoder later.
 _MAX_DEPTH = 100
 _TOO_DEEP = f"nested too deeply: more than {_MAX_DEPTH} levels"
 
 
 class OutputSchema:
     """
-    A checked output schema.
-
-    Make one only of a schema in which problems() finds nothing.
+    An output schema without find_problems().
     """
 
     def __init__(self, schema: Schema) -> None:
         self._kind = kind_of(schema, schema)
         self._validator = jsonschema_rs.Draft202012Validator(with_uri_refs(schema), validate_formats=True)
         self._to_row = object_converter(self._kind.properties)
-        #: Whether a text surely fits, and is its own output, as nearly all are. Of any other check() has the word.
+        #: Whether a text certainly fits and needs no change, as nearly all. check() decides about the others.
         self.surely_fits: Callable[[bytes], bool] = compile_fast_check(schema)
 
     @property
     def fields(self) -> list[pa.Field]:
-        """One Arrow field for each property, in the schema's order. All are nullable: a property may be optional."""
+        """One Arrow field per property, in the schema's order. All are nullable: a property may be optional."""
         return [pa.field(name, column_type(kind)) for name, kind in self._kind.properties.items()]
 
     def check(self, text: str) -> tuple[str, None] | tuple[None, str]:
         """
-        The output in ``text`` as JSON, or the reason why it is unusable: exactly one of the two is None.
+        Return the output in ``text`` as JSON, or the reason why it is unusable: exactly one of the two is None.
 
-        Enum and const values that differ from the schema in capitalisation only are put right first, where the answer
-        does not fit without it: the API does not promise it.
+        If the answer does not fit, enum and const values that differ from the schema only in case are corrected first,
+        because the API does not guarantee their case.
         """
         try:
             value = msgspec.json.decode(text)
@@ -56,7 +54,7 @@ class OutputSchema:
         if text.count("[") + text.count("{") > _MAX_DEPTH and _deeper(value, _MAX_DEPTH):
             return None, _TOO_DEEP
         if not has_unique_keys(text.encode(), count_keys(value)) and (name := find_duplicate_key(text)) is not None:
-            return None, f"ambiguous: the key {name!r} stands twice in one object"
+            return None, f"ambiguous: the key {name!r} occurs twice in one object"
         fixed = value
         if not self._validator.is_valid(value):
             fixed = _fix_case(value, self._kind)
@@ -70,17 +68,17 @@ class OutputSchema:
         return text if fixed is value else msgspec.json.encode(fixed).decode(), None
 
     def columns(self, outputs: Sequence[str]) -> list[pa.Array]:
-        """The typed columns of ``outputs``, each one a text that check() has given; in the order of fields()."""
+        """Return the typed columns of ``outputs``, texts from check(), in the order of ``fields``."""
         rows = [self._to_row(msgspec.json.decode(output)) for output in outputs]
         return [pa.array([row.get(field.name) for row in rows], field.type) for field in self.fields]
 
 
 def _why_not(text: str) -> str | None:
-    """What is wrong with a text that the decoder does not take, where its own words lead astray."""
+    """Return why a text is not JSON, where the decoder's own message is misleading."""
     try:
         json.dumps(json.loads(text), ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        return f"\\u{ord(error.object[error.start]):x} is half of a surrogate pair, which is no text"
+        return f"\\u{ord(error.object[error.start]):x} is a lone surrogate, which is not valid text"
     except (ValueError, RecursionError):
         pass
     return None
@@ -100,7 +98,7 @@ def _fix_case(value: Any, kind: Kind) -> Any:
 
 
 def _deeper(value: Any, levels: int) -> bool:
-    """Whether lists and objects stand within one another more than ``levels`` times."""
+    """Return whether lists and objects are nested more than ``levels`` deep."""
     nodes = [value]
     for _ in range(levels + 1):
         containers = [node for node in nodes if isinstance(node, list | dict)]

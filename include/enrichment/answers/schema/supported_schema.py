@@ -1,5 +1,5 @@
 """
-The subset of JSON Schema that the API accepts for structured outputs: what it refuses, and what no table can hold.
+Checks a schema against the subset of JSON Schema that the API accepts for structured outputs and a table can hold.
 
 Source: docs of structured outputs, 2026-10-08 (platform.claude.com/docs/en/build-with-claude/structured-outputs).
 """
@@ -26,13 +26,13 @@ _TYPES = ("array", "boolean", "integer", "null", "number", "object", "string")
 _MAX_OPTIONAL = 24
 _MAX_UNIONS = 16
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
-#: What the API demands of the properties of tools, at the top; of an output's it is not known (2026-11).
+#: The documented rule for top-level properties of tools. For outputs the rule is unknown (2026-11).
 _SURE_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,64}")
 _UNSUPPORTED_PATTERN = re.compile(r"\\[1-9bB]|\(\?[=!<]")
 
 
 def find_problems(schema: object) -> Iterator[tuple[Path, str]]:
-    """Each place where ``schema`` is not one that the API accepts and a table can be made of: the path and the fact."""
+    """Find each place that the API would reject or a table cannot hold: the path and the fact."""
     if not isinstance(schema, dict):
         yield (), "must be a JSON object"
         return
@@ -42,9 +42,9 @@ def find_problems(schema: object) -> Iterator[tuple[Path, str]]:
     try:
         json.dumps(schema, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError as error:
-        yield (), f"holds half of a surrogate pair, \\u{ord(error.object[error.start]):x}, which is no text"
+        yield (), f"contains the lone surrogate \\u{ord(error.object[error.start]):x}, which is not valid text"
         return
-    except (ValueError, RecursionError) as error:  # a number such as 1e400
+    except (ValueError, RecursionError) as error:  # a number like 1e400
         yield (), f"cannot be sent as JSON: {error}"
         return
     try:
@@ -59,7 +59,7 @@ def find_problems(schema: object) -> Iterator[tuple[Path, str]]:
         path = tuple(error.instance_path)
         yield path, _wrong_type(path, error.instance) or f"is not a valid JSON Schema: {error.message}"
         return
-    except (jsonschema_rs.ReferencingError, ValueError, RecursionError) as error:  # nested too deeply, for one
+    except (jsonschema_rs.ReferencingError, ValueError, RecursionError) as error:  # for example nested too deeply
         yield (), f"is not a valid JSON Schema: {str(error).splitlines()[0]}"
         return
     root = References(schema).resolve(schema)
@@ -68,25 +68,25 @@ def find_problems(schema: object) -> Iterator[tuple[Path, str]]:
         return
     for name, prop in root["properties"].items():
         if not prop.get("description"):
-            yield ("properties", name), f"{name!r} has no description: Claude and the table's readers go by it"
+            yield ("properties", name), f"{name!r} has no description: Claude and the table's readers need one"
     for name, kind in columns.items():
         for fact in dict.fromkeys(storage_problems(kind)):
             yield (
                 ("properties", name),
-                f"{fact}, so the column {name!r} cannot hold it: write it as a string, without a format",
+                f"{fact}, so the column {name!r} cannot hold it: make it a string without a format",
             )
     yield from _too_many(schema)
 
 
 def find_warnings(schema: Schema) -> Iterator[tuple[Path, str]]:
-    """Each place of a schema without problems() that the API may refuse all the same: the path and the fact."""
+    """Find each place of a schema without problems that the API may still reject: the path and the fact."""
     for path, part in walk(schema):
         for name in part.get("properties", ()):
             if not _SURE_NAME.fullmatch(name):
                 yield (
                     (*path, "properties", name),
-                    f"{name!r} may be refused by the API: in the schema of a tool a property has 1 to 64 of the"
-                    " characters a-z, A-Z, 0-9, _, . and - only",
+                    f"the API may reject {name!r}: property names in the schema of a tool have 1 to 64 of the"
+                    " characters a-z, A-Z, 0-9, _, . and -",
                 )
 
 
@@ -95,26 +95,26 @@ def _wrong_refs(schema: Schema) -> Iterator[tuple[Path, str]]:
     lost = [(path, ref) for path, part in walk(schema) if references.path(ref := part.get("$ref", "#")) is None]
     for path, ref in lost:
         near = nearest(ref, references.known)
-        yield (*path, "$ref"), f"{ref!r} leads to no schema of this file{near or '.'}{_there_are(references)}"
+        yield (*path, "$ref"), f"{ref!r} refers to no schema in this file{near or '.'}{_there_are(references)}"
     if not lost and (circle := references.circle()) is not None:
-        yield circle, "leads back to itself, and the API accepts no recursive schema"
+        yield circle, "refers back to itself, and the API accepts no recursive schema"
 
 
 def _there_are(references: References) -> str:
-    """The definitions that a $ref may name."""
+    """Return the definitions that a $ref may name, as text."""
     defined = [
         ref for ref in references.known if ref.startswith(("#/$defs/", "#/definitions/")) and ref.count("/") == 2
     ]
-    return f" There are: {', '.join(defined)}" if defined else " The file has no $defs: write the schema in its place"
+    return f" Known: {', '.join(defined)}" if defined else " The file has no $defs: replace the $ref by the schema"
 
 
 def _wrong_type(path: Path, named: object) -> str:
-    """What to say where ``type`` is not one of JSON Schema's; empty if something else is wrong."""
+    """Return the message about an invalid ``type``; empty if something else is wrong."""
     names = named if isinstance(named, list) else [named]
     wrong = [name for name in names if name not in _TYPES]
     if not wrong or path[-1:] != ("type",) or path[-2:-1] in (("properties",), ("$defs",), ("definitions",)):
         return ""
-    return f"{wrong[0]!r} is not a type{nearest(str(wrong[0]), _TYPES) or '.'} The types are: {', '.join(_TYPES)}"
+    return f"{wrong[0]!r} is not a type{nearest(str(wrong[0]), _TYPES) or '.'} Types: {', '.join(_TYPES)}"
 
 
 def _unsupported(schema: object, path: Path) -> Iterator[tuple[Path, str]]:
@@ -123,20 +123,20 @@ def _unsupported(schema: object, path: Path) -> Iterator[tuple[Path, str]]:
         return
     for keyword in schema:
         if keyword not in _KEYWORDS:
-            yield (*path, keyword), f"{keyword!r} is refused by the API: leave it out and say it in the description"
+            yield (*path, keyword), f"the API rejects {keyword!r}: remove it and state the rule in the description"
     is_object = "object" in types_of(schema) or "additionalProperties" in schema
     if is_object and schema.get("additionalProperties") is not False:
-        yield path, 'needs "additionalProperties": false, as the API demands of every object'
+        yield path, 'needs "additionalProperties": false, which the API requires for every object'
     if (fmt := schema.get("format")) is not None and fmt not in _FORMATS:
-        yield (*path, "format"), f"format {fmt!r} is refused by the API, which knows {', '.join(sorted(_FORMATS))}"
+        yield (*path, "format"), f"the API rejects the format {fmt!r}. Formats: {', '.join(sorted(_FORMATS))}"
     if schema.get("minItems", 0) not in (0, 1):
-        yield (*path, "minItems"), "minItems may be 0 or 1 only: say the number in the description"
+        yield (*path, "minItems"), "minItems must be 0 or 1: state the number in the description"
     for keyword, values in (("enum", schema.get("enum", [None])), ("const", [schema.get("const")])):
         if not values or any(isinstance(value, dict | list) for value in values):
-            yield (*path, keyword), f"{keyword} may hold scalars only, and at least one"
+            yield (*path, keyword), f"{keyword} must have only scalars, and at least one"
     for name in schema.get("required", ()) if "properties" in schema else ():
         if name not in schema["properties"]:
-            yield (*path, "required"), f"{name!r} is required, but is none of the properties: no answer could fit"
+            yield (*path, "required"), f"{name!r} is required, but is not a property: no answer could fit"
     yield from _bad_pattern(schema, path)
     for name, fact in sibling_problems(schema.get("properties", ())):
         yield (*path, "properties", name), f"{fact}: rename the property"
@@ -146,7 +146,7 @@ def _unsupported(schema: object, path: Path) -> Iterator[tuple[Path, str]]:
     for keyword in ("anyOf", "allOf"):
         for number, child in enumerate(schema.get(keyword, ())):
             if keyword == "allOf" and isinstance(child, dict) and "$ref" in child:
-                yield (*path, keyword, number), "a $ref within allOf is refused by the API: write it in allOf's place"
+                yield (*path, keyword, number), "the API rejects a $ref in allOf: replace allOf by the $ref"
             yield from _unsupported(child, (*path, keyword, number))
     if "items" in schema:
         yield from _unsupported(schema["items"], (*path, "items"))
@@ -163,7 +163,7 @@ def _bad_pattern(schema: Schema, path: Path) -> Iterator[tuple[Path, str]]:
         yield (*path, "pattern"), f"is not a regular expression: {error}"
         return
     if _UNSUPPORTED_PATTERN.search(pattern):
-        yield (*path, "pattern"), "back-references, lookarounds and \\b are refused by the API"
+        yield (*path, "pattern"), "the API rejects back-references, lookarounds and \\b"
 
 
 def _too_many(schema: Schema) -> Iterator[tuple[Path, str]]:
@@ -171,6 +171,9 @@ def _too_many(schema: Schema) -> Iterator[tuple[Path, str]]:
     optional = sum(len({*node.get("properties", ())} - {*node.get("required", ())}) for node in nodes)
     unions = sum("anyOf" in node or isinstance(node.get("type"), list) for node in nodes)
     if optional > _MAX_OPTIONAL:
-        yield (), f"has {optional} optional properties, the API takes {_MAX_OPTIONAL}: make some of them required"
+        yield (), f"has {optional} optional properties, and the API allows {_MAX_OPTIONAL}: make some of them required"
     if unions > _MAX_UNIONS:
-        yield (), f"has {unions} properties of several types (every nullable one counts), the API takes {_MAX_UNIONS}"
+        yield (
+            (),
+            f"has {unions} properties of several types (including nullable ones), and the API allows {_MAX_UNIONS}",
+        )

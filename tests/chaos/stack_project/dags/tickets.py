@@ -1,9 +1,9 @@
-"""Label the tickets of one day, while processes are killed and the API misbehaves. Runs are started by random_runs.py.
+"""Label the tickets of one day while processes are killed and the API fails. random_runs.py starts the runs.
 
-It is the flow of production with three differences. Tries are many and their delays short, since each kill uses one up.
-No pool holds its batches back, for many are to be at the API at once. And what takes minutes there takes seconds here:
-the emulated API lists a batch within seconds, and a killed create is over at once. The 30 seconds before a trigger's
-first event stay: the race that they keep out is real here as well.
+This is the flow of production with three differences. There are many tries with short delays, because each kill uses
+up one. No pool limits the batches, because many should be in flight at once. Minutes become seconds: the emulated API
+lists a batch within seconds, and a killed create is over at once. The 30 seconds before a trigger's first event stay,
+because the race that they prevent is real here too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from claude_batch.task_group import enrich
 from include.enrichment.batches import submission
 
 pipelines.PIPELINES = Path(__file__).parents[1] / "pipelines"
-# Every task's process parses this file before it runs its task, so these are in force wherever a chunk is submitted.
+# Every task's process parses this file before it runs its task, so these apply wherever a chunk is submitted.
 submission.CREATE_WINDOW = timedelta(seconds=20)
 submission.LISTING_LAG = timedelta(seconds=3)
 submission.SOON, submission.LATE = timedelta(seconds=1), timedelta(seconds=20)

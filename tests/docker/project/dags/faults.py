@@ -1,7 +1,7 @@
-"""What is run while containers are killed and cut off around it, by plays.py and waits.py.
+"""The Dags that plays.py and waits.py run while they break containers.
 
-As in production, but for what takes minutes there and seconds here: the pauses between tries, and how long a lost batch
-is looked for, since the emulated API lists one within seconds.
+They are as in production, except that minutes become seconds: the delay between tries, and the search for a lost batch,
+because the emulated API lists a batch within seconds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from claude_batch.sensors import ClaudeBatchSensor
 from claude_batch.task_group import enrich
 from include.enrichment.batches import submission
 
-# Every task's process parses this file before it runs its task, so these are in force wherever a chunk is submitted.
+# Every task's process parses this file before it runs its task, so these apply wherever a chunk is submitted.
 submission.CREATE_WINDOW = timedelta(seconds=20)
 submission.LISTING_LAG = timedelta(seconds=3)
 submission.SOON, submission.LATE = timedelta(seconds=1), timedelta(seconds=20)
@@ -36,7 +36,7 @@ def many() -> None:
 
 @dag(dag_id="waits", schedule=None, max_active_tasks=2000, params={"batches": Param([], type="array")})
 def waits() -> None:
-    """Nothing but waits, for batches that are there already."""
+    """Wait for batches that already exist."""
 
     @task
     def batches() -> list[str]:

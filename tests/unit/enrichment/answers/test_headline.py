@@ -1,4 +1,4 @@
-"""headline.py: the line that the UI shows of a run and of its tasks."""
+"""headline.py: the line that the UI shows for a run and for its tasks."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def dry_run(**other: Any) -> DryRun:
         (RunOptions(reuse=False, model="claude-opus-5"), "2026-11-16 · answers not reused · claude-opus-5 · done"),
     ],
 )
-def test_it_says_the_day_and_what_was_asked_beyond_a_nightly_run(options: RunOptions, line: str) -> None:
+def test_the_headline_has_the_day_and_the_options(options: RunOptions, line: str) -> None:
     assert headline.headline(DAY, options, "done") == line
 
 
-def test_it_is_never_longer_than_what_airflow_stores() -> None:
+def test_the_headline_never_exceeds_airflows_limit() -> None:
     line = headline.headline(DAY, NIGHTLY, "x" * 400)
     assert len(line) == headline.LONGEST
     assert line.endswith("x…")
@@ -73,29 +73,29 @@ def test_it_is_never_longer_than_what_airflow_stores() -> None:
         (manifest(published=1, run_id="manual__2"), ["not published: newer rows of run manual__2 stay"]),
     ],
 )
-def test_publish_says_its_counts_and_what_the_run_cost(found: Manifest, results: list[str]) -> None:
+def test_publish_reports_counts_and_cost(found: Manifest, results: list[str]) -> None:
     assert headline.published(found, run_id="manual__1") == results
 
 
-def test_extract_and_plan_say_what_they_hand_on() -> None:
+def test_extract_and_plan_report_their_results() -> None:
     assert headline.extracted(1, unsendable=0) == "1 row"
     assert headline.extracted(1_280, unsendable=2) == "1,280 rows, 2 cannot be sent"
     assert headline.planned([]) == "nothing to send"
     assert headline.planned(["a", "b"]) == "2 chunks"
 
 
-def test_a_dry_run_says_what_would_be_sent_and_whether_the_budget_allows_it() -> None:
+def test_a_dry_run_reports_requests_cost_and_budget() -> None:
     assert headline.forecast(dry_run()) == "126 requests, $0"
     assert headline.forecast(dry_run(over_budget="It would.")) == "126 requests, $0, over budget"
 
 
-def test_a_failed_task_says_the_first_sentence_of_its_error() -> None:
+def test_a_failed_task_shows_the_first_sentence_of_its_error() -> None:
     label = headline.failure(DAY, RunOptions(rows=10), "4 of 126 rows were rejected ($1.50). See the rejects.\nMore.")
     assert label == "2026-11-16 · trial of 10 · failed: 4 of 126 rows were rejected ($1.50)"
     assert headline.failure(None, NIGHTLY, "No partition.") == "failed: No partition"
 
 
-def test_the_note_of_a_run_that_succeeded_is_the_label_of_the_task_that_ended_it() -> None:
+def test_the_note_of_a_successful_run_is_the_label_of_its_last_task() -> None:
     assert headline.note_of_success("2026-11-16", "2026-11-16 · 1 published · $0") == "2026-11-16 · 1 published · $0"
     assert headline.note_of_success("2026-11-16", "") == "2026-11-16"
     assert headline.note_of_success("2026-11-16", "2026-11-16 · failed: why") == "2026-11-16"
@@ -110,5 +110,5 @@ def test_the_note_of_a_run_that_succeeded_is_the_label_of_the_task_that_ended_it
         ("", "", "2026-11-16 · failed: timed out"),
     ],
 )
-def test_the_note_of_a_run_that_failed_says_where_and_why(task: str, label: str, note: str) -> None:
+def test_the_note_of_a_failed_run_names_the_task_and_the_cause(task: str, label: str, note: str) -> None:
     assert headline.note_of_failure("2026-11-16", task, label, "timed out") == note

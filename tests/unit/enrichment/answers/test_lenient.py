@@ -1,4 +1,4 @@
-"""lenient.py: what can be read of an odd result line."""
+"""lenient.py: the readable parts of a malformed result line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ USAGE = {"input_tokens": 1_000, "output_tokens": 20}
 
 
 def line(text: Any = "Hello", **message: Any) -> bytes:
-    """A line with that text, or those blocks, as it is sent."""
+    """Return a line with that text or those blocks, as sent."""
     content = [{"type": "text", "text": text}] if isinstance(text, str) else text
     whole = {"model": "claude-haiku-5-5", "content": content, "stop_reason": "end_turn", "usage": USAGE} | message
     return json.dumps({"custom_id": "r-1", "result": {"type": "succeeded", "message": whole}}).encode() + b"\n"
@@ -44,7 +44,7 @@ def line(text: Any = "Hello", **message: Any) -> bytes:
         pytest.param(line().replace(b'{"custom_id"', b'{"custom_id": 7, "custom_id"'), "Hello", id="a key twice"),
     ],
 )  # fmt: skip
-def test_an_odd_line_says_whose_it_is_what_claude_said_and_what_it_used(odd: bytes, text: str) -> None:
+def test_a_malformed_line_gives_request_text_and_usage(odd: bytes, text: str) -> None:
     assert read_leniently(odd) == LenientLine(
         custom_id="r-1", result_type="succeeded", model="claude-haiku-5-5", text=text, usage=USAGE
     )
@@ -60,7 +60,7 @@ def test_an_odd_line_says_whose_it_is_what_claude_said_and_what_it_used(odd: byt
         pytest.param(line()[:-2] + b'}{"custom_id": "r-2"}\n', id="two on a line"),
     ],
 )
-def test_where_it_is_not_json_what_it_used_is_looked_for(odd: bytes) -> None:
+def test_usage_is_found_in_a_line_that_is_not_json(odd: bytes) -> None:
     found = read_leniently(odd)
     assert (found.custom_id, found.result_type, found.model, found.usage) == (
         "r-1",
@@ -79,11 +79,11 @@ def test_where_it_is_not_json_what_it_used_is_looked_for(odd: bytes) -> None:
         pytest.param(line([{"type": "tool_use", "input": {"usage": {"input_tokens": 1}}}])[:-2], id="two of them"),
     ],
 )
-def test_a_usage_that_cannot_be_told_is_none(odd: bytes) -> None:
+def test_an_unreadable_usage_is_none(odd: bytes) -> None:
     assert read_leniently(odd).usage is None
 
 
-def test_of_two_models_in_a_line_that_is_not_json_neither_is_taken() -> None:
+def test_two_models_in_a_line_that_is_not_json_give_none() -> None:
     odd = line([{"type": "tool_use", "input": {"model": "claude-opus-5-5"}}])[:-2]
     assert read_leniently(odd).model is None
 
@@ -91,14 +91,14 @@ def test_of_two_models_in_a_line_that_is_not_json_neither_is_taken() -> None:
 @pytest.mark.parametrize(
     "odd", [b"", b"\xff", b"null\n", b"[]", b'"custom_id"', b'{"custom_id": "\\ud83d"}', b"[" * 9_999]
 )
-def test_a_line_that_does_not_say_whose_it_is_says_nothing(odd: bytes) -> None:
+def test_a_line_without_a_custom_id_has_none(odd: bytes) -> None:
     found = read_leniently(odd)
     assert (found.custom_id, found.model, found.usage) == (None, None, None)
 
 
 @settings(deadline=None, max_examples=300, derandomize=True)
 @given(st.data())
-def test_however_a_line_is_garbled_it_is_read_without_an_error_and_as_valid_unicode(data: st.DataObject) -> None:
+def test_any_garbled_line_is_read_without_error_as_valid_unicode(data: st.DataObject) -> None:
     whole = line("ab\ud83d")
     start = data.draw(st.integers(0, len(whole)))
     end = data.draw(st.integers(start, len(whole)))

@@ -1,4 +1,4 @@
-"""manifest.py: every row is published or rejected, once."""
+"""manifest.py: every row is published or rejected, exactly once."""
 
 from __future__ import annotations
 
@@ -59,24 +59,24 @@ def test_counts_that_reconcile_make_a_manifest(counts: dict[str, Any]) -> None:
         {"rejected_by": {"invalid": 2, "errored": 1, "expired": 1}},
     ],
 )
-def test_a_row_that_is_nowhere_or_in_both_makes_none(counts: dict[str, Any]) -> None:
+def test_counts_that_do_not_reconcile_are_rejected(counts: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=r"rows, but [\d,]+ published and [\d,]+ rejected"):
         Manifest(**WHOLE | counts)
 
 
 @pytest.mark.parametrize("cost", [None, Decimal(0), Decimal("0.000000000005"), Decimal("1234567.000000000100")])
-def test_a_cost_comes_back_to_its_last_digit_and_is_text_that_everybody_reads(cost: Decimal | None) -> None:
+def test_a_cost_is_written_as_exact_text(cost: Decimal | None) -> None:
     manifest = Manifest(**WHOLE, cost_usd=cost, partition_cost_usd=cost)
     text = manifest.model_dump_json()
     assert Manifest.model_validate_json(text) == manifest
     assert json.loads(text)["cost_usd"] == (None if cost is None else f"{cost:f}".rstrip("0").rstrip(".") or "0")
 
 
-def test_a_manifest_of_an_earlier_version_says_nothing_of_cost() -> None:
+def test_a_manifest_of_an_earlier_version_has_no_cost() -> None:
     assert (Manifest(**WHOLE).cost_usd, Manifest(**WHOLE).partition_cost_usd) == (None, None)
 
 
-def test_a_manifest_of_another_version_is_not_read_as_this_one() -> None:
+def test_a_manifest_of_another_version_is_rejected() -> None:
     with pytest.raises(ValidationError):
         Manifest(**WHOLE | {"version": 0})
     with pytest.raises(ValidationError):

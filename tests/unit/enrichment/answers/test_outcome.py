@@ -1,4 +1,4 @@
-"""outcome.py: one line of results, one outcome."""
+"""outcome.py: each result line gives one outcome."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _succeeded(*content: dict[str, Any], **message: Any) -> dict[str, Any]:
     return {"type": "succeeded", "message": whole | message}
 
 
-def test_a_valid_answer_succeeds_and_keeps_what_it_used() -> None:
+def test_a_valid_answer_succeeds_with_its_usage() -> None:
     assert _judge(_succeeded(_text(GOOD))) == Outcome(
         request_id="r-1",
         outcome="succeeded",
@@ -106,7 +106,7 @@ def test_the_answer_is_the_last_text_block(content: list[dict[str, Any]]) -> Non
         ("[]", "violates the schema: $: "),
     ],
 )
-def test_an_answer_that_does_not_fit_is_invalid_and_its_text_is_kept(text: str, reason: str) -> None:
+def test_an_answer_that_violates_the_schema_is_invalid_and_kept(text: str, reason: str) -> None:
     outcome = _judge(_succeeded(_text(text)))
     assert (outcome.outcome, outcome.output, outcome.text) == ("invalid", None, text)
     assert (outcome.reason or "").startswith(reason)
@@ -146,7 +146,7 @@ def test_an_answer_that_stopped_early_is_invalid_even_if_it_fits(
 
 
 @pytest.mark.parametrize("stop_reason", ["end_turn", "stop_sequence", "a_reason_of_the_future", None])
-def test_any_other_stop_leaves_the_verdict_to_the_schema(stop_reason: str | None) -> None:
+def test_for_any_other_stop_reason_the_schema_decides(stop_reason: str | None) -> None:
     assert _judge(_succeeded(_text(GOOD), stop_reason=stop_reason)).outcome == "succeeded"
 
 
@@ -159,7 +159,7 @@ def test_any_other_stop_leaves_the_verdict_to_the_schema(stop_reason: str | None
         {"server_tool_use": None},
     ],
 )
-def test_usage_that_is_not_told_counts_as_none(usage: dict[str, Any] | None) -> None:
+def test_missing_usage_counts_as_zero(usage: dict[str, Any] | None) -> None:
     outcome = _judge(_succeeded(_text(GOOD), usage=usage))
     assert outcome.outcome == "succeeded"
     assert (outcome.input_tokens, outcome.cache_read_tokens, outcome.output_tokens) == (0, 0, 0)
@@ -199,7 +199,7 @@ def test_without_a_schema_all_text_is_the_output() -> None:
         (None, "unknown_error", None),
     ],
 )
-def test_an_errored_line_tells_the_inner_error(
+def test_an_errored_line_has_the_inner_error_as_reason(
     error: dict[str, Any] | None, reason: str, error_type: str | None
 ) -> None:
     assert _judge({"type": "errored", "error": error}) == Outcome(
@@ -208,7 +208,7 @@ def test_an_errored_line_tells_the_inner_error(
 
 
 @pytest.mark.parametrize("name", ["expired", "canceled"])
-def test_a_request_that_was_not_processed_says_that_it_was_not_billed(name: str) -> None:
+def test_the_reason_of_an_unprocessed_request_says_not_billed(name: str) -> None:
     outcome = _judge({"type": name})
     assert outcome.outcome == name
     assert (outcome.reason or "").endswith("not billed")
@@ -216,15 +216,15 @@ def test_a_request_that_was_not_processed_says_that_it_was_not_billed(name: str)
 
 
 @pytest.mark.parametrize("result", [{"type": "postponed"}, {"type": ""}])
-def test_a_result_nobody_knows_is_errored_under_its_name(result: dict[str, Any]) -> None:
+def test_an_unknown_result_type_is_errored_under_its_name(result: dict[str, Any]) -> None:
     outcome = _judge(result)
     assert outcome.outcome == "errored"
     assert outcome.reason == f"unknown result type {result['type']!r}"
     assert outcome.error_type is None
 
 
-def test_a_result_nobody_knows_was_paid_for_if_it_holds_an_answer() -> None:
-    """Asked again, it would be paid for twice."""
+def test_an_unknown_result_type_with_an_answer_was_paid_for() -> None:
+    """Another request would be billed twice."""
     usage = {"input_tokens": 10, "output_tokens": 5}
     message = {"model": "claude-haiku-5-5", "content": [{"type": "text", "text": "Hi"}], "usage": usage}
     outcome = _judge({"type": "postponed", "message": message})
@@ -233,7 +233,7 @@ def test_a_result_nobody_knows_was_paid_for_if_it_holds_an_answer() -> None:
     assert remedy(outcome.outcome, outcome.error_type, outcome.stop_reason) is None
 
 
-def test_an_answer_that_is_not_there_was_paid_for() -> None:
+def test_a_succeeded_line_without_a_message_was_paid_for() -> None:
     line = b'{"custom_id": "r-1", "result": {"type": "succeeded"}}'
     with pytest.raises(msgspec.DecodeError, match="there is no message") as raised:
         judge(decode_line(line), None)
@@ -257,17 +257,17 @@ def test_an_answer_that_is_not_there_was_paid_for() -> None:
         b'{"custom_id": "r-1", "result": {"type": "expired", "extra": ' + b"[" * 100_000,
     ],
 )
-def test_a_line_that_is_cut_or_garbled_is_not_read(line: bytes) -> None:
+def test_a_truncated_or_garbled_line_is_rejected(line: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         decode_line(line)
 
 
-def test_a_line_may_hold_line_separators_of_unicode() -> None:
+def test_a_line_may_contain_unicode_line_separators() -> None:
     line = json.dumps({"custom_id": "r-1", "result": _succeeded(_text("a\u2028b\u2029c\u0000"))}, ensure_ascii=False)
     assert judge(decode_line(line.encode()), None).output == "a\u2028b\u2029c\u0000"
 
 
-def test_outcomes_are_stored_as_they_are() -> None:
+def test_outcomes_are_stored_unchanged() -> None:
     outcomes = [
         _judge(_succeeded(_text(GOOD))),
         _judge(_succeeded(_text("no"))),
@@ -281,7 +281,7 @@ def test_outcomes_are_stored_as_they_are() -> None:
     assert [Outcome(**row) for row in batch.to_pylist()] == outcomes
 
 
-def test_an_error_type_is_stored_beside_its_reason() -> None:
+def test_an_error_type_is_stored_with_its_reason() -> None:
     names = OUTCOMES_SCHEMA.names
     assert names[names.index("reason") + 1] == "error_type"
 
@@ -291,7 +291,7 @@ def test_no_outcomes_are_an_empty_typed_batch() -> None:
     assert (batch.num_rows, batch.schema) == (0, OUTCOMES_SCHEMA)
 
 
-def test_exactly_one_of_output_and_reason_is_told() -> None:
+def test_an_outcome_has_either_an_output_or_a_reason() -> None:
     results = [
         _succeeded(_text(GOOD)),
         _succeeded(_text("no")),
@@ -307,34 +307,34 @@ def test_exactly_one_of_output_and_reason_is_told() -> None:
         assert (outcome.outcome == "succeeded") is (outcome.reason is None)
 
 
-def test_a_request_without_a_line_is_missing_and_cost_nothing() -> None:
+def test_a_request_without_a_line_is_missing_at_no_cost() -> None:
     assert missing_outcome("r-1") == Outcome(
         request_id="r-1", outcome="missing", reason="the API's results hold no line for it"
     )
 
 
-def test_an_answer_whose_line_cannot_be_read_has_no_stop_reason() -> None:
+def test_an_unreadable_line_has_no_stop_reason() -> None:
     outcome = unreadable(b'{"custom_id": "r-1", "result": {"type": "succee', ValueError("cut"))
     assert outcome is not None
     assert (outcome.outcome, outcome.stop_reason, outcome.error_type) == ("invalid", None, None)
 
 
 class TestRemedy:
-    """What a retry pass does about an outcome."""
+    """The action of a retry pass for an outcome."""
 
     @pytest.mark.parametrize("outcome", ["expired", "canceled", "missing"])
-    def test_what_was_never_processed_is_sent_again(self, outcome: str) -> None:
+    def test_an_unprocessed_request_is_sent_again(self, outcome: str) -> None:
         assert remedy(outcome, None, None) == "again"
 
     @pytest.mark.parametrize(
         "error_type",
         ["overloaded_error", "api_error", "timeout_error", "rate_limit_error", "an_error_of_the_future", "", None],
     )
-    def test_an_error_is_tried_again_unless_it_is_known_to_last(self, error_type: str | None) -> None:
+    def test_an_error_is_retried_unless_it_is_permanent(self, error_type: str | None) -> None:
         assert remedy("errored", error_type, None) == "again"
 
     @pytest.mark.parametrize("error_type", ["invalid_request_error", "not_found_error"])
-    def test_an_error_of_the_request_itself_is_never_tried_again(self, error_type: str) -> None:
+    def test_an_error_in_the_request_is_never_retried(self, error_type: str) -> None:
         assert remedy("errored", error_type, None) is None
 
     @pytest.mark.parametrize("error_type", ["permission_error", "authentication_error", "billing_error"])
@@ -343,20 +343,20 @@ class TestRemedy:
         assert not is_settled("errored")
 
     @pytest.mark.parametrize("stop_reason", ["end_turn", "stop_sequence", "max_tokens"])
-    def test_an_answer_that_claude_ended_or_that_was_cut_is_repaired(self, stop_reason: str) -> None:
+    def test_a_complete_or_cut_answer_is_repaired(self, stop_reason: str) -> None:
         assert remedy("invalid", None, stop_reason) == "repair"
 
     @pytest.mark.parametrize(
         "stop_reason", ["model_context_window_exceeded", "refusal", "pause_turn", "tool_use", "a_reason_of_the_future"]
     )
-    def test_an_answer_that_a_repair_would_not_mend_is_left(self, stop_reason: str) -> None:
+    def test_an_answer_that_a_repair_would_not_fix_is_left(self, stop_reason: str) -> None:
         assert remedy("invalid", None, stop_reason) is None
 
-    def test_an_answer_that_could_not_be_read_cannot_be_repaired(self) -> None:
+    def test_an_unreadable_answer_cannot_be_repaired(self) -> None:
         assert remedy("invalid", None, None) is None
 
     @pytest.mark.parametrize("stop_reason", ["end_turn", "max_tokens", None])
-    def test_what_succeeded_needs_nothing(self, stop_reason: str | None) -> None:
+    def test_a_succeeded_request_needs_no_retry(self, stop_reason: str | None) -> None:
         assert remedy("succeeded", None, stop_reason) is None
 
 
@@ -371,11 +371,11 @@ class TestRemedy:
         ("missing", False),
     ],
 )
-def test_only_what_was_paid_for_is_settled(outcome: str, paid: bool) -> None:
+def test_only_paid_requests_are_settled(outcome: str, paid: bool) -> None:
     assert is_settled(outcome) is paid
 
 
-def test_nothing_that_is_settled_is_sent_again() -> None:
+def test_no_settled_request_is_sent_again() -> None:
     for outcome in get_args(OutcomeName):
         for error_type in ("api_error", "invalid_request_error", None):
             for stop_reason in ("end_turn", "refusal", None):
@@ -383,7 +383,7 @@ def test_nothing_that_is_settled_is_sent_again() -> None:
 
 
 @pytest.mark.parametrize("kind", ["errored", "expired", "canceled"])
-def test_an_unreadable_line_that_says_there_was_no_answer_was_not_paid_for(kind: str) -> None:
+def test_an_unreadable_line_without_an_answer_was_not_paid_for(kind: str) -> None:
     line = f'{{"custom_id": "r-1", "result": {{"type": "{kind}", "error": 7}}}}\n'.encode()
     outcome = unreadable(line, ValueError("x"))
     assert outcome is not None
@@ -391,7 +391,7 @@ def test_an_unreadable_line_that_says_there_was_no_answer_was_not_paid_for(kind:
 
 
 class TestUsage:
-    """What an answer used, where its line tells it oddly."""
+    """The usage of an answer with a malformed usage object."""
 
     @pytest.mark.parametrize(
         "usage",
@@ -414,7 +414,7 @@ class TestUsage:
             USAGE | {"server_tool_use": {"web_search_requests": -7}},
         ],
     )
-    def test_a_count_that_is_none_makes_the_usage_unknown_and_not_the_answer(self, usage: Any) -> None:
+    def test_an_invalid_count_makes_only_the_usage_unknown(self, usage: Any) -> None:
         outcome = _judge(_succeeded(_text(GOOD), usage=usage))
         assert (outcome.outcome, outcome.output, outcome.upper_bound) == ("succeeded", GOOD, True)
         assert (outcome.input_tokens, outcome.cache_read_tokens, outcome.output_tokens) == (0, 0, 0)
@@ -427,19 +427,21 @@ class TestUsage:
             {"input_tokens": 41, "output_tokens": 9, "cache_creation": [], "cache_read_input_tokens": None},
         ],
     )
-    def test_what_is_not_told_beside_prompt_and_answer_was_not_used(self, usage: dict[str, Any]) -> None:
+    def test_missing_optional_counts_are_zero(self, usage: dict[str, Any]) -> None:
         outcome = _judge(_succeeded(_text(GOOD), usage=usage))
         assert (outcome.input_tokens, outcome.output_tokens, outcome.upper_bound) == (41, 9, False)
         assert outcome.cache_read_tokens == outcome.cache_write_1h_tokens == outcome.web_searches == 0
 
-    @pytest.mark.parametrize("told", [None, {}, {"ephemeral_5m_input_tokens": 7}, {"ephemeral_1h_input_tokens": None}])
-    def test_what_was_written_for_nobody_knows_how_long_has_the_higher_price(self, told: Any) -> None:
-        outcome = _judge(_succeeded(_text(GOOD), usage=USAGE | {"cache_creation": told}))
+    @pytest.mark.parametrize(
+        "written", [None, {}, {"ephemeral_5m_input_tokens": 7}, {"ephemeral_1h_input_tokens": None}]
+    )
+    def test_cache_writes_of_unknown_ttl_have_the_higher_price(self, written: Any) -> None:
+        outcome = _judge(_succeeded(_text(GOOD), usage=USAGE | {"cache_creation": written}))
         assert not outcome.upper_bound
         assert outcome.cache_write_5m_tokens + outcome.cache_write_1h_tokens == 30
-        assert outcome.cache_write_5m_tokens == (told or {}).get("ephemeral_5m_input_tokens", 0)
+        assert outcome.cache_write_5m_tokens == (written or {}).get("ephemeral_5m_input_tokens", 0)
 
-    def test_an_unreadable_line_tells_what_it_used_and_what_claude_said(self) -> None:
+    def test_an_unreadable_line_gives_usage_and_text(self) -> None:
         result = _succeeded(_text("a\ud83d"))
         line = json.dumps({"custom_id": "r-1", "result": result}).encode()
         with pytest.raises(msgspec.DecodeError) as caught:
@@ -453,14 +455,14 @@ class TestUsage:
         )
 
     @pytest.mark.parametrize("model", [None, 5, "claude-haiku-5-\ufffd", "\ud83d", "claude-haik"])
-    def test_of_an_unreadable_line_a_model_without_a_price_is_left_open(self, model: Any) -> None:
+    def test_a_model_without_a_price_in_an_unreadable_line_is_ignored(self, model: Any) -> None:
         result = _succeeded(_text("\ud83d"), model=model)
         outcome = unreadable(json.dumps({"custom_id": "r-1", "result": result}).encode(), ValueError("x"))
         assert outcome is not None
         assert (outcome.model, outcome.upper_bound, outcome.input_tokens) == (None, False, 41)
 
     @pytest.mark.parametrize("geo", ["\ud83d", 5, {}])
-    def test_a_place_that_is_no_name_is_left_out(self, geo: Any) -> None:
+    def test_an_invalid_region_is_left_out(self, geo: Any) -> None:
         result = _succeeded(_text("\ud83d"), usage=USAGE | {"inference_geo": geo})
         outcome = unreadable(json.dumps({"custom_id": "r-1", "result": result}).encode(), ValueError("x"))
         assert outcome is not None
@@ -471,6 +473,6 @@ def _used_by(outcome: Outcome) -> dict[str, Any]:
     return {name: getattr(outcome, name) for name in (*TOKEN_RATES, "web_searches", "inference_geo")}
 
 
-def test_a_byte_order_mark_makes_no_line_unreadable() -> None:
+def test_a_byte_order_mark_is_ignored() -> None:
     line = json.dumps({"custom_id": "r-1", "result": {"type": "expired"}}).encode()
     assert decode_line(b"\xef\xbb\xbf" + line) == decode_line(line)

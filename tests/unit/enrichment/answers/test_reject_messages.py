@@ -1,4 +1,4 @@
-"""rejection.py: rejected rows, in words."""
+"""reject_messages.py: rejected rows, in words."""
 
 from __future__ import annotations
 
@@ -8,8 +8,15 @@ from decimal import Decimal
 import pytest
 
 from include.enrichment.answers.manifest import Manifest
-from include.enrichment.answers.reject_messages import UNSENDABLE, Rejected, loaded_lines, result_lines, too_many
-from include.enrichment.cost.estimate import Bounds, Estimate, Usd
+from include.enrichment.answers.reject_messages import (
+    UNSENDABLE,
+    Rejected,
+    describe_load,
+    describe_publication,
+    describe_too_many,
+)
+from include.enrichment.cost.bounds import Bounds, Usd
+from include.enrichment.cost.estimate import Estimate
 
 
 def estimate(usd: str) -> Estimate:
@@ -60,8 +67,10 @@ def manifest(outcomes: dict[str, int], **changes: object) -> Manifest:
     return Manifest.model_validate(facts | changes)
 
 
-def told(outcomes: dict[str, int], *, again: int = 0, unbilled: int = 0, left_out: str = "", **changes: object) -> str:
-    return too_many(
+def message(
+    outcomes: dict[str, int], *, again: int = 0, unbilled: int = 0, left_out: str = "", **changes: object
+) -> str:
+    return describe_too_many(
         manifest(outcomes, **changes),
         rejected(**outcomes),
         again=again,
@@ -72,35 +81,35 @@ def told(outcomes: dict[str, int], *, again: int = 0, unbilled: int = 0, left_ou
     )
 
 
-def test_it_says_the_numbers_what_is_left_behind_and_the_ways_on_in_five_lines() -> None:
-    assert told({"expired": 5, "invalid": 3, UNSENDABLE: 2}, again=8, unbilled=5).splitlines() == [
+def test_the_message_has_numbers_leftovers_and_next_steps_in_five_lines() -> None:
+    assert message({"expired": 5, "invalid": 3, UNSENDABLE: 2}, again=8, unbilled=5).splitlines() == [
         "10 of 100 rows of partition 2026-11-01 were rejected (5 expired, 3 invalid, 2 unsendable);"
         " limits.max_reject_ratio allows 2 %.",
         "Most common: why expired (5); why invalid (3); why unsendable (2).",
-        "Nothing was published, and the table is as it was. All answers are kept; the rejects are at s3://l/own",
-        "Trigger the day again with Only the rejects (`only_rejects`; make run: ONLY_REJECTS=1): it sends 8 requests"
-        " and nothing else, for about $0.0758.",
-        "Or change what the reasons name (prompt, schema, max_tokens, query) and start a new run: what has changed is"
-        " sent and billed again. Or raise the ratio and start a new run to publish without them.",
+        "Nothing was published, and the table is unchanged. All answers are kept; the rejects are at s3://l/own",
+        "Trigger the day again with Only the rejects (`only_rejects`; make run: ONLY_REJECTS=1): it sends only"
+        " 8 requests, for about $0.0758.",
+        "Or fix the cause of the reasons (prompt, schema, max_tokens, query) and start a new run: changed requests are"
+        " sent and billed again. Or raise the ratio and start a new run to publish without the rejects.",
     ]
 
 
-def test_one_row_was_rejected_and_one_request_is_sent() -> None:
-    lines = told({"invalid": 1}, again=1).splitlines()
+def test_one_row_and_one_request_are_singular() -> None:
+    lines = message({"invalid": 1}, again=1).splitlines()
     assert lines[0].startswith("1 of 100 rows of partition 2026-11-01 was rejected (1 invalid);")
-    assert "it sends 1 request and nothing else" in lines[3]
+    assert "it sends only 1 request, for" in lines[3]
 
 
-def test_what_a_budget_left_out_stands_beside_the_reasons() -> None:
-    lines = told({"expired": 5}, again=5, left_out="7 requests were not asked again.").splitlines()
-    assert lines[1] == "Most common: why expired (5). 7 requests were not asked again."
+def test_requests_that_a_budget_left_out_follow_the_reasons() -> None:
+    lines = message({"expired": 5}, again=5, left_out="7 requests were not sent again.").splitlines()
+    assert lines[1] == "Most common: why expired (5). 7 requests were not sent again."
     assert len(lines) == 5
 
 
-def test_where_nothing_can_be_asked_again_that_way_is_not_named() -> None:
-    lines = told({"invalid": 12}).splitlines()
+def test_only_rejects_is_not_suggested_if_nothing_can_be_sent_again() -> None:
+    lines = message({"invalid": 12}).splitlines()
     assert "only_rejects" not in "".join(lines)
-    assert lines[-1].startswith("Change what the reasons name")
+    assert lines[-1].startswith("Fix the cause of the reasons")
 
 
 @pytest.mark.parametrize(
@@ -112,17 +121,17 @@ def test_where_nothing_can_be_asked_again_that_way_is_not_named() -> None:
         (None, 100, {}, "for an unknown amount."),
     ],
 )
-def test_they_cost_what_the_others_did_or_what_was_estimated(
+def test_the_cost_is_the_average_of_the_others_or_the_estimate(
     cost: str | None, unbilled: int, estimates: dict[str, Estimate], expected: str
 ) -> None:
     usd = None if cost is None else Decimal(cost)
-    found = told({"expired": 10}, again=10, unbilled=unbilled, partition_cost_usd=usd, estimates=estimates)
+    found = message({"expired": 10}, again=10, unbilled=unbilled, partition_cost_usd=usd, estimates=estimates)
     assert expected in found
 
 
-def test_what_was_published_is_a_fact_a_line() -> None:
+def test_a_published_partition_is_described_one_fact_per_line() -> None:
     outcomes = {"errored": 1, "invalid": 6}
-    found = result_lines(manifest(outcomes), rejected(**outcomes), rejects="s3://l/r", published=True)
+    found = describe_publication(manifest(outcomes), rejected(**outcomes), rejects="s3://l/r", published=True)
     assert found.splitlines() == [
         "Partition 2026-11-01 of tickets is published.",
         "100 rows read",
@@ -137,26 +146,28 @@ def test_what_was_published_is_a_fact_a_line() -> None:
     ]
 
 
-def test_what_was_not_published_names_no_table() -> None:
-    lines = result_lines(manifest({"invalid": 1}), rejected(invalid=1), rejects="s3://l/own", published=False)
+def test_an_unpublished_partition_names_no_table() -> None:
+    lines = describe_publication(manifest({"invalid": 1}), rejected(invalid=1), rejects="s3://l/own", published=False)
     assert lines.startswith("Partition 2026-11-01 of tickets is not published.\n100 rows read\n99 with a usable answer")
     assert "Table:" not in lines
     assert "Rejects: s3://l/own" in lines
 
 
-def test_what_the_emulator_answered_is_simulated() -> None:
-    found = result_lines(manifest({}, batches=["msgbatch_simulated_1"]), Rejected(), rejects="s3://l/r", published=True)
-    assert "$0.5000 (expected: $0), simulated: the emulator answered, and nobody is billed\n" in found
+def test_emulated_answers_are_marked_as_simulated() -> None:
+    found = describe_publication(
+        manifest({}, batches=["msgbatch_simulated_1"]), Rejected(), rejects="s3://l/r", published=True
+    )
+    assert "$0.5000 (expected: $0), simulated by the emulator, not billed\n" in found
 
 
-def test_a_batch_tells_its_outcomes_and_the_first_requests_without_a_usable_answer() -> None:
-    assert loaded_lines("msgbatch_1", {"succeeded": 114, "invalid": 6}, rejected(invalid=6)).splitlines() == [
+def test_a_batch_is_described_by_its_outcomes_and_sample_failures() -> None:
+    assert describe_load("msgbatch_1", {"succeeded": 114, "invalid": 6}, rejected(invalid=6)).splitlines() == [
         "Batch msgbatch_1: 120 requests: 6 invalid, 114 succeeded.",
         "Without a usable answer, the first 5:",
         *(f"  invalid-{number}: invalid, why invalid" for number in range(5)),
         "Most common reasons: why invalid (6)",
     ]
-    assert loaded_lines("msgbatch_1", {"succeeded": 114}, Rejected()) == (
+    assert describe_load("msgbatch_1", {"succeeded": 114}, Rejected()) == (
         "Batch msgbatch_1: 114 requests: 114 succeeded."
     )
 

@@ -21,11 +21,11 @@ from include.enrichment.answers.table import (
     Shape,
     changed_types,
     key_fields,
-    publishable,
     repeated_keys,
     row_keys,
     rows_batch,
     rows_schema,
+    split_rows,
 )
 from include.enrichment.errors import SpecError, WarehouseError
 
@@ -55,7 +55,7 @@ def _batch(*rows: dict[str, Any], keys: list[pa.Field] = KEY) -> pa.RecordBatch:
 
 
 def _answered(*outcomes: Outcome | None, cost_usd: Decimal | None = Decimal(0)) -> pa.Table:
-    """What was answered to each of as many rows; None for a row without a request."""
+    """Return the results of as many rows; None for a row without a request."""
     lines = [
         {
             **{name: getattr(outcome, name) for name in ("outcome", "output", "reason", "text")},
@@ -82,7 +82,7 @@ def _bad(request_id: str, outcome: OutcomeName = "invalid", /, **fields: Any) ->
 def _publish(
     rows: pa.RecordBatch, answered: pa.Table, shape: Shape = SHAPE
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    published, rejected = publishable(pa.table(rows), answered, shape)
+    published, rejected = split_rows(pa.table(rows), answered, shape)
     assert published.schema == shape.table
     assert rejected.schema == shape.rejects
     published.validate(full=True)
@@ -102,12 +102,12 @@ class TestKeyFields:
             (UUID(int=5), "string"),
         ],
     )
-    def test_a_type_that_nobody_names_or_describes_is_the_first_rows(self, value: object, kind: str) -> None:
+    def test_an_unknown_type_comes_from_the_first_row(self, value: object, kind: str) -> None:
         assert key_fields({"k": None}, {"k": value}) == [pa.field("k", KEY_TYPES[kind], nullable=False)]
 
     @pytest.mark.parametrize("kind", KEY_TYPES)
     @pytest.mark.parametrize("first_row", [None, {"k": "text"}, {"k": 1.5}])
-    def test_a_type_that_is_named_is_taken_whatever_the_rows(self, kind: str, first_row: dict[str, Any] | None) -> None:
+    def test_a_named_type_is_used_for_any_rows(self, kind: str, first_row: dict[str, Any] | None) -> None:
         assert key_fields({"k": kind}, first_row) == [pa.field("k", KEY_TYPES[kind], nullable=False)]
 
     @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ class TestKeyFields:
         ],
         ids=str,
     )
-    def test_a_described_type_is_the_same_with_rows_and_without(
+    def test_a_described_type_is_the_same_with_and_without_rows(
         self, described: pa.DataType, value: object, kind: str
     ) -> None:
         wanted = [pa.field("k", KEY_TYPES[kind], nullable=False)]
@@ -135,40 +135,38 @@ class TestKeyFields:
 
     @pytest.mark.parametrize("kind", KEY_TYPES)
     @pytest.mark.parametrize("described", [None, pa.null(), pa.float64(), pa.string()])
-    def test_a_day_without_rows_has_the_published_type_however_it_is_described(
-        self, kind: str, described: pa.DataType | None
-    ) -> None:
-        """pandas writes a table without rows with whatever types it likes."""
+    def test_a_day_without_rows_has_the_published_type(self, kind: str, described: pa.DataType | None) -> None:
+        """pandas writes a table without rows with arbitrary types."""
         published = {"k": str(KEY_TYPES[kind]), "label": "string"}
         found = key_fields({"k": None}, None, described={"k": described}, published=published)
         assert found == [pa.field("k", KEY_TYPES[kind], nullable=False)]
 
-    def test_a_description_is_not_overruled_by_what_is_published_where_there_are_rows(self) -> None:
+    def test_with_rows_the_description_overrules_the_published_type(self) -> None:
         found = key_fields({"k": None}, {"k": 1}, described={"k": pa.int64()}, published={"k": "string"})
         assert found == [pa.field("k", pa.int64(), nullable=False)]
 
     @pytest.mark.parametrize("described", [None, {}, {"k": None}, {"k": pa.null()}])
-    def test_without_rows_and_without_a_word_of_its_type_a_key_must_be_named(
+    def test_without_rows_and_description_the_type_must_be_named(
         self, described: dict[str, pa.DataType | None] | None
     ) -> None:
-        with pytest.raises(SpecError, match=r"type of 'k' is not known.*Nothing was sent.*source\.key: {k: int64}"):
+        with pytest.raises(SpecError, match=r"type of 'k' is unknown.*Nothing was sent.*source\.key: {k: int64}"):
             key_fields({"k": None}, None, described=described, published={"other": "int64"})
 
     @pytest.mark.parametrize("described", [pa.decimal128(10, 0), pa.float64(), pa.binary(), pa.list_(pa.int64())])
-    def test_without_rows_a_described_type_that_no_key_has_must_be_named(self, described: pa.DataType) -> None:
+    def test_without_rows_a_described_type_that_is_no_key_type_must_be_replaced(self, described: pa.DataType) -> None:
         with pytest.raises(SpecError, match=r"describes it as (decimal|double|binary|list).*source\.key: {k: int64}"):
             key_fields({"k": None}, None, described={"k": described})
 
-    def test_a_first_row_without_a_key_is_told_as_such(self) -> None:
-        with pytest.raises(WarehouseError, match="'k' is NULL in 1 of the last 1 rows"):
+    def test_a_null_key_in_the_first_row_is_rejected(self) -> None:
+        with pytest.raises(WarehouseError, match="'k' is NULL in 1 of the last 1 rows read"):
             key_fields({"k": None}, {"k": None})
 
-    def test_columns_of_the_key_keep_the_specs_order(self) -> None:
+    def test_key_columns_keep_the_order_of_the_spec(self) -> None:
         assert [field.name for field in key_fields({"b": None, "a": None}, {"a": 1, "b": 2, "c": 3})] == ["b", "a"]
 
     @pytest.mark.parametrize("described", [None, pa.float64(), pa.null()])
     @pytest.mark.parametrize("value", [1.5, Decimal("1"), b"x", [1], {}, timedelta(1)])
-    def test_a_value_without_an_obvious_type_asks_for_one(self, value: object, described: pa.DataType | None) -> None:
+    def test_a_value_without_a_key_type_needs_a_named_type(self, value: object, described: pa.DataType | None) -> None:
         with pytest.raises(
             SpecError, match=rf"'k' comes from the warehouse as {type(value).__name__}.*key: {{k: int64}}"
         ):
@@ -177,20 +175,20 @@ class TestKeyFields:
 
 class TestChangedTypes:
     @pytest.mark.parametrize("kind", KEY_TYPES)
-    def test_a_type_as_in_the_manifest_has_not_changed(self, kind: str) -> None:
+    def test_the_type_of_the_manifest_has_not_changed(self, kind: str) -> None:
         shape = Shape(keys=[pa.field("id", KEY_TYPES[kind], nullable=False)], output=OUTPUT)
         columns = {field.name: str(field.type) for field in shape.table}
         assert changed_types(shape.keys, columns) == []
 
-    def test_each_column_with_another_type_is_told_with_both(self) -> None:
+    def test_each_changed_column_is_described_with_both_types(self) -> None:
         keys = [pa.field("a", pa.string()), pa.field("b", pa.int64()), pa.field("c", pa.date32())]
-        told = changed_types(keys, {"a": "int64", "b": "int64", "c": "timestamp[us, tz=UTC]"})
-        assert told == [
+        changed = changed_types(keys, {"a": "int64", "b": "int64", "c": "timestamp[us, tz=UTC]"})
+        assert changed == [
             "'a' is string, but was published as int64",
             "'c' is date32[day], but was published as timestamp[us, tz=UTC]",
         ]
 
-    def test_a_column_that_is_new_in_the_key_has_had_no_type(self) -> None:
+    def test_a_new_key_column_has_not_changed(self) -> None:
         assert changed_types([pa.field("a", pa.string())], {"b": "int64"}) == []
 
 
@@ -247,14 +245,14 @@ class TestRowsBatch:
             ("timestamp", "2026-11-21T05:00:00Z"),
         ],
     )
-    def test_a_key_that_would_have_to_be_changed_is_refused(self, kind: str, value: object) -> None:
+    def test_a_key_that_its_type_would_change_is_rejected(self, kind: str, value: object) -> None:
         keys = [pa.field("k", KEY_TYPES[kind], nullable=False)]
         with pytest.raises(
-            WarehouseError, match=r"business key 'k' holds a value that is not .*: .*Nothing was sent.*{k: …}"
+            WarehouseError, match=r"business key 'k' has a value that is not .*: .*Nothing was sent.*{k: …}"
         ):
             _batch(_row(k=value), keys=keys)
 
-    def test_a_null_key_is_refused_with_its_count(self) -> None:
+    def test_null_keys_are_rejected_with_their_number(self) -> None:
         with pytest.raises(WarehouseError, match=r"'id' is NULL in 2 of the last 3 rows.*Nothing was sent"):
             _batch(_row(id=None), _row(id=1), _row(id=None))
 
@@ -262,20 +260,20 @@ class TestRowsBatch:
         (row,) = _batch(_row(None, problem="too large", id=1)).to_pylist()
         assert row == {"id": 1, "request_id": None, "params": None, "problem": "too large"}
 
-    def test_columns_that_are_not_of_the_key_stay_behind(self) -> None:
+    def test_columns_outside_the_key_are_left_out(self) -> None:
         assert _batch(_row(id=1, description="x")).schema.names == ["id", "request_id", "params", "problem"]
 
     def test_no_rows_are_an_empty_typed_batch(self) -> None:
         assert (_batch().num_rows, _batch().schema) == (0, rows_schema(KEY))
 
-    def test_samples_of_a_row_are_told_apart_by_their_number(self) -> None:
+    def test_samples_of_a_row_differ_by_their_number(self) -> None:
         sampled = rows_schema(KEY, sampled=True)
         rows = rows_batch([_row(f"r_{number}", id=7, _sample=number) for number in (1, 2)], sampled)
         assert rows.schema.names == ["id", SAMPLE, "request_id", "params", "problem"]
         assert rows.select(["id", SAMPLE]).to_pylist() == [{"id": 7, SAMPLE: 1}, {"id": 7, SAMPLE: 2}]
 
     @pytest.mark.parametrize("sampled", [False, True])
-    def test_the_key_of_rows_is_found_in_their_file(self, sampled: bool) -> None:
+    def test_the_key_is_found_in_the_file_of_the_rows(self, sampled: bool) -> None:
         keys = [pa.field("b", pa.string(), nullable=False), *KEY]
         number = [pa.field(SAMPLE, pa.int64(), nullable=False)] if sampled else []
         sink = pa.BufferOutputStream()
@@ -284,11 +282,11 @@ class TestRowsBatch:
 
 
 class TestRepeatedKeys:
-    def test_a_unique_key_is_repeated_nowhere(self) -> None:
+    def test_unique_keys_are_not_repeated(self) -> None:
         assert repeated_keys(pa.table({"a": [1, 1, 2], "b": ["x", "y", "x"]})).num_rows == 0
         assert repeated_keys(pa.table({"a": pa.array([], pa.int64())})).num_rows == 0
 
-    def test_the_most_frequent_stand_first_with_their_counts(self) -> None:
+    def test_the_most_frequent_keys_come_first_with_their_counts(self) -> None:
         keys = pa.table({"a": [1, 2, 2, 3, 3, 3], "b": ["x"] * 6})
         assert repeated_keys(keys).to_pylist() == [{"a": 3, "b": "x", "count": 3}, {"a": 2, "b": "x", "count": 2}]
 
@@ -299,7 +297,7 @@ class TestRepeatedKeys:
         (repeated,) = repeated_keys(keys).to_pylist()
         assert (repeated["count_all"], repeated[SAMPLE], repeated["count"]) == (keys["count_all"][0].as_py(), 1, 2)
 
-    def test_a_key_is_repeated_also_where_it_came_in_another_portion(self) -> None:
+    def test_a_key_repeated_in_another_chunk_is_found(self) -> None:
         portions = [pa.table({"a": [n, n + 1]}) for n in (7, 1, 8, 3)]
         assert repeated_keys(pa.concat_tables(portions)).to_pylist() == [{"a": 8, "count": 2}]
 
@@ -308,7 +306,7 @@ class TestRepeatedKeys:
 
 
 class TestShape:
-    def test_the_key_stands_first_then_the_output_then_the_origin(self) -> None:
+    def test_the_columns_are_key_output_and_origin(self) -> None:
         assert SHAPE.table == pa.schema(
             [
                 pa.field("id", pa.int64(), nullable=False),
@@ -325,18 +323,18 @@ class TestShape:
         assert SHAPE.rejects.names == ["id", "outcome", "reason", "text", *SHAPE.table.names[-4:]]
         assert SHAPE.rejects.field("_cost_usd") == SHAPE.table.field("_cost_usd")
 
-    def test_a_sampled_row_has_its_number_in_the_key_of_both(self) -> None:
+    def test_the_key_of_a_sampled_row_includes_its_number(self) -> None:
         shape = Shape(keys=row_keys(rows_schema(KEY, sampled=True)), output=OUTPUT)
         assert shape.table.names[:3] == ["id", SAMPLE, "label"]
         assert shape.rejects.names[:3] == ["id", SAMPLE, "outcome"]
 
-    def test_every_column_beside_key_and_output_has_a_name_that_no_key_may_have(self) -> None:
+    def test_all_other_column_names_are_reserved(self) -> None:
         ours = {*rows_schema(KEY, sampled=True).names, *SHAPE.table.names, *SHAPE.rejects.names}
         ours -= {"id", *(field.name for field in OUTPUT.fields)}
         assert not {name for name in ours if not name.startswith("_")} - RESERVED_NAMES
 
 
-class TestPublishable:
+class TestSplitRows:
     def test_an_answer_becomes_a_typed_line(self) -> None:
         answered = _answered(_good(), cost_usd=Decimal("0.0010025"))
         published, rejected = _publish(_batch(_row(id=7)), answered)
@@ -390,7 +388,7 @@ class TestPublishable:
             }
         ]
 
-    def test_a_row_that_was_never_sent_is_a_reject_that_has_cost_nothing(self) -> None:
+    def test_a_row_that_was_never_sent_is_a_reject_at_no_cost(self) -> None:
         published, rejected = _publish(_batch(_row(None, problem="too large", id=1)), _answered(None))
         assert published == []
         assert rejected == [
@@ -406,7 +404,7 @@ class TestPublishable:
             }
         ]
 
-    def test_every_row_is_in_exactly_one_of_the_two(self) -> None:
+    def test_every_row_is_either_published_or_rejected(self) -> None:
         kinds = [_good(), _bad("r_bad"), _bad("r_none", "expired"), None]
         rows = [
             _row(kind.request_id if kind else None, problem=None if kind else "too large", id=number)
@@ -416,10 +414,10 @@ class TestPublishable:
         assert [row["id"] for row in published] == list(range(0, 200, 4))
         assert [row["id"] for row in rejected] == [number for number in range(200) if number % 4]
 
-    def test_a_row_whose_answer_is_lost_is_in_neither_so_that_the_counts_do_not_reconcile(self) -> None:
+    def test_a_row_whose_answer_is_lost_breaks_the_counts(self) -> None:
         assert _publish(_batch(_row(id=1)), _answered(None)) == ([], [])
 
-    def test_samples_of_a_row_are_published_each_with_its_own_answer(self) -> None:
+    def test_each_sample_is_published_with_its_own_answer(self) -> None:
         sampled = rows_schema(KEY, sampled=True)
         rows = rows_batch([_row(f"r_{number}", id=7, _sample=number) for number in (1, 2, 3)], sampled)
         shape = Shape(keys=row_keys(sampled), output=OUTPUT)
@@ -431,7 +429,7 @@ class TestPublishable:
     def test_no_rows_give_two_empty_typed_tables(self) -> None:
         assert _publish(_batch(), _answered()) == ([], [])
 
-    def test_an_optional_property_that_is_left_out_is_null(self) -> None:
+    def test_a_missing_optional_property_is_null(self) -> None:
         published, _ = _publish(_batch(_row(id=1)), _answered(_good(output='{"label":"bug"}')))
         assert (published[0]["label"], published[0]["tags"], published[0]["urgent"]) == ("bug", None, None)
 
@@ -439,13 +437,13 @@ class TestPublishable:
         "name",
         ["output", "model", "batch_id", "stop_reason", "error_type", "input_tokens", "cost_usd", "position", "größe"],
     )
-    def test_a_key_may_be_called_like_a_column_of_the_answers(self, name: str) -> None:
+    def test_a_key_may_have_the_name_of_an_answer_column(self, name: str) -> None:
         keys = [pa.field(name, pa.string(), nullable=False), *KEY]
         rows = _batch(_row(id=1, **{name: "mine"}), _row("r_2", id=2, **{name: "too"}), keys=keys)
         published, rejected = _publish(rows, _answered(_good(), _bad("r_2")), Shape(keys=keys, output=OUTPUT))
         assert (published[0][name], published[0]["id"], published[0]["_model"]) == ("mine", 1, "m")
         assert (rejected[0][name], rejected[0]["id"]) == ("too", 2)
 
-    def test_columns_of_the_row_file_that_are_not_needed_may_be_left_out(self) -> None:
+    def test_unneeded_columns_of_the_rows_may_be_missing(self) -> None:
         published, _ = _publish(_batch(_row(id=1)).select(["id", "request_id", "problem"]), _answered(_good()))
         assert published[0]["id"] == 1

@@ -1,4 +1,4 @@
-"""upper_bound.py: what an answer can have used at most."""
+"""upper_bound.py: the highest possible usage of an answer."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ODD = Outcome(request_id="r", outcome="invalid", upper_bound=True)
 
 
 def params(**changes: Any) -> str:
-    """A request's params, as they are sent."""
+    """Return a request's params, as sent."""
     request = {"model": "claude-haiku-4-5", "max_tokens": 200, "messages": [{"role": "user", "content": "Hello"}]}
     return json.dumps(request | changes)
 
 
 def usd(outcome: Outcome) -> Decimal:
-    """What it cost."""
+    """Return its cost."""
     (cost,) = billed_usd(outcomes_batch([outcome])).to_pylist()
     return Decimal(cost)
 
@@ -39,11 +39,11 @@ def usd(outcome: Outcome) -> Decimal:
         (Outcome(request_id="r", outcome="missing"), False),
     ],
 )
-def test_an_answer_that_was_paid_for_needs_a_model_and_a_usage(outcome: Outcome, incomplete: bool) -> None:
+def test_a_paid_answer_is_incomplete_without_model_or_usage(outcome: Outcome, incomplete: bool) -> None:
     assert is_incomplete(outcome) is incomplete
 
 
-def test_it_has_all_bytes_of_the_request_as_input_and_max_tokens_as_output() -> None:
+def test_the_bound_is_one_token_per_byte_and_max_tokens() -> None:
     found = with_upper_bound(ODD, params())
     assert (found.model, found.output_tokens, found.upper_bound) == ("claude-haiku-4-5", 200, True)
     assert len(params()) < found.input_tokens <= len(params()) + 2_000
@@ -63,13 +63,13 @@ def test_a_longer_text_is_bounded_by_its_bytes(text: str) -> None:
         {"system": [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]},
     ],
 )
-def test_what_may_be_cached_counts_as_written_to_the_cache(changes: dict[str, Any]) -> None:
+def test_a_prompt_that_may_be_cached_counts_as_written(changes: dict[str, Any]) -> None:
     found = with_upper_bound(ODD, params(**changes))
     assert (found.input_tokens, found.cache_write_1h_tokens > len(params(**changes))) == (0, True)
     assert usd(found) > usd(with_upper_bound(ODD, params()))
 
 
-def test_a_row_that_speaks_of_caching_is_not_cached() -> None:
+def test_a_row_that_mentions_caching_is_not_cached() -> None:
     text = json.dumps({"cache_control": {"ttl": "1h"}})
     assert with_upper_bound(ODD, params(messages=[{"role": "user", "content": text}])).cache_write_1h_tokens == 0
 
@@ -82,17 +82,17 @@ def test_a_row_that_speaks_of_caching_is_not_cached() -> None:
         {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
     ],
 )
-def test_what_is_not_text_in_the_request_may_fill_the_context_window(changes: dict[str, Any]) -> None:
+def test_content_other_than_text_may_fill_the_context_window(changes: dict[str, Any]) -> None:
     assert with_upper_bound(ODD, params(**changes)).input_tokens == 1_000_000
 
 
-def test_where_only_the_model_is_not_told_it_is_the_one_that_was_asked() -> None:
-    told = Outcome(request_id="r", outcome="succeeded", output="x", model="", input_tokens=7, output_tokens=3)
-    assert with_upper_bound(told, params()) == msgspec.structs.replace(told, model="claude-haiku-4-5")
+def test_a_missing_model_is_the_requested_one() -> None:
+    known = Outcome(request_id="r", outcome="succeeded", output="x", model="", input_tokens=7, output_tokens=3)
+    assert with_upper_bound(known, params()) == msgspec.structs.replace(known, model="claude-haiku-4-5")
 
 
-def test_what_the_line_does_tell_is_kept() -> None:
-    told = msgspec.structs.replace(ODD, model="claude-opus-5-5", inference_geo="us")
-    found = with_upper_bound(told, params(inference_geo="global"))
+def test_known_values_of_the_line_are_kept() -> None:
+    known = msgspec.structs.replace(ODD, model="claude-opus-5-5", inference_geo="us")
+    found = with_upper_bound(known, params(inference_geo="global"))
     assert (found.model, found.inference_geo) == ("claude-opus-5-5", "us")
     assert with_upper_bound(ODD, params(inference_geo="us")).inference_geo == "us"

@@ -1,4 +1,4 @@
-"""ledger.py: which state may follow which."""
+"""ledger.py: the changes of state of a chunk."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SENT_AT = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
 LATER = SENT_AT + timedelta(minutes=5)
 STATES: tuple[State, ...] = get_args(State)
 WITH_A_BATCH = ("submitted", "landed")
-#: A chunk is planned, claimed, sent and loaded. What is unclear is settled by the batch that is found, or by another
-#: claim; only what a create has surely made nothing of is planned again. A batch may be recorded late: its process was
-#: thought dead, and others went on.
+#: A chunk is planned, claimed, sent and loaded. An unclear create is settled by the batch that is found or by another
+#: claim. A chunk is planned again only if its create certainly made no batch. A batch may be recorded late, by a
+#: process that was believed dead.
 MAY_FOLLOW = {
     ("planned", "submitting"),
     ("planned", "submitted"),
@@ -36,7 +36,7 @@ MAY_FOLLOW = {
 
 
 def _entry(state: State, **fields: Any) -> Entry:
-    """An entry as it is in that state: with a batch where that state has one."""
+    """Return an entry in that state, with a batch if the state has one."""
     known: dict[str, Any] = {
         "chunk_id": "c" * 22,
         "pipeline": "catalogue",
@@ -55,7 +55,7 @@ def _batch_of(state: State) -> dict[str, str]:
 
 @pytest.mark.parametrize("after", STATES)
 @pytest.mark.parametrize("before", STATES)
-def test_only_the_drawn_changes_are_possible(before: State, after: State) -> None:
+def test_only_the_listed_changes_of_state_are_possible(before: State, after: State) -> None:
     entry = _entry(before)
     if (before, after) in MAY_FOLLOW:
         changed = entry.becomes(after, at=LATER, **_batch_of(after))
@@ -66,7 +66,7 @@ def test_only_the_drawn_changes_are_possible(before: State, after: State) -> Non
 
 
 @pytest.mark.parametrize(("before", "after"), sorted(MAY_FOLLOW))
-def test_submitted_and_landed_have_a_batch_and_no_other_state_has(before: State, after: State) -> None:
+def test_only_submitted_and_landed_have_a_batch(before: State, after: State) -> None:
     entry = _entry(before, batch_id=None)
     wrong = None if after in WITH_A_BATCH else "msgbatch_1"
     with pytest.raises(BatchError, match="cannot become"):
@@ -80,7 +80,7 @@ def test_the_batch_of_an_entry_never_changes(before: State, other: str | None) -
         _entry(before).becomes("landed", at=LATER, batch_id=other)
 
 
-def test_a_batch_that_was_recorded_stays() -> None:
+def test_a_recorded_batch_is_kept() -> None:
     submitted = _entry("submitting").becomes("submitted", at=LATER, batch_id="msgbatch_1")
     assert submitted.batch_id == "msgbatch_1"
     assert submitted.becomes("landed", at=LATER).batch_id == "msgbatch_1"
@@ -88,7 +88,7 @@ def test_a_batch_that_was_recorded_stays() -> None:
 
 
 @pytest.mark.parametrize("state", UNSETTLED)
-def test_an_unsettled_entry_has_no_batch_and_may_be_given_one(state: State) -> None:
+def test_an_unsettled_entry_may_get_a_batch(state: State) -> None:
     assert state not in WITH_A_BATCH
     assert (state, "submitted") in MAY_FOLLOW
 
@@ -102,7 +102,7 @@ def test_an_unsettled_entry_has_no_batch_and_may_be_given_one(state: State) -> N
         ("withdrawn", None, ()),
     ],
 )
-def test_a_forbidden_change_names_the_batches_that_are_at_risk(
+def test_a_forbidden_change_names_the_batches_at_risk(
     before: State, asked: str | None, batch_ids: tuple[str, ...]
 ) -> None:
     with pytest.raises(BatchError) as raised:
@@ -111,13 +111,13 @@ def test_a_forbidden_change_names_the_batches_that_are_at_risk(
     assert not raised.value.retryable
 
 
-def test_a_change_leaves_the_entry_before_it_as_it_was() -> None:
+def test_a_change_does_not_modify_the_earlier_entry() -> None:
     entry = _entry("submitting")
     entry.becomes("submitted", at=LATER, batch_id="msgbatch_1")
     assert entry == _entry("submitting")
 
 
-def test_other_fields_change_with_the_state_and_the_rest_stays() -> None:
+def test_given_fields_change_with_the_state_and_the_others_stay() -> None:
     fence = Fence(newest_batch="msgbatch_0", at=SENT_AT)
     claim = _entry("planned").becomes(
         "submitting", at=LATER, run_id="run-2", run_ids=["run-1", "run-2"], fence=fence, refusals=3
@@ -127,9 +127,9 @@ def test_other_fields_change_with_the_state_and_the_rest_stays() -> None:
     ).model_copy(update={"changed_at": LATER})
 
 
-def test_a_run_that_waits_for_the_batch_is_added_to_those_that_do() -> None:
+def test_a_run_that_waits_for_the_batch_is_added() -> None:
     entry = _entry("submitted")
-    assert entry.held_by("run-2") == _entry("submitted", run_ids=["run-1", "run-2"])
+    assert entry.with_run("run-2") == _entry("submitted", run_ids=["run-1", "run-2"])
     assert entry.run_ids == ["run-1"]
 
 
@@ -143,7 +143,7 @@ def test_a_run_that_waits_for_the_batch_is_added_to_those_that_do() -> None:
     ],
     ids=lambda record: getattr(record, "state", type(record).__name__),
 )
-def test_a_record_is_read_back_as_it_was_written(record: BaseModel) -> None:
+def test_an_entry_is_read_back_unchanged(record: BaseModel) -> None:
     assert type(record).model_validate_json(record.model_dump_json()) == record
 
 
@@ -159,12 +159,12 @@ def test_a_record_is_read_back_as_it_was_written(record: BaseModel) -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-def test_what_is_not_an_entry_is_not_read_as_one(change: dict[str, object]) -> None:
+def test_an_invalid_entry_is_rejected(change: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Entry.model_validate({**_entry("planned").model_dump(), **change})
 
 
 @pytest.mark.parametrize("change", [{"version": 0}, {"closed": {}}, {"chunks": {"c": {}}}, {"chunks": ["c"]}])
-def test_what_is_not_a_list_of_open_chunks_is_not_read_as_one(change: dict[str, object]) -> None:
+def test_an_invalid_list_of_open_chunks_is_rejected(change: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         OpenChunks.model_validate({**OpenChunks().model_dump(), **change})

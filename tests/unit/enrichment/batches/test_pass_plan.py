@@ -1,4 +1,4 @@
-"""planning.py: what a pass sends is what nobody has asked for, and nothing of it is asked for twice."""
+"""pass_plan.py: a pass sends each wanted request once, unless it is answered or in flight."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOMENT = timedelta(microseconds=1)
 
 
 def _chunk(request_ids: str, *, sent: bool = False, own: bool = False) -> InFlight:
-    """An open chunk; each letter of its name is a request."""
+    """Return an open chunk; each letter of its name is a request."""
     return InFlight(chunk_id=request_ids, request_ids=frozenset(request_ids), sent=sent, own=own)
 
 
@@ -44,28 +44,28 @@ class TestDivide:
         ],
         ids=["nothing", "only what nobody wants", "all of it", "all of it and more", "a part of it"],
     )
-    def test_what_was_sent_is_joined_whosever_it_is_and_the_rest_is_sent(
+    def test_sent_chunks_of_any_run_are_joined_and_the_rest_is_sent(
         self, in_flight: list[InFlight], division: Division
     ) -> None:
         assert divide(set("abcd"), in_flight) == division
 
     @pytest.mark.parametrize("requests", ["ab", "abx", "cx", "abc"])
     @pytest.mark.parametrize("own", [True, False])
-    def test_what_was_never_sent_is_taken_over_whosever_it_is(self, own: bool, requests: str) -> None:
+    def test_unsent_chunks_of_any_run_are_taken_over(self, own: bool, requests: str) -> None:
         assert divide(set("abc"), [_chunk(requests, own=own)]) == Division(to_send=set("abc"), take_over=[requests])
 
-    def test_an_own_chunk_that_was_not_sent_and_holds_nothing_wanted_is_withdrawn_too(self) -> None:
+    def test_an_own_unsent_chunk_without_wanted_requests_is_withdrawn(self) -> None:
         assert divide(set("abc"), [_chunk("xy", own=True)]) == Division(to_send=set("abc"), take_over=["xy"])
 
-    def test_another_runs_chunk_that_holds_nothing_wanted_is_left_alone(self) -> None:
+    def test_another_runs_chunk_without_wanted_requests_is_left_alone(self) -> None:
         assert divide(set("abc"), [_chunk("xy")]) == Division(to_send=set("abc"))
 
-    def test_when_nothing_is_wanted_any_more_only_own_unsent_chunks_are_touched(self) -> None:
+    def test_without_wanted_requests_only_own_unsent_chunks_are_withdrawn(self) -> None:
         in_flight = [_chunk("ab", own=True), _chunk("cd", own=True, sent=True), _chunk("ef")]
         assert divide(set(), in_flight) == Division(to_send=set(), take_over=["ab"])
 
     @pytest.mark.parametrize("seed", range(200))
-    def test_every_wanted_request_is_sent_or_joined_once(self, seed: int) -> None:
+    def test_every_wanted_request_is_sent_or_joined_exactly_once(self, seed: int) -> None:
         luck = random.Random(seed)
         requests = [str(number) for number in range(luck.randrange(40))]
         wanted = {request for request in requests if luck.random() < 0.6}
@@ -97,12 +97,12 @@ class TestDivide:
 
 
 class TestCheckChunks:
-    def test_a_pass_of_more_batches_than_can_be_mapped_names_both_ways_out(self) -> None:
-        with pytest.raises(SpecError, match=r"needs 1,025 batches.*over 1,024 at most.*batch_requests.*max_map_length"):
+    def test_too_many_batches_are_rejected_with_both_remedies(self) -> None:
+        with pytest.raises(SpecError, match=r"needs 1,025 batches.*over at most 1,024.*batch_requests.*max_map_length"):
             check_chunks(1_025, most=1_024)
 
     @pytest.mark.parametrize("most", [None, 1_024])
-    def test_any_other_may_go_on(self, most: int | None) -> None:
+    def test_other_numbers_of_batches_are_allowed(self, most: int | None) -> None:
         check_chunks(1_024, most=most)
 
 
@@ -122,14 +122,14 @@ class TestClosed:
         )
 
     @pytest.mark.parametrize("state", ["landed", "withdrawn"])
-    def test_a_chunk_that_has_landed_or_was_withdrawn_is_closed_at_once(self, state: State) -> None:
+    def test_a_landed_or_withdrawn_chunk_is_closed_at_once(self, state: State) -> None:
         assert is_closed(self.OPENED, self._entry(state), set(), now=PLANNED_AT)
 
     @pytest.mark.parametrize(
         ("state", "days"),
         [(None, 7), ("planned", 7), ("submitting", 30), ("unclear", 30), ("submitted", 30)],
     )
-    def test_any_other_belongs_to_the_past_after_a_week_or_a_month_if_it_may_have_a_batch(
+    def test_other_chunks_are_closed_after_a_week_or_with_a_possible_batch_a_month(
         self, state: State | None, days: int
     ) -> None:
         entry = self._entry(state) if state else None
@@ -143,7 +143,7 @@ class TestClosed:
         now = PLANNED_AT + timedelta(days=400)
         assert not is_closed(self.OPENED, self._entry(state, now - timedelta(days=6)), set(), now=now)
 
-    def test_a_chunk_whose_batch_is_in_the_result_store_is_closed_whatever_the_ledger_says(self) -> None:
+    def test_a_chunk_whose_batch_is_in_the_result_store_is_closed_in_any_state(self) -> None:
         entry = self._entry("submitted").model_copy(update={"batch_id": "msgbatch_1"})
         assert is_closed(self.OPENED, entry, {"msgbatch_1"}, now=PLANNED_AT)
         assert not is_closed(self.OPENED, entry, {"msgbatch_2"}, now=PLANNED_AT)
@@ -160,10 +160,10 @@ class TestCheckCanary:
         ],
         ids=["no canary", "succeeded", "one of three succeeded", "all failed for passing reasons"],
     )
-    def test_the_run_goes_on_if_one_request_succeeded_or_may_yet(self, reasons: dict[str, str | None]) -> None:
+    def test_the_run_continues_if_one_request_succeeded_or_may_succeed(self, reasons: dict[str, str | None]) -> None:
         check_canary(reasons, pass_name="canary")
 
-    def test_the_run_stops_if_all_failed_for_good_and_tells_the_most_common_reasons(self) -> None:
+    def test_the_run_stops_with_the_most_common_reasons_if_all_failed_for_good(self) -> None:
         counts = {"errored, x": 1, "invalid, a": 3, "invalid, b": 2, "errored, invalid_request_error: c": 1_200}
         reasons = {f"{reason} {number}": reason for reason, count in counts.items() for number in range(count)}
         with pytest.raises(BatchError) as raised:
@@ -176,12 +176,12 @@ class TestCheckCanary:
         assert "clear the `plan` of pass canary" in message
         assert not raised.value.retryable
 
-    def test_after_answers_that_were_paid_for_nobody_is_told_to_ask_again(self) -> None:
+    def test_paid_answers_are_not_suggested_for_another_try(self) -> None:
         with pytest.raises(BatchError) as raised:
             check_canary({"a": "invalid, not JSON"}, pass_name="canary")
         assert "clear the `plan`" not in str(raised.value)
 
-    def test_a_canary_of_one_is_enough_to_stop(self) -> None:
+    def test_a_canary_of_one_request_can_stop_the_run(self) -> None:
         with pytest.raises(BatchError, match=r"none of its 1 requests .*: invalid, refused \(1\)\. Nothing"):
             check_canary({"a": "invalid, refused"}, pass_name="canary")
 
@@ -191,25 +191,25 @@ class TestPassPlan:
         chunks=["chunks/p/c.parquet"], batches=["b"], requests=5, to_send=2, in_flight=1, extracted_at=PLANNED_AT
     )
 
-    def test_a_plan_is_read_back_as_it_was_written(self) -> None:
+    def test_a_plan_is_read_back_unchanged(self) -> None:
         assert PassPlan.model_validate_json(self.PLAN.model_dump_json()) == self.PLAN
 
-    def test_what_is_not_a_plan_is_not_read_as_one(self) -> None:
+    def test_an_invalid_plan_is_rejected(self) -> None:
         with pytest.raises(ValidationError):
             PassPlan.model_validate({**self.PLAN.model_dump(), "cost_usd": 1})
 
 
 class TestCheckOnlyRejects:
-    def test_a_run_that_needs_to_ask_for_no_other_row_may_go_on(self) -> None:
+    def test_a_run_that_needs_no_other_rows_is_allowed(self) -> None:
         check_only_rejects(0, requests=1_000)
 
-    def test_one_that_would_have_to_is_told_how_many_and_what_to_do(self) -> None:
-        with pytest.raises(ParamError, match=r"3 of the partition's 1,000 requests .*Nothing was sent.*plain run"):
+    def test_a_run_that_needs_other_rows_is_rejected_with_their_number_and_the_remedy(self) -> None:
+        with pytest.raises(ParamError, match=r"(?s)3 of the partition's 1,000 requests .*Nothing was sent.*without"):
             check_only_rejects(3, requests=1_000)
 
 
 @pytest.mark.parametrize(
-    ("chunks", "joined", "to_send", "in_flight", "told"),
+    ("chunks", "joined", "to_send", "in_flight", "text"),
     [
         (2, 0, 121, 0, "Pass main, requests: 121 will be sent in 2 batches; the run has 126."),
         (1, 1, 0, 121, "Pass main, requests: 121 are in flight in 1 batch; the run has 126."),
@@ -223,8 +223,8 @@ class TestCheckOnlyRejects:
         (0, 0, 0, 0, "Pass main, requests: none will be sent; the run has 126."),
     ],
 )
-def test_a_pass_says_what_it_sends_and_what_it_waits_for(
-    chunks: int, joined: int, to_send: int, in_flight: int, told: str
+def test_a_plan_is_described_by_what_it_sends_and_waits_for(
+    chunks: int, joined: int, to_send: int, in_flight: int, text: str
 ) -> None:
     made = PassPlan(
         chunks=[f"chunk-{number}" for number in range(chunks)],
@@ -234,4 +234,4 @@ def test_a_pass_says_what_it_sends_and_what_it_waits_for(
         in_flight=in_flight,
         extracted_at=TestPassPlan.PLAN.extracted_at,
     )
-    assert describe_plan("main", made, joined=joined) == told
+    assert describe_plan("main", made, joined=joined) == text

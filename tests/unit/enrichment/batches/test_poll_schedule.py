@@ -1,4 +1,4 @@
-"""rounds.py: when waits look together, and what a page of the list is worth."""
+"""poll_schedule.py: when waits share a round, and when a page of the list is worth its call."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ FEW = [100.0] * PAGE_WORTH
 MANY = [100.0] * (PAGE_WORTH + 1)
 
 
-def test_a_page_is_worth_its_call_for_more_batches_than_it_costs_retrieves() -> None:
+def test_a_page_is_read_for_more_batches_than_it_costs_retrieves() -> None:
     assert not is_page_worth_it(0, pages_read=0)
     assert not is_page_worth_it(PAGE_WORTH, pages_read=0)
     assert is_page_worth_it(PAGE_WORTH + 1, pages_read=0)
 
 
-def test_pages_that_show_nothing_are_given_up_before_they_cost_more_than_the_retrieves() -> None:
+def test_useless_pages_never_cost_more_than_the_retrieves() -> None:
     pages_read = 0
     while is_page_worth_it(1_000, pages_read=pages_read):
         pages_read += 1
     assert pages_read * PAGE_WORTH <= 1_000 < (pages_read + 1) * PAGE_WORTH + 1
 
 
-def test_few_waits_are_looked_at_when_they_fall_due() -> None:
+def test_few_waits_are_polled_when_they_are_due() -> None:
     assert next_round_at(FEW, calm_until=1_000) == 100
     assert next_round_at([*FEW, 100 + CALM_SECONDS + 1], calm_until=1_000) == 100
     assert round_covers_until([*FEW, 100 + CALM_SECONDS + 1], now=100) == 100
 
 
 @pytest.mark.parametrize(("calm_until", "begin"), [(0, 100), (100, 100), (107, 107)])
-def test_many_waits_are_not_looked_at_before_it_is_calm(calm_until: float, begin: float) -> None:
+def test_many_waits_are_not_polled_before_the_calm_period_ends(calm_until: float, begin: float) -> None:
     assert next_round_at(MANY, calm_until=calm_until) == begin
 
 
-def test_a_round_for_many_takes_along_what_falls_due_soon_after() -> None:
+def test_a_round_for_many_includes_waits_that_are_due_soon() -> None:
     assert next_round_at([*FEW, 100 + CALM_SECONDS], calm_until=107) == 107
     assert round_covers_until([*FEW, 100 + CALM_SECONDS], now=100) == 100 + CALM_SECONDS
 
 
-def test_waits_that_fall_due_one_by_one_end_up_in_one_round() -> None:
-    """A thousand waits at all times of a minute: what each would ask for alone is asked once per interval."""
+def test_waits_that_are_due_at_different_times_end_up_in_one_round() -> None:
+    """A thousand waits, spread over a minute, are polled once per interval."""
     interval = 60.0
     dues = [interval * number / 1_000 for number in range(1_000)]
     calm_until, begins = 0.0, []

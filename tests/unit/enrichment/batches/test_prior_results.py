@@ -1,11 +1,11 @@
-"""found.py: what the batches said of a run's requests, and what follows for the next pass."""
+"""prior_results.py: the outcomes of a run's requests, and what the next pass can do about them."""
 
 from __future__ import annotations
 
 import pyarrow as pa
 import pytest
 
-from include.enrichment.batches.prior_results import FOUND_SCHEMA, PriorResults, lines_for
+from include.enrichment.batches.prior_results import FOUND_SCHEMA, PriorResults, select_outcomes
 
 BILLED = ["succeeded", "invalid"]
 UNBILLED = ["errored", "expired", "canceled", "missing"]
@@ -27,24 +27,22 @@ def _line(request_id: str, outcome: str, batch_id: str = "b-1", stop_reason: str
 EVERY = _found(*(_line(outcome, outcome) for outcome in [*BILLED, *UNBILLED]))
 
 
-def test_a_request_is_asked_that_has_any_outcome() -> None:
-    assert EVERY.asked == {*BILLED, *UNBILLED}
+def test_a_request_with_any_outcome_was_sent() -> None:
+    assert EVERY.sent == {*BILLED, *UNBILLED}
 
 
-def test_a_request_has_succeeded_that_has_a_usable_answer() -> None:
+def test_a_request_with_a_usable_answer_has_succeeded() -> None:
     assert EVERY.succeeded == {"succeeded"}
 
 
-def test_a_request_is_settled_that_was_paid_for() -> None:
+def test_a_paid_request_is_settled() -> None:
     assert EVERY.settled == {*BILLED}
 
 
 @pytest.mark.parametrize("outcome", BILLED)
 @pytest.mark.parametrize("other", UNBILLED)
 @pytest.mark.parametrize("paid_first", [True, False])
-def test_what_was_paid_for_once_stays_settled_whatever_another_batch_said(
-    outcome: str, other: str, paid_first: bool
-) -> None:
+def test_a_paid_request_stays_settled_despite_other_outcomes(outcome: str, other: str, paid_first: bool) -> None:
     batches = ("b-1", "b-2") if paid_first else ("b-2", "b-1")
     found = _found(_line("r", outcome, batches[0]), _line("r", other, batches[1]))
     assert found.settled == {"r"}
@@ -63,17 +61,17 @@ def test_what_was_paid_for_once_stays_settled_whatever_another_batch_said(
         ("succeeded", None, False),
     ],
 )
-def test_only_what_failed_for_a_passing_reason_may_end_better(outcome: str, error_type: str | None, may: bool) -> None:
-    assert _found(("r", outcome, error_type, "end_turn", "b-1")).may_end_better == ({"r"} if may else set())
+def test_only_transient_failures_are_retryable(outcome: str, error_type: str | None, may: bool) -> None:
+    assert _found(("r", outcome, error_type, "end_turn", "b-1")).retryable == ({"r"} if may else set())
 
 
-def test_one_passing_failure_is_enough_to_hope() -> None:
+def test_one_transient_failure_makes_a_request_retryable() -> None:
     found = _found(("r", "errored", "invalid_request_error", None, "b-1"), _line("r", "expired", "b-2"))
-    assert found.may_end_better == {"r"}
+    assert found.retryable == {"r"}
 
 
 class TestFailedIn:
-    def test_it_names_every_batch_that_left_a_request_unanswered(self) -> None:
+    def test_every_batch_that_left_a_request_unanswered_is_named(self) -> None:
         found = _found(
             _line("r-1", "expired", "b-1"),
             _line("r-1", "errored", "b-2"),
@@ -84,7 +82,7 @@ class TestFailedIn:
         )
         assert found.failed_in({"r-1", "r-2", "r-3"}) == {"r-1": {"b-1", "b-2"}, "r-2": {"b-2"}, "r-3": {"b-1"}}
 
-    def test_it_names_only_requests_that_are_asked_for_and_have_failed(self) -> None:
+    def test_only_the_given_requests_that_failed_are_named(self) -> None:
         assert EVERY.failed_in({"expired", "succeeded", "invalid", "unheard of"}) == {"expired": {"b-1"}}
         assert EVERY.failed_in(set()) == {}
 
@@ -101,48 +99,46 @@ class TestRepairable:
             (None, False),
         ],
     )
-    def test_an_invalid_answer_is_repaired_where_another_may_fit(
+    def test_an_invalid_answer_is_repairable_if_another_may_fit(
         self, stop_reason: str | None, repairable: bool
     ) -> None:
         found = _found(_line("r", "invalid", "b-1", stop_reason))
         assert found.repairable() == ({"r": "b-1"} if repairable else {})
 
     @pytest.mark.parametrize("outcome", ["succeeded", *UNBILLED])
-    def test_what_has_no_invalid_answer_needs_no_repair(self, outcome: str) -> None:
+    def test_a_request_without_an_invalid_answer_needs_no_repair(self, outcome: str) -> None:
         assert _found(_line("r", outcome)).repairable() == {}
 
     @pytest.mark.parametrize("batches", [("b-1", "b-2"), ("b-2", "b-1")])
-    def test_what_has_a_usable_answer_in_any_batch_needs_no_repair(self, batches: tuple[str, str]) -> None:
+    def test_a_request_with_a_usable_answer_needs_no_repair(self, batches: tuple[str, str]) -> None:
         assert _found(_line("r", "invalid", batches[0]), _line("r", "succeeded", batches[1])).repairable() == {}
 
-    def test_an_unanswered_try_beside_the_invalid_answer_changes_nothing(self) -> None:
+    def test_an_unanswered_try_does_not_prevent_a_repair(self) -> None:
         found = _found(_line("r", "errored", "b-1"), _line("r", "invalid", "b-2"), _line("r", "expired", "b-3"))
         assert found.repairable() == {"r": "b-2"}
 
     @pytest.mark.parametrize("batches", [("b-1", "b-2"), ("b-2", "b-1")])
-    def test_of_several_invalid_answers_the_same_is_repaired_however_they_are_listed(
-        self, batches: tuple[str, str]
-    ) -> None:
-        """Another answer would be another request, and paid again."""
+    def test_the_choice_among_invalid_answers_does_not_depend_on_their_order(self, batches: tuple[str, str]) -> None:
+        """A repair of another answer would be another request, and billed again."""
         assert _found(*(_line("r", "invalid", batch_id) for batch_id in batches)).repairable() == {"r": "b-1"}
 
-    def test_of_several_invalid_answers_one_that_may_be_mended_is_chosen(self) -> None:
+    def test_a_repairable_answer_is_chosen_among_invalid_ones(self) -> None:
         found = _found(_line("r", "invalid", "b-1", "refusal"), _line("r", "invalid", "b-2"))
         assert found.repairable() == {"r": "b-2"}
 
 
-def test_batches_are_those_that_say_something_each_once_and_sorted() -> None:
+def test_batches_are_distinct_and_sorted() -> None:
     found = _found(_line("r-1", "expired", "b-2"), _line("r-1", "errored", "b-1"), _line("r-2", "invalid", "b-2"))
     assert found.batches == ["b-1", "b-2"]
 
 
-def test_two_finds_together_say_what_both_say() -> None:
+def test_the_sum_of_two_results_holds_both() -> None:
     first, second = _found(_line("r-1", "invalid", "b-1")), _found(_line("r-2", "expired", "b-2"))
     assert first.settled == {"r-1"}
     both = first + second
-    assert (both.asked, both.settled, both.may_end_better) == ({"r-1", "r-2"}, {"r-1"}, {"r-2"})
+    assert (both.sent, both.settled, both.retryable) == ({"r-1", "r-2"}, {"r-1"}, {"r-2"})
     assert both.batches == ["b-1", "b-2"]
-    assert (first.asked, second.asked) == ({"r-1"}, {"r-2"})
+    assert (first.sent, second.sent) == ({"r-1"}, {"r-2"})
     assert (both + _found(_line("r-1", "succeeded", "b-3"))).repairable() == {}
 
 
@@ -161,15 +157,15 @@ def test_two_finds_together_say_what_both_say() -> None:
         ("aabbccddeeffgg", "dbfd"),
     ],
 )
-def test_the_wanted_lines_are_found_in_their_order_however_many_are_wanted(wanted: str, found: str) -> None:
+def test_wanted_outcomes_keep_their_order(wanted: str, found: str) -> None:
     lines = pa.table({"request_id": ["d", "b", "f", "d"], "x": [1, 2, 3, 4]})
-    assert lines_for(lines, pa.array(sorted(wanted), pa.string()))["request_id"].to_pylist() == list(found)
-    assert lines_for(lines.slice(0, 0), pa.array(["d"])).num_rows == 0
+    assert select_outcomes(lines, pa.array(sorted(wanted), pa.string()))["request_id"].to_pylist() == list(found)
+    assert select_outcomes(lines.slice(0, 0), pa.array(["d"])).num_rows == 0
 
 
-def test_where_no_batch_was_asked_nothing_is_found() -> None:
+def test_no_outcomes_give_empty_results() -> None:
     for found in (_found(), _found() + _found(), PriorResults(FOUND_SCHEMA.empty_table())):
         assert found.batches == []
-        assert found.asked == found.succeeded == found.settled == found.may_end_better == set()
+        assert found.sent == found.succeeded == found.settled == found.retryable == set()
         assert found.failed_in({"r"}) == {}
         assert found.repairable() == {}

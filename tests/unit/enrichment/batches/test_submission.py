@@ -75,34 +75,34 @@ class TestFirstLook:
         ],
         ids=lambda value: getattr(value, "state", ""),
     )
-    def test_the_ledger_decides_what_it_can(self, entry: Entry | None, decision: object) -> None:
+    def test_the_ledger_decides_the_next_action(self, entry: Entry | None, decision: object) -> None:
         assert next_action(entry) == decision
 
     @pytest.mark.parametrize("state", get_args(State))
-    def test_a_chunk_with_a_batch_is_attached_to_it_whatever_its_state(self, state: State) -> None:
+    def test_a_chunk_with_a_batch_is_attached_to_it_in_any_state(self, state: State) -> None:
         assert next_action(_entry(state, "msgbatch_1")) == Attach(batch_id="msgbatch_1")
 
 
-def test_every_unsettled_state_has_its_window() -> None:
+def test_every_unsettled_state_has_its_time_window() -> None:
     assert set(WINDOWS) == set(UNSETTLED)
 
 
-def test_a_process_that_died_is_given_longer_than_a_create_may_take() -> None:
+def test_a_dead_process_gets_longer_than_a_create_may_take() -> None:
     assert timedelta(minutes=20) + LISTING_LAG < CREATE_WINDOW
 
 
 @unsettled
-def test_a_create_is_settled_when_its_batch_must_be_listed(state: State) -> None:
+def test_a_create_is_settled_once_its_batch_must_be_listed(state: State) -> None:
     assert settled_at(_entry(state)) == AT + WINDOWS[state]
 
 
 class TestCandidates:
     @unsettled
-    def test_a_batch_of_the_same_size_that_nobody_has_claimed_may_be_ours(self, state: State) -> None:
+    def test_an_unclaimed_batch_of_the_same_size_may_be_ours(self, state: State) -> None:
         listed = [_batch("ended", succeeded=2, processing=0), _batch("a", succeeded=3), _batch("b", processing=3)]
         assert find_candidates(_entry(state), listed, set()) == listed[1:]
 
-    def test_the_size_is_that_of_all_counts_together(self) -> None:
+    def test_the_size_is_the_sum_of_all_counts(self) -> None:
         batch = _batch(processing=1, succeeded=2)
         assert find_candidates(_entry("unclear"), [batch], []) == [batch]
 
@@ -115,12 +115,12 @@ class TestCandidates:
         assert find_candidates(_entry("unclear"), listed, {"a", "c"}) == listed[1:]
 
     @unsettled
-    def test_a_batch_that_was_made_too_late_for_our_create_is_not_ours(self, state: State) -> None:
+    def test_a_batch_created_too_late_is_not_ours(self, state: State) -> None:
         last = AT + WINDOWS[state] + CLOCK_SKEW
         in_time, late = (_batch(created_at=created_at, succeeded=3) for created_at in (last, last + MOMENT))
         assert find_candidates(_entry(state), [late, in_time], []) == [in_time]
 
-    def test_nothing_listed_is_no_candidate(self) -> None:
+    def test_an_empty_list_has_no_candidates(self) -> None:
         assert find_candidates(_entry("unclear"), [], []) == []
 
 
@@ -137,32 +137,32 @@ class TestLookAgainAt:
         ],
     )
     @unsettled
-    def test_a_running_candidate_is_looked_at_after_a_tenth_of_its_age(
+    def test_a_running_candidate_is_checked_after_a_tenth_of_its_age(
         self, state: State, age: timedelta, pause: timedelta
     ) -> None:
         now = AT + timedelta(hours=24)
         running = [_batch(created_at=now - age, processing=3)]
         assert check_again_at(_entry(state), running, now=now) == now + pause
 
-    def test_of_several_candidates_the_oldest_counts(self) -> None:
+    def test_the_oldest_of_several_candidates_counts(self) -> None:
         now = AT + timedelta(hours=1)
         running = [_batch(created_at=now - timedelta(minutes=minutes), processing=3) for minutes in (1, 50, 20)]
         assert check_again_at(_entry("unclear"), running, now=now) == now + timedelta(minutes=5)
 
     @unsettled
-    def test_nothing_is_certain_while_a_candidate_runs(self, state: State) -> None:
+    def test_a_running_candidate_delays_the_decision(self, state: State) -> None:
         now = AT + timedelta(days=2)
         assert check_again_at(_entry(state), [_batch(processing=3)], now=now) is not None
         assert check_again_at(_entry(state), [], now=now) is None
 
     @unsettled
-    def test_surely_none_was_made_from_the_moment_on_that_settles_it(self, state: State) -> None:
+    def test_no_batch_was_made_once_the_create_is_settled(self, state: State) -> None:
         settled = AT + WINDOWS[state]
         assert check_again_at(_entry(state), [], now=settled - MOMENT) == settled
         assert check_again_at(_entry(state), [], now=settled) is None
 
     @unsettled
-    def test_until_then_it_is_looked_at_every_ten_minutes_and_at_the_end(self, state: State) -> None:
+    def test_before_that_the_list_is_checked_every_ten_minutes_and_at_the_end(self, state: State) -> None:
         entry, now, looks = _entry(state), AT, 0
         while again := check_again_at(entry, [], now=now):
             assert now < again <= now + LATE
@@ -172,12 +172,12 @@ class TestLookAgainAt:
 
 class TestRefusedUntil:
     @pytest.mark.parametrize(("refusals", "minutes"), [(1, 1), (2, 2), (3, 4), (4, 8), (5, 10), (6, 10), (5_000, 10)])
-    def test_each_refusal_in_a_row_doubles_the_pause_up_to_ten_minutes(self, refusals: int, minutes: int) -> None:
+    def test_each_consecutive_refusal_doubles_the_pause_up_to_ten_minutes(self, refusals: int, minutes: int) -> None:
         assert refusal_ends_at(refusals, None, now=AT) == AT + timedelta(minutes=minutes)
 
     @pytest.mark.parametrize("refusals", [1, 7])
     @pytest.mark.parametrize("asked_seconds", [0, 0.5, 60, 7_200])
-    def test_what_the_api_asks_for_comes_before_that(self, refusals: int, asked_seconds: float) -> None:
+    def test_the_retry_after_of_the_api_comes_first(self, refusals: int, asked_seconds: float) -> None:
         assert refusal_ends_at(refusals, asked_seconds, now=AT) == AT + timedelta(seconds=asked_seconds)
 
 
@@ -196,22 +196,18 @@ class TestRefusedUntil:
         (1, 200, 100_000, None),
     ],
 )
-def test_a_batch_is_ours_or_theirs_only_where_its_lines_leave_no_doubt(
+def test_only_conclusive_lines_show_whose_a_batch_is(
     ours: int, strangers: int, requests: int, verdict: str | None
 ) -> None:
     assert submission.classify_ownership(ours, strangers, requests=requests) == verdict
 
 
 @pytest.mark.parametrize(
-    ("minutes", "requests", "told"), [(59, 3, False), (60, 3, True), (60 * 24, 100_000, True), (60 * 24, 1, False)]
+    ("minutes", "requests", "advised"), [(59, 3, False), (60, 3, True), (60 * 24, 100_000, True), (60 * 24, 1, False)]
 )
-def test_what_is_refused_for_an_hour_may_be_too_large_unless_it_is_one_request(
-    minutes: int, requests: int, told: bool
-) -> None:
+def test_a_chunk_rejected_for_an_hour_may_be_too_large(minutes: int, requests: int, advised: bool) -> None:
     since = AT - timedelta(minutes=minutes)
     found = may_never_fit(since, now=AT, requests=requests, size_bytes=2_000_000)
-    assert bool(found) == told
-    assert ("limits.batch_requests" in found) == told
-    assert (
-        f"Its {requests:,} requests never fit into a queue that holds fewer, nor its 2,000,000 bytes" in found
-    ) == told
+    assert bool(found) == advised
+    assert ("limits.batch_requests" in found) == advised
+    assert (f"Its {requests:,} requests may exceed the API's queue, or its 2,000,000 bytes" in found) == advised

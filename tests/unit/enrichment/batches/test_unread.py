@@ -1,4 +1,4 @@
-"""unread.py: what is paid, or may be, and nobody reads."""
+"""unread.py: batches that are or may be paid for and that nobody loads."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def found(known: Entry | None, *, folder: str = f"{DAY}other/", read: frozenset[
 
 
 @pytest.mark.parametrize("state", ["submitted", "submitting", "unclear"])
-def test_what_was_sent_for_the_same_day_and_is_not_read_is_told_at_once(state: State) -> None:
+def test_an_unread_batch_of_the_same_day_is_reported_at_once(state: State) -> None:
     assert found(entry(state))
 
 
 @pytest.mark.parametrize("state", ["submitted", "submitting", "unclear"])
-def test_what_was_sent_for_another_day_is_told_when_its_run_should_have_loaded_it(state: State) -> None:
+def test_an_unread_batch_of_another_day_is_reported_once_overdue(state: State) -> None:
     another = "runs/tickets/2026-11-02/other/"
     assert found(entry(state, hours_ago=24), folder=another) == []
     assert found(entry(state, hours_ago=26), folder=another)
@@ -45,29 +45,29 @@ def test_what_was_sent_for_another_day_is_told_when_its_run_should_have_loaded_i
 
 
 @pytest.mark.parametrize("state", ["planned", "withdrawn", "landed"])
-def test_what_was_never_sent_or_has_landed_is_not_told(state: State) -> None:
+def test_an_unsent_or_landed_chunk_is_not_reported(state: State) -> None:
     assert found(entry(state, hours_ago=1_000)) == []
     assert not is_overdue(entry(state, hours_ago=1_000), now=NOW)
 
 
-def test_what_the_run_reads_and_what_the_ledger_does_not_know_is_not_told() -> None:
+def test_chunks_that_the_run_reads_or_that_have_no_entry_are_not_reported() -> None:
     assert found(entry(), read=frozenset({"c"})) == []
     assert found(None) == []
 
 
-def test_the_message_says_what_is_paid_and_how_it_is_loaded() -> None:
-    told = describe_unread(entry(), run_id="manual__2")
-    assert told.startswith(
-        "Batch msgbatch_1 (1,183 requests, sent by run manual__1 at 2026-11-29 11:00 UTC) is paid and not loaded"
+def test_the_message_names_the_paid_batch_and_how_to_load_it() -> None:
+    message = describe_unread(entry(), run_id="manual__2")
+    assert message.startswith(
+        "Batch msgbatch_1 (1,183 requests, sent by run manual__1 at 2026-11-29 11:00 UTC) is paid for but not loaded"
     )
-    assert "clear that run's `submit` with downstream; where `make run` began it, give the same command again" in told
+    assert "clear that run's `submit` with downstream, or repeat the `make run` command that started it" in message
 
 
-def test_of_a_create_that_nobody_has_recorded_the_message_says_that_it_may_be_paid() -> None:
-    assert "was making a batch at 2026-11-29 11:00 UTC, and has not recorded how that ended: it may be paid" in (
+def test_the_message_about_an_unrecorded_create_says_that_it_may_be_paid_for() -> None:
+    assert "(1,183 requests) at 2026-11-29 11:00 UTC and has not recorded the result: it may be paid for" in (
         describe_unread(entry("submitting"), run_id="manual__2")
     )
 
 
-def test_of_its_own_batch_the_run_says_why_it_does_not_read_it() -> None:
-    assert "Prompt, model or schema have changed since" in describe_unread(entry(), run_id="manual__1")
+def test_the_message_about_the_runs_own_batch_gives_the_reason() -> None:
+    assert "The prompt, model or schema has changed since" in describe_unread(entry(), run_id="manual__1")

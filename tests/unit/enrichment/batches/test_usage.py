@@ -1,4 +1,4 @@
-"""usage.py: the line of a batch in the books."""
+"""usage.py: the usage record of a batch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from include.enrichment.batches.usage import (
     BatchFacts,
     count_outcomes,
     make_usage_record,
+    sum_usage,
     supersedes,
     total_usd,
-    usage_columns,
 )
 from include.enrichment.cost.prices import MOST_USD, TOKEN_RATES
 from tests.fixtures.usage import facts_of
@@ -32,13 +32,13 @@ def outcome(kind: OutcomeName, **fields: Any) -> Outcome:
 
 
 def line(*outcomes: Outcome, facts: BatchFacts = FACTS) -> dict[str, Any]:
-    made = make_usage_record(facts, usage_columns(outcomes_batch(outcomes)))
+    made = make_usage_record(facts, sum_usage(outcomes_batch(outcomes)))
     assert made.schema == USAGE_SCHEMA
     (found,) = made.to_pylist()
     return dict(found)
 
 
-def test_a_batch_is_booked_with_what_is_known_of_it() -> None:
+def test_a_usage_record_has_the_facts_of_its_batch() -> None:
     found = line(outcome("succeeded", **USED))
     assert {name: found[name] for name in ("batch_id", "pipeline", "partition", "pass_name", "run_id")} == {
         "batch_id": "msgbatch_1",
@@ -50,18 +50,18 @@ def test_a_batch_is_booked_with_what_is_known_of_it() -> None:
     assert (found["created_at"], found["body_bytes"]) == (FACTS.created_at, 4_000)
 
 
-def test_what_the_parts_of_a_batch_used_is_what_the_batch_used() -> None:
+def test_the_usage_of_the_parts_is_the_usage_of_the_batch() -> None:
     dear = {"model": "claude-opus-5-5", "output_tokens": 7}
     outcomes = [outcome("succeeded", **USED), outcome("errored"), outcome("invalid", **dear), outcome("succeeded")]
-    parts = [usage_columns(outcomes_batch(some)) for some in ([], outcomes[:1], outcomes[1:])]
-    whole = usage_columns(outcomes_batch(outcomes))
+    parts = [sum_usage(outcomes_batch(some)) for some in ([], outcomes[:1], outcomes[1:])]
+    whole = sum_usage(outcomes_batch(outcomes))
     assert make_usage_record(FACTS, pa.concat_tables(parts)) == make_usage_record(FACTS, whole)
     assert (
         count_outcomes(pa.concat_tables(parts)) == count_outcomes(whole) == {"succeeded": 2, "errored": 1, "invalid": 1}
     )
 
 
-def test_every_outcome_is_counted_and_what_was_billed_is_summed() -> None:
+def test_outcomes_are_counted_and_billed_usage_is_summed() -> None:
     kinds: list[OutcomeName] = ["invalid", "errored", "expired", "canceled", "missing"]
     found = line(outcome("succeeded", **USED), outcome("succeeded", **USED), *(outcome(kind) for kind in kinds[1:]))
     assert (found["requests"], found["succeeded"], found["invalid"]) == (6, 2, 0)
@@ -69,28 +69,28 @@ def test_every_outcome_is_counted_and_what_was_billed_is_summed() -> None:
     assert (found["input_tokens"], found["output_tokens"], found["cost_usd"]) == (2_000, 400, 2 * COST)
 
 
-def test_an_answer_that_cannot_be_used_is_paid_and_told_apart() -> None:
+def test_the_cost_of_unusable_answers_is_recorded_separately() -> None:
     found = line(outcome("succeeded", **USED), outcome("invalid", **USED))
     assert (found["cost_usd"], found["unusable_usd"]) == (2 * COST, COST)
 
 
-def test_what_it_would_have_cost_at_once_and_without_a_cache_stands_beside_it() -> None:
+def test_the_synchronous_cost_is_recorded() -> None:
     cached = USED | {"input_tokens": 0, "cache_read_tokens": 1_000}
     found = line(outcome("succeeded", **cached))
     assert (found["cost_usd"], found["synchronous_usd"]) == (Decimal("0.00055"), Decimal("0.002"))
 
 
-def test_where_one_price_is_not_known_the_cost_of_the_batch_is_not() -> None:
+def test_one_unknown_price_makes_the_cost_of_the_batch_unknown() -> None:
     found = line(outcome("succeeded", **USED), outcome("succeeded", **USED | {"model": "claude-of-tomorrow"}))
     assert (found["cost_usd"], found["synchronous_usd"], found["unusable_usd"]) == (None, None, Decimal(0))
     assert (found["model"], found["input_tokens"]) == ("claude-haiku-4-5, claude-of-tomorrow", 2_000)
 
 
-def test_a_paid_line_that_cannot_be_read_has_no_known_cost() -> None:
+def test_an_unreadable_paid_line_has_no_known_cost() -> None:
     assert line(outcome("invalid", reason="its result line cannot be read"))["cost_usd"] is None
 
 
-def test_requests_that_are_booked_as_an_upper_bound_are_counted() -> None:
+def test_upper_bounds_are_counted() -> None:
     bound = outcome("invalid", **USED, upper_bound=True)
     found = line(outcome("succeeded", **USED), bound, bound)
     assert (found["requests"], found["upper_bounds"], found["cost_usd"]) == (3, 2, 3 * COST)
@@ -98,26 +98,26 @@ def test_requests_that_are_booked_as_an_upper_bound_are_counted() -> None:
     assert line()["upper_bounds"] == 0
 
 
-def test_answers_that_claim_any_number_of_tokens_are_booked_with_as_much_as_an_amount_holds() -> None:
+def test_absurd_token_counts_are_recorded_as_the_largest_amount() -> None:
     claims = outcome("invalid", **dict.fromkeys(TOKEN_RATES, MOST_TOKENS), model="claude-opus-4-5")
     found = line(*[claims] * 4_000)
     assert (found["cost_usd"], found["unusable_usd"]) == (MOST_USD, MOST_USD)
     assert found["output_tokens"] == 4_000 * MOST_TOKENS
-    parts = [usage_columns(outcomes_batch([claims] * 400))] * 40
+    parts = [sum_usage(outcomes_batch([claims] * 400))] * 40
     assert make_usage_record(FACTS, pa.concat_tables(parts))["cost_usd"].to_pylist() == [MOST_USD]
 
 
-def test_outcomes_of_an_earlier_version_hold_no_upper_bound() -> None:
+def test_outcomes_of_an_earlier_version_have_no_upper_bounds() -> None:
     outcomes = outcomes_batch([outcome("succeeded", **USED)])
     number = outcomes.schema.get_field_index("upper_bound")
     nulls = outcomes.set_column(number, outcomes.schema.field(number), pa.nulls(1, pa.bool_()))
-    assert make_usage_record(FACTS, usage_columns(nulls)) == make_usage_record(FACTS, usage_columns(outcomes))
+    assert make_usage_record(FACTS, sum_usage(nulls)) == make_usage_record(FACTS, sum_usage(outcomes))
 
 
-class TestSaysMore:
-    """Which line of a batch the books keep."""
+class TestSupersedes:
+    """Which of two usage records of a batch is kept."""
 
-    BOOKED = line(outcome("succeeded", **USED), outcome("missing"))
+    RECORDED = line(outcome("succeeded", **USED), outcome("missing"))
 
     @pytest.mark.parametrize(
         "changes",
@@ -128,11 +128,11 @@ class TestSaysMore:
             pytest.param({"succeeded": 2, "cost_usd": COST}, id="a garbled answer has come whole"),
         ],
     )
-    def test_a_line_that_knows_more_takes_its_place(self, changes: dict[str, Any]) -> None:
-        assert supersedes(self.BOOKED | changes, recorded=self.BOOKED)
-        assert not supersedes(self.BOOKED, recorded=self.BOOKED | changes)
+    def test_a_more_complete_record_replaces_the_recorded_one(self, changes: dict[str, Any]) -> None:
+        assert supersedes(self.RECORDED | changes, recorded=self.RECORDED)
+        assert not supersedes(self.RECORDED, recorded=self.RECORDED | changes)
 
-    def test_what_is_known_exactly_takes_the_place_of_an_upper_bound(self) -> None:
+    def test_an_exact_count_replaces_an_upper_bound(self) -> None:
         bound = line(
             outcome("succeeded", **USED), outcome("invalid", **USED | {"output_tokens": 9_999}, upper_bound=True)
         )
@@ -141,35 +141,35 @@ class TestSaysMore:
         assert supersedes(exact, recorded=bound)
         assert not supersedes(bound, recorded=exact)
 
-    def test_a_cost_takes_the_place_of_none(self) -> None:
-        unknown = self.BOOKED | {"cost_usd": None}
-        assert supersedes(self.BOOKED, recorded=unknown)
-        assert not supersedes(unknown, recorded=self.BOOKED)
+    def test_a_known_cost_replaces_an_unknown_one(self) -> None:
+        unknown = self.RECORDED | {"cost_usd": None}
+        assert supersedes(self.RECORDED, recorded=unknown)
+        assert not supersedes(unknown, recorded=self.RECORDED)
         assert not supersedes(unknown, recorded=unknown)
 
-    def test_a_price_that_has_changed_since_changes_nothing(self) -> None:
-        assert not supersedes(self.BOOKED | {"cost_usd": 2 * COST}, recorded=self.BOOKED)
+    def test_a_changed_price_replaces_nothing(self) -> None:
+        assert not supersedes(self.RECORDED | {"cost_usd": 2 * COST}, recorded=self.RECORDED)
 
-    def test_a_line_of_an_earlier_version_can_be_compared(self) -> None:
-        assert not supersedes(self.BOOKED, recorded=self.BOOKED | {"upper_bounds": None})
+    def test_a_record_of_an_earlier_version_can_be_compared(self) -> None:
+        assert not supersedes(self.RECORDED, recorded=self.RECORDED | {"upper_bounds": None})
 
 
-def test_a_batch_of_which_nothing_was_done_cost_nothing() -> None:
+def test_a_batch_without_answers_costs_nothing() -> None:
     found = line(outcome("canceled"), outcome("expired"))
     assert (found["cost_usd"], found["synchronous_usd"], found["model"]) == (0, 0, None)
 
 
-def test_the_requests_of_a_retry_pass_were_asked_before() -> None:
+def test_the_requests_of_a_retry_pass_count_as_retried() -> None:
     retry = BatchFacts(**{**vars(FACTS), "pass_name": "retry_2"})
     assert line(outcome("succeeded", **USED), facts=retry)["retried"] == 1
 
 
-def test_what_is_known_of_a_batch_comes_back_from_the_metadata_of_its_outcomes() -> None:
+def test_batch_facts_survive_in_the_metadata_of_the_outcomes() -> None:
     known = {"batch_id": "msgbatch_1", "pipeline": "tickets"}
-    assert BatchFacts.from_texts(FACTS.texts(), **known) == FACTS
+    assert BatchFacts.from_metadata(FACTS.to_metadata(), **known) == FACTS
     own = BatchFacts(**known, partition=None, pass_name=None, run_id=None, created_at=FACTS.created_at, body_bytes=None)
-    assert BatchFacts.from_texts(own.texts(), **known) == own
-    assert BatchFacts.from_texts({"version": "1", "run_id": "manual__1"}, **known) is None
+    assert BatchFacts.from_metadata(own.to_metadata(), **known) == own
+    assert BatchFacts.from_metadata({"version": "1", "run_id": "manual__1"}, **known) is None
 
 
 def test_a_sum_with_an_unknown_cost_is_unknown() -> None:

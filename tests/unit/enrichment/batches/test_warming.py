@@ -25,7 +25,7 @@ NOW = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
         ("planned", 1, "1h", False),
     ],
 )
-def test_a_batch_is_at_work_from_its_submit_until_the_ttl_after_it_was_loaded(
+def test_the_cache_is_warm_from_submission_until_the_ttl_after_loading(
     state: State, minutes: int, ttl: Ttl, warm: bool
 ) -> None:
     entry = Entry(

@@ -1,4 +1,4 @@
-"""budget.py: what may not be sent."""
+"""budget.py: requests that exceed a budget are not sent."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from include.enrichment.cost.bounds import Bounds, Usd
 from include.enrichment.cost.budget import Spending, check_budget
-from include.enrichment.cost.estimate import Bounds, Estimate, Usd
+from include.enrichment.cost.estimate import Estimate
 from include.enrichment.errors import BudgetExceeded
 
 NOTHING = Spending(spent=Decimal(0), reserved=Decimal(0))
@@ -34,49 +35,49 @@ def check(budget: str | None, *estimates: Estimate, spending: Spending = NOTHING
     check_budget(limit, spending, estimates, whose="The run", setting="limits.budget_usd")
 
 
-def test_what_fits_may_be_sent_to_the_last_cent() -> None:
+def test_requests_that_use_the_budget_to_the_last_cent_are_allowed() -> None:
     check("3.00", costing("1"), costing("2"))
 
 
-def test_what_could_exceed_it_may_not() -> None:
+def test_requests_that_could_exceed_the_budget_are_rejected() -> None:
     with pytest.raises(
         BudgetExceeded, match=r"The run could exceed its budget of \$2\.00 by \$1\.00 \(limits.budget_usd\)"
     ):
         check("2", costing("3"))
 
 
-def test_what_was_spent_and_what_is_under_way_count() -> None:
+def test_spent_and_in_flight_amounts_count() -> None:
     spending = Spending(spent=Decimal("1.5"), reserved=Decimal("1"))
     check("3", costing("0.5"), spending=spending)
     with pytest.raises(BudgetExceeded, match=r"by \$0\.01 [^;]*; spent: \$1\.50; in flight: \$1\.00\."):
         check("3", costing("0.51"), spending=spending)
 
 
-def test_the_message_has_the_numbers_first_and_the_ways_out_last() -> None:
+def test_the_message_states_the_numbers_first_and_the_remedies_last() -> None:
     with pytest.raises(BudgetExceeded) as caught:
         check("1", costing("3"))
     assert str(caught.value).splitlines() == [
         "The run could exceed its budget of $1.00 by $2.00 (limits.budget_usd).",
         "100 requests cost up to $3.00 (expected $1.50, low $0.75).",
-        "How that is known: prompts: counted.",
+        "Estimated from: prompts: counted.",
         "None of these requests were sent, and earlier answers are kept.",
-        "Raise the budget, make the requests cheaper (model, max_tokens, prompt), or try some rows first, which tells"
-        " how long answers are. Then start a new run, or clear `extract` with downstream.",
+        "Raise the budget, make the requests cheaper (model, max_tokens, prompt), or try some rows first to learn"
+        " how long the answers are. Then start a new run, or clear `extract` with downstream.",
     ]
     assert not caught.value.retryable
 
 
-def test_without_a_budget_nothing_is_stopped() -> None:
+def test_without_a_budget_everything_is_allowed() -> None:
     check(None, costing(None))
     check(None, costing("1000000"), spending=Spending(spent=None, reserved=Decimal(0)))
 
 
-def test_where_nothing_is_to_be_sent_nothing_is_stopped() -> None:
+def test_without_requests_nothing_is_rejected() -> None:
     check("0", costing("0", requests=0), spending=Spending(spent=Decimal(5), reserved=Decimal(0)))
 
 
 @pytest.mark.parametrize(
-    ("budget", "high", "told"),
+    ("budget", "high", "shown"),
     [
         ("1", "1.001", r"\$1\.000 by \$0\.001 "),
         ("0.0004", "3", r"\$0\.0004 by \$2\.9996 "),
@@ -84,20 +85,20 @@ def test_where_nothing_is_to_be_sent_nothing_is_stopped() -> None:
         ("0.123456789", "2000", r"\$0\.123457 by \$1,999\.876543 "),
     ],
 )
-def test_amounts_have_the_places_that_tell_them_apart(budget: str, high: str, told: str) -> None:
-    with pytest.raises(BudgetExceeded, match=f"its budget of {told}"):
+def test_amounts_show_enough_places_to_differ(budget: str, high: str, shown: str) -> None:
+    with pytest.raises(BudgetExceeded, match=f"its budget of {shown}"):
         check(budget, costing(high))
 
 
 @pytest.mark.parametrize("spent", [Decimal(0), None])
-def test_a_budget_and_no_known_price_do_not_go_together(spent: Decimal | None) -> None:
-    with pytest.raises(BudgetExceeded, match=r"(?s)what it would cost is not known.*Add the price"):
+def test_a_budget_needs_a_known_price(spent: Decimal | None) -> None:
+    with pytest.raises(BudgetExceeded, match=r"(?s)the cost is unknown.*Add the price"):
         check("100", costing(None), spending=Spending(spent=spent, reserved=Decimal(0)))
 
 
-def test_where_what_was_spent_is_not_known_the_batches_are_named_that_must_be_booked_anew() -> None:
+def test_unknown_spending_names_the_batches_whose_usage_must_be_recorded_again() -> None:
     spending = Spending(spent=None, reserved=Decimal(0), unpriced=["msgbatch_1", "msgbatch_2"])
     with pytest.raises(
-        BudgetExceeded, match=r"(?s)no cost of some batches \(2: msgbatch_1, msgbatch_2\).*books it anew"
+        BudgetExceeded, match=r"(?s)2 batches have no known cost \(msgbatch_1, msgbatch_2\).*usage record again"
     ):
         check("100", costing("1"), spending=spending)

@@ -1,4 +1,4 @@
-"""caching.py: what ``cache: auto`` comes to and why, and when a chunk is worth a warm-up."""
+"""caching.py: how ``cache: auto`` is resolved and why, and when a chunk is worth a warm-up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from include.enrichment.cost.caching import (
 from include.enrichment.cost.prices import Price, prices
 
 NEW, MIDDLE, OLD = "claude-haiku-5-5", "claude-sonnet-4-6", "claude-haiku-4-5"
-#: Bytes of ordinary prose for a token: the tokenizer of models from 4.7 on makes 30 % more of a text.
+#: Bytes per token of ordinary prose: models from 4.7 on use 30 % more tokens.
 BYTES_PER_TOKEN = {NEW: 4 / 1.3, MIDDLE: 4.0, OLD: 4.0}
 NOW = datetime(2026, 11, 21, 12, 30, tzinfo=UTC)
 
@@ -31,71 +31,71 @@ def price(model: str) -> Price:
 
 
 def prompt(tokens: int, model: str = MIDDLE) -> PrefixSize:
-    """A prompt of so many tokens, with a small schema."""
+    """Return the size of a prompt with that many tokens and a small schema."""
     return PrefixSize(system_bytes=round(tokens * BYTES_PER_TOKEN[model]), format_bytes=250)
 
 
-class TestDecide:
+class TestResolveCache:
     """``auto`` for a prompt, a model and its price."""
 
     @pytest.mark.parametrize("canary", [True, False])
     @pytest.mark.parametrize(
         ("tokens", "model", "cached", "why"),
         [
-            (300, NEW, False, "510 tokens at the most, and claude-haiku-5-5 keeps no prefix of fewer than 512"),
-            (300, MIDDLE, False, "630 tokens at the most, and claude-sonnet-4-6 keeps no prefix of fewer than 1,024"),
-            (300, OLD, False, "630 tokens at the most, and claude-haiku-4-5 keeps no prefix of fewer than 4,096"),
-            (2_000, NEW, True, "1,230 to 2,784 tokens, and claude-haiku-5-5 keeps no prefix of fewer than 512"),
-            (2_000, MIDDLE, True, "1,600 to 3,586 tokens, and claude-sonnet-4-6 keeps no prefix of fewer than 1,024"),
-            (2_000, OLD, False, "3,586 tokens at the most, and claude-haiku-4-5 keeps no prefix of fewer than 4,096"),
+            (300, NEW, False, "at most 510 tokens, and claude-haiku-5-5 caches no prefix below 512"),
+            (300, MIDDLE, False, "at most 630 tokens, and claude-sonnet-4-6 caches no prefix below 1,024"),
+            (300, OLD, False, "at most 630 tokens, and claude-haiku-4-5 caches no prefix below 4,096"),
+            (2_000, NEW, True, "1,230 to 2,784 tokens, and claude-haiku-5-5 caches no prefix below 512"),
+            (2_000, MIDDLE, True, "1,600 to 3,586 tokens, and claude-sonnet-4-6 caches no prefix below 1,024"),
+            (2_000, OLD, False, "at most 3,586 tokens, and claude-haiku-4-5 caches no prefix below 4,096"),
             (10_000, NEW, True, "6,153 to 13,486 tokens, and claude-haiku-5-5"),
             (10_000, MIDDLE, True, "8,000 to 17,500 tokens, and claude-sonnet-4-6"),
             (10_000, OLD, True, "8,000 to 17,500 tokens, and claude-haiku-4-5"),
         ],
     )
-    def test_it_is_on_where_the_model_keeps_a_prefix_of_that_size(
+    def test_auto_is_on_if_the_model_caches_a_prefix_of_that_size(
         self, tokens: int, model: str, cached: bool, why: str, canary: bool
     ) -> None:
         decided = resolve_cache(model, price(model), prompt(tokens, model), canary=canary)
         assert decided.cache == (("1h" if canary else "5m") if cached else "off")
         assert why in decided.why
 
-    def test_an_hour_needs_a_canary_that_warms_it(self) -> None:
+    def test_one_hour_needs_a_canary_that_warms_the_cache(self) -> None:
         warm, cold = (resolve_cache(MIDDLE, price(MIDDLE), prompt(2_000), canary=canary) for canary in (True, False))
         assert (warm.cache, cold.cache) == ("1h", "5m")
         assert warm.why.endswith(
-            "; the canary warms it, so about 90% of the requests should read it; 1h pays from 52.6% on"
+            "; the canary warms it, so about 90% of the requests should read it; 1h pays above 52.6%"
         )
         assert cold.why.endswith(
-            "; no canary warms it, so about 30% of the requests should read it; 5m pays from 21.7% on"
+            "; no canary warms it, so about 30% of the requests should read it; 5m pays above 21.7%"
         )
 
     @pytest.mark.parametrize("canary", [True, False])
-    def test_it_is_off_where_reading_is_hardly_cheaper(self, canary: bool) -> None:
+    def test_auto_is_off_if_reads_are_hardly_cheaper(self, canary: bool) -> None:
         dear = price(MIDDLE).model_copy(update={"read": price(MIDDLE).input - Decimal("0.01")})
         decided = resolve_cache(MIDDLE, dear, prompt(10_000), canary=canary)
         assert decided.cache == "off"
-        assert "pays from 9" in decided.why
+        assert "pays above 9" in decided.why
 
-    def test_a_prefix_that_may_be_large_enough_is_marked_as_the_mark_is_free_where_it_is_not(self) -> None:
+    def test_a_prefix_that_may_be_long_enough_is_marked(self) -> None:
         assert resolve_cache(MIDDLE, price(MIDDLE), prompt(1_000), canary=True).cache == "1h"
 
-    def test_without_a_price_it_is_off_and_says_so(self) -> None:
+    def test_auto_is_off_without_a_price(self) -> None:
         decided = resolve_cache("claude-x", None, prompt(10_000), canary=True)
-        assert (decided.cache, decided.why.startswith("the price of claude-x is not known")) == ("off", True)
+        assert (decided.cache, decided.why.startswith("claude-x has no price in")) == ("off", True)
 
-    def test_without_a_system_prompt_there_is_nothing_to_mark(self) -> None:
+    def test_auto_is_off_without_a_system_prompt(self) -> None:
         decided = resolve_cache(NEW, price(NEW), PrefixSize(system_bytes=0, format_bytes=90_000), canary=True)
         assert (decided.cache, "system prompt is empty" in decided.why) == ("off", True)
 
-    def test_every_priced_model_pays_for_itself_at_the_rates_that_are_expected(self) -> None:
+    def test_caching_pays_for_every_priced_model_at_the_expected_hit_rates(self) -> None:
         large = PrefixSize(system_bytes=50_000, format_bytes=0)
         for model, canary in product(prices().models, (True, False)):
             assert resolve_cache(model, price(model), large, canary=canary).cache == ("1h" if canary else "5m")
 
 
 class TestBreakEven:
-    """The share of requests that have to read."""
+    """The share of requests that must read the prefix."""
 
     @pytest.mark.parametrize(
         ("model", "ttl", "percent"),
@@ -109,49 +109,49 @@ class TestBreakEven:
             ("claude-fable-5-1", "1h", "50.6"),
         ],
     )
-    def test_it_is_what_the_documented_rates_give(self, model: str, ttl: Ttl, percent: str) -> None:
+    def test_break_even_follows_from_the_documented_rates(self, model: str, ttl: Ttl, percent: str) -> None:
         assert f"{break_even(price(model), ttl):.1%}" == f"{percent}%"
 
-    def test_at_the_break_even_rate_a_token_costs_what_it_does_without_a_cache(self) -> None:
+    def test_at_break_even_a_token_costs_as_much_as_without_a_cache(self) -> None:
         rates = price(MIDDLE)
         reads = break_even(rates, "1h")
         assert abs(reads * rates.read + (1 - reads) * rates.write_1h - rates.input) < Decimal("1e-20")
 
-    def test_odd_rates_have_an_answer_too(self) -> None:
+    def test_break_even_is_0_or_1_for_odd_rates(self) -> None:
         rates = price(MIDDLE)
         assert break_even(rates.model_copy(update={"read": rates.write_1h}), "1h") == 1
         assert break_even(rates.model_copy(update={"write_1h": rates.read}), "1h") == 0
 
 
 class TestWorthWarming:
-    """What a warm-up saves against what it costs."""
+    """The savings of a warm-up against its cost."""
 
-    def test_many_requests_with_a_large_prefix_are(self) -> None:
+    def test_many_requests_with_a_large_prefix_are_worth_a_warm_up(self) -> None:
         assert worth_warming(LEAST_REQUESTS, price(MIDDLE), prompt(2_000), "1h", max_tokens=400)
 
-    def test_few_requests_are_not(self) -> None:
+    def test_few_requests_are_not_worth_a_warm_up(self) -> None:
         assert not worth_warming(LEAST_REQUESTS - 1, price(MIDDLE), prompt(50_000), "1h", max_tokens=1)
 
-    def test_an_answer_that_may_cost_more_than_is_saved_is_not(self) -> None:
+    def test_a_warm_up_answer_may_cost_more_than_warming_saves(self) -> None:
         # 20 requests save 20 x 1,600 tokens x 0.6 x $5.70 for a million, which is some 7,000 tokens of output.
         assert worth_warming(20, price(MIDDLE), prompt(2_000), "1h", max_tokens=5_000)
         assert not worth_warming(20, price(MIDDLE), prompt(2_000), "1h", max_tokens=7_000)
         assert worth_warming(100, price(MIDDLE), prompt(2_000), "1h", max_tokens=7_000)
 
     @pytest.mark.parametrize("ttl", ["5m", "1h"])
-    def test_a_prefix_that_the_model_may_not_keep_is_not(self, ttl: Ttl) -> None:
+    def test_a_prefix_that_the_model_may_not_cache_is_not_worth_a_warm_up(self, ttl: Ttl) -> None:
         assert not worth_warming(100_000, price(OLD), prompt(5_000), ttl, max_tokens=1)
         assert worth_warming(100_000, price(OLD), prompt(6_000), ttl, max_tokens=1)
 
 
 class TestWarmUp:
-    """The request that goes ahead."""
+    """The request that warms the cache."""
 
     PARAMS = (
         '{"model":"m","max_tokens":9,"system":[{"type":"text","text":"S"}],"messages":[{"role":"user","content":"%s"}]}'
     )
 
-    def test_all_but_its_messages_is_byte_for_byte_that_of_the_chunk(self) -> None:
+    def test_a_warm_up_differs_from_the_chunk_only_in_its_messages(self) -> None:
         made = warm_up(self.PARAMS % "row 1", "1h", now=NOW)
         before, _, after = made.params.partition('"messages":')
         assert self.PARAMS.startswith(before)
@@ -159,14 +159,14 @@ class TestWarmUp:
         (message,) = json.loads(made.params)["messages"]
         assert message["role"] == "user"
 
-    def test_within_a_ttl_all_chunks_share_one(self) -> None:
+    def test_all_chunks_within_a_ttl_share_one_warm_up(self) -> None:
         asked = [
             warm_up(self.PARAMS % row, "1h", now=NOW + timedelta(minutes=later))
             for row, later in (("row 1", 0), ("row 2", 29), ("row 3", -30))
         ]
         assert len({each.request_id for each in asked}) == 1
 
-    def test_the_next_one_is_another_request(self) -> None:
+    def test_the_next_warm_up_is_another_request(self) -> None:
         first, second = (warm_up(self.PARAMS % "row", "5m", now=NOW + timedelta(minutes=five)) for five in (0, 5))
         assert first.request_id != second.request_id
         assert first.params == second.params

@@ -1,4 +1,4 @@
-"""dry_run.py: what a run would send, for people."""
+"""forecast.py: the result of a dry run, for people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from include.enrichment.cost.estimate import Bounds, Estimate, Usd
+from include.enrichment.cost.bounds import Bounds, Usd
+from include.enrichment.cost.estimate import Estimate
 from include.enrichment.cost.forecast import DryRun, PassForecast
 
 
@@ -46,32 +47,32 @@ TOLD = DryRun(
 )
 
 
-def test_one_table_has_what_each_pass_sends_and_costs_and_all_together() -> None:
+def test_the_table_shows_requests_and_cost_per_pass_and_in_total() -> None:
     rows, requests, heading, *lines = TOLD.table().splitlines()
-    assert rows == "120,000 rows of 2026-11-21, 2 of them cannot be sent."
-    assert requests == "110,000 distinct requests to claude-haiku-5-5, 9,000 of them are answered already."
-    assert heading == "What each pass would send:"
+    assert rows == "120,000 rows of 2026-11-21; 2 cannot be sent."
+    assert requests == "110,000 distinct requests to claude-haiku-5-5; 9,000 are already answered."
+    assert heading == "Each pass would send:"
     assert [line.split()[:5] for line in lines[1:5]] == [
         ["canary", "0", "1", "5", "0.0"],
         ["main", "995", "2", "100,000", "240.0"],
         ["retry", "0", "0", "0", "0.0"],
-        ["together", "995", "3", "100,005", "240.1"],
+        ["total", "995", "3", "100,005", "240.1"],
     ]
     assert lines[0].split()[0] == "pass"
     assert [line.split()[-3] for line in lines[1:5]] == ["0.0050", "100.0000", "0.0000", "100.0050"]
-    assert TOLD.table().count("together") == 1
+    assert TOLD.table().count("total") == 1
 
 
-def test_what_an_earlier_version_wrote_has_no_costs_and_can_be_shown() -> None:
+def test_a_dry_run_of_an_earlier_version_has_no_costs_and_is_shown() -> None:
     earlier = {"canary": PassForecast(in_flight=0, to_send=5, bytes=12_000, batches=1)}
     assert TOLD.model_copy(update={"passes": earlier}).table().startswith("120,000 rows of 2026-11-21")
 
 
-def test_it_is_the_same_after_it_was_stored() -> None:
+def test_a_stored_dry_run_is_read_back_unchanged() -> None:
     assert DryRun.model_validate_json(TOLD.model_dump_json()) == TOLD
 
 
 @pytest.mark.parametrize("more", [{"version": 0}, {"cost": 1}, {"rows": None}])
-def test_what_this_version_does_not_write_is_not_read(more: dict[str, Any]) -> None:
+def test_unknown_or_invalid_fields_are_rejected(more: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         DryRun.model_validate(TOLD.model_dump() | more)

@@ -1,4 +1,4 @@
-"""prices.py: what one request of a batch cost, to the last digit."""
+"""prices.py: the cost of one request in a batch, to the last digit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from include.enrichment.cost.prices import (
 )
 from include.enrichment.errors import SpecError
 
-#: As the page has them, in US dollars for a million tokens of a batch: input, 5m write, 1h write, read, output.
+#: The published prices in US dollars per million tokens in a batch: input, 5m write, 1h write, read, output.
 BATCH_PRICES = {
     "claude-fable-5-1": ("5", "6.25", "10", "0.125", "25"),
     "claude-mythos-5-1": ("5", "6.25", "10", "0.125", "25"),
@@ -61,16 +61,16 @@ def _cost(model: str | None, **used: Any) -> Decimal | None:
 
 
 @pytest.mark.parametrize(("model", "batch_prices"), BATCH_PRICES.items())
-def test_each_kind_of_token_has_the_batch_price_of_the_page(model: str, batch_prices: tuple[str, ...]) -> None:
+def test_each_kind_of_token_has_the_published_batch_price(model: str, batch_prices: tuple[str, ...]) -> None:
     found = [(_cost(model, **{kind: 10_000}) or Decimal()) * 100 for kind in _NOTHING]
     assert found == [Decimal(price) for price in batch_prices]
 
 
-def test_every_model_of_the_table_is_checked_against_the_page() -> None:
+def test_every_model_is_checked_against_the_published_prices() -> None:
     assert set(BATCH_PRICES) == set(prices().models)
 
 
-def test_the_kinds_of_tokens_add_up_exactly() -> None:
+def test_the_costs_of_all_kinds_of_tokens_add_up_exactly() -> None:
     assert _cost(
         "claude-haiku-5-5",
         input_tokens=41,
@@ -108,12 +108,12 @@ def test_no_tokens_cost_nothing() -> None:
         None,
     ],
 )
-def test_a_model_without_a_known_price_has_no_cost_and_none_is_guessed(model: str | None) -> None:
+def test_the_cost_of_a_model_without_a_price_is_null(model: str | None) -> None:
     assert _cost(model, input_tokens=1_000) is None
     assert _cost(model, input_tokens=1_000_000) is None
 
 
-def test_answers_of_several_models_places_and_lengths_stand_side_by_side() -> None:
+def test_each_answer_has_the_rates_of_its_model_region_and_length() -> None:
     answers = _answers(
         {"model": "claude-haiku-5-5", "cache_write_5m_tokens": 1, "cache_read_tokens": 1},
         {"model": "claude-of-tomorrow", "output_tokens": 1},
@@ -125,7 +125,7 @@ def test_answers_of_several_models_places_and_lengths_stand_side_by_side() -> No
     assert costs_usd(answers).to_pylist() == [cost and Decimal(cost) for cost in expected]
 
 
-def test_answers_that_are_added_up_cost_what_they_cost_one_by_one() -> None:
+def test_groups_of_answers_cost_as_much_as_the_single_answers() -> None:
     draw = Random(6)
     answers = _answers(
         *(
@@ -139,7 +139,7 @@ def test_answers_that_are_added_up_cost_what_they_cost_one_by_one() -> None:
         )
     ).append_column("kind", pa.array(["x", "y"] * 500))
     sums = sum_costs(answers, by="kind")
-    assert len(sums) == 2 * 3 * 2 * 2 - 3 * 2  # Opus knows no long prompts
+    assert len(sums) == 2 * 3 * 2 * 2 - 3 * 2  # Opus has no rates for long prompts
     assert sum(sums["answers"].to_pylist()) == 1_000
     for amounts in (costs_usd, synchronous_costs_usd):
         assert sum(amounts(sums).to_pylist()) == sum(amounts(answers).to_pylist())
@@ -150,7 +150,7 @@ def test_no_answers_have_no_costs() -> None:
 
 
 @pytest.mark.parametrize(("place", "factor"), [("us", "1.1"), ("global", "1"), ("not_available", "1"), (None, "1")])
-def test_where_it_is_worked_on_raises_the_price_of_every_token(place: str | None, factor: str) -> None:
+def test_the_region_raises_the_price_of_every_token(place: str | None, factor: str) -> None:
     used = dict.fromkeys(TOKEN_RATES, 1_000)
     assert _cost("claude-opus-5-5", **used, inference_geo=place) == Decimal(factor) * (
         _cost("claude-opus-5-5", **used) or Decimal()
@@ -161,7 +161,7 @@ def test_a_web_search_has_no_discount() -> None:
     assert _cost("claude-opus-5-5", web_searches=3) == Decimal("0.03")
 
 
-def test_by_itself_and_without_a_cache_the_whole_prompt_is_plain_input_at_twice_the_price() -> None:
+def test_a_synchronous_prompt_is_plain_input_at_twice_the_price() -> None:
     used = {"input_tokens": 100, "cache_write_1h_tokens": 200, "cache_read_tokens": 700, "output_tokens": 10}
     (cost,) = synchronous_costs_usd(_answers({"model": "claude-haiku-4-5"} | used)).to_pylist()
     assert cost == Decimal("0.001") + Decimal("0.00005")
@@ -180,7 +180,7 @@ models:
 class TestFile:
     """A price is added or corrected in one file."""
 
-    def test_a_price_is_exactly_what_is_written(self) -> None:
+    def test_a_price_is_read_exactly(self) -> None:
         assert read_prices(FILE, file=Path("prices.yaml")).models["claude-new"].output == Decimal("0.7")
 
     @pytest.mark.parametrize(
@@ -199,30 +199,30 @@ class TestFile:
             ("web_search: 0.01", "web_search: 1000", "web_search: "),
             ("web_search: 0.01", "web_search: 0.01\ninference_geo: {us: 1e300}", "claude-new: a token of "),
             ("cache_from: 512", "cache_from: 512, long_prompt: {above_tokens: -1}", "long_prompt.above_tokens: "),
-            ("cache_from: 512}", "cache_from: 512}\n  claude-new: {input: 1}", "the key 'claude-new' stands twice"),
-            ("read: 0.01", "read: 0.01, read: 0.02", "the key 'read' stands twice"),
+            ("cache_from: 512}", "cache_from: 512}\n  claude-new: {input: 1}", "the key 'claude-new' occurs twice"),
+            ("read: 0.01", "read: 0.01, read: 0.02", "the key 'read' occurs twice"),
             ("models:", "models: {", "cannot be read: "),
             (FILE, "", "prices.yaml: "),
         ],
     )
-    def test_a_mistake_is_told_with_its_place(self, old: str, new: str, mistake: str) -> None:
+    def test_a_mistake_is_reported_with_its_place(self, old: str, new: str, mistake: str) -> None:
         with pytest.raises(SpecError) as error:
             read_prices(FILE.replace(old, new), file=Path("prices.yaml"))
         assert mistake in str(error.value)
 
 
 class TestLongPrompt:
-    """Haiku 5.5 has two prices, by the length of the prompt."""
+    """Haiku 5.5 has two prices, depending on the length of the prompt."""
 
     @pytest.mark.parametrize(
         "kind", ["input_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "cache_read_tokens"]
     )
-    def test_every_kind_of_prompt_token_counts_towards_it(self, kind: str) -> None:
+    def test_every_kind_of_prompt_token_counts_towards_the_length(self, kind: str) -> None:
         at, above = (_cost("claude-haiku-5-5", **{kind: tokens}) for tokens in (100_000, 100_001))
         assert at is not None
         assert above == at * 5 * 100_001 / 100_000
 
-    def test_the_prompt_is_as_long_as_all_its_tokens_together(self) -> None:
+    def test_the_length_of_a_prompt_is_the_sum_of_its_tokens(self) -> None:
         tokens = {
             "input_tokens": 25_000,
             "cache_write_5m_tokens": 25_000,
@@ -232,11 +232,11 @@ class TestLongPrompt:
         assert _cost("claude-haiku-5-5", **tokens, cache_read_tokens=25_000) == Decimal("0.2554375")
         assert _cost("claude-haiku-5-5", **tokens, cache_read_tokens=25_001) == Decimal("1.277187525")
 
-    def test_the_answer_does_not_make_the_prompt_longer(self) -> None:
+    def test_output_tokens_do_not_count_towards_the_length(self) -> None:
         assert _cost("claude-haiku-5-5", output_tokens=1_000_000) == Decimal("0.25")
 
     @pytest.mark.parametrize("model", ["claude-sonnet-5-5", "claude-opus-5-5", "claude-haiku-4-5"])
-    def test_other_models_ask_the_same_for_any_length(self, model: str) -> None:
+    def test_other_models_have_one_price_for_any_length(self, model: str) -> None:
         short, long = (_cost(model, input_tokens=tokens) for tokens in (100_000, 900_000))
         assert short is not None
         assert long == short * 9
@@ -252,7 +252,7 @@ class TestLongPrompt:
         ("1234567.000000000001", "1234567.000000000001"),
     ],
 )
-def test_an_amount_as_text_has_every_digit_and_no_exponent(cost: str, text: str) -> None:
+def test_a_formatted_decimal_has_every_digit_and_no_exponent(cost: str, text: str) -> None:
     assert format_decimal(Decimal(cost)) == text
 
 
@@ -266,5 +266,5 @@ def test_an_amount_as_text_has_every_digit_and_no_exponent(cost: str, text: str)
         (Decimal("1234.56785"), "$1,234.5678"),
     ],
 )
-def test_an_amount_for_people_is_told_to_a_hundredth_of_a_cent(cost: Decimal | None, words: str) -> None:
+def test_an_amount_for_people_has_hundredths_of_a_cent(cost: Decimal | None, words: str) -> None:
     assert format_usd(cost) == words

@@ -1,7 +1,5 @@
 """
-Two tables of prices that were written apart, and two ways to reckon with them: they agree to the last digit.
-
-The emulator imports nothing of the project's, nor the project of it.
+The project and the emulator have independent price tables and calculations: both agree to the last digit.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ _SCHEMA = pa.schema(
 
 
 def _costs(*requests: tuple[str, Tokens], place: str = "global") -> Decimal:
-    """What this project says that they cost together."""
+    """Return the total cost that this project computes."""
     answers = [{"model": model, "inference_geo": place} | tokens for model, tokens in requests]
     return sum(costs_usd(pa.Table.from_pylist(answers, _SCHEMA)).to_pylist(), Decimal())
 
@@ -47,7 +45,7 @@ def _message(model: str, tokens: Tokens, place: str) -> dict[str, object]:
 
 
 def _billed(*requests: tuple[str, Tokens], place: str = "global") -> Decimal:
-    """What the emulator bills for them."""
+    """Return the total that the emulator bills."""
     meter = Meter()
     for model, tokens in requests:
         meter.count(_message(model, tokens, place))
@@ -58,7 +56,7 @@ def _billed(*requests: tuple[str, Tokens], place: str = "global") -> Decimal:
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_of_token_costs_what_is_billed(model: str, kind: str) -> None:
+def test_each_kind_of_token_costs_as_much_as_the_emulator_bills(model: str, kind: str) -> None:
     for count in (1, 999, 100_000, 100_001, 1_000_000):
         tokens = dict.fromkeys(KINDS, 0) | {kind: count}
         assert _costs((model, tokens)) == _billed((model, tokens))
@@ -66,13 +64,13 @@ def test_each_kind_of_token_costs_what_is_billed(model: str, kind: str) -> None:
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("prompt_tokens", [99_999, 100_000, 100_001])
-def test_the_bands_begin_at_the_same_token(model: str, prompt_tokens: int) -> None:
+def test_the_rates_for_long_prompts_begin_at_the_same_token(model: str, prompt_tokens: int) -> None:
     quarter = prompt_tokens // 4
     tokens = dict(zip(KINDS, (prompt_tokens - 3 * quarter, quarter, quarter, quarter, 12_345), strict=True))
     assert _costs((model, tokens)) == _billed((model, tokens))
 
 
-def test_a_batch_is_billed_what_its_requests_cost_one_by_one() -> None:
+def test_the_bill_of_a_batch_is_the_sum_of_its_requests() -> None:
     draw = Random(6)
     requests = [(draw.choice(MODELS), {kind: round(draw.lognormvariate(8, 3)) for kind in KINDS}) for _ in range(5_000)]
     assert {sum(tokens.values()) > 200_000 for _, tokens in requests} == {True, False}
@@ -80,7 +78,7 @@ def test_a_batch_is_billed_what_its_requests_cost_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("model", [model for model in MODELS if (found := find(model)) and found.geo])
-def test_where_a_request_is_worked_on_costs_what_is_billed(model: str) -> None:
+def test_the_region_costs_as_much_as_the_emulator_bills(model: str) -> None:
     tokens = dict(zip(KINDS, (1, 22, 333, 4_444, 55_555), strict=True))
     for place in PLACES:
         assert _costs((model, tokens), place=place) == _billed((model, tokens), place=place)

@@ -1,4 +1,4 @@
-"""chunk.py: what the API takes as one batch."""
+"""chunk.py: requests are split into chunks that the API takes as one batch each."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def _ordered(requests: list[Request]) -> list[Request]:
     return sorted(requests, key=lambda request: request.request_id)
 
 
-def test_the_room_for_the_params_of_one_request_is_what_the_body_leaves() -> None:
+def test_the_params_of_one_request_may_fill_the_body() -> None:
     for most in (1_000, MAX_BATCH_BYTES):
         params = BatchLimits(max_bytes=most).params_bytes
         assert body_bytes(["x" * 22], params) == most
 
 
-def test_a_body_is_what_the_api_documents() -> None:
+def test_a_body_has_the_documented_form() -> None:
     first, second = _requests("é", "b")
     assert json.loads(_body([first, second])) == {
         "requests": [
@@ -75,7 +75,7 @@ def test_a_body_is_what_the_api_documents() -> None:
     ("requests", "limit", "sizes"),
     [(0, 3, []), (1, 3, [1]), (3, 3, [3]), (4, 3, [3, 1]), (6, 3, [3, 3]), (7, 3, [3, 3, 1]), (3, 1, [1, 1, 1])],
 )
-def test_a_chunk_closes_at_the_count(requests: int, limit: int, sizes: list[int]) -> None:
+def test_a_chunk_closes_at_the_request_limit(requests: int, limit: int, sizes: list[int]) -> None:
     made = _requests(*map(str, range(requests)))
     assert [len(chunk) for chunk in _chunks(made, BatchLimits(max_requests=limit))] == sizes
 
@@ -91,10 +91,10 @@ def test_a_body_of_exactly_the_limit_is_one_chunk_and_a_byte_less_makes_two(text
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_chunks_drop_nothing_stay_within_and_are_as_full_as_can_be(seed: int) -> None:
-    luck = random.Random(seed)
-    requests = _requests(*(luck.choice("aé☃𝄞") * luck.randrange(200) + str(number) for number in range(60)))
-    limits = BatchLimits(max_requests=luck.randrange(2, 20), max_bytes=luck.randrange(1500, 5000))
+def test_chunks_keep_every_request_and_are_as_full_as_the_limits_allow(seed: int) -> None:
+    rng = random.Random(seed)
+    requests = _requests(*(rng.choice("aé☃𝄞") * rng.randrange(200) + str(number) for number in range(60)))
+    limits = BatchLimits(max_requests=rng.randrange(2, 20), max_bytes=rng.randrange(1500, 5000))
     chunks = _chunks(requests, limits)
     assert [request for chunk in chunks for request in chunk] == _ordered(requests)
     for chunk, following in zip(chunks, [*chunks[1:], None], strict=True):
@@ -105,7 +105,7 @@ def test_chunks_drop_nothing_stay_within_and_are_as_full_as_can_be(seed: int) ->
             assert len(fuller) > limits.max_requests or len(_body(fuller)) > limits.max_bytes
 
 
-def test_a_request_beyond_the_byte_limit_stands_alone_and_is_not_dropped() -> None:
+def test_a_request_above_the_byte_limit_makes_its_own_chunk() -> None:
     requests = _requests("a", "x" * 5000, "b")
     chunks = _chunks(requests, BatchLimits(max_bytes=1000))
     assert [requests[1]] in chunks
@@ -119,7 +119,7 @@ def test_the_order_of_the_rows_does_not_change_the_chunks() -> None:
 
 
 def _first_release(params_bytes: dict[str, int], limits: BatchLimits) -> dict[str, int]:
-    """The number of each request's chunk, as the first release cut them."""
+    """Return the number of each request's chunk in the first release."""
     numbers: dict[str, int] = {}
     number, count, size = 0, 0, len('{"requests":[]}')
     for request_id in sorted(params_bytes):
@@ -133,14 +133,14 @@ def _first_release(params_bytes: dict[str, int], limits: BatchLimits) -> dict[st
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_requests_are_cut_into_the_same_chunks_from_release_to_release(seed: int) -> None:
-    """Other chunks would have other ids: what is planned and not sent yet would be planned a second time."""
-    luck = random.Random(seed)
+def test_every_release_makes_the_same_chunks(seed: int) -> None:
+    """Other chunks would have other ids, and requests that are planned but not sent would be planned twice."""
+    rng = random.Random(seed)
     sizes = {
-        make_request(str(luck.random()).encode()).request_id: luck.choice([2, 50, luck.randrange(900)])
-        for _ in range(luck.randrange(200))
+        make_request(str(rng.random()).encode()).request_id: rng.choice([2, 50, rng.randrange(900)])
+        for _ in range(rng.randrange(200))
     }
-    limits = BatchLimits(max_requests=luck.choice([1, 7, 100_000]), max_bytes=luck.choice([100, 1_000, 250_000_000]))
+    limits = BatchLimits(max_requests=rng.choice([1, 7, 100_000]), max_bytes=rng.choice([100, 1_000, 250_000_000]))
     first_ids = split_chunks(_sizes(sizes), limits)
     assert {request_id: chunk_number(request_id, first_ids) for request_id in sizes} == _first_release(sizes, limits)
 
@@ -151,7 +151,7 @@ def test_the_defaults_are_the_apis_limits() -> None:
     assert MAX_BATCH_BYTES < 256_000_000
 
 
-def test_a_chunk_is_known_by_its_requests_in_whatever_order() -> None:
+def test_the_id_of_a_chunk_does_not_depend_on_the_order() -> None:
     assert chunk_id(["a", "b", "c"]) == chunk_id(["c", "a", "b"])
 
 
@@ -160,30 +160,30 @@ def test_other_requests_are_another_chunk(other: list[str]) -> None:
     assert chunk_id(other) != chunk_id(["a", "b", "c"])
 
 
-def test_a_chunk_id_stays_the_same_from_release_to_release() -> None:
-    """It is the name of ledger entries: another one for the same chunk would be paid again."""
+def test_every_release_gives_a_chunk_the_same_id() -> None:
+    """It names the ledger entry: the same chunk under another id would be billed again."""
     assert chunk_id(["b", "a"]) == "fhj3NzEbLcOy8mndeDlrA1"
     assert re.fullmatch(r"[A-Za-z0-9_-]{22}", chunk_id(["b", "a"]))
 
 
-def test_asking_again_after_batches_that_failed_is_another_chunk_for_each_set_of_them() -> None:
-    asked = ["a", "b"]
+def test_requests_repeated_after_other_failed_batches_are_another_chunk() -> None:
+    requests = ["a", "b"]
     afters: list[list[str]] = [[], ["msgbatch_1"], ["msgbatch_2"], ["msgbatch_1", "msgbatch_2"]]
-    assert len({chunk_id(asked, after=after) for after in afters}) == 4
+    assert len({chunk_id(requests, after=after) for after in afters}) == 4
 
 
-def test_planning_again_after_the_same_batches_is_the_same_chunk() -> None:
+def test_requests_repeated_after_the_same_batches_are_the_same_chunk() -> None:
     again = chunk_id(["b", "a"], after=iter(["msgbatch_2", "msgbatch_1"]))
     assert again == chunk_id({"a", "b"}, after={"msgbatch_1", "msgbatch_2"}) == "d6r5AaXN3jEB1HP3FcDxFg"
     assert re.fullmatch(r"[A-Za-z0-9_-]{22}", again)
 
 
-def test_a_chunk_that_is_asked_for_the_first_time_comes_after_nothing() -> None:
+def test_a_first_chunk_follows_no_batch() -> None:
     assert chunk_id(["a"], after=[]) == chunk_id(["a"])
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3])
-def test_the_length_of_a_body_is_known_before_it_is_made(count: int) -> None:
+def test_the_length_of_a_body_is_known_in_advance(count: int) -> None:
     requests = _requests(*(f"text {number} ü" for number in range(count)))
     params = sum(len(request.params.encode()) for request in requests)
     assert body_bytes([request.request_id for request in requests], params) == len(_body(requests))

@@ -26,12 +26,12 @@ SINGLE = pa.float32()
         (pa.map_(pa.string(), SINGLE), [("a", 0.1)]),
     ],
 )
-def test_a_float_of_32_bits_is_the_shortest_of_64_that_it_can_be(kind: pa.DataType, value: Any) -> None:
+def test_a_32_bit_float_becomes_the_shortest_64_bit_float(kind: pa.DataType, value: Any) -> None:
     batch = pa.record_batch([pa.array([value], kind), pa.array([b"\xff"])], ["value", "picture"])
     assert widen_float32(batch).to_pylist() == [{"value": value, "picture": b"\xff"}]
 
 
-def test_a_batch_without_such_floats_is_left_as_it_is() -> None:
+def test_a_batch_without_such_floats_is_unchanged() -> None:
     required = pa.field("element", pa.float64(), nullable=False)
     batch = pa.record_batch([pa.array([[0.1]], pa.list_(required))], ["values"])
     assert widen_float32(batch) is batch

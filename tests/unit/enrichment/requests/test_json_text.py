@@ -6,8 +6,9 @@ from uuid import UUID
 
 import pytest
 
+from include.enrichment.requests.conversion import to_prompt_value
 from include.enrichment.requests.json_text import to_json
-from include.enrichment.requests.prompt_values import UnsupportedValue, to_prompt_value
+from include.enrichment.requests.prompt_values import UnsupportedValue
 
 
 @pytest.mark.parametrize(
@@ -33,10 +34,10 @@ from include.enrichment.requests.prompt_values import UnsupportedValue, to_promp
         ("a\ud800", '"a\\ud800"'),
     ],
 )
-def test_it_is_the_json_of_the_values_as_they_stand_in_the_prompt(value: object, text: str) -> None:
+def test_it_formats_values_as_the_prompt_does(value: object, text: str) -> None:
     assert to_json(to_prompt_value(value)) == text
 
 
-def test_what_has_no_text_is_refused_at_any_depth() -> None:
+def test_a_value_without_a_text_is_rejected_at_any_depth() -> None:
     with pytest.raises(UnsupportedValue, match="a binary value has no text"):
         to_json(to_prompt_value({"a": [{"b": b"x"}]}))

@@ -1,4 +1,4 @@
-"""What a template may write, and that nothing which differs between processes comes of it."""
+"""sandbox.py: what a template may contain; nothing that differs between processes gets into a prompt."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def render(source: str, **row: Any) -> str:
         *("none", "none ~ none", "(1 if n == 4 else none) ~ ''", "1 if n == 4", "'%s' | format(none)", "v * 2"),
     ],
 )
-def test_a_null_is_empty_whatever_is_asked_of_it(expression: str) -> None:
+def test_a_null_is_empty_in_every_expression(expression: str) -> None:
     assert re.fullmatch(r"<(\[''\])?>", render(f"<{{{{ {expression} }}}}>"))
 
 
@@ -80,23 +80,23 @@ def test_a_null_is_empty_whatever_is_asked_of_it(expression: str) -> None:
         ("{{ text | truncate(1, true, '', none) }} {{ text.split(none) }}", "a b ['a', 'b']"),
     ],
 )
-def test_a_null_is_still_none_to_the_tests(source: str, text: str) -> None:
+def test_a_null_is_none_in_tests(source: str, text: str) -> None:
     assert render(source) == text
 
 
 @pytest.mark.parametrize(
     ("source", "fact"),
     [
-        ("{{ v > 5 }}", "NULL is neither more nor less than 5: say what counts for it, as in (column or 0) > 10"),
-        ("{{ v + 1 }}", "NULL `+` a value is nothing: say what counts for it, as in (column or 0)"),
-        ("{{ price * v }}", "NULL `*` a value is nothing"),
-        ("{{ -v }}", "bad operand type for unary -: 'NULL': say what counts for NULL, as in (column or 0)"),
-        ("{{ [3, v] | sum }}", "operand type(s) for +: 'int' and 'NULL': say what counts for NULL"),
-        ("{{ '{:.2f}'.format(v) }}", "for object of type 'NULL': say what counts for NULL, as in (column or 0)"),
-        ("{{ [3, v, 1] | sort }}", "leave it out of a list with | reject('none')"),
+        ("{{ v > 5 }}", "NULL cannot be compared with 5: give it a default, as in (column or 0) > 10"),
+        ("{{ v + 1 }}", "NULL cannot be used with `+`: give it a default, as in (column or 0)"),
+        ("{{ price * v }}", "NULL cannot be used with `*`"),
+        ("{{ -v }}", "bad operand type for unary -: 'NULL': give NULL a default, as in (column or 0)"),
+        ("{{ [3, v] | sum }}", "operand type(s) for +: 'int' and 'NULL': give NULL a default"),
+        ("{{ '{:.2f}'.format(v) }}", "for object of type 'NULL': give NULL a default, as in (column or 0)"),
+        ("{{ [3, v, 1] | sort }}", "remove it from a list with | reject('none')"),
     ],
 )
-def test_what_a_null_counts_is_for_the_author_to_say(source: str, fact: str) -> None:
+def test_a_null_without_a_default_is_an_error_in_arithmetic_and_comparisons(source: str, fact: str) -> None:
     with pytest.raises(SpecError, match=re.escape(fact)):
         render(source)
 
@@ -118,7 +118,7 @@ def test_what_a_null_counts_is_for_the_author_to_say(source: str, fact: str) -> 
         ("{{ {'update': 1, 'pop': 2}.update }} {{ dict(copy=3).copy }}", "1 3"),
     ],
 )
-def test_a_mapping_has_its_keys_before_its_methods(source: str, text: str) -> None:
+def test_the_keys_of_a_mapping_precede_its_methods(source: str, text: str) -> None:
     assert render(source) == text
 
 
@@ -156,7 +156,7 @@ def test_a_mapping_has_its_keys_before_its_methods(source: str, text: str) -> No
         ),
     ],
 )
-def test_what_has_no_text_is_an_error_wherever_it_is_made_one(value: str, form: str) -> None:
+def test_printing_a_value_without_a_text_is_an_error_everywhere(value: str, form: str) -> None:
     with pytest.raises(SpecError, match=r"^user\.md:1: cannot be rendered for a row: .+ Nothing was sent\."):
         render(form % value)
 
@@ -166,26 +166,26 @@ def test_what_has_no_text_is_an_error_wherever_it_is_made_one(value: str, form: 
     [
         (
             "{{ names | map('upper') }}",
-            r"what `\| map` gives is several values and has no text of its own: add `\| join",
+            r"the result of `\| map` is a series of values, which has no text: add `\| join",
         ),
-        ("{{ 'x' ~ plain.items() }}", r"what `items\(\)` gives is several values and has no text"),
+        ("{{ 'x' ~ plain.items() }}", r"the result of `items\(\)` is a series of values, which has no text"),
         ("{{ pictures | tojson }}", "a binary value has no text: decode it in extract.sql or the export"),
-        ("{{ [cycler(1)] }}", r"a cycler has no text of its own: call it, as in name\.next\(\)"),
-        ("{% set s = joiner() %}{{ s ~ 1 }}", r"a joiner has no text of its own: call it, as in name\(\)"),
-        ("{% set s = namespace() %}{{ s ~ 1 }}", "a namespace has no text of its own: name what is in it"),
-        ("{% macro m() %}{% endmacro %}{{ [m] }}", "a macro has no text of its own: call it"),
-        ("{% macro m() %}{{ 1 ~ caller }}{% endmacro %}{% call m() %}{% endcall %}", "a macro has no text of its own"),
-        ("{% for x in names %}{{ loop ~ 1 }}{% endfor %}", "`loop` has no text of its own within a for"),
-        ("{% block a %}{% endblock %}{{ self ~ 1 }}", "`self` has no text of its own in a file with blocks"),
-        ("{% block a %}{% endblock %}{{ 1 ~ self.a }}", r"'a' is a method here and no value: call it, a\(…\)"),
-        ("{% macro m(range) %}{% endmacro %}{{ range ~ 1 }}", "range has no text of its own: call it"),
-        ("{{ text.upper ~ 1 }}", r"'upper' is a method here and no value: call it, upper\(…\)"),
-        ("{{ at.now() }}", r"now\(\) is another in each run, and the same row must be the same request"),
+        ("{{ [cycler(1)] }}", r"a cycler has no text: call it, as in name\.next\(\)"),
+        ("{% set s = joiner() %}{{ s ~ 1 }}", r"a joiner has no text: call it, as in name\(\)"),
+        ("{% set s = namespace() %}{{ s ~ 1 }}", "a namespace has no text: name an attribute"),
+        ("{% macro m() %}{% endmacro %}{{ [m] }}", "a macro has no text: call it"),
+        ("{% macro m() %}{{ 1 ~ caller }}{% endmacro %}{% call m() %}{% endcall %}", "a macro has no text"),
+        ("{% for x in names %}{{ loop ~ 1 }}{% endfor %}", "`loop` has no text in a for"),
+        ("{% block a %}{% endblock %}{{ self ~ 1 }}", "`self` has no text in a file with blocks"),
+        ("{% block a %}{% endblock %}{{ 1 ~ self.a }}", r"'a' is a method here, not a value: call it, a\(…\)"),
+        ("{% macro m(range) %}{% endmacro %}{{ range ~ 1 }}", "range has no text: call it"),
+        ("{{ text.upper ~ 1 }}", r"'upper' is a method here, not a value: call it, upper\(…\)"),
+        ("{{ at.now() }}", r"now\(\) differs in each run, but the same row must make the same request"),
         ("{{ [payload.titel] }}", "'dict object' has no attribute 'titel'"),
         ("{{ random(names) }}", "'random' is undefined"),
     ],
 )
-def test_the_error_says_what_it_is_and_what_to_write(source: str, fact: str) -> None:
+def test_the_error_names_the_value_and_the_remedy(source: str, fact: str) -> None:
     with pytest.raises(SpecError, match=rf"^user\.md:1: cannot be rendered for a row: .*{fact}"):
         render(source)
 
@@ -237,5 +237,5 @@ def test_the_error_says_what_it_is_and_what_to_write(source: str, fact: str) -> 
         ("{{ ('<b>' | safe) + '<' }} {{ '<' | e ~ '<' }}", "<b>&lt; &lt;<"),
     ],
 )
-def test_what_has_a_text_keeps_it(source: str, text: str) -> None:
+def test_a_value_with_a_text_keeps_it(source: str, text: str) -> None:
     assert render(source) == text

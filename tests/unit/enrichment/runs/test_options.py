@@ -1,4 +1,4 @@
-"""options.py: what a run's params ask of it, and what they cannot."""
+"""options.py: the options among a run's params, and invalid params."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from include.enrichment.errors import ParamError
 from include.enrichment.runs.options import RunOptions, run_options
 
 
-def test_a_nightly_run_asks_for_nothing_special() -> None:
+def test_a_nightly_run_has_no_options() -> None:
     assert run_options({"partition": None}, others=["partition"]) == RunOptions()
     assert RunOptions() == RunOptions(rows=None, dry_run=False, reuse=None, model=None, only_rejects=False)
 
@@ -46,8 +46,8 @@ def test_the_options_are_picked_out_of_the_params() -> None:
         ({"rows": 0, "reuse": "x"}, r"'rows': .*; 'reuse': "),
     ],
 )
-def test_what_is_not_known_or_cannot_be_is_refused(params: dict[str, Any], fact: str) -> None:
-    with pytest.raises(ParamError, match=fact) as refused:
+def test_unknown_and_invalid_params_are_rejected(params: dict[str, Any], fact: str) -> None:
+    with pytest.raises(ParamError, match=fact) as rejected:
         run_options(params, others=["partition"])
-    assert "Nothing was read or sent" in str(refused.value)
-    assert not refused.value.retryable
+    assert "Nothing was read or sent" in str(rejected.value)
+    assert not rejected.value.retryable

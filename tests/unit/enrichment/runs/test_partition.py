@@ -1,4 +1,4 @@
-"""partition.py: which day a run means."""
+"""partition.py: the day a run reads and replaces."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from include.enrichment.errors import PartitionError
-from include.enrichment.runs.partition import Partition, check_begun, interval_warning, resolve_partition
+from include.enrichment.runs.partition import Partition, check_not_future, interval_warning, resolve_partition
 
 INTERVAL_START = datetime(2026, 11, 19, 2, tzinfo=UTC)
 
@@ -26,14 +26,14 @@ INTERVAL_START = datetime(2026, 11, 19, 2, tzinfo=UTC)
         ("2024-02-29", None, None, "2024-02-29"),
     ],
 )
-def test_param_comes_before_key_comes_before_interval(
+def test_the_param_precedes_the_key_and_the_key_the_interval(
     param: object, key: str | None, interval_start: datetime | None, day: str
 ) -> None:
     assert str(resolve_partition(param=param, partition_key=key, data_interval_start=interval_start)) == day
 
 
-def test_a_backfill_that_names_one_day_for_all_its_runs_is_refused() -> None:
-    with pytest.raises(PartitionError, match="is about 2026-11-19, and its param `partition` names 2026-11-21"):
+def test_a_backfill_with_one_day_for_all_its_runs_is_rejected() -> None:
+    with pytest.raises(PartitionError, match="is for 2026-11-19, but its param `partition` says 2026-11-21"):
         resolve_partition(param="2026-11-21", partition_key=None, data_interval_start=INTERVAL_START, backfill=True)
     its_own = resolve_partition(
         param="2026-11-19", partition_key=None, data_interval_start=INTERVAL_START, backfill=True
@@ -41,8 +41,8 @@ def test_a_backfill_that_names_one_day_for_all_its_runs_is_refused() -> None:
     assert str(its_own) == "2026-11-19"
 
 
-def test_a_run_that_names_no_partition_is_told_how_to() -> None:
-    with pytest.raises(PartitionError, match=r'names no partition.*Nothing was read.*\{"partition": "2026-11-21"\}'):
+def test_a_run_without_a_partition_fails_and_says_how_to_name_one() -> None:
+    with pytest.raises(PartitionError, match=r'has no partition.*Nothing was read.*\{"partition": "2026-11-21"\}'):
         resolve_partition(param=None, partition_key=None, data_interval_start=None)
 
 
@@ -65,7 +65,7 @@ def test_a_run_that_names_no_partition_is_told_how_to() -> None:
         ["2026-11-21"],
     ],
 )
-def test_what_is_not_exactly_a_date_is_refused_whoever_says_it(text: object) -> None:
+def test_anything_but_an_exact_date_is_rejected(text: object) -> None:
     with pytest.raises(PartitionError, match=r"param `partition` is .* not a date like 2026-11-21"):
         resolve_partition(param=text, partition_key="2026-11-20", data_interval_start=INTERVAL_START)
     if isinstance(text, str):
@@ -93,7 +93,7 @@ def test_a_partition_ends_before_the_next_day(start: date, end: date) -> None:
         ("{hour}{Day}{{day}}", "{hour}{Day}{09}"),
     ],
 )
-def test_a_placeholder_becomes_the_day_and_nothing_else_does(text: str, filled: str) -> None:
+def test_only_known_placeholders_are_filled(text: str, filled: str) -> None:
     assert Partition(start=date(2026, 1, 9)).fill(text) == filled
 
 
@@ -113,22 +113,22 @@ def warning(start: datetime | None, *, param: object = None, key: str | None = N
         (MIDNIGHT.replace(tzinfo=BERLIN), "2026-11-18 23:00:00 UTC", "2026-11-18"),
     ],
 )
-def test_an_interval_that_does_not_begin_at_midnight_utc_is_told_with_the_day_that_is_taken(
+def test_an_interval_that_does_not_begin_at_midnight_utc_gives_a_warning_with_the_day(
     start: datetime, begins: str, day: str
 ) -> None:
-    assert f"begins at {begins}, and not at midnight" in warning(start)
-    assert f"the run takes {day} from 00:00 to 24:00 UTC" in warning(start)
+    assert f"begins at {begins}, not at midnight" in warning(start)
+    assert f"the run reads {day} from 00:00 to 24:00 UTC" in warning(start)
     assert str(resolve_partition(param=None, partition_key=None, data_interval_start=start)) == day
 
 
-def test_one_that_does_or_that_decides_nothing_is_not_told() -> None:
+def test_no_warning_at_midnight_or_if_the_interval_does_not_decide() -> None:
     assert warning(None) == warning(MIDNIGHT) == warning(datetime(2026, 11, 19, 1, tzinfo=BERLIN)) == ""
     at_two = MIDNIGHT.replace(hour=2)
     assert warning(at_two, param="2026-11-21") == warning(at_two, key="2026-11-20") == ""
 
 
-def test_a_day_to_come_is_refused_and_today_is_not() -> None:
+def test_a_future_day_is_rejected_and_today_is_not() -> None:
     today = date(2026, 11, 21)
-    check_begun(Partition(start=today), today=today)
+    check_not_future(Partition(start=today), today=today)
     with pytest.raises(PartitionError, match=r"2030-01-01 is in the future \(today is 2026-11-21, UTC\).*Nothing was"):
-        check_begun(Partition(start=date(2030, 1, 1)), today=today)
+        check_not_future(Partition(start=date(2030, 1, 1)), today=today)

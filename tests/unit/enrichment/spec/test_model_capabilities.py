@@ -1,4 +1,4 @@
-"""model.py: what a model cannot do is known before anything is sent."""
+"""model_capabilities.py: a model that cannot serve a pipeline is reported before anything is sent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _problems(model: dict[str, Any], **settings: Any) -> list[str]:
 
 @pytest.mark.parametrize("thinking", [None, "adaptive", "disabled"])
 @pytest.mark.parametrize("model", [{}, SILENT, {"lifecycle": "deprecated"}])
-def test_a_model_that_can_or_does_not_say_has_no_problem(model: dict[str, Any], thinking: str | None) -> None:
+def test_a_model_has_no_problem_if_it_is_capable_or_does_not_say(model: dict[str, Any], thinking: str | None) -> None:
     assert _problems(model, thinking=thinking) == []
 
 
@@ -45,32 +45,32 @@ def test_a_model_that_can_or_does_not_say_has_no_problem(model: dict[str, Any], 
         (
             {"lifecycle": "retired", "model_id": "claude-sonnet-4-5-20250929"},
             {},
-            "it is retired; claude-sonnet-5-5 comes in its place",
+            "it is retired; its successor is claude-sonnet-5-5",
         ),
-        ({"batches": False}, {}, "it does not take batches"),
-        ({"structured_outputs": False}, {}, "it does not take output schemas"),
-        ({}, {"max_tokens": 64_001}, "request.max_tokens is 64,001, its most is 64,000"),
+        ({"batches": False}, {}, "it does not support batches"),
+        ({"structured_outputs": False}, {}, "it does not support output schemas"),
+        ({}, {"max_tokens": 64_001}, "request.max_tokens is 64,001, its maximum is 64,000"),
         (
             {"thinking_types": {"adaptive": False, "disabled": True, "enabled": True}},
             {"thinking": "adaptive"},
-            "request.thinking: adaptive is not for it (it takes: disabled, enabled)",
+            "request.thinking: adaptive is not supported (supported: disabled, enabled)",
         ),
         (
             {"thinking_types": {"disabled": False}},
             {"thinking": "disabled"},
-            "request.thinking: disabled is not for it (it takes: none)",
+            "request.thinking: disabled is not supported (supported: none)",
         ),
     ],
 )
-def test_each_thing_it_cannot_do_is_told(model: dict[str, Any], settings: dict[str, Any], problem: str) -> None:
+def test_each_missing_capability_is_reported(model: dict[str, Any], settings: dict[str, Any], problem: str) -> None:
     assert _problems(model, **settings) == [problem]
 
 
-def test_its_most_tokens_are_still_allowed() -> None:
+def test_its_maximum_of_tokens_is_allowed() -> None:
     assert _problems({}, max_tokens=64_000) == []
 
 
-def test_all_of_it_is_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     unable = {"lifecycle": "retired", "batches": False, "structured_outputs": False, "max_tokens": 1}
     assert len(_problems(unable)) == 4
 
@@ -80,50 +80,52 @@ def _warning(today: date, **model: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    ("model", "today", "told"),
+    ("model", "today", "expected"),
     [
         (
             {"retires_on": date(2027, 1, 22)},
             date(2026, 11, 23),
-            "Model claude-haiku-5-5 retires on 2027-01-22, in 60 days, and the API refuses it from then on. Change"
-            " request.model; every row is then requested, and billed, again.",
+            "Model claude-haiku-5-5 retires on 2027-01-22, in 60 days; the API rejects it from that day. Change"
+            " request.model; every row is then requested and billed again.",
         ),
-        ({"retires_on": date(2027, 1, 22)}, date(2027, 1, 22), "retires on 2027-01-22, today,"),
-        ({"model_id": "claude-opus-4-5"}, date(2026, 11, 30), "2027-01-22, in 53 days, and"),
-        ({"model_id": "claude-opus-4-5-20251101"}, date(2026, 11, 30), "; claude-opus-5-5 comes in its place."),
-        ({"model_id": "claude-sonnet-4-5"}, date(2026, 11, 29), "2026-11-30, tomorrow,"),
+        ({"retires_on": date(2027, 1, 22)}, date(2027, 1, 22), "retires on 2027-01-22, today;"),
+        ({"model_id": "claude-opus-4-5"}, date(2026, 11, 30), "2027-01-22, in 53 days; the"),
+        ({"model_id": "claude-opus-4-5-20251101"}, date(2026, 11, 30), "; its successor is claude-opus-5-5."),
+        ({"model_id": "claude-sonnet-4-5"}, date(2026, 11, 29), "2026-11-30, tomorrow;"),
         ({"model_id": "claude-sonnet-4-5", "retires_on": date(2027, 1, 1)}, date(2026, 11, 29), "2027-01-01, in 33"),
         (
             {"model_id": "claude-sonnet-4-5", "lifecycle": "deprecated"},
             date(2026, 12, 1),
-            "was to retire on 2026-11-30, and the API may refuse it any day; claude-sonnet-5-5 comes in its place",
+            "was to retire on 2026-11-30; the API may reject it any day; its successor is claude-sonnet-5-5",
         ),
-        ({"lifecycle": "deprecated"}, date(2026, 11, 1), "is deprecated, and the API does not say yet"),
+        ({"lifecycle": "deprecated"}, date(2026, 11, 1), "is deprecated; its retirement date is not announced yet"),
     ],
 )
-def test_a_model_that_retires_within_sixty_days_is_told(model: dict[str, Any], today: date, told: str) -> None:
-    assert told in _warning(today, **model)
+def test_a_model_that_retires_within_sixty_days_gives_a_warning(
+    model: dict[str, Any], today: date, expected: str
+) -> None:
+    assert expected in _warning(today, **model)
 
 
-def test_one_that_stays_longer_or_is_gone_already_has_no_warning() -> None:
+def test_a_model_that_stays_longer_or_is_retired_gives_no_warning() -> None:
     assert _warning(date(2026, 11, 30)) == ""
     assert _warning(date(2026, 11, 22), retires_on=date(2027, 1, 22)) == ""
     assert _warning(date(2026, 11, 30), retires_on=date(2026, 11, 1), lifecycle="retired") == ""
 
 
-def test_a_model_that_has_retired_is_told_with_what_came_in_its_place() -> None:
-    told = ". It retired on 2026-11-30; claude-sonnet-5-5 comes in its place."
-    assert unknown_model_message("claude-sonnet-4-5", OFFERED, today=date(2026, 11, 30)) == told
+def test_the_message_about_a_retired_model_names_its_successor() -> None:
+    expected = ". It retired on 2026-11-30; its successor is claude-sonnet-5-5."
+    assert unknown_model_message("claude-sonnet-4-5", OFFERED, today=date(2026, 11, 30)) == expected
     assert "retired" not in unknown_model_message("claude-sonnet-4-5", OFFERED, today=date(2026, 11, 29))
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "expected"),
     [
         ("claude-haiku-5.5", "; did you mean 'claude-haiku-5-5'?"),
         ("claude-sonet-5", "; did you mean 'claude-sonnet-5'?"),
         ("gpt", "."),
     ],
 )
-def test_a_model_that_nobody_knows_is_told_with_the_nearest_name(name: str, told: str) -> None:
-    assert unknown_model_message(name, OFFERED, today=date(2026, 11, 30)) == told
+def test_the_message_about_an_unknown_model_names_the_closest(name: str, expected: str) -> None:
+    assert unknown_model_message(name, OFFERED, today=date(2026, 11, 30)) == expected

@@ -1,4 +1,4 @@
-"""glance.py: what a Dag is told of a pipeline's file, whatever state the file is in. More of that in test_passes.py."""
+"""parse_time.py: the settings that a Dag reads while Airflow parses it, whatever state the files are in."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from include.enrichment.spec.parse_time import budget_ceiling, column_names, model_names, read_setting
+from include.enrichment.spec.parse_time import budget_ceiling, column_names, model_names, pass_names, read_setting
+
+DEFAULT_PASSES = ["canary", "main", "retry"]
 
 
 @pytest.fixture
@@ -26,13 +28,13 @@ def file(tmp_path: Path) -> Path:
         (["reuse", "model"], None),
     ],
 )
-def test_it_finds_what_stands_below_the_names(file: Path, names: list[str], found: object) -> None:
+def test_it_finds_a_setting_at_any_depth(file: Path, names: list[str], found: object) -> None:
     file.write_text("reuse: false\nrequest: {model: m}\n")
     assert read_setting(file, *names) == found
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"{", b"a: &a [*a]\n", b"\xff\xfe"])
-def test_a_file_that_cannot_be_read_says_nothing(file: Path, content: bytes) -> None:
+def test_an_unreadable_file_has_no_settings(file: Path, content: bytes) -> None:
     file.write_bytes(content)
     assert read_setting(file, "request", "model") is None
     assert model_names(file) == model_names(file.parent / "nowhere") == []
@@ -50,7 +52,7 @@ def test_a_file_that_cannot_be_read_says_nothing(file: Path, content: bytes) -> 
         ("[m]", []),
     ],
 )
-def test_the_models_are_the_pipelines_own_and_then_the_others_each_once(
+def test_the_models_are_the_pipelines_own_then_the_others_without_repeats(
     file: Path, request_yaml: str, models: list[str]
 ) -> None:
     file.write_text(f"request: {request_yaml}\n")
@@ -72,7 +74,7 @@ def test_the_models_are_the_pipelines_own_and_then_the_others_each_once(
         ("{}", None),
     ],
 )
-def test_a_form_is_told_the_ceiling_of_a_budget_and_no_mistake(file: Path, limits: str, ceiling: float | None) -> None:
+def test_the_form_gets_the_budget_ceiling_unless_it_is_invalid(file: Path, limits: str, ceiling: float | None) -> None:
     file.write_text(f"limits: {limits}\n")
     assert budget_ceiling(file) == ceiling
 
@@ -96,7 +98,79 @@ def test_the_columns_are_the_key_and_the_properties_of_the_output(
     assert column_names(file.parent) == names
 
 
-def test_without_a_key_no_columns_are_known(file: Path) -> None:
+def test_no_columns_are_known_without_a_key(file: Path) -> None:
     file.write_text("source: {}\n")
     (file.parent / "output.schema.json").write_text('{"properties": {"topic": {}}}')
     assert column_names(file.parent) == column_names(file.parent / "nowhere") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("limits: {}", ["canary", "main", "retry"]),
+        ("limits: {canary_rows: 0}", ["main", "retry"]),
+        ("limits: {canary_rows: 1}", ["canary", "main", "retry"]),
+        ("limits: {canary_rows: 1000}", ["canary", "main", "retry"]),
+        ("limits: {retry_passes: 0}", ["canary", "main"]),
+        ("limits: {retry_passes: 2}", ["canary", "main", "retry_1", "retry_2"]),
+        ("limits: {canary_rows: 0, retry_passes: 0}", ["main"]),
+        ("limits: {retry_passes: 5, canary_rows: 0}", ["main", *(f"retry_{number}" for number in range(1, 6))]),
+    ],
+)
+def test_the_limits_decide_the_passes(file: Path, text: str, names: list[str]) -> None:
+    file.write_text(f"source: {{connection: warehouse}}\n{text}\n")
+    assert pass_names(file) == names
+
+
+@pytest.mark.parametrize("name", ["canary_rows", "retry_passes"])
+@pytest.mark.parametrize("value", ["-1", "1001", "1.0", "0.0", "true", "no", '"0"', "[0]", "{a: 0}", "", "2026-11-21"])
+def test_an_invalid_limit_counts_as_its_default(file: Path, name: str, value: str) -> None:
+    file.write_text(f"limits: {{{name}: {value}}}")
+    assert pass_names(file) == DEFAULT_PASSES
+
+
+def test_an_invalid_limit_does_not_change_the_other(file: Path) -> None:
+    file.write_text("limits: {canary_rows: many, retry_passes: 0}")
+    assert pass_names(file) == ["canary", "main"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello",
+        b"[limits]",
+        b"5",
+        b"limits:",
+        b"limits: [canary_rows]",
+        b"limits: 0",
+        b"limits: {canary_rows: 0",
+        b"\tlimits: {canary_rows: 0}",
+        b"limits: {canary_rows: 0}\n--- {}\n",
+        b"limits: {canary_rows: 0}\nday: 2026-13-45\n",
+        b"limits: {canary_rows: " + b"9" * 5_000 + b"}",
+        b"limits: {canary_rows: 0}\n? [a]\n: b\n",
+        b"limits: {canary_rows: 0}\nx: !!python/object:os.system y\n",
+        b"a: &a [*a]\n",
+        b"[" * 100_000,
+        "limits: {canary_rows: 0} # Gr\u00fc\u00dfe".encode("latin-1"),
+        b"limits: !!int ''",
+        b"a: !!float ''",
+        b"a: !!bool x",
+        b"a: !!timestamp x",
+    ],
+    ids=lambda content: repr(content[:30]),
+)
+def test_an_invalid_file_gives_the_default(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    assert pass_names(file) == DEFAULT_PASSES
+
+
+def test_a_missing_file_gives_the_default(tmp_path: Path) -> None:
+    assert pass_names(tmp_path / "nowhere" / "pipeline.yaml") == DEFAULT_PASSES
+    assert pass_names(tmp_path) == DEFAULT_PASSES
+
+
+def test_a_byte_order_mark_is_ignored(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbflimits: {canary_rows: 0}\r\n")
+    assert pass_names(file) == ["main", "retry"]

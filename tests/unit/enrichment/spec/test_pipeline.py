@@ -1,4 +1,4 @@
-"""pipeline.py: what a pipeline asks for each row, and how a run may change it."""
+"""pipeline.py: the request that a pipeline makes of each row, and the options of a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class TestRenderer:
     def _params(self, pipeline: Pipeline) -> dict[str, Any]:
         return dict(json.loads(self._render(pipeline).params))
 
-    def test_it_sends_what_the_spec_says(self, load: Load) -> None:
+    def test_the_params_contain_all_settings(self, load: Load) -> None:
         params = self._params(load(yaml=YAML + "  thinking: disabled\n  cache: 1h\n"))
         assert params == {
             "model": "claude-haiku-5-5",
@@ -32,7 +32,7 @@ class TestRenderer:
             "messages": [{"role": "user", "content": "Hello"}],
         }
 
-    def test_what_the_spec_leaves_out_is_not_sent(self, load: Load) -> None:
+    def test_unset_settings_are_not_sent(self, load: Load) -> None:
         params = self._params(load())
         assert "thinking" not in params
         assert params["system"] == [{"type": "text", "text": "Classify."}]
@@ -51,7 +51,7 @@ class TestRenderer:
         assert first == again
 
     @pytest.mark.parametrize("reuse", ["true", "false"])
-    def test_each_sample_is_a_request_of_its_own_that_sends_the_same(self, load: Load, reuse: str) -> None:
+    def test_each_sample_is_a_request_of_its_own_with_the_same_params(self, load: Load, reuse: str) -> None:
         pipeline = load(yaml=YAML + f"reuse: {reuse}\nsamples: 3\n")
         requests = [self._render(pipeline, sample=sample) for sample in (1, 2, 3)]
         assert len({request.request_id for request in requests}) == 3
@@ -59,11 +59,11 @@ class TestRenderer:
         assert requests == [self._render(pipeline, sample=sample) for sample in (1, 2, 3)]
 
     @pytest.mark.parametrize("reuse", ["true", "false"])
-    def test_more_samples_pay_for_those_that_were_not_asked_yet(self, load: Load, reuse: str) -> None:
+    def test_more_samples_pay_only_for_the_new_ones(self, load: Load, reuse: str) -> None:
         one = load(yaml=YAML + f"reuse: {reuse}\n")
-        asked = self._render(one)
+        first = self._render(one)
         three = load(yaml=YAML + f"reuse: {reuse}\nsamples: 3\n")
-        assert asked == self._render(three, sample=1) == self._render(three)
+        assert first == self._render(three, sample=1) == self._render(three)
 
     @pytest.mark.parametrize(("reuse", "same"), [("true", True), ("false", False)])
     def test_reuse_decides_for_every_sample(self, load: Load, reuse: str, same: bool) -> None:
@@ -72,7 +72,7 @@ class TestRenderer:
         assert (first == second) is same
 
     def test_the_ids_of_samples_and_runs_stay_the_same_from_release_to_release(self, load: Load) -> None:
-        """Another id for the same row would have every stored answer paid again."""
+        """Another id for the same row would make every stored answer billed again."""
         reused, fresh = (load(yaml=YAML + f"reuse: {reuse}\nsamples: 2\n") for reuse in ("true", "false"))
         params = self._render(reused).params.encode()
         for pipeline, sample, salt in [
@@ -83,7 +83,7 @@ class TestRenderer:
         ]:
             assert self._render(pipeline, sample=sample) == make_request(params, salt=salt)
 
-    def test_columns_that_the_query_lacks_are_told_all_at_once_with_the_nearest(self, load: Load) -> None:
+    def test_all_missing_columns_are_reported_at_once_with_the_closest_names(self, load: Load) -> None:
         pipeline = load(
             system="\n\n{{ tone }}", user="{{ txt }}\n{{ text }}\n\n{{ zzz }}", yaml=in_yaml("{id:", "{idd:")
         )
@@ -97,32 +97,31 @@ class TestRenderer:
             "Columns of extract.sql: id, text. Nothing was sent.",
         ]
 
-    def test_columns_that_words_of_the_template_language_hide_are_told_all_at_once(self, load: Load) -> None:
+    def test_all_shadowed_columns_are_reported_at_once(self, load: Load) -> None:
         pipeline = load(
             system="Classify.\n{{ none }}", user="{{ text }}{% for x in [1] %}\n{{ loop.index }}{% endfor %}"
         )
         with pytest.raises(SpecError) as raised:
             pipeline.renderer(["id", "text", "loop", "none"], run_id="r")
-        fact = "is a word of the template's language here, and there is a column of that name"
-        remedy = "give the column another name, or do without the word"
+        fact = "is a Jinja keyword here and hides the column of that name: rename the column, or avoid the keyword"
         assert str(raised.value).splitlines() == [
-            f"tickets/system.md:2: 'none' {fact}: {remedy}",
-            f"tickets/user.md:2: 'loop' {fact}: {remedy}",
+            f"tickets/system.md:2: 'none' {fact}",
+            f"tickets/user.md:2: 'loop' {fact}",
             "Columns of extract.sql: id, text, loop, none. Nothing was sent.",
         ]
 
-    def test_lines_stay_right_after_the_pipeline_was_stored(self, load: Load) -> None:
+    def test_line_numbers_survive_storage(self, load: Load) -> None:
         stored = Pipeline.model_validate_json(load(user="\n\n{{ text.x.y }}").model_dump_json())
         with pytest.raises(SpecError, match=r"^tickets/user\.md:3: cannot be rendered"):
             stored.renderer(["id", "text"], run_id="r").render({"id": 1, "text": "a"})
 
-    def test_the_columns_that_it_needs_are_those_of_prompts_and_key(self, load: Load) -> None:
+    def test_its_columns_are_those_of_the_prompts_and_the_key(self, load: Load) -> None:
         pipeline = load(
             system="Classify {{ kind }}.", user="{% for tag in tags %}{{ tag }}{% endfor %} {{ text.body }}"
         )
         assert pipeline.columns == {"kind", "tags", "text", "id"}
 
-    def test_columns_that_the_prompts_do_not_use_do_no_harm(self, load: Load) -> None:
+    def test_unused_columns_are_ignored(self, load: Load) -> None:
         request = load().renderer(["id", "text", "more"], run_id="r").render({"id": 1, "text": "a", "more": object()})
         assert "more" not in request.params
 
@@ -133,39 +132,39 @@ AUTO = in_yaml("claude-haiku-5-5", "claude-sonnet-4-6\n  other_models: [claude-h
 
 
 class TestCaching:
-    """What ``request.cache`` comes to."""
+    """The resolved ``request.cache``."""
 
     def _marked(self, pipeline: Pipeline) -> Any:
         params = json.loads(pipeline.renderer(["id", "text"], run_id="r").render({"text": "x"}).params)
         return params["system"][0].get("cache_control", {}).get("ttl")
 
-    def test_what_is_written_down_holds_without_a_decision(self, load: Load) -> None:
+    def test_an_explicit_setting_is_kept(self, load: Load) -> None:
         for cache in ("off", "5m", "1h"):
             assert load(yaml=YAML + f"  cache: {cache}\n").caching.cache == cache
 
-    def test_auto_marks_the_requests_as_it_decides(self, load: Load) -> None:
+    def test_auto_marks_the_requests(self, load: Load) -> None:
         assert self._marked(load(yaml=AUTO, system=LONG)) == "1h"
         assert self._marked(load(yaml=AUTO + "limits: {canary_rows: 0}\n", system=LONG)) == "5m"
         assert self._marked(load(yaml=AUTO)) is None
 
-    def test_it_decides_anew_for_the_model_that_a_run_asks(self, load: Load) -> None:
+    def test_auto_depends_on_the_model_of_the_run(self, load: Load) -> None:
         pipeline = load(yaml=AUTO, system=LONG)
         other = pipeline.for_run(RunOptions(model="claude-haiku-4-5"))
         assert (pipeline.caching.cache, other.caching.cache) == ("1h", "off")
-        assert "claude-haiku-4-5 keeps no prefix of fewer than 4,096" in other.caching.why
+        assert "claude-haiku-4-5 caches no prefix below 4,096" in other.caching.why
 
-    def test_the_decision_is_the_same_whatever_the_run(self, load: Load) -> None:
+    def test_auto_does_not_depend_on_other_options(self, load: Load) -> None:
         pipeline = load(yaml=AUTO, system=LONG)
         runs = [RunOptions(), RunOptions(rows=1), RunOptions(reuse=False), RunOptions(only_rejects=True)]
         assert {pipeline.for_run(options).caching for options in runs} == {pipeline.caching}
 
-    def test_what_is_stored_with_the_run_is_the_decision(self, load: Load) -> None:
+    def test_the_resolved_setting_is_stored_with_the_run(self, load: Load) -> None:
         decided = load(yaml=AUTO, system=LONG).with_resolved_cache()
         stored = Pipeline.model_validate_json(decided.model_dump_json())
         assert stored.settings.request.cache == stored.caching.cache == "1h"
         assert load(yaml=AUTO).with_resolved_cache().settings.request.cache == "off"
 
-    def test_auto_and_what_it_comes_to_give_the_same_requests(self, load: Load) -> None:
+    def test_auto_gives_the_same_requests_as_the_explicit_setting(self, load: Load) -> None:
         by_hand = load(yaml=AUTO.replace("auto", "1h"), system=LONG)
         auto = load(yaml=AUTO, system=LONG)
         row = {"text": "x"}
@@ -173,24 +172,24 @@ class TestCaching:
         assert first == second
         assert by_hand.cached_prefix == auto.cached_prefix == auto.with_resolved_cache().cached_prefix
 
-    def test_with_auto_it_is_off_and_the_column_is_named(self, load: Load) -> None:
+    def test_auto_is_off_for_a_system_prompt_with_a_column(self, load: Load) -> None:
         caching = load(yaml=AUTO, system=LONG + "\n{{ text }}").caching
         assert caching.cache == "off"
-        assert caching.why.startswith("tickets/system.md:2: the column 'text' makes it differ from row to row")
+        assert caching.why.startswith("tickets/system.md:2: the column 'text' differs from row to row")
 
-    def test_a_column_that_is_called_like_a_helper_of_jinja_is_a_column(self, load: Load) -> None:
+    def test_a_column_named_like_a_jinja_helper_is_a_column(self, load: Load) -> None:
         """All rows would share the prefix of the first one."""
         caching = load(yaml=AUTO, system=LONG + "\n{{ range }}").caching
-        assert (caching.cache, "the column 'range' makes it differ" in caching.why) == ("off", True)
+        assert (caching.cache, "the column 'range' differs" in caching.why) == ("off", True)
 
-    def test_without_a_cache_a_column_may_stand_there(self, load: Load) -> None:
+    def test_without_a_cache_the_system_prompt_may_use_a_column(self, load: Load) -> None:
         pipeline = load(system="{{ text }}")
         assert (pipeline.caching.cache, pipeline.cached_prefix) == ("off", None)
 
-    def test_without_a_system_prompt_nothing_is_kept(self, load: Load) -> None:
+    def test_without_a_system_prompt_nothing_is_cached(self, load: Load) -> None:
         assert load(yaml=YAML + "  cache: 1h\n", system="").cached_prefix is None
 
-    def test_whatever_must_be_alike_to_be_read_makes_another_prefix(self, load: Load) -> None:
+    def test_a_change_to_the_cached_members_makes_another_prefix(self, load: Load) -> None:
         cached = YAML + "  cache: 1h\n"
         others = [
             load(yaml=cached.replace("haiku", "sonnet")),
@@ -202,7 +201,7 @@ class TestCaching:
         prefixes = {pipeline.cached_prefix for pipeline in [load(yaml=cached), *others]}
         assert (len(prefixes), None in prefixes) == (6, False)
 
-    def test_what_need_not_be_alike_makes_none(self, load: Load) -> None:
+    def test_other_changes_keep_the_prefix(self, load: Load) -> None:
         cached = YAML + "  cache: 1h\n"
         others = [
             load(yaml=cached.replace("300", "400")),
@@ -213,54 +212,52 @@ class TestCaching:
 
 
 class TestForRun:
-    """The pipeline as one run has it."""
+    """The pipeline with the options of one run."""
 
     OTHERS = in_yaml("model: claude-haiku-5-5", "model: claude-haiku-5-5\n  other_models: [claude-sonnet-5-5]")
 
-    def test_without_options_it_is_the_same(self, load: Load) -> None:
+    def test_without_options_it_is_unchanged(self, load: Load) -> None:
         assert load().for_run(RunOptions()) == load()
 
-    def test_every_task_of_the_run_finds_its_options(self, load: Load) -> None:
+    def test_the_options_are_stored_with_the_run(self, load: Load) -> None:
         options = RunOptions(rows=5, dry_run=True, reuse=False, model="claude-sonnet-5-5")
         pipeline = load(yaml=self.OTHERS).for_run(options)
         assert Pipeline.model_validate_json(pipeline.model_dump_json()).options == options
 
-    def test_a_run_that_was_stored_before_there_were_options_has_none(self, load: Load) -> None:
+    def test_a_run_stored_before_there_were_options_has_none(self, load: Load) -> None:
         stored = load().model_dump()
         del stored["options"], stored["settings"]["request"]["other_models"]
         assert Pipeline.model_validate_json(json.dumps(stored)) == load()
 
     @pytest.mark.parametrize("model", ["claude-haiku-5-5", "claude-sonnet-5-5"])
-    def test_the_model_is_one_that_the_file_names(self, load: Load, model: str) -> None:
+    def test_a_model_that_the_file_names_is_used(self, load: Load, model: str) -> None:
         pipeline = load(yaml=self.OTHERS).for_run(RunOptions(model=model))
         assert pipeline.settings.request.model == model
         assert json.loads(pipeline.renderer(["id", "text"], run_id="r").render({"text": "x"}).params)["model"] == model
 
-    def test_a_model_that_the_file_does_not_name_is_refused_with_the_nearest(self, load: Load) -> None:
+    def test_another_model_is_rejected_with_the_closest_name(self, load: Load) -> None:
         with pytest.raises(
             ParamError, match=r"'claude-sonet-5-5', which tickets/pipeline\.yaml .*did you mean 'claude-sonnet-5-5'"
         ):
             load(yaml=self.OTHERS).for_run(RunOptions(model="claude-sonet-5-5"))
 
-    @pytest.mark.parametrize(("asked", "same"), [(None, True), (True, True), (False, False)])
+    @pytest.mark.parametrize(("param", "same"), [(None, True), (True, True), (False, False)])
     @pytest.mark.parametrize("reuse", ["", "reuse: false\n"])
-    def test_reuse_of_the_run_comes_before_the_pipelines(
-        self, load: Load, reuse: str, asked: bool | None, same: bool
+    def test_the_runs_reuse_replaces_the_pipelines(
+        self, load: Load, reuse: str, param: bool | None, same: bool
     ) -> None:
-        pipeline = load(yaml=YAML + reuse).for_run(RunOptions(reuse=asked))
+        pipeline = load(yaml=YAML + reuse).for_run(RunOptions(reuse=param))
         ids = {
             pipeline.renderer(["id", "text"], run_id=run_id).render({"text": "x"}).request_id for run_id in ("r1", "r2")
         }
-        assert (len(ids) == 1) == (not reuse if asked is None else same)
+        assert (len(ids) == 1) == (not reuse if param is None else same)
 
-    @pytest.mark.parametrize(("reuse", "asked"), [("", False), ("reuse: false\n", None), ("reuse: false\n", False)])
-    def test_the_rejects_alone_cannot_be_asked_for_where_no_answer_is_reused(
-        self, load: Load, reuse: str, asked: bool | None
-    ) -> None:
-        with pytest.raises(ParamError, match=r"`only_rejects` needs answers that are reused.*Nothing was read"):
-            load(yaml=YAML + reuse).for_run(RunOptions(only_rejects=True, reuse=asked))
+    @pytest.mark.parametrize(("reuse", "param"), [("", False), ("reuse: false\n", None), ("reuse: false\n", False)])
+    def test_only_rejects_without_reuse_is_rejected(self, load: Load, reuse: str, param: bool | None) -> None:
+        with pytest.raises(ParamError, match=r"`only_rejects` requires reuse.*Nothing was read"):
+            load(yaml=YAML + reuse).for_run(RunOptions(only_rejects=True, reuse=param))
 
-    def test_a_run_that_reuses_answers_after_all_may_ask_for_the_rejects_alone(self, load: Load) -> None:
+    def test_only_rejects_is_allowed_if_the_run_turns_reuse_on(self, load: Load) -> None:
         load(yaml=YAML + "reuse: false\n").for_run(RunOptions(only_rejects=True, reuse=True))
 
 
@@ -268,7 +265,7 @@ class TestBudget:
     """A run may have a budget of its own, up to a ceiling."""
 
     @pytest.mark.parametrize(
-        ("limits", "asked", "budget"),
+        ("limits", "param", "budget"),
         [
             ("{}", None, None),
             ("{}", 3, "3"),
@@ -278,14 +275,14 @@ class TestBudget:
             ("{budget_usd: 25, budget_ceiling_usd: 100}", 100, "100"),
         ],
     )
-    def test_it_is_the_pipelines_unless_the_run_asks_for_another(
-        self, load: Load, limits: str, asked: float | None, budget: str | None
+    def test_it_is_the_pipelines_unless_the_run_sets_another(
+        self, load: Load, limits: str, param: float | None, budget: str | None
     ) -> None:
-        run = load(yaml=f"{YAML}limits: {limits}\n").for_run(RunOptions.model_validate({"budget_usd": asked}))
+        run = load(yaml=f"{YAML}limits: {limits}\n").for_run(RunOptions.model_validate({"budget_usd": param}))
         assert run.settings.limits.budget_usd == (budget and Decimal(budget))
         assert Pipeline.model_validate_json(run.model_dump_json()) == run
 
     @pytest.mark.parametrize("limits", ["{budget_usd: 25}", "{budget_usd: 1, budget_ceiling_usd: 25}"])
-    def test_more_than_the_ceiling_is_refused(self, load: Load, limits: str) -> None:
-        with pytest.raises(ParamError, match=r"allows a run 25 at most .*Nothing was read or sent"):
+    def test_more_than_the_ceiling_is_rejected(self, load: Load, limits: str) -> None:
+        with pytest.raises(ParamError, match=r"allows at most 25 .*Nothing was read or sent"):
             load(yaml=f"{YAML}limits: {limits}\n").for_run(RunOptions(budget_usd=Decimal("25.01")))

@@ -45,7 +45,7 @@ def _names(sql: str, dialect: str) -> list[str]:
         "{} 'never ends :x",
     ],
 )
-def test_a_colon_that_begins_no_parameter_is_none(sql: str, dialect: str) -> None:
+def test_a_colon_elsewhere_begins_no_parameter(sql: str, dialect: str) -> None:
     assert _names(sql.format(":partition_start"), dialect) == ["partition_start"]
 
 
@@ -76,7 +76,7 @@ def test_a_colon_that_begins_no_parameter_is_none(sql: str, dialect: str) -> Non
         ("databricks", r"select 'it\'s :x' {}"),
     ],
 )
-def test_each_database_has_quotes_and_comments_of_its_own(dialect: str, sql: str) -> None:
+def test_each_database_has_its_own_quotes_and_comments(dialect: str, sql: str) -> None:
     assert _names(sql.format(":partition_end"), dialect) == ["partition_end"]
 
 
@@ -93,11 +93,11 @@ def test_each_database_has_quotes_and_comments_of_its_own(dialect: str, sql: str
         "where day -- :partition_end\n>= :partition_start",
     ],
 )
-def test_a_parameter_is_one_wherever_a_value_may_stand(sql: str) -> None:
+def test_a_parameter_is_found_wherever_a_value_may_stand(sql: str) -> None:
     assert _names(sql, POSTGRES) == ["partition_start"]
 
 
-# What follows puts whole queries together from parts of which it is known what they are.
+# The strategies below assemble whole queries from parts with known meaning.
 _INNER = st.lists(
     st.sampled_from(
         [
@@ -161,7 +161,7 @@ _NAMES = st.sampled_from(["partition_start", "partition_end", "nobody", "größe
 @pytest.mark.parametrize("dialect", _PARTS)
 @settings(deadline=None, max_examples=100, derandomize=True)
 @given(data=st.data())
-def test_the_scan_finds_the_parameters_of_any_query_and_nothing_else(dialect: str, data: st.DataObject) -> None:
+def test_the_scan_finds_exactly_the_parameters_of_any_query(dialect: str, data: st.DataObject) -> None:
     other = st.one_of(*_SHARED, *_PARTS[dialect]).map(lambda text: (text, False))
     parts = data.draw(st.lists(st.one_of(other, _NAMES.map(lambda name: (f":{name}", True))), max_size=12))
     sql, expected = "select", []
@@ -173,7 +173,7 @@ def test_the_scan_finds_the_parameters_of_any_query_and_nothing_else(dialect: st
     assert [(each.start, f":{each.name}") for each in parameters(sql, dialect)] == expected
 
 
-def test_a_query_that_a_run_can_send_has_no_problems() -> None:
+def test_a_valid_query_has_no_problems() -> None:
     assert query_problems("select ';' where day >= :partition_start -- and\n;;\n-- the end") == []
     assert query_problems("", POSTGRES) == query_problems("-- nothing", POSTGRES) == query_problems(";") != []
 
@@ -183,21 +183,21 @@ def test_a_query_that_a_run_can_send_has_no_problems() -> None:
     [
         (
             "select *\nfrom t\n-- where day = :partition_start",
-            "extract.sql:3: uses neither :partition_start nor :partition_end: every run would read and pay for all of"
-            " it (:partition_start on this line is part of a comment, a text or a name)",
+            "extract.sql:3: uses neither :partition_start nor :partition_end: every run would read, and pay for, the"
+            " whole table (:partition_start on this line is in a comment, a string or a name)",
         ),
         (
             "select *\nwhere day >= :partition_strat\nand day <= :partition_strat or :partition_end",
-            "extract.sql:2: there is no parameter :partition_strat; did you mean 'partition_start'? There are"
-            r" :partition_start and :partition_end; a colon that begins none is written \:",
+            "extract.sql:2: unknown parameter :partition_strat; did you mean 'partition_start'? Known:"
+            r" :partition_start and :partition_end. Write a plain colon as \:",
         ),
         (
             "select 1 where :partition_start;\n\n/* and */ drop table t; select 2",
-            "extract.sql:3: a second statement begins: the query is one select",
+            "extract.sql:3: a second statement begins here; only one select is allowed",
         ),
     ],
 )
-def test_what_no_run_can_send_is_told_with_its_line(sql: str, fact: str) -> None:
+def test_each_problem_has_its_line(sql: str, fact: str) -> None:
     assert query_problems(sql) == query_problems(sql, POSTGRES) == [fact]
 
 
@@ -211,14 +211,14 @@ def test_what_no_run_can_send_is_told_with_its_line(sql: str, fact: str) -> None
         "select 1 # where day = :partition_start",
     ],
 )
-def test_as_long_as_nobody_knows_the_database_only_what_is_wrong_for_all_of_them_is(sql: str) -> None:
+def test_an_unknown_database_has_only_the_problems_of_all_databases(sql: str) -> None:
     assert query_problems(sql) == []
 
 
-def test_the_database_that_is_known_decides() -> None:
+def test_a_known_database_has_its_own_problems() -> None:
     sql = "select 1 # where day = :partition_start"
     (fact,) = query_problems(sql, BIGQUERY)
-    assert "every run would read and pay for all of it" in fact
+    assert "every run would read, and pay for, the whole table" in fact
     assert query_problems(sql, POSTGRES) == []
 
 
@@ -226,7 +226,7 @@ _QUERY = "select a, -- no such b\n  b, t.b2\nfrom t\nwhere a = ':c'\n  and c(d) 
 
 
 @pytest.mark.parametrize(
-    ("said", "line"),
+    ("message", "line"),
     [
         ('syntax error at or near "frm" LINE 3: frm t', 3),
         ("You have an error in your SQL syntax; check the manual near 'x' at line 4", 4),
@@ -242,7 +242,5 @@ _QUERY = "select a, -- no such b\n  b, t.b2\nfrom t\nwhere a = ':c'\n  and c(d) 
         ("database is locked", None),
     ],
 )
-def test_the_line_of_a_mistake_is_the_databases_or_that_of_the_only_place_it_can_mean(
-    said: str, line: int | None
-) -> None:
-    assert error_line(_QUERY, said, SQLITE) == line
+def test_the_line_of_an_error_is_in_its_message_or_that_of_the_only_such_word(message: str, line: int | None) -> None:
+    assert error_line(_QUERY, message, SQLITE) == line

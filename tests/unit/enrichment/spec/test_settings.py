@@ -1,4 +1,4 @@
-"""settings.py: what pipeline.yaml may say, and what is told of anything else."""
+"""settings.py: valid settings, and the message for each invalid one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_key_is_a_list_or_a_mapping_to_types(load: Load, key: str, found: dict
         ("auto", "auto"),
     ],
 )
-def test_a_bare_off_is_off_although_yaml_reads_it_as_false(load: Load, text: str, cache: str) -> None:
+def test_a_bare_off_is_off_and_not_false(load: Load, text: str, cache: str) -> None:
     assert load(yaml=YAML + f"  cache: {text}\n").settings.request.cache == cache
 
 
@@ -46,7 +46,7 @@ def test_a_ratio_may_be_written_as_a_whole_number(load: Load, ratio: str) -> Non
 
 
 @pytest.mark.parametrize("text", ["limits: {canary_rows: 1000, retry_passes: 0}", "limits: {canary_rows: 0}"])
-def test_the_bounds_of_the_passes_are_within_them(load: Load, text: str) -> None:
+def test_the_bounds_of_the_passes_are_inclusive(load: Load, text: str) -> None:
     load(yaml=YAML + text + "\n")
 
 
@@ -59,7 +59,7 @@ def test_the_bounds_of_the_passes_are_within_them(load: Load, text: str) -> None
         "s3://b/my exports/ü/at={partition} 00%3A00/",
     ],
 )
-def test_a_prefix_has_the_whole_day_in_it(load: Load, files: str) -> None:
+def test_a_prefix_contains_the_whole_day(load: Load, files: str) -> None:
     pipeline = load(yaml=FILES_YAML.replace("s3://bucket/products/dt={partition}/", files), sql=None)
     assert pipeline.settings.source.files == files
 
@@ -67,31 +67,31 @@ def test_a_prefix_has_the_whole_day_in_it(load: Load, files: str) -> None:
 @pytest.mark.parametrize(
     ("files", "fact"),
     [
-        ("s3://bucket/products/", "must tell the days apart"),
-        ("s3://bucket/{year}/{month}/", "must tell the days apart"),
-        ("s3://bucket/{month}/{day}/", "must tell the days apart"),
-        ("s3://bucket/{year}/{day}/", "must tell the days apart"),
-        ("s3://bucket/{partition}/{hour}/", "by nothing else"),
-        ("s3://bucket/{{ partition }}/{partition}/", "by nothing else"),
-        ("s3://bucket/dt={partition}", "with the slash at its end"),
-        ("s3://bucket//dt={partition}/", "a name before each slash"),
-        ("s3://bucket/a//dt={partition}/", "a name before each slash"),
-        ("s3://bucket/../dt={partition}/", "a name before each slash"),
-        ("s3://{partition}/", "must be a prefix such as s3://bucket/"),
-        ("/folder/dt={partition}/", "must be a prefix such as s3://bucket/"),
-        ("gs://bucket/dt={partition}/", "must be a prefix such as s3://bucket/"),
-        ("S3://bucket/dt={partition}/", "must be a prefix such as s3://bucket/"),
-        ("s3a://bucket/dt={partition}/", "must be a prefix such as s3://bucket/"),
-        ("s3://bucket/a#b/dt={partition}/", "has a '#', at which some readers cut it"),
-        ("s3://bucket#a/dt={partition}/", "has a '#', at which some readers cut it"),
-        ("s3://bucket/a?b/dt={partition}/", "has a '?', at which some readers cut it"),
-        (r"s3://bucket/a\\b/dt={partition}/", r"has a '\\', at which some readers cut it"),
-        (r"s3://bucket/a\tb/dt={partition}/", r"has '\t', a character that nobody can see"),
-        ("s3://user:pass@bucket/dt={partition}/", "has a user before its bucket"),
-        ("s3://bucket:9000/dt={partition}/", "has 'bucket:9000' in the place of a bucket's name"),
+        ("s3://bucket/products/", "must contain {partition}, or {year}"),
+        ("s3://bucket/{year}/{month}/", "must contain {partition}, or {year}"),
+        ("s3://bucket/{month}/{day}/", "must contain {partition}, or {year}"),
+        ("s3://bucket/{year}/{day}/", "must contain {partition}, or {year}"),
+        ("s3://bucket/{partition}/{hour}/", "no other placeholder"),
+        ("s3://bucket/{{ partition }}/{partition}/", "no other placeholder"),
+        ("s3://bucket/dt={partition}", "with a trailing slash"),
+        ("s3://bucket//dt={partition}/", "no empty folder name"),
+        ("s3://bucket/a//dt={partition}/", "no empty folder name"),
+        ("s3://bucket/../dt={partition}/", "no empty folder name"),
+        ("s3://{partition}/", "must be a prefix like s3://bucket/"),
+        ("/folder/dt={partition}/", "must be a prefix like s3://bucket/"),
+        ("gs://bucket/dt={partition}/", "must be a prefix like s3://bucket/"),
+        ("S3://bucket/dt={partition}/", "must be a prefix like s3://bucket/"),
+        ("s3a://bucket/dt={partition}/", "must be a prefix like s3://bucket/"),
+        ("s3://bucket/a#b/dt={partition}/", "contains '#', where some readers cut it"),
+        ("s3://bucket#a/dt={partition}/", "contains '#', where some readers cut it"),
+        ("s3://bucket/a?b/dt={partition}/", "contains '?', where some readers cut it"),
+        (r"s3://bucket/a\\b/dt={partition}/", r"contains '\\', where some readers cut it"),
+        (r"s3://bucket/a\tb/dt={partition}/", r"contains '\t', an invisible character"),
+        ("s3://user:pass@bucket/dt={partition}/", "contains a user name"),
+        ("s3://bucket:9000/dt={partition}/", "has 'bucket:9000' instead of a bucket name"),
     ],
 )
-def test_one_that_days_would_share_is_told(mistakes: Mistakes, files: str, fact: str) -> None:
+def test_a_prefix_that_days_would_share_is_rejected(mistakes: Mistakes, files: str, fact: str) -> None:
     yaml = FILES_YAML.replace("s3://bucket/products/dt={partition}/", f'"{files}"')
     (line,) = mistakes(yaml=yaml, sql=None)
     assert line.startswith("pipeline.yaml:3: source.files: ")
@@ -99,18 +99,18 @@ def test_one_that_days_would_share_is_told(mistakes: Mistakes, files: str, fact:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         (
             in_yaml("max_tokens", "max_token"),
             [
                 "4: request.max_tokens: is missing",
-                "6: request.max_token: unknown key; did you mean 'max_tokens'? Known here: model, other_models,"
+                "6: request.max_token: unknown key; did you mean 'max_tokens'? Known keys: model, other_models,"
                 " max_tokens, thinking, cache",
             ],
         ),
-        (YAML + "zzz: 1\n", ["7: zzz: unknown key. Known here: source, request, limits, reuse, samples"]),
-        (YAML + "limit: {}\n", ["7: limit: unknown key; did you mean 'limits'? Known here: source, request"]),
+        (YAML + "zzz: 1\n", ["7: zzz: unknown key. Known keys: source, request, limits, reuse, samples"]),
+        (YAML + "limit: {}\n", ["7: limit: unknown key; did you mean 'limits'? Known keys: source, request"]),
         (YAML + "limits:\n  batch_request: 5\n", ["8: limits.batch_request: unknown key; did you mean 'batch_req"]),
         (in_yaml("  connection: warehouse\n", ""), ["1: source.connection: is missing"]),
         (in_yaml("warehouse", '""'), ["2: source.connection: String should have at least 1 character, got ''"]),
@@ -158,7 +158,7 @@ def test_one_that_days_would_share_is_told(mistakes: Mistakes, files: str, fact:
         (
             YAML + "limits: {budget: 25}\n",
             [
-                "7: limits.budget: unknown key; did you mean 'budget_usd'? Known here: min_rows, max_reject_ratio,"
+                "7: limits.budget: unknown key; did you mean 'budget_usd'? Known keys: min_rows, max_reject_ratio,"
                 " batch_requests, batch_bytes, canary_rows, retry_passes, budget_usd, budget_ceiling_usd,"
                 " monthly_budget_usd"
             ],
@@ -178,23 +178,23 @@ def test_one_that_days_would_share_is_told(mistakes: Mistakes, files: str, fact:
         (in_yaml("{id: int64}", "{1: int64}"), ["3: source.key: must be a list of column names, or a mapping"]),
         (
             in_yaml("{id: int64}", "[id, text]"),
-            ["3: source.key: 'text' is kept for our own columns: give it an alias"],
+            ["3: source.key: 'text' is a reserved column name: give it an alias"],
         ),
         (
             in_yaml("{id: int64}", "{request_id: int64}"),
-            ["3: source.key: 'request_id' is kept for our own"],
+            ["3: source.key: 'request_id' is a reserved column name"],
         ),
-        (in_yaml("{id: int64}", "[_id]"), ["3: source.key: '_id' is kept for our own columns"]),
+        (in_yaml("{id: int64}", "[_id]"), ["3: source.key: '_id' is a reserved column name"]),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_each_mistake_has_its_line_and_what_would_be_right(mistakes: Mistakes, text: str, told: list[str]) -> None:
+def test_each_mistake_has_its_line_and_the_remedy(mistakes: Mistakes, text: str, expected: list[str]) -> None:
     found = sorted(line.removeprefix("pipeline.yaml:") for line in mistakes(yaml=text))
-    assert len(found) == len(told), found
-    for line, beginning in zip(found, told, strict=True):
+    assert len(found) == len(expected), found
+    for line, beginning in zip(found, expected, strict=True):
         assert line.startswith(beginning)
 
 
 def test_a_ceiling_below_the_budget_is_a_mistake(mistakes: Mistakes) -> None:
-    (told,) = mistakes(yaml=f"{YAML}limits: {{budget_usd: 5, budget_ceiling_usd: 2}}\n")
-    assert "7: limits: budget_ceiling_usd (2) is below budget_usd (5)" in told
+    (mistake,) = mistakes(yaml=f"{YAML}limits: {{budget_usd: 5, budget_ceiling_usd: 2}}\n")
+    assert "7: limits: budget_ceiling_usd (2) is below budget_usd (5)" in mistake

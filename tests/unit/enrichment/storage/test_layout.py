@@ -1,4 +1,4 @@
-"""layout.py: where everything lies."""
+"""layout.py: the place of every object on the lake."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _folder(run_id: str) -> RunFolder:
         (_folder("r").repairs("retry_1"), "runs/catalogue/2026-11-21/r/plan/retry_1-repairs.parquet"),
     ],
 )
-def test_readers_find_every_object_where_they_always_did(key: str, expected: str) -> None:
+def test_the_place_of_an_object_never_changes(key: str, expected: str) -> None:
     assert key == expected
 
 
@@ -69,13 +69,13 @@ def test_readers_find_every_object_where_they_always_did(key: str, expected: str
         ("../../tables/catalogue", "_._.._tables_catalogue"),
     ],
 )
-def test_a_run_id_is_one_plain_step_of_the_path(run_id: str, name: str) -> None:
+def test_a_run_id_becomes_one_folder_name(run_id: str, name: str) -> None:
     found = _folder(run_id).prefix.removeprefix("runs/catalogue/2026-11-21/")
     assert re.fullmatch(re.escape(name) + r"(-[0-9a-f]{8})?/", found)
     assert ("-" in found.removeprefix(name)) == bool(re.search(r"[^A-Za-z0-9_.:+-]|^[.]", run_id))
 
 
-def test_run_ids_that_look_alike_as_a_path_have_folders_of_their_own() -> None:
+def test_similar_run_ids_have_separate_folders() -> None:
     assert len({_folder(run_id).prefix for run_id in ("nightly 1", "nightly_1", "nightly/1")}) == 3
 
 
@@ -83,28 +83,22 @@ CHUNK_IDS = [chunk_id([f"request-{number}"]) for number in range(200)]
 
 
 @pytest.mark.parametrize("pipeline", ["catalogue", "a_b2"])
-def test_a_chunk_key_gives_back_its_id_and_its_pipeline(pipeline: str) -> None:
+def test_a_chunk_key_contains_its_id_and_its_pipeline(pipeline: str) -> None:
     for known in CHUNK_IDS:
         key = layout.chunk(pipeline, known)
-        assert (layout.chunk_id_of(key), layout.pipeline_of_chunk(key)) == (known, pipeline)
+        assert (layout.chunk_id_of(key), layout.pipeline_of(key)) == (known, pipeline)
 
 
-def test_a_key_of_results_gives_its_batch_id_back_and_lies_in_the_folder_of_results() -> None:
-    key = layout.results("catalogue", "msgbatch_01AbC")
-    assert layout.batch_id_of(key) == "msgbatch_01AbC"
-    assert key.startswith(layout.results_folder("catalogue"))
-
-
-def test_a_manifest_is_known_by_its_key_and_no_copy_of_one_is() -> None:
+def test_a_manifest_is_told_from_its_copies() -> None:
     assert layout.is_manifest(layout.manifest("catalogue", DAY))
-    for beside in ("dt=2026-11-21.json.bak", "old/dt=2026-11-21.json", "dt=2026-11.json", "2026-11-21.json"):
-        assert not layout.is_manifest(f"{layout.manifests_folder('catalogue')}{beside}")
+    for other in ("dt=2026-11-21.json.bak", "old/dt=2026-11-21.json", "dt=2026-11.json", "2026-11-21.json"):
+        assert not layout.is_manifest(f"{layout.manifests_folder('catalogue')}{other}")
 
 
-def test_the_key_of_an_entry_gives_its_chunk_id_back_and_nothing_else_beside_it_does() -> None:
+def test_only_the_key_of_a_ledger_entry_contains_a_chunk_id() -> None:
     for known in CHUNK_IDS:
         key = layout.ledger_entry("catalogue", known)
-        assert layout.entry_of(key) == ("catalogue", known)
+        assert layout.parse_ledger_key(key) == ("catalogue", known)
         assert key.startswith(layout.ledger_folder("catalogue"))
     for other in (
         "open.json",
@@ -113,37 +107,37 @@ def test_the_key_of_an_entry_gives_its_chunk_id_back_and_nothing_else_beside_it_
         f"{CHUNK_IDS[0]} (copy).json",
         f"{CHUNK_IDS[0]}.json.bak",
     ):
-        assert layout.entry_of(f"ledger/catalogue/{other}") is None
-    assert layout.entry_of("ledger/_probe") is None
+        assert layout.parse_ledger_key(f"ledger/catalogue/{other}") is None
+    assert layout.parse_ledger_key("ledger/_probe") is None
 
 
-def test_an_open_chunk_tells_whether_it_is_a_runs_or_warms_the_cache() -> None:
+def test_the_folder_of_a_warm_up_differs_from_a_runs_folder() -> None:
     assert layout.is_warm_up(layout.warm_ups("catalogue", "abc"))
     assert not layout.is_warm_up(_folder("warm-ups/abc").prefix)
     assert layout.warm_ups("catalogue", "abc") != layout.warm_ups("catalogue", "abd")
 
 
-def test_the_list_of_open_chunks_is_no_chunks_entry() -> None:
+def test_the_list_of_open_chunks_cannot_be_a_ledger_entry() -> None:
     key = layout.open_chunks("catalogue")
     assert len(key) < min(len(layout.ledger_entry("catalogue", known)) for known in CHUNK_IDS)
 
 
 @pytest.mark.parametrize("run_id", ["r", "scheduled__2026-11-21T00:00:00+00:00", "a/b", ".."])
-def test_the_key_of_a_working_file_tells_its_runs_folder(run_id: str) -> None:
+def test_the_key_of_a_working_file_contains_its_runs_folder(run_id: str) -> None:
     folder = _folder(run_id)
     for key in (folder.pipeline_json, folder.rows, folder.plan_json("main"), folder.repairs("retry_1")):
         assert layout.run_folder_of(key) == folder.prefix
 
 
-def test_the_plans_of_a_run_lie_in_one_folder_and_its_repairs_beside_them_under_another_ending() -> None:
+def test_plans_and_repairs_share_a_folder_but_not_an_extension() -> None:
     folder = _folder("r")
     assert folder.plan_json("retry").startswith(folder.plans)
     assert folder.repairs("retry").startswith(folder.plans)
     assert not folder.repairs("retry").endswith(".json")
 
 
-def test_a_report_is_known_by_its_name() -> None:
-    assert layout.days_of_report(layout.report(DAY.start, DAY.end)) == (DAY.start, DAY.end)
+def test_a_report_key_contains_its_days() -> None:
+    assert layout.parse_report_key(layout.report(DAY.start, DAY.end)) == (DAY.start, DAY.end)
 
 
 @pytest.mark.parametrize(
@@ -155,10 +149,16 @@ def test_a_report_is_known_by_its_name() -> None:
         "reports/usage/2026-11-21_2026-11-22.html.bak",
     ],
 )
-def test_what_lies_beside_the_reports_is_none(key: str) -> None:
-    assert layout.days_of_report(key) is None
+def test_other_objects_are_not_reports(key: str) -> None:
+    assert layout.parse_report_key(key) is None
 
 
-def test_results_tell_their_pipeline_and_their_batch() -> None:
-    key = layout.results("catalogue", "msgbatch_1")
-    assert (layout.pipeline_of_results(key), layout.batch_id_of(key)) == ("catalogue", "msgbatch_1")
+def test_the_keys_of_a_batch_contain_its_pipeline_and_its_id() -> None:
+    results = layout.results("catalogue", "msgbatch_01AbC")
+    assert (layout.pipeline_of(results), layout.batch_id_of(results)) == ("catalogue", "msgbatch_01AbC")
+    assert layout.batch_id_of(layout.raw("catalogue", "msgbatch_01AbC")) == "msgbatch_01AbC"
+    usage = layout.usage("catalogue", "msgbatch_01AbC", DAY.start)
+    assert layout.parse_usage_key(usage) == ("catalogue", "msgbatch_01AbC")
+    assert layout.is_batch_file(results)
+    assert layout.is_batch_file(usage)
+    assert not layout.is_batch_file("results/catalogue/copy/msgbatch_01AbC.parquet")

@@ -1,4 +1,4 @@
-"""column.py: what a value becomes in its column, and what no column holds."""
+"""column.py: the stored value in a column, and values that no column holds."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DAY: Schema = {"type": "string", "format": "date"}
         ("9999-12-31T23:59:59.999999999Z", datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)),
     ],
 )
-def test_every_moment_of_rfc_3339_is_stored(text: str, moment: datetime) -> None:
+def test_every_rfc_3339_time_is_stored(text: str, moment: datetime) -> None:
     convert = converter(kind_of(MOMENT, {}))
     assert convert is not None
     assert convert(text) == moment
@@ -44,10 +44,10 @@ def test_every_moment_of_rfc_3339_is_stored(text: str, moment: datetime) -> None
         (DAY, "0000-01-01", "'0000-01-01' is not a date in the years 1 to 9999"),
         ({"type": "integer"}, 2**63, "9223372036854775808 does not fit a 64-bit integer"),
         ({"type": "integer"}, 1e300, "does not fit a 64-bit integer"),
-        ({"type": "number"}, 10**400, "does not fit a float of 64 bits"),
+        ({"type": "number"}, 10**400, "does not fit a 64-bit float"),
     ],
 )
-def test_what_lies_beyond_its_column_is_told_with_the_bounds(schema: Schema, value: object, fact: str) -> None:
+def test_a_value_outside_its_column_is_reported_with_the_bounds(schema: Schema, value: object, fact: str) -> None:
     convert = converter(kind_of(schema, {}))
     assert convert is not None
     with pytest.raises(ValueError, match=fact):
@@ -55,7 +55,7 @@ def test_what_lies_beyond_its_column_is_told_with_the_bounds(schema: Schema, val
 
 
 @pytest.mark.parametrize(
-    ("schema", "told"),
+    ("schema", "problems"),
     [
         ({"enum": [1, 2**63 - 1, -(2**63)]}, 0),
         ({"enum": [1, 2**63]}, 1),
@@ -72,5 +72,5 @@ def test_what_lies_beyond_its_column_is_told_with_the_bounds(schema: Schema, val
         ({"enum": [date(2026, 11, 1).isoformat(), True, None]}, 0),
     ],
 )
-def test_a_named_value_that_its_column_cannot_hold_is_told(schema: Schema, told: int) -> None:
-    assert len(set(storage_problems(kind_of(schema, {})))) == told
+def test_a_named_value_that_its_column_cannot_hold_is_reported(schema: Schema, problems: int) -> None:
+    assert len(set(storage_problems(kind_of(schema, {})))) == problems

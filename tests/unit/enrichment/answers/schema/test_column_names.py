@@ -1,4 +1,4 @@
-"""names.py: every name that is published is read back, by everybody and as a column of its own."""
+"""column_names.py: all readers return every published name as a column of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.fixtures.flow import FILES, write_pipeline
 from tests.fixtures.folder import YAML, Load, Mistakes, in_yaml
 from tests.fixtures.schemas import object_schema
 
-#: Letters of which several are one where case is ignored, look alike or mean something to a reader.
+#: Letters that are equal if case is ignored, look alike or have a meaning for a reader.
 _LETTERS = st.sampled_from("aAbdDtTsSßẞſkKıİiIéÉe\u0301\u212a_ .,:;=/\\\"'`%{}()<>\u200b\ufeff\u2028漢😀")
 _ANY = st.characters(codec=None, exclude_categories=())
 _names = st.text(_LETTERS, min_size=2, max_size=5) | st.sampled_from(["dt", "ID", "id", "_a", "straße", "STRASSE"])
@@ -38,7 +38,7 @@ _odd_names = _names | st.text(_LETTERS | _ANY, max_size=3)
     nested=st.dictionaries(_names, st.lists(_names, min_size=1, max_size=2, unique=True), min_size=1, max_size=2),
 )
 @settings(max_examples=200, deadline=None, derandomize=True)
-def test_every_name_that_is_published_is_read_back(key: list[str], flat: list[str], nested: dict[str, Any]) -> None:
+def test_every_published_name_is_read_back(key: list[str], flat: list[str], nested: dict[str, Any]) -> None:
     output = _object(*flat)
     for number, (name, names) in enumerate(nested.items()):
         child = _object(*names)
@@ -59,7 +59,7 @@ def test_every_name_that_is_published_is_read_back(key: list[str], flat: list[st
 
 
 def assert_read_back(schema: pa.Schema, folder: Path) -> None:
-    """pyarrow, pandas and DuckDB, each with the partition, give every column its own values."""
+    """Check that pyarrow, pandas and DuckDB, each with the partition, return the values of every column."""
     row = {field.name: value for field, value in zip(schema, _values(list(schema)), strict=True)}
     (folder / "dt=2026-11-01").mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist([row], schema), folder / "dt=2026-11-01" / "data.parquet")
@@ -98,7 +98,7 @@ def _values(fields: list[pa.Field], start: str = "") -> Iterator[Any]:
     ],
     ids=str,
 )
-def test_names_that_readers_tell_apart_may_stand_beside_each_other(names: tuple[str, ...], tmp_path: Path) -> None:
+def test_names_that_readers_distinguish_are_allowed(names: tuple[str, ...], tmp_path: Path) -> None:
     assert list(key_problems(names)) == []
     nested = pa.struct([(name, pa.string()) for name in (*names, "dt")])
     fields = [*(pa.field(name, pa.string()) for name in names), pa.field("nest", nested)]
@@ -116,9 +116,9 @@ def test_names_that_readers_tell_apart_may_stand_beside_each_other(names: tuple[
         ("σ", "Σ"),
     ],
 )
-def test_names_that_are_one_to_some_reader_are_not(one: str, other: str) -> None:
+def test_names_that_are_equal_to_some_reader_are_rejected(one: str, other: str) -> None:
     assert fold_case(one) == fold_case(other)
-    fact = f"{other!r} and {one!r} are one column where case is ignored (Athena, Hive, DuckDB): "
+    fact = f"{other!r} and {one!r} are the same column to readers that ignore case (Athena, Hive, DuckDB): "
     assert list(key_problems([one, other])) == [
         (other, f"{fact}give it an alias in extract.sql, or another name in the export")
     ]
@@ -129,31 +129,31 @@ def test_names_that_are_one_to_some_reader_are_not(one: str, other: str) -> None
 
 
 @pytest.mark.parametrize(("one", "other"), [("é", "e\u0301"), ("É", "e\u0301"), ("\u212b", "a\u030a")])
-def test_names_that_look_the_same_are_told_letter_by_letter(one: str, other: str) -> None:
-    fact = f"{other!a} and {one!a} look the same, as only their accents are composed in another way: "
-    assert [told for _, told in key_problems([one, other])] == [
+def test_names_that_look_the_same_are_shown_escaped(one: str, other: str) -> None:
+    fact = f"{other!a} and {one!a} look the same: only the composition of their accents differs: "
+    assert [mistake for _, mistake in key_problems([one, other])] == [
         f"{fact}give it an alias in extract.sql, or another name in the export"
     ]
-    assert [told for _, told in output_problems([pa.field(other, pa.string())], [one])] == [
-        f"beside the key, {fact}rename the output"
+    assert [mistake for _, mistake in output_problems([pa.field(other, pa.string())], [one])] == [
+        f"compared with the key, {fact}rename the output"
     ]
 
 
 class TestKey:
-    """What is told of source.key, with the line of the column."""
+    """The errors in source.key, with the line of the column."""
 
     @pytest.mark.parametrize("name", ["dt", "DT", "Dt"])
-    def test_the_column_of_the_partition_is_taken(self, mistakes: Mistakes, name: str) -> None:
-        (told,) = mistakes(yaml=in_yaml("{id: int64}", f"[id, {name}]"))
-        assert told == (
-            f"pipeline.yaml:3: source.key: {name!r} is the column of the partition, as the table lies in folders"
+    def test_the_name_of_the_partition_column_is_rejected(self, mistakes: Mistakes, name: str) -> None:
+        (mistake,) = mistakes(yaml=in_yaml("{id: int64}", f"[id, {name}]"))
+        assert mistake == (
+            f"pipeline.yaml:3: source.key: {name!r} is the partition column, because the table is in folders"
             " dt=<day>: give it an alias in extract.sql, or another name in the export"
         )
 
     @pytest.mark.parametrize("name", [*sorted(RESERVED_NAMES), "Reason", "_id", "_request_id"])
-    def test_our_own_columns_have_their_names(self, mistakes: Mistakes, name: str) -> None:
-        (told,) = mistakes(yaml=in_yaml("{id: int64}", f"[{name}]"))
-        assert told.startswith(f"pipeline.yaml:3: source.key: {name!r} is kept for our own columns: give it an alias")
+    def test_reserved_names_are_rejected(self, mistakes: Mistakes, name: str) -> None:
+        (mistake,) = mistakes(yaml=in_yaml("{id: int64}", f"[{name}]"))
+        assert mistake.startswith(f"pipeline.yaml:3: source.key: {name!r} is a reserved column name: give it an alias")
 
     @pytest.mark.parametrize(
         ("key", "line"),
@@ -164,49 +164,51 @@ class TestKey:
             ("\n    id: int64\n    ID: string", 5),
         ],
     )
-    def test_each_mistake_has_its_line(self, mistakes: Mistakes, key: str, line: int) -> None:
-        (told,) = mistakes(yaml=in_yaml(" {id: int64}", key if key.startswith("\n") else f" {key}"))
-        assert told.startswith(f"pipeline.yaml:{line}: source.key: 'ID' and 'id' are one column where case is ignored")
+    def test_each_mistake_is_reported_with_its_line(self, mistakes: Mistakes, key: str, line: int) -> None:
+        (mistake,) = mistakes(yaml=in_yaml(" {id: int64}", key if key.startswith("\n") else f" {key}"))
+        assert mistake.startswith(
+            f"pipeline.yaml:{line}: source.key: 'ID' and 'id' are the same column to readers that ignore case"
+        )
 
     @pytest.mark.parametrize(
         ("name", "fact"),
         [
             ('""', "'' is not a name for a column"),
             ('" "', "' ' is not a name for a column"),
-            (r'"a\0b"', r"'a\x00b' holds '\x00'"),
-            (r'"a\nb"', r"'a\nb' holds '\n'"),
-            (r'"a\ud800"', r"'a\ud800' holds '\ud800'"),
+            (r'"a\0b"', r"'a\x00b' contains '\x00'"),
+            (r'"a\nb"', r"'a\nb' contains '\n'"),
+            (r'"a\ud800"', r"'a\ud800' contains '\ud800'"),
         ],
     )
-    def test_a_name_that_readers_cut_or_lose_is_none(self, mistakes: Mistakes, name: str, fact: str) -> None:
-        (told,) = mistakes(yaml=in_yaml("{id: int64}", f"[{name}]"))
-        assert told.startswith(f"pipeline.yaml:3: source.key: {fact}")
+    def test_a_name_that_readers_cut_or_lose_is_rejected(self, mistakes: Mistakes, name: str, fact: str) -> None:
+        (mistake,) = mistakes(yaml=in_yaml("{id: int64}", f"[{name}]"))
+        assert mistake.startswith(f"pipeline.yaml:3: source.key: {fact}")
 
 
 class TestOutput:
-    """What is told of output.schema.json, with the line of the property."""
+    """The errors in output.schema.json, with the line of the property."""
 
     @pytest.mark.parametrize("name", ["dt", "DT", "dT"])
-    def test_the_column_of_the_partition_is_taken(self, mistakes: Mistakes, name: str) -> None:
-        (told,) = mistakes(schema=_schema(_object("a", name)))
-        assert told.startswith(f"output.schema.json:{_line_of(name, _object('a', name))}: {name!r} is")
-        assert told.endswith("the table lies in folders dt=<day>: rename the property")
+    def test_the_name_of_the_partition_column_is_rejected(self, mistakes: Mistakes, name: str) -> None:
+        (mistake,) = mistakes(schema=_schema(_object("a", name)))
+        assert mistake.startswith(f"output.schema.json:{_line_of(name, _object('a', name))}: {name!r} is")
+        assert mistake.endswith("the table is in folders dt=<day>: rename the property")
 
     @pytest.mark.parametrize(
         ("name", "fact"),
         [
-            ("id", "'id' is a key column too: rename the output"),
+            ("id", "'id' is also a key column: rename the output"),
             (
                 "ID",
-                "beside the key, 'ID' and 'id' are one column where case is ignored (Athena, Hive, DuckDB)",
+                "compared with the key, 'ID' and 'id' are the same column to readers that ignore case (Athena, Hive,",
             ),
-            ("_label", "'_label' begins with an underscore, which is kept for our own columns"),
+            ("_label", "'_label' begins with an underscore, which is reserved"),
         ],
     )
-    def test_key_and_our_own_columns_have_their_names(self, mistakes: Mistakes, name: str, fact: str) -> None:
+    def test_key_columns_and_reserved_names_are_rejected(self, mistakes: Mistakes, name: str, fact: str) -> None:
         schema = _object("a", name)
-        (told,) = mistakes(schema=_schema(schema))
-        assert told.startswith(f"output.schema.json:{_line_of(name, schema)}: {fact}")
+        (mistake,) = mistakes(schema=_schema(schema))
+        assert mistake.startswith(f"output.schema.json:{_line_of(name, schema)}: {fact}")
 
     @pytest.mark.parametrize(
         "schema",
@@ -220,27 +222,29 @@ class TestOutput:
         ],
         ids=lambda schema: json.dumps(schema)[-60:],
     )
-    def test_names_that_differ_in_case_are_told_at_any_depth(self, mistakes: Mistakes, schema: dict[str, Any]) -> None:
-        (told,) = mistakes(schema=_schema(schema))
-        assert told == (
-            f"output.schema.json:{_line_of('A', schema)}: 'A' and 'a' are one column where case is ignored (Athena,"
-            " Hive, DuckDB): rename the property"
+    def test_names_that_differ_only_in_case_are_reported_at_any_depth(
+        self, mistakes: Mistakes, schema: dict[str, Any]
+    ) -> None:
+        (mistake,) = mistakes(schema=_schema(schema))
+        assert mistake == (
+            f"output.schema.json:{_line_of('A', schema)}: 'A' and 'a' are the same column to readers that ignore case"
+            " (Athena, Hive, DuckDB): rename the property"
         )
 
     @pytest.mark.parametrize("name", ["", " ", "a\0b", "\t", "a\x85"])
-    def test_a_name_that_readers_cut_or_lose_is_none_at_any_depth(self, mistakes: Mistakes, name: str) -> None:
+    def test_a_name_that_readers_cut_or_lose_is_rejected_at_any_depth(self, mistakes: Mistakes, name: str) -> None:
         for schema in (_object(name), object_schema(o=_object(name))):
-            (told,) = mistakes(schema=json.dumps(schema))
-            assert told.startswith(f"output.schema.json:1: {name!r} ")
-            assert told.endswith(": rename the property")
+            (mistake,) = mistakes(schema=json.dumps(schema))
+            assert mistake.startswith(f"output.schema.json:1: {name!r} ")
+            assert mistake.endswith(": rename the property")
 
-    def test_a_column_dt_within_an_object_is_none_of_the_tables(self, load: Load) -> None:
+    def test_a_property_dt_within_an_object_is_allowed(self, load: Load) -> None:
         assert load(schema=_schema(object_schema(o=object_schema(dt={}, _x={}, id={})))).output.fields[0].name == "o"
 
 
 def test_a_mistake_in_another_setting_does_not_hide_one_in_the_schema(mistakes: Mistakes) -> None:
-    told = mistakes(yaml=YAML + "zzz: 1\n", schema=_schema(object_schema(dt={})))
-    assert [line.partition(":")[0] for line in told] == ["pipeline.yaml", "output.schema.json"]
+    mistake = mistakes(yaml=YAML + "zzz: 1\n", schema=_schema(object_schema(dt={})))
+    assert [line.partition(":")[0] for line in mistake] == ["pipeline.yaml", "output.schema.json"]
 
 
 def _object(*names: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""json_keys.py: a key that stands twice is found, however it is written."""
+"""duplicate_keys.py: a duplicate key is found in any spelling."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TWICE = [
 
 
 @pytest.mark.parametrize("text", TWICE)
-def test_a_key_that_stands_twice_is_named_and_never_overlooked(text: str) -> None:
+def test_a_duplicate_key_is_always_found_and_named(text: str) -> None:
     assert find_duplicate_key(text) == "a"
     assert not has_unique_keys(text.encode(), count_keys(json.loads(text)))
 
@@ -47,12 +47,12 @@ def test_a_key_that_stands_twice_is_named_and_never_overlooked(text: str) -> Non
         '{"a":1' + "0" * 5_000 + "}",
     ],
 )
-def test_a_key_of_several_objects_stands_once_in_each(text: str) -> None:
+def test_the_same_key_in_several_objects_is_no_duplicate(text: str) -> None:
     assert find_duplicate_key(text) is None
 
 
 @pytest.mark.parametrize("text", ['{"a":"b"}', '{"a": "at 10:30: b", "c" : {}}', "[1]"])
-def test_most_texts_need_no_closer_look(text: str) -> None:
+def test_most_texts_need_no_second_check(text: str) -> None:
     assert has_unique_keys(text.encode(), count_keys(json.loads(text)))
 
 
@@ -66,7 +66,7 @@ _VALUES = st.recursive(
 
 
 def _written(value: Any, space: str) -> str:
-    """JSON text in which a tuple is an object, whose keys may stand several times."""
+    """Return JSON text in which a tuple is an object with possibly duplicate keys."""
     if isinstance(value, tuple):
         pairs = (f"{json.dumps(name)}{space}:{space}{_written(item, space)}" for name, item in value)
         return f"{{{space}{','.join(pairs)}}}"
@@ -82,14 +82,14 @@ def _twice(value: Any) -> bool:
 
 @settings(deadline=None, derandomize=True, max_examples=400)
 @given(value=_VALUES, space=st.sampled_from(["", " ", "\n\t"]))
-def test_any_text_is_seen_through(value: Any, space: str) -> None:
+def test_any_text_is_checked_correctly(value: Any, space: str) -> None:
     text = _written(value, space)
     assert (find_duplicate_key(text) is not None) is _twice(value)
     if _twice(value):
         assert not has_unique_keys(text.encode(), count_keys(msgspec.json.decode(text)))
 
 
-def test_the_counter_of_a_kind_counts_structs_and_dictionaries_alike() -> None:
+def test_the_key_counter_of_a_kind_handles_structs_and_dictionaries() -> None:
     inner = object_schema(c={"type": "string"}, d={"type": "string"}, required=["c"])
     schema = object_schema(
         a={"type": "array", "items": inner},

@@ -1,4 +1,4 @@
-"""quick_look.py: it sees what is plain, and leaves all else to check()."""
+"""fast_validation.py: it accepts only answers that certainly fit, and leaves the others to check()."""
 
 from __future__ import annotations
 
@@ -70,18 +70,18 @@ DOUBTFUL: list[tuple[Schema, str]] = [
 
 
 @pytest.mark.parametrize(("prop", "value"), PLAIN)
-def test_what_plainly_fits_is_its_own_output(prop: Schema, value: str) -> None:
+def test_an_answer_that_certainly_fits_is_accepted_unchanged(prop: Schema, value: str) -> None:
     schema, text = object_schema(a=prop), f' {{"a": {value}}}'
     assert compile_fast_check(schema)(text.encode())
     assert OutputSchema(schema).check(text) == (text, None)
 
 
 @pytest.mark.parametrize(("prop", "value"), DOUBTFUL)
-def test_what_is_wrong_or_needs_a_closer_look_is_left(prop: Schema, value: str) -> None:
+def test_an_answer_that_may_not_fit_is_left_to_check(prop: Schema, value: str) -> None:
     assert not compile_fast_check(object_schema(a=prop))(f'{{"a":{value}}}'.encode())
 
 
-def test_what_stands_beside_a_reference_counts() -> None:
+def test_keywords_next_to_a_reference_count() -> None:
     schema = object_schema(a={"$ref": "#/$defs/word", "enum": ["a"]}) | {"$defs": {"word": {"type": "string"}}}
     assert compile_fast_check(schema)(b'{"a":"a"}') is (OutputSchema(schema).check('{"a":"a"}')[0] is not None)
     assert not compile_fast_check(schema)(b'{"a":"b"}')

@@ -1,4 +1,4 @@
-"""schema_reading.py: the schemas within a schema, and where each $ref leads."""
+"""json_schema.py: the schemas within a schema, and the target of each $ref."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from include.enrichment.answers.schema.json_schema import References, Schema, ty
 from tests.fixtures.schemas import NAMES, object_schema, refs_to
 
 
-def test_every_schema_is_walked_with_its_path() -> None:
+def test_every_schema_is_visited_with_its_path() -> None:
     schema = {**object_schema(a={"anyOf": [{"items": {"title": "x"}}, {}]}), "definitions": {"b": {"allOf": [{}]}}}
     assert [path for path, _ in walk(schema)] == [
         (),
@@ -49,20 +49,20 @@ def test_the_spelling_of_rfc_6901_comes_first() -> None:
 @pytest.mark.parametrize(
     "ref", ["#/nope", "#/$defs", "#$defs/a", "#/$defs/A", "#/$defs/a/", "#x", "#/$defs/a/description"]
 )
-def test_what_is_no_schema_is_not_referred_to(ref: str) -> None:
+def test_a_reference_to_something_other_than_a_schema_fails(ref: str) -> None:
     references = References({"$defs": {"a": {"description": "x"}}})
     assert references.path(ref) is None
-    with pytest.raises(LookupError, match="leads to no schema"):
+    with pytest.raises(LookupError, match="refers to no schema"):
         references.schema(ref)
 
 
-def test_a_reference_may_lead_into_a_list_and_to_the_root() -> None:
+def test_a_reference_may_point_into_a_list_and_to_the_root() -> None:
     references = References({"anyOf": [{"title": "x"}]})
     assert references.path("#/anyOf/0") == ("anyOf", 0)
     assert references.path("#") == ()
 
 
-def test_what_is_resolved_has_neither_reference_nor_a_single_allof() -> None:
+def test_a_resolved_schema_has_no_reference_and_no_single_allof() -> None:
     references = References(
         {"$defs": {"a": {"allOf": [{"type": "integer"}], "title": "x"}, "b": {"$ref": "#/$defs/a"}}}
     )
@@ -84,18 +84,18 @@ def test_a_circle_is_found_where_it_closes(definitions: Schema, circle: object) 
     assert References({"$defs": definitions}).circle() == circle
 
 
-def test_many_ways_to_one_definition_take_no_time() -> None:
+def test_many_references_to_one_definition_are_fast() -> None:
     twice = {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(60)}
     assert References({"$defs": {**twice, "d60": {}}}).circle() is None
 
 
-def test_the_schema_itself_is_left_as_it_was() -> None:
+def test_the_schema_is_not_modified() -> None:
     schema: Schema = {"$ref": "#/$defs/Größe", "$defs": {"Größe": {}}}
     assert with_uri_refs(schema)["$ref"] == f"#/$defs/{quote('Größe')}"
     assert schema["$ref"] == "#/$defs/Größe"
 
 
-def test_types_are_a_list() -> None:
+def test_types_are_always_a_list() -> None:
     assert [types_of({"type": "string"}), types_of({"type": ["string", "null"]}), types_of({})] == [
         ["string"],
         ["string", "null"],

@@ -1,4 +1,4 @@
-"""keys.py: a key survives its column, or is refused by its name."""
+"""keys.py: a key is stored exactly, or rejected with its name."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _columns = st.one_of([st.lists(scalar, min_size=1, max_size=5) for scalar in _sc
 
 @given(values=_columns, named=st.sampled_from(sorted(KEY_TYPES)))
 @settings(max_examples=400, deadline=None, derandomize=True)
-def test_every_key_survives_its_column_or_is_refused_with_its_name(values: list[Any], named: str) -> None:
+def test_every_key_is_stored_exactly_or_rejected_with_its_name(values: list[Any], named: str) -> None:
     for kind in {named, kind_of_value(values[0]) or named}:
         schema = rows_schema([pa.field("k", KEY_TYPES[kind], nullable=False)])
         rows = [{"k": value, "request_id": "r", "params": "{}", "problem": None} for value in values]
@@ -63,7 +63,7 @@ def test_every_key_survives_its_column_or_is_refused_with_its_name(values: list[
         except WarehouseError as error:
             event("refused")
             message = str(error)
-            assert message.startswith("The business key 'k' holds a value that is not ")
+            assert message.startswith("The business key 'k' has a value that is not ")
             assert "Nothing was sent." in message
             assert any(type(value).__name__ in message for value in values)
             continue
@@ -80,7 +80,7 @@ def test_every_key_survives_its_column_or_is_refused_with_its_name(values: list[
 
 
 def _as_stored(value: Any) -> Any:
-    """As docs/warehouses.md has it: a UUID is its text, a time without a zone is UTC's."""
+    """Return the stored key, as docs/warehouses.md describes: a UUID is its text, a time without a zone is UTC."""
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, datetime):
@@ -93,7 +93,7 @@ class _Colour(enum.StrEnum):
 
 
 class _Loud(str):
-    """Text whose own spelling is another."""
+    """Text with a different str()."""
 
     __slots__ = ()
 
@@ -123,32 +123,36 @@ class _Loud(str):
         ),
     ],
 )
-def test_a_key_of_an_odd_form_keeps_its_value(kind: str, values: list[Any], stored: list[Any]) -> None:
+def test_a_key_of_an_unusual_python_type_keeps_its_value(kind: str, values: list[Any], stored: list[Any]) -> None:
     assert key_array(values, KEY_TYPES[kind]).to_pylist() == stored
 
 
 @pytest.mark.parametrize(
     ("kind", "values", "fact"),
     [
-        ("int64", [1, "a"], "'a' (str), beside 1 (int)"),
-        ("int64", [1, True], "True (bool), beside 1 (int)"),
+        ("int64", [1, "a"], "'a' (str), together with 1 (int)"),
+        ("int64", [1, True], "True (bool), together with 1 (int)"),
         ("int64", [np.True_], "np.True_ (bool)"),
-        ("int64", [Decimal("1.0"), Decimal("1.5")], "Decimal('1.5') (Decimal): it is no whole number"),
-        ("int64", [-0.0], "-0.0 (float): no integer is a negative zero"),
-        ("int64", [Decimal("-0.0")], "Decimal('-0.0') (Decimal): no integer is a negative zero"),
+        ("int64", [Decimal("1.0"), Decimal("1.5")], "Decimal('1.5') (Decimal): not a whole number"),
+        ("int64", [-0.0], "-0.0 (float): an integer cannot be negative zero"),
+        ("int64", [Decimal("-0.0")], "Decimal('-0.0') (Decimal): an integer cannot be negative zero"),
         ("int64", [float("inf")], "inf (float): cannot convert float infinity to integer"),
         ("int64", [Decimal("sNaN")], "Decimal('sNaN') (Decimal): cannot convert NaN to integer"),
         ("int64", [5, 2**63], "9223372036854775808 (int): "),
         ("int64", [np.uint64(2**63)], "np.uint64(9223372036854775808) (uint64): "),
-        ("string", ["7", 7], "7 (int), beside '7' (str)"),
-        ("string", [UUID(int=5), str(UUID(int=5))], "(UUID), beside '00000000-0000-0000-0000-000000000005' (str)"),
+        ("string", ["7", 7], "7 (int), together with '7' (str)"),
+        (
+            "string",
+            [UUID(int=5), str(UUID(int=5))],
+            "(UUID), together with '00000000-0000-0000-0000-000000000005' (str)",
+        ),
         ("string", ["a\ud800"], r"'a\ud800' (str): 'utf-8' codec can't encode"),
         ("string", [b"a"], "b'a' (bytes)"),
-        ("boolean", [True, 1], "1 (int), beside True (bool)"),
+        ("boolean", [True, 1], "1 (int), together with True (bool)"),
         (
             "date",
             [date(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC)],
-            "(datetime), beside datetime.date(2026, 1, 1) (d",
+            "(datetime), together with datetime.date(2026, 1, 1) (d",
         ),
         ("date", [pd.Timestamp("2026-01-01", tz="UTC")], "Timestamp('2026-01-01 00:00:00+0000', tz='UTC') (Timestamp)"),
         ("timestamp", [date(2026, 1, 1)], "datetime.date(2026, 1, 1) (date)"),
@@ -157,7 +161,8 @@ def test_a_key_of_an_odd_form_keeps_its_value(kind: str, values: list[Any], stor
         (
             "timestamp",
             [datetime(2026, 1, 1), datetime(2026, 1, 1, tzinfo=UTC)],  # noqa: DTZ001 (what this is about)
-            "(datetime without a time zone), beside datetime.datetime(2026, 1, 1, 0, 0, tzinfo=datetime.timezone.utc)",
+            "(datetime without a time zone), together with"
+            " datetime.datetime(2026, 1, 1, 0, 0, tzinfo=datetime.timezone.utc)",
         ),
         ("timestamp", [datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-5)))], "date value out of range"),
         (
@@ -168,21 +173,19 @@ def test_a_key_of_an_odd_form_keeps_its_value(kind: str, values: list[Any], stor
         ),
     ],
 )
-def test_a_key_that_would_change_is_refused_with_its_value_and_its_type(
-    kind: str, values: list[Any], fact: str
-) -> None:
+def test_a_key_that_would_change_is_rejected_with_value_and_type(kind: str, values: list[Any], fact: str) -> None:
     with pytest.raises(ValueError, match=re.escape(fact)):
         key_array(values, KEY_TYPES[kind])
 
 
-def test_a_long_key_is_told_in_brief() -> None:
-    with pytest.raises(ValueError, match="beside 'x") as refused:
+def test_a_long_key_is_abbreviated() -> None:
+    with pytest.raises(ValueError, match="together with 'x") as refused:
         key_array(["x" * 1_000_000, 7], pa.string())
     assert len(str(refused.value)) < 150
 
 
 @pytest.mark.parametrize("kind", KEY_TYPES)
-def test_no_keys_are_an_empty_column(kind: str) -> None:
+def test_no_keys_give_an_empty_column(kind: str) -> None:
     assert key_array([], KEY_TYPES[kind]) == pa.array([], KEY_TYPES[kind])
 
 
@@ -194,7 +197,7 @@ def test_no_keys_are_an_empty_column(kind: str) -> None:
     ],
     ids=str,
 )
-def test_a_described_type_whose_values_no_key_type_holds_has_none(described: pa.DataType) -> None:
+def test_a_source_type_without_a_matching_key_type_has_none(described: pa.DataType) -> None:
     assert kind_of_type(described) is None
 
 
@@ -209,7 +212,7 @@ def test_a_described_type_whose_values_no_key_type_holds_has_none(described: pa.
     ],
     ids=["int", "str", "datetime", "Timestamp", "date"],
 )
-def test_the_usual_keys_are_converted_by_pyarrow_and_not_one_by_one(
+def test_usual_keys_are_converted_by_pyarrow_at_once(
     monkeypatch: pytest.MonkeyPatch, make: Callable[[int], Any]
 ) -> None:
     def fail(*_: object) -> None:

@@ -1,4 +1,4 @@
-"""kind.py: what the values of a schema have in common, above all those of a union."""
+"""kind.py: the common properties of the values of a schema, especially of a union."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ _DEFS: dict[str, Schema] = {"word": {"type": "string"}, "count": {"type": "integ
     ],
     ids=json.dumps,
 )
-def test_a_union_is_of_one_type_if_all_its_alternatives_are(schema: Schema, name: str | None) -> None:
+def test_a_union_has_a_type_if_all_alternatives_have_it(schema: Schema, name: str | None) -> None:
     assert kind_of(schema, {"$defs": _DEFS}).type == name
 
 
-def test_a_format_is_kept_where_all_strings_have_it() -> None:
+def test_a_format_is_kept_if_all_strings_have_it() -> None:
     day, moment = {"type": "string", "format": "date"}, {"type": "string", "format": "date-time"}
     assert kind_of({"anyOf": [day, {"type": "null"}, day]}, {}).format == "date"
     assert kind_of({"anyOf": [day, moment]}, {}).format is None
@@ -54,7 +54,7 @@ def test_a_format_is_kept_where_all_strings_have_it() -> None:
     assert kind_of({"allOf": [{"type": "string"}, {"format": "date"}]}, {}).format == "date"
 
 
-def test_the_named_strings_are_all_there_are_unless_any_text_may_stand() -> None:
+def test_named_strings_are_complete_unless_any_text_is_allowed() -> None:
     closed = kind_of({"anyOf": [{"const": "a"}, {"enum": ["b", 1, None]}, {"type": "string", "format": "date"}]}, {})
     assert (list(closed.named), closed.free) == (["a", "b", 1], False)
     assert kind_of({"anyOf": [{"const": "a"}, {"type": "string"}]}, {}).free
@@ -63,7 +63,7 @@ def test_the_named_strings_are_all_there_are_unless_any_text_may_stand() -> None
     assert (list(narrowed.named), narrowed.free) == (["b"], False)
 
 
-def test_arrays_have_the_items_of_all_in_common() -> None:
+def test_the_items_of_arrays_are_merged() -> None:
     ints, numbers = ({"type": "array", "items": {"type": name}} for name in ("integer", "number"))
     items = kind_of({"anyOf": [ints, numbers, {"type": "null"}]}, {}).items
     assert items is not None
@@ -71,7 +71,7 @@ def test_arrays_have_the_items_of_all_in_common() -> None:
     assert kind_of({"anyOf": [ints, {"type": "array"}]}, {}).items is None
 
 
-def test_objects_have_the_properties_of_all() -> None:
+def test_the_properties_of_objects_are_merged() -> None:
     cat = object_schema(kind={"const": "cat"}, lives={"type": "integer"})
     dog = object_schema(kind={"const": "dog"}, lives={"type": "number"}, breed={"type": "string"})
     kind = kind_of({"anyOf": [cat, dog]}, {})
@@ -97,5 +97,5 @@ def test_objects_have_the_properties_of_all() -> None:
     ],
     ids=json.dumps,
 )
-def test_the_keys_are_counted_where_all_values_have_as_many(schema: Schema, keys: int | None) -> None:
+def test_keys_are_counted_if_all_values_have_the_same_number(schema: Schema, keys: int | None) -> None:
     assert kind_of(schema, {}).keys == keys

@@ -1,4 +1,4 @@
-"""schema_subset.py: what of JSON Schema the API accepts."""
+"""supported_schema.py: the subset of JSON Schema that the API accepts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _facts(schema: object) -> list[str]:
 
 
 class TestProblems:
-    """A schema that the API would refuse, or that gives no table, is known before anything is sent."""
+    """A schema that the API would reject, or that gives no table, is found before anything is sent."""
 
     @pytest.mark.parametrize(
         "prop",
@@ -42,7 +42,7 @@ class TestProblems:
         ],
         ids=json.dumps,
     )
-    def test_what_the_api_supports_is_accepted(self, prop: Schema) -> None:
+    def test_supported_keywords_are_accepted(self, prop: Schema) -> None:
         assert _facts(object_schema(a=prop)) == []
 
     @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ class TestProblems:
             "descripton",
         ],
     )
-    def test_each_keyword_that_it_refuses_is_told_with_its_place(self, keyword: str) -> None:
+    def test_each_unsupported_keyword_is_reported_with_its_place(self, keyword: str) -> None:
         values = {"dependentRequired": {}, "patternProperties": {}, "uniqueItems": True, "$anchor": "a", "$id": "a"}
         listed = {"oneOf", "prefixItems"}
         schemas = {"contains", "else", "if", "not", "propertyNames", "then", "unevaluatedProperties"}
@@ -95,35 +95,35 @@ class TestProblems:
         ]
         for schema, place in places:
             assert list(find_problems(schema)) == [
-                ((*place, keyword), f"{keyword!r} is refused by the API: leave it out and say it in the description")
+                ((*place, keyword), f"the API rejects {keyword!r}: remove it and state the rule in the description")
             ]
 
     @pytest.mark.parametrize(
         ("prop", "path", "fact"),
         [
-            ({"type": "string", "format": "phone"}, ("format",), "format 'phone' is refused by the API"),
-            ({"type": "array", "items": {}, "minItems": 2}, ("minItems",), "minItems may be 0 or 1 only"),
-            ({"enum": [["a"]]}, ("enum",), "scalars only"),
-            ({"enum": [{"a": 1}]}, ("enum",), "scalars only"),
+            ({"type": "string", "format": "phone"}, ("format",), "the API rejects the format 'phone'"),
+            ({"type": "array", "items": {}, "minItems": 2}, ("minItems",), "minItems must be 0 or 1"),
+            ({"enum": [["a"]]}, ("enum",), "must have only scalars"),
+            ({"enum": [{"a": 1}]}, ("enum",), "must have only scalars"),
             ({"enum": []}, ("enum",), "at least one"),
-            ({"const": {"a": 1}}, ("const",), "scalars only"),
+            ({"const": {"a": 1}}, ("const",), "must have only scalars"),
             ({"pattern": "("}, ("pattern",), "is not a regular expression"),
             ({"pattern": r"(a)\1"}, ("pattern",), "back-references"),
             ({"pattern": "a(?=b)"}, ("pattern",), "lookarounds"),
             ({"pattern": "(?<!a)b"}, ("pattern",), "lookarounds"),
-            ({"pattern": r"\bword\b"}, ("pattern",), "refused by the API"),
+            ({"pattern": r"\bword\b"}, ("pattern",), "the API rejects"),
             ({"$ref": "other.json#/a"}, ("$ref",), "must point into this file"),
             ({"$ref": "https://example.com/schema"}, ("$ref",), "must point into this file"),
-            ({"allOf": [{"$ref": "#"}]}, ("allOf", 0), "a $ref within allOf is refused by the API"),
+            ({"allOf": [{"$ref": "#"}]}, ("allOf", 0), "the API rejects a $ref in allOf"),
             ({"items": True}, ("items",), "must be a schema (an object), not True"),
             ({"anyOf": [{}, False]}, ("anyOf", 1), "must be a schema (an object), not False"),
             ({"type": "object", "properties": {}}, (), 'needs "additionalProperties": false'),
             ({"type": ["object", "null"], "properties": {}}, (), 'needs "additionalProperties": false'),
             ({"type": "object", "additionalProperties": True}, (), 'needs "additionalProperties": false'),
             ({"additionalProperties": {"type": "string"}}, (), 'needs "additionalProperties": false'),
-            (object_schema(b={}, required=["b", "c"]), ("required",), "'c' is required, but is none of the properties"),
-            # Not JSON Schema at all: told, never a crash.
-            ({"type": 5}, ("type",), "5 is not a type. The types are: array, "),
+            (object_schema(b={}, required=["b", "c"]), ("required",), "'c' is required, but is not a property"),
+            # Not JSON Schema at all: reported, never a crash.
+            ({"type": 5}, ("type",), "5 is not a type. Types: array, "),
             ({"enum": 5}, ("enum",), "is not a valid JSON Schema"),
             ({"enum": None}, ("enum",), "is not a valid JSON Schema"),
             ({"anyOf": []}, ("anyOf",), "is not a valid JSON Schema"),
@@ -140,13 +140,15 @@ class TestProblems:
         ],
         ids=lambda value: json.dumps(value) if isinstance(value, dict) else None,
     )
-    def test_each_other_mistake_is_told_with_its_place(self, prop: Schema, path: tuple[str, ...], fact: str) -> None:
+    def test_each_other_mistake_is_reported_with_its_place(
+        self, prop: Schema, path: tuple[str, ...], fact: str
+    ) -> None:
         found = list(find_problems(object_schema(a=prop)))
         assert [place for place, _ in found] == [("properties", "a", *path)]
         assert fact in found[0][1]
 
     @pytest.mark.parametrize("schema", [None, 5, "x", [], True])
-    def test_what_is_no_object_is_no_schema(self, schema: object) -> None:
+    def test_a_schema_must_be_an_object(self, schema: object) -> None:
         assert list(find_problems(schema)) == [((), "must be a JSON object")]
 
     @pytest.mark.parametrize(
@@ -168,13 +170,13 @@ class TestProblems:
         ]
 
     @pytest.mark.parametrize("dialect", ["http://json-schema.org/draft-07/schema#", "http://127.0.0.1:9/x", "x", 5])
-    def test_another_dialect_is_refused_and_never_fetched(self, dialect: object) -> None:
+    def test_another_dialect_is_rejected_and_never_fetched(self, dialect: object) -> None:
         assert [path for path, _ in find_problems({"$schema": dialect, **object_schema(a={})})] == [("$schema",)]
 
     def test_the_dialect_may_be_named(self) -> None:
         assert _facts({"$schema": "https://json-schema.org/draft/2020-12/schema", **object_schema(a={})}) == []
 
-    def test_several_mistakes_are_told_at_once(self) -> None:
+    def test_several_mistakes_are_reported_at_once(self) -> None:
         schema = object_schema(a={"minLength": 1, "format": "phone"}, b={"minItems": 3})
         assert len(_facts(schema)) == 3
 
@@ -183,7 +185,7 @@ class TestProblems:
         assert [path for path, _ in find_problems(schema)] == [("properties", "b")]
 
     @pytest.mark.parametrize("keyword", ["$defs", "definitions"])
-    def test_names_that_are_one_are_told_with_their_place_at_any_depth(self, keyword: str) -> None:
+    def test_equal_names_are_reported_with_their_place_at_any_depth(self, keyword: str) -> None:
         pair = object_schema(a={}, A={})
         for schema, place in (
             (pair, ()),
@@ -193,7 +195,7 @@ class TestProblems:
         ):
             ((path, fact),) = find_problems(schema)
             assert path == (*place, "properties", "A")
-            assert fact.startswith("'A' and 'a' are one column")
+            assert fact.startswith("'A' and 'a' are the same column")
 
     @pytest.mark.parametrize(("count", "refused"), [(24, False), (25, True)])
     def test_there_may_be_24_optional_properties(self, count: int, refused: bool) -> None:
@@ -227,10 +229,10 @@ class TestProblems:
         ],
         ids=json.dumps,
     )
-    def test_a_schema_that_refers_to_itself_is_refused(self, schema: Schema) -> None:
-        assert _facts(schema) == ["leads back to itself, and the API accepts no recursive schema"]
+    def test_a_recursive_schema_is_rejected(self, schema: Schema) -> None:
+        assert _facts(schema) == ["refers back to itself, and the API accepts no recursive schema"]
 
-    def test_a_definition_that_nobody_uses_may_not_refer_to_itself_either(self) -> None:
+    def test_an_unused_recursive_definition_is_rejected(self) -> None:
         schema = {**object_schema(a={}), "$defs": {"a b": {"items": {"$ref": "#/$defs/a%20b"}}}}
         assert [path for path, _ in find_problems(schema)] == [("$defs", "a b", "items")]
 
@@ -251,18 +253,18 @@ class TestProblems:
             ("#/propertys/a", "#/properties/a"),
         ],
     )
-    def test_a_reference_that_leads_nowhere_is_told_with_the_nearest(self, ref: str, near: str) -> None:
+    def test_a_dangling_reference_is_reported_with_the_nearest(self, ref: str, near: str) -> None:
         schema = {**object_schema(a={"$ref": ref}), "$defs": {"Größe": {}, "Page[Item]": {}, "a/b": {}}}
-        there_are = "There are: #/$defs/Größe, #/$defs/Page[Item], #/$defs/a~1b"
-        fact = f"{ref!r} leads to no schema of this file; did you mean {near!r}? {there_are}"
+        there_are = "Known: #/$defs/Größe, #/$defs/Page[Item], #/$defs/a~1b"
+        fact = f"{ref!r} refers to no schema in this file; did you mean {near!r}? {there_are}"
         assert list(find_problems(schema)) == [(("properties", "a", "$ref"), fact)]
 
-    def test_where_nothing_is_near_it_is_told_what_there_is(self) -> None:
+    def test_a_dangling_reference_without_a_near_name_lists_the_definitions(self) -> None:
         schema = object_schema(a={"$ref": "#/$defs/price"})
-        nowhere = "'#/$defs/price' leads to no schema of this file."
-        assert _facts(schema) == [f"{nowhere} The file has no $defs: write the schema in its place"]
+        nowhere = "'#/$defs/price' refers to no schema in this file."
+        assert _facts(schema) == [f"{nowhere} The file has no $defs: replace the $ref by the schema"]
         assert _facts({**schema, "$defs": {"measured with its unit": {}}}) == [
-            f"{nowhere} There are: #/$defs/measured with its unit"
+            f"{nowhere} Known: #/$defs/measured with its unit"
         ]
 
     @pytest.mark.parametrize(
@@ -275,12 +277,12 @@ class TestProblems:
             (None, "None is not a type."),
         ],
     )
-    def test_a_wrong_type_is_told_with_those_that_there_are(self, kind: object, fact: str) -> None:
-        (told,) = find_problems(object_schema(a={"type": kind}))
-        types = "The types are: array, boolean, integer, null, number, object, string"
-        assert told == (("properties", "a", "type"), f"{fact} {types}")
+    def test_a_wrong_type_is_reported_with_the_valid_types(self, kind: object, fact: str) -> None:
+        (problem,) = find_problems(object_schema(a={"type": kind}))
+        types = "Types: array, boolean, integer, null, number, object, string"
+        assert problem == (("properties", "a", "type"), f"{fact} {types}")
 
-    def test_a_property_called_type_is_none(self) -> None:
+    def test_a_property_named_type_is_allowed(self) -> None:
         assert _facts(object_schema(type={"type": "string"})) == []
         (fact,) = _facts({**object_schema(), "properties": {"type": "strin"}, "required": []})
         assert fact.startswith("is not a valid JSON Schema")
@@ -288,7 +290,7 @@ class TestProblems:
     @pytest.mark.parametrize(
         "ref", ["#/nope", "#/$defs/a/description", "#/required/0", "#/$defs", "#/properties", "#x"]
     )
-    def test_a_reference_to_what_is_no_schema_is_told(self, ref: str) -> None:
+    def test_a_reference_to_something_other_than_a_schema_is_reported(self, ref: str) -> None:
         schema = {**object_schema(a={"$ref": ref}), "$defs": {"a": {"description": "x"}}}
         assert [path for path, _ in find_problems(schema)] == [("properties", "a", "$ref")]
 
@@ -298,7 +300,7 @@ class TestProblems:
             ({"enum": [1, 2**63]}, "9223372036854775808 does not fit a 64-bit integer"),
             ({"anyOf": [{"const": -(2**63) - 1}, {"type": "null"}]}, "-9223372036854775809 does not fit a 64-bit"),
             ({"type": "array", "items": {"enum": [2**64]}}, "18446744073709551616 does not fit a 64-bit integer"),
-            (object_schema(b={"enum": [2**53 + 1, 0.5]}), "9007199254740993 is not exactly a float of 64 bits"),
+            (object_schema(b={"enum": [2**53 + 1, 0.5]}), "9007199254740993 is not exact as a 64-bit float"),
             (
                 {"type": "string", "format": "date", "enum": ["0000-01-01"]},
                 "'0000-01-01' is not a date in the years 1 to",
@@ -306,36 +308,39 @@ class TestProblems:
         ],
         ids=str,
     )
-    def test_a_named_value_that_its_column_cannot_hold_is_refused(self, prop: Schema, fact: str) -> None:
-        ((path, told),) = find_problems(object_schema(a=prop))
+    def test_a_named_value_that_its_column_cannot_hold_is_rejected(self, prop: Schema, fact: str) -> None:
+        ((path, problem),) = find_problems(object_schema(a=prop))
         assert path == ("properties", "a")
-        assert told.startswith(fact)
-        assert told.endswith("so the column 'a' cannot hold it: write it as a string, without a format")
+        assert problem.startswith(fact)
+        assert problem.endswith("so the column 'a' cannot hold it: make it a string without a format")
 
     @pytest.mark.parametrize(
         ("schema", "fact"),
         [
             (object_schema(a={"enum": [float("inf")]}), "cannot be sent as JSON: "),
             (object_schema(a={"type": "number", "default": float("nan")}), "cannot be sent as JSON: "),
-            (object_schema(a={"const": "x\ud83d"}), "holds half of a surrogate pair, \\ud83d, which is no text"),
-            (object_schema(a={"description": "\udc00"}), "holds half of a surrogate pair, \\udc00, which is no text"),
+            (object_schema(a={"const": "x\ud83d"}), "contains the lone surrogate \\ud83d, which is not valid text"),
+            (
+                object_schema(a={"description": "\udc00"}),
+                "contains the lone surrogate \\udc00, which is not valid text",
+            ),
         ],
         ids=["infinity", "nan", "const", "description"],
     )
-    def test_what_no_request_can_hold_is_refused(self, schema: Schema, fact: str) -> None:
-        ((path, told),) = find_problems(schema)
+    def test_a_schema_that_cannot_be_sent_is_rejected(self, schema: Schema, fact: str) -> None:
+        ((path, problem),) = find_problems(schema)
         assert path == ()
-        assert told.startswith(fact)
+        assert problem.startswith(fact)
 
     @pytest.mark.parametrize("levels", [300, 100_000])
-    def test_what_is_nested_too_deeply_is_told(self, levels: int) -> None:
+    def test_deep_nesting_is_reported(self, levels: int) -> None:
         schema: Schema = {}
         for _ in range(levels):
             schema = {"type": "array", "items": schema}
         ((_, fact),) = find_problems(object_schema(a=schema))
         assert "recursion" in fact.lower()
 
-    def test_it_never_raises_whatever_the_file_holds(self) -> None:
+    def test_no_content_of_the_file_raises(self) -> None:
         luck = random.Random(11)
         for _ in range(3_000):
             for path, fact in find_problems(random_schema(luck, 4, wild=True)):
@@ -343,10 +348,10 @@ class TestProblems:
                 assert fact
 
 
-class TestDoubts:
-    """What the API may refuse all the same."""
+class TestWarnings:
+    """Names that the API may still reject."""
 
-    def test_a_name_that_a_tool_could_not_have_is_told_with_its_place(self) -> None:
+    def test_a_name_that_tools_could_not_have_is_reported_with_its_place(self) -> None:
         names = ["größe", "a b", "x" * 65, "a.b_c-9", "x" * 64]
         schema = object_schema(required=None, **{name: {"type": "string"} for name in names})
         schema["properties"]["inner"] = {"description": "x", **object_schema(ü={})}
@@ -357,4 +362,4 @@ class TestDoubts:
             ("properties", "x" * 65),
             ("properties", "inner", "properties", "ü"),
         ]
-        assert "'größe' may be refused by the API: " in next(find_warnings(schema))[1]
+        assert "the API may reject 'größe': " in next(find_warnings(schema))[1]

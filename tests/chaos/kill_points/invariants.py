@@ -1,4 +1,4 @@
-"""What must hold when all runs of a world have ended, whatever was killed meanwhile."""
+"""The invariants of a world: what must hold when all of its runs have ended, no matter what was killed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from include.enrichment.errors import LakeError
 from include.enrichment.runs.passes import MAIN
 from include.enrichment.storage import layout
 from include.gateways.lake import Lake
-from tests.chaos.runs import Run, World
+from tests.chaos.kill_points.run import Run
+from tests.chaos.kill_points.world import World
 from tests.fixtures.flow import DAY
 
 _PIPELINE = "tickets"
@@ -28,7 +29,7 @@ _LAST_BATCH_SECONDS = 600
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """
-    What is left of one world: the counts of a Finding, and a line for everything that is not as it must be.
+    The outcome of one world: the counts of a Finding, and a line per problem.
 
     :param kills: how many processes were killed
     """
@@ -42,7 +43,7 @@ class Outcome:
 
 def check(world: World, *, killed: int, rejected: int = 0) -> Outcome:
     """
-    Look at lake and API when all is over, after one more run has planned, which finds everything done.
+    Check lake and API when all runs have ended, after one more run has planned and found nothing to do.
 
     :param killed: how many processes were killed
     :param rejected: how many rows may be rejects
@@ -59,14 +60,14 @@ def check(world: World, *, killed: int, rejected: int = 0) -> Outcome:
     loaded = {layout.batch_id_of(key) for key in world.lake.list(layout.results_folder(_PIPELINE))}
     if taken := loaded & foreign:
         problems.append(f"{len(taken)} batch(es) of another program were loaded")
-    if cancelled := [call["path"] for call in world.emulator.log()["calls"] if "/cancel" in call["path"]]:
-        problems.append(f"cancelled: {', '.join(cancelled)}")
-    # Whatever has ended with an answer is billed, also if nobody ever fetches it.
+    if canceled := [call["path"] for call in world.emulator.log()["calls"] if "/cancel" in call["path"]]:
+        problems.append(f"canceled: {', '.join(canceled)}")
+    # A batch with answers is billed even if nobody downloads them.
     orphans = [batch_id for batch_id, batch in ours.items() if batch_id not in loaded and _is_billed(batch)]
     problems += [f"batch {batch_id} was paid and never loaded" for batch_id in orphans]
     twice = billed_twice(world)
     problems += [f"{twice} request(s) were billed again"] if twice else []
-    problems += _wrong_books(world, foreign)
+    problems += _wrong_usage_records(world, foreign)
     broken = half_done(world)
     problems += broken
     problems += _unsettled(world.lake, foreign)
@@ -80,12 +81,14 @@ def check(world: World, *, killed: int, rejected: int = 0) -> Outcome:
 
 
 def half_done(world: World) -> list[str]:
-    """What a reader of the lake must not find at any moment, also right after a process has died."""
+    """Return the problems that a reader of the lake must never see, even right after a process has died."""
     lake = world.lake
     raw = {key.rpartition("/")[2].removesuffix(".jsonl.zst") for key in lake.list(f"raw/{_PIPELINE}/")}
     loaded = {layout.batch_id_of(key) for key in lake.list(layout.results_folder(_PIPELINE))}
-    found = [f"batch {batch_id} has outcomes, but nothing of what was received" for batch_id in loaded - raw]
-    found += [f"batch {batch_id} has outcomes, but is not in the books" for batch_id in loaded - booked(lake).keys()]
+    found = [f"batch {batch_id} has outcomes, but no raw results" for batch_id in loaded - raw]
+    found += [
+        f"batch {batch_id} has outcomes, but no usage record" for batch_id in loaded - recorded_costs(lake).keys()
+    ]
     found += [f"{key}: {what}" for key, what in _broken(world)]
     if lake.exists(layout.manifest(_PIPELINE, DAY)):
         try:
@@ -95,38 +98,39 @@ def half_done(world: World) -> list[str]:
     return found
 
 
-def booked(lake: Lake) -> dict[str, Decimal | None]:
-    """What each batch cost, by the books."""
-    lines = pa.concat_tables(
+def recorded_costs(lake: Lake) -> dict[str, Decimal | None]:
+    """Return the cost of each batch by its usage record."""
+    usage_records = pa.concat_tables(
         [
             USAGE_SCHEMA.empty_table(),
             *(pq.read_table(pa.BufferReader(lake.read(key))) for key in lake.list(layout.USAGE_FOLDER)),
         ]
     ).to_pylist()
-    assert len(lines) == len({line["batch_id"] for line in lines}), "a batch is booked twice"
-    return {line["batch_id"]: line["cost_usd"] for line in lines}
+    batches = {record["batch_id"] for record in usage_records}
+    assert len(usage_records) == len(batches), "a batch has two usage records"
+    return {record["batch_id"]: record["cost_usd"] for record in usage_records}
 
 
-def _wrong_books(world: World, foreign: set[str]) -> Iterator[str]:
-    """Every batch whose cost by the books is not what the API bills for it, to the last digit."""
+def _wrong_usage_records(world: World, foreign: set[str]) -> Iterator[str]:
+    """Yield a problem per batch whose recorded cost differs from the API's bill."""
     billed = {bill["id"]: Decimal(bill["usd"]) for bill in world.emulator.bills()["bills"] if bill["id"] not in foreign}
-    ours = booked(world.lake)
-    for batch_id in sorted({*billed, *ours}):
-        if (billed_usd := billed.get(batch_id, Decimal())) != (booked_usd := ours.get(batch_id)):
-            yield f"batch {batch_id} is billed ${billed_usd:f}, and in the books are ${booked_usd}"
+    recorded = recorded_costs(world.lake)
+    for batch_id in sorted({*billed, *recorded}):
+        if (billed_usd := billed.get(batch_id, Decimal())) != (recorded_usd := recorded.get(batch_id)):
+            yield f"batch {batch_id} is billed ${billed_usd:f}, but its usage record says ${recorded_usd}"
 
 
 def billed_twice(world: World) -> int:
-    """Billings of a request beyond its first, as the API counts them; requests are told apart by what they ask."""
+    """Count the billings of a request beyond its first, as the API does; the same content is the same request."""
     return int(world.emulator.bills()["billed_twice"])
 
 
 def _all_ended(world: World) -> list[dict[str, object]]:
-    """Every batch; what has not ended is not billed yet."""
+    """Wait until every batch has ended, because only then it is billed, and return all batches."""
     deadline = time.monotonic() + _LAST_BATCH_SECONDS
     while not all(batch["ended"] for batch in world.emulator.batches_made()):
         if time.monotonic() > deadline:
-            raise AssertionError("There are batches that do not end.")
+            raise AssertionError(f"Some batches have not ended within {_LAST_BATCH_SECONDS} s.")
         time.sleep(0.05)
     return world.emulator.batches_made()
 
@@ -136,7 +140,7 @@ def _is_billed(batch: dict[str, object]) -> bool:
 
 
 def _lost_rows(world: World, rejected: int) -> tuple[int, list[str]]:
-    """How many rows of the source are neither in the table nor among the rejects, once."""
+    """Count the source rows that are not exactly once in the table or among the rejects, and list the problems."""
     lake = world.lake
     manifest = Manifest.model_validate_json(lake.read(layout.manifest(_PIPELINE, DAY)))
     published, rejects = (
@@ -155,7 +159,7 @@ def _lost_rows(world: World, rejected: int) -> tuple[int, list[str]]:
 
 
 def _broken(world: World) -> Iterator[tuple[str, str]]:
-    """Every object that cannot be read as what its name says, and every file that is nobody's."""
+    """Yield the key and the problem of every unreadable object and every unknown one."""
     lake = world.lake
     for key in lake.list(""):
         data = lake.read(key)
@@ -170,13 +174,13 @@ def _broken(world: World) -> Iterator[tuple[str, str]]:
                 with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as raw:
                     raw.read()
             else:
-                yield key, "is no object of ours"
+                yield key, "is not an object of this project"
         except (pa.ArrowInvalid, OSError, ValueError) as error:
             yield key, f"{type(error).__name__}: {error}"
 
 
 def _unsettled(lake: Lake, foreign: set[str]) -> Iterator[str]:
-    """What the ledger holds open although nobody is at work any more."""
+    """Yield the ledger's open entries, although no run is left."""
     opened = OpenChunks.model_validate_json(lake.read(layout.open_chunks(_PIPELINE))).chunks
     if opened:
         yield f"the ledger still has {len(opened)} open chunk(s)"

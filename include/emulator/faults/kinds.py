@@ -1,16 +1,15 @@
 """
-What can be made to go wrong, and how it is asked for.
+The kinds of faults.
 
-A fault is a JSON object ``{"kind": …}`` with three optional fields. Every time it could strike is a chance, and the
-chances of one fault are counted: the first ``after`` of them (0) pass unharmed, each later one is struck with the
-probability ``chance`` (1), by a draw that follows from the seed, the fault and the number of the chance; after
-``times`` strikes (null: until it is cleared) the fault is spent. All of it outlives the process. The kinds differ in
-when they strike:
+A fault is a JSON object ``{"kind": …}`` with three optional fields: ``after`` (0), ``chance`` (1) and ``times`` (null).
+Every occasion on which it could strike is a chance. The first ``after`` chances pass. Each later one is struck with the
+probability ``chance``, by a draw from the seed, the fault and the number of the chance. After ``times`` strikes the
+fault is used up; null means never. The counts survive a restart. The kinds differ in when they strike:
 
 on an HTTP call         http_error  not_found  archived  slow  reset_before_create  reset_after_create  list_lag
                         calls_per_minute  queue_limit  workspace_human_review_disabled
-for a whole batch       stuck  leaky_counters  duration  unfinished           \\ noted at create, so that a restart and
-for rows of a batch     errored  expired  canceled  refusal  truncated        /  a second download see the same batch
+on a whole batch        stuck  leaky_counters  duration  unfinished           \\ stored at create, so that a restart and
+on rows of a batch      errored  expired  canceled  refusal  truncated        /  a second download see the same batch
                         invalid_json  violates_schema  wrong_case_enum
 on a results download   cut_results  stall_results  gzip_results  no_final_newline  missing_lines  duplicate_lines
                         foreign_lines
@@ -18,10 +17,8 @@ on a results download   cut_results  stall_results  gzip_results  no_final_newli
 
 from __future__ import annotations
 
-import difflib
 import mmap
 import re
-from collections.abc import Iterable
 from typing import Annotated, Literal
 
 import msgspec
@@ -47,35 +44,31 @@ LineErrorType = Literal[
 ]
 
 
-class FaultError(ValueError):
-    """A fault list that cannot be understood; the message names the entry and what would be valid."""
-
-
 def _kind(class_name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", class_name).lower()
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag=_kind):
-    """Anything that can be asked to go wrong."""
+    """The fields that every kind has."""
 
     times: Annotated[int, msgspec.Meta(ge=1)] | None = None
     after: Count = 0
     chance: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
 
     def strikes_at(self, chance_number: int, seed: int) -> bool:
-        """Whether it strikes at this chance, the first being 0; the same answer each time it is asked."""
+        """Return whether it strikes at this chance, counted from 0; deterministic."""
         if chance_number < self.after or self.chance >= 1:
             return chance_number >= self.after
-        # Sets in order, or their order would differ between two processes, and with it the draw.
+        # Sets in a fixed order: otherwise the text, and with it the draw, would differ between processes.
         text = msgspec.json.encode(self, order="deterministic")
         return draws.fraction(seed, "chance", text, str(chance_number)) < self.chance
 
 
 class HttpError(Fault, frozen=True):
     """
-    An error answer instead of the right one.
+    An error response instead of the right one.
 
-    ``created``: the batch is made all the same (create only). ``error_code`` goes into ``error.details``, as with
+    ``created``: the batch is made anyway (create only). ``error_code`` goes into ``error.details``, for example
     ``enforced_spend_limit_reached``. ``retry_after`` is in seconds; null sends no such header.
     """
 
@@ -93,10 +86,10 @@ class HttpError(Fault, frozen=True):
 
 class NotFound(Fault, frozen=True):
     """
-    A 404 for a batch that is there.
+    A 404 for a batch that exists.
 
-    ``seconds``: only for a batch younger than that; null is any batch. Together with a ``list_lag`` of as many seconds
-    a new batch is seen nowhere at first.
+    ``seconds``: only for a batch younger than this; null means any batch. With a ``list_lag`` of the same seconds,
+    a new batch is invisible at first.
     """
 
     on: Literal["retrieve", "cancel", "results"] = "retrieve"
@@ -104,24 +97,24 @@ class NotFound(Fault, frozen=True):
 
 
 class Archived(Fault, frozen=True):
-    """An ended batch is shown, and its results are gone, as if 29 days had passed; a chance is one look at batches."""
+    """An ended batch is shown without its results, as after 29 days; a chance is a call that shows ended batches."""
 
 
 class Slow(Fault, frozen=True):
-    """The answer comes ``seconds`` late; what the call does (a batch made, say) is done before."""
+    """The response comes ``seconds`` late; the call takes effect (for example, makes the batch) without delay."""
 
     seconds: Seconds
     on: Endpoint = "create"
 
 
 class ResetBeforeCreate(Fault, frozen=True):
-    """The connection is reset after the whole body was read, or before, if ``body_read`` is false; no batch is made."""
+    """The connection is reset, before the body is read if ``body_read`` is false, else after; no batch is made."""
 
     body_read: bool = True
 
 
 class ResetAfterCreate(Fault, frozen=True):
-    """The connection is reset after the batch was made, so its id is never told."""
+    """The connection is reset after the batch is made, so the client never learns its id."""
 
 
 class ListLag(Fault, frozen=True):
@@ -134,8 +127,8 @@ class CallsPerMinute(Fault, frozen=True):
     """
     A 429 for every batch call beyond the first ``calls`` of a minute by the workspace's clock.
 
-    All batch endpoints count together; ``retry-after`` is the whole seconds to the next minute. The count starts anew
-    with the process. A chance is a call beyond the limit.
+    All batch endpoints count together. ``retry-after`` is the whole seconds to the next minute. A restart resets the
+    count. A chance is a call beyond the limit.
     """
 
     calls: Count
@@ -143,9 +136,9 @@ class CallsPerMinute(Fault, frozen=True):
 
 class QueueLimit(Fault, frozen=True):
     """
-    A 429 for a create after which too much would be waiting in the batches of the workspace that have not ended.
+    A 429 for a create that would exceed a limit on the workspace's batches that have not ended.
 
-    Either ``requests`` or ``batches`` is how much may wait. ``retry_after`` is in seconds; null sends no such header.
+    The limit is either ``requests`` or ``batches``. ``retry_after`` is in seconds; null sends no such header.
     A chance is a create that would exceed the limit.
     """
 
@@ -155,24 +148,24 @@ class QueueLimit(Fault, frozen=True):
 
     def __post_init__(self) -> None:
         if (self.requests is None) == (self.batches is None):
-            raise ValueError("give either `requests` or `batches`")
+            raise ValueError("set either `requests` or `batches`")
 
     def exceeded_by(self, requests: int, batches: int) -> bool:
-        """Whether so much waiting at once is too much."""
+        """Return whether this many waiting requests or batches exceed the limit."""
         if self.requests is not None:
             return requests > self.requests
         return self.batches is not None and batches > self.batches
 
 
 class WorkspaceHumanReviewDisabled(Fault, frozen=True):
-    """A create is refused for good, as in a workspace that has Human Review turned off; a chance is a create."""
+    """A create is rejected, as in a workspace with Human Review turned off; a chance is a create."""
 
 
 class BatchFault(Fault, frozen=True):
-    """Goes with a batch from its create on; a chance is a create, and ``times`` counts batches."""
+    """Belongs to a batch from its create on; a chance is a create, and ``times`` counts batches."""
 
     def concerns(self, body: mmap.mmap) -> bool:
-        """Whether the create of a batch with this body is a chance."""
+        """Return whether the create of a batch with this body is a chance."""
         return True
 
 
@@ -181,17 +174,17 @@ class Stuck(BatchFault, frozen=True):
 
 
 class LeakyCounters(BatchFault, frozen=True):
-    """``request_counts`` move while the batch is in progress, against the documented contract."""
+    """``request_counts`` change while the batch is in progress, contrary to the documentation."""
 
 
 class Duration(BatchFault, frozen=True):
-    """The batch takes ``seconds`` instead of what the command line says; above 86,400 it expires at 24 hours."""
+    """The batch takes ``seconds`` instead of the command line's value; above 86,400 it expires after 24 hours."""
 
     seconds: Seconds
 
 
 class Unfinished(BatchFault, frozen=True):
-    """The share of requests not yet begun when a batch is canceled or expires (1 without this fault)."""
+    """The share of requests that have not begun when a batch is canceled or expires (1 without this fault)."""
 
     share: Share
 
@@ -200,8 +193,8 @@ class RowFault(BatchFault, frozen=True):
     """
     Strikes some requests of its batch.
 
-    A row is struck if it meets all that is given: ``custom_ids`` lists it, its params contain the text ``match``, and
-    its seeded draw is below ``share``. With ``match``, only a batch that contains the text is a chance.
+    A row is struck if it meets all given conditions: ``custom_ids`` lists it, its params contain the text ``match``,
+    and its seeded draw is below ``share``. With ``match``, only a batch that contains the text is a chance.
     """
 
     share: Share = 1.0
@@ -212,7 +205,7 @@ class RowFault(BatchFault, frozen=True):
         return self.match is None or body.find(self.match.encode()) >= 0
 
     def strikes(self, seed: int, custom_id: str, params: bytes | memoryview) -> bool:
-        """Whether this row is struck; the same answer each time it is asked."""
+        """Return whether this row is struck; deterministic."""
         if self.custom_ids is not None and custom_id not in self.custom_ids:
             return False
         if self.match is not None and self.match.encode() not in bytes(params):
@@ -258,15 +251,15 @@ class WrongCaseEnum(RowFault, frozen=True):
 
 
 class DownloadFault(Fault, frozen=True):
-    """Strikes one download of results; ``times`` counts downloads."""
+    """Strikes a download of results; ``times`` counts downloads."""
 
 
 class CutResults(DownloadFault, frozen=True):
     """
     The download ends early.
 
-    ``mid_line`` breaks the connection inside a line. ``line_boundary`` closes it neatly after a line, in an answer
-    without a length, which no HTTP client can tell from a whole one. ``after_lines`` defaults to half of them.
+    ``mid_line`` breaks the connection inside a line. ``line_boundary`` closes it cleanly after a line, in a response
+    without a length, which an HTTP client cannot tell from a whole one. ``after_lines`` defaults to half of them.
     """
 
     at: Literal["mid_line", "line_boundary"] = "mid_line"
@@ -274,13 +267,13 @@ class CutResults(DownloadFault, frozen=True):
 
 
 class StallResults(DownloadFault, frozen=True):
-    """The download pauses for ``seconds`` after half its bytes, then goes on to its end."""
+    """The download pauses for ``seconds`` after half its bytes, then continues."""
 
     seconds: Seconds
 
 
 class GzipResults(DownloadFault, frozen=True):
-    """The download is compressed, if its client accepts gzip; cut inside a line, its gzip stream breaks off, too."""
+    """The download is compressed if the client accepts gzip; when cut inside a line, the gzip stream breaks off too."""
 
 
 class NoFinalNewline(DownloadFault, frozen=True):
@@ -288,13 +281,13 @@ class NoFinalNewline(DownloadFault, frozen=True):
 
 
 class LineFault(DownloadFault, frozen=True):
-    """Strikes ``count`` lines of a download, from its first on."""
+    """Strikes the first ``count`` lines of a download."""
 
     count: Annotated[int, msgspec.Meta(ge=1)] = 1
 
 
 class MissingLines(LineFault, frozen=True):
-    """Lines are left out."""
+    """Lines are missing."""
 
 
 class DuplicateLines(LineFault, frozen=True):
@@ -302,7 +295,7 @@ class DuplicateLines(LineFault, frozen=True):
 
 
 class ForeignLines(LineFault, frozen=True):
-    """Lines appear whose custom_id was never sent."""
+    """Lines with a custom_id that was never sent are added."""
 
 
 AnyFault = (
@@ -336,57 +329,6 @@ AnyFault = (
     | DuplicateLines
     | ForeignLines
 )
-KINDS: tuple[str, ...] = tuple(_kind(cls.__name__) for cls in AnyFault.__args__)
-_BATCH_FAULTS = msgspec.json.Decoder(list[AnyFault])
 
-
-def parse(text: str | bytes) -> list[Fault]:
-    """
-    Read a fault list from JSON or YAML: a list of faults, or an object with such a list as ``faults``.
-
-    Raises FaultError, naming the entry and the valid names, for anything that is not understood.
-    """
-    try:
-        document = msgspec.yaml.decode(text)
-    except msgspec.DecodeError as error:
-        raise FaultError(f"The faults are neither JSON nor YAML: {error}") from error
-    if isinstance(document, dict) and set(document) == {"faults"}:
-        document = document["faults"]
-    if not isinstance(document, list):
-        raise FaultError('Faults are a list of objects like {"kind": "http_error", "status": 529, "times": 2}.')
-    return [_read(number, entry) for number, entry in enumerate(document)]
-
-
-def _read(number: int, entry: object) -> Fault:
-    given = entry if isinstance(entry, dict) else {}
-    kind = given.get("kind")
-    if kind not in KINDS:
-        raise FaultError(
-            f"Fault {number}: kind {kind!r} is unknown.{_nearest(str(kind), KINDS)} Kinds: {', '.join(KINDS)}."
-        )
-    fields = sorted(next(cls.__struct_fields__ for cls in AnyFault.__args__ if _kind(cls.__name__) == kind))
-    if unknown := [str(name) for name in given if name != "kind" and name not in fields]:
-        raise FaultError(
-            f"Fault {number} ({kind}): field {unknown[0]!r} is unknown.{_nearest(unknown[0], fields)}"
-            f" Fields: {', '.join(fields)}."
-        )
-    try:
-        fault: Fault = msgspec.convert(given, AnyFault)
-    except msgspec.ValidationError as error:
-        raise FaultError(f"Fault {number} ({kind}): {error}. Fields: {', '.join(fields)}.") from error
-    return fault
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
-
-
-def encode(faults: Iterable[Fault]) -> bytes:
-    """Faults as the JSON that ``decode`` reads."""
-    return msgspec.json.encode(list(faults))
-
-
-def decode(data: bytes) -> list[Fault]:
-    """Faults that ``encode`` wrote."""
-    return list(_BATCH_FAULTS.decode(data))
+#: By the ``kind`` of a fault in JSON.
+FAULT_BY_KIND: dict[str, type[Fault]] = {_kind(cls.__name__): cls for cls in AnyFault.__args__}

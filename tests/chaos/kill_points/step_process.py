@@ -1,9 +1,9 @@
 """
-One step of a run in a process of its own, as Airflow runs a task, with every write to the outside numbered, and SIGKILL
-at the one that the driver names. Production code knows nothing of it: obstore and the HTTP transport are wrapped.
+One step of a run in a process of its own, as Airflow runs a task.
 
-A step's process is forked from a server that has imported everything and run nothing, so it starts in milliseconds and
-no thread of a client is ever forked.
+Every write to the outside is numbered, and the process gets a SIGKILL at the writes that the driver names. Production
+code is unchanged: obstore and the HTTP transport are wrapped. The process is forked from a server that has imported
+everything and run nothing, so it starts in milliseconds and never forks a client's thread.
 """
 
 from __future__ import annotations
@@ -18,39 +18,34 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Literal
 from unittest import mock
 
-import anthropic
 import httpx2
 import obstore
 import sqlalchemy
 
-from include.enrichment.batches import submission
 from include.enrichment.errors import EnrichmentError, NotSent, NotYet
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage.layout import RunFolder
-from include.gateways import claude as claude_gateway
-from include.gateways.claude import Claude
-from include.gateways.lake import Lake
 from include.gateways.sources.warehouse import Warehouse
 from include.steps.extract import check_setup, extract
 from include.steps.load import load
 from include.steps.plan import plan
 from include.steps.publish import publish
 from include.steps.submit import submit
+from tests.chaos.kill_points.place import CREATES_PATH, Place
 from tests.fixtures.flow import DAY
 
-#: ``before``: the write never happens. ``after``: it has happened, and the process does not live to know.
-#: ``late``, of a create only: the process is dead already when its request arrives.
+#: ``before``: the write never happens. ``after``: it has happened, and the process dies before it continues.
+#: ``late``, for a create only: the process is already dead when its request arrives.
 Moment = Literal["before", "after", "late"]
 CREATE = "create"
-CREATES_PATH = "/v1/messages/batches"
-#: What the libraries import when they are first used, and sqlalchemy for its url. One that is missing is passed over.
+#: Modules that libraries import at first use. Missing ones are ignored.
 _USED_LATER = (
     "pandas",
     "httpcore2",
@@ -62,93 +57,10 @@ _USED_LATER = (
     "sqlalchemy.dialects.sqlite",
 )
 _FORKING = multiprocessing.get_context("forkserver")
-#: Starting and collecting a child touches what all children of this process share.
+#: Starting and joining a child changes state that all children of this process share.
 _ONE_AT_A_TIME = threading.Lock()
-#: Far beyond what a step takes on a machine that has other work, too.
+#: Far longer than any step takes, even on a busy machine.
 _HUNG_SECONDS = 600
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timing:
-    """
-    Production's waits, in seconds instead of minutes.
-
-    :param create_window: longer than any create that is still alive may take
-    :param client_timeout: how long a create waits for its answer
-    """
-
-    create_window: float = 1.0
-    listing_lag: float = 0.5
-    soon: float = 0.05
-    late: float = 0.2
-    client_timeout: float = 30.0
-
-    def apply(self) -> None:
-        """Put them in the place of production's, in this process."""
-        submission.CREATE_WINDOW = timedelta(seconds=self.create_window)
-        submission.LISTING_LAG = timedelta(seconds=self.listing_lag)
-        submission.SOON = timedelta(seconds=self.soon)
-        submission.LATE = timedelta(seconds=self.late)
-        claude_gateway._CREATE_TIMEOUT = httpx2.Timeout(self.client_timeout)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """
-    Where the runs happen: what a process needs to know of the lake, the API and the warehouse.
-
-    :param folder: the pipeline, the database, the logs of writes and whatever the processes leave behind locally
-    :param lake: a folder or ``s3://bucket``
-    :param s3: the endpoint of the bucket
-    """
-
-    folder: Path
-    lake: str
-    s3: str | None
-    api_url: str
-    api_key: str
-    timing: Timing = field(default_factory=Timing)
-
-    @property
-    def pipeline(self) -> Path:
-        """The pipeline's folder."""
-        return self.folder / "tickets"
-
-    @property
-    def database(self) -> Path:
-        """The warehouse."""
-        return self.folder / "warehouse.db"
-
-    def writes(self, run_id: str) -> Path:
-        """The log of one run's writes: a line for each, in their order."""
-        return self.folder / f"writes-{run_id}.log"
-
-    def late_create(self, run_id: str) -> Path:
-        """The body of a create whose process has died while it was on its way."""
-        return self.folder / f"late-{run_id}.json"
-
-    def open_lake(self) -> Lake:
-        """The lake, as plugins/claude_batch/connections/gateways.py opens it."""
-        if self.s3 is None:
-            return Lake.in_folder(Path(self.lake))
-        return Lake.on_s3(
-            self.lake,
-            credentials=lambda: {
-                "access_key_id": "testing",
-                "secret_access_key": "testing",
-                "expires_at": None,
-            },
-            region=None,
-            endpoint=self.s3,
-        )
-
-    def open_claude(self, transport: httpx2.HTTPTransport | None = None) -> Claude:
-        """The API; a wrapped transport sees every call."""
-        http_client = anthropic.DefaultHttpxClient(transport=transport, verify=False, trust_env=False)
-        client = anthropic.Anthropic(
-            api_key=self.api_key, base_url=self.api_url, max_retries=0, http_client=http_client
-        )
-        return Claude(client, name="anthropic_default")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,10 +68,10 @@ class Step:
     """
     A task of a run.
 
-    :param pass_name: of a plan
-    :param chunk: of a submit or load
-    :param batch_id: of a load
-    :param accept_missing: of a load that is the last try
+    :param pass_name: for a plan
+    :param chunk: for a submit or load
+    :param batch_id: for a load
+    :param accept_missing: for a load that is the last try
     """
 
     name: Literal["extract", "plan", "submit", "load", "publish"]
@@ -175,21 +87,21 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """The step has returned."""
+    """The step returned."""
 
     value: Any
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComeBack:
-    """The step has raised NotYet."""
+    """The step raised NotYet."""
 
     again_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
 class Failed:
-    """The step has raised another error."""
+    """The step raised another error."""
 
     error: str
     retryable: bool
@@ -197,7 +109,7 @@ class Failed:
 
 @dataclass(frozen=True, kw_only=True)
 class Killed:
-    """The process died without a word."""
+    """The process died without a result."""
 
 
 Ended = Done | ComeBack | Failed | Killed
@@ -207,8 +119,8 @@ def run_process(place: Place, step: Step, kills: Mapping[int, Moment], *, life_s
     """
     Run the step in a new process and wait for its end.
 
-    :param kills: at which of the run's writes the process is killed, by number from 1
-    :param life_seconds: kill it from outside after so long, wherever it is then
+    :param kills: the run's writes at which the process is killed, numbered from 1
+    :param life_seconds: kill it from outside after this time, at any point
     """
     receiver, sender = _FORKING.Pipe(duplex=False)
     process = _FORKING.Process(target=_work, args=(place, step, dict(kills), sender))
@@ -233,8 +145,8 @@ def run_process(place: Place, step: Step, kills: Mapping[int, Moment], *, life_s
 
 
 def _work(place: Place, step: Step, kills: Mapping[int, Moment], sender: Connection) -> None:
-    """The process."""
-    tempfile.tempdir = str(place.folder)  # what a killed process leaves behind goes with the folder
+    """Run the step and send its result; this is the main function of the process."""
+    tempfile.tempdir = str(place.folder)  # so that the files of a killed process are deleted with the folder
     logging.basicConfig(
         filename=place.folder / "steps.log", level=logging.INFO, format=f"%(asctime)s {step}: %(message)s"
     )
@@ -258,15 +170,15 @@ def _work(place: Place, step: Step, kills: Mapping[int, Moment], sender: Connect
     except EnrichmentError as error:
         ended = Failed(error=f"{type(error).__name__}: {error}", retryable=error.retryable)
     except Exception as error:
-        logging.getLogger(__name__).exception("not an error of ours")
+        logging.getLogger(__name__).exception("The step raised an unexpected error.")
         ended = Failed(error=f"{type(error).__name__}: {error}", retryable=False)
     logging.getLogger(__name__).info("%s", ended)
     sender.send(ended)
-    os._exit(0)  # nothing is left to do, and taking everything down properly would take longer than the step
+    os._exit(0)  # an orderly exit would take longer than the step
 
 
 def _act(place: Place, step: Step, transport: httpx2.HTTPTransport) -> Any:
-    """What the operators of plugins/claude_batch do, without Airflow."""
+    """Run the step as the operators of plugins/claude_batch do, without Airflow."""
     lake = place.open_lake()
     folder = RunFolder(pipeline="tickets", partition=DAY, run_id=step.run_id)
     if step.name == "plan":
@@ -279,7 +191,7 @@ def _act(place: Place, step: Step, transport: httpx2.HTTPTransport) -> Any:
             try:
                 return submit(step.chunk, run_id=step.run_id, lake=lake, claude=claude)
             except NotSent:
-                return None  # the task is skipped, and so are those that wait for its batch and load it
+                return None  # Airflow skips the task, and those that wait for its batch and load it
         if step.name == "load":
             return load(step.chunk, step.batch_id, lake=lake, claude=claude, accept_missing=step.accept_missing)
         pipeline = load_pipeline(place.pipeline)
@@ -289,7 +201,7 @@ def _act(place: Place, step: Step, transport: httpx2.HTTPTransport) -> Any:
 
 
 def _kind(key: str, data: Any) -> str:
-    """What a write to the lake is, by its key; an entry of the ledger is known by the state it takes."""
+    """Return the kind of a write to the lake by its key; for a ledger entry it is the new state."""
     room, _, rest = key.partition("/")
     if rest.startswith("_probe"):
         return "probe"
@@ -299,7 +211,7 @@ def _kind(key: str, data: Any) -> str:
 
 
 class _Writes:
-    """Numbers the writes of a run over all of its processes, and kills this one at those that are named."""
+    """Numbers the writes of a run across all of its processes, and kills this process at some of them."""
 
     def __init__(self, place: Place, step: Step, kills: Mapping[int, Moment]) -> None:
         self._place = place
@@ -309,7 +221,7 @@ class _Writes:
 
     @contextmanager
     def one(self, kind: str, what: str, sending: Callable[[], bytes] | None = None) -> Iterator[None]:
-        """One write, done inside the block."""
+        """Number the write that happens inside the block, and kill the process before or after it if planned."""
         moment = self._kills.get(self._note(kind, what))
         if moment == "late" and sending is not None:
             self._place.late_create(self._step.run_id).write_bytes(sending())
@@ -329,10 +241,10 @@ class _Writes:
 
 
 class _CountedTransport(httpx2.HTTPTransport):
-    """Every POST is a write; its answer is whole before the process may be killed after it."""
+    """Numbers every POST as a write; its response is complete before the process can be killed after it."""
 
     def __init__(self, writes: _Writes) -> None:
-        super().__init__(verify=False)  # loading certificates takes longer than a step
+        super().__init__(verify=False)  # loading certificates would take longer than a step
         self._writes = writes
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:

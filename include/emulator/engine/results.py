@@ -1,7 +1,7 @@
 """
-From the requests of a batch to its result lines and its bill: what happens when a batch ends.
+The result lines and the bill of a batch, written when it ends.
 
-``write_results`` runs in a thread, may take seconds for a large batch, and depends on nothing but its arguments: if the
+``write_results`` runs in a thread and may take seconds for a large batch. It depends only on its arguments: if the
 process is killed halfway, the next one writes the same files again.
 """
 
@@ -19,14 +19,14 @@ from typing import Any
 import msgspec
 
 from include.emulator import draws
-from include.emulator.api_errors import RequestRefused, envelope
+from include.emulator.api_errors import RequestRejected, envelope
 from include.emulator.billing.bills import Charge, Meter, bill_line
 from include.emulator.billing.prompt_cache import Cache
 from include.emulator.engine.batches import Batch, Counts, End
 from include.emulator.engine.bodies import Item, open_items
-from include.emulator.engine.faults import Canceled, Errored, Expired, RowFault
 from include.emulator.engine.request_frame import Rules
-from include.emulator.engine.simulated_answer import answer, read_prompt, start_of
+from include.emulator.engine.simulated_answer import make_message, read_prompt, seed_request
+from include.emulator.faults.kinds import Canceled, Errored, Expired, RowFault
 
 _WRITE_BYTES = 1 << 20
 
@@ -36,22 +36,22 @@ _encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settled:
-    """What a batch came to."""
+class Totals:
+    """The totals of an ended batch."""
 
     counts: Counts
-    #: Prompt prefixes it leaves in the cache, with their life in seconds.
+    #: Prompt prefixes that it leaves in the cache, with their TTL in seconds.
     warmed: Mapping[str, int]
     charge: Charge
 
 
 def write_results(
     batch: Batch, end: End, seed: int, body: Path, results: Path, bill: Path, warm_prefixes: frozenset[str]
-) -> Settled:
+) -> Totals:
     """
-    Write one line per request, in an order that only the seed knows, the bill of those that succeeded, and count.
+    Write one result line per request, in an order that depends on the seed, and the bill of those that succeeded.
 
-    The files appear under their names when they are whole.
+    The files get their names when they are complete.
     """
     cache = Cache(warm_prefixes)
     tally: Counter[str] = Counter()
@@ -66,7 +66,7 @@ def write_results(
                 meter.count(result["message"])
     os.replace(bill_part, bill)
     os.replace(result_part, results)
-    return Settled(counts=Counts(**tally), warmed=cache.touched, charge=meter.charge())
+    return Totals(counts=Counts(**tally), warmed=cache.touched, charge=meter.charge())
 
 
 def _results(
@@ -76,11 +76,11 @@ def _results(
     row_faults = [fault for fault in batch.faults if isinstance(fault, RowFault)]
     Random(seed).shuffle(items)
     for item in items:
-        yield item, _unbegun(batch, end, seed, item) or _outcome(item, rules, row_faults, seed, cache)
+        yield item, _unprocessed(batch, end, seed, item) or _result(item, rules, row_faults, seed, cache)
 
 
-def _unbegun(batch: Batch, end: End, seed: int, item: Item) -> dict[str, Any] | None:
-    """The result of a request that a cancel or the expiry found not yet begun; None if it was."""
+def _unprocessed(batch: Batch, end: End, seed: int, item: Item) -> dict[str, Any] | None:
+    """Return the result of a request that had not begun when the batch was canceled or expired; None if it had."""
     if end is End.PROCESSED:
         return None
     if batch.unfinished_share < 1 and draws.fraction(seed, "unfinished", item.custom_id) >= batch.unfinished_share:
@@ -88,26 +88,26 @@ def _unbegun(batch: Batch, end: End, seed: int, item: Item) -> dict[str, Any] | 
     return {"type": "canceled" if end is End.CANCELED else "expired"}
 
 
-def _outcome(item: Item, rules: Rules, row_faults: list[RowFault], seed: int, cache: Cache) -> dict[str, Any]:
+def _result(item: Item, rules: Rules, row_faults: list[RowFault], seed: int, cache: Cache) -> dict[str, Any]:
     params = memoryview(item.params)
     fault = next((fault for fault in row_faults if fault.strikes(seed, item.custom_id, params)), None)
-    start = start_of(seed, item.custom_id, params)
+    request_seed = seed_request(seed, item.custom_id, params)
     match fault:
         case Canceled():
             return {"type": "canceled"}
         case Expired():
             return {"type": "expired"}
         case Errored():
-            # Failures while running carry a worker's id; those found by validation carry none.
-            return _errored(fault.error_type, fault.message, f"workerreq_simulated_{start:016x}", None)
+            # Errors at run time carry a worker's id; validation errors carry none.
+            return _errored(fault.error_type, fault.message, f"workerreq_simulated_{request_seed:016x}", None)
     try:
         prompt = read_prompt(params, rules)
-        return {"type": "succeeded", "message": answer(prompt, start, cache, "batch", fault)}
-    except RequestRefused as refusal:
-        return _errored(refusal.type, refusal.message, None, _USER_FACING)
-    except Exception:  # one request must not keep a batch from ending: the real service gives an api_error, too
-        log.exception("request %s of batch could not be answered", item.custom_id)
-        return _errored("api_error", "Internal server error", f"workerreq_simulated_{start:016x}", None)
+        return {"type": "succeeded", "message": make_message(prompt, request_seed, cache, "batch", fault)}
+    except RequestRejected as rejection:
+        return _errored(rejection.type, rejection.message, None, _USER_FACING)
+    except Exception:  # one request must not keep a batch from ending: the real API returns an api_error too
+        log.exception("Request %s could not be answered; it ends as errored.", item.custom_id)
+        return _errored("api_error", "Internal server error", f"workerreq_simulated_{request_seed:016x}", None)
 
 
 def _errored(type: str, message: str, request_id: str | None, details: Mapping[str, object] | None) -> dict[str, Any]:

@@ -1,0 +1,108 @@
+"""What the usage records of earlier batches say about the next ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import stdev
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include.enrichment.cost.bounds import Bounds
+from include.enrichment.requests.chunk import params_bytes
+from include.enrichment.runs import passes
+
+#: Standard errors to either side of an expected value.
+STANDARD_ERRORS = 3.0
+#: The part of the prefix that is read from the cache after a canary has written it. Documented hit rates in batches are
+#: 30 to 98 % (docs of batch processing, 2026-10-08); usage records replace this assumption.
+WARM_HITS = (1.0, 0.98, 0.3)
+#: The answers of the next batches may differ from those of earlier ones by this share.
+_HISTORY_ERROR = 0.2
+#: This many batches are enough to set a lower bound for the hit rate.
+_SEVERAL = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """
+    Averages over the pipeline's earlier batches with the same model.
+
+    :param tokens_per_byte: of the prompt
+    :param output_tokens: per answer
+    :param hits: the part of the prefix that batches after a canary read from the cache
+    """
+
+    tokens_per_byte: Bounds | None = None
+    output_tokens: Bounds | None = None
+    hits: Bounds | None = None
+
+
+def summarise_history(usage_records: pa.Table, *, model: str, run_id: str) -> History:
+    """
+    Summarise the usage records of a pipeline.
+
+    :param usage_records: in USAGE_SCHEMA
+    :param run_id: the current run. estimate_output() knows its canary's answers one by one, so they are left out here
+    """
+    # The API answers for an alias with its dated snapshot. A warm-up is unlike any row's request.
+    same = pc.or_(pc.equal(usage_records["model"], model), pc.starts_with(usage_records["model"], f"{model}-20"))
+    same = pc.and_(same, pc.not_equal(pc.fill_null(usage_records["pass_name"], ""), passes.WARM_UP))
+    batches = [
+        record
+        for record in usage_records.filter(same).to_pylist()
+        # An upper bound stands for usage that could not be read, so nothing can be learned from it.
+        if record["succeeded"] + record["invalid"] > 0 and not record["upper_bounds"]
+    ]
+    answered = [
+        (record["output_tokens"], record["succeeded"] + record["invalid"])
+        for record in batches
+        if (record["pass_name"], record["run_id"]) != (passes.CANARY, run_id)
+    ]
+    prompts = [
+        (_prompt_tokens(record), params_bytes(record["requests"], record["body_bytes"]))
+        for record in batches
+        if record["body_bytes"] and record["succeeded"] + record["invalid"] == record["requests"]
+    ]
+    cached = [
+        (record["cache_read_tokens"], record["cache_read_tokens"] + _written(record))
+        for record in batches
+        if record["pass_name"] != passes.CANARY  # the canary warms the cache: its own reads say nothing
+    ]
+    return History(
+        tokens_per_byte=_ratio(prompts),
+        output_tokens=_ratio(answered),
+        hits=_hits([one for one in cached if one[1]]),
+    )
+
+
+def _prompt_tokens(record: Mapping[str, int]) -> int:
+    return record["input_tokens"] + record["cache_read_tokens"] + _written(record)
+
+
+def _written(record: Mapping[str, int]) -> int:
+    return record["cache_write_5m_tokens"] + record["cache_write_1h_tokens"]
+
+
+def _ratio(pairs: Sequence[tuple[int, int]]) -> Bounds | None:
+    """Return the ratio of the sums, with bounds for the ratio of the next pair."""
+    if not pairs:
+        return None
+    ratio = sum(over for over, _ in pairs) / sum(under for _, under in pairs)
+    single = [over / under for over, under in pairs]
+    spread = stdev(single) if len(single) > 1 else 0.0
+    return Bounds.around(ratio, max(STANDARD_ERRORS * spread, ratio * _HISTORY_ERROR))
+
+
+def _hits(cached: Sequence[tuple[int, int]]) -> Bounds | None:
+    """
+    Return the hit rate as bounds of the cost: a high rate is cheap, so it is the ``low`` bound.
+
+    :param cached: for each batch, the tokens read, and the tokens read or written
+    """
+    if (found := _ratio(cached)) is None:
+        return None
+    # One batch may have been lucky; several that agree are better evidence than the documented range.
+    least = found.low if len(cached) >= _SEVERAL else min(found.low, WARM_HITS[2])
+    return Bounds(low=min(found.high, 1.0), expected=min(found.expected, 1.0), high=max(least, 0.0))

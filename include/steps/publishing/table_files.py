@@ -1,0 +1,106 @@
+"""The table and the rejects of a partition as local Parquet files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from include.enrichment.answers.table import Shape, split_rows
+from include.enrichment.batches.usage import sum_usd, total_usd
+from include.enrichment.storage.version import with_stamp
+
+#: A row group is closed at this many rows, or at this many bytes of them in memory.
+_GROUP_ROWS, _GROUP_BYTES = 100_000, 16_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableFiles:
+    """
+    The two files, and the totals of what they hold.
+
+    :param rejected_by: rejected rows by outcome
+    :param cost_usd: the sum of ``_cost_usd`` in both; None if one is null
+    """
+
+    table: Path
+    rejects: Path
+    rejected_by: Counter[str]
+    cost_usd: Decimal | None
+
+    @property
+    def published(self) -> int:
+        """The rows in the table."""
+        rows: int = pq.read_metadata(self.table).num_rows
+        return rows
+
+    @property
+    def sha256(self) -> dict[str, str]:
+        """The digests of both files, as the manifest has them."""
+        return {"table": sha256_of(self.table), "rejects": sha256_of(self.rejects)}
+
+
+def write_tables(joined_rows: Iterable[tuple[pa.Table, pa.Table]], shape: Shape, *, folder: Path) -> TableFiles:
+    """
+    Write each row to the table or to the rejects, in source order.
+
+    :param joined_rows: as join_rows() yields them
+    """
+    table, rejects = folder / "table.parquet", folder / "rejects.parquet"
+    rejected_by: Counter[str] = Counter()
+    costs: list[Decimal | None] = []
+    with _RowGroups(table, shape.table) as table_groups, _RowGroups(rejects, shape.rejects) as rejects_groups:
+        for rows, answered in joined_rows:
+            published, rejected = split_rows(rows, answered, shape)
+            table_groups.add(published)
+            rejects_groups.add(rejected)
+            rejected_by.update(rejected["outcome"].to_pylist())
+            costs += [sum_usd(portion["_cost_usd"]) for portion in (published, rejected)]
+    return TableFiles(table=table, rejects=rejects, rejected_by=rejected_by, cost_usd=total_usd(costs))
+
+
+def sha256_of(path: Path) -> str:
+    """Return the file's SHA-256 in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _RowGroups:
+    """A Parquet file that collects small tables into row groups of a size that is good to read."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        self._writer = pq.ParquetWriter(path, with_stamp(schema), compression="zstd")
+        self._waiting = [schema.empty_table()]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._flush()
+        finally:
+            self._writer.close()
+
+    def add(self, table: pa.Table) -> None:
+        """Write some more rows."""
+        self._waiting.append(table)
+        rows = sum(map(len, self._waiting))
+        if rows >= _GROUP_ROWS or sum(portion.nbytes for portion in self._waiting) >= _GROUP_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if any(map(len, self._waiting)):
+            self._writer.write_table(pa.concat_tables(self._waiting))
+        self._waiting = self._waiting[:1]
+        pa.default_memory_pool().release_unused()

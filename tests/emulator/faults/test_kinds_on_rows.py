@@ -1,0 +1,112 @@
+"""Faults on rows of a batch, as the real SDK sees them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from anthropic import Anthropic
+
+from tests.emulator.conftest import create, ended, request, results
+from tests.fixtures.emulator import Emulator
+
+LABELS = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"label": {"type": "string", "enum": ["billing", "bug"]}, "why": {"type": "string"}},
+    "required": ["label", "why"],
+}
+STRUCTURED = {"format": {"type": "json_schema", "schema": LABELS}}
+
+
+def _one_result(client: Anthropic, **params: Any) -> Any:
+    batch = ended(client, create(client, request(**params)).id)
+    return results(client, batch.id)["r-0"]
+
+
+def test_rows_error_expire_and_are_canceled_by_custom_id(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults(
+        [
+            {"kind": "errored", "custom_ids": ["r-0"], "error_type": "overloaded_error"},
+            {"kind": "expired", "custom_ids": ["r-1"]},
+            {"kind": "canceled", "custom_ids": ["r-2"]},
+        ]
+    )
+    batch = ended(client, create(client, *[request()] * 4).id)
+    lines = results(client, batch.id)
+    assert lines["r-0"]["error"]["error"]["type"] == "overloaded_error"
+    assert lines["r-0"]["error"]["request_id"].startswith("workerreq_")
+    assert [lines[f"r-{index}"]["type"] for index in range(4)] == ["errored", "expired", "canceled", "succeeded"]
+    counts = batch.request_counts
+    assert (counts.errored, counts.expired, counts.canceled, counts.succeeded) == (1, 1, 1, 1)
+
+
+def test_a_share_of_rows_is_struck_and_the_same_ones_each_time(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults([{"kind": "errored", "share": 0.2}])
+    one, other = (results(client, ended(client, create(client, *[request()] * 200).id).id) for _ in range(2))
+    struck = {name for name, result in one.items() if result["type"] == "errored"}
+    assert 20 <= len(struck) <= 60
+    assert struck == {name for name, result in other.items() if result["type"] == "errored"}
+
+
+def test_rows_are_struck_by_a_text_in_their_params(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults([{"kind": "errored", "match": "poison"}])
+    batch = ended(client, create(client, request("all well"), request("some poison here")).id)
+    assert {name: line["type"] for name, line in results(client, batch.id).items()} == {
+        "r-0": "succeeded",
+        "r-1": "errored",
+    }
+
+
+def test_a_batch_without_the_text_does_not_use_up_a_fault(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults([{"kind": "errored", "match": "poison", "times": 1}])
+    others, first, second = (create(client, request(text)) for text in ("all well", "poison", "more poison"))
+    assert ended(client, others.id).request_counts.succeeded == 1
+    assert ended(client, first.id).request_counts.errored == 1
+    assert ended(client, second.id).request_counts.succeeded == 1
+
+
+def test_a_row_fault_strikes_only_batches_created_under_it(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults([{"kind": "expired", "times": 1}])
+    first, second = create(client, request()), create(client, request())
+    assert ended(client, first.id).request_counts.expired == 1
+    assert ended(client, second.id).request_counts.succeeded == 1
+
+
+def test_an_answer_is_not_json(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults([{"kind": "invalid_json"}])
+    text = _one_result(client, output_config=STRUCTURED)["message"]["content"][0]["text"]
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(text)
+
+
+def test_an_answer_violates_its_schema(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults([{"kind": "violates_schema"}])
+    value = json.loads(_one_result(client, output_config=STRUCTURED)["message"]["content"][0]["text"])
+    assert not jsonschema_rs.is_valid(LABELS, value)
+
+
+def test_an_enum_comes_in_the_wrong_case(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults([{"kind": "wrong_case_enum"}])
+    value = json.loads(_one_result(client, output_config=STRUCTURED)["message"]["content"][0]["text"])
+    assert value["label"] in {"BILLING", "BUG"}
+
+
+def test_an_answer_is_cut_at_max_tokens(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults([{"kind": "truncated"}])
+    message = _one_result(client, output_config=STRUCTURED)["message"]
+    assert message["stop_reason"] == "max_tokens"
+    assert message["usage"]["output_tokens"] == 200
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(message["content"][0]["text"])
+
+
+def test_a_refusal_succeeds_without_an_answer(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults([{"kind": "refusal", "category": "cyber"}])
+    result = _one_result(client, output_config=STRUCTURED)
+    assert result["type"] == "succeeded"
+    assert result["message"]["stop_reason"] == "refusal"
+    assert result["message"]["stop_details"]["category"] == "cyber"
+    assert result["message"]["content"] == []

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from include.enrichment.errors import ApiError
+from include.gateways.claude_responses import BatchPage, CreatedBatch, Model, decode
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"null", b'{"id": ""}', b'{"id": 1}', b"<p>Please log in"])
+def test_a_create_response_without_an_id_did_not_come_from_the_api(content: bytes) -> None:
+    with pytest.raises(ApiError, match="did not come from the API") as caught:
+        decode(CreatedBatch, content)
+    assert caught.value.retryable
+
+
+def test_the_cursor_of_a_page_is_its_last_id_if_there_are_more() -> None:
+    batch = {
+        "id": "b",
+        "processing_status": "in_progress",
+        "request_counts": dict.fromkeys(["processing", "succeeded", "errored", "canceled", "expired"], 0),
+        "created_at": "2026-11-01T00:00:00Z",
+        "expires_at": "2026-11-02T00:00:00Z",
+    }
+    for has_more, after in ((True, "b"), (False, None)):
+        content = msgspec.json.encode({"data": [batch], "has_more": has_more, "last_id": "b"})
+        assert decode(BatchPage, content).after == after
+
+
+def test_a_model_without_capabilities_has_unknown_ones() -> None:
+    found = decode(Model, b'{"id": "m", "lifecycle": "active", "capabilities": null}').described()
+    assert (found.max_tokens, found.batches, found.structured_outputs, found.thinking_types) == (None, None, None, {})
+
+
+def test_an_unsupported_kind_of_thinking_is_false_and_an_absent_one_unknown() -> None:
+    content = b"""
+    {"id": "m", "lifecycle": "active", "capabilities": {"batch": {"supported": true},
+     "structured_outputs": {"supported": false},
+     "thinking": {"supported": true, "types": {"enabled": {"supported": false}, "adaptive": null}}}}
+    """
+    found = decode(Model, content).described()
+    assert (found.batches, found.structured_outputs, found.thinking_types) == (True, False, {"enabled": False})

@@ -1,0 +1,40 @@
+"""cost_table.py: cost estimates as a table for people."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from include.enrichment.cost.bounds import Bounds, Usd
+from include.enrichment.cost.cost_table import cost_table
+from include.enrichment.cost.estimate import Estimate
+
+
+def estimate(requests: int, usd: str | None) -> Estimate:
+    tokens = Bounds(low=0, expected=requests * 10, high=requests * 20)
+    cost = usd and Usd(low=Decimal(0), expected=Decimal(usd), high=Decimal(usd) * 2)
+    return Estimate(
+        requests=requests,
+        bytes=requests * 4_000,
+        input_tokens=tokens,
+        output_tokens=tokens,
+        cost_usd=cost or None,
+        synchronous_usd=None if usd is None else Decimal(usd) * 2,
+        sources=f"prompts: {requests} counted",
+    )
+
+
+def test_the_table_has_a_line_per_pass_a_total_and_the_evidence() -> None:
+    lines = cost_table({"canary": estimate(5, "0.01"), "main": estimate(1_000, "2")}).splitlines()
+    assert [line.split()[:2] for line in lines[1:4]] == [["canary", "5"], ["main", "1,000"], ["total", "1,005"]]
+    assert lines[3].split()[-4:] == ["0.0000", "2.0100", "4.0200", "4.0200"]
+    assert lines[4:6] == ["canary: prompts: 5 counted.", "main: prompts: 1000 counted."]
+
+
+def test_the_costs_of_a_model_without_a_price_are_question_marks() -> None:
+    lines = cost_table({"canary": estimate(5, "0.01"), "main": estimate(1_000, None)}).splitlines()
+    assert lines[2].split()[-4:] == lines[3].split()[-4:] == ["?"] * 4
+    assert "The cost is unknown: prices.yaml has no price for the model." in lines
+
+
+def test_one_pass_has_no_total() -> None:
+    assert "total" not in cost_table({"main": estimate(5, "1")})
