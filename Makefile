@@ -12,7 +12,7 @@ PYTHON ?= $(shell for p in python3.12 python3.11 python3; do $$p -c 'import sys,
 export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
 
 .PHONY: help
-help: ## what can be made here
+help: ## list these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 $(VENV)/.installed: requirements-dev.lock
@@ -24,30 +24,30 @@ $(VENV)/.installed: requirements-dev.lock
 	@touch $@
 
 .PHONY: setup
-setup: $(VENV)/.installed ## install everything into .venv, from the lock
+setup: $(VENV)/.installed ## install the locked requirements into .venv
 
 .PHONY: demo
-demo: setup ## the catalogue pipeline on an embedded Airflow, S3, warehouse and emulator; Ctrl-C stops it, KEEP=1 keeps its data
+demo: setup ## run the catalogue pipeline on an embedded Airflow, S3, warehouse and emulator; Ctrl-C stops it, KEEP=1 keeps its data
 	@$(BIN)/python -m include.cli demo
 
 .PHONY: run
-run: setup ## one partition in the foreground: make run PIPELINE=catalogue PARTITION=2026-11-01; ROWS=10, DRY_RUN=1, BUDGET=5, MODEL=, REUSE=0, ONLY_REJECTS=1 as in the form; goes on with an unfinished run, NEW=1 begins anew
+run: setup ## run one day in the foreground: make run PIPELINE=catalogue PARTITION=2026-11-01; options as in the trigger form: ROWS=10, DRY_RUN=1, BUDGET=5, MODEL=claude-sonnet-5, REUSE=0, ONLY_REJECTS=1; NEW=1 starts a new run instead of resuming an unfinished one
 	@$(BIN)/python -m include.cli run "$(PIPELINE)" "$(PARTITION)"
 
 .PHONY: show
-show: setup ## the published rows of a day: make show PIPELINE=catalogue PARTITION=2026-11-17; REJECTS=1 its rejects, ROWS=20 more rows
+show: setup ## print the published rows of a day: make show PIPELINE=catalogue PARTITION=2026-11-17; REJECTS=1 prints its rejects, ROWS=20 more rows
 	@$(BIN)/python -m include.cli show "$(PIPELINE)" "$(PARTITION)" $(addprefix --rows ,$(ROWS))
 
 .PHONY: report
-report: setup ## what Claude cost, as a page on the lake: make report FIRST=2026-11-01 LAST=2026-11-30; without: 30 days up to today
+report: setup ## report the cost of Claude, as a page on the lake: make report FIRST=2026-11-01 LAST=2026-11-30; default: the last 30 days
 	@$(BIN)/python -m include.cli report $(addprefix --first ,$(FIRST)) $(addprefix --last ,$(LAST))
 
 .PHONY: clean-lake
-clean-lake: setup ## what runs that ended long ago left on the lake: make clean-lake DAYS=30; YES=1 deletes it, RAW_DAYS=365 takes raw copies too
+clean-lake: setup ## list files that ended runs left on the lake: make clean-lake DAYS=30; YES=1 deletes them, RAW_DAYS=365 includes raw copies
 	@$(BIN)/python -m include.cli clean-lake $(addprefix --days ,$(DAYS)) $(addprefix --raw-days ,$(RAW_DAYS))
 
 .PHONY: down
-down: setup ## stop the demo, also one that crashed
+down: setup ## stop the demo, including the remains of a crashed one
 	@$(BIN)/python -m include.cli down
 
 .PHONY: test
@@ -61,25 +61,25 @@ $(BENCHMARKS)/.installed: requirements-dev.lock tests/benchmarks/requirements.lo
 	@touch $@
 
 .PHONY: chaos
-chaos: setup $(BENCHMARKS)/.installed ## kill everything at every point, and the same with a peer; PART=kill-points, random or peer
+chaos: setup $(BENCHMARKS)/.installed ## kill tasks and servers at every point, also with a peer; PART=kill-points, random or peer
 	@$(BIN)/python -m tests.chaos $(addprefix --part ,$(PART))
 
 .PHONY: docker-test
-docker-test: setup ## docker-compose.yaml for real, and every fault played on it; PART=worker-in-load: one. Not in `make test`
+docker-test: setup ## test docker-compose.yaml with every fault, not part of `make test`; PART=worker-in-load tests one
 	@$(BIN)/python -m tests.docker $(addprefix --part ,$(PART))
 
 .PHONY: bench
-bench: setup $(BENCHMARKS)/.installed ## time and memory beside peers and floors, and the bill; PART=submit, load, publish, extract, waits, parse, planning, money, whole-run or backfill
+bench: setup $(BENCHMARKS)/.installed ## measure time, memory and cost against peers and lower bounds; PART=submit, load, publish, extract, waits, parse, planning, money, whole-run or backfill
 	@$(BIN)/python -m tests.benchmarks $(addprefix --part ,$(PART))
 
 .PHONY: lint
-lint: setup ## format, lint and types, as CI checks them
+lint: setup ## check format, lint and types, as CI does
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
 .PHONY: lock
-lock: ## pin requirements*.txt again, with hashes, for every tested Python
+lock: ## pin requirements*.txt again with hashes, for every tested Python
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements.txt -o requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements-image.txt -c requirements.lock -o requirements-image.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header requirements-dev.txt -c requirements.lock -o requirements-dev.lock

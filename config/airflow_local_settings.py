@@ -1,6 +1,8 @@
 """
-Airflow reads this file when it starts. Where CLAUDE_BATCH_PRELOAD is set (docker-compose.yaml: the workers), it imports
-what the tasks need, once: they fork from the worker, and find it there.
+Airflow's local settings, which it imports when it starts.
+
+If CLAUDE_BATCH_PRELOAD is set, as in the workers of docker-compose.yaml, the process imports the modules that tasks
+need. Tasks are forked from the worker and inherit them, which saves each task seconds.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
 """Categorise the products that changed yesterday, every night.
 
 Reads one day of `products`, asks Claude for category, audience, pitch, keywords and network need, and replaces that day
-of `tables/catalogue` on the lake. What it asks is in `include/pipelines/catalogue`. The run of a day starts at midnight
-UTC, and waits without a worker until 02:00, when the warehouse has the whole day.
+of `tables/catalogue` on the lake. The prompts and the output schema are in `include/pipelines/catalogue`. The run of a
+day starts at midnight UTC and waits without a worker until 02:00, when the warehouse has the whole day.
 
-By hand: Trigger, and pick the day under Partition. Many days: Trigger, Backfill.
+To run one day: Trigger, and enter the day under Partition. To run many days: Trigger, Backfill.
 
-Triage: clearing any task is safe. A cleared `submit` finds the batch that it has already paid for, a cleared `wait`
-waits on, a cleared `publish` writes the same object. If `publish` says that too many rows were rejected, read the
-rejects it names first.
+Triage: clearing any task is safe. A cleared `submit` finds the batch that is already paid for, a cleared `wait`
+continues to wait, and a cleared `publish` writes the same objects. If `publish` fails because too many rows were
+rejected, read the rejects that its error names first.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Count the categories of each day of the catalogue, as soon as the day is published.
 
-It has no schedule of its own: each `publish` of `catalogue` is an event of the asset `catalogue`, which says which day
-it was, and that day alone is read. A day that is published again is counted again. The counts are in
-`summaries/catalogue` on the lake. An example of what may follow a pipeline: a report, a copy into the warehouse.
+This Dag is an example of a downstream consumer, e.g. a report or a copy into the warehouse. It has no clock schedule:
+each `publish` of `catalogue` sends an event of the asset `catalogue`, and this Dag reads only the day that the event
+names. A day that is published again is counted again. The counts are in `summaries/catalogue` on the lake.
 
-Triage: clearing the task is safe, and counts the same days again. It asks nobody and pays nothing.
+Triage: clearing the task is safe and counts the same days again. It calls no API and costs nothing.
 """
 
 from __future__ import annotations

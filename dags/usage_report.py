@@ -1,12 +1,12 @@
-"""Report what Claude cost: every morning at 06:00 UTC the 30 days up to yesterday, and by hand any others.
+"""Report the cost of Claude for the last 30 days, every morning at 06:00 UTC.
 
-It reads the books, which each `load` writes, and makes a page and a Parquet summary below `reports/usage` on the lake.
-The link "Usage report" of its task leads to the page, `/usage-report/latest` of this Airflow to the newest of 30 days.
-A batch that was loaded and is not in the books is booked first.
+Reads the usage records that each `load` writes, and creates a page and a Parquet summary below `reports/usage` on the
+lake. If a loaded batch has no usage record, it is recorded first. The task's link "Usage report" opens the page, and
+`/usage-report/latest` on this Airflow opens the newest 30-day page.
 
-By hand: Trigger, and pick the first and the last day. Today's batches are in it once they have been loaded.
+For other days: Trigger, and enter the first and the last day. Today's batches are included once they are loaded.
 
-Triage: clearing the task is safe, and makes the report of the same days again. It asks nobody and pays nothing.
+Triage: clearing the task is safe and creates the report of the same days again. It calls no API and costs nothing.
 """
 
 from __future__ import annotations

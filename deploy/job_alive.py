@@ -1,7 +1,7 @@
 """
-Exit status 0 if the Airflow job of this kind on this host has said that it is alive: ``job_alive.py TriggererJob``.
+Health check: exit with status 0 if an Airflow job of this type is alive on this host: ``job_alive.py TriggererJob``.
 
-The same question as `airflow jobs check`, without the seconds of a whole Airflow: it is asked every half minute.
+It checks the same as `airflow jobs check`, but runs every half minute and therefore does not import Airflow.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 
 import psycopg2
 
-#: Airflow itself takes a job for dead when it has been silent for 30 s; a busy machine gets some more.
+#: Airflow considers a job dead after 30 s without a heartbeat. A busy machine needs more.
 SILENT_SECONDS = 60
 QUERY = """
 SELECT count(*) FROM job
@@ -21,7 +21,7 @@ WHERE job_type = %s AND hostname = %s AND state = 'running' AND latest_heartbeat
 
 
 def main() -> int:
-    """Ask the metadata database, whose address is Airflow's own."""
+    """Query the metadata database that Airflow is configured with, and return the exit status."""
     address = os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"].replace("+psycopg2", "", 1)
     with psycopg2.connect(address, connect_timeout=5) as connection, connection.cursor() as cursor:
         cursor.execute(QUERY, [sys.argv[1], socket.getfqdn(), SILENT_SECONDS])

@@ -1,7 +1,7 @@
 """
-A new .env on standard output: .env.example with a fresh secret wherever one is missing.
+Print a new .env: .env.example with a fresh secret for each empty secret.
 
-With ``--local`` the connections lead to the emulated API, the S3 server and the sample warehouse of `--profile local`.
+With ``--local`` the connections point to the emulated API, the S3 server and the sample warehouse of `--profile local`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BUCKET = "enrichment-lake"
 
 
 def new_env(example: str, *, local: bool) -> str:
-    """The example with its empty variables filled, as far as they are known."""
+    """Return the example with its empty variables filled in where we know a value."""
     values = _secrets()
     if local:
         values |= _local(values["POSTGRES_PASSWORD"])
@@ -29,7 +29,7 @@ def new_env(example: str, *, local: bool) -> str:
 def _secrets() -> dict[str, str]:
     names = ("JWT_SECRET", "API_SECRET_KEY", "POSTGRES_PASSWORD", "REDIS_PASSWORD", "ADMIN_PASSWORD")
     fernet_key = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-    # Hexadecimal: what begins with a dash, as one of 64 in base64 does, would be an option where it is an argument.
+    # Hexadecimal: one of 64 base64 secrets starts with a dash and would be read as an option on a command line.
     return {"FERNET_KEY": fernet_key} | {name: secrets.token_hex(32) for name in names}
 
 
@@ -48,5 +48,5 @@ def _local(postgres_password: str) -> dict[str, str]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--local", action="store_true", help="fill in the demo's connections as well")
+    parser.add_argument("--local", action="store_true", help="also fill in the connections of the local profile")
     sys.stdout.write(new_env(EXAMPLE.read_text(encoding="utf-8"), local=parser.parse_args().local))

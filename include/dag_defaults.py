@@ -1,12 +1,13 @@
 """
-What the nightly Dags have in common: when they run, how often they try, and who is told when a night goes wrong.
+The shared settings of the nightly Dags: schedule, retries and alerts.
 
-A run is one partition, a calendar day. Airflow has three ways to start one (the schedule, a person, a backfill), and a
-day is the same day in all of them because the timetable makes data intervals that begin at midnight: the interval
-``[D, D + 1)`` is the partition D, and a backfill up to D includes D, whose end is an instant to Airflow. The ids of
-runs say D, as in ``scheduled__2026-11-10``. A cron string would make intervals without length. CronPartitionTimetable
-would let any number of runs have the same key, would not ask for it in the form, and would make a second run beside the
-first where a day is processed again; here it is the same run, cleared.
+A run processes one partition, a calendar day. The schedule, a person and a backfill can each start a run. All of them
+mean the same day, because the timetable's data intervals begin at midnight: the interval ``[D, D + 1)`` is the
+partition D, and a backfill up to D includes D. Run ids contain D: ``scheduled__2026-11-10``.
+
+The alternatives are worse. A cron string creates intervals of zero length. CronPartitionTimetable allows several runs
+with the same key, does not ask for the key in the form, and processes a day again in a second run instead of clearing
+the first.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from claude_batch.timetable import DayTimetable
 
 log = logging.getLogger(__name__)
 
-#: When: see above. UTC, because a partition is a day of UTC.
+#: UTC, because a partition is a UTC day.
 MIDNIGHT = DayTimetable("0 0 * * *", timezone="UTC")
-#: When the runs of the night are done.
+#: After the nightly runs have finished.
 MORNING = CronDataIntervalTimetable("0 6 * * *", timezone="UTC")
 
 
 def report_failure(context: Mapping[str, Any]) -> None:
-    """Say that a run has failed, with its day, the reason and a link: one line, in the log of the Dag processor."""
+    """Log one line for a failed run, with its day, the reason and a link, in the log of the Dag processor."""
     name, ti = context["dag"].dag_id, context.get("ti")
     if ti is None:
         log.error("%s failed (run %s): %s", name, context["run_id"], context["reason"])
@@ -48,41 +49,43 @@ def report_failure(context: Mapping[str, Any]) -> None:
 
 
 def _day(context: Mapping[str, Any]) -> str:
-    """The run's partition; of a run without one its id."""
+    """Return the run's partition, or its id if it has none."""
     run = context["dag_run"]
     day = context["params"].get("partition") or run.partition_key or run.data_interval_start
     return str(day)[:10] if day else str(run.run_id)
 
 
 async def report_late(context: Mapping[str, Any]) -> None:
-    """Say that a run is not done at its deadline, in the log of the triggerer."""
+    """Log a run that has missed its deadline, in the log of the triggerer."""
     run = context["dag_run"]
     log.error(
-        "Run %s of %s is not done at its deadline, %s: it is %s. Whoever needs its partition now finds what was"
-        " published before, or nothing. Look at what it waits for: a batch may take 24 hours.",
-        run["dag_run_id"],
+        "%s is late: run %s is still %s at its deadline, %s UTC. Its day is not published yet; an earlier version, if"
+        " there is one, is unchanged. Check which task it is waiting for: a batch can take up to 24 hours.",
         run["dag_id"],
-        context["deadline"]["deadline_time"],
+        run["dag_run_id"],
         run["state"],
+        f"{context['deadline']['deadline_time']:%Y-%m-%d %H:%M}",
     )
 
 
 def done_within(interval: timedelta) -> list[DeadlineAlert]:
     """
-    Return the ``deadline=`` of a Dag: report_late() is called for a scheduled run that is unfinished ``interval`` after
-    its day began. Manual runs, backfilled days and nights that Airflow catches up with later have no deadline.
+    Return the ``deadline=`` of a Dag, which calls report_late() for a late scheduled run.
+
+    A run is late if it is unfinished ``interval`` after the start of its day. Manual runs, backfilled days and nights
+    that Airflow catches up with later have no deadline.
     """
-    # Airflow's own references would give them one that is missed from the start, or (since the run was queued) in 3.3
-    # one with which neither the run nor any of its tasks can be cleared (apache/airflow#70368).
+    # Airflow's references would give those runs a deadline too. Counted from the day, it is missed from the start.
+    # Counted from the queueing, Airflow 3.3 can clear neither the run nor its tasks (apache/airflow#70368).
     return [
         DeadlineAlert(reference=ScheduledDay(interval=interval), interval=interval, callback=AsyncCallback(report_late))
     ]
 
 
-#: For ``@dag(**NIGHTLY)``. Every task is safe to run again, so retries are generous: they outlast a restart of Airflow
-#: or of the object store. The run of a day begins at the midnight after it: one that has not ended at 05:00 is late.
-#: To tell Slack, a pager or a webhook as well, put a provider's notifier beside ours: ``HttpNotifier(…)`` into the list
-#: of failure callbacks, and a DeadlineAlert with ``AsyncCallback(HttpNotifier, kwargs={…})`` into that of deadlines.
+#: For ``@dag(**NIGHTLY)``. Every task is safe to run again, so retries are generous enough to outlast a restart of
+#: Airflow or of the object store. The run of a day starts at the following midnight and is late at 05:00.
+#: To alert Slack, a pager or a webhook, add a provider's notifier to both lists: ``HttpNotifier(…)`` to the failure
+#: callbacks, and a DeadlineAlert with ``AsyncCallback(HttpNotifier, kwargs={…})`` to the deadlines.
 NIGHTLY: dict[str, Any] = {
     "catchup": False,
     "max_active_runs": 4,

@@ -18,7 +18,7 @@ from uuid import UUID
 import pyarrow.parquet as pq
 import pytest
 
-from include.cli.foreground.unfinished import taken_run
+from include.cli.foreground.unfinished import claim_run
 from include.enrichment.cost.forecast import DryRun
 from include.enrichment.errors import LakeError
 from include.enrichment.requests.request import Renderer
@@ -182,8 +182,15 @@ def read(flow: Flow, key: str) -> None:
             home = Path(flow.lake.uri).parent / "stack" / "runs" / "1"
             home.mkdir(parents=True)
             folder = StackFolder(path=home.parents[1])
-            with taken_run(
-                "tickets", DAY, options=RunOptions(), anew=False, new_id=str, folder=folder, home=home, lake=flow.lake
+            with claim_run(
+                "tickets",
+                DAY,
+                options=RunOptions(),
+                start_new=False,
+                new_id=str,
+                folder=folder,
+                home=home,
+                lake=flow.lake,
             ):
                 pass
         case "ledger" if key.endswith("/open.json"):

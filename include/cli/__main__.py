@@ -1,6 +1,5 @@
 """
-The commands behind the Makefile, as in ``python -m include.cli demo``: demo, run PIPELINE PARTITION, show PIPELINE
-PARTITION, report, clean-lake, down.
+The commands behind the Makefile: demo, run, show, report, clean-lake and down.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from include.stack.folder import StackFolder
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse, then import only what the command needs: a wrong argument is answered before Airflow is even loaded."""
+    """Parse the arguments, then import only what the command needs: a wrong argument is rejected at once."""
     options = _parser().parse_args(arguments)
     folder = StackFolder.of_environment()
     if options.command == "demo":
@@ -29,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "run":
         from include.cli.run import run
 
-        return run(folder, options.pipeline, options.partition, anew=options.new or _is_set("NEW"))
+        return run(folder, options.pipeline, options.partition, start_new=options.new or _is_set("NEW"))
     if options.command == "show":
         from include.cli.show import show
 
@@ -55,34 +54,36 @@ def _parser() -> argparse.ArgumentParser:
     )
     demo = commands.add_parser(
         "demo",
-        help="start the stack, run one partition, stay until Ctrl-C; REAL=1: the real API; KEEP=1: keep its data",
+        help="start the stack, run one day, keep running until Ctrl-C; REAL=1: real API; KEEP=1: keep the data",
     )
-    demo.add_argument("--exit", action="store_true", help="stop after the run; also DEMO_EXIT=1")
-    demo.add_argument("--processing-seconds", type=float, default=5, help="how long the emulator works on a batch")
+    demo.add_argument("--exit", action="store_true", help="stop after the run (or DEMO_EXIT=1)")
+    demo.add_argument("--processing-seconds", type=float, default=5, help="how long the emulator processes a batch")
     run = commands.add_parser(
         "run",
-        help="one partition in the foreground, on the environment's connections",
-        description="One partition in the foreground, on the environment's connections.",
-        epilog="The fields of the trigger form are variables of the environment, or of make: ROWS=10 (a trial of the"
-        " first rows), DRY_RUN=1, BUDGET=5 (US dollars), MODEL=claude-sonnet-5, REUSE=0, ONLY_REJECTS=1. Exit status:"
-        " 0 done, 1 not published, 2 not started, 3 a newer run's rows stay published.",
+        help="run one day in the foreground, with the environment's connections",
+        description="Run one day in the foreground, with the environment's connections.",
+        epilog="Set the fields of the trigger form as environment or make variables: ROWS=10 (trial of the first rows),"
+        " DRY_RUN=1, BUDGET=5 (US dollars), MODEL=claude-sonnet-5, REUSE=0, ONLY_REJECTS=1. Exit status: 0 done, 1 not"
+        " published, 2 not started, 3 a newer run's rows stay published.",
     )
-    run.add_argument("pipeline", metavar="PIPELINE", help="a folder of include/pipelines, e.g. catalogue")
+    run.add_argument("pipeline", metavar="PIPELINE", help="a folder in include/pipelines, e.g. catalogue")
     run.add_argument("partition", metavar="PARTITION", help="a date, e.g. 2026-11-01")
-    run.add_argument("--new", action="store_true", help="do not go on with an unfinished run; also NEW=1")
-    show = commands.add_parser("show", help="the first published rows of a day, or its rejects")
-    show.add_argument("pipeline", metavar="PIPELINE", help="a folder of include/pipelines, e.g. catalogue")
+    run.add_argument(
+        "--new", action="store_true", help="start a new run instead of resuming an unfinished one (or NEW=1)"
+    )
+    show = commands.add_parser("show", help="print the first published rows of a day, or its rejects")
+    show.add_argument("pipeline", metavar="PIPELINE", help="a folder in include/pipelines, e.g. catalogue")
     show.add_argument("partition", metavar="PARTITION", help="a published date, e.g. 2026-11-01")
-    show.add_argument("--rejects", action="store_true", help="show its rejects instead; also REJECTS=1")
-    show.add_argument("--rows", type=int, default=8, help="the most rows to show")
-    report = commands.add_parser("report", help="what the batches of some days cost, as a page on the lake")
-    report.add_argument("--first", help="a date, e.g. 2026-11-01; else 29 days before the last one")
-    report.add_argument("--last", help="a date; else today")
-    clean = commands.add_parser("clean-lake", help="what runs that ended long ago left behind; shown, or deleted")
-    clean.add_argument("--days", type=int, default=30, help="only what is older than so many days")
-    clean.add_argument("--raw-days", type=int, help="also raw copies that are older than so many days")
-    clean.add_argument("--yes", action="store_true", help="delete it; also YES=1")
-    commands.add_parser("down", help="stop whatever a demo left behind")
+    show.add_argument("--rejects", action="store_true", help="print the rejects instead (or REJECTS=1)")
+    show.add_argument("--rows", type=int, default=8, help="the maximum number of rows")
+    report = commands.add_parser("report", help="report the cost of a range of days, as a page on the lake")
+    report.add_argument("--first", help="a date, e.g. 2026-11-01; default: 29 days before the last day")
+    report.add_argument("--last", help="a date; default: today")
+    clean = commands.add_parser("clean-lake", help="list, or delete, files that ended runs left on the lake")
+    clean.add_argument("--days", type=int, default=30, help="only objects older than this many days")
+    clean.add_argument("--raw-days", type=int, help="also raw copies older than this many days")
+    clean.add_argument("--yes", action="store_true", help="delete them (or YES=1)")
+    commands.add_parser("down", help="stop the demo and any processes it left behind")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""`make clean-lake`: show what runs that ended long ago left on the lake, and delete it if asked to."""
+"""`make clean-lake`: list the unneeded objects of old runs on the lake, and delete them on request."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from include.steps.clean import clean, find_old
 
 def clean_lake(folder: StackFolder, *, days: int, raw_days: int | None, delete: bool) -> int:
     """
-    List what is older than ``days`` and no longer needed, and delete it if ``delete``. Returns an exit status, see
-    with_lake().
+    List the objects that are no longer needed and older than ``days``, and delete them if ``delete``.
+
+    Returns an exit status, see with_lake().
 
     :param raw_days: also raw copies older than this
     """

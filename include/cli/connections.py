@@ -1,4 +1,4 @@
-"""The connections of a command: the environment's, else those of the running stack."""
+"""The connections of a command: those of the environment, else those of the running stack."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ CONNECTION_PREFIX = "AIRFLOW_CONN_"
 
 class MissingVariables(Exception):
     """
-    The environment does not say where to read, ask and write, and no stack runs that could.
+    Connection variables are not set, and no running stack provides them.
 
-    :param names: the variables that are missing
+    :param names: the missing variables
     """
 
     def __init__(self, message: str, *, names: Sequence[str]) -> None:
@@ -27,11 +27,11 @@ def connection_variables(
     folder: StackFolder, environment: Mapping[str, str], names: Sequence[str] = CONNECTION_VARIABLES
 ) -> dict[str, str]:
     """
-    Where to read, ask and write: what the environment says, and where it is silent, what the running stack says.
+    Return the connection variables of the environment, completed by those of the running stack.
 
-    :param names: which of these variables are needed
+    :param names: the required variables
 
-    Raises MissingVariables if neither says it.
+    Raises MissingVariables if neither has one of them.
     """
     given = {name: environment[name] for name in names if environment.get(name)}
     missing = [name for name in names if name not in given]
@@ -40,16 +40,16 @@ def connection_variables(
     stack = read_stack(folder)
     found = dict(stack.connections) if stack and marked_processes(folder) else {}
     if absent := [name for name in missing if name not in found]:
-        why = "No stack runs here that could say."
+        why = "No demo is running that could provide them."
         if found:
             why = (
-                "The stack that runs here uses the real API and does not hand on its key."
+                "The running demo uses the real API and does not share its key."
                 if ANTHROPIC in absent
-                else "The stack that runs here has none of that name."
+                else "The running demo has no connection of that name."
             )
         raise MissingVariables(
-            f"Not set: {', '.join(absent)}. {why}\nSet what is missing, as docs/configuration.md shows"
-            f"{'' if found else '; or start the embedded stack with `make demo`, and use its own'}.",
+            f"Not set: {', '.join(absent)}. {why}\nSet them as docs/configuration.md shows"
+            f"{'' if found else ', or start `make demo` to use its connections'}.",
             names=absent,
         )
     return {name: given.get(name) or found[name] for name in names}

@@ -1,5 +1,5 @@
 """
-`make demo`: start the stack, run one real partition through the scheduler, show what came out, stay until told to stop.
+`make demo`: start the stack, run one partition through the scheduler, print the result, and keep running until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -36,31 +36,31 @@ REAL_ROWS = 5
 AIRFLOW_PORT = 8080
 ANSWER_SECONDS = 10
 POLL_SECONDS = 1.0
-#: A task in one of these states may rightly stay in it for hours.
-AT_WORK = ("running", "deferred", "up_for_retry", "up_for_reschedule")
+#: A task may stay in one of these states for hours.
+LONG_STATES = ("running", "deferred", "up_for_retry", "up_for_reschedule")
 
 
 class Stopped(BaseException):
-    """Somebody asked the demo to end: Ctrl-C, `make down`, a closed terminal."""
+    """The user has stopped the demo: Ctrl-C, `make down` or a closed terminal."""
 
 
 class DemoFailed(Exception):
-    """The demo cannot go on. The message says what happened and where to look."""
+    """The demo cannot continue. The message says what happened and where to look."""
 
 
 class StackDied(DemoFailed):
-    """A process of the stack has ended, and is not started again."""
+    """A process of the stack has ended for good."""
 
 
 def demo(folder: StackFolder, *, real_api: bool, exit_after: bool, keep: bool, processing_seconds: float) -> int:
     """
-    The whole demo; the stack is stopped however it ends. Returns 0 if the partition was published.
+    Run the demo. Returns 0 if the partition was published.
 
-    A run that fails leaves the stack up, so that it can be looked at.
+    The stack is always stopped at the end. After a failed run it first stays up, so that the user can inspect it.
 
-    :param exit_after: end after the run and do not wait for Ctrl-C
-    :param keep: leave lake, warehouse and the emulator's batches for the next demo that keeps. What the real API has
-        answered is kept apart: the same requests have simulated answers, too
+    :param exit_after: stop after the run instead of waiting for Ctrl-C
+    :param keep: keep lake, warehouse and the emulator's batches for the next demo with ``keep``. Real answers are kept
+        in another folder than simulated ones, because their requests are the same
     """
     if keep:
         folder = replace(folder, kept="kept-real" if real_api else "kept")
@@ -71,7 +71,7 @@ def demo(folder: StackFolder, *, real_api: bool, exit_after: bool, keep: bool, p
         stack = read_stack(folder)
         complain(
             f"{running} Nothing was started. {f'Its Airflow is at {stack.airflow_url}. ' if stack else ''}"
-            "Stop it with Ctrl-C where it runs, or with `make down`."
+            "Stop it with Ctrl-C in its terminal, or with `make down`."
         )
         return 1
 
@@ -83,7 +83,7 @@ def _until_stopped(folder: StackFolder, real_api: bool, exit_after: bool, proces
     try:
         stack, key = _prepare(folder, real_api, processing_seconds)
         supervisord = _start(stack, folder, key)
-        published = _run_or_say_why_not(stack, folder, supervisord)
+        published = _run_or_report(stack, folder, supervisord)
         if not exit_after:
             _stay(supervisord, folder)
     except Stopped:
@@ -107,22 +107,22 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def _prepare(folder: StackFolder, real_api: bool, processing_seconds: float) -> tuple[Stack, str | None]:
-    """A clean folder, a new stack, the warehouse and the metadata database; nothing runs yet."""
+    """Prepare the folder, the warehouse and the metadata database. Nothing is running yet."""
     if left := processes.stop_all(folder):
-        say(f"  Stopped {left} processes that an earlier demo left behind.")
+        say(f"  Stopped {left} processes of an earlier demo.")
     key = consent.real_key_after_consent(PIPELINE, REAL_ROWS) if real_api else None
     for old in (folder.airflow_home, folder.logs):
         shutil.rmtree(old, ignore_errors=True)
     folder.logs.mkdir()
     if ignored := ignored_variables():
-        say(f"  Ignored, as the demo sets its own: {', '.join(ignored)}.")
+        say(f"  Ignored, because the demo sets its own: {', '.join(ignored)}.")
     stack = new_stack(folder, real_api=real_api, processing_seconds=processing_seconds, airflow_port=AIRFLOW_PORT)
     _prepare_data(folder, real_api)
-    with step("Making Airflow's metadata database (Postgres; about ten seconds the first time)"):
+    with step("Creating Airflow's metadata database (Postgres; about ten seconds the first time)"):
         stack = give_airflow_home(stack, folder)
     if stack.no_postgres:
-        say(f"  Postgres does not run here: {stack.no_postgres}.")
-        say("  Airflow uses SQLite instead, where a backfill of several days may fail with 503.")
+        say(f"  Postgres does not run on this machine: {stack.no_postgres}.")
+        say("  Airflow uses SQLite instead; a backfill of several days may then fail with HTTP 503.")
     stack.save(folder)
     return stack, key
 
@@ -130,7 +130,7 @@ def _prepare(folder: StackFolder, real_api: bool, processing_seconds: float) -> 
 def _prepare_data(folder: StackFolder, real_api: bool) -> None:
     """Prepare the warehouse and the emulator's folder, unless an earlier demo kept them."""
     if folder.kept and folder.warehouse.exists():
-        say(f"  Keeping the lake, the warehouse and the batches in {folder.lake.parent}.")
+        say(f"  Using the lake, warehouse and batches of an earlier demo in {folder.lake.parent}.")
         return
     shutil.rmtree(folder.emulator_state, ignore_errors=True)
     folder.emulator_state.mkdir(parents=True)
@@ -140,15 +140,16 @@ def _prepare_data(folder: StackFolder, real_api: bool) -> None:
         if real_api:
             sample_products.load_sample(draft, partition=PARTITION, limit=REAL_ROWS)
         else:
-            # The nightly run, which Airflow makes as soon as the Dag is not paused, is about yesterday.
+            # Airflow creates the nightly run, for yesterday, as soon as the Dag is unpaused.
             sample_products.load_sample(draft, newest=datetime.now(UTC).date() - timedelta(days=1))
     draft.replace(folder.warehouse)
 
 
 def _plant(stack: Stack) -> None:
     """
-    Ask an emulator without batches for a few faults. One whose batches were kept has had them. The demo goes on without
-    them if the emulator does not answer in time.
+    Plant a few faults in the emulator, unless it has kept batches, which already had them.
+
+    The demo continues without faults if the emulator does not respond in time.
     """
     with httpx2.Client(base_url=f"{stack.emulator_url}/_emulator", timeout=60, trust_env=False) as emulator:
         try:
@@ -156,11 +157,11 @@ def _plant(stack: Stack) -> None:
                 return
             emulator.put("/faults", content=PLANTED.read_bytes()).raise_for_status()
         except httpx2.HTTPError as error:
-            say(f"  No faults were planted: {error!r}")
+            say(f"  No faults were planted in the emulator: {error!r}")
             return
     say(
-        f"  Planted in the answers for {PARTITION}: 3 that do not fit the schema and 1 that expires (the retry pass"
-        "\n  asks again), and 1 refusal, to show what a reject looks like."
+        f"  Planted faults for {PARTITION}: 3 answers that do not fit the schema and 1 request that expires, which the"
+        "\n  retry pass sends again, and 1 refusal, which becomes a reject."
     )
 
 
@@ -169,7 +170,7 @@ def _start(stack: Stack, folder: StackFolder, key: str | None) -> subprocess.Pop
     supervisord = processes.start(stack, folder, anthropic=anthropic)
 
     patience = _patience(stack, supervisord)
-    with step("Starting the S3 server and its bucket"):
+    with step("Starting the S3 server and creating its bucket"):
         _wait(patience(), lambda: _silent(s3=stack.s3_url))
         published_day.make_bucket(stack)
     if not stack.real_api:
@@ -178,12 +179,12 @@ def _start(stack: Stack, folder: StackFolder, key: str | None) -> subprocess.Pop
         _plant(stack)
     with step("Starting Airflow: scheduler, triggerer, Dag processor, API server"):
         _wait(patience(), lambda: unhealthy(stack))
-    say(f"  Airflow is at {stack.airflow_url}, user admin, password {stack.ui_password}")
+    say(f"  Airflow: {stack.airflow_url}, user admin, password {stack.ui_password}")
     return supervisord
 
 
-def _run_or_say_why_not(stack: Stack, folder: StackFolder, supervisord: subprocess.Popen[bytes]) -> bool:
-    """True if the partition was published. Raises StackDied; whatever else went wrong is said, and the stack is up."""
+def _run_or_report(stack: Stack, folder: StackFolder, supervisord: subprocess.Popen[bytes]) -> bool:
+    """Return whether the partition was published. Raises StackDied; other errors are printed and leave the stack up."""
     try:
         return _run(stack, folder, _patience(stack, supervisord))
     except StackDied:
@@ -191,13 +192,13 @@ def _run_or_say_why_not(stack: Stack, folder: StackFolder, supervisord: subproce
     except (DemoFailed, OutOfPatience) as failure:
         why = str(failure)
     except (httpx2.HTTPError, OSError) as error:
-        why = f"The run cannot be followed any more: {error!r}"
-    complain(f"\n{why}\nLook in Airflow at {stack.airflow_url}, and in the logs: {folder.logs}")
+        why = f"The connection to Airflow was lost: {error!r}"
+    complain(f"\n{why}\nSee Airflow at {stack.airflow_url} and the logs in {folder.logs}")
     return False
 
 
 def _run(stack: Stack, folder: StackFolder, patience: Callable[[], Patience]) -> bool:
-    """One run of one partition through the scheduler. True if it was published, and every row is accounted for."""
+    """Run one partition through the scheduler. Returns whether it was published with every row accounted for."""
     partition = resolve_partition(param=PARTITION, partition_key=None, data_interval_start=None)
     with AirflowApi(stack, patience) as api:
         with step(f"Waiting for the Dag processor to load {PIPELINE}"):
@@ -207,13 +208,13 @@ def _run(stack: Stack, folder: StackFolder, patience: Callable[[], Patience]) ->
         api.unpause(PIPELINE)
         state = _follow(api, run_id, patience())
         published = published_day.read_published(stack, PIPELINE, partition) if state == "success" else None
-        if published is None:  # what is published may be another run's: of two runs the later word stays
+        if published is None:  # after a failed run, a published day would be another run's
             complain(end_of_run.failure(api, stack, PIPELINE, run_id, state))
             return False
     say(end_of_run.success(published))
     wrong = published_day.unaccounted(sample_products.keys_of(folder.warehouse, str(partition)), published, "package")
     say(end_of_run.reconciliation(published, wrong))
-    say(end_of_run.whereabouts(stack, published))
+    say(end_of_run.addresses(stack, published))
     return not wrong
 
 
@@ -226,7 +227,7 @@ def _wait_for_dag(api: AirflowApi, patience: Patience) -> None:
 
 
 def _follow(api: AirflowApi, run_id: str, patience: Patience) -> str:
-    """Say every change until the run has ended, and of a try that failed, why; returns the run's state."""
+    """Print each change of the run's tasks and the errors of failed tries; returns the final state of the run."""
     progress = Progress(PIPELINE)
     batches: set[str] = set()
     failed: set[TaskInstance] = set()
@@ -247,48 +248,48 @@ def _follow(api: AirflowApi, run_id: str, patience: Patience) -> str:
             progress.note(f"the run has ended: {state}")
             return state
         patience.seen(tasks)
-        if any(task.state in AT_WORK for task in tasks):
+        if any(task.state in LONG_STATES for task in tasks):
             patience.moved()
         patience.waited("No task of the run has changed its state")
         time.sleep(POLL_SECONDS)
 
 
 def _stay(supervisord: subprocess.Popen[bytes], folder: StackFolder) -> None:
-    say("\nThe stack stays up until Ctrl-C (or `make down` from elsewhere).")
+    say("\nThe demo runs until you press Ctrl-C (or run `make down` in another terminal).")
     if folder.kept:
         say(f"Its lake, warehouse and batches stay in {folder.lake.parent} for the next `make demo KEEP=1`.")
         say("Airflow's run history is not kept.")
     else:
-        say("Everything in it is deleted then. `make demo KEEP=1` keeps the lake, the warehouse and the batches.")
+        say("All its data is then deleted. `make demo KEEP=1` keeps the lake, the warehouse and the batches.")
     while supervisord.poll() is None:
         time.sleep(POLL_SECONDS)
     raise DemoFailed(
-        f"supervisord has ended by itself (status {supervisord.returncode}), so the stack is not kept alive."
+        f"supervisord ended unexpectedly with status {supervisord.returncode}, so no process is restarted any more."
     )
 
 
 def _patience(stack: Stack, supervisord: subprocess.Popen[bytes]) -> Callable[[], Patience]:
-    """What begins a wait for the stack, which is in vain where supervisord, or a process that it keeps, has ended."""
+    """Return a function that starts a wait. The wait raises StackDied once supervisord or a process of it has died."""
 
-    def in_vain() -> None:
+    def check_alive() -> None:
         if supervisord.poll() is not None:
             raise StackDied(f"supervisord ended with status {supervisord.returncode}: see supervisord.out.")
         if failed := failed_processes(stack):
-            raise StackDied(f"Cannot be started: {', '.join(failed)}. The log of each tells why.")
+            raise StackDied(f"Processes that did not start: {', '.join(failed)}. See the log of each.")
 
-    return lambda: Patience(in_vain)
+    return lambda: Patience(check_alive)
 
 
 def _wait(patience: Patience, missing: Callable[[], Sequence[str]]) -> None:
-    """Wait until nothing is missing. What comes up begins the patience anew."""
+    """Wait until nothing is missing. Each change restarts the time limit."""
     while names := missing():
         patience.seen(names)
-        patience.waited(f"Not up yet: {', '.join(names)}")
+        patience.waited(f"Not up: {', '.join(names)}")
         time.sleep(POLL_SECONDS / 4)
 
 
 def _silent(**urls: str) -> list[str]:
-    """The names of those servers that do not answer."""
+    """Return the names of the servers that do not respond."""
     return [name for name, url in urls.items() if not _answers(url)]
 
 

@@ -1,4 +1,4 @@
-"""`make down`: stop the demo if one lives, then whatever a crash left behind."""
+"""`make down`: stop the running demo and any processes that a crashed demo left behind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from include.stack.progress import say
 
 def down(folder: StackFolder) -> int:
     """
-    Stop everything that was started for this folder, and nothing else. Always returns 0: nothing to stop is no failure.
+    Stop every process that was started for this folder, and no other. Always returns 0, even if there is none.
     """
     pid = processes.running_demo(folder)
     if pid is not None:
@@ -17,5 +17,5 @@ def down(folder: StackFolder) -> int:
         processes.stop_demo(folder, pid)
     left = processes.stop_all(folder)
     folder.stack_json.unlink(missing_ok=True)
-    say(f"Stopped {left} processes." if left else "Stopped." if pid else "Nothing was running.")
+    say(f"Stopped {left} remaining processes." if left else "Stopped the demo." if pid else "Nothing was running.")
     return 0

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-#: Exit statuses. What was asked for and is done is 0, also a trial and a dry run. BAD_ARGUMENTS: nothing was started,
-#: as an argument, the pipeline or a setting is wrong. SUPERSEDED: nothing failed, and a newer run's rows stay
-#: published.
+#: PUBLISHED: the run did what it was started for, also a trial or a dry run. BAD_ARGUMENTS: nothing was started because
+#: an argument, the pipeline or a setting is wrong. SUPERSEDED: nothing failed, but a newer run's rows stay published.
 PUBLISHED, NOT_PUBLISHED, BAD_ARGUMENTS, SUPERSEDED = 0, 1, 2, 3
-#: What to do when nothing was started.
+#: The next step after BAD_ARGUMENTS.
 NOT_STARTED = "No run was started. Fix this, then run the same command again."

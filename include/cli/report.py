@@ -1,4 +1,4 @@
-"""`make report`: what the batches of some days cost, from the lake of the environment or of the stack that runs."""
+"""`make report`: report the cost of a range of days, from the lake of the environment or of the running demo."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from include.stack.stack import LAKE, read_stack
 
 def usage_report(folder: StackFolder, *, first: str | None, last: str | None) -> int:
     """
-    Make the report of these days, up to today unless ``last`` is given, and say where it is. Returns an exit status,
-    see with_lake().
+    Create the report of these days, up to today unless ``last`` is given, and print its address.
+
+    Returns an exit status, see with_lake().
     """
 
     def work(lake: Lake) -> None:
-        # With Airflow's settings in place, which importing these reads.
+        # Importing these imports Airflow, which with_lake() has configured by now.
         from claude_batch.ui.usage_report import URL_PREFIX
         from include.steps.usage_report import usage_report as make_report
 
-        # Whoever asks by hand wants what has just been spent, too.
+        # A person also wants to see what was spent today.
         days = report_days(first=first, last=last, today=datetime.now(UTC).date() + timedelta(days=1))
-        made = make_report(days, lake=lake)
-        simulated = ", SIMULATED: the emulator answered" if made.simulated else ""
-        say(f"{days}: {format_usd(made.cost_usd)}, batches: {made.batches:,}{simulated}")
-        say(f"  {lake.locate(made.page)}")
+        report = make_report(days, lake=lake)
+        simulated = ", SIMULATED: the emulator answered" if report.simulated else ""
+        say(f"{days}: {format_usd(report.cost_usd)}, batches: {report.batches:,}{simulated}")
+        say(f"  {lake.locate(report.page)}")
         if (stack := read_stack(folder)) and lake.uri == stack.connections[LAKE]:
             say(f"  {stack.airflow_url}{URL_PREFIX}/{days.first}_{days.last}")
 

@@ -1,24 +1,24 @@
-"""`make show`: the published rows of a day, or its rejects, as a table for the terminal."""
+"""`make show`: print the published rows of a day, or its rejects, as a table."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 from datetime import date
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
+from include.cli.arguments import check_pipeline, read_partition
 from include.cli.output.published_day import with_lake
 from include.cli.output.rows_table import heading, rows_table
 from include.enrichment.answers.manifest import Manifest
-from include.enrichment.errors import LakeError, ParamError, PartitionError, nearest
-from include.enrichment.runs.partition import parse_partition
+from include.enrichment.errors import LakeError, ParamError, PartitionError
+from include.enrichment.runs.partition import Partition
 from include.enrichment.storage import layout
 from include.enrichment.storage.version import parse
 from include.gateways.lake import Lake
-from include.stack.folder import ROOT, StackFolder
+from include.stack.folder import StackFolder
 from include.stack.progress import say
 
 _SHOWN_DAYS = 3
@@ -28,15 +28,15 @@ def show(folder: StackFolder, pipeline: str, partition: str, *, rejects: bool, r
     """
     Print the first published rows of a partition, or its first rejects. Returns an exit status, see with_lake().
 
-    :param rows: the most to show, 1 or more
+    :param rows: the maximum number of rows, 1 or more
     """
 
     def work(lake: Lake) -> None:
         if rows < 1:
-            raise ParamError(f"ROWS is {rows}: give the most rows to show, 1 or more.")
-        manifest = _manifest(lake, pipeline, partition)
-        key = (layout.rejects if rejects else layout.table)(pipeline, parse_partition(partition, "PARTITION"))
-        first = _first_rows(lake, key, rows)
+            raise ParamError(f"ROWS is {rows}. It must be a whole number, 1 or more.")
+        day = _published_partition(lake, pipeline, partition)
+        manifest = _manifest(lake, layout.manifest(pipeline, day))
+        first = _first_rows(lake, (layout.rejects if rejects else layout.table)(pipeline, day), rows)
         say(heading(manifest))
         say(rows_table(first, rejects=rejects))
         found = manifest.rejected if rejects else manifest.published
@@ -58,56 +58,58 @@ def _first_rows(lake: Lake, key: str, rows: int) -> pa.Table:
         raise _damaged(lake, key, error) from error
 
 
-def _manifest(lake: Lake, pipeline: str, text: str) -> Manifest:
-    """The manifest of what is published. Raises ParamError or PartitionError if nothing is, with the nearest name."""
-    published = _published_days(lake)
-    if pipeline not in published:
-        raise _nothing_published(lake, pipeline, published)
-    days = published[pipeline]
-    if not text:
-        raise PartitionError(f"PARTITION is missing: {_usage(pipeline, days[-1])}")
-    try:
-        partition = parse_partition(text, "PARTITION")
-    except PartitionError as error:
-        raise PartitionError(f"PARTITION is {text!r}, which is not a date like {days[-1]}.") from error
-    if partition.start not in days:
-        near = sorted(sorted(days, key=lambda day: abs(day - partition.start))[:_SHOWN_DAYS])
-        raise PartitionError(
-            f"{pipeline} {partition} is not published on {lake.uri}.\n"
-            f"Nearest published days: {', '.join(map(str, near))}.\n"
-            f"To publish it: make run PIPELINE={pipeline} PARTITION={partition}"
-        )
-    key = layout.manifest(pipeline, partition)
+def _manifest(lake: Lake, key: str) -> Manifest:
     try:
         return parse(Manifest, lake.read(key), lake.locate(key))
     except ValidationError as error:
         raise _damaged(lake, key, error) from error
 
 
+def _published_partition(lake: Lake, pipeline: str, text: str) -> Partition:
+    """
+    Return the partition of the arguments.
+
+    Raises ParamError for a wrong pipeline, PartitionError for a day that is invalid or not published. The message has
+    the closest names or days, and the rejects of runs that failed to publish the day.
+    """
+    published = _published_days(lake)
+    days = published.get(pipeline, [])
+    example = f"make show PIPELINE={pipeline or 'catalogue'} PARTITION={days[-1] if days else '2026-11-17'}"
+    check_pipeline(pipeline, published=published, example=example)
+    partition = read_partition(text, example=example)
+    if partition.start in days:
+        return partition
+    closest = sorted(sorted(days, key=lambda day: abs(day - partition.start))[:_SHOWN_DAYS])
+    raise PartitionError(
+        "\n".join(
+            [
+                f"{pipeline} {partition} is not published on {lake.uri}.",
+                *_failed_runs(lake, pipeline, partition),
+                f"Closest published days: {', '.join(map(str, closest)) or 'none, no day is published'}.",
+                f"To publish it: make run PIPELINE={pipeline} PARTITION={partition}",
+            ]
+        )
+    )
+
+
+def _failed_runs(lake: Lake, pipeline: str, partition: Partition) -> list[str]:
+    """Return a line for each run that rejected too many rows to be published. Its rejects are in its folder."""
+    keys = set(lake.list(layout.runs_of(pipeline, partition)))
+    runs = [layout.run_of(key) for key in sorted(keys)]
+    # A trial has rejects in its folder too, and a manifest.
+    failed = {run.run_id: run.rejects for run in runs if run.rejects in keys and run.manifest not in keys}
+    return [
+        f"Run {run_id} did not publish it. The rejects of that run: {lake.locate(rejects)}"
+        for run_id, rejects in failed.items()
+    ]
+
+
 def _published_days(lake: Lake) -> dict[str, list[date]]:
-    """By pipeline, in order."""
+    """Return the published days of each pipeline, in order."""
     days: defaultdict[str, list[date]] = defaultdict(list)
     for key in filter(layout.is_manifest, lake.list("manifests/")):
         days[key.split("/")[1]].append(date.fromisoformat(key.rpartition("dt=")[2].removesuffix(".json")))
     return days
-
-
-def _nothing_published(lake: Lake, pipeline: str, published: Iterable[str]) -> ParamError:
-    known = sorted({*published, *(path.parent.name for path in ROOT.glob("include/pipelines/*/pipeline.yaml"))})
-    if not pipeline:
-        return ParamError(f"PIPELINE is missing: {_usage('catalogue', date(2026, 11, 17))}\nKnown: {', '.join(known)}.")
-    if pipeline not in known:
-        return ParamError(
-            f"No pipeline is called {pipeline!r}{nearest(pipeline, known) or '.'} Known: {', '.join(known)}."
-        )
-    return ParamError(
-        f"No day of {pipeline} is published on {lake.uri}.\n"
-        f"To publish one: make run PIPELINE={pipeline} PARTITION=2026-11-01"
-    )
-
-
-def _usage(pipeline: str, day: date) -> str:
-    return f"make show PIPELINE={pipeline} PARTITION={day} [REJECTS=1] [ROWS=20]"
 
 
 def _damaged(lake: Lake, key: str, error: Exception) -> LakeError:

@@ -1,6 +1,6 @@
 """
-The embedded stack: everything a run needs, on one machine, below one folder, for `make demo`, `make run` and the tests.
+The embedded stack of `make demo` and the tests: Airflow, S3, warehouse and emulated API, in one folder on one machine.
 
-May import include.enrichment and its own clients; only dag_run.py imports Airflow and claude_batch. Nothing but tests
-imports it. Begin with demo.py for the order of things, with processes.py for how they are started and stopped.
+May import only its own clients. Only include/cli and the tests import it. Begin with stack.py for what a stack consists
+of, and with processes.py for how it is started and stopped.
 """

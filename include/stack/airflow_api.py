@@ -1,4 +1,4 @@
-"""The running Airflow, as far as the demo and the tests ask it: its public REST API."""
+"""A client of Airflow's public REST API, with the calls that the demo and the tests need."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 HEALTH_SECONDS = 30
 ANSWER_SECONDS = 60
 RETRY_SECONDS = 1.0
-#: A POST that is marked with it may be sent again when its answer was lost: it makes nothing, or nothing twice.
+#: Marks a POST that may be sent again after its response was lost, because it never creates anything twice.
 REPEATABLE = {"repeatable": True}
 
 
@@ -27,7 +27,7 @@ class TaskInstance:
     """
     One task of a run.
 
-    :param map_index: -1 where the task is not mapped
+    :param map_index: -1 if the task is not mapped
     """
 
     task_id: str
@@ -37,15 +37,15 @@ class TaskInstance:
 
 
 class PortTaken(Exception):
-    """Another program answers on the port of this stack's Airflow."""
+    """Another Airflow uses the port of this stack's Airflow."""
 
 
 def unhealthy(stack: Stack) -> list[str]:
     """
     Return the components that are not up yet: all of them while nothing listens.
 
-    Raises PortTaken if an Airflow answers that rejects this stack's password. A port is free until Airflow listens on
-    it, so a second demo that starts at the same moment can take it.
+    Raises PortTaken if an Airflow responds that rejects this stack's password. The port is free until Airflow listens
+    on it, so a second demo that starts at the same time can take it.
     """
     with (
         contextlib.suppress(httpx2.HTTPError, ValueError),
@@ -57,7 +57,7 @@ def unhealthy(stack: Stack) -> list[str]:
         if http.post("/auth/token", json=_login(stack)).status_code == httpx2.codes.UNAUTHORIZED:
             raise PortTaken(
                 f"Another Airflow answers at {stack.airflow_url}: it took the port while this one was starting.\n"
-                "Nothing was run. Start it again: it takes a free port."
+                "No run was started. Start the demo again; it will choose a free port."
             )
         return []
     return ["api-server", *COMPONENTS]
@@ -69,12 +69,12 @@ def _login(stack: Stack) -> dict[str, str]:
 
 class AirflowApi:
     """
-    A client that is logged in as the stack's only user, for as long as the block lasts. An Airflow that is busy, or is
-    started again, is waited for.
+    A client that is logged in as the stack's only user while its block lasts.
 
-    :param patience: how an answer is waited for
+    It waits for an Airflow that is busy or restarting. Raises OutOfPatience, what ``patience`` raises, and
+    httpx2.HTTPError for a request that Airflow rejects.
 
-    Raises OutOfPatience, what ``patience`` raises, and httpx2.HTTPError where Airflow refuses what it is asked.
+    :param patience: starts the wait for a response
     """
 
     def __init__(self, stack: Stack, patience: Callable[[], Patience] = Patience) -> None:
@@ -93,25 +93,27 @@ class AirflowApi:
         self._http.close()
 
     def has_dag(self, dag_id: str) -> bool:
-        """Whether the Dag processor has brought the Dag in."""
+        """Return whether the Dag processor has loaded the Dag."""
         return self._http.get(f"/api/v2/dags/{dag_id}").status_code == httpx2.codes.OK
 
     def import_errors(self) -> list[str]:
-        """What went wrong with Dag files, the stack trace included."""
+        """Return the import errors of Dag files, with their stack traces."""
         errors: list[dict[str, str]] = self._get("/api/v2/importErrors")["import_errors"]
         return [f"{error['filename']}:\n{error['stack_trace']}" for error in errors]
 
     def trigger(self, dag_id: str, conf: Mapping[str, object]) -> str:
-        """Start a run without a logical date; it waits while the Dag is paused. Returns its run id."""
+        """Create a run without a logical date, and return its run id. The run starts once the Dag is not paused."""
         run_id = f"manual__{datetime.now(UTC).isoformat()}"
         body = {"dag_run_id": run_id, "logical_date": None, "conf": conf}
         answer = self._http.post(f"/api/v2/dags/{dag_id}/dagRuns", json=body, extensions=REPEATABLE)
-        if answer.status_code != httpx2.codes.CONFLICT:  # else it was made, and the answer that said so was lost
+        if (
+            answer.status_code != httpx2.codes.CONFLICT
+        ):  # a conflict means that the run exists and the first response was lost
             answer.raise_for_status()
         return run_id
 
     def start_backfill(self, dag_id: str, first: str, last: str) -> None:
-        """Run the days from first to last, both included: what the UI sends for its form *Backfill* as it opens."""
+        """Backfill the days from first to last, inclusive, with the defaults of the UI's *Backfill* form."""
         body = {
             "dag_id": dag_id,
             "from_date": f"{first}T00:00:00.000Z",
@@ -125,24 +127,22 @@ class AirflowApi:
         self._http.post("/api/v2/backfills", json=body).raise_for_status()
 
     def unpause(self, dag_id: str) -> None:
-        """Let the scheduler start the Dag's runs, ours and the nightly ones."""
+        """Let the scheduler start the Dag's runs, including the scheduled ones."""
         self._http.patch(f"/api/v2/dags/{dag_id}", json={"is_paused": False}).raise_for_status()
 
     def slots(self) -> dict[str, int]:
-        """How many task instances hold a slot of a pool, by state."""
+        """Return how many task instances hold a pool slot, by state."""
         pools = self._get("/api/v2/pools")["pools"]
         return {state: sum(pool[f"{state}_slots"] for pool in pools) for state in ("running", "queued", "deferred")}
 
     def run_ids(self, dag_id: str) -> list[str]:
-        """The Dag's runs."""
         return [str(run["dag_run_id"]) for run in self._get(f"/api/v2/dags/{dag_id}/dagRuns")["dag_runs"]]
 
     def run_state(self, dag_id: str, run_id: str) -> str:
-        """queued, running, success or failed."""
         return str(self._get(f"{_run(dag_id, run_id)}")["state"])
 
     def task_instances(self, dag_id: str, run_id: str) -> list[TaskInstance]:
-        """The run's tasks in the order Airflow lists them, at most a thousand."""
+        """Return the run's tasks in Airflow's order, at most 1,000."""
         instances = self._get(f"{_run(dag_id, run_id)}/taskInstances", limit=1000)["task_instances"]
         return [
             TaskInstance(
@@ -155,17 +155,17 @@ class AirflowApi:
         ]
 
     def returned(self, dag_id: str, run_id: str, task: TaskInstance) -> str:
-        """What a task returned, as text; empty if it returned nothing."""
+        """Return a task's return value as text, empty if there is none."""
         path = f"{_run(dag_id, run_id)}/taskInstances/{task.task_id}/xcomEntries/return_value"
         answer = self._http.get(path, params={"map_index": task.map_index, "stringify": True})
         return str(answer.json()["value"]) if answer.status_code == httpx2.codes.OK else ""
 
     def log(self, dag_id: str, run_id: str, task: TaskInstance) -> list[str]:
-        """The lines of a task's last try, each error's own words after the event that carries it."""
+        """Return the log lines of a task's last try. The message of an error follows the line of its event."""
         return [line for entry in self._log(dag_id, run_id, task) for line in (_event(entry), *_errors(entry))]
 
     def errors(self, dag_id: str, run_id: str, task: TaskInstance) -> list[str]:
-        """Only the errors of a task's last try."""
+        """Return the errors in the log of a task's last try."""
         return [error for entry in self._log(dag_id, run_id, task) for error in _errors(entry)]
 
     def _log(self, dag_id: str, run_id: str, task: TaskInstance) -> list[dict[str, Any]]:
@@ -179,7 +179,7 @@ class AirflowApi:
 
 
 class _PatientTransport(httpx2.BaseTransport):
-    """Asks again while Airflow does not answer, or answers that it cannot (5xx)."""
+    """Sends a request again while Airflow does not respond or responds with 5xx."""
 
     def __init__(self, patience: Callable[[], Patience]) -> None:
         self._patience = patience
@@ -192,16 +192,16 @@ class _PatientTransport(httpx2.BaseTransport):
             try:
                 response = self._transport.handle_request(request)
             except httpx2.ConnectError:
-                fact = "Airflow has not answered"
+                fact = "Airflow has not responded"
             except httpx2.TransportError:
                 if not repeatable:
                     raise
-                fact = "Airflow has not answered"
+                fact = "Airflow has not responded"
             else:
                 if not repeatable or not response.is_server_error:
                     return response
                 response.close()
-                fact = f"Airflow has answered {request.method} {request.url.path} with {response.status_code}"
+                fact = f"Airflow has responded to {request.method} {request.url.path} with {response.status_code}"
             patience.waited(fact)
             time.sleep(RETRY_SECONDS)
 

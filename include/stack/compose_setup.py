@@ -1,7 +1,7 @@
 """
-What docker-compose's profile `local` needs before its first run: the lake's bucket, and the sample in Postgres.
+The setup of docker-compose's profile `local`: create the lake's bucket and load the sample into Postgres.
 
-``python -m include.stack.compose_setup``, with the environment of the containers; again and again changes nothing.
+Run ``python -m include.stack.compose_setup`` with the environment of the containers. It can be run again at any time.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from include.stack.stack import AWS, LAKE, WAREHOUSE
 
 
 def main() -> None:
-    """Make both, where they are missing."""
+    """Create the bucket and the sample database."""
     make_bucket(os.environ[LAKE], json.loads(os.environ[AWS]))
     load_sample(json.loads(os.environ[WAREHOUSE]))
 
 
 def make_bucket(lake: str, connection: dict[str, Any]) -> None:
-    """The bucket of ``s3://bucket/…``, at the endpoint of an Airflow connection."""
+    """Create the bucket of ``s3://bucket/…`` at the endpoint of an Airflow connection."""
     s3 = S3FileSystem(
         access_key=connection["login"],
         secret_key=connection["password"],
@@ -37,7 +37,7 @@ def make_bucket(lake: str, connection: dict[str, Any]) -> None:
 
 
 def load_sample(connection: dict[str, Any]) -> None:
-    """A database of its own on the server of the connection, with the sample as its table ``products``."""
+    """Create the connection's database, and load the sample into its table ``products``."""
     name = connection["schema"]
     address = sqlalchemy.URL.create(
         "postgresql+psycopg2",
@@ -47,7 +47,7 @@ def load_sample(connection: dict[str, Any]) -> None:
         port=connection.get("port"),
         database=name,
     )
-    # A database cannot be made in a transaction.
+    # Postgres cannot create a database in a transaction.
     server = sqlalchemy.create_engine(address.set(database="postgres"), isolation_level="AUTOCOMMIT")
     with server.connect() as postgres:
         if not postgres.scalar(sqlalchemy.text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}):

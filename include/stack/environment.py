@@ -1,6 +1,5 @@
 """
-The environment of the stack's processes: Airflow's settings, the connections, and the marker by which they are found
-again.
+The environment of the stack's processes: Airflow's settings, the connections, and the marker that identifies them.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from collections.abc import Mapping
 from include.stack.folder import ROOT, StackFolder
 from include.stack.stack import CONNECTION_VARIABLES, LOOPBACK, Stack
 
-#: A laptop that has other work may take a minute for what takes a second. By Airflow's own limits it then fails tasks
-#: that are well: a worker that cannot say for a while that it is alive, a Dag file that takes long to import.
+#: On a busy laptop, a second's work can take a minute. Airflow's default limits would then fail healthy tasks, whose
+#: worker misses heartbeats, and Dag files, which import slowly.
 _PATIENT = {
     "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
     "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "600",
@@ -30,9 +29,9 @@ METADATA = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 
 def stack_environment(stack: Stack, *, anthropic: str | None = None) -> dict[str, str]:
     """
-    The environment every process of the stack gets.
+    Return the environment of every process of the stack.
 
-    :param anthropic: the real API's connection, which is not in ``stack`` because ``stack`` is written to disk
+    :param anthropic: the connection of the real API. It is not in ``stack``, which is written to disk
     """
     connections = dict(stack.connections) | ({"AIRFLOW_CONN_ANTHROPIC_DEFAULT": anthropic} if anthropic else {})
     return _inherited() | _airflow(stack) | connections | {MARKER: str(stack.folder)}
@@ -40,27 +39,27 @@ def stack_environment(stack: Stack, *, anthropic: str | None = None) -> dict[str
 
 def database_environment(folder: StackFolder, airflow_home: str, *, uri: str | None = None) -> dict[str, str]:
     """
-    The environment of a process that only prepares a metadata database.
+    Return the environment of a process that only prepares a metadata database.
 
-    :param uri: the database; without one it is a SQLite file in ``airflow_home``
+    :param uri: the database; None: a SQLite file in ``airflow_home``
     """
     return _inherited() | core_settings(airflow_home) | ({METADATA: uri} if uri else {}) | {MARKER: str(folder.path)}
 
 
 def ignored_variables() -> list[str]:
-    """What the caller's environment sets in vain, as the stack has its own."""
+    """Return the variables of the caller's environment that the stack overrides."""
     return [name for name in CONNECTION_VARIABLES if os.environ.get(name)]
 
 
 def core_settings(airflow_home: str) -> dict[str, str]:
-    """What every Airflow of ours needs, with or without servers: its own home, this checkout's Dags, few words."""
+    """Return the settings of every Airflow of ours, with or without servers: home, this checkout's Dags, quiet logs."""
     return {
         "AIRFLOW_HOME": airflow_home,
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
         "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-        # SQLite takes one writer at a time, and on a busy machine the next may wait for more than its default of 5 s.
+        # SQLite allows one writer at a time. On a busy machine the next one may wait longer than the default of 5 s.
         METADATA: f"sqlite:///{airflow_home}/airflow.db?timeout=60",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{airflow_home}/logs",
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")]),
@@ -70,8 +69,9 @@ def core_settings(airflow_home: str) -> dict[str, str]:
 
 def _inherited() -> dict[str, str]:
     """
-    The caller's environment without what would change our Airflow, our S3 or our API behind our back. Connections of
-    the caller's own stay.
+    Return the caller's environment without the settings that would affect our Airflow, S3 or API.
+
+    The caller's own connections stay, except those that the stack defines.
     """
     foreign = ("AIRFLOW", "AWS_", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ENRICHMENT_", "SUPERVISOR_")
     kept = {
@@ -108,8 +108,10 @@ def _airflow(stack: Stack) -> dict[str, str]:
             "AIRFLOW__API_AUTH__JWT_SECRET": stack.jwt_secret,
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
+            # What a scheduler that died had queued is taken over then. Airflow itself looks every 5 minutes.
+            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
             **_PATIENT,
-            # setproctitle would overwrite the environment that the marker is read from.
+            # Otherwise setproctitle overwrites the environment in /proc, from which we read the marker.
             "SPT_NOENV": "1",
             "PYTHONUNBUFFERED": "1",
         }
@@ -117,5 +119,5 @@ def _airflow(stack: Stack) -> dict[str, str]:
 
 
 def _on_postgres(stack: Stack) -> dict[str, str]:
-    # The API server answers up to 40 calls at once, each of which wants a connection.
+    # The API server handles up to 40 calls at once, and each of them needs a connection.
     return {METADATA: stack.postgres_uri, "AIRFLOW__DATABASE__SQL_ALCHEMY_MAX_OVERFLOW": "35"}

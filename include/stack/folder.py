@@ -1,4 +1,4 @@
-"""The stack's folder: where each thing it keeps lies. Nothing is kept anywhere else."""
+"""The folder that contains all files of a stack."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 @dataclass(frozen=True, kw_only=True)
 class StackFolder:
     """
-    ``.stack`` in the checkout, or wherever ``ENRICHMENT_STACK_DIR`` says. An absolute path names the stack for good.
+    ``.stack`` in the checkout, or the folder in ``ENRICHMENT_STACK_DIR``. Its absolute path identifies the stack.
 
-    :param kept: the subfolder for data that outlives a demo; empty: the next demo deletes its data
+    :param kept: the subfolder for data that outlives a demo; empty: the next demo deletes the data
     """
 
     path: Path
@@ -23,7 +23,7 @@ class StackFolder:
     @classmethod
     def of_environment(cls) -> StackFolder:
         """
-        The folder of this checkout, made if it is not there; only its owner may look inside, for it holds secrets.
+        Return the folder of this checkout, and create it if necessary. Only its owner can read it: it holds secrets.
         """
         path = Path(os.environ.get("ENRICHMENT_STACK_DIR") or ROOT / ".stack").resolve()
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -31,60 +31,66 @@ class StackFolder:
 
     @property
     def stack_json(self) -> Path:
-        """What tells this stack from another: ports, connections, secrets."""
+        """Ports, connections and secrets of the stack."""
         return self.path / "stack.json"
 
     @property
     def lock(self) -> Path:
-        """Held, by flock, for as long as a demo lives; it contains the demo's pid."""
+        """A file that a living demo locks with flock. It contains the demo's pid."""
         return self.path / "lock"
 
     @property
     def supervisor_conf(self) -> Path:
-        """The generated configuration of supervisord."""
         return self.path / "supervisor.conf"
 
     @property
     def logs(self) -> Path:
-        """One log for each process."""
         return self.path / "logs"
 
     @property
     def airflow_home(self) -> Path:
-        """Airflow's own folder: task logs, the login, and where Postgres does not run the metadata database."""
+        """Airflow's home: task logs, the login, and the metadata database if it is SQLite."""
         return self.path / "airflow"
 
     @property
     def postgres(self) -> Path:
-        """The server of Airflow's metadata database; for root a link into a folder of another user."""
+        """The Postgres server of the metadata database. For root it is a link to a folder of another user."""
         return self.path / "postgres"
 
     @property
     def emulator_state(self) -> Path:
-        """The batches the emulator knows."""
         return self.path / self.kept / "emulator"
 
     @property
     def warehouse(self) -> Path:
-        """The SQLite file that plays the warehouse."""
+        """The SQLite file that serves as the warehouse."""
         return self.path / self.kept / "warehouse.db"
 
     @property
     def lake(self) -> Path:
-        """The lake of a demo whose data is kept; others have theirs in the S3 server, whose memory dies with it."""
+        """The lake of a demo that keeps its data. Other demos have theirs in the memory of the S3 server."""
         return self.path / self.kept / "lake"
 
     @property
     def cache(self) -> Path:
-        """Kept from stack to stack: a migrated, empty metadata database for each Airflow version."""
+        """A migrated, empty metadata database for each Airflow version, which all later stacks copy."""
         return self.path / "cache"
 
     @property
     def runs(self) -> Path:
-        """Throw-away Airflow homes of `make run`."""
+        """The temporary Airflow homes of `make run`."""
         return self.path / "runs"
 
     @property
     def run_lock(self) -> Path:
-        """Held, by flock, while a `make run` chooses its run."""
+        """A file that `make run` locks with flock while it claims its run."""
         return self.path / "run.lock"
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file in one step, readable only by its owner."""
+    draft = path.with_name(f"{path.name}.draft")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    draft.replace(path)

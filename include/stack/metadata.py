@@ -1,11 +1,10 @@
-"""Airflow's metadata database with our pools: made once for each Airflow version and config/pools.json, then copied."""
+"""Airflow's metadata database with our pools: created once per Airflow version and config/pools.json, then copied."""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
 import json
-import os
 import secrets
 import shutil
 import sqlite3
@@ -18,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from include.stack.environment import MARKER, database_environment
-from include.stack.folder import ROOT, StackFolder
+from include.stack.folder import ROOT, StackFolder, write_private
 from include.stack.postgres_server import PostgresUnavailable, new_cluster, remove_cluster
 from include.stack.stack import Stack, free_port, postgres_uri
 
@@ -26,20 +25,19 @@ POOLS = ROOT / "config" / "pools.json"
 
 
 class MigrationFailed(Exception):
-    """Airflow could not make its database; the message has the end of what it said."""
+    """Airflow could not create its database. The message has the end of Airflow's output."""
 
 
 def give_airflow_home(stack: Stack, folder: StackFolder) -> Stack:
     """
-    Give a stack that does not run yet its Airflow's home, with its login, and an empty metadata database.
+    Create the Airflow home of a stack that is not running yet, with the login and an empty metadata database.
 
-    Returns the stack, with ``no_postgres`` set where Postgres does not run: then the database is SQLite. The first time
-    for an Airflow version takes about ten seconds, later ones less than one. Raises MigrationFailed.
+    Returns the stack. If Postgres does not run on this machine, the database is SQLite and ``no_postgres`` is set. The
+    first time per Airflow version takes about ten seconds, later ones less than one. Raises MigrationFailed.
     """
     folder.airflow_home.mkdir(parents=True, exist_ok=True)
     passwords = folder.airflow_home / "simple_auth_manager_passwords.json.generated"
-    with os.fdopen(os.open(passwords, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump({"admin": stack.ui_password}, file)
+    write_private(passwords, json.dumps({"admin": stack.ui_password}))
     try:
         _give_postgres(stack, folder)
     except PostgresUnavailable as error:
@@ -51,10 +49,10 @@ def give_airflow_home(stack: Stack, folder: StackFolder) -> Stack:
 
 def give_sqlite(folder: StackFolder, airflow_home: Path) -> None:
     """
-    Put a migrated metadata database in SQLite, empty but for the pools, into ``airflow_home``.
+    Create a migrated SQLite metadata database in ``airflow_home``, empty except for the pools.
 
-    The first time for an Airflow version takes about ten seconds, later ones none; several processes may ask at
-    once. Raises MigrationFailed.
+    The first time per Airflow version takes about ten seconds. Several processes may do this at once. Raises
+    MigrationFailed.
     """
     airflow_home.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(_template(folder, "db", _make_sqlite), airflow_home / "airflow.db")
@@ -68,9 +66,9 @@ def _give_postgres(stack: Stack, folder: StackFolder) -> None:
 
 def _template(folder: StackFolder, kind: str, make: Callable[[StackFolder, Path, Path], None]) -> Path:
     """
-    The database that the others are copies of.
+    Return the database that is copied for each stack, and create it if necessary.
 
-    :param make: makes it at the path that it is given last, with the help of the empty folder before
+    :param make: creates it; its arguments are the stack's folder, an empty working folder and the path of the result
     """
     folder.cache.mkdir(parents=True, exist_ok=True)
     pools = hashlib.sha256(POOLS.read_bytes()).hexdigest()[:8]
@@ -78,7 +76,7 @@ def _template(folder: StackFolder, kind: str, make: Callable[[StackFolder, Path,
     with (folder.cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not template.exists():
-            for left in folder.cache.glob("migration-*"):  # by one that was killed
+            for left in folder.cache.glob("migration-*"):  # of a killed process
                 remove_cluster(left / "postgres")
                 shutil.rmtree(left, ignore_errors=True)
             with tempfile.TemporaryDirectory(prefix="migration-", dir=folder.cache) as workshop:
@@ -89,7 +87,7 @@ def _template(folder: StackFolder, kind: str, make: Callable[[StackFolder, Path,
 
 
 def _make_sqlite(folder: StackFolder, workshop: Path, draft: Path) -> None:
-    """One file, with what Airflow may have left in the write-ahead log."""
+    """Create one file that includes the write-ahead log."""
     _migrate(database_environment(folder, str(workshop)))
     with closing(sqlite3.connect(workshop / "airflow.db")) as connection:
         connection.execute("VACUUM INTO ?", [str(draft)])
@@ -125,5 +123,5 @@ def _airflow(environment: Mapping[str, str], *command: str) -> None:
         check=False,
     )
     if ended.returncode:
-        said = "\n".join(ended.stdout.splitlines()[-15:])
-        raise MigrationFailed(f"`airflow {' '.join(command)}` ended with status {ended.returncode}:\n{said}")
+        output = "\n".join(ended.stdout.splitlines()[-15:])
+        raise MigrationFailed(f"`airflow {' '.join(command)}` ended with status {ended.returncode}:\n{output}")

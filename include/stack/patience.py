@@ -1,4 +1,4 @@
-"""How long something is waited for that does not move, and what is said meanwhile."""
+"""The time limit of a wait without progress, and the message while it lasts."""
 
 from __future__ import annotations
 
@@ -13,51 +13,51 @@ GIVE_UP_AFTER_SECONDS = 600.0
 
 
 class OutOfPatience(Exception):
-    """Nothing has moved for minutes. The message says what, and how busy the machine is."""
+    """A wait made no progress for minutes. The message says what is missing and how busy the machine is."""
 
 
 class Patience:
     """
-    One wait, from the moment that it is made.
+    The time limit of one wait, which starts when the object is created.
 
-    :param in_vain: called at each look; raises what it likes if the wait cannot end any more
-    :param say_after: seconds without a change after which a line says that it is waited for
-    :param give_up_after: seconds without a change after which the wait ends
+    :param check_alive: called at each check; raises if the wait can no longer succeed
+    :param say_after: seconds without progress after which a line is printed
+    :param give_up_after: seconds without progress after which the wait fails
     """
 
     def __init__(
         self,
-        in_vain: Callable[[], None] = lambda: None,
+        check_alive: Callable[[], None] = lambda: None,
         *,
         say_after: float = SAY_AFTER_SECONDS,
         give_up_after: float = GIVE_UP_AFTER_SECONDS,
     ) -> None:
-        self._in_vain = in_vain
+        self._check_alive = check_alive
         self._say_after = say_after
         self._give_up_after = give_up_after
         self._state: object = None
         self.moved()
 
     def moved(self) -> None:
-        """Something has changed: begin to count anew."""
+        """Restart the time limit, because there was progress."""
         self._since = time.monotonic()
         self._said = False
 
     def seen(self, state: object) -> None:
-        """The state at this look, which counts as a change if it is another than at the look before."""
+        """Note the state at this check. A state that differs from the last one counts as progress."""
         if state != self._state:
             self._state = state
             self.moved()
 
     def waited(self, fact: str) -> None:
         """
-        Another look was in vain. Says so once, when that has gone on for long.
+        Note that the wait continues, and print that once after ``say_after``.
 
-        :param fact: what has not happened, as in "Airflow has not answered"
+        :param fact: what has not happened, e.g. "Airflow has not responded"
 
-        Raises OutOfPatience, and what ``in_vain`` raises.
+        Raises OutOfPatience, and what ``check_alive`` raises.
         """
-        self._in_vain()
+        self._check_alive()
         seconds = time.monotonic() - self._since
         if seconds >= self._give_up_after:
             raise OutOfPatience(f"{fact} for {seconds:.0f} s; {_load()}.")

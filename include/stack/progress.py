@@ -1,4 +1,4 @@
-"""What the stack's commands say: elapsed time, task states as they change, and the end of a run."""
+"""The output of the commands: lines, steps with their duration, and changes of task states."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from include.stack.airflow_api import TaskInstance
 
-# Of several instances' states the first of these stands for the task.
-MOST_TELLING_FIRST = (
+# A mapped task is shown with the first of these states that one of its instances has.
+MOST_IMPORTANT_FIRST = (
     *("failed", "upstream_failed", "up_for_retry", "up_for_reschedule", "restarting"),
     *("running", "queued", "scheduled", "deferred", "success", "skipped"),
 )
 
 
 def say(line: str = "") -> None:
-    """One line, at once, also into a pipe."""
+    """Print one line at once, even into a pipe."""
     print(line, flush=True)
 
 
 def complain(line: str) -> None:
-    """One line to stderr."""
+    """Print one line to stderr."""
     print(line, file=sys.stderr, flush=True)
 
 
 @contextmanager
 def step(what: str) -> Iterator[None]:
-    """Say what is being done, and when it is done, how long it took."""
+    """Print what the block does, and after it how long it took."""
     begun = time.monotonic()
     print(f"  {what} … ", end="", flush=True)
     try:
@@ -43,7 +43,7 @@ def step(what: str) -> Iterator[None]:
 
 
 class Progress:
-    """Says each change of a run's tasks once: ``main.chunk.wait  deferred (2 of 3)``."""
+    """Prints each change of a run's tasks once: ``main.chunk.wait  deferred (2 of 3)``."""
 
     def __init__(self, pipeline: str) -> None:
         self._prefix = f"{pipeline}."
@@ -51,18 +51,18 @@ class Progress:
         self._said: dict[str, str] = {}
 
     def show(self, tasks: Iterable[TaskInstance]) -> None:
-        """Say what has changed since the last call, but not which tasks never run because of one that failed."""
+        """Print what has changed since the last call, except tasks that never run because another one failed."""
         for name, summary in self.summaries(tasks).items():
             if summary and self._said.get(name) != summary and not summary.startswith("upstream_failed"):
                 self._said[name] = summary
                 self.note(f"{name:<24} {summary}")
 
     def note(self, line: str) -> None:
-        """A line with the time since the run was started."""
+        """Print a line with the time since the start of the run."""
         say(f"  {time.monotonic() - self._begun:5.0f} s  {line}")
 
     def summaries(self, tasks: Iterable[TaskInstance]) -> dict[str, str]:
-        """One word for each task, and for a mapped one how many of its instances it is true of."""
+        """Return the state of each task, and for a mapped task how many instances have it."""
         states: dict[str, list[str | None]] = defaultdict(list)
         for task in tasks:
             states[task.task_id.removeprefix(self._prefix)].append(task.state)
@@ -71,7 +71,7 @@ class Progress:
 
 def _summary(states: Sequence[str | None]) -> str:
     counted = Counter(state for state in states if state != "removed")
-    for state in MOST_TELLING_FIRST:
+    for state in MOST_IMPORTANT_FIRST:
         if counted[state]:
             return state if len(states) == 1 else f"{state} ({counted[state]} of {len(states)})"
     return ""

@@ -1,4 +1,4 @@
-"""The embedded warehouse: one SQLite table of products, filled from the sample beside this file."""
+"""The embedded warehouse: one SQLite table of products, filled from the sample in sample/."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def load_sample(
     database: Path, *, partition: str | None = None, limit: int | None = None, newest: date | None = None
 ) -> int:
     """
-    Make a new database with the sample as its table ``products``; returns the number of rows.
+    Create a database with the sample as its table ``products``; returns the number of rows.
 
     :param partition: only the rows of this day
-    :param limit: at most so many rows, the first by name
-    :param newest: the day that the rows of the sample's last day get, so that a nightly run has rows
+    :param limit: the maximum number of rows, the first by name
+    :param newest: moves the rows of the sample's last day to this day, so that a nightly run has rows
     """
     rows = [row for row in _sample_rows() if partition in (None, row["updated_on"])][:limit]
     if newest:
@@ -55,7 +55,7 @@ def load_sample(
 
 
 def keys_of(database: Path, partition: str) -> list[str]:
-    """The business keys of one partition, in order."""
+    """Return the business keys of one partition, in order."""
     with closing(sqlite3.connect(database)) as connection:
         found = connection.execute("SELECT package FROM products WHERE updated_on = ? ORDER BY package", [partition])
         return [package for (package,) in found]

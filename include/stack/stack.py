@@ -1,13 +1,11 @@
 """
-One running stack as a value: its ports, its secrets, its connections. Written to stack.json, which only the owner may
-read.
+One running stack as a value: its ports, secrets and connections, stored in stack.json, which only the owner can read.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 import socket
 from collections.abc import Mapping
@@ -16,7 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from include.stack.folder import StackFolder
+from include.stack.folder import StackFolder, write_private
 
 LOOPBACK = "127.0.0.1"
 BUCKET = "enrichment-lake"
@@ -30,7 +28,7 @@ CONNECTION_VARIABLES = (ANTHROPIC, AWS, WAREHOUSE, LAKE)
 
 
 class Ports(BaseModel):
-    """Where the processes listen, all on loopback."""
+    """The ports of the processes, all on loopback."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -43,12 +41,12 @@ class Ports(BaseModel):
 
 class Stack(BaseModel):
     """
-    What the processes and `make run` need to know of each other.
+    The settings that the processes and the commands share.
 
-    ``connections`` are environment variables; with the real API the Anthropic one is not among them, because a key is
-    never written to disk. ``kept`` is that of StackFolder.
-
-    :param no_postgres: why Airflow's metadata are in SQLite; empty: they are in Postgres
+    :param kept: as in StackFolder
+    :param connections: environment variables. With the real API they do not include the Anthropic connection, because a
+        key is never written to disk
+    :param no_postgres: why Airflow's metadata is in SQLite; empty: it is in Postgres
     """
 
     model_config = ConfigDict(frozen=True)
@@ -69,35 +67,27 @@ class Stack(BaseModel):
 
     @property
     def airflow_url(self) -> str:
-        """The UI and the REST API."""
         return f"http://{LOOPBACK}:{self.ports.airflow}"
 
     @property
     def postgres_uri(self) -> str:
-        """The database of Airflow's metadata, as SQLAlchemy knows it."""
         return postgres_uri(self.ports.postgres, self.postgres_password)
 
     @property
     def s3_url(self) -> str:
-        """The S3 server."""
         return f"http://{LOOPBACK}:{self.ports.s3}"
 
     @property
     def emulator_url(self) -> str:
-        """The stand-in for the Message Batches API."""
         return f"http://{LOOPBACK}:{self.ports.emulator}"
 
     def save(self, folder: StackFolder) -> None:
-        """Write stack.json so that it is never there in part, nor readable by others."""
-        draft = folder.stack_json.with_suffix(".draft")
-        draft.unlink(missing_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(self.model_dump_json(indent=2))
-        draft.replace(folder.stack_json)
+        """Write stack.json, readable only by its owner."""
+        write_private(folder.stack_json, self.model_dump_json(indent=2))
 
 
 def read_stack(folder: StackFolder) -> Stack | None:
-    """The stack of this folder, None if there is none. A stack.json of an older version counts as none."""
+    """Read the stack of this folder, None if there is none. A stack.json of an older version counts as none."""
     try:
         return Stack.model_validate_json(folder.stack_json.read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -106,10 +96,10 @@ def read_stack(folder: StackFolder) -> Stack | None:
 
 def new_stack(folder: StackFolder, *, real_api: bool, processing_seconds: float, airflow_port: int = 0) -> Stack:
     """
-    A stack with free ports and fresh secrets. Nothing is started or written.
+    Return a stack with free ports and fresh secrets. Nothing is started or written.
 
-    :param airflow_port: where Airflow is to listen, if that is free. Two stacks that come up at the same moment must
-        not want the same one: it is free until Airflow is up.
+    :param airflow_port: Airflow's port, if it is free. Two stacks that start at the same time must not request the same
+        port, because it is free until Airflow listens on it.
     """
     ports = _free_ports(airflow_port)
     return Stack(
@@ -129,22 +119,22 @@ def new_stack(folder: StackFolder, *, real_api: bool, processing_seconds: float,
 
 
 def postgres_uri(port: int, password: str) -> str:
-    """The database ``postgres`` of a server of ours, as SQLAlchemy knows it."""
+    """Return the SQLAlchemy URI of the database ``postgres`` of our server."""
     return f"postgresql+psycopg2://postgres:{password}@{LOOPBACK}:{port}/postgres"
 
 
 def fernet_key() -> str:
-    """A fresh key of the kind Airflow encrypts with."""
+    """Return a new encryption key for Airflow."""
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 
 def anthropic_connection(key: str, host: str | None = None) -> str:
-    """The value of AIRFLOW_CONN_ANTHROPIC_DEFAULT; without a host it is the real API."""
+    """Return the value of AIRFLOW_CONN_ANTHROPIC_DEFAULT; without a host it is the real API."""
     return json.dumps({"conn_type": "anthropic", "password": key} | ({"host": host} if host else {}))
 
 
 def aws_connection(endpoint_url: str) -> str:
-    """The value of AIRFLOW_CONN_AWS_DEFAULT for an S3 server that takes any credentials."""
+    """Return the value of AIRFLOW_CONN_AWS_DEFAULT for an S3 server that accepts any credentials."""
     extra = {"region_name": "us-east-1", "endpoint_url": endpoint_url}
     return json.dumps({"conn_type": "aws", "login": "testing", "password": "testing", "extra": extra})
 
@@ -159,14 +149,14 @@ def _connections(folder: StackFolder, ports: Ports, *, real_api: bool) -> dict[s
 
 
 def free_port() -> int:
-    """A port that nothing listens on, at this moment."""
+    """Return a port on which nothing listens at the moment."""
     with socket.socket() as listener:
         listener.bind((LOOPBACK, 0))
         return int(listener.getsockname()[1])
 
 
 def _free_ports(airflow_port: int) -> Ports:
-    """All are held open until all are known, so that no two are the same."""
+    """Return different free ports: each is held open until all are chosen."""
     with ExitStack() as held:
 
         def free(wanted: int = 0) -> int:

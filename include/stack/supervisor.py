@@ -1,8 +1,7 @@
-"""supervisord: its configuration, and what it says about the processes it keeps alive."""
+"""The configuration of supervisord, and the states of its processes."""
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from http.client import HTTPException
@@ -10,17 +9,17 @@ from pathlib import Path
 from xmlrpc.client import Error, ServerProxy
 
 from include.stack.environment import MARKER
-from include.stack.folder import ROOT, StackFolder
+from include.stack.folder import ROOT, StackFolder, write_private
 from include.stack.postgres_server import cluster_at
 from include.stack.stack import LOOPBACK, Stack
 
 
 def configuration(stack: Stack) -> str:
     """
-    supervisor.conf for this stack. It holds commands and the control password, never a connection.
+    Return supervisor.conf for this stack. It contains commands and the control password, never a connection.
 
-    Control goes over a loopback port with a password and not over a unix socket: a socket's path may have about 100
-    characters, and a checkout may lie deeper than that. A process that ends is started again, whatever its exit status.
+    supervisord is controlled over a loopback port with a password instead of a unix socket, whose path is limited to
+    about 100 characters. It restarts a process that ends, whatever the exit status.
     """
     folder = StackFolder(path=stack.folder, kept=stack.kept)
     head = f"""\
@@ -50,15 +49,12 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 
 
 def write_configuration(stack: Stack, folder: StackFolder) -> None:
-    """Write supervisor.conf, readable by its owner only."""
-    folder.supervisor_conf.unlink(missing_ok=True)
-    file = os.open(folder.supervisor_conf, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(file, "w", encoding="utf-8") as conf:
-        conf.write(configuration(stack))
+    """Write supervisor.conf, readable only by its owner."""
+    write_private(folder.supervisor_conf, configuration(stack))
 
 
 def failed_processes(stack: Stack) -> list[str]:
-    """The processes supervisord has given up starting. Empty while supervisord itself is not up yet."""
+    """Return the processes that supervisord has given up starting; none while supervisord itself is starting."""
     url = f"http://stack:{stack.control_password}@{LOOPBACK}:{stack.ports.control}/RPC2"
     try:
         with ServerProxy(url) as server:
@@ -77,7 +73,7 @@ def _commands(stack: Stack, folder: StackFolder) -> dict[str, list[str]]:
     return {
         "s3": [python, "-m", "moto.server", "--host", LOOPBACK, "--port", str(stack.ports.s3)],
         **({} if stack.real_api else {"emulator": emulator}),
-        # Task logs are read from the disk, which all share: no log servers, no ports for them.
+        # All processes share a disk, from which task logs are read. No log server is needed.
         "api-server": [*airflow, "api-server"],
         "scheduler": [*airflow, "scheduler", "--skip-serve-logs"],
         "dag-processor": [*airflow, "dag-processor"],
@@ -86,7 +82,7 @@ def _commands(stack: Stack, folder: StackFolder) -> dict[str, list[str]]:
 
 
 def _database(stack: Stack, folder: StackFolder) -> str:
-    """Postgres, begun before all others: as a user who may not look into this checkout, and with nothing to know."""
+    """Return the program of Postgres. It starts first, with an empty environment and for root as another user."""
     cluster = cluster_at(folder.postgres)
     command = cluster.command(stack.ports.postgres, {MARKER: str(folder.path)})
     user = f"user={cluster.user}\n" if cluster.user else ""
@@ -109,5 +105,5 @@ stdout_logfile={_value(folder.logs / name)}.log
 
 
 def _value(value: object) -> str:
-    """A value as supervisor's configuration wants it: it expands ``%(…)s`` everywhere."""
+    """Escape a value, because supervisord expands ``%(…)s`` everywhere."""
     return str(value).replace("%", "%%")

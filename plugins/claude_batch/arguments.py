@@ -1,4 +1,4 @@
-"""The arguments of enrich() and of the operators, checked where a Dag file gives them."""
+"""The checks of the arguments of enrich() and the operators, made when a Dag file is parsed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _is_connection(conn_id: str) -> _Rule:
     return _Rule(_is_name, "the id of an Airflow connection", repr(conn_id))
 
 
-#: By the name of the argument, which means the same wherever it is.
+#: By argument name: an argument means the same in every operator.
 _RULES = {
     "pipeline": _Rule(_is_name, "the name of a folder in include/pipelines", "'catalogue'"),
     "partition": _Rule(lambda value: value is None or _is_name(value), "a day or a template, or None", "'2026-11-21'"),
@@ -58,9 +58,9 @@ _RULES = {
 
 def check_arguments(owner: str, **arguments: object) -> None:
     """
-    Raises SpecError for the first argument whose type or value is wrong, with its name, its value and an example.
+    Raise SpecError for the first argument with a wrong type or value. The message has its name, value and an example.
 
-    :param owner: the function or the class that takes them
+    :param owner: the function or class with these arguments
     """
     for name, value in arguments.items():
         rule = _RULES[name]

@@ -1,4 +1,4 @@
-"""The asset of a pipeline's table, and an operator that follows it."""
+"""The asset of a pipeline's table, and an operator that runs when the table is published."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 def table_asset(pipeline: str) -> Asset:
     """
-    The table that a pipeline publishes, for ``schedule=`` and for ``outlets=``. The extra of its events is
-    ``{"partition", "rows", "published", "rejected", "cost_usd"}``; the last is what the run cost, as text, and null
-    where a price is not known. Raises SpecError if there is no such pipeline.
+    Return the asset of the table that a pipeline publishes, for ``schedule=`` and ``outlets=``.
+
+    The extra of its events is ``{"partition", "rows", "published", "rejected", "cost_usd"}``. ``cost_usd`` is the run's
+    cost as text, null if a price is unknown. Raises SpecError if there is no such pipeline.
     """
     check_arguments("table_asset()", pipeline=pipeline)
     pipelines.check_pipeline(pipeline)
-    # ``x-``: to check any other URI, Airflow loads what each provider has to say of it, and boto3 with that.
+    # With any scheme but ``x-``, Airflow loads the providers' URI checks, and boto3 with them.
     return Asset(name=pipeline, uri=f"x-claude-batch://tables/{pipeline}", group="claude-batch")
 
 
 class SummaryOperator(BaseOperator):
     """
-    Count the values of a column in each partition that has been published since the last run of its Dag, and leave the
-    counts on the lake. Returns the partitions.
+    Count the values of a column in each partition published since the Dag's last run, and write the counts to the lake.
 
-    For a Dag that is scheduled on ``table_asset(pipeline)``. What several runs published before it could start comes to
-    it at once, and the same partition may come again: it is then counted anew. An event that names no partition, as one
-    that a person made may do, fails the task once the others are counted.
+    Returns the partitions. For a Dag with ``schedule=table_asset(pipeline)``. One run may receive the events of several
+    publishes. A partition that is published again is counted again. An event without a partition, which a person may
+    have created, fails the task after the other partitions are counted.
 
     :param pipeline: a folder below include/pipelines
-    :param column: a column of its table. SpecError for one that the pipeline's key and output schema do not have
+    :param column: a column of its table. SpecError if the pipeline's key and output schema have no such column
     :param aws_conn_id: the connection of the lake
     """
 
@@ -48,7 +48,7 @@ class SummaryOperator(BaseOperator):
         super().__init__(**kwargs)
         check_arguments(type(self).__name__, pipeline=pipeline, column=column, aws_conn_id=aws_conn_id)
         pipelines.check_pipeline(pipeline)
-        # Names that begin with an underscore are our own columns.
+        # Columns whose names begin with an underscore are added by us.
         columns = column_names(pipelines.PIPELINES / pipeline)
         if columns and column not in columns and not column.startswith("_"):
             raise SpecError(
@@ -76,19 +76,21 @@ class SummaryOperator(BaseOperator):
             for partition in sorted(partitions, key=str):
                 summarise(self.pipeline, partition, self.column, lake=lake)
             counted = sorted(map(str, partitions))
-            self.log.info("Summed up: %s", ", ".join(counted) or "nothing: no asset event names a partition")
+            self.log.info(
+                "Counted %s in %s", self.column, ", ".join(counted) or "no partition: no asset event names one"
+            )
             if problems:
                 raise PartitionError(" ".join(problems))
         return counted
 
 
 def _partition(extra: object) -> Partition:
-    """The partition that an event of a table's asset tells. Raises PartitionError if it tells none."""
+    """Return the partition of an asset event. Raises PartitionError if the event has none."""
     text = extra.get("partition") if isinstance(extra, Mapping) else None
     try:
         return parse_partition(text, "the event's partition")
     except PartitionError as error:
         raise PartitionError(
-            f"An asset event with the extra {extra!r} names no partition, and was left out; the others were counted."
-            ' Make it again with an extra such as {"partition": "2026-11-21"}, as `publish` does.'
+            f"An asset event with the extra {extra!r} names no partition and was skipped; the others were counted."
+            ' Create the event again with the extra {"partition": "2026-11-21"}, as `publish` does.'
         ) from error

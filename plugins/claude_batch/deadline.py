@@ -1,4 +1,4 @@
-"""The deadline of a night: for the scheduled run of that night and for no other."""
+"""The deadline reference of the nightly Dags: only scheduled runs have a deadline."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 @dataclass(eq=False)
 class ScheduledDay(BaseDeadlineReference):
     """
-    The moment a scheduled run's day began, for a deadline that is still ahead when the run is made.
+    The start of a scheduled run's day, if the deadline is still ahead when the run is created.
 
-    A run by hand, a backfilled day and a night that the scheduler catches up with later have no deadline: nobody waits
-    for them until a fixed hour, and Airflow would show them as missed from the start.
+    Manual runs, backfilled days and nights that the scheduler catches up with later have no deadline: nobody expects
+    them by a fixed hour, and Airflow would show their deadline as missed from the start.
 
-    :param interval: of the DeadlineAlert that this is the reference of: how long after its day's start a run is due
+    :param interval: the interval of the DeadlineAlert: how long after the start of its day a run is due
     """
 
     interval: timedelta = timedelta()
@@ -28,16 +28,16 @@ class ScheduledDay(BaseDeadlineReference):
     required_kwargs = frozenset({"dag_id", "run_id"})
 
     def serialize_reference(self) -> dict[str, Any]:
-        """Return what Airflow stores of it."""
+        """Return the fields that Airflow stores."""
         return {**super().serialize_reference(), "interval_seconds": self.interval.total_seconds()}
 
     @classmethod
     def deserialize_reference(cls, reference_data: dict[str, Any]) -> ScheduledDay:
-        """Return what serialize_reference() was called on."""
+        """Return the reference that serialize_reference() stored."""
         return cls(interval=timedelta(seconds=reference_data["interval_seconds"]))
 
     def _evaluate_with(self, *, session: Session, dag_id: str, run_id: str) -> datetime | None:
-        """Return when the run's day began, or None for a run without a deadline. Airflow calls it for a new run."""
+        """Return when the run's day began, None for a run without a deadline. Airflow calls this for each new run."""
         from airflow.models.dagrun import DagRun
         from sqlalchemy import select
 

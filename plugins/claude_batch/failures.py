@@ -1,4 +1,4 @@
-"""Our errors as Airflow's: retry what may pass, stop at once at what a person has to mend."""
+"""Translate our errors into Airflow's: retry transient errors, fail at once if a person has to act."""
 
 from __future__ import annotations
 
@@ -15,36 +15,37 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from include.enrichment.errors import EnrichmentError, NotSent, NotYet
 
 #: Airflow 3.3 can fail a task whose trigger fires before the scheduler has seen the worker's exit (apache/airflow issue
-#: 66374): no trigger of ours fires earlier after its start than this.
+#: 66374). Our triggers fire no earlier than this after their start.
 SOONEST_RESUME = timedelta(seconds=30)
-#: Under this key a task that fails leaves the first line of why in XCom.
+#: The XCom key under which a failing task stores the first line of its error.
 REASON = "reason"
 
 
 class Failed(AirflowFailException):
-    """The task has failed, and is not tried again. Its message is whole: the log shows it without frames."""
+    """The task has failed and is not retried. The message is complete, so the log omits the stack trace."""
 
 
 class FailedForNow(AirflowException):
-    """This try of the task has failed, and the next may succeed. Its message is whole as well."""
+    """This try has failed, and the next one may succeed. The message is complete here too."""
 
 
 @contextmanager
 def airflow_failures() -> Iterator[None]:
     """
-    Raises FailedForNow for an EnrichmentError that may pass when the task runs again, Failed (no retries) for any
-    other. NotYet and NotSent are no failures and stay what they are.
+    Raise FailedForNow for a retryable EnrichmentError, Failed (no retries) for any other EnrichmentError.
+
+    NotYet and NotSent are not failures and pass through.
     """
     try:
         yield
     except (NotYet, NotSent):
         raise
     except EnrichmentError as error:
-        raise airflow_failure(error) from None  # our message is whole; a client library's frames would bury it
+        raise airflow_failure(error) from None  # a client library's stack trace would bury our message
 
 
 def airflow_failure(error: EnrichmentError) -> Failed | FailedForNow:
-    """The Airflow exception for ``error``."""
+    """Return the Airflow exception for ``error``, and store its first line in XCom."""
     _hide_frames()
     message = f"{type(error).__name__}: {error}"
     with suppress(RuntimeError):  # no task is running
@@ -54,8 +55,9 @@ def airflow_failure(error: EnrichmentError) -> Failed | FailedForNow:
 
 def _hide_frames() -> None:
     """
-    Let this process log Failed and FailedForNow without frames. Airflow logs those of every exception that ends a task,
-    and has no setting against it.
+    Make this process log Failed and FailedForNow without a stack trace.
+
+    Airflow logs the stack trace of every exception that ends a task and has no setting for it.
     """
     processors = structlog.get_config()["processors"]
     if _without_frames not in processors:

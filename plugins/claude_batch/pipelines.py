@@ -1,4 +1,4 @@
-"""Where the pipelines' folders are, and the check of one when its Dag is parsed."""
+"""The folder of the pipelines, and the check that a pipeline exists when its Dag is parsed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PIPELINES = Path(include.__file__).parent / "pipelines"
 
 
 def check_pipeline(name: str) -> None:
-    """Raises SpecError if there is no such pipeline: an import error of the Dag file, with the nearest name."""
+    """Raise SpecError, which names the closest pipeline, if there is none of this name."""
     if not (PIPELINES / name / "pipeline.yaml").is_file():
         from include.enrichment.spec.pipeline_folder import load_pipeline
 

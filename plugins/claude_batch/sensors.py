@@ -1,4 +1,4 @@
-"""The sensor: the wait for one batch."""
+"""The sensor that waits for one batch."""
 
 from __future__ import annotations
 
@@ -21,31 +21,29 @@ if TYPE_CHECKING:
 
 class ClaudeBatchSensor(BaseSensorOperator):
     """
-    Wait until a message batch has ended; returns how many requests ended how.
+    Wait until a message batch has ended; returns the number of requests for each API status.
 
-    Deferrable: no worker is held. With ``deferrable=False`` it pokes, in mode ``reschedule`` unless told otherwise.
-    Waiting costs nothing and changes nothing: the sensor may be killed, cleared and run again at any time, and the
-    batch goes on, unless ``cancel_on_kill`` says otherwise. A batch that ends with expired or errored requests has
-    ended; what became of each request is load's business.
+    Killing, clearing and rerunning the sensor leaves the batch alone, unless ``cancel_on_kill`` is set. Expired and
+    errored requests do not fail the sensor: `load` judges each request.
 
-    All waits of a triggerer on one connection share one client and its looks: one call to the API's list tells of 1,000
-    batches.
+    A deferred wait holds no worker. All waits of a triggerer on one connection share one client and its polls: one call
+    to the API's list covers 1,000 batches. With ``deferrable=False`` Airflow pokes, by default in mode ``reschedule``.
 
-    Passing API errors are waited out. Fails when the key is refused, when the batch stays unknown, or half an hour
-    after the API's 24 hours. Without deferral each look is a process that knows of no other, so a batch that stays
-    unknown, or an API that stays away, ends the wait at ``timeout`` only.
+    Transient API errors are waited out. The sensor fails if the key is rejected, if the batch stays unknown, or half an
+    hour after the API's limit of 24 hours. Without deferral each poke is a new process without memory, so an unknown
+    batch or an unreachable API ends the wait only at ``timeout``.
 
     :param batch_id: the batch (templated), from ClaudeBatchOperator
-    :param chunk: the lake key of the chunk that the batch was made of (templated); only ``cancel_on_kill`` needs it
-    :param cancel_on_kill: cancel the batch when this task, or its run, is marked as failed, success or skipped while it
-        waits, and no other run holds the batch. A clear cancels nothing, and what had finished can still be loaded.
-        Needs ``chunk`` and ``deferrable``; ValueError without them
+    :param chunk: the lake key of the batch's chunk (templated), for the log; ``cancel_on_kill`` requires it
+    :param cancel_on_kill: cancel the batch if this task or its run is marked as failed, success or skipped during the
+        wait and no other run needs the batch. A clear cancels nothing. Finished results can still be loaded. Requires
+        ``chunk`` and ``deferrable``; ValueError without them
     :param anthropic_conn_id: the connection of the API
-    :param aws_conn_id: the connection of the lake, where the runs that hold the batch are looked up
-    :param deferrable: wait in the triggerer
-    :param poke_interval: the longest pause between two looks, in seconds, give or take a tenth; a young batch is looked
-        at more often, and the API may ask for a longer one
-    :param timeout: after so many seconds the sensor gives up on its own account
+    :param aws_conn_id: the connection of the lake, whose ledger lists the runs that need the batch
+    :param deferrable: wait in the triggerer. False: poke, for a deployment without a triggerer
+    :param poke_interval: the longest pause between two polls, in seconds, plus or minus a tenth. A new batch is polled
+        more often, and the API may request a longer pause
+    :param timeout: the sensor fails after this many seconds
     """
 
     template_fields: Sequence[str] = ("batch_id", "chunk")
@@ -92,7 +90,7 @@ class ClaudeBatchSensor(BaseSensorOperator):
         decision = self._look(poll)
         if isinstance(decision, Ended):
             return self._ended(decision.status.counts)
-        self.log.info("%s", self._waiting_for())
+        self.log.info("%s", self._description())
         self.defer(
             trigger=ClaudeBatchTrigger(
                 batch_id=self.batch_id,
@@ -108,13 +106,13 @@ class ClaudeBatchSensor(BaseSensorOperator):
         )
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, int]:
-        """What the trigger's event means for the task."""
+        """Return the counts of the trigger's event. Raises Failed for an event with an error."""
         if "error" in event:
             raise airflow_failure(BatchError(event["error"]))
         return self._ended(event["counts"])
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """One look, for ``deferrable=False``."""
+        """Poll once, for ``deferrable=False``."""
         decision = self._look(self._poll())
         if isinstance(decision, Ended):
             return PokeReturnValue(True, self._ended(decision.status.counts))
@@ -136,20 +134,20 @@ class ClaudeBatchSensor(BaseSensorOperator):
         if isinstance(decision, GiveUp):
             raise airflow_failure(decision.error)
         if isinstance(decision, LookAgain) and decision.trouble:
-            self.log.warning("Batch %s: %s Looking again", self.batch_id, decision.trouble)
+            self.log.warning("Batch %s: %s Polling again", self.batch_id, decision.trouble)
         return decision
 
-    def _waiting_for(self) -> str:
+    def _description(self) -> str:
         from claude_batch.connections.gateways import open_lake
         from include.steps.wait import batch_contents, describe_wait
 
-        held = None
+        contents = None
         if self.chunk:
-            with suppress(EnrichmentError):  # it can be waited for all the same
-                held = batch_contents(self.chunk, lake=open_lake(self.aws_conn_id))
-        return describe_wait(self.batch_id, held)
+            with suppress(EnrichmentError):  # the wait works without it
+                contents = batch_contents(self.chunk, lake=open_lake(self.aws_conn_id))
+        return describe_wait(self.batch_id, contents)
 
     def _ended(self, counts: dict[str, int]) -> dict[str, int]:
-        ended = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
-        self.log.info("Batch %s has ended: %s", self.batch_id, ended)
+        nonzero = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+        self.log.info("Batch %s has ended: %s", self.batch_id, nonzero)
         return counts

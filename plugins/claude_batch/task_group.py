@@ -1,6 +1,7 @@
 """
-The whole flow of a pipeline as one task group: extract, then the passes, each of them plan and for each chunk submit,
-wait, waited and load, then publish.
+The whole flow of a pipeline as one task group.
+
+The tasks: extract, the passes, publish. A pass is plan, and for each chunk submit, wait, waited and load.
 """
 
 from __future__ import annotations
@@ -35,28 +36,29 @@ def enrich(
     source_ready_after: timedelta | None = None,
 ) -> TaskGroup:
     """
-    Enrich one partition: the task group ``<pipeline>``, to be called within a Dag. The Dag gets the pipeline's form as
-    its params, beside those that it has.
+    Add the task group ``<pipeline>``, which enriches one partition, to the Dag that calls this function.
 
-    Which passes it has is said by ``limits.canary_rows`` and ``limits.retry_passes`` of the pipeline.
+    The Dag also gets the params of the pipeline's trigger form. The pipeline's ``limits.canary_rows`` and
+    ``limits.retry_passes`` determine the passes.
 
-    Raises SpecError where there is no such pipeline, where the Dag has the name of another one, where it has a param
-    of the form's names that is not the form's, or for an argument of a wrong type or value.
+    Raises SpecError if there is no such pipeline, if the Dag is named after a different pipeline, if a param of the Dag
+    differs from the form's param of the same name, or for an argument of a wrong type or value.
 
-    :param pipeline: a folder below include/pipelines; None: the one that is called like the Dag
+    :param pipeline: a folder below include/pipelines. None: the pipeline with the Dag's name
     :param aws_conn_id: the connection of the lake
     :param anthropic_conn_id: the connection of the API
-    :param deferrable: wait in the triggerer; False reschedules what waits, for a deployment without a triggerer
-    :param poke_interval: the longest pause between two looks at a batch, in seconds, give or take a tenth
-    :param cancel_on_kill: cancel a batch whose wait somebody marks as failed, skipped or done, unless another run holds
-        it. A clear never cancels
-    :param pool: the Airflow pool of `submit` and `wait`, which also while it is deferred holds a slot: so many batches
-        are in the API's queue at once, of all Dags and runs. It is in config/pools.json; without it tasks wait for ever
-    :param source_ready_after: `extract` waits until so long after the partition's end, midnight UTC; None: not at all
+    :param deferrable: wait in the triggerer. False: reschedule waiting tasks, for a deployment without a triggerer
+    :param poke_interval: the longest pause between two polls of a batch, in seconds, plus or minus a tenth
+    :param cancel_on_kill: cancel a batch whose wait a person marks as failed, skipped or success, unless another run
+        needs the batch. A clear never cancels
+    :param pool: the Airflow pool of `submit` and `wait`. A deferred `wait` keeps its slot, so the pool limits how many
+        batches of all Dags and runs are in the API's queue. Defined in config/pools.json; if the pool does not exist,
+        tasks wait forever
+    :param source_ready_after: `extract` waits until this long after the end of the day (midnight UTC). None: no wait
     """
     dag = DagContext.get_current()
     if dag is None:
-        raise SpecError("enrich() was called outside of a Dag: call it in the function below @dag.")
+        raise SpecError("enrich() was called outside a Dag. Call it in the function below @dag.")
     pipeline = dag.dag_id if pipeline is None else pipeline
     check_arguments(
         "enrich()",
@@ -89,7 +91,7 @@ def enrich(
             _requests_pass(name, pipeline, both, queued, wait)
             for name in pass_names(pipelines.PIPELINES / pipeline / "pipeline.yaml")
         ]
-        # A pass with nothing to send is skipped, and the partition is published all the same.
+        # A pass with nothing to send is skipped; the partition is still published.
         publish = PublishOperator(
             task_id="publish",
             pipeline=pipeline,
@@ -107,29 +109,28 @@ def enrich(
 
 
 def _check_name(dag: DAG, pipeline: str, earlier: list[str]) -> None:
-    """Raises SpecError if a Dag with the name of one pipeline begins with another: a copied file, most likely."""
+    """Raise SpecError if the Dag has the name of one pipeline and enriches another first, as a copied file would."""
     if pipeline != dag.dag_id and not earlier and (pipelines.PIPELINES / dag.dag_id).is_dir():
         raise SpecError(
-            f"{_file(dag)}: Dag {dag.dag_id!r} enriches {pipeline!r}, and there is a pipeline {dag.dag_id!r}. Write"
-            " enrich() without a name: it enriches the pipeline that is called like the Dag. To enrich"
-            f" {pipeline!r} here, give the Dag another id."
+            f"{_file(dag)}: Dag {dag.dag_id!r} enriches {pipeline!r}, but there is a pipeline {dag.dag_id!r} too. Write"
+            f" enrich() without a name to enrich {dag.dag_id!r}. To enrich {pipeline!r} here, give the Dag another id."
         )
 
 
 def _add_form(dag: DAG, pipeline: str, earlier: list[str]) -> None:
-    """Raises SpecError if the Dag has a param with the name of a field that is not the field."""
+    """Add the form's params. Raises SpecError if the Dag has a different param of the same name."""
     fields = form(pipeline)
     own = {name: dag.params.get_param(name) for name in fields if name in dag.params}
     differ = ", ".join(name for name, param in own.items() if param.dump() != fields[name].dump())
     if differ and earlier:
         raise SpecError(
             f"{_file(dag)}: Dag {dag.dag_id!r} enriches {earlier[0]!r} and {pipeline!r}, whose forms differ: {differ}."
-            f" A Dag has one form. Give {pipeline!r} a Dag of its own, with schedule=table_asset({earlier[0]!r})."
+            f" A Dag has only one form. Give {pipeline!r} its own Dag, with schedule=table_asset({earlier[0]!r})."
         )
     if differ:
         raise SpecError(
             f"{_file(dag)}: Dag {dag.dag_id!r} has params that differ from the form of pipeline {pipeline!r}: {differ}."
-            " enrich() adds the form to the Dag: remove params=form(…), and give params of your own other names."
+            " enrich() adds the form to the Dag. Remove params=form(…), and rename your own params."
         )
     dag.params.update(fields)
 
@@ -141,7 +142,7 @@ def _file(dag: DAG) -> str:
 def _requests_pass(
     name: str, pipeline: str, connections: dict[str, str], submit_options: dict[str, Any], wait_options: dict[str, Any]
 ) -> TaskGroup:
-    """One pass over requests: planned at its start, then each chunk flows on by itself."""
+    """Return the task group of one pass. After `plan`, each chunk advances independently."""
     with TaskGroup(group_id=name) as requests_pass:
         plan = PlanOperator(
             task_id="plan",
@@ -153,7 +154,7 @@ def _requests_pass(
         chunk_label = "{{ task.chunk.rpartition('/')[2][:8] }}"
 
         @task_group(group_id="chunk")
-        def flow_of_chunk(chunk: str) -> None:
+        def chunk_flow(chunk: str) -> None:
             submit = ClaudeBatchOperator(
                 task_id="submit", chunk=chunk, map_index_template=chunk_label, **submit_options
             )
@@ -162,13 +163,13 @@ def _requests_pass(
                 batch_id=submit.output,
                 chunk=chunk,
                 map_index_template="{{ task.batch_id }}",
-                # A batch that is there takes its slot before another one is made.
+                # An existing batch gets its slot before a new one is submitted.
                 priority_weight=2,
                 **wait_options,
             )
-            # A wait that failed does not keep finished answers from being loaded, as they are paid; after a submit that
-            # failed there is nothing to load. No trigger rule of `load` tells the two apart, as `plan` is upstream of
-            # it, too. The scheduler ends this task by itself: it takes no worker.
+            # `load` must run after a failed wait, because finished answers are paid for, but not after a failed submit,
+            # which leaves nothing to load. With `plan` upstream too, no trigger rule of `load` can tell the two apart.
+            # The scheduler itself completes this empty task; no worker runs it.
             waited = EmptyOperator(task_id="waited", trigger_rule=TriggerRule.ALL_DONE)
             load = LoadOperator(
                 task_id="load",
@@ -179,5 +180,5 @@ def _requests_pass(
             )
             submit >> wait >> waited >> load
 
-        flow_of_chunk.expand(chunk=plan.output)
+        chunk_flow.expand(chunk=plan.output)
     return requests_pass

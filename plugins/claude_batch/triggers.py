@@ -1,6 +1,7 @@
 """
-The trigger: waits for one batch in the triggerer, without a worker. The poller looks for it, and nothing is touched,
-unless the Dag's author wants a batch canceled with its task.
+The trigger that waits for one batch in the triggerer, without a worker.
+
+The poller makes the API calls. They are all reads, unless the Dag's author wants a batch canceled with its task.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ def _event(payload: dict[str, Any]) -> TriggerEvent:
 
 class ClaudeBatchTrigger(BaseTrigger):
     """
-    Fires once: when the batch has ended, or when waiting on is of no use.
+    Fire once: when the batch has ended, or when further waiting is pointless.
 
-    It may be started anew at any time, on any triggerer, and then simply looks again. A kill, a clear or a move to
-    another triggerer does nothing to the batch, unless ``cancel_on_kill`` says otherwise.
+    Any triggerer may restart it at any time; it then polls again. A kill, a clear or a move to another triggerer leaves
+    the batch alone, unless ``cancel_on_kill`` is set.
 
     The event is ``{"batch_id", "counts"}`` for a batch that has ended, ``{"batch_id", "error"}`` otherwise.
 
     :param batch_id: the batch to wait for
     :param anthropic_conn_id: the connection of the API
-    :param poke_interval: the longest pause between two looks, in seconds, give or take a tenth
-    :param deadline: when the batch has to have ended, ISO 8601 with its offset
-    :param chunk: the lake key of the chunk that the batch was made of
-    :param cancel_on_kill: cancel the batch when the task was marked as over while it waited, and no other run holds it
+    :param poke_interval: the longest pause between two polls, in seconds, plus or minus a tenth
+    :param deadline: when the batch must have ended, ISO 8601 with its offset
+    :param chunk: the lake key of the batch's chunk
+    :param cancel_on_kill: cancel the batch if a person ended the task during the wait and no other run needs the batch
     :param aws_conn_id: the connection of the lake
     """
 
@@ -61,7 +62,7 @@ class ClaudeBatchTrigger(BaseTrigger):
         self.aws_conn_id = aws_conn_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """As Airflow stores it between triggerers."""
+        """Return the class path and the arguments, as Airflow stores them."""
         return "claude_batch.triggers.ClaudeBatchTrigger", {
             "batch_id": self.batch_id,
             "anthropic_conn_id": self.anthropic_conn_id,
@@ -73,8 +74,8 @@ class ClaudeBatchTrigger(BaseTrigger):
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait until there is something to say."""
-        if self.trigger_id is not None:  # None: run within a task by dag.test(), where nothing races
+        """Yield the only event, at the end of the wait."""
+        if self.trigger_id is not None:  # None: dag.test() runs the trigger in the task's process, without a race
             await asyncio.sleep(SOONEST_RESUME.total_seconds())
         deadline = datetime.fromisoformat(self.deadline)
         poll = BatchPoll(self.batch_id, deadline=deadline, interval_seconds=self.poke_interval)
@@ -85,27 +86,28 @@ class ClaudeBatchTrigger(BaseTrigger):
             yield _event({"batch_id": self.batch_id, "error": str(decision.error)})
 
     def _log_trouble(self, decision: LookAgain) -> None:
-        self.log.warning("Batch %s: %s Looking again in %.0f s", self.batch_id, decision.trouble, decision.seconds)
+        self.log.warning("Batch %s: %s Polling again in %.0f s", self.batch_id, decision.trouble, decision.seconds)
 
     async def on_kill(self) -> None:
         """
-        Cancel the batch if that is wanted and nobody needs it any more; see may_cancel().
+        Cancel the batch if ``cancel_on_kill`` is set and no run needs it; see may_cancel().
 
-        Where that cannot be found out, the batch goes on: what is not canceled can still be, and what is canceled would
-        have to be paid anew.
+        If that cannot be determined, the batch continues: it can still be canceled later, whereas a canceled batch has
+        to be paid for again.
         """
         from claude_batch.connections.claude import open_async_claude
 
         if not self.cancel_on_kill:
             return
         try:
-            # Connections, the lake and Airflow's own answers block: a thread keeps them off the event loop.
+            # Connections, the lake and Airflow's API block: threads keep them off the event loop.
             state = await asyncio.to_thread(self._task_state)
             holders = await asyncio.to_thread(self._holders)
             if self.task_instance is None or not may_cancel(state, self.task_instance.run_id, holders):
                 self.log.warning(
-                    "The wait for batch %s was killed, and the batch goes on: its task's state is %s, the runs that"
-                    " hold it are %s. It is canceled only when the task is marked as over and no other run holds it",
+                    "The wait for batch %s was killed, and the batch continues: its task is %s, and the runs that need"
+                    " it are %s. It is canceled only if the task is marked as failed, success or skipped and no other"
+                    " run needs it",
                     self.batch_id,
                     state,
                     holders,
@@ -113,31 +115,31 @@ class ClaudeBatchTrigger(BaseTrigger):
                 return
             async with await open_async_claude(self.anthropic_conn_id) as claude:
                 await claude.cancel(self.batch_id)
-        except Exception:  # a killed trigger has nobody to tell but the log, and what was not canceled still can be
-            self.log.exception("The wait for batch %s was killed, and the batch was not surely canceled", self.batch_id)
+        except Exception:  # a killed trigger can only log, and the batch can still be canceled by hand
+            self.log.exception("The wait for batch %s was killed, but the batch may not be canceled", self.batch_id)
             return
         self.log.warning(
-            "Batch %s was canceled: its task is marked as %s and no other run holds it. What it had finished stays paid"
-            " and can be loaded",
+            "Batch %s was canceled: its task is marked as %s and no other run needs it. Its finished requests are"
+            " billed and can be loaded",
             self.batch_id,
             state,
         )
 
     def _task_state(self) -> str | None:
-        """The state of the task instance as it is now, None if it is not to be found."""
+        """Return the current state of the task instance, None if there is none."""
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-        if (mine := self.task_instance) is None:
+        if (ti := self.task_instance) is None:
             return None
         states = RuntimeTaskInstance.get_task_states(
-            dag_id=mine.dag_id, task_ids=[mine.task_id], run_ids=[mine.run_id], map_index=mine.map_index
+            dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
         )
-        name = mine.task_id if mine.map_index < 0 else f"{mine.task_id}_{mine.map_index}"
-        state = states.get(mine.run_id, {}).get(name)
+        name = ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
+        state = states.get(ti.run_id, {}).get(name)
         return None if state is None else str(state)
 
     def _holders(self) -> list[str]:
-        """The runs that hold the batch, none if the ledger knows of no such batch."""
+        """Return the runs that need the batch, none if the ledger does not list the batch."""
         from claude_batch.connections.gateways import open_lake
         from include.enrichment.storage import layout
         from include.gateways.ledger_store import Ledger

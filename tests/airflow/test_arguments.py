@@ -23,11 +23,11 @@ def pipelines_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(pipelines, "PIPELINES", tmp_path)
 
 
-def test_what_fits_is_taken() -> None:
+def test_valid_arguments_are_accepted() -> None:
     check_arguments("x", pipeline="tickets", partition=None, poke_interval=0.5, pass_name="retry_2", deferrable=False)
 
 
-def test_what_does_not_is_told_with_its_name_its_value_and_an_example() -> None:
+def test_an_invalid_argument_is_rejected_with_its_value_and_an_example() -> None:
     with pytest.raises(SpecError, match=r"^x: pool must be .* pool, got 7\. Example: pool='claude_batches'$"):
         check_arguments("x", pipeline="tickets", pool=7)
 
@@ -46,9 +46,7 @@ def test_what_does_not_is_told_with_its_name_its_value_and_an_example() -> None:
         (SummaryOperator, {"pipeline": "tickets", "column": None}),
     ],
 )
-def test_an_operator_says_which_of_its_arguments_is_wrong(
-    operator: Callable[..., Any], arguments: dict[str, Any]
-) -> None:
+def test_each_operator_checks_its_arguments(operator: Callable[..., Any], arguments: dict[str, Any]) -> None:
     wrong = list(arguments)[-1]
     with pytest.raises(SpecError, match=f"^{operator.__name__}: {wrong} must be .*, got {arguments[wrong]!r}"):
         operator(task_id="t", **arguments)
@@ -65,7 +63,7 @@ def test_an_operator_says_which_of_its_arguments_is_wrong(
     ],
     ids=["extract", "plan", "publish", "summary", "asset"],
 )
-def test_a_pipeline_that_there_is_not_is_told_with_the_nearest(make: Callable[[str], Any]) -> None:
+def test_a_missing_pipeline_is_rejected_with_the_closest_name(make: Callable[[str], Any]) -> None:
     make("tickets")
     with pytest.raises(SpecError, match=r"There is no pipeline 'tikets' in .*; did you mean 'tickets'"):
         make("tikets")

@@ -43,12 +43,12 @@ def pipeline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def events(*partitions: str) -> Any:
-    """The context of a run that these publishes have started."""
-    return started_by(*({"partition": one} for one in partitions))
+    """Return the context of a run that publishes of these partitions have triggered."""
+    return triggered_by(*({"partition": one} for one in partitions))
 
 
-def started_by(*extras: Any) -> Any:
-    """The context of a run that asset events with these extras have started."""
+def triggered_by(*extras: Any) -> Any:
+    """Return the context of a run that asset events with these extras have triggered."""
     found: dict[Asset, list[Any]] = defaultdict(list)
     found[table_asset("tickets")] += [SimpleNamespace(extra=extra) for extra in extras]
     return {"triggering_asset_events": found}
@@ -78,7 +78,7 @@ def summary() -> SummaryOperator:
     return SummaryOperator(task_id="summary", pipeline="tickets", column="topic")
 
 
-def test_a_column_that_the_table_does_not_have_is_told_when_the_dag_is_parsed() -> None:
+def test_an_unknown_column_is_an_import_error() -> None:
     for column in ("topic", "ticket", "_model"):
         SummaryOperator(task_id="summary", pipeline="tickets", column=column)
     told = r"'tickets' has no column 'topik'; did you mean 'topic'\? There are: ticket, topic, urgent, words\."
@@ -86,17 +86,17 @@ def test_a_column_that_the_table_does_not_have_is_told_when_the_dag_is_parsed() 
         SummaryOperator(task_id="summary", pipeline="tickets", column="topik")
 
 
-def test_of_a_schema_that_cannot_be_read_no_column_is_refused(tmp_path: Path) -> None:
+def test_with_an_unreadable_schema_any_column_is_accepted(tmp_path: Path) -> None:
     write_pipeline(tmp_path / "pipelines" / "tickets", output_schema_json="{")
     SummaryOperator(task_id="summary", pipeline="tickets", column="anything")
 
 
-def test_the_partition_that_was_published_is_summed_up(published: Lake) -> None:
+def test_the_published_partition_is_counted(published: Lake) -> None:
     assert summary().execute(events("2026-11-01", "2026-11-01")) == ["2026-11-01"]
     assert published.list("summaries/") == ["summaries/tickets/dt=2026-11-01/topic.json"]
 
 
-def test_a_publish_tells_which_partition_it_was_with_its_counts(publishing_run: Any) -> None:
+def test_the_event_of_a_publish_has_the_partition_and_its_counts(publishing_run: Any) -> None:
     from airflow.models.asset import AssetEvent
     from airflow.utils.session import create_session
     from sqlalchemy import select
@@ -124,18 +124,18 @@ def test_a_publish_tells_which_partition_it_was_with_its_counts(publishing_run: 
         {"partition": ["2026-11-01"]},
     ],
 )
-def test_an_event_that_names_no_partition_is_told_once_the_others_are_counted(published: Lake, extra: Any) -> None:
+def test_an_event_without_a_partition_fails_after_the_others_are_counted(published: Lake, extra: Any) -> None:
     with pytest.raises(AirflowFailException, match=r"names no partition.*\{\"partition\": \"2026-11-21\"\}") as caught:
-        summary().execute(started_by(extra, {"partition": "2026-11-01"}))
+        summary().execute(triggered_by(extra, {"partition": "2026-11-01"}))
     assert f"with the extra {extra!r} names" in str(caught.value)
     assert published.list("summaries/") == ["summaries/tickets/dt=2026-11-01/topic.json"]
 
 
-def test_a_partition_that_is_not_published_fails_the_task(connections: pytest.MonkeyPatch) -> None:
+def test_an_unpublished_partition_fails_the_task(connections: pytest.MonkeyPatch) -> None:
     with pytest.raises(AirflowFailException, match=r"2026-11-01 of tickets is not published.*dt=2026-11-01"):
         summary().execute(events("2026-11-01"))
 
 
-def test_a_run_that_no_publish_has_started_does_nothing(lake: Lake) -> None:
+def test_a_run_without_events_does_nothing(lake: Lake) -> None:
     assert summary().execute(events()) == []
     assert lake.list("summaries/") == []

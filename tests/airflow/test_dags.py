@@ -1,4 +1,4 @@
-"""The Dags in dags/, and what they have in common: include/dag_defaults.py."""
+"""The Dags in dags/ and their shared settings in include/dag_defaults.py."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ def tasks(dags: dict[str, DAG]) -> Iterator[Any]:
         yield from dag.tasks
 
 
-def test_each_file_gives_the_dag_of_its_name(dags: dict[str, DAG]) -> None:
+def test_each_file_defines_the_dag_of_its_name(dags: dict[str, DAG]) -> None:
     assert sorted(dags) == sorted(path.stem for path in (ROOT / "dags").glob("*.py"))
 
 
-def test_each_pool_that_a_task_is_in_can_be_imported(dags: dict[str, DAG]) -> None:
+def test_every_pool_of_a_task_is_in_pools_json(dags: dict[str, DAG]) -> None:
     pools = json.loads((ROOT / "config/pools.json").read_text())
     assert {task.pool for task in tasks(dags)} - {"default_pool"} == set(pools)
-    # A wait is deferred while its batch is in the API's queue, and that is when its slot has to count.
+    # A wait is deferred while its batch is in the API's queue, so deferred tasks must hold a slot.
     assert all(pool["include_deferred"] and pool["slots"] > 0 for pool in pools.values())
 
 
-def test_what_waits_for_a_table_waits_for_one_that_is_published(dags: dict[str, DAG]) -> None:
+def test_every_dag_scheduled_on_a_table_has_a_publisher(dags: dict[str, DAG]) -> None:
     published = {asset.uri for task in tasks(dags) for asset in task.outlets}
     conditions = [condition for dag in dags.values() if (condition := getattr(dag.timetable, "asset_condition", None))]
     assert conditions
     assert {condition.uri for condition in conditions} <= published
 
 
-def test_a_scheduled_run_is_about_the_whole_day_and_one_by_hand_without_a_date_about_yesterday() -> None:
+def test_a_scheduled_run_processes_a_whole_day_and_a_manual_run_without_a_date_yesterday() -> None:
     timetable = dag_defaults.MIDNIGHT
     day = pendulum.datetime(2026, 11, 21)
     scheduled = timetable.next_dagrun_info(
@@ -70,15 +70,15 @@ LATE: dict[str, Any] = {
 }
 
 
-def test_a_run_that_is_late_is_an_error_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_late_run_is_logged_as_an_error(caplog: pytest.LogCaptureFixture) -> None:
     asyncio.run(dag_defaults.report_late(context=LATE))
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
-    assert "Run a run of catalogue is not done at its deadline, 2026-11-22 05:00:00+00:00: it is running" in caplog.text
+    assert "catalogue is late: run a run is still running at its deadline, 2026-11-22 05:00 UTC." in caplog.text
 
 
 def failed_with(reason: str | None) -> dict[str, Any]:
-    """What a Dag's failure callback gets, of a task that has left this reason."""
+    """Return the context of a Dag's failure callback after a task failed for this reason."""
     ti = SimpleNamespace(
         task_id="catalogue.publish", map_index=-1, log_url="http://airflow/runs/1", xcom_pull=lambda **_: reason
     )
@@ -87,7 +87,7 @@ def failed_with(reason: str | None) -> dict[str, Any]:
     return context | {"ti": ti, "dag_run": run, "params": {"partition": "2026-11-16"}}
 
 
-def test_a_run_that_fails_is_an_error_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failed_run_is_logged_as_an_error(caplog: pytest.LogCaptureFixture) -> None:
     dag_defaults.report_failure(failed_with("LoadError: 4 of 126 rows were rejected."))
     (record,) = caplog.records
     assert record.levelno == logging.ERROR
@@ -96,7 +96,7 @@ def test_a_run_that_fails_is_an_error_in_the_log(caplog: pytest.LogCaptureFixtur
     )
 
 
-def test_a_failure_of_another_kind_is_told_with_what_airflow_knows(caplog: pytest.LogCaptureFixture) -> None:
+def test_another_failure_is_logged_with_airflows_reason(caplog: pytest.LogCaptureFixture) -> None:
     dag_defaults.report_failure(failed_with(None))
     dag_defaults.report_failure({"run_id": "a run", "dag": SimpleNamespace(dag_id="catalogue"), "reason": "timed_out"})
     assert [record.getMessage() for record in caplog.records] == [
@@ -113,7 +113,7 @@ def test_a_failure_of_another_kind_is_told_with_what_airflow_knows(caplog: pytes
         (None, None, "a run"),
     ],
 )
-def test_the_day_is_the_runs_partition(
+def test_the_logged_day_is_the_runs_partition(
     caplog: pytest.LogCaptureFixture, key: str | None, begins: datetime | None, day: str
 ) -> None:
     run = SimpleNamespace(run_id="a run", partition_key=key, data_interval_start=begins)

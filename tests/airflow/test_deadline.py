@@ -17,7 +17,7 @@ LONG, PAST = timedelta(days=2), timedelta(0)
 
 
 def due(session: Session, run_type: str, interval: timedelta) -> datetime | None:
-    """When a new run of the day that begins at MIDNIGHT is due, as Airflow asks for it with a stored reference."""
+    """Return when a new run of the day from MIDNIGHT is due, evaluated as Airflow does with a stored reference."""
     from airflow.models.dagrun import DagRun
     from airflow.serialization.decoders import decode_deadline_reference
     from airflow.serialization.encoders import encode_deadline_reference
@@ -40,14 +40,14 @@ def due(session: Session, run_type: str, interval: timedelta) -> datetime | None
     return found
 
 
-def test_a_scheduled_run_is_due_the_interval_after_its_day_began(session: Session) -> None:
+def test_a_scheduled_run_is_due_one_interval_after_the_start_of_its_day(session: Session) -> None:
     assert due(session, "scheduled", LONG) == MIDNIGHT + LONG
 
 
-def test_a_night_that_is_over_when_its_run_is_made_has_no_deadline(session: Session) -> None:
+def test_a_night_that_is_already_late_has_no_deadline(session: Session) -> None:
     assert due(session, "scheduled", PAST) is None
 
 
 @pytest.mark.parametrize("run_type", ["manual", "backfill"])
-def test_a_run_by_hand_and_a_backfilled_day_have_no_deadline(session: Session, run_type: str) -> None:
+def test_manual_runs_and_backfilled_days_have_no_deadline(session: Session, run_type: str) -> None:
     assert due(session, run_type, LONG) is None

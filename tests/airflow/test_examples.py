@@ -14,7 +14,7 @@ EXAMPLES = Path(__file__).with_name("examples")
 ROOT = Path(__file__).parents[2]
 
 
-def test_own_requests_go_through_a_batch_of_their_own(
+def test_own_requests_are_sent_in_their_own_batch(
     run_dag: Callable[..., Any], connections: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
     import pyarrow as pa
@@ -30,7 +30,7 @@ def test_own_requests_go_through_a_batch_of_their_own(
     assert all(text.startswith("simulated") for text in outcomes["output"].to_pylist())
 
 
-def test_the_flow_can_be_put_together_by_hand(
+def test_the_flow_can_be_built_without_enrich(
     run_dag: Callable[..., Any], connections: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
     from claude_batch.connections.gateways import open_lake
@@ -39,15 +39,18 @@ def test_the_flow_can_be_put_together_by_hand(
     assert open_lake("aws_default").exists("tables/tickets/dt=2026-11-01/data.parquet")
 
 
-@pytest.mark.parametrize("module", ["operators", "sensors", "triggers", "task_group", "params", "connections"])
-def test_every_public_name_is_used_by_a_dag_an_example_or_one_that_they_use(module: str) -> None:
-    source = ast.parse((ROOT / "plugins/claude_batch" / f"{module}.py").read_text())
+@pytest.mark.parametrize(
+    "module",
+    ["operators", "sensors", "triggers", "task_group", "forms.params", "connections.gateways", "connections.claude"],
+)
+def test_every_public_name_is_used(module: str) -> None:
+    source = ast.parse((ROOT / "plugins/claude_batch" / f"{module.replace('.', '/')}.py").read_text())
     public = [
         node.name
         for node in source.body
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_")
     ]
-    files = [*(ROOT / "dags").glob("*.py"), *EXAMPLES.glob("*.py"), *(ROOT / "plugins/claude_batch").glob("*.py")]
+    files = [*(ROOT / "dags").glob("*.py"), *EXAMPLES.glob("*.py"), *(ROOT / "plugins/claude_batch").rglob("*.py")]
     used = {
         node.id if isinstance(node, ast.Name) else node.attr
         for file in files

@@ -1,4 +1,4 @@
-"""failures.py: how our errors end a task, and what its log has of them."""
+"""failures.py: how our errors end a task and appear in its log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from include.enrichment.errors import ApiError, EnrichmentError, LakeError, Spec
 
 
 @pytest.mark.parametrize("error", [LakeError("x"), ApiError("x", retryable=True)])
-def test_what_may_pass_is_retried(error: EnrichmentError) -> None:
+def test_a_transient_error_is_retried(error: EnrichmentError) -> None:
     with pytest.raises(FailedForNow, match="x") as caught, airflow_failures():
         raise error
     assert isinstance(caught.value, AirflowException)
@@ -24,19 +24,19 @@ def test_what_may_pass_is_retried(error: EnrichmentError) -> None:
 
 
 @pytest.mark.parametrize("error", [SpecError("x"), ApiError("x", retryable=False)])
-def test_what_a_person_must_mend_is_not_retried(error: EnrichmentError) -> None:
+def test_an_error_that_needs_a_person_is_not_retried(error: EnrichmentError) -> None:
     with pytest.raises(Failed, match=f"{type(error).__name__}: x") as caught, airflow_failures():
         raise error
     assert isinstance(caught.value, AirflowFailException)
 
 
-def test_what_is_not_ours_is_left_alone() -> None:
+def test_a_foreign_error_passes_through() -> None:
     with pytest.raises(ZeroDivisionError), airflow_failures():
         _ = 1 / 0
 
 
 def logged(error: Exception) -> dict[str, Any]:
-    """What Airflow's task log has of an exception that ends a task."""
+    """Return the log entry that Airflow writes for an exception that ends a task."""
     written = CapturingLogger()
     transform = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
     before = structlog.get_config()
@@ -62,13 +62,13 @@ def logged(error: Exception) -> dict[str, Any]:
     ("error", "kind"),
     [(SpecError("line 1\nline 2"), "Failed"), (LakeError("line 1\nline 2"), "FailedForNow")],
 )
-def test_the_log_has_our_message_and_no_frames(error: EnrichmentError, kind: str) -> None:
+def test_the_log_has_our_message_without_a_stack_trace(error: EnrichmentError, kind: str) -> None:
     stack = logged(error)
     assert (stack["exc_type"], stack["exc_value"]) == (kind, f"{type(error).__name__}: line 1\nline 2")
     assert stack["frames"] == []
 
 
-def test_of_an_unforeseen_error_the_log_has_every_frame() -> None:
+def test_an_unexpected_error_is_logged_with_its_stack_trace() -> None:
     stack = logged(ZeroDivisionError("x"))
     assert stack["exc_type"] == "ZeroDivisionError"
     assert stack["frames"]

@@ -9,7 +9,7 @@ from include.enrichment.errors import SpecError
 from tests.fixtures.flow import write_pipeline
 
 
-def test_a_pipeline_without_a_folder_is_refused_with_the_nearest_name(
+def test_a_pipeline_without_a_folder_is_rejected_with_the_closest_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_pipeline(tmp_path / "tickets")

@@ -77,7 +77,7 @@ def in_a_loop(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def looks(emulator: Emulator) -> tuple[int, int]:
-    """How many pages of the list were read, and how many batches were retrieved."""
+    """Return the number of list pages read and of batches retrieved."""
     paths = [call["path"] for call in emulator.log()["calls"] if call["method"] == "GET"]
     retrieves = sum("/batches/" in path for path in paths)
     return len(paths) - retrieves, retrieves
@@ -85,7 +85,7 @@ def looks(emulator: Emulator) -> tuple[int, int]:
 
 @pytest.fixture
 def clients(connections: pytest.MonkeyPatch) -> list[anthropic.AsyncAnthropic]:
-    """The clients that pollers have made so far."""
+    """Return the clients that pollers have opened so far."""
     made: list[anthropic.AsyncAnthropic] = []
     really_open = opening.open_async_claude
 
@@ -115,7 +115,7 @@ def test_many_waits_share_one_client_and_one_call_to_the_list(
     assert len(clients) == 1
 
 
-def test_rounds_are_stretched_by_a_share_of_their_pause(running: pytest.MonkeyPatch, emulator: Emulator) -> None:
+def test_jitter_stretches_the_pause_between_rounds(running: pytest.MonkeyPatch, emulator: Emulator) -> None:
     running.setattr(poll_schedule, "JITTER", 5_000)
     running.setattr("random.random", lambda: 1.0)
     batch_ids = [make_batch() for _ in range(MANY)]
@@ -130,7 +130,7 @@ def test_rounds_are_stretched_by_a_share_of_their_pause(running: pytest.MonkeyPa
     assert looks(emulator) == (1, 0)
 
 
-def test_few_waits_are_spared_the_list(running: pytest.MonkeyPatch, emulator: Emulator) -> None:
+def test_few_waits_do_not_read_the_list(running: pytest.MonkeyPatch, emulator: Emulator) -> None:
     batch_ids = [make_batch() for _ in range(PAGE_WORTH)]
 
     async def watch() -> None:
@@ -142,7 +142,7 @@ def test_few_waits_are_spared_the_list(running: pytest.MonkeyPatch, emulator: Em
     assert looks(emulator) == (0, PAGE_WORTH)
 
 
-def test_what_the_list_does_not_show_is_retrieved(running: pytest.MonkeyPatch, emulator: Emulator) -> None:
+def test_batches_missing_from_the_list_are_retrieved(running: pytest.MonkeyPatch, emulator: Emulator) -> None:
     batch_ids = [make_batch() for _ in range(MANY)]
     for batch_id in batch_ids:
         end(batch_id)
@@ -155,7 +155,7 @@ def test_what_the_list_does_not_show_is_retrieved(running: pytest.MonkeyPatch, e
     assert looks(emulator) == (1, MANY)
 
 
-def test_a_batch_that_ends_ends_its_own_wait_alone(running: pytest.MonkeyPatch) -> None:
+def test_an_ended_batch_ends_only_its_own_wait(running: pytest.MonkeyPatch) -> None:
     batch_ids = [make_batch() for _ in range(MANY)]
 
     async def watch() -> None:
@@ -182,7 +182,7 @@ def test_two_waits_for_one_batch_both_end(running: pytest.MonkeyPatch, emulator:
     assert looks(emulator) == (0, 1)
 
 
-def test_who_joins_while_the_others_are_between_two_looks_is_looked_at_at_once(running: pytest.MonkeyPatch) -> None:
+def test_a_new_wait_is_polled_at_once_while_others_pause(running: pytest.MonkeyPatch) -> None:
     running_on, ended = make_batch(), make_batch()
     end(ended)
 
@@ -195,7 +195,7 @@ def test_who_joins_while_the_others_are_between_two_looks_is_looked_at_at_once(r
     in_a_loop(watch())
 
 
-def test_a_cancelled_wait_leaves_and_the_last_one_closes_the_client(
+def test_a_canceled_wait_leaves_and_the_last_one_closes_the_client(
     running: pytest.MonkeyPatch, emulator: Emulator, clients: list[anthropic.AsyncAnthropic]
 ) -> None:
     batch_ids = [make_batch() for _ in range(2)]
@@ -212,10 +212,8 @@ def test_a_cancelled_wait_leaves_and_the_last_one_closes_the_client(
     in_a_loop(watch())
 
 
-def test_an_event_loop_leaves_nothing_to_the_next(
-    running: pytest.MonkeyPatch, clients: list[anthropic.AsyncAnthropic]
-) -> None:
-    """As dag.test() runs triggers: one loop each, which ends when the first event is there."""
+def test_event_loops_share_nothing(running: pytest.MonkeyPatch, clients: list[anthropic.AsyncAnthropic]) -> None:
+    """dag.test() runs each trigger in its own loop, which ends with the first event."""
     for batch_id in (make_batch(), make_batch()):
         end(batch_id)
         assert isinstance(in_a_loop(wait(batch_id)), Ended)
@@ -223,7 +221,7 @@ def test_an_event_loop_leaves_nothing_to_the_next(
     assert not any(poller._pollers.values())
 
 
-def test_an_error_of_the_list_is_told_to_every_wait_and_ends_none(
+def test_an_error_of_the_list_is_reported_to_every_wait_and_ends_none(
     running: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
     batch_ids = [make_batch() for _ in range(MANY)]
@@ -239,12 +237,10 @@ def test_an_error_of_the_list_is_told_to_every_wait_and_ends_none(
 
     in_a_loop(watch())
     assert len(troubles) == MANY
-    assert all("HTTP 529" in str(told.trouble) for told in troubles)
+    assert all("HTTP 529" in str(trouble.trouble) for trouble in troubles)
 
 
-def test_an_api_that_asks_to_be_left_alone_is_left_alone_by_every_wait(
-    running: pytest.MonkeyPatch, emulator: Emulator
-) -> None:
+def test_retry_after_holds_for_every_wait(running: pytest.MonkeyPatch, emulator: Emulator) -> None:
     seen, *batch_ids = [make_batch() for _ in range(MANY + 1)]
 
     async def watch() -> None:
@@ -263,7 +259,7 @@ def test_an_api_that_asks_to_be_left_alone_is_left_alone_by_every_wait(
 
 
 @pytest.mark.parametrize("count", [1, MANY])
-def test_a_key_that_is_refused_twice_ends_every_wait(
+def test_a_key_that_is_rejected_twice_ends_every_wait(
     running: pytest.MonkeyPatch, emulator: Emulator, clients: list[anthropic.AsyncAnthropic], count: int
 ) -> None:
     batch_ids = [make_batch() for _ in range(count)]
@@ -280,7 +276,7 @@ def test_a_key_that_is_refused_twice_ends_every_wait(
 
 
 @pytest.mark.parametrize("count", [1, MANY])
-def test_a_key_that_was_replaced_in_the_connection_is_found_before_anybody_is_told(
+def test_a_replaced_key_is_used_before_any_wait_fails(
     running: pytest.MonkeyPatch, emulator: Emulator, clients: list[anthropic.AsyncAnthropic], count: int
 ) -> None:
     batch_ids = [make_batch() for _ in range(count)]
@@ -309,7 +305,7 @@ def test_a_key_that_was_replaced_in_the_connection_is_found_before_anybody_is_to
     assert (len(clients), told) == (2, [])
 
 
-def test_a_batch_of_another_workspace_ends_its_own_wait_alone(running: pytest.MonkeyPatch, emulator: Emulator) -> None:
+def test_a_batch_of_another_workspace_ends_only_its_own_wait(running: pytest.MonkeyPatch, emulator: Emulator) -> None:
     running.setattr("include.enrichment.batches.poll.NOT_FOUND_LOOKS", 2)
     known = make_batch()
 
@@ -324,7 +320,7 @@ def test_a_batch_of_another_workspace_ends_its_own_wait_alone(running: pytest.Mo
     in_a_loop(watch())
 
 
-def test_a_trouble_is_told_in_the_context_of_its_own_wait(running: pytest.MonkeyPatch, emulator: Emulator) -> None:
+def test_an_error_is_reported_in_the_context_of_its_own_wait(running: pytest.MonkeyPatch, emulator: Emulator) -> None:
     batch_ids = [make_batch() for _ in range(MANY)]
     fail(emulator, {"kind": "http_error", "on": "list", "status": 500, "retry_after": 0.1, "times": 1})
     told: list[tuple[str, str]] = []
@@ -342,10 +338,10 @@ def test_a_trouble_is_told_in_the_context_of_its_own_wait(running: pytest.Monkey
     assert sorted(told) == sorted((batch_id, batch_id) for batch_id in batch_ids)
 
 
-def test_the_event_loop_has_other_turns_between_a_slice_of_waits_and_the_next(
+def test_other_tasks_of_the_event_loop_run_between_two_slices_of_waits(
     running: pytest.MonkeyPatch,
 ) -> None:
-    """However many waits there are: 3,000 of an API that cannot be reached, which is told to each."""
+    """3,000 waits on an API that cannot be reached: the error is reported to each of them."""
     running.setenv("AIRFLOW_CONN_ANTHROPIC_DEFAULT", '{"conn_type": "anthropic", "password": "k"}')
     decided = 0
     really_decide = BatchPoll.decide
@@ -374,7 +370,7 @@ def test_the_event_loop_has_other_turns_between_a_slice_of_waits_and_the_next(
     assert max(in_a_loop(watch())) == poll_schedule.SLICE
 
 
-def test_looks_that_come_to_an_unforeseen_end_leave_nobody_waiting(running: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_failure_ends_every_wait(running: pytest.MonkeyPatch) -> None:
     batch_ids = [make_batch() for _ in range(MANY)]
     for batch_id in batch_ids:
         end(batch_id)

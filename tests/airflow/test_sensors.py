@@ -15,13 +15,11 @@ def sensor(batch_id: str, **options: Any) -> ClaudeBatchSensor:
     return ClaudeBatchSensor(task_id="wait", batch_id=batch_id, **options)
 
 
-def test_a_batch_that_has_ended_is_not_waited_for(connections: pytest.MonkeyPatch) -> None:
+def test_an_ended_batch_needs_no_wait(connections: pytest.MonkeyPatch) -> None:
     assert sensor(make_batch()).execute({})["succeeded"] == 1
 
 
-def test_a_running_batch_is_left_to_the_trigger_until_its_own_deadline(
-    connections: pytest.MonkeyPatch, emulator: Emulator
-) -> None:
+def test_a_running_batch_is_deferred_to_the_trigger(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
     emulator.set_faults([{"kind": "duration", "seconds": 600}])
     with pytest.raises(TaskDeferred) as deferred:
         sensor(make_batch(), poke_interval=7).execute({})
@@ -30,9 +28,7 @@ def test_a_running_batch_is_left_to_the_trigger_until_its_own_deadline(
     assert (waiting.poke_interval, deferred.value.method_name) == (7, "execute_complete")
 
 
-def test_an_api_that_is_down_when_the_wait_begins_is_waited_out(
-    connections: pytest.MonkeyPatch, emulator: Emulator
-) -> None:
+def test_an_api_that_is_down_at_first_is_waited_out(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
     batch_id = make_batch()
     emulator.set_faults([{"kind": "http_error", "on": "retrieve", "status": 503}])
     with pytest.raises(TaskDeferred):
@@ -56,7 +52,7 @@ def test_without_deferral_it_pokes_in_mode_reschedule(connections: pytest.Monkey
     assert not sensor(make_batch(), deferrable=False).poke({})
 
 
-def test_a_refused_key_fails_at_once(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
+def test_a_rejected_key_fails_at_once(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
     batch_id = make_batch()
     emulator.set_faults([{"kind": "http_error", "on": "retrieve", "status": 403}])
     with pytest.raises(AirflowException, match="The batch is unchanged"):
@@ -67,14 +63,14 @@ def test_only_the_batch_and_its_chunk_are_templated() -> None:
     assert tuple(ClaudeBatchSensor.template_fields) == ("batch_id", "chunk")
 
 
-def test_a_kill_cancels_nothing_unless_that_was_asked_for(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
+def test_a_kill_cancels_nothing_by_default(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
     emulator.set_faults([{"kind": "stuck"}])
     with pytest.raises(TaskDeferred) as deferred:
         sensor(make_batch(), chunk="chunks/tickets/c.parquet").execute({})
     assert not deferred.value.trigger.cancel_on_kill
 
 
-def test_what_a_kill_has_to_look_up_is_handed_to_the_trigger(
+def test_the_trigger_gets_the_chunk_and_the_lake_for_a_kill(
     connections: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
     emulator.set_faults([{"kind": "stuck"}])
@@ -86,6 +82,6 @@ def test_what_a_kill_has_to_look_up_is_handed_to_the_trigger(
 
 
 @pytest.mark.parametrize("options", [{}, {"chunk": "chunks/tickets/c.parquet", "deferrable": False}])
-def test_to_cancel_on_kill_the_chunk_and_a_trigger_are_needed(options: dict[str, Any]) -> None:
+def test_cancel_on_kill_requires_a_chunk_and_a_trigger(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="wait: cancel_on_kill needs `chunk`"):
         sensor("b", cancel_on_kill=True, **options)

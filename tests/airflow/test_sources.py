@@ -1,4 +1,4 @@
-"""A partition goes from each kind of source through Airflow to its table."""
+"""From each kind of source through Airflow to the table."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def test_from_files_on_s3(
 
 
 @pytest.mark.parametrize("partition", [None, "2026-11-03"])
-def test_an_unload_of_redshift_writes_where_the_pipeline_reads(
+def test_a_redshift_unload_writes_to_the_folder_that_the_pipeline_reads(
     connections: pytest.MonkeyPatch, partition: str | None
 ) -> None:
-    """Redshift itself cannot be had here: what is sent to it is looked at."""
+    """Without a Redshift here, the test checks the SQL that would be sent."""
     from airflow.dag_processing.dagbag import BundleDagBag
 
     path = EXAMPLES / "unload_from_redshift.py"

@@ -59,12 +59,12 @@ def states(run: Any) -> dict[str, str]:
 
 
 def sent(run: Any) -> set[str]:
-    """The submits of a run that succeeded."""
+    """Return the submits of a run that succeeded."""
     return {task for task, state in states(run).items() if "submit" in task and state == "success"}
 
 
 def rewrite(folder: Path, limits: str = "{}", *, key: str = "[ticket]") -> None:
-    """The pipeline with other limits, or another key."""
+    """Write the pipeline with other limits or another key."""
     request = "{model: claude-haiku-5-5, max_tokens: 200}"
     write_pipeline(
         folder / "pipelines" / "tickets",
@@ -106,7 +106,7 @@ def test_a_partition_goes_from_the_warehouse_to_the_lake(
         ("{retry_passes: 2}", ["canary", "main", "retry_1", "retry_2"]),
     ],
 )
-def test_the_passes_are_those_of_the_pipeline_in_their_order(
+def test_the_pipelines_limits_determine_the_passes_and_their_order(
     connections: pytest.MonkeyPatch, tmp_path: Path, limits: str, passes: list[str]
 ) -> None:
     rewrite(tmp_path, limits)
@@ -122,7 +122,7 @@ def test_the_passes_are_those_of_the_pipeline_in_their_order(
 
 
 class TestDag:
-    """A Dag file names its pipeline once, by its own name, and gets the pipeline's form."""
+    """A Dag enriches the pipeline of its own name and gets the pipeline's form."""
 
     @pytest.fixture(autouse=True)
     def pipelines(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -132,67 +132,67 @@ class TestDag:
             write_pipeline(tmp_path / name, pipeline_yaml=yaml)
         monkeypatch.setattr(pipelines, "PIPELINES", tmp_path)
 
-    def test_without_a_name_the_pipeline_is_the_one_that_is_called_like_the_dag(self) -> None:
+    def test_without_a_name_the_pipeline_has_the_dags_name(self) -> None:
         with DAG("mist", schedule=None) as dag:
             flow = enrich()
         assert flow.group_id == "mist"
         assert dag.params.get_param("model").dump() == form("mist")["model"].dump()
 
-    def test_another_name_may_be_given_where_no_pipeline_is_called_like_the_dag(self) -> None:
+    def test_another_pipeline_is_allowed_if_none_has_the_dags_name(self) -> None:
         with DAG("nightly", schedule=None) as dag:
             assert enrich("mist").group_id == "mist"
         assert dag.params.keys() == form("mist").keys()
 
-    def test_a_dag_that_is_called_like_another_pipeline_is_refused(self) -> None:
-        fact = r"Dag 'mist' enriches 'catalogue', and there is a pipeline 'mist'\. Write enrich\(\) without a name"
+    def test_a_dag_named_after_another_pipeline_is_rejected(self) -> None:
+        fact = r"Dag 'mist' enriches 'catalogue', but there is a pipeline 'mist' too\. Write enrich\(\) without a name"
         with DAG("mist", schedule=None), pytest.raises(SpecError, match=f"^airflow/test_task_group.py: {fact}"):
             enrich("catalogue")
 
-    def test_its_own_pipeline_comes_first_and_others_with_the_same_form_may_follow(self) -> None:
+    def test_pipelines_with_the_same_form_may_follow_the_dags_own(self) -> None:
         with DAG("mist", schedule=None) as dag:
             enrich() >> enrich("fog")
         assert {task.task_id.partition(".")[0] for task in dag.tasks} == {"mist", "fog"}
 
-    def test_two_pipelines_with_different_forms_need_a_dag_each(self) -> None:
+    def test_pipelines_with_different_forms_need_a_dag_each(self) -> None:
         with DAG("mist", schedule=None):
             enrich()
-            with pytest.raises(SpecError, match=r"'mist' and 'catalogue', whose forms differ: model\..* of its own"):
+            with pytest.raises(SpecError, match=r"'mist' and 'catalogue', whose forms differ: model\..* its own Dag"):
                 enrich("catalogue")
 
-    def test_params_of_its_own_stay_and_every_task_has_the_form_too(self) -> None:
+    def test_the_dags_own_params_stay_and_every_task_has_the_form(self) -> None:
         with DAG("mist", schedule=None, params={"reason": "none"}) as dag:
             enrich()
         assert dag.params.keys() == {"reason", *form("mist")}
         assert dag.get_task("mist.extract").params.keys() == dag.params.keys()
 
-    def test_a_file_that_still_gives_the_form_itself_works(self) -> None:
+    def test_a_dag_may_pass_the_form_itself(self) -> None:
         with DAG("mist", schedule=None, params=form("mist")) as dag:
             enrich("mist")
         assert dag.params.keys() == form("mist").keys()
 
     @pytest.mark.parametrize("params", ["catalogue", {"model": "claude-opus-5-5"}])
-    def test_one_that_gives_another_form_is_told_to_leave_it_out(self, params: Any) -> None:
+    def test_a_dag_that_passes_another_form_is_rejected(self, params: Any) -> None:
         given = form(params) if isinstance(params, str) else params
         with (
             DAG("mist", schedule=None, params=given),
-            pytest.raises(SpecError, match=r"form of pipeline 'mist': model\. .*: remove params=form\(…\)"),
+            pytest.raises(SpecError, match=r"form of pipeline 'mist': model\. .*Remove params=form\(…\)"),
         ):
             enrich()
 
     @pytest.mark.parametrize("names", [["mits"], []])
-    def test_a_pipeline_that_there_is_not_is_told_with_the_nearest(self, names: list[str]) -> None:
+    def test_a_missing_pipeline_is_rejected_with_the_closest_name(self, names: list[str]) -> None:
         with (
             DAG("mits", schedule=None),
             pytest.raises(SpecError, match=r"There is no pipeline 'mits' in .*; did you mean 'mist'"),
         ):
             enrich(*names)
 
-    def test_outside_of_a_dag_there_is_nothing_to_enrich(self) -> None:
-        with pytest.raises(SpecError, match="outside of a Dag"):
+    def test_enrich_requires_a_dag(self) -> None:
+        with pytest.raises(SpecError, match="outside a Dag"):
             enrich("mist")
 
     @pytest.mark.parametrize(
-        ("argument", "value", "told"),
+        ("argument", "value", "message"),
         [
             (
                 "source_ready_after",
@@ -207,15 +207,15 @@ class TestDag:
             ("deferrable", "no", "True or False, got 'no'"),
         ],
     )
-    def test_an_argument_that_cannot_be_is_told_with_its_value_and_an_example(
-        self, argument: str, value: object, told: str
+    def test_an_invalid_argument_is_rejected_with_its_value_and_an_example(
+        self, argument: str, value: object, message: str
     ) -> None:
-        with DAG("mist", schedule=None), pytest.raises(SpecError, match=re.escape(told)) as raised:
-            enrich(**{argument: value})  # type: ignore[arg-type]  # that is the point
+        with DAG("mist", schedule=None), pytest.raises(SpecError, match=re.escape(message)) as raised:
+            enrich(**{argument: value})  # type: ignore[arg-type]  # the test passes wrong types
         assert str(raised.value).startswith(f"enrich(): {argument} must be ")
 
 
-def test_what_is_in_the_apis_queue_holds_a_slot_of_the_pool_and_takes_it_first(
+def test_batches_in_the_apis_queue_hold_a_pool_slot_and_get_it_first(
     connections: pytest.MonkeyPatch,
 ) -> None:
     with DAG("tickets", schedule=None) as dag:
@@ -226,7 +226,7 @@ def test_what_is_in_the_apis_queue_holds_a_slot_of_the_pool_and_takes_it_first(
         {task.priority_weight for task in in_pool if task.task_id.endswith(name)} for name in ("submit", "wait")
     )
     assert max(of_submits) < min(of_waits)
-    # Or the priority of whatever comes after a submit would be added to its own.
+    # Otherwise Airflow adds the priorities of all downstream tasks to that of a submit.
     assert {task.weight_rule for task in in_pool} == {WeightRule.ABSOLUTE}
 
 
@@ -246,7 +246,7 @@ RUN: Any = {
 }
 
 
-def test_a_day_whose_rows_are_not_all_there_waits_without_a_worker(connections: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_day_waits_without_a_worker(connections: pytest.MonkeyPatch) -> None:
     ready_at = datetime.combine(datetime.now(UTC).date() + timedelta(days=1), time(hour=2), UTC)
     with pytest.raises(TaskDeferred) as deferred:
         extract_of_today().execute(RUN)
@@ -256,7 +256,7 @@ def test_a_day_whose_rows_are_not_all_there_waits_without_a_worker(connections: 
     assert rescheduled.value.reschedule_date == ready_at
 
 
-def test_a_day_that_is_over_does_not_wait(connections: pytest.MonkeyPatch, lake: Lake) -> None:
+def test_a_complete_day_does_not_wait(connections: pytest.MonkeyPatch, lake: Lake) -> None:
     task = ExtractOperator(
         task_id="extract", pipeline="tickets", partition=DAY["partition"], source_ready_after=timedelta(hours=2)
     )
@@ -264,7 +264,7 @@ def test_a_day_that_is_over_does_not_wait(connections: pytest.MonkeyPatch, lake:
     assert lake.list("runs/tickets/2026-11-01/r/")
 
 
-def test_canary_main_and_retry_follow_each_other_and_the_partition_is_complete(
+def test_canary_main_and_retry_complete_the_partition(
     run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator
 ) -> None:
     write_tickets(tmp_path / "warehouse.db", [(f"N{number}", f"Ticket {number}") for number in range(30)])
@@ -278,7 +278,7 @@ def test_canary_main_and_retry_follow_each_other_and_the_partition_is_complete(
     assert (manifest["rows"], manifest["published"], manifest["rejected"]) == (33, 33, 0)
 
 
-def test_a_canary_that_fails_for_good_ends_the_run_with_its_reason(
+def test_a_canary_that_fails_for_good_ends_the_run(
     run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator
 ) -> None:
     write_tickets(tmp_path / "warehouse.db", [(f"N{number}", f"Ticket {number}") for number in range(30)])
@@ -291,7 +291,7 @@ def test_a_canary_that_fails_for_good_ends_the_run_with_its_reason(
 
 
 @pytest.mark.parametrize("deferrable", [True, False])
-def test_while_the_queue_is_full_no_worker_is_held_and_in_the_end_each_chunk_has_gone_its_way(
+def test_a_full_queue_holds_no_worker_and_all_chunks_are_sent_later(
     run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator, deferrable: bool
 ) -> None:
     rewrite(tmp_path, "{batch_requests: 1, canary_rows: 0}")
@@ -314,7 +314,7 @@ def test_a_partition_without_rows_is_published_empty(run_dag: Callable[..., Any]
     assert lake.exists("tables/tickets/dt=2025-01-01/data.parquet")
 
 
-def test_of_a_batch_that_expired_the_unfinished_rows_alone_are_sent_again(
+def test_only_the_unfinished_rows_of_an_expired_batch_are_sent_again(
     run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator
 ) -> None:
     write_tickets(tmp_path / "warehouse.db", [(f"N{number}", f"Ticket {number}") for number in range(40)])
@@ -340,7 +340,7 @@ def test_of_a_batch_that_expired_the_unfinished_rows_alone_are_sent_again(
     assert (manifest["published"], manifest["rejected"]) == (43, 0)
 
 
-def test_a_wait_that_gives_up_fails_and_what_has_ended_since_is_still_loaded(
+def test_finished_answers_are_loaded_after_a_failed_wait(
     run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator
 ) -> None:
     emulator.set_faults([{"kind": "http_error", "on": "retrieve", "status": 401, "times": 1}])
@@ -350,7 +350,7 @@ def test_a_wait_that_gives_up_fails_and_what_has_ended_since_is_still_loaded(
     assert lake.exists("tables/tickets/dt=2026-11-01/data.parquet")
 
 
-def test_after_a_submit_that_failed_nothing_is_loaded_or_published(
+def test_nothing_is_loaded_or_published_after_a_failed_submit(
     run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator
 ) -> None:
     emulator.set_faults(
@@ -366,7 +366,7 @@ def test_after_a_submit_that_failed_nothing_is_loaded_or_published(
     assert lake.list("tables/") == lake.list("results/") == []
 
 
-def test_a_chunk_that_cannot_be_sent_keeps_no_other_chunk_from_being_loaded(
+def test_a_failed_submit_does_not_stop_other_chunks(
     run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator
 ) -> None:
     rewrite(tmp_path, "{batch_requests: 1, canary_rows: 0}")
@@ -381,7 +381,7 @@ def test_a_chunk_that_cannot_be_sent_keeps_no_other_chunk_from_being_loaded(
     ]
 
 
-def test_a_create_whose_answer_was_lost_is_settled_within_the_run(
+def test_a_create_whose_response_was_lost_is_settled_within_the_run(
     run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator
 ) -> None:
     emulator.set_faults([{"kind": "reset_after_create", "times": 1}])
@@ -390,7 +390,7 @@ def test_a_create_whose_answer_was_lost_is_settled_within_the_run(
     assert lake.exists("tables/tickets/dt=2026-11-01/data.parquet")
 
 
-def test_a_chunk_that_others_have_taken_over_is_skipped_and_the_run_goes_on_to_its_end(
+def test_a_chunk_taken_over_by_other_runs_is_skipped_and_the_run_completes(
     run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another run plans the same rows in two chunks, and sends neither, before this one sends its own."""

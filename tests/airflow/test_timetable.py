@@ -23,13 +23,13 @@ def run_id(run_type: DagRunType, interval: DataInterval | None) -> str:
     return MIDNIGHT.generate_run_id(run_type=run_type, run_after=DAY.add(days=1), data_interval=interval)
 
 
-def test_a_scheduled_run_is_named_after_the_day_it_is_about() -> None:
+def test_a_scheduled_run_is_named_after_its_day() -> None:
     found = run_id(DagRunType.SCHEDULED, DataInterval(DAY, DAY.add(days=1)))
     assert found == "scheduled__2026-11-10"
     assert DagRunType.from_run_id(found) == DagRunType.SCHEDULED
 
 
-def test_backfilled_days_are_named_after_themselves(api: TestClient) -> None:
+def test_a_backfill_run_is_named_after_its_day(api: TestClient) -> None:
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
     from airflow.models.dagbundle import DagBundleModel
     from airflow.utils.session import create_session
@@ -55,7 +55,7 @@ def test_the_next_night_starts_when_its_day_is_over() -> None:
     assert (info.data_interval, info.run_after) == (DataInterval(today, today.add(days=1)), today.add(days=1))
 
 
-def test_a_manual_run_whose_day_may_be_a_param_keeps_the_id_of_airflow() -> None:
+def test_a_manual_run_keeps_airflows_id() -> None:
     found = run_id(DagRunType.MANUAL, DataInterval(DAY, DAY.add(days=1)))
     assert found == run_id(DagRunType.MANUAL, None) == "manual__2026-11-11T00:00:00+00:00"
 
@@ -63,11 +63,11 @@ def test_a_manual_run_whose_day_may_be_a_param_keeps_the_id_of_airflow() -> None
 @pytest.mark.parametrize(
     "interval", [DataInterval(DAY, DAY.add(hours=6)), DataInterval(DAY.add(hours=6), DAY.add(hours=30))]
 )
-def test_where_several_intervals_may_begin_on_a_day_the_ids_stay_unique(interval: DataInterval) -> None:
+def test_ids_stay_unique_if_several_intervals_start_on_a_day(interval: DataInterval) -> None:
     assert datetime.fromisoformat(run_id(DagRunType.SCHEDULED, interval).removeprefix("scheduled__"))
 
 
-def test_it_is_the_same_after_it_was_stored_with_its_dag() -> None:
+def test_it_survives_serialization() -> None:
     from airflow.serialization.decoders import decode_timetable
     from airflow.serialization.encoders import encode_timetable
 

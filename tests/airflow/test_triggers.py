@@ -63,14 +63,14 @@ def retrieves(emulator: Emulator) -> int:
     return sum(call["method"] == "GET" and "/batches/" in call["path"] for call in emulator.log()["calls"])
 
 
-def test_it_survives_being_stored_and_made_anew() -> None:
+def test_it_survives_serialization() -> None:
     path, arguments = trigger("b", chunk="c", cancel_on_kill=True, aws_conn_id="my_aws").serialize()
     again = _import(path)(**json.loads(json.dumps(arguments)))
     assert again.serialize() == (path, arguments)
     assert arguments["cancel_on_kill"]
 
 
-def test_a_trigger_that_was_stored_before_there_was_cancel_on_kill_cancels_nothing() -> None:
+def test_a_trigger_stored_by_an_older_version_cancels_nothing() -> None:
     _, arguments = trigger("b").serialize()
     old = {name: arguments[name] for name in ("batch_id", "anthropic_conn_id", "poke_interval", "deadline")}
     assert not ClaudeBatchTrigger(**old).cancel_on_kill
@@ -84,7 +84,7 @@ def test_it_fires_with_the_counts_once_the_batch_has_ended(connections: pytest.M
     assert retrieves(emulator) >= 2
 
 
-def test_it_tolerates_errors_for_as_long_as_the_batch_may_be_running(
+def test_it_tolerates_errors_while_the_batch_may_be_running(
     connections: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
     batch_id = make_batch()
@@ -109,19 +109,17 @@ def test_it_tolerates_errors_for_as_long_as_the_batch_may_be_running(
     assert fire(trigger(batch_id))["counts"]["succeeded"] == 1
 
 
-def test_it_logs_each_passing_error_with_the_pause_after_it(
+def test_it_logs_each_transient_error_with_the_pause_after_it(
     connections: pytest.MonkeyPatch, emulator: Emulator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     batch_id = make_batch()
     emulator.set_faults([{"kind": "http_error", "on": "retrieve", "status": 409, "times": 3}])
     fire(trigger(batch_id, poke_interval=1))
     assert f"Batch {batch_id}: Retrieving batch {batch_id} failed: HTTP 409" in (logged := capsys.readouterr().out)
-    assert "Looking again in 1 s" in logged
+    assert "Polling again in 1 s" in logged
 
 
-def test_it_never_downloads_and_cancels_nothing_unless_that_was_asked_for(
-    connections: pytest.MonkeyPatch, emulator: Emulator
-) -> None:
+def test_it_never_downloads_and_by_default_cancels_nothing(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
     waiting = trigger(make_batch())
     fire(waiting)
     asyncio.run(waiting.cleanup())
@@ -139,18 +137,18 @@ def test_it_gives_up_half_an_hour_after_the_deadline(connections: pytest.MonkeyP
     assert batch_id in event["error"]
 
 
-def test_a_refused_key_ends_the_wait_at_once(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
+def test_a_rejected_key_ends_the_wait_at_once(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
     batch_id = make_batch()
     emulator.set_faults([{"kind": "http_error", "on": "retrieve", "status": 401}])
     assert "API rejected the key" in fire(trigger(batch_id))["error"]
 
 
-def test_a_connection_that_is_gone_ends_the_wait_with_its_name(connections: pytest.MonkeyPatch) -> None:
+def test_a_missing_connection_ends_the_wait_with_its_name(connections: pytest.MonkeyPatch) -> None:
     connections.delenv("AIRFLOW_CONN_ANTHROPIC_DEFAULT")
     assert "'anthropic_default' cannot be used" in fire(trigger("b"))["error"]
 
 
-def test_under_a_triggerer_the_first_event_waits_until_the_scheduler_has_seen_the_defer(
+def test_in_a_triggerer_it_does_not_fire_before_the_scheduler_has_seen_the_deferral(
     connections: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
     connections.setattr(triggers, "SOONEST_RESUME", timedelta(seconds=1.5))
@@ -167,7 +165,7 @@ CHUNK = layout.chunk("tickets", "abcdefghijklmnopqrstuv")
 
 @pytest.fixture
 def held(connections: pytest.MonkeyPatch, emulator: Emulator, tmp_path: Path) -> str:
-    """A batch that runs on until it is canceled, held by RUN alone, with the lake in a folder."""
+    """Return a batch that runs until it is canceled and that only RUN needs. The lake is a folder."""
     connections.setenv("ENRICHMENT_LAKE", str(tmp_path / "lake"))
     emulator.set_faults([{"kind": "stuck"}])
     batch_id = make_batch()
@@ -202,12 +200,12 @@ def kill(
     chunk: str | None = CHUNK,
     anonymous: bool = False,
 ) -> None:
-    """Kill a wait with cancel_on_kill whose task instance is in ``state``, as Airflow does."""
+    """Kill a cancel_on_kill wait as Airflow does, with its task instance in ``state``."""
 
     def get_task_states(
         dag_id: str, *, task_ids: list[str], run_ids: list[str], map_index: int
     ) -> dict[str, dict[str, str | None]]:
-        # In the triggerer the answer comes through the event loop: whoever asks on its thread would wait for himself.
+        # In the triggerer the response arrives through the event loop: a call on the loop's own thread would deadlock.
         assert threading.current_thread() is not threading.main_thread()
         assert (dag_id, task_ids, run_ids) == ("tickets", ["main.wait"], [RUN])
         if isinstance(state, Exception):
@@ -222,22 +220,22 @@ def kill(
     asyncio.run(waiting.on_kill())
 
 
-def goes_on(batch_id: str, emulator: Emulator) -> bool:
-    """Whether the batch runs on, and nobody has even tried to cancel it."""
+def continues(batch_id: str, emulator: Emulator) -> bool:
+    """Return whether the batch is still running. Fails if a cancel call and the state contradict each other."""
     with open_claude("anthropic_default") as claude:
         ended = claude.retrieve(batch_id).ended
-    tried = any(call["path"].endswith("/cancel") for call in emulator.log()["calls"])
-    assert ended == tried
+    cancel_called = any(call["path"].endswith("/cancel") for call in emulator.log()["calls"])
+    assert ended == cancel_called
     return not ended
 
 
 @pytest.mark.parametrize("state", ["failed", "success", "skipped"])
 @pytest.mark.parametrize("map_index", [-1, 0, 7])
-def test_a_batch_is_canceled_with_its_task_where_that_was_asked_for(
+def test_cancel_on_kill_cancels_the_batch_with_its_task(
     held: str, connections: pytest.MonkeyPatch, emulator: Emulator, state: str, map_index: int
 ) -> None:
     kill(held, connections, state=state, map_index=map_index)
-    assert not goes_on(held, emulator)
+    assert not continues(held, emulator)
 
 
 @pytest.mark.parametrize("state", ["running", "queued", "scheduled", "deferred", "up_for_retry"])
@@ -245,53 +243,49 @@ def test_a_clear_and_a_slow_triggerer_cancel_nothing(
     held: str, connections: pytest.MonkeyPatch, emulator: Emulator, state: str
 ) -> None:
     kill(held, connections, state=state)
-    assert goes_on(held, emulator)
+    assert continues(held, emulator)
 
 
 @pytest.mark.parametrize("state", [None, RuntimeError("the API server is away")])
-def test_a_state_that_cannot_be_found_out_cancels_nothing(
+def test_an_unknown_task_state_cancels_nothing(
     held: str, connections: pytest.MonkeyPatch, emulator: Emulator, state: Exception | None
 ) -> None:
     kill(held, connections, state=state)
-    assert goes_on(held, emulator)
+    assert continues(held, emulator)
 
 
-def test_a_trigger_that_belongs_to_no_task_cancels_nothing(
+def test_a_trigger_without_a_task_cancels_nothing(
     held: str, connections: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
     kill(held, connections, state="failed", anonymous=True)
-    assert goes_on(held, emulator)
+    assert continues(held, emulator)
 
 
-def test_a_batch_that_another_run_holds_too_is_not_canceled(
+def test_a_batch_that_another_run_needs_is_not_canceled(
     held: str, connections: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
     record(held, RUN, "another run")
     kill(held, connections, state="failed")
-    assert goes_on(held, emulator)
+    assert continues(held, emulator)
 
 
-def test_a_batch_that_the_ledger_does_not_name_is_not_canceled(
+def test_a_batch_that_is_not_in_the_ledger_is_not_canceled(
     held: str, connections: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
     kill(held, connections, state="failed", chunk=layout.chunk("tickets", "another"))
     kill(held, connections, state="failed", chunk=None)
     record("msgbatch_another", RUN)
     kill(held, connections, state="failed")
-    assert goes_on(held, emulator)
+    assert continues(held, emulator)
 
 
-def test_a_ledger_that_cannot_be_read_cancels_nothing(
-    held: str, connections: pytest.MonkeyPatch, emulator: Emulator
-) -> None:
+def test_an_unreadable_ledger_cancels_nothing(held: str, connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
     open_lake("aws_default").write(layout.ledger_entry("tickets", layout.chunk_id_of(CHUNK)), b"not an entry")
     kill(held, connections, state="failed")
-    assert goes_on(held, emulator)
+    assert continues(held, emulator)
 
 
-def test_a_batch_that_has_ended_already_is_canceled_to_no_effect(
-    held: str, connections: pytest.MonkeyPatch, emulator: Emulator
-) -> None:
+def test_canceling_an_ended_batch_has_no_effect(held: str, connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
     emulator.set_faults([])
     done = make_batch()
     record(done, RUN)
@@ -300,19 +294,19 @@ def test_a_batch_that_has_ended_already_is_canceled_to_no_effect(
         assert claude.retrieve(done).counts["succeeded"] == 1
 
 
-def test_a_canceled_batch_ends_its_wait_as_any_other(held: str, connections: pytest.MonkeyPatch) -> None:
+def test_a_canceled_batch_ends_its_wait(held: str, connections: pytest.MonkeyPatch) -> None:
     kill(held, connections, state="failed")
     assert fire(trigger(held))["counts"]["canceled"] == 1
 
 
-def test_what_was_decided_and_why_is_logged(
+def test_the_decision_and_its_reason_are_logged(
     held: str, connections: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kill(held, connections, state="running")
-    assert f"batch {held} was killed, and the batch goes on: its task's state is running" in capsys.readouterr().out
+    assert f"batch {held} was killed, and the batch continues: its task is running" in capsys.readouterr().out
     kill(held, connections, state=RuntimeError("the API server is away"))
     logged = capsys.readouterr().out
-    assert "was not surely canceled" in logged
+    assert "the batch may not be canceled" in logged
     assert "the API server is away" in logged
     kill(held, connections, state="failed")
     assert f"Batch {held} was canceled: its task is marked as failed and no other run" in capsys.readouterr().out

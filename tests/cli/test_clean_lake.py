@@ -1,4 +1,4 @@
-"""`make clean-lake`: shows first, deletes where it is told to."""
+"""`make clean-lake`: lists first, and deletes only on request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RUN, CHUNK, TABLE = "runs/p/2026-11-01/r/pipeline.json", "chunks/p/c.parquet", "
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    """Some objects of 40 days ago."""
+    """Return a lake with objects that are 40 days old."""
     lake = Lake.in_folder(tmp_path / "lake")
     then = time.time() - 40 * 24 * 3600
     for key in (RUN, CHUNK, TABLE):
@@ -33,7 +33,7 @@ def clean_lake(run: Command, lake: Lake, *arguments: str, **variables: str) -> t
     return ended.returncode, ended.stdout, ended.stderr
 
 
-def test_it_shows_what_it_would_delete_and_deletes_it_when_told(lake: Lake) -> None:
+def test_it_lists_what_it_would_delete_and_deletes_on_request(lake: Lake) -> None:
     status, shown, _ = clean_lake(quick_command, lake)
     assert status == 0
     assert [line.split() for line in shown.splitlines()][:3] == [
@@ -48,19 +48,19 @@ def test_it_shows_what_it_would_delete_and_deletes_it_when_told(lake: Lake) -> N
     assert f"Deleted 2 objects older than 30 days from {lake.uri}." in shown
 
 
-def test_what_is_younger_stays(lake: Lake) -> None:
+def test_younger_objects_stay(lake: Lake) -> None:
     status, shown, _ = clean_lake(quick_command, lake, "--days", "50", "--yes")
     assert (status, len(lake.list(""))) == (0, 3)
     assert f"Nothing to delete on {lake.uri}: no unneeded object is older than 50 days." in shown
     assert "YES=1" not in shown
 
 
-def test_yes_may_be_said_with_a_no(lake: Lake) -> None:
+def test_yes_0_deletes_nothing(lake: Lake) -> None:
     assert clean_lake(quick_command, lake, YES="0")[0] == 0
     assert len(lake.list("")) == 3
 
 
-def test_of_an_s3_it_says_nothing_of_airflows_own(s3_bucket: Bucket, tmp_path: Path) -> None:
+def test_it_prints_no_airflow_logs(s3_bucket: Bucket, tmp_path: Path) -> None:
     settings = {"ENRICHMENT_LAKE": s3_bucket.uri, "AIRFLOW_CONN_AWS_DEFAULT": s3_bucket.aws_connection}
     ended = command(tmp_path, "clean-lake", **settings)
     assert ended.stdout.startswith("runs ")
@@ -76,7 +76,7 @@ def test_of_an_s3_it_says_nothing_of_airflows_own(s3_bucket: Bucket, tmp_path: P
         ([], {"ENRICHMENT_LAKE": ""}, 1, "Not set: ENRICHMENT_LAKE"),
     ],
 )
-def test_what_cannot_be_done_is_said(
+def test_errors_are_reported_and_delete_nothing(
     lake: Lake, arguments: list[str], variables: dict[str, str], status: int, said: str
 ) -> None:
     ended, _, complaint = clean_lake(quick_command, lake, *arguments, "--yes", **variables)

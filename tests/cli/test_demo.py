@@ -1,6 +1,5 @@
 """
-What the demo prepares, without starting it: its data, and the faults it plants. And what it says and leaves where it
-cannot go on.
+The demo without a running stack: its data, its planted faults, and its behavior when a run fails.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def products(folder: StackFolder) -> int:
         return found
 
 
-def test_a_demo_begins_with_the_sample_and_no_batches(tmp_path: Path) -> None:
+def test_a_demo_starts_with_the_sample_and_no_batches(tmp_path: Path) -> None:
     folder = StackFolder(path=tmp_path)
     for _ in range(2):
         demo._prepare_data(folder, real_api=False)
@@ -45,7 +44,7 @@ def test_a_demo_begins_with_the_sample_and_no_batches(tmp_path: Path) -> None:
         folder.warehouse.write_bytes(b"")
 
 
-def test_what_is_kept_stays_as_the_last_demo_left_it(tmp_path: Path) -> None:
+def test_kept_data_stays_as_the_last_demo_left_it(tmp_path: Path) -> None:
     folder = StackFolder(path=tmp_path, kept="kept")
     demo._prepare_data(folder, real_api=False)
     (folder.emulator_state / "emulator.db").touch()
@@ -57,7 +56,7 @@ def test_what_is_kept_stays_as_the_last_demo_left_it(tmp_path: Path) -> None:
         assert connection.execute("select count(*) from mine").fetchone() == (0,)
 
 
-def test_a_demo_that_keeps_nothing_leaves_what_is_kept_alone(tmp_path: Path) -> None:
+def test_a_demo_without_keep_leaves_kept_data_alone(tmp_path: Path) -> None:
     kept, plain = StackFolder(path=tmp_path, kept="kept"), StackFolder(path=tmp_path)
     demo._prepare_data(kept, real_api=False)
     before = kept.warehouse.stat()
@@ -66,7 +65,7 @@ def test_a_demo_that_keeps_nothing_leaves_what_is_kept_alone(tmp_path: Path) -> 
     assert not {kept.warehouse, kept.emulator_state, kept.lake} & {plain.warehouse, plain.emulator_state, plain.lake}
 
 
-def test_planted_faults_are_repaired_but_for_one_reject_and_the_day_is_published(flow: Flow, tmp_path: Path) -> None:
+def test_planted_faults_are_repaired_except_one_reject_and_the_day_is_published(flow: Flow, tmp_path: Path) -> None:
     database = tmp_path / "sample.db"
     sample_products.load_sample(database)
     catalogue = replace(
@@ -88,7 +87,7 @@ def test_planted_faults_are_repaired_but_for_one_reject_and_the_day_is_published
 
 
 class BrokenDag(BaseHTTPRequestHandler):
-    """An Airflow whose only Dag file cannot be imported."""
+    """A fake Airflow whose only Dag file cannot be imported."""
 
     def do_POST(self) -> None:
         self._send(201, {"access_token": "token"})
@@ -106,12 +105,12 @@ class BrokenDag(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *arguments: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
-    """A stack of which nothing is up but an Airflow with a broken Dag."""
+    """Return a stack in which only an Airflow with a broken Dag is running."""
     stack = new_stack(StackFolder(path=tmp_path), real_api=False, processing_seconds=5)
     with ThreadingHTTPServer((LOOPBACK, stack.ports.airflow), BrokenDag) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -126,19 +125,17 @@ def supervisord() -> Iterator[subprocess.Popen[bytes]]:
         process.kill()
 
 
-def test_a_run_that_cannot_go_on_is_told_and_leaves_the_stack_up(
+def test_a_failed_run_is_reported_and_leaves_the_stack_up(
     stack: Stack, tmp_path: Path, supervisord: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert not demo._run_or_say_why_not(stack, StackFolder(path=tmp_path), supervisord)
-    told = capsys.readouterr().err
-    assert "A Dag file cannot be imported:\ncatalogue.py:\nSpecError: unknown key" in told
-    assert f"Look in Airflow at {stack.airflow_url}, and in the logs: {tmp_path}/logs" in told
+    assert not demo._run_or_report(stack, StackFolder(path=tmp_path), supervisord)
+    printed = capsys.readouterr().err
+    assert "A Dag file cannot be imported:\ncatalogue.py:\nSpecError: unknown key" in printed
+    assert f"See Airflow at {stack.airflow_url} and the logs in {tmp_path}/logs" in printed
     assert supervisord.poll() is None
 
 
-def test_nothing_is_waited_for_that_nobody_keeps_alive_any_more(
-    stack: Stack, supervisord: subprocess.Popen[bytes]
-) -> None:
+def test_a_wait_ends_when_supervisord_dies(stack: Stack, supervisord: subprocess.Popen[bytes]) -> None:
     supervisord.kill()
     supervisord.wait()
     with pytest.raises(demo.StackDied, match="supervisord ended with status -9"):

@@ -1,4 +1,4 @@
-"""Arguments: what is wrong is said at once, with status 2, before anything is started."""
+"""A wrong argument is reported at once, with status 2, before anything is started."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tests.fixtures.commands import command
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["run", "catalog", "2026-11-17"], "There is no pipeline 'catalog'. Nearest: catalogue"),
-        (["run", "", "2026-11-17"], "PIPELINE is missing"),
+        (["run", "catalog", "2026-11-17"], "There is no pipeline 'catalog'; did you mean 'catalogue'?"),
+        (["run", "", "2026-11-17"], "PIPELINE is missing. Example: make run PIPELINE=catalogue"),
         (["run", "../catalogue", "2026-11-17"], "There is no pipeline '../catalogue'"),
-        (["run", "catalogue", "yesterday"], "PARTITION is 'yesterday', which is not a date like 2026-11-01"),
-        (["run", "catalogue", "2026-02-30"], "PARTITION is '2026-02-30'"),
-        (["run", "catalogue", ""], "PARTITION is missing: make run PIPELINE="),
+        (["run", "catalogue", "yesterday"], "PARTITION is 'yesterday'. It must be a date. Example: make run"),
+        (["run", "catalogue", "2026-02-30"], "PARTITION is '2026-02-30'. There is no such day."),
+        (["run", "catalogue", ""], "PARTITION is missing. Example: make run PIPELINE="),
         (["run", "catalogue"], "PARTITION"),
         (["run", "catalogue", "2999-01-01"], "Partition 2999-01-01 is in the future"),
         (["up"], "invalid choice"),
@@ -31,12 +31,11 @@ def test_a_wrong_argument_is_status_2(tmp_path: Path, arguments: list[str], said
     assert ended.stdout == ""
 
 
-def test_a_run_without_connections_and_without_a_stack_says_what_is_missing(tmp_path: Path) -> None:
+def test_run_without_connections_or_a_demo_names_the_missing_variables(tmp_path: Path) -> None:
     ended = command(tmp_path, "run", "catalogue", "2026-11-17", ENRICHMENT_LAKE="s3://mine")
     assert ended.returncode == 2
-    assert (
-        "Not set: AIRFLOW_CONN_ANTHROPIC_DEFAULT, AIRFLOW_CONN_AWS_DEFAULT, AIRFLOW_CONN_WAREHOUSE. No stack runs"
-        in (ended.stderr)
+    assert "Not set: AIRFLOW_CONN_ANTHROPIC_DEFAULT, AIRFLOW_CONN_AWS_DEFAULT, AIRFLOW_CONN_WAREHOUSE. No demo is" in (
+        ended.stderr
     )
     assert "make demo" in ended.stderr
 
@@ -44,14 +43,17 @@ def test_a_run_without_connections_and_without_a_stack_says_what_is_missing(tmp_
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"ROWS": "-3"}, "ROWS is '-3': it should be greater than or equal to 1."),
-        ({"ROWS": "ten", "DRY_RUN": "perhaps"}, "DRY_RUN is 'perhaps': it should be a valid boolean."),
+        ({"ROWS": "-3"}, "ROWS is '-3'. It must be a whole number, 1 or more."),
+        (
+            {"ROWS": "ten", "DRY_RUN": "yep"},
+            "ROWS is 'ten'. It must be a whole number, 1 or more.\nDRY_RUN is 'yep'. It must be 1 or 0.\n",
+        ),
         ({"BUDGET": "9999"}, "BUDGET=9999: The run's param `budget_usd` is 9999, but catalogue/pipeline.yaml allows"),
         ({"MODEL": "claude-sonet-5"}, "did you mean 'claude-sonnet-5'?"),
         ({"ONLY_REJECTS": "1", "REUSE": "0"}, "REUSE=0 ONLY_REJECTS=1: The run's param `only_rejects` requires reuse"),
     ],
 )
-def test_an_option_that_cannot_be_is_told_as_it_was_typed(tmp_path: Path, variables: dict[str, str], said: str) -> None:
+def test_an_invalid_option_is_reported_as_it_was_typed(tmp_path: Path, variables: dict[str, str], said: str) -> None:
     ended = command(tmp_path, "run", "catalogue", "2026-11-17", **variables)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert said in ended.stderr
@@ -64,6 +66,6 @@ def test_the_real_api_needs_a_key(tmp_path: Path) -> None:
     assert "REAL=1 needs ANTHROPIC_API_KEY" in ended.stderr
 
 
-def test_down_with_nothing_running_is_no_failure(tmp_path: Path) -> None:
+def test_down_succeeds_if_nothing_is_running(tmp_path: Path) -> None:
     ended = command(tmp_path, "down")
     assert (ended.returncode, ended.stdout) == (0, "Nothing was running.\n")

@@ -1,4 +1,4 @@
-"""`make report`: the page of some days, and where it is."""
+"""`make report`: it creates the page and prints its address."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.fixtures.usage import usage_line
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
-    """With the books of a batch that was made today."""
+    """Return a lake with the usage record of a batch of today."""
     lake = Lake.in_folder(tmp_path / "lake")
     UsageStore(lake).add(usage_line("msgbatch_simulated_1", datetime.now(UTC), cost_usd=Decimal("0.25")))
     return lake
@@ -29,7 +29,7 @@ def report(run: Command, lake: Lake, *arguments: str, **variables: str) -> tuple
     return ended.returncode, ended.stdout, ended.stderr
 
 
-def test_without_days_it_is_about_those_up_to_today_and_says_where_the_page_is(lake: Lake) -> None:
+def test_the_default_is_30_days_up_to_today(lake: Lake) -> None:
     status, said, _ = report(command, lake)
     today = datetime.now(UTC).date()
     assert status == 0
@@ -46,10 +46,10 @@ def test_without_days_it_is_about_those_up_to_today_and_says_where_the_page_is(l
         (["--first", "2026-11-31"], {}, 2, "'first' is '2026-11-31', which is not a date"),
         (["--first", "2026-11-02", "--last", "2026-11-01"], {}, 2, "which is before 'first'"),
         ([], {"ENRICHMENT_LAKE": "s3:/nowhere"}, 1, "ENRICHMENT_LAKE is 's3:/nowhere'"),
-        ([], {"ENRICHMENT_LAKE": ""}, 1, "Not set: ENRICHMENT_LAKE. No stack runs here"),
+        ([], {"ENRICHMENT_LAKE": ""}, 1, "Not set: ENRICHMENT_LAKE. No demo is running"),
     ],
 )
-def test_what_cannot_be_is_told_and_nothing_is_made(
+def test_errors_are_reported_and_no_report_is_created(
     lake: Lake, arguments: list[str], variables: dict[str, str], status: int, fact: str
 ) -> None:
     ended, _, said = report(quick_command, lake, *arguments, **variables)

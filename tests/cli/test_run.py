@@ -1,4 +1,4 @@
-"""What `make run` checks before Airflow starts, and what its options are."""
+"""The checks of `make run` before Airflow starts, and its options."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from include.cli.foreground.run_options import BadArgument, spell, typed_options
+from include.cli.foreground.run_options import format_options, read_options
+from include.enrichment.errors import ParamError
 from include.enrichment.runs.options import RunOptions
 from include.stack import sample_products
 from include.stack.folder import ROOT, StackFolder
@@ -25,7 +26,7 @@ STEP = "No run was started. Fix this, then run the same command again."
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout whose files a test may change."""
+    """Return a checkout whose files a test may change."""
     for name in ("include", "plugins", "dags", "config"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path
@@ -33,7 +34,7 @@ def checkout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def connections(tmp_path: Path, s3_bucket: Bucket, emulator: Emulator) -> dict[str, str]:
-    """All connections that the pipeline needs."""
+    """Return all connections that the pipeline needs."""
     sample_products.load_sample(tmp_path / "warehouse.db")
     return {
         ANTHROPIC: anthropic_connection(emulator.api_key, emulator.url),
@@ -44,7 +45,7 @@ def connections(tmp_path: Path, s3_bucket: Bucket, emulator: Emulator) -> dict[s
 
 
 @pytest.mark.parametrize(
-    ("file", "right", "wrong", "told"),
+    ("file", "right", "wrong", "message"),
     [
         (
             "include/pipelines/catalogue/pipeline.yaml",
@@ -80,8 +81,8 @@ def connections(tmp_path: Path, s3_bucket: Bucket, emulator: Emulator) -> dict[s
         ),
     ],
 )
-def test_a_mistake_is_told_before_airflow_starts_and_leaves_nothing(
-    checkout: Path, connections: dict[str, str], s3_bucket: Bucket, file: str, right: str, wrong: str, told: str
+def test_a_mistake_is_reported_before_airflow_starts_and_leaves_no_files(
+    checkout: Path, connections: dict[str, str], s3_bucket: Bucket, file: str, right: str, wrong: str, message: str
 ) -> None:
     path = checkout / file
     assert right in path.read_text()
@@ -97,20 +98,20 @@ def test_a_mistake_is_told_before_airflow_starts_and_leaves_nothing(
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert told in ended.stderr
+    assert message in ended.stderr
     assert ended.stderr.splitlines()[-1] == STEP
     assert "site-packages" not in ended.stderr
     assert list((checkout / ".stack" / "runs").glob("*")) == []
 
 
-def test_options_are_typed_as_the_form_has_them_and_spelled_as_they_were_typed() -> None:
+def test_options_are_parsed_like_the_form_and_printed_as_they_were_typed() -> None:
     environment = {"ROWS": "10", "DRY_RUN": "1", "BUDGET": "0.5", "MODEL": "m", "REUSE": "0", "ONLY_REJECTS": ""}
-    options = typed_options(environment | {"HOME": "/"})
+    options = read_options(environment | {"HOME": "/"})
     assert options == RunOptions(rows=10, dry_run=True, budget_usd=Decimal("0.5"), model="m", reuse=False)
-    assert spell(options) == "ROWS=10 DRY_RUN=1 REUSE=0 MODEL=m BUDGET=0.5"
-    assert (typed_options({}), spell(RunOptions())) == (RunOptions(), "")
+    assert format_options(options) == "ROWS=10 DRY_RUN=1 REUSE=0 MODEL=m BUDGET=0.5"
+    assert (read_options({}), format_options(RunOptions())) == (RunOptions(), "")
 
 
-def test_every_option_that_cannot_be_is_named() -> None:
-    with pytest.raises(BadArgument, match=r"ROWS is '0': it should be .* 1\.\nBUDGET is '-1': it should be .* 0\."):
-        typed_options({"ROWS": "0", "BUDGET": "-1"})
+def test_every_invalid_option_is_named() -> None:
+    with pytest.raises(ParamError, match=r"ROWS is '0'\. It must be .* 1 or more\.\nBUDGET is '-1'\. .* 0 or more\."):
+        read_options({"ROWS": "0", "BUDGET": "-1"})

@@ -1,8 +1,9 @@
-"""`make show`: rows and rejects of a published day, as a person at a terminal sees them."""
+"""`make show`: the rows and rejects of a published day, as they appear in the terminal."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from rich.cells import cell_len
 from include.cli.output.rows_table import heading, rows_table
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.cost.prices import USD
+from include.enrichment.runs.partition import Partition
 from include.gateways.lake import Lake
 from include.stack.stack import aws_connection
 from tests.fixtures.commands import Command, command, quick_command
@@ -51,7 +53,7 @@ def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
     return int(request.param)
 
 
-def test_the_heading_has_counts_run_cost_and_places() -> None:
+def test_the_heading_has_counts_run_cost_and_addresses() -> None:
     text = heading(Manifest(**MANIFEST))
     assert "tickets, 2026-11-01: 12 rows read, 9 published, 3 rejected (expired 1, invalid 2)" in text
     assert "2026-11-02 03:04 UTC by run manual__1" in text
@@ -61,11 +63,11 @@ def test_the_heading_has_counts_run_cost_and_places() -> None:
     assert "SIMULATED" not in text
 
 
-def test_the_heading_says_what_the_emulator_answered() -> None:
+def test_the_heading_marks_simulated_answers() -> None:
     assert "SIMULATED: the emulator" in heading(Manifest(**MANIFEST | {"batches": ["msgbatch_simulated_1"]}))
 
 
-def test_every_answer_column_is_shown_and_of_the_columns_of_origin_only_the_cost(width: int) -> None:
+def test_answer_columns_and_the_cost_are_shown_and_other_metadata_is_not(width: int) -> None:
     row = {"ticket": "T1", "topic": "bug", "text": "an answer", "words": ["a", "b"], "urgent": True, "note": None}
     origin = {"_request_id": "r" * 22, "_batch_id": "msgbatch_1", "_model": "m", "_cost_usd": Decimal("0.001")}
     text = rows_table(table(row | origin), rejects=False)
@@ -90,7 +92,7 @@ def test_no_line_is_wider_than_the_terminal(width: int, text: str) -> None:
     assert "bug" in shown
 
 
-def test_columns_that_would_be_too_narrow_are_shown_below_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_columns_that_would_be_too_narrow_become_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     row = {f"column_{number}": f"a rather long answer {number}" for number in range(9)}
     monkeypatch.setenv("COLUMNS", "80")
     lines = rows_table(table(row, row), rejects=False).splitlines()
@@ -100,21 +102,21 @@ def test_columns_that_would_be_too_narrow_are_shown_below_each_other(monkeypatch
     assert len(rows_table(table(row, row), rejects=False).splitlines()) == 4
 
 
-def test_what_steers_a_terminal_is_not_written_to_it(width: int) -> None:
+def test_control_characters_are_not_printed(width: int) -> None:
     evil = "\x1b[31mred\x07\r\n\x9b2J\u202etxt [bold]:smile:"
     text = rows_table(table({"ticket": evil, evil: evil}), rejects=False)
     assert not [char for char in text if not char.isprintable() and char != "\n"]
     assert "[bold]:smile:" in text
 
 
-def test_a_day_without_rows_has_a_table_without_lines(width: int) -> None:
+def test_a_day_without_rows_has_an_empty_table(width: int) -> None:
     schema = pa.schema([("ticket", pa.string()), ("topic", pa.string()), ("_cost_usd", USD)])
     assert rows_table(schema.empty_table(), rejects=False).split()[:3] == ["ticket", "topic", "cost,"]
 
 
 @pytest.fixture
 def published(flow: Flow) -> Flow:
-    """Three tickets, of which one is refused."""
+    """Publish four tickets, one of which Claude refuses."""
     yaml = flow.pipeline.settings.limits.model_copy(update={"max_reject_ratio": 0.5})
     settings = flow.pipeline.settings.model_copy(update={"limits": yaml})
     flow.pipeline = flow.pipeline.model_copy(update={"settings": settings})
@@ -150,20 +152,36 @@ def test_the_rejects_of_a_day_are_shown(published: Flow) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["tiket", "2026-11-01"], "No pipeline is called 'tiket'; did you mean 'tickets'?"),
-        (["../tickets", "2026-11-01"], "No pipeline is called '../tickets'"),
-        (["", "2026-11-01"], "PIPELINE is missing: make show PIPELINE="),
-        (["catalogue", "2026-11-01"], "No day of catalogue is published on"),
-        (["tickets", ""], "PARTITION is missing: make show PIPELINE=tickets PARTITION=2026-11-01"),
-        (["tickets", "yesterday"], "PARTITION is 'yesterday', which is not a date like 2026-11-01."),
-        (["tickets", "2026-11-09"], "Nearest published days: 2026-11-01."),
+        (["tiket", "2026-11-01"], "There is no pipeline 'tiket'; did you mean 'tickets'?"),
+        (["../tickets", "2026-11-01"], "There is no pipeline '../tickets'"),
+        (["", "2026-11-01"], "PIPELINE is missing. Example: make show PIPELINE="),
+        (["catalogue", "2026-11-01"], "Closest published days: none, no day is published."),
+        (["tickets", ""], "PARTITION is missing. Example: make show PIPELINE=tickets PARTITION=2026-11-01"),
+        (
+            ["tickets", "yesterday"],
+            "PARTITION is 'yesterday'. It must be a date. Example: make show PIPELINE=tickets PARTITION=2026-11-01",
+        ),
+        (["tickets", "2026-11-31"], "PARTITION is '2026-11-31'. There is no such day."),
+        (["tickets", "2026-11-09"], "Closest published days: 2026-11-01."),
         (["tickets", "2026-11-01", "--rows", "0"], "ROWS is 0"),
     ],
 )
-def test_what_cannot_be_shown_is_status_2_with_what_can(published: Flow, arguments: list[str], said: str) -> None:
+def test_a_wrong_argument_is_status_2_with_the_valid_values(published: Flow, arguments: list[str], said: str) -> None:
     status, text, complaint = shown(quick_command, published.lake, *arguments)
     assert (status, text) == (2, "")
     assert said in complaint
+
+
+def test_an_unpublished_day_names_the_rejects_of_its_failed_run_and_no_trial(published: Flow) -> None:
+    failed, trial = (replace(published.folder, partition=Partition(start=date(2026, 11, 9)), run_id=i) for i in "ft")
+    for key in (failed.rejects, trial.rejects, trial.manifest):
+        published.lake.write(key, b"")
+    _, _, complaint = shown(published.lake, "tickets", "2026-11-09")
+    assert complaint.splitlines()[:2] == [
+        f"tickets 2026-11-09 is not published on {published.lake.uri}.",
+        f"Run f did not publish it. The rejects of that run: {published.lake.locate(failed.rejects)}",
+    ]
+    assert trial.prefix not in complaint
 
 
 @pytest.mark.parametrize("key", ["manifests/tickets/dt=2026-11-01.json", "tables/tickets/dt=2026-11-01/data.parquet"])
@@ -177,4 +195,4 @@ def test_a_damaged_object_is_named(published: Flow, key: str) -> None:
 def test_without_a_lake_the_missing_variables_are_named(tmp_path: Path) -> None:
     ended = command(tmp_path, "show", "catalogue", "2026-11-17")
     assert ended.returncode == 1
-    assert "Not set: AIRFLOW_CONN_AWS_DEFAULT, ENRICHMENT_LAKE. No stack runs here" in ended.stderr
+    assert "Not set: AIRFLOW_CONN_AWS_DEFAULT, ENRICHMENT_LAKE. No demo is running" in ended.stderr

@@ -83,7 +83,7 @@ def test_a_run_that_fails_is_status_1_and_says_why_once_without_frames(
     assert "main.plan                failed" in ended.stdout
     assert "upstream_failed" not in ended.stdout
     fact, reason, step = ended.stderr.splitlines()
-    assert fact.startswith(f"NOT published: catalogue {PARTITION}, the run ended as failed after ")
+    assert fact.startswith(f"NOT published: catalogue {PARTITION}. The run ended as failed after ")
     assert reason.startswith("main.plan failed: BatchError: The canary failed: none of its 5 requests")
     assert step.startswith("Fix the cause, then run the same command again")
     assert manifest(s3_bucket) is None
@@ -101,7 +101,7 @@ def test_a_day_whose_rows_are_not_there_yet_is_told_at_once(environment: dict[st
     today = datetime.now(UTC).date()
     ended = run(environment, partition=str(today))
     assert ended.returncode == 2
-    assert f"The rows of {today} are complete at {today + timedelta(days=1)} 02:00 UTC" in ended.stderr
+    assert f"The rows of {today} are not complete until {today + timedelta(days=1)} 02:00 UTC" in ended.stderr
     assert emulator.log()["calls"] == []
 
 

@@ -164,6 +164,6 @@ def test_a_refusal_is_told_at_once(stack: Stack, airflow: Airflow) -> None:
 def test_patience_ends_with_what_airflow_has_answered(stack: Stack, airflow: Airflow) -> None:
     with AirflowApi(stack, lambda: Patience(give_up_after=0.1)) as api:
         airflow.troubles = [503] * 1000
-        told = r"Airflow has answered GET /api/v2/dags/catalogue/dagRuns/one with 503 for \d s; the machine is"
+        told = r"Airflow has responded to GET /api/v2/dags/catalogue/dagRuns/one with 503 for \d s; the machine is"
         with pytest.raises(OutOfPatience, match=told):
             api.run_state("catalogue", "one")

@@ -1,4 +1,4 @@
-"""A stack as a value: what is written down, what never is, and which variables win."""
+"""A stack as a value: what is written to disk, what never is, and the environment of its processes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from include.cli import run as run_module
-from include.cli.connections import MissingVariables, connection_variables
 from include.stack.environment import MARKER, ignored_variables, stack_environment
 from include.stack.folder import StackFolder
 from include.stack.stack import (
     ANTHROPIC,
-    AWS,
     CONNECTION_VARIABLES,
     LAKE,
     WAREHOUSE,
@@ -35,13 +32,6 @@ def folder(tmp_path: Path) -> StackFolder:
 @pytest.fixture
 def stack(folder: StackFolder) -> Stack:
     return new_stack(folder, real_api=False, processing_seconds=5)
-
-
-@pytest.fixture
-def stack_is_up(monkeypatch: pytest.MonkeyPatch, stack: Stack, folder: StackFolder) -> Stack:
-    monkeypatch.setattr(run_module, "marked_processes", lambda folder: ["supervisord"])
-    stack.save(folder)
-    return stack
 
 
 def test_a_stack_is_read_back_as_it_was_saved(folder: StackFolder, stack: Stack) -> None:
@@ -123,26 +113,3 @@ def test_a_stack_that_is_kept_has_all_that_it_keeps_in_one_folder(tmp_path: Path
 def test_supervisor_does_not_expand_a_percent_sign_in_the_path(tmp_path: Path) -> None:
     stack = new_stack(StackFolder(path=tmp_path / "100%s"), real_api=False, processing_seconds=5)
     assert "100%%s" in configuration(stack)
-
-
-def test_the_environment_wins_over_the_running_stack(folder: StackFolder, stack_is_up: Stack) -> None:
-    found = connection_variables(folder, {LAKE: "s3://mine", AWS: ""})
-    assert found == dict(stack_is_up.connections) | {LAKE: "s3://mine"}
-
-
-def test_a_complete_environment_needs_no_stack(folder: StackFolder) -> None:
-    given = dict.fromkeys(CONNECTION_VARIABLES, "x")
-    assert connection_variables(folder, given | {"OTHER": "y"}) == given
-
-
-def test_the_remains_of_a_stack_are_not_taken_for_a_running_one(folder: StackFolder, stack: Stack) -> None:
-    stack.save(folder)
-    with pytest.raises(MissingVariables, match=r"(?s)AIRFLOW_CONN_AWS_DEFAULT, .*No stack runs here.*make demo"):
-        connection_variables(folder, {})
-
-
-@pytest.mark.usefixtures("stack_is_up")
-def test_a_stack_on_the_real_api_hands_on_everything_but_the_key(folder: StackFolder) -> None:
-    new_stack(folder, real_api=True, processing_seconds=5).save(folder)
-    with pytest.raises(MissingVariables, match=r"Not set: AIRFLOW_CONN_ANTHROPIC_DEFAULT\. .*its key"):
-        connection_variables(folder, {})

@@ -1,1 +1,1 @@
-"""One Dag run inside this process, for `make run`."""
+"""Run one Dag run inside this process, for `make run`."""

@@ -1,4 +1,4 @@
-"""The fields of the trigger form, as `make run` takes them from the environment."""
+"""The fields of the trigger form, as `make run` reads them from the environment."""
 
 from __future__ import annotations
 
@@ -6,40 +6,36 @@ from collections.abc import Mapping
 
 from pydantic import ValidationError
 
+from include.enrichment.errors import ParamError
 from include.enrichment.runs.options import RunOptions
 
-#: The fields of the trigger form, and the variables that `make run` takes them from.
+#: For each field of the trigger form, the variable that `make run` reads, and its valid values.
 OPTIONS = {
-    "rows": "ROWS",
-    "dry_run": "DRY_RUN",
-    "budget_usd": "BUDGET",
-    "model": "MODEL",
-    "reuse": "REUSE",
-    "only_rejects": "ONLY_REJECTS",
+    "rows": ("ROWS", "a whole number, 1 or more"),
+    "dry_run": ("DRY_RUN", "1 or 0"),
+    "budget_usd": ("BUDGET", "an amount in US dollars, 0 or more"),
+    "model": ("MODEL", "the name of a model"),
+    "reuse": ("REUSE", "1 or 0"),
+    "only_rejects": ("ONLY_REJECTS", "1 or 0"),
 }
 
 
-class BadArgument(Exception):
-    """The pipeline does not exist, the partition is not a date, or an option is invalid."""
-
-
-def typed_options(environment: Mapping[str, str]) -> RunOptions:
-    """The fields of the trigger form, as the environment has them. Raises BadArgument."""
-    texts = {field: environment[variable] for field, variable in OPTIONS.items() if environment.get(variable)}
+def read_options(environment: Mapping[str, str]) -> RunOptions:
+    """Read the fields of the trigger form from the environment. Raises ParamError, which names every invalid one."""
+    texts = {field: environment[variable] for field, (variable, _) in OPTIONS.items() if environment.get(variable)}
     try:
         return RunOptions.model_validate_strings(texts, strict=False)
     except ValidationError as error:
-        mistakes = [
-            f"{OPTIONS[str(problem['loc'][0])]} is {problem['input']!r}: it"
-            f" {problem['msg'].partition(',')[0].removeprefix('Input ')}."
-            for problem in error.errors()
-        ]
-        raise BadArgument("\n".join(mistakes)) from None
+        problems = []
+        for problem in error.errors():
+            variable, valid = OPTIONS[str(problem["loc"][0])]
+            problems.append(f"{variable} is {problem['input']!r}. It must be {valid}.")
+        raise ParamError("\n".join(problems)) from None
 
 
-def spell(options: RunOptions) -> str:
-    """The options as they are typed, `ROWS=10 DRY_RUN=1`; empty where there are none."""
+def format_options(options: RunOptions) -> str:
+    """Return the options as they are typed, e.g. `ROWS=10 DRY_RUN=1`; empty if there are none."""
     given = options.model_dump(exclude_defaults=True)
     return " ".join(
-        f"{OPTIONS[field]}={int(value) if isinstance(value, bool) else value}" for field, value in given.items()
+        f"{OPTIONS[field][0]}={int(value) if isinstance(value, bool) else value}" for field, value in given.items()
     )

@@ -1,12 +1,14 @@
 """
-Which run `make run` goes on with: the lake tells which runs have not ended, and locks in the stack's folder tell which
-of them a living process still works on.
+Which run `make run` works on.
+
+The lake lists the unfinished runs. Locks in the stack's folder show which of them a process is still working on.
 """
 
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Callable, Collection, Iterator
+import os
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,17 +26,16 @@ from include.enrichment.storage.version import Versioned, parse
 from include.gateways.lake import Lake
 from include.stack.folder import StackFolder
 
-#: In the throw-away home of a process: locked for as long as it lives, with the run that it works on.
-_HELD = "run"
+#: A file in the throw-away home of a process, locked while the process lives. It names the pid and the run's folder.
+_CLAIM = "run"
 
 
 class ForegroundRun(Versioned):
     """
-    A run of `make run`. Whoever finds one that has not ended may go on with it under its id, which finds what it has
-    paid for.
+    A run of `make run`. A later process may resume it under its id if it is unfinished, and reuses what is paid for.
 
-    :param ended_at: None until all its tasks have done their work
-    :param options: what it was asked for; none in what an earlier version has written
+    :param ended_at: None until all its tasks have finished
+    :param options: its options; none if an earlier version wrote the file
     """
 
     run_id: str
@@ -42,76 +43,85 @@ class ForegroundRun(Versioned):
     ended_at: datetime | None = None
     options: RunOptions = RunOptions()
 
-    def asks_the_same(self, options: RunOptions) -> bool:
-        """Whether a run with these options sends the same requests: a budget only says how many of them."""
+    def sends_the_same(self, options: RunOptions) -> bool:
+        """Return whether a run with these options sends the same requests. A budget only limits how many."""
         return _without_budget(self.options) == _without_budget(options)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taken:
+class BusyRun:
+    """An unfinished run that a living process works on."""
+
+    run: ForegroundRun
+    pid: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimedRun:
     """
     The run that this process works on.
 
-    :param gone_on: an earlier process began it
-    :param beside: the run of a living process that this one leaves alone
-    :param other: the newest unfinished run that this one leaves alone, as it has other options
+    :param resumed: an earlier process started it
+    :param busy: the newest run that another process works on, None if there is none
+    :param different: the newest unfinished run that was not resumed because it has other options, None if there is none
     """
 
     run: ForegroundRun
-    gone_on: bool
-    beside: ForegroundRun | None
-    other: ForegroundRun | None
+    resumed: bool
+    busy: BusyRun | None
+    different: ForegroundRun | None
 
 
 @contextmanager
-def taken_run(
+def claim_run(
     pipeline: str,
     partition: Partition,
     *,
     options: RunOptions,
-    anew: bool,
+    start_new: bool,
     new_id: Callable[[datetime], str],
     folder: StackFolder,
     home: Path,
     lake: Lake,
-) -> Iterator[Taken]:
+) -> Iterator[ClaimedRun]:
     """
-    Take the newest unfinished run of the partition that has the same options, whatever its budget, and that no living
-    process on this machine works on, or begin one. It is this process's until the block ends, or the process does.
+    Claim a run of the partition for this process, until the block or the process ends.
 
-    :param options: what is asked for
-    :param anew: begin one in any case
-    :param new_id: gives the id of a run that begins at a moment
+    It is the newest unfinished run that has the same options, apart from the budget, and that no living process on this
+    machine works on. Without such a run it is a new one. Raises LakeError.
+
+    :param start_new: claim a new run in any case
+    :param new_id: returns the id of a run that starts at a given moment
     :param home: the throw-away home of this process
-
-    Raises LakeError.
     """
-    with (home / _HELD).open("w", encoding="utf-8") as held:
-        with folder.run_lock.open("w") as lock:  # of two that begin at once the second sees the first
+    with (home / _CLAIM).open("w", encoding="utf-8") as claim:
+        with folder.run_lock.open(
+            "w"
+        ) as lock:  # one process after the other: the second one sees the first one's claim
             fcntl.flock(lock, fcntl.LOCK_EX)
-            unfinished = _unfinished(pipeline, partition, lake)
-            alive = _alive(folder)
+            pids = _pids_by_run_folder(folder)
 
             def prefix_of(run: ForegroundRun) -> str:
                 return lake.locate(RunFolder(pipeline=pipeline, partition=partition, run_id=run.run_id).prefix)
 
-            left = [run for run in unfinished if prefix_of(run) not in alive]
-            beside = [run for run in unfinished if run not in left]
-            same = [run for run in left if run.asks_the_same(options)]
+            unfinished = _unfinished(pipeline, partition, lake)
+            busy = [BusyRun(run=run, pid=pids[prefix_of(run)]) for run in unfinished if prefix_of(run) in pids]
+            free = [run for run in unfinished if prefix_of(run) not in pids]
+            same = [run for run in free if run.sends_the_same(options)]
+            resumed = bool(same) and not start_new
             now = datetime.now(UTC)
-            gone_on = bool(same) and not anew
-            run = same[-1] if gone_on else ForegroundRun(run_id=new_id(now), begun_at=now, options=options)
-            other = left[-1] if left and not same and not anew else None
-            fcntl.flock(held, fcntl.LOCK_EX)
-            held.write(prefix_of(run))
-            held.flush()
-        if not gone_on:
+            run = same[-1] if resumed else ForegroundRun(run_id=new_id(now), begun_at=now, options=options)
+            different = free[-1] if free and not same and not start_new else None
+            fcntl.flock(claim, fcntl.LOCK_EX)
+            claim.write(f"{os.getpid()}\n{prefix_of(run)}")
+            claim.flush()
+        if not resumed:
             _write(run, pipeline, partition, lake)
-        yield Taken(run=run, gone_on=gone_on, beside=beside[-1] if beside else None, other=other)
+        yield ClaimedRun(run=run, resumed=resumed, busy=busy[-1] if busy else None, different=different)
 
 
 def record_ended(run: ForegroundRun, pipeline: str, partition: Partition, lake: Lake) -> None:
-    """Nobody goes on with this run any more. Raises LakeError."""
+    """Record that the run has ended, so that no process resumes it. Raises LakeError."""
     _write(run.model_copy(update={"ended_at": datetime.now(UTC)}), pipeline, partition, lake)
 
 
@@ -125,39 +135,40 @@ def _write(run: ForegroundRun, pipeline: str, partition: Partition, lake: Lake) 
 
 
 def _unfinished(pipeline: str, partition: Partition, lake: Lake) -> list[ForegroundRun]:
-    """Those of the partition, the newest last."""
+    """Return the unfinished runs of the partition, the newest last."""
     keys = [key for key in lake.list(layout.runs_of(pipeline, partition)) if layout.is_foreground(key)]
     runs = [run for key in keys if (run := _read(key, lake)) and run.ended_at is None]
     manifest = published(pipeline, partition, lake) if runs else None
-    # A process may be killed when it has published and not yet said that it has ended.
+    # A process may have been killed after it published and before it recorded the end of its run.
     return sorted(
         (run for run in runs if manifest is None or manifest.run_id != run.run_id), key=lambda run: run.begun_at
     )
 
 
 def _read(key: str, lake: Lake) -> ForegroundRun | None:
-    """None if somebody has just deleted it. Raises LakeError if it cannot be read."""
+    """Read a run, None if it has just been deleted. Raises LakeError if it cannot be read."""
     found = lake.find(key)
     try:
         return parse(ForegroundRun, found.data, lake.locate(key)) if found else None
     except ValidationError as error:
         raise LakeError(
-            f"{lake.locate(key)} is damaged: {error.errors()[0]['msg']}. Delete it to give that run up; what was loaded"
-            " stays in the result store.",
+            f"{lake.locate(key)} is damaged: {error.errors()[0]['msg']}. Delete it to give up that run; its loaded"
+            " answers stay in the result store.",
             retryable=False,
         ) from error
 
 
-def _alive(folder: StackFolder) -> Collection[str]:
-    """The runs that living processes of this stack's folder work on."""
-    found = set()
-    for path in folder.runs.glob(f"*/{_HELD}"):
+def _pids_by_run_folder(folder: StackFolder) -> dict[str, int]:
+    """Return the runs that living processes of this stack's folder work on, with their pids."""
+    pids = {}
+    for path in folder.runs.glob(f"*/{_CLAIM}"):
         try:
             with path.open(encoding="utf-8") as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    found.add(file.read())
+                    pid, _, run_folder = file.read().partition("\n")
+                    pids[run_folder] = int(pid)
         except FileNotFoundError:  # that process has just ended
             continue
-    return found
+    return pids

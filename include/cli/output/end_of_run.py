@@ -1,10 +1,11 @@
-"""How a run ended, in words: the published rows, or what failed and what to do next."""
+"""The messages at the end of a run: the published rows, or what failed and the next step."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import httpx2
 
@@ -23,12 +24,12 @@ from include.steps.files.extracted import read_extracted, read_pipeline
 
 SHOWN_ROWS = 5
 SHOWN_LOG_LINES = 25
-#: What to do when a run has failed.
-GO_ON = "Fix the cause, then run the same command again: it continues from there and pays for nothing twice."
+#: The next step after a failed run.
+RESUME = "Fix the cause, then run the same command again. It resumes the run and pays for nothing twice."
 
 
 def success(published: Published) -> str:
-    """What was published, with its first rows and its rejects."""
+    """Return what was published: the counts, the first rows and the first rejects."""
     parts = [heading(published.manifest), rows_table(published.table.slice(0, SHOWN_ROWS), rejects=False)]
     if published.rejects.num_rows:
         parts += ["Rejects:", rows_table(published.rejects.slice(0, SHOWN_ROWS), rejects=True)]
@@ -37,16 +38,16 @@ def success(published: Published) -> str:
 
 def cost(manifest: Manifest, *, simulated: bool) -> str:
     """
-    What the run cost.
+    Return the cost of the run.
 
-    :param simulated: the emulator answered, and nobody is billed
+    :param simulated: the emulator answered, so nothing is billed
     """
     return f"{'simulated cost' if simulated else 'cost'} {format_usd(manifest.cost_usd)}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class End:
-    """How a `make run` ended: its exit status, and what to say."""
+    """The end of a `make run`: its exit status and its message."""
 
     status: int
     text: str
@@ -57,8 +58,8 @@ class Failure:
     """
     Why a task failed.
 
-    :param tries: how often it was tried
-    :param reason: of an error of ours the message, of any other the frames, too
+    :param tries: the number of tries
+    :param reason: the message of an error of ours; the stack trace of any other error
     """
 
     task: str
@@ -70,66 +71,67 @@ class Failure:
         return f"{self.task} failed{tried}: {self.reason}"
 
 
-def next_step(told: str, *, started: bool) -> str:
+def next_step(reason: str, *, started: bool) -> str:
     """
-    Return the next step after a `make run` that failed. Error messages are written for Airflow's UI too, and only there
-    can a task be cleared.
+    Return the next step after a failed `make run`.
 
-    :param told: why it failed
+    Some error messages tell the user to clear a task, which only Airflow can do: the step names the alternative.
+
+    :param reason: the messages of the errors
     """
-    step = GO_ON if started else NOT_STARTED
-    if re.search(r"\bclear", told, re.IGNORECASE):
+    step = RESUME if started else NOT_STARTED
+    if re.search(r"\bclear", reason, re.IGNORECASE):
         step += " Here, the same command does what clearing a task does in Airflow; NEW=1 starts a new run."
     return step
 
 
 def end_of_run(run: RunFolder, lake: Lake, *, state: str, failures: Sequence[Failure], seconds: float) -> End:
     """
-    How a run in the foreground ended, and what is published now.
+    Return how a foreground run ended and what is published now. Raises LakeError if the lake cannot be read.
 
-    :param state: Airflow's, of the whole run
-    :param failures: why tasks failed
-
-    Raises LakeError where the lake does not tell.
+    :param state: Airflow's state of the run
     """
     name = f"{run.pipeline} {run.partition}"
     manifest = published(run.pipeline, run.partition, lake)
     if state != "success":
         reasons = [str(failure) for failure in failures]
-        lines = [f"NOT published: {name}, the run ended as {state} after {seconds:.0f} s.", *reasons]
+        lines = [f"NOT published: {name}. The run ended as {state} after {seconds:.0f} s.", *reasons]
         if manifest:
-            lines.append(f"What an earlier run published is as it was: {_counts(manifest)}")
+            lines.append(f"The day is still published as run {manifest.run_id} left it: {_counts(manifest)}")
         return End(status=NOT_PUBLISHED, text="\n".join([*lines, next_step(" ".join(reasons), started=True)]))
     if manifest and manifest.run_id == run.run_id:
         return End(status=PUBLISHED, text=f"Published {name} in {seconds:.0f} s: {_counts(manifest)}")
     pipeline = read_pipeline(lake, run)
     if pipeline.options.dry_run:
-        told = parse(DryRun, lake.read(run.dry_run_json), lake.locate(run.dry_run_json)).table()
-        return End(status=PUBLISHED, text=f"Dry run of {name}: nothing was sent or published.\n{told}")
+        forecast = parse(DryRun, lake.read(run.dry_run_json), lake.locate(run.dry_run_json))
+        return End(status=PUBLISHED, text=f"Dry run of {name}: nothing was sent or published.\n{forecast.table()}")
     if pipeline.options.rows:
         trial = parse(Manifest, lake.read(run.manifest), lake.locate(run.manifest))
         return End(
             status=PUBLISHED,
-            text=f"Trial of {name} in {seconds:.0f} s, into the run's own folder; the table of the day is as it was:"
+            text=f"Trial of {name} in {seconds:.0f} s, published in the run's own folder; the day's table is unchanged:"
             f" {_counts(trial)}",
         )
     extracted_at = read_extracted(lake, run).extracted_at
     if manifest and manifest.extracted_at > extracted_at:
-        again = "reads the warehouse anew and publishes that"
-        if not pipeline.settings.reuse:
-            again += "; as answers are not reused (reuse: false), it pays for every row again"
-        return End(
-            status=SUPERSEDED,
-            text=f"NOT published by this run: {name} has newer rows, and they stay. Run {manifest.run_id}"
-            f" published them at {manifest.published_at:%Y-%m-%d %H:%M} UTC. It read the warehouse at"
-            f" {manifest.extracted_at:%Y-%m-%d %H:%M:%S} UTC, this run did at {extracted_at:%Y-%m-%d %H:%M:%S}.\n"
-            f"Published are {_counts(manifest)}\n"
-            f"Nothing failed, and what this run was answered is in the result store. The same command {again}.",
-        )
+        return End(status=SUPERSEDED, text=_superseded(name, manifest, extracted_at, reuse=pipeline.settings.reuse))
     return End(
         status=NOT_PUBLISHED,
-        text=f"NOT published: {name}. The run ended as success, and none of its tasks has published the partition: see"
-        f" `publish` in dags/{run.pipeline}.py.",
+        text=f"NOT published: {name}. The run ended as success, but no task of it published the day. Check `publish` in"
+        f" dags/{run.pipeline}.py.",
+    )
+
+
+def _superseded(name: str, newer: Manifest, extracted_at: datetime, *, reuse: bool) -> str:
+    again = "reads the warehouse again and publishes those rows"
+    if not reuse:
+        again += "; with reuse: false it pays for every row again"
+    return (
+        f"NOT published by this run: {name} has newer rows, and they stay. Run {newer.run_id} published them at"
+        f" {newer.published_at:%Y-%m-%d %H:%M} UTC. It read the warehouse at"
+        f" {newer.extracted_at:%Y-%m-%d %H:%M:%S} UTC, this run at {extracted_at:%Y-%m-%d %H:%M:%S} UTC.\n"
+        f"Published: {_counts(newer)}\n"
+        f"Nothing failed, and this run's answers are in the result store. The same command {again}."
     )
 
 
@@ -144,45 +146,45 @@ def _counts(manifest: Manifest) -> str:
 
 
 def reconciliation(published: Published, wrong: list[str]) -> str:
-    """Whether the warehouse and the lake agree, row by row."""
+    """Return whether each row of the warehouse is on the lake exactly once."""
     rows = f"{published.table.num_rows + published.rejects.num_rows:,}"
     if not wrong:
-        return f"  Every source row of the partition is in the table or in the rejects, exactly once ({rows})."
-    return "\n".join([f"  {len(wrong)} source rows are NOT in table or rejects exactly once:", *wrong[:10]])
+        return f"  Each of the {rows} source rows is in the table or in the rejects, exactly once."
+    return "\n".join([f"  {len(wrong)} source rows are NOT in the table or the rejects exactly once:", *wrong[:10]])
 
 
-def whereabouts(stack: Stack, published: Published) -> str:
-    """Where to look: the UI with its login, and the commands for another terminal."""
-    emulator = f"\n  Emulator  {stack.emulator_url}   faults on request: docs/emulator.md"
+def addresses(stack: Stack, published: Published) -> str:
+    """Return the addresses of the servers with their logins, and commands for another terminal."""
+    emulator = f"\n  Emulator  {stack.emulator_url}   can simulate faults: docs/emulator.md"
     command = f"make show PIPELINE={published.manifest.pipeline} PARTITION={published.manifest.partition}"
     return f"""
   Airflow   {stack.airflow_url}   user admin, password {stack.ui_password}
   S3        {stack.s3_url}   any credentials{"" if stack.real_api else emulator}
 
-  In another terminal, while this one is up:
+  While the demo is running, in another terminal:
   Rows      {command} ROWS=20
   Rejects   {command} REJECTS=1
   Cost      make report"""
 
 
 def failure(api: AirflowApi, stack: Stack, pipeline: str, run_id: str, state: str) -> str:
-    """What failed, the end of its log, what is left behind, and the next step."""
+    """Return which tasks failed, the ends of their logs, what is left behind, and the next step."""
     failed = [task for task in api.task_instances(pipeline, run_id) if task.state == "failed"]
     logs = "\n".join(_log(api, pipeline, run_id, task) for task in failed[:3])
     return f"""
-The run {run_id} ended as {state}; nothing is published.
+Run {run_id} ended as {state}; nothing is published.
 {logs}
-Left behind: what was submitted and loaded is on the lake for as long as this stack is up.
-Look at {stack.airflow_url} (user admin, password {stack.ui_password}) while it is up.
-Full logs: {stack.folder}/airflow/logs.
-Mend the cause, then clear the failed task there, or stop this and `make demo` again."""
+Its submitted and loaded batches stay on the lake while the demo is running.
+Airflow: {stack.airflow_url}   user admin, password {stack.ui_password}
+Full logs: {stack.folder}/airflow/logs
+Fix the cause, then clear the failed task in Airflow, or stop the demo and run `make demo` again."""
 
 
 def _log(api: AirflowApi, pipeline: str, run_id: str, task: TaskInstance) -> str:
     try:
         lines = api.log(pipeline, run_id, task)
     except httpx2.HTTPError as error:
-        lines = [f"its log cannot be read: {error}"]
+        lines = [f"The log cannot be read: {error}"]
     index = f"[{task.map_index}]" if task.map_index >= 0 else ""
     shown = [f"  {line}" for line in lines[-SHOWN_LOG_LINES:]]
     return "\n".join([f"{task.task_id}{index} failed (try {task.try_number}):", *shown])

@@ -1,4 +1,4 @@
-"""The lake as its readers see it: opened for a command, and one published partition read back."""
+"""Open the lake for a command, and read a published day back."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from include.stack.folder import StackFolder
 from include.stack.progress import complain
 from include.stack.stack import AWS, BUCKET, LAKE, Stack
 
-#: On a busy machine the S3 server may take longer than pyarrow's 3 s.
+#: On a busy machine the S3 server may need longer than pyarrow's default of 3 s.
 BUSY_SECONDS = 60
 
 
 def with_lake(folder: StackFolder, work: Callable[[Lake], None]) -> int:
     """
-    Do a command's ``work`` on the lake of the environment, else of the stack that runs here.
+    Do a command's ``work`` on the lake of the environment, else on that of the running stack.
 
-    Returns the exit status: 0, or 2 for bad arguments, or 1 if the lake cannot be read. An error goes to stderr.
+    Returns the exit status: 0, or 2 for bad arguments, or 1 if the lake cannot be read. Errors go to stderr.
     """
     try:
         variables = connection_variables(folder, os.environ, (AWS, LAKE))
@@ -45,7 +45,7 @@ def with_lake(folder: StackFolder, work: Callable[[Lake], None]) -> int:
     with tempfile.TemporaryDirectory() as home:
         os.environ.update(core_settings(home) | variables)
         os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "WARNING")
-        # Airflow, which knows the connection, reads its settings while it is imported.
+        # Not at the top: this imports Airflow, which reads its settings then.
         from claude_batch.connections.gateways import open_lake
 
         try:
@@ -69,7 +69,7 @@ class Published:
 
 
 def stack_lake(stack: Stack) -> FileSystem:
-    """The stack's bucket as a folder tree, over plain S3 calls."""
+    """Return the stack's S3 server as a file system."""
     return S3FileSystem(
         access_key="testing",
         secret_key="testing",
@@ -83,12 +83,12 @@ def stack_lake(stack: Stack) -> FileSystem:
 
 
 def make_bucket(stack: Stack) -> None:
-    """Make the stack's empty bucket."""
+    """Create the stack's empty bucket."""
     stack_lake(stack).create_dir(BUCKET)
 
 
 def read_published(stack: Stack, pipeline: str, partition: Partition) -> Published | None:
-    """What the partition's readers get, None if it has no manifest."""
+    """Read what is published of a partition, None if it has no manifest."""
     files, root = (LocalFileSystem(), stack.connections[LAKE]) if stack.kept else (stack_lake(stack), BUCKET)
     manifest = f"{root}/{layout.manifest(pipeline, partition)}"
     if not files.get_file_info(manifest).is_file:
@@ -101,7 +101,7 @@ def read_published(stack: Stack, pipeline: str, partition: Partition) -> Publish
 
 
 def unaccounted(keys: Sequence[str], published: Published, key: str) -> list[str]:
-    """One line for each source key that is not in table or rejects exactly once, and for each key the source lacks."""
+    """Return one line for each key that is not exactly once in the source and exactly once in the table or rejects."""
     found = Counter([*published.table[key].to_pylist(), *published.rejects[key].to_pylist()])
     expected = Counter(keys)
     return [
@@ -113,8 +113,9 @@ def unaccounted(keys: Sequence[str], published: Published, key: str) -> list[str
 
 def published(pipeline: str, partition: Partition, lake: Lake) -> Manifest | None:
     """
-    The partition's manifest on the lake, None if there surely is none; publish takes a damaged one for none, too.
-    Raises LakeError if it cannot be read.
+    Return the partition's manifest, None if there is none. A damaged one counts as none, as it does for `publish`.
+
+    Raises LakeError if the lake cannot be read.
     """
     key = layout.manifest(pipeline, partition)
     found = lake.find(key)

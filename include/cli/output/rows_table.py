@@ -1,4 +1,4 @@
-"""The rows of a published day as a table for the terminal."""
+"""The rows of a published day, formatted as a table for the terminal."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from include.enrichment.answers.table import SAMPLE
 from include.enrichment.cost.prices import format_decimal, format_usd
 
 _COST = "_cost_usd"
-#: A table whose columns would be narrower than this is shown as one block for each row.
-_LEAST_WIDTH = 12
+#: If columns would be narrower than this, each row becomes a block of lines.
+_MIN_WIDTH = 12
 _GAP = 2
 
 
 def heading(manifest: Manifest) -> str:
-    """What a partition holds: its counts, its run, its cost, and where it lies."""
+    """Return the counts, run, cost and addresses of a published partition."""
     rejected = ", ".join(f"{outcome} {count:,}" for outcome, count in sorted(manifest.rejected_by.items()))
     lines = [
         f"{manifest.pipeline}, {manifest.partition}: {manifest.rows:,} rows read, {manifest.published:,} published,"
@@ -46,9 +46,9 @@ def heading(manifest: Manifest) -> str:
 
 def rows_table(rows: pa.Table, *, rejects: bool) -> str:
     """
-    The rows as a table of the terminal's width, or as one block for each row if the columns would be too narrow.
+    Return the rows as a table of the terminal's width, or as a block per row if the columns would be too narrow.
 
-    The key comes first, then the answer (of a reject: outcome and reason), then the cost. Long texts are cut.
+    The key comes first, then the answer (for rejects: outcome and reason), then the cost. Long texts are cut.
 
     :param rows: of a published table or of its rejects
     """
@@ -61,8 +61,8 @@ def rows_table(rows: pa.Table, *, rejects: bool) -> str:
     width = shutil.get_terminal_size().columns
     cells = [[_cell(row[name], width) for name in names] for row in rows.select(names).to_pylist()]
     labels = ["cost, USD" if name == _COST else printable(name) for name in names]
-    least = [min(_LEAST_WIDTH, max(map(cell_len, column))) for column in zip(labels, *cells, strict=True)]
-    if sum(least) + _GAP * (len(least) - 1) > width:
+    min_widths = [min(_MIN_WIDTH, max(map(cell_len, column))) for column in zip(labels, *cells, strict=True)]
+    if sum(min_widths) + _GAP * (len(min_widths) - 1) > width:
         return "\n\n".join(_block(labels, line, width) for line in cells) + "\n"
     table = Table(box=SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, show_edge=False)
     for name, label in zip(names, labels, strict=True):
@@ -88,21 +88,21 @@ def _rendered(table: Table, width: int) -> str:
 
 
 def _one_line(text: str) -> Text:
-    """As a Text, so that rich reads no markup of its own in it."""
+    """Wrap in a Text, in which rich does not interpret markup."""
     return Text(text, no_wrap=True, overflow="ellipsis")
 
 
-def _cell(value: Any, most: int) -> str:
-    text = printable(_spell(value))
-    return text if len(text) <= most else f"{text[:most]}…"
+def _cell(value: Any, max_length: int) -> str:
+    text = printable(_format(value))
+    return text if len(text) <= max_length else f"{text[:max_length]}…"
 
 
-def _spell(value: Any) -> str:
+def _format(value: Any) -> str:
     match value:
         case str():
             return value
         case list():
-            return ", ".join(map(_spell, value))
+            return ", ".join(map(_format, value))
         case None | bool() | dict():
             return json.dumps(value, ensure_ascii=False, default=str)
         case Decimal():
@@ -112,7 +112,7 @@ def _spell(value: Any) -> str:
 
 
 def printable(text: str) -> str:
-    """A row's text is data: what could steer the terminal, or turn its text around, becomes a space."""
+    """Replace unprintable characters by spaces: data must not control the terminal or reverse its text."""
     return "".join(char if char.isprintable() else " " for char in text)
 
 

@@ -1,1 +1,1 @@
-"""Airflow connections become gateways."""
+"""Open gateways from Airflow connections."""

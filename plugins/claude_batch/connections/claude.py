@@ -1,6 +1,7 @@
 """
-An Anthropic connection becomes a gateway. The SDK is imported here, which takes a second: tasks that do not call the
-API do without.
+Open the API gateways from an Anthropic connection.
+
+This module imports the SDK, which takes a second. Tasks that do not call the API do not import this module.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from include.enrichment.errors import SetupError
 from include.gateways.async_claude import AsyncClaude
 from include.gateways.claude import Claude
 
-#: Where the Message Batches API is offered (SDK 2.12; Bedrock, Vertex and Foundry have none).
+#: Platforms with the Message Batches API (SDK 2.12). Bedrock, Vertex and Foundry have none.
 _BATCH_PLATFORMS = ("anthropic", "aws")
 
 
 def open_claude(anthropic_conn_id: str) -> Claude:
-    """The API behind an Anthropic connection. Raises SetupError if it is missing, has no key, or has no batches."""
+    """Open the API of an Anthropic connection. Raises SetupError if it is missing, has no key or offers no batches."""
     hook = AnthropicHook(anthropic_conn_id)
     with _usable(hook):
         client = hook.get_conn()
@@ -33,7 +34,7 @@ def open_claude(anthropic_conn_id: str) -> Claude:
 
 
 async def open_async_claude(anthropic_conn_id: str) -> AsyncClaude:
-    """The same for the triggerer: nothing blocks its event loop. Raises SetupError as open_claude() does."""
+    """Open the API for the triggerer, without blocking the event loop. Raises SetupError as open_claude() does."""
     hook = AnthropicHook(anthropic_conn_id)
     with _usable(hook):
         client = await hook.get_async_conn()
@@ -58,7 +59,6 @@ def _check(client: object, hook: AnthropicHook) -> None:
 
 
 def _no_claude(hook: AnthropicHook, why: object) -> SetupError:
-    """The error for an Anthropic connection that cannot be used."""
     example = '{"conn_type": "anthropic", "password": "<API key>"}'
     return SetupError(
         f"The Anthropic connection {hook.conn_id!r} cannot be used: {why}. Nothing was sent."

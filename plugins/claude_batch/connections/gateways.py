@@ -1,6 +1,7 @@
 """
-Airflow connections become gateways. Only this file and claude_connection.py read a connection, only this one the
-variables ENRICHMENT_LAKE and ENRICHMENT_RUNS_NEVER_RACE.
+Open the lake and the sources from Airflow connections.
+
+Only this file and claude.py read connections. Only this file reads ENRICHMENT_LAKE and ENRICHMENT_RUNS_NEVER_RACE.
 """
 
 from __future__ import annotations
@@ -28,23 +29,23 @@ if TYPE_CHECKING:
 
     from include.enrichment.spec.settings import Source
 
-#: Credentials that expire are asked for again after this long; the AWS session renews them when it is time.
-_ASK_AGAIN = timedelta(minutes=5)
+#: Expiring credentials are read again after this long. The AWS session renews them when necessary.
+_REFRESH_AFTER = timedelta(minutes=5)
 
 
 def open_lake(aws_conn_id: str) -> Lake:
     """
-    The lake that ENRICHMENT_LAKE names (``s3://bucket/prefix``, or a folder for development), with the credentials of
-    an AWS connection. ENRICHMENT_RUNS_NEVER_RACE=true allows a store without conditional writes.
+    Open the lake that ENRICHMENT_LAKE names, with the credentials of an AWS connection.
 
-    Raises SetupError if a variable makes no sense, or if the lake's name, the connection or its credentials are
-    missing.
+    The lake is ``s3://bucket/prefix``, or a folder for development. ENRICHMENT_RUNS_NEVER_RACE=true allows a store
+    without conditional writes. Raises SetupError if a variable is invalid, or if ENRICHMENT_LAKE, the connection or its
+    credentials are missing.
     """
     uri = os.environ.get("ENRICHMENT_LAKE", "")
     if not uri:
         raise SetupError(
-            "ENRICHMENT_LAKE is not set: it says where the lake is, such as s3://my-bucket/enrichment. Nothing was"
-            " read or sent."
+            "ENRICHMENT_LAKE is not set. Nothing was read or sent. Set it to the address of the lake, e.g."
+            " s3://my-bucket/enrichment."
         )
     runs_never_race = _runs_never_race()
     try:
@@ -72,7 +73,7 @@ def _open_s3(address: S3Address, aws_conn_id: str, *, runs_never_race: bool = Fa
             "access_key_id": found.access_key,
             "secret_access_key": found.secret_key,
             "token": found.token,
-            "expires_at": datetime.now(UTC) + _ASK_AGAIN,
+            "expires_at": datetime.now(UTC) + _REFRESH_AFTER,
         }
 
     try:
@@ -95,15 +96,15 @@ def _runs_never_race() -> bool:
     text = os.environ.get("ENRICHMENT_RUNS_NEVER_RACE", "false")
     if text not in ("true", "false"):
         raise SetupError(
-            f"ENRICHMENT_RUNS_NEVER_RACE is {text!r}: it is true or false, and false when it is not set. Nothing was"
-            " read or sent."
+            f"ENRICHMENT_RUNS_NEVER_RACE is {text!r}: it must be true or false (default: false). Nothing was read or"
+            " sent."
         )
     return text == "true"
 
 
 def open_source(source: Source, *, pipeline: str = "") -> Warehouse | ParquetFiles:
     """
-    Where a pipeline's rows are. Raises SetupError if the connection is missing or leads to something else.
+    Open the source of a pipeline's rows. Raises SetupError if the connection is missing or of another kind.
 
     :param pipeline: the pipeline's name, for errors in its query
     """
@@ -115,7 +116,7 @@ def open_source(source: Source, *, pipeline: str = "") -> Warehouse | ParquetFil
 
 def open_warehouse(conn_id: str, *, pipeline: str = "") -> Warehouse:
     """
-    The database behind a connection. Raises SetupError if it is missing or is not a database that SQLAlchemy knows.
+    Open the database of a connection. Raises SetupError if it is missing or not a database that SQLAlchemy supports.
 
     :param pipeline: as for open_source()
     """
@@ -123,13 +124,21 @@ def open_warehouse(conn_id: str, *, pipeline: str = "") -> Warehouse:
         hook = BaseHook.get_hook(conn_id)
         if not isinstance(hook, DbApiHook):
             raise SetupError(
-                f"Connection {conn_id!r} is no database: its hook is {type(hook).__name__}, not a DbApiHook. Nothing"
+                f"Connection {conn_id!r} is not a database: its hook is {type(hook).__name__}, not a DbApiHook. Nothing"
                 " was read or sent."
             )
-        return Warehouse(hook.get_sqlalchemy_engine(), name=conn_id, pipeline=pipeline)
+        engine = hook.get_sqlalchemy_engine()
     except (AirflowException, ImportError, ValueError, NotImplementedError) as error:
         raise SetupError(
             f"The warehouse connection {conn_id!r} cannot be used: {error}. Nothing was read or sent."
             f" Add it in the UI (Admin, Connections) or set AIRFLOW_CONN_{conn_id.upper()}, and install the provider"
             " of its type."
         ) from error
+    # SQLite would create a missing file and then report that it has no such table.
+    file = engine.url.database if engine.dialect.name == "sqlite" else None
+    if file and file != ":memory:" and not file.startswith("file:") and not Path(file).is_file():
+        raise SetupError(
+            f"The warehouse connection {conn_id!r} names the SQLite file {file}, which does not exist. Nothing was read"
+            f" or sent. Correct the path in the connection or in AIRFLOW_CONN_{conn_id.upper()}."
+        )
+    return Warehouse(engine, name=conn_id, pipeline=pipeline)

@@ -1,6 +1,7 @@
 """
-A format that the fields of the trigger form have beyond those of JSON Schema. To import this module makes Airflow's
-checks of params know it; where it is not known, any value passes.
+The additional JSON Schema format of the trigger form.
+
+Importing this module registers the format with Airflow's param checks. Unregistered, the format accepts any value.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from datetime import UTC, date, datetime
 
 from jsonschema import FormatChecker
 
-#: Reads as the end of the message that a person sees: "'2030-01-01' is not a 'day up to today (UTC)'".
+#: Completes the message that users see: "'2030-01-01' is not a 'day up to today (UTC)'".
 DAY_UP_TO_TODAY = "day up to today (UTC)"
 
 
 def is_begun(value: object) -> bool:
-    """Whether the value is a day that has begun in UTC. What is no date at all is for the format ``date`` to reject."""
+    """Return False for a future day (UTC). Anything that is not a date passes: the format ``date`` rejects it."""
     try:
         day = date.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:

@@ -1,1 +1,1 @@
-"""What Airflow's UI shows beyond the form: run notes and the usage report."""
+"""The additions to Airflow's UI besides the form: run notes and the usage report."""

@@ -1,6 +1,5 @@
 """
-The pages of the usage reports, for a browser that is logged in to Airflow: they are streamed from the lake, and nothing
-else of it can be asked for.
+The web app that serves usage reports from the lake, and nothing else on it, to users logged in to Airflow.
 """
 
 from __future__ import annotations
@@ -28,32 +27,32 @@ _HEADERS = {
     "Cache-Control": "no-store",
 }
 
-# On the app and not on its routes: one that forgets it would be open to everybody.
+# On the app, not on each route: a route that forgot it would be public.
 app = FastAPI(dependencies=[Depends(requires_authenticated())], docs_url=None, redoc_url=None, openapi_url=None)
 
 
 @app.exception_handler(HTTPException)
 def explain(request: Request, error: HTTPException) -> PlainTextResponse:
-    """Say in a sentence, and not in JSON, why there is no page: a person reads it."""
+    """Return the reason as plain text instead of JSON, because a person reads it."""
     return PlainTextResponse(error.detail, error.status_code, error.headers)
 
 
 @app.get("/latest")
 def latest() -> HTMLResponse:
-    """The newest report of 30 days: an address to keep."""
+    """Return the newest 30-day report, under an address that never changes."""
     lake = _lake()
     made = (layout.parse_report_key(key) for key in lake.list(layout.REPORTS_FOLDER))
     newest = newest_daily(ReportDays(first=days[0], last=days[1]) for days in made if days)
     if newest is None:
         raise HTTPException(
-            404, "There is no usage report of 30 days yet: trigger the Dag usage_report or run `make report`."
+            404, "There is no usage report of 30 days yet. Trigger the Dag usage_report or run `make report`."
         )
     return _page(lake, newest.first, newest.last)
 
 
 @app.get("/{first}_{last}")
 def report(first: date, last: date) -> HTMLResponse:
-    """The report of these days."""
+    """Return the report of these days."""
     return _page(_lake(), first, last)
 
 
@@ -70,5 +69,7 @@ def _page(lake: Lake, first: date, last: date) -> HTMLResponse:
     except EnrichmentError as error:
         raise HTTPException(503, str(error)) from error
     if found is None:
-        raise HTTPException(404, f"There is no usage report of {first} to {last}: trigger the Dag usage_report.")
+        raise HTTPException(
+            404, f"There is no usage report of {first} to {last}. Trigger the Dag usage_report with these days."
+        )
     return HTMLResponse(found.data, headers=_HEADERS)

@@ -1,9 +1,9 @@
 """
-The note of a run, which the UI shows at the top of the run's page and marks in the grid: its day, and what came of it.
+The note of a run: its day and its result. The UI shows it at the top of the run's page and marks it in the grid.
 
-A listener of Airflow's: it is called where a run changes its state, which is in the scheduler, or in the API server if
-a person marks the run. It writes with the session that the run is bound to, within a savepoint, and never raises. What
-came of a run it takes from the labels of the tasks (see operators.py). A note that a person wrote is left alone.
+This module is an Airflow listener. Airflow calls it when a run changes state: in the scheduler, or in the API server if
+a person marks the run. It writes in the session of the run, within a savepoint, and never raises. The results come from
+the labels of the tasks (see run_operator.py). It never changes a note that a person wrote.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: The author of our notes; a person's have theirs, or none.
+#: The author of our notes. Notes of people have another author or none.
 AUTHOR = "claude_batch"
-#: Those that know the day of their run.
+#: The operators that know the day of their run.
 _OPERATORS = ("ExtractOperator", "PlanOperator", "PublishOperator")
 
 
 @hookimpl
 def on_dag_run_running(dag_run: DagRun, msg: str) -> None:
-    """A run begins, for the first time or after it was cleared."""
+    """Note that a run has started, for the first time or after a clear."""
     _write(dag_run, lambda connection, start: f"{start} · running" if start else "")
 
 
 @hookimpl
 def on_dag_run_success(dag_run: DagRun, msg: str) -> None:
-    """A run has succeeded: the note is the label of its `publish`, or of the `plan` that ends a dry run."""
+    """Note the label of `publish`, or of the `plan` that ends a dry run."""
 
     def note(connection: Connection, start: str) -> str:
         ended = _labels(connection, dag_run, "success", operators=_OPERATORS[1:])
@@ -51,7 +51,7 @@ def on_dag_run_success(dag_run: DagRun, msg: str) -> None:
 
 @hookimpl
 def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
-    """A run has failed: the note names the task that failed first, and the cause."""
+    """Note which task failed first, and why."""
 
     def note(connection: Connection, start: str) -> str:
         ended = _labels(connection, dag_run, "failed")
@@ -62,7 +62,7 @@ def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
 
 
 def _write(dag_run: DagRun, note: Callable[[Connection, str], str]) -> None:
-    """Write the note, unless a person has written one or no task of the Dag knows its day."""
+    """Write the note, unless a person has written one or the Dag has no task of ours."""
     try:
         from airflow.models.dagrun import DagRunNote
         from sqlalchemy import insert, select, update
@@ -72,7 +72,7 @@ def _write(dag_run: DagRun, note: Callable[[Connection, str], str]) -> None:
         if session is None or not _tasks(dag_run):
             return
         connection, now = session.connection(), datetime.now(UTC)
-        # The scheduler forbids a commit of its session, also one to a savepoint; the connection's own is none.
+        # The scheduler forbids commits of its session, even to a savepoint. A savepoint of the connection is allowed.
         with connection.begin_nested():
             content = note(connection, headline(_partition(dag_run), readable_options(_params(dag_run))))
             found = connection.execute(select(DagRunNote.user_id).where(DagRunNote.dag_run_id == dag_run.id)).first()
@@ -89,7 +89,7 @@ def _write(dag_run: DagRun, note: Callable[[Connection, str], str]) -> None:
 
 
 def _tasks(dag_run: DagRun) -> list[Any]:
-    """The tasks of ours that know the day, as the scheduler has them."""
+    """Return our tasks that know the day, as the scheduler has deserialized them."""
     tasks: list[Any] = list(dag_run.dag.tasks) if dag_run.dag else []
     return [task for task in tasks if task.task_type in _OPERATORS and task._task_module == "claude_batch.operators"]
 
@@ -99,7 +99,7 @@ def _params(dag_run: DagRun) -> Mapping[str, Any]:
 
 
 def _partition(dag_run: DagRun) -> Partition | None:
-    """The day of the run; None if only its tasks can tell, because theirs is a template or the run names none."""
+    """Return the day of the run, None if it is invalid or if a task has its own."""
     if any(task.partition for task in _tasks(dag_run)):
         return None
     try:
@@ -116,7 +116,7 @@ def _partition(dag_run: DagRun) -> Partition | None:
 def _labels(
     connection: Connection, dag_run: DagRun, state: str, *, operators: tuple[str, ...] = ()
 ) -> list[tuple[str, str]]:
-    """The tasks of a run that ended in this state, in the order of their ends, with their labels."""
+    """Return the ids and labels of the tasks that ended in this state, ordered by end."""
     from airflow.models.taskinstance import TaskInstance
     from sqlalchemy import select
 

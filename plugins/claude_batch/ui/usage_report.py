@@ -1,4 +1,4 @@
-"""The usage report: the operator that makes it, the form of its Dag, and the link from its task to the page."""
+"""The usage report: its operator, the trigger form of its Dag, and the link from the task to the page."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from include.enrichment.cost.report_days import ReportDays
 
-#: Below this Airflow's API server answers with the pages: report_page.py, which ../claude_batch_plugin.py puts there.
+#: Where Airflow's API server serves the pages: claude_batch_plugin.py mounts report_page.py there.
 URL_PREFIX = "/usage-report"
-#: The entry *Usage report* in Airflow's navigation, below Browse. Its address is relative, so that Airflow may itself
-#: lie below a path.
+#: The entry *Usage report* under Browse in Airflow's navigation. The address is relative, because Airflow itself may be
+#: served under a path.
 NAV_VIEW = {
     "name": "Usage report",
     "href": f"{URL_PREFIX.removeprefix('/')}/latest",
@@ -29,20 +29,19 @@ NAV_VIEW = {
 
 def report_form() -> dict[str, Param]:
     """
-    The params of a Dag that makes usage reports. Their defaults make the daily one.
+    Return the params of a Dag that creates usage reports. Their defaults are those of the daily report.
 
-    Airflow checks each value when a run is triggered; what they mean is said by include/enrichment/cost/report_days.py.
+    Airflow checks each value when a run is triggered. include/enrichment/cost/report_days.py defines what they mean.
     """
     return {
         "first": _day(
             "First day",
-            "The first day of the report, such as 2026-11-01, in UTC: a batch counts on the day it was made. Empty: 29"
-            " days before the last one.",
+            "First day of the report (UTC), e.g. 2026-11-01. A batch counts on the day it was submitted. Empty: 29 days"
+            " before the last day.",
         ),
         "last": _day(
             "Last day",
-            "The last day of the report, which belongs to it; at most 400 days from the first. Empty: the day before"
-            " the run.",
+            "Last day of the report, inclusive. A report covers at most 400 days. Empty: the day before the run.",
         ),
     }
 
@@ -52,7 +51,7 @@ def _day(title: str, description: str) -> Param:
 
 
 class ReportLink(BaseOperatorLink):
-    """From the task to the page that it made; whoever follows it is logged in to Airflow."""
+    """The link from the task to its page, which requires the Airflow login."""
 
     name = "Usage report"
 
@@ -66,10 +65,10 @@ class ReportLink(BaseOperatorLink):
 
 class UsageReportOperator(BaseOperator):
     """
-    Make the usage report of some days out of the books: a page and a Parquet summary on the lake. It asks nobody and
-    pays nothing. Returns where the page lies.
+    Create the usage report of a range of days from the usage records: a page and a Parquet summary on the lake.
 
-    The days are those of the run's params ``first`` and ``last``, see report_form().
+    Returns the address of the page. It calls no API and costs nothing. The run's params ``first`` and ``last`` select
+    the days, see report_form().
 
     :param aws_conn_id: the connection of the lake
     """
@@ -91,14 +90,14 @@ class UsageReportOperator(BaseOperator):
         with airflow_failures():
             days = report_days(first=params.get("first"), last=params.get("last"), today=run_after.date())
             lake = open_lake(self.aws_conn_id)
-            made = usage_report(days, lake=lake)
+            report = usage_report(days, lake=lake)
         self.page_url = _page_url(days)
-        simulated = ", SIMULATED: the emulator answered" if made.simulated else ""
-        self.log.info("%s: %s batches, %s%s", days, f"{made.batches:,}", format_usd(made.cost_usd), simulated)
-        self.log.info("The page is %s, on the lake %s", self.page_url, lake.locate(made.page))
-        return lake.locate(made.page)
+        simulated = ", SIMULATED: the emulator answered" if report.simulated else ""
+        self.log.info("%s: %s batches, %s%s", days, f"{report.batches:,}", format_usd(report.cost_usd), simulated)
+        self.log.info("Usage report: %s, on the lake %s", self.page_url, lake.locate(report.page))
+        return lake.locate(report.page)
 
 
 def _page_url(days: ReportDays) -> str:
-    """Where Airflow's API server answers with the page of these days."""
+    """Return the address of the page on Airflow's API server."""
     return f"{conf.get('api', 'base_url', fallback='').rstrip('/')}{URL_PREFIX}/{days.first}_{days.last}"

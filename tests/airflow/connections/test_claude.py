@@ -23,7 +23,7 @@ from include.enrichment.errors import SetupError
         ),
     ],
 )
-def test_an_anthropic_connection_that_cannot_send_batches_is_told(
+def test_an_unusable_anthropic_connection_is_rejected_with_the_reason(
     connections: pytest.MonkeyPatch, connection: str | None, fact: str
 ) -> None:
     if connection is None:

@@ -15,7 +15,7 @@ from tests.fixtures.postgres import Database
 from tests.fixtures.s3_export import FOLDER, Export
 
 
-def test_a_complete_set_of_connections_opens(connections: pytest.MonkeyPatch) -> None:
+def test_a_complete_set_of_connections_can_be_opened(connections: pytest.MonkeyPatch) -> None:
     open_lake("aws_default").check()
     with open_claude("anthropic_default") as claude:
         assert claude.model("claude-haiku-5-5") is not None
@@ -30,14 +30,14 @@ def test_a_folder_is_a_lake_for_development(connections: pytest.MonkeyPatch, tmp
 
 
 @pytest.mark.parametrize("text", ["True", "1", "yes", "", "no"])
-def test_whether_runs_race_is_true_or_false_and_nothing_else(connections: pytest.MonkeyPatch, text: str) -> None:
+def test_runs_never_race_must_be_true_or_false(connections: pytest.MonkeyPatch, text: str) -> None:
     connections.setenv("ENRICHMENT_RUNS_NEVER_RACE", text)
     with pytest.raises(SetupError, match=r"ENRICHMENT_RUNS_NEVER_RACE is .*true or false.*Nothing was read or sent"):
         open_lake("aws_default")
 
 
 @pytest.mark.parametrize("text", [None, "false"])
-def test_a_lake_has_to_prove_its_conditional_writes_unless_runs_never_race(
+def test_a_lake_must_support_conditional_writes_unless_runs_never_race(
     connections: pytest.MonkeyPatch, text: str | None
 ) -> None:
     connections.setenv("ENRICHMENT_LAKE", "s3://no-such-bucket")
@@ -50,7 +50,7 @@ def test_a_lake_has_to_prove_its_conditional_writes_unless_runs_never_race(
 
 
 @pytest.mark.parametrize("uri", ["", "gs://bucket", "s3://", "ftp://x/y", "my-bucket/enrichment", "~/lake"])
-def test_a_lake_that_is_none_is_told_with_an_example(connections: pytest.MonkeyPatch, uri: str) -> None:
+def test_an_invalid_lake_address_is_rejected_with_an_example(connections: pytest.MonkeyPatch, uri: str) -> None:
     connections.setenv("ENRICHMENT_LAKE", uri)
     with pytest.raises(SetupError, match=r"ENRICHMENT_LAKE is .*s3://"):
         open_lake("aws_default")
@@ -75,7 +75,7 @@ def test_a_lake_that_is_none_is_told_with_an_example(connections: pytest.MonkeyP
         "file://localhost{folder}/lake",
     ],
 )
-def test_an_address_that_another_deployment_could_share_is_refused_before_anything_is_made(
+def test_an_ambiguous_lake_address_is_rejected_before_anything_is_created(
     connections: pytest.MonkeyPatch, tmp_path: Path, uri: str
 ) -> None:
     connections.setenv("ENRICHMENT_LAKE", uri.format(folder=tmp_path))
@@ -85,7 +85,7 @@ def test_an_address_that_another_deployment_could_share_is_refused_before_anythi
     assert list(tmp_path.iterdir()) == before
 
 
-def test_a_secret_in_an_address_is_not_told(connections: pytest.MonkeyPatch) -> None:
+def test_a_secret_in_an_address_is_not_shown(connections: pytest.MonkeyPatch) -> None:
     connections.setenv("ENRICHMENT_LAKE", "s3://AKIA:xyz/zy@bucket/lake")
     with pytest.raises(SetupError, match=r"s3://\*\*\*@bucket/lake.*belong in the AWS connection") as caught:
         open_lake("aws_default")
@@ -102,11 +102,13 @@ def test_an_aws_connection_without_credentials_is_named(connections: pytest.Monk
     ("connection", "fact"),
     [
         (None, "isn't defined"),
-        ("anthropic://k", "is no database"),
+        ("anthropic://k", "is not a database"),
         ("nosuchtype://x", "[Uu]nknown hook type"),
     ],
 )
-def test_a_warehouse_that_is_none_is_told(connections: pytest.MonkeyPatch, connection: str | None, fact: str) -> None:
+def test_an_unusable_warehouse_connection_is_rejected_with_the_reason(
+    connections: pytest.MonkeyPatch, connection: str | None, fact: str
+) -> None:
     if connection is None:
         connections.delenv("AIRFLOW_CONN_WAREHOUSE")
     else:
@@ -115,10 +117,18 @@ def test_a_warehouse_that_is_none_is_told(connections: pytest.MonkeyPatch, conne
         open_warehouse("warehouse")
 
 
+def test_a_missing_sqlite_file_is_reported_and_not_created(connections: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "warehose.db"
+    connections.setenv("AIRFLOW_CONN_WAREHOUSE", f"sqlite:///{file}")
+    with pytest.raises(SetupError, match=rf"'warehouse' names the SQLite file /?{file}, which does not exist"):
+        open_warehouse("warehouse")
+    assert not file.exists()
+
+
 @pytest.mark.parametrize(
     ("extra", "driver"), [("", "psycopg"), ("?sqlalchemy_scheme=postgresql%2Bpsycopg2", "psycopg2")]
 )
-def test_a_postgres_connection_is_read_through_the_driver_it_names(
+def test_a_postgres_connection_uses_the_driver_it_names(
     connections: pytest.MonkeyPatch, database: Database, extra: str, driver: str
 ) -> None:
     connections.setenv("AIRFLOW_CONN_SHOP", f"{database.uri}{extra}")
@@ -129,7 +139,7 @@ def test_a_postgres_connection_is_read_through_the_driver_it_names(
     assert any('DECLARE "' in line and declared in line for line in database.statements())
 
 
-def test_files_are_opened_by_an_aws_connection_of_their_own(connections: pytest.MonkeyPatch, export: Export) -> None:
+def test_files_are_opened_with_their_own_aws_connection(connections: pytest.MonkeyPatch, export: Export) -> None:
     export.write(f"{FOLDER.format(partition=DAY)}part.parquet", [{"ticket": "T1"}])
     connections.setenv("AIRFLOW_CONN_EXPORTS", export.bucket.aws_connection)
     connections.delenv("AIRFLOW_CONN_AWS_DEFAULT")
@@ -138,7 +148,7 @@ def test_files_are_opened_by_an_aws_connection_of_their_own(connections: pytest.
         assert list(portions) == [[{"ticket": "T1"}]]
 
 
-def test_files_whose_connection_has_no_credentials_are_told(connections: pytest.MonkeyPatch) -> None:
+def test_files_without_credentials_are_rejected_with_the_connection(connections: pytest.MonkeyPatch) -> None:
     connections.setenv("AWS_EC2_METADATA_DISABLED", "true")
     with pytest.raises(SetupError, match=r"'exports' gives no credentials for s3://bucket: .*AIRFLOW_CONN_EXPORTS"):
         open_source(Source(connection="exports", files="s3://bucket/{partition}/", key={"ticket": None}))

@@ -51,7 +51,7 @@ def sizes(emulator: Emulator) -> list[int]:
 
 
 def asset_events(run: Any) -> int:
-    """How many events of assets the run has sent."""
+    """Return the number of asset events that the run has sent."""
     from airflow.models.asset import AssetEvent
     from airflow.utils.session import create_session
     from sqlalchemy import func, select
@@ -62,7 +62,7 @@ def asset_events(run: Any) -> int:
 
 
 def note(run: Any) -> str:
-    """What the UI shows of the run after the scheduler, whose runs have a session other than those of dag.test()."""
+    """Return the run's note, written in a session like the scheduler's, which dag.test() does not have."""
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
 
@@ -75,7 +75,7 @@ def note(run: Any) -> str:
         return str(ended.note)
 
 
-def test_rows_is_a_trial_beside_the_table_that_a_full_run_does_not_pay_again(
+def test_rows_publishes_a_trial_that_a_full_run_does_not_pay_for_again(
     run: Run, lake: Lake, emulator: Emulator
 ) -> None:
     trial = run(rows=2)
@@ -92,7 +92,7 @@ def test_rows_is_a_trial_beside_the_table_that_a_full_run_does_not_pay_again(
     assert sizes(emulator) == [2, 1]
 
 
-def test_dry_run_tells_what_would_be_sent_and_skips_all_that_follows(run: Run, lake: Lake, emulator: Emulator) -> None:
+def test_dry_run_estimates_the_requests_and_skips_later_tasks(run: Run, lake: Lake, emulator: Emulator) -> None:
     ended = run(dry_run=True)
     found = states(ended)
     assert ended.state == "success"
@@ -100,8 +100,8 @@ def test_dry_run_tells_what_would_be_sent_and_skips_all_that_follows(run: Run, l
     assert {task for task, state in found.items() if state == "success"} == {"extract", "canary.plan"}
     assert {state for task, state in found.items() if task not in ("extract", "canary.plan")} == {"skipped"}
     (key,) = (key for key in lake.list("runs/") if key.endswith("/dry_run.json"))
-    told = DryRun.model_validate_json(lake.read(key))
-    assert {name: one.to_send for name, one in told.passes.items()} == {"canary": 3, "main": 0, "retry": 0}
+    forecast = DryRun.model_validate_json(lake.read(key))
+    assert {name: one.to_send for name, one in forecast.passes.items()} == {"canary": 3, "main": 0, "retry": 0}
     assert emulator.creates() == []
     assert lake.list("ledger/tickets/") == lake.list("chunks/") == []
 
@@ -111,14 +111,14 @@ def test_reuse_off_pays_for_every_row_again(run: Run, emulator: Emulator) -> Non
     assert sizes(emulator) == [3, 3]
 
 
-def test_budget_usd_leaves_out_a_retry_that_would_pass_it_and_the_run_publishes(
+def test_budget_usd_skips_a_retry_that_would_exceed_it_and_the_run_publishes(
     run: Run, lake: Lake, emulator: Emulator, tmp_path: Path
 ) -> None:
-    # Answers of one length, whichever they are: what the second run costs is then what the first one did.
+    # All answers have the same length, so the second run costs as much as the first.
     urgent = {"urgent": {"type": "boolean", "description": "Whether it cannot wait."}}
     schema = json.dumps(SCHEMA | {"required": ["urgent"], "properties": urgent})
     write_pipeline(tmp_path / "pipelines" / "tickets", pipeline_yaml=PIPELINE, output_schema_json=schema)
-    assert run().state == "success"  # from now on it is known how long answers are
+    assert run().state == "success"  # later estimates know the length of answers
     emulator.set_faults([{"kind": "violates_schema", "match": "crashes"}])
     ended = run(reuse=False, budget_usd=float(emulator.billed_usd()) * 1.2)
     assert (ended.state, states(ended)["retry.plan"], states(ended)["publish"]) == ("success", "success", "success")
@@ -126,7 +126,7 @@ def test_budget_usd_leaves_out_a_retry_that_would_pass_it_and_the_run_publishes(
     assert table(lake, REJECTS)["ticket"].to_pylist() == ["T2"]
 
 
-def test_model_asks_another_one(run: Run, lake: Lake, emulator: Emulator) -> None:
+def test_model_sends_all_rows_to_another_model(run: Run, lake: Lake, emulator: Emulator) -> None:
     assert run(model="claude-sonnet-5-5").state == "success"
     assert set(table(lake, TABLE)["_model"].to_pylist()) == {"claude-sonnet-5-5"}
     assert run().state == "success"
@@ -134,7 +134,7 @@ def test_model_asks_another_one(run: Run, lake: Lake, emulator: Emulator) -> Non
     assert sizes(emulator) == [3, 3]
 
 
-def test_only_rejects_sends_a_further_repair_and_nothing_else(run: Run, lake: Lake, emulator: Emulator) -> None:
+def test_only_rejects_sends_one_more_repair_and_nothing_else(run: Run, lake: Lake, emulator: Emulator) -> None:
     emulator.set_faults([{"kind": "violates_schema", "match": "crashes"}])
     assert run().state == "success"
     assert table(lake, REJECTS)["ticket"].to_pylist() == ["T2"]
@@ -147,9 +147,7 @@ def test_only_rejects_sends_a_further_repair_and_nothing_else(run: Run, lake: La
     assert table(lake, REJECTS).num_rows == 0
 
 
-def test_a_field_that_there_is_not_ends_the_run_before_anything_is_read(
-    run: Run, lake: Lake, emulator: Emulator
-) -> None:
+def test_an_unknown_field_ends_the_run_before_anything_is_read(run: Run, lake: Lake, emulator: Emulator) -> None:
     ended = run(row=2)
     assert (ended.state, states(ended)["extract"]) == ("failed", "failed")
     assert note(ended).startswith("2026-11-01 · failed at extract: Invalid params: 'row' is not known; did you mean")

@@ -1,4 +1,4 @@
-"""params.py: what the trigger form offers and what it refuses. test_form.py has what each field does."""
+"""params.py: which values the trigger form accepts. test_form.py tests the effect of each field."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ request: {model: claude-haiku-5-5, other_models: [claude-sonnet-5-5], max_tokens
 
 @pytest.fixture(autouse=True)
 def pipelines_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of the pipelines, with ``tickets`` in it."""
+    """Return a folder of pipelines that contains ``tickets``."""
     write_pipeline(tmp_path / "tickets", pipeline_yaml=PIPELINE)
     monkeypatch.setattr(pipelines, "PIPELINES", tmp_path)
     return tmp_path
 
 
-def test_it_has_a_field_for_each_option_and_one_for_the_day() -> None:
+def test_it_has_a_field_for_the_day_and_each_option() -> None:
     assert form("tickets").keys() == {"partition", *RunOptions.model_fields}
 
 
-def test_left_as_it_is_it_asks_for_a_run_as_every_night() -> None:
+def test_the_defaults_are_those_of_a_nightly_run() -> None:
     values = {name: param.resolve() for name, param in form("tickets").items()}
     assert run_options(values, others=["partition"]) == RunOptions(reuse=True)
     assert values["partition"] is None
 
 
-def test_every_field_says_what_it_is_for() -> None:
+def test_every_field_has_a_title_and_a_description() -> None:
     for param in form("tickets").values():
         assert param.schema["title"]
         assert param.description
@@ -62,7 +62,7 @@ def test_every_field_says_what_it_is_for() -> None:
         ("only_rejects", True),
     ],
 )
-def test_what_can_be_is_taken(name: str, value: object) -> None:
+def test_valid_values_are_accepted(name: str, value: object) -> None:
     assert form("tickets")[name].resolve(value) == value
 
 
@@ -86,7 +86,7 @@ def test_what_can_be_is_taken(name: str, value: object) -> None:
         ("only_rejects", "true"),
     ],
 )
-def test_anything_else_is_refused_by_the_form(name: str, value: object) -> None:
+def test_invalid_values_are_rejected(name: str, value: object) -> None:
     with pytest.raises(ParamValidationError):
         form("tickets")[name].resolve(value)
 
@@ -103,19 +103,19 @@ BEYOND = pytest.mark.parametrize(
 
 
 @BEYOND
-def test_a_value_beyond_a_bound_is_refused_with_the_bound_and_the_form_does_not_clamp_it(
+def test_a_value_beyond_a_bound_is_rejected_with_the_bound_and_not_clamped(
     pipelines_folder: Path, name: str, value: object, message: str
 ) -> None:
     write_pipeline(pipelines_folder / "tickets", pipeline_yaml=PIPELINE + "limits: {budget_usd: 25}\n")
     field = form("tickets")[name]
-    with pytest.raises(ParamValidationError) as refused:
+    with pytest.raises(ParamValidationError) as rejected:
         field.resolve(value)
-    assert str(refused.value).startswith(message)
-    assert not field.schema.keys() & {"minimum", "maximum"}  # the form clamps to those that it sees, without a word
+    assert str(rejected.value).startswith(message)
+    assert not field.schema.keys() & {"minimum", "maximum"}  # the form silently clamps to bounds that it sees
 
 
 @BEYOND
-def test_over_rest_the_refusal_names_param_and_bound_and_makes_no_run(
+def test_the_rest_api_names_param_and_bound_and_creates_no_run(
     api: TestClient, pipelines_folder: Path, name: str, value: object, message: str
 ) -> None:
     from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db
@@ -136,14 +136,14 @@ def test_over_rest_the_refusal_names_param_and_bound_and_makes_no_run(
 
 
 @pytest.mark.parametrize(("setting", "default"), [("", True), ("reuse: true", True), ("reuse: false", False)])
-def test_reuse_shows_what_the_pipeline_does(pipelines_folder: Path, setting: str, default: bool) -> None:
+def test_the_default_of_reuse_is_the_pipelines(pipelines_folder: Path, setting: str, default: bool) -> None:
     write_pipeline(pipelines_folder / "tickets", pipeline_yaml=PIPELINE + setting)
     assert form("tickets")["reuse"].resolve() is default
 
 
 @pytest.mark.parametrize("text", ["", "{", "request: 5"])
-def test_a_file_that_cannot_be_read_leaves_a_form_without_a_choice_of_models(pipelines_folder: Path, text: str) -> None:
-    """The Dag is imported all the same: what is wrong is told by extract, or by its constructor."""
+def test_an_unreadable_pipeline_yaml_gives_a_form_without_models(pipelines_folder: Path, text: str) -> None:
+    """The Dag can still be imported: extract or its constructor reports the error."""
     write_pipeline(pipelines_folder / "tickets", pipeline_yaml=text)
     params: dict[str, Any] = form("tickets")
     assert params["model"].schema["enum"] == [None]

@@ -1,4 +1,4 @@
-"""report_page.py, in Airflow's own API server as it starts it: over HTTP, with its login."""
+"""report_page.py over HTTP, as Airflow's own API server mounts it behind its login."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def login(api: TestClient) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", [PAGE, "/usage-report/latest", "/usage-report/2026-10-29_2026-11-27"])
-def test_nobody_sees_a_report_without_a_login(api: TestClient, lake: Lake, path: str) -> None:
+def test_a_report_requires_a_login(api: TestClient, lake: Lake, path: str) -> None:
     lake.write(DAILY, b"<p>secret</p>")
     answer = api.get(path)
     assert answer.status_code == 401
     assert "secret" not in answer.text
 
 
-def test_who_is_logged_in_sees_it_and_nothing_in_it_runs_or_is_fetched(
+def test_a_logged_in_user_sees_it_and_nothing_in_it_runs_or_is_fetched(
     api: TestClient, lake: Lake, login: dict[str, str]
 ) -> None:
     lake.write("reports/usage/2026-11-01_2026-11-02.html", "<p>é</p>".encode())
@@ -47,7 +47,7 @@ def test_who_is_logged_in_sees_it_and_nothing_in_it_runs_or_is_fetched(
     assert answer.headers["cache-control"] == "no-store"
 
 
-def test_the_latest_is_the_newest_daily_one(api: TestClient, lake: Lake, login: dict[str, str]) -> None:
+def test_latest_is_the_newest_daily_report(api: TestClient, lake: Lake, login: dict[str, str]) -> None:
     assert "no usage report of 30 days yet" in api.get("/usage-report/latest", headers=login).text
     lake.write(DAILY, b"newest")
     lake.write("reports/usage/2026-10-28_2026-11-26.html", b"older")
@@ -69,7 +69,7 @@ def test_the_latest_is_the_newest_daily_one(api: TestClient, lake: Lake, login: 
         "/usage-report/",
     ],
 )
-def test_nothing_but_reports_can_be_asked_for(api: TestClient, lake: Lake, login: dict[str, str], path: str) -> None:
+def test_only_reports_are_served(api: TestClient, lake: Lake, login: dict[str, str], path: str) -> None:
     lake.write(DAILY, b"secret")
     lake.write("secret.html", b"secret")
     answer = api.get(path, headers=login)
@@ -77,7 +77,7 @@ def test_nothing_but_reports_can_be_asked_for(api: TestClient, lake: Lake, login
     assert "secret" not in answer.text.replace(path, "")
 
 
-def test_a_lake_that_cannot_be_read_is_told_as_it_is(
+def test_an_unreadable_lake_is_an_error_with_its_reason(
     api: TestClient, connections: pytest.MonkeyPatch, login: dict[str, str]
 ) -> None:
     connections.delenv("ENRICHMENT_LAKE")
@@ -86,7 +86,7 @@ def test_a_lake_that_cannot_be_read_is_told_as_it_is(
     assert "ENRICHMENT_LAKE is not set" in answer.text
 
 
-def test_the_navigation_leads_to_the_latest_report(api: TestClient, lake: Lake) -> None:
+def test_the_navigation_links_to_the_latest_report(api: TestClient, lake: Lake) -> None:
     from airflow.api_fastapi.app import get_auth_manager
     from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 

@@ -1,4 +1,4 @@
-"""run_notes.py: who may write the note of a run, and when. test_form.py has the notes of whole runs."""
+"""run_notes.py: when a note is written, and when not. test_form.py tests the notes of whole runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FOREIGN = SimpleNamespace(task_type="ExtractOperator", _task_module="somebody.op
 
 @pytest.fixture
 def session(session: Session) -> Iterator[Session]:
-    """As in the scheduler, it must not be committed."""
+    """Return a session that, as in the scheduler, must not be committed."""
     from airflow.utils.sqlalchemy import prohibit_commit
 
     with prohibit_commit(session):  # type: ignore[no-untyped-call]  # not annotated
@@ -59,7 +59,7 @@ def begin(run: Any) -> None:
     run_notes.on_dag_run_running(run, "started")
 
 
-def test_a_run_that_begins_says_its_day_and_what_was_asked(session: Session) -> None:
+def test_a_run_that_starts_notes_its_day_and_its_options(session: Session) -> None:
     run = new_run(session, FOREIGN, CHUNK, OURS)
     begin(run)
     assert note(session, run) == "2026-11-16 · running"
@@ -69,14 +69,14 @@ def test_a_run_that_begins_says_its_day_and_what_was_asked(session: Session) -> 
     assert note(session, by_hand) == "2026-11-02 · trial of 10 · running"
 
 
-def test_a_run_that_fails_without_a_failed_task_says_what_airflow_says(session: Session) -> None:
+def test_a_failure_without_a_failed_task_notes_airflows_reason(session: Session) -> None:
     run = new_run(session, OURS)
     begin(run)
     run_notes.on_dag_run_failed(run, "timed_out")
     assert note(session, run) == "2026-11-16 · failed: timed out"
 
 
-def test_a_run_that_was_cleared_begins_anew(session: Session) -> None:
+def test_a_cleared_run_is_noted_as_running_again(session: Session) -> None:
     run = new_run(session, OURS)
     begin(run)
     run_notes.on_dag_run_success(run, "success")
@@ -86,7 +86,7 @@ def test_a_run_that_was_cleared_begins_anew(session: Session) -> None:
 
 
 @pytest.mark.parametrize("author", ["anna", None])
-def test_what_a_person_wrote_stays(session: Session, author: str | None) -> None:
+def test_a_persons_note_stays(session: Session, author: str | None) -> None:
     run = new_run(session, OURS)
     run.note = ("look at this", author)
     session.flush()
@@ -95,7 +95,7 @@ def test_what_a_person_wrote_stays(session: Session, author: str | None) -> None
     assert note(session, run) == "look at this"
 
 
-def test_a_persons_words_in_place_of_ours_stay(session: Session) -> None:
+def test_a_persons_note_that_replaced_ours_stays(session: Session) -> None:
     run = new_run(session, OURS)
     begin(run)
     session.refresh(run)
@@ -105,7 +105,7 @@ def test_a_persons_words_in_place_of_ours_stay(session: Session) -> None:
     assert note(session, run) == "look at this"
 
 
-def test_a_run_of_another_dag_gets_no_note(session: Session) -> None:
+def test_a_run_without_our_operators_gets_no_note(session: Session) -> None:
     run = new_run(session, FOREIGN, CHUNK)
     begin(run)
     assert note(session, run) is None
@@ -118,13 +118,13 @@ def test_a_run_of_another_dag_gets_no_note(session: Session) -> None:
         (OURS, {"partition": "yesterday"}),
     ],
 )
-def test_a_day_that_only_the_tasks_know_is_not_guessed(session: Session, task: object, conf: dict[str, Any]) -> None:
+def test_an_unknown_day_is_not_guessed(session: Session, task: object, conf: dict[str, Any]) -> None:
     run = new_run(session, task, conf=conf)
     begin(run)
     assert note(session, run) is None
 
 
-def test_what_goes_wrong_is_a_warning_and_leaves_the_transaction_as_it_was(
+def test_an_error_is_a_warning_and_leaves_the_transaction_intact(
     session: Session, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = new_run(session, OURS)
@@ -135,7 +135,7 @@ def test_what_goes_wrong_is_a_warning_and_leaves_the_transaction_as_it_was(
     assert note(session, run) is None
 
 
-def test_on_postgres_an_error_of_sql_leaves_the_transaction_of_the_scheduler_as_it_was(
+def test_an_sql_error_on_postgres_leaves_the_schedulers_transaction_intact(
     airflow_db: None, database: Database
 ) -> None:
     from airflow.models import import_all_models

@@ -1,4 +1,4 @@
-"""report.py: the form, the operator and its link."""
+"""usage_report.py: the form, the operator and its link."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException, ParamValidationError
 from claude_batch.ui.usage_report import ReportLink, UsageReportOperator, report_form
 from include.gateways.lake import Lake
 
-#: Not dags/usage_report.py: dag.test() knows no deadline, which that has.
+#: Not dags/usage_report.py, which has a deadline: dag.test() does not support deadlines.
 DAG_FILE = """
 from airflow.sdk import dag
 from claude_batch.ui.usage_report import UsageReportOperator, report_form
@@ -49,11 +49,11 @@ def link_of(task: UsageReportOperator) -> str:
     return ReportLink().get_link(task, ti_key=ti_key)
 
 
-def test_left_as_it_is_the_form_asks_for_the_daily_report() -> None:
+def test_the_defaults_are_those_of_the_daily_report() -> None:
     assert {name: param.resolve() for name, param in report_form().items()} == {"first": None, "last": None}
 
 
-def test_every_field_says_what_it_is_for() -> None:
+def test_every_field_has_a_title_and_a_description() -> None:
     for param in report_form().values():
         assert param.schema["title"]
         assert param.description
@@ -62,12 +62,12 @@ def test_every_field_says_what_it_is_for() -> None:
 
 @pytest.mark.parametrize("value", ["yesterday", "2026-13-01", 7, True])
 @pytest.mark.parametrize("name", ["first", "last"])
-def test_what_is_not_a_date_is_refused_by_the_form(name: str, value: object) -> None:
+def test_the_form_rejects_a_value_that_is_not_a_date(name: str, value: object) -> None:
     with pytest.raises(ParamValidationError):
         report_form()[name].resolve(value)
 
 
-def test_without_params_the_days_end_with_the_one_before_the_run(lake: Lake) -> None:
+def test_without_params_the_last_day_is_the_day_before_the_run(lake: Lake) -> None:
     assert operator().execute(context()) == lake.locate(PAGE)
     assert lake.list("reports/") == [PAGE, PAGE.replace("html", "parquet")]
 
@@ -76,14 +76,14 @@ def test_the_days_of_the_params_are_reported(lake: Lake) -> None:
     assert operator().execute(context(first="2026-11-01", last="2026-11-02")).endswith("/2026-11-01_2026-11-02.html")
 
 
-def test_days_that_cannot_be_are_refused_by_our_code_too(lake: Lake) -> None:
-    """A Dag of one's own may have no form, and Airflow then takes any param."""
+def test_the_operator_rejects_an_invalid_range_too(lake: Lake) -> None:
+    """A user's Dag may have no form, and Airflow then accepts any param."""
     with pytest.raises(AirflowFailException, match=r"ParamError: .*which is before 'first'"):
         operator().execute(context(first="2026-11-02", last="2026-11-01"))
     assert lake.list("reports/") == []
 
 
-def test_the_link_leads_to_the_page_in_airflow_and_holds_no_secret(lake: Lake) -> None:
+def test_the_link_opens_the_page_in_airflow_and_contains_no_secret(lake: Lake) -> None:
     task = operator()
     task.execute(context())
     assert link_of(task).endswith("/usage-report/2026-10-29_2026-11-27")
@@ -94,7 +94,7 @@ def test_without_a_report_there_is_no_link() -> None:
     assert link_of(operator()) == ""
 
 
-def test_a_run_makes_the_report_of_its_params_and_keeps_the_link(
+def test_a_run_creates_the_report_of_its_params_and_stores_the_link(
     run_dag: Callable[..., Any], lake: Lake, tmp_path: Path
 ) -> None:
     path = tmp_path / "dags" / "costs.py"

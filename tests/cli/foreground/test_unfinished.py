@@ -1,4 +1,4 @@
-"""Which run `make run` goes on with."""
+"""Which run `make run` works on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from include.cli.foreground.unfinished import Taken, record_ended, taken_run
+from include.cli.foreground.unfinished import BusyRun, ClaimedRun, claim_run, record_ended
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.errors import LakeError
 from include.enrichment.runs.options import RunOptions
@@ -22,7 +22,7 @@ from include.gateways.lake import Lake
 from include.stack.folder import ROOT, StackFolder
 from tests.fixtures.flow import DAY
 
-#: Another process that works on a run until it is killed.
+#: A process that works on a run until it is killed.
 WORKER = """
 import sys, time
 from datetime import date, datetime
@@ -31,16 +31,16 @@ from include.enrichment.runs.options import RunOptions
 from include.enrichment.runs.partition import Partition
 from include.gateways.lake import Lake
 from include.stack.folder import StackFolder
-from include.cli.foreground.unfinished import taken_run
+from include.cli.foreground.unfinished import claim_run
 path = Path(sys.argv[1])
 home = path / "stack" / "runs" / "worker"
 home.mkdir(parents=True)
-with taken_run(
-    "tickets", Partition(start=date(2026, 11, 1)), options=RunOptions(), anew=False,
+with claim_run(
+    "tickets", Partition(start=date(2026, 11, 1)), options=RunOptions(), start_new=False,
     new_id=lambda at: f"manual__{at.isoformat()}_worker",
     folder=StackFolder(path=path / "stack"), home=home, lake=Lake.in_folder(path / "lake"),
-) as taken:
-    print(taken.run.run_id, flush=True)
+) as claimed:
+    print(claimed.run.run_id, flush=True)
     time.sleep(600)
 """
 
@@ -51,15 +51,15 @@ def lake(tmp_path: Path) -> Lake:
 
 
 @contextmanager
-def taken(
+def claimed(
     tmp_path: Path,
     lake: Lake,
     name: str,
     *,
-    anew: bool = False,
+    start_new: bool = False,
     options: RunOptions = RunOptions(),  # noqa: B008
-) -> Iterator[Taken]:
-    """The run of a `make run`, as in a process of its own."""
+) -> Iterator[ClaimedRun]:
+    """Claim a run as `make run` does in a process of its own."""
     home = tmp_path / "stack" / "runs" / name
     home.mkdir(parents=True, exist_ok=True)
 
@@ -67,32 +67,32 @@ def taken(
         return f"manual__{begun_at.isoformat()}_{name}"
 
     folder = StackFolder(path=tmp_path / "stack")
-    with taken_run(
-        "tickets", DAY, options=options, anew=anew, new_id=new_id, folder=folder, home=home, lake=lake
+    with claim_run(
+        "tickets", DAY, options=options, start_new=start_new, new_id=new_id, folder=folder, home=home, lake=lake
     ) as run:
         yield run
 
 
-def killed(tmp_path: Path, lake: Lake, name: str, *, anew: bool = False) -> str:
-    """The id of a run that did not end."""
-    with taken(tmp_path, lake, name, anew=anew) as found:
+def killed(tmp_path: Path, lake: Lake, name: str, *, start_new: bool = False) -> str:
+    """Return the id of a run that did not finish."""
+    with claimed(tmp_path, lake, name, start_new=start_new) as found:
         return found.run.run_id
 
 
-def test_a_run_that_did_not_end_is_gone_on_with_under_its_id(tmp_path: Path, lake: Lake) -> None:
+def test_an_unfinished_run_is_resumed_under_its_id(tmp_path: Path, lake: Lake) -> None:
     first = killed(tmp_path, lake, "1")
-    with taken(tmp_path, lake, "2") as found:
-        assert (found.run.run_id, found.gone_on, found.beside) == (first, True, None)
+    with claimed(tmp_path, lake, "2") as found:
+        assert (found.run.run_id, found.resumed, found.busy) == (first, True, None)
 
 
-def test_one_that_has_ended_is_not(tmp_path: Path, lake: Lake) -> None:
-    with taken(tmp_path, lake, "1") as first:
+def test_an_ended_run_is_not_resumed(tmp_path: Path, lake: Lake) -> None:
+    with claimed(tmp_path, lake, "1") as first:
         record_ended(first.run, "tickets", DAY, lake)
-    with taken(tmp_path, lake, "2") as found:
-        assert (found.run.run_id == first.run.run_id, found.gone_on) == (False, False)
+    with claimed(tmp_path, lake, "2") as found:
+        assert (found.run.run_id == first.run.run_id, found.resumed) == (False, False)
 
 
-def test_one_that_was_killed_right_after_it_had_published_is_not(tmp_path: Path, lake: Lake) -> None:
+def test_a_run_killed_after_it_published_is_not_resumed(tmp_path: Path, lake: Lake) -> None:
     first = killed(tmp_path, lake, "1")
     manifest = Manifest.model_validate(
         {
@@ -108,44 +108,44 @@ def test_one_that_was_killed_right_after_it_had_published_is_not(tmp_path: Path,
         }
     )
     lake.write(layout.manifest("tickets", DAY), manifest.model_dump_json().encode())
-    with taken(tmp_path, lake, "2") as found:
-        assert not found.gone_on
+    with claimed(tmp_path, lake, "2") as found:
+        assert not found.resumed
 
 
-def test_of_several_the_newest_comes_first_and_then_the_others(tmp_path: Path, lake: Lake) -> None:
-    first, second = killed(tmp_path, lake, "1"), killed(tmp_path, lake, "2", anew=True)
+def test_the_newest_unfinished_run_is_resumed_first(tmp_path: Path, lake: Lake) -> None:
+    first, second = killed(tmp_path, lake, "1"), killed(tmp_path, lake, "2", start_new=True)
     assert first != second
-    with taken(tmp_path, lake, "3") as found:
+    with claimed(tmp_path, lake, "3") as found:
         assert found.run.run_id == second
         record_ended(found.run, "tickets", DAY, lake)
-    with taken(tmp_path, lake, "4") as found:
+    with claimed(tmp_path, lake, "4") as found:
         assert found.run.run_id == first
 
 
-def test_a_run_anew_leaves_it_alone(tmp_path: Path, lake: Lake) -> None:
+def test_start_new_resumes_nothing(tmp_path: Path, lake: Lake) -> None:
     first = killed(tmp_path, lake, "1")
-    with taken(tmp_path, lake, "2", anew=True) as found:
-        assert (found.run.run_id == first, found.gone_on) == (False, False)
+    with claimed(tmp_path, lake, "2", start_new=True) as found:
+        assert (found.run.run_id == first, found.resumed) == (False, False)
 
 
-def test_one_with_other_options_is_left_alone_and_told(tmp_path: Path, lake: Lake) -> None:
+def test_a_run_with_other_options_is_not_resumed_but_reported(tmp_path: Path, lake: Lake) -> None:
     plain = killed(tmp_path, lake, "1")
     trial = RunOptions(rows=10)
-    with taken(tmp_path, lake, "2", options=trial) as found:
-        assert (found.gone_on, found.run.options) == (False, trial)
-        assert found.other
-        assert found.other.run_id == plain
-    with taken(tmp_path, lake, "3", options=trial) as again:
-        assert (again.run.run_id, again.gone_on, again.other) == (found.run.run_id, True, None)
-    with taken(tmp_path, lake, "4") as found:
-        assert (found.run.run_id, found.gone_on) == (plain, True)
+    with claimed(tmp_path, lake, "2", options=trial) as found:
+        assert (found.resumed, found.run.options) == (False, trial)
+        assert found.different
+        assert found.different.run_id == plain
+    with claimed(tmp_path, lake, "3", options=trial) as again:
+        assert (again.run.run_id, again.resumed, again.different) == (found.run.run_id, True, None)
+    with claimed(tmp_path, lake, "4") as found:
+        assert (found.run.run_id, found.resumed) == (plain, True)
 
 
-def test_another_budget_goes_on_with_the_run_that_had_too_little(tmp_path: Path, lake: Lake) -> None:
-    with taken(tmp_path, lake, "1", options=RunOptions(reuse=False, budget_usd=Decimal(1))) as first:
+def test_a_run_is_resumed_with_another_budget(tmp_path: Path, lake: Lake) -> None:
+    with claimed(tmp_path, lake, "1", options=RunOptions(reuse=False, budget_usd=Decimal(1))) as first:
         pass
-    with taken(tmp_path, lake, "2", options=RunOptions(reuse=False, budget_usd=Decimal(5))) as found:
-        assert (found.run.run_id, found.gone_on) == (first.run.run_id, True)
+    with claimed(tmp_path, lake, "2", options=RunOptions(reuse=False, budget_usd=Decimal(5))) as found:
+        assert (found.run.run_id, found.resumed) == (first.run.run_id, True)
 
 
 def test_a_living_process_keeps_its_run_until_it_is_killed(tmp_path: Path, lake: Lake) -> None:
@@ -154,31 +154,32 @@ def test_a_living_process_keeps_its_run_until_it_is_killed(tmp_path: Path, lake:
         try:
             assert worker.stdout
             run_id = worker.stdout.readline().strip()
-            with taken(tmp_path, lake, "1") as found:
-                assert (found.run.run_id == run_id, found.gone_on) == (False, False)
-                assert found.beside
-                assert found.beside.run_id == run_id
+            with claimed(tmp_path, lake, "1") as found:
+                assert (found.run.run_id == run_id, found.resumed) == (False, False)
+                assert found.busy
+                assert found.busy == BusyRun(run=found.busy.run, pid=worker.pid)
+                assert found.busy.run.run_id == run_id
                 record_ended(found.run, "tickets", DAY, lake)
         finally:
             worker.kill()
-    with taken(tmp_path, lake, "2") as found:
-        assert (found.run.run_id, found.beside) == (run_id, None)
+    with claimed(tmp_path, lake, "2") as found:
+        assert (found.run.run_id, found.busy) == (run_id, None)
 
 
-def test_a_run_of_another_day_or_of_airflow_is_none_of_its_business(tmp_path: Path, lake: Lake) -> None:
+def test_runs_of_another_day_or_of_airflow_are_ignored(tmp_path: Path, lake: Lake) -> None:
     lake.write("runs/tickets/2026-11-02/r/foreground.json", b"{}")
     lake.write("runs/tickets/2026-11-01/scheduled__1/pipeline.json", b"{}")
-    with taken(tmp_path, lake, "1") as found:
-        assert not found.gone_on
+    with claimed(tmp_path, lake, "1") as found:
+        assert not found.resumed
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
-    [(b"", "is damaged: .*Delete it to give that run up"), (b'{"version": 99}', "has version 99, .*a newer")],
+    ("data", "message"),
+    [(b"", "is damaged: .*Delete it to give up that run"), (b'{"version": 99}', "has version 99, .*a newer")],
 )
-def test_one_that_cannot_be_read_starts_nothing(tmp_path: Path, lake: Lake, data: bytes, told: str) -> None:
+def test_an_unreadable_run_starts_nothing(tmp_path: Path, lake: Lake, data: bytes, message: str) -> None:
     key = RunFolder(pipeline="tickets", partition=DAY, run_id="r").foreground_json
     lake.write(key, data)
-    with pytest.raises(LakeError, match=told), taken(tmp_path, lake, "1"):
+    with pytest.raises(LakeError, match=message), claimed(tmp_path, lake, "1"):
         pass
     assert lake.list("") == [key]

@@ -1,4 +1,4 @@
-"""How a run ended, in words."""
+"""The messages at the end of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from include.cli.exit_codes import NOT_PUBLISHED, PUBLISHED, SUPERSEDED
-from include.cli.output.end_of_run import End, Failure, cost, end_of_run, next_step, success, whereabouts
+from include.cli.output.end_of_run import End, Failure, addresses, cost, end_of_run, next_step, success
 from include.cli.output.published_day import Published
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.runs.options import RunOptions
@@ -29,9 +29,7 @@ from tests.fixtures.flow import DAY, Flow
         (None, False, "cost an unknown amount"),
     ],
 )
-def test_what_a_run_cost_is_told_and_what_nobody_is_billed_for_is_called_simulated(
-    usd: Decimal | None, simulated: bool, words: str
-) -> None:
+def test_a_cost_that_nobody_is_billed_for_is_called_simulated(usd: Decimal | None, simulated: bool, words: str) -> None:
     assert cost(Manifest.model_construct(cost_usd=usd), simulated=simulated) == words
 
 
@@ -39,21 +37,19 @@ def ended(flow: Flow, state: str = "success", *failures: Failure) -> End:
     return end_of_run(flow.folder, flow.lake, state=state, failures=failures, seconds=7)
 
 
-def test_a_run_that_published_says_what_and_where(flow: Flow) -> None:
+def test_a_published_run_says_what_it_published_and_where(flow: Flow) -> None:
     flow.run_all()
     end = ended(flow)
     assert end.status == PUBLISHED
-    told, table, rejects = end.text.splitlines()
-    assert told.startswith("Published tickets 2026-11-01 in 7 s: 3 rows, 3 published, 0 rejected; simulated cost ")
-    assert told.endswith("batches: 1 sent, 0 reused.")
+    summary, table, rejects = end.text.splitlines()
+    assert summary.startswith("Published tickets 2026-11-01 in 7 s: 3 rows, 3 published, 0 rejected; simulated cost ")
+    assert summary.endswith("batches: 1 sent, 0 reused.")
     assert table.split() == ["table", flow.lake.locate("tables/tickets/dt=2026-11-01/data.parquet")]
     assert rejects.split() == ["rejects", flow.lake.locate("rejects/tickets/dt=2026-11-01/data.parquet")]
 
 
 @pytest.mark.parametrize("reuse", [True, False])
-def test_a_run_that_lost_against_a_newer_one_has_a_status_of_its_own_and_names_what_is_published(
-    flow: Flow, reuse: bool
-) -> None:
+def test_a_superseded_run_has_its_own_status_and_names_the_newer_rows(flow: Flow, reuse: bool) -> None:
     flow.pipeline = flow.pipeline.for_run(RunOptions(reuse=reuse))
     older, newer = flow.folder, flow.run("manual__2")
     flow.extract()
@@ -67,7 +63,7 @@ def test_a_run_that_lost_against_a_newer_one_has_a_status_of_its_own_and_names_w
     assert end.text.startswith(
         "NOT published by this run: tickets 2026-11-01 has newer rows, and they stay. Run manual__2"
     )
-    assert "Published are 3 rows, 3 published" in end.text
+    assert "Published: 3 rows, 3 published" in end.text
     assert "Nothing failed" in end.text
     assert ("it pays for every row again" in end.text) != reuse
     assert "Correct the cause" not in end.text
@@ -78,13 +74,13 @@ def test_a_trial_says_where_its_rows_are(flow: Flow) -> None:
     flow.run_all("main")
     end = ended(flow)
     assert end.status == PUBLISHED
-    assert "Trial of tickets 2026-11-01 in 7 s, into the run's own folder" in end.text
+    assert "Trial of tickets 2026-11-01 in 7 s, published in the run's own folder" in end.text
     assert "2 rows, 2 published" in end.text
     assert flow.lake.locate(flow.folder.table) in end.text
     assert flow.lake.locate(flow.folder.rejects) in end.text
 
 
-def test_a_dry_run_shows_what_would_be_sent(flow: Flow) -> None:
+def test_a_dry_run_shows_its_estimate(flow: Flow) -> None:
     flow.pipeline = flow.pipeline.for_run(RunOptions(dry_run=True))
     flow.extract()
     dry_run(flow.folder, lake=flow.lake)
@@ -94,35 +90,35 @@ def test_a_dry_run_shows_what_would_be_sent(flow: Flow) -> None:
     assert "3 rows of 2026-11-01" in end.text
 
 
-def test_a_run_that_failed_says_what_is_still_published_and_why_it_failed(flow: Flow) -> None:
+def test_a_failed_run_says_why_and_what_is_still_published(flow: Flow) -> None:
     flow.run_all()
     flow.folder = flow.run("manual__2")
     end = ended(flow, "failed", Failure(task="main.plan", tries=3, reason="SpecError: no"))
     assert end.status == NOT_PUBLISHED
     fact, why, left, *_, step = end.text.splitlines()
-    assert fact == "NOT published: tickets 2026-11-01, the run ended as failed after 7 s."
+    assert fact == "NOT published: tickets 2026-11-01. The run ended as failed after 7 s."
     assert why == "main.plan failed (tried 3 times): SpecError: no"
-    assert left.startswith("What an earlier run published is as it was: 3 rows, 3 published")
-    assert step == "Fix the cause, then run the same command again: it continues from there and pays for nothing twice."
+    assert left.startswith("The day is still published as run manual__1 left it: 3 rows, 3 published")
+    assert step == "Fix the cause, then run the same command again. It resumes the run and pays for nothing twice."
 
 
 @pytest.mark.parametrize("remedy", ["Clear this task.", "then clear `extract` with downstream."])
 @pytest.mark.parametrize("started", [True, False])
-def test_a_remedy_that_speaks_of_clearing_is_said_in_terms_of_the_command(remedy: str, started: bool) -> None:
+def test_advice_to_clear_a_task_is_translated_for_the_command(remedy: str, started: bool) -> None:
     assert next_step(remedy, started=started).endswith(
         " does what clearing a task does in Airflow; NEW=1 starts a new run."
     )
     assert "clearing" not in next_step("an unclear answer", started=started)
 
 
-def test_a_run_that_ended_well_and_published_nothing_says_so(flow: Flow) -> None:
+def test_a_successful_run_that_published_nothing_says_so(flow: Flow) -> None:
     flow.extract()
     end = ended(flow)
     assert end.status == NOT_PUBLISHED
-    assert "none of its tasks has published the partition" in end.text
+    assert "no task of it published the day" in end.text
 
 
-def test_a_demo_ends_with_its_rows_its_rejects_and_commands_to_copy(tmp_path: Path, flow: Flow) -> None:
+def test_a_demo_ends_with_rows_rejects_and_commands_to_copy(tmp_path: Path, flow: Flow) -> None:
     flow.run_all()
     rejects = pa.table({"ticket": ["T9"], "outcome": ["invalid"], "reason": ["refused"]})
     published = Published(
@@ -133,5 +129,5 @@ def test_a_demo_ends_with_its_rows_its_rejects_and_commands_to_copy(tmp_path: Pa
     text = success(published)
     assert all(shown in text for shown in ("T1", "T2", "T3", "topic", "urgent", "T9", "refused"))
     stack = new_stack(StackFolder(path=tmp_path), real_api=False, processing_seconds=5)
-    assert "make show PIPELINE=tickets PARTITION=2026-11-01 REJECTS=1" in whereabouts(stack, published)
-    assert max(map(len, whereabouts(stack, published).splitlines())) < 100
+    assert "make show PIPELINE=tickets PARTITION=2026-11-01 REJECTS=1" in addresses(stack, published)
+    assert max(map(len, addresses(stack, published).splitlines())) < 100
