@@ -43,8 +43,8 @@ def test_the_default_is_30_days_up_to_today(lake: Lake) -> None:
 @pytest.mark.parametrize(
     ("arguments", "variables", "status", "fact"),
     [
-        (["--first", "2026-11-31"], {}, 2, "'first' is '2026-11-31', which is not a date"),
-        (["--first", "2026-11-02", "--last", "2026-11-01"], {}, 2, "which is before 'first'"),
+        (["--first", "2026-11-31"], {}, 2, "'first' is '2026-11-31' and must be a date"),
+        (["--first", "2026-11-02", "--last", "2026-11-01"], {}, 2, "is before 'first'"),
         ([], {"ENRICHMENT_LAKE": "s3:/nowhere"}, 1, "ENRICHMENT_LAKE is 's3:/nowhere'"),
         ([], {"ENRICHMENT_LAKE": ""}, 1, "Not set: ENRICHMENT_LAKE. No demo is running"),
     ],

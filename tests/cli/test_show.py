@@ -176,7 +176,7 @@ def test_an_unpublished_day_names_the_rejects_of_its_failed_run_and_no_trial(pub
     failed, trial = (replace(published.folder, partition=Partition(start=date(2026, 11, 9)), run_id=i) for i in "ft")
     for key in (failed.rejects, trial.rejects, trial.manifest):
         published.lake.write(key, b"")
-    _, _, complaint = shown(published.lake, "tickets", "2026-11-09")
+    _, _, complaint = shown(quick_command, published.lake, "tickets", "2026-11-09")
     assert complaint.splitlines()[:2] == [
         f"tickets 2026-11-09 is not published on {published.lake.uri}.",
         f"Run f did not publish it. The rejects of that run: {published.lake.locate(failed.rejects)}",
