@@ -52,7 +52,7 @@ down: setup ## stop the demo, including the remains of a crashed one
 
 .PHONY: test
 test: setup ## every test, from unit to a run through the real scheduler
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 $(BENCHMARKS)/.installed: requirements-dev.lock tests/benchmarks/requirements.lock | setup
 	@echo "Setting up $(BENCHMARKS), which holds what this project is compared with …"

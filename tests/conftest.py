@@ -8,6 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 _AIRFLOW_HOME = Path(tempfile.mkdtemp(prefix="claude-batch-tests-"))
 atexit.register(shutil.rmtree, _AIRFLOW_HOME, ignore_errors=True)
@@ -30,3 +32,19 @@ os.environ |= {
 }
 
 pytest_plugins = [f"tests.fixtures.{path.stem}" for path in sorted((ROOT / "tests/fixtures").glob("[!_]*.py"))]
+
+#: Minutes of waiting for a stack each. They go to the workers of `make test` first, so that none is left over when
+#: everything else is done. Files that take long by themselves come early in the alphabet: tests/airflow, tests/chaos.
+FIRST = [ROOT / "tests/e2e" / name for name in ("test_stack.py", "test_doors.py", "test_run.py")]
+assert all(file.is_file() for file in FIRST)
+MOST_WORKERS = 5
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker more than there are processors, as the end-to-end tests wait for other processes most of the time."""
+    return min((os.cpu_count() or 1) + 1, MOST_WORKERS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the files that are to be first there."""
+    items.sort(key=lambda item: FIRST.index(item.path) if item.path in FIRST else len(FIRST))

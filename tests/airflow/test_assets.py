@@ -15,7 +15,7 @@ from claude_batch import pipelines
 from claude_batch.assets import SummaryOperator, table_asset
 from include.enrichment.errors import SpecError
 from include.gateways.lake import Lake
-from tests.fixtures.flow import write_pipeline
+from tests.fixtures.flow import ROWS, Flow, write_pipeline, write_tickets
 
 DAG_FILE = """
 from airflow.sdk import dag
@@ -65,6 +65,15 @@ def publishing_run(run_dag: Callable[..., Any], tmp_path: Path) -> Any:
     return run
 
 
+@pytest.fixture
+def published(flow: Flow, connections: pytest.MonkeyPatch, tmp_path: Path) -> Lake:
+    """A lake on which the partition is published."""
+    flow.database = write_tickets(tmp_path / "published.db", ROWS)
+    flow.run_all()
+    connections.setenv("ENRICHMENT_LAKE", flow.lake.uri)
+    return flow.lake
+
+
 def summary() -> SummaryOperator:
     return SummaryOperator(task_id="summary", pipeline="tickets", column="topic")
 
@@ -82,9 +91,9 @@ def test_with_an_unreadable_schema_any_column_is_accepted(tmp_path: Path) -> Non
     SummaryOperator(task_id="summary", pipeline="tickets", column="anything")
 
 
-def test_the_published_partition_is_counted(publishing_run: Any, lake: Lake) -> None:
+def test_the_published_partition_is_counted(published: Lake) -> None:
     assert summary().execute(events("2026-11-01", "2026-11-01")) == ["2026-11-01"]
-    assert lake.list("summaries/") == ["summaries/tickets/dt=2026-11-01/topic.json"]
+    assert published.list("summaries/") == ["summaries/tickets/dt=2026-11-01/topic.json"]
 
 
 def test_the_event_of_a_publish_has_the_partition_and_its_counts(publishing_run: Any) -> None:
@@ -115,13 +124,11 @@ def test_the_event_of_a_publish_has_the_partition_and_its_counts(publishing_run:
         {"partition": ["2026-11-01"]},
     ],
 )
-def test_an_event_without_a_partition_fails_after_the_others_are_counted(
-    publishing_run: Any, lake: Lake, extra: Any
-) -> None:
+def test_an_event_without_a_partition_fails_after_the_others_are_counted(published: Lake, extra: Any) -> None:
     with pytest.raises(AirflowFailException, match=r"names no partition.*\{\"partition\": \"2026-11-21\"\}") as caught:
         summary().execute(triggered_by(extra, {"partition": "2026-11-01"}))
     assert f"with the extra {extra!r} names" in str(caught.value)
-    assert lake.list("summaries/") == ["summaries/tickets/dt=2026-11-01/topic.json"]
+    assert published.list("summaries/") == ["summaries/tickets/dt=2026-11-01/topic.json"]
 
 
 def test_an_unpublished_partition_fails_the_task(connections: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from include.gateways.lake import Lake
 from include.stack.stack import aws_connection
-from tests.cli.test_main import stack_command
+from tests.fixtures.commands import Command, command, quick_command
 from tests.fixtures.s3 import Bucket
 
 RUN, CHUNK, TABLE = "runs/p/2026-11-01/r/pipeline.json", "chunks/p/c.parquet", "tables/p/dt=2026-11-01/data.parquet"
@@ -27,14 +27,14 @@ def lake(tmp_path: Path) -> Lake:
     return lake
 
 
-def clean_lake(lake: Lake, *arguments: str, **variables: str) -> tuple[int, str, str]:
+def clean_lake(run: Command, lake: Lake, *arguments: str, **variables: str) -> tuple[int, str, str]:
     settings = {"ENRICHMENT_LAKE": lake.uri, "AIRFLOW_CONN_AWS_DEFAULT": aws_connection("http://127.0.0.1:1")}
-    ended = stack_command(Path(lake.uri).parent / "stack", "clean-lake", *arguments, **(settings | variables))
+    ended = run(Path(lake.uri).parent / "stack", "clean-lake", *arguments, **(settings | variables))
     return ended.returncode, ended.stdout, ended.stderr
 
 
 def test_it_lists_what_it_would_delete_and_deletes_on_request(lake: Lake) -> None:
-    status, shown, _ = clean_lake(lake)
+    status, shown, _ = clean_lake(quick_command, lake)
     assert status == 0
     assert [line.split() for line in shown.splitlines()][:3] == [
         ["runs", "1", "objects", "1.0", "MB"],
@@ -43,26 +43,26 @@ def test_it_lists_what_it_would_delete_and_deletes_on_request(lake: Lake) -> Non
     ]
     assert f"older than 30 days and no longer needed. Nothing was deleted from {lake.uri}. YES=1 deletes them" in shown
     assert len(lake.list("")) == 3
-    status, shown, _ = clean_lake(lake, YES="1")
+    status, shown, _ = clean_lake(command, lake, YES="1")
     assert (status, lake.list("")) == (0, [TABLE])
     assert f"Deleted 2 objects older than 30 days from {lake.uri}." in shown
 
 
 def test_younger_objects_stay(lake: Lake) -> None:
-    status, shown, _ = clean_lake(lake, "--days", "50", "--yes")
+    status, shown, _ = clean_lake(quick_command, lake, "--days", "50", "--yes")
     assert (status, len(lake.list(""))) == (0, 3)
     assert f"Nothing to delete on {lake.uri}: no unneeded object is older than 50 days." in shown
     assert "YES=1" not in shown
 
 
 def test_yes_0_deletes_nothing(lake: Lake) -> None:
-    assert clean_lake(lake, YES="0")[0] == 0
+    assert clean_lake(quick_command, lake, YES="0")[0] == 0
     assert len(lake.list("")) == 3
 
 
 def test_it_prints_no_airflow_logs(s3_bucket: Bucket, tmp_path: Path) -> None:
     settings = {"ENRICHMENT_LAKE": s3_bucket.uri, "AIRFLOW_CONN_AWS_DEFAULT": s3_bucket.aws_connection}
-    ended = stack_command(tmp_path, "clean-lake", **settings)
+    ended = command(tmp_path, "clean-lake", **settings)
     assert ended.stdout.startswith("runs ")
     assert ended.stderr == ""
 
@@ -79,6 +79,6 @@ def test_it_prints_no_airflow_logs(s3_bucket: Bucket, tmp_path: Path) -> None:
 def test_errors_are_reported_and_delete_nothing(
     lake: Lake, arguments: list[str], variables: dict[str, str], status: int, said: str
 ) -> None:
-    ended, _, complaint = clean_lake(lake, *arguments, "--yes", **variables)
+    ended, _, complaint = clean_lake(quick_command, lake, *arguments, "--yes", **variables)
     assert (ended, said in complaint) == (status, True), complaint
     assert len(lake.list("")) == 3

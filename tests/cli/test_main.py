@@ -2,32 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from include.stack.folder import ROOT
-from include.stack.stack import CONNECTION_VARIABLES
-
-PYTHONPATH = os.pathsep.join([str(ROOT), str(ROOT / "plugins")])
-
-
-def stack_command(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    kept = {
-        name: value for name, value in os.environ.items() if name not in (*CONNECTION_VARIABLES, "ANTHROPIC_API_KEY")
-    }
-    return subprocess.run(
-        [sys.executable, "-m", "include.cli", *arguments],
-        env=kept | {"PYTHONPATH": PYTHONPATH, "ENRICHMENT_STACK_DIR": str(folder)} | variables,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+from tests.fixtures.commands import command
 
 
 @pytest.mark.parametrize(
@@ -46,14 +25,14 @@ def stack_command(folder: Path, *arguments: str, **variables: str) -> subprocess
     ],
 )
 def test_a_wrong_argument_is_status_2(tmp_path: Path, arguments: list[str], said: str) -> None:
-    ended = stack_command(tmp_path, *arguments)
+    ended = command(tmp_path, *arguments)
     assert ended.returncode == 2
     assert said in ended.stderr
     assert ended.stdout == ""
 
 
 def test_run_without_connections_or_a_demo_names_the_missing_variables(tmp_path: Path) -> None:
-    ended = stack_command(tmp_path, "run", "catalogue", "2026-11-17", ENRICHMENT_LAKE="s3://mine")
+    ended = command(tmp_path, "run", "catalogue", "2026-11-17", ENRICHMENT_LAKE="s3://mine")
     assert ended.returncode == 2
     assert "Not set: AIRFLOW_CONN_ANTHROPIC_DEFAULT, AIRFLOW_CONN_AWS_DEFAULT, AIRFLOW_CONN_WAREHOUSE. No demo is" in (
         ended.stderr
@@ -75,18 +54,18 @@ def test_run_without_connections_or_a_demo_names_the_missing_variables(tmp_path:
     ],
 )
 def test_an_invalid_option_is_reported_as_it_was_typed(tmp_path: Path, variables: dict[str, str], said: str) -> None:
-    ended = stack_command(tmp_path, "run", "catalogue", "2026-11-17", **variables)
+    ended = command(tmp_path, "run", "catalogue", "2026-11-17", **variables)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert said in ended.stderr
     assert ended.stderr.endswith("No run was started. Fix this, then run the same command again.\n")
 
 
 def test_the_real_api_needs_a_key(tmp_path: Path) -> None:
-    ended = stack_command(tmp_path, "demo", REAL="1")
+    ended = command(tmp_path, "demo", REAL="1")
     assert ended.returncode == 1
     assert "REAL=1 needs ANTHROPIC_API_KEY" in ended.stderr
 
 
 def test_down_succeeds_if_nothing_is_running(tmp_path: Path) -> None:
-    ended = stack_command(tmp_path, "down")
+    ended = command(tmp_path, "down")
     assert (ended.returncode, ended.stdout) == (0, "Nothing was running.\n")

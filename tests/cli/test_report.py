@@ -11,7 +11,7 @@ import pytest
 from include.gateways.lake import Lake
 from include.gateways.usage_store import UsageStore
 from include.stack.stack import aws_connection
-from tests.cli.test_main import stack_command
+from tests.fixtures.commands import Command, command, quick_command
 from tests.fixtures.usage import usage_line
 
 
@@ -23,14 +23,14 @@ def lake(tmp_path: Path) -> Lake:
     return lake
 
 
-def report(lake: Lake, *arguments: str, **variables: str) -> tuple[int, str, str]:
+def report(run: Command, lake: Lake, *arguments: str, **variables: str) -> tuple[int, str, str]:
     settings = {"ENRICHMENT_LAKE": lake.uri, "AIRFLOW_CONN_AWS_DEFAULT": aws_connection("http://127.0.0.1:1")}
-    ended = stack_command(Path(lake.uri).parent / "stack", "report", *arguments, **(settings | variables))
+    ended = run(Path(lake.uri).parent / "stack", "report", *arguments, **(settings | variables))
     return ended.returncode, ended.stdout, ended.stderr
 
 
 def test_the_default_is_30_days_up_to_today(lake: Lake) -> None:
-    status, said, _ = report(lake)
+    status, said, _ = report(command, lake)
     today = datetime.now(UTC).date()
     assert status == 0
     (page,) = (key for key in lake.list("reports/") if key.endswith(".html"))
@@ -43,8 +43,8 @@ def test_the_default_is_30_days_up_to_today(lake: Lake) -> None:
 @pytest.mark.parametrize(
     ("arguments", "variables", "status", "fact"),
     [
-        (["--first", "2026-11-31"], {}, 2, "'first' is '2026-11-31', which is not a date"),
-        (["--first", "2026-11-02", "--last", "2026-11-01"], {}, 2, "which is before 'first'"),
+        (["--first", "2026-11-31"], {}, 2, "'first' is '2026-11-31' and must be a date"),
+        (["--first", "2026-11-02", "--last", "2026-11-01"], {}, 2, "is before 'first'"),
         ([], {"ENRICHMENT_LAKE": "s3:/nowhere"}, 1, "ENRICHMENT_LAKE is 's3:/nowhere'"),
         ([], {"ENRICHMENT_LAKE": ""}, 1, "Not set: ENRICHMENT_LAKE. No demo is running"),
     ],
@@ -52,6 +52,6 @@ def test_the_default_is_30_days_up_to_today(lake: Lake) -> None:
 def test_errors_are_reported_and_no_report_is_created(
     lake: Lake, arguments: list[str], variables: dict[str, str], status: int, fact: str
 ) -> None:
-    ended, _, said = report(lake, *arguments, **variables)
+    ended, _, said = report(quick_command, lake, *arguments, **variables)
     assert (ended, lake.list("reports/")) == (status, [])
     assert fact in said

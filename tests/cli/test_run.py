@@ -94,7 +94,7 @@ def test_a_mistake_is_reported_before_airflow_starts_and_leaves_no_files(
         cwd=checkout,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (2, "")

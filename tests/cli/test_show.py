@@ -18,7 +18,7 @@ from include.enrichment.cost.prices import USD
 from include.enrichment.runs.partition import Partition
 from include.gateways.lake import Lake
 from include.stack.stack import aws_connection
-from tests.cli.test_main import stack_command
+from tests.fixtures.commands import Command, command, quick_command
 from tests.fixtures.flow import Flow, write_tickets
 
 MANIFEST: dict[str, Any] = {
@@ -126,14 +126,14 @@ def published(flow: Flow) -> Flow:
     return flow
 
 
-def shown(lake: Lake, *arguments: str, **variables: str) -> tuple[int, str, str]:
+def shown(run: Command, lake: Lake, *arguments: str, **variables: str) -> tuple[int, str, str]:
     settings = {"ENRICHMENT_LAKE": lake.uri, "AIRFLOW_CONN_AWS_DEFAULT": aws_connection("http://127.0.0.1:1")}
-    ended = stack_command(Path(lake.uri).parent / "stack", "show", *arguments, **(settings | variables))
+    ended = run(Path(lake.uri).parent / "stack", "show", *arguments, **(settings | variables))
     return ended.returncode, ended.stdout, ended.stderr
 
 
 def test_the_rows_of_a_day_are_shown(published: Flow) -> None:
-    status, text, _ = shown(published.lake, "tickets", "2026-11-01", "--rows", "2")
+    status, text, _ = shown(command, published.lake, "tickets", "2026-11-01", "--rows", "2")
     assert status == 0
     assert text.startswith("tickets, 2026-11-01: 4 rows read, 3 published, 1 rejected (invalid 1)\n")
     assert all(name in text for name in ("ticket", "topic", "urgent", "words", "T1", "T3", "SIMULATED"))
@@ -142,7 +142,7 @@ def test_the_rows_of_a_day_are_shown(published: Flow) -> None:
 
 
 def test_the_rejects_of_a_day_are_shown(published: Flow) -> None:
-    status, text, _ = shown(published.lake, "tickets", "2026-11-01", REJECTS="1")
+    status, text, _ = shown(quick_command, published.lake, "tickets", "2026-11-01", REJECTS="1")
     assert status == 0
     assert "T2" in text
     assert "refused" in text
@@ -167,7 +167,7 @@ def test_the_rejects_of_a_day_are_shown(published: Flow) -> None:
     ],
 )
 def test_a_wrong_argument_is_status_2_with_the_valid_values(published: Flow, arguments: list[str], said: str) -> None:
-    status, text, complaint = shown(published.lake, *arguments)
+    status, text, complaint = shown(quick_command, published.lake, *arguments)
     assert (status, text) == (2, "")
     assert said in complaint
 
@@ -176,7 +176,7 @@ def test_an_unpublished_day_names_the_rejects_of_its_failed_run_and_no_trial(pub
     failed, trial = (replace(published.folder, partition=Partition(start=date(2026, 11, 9)), run_id=i) for i in "ft")
     for key in (failed.rejects, trial.rejects, trial.manifest):
         published.lake.write(key, b"")
-    _, _, complaint = shown(published.lake, "tickets", "2026-11-09")
+    _, _, complaint = shown(quick_command, published.lake, "tickets", "2026-11-09")
     assert complaint.splitlines()[:2] == [
         f"tickets 2026-11-09 is not published on {published.lake.uri}.",
         f"Run f did not publish it. The rejects of that run: {published.lake.locate(failed.rejects)}",
@@ -187,12 +187,12 @@ def test_an_unpublished_day_names_the_rejects_of_its_failed_run_and_no_trial(pub
 @pytest.mark.parametrize("key", ["manifests/tickets/dt=2026-11-01.json", "tables/tickets/dt=2026-11-01/data.parquet"])
 def test_a_damaged_object_is_named(published: Flow, key: str) -> None:
     published.lake.write(key, b"{}")
-    status, _, complaint = shown(published.lake, "tickets", "2026-11-01")
+    status, _, complaint = shown(quick_command, published.lake, "tickets", "2026-11-01")
     assert status == 1
     assert f"{published.lake.locate(key)} is damaged" in complaint
 
 
 def test_without_a_lake_the_missing_variables_are_named(tmp_path: Path) -> None:
-    ended = stack_command(tmp_path, "show", "catalogue", "2026-11-17")
+    ended = command(tmp_path, "show", "catalogue", "2026-11-17")
     assert ended.returncode == 1
     assert "Not set: AIRFLOW_CONN_AWS_DEFAULT, ENRICHMENT_LAKE. No demo is running" in ended.stderr

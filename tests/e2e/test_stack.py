@@ -19,7 +19,7 @@ from tests.fixtures.stack import Demo, running_demo
 
 WAIT = f"{PIPELINE}.canary.chunk.wait"
 #: Far beyond what anything here takes on a machine that has other work, too.
-PATIENCE_SECONDS = 600
+PATIENCE_SECONDS = 1800
 #: Answers that do not fit the schema, of those that the demo plants. One request more expires, and is not billed then.
 REPAIRED = 3
 

@@ -266,9 +266,9 @@ def race(target: Callable[..., None], folder: Path) -> list[list[int]]:
     racers = [spawn.Process(target=target, args=(folder, start, won), daemon=True) for _ in range(4)]
     for racer in racers:
         racer.start()
-    wins = [won.get(timeout=60) for _ in racers]
+    wins = [won.get(timeout=1800) for _ in racers]
     for racer in racers:
-        racer.join(60)
+        racer.join(1800)
     return wins
 
 

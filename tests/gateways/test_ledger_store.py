@@ -138,8 +138,8 @@ class TestEntries:
             ledger.write(entry(chunk_id=chunk_id), over=None)
             time.sleep(0.02)
         ledger.write_open(opened("c1"), over=None)
-        assert ledger.changed_since(datetime.now(UTC) - timedelta(minutes=1)) == known[::-1]
-        assert ledger.changed_since(datetime.now(UTC) + timedelta(minutes=1)) == []
+        assert ledger.changed_since(datetime.now(UTC) - timedelta(hours=1)) == known[::-1]
+        assert ledger.changed_since(datetime.now(UTC) + timedelta(hours=1)) == []
 
     def test_the_address_of_an_entry_is_its_file(self, tmp_path: Path, ledger: Ledger) -> None:
         ledger.write(entry(), over=None)
@@ -193,6 +193,9 @@ class TestOpenChunks:
     def test_a_repeated_write_is_recognized_as_our_own(self, ledger: Ledger) -> None:
         ledger.write_open(opened("c1"), over=None)
         ledger.write_open(opened("c1"), over=None)
+        found = ledger.find_open()
+        assert found
+        assert set(found.value.chunks) == {"c1"}
 
 
 class TestClaimedBatches:

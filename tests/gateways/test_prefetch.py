@@ -87,8 +87,10 @@ def test_an_error_of_the_block_takes_precedence_and_no_call_outlives_it() -> Non
 
 
 def test_a_block_without_calls_waits_for_nothing() -> None:
+    threads = threading.active_count()
     with write_behind():
         pass
+    assert threading.active_count() == threads
 
 
 def test_the_next_item_is_fetched_while_the_caller_works() -> None:

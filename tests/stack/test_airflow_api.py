@@ -83,7 +83,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(airflow_api, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(airflow_api, "ANSWER_SECONDS", 1.0)
     monkeypatch.setattr(airflow_api, "RETRY_SECONDS", 0.01)
 
 
@@ -113,7 +113,8 @@ def test_an_airflow_that_is_busy_is_asked_again(stack: Stack, airflow: Airflow, 
     with AirflowApi(stack) as api:
         airflow.troubles = [trouble, trouble]
         assert api.run_state("catalogue", "one") == "running"
-        assert len(airflow.requests) == 3
+        # More on a machine that is too busy to answer in a second.
+        assert len(airflow.requests) >= 3
 
 
 def test_an_airflow_that_is_not_there_yet_is_waited_for(stack: Stack) -> None:
@@ -138,7 +139,9 @@ def test_a_run_whose_answer_was_lost_is_made_once(stack: Stack, airflow: Airflow
         airflow.troubles = [trouble]
         run_id = api.trigger("catalogue", {"partition": "2026-11-01"})
     assert airflow.runs == {run_id}
-    assert [json.loads(body)["dag_run_id"] for _, _, body in airflow.requests] == [run_id, run_id]
+    asked = [json.loads(body)["dag_run_id"] for _, _, body in airflow.requests]
+    assert len(asked) >= 2
+    assert set(asked) == {run_id}
 
 
 @pytest.mark.parametrize("trouble", [HANG, LOSE])

@@ -24,7 +24,6 @@ POOLS = "select pool from slot_pool order by pool"
 @pytest.fixture
 def folder(stack_folder: StackFolder, tmp_path: Path) -> StackFolder:
     """A stack's folder that has the session's migrated databases."""
-    stack_folder.cache.mkdir(exist_ok=True)
     (tmp_path / "cache").symlink_to(stack_folder.cache)
     return StackFolder(path=tmp_path)
 

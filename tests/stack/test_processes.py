@@ -17,7 +17,7 @@ from include.stack.postgres_server import new_cluster
 from include.stack.processes import AlreadyRunning, marked_processes, one_demo_at_a_time, running_demo, stop_all
 from include.stack.stack import free_port, postgres_uri
 
-DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(3600)"
 
 
 @pytest.fixture
@@ -44,15 +44,15 @@ def test_everything_of_this_folder_is_stopped_and_nothing_else(
     with process(DEAF, str(folder.path)) as ours, process(DEAF, f"{folder.path}-other") as other:
         assert [found.pid for found in marked_processes(folder)] == [ours.pid]
         assert stop_all(folder) == 1
-        assert ours.wait(5) == -9
+        assert ours.wait(600) == -9
         assert other.poll() is None
 
 
 def test_an_orphan_is_found(folder: StackFolder) -> None:
-    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
+    sleeper = [sys.executable, "-c", "import time; time.sleep(3600)"]
     parent = f"import subprocess; subprocess.Popen({sleeper!r}); print(flush=True)"
     with process(parent, str(folder.path)) as started:
-        started.wait(10)
+        started.wait(600)
     assert stop_all(folder) == 1
     assert marked_processes(folder) == []
 

@@ -150,7 +150,7 @@ class TestKey:
             " dt=<day>: give it an alias in extract.sql, or another name in the export"
         )
 
-    @pytest.mark.parametrize("name", [*RESERVED_NAMES, "Reason", "_id", "_request_id"])
+    @pytest.mark.parametrize("name", [*sorted(RESERVED_NAMES), "Reason", "_id", "_request_id"])
     def test_reserved_names_are_rejected(self, mistakes: Mistakes, name: str) -> None:
         (mistake,) = mistakes(yaml=in_yaml("{id: int64}", f"[{name}]"))
         assert mistake.startswith(f"pipeline.yaml:3: source.key: {name!r} is a reserved column name: give it an alias")
