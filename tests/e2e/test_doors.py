@@ -28,7 +28,7 @@ from tests.fixtures.stack import running_stack
 
 DAY = "2026-11-01"
 #: Days that a backfill brings, one after the other.
-EARLIER = ["2026-10-30", "2026-10-31"]
+EARLIER = [f"2026-10-{day}" for day in range(27, 32)]
 CATALOGUE = "catalogue"
 SUMMARY = "catalogue_summary"
 IN_CHUNKS = "catalogue_in_chunks"
