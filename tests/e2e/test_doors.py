@@ -146,13 +146,15 @@ def bring_a_deadline_forward(stack: Stack, settings: Mapping[str, str]) -> None:
         connection.execute(sqlalchemy.text(f"update deadline set deadline_time = now() where deadline_time = {first}"))
 
 
-def backfill(stack: Stack, settings: Mapping[str, str]) -> None:
-    """`airflow backfill create` for DAY, which has been run before."""
+def backfill_again(stack: Stack, settings: Mapping[str, str]) -> bool:
+    """`airflow backfill create` for DAY, which has been run before; False while the backfill before it goes on."""
     command = ["backfill", "create", "--dag-id", CATALOGUE, "--reprocess-behavior", "completed"]
     arguments = [sys.executable, "-m", "airflow", *command, "--from-date", DAY, "--to-date", DAY]
     environment = stack_environment(stack) | dict(settings)
     ended = subprocess.run(arguments, env=environment, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
+    said = ended.stdout + ended.stderr
+    assert ended.returncode == 0 or "AlreadyRunningBackfill" in said, said
+    return ended.returncode == 0
 
 
 def test_days_by_schedule_by_hand_and_by_backfill_are_one_object_and_one_payment_each(
@@ -197,9 +199,11 @@ def test_days_by_schedule_by_hand_and_by_backfill_are_one_object_and_one_payment
     earlier = [published(stack, day)[0].manifest for day in EARLIER]
     assert [manifest.run_id for manifest in earlier] == backfilled()
 
-    backfill(stack, settings)
-    wait_for(lambda: published(stack)[0].manifest.run_id == scheduled and succeeded(scheduled))
-    assert published(stack)[1] == table
+    # Cleared a second time, the run has the chunks of its first time, which are `removed`, and plans with none.
+    for _ in range(2):
+        wait_for(lambda: backfill_again(stack, settings))
+        wait_for(lambda: published(stack)[0].manifest.run_id == scheduled and succeeded(scheduled))
+        assert published(stack)[1] == table
     assert sorted(api.run_ids(CATALOGUE)) == sorted([scheduled, by_hand, *backfilled()])
     # All that was ever sent is in the days' own batches, each request once.
     known = [batch for manifest in (first.manifest, *earlier) for batch in manifest.batches]
@@ -208,7 +212,7 @@ def test_days_by_schedule_by_hand_and_by_backfill_are_one_object_and_one_payment
 
     summary = f"{layout.summary(CATALOGUE, partition(DAY), 'category')}"
     wait_for(lambda: stack_lake(stack).get_file_info(f"{BUCKET}/{summary}").is_file)
-    late = f"Run {scheduled} of catalogue is not done at its deadline"
+    late = f"catalogue is late: run {scheduled} is still running at its deadline"
     wait_for(lambda: logged(stack_folder.path, late))
 
     emulator.set_faults([{"kind": "http_error", "on": "models", "status": 401}])
