@@ -55,7 +55,7 @@ def test_two_runs_at_once_survive_the_death_of_triggerer_and_scheduler_and_pay_o
                 kill_and_await_another(demo, component)
             assert wait_states(api, run_id) == ["deferred"]
             beside = api.trigger(PIPELINE, {"partition": PARTITION})
-            demo.wait_for(lambda: "The stack stays up" in demo.said(), seconds=PATIENCE_SECONDS)
+            demo.wait_for(lambda: "The demo runs until" in demo.said(), seconds=PATIENCE_SECONDS)
             assert api.run_state(PIPELINE, run_id) == "success"
             demo.wait_for(lambda: api.run_state(PIPELINE, beside) in ("success", "failed"), seconds=PATIENCE_SECONDS)
             assert api.run_state(PIPELINE, beside) == "success"
