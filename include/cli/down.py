@@ -17,5 +17,6 @@ def down(folder: StackFolder) -> int:
         processes.stop_demo(folder, pid)
     left = processes.stop_all(folder)
     folder.stack_json.unlink(missing_ok=True)
-    say(f"Stopped {left} remaining processes." if left else "Stopped the demo." if pid else "Nothing was running.")
+    left_over = f"Stopped {left} leftover {'process' if left == 1 else 'processes'}."
+    say(left_over if left else "Stopped the demo." if pid else "Nothing was running.")
     return 0

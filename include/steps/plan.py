@@ -136,7 +136,7 @@ def _decide(
     except BudgetExceeded as error:
         if may_stop(pass_name, run.pipeline):
             raise
-        log.warning("Pass %s is left out, and the run continues without it. %s", pass_name, error)
+        log.warning("Pass %s is skipped. %s", pass_name, error)
         return replace(
             decision,
             division=replace(division, to_send=set(), take_over=[]),

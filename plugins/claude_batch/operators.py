@@ -87,7 +87,7 @@ class ExtractOperator(RunOperator):
                 extracted = extract(pipeline, folder, warehouse=source, lake=lake)
                 count_sample(folder, lake=lake, claude=claude)
         self.log.info(
-            "Extracted %s rows of %s, %s of them unsendable", extracted.rows, folder.partition, extracted.unsendable
+            "Extracted %s rows for %s; %s cannot be sent", extracted.rows, folder.partition, extracted.unsendable
         )
         self.set_headline(context, headline.extracted(extracted.rows, unsendable=extracted.unsendable))
         return extracted.rows

@@ -135,7 +135,7 @@ def shown(run: Command, lake: Lake, *arguments: str, **variables: str) -> tuple[
 def test_the_rows_of_a_day_are_shown(published: Flow) -> None:
     status, text, _ = shown(command, published.lake, "tickets", "2026-11-01", "--rows", "2")
     assert status == 0
-    assert text.startswith("tickets, 2026-11-01: 4 rows read, 3 published, 1 rejected (invalid 1)\n")
+    assert text.startswith("tickets, 2026-11-01: 4 rows read, 3 published, 1 rejected (1 invalid)\n")
     assert all(name in text for name in ("ticket", "topic", "urgent", "words", "T1", "T3", "SIMULATED"))
     assert "T4" not in text
     assert text.endswith("2 of 3 rows; ROWS=… shows more; REJECTS=1 shows the rejects\n")

@@ -191,7 +191,7 @@ def test_a_404_on_a_batch_that_the_list_has_is_no_obstacle(flow: Flow, submitted
     assert run_load(flow, submitted) == {"succeeded": 20}
 
 
-def test_of_a_cancelled_batch_what_had_finished_is_loaded_and_the_rest_sent_again(flow: Flow) -> None:
+def test_of_a_canceled_batch_what_had_finished_is_loaded_and_the_rest_sent_again(flow: Flow) -> None:
     write_tickets(flow.database, [(f"N{number}", f"Ticket {number}") for number in range(17)])
     flow.emulator.set_faults(
         [{"kind": "duration", "seconds": 600, "times": 1}, {"kind": "unfinished", "share": 0.4, "times": 1}]

@@ -153,7 +153,7 @@ def _run_through(
     except EnrichmentError as error:
         for failure in failures:
             complain(str(failure))
-        complain(f"The run ended as {ended.state}, but the lake cannot be read or written: {error}")
+        complain(f"The run ended with state {ended.state}, but the lake cannot be read or written: {error}")
         return NOT_PUBLISHED
     (say if end.status == PUBLISHED else complain)(end.text)
     return end.status

@@ -95,7 +95,7 @@ def end_of_run(run: RunFolder, lake: Lake, *, state: str, failures: Sequence[Fai
     manifest = published(run.pipeline, run.partition, lake)
     if state != "success":
         reasons = [str(failure) for failure in failures]
-        lines = [f"NOT published: {name}. The run ended as {state} after {seconds:.0f} s.", *reasons]
+        lines = [f"NOT published: {name}. The run ended with state {state} after {seconds:.0f} s.", *reasons]
         if manifest:
             lines.append(f"The day is still published as run {manifest.run_id} left it: {_counts(manifest)}")
         return End(status=NOT_PUBLISHED, text="\n".join([*lines, next_step(" ".join(reasons), started=True)]))
@@ -117,7 +117,7 @@ def end_of_run(run: RunFolder, lake: Lake, *, state: str, failures: Sequence[Fai
         return End(status=SUPERSEDED, text=_superseded(name, manifest, extracted_at, reuse=pipeline.settings.reuse))
     return End(
         status=NOT_PUBLISHED,
-        text=f"NOT published: {name}. The run ended as success, but no task of it published the day. Check `publish` in"
+        text=f"NOT published: {name}. The run succeeded, but none of its tasks published the day. Check `publish` in"
         f" dags/{run.pipeline}.py.",
     )
 

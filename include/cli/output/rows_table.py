@@ -28,7 +28,7 @@ _GAP = 2
 
 def heading(manifest: Manifest) -> str:
     """Return the counts, run, cost and addresses of a published partition."""
-    rejected = ", ".join(f"{outcome} {count:,}" for outcome, count in sorted(manifest.rejected_by.items()))
+    rejected = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(manifest.rejected_by.items()))
     lines = [
         f"{manifest.pipeline}, {manifest.partition}: {manifest.rows:,} rows read, {manifest.published:,} published,"
         f" {manifest.rejected:,} rejected{f' ({rejected})' if rejected else ''}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ UNSENDABLE = "unsendable"
 SAMPLES = 5
 _REASONS = 3
 _REASON_CHARACTERS = 120
+#: The place of an error in a text: it would make each reason one of its own.
+_POSITION = re.compile(r" \((?:byte|line) [\d, a-z]+\)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +51,24 @@ class Rejected:
     @property
     def most_common(self) -> str:
         """The most common reasons, each with its count."""
-        return "; ".join(f"{reason} ({count:,})" for reason, count in self.reasons.most_common(_REASONS))
+        return most_common(self.reasons)
 
     def sample_lines(self) -> list[str]:
-        """Return one line per sample."""
-        return [f"  {name}: {outcome}, {reason}" for name, outcome, reason in self.samples]
+        """Return one line per sample, and one for the number of the others."""
+        lines = [f"  {name}: {outcome}, {reason}" for name, outcome, reason in self.samples]
+        others = self.outcomes.total() - len(self.samples)
+        return [*lines, *([f"  and {others:,} more"] if others else [])]
+
+
+def most_common(reasons: Mapping[str, int]) -> str:
+    """Return the most common reasons with their counts, and the number of the others, without positions in a text."""
+    counts: Counter[str] = Counter()
+    for reason, count in reasons.items():
+        counts[_POSITION.sub("", reason)] += count
+    listed = counts.most_common(_REASONS)
+    others = counts.total() - sum(count for _, count in listed)
+    numbered = [*listed, *([("others", others)] if others else [])]
+    return "; ".join(f"{reason} ({count:,})" for reason, count in numbered)
 
 
 def describe_load(batch_id: str, counts: Mapping[str, int], unusable: Rejected) -> str:
@@ -65,8 +81,7 @@ def describe_load(batch_id: str, counts: Mapping[str, int], unusable: Rejected) 
     by_outcome = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(counts.items()))
     lines = [f"Batch {batch_id}: {sum(counts.values()):,} requests: {by_outcome}."]
     if unusable.outcomes:
-        shown = f", the first {SAMPLES}" if unusable.outcomes.total() > SAMPLES else ""
-        lines += [f"Without a usable answer{shown}:", *unusable.sample_lines()]
+        lines += ["Without a usable answer:", *unusable.sample_lines()]
         lines.append(f"Most common reasons: {unusable.most_common}")
     return "\n".join(lines)
 
@@ -113,6 +128,8 @@ def describe_too_many(
         f"Most common: {rejected.most_common}. {left_out}".rstrip(),
         f"Nothing was published, and the table is unchanged. All answers are kept; the rejects are at {rejects}",
     ]
+    if not again:
+        lines.append("Only the rejects would send none: rows that Claude refused or that cannot be sent stay rejected.")
     if again:
         cost = format_usd(_cost_of(again, manifest, unbilled=unbilled))
         lines.append(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from include.enrichment.answers.reject_messages import most_common
 from include.enrichment.batches.ledger import Entry, OpenChunk
 from include.enrichment.cost.estimate import Estimate
 from include.enrichment.errors import BatchError, ParamError, SpecError
@@ -48,9 +49,9 @@ def describe_plan(pass_name: str, made: PassPlan, *, joined: int) -> str:
 
     :param joined: the number of batches that hold the requests in flight
     """
-    facts = [f"{made.to_send:,} will be sent in {_batches(len(made.chunks) - joined)}"] if made.to_send else []
-    facts += [f"{made.in_flight:,} are in flight in {_batches(joined)}"] if made.in_flight else []
-    return f"Pass {pass_name}, requests: {', '.join(facts) or 'none will be sent'}; the run has {made.requests:,}."
+    facts = [f"sending {made.to_send:,} in {_batches(len(made.chunks) - joined)}"] if made.to_send else []
+    facts += [f"waiting for {made.in_flight:,} in flight in {_batches(joined)}"] if made.in_flight else []
+    return f"Pass {pass_name}: {', '.join(facts) or 'nothing to send'}. The run has {made.requests:,} requests."
 
 
 def _batches(number: int) -> str:
@@ -144,13 +145,12 @@ def check_canary(reasons: Mapping[str, str | None], *, pass_name: str) -> None:
     why = Counter(reason for reason in reasons.values() if reason is not None)
     if not reasons or why.total() < len(reasons):
         return
-    most_common = "; ".join(f"{reason} ({count:,})" for reason, count in why.most_common(3))
     again = (
         f" If the cause was outside the pipeline's folder, clear the `plan` of pass {pass_name} with downstream: it"
         " sends the unbilled requests again."
     )
     raise BatchError(
-        f"The canary failed: none of its {len(reasons):,} requests gave a usable answer: {most_common}."
+        f"The canary failed: none of its {len(reasons):,} requests gave a usable answer: {most_common(why)}."
         " Nothing else was sent. Fix the model, prompt or schema and start a new run."
         f"{again if any(reason.startswith('errored') for reason in why) else ''}"
         " limits.canary_rows: 0 runs without a canary."

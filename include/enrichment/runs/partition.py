@@ -4,10 +4,13 @@ The partition of a run: one calendar day as one string. Every path and every que
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from include.enrichment.errors import PartitionError
+
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,8 +105,8 @@ def parse_partition(text: object, origin: str) -> Partition:
     except (ValueError, OverflowError):
         start = None
     if start is None or start.isoformat() != text:
+        wrong = "There is no such day." if _DATE.fullmatch(str(text)) else "That is not a date like 2026-11-21."
         raise PartitionError(
-            f"{origin} is {text!r}, which is not a date like 2026-11-21. Nothing was read or sent. Trigger the run"
-            " again with a date."
+            f"{origin} is {text!r}. {wrong} Nothing was read or sent. Trigger the run again with a date."
         )
     return Partition(start=start)

@@ -39,7 +39,7 @@ def _key_columns(key: object) -> object:
 
 
 def _daily_prefix(files: str) -> str:
-    """Check that the S3 prefix differs from day to day. Two days with the same prefix would both pay for its files."""
+    """Check that the S3 prefix differs from day to day. Otherwise two days would read, and pay for, the same files."""
     if not re.fullmatch(r"s3://[^/{}]+(/(?!\.{1,2}/)[^/]+)+/", files):
         raise ValueError(
             "must be a prefix like s3://bucket/products/dt={partition}/, with a trailing slash and no empty folder name"

@@ -134,7 +134,7 @@ def record(batch_id: str, claimed: Recorded[Entry], ledger: Ledger, claude: Clau
     Record the batch of a claimed chunk.
 
     Raises BatchError if the ledger could not record it, or if another task has recorded another batch of the chunk in
-    the meantime: then this one is cancelled.
+    the meantime: then this one is canceled.
     """
     recorded: Recorded[Entry] | None = claimed
     try:
@@ -146,9 +146,9 @@ def record(batch_id: str, claimed: Recorded[Entry], ledger: Ledger, claude: Clau
                 claude.cancel(batch_id)
                 raise BatchError(
                     f"Chunk {entry.chunk_id} already has batch {entry.batch_id}, recorded at {entry.changed_at} by run"
-                    f" {entry.run_id}, which took this process for dead. This process has created batch {batch_id} as"
-                    " well and cancelled it at once; requests that it had already processed are billed twice. Clear"
-                    " this task.",
+                    f" {entry.run_id}, which assumed that this process had died. This process has created batch"
+                    f" {batch_id} as well and canceled it at once; requests that it had already processed are billed"
+                    " twice. Clear this task.",
                     batch_ids=[entry.batch_id, batch_id],
                 )
             try:
@@ -159,13 +159,13 @@ def record(batch_id: str, claimed: Recorded[Entry], ledger: Ledger, claude: Clau
     except LakeError as error:
         raise BatchError(
             f"Batch {batch_id} ({claimed.value.requests:,} requests) was created, but the ledger could not record it:"
-            f" {error} It was not cancelled. The next try finds it in the API's list by its requests.",
+            f" {error} It was not canceled. The next try finds it in the API's list by its requests.",
             batch_ids=[batch_id],
             retryable=True,
         ) from error
     raise BatchError(
         f"Batch {batch_id} was created, but {ledger.locate(claimed.value.chunk_id)} was deleted in the meantime. The"
-        " batch was not cancelled. Do not change the ledger during a run. Clear this task to send the chunk again; to"
+        " batch was not canceled. Do not change the ledger during a run. Clear this task to send the chunk again; to"
         " avoid paying for this batch, cancel it in the Claude console.",
         batch_ids=[batch_id],
     )

@@ -96,7 +96,7 @@ def test_a_failed_run_says_why_and_what_is_still_published(flow: Flow) -> None:
     end = ended(flow, "failed", Failure(task="main.plan", tries=3, reason="SpecError: no"))
     assert end.status == NOT_PUBLISHED
     fact, why, left, *_, step = end.text.splitlines()
-    assert fact == "NOT published: tickets 2026-11-01. The run ended as failed after 7 s."
+    assert fact == "NOT published: tickets 2026-11-01. The run ended with state failed after 7 s."
     assert why == "main.plan failed (tried 3 times): SpecError: no"
     assert left.startswith("The day is still published as run manual__1 left it: 3 rows, 3 published")
     assert step == "Fix the cause, then run the same command again. It resumes the run and pays for nothing twice."
@@ -115,7 +115,7 @@ def test_a_successful_run_that_published_nothing_says_so(flow: Flow) -> None:
     flow.extract()
     end = ended(flow)
     assert end.status == NOT_PUBLISHED
-    assert "no task of it published the day" in end.text
+    assert "none of its tasks published the day" in end.text
 
 
 def test_a_demo_ends_with_rows_rejects_and_commands_to_copy(tmp_path: Path, flow: Flow) -> None:

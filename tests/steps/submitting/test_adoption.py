@@ -92,7 +92,7 @@ def test_a_batch_is_not_adopted_before_its_results_tell_whose_it_is(flow: Flow, 
 
 @pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("made", [True, False])
-def test_another_programs_batches_of_the_same_size_are_neither_adopted_nor_cancelled(
+def test_another_programs_batches_of_the_same_size_are_neither_adopted_nor_canceled(
     flow: Flow, chunk: str, made: bool
 ) -> None:
     strangers = [stranger(flow)]

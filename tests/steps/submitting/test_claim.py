@@ -110,12 +110,12 @@ def test_a_process_that_was_thought_dead_cancels_the_batch_that_is_one_too_many(
 ) -> None:
     flow.emulator.set_faults([{"kind": "duration", "seconds": 600}, {"kind": "list_lag", "seconds": 1000}])
     within_create(lambda: flow.submit(chunk))
-    with pytest.raises(BatchError, match=r"took this process for dead.*cancelled it at once") as caught:
+    with pytest.raises(BatchError, match=r"assumed that this process had died.*canceled it at once") as caught:
         flow.submit(chunk)
     first, second = caught.value.batch_ids
     assert entry(flow, chunk).batch_id == first
-    (cancelled,) = [call["path"] for call in flow.emulator.log()["calls"] if "cancel" in call["path"]]
-    assert second in cancelled
+    (canceled,) = [call["path"] for call in flow.emulator.log()["calls"] if "cancel" in call["path"]]
+    assert second in canceled
 
 
 @pytest.mark.usefixtures("quick")

@@ -14,6 +14,7 @@ from include.enrichment.answers.reject_messages import (
     describe_load,
     describe_publication,
     describe_too_many,
+    most_common,
 )
 from include.enrichment.cost.bounds import Bounds, Usd
 from include.enrichment.cost.estimate import Estimate
@@ -139,6 +140,7 @@ def test_a_published_partition_is_described_one_fact_per_line() -> None:
         "7 rejected: 1 errored, 6 invalid",
         "  errored-0: errored, why errored",
         *(f"  invalid-{number}: invalid, why invalid" for number in range(4)),
+        "  and 2 more",
         "Cost of this run: $0.5000 (expected: $0)",
         "Cost of these rows in all runs: $0.9000",
         "Table: s3://l/t",
@@ -163,8 +165,9 @@ def test_emulated_answers_are_marked_as_simulated() -> None:
 def test_a_batch_is_described_by_its_outcomes_and_sample_failures() -> None:
     assert describe_load("msgbatch_1", {"succeeded": 114, "invalid": 6}, rejected(invalid=6)).splitlines() == [
         "Batch msgbatch_1: 120 requests: 6 invalid, 114 succeeded.",
-        "Without a usable answer, the first 5:",
+        "Without a usable answer:",
         *(f"  invalid-{number}: invalid, why invalid" for number in range(5)),
+        "  and 1 more",
         "Most common reasons: why invalid (6)",
     ]
     assert describe_load("msgbatch_1", {"succeeded": 114}, Rejected()) == (
@@ -178,3 +181,9 @@ def test_a_reason_is_one_line_and_at_most_120_characters() -> None:
     (line,) = found.sample_lines()
     assert line.startswith("  A: invalid, one two xxx")
     assert len(line) <= len("  A: invalid, ") + 120
+
+
+def test_reasons_that_differ_only_in_a_position_count_as_one_and_the_others_are_numbered() -> None:
+    reasons = {"invalid, not JSON: expected ',' (byte 231)": 2, "invalid, not JSON: expected ',' (byte 186)": 1}
+    assert most_common(reasons) == "invalid, not JSON: expected ',' (3)"
+    assert most_common({**reasons, "b": 1, "c": 1, "d": 1, "e": 1}).endswith("; b (1); c (1); others (2)")

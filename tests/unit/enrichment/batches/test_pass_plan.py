@@ -171,7 +171,7 @@ class TestCheckCanary:
         message = str(raised.value)
         assert message.startswith(
             "The canary failed: none of its 1,206 requests gave a usable answer: errored, invalid_request_error: c"
-            " (1,200); invalid, a (3); invalid, b (2). Nothing else was sent."
+            " (1,200); invalid, a (3); invalid, b (2); others (1). Nothing else was sent."
         )
         assert "clear the `plan` of pass canary" in message
         assert not raised.value.retryable
@@ -211,16 +211,16 @@ class TestCheckOnlyRejects:
 @pytest.mark.parametrize(
     ("chunks", "joined", "to_send", "in_flight", "text"),
     [
-        (2, 0, 121, 0, "Pass main, requests: 121 will be sent in 2 batches; the run has 126."),
-        (1, 1, 0, 121, "Pass main, requests: 121 are in flight in 1 batch; the run has 126."),
+        (2, 0, 121, 0, "Pass main: sending 121 in 2 batches. The run has 126 requests."),
+        (1, 1, 0, 121, "Pass main: waiting for 121 in flight in 1 batch. The run has 126 requests."),
         (
             3,
             1,
             100,
             21,
-            "Pass main, requests: 100 will be sent in 2 batches, 21 are in flight in 1 batch; the run has 126.",
+            "Pass main: sending 100 in 2 batches, waiting for 21 in flight in 1 batch. The run has 126 requests.",
         ),
-        (0, 0, 0, 0, "Pass main, requests: none will be sent; the run has 126."),
+        (0, 0, 0, 0, "Pass main: nothing to send. The run has 126 requests."),
     ],
 )
 def test_a_plan_is_described_by_what_it_sends_and_waits_for(

@@ -66,10 +66,10 @@ def test_a_run_without_a_partition_fails_and_says_how_to_name_one() -> None:
     ],
 )
 def test_anything_but_an_exact_date_is_rejected(text: object) -> None:
-    with pytest.raises(PartitionError, match=r"param `partition` is .* not a date like 2026-11-21"):
+    with pytest.raises(PartitionError, match=r"param `partition` is .*\. (That is not a date|There is no such day)"):
         resolve_partition(param=text, partition_key="2026-11-20", data_interval_start=INTERVAL_START)
     if isinstance(text, str):
-        with pytest.raises(PartitionError, match=r"partition key is .* not a date"):
+        with pytest.raises(PartitionError, match=r"partition key is .*\. (That is not a date|There is no such day)"):
             resolve_partition(param=None, partition_key=text, data_interval_start=INTERVAL_START)
 
 
@@ -132,3 +132,8 @@ def test_a_future_day_is_rejected_and_today_is_not() -> None:
     check_not_future(Partition(start=today), today=today)
     with pytest.raises(PartitionError, match=r"2030-01-01 is in the future \(today is 2026-11-21, UTC\).*Nothing was"):
         check_not_future(Partition(start=date(2030, 1, 1)), today=today)
+
+
+def test_a_day_that_the_calendar_lacks_is_reported_as_such() -> None:
+    with pytest.raises(PartitionError, match=r"is '2026-11-31'\. There is no such day\."):
+        resolve_partition(param="2026-11-31", partition_key=None, data_interval_start=None)
