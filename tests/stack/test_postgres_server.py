@@ -60,6 +60,15 @@ def test_only_who_knows_the_password_logs_in(path: Path, tmp_path: Path) -> None
                 who(port, wrong)
 
 
+def test_a_transaction_that_nobody_ends_is_ended_within_a_minute(path: Path, tmp_path: Path) -> None:
+    """Its locks would keep the next scheduler from the runs of one that was killed."""
+    with (
+        server(cluster_at(path), tmp_path / "log") as port,
+        psycopg.connect(host=LOOPBACK, port=port, user=SUPERUSER, password="first") as connection,
+    ):
+        assert connection.execute("show idle_in_transaction_session_timeout").fetchone() == ("1min",)
+
+
 def test_a_copy_has_the_data_and_a_password_of_its_own(path: Path, tmp_path: Path) -> None:
     copy = new_cluster(tmp_path / "copy")
     try:
