@@ -30,8 +30,8 @@ BOOT_SECONDS = 60
 SETTINGS = {
     "fsync": "off",  # only a crash of the whole machine can lose committed data
     "listen_addresses": LOOPBACK,
-    # A scheduler that is killed within a transaction leaves its executor's processes, which keep its connection open and
-    # with it the locks on runs: no other scheduler would go on with them.
+    # A scheduler that is killed within a transaction leaves its executor's processes, which keep its connection open
+    # and with it the locks on runs: no other scheduler would continue them.
     "idle_in_transaction_session_timeout": "60s",
     "max_connections": "200",  # four Airflow processes with at most 40 each
     "max_wal_size": "64MB",
