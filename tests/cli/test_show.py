@@ -55,7 +55,7 @@ def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
 
 def test_the_heading_has_counts_run_cost_and_addresses() -> None:
     text = heading(Manifest(**MANIFEST))
-    assert "tickets, 2026-11-01: 12 rows read, 9 published, 3 rejected (expired 1, invalid 2)" in text
+    assert "tickets, 2026-11-01: 12 rows read, 9 published, 3 rejected (1 expired, 2 invalid)" in text
     assert "2026-11-02 03:04 UTC by run manual__1" in text
     assert "$0.5000 for this day's answers, $0.2500 of it spent by this run" in text
     assert "s3://bucket/tables/tickets/dt=2026-11-01/data.parquet" in text
