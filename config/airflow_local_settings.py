@@ -14,7 +14,7 @@ NEEDED = (
     "airflow.providers.amazon.aws.hooks.base_aws",
     "airflow.providers.anthropic.hooks.anthropic",
     "airflow.providers.postgres.hooks.postgres",
-    "claude_batch.connections.claude",
+    "claude_batch.connections.claude_connection",
     "claude_batch.connections.gateways",
     "claude_batch.task_group",
     "include.steps.extract",

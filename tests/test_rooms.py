@@ -59,7 +59,7 @@ ROOMS = [
     Room(
         path="plugins/claude_batch/connections",
         imports={*_BELOW_AIRFLOW, "claude_batch.connections"},
-        only={"claude.py": {"anthropic", "httpx2"}, "gateways.py": {"botocore"}},
+        only={"claude_connection.py": {"anthropic", "httpx2"}, "gateways.py": {"botocore"}},
     ),
     Room(
         path="plugins/claude_batch/forms",

@@ -11,7 +11,7 @@ from include.steps.clean import clean, find_old
 
 def clean_lake(folder: StackFolder, *, days: int, raw_days: int | None, delete: bool) -> int:
     """
-    List the objects that are no longer needed and older than ``days``, and delete them if ``delete``.
+    List the unneeded objects older than ``days``. Delete them if ``delete`` is set.
 
     Returns an exit status, see with_lake().
 

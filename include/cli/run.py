@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from include.cli.arguments import check_pipeline, read_partition
+from include.cli.command_arguments import check_pipeline, read_partition
 from include.cli.connections import CONNECTION_PREFIX, MissingVariables, connection_variables
 from include.cli.exit_codes import BAD_ARGUMENTS, NOT_STARTED
 from include.cli.foreground.run_options import format_options, read_options

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from include.cli.arguments import check_pipeline, read_partition
+from include.cli.command_arguments import check_pipeline, read_partition
 from include.cli.output.published_day import with_lake
 from include.cli.output.rows_table import heading, rows_table
 from include.enrichment.answers.manifest import Manifest

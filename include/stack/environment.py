@@ -108,7 +108,7 @@ def _airflow(stack: Stack) -> dict[str, str]:
             "AIRFLOW__API_AUTH__JWT_SECRET": stack.jwt_secret,
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
-            # What a scheduler that died had queued is taken over then. Airflow itself looks every 5 minutes.
+            # How soon tasks are taken over that a dead scheduler had queued. Airflow's default is 5 minutes.
             "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
             **_PATIENT,
             # Otherwise setproctitle overwrites the environment in /proc, from which we read the marker.

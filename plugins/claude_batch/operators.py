@@ -64,7 +64,7 @@ class ExtractOperator(RunOperator):
         self.deferrable = deferrable
 
     def execute(self, context: Context) -> int:
-        from claude_batch.connections.claude import open_claude
+        from claude_batch.connections.claude_connection import open_claude
         from claude_batch.connections.gateways import open_lake, open_source
         from include.enrichment.runs.options import run_options
         from include.enrichment.spec.pipeline_folder import load_pipeline
@@ -208,7 +208,7 @@ class ClaudeBatchOperator(_ChunkOperator):
         self.deferrable = deferrable
 
     def execute(self, context: Context) -> str:
-        from claude_batch.connections.claude import open_claude
+        from claude_batch.connections.claude_connection import open_claude
         from claude_batch.connections.gateways import open_lake
         from include.steps.submit import submit
 
@@ -248,7 +248,7 @@ class LoadOperator(_ChunkOperator):
         self.batch_id = cast(str, batch_id)  # as for chunk
 
     def execute(self, context: Context) -> dict[str, int]:
-        from claude_batch.connections.claude import open_claude
+        from claude_batch.connections.claude_connection import open_claude
         from claude_batch.connections.gateways import open_lake
         from include.steps.load import load
 

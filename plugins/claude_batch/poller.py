@@ -188,6 +188,6 @@ class _Poller:
 
 
 def _import_opener() -> Callable[[str], Coroutine[Any, Any, AsyncClaude]]:
-    from claude_batch.connections.claude import open_async_claude
+    from claude_batch.connections.claude_connection import open_async_claude
 
     return open_async_claude

@@ -122,7 +122,7 @@ class ClaudeBatchSensor(BaseSensorOperator):
         return BatchPoll(self.batch_id, deadline=datetime.now(UTC) + WINDOW, interval_seconds=self.poke_interval)
 
     def _look(self, poll: BatchPoll) -> Ended | LookAgain:
-        from claude_batch.connections.claude import open_claude
+        from claude_batch.connections.claude_connection import open_claude
 
         look: Look
         with airflow_failures(), open_claude(self.anthropic_conn_id) as claude:

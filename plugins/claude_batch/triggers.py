@@ -95,7 +95,7 @@ class ClaudeBatchTrigger(BaseTrigger):
         If that cannot be determined, the batch continues: it can still be canceled later, whereas a canceled batch has
         to be paid for again.
         """
-        from claude_batch.connections.claude import open_async_claude
+        from claude_batch.connections.claude_connection import open_async_claude
 
         if not self.cancel_on_kill:
             return

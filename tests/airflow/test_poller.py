@@ -11,8 +11,8 @@ import anthropic
 import pytest
 
 from claude_batch import poller
-from claude_batch.connections import claude as opening
-from claude_batch.connections.claude import open_claude
+from claude_batch.connections import claude_connection as opening
+from claude_batch.connections.claude_connection import open_claude
 from include.enrichment.batches import poll_schedule
 from include.enrichment.batches.poll import BatchPoll, Ended, GiveUp, Look, LookAgain
 from include.enrichment.batches.poll_schedule import PAGE_WORTH

@@ -14,7 +14,7 @@ import pytest
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
 from claude_batch import triggers
-from claude_batch.connections.claude import open_claude
+from claude_batch.connections.claude_connection import open_claude
 from claude_batch.connections.gateways import open_lake
 from claude_batch.triggers import ClaudeBatchTrigger
 from include.enrichment.batches import poll

@@ -54,7 +54,7 @@ def main() -> None:
                 "AIRFLOW_HOME": str(Path(folder) / "airflow"),
                 "AIRFLOW_CONN_ANTHROPIC_DEFAULT": json.dumps(connection),
             }
-            import claude_batch.connections.claude  # noqa: F401 # the imports of both are not measured
+            import claude_batch.connections.claude_connection  # noqa: F401 # the imports of both are not measured
 
             # Otherwise garbage collection of all imported modules, which takes 200 ms, may happen during the waits and
             # distort their figures.

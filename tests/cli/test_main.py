@@ -15,7 +15,10 @@ from tests.fixtures.commands import command
         (["run", "catalog", "2026-11-17"], "There is no pipeline 'catalog'; did you mean 'catalogue'?"),
         (["run", "", "2026-11-17"], "PIPELINE is missing. Example: make run PIPELINE=catalogue"),
         (["run", "../catalogue", "2026-11-17"], "There is no pipeline '../catalogue'"),
-        (["run", "catalogue", "yesterday"], "PARTITION is 'yesterday'. It must be a date. Example: make run"),
+        (
+            ["run", "catalogue", "yesterday"],
+            "PARTITION is 'yesterday'. That is not a date like 2026-11-21. Example: make run",
+        ),
         (["run", "catalogue", "2026-02-30"], "PARTITION is '2026-02-30'. There is no such day."),
         (["run", "catalogue", ""], "PARTITION is missing. Example: make run PIPELINE="),
         (["run", "catalogue"], "PARTITION"),

@@ -159,9 +159,10 @@ def test_the_rejects_of_a_day_are_shown(published: Flow) -> None:
         (["tickets", ""], "PARTITION is missing. Example: make show PIPELINE=tickets PARTITION=2026-11-01"),
         (
             ["tickets", "yesterday"],
-            "PARTITION is 'yesterday'. It must be a date. Example: make show PIPELINE=tickets PARTITION=2026-11-01",
+            "PARTITION is 'yesterday'. That is not a date like 2026-11-21. Example: make show PIPELINE=tickets"
+            " PARTITION=2026-11-01",
         ),
-        (["tickets", "2026-11-31"], "PARTITION is '2026-11-31'. There is no such day."),
+        (["tickets", "2026-11-31"], "PARTITION is '2026-11-31'. There is no such day. Example: make show"),
         (["tickets", "2026-11-09"], "Closest published days: 2026-11-01."),
         (["tickets", "2026-11-01", "--rows", "0"], "ROWS is 0"),
     ],

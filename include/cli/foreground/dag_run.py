@@ -115,7 +115,7 @@ def _check(dag: DAG, pipeline: Pipeline, partition: Partition) -> None:
             with source.read(pipeline.query, partition, key=key, needed=pipeline.columns) as (columns, _):
                 pipeline.renderer(columns, run_id="")
             # The SDK takes seconds to import: errors above are reported sooner without it.
-            from claude_batch.connections.claude import open_claude
+            from claude_batch.connections.claude_connection import open_claude
 
             with open_claude(task.anthropic_conn_id) as claude:
                 check_setup(pipeline, lake=lake, claude=claude)

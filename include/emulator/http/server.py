@@ -160,7 +160,7 @@ def endpoint(server: Server, name: Endpoint, handler: Handler) -> Callable[[Requ
         if slow := next(server.strikes(workspace, Slow, lambda fault: fault.on == name), None):
             await asyncio.sleep(slow.seconds)
         if isinstance(response, Reset):
-            return response  # no response, so there is no status to log
+            return response  # without a response there is no status to log
         if "cf-ray" not in response.headers:  # a response of the proxy in front carries none of these
             response.headers.update(_standard_headers(server, workspace, name, request_id))
         server.store.log_status(number, response.status_code)

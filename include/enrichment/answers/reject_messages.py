@@ -17,7 +17,7 @@ UNSENDABLE = "unsendable"
 SAMPLES = 5
 _REASONS = 3
 _REASON_CHARACTERS = 120
-#: The place of an error in a text: it would make each reason one of its own.
+#: The position of an error in an answer, which would make every reason unique.
 _POSITION = re.compile(r" \((?:byte|line) [\d, a-z]+\)")
 
 
@@ -27,7 +27,7 @@ class Rejected:
     The rejected rows of a partition, or the requests of a batch without a usable answer.
 
     :param outcomes: counts by outcome; UNSENDABLE for rows without a request
-    :param reasons: counts by the beginning of the reason
+    :param reasons: counts by the beginning of the reason, without positions
     :param samples: key, outcome and beginning of the reason of the first ones
     """
 
@@ -37,11 +37,10 @@ class Rejected:
 
     def add(self, name: str, outcome: str, reason: str) -> None:
         """Count one more."""
-        short = " ".join(reason[:_REASON_CHARACTERS].split())
         self.outcomes[outcome] += 1
-        self.reasons[short] += 1
+        self.reasons[_shorten(without_position(reason))] += 1
         if len(self.samples) < SAMPLES:
-            self.samples.append((name, outcome, short))
+            self.samples.append((name, outcome, _shorten(reason)))
 
     @property
     def by_outcome(self) -> str:
@@ -60,13 +59,15 @@ class Rejected:
         return [*lines, *([f"  and {others:,} more"] if others else [])]
 
 
-def most_common(reasons: Mapping[str, int]) -> str:
-    """Return the most common reasons with their counts, and the number of the others, without positions in a text."""
-    counts: Counter[str] = Counter()
-    for reason, count in reasons.items():
-        counts[_POSITION.sub("", reason)] += count
-    listed = counts.most_common(_REASONS)
-    others = counts.total() - sum(count for _, count in listed)
+def without_position(reason: str) -> str:
+    """Return the reason without the position of the error in the answer, so that equal errors count as one."""
+    return _POSITION.sub("", reason)
+
+
+def most_common(reasons: Counter[str]) -> str:
+    """Return the most common reasons with their counts, and the number of the others."""
+    listed = reasons.most_common(_REASONS)
+    others = reasons.total() - sum(count for _, count in listed)
     numbered = [*listed, *([("others", others)] if others else [])]
     return "; ".join(f"{reason} ({count:,})" for reason, count in numbered)
 
@@ -128,20 +129,24 @@ def describe_too_many(
         f"Most common: {rejected.most_common}. {left_out}".rstrip(),
         f"Nothing was published, and the table is unchanged. All answers are kept; the rejects are at {rejects}",
     ]
-    if not again:
-        lines.append("Only the rejects would send none: rows that Claude refused or that cannot be sent stay rejected.")
     if again:
         cost = format_usd(_cost_of(again, manifest, unbilled=unbilled))
         lines.append(
             "Trigger the day again with Only the rejects (`only_rejects`; make run: ONLY_REJECTS=1): it sends"
             f" only {again:,} {'request' if again == 1 else 'requests'}, for {_about(cost)}."
         )
+    else:
+        lines.append("A run with Only the rejects would send nothing: the same requests would not succeed.")
     lines.append(
         f"{'Or fix' if again else 'Fix'} the cause of the reasons (prompt, schema, max_tokens, query) and start a new"
         " run: changed requests are sent and billed again. Or raise the ratio and start a new run to publish without"
         " the rejects."
     )
     return "\n".join(lines)
+
+
+def _shorten(reason: str) -> str:
+    return " ".join(reason[:_REASON_CHARACTERS].split())
 
 
 def _about(cost: str) -> str:

@@ -46,7 +46,8 @@ def repair(request: Request, *, answer: str, complaint: str) -> Request:
     the first one's, so two samples, or two runs that share no answers, share no repairs either.
 
     :param request: the original request; its params are the body of a Messages request
-    :param answer: cut to MAX_ANSWER_CHARACTERS. Without text there is no assistant turn, as the API rejects empty ones
+    :param answer: cut to MAX_ANSWER_CHARACTERS. An answer without text has no assistant turn, because the API rejects
+        empty turns
     :param complaint: the ``reason`` of the outcome, cut to MAX_COMPLAINT_CHARACTERS
 
     Raises Unsendable if the request would be too large, or the answer is not valid Unicode.

@@ -10,7 +10,7 @@ _FINAL_STATES = ("failed", "success", "skipped")
 
 def may_cancel(task_state: str | None, run_id: str, holders: Sequence[str]) -> bool:
     """
-    Return whether nobody needs the batch any more: its task has ended, and no other run holds the batch.
+    Return whether the batch is no longer needed: its task has ended, and no other run waits for it.
 
     Airflow 3.3 also cancels a trigger after a clear, while the new attempt is already running, and when a slow
     triggerer has lost its triggers to another. The task's state distinguishes these cases from a person's decision.

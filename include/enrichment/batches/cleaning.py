@@ -76,7 +76,7 @@ def old_chunks(
     days: int,
 ) -> Set[str]:
     """
-    Return the chunks whose file nobody needs: their batch was loaded long ago, or they will never be sent.
+    Return the chunks whose files are no longer needed: their batch was loaded long ago, or they will never be sent.
 
     :param written: the write time of each chunk file
     :param entries: the ledger entry of each chunk

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from include.enrichment.answers.reject_messages import most_common
+from include.enrichment.answers.reject_messages import most_common, without_position
 from include.enrichment.batches.ledger import Entry, OpenChunk
 from include.enrichment.cost.estimate import Estimate
 from include.enrichment.errors import BatchError, ParamError, SpecError
@@ -142,7 +142,7 @@ def check_canary(reasons: Mapping[str, str | None], *, pass_name: str) -> None:
 
     :param reasons: per canary request, the permanent failure; None if it succeeded or may succeed in a retry
     """
-    why = Counter(reason for reason in reasons.values() if reason is not None)
+    why = Counter(without_position(reason) for reason in reasons.values() if reason is not None)
     if not reasons or why.total() < len(reasons):
         return
     again = (

@@ -93,6 +93,13 @@ def _day(moment: datetime) -> date:
     return moment.astimezone(UTC).date()
 
 
+def date_problem(text: object) -> str:
+    """Return why a text that parse_partition() rejects is not a day."""
+    if _DATE.fullmatch(str(text)):
+        return "There is no such day."
+    return "That is not a date like 2026-11-21."
+
+
 def parse_partition(text: object, origin: str) -> Partition:
     """
     Read a date like ``2026-11-21``. Raises PartitionError for anything else.
@@ -105,8 +112,7 @@ def parse_partition(text: object, origin: str) -> Partition:
     except (ValueError, OverflowError):
         start = None
     if start is None or start.isoformat() != text:
-        wrong = "There is no such day." if _DATE.fullmatch(str(text)) else "That is not a date like 2026-11-21."
         raise PartitionError(
-            f"{origin} is {text!r}. {wrong} Nothing was read or sent. Trigger the run again with a date."
+            f"{origin} is {text!r}. {date_problem(text)} Nothing was read or sent. Trigger the run again with a date."
         )
     return Partition(start=start)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from claude_batch.connections.claude import open_claude
+from claude_batch.connections.claude_connection import open_claude
 from claude_batch.connections.gateways import open_lake, open_source, open_warehouse
 from include.enrichment.errors import SetupError
 from include.enrichment.spec.settings import Source

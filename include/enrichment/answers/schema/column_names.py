@@ -38,7 +38,7 @@ def sibling_problems(names: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 
 def key_problems(key: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Find the key columns that cannot be published, each with the fact and the remedy."""
+    """Find the key columns that cannot be published, and say how to fix each."""
     for name in key:
         if fold_case(name) == PARTITION_COLUMN:
             yield name, f"{_partition(name)}: {_ALIAS}"
@@ -49,7 +49,7 @@ def key_problems(key: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def output_problems(fields: Sequence[pa.Field], key: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Find the properties of the output that cannot be published with this key, each with the fact and the remedy."""
+    """Find the properties of the output that cannot be published with this key, and say how to fix each."""
     keys = {fold_case(name): name for name in key}
     for field in fields:
         name = field.name

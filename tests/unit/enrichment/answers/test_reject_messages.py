@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -15,6 +16,7 @@ from include.enrichment.answers.reject_messages import (
     describe_publication,
     describe_too_many,
     most_common,
+    without_position,
 )
 from include.enrichment.cost.bounds import Bounds, Usd
 from include.enrichment.cost.estimate import Estimate
@@ -183,7 +185,13 @@ def test_a_reason_is_one_line_and_at_most_120_characters() -> None:
     assert len(line) <= len("  A: invalid, ") + 120
 
 
-def test_reasons_that_differ_only_in_a_position_count_as_one_and_the_others_are_numbered() -> None:
-    reasons = {"invalid, not JSON: expected ',' (byte 231)": 2, "invalid, not JSON: expected ',' (byte 186)": 1}
-    assert most_common(reasons) == "invalid, not JSON: expected ',' (3)"
-    assert most_common({**reasons, "b": 1, "c": 1, "d": 1, "e": 1}).endswith("; b (1); c (1); others (2)")
+def test_reasons_that_differ_only_in_a_position_count_as_one_even_where_they_are_cut() -> None:
+    found = Rejected()
+    for number in (231, 186):
+        found.add("k", "invalid", f"not JSON: {'x' * 105} (byte {number})")
+    assert list(found.reasons.values()) == [2]
+    assert without_position("not JSON: expected ',' (byte 231)") == "not JSON: expected ','"
+
+
+def test_the_number_of_reasons_that_are_not_listed_is_given() -> None:
+    assert most_common(Counter(a=3, b=2, c=1, d=1, e=1)) == "a (3); b (2); c (1); others (2)"

@@ -49,8 +49,6 @@ def test_a_run_without_a_partition_fails_and_says_how_to_name_one() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "2026-02-30",
-        "2026-13-01",
         "20261121",
         "2026-W47-6",
         "2026-11-21T00:00:00",
@@ -66,10 +64,10 @@ def test_a_run_without_a_partition_fails_and_says_how_to_name_one() -> None:
     ],
 )
 def test_anything_but_an_exact_date_is_rejected(text: object) -> None:
-    with pytest.raises(PartitionError, match=r"param `partition` is .*\. (That is not a date|There is no such day)"):
+    with pytest.raises(PartitionError, match=r"param `partition` is .* not a date like 2026-11-21"):
         resolve_partition(param=text, partition_key="2026-11-20", data_interval_start=INTERVAL_START)
     if isinstance(text, str):
-        with pytest.raises(PartitionError, match=r"partition key is .*\. (That is not a date|There is no such day)"):
+        with pytest.raises(PartitionError, match=r"partition key is .* not a date"):
             resolve_partition(param=None, partition_key=text, data_interval_start=INTERVAL_START)
 
 
@@ -134,6 +132,9 @@ def test_a_future_day_is_rejected_and_today_is_not() -> None:
         check_not_future(Partition(start=date(2030, 1, 1)), today=today)
 
 
-def test_a_day_that_the_calendar_lacks_is_reported_as_such() -> None:
-    with pytest.raises(PartitionError, match=r"is '2026-11-31'\. There is no such day\."):
-        resolve_partition(param="2026-11-31", partition_key=None, data_interval_start=None)
+@pytest.mark.parametrize("text", ["2026-11-31", "2026-02-30", "2026-13-01"])
+def test_a_day_that_the_calendar_lacks_is_reported_as_such(text: str) -> None:
+    with pytest.raises(PartitionError, match=rf"param `partition` is '{text}'\. There is no such day\. Nothing was"):
+        resolve_partition(param=text, partition_key="2026-11-20", data_interval_start=INTERVAL_START)
+    with pytest.raises(PartitionError, match=rf"partition key is '{text}'\. There is no such day\. Nothing was"):
+        resolve_partition(param=None, partition_key=text, data_interval_start=INTERVAL_START)

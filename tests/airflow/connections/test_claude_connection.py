@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from claude_batch.connections.claude import open_async_claude, open_claude
+from claude_batch.connections.claude_connection import open_async_claude, open_claude
 from include.enrichment.errors import SetupError
 
 

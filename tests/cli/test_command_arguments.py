@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from include.cli.arguments import check_pipeline, read_partition
+from include.cli.command_arguments import check_pipeline, read_partition
 from include.enrichment.errors import ParamError, PartitionError
 
 EXAMPLE = "make run PIPELINE=catalogue PARTITION=2026-11-01"
@@ -29,11 +29,13 @@ def test_a_date_is_accepted() -> None:
 
 @pytest.mark.parametrize("text", ["2026-11-31", "2026-13-01", "2026-02-29"])
 def test_a_day_that_does_not_exist_is_reported_as_such(text: str) -> None:
-    with pytest.raises(PartitionError, match=rf"^PARTITION is '{text}'\. There is no such day\.$"):
+    with pytest.raises(PartitionError, match=rf"^PARTITION is '{text}'\. There is no such day\. Example: {EXAMPLE}$"):
         read_partition(text, example=EXAMPLE)
 
 
 @pytest.mark.parametrize("text", ["yesterday", "20261101", "2026-11-1", "2026-11-01T00:00"])
 def test_a_text_that_is_not_a_date_is_reported_with_an_example(text: str) -> None:
-    with pytest.raises(PartitionError, match=rf"^PARTITION is '{text}'\. It must be a date\. Example: make run "):
+    with pytest.raises(
+        PartitionError, match=rf"^PARTITION is '{text}'\. That is not a date like 2026-11-21\. Example: {EXAMPLE}$"
+    ):
         read_partition(text, example=EXAMPLE)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from include.enrichment.errors import ParamError, PartitionError, nearest
-from include.enrichment.runs.partition import Partition, parse_partition
+from include.enrichment.runs.partition import Partition, date_problem, parse_partition
 from include.stack.folder import ROOT
 
 
@@ -31,6 +30,4 @@ def read_partition(text: str, *, example: str) -> Partition:
     try:
         return parse_partition(text, "PARTITION")
     except PartitionError as error:
-        is_like_a_date = re.fullmatch(r"\d{4}-\d{2}-\d{2}", text)
-        problem = "There is no such day." if is_like_a_date else f"It must be a date. Example: {example}"
-        raise PartitionError(f"PARTITION is {text!r}. {problem}") from error
+        raise PartitionError(f"PARTITION is {text!r}. {date_problem(text)} Example: {example}") from error
