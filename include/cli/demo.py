@@ -18,6 +18,7 @@ import httpx2
 
 from include.cli import consent
 from include.cli.output import end_of_run, published_day
+from include.enrichment.errors import LakeError
 from include.enrichment.runs.partition import resolve_partition
 from include.stack import processes, sample_products
 from include.stack.airflow_api import AirflowApi, PortTaken, TaskInstance, unhealthy
@@ -191,6 +192,8 @@ def _run_or_report(stack: Stack, folder: StackFolder, supervisord: subprocess.Po
         raise
     except (DemoFailed, OutOfPatience) as failure:
         why = str(failure)
+    except LakeError as error:
+        why = str(error)
     except (httpx2.HTTPError, OSError) as error:
         why = f"The connection to Airflow was lost: {error!r}"
     complain(f"\n{why}\nSee Airflow at {stack.airflow_url} and the logs in {folder.logs}")

@@ -62,7 +62,7 @@ def core_settings(airflow_home: str) -> dict[str, str]:
         # SQLite allows one writer at a time. On a busy machine the next one may wait longer than the default of 5 s.
         METADATA: f"sqlite:///{airflow_home}/airflow.db?timeout=60",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": f"{airflow_home}/logs",
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins"), str(ROOT / "config")]),
         "PYTHONWARNINGS": "ignore",
     }
 
@@ -110,6 +110,8 @@ def _airflow(stack: Stack) -> dict[str, str]:
             "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
             # How soon tasks are taken over that a dead scheduler had queued. Airflow's default is 5 minutes.
             "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "30",
+            # All processes are on this machine, so the scheduler sees at once that a worker has ended.
+            "ENRICHMENT_SHORTEST_DEFERRAL_SECONDS": "15",
             **_PATIENT,
             # Otherwise setproctitle overwrites the environment in /proc, from which we read the marker.
             "SPT_NOENV": "1",

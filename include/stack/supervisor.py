@@ -75,7 +75,8 @@ def _commands(stack: Stack, folder: StackFolder) -> dict[str, list[str]]:
         **({} if stack.real_api else {"emulator": emulator}),
         # All processes share a disk, from which task logs are read. No log server is needed.
         "api-server": [*airflow, "api-server"],
-        "scheduler": [*airflow, "scheduler", "--skip-serve-logs"],
+        # Tasks are forked from the scheduler, so they need not import what it has imported.
+        "scheduler": ["env", "CLAUDE_BATCH_PRELOAD=True", *airflow, "scheduler", "--skip-serve-logs"],
         "dag-processor": [*airflow, "dag-processor"],
         "triggerer": [*airflow, "triggerer", "--skip-serve-logs"],
     }

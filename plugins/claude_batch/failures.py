@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -14,9 +15,22 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from include.enrichment.errors import EnrichmentError, NotSent, NotYet
 
-#: Airflow 3.3 can fail a task whose trigger fires before the scheduler has seen the worker's exit (apache/airflow issue
-#: 66374). Our triggers fire no earlier than this after their start.
-SOONEST_RESUME = timedelta(seconds=30)
+
+def shortest_deferral(environment: Mapping[str, str]) -> timedelta:
+    """
+    Return how long a deferred task waits at least: ENRICHMENT_SHORTEST_DEFERRAL_SECONDS, by default 30.
+
+    Airflow 3.3 can fail a task whose trigger fires before the scheduler has seen the worker's exit (apache/airflow
+    issue 66374). Raises ValueError for a value that is not a number of seconds.
+    """
+    text = environment.get(_VARIABLE, "30")
+    if not text.isdecimal():
+        raise ValueError(f"{_VARIABLE} is {text!r}: it must be a whole number of seconds (default: 30).")
+    return timedelta(seconds=int(text))
+
+
+_VARIABLE = "ENRICHMENT_SHORTEST_DEFERRAL_SECONDS"
+SHORTEST_DEFERRAL = shortest_deferral(os.environ)
 #: The XCom key under which a failing task stores the first line of its error.
 REASON = "reason"
 

@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipExcept
 
 from claude_batch import pipelines
 from claude_batch.arguments import check_arguments
-from claude_batch.failures import SOONEST_RESUME, airflow_failure, airflow_failures
+from claude_batch.failures import SHORTEST_DEFERRAL, airflow_failure, airflow_failures
 from claude_batch.run_operator import RunOperator
 from include.enrichment.answers import headline
 from include.enrichment.errors import LoadError, NotSent, NotYet
@@ -153,11 +153,11 @@ class PlanOperator(RunOperator):
 
 def _leave_worker(task: ExtractOperator | ClaudeBatchOperator, *, until: datetime) -> NoReturn:
     """
-    Free the worker until ``until``, or for SOONEST_RESUME if that is later.
+    Free the worker until ``until``, or for SHORTEST_DEFERRAL if that is later.
 
     Airflow then calls ``resume()``, or ``execute()`` again if the task is not deferrable.
     """
-    moment = max(until, datetime.now(UTC) + SOONEST_RESUME)
+    moment = max(until, datetime.now(UTC) + SHORTEST_DEFERRAL)
     if not task.deferrable:
         raise AirflowRescheduleException(moment) from None  # type: ignore[no-untyped-call]  # not annotated
     task.defer(trigger=DateTimeTrigger(moment=moment), method_name="resume")

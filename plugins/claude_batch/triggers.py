@@ -14,7 +14,7 @@ from typing import Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from claude_batch import poller
-from claude_batch.failures import SOONEST_RESUME
+from claude_batch.failures import SHORTEST_DEFERRAL
 from include.enrichment.batches.cancel import may_cancel
 from include.enrichment.batches.poll import BatchPoll, Ended, LookAgain
 
@@ -76,7 +76,7 @@ class ClaudeBatchTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield the only event, at the end of the wait."""
         if self.trigger_id is not None:  # None: dag.test() runs the trigger in the task's process, without a race
-            await asyncio.sleep(SOONEST_RESUME.total_seconds())
+            await asyncio.sleep(SHORTEST_DEFERRAL.total_seconds())
         deadline = datetime.fromisoformat(self.deadline)
         poll = BatchPoll(self.batch_id, deadline=deadline, interval_seconds=self.poke_interval)
         decision = await poller.wait(poll, connection=self.anthropic_conn_id, on_trouble=self._log_trouble)

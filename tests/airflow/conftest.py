@@ -92,7 +92,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     from claude_batch import operators
     from include.enrichment.batches import submission
 
-    monkeypatch.setattr(operators, "SOONEST_RESUME", timedelta(seconds=1))
+    monkeypatch.setattr(operators, "SHORTEST_DEFERRAL", timedelta(seconds=1))
     monkeypatch.setattr(submission, "LISTING_LAG", timedelta(seconds=1))
     monkeypatch.setattr(submission, "CREATE_WINDOW", timedelta(seconds=1))
     monkeypatch.setattr(submission, "SOON", timedelta(seconds=1))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import ast
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,15 +38,16 @@ def test_the_flow_can_be_built_without_enrich(
     assert open_lake("aws_default").exists("tables/tickets/dt=2026-11-01/data.parquet")
 
 
-@pytest.mark.parametrize(
-    "module",
-    ["operators", "sensors", "triggers", "task_group", "forms.params", "connections.gateways", "connections.claude"],
-)
-def test_every_public_name_is_used(module: str) -> None:
-    source = ast.parse((ROOT / "plugins/claude_batch" / f"{module.replace('.', '/')}.py").read_text())
+#: Airflow calls what is in these by a name of its own.
+HOOKS = {"run_notes.py", "report_page.py", "timetable.py"}
+MODULES = sorted(file for file in (ROOT / "plugins/claude_batch").rglob("[!_]*.py") if file.name not in HOOKS)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda file: file.stem)
+def test_every_public_name_is_used(module: Path) -> None:
     public = [
         node.name
-        for node in source.body
+        for node in ast.parse(module.read_text()).body
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_")
     ]
     files = [*(ROOT / "dags").glob("*.py"), *EXAMPLES.glob("*.py"), *(ROOT / "plugins/claude_batch").rglob("*.py")]
@@ -58,4 +58,3 @@ def test_every_public_name_is_used(module: str) -> None:
         if isinstance(node, ast.Name | ast.Attribute)
     }
     assert [name for name in public if name not in used] == []
-    assert importlib.import_module(f"claude_batch.{module}")

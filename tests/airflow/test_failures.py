@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import structlog
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from structlog.testing import CapturingLogger
 
-from claude_batch.failures import Failed, FailedForNow, airflow_failures
+from claude_batch.failures import Failed, FailedForNow, airflow_failures, shortest_deferral
 from include.enrichment.errors import ApiError, EnrichmentError, LakeError, SpecError
 
 
@@ -72,3 +73,14 @@ def test_an_unexpected_error_is_logged_with_its_stack_trace() -> None:
     stack = logged(ZeroDivisionError("x"))
     assert stack["exc_type"] == "ZeroDivisionError"
     assert stack["frames"]
+
+
+def test_the_shortest_deferral_is_half_a_minute_or_what_the_environment_says() -> None:
+    assert shortest_deferral({}) == timedelta(seconds=30)
+    assert shortest_deferral({"ENRICHMENT_SHORTEST_DEFERRAL_SECONDS": "15"}) == timedelta(seconds=15)
+
+
+@pytest.mark.parametrize("value", ["", "soon", "-1", "1.5"])
+def test_an_invalid_shortest_deferral_is_named(value: str) -> None:
+    with pytest.raises(ValueError, match=r"ENRICHMENT_SHORTEST_DEFERRAL_SECONDS is .*whole number of seconds"):
+        shortest_deferral({"ENRICHMENT_SHORTEST_DEFERRAL_SECONDS": value})

@@ -151,7 +151,7 @@ def test_a_missing_connection_ends_the_wait_with_its_name(connections: pytest.Mo
 def test_in_a_triggerer_it_does_not_fire_before_the_scheduler_has_seen_the_deferral(
     connections: pytest.MonkeyPatch, emulator: Emulator
 ) -> None:
-    connections.setattr(triggers, "SOONEST_RESUME", timedelta(seconds=1.5))
+    connections.setattr(triggers, "SHORTEST_DEFERRAL", timedelta(seconds=1.5))
     waiting = trigger(make_batch())
     waiting.trigger_id = 1
     began = datetime.now(UTC)

@@ -23,7 +23,6 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow.parquet as pq
-from pyarrow.fs import FileSelector
 
 from include.cli.output import published_day
 from include.enrichment.answers.manifest import Manifest
@@ -33,7 +32,7 @@ from include.enrichment.storage import layout
 from include.stack import processes
 from include.stack.airflow_api import AirflowApi
 from include.stack.folder import StackFolder
-from include.stack.stack import BUCKET, Stack
+from include.stack.stack import Stack
 from tests.benchmarks.contender import FOLDER
 from tests.fixtures.emulator import Emulator
 from tests.fixtures.stack import running_stack
@@ -240,9 +239,8 @@ def _manifest(stack: Stack, day: Partition) -> Manifest:
 
 def _costs(stack: Stack) -> dict[str, Decimal]:
     """Return the cost of each batch in the result store."""
-    files = published_day.stack_lake(stack)
-    paths = [file.path for file in files.get_file_info(FileSelector(f"{BUCKET}/{layout.results_folder(DAG)}"))]
-    return {layout.batch_id_of(path): _cost(files.open_input_file(path).read()) for path in paths}
+    lake = published_day.stack_lake(stack)
+    return {layout.batch_id_of(key): _cost(lake.read(key)) for key in lake.list(layout.results_folder(DAG))}
 
 
 def _cost(results: bytes) -> Decimal:

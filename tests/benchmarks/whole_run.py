@@ -61,6 +61,8 @@ SETTINGS: Mapping[str, str] = {
     "AIRFLOW__CORE__DAGS_FOLDER": str(Path(__file__).with_name("stack_dags")),
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "300",
     "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
+    # As in production, not as in the demo.
+    "ENRICHMENT_SHORTEST_DEFERRAL_SECONDS": "30",
 }
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow.fs import FileSelector, FileSystem
 
 from include.cli.output.published_day import read_published, stack_lake, unaccounted
 from include.enrichment.runs.partition import Partition
 from include.enrichment.storage import layout
-from include.stack.stack import BUCKET, Stack
+from include.stack.stack import Stack
 from tests.chaos.stack_boot import PIPELINE, ChaosStack
 
 
@@ -48,11 +48,7 @@ def audit_day(stack: Stack, day: date, keys: Sequence[str]) -> Day:
 
 def orphans(chaos: ChaosStack) -> list[str]:
     """Return the billed batches whose results are not on the lake."""
-    loaded = {
-        layout.batch_id_of(path)
-        for path in _objects(stack_lake(chaos.stack))
-        if path.startswith(f"{BUCKET}/{layout.results_folder(PIPELINE)}")
-    }
+    loaded = {layout.batch_id_of(path) for path in stack_lake(chaos.stack).list(layout.results_folder(PIPELINE))}
     billed = [batch for batch in chaos.emulator.batches_made() if batch["succeeded"] or not batch["ended"]]
     return [str(batch["id"]) for batch in billed if batch["id"] not in loaded]
 
@@ -60,10 +56,8 @@ def orphans(chaos: ChaosStack) -> list[str]:
 def recorded_and_billed(chaos: ChaosStack) -> tuple[Decimal | None, Decimal]:
     """Return the cost of all batches by the usage records (None if a batch has two) and by the API's bills."""
     lake = stack_lake(chaos.stack)
-    paths = [path for path in _objects(lake) if path.startswith(f"{BUCKET}/{layout.USAGE_FOLDER}")]
-    records = [
-        record for path in paths for record in pq.read_table(path, filesystem=lake, partitioning=None).to_pylist()
-    ]
+    files = [io.BytesIO(lake.read(key)) for key in lake.list(layout.USAGE_FOLDER)]
+    records = [record for file in files for record in pq.read_table(file).to_pylist()]
     unique = len(records) == len({record["batch_id"] for record in records})
     recorded = sum((record["cost_usd"] for record in records), Decimal()) if unique else None
     return recorded, Decimal(chaos.emulator.bills()["usd"])
@@ -72,28 +66,23 @@ def recorded_and_billed(chaos: ChaosStack) -> tuple[Decimal | None, Decimal]:
 def damaged(stack: Stack) -> tuple[int, list[str]]:
     """Count the objects on the lake, and list the unreadable ones with the reason."""
     lake = stack_lake(stack)
-    objects = _objects(lake)
-    return len(objects), [f"{path}: {reason}" for path in objects if (reason := _wrong(lake, path))]
+    keys = lake.list("")
+    return len(keys), [f"{key}: {reason}" for key in keys if (reason := _wrong(key, lake.read(key)))]
 
 
-def _objects(lake: FileSystem) -> list[str]:
-    found: Iterable[object] = lake.get_file_info(FileSelector(BUCKET, recursive=True))
-    return [str(info.path) for info in found if info.is_file]  # type: ignore[attr-defined]  # pyarrow ships no types
-
-
-def _wrong(lake: FileSystem, path: str) -> str | None:
+def _wrong(key: str, data: bytes) -> str | None:
     try:
-        if path.endswith(".parquet"):
-            pq.read_table(path, filesystem=lake, partitioning=None)
-        elif path.endswith(".json"):
-            json.loads(lake.open_input_file(path).read())
-        elif path.endswith(".zst"):
-            with pa.CompressedInputStream(lake.open_input_file(path), "zstd") as stream:
+        if key.endswith(".parquet"):
+            pq.read_table(io.BytesIO(data))
+        elif key.endswith(".json"):
+            json.loads(data)
+        elif key.endswith(".zst"):
+            with pa.CompressedInputStream(io.BytesIO(data), "zstd") as stream:
                 for line in stream.read().splitlines():
                     json.loads(line)
-        elif path.endswith("/_probe"):
+        elif key.endswith("/_probe"):
             # The object for the test of conditional writes; it is never deleted and never changes.
-            return None if lake.open_input_file(path).read() else "it is empty"
+            return None if data else "it is empty"
         else:
             return "an object of an unknown kind"
     except (OSError, ValueError, pa.ArrowException) as error:

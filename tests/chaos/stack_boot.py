@@ -37,7 +37,6 @@ PROCESSING_SECONDS = 3
 #: Airflow's own recovery within seconds instead of minutes. Each threshold is at least three of its heartbeats.
 SETTINGS: Mapping[str, str] = {
     "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
-    "AIRFLOW__CORE__EXECUTOR": "tests.chaos.stack_executor.WarmExecutor",
     "AIRFLOW__CORE__PARALLELISM": "4",
     # Also the delay with which a worker may notice that its task has ended (default 5).
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",

@@ -22,7 +22,7 @@ from include.enrichment.storage import layout
 from include.stack.airflow_api import AirflowApi
 from include.stack.environment import stack_environment
 from include.stack.folder import ROOT, StackFolder
-from include.stack.stack import BUCKET, Stack
+from include.stack.stack import Stack
 from tests.fixtures.emulator import Emulator
 from tests.fixtures.stack import running_stack
 
@@ -129,8 +129,7 @@ def published(stack: Stack, day: str = DAY) -> tuple[Published, bytes]:
 
 
 def read(stack: Stack, key: str) -> bytes:
-    data: bytes = stack_lake(stack).open_input_file(f"{BUCKET}/{key}").read()
-    return data
+    return stack_lake(stack).read(key)
 
 
 def logged(folder: Path, text: str) -> bool:
@@ -210,8 +209,8 @@ def test_days_by_schedule_by_hand_and_by_backfill_are_one_object_and_one_payment
     assert sorted(batch["id"] for batch in emulator.batches_made()) == sorted(known)
     assert emulator.bills()["billed_twice"] == 0
 
-    summary = f"{layout.summary(CATALOGUE, partition(DAY), 'category')}"
-    wait_for(lambda: stack_lake(stack).get_file_info(f"{BUCKET}/{summary}").is_file)
+    summary = layout.summary(CATALOGUE, partition(DAY), "category")
+    wait_for(lambda: stack_lake(stack).exists(summary))
     late = f"catalogue is late: run {scheduled} is still running at its deadline"
     wait_for(lambda: logged(stack_folder.path, late))
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow.fs import FileSystem, LocalFileSystem, S3FileSystem
+from pyarrow.fs import S3FileSystem
 from pydantic import ValidationError
 
 from include.cli.connections import MissingVariables, connection_variables
@@ -68,9 +70,21 @@ class Published:
     rejects: pa.Table
 
 
-def stack_lake(stack: Stack) -> FileSystem:
-    """Return the stack's S3 server as a file system."""
-    return S3FileSystem(
+def stack_lake(stack: Stack) -> Lake:
+    """Return the stack's lake: a bucket on its S3 server, or the folder that is kept."""
+    if stack.kept:
+        return Lake.in_folder(Path(stack.connections[LAKE]))
+    return Lake.on_s3(
+        stack.connections[LAKE],
+        credentials=lambda: {"access_key_id": "testing", "secret_access_key": "testing", "expires_at": None},
+        region="us-east-1",
+        endpoint=stack.s3_url,
+    )
+
+
+def make_bucket(stack: Stack) -> None:
+    """Create the stack's empty bucket."""
+    s3 = S3FileSystem(
         access_key="testing",
         secret_key="testing",
         region="us-east-1",
@@ -80,24 +94,18 @@ def stack_lake(stack: Stack) -> FileSystem:
         connect_timeout=BUSY_SECONDS,
         request_timeout=BUSY_SECONDS,
     )
-
-
-def make_bucket(stack: Stack) -> None:
-    """Create the stack's empty bucket."""
-    stack_lake(stack).create_dir(BUCKET)
+    s3.create_dir(BUCKET)
 
 
 def read_published(stack: Stack, pipeline: str, partition: Partition) -> Published | None:
-    """Read what is published of a partition, None if it has no manifest."""
-    files, root = (LocalFileSystem(), stack.connections[LAKE]) if stack.kept else (stack_lake(stack), BUCKET)
-    manifest = f"{root}/{layout.manifest(pipeline, partition)}"
-    if not files.get_file_info(manifest).is_file:
+    """Read what is published of a partition, None if it has no readable manifest. Raises LakeError."""
+    lake = stack_lake(stack)
+    manifest = published(pipeline, partition, lake)
+    if manifest is None:
         return None
-    return Published(
-        manifest=Manifest.model_validate_json(files.open_input_file(manifest).read()),
-        table=pq.read_table(f"{root}/{layout.table(pipeline, partition)}", filesystem=files, partitioning=None),
-        rejects=pq.read_table(f"{root}/{layout.rejects(pipeline, partition)}", filesystem=files, partitioning=None),
-    )
+    keys = layout.table(pipeline, partition), layout.rejects(pipeline, partition)
+    table, rejects = (pq.read_table(io.BytesIO(lake.read(key))) for key in keys)
+    return Published(manifest=manifest, table=table, rejects=rejects)
 
 
 def unaccounted(keys: Sequence[str], published: Published, key: str) -> list[str]:
