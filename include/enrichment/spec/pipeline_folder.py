@@ -3,7 +3,7 @@ Reads a pipeline's folder into one checked value.
 
     pipeline.yaml  extract.sql  system.md  user.md  output.schema.json
 
-``source.files`` replaces extract.sql.
+``source.files`` replaces extract.sql. Without output.schema.json the answer is text.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ def load_pipeline(folder: Path) -> Pipeline:
         try:
             texts[file] = (folder / file).read_text(encoding="utf-8-sig")
         except FileNotFoundError:
-            if file != SQL or _needs_sql(texts):
+            if file == SCHEMA:
+                mistakes += [f"{folder.name}/{mistake}" for mistake in _misnamed_schemas(folder)]
+            elif file != SQL or _needs_sql(texts):
                 mistakes.append(f"{folder.name}/{file}: is missing; a pipeline is {', '.join(FILES)}")
         except OSError as error:
             mistakes.append(f"{folder.name}/{file}: cannot be read: {error.strerror}")
@@ -66,7 +68,7 @@ def load_pipeline(folder: Path) -> Pipeline:
                 sql=texts.get(SQL, ""),
                 system=texts[SYSTEM],
                 user=texts[USER],
-                schema_text=texts[SCHEMA],
+                schema_text=texts.get(SCHEMA),
                 lines={".".join(map(str, path)): line for path, line in lines.items()},
             )
     raise SpecError("\n".join(mistakes))
@@ -74,9 +76,9 @@ def load_pipeline(folder: Path) -> Pipeline:
 
 def find_warnings(pipeline: Pipeline) -> Iterator[str]:
     """Yield a line with file, line and fact for each doubtful part of a pipeline without mistakes."""
-    text = pipeline.schema_text
-    for path, fact in supported_schema.find_warnings(json.loads(text)):
-        yield f"{pipeline.name}/{SCHEMA}:{_line(_schema_lines(text), path)}: {fact}"
+    if (text := pipeline.schema_text) is not None:
+        for path, fact in supported_schema.find_warnings(json.loads(text)):
+            yield f"{pipeline.name}/{SCHEMA}:{_line(_schema_lines(text), path)}: {fact}"
 
 
 def _needs_sql(texts: dict[str, str]) -> bool:
@@ -85,6 +87,13 @@ def _needs_sql(texts: dict[str, str]) -> bool:
         return True
     settings, _, _ = _settings(texts[YAML])
     return settings is not None and settings.source.files is None
+
+
+def _misnamed_schemas(folder: Path) -> Iterator[str]:
+    """Yield the files that are probably meant as the schema, without which the answer would be text."""
+    names = sorted(path.name for path in folder.iterdir())
+    for name in (name for name in names if "schema" in name or name.endswith(".json")):
+        yield f"{name}: is not a file of a pipeline. Rename it to {SCHEMA}, or move it for an answer that is text"
 
 
 def _settings(text: str) -> tuple[Settings | None, _Lines, list[str]]:
@@ -165,7 +174,8 @@ def _mistakes(texts: dict[str, str], settings: Settings | None, lines: _Lines) -
         yield from query_problems(texts[SQL])
     if settings:
         yield from _key_mistakes(list(settings.source.key), lines)
-    yield from _schema_mistakes(texts[SCHEMA], settings)
+    if SCHEMA in texts:
+        yield from _schema_mistakes(texts[SCHEMA], settings)
 
 
 def _key_mistakes(key: list[str], lines: _Lines) -> Iterator[str]:

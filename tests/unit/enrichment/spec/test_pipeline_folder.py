@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from include.enrichment.errors import SpecError
@@ -53,6 +54,12 @@ class TestWhole:
     def test_the_system_prompt_may_be_empty(self, load: Load) -> None:
         assert load(system="").system == ""
 
+    def test_without_a_schema_the_answer_is_text(self, load: Load) -> None:
+        pipeline = load(schema=None)
+        assert pipeline.output.fields == [pa.field("text", pa.string(), nullable=False)]
+        assert list(find_warnings(pipeline)) == []
+        assert Pipeline.model_validate_json(pipeline.model_dump_json()) == pipeline
+
     def test_windows_line_ends_and_byte_order_marks_are_ignored(self, load: Load) -> None:
         files = {name: b"\xef\xbb\xbf" + WHOLE[file].replace("\n", "\r\n").encode() for name, file in NAMES.items()}
         request = load(**files).renderer(["id", "text"], run_id="r").render({"id": 1, "text": "a"})
@@ -83,6 +90,15 @@ class TestFiles:
         found = mistakes(sql=None, user=None)
         assert [line.partition(":")[0] for line in found] == ["extract.sql", "user.md"]
         assert all("is missing; a pipeline is pipeline.yaml, extract.sql, system.md" in line for line in found)
+
+    @pytest.mark.parametrize("name", ["output.schmea.json", "output.schema.jsn", "Output.Schema.json", "answer.json"])
+    def test_a_schema_with_another_name_does_not_make_the_answer_text(
+        self, mistakes: Mistakes, tmp_path: Path, name: str
+    ) -> None:
+        (tmp_path / "tickets").mkdir()
+        (tmp_path / "tickets" / name).write_text(SCHEMA)
+        (line,) = mistakes(schema=None)
+        assert line.startswith(f"{name}: is not a file of a pipeline. Rename it to output.schema.json, or")
 
     @pytest.mark.parametrize("name", NAMES)
     def test_a_file_that_is_not_utf8_is_rejected(self, mistakes: Mistakes, name: str) -> None:
@@ -200,6 +216,13 @@ class TestSchema:
         root = json.loads(SCHEMA.replace("label", "id"))
         (mistake,) = mistakes(schema=json.dumps({"$ref": "#/$defs/root", "$defs": {"root": root}}))
         assert "'id' is also a key column" in mistake
+
+
+class TestText:
+    @pytest.mark.parametrize("name", ["text", "Text"])
+    def test_the_key_cannot_have_the_column_of_the_answer(self, mistakes: Mistakes, name: str) -> None:
+        (line,) = mistakes(schema=None, yaml=in_yaml("{id: int64}", f"{{id: int64, {name}: string}}"))
+        assert line.startswith(f"pipeline.yaml:3: source.key: {name!r} is a reserved column name: give it an alias")
 
 
 class TestPrompts:
