@@ -22,6 +22,8 @@ from include.enrichment.storage.version import Versioned
 #: The files of a pipeline's folder.
 FILES = ("pipeline.yaml", "extract.sql", "system.md", "user.md", "output.schema.json")
 YAML, SQL, SYSTEM, USER, SCHEMA = FILES
+#: Optional parts of the folder: a subfolder of *.md files, and a file.
+CONTEXT, EXAMPLES = "context", "examples.jsonl"
 
 
 class Pipeline(Versioned):
@@ -30,6 +32,8 @@ class Pipeline(Versioned):
 
     :param sql: empty with ``source.files``
     :param schema_text: output.schema.json; None: the answer is text
+    :param shared: what follows the system prompt in every request: the texts of the context and the examples, as they
+        are sent
     :param options: the run's options; ``settings`` include them already where a setting exists
     :param lines: for errors, the line of each setting in pipeline.yaml by dotted name; empty if an earlier release
         stored the pipeline
@@ -43,6 +47,7 @@ class Pipeline(Versioned):
     system: str
     user: str
     schema_text: str | None
+    shared: str = ""
     options: RunOptions = RunOptions()
     lines: Mapping[str, int] = {}
 
@@ -98,7 +103,11 @@ class Pipeline(Versioned):
 
     def with_resolved_cache(self) -> Pipeline:
         """Return the pipeline with ``request.cache: auto`` resolved."""
-        request = self.settings.request.model_copy(update={"cache": self.caching.cache})
+        return self.with_cache(self.caching.cache)
+
+    def with_cache(self, cache: str) -> Pipeline:
+        """Return the pipeline with another ``request.cache``."""
+        request = self.settings.request.model_copy(update={"cache": cache})
         return self.model_copy(update={"settings": self.settings.model_copy(update={"request": request})})
 
     @property
@@ -179,7 +188,7 @@ class Pipeline(Versioned):
 
     @property
     def _system(self) -> Template:
-        return Template(self.system, file=self._file(SYSTEM))
+        return Template(self.system, file=self._file(SYSTEM), followed_by=self.shared)
 
     @property
     def _constant(self) -> dict[str, Any]:

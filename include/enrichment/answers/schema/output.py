@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -29,6 +30,9 @@ class Output(Protocol):
     def check(self, text: str) -> tuple[str, None] | tuple[None, str]:
         """Return the output in an answer, or the reason why it is unusable: exactly one of the two is None."""
 
+    def check_json(self, text: str) -> tuple[str, None] | tuple[None, str]:
+        """Return the output that a JSON text stands for, as check() does for an answer."""
+
     def accept(self, texts: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
         """Return the output in each answer as check() does, null where an answer is null or unusable."""
 
@@ -51,6 +55,13 @@ class TextOutput:
     def check(self, text: str) -> tuple[str, None] | tuple[None, str]:
         """Return the text unchanged, or the reason why it is unusable."""
         return (text, None) if text.strip() else (None, NO_TEXT)
+
+    def check_json(self, text: str) -> tuple[str, None] | tuple[None, str]:
+        """Return the text of a JSON string, or the reason why it is unusable."""
+        value = json.loads(text)
+        if not isinstance(value, str):
+            return None, f"without output.schema.json it must be a string, got {reprlib.repr(value)}"
+        return self.check(value)
 
     def accept(self, texts: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
         """Return the texts, null where one is unusable."""

@@ -71,6 +71,10 @@ class OutputSchema:
             return None, f"not storable: {error}"
         return text if fixed is value else msgspec.json.encode(fixed).decode(), None
 
+    def check_json(self, text: str) -> tuple[str, None] | tuple[None, str]:
+        """Return the output in ``text``: an answer is JSON itself."""
+        return self.check(text)
+
     def accept(self, texts: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
         """Return the output in each of ``texts`` as check() does, null where one is null or unusable."""
         # As bytes: as text they would be decoded and encoded once more.

@@ -225,6 +225,79 @@ class TestText:
         assert line.startswith(f"pipeline.yaml:3: source.key: {name!r} is a reserved column name: give it an alias")
 
 
+class TestShared:
+    """context/*.md and examples.jsonl, which all requests share."""
+
+    EXAMPLE = '{"input": {"text": "It crashes"}, "output": {"label": "bug"}}'
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        (folder := tmp_path / "tickets" / "context").mkdir(parents=True)
+        return folder.parent
+
+    def test_the_context_comes_in_the_order_of_its_names_and_before_the_examples(
+        self, load: Load, folder: Path
+    ) -> None:
+        for name in ("b", "a", "10", "2"):
+            (folder / "context" / f"{name}.md").write_bytes(f"\ufeffText {name} {{{{ sku }}}}\r\n".encode())
+        (folder / "context" / ".DS_Store").write_bytes(b"\xff")
+        (folder / "examples.jsonl").write_text(f"{self.EXAMPLE}\n")
+        pipeline = load()
+        context, _, examples = pipeline.shared.partition("\n\n<examples>\n")
+        assert context == "\n\n".join(f"Text {name} {{{{ sku }}}}" for name in ("10", "2", "a", "b"))
+        assert "It crashes" in examples
+        assert Pipeline.model_validate_json(pipeline.model_dump_json()) == pipeline
+
+    def test_without_them_nothing_is_shared(self, load: Load, folder: Path) -> None:
+        assert load().shared == ""
+
+    def test_a_run_stored_before_they_existed_shares_nothing(self, load: Load) -> None:
+        stored = json.loads(load().model_dump_json())
+        del stored["shared"]
+        assert Pipeline.model_validate(stored) == load()
+
+    def test_a_context_file_that_is_not_utf8_is_rejected(self, mistakes: Mistakes, folder: Path) -> None:
+        (folder / "context" / "style.md").write_bytes("Grüße".encode("latin-1"))
+        (line,) = mistakes()
+        assert line.startswith("context/style.md: is not UTF-8: ")
+
+    def test_an_empty_context_file_is_rejected(self, mistakes: Mistakes, folder: Path) -> None:
+        (folder / "context" / "style.md").write_text(" \n")
+        assert mistakes() == ["context/style.md:1: is empty: write what all requests share, or delete the file"]
+
+    def test_what_is_no_context_file_is_rejected(self, mistakes: Mistakes, folder: Path) -> None:
+        (folder / "context" / "words.txt").write_bytes(b"\xff")
+        (folder / "context" / "more").mkdir()
+        assert mistakes() == [
+            f"context/{name}: is not read: rename it to *.md, or move it" for name in ("more", "words.txt")
+        ]
+
+    def test_examples_that_are_not_utf8_are_rejected(self, mistakes: Mistakes, folder: Path) -> None:
+        (folder / "examples.jsonl").write_bytes(b"\xff")
+        (line,) = mistakes()
+        assert line.startswith("examples.jsonl: is not UTF-8: ")
+
+    def test_a_wrong_example_is_reported_with_its_line(self, mistakes: Mistakes, folder: Path) -> None:
+        (folder / "examples.jsonl").write_text(f"{self.EXAMPLE}\n" + self.EXAMPLE.replace('"label"', '"lable"'))
+        (line,) = mistakes()
+        assert line.startswith("examples.jsonl:2: the output is no usable answer: violates the schema: ")
+
+    def test_examples_of_text_are_checked_as_text(self, load: Load, mistakes: Mistakes, folder: Path) -> None:
+        (folder / "examples.jsonl").write_text(self.EXAMPLE)
+        (line,) = mistakes(schema=None)
+        assert "without output.schema.json it must be a string" in line
+        (folder / "examples.jsonl").write_text('{"input": {"text": "It crashes"}, "output": "Sorry."}')
+        assert "Sorry." in load(schema=None).shared
+
+    def test_a_warning_says_that_the_cache_is_off_where_it_would_pay(self, load: Load, folder: Path) -> None:
+        (folder / "context" / "style.md").write_text("A rule that all rows share. " * 1_000)
+        (line,) = find_warnings(load())
+        assert line.startswith("tickets/pipeline.yaml: request.cache: is off, so every request pays the full price for")
+        assert list(find_warnings(load(yaml=YAML + "  cache: auto\n"))) == []
+        (folder / "context" / "style.md").write_text("Short.")
+        assert list(find_warnings(load())) == []
+
+
 class TestPrompts:
     @pytest.mark.parametrize(("name", "file"), [("system", "system.md"), ("user", "user.md")])
     def test_a_mistake_in_a_prompt_has_its_line_in_the_file(self, mistakes: Mistakes, name: str, file: str) -> None:
