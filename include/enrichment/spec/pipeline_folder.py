@@ -120,9 +120,10 @@ def _needs_sql(texts: dict[str, str]) -> bool:
 
 def _misnamed_schemas(folder: Path) -> Iterator[str]:
     """Yield the files that are probably meant as the schema, without which the answer would be text."""
-    names = sorted(path.name for path in folder.iterdir())
-    for name in (name for name in names if "schema" in name or name.endswith(".json")):
-        yield f"{name}: is not a file of a pipeline. Rename it to {SCHEMA}, or move it for an answer that is text"
+    names = {path.name for path in folder.iterdir()} - {*FILES, EXAMPLES}
+    for name in sorted(names):
+        if "schema" in name.lower() or nearest(name, [SCHEMA]):
+            yield f"{name}: is not a file of a pipeline. Rename it to {SCHEMA}, or move it for an answer that is text"
 
 
 def _shared(texts: dict[str, str]) -> tuple[str, list[str]]:

@@ -91,7 +91,7 @@ class TestFiles:
         assert [line.partition(":")[0] for line in found] == ["extract.sql", "user.md"]
         assert all("is missing; a pipeline is pipeline.yaml, extract.sql, system.md" in line for line in found)
 
-    @pytest.mark.parametrize("name", ["output.schmea.json", "output.schema.jsn", "Output.Schema.json", "answer.json"])
+    @pytest.mark.parametrize("name", ["output.schmea.json", "output.schema.jsn", "Output.Schema.json", "output.json"])
     def test_a_schema_with_another_name_does_not_make_the_answer_text(
         self, mistakes: Mistakes, tmp_path: Path, name: str
     ) -> None:
@@ -99,6 +99,13 @@ class TestFiles:
         (tmp_path / "tickets" / name).write_text(SCHEMA)
         (line,) = mistakes(schema=None)
         assert line.startswith(f"{name}: is not a file of a pipeline. Rename it to output.schema.json, or")
+
+    def test_other_files_are_not_taken_for_a_schema(self, load: Load, tmp_path: Path) -> None:
+        (tmp_path / "tickets").mkdir()
+        for name in ("README.md", "checks.yaml", "words.json", "output.md"):
+            (tmp_path / "tickets" / name).write_text("x")
+        (tmp_path / "tickets" / "examples.jsonl").write_text('{"input": {"text": "a"}, "output": "b"}')
+        assert load(schema=None).schema_text is None
 
     @pytest.mark.parametrize("name", NAMES)
     def test_a_file_that_is_not_utf8_is_rejected(self, mistakes: Mistakes, name: str) -> None:
