@@ -164,13 +164,37 @@ def test_a_type_of_postgres_may_be_the_key(from_postgres: Extract, expression: s
     assert row["ticket"] == key
 
 
-def test_a_numeric_key_has_to_say_which_type_it_is(from_postgres: Extract) -> None:
-    sql = "select ticket::numeric, body from tickets where day = :partition_start limit 1"
-    with pytest.raises(SpecError, match=r"'ticket' comes from the warehouse as Decimal.*key: \{ticket: int64\}"):
-        from_postgres(extract_sql=sql, user_md="{{ body }}")
-    settings = FILES["pipeline.yaml"].replace("[ticket]", "{ticket: int64}")
+@pytest.mark.parametrize(
+    ("expression", "named", "kind"),
+    [
+        ("ticket::numeric", None, pa.decimal128(38, 0)),
+        ("ticket::numeric", "int64", pa.int64()),
+        ("ticket::numeric(10, 2)", None, pa.decimal128(10, 2)),
+        ("ticket::numeric", "decimal(12,3)", pa.decimal128(12, 3)),
+    ],
+)
+def test_a_numeric_key_has_the_described_or_named_type_and_else_is_a_whole_number(
+    flow: Flow, from_postgres: Extract, expression: str, named: str | None, kind: pa.DataType
+) -> None:
+    sql = f"select {expression} as ticket, body from tickets where day = :partition_start limit 1"
+    settings = FILES["pipeline.yaml"].replace("[ticket]", f"{{ticket: '{named}'}}" if named else "[ticket]")
     (row,) = from_postgres(extract_sql=sql, user_md="{{ body }}", pipeline_yaml=settings)
     assert row["ticket"] == 1
+    assert pq.read_schema(pa.BufferReader(flow.lake.read(flow.folder.rows))).field("ticket").type == kind
+
+
+def test_a_numeric_key_with_a_fraction_has_to_say_which_type_it_is(from_postgres: Extract) -> None:
+    sql = "select ticket::numeric / 2 as ticket, body from tickets where day = :partition_start limit 1"
+    with pytest.raises(SpecError, match=r"'ticket' comes from the warehouse as Decimal.*one of string.*decimal\(p,s\)"):
+        from_postgres(extract_sql=sql, user_md="{{ body }}")
+
+
+def test_a_uuid_key_of_that_type_is_a_uuid_in_parquet(flow: Flow, from_postgres: Extract) -> None:
+    sql = "select gen_random_uuid() as ticket, body from tickets where day = :partition_start"
+    settings = FILES["pipeline.yaml"].replace("[ticket]", "{ticket: uuid}")
+    assert len(from_postgres(extract_sql=sql, user_md="{{ body }}", pipeline_yaml=settings)) == 3
+    file = pq.ParquetFile(pa.BufferReader(flow.lake.read(flow.folder.rows)))
+    assert str(file.schema.column(0).logical_type) == "UUID"
 
 
 def test_a_key_that_is_repeated_stops_the_run_whatever_the_source_is(

@@ -12,7 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.enrichment.answers.outcome import OUTCOMES_SCHEMA
-from include.enrichment.answers.schema.keys import KEY_TYPES, key_array, kind_of_type, kind_of_value
+from include.enrichment.answers.schema.keys import (
+    KEY_TYPE_NAMES,
+    key_array,
+    key_type,
+    kind_of_published,
+    kind_of_type,
+    kind_of_value,
+)
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.cost.prices import USD
 from include.enrichment.errors import SpecError, WarehouseError
@@ -75,7 +82,7 @@ def key_fields(
             kind = _kind_without_rows(name, source_type, earlier)
         else:
             kind = _kind_of_row(name, first_row[name], source_type)
-        fields.append(pa.field(name, KEY_TYPES[kind], nullable=False))
+        fields.append(pa.field(name, key_type(kind), nullable=False))
     return fields
 
 
@@ -91,7 +98,7 @@ def _kind_of_row(name: str, value: object, source_type: pa.DataType | None) -> s
 
 
 def _kind_without_rows(name: str, source_type: pa.DataType | None, earlier: str | None) -> str:
-    kind = next((kind for kind, published in KEY_TYPES.items() if str(published) == earlier), None)
+    kind = kind_of_published(earlier) if earlier else None
     kind = kind or (kind_of_type(source_type) if source_type else None)
     if kind is None:
         source = f"the source describes it as {source_type}" if source_type else "the source does not describe it"
@@ -105,7 +112,7 @@ def _kind_without_rows(name: str, source_type: pa.DataType | None, earlier: str 
 def _advice(name: str) -> str:
     return (
         "Cast it in extract.sql or the export, or set its type:"
-        f" `source.key: {{{name}: int64}}` (one of {', '.join(KEY_TYPES)})."
+        f" `source.key: {{{name}: int64}}` (one of {', '.join(KEY_TYPE_NAMES)})."
     )
 
 
@@ -168,15 +175,20 @@ def repeated_keys(keys: pa.Table) -> pa.Table:
 
     The keys are sorted and only repetitions are counted: grouping all unique keys would take several times the memory.
     """
-    ordered = keys.sort_by([(name, "ascending") for name in keys.column_names])
+    ordered = _sortable(keys).sort_by([(name, "ascending") for name in keys.column_names])
     pairs = max(len(ordered) - 1, 0)
     alike = [pc.equal(column.slice(0, pairs), column.slice(1)) for column in ordered.columns]
     again = ordered.slice(1).filter(reduce(pc.and_, alike))
     counted = again.group_by(keys.column_names).aggregate([([], "count_all")])
     *repeated, times = counted.columns
-    return pa.Table.from_arrays([*repeated, pc.add(times, 1)], [*keys.column_names, "count"]).sort_by(
-        [("count", "descending")]
-    )
+    found = pa.Table.from_arrays([*repeated, pc.add(times, 1)], [*keys.column_names, "count"])
+    return found.sort_by([("count", "descending")]).cast(keys.schema.append(pa.field("count", pa.int64())))
+
+
+def _sortable(keys: pa.Table) -> pa.Table:
+    """Return the keys with UUIDs as their bytes: Arrow neither sorts nor compares UUIDs."""
+    storage = pa.schema([field.with_type(getattr(field.type, "storage_type", field.type)) for field in keys.schema])
+    return keys.cast(storage)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from include.enrichment.answers.schema.keys import KEY_TYPES
+from include.enrichment.answers.schema.keys import KEY_TYPE_NAMES, key_type
 from include.enrichment.requests.chunk import MAX_BATCH_BYTES, MAX_BATCH_REQUESTS
 from include.enrichment.runs.options import Budget
 from include.enrichment.runs.partition import Partition
@@ -25,8 +25,11 @@ MIN_BATCH_BYTES = 1_000
 #: More answers per row are rejected: each of them is billed.
 MAX_SAMPLES = 100
 
-KeyType = Literal["string", "int64", "boolean", "date", "timestamp"]
-assert set(get_args(KeyType)) == set(KEY_TYPES)
+
+def _key_type(name: str) -> str:
+    if key_type(name) is None:
+        raise ValueError(f"must be one of {', '.join(KEY_TYPE_NAMES)}")
+    return name
 
 
 def _key_columns(key: object) -> object:
@@ -71,7 +74,7 @@ class Source(_Frozen):
 
     connection: str = Field(min_length=1)
     files: Annotated[str, AfterValidator(_daily_prefix)] | None = None
-    key: Annotated[dict[str, KeyType | None], BeforeValidator(_key_columns)]
+    key: Annotated[dict[str, Annotated[str, AfterValidator(_key_type)] | None], BeforeValidator(_key_columns)]
 
 
 class RequestSettings(_Frozen):

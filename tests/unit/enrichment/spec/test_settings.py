@@ -173,7 +173,7 @@ def test_a_prefix_that_days_would_share_is_rejected(mistakes: Mistakes, files: s
         (in_yaml("{id: int64}", "id"), ["3: source.key: must be a list of column names, or a mapping"]),
         (
             in_yaml("{id: int64}", "{id: integer}"),
-            ["3: source.key.id: Input should be 'string', 'int64'"],
+            ['3: source.key.id: must be one of string, int64, boolean, date, timestamp, uuid, "decimal(p,s)", got'],
         ),
         (in_yaml("{id: int64}", "{1: int64}"), ["3: source.key: must be a list of column names, or a mapping"]),
         (
