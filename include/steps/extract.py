@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.enrichment.answers.manifest import Manifest
-from include.enrichment.answers.schema.column_names import key_problems, output_problems
+from include.enrichment.answers.schema.carried import carried_fields, columns_without_type
+from include.enrichment.answers.schema.column_names import carry_problems, key_problems, output_problems
 from include.enrichment.answers.table import (
     SAMPLE,
     changed_types,
     key_fields,
     repeated_keys,
+    row_carried,
     row_keys,
     rows_batch,
     rows_schema,
@@ -49,6 +51,8 @@ log = logging.getLogger(__name__)
 #: Rows are rendered, then written, in batches of at most this size.
 _ROWS_AT_ONCE = 1_000
 _BYTES_AT_ONCE = 16_000_000
+#: A carried column without a known type gets it from this many portions: up to 1,365 rows or 24 MB.
+_PORTIONS_FOR_TYPES = 6
 
 
 def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
@@ -85,9 +89,10 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
     Rows are streamed: only a portion of them is in memory. A trial does not read the rest of them. A row that cannot be
     sent is kept with the reason and becomes a reject.
 
-    Raises WarehouseError if there are fewer rows than ``limits.min_rows``, or if the business key is NULL, not unique
-    or changed by the type of its column. Raises SpecError if a prompt does not fit the query, or the key has other
-    types than on the days already published. Then nothing is written.
+    Raises WarehouseError if there are fewer rows than ``limits.min_rows``, if the business key is NULL or not unique,
+    or if a key or a carried value would be changed by the type of its column. Raises SpecError if a prompt does not fit
+    the query, or if the key or a carried column has another type than on the days already published. Then nothing is
+    written.
     """
     if pipeline.settings.request.cache == "auto":
         caching = pipeline.caching
@@ -104,11 +109,14 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
                 for sample in range(1, pipeline.settings.samples + 1)
             ]
             wanted = _first(pipeline.options.rows, portions)
-            first = next(wanted, [])
-            if not first:
+            unknown = columns_without_type(
+                pipeline.settings.source.carry, columns, published.columns if published else {}
+            )
+            ahead = list(islice(wanted, _PORTIONS_FOR_TYPES if unknown else 1))
+            if not ahead:
                 _check_row_count(0, pipeline, folder)  # first, as without a row the key's type may be unknown
-            keys = _key_fields(pipeline, columns, first[0] if first else None, published)
-            rows, unsendable = _write_rows(path, chain([first], wanted), renderers, keys)
+            schema = _rows_schema(pipeline, columns, [row for portion in ahead for row in portion], published)
+            rows, unsendable = _write_rows(path, chain(_emptied(ahead), wanted), renderers, schema)
         _check_row_count(rows // pipeline.settings.samples, pipeline, folder)
         if not rows:
             log.warning(
@@ -133,6 +141,12 @@ def _first(rows: int | None, portions: Iterator[Sequence[Mapping[str, Any]]]) ->
                 return
 
 
+def _emptied(portions: list[Sequence[Mapping[str, Any]]]) -> Iterator[Sequence[Mapping[str, Any]]]:
+    """The portions in their order, each freed once it is used."""
+    while portions:
+        yield portions.pop(0)
+
+
 def _check_row_count(rows: int, pipeline: Pipeline, folder: RunFolder) -> None:
     """Raises WarehouseError if the source returned fewer rows than limits.min_rows."""
     least = pipeline.settings.limits.min_rows
@@ -147,37 +161,52 @@ def _check_row_count(rows: int, pipeline: Pipeline, folder: RunFolder) -> None:
         )
 
 
-def _key_fields(
+def _rows_schema(
     pipeline: Pipeline,
     columns: Mapping[str, pa.DataType | None],
-    first_row: Mapping[str, Any] | None,
+    first_rows: Sequence[Mapping[str, Any]],
     published: Manifest | None,
-) -> list[pa.Field]:
-    """The typed key. Raises SpecError for a name that some readers cannot read, or for another type than before."""
+) -> pa.Schema:
+    """
+    The typed key and carried columns, and the rest of rows_schema(). Raises SpecError for a name that some readers
+    cannot read, or for another type than before.
+    """
+    source = pipeline.settings.source
     earlier = published.columns if published else {}
-    keys = key_fields(pipeline.settings.source.key, first_row, described=columns, published=earlier)
-    names = [field.name for field in keys]
-    if facts := [fact for _, fact in (*key_problems(names), *output_problems(pipeline.output.fields, names))]:
+    keys = key_fields(source.key, first_rows[0] if first_rows else None, described=columns, published=earlier)
+    carried = carried_fields(source.carry, first_rows, described=columns, published=earlier)
+    names = list(source.key)
+    problems = (
+        *key_problems(names),
+        *carry_problems(source.carry, names),
+        *output_problems(pipeline.output.fields, names, source.carry),
+    )
+    if facts := [fact for _, fact in problems]:
         raise SpecError("\n".join([*(f"{pipeline.name}: {fact}" for fact in facts), "Nothing was sent."]))
-    if published and (changed := changed_types(keys, earlier)):
-        raise SpecError(
-            f"{pipeline.name}/pipeline.yaml: source.key: {'; '.join(changed)} (dt={published.partition})."
-            " Nothing was sent. All days must have the same type: cast it in extract.sql or the export, or set the"
-            " published type in source.key.\nTo change the type for every day, delete the manifests below"
-            f" {layout.manifests_folder(pipeline.name)} on the lake and run each day again. Answers are reused."
-        )
-    return keys
+    for setting, fields in (("key", keys), ("carry", carried)):
+        if published and (changed := changed_types(fields, earlier)):
+            raise _types_changed(pipeline, setting, changed, published)
+    return rows_schema(keys, carried=carried, sampled=pipeline.settings.samples > 1)
+
+
+def _types_changed(pipeline: Pipeline, setting: str, changed: Sequence[str], published: Manifest) -> SpecError:
+    return SpecError(
+        f"{pipeline.name}/pipeline.yaml: source.{setting}: {'; '.join(changed)} (dt={published.partition})."
+        " Nothing was sent. All days must have the same type: cast it in extract.sql or the export, or set the"
+        f" published type in source.{setting}.\nTo change the type for every day, delete the manifests below"
+        f" {layout.manifests_folder(pipeline.name)} on the lake and run each day again. Answers are reused."
+    )
 
 
 def _write_rows(
-    path: Path, portions: Iterable[Sequence[Mapping[str, Any]]], renderers: list[Renderer], keys: Sequence[pa.Field]
+    path: Path, portions: Iterable[Sequence[Mapping[str, Any]]], renderers: list[Renderer], schema: pa.Schema
 ) -> tuple[int, int]:
     """Write the rows to a Parquet file. Return their number, and how many of them cannot be sent."""
-    key = [field.name for field in keys]
+    key = [field.name for field in row_keys(schema) if field.name != SAMPLE]
+    carried = [field.name for field in row_carried(schema)]
     rows = unsendable = 0
-    schema = rows_schema(keys, sampled=len(renderers) > 1)
     rendered = (
-        _render(row, renderer, key) | {SAMPLE: number}
+        _render(row, renderer, key, carried) | {SAMPLE: number}
         for portion in portions
         for row in portion
         for number, renderer in enumerate(renderers, start=1)
@@ -186,20 +215,20 @@ def _write_rows(
     options = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
     with pq.ParquetWriter(path, with_stamp(schema), **options) as writer, write_behind() as write:
         # Rendering is Python and compressing is not, so each uses a core of its own.
-        for batch in map(partial(rows_batch, schema=schema), _by_size(rendered)):
+        for batch in map(partial(rows_batch, schema=schema), _by_size(rendered, carried)):
             write(writer.write_batch, batch)
             rows += batch.num_rows
             unsendable += batch.num_rows - batch["problem"].null_count
     return rows, unsendable
 
 
-def _by_size(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Group rows by number and by bytes of params, so that long texts do not need more memory."""
+def _by_size(rows: Iterable[dict[str, Any]], carried: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+    """Group rows by number and by the size of params and carried values, so that long texts do not need more memory."""
     waiting: list[dict[str, Any]] = []
     size = 0
     for row in rows:
         waiting.append(row)
-        size += len(row["params"] or b"")
+        size += len(row["params"] or b"") + sum([_size(row[name]) for name in carried])
         if size > _BYTES_AT_ONCE or len(waiting) == _ROWS_AT_ONCE:
             yield waiting
             waiting, size = [], 0
@@ -207,9 +236,19 @@ def _by_size(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield waiting
 
 
-def _render(row: Mapping[str, Any], renderer: Renderer, key: list[str]) -> dict[str, Any]:
-    """The row's key with its request or problem. The other columns, which may hold long texts, are dropped."""
-    rendered = {name: row[name] for name in key}
+def _size(value: object) -> int:
+    """The approximate bytes of a value that may be long."""
+    if isinstance(value, list | tuple | dict):
+        return len(str(value))
+    return len(value) if isinstance(value, str | bytes | bytearray | memoryview) else 0
+
+
+def _render(row: Mapping[str, Any], renderer: Renderer, key: list[str], carried: list[str]) -> dict[str, Any]:
+    """
+    The row's key and carried columns with its request or problem. The other columns, which may hold long texts, are
+    dropped.
+    """
+    rendered = {name: row[name] for name in (*key, *carried)}
     try:
         request_id, params = renderer.encode(row)
     except Unsendable as error:

@@ -58,14 +58,16 @@ def _is_amount(value: object) -> TypeGuard[int | float]:
 
 
 def column_names(folder: Path) -> list[str]:
-    """Return the key columns and output properties of the pipeline in ``folder``; none if a file is invalid."""
-    key = read_setting(folder / "pipeline.yaml", "source", "key")
+    """Return the columns of the pipeline's table but for ours: key, carried, output; none if a file is invalid."""
+    key, carry = (read_setting(folder / "pipeline.yaml", "source", setting) or [] for setting in ("key", "carry"))
     try:
         schema = json.loads((folder / "output.schema.json").read_text(encoding="utf-8-sig"))
         properties = list(References(schema).resolve(schema)["properties"])
     except Exception:  # the file may hold anything
         return []
-    return [*key, *properties] if isinstance(key, dict | list) else []
+    if not key or not isinstance(key, dict | list) or not isinstance(carry, dict | list):
+        return []
+    return [*key, *carry, *properties]
 
 
 def pass_names(pipeline_yaml: Path) -> list[str]:

@@ -134,9 +134,10 @@ class Pipeline(Versioned):
 
     @property
     def columns(self) -> set[str]:
-        """The columns that the prompts and the key use."""
+        """The columns that the prompts and the key use, and those that are carried."""
         user = Template(self.user, file=self._file(USER))
-        return {*self._system.columns, *user.columns, *self.settings.source.key}
+        source = self.settings.source
+        return {*self._system.columns, *user.columns, *source.key, *source.carry}
 
     def renderer(self, columns: Collection[str], *, run_id: str, sample: int = 1) -> Renderer:
         """
@@ -146,9 +147,10 @@ class Pipeline(Versioned):
         :param run_id: part of the request ids if answers are not reused
         :param sample: the number of the answer for each row, from 1 to ``samples``
 
-        Raises SpecError if a prompt or the key uses a column that the query does not have.
+        Raises SpecError if a prompt, the key or source.carry names a column that the query does not have.
         """
         system, user = self._system, Template(self.user, file=self._file(USER))
+        source = self.settings.source
         unknown = [
             f"{template.file}:{line}: the query has no column {name!r}{nearest(name, columns)}"
             for template in (system, user)
@@ -157,12 +159,13 @@ class Pipeline(Versioned):
         ]
         unknown += [line for template in (system, user) for line in template.shadowed_columns(columns)]
         unknown += [
-            f"{self.location('source.key')}: the query has no column {name!r}{nearest(name, columns)}"
-            for name in self.settings.source.key
+            f"{self.location(setting)}: the query has no column {name!r}{nearest(name, columns)}"
+            for setting, named in (("source.key", source.key), ("source.carry", source.carry))
+            for name in named
             if name not in columns
         ]
         if unknown:
-            origin = self.settings.source.files or SQL
+            origin = source.files or SQL
             raise SpecError("\n".join([*unknown, f"Columns of {origin}: {', '.join(columns)}. Nothing was sent."]))
         cache = self.caching.cache
         return Renderer(

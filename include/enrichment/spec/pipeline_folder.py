@@ -18,7 +18,7 @@ import yaml
 from pydantic import ValidationError
 
 from include.enrichment.answers.schema import supported_schema
-from include.enrichment.answers.schema.column_names import key_problems, output_problems
+from include.enrichment.answers.schema.column_names import carry_problems, key_problems, output_problems
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.errors import SpecError, nearest
 from include.enrichment.requests.template import Template
@@ -164,15 +164,20 @@ def _mistakes(texts: dict[str, str], settings: Settings | None, lines: _Lines) -
     elif SQL in texts:
         yield from query_problems(texts[SQL])
     if settings:
-        yield from _key_mistakes(list(settings.source.key), lines)
+        key, carry = list(settings.source.key), list(settings.source.carry)
+        yield from _column_mistakes("key", key, key_problems(key), lines)
+        yield from _column_mistakes("carry", carry, carry_problems(carry, key), lines)
     yield from _schema_mistakes(texts[SCHEMA], settings)
 
 
-def _key_mistakes(key: list[str], lines: _Lines) -> Iterator[str]:
-    for name, fact in key_problems(key):
+def _column_mistakes(
+    setting: str, names: list[str], problems: Iterable[tuple[str, str]], lines: _Lines
+) -> Iterator[str]:
+    for name, fact in problems:
         # The last step of the path is the name in a mapping, the position in a list.
-        path: _Path = ("source", "key", name)
-        yield f"{YAML}:{_line(lines, path if path in lines else (*path[:-1], key.index(name)))}: source.key: {fact}"
+        path: _Path = ("source", setting, name)
+        line = _line(lines, path if path in lines else (*path[:-1], names.index(name)))
+        yield f"{YAML}:{line}: source.{setting}: {fact}"
 
 
 def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
@@ -190,7 +195,8 @@ def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
     for path, fact in problems:
         yield f"{SCHEMA}:{_line(lines, path)}: {fact}"
     fields = [] if problems else OutputSchema(schema).fields
-    for name, fact in output_problems(fields, list(settings.source.key) if settings else []):
+    key, carry = (settings.source.key, settings.source.carry) if settings else ({}, {})
+    for name, fact in output_problems(fields, list(key), carry):
         place = next((path for path in lines if path[-2:] == ("properties", name)), ())
         yield f"{SCHEMA}:{_line(lines, place)}: {fact}"
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from include.enrichment.answers.schema.carried import CARRIED_TYPE_NAMES, carried_type
 from include.enrichment.answers.schema.keys import KEY_TYPE_NAMES, key_type
 from include.enrichment.requests.chunk import MAX_BATCH_BYTES, MAX_BATCH_REQUESTS
 from include.enrichment.runs.options import Budget
@@ -32,13 +33,25 @@ def _key_type(name: str) -> str:
     return name
 
 
-def _key_columns(key: object) -> object:
+def _columns(columns: object) -> object:
     """Return ``[package]``, which takes the type from the rows, as ``{package: null}``."""
-    if not isinstance(key, dict | list) or not key or not all(isinstance(name, str) for name in key):
-        raise ValueError("must be a list of column names, or a mapping of column names to types; at least one")
-    if twice := sorted({name for name in key if list(key).count(name) > 1}):
+    if not isinstance(columns, dict | list) or not all(isinstance(name, str) for name in columns):
+        raise ValueError("must be a list of column names, or a mapping of column names to types")
+    if twice := sorted({name for name in columns if list(columns).count(name) > 1}):
         raise ValueError(f"names {', '.join(map(repr, twice))} twice")
-    return dict.fromkeys(key) if isinstance(key, list) else key
+    return dict.fromkeys(columns) if isinstance(columns, list) else columns
+
+
+def _key_columns(key: object) -> object:
+    if key in ([], {}):
+        raise ValueError("must be a list of column names, or a mapping of column names to types; at least one")
+    return _columns(key)
+
+
+def _carried_type(name: str) -> str:
+    if carried_type(name) is None:
+        raise ValueError(f"must be one of {', '.join(CARRIED_TYPE_NAMES)}")
+    return name
 
 
 def _daily_prefix(files: str) -> str:
@@ -70,11 +83,13 @@ class Source(_Frozen):
     :param connection: an Airflow connection whose hook is a DbApiHook; with ``files`` an AWS connection
     :param files: the S3 prefix of the partition's Parquet files, with a placeholder for the day; replaces the query
     :param key: the business key, unique within a partition: each column with its type; None: the type of the rows
+    :param carry: the columns that are published beside the output, with their types as above. They are not sent
     """
 
     connection: str = Field(min_length=1)
     files: Annotated[str, AfterValidator(_daily_prefix)] | None = None
     key: Annotated[dict[str, Annotated[str, AfterValidator(_key_type)] | None], BeforeValidator(_key_columns)]
+    carry: Annotated[dict[str, Annotated[str, AfterValidator(_carried_type)] | None], BeforeValidator(_columns)] = {}
 
 
 class RequestSettings(_Frozen):

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 #: Each object of a table is in a folder ``dt=<day>``, which readers turn into a column.
 PARTITION_COLUMN = "dt"
-#: Names that a business key column must not have, like those that begin with an underscore: the rows of a run and the
-#: rejects already have columns of these names.
+#: Names that a published column of the source must not have, like those that begin with an underscore: the rows of a
+#: run and the rejects already have columns of these names.
 RESERVED_NAMES = frozenset({"request_id", "params", "problem", "outcome", "reason", "text", "count"})
 _ALIAS = "give it an alias in extract.sql, or another name in the export"
 _RENAME = "rename the property"
@@ -48,20 +48,35 @@ def key_problems(key: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield name, f"{fact}: {_ALIAS}"
 
 
-def output_problems(fields: Sequence[pa.Field], key: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Find the properties of the output that cannot be published with this key, and say how to fix each."""
-    keys = {fold_case(name): name for name in key}
+def carry_problems(carry: Iterable[str], key: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Find the carried columns that cannot be published with this key, and say how to fix each."""
+    others = []
+    for name in carry:
+        if name in key:
+            yield name, f"{name!r} is a key column, which the table has anyway: leave it out here"
+        else:
+            others.append(name)
+    yield from ((name, fact) for name, fact in key_problems([*key, *others]) if name in others)
+
+
+def output_problems(
+    fields: Sequence[pa.Field], key: Sequence[str], carry: Iterable[str] = ()
+) -> Iterator[tuple[str, str]]:
+    """Find the properties of the output that cannot be published with these columns, and say how to fix each."""
+    taken = {fold_case(name): (name, "carried column", "source.carry") for name in carry}
+    taken |= {fold_case(name): (name, "key column", "the key") for name in key}
     for field in fields:
         name = field.name
         if fold_case(name) == PARTITION_COLUMN:
             yield name, f"{_partition(name)}: {_RENAME}"
         elif name.startswith("_"):
             yield name, f"{name!r} begins with an underscore, which is reserved (_request_id, …): {_RENAME}"
-        if (column := keys.get(fold_case(name))) is not None:
+        if found := taken.get(fold_case(name)):
+            column, kind, setting = found
             fact = (
-                f"{name!r} is also a key column"
+                f"{name!r} is also a {kind}"
                 if column == name
-                else f"compared with the key, {_same_to_readers(name, column)}"
+                else f"compared with {setting}, {_same_to_readers(name, column)}"
             )
             yield name, f"{fact}: rename the output"
         for _, fact in _nested_problems(field.type):

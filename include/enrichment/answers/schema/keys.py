@@ -40,7 +40,7 @@ _BY_VALUE: list[tuple[type, str]] = [
 ]
 _NANOSECONDS = pa.timestamp("ns", "UTC")
 #: The errors of Python's and pyarrow's conversions.
-_REFUSALS = (TypeError, ValueError, OverflowError, pa.ArrowException)
+REFUSALS = (TypeError, ValueError, OverflowError, pa.ArrowException)
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring, _BRIEF.maxother = 80, 120
 
@@ -105,7 +105,7 @@ def key_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """
     try:
         return _array(values, kind)
-    except _REFUSALS as error:
+    except REFUSALS as error:
         raise ValueError(_fact(values, kind, str(error))) from error
 
 
@@ -132,7 +132,7 @@ def _moments(values: Sequence[Any], types: set[type]) -> pa.Array:
         return pa.array(values, kind)
     # pyarrow cuts an offset to whole seconds, and nanoseconds cover only 1677 to 2262: convert other values singly.
     if not any(offset and offset.microseconds for offset in offsets):
-        with suppress(*_REFUSALS):
+        with suppress(*REFUSALS):
             return pa.array(values, _NANOSECONDS).cast(kind)
     return pa.array([_moment(value) for value in values], kind)
 
@@ -143,15 +143,16 @@ def _fact(values: Sequence[Any], kind: pa.DataType, error: str) -> str:
     for value in values:
         try:
             _array([value], kind)
-        except _REFUSALS as alone:
+        except REFUSALS as alone:
             rejected, error = value, str(alone)
             break
     other = next((value for value in values if _type(value) != _type(rejected)), None)
-    mixed = "" if other is None else f", together with {_describe(other)}"
-    return f"{_describe(rejected)}{mixed}{error and f': {error}'}"
+    mixed = "" if other is None else f", together with {describe_value(other)}"
+    return f"{describe_value(rejected)}{mixed}{error and f': {error}'}"
 
 
-def _describe(value: object) -> str:
+def describe_value(value: object) -> str:
+    """Return the value, abbreviated, and its type for a message."""
     return f"{_BRIEF.repr(value)} ({_type(value)})"
 
 

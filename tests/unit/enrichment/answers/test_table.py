@@ -22,6 +22,7 @@ from include.enrichment.answers.table import (
     changed_types,
     key_fields,
     repeated_keys,
+    row_carried,
     row_keys,
     rows_batch,
     rows_schema,
@@ -330,6 +331,15 @@ class TestShape:
         shape = Shape(keys=row_keys(rows_schema(KEY, sampled=True)), output=OUTPUT)
         assert shape.table.names[:3] == ["id", SAMPLE, "label"]
         assert shape.rejects.names[:3] == ["id", SAMPLE, "outcome"]
+
+    def test_carried_columns_stand_between_key_and_output_and_are_told_apart_in_the_rows(self) -> None:
+        carried = [pa.field("output", pa.string()), pa.field("price", pa.float64())]
+        schema = rows_schema(KEY, carried=carried, sampled=True)
+        assert schema.names == ["id", SAMPLE, "output", "price", "request_id", "params", "problem"]
+        shape = Shape(keys=row_keys(schema), carried=row_carried(schema), output=OUTPUT)
+        assert (shape.keys[0], *shape.carried) == (*KEY, *carried)
+        assert shape.table.names[:5] == ["id", SAMPLE, "output", "price", "label"]
+        assert shape.rejects.names[:5] == ["id", SAMPLE, "output", "price", "outcome"]
 
     def test_all_other_column_names_are_reserved(self) -> None:
         ours = {*rows_schema(KEY, sampled=True).names, *SHAPE.table.names, *SHAPE.rejects.names}

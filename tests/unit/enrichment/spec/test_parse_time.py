@@ -98,6 +98,20 @@ def test_the_columns_are_the_key_and_the_properties_of_the_output(
     assert column_names(file.parent) == names
 
 
+@pytest.mark.parametrize("carry", ["[price, sold]", "{price: double, sold: date}"])
+def test_the_carried_columns_stand_between_key_and_output(file: Path, carry: str) -> None:
+    file.write_text(f"source: {{key: [ticket], carry: {carry}}}\n")
+    (file.parent / "output.schema.json").write_text('{"properties": {"topic": {}}}')
+    assert column_names(file.parent) == ["ticket", "price", "sold", "topic"]
+
+
+@pytest.mark.parametrize("carry", ["3", "price"])
+def test_no_columns_are_known_while_the_carried_ones_are_invalid(file: Path, carry: str) -> None:
+    file.write_text(f"source: {{key: [ticket], carry: {carry}}}\n")
+    (file.parent / "output.schema.json").write_text('{"properties": {"topic": {}}}')
+    assert column_names(file.parent) == []
+
+
 def test_no_columns_are_known_without_a_key(file: Path) -> None:
     file.write_text("source: {}\n")
     (file.parent / "output.schema.json").write_text('{"properties": {"topic": {}}}')

@@ -24,6 +24,24 @@ def test_a_key_is_a_list_or_a_mapping_to_types(load: Load, key: str, found: dict
 
 
 @pytest.mark.parametrize(
+    ("carry", "found"),
+    [
+        ("[]", {}),
+        ("[b, a]", {"b": None, "a": None}),
+        ('{a: double, b: , c: "decimal(9,2)"}', {"a": "double", "b": None, "c": "decimal(9,2)"}),
+    ],
+)
+def test_carried_columns_are_a_list_or_a_mapping_to_types_and_are_read(
+    load: Load, carry: str, found: dict[str, str | None]
+) -> None:
+    pipeline = load(yaml=in_yaml("{id: int64}", f"[id]\n  carry: {carry}"))
+    assert pipeline.settings.source.carry == found
+    assert list(pipeline.settings.source.carry) == list(found)
+    assert pipeline.columns == {"id", "text", *found}
+    assert type(pipeline).model_validate_json(pipeline.model_dump_json()) == pipeline
+
+
+@pytest.mark.parametrize(
     ("text", "cache"),
     [
         ("off", "off"),
@@ -185,6 +203,16 @@ def test_a_prefix_that_days_would_share_is_rejected(mistakes: Mistakes, files: s
             ["3: source.key: 'request_id' is a reserved column name"],
         ),
         (in_yaml("{id: int64}", "[_id]"), ["3: source.key: '_id' is a reserved column name"]),
+        (
+            in_yaml("{id: int64}", "[id]\n  carry: price"),
+            ["4: source.carry: must be a list of column names, or a mapping"],
+        ),
+        (in_yaml("{id: int64}", "[id]\n  carry: [a, a]"), ["4: source.carry: names 'a' twice"]),
+        (
+            in_yaml("{id: int64}", "[id]\n  carry: {price: float}"),
+            ["4: source.carry.price: must be one of string, int64, boolean, date, timestamp, uuid, double, time,"],
+        ),
+        (in_yaml("{id: int64}", "[id]\n  carry: [id]"), ["4: source.carry: 'id' is a key column, which the table has"]),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
