@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, islice
@@ -13,31 +14,20 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from include.enrichment.answers.manifest import Manifest
-from include.enrichment.answers.schema.carried import carried_fields, columns_without_type
-from include.enrichment.answers.schema.column_names import carry_problems, key_problems, output_problems
-from include.enrichment.answers.table import (
-    SAMPLE,
-    changed_types,
-    key_fields,
-    repeated_keys,
-    row_carried,
-    row_keys,
-    rows_batch,
-    rows_schema,
-)
+from include.enrichment.answers.table import repeated_keys, row_carried, row_keys, rows_batch
 from include.enrichment.errors import SpecError, WarehouseError
+from include.enrichment.requests.fan_out import FanOut
 from include.enrichment.requests.request import Renderer, Unsendable
 from include.enrichment.spec.model_capabilities import model_problems, retirement_warning, unknown_model_message
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.pipeline_folder import find_warnings
-from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
 from include.enrichment.storage.version import with_stamp
 from include.gateways.conditional_writes import check_conditional_writes
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
 from include.gateways.prefetch import write_behind
+from include.steps.extracting.typed_columns import needs_values, typed_columns
 from include.steps.files.extracted import Extracted
 from include.steps.publishing.table_contract import last_manifest
 
@@ -47,6 +37,8 @@ if TYPE_CHECKING:  # the task that only extracts needs no SDK at run time, nor S
     from include.gateways.sources.warehouse import Warehouse
 
 log = logging.getLogger(__name__)
+
+_Portion = Sequence[dict[str, Any]]
 
 #: Rows are rendered, then written, in batches of at most this size.
 _ROWS_AT_ONCE = 1_000
@@ -84,7 +76,8 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
 
 def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | ParquetFiles, lake: Lake) -> Extracted:
     """
-    Read the partition, render each row once, and write the rows and the current pipeline to the run's folder.
+    Read the partition, render each request of each row, and write the rows and the current pipeline to the run's
+    folder.
 
     Rows are streamed: only a portion of them is in memory. A trial does not read the rest of them. A row that cannot be
     sent is kept with the reason and becomes a reject.
@@ -104,26 +97,24 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
         path = temporary / "rows.parquet"
         key, needed = list(pipeline.settings.source.key), pipeline.columns
         with warehouse.read(pipeline.query, folder.partition, key=key, needed=needed) as (columns, portions):
-            renderers = [
-                pipeline.renderer(columns, run_id=folder.run_id, sample=sample)
-                for sample in range(1, pipeline.settings.samples + 1)
-            ]
+            renderers = pipeline.renderers(columns, run_id=folder.run_id)
             wanted = _first(pipeline.options.rows, portions)
-            unknown = columns_without_type(
-                pipeline.settings.source.carry, columns, published.columns if published else {}
-            )
-            ahead = list(islice(wanted, _PORTIONS_FOR_TYPES if unknown else 1))
+            ahead = list(islice(wanted, _PORTIONS_FOR_TYPES if needs_values(pipeline, columns, published) else 1))
             if not ahead:
                 _check_row_count(0, pipeline, folder)  # first, as without a row the key's type may be unknown
-            schema = _rows_schema(pipeline, columns, [row for portion in ahead for row in portion], published)
-            rows, unsendable = _write_rows(path, chain(_emptied(ahead), wanted), renderers, schema)
-        _check_row_count(rows // pipeline.settings.samples, pipeline, folder)
-        if not rows:
+            schema = typed_columns(pipeline, columns, [row for portion in ahead for row in portion], published)
+            written = _write_rows(path, chain(_emptied(ahead), wanted), pipeline.fan_out, renderers, schema)
+        _check_row_count(written.source_rows, pipeline, folder)
+        if not written.source_rows:
             log.warning(
                 "The source has no rows for partition %s. limits.min_rows is 0, so the run continues", folder.partition
             )
+        if written.without_value:
+            log.warning(
+                "%s rows make no request, because a list of for_each is NULL or empty", f"{written.without_value:,}"
+            )
         _check_keys(path)
-        extracted = Extracted(rows=rows, unsendable=unsendable, extracted_at=extracted_at)
+        extracted = Extracted(rows=written.rows, unsendable=written.unsendable, extracted_at=extracted_at)
         pa.default_memory_pool().release_unused()  # the upload needs memory
         lake.write(folder.pipeline_json, pipeline.model_dump_json(indent=1).encode())
         lake.write_file(folder.rows, path)
@@ -131,7 +122,7 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
     return extracted
 
 
-def _first(rows: int | None, portions: Iterator[Sequence[Mapping[str, Any]]]) -> Iterator[Sequence[Mapping[str, Any]]]:
+def _first(rows: int | None, portions: Iterator[_Portion]) -> Iterator[_Portion]:
     """The portions that hold the first ``rows`` rows; all portions for None."""
     for portion in portions:
         yield portion[:rows]
@@ -141,7 +132,7 @@ def _first(rows: int | None, portions: Iterator[Sequence[Mapping[str, Any]]]) ->
                 return
 
 
-def _emptied(portions: list[Sequence[Mapping[str, Any]]]) -> Iterator[Sequence[Mapping[str, Any]]]:
+def _emptied(portions: list[_Portion]) -> Iterator[_Portion]:
     """The portions in their order, each freed once it is used."""
     while portions:
         yield portions.pop(0)
@@ -161,65 +152,55 @@ def _check_row_count(rows: int, pipeline: Pipeline, folder: RunFolder) -> None:
         )
 
 
-def _rows_schema(
-    pipeline: Pipeline,
-    columns: Mapping[str, pa.DataType | None],
-    first_rows: Sequence[Mapping[str, Any]],
-    published: Manifest | None,
-) -> pa.Schema:
+@dataclass(kw_only=True)
+class _Written:
     """
-    The typed key and carried columns, and the rest of rows_schema(). Raises SpecError for a name that some readers
-    cannot read, or for another type than before.
+    What _write_rows() wrote.
+
+    :param source_rows: rows of the source
+    :param without_value: rows of the source that make no request
+    :param rows: rows of the file, one for each request of a row
+    :param unsendable: rows of the file that cannot be sent
     """
-    source = pipeline.settings.source
-    earlier = published.columns if published else {}
-    keys = key_fields(source.key, first_rows[0] if first_rows else None, described=columns, published=earlier)
-    carried = carried_fields(source.carry, first_rows, described=columns, published=earlier)
-    names = list(source.key)
-    problems = (
-        *key_problems(names),
-        *carry_problems(source.carry, names),
-        *output_problems(pipeline.output.fields, names, source.carry),
-    )
-    if facts := [fact for _, fact in problems]:
-        raise SpecError("\n".join([*(f"{pipeline.name}: {fact}" for fact in facts), "Nothing was sent."]))
-    for setting, fields in (("key", keys), ("carry", carried)):
-        if published and (changed := changed_types(fields, earlier)):
-            raise _types_changed(pipeline, setting, changed, published)
-    return rows_schema(keys, carried=carried, sampled=pipeline.settings.samples > 1)
 
-
-def _types_changed(pipeline: Pipeline, setting: str, changed: Sequence[str], published: Manifest) -> SpecError:
-    return SpecError(
-        f"{pipeline.name}/pipeline.yaml: source.{setting}: {'; '.join(changed)} (dt={published.partition})."
-        " Nothing was sent. All days must have the same type: cast it in extract.sql or the export, or set the"
-        f" published type in source.{setting}.\nTo change the type for every day, delete the manifests below"
-        f" {layout.manifests_folder(pipeline.name)} on the lake and run each day again. Answers are reused."
-    )
+    source_rows: int = 0
+    without_value: int = 0
+    rows: int = 0
+    unsendable: int = 0
 
 
 def _write_rows(
-    path: Path, portions: Iterable[Sequence[Mapping[str, Any]]], renderers: list[Renderer], schema: pa.Schema
-) -> tuple[int, int]:
-    """Write the rows to a Parquet file. Return their number, and how many of them cannot be sent."""
-    key = [field.name for field in row_keys(schema) if field.name != SAMPLE]
+    path: Path,
+    portions: Iterable[_Portion],
+    fan_out: FanOut,
+    renderers: list[tuple[dict[str, Any], Renderer]],
+    schema: pa.Schema,
+) -> _Written:
+    """Write each row to a Parquet file, once for each of its requests."""
+    added = renderers[0][0].keys()
+    key = [field.name for field in row_keys(schema) if field.name not in added]
     carried = [field.name for field in row_carried(schema)]
-    rows = unsendable = 0
-    rendered = (
-        _render(row, renderer, key, carried) | {SAMPLE: number}
-        for portion in portions
-        for row in portion
-        for number, renderer in enumerate(renderers, start=1)
-    )
+    written = _Written()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for row in chain.from_iterable(portions):
+            written.source_rows += 1
+            combinations = fan_out.combinations(row)
+            written.without_value += not combinations
+            for combination in combinations:
+                row.update(combination)  # not copied: the row may hold long texts
+                for numbers, renderer in renderers:
+                    yield _render(row, renderer, key, carried) | numbers
+
     # Texts rarely repeat: a dictionary would take time and save nothing.
     options = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
     with pq.ParquetWriter(path, with_stamp(schema), **options) as writer, write_behind() as write:
         # Rendering is Python and compressing is not, so each uses a core of its own.
-        for batch in map(partial(rows_batch, schema=schema), _by_size(rendered, carried)):
+        for batch in map(partial(rows_batch, schema=schema), _by_size(rows(), carried)):
             write(writer.write_batch, batch)
-            rows += batch.num_rows
-            unsendable += batch.num_rows - batch["problem"].null_count
-    return rows, unsendable
+            written.rows += batch.num_rows
+            written.unsendable += batch.num_rows - batch["problem"].null_count
+    return written
 
 
 def _by_size(rows: Iterable[dict[str, Any]], carried: Sequence[str]) -> Iterator[list[dict[str, Any]]]:

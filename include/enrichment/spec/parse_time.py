@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, TypeGuard
 
 import yaml
@@ -58,16 +59,19 @@ def _is_amount(value: object) -> TypeGuard[int | float]:
 
 
 def column_names(folder: Path) -> list[str]:
-    """Return the columns of the pipeline's table but for ours: key, carried, output; none if a file is invalid."""
-    key, carry = (read_setting(folder / "pipeline.yaml", "source", setting) or [] for setting in ("key", "carry"))
+    """
+    Return the columns of the published table except for those that begin with an underscore: key, for_each, carried
+    columns, output. The list is empty if a file is invalid.
+    """
+    paths = (("source", "key"), ("for_each",), ("source", "carry"))
+    found = [read_setting(folder / "pipeline.yaml", *path) or [] for path in paths]
+    names = [list(each) for each in found if isinstance(each, dict | list)]
     try:
         schema = json.loads((folder / "output.schema.json").read_text(encoding="utf-8-sig"))
         properties = list(References(schema).resolve(schema)["properties"])
     except Exception:  # the file may hold anything
         return []
-    if not key or not isinstance(key, dict | list) or not isinstance(carry, dict | list):
-        return []
-    return [*key, *carry, *properties]
+    return [*chain(*names), *properties] if found[0] and len(names) == len(paths) else []
 
 
 def pass_names(pipeline_yaml: Path) -> list[str]:

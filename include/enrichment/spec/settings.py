@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from typing import Annotated, Literal
+from math import prod
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from include.enrichment.answers.schema.carried import CARRIED_TYPE_NAMES, carried_type
 from include.enrichment.answers.schema.keys import KEY_TYPE_NAMES, key_type
 from include.enrichment.requests.chunk import MAX_BATCH_BYTES, MAX_BATCH_REQUESTS
+from include.enrichment.requests.fan_out import MAX_COMBINATIONS
 from include.enrichment.runs.options import Budget
 from include.enrichment.runs.partition import Partition
 from include.enrichment.runs.passes import (
@@ -143,16 +145,55 @@ class Limits(_Frozen):
         return self
 
 
+class FromColumn(_Frozen):
+    """The values of for_each in a column of the row, which holds a list of them."""
+
+    column: str
+
+
+def _for_each_values(values: object) -> object:
+    if isinstance(values, dict) and values.keys() == {"column"} and values["column"] and type(values["column"]) is str:
+        return values
+    if not isinstance(values, list):
+        raise ValueError("must be a list of values, or {column: <the column with the list>}")
+    if not values:
+        raise ValueError("must have at least one value")
+    if len(kinds := set(map(type, values))) > 1 or not kinds <= {str, int, bool}:
+        raise ValueError("must have only strings, only integers or only booleans; quote a value to make it a string")
+    if twice := sorted({repr(value) for value in values if values.count(value) > 1}):
+        raise ValueError(f"has {', '.join(twice)} twice")
+    if kinds == {int} and not all(-(2**63) <= value < 2**63 for value in values):
+        raise ValueError("has an integer of more than 64 bits")
+    return values
+
+
+#: The values are checked by _for_each_values(); the model only tells a list from a column.
+_ForEachValues = Annotated[list[Any] | FromColumn, BeforeValidator(_for_each_values)]
+
+
+def _bounded(for_each: dict[str, list[Any] | FromColumn]) -> dict[str, list[Any] | FromColumn]:
+    count = prod(len(values) for values in for_each.values() if isinstance(values, list))
+    if count > MAX_COMBINATIONS:
+        raise ValueError(
+            f"makes {count:,} requests of each row, and at most {MAX_COMBINATIONS:,} are allowed: shorten the lists"
+        )
+    return for_each
+
+
 class Settings(_Frozen):
     """
     pipeline.yaml.
 
+    :param for_each: every row is requested once for each combination of these values, by name. The names are variables
+        of the prompts, and key columns of the table
     :param reuse: False: every run requests, and pays for, fresh answers
-    :param samples: the number of independent answers per row; each is a request of its own, billed separately
+    :param samples: the number of independent answers per row and combination; each is a request of its own, billed
+        separately
     """
 
     source: Source
     request: RequestSettings
     limits: Limits = Limits()
+    for_each: Annotated[dict[str, _ForEachValues], AfterValidator(_bounded)] = {}
     reuse: bool = True
     samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)

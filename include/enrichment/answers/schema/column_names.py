@@ -13,6 +13,7 @@ PARTITION_COLUMN = "dt"
 #: run and the rejects already have columns of these names.
 RESERVED_NAMES = frozenset({"request_id", "params", "problem", "outcome", "reason", "text", "count"})
 _ALIAS = "give it an alias in extract.sql, or another name in the export"
+_CHOOSE = "choose another name"
 _RENAME = "rename the property"
 
 
@@ -37,26 +38,35 @@ def sibling_problems(names: Iterable[str]) -> Iterator[tuple[str, str]]:
             yield name, _same_to_readers(name, other)
 
 
-def key_problems(key: Sequence[str]) -> Iterator[tuple[str, str]]:
+def key_problems(key: Sequence[str], remedy: str = _ALIAS) -> Iterator[tuple[str, str]]:
     """Find the key columns that cannot be published, and say how to fix each."""
     for name in key:
         if fold_case(name) == PARTITION_COLUMN:
-            yield name, f"{_partition(name)}: {_ALIAS}"
+            yield name, f"{_partition(name)}: {remedy}"
         elif fold_case(name) in RESERVED_NAMES or name.startswith("_"):
-            yield name, f"{name!r} is a reserved column name: {_ALIAS}"
+            yield name, f"{name!r} is a reserved column name: {remedy}"
     for name, fact in sibling_problems(key):
-        yield name, f"{fact}: {_ALIAS}"
+        yield name, f"{fact}: {remedy}"
 
 
 def carry_problems(carry: Iterable[str], key: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Find the carried columns that cannot be published with this key, and say how to fix each."""
+    return _added_problems(carry, key, "the table has it anyway, so leave it out here", _ALIAS)
+
+
+def for_each_problems(names: Iterable[str], key: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Find the names of for_each that cannot be published with this key, and say how to fix each."""
+    return _added_problems(names, key, _CHOOSE, _CHOOSE)
+
+
+def _added_problems(names: Iterable[str], key: Sequence[str], if_key: str, remedy: str) -> Iterator[tuple[str, str]]:
     others = []
-    for name in carry:
+    for name in names:
         if name in key:
-            yield name, f"{name!r} is a key column, which the table has anyway: leave it out here"
+            yield name, f"{name!r} is a key column: {if_key}"
         else:
             others.append(name)
-    yield from ((name, fact) for name, fact in key_problems([*key, *others]) if name in others)
+    yield from ((name, fact) for name, fact in key_problems([*key, *others], remedy) if name in others)
 
 
 def output_problems(

@@ -105,6 +105,12 @@ def test_the_carried_columns_stand_between_key_and_output(file: Path, carry: str
     assert column_names(file.parent) == ["ticket", "price", "sold", "topic"]
 
 
+def test_the_names_of_for_each_follow_the_key(file: Path) -> None:
+    file.write_text("source: {key: [ticket], carry: [price]}\nfor_each: {tone: [a, b], locale: {column: locales}}\n")
+    (file.parent / "output.schema.json").write_text('{"properties": {"topic": {}}}')
+    assert column_names(file.parent) == ["ticket", "tone", "locale", "price", "topic"]
+
+
 @pytest.mark.parametrize("carry", ["3", "price"])
 def test_no_columns_are_known_while_the_carried_ones_are_invalid(file: Path, carry: str) -> None:
     file.write_text(f"source: {{key: [ticket], carry: {carry}}}\n")
