@@ -1,4 +1,4 @@
-"""extract: read the partition's rows from the warehouse and render their requests."""
+"""extract: read the partition's rows from their source and render their requests."""
 
 from __future__ import annotations
 
@@ -39,10 +39,9 @@ from include.gateways.prefetch import write_behind
 from include.steps.files.extracted import Extracted
 from include.steps.publishing.table_contract import last_manifest
 
-if TYPE_CHECKING:  # the task that only extracts needs no SDK at run time, nor SQLAlchemy for files
+if TYPE_CHECKING:  # the task that only extracts needs no SDK at run time
     from include.gateways.claude import Claude
-    from include.gateways.sources.parquet_files import ParquetFiles
-    from include.gateways.sources.warehouse import Warehouse
+    from include.gateways.sources.source import Source
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +77,7 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
         log.warning("%s: %s", where, retirement)
 
 
-def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | ParquetFiles, lake: Lake) -> Extracted:
+def extract(pipeline: Pipeline, folder: RunFolder, *, source: Source, lake: Lake) -> Extracted:
     """
     Read the partition, render each row once, and write the rows and the current pipeline to the run's folder.
 
@@ -86,7 +85,7 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
     sent is kept with the reason and becomes a reject.
 
     Raises WarehouseError if there are fewer rows than ``limits.min_rows``, or if the business key is NULL, not unique
-    or changed by the type of its column. Raises SpecError if a prompt does not fit the query, or the key has other
+    or changed by the type of its column. Raises SpecError if a prompt does not fit the source, or the key has other
     types than on the days already published. Then nothing is written.
     """
     if pipeline.settings.request.cache == "auto":
@@ -98,7 +97,7 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
     with working_folder() as temporary:
         path = temporary / "rows.parquet"
         key, needed = list(pipeline.settings.source.key), pipeline.columns
-        with warehouse.read(pipeline.query, folder.partition, key=key, needed=needed) as (columns, portions):
+        with source.read(folder.partition, key=key, needed=needed) as (columns, portions):
             renderers = [
                 pipeline.renderer(columns, run_id=folder.run_id, sample=sample)
                 for sample in range(1, pipeline.settings.samples + 1)

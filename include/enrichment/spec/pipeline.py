@@ -18,6 +18,7 @@ from include.enrichment.requests.request import Renderer, encode_params, request
 from include.enrichment.requests.template import Template
 from include.enrichment.runs.options import RunOptions
 from include.enrichment.spec.settings import Settings
+from include.enrichment.spec.where import Where
 from include.enrichment.storage.version import Versioned
 
 #: The files of a pipeline's folder.
@@ -29,7 +30,7 @@ class Pipeline(Versioned):
     """
     A whole, checked pipeline. It is stored with the run, so that one run never mixes two versions.
 
-    :param sql: empty with ``source.files``
+    :param sql: empty with ``source.files`` or ``source.table``
     :param options: the run's options; ``settings`` include them already where a setting exists
     :param lines: for errors, the line of each setting in pipeline.yaml by dotted name; empty if an earlier release
         stored the pipeline
@@ -117,9 +118,10 @@ class Pipeline(Versioned):
         return CachedPrefix(prefix_id=request_id(encode_params(shared)), ttl=cache)
 
     @property
-    def query(self) -> str:
-        """The SQL, or the address of the files."""
-        return self.settings.source.files or self.sql
+    def where(self) -> Where | None:
+        """The condition that the rows of the source must meet; None: all rows."""
+        text = self.settings.source.where
+        return Where(text=text, location=self.location("source.where")) if text else None
 
     @property
     def output(self) -> OutputSchema:
@@ -162,7 +164,8 @@ class Pipeline(Versioned):
             if name not in columns
         ]
         if unknown:
-            origin = self.settings.source.files or SQL
+            source = self.settings.source
+            origin = source.files or (f"the table of {source.table}" if source.table else SQL)
             raise SpecError("\n".join([*unknown, f"Columns of {origin}: {', '.join(columns)}. Nothing was sent."]))
         cache = self.caching.cache
         return Renderer(

@@ -3,7 +3,7 @@ Reads a pipeline's folder into one checked value.
 
     pipeline.yaml  extract.sql  system.md  user.md  output.schema.json
 
-``source.files`` replaces extract.sql.
+``source.files`` and ``source.table`` replace extract.sql.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from include.enrichment.errors import SpecError, nearest
 from include.enrichment.requests.template import Template
 from include.enrichment.spec.pipeline import FILES, SCHEMA, SQL, SYSTEM, USER, YAML, Pipeline, prefix_problems
 from include.enrichment.spec.query import query_problems
-from include.enrichment.spec.settings import Settings
+from include.enrichment.spec.settings import Settings, SourceSettings
+from include.enrichment.spec.source_table import SourceTable
+from include.enrichment.spec.where import where_problems
 
 #: A node of a YAML document: the keys and positions that lead to it.
 _Path = tuple[str | int, ...]
@@ -39,7 +42,7 @@ def load_pipeline(folder: Path) -> Pipeline:
     wrong one.
     """
     if not folder.is_dir():
-        others = sorted(path.parent.name for path in folder.parent.glob(f"*/{YAML}"))
+        others = _pipelines(folder.parent)
         raise SpecError(
             f"There is no pipeline {folder.name!r} in {folder.parent}{nearest(folder.name, others) or '.'} There are:"
             f" {', '.join(others) or 'none'}."
@@ -58,7 +61,10 @@ def load_pipeline(folder: Path) -> Pipeline:
             mistakes.append(f"{folder.name}/{file}: is not UTF-8: {error}")
     if not mistakes:
         settings, lines, found = _settings(texts[YAML])
-        mistakes = [f"{folder.name}/{mistake}" for mistake in [*found, *_mistakes(texts, settings, lines)]]
+        found += _mistakes(texts, settings, lines)
+        if settings and settings.source.table:
+            found += _table_mistakes(folder, texts, settings.source, lines)
+        mistakes = [f"{folder.name}/{mistake}" for mistake in found]
         if settings and not mistakes:
             return Pipeline(
                 name=folder.name,
@@ -84,7 +90,12 @@ def _needs_sql(texts: dict[str, str]) -> bool:
     if YAML not in texts:
         return True
     settings, _, _ = _settings(texts[YAML])
-    return settings is not None and settings.source.files is None
+    return settings is not None and settings.source.files is None and settings.source.table is None
+
+
+def _pipelines(folder: Path) -> list[str]:
+    """Return the names of the pipelines in the folder of all pipelines."""
+    return sorted(path.parent.name for path in folder.glob(f"*/{YAML}"))
 
 
 def _settings(text: str) -> tuple[Settings | None, _Lines, list[str]]:
@@ -158,14 +169,35 @@ def _mistakes(texts: dict[str, str], settings: Settings | None, lines: _Lines) -
                 yield f"{problem}: move it to {USER}, or set request.cache: off instead of {settings.request.cache}"
     if not texts[USER].strip():
         yield f"{USER}:1: is empty: write what Claude is to do with a row"
-    if settings and settings.source.files:
+    if settings and (settings.source.files or settings.source.table):
         if SQL in texts:
-            yield f"{SQL}:1: is not used, because source.files replaces it: delete one of the two"
+            kind = "files" if settings.source.files else "table"
+            yield f"{SQL}:1: is not used, because source.{kind} replaces it: delete one of the two"
     elif SQL in texts:
         yield from query_problems(texts[SQL])
+    if settings and settings.source.where:
+        yield from _where_mistakes(settings.source.where, lines)
     if settings:
         yield from _key_mistakes(list(settings.source.key), lines)
     yield from _schema_mistakes(texts[SCHEMA], settings)
+
+
+def _where_mistakes(where: str, lines: _Lines) -> Iterator[str]:
+    # Only a block (`where: |`) keeps its line ends, and begins below its name.
+    first = _line(lines, ("source", "where")) + ("\n" in where)
+    for line, fact in where_problems(where):
+        yield f"{YAML}:{first + line - 1}: source.where: {fact}"
+
+
+def _table_mistakes(folder: Path, texts: dict[str, str], source: SourceSettings, lines: _Lines) -> Iterator[str]:
+    """Yield the mistakes in ``source.table``, and each name that is no column of the table."""
+    others = [name for name in _pipelines(folder.parent) if name != folder.name]
+    table = SourceTable(source, folder=folder, others=others)
+    for path, fact in table.problems():
+        yield f"{YAML}:{_line(lines, path)}: {'.'.join(path[:2])}: {fact}"
+    for file in (SYSTEM, USER):
+        with suppress(SpecError):  # _mistakes() reports it
+            yield from (f"{file}:{line}: {fact}" for line, fact in table.prompt_problems(texts[file]))
 
 
 def _key_mistakes(key: list[str], lines: _Lines) -> Iterator[str]:

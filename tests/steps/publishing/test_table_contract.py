@@ -115,11 +115,11 @@ class TestDays:
         self, flow: Flow, described: pa.DataType
     ) -> None:
         with_min_rows(flow, 0)
-        extract(flow.pipeline, flow.folder, warehouse=Described(described, []), lake=flow.lake)
+        extract(flow.pipeline, flow.folder, source=Described(described, []), lake=flow.lake)
         without = flow.publish().columns["ticket"]
         on(flow, NEXT_DAY)
         row = {"ticket": pa.scalar(0, pa.int64()).cast(described).as_py(), "body": "Hello"}
-        extract(flow.pipeline, flow.folder, warehouse=Described(described, [row]), lake=flow.lake)
+        extract(flow.pipeline, flow.folder, source=Described(described, [row]), lake=flow.lake)
         rows = pq.read_schema(pa.BufferReader(flow.lake.read(flow.folder.rows)))
         assert str(rows.field("ticket").type) == without
 
