@@ -16,11 +16,13 @@ from include.gateways.sources.portions import Row, read_portions
 
 #: The most rows of a portion.
 _ROWS_AT_ONCE = 1_000
-#: The most that is decoded at once, in uncompressed bytes and in rows: more where each batch is filtered, which takes a
-#: millisecond. And the most rows then converted to Python at once.
+#: The most that is decoded at once, in rows and uncompressed bytes, and the most rows then converted to Python at once.
+_ROWS_A_BATCH = 256
 _BYTES_A_BATCH = 4_000_000
-_ROWS_A_BATCH, _ROWS_A_FILTERED_BATCH = 256, 4_096
 _ROWS_A_FETCH = 64
+#: The same where rows are filtered: a call takes a millisecond whatever the number of rows, and copies the batch.
+_ROWS_A_FILTERED_BATCH = 4_096
+_BYTES_A_FILTERED_BATCH = 1_000_000
 #: The bytes of each column that are fetched at once. By default it would be a whole row group, some 100 MB.
 COLUMN_BYTES = 1 << 20
 _DAY_US = 24 * 60 * 60 * 1_000_000
@@ -34,7 +36,8 @@ def decode(file: pq.ParquetFile, columns: Sequence[str], chosen: RowFilter | Non
 
     :param chosen: selects rows; None: all of them
     """
-    batch_rows = _rows_a_batch(file.metadata, _ROWS_A_FILTERED_BATCH if chosen else _ROWS_A_BATCH)
+    limits = (_ROWS_A_FILTERED_BATCH, _BYTES_A_FILTERED_BATCH) if chosen else (_ROWS_A_BATCH, _BYTES_A_BATCH)
+    batch_rows = _rows_a_batch(file.metadata, *limits)
     for batch in file.iter_batches(batch_size=batch_rows, columns=list(columns)):
         yield batch.select(list(columns))
 
@@ -108,10 +111,10 @@ def _rows(batch: pa.RecordBatch, file: str, key: Collection[str]) -> list[Row]:
     return rows
 
 
-def _rows_a_batch(metadata: pq.FileMetaData, most: int) -> int:
+def _rows_a_batch(metadata: pq.FileMetaData, most_rows: int, most_bytes: int) -> int:
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     longest = max((group.total_byte_size // max(group.num_rows, 1) for group in groups), default=0)
-    return int(max(1, min(most, _BYTES_A_BATCH // max(longest, 1))))
+    return int(max(1, min(most_rows, most_bytes // max(longest, 1))))
 
 
 def _odd_value(batch: pa.RecordBatch, key: Collection[str]) -> str:
