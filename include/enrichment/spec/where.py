@@ -1,4 +1,8 @@
-"""``source.where``: a boolean SQL expression over the columns of one row. DuckDB parses and evaluates it in memory."""
+"""
+``source.where``: a boolean SQL expression over the columns of one row. DuckDB parses and evaluates it in memory.
+
+Every task imports this module and few pipelines have a condition, so DuckDB is imported inside the functions.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,14 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 
 from include.enrichment.errors import SpecError, WarehouseError, nearest
+
+if TYPE_CHECKING:
+    import duckdb
 
 #: DuckDB's memory. A batch that is filtered has a few megabytes.
 _MEMORY = "256MB"
@@ -58,6 +64,8 @@ class Where:
         Raises SpecError for an unknown column, for two columns whose names differ only in case, for a type that DuckDB
         does not have, for an aggregate, and for an expression that is not boolean.
         """
+        import duckdb
+
         used = self.columns(schema.names)
         if unknown := self.unknown_columns(schema.names):
             facts = "; ".join(f"the source has no column {name!r}{nearest(name, schema.names)}" for name in unknown)
@@ -101,6 +109,8 @@ class RowFilter:
 
         Raises WarehouseError for a value that the expression cannot be evaluated with, for example in a cast.
         """
+        import duckdb
+
         used = pa.Table.from_batches([batch.select(self.columns)])
         if not self.columns:  # a constant: DuckDB needs a column to know the number of rows
             used = pa.table({"": pa.nulls(batch.num_rows, pa.bool_())})
@@ -137,6 +147,8 @@ def where_problems(text: str) -> Iterator[tuple[int, str]]:
 
 def _open() -> closing[duckdb.DuckDBPyConnection]:
     """An empty database without access to files."""
+    import duckdb
+
     database = duckdb.connect(
         ":memory:",
         config={
