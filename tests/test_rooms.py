@@ -32,11 +32,12 @@ class Room:
         return self.imports | self.only.get(file.name, set()) | set(sys.stdlib_module_names)
 
 
-def _layers(path: str, layers: list[str], *, base: set[str]) -> list[Room]:
+def _layers(path: str, layers: list[str], *, base: set[str], only: dict[str, set[str]] | None = None) -> list[Room]:
     """The rooms within ``path``, bottom to top: each imports itself, the layers before it and the base."""
     names = [f"{path}/{layer}".replace("/", ".") for layer in layers]
     return [
-        Room(path=f"{path}/{layer}", imports=base | set(names[: number + 1])) for number, layer in enumerate(layers)
+        Room(path=f"{path}/{layer}", imports=base | set(names[: number + 1]), only=only or {})
+        for number, layer in enumerate(layers)
     ]
 
 
@@ -77,6 +78,7 @@ ROOMS = [
         "include/enrichment",
         ["runs", "storage", "requests", "cost", "answers/schema", "answers", "spec", "batches"],
         base={"include.enrichment.errors", *_LIBRARIES},
+        only={"where.py": {"duckdb"}, "settings.py": {"pydantic_core"}},
     ),
     Room(
         path="include/gateways",
@@ -92,7 +94,10 @@ ROOMS = [
     ),
     Room(
         path="include/gateways/sources",
-        imports={"include.enrichment", "include.gateways.lake", "include.gateways.sources", "pyarrow"},
+        imports={
+            *("include.enrichment", "include.gateways.disk", "include.gateways.lake", "include.gateways.sources"),
+            *("pyarrow", "pydantic"),
+        },
         only={
             "postgres_psycopg.py": {"psycopg"},
             "postgres_psycopg2.py": {"psycopg2"},
