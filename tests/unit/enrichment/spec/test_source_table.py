@@ -87,6 +87,18 @@ def test_a_column_that_the_table_does_not_have_is_reported_with_its_line(mistake
     ]
 
 
+def test_a_carried_column_that_the_table_does_not_have_is_reported_with_its_line(mistakes: Mistakes) -> None:
+    (line,) = mistakes(yaml=reads("labels", "  carry: [labels]\n"), sql=None, user="{{ label }}")
+    assert line == (
+        "pipeline.yaml:4: source.carry: the table of 'labels' has no column 'labels'; did you mean 'label'?"
+    )
+
+
+def test_the_names_of_for_each_are_no_columns_of_the_table(load: Load) -> None:
+    yaml = reads("labels") + "for_each: {locale: [de-DE, fr-FR]}\n"
+    assert load(yaml=yaml, sql=None, user="{{ label }} {{ locale }}").settings.for_each
+
+
 def test_columns_are_not_checked_while_the_other_pipeline_has_mistakes(load: Load, labels: Path) -> None:
     (labels / "output.schema.json").write_text("{")
     load(yaml=reads("labels"), sql=None, user="{{ anything }}")
