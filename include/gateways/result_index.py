@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from include.enrichment.batches.prior_results import FOUND_SCHEMA, select_outcomes
+from include.enrichment.batches.prior_results import ALIKE, COMPACT_SCHEMA, FOUND_SCHEMA, select_outcomes
 from include.enrichment.storage import layout
 from include.enrichment.storage.compaction import covered_batches, index_id
 from include.enrichment.storage.version import check_stamp, with_stamp
@@ -29,14 +29,6 @@ _SORTED_ROWS, _GROUP_ROWS = 1_000_000, 50_000
 _BATCHES = "batches"
 #: Errors of reading a file that is damaged or foreign.
 _DAMAGED = (ValueError, KeyError, TypeError, OSError)
-#: Columns with few distinct values, and FOUND_SCHEMA with these dictionary-encoded.
-_ALIKE = [name for name in FOUND_SCHEMA.names if name != "request_id"]
-COMPACT_SCHEMA = pa.schema(
-    [
-        field.with_type(pa.dictionary(pa.int32(), pa.string())) if field.name in _ALIKE else field
-        for field in FOUND_SCHEMA
-    ]
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +53,7 @@ class Index:
 
     def look_up(self, wanted: pa.Array, tags: Mapping[str, str], readers: Executor) -> tuple[list[pa.Table], set[str]]:
         """
-        Return what the index contains of the wanted requests, as tables in FOUND_SCHEMA, and the batches it covers.
+        Return what the index contains of the wanted requests, in COMPACT_SCHEMA, and the batches it covers.
 
         A damaged file is skipped and deleted, and its batches are indexed again later.
 
@@ -93,7 +85,7 @@ class Index:
                 path,
                 with_stamp(FOUND_SCHEMA, {_BATCHES: json.dumps(tags)}),
                 compression="zstd",
-                use_dictionary=_ALIKE,
+                use_dictionary=ALIKE,
                 column_encoding={"request_id": "DELTA_BYTE_ARRAY"},
                 write_page_checksum=True,
             ) as writer:
@@ -119,21 +111,21 @@ class Index:
     def _look(self, file: _IndexFile, batches: Set[str], wanted: pa.Array) -> pa.Table | None:
         """Return the wanted requests of these batches, None if the file cannot be read."""
         if not batches:
-            return FOUND_SCHEMA.empty_table()
+            return COMPACT_SCHEMA.empty_table()
         try:
             with (
                 self._lake.open_listed(file.listed) as opened,
                 pq.ParquetFile(
                     opened,
                     metadata=file.metadata,
-                    read_dictionary=_ALIKE,
+                    read_dictionary=ALIKE,
                     pre_buffer=True,
                     page_checksum_verification=True,
                 ) as stored,
             ):
                 groups = range(stored.num_row_groups)
                 found = [
-                    select_outcomes(stored.read_row_group(number, use_threads=False), wanted).cast(FOUND_SCHEMA)
+                    select_outcomes(stored.read_row_group(number, use_threads=False), wanted).cast(COMPACT_SCHEMA)
                     for number in groups
                 ]
         except ObjectMissing:
@@ -142,7 +134,7 @@ class Index:
             self._drop(file.listed, error)
             return None
         pa.default_memory_pool().release_unused()  # of this thread, before another needs some
-        table = pa.concat_tables([FOUND_SCHEMA.empty_table(), *found])
+        table = pa.concat_tables([COMPACT_SCHEMA.empty_table(), *found])
         return table.filter(pc.is_in(table["batch_id"], value_set=pa.array(sorted(batches), pa.string())))
 
     def _drop(self, listed: Listed, error: Exception) -> None:

@@ -18,15 +18,16 @@ import pyarrow.parquet as pq
 
 from include.enrichment.answers.outcome import OUTCOMES_SCHEMA
 from include.enrichment.answers.table import ANSWERS_SCHEMA
-from include.enrichment.batches.prior_results import FOUND_SCHEMA, PriorResults, select_outcomes
+from include.enrichment.batches.prior_results import COMPACT_SCHEMA, FOUND_SCHEMA, PriorResults, select_outcomes
 from include.enrichment.batches.usage import USAGE_COLUMNS, BatchFacts
 from include.enrichment.errors import LakeError, LoadError
+from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.storage import layout
 from include.enrichment.storage.compaction import compaction_groups
 from include.enrichment.storage.version import check_stamp, with_stamp
 from include.gateways.lake import Lake, Listed, ObjectMissing
 from include.gateways.prefetch import write_behind
-from include.gateways.result_index import COMPACT_SCHEMA, Index
+from include.gateways.result_index import Index
 
 #: The bytes of a results file that are processed together; their outcomes become one row group.
 _FIRST_PART_BYTES, _PART_BYTES = 1_000_000, 4_000_000
@@ -77,9 +78,9 @@ class ResultStore:
         Reads the index, and the required columns of the results that the index does not cover. If there are many of
         those, it adds them to the index.
         """
-        wanted = pa.array(request_ids, pa.string()).sort()
+        wanted = RequestIds(request_ids).array
         if not len(wanted):
-            return PriorResults(FOUND_SCHEMA.empty_table())
+            return PriorResults(COMPACT_SCHEMA.empty_table())
         listed = self._lake.objects(layout.results_folder(self._pipeline))
         stored = {layout.batch_id_of(each.key): each for each in listed if layout.is_batch_file(each.key)}
         tags = {batch_id: each.etag for batch_id, each in stored.items()}
@@ -87,11 +88,11 @@ class ResultStore:
             tables, indexed = self._index.look_up(wanted, tags, readers)
             loose = {batch_id: each.size_bytes for batch_id, each in stored.items() if batch_id not in indexed}
             found = readers.map(lambda batch_id: select_outcomes(self._outcomes(stored[batch_id]), wanted), loose)
-            tables += [lines.cast(FOUND_SCHEMA) for lines in found]
+            tables += found
             for group in compaction_groups(loose):
                 outcomes = readers.map(lambda batch_id: self._outcomes(stored[batch_id]), group)
                 self._index.write(outcomes, {batch_id: tags[batch_id] for batch_id in group})
-        return PriorResults(pa.concat_tables([FOUND_SCHEMA.empty_table(), *tables]))
+        return PriorResults(pa.concat_tables([COMPACT_SCHEMA.empty_table(), *tables]))
 
     def _outcomes(self, results: Listed) -> pa.Table:
         """Return the outcomes of a batch in COMPACT_SCHEMA."""

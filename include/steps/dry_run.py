@@ -8,6 +8,7 @@ from include.enrichment.batches.pass_plan import divide
 from include.enrichment.cost.forecast import DryRun, PassForecast
 from include.enrichment.errors import BudgetExceeded
 from include.enrichment.requests.chunk import split_chunks
+from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.runs import passes
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.lake import Lake
@@ -33,7 +34,7 @@ def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:
         in_flight = find_in_flight(ledger.find_open(), folder, ledger, lake)
         usage_records = read_usage(pipeline, lake)
         estimator = make_estimator(run, usage_records, lake)
-        planned: set[str] = set()
+        planned = RequestIds()
         forecasts = {}
         for name in passes.names(canary_rows=limits.canary_rows, retry_passes=limits.retry_passes):
             selection = select_requests(name, replace(run, request_ids=needed - planned), lake)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -18,6 +18,7 @@ from include.enrichment.cost.cost_table import cost_table
 from include.enrichment.cost.estimate import Estimate
 from include.enrichment.errors import BudgetExceeded, LakeError
 from include.enrichment.requests.chunk import SIZES_SCHEMA, split_chunks
+from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.runs import passes
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
@@ -68,10 +69,9 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
             decision = _decide(pass_name, run, in_flight, lake, most_chunks=most_chunks)
             pa.default_memory_pool().release_unused()  # writing takes some
             to_send, selection = decision.division.to_send, decision.selection
-            writers = write_chunks(to_send, decision.first_ids, selection, run, pass_name, ledger)
-            shares_usd = decision.estimator.shares_usd(
-                pass_name, decision.estimates[pass_name], [writer.sizes for writer in writers]
-            )
+            writers = write_chunks(to_send, decision.parts, selection, run, pass_name, ledger)
+            shares_usd = decision.estimator.shares_usd(pass_name, decision.estimates[pass_name], decision.parts)
+            pa.default_memory_pool().release_unused()  # the upload needs some
             try:
                 chunks = _commit(decision.division, writers, shares_usd, in_flight, folder, ledger, lake)
             except Conflict:
@@ -100,14 +100,14 @@ class _Decision:
     """
     What the pass sends, before anything is written.
 
-    :param first_ids: the first request of each new chunk
+    :param parts: the requests of each new chunk with their sizes, in SIZES_SCHEMA
     :param estimates: of this pass and, in the canary pass, of the main pass after it
     :param left_out: the number of requests that a budget does not allow
     """
 
     selection: Selection
     division: Division
-    first_ids: Sequence[str]
+    parts: Sequence[pa.Table]
     estimator: Estimator
     estimates: dict[str, Estimate]
     left_out: int = 0
@@ -119,15 +119,15 @@ def _decide(
     selection = select_requests(pass_name, run, lake)
     division = divide(selection.request_ids, in_flight.chunks)
     sizes = read_sizes(division.to_send, selection.made, run.rows)
-    first_ids = split_chunks(sizes, run.pipeline.limits)
-    check_chunks(len(division.join) + len(first_ids), most=most_chunks)
+    parts = split_chunks(sizes, run.pipeline.limits)
+    check_chunks(len(division.join) + len(parts), most=most_chunks)
     usage_records = read_usage(run.pipeline, lake)
     estimator = make_estimator(run, usage_records, lake)
     later = divide(selection.later, in_flight.chunks).to_send
     decision = _Decision(
         selection=selection,
         division=division,
-        first_ids=first_ids,
+        parts=parts,
         estimator=estimator,
         estimates=_estimates(pass_name, sizes, later, run.rows, estimator),
     )
@@ -139,16 +139,16 @@ def _decide(
         log.warning("Pass %s is skipped. %s", pass_name, error)
         return replace(
             decision,
-            division=replace(division, to_send=set(), take_over=[]),
-            first_ids=[],
-            estimates=_estimates(pass_name, SIZES_SCHEMA.empty_table(), set(), run.rows, estimator),
+            division=replace(division, to_send=RequestIds(), take_over=[]),
+            parts=[],
+            estimates=_estimates(pass_name, SIZES_SCHEMA.empty_table(), RequestIds(), run.rows, estimator),
             left_out=len(division.to_send),
         )
     return decision
 
 
 def _estimates(
-    pass_name: str, sizes: pa.Table, later: Set[str], rows: Path, estimator: Estimator
+    pass_name: str, sizes: pa.Table, later: RequestIds, rows: Path, estimator: Estimator
 ) -> dict[str, Estimate]:
     """
     The estimate of this pass and, in the canary pass, of the main pass after it.
@@ -162,7 +162,7 @@ def _estimates(
     return found
 
 
-def _warn_of_unread(pass_name: str, read_ids: Set[str], run: ExtractedRun, in_flight: InFlightNow) -> None:
+def _warn_of_unread(pass_name: str, read_ids: RequestIds, run: ExtractedRun, in_flight: InFlightNow) -> None:
     """
     Warn of batches that are paid for and that this run does not read.
 

@@ -94,10 +94,15 @@ ALONE: dict[str, tuple[Contender, ...]] = {
         Contender("ours", "waits --waits 10000 --interval 15 --seconds 60", "this project: 10,000 waits, a minute"),
     ),
     "parse": (Contender("ours", "parse", "this project, compared with empty operators"),),
-    "planning": tuple(
-        Contender("ours", f"planning --earlier {earlier}{where}", f"{earlier:,} earlier runs, {title}")
-        for where, title in (("", "10,000 rows, in a folder"), (" --rows 1000 --s3", "1,000 rows, on moto's S3"))
-        for earlier in (1, 100, 1_000)
+    "planning": (
+        *(
+            Contender("ours", f"planning --earlier {earlier}{where}", f"{earlier:,} earlier runs, {title}")
+            for where, title in (("", "10,000 rows, in a folder"), (" --rows 1000 --s3", "1,000 rows, on moto's S3"))
+            for earlier in (1, 100, 1_000)
+        ),
+        Contender(
+            "ours", "planning --earlier 0 --rows 1000000 --characters 200", "no earlier run, 1,000,000 short rows"
+        ),
     ),
     "whole-run": (Contender("ours", "whole_run", "this project, through the real scheduler"),),
     "money": (

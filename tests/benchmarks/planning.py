@@ -1,6 +1,7 @@
 """
 The time and memory to plan a partition, with many earlier runs in the result store. Half of its rows have answers from
-them, and the others are new. ``python -m tests.benchmarks.planning --earlier 1000 --s3``
+them, and the others are new. ``python -m tests.benchmarks.planning --earlier 1000 --s3``; for the memory of a large
+plan ``--earlier 0 --rows 1000000 --characters 200``.
 
 Each earlier run has three batches: a canary, the partition, a few retries. The last 98 of them are not in the index
 yet; two more would trigger its update.
@@ -38,7 +39,7 @@ from include.steps.files.extracted import fetch_rows, read_request_ids
 from include.steps.plan import plan
 from tests.benchmarks.contender import PIPELINE
 from tests.benchmarks.measuring import measured
-from tests.benchmarks.workload import DAY, write
+from tests.benchmarks.workload import DAY, MEAN_CHARACTERS, write
 from tests.fixtures.s3 import filesystem, running_s3_server
 from tests.fixtures.usage import facts_of
 
@@ -90,18 +91,19 @@ def main() -> None:
     arguments = argparse.ArgumentParser(prog="python -m tests.benchmarks.planning", description=__doc__)
     arguments.add_argument("--earlier", type=int, default=1_000, help="the number of earlier runs")
     arguments.add_argument("--rows", type=int, default=10_000, help="of a partition")
+    arguments.add_argument("--characters", type=int, default=MEAN_CHARACTERS, help="of a row's text, on average")
     arguments.add_argument("--s3", action="store_true", help="on an S3 server instead of in a folder")
     options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         place = Place(folder=Path(temporary))
         with _s3_server(place) if options.s3 else _no_server(place) as place:
-            found = _measure(place, options.earlier, options.rows)
+            found = _measure(place, options.earlier, options.rows, options.characters)
     facts = {"where": "S3 server" if options.s3 else "folder", "earlier_runs": options.earlier, "rows": options.rows}
     sys.stdout.write(f"{json.dumps(facts | found)}\n")
 
 
-def _measure(place: Place, earlier: int, rows: int) -> dict[str, Any]:
-    wanted = _extracted(place, rows)
+def _measure(place: Place, earlier: int, rows: int, characters: int) -> dict[str, Any]:
+    wanted = _extracted(place, rows, characters)
     draw = random.Random(earlier)
     since = min(_RUNS_SINCE, earlier - 1)
     answered = _answered(wanted, earlier, draw)
@@ -123,13 +125,13 @@ def _measure(place: Place, earlier: int, rows: int) -> dict[str, Any]:
     }
 
 
-def _extracted(place: Place, rows: int) -> list[str]:
+def _extracted(place: Place, rows: int, characters: int) -> list[str]:
     """Extract the partition that will be planned, and return its requests."""
-    write(rows, place.folder / "workload")
+    write(rows, place.folder / "workload", mean_characters=characters)
     engine = sqlalchemy.create_engine(f"sqlite:///{place.folder}/workload/warehouse.db")
     extract(_PIPELINE, _FOLDER, source=Warehouse(engine, _PIPELINE.sql, name="warehouse"), lake=place.lake)
     fetch_rows(place.lake, _FOLDER, path := place.folder / "rows.parquet")
-    return sorted(read_request_ids(path))
+    return list(read_request_ids(path))
 
 
 def _answered(wanted: Sequence[str], runs: int, draw: random.Random) -> list[list[str]]:

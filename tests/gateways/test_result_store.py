@@ -11,7 +11,7 @@ import pytest
 
 from include.enrichment.answers.outcome import OUTCOMES_SCHEMA, Outcome, OutcomeName, outcomes_batch
 from include.enrichment.answers.table import ANSWERS_SCHEMA
-from include.enrichment.batches.prior_results import FOUND_SCHEMA
+from include.enrichment.batches.prior_results import COMPACT_SCHEMA
 from include.enrichment.batches.usage import USAGE_COLUMNS
 from include.enrichment.errors import EnrichmentError, LakeError, LoadError
 from include.gateways import result_store
@@ -139,8 +139,8 @@ class TestLookUp:
             ("x", "errored", "api_error", None, "b3"),
             ("y", "succeeded", None, "end_turn", "b1"),
         ]
-        assert found.table.schema == FOUND_SCHEMA
-        assert (found.sent, found.batches) == ({"x", "y"}, ["b1", "b3"])
+        assert found.table.schema == COMPACT_SCHEMA
+        assert found.batches == ["b1", "b3"]
 
     def test_it_reads_more_batches_than_it_has_readers(self, store: ResultStore, load: Callable[..., None]) -> None:
         for number in range(30):
@@ -149,11 +149,11 @@ class TestLookUp:
         assert store.look_up(["r7"]).failed_in({"r7"}) == {}
 
     def test_without_loaded_batches_it_finds_nothing(self, store: ResultStore) -> None:
-        assert store.look_up(["x"]).table == FOUND_SCHEMA.empty_table()
+        assert store.look_up(["x"]).table == COMPACT_SCHEMA.empty_table()
 
     def test_without_wanted_requests_it_reads_nothing(self, lake: Lake, store: ResultStore) -> None:
         lake.write("results/p/b1.parquet", b"garbage")
-        assert store.look_up([]).table == FOUND_SCHEMA.empty_table()
+        assert store.look_up([]).table == COMPACT_SCHEMA.empty_table()
 
     def test_a_batch_of_other_requests_is_not_found(self, store: ResultStore, load: Callable[..., None]) -> None:
         load("b1", *some("other"))
@@ -162,14 +162,14 @@ class TestLookUp:
 
     def test_batches_of_another_pipeline_are_not_found(self, lake: Lake, load: Callable[..., None]) -> None:
         load("b1", *some("x"))
-        assert ResultStore(lake, pipeline="p2").look_up(["x"]).sent == set()
+        assert ResultStore(lake, pipeline="p2").look_up(["x"]).batches == []
 
     @pytest.mark.parametrize("wanted", [["x", "y"], {"x": 1, "y": 2}, {"x": 1, "y": 2}.keys(), frozenset({"x", "y"})])
     def test_the_wanted_ids_may_come_in_any_collection(
         self, store: ResultStore, load: Callable[..., None], wanted: Iterable[str]
     ) -> None:
         load("b1", *some("x", "z"))
-        assert store.look_up(wanted).sent == {"x"}
+        assert store.look_up(wanted).settled == {"x"}
 
 
 class TestAnswers:
@@ -200,7 +200,8 @@ class TestOldResults:
         load("b_new", *some("x"))
         found = store.look_up(["x", "y"])
         assert found.batches == ["b_new", "b_old"]
-        assert (found.settled, found.retryable) == ({"x"}, {"y"})
+        assert found.settled == {"x"}
+        assert found.failed == set()
 
     def test_their_answers_have_no_error_type(self, lake: Lake, store: ResultStore) -> None:
         write_old_results(lake, "b_old")

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import secrets
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +12,8 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment.batches import submission
@@ -17,7 +22,7 @@ from include.enrichment.runs.partition import Partition
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.ledger_store import Ledger
 from include.steps.files.chunk_files import request_ids_of
-from include.steps.files.extracted import read_extracted
+from include.steps.files.extracted import fetch_rows, read_extracted
 from include.steps.plan import plan
 from include.steps.planning.plan_files import read_plan
 from tests.fixtures.flow import Flow, another_run, sizes, write_tickets
@@ -333,3 +338,42 @@ def test_rows_that_are_gone_or_damaged_are_reported_with_the_task_to_clear(twent
     with pytest.raises(LakeError, match=r"rows\.parquet cannot be read.*Clear the run's `extract`") as caught:
         twenty.plan()
     assert not caught.value.retryable
+
+
+PLANNING = """
+import sys, resource
+from pathlib import Path
+
+from include.enrichment.storage.layout import RunFolder
+from include.gateways.lake import Lake
+from include.steps.plan import plan
+from tests.fixtures.flow import DAY
+
+most = []
+for run_id in ("small", "large"):
+    folder = RunFolder(pipeline="tickets", partition=DAY, run_id=run_id)
+    plan(folder, pass_name="main", lake=Lake.in_folder(Path(sys.argv[1])))
+    most.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(most[1] - most[0])
+"""
+
+
+def test_memory_grows_by_far_less_than_the_ids_of_the_requests_as_python_strings(flow: Flow, tmp_path: Path) -> None:
+    """200,000 more requests, in a fresh process, which has no freed memory to reuse."""
+    for run_id, rows in (("small", 20_000), ("large", 220_000)):
+        flow.folder = flow.run(run_id)
+        flow.extract()
+        fetch_rows(flow.lake, flow.folder, path := tmp_path / "rows.parquet")
+        values = {"ticket": range(rows), "request_id": (secrets.token_urlsafe(16) for _ in range(rows))}
+        schema = pq.read_schema(path)
+        columns = [
+            pa.array(map(str, values[name]), pa.string())
+            if name in values
+            else pa.array(["x" * 100] * rows if name == "params" else [None] * rows, schema.field(name).type)
+            for name in schema.names
+        ]
+        pq.write_table(pa.table(columns, schema), path, row_group_size=1_000)
+        flow.lake.write_file(flow.folder.rows, path)
+    command = [sys.executable, "-c", PLANNING, str(tmp_path / "lake")]
+    grown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+    assert int(grown) * (1 if sys.platform == "darwin" else 1_024) < 20_000_000

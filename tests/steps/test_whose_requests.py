@@ -18,7 +18,6 @@ from typing import Any
 from unittest import mock
 
 import anthropic
-import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -246,12 +245,12 @@ def expired(entry: Entry, flow: Flow) -> set[str]:
     assert entry.batch_id
     if entry.state != "landed":
         return set()
-    of = pa.array(request_ids_of(flow.lake, entry.chunk), pa.string())
-    answers = ResultStore(flow.lake, pipeline="tickets").answers(entry.batch_id, of=of)
+    of = request_ids_of(flow.lake, entry.chunk)
+    answers = ResultStore(flow.lake, pipeline="tickets").answers(entry.batch_id, of=of.array)
     return {line["request_id"] for line in answers.to_pylist() if line["outcome"] == "expired"}
 
 
 def own(run: Flow) -> set[str]:
     """The requests of the run's rows."""
     fetch_rows(run.lake, run.folder, path := Path(str(run.database) + ".rows"))
-    return read_request_ids(path)
+    return set(read_request_ids(path))

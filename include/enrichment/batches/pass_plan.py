@@ -11,6 +11,7 @@ from include.enrichment.answers.reject_messages import most_common, without_posi
 from include.enrichment.batches.ledger import Entry, OpenChunk
 from include.enrichment.cost.estimate import Estimate
 from include.enrichment.errors import BatchError, ParamError, SpecError
+from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.storage.version import Versioned
 
 #: After this time, a chunk that was never sent is closed: its run has given up.
@@ -68,7 +69,7 @@ class InFlight:
     """
 
     chunk_id: str
-    request_ids: Set[str]
+    request_ids: RequestIds
     sent: bool
     own: bool
 
@@ -83,12 +84,12 @@ class Division:
     :param take_over: unsent chunks to withdraw, unless the plan makes the same ones
     """
 
-    to_send: set[str]
+    to_send: RequestIds
     join: list[str] = field(default_factory=list)
     take_over: list[str] = field(default_factory=list)
 
 
-def divide(wanted: Set[str], in_flight: Iterable[InFlight]) -> Division:
+def divide(wanted: RequestIds, in_flight: Iterable[InFlight]) -> Division:
     """
     Divide the wanted requests into those in flight and those to be sent.
 
@@ -96,15 +97,15 @@ def divide(wanted: Set[str], in_flight: Iterable[InFlight]) -> Division:
     run's own unsent chunks are taken over even if none of their requests is wanted any more, because the warehouse has
     changed. Unsent chunks of other runs that hold no wanted request are left alone.
     """
-    divided = Division(to_send=set(wanted))
+    to_send, join, take_over = wanted, list[str](), list[str]()
     for chunk in in_flight:
         needed = not chunk.request_ids.isdisjoint(wanted)
         if chunk.sent and needed:
-            divided.join.append(chunk.chunk_id)
-            divided.to_send.difference_update(chunk.request_ids)
+            join.append(chunk.chunk_id)
+            to_send -= chunk.request_ids
         elif not chunk.sent and (needed or chunk.own):
-            divided.take_over.append(chunk.chunk_id)
-    return divided
+            take_over.append(chunk.chunk_id)
+    return Division(to_send=to_send, join=join, take_over=take_over)
 
 
 def check_chunks(chunks: int, *, most: int | None) -> None:

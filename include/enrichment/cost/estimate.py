@@ -186,21 +186,23 @@ class _Case:
     One assumption about the prompts.
 
     :param share: of the requests that are like this; the shares of one bound add up to 1
-    :param tokens: of each prompt, as float64
+    :param tokens: of one prompt, as float64
+    :param counts: how many prompts have that many tokens
     """
 
     share: float
     tokens: pa.Array
+    counts: pa.Array
 
     @property
     def total(self) -> float:
         """The tokens of all prompts."""
-        total: float = pc.sum(self.tokens).as_py() or 0.0
+        total: float = pc.sum(pc.multiply(self.tokens, self.counts)).as_py() or 0.0
         return total
 
     def longer_than(self, above: int) -> int:
         """Count the prompts with more than ``above`` tokens."""
-        longer: int = pc.sum(pc.greater(self.tokens, float(above))).as_py() or 0
+        longer: int = pc.sum(self.counts.filter(pc.greater(self.tokens, float(above)))).as_py() or 0
         return longer
 
 
@@ -211,21 +213,21 @@ def _prompts(
     per_byte, source = _per_byte(sample, known)
     frame_bytes, frame_tokens = (sample.frame_bytes, sample.frame_tokens) if sample else (0, 0)
     if sizes is None:
-        ids, of_each = pa.nulls(requests, pa.string()), pa.repeat(size / max(requests, 1), requests)
+        of_each, exact, counts = pa.array([size / max(requests, 1)]), pa.nulls(1, pa.float64()), pa.array([requests])
     else:
-        ids, of_each = sizes["request_id"].combine_chunks(), sizes["params_bytes"].combine_chunks().cast(pa.float64())
+        of_each, exact, counts = _by_size(sizes, sample.tokens if sample else {})
     rest = pc.max_element_wise(pc.subtract(of_each, float(frame_bytes)), 0.0)
-    exact = _exact(ids, sample)
 
     def case(share: float, of_a_byte: float, error: float) -> _Case:
         reckoned = pc.add(pc.multiply(rest, of_a_byte), float(frame_tokens))
-        return _Case(share=share, tokens=pc.multiply(pc.coalesce(exact, reckoned), 1 + error))
+        return _Case(share=share, tokens=pc.multiply(pc.coalesce(exact, reckoned), 1 + error), counts=counts)
 
-    missed = _missed(rest.filter(pc.is_null(exact)), sample) if sample else 0.0
+    unknown = pc.is_null(exact)
+    missed = _missed(rest.filter(unknown), counts.filter(unknown), sample) if sample else 0.0
     high = [case(1 - missed, per_byte.high, _LEAST_ERROR), case(missed, MOST_PER_BYTE, _LEAST_ERROR)]
     if sizes is None:
         most = requests * frame_tokens + max(size - requests * frame_bytes, 0) * MOST_PER_BYTE
-        high = [_Case(share=1, tokens=_worst(most * (1 + _LEAST_ERROR), requests, prices().long_above(model)))]
+        high = [_worst(most * (1 + _LEAST_ERROR), requests, prices().long_above(model))]
         source += ", only their total size known"
     low = [case(1, per_byte.low * (1 - missed), -_LEAST_ERROR)]
     return {"low": low, "expected": [case(1, per_byte.expected, 0)], "high": high}, source
@@ -241,34 +243,42 @@ def _per_byte(sample: TokenSample | None, known: History) -> tuple[Bounds, str]:
     return _RULE_OF_THUMB, "not counted, 1 to 5 bytes per token assumed"
 
 
-def _exact(request_ids: pa.Array, sample: TokenSample | None) -> pa.Array:
-    """Return the tokens of the counted requests, null for the others."""
-    if sample is None or not sample.tokens:
-        return pa.nulls(len(request_ids), pa.float64())
-    tokens = pa.array(list(sample.tokens.values()), pa.float64())
-    return tokens.take(pc.index_in(request_ids, pa.array(list(sample.tokens), pa.string())))
+def _by_size(sizes: pa.Table, counted: Mapping[str, int]) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """
+    Return the distinct sizes in bytes, the tokens if they were counted, and how many requests have that size. Each
+    counted request has a line of its own.
+    """
+    is_counted = pc.is_in(sizes["request_id"], value_set=pa.array(list(counted), pa.string()))
+    known = sizes.filter(is_counted)
+    tokens = [counted[request_id] for request_id in known["request_id"].to_pylist()]
+    others = pc.value_counts(sizes["params_bytes"].filter(pc.invert(is_counted)))
+    return (
+        pa.concat_arrays([*known["params_bytes"].chunks, others.field("values")]).cast(pa.float64()),
+        pa.concat_arrays([pa.array(tokens, pa.float64()), pa.nulls(len(others), pa.float64())]),
+        pa.concat_arrays([pa.repeat(1, len(tokens)), others.field("counts")]),
+    )
 
 
-def _missed(sizes: pa.Array, sample: TokenSample) -> float:
+def _missed(sizes: pa.Array, counts: pa.Array, sample: TokenSample) -> float:
     """
     Return the share of these bytes that may be another kind of text than any that was counted.
 
     The sample may have missed that kind in the run, and these requests may hold more of it than average if they are
     few. A draw finds a share of the bytes with at least half of its probability, see choose_sample().
     """
-    total = pc.sum(sizes).as_py()
+    total = pc.sum(pc.multiply(sizes, counts)).as_py()
     if not total:
         return 0.0
-    as_many_alike = total**2 / pc.sum(pc.multiply(sizes, sizes)).as_py()
+    as_many_alike = total**2 / pc.sum(pc.multiply(pc.multiply(sizes, sizes), counts)).as_py()
     share: float = _MISSED * (2 / sample.requests + 1 / as_many_alike)
     return min(share, 1.0)
 
 
-def _worst(tokens: float, requests: int, above: int) -> pa.Array:
+def _worst(tokens: float, requests: int, above: int) -> _Case:
     """Spread the tokens over the prompts in the most expensive way: as many as possible just longer than ``above``."""
     long = min(int(tokens // (above + 1)), requests)
     among = long or requests
-    return pa.concat_arrays([pa.repeat(tokens / max(among, 1), among), pa.repeat(0.0, requests - among)])
+    return _Case(share=1, tokens=pa.array([tokens / max(among, 1), 0.0]), counts=pa.array([among, requests - among]))
 
 
 def _cost(model: str, cases: Mapping[str, Sequence[_Case]], answer: Bounds, caching: CachedPart | None) -> Usd | None:
@@ -309,11 +319,12 @@ def _dollars(
             rates = prices().per_token(model, long=long, batch=batch)
             if rates is None:
                 return None
-            prompts = case.tokens.filter(of_these)
-            tokens = pc.sum(prompts).as_py() or 0
+            counts = case.counts.filter(of_these)
+            prompts = pc.sum(counts).as_py() or 0
+            tokens = pc.sum(pc.multiply(case.tokens.filter(of_these), counts)).as_py() or 0
             # The cached part of a prompt is never larger than the prompt.
-            part = min(tokens / max(len(prompts) * sum(cached.values()), 1), 1)
-            used = {kind: each * len(prompts) * part for kind, each in cached.items()}
-            used |= {"input_tokens": tokens - sum(used.values()), "output_tokens": answer * len(prompts)}
+            part = min(tokens / max(prompts * sum(cached.values()), 1), 1)
+            used = {kind: each * prompts * part for kind, each in cached.items()}
+            used |= {"input_tokens": tokens - sum(used.values()), "output_tokens": answer * prompts}
             total += sum(rates[kind] * Decimal(case.share * many) for kind, many in used.items())
     return total.quantize(_USD_PLACES, rounding)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -80,36 +80,32 @@ def params_bytes(requests: int, body: int) -> int:
     return body - body_bytes(["x" * REQUEST_ID_CHARACTERS] * requests, 0)
 
 
-def split_chunks(requests: pa.Table, limits: BatchLimits) -> list[str]:
+def split_chunks(requests: pa.Table, limits: BatchLimits) -> list[pa.Table]:
     """
-    Split requests into chunks and return the first id of each, sorted. A chunk extends to the next first id; no request
-    is dropped.
+    Split requests into chunks and return the part of ``requests`` that each holds. No request is dropped.
 
     A chunk closes when the next request would exceed a limit. Requests are split in the order of their ids, which does
     not depend on the order of the rows, so the same requests always make the same chunks. A request that alone exceeds
     ``max_bytes`` would make its own chunk, but `extract` rejects it.
 
-    :param requests: without duplicates, in SIZES_SCHEMA
+    :param requests: without duplicates, in SIZES_SCHEMA, sorted by ``request_id``
     """
     frame = len(BODY_HEAD) + len(BODY_TAIL)
-    first_ids: list[str] = []
+    starts: list[int] = []
     count, size = 0, frame
-    for portion in requests.sort_by("request_id").to_batches(max_chunksize=_ROWS_AT_ONCE):
-        for request_id, params_bytes in zip(*(column.to_pylist() for column in portion.columns), strict=True):
-            item = _REQUEST_FRAME_BYTES + len(request_id) + params_bytes
+    for start in range(0, len(requests), _ROWS_AT_ONCE):
+        portion = requests[start : start + _ROWS_AT_ONCE]
+        items = pc.add(pc.binary_length(portion["request_id"]), portion["params_bytes"]).to_pylist()
+        for position, bare in enumerate(items, start):
+            item = _REQUEST_FRAME_BYTES + bare
             separator = len(BODY_SEPARATOR) if count else 0
             if count == limits.max_requests or size + separator + item > limits.max_bytes:
                 count = 0
             if not count:
-                first_ids.append(request_id)
+                starts.append(position)
                 size, separator = frame, 0
             count, size = count + 1, size + separator + item
-    return first_ids
-
-
-def chunk_number(request_id: str, first_ids: Sequence[str]) -> int:
-    """Return the number, from 0, of the request's chunk in the split_chunks() with these first ids."""
-    return bisect_right(first_ids, request_id) - 1
+    return [requests[start:end] for start, end in pairwise([*starts, len(requests)])]
 
 
 def chunk_id(request_ids: Iterable[str], *, after: Iterable[str] = ()) -> str:

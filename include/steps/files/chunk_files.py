@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, cast
+from typing import TYPE_CHECKING, Self, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,20 +21,23 @@ from include.enrichment.requests.chunk import (
     BODY_TAIL,
     ITEM_PARTS,
     REQUESTS_SCHEMA,
-    SIZES_SCHEMA,
     Body,
     body_bytes,
     chunk_id,
 )
 from include.enrichment.requests.request import Request
+from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.storage import layout
 from include.enrichment.storage.version import check_stamp, with_stamp
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake, ObjectMissing
 
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
 #: A file is written and read in portions of about this many bytes of params, or of one larger request: submit holds no
 #: more in memory, whatever the number of requests.
-_PORTION_BYTES = 1_000_000
+PORTION_BYTES = 1_000_000
 _READ_BYTES = 1 << 18
 
 
@@ -67,10 +71,8 @@ def read_chunk(lake: Lake, key: str) -> Chunk:
 
     Raises LakeError if it does not exist or is not a chunk file.
     """
-    with _chunk_file(lake.locate(key)), lake.open(key) as file:
-        stored = pq.read_metadata(file).metadata or {}
-        check_stamp(stored, lake.locate(key))
-        metadata = {name.decode(): value.decode() for name, value in stored.items()}
+    with _chunk_file(lake.locate(key)):
+        metadata = {name.decode(): value.decode() for name, value in _read_metadata(lake, key).items()}
         return Chunk(
             key=key,
             chunk_id=metadata["chunk_id"],
@@ -84,15 +86,24 @@ def read_chunk(lake: Lake, key: str) -> Chunk:
         )
 
 
+def _read_metadata(lake: Lake, key: str) -> Mapping[bytes, bytes]:
+    with lake.open(key) as file:
+        stored: Mapping[bytes, bytes] = pq.read_metadata(file).metadata or {}
+        check_stamp(stored, lake.locate(key))
+        return stored
+
+
 def _cached(metadata: Mapping[str, str]) -> CachedPrefix | None:
     if "prefix_id" not in metadata:
         return None
     return CachedPrefix(prefix_id=metadata["prefix_id"], ttl=cast(Ttl, metadata["cache"]))
 
 
-def request_ids_of(lake: Lake, key: str) -> list[str]:
+def request_ids_of(lake: Lake, key: str) -> RequestIds:
     """Return the ids of a chunk file's requests. Raises LakeError as read_chunk() does."""
-    return read_chunk(lake, key).request_ids
+    with _chunk_file(lake.locate(key)):
+        ids = pa.array([_read_metadata(lake, key)[b"request_ids"]], pa.string())
+        return RequestIds(pc.split_pattern(ids, " ").flatten())
 
 
 def params_of(lake: Lake, chunk: Chunk, request_ids: Collection[str]) -> dict[str, str]:
@@ -167,14 +178,36 @@ def read_part(lake: Lake, chunk: Chunk, request_ids: pa.Array) -> Iterator[pa.Re
                     yield batch.filter(pc.is_in(batch["request_id"], value_set=request_ids))
 
 
+class _OpenToWrite(io.RawIOBase):
+    """A new file that is open only during each write: a plan writes more files at once than a process may have open."""
+
+    def __init__(self, path: Path) -> None:
+        path.write_bytes(b"")
+        self._path = path
+        self._bytes = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._bytes
+
+    def write(self, data: ReadableBuffer) -> int:
+        with self._path.open("ab") as file:
+            written = file.write(data)
+        self._bytes += written
+        return written
+
+
 class ChunkWriter:
     """
     A local chunk file that is being written.
 
-    A context manager: leave it before you upload the file or read ``chunk_id``. ``params_bytes`` is the size of all
-    params so far. For the parameters see Chunk.
+    A context manager: leave it before you upload the file or read ``chunk_id``. The file is open only while something
+    is written to it. ``params_bytes`` is the size of all params so far. For the parameters see Chunk.
 
     :param after: the batches that failed to answer these requests before
+    :param portion_bytes: bytes of params to hold in memory and write together
     """
 
     def __init__(
@@ -187,9 +220,9 @@ class ChunkWriter:
         partition: str | None = None,
         pass_name: str | None = None,
         cached: CachedPrefix | None = None,
+        portion_bytes: int = PORTION_BYTES,
     ) -> None:
         self.path = path
-        self.request_ids: list[str] = []
         self._pipeline = pipeline
         self._after = sorted(after)
         facts = {"output_schema": schema_text, "partition": partition, "pass_name": pass_name}
@@ -197,14 +230,16 @@ class ChunkWriter:
             facts |= {"prefix_id": cached.prefix_id, "cache": cached.ttl}
         self._metadata = {"pipeline": pipeline} | {name: fact for name, fact in facts.items() if fact}
         self.params_bytes = 0
-        self._sizes: list[pa.Array] = []
+        self._ids_path = path.with_suffix(".ids")
+        self._portion_bytes = portion_bytes
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_bytes = 0
 
     def __enter__(self) -> Self:
         schema = with_stamp(REQUESTS_SCHEMA, self._metadata)
+        self._ids_path.write_bytes(b"")
         self._writer = pq.ParquetWriter(
-            self.path,
+            _OpenToWrite(self.path),
             schema,
             compression="zstd",
             use_dictionary=False,  # no two requests are alike
@@ -215,23 +250,18 @@ class ChunkWriter:
 
     def __exit__(self, *_: object) -> None:
         self._flush()
-        self.chunk_id = chunk_id(self.request_ids, after=self._after)
+        request_ids = self._ids_path.read_text(encoding="ascii").split()
+        self.chunk_id = chunk_id(request_ids, after=self._after)
         # The ids are in the footer as well: their column is scattered between the params.
         self._writer.add_key_value_metadata(
             {
                 "chunk_id": self.chunk_id,
-                "request_ids": " ".join(self.request_ids),
-                "body_bytes": str(body_bytes(self.request_ids, self.params_bytes)),
+                "request_ids": " ".join(request_ids),
+                "body_bytes": str(body_bytes(request_ids, self.params_bytes)),
             }
         )
         self._writer.close()
-
-    @property
-    def sizes(self) -> pa.Table:
-        """The size of each request, in SIZES_SCHEMA."""
-        return pa.table(
-            [pa.array(self.request_ids, pa.string()), pa.chunked_array(self._sizes, pa.int32())], SIZES_SCHEMA
-        )
+        del self._writer  # it holds the footer, and a plan keeps all its writers until the files are uploaded
 
     def add(self, request: Request) -> None:
         """Add a request. It must be new in this chunk, and the chunk within BatchLimits."""
@@ -243,12 +273,10 @@ class ChunkWriter:
         requests = pa.RecordBatch.from_arrays(
             [requests[name] for name in REQUESTS_SCHEMA.names], schema=REQUESTS_SCHEMA
         )
-        self.request_ids += requests["request_id"].to_pylist()
-        self._sizes.append(pc.binary_length(requests["params"]))
-        sizes = self._sizes[-1].to_pylist()
+        sizes = pc.binary_length(requests["params"]).to_pylist()
         start = 0
         for position, size in enumerate(sizes):
-            if self._waiting_bytes and self._waiting_bytes + size > _PORTION_BYTES:
+            if self._waiting_bytes and self._waiting_bytes + size > self._portion_bytes:
                 self._waiting.append(requests.slice(start, position - start))
                 self._flush()
                 start = position
@@ -267,6 +295,8 @@ class ChunkWriter:
         portion = pa.Table.from_batches(self._waiting, REQUESTS_SCHEMA)
         if portion.num_rows:
             self._writer.write_table(portion, row_group_size=portion.num_rows)
+            with self._ids_path.open("a", encoding="ascii") as file:  # in memory they would be as many as the plan's
+                file.write("".join(f"{request_id} " for request_id in portion["request_id"].to_pylist()))
         self._waiting, self._waiting_bytes = [], 0
 
 

@@ -15,12 +15,15 @@ from pydantic import ValidationError, model_validator
 
 from include.enrichment.errors import LakeError
 from include.enrichment.requests.chunk import REQUESTS_SCHEMA
+from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.storage.layout import RunFolder
 from include.enrichment.storage.version import Versioned, check_stamp, parse
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake, ObjectMissing
 
+#: After so many row groups, the memory that other threads have freed is given back.
+_GROUPS_AT_ONCE = 32
 _Model = TypeVar("_Model", bound=Versioned)
 
 
@@ -59,7 +62,7 @@ class ExtractedRun:
     pipeline: Pipeline
     extracted: Extracted
     rows: Path
-    request_ids: Set[str]
+    request_ids: RequestIds
 
 
 @contextmanager
@@ -105,13 +108,15 @@ def fetch_rows(lake: Lake, folder: RunFolder, path: Path) -> None:
         ) from error
 
 
-def read_request_ids(path: Path) -> set[str]:
-    """Return the distinct requests of a fetched rows.parquet."""
-    found: set[str] = set()
+def read_request_ids(path: Path) -> RequestIds:
+    """Return the distinct requests of a fetched rows.parquet. A row that cannot be sent has none."""
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=100_000, columns=["request_id"]):
-            found.update(batch["request_id"].to_pylist())
-    found.discard(None)  # rows that cannot be sent have no request
+        # One row group after the other, as reading them all at once takes twice the memory.
+        groups = (file.read_row_group(number, columns=["request_id"]) for number in range(file.num_row_groups))
+        ids = pa.chunked_array([group["request_id"] for group in groups], pa.string()).combine_chunks()
+    pa.default_memory_pool().release_unused()  # sorting needs some
+    found = RequestIds(ids)
+    pa.default_memory_pool().release_unused()
     return found
 
 
@@ -122,14 +127,18 @@ def read_requests(path: Path, wanted: Set[str]) -> Iterator[pa.RecordBatch]:
     They come in the order of the rows, each once, however many rows render alike. Params of row groups without a wanted
     request are not decompressed.
     """
-    left = set(wanted)
+    ids = RequestIds(wanted)
+    found = bytearray(len(ids))
     with pq.ParquetFile(path) as file:
         for number in range(file.num_row_groups):
-            ids = file.read_row_group(number, columns=["request_id"])["request_id"].to_pylist()
+            if number % _GROUPS_AT_ONCE == 0:
+                pa.default_memory_pool().release_unused()
+            column = file.read_row_group(number, columns=["request_id"])["request_id"]
             new = []
-            for request_id in ids:
-                new.append(request_id in left)
-                left.discard(request_id)
+            for position in ids.find(column.combine_chunks()).to_pylist():
+                new.append(position is not None and not found[position])
+                if position is not None:
+                    found[position] = True
             if any(new):
                 portion = file.read_row_group(number, columns=REQUESTS_SCHEMA.names)
                 kept = portion if all(new) else portion.filter(pa.array(new))

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from include.enrichment.batches.ledger import UNSETTLED, Entry, OpenChunk, OpenChunks
 from include.enrichment.batches.pass_plan import InFlight, is_closed
 from include.enrichment.errors import LakeError
+from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.lake import Lake
@@ -61,7 +62,7 @@ def find_in_flight(recorded: Recorded[OpenChunks] | None, folder: RunFolder, led
     chunks = [
         InFlight(
             chunk_id=chunk_id,
-            request_ids=frozenset(request_ids),
+            request_ids=request_ids,
             sent=(entry := entries[chunk_id]) is not None and entry.state != "planned",
             own=opened[chunk_id].planned_by == [folder.prefix],
         )
@@ -86,7 +87,7 @@ def _check_none_lost(loaded: Set[str], entries: Mapping[str, Entry | None], ledg
         )
 
 
-def _ids_in_flight(chunk_id: str, entry: Entry | None, ledger: Ledger, lake: Lake) -> list[str]:
+def _ids_in_flight(chunk_id: str, entry: Entry | None, ledger: Ledger, lake: Lake) -> RequestIds:
     key = layout.chunk(ledger.pipeline, chunk_id)
     try:
         return request_ids_of(lake, key)
@@ -94,7 +95,7 @@ def _ids_in_flight(chunk_id: str, entry: Entry | None, ledger: Ledger, lake: Lak
         if error.retryable:
             raise
         if not was_sent(entry):
-            return []  # without its file nobody can send it
+            return RequestIds()  # without its file nobody can send it
         raise LakeError(
             f"{error} Chunk {chunk_id} is {entry.state if entry else 'planned'} in the ledger, and its file is needed"
             " to know which requests are in flight. Nothing was sent. Restore the file, or give up its answers and pay"

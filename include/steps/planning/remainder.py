@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Set
 from datetime import UTC, datetime
-
-import pyarrow as pa
 
 from include.enrichment.batches.ledger import Entry, OpenChunk, OpenChunks
 from include.enrichment.errors import LakeError, NotSent
 from include.enrichment.requests.chunk import chunk_id
+from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.disk import working_folder
@@ -41,7 +39,7 @@ def write_remainder(chunk: Chunk, withdrawn: Entry, *, run_id: str, ledger: Ledg
         if withdrawn.remainder:
             return layout.chunk(ledger.pipeline, withdrawn.remainder)
         folder = _planned_by(run_id, withdrawn, recorded)
-        left = _left(chunk, recorded, folder, ledger, lake) if folder else set()
+        left = _left(chunk, recorded, folder, ledger, lake) if folder else RequestIds()
         if not left or folder is None or known is None:
             raise NotSent(
                 f"Chunk {chunk.chunk_id} ({len(chunk.request_ids):,} requests) was never sent. Run {withdrawn.run_id}"
@@ -69,9 +67,9 @@ def _planned_by(run_id: str, withdrawn: Entry, recorded: Recorded[OpenChunks] | 
 
 def _left(
     chunk: Chunk, recorded: Recorded[OpenChunks] | None, folder: RunFolder, ledger: Ledger, lake: Lake
-) -> Set[str]:
+) -> RequestIds:
     """The chunk's requests that are neither in another open chunk nor answered."""
-    left = set(chunk.request_ids)
+    left = RequestIds(chunk.request_ids)
     for other in find_in_flight(recorded, folder, ledger, lake).chunks:
         # A chunk of this run and of this id was written here, by a process that died before it recorded it. Any other
         # chunk that the run has planned since is sent on its own.
@@ -83,7 +81,7 @@ def _left(
 
 def _make(
     chunk: Chunk,
-    left: Set[str],
+    left: RequestIds,
     folder: RunFolder,
     recorded: Recorded[OpenChunks] | None,
     known: Recorded[Entry],
@@ -102,7 +100,7 @@ def _make(
             cached=chunk.cached,
         )
         with writer:
-            for requests in read_part(lake, chunk, pa.array(sorted(left), pa.string())):
+            for requests in read_part(lake, chunk, left.array):
                 writer.write(requests)
         key = writer.upload(lake)
     # It costs no more than the whole chunk would have.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
@@ -16,9 +15,10 @@ from include.enrichment.answers.outcome import remedy
 from include.enrichment.answers.repair import Repair, repair
 from include.enrichment.answers.table import row_keys
 from include.enrichment.batches.pass_plan import PassPlan, check_canary, check_only_rejects
-from include.enrichment.batches.prior_results import FOUND_SCHEMA, PriorResults
+from include.enrichment.batches.prior_results import COMPACT_SCHEMA, PriorResults
 from include.enrichment.errors import ParamError
 from include.enrichment.requests.request import Request, Unsendable
+from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.runs import passes
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.storage import layout
@@ -48,10 +48,10 @@ class Selection:
         makes none
     """
 
-    request_ids: Set[str]
+    request_ids: RequestIds
     made: Mapping[str, Request] = field(default_factory=dict)
     failed_in: Mapping[str, Set[str]] = field(default_factory=dict)
-    later: Set[str] = frozenset()
+    later: RequestIds = field(default_factory=RequestIds)
     batches: Collection[str] = ()
     repairs: Sequence[Repair] | None = None
 
@@ -73,26 +73,27 @@ def select_requests(pass_name: str, run: ExtractedRun, lake: Lake) -> Selection:
     if passes.is_retry(pass_name):
         return _retried(needed, found, run.rows, store, rejected, most_bytes=pipeline.limits.params_bytes)
     left = needed - found.settled
-    later: Set[str] = frozenset()
+    later = RequestIds()
     if pass_name == passes.CANARY:
-        canary = set(heapq.nsmallest(pipeline.settings.limits.canary_rows, left))
+        canary = RequestIds(left.array[: pipeline.settings.limits.canary_rows])
         left, later = canary, left - canary
     elif canary_plan := read_plan(lake, run.folder, passes.CANARY, run.extracted.extracted_at):
         sent = _sent(canary_plan, pipeline.name, lake)
         # The retry pass sends what the canary left unanswered.
-        left = left - {request_id for request_ids in sent.values() for request_id in request_ids}
+        for request_ids in sent.values():
+            left -= request_ids
         if left:
             _check_canary(sent, store)
     return Selection(request_ids=left, failed_in=found.failed_in(left), later=later, batches=found.batches)
 
 
-def _sent(canary_plan: PassPlan, pipeline: str, lake: Lake) -> dict[str, list[str]]:
+def _sent(canary_plan: PassPlan, pipeline: str, lake: Lake) -> dict[str, RequestIds]:
     """The canary's batches, with the requests of each. A chunk that another run took over sent nothing."""
     entries = Ledger(lake, pipeline=pipeline).latest([layout.chunk_id_of(key) for key in canary_plan.chunks])
     return {entry.batch_id: request_ids_of(lake, entry.chunk) for entry in entries if entry and entry.batch_id}
 
 
-def _check_canary(sent: Mapping[str, Collection[str]], store: ResultStore) -> None:
+def _check_canary(sent: Mapping[str, RequestIds], store: ResultStore) -> None:
     """
     Raises BatchError if the canary shows that the rest would fail in the same way.
 
@@ -100,7 +101,7 @@ def _check_canary(sent: Mapping[str, Collection[str]], store: ResultStore) -> No
     """
     reasons: dict[str, str | None] = {}
     for batch_id, request_ids in sent.items():
-        answers = store.answers(batch_id, of=pa.array(request_ids, pa.string()))
+        answers = store.answers(batch_id, of=request_ids.array)
         for line in answers.select(["request_id", "outcome", "error_type", "stop_reason", "reason"]).to_pylist():
             passing = remedy(line["outcome"], line["error_type"], line["stop_reason"]) == "again"
             fine = passing or line["outcome"] == "succeeded"
@@ -125,7 +126,7 @@ def requests_for_rejects(rejects: Path, rows: Path, pipeline: Pipeline, lake: La
     return len(sent)
 
 
-def _rejected(rows: Path, folder: RunFolder, lake: Lake) -> set[str]:
+def _rejected(rows: Path, folder: RunFolder, lake: Lake) -> RequestIds:
     """
     The requests of the rows that were rejected last, published or not. Raises ParamError if there are none that can be
     read.
@@ -153,16 +154,22 @@ def _keys(rows: Path) -> list[str]:
     return [field.name for field in row_keys(pq.read_schema(rows))]
 
 
-def _requests_of(rejects: pa.Table, rows: Path) -> set[str]:
+def _requests_of(rejects: pa.Table, rows: Path) -> RequestIds:
     """The requests of the rows with the keys of ``rejects``. Raises pa.ArrowException."""
     keys = rejects.column_names
     keyed = pq.read_table(rows, columns=[*keys, "request_id"])
     again = keyed.join(rejects.cast(keyed.select(keys).schema), keys=keys, join_type="left semi")
-    return set(again["request_id"].drop_null().to_pylist())
+    return RequestIds(again["request_id"])
 
 
 def _retried(
-    needed: Set[str], found: PriorResults, rows: Path, store: ResultStore, rejected: Set[str] | None, *, most_bytes: int
+    needed: RequestIds,
+    found: PriorResults,
+    rows: Path,
+    store: ResultStore,
+    rejected: RequestIds | None,
+    *,
+    most_bytes: int,
 ) -> Selection:
     """
     The requests without a usable answer: sent again if they were not billed, repaired if they were.
@@ -178,7 +185,7 @@ def _retried(
         for repair in repairs
         if (repair.depth == 1 if rejected is None else repair.of in rejected)
     }
-    left = (needed | made.keys()) - found.settled - (found.sent - found.retryable)
+    left = (needed | made.keys()) - found.settled - found.failed
     if large := {one for one in left & made.keys() if len(made[one].params.encode()) > most_bytes}:
         log.warning("%s repairs are larger than limits.batch_bytes allows and are not sent", f"{len(large):,}")
         left -= large
@@ -193,7 +200,7 @@ def _repairs(found: PriorResults, rows: Path, store: ResultStore) -> tuple[list[
     results of all these repairs. So every later run finds a better answer that was once paid for.
     """
     every: list[Repair] = []
-    found_of_repairs = PriorResults(FOUND_SCHEMA.empty_table())
+    found_of_repairs = PriorResults(COMPACT_SCHEMA.empty_table())
     last: dict[str, Repair] = {}
     while invalid := found.repairable():
         requests = (last[request_id].request for request_id in invalid) if last else _of_rows(invalid.keys(), rows)

@@ -57,7 +57,7 @@ def test_a_chunk_holds_its_requests_in_the_order_of_the_rows_each_once(flow: Flo
     change(flow, tmp_path, "limits: {batch_requests: 700}")
     flow.extract()
     rows = pq.read_table(pa.BufferReader(flow.lake.read(flow.folder.rows)))["request_id"].unique().to_pylist()
-    chunks = [request_ids_of(flow.lake, key) for key in flow.plan()]
+    chunks = [read_chunk(flow.lake, key).request_ids for key in flow.plan()]
     assert list(map(len, chunks)) == [700, 700, 103]
     assert sorted(rows) == [request_id for chunk in chunks for request_id in sorted(chunk)]
     for chunk in chunks:
@@ -80,13 +80,13 @@ def test_the_order_of_the_rows_does_not_change_the_chunks(flow: Flow, tmp_path: 
     assert flow.plan() == chunks
 
 
-def test_a_plan_writes_few_files_at_once(twenty: Flow, tmp_path: Path) -> None:
-    """300 chunks must not need 300 open files."""
+def test_a_plan_keeps_no_chunk_file_open(twenty: Flow, tmp_path: Path) -> None:
+    """300 chunks must not need 300 open files; many systems allow a process 256."""
     write_tickets(twenty.database, [(f"M{number}", f"More {number}") for number in range(280)])
     change(twenty, tmp_path, "limits: {batch_requests: 1}")
     twenty.extract()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 150, hard))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) + 40, hard))
     try:
         assert len(twenty.plan()) == 300
     finally:

@@ -22,6 +22,7 @@ from include.enrichment.batches.pass_plan import (
     is_closed,
 )
 from include.enrichment.errors import BatchError, ParamError, SpecError
+from include.enrichment.requests.request_ids import RequestIds
 
 PLANNED_AT = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
 MOMENT = timedelta(microseconds=1)
@@ -29,46 +30,50 @@ MOMENT = timedelta(microseconds=1)
 
 def _chunk(request_ids: str, *, sent: bool = False, own: bool = False) -> InFlight:
     """Return an open chunk; each letter of its name is a request."""
-    return InFlight(chunk_id=request_ids, request_ids=frozenset(request_ids), sent=sent, own=own)
+    return InFlight(chunk_id=request_ids, request_ids=RequestIds(request_ids), sent=sent, own=own)
 
 
 class TestDivide:
     @pytest.mark.parametrize(
         ("in_flight", "division"),
         [
-            ([], Division(to_send=set("abcd"))),
-            ([_chunk("xy", sent=True)], Division(to_send=set("abcd"))),
-            ([_chunk("ab", sent=True), _chunk("cd", sent=True)], Division(to_send=set(), join=["ab", "cd"])),
-            ([_chunk("abcdx", sent=True, own=True)], Division(to_send=set(), join=["abcdx"])),
-            ([_chunk("bx", sent=True), _chunk("d", sent=True)], Division(to_send=set("ac"), join=["bx", "d"])),
+            ([], Division(to_send=RequestIds("abcd"))),
+            ([_chunk("xy", sent=True)], Division(to_send=RequestIds("abcd"))),
+            ([_chunk("ab", sent=True), _chunk("cd", sent=True)], Division(to_send=RequestIds(), join=["ab", "cd"])),
+            ([_chunk("abcdx", sent=True, own=True)], Division(to_send=RequestIds(), join=["abcdx"])),
+            ([_chunk("bx", sent=True), _chunk("d", sent=True)], Division(to_send=RequestIds("ac"), join=["bx", "d"])),
         ],
         ids=["nothing", "only what nobody wants", "all of it", "all of it and more", "a part of it"],
     )
     def test_sent_chunks_of_any_run_are_joined_and_the_rest_is_sent(
         self, in_flight: list[InFlight], division: Division
     ) -> None:
-        assert divide(set("abcd"), in_flight) == division
+        assert divide(RequestIds("abcd"), in_flight) == division
 
     @pytest.mark.parametrize("requests", ["ab", "abx", "cx", "abc"])
     @pytest.mark.parametrize("own", [True, False])
     def test_unsent_chunks_of_any_run_are_taken_over(self, own: bool, requests: str) -> None:
-        assert divide(set("abc"), [_chunk(requests, own=own)]) == Division(to_send=set("abc"), take_over=[requests])
+        assert divide(RequestIds("abc"), [_chunk(requests, own=own)]) == Division(
+            to_send=RequestIds("abc"), take_over=[requests]
+        )
 
     def test_an_own_unsent_chunk_without_wanted_requests_is_withdrawn(self) -> None:
-        assert divide(set("abc"), [_chunk("xy", own=True)]) == Division(to_send=set("abc"), take_over=["xy"])
+        assert divide(RequestIds("abc"), [_chunk("xy", own=True)]) == Division(
+            to_send=RequestIds("abc"), take_over=["xy"]
+        )
 
     def test_another_runs_chunk_without_wanted_requests_is_left_alone(self) -> None:
-        assert divide(set("abc"), [_chunk("xy")]) == Division(to_send=set("abc"))
+        assert divide(RequestIds("abc"), [_chunk("xy")]) == Division(to_send=RequestIds("abc"))
 
     def test_without_wanted_requests_only_own_unsent_chunks_are_withdrawn(self) -> None:
         in_flight = [_chunk("ab", own=True), _chunk("cd", own=True, sent=True), _chunk("ef")]
-        assert divide(set(), in_flight) == Division(to_send=set(), take_over=["ab"])
+        assert divide(RequestIds(), in_flight) == Division(to_send=RequestIds(), take_over=["ab"])
 
     @pytest.mark.parametrize("seed", range(200))
     def test_every_wanted_request_is_sent_or_joined_exactly_once(self, seed: int) -> None:
         luck = random.Random(seed)
         requests = [str(number) for number in range(luck.randrange(40))]
-        wanted = {request for request in requests if luck.random() < 0.6}
+        wanted = RequestIds(request for request in requests if luck.random() < 0.6)
         luck.shuffle(requests)
         in_flight: list[InFlight] = []
         while requests and luck.random() < 0.9:
@@ -76,7 +81,7 @@ class TestDivide:
             in_flight.append(
                 InFlight(
                     chunk_id="-".join(some),
-                    request_ids=frozenset(some),
+                    request_ids=RequestIds(some),
                     sent=luck.random() < 0.5,
                     own=luck.random() < 0.5,
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from include.enrichment.batches.prior_results import FOUND_SCHEMA, PriorResults, select_outcomes
+from include.enrichment.batches.prior_results import COMPACT_SCHEMA, FOUND_SCHEMA, PriorResults, select_outcomes
 
 BILLED = ["succeeded", "invalid"]
 UNBILLED = ["errored", "expired", "canceled", "missing"]
@@ -15,7 +15,9 @@ Line = tuple[str, str, str | None, str | None, str]
 
 def _found(*lines: Line) -> PriorResults:
     return PriorResults(
-        pa.Table.from_pylist([dict(zip(FOUND_SCHEMA.names, line, strict=True)) for line in lines], FOUND_SCHEMA)
+        pa.Table.from_pylist([dict(zip(FOUND_SCHEMA.names, line, strict=True)) for line in lines], FOUND_SCHEMA).cast(
+            COMPACT_SCHEMA
+        )
     )
 
 
@@ -25,14 +27,6 @@ def _line(request_id: str, outcome: str, batch_id: str = "b-1", stop_reason: str
 
 
 EVERY = _found(*(_line(outcome, outcome) for outcome in [*BILLED, *UNBILLED]))
-
-
-def test_a_request_with_any_outcome_was_sent() -> None:
-    assert EVERY.sent == {*BILLED, *UNBILLED}
-
-
-def test_a_request_with_a_usable_answer_has_succeeded() -> None:
-    assert EVERY.succeeded == {"succeeded"}
 
 
 def test_a_paid_request_is_settled() -> None:
@@ -49,25 +43,27 @@ def test_a_paid_request_stays_settled_despite_other_outcomes(outcome: str, other
 
 
 @pytest.mark.parametrize(
-    ("outcome", "error_type", "may"),
+    ("outcome", "error_type", "failed"),
     [
-        ("expired", None, True),
-        ("canceled", None, True),
-        ("missing", None, True),
-        ("errored", "overloaded_error", True),
-        ("errored", None, True),
-        ("errored", "invalid_request_error", False),
+        ("expired", None, False),
+        ("canceled", None, False),
+        ("missing", None, False),
+        ("errored", "overloaded_error", False),
+        ("errored", None, False),
+        ("errored", "invalid_request_error", True),
         ("invalid", None, False),
         ("succeeded", None, False),
     ],
 )
-def test_only_transient_failures_are_retryable(outcome: str, error_type: str | None, may: bool) -> None:
-    assert _found(("r", outcome, error_type, "end_turn", "b-1")).retryable == ({"r"} if may else set())
+def test_a_transient_failure_and_a_paid_answer_are_no_failure_for_good(
+    outcome: str, error_type: str | None, failed: bool
+) -> None:
+    assert _found(("r", outcome, error_type, "end_turn", "b-1")).failed == ({"r"} if failed else set())
 
 
 def test_one_transient_failure_makes_a_request_retryable() -> None:
     found = _found(("r", "errored", "invalid_request_error", None, "b-1"), _line("r", "expired", "b-2"))
-    assert found.retryable == {"r"}
+    assert found.failed == set()
 
 
 class TestFailedIn:
@@ -136,9 +132,10 @@ def test_the_sum_of_two_results_holds_both() -> None:
     first, second = _found(_line("r-1", "invalid", "b-1")), _found(_line("r-2", "expired", "b-2"))
     assert first.settled == {"r-1"}
     both = first + second
-    assert (both.sent, both.settled, both.retryable) == ({"r-1", "r-2"}, {"r-1"}, {"r-2"})
+    assert both.settled == {"r-1"}
+    assert both.failed_in({"r-1", "r-2"}) == {"r-2": {"b-2"}}
     assert both.batches == ["b-1", "b-2"]
-    assert (first.sent, second.sent) == ({"r-1"}, {"r-2"})
+    assert (first.batches, second.batches) == (["b-1"], ["b-2"])
     assert (both + _found(_line("r-1", "succeeded", "b-3"))).repairable() == {}
 
 
@@ -164,8 +161,8 @@ def test_wanted_outcomes_keep_their_order(wanted: str, found: str) -> None:
 
 
 def test_no_outcomes_give_empty_results() -> None:
-    for found in (_found(), _found() + _found(), PriorResults(FOUND_SCHEMA.empty_table())):
+    for found in (_found(), _found() + _found(), PriorResults(COMPACT_SCHEMA.empty_table())):
         assert found.batches == []
-        assert found.sent == found.succeeded == found.settled == found.retryable == set()
+        assert found.settled == found.failed == set()
         assert found.failed_in({"r"}) == {}
         assert found.repairable() == {}
