@@ -32,11 +32,14 @@ class Room:
         return self.imports | self.only.get(file.name, set()) | set(sys.stdlib_module_names)
 
 
-def _layers(path: str, layers: list[str], *, base: set[str]) -> list[Room]:
+def _layers(
+    path: str, layers: list[str], *, base: set[str], only: dict[str, dict[str, set[str]]] | None = None
+) -> list[Room]:
     """The rooms within ``path``, bottom to top: each imports itself, the layers before it and the base."""
     names = [f"{path}/{layer}".replace("/", ".") for layer in layers]
     return [
-        Room(path=f"{path}/{layer}", imports=base | set(names[: number + 1])) for number, layer in enumerate(layers)
+        Room(path=f"{path}/{layer}", imports=base | set(names[: number + 1]), only=(only or {}).get(layer, {}))
+        for number, layer in enumerate(layers)
     ]
 
 
@@ -75,8 +78,15 @@ ROOMS = [
     Room(path="include/enrichment", imports=set()),
     *_layers(
         "include/enrichment",
-        ["runs", "storage", "requests", "cost", "answers/schema", "answers", "spec", "batches"],
+        ["runs", "storage", "requests", "cost", "answers/schema", "answers/checks", "answers", "spec", "batches"],
         base={"include.enrichment.errors", *_LIBRARIES},
+        only={
+            "answers/checks": {
+                "pattern.py": {"re2"},
+                "sql_expression.py": {"duckdb"},
+                "word_search.py": {"ahocorasick_rs"},
+            }
+        },
     ),
     Room(
         path="include/gateways",
@@ -109,7 +119,7 @@ ROOMS = [
         Room(
             path=f"include/steps/{folder}",
             imports={*_BELOW_STEPS, "include.steps.files", f"include.steps.{folder}"},
-            only={name: {"duckdb"} for name in ("duckdb_session.py", "decoding.py", "matching.py")},
+            only={name: {"duckdb"} for name in ("duckdb_session.py", "decoding.py", "matching.py", "failed_checks.py")},
         )
         for folder in ("files", "planning", "submitting", "loading", "publishing")
     ),
@@ -309,7 +319,7 @@ _OUTSIDE = {"os", "time", "random", "secrets", "socket", "subprocess", "urllib",
 _FILES = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "glob", "iterdir"}
 _FILE_MODULES = {"pathlib", "io", "tempfile", "shutil", "glob"}
 #: These read files all the same: their pipeline's folder.
-_READERS = ("parse_time.py", "prices.py", "pipeline_folder.py")
+_READERS = ("parse_time.py", "prices.py", "pipeline_folder.py", "checks_file.py")
 
 
 def _attributes(source: str) -> set[str]:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.answers.schema.column_names import key_problems, output_problems
 from include.enrichment.answers.table import (
+    CHECKED,
     SAMPLE,
     changed_types,
     key_fields,
@@ -40,6 +41,7 @@ from include.steps.files.extracted import Extracted
 from include.steps.publishing.table_contract import last_manifest
 
 if TYPE_CHECKING:  # the task that only extracts needs no SDK at run time, nor SQLAlchemy for files
+    from include.enrichment.answers.checks.checks import Checks
     from include.gateways.claude import Claude
     from include.gateways.sources.parquet_files import ParquetFiles
     from include.gateways.sources.warehouse import Warehouse
@@ -108,7 +110,7 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
             if not first:
                 _check_row_count(0, pipeline, folder)  # first, as without a row the key's type may be unknown
             keys = _key_fields(pipeline, columns, first[0] if first else None, published)
-            rows, unsendable = _write_rows(path, chain([first], wanted), renderers, keys)
+            rows, unsendable = _write_rows(path, chain([first], wanted), renderers, keys, pipeline.read_checks())
         _check_row_count(rows // pipeline.settings.samples, pipeline, folder)
         if not rows:
             log.warning(
@@ -170,14 +172,19 @@ def _key_fields(
 
 
 def _write_rows(
-    path: Path, portions: Iterable[Sequence[Mapping[str, Any]]], renderers: list[Renderer], keys: Sequence[pa.Field]
+    path: Path,
+    portions: Iterable[Sequence[Mapping[str, Any]]],
+    renderers: list[Renderer],
+    keys: Sequence[pa.Field],
+    checks: Checks | None,
 ) -> tuple[int, int]:
     """Write the rows to a Parquet file. Return their number, and how many of them cannot be sent."""
     key = [field.name for field in keys]
     rows = unsendable = 0
-    schema = rows_schema(keys, sampled=len(renderers) > 1)
+    checked = checks if checks and checks.need_rows else None
+    schema = rows_schema(keys, sampled=len(renderers) > 1, checked=checked is not None)
     rendered = (
-        _render(row, renderer, key) | {SAMPLE: number}
+        _render(row, renderer, key, checked) | {SAMPLE: number}
         for portion in portions
         for row in portion
         for number, renderer in enumerate(renderers, start=1)
@@ -207,16 +214,20 @@ def _by_size(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield waiting
 
 
-def _render(row: Mapping[str, Any], renderer: Renderer, key: list[str]) -> dict[str, Any]:
-    """The row's key with its request or problem. The other columns, which may hold long texts, are dropped."""
+def _render(row: Mapping[str, Any], renderer: Renderer, key: list[str], checks: Checks | None) -> dict[str, Any]:
+    """
+    The row's key with its request or problem, and with what the checks need to know of it. The other columns, which may
+    hold long texts, are dropped.
+    """
     rendered = {name: row[name] for name in key}
     try:
         request_id, params = renderer.encode(row)
+        facts = checks.facts(row) if checks else None
     except Unsendable as error:
-        return rendered | {"request_id": None, "params": None, "problem": str(error)}
+        return rendered | {"request_id": None, "params": None, "problem": str(error), CHECKED: None}
     except SpecError as error:
         raise SpecError(f"{error} The row: {_describe_key(row, key)}.") from error
-    return rendered | {"request_id": request_id, "params": params, "problem": None}
+    return rendered | {"request_id": request_id, "params": params, "problem": None, CHECKED: facts}
 
 
 def _check_keys(path: Path) -> None:

@@ -26,6 +26,12 @@ _ORIGIN = [
     pa.field("_cost_usd", USD),
 ]
 _WORK_FIELDS = [pa.field("request_id", pa.string()), pa.field("params", pa.string()), pa.field("problem", pa.string())]
+#: The column with what the pipeline's checks need to know of the row (Checks.facts()). It is not published.
+CHECKED = "_checked"
+_CHECKED_FIELD = pa.field(CHECKED, pa.string())
+#: The column with the names of the checks that warn of the answer.
+WARNINGS = "_warnings"
+_WARNINGS_FIELD = pa.field(WARNINGS, pa.list_(pa.string()))
 #: The column with the number of the sample, from 1.
 SAMPLE = "_sample"
 #: These are large strings, because the texts of one partition may exceed the 2 GiB of a string column.
@@ -118,20 +124,21 @@ def changed_types(keys: Iterable[pa.Field], published: Mapping[str, str]) -> lis
     ]
 
 
-def rows_schema(keys: Sequence[pa.Field], *, sampled: bool = False) -> pa.Schema:
+def rows_schema(keys: Sequence[pa.Field], *, sampled: bool = False, checked: bool = False) -> pa.Schema:
     """
     Return the schema of a run's rows: the key, and either ``request_id`` with ``params`` or the ``problem`` that
     prevents a request.
 
     :param sampled: each row occurs once per sample, and its key ends in the number of the sample
+    :param checked: each row has a column CHECKED
     """
     sample = [pa.field(SAMPLE, pa.int64(), nullable=False)] if sampled else []
-    return pa.schema([*keys, *sample, *_WORK_FIELDS])
+    return pa.schema([*keys, *sample, *_WORK_FIELDS, *([_CHECKED_FIELD] if checked else [])])
 
 
 def row_keys(rows: pa.Schema) -> list[pa.Field]:
     """Return the key fields of a rows_schema(), including the number of the sample."""
-    return [field for field in rows if field not in _WORK_FIELDS]
+    return [field for field in rows if field not in (*_WORK_FIELDS, _CHECKED_FIELD)]
 
 
 def rows_batch(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
@@ -184,15 +191,23 @@ class Shape:
     """
     The schemas that one pipeline publishes: the business key, then one column per property of the output, then the
     origin.
+
+    :param warned: the table has a column WARNINGS before the origin
     """
 
     keys: Sequence[pa.Field]
     output: OutputSchema
+    warned: bool = False
 
     @property
     def table(self) -> pa.Schema:
         """The schema of the published table."""
-        return pa.schema([*self.keys, *self.output.fields, *_ORIGIN])
+        return pa.schema([*self.keys, *self.output.fields, *self.origin])
+
+    @property
+    def origin(self) -> list[pa.Field]:
+        """The columns of the table after the output."""
+        return [_WARNINGS_FIELD, *_ORIGIN] if self.warned else _ORIGIN
 
     @property
     def rejects(self) -> pa.Schema:
@@ -205,7 +220,7 @@ def split_rows(rows: pa.Table, answered: pa.Table, shape: Shape) -> tuple[pa.Tab
     Split rows into published table and rejects. Each row is in exactly one of the two, in the same order.
 
     :param rows: rows of a rows_schema(), without their params. All their outputs are Python objects at the same time
-    :param answered: the result of each row, in ANSWERED_SCHEMA
+    :param answered: the result of each row, in ANSWERED_SCHEMA; with WARNINGS if the shape has it
     """
     # A row without a request is like one that the API rejects: errored, with the reason, at no cost.
     unsent = pc.is_valid(rows["problem"])
@@ -216,6 +231,8 @@ def split_rows(rows: pa.Table, answered: pa.Table, shape: Shape) -> tuple[pa.Tab
         "_cost_usd": pc.if_else(unsent, pa.scalar(Decimal(0), USD), answered["_cost_usd"]),
     }
     whole = pa.table(columns, schema=ANSWERED_SCHEMA)
+    if shape.warned:
+        whole = whole.append_column(_WARNINGS_FIELD, answered[WARNINGS])
     # The keys stay separate: they may have the name of a column of the answers.
     keys = rows.select([field.name for field in shape.keys])
     good = pc.equal(whole["outcome"], "succeeded")
@@ -227,7 +244,7 @@ def split_rows(rows: pa.Table, answered: pa.Table, shape: Shape) -> tuple[pa.Tab
 
 def _published(keys: pa.Table, answered: pa.Table, shape: Shape) -> pa.Table:
     outputs = shape.output.columns(answered["output"].to_pylist())
-    origin = [answered[field.name] for field in _ORIGIN]
+    origin = [answered[field.name] for field in shape.origin]
     return pa.Table.from_arrays([*keys.columns, *outputs, *origin], schema=shape.table)
 
 

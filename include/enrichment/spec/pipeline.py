@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
+from include.enrichment.answers.checks.check import Check
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.cost.caching import CachedPrefix, Caching, PrefixSize, resolve_cache
 from include.enrichment.cost.prices import prices
@@ -20,9 +21,14 @@ from include.enrichment.runs.options import RunOptions
 from include.enrichment.spec.settings import Settings
 from include.enrichment.storage.version import Versioned
 
+if TYPE_CHECKING:
+    from include.enrichment.answers.checks.checks import Checks
+
 #: The files of a pipeline's folder.
 FILES = ("pipeline.yaml", "extract.sql", "system.md", "user.md", "output.schema.json")
 YAML, SQL, SYSTEM, USER, SCHEMA = FILES
+#: Another one, which may be absent.
+CHECKS = "checks.yaml"
 
 
 class Pipeline(Versioned):
@@ -33,6 +39,8 @@ class Pipeline(Versioned):
     :param options: the run's options; ``settings`` include them already where a setting exists
     :param lines: for errors, the line of each setting in pipeline.yaml by dotted name; empty if an earlier release
         stored the pipeline
+    :param checks: those of checks.yaml
+    :param check_lines: for errors, the line of each check (``0``) and of each of its settings (``0.pattern``)
     """
 
     model_config = ConfigDict(strict=True)
@@ -45,6 +53,8 @@ class Pipeline(Versioned):
     schema_text: str
     options: RunOptions = RunOptions()
     lines: Mapping[str, int] = {}
+    checks: list[Check] = Field(default_factory=list)
+    check_lines: Mapping[str, int] = {}
 
     def for_run(self, options: RunOptions) -> Pipeline:
         """
@@ -134,9 +144,33 @@ class Pipeline(Versioned):
 
     @property
     def columns(self) -> set[str]:
-        """The columns that the prompts and the key use."""
+        """The columns that the prompts, the key and the checks use."""
+        checks = self.read_checks()
+        return self._prompt_columns | (checks.columns.keys() if checks else set())
+
+    @property
+    def _prompt_columns(self) -> set[str]:
         user = Template(self.user, file=self._file(USER))
         return {*self._system.columns, *user.columns, *self.settings.source.key}
+
+    def read_checks(self) -> Checks | None:
+        """
+        Return the pipeline's checks, None if it has none.
+
+        Raises SpecError with one line for each mistake in a pattern, a template or an expression.
+        """
+        if not self.checks:
+            return None
+        # Not at the top: it loads DuckDB and more, and most pipelines have no checks.
+        from include.enrichment.answers.checks.checks import Checks
+
+        return Checks(
+            self.checks,
+            output=self.output,
+            prompt_columns=self._prompt_columns,
+            line=lambda number, setting: self.check_lines.get(f"{number}.{setting}", 1),
+            file=self._file(CHECKS),
+        )
 
     def renderer(self, columns: Collection[str], *, run_id: str, sample: int = 1) -> Renderer:
         """
@@ -159,6 +193,12 @@ class Pipeline(Versioned):
         unknown += [
             f"{self.location('source.key')}: the query has no column {name!r}{nearest(name, columns)}"
             for name in self.settings.source.key
+            if name not in columns
+        ]
+        checks = self.read_checks()
+        unknown += [
+            f"{self._file(CHECKS)}:{line}: the query has no column {name!r}{nearest(name, columns)}"
+            for name, line in (checks.columns if checks else {}).items()
             if name not in columns
         ]
         if unknown:

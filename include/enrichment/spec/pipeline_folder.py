@@ -1,16 +1,16 @@
 """
 Reads a pipeline's folder into one checked value.
 
-    pipeline.yaml  extract.sql  system.md  user.md  output.schema.json
+    pipeline.yaml  extract.sql  system.md  user.md  output.schema.json  checks.yaml
 
-``source.files`` replaces extract.sql.
+``source.files`` replaces extract.sql. checks.yaml may be absent.
 """
 
 from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,19 @@ from include.enrichment.answers.schema.column_names import key_problems, output_
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.errors import SpecError, nearest
 from include.enrichment.requests.template import Template
+from include.enrichment.spec.checks_file import ChecksFile, read_checks
 from include.enrichment.spec.pipeline import FILES, SCHEMA, SQL, SYSTEM, USER, YAML, Pipeline, prefix_problems
 from include.enrichment.spec.query import query_problems
 from include.enrichment.spec.settings import Settings
-
-#: A node of a YAML document: the keys and positions that lead to it.
-_Path = tuple[str | int, ...]
-_Lines = dict[_Path, int]
+from include.enrichment.spec.yaml_file import (
+    DuplicateKey,
+    Lines,
+    NodePath,
+    describe_yaml_error,
+    error_line,
+    line_of,
+    read_yaml,
+)
 
 
 def load_pipeline(folder: Path) -> Pipeline:
@@ -58,9 +64,12 @@ def load_pipeline(folder: Path) -> Pipeline:
             mistakes.append(f"{folder.name}/{file}: is not UTF-8: {error}")
     if not mistakes:
         settings, lines, found = _settings(texts[YAML])
-        mistakes = [f"{folder.name}/{mistake}" for mistake in [*found, *_mistakes(texts, settings, lines)]]
+        found += _mistakes(texts, settings, lines)
+        checks = read_checks(folder)
+        found += [*checks.mistakes, *_field_mistakes(checks, texts[SCHEMA])]
+        mistakes = [f"{folder.name}/{mistake}" for mistake in found]
         if settings and not mistakes:
-            return Pipeline(
+            pipeline = Pipeline(
                 name=folder.name,
                 settings=settings,
                 sql=texts.get(SQL, ""),
@@ -68,7 +77,11 @@ def load_pipeline(folder: Path) -> Pipeline:
                 user=texts[USER],
                 schema_text=texts[SCHEMA],
                 lines={".".join(map(str, path)): line for path, line in lines.items()},
+                checks=checks.checks,
+                check_lines=checks.lines,
             )
+            pipeline.read_checks()
+            return pipeline
     raise SpecError("\n".join(mistakes))
 
 
@@ -76,7 +89,7 @@ def find_warnings(pipeline: Pipeline) -> Iterator[str]:
     """Yield a line with file, line and fact for each doubtful part of a pipeline without mistakes."""
     text = pipeline.schema_text
     for path, fact in supported_schema.find_warnings(json.loads(text)):
-        yield f"{pipeline.name}/{SCHEMA}:{_line(_schema_lines(text), path)}: {fact}"
+        yield f"{pipeline.name}/{SCHEMA}:{line_of(_schema_lines(text), path)}: {fact}"
 
 
 def _needs_sql(texts: dict[str, str]) -> bool:
@@ -87,42 +100,18 @@ def _needs_sql(texts: dict[str, str]) -> bool:
     return settings is not None and settings.source.files is None
 
 
-def _settings(text: str) -> tuple[Settings | None, _Lines, list[str]]:
+def _settings(text: str) -> tuple[Settings | None, Lines, list[str]]:
     """Return the settings unless there are mistakes, the lines of all nodes, and the mistakes."""
-    lines: _Lines = {}
+    lines: Lines = {}
     try:
-        data, lines = _read_yaml(text)
+        data, lines = read_yaml(text)
         return Settings.model_validate(data), lines, []
     except ValidationError as error:
-        mistakes = [f"{YAML}:{_line(lines, problem['loc'])}: {_describe(problem)}" for problem in error.errors()]
+        mistakes = [f"{YAML}:{line_of(lines, problem['loc'])}: {_describe(problem)}" for problem in error.errors()]
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-13-45
-        line, fact = _describe_yaml_error(error)
+        line, fact = describe_yaml_error(error)
         mistakes = [f"{YAML}:{line}: {fact}"]
     return None, lines, mistakes
-
-
-def _describe_yaml_error(error: Exception) -> tuple[int, str]:
-    """Return the line and the fact. The parser's own message hides the cause of the common mistakes."""
-    line = _error_line(error)
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem is None:
-        return line, f"is not YAML: {str(error).splitlines()[0]}"
-    message, here, begun = error.problem, error.problem_mark, error.context_mark
-    if message.startswith("expected <block end>") and here and begun:
-        return line, (
-            f"the indentation is wrong: this line begins in column {here.column + 1}, its block (line {begun.line + 1})"
-            f" in column {begun.column + 1}. All lines of a block begin in the same column"
-        )
-    if message.startswith("expected '<document start>'"):
-        return line, "the indentation is wrong: this line begins further left than the first line of the file"
-    if message.startswith("mapping values are not allowed"):
-        return line, "unexpected colon: indent the line like the one above it, or quote a text that contains a colon"
-    if message.startswith(r"found character '\t'"):
-        return line, "the line begins with a tab: indent with spaces"
-    if message.startswith("could not find expected ':'") and begun:
-        return begun.line + 1, "the line has no colon: write `name: value`"
-    if message == "found unexpected end of stream" and begun:
-        return begun.line + 1, "the quote that begins here is not closed"
-    return line, message
 
 
 def _describe(problem: Any) -> str:
@@ -145,7 +134,7 @@ def _keys_at(path: Sequence[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def _mistakes(texts: dict[str, str], settings: Settings | None, lines: _Lines) -> Iterator[str]:
+def _mistakes(texts: dict[str, str], settings: Settings | None, lines: Lines) -> Iterator[str]:
     """Yield the mistakes of all files, except those in the settings themselves."""
     for file in (SYSTEM, USER):
         try:
@@ -168,11 +157,11 @@ def _mistakes(texts: dict[str, str], settings: Settings | None, lines: _Lines) -
     yield from _schema_mistakes(texts[SCHEMA], settings)
 
 
-def _key_mistakes(key: list[str], lines: _Lines) -> Iterator[str]:
+def _key_mistakes(key: list[str], lines: Lines) -> Iterator[str]:
     for name, fact in key_problems(key):
         # The last step of the path is the name in a mapping, the position in a list.
-        path: _Path = ("source", "key", name)
-        yield f"{YAML}:{_line(lines, path if path in lines else (*path[:-1], key.index(name)))}: source.key: {fact}"
+        path: NodePath = ("source", "key", name)
+        yield f"{YAML}:{line_of(lines, path if path in lines else (*path[:-1], key.index(name)))}: source.key: {fact}"
 
 
 def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
@@ -183,67 +172,29 @@ def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
         return
     try:
         lines = _schema_lines(text)
-    except _DuplicateKey as error:
-        yield f"{SCHEMA}:{_error_line(error)}: {error.problem}"
+    except DuplicateKey as error:
+        yield f"{SCHEMA}:{error_line(error)}: {error.problem}"
         return
     problems = list(supported_schema.find_problems(schema))
     for path, fact in problems:
-        yield f"{SCHEMA}:{_line(lines, path)}: {fact}"
+        yield f"{SCHEMA}:{line_of(lines, path)}: {fact}"
     fields = [] if problems else OutputSchema(schema).fields
     for name, fact in output_problems(fields, list(settings.source.key) if settings else []):
         place = next((path for path in lines if path[-2:] == ("properties", name)), ())
-        yield f"{SCHEMA}:{_line(lines, place)}: {fact}"
+        yield f"{SCHEMA}:{line_of(lines, place)}: {fact}"
 
 
-def _schema_lines(text: str) -> _Lines:
-    """Return the line of each part of the schema. Raises _DuplicateKey."""
+def _field_mistakes(checks: ChecksFile, schema_text: str) -> Iterator[str]:
+    """Yield the checks of fields that the output does not have. A schema with mistakes has none."""
+    if checks.checks and not [*_schema_mistakes(schema_text, None)]:
+        yield from checks.field_mistakes(OutputSchema(json.loads(schema_text)))
+
+
+def _schema_lines(text: str) -> Lines:
+    """Return the line of each part of the schema. Raises DuplicateKey."""
     try:
-        return _read_yaml(text.replace("\t", " "))[1]  # JSON is YAML, except for tabs between its tokens
-    except _DuplicateKey:
+        return read_yaml(text.replace("\t", " "))[1]  # JSON is YAML, except for tabs between its tokens
+    except DuplicateKey:
         raise
     except (yaml.YAMLError, ValueError):  # and except for a few odd characters: mistakes are then reported on line 1
         return {}
-
-
-class _DuplicateKey(yaml.MarkedYAMLError):
-    """A mapping has the same key twice."""
-
-
-def _read_yaml(text: str) -> tuple[Any, _Lines]:
-    """Return the document and the line of each of its nodes. Raises yaml.YAMLError, also for a duplicate key."""
-    loader = yaml.SafeLoader(text)
-    root = loader.get_single_node()
-    lines: _Lines = {}
-
-    def visit(node: yaml.Node, path: _Path) -> None:
-        lines.setdefault(path, node.start_mark.line + 1)
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if not isinstance(key, yaml.ScalarNode):
-                    raise yaml.MarkedYAMLError(problem="a key must be a plain name", problem_mark=key.start_mark)
-                child = (*path, key.value)
-                if child in lines:
-                    raise _DuplicateKey(problem=f"duplicate key {key.value!r}", problem_mark=key.start_mark)
-                lines[child] = key.start_mark.line + 1
-                visit(value, child)
-        elif isinstance(node, yaml.SequenceNode):
-            for number, value in enumerate(node.value):
-                visit(value, (*path, number))
-
-    if root is None:
-        return None, lines
-    visit(root, ())
-    return loader.construct_document(root), lines
-
-
-def _error_line(error: Exception) -> int:
-    mark = getattr(error, "problem_mark", None)
-    return mark.line + 1 if mark else 1
-
-
-def _line(lines: _Lines, path: Iterable[str | int]) -> int:
-    """Return the line of the deepest part of ``path`` that the file has."""
-    steps = tuple(path)
-    while steps and steps not in lines:
-        steps = steps[:-1]
-    return lines.get(steps, 1)
