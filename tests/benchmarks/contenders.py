@@ -99,6 +99,7 @@ ALONE: dict[str, tuple[Contender, ...]] = {
         for where, title in (("", "10,000 rows, in a folder"), (" --rows 1000 --s3", "1,000 rows, on moto's S3"))
         for earlier in (1, 100, 1_000)
     ),
+    "checks": (Contender("ours", "checks", "this project, six checks"),),
     "whole-run": (Contender("ours", "whole_run", "this project, through the real scheduler"),),
     "money": (
         Contender("ours", "money --cache 1h --canary-rows 5", "**this project**: `cache: 1h`, warmed by a canary"),
