@@ -82,7 +82,9 @@ ROOMS = [
         base={"include.enrichment.errors", *_LIBRARIES},
         only={
             "answers/checks": {
+                "language.py": {"py3langid"},
                 "pattern.py": {"re2"},
+                "similarity.py": {"rapidfuzz"},
                 "sql_expression.py": {"duckdb"},
                 "word_search.py": {"ahocorasick_rs"},
             }

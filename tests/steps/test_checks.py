@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment.answers.manifest import Manifest
-from include.enrichment.errors import BatchError, SpecError
+from include.enrichment.errors import BatchError, LoadError, SpecError
+from include.enrichment.runs.options import RunOptions
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from tests.fixtures.flow import FILES, ROWS, Flow, write_pipeline, write_tickets
 
@@ -188,6 +189,27 @@ def test_checks_do_not_change_the_requests(flow: Flow, tmp_path: Path) -> None:
     checked(flow, tmp_path / "2", f"{BILLING}- {{name: n, field: topic, numbers_from: row}}\n")
     flow.extract()
     assert flow.plan("main") == before
+
+
+def test_a_run_of_only_the_rejects_repairs_the_repairs_that_fail(flow: Flow, tmp_path: Path) -> None:
+    never = "- {name: never, field: topic, characters: {max: 1}}\n"
+    checked(flow, tmp_path / "1", never)
+    assert flow.run_all("main", "retry").rejected == 3
+    assert flow.requests_sent() == 6
+    checked(flow, tmp_path / "2", never)
+    flow.pipeline = flow.pipeline.for_run(RunOptions(only_rejects=True))
+    assert flow.run_all("main", "retry").rejected == 3
+    assert flow.requests_sent() == 9
+
+
+def test_a_failed_publish_names_the_checks_and_what_another_run_sends(flow: Flow, tmp_path: Path) -> None:
+    write_tickets(flow.database, MANY)
+    checked(flow, tmp_path / "1", BILLING, limits="max_reject_ratio: 0")
+    with pytest.raises(LoadError) as caught:
+        run_without_repairs(flow)
+    rejected = pq.read_metadata(pa.BufferReader(flow.lake.read(flow.folder.rejects))).num_rows
+    assert f"({rejected} invalid; failed checks: only_billing ({rejected}))" in str(caught.value)
+    assert f"it sends only {rejected} requests" in str(caught.value)
 
 
 def test_samples_are_judged_one_by_one(flow: Flow, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from include.enrichment.answers.checks.check import Bounds, Check, WordList
+from include.enrichment.answers.checks.check import Bounds, Check, Difference, WordList
 from include.enrichment.answers.schema.kind import Kind
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.errors import nearest
@@ -23,6 +23,7 @@ _file = TypeAdapter(list[Check])
 _MODELS: dict[str, type[BaseModel]] = {
     **dict.fromkeys(("characters", "words", "sentences", "items"), Bounds),
     "forbidden": WordList,
+    "differs_from": Difference,
 }
 #: The types of values that have a text.
 _WITH_TEXT = ("string", "number", "integer", None)

@@ -18,6 +18,8 @@ KINDS = (
     "must_contain",
     "numbers_from",
     "same_placeholders_as",
+    "differs_from",
+    "language",
     "format",
     "sql",
 )
@@ -65,6 +67,21 @@ class WordList(_Frozen):
         return self
 
 
+class Difference(_Frozen):
+    """
+    A column that a text must differ from.
+
+    :param at_most: the largest allowed similarity, from 0 to 1
+    """
+
+    column: _Text
+    at_most: float = Field(default=0.9, ge=0, lt=1)
+
+
+def _as_difference(value: object) -> object:
+    return {"column": value} if isinstance(value, str) else value
+
+
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -91,6 +108,8 @@ class Check(_Frozen):
     :param must_contain: templates over the row's columns
     :param numbers_from: the columns in which each number of the answer must occur; ``row``: those of prompts and key
     :param same_placeholders_as: the column whose placeholders and tags the answer must have
+    :param differs_from: the column that the answer must not nearly repeat
+    :param language: a language tag, or a template that makes one
     :param sql: an expression over ``output`` and ``source``
     :param columns: the row's columns that ``sql`` uses, each with its DuckDB type
     """
@@ -109,6 +128,8 @@ class Check(_Frozen):
     must_contain: Annotated[list[_Text], Field(min_length=1)] | None = None
     numbers_from: Annotated[list[_Text], Field(min_length=1), BeforeValidator(_as_columns)] | None = None
     same_placeholders_as: _Text | None = None
+    differs_from: Annotated[Difference, BeforeValidator(_as_difference)] | None = None
+    language: _Text | None = None
     format: Literal["url", "email", "json", "html"] | None = None
     sql: _Text | None = None
     columns: dict[str, _Text] = {}

@@ -19,6 +19,7 @@ from include.enrichment.answers.checks.length import Items, Length
 from include.enrichment.answers.checks.numbers import Numbers
 from include.enrichment.answers.checks.pattern import Pattern
 from include.enrichment.answers.checks.placeholders import Placeholders
+from include.enrichment.answers.checks.similarity import DiffersFrom
 from include.enrichment.answers.checks.sql_expression import SqlExpression
 from include.enrichment.answers.checks.word_search import Forbidden, MustContain
 from include.enrichment.answers.schema.output_schema import OutputSchema
@@ -148,10 +149,19 @@ def _make_kind(check: Check, output: OutputSchema, prompt_columns: Sequence[str]
         "must_contain": lambda: MustContain(check.field, [_template(text, file=file, line=line) for text in setting]),
         "numbers_from": lambda: Numbers(check.field, prompt_columns if setting == [ALL_COLUMNS] else setting),
         "same_placeholders_as": lambda: Placeholders(check.field, setting),
+        "differs_from": lambda: DiffersFrom(check.field, setting),
+        "language": lambda: _language(check.field, _template(setting, file=file, line=line)),
         "format": lambda: Format(check.field, setting),
         "sql": lambda: SqlExpression(setting, check.columns, output, where=f"{file}:{line}: {check.name}"),
     }
     return make[check.kind]()
+
+
+def _language(fields: Sequence[str], tag: Template) -> Kind:
+    # Not at the top: its model takes a second to load.
+    from include.enrichment.answers.checks.language import Language
+
+    return Language(fields, tag)
 
 
 def _template(text: str, *, file: str, line: int) -> Template:

@@ -63,6 +63,7 @@ ONE = "- name: a\n  field: label\n"
         ("- field: label\n  pattern: a\n", 1, "check 1.name: is missing"),
         (f"{ONE}  pattern: a\n{ONE}  pattern: b\n", 4, "another check has the name 'a'"),
         (f"{ONE}  pattern: '('\n", 3, "a.pattern: RE2, which has no lookaround and no references, does not accept"),
+        (f"{ONE}  language: german\n", 3, "a.language: 'german' is not a known language"),
         (f"{ONE}  must_contain: ['{{{{ }}']\n", 3, "unexpected"),
         ("- name: a\n  sql: output.lable = 'x'\n", 2, 'Could not find key "lable"'),
         (f"{ONE}  forbidden: {{file: word.txt}}\n", 3, "a.forbidden.file: there is no word.txt in the pipeline's"),

@@ -46,15 +46,18 @@ def test_every_kind_judges_a_row_and_its_answer() -> None:
         "must_contain": ["{{ sku }}"],
         "numbers_from": ["size"],
         "same_placeholders_as": "source",
+        "differs_from": {"column": "copied", "at_most": 0.5},
+        "language": "de",
         "format": "url",
-        "sql": "length(output.title) > 9",
+        "sql": "length(output.title) > 99",
     }
     assert settings.keys() == set(KINDS)
     found = checks(*({kind: setting} for kind, setting in settings.items()))
-    assert found.columns == {"sku": 8, "size": 9, "source": 10}
-    facts = found.facts({"sku": "S1", "size": 5, "source": "{n}"})
-    (verdict,) = found.judge([facts], titles("a 6 b"))
-    assert list(verdict.failed) == [f"c{number}" for number in range(1, 13) if number != 4]
+    assert found.columns == {"sku": 8, "size": 9, "source": 10, "copied": 11}
+    text = "a sturdy bottle of 6 litres that keeps all of your drinks cold for hours"
+    facts = found.facts({"sku": "S1", "size": 5, "source": "{n}", "copied": text})
+    (verdict,) = found.judge([facts], titles(text))
+    assert list(verdict.failed) == [f"c{number}" for number in range(1, 15) if number != 4]
 
 
 def test_the_reason_has_every_failed_check_with_its_message() -> None:
