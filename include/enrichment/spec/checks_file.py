@@ -48,7 +48,8 @@ class ChecksFile:
         for number, check in enumerate(self.checks):
             for name in check.field:
                 if fact := _field_problem(check, name.split("."), output.properties):
-                    yield f"{CHECKS}:{self.lines[f'{number}.field']}: {check.name}.field: {fact}"
+                    line = self.lines.get(f"{number}.field") or self.lines[str(number)]
+                    yield f"{CHECKS}:{line}: {check.name}.field: {fact}"
 
 
 def read_checks(folder: Path) -> ChecksFile:
@@ -72,7 +73,7 @@ def read_checks(folder: Path) -> ChecksFile:
         return ChecksFile(mistakes=[f"{CHECKS}:1: has no checks: add one, or delete the file"])
     named = [check.name for check in checks]
     mistakes = [
-        f"{CHECKS}:{lines[number, 'name']}: another check has the name {name!r}"
+        f"{CHECKS}:{line_of(lines, (number, 'name'))}: another check has the name {name!r}"
         for number, name in enumerate(named)
         if name in named[:number]
     ]
@@ -81,7 +82,7 @@ def read_checks(folder: Path) -> ChecksFile:
         check, fact = _with_words(check, folder)
         whole.append(check)
         if fact:
-            mistakes.append(f"{CHECKS}:{lines[number, 'forbidden']}: {check.name}.forbidden.file: {fact}")
+            mistakes.append(f"{CHECKS}:{line_of(lines, (number, 'forbidden'))}: {check.name}.forbidden.file: {fact}")
     dotted = {".".join(map(str, path)): line for path, line in lines.items() if 0 < len(path) <= 2}
     return ChecksFile(checks=whole, lines=dotted, mistakes=mistakes)
 

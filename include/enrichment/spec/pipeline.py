@@ -168,7 +168,8 @@ class Pipeline(Versioned):
             self.checks,
             output=self.output,
             prompt_columns=self._prompt_columns,
-            line=lambda number, setting: self.check_lines.get(f"{number}.{setting}", 1),
+            # A setting that a YAML merge brings in has the line of its check.
+            line=lambda number, kind: self.check_lines.get(f"{number}.{kind}") or self.check_lines.get(str(number), 1),
             file=self._file(CHECKS),
         )
 

@@ -53,7 +53,7 @@ class Checks:
     The checks of a pipeline.
 
     :param prompt_columns: the columns that ``numbers_from: row`` stands for
-    :param line: the line of a check, by its position, and of one of its settings
+    :param line: the line in the file of a check, by its position, and its kind
     :param file: the name of checks.yaml in errors
 
     Raises SpecError with one line for each mistake that only libraries find: in a pattern, a template, an expression.

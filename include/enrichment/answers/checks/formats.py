@@ -58,8 +58,11 @@ def _json_problem(text: str) -> str | None:
 
 def _html_problem(text: str) -> str | None:
     elements = _Elements()
-    elements.feed(text)
-    elements.close()
+    try:
+        elements.feed(text)
+        elements.close()
+    except AssertionError as error:  # html.parser raises it for a malformed declaration
+        return f"is not HTML: {error}"
     return elements.problem or next(
         (f"does not close <{name}>" for name in elements.opened if name not in _OPTIONAL_END), None
     )

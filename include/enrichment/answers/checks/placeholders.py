@@ -24,6 +24,8 @@ _SIMPLE = re.compile(r"\{\s*(?:[\w.-]+(?:![rsa])?(?::[^{}]*)?)?\s*\}")
 _ICU = re.compile(r"\{\s*([\w.-]+)\s*,\s*(\w+)\s*(,)?")
 #: Arguments of ICU that choose one of several texts.
 _CHOICES = ("plural", "selectordinal", "select")
+#: No real text nests choices this deeply. What lies deeper is not read.
+_MOST_DEPTH = 20
 _SELECTOR = re.compile(r"\s*(?:offset:\d+\s*)?(=\d+|[\w-]+)\s*\{")
 
 
@@ -60,8 +62,12 @@ class Placeholders(TextKind):
         return "; ".join(facts) or None
 
 
-def placeholders(text: str) -> Iterator[str]:
-    """Yield the placeholders and tags of a text, each in a form that does not depend on its language."""
+def placeholders(text: str, *, depth: int = 0) -> Iterator[str]:
+    """
+    Yield the placeholders and tags of a text, each in a form that does not depend on its language.
+
+    :param depth: the number of choices that the text lies in
+    """
     place = 0
     while token := _TOKEN.search(text, place):
         place = token.end()
@@ -73,7 +79,7 @@ def placeholders(text: str) -> Iterator[str]:
                     place = simple.end()
                     yield "".join(simple.group().split())
                 elif argument := _ICU.match(text, token.start()):
-                    found, place = _argument(text, argument)
+                    found, place = _argument(text, argument, depth=depth)
                     yield from found
             case "printf" if text[token.start() :].startswith("%%"):
                 place = token.start() + 2
@@ -88,7 +94,7 @@ def _tag(tag: str) -> str:
     return f"{name.group().lower() if name else tag}{'/' if tag.endswith('/>') else ''}>"
 
 
-def _argument(text: str, argument: re.Match[str]) -> tuple[list[str], int]:
+def _argument(text: str, argument: re.Match[str], *, depth: int) -> tuple[list[str], int]:
     """
     Return what an ICU argument contributes, and where it ends. One that does not end counts up to the text's end.
 
@@ -99,10 +105,10 @@ def _argument(text: str, argument: re.Match[str]) -> tuple[list[str], int]:
         end = _end_of_braces(text, argument.start())
         return ["".join(text[argument.start() : end].split())], end
     place, keys, inner = argument.end(), [], dict[str, None]()
-    while selector := _SELECTOR.match(text, place):
+    while depth < _MOST_DEPTH and (selector := _SELECTOR.match(text, place)):
         place = _end_of_braces(text, selector.end() - 1)
         keys.append(selector.group(1))
-        inner |= dict.fromkeys(placeholders(text[selector.end() : place - 1]))
+        inner |= dict.fromkeys(placeholders(text[selector.end() : place - 1], depth=depth + 1))
     shown = f" {'/'.join(sorted(keys))}" if kind == "select" else ""
     return [f"{{{name},{kind}{shown}}}", *inner], _end_of_braces(text, argument.start())
 

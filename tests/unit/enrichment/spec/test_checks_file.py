@@ -98,6 +98,15 @@ def test_a_file_without_words_is_a_mistake(mistakes: Mistakes) -> None:
     ]
 
 
+def test_a_setting_that_yaml_merges_in_has_the_line_of_its_check(mistakes: Mistakes) -> None:
+    merged = "- &first\n  name: a\n  field: label\n  pattern: x\n- <<: *first\n  name: b\n  pattern: '('\n"
+    assert mistakes(checks=merged)[0].startswith("checks.yaml:7: b.pattern: RE2")
+    assert mistakes(checks=merged.replace("  pattern: '('\n", "").replace("label", "lable")) == [
+        "checks.yaml:3: a.field: the output has no 'lable'; did you mean 'label'? It has: label",
+        "checks.yaml:5: b.field: the output has no 'lable'; did you mean 'label'? It has: label",
+    ]
+
+
 def test_mistakes_of_several_files_are_told_together(mistakes: Mistakes) -> None:
     found = mistakes(yaml=YAML.replace("max_tokens", "max_token"), checks="- {name: a, field: lable, pattern: a}\n")
     assert [mistake.partition(":")[0] for mistake in found] == ["pipeline.yaml", "pipeline.yaml", "checks.yaml"]

@@ -38,3 +38,8 @@ def test_a_valid_text_passes(name: str, text: str) -> None:
 )
 def test_an_invalid_text_fails(name: str, text: str, problem: str) -> None:
     assert (Format(["t"], name).problem(text, None) or "").startswith(problem)
+
+
+@pytest.mark.parametrize("text", ["<![endif", "<![foo[x]]>", "<!x", "<![CDATA[x", "<!-- x", "<" * 1_000])
+def test_a_malformed_declaration_is_judged_and_not_raised(text: str) -> None:
+    assert (Format(["t"], "html").problem(text, None) or "is not HTML").startswith("is not HTML")

@@ -61,6 +61,6 @@ def test_missing_altered_and_extra_ones_are_listed(source: str, text: str, fact:
     assert fact in (problem(source, text) or "")
 
 
-@pytest.mark.parametrize("text", ["{" * 3_000, "{a, plural, one {" * 300, "<a " * 3_000, "%(" * 3_000])
+@pytest.mark.parametrize("text", ["{" * 3_000, "{a, plural, one {" * 3_000, "<a " * 3_000, "%(" * 3_000])
 def test_broken_texts_end(text: str) -> None:
     list(placeholders(text))
