@@ -24,12 +24,13 @@ from include.enrichment.errors import LakeError
 from include.enrichment.requests.request import Renderer
 from include.enrichment.requests.template import Template
 from include.enrichment.runs.options import RunOptions
+from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage.version import VERSION
 from include.gateways.lake import Lake
 from include.gateways.result_store import ResultStore
 from include.stack.folder import StackFolder
 from include.steps.files.extracted import read_pipeline
-from tests.fixtures.flow import DAY, Flow
+from tests.fixtures.flow import DAY, FILES, Flow, write_pipeline
 
 GOLDEN = Path(__file__).with_name("golden")
 FORMS = sorted(path.name for path in GOLDEN.iterdir())
@@ -87,6 +88,47 @@ def test_a_row_always_becomes_the_same_request(request_id: str) -> None:
     user = Template(REQUESTS[request_id], file="user.md")
     renderer = Renderer(system=Template("", file="system.md"), user=user, constant={}, cache=None)
     assert renderer.render(ROW).request_id == request_id
+
+
+#: For each pipeline, the number of the sample, and the ids of its request and of its cached prefix, as the first
+#: versions computed them.
+_REQUEST = FILES["pipeline.yaml"]
+PIPELINES: dict[str, tuple[dict[str, str], int, str, str | None]] = {
+    "plain": ({}, 1, "-ykaXNcwzsFeVtNEetmvt8", None),
+    "second sample": ({"pipeline_yaml": f"{_REQUEST}samples: 2\n"}, 2, "T7qQQ2RYc41XrweuuBDFye", None),
+    "thinking": (
+        {"pipeline_yaml": _REQUEST.replace("200}", "200, thinking: disabled}")},
+        1,
+        "C1ivZBdUR202EezWVcmSqw",
+        None,
+    ),
+    "cached": (
+        {"pipeline_yaml": _REQUEST.replace("200}", "200, cache: 1h}")},
+        1,
+        "oZLYTQ61hC4UQ8okxjh-XU",
+        "2Fz0KvAIETPUhf1vutlPbn",
+    ),
+    "cached by price": (
+        {
+            "pipeline_yaml": _REQUEST.replace("200}", "200, cache: auto}"),
+            "system_md": "Label the ticket. " * 200,
+        },
+        1,
+        "6TkSvw3Y-wCRmPUUh0NXAP",
+        "Tnzv1NOm5jQ6dTnUYvETWu",
+    ),
+    "empty system prompt": ({"system_md": ""}, 1, "n4AJMbFxvzh4wb4TJXcHwy", None),
+    "column in the system prompt": ({"system_md": "Label {{ body }}."}, 1, "JEyfCq4v4_kut91MbGI4st", None),
+}
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_a_pipeline_always_makes_the_same_request_of_a_row(name: str, tmp_path: Path) -> None:
+    changes, sample, request_id, prefix_id = PIPELINES[name]
+    pipeline = load_pipeline(write_pipeline(tmp_path / "tickets", **changes))
+    renderer = pipeline.renderer(["ticket", "body"], run_id="r", sample=sample)
+    assert renderer.render({"ticket": "T1", "body": "The invoice is wrong"}).request_id == request_id
+    assert (pipeline.cached_prefix and pipeline.cached_prefix.prefix_id) == prefix_id
 
 
 @pytest.fixture(params=FORMS)

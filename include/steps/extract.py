@@ -74,7 +74,7 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
             f"{where}: the API knows no model {settings.model!r}"
             f"{unknown_model_message(settings.model, claude.model_ids(), today=today)} Nothing was read or sent."
         )
-    if problems := list(model_problems(model, settings)):
+    if problems := list(model_problems(model, settings, has_schema=pipeline.schema_text is not None)):
         raise SpecError(f"{where}: {settings.model} cannot do this: {'; '.join(problems)}. Nothing was read or sent.")
     if retirement := retirement_warning(model, today=today):
         log.warning("%s: %s", where, retirement)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ import pyarrow.compute as pc
 
 from include.enrichment.answers.outcome import missing_outcome, outcomes_batch
 from include.enrichment.answers.reject_messages import Rejected, describe_load
-from include.enrichment.answers.schema.output_schema import OutputSchema
+from include.enrichment.answers.schema.output import read_output
 from include.enrichment.batches.ledger import Entry
 from include.enrichment.batches.poll import BatchStatus
 from include.enrichment.batches.usage import BatchFacts, count_outcomes, make_usage_record, sum_usage
@@ -208,9 +207,15 @@ def _read(
     :param final: accept a few missing lines and any unreadable ones, instead of suspecting a broken download
     :param hang_up: interrupts the wait for the next piece
     """
-    schema = OutputSchema(json.loads(chunk.schema_text)) if chunk.schema_text else None
     outstanding = set(chunk.request_ids)
-    judge = Judge(chunk=chunk, batch_id=batch_id, schema=schema, outstanding=outstanding, lake=lake, final=final)
+    judge = Judge(
+        chunk=chunk,
+        batch_id=batch_id,
+        output=read_output(chunk.schema_text),
+        outstanding=outstanding,
+        lake=lake,
+        final=final,
+    )
     usage: list[pa.Table] = []
     unusable = Rejected()
 

@@ -212,6 +212,19 @@ def test_a_failed_publish_names_the_checks_and_what_another_run_sends(flow: Flow
     assert f"it sends only {rejected} requests" in str(caught.value)
 
 
+def test_a_text_without_a_schema_is_judged_in_its_column(flow: Flow, tmp_path: Path) -> None:
+    checked(flow, tmp_path / "1", None)
+    folder = tmp_path / "1" / "tickets"
+    (folder / "output.schema.json").unlink()
+    (folder / "checks.yaml").write_text(
+        "- {name: never, field: text, pattern: '^never$'}\n- {name: sql, sql: output.text != ''}\n"
+    )
+    flow.pipeline = load_pipeline(folder)
+    manifest = flow.run_all("main", "retry")
+    assert manifest.failed_checks == {"never": 3}
+    assert all(flow.rejected()["text"].to_pylist())
+
+
 def test_samples_are_judged_one_by_one(flow: Flow, tmp_path: Path) -> None:
     checked(flow, tmp_path / "1", BILLING)
     flow.pipeline = flow.pipeline.model_copy(

@@ -19,7 +19,15 @@ from include.emulator.billing.prompt_cache import BYTES_PER_TOKEN, Cache, Usage,
 from include.emulator.draws import Draws, digest
 from include.emulator.engine.conversation import Conversation, read_conversation
 from include.emulator.engine.request_frame import Frame, Rules, read_frame
-from include.emulator.faults.kinds import InvalidJson, Refusal, RowFault, Truncated, ViolatesSchema, WrongCaseEnum
+from include.emulator.faults.kinds import (
+    Blank,
+    InvalidJson,
+    Refusal,
+    RowFault,
+    Truncated,
+    ViolatesSchema,
+    WrongCaseEnum,
+)
 
 _PLAIN_WORDS = 40
 
@@ -101,6 +109,8 @@ def _text(frame: Frame, draws: Draws, source: Source) -> str:
 
 
 def _spoil(text: str, fault: RowFault | None) -> str:
+    if isinstance(fault, Blank):
+        return " \n"
     if isinstance(fault, InvalidJson):
         return f"{text[:-1]}…"
     if not isinstance(fault, ViolatesSchema):

@@ -10,7 +10,7 @@ on an HTTP call         http_error  not_found  archived  slow  reset_before_crea
                         calls_per_minute  queue_limit  workspace_human_review_disabled
 on a whole batch        stuck  leaky_counters  duration  unfinished           \\ stored at create, so that a restart and
 on rows of a batch      errored  expired  canceled  refusal  truncated        /  a second download see the same batch
-                        invalid_json  violates_schema  wrong_case_enum
+                        invalid_json  violates_schema  wrong_case_enum  blank
 on a results download   cut_results  stall_results  gzip_results  no_final_newline  missing_lines  duplicate_lines
                         foreign_lines
 """
@@ -250,6 +250,10 @@ class WrongCaseEnum(RowFault, frozen=True):
     """The row succeeds with its enum and const strings in the wrong case."""
 
 
+class Blank(RowFault, frozen=True):
+    """The row succeeds with a text of nothing but whitespace."""
+
+
 class DownloadFault(Fault, frozen=True):
     """Strikes a download of results; ``times`` counts downloads."""
 
@@ -321,6 +325,7 @@ AnyFault = (
     | InvalidJson
     | ViolatesSchema
     | WrongCaseEnum
+    | Blank
     | CutResults
     | StallResults
     | GzipResults

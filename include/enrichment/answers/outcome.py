@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from include.enrichment.answers.lenient import read_leniently
-from include.enrichment.answers.schema.output_schema import OutputSchema
+from include.enrichment.answers.schema.output import NO_TEXT, Output, TextOutput
 from include.enrichment.cost.prices import prices
 
 OutcomeName = Literal["succeeded", "invalid", "errored", "expired", "canceled", "missing"]
@@ -88,7 +88,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     The outcome of one request; every request that was sent has exactly one.
 
-    :param output: the answer as JSON that fits the schema, or as text without a schema; None unless ``succeeded``
+    :param output: the answer, text or JSON that fits the schema; None unless ``succeeded``
     :param reason: why there is no output; None if ``succeeded``
     :param error_type: the API's name of the error, for example ``overloaded_error``; None unless ``errored``, or if the
         API names none
@@ -215,9 +215,9 @@ def outcomes_batch(outcomes: Sequence[Outcome]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, schema=OUTCOMES_SCHEMA)
 
 
-def judge(line: ResultLine, schema: OutputSchema | None) -> Outcome:
+def judge(line: ResultLine, output: Output) -> Outcome:
     """
-    Judge one received line. Without a schema the answer is plain text.
+    Judge one received line.
 
     An unknown result type counts as errored with its name as the reason, or as invalid and paid for if it has a
     message. Raises msgspec.DecodeError if a succeeded line has no message.
@@ -225,7 +225,7 @@ def judge(line: ResultLine, schema: OutputSchema | None) -> Outcome:
     result = line.result
     match result.type:
         case "succeeded" if result.message is not None:
-            return _judge_message(line.custom_id, result.message, schema)
+            return _judge_message(line.custom_id, result.message, output)
         case "errored":
             error = (result.error and result.error.error) or _Error()
             return Outcome(
@@ -249,7 +249,7 @@ def judge(line: ResultLine, schema: OutputSchema | None) -> Outcome:
         case "succeeded":
             raise msgspec.DecodeError("it succeeded, and there is no message")
         case other if result.message is not None:
-            paid = _judge_message(line.custom_id, result.message, None)
+            paid = _judge_message(line.custom_id, result.message, TextOutput())
             reason = f"unknown result type {other!r}"
             return msgspec.structs.replace(
                 paid, outcome="invalid", output=None, reason=reason, text=paid.text or paid.output, stop_reason=None
@@ -258,19 +258,16 @@ def judge(line: ResultLine, schema: OutputSchema | None) -> Outcome:
             return Outcome(request_id=line.custom_id, outcome="errored", reason=f"unknown result type {other!r}")
 
 
-def _judge_message(request_id: str, message: _Message, schema: OutputSchema | None) -> Outcome:
+def _judge_message(request_id: str, message: _Message, output: Output) -> Outcome:
     texts = [block.text or "" for block in message.content if block.type == "text"]
-    text = "".join(texts) if schema is None else (texts[-1] if texts else "")
-    reason = _stopped_early(message)
-    output: str | None = text
-    if reason is None and not texts:
-        reason = "no text in the answer"
-    elif reason is None and schema is not None:
-        output, reason = schema.check(text)
+    text = output.answer_in(texts) if texts else ""
+    usable, reason = None, _stopped_early(message)
+    if reason is None:
+        usable, reason = output.check(text) if texts else (None, NO_TEXT)
     return Outcome(
         request_id=request_id,
         outcome="invalid" if reason else "succeeded",
-        output=None if reason else output,
+        output=usable,
         reason=reason and reason[:_REASON_CHARACTERS],
         text=text if reason else None,
         model=message.model or "",

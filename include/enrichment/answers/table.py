@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from include.enrichment.answers.outcome import OUTCOMES_SCHEMA
 from include.enrichment.answers.schema.keys import KEY_TYPES, key_array, kind_of_type, kind_of_value
-from include.enrichment.answers.schema.output_schema import OutputSchema
+from include.enrichment.answers.schema.output import Output
 from include.enrichment.cost.prices import USD
 from include.enrichment.errors import SpecError, WarehouseError
 
@@ -189,14 +189,13 @@ def repeated_keys(keys: pa.Table) -> pa.Table:
 @dataclass(frozen=True, kw_only=True)
 class Shape:
     """
-    The schemas that one pipeline publishes: the business key, then one column per property of the output, then the
-    origin.
+    The schemas that one pipeline publishes: the business key, then the columns of the output, then the origin.
 
     :param warned: the table has a column WARNINGS before the origin
     """
 
     keys: Sequence[pa.Field]
-    output: OutputSchema
+    output: Output
     warned: bool = False
 
     @property

@@ -26,11 +26,14 @@ class Template:
     The same row gives the same text in every process: there are no random functions (``lipsum``, ``|random``) and no
     clock, and a value without a text is an error. prompt_values.py defines the text of each value.
 
+    :param followed_by: follows each rendered prompt after a blank line; it is no template
+
     Raises SpecError with the line of a syntax error.
     """
 
-    def __init__(self, text: str, *, file: str) -> None:
+    def __init__(self, text: str, *, file: str, followed_by: str = "") -> None:
         self.file = file
+        self._followed_by = followed_by
         source = text.strip()
         self._lines_before = text[: text.find(source)].count("\n")
         environment = self._environment = Sandbox()
@@ -97,6 +100,8 @@ class Template:
                 f"{self.file}:{self._lines_before + line}: cannot be rendered for a row: {fact}. Nothing was sent."
                 " Correct the template and clear this task."
             ) from error
+        if self._followed_by:
+            text = f"{text}\n\n{self._followed_by}" if text.strip() else self._followed_by
         if not self._names:
             self._constant = text
         return text

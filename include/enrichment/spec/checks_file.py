@@ -13,7 +13,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from include.enrichment.answers.checks.check import Bounds, Check, Difference, WordList
 from include.enrichment.answers.schema.kind import Kind
-from include.enrichment.answers.schema.output_schema import OutputSchema
+from include.enrichment.answers.schema.output import Output
 from include.enrichment.errors import nearest
 from include.enrichment.spec.pipeline import CHECKS
 from include.enrichment.spec.yaml_file import Lines, describe_yaml_error, line_of, read_yaml
@@ -43,7 +43,7 @@ class ChecksFile:
     lines: Mapping[str, int] = field(default_factory=dict)
     mistakes: Sequence[str] = ()
 
-    def field_mistakes(self, output: OutputSchema) -> Iterator[str]:
+    def field_mistakes(self, output: Output) -> Iterator[str]:
         """Yield the checks of fields that the output does not have, or that are of another type."""
         for number, check in enumerate(self.checks):
             for name in check.field:

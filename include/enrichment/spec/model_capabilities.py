@@ -34,13 +34,17 @@ class ModelCapabilities:
     retires_on: date | None = None
 
 
-def model_problems(model: ModelCapabilities, settings: RequestSettings) -> Iterator[str]:
-    """Yield each reason why the model would reject every request with these settings."""
+def model_problems(model: ModelCapabilities, settings: RequestSettings, *, has_schema: bool) -> Iterator[str]:
+    """
+    Yield each reason why the model would reject every request with these settings.
+
+    :param has_schema: the requests ask for answers that fit an output schema
+    """
     if model.lifecycle == "retired":
         yield f"it is retired{_successor(model.model_id)}"
     if model.batches is False:
         yield "it does not support batches"
-    if model.structured_outputs is False:
+    if has_schema and model.structured_outputs is False:
         yield "it does not support output schemas"
     if model.max_tokens is not None and settings.max_tokens > model.max_tokens:
         yield f"request.max_tokens is {settings.max_tokens:,}, its maximum is {model.max_tokens:,}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 import yaml
 
+from include.enrichment.answers.schema import TEXT_COLUMN
 from include.enrichment.answers.schema.json_schema import References
 from include.enrichment.runs import passes
 
@@ -58,14 +59,16 @@ def _is_amount(value: object) -> TypeGuard[int | float]:
 
 
 def column_names(folder: Path) -> list[str]:
-    """Return the key columns and output properties of the pipeline in ``folder``; none if a file is invalid."""
+    """Return the key and output columns of the pipeline in ``folder``; none if a file is invalid."""
     key = read_setting(folder / "pipeline.yaml", "source", "key")
     try:
         schema = json.loads((folder / "output.schema.json").read_text(encoding="utf-8-sig"))
-        properties = list(References(schema).resolve(schema)["properties"])
+        output = list(References(schema).resolve(schema)["properties"])
+    except FileNotFoundError:
+        output = [TEXT_COLUMN]
     except Exception:  # the file may hold anything
         return []
-    return [*key, *properties] if isinstance(key, dict | list) else []
+    return [*key, *output] if isinstance(key, dict | list) else []
 
 
 def pass_names(pipeline_yaml: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ConfigDict, Field
 
 from include.enrichment.answers.checks.check import Check
-from include.enrichment.answers.schema.output_schema import OutputSchema
+from include.enrichment.answers.schema.output import Output, output_config, read_output
 from include.enrichment.cost.caching import CachedPrefix, Caching, PrefixSize, resolve_cache
 from include.enrichment.cost.prices import prices
 from include.enrichment.errors import ParamError, SpecError, nearest
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 #: The files of a pipeline's folder.
 FILES = ("pipeline.yaml", "extract.sql", "system.md", "user.md", "output.schema.json")
 YAML, SQL, SYSTEM, USER, SCHEMA = FILES
+#: Optional parts of the folder: a subfolder of *.md files, and a file.
+CONTEXT, EXAMPLES = "context", "examples.jsonl"
 #: Another one, which may be absent.
 CHECKS = "checks.yaml"
 
@@ -36,6 +37,9 @@ class Pipeline(Versioned):
     A whole, checked pipeline. It is stored with the run, so that one run never mixes two versions.
 
     :param sql: empty with ``source.files``
+    :param schema_text: output.schema.json; None: the answer is text
+    :param shared: what follows the system prompt in every request: the texts of the context and the examples, as they
+        are sent
     :param options: the run's options; ``settings`` include them already where a setting exists
     :param lines: for errors, the line of each setting in pipeline.yaml by dotted name; empty if an earlier release
         stored the pipeline
@@ -50,7 +54,8 @@ class Pipeline(Versioned):
     sql: str
     system: str
     user: str
-    schema_text: str
+    schema_text: str | None
+    shared: str = ""
     options: RunOptions = RunOptions()
     lines: Mapping[str, int] = {}
     checks: list[Check] = Field(default_factory=list)
@@ -101,19 +106,18 @@ class Pipeline(Versioned):
         request = self.settings.request
         if request.cache != "auto":
             return Caching(cache=request.cache, why="set in pipeline.yaml")
-        system = self._system
-        if problem := next(prefix_problems(system), None):
+        if problem := next(prefix_problems(self._system), None):
             return Caching(cache="off", why=problem)
-        size = PrefixSize(
-            system_bytes=len(system.render({}).encode()),
-            format_bytes=len(encode_params(self._constant["output_config"])),
-        )
         canary = self.settings.limits.canary_rows > 0
-        return resolve_cache(request.model, prices().models.get(request.model), size, canary=canary)
+        return resolve_cache(request.model, prices().models.get(request.model), self.prefix_size, canary=canary)
 
     def with_resolved_cache(self) -> Pipeline:
         """Return the pipeline with ``request.cache: auto`` resolved."""
-        request = self.settings.request.model_copy(update={"cache": self.caching.cache})
+        return self.with_cache(self.caching.cache)
+
+    def with_cache(self, cache: str) -> Pipeline:
+        """Return the pipeline with another ``request.cache``."""
+        request = self.settings.request.model_copy(update={"cache": cache})
         return self.model_copy(update={"settings": self.settings.model_copy(update={"request": request})})
 
     @property
@@ -127,14 +131,22 @@ class Pipeline(Versioned):
         return CachedPrefix(prefix_id=request_id(encode_params(shared)), ttl=cache)
 
     @property
+    def prefix_size(self) -> PrefixSize:
+        """The size of what the prompt cache can keep. The system prompt must use no column."""
+        return PrefixSize(
+            system_bytes=len(self._system.render({}).encode()),
+            format_bytes=sum(len(encode_params(config)) for config in output_config(self.schema_text).values()),
+        )
+
+    @property
     def query(self) -> str:
         """The SQL, or the address of the files."""
         return self.settings.source.files or self.sql
 
     @property
-    def output(self) -> OutputSchema:
-        """The output schema."""
-        return OutputSchema(json.loads(self.schema_text))
+    def output(self) -> Output:
+        """The shape of its answers."""
+        return read_output(self.schema_text)
 
     @property
     def limits(self) -> BatchLimits:
@@ -217,7 +229,7 @@ class Pipeline(Versioned):
 
     @property
     def _system(self) -> Template:
-        return Template(self.system, file=self._file(SYSTEM))
+        return Template(self.system, file=self._file(SYSTEM), followed_by=self.shared)
 
     @property
     def _constant(self) -> dict[str, Any]:
@@ -228,7 +240,7 @@ class Pipeline(Versioned):
             "model": request.model,
             "max_tokens": request.max_tokens,
             **thinking,
-            "output_config": {"format": {"type": "json_schema", "schema": json.loads(self.schema_text)}},
+            **output_config(self.schema_text),
         }
 
     def _salt(self, run_id: str, sample: int) -> str:

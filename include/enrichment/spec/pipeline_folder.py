@@ -1,9 +1,9 @@
 """
 Reads a pipeline's folder into one checked value.
 
-    pipeline.yaml  extract.sql  system.md  user.md  output.schema.json  checks.yaml
+    pipeline.yaml  extract.sql  system.md  user.md  output.schema.json  context/*.md  examples.jsonl  checks.yaml
 
-``source.files`` replaces extract.sql. checks.yaml may be absent.
+``source.files`` replaces extract.sql. Without output.schema.json the answer is text. The last three are optional.
 """
 
 from __future__ import annotations
@@ -19,11 +19,24 @@ from pydantic import ValidationError
 
 from include.enrichment.answers.schema import supported_schema
 from include.enrichment.answers.schema.column_names import key_problems, output_problems
+from include.enrichment.answers.schema.output import read_output
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.errors import SpecError, nearest
 from include.enrichment.requests.template import Template
 from include.enrichment.spec.checks_file import ChecksFile, read_checks
-from include.enrichment.spec.pipeline import FILES, SCHEMA, SQL, SYSTEM, USER, YAML, Pipeline, prefix_problems
+from include.enrichment.spec.examples import Example, read_examples, shared_text
+from include.enrichment.spec.pipeline import (
+    CONTEXT,
+    EXAMPLES,
+    FILES,
+    SCHEMA,
+    SQL,
+    SYSTEM,
+    USER,
+    YAML,
+    Pipeline,
+    prefix_problems,
+)
 from include.enrichment.spec.query import query_problems
 from include.enrichment.spec.settings import Settings
 from include.enrichment.spec.yaml_file import (
@@ -51,12 +64,19 @@ def load_pipeline(folder: Path) -> Pipeline:
             f" {', '.join(others) or 'none'}."
         )
     texts: dict[str, str] = {}
-    mistakes: list[str] = []
-    for file in FILES:
+    context = sorted(f"{CONTEXT}/{path.name}" for path in (folder / CONTEXT).glob("[!.]*"))
+    mistakes = [
+        f"{folder.name}/{file}: is not read: rename it to *.md, or move it"
+        for file in context
+        if not file.endswith(".md")
+    ]
+    for file in (*FILES, EXAMPLES, *(file for file in context if file.endswith(".md"))):
         try:
             texts[file] = (folder / file).read_text(encoding="utf-8-sig")
         except FileNotFoundError:
-            if file != SQL or _needs_sql(texts):
+            if file == SCHEMA:
+                mistakes += [f"{folder.name}/{mistake}" for mistake in _misnamed_schemas(folder)]
+            elif file != EXAMPLES and (file != SQL or _needs_sql(texts)):
                 mistakes.append(f"{folder.name}/{file}: is missing; a pipeline is {', '.join(FILES)}")
         except OSError as error:
             mistakes.append(f"{folder.name}/{file}: cannot be read: {error.strerror}")
@@ -65,8 +85,10 @@ def load_pipeline(folder: Path) -> Pipeline:
     if not mistakes:
         settings, lines, found = _settings(texts[YAML])
         found += _mistakes(texts, settings, lines)
+        # Examples can be checked only against a prompt and a schema without mistakes.
+        shared, found = ("", found) if found else _shared(texts)
         checks = read_checks(folder)
-        found += [*checks.mistakes, *_field_mistakes(checks, texts[SCHEMA])]
+        found += [*checks.mistakes, *_field_mistakes(checks, texts.get(SCHEMA))]
         mistakes = [f"{folder.name}/{mistake}" for mistake in found]
         if settings and not mistakes:
             pipeline = Pipeline(
@@ -75,7 +97,8 @@ def load_pipeline(folder: Path) -> Pipeline:
                 sql=texts.get(SQL, ""),
                 system=texts[SYSTEM],
                 user=texts[USER],
-                schema_text=texts[SCHEMA],
+                schema_text=texts.get(SCHEMA),
+                shared=shared,
                 lines={".".join(map(str, path)): line for path, line in lines.items()},
                 checks=checks.checks,
                 check_lines=checks.lines,
@@ -87,9 +110,16 @@ def load_pipeline(folder: Path) -> Pipeline:
 
 def find_warnings(pipeline: Pipeline) -> Iterator[str]:
     """Yield a line with file, line and fact for each doubtful part of a pipeline without mistakes."""
-    text = pipeline.schema_text
-    for path, fact in supported_schema.find_warnings(json.loads(text)):
-        yield f"{pipeline.name}/{SCHEMA}:{line_of(_schema_lines(text), path)}: {fact}"
+    if (text := pipeline.schema_text) is not None:
+        for path, fact in supported_schema.find_warnings(json.loads(text)):
+            yield f"{pipeline.name}/{SCHEMA}:{line_of(_schema_lines(text), path)}: {fact}"
+    if pipeline.shared and pipeline.settings.request.cache == "off":
+        auto = pipeline.with_cache("auto").caching
+        if auto.cache != "off":
+            yield (
+                f"{pipeline.location('request.cache')}: is off, so every request pays the full price for {CONTEXT}/ and"
+                f" {EXAMPLES}. `auto` would keep them in the prompt cache: {auto.why}"
+            )
 
 
 def _needs_sql(texts: dict[str, str]) -> bool:
@@ -98,6 +128,29 @@ def _needs_sql(texts: dict[str, str]) -> bool:
         return True
     settings, _, _ = _settings(texts[YAML])
     return settings is not None and settings.source.files is None
+
+
+def _misnamed_schemas(folder: Path) -> Iterator[str]:
+    """Yield the files that are probably meant as the schema, without which the answer would be text."""
+    names = {path.name for path in folder.iterdir()} - {*FILES, EXAMPLES}
+    for name in sorted(names):
+        if "schema" in name.lower() or nearest(name, [SCHEMA]):
+            yield f"{name}: is not a file of a pipeline. Rename it to {SCHEMA}, or move it for an answer that is text"
+
+
+def _shared(texts: dict[str, str]) -> tuple[str, list[str]]:
+    """Return what all requests share after the system prompt, and the mistakes in the examples."""
+    examples: list[Example] = []
+    mistakes: list[tuple[int, str]] = []
+    if EXAMPLES in texts:
+        user, output = Template(texts[USER], file=USER), read_output(texts.get(SCHEMA))
+        examples, mistakes = read_examples(texts[EXAMPLES], user=user, output=output)
+    shared = shared_text([text for file, text in texts.items() if _is_context(file)], examples)
+    return shared, [f"{EXAMPLES}:{line}: {fact}" for line, fact in mistakes]
+
+
+def _is_context(file: str) -> bool:
+    return file.startswith(f"{CONTEXT}/")
 
 
 def _settings(text: str) -> tuple[Settings | None, Lines, list[str]]:
@@ -147,6 +200,9 @@ def _mistakes(texts: dict[str, str], settings: Settings | None, lines: Lines) ->
                 yield f"{problem}: move it to {USER}, or set request.cache: off instead of {settings.request.cache}"
     if not texts[USER].strip():
         yield f"{USER}:1: is empty: write what Claude is to do with a row"
+    for file in filter(_is_context, texts):
+        if not texts[file].strip():
+            yield f"{file}:1: is empty: write what all requests share, or delete the file"
     if settings and settings.source.files:
         if SQL in texts:
             yield f"{SQL}:1: is not used, because source.files replaces it: delete one of the two"
@@ -154,7 +210,8 @@ def _mistakes(texts: dict[str, str], settings: Settings | None, lines: Lines) ->
         yield from query_problems(texts[SQL])
     if settings:
         yield from _key_mistakes(list(settings.source.key), lines)
-    yield from _schema_mistakes(texts[SCHEMA], settings)
+    if SCHEMA in texts:
+        yield from _schema_mistakes(texts[SCHEMA], settings)
 
 
 def _key_mistakes(key: list[str], lines: Lines) -> Iterator[str]:
@@ -184,10 +241,10 @@ def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
         yield f"{SCHEMA}:{line_of(lines, place)}: {fact}"
 
 
-def _field_mistakes(checks: ChecksFile, schema_text: str) -> Iterator[str]:
-    """Yield the checks of fields that the output does not have. A schema with mistakes has none."""
-    if checks.checks and not [*_schema_mistakes(schema_text, None)]:
-        yield from checks.field_mistakes(OutputSchema(json.loads(schema_text)))
+def _field_mistakes(checks: ChecksFile, schema_text: str | None) -> Iterator[str]:
+    """Yield the checks of fields that the output does not have; none if the schema has mistakes."""
+    if checks.checks and not (schema_text is not None and any(_schema_mistakes(schema_text, None))):
+        yield from checks.field_mistakes(read_output(schema_text))
 
 
 def _schema_lines(text: str) -> Lines:

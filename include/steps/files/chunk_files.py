@@ -44,7 +44,7 @@ class Chunk:
 
     :param key: its key on the lake
     :param pipeline: the pipeline whose ledger and result store its batch belongs to
-    :param schema_text: the JSON Schema that its answers must fit, None for free text
+    :param schema_text: the JSON Schema that its answers must fit, None for text
     :param body_bytes: the planned length of its request body
     :param partition: the partition of its rows; like ``pass_name`` None for requests that belong to no pipeline
     :param cached: the prefix that its requests share in the prompt cache, None without caching

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
 from include.enrichment.answers.outcome import MOST_TOKENS, OUTCOMES_SCHEMA, USABLE_STOPS
-from include.enrichment.answers.schema.output_schema import OutputSchema
+from include.enrichment.answers.schema.output import Output
 from include.gateways.result_store import Part
 
 _USAGE = pa.struct(
@@ -118,35 +118,20 @@ class Decoded:
     part: Part
     lines: pa.Table | None
 
-    def usable(self, schema: OutputSchema | None) -> tuple[pa.RecordBatch, Sequence[int]]:
+    def usable(self, output: Output) -> tuple[pa.RecordBatch, Sequence[int]]:
         """
         Return the outcomes of the lines with a usable answer, in OUTCOMES_SCHEMA, and the positions of all other lines
         in the part, from 0.
 
-        :param schema: the schema that answers must fit, None for free text
+        :param output: what an answer must be
         """
         if self.lines is None:
             return _NOTHING, range(self.part.lines)
         lines = _flat(self.lines)
-        outputs = _outputs(lines["text"], schema)
+        outputs = output.accept(lines["text"])
         usable = pc.and_(pc.is_valid(outputs), pc.is_valid(lines["request_id"]))
         found = lines.set_column(lines.schema.get_field_index("text"), "output", outputs).filter(usable)
         return _outcomes(found), pc.indices_nonzero(pc.invert(usable)).to_pylist()
-
-
-def _outputs(texts: pa.ChunkedArray, schema: OutputSchema | None) -> pa.ChunkedArray | pa.Array:
-    if schema is None:
-        return texts
-    # As bytes: as text they would be decoded and encoded once more.
-    answers = texts.combine_chunks().view(pa.binary()).to_pylist()
-    surely_fits = schema.surely_fits
-    doubtful = [number for number, answer in enumerate(answers) if answer is not None and not surely_fits(answer)]
-    if not doubtful:
-        return texts
-    outputs = texts.to_pylist()
-    for number in doubtful:
-        outputs[number] = schema.check(outputs[number])[0]
-    return pa.array(outputs, pa.string())
 
 
 def _outcomes(usable: pa.Table) -> pa.RecordBatch:

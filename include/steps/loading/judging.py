@@ -13,7 +13,7 @@ import msgspec
 import pyarrow as pa
 
 from include.enrichment.answers.outcome import Outcome, decode_line, judge, outcomes_batch, unreadable
-from include.enrichment.answers.schema.output_schema import OutputSchema
+from include.enrichment.answers.schema.output import Output
 from include.enrichment.answers.upper_bound import is_incomplete, with_upper_bound
 from include.enrichment.batches.usage import billed_usd, sum_usd, total_usd
 from include.enrichment.cost.prices import format_usd
@@ -34,7 +34,7 @@ class Judge:
 
     chunk: Chunk
     batch_id: str
-    schema: OutputSchema | None
+    output: Output
     outstanding: Collection[str]
     lake: Lake
     final: bool
@@ -52,7 +52,7 @@ class Judge:
         request id becomes an outcome, and any other is left out as if it was missing. So is an unreadable line without
         a line feed: it may have been cut even in a download that seems complete.
         """
-        usable, others = decoded.usable(self.schema)
+        usable, others = decoded.usable(self.output)
         yield usable
         if others:
             wanted = set(others)
@@ -64,7 +64,7 @@ class Judge:
 
     def _outcome(self, line: bytes, number: int) -> Outcome | None:
         try:
-            return judge(decode_line(line), self.schema)
+            return judge(decode_line(line), self.output)
         except msgspec.DecodeError as error:
             if not self.final:
                 raise LoadError(

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.enrichment.answers.outcome import is_settled
-from include.enrichment.cost.caching import PrefixSize, warm_up_costs, worth_warming
+from include.enrichment.cost.caching import warm_up_costs, worth_warming
 from include.enrichment.cost.estimate import (
     CachedPart,
     Estimate,
@@ -93,11 +93,11 @@ class Estimator:
     def _caching(self, pass_name: str, requests: int) -> CachedPart | None:
         settings, cache = self.pipeline.settings.request, self.pipeline.caching.cache
         price = prices().models.get(settings.model)
-        size = PrefixSize(
-            system_bytes=len(self.pipeline.system.encode()), format_bytes=len(self.pipeline.schema_text.encode())
-        )
+        if cache == "off" or price is None:
+            return None
+        size = self.pipeline.prefix_size
         tokens, most = prefix_size(self.sample, size)
-        if cache == "off" or price is None or most < price.cache_from:
+        if most < price.cache_from:
             return None
         # A canary or a warm-up goes first. A five-minute cache entry is gone by the time its batch has ended.
         hits = estimate_cache_hits(self.known.hits, warms=pass_name == passes.CANARY, warmed=cache == "1h")

@@ -56,6 +56,8 @@ def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude) -> TokenSampl
         prefix = {name: frame[name] for name in ("model", "tools", "system", "messages") if name in frame}
         try:
             frame_tokens, prefix_tokens = map(claude.count_tokens, (frame, prefix))
+            if "system" in prefix:
+                log.info("All requests begin with the same %s tokens, as the API counts them", f"{prefix_tokens:,}")
         except (ApiError, SetupError) as error:
             log.warning("%s No tokens were counted: estimates use earlier batches, or a rule of thumb", error)
             return None

@@ -94,6 +94,14 @@ def test_an_enum_comes_in_the_wrong_case(emulator: Emulator, client: Anthropic) 
     assert value["label"] in {"BILLING", "BUG"}
 
 
+@pytest.mark.parametrize("params", [{}, {"output_config": STRUCTURED}], ids=["text", "structured"])
+def test_an_answer_is_only_whitespace(emulator: Emulator, client: Anthropic, params: dict[str, Any]) -> None:
+    emulator.set_faults([{"kind": "blank"}])
+    message = _one_result(client, **params)["message"]
+    assert message["stop_reason"] == "end_turn"
+    assert not message["content"][0]["text"].strip()
+
+
 def test_an_answer_is_cut_at_max_tokens(emulator: Emulator, client: Anthropic) -> None:
     emulator.set_faults([{"kind": "truncated"}])
     message = _one_result(client, output_config=STRUCTURED)["message"]

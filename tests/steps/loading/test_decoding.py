@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from include.enrichment.answers.outcome import MOST_TOKENS, OUTCOMES_SCHEMA, decode_line, judge
+from include.enrichment.answers.schema.output import Output, TextOutput
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.gateways.result_store import Part
 from include.steps.loading.decoding import Decoded, decode
@@ -68,6 +69,7 @@ OTHER = {
     "not_the_schema": succeeded(text('{"label":"other"}')),
     "nothing": succeeded(),
     "empty": succeeded(text("")),
+    "blank": succeeded(text(" \n\t\u2003")),
     "two_texts": succeeded(text("Let me see."), text(GOOD)),
     "cut": succeeded(text(GOOD), stop_reason="max_tokens"),
     "refused": succeeded(text(GOOD), stop_reason="refusal"),
@@ -97,14 +99,14 @@ def decoded(*lines: bytes) -> Decoded:
     return decode(Part(data=b"".join(lines), first=1, lines=len(lines)))
 
 
-@pytest.mark.parametrize("schema", [SCHEMA, None], ids=["schema", "free text"])
+@pytest.mark.parametrize("output", [SCHEMA, TextOutput()], ids=["schema", "text"])
 @pytest.mark.parametrize("name", USABLE)
-def test_a_usable_answer_gives_the_outcome_that_judging_its_line_gives(name: str, schema: OutputSchema | None) -> None:
+def test_a_usable_answer_gives_the_outcome_that_judging_its_line_gives(name: str, output: Output) -> None:
     whole = line("r-1", USABLE[name])
-    usable, others = decoded(whole).usable(schema)
+    usable, others = decoded(whole).usable(output)
     assert list(others) == []
     assert usable.schema == OUTCOMES_SCHEMA
-    assert usable.to_pylist() == [msgspec.structs.asdict(judge(decode_line(whole), schema))]
+    assert usable.to_pylist() == [msgspec.structs.asdict(judge(decode_line(whole), output))]
 
 
 @pytest.mark.parametrize("name", OTHER)
@@ -116,12 +118,9 @@ def test_whatever_else_a_line_says_is_left_to_a_closer_look(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in OTHER if name not in ("not_json", "not_the_schema")])
-def test_in_free_text_too_what_is_no_whole_answer_is_left_to_a_closer_look(name: str) -> None:
-    usable, others = decoded(line("r-1", OTHER[name])).usable(None)
-    if name == "empty":  # an empty text is a text
-        assert usable["output"].to_pylist() == [judge(decode_line(line("r-1", OTHER[name])), None).output] == [""]
-    else:
-        assert (usable.num_rows, list(others)) == (0, [0])
+def test_in_text_too_what_is_no_whole_answer_is_left_to_a_closer_look(name: str) -> None:
+    usable, others = decoded(line("r-1", OTHER[name])).usable(TextOutput())
+    assert (usable.num_rows, list(others)) == (0, [0])
 
 
 @pytest.mark.parametrize(

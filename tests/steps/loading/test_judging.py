@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from include.enrichment.answers.schema.output import TextOutput
 from include.enrichment.batches.usage import make_usage_record, sum_usage
 from include.enrichment.cost.prices import prices
 from include.enrichment.errors import LoadError
@@ -41,7 +42,7 @@ def chunk(lake: Lake) -> Chunk:
 
 
 def judge(lake: Lake, chunk: Chunk, *, final: bool, outstanding: Collection[str] = ("r-0", "r-1", "r-2")) -> Judge:
-    return Judge(chunk=chunk, batch_id="b", schema=None, outstanding=outstanding, lake=lake, final=final)
+    return Judge(chunk=chunk, batch_id="b", output=TextOutput(), outstanding=outstanding, lake=lake, final=final)
 
 
 def line(request_id: str, text: str = "x", **message: Any) -> bytes:

@@ -48,6 +48,21 @@ def test_of_a_large_run_the_largest_are_counted_and_others_by_size(flow: Flow) -
     assert found.prefix_tokens == pytest.approx(len("Label the ticket.") / 4, abs=2)
 
 
+def test_the_tokens_that_all_requests_share_are_logged(
+    flow: Flow, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = write_pipeline(tmp_path / "shared" / "tickets")
+    (folder / "context").mkdir()
+    (folder / "context" / "words.md").write_text("word " * 4_000)
+    flow.pipeline = load_pipeline(folder)
+    flow.extract()
+    with caplog.at_level("INFO"):
+        found = count_sample(flow.folder, lake=flow.lake, claude=flow.claude)
+    assert found
+    assert found.prefix_tokens == pytest.approx(5_000, rel=0.01)
+    assert f"All requests begin with the same {found.prefix_tokens:,} tokens, as the API counts them" in caplog.text
+
+
 def test_a_system_prompt_that_differs_from_row_to_row_is_no_part_of_the_frame(flow: Flow, tmp_path: Path) -> None:
     flow.pipeline = load_pipeline(
         write_pipeline(tmp_path / "vary" / "tickets", system_md="{{ body }} " + "word " * 400)

@@ -22,7 +22,7 @@ from include.enrichment.answers.checks.placeholders import Placeholders
 from include.enrichment.answers.checks.similarity import DiffersFrom
 from include.enrichment.answers.checks.sql_expression import SqlExpression
 from include.enrichment.answers.checks.word_search import Forbidden, MustContain
-from include.enrichment.answers.schema.output_schema import OutputSchema
+from include.enrichment.answers.schema.output import Output
 from include.enrichment.errors import SpecError
 from include.enrichment.requests.template import Template
 
@@ -63,7 +63,7 @@ class Checks:
         self,
         checks: Sequence[Check],
         *,
-        output: OutputSchema,
+        output: Output,
         prompt_columns: Iterable[str],
         line: Callable[[int, str], int],
         file: str,
@@ -137,7 +137,7 @@ def _describe(check: Check, problem: str) -> str:
     return f"check {check.name}: {check.message} ({problem})" if check.message else f"check {check.name}: {problem}"
 
 
-def _make_kind(check: Check, output: OutputSchema, prompt_columns: Sequence[str], *, file: str, line: int) -> Kind:
+def _make_kind(check: Check, output: Output, prompt_columns: Sequence[str], *, file: str, line: int) -> Kind:
     """Raises ValueError or SpecError if a library does not accept the setting."""
     setting: Any = getattr(check, check.kind)
     make: dict[str, Callable[[], Kind]] = {

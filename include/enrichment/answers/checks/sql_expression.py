@@ -9,7 +9,7 @@ import duckdb
 import pyarrow as pa
 
 from include.enrichment.answers.checks.kind import Answers, Kind, text_of
-from include.enrichment.answers.schema.output_schema import OutputSchema
+from include.enrichment.answers.schema.output import Output
 from include.enrichment.errors import SpecError
 
 _SETTINGS: dict[str, str | bool | int | float | list[str]] = {
@@ -34,7 +34,7 @@ class SqlExpression(Kind):
     Raises ValueError if DuckDB does not accept it.
     """
 
-    def __init__(self, expression: str, columns: Mapping[str, str], output: OutputSchema, *, where: str) -> None:
+    def __init__(self, expression: str, columns: Mapping[str, str], output: Output, *, where: str) -> None:
         self.columns = list(columns)
         self._expression, self._types, self._output, self._where = expression, columns, output, where
         self._connection = duckdb.connect(":memory:", config=_SETTINGS)

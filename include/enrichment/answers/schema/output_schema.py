@@ -23,14 +23,14 @@ _TOO_DEEP = f"nested too deeply: more than {_MAX_DEPTH} levels"
 
 class OutputSchema:
     """
-    An output schema without find_problems().
+    An output schema without find_problems(). See Output.
     """
 
     def __init__(self, schema: Schema) -> None:
         self._kind = kind_of(schema, schema)
         self._validator = jsonschema_rs.Draft202012Validator(with_uri_refs(schema), validate_formats=True)
         self._to_row = object_converter(self._kind.properties)
-        #: Whether a text certainly fits and needs no change, as nearly all. check() decides about the others.
+        #: Whether a text certainly fits and needs no change, as nearly all do. check() decides about the others.
         self.surely_fits: Callable[[bytes], bool] = compile_fast_check(schema)
 
     @property
@@ -42,6 +42,10 @@ class OutputSchema:
     def properties(self) -> Mapping[str, Kind]:
         """The kind of each property, by name."""
         return self._kind.properties
+
+    def answer_in(self, texts: Sequence[str]) -> str:
+        """Return the last of the texts, which is the one that the API makes fit."""
+        return texts[-1]
 
     def check(self, text: str) -> tuple[str, None] | tuple[None, str]:
         """
@@ -75,6 +79,23 @@ class OutputSchema:
     def values(self, outputs: Sequence[str]) -> list[dict[str, Any]]:
         """Return ``outputs``, texts from check(), decoded: each property by its name."""
         return list(map(msgspec.json.decode, outputs))
+
+    def check_json(self, text: str) -> tuple[str, None] | tuple[None, str]:
+        """Return the output in ``text``: an answer is JSON itself."""
+        return self.check(text)
+
+    def accept(self, texts: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+        """Return the output in each of ``texts`` as check() does, null where one is null or unusable."""
+        # As bytes: as text they would be decoded and encoded once more.
+        answers = texts.combine_chunks().view(pa.binary()).to_pylist()
+        surely_fits = self.surely_fits
+        doubtful = [number for number, answer in enumerate(answers) if answer is not None and not surely_fits(answer)]
+        if not doubtful:
+            return texts
+        outputs = texts.to_pylist()
+        for number in doubtful:
+            outputs[number] = self.check(outputs[number])[0]
+        return pa.array(outputs, pa.string())
 
     def columns(self, outputs: Sequence[str]) -> list[pa.Array]:
         """Return the typed columns of ``outputs``, texts from check(), in the order of ``fields``."""

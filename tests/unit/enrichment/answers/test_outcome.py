@@ -20,6 +20,7 @@ from include.enrichment.answers.outcome import (
     remedy,
     unreadable,
 )
+from include.enrichment.answers.schema.output import Output, TextOutput
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.cost.prices import TOKEN_RATES
 
@@ -43,8 +44,8 @@ USAGE = {
 }
 
 
-def _judge(result: dict[str, Any], schema: OutputSchema | None = SCHEMA) -> Outcome:
-    return judge(decode_line(json.dumps({"custom_id": "r-1", "result": result}).encode()), schema)
+def _judge(result: dict[str, Any], output: Output = SCHEMA) -> Outcome:
+    return judge(decode_line(json.dumps({"custom_id": "r-1", "result": result}).encode()), output)
 
 
 def _text(text: str) -> dict[str, Any]:
@@ -113,14 +114,14 @@ def test_an_answer_that_violates_the_schema_is_invalid_and_kept(text: str, reaso
     assert outcome.output_tokens == 9
 
 
-@pytest.mark.parametrize("schema", [SCHEMA, None], ids=["schema", "free text"])
+@pytest.mark.parametrize("output", [SCHEMA, TextOutput()], ids=["schema", "text"])
 @pytest.mark.parametrize("content", [[], [{"type": "thinking", "thinking": "hm", "signature": "s"}]])
-def test_an_answer_without_text_is_invalid(content: list[dict[str, Any]], schema: OutputSchema | None) -> None:
-    outcome = _judge(_succeeded(*content), schema)
+def test_an_answer_without_text_is_invalid(content: list[dict[str, Any]], output: Output) -> None:
+    outcome = _judge(_succeeded(*content), output)
     assert (outcome.outcome, outcome.reason) == ("invalid", "no text in the answer")
 
 
-@pytest.mark.parametrize("schema", [SCHEMA, None], ids=["schema", "free text"])
+@pytest.mark.parametrize("output", [SCHEMA, TextOutput()], ids=["schema", "text"])
 @pytest.mark.parametrize(
     ("message", "reason"),
     [
@@ -138,9 +139,9 @@ def test_an_answer_without_text_is_invalid(content: list[dict[str, Any]], schema
     ],
 )
 def test_an_answer_that_stopped_early_is_invalid_even_if_it_fits(
-    message: dict[str, Any], reason: str, schema: OutputSchema | None
+    message: dict[str, Any], reason: str, output: Output
 ) -> None:
-    outcome = _judge(_succeeded(_text(GOOD), **message), schema)
+    outcome = _judge(_succeeded(_text(GOOD), **message), output)
     assert (outcome.outcome, outcome.reason, outcome.text) == ("invalid", reason, GOOD)
     assert outcome.stop_reason == message["stop_reason"]
 
@@ -166,8 +167,16 @@ def test_missing_usage_counts_as_zero(usage: dict[str, Any] | None) -> None:
 
 
 def test_without_a_schema_all_text_is_the_output() -> None:
-    outcome = _judge(_succeeded(_text("Dear "), {"type": "thinking", "thinking": "hm"}, _text("you")), None)
+    outcome = _judge(_succeeded(_text("Dear "), {"type": "thinking", "thinking": "hm"}, _text("you")), TextOutput())
     assert (outcome.outcome, outcome.output) == ("succeeded", "Dear you")
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n\t ", "\u2003\u00a0"])
+def test_without_a_schema_an_answer_of_only_whitespace_is_invalid(text: str) -> None:
+    outcome = _judge(_succeeded(_text(text)), TextOutput())
+    assert (outcome.outcome, outcome.output, outcome.text) == ("invalid", None, text)
+    assert outcome.reason == "no text in the answer"
+    assert outcome.output_tokens == 9
 
 
 @pytest.mark.parametrize(
@@ -236,7 +245,7 @@ def test_an_unknown_result_type_with_an_answer_was_paid_for() -> None:
 def test_a_succeeded_line_without_a_message_was_paid_for() -> None:
     line = b'{"custom_id": "r-1", "result": {"type": "succeeded"}}'
     with pytest.raises(msgspec.DecodeError, match="there is no message") as raised:
-        judge(decode_line(line), None)
+        judge(decode_line(line), TextOutput())
     outcome = unreadable(line, raised.value)
     assert outcome is not None
     assert (outcome.outcome, outcome.upper_bound) == ("invalid", True)
@@ -264,7 +273,7 @@ def test_a_truncated_or_garbled_line_is_rejected(line: bytes) -> None:
 
 def test_a_line_may_contain_unicode_line_separators() -> None:
     line = json.dumps({"custom_id": "r-1", "result": _succeeded(_text("a\u2028b\u2029c\u0000"))}, ensure_ascii=False)
-    assert judge(decode_line(line.encode()), None).output == "a\u2028b\u2029c\u0000"
+    assert judge(decode_line(line.encode()), TextOutput()).output == "a\u2028b\u2029c\u0000"
 
 
 def test_outcomes_are_stored_unchanged() -> None:

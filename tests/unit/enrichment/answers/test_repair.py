@@ -12,6 +12,7 @@ import pytest
 
 from include.enrichment.answers.outcome import decode_line, judge
 from include.enrichment.answers.repair import MAX_ANSWER_CHARACTERS, MAX_COMPLAINT_CHARACTERS, repair
+from include.enrichment.answers.schema.output import TextOutput
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.requests import request as request_module
 from include.enrichment.requests.request import Renderer, Request, Unsendable, make_request
@@ -70,6 +71,12 @@ class TestConversation:
             "content": f"That answer cannot be used. The check found:\n\n{COMPLAINT}\n\n"
             "Give the whole answer again, corrected. Answer in the format that was asked for, and write nothing else.",
         }
+
+    def test_the_repair_of_a_text_says_nothing_of_a_schema(self) -> None:
+        request = _own({"role": "user", "content": "Write."})
+        _, reason = TextOutput().check(" \n")
+        assert "schema" not in repair(request, answer=" \n", complaint=reason or "").params
+        assert "schema" not in repair(request, answer="Once upon", complaint=CUT).params
 
     def test_a_cut_answer_is_requested_again_shorter(self) -> None:
         wish = _wish(repair(_rendered(), answer=ANSWER, complaint=CUT))

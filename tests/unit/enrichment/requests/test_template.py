@@ -23,6 +23,12 @@ ONCE_AND_FOR_ALL = settings(deadline=None, derandomize=True, database=None, max_
 
 class TestTemplate:
     @pytest.mark.parametrize(
+        ("text", "rendered"), [("a {{ b }}\n", "a 1\n\n{{ b }}"), ("{% if not b %}a{% endif %}", "{{ b }}")]
+    )
+    def test_what_follows_it_is_no_template(self, text: str, rendered: str) -> None:
+        assert Template(text, file="system.md", followed_by="{{ b }}").render({"b": 1}) == rendered
+
+    @pytest.mark.parametrize(
         ("text", "line"),
         [
             ("{{ a", 1),

@@ -27,15 +27,19 @@ ABLE: dict[str, Any] = {
 SILENT: dict[str, Any] = {"max_tokens": None, "batches": None, "structured_outputs": None, "thinking_types": {}}
 
 
-def _problems(model: dict[str, Any], **settings: Any) -> list[str]:
+def _problems(model: dict[str, Any], *, has_schema: bool = True, **settings: Any) -> list[str]:
     request = RequestSettings(**{"model": "claude-haiku-5-5", "max_tokens": 400, **settings})
-    return list(model_problems(ModelCapabilities(**ABLE | model), request))
+    return list(model_problems(ModelCapabilities(**ABLE | model), request, has_schema=has_schema))
 
 
 @pytest.mark.parametrize("thinking", [None, "adaptive", "disabled"])
 @pytest.mark.parametrize("model", [{}, SILENT, {"lifecycle": "deprecated"}])
 def test_a_model_has_no_problem_if_it_is_capable_or_does_not_say(model: dict[str, Any], thinking: str | None) -> None:
     assert _problems(model, thinking=thinking) == []
+
+
+def test_for_text_a_model_need_not_support_output_schemas() -> None:
+    assert _problems({"structured_outputs": False}, has_schema=False) == []
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from include.enrichment.answers.schema.output import TextOutput
 from include.enrichment.spec.parse_time import budget_ceiling, column_names, model_names, pass_names, read_setting
 
 DEFAULT_PASSES = ["canary", "main", "retry"]
@@ -96,6 +97,11 @@ def test_the_columns_are_the_key_and_the_properties_of_the_output(
     file.write_text(f"source: {{key: {key}}}\n")
     (file.parent / "output.schema.json").write_text(schema)
     assert column_names(file.parent) == names
+
+
+def test_without_an_output_schema_the_column_is_that_of_the_text(file: Path) -> None:
+    file.write_text("source: {key: [ticket]}\n")
+    assert column_names(file.parent) == ["ticket", *(field.name for field in TextOutput().fields)]
 
 
 def test_no_columns_are_known_without_a_key(file: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from include.enrichment.cost.caching import PrefixSize
 from include.enrichment.errors import ParamError, SpecError
 from include.enrichment.requests.request import Request, make_request
 from include.enrichment.runs.options import RunOptions
@@ -31,6 +32,24 @@ class TestRenderer:
             "system": [{"type": "text", "text": "Classify.", "cache_control": {"type": "ephemeral", "ttl": "1h"}}],
             "messages": [{"role": "user", "content": "Hello"}],
         }
+
+    @pytest.mark.parametrize(("system", "prompt"), [("Classify.", "Classify.\n\n"), ("", "")])
+    def test_what_all_requests_share_follows_the_system_prompt_in_the_cached_block(
+        self, load: Load, system: str, prompt: str
+    ) -> None:
+        cached = load(yaml=YAML + "  cache: 1h\n", system=system)
+        params = self._params(cached.model_copy(update={"shared": "# {{ text }}"}))
+        mark = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+        assert params["system"] == [{"type": "text", "text": f"{prompt}# {{{{ text }}}}", **mark}]
+
+    def test_what_all_requests_share_follows_a_system_prompt_with_a_column(self, load: Load) -> None:
+        pipeline = load(system="Classify {{ text }}.").model_copy(update={"shared": "# Words"})
+        assert self._params(pipeline)["system"] == [{"type": "text", "text": "Classify Hello.\n\n# Words"}]
+
+    def test_without_a_schema_no_format_is_sent(self, load: Load) -> None:
+        text, structured = self._params(load(schema=None)), self._params(load())
+        del structured["output_config"]
+        assert text == structured
 
     def test_unset_settings_are_not_sent(self, load: Load) -> None:
         params = self._params(load())
@@ -147,6 +166,14 @@ class TestCaching:
         assert self._marked(load(yaml=AUTO + "limits: {canary_rows: 0}\n", system=LONG)) == "5m"
         assert self._marked(load(yaml=AUTO)) is None
 
+    def test_auto_counts_what_all_requests_share(self, load: Load) -> None:
+        assert self._marked(load(yaml=AUTO).model_copy(update={"shared": LONG})) == "1h"
+        assert self._marked(load(yaml=AUTO, system="").model_copy(update={"shared": LONG})) == "1h"
+
+    def test_auto_marks_requests_for_text_too(self, load: Load) -> None:
+        assert self._marked(load(yaml=AUTO, system=LONG, schema=None)) == "1h"
+        assert load(system="Label.", schema=None).prefix_size == PrefixSize(system_bytes=6, format_bytes=0)
+
     def test_auto_depends_on_the_model_of_the_run(self, load: Load) -> None:
         pipeline = load(yaml=AUTO, system=LONG)
         other = pipeline.for_run(RunOptions(model="claude-haiku-4-5"))
@@ -197,9 +224,11 @@ class TestCaching:
             load(yaml=cached + "  thinking: disabled\n"),
             load(yaml=cached, system="Classify it."),
             load(yaml=cached, schema=SCHEMA.replace("What", "All that")),
+            load(yaml=cached, schema=None),
+            load(yaml=cached).model_copy(update={"shared": "# Words"}),
         ]
         prefixes = {pipeline.cached_prefix for pipeline in [load(yaml=cached), *others]}
-        assert (len(prefixes), None in prefixes) == (6, False)
+        assert (len(prefixes), None in prefixes) == (8, False)
 
     def test_other_changes_keep_the_prefix(self, load: Load) -> None:
         cached = YAML + "  cache: 1h\n"

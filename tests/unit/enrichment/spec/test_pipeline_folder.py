@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from include.enrichment.errors import SpecError
@@ -53,6 +54,12 @@ class TestWhole:
     def test_the_system_prompt_may_be_empty(self, load: Load) -> None:
         assert load(system="").system == ""
 
+    def test_without_a_schema_the_answer_is_text(self, load: Load) -> None:
+        pipeline = load(schema=None)
+        assert pipeline.output.fields == [pa.field("text", pa.string(), nullable=False)]
+        assert list(find_warnings(pipeline)) == []
+        assert Pipeline.model_validate_json(pipeline.model_dump_json()) == pipeline
+
     def test_windows_line_ends_and_byte_order_marks_are_ignored(self, load: Load) -> None:
         files = {name: b"\xef\xbb\xbf" + WHOLE[file].replace("\n", "\r\n").encode() for name, file in NAMES.items()}
         request = load(**files).renderer(["id", "text"], run_id="r").render({"id": 1, "text": "a"})
@@ -83,6 +90,22 @@ class TestFiles:
         found = mistakes(sql=None, user=None)
         assert [line.partition(":")[0] for line in found] == ["extract.sql", "user.md"]
         assert all("is missing; a pipeline is pipeline.yaml, extract.sql, system.md" in line for line in found)
+
+    @pytest.mark.parametrize("name", ["output.schmea.json", "output.schema.jsn", "Output.Schema.json", "output.json"])
+    def test_a_schema_with_another_name_does_not_make_the_answer_text(
+        self, mistakes: Mistakes, tmp_path: Path, name: str
+    ) -> None:
+        (tmp_path / "tickets").mkdir()
+        (tmp_path / "tickets" / name).write_text(SCHEMA)
+        (line,) = mistakes(schema=None)
+        assert line.startswith(f"{name}: is not a file of a pipeline. Rename it to output.schema.json, or")
+
+    def test_other_files_are_not_taken_for_a_schema(self, load: Load, tmp_path: Path) -> None:
+        (tmp_path / "tickets").mkdir()
+        for name in ("README.md", "words.json", "output.md"):
+            (tmp_path / "tickets" / name).write_text("x")
+        (tmp_path / "tickets" / "examples.jsonl").write_text('{"input": {"text": "a"}, "output": "b"}')
+        assert load(schema=None).schema_text is None
 
     @pytest.mark.parametrize("name", NAMES)
     def test_a_file_that_is_not_utf8_is_rejected(self, mistakes: Mistakes, name: str) -> None:
@@ -200,6 +223,86 @@ class TestSchema:
         root = json.loads(SCHEMA.replace("label", "id"))
         (mistake,) = mistakes(schema=json.dumps({"$ref": "#/$defs/root", "$defs": {"root": root}}))
         assert "'id' is also a key column" in mistake
+
+
+class TestText:
+    @pytest.mark.parametrize("name", ["text", "Text"])
+    def test_the_key_cannot_have_the_column_of_the_answer(self, mistakes: Mistakes, name: str) -> None:
+        (line,) = mistakes(schema=None, yaml=in_yaml("{id: int64}", f"{{id: int64, {name}: string}}"))
+        assert line.startswith(f"pipeline.yaml:3: source.key: {name!r} is a reserved column name: give it an alias")
+
+
+class TestShared:
+    """context/*.md and examples.jsonl, which all requests share."""
+
+    EXAMPLE = '{"input": {"text": "It crashes"}, "output": {"label": "bug"}}'
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        (folder := tmp_path / "tickets" / "context").mkdir(parents=True)
+        return folder.parent
+
+    def test_the_context_comes_in_the_order_of_its_names_and_before_the_examples(
+        self, load: Load, folder: Path
+    ) -> None:
+        for name in ("b", "a", "10", "2"):
+            (folder / "context" / f"{name}.md").write_bytes(f"\ufeffText {name} {{{{ sku }}}}\r\n".encode())
+        (folder / "context" / ".DS_Store").write_bytes(b"\xff")
+        (folder / "examples.jsonl").write_text(f"{self.EXAMPLE}\n")
+        pipeline = load()
+        context, _, examples = pipeline.shared.partition("\n\n<examples>\n")
+        assert context == "\n\n".join(f"Text {name} {{{{ sku }}}}" for name in ("10", "2", "a", "b"))
+        assert "It crashes" in examples
+        assert Pipeline.model_validate_json(pipeline.model_dump_json()) == pipeline
+
+    def test_without_them_nothing_is_shared(self, load: Load, folder: Path) -> None:
+        assert load().shared == ""
+
+    def test_a_run_stored_before_they_existed_shares_nothing(self, load: Load) -> None:
+        stored = json.loads(load().model_dump_json())
+        del stored["shared"]
+        assert Pipeline.model_validate(stored) == load()
+
+    def test_a_context_file_that_is_not_utf8_is_rejected(self, mistakes: Mistakes, folder: Path) -> None:
+        (folder / "context" / "style.md").write_bytes("Grüße".encode("latin-1"))
+        (line,) = mistakes()
+        assert line.startswith("context/style.md: is not UTF-8: ")
+
+    def test_an_empty_context_file_is_rejected(self, mistakes: Mistakes, folder: Path) -> None:
+        (folder / "context" / "style.md").write_text(" \n")
+        assert mistakes() == ["context/style.md:1: is empty: write what all requests share, or delete the file"]
+
+    def test_what_is_no_context_file_is_rejected(self, mistakes: Mistakes, folder: Path) -> None:
+        (folder / "context" / "words.txt").write_bytes(b"\xff")
+        (folder / "context" / "more").mkdir()
+        assert mistakes() == [
+            f"context/{name}: is not read: rename it to *.md, or move it" for name in ("more", "words.txt")
+        ]
+
+    def test_examples_that_are_not_utf8_are_rejected(self, mistakes: Mistakes, folder: Path) -> None:
+        (folder / "examples.jsonl").write_bytes(b"\xff")
+        (line,) = mistakes()
+        assert line.startswith("examples.jsonl: is not UTF-8: ")
+
+    def test_a_wrong_example_is_reported_with_its_line(self, mistakes: Mistakes, folder: Path) -> None:
+        (folder / "examples.jsonl").write_text(f"{self.EXAMPLE}\n" + self.EXAMPLE.replace('"label"', '"lable"'))
+        (line,) = mistakes()
+        assert line.startswith("examples.jsonl:2: the output is no usable answer: violates the schema: ")
+
+    def test_examples_of_text_are_checked_as_text(self, load: Load, mistakes: Mistakes, folder: Path) -> None:
+        (folder / "examples.jsonl").write_text(self.EXAMPLE)
+        (line,) = mistakes(schema=None)
+        assert "without output.schema.json it must be a string" in line
+        (folder / "examples.jsonl").write_text('{"input": {"text": "It crashes"}, "output": "Sorry."}')
+        assert "Sorry." in load(schema=None).shared
+
+    def test_a_warning_says_that_the_cache_is_off_where_it_would_pay(self, load: Load, folder: Path) -> None:
+        (folder / "context" / "style.md").write_text("A rule that all rows share. " * 1_000)
+        (line,) = find_warnings(load())
+        assert line.startswith("tickets/pipeline.yaml: request.cache: is off, so every request pays the full price for")
+        assert list(find_warnings(load(yaml=YAML + "  cache: auto\n"))) == []
+        (folder / "context" / "style.md").write_text("Short.")
+        assert list(find_warnings(load())) == []
 
 
 class TestPrompts:
