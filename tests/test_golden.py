@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -161,6 +162,16 @@ def test_what_was_paid_for_is_found(golden: Flow) -> None:
     assert golden.requests_sent() == 0
     assert rows(golden) == before
     assert manifest.cost_usd == manifest.partition_cost_usd == 0
+
+
+def test_the_rows_of_an_old_run_become_the_same_requests_in_the_same_columns(golden: Flow) -> None:
+    before = pq.read_table(pa.BufferReader(golden.lake.read(golden.folder.rows)))
+    golden.pipeline = read_pipeline(golden.lake, golden.folder)
+    golden.folder = golden.run("manual__2")
+    golden.extract()
+    after = pq.read_table(pa.BufferReader(golden.lake.read(golden.folder.rows)))
+    assert after.schema.equals(before.schema)
+    assert after.equals(before)
 
 
 def test_every_step_of_an_old_run_can_be_cleared(golden: Flow) -> None:

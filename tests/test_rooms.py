@@ -123,7 +123,7 @@ ROOMS = [
             imports={*_BELOW_STEPS, "include.steps.files", f"include.steps.{folder}"},
             only={name: {"duckdb"} for name in ("duckdb_session.py", "decoding.py", "matching.py", "failed_checks.py")},
         )
-        for folder in ("files", "planning", "submitting", "loading", "publishing")
+        for folder in ("files", "extracting", "planning", "submitting", "loading", "publishing")
     ),
     Room(
         path="include/emulator",

@@ -4,39 +4,30 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from include.enrichment.answers.manifest import Manifest
-from include.enrichment.answers.schema.column_names import key_problems, output_problems
-from include.enrichment.answers.table import (
-    CHECKED,
-    SAMPLE,
-    changed_types,
-    key_fields,
-    repeated_keys,
-    row_keys,
-    rows_batch,
-    rows_schema,
-)
+from include.enrichment.answers.table import CHECKED, repeated_keys, row_carried, row_keys, rows_batch
 from include.enrichment.errors import SpecError, WarehouseError
+from include.enrichment.requests.fan_out import FanOut
 from include.enrichment.requests.request import Renderer, Unsendable
 from include.enrichment.spec.model_capabilities import model_problems, retirement_warning, unknown_model_message
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.pipeline_folder import find_warnings
-from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
 from include.enrichment.storage.version import with_stamp
 from include.gateways.conditional_writes import check_conditional_writes
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
 from include.gateways.prefetch import write_behind
+from include.steps.extracting.typed_columns import needs_values, typed_columns
 from include.steps.files.extracted import Extracted
 from include.steps.publishing.table_contract import last_manifest
 
@@ -48,9 +39,13 @@ if TYPE_CHECKING:  # the task that only extracts needs no SDK at run time, nor S
 
 log = logging.getLogger(__name__)
 
+_Portion = Sequence[dict[str, Any]]
+
 #: Rows are rendered, then written, in batches of at most this size.
 _ROWS_AT_ONCE = 1_000
 _BYTES_AT_ONCE = 16_000_000
+#: A carried column without a known type gets it from this many portions: up to 1,365 rows or 24 MB.
+_PORTIONS_FOR_TYPES = 6
 
 
 def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
@@ -82,14 +77,16 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
 
 def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | ParquetFiles, lake: Lake) -> Extracted:
     """
-    Read the partition, render each row once, and write the rows and the current pipeline to the run's folder.
+    Read the partition, render each request of each row, and write the rows and the current pipeline to the run's
+    folder.
 
     Rows are streamed: only a portion of them is in memory. A trial does not read the rest of them. A row that cannot be
     sent is kept with the reason and becomes a reject.
 
-    Raises WarehouseError if there are fewer rows than ``limits.min_rows``, or if the business key is NULL, not unique
-    or changed by the type of its column. Raises SpecError if a prompt does not fit the query, or the key has other
-    types than on the days already published. Then nothing is written.
+    Raises WarehouseError if there are fewer rows than ``limits.min_rows``, if the business key is NULL or not unique,
+    or if a key or a carried value would be changed by the type of its column. Raises SpecError if a prompt does not fit
+    the query, or if the key or a carried column has another type than on the days already published. Then nothing is
+    written.
     """
     if pipeline.settings.request.cache == "auto":
         caching = pipeline.caching
@@ -101,23 +98,25 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
         path = temporary / "rows.parquet"
         key, needed = list(pipeline.settings.source.key), pipeline.columns
         with warehouse.read(pipeline.query, folder.partition, key=key, needed=needed) as (columns, portions):
-            renderers = [
-                pipeline.renderer(columns, run_id=folder.run_id, sample=sample)
-                for sample in range(1, pipeline.settings.samples + 1)
-            ]
+            renderers = pipeline.renderers(columns, run_id=folder.run_id)
             wanted = _first(pipeline.options.rows, portions)
-            first = next(wanted, [])
-            if not first:
+            ahead = list(islice(wanted, _PORTIONS_FOR_TYPES if needs_values(pipeline, columns, published) else 1))
+            if not ahead:
                 _check_row_count(0, pipeline, folder)  # first, as without a row the key's type may be unknown
-            keys = _key_fields(pipeline, columns, first[0] if first else None, published)
-            rows, unsendable = _write_rows(path, chain([first], wanted), renderers, keys, pipeline.read_checks())
-        _check_row_count(rows // pipeline.settings.samples, pipeline, folder)
-        if not rows:
+            schema = typed_columns(pipeline, columns, [row for portion in ahead for row in portion], published)
+            checks = pipeline.read_checks()
+            written = _write_rows(path, chain(_emptied(ahead), wanted), pipeline.fan_out, renderers, schema, checks)
+        _check_row_count(written.source_rows, pipeline, folder)
+        if not written.source_rows:
             log.warning(
                 "The source has no rows for partition %s. limits.min_rows is 0, so the run continues", folder.partition
             )
+        if written.without_value:
+            log.warning(
+                "%s rows make no request, because a list of for_each is NULL or empty", f"{written.without_value:,}"
+            )
         _check_keys(path)
-        extracted = Extracted(rows=rows, unsendable=unsendable, extracted_at=extracted_at)
+        extracted = Extracted(rows=written.rows, unsendable=written.unsendable, extracted_at=extracted_at)
         pa.default_memory_pool().release_unused()  # the upload needs memory
         lake.write(folder.pipeline_json, pipeline.model_dump_json(indent=1).encode())
         lake.write_file(folder.rows, path)
@@ -125,7 +124,7 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
     return extracted
 
 
-def _first(rows: int | None, portions: Iterator[Sequence[Mapping[str, Any]]]) -> Iterator[Sequence[Mapping[str, Any]]]:
+def _first(rows: int | None, portions: Iterator[_Portion]) -> Iterator[_Portion]:
     """The portions that hold the first ``rows`` rows; all portions for None."""
     for portion in portions:
         yield portion[:rows]
@@ -133,6 +132,12 @@ def _first(rows: int | None, portions: Iterator[Sequence[Mapping[str, Any]]]) ->
             rows -= len(portion)
             if rows <= 0:
                 return
+
+
+def _emptied(portions: list[_Portion]) -> Iterator[_Portion]:
+    """The portions in their order, each freed once it is used."""
+    while portions:
+        yield portions.pop(0)
 
 
 def _check_row_count(rows: int, pipeline: Pipeline, folder: RunFolder) -> None:
@@ -149,64 +154,66 @@ def _check_row_count(rows: int, pipeline: Pipeline, folder: RunFolder) -> None:
         )
 
 
-def _key_fields(
-    pipeline: Pipeline,
-    columns: Mapping[str, pa.DataType | None],
-    first_row: Mapping[str, Any] | None,
-    published: Manifest | None,
-) -> list[pa.Field]:
-    """The typed key. Raises SpecError for a name that some readers cannot read, or for another type than before."""
-    earlier = published.columns if published else {}
-    keys = key_fields(pipeline.settings.source.key, first_row, described=columns, published=earlier)
-    names = [field.name for field in keys]
-    if facts := [fact for _, fact in (*key_problems(names), *output_problems(pipeline.output.fields, names))]:
-        raise SpecError("\n".join([*(f"{pipeline.name}: {fact}" for fact in facts), "Nothing was sent."]))
-    if published and (changed := changed_types(keys, earlier)):
-        raise SpecError(
-            f"{pipeline.name}/pipeline.yaml: source.key: {'; '.join(changed)} (dt={published.partition})."
-            " Nothing was sent. All days must have the same type: cast it in extract.sql or the export, or set the"
-            " published type in source.key.\nTo change the type for every day, delete the manifests below"
-            f" {layout.manifests_folder(pipeline.name)} on the lake and run each day again. Answers are reused."
-        )
-    return keys
+@dataclass(kw_only=True)
+class _Written:
+    """
+    What _write_rows() wrote.
+
+    :param source_rows: rows of the source
+    :param without_value: rows of the source that make no request
+    :param rows: rows of the file, one for each request of a row
+    :param unsendable: rows of the file that cannot be sent
+    """
+
+    source_rows: int = 0
+    without_value: int = 0
+    rows: int = 0
+    unsendable: int = 0
 
 
 def _write_rows(
     path: Path,
-    portions: Iterable[Sequence[Mapping[str, Any]]],
-    renderers: list[Renderer],
-    keys: Sequence[pa.Field],
+    portions: Iterable[_Portion],
+    fan_out: FanOut,
+    renderers: list[tuple[dict[str, Any], Renderer]],
+    schema: pa.Schema,
     checks: Checks | None,
-) -> tuple[int, int]:
-    """Write the rows to a Parquet file. Return their number, and how many of them cannot be sent."""
-    key = [field.name for field in keys]
-    rows = unsendable = 0
-    checked = checks if checks and checks.need_rows else None
-    schema = rows_schema(keys, sampled=len(renderers) > 1, checked=checked is not None)
-    rendered = (
-        _render(row, renderer, key, checked) | {SAMPLE: number}
-        for portion in portions
-        for row in portion
-        for number, renderer in enumerate(renderers, start=1)
-    )
+) -> _Written:
+    """Write each row to a Parquet file, once for each of its requests."""
+    added = renderers[0][0].keys()
+    key = [field.name for field in row_keys(schema) if field.name not in added]
+    carried = [field.name for field in row_carried(schema)]
+    written = _Written()
+    checks = checks if CHECKED in schema.names else None
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for row in chain.from_iterable(portions):
+            written.source_rows += 1
+            combinations = fan_out.combinations(row)
+            written.without_value += not combinations
+            for combination in combinations:
+                row.update(combination)  # not copied: the row may hold long texts
+                for numbers, renderer in renderers:
+                    yield _render(row, renderer, key, carried, checks) | numbers
+
     # Texts rarely repeat: a dictionary would take time and save nothing.
     options = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
     with pq.ParquetWriter(path, with_stamp(schema), **options) as writer, write_behind() as write:
         # Rendering is Python and compressing is not, so each uses a core of its own.
-        for batch in map(partial(rows_batch, schema=schema), _by_size(rendered)):
+        for batch in map(partial(rows_batch, schema=schema), _by_size(rows(), carried)):
             write(writer.write_batch, batch)
-            rows += batch.num_rows
-            unsendable += batch.num_rows - batch["problem"].null_count
-    return rows, unsendable
+            written.rows += batch.num_rows
+            written.unsendable += batch.num_rows - batch["problem"].null_count
+    return written
 
 
-def _by_size(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    """Group rows by number and by bytes of params, so that long texts do not need more memory."""
+def _by_size(rows: Iterable[dict[str, Any]], carried: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+    """Group rows by number and by the size of params and carried values, so that long texts do not need more memory."""
     waiting: list[dict[str, Any]] = []
     size = 0
     for row in rows:
         waiting.append(row)
-        size += len(row["params"] or b"")
+        size += len(row["params"] or b"") + sum([_size(row[name]) for name in carried])
         if size > _BYTES_AT_ONCE or len(waiting) == _ROWS_AT_ONCE:
             yield waiting
             waiting, size = [], 0
@@ -214,12 +221,21 @@ def _by_size(rows: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield waiting
 
 
-def _render(row: Mapping[str, Any], renderer: Renderer, key: list[str], checks: Checks | None) -> dict[str, Any]:
+def _size(value: object) -> int:
+    """The approximate bytes of a value that may be long."""
+    if isinstance(value, list | tuple | dict):
+        return len(str(value))
+    return len(value) if isinstance(value, str | bytes | bytearray | memoryview) else 0
+
+
+def _render(
+    row: Mapping[str, Any], renderer: Renderer, key: list[str], carried: list[str], checks: Checks | None
+) -> dict[str, Any]:
     """
-    The row's key with its request or problem, and with what the checks need to know of it. The other columns, which may
-    hold long texts, are dropped.
+    The row's key and carried columns with its request or problem, and with what the checks need to know of the row. The
+    other columns, which may hold long texts, are dropped.
     """
-    rendered = {name: row[name] for name in key}
+    rendered = {name: row[name] for name in (*key, *carried)}
     try:
         request_id, params = renderer.encode(row)
         facts = checks.facts(row) if checks else None

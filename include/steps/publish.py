@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from include.enrichment.answers import reject_messages
 from include.enrichment.answers.manifest import Manifest
-from include.enrichment.answers.table import Shape, changed_types, row_keys
+from include.enrichment.answers.table import Shape, changed_types, row_carried, row_keys
 from include.enrichment.batches.pass_plan import PassPlan
 from include.enrichment.batches.usage import BatchFacts
 from include.enrichment.errors import LoadError
@@ -107,12 +107,15 @@ def _make_files(
     known = {batch_id: store.fetch(batch_id, path) for batch_id, path in results.items()}
     own = {number for number, facts in enumerate(known.values()) if facts and facts.partition == str(folder.partition)}
     repairs = read_repairs(lake, folder, plans)
-    checks = pipeline.read_checks()
+    schema, checks = pq.read_schema(rows), pipeline.read_checks()
     shape = Shape(
-        keys=row_keys(pq.read_schema(rows)), output=pipeline.output, warned=checks is not None and checks.can_warn
+        keys=row_keys(schema),
+        carried=row_carried(schema),
+        output=pipeline.output,
+        warned=checks is not None and checks.can_warn,
     )
     if pipeline.options.rows is None:
-        _check_key_types(shape, folder, lake)
+        _check_types(shape, folder, lake)
     with match_rows(rows, list(results.values()), repairs, own=own, folder=temporary) as matches:
         _check_answered(matches, folder, batch_ids)
         write_by_position(results, matches, folder=temporary)
@@ -161,14 +164,14 @@ def _was_sent_by(folder: RunFolder, facts: BatchFacts | None) -> bool:
     return facts is not None and facts.run_id == folder.run_id
 
 
-def _check_key_types(shape: Shape, folder: RunFolder, lake: Lake) -> None:
+def _check_types(shape: Shape, folder: RunFolder, lake: Lake) -> None:
     """Check again what extract checked: another day may have been published since."""
     published = last_manifest(lake, folder.pipeline)
-    if published and (changed := changed_types(shape.keys, published.columns)):
+    if published and (changed := changed_types(shape.source, published.columns)):
         raise LoadError(
-            f"The business key of run {folder.run_id}: {'; '.join(changed)} (dt={published.partition}). All days must"
-            " have the same types, so nothing was published. Clear the run's `extract` with downstream: it reads the"
-            " key again, and no answer is billed again."
+            f"The source's columns in run {folder.run_id}: {'; '.join(changed)} (dt={published.partition}). All days"
+            " must have the same types, so nothing was published. Clear the run's `extract` with downstream: it reads"
+            " the rows again, and no answer is billed again."
         )
 
 

@@ -45,7 +45,7 @@ class Case(BaseModel):
     """
     One row with expectations of its prompt, and one answer with its expected outcome.
 
-    :param row: as extract.sql returns it
+    :param row: as extract.sql returns it, with one value for each name of for_each
     :param prompt_contains: texts that the user message must contain
     :param prompt_lacks: texts that it must not contain
     :param answer: Claude's text
@@ -97,12 +97,15 @@ def _require(found: object, message: str) -> None:
 
 
 def _user_message(pipeline: Pipeline, case: Case, path: Path) -> str:
-    missing = [name for name in sorted(pipeline.columns) if name not in case.row]
+    for_each = pipeline.settings.for_each
+    missing = [name for name in sorted({*pipeline.columns, *for_each}) if name not in case.row]
     _require(
         not missing,
-        f"{_file(path)}: the row lacks {', '.join(missing)}: it needs the key and each column that a prompt uses",
+        f"{_file(path)}: the row lacks {', '.join(missing)}: it needs the key, each column that a prompt uses or"
+        " that is carried, and a value for each name of for_each",
     )
-    request = pipeline.renderer(list(case.row), run_id="case").render(case.row)
+    columns = [name for name in case.row if name not in for_each]
+    request = pipeline.renderer(columns, run_id="case").render(case.row)
     return str(json.loads(request.params)["messages"][0]["content"])
 
 

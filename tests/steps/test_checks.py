@@ -225,6 +225,19 @@ def test_a_text_without_a_schema_is_judged_in_its_column(flow: Flow, tmp_path: P
     assert all(flow.rejected()["text"].to_pylist())
 
 
+def test_checks_know_the_values_of_for_each(flow: Flow, tmp_path: Path) -> None:
+    yaml = f"{FILES['pipeline.yaml']}limits: {{max_reject_ratio: 1}}\nfor_each: {{wanted: [billing, bug]}}\n"
+    checks = "- {name: as_wanted, field: topic, must_contain: ['{{ wanted }}']}\n"
+    folder = write_pipeline(
+        tmp_path / "1" / "tickets", pipeline_yaml=yaml, user_md="{{ wanted }}: {{ body }}", checks_yaml=checks
+    )
+    flow.pipeline = load_pipeline(folder)
+    manifest = run_without_repairs(flow)
+    assert manifest.rows == 2 * len(ROWS)
+    assert all(row["topic"] == row["wanted"] for row in flow.published().to_pylist())
+    assert all(f"does not contain '{row['wanted']}'" in row["reason"] for row in flow.rejected().to_pylist())
+
+
 def test_samples_are_judged_one_by_one(flow: Flow, tmp_path: Path) -> None:
     checked(flow, tmp_path / "1", BILLING)
     flow.pipeline = flow.pipeline.model_copy(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -75,9 +75,9 @@ def from_postgres(flow: Flow, tmp_path: Path, database: Database) -> Extract:
 def from_files(flow: Flow, tmp_path: Path, export: Export) -> Extract:
     """Extract these rows with another prompt, from Parquet files on S3."""
 
-    def extracted(rows: list[dict[str, Any]], prompt: str = PROMPT) -> list[dict[str, Any]]:
+    def extracted(rows: list[dict[str, Any]], prompt: str = PROMPT, carry: str = "[]") -> list[dict[str, Any]]:
         export.write(PART, rows, SCHEMA)
-        source = f"{{connection: exports, files: '{export.bucket.uri}/{FOLDER}', key: [ticket]}}"
+        source = f"{{connection: exports, files: '{export.bucket.uri}/{FOLDER}', key: [ticket], carry: {carry}}}"
         settings = FILES["pipeline.yaml"].replace("{connection: warehouse, key: [ticket]}", source)
         folder = write_pipeline(tmp_path / "files" / "tickets", pipeline_yaml=settings, user_md=prompt)
         (folder / "extract.sql").unlink()
@@ -164,13 +164,37 @@ def test_a_type_of_postgres_may_be_the_key(from_postgres: Extract, expression: s
     assert row["ticket"] == key
 
 
-def test_a_numeric_key_has_to_say_which_type_it_is(from_postgres: Extract) -> None:
-    sql = "select ticket::numeric, body from tickets where day = :partition_start limit 1"
-    with pytest.raises(SpecError, match=r"'ticket' comes from the warehouse as Decimal.*key: \{ticket: int64\}"):
-        from_postgres(extract_sql=sql, user_md="{{ body }}")
-    settings = FILES["pipeline.yaml"].replace("[ticket]", "{ticket: int64}")
+@pytest.mark.parametrize(
+    ("expression", "named", "kind"),
+    [
+        ("ticket::numeric", None, pa.decimal128(38, 0)),
+        ("ticket::numeric", "int64", pa.int64()),
+        ("ticket::numeric(10, 2)", None, pa.decimal128(10, 2)),
+        ("ticket::numeric", "decimal(12,3)", pa.decimal128(12, 3)),
+    ],
+)
+def test_a_numeric_key_has_the_described_or_named_type_and_else_is_a_whole_number(
+    flow: Flow, from_postgres: Extract, expression: str, named: str | None, kind: pa.DataType
+) -> None:
+    sql = f"select {expression} as ticket, body from tickets where day = :partition_start limit 1"
+    settings = FILES["pipeline.yaml"].replace("[ticket]", f"{{ticket: '{named}'}}" if named else "[ticket]")
     (row,) = from_postgres(extract_sql=sql, user_md="{{ body }}", pipeline_yaml=settings)
     assert row["ticket"] == 1
+    assert pq.read_schema(pa.BufferReader(flow.lake.read(flow.folder.rows))).field("ticket").type == kind
+
+
+def test_a_numeric_key_with_a_fraction_has_to_say_which_type_it_is(from_postgres: Extract) -> None:
+    sql = "select ticket::numeric / 2 as ticket, body from tickets where day = :partition_start limit 1"
+    with pytest.raises(SpecError, match=r"'ticket' comes from the warehouse as Decimal.*one of string.*decimal\(p,s\)"):
+        from_postgres(extract_sql=sql, user_md="{{ body }}")
+
+
+def test_a_uuid_key_of_that_type_is_a_uuid_in_parquet(flow: Flow, from_postgres: Extract) -> None:
+    sql = "select gen_random_uuid() as ticket, body from tickets where day = :partition_start"
+    settings = FILES["pipeline.yaml"].replace("[ticket]", "{ticket: uuid}")
+    assert len(from_postgres(extract_sql=sql, user_md="{{ body }}", pipeline_yaml=settings)) == 3
+    file = pq.ParquetFile(pa.BufferReader(flow.lake.read(flow.folder.rows)))
+    assert str(file.schema.column(0).logical_type) == "UUID"
 
 
 def test_a_key_that_is_repeated_stops_the_run_whatever_the_source_is(
@@ -190,6 +214,56 @@ def test_a_column_of_the_files_that_nothing_uses_does_not_stop_the_run(from_file
     assert _prompt(rows[0]) == ROWS[0]["body"]
     with pytest.raises(WarehouseError, match=r"part\.parquet has .*: column 'seen' \(.*\) where ticket=1: "):
         from_files([ROWS[0] | {"seen": 2**62}], prompt="{{ seen }}")
+
+
+def test_a_carried_column_is_read_from_the_files_though_no_prompt_uses_it(
+    flow: Flow, from_postgres: Extract, from_files: Extract
+) -> None:
+    carried = ("price", "seen", "note")
+    rows = from_files(ROWS, prompt="{{ body }}", carry="[price, seen, note]")
+    assert [[row[name] for name in carried] for row in rows] == [[row[name] for name in carried] for row in ROWS]
+    schema = pq.read_schema(pa.BufferReader(flow.lake.read(flow.folder.rows)))
+    assert [schema.field(name) for name in carried] == [SCHEMA.field(name) for name in carried]
+    carry = "carry: {price: 'decimal(10,2)', seen: null, note: null}"  # the table's numeric describes no precision
+    settings = FILES["pipeline.yaml"].replace("key: [ticket]", f"key: [ticket], {carry}")
+    queried = from_postgres(user_md="{{ body }}", pipeline_yaml=settings)
+    assert queried == rows
+
+
+@pytest.mark.parametrize(
+    ("expression", "kind", "value"),
+    [
+        ("ticket::smallint", pa.int64(), 1),
+        ("12.5::numeric(9, 2)", pa.decimal128(9, 2), Decimal("12.50")),
+        ("12.5::numeric", pa.decimal128(38, 9), Decimal("12.5")),
+        ("'0b1c2d3e-0000-4000-8000-000000000001'::uuid", pa.string(), "0b1c2d3e-0000-4000-8000-000000000001"),
+        ("""'{"b": [1, null], "a": "x"}'::jsonb""", pa.string(), '{"a": "x", "b": [1, null]}'),
+        ("array['x', null]::text[]", pa.string(), '["x", null]'),
+        ("'urgent'::mood", pa.string(), "urgent"),
+        ("'10.0.0.1'::inet", pa.string(), "10.0.0.1"),
+        ("daterange('2026-11-01', '2026-12-01')", pa.string(), "[2026-11-01, 2026-12-01)"),
+        ("0.1::real", pa.float32(), 0.1),
+        ("'2026-11-01 10:00'::timestamp", pa.timestamp("us"), datetime(2026, 11, 1, 10)),  # noqa: DTZ001 (as Postgres gives it)
+        ("'10:00'::time", pa.time64("us"), time(10)),
+        ("'x'::bytea", pa.binary(), b"x"),
+    ],
+)
+def test_a_type_of_postgres_may_be_carried(
+    flow: Flow, from_postgres: Extract, database: Database, expression: str, kind: pa.DataType, value: object
+) -> None:
+    database.execute("create type mood as enum ('calm', 'urgent')")
+    sql = f"select ticket, body, {expression} as value from tickets where day = :partition_start order by ticket"
+    settings = FILES["pipeline.yaml"].replace("key: [ticket]", "key: [ticket], carry: [value]")
+    row, *_ = from_postgres(extract_sql=sql, user_md="{{ body }}", pipeline_yaml=settings)
+    assert row["value"] == (pytest.approx(value) if kind == pa.float32() else value)
+    assert pq.read_schema(pa.BufferReader(flow.lake.read(flow.folder.rows))).field("value").type == kind
+
+
+def test_an_interval_of_postgres_cannot_be_carried(from_postgres: Extract) -> None:
+    sql = "select ticket, body, '2 days'::interval as value from tickets where day = :partition_start"
+    settings = FILES["pipeline.yaml"].replace("key: [ticket]", "key: [ticket], carry: [value]")
+    with pytest.raises(SpecError, match="'value' is timedelta in the source, a type that Parquet does not have"):
+        from_postgres(extract_sql=sql, user_md="{{ body }}", pipeline_yaml=settings)
 
 
 def test_an_odd_value_is_reported_with_the_key_of_its_row(from_postgres: Extract) -> None:

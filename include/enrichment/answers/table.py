@@ -12,7 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.enrichment.answers.outcome import OUTCOMES_SCHEMA
-from include.enrichment.answers.schema.keys import KEY_TYPES, key_array, kind_of_type, kind_of_value
+from include.enrichment.answers.schema.carried import carried_array
+from include.enrichment.answers.schema.keys import (
+    KEY_TYPE_NAMES,
+    key_array,
+    key_type,
+    kind_of_published,
+    kind_of_type,
+    kind_of_value,
+)
 from include.enrichment.answers.schema.output import Output
 from include.enrichment.cost.prices import USD
 from include.enrichment.errors import SpecError, WarehouseError
@@ -81,7 +89,7 @@ def key_fields(
             kind = _kind_without_rows(name, source_type, earlier)
         else:
             kind = _kind_of_row(name, first_row[name], source_type)
-        fields.append(pa.field(name, KEY_TYPES[kind], nullable=False))
+        fields.append(pa.field(name, key_type(kind), nullable=False))
     return fields
 
 
@@ -97,7 +105,7 @@ def _kind_of_row(name: str, value: object, source_type: pa.DataType | None) -> s
 
 
 def _kind_without_rows(name: str, source_type: pa.DataType | None, earlier: str | None) -> str:
-    kind = next((kind for kind, published in KEY_TYPES.items() if str(published) == earlier), None)
+    kind = kind_of_published(earlier) if earlier else None
     kind = kind or (kind_of_type(source_type) if source_type else None)
     if kind is None:
         source = f"the source describes it as {source_type}" if source_type else "the source does not describe it"
@@ -111,45 +119,72 @@ def _kind_without_rows(name: str, source_type: pa.DataType | None, earlier: str 
 def _advice(name: str) -> str:
     return (
         "Cast it in extract.sql or the export, or set its type:"
-        f" `source.key: {{{name}: int64}}` (one of {', '.join(KEY_TYPES)})."
+        f" `source.key: {{{name}: int64}}` (one of {', '.join(KEY_TYPE_NAMES)})."
     )
 
 
-def changed_types(keys: Iterable[pa.Field], published: Mapping[str, str]) -> list[str]:
-    """Describe each key column whose type differs from that in an earlier day's manifest."""
+def changed_types(fields: Iterable[pa.Field], published: Mapping[str, str]) -> list[str]:
+    """Describe each column whose type differs from that in an earlier day's manifest."""
     return [
         f"{field.name!r} is {field.type}, but was published as {published[field.name]}"
-        for field in keys
+        for field in fields
         if published.get(field.name, str(field.type)) != str(field.type)
     ]
 
 
-def rows_schema(keys: Sequence[pa.Field], *, sampled: bool = False, checked: bool = False) -> pa.Schema:
+def rows_schema(
+    keys: Sequence[pa.Field], *, carried: Sequence[pa.Field] = (), sampled: bool = False, checked: bool = False
+) -> pa.Schema:
     """
-    Return the schema of a run's rows: the key, and either ``request_id`` with ``params`` or the ``problem`` that
-    prevents a request.
+    Return the schema of a run's rows: the key, the carried columns, and either ``request_id`` with ``params`` or the
+    ``problem`` that prevents a request.
 
+    :param keys: not nullable, by which a reader tells them from the carried columns
+    :param carried: nullable
     :param sampled: each row occurs once per sample, and its key ends in the number of the sample
     :param checked: each row has a column CHECKED
     """
     sample = [pa.field(SAMPLE, pa.int64(), nullable=False)] if sampled else []
-    return pa.schema([*keys, *sample, *_WORK_FIELDS, *([_CHECKED_FIELD] if checked else [])])
+    return pa.schema([*keys, *sample, *carried, *_WORK_FIELDS, *([_CHECKED_FIELD] if checked else [])])
 
 
 def row_keys(rows: pa.Schema) -> list[pa.Field]:
     """Return the key fields of a rows_schema(), including the number of the sample."""
-    return [field for field in rows if field not in (*_WORK_FIELDS, _CHECKED_FIELD)]
+    return [field for field in _of_source(rows) if not field.nullable]
+
+
+def row_carried(rows: pa.Schema) -> list[pa.Field]:
+    """Return the carried fields of a rows_schema()."""
+    return [field for field in _of_source(rows) if field.nullable]
+
+
+def _of_source(rows: pa.Schema) -> list[pa.Field]:
+    work_fields = len(_WORK_FIELDS) + (rows.names[-1] == CHECKED)
+    return list(rows)[:-work_fields]
 
 
 def rows_batch(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
-    """Return rows as a batch of rows_schema(). Raises WarehouseError if a key is NULL or changed by its column type."""
-    columns = [_column([row[field.name] for row in rows], field) for field in schema]
+    """
+    Return rows as a batch of rows_schema().
+
+    Raises WarehouseError if a key is NULL, or if the type of its column would change a key or a carried value.
+    """
+    of_source = _of_source(schema)
+    columns = [_column([row[field.name] for row in rows], field) for field in of_source]
+    columns += [pa.array([row[field.name] for row in rows], field.type) for field in list(schema)[len(of_source) :]]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _column(values: list[Any], field: pa.Field) -> pa.Array:
     if field.nullable:
-        return pa.array(values, field.type)
+        try:
+            return carried_array(values, field.type)
+        except ValueError as error:
+            raise WarehouseError(
+                f"The carried column {field.name!r} has a value that is not {field.type}: {error}. Nothing was sent."
+                " Cast it in extract.sql or the export, or set its type in pipeline.yaml:"
+                f" `source.carry: {{{field.name}: …}}`."
+            ) from error
     if nulls := sum(value is None for value in values):
         raise _null_key(field.name, nulls, len(values))
     try:
@@ -175,33 +210,45 @@ def repeated_keys(keys: pa.Table) -> pa.Table:
 
     The keys are sorted and only repetitions are counted: grouping all unique keys would take several times the memory.
     """
-    ordered = keys.sort_by([(name, "ascending") for name in keys.column_names])
+    ordered = _sortable(keys).sort_by([(name, "ascending") for name in keys.column_names])
     pairs = max(len(ordered) - 1, 0)
     alike = [pc.equal(column.slice(0, pairs), column.slice(1)) for column in ordered.columns]
     again = ordered.slice(1).filter(reduce(pc.and_, alike))
     counted = again.group_by(keys.column_names).aggregate([([], "count_all")])
     *repeated, times = counted.columns
-    return pa.Table.from_arrays([*repeated, pc.add(times, 1)], [*keys.column_names, "count"]).sort_by(
-        [("count", "descending")]
-    )
+    found = pa.Table.from_arrays([*repeated, pc.add(times, 1)], [*keys.column_names, "count"])
+    return found.sort_by([("count", "descending")]).cast(keys.schema.append(pa.field("count", pa.int64())))
+
+
+def _sortable(keys: pa.Table) -> pa.Table:
+    """Return the keys with UUIDs as their bytes: Arrow neither sorts nor compares UUIDs."""
+    storage = pa.schema([field.with_type(getattr(field.type, "storage_type", field.type)) for field in keys.schema])
+    return keys.cast(storage)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
     """
-    The schemas that one pipeline publishes: the business key, then the columns of the output, then the origin.
+    The schemas that one pipeline publishes: the business key, then the carried columns, then the columns of the output,
+    then the origin.
 
     :param warned: the table has a column WARNINGS before the origin
     """
 
     keys: Sequence[pa.Field]
     output: Output
+    carried: Sequence[pa.Field] = ()
     warned: bool = False
+
+    @property
+    def source(self) -> list[pa.Field]:
+        """The columns that come from the source."""
+        return [*self.keys, *self.carried]
 
     @property
     def table(self) -> pa.Schema:
         """The schema of the published table."""
-        return pa.schema([*self.keys, *self.output.fields, *self.origin])
+        return pa.schema([*self.source, *self.output.fields, *self.origin])
 
     @property
     def origin(self) -> list[pa.Field]:
@@ -211,7 +258,7 @@ class Shape:
     @property
     def rejects(self) -> pa.Schema:
         """The schema of the rejects."""
-        return pa.schema([*self.keys, *_REJECT_FIELDS])
+        return pa.schema([*self.source, *_REJECT_FIELDS])
 
 
 def split_rows(rows: pa.Table, answered: pa.Table, shape: Shape) -> tuple[pa.Table, pa.Table]:
@@ -232,21 +279,21 @@ def split_rows(rows: pa.Table, answered: pa.Table, shape: Shape) -> tuple[pa.Tab
     whole = pa.table(columns, schema=ANSWERED_SCHEMA)
     if shape.warned:
         whole = whole.append_column(_WARNINGS_FIELD, answered[WARNINGS])
-    # The keys stay separate: they may have the name of a column of the answers.
-    keys = rows.select([field.name for field in shape.keys])
+    # The source's columns stay separate: they may have the name of a column of the answers.
+    source = rows.select([field.name for field in shape.source])
     good = pc.equal(whole["outcome"], "succeeded")
     bad = pc.invert(good)
-    return _published(keys.filter(good), whole.filter(good), shape), _rejected(
-        keys.filter(bad), whole.filter(bad), shape
+    return _published(source.filter(good), whole.filter(good), shape), _rejected(
+        source.filter(bad), whole.filter(bad), shape
     )
 
 
-def _published(keys: pa.Table, answered: pa.Table, shape: Shape) -> pa.Table:
+def _published(source: pa.Table, answered: pa.Table, shape: Shape) -> pa.Table:
     outputs = shape.output.columns(answered["output"].to_pylist())
     origin = [answered[field.name] for field in shape.origin]
-    return pa.Table.from_arrays([*keys.columns, *outputs, *origin], schema=shape.table)
+    return pa.Table.from_arrays([*source.columns, *outputs, *origin], schema=shape.table)
 
 
-def _rejected(keys: pa.Table, answered: pa.Table, shape: Shape) -> pa.Table:
+def _rejected(source: pa.Table, answered: pa.Table, shape: Shape) -> pa.Table:
     rest = [answered[field.name] for field in _REJECT_FIELDS]
-    return pa.Table.from_arrays([*keys.columns, *rest], schema=shape.rejects)
+    return pa.Table.from_arrays([*source.columns, *rest], schema=shape.rejects)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, TypeGuard
 
 import yaml
@@ -59,8 +60,13 @@ def _is_amount(value: object) -> TypeGuard[int | float]:
 
 
 def column_names(folder: Path) -> list[str]:
-    """Return the key and output columns of the pipeline in ``folder``; none if a file is invalid."""
-    key = read_setting(folder / "pipeline.yaml", "source", "key")
+    """
+    Return the columns of the published table except for those that begin with an underscore: key, for_each, carried
+    columns, output. The list is empty if a file is invalid.
+    """
+    paths = (("source", "key"), ("for_each",), ("source", "carry"))
+    found = [read_setting(folder / "pipeline.yaml", *path) or [] for path in paths]
+    names = [list(each) for each in found if isinstance(each, dict | list)]
     try:
         schema = json.loads((folder / "output.schema.json").read_text(encoding="utf-8-sig"))
         output = list(References(schema).resolve(schema)["properties"])
@@ -68,7 +74,7 @@ def column_names(folder: Path) -> list[str]:
         output = [TEXT_COLUMN]
     except Exception:  # the file may hold anything
         return []
-    return [*key, *output] if isinstance(key, dict | list) else []
+    return [*chain(*names), *output] if found[0] and len(names) == len(paths) else []
 
 
 def pass_names(pipeline_yaml: Path) -> list[str]:

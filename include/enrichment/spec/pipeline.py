@@ -10,14 +10,16 @@ from pydantic import ConfigDict, Field
 
 from include.enrichment.answers.checks.check import Check
 from include.enrichment.answers.schema.output import Output, output_config, read_output
+from include.enrichment.answers.table import SAMPLE
 from include.enrichment.cost.caching import CachedPrefix, Caching, PrefixSize, resolve_cache
 from include.enrichment.cost.prices import prices
 from include.enrichment.errors import ParamError, SpecError, nearest
 from include.enrichment.requests.chunk import BatchLimits
+from include.enrichment.requests.fan_out import FanOut
 from include.enrichment.requests.request import Renderer, encode_params, request_id
 from include.enrichment.requests.template import Template
 from include.enrichment.runs.options import RunOptions
-from include.enrichment.spec.settings import Settings
+from include.enrichment.spec.settings import FromColumn, Settings
 from include.enrichment.storage.version import Versioned
 
 if TYPE_CHECKING:
@@ -156,14 +158,42 @@ class Pipeline(Versioned):
 
     @property
     def columns(self) -> set[str]:
-        """The columns that the prompts, the key and the checks use."""
+        """The columns that the prompts, the key, for_each and the checks use, and those that are carried."""
         checks = self.read_checks()
-        return self._prompt_columns | (checks.columns.keys() if checks else set())
+        return self._prompt_columns | (checks.columns.keys() - self.settings.for_each.keys() if checks else set())
 
     @property
     def _prompt_columns(self) -> set[str]:
         user = Template(self.user, file=self._file(USER))
-        return {*self._system.columns, *user.columns, *self.settings.source.key}
+        source, for_each = self.settings.source, self.settings.for_each
+        prompts = {*self._system.columns, *user.columns} - for_each.keys()
+        return {*prompts, *source.key, *source.carry, *self._list_columns.values()}
+
+    @property
+    def fan_out(self) -> FanOut:
+        """The combinations of ``for_each`` that each row is requested with."""
+        for_each = self.settings.for_each
+        fixed = {name: values for name, values in for_each.items() if not isinstance(values, FromColumn)}
+        return FanOut(list(for_each), fixed=fixed, columns=self._list_columns)
+
+    @property
+    def _list_columns(self) -> dict[str, str]:
+        """The names of for_each whose values are in a column, each with that column."""
+        return {
+            name: values.column for name, values in self.settings.for_each.items() if isinstance(values, FromColumn)
+        }
+
+    def renderers(self, columns: Collection[str], *, run_id: str) -> list[tuple[dict[str, Any], Renderer]]:
+        """
+        Return the renderers of a row with one combination of ``for_each``: one for each sample, with the key columns
+        that tell their requests apart. Whatever multiplies requests without being a value for the prompts belongs here.
+
+        Raises the errors of renderer().
+        """
+        return [
+            ({SAMPLE: sample}, self.renderer(columns, run_id=run_id, sample=sample))
+            for sample in range(1, self.settings.samples + 1)
+        ]
 
     def read_checks(self) -> Checks | None:
         """
@@ -193,29 +223,43 @@ class Pipeline(Versioned):
         :param run_id: part of the request ids if answers are not reused
         :param sample: the number of the answer for each row, from 1 to ``samples``
 
-        Raises SpecError if a prompt or the key uses a column that the query does not have.
+        Raises SpecError if a prompt, the key, source.carry or for_each names a column that the query does not have, or
+        if for_each hides one.
         """
         system, user = self._system, Template(self.user, file=self._file(USER))
+        source, for_each = self.settings.source, self.settings.for_each
+        known = [*columns, *for_each]
         unknown = [
-            f"{template.file}:{line}: the query has no column {name!r}{nearest(name, columns)}"
+            f"{template.file}:{line}: the query has no column {name!r}{nearest(name, known)}"
             for template in (system, user)
             for name, line in template.columns.items()
-            if name not in columns
+            if name not in known
         ]
-        unknown += [line for template in (system, user) for line in template.shadowed_columns(columns)]
+        unknown += [line for template in (system, user) for line in template.shadowed_columns(known)]
         unknown += [
-            f"{self.location('source.key')}: the query has no column {name!r}{nearest(name, columns)}"
-            for name in self.settings.source.key
+            f"{self.location(f'for_each.{name}')}: the query has a column {name!r} too: choose another name"
+            for name in for_each
+            if name in columns
+        ]
+        unknown += [
+            f"{self.location(f'for_each.{name}')}: the query has no column {column!r}{nearest(column, columns)}"
+            for name, column in self._list_columns.items()
+            if column not in columns
+        ]
+        unknown += [
+            f"{self.location(setting)}: the query has no column {name!r}{nearest(name, columns)}"
+            for setting, named in (("source.key", source.key), ("source.carry", source.carry))
+            for name in named
             if name not in columns
         ]
         checks = self.read_checks()
         unknown += [
             f"{self._file(CHECKS)}:{line}: the query has no column {name!r}{nearest(name, columns)}"
             for name, line in (checks.columns if checks else {}).items()
-            if name not in columns
+            if name not in known
         ]
         if unknown:
-            origin = self.settings.source.files or SQL
+            origin = source.files or SQL
             raise SpecError("\n".join([*unknown, f"Columns of {origin}: {', '.join(columns)}. Nothing was sent."]))
         cache = self.caching.cache
         return Renderer(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,12 @@ import yaml
 from pydantic import ValidationError
 
 from include.enrichment.answers.schema import supported_schema
-from include.enrichment.answers.schema.column_names import key_problems, output_problems
+from include.enrichment.answers.schema.column_names import (
+    carry_problems,
+    for_each_problems,
+    key_problems,
+    output_problems,
+)
 from include.enrichment.answers.schema.output import read_output
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.errors import SpecError, nearest
@@ -189,12 +194,16 @@ def _keys_at(path: Sequence[str]) -> list[str]:
 
 def _mistakes(texts: dict[str, str], settings: Settings | None, lines: Lines) -> Iterator[str]:
     """Yield the mistakes of all files, except those in the settings themselves."""
+    used: set[str] | None = set()
     for file in (SYSTEM, USER):
         try:
             template = Template(texts[file], file=file)
         except SpecError as error:
             yield str(error)
+            used = None
             continue
+        if used is not None:
+            used |= template.columns.keys()
         if file == SYSTEM and settings and settings.request.cache in ("5m", "1h"):
             for problem in prefix_problems(template):
                 yield f"{problem}: move it to {USER}, or set request.cache: off instead of {settings.request.cache}"
@@ -209,16 +218,37 @@ def _mistakes(texts: dict[str, str], settings: Settings | None, lines: Lines) ->
     elif SQL in texts:
         yield from query_problems(texts[SQL])
     if settings:
-        yield from _key_mistakes(list(settings.source.key), lines)
+        key, carry, for_each = (list(names) for names in _columns(settings))
+        yield from _column_mistakes(("source", "key"), key, key_problems(key), lines)
+        yield from _column_mistakes(("for_each",), for_each, for_each_problems(for_each, key), lines)
+        yield from _column_mistakes(("source", "carry"), carry, carry_problems(carry, [*key, *for_each]), lines)
+        if used is not None:
+            yield from _column_mistakes(("for_each",), for_each, _unused(for_each, used), lines)
     if SCHEMA in texts:
         yield from _schema_mistakes(texts[SCHEMA], settings)
 
 
-def _key_mistakes(key: list[str], lines: Lines) -> Iterator[str]:
-    for name, fact in key_problems(key):
+def _columns(settings: Settings | None) -> tuple[Iterable[str], Iterable[str], Iterable[str]]:
+    """Return the names of key, carried columns and for_each."""
+    if settings is None:
+        return (), (), ()
+    return settings.source.key, settings.source.carry, settings.for_each
+
+
+def _unused(for_each: Iterable[str], used: Collection[str]) -> Iterator[tuple[str, str]]:
+    for name in for_each:
+        if name not in used:
+            yield name, f"{name!r} changes no request: write {{{{ {name} }}}} in {USER}, or remove it"
+
+
+def _column_mistakes(
+    setting: NodePath, names: list[str], problems: Iterable[tuple[str, str]], lines: Lines
+) -> Iterator[str]:
+    for name, fact in problems:
         # The last step of the path is the name in a mapping, the position in a list.
-        path: NodePath = ("source", "key", name)
-        yield f"{YAML}:{line_of(lines, path if path in lines else (*path[:-1], key.index(name)))}: source.key: {fact}"
+        path: NodePath = (*setting, name)
+        line = line_of(lines, path if path in lines else (*setting, names.index(name)))
+        yield f"{YAML}:{line}: {'.'.join(map(str, setting))}: {fact}"
 
 
 def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
@@ -236,7 +266,8 @@ def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
     for path, fact in problems:
         yield f"{SCHEMA}:{line_of(lines, path)}: {fact}"
     fields = [] if problems else OutputSchema(schema).fields
-    for name, fact in output_problems(fields, list(settings.source.key) if settings else []):
+    key, carry, for_each = _columns(settings)
+    for name, fact in output_problems(fields, [*key, *for_each], carry):
         place = next((path for path in lines if path[-2:] == ("properties", name)), ())
         yield f"{SCHEMA}:{line_of(lines, place)}: {fact}"
 

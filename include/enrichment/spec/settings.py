@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from typing import Annotated, Literal, get_args
+from math import prod
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from include.enrichment.answers.schema.keys import KEY_TYPES
+from include.enrichment.answers.schema.carried import CARRIED_TYPE_NAMES, carried_type
+from include.enrichment.answers.schema.keys import KEY_TYPE_NAMES, key_type
 from include.enrichment.requests.chunk import MAX_BATCH_BYTES, MAX_BATCH_REQUESTS
+from include.enrichment.requests.fan_out import MAX_COMBINATIONS
 from include.enrichment.runs.options import Budget
 from include.enrichment.runs.partition import Partition
 from include.enrichment.runs.passes import (
@@ -25,17 +28,32 @@ MIN_BATCH_BYTES = 1_000
 #: More answers per row are rejected: each of them is billed.
 MAX_SAMPLES = 100
 
-KeyType = Literal["string", "int64", "boolean", "date", "timestamp"]
-assert set(get_args(KeyType)) == set(KEY_TYPES)
+
+def _key_type(name: str) -> str:
+    if key_type(name) is None:
+        raise ValueError(f"must be one of {', '.join(KEY_TYPE_NAMES)}")
+    return name
+
+
+def _columns(columns: object) -> object:
+    """Return ``[package]``, which takes the type from the rows, as ``{package: null}``."""
+    if not isinstance(columns, dict | list) or not all(isinstance(name, str) for name in columns):
+        raise ValueError("must be a list of column names, or a mapping of column names to types")
+    if twice := sorted({name for name in columns if list(columns).count(name) > 1}):
+        raise ValueError(f"names {', '.join(map(repr, twice))} twice")
+    return dict.fromkeys(columns) if isinstance(columns, list) else columns
 
 
 def _key_columns(key: object) -> object:
-    """Return ``[package]``, which takes the type from the rows, as ``{package: null}``."""
-    if not isinstance(key, dict | list) or not key or not all(isinstance(name, str) for name in key):
+    if key in ([], {}):
         raise ValueError("must be a list of column names, or a mapping of column names to types; at least one")
-    if twice := sorted({name for name in key if list(key).count(name) > 1}):
-        raise ValueError(f"names {', '.join(map(repr, twice))} twice")
-    return dict.fromkeys(key) if isinstance(key, list) else key
+    return _columns(key)
+
+
+def _carried_type(name: str) -> str:
+    if carried_type(name) is None:
+        raise ValueError(f"must be one of {', '.join(CARRIED_TYPE_NAMES)}")
+    return name
 
 
 def _daily_prefix(files: str) -> str:
@@ -67,11 +85,13 @@ class Source(_Frozen):
     :param connection: an Airflow connection whose hook is a DbApiHook; with ``files`` an AWS connection
     :param files: the S3 prefix of the partition's Parquet files, with a placeholder for the day; replaces the query
     :param key: the business key, unique within a partition: each column with its type; None: the type of the rows
+    :param carry: the columns that are published beside the output, with their types as above. They are not sent
     """
 
     connection: str = Field(min_length=1)
     files: Annotated[str, AfterValidator(_daily_prefix)] | None = None
-    key: Annotated[dict[str, KeyType | None], BeforeValidator(_key_columns)]
+    key: Annotated[dict[str, Annotated[str, AfterValidator(_key_type)] | None], BeforeValidator(_key_columns)]
+    carry: Annotated[dict[str, Annotated[str, AfterValidator(_carried_type)] | None], BeforeValidator(_columns)] = {}
 
 
 class RequestSettings(_Frozen):
@@ -125,16 +145,55 @@ class Limits(_Frozen):
         return self
 
 
+class FromColumn(_Frozen):
+    """The values of for_each in a column of the row, which holds a list of them."""
+
+    column: str
+
+
+def _for_each_values(values: object) -> object:
+    if isinstance(values, dict) and values.keys() == {"column"} and values["column"] and type(values["column"]) is str:
+        return values
+    if not isinstance(values, list):
+        raise ValueError("must be a list of values, or {column: <the column with the list>}")
+    if not values:
+        raise ValueError("must have at least one value")
+    if len(kinds := set(map(type, values))) > 1 or not kinds <= {str, int, bool}:
+        raise ValueError("must have only strings, only integers or only booleans; quote a value to make it a string")
+    if twice := sorted({repr(value) for value in values if values.count(value) > 1}):
+        raise ValueError(f"has {', '.join(twice)} twice")
+    if kinds == {int} and not all(-(2**63) <= value < 2**63 for value in values):
+        raise ValueError("has an integer of more than 64 bits")
+    return values
+
+
+#: The values are checked by _for_each_values(); the model only tells a list from a column.
+_ForEachValues = Annotated[list[Any] | FromColumn, BeforeValidator(_for_each_values)]
+
+
+def _bounded(for_each: dict[str, list[Any] | FromColumn]) -> dict[str, list[Any] | FromColumn]:
+    count = prod(len(values) for values in for_each.values() if isinstance(values, list))
+    if count > MAX_COMBINATIONS:
+        raise ValueError(
+            f"makes {count:,} requests of each row, and at most {MAX_COMBINATIONS:,} are allowed: shorten the lists"
+        )
+    return for_each
+
+
 class Settings(_Frozen):
     """
     pipeline.yaml.
 
+    :param for_each: every row is requested once for each combination of these values, by name. The names are variables
+        of the prompts, and key columns of the table
     :param reuse: False: every run requests, and pays for, fresh answers
-    :param samples: the number of independent answers per row; each is a request of its own, billed separately
+    :param samples: the number of independent answers per row and combination; each is a request of its own, billed
+        separately
     """
 
     source: Source
     request: RequestSettings
     limits: Limits = Limits()
+    for_each: Annotated[dict[str, _ForEachValues], AfterValidator(_bounded)] = {}
     reuse: bool = True
     samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)

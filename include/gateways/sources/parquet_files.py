@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from include.enrichment.answers.schema.keys import kind_of_type
+from include.enrichment.answers.schema.keys import are_alike
 from include.enrichment.errors import LakeError, SetupError, WarehouseError
 from include.enrichment.requests.float32 import widen_float32
 from include.enrichment.runs.partition import Partition
@@ -152,8 +152,7 @@ class ParquetFiles:
 
     def _check_key_types(self, schema: pa.Schema, key: Mapping[str, pa.DataType], file: str, first: str) -> None:
         for name, kind in key.items():
-            here, there = kind_of_type(schema.field(name).type), kind_of_type(kind)
-            if here and there and here != there:
+            if not are_alike(schema.field(name).type, kind):
                 raise WarehouseError(
                     f"The business key {name!r} is {schema.field(name).type} in {self._bucket.locate(file)}, but {kind}"
                     f" in {self._bucket.locate(first)}. Nothing was sent. Export the partition again with one type for"

@@ -28,7 +28,7 @@ class Extracted(Versioned):
     """
     The result of extract.
 
-    :param rows: rows read, each counted once for each sample
+    :param rows: rows read, each counted once for each of its requests: combinations of for_each times samples
     :param unsendable: rows that cannot be sent
     :param extracted_at: when extract began to read, UTC
     """

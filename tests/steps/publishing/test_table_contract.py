@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def forge(flow: Flow, day: str, **changes: Any) -> None:
 class Described(Warehouse):
     """A source that describes its key as a type, and has these rows."""
 
-    def __init__(self, ticket: pa.DataType, rows: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, ticket: pa.DataType | None, rows: Sequence[dict[str, Any]]) -> None:
         self._columns = {"ticket": ticket, "body": pa.string()}
         self._rows = rows
 
@@ -153,6 +154,25 @@ class TestDays:
         assert not caught.value.retryable
         assert flow.lake.list(flow.folder.prefix) == []
         assert flow.requests_sent() == sent
+
+    @pytest.mark.parametrize(
+        ("described", "fact"),
+        [
+            (pa.int64(), r"'ticket' is int64, but was published as decimal128\(38, 0\)"),
+            (pa.decimal128(12, 0), r"'ticket' is decimal128\(12, 0\), but was published as decimal128\(38, 0\)"),
+        ],
+    )
+    def test_a_decimal_key_keeps_its_type_from_day_to_day(self, flow: Flow, described: pa.DataType, fact: str) -> None:
+        row = {"ticket": Decimal("7"), "body": "Hello"}
+        extract(flow.pipeline, flow.folder, warehouse=Described(None, [row]), lake=flow.lake)
+        flow.send()
+        assert flow.publish().columns["ticket"] == "decimal128(38, 0)"
+        on(flow, NEXT_DAY)
+        with pytest.raises(SpecError, match=fact):
+            extract(flow.pipeline, flow.folder, warehouse=Described(described, [row]), lake=flow.lake)
+        with_min_rows(flow, 0)
+        extract(flow.pipeline, flow.folder, warehouse=Described(None, []), lake=flow.lake)
+        assert flow.publish().columns["ticket"] == "decimal128(38, 0)"
 
     def test_the_key_may_be_cast_or_changed_for_every_day(self, flow: Flow, tmp_path: Path) -> None:
         flow.run_all("main")

@@ -9,10 +9,11 @@ import pyarrow as pa
 
 #: Each object of a table is in a folder ``dt=<day>``, which readers turn into a column.
 PARTITION_COLUMN = "dt"
-#: Names that a business key column must not have, like those that begin with an underscore: the rows of a run and the
-#: rejects already have columns of these names.
+#: Names that a published column of the source must not have, like those that begin with an underscore: the rows of a
+#: run and the rejects already have columns of these names.
 RESERVED_NAMES = frozenset({"request_id", "params", "problem", "outcome", "reason", "text", "count"})
 _ALIAS = "give it an alias in extract.sql, or another name in the export"
+_CHOOSE = "choose another name"
 _RENAME = "rename the property"
 
 
@@ -37,31 +38,55 @@ def sibling_problems(names: Iterable[str]) -> Iterator[tuple[str, str]]:
             yield name, _same_to_readers(name, other)
 
 
-def key_problems(key: Sequence[str]) -> Iterator[tuple[str, str]]:
+def key_problems(key: Sequence[str], remedy: str = _ALIAS) -> Iterator[tuple[str, str]]:
     """Find the key columns that cannot be published, and say how to fix each."""
     for name in key:
         if fold_case(name) == PARTITION_COLUMN:
-            yield name, f"{_partition(name)}: {_ALIAS}"
+            yield name, f"{_partition(name)}: {remedy}"
         elif fold_case(name) in RESERVED_NAMES or name.startswith("_"):
-            yield name, f"{name!r} is a reserved column name: {_ALIAS}"
+            yield name, f"{name!r} is a reserved column name: {remedy}"
     for name, fact in sibling_problems(key):
-        yield name, f"{fact}: {_ALIAS}"
+        yield name, f"{fact}: {remedy}"
 
 
-def output_problems(fields: Sequence[pa.Field], key: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Find the properties of the output that cannot be published with this key, and say how to fix each."""
-    keys = {fold_case(name): name for name in key}
+def carry_problems(carry: Iterable[str], key: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Find the carried columns that cannot be published with this key, and say how to fix each."""
+    return _added_problems(carry, key, "the table has it anyway, so leave it out here", _ALIAS)
+
+
+def for_each_problems(names: Iterable[str], key: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Find the names of for_each that cannot be published with this key, and say how to fix each."""
+    return _added_problems(names, key, _CHOOSE, _CHOOSE)
+
+
+def _added_problems(names: Iterable[str], key: Sequence[str], if_key: str, remedy: str) -> Iterator[tuple[str, str]]:
+    others = []
+    for name in names:
+        if name in key:
+            yield name, f"{name!r} is a key column: {if_key}"
+        else:
+            others.append(name)
+    yield from ((name, fact) for name, fact in key_problems([*key, *others], remedy) if name in others)
+
+
+def output_problems(
+    fields: Sequence[pa.Field], key: Sequence[str], carry: Iterable[str] = ()
+) -> Iterator[tuple[str, str]]:
+    """Find the properties of the output that cannot be published with these columns, and say how to fix each."""
+    taken = {fold_case(name): (name, "carried column", "source.carry") for name in carry}
+    taken |= {fold_case(name): (name, "key column", "the key") for name in key}
     for field in fields:
         name = field.name
         if fold_case(name) == PARTITION_COLUMN:
             yield name, f"{_partition(name)}: {_RENAME}"
         elif name.startswith("_"):
             yield name, f"{name!r} begins with an underscore, which is reserved (_request_id, …): {_RENAME}"
-        if (column := keys.get(fold_case(name))) is not None:
+        if found := taken.get(fold_case(name)):
+            column, kind, setting = found
             fact = (
-                f"{name!r} is also a key column"
+                f"{name!r} is also a {kind}"
                 if column == name
-                else f"compared with the key, {_same_to_readers(name, column)}"
+                else f"compared with {setting}, {_same_to_readers(name, column)}"
             )
             yield name, f"{fact}: rename the output"
         for _, fact in _nested_problems(field.type):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,14 +14,22 @@ from uuid import UUID
 
 import pyarrow as pa
 
-#: The allowed types of a business key, by their name in pipeline.yaml.
+#: The allowed types of a business key besides decimals, by their name in pipeline.yaml.
 KEY_TYPES: dict[str, pa.DataType] = {
     "string": pa.string(),
     "int64": pa.int64(),
     "boolean": pa.bool_(),
     "date": pa.date32(),
     "timestamp": pa.timestamp("us", "UTC"),
+    "uuid": pa.uuid(),
 }
+#: All allowed types as pipeline.yaml and messages spell them. Without the quotes YAML would end the type at its comma.
+KEY_TYPE_NAMES = (*KEY_TYPES, '"decimal(p,s)"')
+#: The type of whole numbers that arrive as decimals without a described type: NUMBER(38,0) of Oracle and Snowflake.
+_WHOLE_NUMBERS = "decimal(38,0)"
+#: A decimal in pipeline.yaml, or as Arrow prints its type.
+_DECIMAL = re.compile(r"decimal(?:128)?\((\d{1,2}), ?(\d{1,2})\)")
+_MAX_DIGITS = 38
 _BY_VALUE: list[tuple[type, str]] = [
     (bool, "boolean"),
     (Integral, "int64"),
@@ -31,13 +40,28 @@ _BY_VALUE: list[tuple[type, str]] = [
 ]
 _NANOSECONDS = pa.timestamp("ns", "UTC")
 #: The errors of Python's and pyarrow's conversions.
-_REFUSALS = (TypeError, ValueError, OverflowError, pa.ArrowException)
+REFUSALS = (TypeError, ValueError, OverflowError, pa.ArrowException)
 _BRIEF = reprlib.Repr()
 _BRIEF.maxstring, _BRIEF.maxother = 80, 120
 
 
+def key_type(name: str) -> pa.DataType | None:
+    """Return the Arrow type of a type name, ``int64`` or ``decimal(38,0)``; None if it is not a key type."""
+    if found := _DECIMAL.fullmatch(name):
+        digits, scale = map(int, found.groups())
+        return pa.decimal128(digits, scale) if 1 <= digits <= _MAX_DIGITS and scale <= digits else None
+    return KEY_TYPES.get(name)
+
+
+def kind_of_published(published: str) -> str | None:
+    """Return the name of the key type that a manifest has as ``published``; None if it is not a key type."""
+    if _DECIMAL.fullmatch(published):
+        return published
+    return next((name for name, kind in KEY_TYPES.items() if str(kind) == published), None)
+
+
 def kind_of_type(described: pa.DataType) -> str | None:
-    """Return the key type for a source column; None if none holds all of its values, for example decimals."""
+    """Return the name of the key type for a source column; None if none holds all of its values, for example floats."""
     types = pa.types
     if types.is_dictionary(described):
         described = described.value_type
@@ -51,24 +75,37 @@ def kind_of_type(described: pa.DataType) -> str | None:
         return "date"
     if types.is_timestamp(described):
         return "timestamp"
+    if types.is_decimal(described) and described.precision <= _MAX_DIGITS and described.scale >= 0:
+        return f"decimal({described.precision},{described.scale})"
     return "string" if described == pa.uuid() else None
 
 
+def are_alike(one: pa.DataType, other: pa.DataType) -> bool:
+    """Return whether keys of two described types can be told apart: ``7`` and ``"7"`` would become one key."""
+    families = [
+        "number" if kind and (kind == "int64" or kind.startswith("decimal")) else kind
+        for kind in map(kind_of_type, (one, other))
+    ]
+    return None in families or families[0] == families[1]
+
+
 def kind_of_value(value: object) -> str | None:
-    """Return the key type for a value; None if it has no obvious one."""
+    """Return the name of the key type for a value; None if it has no obvious one, for example ``Decimal("1.5")``."""
+    if isinstance(value, Decimal):
+        return _WHOLE_NUMBERS if value.is_finite() and value == value.to_integral_value() else None
     return next((kind for python_type, kind in _BY_VALUE if isinstance(value, python_type)), None)
 
 
 def key_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     """
-    Convert the values of a key column, none of them NULL, to one of KEY_TYPES without changing any.
+    Convert the values of a key column, none of them NULL, to a key_type() without changing any.
 
     A datetime without a time zone counts as UTC. Raises ValueError, naming the value, if one would change or if the
     column has values of two types: ``7`` and ``"7"`` are two keys and would become one.
     """
     try:
         return _array(values, kind)
-    except _REFUSALS as error:
+    except REFUSALS as error:
         raise ValueError(_fact(values, kind, str(error))) from error
 
 
@@ -76,7 +113,7 @@ def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
     types = set(map(type, values))
     if kind == KEY_TYPES["timestamp"]:
         return _moments(values, types)
-    exact, convert = _EXACT[kind]
+    exact, convert = _EXACT.get(kind, _EXACT_DECIMAL)
     if types <= {exact}:
         return pa.array(values, kind)
     if len({issubclass(each, UUID) for each in types}) > 1:
@@ -95,7 +132,7 @@ def _moments(values: Sequence[Any], types: set[type]) -> pa.Array:
         return pa.array(values, kind)
     # pyarrow cuts an offset to whole seconds, and nanoseconds cover only 1677 to 2262: convert other values singly.
     if not any(offset and offset.microseconds for offset in offsets):
-        with suppress(*_REFUSALS):
+        with suppress(*REFUSALS):
             return pa.array(values, _NANOSECONDS).cast(kind)
     return pa.array([_moment(value) for value in values], kind)
 
@@ -106,15 +143,16 @@ def _fact(values: Sequence[Any], kind: pa.DataType, error: str) -> str:
     for value in values:
         try:
             _array([value], kind)
-        except _REFUSALS as alone:
+        except REFUSALS as alone:
             rejected, error = value, str(alone)
             break
     other = next((value for value in values if _type(value) != _type(rejected)), None)
-    mixed = "" if other is None else f", together with {_describe(other)}"
-    return f"{_describe(rejected)}{mixed}{error and f': {error}'}"
+    mixed = "" if other is None else f", together with {describe_value(other)}"
+    return f"{describe_value(rejected)}{mixed}{error and f': {error}'}"
 
 
-def _describe(value: object) -> str:
+def describe_value(value: object) -> str:
+    """Return the value, abbreviated, and its type for a message."""
     return f"{_BRIEF.repr(value)} ({_type(value)})"
 
 
@@ -137,6 +175,23 @@ def _integer(value: Any) -> int:
     if value == 0 and str(value).startswith("-"):
         raise ValueError("an integer cannot be negative zero")
     return int(value)
+
+
+def _decimal(value: Any) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, Integral | Decimal):
+        raise TypeError
+    return value if isinstance(value, Decimal) else Decimal(int(value))
+
+
+def _uuid(value: Any) -> UUID:
+    if isinstance(value, str):
+        found = UUID(value)
+        if str(found) != value.lower():
+            raise ValueError("not a UUID with hyphens")
+        return found
+    if not isinstance(value, UUID):
+        raise TypeError
+    return value
 
 
 def _boolean(value: Any) -> bool:
@@ -165,4 +220,6 @@ _EXACT: dict[pa.DataType, tuple[type, Callable[[Any], Any]]] = {
     KEY_TYPES["int64"]: (int, _integer),
     KEY_TYPES["boolean"]: (bool, _boolean),
     KEY_TYPES["date"]: (date, _date),
+    KEY_TYPES["uuid"]: (UUID, _uuid),
 }
+_EXACT_DECIMAL: tuple[type, Callable[[Any], Any]] = (Decimal, _decimal)

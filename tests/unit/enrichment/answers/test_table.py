@@ -13,7 +13,7 @@ import pytest
 
 from include.enrichment.answers.outcome import Outcome, OutcomeName
 from include.enrichment.answers.schema.column_names import RESERVED_NAMES
-from include.enrichment.answers.schema.keys import KEY_TYPES
+from include.enrichment.answers.schema.keys import KEY_TYPES, key_type
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.answers.table import (
     ANSWERED_SCHEMA,
@@ -23,6 +23,7 @@ from include.enrichment.answers.table import (
     changed_types,
     key_fields,
     repeated_keys,
+    row_carried,
     row_keys,
     rows_batch,
     rows_schema,
@@ -101,15 +102,16 @@ class TestKeyFields:
             (date(2026, 11, 21), "date"),
             (datetime(2026, 11, 21, 5, tzinfo=UTC), "timestamp"),
             (UUID(int=5), "string"),
+            (Decimal("7"), "decimal(38,0)"),
         ],
     )
     def test_an_unknown_type_comes_from_the_first_row(self, value: object, kind: str) -> None:
-        assert key_fields({"k": None}, {"k": value}) == [pa.field("k", KEY_TYPES[kind], nullable=False)]
+        assert key_fields({"k": None}, {"k": value}) == [pa.field("k", key_type(kind), nullable=False)]
 
-    @pytest.mark.parametrize("kind", KEY_TYPES)
+    @pytest.mark.parametrize("kind", [*KEY_TYPES, "decimal(20,0)"])
     @pytest.mark.parametrize("first_row", [None, {"k": "text"}, {"k": 1.5}])
     def test_a_named_type_is_used_for_any_rows(self, kind: str, first_row: dict[str, Any] | None) -> None:
-        assert key_fields({"k": kind}, first_row) == [pa.field("k", KEY_TYPES[kind], nullable=False)]
+        assert key_fields({"k": kind}, first_row) == [pa.field("k", key_type(kind), nullable=False)]
 
     @pytest.mark.parametrize(
         ("described", "value", "kind"),
@@ -120,6 +122,7 @@ class TestKeyFields:
             (pa.string_view(), "a", "string"),
             (pa.dictionary(pa.int32(), pa.string()), "a", "string"),
             (pa.uuid(), UUID(int=5), "string"),
+            (pa.decimal128(10, 2), Decimal("1.50"), "decimal(10,2)"),
             (pa.bool_(), True, "boolean"),
             (pa.date64(), date(2026, 11, 21), "date"),
             (pa.timestamp("ns"), datetime(2026, 11, 21, 5), "timestamp"),  # noqa: DTZ001 (as databases give it)
@@ -130,17 +133,17 @@ class TestKeyFields:
     def test_a_described_type_is_the_same_with_and_without_rows(
         self, described: pa.DataType, value: object, kind: str
     ) -> None:
-        wanted = [pa.field("k", KEY_TYPES[kind], nullable=False)]
+        wanted = [pa.field("k", key_type(kind), nullable=False)]
         for first_row in (None, {"k": value}):
             assert key_fields({"k": None}, first_row, described={"k": described}) == wanted
 
-    @pytest.mark.parametrize("kind", KEY_TYPES)
+    @pytest.mark.parametrize("kind", [*KEY_TYPES, "decimal(20,0)"])
     @pytest.mark.parametrize("described", [None, pa.null(), pa.float64(), pa.string()])
     def test_a_day_without_rows_has_the_published_type(self, kind: str, described: pa.DataType | None) -> None:
         """pandas writes a table without rows with arbitrary types."""
-        published = {"k": str(KEY_TYPES[kind]), "label": "string"}
+        published = {"k": str(key_type(kind)), "label": "string"}
         found = key_fields({"k": None}, None, described={"k": described}, published=published)
-        assert found == [pa.field("k", KEY_TYPES[kind], nullable=False)]
+        assert found == [pa.field("k", key_type(kind), nullable=False)]
 
     def test_with_rows_the_description_overrules_the_published_type(self) -> None:
         found = key_fields({"k": None}, {"k": 1}, described={"k": pa.int64()}, published={"k": "string"})
@@ -153,7 +156,7 @@ class TestKeyFields:
         with pytest.raises(SpecError, match=r"type of 'k' is unknown.*Nothing was sent.*source\.key: {k: int64}"):
             key_fields({"k": None}, None, described=described, published={"other": "int64"})
 
-    @pytest.mark.parametrize("described", [pa.decimal128(10, 0), pa.float64(), pa.binary(), pa.list_(pa.int64())])
+    @pytest.mark.parametrize("described", [pa.decimal256(40, 0), pa.float64(), pa.binary(), pa.list_(pa.int64())])
     def test_without_rows_a_described_type_that_is_no_key_type_must_be_replaced(self, described: pa.DataType) -> None:
         with pytest.raises(SpecError, match=r"describes it as (decimal|double|binary|list).*source\.key: {k: int64}"):
             key_fields({"k": None}, None, described={"k": described})
@@ -166,7 +169,7 @@ class TestKeyFields:
         assert [field.name for field in key_fields({"b": None, "a": None}, {"a": 1, "b": 2, "c": 3})] == ["b", "a"]
 
     @pytest.mark.parametrize("described", [None, pa.float64(), pa.null()])
-    @pytest.mark.parametrize("value", [1.5, Decimal("1"), b"x", [1], {}, timedelta(1)])
+    @pytest.mark.parametrize("value", [1.5, Decimal("1.5"), b"x", [1], {}, timedelta(1)])
     def test_a_value_without_a_key_type_needs_a_named_type(self, value: object, described: pa.DataType | None) -> None:
         with pytest.raises(
             SpecError, match=rf"'k' comes from the warehouse as {type(value).__name__}.*key: {{k: int64}}"
@@ -175,9 +178,9 @@ class TestKeyFields:
 
 
 class TestChangedTypes:
-    @pytest.mark.parametrize("kind", KEY_TYPES)
+    @pytest.mark.parametrize("kind", [*KEY_TYPES, "decimal(20,0)"])
     def test_the_type_of_the_manifest_has_not_changed(self, kind: str) -> None:
-        shape = Shape(keys=[pa.field("id", KEY_TYPES[kind], nullable=False)], output=OUTPUT)
+        shape = Shape(keys=[pa.field("id", key_type(kind), nullable=False)], output=OUTPUT)
         columns = {field.name: str(field.type) for field in shape.table}
         assert changed_types(shape.keys, columns) == []
 
@@ -214,7 +217,7 @@ class TestRowsBatch:
         ],
     )
     def test_a_key_keeps_its_value(self, kind: str, value: object, stored: object) -> None:
-        keys = [pa.field("k", KEY_TYPES[kind], nullable=False)]
+        keys = [pa.field("k", key_type(kind), nullable=False)]
         assert _batch(_row(k=value), keys=keys)["k"].to_pylist() == [stored]
 
     @pytest.mark.parametrize(
@@ -247,7 +250,7 @@ class TestRowsBatch:
         ],
     )
     def test_a_key_that_its_type_would_change_is_rejected(self, kind: str, value: object) -> None:
-        keys = [pa.field("k", KEY_TYPES[kind], nullable=False)]
+        keys = [pa.field("k", key_type(kind), nullable=False)]
         with pytest.raises(
             WarehouseError, match=r"business key 'k' has a value that is not .*: .*Nothing was sent.*{k: …}"
         ):
@@ -292,10 +295,11 @@ class TestRepeatedKeys:
         keys = pa.table({"a": [1, 2, 2, 3, 3, 3], "b": ["x"] * 6})
         assert repeated_keys(keys).to_pylist() == [{"a": 3, "b": "x", "count": 3}, {"a": 2, "b": "x", "count": 2}]
 
-    @pytest.mark.parametrize("kind", KEY_TYPES)
+    @pytest.mark.parametrize("kind", [*KEY_TYPES, "decimal(20,0)"])
     def test_a_repeated_key_is_found_in_any_order_and_of_any_type(self, kind: str) -> None:
-        values = pa.array([1, 0, 1, 1, 0], pa.int32() if kind == "date" else pa.int64())
-        keys = pa.table({"count_all": values.cast(KEY_TYPES[kind]), SAMPLE: [1, 1, 2, 1, 2]})
+        numbers = pa.array([1, 0, 1, 1, 0], pa.int32() if kind == "date" else pa.int64())
+        values = pa.array([UUID(int=n) for n in numbers.to_pylist()]) if kind == "uuid" else numbers
+        keys = pa.table({"count_all": values.cast(key_type(kind)), SAMPLE: [1, 1, 2, 1, 2]})
         (repeated,) = repeated_keys(keys).to_pylist()
         assert (repeated["count_all"], repeated[SAMPLE], repeated["count"]) == (keys["count_all"][0].as_py(), 1, 2)
 
@@ -335,6 +339,15 @@ class TestShape:
         assert [name for name in warned.table.names if name not in SHAPE.table.names] == [WARNINGS]
         assert warned.table.names.index(WARNINGS) == warned.table.names.index("_request_id") - 1
         assert warned.rejects == SHAPE.rejects
+
+    def test_carried_columns_stand_between_key_and_output_and_are_told_apart_in_the_rows(self) -> None:
+        carried = [pa.field("output", pa.string()), pa.field("price", pa.float64())]
+        schema = rows_schema(KEY, carried=carried, sampled=True)
+        assert schema.names == ["id", SAMPLE, "output", "price", "request_id", "params", "problem"]
+        shape = Shape(keys=row_keys(schema), carried=row_carried(schema), output=OUTPUT)
+        assert (shape.keys[0], *shape.carried) == (*KEY, *carried)
+        assert shape.table.names[:5] == ["id", SAMPLE, "output", "price", "label"]
+        assert shape.rejects.names[:5] == ["id", SAMPLE, "output", "price", "outcome"]
 
     def test_all_other_column_names_are_reserved(self) -> None:
         ours = {*rows_schema(KEY, sampled=True).names, *SHAPE.table.names, *SHAPE.rejects.names}

@@ -104,6 +104,26 @@ def test_without_an_output_schema_the_column_is_that_of_the_text(file: Path) -> 
     assert column_names(file.parent) == ["ticket", *(field.name for field in TextOutput().fields)]
 
 
+@pytest.mark.parametrize("carry", ["[price, sold]", "{price: double, sold: date}"])
+def test_the_carried_columns_stand_between_key_and_output(file: Path, carry: str) -> None:
+    file.write_text(f"source: {{key: [ticket], carry: {carry}}}\n")
+    (file.parent / "output.schema.json").write_text('{"properties": {"topic": {}}}')
+    assert column_names(file.parent) == ["ticket", "price", "sold", "topic"]
+
+
+def test_the_names_of_for_each_follow_the_key(file: Path) -> None:
+    file.write_text("source: {key: [ticket], carry: [price]}\nfor_each: {tone: [a, b], locale: {column: locales}}\n")
+    (file.parent / "output.schema.json").write_text('{"properties": {"topic": {}}}')
+    assert column_names(file.parent) == ["ticket", "tone", "locale", "price", "topic"]
+
+
+@pytest.mark.parametrize("carry", ["3", "price"])
+def test_no_columns_are_known_while_the_carried_ones_are_invalid(file: Path, carry: str) -> None:
+    file.write_text(f"source: {{key: [ticket], carry: {carry}}}\n")
+    (file.parent / "output.schema.json").write_text('{"properties": {"topic": {}}}')
+    assert column_names(file.parent) == []
+
+
 def test_no_columns_are_known_without_a_key(file: Path) -> None:
     file.write_text("source: {}\n")
     (file.parent / "output.schema.json").write_text('{"properties": {"topic": {}}}')

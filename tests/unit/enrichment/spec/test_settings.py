@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from include.enrichment.spec.settings import FromColumn
 from tests.fixtures.folder import FILES_YAML, YAML, Load, Mistakes, in_yaml
 
 
@@ -21,6 +24,24 @@ def test_a_key_is_a_list_or_a_mapping_to_types(load: Load, key: str, found: dict
     pipeline = load(yaml=in_yaml("{id: int64}", key))
     assert pipeline.settings.source.key == found
     assert list(pipeline.settings.source.key) == list(found)
+
+
+@pytest.mark.parametrize(
+    ("carry", "found"),
+    [
+        ("[]", {}),
+        ("[b, a]", {"b": None, "a": None}),
+        ('{a: double, b: , c: "decimal(9,2)"}', {"a": "double", "b": None, "c": "decimal(9,2)"}),
+    ],
+)
+def test_carried_columns_are_a_list_or_a_mapping_to_types_and_are_read(
+    load: Load, carry: str, found: dict[str, str | None]
+) -> None:
+    pipeline = load(yaml=in_yaml("{id: int64}", f"[id]\n  carry: {carry}"))
+    assert pipeline.settings.source.carry == found
+    assert list(pipeline.settings.source.carry) == list(found)
+    assert pipeline.columns == {"id", "text", *found}
+    assert type(pipeline).model_validate_json(pipeline.model_dump_json()) == pipeline
 
 
 @pytest.mark.parametrize(
@@ -109,7 +130,7 @@ def test_a_prefix_that_days_would_share_is_rejected(mistakes: Mistakes, files: s
                 " max_tokens, thinking, cache",
             ],
         ),
-        (YAML + "zzz: 1\n", ["7: zzz: unknown key. Known keys: source, request, limits, reuse, samples"]),
+        (YAML + "zzz: 1\n", ["7: zzz: unknown key. Known keys: source, request, limits, for_each, reuse"]),
         (YAML + "limit: {}\n", ["7: limit: unknown key; did you mean 'limits'? Known keys: source, request"]),
         (YAML + "limits:\n  batch_request: 5\n", ["8: limits.batch_request: unknown key; did you mean 'batch_req"]),
         (in_yaml("  connection: warehouse\n", ""), ["1: source.connection: is missing"]),
@@ -166,6 +187,24 @@ def test_a_prefix_that_days_would_share_is_rejected(mistakes: Mistakes, files: s
         (YAML + "samples: 0\n", ["7: samples: Input should be greater than or equal to 1, got 0"]),
         (YAML + "samples: 101\n", ["7: samples: Input should be less than or equal to 100, got 101"]),
         (YAML + "samples: yes\n", ["7: samples: Input should be a valid integer, got True"]),
+        (YAML + "for_each: {tone: []}\n", ["7: for_each.tone: must have at least one value, got []"]),
+        (YAML + "for_each:\n  tone: plain\n", ["8: for_each.tone: must be a list of values, or {column: <the col"]),
+        *(
+            (YAML + f"for_each: {{tone: {values}}}\n", ["7: for_each.tone: must be a list of values, or {column: <the"])
+            for values in ("{colum: tones}", "{column: 1}", "{column: ''}", "{column: tones, x: 1}", "{}", "3", "")
+        ),
+        (YAML + "for_each: {1: [a]}\n", ["7: for_each.1"]),
+        (YAML + "for_each: {tone: [a, b, a]}\n", ["7: for_each.tone: has 'a' twice"]),
+        *(
+            (YAML + f"for_each: {{tone: {values}}}\n", ["7: for_each.tone: must have only strings, only integers or"])
+            for values in ("[a, 1]", "[true, 1]", "[1.5]", "[2026-11-01]", "[null]", "[[a]]")
+        ),
+        (YAML + f"for_each: {{tone: [{2**63}]}}\n", ["7: for_each.tone: has an integer of more than 64 bits"]),
+        (
+            YAML + f"for_each:\n  a: {[*range(1_000)]}\n  b: {[*range(10_000)]}\n",
+            ["7: for_each: makes 10,000,000 requests of each row, and at most 10,000 are allowed: shorten the lists"],
+        ),
+        (YAML + "for_each: [tone]\n", ["7: for_each: Input should be a valid dictionary"]),
         (YAML + "1: 2\n", ["1: 1: Keys should be strings"]),
         (in_yaml("{id: int64}", "[id, id]"), ["3: source.key: names 'id' twice"]),
         (in_yaml("{id: int64}", "[]"), ["3: source.key: must be a list of column names, or a mapping"]),
@@ -173,7 +212,7 @@ def test_a_prefix_that_days_would_share_is_rejected(mistakes: Mistakes, files: s
         (in_yaml("{id: int64}", "id"), ["3: source.key: must be a list of column names, or a mapping"]),
         (
             in_yaml("{id: int64}", "{id: integer}"),
-            ["3: source.key.id: Input should be 'string', 'int64'"],
+            ['3: source.key.id: must be one of string, int64, boolean, date, timestamp, uuid, "decimal(p,s)", got'],
         ),
         (in_yaml("{id: int64}", "{1: int64}"), ["3: source.key: must be a list of column names, or a mapping"]),
         (
@@ -185,6 +224,16 @@ def test_a_prefix_that_days_would_share_is_rejected(mistakes: Mistakes, files: s
             ["3: source.key: 'request_id' is a reserved column name"],
         ),
         (in_yaml("{id: int64}", "[_id]"), ["3: source.key: '_id' is a reserved column name"]),
+        (
+            in_yaml("{id: int64}", "[id]\n  carry: price"),
+            ["4: source.carry: must be a list of column names, or a mapping"],
+        ),
+        (in_yaml("{id: int64}", "[id]\n  carry: [a, a]"), ["4: source.carry: names 'a' twice"]),
+        (
+            in_yaml("{id: int64}", "[id]\n  carry: {price: float}"),
+            ["4: source.carry.price: must be one of string, int64, boolean, date, timestamp, uuid, double, time,"],
+        ),
+        (in_yaml("{id: int64}", "[id]\n  carry: [id]"), ["4: source.carry: 'id' is a key column: the table has"]),
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
@@ -193,6 +242,45 @@ def test_each_mistake_has_its_line_and_the_remedy(mistakes: Mistakes, text: str,
     assert len(found) == len(expected), found
     for line, beginning in zip(found, expected, strict=True):
         assert line.startswith(beginning)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (
+            "{tone: [plain, warm], size: [40, 80], formal: [true]}",
+            {"tone": ["plain", "warm"], "size": [40, 80], "formal": [True]},
+        ),
+        ("{tone: {column: tones}}", {"tone": FromColumn(column="tones")}),
+        (f"{{tone: {[*range(10_000)]}}}", {"tone": [*range(10_000)]}),
+        ("{}", {}),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_for_each_has_lists_of_one_type_or_columns_and_is_read_back(
+    load: Load, text: str, found: dict[str, Any]
+) -> None:
+    user = "{{ text }}" + "".join(f"{{{{ {name} }}}}" for name in found)
+    pipeline = load(yaml=f"{YAML}for_each: {text}\n", user=user)
+    assert pipeline.settings.for_each == found
+    assert list(pipeline.settings.for_each) == list(found)
+    assert pipeline.columns == {"id", "text", *(["tones"] if "column" in text else [])}
+    assert type(pipeline).model_validate_json(pipeline.model_dump_json()) == pipeline
+
+
+def test_a_name_that_no_prompt_uses_is_a_mistake_because_it_would_pay_twice_for_one_request(mistakes: Mistakes) -> None:
+    yaml = YAML + "for_each:\n  tone: [plain, warm]\n  locale: [de, fr]\n"
+    (mistake,) = mistakes(yaml=yaml, user="{{ text }} {{ locale }}")
+    assert mistake == (
+        "pipeline.yaml:8: for_each: 'tone' changes no request: write {{ tone }} in user.md, or remove it"
+    )
+    (mistake,) = mistakes(yaml=yaml, user="{{ text }} {{ locale }}", system="{% if %}")
+    assert mistake.startswith("system.md:1: ")
+
+
+def test_a_cached_system_prompt_must_not_use_a_name_of_for_each(mistakes: Mistakes) -> None:
+    (mistake,) = mistakes(yaml=f"{YAML}  cache: 1h\nfor_each: {{tone: [a, b]}}\n", system="Be {{ tone }}")
+    assert mistake.startswith("system.md:1: the column 'tone' differs from row to row, so the prompt cannot be cached")
 
 
 def test_a_ceiling_below_the_budget_is_a_mistake(mistakes: Mistakes) -> None:

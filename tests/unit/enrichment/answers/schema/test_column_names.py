@@ -185,6 +185,72 @@ class TestKey:
         assert mistake.startswith(f"pipeline.yaml:3: source.key: {fact}")
 
 
+class TestCarry:
+    """The errors in source.carry, with the line of the column."""
+
+    @pytest.mark.parametrize(
+        ("name", "fact"),
+        [
+            ("dt", "'dt' is the partition column"),
+            ("Reason", "'Reason' is a reserved column name: give it an alias"),
+            ("_x", "'_x' is a reserved column name: give it an alias"),
+            ("id", "'id' is a key column: the table has it anyway, so leave it out here"),
+            ("ID", "'ID' and 'id' are the same column to readers that ignore case"),
+            ("PRICE", "'PRICE' and 'price' are the same column to readers that ignore case"),
+            (r'"a\0b"', r"'a\x00b' contains '\x00'"),
+        ],
+    )
+    def test_a_name_that_cannot_be_published_is_rejected(self, mistakes: Mistakes, name: str, fact: str) -> None:
+        for carry in (f"[price, {name}]", f"{{price: double, {name}: string}}"):
+            (mistake,) = mistakes(yaml=in_yaml("{id: int64}", f"[id]\n  carry: {carry}"))
+            assert mistake.startswith(f"pipeline.yaml:4: source.carry: {fact}")
+
+    def test_a_mistake_in_the_key_is_reported_once(self, mistakes: Mistakes) -> None:
+        (mistake,) = mistakes(yaml=in_yaml("{id: int64}", "[_id]\n  carry: [price]"))
+        assert mistake.startswith("pipeline.yaml:3: source.key: '_id'")
+
+    @pytest.mark.parametrize(
+        ("carried", "fact"),
+        [
+            ("label", "'label' is also a carried column: rename the output"),
+            (
+                "Label",
+                "compared with source.carry, 'label' and 'Label' are the same column to readers that ignore case",
+            ),
+        ],
+    )
+    def test_a_property_of_that_name_is_rejected(self, mistakes: Mistakes, carried: str, fact: str) -> None:
+        (mistake,) = mistakes(yaml=in_yaml("{id: int64}", f"[id]\n  carry: [{carried}]"))
+        assert mistake.startswith(f"output.schema.json:6: {fact}")
+
+
+class TestForEach:
+    """The errors in for_each, with the line of the name."""
+
+    @pytest.mark.parametrize(
+        ("name", "fact"),
+        [
+            ("dt", "'dt' is the partition column, because the table is in folders dt=<day>: choose another name"),
+            ("outcome", "'outcome' is a reserved column name: choose another name"),
+            ("_tone", "'_tone' is a reserved column name: choose another name"),
+            ("id", "'id' is a key column: choose another name"),
+            ("ID", "'ID' and 'id' are the same column to readers that ignore case"),
+        ],
+    )
+    def test_a_name_that_cannot_be_a_key_column_is_rejected(self, mistakes: Mistakes, name: str, fact: str) -> None:
+        yaml = f"{YAML}for_each:\n  tone: [plain]\n  {name}: [a, b]\n"
+        (mistake,) = mistakes(yaml=yaml, user=f"{{{{ text }}}} {{{{ tone }}}} {{{{ {name} }}}}")
+        assert mistake.startswith(f"pipeline.yaml:9: for_each: {fact}")
+
+    def test_a_carried_column_or_a_property_of_its_name_is_rejected(self, mistakes: Mistakes) -> None:
+        each = "for_each: {label: [a], tone: [b]}\n"
+        carried, output = mistakes(
+            yaml=in_yaml("{id: int64}", "[id]\n  carry: [tone]") + each, user="{{ text }} {{ label }} {{ tone }}"
+        )
+        assert carried.startswith("pipeline.yaml:4: source.carry: 'tone' is a key column")
+        assert output.startswith("output.schema.json:6: 'label' is also a key column: rename the output")
+
+
 class TestOutput:
     """The errors in output.schema.json, with the line of the property."""
 

@@ -1,0 +1,64 @@
+"""One row, many requests: the combinations of the values in ``for_each``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from math import prod
+from typing import Any
+
+from include.enrichment.errors import WarehouseError
+
+#: More combinations per row are rejected: each of them is a request, which is billed.
+MAX_COMBINATIONS = 10_000
+
+
+class FanOut:
+    """
+    The values that a row is combined with, by name and in order. Each combination is one request of the row.
+
+    :param fixed: the values that are the same for every row
+    :param columns: the other names, each with the column that holds a list of values
+
+    Without any name, each row has one combination, which is empty.
+    """
+
+    def __init__(self, names: Sequence[str], *, fixed: Mapping[str, Sequence[Any]], columns: Mapping[str, str]) -> None:
+        self._names = list(names)
+        self._fixed = fixed
+        self._columns = columns
+        self._every = None if columns else self._product(fixed)
+
+    def combinations(self, row: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """
+        Return the combinations for a row, each a value by name; none if a list is NULL or empty.
+
+        Raises WarehouseError if a column does not hold a list, or if there are more than MAX_COMBINATIONS.
+        """
+        if self._every is not None:
+            return self._every
+        listed = {name: _listed(row, column, name) for name, column in self._columns.items()}
+        return self._product({**self._fixed, **listed})
+
+    def _product(self, values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+        if (count := prod(len(values[name]) for name in self._names)) > MAX_COMBINATIONS:
+            raise WarehouseError(
+                f"for_each gives {count:,} combinations for one row, and at most {MAX_COMBINATIONS:,} are allowed."
+                " Nothing was sent. Shorten the lists in the source or in for_each."
+            )
+        return [
+            dict(zip(self._names, found, strict=True)) for found in product(*(values[name] for name in self._names))
+        ]
+
+
+def _listed(row: Mapping[str, Any], column: str, name: str) -> Sequence[Any]:
+    values = row[column]
+    if values is None:
+        return ()
+    if not isinstance(values, list | tuple):
+        raise WarehouseError(
+            f"for_each takes {name!r} from the column {column!r}, which must hold a list: it is"
+            f" {type(values).__name__} in one row. Nothing was sent. Return an array in extract.sql or the export, or"
+            " write the values into pipeline.yaml."
+        )
+    return values

@@ -1,0 +1,1 @@
+"""Helpers of extract: the typed columns of the rows."""
