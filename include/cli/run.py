@@ -88,18 +88,18 @@ def _pipeline(name: str, options: RunOptions) -> Pipeline:
 
 def _variables(folder: StackFolder, environment: Mapping[str, str], pipeline: Pipeline) -> dict[str, str]:
     """Return the connection variables. If only the pipeline's is missing, MissingVariables has the closest name."""
-    source = f"{CONNECTION_PREFIX}{pipeline.settings.source.connection.upper()}"
+    connection = pipeline.settings.source.connection
+    source = f"{CONNECTION_PREFIX}{connection.upper()}" if connection else LAKE  # a table is on the lake
     try:
         return connection_variables(folder, environment, list(dict.fromkeys((ANTHROPIC, AWS, source, LAKE))))
     except MissingVariables as error:
-        if error.names != [source]:
+        if connection is None or error.names != [source]:
             raise
         stack = read_stack(folder)
         names = [*environment, *(stack.connections if stack else ())]
         known = sorted(
             {name.removeprefix(CONNECTION_PREFIX).lower() for name in names if name.startswith(CONNECTION_PREFIX)}
         )
-        connection = pipeline.settings.source.connection
         raise MissingVariables(
             f"{pipeline.location('source.connection')}: there is no connection {connection!r}"
             f"{nearest(connection, known) or '.'} There are: {', '.join(known)}.\nName one of these, or set {source} as"

@@ -1,4 +1,4 @@
-"""extract: read the partition's rows from the warehouse and render their requests."""
+"""extract: read the partition's rows from their source and render their requests."""
 
 from __future__ import annotations
 
@@ -31,11 +31,10 @@ from include.steps.extracting.typed_columns import needs_values, typed_columns
 from include.steps.files.extracted import Extracted
 from include.steps.publishing.table_contract import last_manifest
 
-if TYPE_CHECKING:  # the task that only extracts needs no SDK at run time, nor SQLAlchemy for files
+if TYPE_CHECKING:  # the task that only extracts needs no SDK at run time
     from include.enrichment.answers.checks.checks import Checks
     from include.gateways.claude import Claude
-    from include.gateways.sources.parquet_files import ParquetFiles
-    from include.gateways.sources.warehouse import Warehouse
+    from include.gateways.sources.source import Source
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +74,7 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
         log.warning("%s: %s", where, retirement)
 
 
-def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | ParquetFiles, lake: Lake) -> Extracted:
+def extract(pipeline: Pipeline, folder: RunFolder, *, source: Source, lake: Lake) -> Extracted:
     """
     Read the partition, render each request of each row, and write the rows and the current pipeline to the run's
     folder.
@@ -85,7 +84,7 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
 
     Raises WarehouseError if there are fewer rows than ``limits.min_rows``, if the business key is NULL or not unique,
     or if a key or a carried value would be changed by the type of its column. Raises SpecError if a prompt does not fit
-    the query, or if the key or a carried column has another type than on the days already published. Then nothing is
+    the source, or if the key or a carried column has another type than on the days already published. Then nothing is
     written.
     """
     if pipeline.settings.request.cache == "auto":
@@ -97,7 +96,7 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, warehouse: Warehouse | Par
     with working_folder() as temporary:
         path = temporary / "rows.parquet"
         key, needed = list(pipeline.settings.source.key), pipeline.columns
-        with warehouse.read(pipeline.query, folder.partition, key=key, needed=needed) as (columns, portions):
+        with source.read(folder.partition, key=key, needed=needed) as (columns, portions):
             renderers = pipeline.renderers(columns, run_id=folder.run_id)
             wanted = _first(pipeline.options.rows, portions)
             ahead = list(islice(wanted, _PORTIONS_FOR_TYPES if needs_values(pipeline, columns, published) else 1))

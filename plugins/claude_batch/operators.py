@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 class ExtractOperator(RunOperator):
     """
-    Read a pipeline's partition from the warehouse and render its rows.
+    Read a pipeline's partition from its source and render its rows.
 
-    Checks model, key, lake and query before it reads a row. Writes the rows to the run's folder on the lake and returns
-    their number.
+    Checks model, key, lake and source before it reads a row. Writes the rows to the run's folder on the lake and
+    returns their number.
 
     :param pipeline: a folder below include/pipelines
     :param partition: a day, e.g. ``2026-11-21`` (templated). Default: the run's param ``partition``, else its partition
-        key, else the day on which its data interval starts
+        key, else the day that the publish which triggered it names, else the day on which its data interval starts
     :param aws_conn_id: the connection of the lake
     :param anthropic_conn_id: the connection of the API
     :param source_ready_after: how long after the end of the day (midnight UTC) the warehouse has all its rows. The task
@@ -83,8 +83,8 @@ class ExtractOperator(RunOperator):
             lake = open_lake(self.aws_conn_id)
             with open_claude(self.anthropic_conn_id) as claude:
                 check_setup(pipeline, lake=lake, claude=claude)
-                source = open_source(pipeline.settings.source, pipeline=pipeline.name)
-                extracted = extract(pipeline, folder, warehouse=source, lake=lake)
+                source = open_source(pipeline, lake=lake)
+                extracted = extract(pipeline, folder, source=source, lake=lake)
                 count_sample(folder, lake=lake, claude=claude)
         self.log.info(
             "Extracted %s rows for %s; %s cannot be sent", extracted.rows, folder.partition, extracted.unsendable

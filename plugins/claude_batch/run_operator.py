@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,7 @@ class RunOperator(BaseOperator):
             param=self._partition_param(context),
             partition_key=dag_run.partition_key,
             data_interval_start=dag_run.data_interval_start,
+            published=_published_partitions(context),
             backfill=dag_run.run_type == "backfill",
         )
         return RunFolder(pipeline=self.pipeline, partition=partition, run_id=dag_run.run_id)
@@ -86,3 +87,10 @@ class RunOperator(BaseOperator):
 
     def _partition_param(self, context: Context) -> object:
         return self.partition or context["params"].get("partition")
+
+
+def _published_partitions(context: Context) -> list[object]:
+    """Return the partition in each asset event that triggered the run, as `publish` writes it; none for other runs."""
+    events = context.get("triggering_asset_events") or {}
+    extras = [event.extra for found in events.values() for event in found]
+    return [extra["partition"] for extra in extras if isinstance(extra, Mapping) and "partition" in extra]

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from airflow.sdk import Asset
 from airflow.sdk.exceptions import AirflowFailException
@@ -15,7 +17,7 @@ from claude_batch import pipelines
 from claude_batch.assets import SummaryOperator, table_asset
 from include.enrichment.errors import SpecError
 from include.gateways.lake import Lake
-from tests.fixtures.flow import ROWS, Flow, write_pipeline, write_tickets
+from tests.fixtures.flow import FILES, ROWS, Flow, write_pipeline, write_tickets
 
 DAG_FILE = """
 from airflow.sdk import dag
@@ -57,10 +59,7 @@ def triggered_by(*extras: Any) -> Any:
 @pytest.fixture
 def publishing_run(run_dag: Callable[..., Any], tmp_path: Path) -> Any:
     """A run that has published the partition."""
-    path = tmp_path / "dags" / "tickets.py"
-    path.parent.mkdir()
-    path.write_text(DAG_FILE)
-    run = run_dag(path, run_conf={"partition": "2026-11-01"})
+    run = run_dag(write_dag(tmp_path, "tickets", DAG_FILE), run_conf={"partition": "2026-11-01"})
     assert run.state == "success"
     return run
 
@@ -139,3 +138,95 @@ def test_an_unpublished_partition_fails_the_task(connections: pytest.MonkeyPatch
 def test_a_run_without_events_does_nothing(lake: Lake) -> None:
     assert summary().execute(events()) == []
     assert lake.list("summaries/") == []
+
+
+LABELS_DAG = """
+from airflow.sdk import dag
+from claude_batch.assets import table_asset
+from claude_batch.task_group import enrich
+
+@dag(schedule=table_asset("tickets"))
+def labels():
+    enrich(poke_interval=1)
+
+labels()
+"""
+BOTH_DAG = """
+from airflow.sdk import dag
+from claude_batch.task_group import enrich
+
+@dag(schedule=None)
+def both():
+    enrich("tickets", poke_interval=1) >> enrich("labels", poke_interval=1)
+
+both()
+"""
+
+
+def write_dag(folder: Path, name: str, text: str) -> Path:
+    path = folder / "dags" / f"{name}.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    return path
+
+
+def labelled() -> list[str]:
+    """The tickets that the pipeline ``labels`` has published for the day."""
+    from claude_batch.connections.gateways import open_lake
+
+    table = open_lake("aws_default").read("tables/labels/dt=2026-11-01/data.parquet")
+    return sorted(pq.read_table(pa.BufferReader(table))["ticket"].to_pylist())
+
+
+class TestPipelineAfterPipeline:
+    """The pipeline ``labels`` asks about the answers of ``tickets``, without T2."""
+
+    @pytest.fixture(autouse=True)
+    def labels(self, pipeline: None, tmp_path: Path) -> None:
+        settings = FILES["pipeline.yaml"].replace("connection: warehouse", "table: tickets, where: ticket <> 'T2'")
+        folder = write_pipeline(
+            tmp_path / "pipelines" / "labels", pipeline_yaml=settings, user_md="{{ topic }} {{ ticket }}"
+        )
+        (folder / "extract.sql").unlink()
+
+    @pytest.fixture
+    def triggered(self, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+        """Let asset events trigger the next run, as the scheduler does. dag.test() itself starts manual runs only."""
+        from airflow.models import dagrun
+        from airflow.models.asset import AssetEvent, AssetModel
+        from sqlalchemy import select
+
+        create = dagrun.get_or_create_dagrun
+
+        def trigger(*extras: dict[str, Any]) -> None:
+            def with_events(**options: Any) -> Any:
+                run, session = create(**options), options["session"]
+                asset = session.scalar(select(AssetModel).where(AssetModel.name == "tickets"))
+                run.consumed_asset_events.extend(AssetEvent(asset_id=asset.id, extra=extra) for extra in extras)
+                session.commit()
+                return run
+
+            monkeypatch.setattr(dagrun, "get_or_create_dagrun", with_events)
+
+        return trigger
+
+    def test_the_dag_that_follows_the_asset_reads_the_day_of_its_event(
+        self, publishing_run: Any, triggered: Callable[..., None], run_dag: Callable[..., Any], tmp_path: Path
+    ) -> None:
+        triggered({"partition": "2026-11-01", "rows": 3}, {"partition": "2026-11-01", "rows": 3})
+        run = run_dag(write_dag(tmp_path / "following", "labels", LABELS_DAG), logical_date=None)
+        assert run.state == "success"
+        assert labelled() == ["T1", "T3"]
+
+    def test_the_same_dag_can_be_triggered_by_hand_for_a_day(
+        self, publishing_run: Any, run_dag: Callable[..., Any], tmp_path: Path
+    ) -> None:
+        dag = write_dag(tmp_path / "following", "labels", LABELS_DAG)
+        assert run_dag(dag, logical_date=None, run_conf={"partition": "2026-11-01"}).state == "success"
+        assert labelled() == ["T1", "T3"]
+        assert run_dag(dag, logical_date=None, run_conf={"partition": "2026-11-02"}).state == "failed"
+
+    def test_in_one_dag_it_stands_after_the_other(self, run_dag: Callable[..., Any], tmp_path: Path) -> None:
+        run = run_dag(write_dag(tmp_path, "both", BOTH_DAG), run_conf={"partition": "2026-11-01"})
+        assert run.state == "success"
+        assert labelled() == ["T1", "T3"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from include.enrichment.errors import PartitionError
 from tests.airflow.test_operators import context, extract
 
 
@@ -38,3 +41,15 @@ def test_the_label_of_a_failed_task_has_the_cause(connections: pytest.MonkeyPatc
 def test_the_operators_partition_overrides_the_runs(connections: pytest.MonkeyPatch) -> None:
     folder = extract(partition="2026-11-05").run_folder(context("2026-11-01"))
     assert str(folder.partition) == "2026-11-05"
+
+
+def test_a_run_that_publishes_have_triggered_reads_the_day_that_they_name(connections: pytest.MonkeyPatch) -> None:
+    def triggered(*extras: object) -> Any:
+        return context(None) | {"triggering_asset_events": {"an asset": [SimpleNamespace(extra=one) for one in extras]}}
+
+    named = {"partition": "2026-11-05"}
+    assert str(extract().run_folder(triggered(named, None, {}, named)).partition) == "2026-11-05"
+    with pytest.raises(PartitionError, match="a run reads one: 2026-11-05, 2026-11-06"):
+        extract().run_folder(triggered(named, {"partition": "2026-11-06"}))
+    with pytest.raises(PartitionError, match="no asset event that names one"):
+        extract().run_folder(triggered({}))

@@ -404,7 +404,7 @@ def test_a_chunk_taken_over_by_other_runs_is_skipped_and_the_run_completes(
         )
         rewrite(tmp_path / "other", "{batch_requests: 2, canary_rows: 0}")
         pipeline = load_pipeline(tmp_path / "other" / "pipelines" / "tickets")
-        extract(pipeline, other, warehouse=open_source(pipeline.settings.source), lake=lake)
+        extract(pipeline, other, source=open_source(pipeline, lake=lake), lake=lake)
         assert len(plan(other, pass_name="main", lake=lake)) == 2
         return execute(self, context)
 

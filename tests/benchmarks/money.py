@@ -118,12 +118,13 @@ def ask(
     write(rows, folder / "warehouse", mean_characters=chosen.characters)
     pipeline = load_pipeline(_write_pipeline(folder / workload, chosen, cache=cache, canary_rows=canary_rows))
     run = RunFolder(pipeline=pipeline.name, partition=Partition(start=DAY), run_id="bill")
-    warehouse = Warehouse(sqlalchemy.create_engine(f"sqlite:///{folder}/warehouse/warehouse.db"), name="warehouse")
+    engine = sqlalchemy.create_engine(f"sqlite:///{folder}/warehouse/warehouse.db")
+    warehouse = Warehouse(engine, pipeline.sql, name="warehouse")
     lake = Lake.in_folder(folder / "lake")
     emulator.set_faults([{"kind": "duration", "seconds": BATCH_SECONDS}])
     client = anthropic.Anthropic(api_key=emulator.api_key, base_url=emulator.url, max_retries=0)
     with Claude(client, name="anthropic_default") as claude:
-        extracted_at = extract(pipeline, run, warehouse=warehouse, lake=lake).extracted_at
+        extracted_at = extract(pipeline, run, source=warehouse, lake=lake).extracted_at
         count_sample(run, lake=lake, claude=claude)
         for pass_name in names(canary_rows=canary_rows, retry_passes=pipeline.settings.limits.retry_passes):
             chunks = plan(run, pass_name=pass_name, lake=lake)

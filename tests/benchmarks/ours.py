@@ -50,7 +50,7 @@ def extract(at: Round) -> None:
     lake = _lake(at, after=None)
     warehouse = _warehouse(at)
     with at.measured():
-        extract_rows(_PIPELINE, _FOLDER, warehouse=warehouse, lake=lake)
+        extract_rows(_PIPELINE, _FOLDER, source=warehouse, lake=lake)
     _end(at, step="extract")
 
 
@@ -82,7 +82,7 @@ def ask(at: Round) -> None:
     warehouse = _warehouse(at)
     sent: list[int] = []
     with _claude(at, sent) as claude, at.measured() as found:
-        extract_rows(_PIPELINE, _FOLDER, warehouse=warehouse, lake=lake)
+        extract_rows(_PIPELINE, _FOLDER, source=warehouse, lake=lake)
         for chunk in plan_pass(_FOLDER, pass_name=_PASS, lake=lake):
             submit_chunk(chunk, run_id=_FOLDER.run_id, lake=lake, claude=claude)
         found["mb"] = sum(sent) / 1e6
@@ -129,7 +129,7 @@ def again(at: Round) -> None:
     second = RunFolder(pipeline=_FOLDER.pipeline, partition=_FOLDER.partition, run_id="second")
     warehouse = _warehouse(at)
     with at.measured() as found:
-        extract_rows(_PIPELINE, second, warehouse=warehouse, lake=lake)
+        extract_rows(_PIPELINE, second, source=warehouse, lake=lake)
         for pass_name in ("canary", _PASS, "retry"):
             chunks = plan_pass(second, pass_name=pass_name, lake=lake)
             found["requests"] = found.get("requests", 0) + sum(len(request_ids_of(lake, key)) for key in chunks)
@@ -155,7 +155,7 @@ def _kept(at: Round, step: str) -> Path:
 
 
 def _warehouse(at: Round) -> Warehouse:
-    return Warehouse(sqlalchemy.create_engine(f"sqlite:///{at.database}"), name="warehouse")
+    return Warehouse(sqlalchemy.create_engine(f"sqlite:///{at.database}"), _PIPELINE.sql, name="warehouse")
 
 
 def _chunks(lake: Lake) -> list[str]:

@@ -127,7 +127,7 @@ def _extracted(place: Place, rows: int) -> list[str]:
     """Extract the partition that will be planned, and return its requests."""
     write(rows, place.folder / "workload")
     engine = sqlalchemy.create_engine(f"sqlite:///{place.folder}/workload/warehouse.db")
-    extract(_PIPELINE, _FOLDER, warehouse=Warehouse(engine, name="warehouse"), lake=place.lake)
+    extract(_PIPELINE, _FOLDER, source=Warehouse(engine, _PIPELINE.sql, name="warehouse"), lake=place.lake)
     fetch_rows(place.lake, _FOLDER, path := place.folder / "rows.parquet")
     return sorted(read_request_ids(path))
 

@@ -87,8 +87,13 @@ def test_a_mistake_is_reported_before_airflow_starts_and_leaves_no_files(
     path = checkout / file
     assert right in path.read_text()
     path.write_text(path.read_text().replace(right, wrong))
+    assert message in errors_of_a_run(checkout, connections, "catalogue")
+
+
+def errors_of_a_run(checkout: Path, connections: dict[str, str], pipeline: str) -> str:
+    """What `make run` prints if it starts no Airflow."""
     ended = subprocess.run(
-        [sys.executable, "-m", "include.cli", "run", "catalogue", "2026-11-01"],
+        [sys.executable, "-m", "include.cli", "run", pipeline, "2026-11-01"],
         env=stack_environment(StackFolder(path=checkout / ".stack"), **connections)
         | {"PYTHONPATH": f"{checkout}:{checkout / 'plugins'}"},
         cwd=checkout,
@@ -98,10 +103,25 @@ def test_a_mistake_is_reported_before_airflow_starts_and_leaves_no_files(
         check=False,
     )
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert message in ended.stderr
-    assert ended.stderr.splitlines()[-1] == STEP
+    assert ended.stderr.splitlines()[-1].startswith(STEP)
     assert "site-packages" not in ended.stderr
     assert list((checkout / ".stack" / "runs").glob("*")) == []
+    return ended.stderr
+
+
+def test_a_pipeline_that_reads_a_table_needs_no_connection_and_learns_before_airflow_starts_that_there_is_none(
+    checkout: Path, connections: dict[str, str], s3_bucket: Bucket
+) -> None:
+    folder = shutil.copytree(checkout / "include/pipelines/catalogue", checkout / "include/pipelines/claims")
+    settings = (folder / "pipeline.yaml").read_text().replace("connection: warehouse", "table: catalogue")
+    (folder / "pipeline.yaml").write_text(settings)
+    (folder / "extract.sql").unlink()
+    (folder / "user.md").write_text("{{ pitch }}")
+    shutil.copy(checkout / "dags/catalogue.py", checkout / "dags/claims.py")
+    del connections[WAREHOUSE]
+    errors = errors_of_a_run(checkout, connections, "claims")
+    assert "Partition 2026-11-01 of 'catalogue' (source.table) is not published" in errors
+    assert "make run PIPELINE=catalogue PARTITION=2026-11-01" in errors
 
 
 def test_options_are_parsed_like_the_form_and_printed_as_they_were_typed() -> None:

@@ -16,6 +16,7 @@ from include.gateways.sources.portions import Row
 from include.gateways.sources.warehouse import Warehouse
 from tests.fixtures.flow import DAY
 from tests.fixtures.postgres import Database
+from tests.gateways.sources.test_warehouse import Query
 
 SQL = "select ticket, body from tickets where day >= :partition_start and day < :partition_end"
 
@@ -27,22 +28,22 @@ def driver(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def warehouse(database: Database, driver: str) -> Warehouse:
+def warehouse(database: Database, driver: str) -> Query:
     """A thousand tickets a day for three days, in a real Postgres."""
     database.execute("create table tickets (ticket text, body text, day date)")
     database.execute(
         "insert into tickets select day || '-' || n, 'body', day from generate_series(1, 1000) n,"
         " unnest(array['2026-10-31', '2026-11-01', '2026-11-02']::date[]) day"
     )
-    return Warehouse(database.engine(driver), name="warehouse")
+    return lambda sql: Warehouse(database.engine(driver), sql, name="warehouse")
 
 
-def read(warehouse: Warehouse, sql: str) -> list[Row]:
-    with warehouse.read(sql, DAY) as (_, portions):
+def read(warehouse: Query, sql: str) -> list[Row]:
+    with warehouse(sql).read(DAY) as (_, portions):
         return [row for portion in portions for row in portion]
 
 
-def test_rows_are_read_through_a_server_side_cursor(warehouse: Warehouse, database: Database) -> None:
+def test_rows_are_read_through_a_server_side_cursor(warehouse: Query, database: Database) -> None:
     assert {row["ticket"] for row in read(warehouse, SQL)} == {f"2026-11-01-{n}" for n in range(1, 1_001)}
     statements = database.statements()
     declared = next(number for number, line in enumerate(statements) if 'DECLARE "' in line)
@@ -52,9 +53,7 @@ def test_rows_are_read_through_a_server_side_cursor(warehouse: Warehouse, databa
     assert statements[-1].endswith("ROLLBACK")
 
 
-def test_the_days_are_bound_and_not_inserted_into_the_text(
-    warehouse: Warehouse, database: Database, driver: str
-) -> None:
+def test_the_days_are_bound_and_not_inserted_into_the_text(warehouse: Query, database: Database, driver: str) -> None:
     assert len(read(warehouse, f"{SQL} and body <> '100%'")) == 1_000
     statements = "\n".join(database.statements())
     if driver == "psycopg":
@@ -69,11 +68,11 @@ import sys, psutil, sqlalchemy
 from include.gateways.sources.warehouse import Warehouse
 from tests.fixtures.flow import DAY
 
-warehouse = Warehouse(sqlalchemy.create_engine(sys.argv[1]), name="warehouse")
+engine = sqlalchemy.create_engine(sys.argv[1])
 process, most, rows = psutil.Process(), [], []
 for count in (1, 125000):
     sql = f"select repeat(md5(n::text), 50) as body from generate_series(1, {count}) n"
-    with warehouse.read(f"{sql} where :partition_start is not null", DAY) as (_, portions):
+    with Warehouse(engine, f"{sql} where :partition_start is not null", name="warehouse").read(DAY) as (_, portions):
         held = [(len(portion), process.memory_info().rss) for portion in portions]
     rows.append(sum(length for length, _ in held))
     most.append(max(memory for _, memory in held))
@@ -108,7 +107,7 @@ where :partition_start < :partition_end
 """
 
 
-def test_values_have_their_python_types(warehouse: Warehouse, database: Database) -> None:
+def test_values_have_their_python_types(warehouse: Query, database: Database) -> None:
     database.execute("create type mood as enum ('calm', 'urgent')")
     (row,) = read(warehouse, TYPES)
     described = {name: f"{type(value).__name__} {value}" for name, value in row.items() if name != "picture"}
@@ -130,7 +129,7 @@ def test_values_have_their_python_types(warehouse: Warehouse, database: Database
     assert bytes(row["picture"]) == b"\x00\xff"
 
 
-def test_a_day_is_in_utc_regardless_of_the_session(warehouse: Warehouse, database: Database) -> None:
+def test_a_day_is_in_utc_regardless_of_the_session(warehouse: Query, database: Database) -> None:
     database.execute(f"alter database {database.name} set time zone 'Asia/Tokyo'")
     sql = (
         "select '2026-10-31 23:59Z'::timestamptz < :partition_start as before, :partition_start <= '2026-11-01 00:00Z'"
@@ -138,7 +137,7 @@ def test_a_day_is_in_utc_regardless_of_the_session(warehouse: Warehouse, databas
     assert read(warehouse, f"{sql}::timestamptz as within") == [{"before": True, "within": True}]
 
 
-def test_a_query_can_use_another_time_zone_and_a_colon(warehouse: Warehouse) -> None:
+def test_a_query_can_use_another_time_zone_and_a_colon(warehouse: Query) -> None:
     start = "cast(:partition_start as timestamp) at time zone 'Europe/Berlin'"
     assert read(warehouse, rf"select {start} = '2026-10-31 23:00Z'::timestamptz as berlin, '\:x' as colon") == [
         {"berlin": True, "colon": ":x"}
@@ -157,7 +156,7 @@ def test_a_query_can_use_another_time_zone_and_a_colon(warehouse: Warehouse) -> 
         ("select 1/0 as a where :partition_start is not null", r"^extract\.sql: division by zero"),
     ],
 )
-def test_a_query_error_names_its_position_and_is_not_retried(warehouse: Warehouse, sql: str, fact: str) -> None:
+def test_a_query_error_names_its_position_and_is_not_retried(warehouse: Query, sql: str, fact: str) -> None:
     with pytest.raises(WarehouseError, match=fact) as raised:
         read(warehouse, sql)
     assert not raised.value.retryable
@@ -172,7 +171,7 @@ def test_a_query_error_names_its_position_and_is_not_retried(warehouse: Warehous
         "with gone as (delete from tickets where day = :partition_start returning *) select * from gone",
     ],
 )
-def test_a_query_that_writes_is_rejected(warehouse: Warehouse, database: Database, sql: str) -> None:
+def test_a_query_that_writes_is_rejected(warehouse: Query, database: Database, sql: str) -> None:
     database.execute(
         "create function pay() returns bigint language sql as 'insert into tickets values (1) returning 1'"
     )
@@ -182,7 +181,7 @@ def test_a_query_that_writes_is_rejected(warehouse: Warehouse, database: Databas
     assert database.execute("select count(*) from tickets") == [(3_000,)]
 
 
-def test_a_connection_lost_while_reading_can_be_retried(warehouse: Warehouse, database: Database) -> None:
+def test_a_connection_lost_while_reading_can_be_retried(warehouse: Query, database: Database) -> None:
     kill = "select pg_terminate_backend(pid) from pg_stat_activity where state = 'idle in transaction'"
     with pytest.raises(WarehouseError, match=r"connection 'warehouse'.*2026-11-01: OperationalError: ") as raised:
         lose_it_after_the_first(warehouse, lambda: database.execute(f"{kill} and datname = '{database.name}'"))
@@ -190,15 +189,15 @@ def test_a_connection_lost_while_reading_can_be_retried(warehouse: Warehouse, da
     assert len(read(warehouse, SQL)) == 1_000
 
 
-def lose_it_after_the_first(warehouse: Warehouse, kill: Callable[[], Any]) -> None:
-    with warehouse.read(SQL, DAY) as (_, portions):
+def lose_it_after_the_first(warehouse: Query, kill: Callable[[], Any]) -> None:
+    with warehouse(SQL).read(DAY) as (_, portions):
         assert len(next(portions)) == 1
         assert kill() == [(True,)]
         list(portions)
 
 
-def test_stopping_early_leaves_no_connection_behind(warehouse: Warehouse, database: Database) -> None:
-    with warehouse.read(SQL, DAY) as (_, portions):
+def test_stopping_early_leaves_no_connection_behind(warehouse: Query, database: Database) -> None:
+    with warehouse(SQL).read(DAY) as (_, portions):
         next(portions)
     others = f"select count(*) from pg_stat_activity where datname = '{database.name}' and pid <> pg_backend_pid()"
     assert database.execute(others) == [(0,)]
@@ -222,7 +221,7 @@ where :partition_start < :partition_end
 """
 
 
-def test_a_prompt_is_the_same_from_both_drivers(warehouse: Warehouse) -> None:
+def test_a_prompt_is_the_same_from_both_drivers(warehouse: Query) -> None:
     (row,) = read(warehouse, VALUES)
     prompt = "\n".join(f"{name} {{{{ {name} }}}} {{{{ [{name}] | tojson }}}}" for name in row)
     assert Template(prompt, file="user.md").render(row).splitlines() == [
@@ -242,7 +241,7 @@ def test_a_prompt_is_the_same_from_both_drivers(warehouse: Warehouse) -> None:
     ]
 
 
-def test_an_array_of_bytes_has_no_text_from_either_driver(warehouse: Warehouse) -> None:
+def test_an_array_of_bytes_has_no_text_from_either_driver(warehouse: Query) -> None:
     (row,) = read(warehouse, "select array['x'::bytea] as pictures where :partition_start < :partition_end")
     with pytest.raises(SpecError, match="a binary value has no text"):
         Template("{{ pictures }}", file="user.md").render(row)

@@ -126,7 +126,7 @@ def test_every_type_of_a_source_is_published_as_it_is(flow: Flow, tmp_path: Path
     }
     rows = [{"ticket": "T1", "body": "x", **full}, {"ticket": "T2", "body": "y", **dict.fromkeys(full)}]
     flow = carry(flow, tmp_path, f"[{', '.join(types)}]")
-    extract(flow.pipeline, flow.folder, warehouse=Described(types, rows), lake=flow.lake)
+    extract(flow.pipeline, flow.folder, source=Described(types, rows), lake=flow.lake)
     flow.send()
     columns = flow.publish().columns
     table = flow.published().select(list(types))
@@ -134,7 +134,7 @@ def test_every_type_of_a_source_is_published_as_it_is(flow: Flow, tmp_path: Path
     assert {name: columns[name] for name in types} == {name: str(kind) for name, kind in types.items()}
     assert table.to_pylist() == [full, dict.fromkeys(full)]
     flow = on(flow, NEXT_DAY)
-    extract(flow.pipeline, flow.folder, warehouse=Described(types, rows), lake=flow.lake)
+    extract(flow.pipeline, flow.folder, source=Described(types, rows), lake=flow.lake)
 
 
 class TestDays:
@@ -159,14 +159,12 @@ class TestDays:
     def test_another_type_stops_the_run_before_anything_is_sent(self, flow: Flow, tmp_path: Path) -> None:
         rows = [{"ticket": "T1", "body": "x", "price": Decimal("1.50")}]
         flow = carry(flow, tmp_path, "[price]")
-        extract(flow.pipeline, flow.folder, warehouse=Described({"price": pa.decimal128(9, 2)}, rows), lake=flow.lake)
+        extract(flow.pipeline, flow.folder, source=Described({"price": pa.decimal128(9, 2)}, rows), lake=flow.lake)
         flow.send()
         flow.publish()
         flow = on(flow, NEXT_DAY)
         with pytest.raises(SpecError) as caught:
-            extract(
-                flow.pipeline, flow.folder, warehouse=Described({"price": pa.decimal128(12, 2)}, rows), lake=flow.lake
-            )
+            extract(flow.pipeline, flow.folder, source=Described({"price": pa.decimal128(12, 2)}, rows), lake=flow.lake)
         assert str(caught.value).startswith(
             "tickets/pipeline.yaml: source.carry: 'price' is decimal128(12, 2), but was published as decimal128(9, 2)"
             " (dt=2026-11-01). Nothing was sent. All days must have the same type: cast it in extract.sql or the"
@@ -204,7 +202,7 @@ class TestMistakes:
         with pytest.raises(
             SpecError, match=r"'took' is duration.*a type that Parquet does not have\. Nothing was sent"
         ):
-            extract(flow.pipeline, flow.folder, warehouse=source, lake=flow.lake)
+            extract(flow.pipeline, flow.folder, source=source, lake=flow.lake)
         assert flow.lake.list("") == []
 
     def test_a_column_that_is_always_null_needs_a_named_type(self, flow: Flow, tmp_path: Path) -> None:
@@ -248,18 +246,18 @@ def test_rejects_with_decimal_and_uuid_keys_are_found_and_sent_again(flow: Flow,
     columns = {"ticket": pa.uuid(), "n": pa.decimal128(38, 0), "price": pa.float64()}
     flow.emulator.set_faults([{"kind": "errored", "error_type": "permission_error", "match": "Ticket 2"}])
     flow = carry(flow, tmp_path, "[price]", key="{ticket: uuid, n: null}")
-    extract(flow.pipeline, flow.folder, warehouse=Described(columns, rows), lake=flow.lake)
+    extract(flow.pipeline, flow.folder, source=Described(columns, rows), lake=flow.lake)
     flow.send()
     with pytest.raises(LoadError, match="1 of 4 rows"):
         flow.publish()
     flow.emulator.set_faults([])
     again = replace(flow, folder=flow.run("manual__2"), pipeline=flow.pipeline.for_run(RunOptions(only_rejects=True)))
-    extract(again.pipeline, again.folder, warehouse=Described(columns, rows), lake=flow.lake)
+    extract(again.pipeline, again.folder, source=Described(columns, rows), lake=flow.lake)
     assert again.send() == {"succeeded": 1}
     assert again.publish().published == 4
     assert again.published()["n"].to_pylist() == [0, 1, 2, 3]
     with pytest.raises(WarehouseError, match="1 keys occur more than once"):
-        extract(again.pipeline, again.folder, warehouse=Described(columns, [*rows, rows[3]]), lake=flow.lake)
+        extract(again.pipeline, again.folder, source=Described(columns, [*rows, rows[3]]), lake=flow.lake)
 
 
 def test_the_partition_of_a_pipeline_that_begins_to_carry_columns_is_paid_for_already(

@@ -24,7 +24,7 @@ from tests.fixtures.flow import FILES, Flow, with_min_rows, without_rows, write_
 
 
 def run_extract(flow: Flow) -> list[dict[str, Any]]:
-    extract(flow.pipeline, flow.folder, warehouse=flow.warehouse, lake=flow.lake)
+    extract(flow.pipeline, flow.folder, source=flow.warehouse, lake=flow.lake)
     return list(pq.read_table(pa.BufferReader(flow.lake.read(flow.folder.rows))).to_pylist())
 
 

@@ -65,7 +65,8 @@ def from_postgres(flow: Flow, tmp_path: Path, database: Database) -> Extract:
     def extracted(**changes: str) -> list[dict[str, Any]]:
         files = {"extract_sql": SQL, "user_md": PROMPT} | changes
         pipeline = load_pipeline(write_pipeline(tmp_path / "postgres" / "tickets", **files))
-        extract(pipeline, flow.folder, warehouse=Warehouse(database.engine(), name="warehouse"), lake=flow.lake)
+        source = Warehouse(database.engine(), pipeline.sql, name="warehouse")
+        extract(pipeline, flow.folder, source=source, lake=flow.lake)
         return _rows(flow)
 
     return extracted
@@ -81,7 +82,7 @@ def from_files(flow: Flow, tmp_path: Path, export: Export) -> Extract:
         settings = FILES["pipeline.yaml"].replace("{connection: warehouse, key: [ticket]}", source)
         folder = write_pipeline(tmp_path / "files" / "tickets", pipeline_yaml=settings, user_md=prompt)
         (folder / "extract.sql").unlink()
-        extract(load_pipeline(folder), flow.folder, warehouse=export.files, lake=flow.lake)
+        extract(load_pipeline(folder), flow.folder, source=export.open(), lake=flow.lake)
         return _rows(flow)
 
     return extracted

@@ -140,7 +140,7 @@ class TestColumn:
     YAML = "for_each: {locale: {column: locales}}\n"
 
     def extracted(self, flow: Flow, source: Listed) -> list[tuple[str, Any]]:
-        extract(flow.pipeline, flow.folder, warehouse=source, lake=flow.lake)
+        extract(flow.pipeline, flow.folder, source=source, lake=flow.lake)
         return [(row["ticket"], row["locale"]) for row in rows(flow).to_pylist()]
 
     @pytest.mark.parametrize("kind", [None, pa.list_(pa.string()), pa.large_list(pa.large_string())])

@@ -69,7 +69,7 @@ def test_of_two_runs_that_publish_at_once_the_last_word_is_one_runs(
         if key == REJECTS:
             monkeypatch.setattr(Lake, "write_file", write_file)
             other = flow.run("manual__3")
-            extract(flow.pipeline, other, warehouse=flow.warehouse, lake=flow.lake)
+            extract(flow.pipeline, other, source=flow.warehouse, lake=flow.lake)
             plan(other, pass_name="main", lake=flow.lake)
             publish(other, lake=flow.lake)
 
@@ -178,7 +178,7 @@ def test_duplicate_rows_share_an_answer(flow: Flow) -> None:
 
 
 def test_a_chunk_without_a_batch_is_not_published_around(flow: Flow) -> None:
-    extract(flow.pipeline, flow.folder, warehouse=flow.warehouse, lake=flow.lake)
+    extract(flow.pipeline, flow.folder, source=flow.warehouse, lake=flow.lake)
     plan(flow.folder, pass_name="main", lake=flow.lake)
     with pytest.raises(LoadError, match=r"no batch in the ledger.*Clear its `submit`"):
         publish(flow.folder, lake=flow.lake)

@@ -100,9 +100,9 @@ def _new_id(begun_at: datetime) -> str:
 
 def _check(dag: DAG, pipeline: Pipeline, partition: Partition) -> None:
     """
-    Make the checks that `extract` makes of warehouse, lake and API, before Airflow has a database or a run.
+    Make the checks that `extract` makes of source, lake and API, before Airflow has a database or a run.
 
-    The query is executed, and no row is rendered. Raises _NotStarted or EnrichmentError.
+    The source is opened, a query executed, and no row is rendered. Raises _NotStarted or EnrichmentError.
     """
     for task in dag.tasks:
         if not isinstance(task, ExtractOperator) or task.pipeline != pipeline.name:
@@ -110,9 +110,9 @@ def _check(dag: DAG, pipeline: Pipeline, partition: Partition) -> None:
         _check_ready(task, partition)
         with _quiet():  # the run itself logs the warnings
             lake = open_lake(task.aws_conn_id)
-            source = open_source(pipeline.settings.source, pipeline=pipeline.name)
+            source = open_source(pipeline, lake=lake)
             key = list(pipeline.settings.source.key)
-            with source.read(pipeline.query, partition, key=key, needed=pipeline.columns) as (columns, _):
+            with source.read(partition, key=key, needed=pipeline.columns) as (columns, _):
                 pipeline.renderer(columns, run_id="")
             # The SDK takes seconds to import: errors above are reported sooner without it.
             from claude_batch.connections.claude_connection import open_claude

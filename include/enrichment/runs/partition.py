@@ -5,6 +5,7 @@ The partition of a run: one calendar day as one string. Every path and every que
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -35,14 +36,21 @@ class Partition:
 
 
 def resolve_partition(
-    *, param: object, partition_key: str | None, data_interval_start: datetime | None, backfill: bool = False
+    *,
+    param: object,
+    partition_key: str | None,
+    data_interval_start: datetime | None,
+    published: Collection[object] = (),
+    backfill: bool = False,
 ) -> Partition:
     """
-    Return the partition of a run: its ``partition`` param, else its partition key, else the UTC day on which its data
-    interval starts.
+    Return the partition of a run: its ``partition`` param, else its partition key, else the partition that the asset
+    events which triggered it name, else the UTC day on which its data interval starts.
 
-    Raises PartitionError if none of them is given, if the first one given is not a date (``2026-11-21``), or if the
-    param of a backfill's run names another day than the run's own.
+    Raises PartitionError if none of them is given, if the first one given is not a date (``2026-11-21``), if the events
+    name several days, or if the param of a backfill's run names another day than the run's own.
+
+    :param published: the partition in each asset event that has one
     """
     if param:
         partition = parse_partition(param, "the run's param `partition`")
@@ -55,11 +63,21 @@ def resolve_partition(
         return partition
     if partition_key:
         return parse_partition(partition_key, "the run's partition key")
+    if days := {parse_partition(day, "the partition of the asset event that triggered the run") for day in published}:
+        if len(days) > 1:
+            named = sorted(map(str, days))
+            raise PartitionError(
+                f"{len(named)} days were published before this run began, and a run reads one: {', '.join(named)}."
+                " Nothing was read or sent. Trigger the Dag once for each of them, for example with"
+                f' {{"partition": "{named[0]}"}}. To backfill both pipelines, put both into one Dag.'
+            )
+        return days.pop()
     if data_interval_start:
         return Partition(start=_day(data_interval_start))
     raise PartitionError(
-        "The run has no partition: no param `partition`, no partition key and no data interval (a run triggered without"
-        ' a logical date has none). Nothing was read or sent. Trigger it again with {"partition": "2026-11-21"}.'
+        "The run has no partition: no param `partition`, no partition key, no asset event that names one and no data"
+        " interval (a run triggered without a logical date has none). Nothing was read or sent. Trigger it again with"
+        ' {"partition": "2026-11-21"}.'
     )
 
 

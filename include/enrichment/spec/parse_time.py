@@ -77,6 +77,21 @@ def column_names(folder: Path) -> list[str]:
     return [*chain(*names), *output] if found[0] and len(names) == len(paths) else []
 
 
+def source_tables(pipeline_yaml: Path) -> list[str]:
+    """
+    Return the pipelines whose tables a pipeline reads, directly and through each other: ``source.table``, then the
+    ``source.table`` of that one, and so on. A cycle ends with the first pipeline that occurs twice.
+    """
+    found: list[str] = []
+    name = read_setting(pipeline_yaml, "source", "table")
+    while isinstance(name, str):
+        found.append(name)
+        if name == pipeline_yaml.parent.name or name in found[:-1]:
+            break
+        name = read_setting(pipeline_yaml.parent.parent / name / pipeline_yaml.name, "source", "table")
+    return found
+
+
 def pass_names(pipeline_yaml: Path) -> list[str]:
     """
     Return the passes of a run in order, for example ``["canary", "main", "retry"]``.

@@ -20,6 +20,7 @@ from include.enrichment.requests.request import Renderer, encode_params, request
 from include.enrichment.requests.template import Template
 from include.enrichment.runs.options import RunOptions
 from include.enrichment.spec.settings import FromColumn, Settings
+from include.enrichment.spec.where import Where
 from include.enrichment.storage.version import Versioned
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Pipeline(Versioned):
     """
     A whole, checked pipeline. It is stored with the run, so that one run never mixes two versions.
 
-    :param sql: empty with ``source.files``
+    :param sql: empty with ``source.files`` or ``source.table``
     :param schema_text: output.schema.json; None: the answer is text
     :param shared: what follows the system prompt in every request: the texts of the context and the examples, as they
         are sent
@@ -141,9 +142,10 @@ class Pipeline(Versioned):
         )
 
     @property
-    def query(self) -> str:
-        """The SQL, or the address of the files."""
-        return self.settings.source.files or self.sql
+    def where(self) -> Where | None:
+        """The condition that the rows of the source must meet; None: all rows."""
+        text = self.settings.source.where
+        return Where(text=text, location=self.location("source.where")) if text else None
 
     @property
     def output(self) -> Output:
@@ -259,7 +261,7 @@ class Pipeline(Versioned):
             if name not in known
         ]
         if unknown:
-            origin = source.files or SQL
+            origin = source.files or (f"the table of {source.table}" if source.table else SQL)
             raise SpecError("\n".join([*unknown, f"Columns of {origin}: {', '.join(columns)}. Nothing was sent."]))
         cache = self.caching.cache
         return Renderer(

@@ -3,7 +3,8 @@ Reads a pipeline's folder into one checked value.
 
     pipeline.yaml  extract.sql  system.md  user.md  output.schema.json  context/*.md  examples.jsonl  checks.yaml
 
-``source.files`` replaces extract.sql. Without output.schema.json the answer is text. The last three are optional.
+``source.files`` and ``source.table`` replace extract.sql. Without output.schema.json the answer is text. The last three
+are optional.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import reprlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +46,8 @@ from include.enrichment.spec.pipeline import (
 )
 from include.enrichment.spec.query import query_problems
 from include.enrichment.spec.settings import Settings
+from include.enrichment.spec.source_table import SourceTable
+from include.enrichment.spec.where import where_problems
 from include.enrichment.spec.yaml_file import (
     DuplicateKey,
     Lines,
@@ -63,7 +67,7 @@ def load_pipeline(folder: Path) -> Pipeline:
     wrong one.
     """
     if not folder.is_dir():
-        others = sorted(path.parent.name for path in folder.parent.glob(f"*/{YAML}"))
+        others = _pipelines(folder.parent)
         raise SpecError(
             f"There is no pipeline {folder.name!r} in {folder.parent}{nearest(folder.name, others) or '.'} There are:"
             f" {', '.join(others) or 'none'}."
@@ -90,6 +94,8 @@ def load_pipeline(folder: Path) -> Pipeline:
     if not mistakes:
         settings, lines, found = _settings(texts[YAML])
         found += _mistakes(texts, settings, lines)
+        if settings and settings.source.table:
+            found += _table_mistakes(folder, texts, settings, lines)
         # Examples can be checked only against a prompt and a schema without mistakes.
         shared, found = ("", found) if found else _shared(texts)
         checks = read_checks(folder)
@@ -132,7 +138,12 @@ def _needs_sql(texts: dict[str, str]) -> bool:
     if YAML not in texts:
         return True
     settings, _, _ = _settings(texts[YAML])
-    return settings is not None and settings.source.files is None
+    return settings is not None and settings.source.files is None and settings.source.table is None
+
+
+def _pipelines(folder: Path) -> list[str]:
+    """Return the names of the pipelines in the folder of all pipelines."""
+    return sorted(path.parent.name for path in folder.glob(f"*/{YAML}"))
 
 
 def _misnamed_schemas(folder: Path) -> Iterator[str]:
@@ -212,11 +223,14 @@ def _mistakes(texts: dict[str, str], settings: Settings | None, lines: Lines) ->
     for file in filter(_is_context, texts):
         if not texts[file].strip():
             yield f"{file}:1: is empty: write what all requests share, or delete the file"
-    if settings and settings.source.files:
+    if settings and (settings.source.files or settings.source.table):
         if SQL in texts:
-            yield f"{SQL}:1: is not used, because source.files replaces it: delete one of the two"
+            kind = "files" if settings.source.files else "table"
+            yield f"{SQL}:1: is not used, because source.{kind} replaces it: delete one of the two"
     elif SQL in texts:
         yield from query_problems(texts[SQL])
+    if settings and settings.source.where:
+        yield from _where_mistakes(settings.source.where, lines)
     if settings:
         key, carry, for_each = (list(names) for names in _columns(settings))
         yield from _column_mistakes(("source", "key"), key, key_problems(key), lines)
@@ -226,6 +240,24 @@ def _mistakes(texts: dict[str, str], settings: Settings | None, lines: Lines) ->
             yield from _column_mistakes(("for_each",), for_each, _unused(for_each, used), lines)
     if SCHEMA in texts:
         yield from _schema_mistakes(texts[SCHEMA], settings)
+
+
+def _where_mistakes(where: str, lines: Lines) -> Iterator[str]:
+    # Only a block (`where: |`) keeps its line ends, and begins below its name.
+    first = line_of(lines, ("source", "where")) + ("\n" in where)
+    for line, fact in where_problems(where):
+        yield f"{YAML}:{first + line - 1}: source.where: {fact}"
+
+
+def _table_mistakes(folder: Path, texts: dict[str, str], settings: Settings, lines: Lines) -> Iterator[str]:
+    """Yield the mistakes in ``source.table``, and each name that is no column of the table."""
+    others = [name for name in _pipelines(folder.parent) if name != folder.name]
+    table = SourceTable(settings.source, folder=folder, others=others, for_each=settings.for_each)
+    for path, fact in table.problems():
+        yield f"{YAML}:{line_of(lines, path)}: {'.'.join(path[:2])}: {fact}"
+    for file in (SYSTEM, USER):
+        with suppress(SpecError):  # _mistakes() reports it
+            yield from (f"{file}:{line}: {fact}" for line, fact in table.prompt_problems(texts[file]))
 
 
 def _columns(settings: Settings | None) -> tuple[Iterable[str], Iterable[str], Iterable[str]]:

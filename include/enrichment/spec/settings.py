@@ -7,7 +7,17 @@ from datetime import date
 from math import prod
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from include.enrichment.answers.schema.carried import CARRIED_TYPE_NAMES, carried_type
 from include.enrichment.answers.schema.keys import KEY_TYPE_NAMES, key_type
@@ -78,20 +88,51 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Source(_Frozen):
+class SourceSettings(_Frozen):
     """
-    The source of the rows.
+    The source of the rows: a query, unless ``files`` or ``table`` is set.
 
-    :param connection: an Airflow connection whose hook is a DbApiHook; with ``files`` an AWS connection
     :param files: the S3 prefix of the partition's Parquet files, with a placeholder for the day; replaces the query
+    :param table: the pipeline whose published partition is read, from the same lake; replaces the query
+    :param where: a boolean SQL expression over the columns of ``files`` or ``table``; None: all rows
+    :param connection: an Airflow connection whose hook is a DbApiHook; with ``files`` an AWS connection; with ``table``
+        there is none
     :param key: the business key, unique within a partition: each column with its type; None: the type of the rows
     :param carry: the columns that are published beside the output, with their types as above. They are not sent
     """
 
-    connection: str = Field(min_length=1)
+    # The order is that of validation: each rule needs the fields above its own.
     files: Annotated[str, AfterValidator(_daily_prefix)] | None = None
+    table: Annotated[str, Field(min_length=1)] | None = None
+    where: Annotated[str, Field(min_length=1)] | None = None
+    connection: Annotated[str, Field(min_length=1)] | None = Field(default=None, validate_default=True)
     key: Annotated[dict[str, Annotated[str, AfterValidator(_key_type)] | None], BeforeValidator(_key_columns)]
     carry: Annotated[dict[str, Annotated[str, AfterValidator(_carried_type)] | None], BeforeValidator(_columns)] = {}
+
+    @field_validator("table")
+    @classmethod
+    def _one_source(cls, table: str | None, info: ValidationInfo) -> str | None:
+        if table and info.data.get("files"):
+            raise ValueError("a source is either source.files or source.table: remove one of the two")
+        return table
+
+    @field_validator("where")
+    @classmethod
+    def _not_of_a_query(cls, where: str | None, info: ValidationInfo) -> str | None:
+        # A field with a mistake of its own is not in the data.
+        if where and not any(info.data.get(kind, "a mistake") for kind in ("files", "table")):
+            raise ValueError("filters source.files and source.table only: put the condition into extract.sql")
+        return where
+
+    @field_validator("connection")
+    @classmethod
+    def _connected(cls, connection: str | None, info: ValidationInfo) -> str | None:
+        table = info.data.get("table")
+        if connection and table:
+            raise ValueError("is not used, because source.table is read from the lake: remove it")
+        if not connection and not table:
+            raise PydanticCustomError("missing", "Field required")
+        return connection
 
 
 class RequestSettings(_Frozen):
@@ -191,7 +232,7 @@ class Settings(_Frozen):
         separately
     """
 
-    source: Source
+    source: SourceSettings
     request: RequestSettings
     limits: Limits = Limits()
     for_each: Annotated[dict[str, _ForEachValues], AfterValidator(_bounded)] = {}

@@ -1,1 +1,1 @@
-"""The sources of rows, one file per kind. Begin with warehouse.py."""
+"""The sources of rows, one file per kind. Begin with source.py."""

@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import Any
 
-import pyarrow as pa
 from sqlalchemy import CursorResult, Date, Engine, TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.exc import DataError, SQLAlchemyError
@@ -20,6 +19,7 @@ from include.enrichment.runs.partition import Partition
 from include.enrichment.spec.query import Parameter, error_line, parameters, query_problems
 from include.gateways.sources.portions import Row, read_portions
 from include.gateways.sources.postgres import DRIVERS, OddValue, arrow_type, report_odd_values
+from include.gateways.sources.source import Columns
 
 #: The most rows of a portion.
 _ROWS_AT_ONCE = 4_000
@@ -34,22 +34,23 @@ _CONVERSION_ERRORS = (OddValue, ArithmeticError, LookupError, RecursionError, Ty
 
 class Warehouse:
     """
-    A database behind an Airflow connection called ``name``.
+    A query of a database behind an Airflow connection called ``name``.
 
     :param pipeline: whose extract.sql the errors name
     """
 
-    def __init__(self, engine: Engine, *, name: str, pipeline: str = "") -> None:
+    def __init__(self, engine: Engine, sql: str, *, name: str, pipeline: str = "") -> None:
         self._engine = engine
+        self._sql = sql
         self._name = name
         self._folder = f"{pipeline}/" if pipeline else ""
 
     @contextmanager
     def read(
-        self, sql: str, partition: Partition, *, key: Sequence[str] = (), needed: Collection[str] | None = None
-    ) -> Iterator[tuple[dict[str, pa.DataType | None], Iterator[Sequence[Row]]]]:
+        self, partition: Partition, *, key: Sequence[str] = (), needed: Collection[str] | None = None
+    ) -> Iterator[tuple[Columns, Iterator[Sequence[Row]]]]:
         """
-        Run a query for one partition. Yields its columns, and its rows in portions, none of them empty.
+        Run the query for one partition. Yields its columns, and its rows in portions, none of them empty.
 
         A column has its Arrow type if the database provides it, else None. A portion has up to 4,000 rows or 4 MB. The
         first has one row, as the fetch size must be chosen before the length of the rows is known. The days
@@ -62,7 +63,7 @@ class Warehouse:
         Raises SpecError for wrong or missing parameters, a second statement or two columns with the same name.
         Raises WarehouseError for an error of the database and for a value that Python cannot represent.
         """
-        dialect = self._engine.dialect
+        sql, dialect = self._sql, self._engine.dialect
         if problems := query_problems(sql, dialect.name):
             raise SpecError(
                 "\n".join([*(f"{self._folder}{problem}" for problem in problems), "Nothing was read or sent."])
@@ -88,7 +89,7 @@ class Warehouse:
                     yield dict(zip(columns, types, strict=True)), portions
         except SQLAlchemyError as error:
             if _is_permanent(error):
-                raise self._query_error(sql, partition, error) from error
+                raise self._query_error(partition, error) from error
             raise WarehouseError(
                 f"The warehouse (connection {self._name!r}) could not be read for partition {partition}:"
                 f" {type(error).__name__}: {_fact(error)}. Nothing was sent. Check the connection, then start the run"
@@ -107,9 +108,9 @@ class Warehouse:
             )
         return columns
 
-    def _query_error(self, sql: str, partition: Partition, error: SQLAlchemyError) -> WarehouseError:
+    def _query_error(self, partition: Partition, error: SQLAlchemyError) -> WarehouseError:
         fact = _fact(error)
-        line = error_line(sql, fact, self._engine.dialect.name)
+        line = error_line(self._sql, fact, self._engine.dialect.name)
         return WarehouseError(
             f"{self._folder}extract.sql{f':{line}' if line else ''}: {fact} ({type(error).__name__}, connection"
             f" {self._name!r}, partition {partition}). Nothing was sent. Correct the query or the connection, then"

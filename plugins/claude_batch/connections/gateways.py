@@ -22,12 +22,15 @@ from include.enrichment.errors import SetupError
 from include.enrichment.storage.address import S3Address, lake_address, redact_secret, s3_address
 from include.gateways.lake import Lake
 from include.gateways.sources.parquet_files import ParquetFiles
+from include.gateways.sources.published_table import PublishedTable
 from include.gateways.sources.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from obstore.store import S3Credential
+    from sqlalchemy import Engine
 
-    from include.enrichment.spec.settings import Source
+    from include.enrichment.spec.pipeline import Pipeline
+    from include.gateways.sources.source import Source
 
 #: Expiring credentials are read again after this long. The AWS session renews them when necessary.
 _REFRESH_AFTER = timedelta(minutes=5)
@@ -102,23 +105,25 @@ def _runs_never_race() -> bool:
     return text == "true"
 
 
-def open_source(source: Source, *, pipeline: str = "") -> Warehouse | ParquetFiles:
+def open_source(pipeline: Pipeline, *, lake: Lake) -> Source:
     """
-    Open the source of a pipeline's rows. Raises SetupError if the connection is missing or of another kind.
+    Open the source of a pipeline's rows. Raises SetupError if its connection is missing or of another kind.
 
-    :param pipeline: the pipeline's name, for errors in its query
+    :param lake: holds the table of ``source.table``
     """
-    if source.files is None:
-        return open_warehouse(source.connection, pipeline=pipeline)
-    bucket = replace(s3_address(source.files), prefix="")
-    return ParquetFiles(_open_s3(bucket, source.connection), name=source.connection)
+    settings = pipeline.settings.source
+    connection = settings.connection or ""
+    if settings.table:
+        return PublishedTable(lake, pipeline=settings.table, where=pipeline.where)
+    if settings.files:
+        bucket = _open_s3(replace(s3_address(settings.files), prefix=""), connection)
+        return ParquetFiles(bucket, files=settings.files, name=connection, where=pipeline.where)
+    return Warehouse(open_database(connection), pipeline.sql, name=connection, pipeline=pipeline.name)
 
 
-def open_warehouse(conn_id: str, *, pipeline: str = "") -> Warehouse:
+def open_database(conn_id: str) -> Engine:
     """
     Open the database of a connection. Raises SetupError if it is missing or not a database that SQLAlchemy supports.
-
-    :param pipeline: as for open_source()
     """
     try:
         hook = BaseHook.get_hook(conn_id)
@@ -127,7 +132,7 @@ def open_warehouse(conn_id: str, *, pipeline: str = "") -> Warehouse:
                 f"Connection {conn_id!r} is not a database: its hook is {type(hook).__name__}, not a DbApiHook. Nothing"
                 " was read or sent."
             )
-        engine = hook.get_sqlalchemy_engine()
+        engine: Engine = hook.get_sqlalchemy_engine()
     except (AirflowException, ImportError, ValueError, NotImplementedError) as error:
         raise SetupError(
             f"The warehouse connection {conn_id!r} cannot be used: {error}. Nothing was read or sent."
@@ -141,4 +146,4 @@ def open_warehouse(conn_id: str, *, pipeline: str = "") -> Warehouse:
             f"The warehouse connection {conn_id!r} names the SQLite file {file}, which does not exist. Nothing was read"
             f" or sent. Correct the path in the connection or in AIRFLOW_CONN_{conn_id.upper()}."
         )
-    return Warehouse(engine, name=conn_id, pipeline=pipeline)
+    return engine

@@ -6,21 +6,32 @@ from pathlib import Path
 import pytest
 
 from claude_batch.connections.claude_connection import open_claude
-from claude_batch.connections.gateways import open_lake, open_source, open_warehouse
+from claude_batch.connections.gateways import open_database, open_lake, open_source
 from include.enrichment.errors import SetupError
-from include.enrichment.spec.settings import Source
+from include.enrichment.spec.pipeline import Pipeline
+from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.gateways.conditional_writes import check_conditional_writes
-from tests.fixtures.flow import DAY
+from include.gateways.lake import Lake
+from tests.fixtures.flow import DAY, FILES, Flow, write_pipeline
 from tests.fixtures.postgres import Database
 from tests.fixtures.s3_export import FOLDER, Export
+
+
+def pipeline_with(folder: Path, source: str, **files: str) -> Pipeline:
+    """The tickets pipeline with another source, as in pipeline.yaml."""
+    settings = FILES["pipeline.yaml"].replace("{connection: warehouse, key: [ticket]}", f"{{{source}, key: [ticket]}}")
+    write_pipeline(folder, pipeline_yaml=settings, **files)
+    if not source.startswith("connection") or "files" in source:
+        (folder / "extract.sql").unlink()
+    return load_pipeline(folder)
 
 
 def test_a_complete_set_of_connections_can_be_opened(connections: pytest.MonkeyPatch) -> None:
     open_lake("aws_default").check()
     with open_claude("anthropic_default") as claude:
         assert claude.model("claude-haiku-5-5") is not None
-    with open_warehouse("warehouse").read("select 1 as a where :partition_start", DAY) as (columns, _):
-        assert list(columns) == ["a"]
+    with open_database("warehouse").connect() as connection:
+        assert connection.exec_driver_sql("select 1").scalar() == 1
 
 
 def test_a_folder_is_a_lake_for_development(connections: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -114,14 +125,14 @@ def test_an_unusable_warehouse_connection_is_rejected_with_the_reason(
     else:
         connections.setenv("AIRFLOW_CONN_WAREHOUSE", connection)
     with pytest.raises(SetupError, match=fact):
-        open_warehouse("warehouse")
+        open_database("warehouse")
 
 
 def test_a_missing_sqlite_file_is_reported_and_not_created(connections: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "warehose.db"
     connections.setenv("AIRFLOW_CONN_WAREHOUSE", f"sqlite:///{file}")
     with pytest.raises(SetupError, match=rf"'warehouse' names the SQLite file /?{file}, which does not exist"):
-        open_warehouse("warehouse")
+        open_database("warehouse")
     assert not file.exists()
 
 
@@ -129,26 +140,41 @@ def test_a_missing_sqlite_file_is_reported_and_not_created(connections: pytest.M
     ("extra", "driver"), [("", "psycopg"), ("?sqlalchemy_scheme=postgresql%2Bpsycopg2", "psycopg2")]
 )
 def test_a_postgres_connection_uses_the_driver_it_names(
-    connections: pytest.MonkeyPatch, database: Database, extra: str, driver: str
+    connections: pytest.MonkeyPatch, database: Database, tmp_path: Path, extra: str, driver: str
 ) -> None:
     connections.setenv("AIRFLOW_CONN_SHOP", f"{database.uri}{extra}")
-    source = open_source(Source(connection="shop", key={"a": None}))
-    with source.read("select n as a from generate_series(1, 9) n where :partition_start < :partition_end", DAY) as read:
-        assert [row["a"] for portion in read[1] for row in portion] == list(range(1, 10))
+    sql = "select n as ticket, '' as body from generate_series(1, 9) n where :partition_start < :partition_end"
+    pipeline = pipeline_with(tmp_path / "shop", "connection: shop", extract_sql=sql)
+    with open_source(pipeline, lake=open_lake("aws_default")).read(DAY) as (_, portions):
+        assert [row["ticket"] for portion in portions for row in portion] == list(range(1, 10))
     declared = {"psycopg": "$1::DATE < $2::DATE", "psycopg2": "'2026-11-01'::date < '2026-11-02'::date"}[driver]
     assert any('DECLARE "' in line and declared in line for line in database.statements())
 
 
-def test_files_are_opened_with_their_own_aws_connection(connections: pytest.MonkeyPatch, export: Export) -> None:
-    export.write(f"{FOLDER.format(partition=DAY)}part.parquet", [{"ticket": "T1"}])
+def test_files_are_opened_with_their_own_aws_connection(
+    connections: pytest.MonkeyPatch, export: Export, tmp_path: Path
+) -> None:
+    export.write(f"{FOLDER.format(partition=DAY)}part.parquet", [{"ticket": "T1"}, {"ticket": "T2"}])
     connections.setenv("AIRFLOW_CONN_EXPORTS", export.bucket.aws_connection)
     connections.delenv("AIRFLOW_CONN_AWS_DEFAULT")
-    files = f"{export.bucket.uri}/{FOLDER}"
-    with open_source(Source(connection="exports", files=files, key={"ticket": None})).read(files, DAY) as (_, portions):
-        assert list(portions) == [[{"ticket": "T1"}]]
+    files = f"files: '{export.bucket.uri}/{FOLDER}', where: ticket > 'T1'"
+    pipeline = pipeline_with(tmp_path / "files", f"connection: exports, {files}")
+    with open_source(pipeline, lake=Lake.in_folder(tmp_path / "lake")).read(DAY) as (_, portions):
+        assert list(portions) == [[{"ticket": "T2"}]]
 
 
-def test_files_without_credentials_are_rejected_with_the_connection(connections: pytest.MonkeyPatch) -> None:
+def test_files_without_credentials_are_rejected_with_the_connection(
+    connections: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     connections.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    pipeline = pipeline_with(tmp_path / "files", "connection: exports, files: 's3://bucket/{partition}/'")
     with pytest.raises(SetupError, match=r"'exports' gives no credentials for s3://bucket: .*AIRFLOW_CONN_EXPORTS"):
-        open_source(Source(connection="exports", files="s3://bucket/{partition}/", key={"ticket": None}))
+        open_source(pipeline, lake=Lake.in_folder(tmp_path / "lake"))
+
+
+def test_a_table_is_read_from_the_runs_own_lake_and_needs_no_connection(flow: Flow, tmp_path: Path) -> None:
+    flow.run_all("main")
+    source = "table: tickets, where: ticket <> 'T2'"
+    labels = pipeline_with(tmp_path / "pipelines" / "labels", source, user_md="{{ topic }}")
+    with open_source(labels, lake=flow.lake).read(DAY, needed={"ticket"}) as (_, portions):
+        assert [row for portion in portions for row in portion] == [{"ticket": "T1"}, {"ticket": "T3"}]

@@ -196,8 +196,9 @@ def _act(place: Place, step: Step, transport: httpx2.HTTPTransport) -> Any:
             return load(step.chunk, step.batch_id, lake=lake, claude=claude, accept_missing=step.accept_missing)
         pipeline = load_pipeline(place.pipeline)
         check_setup(pipeline, lake=lake, claude=claude)
-        warehouse = Warehouse(sqlalchemy.create_engine(f"sqlite:///{place.database}"), name="warehouse")
-        return extract(pipeline, folder, warehouse=warehouse, lake=lake).rows
+        engine = sqlalchemy.create_engine(f"sqlite:///{place.database}")
+        warehouse = Warehouse(engine, pipeline.sql, name="warehouse")
+        return extract(pipeline, folder, source=warehouse, lake=lake).rows
 
 
 def _kind(key: str, data: Any) -> str:

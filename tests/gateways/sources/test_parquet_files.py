@@ -17,7 +17,7 @@ from include.gateways.lake import Lake
 from include.gateways.sources.parquet_files import ParquetFiles
 from tests.fixtures.flow import DAY
 from tests.fixtures.s3 import filesystem
-from tests.fixtures.s3_export import FOLDER, Export
+from tests.fixtures.s3_export import Export
 
 TODAY = "exports/tickets/dt=2026-11-01"
 
@@ -145,7 +145,7 @@ def test_a_prompt_is_the_same_as_from_postgres(export: Export) -> None:
 
 def test_a_file_without_rows_is_a_partition_without_rows(export: Export) -> None:
     export.write(f"{TODAY}/part.parquet", [], pa.schema([("ticket", pa.string())]))
-    with export.files.read(f"{export.bucket.uri}/{FOLDER}", DAY) as (columns, portions):
+    with export.open().read(DAY) as (columns, portions):
         assert (columns, list(portions)) == ({"ticket": pa.string()}, [])
 
 
@@ -182,7 +182,7 @@ class TestKey:
     """An error names the file whose key cannot be used."""
 
     def read(self, export: Export) -> None:
-        with export.files.read(f"{export.bucket.uri}/{FOLDER}", DAY, key=["ticket"]) as (_, portions):
+        with export.open().read(DAY, key=["ticket"]) as (_, portions):
             list(portions)
 
     def test_a_file_with_a_null_in_it_is_named(self, export: Export) -> None:
@@ -246,7 +246,7 @@ def test_the_error_for_a_value_that_python_cannot_represent_names_file_column_an
         pytest.raises(
             WarehouseError, match=r"/2\.parquet has .* cannot represent: column 'at' \(.*\) where ticket=2:"
         ) as raised,
-        export.files.read(f"{export.bucket.uri}/{FOLDER}", DAY, key=["ticket"]) as (_, portions),
+        export.open().read(DAY, key=["ticket"]) as (_, portions),
     ):
         list(portions)
     assert not raised.value.retryable
@@ -263,7 +263,7 @@ def _write_odd(export: Export, value: pa.Array) -> None:
 
 def test_an_unused_column_is_not_read(export: Export) -> None:
     _write_odd(export, pa.array([2**62], pa.timestamp("us")))
-    with export.files.read(f"{export.bucket.uri}/{FOLDER}", DAY, needed={"ticket", "bodi"}) as (columns, portions):
+    with export.open().read(DAY, needed={"ticket", "bodi"}) as (columns, portions):
         assert columns == {"ticket": pa.int64(), "at": pa.timestamp("us")}  # a prompt may name any of them
         assert [row for portion in portions for row in portion] == [{"ticket": number} for number in range(3)]
 
@@ -278,10 +278,9 @@ def test_a_file_that_is_not_parquet_is_named(export: Export, data: bytes) -> Non
 
 
 def test_a_missing_bucket_is_named(export: Export) -> None:
-    export.files = export.open("no-such-bucket")
     with (
         pytest.raises(WarehouseError, match=r"connection 'exports'.*no-such-bucket does not exist"),
-        export.files.read(f"s3://no-such-bucket/{FOLDER}", DAY),
+        export.open(bucket="no-such-bucket").read(DAY),
     ):
         pytest.fail("there was something")
 
@@ -295,7 +294,7 @@ def test_a_file_deleted_meanwhile_can_be_retried(export: Export) -> None:
 
 
 def lose_the_second(export: Export) -> None:
-    with export.files.read(f"{export.bucket.uri}/{FOLDER}", DAY) as (_, portions):
+    with export.open().read(DAY) as (_, portions):
         assert next(portions) == [{"ticket": "1"}]
         filesystem(export.bucket.endpoint_url).delete_file(f"{export.bucket.name}/{TODAY}/2")
         list(portions)
@@ -308,11 +307,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def files_in(folder: Path) -> ParquetFiles:
+    return ParquetFiles(Lake.in_folder(folder), files=f"{folder}/dt={{partition}}/", name="exports")
+
+
 @pytest.mark.parametrize(("characters", "rows", "most"), [(10, 2_500, 1_000), (100_000, 100, 40), (9_000_000, 3, 1)])
 def test_a_portion_is_a_thousand_rows_or_some_megabytes(folder: Path, characters: int, rows: int, most: int) -> None:
     table = pa.table({"body": [f"{n}".ljust(characters, "x") for n in range(rows)]})
     pq.write_table(table, folder / "dt=2026-11-01" / "part", use_dictionary=False, compression="zstd")
-    with ParquetFiles(Lake.in_folder(folder), name="exports").read(f"{folder}/dt={{partition}}/", DAY) as (_, portions):
+    with files_in(folder).read(DAY) as (_, portions):
         sizes = [len(portion) for portion in portions]
     assert sum(sizes) == rows
     assert most * 0.9 < max(sizes) <= most
@@ -323,9 +326,7 @@ def test_a_portion_is_limited_by_its_size_in_python(folder: Path) -> None:
     table = pa.table({"body": ["x" * 100_000] * 200, "items": [[{"a": n, "b": n} for n in range(9)] * 50] * 200})
     pq.write_table(table, folder / "dt=2026-11-01" / "part")
     for needed, most in (({"body"}, 39), ({"items"}, 35)):
-        with ParquetFiles(Lake.in_folder(folder), name="exports").read(
-            f"{folder}/dt={{partition}}/", DAY, needed=needed
-        ) as (_, portions):
+        with files_in(folder).read(DAY, needed=needed) as (_, portions):
             assert most * 0.6 < max(len(portion) for portion in portions) <= most
 
 
@@ -336,10 +337,11 @@ from include.gateways.lake import Lake
 from include.gateways.sources.parquet_files import ParquetFiles
 from tests.fixtures.flow import DAY
 
-files = ParquetFiles(Lake.in_folder(Path(sys.argv[1])), name="exports")
+folder = Path(sys.argv[1])
 process, most, rows = psutil.Process(), [], []
 for name in ("small", "large"):
-    with files.read(f"{sys.argv[1]}/{name}/dt={{partition}}/", DAY) as (_, portions):
+    files = ParquetFiles(Lake.in_folder(folder), files=f"{folder}/{name}/dt={{partition}}/", name="exports")
+    with files.read(DAY) as (_, portions):
         held = [(len(portion), process.memory_info().rss) for portion in portions]
     rows.append(sum(length for length, _ in held))
     most.append(max(memory for _, memory in held))

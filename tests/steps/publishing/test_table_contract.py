@@ -116,11 +116,11 @@ class TestDays:
         self, flow: Flow, described: pa.DataType
     ) -> None:
         with_min_rows(flow, 0)
-        extract(flow.pipeline, flow.folder, warehouse=Described(described, []), lake=flow.lake)
+        extract(flow.pipeline, flow.folder, source=Described(described, []), lake=flow.lake)
         without = flow.publish().columns["ticket"]
         on(flow, NEXT_DAY)
         row = {"ticket": pa.scalar(0, pa.int64()).cast(described).as_py(), "body": "Hello"}
-        extract(flow.pipeline, flow.folder, warehouse=Described(described, [row]), lake=flow.lake)
+        extract(flow.pipeline, flow.folder, source=Described(described, [row]), lake=flow.lake)
         rows = pq.read_schema(pa.BufferReader(flow.lake.read(flow.folder.rows)))
         assert str(rows.field("ticket").type) == without
 
@@ -164,14 +164,14 @@ class TestDays:
     )
     def test_a_decimal_key_keeps_its_type_from_day_to_day(self, flow: Flow, described: pa.DataType, fact: str) -> None:
         row = {"ticket": Decimal("7"), "body": "Hello"}
-        extract(flow.pipeline, flow.folder, warehouse=Described(None, [row]), lake=flow.lake)
+        extract(flow.pipeline, flow.folder, source=Described(None, [row]), lake=flow.lake)
         flow.send()
         assert flow.publish().columns["ticket"] == "decimal128(38, 0)"
         on(flow, NEXT_DAY)
         with pytest.raises(SpecError, match=fact):
-            extract(flow.pipeline, flow.folder, warehouse=Described(described, [row]), lake=flow.lake)
+            extract(flow.pipeline, flow.folder, source=Described(described, [row]), lake=flow.lake)
         with_min_rows(flow, 0)
-        extract(flow.pipeline, flow.folder, warehouse=Described(None, []), lake=flow.lake)
+        extract(flow.pipeline, flow.folder, source=Described(None, []), lake=flow.lake)
         assert flow.publish().columns["ticket"] == "decimal128(38, 0)"
 
     def test_the_key_may_be_cast_or_changed_for_every_day(self, flow: Flow, tmp_path: Path) -> None:

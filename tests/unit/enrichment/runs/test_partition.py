@@ -32,6 +32,38 @@ def test_the_param_precedes_the_key_and_the_key_the_interval(
     assert str(resolve_partition(param=param, partition_key=key, data_interval_start=interval_start)) == day
 
 
+@pytest.mark.parametrize(
+    ("param", "key", "published", "day"),
+    [
+        (None, None, ["2026-11-18"], "2026-11-18"),
+        (None, None, ["2026-11-18", "2026-11-18"], "2026-11-18"),
+        (None, "2026-11-20", ["2026-11-18"], "2026-11-20"),
+        ("2026-11-21", None, ["2026-11-18", "2026-11-17"], "2026-11-21"),
+    ],
+)
+def test_the_day_of_the_asset_event_comes_after_param_and_key_and_before_the_interval(
+    param: object, key: str | None, published: list[object], day: str
+) -> None:
+    found = resolve_partition(param=param, partition_key=key, data_interval_start=INTERVAL_START, published=published)
+    assert str(found) == day
+
+
+def test_events_of_several_days_are_rejected_with_the_days() -> None:
+    told = r'2 days were published.*: 2026-11-17, 2026-11-18\..*once for each.*\{"partition": "2026-11-17"\}'
+    with pytest.raises(PartitionError, match=told):
+        resolve_partition(
+            param=None, partition_key=None, data_interval_start=None, published=["2026-11-18", "2026-11-17"]
+        )
+
+
+@pytest.mark.parametrize("day", ["yesterday", None, 20261101])
+def test_an_event_whose_partition_is_no_day_is_rejected(day: object) -> None:
+    with pytest.raises(
+        PartitionError, match=r"the partition of the asset event that triggered the run is .* not a date"
+    ):
+        resolve_partition(param=None, partition_key=None, data_interval_start=None, published=[day])
+
+
 def test_a_backfill_with_one_day_for_all_its_runs_is_rejected() -> None:
     with pytest.raises(PartitionError, match="is for 2026-11-19, but its param `partition` says 2026-11-21"):
         resolve_partition(param="2026-11-21", partition_key=None, data_interval_start=INTERVAL_START, backfill=True)

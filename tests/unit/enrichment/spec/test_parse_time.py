@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from include.enrichment.answers.schema.output import TextOutput
-from include.enrichment.spec.parse_time import budget_ceiling, column_names, model_names, pass_names, read_setting
+from include.enrichment.spec.parse_time import (
+    budget_ceiling,
+    column_names,
+    model_names,
+    pass_names,
+    read_setting,
+    source_tables,
+)
 
 DEFAULT_PASSES = ["canary", "main", "retry"]
 
@@ -38,7 +45,26 @@ def test_it_finds_a_setting_at_any_depth(file: Path, names: list[str], found: ob
 def test_an_unreadable_file_has_no_settings(file: Path, content: bytes) -> None:
     file.write_bytes(content)
     assert read_setting(file, "request", "model") is None
+    assert source_tables(file) == []
     assert model_names(file) == model_names(file.parent / "nowhere") == []
+
+
+@pytest.mark.parametrize(
+    ("tables", "found"),
+    [
+        ({"a": "b", "b": "c"}, ["b", "c"]),
+        ({"a": "a"}, ["a"]),
+        ({"a": "b", "b": "a"}, ["b", "a"]),
+        ({"a": "b", "b": "c", "c": "b"}, ["b", "c", "b"]),
+        ({"a": "5"}, []),
+        ({}, []),
+    ],
+)
+def test_tables_are_followed_until_one_occurs_twice(tmp_path: Path, tables: dict[str, str], found: list[str]) -> None:
+    for name, table in tables.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pipeline.yaml").write_text(f"source: {{table: {table}}}\n")
+    assert source_tables(tmp_path / "a" / "pipeline.yaml") == found
 
 
 @pytest.mark.parametrize(

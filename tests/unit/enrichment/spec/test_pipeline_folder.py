@@ -130,11 +130,10 @@ class TestFiles:
 class TestFilesAsTheSource:
     """``source.files`` instead of extract.sql."""
 
-    def test_its_address_is_the_query_and_is_stored_with_the_run(self, load: Load) -> None:
+    def test_its_address_is_stored_with_the_run(self, load: Load) -> None:
         pipeline = load(yaml=FILES_YAML, sql=None)
-        assert pipeline.query == "s3://bucket/products/dt={partition}/"
+        assert pipeline.settings.source.files == "s3://bucket/products/dt={partition}/"
         assert Pipeline.model_validate_json(pipeline.model_dump_json()) == pipeline
-        assert load().query == SQL
 
     def test_a_query_next_to_it_is_a_mistake(self, mistakes: Mistakes) -> None:
         (line,) = mistakes(yaml=FILES_YAML)

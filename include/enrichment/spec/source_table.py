@@ -1,0 +1,82 @@
+"""``source.table``: the pipeline whose table another one reads, and the columns of that table."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from include.enrichment.errors import nearest
+from include.enrichment.requests.template import Template
+from include.enrichment.spec.parse_time import column_names, source_tables
+from include.enrichment.spec.settings import SourceSettings
+from include.enrichment.spec.where import Where, where_problems
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class SourceTable:
+    """
+    The table that a pipeline reads, as the folders of the pipelines describe it.
+
+    :param source: with a table
+    :param folder: of the pipeline that reads it
+    :param others: the names of all other pipelines
+    :param for_each: the variables of its prompts that are no columns
+    """
+
+    def __init__(
+        self, source: SourceSettings, *, folder: Path, others: Collection[str], for_each: Collection[str] = ()
+    ) -> None:
+        self._source = source
+        self._table = source.table or ""
+        self._folder = folder
+        self._others = others
+        self._for_each = for_each
+
+    @cached_property
+    def unreadable(self) -> str:
+        """Why no run can read the table: it is its own, an unknown one, or reads this one in turn; empty if it can."""
+        table, name = self._table, self._folder.name
+        chain = [name, *source_tables(self._folder / "pipeline.yaml")]
+        if table == name:
+            return "a pipeline cannot read its own table: name another pipeline"
+        if table not in self._others:
+            listed = ", ".join(self._others) or "none"
+            return f"there is no pipeline {table!r}{nearest(table, self._others) or '.'} There are: {listed}"
+        if chain[-1] in chain[:-1]:
+            return f"no run can be the first in a cycle: {' reads '.join(chain)}"
+        return ""
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """The columns of the table, without those that every table has; none if they cannot be known."""
+        return [] if self.unreadable else column_names(self._folder.parent / self._table)
+
+    def problems(self) -> Iterator[tuple[tuple[str, ...], str]]:
+        """
+        Yield why the table cannot be read, and each column of the key, the carried columns and the condition that it
+        does not have, each fact with its place in pipeline.yaml.
+        """
+        if self.unreadable:
+            yield ("source", "table"), self.unreadable
+        for setting, columns in (("key", self._source.key), ("carry", self._source.carry)):
+            for column in columns:
+                yield from ((("source", setting, column), fact) for fact in self._unknown([column]))
+        where = self._source.where
+        if where and self.columns and not any(where_problems(where)):
+            unknown = Where(text=where, location="").unknown_columns(self.columns)
+            yield from ((("source", "where"), fact) for fact in self._unknown(unknown))
+
+    def prompt_problems(self, text: str) -> Iterator[tuple[int, str]]:
+        """Yield each column of a prompt that the table does not have, with its line. Raises SpecError as Template."""
+        for column, line in Template(text, file="").columns.items():
+            if column not in self._for_each:
+                yield from ((line, fact) for fact in self._unknown([column]))
+
+    def _unknown(self, names: Collection[str]) -> Iterator[str]:
+        for name in names:
+            # The columns that begin with an underscore are those that every table has.
+            if self.columns and name not in self.columns and not name.startswith("_"):
+                yield f"the table of {self._table!r} has no column {name!r}{nearest(name, self.columns)}"

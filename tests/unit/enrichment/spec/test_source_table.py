@@ -1,0 +1,121 @@
+"""source_table.py: a table that no run can read is a mistake with its line."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from include.enrichment.spec.pipeline import Pipeline
+from tests.fixtures.flow import FILES, write_pipeline
+from tests.fixtures.folder import SCHEMA, YAML, Load, Mistakes, in_yaml
+
+SOURCE = "  connection: warehouse\n  key: {id: int64}\n"
+LABELS = "source: {connection: warehouse, key: [id]}\nrequest: {model: claude-haiku-5-5, max_tokens: 200}\n"
+
+
+def reads(table: str, more: str = "", key: str = "{id: int64}") -> str:
+    return YAML.replace(SOURCE, f"  table: {table}\n  key: {key}\n{more}")
+
+
+@pytest.fixture(autouse=True)
+def labels(tmp_path: Path) -> Path:
+    """A pipeline that publishes ``id`` and ``label``, next to the pipeline ``tickets``."""
+    return write_pipeline(tmp_path / "labels", pipeline_yaml=LABELS, output_schema_json=SCHEMA)
+
+
+def write_chain(folder: Path, *names: str) -> None:
+    """Pipelines of which each reads the table of the next."""
+    for name, table in pairwise(names):
+        settings = FILES["pipeline.yaml"].replace("connection: warehouse", f"table: {table}")
+        write_pipeline(folder / name, pipeline_yaml=settings)
+
+
+def test_the_table_of_another_pipeline_needs_neither_query_nor_connection(load: Load) -> None:
+    pipeline = load(yaml=reads("labels", "  where: label <> 'other'\n"), sql=None, user="{{ label }} {{ _model }}")
+    assert pipeline.settings.source.table == "labels"
+    assert pipeline.where
+    assert pipeline.where.location == "tickets/pipeline.yaml:4: source.where"
+    assert Pipeline.model_validate_json(pipeline.model_dump_json()) == pipeline
+
+
+def test_a_query_next_to_it_is_a_mistake(mistakes: Mistakes) -> None:
+    (line,) = mistakes(yaml=reads("labels"), user="{{ label }}")
+    assert line.startswith("extract.sql:1: is not used, because source.table replaces it")
+
+
+def test_a_pipeline_cannot_read_its_own_table(mistakes: Mistakes) -> None:
+    assert mistakes(yaml=reads("tickets"), sql=None) == [
+        "pipeline.yaml:2: source.table: a pipeline cannot read its own table: name another pipeline"
+    ]
+
+
+@pytest.mark.parametrize("table", ["label", "../labels", "labels/"])
+def test_an_unknown_pipeline_is_reported_with_the_closest_name(mistakes: Mistakes, table: str) -> None:
+    assert mistakes(yaml=reads(table), sql=None) == [
+        f"pipeline.yaml:2: source.table: there is no pipeline {table!r}; did you mean 'labels'? There are: labels"
+    ]
+
+
+def test_a_cycle_is_shown(mistakes: Mistakes, tmp_path: Path) -> None:
+    write_chain(tmp_path, "first", "second", "tickets")
+    assert mistakes(yaml=reads("first"), sql=None) == [
+        "pipeline.yaml:2: source.table: no run can be the first in a cycle: tickets reads first reads second reads"
+        " tickets"
+    ]
+
+
+def test_so_is_a_cycle_of_the_others(mistakes: Mistakes, tmp_path: Path) -> None:
+    write_chain(tmp_path, "first", "second", "first")
+    (line,) = mistakes(yaml=reads("first"), sql=None, user="{{ topic }}")
+    assert line.endswith("a cycle: tickets reads first reads second reads first")
+
+
+def test_a_chain_may_be_long(load: Load, tmp_path: Path) -> None:
+    write_chain(tmp_path, "first", "second", "labels")
+    load(yaml=reads("first", key="[ticket]"), sql=None, user="{{ topic }}")
+
+
+def test_a_column_that_the_table_does_not_have_is_reported_with_its_line(mistakes: Mistakes) -> None:
+    settings = reads("labels", "  where: |\n    lable = 'x'\n    and _cost_usd > 0\n", key="[idd]")
+    assert mistakes(yaml=settings, sql=None, system="{{ id }}", user="Hello\n{{ lable }} {{ text }}") == [
+        "pipeline.yaml:3: source.key: the table of 'labels' has no column 'idd'; did you mean 'id'?",
+        "pipeline.yaml:4: source.where: the table of 'labels' has no column 'lable'; did you mean 'label'?",
+        "user.md:2: the table of 'labels' has no column 'lable'; did you mean 'label'?",
+        "user.md:2: the table of 'labels' has no column 'text'",
+    ]
+
+
+def test_columns_are_not_checked_while_the_other_pipeline_has_mistakes(load: Load, labels: Path) -> None:
+    (labels / "output.schema.json").write_text("{")
+    load(yaml=reads("labels"), sql=None, user="{{ anything }}")
+
+
+@pytest.mark.parametrize(
+    ("settings", "mistake"),
+    [
+        (
+            reads("labels", "  files: s3://b/{partition}/\n"),
+            "pipeline.yaml:2: source.table: a source is either source.files or source.table",
+        ),
+        (
+            reads("labels", "  connection: warehouse\n"),
+            "pipeline.yaml:4: source.connection: is not used, because source.table is read from the lake: remove it",
+        ),
+        (in_yaml("  connection: warehouse\n", ""), "pipeline.yaml:1: source.connection: is missing"),
+        (reads("''"), "pipeline.yaml:2: source.table: String should have at least 1 character"),
+        (
+            in_yaml("  key:", "  where: id > 1\n  key:"),
+            "pipeline.yaml:3: source.where: filters source.files and source.table only: put the condition into",
+        ),
+        (reads("labels", "  where: ''\n"), "pipeline.yaml:4: source.where: String should have at least 1 character"),
+        (reads("labels", "  where: id >\n"), "pipeline.yaml:4: source.where: is not an SQL expression: syntax error"),
+        (reads("labels", "  where: |\n    id > 1\n    and and\n"), "pipeline.yaml:6: source.where: is not an SQL"),
+        (reads("labels", "  where: id > 1 and random() > 0\n"), "pipeline.yaml:4: source.where: must select the same"),
+    ],
+)
+def test_a_mistake_in_the_source_has_its_line(mistakes: Mistakes, settings: str, mistake: str) -> None:
+    found = mistakes(yaml=settings, sql=None, user="{{ label }}")
+    assert any(line.startswith(mistake) for line in found), found
+    assert not any(line.startswith("extract.sql") for line in found)
