@@ -76,9 +76,18 @@ ROOMS = [
     Room(path="include/enrichment", imports=set()),
     *_layers(
         "include/enrichment",
-        ["runs", "storage", "requests", "cost", "answers/schema", "answers", "spec", "batches"],
+        ["runs", "storage", "requests", "cost", "answers/schema", "answers/checks", "answers", "spec", "batches"],
         base={"include.enrichment.errors", *_LIBRARIES},
-        only={"where.py": {"duckdb"}, "settings.py": {"pydantic_core"}},
+        # Each name is that of one file.
+        only={
+            "language.py": {"py3langid"},
+            "pattern.py": {"re2"},
+            "settings.py": {"pydantic_core"},
+            "similarity.py": {"rapidfuzz"},
+            "sql_expression.py": {"duckdb"},
+            "where.py": {"duckdb"},
+            "word_search.py": {"ahocorasick_rs"},
+        },
     ),
     Room(
         path="include/gateways",
@@ -114,7 +123,7 @@ ROOMS = [
         Room(
             path=f"include/steps/{folder}",
             imports={*_BELOW_STEPS, "include.steps.files", f"include.steps.{folder}"},
-            only={name: {"duckdb"} for name in ("duckdb_session.py", "decoding.py", "matching.py")},
+            only={name: {"duckdb"} for name in ("duckdb_session.py", "decoding.py", "matching.py", "failed_checks.py")},
         )
         for folder in ("files", "extracting", "planning", "submitting", "loading", "publishing")
     ),
@@ -314,7 +323,7 @@ _OUTSIDE = {"os", "time", "random", "secrets", "socket", "subprocess", "urllib",
 _FILES = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "glob", "iterdir"}
 _FILE_MODULES = {"pathlib", "io", "tempfile", "shutil", "glob"}
 #: These read files all the same: their pipeline's folder.
-_READERS = ("parse_time.py", "prices.py", "pipeline_folder.py")
+_READERS = ("parse_time.py", "prices.py", "pipeline_folder.py", "checks_file.py")
 
 
 def _attributes(source: str) -> set[str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from include.enrichment.answers.table import repeated_keys, row_carried, row_keys, rows_batch
+from include.enrichment.answers.table import CHECKED, repeated_keys, row_carried, row_keys, rows_batch
 from include.enrichment.errors import SpecError, WarehouseError
 from include.enrichment.requests.fan_out import FanOut
 from include.enrichment.requests.request import Renderer, Unsendable
@@ -32,6 +32,7 @@ from include.steps.files.extracted import Extracted
 from include.steps.publishing.table_contract import last_manifest
 
 if TYPE_CHECKING:  # the task that only extracts needs no SDK at run time
+    from include.enrichment.answers.checks.checks import Checks
     from include.gateways.claude import Claude
     from include.gateways.sources.source import Source
 
@@ -102,7 +103,8 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, source: Source, lake: Lake
             if not ahead:
                 _check_row_count(0, pipeline, folder)  # first, as without a row the key's type may be unknown
             schema = typed_columns(pipeline, columns, [row for portion in ahead for row in portion], published)
-            written = _write_rows(path, chain(_emptied(ahead), wanted), pipeline.fan_out, renderers, schema)
+            checks = pipeline.read_checks()
+            written = _write_rows(path, chain(_emptied(ahead), wanted), pipeline.fan_out, renderers, schema, checks)
         _check_row_count(written.source_rows, pipeline, folder)
         if not written.source_rows:
             log.warning(
@@ -174,12 +176,14 @@ def _write_rows(
     fan_out: FanOut,
     renderers: list[tuple[dict[str, Any], Renderer]],
     schema: pa.Schema,
+    checks: Checks | None,
 ) -> _Written:
     """Write each row to a Parquet file, once for each of its requests."""
     added = renderers[0][0].keys()
     key = [field.name for field in row_keys(schema) if field.name not in added]
     carried = [field.name for field in row_carried(schema)]
     written = _Written()
+    checks = checks if CHECKED in schema.names else None
 
     def rows() -> Iterator[dict[str, Any]]:
         for row in chain.from_iterable(portions):
@@ -189,7 +193,7 @@ def _write_rows(
             for combination in combinations:
                 row.update(combination)  # not copied: the row may hold long texts
                 for numbers, renderer in renderers:
-                    yield _render(row, renderer, key, carried) | numbers
+                    yield _render(row, renderer, key, carried, checks) | numbers
 
     # Texts rarely repeat: a dictionary would take time and save nothing.
     options = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
@@ -223,19 +227,22 @@ def _size(value: object) -> int:
     return len(value) if isinstance(value, str | bytes | bytearray | memoryview) else 0
 
 
-def _render(row: Mapping[str, Any], renderer: Renderer, key: list[str], carried: list[str]) -> dict[str, Any]:
+def _render(
+    row: Mapping[str, Any], renderer: Renderer, key: list[str], carried: list[str], checks: Checks | None
+) -> dict[str, Any]:
     """
-    The row's key and carried columns with its request or problem. The other columns, which may hold long texts, are
-    dropped.
+    The row's key and carried columns with its request or problem, and with what the checks need to know of the row. The
+    other columns, which may hold long texts, are dropped.
     """
     rendered = {name: row[name] for name in (*key, *carried)}
     try:
         request_id, params = renderer.encode(row)
+        facts = checks.facts(row) if checks else None
     except Unsendable as error:
-        return rendered | {"request_id": None, "params": None, "problem": str(error)}
+        return rendered | {"request_id": None, "params": None, "problem": str(error), CHECKED: None}
     except SpecError as error:
         raise SpecError(f"{error} The row: {_describe_key(row, key)}.") from error
-    return rendered | {"request_id": request_id, "params": params, "problem": None}
+    return rendered | {"request_id": request_id, "params": params, "problem": None, CHECKED: facts}
 
 
 def _check_keys(path: Path) -> None:

@@ -31,6 +31,7 @@ from include.steps.files.extracted import Extracted, fetch_rows, read_extracted,
 from include.steps.planning.plan_files import read_plans, read_repairs
 from include.steps.planning.prior_rejects import tally_rejects
 from include.steps.planning.select_requests import requests_for_rejects
+from include.steps.publishing.checking import CheckedRows
 from include.steps.publishing.joining import join_rows, write_by_position
 from include.steps.publishing.matching import Matches, match_rows
 from include.steps.publishing.run_cost import cost_of_run
@@ -106,15 +107,21 @@ def _make_files(
     known = {batch_id: store.fetch(batch_id, path) for batch_id, path in results.items()}
     own = {number for number, facts in enumerate(known.values()) if facts and facts.partition == str(folder.partition)}
     repairs = read_repairs(lake, folder, plans)
-    schema = pq.read_schema(rows)
-    shape = Shape(keys=row_keys(schema), carried=row_carried(schema), output=pipeline.output)
+    schema, checks = pq.read_schema(rows), pipeline.read_checks()
+    shape = Shape(
+        keys=row_keys(schema),
+        carried=row_carried(schema),
+        output=pipeline.output,
+        warned=checks is not None and checks.can_warn,
+    )
     if pipeline.options.rows is None:
         _check_types(shape, folder, lake)
     with match_rows(rows, list(results.values()), repairs, own=own, folder=temporary) as matches:
         _check_answered(matches, folder, batch_ids)
         write_by_position(results, matches, folder=temporary)
     pa.default_memory_pool().release_unused()  # before the tables take some
-    files = write_tables(join_rows(rows, folder=temporary), shape, folder=temporary)
+    checked = CheckedRows(join_rows(rows, folder=temporary), checks)
+    files = write_tables(checked, shape, folder=temporary)
     used = sorted(batch_ids[number] for number in matches.used)
     cost_usd = cost_of_run(known.values(), folder, UsageStore(lake), warms=pipeline.cached_prefix is not None)
     try:
@@ -130,6 +137,8 @@ def _make_files(
             published=files.published,
             rejected=files.rejected_by.total(),
             rejected_by=dict(files.rejected_by),
+            failed_checks=dict(checked.failed),
+            warned_checks=dict(checked.warned),
             batches=used,
             reused=[batch_id for batch_id in used if not _was_sent_by(folder, known[batch_id])],
             cost_usd=cost_usd,

@@ -104,6 +104,7 @@ ALONE: dict[str, tuple[Contender, ...]] = {
             "ours", "planning --earlier 0 --rows 1000000 --characters 200", "no earlier run, 1,000,000 short rows"
         ),
     ),
+    "checks": (Contender("ours", "checks", "this project, six checks"),),
     "whole-run": (Contender("ours", "whole_run", "this project, through the real scheduler"),),
     "money": (
         Contender("ours", "money --cache 1h --canary-rows 5", "**this project**: `cache: 1h`, warmed by a canary"),

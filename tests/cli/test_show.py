@@ -63,6 +63,17 @@ def test_the_heading_has_counts_run_cost_and_addresses() -> None:
     assert "SIMULATED" not in text
 
 
+def test_the_heading_counts_failed_checks_and_warnings() -> None:
+    text = heading(Manifest(**MANIFEST | {"failed_checks": {"short": 1}, "warned_checks": {"tone": 2}}))
+    assert "\n  Failed checks: short (1)\n  Warnings of checks: tone (2)\n" in text
+
+
+def test_warnings_are_shown_next_to_the_answer() -> None:
+    shown = rows_table(table({"ticket": "T1", "topic": "bug", "_warnings": ["tone"]}), rejects=False)
+    assert "_warnings" in shown
+    assert "tone" in shown
+
+
 def test_the_heading_marks_simulated_answers() -> None:
     assert "SIMULATED: the emulator" in heading(Manifest(**MANIFEST | {"batches": ["msgbatch_simulated_1"]}))
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from include.enrichment.answers.outcome import decode_line, judge
 from include.enrichment.errors import SpecError
-from include.enrichment.spec.pipeline import CONTEXT, EXAMPLES, FILES, Pipeline
+from include.enrichment.spec.pipeline import CHECKS, CONTEXT, EXAMPLES, FILES, Pipeline
 from include.enrichment.spec.pipeline_folder import load_pipeline
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,7 +120,9 @@ class TestPipeline:
         assert _load_pipeline(folder).name == folder.name
 
     def test_it_has_no_other_files(self, folder: Path) -> None:
-        unknown = {path.name for path in folder.iterdir()} - {*FILES, CONTEXT, EXAMPLES, "README.md", "cases"}
+        words = {check.forbidden.file for check in _load_pipeline(folder).checks if check.forbidden}
+        known = {*FILES, CONTEXT, EXAMPLES, CHECKS, *words, "README.md", "cases"}
+        unknown = {path.name for path in folder.iterdir()} - known
         _require(not unknown, f"{_file(folder)} has unused files: {', '.join(sorted(unknown))}. Move or delete them")
 
     def test_it_has_cases(self, folder: Path) -> None:

@@ -17,7 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from include.enrichment.answers.manifest import Manifest
-from include.enrichment.answers.table import SAMPLE
+from include.enrichment.answers.reject_messages import check_lines
+from include.enrichment.answers.table import SAMPLE, WARNINGS
 from include.enrichment.cost.prices import format_decimal, format_usd
 
 _COST = "_cost_usd"
@@ -32,6 +33,7 @@ def heading(manifest: Manifest) -> str:
     lines = [
         f"{manifest.pipeline}, {manifest.partition}: {manifest.rows:,} rows read, {manifest.published:,} published,"
         f" {manifest.rejected:,} rejected{f' ({rejected})' if rejected else ''}",
+        *(f"  {line}" for line in check_lines(manifest)),
         f"  published  {manifest.published_at:%Y-%m-%d %H:%M} UTC by run {manifest.run_id}",
         f"  cost       {format_usd(manifest.partition_cost_usd)} for this day's answers,"
         f" {format_usd(manifest.cost_usd)} of it spent by this run",
@@ -56,7 +58,7 @@ def rows_table(rows: pa.Table, *, rejects: bool) -> str:
     names = [
         name
         for name in rows.column_names
-        if name not in hidden and (not name.startswith("_") or name in (SAMPLE, _COST))
+        if name not in hidden and (not name.startswith("_") or name in (SAMPLE, WARNINGS, _COST))
     ]
     width = shutil.get_terminal_size().columns
     cells = [[_cell(row[name], width) for name in names] for row in rows.select(names).to_pylist()]

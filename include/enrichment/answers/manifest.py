@@ -23,6 +23,8 @@ class Manifest(Versioned):
     :param trial: the number of rows of a trial, which replaces nothing; None for the whole partition
     :param requests: distinct requests; fewer than rows if rows are alike
     :param rejected_by: rejected rows by outcome
+    :param failed_checks: rejected rows by the check that they failed; a row may fail several
+    :param warned_checks: published rows by the check that warns of them
     :param batches: the batches that hold the answers
     :param reused: the batches of earlier runs among them: this run sent and paid nothing for these
     :param cost_usd: the recorded cost of the batches that this run sent for this extract; None if unknown, and in a
@@ -47,6 +49,8 @@ class Manifest(Versioned):
     published: int
     rejected: int
     rejected_by: dict[str, int]
+    failed_checks: dict[str, int] = Field(default_factory=dict)
+    warned_checks: dict[str, int] = Field(default_factory=dict)
     batches: list[str]
     reused: list[str]
     cost_usd: _Usd | None = None

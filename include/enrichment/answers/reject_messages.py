@@ -102,12 +102,24 @@ def describe_publication(manifest: Manifest, rejected: Rejected, *, rejects: str
         f"{manifest.published:,} {'published' if published else 'with a usable answer'}",
         f"{manifest.rejected:,} rejected{f': {rejected.by_outcome}' if manifest.rejected else ''}",
         *rejected.sample_lines(),
+        *check_lines(manifest),
         f"Cost of this run: {format_usd(manifest.cost_usd)} (expected: {format_usd(manifest.expected_usd)}){simulated}",
         f"Cost of these rows in all runs: {format_usd(manifest.partition_cost_usd)}",
         *([f"Table: {manifest.table}"] if published else []),
         f"Rejects: {rejects}",
     ]
     return "\n".join(lines)
+
+
+def check_lines(manifest: Manifest) -> list[str]:
+    """Return a line for the failed checks and one for the warnings, each with the number of rows; none without."""
+    counts = {"Failed checks": manifest.failed_checks, "Warnings of checks": manifest.warned_checks}
+    return [f"{title}: {_by_count(found)}" for title, found in counts.items() if found]
+
+
+def _by_count(counts: Mapping[str, int]) -> str:
+    """The counts as text, the highest first."""
+    return ", ".join(f"{name} ({count:,})" for name, count in sorted(counts.items(), key=lambda one: (-one[1], one[0])))
 
 
 def describe_too_many(
@@ -123,9 +135,10 @@ def describe_too_many(
     :param left_out: a note about requests that a budget left out; may be empty
     """
     were = "was" if manifest.rejected == 1 else "were"
+    checks = f"; failed checks: {_by_count(manifest.failed_checks)}" if manifest.failed_checks else ""
     lines = [
         f"{manifest.rejected:,} of {manifest.rows:,} rows of partition {manifest.partition} {were} rejected"
-        f" ({rejected.by_outcome}); limits.max_reject_ratio allows {100 * most:g} %.",
+        f" ({rejected.by_outcome}{checks}); limits.max_reject_ratio allows {100 * most:g} %.",
         f"Most common: {rejected.most_common}. {left_out}".rstrip(),
         f"Nothing was published, and the table is unchanged. All answers are kept; the rejects are at {rejects}",
     ]

@@ -34,6 +34,12 @@ _ORIGIN = [
     pa.field("_cost_usd", USD),
 ]
 _WORK_FIELDS = [pa.field("request_id", pa.string()), pa.field("params", pa.string()), pa.field("problem", pa.string())]
+#: The column with what the pipeline's checks need to know of the row (Checks.facts()). It is not published.
+CHECKED = "_checked"
+_CHECKED_FIELD = pa.field(CHECKED, pa.string())
+#: The column with the names of the checks that warn of the answer.
+WARNINGS = "_warnings"
+_WARNINGS_FIELD = pa.field(WARNINGS, pa.list_(pa.string()))
 #: The column with the number of the sample, from 1.
 SAMPLE = "_sample"
 #: These are large strings, because the texts of one partition may exceed the 2 GiB of a string column.
@@ -126,7 +132,9 @@ def changed_types(fields: Iterable[pa.Field], published: Mapping[str, str]) -> l
     ]
 
 
-def rows_schema(keys: Sequence[pa.Field], *, carried: Sequence[pa.Field] = (), sampled: bool = False) -> pa.Schema:
+def rows_schema(
+    keys: Sequence[pa.Field], *, carried: Sequence[pa.Field] = (), sampled: bool = False, checked: bool = False
+) -> pa.Schema:
     """
     Return the schema of a run's rows: the key, the carried columns, and either ``request_id`` with ``params`` or the
     ``problem`` that prevents a request.
@@ -134,9 +142,10 @@ def rows_schema(keys: Sequence[pa.Field], *, carried: Sequence[pa.Field] = (), s
     :param keys: not nullable, by which a reader tells them from the carried columns
     :param carried: nullable
     :param sampled: each row occurs once per sample, and its key ends in the number of the sample
+    :param checked: each row has a column CHECKED
     """
     sample = [pa.field(SAMPLE, pa.int64(), nullable=False)] if sampled else []
-    return pa.schema([*keys, *sample, *carried, *_WORK_FIELDS])
+    return pa.schema([*keys, *sample, *carried, *_WORK_FIELDS, *([_CHECKED_FIELD] if checked else [])])
 
 
 def row_keys(rows: pa.Schema) -> list[pa.Field]:
@@ -150,7 +159,8 @@ def row_carried(rows: pa.Schema) -> list[pa.Field]:
 
 
 def _of_source(rows: pa.Schema) -> list[pa.Field]:
-    return list(rows)[: -len(_WORK_FIELDS)]
+    work_fields = len(_WORK_FIELDS) + (rows.names[-1] == CHECKED)
+    return list(rows)[:-work_fields]
 
 
 def rows_batch(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
@@ -159,8 +169,9 @@ def rows_batch(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Recor
 
     Raises WarehouseError if a key is NULL, or if the type of its column would change a key or a carried value.
     """
-    columns = [_column([row[field.name] for row in rows], field) for field in _of_source(schema)]
-    columns += [pa.array([row[field.name] for row in rows], field.type) for field in _WORK_FIELDS]
+    of_source = _of_source(schema)
+    columns = [_column([row[field.name] for row in rows], field) for field in of_source]
+    columns += [pa.array([row[field.name] for row in rows], field.type) for field in list(schema)[len(of_source) :]]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
@@ -220,11 +231,14 @@ class Shape:
     """
     The schemas that one pipeline publishes: the business key, then the carried columns, then the columns of the output,
     then the origin.
+
+    :param warned: the table has a column WARNINGS before the origin
     """
 
     keys: Sequence[pa.Field]
     output: Output
     carried: Sequence[pa.Field] = ()
+    warned: bool = False
 
     @property
     def source(self) -> list[pa.Field]:
@@ -234,7 +248,12 @@ class Shape:
     @property
     def table(self) -> pa.Schema:
         """The schema of the published table."""
-        return pa.schema([*self.source, *self.output.fields, *_ORIGIN])
+        return pa.schema([*self.source, *self.output.fields, *self.origin])
+
+    @property
+    def origin(self) -> list[pa.Field]:
+        """The columns of the table after the output."""
+        return [_WARNINGS_FIELD, *_ORIGIN] if self.warned else _ORIGIN
 
     @property
     def rejects(self) -> pa.Schema:
@@ -247,7 +266,7 @@ def split_rows(rows: pa.Table, answered: pa.Table, shape: Shape) -> tuple[pa.Tab
     Split rows into published table and rejects. Each row is in exactly one of the two, in the same order.
 
     :param rows: rows of a rows_schema(), without their params. All their outputs are Python objects at the same time
-    :param answered: the result of each row, in ANSWERED_SCHEMA
+    :param answered: the result of each row, in ANSWERED_SCHEMA; with WARNINGS if the shape has it
     """
     # A row without a request is like one that the API rejects: errored, with the reason, at no cost.
     unsent = pc.is_valid(rows["problem"])
@@ -258,6 +277,8 @@ def split_rows(rows: pa.Table, answered: pa.Table, shape: Shape) -> tuple[pa.Tab
         "_cost_usd": pc.if_else(unsent, pa.scalar(Decimal(0), USD), answered["_cost_usd"]),
     }
     whole = pa.table(columns, schema=ANSWERED_SCHEMA)
+    if shape.warned:
+        whole = whole.append_column(_WARNINGS_FIELD, answered[WARNINGS])
     # The source's columns stay separate: they may have the name of a column of the answers.
     source = rows.select([field.name for field in shape.source])
     good = pc.equal(whole["outcome"], "succeeded")
@@ -269,7 +290,7 @@ def split_rows(rows: pa.Table, answered: pa.Table, shape: Shape) -> tuple[pa.Tab
 
 def _published(source: pa.Table, answered: pa.Table, shape: Shape) -> pa.Table:
     outputs = shape.output.columns(answered["output"].to_pylist())
-    origin = [answered[field.name] for field in _ORIGIN]
+    origin = [answered[field.name] for field in shape.origin]
     return pa.Table.from_arrays([*source.columns, *outputs, *origin], schema=shape.table)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
+from include.enrichment.answers.checks.check import Check
 from include.enrichment.answers.schema.output import Output, output_config, read_output
 from include.enrichment.answers.table import SAMPLE
 from include.enrichment.cost.caching import CachedPrefix, Caching, PrefixSize, resolve_cache
@@ -22,11 +23,16 @@ from include.enrichment.spec.settings import FromColumn, Settings
 from include.enrichment.spec.where import Where
 from include.enrichment.storage.version import Versioned
 
+if TYPE_CHECKING:
+    from include.enrichment.answers.checks.checks import Checks
+
 #: The files of a pipeline's folder.
 FILES = ("pipeline.yaml", "extract.sql", "system.md", "user.md", "output.schema.json")
 YAML, SQL, SYSTEM, USER, SCHEMA = FILES
 #: Optional parts of the folder: a subfolder of *.md files, and a file.
 CONTEXT, EXAMPLES = "context", "examples.jsonl"
+#: Another one, which may be absent.
+CHECKS = "checks.yaml"
 
 
 class Pipeline(Versioned):
@@ -40,6 +46,8 @@ class Pipeline(Versioned):
     :param options: the run's options; ``settings`` include them already where a setting exists
     :param lines: for errors, the line of each setting in pipeline.yaml by dotted name; empty if an earlier release
         stored the pipeline
+    :param checks: those of checks.yaml
+    :param check_lines: for errors, the line of each check (``0``) and of each of its settings (``0.pattern``)
     """
 
     model_config = ConfigDict(strict=True)
@@ -53,6 +61,8 @@ class Pipeline(Versioned):
     shared: str = ""
     options: RunOptions = RunOptions()
     lines: Mapping[str, int] = {}
+    checks: list[Check] = Field(default_factory=list)
+    check_lines: Mapping[str, int] = {}
 
     def for_run(self, options: RunOptions) -> Pipeline:
         """
@@ -150,7 +160,12 @@ class Pipeline(Versioned):
 
     @property
     def columns(self) -> set[str]:
-        """The columns that the prompts, the key and for_each use, and those that are carried."""
+        """The columns that the prompts, the key, for_each and the checks use, and those that are carried."""
+        checks = self.read_checks()
+        return self._prompt_columns | (checks.columns.keys() - self.settings.for_each.keys() if checks else set())
+
+    @property
+    def _prompt_columns(self) -> set[str]:
         user = Template(self.user, file=self._file(USER))
         source, for_each = self.settings.source, self.settings.for_each
         prompts = {*self._system.columns, *user.columns} - for_each.keys()
@@ -181,6 +196,26 @@ class Pipeline(Versioned):
             ({SAMPLE: sample}, self.renderer(columns, run_id=run_id, sample=sample))
             for sample in range(1, self.settings.samples + 1)
         ]
+
+    def read_checks(self) -> Checks | None:
+        """
+        Return the pipeline's checks, None if it has none.
+
+        Raises SpecError with one line for each mistake in a pattern, a template or an expression.
+        """
+        if not self.checks:
+            return None
+        # Not at the top: it loads DuckDB and more, and most pipelines have no checks.
+        from include.enrichment.answers.checks.checks import Checks
+
+        return Checks(
+            self.checks,
+            output=self.output,
+            prompt_columns=self._prompt_columns,
+            # A setting that a YAML merge brings in has the line of its check.
+            line=lambda number, kind: self.check_lines.get(f"{number}.{kind}") or self.check_lines.get(str(number), 1),
+            file=self._file(CHECKS),
+        )
 
     def renderer(self, columns: Collection[str], *, run_id: str, sample: int = 1) -> Renderer:
         """
@@ -218,6 +253,12 @@ class Pipeline(Versioned):
             for setting, named in (("source.key", source.key), ("source.carry", source.carry))
             for name in named
             if name not in columns
+        ]
+        checks = self.read_checks()
+        unknown += [
+            f"{self._file(CHECKS)}:{line}: the query has no column {name!r}{nearest(name, columns)}"
+            for name, line in (checks.columns if checks else {}).items()
+            if name not in known
         ]
         if unknown:
             origin = source.files or (f"the table of {source.table}" if source.table else SQL)

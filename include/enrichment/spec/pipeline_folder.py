@@ -1,10 +1,10 @@
 """
 Reads a pipeline's folder into one checked value.
 
-    pipeline.yaml  extract.sql  system.md  user.md  output.schema.json  context/*.md  examples.jsonl
+    pipeline.yaml  extract.sql  system.md  user.md  output.schema.json  context/*.md  examples.jsonl  checks.yaml
 
-``source.files`` and ``source.table`` replace extract.sql. Without output.schema.json the answer is text. context/ and
-examples.jsonl are optional.
+``source.files`` and ``source.table`` replace extract.sql. Without output.schema.json the answer is text. The last three
+are optional.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from include.enrichment.answers.schema.output import read_output
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.errors import SpecError, nearest
 from include.enrichment.requests.template import Template
+from include.enrichment.spec.checks_file import ChecksFile, read_checks
 from include.enrichment.spec.examples import Example, read_examples, shared_text
 from include.enrichment.spec.pipeline import (
     CONTEXT,
@@ -47,10 +48,15 @@ from include.enrichment.spec.query import query_problems
 from include.enrichment.spec.settings import Settings
 from include.enrichment.spec.source_table import SourceTable
 from include.enrichment.spec.where import where_problems
-
-#: A node of a YAML document: the keys and positions that lead to it.
-_Path = tuple[str | int, ...]
-_Lines = dict[_Path, int]
+from include.enrichment.spec.yaml_file import (
+    DuplicateKey,
+    Lines,
+    NodePath,
+    describe_yaml_error,
+    error_line,
+    line_of,
+    read_yaml,
+)
 
 
 def load_pipeline(folder: Path) -> Pipeline:
@@ -92,9 +98,11 @@ def load_pipeline(folder: Path) -> Pipeline:
             found += _table_mistakes(folder, texts, settings, lines)
         # Examples can be checked only against a prompt and a schema without mistakes.
         shared, found = ("", found) if found else _shared(texts)
+        checks = read_checks(folder)
+        found += [*checks.mistakes, *_field_mistakes(checks, texts.get(SCHEMA))]
         mistakes = [f"{folder.name}/{mistake}" for mistake in found]
         if settings and not mistakes:
-            return Pipeline(
+            pipeline = Pipeline(
                 name=folder.name,
                 settings=settings,
                 sql=texts.get(SQL, ""),
@@ -103,7 +111,11 @@ def load_pipeline(folder: Path) -> Pipeline:
                 schema_text=texts.get(SCHEMA),
                 shared=shared,
                 lines={".".join(map(str, path)): line for path, line in lines.items()},
+                checks=checks.checks,
+                check_lines=checks.lines,
             )
+            pipeline.read_checks()
+            return pipeline
     raise SpecError("\n".join(mistakes))
 
 
@@ -111,7 +123,7 @@ def find_warnings(pipeline: Pipeline) -> Iterator[str]:
     """Yield a line with file, line and fact for each doubtful part of a pipeline without mistakes."""
     if (text := pipeline.schema_text) is not None:
         for path, fact in supported_schema.find_warnings(json.loads(text)):
-            yield f"{pipeline.name}/{SCHEMA}:{_line(_schema_lines(text), path)}: {fact}"
+            yield f"{pipeline.name}/{SCHEMA}:{line_of(_schema_lines(text), path)}: {fact}"
     if pipeline.shared and pipeline.settings.request.cache == "off":
         auto = pipeline.with_cache("auto").caching
         if auto.cache != "off":
@@ -157,42 +169,18 @@ def _is_context(file: str) -> bool:
     return file.startswith(f"{CONTEXT}/")
 
 
-def _settings(text: str) -> tuple[Settings | None, _Lines, list[str]]:
+def _settings(text: str) -> tuple[Settings | None, Lines, list[str]]:
     """Return the settings unless there are mistakes, the lines of all nodes, and the mistakes."""
-    lines: _Lines = {}
+    lines: Lines = {}
     try:
-        data, lines = _read_yaml(text)
+        data, lines = read_yaml(text)
         return Settings.model_validate(data), lines, []
     except ValidationError as error:
-        mistakes = [f"{YAML}:{_line(lines, problem['loc'])}: {_describe(problem)}" for problem in error.errors()]
+        mistakes = [f"{YAML}:{line_of(lines, problem['loc'])}: {_describe(problem)}" for problem in error.errors()]
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-13-45
-        line, fact = _describe_yaml_error(error)
+        line, fact = describe_yaml_error(error)
         mistakes = [f"{YAML}:{line}: {fact}"]
     return None, lines, mistakes
-
-
-def _describe_yaml_error(error: Exception) -> tuple[int, str]:
-    """Return the line and the fact. The parser's own message hides the cause of the common mistakes."""
-    line = _error_line(error)
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem is None:
-        return line, f"is not YAML: {str(error).splitlines()[0]}"
-    message, here, begun = error.problem, error.problem_mark, error.context_mark
-    if message.startswith("expected <block end>") and here and begun:
-        return line, (
-            f"the indentation is wrong: this line begins in column {here.column + 1}, its block (line {begun.line + 1})"
-            f" in column {begun.column + 1}. All lines of a block begin in the same column"
-        )
-    if message.startswith("expected '<document start>'"):
-        return line, "the indentation is wrong: this line begins further left than the first line of the file"
-    if message.startswith("mapping values are not allowed"):
-        return line, "unexpected colon: indent the line like the one above it, or quote a text that contains a colon"
-    if message.startswith(r"found character '\t'"):
-        return line, "the line begins with a tab: indent with spaces"
-    if message.startswith("could not find expected ':'") and begun:
-        return begun.line + 1, "the line has no colon: write `name: value`"
-    if message == "found unexpected end of stream" and begun:
-        return begun.line + 1, "the quote that begins here is not closed"
-    return line, message
 
 
 def _describe(problem: Any) -> str:
@@ -215,7 +203,7 @@ def _keys_at(path: Sequence[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def _mistakes(texts: dict[str, str], settings: Settings | None, lines: _Lines) -> Iterator[str]:
+def _mistakes(texts: dict[str, str], settings: Settings | None, lines: Lines) -> Iterator[str]:
     """Yield the mistakes of all files, except those in the settings themselves."""
     used: set[str] | None = set()
     for file in (SYSTEM, USER):
@@ -254,19 +242,19 @@ def _mistakes(texts: dict[str, str], settings: Settings | None, lines: _Lines) -
         yield from _schema_mistakes(texts[SCHEMA], settings)
 
 
-def _where_mistakes(where: str, lines: _Lines) -> Iterator[str]:
+def _where_mistakes(where: str, lines: Lines) -> Iterator[str]:
     # Only a block (`where: |`) keeps its line ends, and begins below its name.
-    first = _line(lines, ("source", "where")) + ("\n" in where)
+    first = line_of(lines, ("source", "where")) + ("\n" in where)
     for line, fact in where_problems(where):
         yield f"{YAML}:{first + line - 1}: source.where: {fact}"
 
 
-def _table_mistakes(folder: Path, texts: dict[str, str], settings: Settings, lines: _Lines) -> Iterator[str]:
+def _table_mistakes(folder: Path, texts: dict[str, str], settings: Settings, lines: Lines) -> Iterator[str]:
     """Yield the mistakes in ``source.table``, and each name that is no column of the table."""
     others = [name for name in _pipelines(folder.parent) if name != folder.name]
     table = SourceTable(settings.source, folder=folder, others=others, for_each=settings.for_each)
     for path, fact in table.problems():
-        yield f"{YAML}:{_line(lines, path)}: {'.'.join(path[:2])}: {fact}"
+        yield f"{YAML}:{line_of(lines, path)}: {'.'.join(path[:2])}: {fact}"
     for file in (SYSTEM, USER):
         with suppress(SpecError):  # _mistakes() reports it
             yield from (f"{file}:{line}: {fact}" for line, fact in table.prompt_problems(texts[file]))
@@ -286,12 +274,12 @@ def _unused(for_each: Iterable[str], used: Collection[str]) -> Iterator[tuple[st
 
 
 def _column_mistakes(
-    setting: _Path, names: list[str], problems: Iterable[tuple[str, str]], lines: _Lines
+    setting: NodePath, names: list[str], problems: Iterable[tuple[str, str]], lines: Lines
 ) -> Iterator[str]:
     for name, fact in problems:
         # The last step of the path is the name in a mapping, the position in a list.
-        path: _Path = (*setting, name)
-        line = _line(lines, path if path in lines else (*setting, names.index(name)))
+        path: NodePath = (*setting, name)
+        line = line_of(lines, path if path in lines else (*setting, names.index(name)))
         yield f"{YAML}:{line}: {'.'.join(map(str, setting))}: {fact}"
 
 
@@ -303,68 +291,30 @@ def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
         return
     try:
         lines = _schema_lines(text)
-    except _DuplicateKey as error:
-        yield f"{SCHEMA}:{_error_line(error)}: {error.problem}"
+    except DuplicateKey as error:
+        yield f"{SCHEMA}:{error_line(error)}: {error.problem}"
         return
     problems = list(supported_schema.find_problems(schema))
     for path, fact in problems:
-        yield f"{SCHEMA}:{_line(lines, path)}: {fact}"
+        yield f"{SCHEMA}:{line_of(lines, path)}: {fact}"
     fields = [] if problems else OutputSchema(schema).fields
     key, carry, for_each = _columns(settings)
     for name, fact in output_problems(fields, [*key, *for_each], carry):
         place = next((path for path in lines if path[-2:] == ("properties", name)), ())
-        yield f"{SCHEMA}:{_line(lines, place)}: {fact}"
+        yield f"{SCHEMA}:{line_of(lines, place)}: {fact}"
 
 
-def _schema_lines(text: str) -> _Lines:
-    """Return the line of each part of the schema. Raises _DuplicateKey."""
+def _field_mistakes(checks: ChecksFile, schema_text: str | None) -> Iterator[str]:
+    """Yield the checks of fields that the output does not have; none if the schema has mistakes."""
+    if checks.checks and not (schema_text is not None and any(_schema_mistakes(schema_text, None))):
+        yield from checks.field_mistakes(read_output(schema_text))
+
+
+def _schema_lines(text: str) -> Lines:
+    """Return the line of each part of the schema. Raises DuplicateKey."""
     try:
-        return _read_yaml(text.replace("\t", " "))[1]  # JSON is YAML, except for tabs between its tokens
-    except _DuplicateKey:
+        return read_yaml(text.replace("\t", " "))[1]  # JSON is YAML, except for tabs between its tokens
+    except DuplicateKey:
         raise
     except (yaml.YAMLError, ValueError):  # and except for a few odd characters: mistakes are then reported on line 1
         return {}
-
-
-class _DuplicateKey(yaml.MarkedYAMLError):
-    """A mapping has the same key twice."""
-
-
-def _read_yaml(text: str) -> tuple[Any, _Lines]:
-    """Return the document and the line of each of its nodes. Raises yaml.YAMLError, also for a duplicate key."""
-    loader = yaml.SafeLoader(text)
-    root = loader.get_single_node()
-    lines: _Lines = {}
-
-    def visit(node: yaml.Node, path: _Path) -> None:
-        lines.setdefault(path, node.start_mark.line + 1)
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                if not isinstance(key, yaml.ScalarNode):
-                    raise yaml.MarkedYAMLError(problem="a key must be a plain name", problem_mark=key.start_mark)
-                child = (*path, key.value)
-                if child in lines:
-                    raise _DuplicateKey(problem=f"duplicate key {key.value!r}", problem_mark=key.start_mark)
-                lines[child] = key.start_mark.line + 1
-                visit(value, child)
-        elif isinstance(node, yaml.SequenceNode):
-            for number, value in enumerate(node.value):
-                visit(value, (*path, number))
-
-    if root is None:
-        return None, lines
-    visit(root, ())
-    return loader.construct_document(root), lines
-
-
-def _error_line(error: Exception) -> int:
-    mark = getattr(error, "problem_mark", None)
-    return mark.line + 1 if mark else 1
-
-
-def _line(lines: _Lines, path: Iterable[str | int]) -> int:
-    """Return the line of the deepest part of ``path`` that the file has."""
-    steps = tuple(path)
-    while steps and steps not in lines:
-        steps = steps[:-1]
-    return lines.get(steps, 1)

@@ -60,7 +60,13 @@ def typed_columns(
                 f" published type in {setting}.\nTo change the type for every day, delete the manifests below"
                 f" {layout.manifests_folder(pipeline.name)} on the lake and run each day again. Answers are reused."
             )
-    return rows_schema([*keys, *for_each], carried=carried, sampled=pipeline.settings.samples > 1)
+    checks = pipeline.read_checks()
+    return rows_schema(
+        [*keys, *for_each],
+        carried=carried,
+        sampled=pipeline.settings.samples > 1,
+        checked=checks is not None and checks.need_rows,
+    )
 
 
 def _check_names(pipeline: Pipeline) -> None:

@@ -7,8 +7,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.enrichment.answers.outcome import remedy
@@ -31,6 +33,9 @@ from include.steps.files.chunk_files import request_ids_of
 from include.steps.files.extracted import ExtractedRun, read_requests
 from include.steps.planning.plan_files import read_plan
 from include.steps.planning.prior_rejects import find_newest_rejects
+
+if TYPE_CHECKING:
+    from include.enrichment.answers.checks.checks import Checks
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +76,7 @@ def select_requests(pass_name: str, run: ExtractedRun, lake: Lake) -> Selection:
         rejected = _rejected(run.rows, run.folder, lake)
         check_only_rejects(len(needed - found.settled - rejected), requests=len(needed))
     if passes.is_retry(pass_name):
-        return _retried(needed, found, run.rows, store, rejected, most_bytes=pipeline.limits.params_bytes)
+        return _retried(needed, found, run.rows, store, rejected, pipeline)
     left = needed - found.settled
     later = RequestIds()
     if pass_name == passes.CANARY:
@@ -83,7 +88,7 @@ def select_requests(pass_name: str, run: ExtractedRun, lake: Lake) -> Selection:
         for request_ids in sent.values():
             left -= request_ids
         if left:
-            _check_canary(sent, store)
+            _check_canary(sent, found, run, store)
     return Selection(request_ids=left, failed_in=found.failed_in(left), later=later, batches=found.batches)
 
 
@@ -93,11 +98,12 @@ def _sent(canary_plan: PassPlan, pipeline: str, lake: Lake) -> dict[str, Request
     return {entry.batch_id: request_ids_of(lake, entry.chunk) for entry in entries if entry and entry.batch_id}
 
 
-def _check_canary(sent: Mapping[str, RequestIds], store: ResultStore) -> None:
+def _check_canary(sent: Mapping[str, RequestIds], found: PriorResults, run: ExtractedRun, store: ResultStore) -> None:
     """
     Raises BatchError if the canary shows that the rest would fail in the same way.
 
     :param sent: the canary's batches, with the requests of each
+    :param found: the outcomes of all requests
     """
     reasons: dict[str, str | None] = {}
     for batch_id, request_ids in sent.items():
@@ -106,6 +112,10 @@ def _check_canary(sent: Mapping[str, RequestIds], store: ResultStore) -> None:
             passing = remedy(line["outcome"], line["error_type"], line["stop_reason"]) == "again"
             fine = passing or line["outcome"] == "succeeded"
             reasons[line["request_id"]] = None if fine else f"{line['outcome']}, {line['reason']}"
+    if checks := run.pipeline.read_checks():
+        canary = found.table.filter(pc.is_in(found.table["request_id"], value_set=pa.array(reasons, pa.string())))
+        failed = _failed(PriorResults(canary), {}, run.rows, checks, store)
+        reasons |= {request_id: f"invalid, {reason}" for request_id, (_, reason) in failed.items()}
     check_canary(reasons, pass_name=passes.CANARY)
 
 
@@ -121,8 +131,7 @@ def requests_for_rejects(rejects: Path, rows: Path, pipeline: Pipeline, lake: La
     found = store.look_up(rejected)
     sent = rejected - found.settled
     if pipeline.settings.limits.retry_passes:
-        most_bytes = pipeline.limits.params_bytes
-        sent |= _retried(rejected, found, rows, store, rejected, most_bytes=most_bytes).request_ids
+        sent |= _retried(rejected, found, rows, store, rejected, pipeline).request_ids
     return len(sent)
 
 
@@ -168,17 +177,16 @@ def _retried(
     rows: Path,
     store: ResultStore,
     rejected: RequestIds | None,
-    *,
-    most_bytes: int,
+    pipeline: Pipeline,
 ) -> Selection:
     """
-    The requests without a usable answer: sent again if they were not billed, repaired if they were.
+    The requests without a usable answer: sent again if they were not billed, repaired if they were. Repairs that are
+    larger than the pipeline's limits are not sent; one that was answered before is found all the same.
 
     :param rejected: in a run of only the rejects, the requests to send again. None in any other run, which sends all
         but repairs no repair
-    :param most_bytes: larger repairs are not sent; one that was answered before is found all the same
     """
-    repairs, found_of_repairs = _repairs(found, rows, store)
+    repairs, found_of_repairs = _repairs(found, rows, store, pipeline.read_checks())
     found += found_of_repairs
     made = {
         repair.request.request_id: repair.request
@@ -186,7 +194,7 @@ def _retried(
         if (repair.depth == 1 if rejected is None else repair.of in rejected)
     }
     left = (needed | made.keys()) - found.settled - found.failed
-    if large := {one for one in left & made.keys() if len(made[one].params.encode()) > most_bytes}:
+    if large := {one for one in left & made.keys() if len(made[one].params.encode()) > pipeline.limits.params_bytes}:
         log.warning("%s repairs are larger than limits.batch_bytes allows and are not sent", f"{len(large):,}")
         left -= large
     return Selection(
@@ -194,23 +202,25 @@ def _retried(
     )
 
 
-def _repairs(found: PriorResults, rows: Path, store: ResultStore) -> tuple[list[Repair], PriorResults]:
+def _repairs(
+    found: PriorResults, rows: Path, store: ResultStore, checks: Checks | None
+) -> tuple[list[Repair], PriorResults]:
     """
-    The repair of each invalid answer, then of each invalid answer to a repair, as deep as there are answers, and the
-    results of all these repairs. So every later run finds a better answer that was once paid for.
+    The repair of each answer that is invalid or fails a check, then of each such answer to a repair, as deep as there
+    are answers, and the results of all these repairs. So every later run finds a better answer that was once paid for.
     """
     every: list[Repair] = []
     found_of_repairs = PriorResults(COMPACT_SCHEMA.empty_table())
     last: dict[str, Repair] = {}
-    while invalid := found.repairable():
-        requests = (last[request_id].request for request_id in invalid) if last else _of_rows(invalid.keys(), rows)
+    while unusable := _unusable(found, last, rows, store, checks):
+        requests = (last[request_id].request for request_id in unusable) if last else _of_rows(unusable.keys(), rows)
         last = {
             request.request_id: Repair(
                 request=request,
                 of=last[answered].of if last else answered,
                 depth=last[answered].depth + 1 if last else 1,
             )
-            for answered, request in _repaired(requests, invalid, store)
+            for answered, request in _repaired(requests, unusable)
         }
         every += last.values()
         found = store.look_up(last)
@@ -223,25 +233,43 @@ def _of_rows(request_ids: Set[str], rows: Path) -> Iterator[Request]:
         yield from (Request(**line) for line in batch.to_pylist())
 
 
-def _repaired(
-    requests: Iterable[Request], invalid: Mapping[str, str], store: ResultStore
-) -> Iterator[tuple[str, Request]]:
+def _unusable(
+    found: PriorResults, repairs: Mapping[str, Repair], rows: Path, store: ResultStore, checks: Checks | None
+) -> dict[str, tuple[str, str]]:
     """
-    The repair of the invalid answer to each of these requests, with the id of the request that was answered.
+    The requests whose answer can be repaired: each with the answer and what is wrong with it.
 
-    :param invalid: the batch that has the answer, by request id
+    :param found: the outcomes of these requests
+    :param repairs: those of the requests that are repairs, by their id
     """
     answered_by: defaultdict[str, list[str]] = defaultdict(list)
-    for request_id, batch_id in invalid.items():
+    for request_id, batch_id in found.repairable().items():
         answered_by[batch_id].append(request_id)
-    answers = {
-        line["request_id"]: line
+    unusable = {
+        line["request_id"]: (line["text"] or "", line["reason"])
         for batch_id, request_ids in answered_by.items()
         for line in store.answers(batch_id, of=pa.array(request_ids, pa.string())).to_pylist()
     }
+    if checks:
+        repaired = {request_id: repair.of for request_id, repair in repairs.items()}
+        unusable |= _failed(found, repaired, rows, checks, store)
+    return unusable
+
+
+def _failed(
+    found: PriorResults, repaired: Mapping[str, str], rows: Path, checks: Checks, store: ResultStore
+) -> dict[str, tuple[str, str]]:
+    """As find_failed(), which is not imported at the top: it loads DuckDB, and most pipelines have no checks."""
+    from include.steps.planning.failed_checks import find_failed
+
+    return find_failed(found, repaired, rows, checks, store)
+
+
+def _repaired(requests: Iterable[Request], unusable: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, Request]]:
+    """The repair of the unusable answer to each of these requests, with the id of the request that was answered."""
     for request in requests:
-        line = answers[request.request_id]
+        answer, reason = unusable[request.request_id]
         try:
-            yield request.request_id, repair(request, answer=line["text"] or "", complaint=line["reason"])
+            yield request.request_id, repair(request, answer=answer, complaint=reason)
         except Unsendable as error:
             log.warning("Request %s: its answer cannot be sent back: %s", request.request_id, error)

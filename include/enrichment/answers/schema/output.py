@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.enrichment.answers.schema import TEXT_COLUMN
+from include.enrichment.answers.schema.kind import Kind
 from include.enrichment.answers.schema.output_schema import OutputSchema
 
 #: The reason of an answer that has no text, or only whitespace.
@@ -24,6 +25,10 @@ class Output(Protocol):
     def fields(self) -> list[pa.Field]:
         """One Arrow field per column, in the order of the published table."""
 
+    @property
+    def properties(self) -> Mapping[str, Kind]:
+        """The kind of each column's values, by name."""
+
     def answer_in(self, texts: Sequence[str]) -> str:
         """Return the answer in the text blocks of a message, at least one."""
 
@@ -36,6 +41,9 @@ class Output(Protocol):
     def accept(self, texts: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
         """Return the output in each answer as check() does, null where an answer is null or unusable."""
 
+    def values(self, outputs: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+        """Return ``outputs``, texts from check(), decoded: the value of each column by its name."""
+
     def columns(self, outputs: Sequence[str]) -> list[pa.Array]:
         """Return the columns of ``outputs``, texts from check(), in the order of ``fields``."""
 
@@ -47,6 +55,11 @@ class TextOutput:
     def fields(self) -> list[pa.Field]:
         """The only column."""
         return [pa.field(TEXT_COLUMN, pa.string(), nullable=False)]
+
+    @property
+    def properties(self) -> Mapping[str, Kind]:
+        """The only column is a text."""
+        return {TEXT_COLUMN: Kind(type="string")}
 
     def answer_in(self, texts: Sequence[str]) -> str:
         """Return all texts as one: server tools may divide an answer."""
@@ -67,6 +80,10 @@ class TextOutput:
         """Return the texts, null where one is unusable."""
         blank = pc.or_(pc.equal(pc.binary_length(texts), 0), pc.utf8_is_space(texts))
         return pc.if_else(blank, None, texts)
+
+    def values(self, outputs: Sequence[str]) -> list[dict[str, Any]]:
+        """Return each text by the name of the column."""
+        return [{TEXT_COLUMN: text} for text in outputs]
 
     def columns(self, outputs: Sequence[str]) -> list[pa.Array]:
         """Return the texts as a column."""

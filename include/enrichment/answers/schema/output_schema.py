@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jsonschema_rs
@@ -38,6 +38,11 @@ class OutputSchema:
         """One Arrow field per property, in the schema's order. All are nullable: a property may be optional."""
         return [pa.field(name, column_type(kind)) for name, kind in self._kind.properties.items()]
 
+    @property
+    def properties(self) -> Mapping[str, Kind]:
+        """The kind of each property, by name."""
+        return self._kind.properties
+
     def answer_in(self, texts: Sequence[str]) -> str:
         """Return the last of the texts, which is the one that the API makes fit."""
         return texts[-1]
@@ -70,6 +75,10 @@ class OutputSchema:
         except ValueError as error:
             return None, f"not storable: {error}"
         return text if fixed is value else msgspec.json.encode(fixed).decode(), None
+
+    def values(self, outputs: Sequence[str]) -> list[dict[str, Any]]:
+        """Return ``outputs``, texts from check(), decoded: each property by its name."""
+        return list(map(msgspec.json.decode, outputs))
 
     def check_json(self, text: str) -> tuple[str, None] | tuple[None, str]:
         """Return the output in ``text``: an answer is JSON itself."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -95,6 +96,17 @@ def test_the_message_has_numbers_leftovers_and_next_steps_in_five_lines() -> Non
         "Or fix the cause of the reasons (prompt, schema, max_tokens, query) and start a new run: changed requests are"
         " sent and billed again. Or raise the ratio and start a new run to publish without the rejects.",
     ]
+
+
+def test_failed_checks_are_counted_the_most_frequent_first() -> None:
+    checks: dict[str, Any] = {"failed_checks": {"short": 2, "sku": 9}, "warned_checks": {"tone": 4}}
+    assert message({"invalid": 10}, **checks).startswith(
+        "10 of 100 rows of partition 2026-11-01 were rejected (10 invalid; failed checks: sku (9), short (2)); limits."
+    )
+    described = describe_publication(
+        manifest({"invalid": 10}, **checks), Rejected(), rejects="s3://l/r", published=True
+    )
+    assert "\nFailed checks: sku (9), short (2)\nWarnings of checks: tone (4)\n" in described
 
 
 def test_one_row_and_one_request_are_singular() -> None:

@@ -18,6 +18,7 @@ from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.answers.table import (
     ANSWERED_SCHEMA,
     SAMPLE,
+    WARNINGS,
     Shape,
     changed_types,
     key_fields,
@@ -275,12 +276,13 @@ class TestRowsBatch:
         assert rows.schema.names == ["id", SAMPLE, "request_id", "params", "problem"]
         assert rows.select(["id", SAMPLE]).to_pylist() == [{"id": 7, SAMPLE: 1}, {"id": 7, SAMPLE: 2}]
 
+    @pytest.mark.parametrize("checked", [False, True])
     @pytest.mark.parametrize("sampled", [False, True])
-    def test_the_key_is_found_in_the_file_of_the_rows(self, sampled: bool) -> None:
+    def test_the_key_is_found_in_the_file_of_the_rows(self, sampled: bool, checked: bool) -> None:
         keys = [pa.field("b", pa.string(), nullable=False), *KEY]
         number = [pa.field(SAMPLE, pa.int64(), nullable=False)] if sampled else []
         sink = pa.BufferOutputStream()
-        pq.write_table(rows_schema(keys, sampled=sampled).empty_table(), sink)
+        pq.write_table(rows_schema(keys, sampled=sampled, checked=checked).empty_table(), sink)
         assert row_keys(pq.read_schema(pa.BufferReader(sink.getvalue()))) == [*keys, *number]
 
 
@@ -331,6 +333,12 @@ class TestShape:
         shape = Shape(keys=row_keys(rows_schema(KEY, sampled=True)), output=OUTPUT)
         assert shape.table.names[:3] == ["id", SAMPLE, "label"]
         assert shape.rejects.names[:3] == ["id", SAMPLE, "outcome"]
+
+    def test_warnings_follow_the_answer(self) -> None:
+        warned = Shape(keys=KEY, output=OUTPUT, warned=True)
+        assert [name for name in warned.table.names if name not in SHAPE.table.names] == [WARNINGS]
+        assert warned.table.names.index(WARNINGS) == warned.table.names.index("_request_id") - 1
+        assert warned.rejects == SHAPE.rejects
 
     def test_carried_columns_stand_between_key_and_output_and_are_told_apart_in_the_rows(self) -> None:
         carried = [pa.field("output", pa.string()), pa.field("price", pa.float64())]

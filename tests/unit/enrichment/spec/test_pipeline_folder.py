@@ -102,7 +102,7 @@ class TestFiles:
 
     def test_other_files_are_not_taken_for_a_schema(self, load: Load, tmp_path: Path) -> None:
         (tmp_path / "tickets").mkdir()
-        for name in ("README.md", "checks.yaml", "words.json", "output.md"):
+        for name in ("README.md", "words.json", "output.md"):
             (tmp_path / "tickets" / name).write_text("x")
         (tmp_path / "tickets" / "examples.jsonl").write_text('{"input": {"text": "a"}, "output": "b"}')
         assert load(schema=None).schema_text is None

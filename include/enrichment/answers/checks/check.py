@@ -1,0 +1,151 @@
+"""One check of checks.yaml, as its author wrote it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+#: The members of a check that say what it checks; each check has exactly one.
+KINDS = (
+    "characters",
+    "words",
+    "sentences",
+    "items",
+    "pattern",
+    "not_pattern",
+    "forbidden",
+    "must_contain",
+    "numbers_from",
+    "same_placeholders_as",
+    "differs_from",
+    "language",
+    "format",
+    "sql",
+)
+#: What ``numbers_from: row`` stands for.
+ALL_COLUMNS = "*"
+_Text = Annotated[str, Field(min_length=1)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Bounds(_Frozen):
+    """The least and the most of something, both inclusive; None: no bound."""
+
+    min: int | None = Field(default=None, ge=0)
+    max: int | None = Field(default=None, ge=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Bounds:
+        if self.min is None and self.max is None:
+            raise ValueError("needs min, max or both")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min ({self.min}) is above max ({self.max})")
+        return self
+
+
+class WordList(_Frozen):
+    """
+    Words and phrases.
+
+    :param file: a file in the pipeline's folder with one more on each line; ``#`` begins a comment
+    :param whole_words: False: they also count within longer words
+    """
+
+    words: list[_Text] = []
+    file: Annotated[str, Field(pattern=r"^[^/\\]+$")] | None = None
+    whole_words: bool = True
+    case_sensitive: bool = False
+
+    @model_validator(mode="after")
+    def _some(self) -> WordList:
+        if not self.words and self.file is None:
+            raise ValueError("names no word: give a list of words, or a file")
+        return self
+
+
+class Difference(_Frozen):
+    """
+    A column that a text must differ from.
+
+    :param at_most: the largest allowed similarity, from 0 to 1
+    """
+
+    column: _Text
+    at_most: float = Field(default=0.9, ge=0, lt=1)
+
+
+def _as_difference(value: object) -> object:
+    return {"column": value} if isinstance(value, str) else value
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _as_columns(value: object) -> object:
+    if value == "row":
+        return [ALL_COLUMNS]
+    if isinstance(value, str):
+        raise ValueError("must be a list of columns, or `row`")
+    return value
+
+
+def _as_words(value: object) -> object:
+    return {"words": value} if isinstance(value, list) else value
+
+
+class Check(_Frozen):
+    """
+    One check. It has exactly one of KINDS.
+
+    :param field: the checked columns of the output; a dot leads into objects, and each item of a list is checked
+    :param message: what is wrong with an answer that fails, for Claude and for the rejects; added to the fact
+    :param warn: True: the row is published, with the check's name in ``_warnings``
+    :param must_contain: templates over the row's columns
+    :param numbers_from: the columns in which each number of the answer must occur; ``row``: those of prompts and key
+    :param same_placeholders_as: the column whose placeholders and tags the answer must have
+    :param differs_from: the column that the answer must not nearly repeat
+    :param language: a language tag, or a template that makes one
+    :param sql: an expression over ``output`` and ``source``
+    :param columns: the row's columns that ``sql`` uses, each with its DuckDB type
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z][\w-]*$")
+    field: Annotated[list[_Text], BeforeValidator(_as_list)] = []
+    message: _Text | None = None
+    warn: bool = False
+    characters: Bounds | None = None
+    words: Bounds | None = None
+    sentences: Bounds | None = None
+    items: Bounds | None = None
+    pattern: _Text | None = None
+    not_pattern: _Text | None = None
+    forbidden: Annotated[WordList, BeforeValidator(_as_words)] | None = None
+    must_contain: Annotated[list[_Text], Field(min_length=1)] | None = None
+    numbers_from: Annotated[list[_Text], Field(min_length=1), BeforeValidator(_as_columns)] | None = None
+    same_placeholders_as: _Text | None = None
+    differs_from: Annotated[Difference, BeforeValidator(_as_difference)] | None = None
+    language: _Text | None = None
+    format: Literal["url", "email", "json", "html"] | None = None
+    sql: _Text | None = None
+    columns: dict[str, _Text] = {}
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Check:
+        found = [kind for kind in KINDS if getattr(self, kind) is not None]
+        if len(found) != 1:
+            raise ValueError(f"needs exactly one of {', '.join(KINDS)}; it has {' and '.join(found) or 'none'}")
+        if bool(self.field) == (self.sql is not None):
+            raise ValueError("sql checks the whole output: remove field" if self.field else "needs a field")
+        if self.columns and self.sql is None:
+            raise ValueError("columns belongs to sql only")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """Which of KINDS it is."""
+        return next(kind for kind in KINDS if getattr(self, kind) is not None)

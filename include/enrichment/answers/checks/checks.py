@@ -1,0 +1,169 @@
+"""
+All checks of a pipeline. An answer is judged from its row, itself and the checks, wherever that is needed, and no
+verdict is stored with it: after a change of checks.yaml the paid answers are judged again at no cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from include.enrichment.answers.checks.check import ALL_COLUMNS, Check
+from include.enrichment.answers.checks.formats import Format
+from include.enrichment.answers.checks.kind import Answers, Kind
+from include.enrichment.answers.checks.length import Items, Length
+from include.enrichment.answers.checks.numbers import Numbers
+from include.enrichment.answers.checks.pattern import Pattern
+from include.enrichment.answers.checks.placeholders import Placeholders
+from include.enrichment.answers.checks.similarity import DiffersFrom
+from include.enrichment.answers.checks.sql_expression import SqlExpression
+from include.enrichment.answers.checks.word_search import Forbidden, MustContain
+from include.enrichment.answers.schema.output import Output
+from include.enrichment.errors import SpecError
+from include.enrichment.requests.template import Template
+
+#: Longer reasons help neither Claude nor a person.
+_REASON_CHARACTERS = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """
+    The verdict on one answer.
+
+    :param reason: why it is unusable: ``check NAME: message`` for each failed check; None if it is usable
+    :param failed: the names of the failed checks
+    :param warnings: the names of the failed checks that only warn
+    """
+
+    reason: str | None
+    failed: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
+_GOOD = Verdict(reason=None)
+
+
+class Checks:
+    """
+    The checks of a pipeline.
+
+    :param prompt_columns: the columns that ``numbers_from: row`` stands for
+    :param line: the line in the file of a check, by its position, and its kind
+    :param file: the name of checks.yaml in errors
+
+    Raises SpecError with one line for each mistake that only libraries find: in a pattern, a template, an expression.
+    """
+
+    def __init__(
+        self,
+        checks: Sequence[Check],
+        *,
+        output: Output,
+        prompt_columns: Iterable[str],
+        line: Callable[[int, str], int],
+        file: str,
+    ) -> None:
+        self._checks, self._output = checks, output
+        self._kinds: list[Kind] = []
+        #: The row's columns that the checks use, each with the line of the first check that does.
+        self.columns: dict[str, int] = {}
+        mistakes = []
+        for number, check in enumerate(checks):
+            at = line(number, check.kind)
+            try:
+                kind = _make_kind(check, output, sorted(prompt_columns), file=file, line=at)
+            except ValueError as error:
+                mistakes.append(f"{file}:{at}: {check.name}.{check.kind}: {error}")
+            except SpecError as error:
+                mistakes.append(str(error))
+            else:
+                self._kinds.append(kind)
+                for column in kind.columns:
+                    self.columns.setdefault(column, at)
+        if mistakes:
+            raise SpecError("\n".join(mistakes))
+
+    @property
+    def need_rows(self) -> bool:
+        """Whether any check uses a column of the row."""
+        return bool(self.columns)
+
+    @property
+    def can_warn(self) -> bool:
+        """Whether any check only warns, so that the table has a column of warnings."""
+        return any(check.warn for check in self._checks)
+
+    def facts(self, row: Mapping[str, Any]) -> str:
+        """Return what the checks need to know of a row, as JSON. Raises SpecError if a template fails on it."""
+        return msgspec.json.encode([kind.facts(row) for kind in self._kinds]).decode()
+
+    def judge(self, facts: Sequence[str | None], outputs: Sequence[str]) -> list[Verdict]:
+        """
+        Judge answers that fit the output schema.
+
+        :param facts: facts() of each answer's row; None if no check needs the row
+        :param outputs: the answers, as the result store has them
+
+        Raises SpecError if an expression fails on one.
+        """
+        nothing: list[Any] = [None] * len(self._kinds)
+        of_rows = [nothing if fact is None else msgspec.json.decode(fact) for fact in facts]
+        answers = Answers(texts=outputs, values=self._output.values(outputs))
+        found = [kind.problems([fact[number] for fact in of_rows], answers) for number, kind in enumerate(self._kinds)]
+        return [self._verdict(problems) for problems in zip(*found, strict=True)]
+
+    def _verdict(self, problems: Sequence[str | None]) -> Verdict:
+        """
+        :param problems: of one answer, by check
+        """
+        if not any(problems):
+            return _GOOD
+        failed = [(check, problem) for check, problem in zip(self._checks, problems, strict=True) if problem]
+        serious = [(check, problem) for check, problem in failed if not check.warn]
+        reason = "; ".join(_describe(check, problem) for check, problem in serious)
+        return Verdict(
+            reason=reason[:_REASON_CHARACTERS] or None,
+            failed=[check.name for check, _ in serious],
+            warnings=[check.name for check, _ in failed if check.warn],
+        )
+
+
+def _describe(check: Check, problem: str) -> str:
+    return f"check {check.name}: {check.message} ({problem})" if check.message else f"check {check.name}: {problem}"
+
+
+def _make_kind(check: Check, output: Output, prompt_columns: Sequence[str], *, file: str, line: int) -> Kind:
+    """Raises ValueError or SpecError if a library does not accept the setting."""
+    setting: Any = getattr(check, check.kind)
+    make: dict[str, Callable[[], Kind]] = {
+        **{unit: partial(Length, check.field, setting, unit=unit) for unit in ("characters", "words", "sentences")},
+        "items": lambda: Items(check.field, setting),
+        "pattern": lambda: Pattern(check.field, setting, wanted=True),
+        "not_pattern": lambda: Pattern(check.field, setting, wanted=False),
+        "forbidden": lambda: Forbidden(check.field, setting),
+        "must_contain": lambda: MustContain(check.field, [_template(text, file=file, line=line) for text in setting]),
+        "numbers_from": lambda: Numbers(check.field, prompt_columns if setting == [ALL_COLUMNS] else setting),
+        "same_placeholders_as": lambda: Placeholders(check.field, setting),
+        "differs_from": lambda: DiffersFrom(check.field, setting),
+        "language": lambda: _language(check.field, _template(setting, file=file, line=line)),
+        "format": lambda: Format(check.field, setting),
+        "sql": lambda: SqlExpression(setting, check.columns, output, where=f"{file}:{line}: {check.name}"),
+    }
+    return make[check.kind]()
+
+
+def _language(fields: Sequence[str], tag: Template) -> Kind:
+    # Not at the top: its model takes a second to load.
+    from include.enrichment.answers.checks.language import Language
+
+    return Language(fields, tag)
+
+
+def _template(text: str, *, file: str, line: int) -> Template:
+    """Return a template whose errors name its line in the file."""
+    return Template("\n" * (line - 1) + text, file=file)

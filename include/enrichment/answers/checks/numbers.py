@@ -1,0 +1,78 @@
+"""Numbers of an answer that occur in none of the row's columns: an invented price, size or year."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+
+from include.enrichment.answers.checks.kind import TextKind, text_of
+
+#: Digits, with separators of any language between them. A space separates groups of three only.
+_NUMBER = re.compile(r"\d+(?:[.,'’٫٬\u00a0\u202f]\d+| \d{3}(?!\d))*")
+_SEPARATOR = re.compile(r"\D")
+
+
+class Numbers(TextKind):
+    """
+    Each number in the text must occur in one of the row's columns, in the notation of any language.
+
+    :param columns: the row's columns
+    """
+
+    def __init__(self, fields: Sequence[str], columns: Sequence[str]) -> None:
+        super().__init__(fields)
+        self.columns = columns
+
+    def facts(self, row: Mapping[str, Any]) -> list[str]:
+        texts = (text_of(row, name) or "" for name in self.columns)
+        return sorted({value for text in texts for number in _NUMBER.findall(text) for value in _values(number)})
+
+    def problem(self, text: str, fact: Any) -> str | None:
+        found = _NUMBER.findall(text)
+        if not found:
+            return None
+        known = set(fact)
+        invented = [number for number in dict.fromkeys(found) if not _is_known(number, known)]
+        return f"contains {', '.join(invented)}, which the row does not have" if invented else None
+
+
+def _is_known(number: str, known: Set[str]) -> bool:
+    parts = _parts(number)
+    return not known.isdisjoint(_readings(number)) or (bool(parts) and set(parts) <= known)
+
+
+def _values(number: str) -> list[str]:
+    """Return the values that a number of the row stands for, and those of its parts, if it may be several numbers."""
+    return [*_readings(number), *_parts(number)]
+
+
+def _readings(number: str) -> list[str]:
+    """
+    Return the values that a number may stand for as a whole: ``1.299`` is 1299 in German and 1.299 in English.
+
+    The last separator may be the decimal one, if it occurs once; all others separate groups of three digits.
+    """
+    first, *rest = _SEPARATOR.split(number)
+    separators = _SEPARATOR.findall(number)
+    readings = []
+    if all(len(part) == 3 for part in rest):
+        readings.append(_plain("".join([first, *rest]), ""))
+    if separators and separators[-1] not in separators[:-1] and all(len(part) == 3 for part in rest[:-1]):
+        readings.append(_plain("".join([first, *rest[:-1]]), rest[-1]))
+    return readings
+
+
+def _parts(number: str) -> list[str]:
+    """Return the numbers within a date, a version, or a text such as ``3 100 ml bottles``; none for one number."""
+    several = " " in number or not _readings(number)
+    return [_plain(part, "") for part in _SEPARATOR.split(number)] if several else []
+
+
+def _plain(whole: str, decimals: str) -> str:
+    """Return the number in ASCII, without zeros that mean nothing: 12.50 is 12.5, and 007 is 7."""
+    if not (whole + decimals).isascii():
+        whole, decimals = ("".join(str(unicodedata.digit(digit)) for digit in part) for part in (whole, decimals))
+    whole, decimals = whole.lstrip("0") or "0", decimals.rstrip("0")
+    return f"{whole}.{decimals}" if decimals else whole

@@ -1,0 +1,81 @@
+"""Reads a YAML file with the line of each of its nodes, for the errors about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import yaml
+
+#: A node of a YAML document: the keys and positions that lead to it.
+NodePath = tuple[str | int, ...]
+Lines = dict[NodePath, int]
+
+
+class DuplicateKey(yaml.MarkedYAMLError):
+    """A mapping has the same key twice."""
+
+
+def read_yaml(text: str) -> tuple[Any, Lines]:
+    """Return the document and the line of each of its nodes. Raises yaml.YAMLError, also for a duplicate key."""
+    loader = yaml.SafeLoader(text)
+    root = loader.get_single_node()
+    lines: Lines = {}
+
+    def visit(node: yaml.Node, path: NodePath) -> None:
+        lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise yaml.MarkedYAMLError(problem="a key must be a plain name", problem_mark=key.start_mark)
+                child = (*path, key.value)
+                if child in lines:
+                    raise DuplicateKey(problem=f"duplicate key {key.value!r}", problem_mark=key.start_mark)
+                lines[child] = key.start_mark.line + 1
+                visit(value, child)
+        elif isinstance(node, yaml.SequenceNode):
+            for number, value in enumerate(node.value):
+                visit(value, (*path, number))
+
+    if root is None:
+        return None, lines
+    visit(root, ())
+    return loader.construct_document(root), lines
+
+
+def error_line(error: Exception) -> int:
+    """Return the line of a YAML error, 1 if it names none."""
+    mark = getattr(error, "problem_mark", None)
+    return mark.line + 1 if mark else 1
+
+
+def line_of(lines: Lines, path: Iterable[str | int]) -> int:
+    """Return the line of the deepest part of ``path`` that the file has."""
+    steps = tuple(path)
+    while steps and steps not in lines:
+        steps = steps[:-1]
+    return lines.get(steps, 1)
+
+
+def describe_yaml_error(error: Exception) -> tuple[int, str]:
+    """Return the line and the fact. The parser's own message hides the cause of the common mistakes."""
+    line = error_line(error)
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem is None:
+        return line, f"is not YAML: {str(error).splitlines()[0]}"
+    message, here, begun = error.problem, error.problem_mark, error.context_mark
+    if message.startswith("expected <block end>") and here and begun:
+        return line, (
+            f"the indentation is wrong: this line begins in column {here.column + 1}, its block (line {begun.line + 1})"
+            f" in column {begun.column + 1}. All lines of a block begin in the same column"
+        )
+    if message.startswith("expected '<document start>'"):
+        return line, "the indentation is wrong: this line begins further left than the first line of the file"
+    if message.startswith("mapping values are not allowed"):
+        return line, "unexpected colon: indent the line like the one above it, or quote a text that contains a colon"
+    if message.startswith(r"found character '\t'"):
+        return line, "the line begins with a tab: indent with spaces"
+    if message.startswith("could not find expected ':'") and begun:
+        return begun.line + 1, "the line has no colon: write `name: value`"
+    if message == "found unexpected end of stream" and begun:
+        return begun.line + 1, "the quote that begins here is not closed"
+    return line, message

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from include.enrichment.answers.checks.checks import Checks
+from include.enrichment.errors import LoadError
+from include.enrichment.spec.pipeline_folder import load_pipeline
+from include.gateways.result_store import ResultStore
+from include.steps.files.extracted import ExtractedRun, open_run
+from include.steps.planning import failed_checks
+from include.steps.planning.failed_checks import find_failed
+from tests.fixtures.flow import Flow, write_pipeline, write_tickets
+
+SAME = "- {name: same, field: topic, must_contain: ['{{ ticket }}'], message: Name the ticket.}\n"
+Answered = tuple[ExtractedRun, Checks, ResultStore]
+
+
+@pytest.fixture
+def answered(flow: Flow, tmp_path: Path) -> Iterator[Answered]:
+    """Three tickets with an answer, and three more that share one."""
+    write_tickets(flow.database, [("N1", "Same"), ("N2", "Same"), ("N3", "Same")])
+    flow.pipeline = load_pipeline(write_pipeline(tmp_path / "checked" / "tickets", checks_yaml=SAME))
+    flow.extract()
+    flow.send("main")
+    with open_run(flow.lake, flow.folder) as run:
+        checks = run.pipeline.read_checks()
+        assert checks
+        yield run, checks, ResultStore(flow.lake, pipeline="tickets")
+
+
+def test_an_answer_that_fails_for_any_of_its_rows_is_found_once(answered: Answered) -> None:
+    run, checks, store = answered
+    failed = find_failed(store.look_up(run.request_ids), {}, run.rows, checks, store)
+    assert len(failed) == 4
+    assert failed.keys() == run.request_ids
+    assert all(reason.startswith("check same: Name the ticket. (topic does not") for _, reason in failed.values())
+
+
+def test_the_reason_does_not_depend_on_the_order_of_rows(answered: Answered) -> None:
+    """Rows that share an answer fail for different reasons, and another reason would be another repair."""
+    run, checks, store = answered
+    failed = find_failed(store.look_up(run.request_ids), {}, run.rows, checks, store)
+    assert [reason for _, reason in failed.values() if "'N" in reason] == [
+        "check same: Name the ticket. (topic does not contain 'N1')"
+    ]
+
+
+def test_the_answer_to_a_repair_is_judged_by_the_row_of_the_first_request(answered: Answered) -> None:
+    run, checks, store = answered
+    one, other, *_ = sorted(run.request_ids)
+    found = store.look_up([one])
+    as_own = find_failed(found, {}, run.rows, checks, store)
+    as_repair = find_failed(found, {one: other}, run.rows, checks, store)
+    assert as_own[one][0] == as_repair[one][0]
+    assert as_own[one][1] != as_repair[one][1]
+
+
+def test_without_answers_nothing_fails(answered: Answered) -> None:
+    run, checks, store = answered
+    assert find_failed(store.look_up([]), {}, run.rows, checks, store) == {}
+
+
+def test_too_little_memory_is_an_error_that_may_pass(answered: Answered, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, checks, store = answered
+    monkeypatch.setattr(failed_checks, "_MEMORY", "1KB")
+    with pytest.raises(LoadError, match=r"4 answers could not be checked: .*Nothing was sent") as caught:
+        find_failed(store.look_up(run.request_ids), {}, run.rows, checks, store)
+    assert caught.value.retryable

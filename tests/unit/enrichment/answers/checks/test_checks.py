@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from include.enrichment.answers.checks.check import KINDS, Check
+from include.enrichment.answers.checks.checks import Checks
+from include.enrichment.answers.schema.output_schema import OutputSchema
+from include.enrichment.errors import SpecError
+
+OUTPUT = OutputSchema(
+    {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["title"],
+        "properties": {"title": {"type": "string", "description": "x"}},
+    }
+)
+
+
+def checks(*settings: dict[str, Any]) -> Checks:
+    read = [
+        Check.model_validate({"name": f"c{number}", **({} if "sql" in one else {"field": "title"}), **one})
+        for number, one in enumerate(settings, start=1)
+    ]
+    return Checks(
+        read, output=OUTPUT, prompt_columns=["size"], line=lambda number, _: number + 1, file="tickets/checks.yaml"
+    )
+
+
+def titles(*texts: str) -> Sequence[str]:
+    return [f'{{"title": "{text}"}}' for text in texts]
+
+
+def test_every_kind_judges_a_row_and_its_answer() -> None:
+    settings: dict[str, Any] = {
+        "characters": {"max": 3},
+        "words": {"max": 0},
+        "sentences": {"min": 2},
+        "items": {"max": 1},
+        "pattern": "^x",
+        "not_pattern": "^a",
+        "forbidden": ["a"],
+        "must_contain": ["{{ sku }}"],
+        "numbers_from": ["size"],
+        "same_placeholders_as": "source",
+        "differs_from": {"column": "copied", "at_most": 0.5},
+        "language": "de",
+        "format": "url",
+        "sql": "length(output.title) > 99",
+    }
+    assert settings.keys() == set(KINDS)
+    found = checks(*({kind: setting} for kind, setting in settings.items()))
+    assert found.columns == {"sku": 8, "size": 9, "source": 10, "copied": 11}
+    text = "a sturdy bottle of 6 litres that keeps all of your drinks cold for hours"
+    facts = found.facts({"sku": "S1", "size": 5, "source": "{n}", "copied": text})
+    (verdict,) = found.judge([facts], titles(text))
+    assert list(verdict.failed) == [f"c{number}" for number in range(1, 15) if number != 4]
+
+
+def test_the_reason_has_every_failed_check_with_its_message() -> None:
+    found = checks({"characters": {"max": 3}, "message": "Keep it short."}, {"pattern": "^x"}, {"words": {"min": 1}})
+    (verdict,) = found.judge([None], titles("abcd"))
+    assert verdict.reason == (
+        "check c1: Keep it short. (title has 4 characters; at most 3 are allowed); check c2: title does not match '^x'"
+    )
+    assert verdict.failed == ["c1", "c2"]
+
+
+def test_a_check_that_warns_does_not_make_an_answer_unusable() -> None:
+    found = checks({"characters": {"max": 3}, "warn": True}, {"pattern": "^a"})
+    good, warned, bad = found.judge([None] * 3, titles("a", "abcd", "bbbb"))
+    assert (good.reason, good.warnings) == (None, ())
+    assert (warned.reason, warned.warnings) == (None, ["c1"])
+    assert (bad.failed, bad.warnings) == (["c2"], ["c1"])
+    assert found.can_warn
+
+
+def test_numbers_from_row_are_those_of_the_prompts() -> None:
+    found = checks({"numbers_from": "row"})
+    assert found.columns == {"size": 1}
+    assert [one.reason for one in found.judge([found.facts({"size": 5, "other": 6})] * 2, titles("5", "6"))] == [
+        None,
+        "check c1: title contains 6, which the row does not have",
+    ]
+
+
+def test_checks_without_columns_need_no_rows() -> None:
+    assert not checks({"pattern": "a"}).need_rows
+    assert checks({"must_contain": ["{{ sku }}"]}).need_rows
+
+
+def test_every_mistake_is_told_with_its_line() -> None:
+    with pytest.raises(SpecError) as caught:
+        checks({"pattern": "("}, {"must_contain": ["{{ }"]}, {"pattern": "a"}, {"sql": "1"})
+    first, second, third = str(caught.value).splitlines()
+    assert first.startswith("tickets/checks.yaml:1: c1.pattern: RE2")
+    assert second.startswith("tickets/checks.yaml:2: ")
+    assert third == "tickets/checks.yaml:4: c4.sql: must be true or false, and is INTEGER"
+
+
+def test_a_very_long_reason_is_cut() -> None:
+    (verdict,) = checks({"pattern": "^x", "message": "m" * 5_000}).judge([None], titles("a"))
+    assert len(verdict.reason or "") == 1_000

@@ -1,0 +1,119 @@
+"""checks_file.py: checks.yaml becomes the pipeline's checks, or an error lists its mistakes with their lines."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from include.enrichment.spec.pipeline import Pipeline
+from tests.fixtures.folder import SCHEMA, YAML, Load, Mistakes
+
+CHECKS = """\
+- name: short
+  field: label
+  characters: {max: 20}
+- name: honest
+  field: label
+  forbidden: {words: [best], file: words.txt}
+"""
+
+
+def test_a_pipeline_without_the_file_has_no_checks(load: Load) -> None:
+    pipeline = load()
+    assert pipeline.checks == []
+    assert pipeline.read_checks() is None
+
+
+def test_the_checks_are_stored_with_the_run_words_and_lines_included(load: Load) -> None:
+    pipeline = load(checks=CHECKS, words="# claims\ncheapest\n\nmoney back  # refund\n")
+    stored = Pipeline.model_validate_json(pipeline.model_dump_json())
+    assert stored == pipeline
+    assert stored.checks[1].forbidden is not None
+    assert stored.checks[1].forbidden.words == ["best", "cheapest", "money back"]
+    assert stored.check_lines["1.forbidden"] == 6
+
+
+def test_a_run_stored_before_there_were_checks_has_none(load: Load) -> None:
+    stored = json.loads(load().model_dump_json())
+    del stored["checks"], stored["check_lines"]
+    assert Pipeline.model_validate(stored) == load()
+
+
+def test_the_columns_of_checks_are_read_from_the_source(load: Load) -> None:
+    checks = "- {name: sku, field: label, must_contain: ['{{ sku }}']}\n"
+    assert load().columns == {"id", "text"}
+    assert load(checks=checks).columns == {"id", "text", "sku"}
+
+
+ONE = "- name: a\n  field: label\n"
+
+
+@pytest.mark.parametrize(
+    ("checks", "line", "fact"),
+    [
+        ("", 1, "must be a list of checks, each with a name"),
+        ("[]", 1, "has no checks: add one, or delete the file"),
+        ("a: b", 1, "must be a list of checks"),
+        ("- foo\n", 1, "check 1: Input should be a valid dictionary"),
+        ("- name: a\n\tfield: label\n", 2, "the line begins with a tab"),
+        (f"{ONE}  pattern: a\n  pattern: b\n", 4, "duplicate key 'pattern'"),
+        (f"{ONE}  words: {{mix: 3}}\n", 3, "a.words.mix: unknown key; did you mean 'min'? Known keys: min, max"),
+        (f"{ONE}  words: {{max: three}}\n", 3, "a.words.max: Input should be a valid integer"),
+        ("- field: label\n  pattern: a\n", 1, "check 1.name: is missing"),
+        (f"{ONE}  pattern: a\n{ONE}  pattern: b\n", 4, "another check has the name 'a'"),
+        (f"{ONE}  pattern: '('\n", 3, "a.pattern: RE2, which has no lookaround and no references, does not accept"),
+        (f"{ONE}  language: german\n", 3, "a.language: 'german' is not a known language"),
+        (f"{ONE}  must_contain: ['{{{{ }}']\n", 3, "unexpected"),
+        ("- name: a\n  sql: output.lable = 'x'\n", 2, 'Could not find key "lable"'),
+        (f"{ONE}  forbidden: {{file: word.txt}}\n", 3, "a.forbidden.file: there is no word.txt in the pipeline's"),
+        (f"{ONE}  forbidden: {{file: ../words.txt}}\n", 3, "a.forbidden.file: String should match pattern"),
+        ("- name: a\n  field: lable\n  pattern: a\n", 2, "the output has no 'lable'; did you mean 'label'? It has:"),
+        ("- name: a\n  field: label.text\n  pattern: a\n", 2, "the output has no 'label.text'"),
+        (f"{ONE}  items: {{max: 3}}\n", 2, "a.field: 'label' is string, not a list"),
+    ],
+    ids=str,
+)
+def test_a_mistake_is_told_with_its_line(mistakes: Mistakes, checks: str, line: int, fact: str) -> None:
+    (mistake,) = mistakes(checks=checks)
+    assert mistake.startswith(f"checks.yaml:{line}: ")
+    assert fact in mistake
+
+
+def test_an_unknown_setting_is_told_with_the_nearest_known_one(mistakes: Mistakes) -> None:
+    assert mistakes(checks=f"{ONE}  patern: a\n")[0].startswith(
+        "checks.yaml:3: a.patern: unknown key; did you mean 'pattern'? Known keys: name, field"
+    )
+
+
+def test_files_that_are_not_utf_8_are_mistakes(mistakes: Mistakes) -> None:
+    assert mistakes(checks=b"\xff")[0].startswith("checks.yaml: is not UTF-8")
+    (mistake,) = mistakes(checks=CHECKS, words=b"\xff")
+    assert mistake.startswith("checks.yaml:6: honest.forbidden.file: words.txt is not UTF-8")
+
+
+def test_a_file_without_words_is_a_mistake(mistakes: Mistakes) -> None:
+    assert mistakes(checks=CHECKS, words="# nothing yet\n") == [
+        "checks.yaml:6: honest.forbidden.file: words.txt names no word"
+    ]
+
+
+def test_a_setting_that_yaml_merges_in_has_the_line_of_its_check(mistakes: Mistakes) -> None:
+    merged = "- &first\n  name: a\n  field: label\n  pattern: x\n- <<: *first\n  name: b\n  pattern: '('\n"
+    assert mistakes(checks=merged)[0].startswith("checks.yaml:7: b.pattern: RE2")
+    assert mistakes(checks=merged.replace("  pattern: '('\n", "").replace("label", "lable")) == [
+        "checks.yaml:3: a.field: the output has no 'lable'; did you mean 'label'? It has: label",
+        "checks.yaml:5: b.field: the output has no 'lable'; did you mean 'label'? It has: label",
+    ]
+
+
+def test_mistakes_of_several_files_are_told_together(mistakes: Mistakes) -> None:
+    found = mistakes(yaml=YAML.replace("max_tokens", "max_token"), checks="- {name: a, field: lable, pattern: a}\n")
+    assert [mistake.partition(":")[0] for mistake in found] == ["pipeline.yaml", "pipeline.yaml", "checks.yaml"]
+
+
+def test_a_field_that_is_a_truth_value_has_no_text(mistakes: Mistakes) -> None:
+    schema = SCHEMA.replace('"type": "string"', '"type": "boolean"')
+    assert mistakes(schema=schema, checks="- {name: a, field: label, pattern: a}\n") == [
+        "checks.yaml:1: a.field: 'label' is boolean, which has no text"
+    ]

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from include.enrichment.spec.yaml_file import DuplicateKey, describe_yaml_error, error_line, line_of, read_yaml
+
+TEXT = """\
+- name: a
+  words: {max: 3}
+- name: b
+"""
+
+
+def test_each_node_has_its_line() -> None:
+    data, lines = read_yaml(TEXT)
+    assert data == [{"name": "a", "words": {"max": 3}}, {"name": "b"}]
+    assert lines[0, "words", "max"] == 2
+    assert lines[1,] == lines[1, "name"] == 3
+
+
+def test_a_path_that_the_file_lacks_has_the_line_of_what_it_has() -> None:
+    _, lines = read_yaml(TEXT)
+    assert line_of(lines, (1, "words", "max")) == 3
+    assert line_of(lines, ("x",)) == 1
+
+
+def test_a_key_that_occurs_twice_is_an_error_with_its_line() -> None:
+    with pytest.raises(DuplicateKey) as caught:
+        read_yaml("a: 1\nb: 2\na: 3\n")
+    assert error_line(caught.value) == 3
+    assert describe_yaml_error(caught.value) == (3, "duplicate key 'a'")
+
+
+def test_an_empty_file_has_no_nodes() -> None:
+    assert read_yaml("# nothing\n") == (None, {})
+
+
+def test_an_error_is_described_as_an_author_understands_it() -> None:
+    with pytest.raises(yaml.YAMLError) as caught:
+        read_yaml("a: 1\n\tb: 2\n")
+    assert describe_yaml_error(caught.value) == (2, "the line begins with a tab: indent with spaces")
