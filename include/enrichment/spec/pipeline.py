@@ -162,14 +162,14 @@ class Pipeline(Versioned):
     def columns(self) -> set[str]:
         """The columns that the prompts, the key, for_each and the checks use, and those that are carried."""
         checks = self.read_checks()
-        return self._prompt_columns | (checks.columns.keys() - self.settings.for_each.keys() if checks else set())
+        used = self._prompt_columns | (checks.columns.keys() if checks else set())
+        return {*(used - self.settings.for_each.keys()), *self.settings.source.carry, *self._list_columns.values()}
 
     @property
     def _prompt_columns(self) -> set[str]:
+        """The key, and what the prompts use: columns and names of for_each."""
         user = Template(self.user, file=self._file(USER))
-        source, for_each = self.settings.source, self.settings.for_each
-        prompts = {*self._system.columns, *user.columns} - for_each.keys()
-        return {*prompts, *source.key, *source.carry, *self._list_columns.values()}
+        return {*self._system.columns, *user.columns, *self.settings.source.key}
 
     @property
     def fan_out(self) -> FanOut:

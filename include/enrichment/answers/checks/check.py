@@ -106,7 +106,8 @@ class Check(_Frozen):
     :param message: what is wrong with an answer that fails, for Claude and for the rejects; added to the fact
     :param warn: True: the row is published, with the check's name in ``_warnings``
     :param must_contain: templates over the row's columns
-    :param numbers_from: the columns in which each number of the answer must occur; ``row``: those of prompts and key
+    :param numbers_from: the columns in which each number of the answer must occur; ``row``: those of prompts and
+        key, and the names of for_each in the prompts
     :param same_placeholders_as: the column whose placeholders and tags the answer must have
     :param differs_from: the column that the answer must not nearly repeat
     :param language: a language tag, or a template that makes one

@@ -117,3 +117,16 @@ def test_a_field_that_is_a_truth_value_has_no_text(mistakes: Mistakes) -> None:
     assert mistakes(schema=schema, checks="- {name: a, field: label, pattern: a}\n") == [
         "checks.yaml:1: a.field: 'label' is boolean, which has no text"
     ]
+
+
+def test_numbers_of_the_row_are_those_of_prompts_key_and_for_each_and_not_those_carried(load: Load) -> None:
+    yaml = YAML.replace("{id: int64}", "{id: int64}\n  carry: [price]") + "for_each: {size: [40, 80]}\n"
+    pipeline = load(
+        yaml=yaml, user="{{ text }}, {{ size }} ml", checks="- {name: real, field: label, numbers_from: row}\n"
+    )
+    checks = pipeline.read_checks()
+    assert checks
+    facts = checks.facts({"id": 7, "text": "Soap", "price": 12, "size": 40})
+    verdicts = checks.judge([facts] * 2, ['{"label": "40 ml"}', '{"label": "12 EUR"}'])
+    assert [verdict.failed for verdict in verdicts] == [(), ["real"]]
+    assert pipeline.columns == {"id", "text", "price"}
