@@ -26,13 +26,11 @@ from include.enrichment.storage.version import Versioned
 if TYPE_CHECKING:
     from include.enrichment.answers.checks.checks import Checks
 
-#: The files of a pipeline's folder.
+#: The files of a pipeline's folder, some of which a setting or its absence replaces.
 FILES = ("pipeline.yaml", "extract.sql", "system.md", "user.md", "output.schema.json")
 YAML, SQL, SYSTEM, USER, SCHEMA = FILES
-#: Optional parts of the folder: a subfolder of *.md files, and a file.
-CONTEXT, EXAMPLES = "context", "examples.jsonl"
-#: Another one, which may be absent.
-CHECKS = "checks.yaml"
+#: Optional parts of the folder: a subfolder of *.md files, and two files.
+CONTEXT, EXAMPLES, CHECKS = "context", "examples.jsonl", "checks.yaml"
 
 
 class Pipeline(Versioned):
@@ -168,8 +166,7 @@ class Pipeline(Versioned):
     @property
     def _prompt_columns(self) -> set[str]:
         """The key, and what the prompts use: columns and names of for_each."""
-        user = Template(self.user, file=self._file(USER))
-        return {*self._system.columns, *user.columns, *self.settings.source.key}
+        return {*self._system.columns, *self._user.columns, *self.settings.source.key}
 
     @property
     def fan_out(self) -> FanOut:
@@ -192,8 +189,9 @@ class Pipeline(Versioned):
 
         Raises the errors of renderer().
         """
+        self._check_columns(columns)
         return [
-            ({SAMPLE: sample}, self.renderer(columns, run_id=run_id, sample=sample))
+            ({SAMPLE: sample}, self._renderer(run_id=run_id, sample=sample))
             for sample in range(1, self.settings.samples + 1)
         ]
 
@@ -228,7 +226,22 @@ class Pipeline(Versioned):
         Raises SpecError if a prompt, the key, source.carry or for_each names a column that the query does not have, or
         if for_each hides one.
         """
-        system, user = self._system, Template(self.user, file=self._file(USER))
+        self._check_columns(columns)
+        return self._renderer(run_id=run_id, sample=sample)
+
+    def _renderer(self, *, run_id: str, sample: int) -> Renderer:
+        cache = self.caching.cache
+        return Renderer(
+            system=self._system,
+            user=self._user,
+            constant=self._constant,
+            cache=None if cache == "off" else cache,
+            salt=self._salt(run_id, sample),
+            max_bytes=self.limits.params_bytes,
+        )
+
+    def _check_columns(self, columns: Collection[str]) -> None:
+        system, user = self._system, self._user
         source, for_each = self.settings.source, self.settings.for_each
         known = [*columns, *for_each]
         unknown = [
@@ -263,19 +276,14 @@ class Pipeline(Versioned):
         if unknown:
             origin = source.files or (f"the table of {source.table}" if source.table else SQL)
             raise SpecError("\n".join([*unknown, f"Columns of {origin}: {', '.join(columns)}. Nothing was sent."]))
-        cache = self.caching.cache
-        return Renderer(
-            system=system,
-            user=user,
-            constant=self._constant,
-            cache=None if cache == "off" else cache,
-            salt=self._salt(run_id, sample),
-            max_bytes=self.limits.params_bytes,
-        )
 
     @property
     def _system(self) -> Template:
         return Template(self.system, file=self._file(SYSTEM), followed_by=self.shared)
+
+    @property
+    def _user(self) -> Template:
+        return Template(self.user, file=self._file(USER))
 
     @property
     def _constant(self) -> dict[str, Any]:

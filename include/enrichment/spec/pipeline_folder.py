@@ -33,6 +33,7 @@ from include.enrichment.requests.template import Template
 from include.enrichment.spec.checks_file import ChecksFile, read_checks
 from include.enrichment.spec.examples import Example, read_examples, shared_text
 from include.enrichment.spec.pipeline import (
+    CHECKS,
     CONTEXT,
     EXAMPLES,
     FILES,
@@ -148,7 +149,7 @@ def _pipelines(folder: Path) -> list[str]:
 
 def _misnamed_schemas(folder: Path) -> Iterator[str]:
     """Yield the files that are probably meant as the schema, without which the answer would be text."""
-    names = {path.name for path in folder.iterdir()} - {*FILES, EXAMPLES}
+    names = {path.name for path in folder.iterdir()} - {*FILES, EXAMPLES, CHECKS}
     for name in sorted(names):
         if "schema" in name.lower() or nearest(name, [SCHEMA]):
             yield f"{name}: is not a file of a pipeline. Rename it to {SCHEMA}, or move it for an answer that is text"
