@@ -82,6 +82,7 @@ ROOMS = [
         only={
             "language.py": {"py3langid"},
             "pattern.py": {"re2"},
+            "row_expression.py": {"duckdb"},
             "settings.py": {"pydantic_core"},
             "similarity.py": {"rapidfuzz"},
             "sql_expression.py": {"duckdb"},

@@ -29,6 +29,7 @@ from include.enrichment.answers.schema.column_names import (
 from include.enrichment.answers.schema.output import read_output
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.errors import SpecError, nearest
+from include.enrichment.requests.row_expression import expression_problems
 from include.enrichment.requests.template import Template
 from include.enrichment.spec.checks_file import ChecksFile, read_checks
 from include.enrichment.spec.examples import Example, read_examples, shared_text
@@ -48,7 +49,6 @@ from include.enrichment.spec.pipeline import (
 from include.enrichment.spec.query import query_problems
 from include.enrichment.spec.settings import Settings
 from include.enrichment.spec.source_table import SourceTable
-from include.enrichment.spec.where import where_problems
 from include.enrichment.spec.yaml_file import (
     DuplicateKey,
     Lines,
@@ -246,7 +246,7 @@ def _mistakes(texts: dict[str, str], settings: Settings | None, lines: Lines) ->
 def _where_mistakes(where: str, lines: Lines) -> Iterator[str]:
     # Only a block (`where: |`) keeps its line ends, and begins below its name.
     first = line_of(lines, ("source", "where")) + ("\n" in where)
-    for line, fact in where_problems(where):
+    for line, fact in expression_problems(where):
         yield f"{YAML}:{first + line - 1}: source.where: {fact}"
 
 

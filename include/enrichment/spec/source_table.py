@@ -7,10 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from include.enrichment.errors import nearest
+from include.enrichment.requests.row_expression import expression_problems
 from include.enrichment.requests.template import Template
 from include.enrichment.spec.parse_time import column_names, source_tables
 from include.enrichment.spec.settings import SourceSettings
-from include.enrichment.spec.where import Where, where_problems
+from include.enrichment.spec.where import Where
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +66,7 @@ class SourceTable:
             for column in columns:
                 yield from ((("source", setting, column), fact) for fact in self._unknown([column]))
         where = self._source.where
-        if where and self.columns and not any(where_problems(where)):
+        if where and self.columns and not any(expression_problems(where)):
             unknown = Where(text=where, location="").unknown_columns(self.columns)
             yield from ((("source", "where"), fact) for fact in self._unknown(unknown))
 

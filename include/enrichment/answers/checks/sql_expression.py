@@ -11,14 +11,7 @@ import pyarrow as pa
 from include.enrichment.answers.checks.kind import Answers, Kind, text_of
 from include.enrichment.answers.schema.output import Output
 from include.enrichment.errors import SpecError
-
-_SETTINGS: dict[str, str | bool | int | float | list[str]] = {
-    "memory_limit": "256MB",
-    "threads": 1,
-    "enable_external_access": False,
-    "python_enable_replacements": False,
-    "lock_configuration": True,
-}
+from include.enrichment.requests.row_expression import connect, describe_error, expression_problems
 
 
 class SqlExpression(Kind):
@@ -26,7 +19,7 @@ class SqlExpression(Kind):
     A boolean expression of DuckDB. An answer fails if it is false; true and null pass, as in a CHECK of SQL.
 
     It sees the answer as the struct ``output``, typed as in the published table, and the row as the struct ``source``.
-    It can read no files.
+    It sees no other answer and no clock, so that the verdict is the same whenever it is judged.
 
     :param columns: the row's columns in ``source``, each with its DuckDB type
     :param where: file and line, for errors
@@ -37,13 +30,13 @@ class SqlExpression(Kind):
     def __init__(self, expression: str, columns: Mapping[str, str], output: Output, *, where: str) -> None:
         self.columns = list(columns)
         self._expression, self._types, self._output, self._where = expression, columns, output, where
-        self._connection = duckdb.connect(":memory:", config=_SETTINGS)
+        if mistakes := [fact for _, fact in expression_problems(expression)]:
+            raise ValueError("; ".join(mistakes))
+        self._connection = connect()
         try:
-            if len(self._connection.extract_statements(self._query())) != 1:
-                raise ValueError("is not one expression")
             kind = self._run([], []).description[1][1]
         except duckdb.Error as error:
-            raise ValueError(_first_lines(error)) from error
+            raise ValueError(describe_error(error)) from error
         if kind != "BOOLEAN":
             raise ValueError(f"must be true or false, and is {kind}")
 
@@ -55,7 +48,7 @@ class SqlExpression(Kind):
             passed = dict(self._run(facts, answers.texts).fetchall())
         except duckdb.Error as error:
             raise SpecError(
-                f"{self._where}: the expression fails on an answer: {_first_lines(error)}. Nothing was published."
+                f"{self._where}: the expression fails on an answer: {describe_error(error)}. Nothing was published."
                 " Correct it and start a new run; no answer is billed again."
             ) from error
         return [
@@ -82,8 +75,3 @@ class SqlExpression(Kind):
             columns[f"source_{number}"] = pa.array([fact[number] for fact in facts], pa.string())
         self._connection.register("answers", pa.table(columns))
         return self._connection.execute(self._query())
-
-
-def _first_lines(error: Exception) -> str:
-    """Return DuckDB's message without the candidates and the query that follow it."""
-    return str(error).partition("\n")[0]

@@ -124,7 +124,7 @@ def test_columns_are_not_checked_while_the_other_pipeline_has_mistakes(load: Loa
         (reads("labels", "  where: ''\n"), "pipeline.yaml:4: source.where: String should have at least 1 character"),
         (reads("labels", "  where: id >\n"), "pipeline.yaml:4: source.where: is not an SQL expression: syntax error"),
         (reads("labels", "  where: |\n    id > 1\n    and and\n"), "pipeline.yaml:6: source.where: is not an SQL"),
-        (reads("labels", "  where: id > 1 and random() > 0\n"), "pipeline.yaml:4: source.where: must select the same"),
+        (reads("labels", "  where: id > 1 and random() > 0\n"), "pipeline.yaml:4: source.where: must give the same"),
     ],
 )
 def test_a_mistake_in_the_source_has_its_line(mistakes: Mistakes, settings: str, mistake: str) -> None:

@@ -1,4 +1,4 @@
-"""where.py: one boolean expression over a row, checked before anything is read, and evaluated without touching rows."""
+"""where.py: one boolean expression over a row, evaluated without touching rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from include.enrichment.errors import SpecError, WarehouseError
-from include.enrichment.spec.where import Where, where_problems
+from include.enrichment.requests.row_expression import expression_problems
+from include.enrichment.spec.where import Where
 
 ROWS = pa.record_batch(
     {
@@ -26,34 +27,6 @@ ROWS = pa.record_batch(
 def select(text: str, rows: pa.RecordBatch = ROWS) -> pa.RecordBatch:
     with Where(text=text, location="tickets/pipeline.yaml:4: source.where").open(rows.schema) as chosen:
         return chosen.select(rows, "s3://bucket/part.parquet")
-
-
-@pytest.mark.parametrize(
-    ("text", "line", "fact"),
-    [
-        ("id >", 1, "is not an SQL expression: syntax error at or near"),
-        ("id > 1\nand and", 2, 'syntax error at or near "and"'),
-        ("'ü' = body\nand >", 2, 'syntax error at or near ">"'),
-        ("", 1, "is not an SQL expression"),
-        ("select true", 1, 'syntax error at or near "select"'),
-        ("true; drop table source", 1, "is not an SQL expression"),
-        ("true) or (true", 1, 'syntax error at or near ")"'),
-        ("id from other", 1, 'syntax error at or near "from"'),
-        ("true limit 1", 1, 'syntax error at or near "limit"'),
-        ("id > 1, id < 3", 1, "must be one SQL expression, not 2: combine them with `and`"),
-        ("id > 1\nand exists (select 1 from 'x.parquet')", 2, "without a subquery"),
-        ("row_number() over () < 9", 1, "without a window function"),
-        ("*", 1, "without a star"),
-        ("columns('i.*') > 1", 1, "without a star"),
-        ("id > ?", 1, "without a parameter"),
-        ("id > 1\nand\nrandom() < 0.1", 3, "must select the same rows in every run, but random() changes"),
-        ("seen > now()", 1, "but now() changes"),
-    ],
-)
-def test_what_is_not_one_expression_over_a_row_is_found_without_its_columns(text: str, line: int, fact: str) -> None:
-    ((found, told),) = where_problems(text)
-    assert found == line
-    assert fact in told
 
 
 @pytest.mark.parametrize(
@@ -76,7 +49,7 @@ def test_what_is_not_one_expression_over_a_row_is_found_without_its_columns(text
     ],
 )
 def test_the_rows_for_which_it_is_true_stay_as_they_are(text: str, ids: list[int]) -> None:
-    assert list(where_problems(text)) == []
+    assert list(expression_problems(text)) == []
     chosen = select(text)
     assert chosen["Id"].to_pylist() == ids
     assert chosen.schema == ROWS.schema
