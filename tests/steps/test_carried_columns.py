@@ -166,7 +166,7 @@ class TestDays:
         with pytest.raises(SpecError) as caught:
             extract(flow.pipeline, flow.folder, source=Described({"price": pa.decimal128(12, 2)}, rows), lake=flow.lake)
         assert str(caught.value).startswith(
-            "tickets/pipeline.yaml: source.carry: 'price' is decimal128(12, 2), but was published as decimal128(9, 2)"
+            "tickets/pipeline.yaml:1: source.carry: 'price' is decimal128(12, 2), but was published as decimal128(9, 2)"
             " (dt=2026-11-01). Nothing was sent. All days must have the same type: cast it in extract.sql or the"
             " export, or set the published type in source.carry.\nTo change the type for every day, delete"
         )

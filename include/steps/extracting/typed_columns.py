@@ -54,10 +54,11 @@ def typed_columns(
     _check_names(pipeline)
     for setting, fields in (("source.key", keys), ("for_each", for_each), ("source.carry", carried)):
         if published and (changed := changed_types(fields, earlier)):
+            remedy = "write values of that type" if setting == "for_each" else f"set the published type in {setting}"
             raise SpecError(
-                f"{pipeline.name}/pipeline.yaml: {setting}: {'; '.join(changed)} (dt={published.partition})."
-                " Nothing was sent. All days must have the same type: cast it in extract.sql or the export, or set the"
-                f" published type in {setting}.\nTo change the type for every day, delete the manifests below"
+                f"{pipeline.location(setting)}: {'; '.join(changed)} (dt={published.partition}). Nothing was sent. All"
+                f" days must have the same type: cast it in extract.sql or the export, or {remedy}.\n"
+                "To change the type for every day, delete the manifests below"
                 f" {layout.manifests_folder(pipeline.name)} on the lake and run each day again. Answers are reused."
             )
     checks = pipeline.read_checks()

@@ -145,7 +145,7 @@ class TestDays:
         with pytest.raises(SpecError) as caught:
             flow.extract()
         assert str(caught.value) == (
-            "tickets/pipeline.yaml: source.key: 'ticket' is int64, but was published as string (dt=2026-11-01)."
+            "tickets/pipeline.yaml:1: source.key: 'ticket' is int64, but was published as string (dt=2026-11-01)."
             " Nothing was sent. All days must have the same type: cast it in extract.sql or the export, or set the"
             " published type in source.key.\n"
             "To change the type for every day, delete the manifests below manifests/tickets/ on the lake and run each"
