@@ -253,7 +253,7 @@ def _where_mistakes(where: str, lines: Lines) -> Iterator[str]:
 def _table_mistakes(folder: Path, texts: dict[str, str], settings: Settings, lines: Lines) -> Iterator[str]:
     """Yield the mistakes in ``source.table``, and each name that is no column of the table."""
     others = [name for name in _pipelines(folder.parent) if name != folder.name]
-    table = SourceTable(settings.source, folder=folder, others=others, for_each=settings.for_each)
+    table = SourceTable(settings, folder=folder, others=others)
     for path, fact in table.problems():
         yield f"{YAML}:{line_of(lines, path)}: {'.'.join(path[:2])}: {fact}"
     for file in (SYSTEM, USER):

@@ -10,7 +10,7 @@ from include.enrichment.errors import nearest
 from include.enrichment.requests.row_expression import expression_problems
 from include.enrichment.requests.template import Template
 from include.enrichment.spec.parse_time import column_names, source_tables
-from include.enrichment.spec.settings import SourceSettings
+from include.enrichment.spec.settings import FromColumn, Settings
 from include.enrichment.spec.where import Where
 
 if TYPE_CHECKING:
@@ -21,20 +21,17 @@ class SourceTable:
     """
     The table that a pipeline reads, as the folders of the pipelines describe it.
 
-    :param source: with a table
-    :param folder: of the pipeline that reads it
+    :param settings: those of the pipeline that reads it, with a table
+    :param folder: of that pipeline
     :param others: the names of all other pipelines
-    :param for_each: the variables of its prompts that are no columns
     """
 
-    def __init__(
-        self, source: SourceSettings, *, folder: Path, others: Collection[str], for_each: Collection[str] = ()
-    ) -> None:
-        self._source = source
-        self._table = source.table or ""
+    def __init__(self, settings: Settings, *, folder: Path, others: Collection[str]) -> None:
+        self._source = settings.source
+        self._table = settings.source.table or ""
+        self._for_each = settings.for_each
         self._folder = folder
         self._others = others
-        self._for_each = for_each
 
     @cached_property
     def unreadable(self) -> str:
@@ -57,14 +54,17 @@ class SourceTable:
 
     def problems(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """
-        Yield why the table cannot be read, and each column of the key, the carried columns and the condition that it
-        does not have, each fact with its place in pipeline.yaml.
+        Yield why the table cannot be read, and each column of the key, the carried columns, for_each and the condition
+        that it does not have, each fact with its place in pipeline.yaml.
         """
         if self.unreadable:
             yield ("source", "table"), self.unreadable
         for setting, columns in (("key", self._source.key), ("carry", self._source.carry)):
             for column in columns:
                 yield from ((("source", setting, column), fact) for fact in self._unknown([column]))
+        for name, values in self._for_each.items():
+            if isinstance(values, FromColumn):
+                yield from ((("for_each", name), fact) for fact in self._unknown([values.column]))
         where = self._source.where
         if where and self.columns and not any(expression_problems(where)):
             unknown = Where(text=where, location="").unknown_columns(self.columns)

@@ -99,6 +99,14 @@ def test_the_names_of_for_each_are_no_columns_of_the_table(load: Load) -> None:
     assert load(yaml=yaml, sql=None, user="{{ label }} {{ locale }}").settings.for_each
 
 
+def test_a_column_of_for_each_that_the_table_does_not_have_is_reported_with_its_line(mistakes: Mistakes) -> None:
+    yaml = reads("labels") + "for_each: {locale: {column: labels}}\n"
+    (line,) = mistakes(yaml=yaml, sql=None, user="{{ label }} {{ locale }}")
+    assert line == (
+        "pipeline.yaml:7: for_each.locale: the table of 'labels' has no column 'labels'; did you mean 'label'?"
+    )
+
+
 def test_columns_are_not_checked_while_the_other_pipeline_has_mistakes(load: Load, labels: Path) -> None:
     (labels / "output.schema.json").write_text("{")
     load(yaml=reads("labels"), sql=None, user="{{ anything }}")
