@@ -95,7 +95,7 @@ class PublishedTable:
                 f"Partition {manifest.partition} of {self._pipeline!r} (source.table), published"
                 f" {manifest.published_at:%Y-%m-%d %H:%M} UTC, has no column {facts}. Nothing was sent.\n"
                 f"It has: {', '.join(columns)}.\n"
-                f"If its pipeline has got the column since, run that day of it again (paid answers are reused):"
+                f"If that pipeline has added the column since, run that day of it again (paid answers are reused):"
                 f" make run PIPELINE={self._pipeline} PARTITION={manifest.partition}"
             )
 
