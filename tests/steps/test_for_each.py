@@ -118,6 +118,19 @@ def test_a_reject_is_one_combination_of_a_row(flow: Flow, tmp_path: Path) -> Non
     assert flow.send() == {"succeeded": 1}
 
 
+def test_a_run_of_only_the_rejects_sends_the_samples_of_the_rejected_combination(flow: Flow, tmp_path: Path) -> None:
+    yaml = LOCALES + "limits: {max_reject_ratio: 1, retry_passes: 0}\nsamples: 2\n"
+    flow.emulator.set_faults([{"kind": "errored", "error_type": "permission_error", "match": "It crashes in fr-FR"}])
+    flow = fan_out(flow, tmp_path, yaml)
+    flow.run_all("main")
+    rejects = [(row["ticket"], row["locale"], row["_sample"]) for row in flow.rejected().to_pylist()]
+    assert rejects == [("T2", "fr-FR", 1), ("T2", "fr-FR", 2)]
+    flow.emulator.set_faults([])
+    flow = replace(flow, folder=flow.run("manual__2"), pipeline=flow.pipeline.for_run(RunOptions(only_rejects=True)))
+    assert flow.run_all("main").published == 12
+    assert flow.requests_sent() == 14
+
+
 def test_a_trial_and_min_rows_count_rows_of_the_source(flow: Flow, tmp_path: Path) -> None:
     flow = fan_out(flow, tmp_path, LOCALES + "limits: {min_rows: 4}\n")
     with pytest.raises(WarehouseError, match=r"The source has 3 rows .* is 4"):

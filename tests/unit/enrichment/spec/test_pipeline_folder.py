@@ -295,6 +295,15 @@ class TestShared:
         (folder / "examples.jsonl").write_text('{"input": {"text": "It crashes"}, "output": "Sorry."}')
         assert "Sorry." in load(schema=None).shared
 
+    def test_an_example_has_a_value_for_each_name_of_for_each_that_the_prompt_uses(
+        self, load: Load, mistakes: Mistakes, folder: Path
+    ) -> None:
+        files = {"yaml": YAML + "for_each: {locale: [de, fr]}\n", "user": "{{ text }} in {{ locale }}\n"}
+        (folder / "examples.jsonl").write_text(self.EXAMPLE)
+        assert mistakes(**files) == ["examples.jsonl:1: the input has no column 'locale', which user.md:1 uses"]
+        (folder / "examples.jsonl").write_text(self.EXAMPLE.replace('crashes"', 'crashes", "locale": "it"'))
+        assert "It crashes in it" in load(**files).shared
+
     def test_a_warning_says_that_the_cache_is_off_where_it_would_pay(self, load: Load, folder: Path) -> None:
         (folder / "context" / "style.md").write_text("A rule that all rows share. " * 1_000)
         (line,) = find_warnings(load())
