@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from include.enrichment.answers.schema import supported_schema
 from include.enrichment.answers.schema.column_names import (
+    ONLY_IN_PROMPTS,
     carry_problems,
     for_each_problems,
     key_problems,
@@ -234,9 +235,11 @@ def _mistakes(texts: dict[str, str], settings: Settings | None, lines: Lines) ->
         yield from _where_mistakes(settings.source.where, lines)
     if settings:
         key, carry, for_each = (list(names) for names in _columns(settings))
-        yield from _column_mistakes(("source", "key"), key, key_problems(key), lines)
+        remedy = {"remedy": ONLY_IN_PROMPTS} if settings.source.table else {}
+        yield from _column_mistakes(("source", "key"), key, key_problems(key, **remedy), lines)
         yield from _column_mistakes(("for_each",), for_each, for_each_problems(for_each, key), lines)
-        yield from _column_mistakes(("source", "carry"), carry, carry_problems(carry, [*key, *for_each]), lines)
+        carried = carry_problems(carry, [*key, *for_each], **remedy)
+        yield from _column_mistakes(("source", "carry"), carry, carried, lines)
         if used is not None:
             yield from _column_mistakes(("for_each",), for_each, _unused(for_each, used), lines)
     if SCHEMA in texts:

@@ -13,6 +13,8 @@ PARTITION_COLUMN = "dt"
 #: run and the rejects already have columns of these names.
 RESERVED_NAMES = frozenset({"request_id", "params", "problem", "outcome", "reason", "text", "count"})
 _ALIAS = "give it an alias in extract.sql, or another name in the export"
+#: The remedy for a column of another pipeline's table, which can have no alias.
+ONLY_IN_PROMPTS = "the prompts and source.where can use it, source.key and source.carry cannot"
 _CHOOSE = "choose another name"
 _RENAME = "rename the property"
 
@@ -49,9 +51,9 @@ def key_problems(key: Sequence[str], remedy: str = _ALIAS) -> Iterator[tuple[str
         yield name, f"{fact}: {remedy}"
 
 
-def carry_problems(carry: Iterable[str], key: Sequence[str]) -> Iterator[tuple[str, str]]:
+def carry_problems(carry: Iterable[str], key: Sequence[str], remedy: str = _ALIAS) -> Iterator[tuple[str, str]]:
     """Find the carried columns that cannot be published with this key, and say how to fix each."""
-    return _added_problems(carry, key, "the table has it anyway, so leave it out here", _ALIAS)
+    return _added_problems(carry, key, "the table has it anyway, so leave it out here", remedy)
 
 
 def for_each_problems(names: Iterable[str], key: Sequence[str]) -> Iterator[tuple[str, str]]:

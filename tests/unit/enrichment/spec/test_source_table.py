@@ -94,6 +94,15 @@ def test_a_carried_column_that_the_table_does_not_have_is_reported_with_its_line
     )
 
 
+def test_a_reserved_name_of_the_table_gets_no_advice_about_a_query(mistakes: Mistakes) -> None:
+    settings = reads("labels", "  carry: [_model]\n", key="[id, _sample]")
+    reserved = "is a reserved column name: the prompts and source.where can use it, source.key and source.carry cannot"
+    assert mistakes(yaml=settings, sql=None, user="{{ label }}") == [
+        f"pipeline.yaml:3: source.key: '_sample' {reserved}",
+        f"pipeline.yaml:4: source.carry: '_model' {reserved}",
+    ]
+
+
 def test_the_names_of_for_each_are_no_columns_of_the_table(load: Load) -> None:
     yaml = reads("labels") + "for_each: {locale: [de-DE, fr-FR]}\n"
     assert load(yaml=yaml, sql=None, user="{{ label }} {{ locale }}").settings.for_each
