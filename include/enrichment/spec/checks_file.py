@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,14 @@ from include.enrichment.answers.schema.kind import Kind
 from include.enrichment.answers.schema.output import Output
 from include.enrichment.errors import nearest
 from include.enrichment.spec.pipeline import CHECKS
-from include.enrichment.spec.yaml_file import Lines, describe_yaml_error, line_of, read_yaml
+from include.enrichment.spec.yaml_file import (
+    Lines,
+    describe_file_error,
+    describe_problem,
+    describe_yaml_error,
+    line_of,
+    read_yaml,
+)
 
 _file = TypeAdapter(list[Check])
 #: The models within a check, by the setting that holds one.
@@ -93,10 +99,8 @@ def _read(path: Path) -> tuple[str | None, str | None]:
         return path.read_text(encoding="utf-8-sig"), None
     except FileNotFoundError:
         return None, None
-    except OSError as error:
-        return None, f"cannot be read: {error.strerror}"
-    except UnicodeDecodeError as error:
-        return None, f"is not UTF-8: {error}"
+    except (OSError, UnicodeDecodeError) as error:
+        return None, describe_file_error(error)
 
 
 def _with_words(check: Check, folder: Path) -> tuple[Check, str | None]:
@@ -123,13 +127,9 @@ def _describe(problem: Any, data: Any) -> str:
     check = data[number]
     name = check.get("name") if isinstance(check, dict) else None
     where = ".".join(map(str, [name or f"check {number + 1}", *steps]))
-    if problem["type"] == "extra_forbidden":
-        known = list(_MODELS.get(steps[0], Check).model_fields)
-        return f"{where}: unknown key{nearest(str(steps[-1]), known) or '.'} Known keys: {', '.join(known)}"
-    if problem["type"] == "missing":
-        return f"{where}: is missing"
-    got = f", got {reprlib.repr(problem['input'])}" if steps else ""
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')}{got}"
+    if not steps:  # the whole check is too long to repeat
+        return f"{where}: {problem['msg'].removeprefix('Value error, ')}"
+    return describe_problem(where, problem, lambda: list(_MODELS.get(steps[0], Check).model_fields))
 
 
 def _field_problem(check: Check, path: Sequence[str], properties: Mapping[str, Kind]) -> str | None:

@@ -10,7 +10,6 @@ are optional.
 from __future__ import annotations
 
 import json
-import reprlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -54,6 +53,8 @@ from include.enrichment.spec.yaml_file import (
     DuplicateKey,
     Lines,
     NodePath,
+    describe_file_error,
+    describe_problem,
     describe_yaml_error,
     error_line,
     line_of,
@@ -89,10 +90,8 @@ def load_pipeline(folder: Path) -> Pipeline:
                 mistakes += [f"{folder.name}/{mistake}" for mistake in _misnamed_schemas(folder)]
             elif file != EXAMPLES and (file != SQL or _needs_sql(texts)):
                 mistakes.append(f"{folder.name}/{file}: is missing; a pipeline is {', '.join(FILES)}")
-        except OSError as error:
-            mistakes.append(f"{folder.name}/{file}: cannot be read: {error.strerror}")
-        except UnicodeDecodeError as error:
-            mistakes.append(f"{folder.name}/{file}: is not UTF-8: {error}")
+        except (OSError, UnicodeDecodeError) as error:
+            mistakes.append(f"{folder.name}/{file}: {describe_file_error(error)}")
     if not mistakes:
         settings, lines, found = _settings(texts[YAML])
         found += _mistakes(texts, settings, lines)
@@ -187,15 +186,9 @@ def _settings(text: str) -> tuple[Settings | None, Lines, list[str]]:
 
 def _describe(problem: Any) -> str:
     path = [str(step) for step in problem["loc"]]
-    where = ".".join(path)
     if not path:
         return f"must be a mapping of {', '.join(Settings.model_fields)}"
-    if problem["type"] == "extra_forbidden":
-        known = _keys_at(path[:-1])
-        return f"{where}: unknown key{nearest(path[-1], known) or '.'} Known keys: {', '.join(known)}"
-    if problem["type"] == "missing":
-        return f"{where}: is missing"
-    return f"{where}: {problem['msg'].removeprefix('Value error, ')}, got {reprlib.repr(problem['input'])}"
+    return describe_problem(".".join(path), problem, lambda: _keys_at(path[:-1]))
 
 
 def _keys_at(path: Sequence[str]) -> list[str]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import reprlib
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import yaml
+
+from include.enrichment.errors import nearest
 
 #: A node of a YAML document: the keys and positions that lead to it.
 NodePath = tuple[str | int, ...]
@@ -55,6 +58,27 @@ def line_of(lines: Lines, path: Iterable[str | int]) -> int:
     while steps and steps not in lines:
         steps = steps[:-1]
     return lines.get(steps, 1)
+
+
+def describe_problem(setting: str, problem: Any, known: Callable[[], Sequence[str]]) -> str:
+    """
+    Return what is wrong with a setting, as one line.
+
+    :param setting: its dotted name
+    :param problem: one of the errors() of a pydantic ValidationError
+    :param known: gives the keys that may stand in the place of an unknown one
+    """
+    if problem["type"] == "extra_forbidden":
+        keys = known()
+        return f"{setting}: unknown key{nearest(str(problem['loc'][-1]), keys) or '.'} Known keys: {', '.join(keys)}"
+    if problem["type"] == "missing":
+        return f"{setting}: is missing"
+    return f"{setting}: {problem['msg'].removeprefix('Value error, ')}, got {reprlib.repr(problem['input'])}"
+
+
+def describe_file_error(error: OSError | UnicodeDecodeError) -> str:
+    """Return why a file cannot be read."""
+    return f"is not UTF-8: {error}" if isinstance(error, UnicodeDecodeError) else f"cannot be read: {error.strerror}"
 
 
 def describe_yaml_error(error: Exception) -> tuple[int, str]:
