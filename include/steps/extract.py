@@ -182,6 +182,7 @@ def _write_rows(
     added = renderers[0][0].keys()
     key = [field.name for field in row_keys(schema) if field.name not in added]
     carried = [field.name for field in row_carried(schema)]
+    of_source = [*key, *carried]
     written = _Written()
     checks = checks if CHECKED in schema.names else None
 
@@ -191,9 +192,10 @@ def _write_rows(
             combinations = fan_out.combinations(row)
             written.without_value += not combinations
             for combination in combinations:
-                row.update(combination)  # not copied: the row may hold long texts
+                if combination:
+                    row.update(combination)  # not copied: the row may hold long texts
                 for numbers, renderer in renderers:
-                    yield _render(row, renderer, key, carried, checks) | numbers
+                    yield {**numbers, **_render(row, renderer, key, of_source, checks)}
 
     # Texts rarely repeat: a dictionary would take time and save nothing.
     options = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
@@ -212,7 +214,9 @@ def _by_size(rows: Iterable[dict[str, Any]], carried: Sequence[str]) -> Iterator
     size = 0
     for row in rows:
         waiting.append(row)
-        size += len(row["params"] or b"") + sum([_size(row[name]) for name in carried])
+        size += len(row["params"] or b"")
+        if carried:
+            size += sum([_size(row[name]) for name in carried])
         if size > _BYTES_AT_ONCE or len(waiting) == _ROWS_AT_ONCE:
             yield waiting
             waiting, size = [], 0
@@ -228,21 +232,24 @@ def _size(value: object) -> int:
 
 
 def _render(
-    row: Mapping[str, Any], renderer: Renderer, key: list[str], carried: list[str], checks: Checks | None
+    row: Mapping[str, Any], renderer: Renderer, key: list[str], of_source: list[str], checks: Checks | None
 ) -> dict[str, Any]:
     """
     The row's key and carried columns with its request or problem, and with what the checks need to know of the row. The
     other columns, which may hold long texts, are dropped.
     """
-    rendered = {name: row[name] for name in (*key, *carried)}
+    rendered = {name: row[name] for name in of_source}
     try:
         request_id, params = renderer.encode(row)
-        facts = checks.facts(row) if checks else None
+        facts, problem = checks.facts(row) if checks else None, None
     except Unsendable as error:
-        return rendered | {"request_id": None, "params": None, "problem": str(error), CHECKED: None}
+        request_id, params, problem, facts = None, None, str(error), None
     except SpecError as error:
         raise SpecError(f"{error} The row: {_describe_key(row, key)}.") from error
-    return rendered | {"request_id": request_id, "params": params, "problem": None, CHECKED: facts}
+    rendered.update(request_id=request_id, params=params, problem=problem)
+    if checks:
+        rendered[CHECKED] = facts
+    return rendered
 
 
 def _check_keys(path: Path) -> None:

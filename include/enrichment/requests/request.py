@@ -59,15 +59,16 @@ def encode_params(params: Mapping[str, Any]) -> bytes:
 
     Raises Unsendable if a text is not valid Unicode or the body exceeds MAX_REQUEST_BYTES.
     """
-    return _within_limit(_encode(params))
+    return _within_limit(encode_json(params))
 
 
-def _encode(value: Any) -> bytes:
+def encode_json(value: Any) -> bytes:
+    """Return the value as JSON. Raises Unsendable if a text in it is not valid Unicode."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError as error:
         raise Unsendable(
-            f"its text is not valid Unicode ({error.reason} at character {error.start:,} of the prompt)"
+            f"its text is not valid Unicode ({error.reason} at character {error.start:,} of the text)"
         ) from error
 
 
@@ -126,7 +127,7 @@ class Renderer:
         if not user.strip():
             raise Unsendable(f"its prompt is empty: {self._user.file} renders to nothing")
         before, after = self._frame(system)
-        params = _within_limit(b"".join((before, _encode(user), after)), self._max_bytes)
+        params = _within_limit(b"".join((before, encode_json(user), after)), self._max_bytes)
         return request_id(params, salt=self._salt), params
 
     def _frame(self, system: str) -> tuple[bytes, bytes]:
@@ -139,6 +140,6 @@ class Renderer:
             }
             if not system.strip():
                 del params["system"]
-            before, after = _encode(params).split(bytes(_PLACEHOLDER))
+            before, after = encode_json(params).split(bytes(_PLACEHOLDER))
             self._framed = system, before, after
         return self._framed[1:]

@@ -23,6 +23,7 @@ _FOREIGN = {
     "WINDOW": "a window function",
     "STAR": "a star",
     "PARAMETER": "a parameter",
+    "POSITIONAL_REFERENCE": "a column's number",
 }
 
 
@@ -43,7 +44,9 @@ def expression_problems(text: str) -> Iterator[tuple[int, str]]:
             line = _line_at(text, node.get("query_location", 0) - len("select "))
             if foreign := _FOREIGN.get(node.get("class", "")):
                 yield line, f"must be an expression over the columns of one row, without {foreign}"
-            if (name := node.get("function_name", "").casefold()) in changing:
+            name = node.get("function_name", "").casefold()
+            # Of one time alone, age() is counted from today.
+            if name in changing or (name == "age" and len(node["arguments"]) == 1):
                 yield line, f"must give the same result in every run, but {name}() changes"
 
 

@@ -24,6 +24,7 @@ from include.enrichment.answers.checks.sql_expression import SqlExpression
 from include.enrichment.answers.checks.word_search import Forbidden, MustContain
 from include.enrichment.answers.schema.output import Output
 from include.enrichment.errors import SpecError
+from include.enrichment.requests.request import encode_json
 from include.enrichment.requests.template import Template
 
 #: Longer reasons help neither Claude nor a person.
@@ -99,8 +100,12 @@ class Checks:
         return any(check.warn for check in self._checks)
 
     def facts(self, row: Mapping[str, Any]) -> str:
-        """Return what the checks need to know of a row, as JSON. Raises SpecError if a template fails on it."""
-        return msgspec.json.encode([kind.facts(row) for kind in self._kinds]).decode()
+        """
+        Return what the checks need to know of a row, as JSON.
+
+        Raises SpecError if a template fails on the row, Unsendable if its text is not valid Unicode.
+        """
+        return encode_json([kind.facts(row) for kind in self._kinds]).decode()
 
     def judge(self, facts: Sequence[str | None], outputs: Sequence[str]) -> list[Verdict]:
         """

@@ -215,6 +215,9 @@ def _exact_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         for value in values:
             _exact_array([value], kind)
         raise ValueError(str(error)) from error
+    # To Python, True equals 1.
+    if bool in set(map(type, values)) and not pa.types.is_boolean(kind):
+        raise ValueError(f"{describe_value(next(value for value in values if isinstance(value, bool)))}: not {kind}")
     if became != values:
         for value, other in zip(values, became, strict=True):
             if not _are_same(value, other):

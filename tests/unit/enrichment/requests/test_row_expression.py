@@ -29,6 +29,8 @@ from include.enrichment.requests.row_expression import connect, expression_probl
         ("id > ?", 1, "without a parameter"),
         ("id > 1\nand\nrandom() < 0.1", 3, "must give the same result in every run, but random() changes"),
         ("seen > now()", 1, "but now() changes"),
+        ("age(seen) > interval 6 year", 1, "but age() changes"),
+        ("id > 1\nand #1 = 7", 2, "without a column's number"),
     ],
 )
 def test_what_is_not_one_expression_over_a_row_is_found_without_its_columns(text: str, line: int, fact: str) -> None:
@@ -40,3 +42,7 @@ def test_what_is_not_one_expression_over_a_row_is_found_without_its_columns(text
 def test_times_are_in_utc_wherever_the_expression_runs() -> None:
     with closing(connect()) as database:
         assert database.execute("select hour('2026-11-01 08:00:00+02'::timestamptz)").fetchall() == [(6,)]
+
+
+def test_the_time_between_two_columns_may_be_compared() -> None:
+    assert not list(expression_problems("age(closed, opened) > interval 6 year"))

@@ -9,6 +9,7 @@ from include.enrichment.answers.checks.check import KINDS, Check
 from include.enrichment.answers.checks.checks import Checks
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.errors import SpecError
+from include.enrichment.requests.request import Unsendable
 
 OUTPUT = OutputSchema(
     {
@@ -28,6 +29,11 @@ def checks(*settings: dict[str, Any]) -> Checks:
     return Checks(
         read, output=OUTPUT, prompt_columns=["size"], line=lambda number, _: number + 1, file="tickets/checks.yaml"
     )
+
+
+def test_a_row_whose_text_is_not_unicode_cannot_be_sent() -> None:
+    with pytest.raises(Unsendable, match="not valid Unicode"):
+        checks({"must_contain": ["{{ sku }}"]}).facts({"sku": "\ud800"})
 
 
 def titles(*texts: str) -> Sequence[str]:

@@ -193,6 +193,7 @@ def test_a_text_column_has_the_text_of_values_without_a_type(value: object, text
         (pa.int64(), ["5"], "'5' (str)"),
         (pa.bool_(), [1], "1 (int)"),
         (pa.float64(), [0.5, "x"], "'x' (str): "),
+        (pa.float64(), [1.5, True], "True (bool): not double"),
         (pa.float64(), [2**60 + 1], "(int): "),
         (pa.float32(), [1e300], "1e+300 (float): it would become inf (float)"),
         (pa.decimal128(9, 2), [Decimal("1.555")], "Decimal('1.555') (Decimal): Rescaling"),
