@@ -26,7 +26,7 @@ from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
 from include.enrichment.storage.version import check_stamp
-from include.gateways.lake import Lake
+from include.gateways.lake import Lake, ObjectMissing
 from include.gateways.ledger_store import Ledger
 from include.gateways.result_store import ResultStore
 from include.steps.files.chunk_files import request_ids_of
@@ -107,7 +107,10 @@ def _check_canary(sent: Mapping[str, RequestIds], found: PriorResults, run: Extr
     """
     reasons: dict[str, str | None] = {}
     for batch_id, request_ids in sent.items():
-        answers = store.answers(batch_id, of=request_ids.array)
+        try:
+            answers = store.answers(batch_id, of=request_ids.array)
+        except ObjectMissing:
+            continue  # another run has taken the chunk over and still waits for its batch
         for line in answers.select(["request_id", "outcome", "error_type", "stop_reason", "reason"]).to_pylist():
             passing = remedy(line["outcome"], line["error_type"], line["stop_reason"]) == "again"
             fine = passing or line["outcome"] == "succeeded"

@@ -88,6 +88,15 @@ def test_a_canary_that_was_all_there_was_to_send_stops_nothing(flow: Flow) -> No
     assert flow.plan() == flow.plan("retry") == []
 
 
+def test_a_canary_whose_batch_another_run_waits_for_stops_nothing(twenty: Flow) -> None:
+    """Its chunk was taken over, so this run has neither waited for the batch nor loaded it."""
+    (canary,) = twenty.plan("canary")
+    twenty.submit(canary)
+    (rest,) = twenty.plan("main")
+    assert request_ids_of(twenty.lake, rest).isdisjoint(request_ids_of(twenty.lake, canary))
+    assert twenty.plan("retry") == [canary, rest]
+
+
 def test_after_a_canary_that_failed_its_plan_sends_again_what_was_not_billed(twenty: Flow) -> None:
     twenty.emulator.set_faults([{"kind": "errored", "error_type": "not_found_error"}])
     twenty.send("canary")
