@@ -22,7 +22,7 @@ from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
 from include.enrichment.storage.version import parse
-from include.gateways.disk import working_folder
+from include.gateways.disk import sha256_of, working_folder
 from include.gateways.lake import Lake, ObjectMissing, Stored
 from include.gateways.ledger_store import Ledger
 from include.gateways.result_store import ResultStore
@@ -36,7 +36,7 @@ from include.steps.publishing.joining import join_rows, write_by_position
 from include.steps.publishing.matching import Matches, match_rows
 from include.steps.publishing.run_cost import cost_of_run
 from include.steps.publishing.table_contract import last_manifest
-from include.steps.publishing.table_files import TableFiles, sha256_of, write_tables
+from include.steps.publishing.table_files import TableFiles, write_tables
 
 log = logging.getLogger(__name__)
 

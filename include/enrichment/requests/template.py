@@ -26,7 +26,7 @@ class Template:
     The same row gives the same text in every process: there are no random functions (``lipsum``, ``|random``) and no
     clock, and a value without a text is an error. prompt_values.py defines the text of each value.
 
-    :param followed_by: follows each rendered prompt after a blank line; it is no template
+    :param followed_by: follows each rendered prompt after a blank line. Not a template
 
     Raises SpecError with the line of a syntax error.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -17,7 +16,7 @@ from include.enrichment.runs.partition import Partition
 from include.enrichment.spec.where import Where
 from include.enrichment.storage import layout
 from include.enrichment.storage.version import check_stamp, parse
-from include.gateways.disk import working_folder
+from include.gateways.disk import sha256_of, working_folder
 from include.gateways.lake import ObjectMissing
 from include.gateways.sources.parquet_rows import COLUMN_BYTES, decode, rows_of
 from include.gateways.sources.portions import Row
@@ -103,8 +102,7 @@ class PublishedTable:
         """Copy the table. Raises WarehouseError if it is not the one in the manifest, as between its two writes."""
         try:
             self._lake.fetch(layout.table(self._pipeline, partition), path)
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = sha256_of(path)
             fact = "is not the one in its manifest: it is being published, or an earlier publish failed midway"
         except ObjectMissing:
             digest, fact = "", "does not exist, but its manifest does"

@@ -47,7 +47,7 @@ def find_failed(
 
     Raises LoadError if memory or disk runs out, SpecError if an expression fails on an answer.
     """
-    # Of several usable answers to a request, publish takes one of the last batch.
+    # A request rarely has several usable answers. Then publish may take another one, as it goes by the order of passes.
     usable = found.table.filter(pc.equal(found.table["outcome"], "succeeded")).select(_ANSWER.names).cast(_ANSWER)
     last = usable.group_by("request_id").aggregate([("batch_id", "max")])
     failed: dict[str, tuple[str, str]] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 from include.enrichment.answers.table import Shape, split_rows
 from include.enrichment.batches.usage import sum_usd, total_usd
 from include.enrichment.storage.version import with_stamp
+from include.gateways.disk import sha256_of
 
 #: A row group is closed at this many rows, or at this many bytes of them in memory.
 _GROUP_ROWS, _GROUP_BYTES = 100_000, 16_000_000
@@ -65,12 +65,6 @@ def write_tables(joined_rows: Iterable[tuple[pa.Table, pa.Table]], shape: Shape,
             rejected_by.update(rejected["outcome"].to_pylist())
             costs += [sum_usd(portion["_cost_usd"]) for portion in (published, rejected)]
     return TableFiles(table=table, rejects=rejects, rejected_by=rejected_by, cost_usd=total_usd(costs))
-
-
-def sha256_of(path: Path) -> str:
-    """Return the file's SHA-256 in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _RowGroups:
