@@ -16,7 +16,9 @@ from include.enrichment.answers.checks.length import count_characters, count_wor
 from include.enrichment.answers.checks.numbers import Numbers
 from include.enrichment.answers.checks.placeholders import Placeholders
 
-PRODUCT = '<product name="kettle" locale="{locale}">\nA kettle of 1.7 litres that boils quickly, with a lid.\n</product>'
+PRODUCT = (
+    '<product name="kettle" locale="{locale}">\nA kettle of 1.7 litres that boils quickly, with a lid.\n</product>'
+)
 LANGUAGES = ["de", "en", "es", "fr", "it", "ja", "nl", "pl", "pt", "sv"]
 
 
@@ -126,7 +128,9 @@ def test_placeholders_count_against_the_length() -> None:
 
 
 @pytest.mark.parametrize("items", [{"type": "string"}, {"anyOf": [{"type": "string"}]}, {"$ref": "#/$defs/text"}])
-def test_a_list_has_as_many_items_as_asked_and_each_of_them_follows_its_description(items: Mapping[str, object]) -> None:
+def test_a_list_has_as_many_items_as_asked_and_each_of_them_follows_its_description(
+    items: Mapping[str, object],
+) -> None:
     description = "3 to 5 bullet points of 6 to 12 words, in the language of the locale"
     make = compile_schema(
         {"type": "array", "items": items, "description": description, "$defs": {"text": {"type": "string"}}}
