@@ -48,6 +48,12 @@ def test_a_text_has_at_most_the_asked_characters(language: str, most: int) -> No
     assert all(text.startswith("simulated") for text in found)
 
 
+def test_an_element_of_the_request_may_say_how_many_characters() -> None:
+    asked = "at most max_characters characters"
+    assert all(len(text) <= 25 for text in texts(asked, "<string><max_characters>25</max_characters>Save</string>"))
+    assert any(len(text) > 60 for text in texts(asked, "<string>Save</string>"))
+
+
 def test_the_bounds_of_words_and_of_characters_hold_together() -> None:
     for text in texts("4 to 30 words, at most 60 characters", PRODUCT):
         assert 4 <= count_words(text) <= 30
