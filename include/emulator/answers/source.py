@@ -8,7 +8,7 @@ from functools import cached_property
 from include.emulator.answers.bad_texts import Spoil
 from include.emulator.answers.instructions import NONE, Instructions
 from include.emulator.answers.placeholders import placeholders
-from include.emulator.answers.texts import DEFAULT_LANGUAGE, Bounds, Wanted, phrasebook, write_text
+from include.emulator.answers.texts import DEFAULT_LANGUAGE, Bounds, Wanted, count_words, phrasebook, write_text
 from include.emulator.draws import Draws
 
 _QUOTED_CHARACTERS = 600  # answers quote from this many first characters of the request's text
@@ -84,6 +84,7 @@ class Source:
 
     def _wanted(self, asked: Instructions, draws: Draws) -> Wanted:
         words, characters = Bounds(), Bounds()
+        kept = tuple(placeholders(self._source_text(asked.element))) if asked.placeholders else ()
         most_characters = self._most_characters(asked)
         if most_characters is not None:
             # Without a number of words, the text gets at least four fifths as long as it may be.
@@ -93,13 +94,14 @@ class Source:
             least, most = asked.words
             words = Bounds(least=least + draws.below((most - least) // 2 + 1), most=most)
         elif most_characters is None:
-            words = Bounds(least=_FREE_WORDS)
+            # As many words again as in what is kept, which may be in another language.
+            words = Bounds(least=_FREE_WORDS + 2 * sum(map(count_words, kept)))
         return Wanted(
             language=(self.language or DEFAULT_LANGUAGE) if asked.language else None,
             words=words,
             characters=characters,
             names=self._names,
-            kept=tuple(placeholders(self._source_text(asked.element))) if asked.placeholders else (),
+            kept=kept,
         )
 
     def _most_characters(self, asked: Instructions) -> int | None:
