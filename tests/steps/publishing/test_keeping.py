@@ -188,9 +188,9 @@ def test_one_value_of_for_each_can_be_kept_for_each_row(flow: Flow, tmp_path: Pa
 
 
 def test_texts_are_candidates_too(flow: Flow, tmp_path: Path) -> None:
-    next_run(flow, tmp_path, best="1")
+    next_run(flow, tmp_path, best="len(ticket)")
     (folder := tmp_path / flow.folder.run_id / "tickets").joinpath("output.schema.json").unlink()
-    settings = (folder / "pipeline.yaml").read_text().replace("best: 1", "best: len(text)")
+    settings = (folder / "pipeline.yaml").read_text().replace("len(ticket)", "len(text)")
     (folder / "pipeline.yaml").write_text(settings)
     flow.pipeline = load_pipeline(folder)
     assert flow.run_all("main").published == 3
