@@ -139,7 +139,9 @@ def test_a_publish_that_is_killed_as_it_deletes_the_samples_of_an_earlier_one_le
     undisturbed = World(tmp_path / "undisturbed", emulator, rows=_ROWS, keep=True)
     all_is_well(no_longer_kept(undisturbed))
     (number,) = [
-        number for number, line in enumerate(undisturbed.writes("manual__2"), start=1) if line.startswith("delete publish")
+        number
+        for number, line in enumerate(undisturbed.writes("manual__2"), start=1)
+        if line.startswith("delete publish")
     ]
     world = World(tmp_path / "world", emulator.workspace(), rows=_ROWS, keep=True)
     all_is_well(no_longer_kept(world, kills={number: moment}))

@@ -45,7 +45,7 @@ class Best:
             raise SpecError("\n".join(f"{self.location}: {fact}. Nothing was sent." for fact in facts))
 
     def _problems(self, columns: Mapping[str, pa.DataType | None]) -> Iterator[str]:
-        """Yield why the expression gives no score. Types are checked if those of all columns that it reads are known."""
+        """Yield why the expression gives no score. Types are checked once those of all its columns are known."""
         unknown = unknown_columns(self.text, columns.keys())
         for name in unknown:
             hint = " (no check has `warn: true`)" if name == WARNINGS else nearest(name, columns.keys())

@@ -107,7 +107,7 @@ def columns_in(text: str, available: Collection[str]) -> list[str]:
 
 
 def unknown_columns(text: str, available: Collection[str]) -> list[str]:
-    """Return the names in an expression that are neither a column, of those available, nor the parameter of a lambda."""
+    """Return the names in an expression that are neither an available column nor the parameter of a lambda."""
     with closing(connect()) as database:
         tree = parse(database, text)
     lambdas = [node["lhs"] for node in nodes(tree) if node.get("class") == "LAMBDA"]

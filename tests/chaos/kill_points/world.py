@@ -176,9 +176,7 @@ class Worlds:
         self._s3 = s3
         self._numbers = count(1)
 
-    def new(
-        self, *, rows: int = ROWS, on_s3: bool = False, timing: Timing | None = None, keep: bool = False
-    ) -> World:
+    def new(self, *, rows: int = ROWS, on_s3: bool = False, timing: Timing | None = None, keep: bool = False) -> World:
         """Create a world with only its tickets."""
         number = next(self._numbers)
         if not on_s3:

@@ -348,11 +348,15 @@ def test_columns_have_their_new_names_and_errors_those_of_the_files(folder: Path
     pq.write_table(pa.table({"Order No": ["3"], "text": ["c"]}), folder / "dt=2026-11-01" / "part-2")
     with (
         files.read(DAY, key=["order"], needed={"order"}) as (_, portions),
-        pytest.raises(WarehouseError, match=r"The business key 'Order No' is string in .*part-2, but int64 in .*part-1"),
+        pytest.raises(
+            WarehouseError, match=r"The business key 'Order No' is string in .*part-2, but int64 in .*part-1"
+        ),
     ):
         list(portions)
     pq.write_table(pa.table({"number": [1]}), folder / "dt=2026-11-01" / "part-0")
-    with pytest.raises(SpecError, match=r"orders/pipeline\.yaml:4: source\.rename: the source has no column 'Order No'"):
+    with pytest.raises(
+        SpecError, match=r"orders/pipeline\.yaml:4: source\.rename: the source has no column 'Order No'"
+    ):
         files.read(DAY, key=["order"]).__enter__()
 
 

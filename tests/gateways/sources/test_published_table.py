@@ -164,7 +164,9 @@ def test_a_day_of_an_earlier_schema_names_the_missing_columns_and_the_day_to_run
 
 
 def test_columns_have_their_new_names_in_the_rows_and_in_the_condition(published: Flow) -> None:
-    renaming = Renaming(names={"topic": "subject", "_model": "author"}, location="labels/pipeline.yaml:4: source.rename")
+    renaming = Renaming(
+        names={"topic": "subject", "_model": "author"}, location="labels/pipeline.yaml:4: source.rename"
+    )
     where = Where(text="subject = author or ticket <> 'T2'", location="labels/pipeline.yaml:5: source.where")
     source = PublishedTable(published.lake, pipeline="tickets", where=where, renaming=renaming)
     with source.read(DAY, key=["ticket"], needed={"ticket", "subject"}) as (columns, portions):

@@ -24,7 +24,16 @@ def best(text: str) -> Best:
 
 @pytest.mark.parametrize(
     "text",
-    ["stars", "-len(tags)", "rate * 2", "good", "GOOD", "len(label) / 10", "1", "list_sum(list_transform(tags, lambda t: len(t)))"],
+    [
+        "stars",
+        "-len(tags)",
+        "rate * 2",
+        "good",
+        "GOOD",
+        "len(label) / 10",
+        "1",
+        "list_sum(list_transform(tags, lambda t: len(t)))",
+    ],
 )
 def test_a_number_or_a_condition_is_a_score(text: str) -> None:
     best(text).check(COLUMNS)
