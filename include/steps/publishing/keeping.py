@@ -32,7 +32,7 @@ _MEMORY = "64MB"
 _CANDIDATES_AT_ONCE = 250_000
 _ROWS_AT_ONCE = 5_000
 _BUFFER_BYTES = 1 << 20
-#: The number of a row within its file, from 0. Names of ours begin with an underscore, and no column of a key does.
+#: The number of a row within its file, from 0. Columns of others never begin with an underscore, except for `_sample`.
 _ROW = "_row"
 
 
