@@ -1,5 +1,5 @@
 """
-A boolean SQL expression over one row, or over a row and its answer: what DuckDB accepts as one, and where it runs.
+An SQL expression over one row, or over a row and its answer: what DuckDB accepts as one, and where it runs.
 
 Every task imports this module and few pipelines have an expression, so DuckDB is imported inside the functions.
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 if TYPE_CHECKING:
     import duckdb
@@ -93,6 +95,48 @@ def nodes(tree: Any) -> Iterator[dict[str, Any]]:
             left += reversed(part.values())
         elif isinstance(part, list):
             left += reversed(part)
+
+
+def columns_in(text: str, available: Collection[str]) -> list[str]:
+    """
+    Return the columns that an expression reads, of those available. Upper and lower case are the same, as in DuckDB.
+    """
+    with closing(connect()) as database:
+        folded = {name.casefold() for name in _names(parse(database, text))}
+    return [name for name in available if name.casefold() in folded]
+
+
+def unknown_columns(text: str, available: Collection[str]) -> list[str]:
+    """Return the names in an expression that are neither an available column nor the parameter of a lambda."""
+    with closing(connect()) as database:
+        tree = parse(database, text)
+    lambdas = [node["lhs"] for node in nodes(tree) if node.get("class") == "LAMBDA"]
+    known = {name.casefold() for name in (*available, *_names(lambdas))}
+    return sorted({name for name in _names(tree) if name.casefold() not in known})
+
+
+def type_of(text: str, columns: pa.Schema) -> str:
+    """
+    Return DuckDB's type of an expression over these columns.
+
+    Raises ValueError for a type that DuckDB does not have, an unknown function, or an aggregate.
+    """
+    import duckdb
+
+    with closing(connect()) as database:
+        try:
+            database.register("source", (columns if len(columns) else pa.schema([("", pa.bool_())])).empty_table())
+            described = database.execute(f"describe select (\n{text}\n) from source").fetchall()
+            # DuckDB rejects aggregates here alone.
+            database.execute(f"select 1 from source where (\n{text}\n) is null").fetchall()
+        except duckdb.Error as error:
+            raise ValueError(describe_error(error)) from error
+    return str(described[0][1])
+
+
+def _names(tree: Any) -> Iterator[str]:
+    """Yield the names in a syntax tree that may be columns."""
+    return (node["column_names"][0] for node in nodes(tree) if node.get("class") == "COLUMN_REF")
 
 
 def _changing_functions(database: duckdb.DuckDBPyConnection) -> set[str]:
