@@ -176,11 +176,16 @@ class TestColumn:
     @pytest.mark.parametrize(
         ("lists", "error", "fact"),
         [
-            ([["de"], "fr"], WarehouseError, "the column 'locales', which must hold a list: it is str in one row"),
-            ([["de", "de"]], WarehouseError, r"not unique: .* ticket='T1', locale='de' \(2 times\)"),
-            ([["de", None]], WarehouseError, "'locale' is NULL in 1 of"),
-            ([["de", 7]], WarehouseError, "'locale' has a value that is not string: 7"),
-            ([[n for n in range(10_001)]], WarehouseError, "gives 10,001 combinations for one row"),
+            ([["de"], "fr"], WarehouseError, "must hold a list, but has .* type str.* row: ticket='T2'"),
+            (
+                [["it"], ["de", "fr", "de"]],
+                WarehouseError,
+                "^for_each.locale: the list in the column 'locales' contains 'de' 2 times, .* row: ticket='T2'",
+            ),
+            ([["de", None]], WarehouseError, "^for_each.locale: the list in .*'locales' contains NULL.*: ticket='T1'"),
+            ([["de"], [{"a": 1}]], WarehouseError, "^The key column 'locale' has a value that is not string: {'a': 1}"),
+            ([["de", 7]], WarehouseError, "^The key column 'locale' has a value that is not string: 7"),
+            ([[n for n in range(10_001)]], WarehouseError, "gives 10,001 combinations .* row: ticket='T1'"),
             ([[0.5]], SpecError, r"tickets/pipeline\.yaml:3: for_each\.locale: .*'locales' have no known type"),
             ([None, []], SpecError, "'locales' have no known type: the source does not describe it, .* is None"),
         ],
