@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,7 @@ from include.steps.planning.prior_rejects import find_newest_rejects
 
 if TYPE_CHECKING:
     from include.enrichment.answers.checks.checks import Checks
+    from include.steps.planning.failed_checks import FailedAnswer
 
 log = logging.getLogger(__name__)
 
@@ -115,11 +116,13 @@ def _check_canary(sent: Mapping[str, RequestIds], found: PriorResults, run: Extr
             passing = remedy(line["outcome"], line["error_type"], line["stop_reason"]) == "again"
             fine = passing or line["outcome"] == "succeeded"
             reasons[line["request_id"]] = None if fine else f"{line['outcome']}, {line['reason']}"
+    by_check = Counter[str]()
     if checks := run.pipeline.read_checks():
         canary = found.table.filter(pc.is_in(found.table["request_id"], value_set=pa.array(reasons, pa.string())))
         failed = _failed(PriorResults(canary), {}, run.rows, checks, store)
-        reasons |= {request_id: f"invalid, {reason}" for request_id, (_, reason) in failed.items()}
-    check_canary(reasons, pass_name=passes.CANARY)
+        reasons |= {request_id: f"invalid, {answer.reason}" for request_id, answer in failed.items()}
+        by_check.update(name for answer in failed.values() for name in answer.checks)
+    check_canary(reasons, by_check, pipeline=run.pipeline.name, pass_name=passes.CANARY)
 
 
 def requests_for_rejects(rejects: Path, rows: Path, pipeline: Pipeline, lake: Lake) -> int:
@@ -255,13 +258,14 @@ def _unusable(
     }
     if checks:
         repaired = {request_id: repair.of for request_id, repair in repairs.items()}
-        unusable |= _failed(found, repaired, rows, checks, store)
+        failed = _failed(found, repaired, rows, checks, store)
+        unusable |= {request_id: (answer.text, answer.reason) for request_id, answer in failed.items()}
     return unusable
 
 
 def _failed(
     found: PriorResults, repaired: Mapping[str, str], rows: Path, checks: Checks, store: ResultStore
-) -> dict[str, tuple[str, str]]:
+) -> dict[str, FailedAnswer]:
     """As find_failed(), which is not imported at the top: it loads DuckDB, and most pipelines have no checks."""
     from include.steps.planning.failed_checks import find_failed
 

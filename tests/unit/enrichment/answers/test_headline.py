@@ -102,13 +102,22 @@ def test_the_note_of_a_successful_run_is_the_label_of_its_last_task() -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "label", "note"),
+    ("task", "label", "error", "note"),
     [
-        ("publish", "2026-11-17 · failed: too many", "2026-11-17 · failed at publish: too many"),
-        ("publish", "2026-11-17 · 1 published · $0", "2026-11-16 · failed at publish"),
-        ("main.chunk.wait", "msgbatch_1", "2026-11-16 · failed at main.chunk.wait"),
-        ("", "", "2026-11-16 · failed: timed out"),
+        ("publish", "2026-11-17 · failed: too many", "", "2026-11-17 · failed at publish: too many; its log says what"),
+        ("main.chunk.submit", "chunk 2", "No key. Set it.", "2026-11-16 · failed at main.chunk.submit: No key; its log"),
+        ("publish", "2026-11-17 · 1 published · $0", "", "2026-11-16 · failed at publish; see its log"),
+        ("main.chunk.wait", "msgbatch_1", "", "2026-11-16 · failed at main.chunk.wait; see its log"),
+        ("", "", "", "2026-11-16 · failed: timed out"),
     ],
 )
-def test_the_note_of_a_failed_run_names_the_task_and_the_cause(task: str, label: str, note: str) -> None:
-    assert headline.note_of_failure("2026-11-16", task, label, "timed out") == note
+def test_the_note_of_a_failed_run_names_the_task_the_cause_and_where_to_read_on(
+    task: str, label: str, error: str, note: str
+) -> None:
+    assert headline.note_of_failure("2026-11-16", task, label, error=error, reason="timed out").startswith(note)
+
+
+def test_a_long_cause_leaves_room_for_where_to_read_on() -> None:
+    note = headline.note_of_failure("2026-11-16", "publish", "", error="x" * 500, reason="")
+    assert note.endswith("x…; its log says what to do")
+    assert len(note) == headline.LONGEST

@@ -93,16 +93,24 @@ def test_the_message_has_numbers_leftovers_and_next_steps_in_five_lines() -> Non
         "Nothing was published, and the table is unchanged. All answers are kept; the rejects are at s3://l/own",
         "Trigger the day again with Only the rejects (`only_rejects`; make run: ONLY_REJECTS=1): it sends only"
         " 8 requests, for about $0.0758.",
-        "Or fix the cause of the reasons (prompt, schema, max_tokens, query) and start a new run: changed requests are"
-        " sent and billed again. Or raise the ratio and start a new run to publish without the rejects.",
+        "Or change the pipeline, then clear `extract` with downstream, or start a new run. A changed prompt, schema,"
+        " max_tokens or query sends only the requests that it changes, and they are billed. A higher"
+        " limits.max_reject_ratio publishes without the rejects.",
     ]
 
 
-def test_failed_checks_are_counted_the_most_frequent_first() -> None:
+def test_failed_checks_are_counted_the_most_frequent_first_and_may_be_loosened_for_nothing() -> None:
     checks: dict[str, Any] = {"failed_checks": {"short": 2, "sku": 9}, "warned_checks": {"tone": 4}}
-    assert message({"invalid": 10}, **checks).startswith(
+    lines = message({"invalid": 10}, **checks).splitlines()
+    assert lines[0].startswith(
         "10 of 100 rows of partition 2026-11-01 were rejected (10 invalid; failed checks: sku (9), short (2)); limits."
     )
+    assert lines[-1].startswith(
+        "Change the pipeline, then clear `extract` with downstream, or start a new run. If a check is too strict, loosen"
+        " it in tickets/checks.yaml: the paid answers are judged again for $0, and only those that still fail are"
+        " repaired. A changed"
+    )
+    assert len(lines) == 5
     described = describe_publication(
         manifest({"invalid": 10}, **checks), Rejected(), rejects="s3://l/r", published=True
     )
@@ -124,7 +132,7 @@ def test_requests_that_a_budget_left_out_follow_the_reasons() -> None:
 def test_only_rejects_is_not_suggested_if_nothing_can_be_sent_again() -> None:
     lines = message({"invalid": 12}).splitlines()
     assert "only_rejects" not in "".join(lines)
-    assert lines[-1].startswith("Fix the cause of the reasons")
+    assert lines[-1].startswith("Change the pipeline")
 
 
 @pytest.mark.parametrize(
