@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rich.cells import cell_len
 
@@ -16,10 +20,11 @@ from include.cli.output.rows_table import heading, rows_table
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.cost.prices import USD
 from include.enrichment.runs.partition import Partition
+from include.enrichment.storage import layout
 from include.gateways.lake import Lake
 from include.stack.stack import aws_connection
-from tests.fixtures.commands import Command, command, quick_command
-from tests.fixtures.flow import Flow, write_tickets
+from tests.fixtures.commands import PYTHONPATH, Command, command, quick_command
+from tests.fixtures.flow import DAY, Flow, write_tickets
 
 MANIFEST: dict[str, Any] = {
     "pipeline": "tickets",
@@ -184,16 +189,107 @@ def test_a_wrong_argument_is_status_2_with_the_valid_values(published: Flow, arg
     assert said in complaint
 
 
-def test_an_unpublished_day_names_the_rejects_of_its_failed_run_and_no_trial(published: Flow) -> None:
+def test_rows_with_warnings_are_shown_and_counted(published: Flow) -> None:
+    key = layout.table("tickets", DAY)
+    rows = pq.read_table(pa.BufferReader(published.lake.read(key)))
+    place = rows.column_names.index("_request_id")
+    warnings = pa.array([["tone"], [], ["tone", "short"]], pa.list_(pa.string()))
+    pq.write_table(rows.add_column(place, "_warnings", warnings), sink := pa.BufferOutputStream())
+    published.lake.write(key, sink.getvalue().to_pybytes())
+    _, text, _ = shown(quick_command, published.lake, "tickets", "2026-11-01", "--rows", "1", WARNED="1")
+    assert "T1" in text
+    assert "T4" not in text
+    assert text.endswith("1 of 2 rows with warnings; ROWS=… shows more\n")
+
+
+def test_a_table_without_warnings_has_no_row_with_one(published: Flow) -> None:
+    _, text, _ = shown(quick_command, published.lake, "tickets", "2026-11-01", "--warned")
+    assert text.endswith("0 of 0 rows with warnings\n")
+
+
+@pytest.fixture
+def runs(published: Flow) -> Flow:
+    """Add a trial and a run that failed to publish."""
+    trial, failed = (replace(published.folder, run_id=f"manual__{day}T00:00:00+00:00") for day in (2, 3))
+    reader = published.lake.read
+    for key, data in (
+        (trial.manifest, reader(layout.manifest("tickets", DAY)).replace(b'"manual__1"', b'"manual__2"')),
+        (trial.table, reader(layout.table("tickets", DAY))),
+        (trial.rejects, reader(layout.rejects("tickets", DAY))),
+        (failed.rejects, reader(layout.rejects("tickets", DAY))),
+        (published.folder.rejects, b"of a try that failed before"),
+    ):
+        published.lake.write(key, data)
+    return published
+
+
+def test_the_rows_of_a_day_end_with_the_runs_that_have_rows_of_their_own(runs: Flow) -> None:
+    _, text, _ = shown(quick_command, runs.lake, "tickets", "2026-11-01", "--rows", "9")
+    assert text.splitlines()[-3:] == [
+        "3 of 3 rows; REJECTS=1 shows the rejects",
+        "RUN=manual__2T00_00_00_00_00 shows a trial.",
+        "RUN=manual__3T00_00_00_00_00 shows the rejects of a run that published nothing.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("run", "begin", "end"),
+    [
+        ("manual__2T00:00:00+00:00", "tickets, 2026-11-01: 4 rows read", "3 of 3 rows; REJECTS=1 shows the rejects\n"),
+        ("manual__3T00:00:00+00:00", "Run manual__3T00:00:00+00:00 of tickets 2026-11-01 pub", "1 of 1 rejects\n"),
+        ("manual__3T00_00_00_00_00", "Run manual__3T00_00_00_00_00 of tickets 2026-11-01 published nothing", "rejects\n"),
+        ("manual__1", "tickets, 2026-11-01: 4 rows read", "a run that published nothing.\n"),
+    ],
+)
+def test_a_trial_and_the_rejects_of_a_failed_run_are_shown_by_their_id(
+    runs: Flow, run: str, begin: str, end: str
+) -> None:
+    status, text, complaint = shown(quick_command, runs.lake, "tickets", "2026-11-01", RUN=run)
+    assert (status, complaint) == (0, "")
+    assert text.startswith(begin)
+    assert text.endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"RUN": "manual__7"}, "Run manual__7 of tickets 2026-11-01 has no rows on "),
+        ({"RUN": "manual__7"}, "\nRUN=manual__2T00_00_00_00_00 shows a trial.\n"),
+        ({"WARNED": "1", "REJECTS": "1"}, "WARNED=1 shows published rows."),
+        ({"WARNED": "1", "RUN": "manual__3T00:00:00+00:00"}, "WARNED=1 shows published rows."),
+    ],
+)
+def test_what_a_run_does_not_have_is_status_2(runs: Flow, variables: dict[str, str], said: str) -> None:
+    status, text, complaint = shown(quick_command, runs.lake, "tickets", "2026-11-01", **variables)
+    assert (status, text) == (2, "")
+    assert said in complaint
+
+
+def test_an_unpublished_day_names_its_runs_that_have_rows(published: Flow) -> None:
     failed, trial = (replace(published.folder, partition=Partition(start=date(2026, 11, 9)), run_id=i) for i in "ft")
     for key in (failed.rejects, trial.rejects, trial.manifest):
         published.lake.write(key, b"")
     _, _, complaint = shown(quick_command, published.lake, "tickets", "2026-11-09")
-    assert complaint.splitlines()[:2] == [
+    assert complaint.splitlines()[:3] == [
         f"tickets 2026-11-09 is not published on {published.lake.uri}.",
-        f"Run f did not publish it. The rejects of that run: {published.lake.locate(failed.rejects)}",
+        "RUN=f shows the rejects of a run that published nothing.",
+        "RUN=t shows a trial.",
     ]
-    assert trial.prefix not in complaint
+
+
+def test_a_reader_that_has_read_enough_ends_it_quietly(published: Flow) -> None:
+    settings = {"ENRICHMENT_LAKE": published.lake.uri, "AIRFLOW_CONN_AWS_DEFAULT": aws_connection("http://127.0.0.1:1")}
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [sys.executable, "-m", "include.cli", "show", "tickets", "2026-11-01"],
+        env=os.environ | settings | {"PYTHONPATH": PYTHONPATH},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize("key", ["manifests/tickets/dt=2026-11-01.json", "tables/tickets/dt=2026-11-01/data.parquet"])
