@@ -82,9 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("pipeline", metavar="PIPELINE", help="a folder in include/pipelines, e.g. catalogue")
     show.add_argument("partition", metavar="PARTITION", help="a published date, e.g. 2026-11-01")
     show.add_argument("--rejects", action="store_true", help="print the rejects instead (or REJECTS=1)")
-    show.add_argument(
-        "--warned", action="store_true", help="print only the rows that a check warns of (or WARNED=1)"
-    )
+    show.add_argument("--warned", action="store_true", help="print only the rows that a check warns of (or WARNED=1)")
     show.add_argument("--run", help="print a trial, or the rejects of a run that published nothing (or RUN=<run id>)")
     show.add_argument("--rows", type=int, default=8, help="the maximum number of rows")
     report = commands.add_parser("report", help="report the cost of a range of days, as a page on the lake")

@@ -112,8 +112,8 @@ def _files(lake: Lake, pipeline: str, text: str, run_id: str) -> _Files:
     """
     Return the files of the arguments.
 
-    Raises ParamError for a wrong pipeline or run, PartitionError for a day that is invalid or not published. The message
-    has the closest names, days or runs.
+    Raises ParamError for a wrong pipeline or run, PartitionError for a day that is invalid or not published. The
+    message has the closest names, days or runs.
     """
     published = _published_days(lake)
     days = published.get(pipeline, [])
@@ -152,7 +152,7 @@ def _runs_with_rows(keys: Collection[str], *, besides: RunFolder | None = None) 
     """Return a line for each of the last trials and runs with too many rejects, by their id."""
     runs = {run.prefix: run for run in map(layout.run_of, filter(layout.is_of_run, sorted(keys)))}
     lines = [
-        f"RUN={run.run_id} shows {'a trial' if run.manifest in keys else 'the rejects of a run that published nothing'}."
+        f"RUN={run.run_id} shows {'a trial' if run.manifest in keys else 'the rejects of a failed run'}."
         for prefix, run in runs.items()
         if run.rejects in keys and not (besides and prefix == besides.prefix)
     ]

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ import pytest
 from rich.cells import cell_len
 
 from include.cli.output.rows_table import heading, rows_table
-from include.enrichment.answers.manifest import Manifest
 from include.enrichment.cost.prices import USD
 from include.enrichment.runs.partition import Partition
 from include.enrichment.storage import layout
@@ -25,27 +24,11 @@ from include.gateways.lake import Lake
 from include.stack.stack import aws_connection
 from tests.fixtures.commands import PYTHONPATH, Command, command, quick_command
 from tests.fixtures.flow import DAY, Flow, write_tickets
+from tests.fixtures.manifests import make_manifest
 
-MANIFEST: dict[str, Any] = {
-    "pipeline": "tickets",
-    "partition": "2026-11-01",
-    "run_id": "manual__1",
-    "extracted_at": datetime(2026, 11, 2, 2, tzinfo=UTC),
-    "published_at": datetime(2026, 11, 2, 3, 4, tzinfo=UTC),
-    "rows": 12,
-    "requests": 11,
-    "published": 9,
-    "rejected": 3,
-    "rejected_by": {"invalid": 2, "expired": 1},
-    "batches": ["msgbatch_1"],
-    "reused": [],
-    "cost_usd": Decimal("0.25"),
-    "partition_cost_usd": Decimal("0.5"),
-    "model": "claude-haiku-5-5",
-    "columns": {},
-    "table": "s3://bucket/tables/tickets/dt=2026-11-01/data.parquet",
-    "rejects": "s3://bucket/rejects/tickets/dt=2026-11-01/data.parquet",
-}
+
+def shown_heading(**other: Any) -> str:
+    return heading(make_manifest(published=9, rejected_by={"invalid": 2, "expired": 1}, **other))
 
 
 def table(*rows: dict[str, Any]) -> pa.Table:
@@ -59,17 +42,17 @@ def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
 
 
 def test_the_heading_has_counts_run_cost_and_addresses() -> None:
-    text = heading(Manifest(**MANIFEST))
+    text = shown_heading(cost_usd=Decimal("0.25"), partition_cost_usd=Decimal("0.5"))
     assert "tickets, 2026-11-01: 12 rows read, 9 published, 3 rejected (1 expired, 2 invalid)" in text
     assert "2026-11-02 03:04 UTC by run manual__1" in text
     assert "$0.5000 for this day's answers, $0.2500 of it spent by this run" in text
-    assert "s3://bucket/tables/tickets/dt=2026-11-01/data.parquet" in text
-    assert "s3://bucket/rejects/tickets/dt=2026-11-01/data.parquet" in text
+    assert "s3://l/table" in text
+    assert "s3://l/rejects" in text
     assert "SIMULATED" not in text
 
 
 def test_the_heading_counts_failed_checks_and_warnings() -> None:
-    text = heading(Manifest(**MANIFEST | {"failed_checks": {"short": 1}, "warned_checks": {"tone": 2}}))
+    text = shown_heading(failed_checks={"short": 1}, warned_checks={"tone": 2})
     assert "\n  Failed checks: short (1)\n  Warnings of checks: tone (2)\n" in text
 
 
@@ -80,7 +63,7 @@ def test_warnings_are_shown_next_to_the_answer() -> None:
 
 
 def test_the_heading_marks_simulated_answers() -> None:
-    assert "SIMULATED: the emulator" in heading(Manifest(**MANIFEST | {"batches": ["msgbatch_simulated_1"]}))
+    assert "SIMULATED: the emulator" in shown_heading(batches=["msgbatch_simulated_1"])
 
 
 def test_answer_columns_and_the_cost_are_shown_and_other_metadata_is_not(width: int) -> None:
@@ -228,7 +211,7 @@ def test_the_rows_of_a_day_end_with_the_runs_that_have_rows_of_their_own(runs: F
     assert text.splitlines()[-3:] == [
         "3 of 3 rows; REJECTS=1 shows the rejects",
         "RUN=manual__2T00_00_00_00_00 shows a trial.",
-        "RUN=manual__3T00_00_00_00_00 shows the rejects of a run that published nothing.",
+        "RUN=manual__3T00_00_00_00_00 shows the rejects of a failed run.",
     ]
 
 
@@ -237,8 +220,12 @@ def test_the_rows_of_a_day_end_with_the_runs_that_have_rows_of_their_own(runs: F
     [
         ("manual__2T00:00:00+00:00", "tickets, 2026-11-01: 4 rows read", "3 of 3 rows; REJECTS=1 shows the rejects\n"),
         ("manual__3T00:00:00+00:00", "Run manual__3T00:00:00+00:00 of tickets 2026-11-01 pub", "1 of 1 rejects\n"),
-        ("manual__3T00_00_00_00_00", "Run manual__3T00_00_00_00_00 of tickets 2026-11-01 published nothing", "rejects\n"),
-        ("manual__1", "tickets, 2026-11-01: 4 rows read", "a run that published nothing.\n"),
+        (
+            "manual__3T00_00_00_00_00",
+            "Run manual__3T00_00_00_00_00 of tickets 2026-11-01 published nothing",
+            "rejects\n",
+        ),
+        ("manual__1", "tickets, 2026-11-01: 4 rows read", "the rejects of a failed run.\n"),
     ],
 )
 def test_a_trial_and_the_rejects_of_a_failed_run_are_shown_by_their_id(
@@ -272,7 +259,7 @@ def test_an_unpublished_day_names_its_runs_that_have_rows(published: Flow) -> No
     _, _, complaint = shown(quick_command, published.lake, "tickets", "2026-11-09")
     assert complaint.splitlines()[:3] == [
         f"tickets 2026-11-09 is not published on {published.lake.uri}.",
-        "RUN=f shows the rejects of a run that published nothing.",
+        "RUN=f shows the rejects of a failed run.",
         "RUN=t shows a trial.",
     ]
 

@@ -71,7 +71,7 @@ def _listed(row: Mapping[str, Any], column: str, name: str) -> Sequence[Any]:
     if len(texts) < len(values):
         ((text, count),) = texts.most_common(1)
         raise WarehouseError(
-            f"for_each.{name}: the list in the column {column!r} contains {text} {count:,} times, and each value makes a"
-            " request and a row. Nothing was sent. Remove duplicates from the lists in extract.sql or the export."
+            f"for_each.{name}: the list in the column {column!r} contains {text} {count:,} times, but each value makes"
+            " one row. Nothing was sent. Remove duplicates from the lists in extract.sql or the export."
         )
     return values

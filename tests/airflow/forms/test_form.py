@@ -160,6 +160,6 @@ def test_the_note_of_a_failed_submit_has_its_reason(run: Run, emulator: Emulator
         [{"kind": "http_error", "on": "create", "status": 429, "error_code": "enforced_spend_limit_reached"}]
     )
     assert note(run()) == (
-        "2026-11-01 · failed at canary.chunk.submit: Creating a batch failed: HTTP 429, rate_limit_error: Simulated failure;"
-        " its log says what to do"
+        "2026-11-01 · failed at canary.chunk.submit: Creating a batch failed: HTTP 429, rate_limit_error: Simulated"
+        " failure; its log says what to do"
     )

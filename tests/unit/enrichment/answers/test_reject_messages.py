@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +20,7 @@ from include.enrichment.answers.reject_messages import (
 )
 from include.enrichment.cost.bounds import Bounds, Usd
 from include.enrichment.cost.estimate import Estimate
+from tests.fixtures.manifests import make_manifest
 
 
 def estimate(usd: str) -> Estimate:
@@ -45,30 +45,9 @@ def rejected(**outcomes: int) -> Rejected:
     return found
 
 
-def manifest(outcomes: dict[str, int], **changes: object) -> Manifest:
-    count = sum(outcomes.values())
-    now = datetime(2026, 11, 2, tzinfo=UTC)
-    facts = {
-        "pipeline": "tickets",
-        "partition": "2026-11-01",
-        "run_id": "a run",
-        "extracted_at": now,
-        "published_at": now,
-        "rows": 100,
-        "requests": 100,
-        "published": 100 - count,
-        "rejected": count,
-        "rejected_by": outcomes,
-        "batches": ["msgbatch_1"],
-        "reused": [],
-        "cost_usd": Decimal("0.5"),
-        "partition_cost_usd": Decimal("0.9"),
-        "model": "claude-haiku-5-5",
-        "columns": {},
-        "table": "s3://l/t",
-        "rejects": "s3://l/r",
-    }
-    return Manifest.model_validate(facts | changes)
+def manifest(outcomes: dict[str, int], **changes: Any) -> Manifest:
+    costs = {"cost_usd": Decimal("0.5"), "partition_cost_usd": Decimal("0.9")}
+    return make_manifest(published=100 - sum(outcomes.values()), rejected_by=outcomes, **costs | changes)
 
 
 def message(
@@ -106,9 +85,9 @@ def test_failed_checks_are_counted_the_most_frequent_first_and_may_be_loosened_f
         "10 of 100 rows of partition 2026-11-01 were rejected (10 invalid; failed checks: sku (9), short (2)); limits."
     )
     assert lines[-1].startswith(
-        "Change the pipeline, then clear `extract` with downstream, or start a new run. If a check is too strict, loosen"
-        " it in tickets/checks.yaml: the paid answers are judged again for $0, and only those that still fail are"
-        " repaired. A changed"
+        "Change the pipeline, then clear `extract` with downstream, or start a new run. If a check is too strict,"
+        " loosen it in tickets/checks.yaml: the paid answers are judged again for $0, and only those that still fail"
+        " are repaired. A changed"
     )
     assert len(lines) == 5
     described = describe_publication(
@@ -165,7 +144,7 @@ def test_a_published_partition_is_described_one_fact_per_line() -> None:
         "  and 2 more",
         "Cost of this run: $0.5000 (expected: $0)",
         "Cost of these rows in all runs: $0.9000",
-        "Table: s3://l/t",
+        "Table: s3://l/table",
         "Rejects: s3://l/r",
     ]
 
