@@ -10,7 +10,7 @@ import pytest
 
 from include.enrichment.answers.schema.json_schema import Schema
 from include.enrichment.answers.schema.output_schema import OutputSchema
-from tests.fixtures.schemas import object_schema
+from tests.fixtures.schemas import object_schema, stored_value
 
 
 class TestColumns:
