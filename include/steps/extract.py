@@ -111,9 +111,7 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, source: Source, lake: Lake
                 "The source has no rows for partition %s. limits.min_rows is 0, so the run continues", folder.partition
             )
         if written.without_value:
-            log.warning(
-                "%s rows make no request, because a list of for_each is NULL or empty", f"{written.without_value:,}"
-            )
+            log.warning("%s rows make no requests: a list of for_each is NULL or empty", f"{written.without_value:,}")
         _check_keys(path)
         extracted = Extracted(rows=written.rows, unsendable=written.unsendable, extracted_at=extracted_at)
         pa.default_memory_pool().release_unused()  # the upload needs memory

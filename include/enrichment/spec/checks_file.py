@@ -69,7 +69,7 @@ def read_checks(folder: Path) -> ChecksFile:
         return ChecksFile(mistakes=[f"{CHECKS}:1: has no checks: add one, or delete the file"])
     named = [check.name for check in checks]
     mistakes = [
-        f"{CHECKS}:{line_of(lines, (number, 'name'))}: another check has the name {name!r}"
+        f"{CHECKS}:{line_of(lines, (number, 'name'))}: another check is also named {name!r}"
         for number, name in enumerate(named)
         if name in named[:number]
     ]
@@ -105,7 +105,7 @@ def _with_words(check: Check, folder: Path) -> tuple[Check, str | None]:
         return check, f"there is no {name} in the pipeline's folder"
     found = [word for line in text.splitlines() if (word := line.partition("#")[0].strip())]
     if not found:
-        return check, f"{name} names no word"
+        return check, f"{name} lists no words"
     words = check.forbidden.model_copy(update={"words": [*check.forbidden.words, *found]})
     return check.model_copy(update={"forbidden": words}), None
 

@@ -150,7 +150,8 @@ def _rejected(rows: Path, folder: RunFolder, lake: Lake) -> RequestIds:
     if (key := find_newest_rejects(folder, lake)) is None:
         raise ParamError(
             f"{fact}, and partition {folder.partition} has none. It was never published, and no run that failed to"
-            " publish has left any (`make clean-lake` deletes those of old runs). Nothing was sent. Start a plain run."
+            " publish has left any (`make clean-lake` deletes those of old runs). Nothing was sent. Start a run without"
+            " `only_rejects`."
         )
     try:
         rejects = pq.read_table(pa.BufferReader(lake.read(key)), columns=_keys(rows))
@@ -158,8 +159,8 @@ def _rejected(rows: Path, folder: RunFolder, lake: Lake) -> RequestIds:
         request_ids = _requests_of(rejects, rows)
     except pa.ArrowException as error:
         raise ParamError(
-            f"{fact}, and {lake.locate(key)} has none with the business key {', '.join(_keys(rows))}:"
-            f" {str(error).splitlines()[0].rstrip('.')}. Nothing was sent. Start a plain run."
+            f"{fact}, and {lake.locate(key)} has none with the key {', '.join(_keys(rows))}:"
+            f" {str(error).splitlines()[0].rstrip('.')}. Nothing was sent. Start a run without `only_rejects`."
         ) from error
     log.info("Only the rejects: %s rows in %s", f"{len(rejects):,}", lake.locate(key))
     return request_ids
