@@ -32,8 +32,15 @@ def main(arguments: list[str] | None = None) -> int:
     if options.command == "show":
         from include.cli.show import show
 
-        rejects = options.rejects or _is_set("REJECTS")
-        return show(folder, options.pipeline, options.partition, rejects=rejects, rows=options.rows)
+        return show(
+            folder,
+            options.pipeline,
+            options.partition,
+            rejects=options.rejects or _is_set("REJECTS"),
+            warned=options.warned or _is_set("WARNED"),
+            run=options.run or os.environ.get("RUN", ""),
+            rows=options.rows,
+        )
     if options.command == "report":
         from include.cli.report import usage_report
 
@@ -75,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("pipeline", metavar="PIPELINE", help="a folder in include/pipelines, e.g. catalogue")
     show.add_argument("partition", metavar="PARTITION", help="a published date, e.g. 2026-11-01")
     show.add_argument("--rejects", action="store_true", help="print the rejects instead (or REJECTS=1)")
+    show.add_argument("--warned", action="store_true", help="print only the rows that a check warns of (or WARNED=1)")
+    show.add_argument("--run", help="print a trial, or the rejects of a run that published nothing (or RUN=<run id>)")
     show.add_argument("--rows", type=int, default=8, help="the maximum number of rows")
     report = commands.add_parser("report", help="report the cost of a range of days, as a page on the lake")
     report.add_argument("--first", help="a date, e.g. 2026-11-01; default: 29 days before the last day")

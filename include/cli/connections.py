@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from include.stack.folder import StackFolder
-from include.stack.processes import marked_processes
+from include.stack.processes import marked_processes, running_demo
 from include.stack.stack import ANTHROPIC, CONNECTION_VARIABLES, read_stack
 
 CONNECTION_PREFIX = "AIRFLOW_CONN_"
@@ -38,8 +38,16 @@ def connection_variables(
     if not missing:
         return given
     stack = read_stack(folder)
-    found = dict(stack.connections) if stack and marked_processes(folder) else {}
+    up = stack is not None and not stack.starting and marked_processes(folder)
+    found = dict(stack.connections) if stack and up else {}
     if absent := [name for name in missing if name not in found]:
+        unset = f"Not set: {', '.join(absent)}."
+        if not up and (pid := running_demo(folder)):
+            raise MissingVariables(
+                f"{unset} The demo (process {pid}) will provide them, but it is still starting. Wait until it says that"
+                " it starts Airflow, usually half a minute.",
+                names=absent,
+            )
         why = "No demo is running that could provide them."
         if found:
             why = (
@@ -48,7 +56,7 @@ def connection_variables(
                 else "The running demo has no connection of that name."
             )
         raise MissingVariables(
-            f"Not set: {', '.join(absent)}. {why}\nSet them as docs/configuration.md shows"
+            f"{unset} {why}\nSet them as docs/configuration.md shows"
             f"{'' if found else ', or start `make demo` to use its connections'}.",
             names=absent,
         )

@@ -124,7 +124,7 @@ def _prepare(folder: StackFolder, real_api: bool, processing_seconds: float) -> 
     if stack.no_postgres:
         say(f"  Postgres does not run on this machine: {stack.no_postgres}.")
         say("  Airflow uses SQLite instead; a backfill of several days may then fail with HTTP 503.")
-    stack.save(folder)
+    stack.model_copy(update={"starting": True}).save(folder)
     return stack, key
 
 
@@ -178,6 +178,7 @@ def _start(stack: Stack, folder: StackFolder, key: str | None) -> subprocess.Pop
         with step("Starting the emulator of the Message Batches API"):
             _wait(patience(), lambda: _silent(emulator=stack.emulator_url))
         _plant(stack)
+    stack.save(folder)  # `make run` needs no more than these servers
     with step("Starting Airflow: scheduler, triggerer, Dag processor, API server"):
         _wait(patience(), lambda: unhealthy(stack))
     say(f"  Airflow: {stack.airflow_url}, user admin, password {stack.ui_password}")

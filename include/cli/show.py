@@ -1,11 +1,16 @@
-"""`make show`: print the published rows of a day, or its rejects, as a table."""
+"""`make show`: print the published rows of a day, its rejects, or the rows of one run, as a table."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
@@ -13,47 +18,85 @@ from include.cli.command_arguments import check_pipeline, read_partition
 from include.cli.output.published_day import with_lake
 from include.cli.output.rows_table import heading, rows_table
 from include.enrichment.answers.manifest import Manifest
+from include.enrichment.answers.table import WARNINGS
 from include.enrichment.errors import LakeError, ParamError, PartitionError
-from include.enrichment.runs.partition import Partition
 from include.enrichment.storage import layout
+from include.enrichment.storage.layout import RunFolder
 from include.enrichment.storage.version import parse
 from include.gateways.lake import Lake
 from include.stack.folder import StackFolder
 from include.stack.progress import say
 
-_SHOWN_DAYS = 3
+#: The number of days and of runs in a message.
+_SHOWN = 3
 
 
-def show(folder: StackFolder, pipeline: str, partition: str, *, rejects: bool, rows: int) -> int:
+@dataclass(frozen=True, kw_only=True)
+class _Files:
+    """
+    What there is to show.
+
+    :param manifest: None for a run that failed, which has only rejects
+    :param others: a line for each other run of the day with rows to show
+    """
+
+    manifest: Manifest | None
+    table: str
+    rejects: str
+    others: Sequence[str] = ()
+
+
+def show(
+    folder: StackFolder, pipeline: str, partition: str, *, rejects: bool, warned: bool, run: str, rows: int
+) -> int:
     """
     Print the first published rows of a partition, or its first rejects. Returns an exit status, see with_lake().
 
+    :param warned: only the rows that a check warns of
+    :param run: the id of a run whose trial or rejects to print instead; empty for the partition
     :param rows: the maximum number of rows, 1 or more
     """
 
     def work(lake: Lake) -> None:
         if rows < 1:
             raise ParamError(f"ROWS is {rows}. It must be a whole number, 1 or more.")
-        day = _published_partition(lake, pipeline, partition)
-        manifest = _manifest(lake, layout.manifest(pipeline, day))
-        first = _first_rows(lake, (layout.rejects if rejects else layout.table)(pipeline, day), rows)
-        say(heading(manifest))
-        say(rows_table(first, rejects=rejects))
-        found = manifest.rejected if rejects else manifest.published
-        shown = [f"{min(rows, found):,} of {found:,} {'rejects' if rejects else 'rows'}"]
+        files = _files(lake, pipeline, partition, run)
+        only_rejects = rejects or files.manifest is None
+        if warned and only_rejects:
+            raise ParamError("WARNED=1 shows published rows. Leave out REJECTS, and the RUN of a failed run.")
+        first, found = _first_rows(lake, files.rejects if only_rejects else files.table, rows, warned=warned)
+        say(heading(files.manifest) if files.manifest else f"Run {run} of {pipeline} {partition} published nothing.\n")
+        say(rows_table(first, rejects=only_rejects))
+        kind = "rejects" if only_rejects else "rows with warnings" if warned else "rows"
+        shown = [f"{min(rows, found):,} of {found:,} {kind}"]
         shown += ["ROWS=… shows more"] if rows < found else []
-        shown += ["REJECTS=1 shows the rejects"] if manifest.rejected and not rejects else []
-        say("; ".join(shown))
+        if files.manifest and not only_rejects and not warned:
+            shown += ["WARNED=1 shows the rows with warnings"] if files.manifest.warned_checks else []
+            shown += ["REJECTS=1 shows the rejects"] if files.manifest.rejected else []
+        say("\n".join(["; ".join(shown), *files.others]))
 
-    return with_lake(folder, work)
+    try:
+        return with_lake(folder, work)
+    except BrokenPipeError:  # `make show … | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes what is left when it exits
+        return 0
 
 
-def _first_rows(lake: Lake, key: str, rows: int) -> pa.Table:
+def _first_rows(lake: Lake, key: str, rows: int, *, warned: bool) -> tuple[pa.Table, int]:
+    """Return the first rows of a file, and how many there are."""
     try:
         with lake.open(key) as file:
             parquet = pq.ParquetFile(file)
-            first = next(parquet.iter_batches(batch_size=rows), None)
-            return pa.Table.from_batches([] if first is None else [first], parquet.schema_arrow)
+            schema, found = parquet.schema_arrow, parquet.metadata.num_rows
+            if not warned:
+                first = next(parquet.iter_batches(batch_size=rows), None)
+                return pa.Table.from_batches([] if first is None else [first], schema), found
+            parts, found = list[pa.RecordBatch](), 0
+            for batch in parquet.iter_batches() if WARNINGS in schema.names else ():
+                part = batch.filter(pc.greater(pc.list_value_length(batch[WARNINGS]), 0))
+                parts.append(part.slice(0, max(rows - found, 0)))
+                found += part.num_rows
+            return pa.Table.from_batches(parts, schema), found
     except pa.ArrowInvalid as error:
         raise _damaged(lake, key, error) from error
 
@@ -65,43 +108,55 @@ def _manifest(lake: Lake, key: str) -> Manifest:
         raise _damaged(lake, key, error) from error
 
 
-def _published_partition(lake: Lake, pipeline: str, text: str) -> Partition:
+def _files(lake: Lake, pipeline: str, text: str, run_id: str) -> _Files:
     """
-    Return the partition of the arguments.
+    Return the files of the arguments.
 
-    Raises ParamError for a wrong pipeline, PartitionError for a day that is invalid or not published. The message has
-    the closest names or days, and the rejects of runs that failed to publish the day.
+    Raises ParamError for a wrong pipeline or run, PartitionError for a day that is invalid or not published. The
+    message has the closest names, days or runs.
     """
     published = _published_days(lake)
     days = published.get(pipeline, [])
     example = f"make show PIPELINE={pipeline or 'catalogue'} PARTITION={days[-1] if days else '2026-11-17'}"
     check_pipeline(pipeline, published=published, example=example)
-    partition = read_partition(text, example=example)
-    if partition.start in days:
-        return partition
-    closest = sorted(sorted(days, key=lambda day: abs(day - partition.start))[:_SHOWN_DAYS])
+    day = read_partition(text, example=example)
+    manifest = _manifest(lake, layout.manifest(pipeline, day)) if day.start in days else None
+    keys = set(lake.list(layout.runs_of(pipeline, day)))
+    run = RunFolder(pipeline=pipeline, partition=day, run_id=run_id)
+    if run_id and run.manifest in keys:
+        return _Files(manifest=_manifest(lake, run.manifest), table=run.table, rejects=run.rejects)
+    if manifest and run_id in ("", manifest.run_id):
+        others = _runs_with_rows(keys, besides=replace(run, run_id=manifest.run_id))
+        table, rejects = layout.table(pipeline, day), layout.rejects(pipeline, day)
+        return _Files(manifest=manifest, table=table, rejects=rejects, others=others)
+    if run_id and run.rejects in keys:
+        return _Files(manifest=None, table=run.table, rejects=run.rejects)
+    if run_id:
+        raise ParamError(
+            "\n".join([f"Run {run_id} of {pipeline} {day} has no rows on {lake.uri}.", *_runs_with_rows(keys)])
+        )
+    closest = sorted(sorted(days, key=lambda other: abs(other - day.start))[:_SHOWN])
     raise PartitionError(
         "\n".join(
             [
-                f"{pipeline} {partition} is not published on {lake.uri}.",
-                *_failed_runs(lake, pipeline, partition),
+                f"{pipeline} {day} is not published on {lake.uri}.",
+                *_runs_with_rows(keys),
                 f"Closest published days: {', '.join(map(str, closest)) or 'none, no day is published'}.",
-                f"To publish it: make run PIPELINE={pipeline} PARTITION={partition}",
+                f"To publish it: make run PIPELINE={pipeline} PARTITION={day}",
             ]
         )
     )
 
 
-def _failed_runs(lake: Lake, pipeline: str, partition: Partition) -> list[str]:
-    """Return a line for each run that rejected too many rows to be published. Its rejects are in its folder."""
-    keys = set(lake.list(layout.runs_of(pipeline, partition)))
-    runs = [layout.run_of(key) for key in sorted(keys)]
-    # A trial has rejects in its folder too, and a manifest.
-    failed = {run.run_id: run.rejects for run in runs if run.rejects in keys and run.manifest not in keys}
-    return [
-        f"Run {run_id} did not publish it. The rejects of that run: {lake.locate(rejects)}"
-        for run_id, rejects in failed.items()
+def _runs_with_rows(keys: Collection[str], *, besides: RunFolder | None = None) -> list[str]:
+    """Return a line for each of the last trials and runs with too many rejects, by their id."""
+    runs = {run.prefix: run for run in map(layout.run_of, filter(layout.is_of_run, sorted(keys)))}
+    lines = [
+        f"RUN={run.run_id} shows {'a trial' if run.manifest in keys else 'the rejects of a failed run'}."
+        for prefix, run in runs.items()
+        if run.rejects in keys and not (besides and prefix == besides.prefix)
     ]
+    return lines[-_SHOWN:]
 
 
 def _published_days(lake: Lake) -> dict[str, list[date]]:

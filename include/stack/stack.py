@@ -46,6 +46,7 @@ class Stack(BaseModel):
     :param kept: as in StackFolder
     :param connections: environment variables. With the real API they do not include the Anthropic connection, because a
         key is never written to disk
+    :param starting: the S3 server and the emulator cannot be used yet
     :param no_postgres: why Airflow's metadata is in SQLite; empty: it is in Postgres
     """
 
@@ -55,6 +56,7 @@ class Stack(BaseModel):
     kept: str = ""
     real_api: bool
     processing_seconds: float
+    starting: bool = False
     ports: Ports
     connections: Mapping[str, str]
     ui_password: str

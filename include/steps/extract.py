@@ -113,9 +113,7 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, source: Source, lake: Lake
                 "The source has no rows for partition %s. limits.min_rows is 0, so the run continues", folder.partition
             )
         if written.without_value:
-            log.warning(
-                "%s rows make no request, because a list of for_each is NULL or empty", f"{written.without_value:,}"
-            )
+            log.warning("%s rows make no requests: a list of for_each is NULL or empty", f"{written.without_value:,}")
         _check_keys(path)
         extracted = Extracted(rows=written.rows, unsendable=written.unsendable, extracted_at=extracted_at)
         pa.default_memory_pool().release_unused()  # the upload needs memory
@@ -191,7 +189,7 @@ def _write_rows(
     def rows() -> Iterator[dict[str, Any]]:
         for row in chain.from_iterable(portions):
             written.source_rows += 1
-            combinations = fan_out.combinations(row)
+            combinations = _combinations(row, fan_out, key)
             written.without_value += not combinations
             for combination in combinations:
                 if combination:
@@ -208,6 +206,14 @@ def _write_rows(
             written.rows += batch.num_rows
             written.unsendable += batch.num_rows - batch["problem"].null_count
     return written
+
+
+def _combinations(row: Mapping[str, Any], fan_out: FanOut, key: list[str]) -> Sequence[Mapping[str, Any]]:
+    try:
+        return fan_out.combinations(row)
+    except WarehouseError as error:
+        of_row = [name for name in key if name in row]  # without the names of for_each
+        raise WarehouseError(f"{error} The row: {_describe_key(row, of_row)}.") from error
 
 
 def _by_size(rows: Iterable[dict[str, Any]], carried: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
@@ -262,7 +268,7 @@ def _check_keys(path: Path) -> None:
             f"{_describe_key(row, key)} ({row['count']} times)" for row in repeated.slice(0, 3).to_pylist()
         )
         raise WarehouseError(
-            f"The business key ({', '.join(key)}) is not unique: {repeated.num_rows:,} keys occur more than once, for"
+            f"The key ({', '.join(key)}) is not unique: {repeated.num_rows:,} keys occur more than once, for"
             f" example {examples}. Nothing was sent. Make the source return one row for each key, or add columns to"
             " source.key."
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from include.cli import connections
 from include.cli.connections import MissingVariables, connection_variables
 from include.stack.folder import StackFolder
+from include.stack.processes import one_demo_at_a_time
 from include.stack.stack import AWS, CONNECTION_VARIABLES, LAKE, Stack, new_stack
 
 
@@ -42,6 +44,23 @@ def test_a_complete_environment_needs_no_stack(folder: StackFolder) -> None:
 def test_a_stack_json_without_processes_is_not_a_running_stack(folder: StackFolder, stack: Stack) -> None:
     stack.save(folder)
     with pytest.raises(MissingVariables, match=r"(?s)AIRFLOW_CONN_AWS_DEFAULT, .*No demo is running.*make demo"):
+        connection_variables(folder, {})
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_a_demo_that_is_still_starting_is_waited_for(folder: StackFolder, stack: Stack, saved: bool) -> None:
+    if saved:
+        stack.model_copy(update={"starting": True}).save(folder)
+    with (
+        one_demo_at_a_time(folder),
+        pytest.raises(MissingVariables, match=rf"Not set: .*The demo \(process {os.getpid()}\) .*still starting. Wait"),
+    ):
+        connection_variables(folder, {})
+
+
+def test_a_demo_that_died_while_starting_is_not_running(folder: StackFolder, stack: Stack) -> None:
+    stack.model_copy(update={"starting": True}).save(folder)
+    with pytest.raises(MissingVariables, match="No demo is running"):
         connection_variables(folder, {})
 
 

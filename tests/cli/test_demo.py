@@ -86,6 +86,14 @@ def test_planted_faults_are_repaired_except_one_reject_and_the_day_is_published(
     assert manifest.rejected / manifest.rows < catalogue.pipeline.settings.limits.max_reject_ratio
 
 
+def test_planted_faults_strike_no_pipeline_but_the_demos() -> None:
+    system = (ROOT / "include" / "pipelines" / demo.PIPELINE / "system.md").read_text(encoding="utf-8")
+    for fault in yaml.safe_load(demo.PLANTED.read_text(encoding="utf-8")):
+        end_of_system, _, begin_of_user = fault["match"].partition('","cache_control"')
+        assert system.rstrip().endswith(end_of_system)
+        assert '"content":"<product name=' in begin_of_user
+
+
 class BrokenDag(BaseHTTPRequestHandler):
     """A fake Airflow whose only Dag file cannot be imported."""
 

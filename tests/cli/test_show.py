@@ -2,45 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from rich.cells import cell_len
 
 from include.cli.output.rows_table import heading, rows_table
-from include.enrichment.answers.manifest import Manifest
 from include.enrichment.cost.prices import USD
 from include.enrichment.runs.partition import Partition
+from include.enrichment.storage import layout
 from include.gateways.lake import Lake
 from include.stack.stack import aws_connection
-from tests.fixtures.commands import Command, command, quick_command
-from tests.fixtures.flow import Flow, write_tickets
+from tests.fixtures.commands import PYTHONPATH, Command, command, quick_command
+from tests.fixtures.flow import DAY, Flow, write_tickets
+from tests.fixtures.manifests import make_manifest
 
-MANIFEST: dict[str, Any] = {
-    "pipeline": "tickets",
-    "partition": "2026-11-01",
-    "run_id": "manual__1",
-    "extracted_at": datetime(2026, 11, 2, 2, tzinfo=UTC),
-    "published_at": datetime(2026, 11, 2, 3, 4, tzinfo=UTC),
-    "rows": 12,
-    "requests": 11,
-    "published": 9,
-    "rejected": 3,
-    "rejected_by": {"invalid": 2, "expired": 1},
-    "batches": ["msgbatch_1"],
-    "reused": [],
-    "cost_usd": Decimal("0.25"),
-    "partition_cost_usd": Decimal("0.5"),
-    "model": "claude-haiku-5-5",
-    "columns": {},
-    "table": "s3://bucket/tables/tickets/dt=2026-11-01/data.parquet",
-    "rejects": "s3://bucket/rejects/tickets/dt=2026-11-01/data.parquet",
-}
+
+def shown_heading(**other: Any) -> str:
+    return heading(make_manifest(published=9, rejected_by={"invalid": 2, "expired": 1}, **other))
 
 
 def table(*rows: dict[str, Any]) -> pa.Table:
@@ -54,17 +42,17 @@ def width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
 
 
 def test_the_heading_has_counts_run_cost_and_addresses() -> None:
-    text = heading(Manifest(**MANIFEST))
+    text = shown_heading(cost_usd=Decimal("0.25"), partition_cost_usd=Decimal("0.5"))
     assert "tickets, 2026-11-01: 12 rows read, 9 published, 3 rejected (1 expired, 2 invalid)" in text
     assert "2026-11-02 03:04 UTC by run manual__1" in text
     assert "$0.5000 for this day's answers, $0.2500 of it spent by this run" in text
-    assert "s3://bucket/tables/tickets/dt=2026-11-01/data.parquet" in text
-    assert "s3://bucket/rejects/tickets/dt=2026-11-01/data.parquet" in text
+    assert "s3://l/table" in text
+    assert "s3://l/rejects" in text
     assert "SIMULATED" not in text
 
 
 def test_the_heading_counts_failed_checks_and_warnings() -> None:
-    text = heading(Manifest(**MANIFEST | {"failed_checks": {"short": 1}, "warned_checks": {"tone": 2}}))
+    text = shown_heading(failed_checks={"short": 1}, warned_checks={"tone": 2})
     assert "\n  Failed checks: short (1)\n  Warnings of checks: tone (2)\n" in text
 
 
@@ -88,7 +76,7 @@ def test_warnings_are_shown_next_to_the_answer() -> None:
 
 
 def test_the_heading_marks_simulated_answers() -> None:
-    assert "SIMULATED: the emulator" in heading(Manifest(**MANIFEST | {"batches": ["msgbatch_simulated_1"]}))
+    assert "SIMULATED: the emulator" in shown_heading(batches=["msgbatch_simulated_1"])
 
 
 def test_answer_columns_and_the_cost_are_shown_and_other_metadata_is_not(width: int) -> None:
@@ -197,16 +185,111 @@ def test_a_wrong_argument_is_status_2_with_the_valid_values(published: Flow, arg
     assert said in complaint
 
 
-def test_an_unpublished_day_names_the_rejects_of_its_failed_run_and_no_trial(published: Flow) -> None:
+def test_rows_with_warnings_are_shown_and_counted(published: Flow) -> None:
+    key = layout.table("tickets", DAY)
+    rows = pq.read_table(pa.BufferReader(published.lake.read(key)))
+    place = rows.column_names.index("_request_id")
+    warnings = pa.array([["tone"], [], ["tone", "short"]], pa.list_(pa.string()))
+    pq.write_table(rows.add_column(place, "_warnings", warnings), sink := pa.BufferOutputStream())
+    published.lake.write(key, sink.getvalue().to_pybytes())
+    _, text, _ = shown(quick_command, published.lake, "tickets", "2026-11-01", "--rows", "1", WARNED="1")
+    assert "T1" in text
+    assert "T4" not in text
+    assert text.endswith("1 of 2 rows with warnings; ROWS=… shows more\n")
+
+
+def test_a_table_without_warnings_has_no_row_with_one(published: Flow) -> None:
+    _, text, _ = shown(quick_command, published.lake, "tickets", "2026-11-01", "--warned")
+    assert text.endswith("0 of 0 rows with warnings\n")
+
+
+@pytest.fixture
+def runs(published: Flow) -> Flow:
+    """Add a trial and a run that failed to publish."""
+    trial, failed = (replace(published.folder, run_id=f"manual__{day}T00:00:00+00:00") for day in (2, 3))
+    reader = published.lake.read
+    for key, data in (
+        (trial.manifest, reader(layout.manifest("tickets", DAY)).replace(b'"manual__1"', b'"manual__2"')),
+        (trial.table, reader(layout.table("tickets", DAY))),
+        (trial.rejects, reader(layout.rejects("tickets", DAY))),
+        (failed.rejects, reader(layout.rejects("tickets", DAY))),
+        (published.folder.rejects, b"of a try that failed before"),
+    ):
+        published.lake.write(key, data)
+    return published
+
+
+def test_the_rows_of_a_day_end_with_the_runs_that_have_rows_of_their_own(runs: Flow) -> None:
+    _, text, _ = shown(quick_command, runs.lake, "tickets", "2026-11-01", "--rows", "9")
+    assert text.splitlines()[-3:] == [
+        "3 of 3 rows; REJECTS=1 shows the rejects",
+        "RUN=manual__2T00_00_00_00_00 shows a trial.",
+        "RUN=manual__3T00_00_00_00_00 shows the rejects of a failed run.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("run", "begin", "end"),
+    [
+        ("manual__2T00:00:00+00:00", "tickets, 2026-11-01: 4 rows read", "3 of 3 rows; REJECTS=1 shows the rejects\n"),
+        ("manual__3T00:00:00+00:00", "Run manual__3T00:00:00+00:00 of tickets 2026-11-01 pub", "1 of 1 rejects\n"),
+        (
+            "manual__3T00_00_00_00_00",
+            "Run manual__3T00_00_00_00_00 of tickets 2026-11-01 published nothing",
+            "rejects\n",
+        ),
+        ("manual__1", "tickets, 2026-11-01: 4 rows read", "the rejects of a failed run.\n"),
+    ],
+)
+def test_a_trial_and_the_rejects_of_a_failed_run_are_shown_by_their_id(
+    runs: Flow, run: str, begin: str, end: str
+) -> None:
+    status, text, complaint = shown(quick_command, runs.lake, "tickets", "2026-11-01", RUN=run)
+    assert (status, complaint) == (0, "")
+    assert text.startswith(begin)
+    assert text.endswith(end)
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"RUN": "manual__7"}, "Run manual__7 of tickets 2026-11-01 has no rows on "),
+        ({"RUN": "manual__7"}, "\nRUN=manual__2T00_00_00_00_00 shows a trial.\n"),
+        ({"WARNED": "1", "REJECTS": "1"}, "WARNED=1 shows published rows."),
+        ({"WARNED": "1", "RUN": "manual__3T00:00:00+00:00"}, "WARNED=1 shows published rows."),
+    ],
+)
+def test_what_a_run_does_not_have_is_status_2(runs: Flow, variables: dict[str, str], said: str) -> None:
+    status, text, complaint = shown(quick_command, runs.lake, "tickets", "2026-11-01", **variables)
+    assert (status, text) == (2, "")
+    assert said in complaint
+
+
+def test_an_unpublished_day_names_its_runs_that_have_rows(published: Flow) -> None:
     failed, trial = (replace(published.folder, partition=Partition(start=date(2026, 11, 9)), run_id=i) for i in "ft")
     for key in (failed.rejects, trial.rejects, trial.manifest):
         published.lake.write(key, b"")
     _, _, complaint = shown(quick_command, published.lake, "tickets", "2026-11-09")
-    assert complaint.splitlines()[:2] == [
+    assert complaint.splitlines()[:3] == [
         f"tickets 2026-11-09 is not published on {published.lake.uri}.",
-        f"Run f did not publish it. The rejects of that run: {published.lake.locate(failed.rejects)}",
+        "RUN=f shows the rejects of a failed run.",
+        "RUN=t shows a trial.",
     ]
-    assert trial.prefix not in complaint
+
+
+def test_a_reader_that_has_read_enough_ends_it_quietly(published: Flow) -> None:
+    settings = {"ENRICHMENT_LAKE": published.lake.uri, "AIRFLOW_CONN_AWS_DEFAULT": aws_connection("http://127.0.0.1:1")}
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run(
+        [sys.executable, "-m", "include.cli", "show", "tickets", "2026-11-01"],
+        env=os.environ | settings | {"PYTHONPATH": PYTHONPATH},
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize("key", ["manifests/tickets/dt=2026-11-01.json", "tables/tickets/dt=2026-11-01/data.parquet"])

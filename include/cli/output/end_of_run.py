@@ -25,7 +25,10 @@ from include.steps.files.extracted import read_extracted, read_pipeline
 SHOWN_ROWS = 5
 SHOWN_LOG_LINES = 25
 #: The next step after a failed run.
-RESUME = "Fix the cause, then run the same command again. It resumes the run and pays for nothing twice."
+RESUME = (
+    "Fix the cause, then run the same command again. It reads the pipeline again, resumes the run and pays for nothing"
+    " twice."
+)
 
 
 def success(published: Published) -> str:
@@ -81,7 +84,7 @@ def next_step(reason: str, *, started: bool) -> str:
     """
     step = RESUME if started else NOT_STARTED
     if re.search(r"\bclear", reason, re.IGNORECASE):
-        step += " Here, the same command does what clearing a task does in Airflow; NEW=1 starts a new run."
+        step += " So it does what clearing a task does in Airflow."
     return step
 
 

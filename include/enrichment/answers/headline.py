@@ -29,8 +29,7 @@ def headline(partition: Partition | None, options: RunOptions, *results: str) ->
 
 def failure(partition: Partition | None, options: RunOptions, message: str) -> str:
     """Return the label of a failed task: the first sentence of its error message, which states the cause."""
-    cause = message.partition("\n")[0].partition(". ")[0].removesuffix(".")
-    return headline(partition, options, f"failed: {cause}")
+    return headline(partition, options, f"failed: {_cause(message)}")
 
 
 def note_of_success(start: str, label: str) -> str:
@@ -43,19 +42,31 @@ def note_of_success(start: str, label: str) -> str:
     return start if _FAILED in label else label or start
 
 
-def note_of_failure(start: str, task: str, label: str, reason: str) -> str:
+def note_of_failure(start: str, task: str, label: str, *, error: str, reason: str) -> str:
     """
     Return the note of a run that has failed.
 
     :param start: as for note_of_success()
     :param task: the first task that failed; empty if none did
-    :param label: its label, which states the cause if the error is an EnrichmentError
+    :param label: its label, which states the cause if the error is an EnrichmentError and the task works on the run
+    :param error: the message of its EnrichmentError; empty for any other error
     :param reason: Airflow's reason, for a run without a failed task
     """
-    began, _, cause = label.partition(_FAILED)
     if not task:
         return _joined(start, f"failed: {reason}")
-    return _joined(began if cause else start, f"failed at {task}{f': {cause}' if cause else ''}")
+    if _FAILED in label:
+        start, _, cause = label.partition(_FAILED)
+    else:
+        cause = _cause(error)
+    if not cause:
+        return _joined(start, f"failed at {task}; see its log")
+    see = "; its log says what to do"
+    return _joined(start, f"failed at {task}: {cause}", longest=LONGEST - len(see)) + see
+
+
+def _cause(message: str) -> str:
+    """The first sentence of an error message."""
+    return message.partition("\n")[0].partition(". ")[0].removesuffix(".")
 
 
 def extracted(rows: int, *, unsendable: int) -> str:
@@ -98,9 +109,9 @@ def _options(options: RunOptions) -> list[str]:
     return [text for text, is_set in words.items() if is_set]
 
 
-def _joined(*parts: str) -> str:
+def _joined(*parts: str, longest: int = LONGEST) -> str:
     line = _DOT.join(filter(None, parts))
-    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
 def _dollars(cost: Decimal | None) -> str:

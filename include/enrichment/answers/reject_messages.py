@@ -17,6 +17,8 @@ UNSENDABLE = "unsendable"
 SAMPLES = 5
 _REASONS = 3
 _REASON_CHARACTERS = 120
+#: How a run picks up a changed pipeline.
+CLEAR_EXTRACT = "clear `extract` with downstream, or start a new run"
 #: The position of an error in an answer, which would make every reason unique.
 _POSITION = re.compile(r" \((?:byte|line) [\d, a-z]+\)")
 
@@ -137,7 +139,7 @@ def describe_too_many(
     :param left_out: a note about requests that a budget left out; may be empty
     """
     were = "was" if manifest.rejected == 1 else "were"
-    checks = f"; failed checks: {_by_count(manifest.failed_checks)}" if manifest.failed_checks else ""
+    checks = f"; {failed_checks(manifest.failed_checks)}" if manifest.failed_checks else ""
     lines = [
         f"{manifest.rejected:,} of {manifest.rows:,} rows of partition {manifest.partition} {were} rejected"
         f" ({rejected.by_outcome}{checks}); limits.max_reject_ratio allows {100 * most:g} %.",
@@ -153,11 +155,25 @@ def describe_too_many(
     else:
         lines.append("A run with Only the rejects would send nothing: the same requests would not succeed.")
     lines.append(
-        f"{'Or fix' if again else 'Fix'} the cause of the reasons (prompt, schema, max_tokens, query) and start a new"
-        " run: changed requests are sent and billed again. Or raise the ratio and start a new run to publish without"
-        " the rejects."
+        f"{'Or change' if again else 'Change'} the pipeline, then {CLEAR_EXTRACT}."
+        f"{loosen_checks(manifest.pipeline) if checks else ''} A changed prompt, schema, max_tokens or query sends only"
+        " the requests that it changes, and they are billed. A higher limits.max_reject_ratio publishes without the"
+        " rejects."
     )
     return "\n".join(lines)
+
+
+def failed_checks(counts: Mapping[str, int]) -> str:
+    """Return the failed checks with their counts, the most frequent first."""
+    return f"failed checks: {_by_count(counts)}"
+
+
+def loosen_checks(pipeline: str) -> str:
+    """Return what a changed check costs, as a sentence after another."""
+    return (
+        f" If a check is too strict, loosen it in {pipeline}/checks.yaml: the paid answers are judged again for $0, and"
+        " only those that still fail are repaired."
+    )
 
 
 def _shorten(reason: str) -> str:

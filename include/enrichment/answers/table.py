@@ -212,8 +212,8 @@ def _column(values: list[Any], field: pa.Field, role: bytes | None) -> pa.Array:
         return key_array(values, field.type)
     except ValueError as error:
         raise WarehouseError(
-            f"The business key {field.name!r} has a value that is not {field.type}: {error}. Nothing was sent. Cast it"
-            " in extract.sql or the export, or set another type in pipeline.yaml:"
+            f"The key column {field.name!r} has a value that is not {field.type}: {error}. Nothing was sent. Cast it in"
+            " extract.sql or the export, or set another type in pipeline.yaml if it is a column of source.key:"
             f" `source.key: {{{field.name}: …}}`."
         ) from error
 

@@ -7,7 +7,13 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from include.enrichment.answers.reject_messages import most_common, without_position
+from include.enrichment.answers.reject_messages import (
+    CLEAR_EXTRACT,
+    failed_checks,
+    loosen_checks,
+    most_common,
+    without_position,
+)
 from include.enrichment.batches.ledger import Entry, OpenChunk
 from include.enrichment.cost.estimate import Estimate
 from include.enrichment.errors import BatchError, ParamError, SpecError
@@ -137,24 +143,30 @@ def is_closed(opened: OpenChunk, entry: Entry | None, loaded: Set[str], *, now: 
     return now - entry.changed_at > _ARCHIVED
 
 
-def check_canary(reasons: Mapping[str, str | None], *, pass_name: str) -> None:
+def check_canary(
+    reasons: Mapping[str, str | None], checks: Mapping[str, int], *, pipeline: str, pass_name: str
+) -> None:
     """
     Check the canary. Raises BatchError if every canary request failed for good: the others would fail the same way.
 
     :param reasons: per canary request, the permanent failure; None if it succeeded or may succeed in a retry
+    :param checks: the number of canary requests that failed each check
     """
     why = Counter(without_position(reason) for reason in reasons.values() if reason is not None)
     if not reasons or why.total() < len(reasons):
         return
     again = (
-        f" If the cause was outside the pipeline's folder, clear the `plan` of pass {pass_name} with downstream: it"
-        " sends the unbilled requests again."
+        f"If the cause was outside the pipeline's folder, clear the `plan` of pass {pass_name} with downstream: it"
+        " sends the unbilled requests again. "
     )
     raise BatchError(
-        f"The canary failed: none of its {len(reasons):,} requests gave a usable answer: {most_common(why)}."
-        " Nothing else was sent. Fix the model, prompt or schema and start a new run."
+        f"The canary failed: none of its {len(reasons):,} requests gave a usable answer"
+        f"{f' ({failed_checks(checks)})' if checks else ''}: {most_common(why)}.\n"
+        "Nothing else was sent, and the canary's answers are kept.\n"
+        f"Fix the model, prompt or schema, then {CLEAR_EXTRACT}: the requests that change are sent and billed."
+        f"{loosen_checks(pipeline) if checks else ''}\n"
         f"{again if any(reason.startswith('errored') for reason in why) else ''}"
-        " limits.canary_rows: 0 runs without a canary."
+        "limits.canary_rows: 0 runs without a canary."
     )
 
 

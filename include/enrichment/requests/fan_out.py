@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import product
 from math import prod
@@ -33,7 +34,8 @@ class FanOut:
         """
         Return the combinations for a row, each a value by name; none if a list is NULL or empty.
 
-        Raises WarehouseError if a column does not hold a list, or if there are more than MAX_COMBINATIONS.
+        Raises WarehouseError if a column does not hold a list, if the list has a NULL or a value twice, or if there are
+        more than MAX_COMBINATIONS.
         """
         if self._every is not None:
             return self._every
@@ -43,7 +45,7 @@ class FanOut:
     def _product(self, values: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
         if (count := prod(len(values[name]) for name in self._names)) > MAX_COMBINATIONS:
             raise WarehouseError(
-                f"for_each gives {count:,} combinations for one row, and at most {MAX_COMBINATIONS:,} are allowed."
+                f"for_each gives {count:,} combinations for one row; at most {MAX_COMBINATIONS:,} are allowed."
                 " Nothing was sent. Shorten the lists in the source or in for_each."
             )
         return [
@@ -57,8 +59,19 @@ def _listed(row: Mapping[str, Any], column: str, name: str) -> Sequence[Any]:
         return ()
     if not isinstance(values, list | tuple):
         raise WarehouseError(
-            f"for_each takes {name!r} from the column {column!r}, which must hold a list: it is"
-            f" {type(values).__name__} in one row. Nothing was sent. Return an array in extract.sql or the export, or"
-            " write the values into pipeline.yaml."
+            f"for_each.{name}: the column {column!r} must hold a list, but has a value of type {type(values).__name__}."
+            " Nothing was sent. Return an array in extract.sql or the export, or write the values into pipeline.yaml."
+        )
+    if None in values:
+        raise WarehouseError(
+            f"for_each.{name}: the list in the column {column!r} contains NULL. Nothing was sent. Remove NULLs from the"
+            " lists in extract.sql or the export."
+        )
+    texts = Counter(map(repr, values))  # a value that is no key, which extract() reports, may have no hash
+    if len(texts) < len(values):
+        ((text, count),) = texts.most_common(1)
+        raise WarehouseError(
+            f"for_each.{name}: the list in the column {column!r} contains {text} {count:,} times, but each value makes"
+            " one row. Nothing was sent. Remove duplicates from the lists in extract.sql or the export."
         )
     return values

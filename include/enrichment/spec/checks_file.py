@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter
 
 from include.enrichment.answers.checks.check import Bounds, Check, Difference, WordList
 from include.enrichment.answers.schema.kind import Kind
@@ -16,12 +15,10 @@ from include.enrichment.answers.schema.output import Output
 from include.enrichment.errors import nearest
 from include.enrichment.spec.pipeline import CHECKS
 from include.enrichment.spec.yaml_file import (
-    Lines,
     describe_file_error,
     describe_problem,
-    describe_yaml_error,
     line_of,
-    read_yaml,
+    read_model,
 )
 
 _file = TypeAdapter(list[Check])
@@ -65,21 +62,14 @@ def read_checks(folder: Path) -> ChecksFile:
         return ChecksFile(mistakes=[f"{CHECKS}: {fact}"])
     if text is None:
         return ChecksFile()
-    lines: Lines = {}
-    try:
-        data, lines = read_yaml(text)
-        checks = _file.validate_python(data)
-    except ValidationError as error:
-        mistakes = [f"{CHECKS}:{line_of(lines, one['loc'])}: {_describe(one, data)}" for one in error.errors()]
+    checks, lines, mistakes = read_model(text, file=CHECKS, validate=_file.validate_python, describe=_describe)
+    if checks is None:
         return ChecksFile(mistakes=mistakes)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-13-45
-        line, fact = describe_yaml_error(error)
-        return ChecksFile(mistakes=[f"{CHECKS}:{line}: {fact}"])
     if not checks:
         return ChecksFile(mistakes=[f"{CHECKS}:1: has no checks: add one, or delete the file"])
     named = [check.name for check in checks]
     mistakes = [
-        f"{CHECKS}:{line_of(lines, (number, 'name'))}: another check has the name {name!r}"
+        f"{CHECKS}:{line_of(lines, (number, 'name'))}: another check is also named {name!r}"
         for number, name in enumerate(named)
         if name in named[:number]
     ]
@@ -115,7 +105,7 @@ def _with_words(check: Check, folder: Path) -> tuple[Check, str | None]:
         return check, f"there is no {name} in the pipeline's folder"
     found = [word for line in text.splitlines() if (word := line.partition("#")[0].strip())]
     if not found:
-        return check, f"{name} names no word"
+        return check, f"{name} lists no words"
     words = check.forbidden.model_copy(update={"words": [*check.forbidden.words, *found]})
     return check.model_copy(update={"forbidden": words}), None
 

@@ -71,7 +71,7 @@ def _example(line: str, user: Template, output: Output) -> Example:
         raise ValueError("; ".join(unknown))
     prompt = user.render(found.input)
     if not prompt.strip():
-        raise ValueError(f"{user.file} renders to nothing for this input")
+        raise ValueError(f"{user.file} is empty for this input")
     answer, reason = output.check_json(bytes(found.output).decode())
     if answer is None:
         raise ValueError(f"the output is no usable answer: {reason}")

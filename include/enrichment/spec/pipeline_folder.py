@@ -17,7 +17,6 @@ from types import NoneType
 from typing import Any, get_args
 
 import yaml
-from pydantic import ValidationError
 
 from include.enrichment.answers.schema import supported_schema
 from include.enrichment.answers.schema.column_names import (
@@ -58,9 +57,9 @@ from include.enrichment.spec.yaml_file import (
     NodePath,
     describe_file_error,
     describe_problem,
-    describe_yaml_error,
     error_line,
     line_of,
+    read_model,
     read_yaml,
 )
 
@@ -176,19 +175,10 @@ def _is_context(file: str) -> bool:
 
 def _settings(text: str) -> tuple[Settings | None, Lines, list[str]]:
     """Return the settings unless there are mistakes, the lines of all nodes, and the mistakes."""
-    lines: Lines = {}
-    try:
-        data, lines = read_yaml(text)
-        return Settings.model_validate(data), lines, []
-    except ValidationError as error:
-        mistakes = [f"{YAML}:{line_of(lines, problem['loc'])}: {_describe(problem)}" for problem in error.errors()]
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-13-45
-        line, fact = describe_yaml_error(error)
-        mistakes = [f"{YAML}:{line}: {fact}"]
-    return None, lines, mistakes
+    return read_model(text, file=YAML, validate=Settings.model_validate, describe=_describe)
 
 
-def _describe(problem: Any) -> str:
+def _describe(problem: Any, _: object) -> str:
     path = [str(step) for step in problem["loc"]]
     if not path:
         return f"must be a mapping of {', '.join(Settings.model_fields)}"

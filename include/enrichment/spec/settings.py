@@ -234,7 +234,7 @@ def _bounded(for_each: dict[str, list[Any] | FromColumn]) -> dict[str, list[Any]
     count = prod(len(values) for values in for_each.values() if isinstance(values, list))
     if count > MAX_COMBINATIONS:
         raise ValueError(
-            f"makes {count:,} requests of each row, and at most {MAX_COMBINATIONS:,} are allowed: shorten the lists"
+            f"makes {count:,} requests for each row; at most {MAX_COMBINATIONS:,} are allowed: shorten the lists"
         )
     return for_each
 

@@ -45,7 +45,7 @@ class SourceTable:
             listed = ", ".join(self._others) or "none"
             return f"there is no pipeline {table!r}{nearest(table, self._others) or '.'} There are: {listed}"
         if chain[-1] in chain[:-1]:
-            return f"no run can be the first in a cycle: {' reads '.join(chain)}"
+            return f"the pipelines read each other in a cycle: {' reads '.join(chain)}"
         return ""
 
     @cached_property

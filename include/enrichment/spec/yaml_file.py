@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import ValidationError
 
 from include.enrichment.errors import nearest
 
 #: A node of a YAML document: the keys and positions that lead to it.
 NodePath = tuple[str | int, ...]
 Lines = dict[NodePath, int]
+Model = TypeVar("Model")
 
 
 class DuplicateKey(yaml.MarkedYAMLError):
@@ -44,6 +46,26 @@ def read_yaml(text: str) -> tuple[Any, Lines]:
         return None, lines
     visit(root, ())
     return loader.construct_document(root), lines
+
+
+def read_model(
+    text: str, *, file: str, validate: Callable[[Any], Model], describe: Callable[[Any, Any], str]
+) -> tuple[Model | None, Lines, list[str]]:
+    """
+    Return what the file says unless it has mistakes, the line of each of its nodes, and the mistakes: file, line, fact.
+
+    :param describe: the fact for one of the errors() of pydantic, and the document
+    """
+    document, lines = None, Lines()
+    try:
+        document, lines = read_yaml(text)
+        return validate(document), lines, []
+    except ValidationError as error:
+        mistakes = [f"{file}:{line_of(lines, one['loc'])}: {describe(one, document)}" for one in error.errors()]
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date such as 2026-13-45
+        line, fact = _describe_yaml_error(error)
+        mistakes = [f"{file}:{line}: {fact}"]
+    return None, lines, mistakes
 
 
 def error_line(error: Exception) -> int:
@@ -81,7 +103,7 @@ def describe_file_error(error: OSError | UnicodeDecodeError) -> str:
     return f"is not UTF-8: {error}" if isinstance(error, UnicodeDecodeError) else f"cannot be read: {error.strerror}"
 
 
-def describe_yaml_error(error: Exception) -> tuple[int, str]:
+def _describe_yaml_error(error: Exception) -> tuple[int, str]:
     """Return the line and the fact. The parser's own message hides the cause of the common mistakes."""
     line = error_line(error)
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem is None:

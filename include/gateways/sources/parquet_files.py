@@ -70,7 +70,7 @@ class ParquetFiles:
         if not keys:
             raise WarehouseError(
                 f"There is no file below {prefix} for partition {partition} (connection {self._name!r}). Nothing was"
-                " sent. Clear this task after the export. A day without rows needs a file without rows.",
+                " sent. Clear this task once the export is written. Export a day without rows as a file without rows.",
                 retryable=True,
             )
         with self._open(keys[0], partition) as file:

@@ -94,9 +94,9 @@ def _for_each_fields(
             kind = _listed_type(name, values, columns, earlier) or kind_of_value(first)
             if kind is None:
                 raise SpecError(
-                    f"{pipeline.location(f'for_each.{name}')}: the values in the column {values.column!r} have no known"
-                    f" type: {_describe(columns.get(values.column))}, and its first value in the first"
-                    f" {len(first_rows):,} rows is {first!r}. Nothing was sent. Return a list of texts, integers or"
+                    f"{pipeline.location(f'for_each.{name}')}: the type of the values in the column {values.column!r}"
+                    f" is unknown: {_describe(columns.get(values.column))}, and the first value in the first"
+                    f" {len(first_rows):,} rows is {first!r}. Nothing was sent. Return lists of texts, integers or"
                     " booleans in extract.sql or the export."
                 )
         else:
@@ -106,7 +106,7 @@ def _for_each_fields(
 
 
 def _describe(kind: pa.DataType | None) -> str:
-    return f"the source describes it as {kind}" if kind else "the source does not describe it"
+    return f"the source declares {kind}" if kind else "the source does not declare one"
 
 
 def _listed_type(name: str, values: FromColumn, columns: _Types, earlier: Mapping[str, str]) -> str | None:

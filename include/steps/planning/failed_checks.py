@@ -6,8 +6,9 @@ full, so that any number of texts can be judged.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -35,11 +36,19 @@ join rows on rows.request_id = answered.row_request_id
 """
 
 
+class FailedAnswer(NamedTuple):
+    """An answer that fails checks: its text, why it is unusable, and the names of the checks."""
+
+    text: str
+    reason: str
+    checks: Sequence[str]
+
+
 def find_failed(
     found: PriorResults, repaired: Mapping[str, str], rows: Path, checks: Checks, store: ResultStore
-) -> dict[str, tuple[str, str]]:
+) -> dict[str, FailedAnswer]:
     """
-    Return the requests whose usable answer fails a check for any of their rows: each with the answer and the reason.
+    Return the requests whose usable answer fails a check for any of their rows, each with that answer.
 
     :param found: the outcomes of the requests
     :param repaired: the request of the row, for each request that is a repair
@@ -50,14 +59,14 @@ def find_failed(
     # A request rarely has several usable answers. Then publish may take another one, as it goes by the order of passes.
     usable = found.table.filter(pc.equal(found.table["outcome"], "succeeded")).select(_ANSWER.names).cast(_ANSWER)
     last = usable.group_by("request_id").aggregate([("batch_id", "max")])
-    failed: dict[str, tuple[str, str]] = {}
+    failed: dict[str, FailedAnswer] = {}
     for answers in _with_rows(last["request_id"], last["batch_id_max"], repaired, rows, store):
         request_ids, outputs, facts = (answers[name].to_pylist() for name in ("request_id", "output", "checked"))
         for request_id, output, verdict in zip(request_ids, outputs, checks.judge(facts, outputs), strict=True):
             # Rows with the same request may fail for different reasons. The choice must not depend on their order, as
             # another reason makes another repair, which is billed again.
-            if verdict.reason and (request_id not in failed or verdict.reason < failed[request_id][1]):
-                failed[request_id] = output, verdict.reason
+            if verdict.reason and (request_id not in failed or verdict.reason < failed[request_id].reason):
+                failed[request_id] = FailedAnswer(output, verdict.reason, verdict.failed)
     return failed
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,7 @@ from include.steps.planning.prior_rejects import find_newest_rejects
 
 if TYPE_CHECKING:
     from include.enrichment.answers.checks.checks import Checks
+    from include.steps.planning.failed_checks import FailedAnswer
 
 log = logging.getLogger(__name__)
 
@@ -115,11 +116,13 @@ def _check_canary(sent: Mapping[str, RequestIds], found: PriorResults, run: Extr
             passing = remedy(line["outcome"], line["error_type"], line["stop_reason"]) == "again"
             fine = passing or line["outcome"] == "succeeded"
             reasons[line["request_id"]] = None if fine else f"{line['outcome']}, {line['reason']}"
+    by_check = Counter[str]()
     if checks := run.pipeline.read_checks():
         canary = found.table.filter(pc.is_in(found.table["request_id"], value_set=pa.array(reasons, pa.string())))
         failed = _failed(PriorResults(canary), {}, run.rows, checks, store)
-        reasons |= {request_id: f"invalid, {reason}" for request_id, (_, reason) in failed.items()}
-    check_canary(reasons, pass_name=passes.CANARY)
+        reasons |= {request_id: f"invalid, {answer.reason}" for request_id, answer in failed.items()}
+        by_check.update(name for answer in failed.values() for name in answer.checks)
+    check_canary(reasons, by_check, pipeline=run.pipeline.name, pass_name=passes.CANARY)
 
 
 def requests_for_rejects(rejects: Path, rows: Path, pipeline: Pipeline, lake: Lake) -> int:
@@ -147,7 +150,8 @@ def _rejected(rows: Path, folder: RunFolder, lake: Lake) -> tuple[RequestIds, Re
     if (key := find_newest_rejects(folder, lake)) is None:
         raise ParamError(
             f"{fact}, and partition {folder.partition} has none. It was never published, and no run that failed to"
-            " publish has left any (`make clean-lake` deletes those of old runs). Nothing was sent. Start a plain run."
+            " publish has left any (`make clean-lake` deletes those of old runs). Nothing was sent. Start a run without"
+            " `only_rejects`."
         )
     try:
         rejects = pq.read_table(pa.BufferReader(lake.read(key)), columns=_keys(rows))
@@ -156,8 +160,8 @@ def _rejected(rows: Path, folder: RunFolder, lake: Lake) -> tuple[RequestIds, Re
         beside = _unusable_samples(key, rows, folder, lake) - request_ids
     except pa.ArrowException as error:
         raise ParamError(
-            f"{fact}, and {lake.locate(key)} has none with the business key {', '.join(_keys(rows))}:"
-            f" {str(error).splitlines()[0].rstrip('.')}. Nothing was sent. Start a plain run."
+            f"{fact}, and {lake.locate(key)} has none with the key {', '.join(_keys(rows))}:"
+            f" {str(error).splitlines()[0].rstrip('.')}. Nothing was sent. Start a run without `only_rejects`."
         ) from error
     log.info("Only the rejects: %s rows in %s", f"{len(rejects):,}", lake.locate(key))
     return request_ids, beside
@@ -267,13 +271,14 @@ def _unusable(
     }
     if checks:
         repaired = {request_id: repair.of for request_id, repair in repairs.items()}
-        unusable |= _failed(found, repaired, rows, checks, store)
+        failed = _failed(found, repaired, rows, checks, store)
+        unusable |= {request_id: (answer.text, answer.reason) for request_id, answer in failed.items()}
     return unusable
 
 
 def _failed(
     found: PriorResults, repaired: Mapping[str, str], rows: Path, checks: Checks, store: ResultStore
-) -> dict[str, tuple[str, str]]:
+) -> dict[str, FailedAnswer]:
     """As find_failed(), which is not imported at the top: it loads DuckDB, and most pipelines have no checks."""
     from include.steps.planning.failed_checks import find_failed
 

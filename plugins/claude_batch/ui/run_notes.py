@@ -9,12 +9,13 @@ the labels of the tasks (see run_operator.py). It never changes a note that a pe
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.listeners import hookimpl
 
+from claude_batch.failures import REASON
 from include.enrichment.answers.headline import headline, note_of_failure, note_of_success
 from include.enrichment.errors import PartitionError
 from include.enrichment.runs.options import readable_options
@@ -43,8 +44,8 @@ def on_dag_run_success(dag_run: DagRun, msg: str) -> None:
     """Note the label of `publish`, or of the `plan` that ends a dry run."""
 
     def note(connection: Connection, start: str) -> str:
-        ended = _labels(connection, dag_run, "success", operators=_OPERATORS[1:])
-        return note_of_success(start, ended[-1][1] if ended else "")
+        ended = _ended(connection, dag_run, "success", operators=_OPERATORS[1:])
+        return note_of_success(start, (ended[-1].label or "") if ended else "")
 
     _write(dag_run, note)
 
@@ -54,9 +55,15 @@ def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
     """Note which task failed first, and why."""
 
     def note(connection: Connection, start: str) -> str:
-        ended = _labels(connection, dag_run, "failed")
-        task, label = ended[0] if ended else ("", "")
-        return note_of_failure(start, task.removeprefix(f"{dag_run.dag_id}."), label, msg.replace("_", " "))
+        ended = _ended(connection, dag_run, "failed")
+        if not ended:
+            return note_of_failure(start, "", "", error="", reason=msg.replace("_", " "))
+        first = ended[0]
+        # The label of a task that works on a chunk is the chunk's.
+        error = _error(connection, dag_run, first.task_id, first.map_index).partition(": ")[2]
+        return note_of_failure(
+            start, first.task_id.removeprefix(f"{dag_run.dag_id}."), first.label or "", error=error, reason=""
+        )
 
     _write(dag_run, note)
 
@@ -113,16 +120,30 @@ def _partition(dag_run: DagRun) -> Partition | None:
         return None
 
 
-def _labels(
-    connection: Connection, dag_run: DagRun, state: str, *, operators: tuple[str, ...] = ()
-) -> list[tuple[str, str]]:
-    """Return the ids and labels of the tasks that ended in this state, ordered by end."""
+def _ended(connection: Connection, dag_run: DagRun, state: str, *, operators: tuple[str, ...] = ()) -> Sequence[Any]:
+    """Return the tasks that ended in this state, ordered by end, each with ``task_id``, ``map_index`` and ``label``."""
     from airflow.models.taskinstance import TaskInstance
     from sqlalchemy import select
 
-    chosen = select(TaskInstance.task_id, TaskInstance._rendered_map_index).where(
+    columns = TaskInstance.task_id, TaskInstance.map_index, TaskInstance._rendered_map_index.label("label")
+    chosen = select(*columns).where(
         TaskInstance.dag_id == dag_run.dag_id, TaskInstance.run_id == dag_run.run_id, TaskInstance.state == state
     )
     if operators:
         chosen = chosen.where(TaskInstance.operator.in_(operators))
-    return [(task, label or "") for task, label in connection.execute(chosen.order_by(TaskInstance.end_date))]
+    return connection.execute(chosen.order_by(TaskInstance.end_date)).all()
+
+
+def _error(connection: Connection, dag_run: DagRun, task_id: str, map_index: int) -> str:
+    """Return the first line of the task's EnrichmentError as failures.py stores it, empty if it had none."""
+    from airflow.models.xcom import XComModel
+    from sqlalchemy import select
+
+    stored = select(XComModel.value).where(
+        XComModel.dag_run_id == dag_run.id,
+        XComModel.task_id == task_id,
+        XComModel.map_index == map_index,
+        XComModel.key == REASON,
+    )
+    found = connection.execute(stored).first()
+    return str(XComModel.deserialize_value(found)) if found else ""

@@ -153,3 +153,13 @@ def test_an_unknown_field_ends_the_run_before_anything_is_read(run: Run, lake: L
     assert note(ended).startswith("2026-11-01 · failed at extract: Invalid params: 'row' is not known; did you mean")
     assert emulator.creates() == []
     assert lake.list("") == []
+
+
+def test_the_note_of_a_failed_submit_has_its_reason(run: Run, emulator: Emulator) -> None:
+    emulator.set_faults(
+        [{"kind": "http_error", "on": "create", "status": 429, "error_code": "enforced_spend_limit_reached"}]
+    )
+    assert note(run()) == (
+        "2026-11-01 · failed at canary.chunk.submit: Creating a batch failed: HTTP 429, rate_limit_error: Simulated"
+        " failure; its log says what to do"
+    )

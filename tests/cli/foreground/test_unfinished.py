@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from include.cli.foreground.unfinished import BusyRun, ClaimedRun, claim_run, record_ended
-from include.enrichment.answers.manifest import Manifest
 from include.enrichment.errors import LakeError
 from include.enrichment.runs.options import RunOptions
 from include.enrichment.storage import layout
@@ -21,6 +20,7 @@ from include.enrichment.storage.layout import RunFolder
 from include.gateways.lake import Lake
 from include.stack.folder import ROOT, StackFolder
 from tests.fixtures.flow import DAY
+from tests.fixtures.manifests import make_manifest
 
 #: A process that works on a run until it is killed.
 WORKER = """
@@ -94,19 +94,7 @@ def test_an_ended_run_is_not_resumed(tmp_path: Path, lake: Lake) -> None:
 
 def test_a_run_killed_after_it_published_is_not_resumed(tmp_path: Path, lake: Lake) -> None:
     first = killed(tmp_path, lake, "1")
-    manifest = Manifest.model_validate(
-        {
-            "pipeline": "tickets",
-            "partition": str(DAY),
-            "run_id": first,
-            "extracted_at": "2026-11-29T12:00:00Z",
-            "published_at": "2026-11-29T12:00:00Z",
-            **dict.fromkeys(("rows", "requests", "published", "rejected"), 0),
-            **{name: [] for name in ("batches", "reused")},
-            **{name: {} for name in ("rejected_by", "columns")},
-            **dict.fromkeys(("model", "table", "rejects"), "x"),
-        }
-    )
+    manifest = make_manifest(run_id=first)
     lake.write(layout.manifest("tickets", DAY), manifest.model_dump_json().encode())
     with claimed(tmp_path, lake, "2") as found:
         assert not found.resumed

@@ -111,15 +111,16 @@ def test_a_failed_run_says_why_and_what_is_still_published(flow: Flow) -> None:
     assert fact == "NOT published: tickets 2026-11-01. The run ended with state failed after 7 s."
     assert why == "main.plan failed (tried 3 times): SpecError: no"
     assert left.startswith("The day is still published as run manual__1 left it: 3 rows, 3 published")
-    assert step == "Fix the cause, then run the same command again. It resumes the run and pays for nothing twice."
+    assert step == (
+        "Fix the cause, then run the same command again. It reads the pipeline again, resumes the run and pays for"
+        " nothing twice."
+    )
 
 
 @pytest.mark.parametrize("remedy", ["Clear this task.", "then clear `extract` with downstream."])
 @pytest.mark.parametrize("started", [True, False])
 def test_advice_to_clear_a_task_is_translated_for_the_command(remedy: str, started: bool) -> None:
-    assert next_step(remedy, started=started).endswith(
-        " does what clearing a task does in Airflow; NEW=1 starts a new run."
-    )
+    assert next_step(remedy, started=started).endswith(" So it does what clearing a task does in Airflow.")
     assert "clearing" not in next_step("an unclear answer", started=started)
 
 

@@ -63,7 +63,7 @@ class WordList(_Frozen):
     @model_validator(mode="after")
     def _some(self) -> WordList:
         if not self.words and self.file is None:
-            raise ValueError("names no word: give a list of words, or a file")
+            raise ValueError("lists no words: give a list of words, or a file")
         return self
 
 
@@ -143,7 +143,7 @@ class Check(_Frozen):
         if bool(self.field) == (self.sql is not None):
             raise ValueError("sql checks the whole output: remove field" if self.field else "needs a field")
         if self.columns and self.sql is None:
-            raise ValueError("columns belongs to sql only")
+            raise ValueError("columns can only be set together with sql")
         return self
 
     @property

@@ -28,7 +28,7 @@ class Pattern(TextKind):
             self._search = re2.compile(pattern, _OPTIONS).search
         except re2.error as error:
             why = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
-            raise ValueError(f"RE2, which has no lookaround and no references, does not accept it: {why}") from error
+            raise ValueError(f"is not a valid RE2 pattern, without lookaround and backreferences: {why}") from error
 
     def problem(self, text: str, fact: Any) -> str | None:
         found = self._search(text)

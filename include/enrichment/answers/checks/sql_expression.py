@@ -38,7 +38,7 @@ class SqlExpression(Kind):
         except duckdb.Error as error:
             raise ValueError(describe_error(error)) from error
         if kind != "BOOLEAN":
-            raise ValueError(f"must be true or false, and is {kind}")
+            raise ValueError(f"must be true or false, but is {kind}")
 
     def facts(self, row: Mapping[str, Any]) -> list[str | None]:
         return [text_of(row, name) for name in self.columns]

@@ -33,7 +33,7 @@ def sibling_problems(names: Iterable[str]) -> Iterator[tuple[str, str]]:
     seen: dict[str, str] = {}
     for name in names:
         if not name.strip():
-            yield name, f"{name!r} is not a name for a column"
+            yield name, f"{name!r} is not a valid column name"
         elif broken := next((letter for letter in name if unicodedata.category(letter) in ("Cc", "Cs")), None):
             yield name, f"{name!r} contains {broken!r}, where readers cut the name or fail (DuckDB, pandas)"
         if (other := seen.setdefault(fold_case(name), name)) != name:

@@ -13,20 +13,12 @@ from include.enrichment.answers.manifest import Manifest
 from include.enrichment.cost.forecast import DryRun, PassForecast
 from include.enrichment.runs.options import RunOptions
 from include.enrichment.runs.partition import Partition
+from tests.fixtures.manifests import make_manifest
 
 DAY = Partition(start=date(2026, 11, 16))
 NIGHTLY = RunOptions(reuse=True)
+TWO = {"invalid": 2}
 NOON = datetime(2026, 11, 17, 12, tzinfo=UTC)
-
-
-def manifest(*, published: int, rejected: int = 0, **other: Any) -> Manifest:
-    fields: dict[str, Any] = {
-        **{"pipeline": "catalogue", "partition": "2026-11-16", "run_id": "manual__1", "model": "claude-haiku-5-5"},
-        **{"extracted_at": NOON, "published_at": NOON, "rows": published + rejected, "requests": published + rejected},
-        **{"published": published, "rejected": rejected, "rejected_by": {"invalid": rejected} if rejected else {}},
-        **{"batches": ["msgbatch_1"], "reused": [], "columns": {}, "table": "t", "rejects": "r"},
-    }
-    return Manifest(**fields | other)
 
 
 def dry_run(**other: Any) -> DryRun:
@@ -62,15 +54,21 @@ def test_the_headline_never_exceeds_airflows_limit() -> None:
 @pytest.mark.parametrize(
     ("found", "results"),
     [
-        (manifest(published=126, cost_usd="0.0113"), ["126 published", "$0.0113"]),
-        (manifest(published=1_260, rejected=2, cost_usd="0.0113"), ["1,260 published, 2 rejected", "$0.0113"]),
+        (make_manifest(published=126, cost_usd="0.0113"), ["126 published", "$0.0113"]),
         (
-            manifest(published=1, cost_usd="0.0113", batches=["msgbatch_simulated_1"]),
+            make_manifest(published=1_260, rejected_by={"invalid": 2}, cost_usd="0.0113"),
+            ["1,260 published, 2 rejected", "$0.0113"],
+        ),
+        (
+            make_manifest(published=1, cost_usd="0.0113", batches=["msgbatch_simulated_1"]),
             ["1 published", "$0.0113 (simulated)"],
         ),
-        (manifest(published=0, cost_usd=Decimal(0), batches=[]), ["no rows", "$0"]),
-        (manifest(published=0, rejected=2, cost_usd=None), ["0 published, 2 rejected", "an unknown amount"]),
-        (manifest(published=1, run_id="manual__2"), ["not published: newer rows of run manual__2 stay"]),
+        (make_manifest(cost_usd=Decimal(0), batches=[]), ["no rows", "$0"]),
+        (
+            make_manifest(published=0, rejected_by={"invalid": 2}, cost_usd=None),
+            ["0 published, 2 rejected", "an unknown amount"],
+        ),
+        (make_manifest(published=1, run_id="manual__2"), ["not published: newer rows of run manual__2 stay"]),
     ],
 )
 def test_publish_reports_counts_and_cost(found: Manifest, results: list[str]) -> None:
@@ -102,13 +100,27 @@ def test_the_note_of_a_successful_run_is_the_label_of_its_last_task() -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "label", "note"),
+    ("task", "label", "error", "note"),
     [
-        ("publish", "2026-11-17 · failed: too many", "2026-11-17 · failed at publish: too many"),
-        ("publish", "2026-11-17 · 1 published · $0", "2026-11-16 · failed at publish"),
-        ("main.chunk.wait", "msgbatch_1", "2026-11-16 · failed at main.chunk.wait"),
-        ("", "", "2026-11-16 · failed: timed out"),
+        ("publish", "2026-11-17 · failed: too many", "", "2026-11-17 · failed at publish: too many; its log says what"),
+        (
+            "main.chunk.submit",
+            "chunk 2",
+            "No key. Set it.",
+            "2026-11-16 · failed at main.chunk.submit: No key; its log",
+        ),
+        ("publish", "2026-11-17 · 1 published · $0", "", "2026-11-16 · failed at publish; see its log"),
+        ("main.chunk.wait", "msgbatch_1", "", "2026-11-16 · failed at main.chunk.wait; see its log"),
+        ("", "", "", "2026-11-16 · failed: timed out"),
     ],
 )
-def test_the_note_of_a_failed_run_names_the_task_and_the_cause(task: str, label: str, note: str) -> None:
-    assert headline.note_of_failure("2026-11-16", task, label, "timed out") == note
+def test_the_note_of_a_failed_run_names_the_task_the_cause_and_where_to_read_on(
+    task: str, label: str, error: str, note: str
+) -> None:
+    assert headline.note_of_failure("2026-11-16", task, label, error=error, reason="timed out").startswith(note)
+
+
+def test_a_long_cause_leaves_room_for_where_to_read_on() -> None:
+    note = headline.note_of_failure("2026-11-16", "publish", "", error="x" * 500, reason="")
+    assert note.endswith("x…; its log says what to do")
+    assert len(note) == headline.LONGEST

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +20,7 @@ from include.enrichment.answers.reject_messages import (
 )
 from include.enrichment.cost.bounds import Bounds, Usd
 from include.enrichment.cost.estimate import Estimate
+from tests.fixtures.manifests import make_manifest
 
 
 def estimate(usd: str) -> Estimate:
@@ -45,30 +45,9 @@ def rejected(**outcomes: int) -> Rejected:
     return found
 
 
-def manifest(outcomes: dict[str, int], **changes: object) -> Manifest:
-    count = sum(outcomes.values())
-    now = datetime(2026, 11, 2, tzinfo=UTC)
-    facts = {
-        "pipeline": "tickets",
-        "partition": "2026-11-01",
-        "run_id": "a run",
-        "extracted_at": now,
-        "published_at": now,
-        "rows": 100,
-        "requests": 100,
-        "published": 100 - count,
-        "rejected": count,
-        "rejected_by": outcomes,
-        "batches": ["msgbatch_1"],
-        "reused": [],
-        "cost_usd": Decimal("0.5"),
-        "partition_cost_usd": Decimal("0.9"),
-        "model": "claude-haiku-5-5",
-        "columns": {},
-        "table": "s3://l/t",
-        "rejects": "s3://l/r",
-    }
-    return Manifest.model_validate(facts | changes)
+def manifest(outcomes: dict[str, int], **changes: Any) -> Manifest:
+    costs = {"cost_usd": Decimal("0.5"), "partition_cost_usd": Decimal("0.9")}
+    return make_manifest(published=100 - sum(outcomes.values()), rejected_by=outcomes, **costs | changes)
 
 
 def message(
@@ -93,16 +72,24 @@ def test_the_message_has_numbers_leftovers_and_next_steps_in_five_lines() -> Non
         "Nothing was published, and the table is unchanged. All answers are kept; the rejects are at s3://l/own",
         "Trigger the day again with Only the rejects (`only_rejects`; make run: ONLY_REJECTS=1): it sends only"
         " 8 requests, for about $0.0758.",
-        "Or fix the cause of the reasons (prompt, schema, max_tokens, query) and start a new run: changed requests are"
-        " sent and billed again. Or raise the ratio and start a new run to publish without the rejects.",
+        "Or change the pipeline, then clear `extract` with downstream, or start a new run. A changed prompt, schema,"
+        " max_tokens or query sends only the requests that it changes, and they are billed. A higher"
+        " limits.max_reject_ratio publishes without the rejects.",
     ]
 
 
-def test_failed_checks_are_counted_the_most_frequent_first() -> None:
+def test_failed_checks_are_counted_the_most_frequent_first_and_may_be_loosened_for_nothing() -> None:
     checks: dict[str, Any] = {"failed_checks": {"short": 2, "sku": 9}, "warned_checks": {"tone": 4}}
-    assert message({"invalid": 10}, **checks).startswith(
+    lines = message({"invalid": 10}, **checks).splitlines()
+    assert lines[0].startswith(
         "10 of 100 rows of partition 2026-11-01 were rejected (10 invalid; failed checks: sku (9), short (2)); limits."
     )
+    assert lines[-1].startswith(
+        "Change the pipeline, then clear `extract` with downstream, or start a new run. If a check is too strict,"
+        " loosen it in tickets/checks.yaml: the paid answers are judged again for $0, and only those that still fail"
+        " are repaired. A changed"
+    )
+    assert len(lines) == 5
     described = describe_publication(
         manifest({"invalid": 10}, **checks), Rejected(), rejects="s3://l/r", published=True
     )
@@ -124,7 +111,7 @@ def test_requests_that_a_budget_left_out_follow_the_reasons() -> None:
 def test_only_rejects_is_not_suggested_if_nothing_can_be_sent_again() -> None:
     lines = message({"invalid": 12}).splitlines()
     assert "only_rejects" not in "".join(lines)
-    assert lines[-1].startswith("Fix the cause of the reasons")
+    assert lines[-1].startswith("Change the pipeline")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +144,7 @@ def test_a_published_partition_is_described_one_fact_per_line() -> None:
         "  and 2 more",
         "Cost of this run: $0.5000 (expected: $0)",
         "Cost of these rows in all runs: $0.9000",
-        "Table: s3://l/t",
+        "Table: s3://l/table",
         "Rejects: s3://l/r",
     ]
 

@@ -253,7 +253,7 @@ class TestRowsBatch:
     def test_a_key_that_its_type_would_change_is_rejected(self, kind: str, value: object) -> None:
         keys = [pa.field("k", key_type(kind), nullable=False)]
         with pytest.raises(
-            WarehouseError, match=r"business key 'k' has a value that is not .*: .*Nothing was sent.*{k: …}"
+            WarehouseError, match=r"key column 'k' has a value that is not .*: .*Nothing was sent.*{k: …}"
         ):
             _batch(_row(k=value), keys=keys)
 

@@ -166,29 +166,40 @@ class TestCheckCanary:
         ids=["no canary", "succeeded", "one of three succeeded", "all failed for passing reasons"],
     )
     def test_the_run_continues_if_one_request_succeeded_or_may_succeed(self, reasons: dict[str, str | None]) -> None:
-        check_canary(reasons, pass_name="canary")
+        check_canary(reasons, {}, pipeline="tickets", pass_name="canary")
 
     def test_the_run_stops_with_the_most_common_reasons_if_all_failed_for_good(self) -> None:
         counts = {"errored, x": 1, "invalid, a": 3, "invalid, b": 2, "errored, invalid_request_error: c": 1_200}
         reasons = {f"{reason} {number}": reason for reason, count in counts.items() for number in range(count)}
         with pytest.raises(BatchError) as raised:
-            check_canary(reasons, pass_name="canary")
+            check_canary(reasons, {}, pipeline="tickets", pass_name="canary")
         message = str(raised.value)
         assert message.startswith(
             "The canary failed: none of its 1,206 requests gave a usable answer: errored, invalid_request_error: c"
-            " (1,200); invalid, a (3); invalid, b (2); others (1). Nothing else was sent."
+            " (1,200); invalid, a (3); invalid, b (2); others (1).\nNothing else was sent"
         )
+        assert "checks" not in message
         assert "clear the `plan` of pass canary" in message
         assert not raised.value.retryable
 
     def test_paid_answers_are_not_suggested_for_another_try(self) -> None:
         with pytest.raises(BatchError) as raised:
-            check_canary({"a": "invalid, not JSON"}, pass_name="canary")
+            check_canary({"a": "invalid, not JSON"}, {}, pipeline="tickets", pass_name="canary")
         assert "clear the `plan`" not in str(raised.value)
 
     def test_a_canary_of_one_request_can_stop_the_run(self) -> None:
-        with pytest.raises(BatchError, match=r"none of its 1 requests .*: invalid, refused \(1\)\. Nothing"):
-            check_canary({"a": "invalid, refused"}, pass_name="canary")
+        with pytest.raises(BatchError, match=r"none of its 1 requests .*: invalid, refused \(1\)\.\nNothing"):
+            check_canary({"a": "invalid, refused"}, {}, pipeline="tickets", pass_name="canary")
+
+    def test_failed_checks_are_counted_and_may_be_loosened_for_nothing(self) -> None:
+        reasons = {"a": "invalid, check short: 9 words", "b": "invalid, check short: 8 words; check sku: none"}
+        with pytest.raises(BatchError) as raised:
+            check_canary(reasons, {"sku": 1, "short": 2}, pipeline="tickets", pass_name="canary")
+        fact, left, step, _ = str(raised.value).splitlines()
+        assert "none of its 2 requests gave a usable answer (failed checks: short (2), sku (1)): invalid, check" in fact
+        assert left == "Nothing else was sent, and the canary's answers are kept."
+        assert "then clear `extract` with downstream, or start a new run: the requests that change are sent" in step
+        assert "loosen it in tickets/checks.yaml: the paid answers are judged again for $0" in step
 
 
 class TestPassPlan:

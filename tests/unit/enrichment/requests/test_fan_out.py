@@ -48,14 +48,26 @@ def test_a_row_without_values_has_no_combination(values: object) -> None:
 @pytest.mark.parametrize("values", ["de,fr", '["de"]', {"de": 1}, 7])
 def test_a_column_that_holds_no_list_is_rejected_with_its_type(values: object) -> None:
     kind = type(values).__name__
-    with pytest.raises(
-        WarehouseError, match=f"'locale' from the column 'locales', .* it is {kind} in one row. Nothing"
-    ):
+    with pytest.raises(WarehouseError, match=f"^for_each.locale: the column 'locales' must .* type {kind}. Nothing"):
+        fan_out(locale="locales").combinations({"locales": values})
+
+
+@pytest.mark.parametrize(
+    ("values", "fact"),
+    [
+        (["de", None], "contains NULL"),
+        (["it", "de", "fr", "de", "de"], "contains 'de' 3 times"),
+        ([7, 7], "contains 7 2 times"),
+        ([{"a": 1}, {"a": 1}], "contains {'a': 1} 2 times"),
+    ],
+)
+def test_a_list_with_null_or_a_value_twice_is_rejected(values: list[object], fact: str) -> None:
+    with pytest.raises(WarehouseError, match=f"^for_each.locale: the list in the column 'locales' {fact}.*Remove "):
         fan_out(locale="locales").combinations({"locales": values})
 
 
 def test_more_combinations_than_the_maximum_are_rejected_before_they_are_made() -> None:
     each = fan_out(a="many", b=list(range(100)))
     assert len(each.combinations({"many": list(range(100))})) == MAX_COMBINATIONS
-    with pytest.raises(WarehouseError, match="for_each gives 10,100 combinations for one row, and at most 10,000"):
+    with pytest.raises(WarehouseError, match="for_each gives 10,100 combinations for one row; at most 10,000"):
         each.combinations({"many": list(range(101))})

@@ -114,7 +114,7 @@ def test_an_input_that_the_prompt_cannot_render_is_a_mistake() -> None:
 
 def test_an_input_that_renders_to_nothing_is_a_mistake() -> None:
     assert mistakes(line({"body": " "}), Template("{{ body }}", file="user.md")) == [
-        (1, "user.md renders to nothing for this input")
+        (1, "user.md is empty for this input")
     ]
 
 

@@ -231,7 +231,7 @@ def test_a_prefix_that_days_would_share_is_rejected(mistakes: Mistakes, files: s
         (YAML + f"for_each: {{tone: [{2**63}]}}\n", ["7: for_each.tone: has an integer of more than 64 bits"]),
         (
             YAML + f"for_each:\n  a: {[*range(1_000)]}\n  b: {[*range(10_000)]}\n",
-            ["7: for_each: makes 10,000,000 requests of each row, and at most 10,000 are allowed: shorten the lists"],
+            ["7: for_each: makes 10,000,000 requests for each row; at most 10,000 are allowed: shorten the lists"],
         ),
         (YAML + "for_each: [tone]\n", ["7: for_each: Input should be a valid dictionary"]),
         (YAML + "1: 2\n", ["1: 1: Keys should be strings"]),

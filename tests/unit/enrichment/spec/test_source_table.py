@@ -61,8 +61,8 @@ def test_an_unknown_pipeline_is_reported_with_the_closest_name(mistakes: Mistake
 def test_a_cycle_is_shown(mistakes: Mistakes, tmp_path: Path) -> None:
     write_chain(tmp_path, "first", "second", "tickets")
     assert mistakes(yaml=reads("first"), sql=None) == [
-        "pipeline.yaml:2: source.table: no run can be the first in a cycle: tickets reads first reads second reads"
-        " tickets"
+        "pipeline.yaml:2: source.table: the pipelines read each other in a cycle: tickets reads first reads second"
+        " reads tickets"
     ]
 
 

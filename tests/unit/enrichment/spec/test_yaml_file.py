@@ -1,15 +1,26 @@
 from __future__ import annotations
 
-import pytest
-import yaml
+from typing import Any
 
-from include.enrichment.spec.yaml_file import DuplicateKey, describe_yaml_error, error_line, line_of, read_yaml
+import pytest
+from pydantic import TypeAdapter
+
+from include.enrichment.spec.yaml_file import DuplicateKey, error_line, line_of, read_model, read_yaml
 
 TEXT = """\
 - name: a
   words: {max: 3}
 - name: b
 """
+NUMBERS = TypeAdapter(dict[str, int])
+
+
+def describe(problem: Any, _: object) -> str:
+    return str(problem["loc"][0])
+
+
+def mistakes(text: str) -> list[str]:
+    return read_model(text, file="f.yaml", validate=NUMBERS.validate_python, describe=describe)[2]
 
 
 def test_each_node_has_its_line() -> None:
@@ -29,7 +40,7 @@ def test_a_key_that_occurs_twice_is_an_error_with_its_line() -> None:
     with pytest.raises(DuplicateKey) as caught:
         read_yaml("a: 1\nb: 2\na: 3\n")
     assert error_line(caught.value) == 3
-    assert describe_yaml_error(caught.value) == (3, "duplicate key 'a'")
+    assert mistakes("a: 1\nb: 2\na: 3\n") == ["f.yaml:3: duplicate key 'a'"]
 
 
 def test_an_empty_file_has_no_nodes() -> None:
@@ -37,6 +48,13 @@ def test_an_empty_file_has_no_nodes() -> None:
 
 
 def test_an_error_is_described_as_an_author_understands_it() -> None:
-    with pytest.raises(yaml.YAMLError) as caught:
-        read_yaml("a: 1\n\tb: 2\n")
-    assert describe_yaml_error(caught.value) == (2, "the line begins with a tab: indent with spaces")
+    assert mistakes("a: 1\n\tb: 2\n") == ["f.yaml:2: the line begins with a tab: indent with spaces"]
+
+
+def test_a_document_that_does_not_fit_its_model_has_a_mistake_for_each_place() -> None:
+    assert mistakes("a: x\n\nb: 2\nc: y\n") == ["f.yaml:1: a", "f.yaml:4: c"]
+    assert read_model("a: 1\n", file="f.yaml", validate=NUMBERS.validate_python, describe=describe) == (
+        {"a": 1},
+        {(): 1, ("a",): 1},
+        [],
+    )

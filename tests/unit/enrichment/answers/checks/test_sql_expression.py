@@ -62,7 +62,7 @@ def test_no_answers_are_no_problem() -> None:
     [
         ("output.prise > 1", {}, 'Could not find key "prise"'),
         ("source.cost > 1", {}, "source"),
-        ("output.price", {}, "must be true or false, and is DOUBLE"),
+        ("output.price", {}, "must be true or false, but is DOUBLE"),
         ("output.price >", {}, "syntax error"),
         ("true); drop table answers; select (true", {}, "is not an SQL expression"),
         ("source.cost > 1", {"cost": "dubble"}, "dubble"),

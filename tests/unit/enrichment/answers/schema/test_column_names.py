@@ -173,8 +173,8 @@ class TestKey:
     @pytest.mark.parametrize(
         ("name", "fact"),
         [
-            ('""', "'' is not a name for a column"),
-            ('" "', "' ' is not a name for a column"),
+            ('""', "'' is not a valid column name"),
+            ('" "', "' ' is not a valid column name"),
             (r'"a\0b"', r"'a\x00b' contains '\x00'"),
             (r'"a\nb"', r"'a\nb' contains '\n'"),
             (r'"a\ud800"', r"'a\ud800' contains '\ud800'"),

@@ -72,7 +72,7 @@ def test_every_key_is_stored_exactly_or_rejected_with_its_name(values: list[Any]
         except WarehouseError as error:
             event("refused")
             message = str(error)
-            assert message.startswith("The business key 'k' has a value that is not ")
+            assert message.startswith("The key column 'k' has a value that is not ")
             assert "Nothing was sent." in message
             assert any(type(value).__name__ in message for value in values)
             continue

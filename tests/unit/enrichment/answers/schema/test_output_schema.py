@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from include.enrichment.answers.schema.json_schema import Schema
 from include.enrichment.answers.schema.output_schema import OutputSchema
-from tests.fixtures.schemas import NAMES, object_schema, refs_to
+from tests.fixtures.schemas import NAMES, object_schema, refs_to, stored_value
 
 
 def _check(prop: Schema, value: str) -> tuple[str | None, str | None]:
     """Return check() of ``{"a": value}``, where ``value`` is JSON text and ``a`` is such a property."""
     return OutputSchema(object_schema(a=prop)).check(f'{{"a":{value}}}')
-
-
-def _stored(prop: Schema, value: str) -> Any:
-    """Return the stored value of the column ``a`` for ``value``."""
-    schema = OutputSchema(object_schema(a=prop))
-    output, reason = schema.check(f'{{"a":{value}}}')
-    assert output is not None, reason
-    return schema.columns([output])[0].to_pylist()[0]
 
 
 class TestCheck:
@@ -187,6 +178,6 @@ class TestCheck:
 
     def test_an_answer_at_the_depth_limit_is_stored(self) -> None:
         value = "[" * 99 + "]" * 99
-        assert _stored({}, value) == value
+        assert stored_value({}, value) == value
         many = f"[{','.join(['[[]]'] * 1_000)}]"
-        assert _stored({}, many) == many
+        assert stored_value({}, many) == many

@@ -4,22 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime
-from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from include.enrichment.answers.schema.json_schema import Schema
 from include.enrichment.answers.schema.output_schema import OutputSchema
-from tests.fixtures.schemas import object_schema
-
-
-def _stored(prop: Schema, value: str) -> Any:
-    """Return the stored value of the column ``a`` for ``value``."""
-    schema = OutputSchema(object_schema(a=prop))
-    output, reason = schema.check(f'{{"a":{value}}}')
-    assert output is not None, reason
-    return schema.columns([output])[0].to_pylist()[0]
+from tests.fixtures.schemas import object_schema, stored_value
 
 
 class TestColumns:
@@ -160,7 +151,7 @@ class TestColumns:
         ids=lambda value: json.dumps(value) if isinstance(value, dict) else None,
     )
     def test_a_value_is_stored_in_its_type(self, prop: Schema, value: str, stored: object) -> None:
-        found = _stored(prop, value)
+        found = stored_value(prop, value)
         assert found == stored
         assert type(found) is type(stored)
 
