@@ -1,6 +1,6 @@
 """
-The answers that fit the schema and fail a check. DuckDB joins them with the rows, in temporary files once its memory is
-full, so that any number of texts can be judged.
+The answers that fit the schema and fail a check. DuckDB joins them with the rows in source order, in temporary files
+once its memory is full, so that any number of texts can be judged.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from answered
 join results
     on results.request_id = answered.request_id and parse_filename(results.filename, true)::bigint = answered.batch
 join rows on rows.request_id = answered.row_request_id
+order by rows.file_row_number
 """
 
 
@@ -68,7 +69,10 @@ def _with_rows(
     rows: Path,
     store: ResultStore,
 ) -> Iterator[pa.RecordBatch]:
-    """``request_id`` and ``output`` of each answer, once for each of its rows, with ``checked``, the row's CHECKED."""
+    """
+    ``request_id`` and ``output`` of each answer, once for each of its rows in source order, with ``checked``, the row's
+    CHECKED.
+    """
     if not len(request_ids):
         return
     of_rows = [repaired.get(request_id, request_id) for request_id in request_ids.to_pylist()]
@@ -86,7 +90,7 @@ def _with_rows(
             with open_duckdb(rows.parent, memory=_MEMORY, threads=_THREADS, in_order=False) as connection:
                 connection.register("answered", pa.table(answered))
                 connection.read_parquet(f"{results}/*.parquet", filename=True).create_view("results")
-                connection.read_parquet(str(rows)).create_view("rows")
+                connection.read_parquet(str(rows), file_row_number=True).create_view("rows")
                 yield from connection.sql(_JOINED.format(checked=checked)).to_arrow_reader(_ANSWERS_AT_ONCE)
         except duckdb.Error as error:
             raise LoadError(

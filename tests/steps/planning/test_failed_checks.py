@@ -1,11 +1,13 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
-from include.enrichment.answers.checks.checks import Checks
+from include.enrichment.answers.checks.checks import Checks, Verdict
+from include.enrichment.answers.table import CHECKED
 from include.enrichment.errors import LoadError
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.gateways.result_store import ResultStore
@@ -56,6 +58,19 @@ def test_the_answer_to_a_repair_is_judged_by_the_row_of_the_first_request(answer
     as_repair = find_failed(found, {one: other}, run.rows, checks, store)
     assert as_own[one][0] == as_repair[one][0]
     assert as_own[one][1] != as_repair[one][1]
+
+
+def test_answers_are_judged_in_source_order(answered: Answered, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, checks, store = answered
+    judged: list[str | None] = []
+
+    def judge(facts: Sequence[str | None], outputs: Sequence[str]) -> list[Verdict]:
+        judged.extend(facts)
+        return [Verdict(reason=None)] * len(outputs)
+
+    monkeypatch.setattr(checks, "judge", judge)
+    find_failed(store.look_up(run.request_ids), {}, run.rows, checks, store)
+    assert judged == pq.read_table(run.rows)[CHECKED].to_pylist()
 
 
 def test_without_answers_nothing_fails(answered: Answered) -> None:
