@@ -58,10 +58,20 @@ class PriorResults:
     def __add__(self, other: PriorResults) -> PriorResults:
         return PriorResults(pa.concat_tables([self.table, other.table]))
 
+    def only(self, request_ids: Iterable[str]) -> PriorResults:
+        """Return the outcomes of these requests only."""
+        wanted = pa.array(list(request_ids), pa.string())
+        return PriorResults(self.table.filter(pc.is_in(self.table["request_id"], value_set=wanted)))
+
     @property
     def batches(self) -> list[str]:
         """The batches that hold any of the outcomes."""
         return sorted(pc.unique(self.table["batch_id"]).to_pylist())
+
+    @property
+    def usable(self) -> RequestIds:
+        """The requests with an answer that fits the output schema."""
+        return RequestIds(self._usable())
 
     @property
     def settled(self) -> RequestIds:
@@ -83,16 +93,18 @@ class PriorResults:
 
     def repairable(self) -> dict[str, str]:
         """Return the requests whose only answers are invalid and may be repaired, each with a batch that has one."""
-        usable = pc.equal(self.table["outcome"], "succeeded")
-        others = self.table.filter(pc.invert(usable)).to_pylist()
+        others = self.table.filter(pc.not_equal(self.table["outcome"], "succeeded")).to_pylist()
         found = {
             line["request_id"]: line["batch_id"]
             for line in sorted(others, key=lambda line: line["batch_id"], reverse=True)
             if _remedy(line) == "repair"
         }
-        for request_id in RequestIds(found) & self.table["request_id"].filter(usable):
+        for request_id in RequestIds(found) & self._usable():
             del found[request_id]
         return found
+
+    def _usable(self) -> pa.ChunkedArray:
+        return self.table["request_id"].filter(pc.equal(self.table["outcome"], "succeeded"))
 
     def _paid(self) -> pa.ChunkedArray:
         """Whether each outcome was paid for."""

@@ -85,6 +85,12 @@ class BatchFacts:
         )
 
 
+def oldest_first(known: Mapping[str, BatchFacts | None]) -> dict[str, BatchFacts | None]:
+    """Return batches with their facts in the order of their creation, those that an earlier version loaded first."""
+    created = {batch_id: facts.created_at.timestamp() if facts else 0.0 for batch_id, facts in known.items()}
+    return {batch_id: known[batch_id] for batch_id in sorted(known, key=lambda one: (created[one], one))}
+
+
 def sum_usage(outcomes: pa.Table | pa.RecordBatch) -> pa.Table:
     """
     Sum up the usage of these outcomes, in one line per outcome, price and kind of count (exact or upper bound).

@@ -5,8 +5,9 @@ once its memory is full, so that any number of texts can be judged.
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import duckdb
@@ -14,9 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from include.enrichment.answers.checks.checks import Checks
+from include.enrichment.answers.checks.checks import Checks, Verdict
+from include.enrichment.answers.repair import Repair
 from include.enrichment.answers.table import CHECKED
 from include.enrichment.batches.prior_results import PriorResults
+from include.enrichment.batches.usage import BatchFacts, oldest_first
 from include.enrichment.errors import LoadError
 from include.gateways.result_store import ResultStore
 from include.steps.files.duckdb_session import open_duckdb
@@ -24,77 +27,92 @@ from include.steps.files.duckdb_session import open_duckdb
 _MEMORY = "256MB"
 _THREADS = 2
 _ANSWERS_AT_ONCE = 5_000
-#: Arrow has no maximum of the dictionaries that prior results are.
-_ANSWER = pa.schema([("request_id", pa.string()), ("batch_id", pa.string())])
+_USABLE = pa.schema([("request_id", pa.string()), ("batch_id", pa.string())])
+_REPAIRS = pa.schema([("repair_id", pa.string()), ("of", pa.string()), ("depth", pa.int64())])
+#: The answers of a row from the best to the worst, in the order in which publish prefers them.
 _JOINED = """
-select answered.request_id, results.output, {checked} as checked
-from answered
+select rows.file_row_number as position, usable.request_id, results.output, {checked} as checked
+from usable
+join batches using (batch_id)
 join results
-    on results.request_id = answered.request_id and parse_filename(results.filename, true)::bigint = answered.batch
-join rows on rows.request_id = answered.row_request_id
-order by rows.file_row_number
+    on results.request_id = usable.request_id and parse_filename(results.filename, true) = usable.batch_id
+left join repairs on repairs.repair_id = usable.request_id
+join rows on rows.request_id = coalesce(repairs.of, usable.request_id)
+order by position, coalesce(repairs.depth, 0) desc, batches.age, results.file_row_number desc
 """
 
 
-def find_failed(
-    found: PriorResults, repaired: Mapping[str, str], rows: Path, checks: Checks, store: ResultStore
-) -> dict[str, tuple[str, str]]:
+class FailedChecks:
     """
-    Return the requests whose usable answer fails a check for any of their rows: each with the answer and the reason.
+    Finds the rows of a run of whose usable answers none passes the checks, as publish will find them.
 
-    :param found: the outcomes of the requests
-    :param repaired: the request of the row, for each request that is a repair
-    :param rows: the run's rows, fetched
-
-    Raises LoadError if memory or disk runs out, SpecError if an expression fails on an answer.
+    :param rows: the run's rows, fetched. The results of each batch are fetched next to them once
     """
-    # A request rarely has several usable answers. Then publish may take another one, as it goes by the order of passes.
-    usable = found.table.filter(pc.equal(found.table["outcome"], "succeeded")).select(_ANSWER.names).cast(_ANSWER)
-    last = usable.group_by("request_id").aggregate([("batch_id", "max")])
-    failed: dict[str, tuple[str, str]] = {}
-    for answers in _with_rows(last["request_id"], last["batch_id_max"], repaired, rows, store):
-        request_ids, outputs, facts = (answers[name].to_pylist() for name in ("request_id", "output", "checked"))
-        for request_id, output, verdict in zip(request_ids, outputs, checks.judge(facts, outputs), strict=True):
+
+    def __init__(self, rows: Path, checks: Checks, store: ResultStore) -> None:
+        self._rows, self._checks, self._store = rows, checks, store
+        self._fetched: dict[str, BatchFacts | None] = {}
+        self._checked = CHECKED if CHECKED in pq.read_schema(rows).names else "null::varchar"
+
+    def find(self, found: PriorResults, repairs: Collection[Repair]) -> dict[str, tuple[str, str]]:
+        """
+        Return the best answer of each such row with the reason why it fails, by the request that it answers.
+
+        :param found: the outcomes of requests of rows, and of repairs
+        :param repairs: the repairs among these requests
+
+        Raises LoadError if memory or disk runs out, SpecError if an expression fails on an answer.
+        """
+        usable = found.table.filter(pc.equal(found.table["outcome"], "succeeded")).select(_USABLE.names).cast(_USABLE)
+        failed: dict[str, tuple[str, str]] = {}
+        for _, tried in groupby(self._judged(usable, repairs), key=itemgetter(0)):
+            (_, request_id, output, first), *others = tried
             # Rows with the same request may fail for different reasons. The choice must not depend on their order, as
             # another reason makes another repair, which is billed again.
-            if verdict.reason and (request_id not in failed or verdict.reason < failed[request_id][1]):
-                failed[request_id] = output, verdict.reason
-    return failed
+            if first.reason and all(verdict.reason for *_, verdict in others):
+                failed[request_id] = output, min(first.reason, failed.get(request_id, (output, first.reason))[1])
+        return failed
 
+    def _judged(self, usable: pa.Table, repairs: Collection[Repair]) -> Iterator[tuple[int, str, str, Verdict]]:
+        """Position of the row, request id, answer and verdict: the answers of a row together, the best first."""
+        for answers in self._with_rows(usable, repairs):
+            *of_answers, facts = (column.to_pylist() for column in answers.columns)
+            yield from zip(*of_answers, self._checks.judge(facts, of_answers[-1]), strict=True)
 
-def _with_rows(
-    request_ids: pa.ChunkedArray,
-    batch_ids: pa.ChunkedArray,
-    repaired: Mapping[str, str],
-    rows: Path,
-    store: ResultStore,
-) -> Iterator[pa.RecordBatch]:
-    """
-    ``request_id`` and ``output`` of each answer, once for each of its rows in source order, with ``checked``, the row's
-    CHECKED.
-    """
-    if not len(request_ids):
-        return
-    of_rows = [repaired.get(request_id, request_id) for request_id in request_ids.to_pylist()]
-    batches = pc.unique(batch_ids)
-    answered = {
-        "request_id": request_ids,
-        "row_request_id": pa.array(of_rows, pa.string()),
-        "batch": pc.index_in(batch_ids, value_set=batches).cast(pa.int64()),
-    }
-    checked = CHECKED if CHECKED in pq.read_schema(rows).names else "null::varchar"
-    with tempfile.TemporaryDirectory(dir=rows.parent) as results:
-        for number, batch_id in enumerate(batches.to_pylist()):
-            store.fetch(batch_id, Path(results) / f"{number}.parquet")
+    def _with_rows(self, usable: pa.Table, repairs: Collection[Repair]) -> Iterator[pa.RecordBatch]:
+        if not len(usable):
+            return
+        results = self._fetch(pc.unique(usable["batch_id"]).to_pylist())
+        lines = [{"repair_id": one.request.request_id, "of": one.of, "depth": one.depth} for one in repairs]
         try:
-            with open_duckdb(rows.parent, memory=_MEMORY, threads=_THREADS, in_order=False) as connection:
-                connection.register("answered", pa.table(answered))
-                connection.read_parquet(f"{results}/*.parquet", filename=True).create_view("results")
-                connection.read_parquet(str(rows), file_row_number=True).create_view("rows")
-                yield from connection.sql(_JOINED.format(checked=checked)).to_arrow_reader(_ANSWERS_AT_ONCE)
+            with open_duckdb(self._rows.parent, memory=_MEMORY, threads=_THREADS, in_order=False) as connection:
+                connection.register("usable", usable)
+                connection.register("repairs", pa.Table.from_pylist(lines, _REPAIRS))
+                connection.register("batches", _ages(self._fetched))
+                paths = [str(path) for path in results]
+                connection.read_parquet(paths, filename=True, file_row_number=True).create_view("results")
+                connection.read_parquet(str(self._rows), file_row_number=True).create_view("rows")
+                query = connection.sql(_JOINED.format(checked=self._checked))
+                yield from query.to_arrow_reader(_ANSWERS_AT_ONCE)
         except duckdb.Error as error:
             raise LoadError(
-                f"{len(request_ids):,} answers could not be checked: {str(error).splitlines()[0]}. Nothing was sent."
+                f"{len(usable):,} answers could not be checked: {str(error).splitlines()[0]}. Nothing was sent."
                 " Clear this task once there is space, or set TMPDIR to a larger disk. Nothing is billed again.",
                 retryable=True,
             ) from error
+
+    def _fetch(self, batch_ids: Collection[str]) -> list[Path]:
+        (folder := self._rows.parent / "results").mkdir(exist_ok=True)
+        paths = {batch_id: folder / f"{batch_id}.parquet" for batch_id in batch_ids}
+        self._fetched |= {
+            batch_id: self._store.fetch(batch_id, path)
+            for batch_id, path in paths.items()
+            if batch_id not in self._fetched
+        }
+        return list(paths.values())
+
+
+def _ages(fetched: Mapping[str, BatchFacts | None]) -> pa.Table:
+    """The batches with their ``age``, which is higher for an older one."""
+    batch_ids = list(oldest_first(fetched))
+    return pa.table({"batch_id": batch_ids, "age": range(len(batch_ids), 0, -1)})

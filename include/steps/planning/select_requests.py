@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.enrichment.answers.outcome import remedy
@@ -36,6 +35,7 @@ from include.steps.planning.prior_rejects import find_newest_rejects
 
 if TYPE_CHECKING:
     from include.enrichment.answers.checks.checks import Checks
+    from include.steps.planning.failed_checks import FailedChecks
 
 log = logging.getLogger(__name__)
 
@@ -116,8 +116,7 @@ def _check_canary(sent: Mapping[str, RequestIds], found: PriorResults, run: Extr
             fine = passing or line["outcome"] == "succeeded"
             reasons[line["request_id"]] = None if fine else f"{line['outcome']}, {line['reason']}"
     if checks := run.pipeline.read_checks():
-        canary = found.table.filter(pc.is_in(found.table["request_id"], value_set=pa.array(reasons, pa.string())))
-        failed = _failed(PriorResults(canary), {}, run.rows, checks, store)
+        failed = _failed_checks(run.rows, checks, store).find(found.only(reasons), [])
         reasons |= {request_id: f"invalid, {reason}" for request_id, (_, reason) in failed.items()}
     check_canary(reasons, pass_name=passes.CANARY)
 
@@ -212,10 +211,16 @@ def _repairs(
     The repair of each answer that is invalid or fails a check, then of each such answer to a repair, as deep as there
     are answers, and the results of all these repairs. So every later run finds a better answer that was once paid for.
     """
-    every: list[Repair] = []
+    failed_checks = _failed_checks(rows, checks, store) if checks else None
+    every: dict[str, Repair] = {}
     found_of_repairs = PriorResults(COMPACT_SCHEMA.empty_table())
-    last: dict[str, Repair] = {}
-    while unusable := _unusable(found, last, rows, store, checks):
+    latest, last = found, dict[str, Repair]()
+    while True:
+        unusable = _invalid(latest, store)
+        if failed_checks:
+            unusable |= failed_checks.find(_with_earlier(latest, found + found_of_repairs, every), every.values())
+        if not unusable:
+            return list(every.values()), found_of_repairs
         requests = (last[request_id].request for request_id in unusable) if last else _of_rows(unusable.keys(), rows)
         last = {
             request.request_id: Repair(
@@ -225,10 +230,9 @@ def _repairs(
             )
             for answered, request in _repaired(requests, unusable)
         }
-        every += last.values()
-        found = store.look_up(last)
-        found_of_repairs += found
-    return every, found_of_repairs
+        every |= last
+        latest = store.look_up(last)
+        found_of_repairs += latest
 
 
 def _of_rows(request_ids: Set[str], rows: Path) -> Iterator[Request]:
@@ -236,36 +240,34 @@ def _of_rows(request_ids: Set[str], rows: Path) -> Iterator[Request]:
         yield from (Request(**line) for line in batch.to_pylist())
 
 
-def _unusable(
-    found: PriorResults, repairs: Mapping[str, Repair], rows: Path, store: ResultStore, checks: Checks | None
-) -> dict[str, tuple[str, str]]:
-    """
-    The requests whose answer can be repaired: each with the answer and what is wrong with it.
-
-    :param found: the outcomes of these requests
-    :param repairs: those of the requests that are repairs, by their id
-    """
+def _invalid(found: PriorResults, store: ResultStore) -> dict[str, tuple[str, str]]:
+    """The requests whose answer is invalid and can be repaired: each with the answer and what is wrong with it."""
     answered_by: defaultdict[str, list[str]] = defaultdict(list)
     for request_id, batch_id in found.repairable().items():
         answered_by[batch_id].append(request_id)
-    unusable = {
+    return {
         line["request_id"]: (line["text"] or "", line["reason"])
         for batch_id, request_ids in answered_by.items()
         for line in store.answers(batch_id, of=pa.array(request_ids, pa.string())).to_pylist()
     }
-    if checks:
-        repaired = {request_id: repair.of for request_id, repair in repairs.items()}
-        unusable |= _failed(found, repaired, rows, checks, store)
-    return unusable
 
 
-def _failed(
-    found: PriorResults, repaired: Mapping[str, str], rows: Path, checks: Checks, store: ResultStore
-) -> dict[str, tuple[str, str]]:
-    """As find_failed(), which is not imported at the top: it loads DuckDB, and most pipelines have no checks."""
-    from include.steps.planning.failed_checks import find_failed
+def _with_earlier(latest: PriorResults, every: PriorResults, repairs: Mapping[str, Repair]) -> PriorResults:
+    """
+    The latest outcomes and, of repairs with a usable answer, all others of the same rows too: a row whose first answer
+    passes its checks needs no better repair.
+    """
+    if not repairs:
+        return latest
+    of = {repairs[request_id].of for request_id in latest.usable}
+    return every.only(of | {request_id for request_id, repair in repairs.items() if repair.of in of})
 
-    return find_failed(found, repaired, rows, checks, store)
+
+def _failed_checks(rows: Path, checks: Checks, store: ResultStore) -> FailedChecks:
+    """Its module is not imported at the top: it loads DuckDB, and most pipelines have no checks."""
+    from include.steps.planning.failed_checks import FailedChecks
+
+    return FailedChecks(rows, checks, store)
 
 
 def _repaired(requests: Iterable[Request], unusable: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, Request]]:
