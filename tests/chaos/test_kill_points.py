@@ -8,8 +8,10 @@ import pytest
 
 from tests.chaos.kill_points.api_troubles import TROUBLES, Trouble
 from tests.chaos.kill_points.invariants import Outcome
+from tests.chaos.kill_points.pipelines import RICH
 from tests.chaos.kill_points.place import Timing
 from tests.chaos.kill_points.scenarios import (
+    MENDABLE,
     PATH,
     RELOAD,
     cleared,
@@ -90,6 +92,29 @@ def test_a_fault_of_the_api_costs_nothing_and_touches_no_other_program(
 
 def test_two_runs_of_a_partition_at_once_make_one_batch_for_each_chunk(tmp_path: Path, emulator: Emulator) -> None:
     all_is_well(race(new_world(tmp_path, emulator, _UNHURRIED), runs=2, seed=None))
+
+
+@pytest.fixture(scope="session")
+def rich_numbers(tmp_path_factory: pytest.TempPathFactory, emulator_process: EmulatorProcess) -> dict[str, int]:
+    """Which of the writes of a run with every feature is the retry pass's, by what it writes."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "world"
+    world = World(folder, emulator_process.workspace(), rows=_ROWS, kind=RICH)
+    return {kind: number for number, kind in enumerate(writes_of(world, faults=MENDABLE), start=1)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "moment"),
+    [("retry_1-repairs", "after"), (CREATE, "after"), ("results", "before"), ("tables", "after"), ("rejects", "after")],
+)
+def test_for_each_samples_checks_and_carry_change_none_of_it(
+    tmp_path: Path, emulator: Emulator, rich_numbers: dict[str, int], kind: str, moment: Moment
+) -> None:
+    world = World(tmp_path / "world", emulator, rows=_ROWS, kind=RICH)
+    all_is_well(killed_at(world, {rich_numbers[kind]: moment}, faults=MENDABLE))
+
+
+def test_two_runs_at_once_repair_each_answer_that_fails_a_check_once(tmp_path: Path, emulator: Emulator) -> None:
+    all_is_well(race(World(tmp_path / "world", emulator, rows=_ROWS, timing=_UNHURRIED, kind=RICH), runs=2, seed=None))
 
 
 def overlapping(tmp_path: Path, emulator: Emulator) -> World:

@@ -54,24 +54,30 @@ class FailedChecks:
         self._fetched: dict[str, BatchFacts | None] = {}
         self._checked = CHECKED if CHECKED in pq.read_schema(rows).names else "null::varchar"
 
-    def find(self, found: PriorResults, repairs: Collection[Repair]) -> dict[str, tuple[str, str]]:
+    def find(
+        self, found: PriorResults, repairs: Collection[Repair] = (), *, for_every_row: bool = False
+    ) -> dict[str, tuple[str, str]]:
         """
         Return the best answer of each such row with the reason why it fails, by the request that it answers.
 
         :param found: the outcomes of requests of rows, and of repairs
         :param repairs: the repairs among these requests
+        :param for_every_row: leave out the requests whose answers pass for another row
 
         Raises LoadError if memory or disk runs out, SpecError if an expression fails on an answer.
         """
         usable = found.table.filter(pc.equal(found.table["outcome"], "succeeded")).select(_USABLE.names).cast(_USABLE)
         failed: dict[str, tuple[str, str]] = {}
+        passed: set[str] = set()
         for _, tried in groupby(self._judged(usable, repairs), key=itemgetter(0)):
             (_, request_id, output, first), *others = tried
             # Rows with the same request may fail for different reasons. The choice must not depend on their order, as
             # another reason makes another repair, which is billed again.
             if first.reason and all(verdict.reason for *_, verdict in others):
                 failed[request_id] = output, min(first.reason, failed.get(request_id, (output, first.reason))[1])
-        return failed
+            elif for_every_row:
+                passed.add(request_id)
+        return {request_id: answer for request_id, answer in failed.items() if request_id not in passed}
 
     def _judged(self, usable: pa.Table, repairs: Collection[Repair]) -> Iterator[tuple[int, str, str, Verdict]]:
         """Position of the row, request id, answer and verdict: the answers of a row together, the best first."""

@@ -116,7 +116,7 @@ def _check_canary(sent: Mapping[str, RequestIds], found: PriorResults, run: Extr
             fine = passing or line["outcome"] == "succeeded"
             reasons[line["request_id"]] = None if fine else f"{line['outcome']}, {line['reason']}"
     if checks := run.pipeline.read_checks():
-        failed = _failed_checks(run.rows, checks, store).find(found.only(reasons), [])
+        failed = _failed_checks(run.rows, checks, store).find(found.only(reasons), for_every_row=True)
         reasons |= {request_id: f"invalid, {reason}" for request_id, (_, reason) in failed.items()}
     check_canary(reasons, pass_name=passes.CANARY)
 

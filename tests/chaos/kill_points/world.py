@@ -16,20 +16,19 @@ from typing import Any
 from uuid import uuid4
 
 from include.gateways.claude import Claude
+from tests.chaos.kill_points.pipelines import CANARY_ROWS, CHUNK_REQUESTS, PLAIN, Kind
 from tests.chaos.kill_points.place import CREATES_PATH, Place, Timing
 from tests.fixtures.emulator import Emulator
-from tests.fixtures.flow import FILES, write_pipeline, write_tickets
+from tests.fixtures.flow import write_pipeline, write_tickets
 from tests.fixtures.s3 import filesystem
 
 ROWS = 40
-CHUNK_REQUESTS, CANARY_ROWS = 10, 3
-_LIMITS = f"limits: {{batch_requests: {CHUNK_REQUESTS}, canary_rows: {CANARY_ROWS}, retry_passes: 1}}\n"
 _FOREIGN = "foreign"
 
 
 class World:
     """
-    A warehouse with ``rows`` tickets, an empty lake, and a workspace of the API.
+    A warehouse with tickets for ``rows`` requests, a pipeline, an empty lake, and a workspace of the API.
 
     :param lake: ``s3://bucket`` with its endpoint as ``s3``; None for a local folder
     """
@@ -43,9 +42,11 @@ class World:
         lake: str | None = None,
         s3: str | None = None,
         timing: Timing | None = None,
+        kind: Kind = PLAIN,
     ) -> None:
         folder.mkdir(parents=True)
         self.emulator = emulator
+        self.kind = kind
         self.place = Place(
             folder=folder,
             lake=lake or str(folder / "lake"),
@@ -54,15 +55,21 @@ class World:
             api_key=emulator.api_key,
             timing=timing or Timing(),
         )
-        write_pipeline(self.place.pipeline, pipeline_yaml=FILES["pipeline.yaml"] + _LIMITS)
-        write_tickets(self.place.database, [(f"T{number:03}", f"Ticket number {number}") for number in range(rows)])
+        write_pipeline(self.place.pipeline, **kind.files)
+        count = rows * kind.alike // len(kind.of_ticket)
+        tickets = [(f"T{number:03}", f"Ticket number {number // kind.alike}") for number in range(count)]
+        write_tickets(self.place.database, tickets)
         self.lake = self.place.open_lake()
         self.has_neighbour = False
 
-    def tickets(self) -> set[str]:
-        """Return the business keys of the source."""
+    def tickets(self) -> dict[str, str]:
+        """Return the tickets of the source, each with its text."""
         with closing(sqlite3.connect(self.place.database)) as connection:
-            return {ticket for (ticket,) in connection.execute("select ticket from tickets")}
+            return dict(connection.execute("select ticket, body from tickets"))
+
+    def keys(self) -> list[tuple[object, ...]]:
+        """Return the keys of the rows that a run publishes or rejects."""
+        return [(ticket, *rest) for ticket in self.tickets() for rest in self.kind.of_ticket]
 
     def change_tickets(self, count: int) -> None:
         """Change the text of the last ``count`` tickets in the warehouse."""
@@ -162,11 +169,11 @@ class Worlds:
         self._s3 = s3
         self._numbers = count(1)
 
-    def new(self, *, rows: int = ROWS, on_s3: bool = False, timing: Timing | None = None) -> World:
+    def new(self, *, rows: int = ROWS, on_s3: bool = False, timing: Timing | None = None, kind: Kind = PLAIN) -> World:
         """Create a world with only its tickets."""
         number = next(self._numbers)
         if not on_s3:
-            return World(self._folder / f"{number}", self._emulator.workspace(), rows=rows, timing=timing)
+            return World(self._folder / f"{number}", self._emulator.workspace(), rows=rows, timing=timing, kind=kind)
         assert self._s3
         bucket = f"chaos-{os.getpid()}-{number}"
         filesystem(self._s3).create_dir(bucket)
@@ -177,4 +184,5 @@ class Worlds:
             lake=f"s3://{bucket}",
             s3=self._s3,
             timing=timing,
+            kind=kind,
         )
