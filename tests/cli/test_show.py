@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -20,6 +21,7 @@ from include.gateways.lake import Lake
 from include.stack.stack import aws_connection
 from tests.fixtures.commands import Command, command, quick_command
 from tests.fixtures.flow import Flow, write_tickets
+from tests.test_golden import GOLDEN
 
 MANIFEST: dict[str, Any] = {
     "pipeline": "tickets",
@@ -150,6 +152,12 @@ def test_the_rows_of_a_day_are_shown(published: Flow) -> None:
     assert all(name in text for name in ("ticket", "topic", "urgent", "words", "T1", "T3", "SIMULATED"))
     assert "T4" not in text
     assert text.endswith("2 of 3 rows; ROWS=… shows more; REJECTS=1 shows the rejects\n")
+
+
+def test_a_day_that_an_older_version_published_is_shown(flow: Flow) -> None:
+    shutil.copytree(GOLDEN / "unstamped", flow.lake.uri, dirs_exist_ok=True)
+    status, text, _ = shown(quick_command, flow.lake, "tickets", "2026-11-01")
+    assert (status, text.splitlines()[0]) == (0, "tickets, 2026-11-01: 3 rows read, 3 published, 0 rejected")
 
 
 def test_the_rejects_of_a_day_are_shown(published: Flow) -> None:
