@@ -89,8 +89,7 @@ def _is_warm(chunk: Chunk, ledger: Ledger, lake: Lake) -> bool:
     now, ttl = datetime.now(UTC), chunk.cached.ttl
     since = now - caching.LIFE[ttl] - submission.CLOCK_SKEW
     return any(
-        warming.is_cache_warm(entry, ttl, now=now) and _warms(chunk, entry, lake)
-        for entry in _entries(ledger, since)
+        warming.is_cache_warm(entry, ttl, now=now) and _warms(chunk, entry, lake) for entry in _entries(ledger, since)
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.enrichment.answers.outcome import is_settled, remedy
+from include.enrichment.answers.outcome import is_paid, remedy
 from include.enrichment.requests.request_ids import RequestIds
 
 #: One line per request and batch.
@@ -74,9 +74,9 @@ class PriorResults:
         return RequestIds(self._usable())
 
     @property
-    def settled(self) -> RequestIds:
+    def paid(self) -> RequestIds:
         """The requests that were paid for. They are never sent again unchanged."""
-        return RequestIds(self.table["request_id"].filter(self._paid()))
+        return RequestIds(self.table["request_id"].filter(self._is_paid()))
 
     @property
     def failed(self) -> RequestIds:
@@ -106,13 +106,13 @@ class PriorResults:
     def _usable(self) -> pa.ChunkedArray:
         return self.table["request_id"].filter(pc.equal(self.table["outcome"], "succeeded"))
 
-    def _paid(self) -> pa.ChunkedArray:
+    def _is_paid(self) -> pa.ChunkedArray:
         """Whether each outcome was paid for."""
-        paid = [name for name in pc.unique(self.table["outcome"]).to_pylist() if is_settled(name)]
+        paid = [name for name in pc.unique(self.table["outcome"]).to_pylist() if is_paid(name)]
         return pc.is_in(self.table["outcome"], value_set=pa.array(paid, pa.string()))
 
     def _unpaid(self) -> list[dict[str, str]]:
-        lines: list[dict[str, str]] = self.table.filter(pc.invert(self._paid())).to_pylist()
+        lines: list[dict[str, str]] = self.table.filter(pc.invert(self._is_paid())).to_pylist()
         return lines
 
 

@@ -12,7 +12,7 @@ from typing import Any, Self, get_args
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.enrichment.answers.outcome import OutcomeName, is_settled
+from include.enrichment.answers.outcome import OutcomeName, is_paid
 from include.enrichment.cost.prices import (
     BILLED_COLUMNS,
     MOST_USD,
@@ -174,7 +174,7 @@ def billed_usd(outcomes: pa.RecordBatch) -> pa.Array:
 
 def _billed(costs: pa.Array, outcome: pa.Array) -> pa.Array:
     """Set the cost of unanswered requests to 0: they are not billed, and the cost of a missing line is unknown."""
-    paid = pc.is_in(outcome, pa.array(filter(is_settled, get_args(OutcomeName)), pa.string()))
+    paid = pc.is_in(outcome, pa.array(filter(is_paid, get_args(OutcomeName)), pa.string()))
     return pc.if_else(paid, costs, pa.scalar(Decimal(0), USD))
 
 

@@ -74,10 +74,10 @@ def select_requests(pass_name: str, run: ExtractedRun, lake: Lake) -> Selection:
     rejected = None
     if pipeline.options.only_rejects:
         rejected = _rejected(run.rows, run.folder, lake)
-        check_only_rejects(len(needed - found.settled - rejected), requests=len(needed))
+        check_only_rejects(len(needed - found.paid - rejected), requests=len(needed))
     if passes.is_retry(pass_name):
         return _retried(needed, found, run.rows, store, rejected, pipeline)
-    left = needed - found.settled
+    left = needed - found.paid
     later = RequestIds()
     if pass_name == passes.CANARY:
         canary = RequestIds(left.array[: pipeline.settings.limits.canary_rows])
@@ -131,7 +131,7 @@ def requests_for_rejects(rejects: Path, rows: Path, pipeline: Pipeline, lake: La
     store = ResultStore(lake, pipeline=pipeline.name)
     rejected = _requests_of(pq.read_table(rejects, columns=_keys(rows)), rows)
     found = store.look_up(rejected)
-    sent = rejected - found.settled
+    sent = rejected - found.paid
     if pipeline.settings.limits.retry_passes:
         sent |= _retried(rejected, found, rows, store, rejected, pipeline).request_ids
     return len(sent)
@@ -195,7 +195,7 @@ def _retried(
         for repair in repairs
         if (repair.depth == 1 if rejected is None else repair.of in rejected)
     }
-    left = (needed | made.keys()) - found.settled - found.failed
+    left = (needed | made.keys()) - found.paid - found.failed
     if large := {one for one in left & made.keys() if len(made[one].params.encode()) > pipeline.limits.params_bytes}:
         log.warning("%s repairs are larger than limits.batch_bytes allows and are not sent", f"{len(large):,}")
         left -= large
