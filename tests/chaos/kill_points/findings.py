@@ -67,10 +67,14 @@ def findings(worlds: Worlds) -> Iterator[Finding]:
     yield _finding("chunks taken over, SIGKILL at each write of either run", _taken_over(worlds))
     for runs in (2, 4):
         yield _finding(f"{runs} runs of a partition at once", _races(worlds, runs))
-    rich = ", with for_each, samples, checks and carry"
-    yield from _killed_once(worlds, writes_of(worlds.new(rows=_FEW_ROWS, kind=RICH), faults=MENDABLE), RICH, rich)
-    yield _finding(f"SIGKILL again and again{rich}", _killed_repeatedly(worlds, RICH))
-    yield _finding(f"2 runs of a partition at once{rich}", _races(worlds, 2, RICH))
+    yield from _rich_findings(worlds)
+
+
+def _rich_findings(worlds: Worlds) -> Iterator[Finding]:
+    note = ", with for_each, samples, checks and carry"
+    yield from _killed_once(worlds, writes_of(worlds.new(rows=_FEW_ROWS, kind=RICH), faults=MENDABLE), RICH, note)
+    yield _finding(f"SIGKILL again and again{note}", _killed_repeatedly(worlds, RICH))
+    yield _finding(f"2 runs of a partition at once{note}", _races(worlds, 2, RICH))
 
 
 def _killed_once(worlds: Worlds, writes: Sequence[str], kind: Kind = PLAIN, note: str = "") -> Iterator[Finding]:
