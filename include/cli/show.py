@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
@@ -13,11 +15,14 @@ from include.cli.command_arguments import check_pipeline, read_partition
 from include.cli.output.published_day import with_lake
 from include.cli.output.rows_table import heading, rows_table
 from include.enrichment.answers.manifest import Manifest
+from include.enrichment.batches.usage import sum_usd
+from include.enrichment.cost.prices import format_usd
 from include.enrichment.errors import LakeError, ParamError, PartitionError
 from include.enrichment.runs.partition import Partition
 from include.enrichment.storage import layout
 from include.enrichment.storage.version import parse
 from include.gateways.lake import Lake
+from include.gateways.usage_store import UsageStore
 from include.stack.folder import StackFolder
 from include.stack.progress import say
 
@@ -38,6 +43,9 @@ def show(folder: StackFolder, pipeline: str, partition: str, *, rejects: bool, r
         manifest = _manifest(lake, layout.manifest(pipeline, day))
         first = _first_rows(lake, (layout.rejects if rejects else layout.table)(pipeline, day), rows)
         say(heading(manifest))
+        spent_usd = _spent_usd(lake, pipeline, day)
+        if None not in (spent_usd, manifest.partition_cost_usd) and spent_usd != manifest.partition_cost_usd:
+            say(f"All batches of this day cost {format_usd(spent_usd)}, with answers that no row uses any more.\n")
         say(rows_table(first, rejects=rejects))
         found = manifest.rejected if rejects else manifest.published
         shown = [f"{min(rows, found):,} of {found:,} {'rejects' if rejects else 'rows'}"]
@@ -46,6 +54,14 @@ def show(folder: StackFolder, pipeline: str, partition: str, *, rejects: bool, r
         say("; ".join(shown))
 
     return with_lake(folder, work)
+
+
+def _spent_usd(lake: Lake, pipeline: str, day: Partition) -> Decimal | None:
+    """What the day's batches cost by their usage records, in all its runs; None if a cost is not known."""
+    # The API's clock may be ahead of ours and in the next day, and the day's time zone ahead of UTC.
+    first, last = day.start - timedelta(days=1), datetime.now(UTC).date() + timedelta(days=1)
+    usage_records = UsageStore(lake).read(first, last, pipeline=pipeline)
+    return sum_usd(usage_records.filter(pc.equal(usage_records["partition"], str(day)))["cost_usd"])
 
 
 def _first_rows(lake: Lake, key: str, rows: int) -> pa.Table:

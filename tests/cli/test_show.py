@@ -15,7 +15,7 @@ from rich.cells import cell_len
 
 from include.cli.output.rows_table import heading, rows_table
 from include.enrichment.answers.manifest import Manifest
-from include.enrichment.cost.prices import USD
+from include.enrichment.cost.prices import USD, format_usd
 from include.enrichment.runs.partition import Partition
 from include.gateways.lake import Lake
 from include.stack.stack import aws_connection
@@ -158,6 +158,17 @@ def test_a_day_that_an_older_version_published_is_shown(flow: Flow) -> None:
     shutil.copytree(GOLDEN / "unstamped", flow.lake.uri, dirs_exist_ok=True)
     status, text, _ = shown(quick_command, flow.lake, "tickets", "2026-11-01")
     assert (status, text.splitlines()[0]) == (0, "tickets, 2026-11-01: 3 rows read, 3 published, 0 rejected")
+
+
+def test_what_the_day_has_paid_for_and_no_row_uses_is_told(published: Flow) -> None:
+    """The first answers are no longer used once the rows have changed."""
+    assert "All batches" not in shown(quick_command, published.lake, "tickets", "2026-11-01")[1]
+    published.database = write_tickets(published.database.with_name("changed.db"), [("T1", "Changed")])
+    published.run_all()
+    paid = published.emulator.billed_usd()
+    status, text, _ = shown(quick_command, published.lake, "tickets", "2026-11-01")
+    assert status == 0
+    assert f"All batches of this day cost {format_usd(paid)}, with answers that no row uses any more." in text
 
 
 def test_the_rejects_of_a_day_are_shown(published: Flow) -> None:

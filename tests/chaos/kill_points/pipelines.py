@@ -21,6 +21,7 @@ class Kind:
     :param of_ticket: the rest of the key of each row that a ticket becomes
     :param alike: how many tickets in a row have the same text, and so share their requests
     :param carried: the table has the ticket's text as ``body``
+    :param sampled: some requests have the same content, and are paid for one by one
     :param judged: answers may fail a check, and their rows are rejects if their repairs fail too
     """
 
@@ -29,6 +30,7 @@ class Kind:
     of_ticket: Sequence[tuple[object, ...]] = ((),)
     alike: int = 1
     carried: bool = False
+    sampled: bool = False
     judged: bool = False
 
 
@@ -55,5 +57,6 @@ RICH = Kind(
     of_ticket=[(tone, sample) for tone in ("calm", "loud") for sample in (1, 2)],
     alike=2,
     carried=True,
+    sampled=True,
     judged=True,
 )
