@@ -104,7 +104,7 @@ def rich_numbers(tmp_path_factory: pytest.TempPathFactory, emulator_process: Emu
 
 @pytest.mark.parametrize(
     ("kind", "moment"),
-    [("retry_1-repairs", "after"), (CREATE, "after"), ("results", "before"), ("tables", "after"), ("rejects", "after")],
+    [("retry-repairs", "after"), (CREATE, "after"), ("results", "before"), ("tables", "after"), ("rejects", "after")],
 )
 def test_for_each_samples_checks_and_carry_change_none_of_it(
     tmp_path: Path, emulator: Emulator, rich_numbers: dict[str, int], kind: str, moment: Moment

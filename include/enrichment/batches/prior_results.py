@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.enrichment.answers.outcome import is_paid, remedy
-from include.enrichment.requests.request_ids import RequestIds
+from include.enrichment.requests.request_ids import Ids, RequestIds
 
 #: One line per request and batch.
 FOUND_SCHEMA = pa.schema(
@@ -58,11 +58,6 @@ class PriorResults:
     def __add__(self, other: PriorResults) -> PriorResults:
         return PriorResults(pa.concat_tables([self.table, other.table]))
 
-    def only(self, request_ids: Iterable[str]) -> PriorResults:
-        """Return the outcomes of these requests only."""
-        wanted = pa.array(list(request_ids), pa.string())
-        return PriorResults(self.table.filter(pc.is_in(self.table["request_id"], value_set=wanted)))
-
     @property
     def batches(self) -> list[str]:
         """The batches that hold any of the outcomes."""
@@ -72,6 +67,12 @@ class PriorResults:
     def usable(self) -> RequestIds:
         """The requests with an answer that fits the output schema."""
         return RequestIds(self._usable())
+
+    def usable_in(self, request_ids: Ids) -> list[str]:
+        """Return the batches with an answer to any of these requests that fits the output schema."""
+        usable = self.table.filter(pc.equal(self.table["outcome"], "succeeded"))
+        found = pc.is_valid(RequestIds(request_ids).find(usable["request_id"].combine_chunks()))
+        return sorted(pc.unique(usable["batch_id"].filter(found)).to_pylist())
 
     @property
     def paid(self) -> RequestIds:

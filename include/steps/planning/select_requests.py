@@ -116,7 +116,8 @@ def _check_canary(sent: Mapping[str, RequestIds], found: PriorResults, run: Extr
             fine = passing or line["outcome"] == "succeeded"
             reasons[line["request_id"]] = None if fine else f"{line['outcome']}, {line['reason']}"
     if checks := run.pipeline.read_checks():
-        failed = _failed_checks(run.rows, checks, store).find(found.only(reasons), for_every_row=True)
+        canary = RequestIds(reasons) & found.usable
+        failed = _failed_checks(run.rows, checks, store).find(canary, found.usable_in(canary), for_every_row=True)
         reasons |= {request_id: f"invalid, {reason}" for request_id, (_, reason) in failed.items()}
     check_canary(reasons, pass_name=passes.CANARY)
 
@@ -218,7 +219,10 @@ def _repairs(
     while True:
         unusable = _invalid(latest, store)
         if failed_checks:
-            unusable |= failed_checks.find(_with_earlier(latest, found + found_of_repairs, every), every.values())
+            # A row whose first answer passes its checks needs no better repair.
+            of = RequestIds({last[request_id].of for request_id in latest.usable}) if last else latest.usable
+            batches = {*found.usable_in(of), *found_of_repairs.usable_in(every.keys())}
+            unusable |= failed_checks.find(of, batches, every.values())
         if not unusable:
             return list(every.values()), found_of_repairs
         requests = (last[request_id].request for request_id in unusable) if last else _of_rows(unusable.keys(), rows)
@@ -250,17 +254,6 @@ def _invalid(found: PriorResults, store: ResultStore) -> dict[str, tuple[str, st
         for batch_id, request_ids in answered_by.items()
         for line in store.answers(batch_id, of=pa.array(request_ids, pa.string())).to_pylist()
     }
-
-
-def _with_earlier(latest: PriorResults, every: PriorResults, repairs: Mapping[str, Repair]) -> PriorResults:
-    """
-    The latest outcomes and, of repairs with a usable answer, all others of the same rows too: a row whose first answer
-    passes its checks needs no better repair.
-    """
-    if not repairs:
-        return latest
-    of = {repairs[request_id].of for request_id in latest.usable}
-    return every.only(of | {request_id for request_id, repair in repairs.items() if repair.of in of})
 
 
 def _failed_checks(rows: Path, checks: Checks, store: ResultStore) -> FailedChecks:

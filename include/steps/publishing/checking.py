@@ -38,31 +38,51 @@ class CheckedRows:
             yield rows, self._check(rows, answered, others, self._checks) if self._checks else answered
 
     def _check(self, rows: pa.Table, answered: pa.Table, others: pa.Table, checks: Checks) -> pa.Table:
-        usable = pc.fill_null(pc.equal(answered["outcome"], _SUCCEEDED), False)
-        answers = pa.concat_tables([answered, others.drop_columns("place")])
-        # In source order, the answers of a row from the best to the worst.
-        tried = sorted(
-            [
-                *((place, place) for place in pc.indices_nonzero(usable).to_pylist()),
-                *((place, number) for number, place in enumerate(others["place"].to_pylist(), start=len(answered))),
-            ]
-        )
-        outputs = answers["output"].take(pa.array([number for _, number in tried], pa.int64())).to_pylist()
-        places = pa.array([place for place, _ in tried], pa.int64())
-        facts = rows[CHECKED].take(places).to_pylist() if checks.need_rows else [None] * len(outputs)
-        taken: dict[int, tuple[int, Verdict]] = {}
-        for (place, number), verdict in zip(tried, checks.judge(facts, outputs), strict=True):
-            if place not in taken or (taken[place][1].reason and not verdict.reason):
-                taken[place] = number, verdict
+        taken = take_best(rows, answered, others, checks)
         verdicts = [verdict for _, verdict in taken.values()]
         for verdict in verdicts:
             self.failed.update(verdict.failed)
             self.warned.update(() if verdict.reason else verdict.warnings)
         numbers = [taken[place][0] if place in taken else place for place in range(len(answered))]
+        answers = pa.concat_tables([answered, others.drop_columns("place")])
         best = answers.take(pa.array(numbers, pa.int64()))
         # The row bears the cost of all answers to its request, whichever it gets.
         best = best.set_column(best.schema.get_field_index("_cost_usd"), "_cost_usd", answered["_cost_usd"])
-        return _with_verdicts(best, usable, verdicts, can_warn=checks.can_warn)
+        return _with_verdicts(best, _usable(answered), verdicts, can_warn=checks.can_warn)
+
+
+def take_best(
+    rows: pa.Table, answered: pa.Table, others: pa.Table, checks: Checks, *, judged: pa.Array | None = None
+) -> dict[int, tuple[int, Verdict]]:
+    """
+    Judge the usable answers of a portion that join_rows() yields, in source order, those of a row the best first.
+
+    Return, by the place of each row with such an answer, the number of the best answer that passes, and its verdict; if
+    none passes, those of the best one. Answers are numbered from 0: one for each row, then the others.
+
+    :param judged: whether each row is to be judged; None for all
+    """
+    usable = _usable(answered)
+    wanted = (usable if judged is None else pc.and_(usable, judged)).to_pylist()
+    tried = sorted(
+        [
+            *((place, place) for place, is_wanted in enumerate(wanted) if is_wanted),
+            *((place, at) for at, place in enumerate(others["place"].to_pylist(), len(answered)) if wanted[place]),
+        ]
+    )
+    answers = pa.chunked_array([*answered["output"].chunks, *others["output"].chunks], pa.string())
+    outputs = answers.take(pa.array([number for _, number in tried], pa.int64())).to_pylist()
+    places = pa.array([place for place, _ in tried], pa.int64())
+    facts = rows[CHECKED].take(places).to_pylist() if checks.need_rows else [None] * len(outputs)
+    taken: dict[int, tuple[int, Verdict]] = {}
+    for (place, number), verdict in zip(tried, checks.judge(facts, outputs), strict=True):
+        if place not in taken or (taken[place][1].reason and not verdict.reason):
+            taken[place] = number, verdict
+    return taken
+
+
+def _usable(answered: pa.Table) -> pa.ChunkedArray:
+    return pc.fill_null(pc.equal(answered["outcome"], _SUCCEEDED), False)
 
 
 def _with_verdicts(answered: pa.Table, usable: pa.ChunkedArray, verdicts: list[Verdict], *, can_warn: bool) -> pa.Table:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import pyarrow as pa
@@ -150,8 +151,11 @@ def match_rows(
     count, lines = pq.read_metadata(rows).num_rows, sum(pq.read_metadata(path).num_rows for path in results)
     try:
         threads = min(os.cpu_count() or 1, _MOST_THREADS)
-        with open_duckdb(folder, memory=_MEMORY, threads=threads, in_order=False) as connection:
-            _register(connection, rows, _write_priced(results, own, folder), repairs)
+        with (
+            TemporaryDirectory(dir=folder) as priced,
+            open_duckdb(folder, memory=_MEMORY, threads=threads, in_order=False) as connection,
+        ):
+            _register(connection, rows, _write_priced(results, own, Path(priced)), repairs)
             parts = 1 + max(count, lines) // _REQUESTS_AT_ONCE
             for part in range(parts):
                 _choose(connection, {"parts": parts, "part": part}, others=others)
@@ -161,19 +165,18 @@ def match_rows(
         raise LoadError(
             f"{count:,} rows could not be matched with the answers of {len(results):,} batches:"
             f" {str(error).splitlines()[0]}. {folder.parent} has {free:,.0f} MB left; a million rows need about 1,000"
-            f" MB there and {_MEMORY} of memory. Nothing was published. Clear this task once there is space, or set"
-            " TMPDIR to a larger disk. Nothing is billed again.",
+            f" MB there and {_MEMORY} of memory. Nothing was sent or published. Clear this task once there is space, or"
+            " set TMPDIR to a larger disk. Nothing is billed again.",
             retryable=True,
         ) from error
 
 
-def _write_priced(results: Sequence[Path], own: Collection[int], folder: Path) -> list[str]:
+def _write_priced(results: Sequence[Path], own: Collection[int], priced: Path) -> list[str]:
     """
     Write the results in _PRICED_SCHEMA, each to a file with its lines that is named by its place in the list, from 0,
     and one file without lines, which provides the columns if there is no batch. Answers that another partition paid for
     cost nothing here.
     """
-    (priced := folder / "priced").mkdir()
     pq.write_table(_PRICED_SCHEMA.empty_table(), nothing := priced / "nothing.parquet")
     for number, path in enumerate(results):
         columns = ["request_id", *(USAGE_COLUMNS if number in own else ["outcome"])]

@@ -12,12 +12,13 @@ from include.enrichment.answers.repair import Repair
 from include.enrichment.answers.table import CHECKED
 from include.enrichment.errors import LoadError
 from include.enrichment.requests.request import Request
+from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage import layout
 from include.gateways.result_store import ResultStore
 from include.steps.files.extracted import ExtractedRun, open_run
-from include.steps.planning import failed_checks
 from include.steps.planning.failed_checks import FailedChecks
+from include.steps.publishing import matching
 from tests.fixtures.flow import FILES, Flow, write_pipeline, write_tickets
 
 SAME = "- {name: same, field: topic, must_contain: ['{{ ticket }}'], message: Name the ticket.}\n"
@@ -40,9 +41,14 @@ def answered(flow: Flow, tmp_path: Path) -> Iterator[Answered]:
         yield run, checks, ResultStore(flow.lake, pipeline="tickets")
 
 
+def find(run: ExtractedRun, checks: Checks, store: ResultStore, **options: bool) -> dict[str, tuple[str, str]]:
+    batches = store.look_up(run.request_ids).batches
+    return FailedChecks(run.rows, checks, store).find(run.request_ids, batches, **options)
+
+
 def test_an_answer_that_fails_for_any_of_its_rows_is_found_once(answered: Answered) -> None:
     run, checks, store = answered
-    failed = FailedChecks(run.rows, checks, store).find(store.look_up(run.request_ids))
+    failed = find(run, checks, store)
     assert len(failed) == 4
     assert failed.keys() == run.request_ids
     assert all(reason.startswith("check same: Name the ticket. (topic does not") for _, reason in failed.values())
@@ -51,36 +57,36 @@ def test_an_answer_that_fails_for_any_of_its_rows_is_found_once(answered: Answer
 def test_the_reason_does_not_depend_on_the_order_of_rows(answered: Answered) -> None:
     """Rows that share an answer fail for different reasons, and another reason would be another repair."""
     run, checks, store = answered
-    failed = FailedChecks(run.rows, checks, store).find(store.look_up(run.request_ids))
+    failed = find(run, checks, store)
     assert [reason for _, reason in failed.values() if "'N" in reason] == [
         "check same: Name the ticket. (topic does not contain 'N1')"
     ]
 
 
-def test_the_answer_to_a_repair_is_judged_by_the_row_of_the_first_request(answered: Answered) -> None:
+def test_only_rows_of_these_requests_are_judged_and_an_answer_to_a_repair_by_the_row_of_the_first_one(
+    answered: Answered,
+) -> None:
     run, checks, store = answered
-    one, other, *_ = sorted(run.request_ids)
-    found = store.look_up([one])
-    as_own = FailedChecks(run.rows, checks, store).find(found)
+    one, other, *_ = run.request_ids
+    batches = store.look_up(run.request_ids).batches
+    as_own = FailedChecks(run.rows, checks, store).find(RequestIds([other]), batches)
     repair = Repair(request=Request(request_id=one, params="{}"), of=other, depth=1)
-    as_repair = FailedChecks(run.rows, checks, store).find(found, [repair])
-    assert as_own[one][0] == as_repair[one][0]
-    assert as_own[one][1] != as_repair[one][1]
+    as_repair = FailedChecks(run.rows, checks, store).find(RequestIds([other]), batches, [repair])
+    assert (as_own.keys(), as_repair.keys()) == ({other}, {one})
+    assert as_own[other][1] == as_repair[one][1]
 
 
 def test_a_request_whose_answer_passes_for_another_row_can_be_left_out(answered: Answered, flow: Flow) -> None:
     run, _, store = answered
     checks = load_pipeline(write_pipeline(run.rows.parent / "any", checks_yaml=SAME)).read_checks()
     assert checks
-    found = store.look_up(run.request_ids)
 
     def judge(facts: Sequence[str | None], outputs: Sequence[str]) -> list[Verdict]:
         return [Verdict(reason=None if "N1" in str(fact) else "no") for fact in facts]
 
     checks.judge = judge  # type: ignore[method-assign]
-    failed_checks = FailedChecks(run.rows, checks, store)
-    assert len(failed_checks.find(found)) == 4
-    assert len(failed_checks.find(found, for_every_row=True)) == 3
+    assert len(find(run, checks, store)) == 4
+    assert len(find(run, checks, store, for_every_row=True)) == 3
 
 
 def test_answers_are_judged_in_source_order(answered: Answered, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +98,7 @@ def test_answers_are_judged_in_source_order(answered: Answered, monkeypatch: pyt
         return [Verdict(reason=None)] * len(outputs)
 
     monkeypatch.setattr(checks, "judge", judge)
-    FailedChecks(run.rows, checks, store).find(store.look_up(run.request_ids))
+    find(run, checks, store)
     assert judged == pq.read_table(run.rows)[CHECKED].to_pylist()
 
 
@@ -113,7 +119,7 @@ def test_of_several_answers_to_a_request_the_newest_is_the_best_as_in_publish(
     flow.extract()
     flow.send("main")
     flow.publish()
-    failed = FailedChecks(run.rows, checks, store).find(store.look_up(run.request_ids))
+    failed = find(run, checks, store)
     best = dict(zip(*(results[name].to_pylist() for name in ("request_id", "output")), strict=True))
     expected = best if judged == "first" else dict.fromkeys(best, answers[0].as_py())
     assert {request_id: answer for request_id, (answer, _) in failed.items()} == expected
@@ -122,12 +128,12 @@ def test_of_several_answers_to_a_request_the_newest_is_the_best_as_in_publish(
 
 def test_without_answers_nothing_fails(answered: Answered) -> None:
     run, checks, store = answered
-    assert FailedChecks(run.rows, checks, store).find(store.look_up([])) == {}
+    assert FailedChecks(run.rows, checks, store).find(RequestIds(), []) == {}
 
 
 def test_too_little_memory_is_an_error_that_may_pass(answered: Answered, monkeypatch: pytest.MonkeyPatch) -> None:
     run, checks, store = answered
-    monkeypatch.setattr(failed_checks, "_MEMORY", "1KB")
-    with pytest.raises(LoadError, match=r"4 answers could not be checked: .*Nothing was sent") as caught:
-        FailedChecks(run.rows, checks, store).find(store.look_up(run.request_ids))
+    monkeypatch.setattr(matching, "_MEMORY", "1KB")
+    with pytest.raises(LoadError, match=r"6 rows could not be matched .*Nothing was sent") as caught:
+        find(run, checks, store)
     assert caught.value.retryable

@@ -335,7 +335,8 @@ def test_too_little_memory_or_disk_fails_with_the_numbers_and_may_be_tried_again
 ) -> None:
     monkeypatch.setattr(matching, "_MEMORY", "1MB")
     with pytest.raises(
-        LoadError, match=r"2 rows could not be matched with the answers of 1 batches: .*MB left.*Nothing was published"
+        LoadError,
+        match=r"2 rows could not be matched with the answers of 1 batches: .*MB left.*Nothing was sent or published",
     ) as caught:
         find(tmp_path, ["r_1", "r_2"], [outcome("r_1")])
     assert caught.value.retryable
