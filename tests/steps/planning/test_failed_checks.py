@@ -41,9 +41,11 @@ def answered(flow: Flow, tmp_path: Path) -> Iterator[Answered]:
         yield run, checks, ResultStore(flow.lake, pipeline="tickets")
 
 
-def find(run: ExtractedRun, checks: Checks, store: ResultStore, **options: bool) -> dict[str, tuple[str, str]]:
+def find(
+    run: ExtractedRun, checks: Checks, store: ResultStore, *, for_every_row: bool = False
+) -> dict[str, tuple[str, str]]:
     batches = store.look_up(run.request_ids).batches
-    return FailedChecks(run.rows, checks, store).find(run.request_ids, batches, **options)
+    return FailedChecks(run.rows, checks, store).find(run.request_ids, batches, for_every_row=for_every_row)
 
 
 def test_an_answer_that_fails_for_any_of_its_rows_is_found_once(answered: Answered) -> None:
@@ -72,7 +74,7 @@ def test_only_rows_of_these_requests_are_judged_and_an_answer_to_a_repair_by_the
     as_own = FailedChecks(run.rows, checks, store).find(RequestIds([other]), batches)
     repair = Repair(request=Request(request_id=one, params="{}"), of=other, depth=1)
     as_repair = FailedChecks(run.rows, checks, store).find(RequestIds([other]), batches, [repair])
-    assert (as_own.keys(), as_repair.keys()) == ({other}, {one})
+    assert ([*as_own], [*as_repair]) == ([other], [one])
     assert as_own[other][1] == as_repair[one][1]
 
 
