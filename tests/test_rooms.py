@@ -124,7 +124,11 @@ ROOMS = [
         Room(
             path=f"include/steps/{folder}",
             imports={*_BELOW_STEPS, "include.steps.files", f"include.steps.{folder}"},
-            only={name: {"duckdb"} for name in ("duckdb_session.py", "decoding.py", "matching.py", "failed_checks.py")},
+            only={
+                **{name: {"duckdb"} for name in ("duckdb_session.py", "decoding.py", "matching.py")},
+                # The retry pass judges the answers that publish would take.
+                "failed_checks.py": {"include.steps.publishing"},
+            },
         )
         for folder in ("files", "extracting", "planning", "submitting", "loading", "publishing")
     ),
