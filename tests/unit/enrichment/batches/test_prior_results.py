@@ -29,14 +29,14 @@ def _line(request_id: str, outcome: str, batch_id: str = "b-1", stop_reason: str
 EVERY = _found(*(_line(outcome, outcome) for outcome in [*BILLED, *UNBILLED]))
 
 
-def test_a_paid_request_is_settled() -> None:
+def test_a_paid_request_is_never_sent_again_unchanged() -> None:
     assert EVERY.paid == {*BILLED}
 
 
 @pytest.mark.parametrize("outcome", BILLED)
 @pytest.mark.parametrize("other", UNBILLED)
 @pytest.mark.parametrize("paid_first", [True, False])
-def test_a_paid_request_stays_settled_despite_other_outcomes(outcome: str, other: str, paid_first: bool) -> None:
+def test_a_paid_request_stays_paid_despite_other_outcomes(outcome: str, other: str, paid_first: bool) -> None:
     batches = ("b-1", "b-2") if paid_first else ("b-2", "b-1")
     found = _found(_line("r", outcome, batches[0]), _line("r", other, batches[1]))
     assert found.paid == {"r"}
@@ -166,3 +166,15 @@ def test_no_outcomes_give_empty_results() -> None:
         assert found.paid == found.failed == set()
         assert found.failed_in({"r"}) == {}
         assert found.repairable() == {}
+
+
+def test_only_batches_with_usable_answers_to_the_requests_are_named() -> None:
+    lines = [
+        ("r-1", "succeeded", "b-2"),
+        ("r-1", "errored", "b-1"),
+        ("r-2", "invalid", "b-3"),
+        ("r-3", "succeeded", "b-4"),
+    ]
+    found = _found(*(_line(*line) for line in lines))
+    assert found.usable == {"r-1", "r-3"}
+    assert found.usable_in(["r-1", "r-2"]) == ["b-2"]
