@@ -26,14 +26,19 @@ from include.enrichment.requests.request import Renderer
 from include.enrichment.requests.template import Template
 from include.enrichment.runs.options import RunOptions
 from include.enrichment.spec.pipeline_folder import load_pipeline
+from include.enrichment.storage import layout
 from include.enrichment.storage.version import VERSION
 from include.gateways.lake import Lake
 from include.gateways.result_store import ResultStore
 from include.stack.folder import StackFolder
+from include.steps.files.chunk_files import open_body, read_chunk
 from include.steps.files.extracted import read_pipeline
 from tests.fixtures.flow import DAY, FILES, Flow, write_pipeline
 
 GOLDEN = Path(__file__).with_name("golden")
+#: The lake of a run that the version before sources, checks and for_each had begun: its canary is loaded, and its main
+#: chunk is sent.
+HALFWAY = Path(__file__).with_name("golden_halfway")
 FORMS = sorted(path.name for path in GOLDEN.iterdir())
 NEWEST = f"version-{VERSION}"
 JSON, PARQUET = (
@@ -184,6 +189,30 @@ def test_every_step_of_an_old_run_can_be_cleared(golden: Flow) -> None:
     assert golden.publish().published == 3
     assert golden.requests_sent() == 0
     assert rows(golden) == before
+
+
+def test_a_run_that_an_older_version_has_begun_ends_after_the_upgrade(flow: Flow) -> None:
+    shutil.copytree(HALFWAY, flow.lake.uri, dirs_exist_ok=True)
+    ((chunk_id, opened),) = flow.ledger.open_chunks().items()
+    chunk = layout.chunk("tickets", chunk_id)
+    flow.emulator.set_faults([{"kind": "violates_schema", "match": "It crashes", "times": 1}])
+    with open_body(flow.lake, read_chunk(flow.lake, chunk)) as body:
+        batch_id = flow.claude.create(body, since=datetime.now(UTC))
+    entry = flow.ledger.find(chunk_id)
+    assert entry
+    flow.ledger.write(entry.value.model_copy(update={"batch_id": batch_id}), over=entry)
+    assert opened.folder == flow.folder.prefix
+    assert flow.plan("main") == [chunk], "the batch in flight is waited for"
+    assert flow.submit(chunk) == batch_id
+    assert flow.load(chunk, batch_id) == {"succeeded": 1, "invalid": 1}
+    assert flow.send("retry") == {"succeeded": 1}
+    manifest = flow.publish()
+    assert (manifest.rows, manifest.published, manifest.rejected) == (3, 3, 0)
+    assert manifest.cost_usd == manifest.partition_cost_usd
+    assert flow.requests_sent() == 3, "the two of the chunk, and the repair"
+    flow.folder = flow.run("manual__2")
+    assert flow.run_all().published == 3
+    assert flow.requests_sent() == 3
 
 
 @pytest.mark.parametrize("key", JSON)

@@ -125,8 +125,9 @@ ROOMS = [
             path=f"include/steps/{folder}",
             imports={*_BELOW_STEPS, "include.steps.files", f"include.steps.{folder}"},
             only={
-                name: {"duckdb"}
-                for name in ("duckdb_session.py", "decoding.py", "matching.py", "keeping.py", "failed_checks.py")
+                **{name: {"duckdb"} for name in ("duckdb_session.py", "decoding.py", "matching.py", "keeping.py")},
+                # The retry pass judges the answers that publish would take.
+                "failed_checks.py": {"include.steps.publishing"},
             },
         )
         for folder in ("files", "extracting", "planning", "submitting", "loading", "publishing")

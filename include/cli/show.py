@@ -7,7 +7,8 @@ import sys
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,11 +20,15 @@ from include.cli.output.published_day import with_lake
 from include.cli.output.rows_table import heading, rows_table
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.answers.table import WARNINGS
+from include.enrichment.batches.usage import sum_usd
+from include.enrichment.cost.prices import format_usd
 from include.enrichment.errors import LakeError, ParamError, PartitionError
+from include.enrichment.runs.partition import Partition, parse_partition
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
 from include.enrichment.storage.version import parse
 from include.gateways.lake import Lake
+from include.gateways.usage_store import UsageStore
 from include.stack.folder import StackFolder
 from include.stack.progress import say
 
@@ -66,6 +71,8 @@ def show(
             raise ParamError("WARNED=1 shows published rows. Leave out REJECTS, and the RUN of a failed run.")
         first, found = _first_rows(lake, files.rejects if only_rejects else files.table, rows, warned=warned)
         say(heading(files.manifest) if files.manifest else f"Run {run} of {pipeline} {partition} published nothing.\n")
+        if files.manifest and files.manifest.trial is None:
+            _say_spent(lake, files.manifest)
         say(rows_table(first, rejects=only_rejects))
         kind = "rejects" if only_rejects else "rows with warnings" if warned else "rows"
         shown = [f"{min(rows, found):,} of {found:,} {kind}"]
@@ -80,6 +87,21 @@ def show(
     except BrokenPipeError:  # `make show … | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes what is left when it exits
         return 0
+
+
+def _say_spent(lake: Lake, manifest: Manifest) -> None:
+    """Say what all the day's batches cost, if some of it is for answers that no row uses any more."""
+    spent_usd = _spent_usd(lake, manifest.pipeline, parse_partition(manifest.partition, "The manifest"))
+    if None not in (spent_usd, manifest.partition_cost_usd) and spent_usd != manifest.partition_cost_usd:
+        say(f"All batches of this day cost {format_usd(spent_usd)}, with answers that no row uses any more.\n")
+
+
+def _spent_usd(lake: Lake, pipeline: str, day: Partition) -> Decimal | None:
+    """What the day's batches cost by their usage records, in all its runs; None if a cost is not known."""
+    # The API's clock may be ahead of ours and in the next day, and the day's time zone ahead of UTC.
+    first, last = day.start - timedelta(days=1), datetime.now(UTC).date() + timedelta(days=1)
+    usage_records = UsageStore(lake).read(first, last, pipeline=pipeline)
+    return sum_usd(usage_records.filter(pc.equal(usage_records["partition"], str(day)))["cost_usd"])
 
 
 def _first_rows(lake: Lake, key: str, rows: int, *, warned: bool) -> tuple[pa.Table, int]:

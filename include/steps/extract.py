@@ -115,7 +115,12 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, source: Source, lake: Lake
         if written.without_value:
             log.warning("%s rows make no requests: a list of for_each is NULL or empty", f"{written.without_value:,}")
         _check_keys(path)
-        extracted = Extracted(rows=written.rows, unsendable=written.unsendable, extracted_at=extracted_at)
+        extracted = Extracted(
+            source_rows=written.source_rows,
+            rows=written.rows,
+            unsendable=written.unsendable,
+            extracted_at=extracted_at,
+        )
         pa.default_memory_pool().release_unused()  # the upload needs memory
         lake.write(folder.pipeline_json, pipeline.model_dump_json(indent=1).encode())
         lake.write_file(folder.rows, path)

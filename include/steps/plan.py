@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -66,9 +66,14 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
             # The ledger is read before the result store: a batch that is loaded in between counts as in flight. In the
             # other order it would be found in neither, and paid for twice.
             in_flight = find_in_flight(ledger.find_open(), folder, ledger, lake)
-            decision = _decide(pass_name, run, in_flight, lake, most_chunks=most_chunks)
+            selection = select_requests(pass_name, run, lake)
+            division = divide(selection.request_ids, in_flight.chunks)
+            later = divide(selection.later, in_flight.chunks).to_send
+            waited_for = in_flight.holding(run.request_ids | selection.request_ids)
+            in_flight = in_flight.without_ids()  # they may be as many as the run has
+            decision = _decide(pass_name, run, selection, division, later, in_flight, lake, most_chunks=most_chunks)
             pa.default_memory_pool().release_unused()  # writing takes some
-            to_send, selection = decision.division.to_send, decision.selection
+            to_send = decision.division.to_send
             writers = write_chunks(to_send, decision.parts, selection, run, pass_name, ledger)
             shares_usd = decision.estimator.shares_usd(pass_name, decision.estimates[pass_name], decision.parts)
             pa.default_memory_pool().release_unused()  # the upload needs some
@@ -88,7 +93,7 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
             )
             write_plan(pass_plan, selection.repairs, pass_name, folder, lake)
             log.info("%s", describe_plan(pass_name, pass_plan, joined=len(decision.division.join)))
-            _warn_of_unread(pass_name, run.request_ids | selection.request_ids, run, in_flight)
+            _warn_of_unread(pass_name, waited_for, run, in_flight)
             if to_send:
                 log.info("Expected cost, in US dollars:\n%s", cost_table(decision.estimates))
             return chunks
@@ -105,7 +110,6 @@ class _Decision:
     :param left_out: the number of requests that a budget does not allow
     """
 
-    selection: Selection
     division: Division
     parts: Sequence[pa.Table]
     estimator: Estimator
@@ -114,18 +118,26 @@ class _Decision:
 
 
 def _decide(
-    pass_name: str, run: ExtractedRun, in_flight: InFlightNow, lake: Lake, *, most_chunks: int | None
+    pass_name: str,
+    run: ExtractedRun,
+    selection: Selection,
+    division: Division,
+    later: RequestIds,
+    in_flight: InFlightNow,
+    lake: Lake,
+    *,
+    most_chunks: int | None,
 ) -> _Decision:
-    selection = select_requests(pass_name, run, lake)
-    division = divide(selection.request_ids, in_flight.chunks)
+    """
+    :param later: the requests that the main pass will send, in the canary pass
+    """
+    pa.default_memory_pool().release_unused()  # the sizes need some
     sizes = read_sizes(division.to_send, selection.made, run.rows)
     parts = split_chunks(sizes, run.pipeline.limits)
     check_chunks(len(division.join) + len(parts), most=most_chunks)
     usage_records = read_usage(run.pipeline, lake)
     estimator = make_estimator(run, usage_records, lake)
-    later = divide(selection.later, in_flight.chunks).to_send
     decision = _Decision(
-        selection=selection,
         division=division,
         parts=parts,
         estimator=estimator,
@@ -162,21 +174,22 @@ def _estimates(
     return found
 
 
-def _warn_of_unread(pass_name: str, read_ids: RequestIds, run: ExtractedRun, in_flight: InFlightNow) -> None:
+def _warn_of_unread(pass_name: str, waited_for: Set[str], run: ExtractedRun, in_flight: InFlightNow) -> None:
     """
     Warn of batches that are paid for and that this run does not read.
 
     The first plan warns of other runs' batches. The last plan warns of this run's own, as a batch of repairs that was
     sent before a restart is not wanted by any pass before it.
+
+    :param waited_for: the open chunks with requests of this run
     """
     limits, folder = run.pipeline.settings.limits, run.folder
     in_order = passes.names(canary_rows=limits.canary_rows, retry_passes=limits.retry_passes)
     if pass_name not in (in_order[0], in_order[-1]):
         return
-    read = {chunk.chunk_id for chunk in in_flight.chunks if not chunk.request_ids.isdisjoint(read_ids)}
     day = layout.runs_of(folder.pipeline, folder.partition)
     now = datetime.now(UTC)
-    for entry in find_unread(in_flight.opened, in_flight.entries, read=read | in_flight.over, day=day, now=now):
+    for entry in find_unread(in_flight.opened, in_flight.entries, read=waited_for | in_flight.over, day=day, now=now):
         if pass_name == in_order[-1 if entry.run_id == folder.run_id else 0]:
             log.warning("%s", describe_unread(entry, run_id=folder.run_id))
 

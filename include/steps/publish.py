@@ -17,7 +17,7 @@ from include.enrichment.answers import reject_messages
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.answers.table import Shape, changed_types, row_keys
 from include.enrichment.batches.pass_plan import PassPlan
-from include.enrichment.batches.usage import BatchFacts
+from include.enrichment.batches.usage import BatchFacts, oldest_first
 from include.enrichment.errors import LoadError
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.storage import layout
@@ -105,24 +105,25 @@ def _make_files(
     left_out = _describe_left_out(list(plans.values()))
     store = ResultStore(lake, pipeline=pipeline.name)
     fetch_rows(lake, folder, rows := temporary / "rows.parquet")
-    results = {batch_id: temporary / f"{number}.parquet" for number, batch_id in enumerate(batch_ids)}
-    known = {batch_id: store.fetch(batch_id, path) for batch_id, path in results.items()}
+    fetched = {batch_id: temporary / f"{number}.parquet" for number, batch_id in enumerate(batch_ids)}
+    known = oldest_first({batch_id: store.fetch(batch_id, path) for batch_id, path in fetched.items()})
+    results = {batch_id: fetched[batch_id] for batch_id in known}
     own = {number for number, facts in enumerate(known.values()) if facts and facts.partition == str(folder.partition)}
     repairs = read_repairs(lake, folder, plans)
-    shape = pipeline.shape(pq.read_schema(rows))
+    shape, checks = pipeline.shape(pq.read_schema(rows)), pipeline.read_checks()
     if pipeline.options.rows is None:
         _check_types(shape, folder, lake)
-    with match_rows(rows, list(results.values()), repairs, own=own, folder=temporary) as matches:
-        _check_answered(matches, folder, batch_ids)
+    with match_rows(rows, list(results.values()), repairs, own=own, folder=temporary, others=bool(checks)) as matches:
+        _check_answered(matches, folder, list(known))
         write_by_position(results, matches, folder=temporary)
     pa.default_memory_pool().release_unused()  # before the tables take some
-    checked = CheckedRows(join_rows(rows, folder=temporary), pipeline.read_checks())
+    checked = CheckedRows(join_rows(rows, folder=temporary), checks)
     files, warned = write_tables(checked, shape, folder=temporary), checked.warned
     if pipeline.best:
         files = keep_best(files, shape, pipeline.best, folder=temporary)
         warned = count_warnings(files.table) if shape.warned else warned
         shape = replace(shape, scored=True)
-    used = sorted(batch_ids[number] for number in matches.used)
+    used = sorted(list(known)[number] for number in matches.used)
     cost_usd = cost_of_run(known.values(), folder, UsageStore(lake), warms=pipeline.cached_prefix is not None)
     try:
         manifest = Manifest(

@@ -89,8 +89,7 @@ def _is_warm(chunk: Chunk, ledger: Ledger, lake: Lake) -> bool:
     now, ttl = datetime.now(UTC), chunk.cached.ttl
     since = now - caching.LIFE[ttl] - submission.CLOCK_SKEW
     return any(
-        warming.is_cache_warm(entry, ttl, now=now) and _has_same_prefix(chunk, entry, lake)
-        for entry in _entries(ledger, since)
+        warming.is_cache_warm(entry, ttl, now=now) and _warms(chunk, entry, lake) for entry in _entries(ledger, since)
     )
 
 
@@ -109,15 +108,20 @@ def _in_portions(chunk_ids: list[str], ledger: Ledger) -> Iterator[Entry]:
         yield from filter(None, ledger.entries(chunk_ids[first : first + _AT_ONCE]))
 
 
-def _has_same_prefix(chunk: Chunk, other: Entry, lake: Lake) -> bool:
+def _warms(chunk: Chunk, other: Entry, lake: Lake) -> bool:
+    """
+    Whether the other chunk has the same prefix. A warm-up in flight, which another task has sent since this one looked
+    for such, is waited for instead.
+    """
     assert chunk.cached
     try:
-        cached = read_chunk(lake, other.chunk).cached
+        found = read_chunk(lake, other.chunk)
     except LakeError as error:  # its file is missing or damaged, which other steps report
         if error.retryable:
             raise
         return False
-    return cached is not None and cached.prefix_id == chunk.cached.prefix_id
+    awaited = other.state == "submitted" and found.pass_name == passes.WARM_UP
+    return not awaited and found.cached is not None and found.cached.prefix_id == chunk.cached.prefix_id
 
 
 def _make(chunk: Chunk, ledger: Ledger, lake: Lake) -> str | None:

@@ -86,10 +86,9 @@ class ExtractOperator(RunOperator):
                 source = open_source(pipeline, lake=lake)
                 extracted = extract(pipeline, folder, source=source, lake=lake)
                 count_sample(folder, lake=lake, claude=claude)
-        self.log.info(
-            "Extracted %s rows for %s; %s cannot be sent", extracted.rows, folder.partition, extracted.unsendable
-        )
-        self.set_headline(context, headline.extracted(extracted.rows, unsendable=extracted.unsendable))
+        result = headline.extracted(extracted.source_rows, requests=extracted.rows, unsendable=extracted.unsendable)
+        self.log.info("Extracted %s: %s", folder.partition, result)
+        self.set_headline(context, result)
         return extracted.rows
 
     def resume(self, context: Context, event: Any) -> int:

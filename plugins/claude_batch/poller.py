@@ -116,7 +116,7 @@ class _Poller:
         covered = [one for one in self._waits if one.poll.batch_id in looks]
         for first in range(0, len(covered), poll_schedule.SLICE):
             for one in covered[first : first + poll_schedule.SLICE]:
-                self._settle(one, looks[one.poll.batch_id], stretch)
+                self._decide(one, looks[one.poll.batch_id], stretch)
             await asyncio.sleep(0)
 
     async def _look(self, due: Mapping[str, datetime], *, bystanders: Collection[str]) -> dict[str, Look]:
@@ -141,7 +141,7 @@ class _Poller:
             await self._close_client()
         return looks
 
-    def _settle(self, one: _Wait, look: Look, stretch: float) -> None:
+    def _decide(self, one: _Wait, look: Look, stretch: float) -> None:
         """End a wait, or set its next poll and report the transient error, if there was one."""
         if one.decided.done():  # its caller was canceled
             return

@@ -25,8 +25,10 @@ from types import FrameType
 
 import httpx2
 
+from include.cli.output.published_day import stack_lake
 from include.stack.folder import ROOT, StackFolder
 from tests.chaos import stack_audit, stack_killer
+from tests.chaos.objects import damaged_objects
 from tests.chaos.random_faults import draw_faults, struck
 from tests.chaos.report import Finding
 from tests.chaos.stack_boot import PIPELINE, ChaosStack, OnCall, chaos_stack
@@ -190,7 +192,7 @@ def _finding(wave: _Wave, chaos: ChaosStack, billed_twice_before: int, earlier: 
     wave.lost = [line for day in days for line in day.lost]
     reported = {line for one in earlier for line in (*one.orphans, *one.damaged)}
     wave.orphans = [batch_id for batch_id in stack_audit.orphans(chaos) if batch_id not in reported]
-    wave.damaged = [line for line in stack_audit.damaged(chaos.stack)[1] if line not in reported]
+    wave.damaged = [line for line in damaged_objects(stack_lake(chaos.stack))[1] if line not in reported]
     rows, published, rejected = (sum(getattr(day, name) for day in days) for name in ("rows", "published", "rejected"))
     not_green = len(wave.runs) - wave.states["success"]
     return Finding(
@@ -216,7 +218,7 @@ def _finding(wave: _Wave, chaos: ChaosStack, billed_twice_before: int, earlier: 
 def _final_finding(waves: list[_Wave], chaos: ChaosStack, begun: float, say: Callable[[str], None]) -> Finding:
     """Audit all runs again after the last one: no later wave may have damaged the table of an earlier one."""
     days = [stack_audit.audit_day(chaos.stack, day, keys) for wave in waves for day, keys in wave.keys.items()]
-    objects, damaged = stack_audit.damaged(chaos.stack)
+    objects, damaged = damaged_objects(stack_lake(chaos.stack))
     orphans = stack_audit.orphans(chaos)
     bills = chaos.emulator.bills()
     recorded, billed = stack_audit.recorded_and_billed(chaos)

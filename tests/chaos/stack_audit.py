@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from include.cli.output.published_day import read_published, stack_lake, unaccounted
@@ -61,30 +59,3 @@ def recorded_and_billed(chaos: ChaosStack) -> tuple[Decimal | None, Decimal]:
     unique = len(records) == len({record["batch_id"] for record in records})
     recorded = sum((record["cost_usd"] for record in records), Decimal()) if unique else None
     return recorded, Decimal(chaos.emulator.bills()["usd"])
-
-
-def damaged(stack: Stack) -> tuple[int, list[str]]:
-    """Count the objects on the lake, and list the unreadable ones with the reason."""
-    lake = stack_lake(stack)
-    keys = lake.list("")
-    return len(keys), [f"{key}: {reason}" for key in keys if (reason := _wrong(key, lake.read(key)))]
-
-
-def _wrong(key: str, data: bytes) -> str | None:
-    try:
-        if key.endswith(".parquet"):
-            pq.read_table(io.BytesIO(data))
-        elif key.endswith(".json"):
-            json.loads(data)
-        elif key.endswith(".zst"):
-            with pa.CompressedInputStream(io.BytesIO(data), "zstd") as stream:
-                for line in stream.read().splitlines():
-                    json.loads(line)
-        elif key.endswith("/_probe"):
-            # The object for the test of conditional writes; it is never deleted and never changes.
-            return None if data else "it is empty"
-        else:
-            return "an object of an unknown kind"
-    except (OSError, ValueError, pa.ArrowException) as error:
-        return f"{type(error).__name__}: {error}"
-    return None

@@ -8,8 +8,10 @@ import pytest
 
 from tests.chaos.kill_points.api_troubles import TROUBLES, Trouble
 from tests.chaos.kill_points.invariants import Outcome
+from tests.chaos.kill_points.pipelines import BETTER, RICH
 from tests.chaos.kill_points.place import Timing
 from tests.chaos.kill_points.scenarios import (
+    MENDABLE,
     PATH,
     RELOAD,
     cleared,
@@ -93,6 +95,29 @@ def test_two_runs_of_a_partition_at_once_make_one_batch_for_each_chunk(tmp_path:
     all_is_well(race(new_world(tmp_path, emulator, _UNHURRIED), runs=2, seed=None))
 
 
+@pytest.fixture(scope="session")
+def rich_numbers(tmp_path_factory: pytest.TempPathFactory, emulator_process: EmulatorProcess) -> dict[str, int]:
+    """Which of the writes of a run with every feature is the retry pass's, by what it writes."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "world"
+    world = World(folder, emulator_process.workspace(), rows=_ROWS, kind=RICH)
+    return {kind: number for number, kind in enumerate(writes_of(world, faults=MENDABLE), start=1)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "moment"),
+    [("retry-repairs", "after"), (CREATE, "after"), ("results", "before"), ("tables", "after"), ("rejects", "after")],
+)
+def test_for_each_samples_checks_keep_and_carry_change_none_of_it(
+    tmp_path: Path, emulator: Emulator, rich_numbers: dict[str, int], kind: str, moment: Moment
+) -> None:
+    world = World(tmp_path / "world", emulator, rows=_ROWS, kind=RICH)
+    all_is_well(killed_at(world, {rich_numbers[kind]: moment}, faults=MENDABLE))
+
+
+def test_two_runs_at_once_repair_each_answer_that_fails_a_check_once(tmp_path: Path, emulator: Emulator) -> None:
+    all_is_well(race(World(tmp_path / "world", emulator, rows=_ROWS, timing=_UNHURRIED, kind=RICH), runs=2, seed=None))
+
+
 def overlapping(tmp_path: Path, emulator: Emulator) -> World:
     """A world in which the second run takes over what the first has planned and not sent."""
     return World(tmp_path / "world", emulator, rows=23)
@@ -120,7 +145,7 @@ def test_a_run_that_dies_while_it_takes_over_what_another_has_not_sent_costs_not
 def samples_written(tmp_path_factory: pytest.TempPathFactory, emulator_process: EmulatorProcess) -> int:
     """Which write of a run that keeps the best answer writes the samples."""
     folder = tmp_path_factory.mktemp("undisturbed") / "world"
-    return 1 + writes_of(World(folder, emulator_process.workspace(), rows=_ROWS, keep=True)).index("samples")
+    return 1 + writes_of(World(folder, emulator_process.workspace(), rows=_ROWS, kind=BETTER)).index("samples")
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -128,7 +153,7 @@ def samples_written(tmp_path_factory: pytest.TempPathFactory, emulator_process: 
 def test_a_publish_that_is_killed_at_its_samples_or_the_next_write_is_whole_in_the_end(
     tmp_path: Path, emulator: Emulator, samples_written: int, later: int, moment: Moment
 ) -> None:
-    world = World(tmp_path / "world", emulator, rows=_ROWS, keep=True)
+    world = World(tmp_path / "world", emulator, rows=_ROWS, kind=BETTER)
     all_is_well(killed_at(world, {samples_written + later: moment}))
 
 
@@ -136,14 +161,14 @@ def test_a_publish_that_is_killed_at_its_samples_or_the_next_write_is_whole_in_t
 def test_a_publish_that_is_killed_as_it_deletes_the_samples_of_an_earlier_one_leaves_none(
     tmp_path: Path, emulator: Emulator, moment: Moment
 ) -> None:
-    undisturbed = World(tmp_path / "undisturbed", emulator, rows=_ROWS, keep=True)
+    undisturbed = World(tmp_path / "undisturbed", emulator, rows=_ROWS, kind=BETTER)
     all_is_well(no_longer_kept(undisturbed))
     (number,) = [
         number
         for number, line in enumerate(undisturbed.writes("manual__2"), start=1)
         if line.startswith("delete publish")
     ]
-    world = World(tmp_path / "world", emulator.workspace(), rows=_ROWS, keep=True)
+    world = World(tmp_path / "world", emulator.workspace(), rows=_ROWS, kind=BETTER)
     all_is_well(no_longer_kept(world, kills={number: moment}))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,7 +18,7 @@ import pytest
 from rich.cells import cell_len
 
 from include.cli.output.rows_table import heading, rows_table
-from include.enrichment.cost.prices import USD
+from include.enrichment.cost.prices import USD, format_usd
 from include.enrichment.runs.partition import Partition
 from include.enrichment.storage import layout
 from include.gateways.lake import Lake
@@ -25,6 +26,7 @@ from include.stack.stack import aws_connection
 from tests.fixtures.commands import PYTHONPATH, Command, command, quick_command
 from tests.fixtures.flow import DAY, Flow, write_tickets
 from tests.fixtures.manifests import make_manifest
+from tests.test_golden import GOLDEN
 
 
 def shown_heading(**other: Any) -> str:
@@ -57,10 +59,10 @@ def test_the_heading_counts_failed_checks_and_warnings() -> None:
 
 
 def test_the_heading_counts_what_was_not_kept_and_says_where_it_is() -> None:
-    text = heading(Manifest(**MANIFEST | {"rows": 21, "not_kept": 9, "samples": "s3://bucket/samples/data.parquet"}))
+    text = shown_heading(rows=21, not_kept=9, samples="s3://bucket/samples/data.parquet")
     assert "21 rows read, 9 published, 3 rejected (1 expired, 2 invalid), 9 not kept\n" in text
     assert "  samples    s3://bucket/samples/data.parquet\n" in text
-    assert "kept" not in heading(Manifest(**MANIFEST))
+    assert "kept" not in shown_heading()
 
 
 def test_the_score_is_shown_next_to_the_answer() -> None:
@@ -151,6 +153,23 @@ def test_the_rows_of_a_day_are_shown(published: Flow) -> None:
     assert all(name in text for name in ("ticket", "topic", "urgent", "words", "T1", "T3", "SIMULATED"))
     assert "T4" not in text
     assert text.endswith("2 of 3 rows; ROWS=… shows more; REJECTS=1 shows the rejects\n")
+
+
+def test_a_day_that_an_older_version_published_is_shown(flow: Flow) -> None:
+    shutil.copytree(GOLDEN / "unstamped", flow.lake.uri, dirs_exist_ok=True)
+    status, text, _ = shown(quick_command, flow.lake, "tickets", "2026-11-01")
+    assert (status, text.splitlines()[0]) == (0, "tickets, 2026-11-01: 3 rows read, 3 published, 0 rejected")
+
+
+def test_what_the_day_has_paid_for_and_no_row_uses_is_told(published: Flow) -> None:
+    """The first answers are no longer used once the rows have changed."""
+    assert "All batches" not in shown(quick_command, published.lake, "tickets", "2026-11-01")[1]
+    published.database = write_tickets(published.database.with_name("changed.db"), [("T1", "Changed")])
+    published.run_all()
+    paid = published.emulator.billed_usd()
+    status, text, _ = shown(quick_command, published.lake, "tickets", "2026-11-01")
+    assert status == 0
+    assert f"All batches of this day cost {format_usd(paid)}, with answers that no row uses any more." in text
 
 
 def test_the_rejects_of_a_day_are_shown(published: Flow) -> None:

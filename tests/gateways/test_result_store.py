@@ -169,7 +169,7 @@ class TestLookUp:
         self, store: ResultStore, load: Callable[..., None], wanted: Iterable[str]
     ) -> None:
         load("b1", *some("x", "z"))
-        assert store.look_up(wanted).settled == {"x"}
+        assert store.look_up(wanted).paid == {"x"}
 
 
 class TestAnswers:
@@ -200,7 +200,7 @@ class TestOldResults:
         load("b_new", *some("x"))
         found = store.look_up(["x", "y"])
         assert found.batches == ["b_new", "b_old"]
-        assert found.settled == {"x"}
+        assert found.paid == {"x"}
         assert found.failed == set()
 
     def test_their_answers_have_no_error_type(self, lake: Lake, store: ResultStore) -> None:

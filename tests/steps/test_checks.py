@@ -127,6 +127,49 @@ def test_rows_with_the_same_request_are_each_judged_by_their_own_columns(flow: F
     assert flow.send("retry") == {"succeeded": 1}
 
 
+def twins(flow: Flow, folder: Path, *, only_rejects: bool = False) -> None:
+    """Rows in pairs: two share a request, and the check wants the opposite of each."""
+    names = [f"{wanted} {number}" for number in range(8) for wanted in ("true", "false")]
+    folder.mkdir()
+    flow.database = write_tickets(folder / "twins.db", [(name, f"Ticket {name[-1]}") for name in names])
+    wanted = "output.urgent = (source.ticket like 'true%')"
+    checked(flow, folder, f"- {{name: as_wanted, sql: {json.dumps(wanted)}, columns: {{ticket: varchar}}}}\n")
+    flow.pipeline = flow.pipeline.for_run(RunOptions(only_rejects=only_rejects))
+
+
+def test_the_repair_for_one_row_does_not_take_the_passing_answer_of_another(flow: Flow, tmp_path: Path) -> None:
+    twins(flow, tmp_path / "1")
+    flow.extract()
+    flow.send("main")
+    first = flow.publish()
+    before = {row["ticket"]: row["urgent"] for row in flow.published().to_pylist()}
+    assert (first.requests, first.published, first.rejected) == (8, 8, 8)
+    assert flow.send("retry") == {"succeeded": 8}
+    second = flow.publish()
+    after = {row["ticket"]: row["urgent"] for row in flow.published().to_pylist()}
+    assert after.items() >= before.items()
+    assert all(urgent == ticket.startswith("true") for ticket, urgent in after.items())
+    assert second.published > 8, "some repairs pass for the other row"
+    assert second.failed_checks == {"as_wanted": second.rejected}
+    assert second.partition_cost_usd == second.cost_usd
+
+
+def test_a_request_is_repaired_again_only_while_none_of_its_answers_passes_for_a_row(
+    flow: Flow, tmp_path: Path
+) -> None:
+    twins(flow, tmp_path / "1")
+    first = flow.run_all("main", "retry")
+    sent = flow.requests_sent()
+    assert 0 < first.rejected < 8
+    twins(flow, tmp_path / "2")
+    assert flow.run_all("main", "retry").rejected == first.rejected
+    assert flow.requests_sent() == sent
+    twins(flow, tmp_path / "3", only_rejects=True)
+    third = flow.run_all("main", "retry")
+    assert flow.requests_sent() == sent + first.rejected
+    assert third.rejected <= first.rejected
+
+
 def test_a_check_that_warns_publishes_the_row_with_its_name(flow: Flow, tmp_path: Path) -> None:
     write_tickets(flow.database, MANY)
     checked(flow, tmp_path / "1", f"{BILLING.rstrip()[:-1]}, warn: true}}\n")

@@ -25,6 +25,7 @@ from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage import layout
 from include.gateways.claude import Claude
 from include.gateways.lake import Lake
+from include.steps import warm_up
 from include.steps.files.chunk_files import params_of, read_chunk
 from tests.fixtures.flow import Flow, booked, write_pipeline, write_tickets
 
@@ -192,6 +193,17 @@ def test_chunks_and_runs_that_need_it_at_the_same_time_share_one(cached: Flow) -
     cached.emulator.advance_clock(61)
     assert all(take_up(cached, chunk) for chunk in chunks)
     assert sizes(cached) == [1, CHUNK, CHUNK]
+
+
+def test_one_that_another_task_sends_while_this_one_looks_is_waited_for(
+    cached: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached.emulator.set_faults([{"kind": "duration", "seconds": 60}])
+    chunks = cached.plan()[:2]
+    assert take_up(cached, chunks[0]) is None
+    monkeypatch.setattr(warm_up, "_in_flight", lambda ledger: iter(()))
+    assert take_up(cached, chunks[1]) is None
+    assert sizes(cached) == [1]
 
 
 def test_while_it_is_in_flight_the_task_knows_when_to_come_back(cached: Flow) -> None:

@@ -69,9 +69,16 @@ def _cause(message: str) -> str:
     return message.partition("\n")[0].partition(". ")[0].removesuffix(".")
 
 
-def extracted(rows: int, *, unsendable: int) -> str:
-    """Return the result of `extract`: ``128 rows, 2 cannot be sent``."""
-    return f"{_count(rows, 'row')}{f', {unsendable:,} cannot be sent' if unsendable else ''}"
+def extracted(rows: int | None, *, requests: int, unsendable: int) -> str:
+    """
+    Return the result of `extract`: ``128 rows, 2 cannot be sent`` or ``64 rows, 128 requests``.
+
+    :param rows: of the source; None if unknown
+    :param requests: of all rows, which may differ from ``rows`` with for_each and samples
+    """
+    counts = [_count(requests if rows is None else rows, "row")]
+    counts += [_count(requests, "request")] if rows not in (None, requests) else []
+    return ", ".join([*counts, *([f"{unsendable:,} cannot be sent"] if unsendable else [])])
 
 
 def planned(chunks: Collection[str]) -> str:

@@ -200,7 +200,7 @@ def remedy(outcome: str, error_type: str | None, stop_reason: str | None) -> Rem
             return None
 
 
-def is_settled(outcome: str) -> bool:
+def is_paid(outcome: str) -> bool:
     """
     Return whether the request was answered and paid for, and is therefore never sent again unchanged.
 

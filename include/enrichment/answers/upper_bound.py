@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from include.enrichment.answers.outcome import Outcome, is_settled
+from include.enrichment.answers.outcome import Outcome, is_paid
 
 #: The API may add tokens to a prompt for a schema or tools; several hundred are documented.
 _ADDED_TOKENS = 2_000
@@ -18,7 +18,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 def is_incomplete(outcome: Outcome) -> bool:
     """Return whether the answer was paid for and its line lacks the usage or the model."""
-    return is_settled(outcome.outcome) and (outcome.upper_bound or not outcome.model)
+    return is_paid(outcome.outcome) and (outcome.upper_bound or not outcome.model)
 
 
 def with_upper_bound(outcome: Outcome, params: str) -> Outcome:

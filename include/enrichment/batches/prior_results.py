@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.enrichment.answers.outcome import is_settled, remedy
-from include.enrichment.requests.request_ids import RequestIds
+from include.enrichment.answers.outcome import is_paid, remedy
+from include.enrichment.requests.request_ids import Ids, RequestIds
 
 #: One line per request and batch.
 FOUND_SCHEMA = pa.schema(
@@ -64,9 +64,20 @@ class PriorResults:
         return sorted(pc.unique(self.table["batch_id"]).to_pylist())
 
     @property
-    def settled(self) -> RequestIds:
+    def usable(self) -> RequestIds:
+        """The requests with an answer that fits the output schema."""
+        return RequestIds(self._usable())
+
+    def usable_in(self, request_ids: Ids) -> list[str]:
+        """Return the batches with an answer to any of these requests that fits the output schema."""
+        usable = self.table.filter(pc.equal(self.table["outcome"], "succeeded"))
+        found = pc.is_valid(RequestIds(request_ids).find(usable["request_id"].combine_chunks()))
+        return sorted(pc.unique(usable["batch_id"].filter(found)).to_pylist())
+
+    @property
+    def paid(self) -> RequestIds:
         """The requests that were paid for. They are never sent again unchanged."""
-        return RequestIds(self.table["request_id"].filter(self._paid()))
+        return RequestIds(self.table["request_id"].filter(self._is_paid()))
 
     @property
     def failed(self) -> RequestIds:
@@ -83,24 +94,26 @@ class PriorResults:
 
     def repairable(self) -> dict[str, str]:
         """Return the requests whose only answers are invalid and may be repaired, each with a batch that has one."""
-        usable = pc.equal(self.table["outcome"], "succeeded")
-        others = self.table.filter(pc.invert(usable)).to_pylist()
+        others = self.table.filter(pc.not_equal(self.table["outcome"], "succeeded")).to_pylist()
         found = {
             line["request_id"]: line["batch_id"]
             for line in sorted(others, key=lambda line: line["batch_id"], reverse=True)
             if _remedy(line) == "repair"
         }
-        for request_id in RequestIds(found) & self.table["request_id"].filter(usable):
+        for request_id in RequestIds(found) & self._usable():
             del found[request_id]
         return found
 
-    def _paid(self) -> pa.ChunkedArray:
+    def _usable(self) -> pa.ChunkedArray:
+        return self.table["request_id"].filter(pc.equal(self.table["outcome"], "succeeded"))
+
+    def _is_paid(self) -> pa.ChunkedArray:
         """Whether each outcome was paid for."""
-        paid = [name for name in pc.unique(self.table["outcome"]).to_pylist() if is_settled(name)]
+        paid = [name for name in pc.unique(self.table["outcome"]).to_pylist() if is_paid(name)]
         return pc.is_in(self.table["outcome"], value_set=pa.array(paid, pa.string()))
 
     def _unpaid(self) -> list[dict[str, str]]:
-        lines: list[dict[str, str]] = self.table.filter(pc.invert(self._paid())).to_pylist()
+        lines: list[dict[str, str]] = self.table.filter(pc.invert(self._is_paid())).to_pylist()
         return lines
 
 

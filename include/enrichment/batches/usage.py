@@ -12,7 +12,7 @@ from typing import Any, Self, get_args
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.enrichment.answers.outcome import OutcomeName, is_settled
+from include.enrichment.answers.outcome import OutcomeName, is_paid
 from include.enrichment.cost.prices import (
     BILLED_COLUMNS,
     MOST_USD,
@@ -83,6 +83,12 @@ class BatchFacts:
             created_at=datetime.fromisoformat(metadata["created_at"]),
             body_bytes=int(body_bytes) if body_bytes else None,
         )
+
+
+def oldest_first(known: Mapping[str, BatchFacts | None]) -> dict[str, BatchFacts | None]:
+    """Return batches with their facts in the order of their creation, those that an earlier version loaded first."""
+    created = {batch_id: facts.created_at.timestamp() if facts else 0.0 for batch_id, facts in known.items()}
+    return {batch_id: known[batch_id] for batch_id in sorted(known, key=lambda one: (created[one], one))}
 
 
 def sum_usage(outcomes: pa.Table | pa.RecordBatch) -> pa.Table:
@@ -168,7 +174,7 @@ def billed_usd(outcomes: pa.RecordBatch) -> pa.Array:
 
 def _billed(costs: pa.Array, outcome: pa.Array) -> pa.Array:
     """Set the cost of unanswered requests to 0: they are not billed, and the cost of a missing line is unknown."""
-    paid = pc.is_in(outcome, pa.array(filter(is_settled, get_args(OutcomeName)), pa.string()))
+    paid = pc.is_in(outcome, pa.array(filter(is_paid, get_args(OutcomeName)), pa.string()))
     return pc.if_else(paid, costs, pa.scalar(Decimal(0), USD))
 
 

@@ -78,7 +78,7 @@ def _column(ids: Ids) -> pa.StringArray:
 
 
 def _distinct(ids: pa.StringArray) -> pa.StringArray:
-    ids = ids.drop_null()
+    ids = ids.drop_null() if ids.null_count else ids  # it copies them
     if not pc.all(pc.less(ids[:-1], ids[1:])).as_py():
         ids = ids.sort()
         first = pc.not_equal(ids[:-1], ids[1:])

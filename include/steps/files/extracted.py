@@ -31,11 +31,13 @@ class Extracted(Versioned):
     """
     The result of extract.
 
-    :param rows: rows read, each counted once for each of its requests: combinations of for_each times samples
-    :param unsendable: rows that cannot be sent
+    :param source_rows: rows read; None if an earlier version extracted them
+    :param rows: rows of rows.parquet, one for each request of a row: combinations of for_each times samples
+    :param unsendable: those of them that cannot be sent
     :param extracted_at: when extract began to read, UTC
     """
 
+    source_rows: int | None = None
     rows: int
     unsendable: int
     extracted_at: datetime

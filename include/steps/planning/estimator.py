@@ -9,7 +9,7 @@ from decimal import ROUND_DOWN, Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.enrichment.answers.outcome import is_settled
+from include.enrichment.answers.outcome import is_paid
 from include.enrichment.cost.caching import warm_up_costs, worth_warming
 from include.enrichment.cost.estimate import (
     CachedPart,
@@ -132,4 +132,4 @@ def _canary_tokens(run: ExtractedRun, lake: Lake) -> list[int]:
     ]
     columns = ["outcome", "output_tokens", "upper_bound"]
     lines = [line for table in tables for line in table.select(columns).to_pylist()]
-    return [line["output_tokens"] for line in lines if is_settled(line["outcome"]) and not line["upper_bound"]]
+    return [line["output_tokens"] for line in lines if is_paid(line["outcome"]) and not line["upper_bound"]]

@@ -1,39 +1,26 @@
 """
-The answers that fit the schema and fail a check. DuckDB joins them with the rows, in temporary files once its memory is
-full, so that any number of texts can be judged.
+The answers that fit the schema and fail a check. They are matched with the rows and judged as publish does it, so both
+judge the same answers, in source order, and any number of texts can be judged.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from include.enrichment.answers.checks.checks import Checks
-from include.enrichment.answers.table import CHECKED
-from include.enrichment.batches.prior_results import PriorResults
-from include.enrichment.errors import LoadError
+from include.enrichment.answers.repair import Repair
+from include.enrichment.batches.usage import BatchFacts, oldest_first
+from include.enrichment.requests.request_ids import RequestIds
 from include.gateways.result_store import ResultStore
-from include.steps.files.duckdb_session import open_duckdb
-
-_MEMORY = "256MB"
-_THREADS = 2
-_ANSWERS_AT_ONCE = 5_000
-#: Arrow has no maximum of the dictionaries that prior results are.
-_ANSWER = pa.schema([("request_id", pa.string()), ("batch_id", pa.string())])
-_JOINED = """
-select answered.request_id, results.output, {checked} as checked
-from answered
-join results
-    on results.request_id = answered.request_id and parse_filename(results.filename, true)::bigint = answered.batch
-join rows on rows.request_id = answered.row_request_id
-"""
+from include.steps.planning.plan_files import repairs_table
+from include.steps.publishing.checking import take_best
+from include.steps.publishing.joining import join_rows, write_by_position
+from include.steps.publishing.matching import match_rows
 
 
 class FailedAnswer(NamedTuple):
@@ -44,62 +31,59 @@ class FailedAnswer(NamedTuple):
     checks: Sequence[str]
 
 
-def find_failed(
-    found: PriorResults, repaired: Mapping[str, str], rows: Path, checks: Checks, store: ResultStore
-) -> dict[str, FailedAnswer]:
+class FailedChecks:
     """
-    Return the requests whose usable answer fails a check for any of their rows, each with that answer.
+    Finds the rows of a run of whose usable answers none passes the checks.
 
-    :param found: the outcomes of the requests
-    :param repaired: the request of the row, for each request that is a repair
-    :param rows: the run's rows, fetched
-
-    Raises LoadError if memory or disk runs out, SpecError if an expression fails on an answer.
+    :param rows: the run's rows, fetched. The results of each batch are fetched next to them, once
     """
-    # A request rarely has several usable answers. Then publish may take another one, as it goes by the order of passes.
-    usable = found.table.filter(pc.equal(found.table["outcome"], "succeeded")).select(_ANSWER.names).cast(_ANSWER)
-    last = usable.group_by("request_id").aggregate([("batch_id", "max")])
-    failed: dict[str, FailedAnswer] = {}
-    for answers in _with_rows(last["request_id"], last["batch_id_max"], repaired, rows, store):
-        request_ids, outputs, facts = (answers[name].to_pylist() for name in ("request_id", "output", "checked"))
-        for request_id, output, verdict in zip(request_ids, outputs, checks.judge(facts, outputs), strict=True):
-            # Rows with the same request may fail for different reasons. The choice must not depend on their order, as
-            # another reason makes another repair, which is billed again.
-            if verdict.reason and (request_id not in failed or verdict.reason < failed[request_id].reason):
-                failed[request_id] = FailedAnswer(output, verdict.reason, verdict.failed)
-    return failed
 
+    def __init__(self, rows: Path, checks: Checks, store: ResultStore) -> None:
+        self._rows, self._checks, self._store = rows, checks, store
+        self._fetched: dict[str, BatchFacts | None] = {}
 
-def _with_rows(
-    request_ids: pa.ChunkedArray,
-    batch_ids: pa.ChunkedArray,
-    repaired: Mapping[str, str],
-    rows: Path,
-    store: ResultStore,
-) -> Iterator[pa.RecordBatch]:
-    """``request_id`` and ``output`` of each answer, once for each of its rows, with ``checked``, the row's CHECKED."""
-    if not len(request_ids):
-        return
-    of_rows = [repaired.get(request_id, request_id) for request_id in request_ids.to_pylist()]
-    batches = pc.unique(batch_ids)
-    answered = {
-        "request_id": request_ids,
-        "row_request_id": pa.array(of_rows, pa.string()),
-        "batch": pc.index_in(batch_ids, value_set=batches).cast(pa.int64()),
-    }
-    checked = CHECKED if CHECKED in pq.read_schema(rows).names else "null::varchar"
-    with tempfile.TemporaryDirectory(dir=rows.parent) as results:
-        for number, batch_id in enumerate(batches.to_pylist()):
-            store.fetch(batch_id, Path(results) / f"{number}.parquet")
-        try:
-            with open_duckdb(rows.parent, memory=_MEMORY, threads=_THREADS, in_order=False) as connection:
-                connection.register("answered", pa.table(answered))
-                connection.read_parquet(f"{results}/*.parquet", filename=True).create_view("results")
-                connection.read_parquet(str(rows)).create_view("rows")
-                yield from connection.sql(_JOINED.format(checked=checked)).to_arrow_reader(_ANSWERS_AT_ONCE)
-        except duckdb.Error as error:
-            raise LoadError(
-                f"{len(request_ids):,} answers could not be checked: {str(error).splitlines()[0]}. Nothing was sent."
-                " Clear this task once there is space, or set TMPDIR to a larger disk. Nothing is billed again.",
-                retryable=True,
-            ) from error
+    def find(
+        self, of: RequestIds, batches: Collection[str], repairs: Collection[Repair] = (), *, for_every_row: bool = False
+    ) -> dict[str, FailedAnswer]:
+        """
+        Return the best answer of each such row, by the request that it answers.
+
+        :param of: the requests of the rows to judge
+        :param batches: the batches with answers to them and to their repairs
+        :param for_every_row: leave out the answers that pass for another row
+
+        Raises LoadError if memory or disk runs out, SpecError if an expression fails on an answer.
+        """
+        if not of:
+            return {}
+        failed: dict[str, FailedAnswer] = {}
+        passed: set[str] = set()
+        self._match(batches, repairs)
+        for rows, answered, others in join_rows(self._rows, folder=self._rows.parent):
+            judged = pc.is_valid(of.find(rows["request_id"].combine_chunks()))
+            ids, outputs = answered["_request_id"], answered["output"]
+            for place, (_, verdict) in take_best(rows, answered, others, self._checks, judged=judged).items():
+                request_id = ids[place].as_py()
+                if not verdict.reason:
+                    passed.update([request_id] if for_every_row else ())
+                # Rows with the same request may fail for different reasons. The choice must not depend on their order,
+                # as another reason makes another repair, which is billed again.
+                elif request_id not in failed or verdict.reason < failed[request_id].reason:
+                    failed[request_id] = FailedAnswer(outputs[place].as_py(), verdict.reason, verdict.failed)
+        return {request_id: answer for request_id, answer in failed.items() if request_id not in passed}
+
+    def _match(self, batches: Collection[str], repairs: Collection[Repair]) -> None:
+        """Write the answers next to the rows, by the portion of rows that they belong to."""
+        (folder := self._rows.parent / "results").mkdir(exist_ok=True)
+        paths = {batch_id: folder / f"{batch_id}.parquet" for batch_id in batches}
+        self._fetched |= {
+            batch_id: self._store.fetch(batch_id, path)
+            for batch_id, path in paths.items()
+            if batch_id not in self._fetched
+        }
+        results = {batch_id: paths[batch_id] for batch_id in oldest_first(self._fetched) if batch_id in paths}
+        with match_rows(
+            self._rows, list(results.values()), repairs_table(repairs), own=(), folder=self._rows.parent, others=True
+        ) as matches:
+            write_by_position(results, matches, folder=self._rows.parent)
+        pa.default_memory_pool().release_unused()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+
+import pyarrow as pa
 
 from include.enrichment.batches.ledger import UNSETTLED, Entry, OpenChunk, OpenChunks
 from include.enrichment.batches.pass_plan import InFlight, is_closed
@@ -17,7 +19,8 @@ from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger, Recorded
 from include.steps.files.chunk_files import request_ids_of
 
-_READERS = 8
+#: Each holds the ids of a chunk several times while it reads them, 2 MB for 100,000.
+_READERS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,14 @@ class InFlightNow:
     def opened(self) -> Mapping[str, OpenChunk]:
         """The open chunks by id."""
         return self.recorded.value.chunks if self.recorded else {}
+
+    def holding(self, request_ids: RequestIds) -> set[str]:
+        """Return the open chunks with any of these requests."""
+        return {chunk.chunk_id for chunk in self.chunks if not chunk.request_ids.isdisjoint(request_ids)}
+
+    def without_ids(self) -> InFlightNow:
+        """Return the same without the chunks, which hold the ids of their requests."""
+        return replace(self, chunks=[])
 
 
 def find_in_flight(recorded: Recorded[OpenChunks] | None, folder: RunFolder, ledger: Ledger, lake: Lake) -> InFlightNow:
@@ -90,7 +101,9 @@ def _check_none_lost(loaded: Set[str], entries: Mapping[str, Entry | None], ledg
 def _ids_in_flight(chunk_id: str, entry: Entry | None, ledger: Ledger, lake: Lake) -> RequestIds:
     key = layout.chunk(ledger.pipeline, chunk_id)
     try:
-        return request_ids_of(lake, key)
+        found = request_ids_of(lake, key)
+        pa.default_memory_pool().release_unused()  # of this thread, before another needs some
+        return found
     except LakeError as error:  # the file is missing or damaged
         if error.retryable:
             raise

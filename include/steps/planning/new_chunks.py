@@ -27,10 +27,13 @@ _WAITING_BYTES, _LEAST_WAITING_BYTES = 4_000_000, 50_000
 
 def read_sizes(to_send: RequestIds, made: Mapping[str, Request], rows: Path) -> pa.Table:
     """Return the size of each request to send, in SIZES_SCHEMA, sorted by ``request_id``."""
-    sizes = pa.Table.from_batches(map(request_sizes, _requests(to_send, made, rows)), SIZES_SCHEMA)
-    in_order = pc.sort_indices(sizes["request_id"])
-    # The sorted ids are in memory already.
-    return pa.table([to_send.array, sizes["params_bytes"].combine_chunks().take(in_order)], SIZES_SCHEMA)
+    # The sorted ids are in memory already: only their positions are kept next to the sizes.
+    positions, sizes = [pa.nulls(0, pa.int64())], [pa.nulls(0, pa.int32())]
+    for found in map(request_sizes, _requests(to_send, made, rows)):
+        positions.append(to_send.find(found["request_id"]))
+        sizes.append(found["params_bytes"])
+    in_order = pc.scatter(pa.concat_arrays(sizes), pa.concat_arrays(positions), max_index=len(to_send) - 1)
+    return pa.table([to_send.array, in_order], SIZES_SCHEMA)
 
 
 def _requests(to_send: RequestIds, made: Mapping[str, Request], rows: Path) -> Iterator[pa.RecordBatch]:

@@ -54,13 +54,18 @@ def _order(pass_name: str) -> tuple[bool, bool, str]:
 def write_plan(plan: PassPlan, repairs: Sequence[Repair] | None, pass_name: str, folder: RunFolder, lake: Lake) -> None:
     """Write the plan of a pass, after the repairs that it made; None for a pass that makes none."""
     if repairs is not None:
-        lines = [
-            {"request_id": repair.of, "repair_id": repair.request.request_id, "depth": repair.depth}
-            for repair in repairs
-        ]
-        pq.write_table(pa.Table.from_pylist(lines, with_stamp(_REPAIRS_SCHEMA)), sink := pa.BufferOutputStream())
+        table = repairs_table(repairs).cast(with_stamp(_REPAIRS_SCHEMA))
+        pq.write_table(table, sink := pa.BufferOutputStream())
         lake.write(folder.repairs(pass_name), sink.getvalue().to_pybytes())
     lake.write(folder.plan_json(pass_name), plan.model_dump_json(indent=1).encode())
+
+
+def repairs_table(repairs: Iterable[Repair]) -> pa.Table:
+    """Return repairs as read_repairs() does."""
+    lines = [
+        {"request_id": repair.of, "repair_id": repair.request.request_id, "depth": repair.depth} for repair in repairs
+    ]
+    return pa.Table.from_pylist(lines, _REPAIRS_SCHEMA)
 
 
 def read_repairs(lake: Lake, folder: RunFolder, pass_names: Iterable[str]) -> pa.Table:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from include.enrichment.answers import reject_messages
-from include.enrichment.answers.outcome import is_settled
+from include.enrichment.answers.outcome import is_paid
 from include.enrichment.answers.reject_messages import Rejected
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
@@ -56,6 +56,6 @@ def tally_rejects(rejects: Path, keys: Sequence[str]) -> tuple[Rejected, int]:
                 request_id = line["_request_id"]
                 outcome = line["outcome"] if request_id else reject_messages.UNSENDABLE
                 rejected.add(" ".join(str(line[key]) for key in keys), outcome, line["reason"])
-                if request_id and not is_settled(outcome):
+                if request_id and not is_paid(outcome):
                     unbilled.add(request_id)
     return rejected, len(unbilled)

@@ -76,7 +76,7 @@ def _left(
         made_here = other.own and other.chunk_id == chunk_id(other.request_ids, after=[chunk.chunk_id])
         if other.sent or not made_here:
             left -= other.request_ids
-    return left - ResultStore(lake, pipeline=ledger.pipeline).look_up(left).settled
+    return left - ResultStore(lake, pipeline=ledger.pipeline).look_up(left).paid
 
 
 def _make(

@@ -36,7 +36,7 @@ from include.steps.planning.prior_rejects import find_newest_rejects
 
 if TYPE_CHECKING:
     from include.enrichment.answers.checks.checks import Checks
-    from include.steps.planning.failed_checks import FailedAnswer
+    from include.steps.planning.failed_checks import FailedChecks
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +75,10 @@ def select_requests(pass_name: str, run: ExtractedRun, lake: Lake) -> Selection:
     rejected, beside = None, RequestIds()
     if pipeline.options.only_rejects:
         rejected, beside = _rejected(run.rows, run.folder, lake)
-        check_only_rejects(len(needed - found.settled - rejected - beside), requests=len(needed))
+        check_only_rejects(len(needed - found.paid - rejected - beside), requests=len(needed))
     if passes.is_retry(pass_name):
         return _retried(needed, found, run.rows, store, rejected, pipeline)
-    left = needed - found.settled - beside
+    left = needed - found.paid - beside
     later = RequestIds()
     if pass_name == passes.CANARY:
         canary = RequestIds(left.array[: pipeline.settings.limits.canary_rows])
@@ -118,8 +118,8 @@ def _check_canary(sent: Mapping[str, RequestIds], found: PriorResults, run: Extr
             reasons[line["request_id"]] = None if fine else f"{line['outcome']}, {line['reason']}"
     by_check = Counter[str]()
     if checks := run.pipeline.read_checks():
-        canary = found.table.filter(pc.is_in(found.table["request_id"], value_set=pa.array(reasons, pa.string())))
-        failed = _failed(PriorResults(canary), {}, run.rows, checks, store)
+        canary = RequestIds(reasons) & found.usable
+        failed = _failed_checks(run.rows, checks, store).find(canary, found.usable_in(canary), for_every_row=True)
         reasons |= {request_id: f"invalid, {answer.reason}" for request_id, answer in failed.items()}
         by_check.update(name for answer in failed.values() for name in answer.checks)
     check_canary(reasons, by_check, pipeline=run.pipeline.name, pass_name=passes.CANARY)
@@ -135,7 +135,7 @@ def requests_for_rejects(rejects: Path, rows: Path, pipeline: Pipeline, lake: La
     store = ResultStore(lake, pipeline=pipeline.name)
     rejected = _requests_of(pq.read_table(rejects, columns=_keys(rows)), rows)
     found = store.look_up(rejected)
-    sent = rejected - found.settled
+    sent = rejected - found.paid
     if pipeline.settings.limits.retry_passes:
         sent |= _retried(rejected, found, rows, store, rejected, pipeline).request_ids
     return len(sent)
@@ -212,7 +212,7 @@ def _retried(
         for repair in repairs
         if (repair.depth == 1 if rejected is None else repair.of in rejected)
     }
-    left = (needed | made.keys()) - found.settled - found.failed
+    left = (needed | made.keys()) - found.paid - found.failed
     if large := {one for one in left & made.keys() if len(made[one].params.encode()) > pipeline.limits.params_bytes}:
         log.warning("%s repairs are larger than limits.batch_bytes allows and are not sent", f"{len(large):,}")
         left -= large
@@ -228,10 +228,20 @@ def _repairs(
     The repair of each answer that is invalid or fails a check, then of each such answer to a repair, as deep as there
     are answers, and the results of all these repairs. So every later run finds a better answer that was once paid for.
     """
-    every: list[Repair] = []
+    failed_checks = _failed_checks(rows, checks, store) if checks else None
+    every: dict[str, Repair] = {}
     found_of_repairs = PriorResults(COMPACT_SCHEMA.empty_table())
-    last: dict[str, Repair] = {}
-    while unusable := _unusable(found, last, rows, store, checks):
+    latest, last = found, dict[str, Repair]()
+    while True:
+        unusable = _invalid(latest, store)
+        if failed_checks:
+            # A row whose first answer passes its checks needs no better repair.
+            of = RequestIds({last[request_id].of for request_id in latest.usable}) if last else latest.usable
+            batches = {*found.usable_in(of), *found_of_repairs.usable_in(every.keys())}
+            failed = failed_checks.find(of, batches, every.values())
+            unusable |= {request_id: (answer.text, answer.reason) for request_id, answer in failed.items()}
+        if not unusable:
+            return list(every.values()), found_of_repairs
         requests = (last[request_id].request for request_id in unusable) if last else _of_rows(unusable.keys(), rows)
         last = {
             request.request_id: Repair(
@@ -241,10 +251,9 @@ def _repairs(
             )
             for answered, request in _repaired(requests, unusable)
         }
-        every += last.values()
-        found = store.look_up(last)
-        found_of_repairs += found
-    return every, found_of_repairs
+        every |= last
+        latest = store.look_up(last)
+        found_of_repairs += latest
 
 
 def _of_rows(request_ids: Set[str], rows: Path) -> Iterator[Request]:
@@ -252,37 +261,23 @@ def _of_rows(request_ids: Set[str], rows: Path) -> Iterator[Request]:
         yield from (Request(**line) for line in batch.to_pylist())
 
 
-def _unusable(
-    found: PriorResults, repairs: Mapping[str, Repair], rows: Path, store: ResultStore, checks: Checks | None
-) -> dict[str, tuple[str, str]]:
-    """
-    The requests whose answer can be repaired: each with the answer and what is wrong with it.
-
-    :param found: the outcomes of these requests
-    :param repairs: those of the requests that are repairs, by their id
-    """
+def _invalid(found: PriorResults, store: ResultStore) -> dict[str, tuple[str, str]]:
+    """The requests whose answer is invalid and can be repaired: each with the answer and what is wrong with it."""
     answered_by: defaultdict[str, list[str]] = defaultdict(list)
     for request_id, batch_id in found.repairable().items():
         answered_by[batch_id].append(request_id)
-    unusable = {
+    return {
         line["request_id"]: (line["text"] or "", line["reason"])
         for batch_id, request_ids in answered_by.items()
         for line in store.answers(batch_id, of=pa.array(request_ids, pa.string())).to_pylist()
     }
-    if checks:
-        repaired = {request_id: repair.of for request_id, repair in repairs.items()}
-        failed = _failed(found, repaired, rows, checks, store)
-        unusable |= {request_id: (answer.text, answer.reason) for request_id, answer in failed.items()}
-    return unusable
 
 
-def _failed(
-    found: PriorResults, repaired: Mapping[str, str], rows: Path, checks: Checks, store: ResultStore
-) -> dict[str, FailedAnswer]:
-    """As find_failed(), which is not imported at the top: it loads DuckDB, and most pipelines have no checks."""
-    from include.steps.planning.failed_checks import find_failed
+def _failed_checks(rows: Path, checks: Checks, store: ResultStore) -> FailedChecks:
+    """Its module is not imported at the top: it loads DuckDB, and most pipelines have no checks."""
+    from include.steps.planning.failed_checks import FailedChecks
 
-    return find_failed(found, repaired, rows, checks, store)
+    return FailedChecks(rows, checks, store)
 
 
 def _repaired(requests: Iterable[Request], unusable: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, Request]]:

@@ -1,4 +1,4 @@
-"""The checks of the answers that would be published."""
+"""The checks of the answers that would be published. A row gets the best of its usable answers that passes them."""
 
 from __future__ import annotations
 
@@ -19,32 +19,70 @@ _SUCCEEDED = "succeeded"
 
 class CheckedRows:
     """
-    Rows and answers as join_rows() yields them, with an answer that fails a check as ``invalid``. Iterate once.
+    Rows and answers as join_rows() yields them, each row with the best of its answers that passes the checks. If none
+    does, it has the best one as ``invalid``. Iterate once.
 
     :param failed: rows by the check that they fail
     :param warned: usable rows by the check that warns of them
     :param checks: None: the answers pass unchanged
     """
 
-    def __init__(self, joined: Iterable[tuple[pa.Table, pa.Table]], checks: Checks | None) -> None:
+    def __init__(self, joined: Iterable[tuple[pa.Table, pa.Table, pa.Table]], checks: Checks | None) -> None:
         self.failed: Counter[str] = Counter()
         self.warned: Counter[str] = Counter()
         self._joined, self._checks = joined, checks
 
     def __iter__(self) -> Iterator[tuple[pa.Table, pa.Table]]:
         """Raises SpecError if an expression fails on an answer."""
-        for rows, answered in self._joined:
-            yield rows, self._check(rows, answered, self._checks) if self._checks else answered
+        for rows, answered, others in self._joined:
+            yield rows, self._check(rows, answered, others, self._checks) if self._checks else answered
 
-    def _check(self, rows: pa.Table, answered: pa.Table, checks: Checks) -> pa.Table:
-        usable = pc.fill_null(pc.equal(answered["outcome"], _SUCCEEDED), False)
-        outputs = answered["output"].filter(usable).to_pylist()
-        facts = rows[CHECKED].filter(usable).to_pylist() if checks.need_rows else [None] * len(outputs)
-        verdicts = checks.judge(facts, outputs)
+    def _check(self, rows: pa.Table, answered: pa.Table, others: pa.Table, checks: Checks) -> pa.Table:
+        taken = take_best(rows, answered, others, checks)
+        verdicts = [verdict for _, verdict in taken.values()]
         for verdict in verdicts:
             self.failed.update(verdict.failed)
             self.warned.update(() if verdict.reason else verdict.warnings)
-        return _with_verdicts(answered, usable, verdicts, can_warn=checks.can_warn)
+        numbers = [taken[place][0] if place in taken else place for place in range(len(answered))]
+        answers = pa.concat_tables([answered, others.drop_columns("place")])
+        best = answers.take(pa.array(numbers, pa.int64()))
+        # The row bears the cost of all answers to its request, whichever it gets.
+        best = best.set_column(best.schema.get_field_index("_cost_usd"), "_cost_usd", answered["_cost_usd"])
+        return _with_verdicts(best, _usable(answered), verdicts, can_warn=checks.can_warn)
+
+
+def take_best(
+    rows: pa.Table, answered: pa.Table, others: pa.Table, checks: Checks, *, judged: pa.Array | None = None
+) -> dict[int, tuple[int, Verdict]]:
+    """
+    Judge the usable answers of a portion that join_rows() yields, in source order, those of a row the best first.
+
+    Return, by the place of each row with such an answer, the number of the best answer that passes, and its verdict; if
+    none passes, those of the best one. Answers are numbered from 0: one for each row, then the others.
+
+    :param judged: whether each row is to be judged; None for all
+    """
+    usable = _usable(answered)
+    wanted = (usable if judged is None else pc.and_(usable, judged)).to_pylist()
+    tried = sorted(
+        [
+            *((place, place) for place, is_wanted in enumerate(wanted) if is_wanted),
+            *((place, at) for at, place in enumerate(others["place"].to_pylist(), len(answered)) if wanted[place]),
+        ]
+    )
+    answers = pa.chunked_array([*answered["output"].chunks, *others["output"].chunks], pa.string())
+    outputs = answers.take(pa.array([number for _, number in tried], pa.int64())).to_pylist()
+    places = pa.array([place for place, _ in tried], pa.int64())
+    facts = rows[CHECKED].take(places).to_pylist() if checks.need_rows else [None] * len(outputs)
+    taken: dict[int, tuple[int, Verdict]] = {}
+    for (place, number), verdict in zip(tried, checks.judge(facts, outputs), strict=True):
+        if place not in taken or (taken[place][1].reason and not verdict.reason):
+            taken[place] = number, verdict
+    return taken
+
+
+def _usable(answered: pa.Table) -> pa.ChunkedArray:
+    return pc.fill_null(pc.equal(answered["outcome"], _SUCCEEDED), False)
 
 
 def _with_verdicts(answered: pa.Table, usable: pa.ChunkedArray, verdicts: list[Verdict], *, can_warn: bool) -> pa.Table:

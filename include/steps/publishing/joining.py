@@ -17,6 +17,8 @@ import pyarrow.parquet as pq
 from include.enrichment.answers.table import ANSWERED_SCHEMA
 from include.steps.publishing.matching import Matches
 
+#: The names of the files of the answers that the rows would get, and of the other usable ones.
+_CHOSEN, _OTHERS = "portion", "others"
 #: How many rows are in memory with their answers at the same time.
 _PORTION_ROWS = 5_000
 _LINES_AT_ONCE = 8_192
@@ -25,36 +27,47 @@ _BUFFER_BYTES = 1 << 20
 _READ = {"_request_id": "request_id", "_model": "model"} | {
     name: name for name in ("outcome", "output", "reason", "text")
 }
-_PLACED_SCHEMA = ANSWERED_SCHEMA.append(pa.field("position", pa.int64()))
+_PLACED_SCHEMA = pa.schema([*ANSWERED_SCHEMA, pa.field("position", pa.int64()), pa.field("preference", pa.int64())])
 
 
 def write_by_position(results: Mapping[str, Path], matches: Matches, *, folder: Path) -> None:
     """
-    Write each chosen answer to the file of the portion of rows that it belongs to.
+    Write each chosen answer, and each other usable one, to the file of the portion of rows that it belongs to.
 
     :param results: the batches' results by batch id, in the order in which they were matched
     """
     batch_ids = list(results)
     for number in matches.used:
         for answers in _picked(results[batch_ids[number]], matches.picked(number), batch_ids[number]):
-            _add(answers, folder)
+            _add(answers, folder, _CHOSEN)
+        for answers in _picked(results[batch_ids[number]], matches.others(number), batch_ids[number]):
+            _add(answers, folder, _OTHERS)
         pa.default_memory_pool().release_unused()
 
 
-def join_rows(rows: Path, *, folder: Path) -> Iterator[tuple[pa.Table, pa.Table]]:
+def join_rows(rows: Path, *, folder: Path) -> Iterator[tuple[pa.Table, pa.Table, pa.Table]]:
     """
-    Yield the rows without their params, and their answers in ANSWERED_SCHEMA, one portion at a time. A row without a
-    request has nulls.
+    Yield the rows without their params, their answers in ANSWERED_SCHEMA, and the other usable answers, one portion at
+    a time. A row without a request has nulls. Each other answer has the ``place`` of its row in the portion; those of
+    the same row are together, the best first, and have no cost.
 
     :param folder: where write_by_position() has written the answers; they are deleted once they are read
     """
     start = 0
     for portion in _portions(rows):
-        answers = _placed(start // _PORTION_ROWS, folder)
+        answers, others = (_placed(start // _PORTION_ROWS, folder, kind) for kind in (_CHOSEN, _OTHERS))
         positions = pa.array(range(start, start + len(portion)), pa.int64())
         places = pc.index_in(positions, value_set=answers["position"].combine_chunks())
-        yield portion, answers.drop_columns("position").take(places)
+        yield portion, answers.select(ANSWERED_SCHEMA.names).take(places), _best_first(others, start)
         start += len(portion)
+
+
+def _best_first(others: pa.Table, start: int) -> pa.Table:
+    """
+    :param start: the position of the portion's first row
+    """
+    others = others.sort_by([("position", "ascending"), ("preference", "descending")])
+    return others.select(ANSWERED_SCHEMA.names).append_column("place", pc.subtract(others["position"], start))
 
 
 def _picked(path: Path, picked: pa.Table, batch_id: str) -> Iterator[pa.Table]:
@@ -68,6 +81,7 @@ def _picked(path: Path, picked: pa.Table, batch_id: str) -> Iterator[pa.Table]:
                 "_batch_id": pa.repeat(batch_id, len(here)),
                 "_cost_usd": here["cost_usd"],
                 "position": here["position"],
+                "preference": here["preference"],
             }
             yield pa.table(columns, schema=_PLACED_SCHEMA)
             start += len(batch)
@@ -77,24 +91,24 @@ def _within(numbers: pa.ChunkedArray, bounds: range) -> pa.ChunkedArray:
     return pc.and_(pc.greater_equal(numbers, bounds.start), pc.less(numbers, bounds.stop))
 
 
-def _file(portion: int, folder: Path) -> str:
-    return str(folder / f"portion-{portion}.arrow")
+def _file(portion: int, folder: Path, kind: str) -> str:
+    return str(folder / f"{kind}-{portion}.arrow")
 
 
-def _add(answers: pa.Table, folder: Path) -> None:
+def _add(answers: pa.Table, folder: Path, kind: str) -> None:
     """Append answers to the files of their portions. Each append is a stream of its own, so no file stays open."""
     portions = pc.divide(answers["position"], _PORTION_ROWS)
     for portion in pc.unique(portions).to_pylist():
         with (
-            pa.OSFile(_file(portion, folder), "ab") as file,
+            pa.OSFile(_file(portion, folder, kind), "ab") as file,
             pa.ipc.new_stream(file, _PLACED_SCHEMA) as stream,
         ):
             stream.write_table(answers.filter(pc.equal(portions, portion)))
 
 
-def _placed(portion: int, folder: Path) -> pa.Table:
-    """The answers of a portion, in any order; none if no row of it has a request."""
-    path = Path(_file(portion, folder))
+def _placed(portion: int, folder: Path, kind: str) -> pa.Table:
+    """The answers of a portion, in any order; none if no row of it has any."""
+    path = Path(_file(portion, folder, kind))
     tables = [_PLACED_SCHEMA.empty_table()]
     if path.exists():
         size = path.stat().st_size

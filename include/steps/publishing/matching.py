@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import pyarrow as pa
@@ -60,26 +61,41 @@ select
 from answers where hash(request_id) % $parts = $part
 group by request_id
 """
+_OTHERS = "create table others (position bigint, line bigint, preference bigint)"
+_CHOOSE_OTHERS = f"""
+insert into others
+select rows.file_row_number, answers.line, answers.merit * {_MERIT} + answers.line
+from answers join best using (request_id) join rows using (request_id)
+where answers.merit >= {2 * _DEPTHS} and answers.line != best.line
+"""
 _CHOOSE = "insert into chosen select file_row_number, line, cost_usd from rows join best using (request_id)"
 _ANSWERED = "select count(distinct line) from chosen"
 _UNANSWERED = """
 select count(distinct request_id) from rows anti join chosen on chosen.position = rows.file_row_number
 """
-_USED = f"select distinct line // {_LINES} as number from chosen order by number"
+_USED = f"""
+select distinct line // {_LINES} as number from (from chosen select line union all from others select line)
+order by number
+"""
 _PICKED = """
-select position, line - $first as line, cost_usd
+select position, line - $first as line, cost_usd, null::bigint as preference
 from chosen where line >= $first and line < $end
+order by line, position
+"""
+_PICKED_OTHERS = """
+select position, line - $first as line, null::decimal(18, 12) as cost_usd, preference
+from others where line >= $first and line < $end
 order by line, position
 """
 
 
 class Matches:
     """
-    The rows of a run, each with the best answer to its request.
+    The rows of a run, each with the best answer to its request and, if asked for, the other usable ones.
 
     :param answered: the number of distinct requests with an answer
     :param unanswered: the number of distinct requests without one
-    :param used: the numbers of the results files that hold the answers
+    :param used: the numbers of the results files that hold all these answers
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -92,19 +108,30 @@ class Matches:
         """
         Return the answers chosen from one results file, in the file's order: ``position`` of the row and ``line`` of
         the answer, both from 0, and ``cost_usd``, the cost of all own answers to the request; null if a model's price
-        is not known. Of rows with the same request the first bears the cost, and it is 0 for the others.
+        is not known. Of rows with the same request the first bears the cost, and it is 0 for the others. Their
+        ``preference`` is null.
         """
-        bounds = {"first": number * _LINES, "end": (number + 1) * _LINES}
-        picked = self._connection.sql(_PICKED, params=bounds).to_arrow_table()
+        picked = self._from(number, _PICKED)
         # Rows with the same request are adjacent, as they have the same line.
         again = pc.fill_null(pc.equal(pc.pairwise_diff(picked["line"].combine_chunks()), 0), False)
         costs = pc.if_else(again, pa.scalar(Decimal(0), USD), picked["cost_usd"])
         return picked.set_column(picked.schema.get_field_index("cost_usd"), "cost_usd", costs)
 
+    def others(self, number: int) -> pa.Table:
+        """
+        Return the other usable answers in one results file in the same way: without a cost, and with ``preference``,
+        which is higher for a better one.
+        """
+        return self._from(number, _PICKED_OTHERS)
+
+    def _from(self, number: int, query: str) -> pa.Table:
+        bounds = {"first": number * _LINES, "end": (number + 1) * _LINES}
+        return self._connection.sql(query, params=bounds).to_arrow_table()
+
 
 @contextmanager
 def match_rows(
-    rows: Path, results: Sequence[Path], repairs: pa.Table, *, own: Collection[int], folder: Path
+    rows: Path, results: Sequence[Path], repairs: pa.Table, *, own: Collection[int], folder: Path, others: bool = False
 ) -> Iterator[Matches]:
     """
     Match rows with answers by request_id.
@@ -115,49 +142,55 @@ def match_rows(
     Raises LoadError, here and while the matches are in use, if memory or disk runs out; the task may be tried again.
 
     :param rows: a rows.parquet
-    :param results: the results of the run's batches, the oldest first, each file named by its place in the list, from 0
+    :param results: the results of the run's batches, the oldest first
     :param repairs: ``request_id``, ``repair_id`` and ``depth`` of each repair
     :param own: the places in that list of the batches that were sent for the rows' partition; the others cost nothing
     :param folder: holds all these files and the temporary ones
+    :param others: find the other usable answers too: the best may fail a check of the row
     """
     count, lines = pq.read_metadata(rows).num_rows, sum(pq.read_metadata(path).num_rows for path in results)
     try:
         threads = min(os.cpu_count() or 1, _MOST_THREADS)
-        with open_duckdb(folder, memory=_MEMORY, threads=threads, in_order=False) as connection:
-            _register(connection, rows, _write_priced(results, own, folder), repairs)
+        with (
+            TemporaryDirectory(dir=folder) as priced,
+            open_duckdb(folder, memory=_MEMORY, threads=threads, in_order=False) as connection,
+        ):
+            _register(connection, rows, _write_priced(results, own, Path(priced)), repairs)
             parts = 1 + max(count, lines) // _REQUESTS_AT_ONCE
             for part in range(parts):
-                _choose(connection, {"parts": parts, "part": part})
+                _choose(connection, {"parts": parts, "part": part}, others=others)
             yield Matches(connection)
     except duckdb.Error as error:
         free = shutil.disk_usage(folder).free / 1e6
         raise LoadError(
             f"{count:,} rows could not be matched with the answers of {len(results):,} batches:"
             f" {str(error).splitlines()[0]}. {folder.parent} has {free:,.0f} MB left; a million rows need about 1,000"
-            f" MB there and {_MEMORY} of memory. Nothing was published. Clear this task once there is space, or set"
-            " TMPDIR to a larger disk. Nothing is billed again.",
+            f" MB there and {_MEMORY} of memory. Nothing was sent or published. Clear this task once there is space, or"
+            " set TMPDIR to a larger disk. Nothing is billed again.",
             retryable=True,
         ) from error
 
 
-def _write_priced(results: Sequence[Path], own: Collection[int], folder: Path) -> list[str]:
+def _write_priced(results: Sequence[Path], own: Collection[int], priced: Path) -> list[str]:
     """
-    Write the results in _PRICED_SCHEMA, each to a file with its name and its lines, and one file without lines, which
-    provides the columns if there is no batch. Answers that another partition paid for cost nothing here.
+    Write the results in _PRICED_SCHEMA, each to a file with its lines that is named by its place in the list, from 0,
+    and one file without lines, which provides the columns if there is no batch. Answers that another partition paid for
+    cost nothing here.
     """
-    (priced := folder / "priced").mkdir()
     pq.write_table(_PRICED_SCHEMA.empty_table(), nothing := priced / "nothing.parquet")
     for number, path in enumerate(results):
         columns = ["request_id", *(USAGE_COLUMNS if number in own else ["outcome"])]
         with (
             pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file,
-            pq.ParquetWriter(priced / path.name, _PRICED_SCHEMA, compression="none", use_dictionary=["outcome"]) as to,
+            pq.ParquetWriter(
+                priced / f"{number}.parquet", _PRICED_SCHEMA, compression="none", use_dictionary=["outcome"]
+            ) as to,
         ):
             for lines in file.iter_batches(_LINES_AT_ONCE, columns=columns, use_threads=False):
                 costs = billed_usd(lines) if number in own else pa.repeat(pa.scalar(Decimal(0), USD), len(lines))
                 to.write_batch(pa.record_batch([lines["request_id"], lines["outcome"], costs], schema=_PRICED_SCHEMA))
         pa.default_memory_pool().release_unused()
-    return [str(nothing), *(str(priced / path.name) for path in results)]
+    return [str(nothing), *(str(priced / f"{number}.parquet") for number in range(len(results)))]
 
 
 def _register(connection: duckdb.DuckDBPyConnection, rows: Path, priced: Sequence[str], repairs: pa.Table) -> None:
@@ -166,9 +199,12 @@ def _register(connection: duckdb.DuckDBPyConnection, rows: Path, priced: Sequenc
     connection.register("repairs", repairs)
     connection.execute(_ANSWERS)
     connection.execute(_CHOSEN)
+    connection.execute(_OTHERS)
 
 
-def _choose(connection: duckdb.DuckDBPyConnection, part: dict[str, int]) -> None:
+def _choose(connection: duckdb.DuckDBPyConnection, part: dict[str, int], *, others: bool) -> None:
     """Choose the answers of one part of the requests, by the hash of their ids."""
     connection.execute(_BEST, part)
     connection.execute(_CHOOSE)
+    if others:
+        connection.execute(_CHOOSE_OTHERS)

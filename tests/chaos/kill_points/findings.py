@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.chaos.kill_points.api_troubles import TROUBLES, Trouble
 from tests.chaos.kill_points.invariants import Outcome
+from tests.chaos.kill_points.pipelines import BETTER, PLAIN, RICH, Kind
 from tests.chaos.kill_points.place import RACING, UNHURRIED
 from tests.chaos.kill_points.scenarios import (
     MENDABLE,
@@ -55,11 +56,8 @@ def findings(worlds: Worlds) -> Iterator[Finding]:
     """Yield one finding per kind of chaos."""
     kinds = writes_of(worlds.new(rows=_FEW_ROWS), faults=MENDABLE)
     numbers = range(1, len(kinds) + 1)
-    creates = [number for number in numbers if kinds[number - 1] == CREATE]
     first_chunk = range(1, kinds.index("landed") + 2)
-    yield _finding("SIGKILL before each write", _killed(worlds, numbers, "before"))
-    yield _finding("SIGKILL after each write", _killed(worlds, numbers, "after"))
-    yield _finding("SIGKILL while a create is in transit", _killed(worlds, creates, "late"))
+    yield from _killed_once(worlds, kinds)
     yield _finding("SIGKILL before and after writes to S3", _killed_on_s3(worlds, [*first_chunk[::3], *numbers[-3:]]))
     yield _finding("SIGKILL again and again", _killed_repeatedly(worlds))
     for trouble in TROUBLES:
@@ -71,18 +69,39 @@ def findings(worlds: Worlds) -> Iterator[Finding]:
     yield _finding("SIGKILL at each write of a publish that keeps the best answer, or no longer", _kept(worlds))
     for runs in (2, 4):
         yield _finding(f"{runs} runs of a partition at once", _races(worlds, runs))
+    yield from _rich_findings(worlds)
+
+
+def _rich_findings(worlds: Worlds) -> Iterator[Finding]:
+    note = ", with for_each, the best of two samples, checks and carry"
+    yield from _killed_once(worlds, writes_of(worlds.new(rows=_FEW_ROWS, kind=RICH), faults=MENDABLE), RICH, note)
+    yield _finding(f"SIGKILL again and again{note}", _killed_repeatedly(worlds, RICH))
+    yield _finding(f"2 runs of a partition at once{note}", _races(worlds, 2, RICH))
+
+
+def _killed_once(worlds: Worlds, writes: Sequence[str], kind: Kind = PLAIN, note: str = "") -> Iterator[Finding]:
+    """
+    Kill a run at each of its writes.
+
+    :param writes: what an undisturbed run writes, in order
+    """
+    numbers = range(1, len(writes) + 1)
+    creates = [number for number in numbers if writes[number - 1] == CREATE]
+    yield _finding(f"SIGKILL before each write{note}", _killed(worlds, numbers, "before", kind))
+    yield _finding(f"SIGKILL after each write{note}", _killed(worlds, numbers, "after", kind))
+    yield _finding(f"SIGKILL while a create is in transit{note}", _killed(worlds, creates, "late", kind))
 
 
 #: The name of a play in notes, and a function that plays it in its world.
 _Play = tuple[str, Callable[[], Outcome]]
 
 
-def _killed(worlds: Worlds, numbers: Iterable[int], moment: Moment) -> list[_Play]:
+def _killed(worlds: Worlds, numbers: Iterable[int], moment: Moment, kind: Kind) -> list[_Play]:
     timing = UNHURRIED if moment == "late" else None
     return [
         (
             f"write {number}",
-            partial(killed_at, worlds.new(rows=_FEW_ROWS, timing=timing), {number: moment}, faults=MENDABLE),
+            partial(killed_at, worlds.new(rows=_FEW_ROWS, timing=timing, kind=kind), {number: moment}, faults=MENDABLE),
         )
         for number in numbers
     ]
@@ -96,9 +115,9 @@ def _killed_on_s3(worlds: Worlds, numbers: Iterable[int]) -> list[_Play]:
     ]
 
 
-def _killed_repeatedly(worlds: Worlds) -> list[_Play]:
+def _killed_repeatedly(worlds: Worlds, kind: Kind = PLAIN) -> list[_Play]:
     kills = {seed: random_kills(random.Random(seed), share=0.15) for seed in range(12)}
-    return [(f"seed {seed}", partial(killed_at, worlds.new(), kills[seed], faults=MENDABLE)) for seed in kills]
+    return [(f"seed {seed}", partial(killed_at, worlds.new(kind=kind), kills[seed], faults=MENDABLE)) for seed in kills]
 
 
 def _troubled(worlds: Worlds, trouble: Trouble) -> list[_Play]:
@@ -119,12 +138,16 @@ def _loaded_again(worlds: Worlds) -> list[_Play]:
     ]
 
 
-def _races(worlds: Worlds, runs: int) -> list[_Play]:
+def _races(worlds: Worlds, runs: int, kind: Kind = PLAIN) -> list[_Play]:
     at_writes: list[_Play] = [
-        (f"seed {seed}", partial(race, worlds.new(timing=RACING), runs=runs, seed=seed)) for seed in (None, *range(4))
+        (f"seed {seed}", partial(race, worlds.new(timing=RACING, kind=kind), runs=runs, seed=seed))
+        for seed in (None, *range(4))
     ]
     anywhere: list[_Play] = [
-        (f"anywhere {seed}", partial(race, worlds.new(on_s3=True, timing=RACING), runs=runs, seed=seed, anywhere=True))
+        (
+            f"anywhere {seed}",
+            partial(race, worlds.new(on_s3=True, timing=RACING, kind=kind), runs=runs, seed=seed, anywhere=True),
+        )
         for seed in _SEEDS
     ]
     return [*at_writes, *anywhere]
@@ -169,10 +192,10 @@ def _kept(worlds: Worlds) -> list[_Play]:
     """Return plays with kills in the publish that writes samples, and in the one that deletes them."""
     plays: list[_Play] = []
     for play, run_id in ((killed_at, "manual__1"), (no_longer_kept, "manual__2")):
-        world = worlds.new(rows=_FEW_ROWS, keep=True)
+        world = worlds.new(rows=_FEW_ROWS, kind=BETTER)
         play(world, kills={})
         plays += [
-            (f"{run_id} {moment} write {number}", partial(play, worlds.new(rows=_FEW_ROWS, keep=True), kills=kills))
+            (f"{run_id} {moment} write {number}", partial(play, worlds.new(rows=_FEW_ROWS, kind=BETTER), kills=kills))
             for number, line in enumerate(world.writes(run_id), start=1)
             if line.split()[1] == "publish"
             for moment in _BEFORE_AND_AFTER

@@ -17,9 +17,10 @@ from include.enrichment.runs.passes import CANARY, MAIN, is_retry
 from include.enrichment.storage import layout
 from tests.chaos.kill_points.api_troubles import Trouble
 from tests.chaos.kill_points.invariants import Outcome, billed_twice, check, half_done
+from tests.chaos.kill_points.pipelines import CANARY_ROWS, CHUNK_REQUESTS, TWO
 from tests.chaos.kill_points.run import Run, RunFailed
 from tests.chaos.kill_points.step_process import Moment, Step
-from tests.chaos.kill_points.world import CANARY_ROWS, CHUNK_REQUESTS, World
+from tests.chaos.kill_points.world import World
 from tests.fixtures.emulator import Fault
 from tests.fixtures.lake import delete
 
@@ -130,7 +131,8 @@ def race(world: World, *, runs: int, seed: int | None, anywhere: bool = False) -
         sizes, rows = sorted(_batch_sizes(world)), len(world.tickets())
         keys = [key for key in world.lake.list("ledger/tickets/") if not key.endswith("/open.json")]
         sent = [key for key in keys if json.loads(world.lake.read(key))["state"] != "withdrawn"]
-        if (sum(sizes), len(sizes)) == (rows, len(sent)):
+        # Repairs are requests beside the rows'; a request that is sent twice is found by the API's bills.
+        if len(sizes) == len(sent) and (world.kind.judged or sum(sizes) == rows):
             return None
         return f"batches of {sizes} requests were made for {rows} rows in {len(sent)} chunks"
 
@@ -253,7 +255,7 @@ def no_longer_kept(world: World, *, kills: Mapping[int, Moment] | None = None) -
 
     def play() -> None:
         first.whole()
-        world.publish_all_answers()
+        world.change_pipeline(TWO)
         second.whole()
 
     return _play(world, [first, second], play)
@@ -287,7 +289,7 @@ def _play(
         play()
         outcome = check(world, killed=sum(run.killed for run in runs))
     except (RunFailed, EnrichmentError, AssertionError) as failure:
-        lost, twice = len(world.tickets()), billed_twice(world)
+        lost, twice = len(world.keys()), billed_twice(world)
         return Outcome(rows_lost=lost, billed_twice=twice, problems=[str(failure)])
     missed = [
         f"write {number} of {run.run_id} was not reached"

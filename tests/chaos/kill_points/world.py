@@ -16,26 +16,21 @@ from typing import Any
 from uuid import uuid4
 
 from include.gateways.claude import Claude
+from tests.chaos.kill_points.pipelines import CANARY_ROWS, CHUNK_REQUESTS, PLAIN, Kind
 from tests.chaos.kill_points.place import CREATES_PATH, Place, Timing
 from tests.fixtures.emulator import Emulator
-from tests.fixtures.flow import FILES, write_pipeline, write_tickets
+from tests.fixtures.flow import write_pipeline, write_tickets
 from tests.fixtures.s3 import filesystem
 
 ROWS = 40
-CHUNK_REQUESTS, CANARY_ROWS = 10, 3
-#: Two answers for each ticket, of which one is published. Two samples would be the same request to the API's bill.
-_TWO = "for_each: {tone: [calm, loud]}\n"
-_KEEP = "keep: {best: len(topic), among: tone}\n"
-_LIMITS = f"limits: {{batch_requests: {CHUNK_REQUESTS}, canary_rows: {CANARY_ROWS}, retry_passes: 1}}\n"
 _FOREIGN = "foreign"
 
 
 class World:
     """
-    A warehouse with ``rows`` tickets, an empty lake, and a workspace of the API.
+    A warehouse with tickets for ``rows`` requests, a pipeline, an empty lake, and a workspace of the API.
 
     :param lake: ``s3://bucket`` with its endpoint as ``s3``; None for a local folder
-    :param keep: ask twice for each ticket, and publish the better answer
     """
 
     def __init__(
@@ -47,10 +42,9 @@ class World:
         lake: str | None = None,
         s3: str | None = None,
         timing: Timing | None = None,
-        keep: bool = False,
+        kind: Kind = PLAIN,
     ) -> None:
         folder.mkdir(parents=True)
-        self.answers = 2 if keep else 1
         self.emulator = emulator
         self.place = Place(
             folder=folder,
@@ -60,23 +54,26 @@ class World:
             api_key=emulator.api_key,
             timing=timing or Timing(),
         )
-        self._write_pipeline(_TWO + _KEEP if keep else "")
-        write_tickets(self.place.database, [(f"T{number:03}", f"Ticket number {number}") for number in range(rows)])
+        self.change_pipeline(kind)
+        count = rows * kind.alike // len(kind.of_ticket)
+        tickets = [(f"T{number:03}", f"Ticket number {number // kind.alike}") for number in range(count)]
+        write_tickets(self.place.database, tickets)
         self.lake = self.place.open_lake()
         self.has_neighbour = False
 
-    def publish_all_answers(self) -> None:
-        """Let the pipeline publish all answers for each ticket from now on."""
-        self._write_pipeline(_TWO)
+    def change_pipeline(self, kind: Kind) -> None:
+        """Let the runs that begin from now on play this pipeline."""
+        self.kind = kind
+        write_pipeline(self.place.pipeline, **kind.files)
 
-    def _write_pipeline(self, settings: str) -> None:
-        user = FILES["user.md"] + ("{{ tone }}" if settings else "")
-        write_pipeline(self.place.pipeline, pipeline_yaml=FILES["pipeline.yaml"] + _LIMITS + settings, user_md=user)
-
-    def tickets(self) -> set[str]:
-        """Return the business keys of the source."""
+    def tickets(self) -> dict[str, str]:
+        """Return the tickets of the source, each with its text."""
         with closing(sqlite3.connect(self.place.database)) as connection:
-            return {ticket for (ticket,) in connection.execute("select ticket from tickets")}
+            return dict(connection.execute("select ticket, body from tickets"))
+
+    def keys(self) -> list[tuple[object, ...]]:
+        """Return the keys of the rows that a run publishes or rejects."""
+        return [(ticket, *rest) for ticket in self.tickets() for rest in self.kind.of_ticket]
 
     def change_tickets(self, count: int) -> None:
         """Change the text of the last ``count`` tickets in the warehouse."""
@@ -176,11 +173,11 @@ class Worlds:
         self._s3 = s3
         self._numbers = count(1)
 
-    def new(self, *, rows: int = ROWS, on_s3: bool = False, timing: Timing | None = None, keep: bool = False) -> World:
+    def new(self, *, rows: int = ROWS, on_s3: bool = False, timing: Timing | None = None, kind: Kind = PLAIN) -> World:
         """Create a world with only its tickets."""
         number = next(self._numbers)
         if not on_s3:
-            return World(self._folder / f"{number}", self._emulator.workspace(), rows=rows, timing=timing, keep=keep)
+            return World(self._folder / f"{number}", self._emulator.workspace(), rows=rows, timing=timing, kind=kind)
         assert self._s3
         bucket = f"chaos-{os.getpid()}-{number}"
         filesystem(self._s3).create_dir(bucket)
@@ -191,5 +188,5 @@ class Worlds:
             lake=f"s3://{bucket}",
             s3=self._s3,
             timing=timing,
-            keep=keep,
+            kind=kind,
         )

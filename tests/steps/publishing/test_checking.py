@@ -39,6 +39,14 @@ def answered(*titles: str | None) -> pa.Table:
     return pa.Table.from_pylist(lines, ANSWERED_SCHEMA)
 
 
+def others(*titles: tuple[int, str]) -> pa.Table:
+    """Other usable answers, each with the place of its row."""
+    table = answered(*(title for _, title in titles))
+    costs = pa.nulls(len(table), table.schema.field("_cost_usd").type)
+    table = table.set_column(table.schema.get_field_index("_cost_usd"), "_cost_usd", costs)
+    return table.append_column("place", pa.array([place for place, _ in titles], pa.int64()))
+
+
 def rows(*facts: str) -> pa.Table:
     return pa.table({CHECKED: pa.array(facts, pa.string())})
 
@@ -46,7 +54,7 @@ def rows(*facts: str) -> pa.Table:
 def test_only_usable_answers_are_judged_each_with_the_facts_of_its_row() -> None:
     found = checks(SKU)
     facts = [found.facts({"sku": sku}) for sku in ("A1", "B2", "C3", "D4")]
-    checked = CheckedRows([(rows(*facts), answered("A1", None, "has C3", "D5"))], found)
+    checked = CheckedRows([(rows(*facts), answered("A1", None, "has C3", "D5"), others())], found)
     ((_, table),) = checked
     assert table["outcome"].to_pylist() == ["succeeded", "expired", "succeeded", "invalid"]
     assert table["reason"].to_pylist() == [None, "too late", None, "check sku: title does not contain 'D4'"]
@@ -58,20 +66,33 @@ def test_only_usable_answers_are_judged_each_with_the_facts_of_its_row() -> None
 def test_warnings_are_a_column_and_count_for_usable_answers_only() -> None:
     found = checks(SHORT | {"warn": True}, SKU)
     facts = [found.facts({"sku": "A"})] * 4
-    checked = CheckedRows([(rows(*facts), answered("A", "A long", "long", None))], found)
+    checked = CheckedRows([(rows(*facts), answered("A", "A long", "long", None), others())], found)
     ((_, table),) = checked
     assert table[WARNINGS].to_pylist() == [[], ["short"], ["short"], None]
     assert (checked.warned, checked.failed) == ({"short": 1}, {"sku": 1})
 
 
 def test_a_portion_without_a_usable_answer_passes() -> None:
-    ((_, table),) = CheckedRows([(rows("[null]"), answered(None))], checks(SHORT))
+    ((_, table),) = CheckedRows([(rows("[null]"), answered(None), others())], checks(SHORT))
     assert table["outcome"].to_pylist() == ["expired"]
-    ((_, empty),) = CheckedRows([(rows(), answered())], checks(SHORT | {"warn": True}))
+    ((_, empty),) = CheckedRows([(rows(), answered(), others())], checks(SHORT | {"warn": True}))
     assert empty.num_rows == 0
 
 
 def test_without_checks_the_answers_are_unchanged() -> None:
     table = answered("a", None)
-    ((_, same),) = CheckedRows([(rows("", ""), table)], None)
+    ((_, same),) = CheckedRows([(rows("", ""), table, others())], None)
     assert same is table
+
+
+def test_a_row_whose_best_answer_fails_gets_the_next_one_that_passes_and_still_bears_the_cost() -> None:
+    found = checks(SKU, SHORT | {"warn": True})
+    facts = [found.facts({"sku": sku}) for sku in ("A", "B", "C", "D")]
+    more = others((0, "A other"), (1, "no"), (1, "B second"), (1, "B third"), (2, "bad"))
+    checked = CheckedRows([(rows(*facts), answered("A", "A", "worse", None), more)], found)
+    ((_, table),) = checked
+    assert table["output"].to_pylist() == ['{"title": "A"}', '{"title": "B second"}', '{"title": "worse"}', None]
+    assert table["outcome"].to_pylist() == ["succeeded", "succeeded", "invalid", "expired"]
+    assert table["_cost_usd"].to_pylist() == [*[Decimal("0.01")] * 3, None]
+    assert table[WARNINGS].to_pylist() == [[], ["short"], ["short"], None]
+    assert (checked.failed, checked.warned) == ({"sku": 1}, {"short": 1})

@@ -25,12 +25,13 @@ def join(
     with match_rows(rows, paths, repairs_of(**repairs), own=range(len(paths)), folder=folder) as matches:
         write_by_position(results, matches, folder=folder)
     lines = []
-    for some, answered in join_rows(rows, folder=folder):
+    for some, answered, others in join_rows(rows, folder=folder):
         assert "params" not in some.column_names
         assert answered.schema == ANSWERED_SCHEMA
+        assert not len(others)
         assert 0 < len(some) == len(answered) <= joining._PORTION_ROWS
         lines += [row | answer for row, answer in zip(some.to_pylist(), answered.to_pylist(), strict=True)]
-    assert not list(folder.glob("portion-*"))
+    assert not list(folder.glob("*.arrow"))
     return lines
 
 
@@ -89,3 +90,22 @@ def test_no_rows_give_no_portion(tmp_path: Path) -> None:
 def test_an_empty_text_stays_an_empty_text(tmp_path: Path) -> None:
     (row,) = join(tmp_path, ["r_1"], [outcome("r_1", "succeeded", output="", model="")])
     assert (row["output"], row["_model"]) == ("", "")
+
+
+def test_the_other_usable_answers_of_a_portion_are_together_by_row_and_the_best_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joining, "_PORTION_ROWS", 2)
+    rows = write_rows(tmp_path, ["r_1", "r_2", None, "r_2", "r_1"])
+    answers = [[outcome(name, "succeeded", output=f"{name} {n}") for name in ("r_1", "r_2")] for n in range(3)]
+    results = {f"b_{number}": path for number, path in enumerate(write_results(tmp_path, *answers))}
+    with match_rows(rows, list(results.values()), repairs_of(), own=[], folder=tmp_path, others=True) as matches:
+        write_by_position(results, matches, folder=tmp_path)
+    found = [(answered, others) for _, answered, others in join_rows(rows, folder=tmp_path)]
+    assert [answered["output"].to_pylist() for answered, _ in found] == [["r_1 2", "r_2 2"], [None, "r_2 2"], ["r_1 2"]]
+    assert [list(zip(*(others[n].to_pylist() for n in ("place", "output")), strict=True)) for _, others in found] == [
+        [(0, "r_1 1"), (0, "r_1 0"), (1, "r_2 1"), (1, "r_2 0")],
+        [(1, "r_2 1"), (1, "r_2 0")],
+        [(0, "r_1 1"), (0, "r_1 0")],
+    ]
+    assert not list(tmp_path.glob("*.arrow"))

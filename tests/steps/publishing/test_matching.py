@@ -212,6 +212,33 @@ def test_every_request_with_any_answer_gets_the_best_of_its_own(
     assert (found.answered, found.unanswered) == (len(asked_for & set(expected)), len(asked_for - set(expected)))
 
 
+def others(folder: Path, request_ids: Sequence[str], *batches: Sequence[Outcome], **repairs: str) -> dict[int, Any]:
+    """Batch and line of the other usable answers of each row, the best first."""
+    rows, results = write_rows(folder, request_ids), write_results(folder, *batches)
+    found: dict[int, list[tuple[int, int, int]]] = {}
+    with match_rows(rows, results, repairs_of(**repairs), own=[], folder=folder, others=True) as matches:
+        for number in matches.used:
+            for line in matches.others(number).to_pylist():
+                assert line["cost_usd"] is None
+                found.setdefault(line["position"], []).append((line["preference"], number, line["line"]))
+    return {position: [where for _, *where in sorted(answers)[::-1]] for position, answers in found.items()}
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_the_other_usable_answers_are_found_if_they_are_asked_for(
+    tmp_path: Path, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if parts > 1:
+        monkeypatch.setattr(matching, "_REQUESTS_AT_ONCE", 2)
+    batches = (
+        [outcome("r_2"), outcome("r_1", "succeeded"), outcome("r_3", "succeeded")],
+        [outcome("again", "succeeded"), outcome("r_2", "succeeded")],
+        [outcome("r_1", "succeeded"), outcome("r_2", "expired"), outcome("once_more")],
+    )
+    found = others(tmp_path, ["r_1", "r_2", "r_3", "r_1"], *batches, r_1="again once_more")
+    assert found == {0: [[2, 0], [0, 1]], 3: [[2, 0], [0, 1]]}
+
+
 @pytest.mark.parametrize("batches", [[], [[]], [[], []]])
 def test_without_any_answer_every_request_is_unanswered(tmp_path: Path, batches: list[list[Outcome]]) -> None:
     found = find(tmp_path, ["r_1", "r_2", "r_1", None], *batches, r_1="again_1")
@@ -308,7 +335,8 @@ def test_too_little_memory_or_disk_fails_with_the_numbers_and_may_be_tried_again
 ) -> None:
     monkeypatch.setattr(matching, "_MEMORY", "1MB")
     with pytest.raises(
-        LoadError, match=r"2 rows could not be matched with the answers of 1 batches: .*MB left.*Nothing was published"
+        LoadError,
+        match=r"2 rows could not be matched with the answers of 1 batches: .*MB left.*Nothing was sent or published",
     ) as caught:
         find(tmp_path, ["r_1", "r_2"], [outcome("r_1")])
     assert caught.value.retryable

@@ -76,8 +76,10 @@ def test_publish_reports_counts_and_cost(found: Manifest, results: list[str]) ->
 
 
 def test_extract_and_plan_report_their_results() -> None:
-    assert headline.extracted(1, unsendable=0) == "1 row"
-    assert headline.extracted(1_280, unsendable=2) == "1,280 rows, 2 cannot be sent"
+    assert headline.extracted(1, requests=1, unsendable=0) == "1 row"
+    assert headline.extracted(1_280, requests=1_280, unsendable=2) == "1,280 rows, 2 cannot be sent"
+    assert headline.extracted(188, requests=376, unsendable=1) == "188 rows, 376 requests, 1 cannot be sent"
+    assert headline.extracted(None, requests=2, unsendable=0) == "2 rows"
     assert headline.planned([]) == "nothing to send"
     assert headline.planned(["a", "b"]) == "2 chunks"
 

@@ -13,7 +13,7 @@ from include.enrichment.answers.outcome import (
     Outcome,
     OutcomeName,
     decode_line,
-    is_settled,
+    is_paid,
     judge,
     missing_outcome,
     outcomes_batch,
@@ -349,7 +349,7 @@ class TestRemedy:
     @pytest.mark.parametrize("error_type", ["permission_error", "authentication_error", "billing_error"])
     def test_an_error_of_the_key_or_the_account_is_left_to_a_later_run(self, error_type: str) -> None:
         assert remedy("errored", error_type, None) is None
-        assert not is_settled("errored")
+        assert not is_paid("errored")
 
     @pytest.mark.parametrize("stop_reason", ["end_turn", "stop_sequence", "max_tokens"])
     def test_a_complete_or_cut_answer_is_repaired(self, stop_reason: str) -> None:
@@ -381,14 +381,14 @@ class TestRemedy:
     ],
 )
 def test_only_paid_requests_are_settled(outcome: str, paid: bool) -> None:
-    assert is_settled(outcome) is paid
+    assert is_paid(outcome) is paid
 
 
 def test_no_settled_request_is_sent_again() -> None:
     for outcome in get_args(OutcomeName):
         for error_type in ("api_error", "invalid_request_error", None):
             for stop_reason in ("end_turn", "refusal", None):
-                assert not (is_settled(outcome) and remedy(outcome, error_type, stop_reason) == "again")
+                assert not (is_paid(outcome) and remedy(outcome, error_type, stop_reason) == "again")
 
 
 @pytest.mark.parametrize("kind", ["errored", "expired", "canceled"])
@@ -396,7 +396,7 @@ def test_an_unreadable_line_without_an_answer_was_not_paid_for(kind: str) -> Non
     line = f'{{"custom_id": "r-1", "result": {{"type": "{kind}", "error": 7}}}}\n'.encode()
     outcome = unreadable(line, ValueError("x"))
     assert outcome is not None
-    assert (outcome.outcome, is_settled(outcome.outcome)) == (kind, False)
+    assert (outcome.outcome, is_paid(outcome.outcome)) == (kind, False)
 
 
 class TestUsage:

@@ -29,17 +29,17 @@ def _line(request_id: str, outcome: str, batch_id: str = "b-1", stop_reason: str
 EVERY = _found(*(_line(outcome, outcome) for outcome in [*BILLED, *UNBILLED]))
 
 
-def test_a_paid_request_is_settled() -> None:
-    assert EVERY.settled == {*BILLED}
+def test_a_paid_request_is_never_sent_again_unchanged() -> None:
+    assert EVERY.paid == {*BILLED}
 
 
 @pytest.mark.parametrize("outcome", BILLED)
 @pytest.mark.parametrize("other", UNBILLED)
 @pytest.mark.parametrize("paid_first", [True, False])
-def test_a_paid_request_stays_settled_despite_other_outcomes(outcome: str, other: str, paid_first: bool) -> None:
+def test_a_paid_request_stays_paid_despite_other_outcomes(outcome: str, other: str, paid_first: bool) -> None:
     batches = ("b-1", "b-2") if paid_first else ("b-2", "b-1")
     found = _found(_line("r", outcome, batches[0]), _line("r", other, batches[1]))
-    assert found.settled == {"r"}
+    assert found.paid == {"r"}
 
 
 @pytest.mark.parametrize(
@@ -130,9 +130,9 @@ def test_batches_are_distinct_and_sorted() -> None:
 
 def test_the_sum_of_two_results_holds_both() -> None:
     first, second = _found(_line("r-1", "invalid", "b-1")), _found(_line("r-2", "expired", "b-2"))
-    assert first.settled == {"r-1"}
+    assert first.paid == {"r-1"}
     both = first + second
-    assert both.settled == {"r-1"}
+    assert both.paid == {"r-1"}
     assert both.failed_in({"r-1", "r-2"}) == {"r-2": {"b-2"}}
     assert both.batches == ["b-1", "b-2"]
     assert (first.batches, second.batches) == (["b-1"], ["b-2"])
@@ -163,6 +163,18 @@ def test_wanted_outcomes_keep_their_order(wanted: str, found: str) -> None:
 def test_no_outcomes_give_empty_results() -> None:
     for found in (_found(), _found() + _found(), PriorResults(COMPACT_SCHEMA.empty_table())):
         assert found.batches == []
-        assert found.settled == found.failed == set()
+        assert found.paid == found.failed == set()
         assert found.failed_in({"r"}) == {}
         assert found.repairable() == {}
+
+
+def test_only_batches_with_usable_answers_to_the_requests_are_named() -> None:
+    lines = [
+        ("r-1", "succeeded", "b-2"),
+        ("r-1", "errored", "b-1"),
+        ("r-2", "invalid", "b-3"),
+        ("r-3", "succeeded", "b-4"),
+    ]
+    found = _found(*(_line(*line) for line in lines))
+    assert found.usable == {"r-1", "r-3"}
+    assert found.usable_in(["r-1", "r-2"]) == ["b-2"]

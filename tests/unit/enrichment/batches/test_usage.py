@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +16,7 @@ from include.enrichment.batches.usage import (
     BatchFacts,
     count_outcomes,
     make_usage_record,
+    oldest_first,
     sum_usage,
     supersedes,
     total_usd,
@@ -176,3 +179,9 @@ def test_a_sum_with_an_unknown_cost_is_unknown() -> None:
     assert total_usd([COST, COST]) == 2 * COST
     assert total_usd([COST, None]) is None
     assert total_usd([]) == 0
+
+
+def test_the_oldest_batch_comes_first_whatever_its_id() -> None:
+    early, late = facts_of("b2"), replace(facts_of("b1"), created_at=facts_of().created_at + timedelta(hours=1))
+    known = {"b1": late, "b2": early, "b3": early, "unknown": None}
+    assert list(oldest_first(known)) == ["unknown", "b2", "b3", "b1"]
