@@ -92,6 +92,7 @@ ROOMS = [
         # Each name is that of one file.
         only={
             "language.py": {"py3langid"},
+            "length.py": {"regex"},
             "markdown.py": {"markdown_it"},
             "near_repeats.py": {"numpy"},
             "pattern.py": {"re2"},

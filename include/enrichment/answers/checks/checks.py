@@ -219,18 +219,20 @@ def _make_kind(
         "same_placeholders_as": lambda: Placeholders(check.field, setting),
         "differs_from": lambda: DiffersFrom(check.field, setting),
         "unique": lambda: Unique(check.field, setting, names),
-        "language": lambda: _language(check.field, _template(setting, file=file, line=line)),
+        "language": lambda: _language(
+            check.field, _template(setting, file=file, line=line), where=f"{file}:{line}: {check.name}.language"
+        ),
         "format": lambda: Format(check.field, setting),
         "sql": lambda: SqlExpression(setting, check.columns, output, where=f"{file}:{line}: {check.name}"),
     }
     return make[check.kind]()
 
 
-def _language(fields: Sequence[str], tag: Template) -> Kind:
+def _language(fields: Sequence[str], tag: Template, *, where: str) -> Kind:
     # Not at the top: its model takes a second to load.
     from include.enrichment.answers.checks.language import Language
 
-    return Language(fields, tag)
+    return Language(fields, tag, where=where)
 
 
 def _template(text: str, *, file: str, line: int) -> Template:
