@@ -201,11 +201,22 @@ def _write_rows(
     options = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
     with pq.ParquetWriter(path, with_stamp(schema), **options) as writer, write_behind() as write:
         # Rendering is Python and compressing is not, so each uses a core of its own.
-        for batch in map(partial(rows_batch, schema=schema), _by_size(rows(), carried)):
+        for batch in map(partial(rows_batch, schema=schema), _judgeable(_by_size(rows(), carried), checks, key)):
             write(writer.write_batch, batch)
             written.rows += batch.num_rows
             written.unsendable += batch.num_rows - batch["problem"].null_count
     return written
+
+
+def _judgeable(
+    portions: Iterable[list[dict[str, Any]]], checks: Checks | None, key: list[str]
+) -> Iterator[list[dict[str, Any]]]:
+    """The rows as they come. Raises SpecError for one whose answers the checks could not judge."""
+    for rows in portions:
+        if checks and (found := checks.check_facts([row[CHECKED] for row in rows])):
+            place, why = found
+            raise SpecError(f"{why} The row: {_describe_key(rows[place], key)}.")
+        yield rows
 
 
 def _by_size(rows: Iterable[dict[str, Any]], carried: Sequence[str]) -> Iterator[list[dict[str, Any]]]:

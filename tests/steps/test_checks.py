@@ -300,3 +300,13 @@ def test_samples_of_one_row_are_compared_with_each_other(flow: Flow, tmp_path: P
     assert len(set(published)) == len(published) == manifest.published >= len(ROWS)
     assert {row["ticket"] for row in flow.published().to_pylist()} == {ticket for ticket, *_ in ROWS}
     assert "the same as that of sample 1;" in flow.rejected()["reason"][0].as_py()
+
+
+def test_a_value_that_does_not_fit_its_type_stops_extract_with_its_row(flow: Flow, tmp_path: Path) -> None:
+    checks = "- {name: a, sql: output.topic = source.body, columns: {body: date}}\n"
+    checked(flow, tmp_path / "1", checks)
+    with pytest.raises(
+        SpecError, match=r"checks.yaml:1: a.columns: 'body' has '.*', which is not date.* The row: tick"
+    ):
+        flow.extract()
+    assert flow.requests_sent() == 0

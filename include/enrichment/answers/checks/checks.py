@@ -116,6 +116,23 @@ class Checks:
         """
         return encode_json([kind.facts(row) for kind in self._kinds]).decode()
 
+    def check_facts(self, facts: Sequence[str | None]) -> tuple[int, str] | None:
+        """
+        Return the first of some rows that no answer to it could be judged by: its place, and why; None if there is
+        none.
+
+        :param facts: facts() of each row; None for a row without a request
+        """
+        if not any(type(kind).misfit is not Kind.misfit for kind in self._kinds if isinstance(kind, Kind)):
+            return None
+        places = [place for place, fact in enumerate(facts) if fact is not None]
+        of_rows = [msgspec.json.decode(fact) for fact in facts if fact is not None]
+        for number, kind in enumerate(self._kinds):
+            if isinstance(kind, Kind) and (found := kind.misfit([fact[number] for fact in of_rows])):
+                place, why = found
+                return places[place], why
+        return None
+
     def new_judge(self) -> Judge:
         """Return what judges the answers of one task."""
         return Judge(self._checks, self._kinds, self._output)

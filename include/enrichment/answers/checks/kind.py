@@ -53,6 +53,15 @@ class Kind(ABC):
         """Return what the check needs to know of a row, as a JSON value. Raises SpecError if a template fails."""
         return None
 
+    def misfit(self, facts: Sequence[Any]) -> tuple[int, str] | None:
+        """
+        Return the first of some rows that no answer to it could be judged by: its place, and why; None if there is
+        none. It costs less for many rows at once.
+
+        :param facts: of each row
+        """
+        return None
+
     @abstractmethod
     def problems(self, facts: Sequence[Any], answers: Answers) -> list[str | None]:
         """
