@@ -128,6 +128,11 @@ def test_batches_are_distinct_and_sorted() -> None:
     assert found.batches == ["b-1", "b-2"]
 
 
+def test_requests_can_be_left_out() -> None:
+    assert EVERY.without(["succeeded", "other"]).settled == {"invalid"}
+    assert EVERY.without([]).table == EVERY.table
+
+
 def test_the_sum_of_two_results_holds_both() -> None:
     first, second = _found(_line("r-1", "invalid", "b-1")), _found(_line("r-2", "expired", "b-2"))
     assert first.settled == {"r-1"}
