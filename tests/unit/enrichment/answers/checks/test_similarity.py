@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -54,10 +53,12 @@ class Rows:
         self.comparison = Comparison(self.check)
         self.problems: list[str | None] = []
 
-    def judge(self, *answers: Mapping[str, Any]) -> list[str | None]:
+    def judge(self, *answers: dict[str, Any]) -> list[str | None]:
         """The problem of each answer: its title, with what is not usual of it."""
-        usual = {"locale": "de", "_sample": 1, "usable": True}
-        rows = [usual | {"sku": number, "request": f"r{number}"} | one for number, one in enumerate(answers, start=1)]
+        usual: dict[str, Any] = {"locale": "de", "_sample": 1, "usable": True}
+        rows = [
+            usual | {"sku": number, "request": f"r{number}"} | dict(one) for number, one in enumerate(answers, start=1)
+        ]
         facts = [self.check.facts(row) for row in rows]
         values = Answers(texts=[""] * len(rows), values=[{"title": row["title"]} for row in rows])
         self.comparison.read(facts, values, [row["request"] for row in rows], [row["usable"] for row in rows])
