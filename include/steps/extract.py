@@ -200,13 +200,13 @@ def _write_rows(
                 if combination:
                     row.update(combination)  # not copied: the row may hold long texts
                 for numbers, renderer in renderers:
-                    yield {**numbers, **_render(row, renderer, key, of_source, checks)}
+                    yield {**numbers, **_render(row, numbers, renderer, key, of_source, checks)}
 
     # Texts rarely repeat: a dictionary would take time and save nothing.
     options = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
     with pq.ParquetWriter(path, with_stamp(schema), **options) as writer, write_behind() as write:
         # Rendering is Python and compressing is not, so each uses a core of its own.
-        for batch in map(partial(rows_batch, schema=schema), _by_size(rows(), carried)):
+        for batch in map(partial(rows_batch, schema=schema), _judgeable(_by_size(rows(), carried), checks, key)):
             write(writer.write_batch, batch)
             written.rows += batch.num_rows
             written.unsendable += batch.num_rows - batch["problem"].null_count
@@ -219,6 +219,17 @@ def _combinations(row: Mapping[str, Any], fan_out: FanOut, key: list[str]) -> Se
     except WarehouseError as error:
         of_row = [name for name in key if name in row]  # without the names of for_each
         raise WarehouseError(f"{error} The row: {_describe_key(row, of_row)}.") from error
+
+
+def _judgeable(
+    portions: Iterable[list[dict[str, Any]]], checks: Checks | None, key: list[str]
+) -> Iterator[list[dict[str, Any]]]:
+    """The rows as they come. Raises SpecError for one whose answers the checks could not judge."""
+    for rows in portions:
+        if checks and (found := checks.check_facts([row[CHECKED] for row in rows])):
+            place, why = found
+            raise SpecError(f"{why} The row: {_describe_key(rows[place], key)}.")
+        yield rows
 
 
 def _by_size(rows: Iterable[dict[str, Any]], carried: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
@@ -245,7 +256,12 @@ def _size(value: object) -> int:
 
 
 def _render(
-    row: Mapping[str, Any], renderer: Renderer, key: list[str], of_source: list[str], checks: Checks | None
+    row: Mapping[str, Any],
+    numbers: Mapping[str, Any],
+    renderer: Renderer,
+    key: list[str],
+    of_source: list[str],
+    checks: Checks | None,
 ) -> dict[str, Any]:
     """
     The row's key and carried columns with its request or problem, and with what the checks need to know of the row. The
@@ -254,7 +270,7 @@ def _render(
     rendered = {name: row[name] for name in of_source}
     try:
         request_id, params = renderer.encode(row)
-        facts, problem = checks.facts(row) if checks else None, None
+        facts, problem = checks.facts({**row, **numbers}) if checks else None, None
     except Unsendable as error:
         request_id, params, problem, facts = None, None, str(error), None
     except SpecError as error:

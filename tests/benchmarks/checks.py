@@ -12,27 +12,28 @@ import random
 import sys
 import time
 from collections.abc import Mapping
+from itertools import product
 
 import msgspec
 
 from include.enrichment.answers.checks.check import Check
 from include.enrichment.answers.checks.checks import Checks
+from include.enrichment.answers.checks.similarity import RowNames
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from tests.benchmarks.measuring import measured
 
 _ANSWERS_AT_ONCE = 5_000
-_WORDS = [
-    f"{start}{end}" for start in ("ba", "ke", "lo", "mi", "nu", "sta", "tri") for end in ("rin", "le", "so", "ck")
-]
+_SYLLABLES = ("ba", "ke", "lo", "mi", "nu", "sta", "tri", "rin", "le", "so", "ck", "pa")
+_WORDS = ["".join(syllables) for syllables in product(_SYLLABLES, repeat=3)]
 CHECKS = [
     Check.model_validate(settings)
     for settings in (
-        {"name": "title_length", "field": "title", "characters": {"max": 60}},
         {"name": "text_length", "field": "text", "words": {"min": 40, "max": 80}},
         {"name": "claims", "field": ["title", "text"], "forbidden": [f"claim {number}" for number in range(200)]},
         {"name": "sku", "field": "text", "must_contain": ["{{ sku }}", "{{ size }} ml"]},
         {"name": "numbers", "field": ["title", "text"], "numbers_from": ["sku", "size", "price"]},
-        {"name": "shorter", "sql": "length(output.title) < length(output.text)"},
+        {"name": "own", "field": "text", "unique": "rows"},
+        {"name": "language", "field": "text", "language": "en", "warn": True},
     )
 ]
 OUTPUT = OutputSchema(
@@ -56,25 +57,29 @@ def main() -> int:
         for number in range(rows)
     ]
     outputs = [msgspec.json.encode(_answer(row, luck)).decode() for row in sources]
-    checks = Checks(CHECKS, output=OUTPUT, prompt_columns=[], line=lambda *_: 1, file="checks.yaml")
+    checks = Checks(
+        CHECKS, output=OUTPUT, names=RowNames(key=["sku"]), prompt_columns=[], line=lambda *_: 1, file="checks.yaml"
+    )
     began = time.perf_counter()
     facts = [checks.facts(row) for row in sources]
     facts_seconds = time.perf_counter() - began
+    judge = checks.new_judge()
+    requests = [str(number) for number in range(rows)]
     with measured(rows=rows, checks=len(CHECKS), facts_seconds=facts_seconds) as found:
         found["failed"] = sum(
             bool(verdict.reason)
             for start in range(0, rows, _ANSWERS_AT_ONCE)
-            for verdict in checks.judge(
-                facts[start : start + _ANSWERS_AT_ONCE], outputs[start : start + _ANSWERS_AT_ONCE]
-            )
+            for portion in [slice(start, start + _ANSWERS_AT_ONCE)]
+            for verdict in judge.judge(facts[portion], outputs[portion], requests[portion])
         )
     return 0
 
 
 def _answer(row: Mapping[str, object], luck: random.Random) -> dict[str, str]:
-    """A text with the facts of the row and a price, which is nearly always another one."""
+    """A text with the facts of the row. One price in ten is another one."""
     words = " ".join(luck.choices(_WORDS, k=56))
-    text = f"{row['sku']}: {words}, {row['size']} ml for {luck.randrange(100)}."
+    price = luck.randrange(100) if luck.random() < 0.1 else row["price"]
+    text = f"{row['sku']}: {words}, {row['size']} ml for {price}."
     return {"title": " ".join(luck.choices(_WORDS, k=6)), "text": text}
 
 

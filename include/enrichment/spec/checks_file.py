@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from include.enrichment.answers.checks.check import Bounds, Check, Difference, WordList
+from include.enrichment.answers.checks.check import Bounds, Check, Difference, Uniqueness, WordList
 from include.enrichment.answers.schema.kind import Kind
 from include.enrichment.answers.schema.output import Output
 from include.enrichment.errors import nearest
@@ -27,6 +27,7 @@ _MODELS: dict[str, type[BaseModel]] = {
     **dict.fromkeys(("characters", "words", "sentences", "items"), Bounds),
     "forbidden": WordList,
     "differs_from": Difference,
+    "unique": Uniqueness,
 }
 #: The types of values that have a text.
 _WITH_TEXT = ("string", "number", "integer", None)

@@ -24,8 +24,9 @@ from include.steps.publishing.matching import match_rows
 
 
 class FailedAnswer(NamedTuple):
-    """An answer that fails checks: its text, why it is unusable, and the names of the checks."""
+    """An answer that fails checks: the complaint to Claude, its text, why it is unusable, the names of the checks."""
 
+    complaint: str
     text: str
     reason: str
     checks: Sequence[str]
@@ -40,6 +41,8 @@ class FailedChecks:
 
     def __init__(self, rows: Path, checks: Checks, store: ResultStore) -> None:
         self._rows, self._checks, self._store = rows, checks, store
+        #: Whether the verdict on an answer depends on the others.
+        self.compare_answers = checks.compare_answers
         self._fetched: dict[str, BatchFacts | None] = {}
 
     def find(
@@ -49,7 +52,7 @@ class FailedChecks:
         Return the best answer of each such row, by the request that it answers.
 
         :param of: the requests of the rows to judge
-        :param batches: the batches with answers to them and to their repairs
+        :param batches: the batches with answers to them and to their repairs, and with all that they are compared with
         :param for_every_row: leave out the answers that pass for another row
 
         Raises LoadError if memory or disk runs out, SpecError if an expression fails on an answer.
@@ -58,18 +61,24 @@ class FailedChecks:
             return {}
         failed: dict[str, FailedAnswer] = {}
         passed: set[str] = set()
+        judge = self._checks.new_judge()
         self._match(batches, repairs)
         for rows, answered, others in join_rows(self._rows, folder=self._rows.parent):
-            judged = pc.is_valid(of.find(rows["request_id"].combine_chunks()))
+            wanted = pc.is_valid(of.find(rows["request_id"].combine_chunks()))
+            judged = None if self.compare_answers else wanted
             ids, outputs = answered["_request_id"], answered["output"]
-            for place, (_, verdict) in take_best(rows, answered, others, self._checks, judged=judged).items():
+            for place, (_, verdict) in take_best(rows, answered, others, judge, judged=judged).items():
                 request_id = ids[place].as_py()
+                if not wanted[place].as_py():
+                    continue
                 if not verdict.reason:
                     passed.update([request_id] if for_every_row else ())
+                    continue
+                found = FailedAnswer(verdict.complaint or "", outputs[place].as_py(), verdict.reason, verdict.failed)
                 # Rows with the same request may fail for different reasons. The choice must not depend on their order,
-                # as another reason makes another repair, which is billed again.
-                elif request_id not in failed or verdict.reason < failed[request_id].reason:
-                    failed[request_id] = FailedAnswer(outputs[place].as_py(), verdict.reason, verdict.failed)
+                # as another complaint makes another repair, which is billed again.
+                if request_id not in failed or found < failed[request_id]:
+                    failed[request_id] = found
         return {request_id: answer for request_id, answer in failed.items() if request_id not in passed}
 
     def _match(self, batches: Collection[str], repairs: Collection[Repair]) -> None:

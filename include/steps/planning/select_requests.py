@@ -6,6 +6,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,6 +137,8 @@ def requests_for_rejects(rejects: Path, rows: Path, pipeline: Pipeline, lake: La
     rejected = _requests_of(pq.read_table(rejects, columns=_keys(rows)), rows)
     found = store.look_up(rejected)
     sent = rejected - found.paid
+    if (checks := pipeline.read_checks()) and checks.compare_answers:  # with those of all other rows
+        found = store.look_up(RequestIds(pq.read_table(rows, columns=["request_id"])["request_id"]))
     if pipeline.settings.limits.retry_passes:
         sent |= _retried(rejected, found, rows, store, rejected, pipeline).request_ids
     return len(sent)
@@ -231,29 +234,35 @@ def _repairs(
     failed_checks = _failed_checks(rows, checks, store) if checks else None
     every: dict[str, Repair] = {}
     found_of_repairs = PriorResults(COMPACT_SCHEMA.empty_table())
-    latest, last = found, dict[str, Repair]()
+    latest, of = found, found.usable
     while True:
         unusable = _invalid(latest, store)
         if failed_checks:
-            # A row whose first answer passes its checks needs no better repair.
-            of = RequestIds({last[request_id].of for request_id in latest.usable}) if last else latest.usable
-            batches = {*found.usable_in(of), *found_of_repairs.usable_in(every.keys())}
+            compared = found.usable if failed_checks.compare_answers else of
+            batches = {*found.usable_in(compared), *found_of_repairs.usable_in(every.keys())}
             failed = failed_checks.find(of, batches, every.values())
-            unusable |= {request_id: (answer.text, answer.reason) for request_id, answer in failed.items()}
+            unusable |= {request_id: (answer.text, answer.complaint) for request_id, answer in failed.items()}
         if not unusable:
             return list(every.values()), found_of_repairs
-        requests = (last[request_id].request for request_id in unusable) if last else _of_rows(unusable.keys(), rows)
+        again = [every[request_id].request for request_id in unusable if request_id in every]
+        first = unusable.keys() - every.keys()
         last = {
             request.request_id: Repair(
                 request=request,
-                of=last[answered].of if last else answered,
-                depth=last[answered].depth + 1 if last else 1,
+                of=every[answered].of if answered in every else answered,
+                depth=every[answered].depth + 1 if answered in every else 1,
             )
-            for answered, request in _repaired(requests, unusable)
+            for answered, request in _repaired(chain(again, _of_rows(first, rows) if first else ()), unusable)
         }
         every |= last
         latest = store.look_up(last)
         found_of_repairs += latest
+        repaired = RequestIds({last[request_id].of for request_id in latest.usable})
+        if failed_checks and failed_checks.compare_answers:
+            # What a repaired answer says may be what another row's says, so those are judged again.
+            of = (of - RequestIds({every[one].of if one in every else one for one in unusable})) | repaired
+        else:
+            of = repaired  # a row whose first answer passes its checks needs no better repair
 
 
 def _of_rows(request_ids: Set[str], rows: Path) -> Iterator[Request]:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from include.enrichment.answers.table import ANSWERED_SCHEMA, CHECKED, WARNINGS
 
 if TYPE_CHECKING:
-    from include.enrichment.answers.checks.checks import Checks, Verdict
+    from include.enrichment.answers.checks.checks import Checks, Judge, Verdict
 
 _SUCCEEDED = "succeeded"
 
@@ -30,15 +30,17 @@ class CheckedRows:
     def __init__(self, joined: Iterable[tuple[pa.Table, pa.Table, pa.Table]], checks: Checks | None) -> None:
         self.failed: Counter[str] = Counter()
         self.warned: Counter[str] = Counter()
-        self._joined, self._checks = joined, checks
+        self._joined = joined
+        self._judge = checks.new_judge() if checks else None
+        self._can_warn = checks is not None and checks.can_warn
 
     def __iter__(self) -> Iterator[tuple[pa.Table, pa.Table]]:
         """Raises SpecError if an expression fails on an answer."""
         for rows, answered, others in self._joined:
-            yield rows, self._check(rows, answered, others, self._checks) if self._checks else answered
+            yield rows, self._check(rows, answered, others, self._judge) if self._judge else answered
 
-    def _check(self, rows: pa.Table, answered: pa.Table, others: pa.Table, checks: Checks) -> pa.Table:
-        taken = take_best(rows, answered, others, checks)
+    def _check(self, rows: pa.Table, answered: pa.Table, others: pa.Table, judge: Judge) -> pa.Table:
+        taken = take_best(rows, answered, others, judge)
         verdicts = [verdict for _, verdict in taken.values()]
         for verdict in verdicts:
             self.failed.update(verdict.failed)
@@ -48,11 +50,11 @@ class CheckedRows:
         best = answers.take(pa.array(numbers, pa.int64()))
         # The row bears the cost of all answers to its request, whichever it gets.
         best = best.set_column(best.schema.get_field_index("_cost_usd"), "_cost_usd", answered["_cost_usd"])
-        return _with_verdicts(best, _usable(answered), verdicts, can_warn=checks.can_warn)
+        return _with_verdicts(best, _usable(answered), verdicts, can_warn=self._can_warn)
 
 
 def take_best(
-    rows: pa.Table, answered: pa.Table, others: pa.Table, checks: Checks, *, judged: pa.Array | None = None
+    rows: pa.Table, answered: pa.Table, others: pa.Table, judge: Judge, *, judged: pa.Array | None = None
 ) -> dict[int, tuple[int, Verdict]]:
     """
     Judge the usable answers of a portion that join_rows() yields, in source order, those of a row the best first.
@@ -72,10 +74,12 @@ def take_best(
     )
     answers = pa.chunked_array([*answered["output"].chunks, *others["output"].chunks], pa.string())
     outputs = answers.take(pa.array([number for _, number in tried], pa.int64())).to_pylist()
-    places = pa.array([place for place, _ in tried], pa.int64())
-    facts = rows[CHECKED].take(places).to_pylist() if checks.need_rows else [None] * len(outputs)
+    of_rows = [place for place, _ in tried]
+    tried_rows = rows.take(pa.array(of_rows, pa.int64()))
+    facts = tried_rows[CHECKED].to_pylist() if CHECKED in rows.column_names else [None] * len(outputs)
+    request_ids = tried_rows["request_id"].to_pylist()
     taken: dict[int, tuple[int, Verdict]] = {}
-    for (place, number), verdict in zip(tried, checks.judge(facts, outputs), strict=True):
+    for (place, number), verdict in zip(tried, judge.judge(facts, outputs, request_ids, of_rows), strict=True):
         if place not in taken or (taken[place][1].reason and not verdict.reason):
             taken[place] = number, verdict
     return taken

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from include.enrichment.answers.checks.checks import Checks, Verdict
+from include.enrichment.answers.checks.checks import Checks, Judge, Verdict
 from include.enrichment.answers.repair import Repair
 from include.enrichment.answers.table import CHECKED
 from include.enrichment.errors import LoadError
@@ -53,14 +53,14 @@ def test_an_answer_that_fails_for_any_of_its_rows_is_found_once(answered: Answer
     failed = find(run, checks, store)
     assert len(failed) == 4
     assert failed.keys() == run.request_ids
-    assert all(reason.startswith("check same: Name the ticket. (topic does not") for _, reason, _ in failed.values())
+    assert all(reason.startswith("check same: Name the ticket. (topic does not") for _, _, reason, _ in failed.values())
 
 
 def test_the_reason_does_not_depend_on_the_order_of_rows(answered: Answered) -> None:
     """Rows that share an answer fail for different reasons, and another reason would be another repair."""
     run, checks, store = answered
     failed = find(run, checks, store)
-    assert [reason for _, reason, _ in failed.values() if "'N" in reason] == [
+    assert [reason for _, _, reason, _ in failed.values() if "'N" in reason] == [
         "check same: Name the ticket. (topic does not contain 'N1')"
     ]
 
@@ -75,18 +75,18 @@ def test_only_rows_of_these_requests_are_judged_and_an_answer_to_a_repair_by_the
     repair = Repair(request=Request(request_id=one, params="{}"), of=other, depth=1)
     as_repair = FailedChecks(run.rows, checks, store).find(RequestIds([other]), batches, [repair])
     assert ([*as_own], [*as_repair]) == ([other], [one])
-    assert as_own[other][1] == as_repair[one][1]
+    assert as_own[other].reason == as_repair[one].reason
 
 
-def test_a_request_whose_answer_passes_for_another_row_can_be_left_out(answered: Answered, flow: Flow) -> None:
-    run, _, store = answered
-    checks = load_pipeline(write_pipeline(run.rows.parent / "any", checks_yaml=SAME)).read_checks()
-    assert checks
+def test_a_request_whose_answer_passes_for_another_row_can_be_left_out(
+    answered: Answered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, checks, store = answered
 
-    def judge(facts: Sequence[str | None], outputs: Sequence[str]) -> list[Verdict]:
+    def judge(self: Judge, facts: Sequence[str | None], outputs: Sequence[str], *_: object) -> list[Verdict]:
         return [Verdict(reason=None if "N1" in str(fact) else "no") for fact in facts]
 
-    checks.judge = judge  # type: ignore[method-assign]
+    monkeypatch.setattr(Judge, "judge", judge)
     assert len(find(run, checks, store)) == 4
     assert len(find(run, checks, store, for_every_row=True)) == 3
 
@@ -95,11 +95,11 @@ def test_answers_are_judged_in_source_order(answered: Answered, monkeypatch: pyt
     run, checks, store = answered
     judged: list[str | None] = []
 
-    def judge(facts: Sequence[str | None], outputs: Sequence[str]) -> list[Verdict]:
+    def judge(self: Judge, facts: Sequence[str | None], outputs: Sequence[str], *_: object) -> list[Verdict]:
         judged.extend(facts)
         return [Verdict(reason=None)] * len(outputs)
 
-    monkeypatch.setattr(checks, "judge", judge)
+    monkeypatch.setattr(Judge, "judge", judge)
     find(run, checks, store)
     assert judged == pq.read_table(run.rows)[CHECKED].to_pylist()
 
@@ -124,7 +124,7 @@ def test_of_several_answers_to_a_request_the_newest_is_the_best_as_in_publish(
     failed = find(run, checks, store)
     best = dict(zip(*(results[name].to_pylist() for name in ("request_id", "output")), strict=True))
     expected = best if judged == "first" else dict.fromkeys(best, answers[0].as_py())
-    assert {request_id: answer for request_id, (answer, *_) in failed.items()} == expected
+    assert {request_id: answer for request_id, (_, answer, *_) in failed.items()} == expected
     assert dict(zip(*(flow.rejected()[name].to_pylist() for name in ("_request_id", "text")), strict=True)) == expected
 
 

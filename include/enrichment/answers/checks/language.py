@@ -29,13 +29,14 @@ class Language(TextKind):
     The language that each text must have. A text of fewer than LEAST_WORDS words, or of an uncertain language, passes.
 
     :param tag: a template that makes a tag such as ``de`` or ``pt-BR``, of which only the first part counts
+    :param where: file and line, for errors
 
     Raises ValueError if the tag is the same for all rows and names no known language.
     """
 
-    def __init__(self, fields: Sequence[str], tag: Template) -> None:
+    def __init__(self, fields: Sequence[str], tag: Template, *, where: str) -> None:
         super().__init__(fields)
-        self._tag = tag
+        self._tag, self._where = tag, where
         self.columns = list(tag.columns)
         self._classify = _identifier().classify
         self._constant = None if self.columns else _primary(tag.render({}))
@@ -43,10 +44,16 @@ class Language(TextKind):
     def facts(self, row: Mapping[str, Any]) -> str | None:
         if self._constant:
             return None
+        tag = self._tag.render(row)
+        if not tag.strip():
+            raise SpecError(
+                f"{self._where}: the language is NULL or empty. Nothing was sent. Give it a default, for example"
+                f" {{{{ {self.columns[0]} or 'en' }}}}."
+            )
         try:
-            return _primary(self._tag.render(row))
+            return _primary(tag)
         except ValueError as error:
-            raise SpecError(f"{self._tag.file}: {error}. Nothing was sent.") from error
+            raise SpecError(f"{self._where}: {error}. Nothing was sent.") from error
 
     def problem(self, text: str, fact: Any) -> str | None:
         wanted = self._constant or fact

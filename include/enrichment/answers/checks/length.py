@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import regex
 
 from include.enrichment.answers.checks.check import Bounds
 from include.enrichment.answers.checks.kind import Answers, Kind, TextKind, values_at
@@ -13,12 +14,16 @@ from include.enrichment.answers.checks.kind import Answers, Kind, TextKind, valu
 #: Chinese and Japanese are written without spaces: there each character counts as a word.
 _EACH = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _WORD = re.compile(rf"[{_EACH}]|[^\W{_EACH}]+(?:['’.,-][^\W{_EACH}]+)*")
+_CHARACTER = regex.compile(r"\X")
 _SENTENCE_END = re.compile(r"[.!?…]+[\"'”’»)\]]*(?=\s|$)|[。！？]+")
 
 
 def count_characters(text: str) -> int:
-    """Return the number of characters. A letter with an accent is one, however it is composed."""
-    return len(unicodedata.normalize("NFC", text))
+    """
+    Return the number of characters as a reader counts them: a letter with its accents, a syllable with its vowel signs
+    and an emoji of several code points are one each (Unicode's extended grapheme clusters).
+    """
+    return len(text) if text.isascii() else len(_CHARACTER.findall(text))
 
 
 def count_words(text: str) -> int:

@@ -10,7 +10,12 @@ from typing import Any
 from include.enrichment.answers.checks.kind import TextKind, text_of
 
 #: Digits, with separators of any language between them. A space separates groups of three only.
-_NUMBER = re.compile(r"\d+(?:[.,'’٫٬\u00a0\u202f]\d+| \d{3}(?!\d))*")
+_NUMBER = re.compile(
+    r"(?<![\w.,])\.\d+(?:[eE][+-]?\d+(?!\w))?|\d+(?:[.,'’٫٬\u00a0\u202f]\d+| \d{3}(?!\d))*(?:[eE][+-]?\d+(?!\w))?"
+)
+_EXPONENT = re.compile(r"(.*)[eE]([+-]?)(\d+)")
+#: No number that a text is about has more digits.
+_MOST_DIGITS = 400
 _SEPARATOR = re.compile(r"\D")
 
 
@@ -52,22 +57,48 @@ def _readings(number: str) -> list[str]:
     """
     Return the values that a number may stand for as a whole: ``1.299`` is 1299 in German and 1.299 in English.
 
-    The last separator may be the decimal one, if it occurs once; all others separate groups of three digits.
+    The last separator may be the decimal one, if it occurs once; all others separate groups of digits. A number with an
+    exponent is written out: ``1e-7`` is 0.0000001.
     """
+    if exponent := _EXPONENT.fullmatch(number):
+        shift = int(f"{exponent[2]}{exponent[3][:4]}")
+        return [_shifted(reading, shift) for reading in _readings(exponent[1])] if abs(shift) <= _MOST_DIGITS else []
+    if number.startswith("."):
+        return [_plain("", number[1:])]
     first, *rest = _SEPARATOR.split(number)
     separators = _SEPARATOR.findall(number)
     readings = []
-    if all(len(part) == 3 for part in rest):
+    if _are_groups(rest):
         readings.append(_plain("".join([first, *rest]), ""))
-    if separators and separators[-1] not in separators[:-1] and all(len(part) == 3 for part in rest[:-1]):
+    if separators and separators[-1] not in separators[:-1] and _are_groups(rest[:-1]):
         readings.append(_plain("".join([first, *rest[:-1]]), rest[-1]))
     return readings
 
 
 def _parts(number: str) -> list[str]:
-    """Return the numbers within a date, a version, or a text such as ``3 100 ml bottles``; none for one number."""
-    several = " " in number or not _readings(number)
-    return [_plain(part, "") for part in _SEPARATOR.split(number)] if several else []
+    """
+    Return the numbers within a date, a version, a code such as ``10E20``, or a text such as ``3 100 ml bottles``; none
+    for one number.
+    """
+    exponent = _EXPONENT.fullmatch(number)
+    several = not exponent[2] if exponent else " " in number or not _readings(number)
+    return [_plain(part, "") for part in _SEPARATOR.split(number) if part] if several else []
+
+
+def _are_groups(parts: Sequence[str]) -> bool:
+    """Whether digits after separators are groups: ``1,000,000`` or, in India, ``10,00,000``."""
+    sizes = {len(part) for part in parts[:-1]}
+    return not parts or (len(parts[-1]) == 3 and (sizes <= {3} or sizes <= {2}))
+
+
+def _shifted(reading: str, shift: int) -> str:
+    """Return a number of _plain() times ten to the power of ``shift``."""
+    whole, _, decimals = reading.partition(".")
+    digits, point = whole + decimals, len(whole) + shift
+    if point <= 0:
+        return _plain("", "0" * -point + digits)
+    digits = digits.ljust(point, "0")
+    return _plain(digits[:point], digits[point:])
 
 
 def _plain(whole: str, decimals: str) -> str:

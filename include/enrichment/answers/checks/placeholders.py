@@ -9,24 +9,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from include.enrichment.answers.checks.kind import TextKind, text_of
+from include.enrichment.answers.checks.texts.html import VOID
 
 _TOKEN = re.compile(
     r"""
-    (?P<tag>      </?[A-Za-z][\w:.-]*(?:\s[^<>]*)?/?> )       # <b>, </b>, <br/>, <a href="…">
-    | (?P<double> \{\{-?\s*[\w.]+\s*-?\}\} )                   # {{ name }}
-    | (?P<named>  [$%]\{\w+\} | %\(\w+\)[#0\- +]*\d*(?:\.\d+)?[a-zA-Z] )   # ${name}, %{name}, %(name)s
-    | (?P<printf> %(?:\d+\$)?[#0\-+]*\d*(?:\.\d+)?(?:hh|h|ll|l|z|t|j|L|q)?[sdifuxXoeEgGc@] )   # %s, %1$s, %.2f, %@
+    (?P<tag>      </?[A-Za-z][\w:.-]*+(?:\s[^<>]*)?> | </?[A-Za-z][\w:.-]*+/> )   # <b>, </b>, <br/>, <a href="…">
+    | (?P<double> \{\{[^{}]*\}\} )                             # {{ name }}, {{ name | upper }}
+    | (?P<named>  [$%]\{\w+\} | %\(\w+\)[#0\- +]*+\d*+(?:\.\d++)?+[a-zA-Z] )   # ${name}, %{name}, %(name)s
+    | (?P<percent> %% )                                        # a percent sign
+    | (?P<printf> %(?:\d++\$)?+[#0\-+]*+\d*+(?:\.\d++)?+(?:hh|h|ll|l|z|t|j|L|q)?[sdifuxXoeEgGc@] )  # %s, %1$s, %@
     | (?P<brace>  \{ )                                         # {count}, {count, plural, …}
     """,
     re.VERBOSE,
 )
-_SIMPLE = re.compile(r"\{\s*(?:[\w.-]+(?:![rsa])?(?::[^{}]*)?)?\s*\}")
-_ICU = re.compile(r"\{\s*([\w.-]+)\s*,\s*(\w+)\s*(,)?")
+_SIMPLE = re.compile(r"\{\s*+(?:[\w.-]++(?:![rsa])?(?::[^{}]*+)?)?+\s*+\}")
+_ICU = re.compile(r"\{\s*+([\w.-]++)\s*+,\s*+(\w++)\s*+(,)?")
 #: Arguments of ICU that choose one of several texts.
 _CHOICES = ("plural", "selectordinal", "select")
 #: No real text nests choices this deeply. What lies deeper is not read.
 _MOST_DEPTH = 20
-_SELECTOR = re.compile(r"\s*(?:offset:\d+\s*)?(=\d+|[\w-]+)\s*\{")
+#: Of more placeholders, it does not help to say which one was altered into which.
+_MOST_COMPARED = 20
+_SELECTOR = re.compile(r"\s*+(?:offset:\d++\s*+)?+(=\d++|[\w-]++)\s*+\{")
+_TAG_NAME = re.compile(r"</?([A-Za-z][\w:.-]*)")
 
 
 class Placeholders(TextKind):
@@ -52,8 +57,8 @@ class Placeholders(TextKind):
         expected, found = Counter(fact), Counter(placeholders(text))
         missing, extra = sorted((expected - found).elements()), sorted((found - expected).elements())
         facts = []
-        for name in [*missing]:
-            if close := difflib.get_close_matches(name, extra, n=1):
+        for name in missing[:_MOST_COMPARED]:
+            if close := difflib.get_close_matches(name, extra[:_MOST_COMPARED], n=1):
                 facts.append(f"has {close[0]} instead of {name}")
                 missing.remove(name)
                 extra.remove(close[0])
@@ -73,7 +78,7 @@ def placeholders(text: str, *, depth: int = 0) -> Iterator[str]:
         place = token.end()
         match token.lastgroup:
             case "tag":
-                yield _tag(token.group())
+                yield from _tag(token.group(), depth=depth)
             case "brace":
                 if simple := _SIMPLE.match(text, token.start()):
                     place = simple.end()
@@ -81,17 +86,28 @@ def placeholders(text: str, *, depth: int = 0) -> Iterator[str]:
                 elif argument := _ICU.match(text, token.start()):
                     found, place = _argument(text, argument, depth=depth)
                     yield from found
-            case "printf" if text[token.start() :].startswith("%%"):
-                place = token.start() + 2
+            case "percent":
+                continue
+            case "printf" if _is_percentage(text, token):
+                continue
             case "double":
                 yield "".join(token.group().split())
             case _:
                 yield token.group()
 
 
-def _tag(tag: str) -> str:
-    name = re.match(r"</?[\w:.-]+", tag)
-    return f"{name.group().lower() if name else tag}{'/' if tag.endswith('/>') else ''}>"
+def _is_percentage(text: str, token: re.Match[str]) -> bool:
+    """Whether it is the percent sign of a number and the beginning of a word: ``20%discount``."""
+    return text[token.start() - 1 : token.start()].isdigit() and text[token.end() : token.end() + 1].isalpha()
+
+
+def _tag(tag: str, *, depth: int) -> Iterator[str]:
+    """Yield the tag with its name only, then the placeholders in its attributes."""
+    if name := _TAG_NAME.match(tag):
+        # <br> and <br/> are the same, but <item/> has no end tag and <item> has one.
+        ends = "/" if tag.endswith("/>") and name.group(1).lower() not in VOID else ""
+        yield f"{name.group().lower()}{ends}>"
+        yield from placeholders(tag[name.end() :], depth=depth)
 
 
 def _argument(text: str, argument: re.Match[str], *, depth: int) -> tuple[list[str], int]:

@@ -10,6 +10,7 @@ from ahocorasick_rs import AhoCorasick
 
 from include.enrichment.answers.checks.check import WordList
 from include.enrichment.answers.checks.kind import TextKind
+from include.enrichment.answers.checks.texts.folding import as_composed, folded, spaced
 from include.enrichment.requests.template import Template
 
 #: Scripts without spaces between words, or with endings attached to them: every character there is a word's boundary.
@@ -18,7 +19,8 @@ _WORD_CHARACTER = re.compile(r"[^\W\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040
 
 class _Finder:
     """
-    Finds many texts in one pass over another. Runs of white space count as one space.
+    Finds many texts in one pass over another, however their letters are composed. Runs of white space count as one
+    space.
 
     :param whole_words: a hit must not begin or end within a word
     """
@@ -26,6 +28,8 @@ class _Finder:
     def __init__(self, wanted: Sequence[str], *, whole_words: bool = True, case_sensitive: bool = False) -> None:
         self._whole_words, self._case_sensitive = whole_words, case_sensitive
         self._wanted = {self._fold(text): text for text in wanted}
+        if nothing := [text for text in wanted if not self._fold(text).strip("\0")]:
+            raise ValueError(f"{nothing[0]!r} is no word: it has only white space")
         self._folded = list(self._wanted)
         self._search = AhoCorasick(self._folded)
 
@@ -33,12 +37,16 @@ class _Finder:
         """Yield the wanted texts that occur, as they were given."""
         text = self._fold(text)
         for number, start, end in self._search.find_matches_as_indexes(text, overlapping=True):
-            if not self._whole_words or not (_within_word(text, start) or _within_word(text, end)):
+            if not self._whole_words or _is_whole(text, start, end):
                 yield self._wanted[self._folded[number]]
 
     def _fold(self, text: str) -> str:
-        text = " ".join(text.split())
-        return text if self._case_sensitive else text.casefold()
+        return as_composed(spaced(text)) if self._case_sensitive else folded(text)
+
+
+def _is_whole(text: str, start: int, end: int) -> bool:
+    """Whether what lies between two places neither begins nor ends within a word."""
+    return not (_within_word(text, start) or _within_word(text, end))
 
 
 def _within_word(text: str, place: int) -> bool:
@@ -49,6 +57,7 @@ class Forbidden(TextKind):
     """Words and phrases that no text may contain."""
 
     def __init__(self, fields: Sequence[str], words: WordList) -> None:
+        """Raises ValueError for a word without characters."""
         super().__init__(fields)
         self._finder = _Finder(words.words, whole_words=words.whole_words, case_sensitive=words.case_sensitive)
 
@@ -70,8 +79,17 @@ class MustContain(TextKind):
         return [text for text in texts if text]
 
     def problem(self, text: str, fact: Any) -> str | None:
-        missing = [required for required in fact if not any(_Finder([required]).find(text))]
+        text = folded(text)
+        missing = [required for required in fact if not _contains(text, folded(required))]
         return f"does not contain {_listed(missing)}" if missing else None
+
+
+def _contains(text: str, required: str) -> bool:
+    """Whether a folded text contains another one as whole words."""
+    start = text.find(required)
+    while start >= 0 and not _is_whole(text, start, start + len(required)):
+        start = text.find(required, start + 1)
+    return start >= 0
 
 
 def _listed(texts: Sequence[str] | Mapping[str, Any]) -> str:

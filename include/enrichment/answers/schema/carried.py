@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -9,6 +10,7 @@ from numbers import Integral, Real
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -28,6 +30,8 @@ from include.enrichment.requests.prompt_values import Foreign, UnsupportedValue
 
 #: The types that source.carry may name besides those of a key, and those that only values give.
 _NAMED = {"double": pa.float64(), "time": pa.time64("us"), "binary": pa.binary()}
+#: What Python writes for numbers that JSON does not have. Within a text it is harmless.
+_NOT_JSON = re.compile("NaN|Infinity")
 _LOCAL_TIME = pa.timestamp("us")
 #: All types that source.carry may name, as pipeline.yaml and messages spell them.
 CARRIED_TYPE_NAMES = (*KEY_TYPES, *_NAMED, '"decimal(p,s)"')
@@ -198,10 +202,15 @@ def _text(value: Any) -> Any:
         return str.__str__(value) if isinstance(value, str) else str(value)
     try:
         if isinstance(value, Mapping | list | tuple):
-            return to_json(to_prompt_value(value))
+            text = to_json(to_prompt_value(value))
+            if _NOT_JSON.search(text):
+                msgspec.json.decode(text)
+            return text
         converted = to_prompt_value(value)
     except UnsupportedValue as error:
         raise ValueError(f"{describe_value(value)}: {error}") from error
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{describe_value(value)}: JSON has no NaN and no infinity") from error
     return str(converted) if isinstance(converted, Foreign) else value
 
 

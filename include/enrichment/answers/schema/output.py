@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import reprlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -14,8 +15,10 @@ from include.enrichment.answers.schema import TEXT_COLUMN
 from include.enrichment.answers.schema.kind import Kind
 from include.enrichment.answers.schema.output_schema import OutputSchema
 
-#: The reason of an answer that has no text, or only whitespace.
+#: The reason of an answer that has no text, or only white space and characters without width.
 NO_TEXT = "no text in the answer"
+#: Characters that show nothing and are not white space to Unicode: joiners, marks of direction, soft hyphens.
+_ZERO_WIDTH = "[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+"
 
 
 class Output(Protocol):
@@ -49,7 +52,7 @@ class Output(Protocol):
 
 
 class TextOutput:
-    """The answer is text, whatever it says, unless it is empty or only whitespace. See Output."""
+    """The answer is text, whatever it says, unless it is empty or shows nothing. See Output."""
 
     @property
     def fields(self) -> list[pa.Field]:
@@ -67,7 +70,7 @@ class TextOutput:
 
     def check(self, text: str) -> tuple[str, None] | tuple[None, str]:
         """Return the text unchanged, or the reason why it is unusable."""
-        return (text, None) if text.strip() else (None, NO_TEXT)
+        return (text, None) if re.sub(_ZERO_WIDTH, "", text).strip() else (None, NO_TEXT)
 
     def check_json(self, text: str) -> tuple[str, None] | tuple[None, str]:
         """Return the text of a JSON string, or the reason why it is unusable."""
@@ -78,7 +81,8 @@ class TextOutput:
 
     def accept(self, texts: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
         """Return the texts, null where one is unusable."""
-        blank = pc.or_(pc.equal(pc.binary_length(texts), 0), pc.utf8_is_space(texts))
+        visible = pc.replace_substring_regex(texts, _ZERO_WIDTH, "")
+        blank = pc.or_(pc.equal(pc.binary_length(visible), 0), pc.utf8_is_space(visible))
         return pc.if_else(blank, None, texts)
 
     def values(self, outputs: Sequence[str]) -> list[dict[str, Any]]:

@@ -70,6 +70,15 @@ ONE = "- name: a\n  field: label\n"
         (f"{ONE}  forbidden: {{file: ../words.txt}}\n", 3, "a.forbidden.file: String should match pattern"),
         ("- name: a\n  field: lable\n  pattern: a\n", 2, "the output has no 'lable'; did you mean 'label'? It has:"),
         ("- name: a\n  field: label.text\n  pattern: a\n", 2, "the output has no 'label.text'"),
+        (f"{ONE}  unique: samples\n", 3, "a.unique: each row has one sample: raise `samples` in pipeline.yaml"),
+        (
+            f"{ONE}  unique: {{among: rows, at_most: 0.5}}\n",
+            3,
+            "a.unique.at_most: Input should be greater than or equal",
+        ),
+        (f"{ONE}  unique: {{among: rows, most: 1}}\n", 3, "a.unique.most: unknown key"),
+        (f"{ONE}  forbidden: [' ']\n", 3, "a.forbidden: ' ' is no word: it has only white space"),
+        ("- name: a\n  sql: price > 1\n", 2, "once `columns` names it with its type"),
         (f"{ONE}  items: {{max: 3}}\n", 2, "a.field: 'label' is string, not a list"),
     ],
     ids=str,
@@ -127,6 +136,13 @@ def test_numbers_of_the_row_are_those_of_prompts_key_and_for_each_and_not_those_
     checks = pipeline.read_checks()
     assert checks
     facts = checks.facts({"id": 7, "text": "Soap", "price": 12, "size": 40})
-    verdicts = checks.judge([facts] * 2, ['{"label": "40 ml"}', '{"label": "12 EUR"}'])
+    verdicts = checks.new_judge().judge([facts] * 2, ['{"label": "40 ml"}', '{"label": "12 EUR"}'], [None] * 2)
     assert [verdict.failed for verdict in verdicts] == [(), ["real"]]
     assert pipeline.columns == {"id", "text", "price"}
+
+
+def test_checks_are_made_once_and_again_for_a_changed_pipeline(load: Load) -> None:
+    pipeline = load(checks=CHECKS, words="cheapest\n")
+    assert pipeline.read_checks() is pipeline.read_checks()
+    changed = pipeline.model_copy(update={"checks": pipeline.checks[:1]})
+    assert changed.read_checks() is not pipeline.read_checks()

@@ -127,7 +127,7 @@ def test_a_wrong_new_name_is_reported_with_the_line_of_its_column(mistakes: Mist
         "pipeline.yaml:6: source.rename: 'label' cannot become 'id': the source has a column of that name; choose"
         " another name",
         "pipeline.yaml:7: source.rename: '_s' begins with an underscore, which is reserved: choose another name",
-        "pipeline.yaml:8: source.rename: '' is not a name for a column: choose another name",
+        "pipeline.yaml:8: source.rename: '' is not a valid column name: choose another name",
         "pipeline.yaml:9: source.rename: 'lable' has the new name 'page' too: choose another name",
     ]
 

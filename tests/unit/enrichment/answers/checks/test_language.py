@@ -19,7 +19,8 @@ TEXTS = {
 
 
 def language(tag: str) -> Language:
-    return Language(["text"], Template(tag, file="tickets/checks.yaml"))
+    where = "tickets/checks.yaml:3: a.language"
+    return Language(["text"], Template(tag, file="tickets/checks.yaml"), where=where)
 
 
 @pytest.mark.parametrize("written", TEXTS)
@@ -56,6 +57,11 @@ def test_a_language_that_nobody_knows_is_a_mistake() -> None:
         language("klingon")
 
 
+def test_a_row_without_a_language_stops_extract() -> None:
+    with pytest.raises(SpecError, match=r"checks.yaml:3: a.language: the language is NULL or empty.*{{ locale or 'en'"):
+        language("{{ locale }}").facts({"locale": None})
+
+
 def test_an_unknown_language_of_a_row_stops_extract() -> None:
-    with pytest.raises(SpecError, match=r"tickets/checks.yaml: 'tlh' is not a known language"):
+    with pytest.raises(SpecError, match=r"tickets/checks.yaml:3: a.language: 'tlh' is not a known language"):
         language("{{ locale }}").facts({"locale": "tlh"})

@@ -13,6 +13,11 @@ from include.enrichment.answers.checks.length import (
 )
 
 
+@pytest.mark.parametrize("text", ["👩‍👩‍👧", "👍🏽", "🇩🇪", "क्षि", "ё"])
+def test_what_a_reader_sees_as_one_character_is_one(text: str) -> None:
+    assert count_characters(text) == 1
+
+
 def test_a_composed_letter_is_one_character() -> None:
     assert count_characters("e\u0301te\u0301") == count_characters("été") == 3
 

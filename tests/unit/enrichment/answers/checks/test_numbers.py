@@ -14,6 +14,11 @@ ROW = {
     "weight": 0.25,
     "note": None,
     "version": "2.10.3",
+    "tiny": 1e-7,
+    "huge": 1e16,
+    "population": 10_00_000,
+    "code": "10E20",
+    "half": ".75 l",
 }
 
 
@@ -31,6 +36,10 @@ def problem(text: str) -> str | None:
         "0,250 kg of 500ml",
         "version 2.10.3 of ٥٠٠ ml",
         "2 500 ml bottles",
+        "0.0000001, 1e-7, 1E-07 or 10,000,000,000,000,000",
+        "10,00,000 people, 10,00,000.00 rupees and 1,000,000 in all",
+        "article 10E20, 10 of 20",
+        "0.75 l, .75 l and .250 kg",
     ],
 )
 def test_a_number_of_the_row_counts_in_any_notation(text: str) -> None:
@@ -46,6 +55,10 @@ def test_a_number_of_the_row_counts_in_any_notation(text: str) -> None:
         ("1.987.500", "1.987.500"),
         ("12.2026", "12.2026"),
         ("25", "25"),
+        ("2e-7", "2e-7"),
+        (".76 l or 75 l", ".76, 75"),
+        ("1,00,0000", "1,00,0000"),
+        ("1e999999999", "1e999999999"),
     ],
 )
 def test_a_number_that_the_row_lacks_is_invented(text: str, invented: str) -> None:

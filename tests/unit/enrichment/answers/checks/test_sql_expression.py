@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -91,3 +91,37 @@ def test_an_expression_that_fails_on_a_value_names_its_line() -> None:
         SpecError, match=r"^tickets/checks.yaml:3: a: the expression fails on an answer: Could not convert"
     ):
         passed("output.price < source.price", [{}], [{"price": "a lot"}], price="double")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "expression"),
+    [
+        ("varchar[]", ['a "quoted"\n\\text', "ä, b"], "source.c[1] = 'a \"quoted\"' || chr(10) || '\\text'"),
+        ("struct(a varchar, n int[])", {"a": "x\ty", "n": [1, None]}, "source.c.a = 'x' || chr(9) || 'y'"),
+        ("map(varchar, date)", {"day": date(2026, 11, 1)}, "source.c['day'] = date '2026-11-01'"),
+        ("varchar[]", '["from", "text"]', "source.c[2] = 'text'"),
+        ("varchar", ["a", "b"], 'source.c = \'["a", "b"]\''),
+    ],
+)
+def test_lists_and_objects_keep_their_texts(kind: str, value: object, expression: str) -> None:
+    assert passed(expression, [{}], [{"c": value}], c=kind) == [True]
+    assert passed(f"not ({expression})", [{}], [{"c": value}], c=kind) == [False]
+
+
+def test_a_value_that_does_not_fit_its_type_is_found_before_anything_is_sent() -> None:
+    columns = {"price": "double", "tags": "int[]"}
+    check = SqlExpression("output.price < source.price", columns, OUTPUT, where="tickets/checks.yaml:3: a")
+    good, null, bad = ({"price": price, "tags": [1]} for price in (Decimal("1.5"), None, "a lot"))
+    assert check.misfit([check.facts(row) for row in (good, null)]) is None
+    assert check.misfit([check.facts(row) for row in (good, bad, bad)]) == (
+        1,
+        "tickets/checks.yaml:3: a.columns: 'price' has 'a lot', which is not double. Nothing was sent. Name another"
+        " type, or cast the column in extract.sql or the export.",
+    )
+    assert check.misfit([check.facts(good | {"tags": ["x"]})])
+
+
+@pytest.mark.parametrize("expression", ["price > 1", "output.price > source.price"])
+def test_a_column_that_columns_does_not_name_is_told_with_what_to_write(expression: str) -> None:
+    with pytest.raises(ValueError, match=r"not found.*source.NAME, once `columns` names it with its type"):
+        SqlExpression(expression, {}, OUTPUT, where="tickets/checks.yaml:3: a")

@@ -25,6 +25,24 @@ def test_forbidden_words_are_found_as_whole_words_in_any_case(text: str, problem
     assert Forbidden(["title"], words).problem(text, None) == problem
 
 
+def test_the_composition_of_letters_makes_no_difference() -> None:
+    assert Forbidden(["t"], WordList(words=["café"])).problem("CAFE\u0301", None)
+    assert Forbidden(["t"], WordList(words=["cafe\u0301"], case_sensitive=True)).problem("café", None)
+    assert must_contain("{{ sku }}").problem("Cafe\u0301", ["CAFÉ"]) is None
+
+
+@pytest.mark.parametrize("word", [" ", "\u00a0\n", "\0"])
+def test_a_word_without_characters_is_a_mistake(word: str) -> None:
+    with pytest.raises(ValueError, match="is no word: it has only white space"):
+        Forbidden(["t"], WordList(words=["best", word]))
+
+
+def test_a_very_long_text_is_found_quickly_and_as_a_whole_word() -> None:
+    long = "ab" * 10_000
+    assert must_contain("{{ sku }}").problem(f"x{long} {long}", [long]) is None
+    assert must_contain("{{ sku }}").problem(f"x{long} {long}y", [long])
+
+
 def test_words_within_words_and_case_count_on_request() -> None:
     assert Forbidden(["t"], WordList(words=["best"], whole_words=False)).problem("a bestseller", None)
     check = Forbidden(["t"], WordList(words=["BEST"], case_sensitive=True))

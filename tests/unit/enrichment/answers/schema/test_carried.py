@@ -218,3 +218,10 @@ def test_a_value_that_its_type_would_change_is_rejected_with_value_and_type(
 @pytest.mark.parametrize("values", [[], [None], [None, None]])
 def test_a_column_may_be_empty_or_only_null(kind: pa.DataType, values: list[None]) -> None:
     assert carried_array(values, kind) == pa.array(values, kind)
+
+
+@pytest.mark.parametrize("value", [[1.0, float("nan")], {"a": float("inf")}])
+def test_a_list_with_a_number_that_json_lacks_is_not_carried_as_text(value: object) -> None:
+    with pytest.raises(ValueError, match="JSON has no NaN and no infinity"):
+        carried_array([value], pa.string())
+    assert carried_array([["NaN", "Infinity"]], pa.string()).to_pylist() == ['["NaN", "Infinity"]']

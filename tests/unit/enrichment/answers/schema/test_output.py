@@ -12,8 +12,8 @@ from include.enrichment.answers.schema.output import TextOutput, output_config, 
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from tests.fixtures.schemas import object_schema
 
-TEXTS = ["Dear you", " Dear you\n", "0", "\x00", "{}", "\u200b", "😀", "null"]
-BLANK = ["", " ", "\n\n", "\t\r\n ", "\u00a0\u2003\u3000\u2028\x1c"]
+TEXTS = ["Dear you", " Dear you\n", "0", "\x00", "{}", "a\u200bb", "😀", "👩\u200d👧", "null"]
+BLANK = ["", " ", "\n\n", "\t\r\n ", "\u00a0\u2003\u3000\u2028\x1c", "\u200b", "\ufeff \u2060\u00ad\n"]
 
 
 @pytest.mark.parametrize("text", TEXTS)
@@ -22,7 +22,7 @@ def test_any_text_is_an_output_unchanged(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", BLANK)
-def test_no_text_and_only_whitespace_are_unusable(text: str) -> None:
+def test_no_text_and_only_what_shows_nothing_are_unusable(text: str) -> None:
     assert TextOutput().check(text) == (None, "no text in the answer")
 
 
