@@ -40,6 +40,8 @@ _SEEDS = range(3)
 _BEFORE_AND_AFTER: tuple[Moment, ...] = ("before", "after")
 #: Enough for two chunks besides the canary.
 _FEW_ROWS = 23
+#: Enough for a chunk besides the canary, and for one of repairs.
+_FEW_RICH_ROWS = 9
 #: The most problems in the note of a finding.
 _MOST_NOTES = 3
 
@@ -74,7 +76,7 @@ def findings(worlds: Worlds) -> Iterator[Finding]:
 
 def _rich_findings(worlds: Worlds) -> Iterator[Finding]:
     note = ", with for_each, the best of two samples, checks and carry"
-    yield from _killed_once(worlds, writes_of(worlds.new(rows=_FEW_ROWS, kind=RICH), faults=MENDABLE), RICH, note)
+    yield from _killed_once(worlds, writes_of(worlds.new(rows=_FEW_RICH_ROWS, kind=RICH), faults=MENDABLE), RICH, note)
     yield _finding(f"SIGKILL again and again{note}", _killed_repeatedly(worlds, RICH))
     yield _finding(f"2 runs of a partition at once{note}", _races(worlds, 2, RICH))
 
@@ -98,10 +100,11 @@ _Play = tuple[str, Callable[[], Outcome]]
 
 def _killed(worlds: Worlds, numbers: Iterable[int], moment: Moment, kind: Kind) -> list[_Play]:
     timing = UNHURRIED if moment == "late" else None
+    rows = _FEW_ROWS if kind is PLAIN else _FEW_RICH_ROWS
     return [
         (
             f"write {number}",
-            partial(killed_at, worlds.new(rows=_FEW_ROWS, timing=timing, kind=kind), {number: moment}, faults=MENDABLE),
+            partial(killed_at, worlds.new(rows=rows, timing=timing, kind=kind), {number: moment}, faults=MENDABLE),
         )
         for number in numbers
     ]
