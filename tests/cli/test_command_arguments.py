@@ -16,10 +16,10 @@ def test_a_pipeline_is_known_by_its_folder_or_by_its_published_days() -> None:
     check_pipeline("catalogue", example=EXAMPLE)
     check_pipeline("tickets", published=["tickets"], example=EXAMPLE)
     with pytest.raises(
-        ParamError, match=r"^There is no pipeline 'catalog'; did you mean 'catalogue'\? Known: catalogue\."
+        ParamError, match=r"^There is no pipeline 'catalog'; did you mean 'catalogue'\? Known: catalogue, product_pages, ui_strings\."
     ):
         check_pipeline("catalog", example=EXAMPLE)
-    with pytest.raises(ParamError, match=r"^PIPELINE is missing\. Example: make run .*\nKnown: catalogue\."):
+    with pytest.raises(ParamError, match=r"^PIPELINE is missing\. Example: make run .*\nKnown: catalogue, product_pages, ui_strings\."):
         check_pipeline("", example=EXAMPLE)
 
 
