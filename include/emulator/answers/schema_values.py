@@ -1,8 +1,8 @@
 """
 Values that fit a schema, for simulated structured outputs.
 
-A schema is compiled once into a maker, and each request then draws its value from it. Texts begin with "simulated"
-wherever the schema allows it, so that nobody mistakes them for Claude's.
+A schema is compiled once into a maker, and each request then draws its value from it. Texts follow the instructions of
+their description, and begin with "simulated" wherever the schema allows it, so that nobody mistakes them for Claude's.
 """
 
 from __future__ import annotations
@@ -10,42 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from typing import Any
 
+from include.emulator.answers.instructions import NONE, read_instructions
 from include.emulator.answers.patterns import PatternError, compile_pattern
+from include.emulator.answers.source import Source
 from include.emulator.answers.structured_outputs import Schema, resolve, types_of
 from include.emulator.draws import Draws
 
 MAX_DEPTH = 24  # for the schemas of tools, which may be recursive; below it every value is null
-_QUOTED_CHARACTERS = 600  # answers quote from this many first characters of the request's text
 _NULL_PERCENT = 10
 _OPTIONAL_PERCENT = 80
 _DAY_ZERO = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-class Source:
-    """The source of a value: the text of the request, and whether enums get the wrong case."""
-
-    def __init__(self, text: str, *, wrong_case: bool = False) -> None:
-        self.text = text
-        self.wrong_case = wrong_case
-
-    @cached_property
-    def lower(self) -> str:
-        """The text in lower case, for comparisons."""
-        return self.text.lower()
-
-    @cached_property
-    def words(self) -> list[str]:
-        """The first words of the text; never empty."""
-        return re.findall(r"\w+", self.text[:_QUOTED_CHARACTERS]) or ["nothing"]
-
-    def phrase(self, draws: Draws, count: int) -> str:
-        """Return up to ``count`` consecutive words of the text, marked as simulated."""
-        start = draws.below(max(len(self.words) - count, 0) + 1)
-        return f"simulated: {' '.join(self.words[start : start + count])}"
-
 
 Maker = Callable[[Draws, Source], Any]
 
@@ -169,11 +145,16 @@ def _object(node: Schema, root: Schema, depth: int) -> Maker:
 
 
 def _array(node: Schema, root: Schema, depth: int) -> Maker:
-    item = _compile(node["items"], root, depth + 1) if isinstance(node.get("items"), Mapping) else _phrase
-    least = int(node.get("minItems", 0))
+    description = node.get("description", "")
+    item: Maker = _phrase
+    if isinstance(node.get("items"), Mapping):
+        # The description of a list also speaks of its items, if they have none of their own.
+        item = _compile({"description": description, **_flatten(node["items"], root)}, root, depth + 1)
+    least, bounds = int(node.get("minItems", 0)), read_instructions(description).items
 
     def make(draws: Draws, source: Source) -> list[Any]:
-        return [item(draws, source) for _ in range(max(least, draws.below(4)))]
+        count = draws.below(4) if bounds is None else bounds[0] + draws.below(bounds[1] - bounds[0] + 1)
+        return [item(draws, source) for _ in range(max(least, count))]
 
     return make
 
@@ -185,7 +166,10 @@ def _string(node: Schema) -> Maker:
         except PatternError:  # possible only in tools, whose values need not match
             return _phrase
         return lambda draws, source: pattern(draws)
-    return _FORMATS.get(str(node.get("format")), _phrase)
+    if "format" in node:
+        return _FORMATS.get(str(node["format"]), _phrase)
+    asked = read_instructions(node.get("description", ""))
+    return lambda draws, source: source.write(asked, draws)
 
 
 def _choice(options: list[Any]) -> Maker:
@@ -232,7 +216,7 @@ def _boolean(draws: Draws, source: Source) -> bool:
 
 
 def _phrase(draws: Draws, source: Source) -> str:
-    return source.phrase(draws, 2 + draws.below(5))
+    return source.write(NONE, draws)
 
 
 def _moment(draws: Draws) -> datetime:

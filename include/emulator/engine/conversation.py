@@ -32,6 +32,8 @@ class Conversation:
 
     #: All text of the user's turns.
     text: str
+    #: The part of it before the first answer, which a repair shares with the request that it repairs.
+    question: str
     #: Tokens of the whole prompt, tools and system included.
     tokens: int
     markers: tuple[Marker, ...]
@@ -49,8 +51,11 @@ def read_conversation(messages: bytes | memoryview | msgspec.Raw | None, frame: 
     if len(turns) > MAX_MESSAGES:
         raise RequestRejected(f"messages: List should have at most {MAX_MESSAGES} items after validation")
     texts: list[str] = []
+    asked = None  # the number of texts before the first answer
     blocks: list[tuple[str, dict[str, Any]]] = []
     for index, turn in enumerate(turns):
+        if asked is None and isinstance(turn, dict) and turn.get("role") == "assistant":
+            asked = len(texts)
         for where, block in _blocks(index, turn):
             blocks.append((where, block))
             if turn["role"] == "user" and block["type"] == "text":
@@ -58,15 +63,17 @@ def read_conversation(messages: bytes | memoryview | msgspec.Raw | None, frame: 
     _check_ending(turns[-1], frame)
     if frame.output is not None and any(_cites(block) for _, block in blocks):
         raise RequestRejected("output_config.format: citations cannot be combined with structured outputs")
-    return _weigh("\n".join(texts), blocks, frame)
+    text = "\n".join(texts)
+    tokens, markers = _weigh(blocks, frame)
+    return Conversation(text, text if asked is None else "\n".join(texts[:asked]), tokens, markers)
 
 
-def _weigh(text: str, blocks: list[tuple[str, dict[str, Any]]], frame: Frame) -> Conversation:
+def _weigh(blocks: list[tuple[str, dict[str, Any]]], frame: Frame) -> tuple[int, tuple[Marker, ...]]:
     last = blocks[-1][1] if blocks else {}
     if frame.automatic_cache is None and not any("cache_control" in block for _, block in blocks):
         # The usual case: no message is cached, so none needs to be hashed.
         tokens = sum(_tokens(block) for _, block in blocks)
-        return Conversation(text, frame.chain.tokens + frame.format_tokens + tokens, frame.chain.markers)
+        return frame.chain.tokens + frame.format_tokens + tokens, frame.chain.markers
     chain = frame.chain.fork()
     if any(block["type"] == "image" for _, block in blocks):
         chain.mix_in(b"image")
@@ -75,7 +82,7 @@ def _weigh(text: str, blocks: list[tuple[str, dict[str, Any]]], frame: Frame) ->
             ttl = "1h" if frame.automatic_cache > 300 else "5m"
             block = {**block, "cache_control": {"type": "ephemeral", "ttl": ttl}}
         add_block(chain, block, where, _tokens(block))
-    return Conversation(text, chain.tokens + frame.format_tokens, chain.markers)
+    return chain.tokens + frame.format_tokens, chain.markers
 
 
 def _blocks(index: int, turn: object) -> list[tuple[str, dict[str, Any]]]:

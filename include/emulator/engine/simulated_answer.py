@@ -13,7 +13,9 @@ from typing import Any
 
 import msgspec
 
-from include.emulator.answers.schema_values import Source
+from include.emulator.answers import bad_texts
+from include.emulator.answers.instructions import NONE
+from include.emulator.answers.source import Source
 from include.emulator.api_errors import RequestRejected
 from include.emulator.billing.prompt_cache import BYTES_PER_TOKEN, Cache, Usage, tokens_of
 from include.emulator.draws import Draws, digest
@@ -21,15 +23,21 @@ from include.emulator.engine.conversation import Conversation, read_conversation
 from include.emulator.engine.request_frame import Frame, Rules, read_frame
 from include.emulator.faults.kinds import (
     Blank,
+    DuplicateText,
+    ForbiddenText,
     InvalidJson,
+    InventedNumber,
+    LostPlaceholder,
     Refusal,
     RowFault,
+    TooLong,
     Truncated,
     ViolatesSchema,
     WrongCaseEnum,
+    WrongLanguage,
 )
 
-_PLAIN_WORDS = 40
+_PLAIN_WORDS = (10, 49)
 
 _read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -64,8 +72,15 @@ def make_message(
     frame = prompt.frame
     draws = Draws(request_seed)
     billed = cache.bill(prompt.conversation.markers, prompt.conversation.tokens, frame.model.cache_minimum, draws)
-    source = Source(prompt.conversation.text, wrong_case=isinstance(fault, WrongCaseEnum))
+    source = Source(
+        prompt.conversation.text,
+        question=prompt.conversation.question,
+        wrong_case=isinstance(fault, WrongCaseEnum),
+        spoil=_spoil_of(fault, prompt.conversation.text),
+    )
     thinking = 20 + draws.below(100) if frame.thinks else 0
+    if isinstance(fault, DuplicateText):
+        draws = Draws(digest(0, "duplicate", source.language or ""))
     if isinstance(fault, Refusal):
         return _refusal(frame, request_seed, billed, tier, fault)
     if frame.tools.forced is not None:
@@ -102,10 +117,29 @@ def seed_request(seed: int, custom_id: str, params: bytes | memoryview | msgspec
     return digest(seed, custom_id, memoryview(params).tobytes())
 
 
+def _spoil_of(fault: RowFault | None, request: str) -> bad_texts.Spoil | None:
+    """Return what the fault does to the texts within an answer."""
+    match fault:
+        case WrongLanguage():
+            return bad_texts.wrong_language
+        case LostPlaceholder():
+            return bad_texts.lost_placeholder
+        case TooLong():
+            return bad_texts.too_long
+        case DuplicateText():
+            return bad_texts.duplicate_text
+        case InventedNumber():
+            return bad_texts.with_invented_number(request)
+        case ForbiddenText():
+            return bad_texts.with_text(fault.text)
+    return None
+
+
 def _text(frame: Frame, draws: Draws, source: Source) -> str:
     if frame.output is not None:
         return msgspec.json.encode(frame.output(draws, source)).decode()
-    return f"{source.phrase(draws, 10 + draws.below(_PLAIN_WORDS))}."
+    text = source.write(NONE, draws, _PLAIN_WORDS)
+    return text if text.endswith(".") else f"{text}."
 
 
 def _spoil(text: str, fault: RowFault | None) -> str:

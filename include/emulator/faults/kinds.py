@@ -10,7 +10,8 @@ on an HTTP call         http_error  not_found  archived  slow  reset_before_crea
                         calls_per_minute  queue_limit  workspace_human_review_disabled
 on a whole batch        stuck  leaky_counters  duration  unfinished           \\ stored at create, so that a restart and
 on rows of a batch      errored  expired  canceled  refusal  truncated        /  a second download see the same batch
-                        invalid_json  violates_schema  wrong_case_enum  blank
+                        invalid_json  violates_schema  wrong_case_enum  blank  wrong_language  lost_placeholder
+                        too_long  duplicate_text  invented_number  forbidden_text
 on a results download   cut_results  stall_results  gzip_results  no_final_newline  missing_lines  duplicate_lines
                         foreign_lines
 """
@@ -254,6 +255,32 @@ class Blank(RowFault, frozen=True):
     """The row succeeds with a text of nothing but whitespace."""
 
 
+class WrongLanguage(RowFault, frozen=True):
+    """The row succeeds with texts in another language than the one that they should have."""
+
+
+class LostPlaceholder(RowFault, frozen=True):
+    """The row succeeds with texts that lack one placeholder, or have another in its place."""
+
+
+class TooLong(RowFault, frozen=True):
+    """The row succeeds with texts that are longer than they may be."""
+
+
+class DuplicateText(RowFault, frozen=True):
+    """The row succeeds with the same texts as all rows of its language that are struck."""
+
+
+class InventedNumber(RowFault, frozen=True):
+    """The row succeeds with texts that have a number which stands nowhere in the request."""
+
+
+class ForbiddenText(RowFault, frozen=True, kw_only=True):
+    """The row succeeds with texts that contain ``text``."""
+
+    text: Annotated[str, msgspec.Meta(min_length=1)]
+
+
 class DownloadFault(Fault, frozen=True):
     """Strikes a download of results; ``times`` counts downloads."""
 
@@ -326,6 +353,12 @@ AnyFault = (
     | ViolatesSchema
     | WrongCaseEnum
     | Blank
+    | WrongLanguage
+    | LostPlaceholder
+    | TooLong
+    | DuplicateText
+    | InventedNumber
+    | ForbiddenText
     | CutResults
     | StallResults
     | GzipResults

@@ -9,7 +9,8 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from include.emulator.answers.schema_values import Source, compile_schema
+from include.emulator.answers.schema_values import compile_schema
+from include.emulator.answers.source import Source
 from include.emulator.answers.structured_outputs import FORMATS, check
 from include.emulator.api_errors import RequestRejected
 from include.emulator.draws import Draws

@@ -118,3 +118,51 @@ def test_a_refusal_succeeds_without_an_answer(emulator: Emulator, client: Anthro
     assert result["message"]["stop_reason"] == "refusal"
     assert result["message"]["stop_details"]["category"] == "cyber"
     assert result["message"]["content"] == []
+
+
+TEXTS = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "text": {"type": "string", "description": "20 to 30 words, in the language of the locale"},
+        "meta": {"type": "string", "description": "At most 80 characters, in the language of the locale"},
+        "label": {"type": "string", "description": "It keeps every placeholder of the source."},
+        "name": {"type": "string"},
+    },
+    "required": ["text", "meta", "label", "name"],
+}
+SOURCE = "Delete {count} of <b>{total}</b> files by %s"
+
+
+def _texts(emulator: Emulator, client: Anthropic, fault: dict[str, Any] | None, count: int = 12) -> list[dict[str, str]]:
+    """Return the answers to requests that differ in their text, all struck by the fault."""
+    emulator.set_faults([fault] if fault else [])
+    config = {"format": {"type": "json_schema", "schema": TEXTS}}
+    questions = [f'<string locale="de-DE" id="{number}"><source>{SOURCE}</source> kettle number {number} of many</string>' for number in range(count)]
+    batch = ended(client, create(client, *[request(text, output_config=config, max_tokens=1000) for text in questions]).id)
+    found = results(client, batch.id)
+    answers = [json.loads(found[f"r-{number}"]["message"]["content"][0]["text"]) for number in range(count)]
+    assert all(jsonschema_rs.is_valid(TEXTS, value) for value in answers)
+    assert all(value[name].startswith("simulated") for value in answers for name in value)
+    return answers
+
+
+def _language(text: str) -> str:
+    """Return the language of the phrasebook whose subjects begin the text."""
+    beginning = text.removeprefix("simulated: ")
+    return next(name for name, phrases in phrasebook().items() if beginning.startswith(tuple(phrases.subjects)))
+
+
+def test_texts_are_in_the_wrong_language(emulator: Emulator, client: Anthropic) -> None:
+    answers = _texts(emulator, client, {"kind": "wrong_language"})
+    assert all(not text_in_german for value in answers for text_in_german in [_language(value["text"]) == "de"])
+    assert len({_language(value["text"]) for value in answers}) > 2
+    assert {_language(value["label"]) for value in answers} == {"en"}
+
+
+def test_texts_lose_a_placeholder(emulator: Emulator, client: Anthropic) -> None:
+    kept = "{count} <b> {total} </b> %s"
+    ends = {value["label"].partition(". ")[2] for value in _texts(emulator, client, {"kind": "lost_placeholder"}, 40)}
+    assert kept not in ends
+    assert {"<b> {total} </b> %s", "{count_} <b> {total} </b> %s", "{count} <b> {total} </b> % s"} <= ends
+    assert "{count} &lt;b&gt; {total} </b> %s" in ends
