@@ -103,6 +103,8 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, source: Source, lake: Lake
             if not ahead:
                 _check_row_count(0, pipeline, folder)  # first, as without a row the key's type may be unknown
             schema = typed_columns(pipeline, columns, [row for portion in ahead for row in portion], published)
+            if pipeline.best:
+                pipeline.best.check({field.name: field.type for field in pipeline.shape(schema).judged})
             checks = pipeline.read_checks()
             written = _write_rows(path, chain(_emptied(ahead), wanted), pipeline.fan_out, renderers, schema, checks)
         _check_row_count(written.source_rows, pipeline, folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 
 from include.enrichment.answers import reject_messages
 from include.enrichment.answers.manifest import Manifest
-from include.enrichment.answers.table import Shape, changed_types, row_carried, row_keys
+from include.enrichment.answers.table import Shape, changed_types, row_keys
 from include.enrichment.batches.pass_plan import PassPlan
 from include.enrichment.batches.usage import BatchFacts
 from include.enrichment.errors import LoadError
@@ -33,6 +34,7 @@ from include.steps.planning.prior_rejects import tally_rejects
 from include.steps.planning.select_requests import requests_for_rejects
 from include.steps.publishing.checking import CheckedRows
 from include.steps.publishing.joining import join_rows, write_by_position
+from include.steps.publishing.keeping import count_warnings, keep_best
 from include.steps.publishing.matching import Matches, match_rows
 from include.steps.publishing.run_cost import cost_of_run
 from include.steps.publishing.table_contract import last_manifest
@@ -43,11 +45,12 @@ log = logging.getLogger(__name__)
 
 def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
     """
-    Replace the partition's table and rejects by this run's, and write the manifest last.
+    Replace the partition's table, rejects and samples by this run's, and write the manifest last.
 
-    Every source row is in exactly one of the two. A partition without rows becomes an empty table with its columns. If
-    a newer extract was published, it stays, and its manifest is returned. A trial replaces nothing: its three objects
-    go into the run's folder, however many of its rows were rejected.
+    Every source row is in exactly one of them. Without ``keep`` there are no samples, and those of an earlier publish
+    are deleted. A partition without rows becomes an empty table with its columns. If a newer extract was published, it
+    stays, and its manifest is returned. A trial replaces nothing: its objects go into the run's folder, however many of
+    its rows were rejected.
 
     Raises LoadError, and leaves the partition as it was, if more rows were rejected than the pipeline allows, the
     counts do not reconcile or the run is a dry run. Raises Conflict if another run published at the same moment:
@@ -66,12 +69,11 @@ def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
     if published and published.rows and not extracted.rows:
         raise _rows_lost(published, lake.locate(keys["manifest"]))
     with working_folder() as temporary:
-        manifest, rejected, left_out = _make_files(folder, pipeline, extracted, keys, lake, temporary=temporary)
-        lake.write_file(keys["rejects"], temporary / "rejects.parquet")
-        lake.write_file(keys["table"], temporary / "table.parquet")
+        manifest, files, rejected, left_out = _make_files(folder, pipeline, extracted, keys, lake, temporary=temporary)
+        _write(files.paths, keys, lake)
     data = manifest.model_dump_json(indent=1).encode()
-    # If two runs publish at the same moment, one gets a conflict here. When it publishes again it writes all three
-    # objects again, its own or the newer run's, so in the end all three belong to one run.
+    # If two runs publish at the same moment, one gets a conflict here. When it publishes again it writes all objects
+    # again, its own or the newer run's, so in the end all of them belong to one run.
     if stored:
         lake.replace(keys["manifest"], data, etag=stored.etag)
     else:
@@ -93,10 +95,10 @@ def _make_files(
     lake: Lake,
     *,
     temporary: Path,
-) -> tuple[Manifest, reject_messages.Rejected, str]:
+) -> tuple[Manifest, TableFiles, reject_messages.Rejected, str]:
     """
-    Write table.parquet and rejects.parquet to the local folder, and return their manifest, a summary of the rejects and
-    what a budget has left out. Raises LoadError if they must not be published.
+    Write the files of the partition to the local folder. Returns their manifest, the files, a summary of the rejects
+    and what a budget has left out. Raises LoadError if they must not be published.
     """
     plans = read_plans(lake, folder, extracted.extracted_at)
     batch_ids = _batch_ids(plans, folder, lake)
@@ -107,21 +109,19 @@ def _make_files(
     known = {batch_id: store.fetch(batch_id, path) for batch_id, path in results.items()}
     own = {number for number, facts in enumerate(known.values()) if facts and facts.partition == str(folder.partition)}
     repairs = read_repairs(lake, folder, plans)
-    schema, checks = pq.read_schema(rows), pipeline.read_checks()
-    shape = Shape(
-        keys=row_keys(schema),
-        carried=row_carried(schema),
-        output=pipeline.output,
-        warned=checks is not None and checks.can_warn,
-    )
+    shape = pipeline.shape(pq.read_schema(rows))
     if pipeline.options.rows is None:
         _check_types(shape, folder, lake)
     with match_rows(rows, list(results.values()), repairs, own=own, folder=temporary) as matches:
         _check_answered(matches, folder, batch_ids)
         write_by_position(results, matches, folder=temporary)
     pa.default_memory_pool().release_unused()  # before the tables take some
-    checked = CheckedRows(join_rows(rows, folder=temporary), checks)
-    files = write_tables(checked, shape, folder=temporary)
+    checked = CheckedRows(join_rows(rows, folder=temporary), pipeline.read_checks())
+    files, warned = write_tables(checked, shape, folder=temporary), checked.warned
+    if pipeline.best:
+        files = keep_best(files, shape, pipeline.best, folder=temporary)
+        warned = count_warnings(files.table) if shape.warned else warned
+        shape = replace(shape, scored=True)
     used = sorted(batch_ids[number] for number in matches.used)
     cost_usd = cost_of_run(known.values(), folder, UsageStore(lake), warms=pipeline.cached_prefix is not None)
     try:
@@ -136,9 +136,10 @@ def _make_files(
             requests=matches.answered,
             published=files.published,
             rejected=files.rejected_by.total(),
+            not_kept=files.not_kept,
             rejected_by=dict(files.rejected_by),
             failed_checks=dict(checked.failed),
-            warned_checks=dict(checked.warned),
+            warned_checks=dict(warned),
             batches=used,
             reused=[batch_id for batch_id in used if not _was_sent_by(folder, known[batch_id])],
             cost_usd=cost_usd,
@@ -148,6 +149,7 @@ def _make_files(
             columns={field.name: str(field.type) for field in shape.table},
             table=lake.locate(keys["table"]),
             rejects=lake.locate(keys["rejects"]),
+            samples=lake.locate(keys["samples"]) if files.samples else None,
             sha256=files.sha256,
         )
     except ValidationError as error:
@@ -157,7 +159,7 @@ def _make_files(
     if manifest.trial is None:
         _check_rejects(manifest, pipeline, folder, lake, rows=rows, files=files, left_out=left_out)
     rejected, _ = tally_rejects(files.rejects, [field.name for field in shape.keys])
-    return manifest, rejected, left_out
+    return manifest, files, rejected, left_out
 
 
 def _was_sent_by(folder: RunFolder, facts: BatchFacts | None) -> bool:
@@ -176,22 +178,38 @@ def _check_types(shape: Shape, folder: RunFolder, lake: Lake) -> None:
 
 
 def _partition_keys(folder: RunFolder) -> dict[str, str]:
-    """Where the partition's table, rejects and manifest lie."""
+    """Where the partition's table, rejects, samples and manifest lie."""
     return {
         "table": layout.table(folder.pipeline, folder.partition),
         "rejects": layout.rejects(folder.pipeline, folder.partition),
+        "samples": layout.samples(folder.pipeline, folder.partition),
         "manifest": layout.manifest(folder.pipeline, folder.partition),
     }
 
 
 def _trial_keys(folder: RunFolder) -> dict[str, str]:
-    """Where a trial's table, rejects and manifest lie."""
-    return {"table": folder.table, "rejects": folder.rejects, "manifest": folder.manifest}
+    """Where a trial's table, rejects, samples and manifest lie."""
+    return {"table": folder.table, "rejects": folder.rejects, "samples": folder.samples, "manifest": folder.manifest}
+
+
+def _write(files: Mapping[str, Path], keys: Mapping[str, str], lake: Lake) -> None:
+    """
+    Write the files to their places. Without samples, those of an earlier publish are deleted. All of this happens
+    before the manifest is written, so that nothing is left to do once it exists.
+    """
+    if "samples" not in files:
+        listed = lake.objects(f"{keys['samples'].rpartition('/')[0]}/")
+        for stale in (each for each in listed if each.key == keys["samples"]):
+            lake.delete(stale)
+    for name, path in files.items():
+        lake.write_file(keys[name], path)
 
 
 def _is_whole(published: Manifest, folder: RunFolder, lake: Lake) -> bool:
-    """Whether table and rejects are those of the manifest, not those of a run that got the conflict."""
+    """Whether the objects are those of the manifest, not those of a run that got the conflict."""
     keys = _partition_keys(folder)
+    if published.samples is None and lake.exists(keys["samples"]):
+        return False
     with working_folder() as temporary:
         try:
             for name in published.sha256:
@@ -203,7 +221,7 @@ def _is_whole(published: Manifest, folder: RunFolder, lake: Lake) -> bool:
 
 def _publish_again(published: Manifest, folder: RunFolder, lake: Lake) -> Manifest:
     """Restore the objects of a newer run, which this run has overwritten at the same moment."""
-    log.warning("Table or rejects are not those that run %s published: publishing that run again", published.run_id)
+    log.warning("The objects are not those that run %s published: publishing that run again", published.run_id)
     return publish(RunFolder(pipeline=folder.pipeline, partition=folder.partition, run_id=published.run_id), lake=lake)
 
 
@@ -293,7 +311,7 @@ def _check_rejects(
     most = pipeline.settings.limits.max_reject_ratio
     if manifest.rejected <= Decimal(str(most)) * manifest.rows:
         return
-    lake.write_file(folder.rejects, files.rejects)
+    _write({name: path for name, path in files.paths.items() if name != "table"}, _trial_keys(folder), lake)
     where = lake.locate(folder.rejects)
     rejected, unbilled = tally_rejects(files.rejects, [field.name for field in row_keys(pq.read_schema(rows))])
     message = reject_messages.describe_too_many(

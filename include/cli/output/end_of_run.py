@@ -11,7 +11,7 @@ import httpx2
 
 from include.cli.exit_codes import NOT_PUBLISHED, NOT_STARTED, PUBLISHED, SUPERSEDED
 from include.cli.output.published_day import Published, published
-from include.cli.output.rows_table import heading, rows_table
+from include.cli.output.rows_table import heading, not_kept, rows_table
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.cost.forecast import DryRun
 from include.enrichment.cost.prices import format_usd
@@ -138,10 +138,11 @@ def _superseded(name: str, newer: Manifest, extracted_at: datetime, *, reuse: bo
 def _counts(manifest: Manifest) -> str:
     sent = len(manifest.batches) - len(manifest.reused)
     return (
-        f"{manifest.rows:,} rows, {manifest.published:,} published, {manifest.rejected:,} rejected;"
+        f"{manifest.rows:,} rows, {manifest.published:,} published, {manifest.rejected:,} rejected"
+        f"{not_kept(manifest)};"
         f" {cost(manifest, simulated=manifest.simulated)}; batches: {sent} sent, {len(manifest.reused)} reused.\n"
         f"  table    {manifest.table}\n"
-        f"  rejects  {manifest.rejects}"
+        f"  rejects  {manifest.rejects}" + (f"\n  samples  {manifest.samples}" if manifest.samples else "")
     )
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.answers.reject_messages import check_lines
-from include.enrichment.answers.table import SAMPLE, WARNINGS
+from include.enrichment.answers.table import SAMPLE, SCORE, WARNINGS
 from include.enrichment.cost.prices import format_decimal, format_usd
 
 _COST = "_cost_usd"
@@ -32,7 +32,7 @@ def heading(manifest: Manifest) -> str:
     rejected = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(manifest.rejected_by.items()))
     lines = [
         f"{manifest.pipeline}, {manifest.partition}: {manifest.rows:,} rows read, {manifest.published:,} published,"
-        f" {manifest.rejected:,} rejected{f' ({rejected})' if rejected else ''}",
+        f" {manifest.rejected:,} rejected{f' ({rejected})' if rejected else ''}{not_kept(manifest)}",
         *(f"  {line}" for line in check_lines(manifest)),
         f"  published  {manifest.published_at:%Y-%m-%d %H:%M} UTC by run {manifest.run_id}",
         f"  cost       {format_usd(manifest.partition_cost_usd)} for this day's answers,"
@@ -40,10 +40,16 @@ def heading(manifest: Manifest) -> str:
         f"  model      {manifest.model}, {manifest.requests:,} distinct requests",
         f"  table      {manifest.table}",
         f"  rejects    {manifest.rejects}",
+        *([f"  samples    {manifest.samples}"] if manifest.samples else []),
     ]
     if manifest.simulated:
         lines.append("SIMULATED: the emulator answered, not Claude, and nobody is billed.")
     return "\n".join(map(printable, lines)) + "\n"
+
+
+def not_kept(manifest: Manifest) -> str:
+    """Return how many rows were not kept, to follow the other counts; empty without ``keep``."""
+    return f", {manifest.not_kept:,} not kept" if manifest.samples else ""
 
 
 def rows_table(rows: pa.Table, *, rejects: bool) -> str:
@@ -58,7 +64,7 @@ def rows_table(rows: pa.Table, *, rejects: bool) -> str:
     names = [
         name
         for name in rows.column_names
-        if name not in hidden and (not name.startswith("_") or name in (SAMPLE, WARNINGS, _COST))
+        if name not in hidden and (not name.startswith("_") or name in (SAMPLE, WARNINGS, SCORE, _COST))
     ]
     width = shutil.get_terminal_size().columns
     cells = [[_cell(row[name], width) for name in names] for row in rows.select(names).to_pylist()]

@@ -22,20 +22,23 @@ class Manifest(Versioned):
 
     :param trial: the number of rows of a trial, which replaces nothing; None for the whole partition
     :param requests: distinct requests; fewer than rows if rows are alike
+    :param not_kept: rows that another candidate for the same published row was preferred to; 0 without ``keep``
     :param rejected_by: rejected rows by outcome
-    :param failed_checks: rejected rows by the check that they failed; a row may fail several
+    :param failed_checks: rows, rejected or not kept, by the check that they failed; a row may fail several
     :param warned_checks: published rows by the check that warns of them
     :param batches: the batches that hold the answers
     :param reused: the batches of earlier runs among them: this run sent and paid nothing for these
     :param cost_usd: the recorded cost of the batches that this run sent for this extract; None if unknown, and in a
         manifest of an earlier version
-    :param partition_cost_usd: the sum of ``_cost_usd`` over table and rejects: the cost of the answers to these rows,
-        in all runs of the partition; None as above
+    :param partition_cost_usd: the sum of ``_cost_usd`` over table, rejects and samples: the cost of the answers to
+        these rows, in all runs of the partition; None as above
     :param estimates: the cost estimate of each pass; empty in a manifest of an earlier version
     :param columns: the Arrow types of the published columns, by name
-    :param sha256: hashes of the objects ``table`` and ``rejects``; empty in a manifest of an earlier version
+    :param samples: the address of the rows that were not kept; None without ``keep``
+    :param sha256: hashes of the objects ``table``, ``rejects`` and ``samples``; empty in a manifest of an earlier
+        version
 
-    Raises ValueError if the counts do not reconcile: every row is published or rejected, exactly once.
+    Raises ValueError if the counts do not reconcile: every row is published, rejected or not kept, exactly once.
     """
 
     pipeline: str
@@ -48,6 +51,7 @@ class Manifest(Versioned):
     requests: int
     published: int
     rejected: int
+    not_kept: int = 0
     rejected_by: dict[str, int]
     failed_checks: dict[str, int] = Field(default_factory=dict)
     warned_checks: dict[str, int] = Field(default_factory=dict)
@@ -60,6 +64,7 @@ class Manifest(Versioned):
     columns: dict[str, str]
     table: str
     rejects: str
+    samples: str | None = None
     sha256: dict[str, str] = Field(default_factory=dict)
 
     @property
@@ -74,9 +79,10 @@ class Manifest(Versioned):
 
     @model_validator(mode="after")
     def _reconcile(self) -> Manifest:
-        if self.rows != self.published + self.rejected or self.rejected != sum(self.rejected_by.values()):
+        counted = self.published + self.rejected + self.not_kept
+        if self.rows != counted or self.rejected != sum(self.rejected_by.values()):
             raise ValueError(
-                f"{self.rows:,} rows, but {self.published:,} published and {self.rejected:,} rejected"
-                f" ({self.rejected_by})"
+                f"{self.rows:,} rows, but {self.published:,} published, {self.rejected:,} rejected"
+                f" ({self.rejected_by}) and {self.not_kept:,} not kept"
             )
         return self

@@ -100,6 +100,7 @@ def describe_publication(manifest: Manifest, rejected: Rejected, *, rejects: str
         f"{whose} {manifest.partition} of {manifest.pipeline} is {'' if published else 'not '}published.",
         f"{manifest.rows:,} rows read",
         f"{manifest.published:,} {'published' if published else 'with a usable answer'}",
+        *([f"{manifest.not_kept:,} not kept: another answer for the same row is better"] if manifest.samples else []),
         f"{manifest.rejected:,} rejected{f': {rejected.by_outcome}' if manifest.rejected else ''}",
         *rejected.sample_lines(),
         *check_lines(manifest),
@@ -107,6 +108,7 @@ def describe_publication(manifest: Manifest, rejected: Rejected, *, rejects: str
         f"Cost of these rows in all runs: {format_usd(manifest.partition_cost_usd)}",
         *([f"Table: {manifest.table}"] if published else []),
         f"Rejects: {rejects}",
+        *([f"Samples: {manifest.samples}"] if published and manifest.samples else []),
     ]
     return "\n".join(lines)
 

@@ -1,4 +1,7 @@
-"""Builds the published table and the rejects: one typed line per row with an output, one reject per row without."""
+"""
+Builds the published table, the rejects and the samples: one typed line per row with an output, one reject per row
+without, one sample per answer that was not kept.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,14 @@ WARNINGS = "_warnings"
 _WARNINGS_FIELD = pa.field(WARNINGS, pa.list_(pa.string()))
 #: The column with the number of the sample, from 1.
 SAMPLE = "_sample"
+#: The column with the value by which the best of several candidates was kept.
+SCORE = "_score"
+_SCORE_FIELD = pa.field(SCORE, pa.float64())
+#: The columns of the samples after those of the table.
+OUTCOME, REASON = "_outcome", "_reason"
+_SAMPLE_FIELDS = [pa.field(OUTCOME, pa.string(), nullable=False), pa.field(REASON, pa.string())]
+#: The metadata of a field of rows_schema() that says what the column is for.
+_ROLE, _KEY, _CARRIED = b"role", b"key", b"carried"
 #: These are large strings, because the texts of one partition may exceed the 2 GiB of a string column.
 _LONG_TEXTS = ("output", "reason", "text")
 #: Outcomes of several batches, each with its batch.
@@ -139,28 +150,38 @@ def rows_schema(
     Return the schema of a run's rows: the key, the carried columns, and either ``request_id`` with ``params`` or the
     ``problem`` that prevents a request.
 
-    :param keys: not nullable, by which a reader tells them from the carried columns
+    Each field of the key and of the carried columns says so in its metadata.
+
+    :param keys: not nullable
     :param carried: nullable
     :param sampled: each row occurs once per sample, and its key ends in the number of the sample
     :param checked: each row has a column CHECKED
     """
     sample = [pa.field(SAMPLE, pa.int64(), nullable=False)] if sampled else []
-    return pa.schema([*keys, *sample, *carried, *_WORK_FIELDS, *([_CHECKED_FIELD] if checked else [])])
+    of_source = [(field, _KEY) for field in (*keys, *sample)] + [(field, _CARRIED) for field in carried]
+    marked = [field.with_metadata({_ROLE: role}) for field, role in of_source]
+    return pa.schema([*marked, *_WORK_FIELDS, *([_CHECKED_FIELD] if checked else [])])
 
 
 def row_keys(rows: pa.Schema) -> list[pa.Field]:
     """Return the key fields of a rows_schema(), including the number of the sample."""
-    return [field for field in _of_source(rows) if not field.nullable]
+    return [field.remove_metadata() for field in rows if _role(field, rows) == _KEY]
 
 
 def row_carried(rows: pa.Schema) -> list[pa.Field]:
     """Return the carried fields of a rows_schema()."""
-    return [field for field in _of_source(rows) if field.nullable]
+    return [field.remove_metadata() for field in rows if _role(field, rows) == _CARRIED]
 
 
-def _of_source(rows: pa.Schema) -> list[pa.Field]:
+def _role(field: pa.Field, rows: pa.Schema) -> bytes | None:
+    """Return what the column is for; None for those that are not of the source."""
+    if any(_ROLE in (each.metadata or {}) for each in rows):
+        return (field.metadata or {}).get(_ROLE)
+    # A run that an earlier release began: there, the columns of the source were the first ones.
     work_fields = len(_WORK_FIELDS) + (rows.names[-1] == CHECKED)
-    return list(rows)[:-work_fields]
+    if field.name not in rows.names[:-work_fields]:
+        return None
+    return _CARRIED if field.nullable else _KEY
 
 
 def rows_batch(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.RecordBatch:
@@ -169,14 +190,14 @@ def rows_batch(rows: Sequence[Mapping[str, Any]], schema: pa.Schema) -> pa.Recor
 
     Raises WarehouseError if a key is NULL, or if the type of its column would change a key or a carried value.
     """
-    of_source = _of_source(schema)
-    columns = [_column([row[field.name] for row in rows], field) for field in of_source]
-    columns += [pa.array([row[field.name] for row in rows], field.type) for field in list(schema)[len(of_source) :]]
+    columns = [_column([row[field.name] for row in rows], field, _role(field, schema)) for field in schema]
     return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def _column(values: list[Any], field: pa.Field) -> pa.Array:
-    if field.nullable:
+def _column(values: list[Any], field: pa.Field, role: bytes | None) -> pa.Array:
+    if role is None:
+        return pa.array(values, field.type)
+    if role == _CARRIED:
         try:
             return carried_array(values, field.type)
         except ValueError as error:
@@ -233,17 +254,24 @@ class Shape:
     then the origin.
 
     :param warned: the table has a column WARNINGS before the origin
+    :param scored: the table has a column SCORE before the origin, as the best of several candidates were kept
     """
 
     keys: Sequence[pa.Field]
     output: Output
     carried: Sequence[pa.Field] = ()
     warned: bool = False
+    scored: bool = False
 
     @property
     def source(self) -> list[pa.Field]:
         """The columns that come from the source."""
         return [*self.keys, *self.carried]
+
+    @property
+    def judged(self) -> list[pa.Field]:
+        """The columns of the table that say something of a row and its answer: all but score and origin."""
+        return [*self.source, *self.output.fields, *([_WARNINGS_FIELD] if self.warned else [])]
 
     @property
     def table(self) -> pa.Schema:
@@ -253,7 +281,13 @@ class Shape:
     @property
     def origin(self) -> list[pa.Field]:
         """The columns of the table after the output."""
-        return [_WARNINGS_FIELD, *_ORIGIN] if self.warned else _ORIGIN
+        warnings, score = [_WARNINGS_FIELD] if self.warned else [], [_SCORE_FIELD] if self.scored else []
+        return [*warnings, *score, *_ORIGIN]
+
+    @property
+    def samples(self) -> pa.Schema:
+        """The schema of the answers that were not kept. One that cannot be used has nulls as its output."""
+        return pa.schema([*self.table, *_SAMPLE_FIELDS])
 
     @property
     def rejects(self) -> pa.Schema:

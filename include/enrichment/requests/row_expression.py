@@ -1,5 +1,5 @@
 """
-A boolean SQL expression over one row, or over a row and its answer: what DuckDB accepts as one, and where it runs.
+An SQL expression over one row, or over a row and its answer: what DuckDB accepts as one, and where it runs.
 
 Every task imports this module and few pipelines have an expression, so DuckDB is imported inside the functions.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +93,29 @@ def nodes(tree: Any) -> Iterator[dict[str, Any]]:
             left += reversed(part.values())
         elif isinstance(part, list):
             left += reversed(part)
+
+
+def columns_in(text: str, available: Collection[str]) -> list[str]:
+    """
+    Return the columns that an expression reads, of those available. Upper and lower case are the same, as in DuckDB.
+    """
+    with closing(connect()) as database:
+        folded = {name.casefold() for name in _names(parse(database, text))}
+    return [name for name in available if name.casefold() in folded]
+
+
+def unknown_columns(text: str, available: Collection[str]) -> list[str]:
+    """Return the names in an expression that are neither a column, of those available, nor the parameter of a lambda."""
+    with closing(connect()) as database:
+        tree = parse(database, text)
+    lambdas = [node["lhs"] for node in nodes(tree) if node.get("class") == "LAMBDA"]
+    known = {name.casefold() for name in (*available, *_names(lambdas))}
+    return sorted({name for name in _names(tree) if name.casefold() not in known})
+
+
+def _names(tree: Any) -> Iterator[str]:
+    """Yield the names in a syntax tree that may be columns."""
+    return (node["column_names"][0] for node in nodes(tree) if node.get("class") == "COLUMN_REF")
 
 
 def _changing_functions(database: duckdb.DuckDBPyConnection) -> set[str]:

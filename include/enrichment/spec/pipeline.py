@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, Field
 
+from include.enrichment.answers.best import Best
 from include.enrichment.answers.checks.check import Check
 from include.enrichment.answers.schema.output import Output, output_config, read_output
-from include.enrichment.answers.table import SAMPLE
+from include.enrichment.answers.table import SAMPLE, Shape, row_carried, row_keys
 from include.enrichment.cost.caching import CachedPrefix, Caching, PrefixSize, resolve_cache
 from include.enrichment.cost.prices import prices
 from include.enrichment.errors import ParamError, SpecError, nearest
@@ -19,11 +20,14 @@ from include.enrichment.requests.fan_out import FanOut
 from include.enrichment.requests.request import Renderer, encode_params, request_id
 from include.enrichment.requests.template import Template
 from include.enrichment.runs.options import RunOptions
+from include.enrichment.spec.renaming import Renaming
 from include.enrichment.spec.settings import FromColumn, Settings
 from include.enrichment.spec.where import Where
 from include.enrichment.storage.version import Versioned
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from include.enrichment.answers.checks.checks import Checks
 
 #: The files of a pipeline's folder, some of which a setting or its absence replaces.
@@ -144,6 +148,32 @@ class Pipeline(Versioned):
         """The condition that the rows of the source must meet; None: all rows."""
         text = self.settings.source.where
         return Where(text=text, location=self.location("source.where")) if text else None
+
+    @property
+    def renaming(self) -> Renaming:
+        """The names that the columns of the source have in this pipeline."""
+        return Renaming(names=self.settings.source.rename, location=self.location("source.rename"))
+
+    @property
+    def best(self) -> Best | None:
+        """How the best of several candidates for one row is chosen; None: every row is published."""
+        keep = self.settings.keep
+        return Best(text=keep.best, among=keep.among, location=self.location("keep.best")) if keep else None
+
+    def check_best(self) -> None:
+        """Check ``keep.best`` against what is known of the table without its rows. Raises SpecError."""
+        if best := self.best:
+            known = self.settings.key_types | self.settings.source.carried_types
+            answer = Shape(keys=[], output=self.output, warned=self._can_warn).judged
+            best.check({**known, **{field.name: field.type for field in answer}})
+
+    def shape(self, rows: pa.Schema) -> Shape:
+        """Return the schemas that it publishes, as long as no candidate is chosen; ``rows`` is a rows_schema()."""
+        return Shape(keys=row_keys(rows), carried=row_carried(rows), output=self.output, warned=self._can_warn)
+
+    @property
+    def _can_warn(self) -> bool:
+        return any(check.warn for check in self.checks)
 
     @property
     def output(self) -> Output:

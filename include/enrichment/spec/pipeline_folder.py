@@ -13,21 +13,24 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
 
 from include.enrichment.answers.schema import supported_schema
 from include.enrichment.answers.schema.column_names import (
-    ONLY_IN_PROMPTS,
+    RENAME_COLUMN,
     carry_problems,
     for_each_problems,
     key_problems,
     output_problems,
+    rename_problems,
 )
 from include.enrichment.answers.schema.output import read_output
 from include.enrichment.answers.schema.output_schema import OutputSchema
+from include.enrichment.answers.table import SAMPLE
 from include.enrichment.errors import SpecError, nearest
 from include.enrichment.requests.row_expression import expression_problems
 from include.enrichment.requests.template import Template
@@ -116,6 +119,7 @@ def load_pipeline(folder: Path) -> Pipeline:
                 check_lines=checks.lines,
             )
             pipeline.read_checks()
+            pipeline.check_best()
             return pipeline
     raise SpecError("\n".join(mistakes))
 
@@ -194,7 +198,8 @@ def _describe(problem: Any) -> str:
 def _keys_at(path: Sequence[str]) -> list[str]:
     model: Any = Settings
     for step in path:
-        model = model.model_fields[step].annotation
+        annotation = model.model_fields[step].annotation
+        model = next((one for one in get_args(annotation) if one is not NoneType), annotation)
     return list(model.model_fields)
 
 
@@ -225,10 +230,16 @@ def _mistakes(texts: dict[str, str], settings: Settings | None, lines: Lines) ->
     elif SQL in texts:
         yield from query_problems(texts[SQL])
     if settings and settings.source.where:
-        yield from _where_mistakes(settings.source.where, lines)
+        yield from _expression_mistakes(("source", "where"), settings.source.where, lines)
+    if settings and settings.keep:
+        yield from _expression_mistakes(("keep", "best"), settings.keep.best, lines)
+        if fact := _among_problem(settings, settings.keep.among):
+            yield f"{YAML}:{line_of(lines, ('keep', 'among'))}: keep.among: {fact}"
     if settings:
         key, carry, for_each = (list(names) for names in _columns(settings))
-        remedy = {"remedy": ONLY_IN_PROMPTS} if settings.source.table else {}
+        rename = settings.source.rename
+        yield from _column_mistakes(("source", "rename"), list(rename), rename_problems(rename), lines)
+        remedy = {"remedy": RENAME_COLUMN} if settings.source.table or settings.source.files else {}
         yield from _column_mistakes(("source", "key"), key, key_problems(key, **remedy), lines)
         yield from _column_mistakes(("for_each",), for_each, for_each_problems(for_each, key), lines)
         carried = carry_problems(carry, [*key, *for_each], **remedy)
@@ -239,11 +250,22 @@ def _mistakes(texts: dict[str, str], settings: Settings | None, lines: Lines) ->
         yield from _schema_mistakes(texts[SCHEMA], settings)
 
 
-def _where_mistakes(where: str, lines: Lines) -> Iterator[str]:
+def _expression_mistakes(setting: Sequence[str], text: str, lines: Lines) -> Iterator[str]:
     # Only a block (`where: |`) keeps its line ends, and begins below its name.
-    first = line_of(lines, ("source", "where")) + ("\n" in where)
-    for line, fact in expression_problems(where):
-        yield f"{YAML}:{first + line - 1}: source.where: {fact}"
+    first = line_of(lines, setting) + ("\n" in text)
+    for line, fact in expression_problems(text):
+        yield f"{YAML}:{first + line - 1}: {'.'.join(setting)}: {fact}"
+
+
+def _among_problem(settings: Settings, among: str) -> str:
+    """Return why the column tells no candidates for one row apart; empty if it does."""
+    key = list(settings.key_types)
+    if among not in key:
+        known = f"{nearest(among, key) or '.'} The key is {', '.join(key)}"
+        if among == SAMPLE:
+            return f"there is one answer for each row: set samples to 2 or more, or name a key column{known}"
+        return f"{among!r} is not a key column{known}"
+    return "" if len(key) > 1 else f"{among!r} is the only key column, so the table would have one row: add another"
 
 
 def _table_mistakes(folder: Path, texts: dict[str, str], settings: Settings, lines: Lines) -> Iterator[str]:

@@ -7,6 +7,7 @@ from datetime import date
 from math import prod
 from typing import Annotated, Any, Literal
 
+import pyarrow as pa
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -20,7 +21,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from include.enrichment.answers.schema.carried import CARRIED_TYPE_NAMES, carried_type
-from include.enrichment.answers.schema.keys import KEY_TYPE_NAMES, key_type
+from include.enrichment.answers.schema.keys import KEY_TYPE_NAMES, key_type, kind_of_value
+from include.enrichment.answers.table import SAMPLE
 from include.enrichment.requests.chunk import MAX_BATCH_BYTES, MAX_BATCH_REQUESTS
 from include.enrichment.requests.fan_out import MAX_COMBINATIONS
 from include.enrichment.runs.options import Budget
@@ -94,6 +96,8 @@ class SourceSettings(_Frozen):
 
     :param files: the S3 prefix of the partition's Parquet files, with a placeholder for the day; replaces the query
     :param table: the pipeline whose published partition is read, from the same lake; replaces the query
+    :param rename: names for columns of ``files`` or ``table`` in this pipeline. All other settings, prompts and checks use
+        the new names
     :param where: a boolean SQL expression over the columns of ``files`` or ``table``; None: all rows
     :param connection: an Airflow connection whose hook is a DbApiHook; with ``files`` an AWS connection; with ``table``
         there is none
@@ -104,10 +108,16 @@ class SourceSettings(_Frozen):
     # The order is that of validation: each rule needs the fields above its own.
     files: Annotated[str, AfterValidator(_daily_prefix)] | None = None
     table: Annotated[str, Field(min_length=1)] | None = None
+    rename: dict[str, str] = {}
     where: Annotated[str, Field(min_length=1)] | None = None
     connection: Annotated[str, Field(min_length=1)] | None = Field(default=None, validate_default=True)
     key: Annotated[dict[str, Annotated[str, AfterValidator(_key_type)] | None], BeforeValidator(_key_columns)]
     carry: Annotated[dict[str, Annotated[str, AfterValidator(_carried_type)] | None], BeforeValidator(_columns)] = {}
+
+    @property
+    def carried_types(self) -> dict[str, pa.DataType | None]:
+        """The carried columns with the types that are named here."""
+        return {name: carried_type(kind) if kind else None for name, kind in self.carry.items()}
 
     @field_validator("table")
     @classmethod
@@ -115,6 +125,14 @@ class SourceSettings(_Frozen):
         if table and info.data.get("files"):
             raise ValueError("a source is either source.files or source.table: remove one of the two")
         return table
+
+    @field_validator("rename")
+    @classmethod
+    def _without_alias(cls, rename: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        if rename and not any(info.data.get(kind, "a mistake") for kind in ("files", "table")):
+            old, new = next(iter(rename.items()))
+            raise ValueError(f"is for source.files and source.table only: write `{old} as {new}` in extract.sql")
+        return rename
 
     @field_validator("where")
     @classmethod
@@ -221,6 +239,18 @@ def _bounded(for_each: dict[str, list[Any] | FromColumn]) -> dict[str, list[Any]
     return for_each
 
 
+class Keep(_Frozen):
+    """
+    Only the best of several candidates is published in one row; the others become samples.
+
+    :param best: an SQL expression over the columns of the table; the highest value wins
+    :param among: the key column that tells the candidates for one row apart
+    """
+
+    best: str = Field(min_length=1)
+    among: Annotated[str, Field(min_length=1)] = SAMPLE
+
+
 class Settings(_Frozen):
     """
     pipeline.yaml.
@@ -230,6 +260,7 @@ class Settings(_Frozen):
     :param reuse: False: every run requests, and pays for, fresh answers
     :param samples: the number of independent answers per row and combination; each is a request of its own, billed
         separately
+    :param keep: None: every row is published
     """
 
     source: SourceSettings
@@ -238,3 +269,19 @@ class Settings(_Frozen):
     for_each: Annotated[dict[str, _ForEachValues], AfterValidator(_bounded)] = {}
     reuse: bool = True
     samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)
+    keep: Keep | None = None
+
+    @property
+    def key_types(self) -> dict[str, pa.DataType | None]:
+        """
+        The key columns of the table with the types that are named here: those of the source, the names of for_each, and
+        the sample if there are several.
+        """
+        return {
+            **{name: key_type(kind) if kind else None for name, kind in self.source.key.items()},
+            **{
+                name: key_type(str(kind_of_value(values[0]))) if isinstance(values, list) else None
+                for name, values in self.for_each.items()
+            },
+            **({SAMPLE: pa.int64()} if self.samples > 1 else {}),
+        }

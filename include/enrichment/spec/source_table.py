@@ -10,6 +10,7 @@ from include.enrichment.errors import nearest
 from include.enrichment.requests.row_expression import expression_problems
 from include.enrichment.requests.template import Template
 from include.enrichment.spec.parse_time import column_names, source_tables
+from include.enrichment.spec.renaming import Renaming
 from include.enrichment.spec.settings import FromColumn, Settings
 from include.enrichment.spec.where import Where
 
@@ -49,16 +50,29 @@ class SourceTable:
 
     @cached_property
     def columns(self) -> list[str]:
-        """The columns of the table, without those that every table has; none if they cannot be known."""
-        return [] if self.unreadable else column_names(self._folder.parent / self._table)
+        """
+        The columns of the table by their names here, without those that begin with an underscore in both pipelines; none
+        if they cannot be known.
+        """
+        return Renaming(names=self._source.rename).of(self._stored)
+
+    @cached_property
+    def _stored(self) -> list[str]:
+        """
+        The columns by their names in the table. Of those that begin with an underscore only the renamed ones: no folder
+        tells them all.
+        """
+        found = [] if self.unreadable else column_names(self._folder.parent / self._table)
+        return [*found, *(name for name in self._source.rename if name.startswith("_"))] if found else []
 
     def problems(self) -> Iterator[tuple[tuple[str, ...], str]]:
         """
-        Yield why the table cannot be read, and each column of the key, the carried columns, for_each and the condition
-        that it does not have, each fact with its place in pipeline.yaml.
+        Yield why the table cannot be read, and each column of the new names, the key, the carried columns, for_each and
+        the condition that it does not have, each fact with its place in pipeline.yaml.
         """
         if self.unreadable:
             yield ("source", "table"), self.unreadable
+        yield from ((("source", "rename", name), fact) for name, fact in self._rename_problems())
         for setting, columns in (("key", self._source.key), ("carry", self._source.carry)):
             for column in columns:
                 yield from ((("source", setting, column), fact) for fact in self._unknown([column]))
@@ -76,8 +90,14 @@ class SourceTable:
             if column not in self._for_each:
                 yield from ((line, fact) for fact in self._unknown([column]))
 
+    def _rename_problems(self) -> Iterator[tuple[str, str]]:
+        if self._stored:
+            yield from Renaming(names=self._source.rename).problems(self._stored)
+
     def _unknown(self, names: Collection[str]) -> Iterator[str]:
         for name in names:
             # The columns that begin with an underscore are those that every table has.
             if self.columns and name not in self.columns and not name.startswith("_"):
-                yield f"the table of {self._table!r} has no column {name!r}{nearest(name, self.columns)}"
+                here = self._source.rename.get(name)
+                hint = f": source.rename calls it {here!r}" if here else nearest(name, self.columns)
+                yield f"the table of {self._table!r} has no column {name!r}{hint}"

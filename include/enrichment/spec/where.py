@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from include.enrichment.errors import SpecError, WarehouseError, nearest
-from include.enrichment.requests.row_expression import connect, describe_error, nodes, parse
+from include.enrichment.requests.row_expression import columns_in, connect, describe_error, unknown_columns
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,17 +33,11 @@ class Where:
 
     def columns(self, available: Sequence[str]) -> list[str]:
         """Return the columns it reads, of those available. Upper and lower case are the same, as in DuckDB."""
-        with closing(connect()) as database:
-            folded = {name.casefold() for name in _names(parse(database, self.text))}
-        return [name for name in available if name.casefold() in folded]
+        return columns_in(self.text, available)
 
     def unknown_columns(self, available: Sequence[str]) -> list[str]:
         """Return the names in it that are neither a column, of those available, nor the parameter of a lambda."""
-        with closing(connect()) as database:
-            tree = parse(database, self.text)
-        lambdas = [node["lhs"] for node in nodes(tree) if node.get("class") == "LAMBDA"]
-        known = {name.casefold() for name in (*available, *_names(lambdas))}
-        return sorted({name for name in _names(tree) if name.casefold() not in known})
+        return unknown_columns(self.text, available)
 
     @contextmanager
     def open(self, schema: pa.Schema) -> Iterator[RowFilter]:
@@ -112,8 +106,3 @@ class RowFilter:
                 " rows."
             ) from error
         return batch.filter(chosen.column(0).combine_chunks())
-
-
-def _names(tree: Any) -> Iterator[str]:
-    """Yield the names in a syntax tree that may be columns."""
-    return (node["column_names"][0] for node in nodes(tree) if node.get("class") == "COLUMN_REF")

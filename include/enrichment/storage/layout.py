@@ -63,6 +63,8 @@ class RunFolder:
     table = _WorkingFile("table.parquet")
     #: The rejects of a trial, or of a run that had too many rejects to publish.
     rejects = _WorkingFile("rejects.parquet")
+    #: The rows that were not kept, of a trial or of a run that had too many rejects to publish.
+    samples = _WorkingFile("samples.parquet")
     #: The manifest of a trial.
     manifest = _WorkingFile("manifest.json")
     #: The folder of the passes' plans.
@@ -269,6 +271,11 @@ def table(pipeline: str, partition: Partition) -> str:
 def rejects(pipeline: str, partition: Partition) -> str:
     """Return the key of the partition's rejects, each with its reason."""
     return f"rejects/{pipeline}/dt={partition}/data.parquet"
+
+
+def samples(pipeline: str, partition: Partition) -> str:
+    """Return the key of the partition's rows that another candidate for the same published row was preferred to."""
+    return f"samples/{pipeline}/dt={partition}/data.parquet"
 
 
 def manifests_folder(pipeline: str) -> str:

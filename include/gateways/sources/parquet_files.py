@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from include.enrichment.answers.schema.keys import are_alike
 from include.enrichment.errors import LakeError, SetupError, WarehouseError
 from include.enrichment.runs.partition import Partition
+from include.enrichment.spec.renaming import Renaming
 from include.enrichment.spec.where import RowFilter, Where
 from include.gateways.lake import ObjectMissing, UnreadableKey
 from include.gateways.sources.parquet_rows import COLUMN_BYTES, decode, rows_of
@@ -35,13 +36,17 @@ class ParquetFiles:
     :param files: ``s3://bucket/prefix/`` with the placeholders of Partition.fill(). All files below it belong to the
         partition
     :param where: selects rows; None: all of them
+    :param renaming: gives columns their names in the pipeline
     """
 
-    def __init__(self, bucket: Lake, *, files: str, name: str, where: Where | None = None) -> None:
+    def __init__(
+        self, bucket: Lake, *, files: str, name: str, where: Where | None = None, renaming: Renaming | None = None
+    ) -> None:
         self._bucket = bucket
         self._files = files
         self._name = name
         self._where = where
+        self._renaming = renaming or Renaming()
 
     @contextmanager
     def read(
@@ -56,7 +61,8 @@ class ParquetFiles:
 
         Raises WarehouseError if there is no file (the export may not have run), or if one cannot be read, lacks a
         needed column of the first one, has NULL or a different type in the key, or has a value that Python cannot
-        represent. An empty partition is a file without rows. Raises SpecError if ``where`` does not fit the first file.
+        represent. An empty partition is a file without rows. Raises SpecError if ``where`` or the new names do not fit
+        the first file.
         """
         prefix = partition.fill(self._files)
         with self._errors(f"The files below {prefix}", partition):
@@ -69,11 +75,13 @@ class ParquetFiles:
             )
         with self._open(keys[0], partition) as file:
             schema = file.schema_arrow
-        types = dict(zip(schema.names, schema.types, strict=True))
+        stored = self._renaming.stored(schema)
+        types = {name: schema.types[schema.names.index(column)] for name, column in stored.items()}
         columns = [name for name in types if needed is None or name in needed]
         key_types = {name: types[name] for name in key if name in types}
-        with self._where.open(schema) if self._where else nullcontext() as chosen:
-            batches = self._batches(keys, columns, partition, key_types, chosen)
+        with self._where.open(pa.schema(types.items())) if self._where else nullcontext() as chosen:
+            read = {name: stored[name] for name in (*columns, *(chosen.columns if chosen else []))}
+            batches = self._batches(keys, read, partition, key_types, chosen)
             yield types, rows_of(batches, columns, key=key_types, chosen=chosen)
 
     def _keys(self, prefix: str) -> list[str]:
@@ -105,18 +113,18 @@ class ParquetFiles:
     def _batches(
         self,
         files: Sequence[str],
-        columns: list[str],
+        columns: Mapping[str, str],
         partition: Partition,
         key: Mapping[str, pa.DataType],
         chosen: RowFilter | None,
     ) -> Iterator[tuple[str, pa.RecordBatch]]:
-        read = list(dict.fromkeys([*columns, *(chosen.columns if chosen else [])]))
+        key = {columns[name]: kind for name, kind in key.items()}
         for name in files:
             with self._open(name, partition) as file:
-                self._check_columns(file.schema_arrow, read, name, files[0])
+                self._check_columns(file.schema_arrow, list(columns.values()), name, files[0])
                 if file.metadata.num_rows:
                     self._check_key_types(file.schema_arrow, key, name, files[0])
-                for batch in decode(file, read, chosen):
+                for batch in decode(file, columns, chosen):
                     yield self._bucket.locate(name), batch
 
     def _check_columns(self, schema: pa.Schema, columns: list[str], key: str, first: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,16 +30,18 @@ _DAY_US = 24 * 60 * 60 * 1_000_000
 _CONVERSION_ERRORS = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
-def decode(file: pq.ParquetFile, columns: Sequence[str], chosen: RowFilter | None) -> Iterator[pa.RecordBatch]:
+def decode(file: pq.ParquetFile, columns: Mapping[str, str], chosen: RowFilter | None) -> Iterator[pa.RecordBatch]:
     """
     Yield the file's rows in small batches with these columns, in their order.
 
+    :param columns: the name of each column in the file, by its name in the batches
     :param chosen: selects rows; None: all of them
     """
     limits = (_ROWS_A_FILTERED_BATCH, _BYTES_A_FILTERED_BATCH) if chosen else (_ROWS_A_BATCH, _BYTES_A_BATCH)
     batch_rows = _rows_a_batch(file.metadata, *limits)
-    for batch in file.iter_batches(batch_size=batch_rows, columns=list(columns)):
-        yield batch.select(list(columns))
+    stored = list(columns.values())
+    for batch in file.iter_batches(batch_size=batch_rows, columns=stored):
+        yield batch.select(stored).rename_columns(list(columns))
 
 
 def rows_of(

@@ -7,12 +7,14 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.errors import WarehouseError, nearest
 from include.enrichment.runs.partition import Partition
+from include.enrichment.spec.renaming import Renaming
 from include.enrichment.spec.where import Where
 from include.enrichment.storage import layout
 from include.enrichment.storage.version import check_stamp, parse
@@ -32,10 +34,14 @@ class PublishedTable:
 
     :param pipeline: whose table is read
     :param where: selects rows; None: all of them
+    :param renaming: gives columns their names in the pipeline that reads
     """
 
-    def __init__(self, lake: Lake, *, pipeline: str, where: Where | None = None) -> None:
+    def __init__(
+        self, lake: Lake, *, pipeline: str, where: Where | None = None, renaming: Renaming | None = None
+    ) -> None:
         self._lake = lake
+        self._renaming = renaming or Renaming()
         self._pipeline = pipeline
         self._where = where
 
@@ -53,7 +59,8 @@ class PublishedTable:
         :param needed: the columns to read, None for all
 
         Raises WarehouseError if the partition is not published, is being published at this moment, or lacks a needed
-        column, as a partition of an earlier output schema may. Raises SpecError if ``where`` does not fit the table.
+        or a renamed column, as a partition of an earlier output schema may. Raises SpecError if ``where`` or the new
+        names do not fit the table.
         """
         manifest = self._manifest(partition)
         self._check_columns(manifest, [*key, *(needed or ())])
@@ -61,10 +68,11 @@ class PublishedTable:
             self._fetch(manifest, partition, path := folder / "table.parquet")
             with pq.ParquetFile(path, buffer_size=COLUMN_BYTES, pre_buffer=False) as file:
                 check_stamp(file.schema_arrow.metadata, manifest.table)
-                types = dict(zip(file.schema_arrow.names, file.schema_arrow.types, strict=True))
+                stored = self._renaming.stored(file.schema_arrow)
+                types = dict(zip(stored, file.schema_arrow.types, strict=True))
                 columns = [name for name in types if needed is None or name in needed]
-                with self._where.open(file.schema_arrow) if self._where else nullcontext() as chosen:
-                    read = list(dict.fromkeys([*columns, *(chosen.columns if chosen else [])]))
+                with self._where.open(pa.schema(types.items())) if self._where else nullcontext() as chosen:
+                    read = {name: stored[name] for name in (*columns, *(chosen.columns if chosen else []))}
                     batches = ((manifest.table, batch) for batch in decode(file, read, chosen))
                     yield types, rows_of(batches, columns, key=key, chosen=chosen)
 
@@ -86,14 +94,17 @@ class PublishedTable:
             ) from error
 
     def _check_columns(self, manifest: Manifest, needed: Sequence[str]) -> None:
-        columns = list(manifest.columns)
+        stored, renamed = list(manifest.columns), self._renaming.names
+        columns = self._renaming.of([*stored, *(name for name in renamed if name not in stored)])
         wanted = [*needed, *(self._where.unknown_columns(columns) if self._where else ())]
-        if missing := [name for name in dict.fromkeys(wanted) if name not in columns]:
-            facts = ", ".join(f"{name!r}{nearest(name, columns).rstrip('?')}" for name in missing)
+        missing = [name for name in renamed if name not in stored]
+        missing += [name for name in dict.fromkeys(wanted) if name not in columns]
+        if missing:
+            facts = ", ".join(f"{name!r}{nearest(name, stored).rstrip('?')}" for name in missing)
             raise WarehouseError(
                 f"Partition {manifest.partition} of {self._pipeline!r} (source.table), published"
                 f" {manifest.published_at:%Y-%m-%d %H:%M} UTC, has no column {facts}. Nothing was sent.\n"
-                f"It has: {', '.join(columns)}.\n"
+                f"It has: {', '.join(stored)}.\n"
                 f"If that pipeline has added the column since, run that day of it again (paid answers are reused):"
                 f" make run PIPELINE={self._pipeline} PARTITION={manifest.partition}"
             )

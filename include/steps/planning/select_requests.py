@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from include.enrichment.answers.outcome import remedy
 from include.enrichment.answers.repair import Repair, repair
-from include.enrichment.answers.table import row_keys
+from include.enrichment.answers.table import OUTCOME, row_keys
 from include.enrichment.batches.pass_plan import PassPlan, check_canary, check_only_rejects
 from include.enrichment.batches.prior_results import COMPACT_SCHEMA, PriorResults
 from include.enrichment.errors import ParamError
@@ -71,13 +71,13 @@ def select_requests(pass_name: str, run: ExtractedRun, lake: Lake) -> Selection:
     pipeline, needed = run.pipeline, run.request_ids
     store = ResultStore(lake, pipeline=pipeline.name)
     found = store.look_up(needed)
-    rejected = None
+    rejected, beside = None, RequestIds()
     if pipeline.options.only_rejects:
-        rejected = _rejected(run.rows, run.folder, lake)
-        check_only_rejects(len(needed - found.settled - rejected), requests=len(needed))
+        rejected, beside = _rejected(run.rows, run.folder, lake)
+        check_only_rejects(len(needed - found.settled - rejected - beside), requests=len(needed))
     if passes.is_retry(pass_name):
         return _retried(needed, found, run.rows, store, rejected, pipeline)
-    left = needed - found.settled
+    left = needed - found.settled - beside
     later = RequestIds()
     if pass_name == passes.CANARY:
         canary = RequestIds(left.array[: pipeline.settings.limits.canary_rows])
@@ -138,10 +138,10 @@ def requests_for_rejects(rejects: Path, rows: Path, pipeline: Pipeline, lake: La
     return len(sent)
 
 
-def _rejected(rows: Path, folder: RunFolder, lake: Lake) -> RequestIds:
+def _rejected(rows: Path, folder: RunFolder, lake: Lake) -> tuple[RequestIds, RequestIds]:
     """
-    The requests of the rows that were rejected last, published or not. Raises ParamError if there are none that can be
-    read.
+    The requests of the rows that were rejected last, published or not, and the other requests without a usable answer
+    that were not kept because another candidate has one. Raises ParamError if there are no rejects that can be read.
     """
     fact = "This run sends only the rejects (its param `only_rejects`)"
     if (key := find_newest_rejects(folder, lake)) is None:
@@ -153,13 +153,25 @@ def _rejected(rows: Path, folder: RunFolder, lake: Lake) -> RequestIds:
         rejects = pq.read_table(pa.BufferReader(lake.read(key)), columns=_keys(rows))
         check_stamp(rejects.schema.metadata, lake.locate(key))
         request_ids = _requests_of(rejects, rows)
+        beside = _unusable_samples(key, rows, folder, lake) - request_ids
     except pa.ArrowException as error:
         raise ParamError(
             f"{fact}, and {lake.locate(key)} has none with the business key {', '.join(_keys(rows))}:"
             f" {str(error).splitlines()[0].rstrip('.')}. Nothing was sent. Start a plain run."
         ) from error
     log.info("Only the rejects: %s rows in %s", f"{len(rejects):,}", lake.locate(key))
-    return request_ids
+    return request_ids, beside
+
+
+def _unusable_samples(rejects: str, rows: Path, folder: RunFolder, lake: Lake) -> RequestIds:
+    """The requests of the samples without a usable answer that were written with these rejects."""
+    published = layout.samples(folder.pipeline, folder.partition)
+    key = layout.run_of(rejects).samples if layout.is_of_run(rejects) else published
+    try:
+        samples = pq.read_table(pa.BufferReader(lake.read(key)), columns=[*_keys(rows), OUTCOME])
+    except ObjectMissing:
+        return RequestIds()
+    return _requests_of(samples.filter(pc.not_equal(samples[OUTCOME], "succeeded")).drop_columns(OUTCOME), rows)
 
 
 def _keys(rows: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""The table and the rejects of a partition as local Parquet files."""
+"""The table, the rejects and the samples of a partition as local Parquet files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.enrichment.answers.table import Shape, split_rows
@@ -25,27 +26,46 @@ _GROUP_ROWS, _GROUP_BYTES = 100_000, 16_000_000
 @dataclass(frozen=True, kw_only=True)
 class TableFiles:
     """
-    The two files, and the totals of what they hold.
+    The files, and the totals of what they hold.
 
+    :param samples: the rows that were not kept; None if the best of several candidates is not chosen
+    :param usable: for each row of the run in source order, whether its answer can be used
     :param rejected_by: rejected rows by outcome
-    :param cost_usd: the sum of ``_cost_usd`` in both; None if one is null
+    :param cost_usd: the sum of ``_cost_usd`` in all files; None if one is null
     """
 
     table: Path
     rejects: Path
+    samples: Path | None = None
+    usable: pa.ChunkedArray
     rejected_by: Counter[str]
     cost_usd: Decimal | None
 
     @property
     def published(self) -> int:
         """The rows in the table."""
-        rows: int = pq.read_metadata(self.table).num_rows
-        return rows
+        return _rows(self.table)
+
+    @property
+    def not_kept(self) -> int:
+        """The rows in the samples."""
+        return _rows(self.samples) if self.samples else 0
+
+    @property
+    def paths(self) -> dict[str, Path]:
+        """Each file by the name that the manifest has for it."""
+        samples = {"samples": self.samples} if self.samples else {}
+        return {**samples, "rejects": self.rejects, "table": self.table}
 
     @property
     def sha256(self) -> dict[str, str]:
-        """The digests of both files, as the manifest has them."""
-        return {"table": sha256_of(self.table), "rejects": sha256_of(self.rejects)}
+        """The digests of the files, as the manifest has them."""
+        return {name: sha256_of(path) for name, path in self.paths.items()}
+
+
+def _rows(path: Path) -> int:
+    rows: int = pq.read_metadata(path).num_rows
+    return rows
 
 
 def write_tables(joined_rows: Iterable[tuple[pa.Table, pa.Table]], shape: Shape, *, folder: Path) -> TableFiles:
@@ -57,17 +77,25 @@ def write_tables(joined_rows: Iterable[tuple[pa.Table, pa.Table]], shape: Shape,
     table, rejects = folder / "table.parquet", folder / "rejects.parquet"
     rejected_by: Counter[str] = Counter()
     costs: list[Decimal | None] = []
-    with _RowGroups(table, shape.table) as table_groups, _RowGroups(rejects, shape.rejects) as rejects_groups:
+    usable: list[pa.Array] = []
+    with RowGroups(table, shape.table) as table_groups, RowGroups(rejects, shape.rejects) as rejects_groups:
         for rows, answered in joined_rows:
             published, rejected = split_rows(rows, answered, shape)
             table_groups.add(published)
             rejects_groups.add(rejected)
             rejected_by.update(rejected["outcome"].to_pylist())
+            usable += pc.fill_null(pc.equal(answered["outcome"], "succeeded"), False).chunks
             costs += [sum_usd(portion["_cost_usd"]) for portion in (published, rejected)]
-    return TableFiles(table=table, rejects=rejects, rejected_by=rejected_by, cost_usd=total_usd(costs))
+    return TableFiles(
+        table=table,
+        rejects=rejects,
+        usable=pa.chunked_array(usable, pa.bool_()),
+        rejected_by=rejected_by,
+        cost_usd=total_usd(costs),
+    )
 
 
-class _RowGroups:
+class RowGroups:
     """A Parquet file that collects small tables into row groups of a size that is good to read."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:

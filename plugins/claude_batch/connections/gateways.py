@@ -114,10 +114,11 @@ def open_source(pipeline: Pipeline, *, lake: Lake) -> Source:
     settings = pipeline.settings.source
     connection = settings.connection or ""
     if settings.table:
-        return PublishedTable(lake, pipeline=settings.table, where=pipeline.where)
+        return PublishedTable(lake, pipeline=settings.table, where=pipeline.where, renaming=pipeline.renaming)
     if settings.files:
         bucket = _open_s3(replace(s3_address(settings.files), prefix=""), connection)
-        return ParquetFiles(bucket, files=settings.files, name=connection, where=pipeline.where)
+        files, renaming = settings.files, pipeline.renaming
+        return ParquetFiles(bucket, files=files, name=connection, where=pipeline.where, renaming=renaming)
     return Warehouse(open_database(connection), pipeline.sql, name=connection, pipeline=pipeline.name)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pyarrow as pa
 
@@ -13,8 +13,8 @@ PARTITION_COLUMN = "dt"
 #: run and the rejects already have columns of these names.
 RESERVED_NAMES = frozenset({"request_id", "params", "problem", "outcome", "reason", "text", "count"})
 _ALIAS = "give it an alias in extract.sql, or another name in the export"
-#: The remedy for a column of another pipeline's table, which can have no alias.
-ONLY_IN_PROMPTS = "the prompts and source.where can use it, source.key and source.carry cannot"
+#: The remedy for a column of files or of another pipeline's table, which can have no alias.
+RENAME_COLUMN = "give it another name with source.rename"
 _CHOOSE = "choose another name"
 _RENAME = "rename the property"
 
@@ -49,6 +49,21 @@ def key_problems(key: Sequence[str], remedy: str = _ALIAS) -> Iterator[tuple[str
             yield name, f"{name!r} is a reserved column name: {remedy}"
     for name, fact in sibling_problems(key):
         yield name, f"{fact}: {remedy}"
+
+
+def rename_problems(rename: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Find the columns whose new name is none, or that of two columns: each old name with the fact."""
+    unnamed = dict(sibling_problems(rename.values()))
+    seen: dict[str, str] = {}
+    for old, new in rename.items():
+        if new in unnamed:
+            yield old, f"{unnamed[new]}: {_CHOOSE}"
+        elif new.startswith("_"):
+            yield old, f"{new!r} begins with an underscore, which is reserved: {_CHOOSE}"
+        elif (other := seen.setdefault(new, old)) != old:
+            yield old, f"{other!r} has the new name {new!r} too: {_CHOOSE}"
+        elif old == new:
+            yield old, f"{old!r} keeps its name: leave it out"
 
 
 def carry_problems(carry: Iterable[str], key: Sequence[str], remedy: str = _ALIAS) -> Iterator[tuple[str, str]]:

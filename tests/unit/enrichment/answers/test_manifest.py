@@ -54,13 +54,14 @@ def test_counts_that_reconcile_make_a_manifest(counts: dict[str, Any]) -> None:
         {"rows": 9},
         {"published": 8},
         {"rejected": 4},
+        {"not_kept": 1},
         {"rejected_by": {"invalid": 2}},
         {"rejected_by": {}},
         {"rejected_by": {"invalid": 2, "errored": 1, "expired": 1}},
     ],
 )
 def test_counts_that_do_not_reconcile_are_rejected(counts: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError, match=r"rows, but [\d,]+ published and [\d,]+ rejected"):
+    with pytest.raises(ValidationError, match=r"rows, but [\d,]+ published, [\d,]+ rejected .* and [\d,]+ not kept"):
         Manifest(**WHOLE | counts)
 
 
