@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 _WORDS = re.compile(r"\b(\d+) to (\d+) words\b", re.IGNORECASE)
 _CHARACTERS = re.compile(r"\bat most (\d+) characters\b", re.IGNORECASE)
-_LIMIT = re.compile(r"\bat most (\w+_\w+) characters\b", re.IGNORECASE)
 _ITEMS = re.compile(r"\b(\d+) to (\d+) (?:items|bullet points)\b", re.IGNORECASE)
 _LANGUAGE = re.compile(r"\bin the language of the locale\b", re.IGNORECASE)
 _PLACEHOLDERS = re.compile(r"\bkeeps every placeholder\b(?: of the (\w+(?: \w+)?))?", re.IGNORECASE)
@@ -24,7 +23,6 @@ class Instructions:
 
     :param words: the least and the most words of a text
     :param characters: the most characters of a text
-    :param limit: the name of the request's element with the most characters of a text, if it has one
     :param items: the least and the most items of a list
     :param language: whether the text is in the language of the request's locale
     :param placeholders: whether the text has the placeholders of the request
@@ -33,7 +31,6 @@ class Instructions:
 
     words: tuple[int, int] | None = None
     characters: int | None = None
-    limit: str | None = None
     items: tuple[int, int] | None = None
     language: bool = False
     placeholders: bool = False
@@ -46,12 +43,11 @@ NONE = Instructions()
 def read_instructions(description: object) -> Instructions:
     """Return the instructions that a description has, NONE if it has none."""
     text = " ".join(str(description).split())
-    characters, limit = _CHARACTERS.search(text), _LIMIT.search(text)
+    characters = _CHARACTERS.search(text)
     placeholders = _PLACEHOLDERS.search(text)
     return Instructions(
         words=_bounds(_WORDS.search(text)),
         characters=int(characters[1]) if characters else None,
-        limit=limit[1] if limit else None,
         items=_bounds(_ITEMS.search(text)),
         language=_LANGUAGE.search(text) is not None,
         placeholders=placeholders is not None,

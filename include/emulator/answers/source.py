@@ -84,15 +84,14 @@ class Source:
 
     def _wanted(self, asked: Instructions, draws: Draws) -> Wanted:
         words, characters = Bounds(), Bounds()
-        most_characters = self._limit(asked.limit) if asked.limit else asked.characters
-        if most_characters is not None:
+        if asked.characters is not None:
             # Without a number of words, the text gets at least four fifths as long as it may be.
-            least = 0 if asked.words else most_characters * 4 // 5
-            characters = Bounds(least=least, most=most_characters)
+            least = 0 if asked.words else asked.characters * 4 // 5
+            characters = Bounds(least=least, most=asked.characters)
         if asked.words is not None:
             least, most = asked.words
             words = Bounds(least=least + draws.below((most - least) // 2 + 1), most=most)
-        elif most_characters is None:
+        elif asked.characters is None:
             words = Bounds(least=_FREE_WORDS)
         return Wanted(
             language=(self.language or DEFAULT_LANGUAGE) if asked.language else None,
@@ -101,11 +100,6 @@ class Source:
             names=self._names,
             kept=tuple(placeholders(self._element(asked.element))) if asked.placeholders else (),
         )
-
-    def _limit(self, name: str) -> int | None:
-        """Return the number that the element of this name contains; None if the request has no such element."""
-        found = re.search(rf"<{name}>\s*(\d+)\s*</{name}>", self._question, re.IGNORECASE)
-        return int(found[1]) if found else None
 
     def _element(self, names: tuple[str, ...]) -> str:
         """Return what the first element of one of these names contains; the whole question if there is none."""

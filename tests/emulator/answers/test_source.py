@@ -46,12 +46,6 @@ def test_a_text_has_at_most_the_asked_characters(language: str, most: int) -> No
     assert all(text.startswith("simulated") for text in found)
 
 
-def test_the_most_characters_may_stand_in_the_request() -> None:
-    asked = "at most max_characters characters"
-    assert all(len(text) <= 24 for text in texts(asked, f"<max_characters>24</max_characters> {PRODUCT}"))
-    assert any(len(text) > 24 for text in texts(asked, PRODUCT))
-
-
 def test_the_bounds_of_words_and_of_characters_hold_together() -> None:
     for text in texts("4 to 30 words, at most 60 characters", PRODUCT):
         assert 4 <= count_words(text) <= 30
