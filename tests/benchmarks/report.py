@@ -62,6 +62,8 @@ def tables(lines: Sequence[Line]) -> Iterator[str]:
             yield f"## {part.replace('-', ' ').capitalize()} ({measured_on})"
             if part == "money":
                 yield from _money(ran, found)
+            elif part == "accuracy":
+                yield _accuracy(found.of(ran[0].command, 0)[-1])
             else:
                 yield _alone(ran, found) if part in ALONE else _part(ran, found)
 
@@ -167,6 +169,20 @@ def _money(contenders: Sequence[Contender], found: Found) -> Iterator[str]:
         "|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     yield "\n".join([*head, *rows])
+
+
+def _accuracy(line: Line) -> str:
+    head = [
+        "| fault | texts | planted | found | missed | false alarms | repaired | rejected |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    rows = (
+        f"| `{check['kind']}` | {check['texts']} | {check['planted']:,} | {check['found']:,} |"
+        f" {check['planted'] - check['found']:,} | {check['false_alarms']:,} of {check['good']:,} |"
+        f" {check['repaired']:,} of {check['once']:,} | {check['rejected']:,} of {check['always']:,} |"
+        for check in line["checks"]
+    )
+    return "\n".join([*head, *rows])
 
 
 def _share(value: float | None) -> str:

@@ -119,6 +119,19 @@ def test_the_cost_is_compared_with_that_of_synchronous_calls() -> None:
     assert _bound("documents", lines).verdict == "met"
 
 
+def test_each_check_shows_what_it_found_missed_and_took_for_bad() -> None:
+    figures = {"planted": 1_000, "found": 998, "good": 2_000, "false_alarms": 1}
+    flow = {"once": 500, "repaired": 499, "always": 500, "rejected": 500}
+    line = {
+        "command": "accuracy",
+        "size": 0,
+        "at": "2026-11-01",
+        "checks": [{"kind": "too_long", "texts": "titles", **figures, **flow}],
+    }
+    row = "| `too_long` | titles | 1,000 | 998 | 2 | 1 of 2,000 | 499 of 500 | 500 of 500 |"
+    assert row in render([line], machine="")
+
+
 def test_a_bill_is_compared_with_its_estimate() -> None:
     facts = {"size": 0, "at": "2026-11-01", "low_usd": 50, "expected_usd": 60, "high_usd": 80}
     for billed, verdicts in ((58, ["met", "met"]), (75, ["**not met**", "met"]), (90, ["**not met**"] * 2)):

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 _WORDS = re.compile(r"\b(\d+) to (\d+) words\b", re.IGNORECASE)
-_CHARACTERS = re.compile(r"\bat most (\d+) characters\b", re.IGNORECASE)
+_CHARACTERS = re.compile(r"\bat most (?:(\d+)|`?([a-z]+_\w+)`?) characters\b", re.IGNORECASE)
 _ITEMS = re.compile(r"\b(\d+) to (\d+) (?:items|bullet points)\b", re.IGNORECASE)
 _LANGUAGE = re.compile(r"\bin the language of the locale\b", re.IGNORECASE)
 _PLACEHOLDERS = re.compile(r"\bkeeps every placeholder\b(?: of the (\w+(?: \w+)?))?", re.IGNORECASE)
@@ -22,7 +22,7 @@ class Instructions:
     What a text or a list shall be like.
 
     :param words: the least and the most words of a text
-    :param characters: the most characters of a text
+    :param characters: the most characters of a text, or the name of the request's element that says how many
     :param items: the least and the most items of a list
     :param language: whether the text is in the language of the request's locale
     :param placeholders: whether the text has the placeholders of the request
@@ -30,7 +30,7 @@ class Instructions:
     """
 
     words: tuple[int, int] | None = None
-    characters: int | None = None
+    characters: int | str | None = None
     items: tuple[int, int] | None = None
     language: bool = False
     placeholders: bool = False
@@ -47,7 +47,7 @@ def read_instructions(description: object) -> Instructions:
     placeholders = _PLACEHOLDERS.search(text)
     return Instructions(
         words=_bounds(_WORDS.search(text)),
-        characters=int(characters[1]) if characters else None,
+        characters=(int(characters[1]) if characters[1] else characters[2]) if characters else None,
         items=_bounds(_ITEMS.search(text)),
         language=_LANGUAGE.search(text) is not None,
         placeholders=placeholders is not None,

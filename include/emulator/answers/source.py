@@ -8,7 +8,7 @@ from functools import cached_property
 from include.emulator.answers.bad_texts import Spoil
 from include.emulator.answers.instructions import NONE, Instructions
 from include.emulator.answers.placeholders import placeholders
-from include.emulator.answers.texts import DEFAULT_LANGUAGE, Bounds, Wanted, phrasebook, write_text
+from include.emulator.answers.texts import DEFAULT_LANGUAGE, Bounds, Wanted, count_words, phrasebook, write_text
 from include.emulator.draws import Draws
 
 _QUOTED_CHARACTERS = 600  # answers quote from this many first characters of the request's text
@@ -84,27 +84,42 @@ class Source:
 
     def _wanted(self, asked: Instructions, draws: Draws) -> Wanted:
         words, characters = Bounds(), Bounds()
-        if asked.characters is not None:
+        kept = tuple(placeholders(self._source_text(asked.element))) if asked.placeholders else ()
+        most_characters = self._most_characters(asked)
+        if most_characters is not None:
             # Without a number of words, the text gets at least four fifths as long as it may be.
-            least = 0 if asked.words else asked.characters * 4 // 5
-            characters = Bounds(least=least, most=asked.characters)
+            least = 0 if asked.words else most_characters * 4 // 5
+            characters = Bounds(least=least, most=most_characters)
         if asked.words is not None:
             least, most = asked.words
             words = Bounds(least=least + draws.below((most - least) // 2 + 1), most=most)
-        elif asked.characters is None:
-            words = Bounds(least=_FREE_WORDS)
+        elif most_characters is None:
+            # As many words again as in what is kept, which may be in another language.
+            words = Bounds(least=_FREE_WORDS + 2 * sum(map(count_words, kept)))
         return Wanted(
             language=(self.language or DEFAULT_LANGUAGE) if asked.language else None,
             words=words,
             characters=characters,
             names=self._names,
-            kept=tuple(placeholders(self._element(asked.element))) if asked.placeholders else (),
+            kept=kept,
         )
 
-    def _element(self, names: tuple[str, ...]) -> str:
-        """Return what the first element of one of these names contains; the whole question if there is none."""
+    def _most_characters(self, asked: Instructions) -> int | None:
+        """Return the most characters of a text, also where an element of the request says how many."""
+        if not isinstance(asked.characters, str):
+            return asked.characters
+        text = (self._element((asked.characters,)) or "").strip()
+        return int(text) if text.isdecimal() else None
+
+    def _source_text(self, names: tuple[str, ...]) -> str:
+        """Return what the placeholders are taken from: the whole question if it has none of the elements."""
+        text = self._element(names)
+        return self._question if text is None else text
+
+    def _element(self, names: tuple[str, ...]) -> str | None:
+        """Return what the first element of one of these names contains; None if there is none."""
         for name in names:
             found = re.search(rf"<{name}(?:\s[^<>]*)?>(.*?)</{name}>", self._question, re.DOTALL | re.IGNORECASE)
             if found:
                 return found[1]
-        return self._question
+        return None

@@ -91,15 +91,15 @@ def write_text(wanted: Wanted, draws: Draws) -> str:
     """
     phrases = phrasebook()[wanted.language or DEFAULT_LANGUAGE]
     tail = "".join(f" {kept}" for kept in wanted.kept)
-    words, characters = wanted.words.without(_count_words(tail)), wanted.characters.without(len(tail))
+    words, characters = wanted.words.without(count_words(tail)), wanted.characters.without(len(tail))
     text = _MARK
     for number in range(_MOST_SENTENCES):
         quotes = wanted.names and (number == 0 or draws.chance(_QUOTING_PERCENT))
         name = _quoted(wanted, draws) if quotes else None
         text += _sentence(phrases, draws, name, first=number == 0)
-        if not (words.allow(_count_words(text)) and characters.allow(len(text))):
+        if not (words.allow(count_words(text)) and characters.allow(len(text))):
             return _cut(text, words, characters, phrases.sentence[-1]) + tail
-        if _count_words(text) >= words.least and len(text) >= characters.least:
+        if count_words(text) >= words.least and len(text) >= characters.least:
             break
     return text + tail
 
@@ -129,11 +129,12 @@ def _cut(text: str, words: Bounds, characters: Bounds, full_stop: str) -> str:
     for unit in _UNIT.findall(text):
         longer = kept + unit
         ended = longer.rstrip(_NOT_AT_THE_END) + full_stop
-        if not (words.allow(_count_words(ended)) and characters.allow(len(ended))):
+        if not (words.allow(count_words(ended)) and characters.allow(len(ended))):
             break
         kept = longer
     return (kept.rstrip(_NOT_AT_THE_END) or _MARK.rstrip(":")) + full_stop
 
 
-def _count_words(text: str) -> int:
+def count_words(text: str) -> int:
+    """Return the number of words; in Japanese, of characters."""
     return len(_WORD.findall(text))

@@ -12,6 +12,7 @@ from include.emulator.answers.instructions import NONE, Instructions, read_instr
     [
         ("The text, 40 to 80 words, for the shop.", Instructions(words=(40, 80))),
         ("At most 155\ncharacters.", Instructions(characters=155)),
+        ("at most `max_characters` characters", Instructions(characters="max_characters")),
         ("3 to 5 items", Instructions(items=(3, 5))),
         ("3 to 5 bullet points of 6 to 12 words each", Instructions(items=(3, 5), words=(6, 12))),
         ("In the language of the locale.", Instructions(language=True)),
@@ -29,7 +30,15 @@ def test_a_phrase_is_an_instruction(description: str, asked: Instructions) -> No
 
 @pytest.mark.parametrize(
     "description",
-    ["", "One sentence of at most 20 words.", "Three to six search terms.", "In English.", "No placeholders.", None],
+    [
+        "",
+        "One sentence of at most 20 words.",
+        "Three to six search terms.",
+        "In English.",
+        "At most twenty characters.",
+        "No placeholders.",
+        None,
+    ],
 )
 def test_other_words_are_none(description: object) -> None:
     assert read_instructions(description) == NONE

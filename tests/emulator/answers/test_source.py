@@ -16,7 +16,9 @@ from include.enrichment.answers.checks.length import count_characters, count_wor
 from include.enrichment.answers.checks.numbers import Numbers
 from include.enrichment.answers.checks.placeholders import Placeholders
 
-PRODUCT = '<product name="kettle" locale="{locale}">\nA kettle of 1.7 litres that boils quickly, with a lid.\n</product>'
+PRODUCT = (
+    '<product name="kettle" locale="{locale}">\nA kettle of 1.7 litres that boils quickly, with a lid.\n</product>'
+)
 LANGUAGES = ["de", "en", "es", "fr", "it", "ja", "nl", "pl", "pt", "sv"]
 
 
@@ -44,6 +46,12 @@ def test_a_text_has_at_most_the_asked_characters(language: str, most: int) -> No
     found = texts(f"at most {most} characters, in the language of the locale", in_locale(language))
     assert all(most // 2 <= count_characters(text) <= most for text in found)
     assert all(text.startswith("simulated") for text in found)
+
+
+def test_an_element_of_the_request_may_say_how_many_characters() -> None:
+    asked = "at most max_characters characters"
+    assert all(len(text) <= 25 for text in texts(asked, "<string><max_characters>25</max_characters>Save</string>"))
+    assert any(len(text) > 60 for text in texts(asked, "<string>Save</string>"))
 
 
 def test_the_bounds_of_words_and_of_characters_hold_together() -> None:
@@ -126,7 +134,9 @@ def test_placeholders_count_against_the_length() -> None:
 
 
 @pytest.mark.parametrize("items", [{"type": "string"}, {"anyOf": [{"type": "string"}]}, {"$ref": "#/$defs/text"}])
-def test_a_list_has_as_many_items_as_asked_and_each_of_them_follows_its_description(items: Mapping[str, object]) -> None:
+def test_a_list_has_as_many_items_as_asked_and_each_of_them_follows_its_description(
+    items: Mapping[str, object],
+) -> None:
     description = "3 to 5 bullet points of 6 to 12 words, in the language of the locale"
     make = compile_schema(
         {"type": "array", "items": items, "description": description, "$defs": {"text": {"type": "string"}}}

@@ -84,3 +84,19 @@ def test_non_ascii_text_is_preserved(client: Anthropic) -> None:
     config = {"format": {"type": "json_schema", "schema": {**schema, "required": ["a"]}}}
     message = answer(client, text="das ist größer", output_config=config)
     assert json.loads(message["content"][0]["text"]) == {"a": "größer"}
+
+
+def test_a_repair_is_answered_like_the_request_that_it_repairs(client: Anthropic) -> None:
+    schema = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"text": {"type": "string", "description": "keeps every placeholder"}},
+        "required": ["text"],
+    }
+    turns = [
+        {"role": "user", "content": "Delete {count} files"},
+        {"role": "assistant", "content": '{"text": "Lösche {total} Dateien"}'},
+        {"role": "user", "content": "check kept: text has {total} instead of {count}"},
+    ]
+    message = answer(client, messages=turns, output_config={"format": {"type": "json_schema", "schema": schema}})
+    assert json.loads(message["content"][0]["text"])["text"].endswith(". {count}")

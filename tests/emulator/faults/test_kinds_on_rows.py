@@ -9,6 +9,8 @@ import jsonschema_rs
 import pytest
 from anthropic import Anthropic
 
+from include.emulator.answers.texts import phrasebook
+from include.enrichment.answers.checks.length import count_words
 from tests.emulator.conftest import create, ended, request, results
 from tests.fixtures.emulator import Emulator
 
@@ -131,38 +133,91 @@ TEXTS = {
     },
     "required": ["text", "meta", "label", "name"],
 }
-SOURCE = "Delete {count} of <b>{total}</b> files by %s"
+KEPT = "{count} <b> {total} </b> %s"
 
 
-def _texts(emulator: Emulator, client: Anthropic, fault: dict[str, Any] | None, count: int = 12) -> list[dict[str, str]]:
-    """Return the answers to requests that differ in their text, all struck by the fault."""
-    emulator.set_faults([fault] if fault else [])
-    config = {"format": {"type": "json_schema", "schema": TEXTS}}
-    questions = [f'<string locale="de-DE" id="{number}"><source>{SOURCE}</source> kettle number {number} of many</string>' for number in range(count)]
-    batch = ended(client, create(client, *[request(text, output_config=config, max_tokens=1000) for text in questions]).id)
-    found = results(client, batch.id)
+def _texts(emulator: Emulator, client: Anthropic, fault: dict[str, Any], count: int = 12) -> list[dict[str, str]]:
+    """Return the answers to requests with different texts, all struck by the fault."""
+    emulator.set_faults([fault])
+    sources = [f"Delete {{count}} of <b>{{total}}</b> files by %s in {place} minutes" for place in range(count)]
+    params = [
+        request(
+            f'<string locale="de-DE"><source>{source}</source></string>',
+            output_config={"format": {"type": "json_schema", "schema": TEXTS}},
+            max_tokens=1000,
+        )
+        for source in sources
+    ]
+    found = results(client, ended(client, create(client, *params).id).id)
     answers = [json.loads(found[f"r-{number}"]["message"]["content"][0]["text"]) for number in range(count)]
     assert all(jsonschema_rs.is_valid(TEXTS, value) for value in answers)
-    assert all(value[name].startswith("simulated") for value in answers for name in value)
+    assert all(text.startswith("simulated: ") for value in answers for text in value.values())
     return answers
 
 
-def _language(text: str) -> str:
-    """Return the language of the phrasebook whose subjects begin the text."""
-    beginning = text.removeprefix("simulated: ")
-    return next(name for name, phrases in phrasebook().items() if beginning.startswith(tuple(phrases.subjects)))
+def _good(value: dict[str, str]) -> dict[str, bool]:
+    """Return whether an answer is what its request asks for, by its three rules."""
+    subjects = phrasebook()["de"].subjects
+    return {
+        "language": all(value[name][11:].startswith(tuple(subjects)) for name in ("text", "meta")),
+        "length": 20 <= count_words(value["text"]) <= 30 and len(value["meta"]) <= 80,
+        "placeholders": value["label"].endswith(f". {KEPT}"),
+    }
 
 
-def test_texts_are_in_the_wrong_language(emulator: Emulator, client: Anthropic) -> None:
+def test_a_row_that_no_fault_strikes_gets_a_good_answer(emulator: Emulator, client: Anthropic) -> None:
+    for value in _texts(emulator, client, {"kind": "too_long", "share": 0}):
+        assert _good(value) == {"language": True, "length": True, "placeholders": True}
+
+
+def test_texts_are_in_another_language(emulator: Emulator, client: Anthropic) -> None:
     answers = _texts(emulator, client, {"kind": "wrong_language"})
-    assert all(not text_in_german for value in answers for text_in_german in [_language(value["text"]) == "de"])
-    assert len({_language(value["text"]) for value in answers}) > 2
-    assert {_language(value["label"]) for value in answers} == {"en"}
+    for value in answers:
+        assert _good(value) == {"language": False, "length": True, "placeholders": True}
+    assert len({value["text"].split()[1] for value in answers}) > 3
 
 
-def test_texts_lose_a_placeholder(emulator: Emulator, client: Anthropic) -> None:
-    kept = "{count} <b> {total} </b> %s"
-    ends = {value["label"].partition(". ")[2] for value in _texts(emulator, client, {"kind": "lost_placeholder"}, 40)}
-    assert kept not in ends
-    assert {"<b> {total} </b> %s", "{count_} <b> {total} </b> %s", "{count} <b> {total} </b> % s"} <= ends
-    assert "{count} &lt;b&gt; {total} </b> %s" in ends
+def test_texts_lack_a_placeholder_or_have_another(emulator: Emulator, client: Anthropic) -> None:
+    answers = _texts(emulator, client, {"kind": "lost_placeholder"}, 40)
+    for value in answers:
+        assert _good(value) == {"language": True, "length": True, "placeholders": False}
+    ends = {value["label"].partition(". ")[2] for value in answers}
+    assert "<b> {total} </b> %s" in ends
+    assert {KEPT.replace("count", "count_"), KEPT.replace("%s", "% s"), KEPT.replace("<b>", "&lt;b&gt;")} <= ends
+
+
+def test_texts_are_too_long(emulator: Emulator, client: Anthropic) -> None:
+    for value in _texts(emulator, client, {"kind": "too_long"}):
+        assert _good(value) == {"language": True, "length": False, "placeholders": True}
+        assert count_words(value["text"]) > 30
+        assert len(value["meta"]) > 80
+
+
+def test_texts_of_all_struck_rows_are_the_same(emulator: Emulator, client: Anthropic) -> None:
+    answers = _texts(emulator, client, {"kind": "duplicate_text"})
+    assert all(value == answers[0] for value in answers)
+    assert _good(answers[0]) == {"language": True, "length": True, "placeholders": True}
+
+
+def test_texts_have_a_number_that_the_request_lacks(emulator: Emulator, client: Anthropic) -> None:
+    for value in _texts(emulator, client, {"kind": "invented_number"}):
+        assert all(text.split()[-1].isdigit() for text in value.values())
+        assert _good(value) == {"language": True, "length": True, "placeholders": False}
+
+
+def test_texts_contain_the_forbidden_text(emulator: Emulator, client: Anthropic) -> None:
+    for value in _texts(emulator, client, {"kind": "forbidden_text", "text": "money back"}):
+        assert all(text.endswith(" money back") for text in value.values())
+        assert _good(value) == {"language": True, "length": True, "placeholders": False}
+
+
+def test_a_text_without_a_schema_is_struck_too(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults([{"kind": "forbidden_text", "text": "money back"}])
+    assert "money back" in _one_result(client)["message"]["content"][0]["text"]
+
+
+def test_a_text_that_is_asked_for_nothing_cannot_break_it(emulator: Emulator, client: Anthropic) -> None:
+    for kind in ("wrong_language", "lost_placeholder", "too_long"):
+        emulator.set_faults([{"kind": kind}])
+        value = json.loads(_one_result(client, output_config=STRUCTURED)["message"]["content"][0]["text"])
+        assert value["why"].removeprefix("simulated: ") in "The invoice total is wrong"
