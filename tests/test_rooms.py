@@ -124,7 +124,10 @@ ROOMS = [
         Room(
             path=f"include/steps/{folder}",
             imports={*_BELOW_STEPS, "include.steps.files", f"include.steps.{folder}"},
-            only={name: {"duckdb"} for name in ("duckdb_session.py", "decoding.py", "matching.py", "failed_checks.py")},
+            only={
+                name: {"duckdb"}
+                for name in ("duckdb_session.py", "decoding.py", "matching.py", "keeping.py", "failed_checks.py")
+            },
         )
         for folder in ("files", "extracting", "planning", "submitting", "loading", "publishing")
     ),

@@ -15,6 +15,7 @@ from tests.chaos.kill_points.scenarios import (
     cleared,
     killed_at,
     loaded_again,
+    no_longer_kept,
     race,
     taken_over,
     troubled,
@@ -113,6 +114,37 @@ def test_a_run_that_dies_while_it_takes_over_what_another_has_not_sent_costs_not
     tmp_path: Path, emulator: Emulator, takeover: dict[str, int], kind: str, moment: Moment
 ) -> None:
     all_is_well(taken_over(overlapping(tmp_path, emulator), kills={"manual__2": {takeover[kind]: moment}}))
+
+
+@pytest.fixture(scope="session")
+def samples_written(tmp_path_factory: pytest.TempPathFactory, emulator_process: EmulatorProcess) -> int:
+    """Which write of a run that keeps the best answer writes the samples."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "world"
+    return 1 + writes_of(World(folder, emulator_process.workspace(), rows=_ROWS, keep=True)).index("samples")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("later", [0, 1])
+def test_a_publish_that_is_killed_at_its_samples_or_the_next_write_is_whole_in_the_end(
+    tmp_path: Path, emulator: Emulator, samples_written: int, later: int, moment: Moment
+) -> None:
+    world = World(tmp_path / "world", emulator, rows=_ROWS, keep=True)
+    all_is_well(killed_at(world, {samples_written + later: moment}))
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_publish_that_is_killed_as_it_deletes_the_samples_of_an_earlier_one_leaves_none(
+    tmp_path: Path, emulator: Emulator, moment: Moment
+) -> None:
+    undisturbed = World(tmp_path / "undisturbed", emulator, rows=_ROWS, keep=True)
+    all_is_well(no_longer_kept(undisturbed))
+    (number,) = [
+        number
+        for number, line in enumerate(undisturbed.writes("manual__2"), start=1)
+        if line.startswith("delete publish")
+    ]
+    world = World(tmp_path / "world", emulator.workspace(), rows=_ROWS, keep=True)
+    all_is_well(no_longer_kept(world, kills={number: moment}))
 
 
 def test_a_cleared_extract_sends_the_changed_rows_only(tmp_path: Path, emulator: Emulator) -> None:

@@ -1,21 +1,16 @@
-"""
-The best of several candidates for one published row (``keep``): the expression that gives each its score.
-
-Every task imports this module and few pipelines keep the best, so DuckDB is imported inside the functions.
-"""
+"""The best of several candidates for one published row (``keep``): the expression that gives each its score."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 
 import pyarrow as pa
 
 from include.enrichment.answers.table import WARNINGS
 from include.enrichment.errors import SpecError, nearest
-from include.enrichment.requests.row_expression import columns_in, connect, describe_error, unknown_columns
+from include.enrichment.requests.row_expression import columns_in, type_of, unknown_columns
 
 #: The types of DuckDB that a double can order: numbers and booleans.
 _NUMBERS = re.compile(r"BOOLEAN|U?(TINY|SMALL|BIG|HUGE)INT|U?INTEGER|BIGNUM|FLOAT|DOUBLE|DECIMAL\(.*\)")
@@ -50,26 +45,17 @@ class Best:
             raise SpecError("\n".join(f"{self.location}: {fact}. Nothing was sent." for fact in facts))
 
     def _problems(self, columns: Mapping[str, pa.DataType | None]) -> Iterator[str]:
-        """Yield why the expression gives no score. Types are checked if those of all columns that it reads are known."""
+        """Yield why the expression gives no score. Types are checked once those of all its columns are known."""
         unknown = unknown_columns(self.text, columns.keys())
         for name in unknown:
             hint = " (no check has `warn: true`)" if name == WARNINGS else nearest(name, columns.keys())
             yield f"the table has no column {name!r}{hint}"
         types = {name: columns[name] for name in columns_in(self.text, columns.keys())}
         if not unknown and None not in types.values():
-            yield from self._type_problems(pa.schema(types.items()))
-
-    def _type_problems(self, schema: pa.Schema) -> Iterator[str]:
-        import duckdb
-
-        with closing(connect()) as database:
-            database.register("candidates", (schema if len(schema) else pa.schema([("", pa.bool_())])).empty_table())
             try:
-                described = database.execute(f"describe select (\n{self.text}\n) from candidates").fetchall()
-                # DuckDB rejects aggregates here alone.
-                database.execute(f"select 1 from candidates where (\n{self.text}\n) is null").fetchall()
-            except duckdb.Error as error:
-                yield describe_error(error)
-                return
-            if not _NUMBERS.fullmatch(kind := described[0][1]):
-                yield f"is {kind}, not a number or a boolean, so it cannot be ordered as a score"
+                kind = type_of(self.text, pa.schema(types.items()))
+            except ValueError as error:
+                yield str(error)
+            else:
+                if not _NUMBERS.fullmatch(kind):
+                    yield f"is {kind}, not a number or a boolean, so it cannot be ordered as a score"

@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 if TYPE_CHECKING:
     import duckdb
 
@@ -105,12 +107,31 @@ def columns_in(text: str, available: Collection[str]) -> list[str]:
 
 
 def unknown_columns(text: str, available: Collection[str]) -> list[str]:
-    """Return the names in an expression that are neither a column, of those available, nor the parameter of a lambda."""
+    """Return the names in an expression that are neither an available column nor the parameter of a lambda."""
     with closing(connect()) as database:
         tree = parse(database, text)
     lambdas = [node["lhs"] for node in nodes(tree) if node.get("class") == "LAMBDA"]
     known = {name.casefold() for name in (*available, *_names(lambdas))}
     return sorted({name for name in _names(tree) if name.casefold() not in known})
+
+
+def type_of(text: str, columns: pa.Schema) -> str:
+    """
+    Return DuckDB's type of an expression over these columns.
+
+    Raises ValueError for a type that DuckDB does not have, an unknown function, or an aggregate.
+    """
+    import duckdb
+
+    with closing(connect()) as database:
+        try:
+            database.register("source", (columns if len(columns) else pa.schema([("", pa.bool_())])).empty_table())
+            described = database.execute(f"describe select (\n{text}\n) from source").fetchall()
+            # DuckDB rejects aggregates here alone.
+            database.execute(f"select 1 from source where (\n{text}\n) is null").fetchall()
+        except duckdb.Error as error:
+            raise ValueError(describe_error(error)) from error
+    return str(described[0][1])
 
 
 def _names(tree: Any) -> Iterator[str]:

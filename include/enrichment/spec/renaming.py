@@ -27,7 +27,7 @@ class Renaming:
         return [self.names.get(name, name) for name in columns]
 
     def problems(self, columns: Sequence[str]) -> Iterator[tuple[str, str]]:
-        """Yield each renamed column that the source does not have, or whose new name another column has, with the fact."""
+        """Yield each renamed column that the source does not have, or whose new name is taken, with the fact."""
         for old, new in self.names.items():
             if old not in columns:
                 yield old, f"the source has no column {old!r}{nearest(old, columns)}"

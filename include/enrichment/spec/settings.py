@@ -96,8 +96,8 @@ class SourceSettings(_Frozen):
 
     :param files: the S3 prefix of the partition's Parquet files, with a placeholder for the day; replaces the query
     :param table: the pipeline whose published partition is read, from the same lake; replaces the query
-    :param rename: names for columns of ``files`` or ``table`` in this pipeline. All other settings, prompts and checks use
-        the new names
+    :param rename: the names of columns of ``files`` or ``table`` in this pipeline. All other settings, prompts and
+        checks use the new names
     :param where: a boolean SQL expression over the columns of ``files`` or ``table``; None: all rows
     :param connection: an Airflow connection whose hook is a DbApiHook; with ``files`` an AWS connection; with ``table``
         there is none

@@ -51,8 +51,8 @@ class SourceTable:
     @cached_property
     def columns(self) -> list[str]:
         """
-        The columns of the table by their names here, without those that begin with an underscore in both pipelines; none
-        if they cannot be known.
+        The columns of the table by their names here, without those that begin with an underscore; none if they cannot
+        be known.
         """
         return Renaming(names=self._source.rename).of(self._stored)
 

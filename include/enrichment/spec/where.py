@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from include.enrichment.errors import SpecError, WarehouseError, nearest
-from include.enrichment.requests.row_expression import columns_in, connect, describe_error, unknown_columns
+from include.enrichment.requests.row_expression import columns_in, connect, describe_error, type_of, unknown_columns
 
 if TYPE_CHECKING:
     import duckdb
@@ -47,25 +47,19 @@ class Where:
         Raises SpecError for an unknown column, for two columns whose names differ only in case, for a type that DuckDB
         does not have, for an aggregate, and for an expression that is not boolean.
         """
-        import duckdb
-
         used = self.columns(schema.names)
         if unknown := self.unknown_columns(schema.names):
             facts = "; ".join(f"the source has no column {name!r}{nearest(name, schema.names)}" for name in unknown)
             raise self._error(f"{facts}. It has: {', '.join(schema.names)}")
+        if len({name.casefold() for name in used}) < len(used):
+            raise self._error(f"DuckDB cannot tell the columns {', '.join(used)} apart, whose names differ in case")
+        try:
+            kind = type_of(self.text, pa.schema([schema.field(name) for name in used]))
+        except ValueError as error:
+            raise self._error(str(error)) from error
+        if kind != "BOOLEAN":
+            raise self._error(f"is {kind}, not a boolean expression: write a comparison")
         with closing(connect()) as database:
-            if len({name.casefold() for name in used}) < len(used):
-                raise self._error(f"DuckDB cannot tell the columns {', '.join(used)} apart, whose names differ in case")
-            empty = pa.schema([schema.field(name) for name in used] or [("", pa.bool_())]).empty_table()
-            try:
-                database.register("source", empty)
-                described = database.execute(f"describe select (\n{self.text}\n) from source").fetchall()
-                # DuckDB rejects aggregates here alone.
-                database.execute(f"select 1 from source where (\n{self.text}\n)").fetchall()
-            except duckdb.Error as error:
-                raise self._error(describe_error(error)) from error
-            if (kind := described[0][1]) != "BOOLEAN":
-                raise self._error(f"is {kind}, not a boolean expression: write a comparison")
             yield RowFilter(self, database, used)
 
     def _error(self, fact: str) -> SpecError:

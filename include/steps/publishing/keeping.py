@@ -32,7 +32,7 @@ _MEMORY = "64MB"
 _CANDIDATES_AT_ONCE = 250_000
 _ROWS_AT_ONCE = 5_000
 _BUFFER_BYTES = 1 << 20
-#: The number of a row within its file, from 0. Names of ours begin with an underscore, and no column of a key does.
+#: The number of a row within its file, from 0. Columns of others never begin with an underscore, except for `_sample`.
 _ROW = "_row"
 
 
@@ -49,23 +49,28 @@ def keep_best(files: TableFiles, shape: Shape, best: Best, *, folder: Path) -> T
     """
     group = [field.name for field in shape.keys if field.name != best.among]
     (kept := folder / "kept").mkdir()
-    paths = {name: kept / f"{name}.parquet" for name in ("table", "rejects", "samples")}
-    rejected_by: Counter[str] = Counter()
+    found = replace(
+        files,
+        table=kept / "table.parquet",
+        rejects=kept / "rejects.parquet",
+        samples=(samples_path := kept / "samples.parquet"),
+        rejected_by=Counter(),
+    )
     with _errors(files, best, folder), open_duckdb(kept, memory=_MEMORY, threads=1, in_order=False) as connection:
         _score(connection, files, shape, best)
         _choose(connection, files, group, best.among)
         scored = replace(shape, scored=True)
         with (
-            RowGroups(paths["table"], scored.table) as table,
-            RowGroups(paths["rejects"], shape.rejects) as rejects,
-            RowGroups(paths["samples"], scored.samples) as samples,
+            RowGroups(found.table, scored.table) as table,
+            RowGroups(found.rejects, shape.rejects) as rejects,
+            RowGroups(samples_path, scored.samples) as samples,
         ):
             for published, rejected, others in _portions(connection, files, scored):
                 table.add(published)
                 rejects.add(rejected)
                 samples.add(others)
-                rejected_by.update(rejected["outcome"].to_pylist())
-    return replace(files, **paths, rejected_by=rejected_by)
+                found.rejected_by.update(rejected["outcome"].to_pylist())
+    return found
 
 
 def count_warnings(table: Path) -> Counter[str]:

@@ -20,6 +20,7 @@ from tests.chaos.kill_points.scenarios import (
     cleared,
     killed_at,
     loaded_again,
+    no_longer_kept,
     race,
     random_kills,
     taken_over,
@@ -67,6 +68,7 @@ def findings(worlds: Worlds) -> Iterator[Finding]:
     yield _finding("extract cleared, rows changed", _cleared(worlds))
     yield _finding("extract cleared, SIGKILL at each write of the new plan", _cleared_and_killed(worlds))
     yield _finding("chunks taken over, SIGKILL at each write of either run", _taken_over(worlds))
+    yield _finding("SIGKILL at each write of a publish that keeps the best answer, or no longer", _kept(worlds))
     for runs in (2, 4):
         yield _finding(f"{runs} runs of a partition at once", _races(worlds, runs))
 
@@ -160,6 +162,22 @@ def _taken_over(worlds: Worlds) -> list[_Play]:
                     )
                     for moment in _BEFORE_AND_AFTER
                 ]
+    return plays
+
+
+def _kept(worlds: Worlds) -> list[_Play]:
+    """Return plays with kills in the publish that writes samples, and in the one that deletes them."""
+    plays: list[_Play] = []
+    for play, run_id in ((killed_at, "manual__1"), (no_longer_kept, "manual__2")):
+        world = worlds.new(rows=_FEW_ROWS, keep=True)
+        play(world, kills={})
+        plays += [
+            (f"{run_id} {moment} write {number}", partial(play, worlds.new(rows=_FEW_ROWS, keep=True), kills=kills))
+            for number, line in enumerate(world.writes(run_id), start=1)
+            if line.split()[1] == "publish"
+            for moment in _BEFORE_AND_AFTER
+            for kills in [{number: moment}]
+        ]
     return plays
 
 

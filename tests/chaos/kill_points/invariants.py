@@ -140,19 +140,28 @@ def _is_billed(batch: dict[str, object]) -> bool:
 
 
 def _lost_rows(world: World, rejected: int) -> tuple[int, list[str]]:
-    """Count the source rows that are not exactly once in the table or among the rejects, and list the problems."""
-    lake = world.lake
+    """Count the source rows that are not exactly once in one of the objects, and list the problems."""
+    lake, places = world.lake, (layout.table, layout.rejects, layout.samples)
     manifest = Manifest.model_validate_json(lake.read(layout.manifest(_PIPELINE, DAY)))
-    published, rejects = (
+    published, rejects, samples = (
         pq.read_table(pa.BufferReader(lake.read(key)), columns=["ticket"])["ticket"].to_pylist()
-        for key in (layout.table(_PIPELINE, DAY), layout.rejects(_PIPELINE, DAY))
+        if manifest.samples or place is not layout.samples
+        else []
+        for place in places
+        if (key := place(_PIPELINE, DAY))
     )
     tickets = world.tickets()
+    rows = world.answers * len(tickets)
     problems = []
-    if sorted([*published, *rejects]) != sorted(tickets):
-        problems.append(f"{len(published)} rows published, {len(rejects)} rejected, of {len(tickets)}")
-    if (manifest.rows, manifest.published, manifest.rejected) != (len(tickets), len(published), len(rejects)):
-        problems.append(f"the manifest says {manifest.rows}, {manifest.published} and {manifest.rejected}")
+    if sorted([*published, *rejects, *samples]) != sorted([*tickets] * world.answers):
+        problems.append(f"{len(published)} rows published, {len(rejects)} rejected, {len(samples)} not kept, of {rows}")
+    counts = (manifest.rows, manifest.published, manifest.rejected, manifest.not_kept)
+    if counts != (rows, len(published), len(rejects), len(samples)):
+        problems.append(f"the manifest says {counts}")
+    if manifest.samples and len(set(published)) < len(published):
+        problems.append("a ticket is published twice")
+    if not manifest.samples and lake.exists(layout.samples(_PIPELINE, DAY)):
+        problems.append("there are samples that the manifest does not know")
     if len(rejects) > rejected:
         problems.append(f"{len(rejects)} rows were rejected: {manifest.rejected_by}")
     return len(tickets - {*published, *rejects}) + max(0, len(rejects) - rejected), problems

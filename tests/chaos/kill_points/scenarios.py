@@ -243,6 +243,22 @@ def loaded_again(world: World, *, at: str, moment: Moment) -> Outcome:
     return _play(world, [run], play, also=broken)
 
 
+def no_longer_kept(world: World, *, kills: Mapping[int, Moment] | None = None) -> Outcome:
+    """
+    Publish the better one of two answers, then all of them. The run ``manual__2`` deletes the samples of the first one.
+
+    :param kills: the writes at which the second run is killed
+    """
+    first, second = Run(world=world), Run(world=world, run_id="manual__2", kills=kills or {})
+
+    def play() -> None:
+        first.whole()
+        world.publish_all_answers()
+        second.whole()
+
+    return _play(world, [first, second], play)
+
+
 def _batch_sizes(world: World) -> list[int]:
     return [int(batch["size"]) for batch in world.emulator.batches_made()]
 

@@ -23,6 +23,9 @@ from tests.fixtures.s3 import filesystem
 
 ROWS = 40
 CHUNK_REQUESTS, CANARY_ROWS = 10, 3
+#: Two answers for each ticket, of which one is published. Two samples would be the same request to the API's bill.
+_TWO = "for_each: {tone: [calm, loud]}\n"
+_KEEP = "keep: {best: len(topic), among: tone}\n"
 _LIMITS = f"limits: {{batch_requests: {CHUNK_REQUESTS}, canary_rows: {CANARY_ROWS}, retry_passes: 1}}\n"
 _FOREIGN = "foreign"
 
@@ -32,6 +35,7 @@ class World:
     A warehouse with ``rows`` tickets, an empty lake, and a workspace of the API.
 
     :param lake: ``s3://bucket`` with its endpoint as ``s3``; None for a local folder
+    :param keep: ask twice for each ticket, and publish the better answer
     """
 
     def __init__(
@@ -43,8 +47,10 @@ class World:
         lake: str | None = None,
         s3: str | None = None,
         timing: Timing | None = None,
+        keep: bool = False,
     ) -> None:
         folder.mkdir(parents=True)
+        self.answers = 2 if keep else 1
         self.emulator = emulator
         self.place = Place(
             folder=folder,
@@ -54,10 +60,18 @@ class World:
             api_key=emulator.api_key,
             timing=timing or Timing(),
         )
-        write_pipeline(self.place.pipeline, pipeline_yaml=FILES["pipeline.yaml"] + _LIMITS)
+        self._write_pipeline(_TWO + _KEEP if keep else "")
         write_tickets(self.place.database, [(f"T{number:03}", f"Ticket number {number}") for number in range(rows)])
         self.lake = self.place.open_lake()
         self.has_neighbour = False
+
+    def publish_all_answers(self) -> None:
+        """Let the pipeline publish all answers for each ticket from now on."""
+        self._write_pipeline(_TWO)
+
+    def _write_pipeline(self, settings: str) -> None:
+        user = FILES["user.md"] + ("{{ tone }}" if settings else "")
+        write_pipeline(self.place.pipeline, pipeline_yaml=FILES["pipeline.yaml"] + _LIMITS + settings, user_md=user)
 
     def tickets(self) -> set[str]:
         """Return the business keys of the source."""
@@ -162,11 +176,11 @@ class Worlds:
         self._s3 = s3
         self._numbers = count(1)
 
-    def new(self, *, rows: int = ROWS, on_s3: bool = False, timing: Timing | None = None) -> World:
+    def new(self, *, rows: int = ROWS, on_s3: bool = False, timing: Timing | None = None, keep: bool = False) -> World:
         """Create a world with only its tickets."""
         number = next(self._numbers)
         if not on_s3:
-            return World(self._folder / f"{number}", self._emulator.workspace(), rows=rows, timing=timing)
+            return World(self._folder / f"{number}", self._emulator.workspace(), rows=rows, timing=timing, keep=keep)
         assert self._s3
         bucket = f"chaos-{os.getpid()}-{number}"
         filesystem(self._s3).create_dir(bucket)
@@ -177,4 +191,5 @@ class Worlds:
             lake=f"s3://{bucket}",
             s3=self._s3,
             timing=timing,
+            keep=keep,
         )

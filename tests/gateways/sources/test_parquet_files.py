@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from include.enrichment.errors import WarehouseError
+from include.enrichment.errors import SpecError, WarehouseError
 from include.enrichment.requests.template import Template
+from include.enrichment.spec.renaming import Renaming
+from include.enrichment.spec.where import Where
 from include.gateways.lake import Lake
 from include.gateways.sources.parquet_files import ParquetFiles
 from tests.fixtures.flow import DAY
@@ -328,6 +330,34 @@ def test_a_portion_is_limited_by_its_size_in_python(folder: Path) -> None:
     for needed, most in (({"body"}, 39), ({"items"}, 35)):
         with files_in(folder).read(DAY, needed=needed) as (_, portions):
             assert most * 0.6 < max(len(portion) for portion in portions) <= most
+
+
+def test_columns_have_their_new_names_and_errors_those_of_the_files(folder: Path) -> None:
+    renaming = Renaming(names={"Order No": "order", "text": "page"}, location="orders/pipeline.yaml:4: source.rename")
+    files = ParquetFiles(
+        Lake.in_folder(folder),
+        files=f"{folder}/dt={{partition}}/",
+        name="exports",
+        where=Where(text="page <> 'b'", location=""),
+        renaming=renaming,
+    )
+    pq.write_table(pa.table({"Order No": [1, 2], "text": ["a", "b"], "x": [0, 0]}), folder / "dt=2026-11-01" / "part-1")
+    with files.read(DAY, key=["order"], needed={"order"}) as (columns, portions):
+        assert list(portions) == [[{"order": 1}]]
+    assert columns == {"order": pa.int64(), "page": pa.string(), "x": pa.int64()}
+    pq.write_table(pa.table({"Order No": ["3"], "text": ["c"]}), folder / "dt=2026-11-01" / "part-2")
+    with (
+        files.read(DAY, key=["order"], needed={"order"}) as (_, portions),
+        pytest.raises(
+            WarehouseError, match=r"The business key 'Order No' is string in .*part-2, but int64 in .*part-1"
+        ),
+    ):
+        list(portions)
+    pq.write_table(pa.table({"number": [1]}), folder / "dt=2026-11-01" / "part-0")
+    with pytest.raises(
+        SpecError, match=r"orders/pipeline\.yaml:4: source\.rename: the source has no column 'Order No'"
+    ):
+        files.read(DAY, key=["order"]).__enter__()
 
 
 READING = """

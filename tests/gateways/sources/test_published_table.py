@@ -14,6 +14,7 @@ import pytest
 
 from include.enrichment.errors import LakeError, SpecError, WarehouseError
 from include.enrichment.spec.pipeline_folder import load_pipeline
+from include.enrichment.spec.renaming import Renaming
 from include.enrichment.spec.where import Where
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
@@ -160,6 +161,32 @@ def test_a_day_of_an_earlier_schema_names_the_missing_columns_and_the_day_to_run
     )
     assert told.endswith("make run PIPELINE=tickets PARTITION=2026-11-01")
     assert not raised.value.retryable
+
+
+def test_columns_have_their_new_names_in_the_rows_and_in_the_condition(published: Flow) -> None:
+    renaming = Renaming(
+        names={"topic": "subject", "_model": "author"}, location="labels/pipeline.yaml:4: source.rename"
+    )
+    where = Where(text="subject = author or ticket <> 'T2'", location="labels/pipeline.yaml:5: source.where")
+    source = PublishedTable(published.lake, pipeline="tickets", where=where, renaming=renaming)
+    with source.read(DAY, key=["ticket"], needed={"ticket", "subject"}) as (columns, portions):
+        rows = [row for portion in portions for row in portion]
+    answers = {row["ticket"]: row["topic"] for row in published.published().to_pylist()}
+    assert rows == [{"ticket": ticket, "subject": answers[ticket]} for ticket in ("T1", "T3")]
+    assert list(columns)[:3] == ["ticket", "subject", "urgent"]
+    assert columns["author"] == pa.string()
+
+
+def test_a_renamed_column_that_the_day_does_not_have_is_missing(published: Flow) -> None:
+    source = PublishedTable(published.lake, pipeline="tickets", renaming=Renaming(names={"subject": "about"}))
+    with pytest.raises(WarehouseError, match=r"has no column 'subject'\. .*\n.*\n.*run that day of it again"):
+        source.read(DAY, needed={"ticket", "about"}).__enter__()
+
+
+def test_a_new_name_that_another_column_has_is_a_mistake(published: Flow) -> None:
+    source = PublishedTable(published.lake, pipeline="tickets", renaming=Renaming(names={"_model": "topic"}))
+    with pytest.raises(SpecError, match="'_model' cannot become 'topic': the source has a column of that name"):
+        source.read(DAY).__enter__()
 
 
 def test_a_condition_that_does_not_fit_the_types_is_a_mistake_with_its_line(published: Flow) -> None:

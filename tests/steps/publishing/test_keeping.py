@@ -29,9 +29,7 @@ MANY = [(f"N{number:02}", f"Ticket {number}") for number in range(17)]
 ORIGIN = ["_request_id", "_batch_id", "_model", "_cost_usd"]
 
 
-def next_run(
-    flow: Flow, folder: Path, best: str | None = LONGEST, more: str = "samples: 2\n", **files: str
-) -> None:
+def next_run(flow: Flow, folder: Path, best: str | None = LONGEST, more: str = "samples: 2\n", **files: str) -> None:
     """The next run of the day, with two answers for each row, of which the best is kept; None: both are published."""
     number = int(flow.folder.run_id.rpartition("_")[2]) + 1
     flow.folder = flow.run(f"manual__{number}")
@@ -46,7 +44,8 @@ def run_both(flow: Flow, folder: Path) -> list[dict[str, Any]]:
     write_tickets(flow.database, MANY)
     next_run(flow, folder, best=None)
     flow.run_all("main")
-    return flow.published().to_pylist()
+    both: list[dict[str, Any]] = flow.published().to_pylist()
+    return both
 
 
 def without_cost(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -69,7 +68,7 @@ def test_the_candidate_with_the_highest_score_is_published_and_the_other_becomes
     published, samples = flow.published(), table(flow, SAMPLES)
     best = chosen(both, lambda row: len(row["topic"]))
     assert 0 < sum(row["_sample"] == 2 for row in best) < 20
-    assert 0 < sum(row["topic"] == other["topic"] for row, other in zip(both[::2], both[1::2], strict=True))
+    assert sum(row["topic"] == other["topic"] for row, other in zip(both[::2], both[1::2], strict=True)) > 0
     assert published.drop_columns("_score").to_pylist() == best
     assert published["_score"].to_pylist() == [float(len(row["topic"])) for row in best]
     assert published.column_names == ["ticket", "_sample", "topic", "urgent", "words", "_score", *ORIGIN]
@@ -178,9 +177,7 @@ def test_fewest_warnings_win_and_the_warnings_of_the_published_rows_are_counted(
 
 
 def test_one_value_of_for_each_can_be_kept_for_each_row(flow: Flow, tmp_path: Path) -> None:
-    yaml = (
-        f"{FILES['pipeline.yaml']}for_each: {{tone: [calm, loud, odd]}}\nkeep: {{best: {LONGEST}, among: tone}}\n"
-    )
+    yaml = f"{FILES['pipeline.yaml']}for_each: {{tone: [calm, loud, odd]}}\nkeep: {{best: {LONGEST}, among: tone}}\n"
     next_run(flow, tmp_path, pipeline_yaml=yaml, user_md="{{ body }} {{ tone }}")
     manifest = flow.run_all("main")
     assert flow.published()["ticket"].to_pylist() == ["T1", "T2", "T3"]
@@ -188,9 +185,9 @@ def test_one_value_of_for_each_can_be_kept_for_each_row(flow: Flow, tmp_path: Pa
 
 
 def test_texts_are_candidates_too(flow: Flow, tmp_path: Path) -> None:
-    next_run(flow, tmp_path, best="1")
+    next_run(flow, tmp_path, best="len(ticket)")
     (folder := tmp_path / flow.folder.run_id / "tickets").joinpath("output.schema.json").unlink()
-    settings = (folder / "pipeline.yaml").read_text().replace("best: 1", "best: len(text)")
+    settings = (folder / "pipeline.yaml").read_text().replace("len(ticket)", "len(text)")
     (folder / "pipeline.yaml").write_text(settings)
     flow.pipeline = load_pipeline(folder)
     assert flow.run_all("main").published == 3

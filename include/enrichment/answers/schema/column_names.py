@@ -56,14 +56,14 @@ def rename_problems(rename: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     unnamed = dict(sibling_problems(rename.values()))
     seen: dict[str, str] = {}
     for old, new in rename.items():
-        if new in unnamed:
+        if old == new:
+            yield old, f"{old!r} keeps its name: leave it out"
+        elif new in unnamed:
             yield old, f"{unnamed[new]}: {_CHOOSE}"
         elif new.startswith("_"):
             yield old, f"{new!r} begins with an underscore, which is reserved: {_CHOOSE}"
         elif (other := seen.setdefault(new, old)) != old:
             yield old, f"{other!r} has the new name {new!r} too: {_CHOOSE}"
-        elif old == new:
-            yield old, f"{old!r} keeps its name: leave it out"
 
 
 def carry_problems(carry: Iterable[str], key: Sequence[str], remedy: str = _ALIAS) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.answers.table import (
     ANSWERED_SCHEMA,
     SAMPLE,
+    SCORE,
     WARNINGS,
     Shape,
     changed_types,
@@ -348,6 +349,32 @@ class TestShape:
         assert (shape.keys[0], *shape.carried) == (*KEY, *carried)
         assert shape.table.names[:5] == ["id", SAMPLE, "output", "price", "label"]
         assert shape.rejects.names[:5] == ["id", SAMPLE, "output", "price", "outcome"]
+
+    def test_key_and_carried_columns_are_told_apart_by_what_they_say_of_themselves(self) -> None:
+        carried = [pa.field("price", pa.float64(), nullable=False)]
+        schema = rows_schema(KEY, carried=carried, checked=True)
+        other = pa.field("facts", pa.string(), nullable=False)
+        moved = pa.schema([other, *reversed(schema)])
+        assert (row_keys(moved), row_carried(moved)) == (KEY, carried)
+        written = pa.BufferOutputStream()
+        pq.write_table(schema.empty_table(), written)
+        assert row_keys(pq.read_schema(pa.BufferReader(written.getvalue()))) == KEY
+
+    def test_the_rows_of_an_earlier_release_say_nothing_of_themselves(self) -> None:
+        carried = [pa.field("price", pa.float64())]
+        for checked in (False, True):
+            schema = rows_schema(KEY, carried=carried, sampled=True, checked=checked)
+            earlier = pa.schema([field.remove_metadata() for field in schema])
+            assert [field.name for field in row_keys(earlier)] == ["id", SAMPLE]
+            assert row_carried(earlier) == carried
+
+    def test_a_score_follows_the_warnings_and_samples_have_the_outcome_too(self) -> None:
+        shape = Shape(keys=KEY, output=OUTPUT, warned=True, scored=True)
+        place = shape.table.names.index(WARNINGS)
+        assert shape.table.names[place : place + 3] == [WARNINGS, SCORE, "_request_id"]
+        assert shape.samples.names == [*shape.table.names, "_outcome", "_reason"]
+        assert [field.name for field in shape.judged] == ["id", *(field.name for field in OUTPUT.fields), WARNINGS]
+        assert SCORE not in shape.rejects.names
 
     def test_all_other_column_names_are_reserved(self) -> None:
         ours = {*rows_schema(KEY, sampled=True).names, *SHAPE.table.names, *SHAPE.rejects.names}

@@ -186,6 +186,35 @@ def test_a_prefix_that_days_would_share_is_rejected(mistakes: Mistakes, files: s
         ),
         (YAML + "samples: 0\n", ["7: samples: Input should be greater than or equal to 1, got 0"]),
         (YAML + "samples: 101\n", ["7: samples: Input should be less than or equal to 100, got 101"]),
+        (
+            YAML + "keep: {best: len(label)}\n",
+            ["7: keep.among: there is one answer for each row: set samples to 2 or more, or name a key column."],
+        ),
+        (
+            YAML + "keep:\n  best: len(label)\n  among: idd\nsamples: 2\n",
+            ["9: keep.among: 'idd' is not a key column; did you mean 'id'? The key is id, _sample"],
+        ),
+        (
+            YAML + "keep: {best: len(label), among: id}\n",
+            ["7: keep.among: 'id' is the only key column, so the table would have one row: add another"],
+        ),
+        (YAML + "keep: {among: _sample}\nsamples: 2\n", ["7: keep.best: is missing"]),
+        (
+            YAML + "keep: {best: len(label), most: 3}\nsamples: 2\n",
+            ["7: keep.most: unknown key. Known keys: best, among"],
+        ),
+        (YAML + "samples: 2\nkeep:\n  best: |\n    1 +\n    + +\n", ["11: keep.best: is not an SQL expression"]),
+        (YAML + "samples: 2\nkeep: {best: random()}\n", ["8: keep.best: must give the same result in every run"]),
+        (YAML + "samples: 2\nkeep: {best: (select 1)}\n", ["8: keep.best: must be an expression over the columns"]),
+        (
+            YAML + "samples: 2\nkeep: {best: len(lable)}\n",
+            ["8: keep.best: the table has no column 'lable'; did you mean 'label'?"],
+        ),
+        (YAML + "samples: 2\nkeep: {best: label}\n", ["8: keep.best: is VARCHAR, not a number or a boolean"]),
+        (
+            in_yaml("  key:", "  rename: {a: b}\n  key:"),
+            ["3: source.rename: is for source.files and source.table only: write `a as b` in extract.sql"],
+        ),
         (YAML + "samples: yes\n", ["7: samples: Input should be a valid integer, got True"]),
         (YAML + "for_each: {tone: []}\n", ["7: for_each.tone: must have at least one value, got []"]),
         (YAML + "for_each:\n  tone: plain\n", ["8: for_each.tone: must be a list of values, or {column: <the col"]),

@@ -96,10 +96,39 @@ def test_a_carried_column_that_the_table_does_not_have_is_reported_with_its_line
 
 def test_a_reserved_name_of_the_table_gets_no_advice_about_a_query(mistakes: Mistakes) -> None:
     settings = reads("labels", "  carry: [_model]\n", key="[id, _sample]")
-    reserved = "is a reserved column name: the prompts and source.where can use it, source.key and source.carry cannot"
+    reserved = "is a reserved column name: give it another name with source.rename"
     assert mistakes(yaml=settings, sql=None, user="{{ label }}") == [
         f"pipeline.yaml:3: source.key: '_sample' {reserved}",
         f"pipeline.yaml:4: source.carry: '_model' {reserved}",
+    ]
+
+
+def test_a_column_has_its_new_name_wherever_it_is_used(load: Load) -> None:
+    more = "  carry: [page]\n  where: page <> '' and sample > 1\n  rename: {label: page, _sample: sample}\n"
+    load(yaml=reads("labels", more, key="[id, sample]"), sql=None, user="{{ page }} {{ _model }}")
+
+
+def test_a_column_that_is_renamed_has_no_other_name(mistakes: Mistakes) -> None:
+    settings = reads("labels", "  rename: {label: page}\n  where: label = 'x'\n")
+    assert mistakes(yaml=settings, sql=None, user="{{ pages }} {{ label }}") == [
+        "pipeline.yaml:5: source.where: the table of 'labels' has no column 'label': source.rename calls it 'page'",
+        "user.md:1: the table of 'labels' has no column 'pages'; did you mean 'page'?",
+        "user.md:1: the table of 'labels' has no column 'label': source.rename calls it 'page'",
+    ]
+
+
+def test_a_wrong_new_name_is_reported_with_the_line_of_its_column(mistakes: Mistakes) -> None:
+    names = {"lable": "page", "label": "id", "_sample": "_s", "_model": "", "_score": "page", "_batch_id": "_batch_id"}
+    lines = "".join(f"    {old}: '{new}'\n" for old, new in names.items())
+    found = mistakes(yaml=reads("labels", f"  rename:\n{lines}"), sql=None, user="{{ id }}")
+    assert sorted(found) == [
+        "pipeline.yaml:10: source.rename: '_batch_id' keeps its name: leave it out",
+        "pipeline.yaml:5: source.rename: the source has no column 'lable'; did you mean 'label'?",
+        "pipeline.yaml:6: source.rename: 'label' cannot become 'id': the source has a column of that name; choose"
+        " another name",
+        "pipeline.yaml:7: source.rename: '_s' begins with an underscore, which is reserved: choose another name",
+        "pipeline.yaml:8: source.rename: '' is not a name for a column: choose another name",
+        "pipeline.yaml:9: source.rename: 'lable' has the new name 'page' too: choose another name",
     ]
 
 
