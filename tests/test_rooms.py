@@ -76,11 +76,24 @@ ROOMS = [
     Room(path="include/enrichment", imports=set()),
     *_layers(
         "include/enrichment",
-        ["runs", "storage", "requests", "cost", "answers/schema", "answers/checks", "answers", "spec", "batches"],
+        [
+            "runs",
+            "storage",
+            "requests",
+            "cost",
+            "answers/schema",
+            "answers/checks/texts",
+            "answers/checks",
+            "answers",
+            "spec",
+            "batches",
+        ],
         base={"include.enrichment.errors", *_LIBRARIES},
         # Each name is that of one file.
         only={
             "language.py": {"py3langid"},
+            "markdown.py": {"markdown_it"},
+            "near_repeats.py": {"numpy"},
             "pattern.py": {"re2"},
             "row_expression.py": {"duckdb"},
             "settings.py": {"pydantic_core"},

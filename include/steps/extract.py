@@ -197,7 +197,7 @@ def _write_rows(
                 if combination:
                     row.update(combination)  # not copied: the row may hold long texts
                 for numbers, renderer in renderers:
-                    yield {**numbers, **_render(row, renderer, key, of_source, checks)}
+                    yield {**numbers, **_render(row, numbers, renderer, key, of_source, checks)}
 
     # Texts rarely repeat: a dictionary would take time and save nothing.
     options = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
@@ -234,7 +234,12 @@ def _size(value: object) -> int:
 
 
 def _render(
-    row: Mapping[str, Any], renderer: Renderer, key: list[str], of_source: list[str], checks: Checks | None
+    row: Mapping[str, Any],
+    numbers: Mapping[str, Any],
+    renderer: Renderer,
+    key: list[str],
+    of_source: list[str],
+    checks: Checks | None,
 ) -> dict[str, Any]:
     """
     The row's key and carried columns with its request or problem, and with what the checks need to know of the row. The
@@ -243,7 +248,7 @@ def _render(
     rendered = {name: row[name] for name in of_source}
     try:
         request_id, params = renderer.encode(row)
-        facts, problem = checks.facts(row) if checks else None, None
+        facts, problem = checks.facts({**row, **numbers}) if checks else None, None
     except Unsendable as error:
         request_id, params, problem, facts = None, None, str(error), None
     except SpecError as error:

@@ -17,6 +17,7 @@ import msgspec
 
 from include.enrichment.answers.checks.check import Check
 from include.enrichment.answers.checks.checks import Checks
+from include.enrichment.answers.checks.similarity import RowNames
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from tests.benchmarks.measuring import measured
 
@@ -56,7 +57,9 @@ def main() -> int:
         for number in range(rows)
     ]
     outputs = [msgspec.json.encode(_answer(row, luck)).decode() for row in sources]
-    checks = Checks(CHECKS, output=OUTPUT, prompt_columns=[], line=lambda *_: 1, file="checks.yaml")
+    checks = Checks(
+        CHECKS, output=OUTPUT, names=RowNames(key=["sku"]), prompt_columns=[], line=lambda *_: 1, file="checks.yaml"
+    )
     began = time.perf_counter()
     facts = [checks.facts(row) for row in sources]
     facts_seconds = time.perf_counter() - began

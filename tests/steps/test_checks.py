@@ -247,3 +247,56 @@ def test_samples_are_judged_one_by_one(flow: Flow, tmp_path: Path) -> None:
     assert manifest.rows == 5 * len(ROWS)
     assert set(topics(flow).values()) == {"billing"}
     assert manifest.failed_checks == {"only_billing": manifest.rejected}
+
+
+OWN = "- {name: own, field: topic, unique: rows}\n"
+
+
+def test_of_answers_that_are_the_same_the_first_in_source_order_is_published(flow: Flow, tmp_path: Path) -> None:
+    write_tickets(flow.database, MANY)
+    checked(flow, tmp_path / "1", OWN)
+    manifest = run_without_repairs(flow)
+    assert len(set(topics(flow).values())) == manifest.published == len(topics(flow))
+    by_topic = {topic: ticket for ticket, topic in topics(flow).items()}
+    for reject in flow.rejected().to_pylist():
+        first = by_topic[json.loads(reject["text"])["topic"]]
+        assert reject["reason"] == (
+            f"check own: topic is 100 % the same as that of ticket={first}; at most 90 % is allowed"
+        )
+
+
+def test_what_repeats_another_answer_is_repaired_once_and_judged_with_all_others(flow: Flow, tmp_path: Path) -> None:
+    """The pass that plans the repairs and publish agree on who repeats whom, so a second run sends nothing."""
+    write_tickets(flow.database, MANY)
+    checked(flow, tmp_path / "1", OWN)
+    first = flow.run_all("main", "retry")
+    before, sent = flow.published(), flow.requests_sent()
+    assert first.published == len(set(topics(flow).values()))
+    checked(flow, tmp_path / "2", OWN)
+    second = flow.run_all("canary", "main", "retry")
+    assert (flow.requests_sent(), flow.published()) == (sent, before)
+    assert second.rejected == first.rejected > 0
+    checked(flow, tmp_path / "3", OWN)
+    flow.pipeline = flow.pipeline.for_run(RunOptions(only_rejects=True))
+    flow.run_all("main", "retry")
+    assert flow.requests_sent() == sent + first.rejected
+
+
+def test_a_repeated_answer_may_only_be_warned_of(flow: Flow, tmp_path: Path) -> None:
+    checked(flow, tmp_path / "1", "- {name: own, field: topic, unique: rows, warn: true}\n")
+    manifest = run_without_repairs(flow)
+    assert (manifest.published, manifest.rejected) == (len(ROWS), 0)
+    warned = [bool(row["_warnings"]) for row in flow.published().to_pylist()]
+    assert manifest.warned_checks.get("own", 0) == sum(warned) == len(ROWS) - len(set(topics(flow).values()))
+
+
+def test_samples_of_one_row_are_compared_with_each_other(flow: Flow, tmp_path: Path) -> None:
+    checked(flow, tmp_path / "1", None)
+    yaml = f"{FILES['pipeline.yaml']}samples: 6\nlimits: {{max_reject_ratio: 1}}\n"
+    checks = "- {name: own, field: topic, unique: samples}\n"
+    flow.pipeline = load_pipeline(write_pipeline(tmp_path / "2" / "tickets", pipeline_yaml=yaml, checks_yaml=checks))
+    manifest = run_without_repairs(flow)
+    published = [(row["ticket"], row["topic"]) for row in flow.published().to_pylist()]
+    assert len(set(published)) == len(published) == manifest.published >= len(ROWS)
+    assert {row["ticket"] for row in flow.published().to_pylist()} == {ticket for ticket, *_ in ROWS}
+    assert "the same as that of sample 1;" in flow.rejected()["reason"][0].as_py()

@@ -58,6 +58,11 @@ class PriorResults:
     def __add__(self, other: PriorResults) -> PriorResults:
         return PriorResults(pa.concat_tables([self.table, other.table]))
 
+    def without(self, request_ids: Iterable[str]) -> PriorResults:
+        """Return the outcomes of all other requests."""
+        left_out = pa.array([*request_ids], pa.string())
+        return PriorResults(self.table.filter(pc.invert(pc.is_in(self.table["request_id"], value_set=left_out))))
+
     @property
     def batches(self) -> list[str]:
         """The batches that hold any of the outcomes."""

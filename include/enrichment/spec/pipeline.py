@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, Field
@@ -65,6 +66,12 @@ class Pipeline(Versioned):
     lines: Mapping[str, int] = {}
     checks: list[Check] = Field(default_factory=list)
     check_lines: Mapping[str, int] = {}
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Pipeline:
+        """Return a copy with changes, without the checks that were made of the values before them."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("_made_checks", None)
+        return copied
 
     def for_run(self, options: RunOptions) -> Pipeline:
         """
@@ -227,18 +234,27 @@ class Pipeline(Versioned):
 
     def read_checks(self) -> Checks | None:
         """
-        Return the pipeline's checks, None if it has none.
+        Return the pipeline's checks, None if it has none. They are made once, which takes a second with some of them.
 
         Raises SpecError with one line for each mistake in a pattern, a template or an expression.
         """
+        return self._made_checks
+
+    @cached_property
+    def _made_checks(self) -> Checks | None:
         if not self.checks:
             return None
         # Not at the top: it loads DuckDB and more, and most pipelines have no checks.
         from include.enrichment.answers.checks.checks import Checks
+        from include.enrichment.answers.checks.similarity import RowNames
 
+        source, sampled = self.settings.source, self.settings.samples > 1
         return Checks(
             self.checks,
             output=self.output,
+            names=RowNames(
+                key=list(source.key), for_each=list(self.settings.for_each), sample=SAMPLE if sampled else None
+            ),
             prompt_columns=self._prompt_columns,
             # A setting that a YAML merge brings in has the line of its check.
             line=lambda number, kind: self.check_lines.get(f"{number}.{kind}") or self.check_lines.get(str(number), 1),

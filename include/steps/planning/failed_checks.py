@@ -26,20 +26,24 @@ _THREADS = 2
 _ANSWERS_AT_ONCE = 5_000
 #: Arrow has no maximum of the dictionaries that prior results are.
 _ANSWER = pa.schema([("request_id", pa.string()), ("batch_id", pa.string())])
+#: The columns of _JOINED.
+_COLUMNS = ("request_id", "row_request_id", "output", "checked")
 _JOINED = """
-select answered.request_id, results.output, {checked} as checked
+select answered.request_id, answered.row_request_id, results.output, {checked} as checked
 from answered
 join results
     on results.request_id = answered.request_id and parse_filename(results.filename, true)::bigint = answered.batch
 join rows on rows.request_id = answered.row_request_id
 """
+#: A check that compares answers needs them in source order.
+_IN_ORDER = "order by rows.file_row_number"
 
 
 def find_failed(
     found: PriorResults, repaired: Mapping[str, str], rows: Path, checks: Checks, store: ResultStore
 ) -> dict[str, tuple[str, str]]:
     """
-    Return the requests whose usable answer fails a check for any of their rows: each with the answer and the reason.
+    Return the requests whose usable answer fails a check for any of their rows: each with the answer and the complaint.
 
     :param found: the outcomes of the requests
     :param repaired: the request of the row, for each request that is a repair
@@ -51,13 +55,14 @@ def find_failed(
     usable = found.table.filter(pc.equal(found.table["outcome"], "succeeded")).select(_ANSWER.names).cast(_ANSWER)
     last = usable.group_by("request_id").aggregate([("batch_id", "max")])
     failed: dict[str, tuple[str, str]] = {}
-    for answers in _with_rows(last["request_id"], last["batch_id_max"], repaired, rows, store):
-        request_ids, outputs, facts = (answers[name].to_pylist() for name in ("request_id", "output", "checked"))
-        for request_id, output, verdict in zip(request_ids, outputs, checks.judge(facts, outputs), strict=True):
+    judge, in_order = checks.new_judge(), checks.compare_answers
+    for answers in _with_rows(last["request_id"], last["batch_id_max"], repaired, rows, store, in_order=in_order):
+        request_ids, of_rows, outputs, facts = (answers[name].to_pylist() for name in _COLUMNS)
+        for request_id, output, verdict in zip(request_ids, outputs, judge.judge(facts, outputs, of_rows), strict=True):
             # Rows with the same request may fail for different reasons. The choice must not depend on their order, as
             # another reason makes another repair, which is billed again.
-            if verdict.reason and (request_id not in failed or verdict.reason < failed[request_id][1]):
-                failed[request_id] = output, verdict.reason
+            if verdict.complaint and (request_id not in failed or verdict.complaint < failed[request_id][1]):
+                failed[request_id] = output, verdict.complaint
     return failed
 
 
@@ -67,8 +72,15 @@ def _with_rows(
     repaired: Mapping[str, str],
     rows: Path,
     store: ResultStore,
+    *,
+    in_order: bool,
 ) -> Iterator[pa.RecordBatch]:
-    """``request_id`` and ``output`` of each answer, once for each of its rows, with ``checked``, the row's CHECKED."""
+    """
+    ``request_id`` and ``output`` of each answer, once for each of its rows, with ``row_request_id``, the row's request,
+    and ``checked``, its CHECKED.
+
+    :param in_order: in the order of the rows, otherwise in any
+    """
     if not len(request_ids):
         return
     of_rows = [repaired.get(request_id, request_id) for request_id in request_ids.to_pylist()]
@@ -86,8 +98,9 @@ def _with_rows(
             with open_duckdb(rows.parent, memory=_MEMORY, threads=_THREADS, in_order=False) as connection:
                 connection.register("answered", pa.table(answered))
                 connection.read_parquet(f"{results}/*.parquet", filename=True).create_view("results")
-                connection.read_parquet(str(rows)).create_view("rows")
-                yield from connection.sql(_JOINED.format(checked=checked)).to_arrow_reader(_ANSWERS_AT_ONCE)
+                connection.read_parquet(str(rows), file_row_number=True).create_view("rows")
+                joined = _JOINED.format(checked=checked) + (_IN_ORDER if in_order else "")
+                yield from connection.sql(joined).to_arrow_reader(_ANSWERS_AT_ONCE)
         except duckdb.Error as error:
             raise LoadError(
                 f"{len(request_ids):,} answers could not be checked: {str(error).splitlines()[0]}. Nothing was sent."

@@ -6,6 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,6 +134,8 @@ def requests_for_rejects(rejects: Path, rows: Path, pipeline: Pipeline, lake: La
     rejected = _requests_of(pq.read_table(rejects, columns=_keys(rows)), rows)
     found = store.look_up(rejected)
     sent = rejected - found.settled
+    if (checks := pipeline.read_checks()) and checks.compare_answers:  # with those of all other rows
+        found = store.look_up(RequestIds(pq.read_table(rows, columns=["request_id"])["request_id"]))
     if pipeline.settings.limits.retry_passes:
         sent |= _retried(rejected, found, rows, store, rejected, pipeline).request_ids
     return len(sent)
@@ -224,23 +227,25 @@ def _repairs(
     The repair of each answer that is invalid or fails a check, then of each such answer to a repair, as deep as there
     are answers, and the results of all these repairs. So every later run finds a better answer that was once paid for.
     """
-    every: list[Repair] = []
+    every: dict[str, Repair] = {}
     found_of_repairs = PriorResults(COMPACT_SCHEMA.empty_table())
-    last: dict[str, Repair] = {}
-    while unusable := _unusable(found, last, rows, store, checks):
-        requests = (last[request_id].request for request_id in unusable) if last else _of_rows(unusable.keys(), rows)
+    while unusable := _unusable(found, every, rows, store, checks):
+        again = [every[request_id].request for request_id in unusable if request_id in every]
+        first = unusable.keys() - every.keys()
         last = {
             request.request_id: Repair(
                 request=request,
-                of=last[answered].of if last else answered,
-                depth=last[answered].depth + 1 if last else 1,
+                of=every[answered].of if answered in every else answered,
+                depth=every[answered].depth + 1 if answered in every else 1,
             )
-            for answered, request in _repaired(requests, unusable)
+            for answered, request in _repaired(chain(again, _of_rows(first, rows) if first else ()), unusable)
         }
-        every += last.values()
-        found = store.look_up(last)
-        found_of_repairs += found
-    return every, found_of_repairs
+        every |= last
+        found_of_last = store.look_up(last)
+        found_of_repairs += found_of_last
+        # A check that compares answers judges a repaired one among the usable ones, and these among the repaired.
+        found = found.without(unusable) + found_of_last if checks and checks.compare_answers else found_of_last
+    return list(every.values()), found_of_repairs
 
 
 def _of_rows(request_ids: Set[str], rows: Path) -> Iterator[Request]:

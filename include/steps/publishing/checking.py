@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from include.enrichment.answers.table import ANSWERED_SCHEMA, CHECKED, WARNINGS
 
 if TYPE_CHECKING:
-    from include.enrichment.answers.checks.checks import Checks, Verdict
+    from include.enrichment.answers.checks.checks import Checks, Judge, Verdict
 
 _SUCCEEDED = "succeeded"
 
@@ -33,14 +33,15 @@ class CheckedRows:
 
     def __iter__(self) -> Iterator[tuple[pa.Table, pa.Table]]:
         """Raises SpecError if an expression fails on an answer."""
+        judge = self._checks.new_judge() if self._checks else None
         for rows, answered in self._joined:
-            yield rows, self._check(rows, answered, self._checks) if self._checks else answered
+            yield rows, self._check(rows, answered, self._checks, judge) if self._checks and judge else answered
 
-    def _check(self, rows: pa.Table, answered: pa.Table, checks: Checks) -> pa.Table:
+    def _check(self, rows: pa.Table, answered: pa.Table, checks: Checks, judge: Judge) -> pa.Table:
         usable = pc.fill_null(pc.equal(answered["outcome"], _SUCCEEDED), False)
         outputs = answered["output"].filter(usable).to_pylist()
         facts = rows[CHECKED].filter(usable).to_pylist() if checks.need_rows else [None] * len(outputs)
-        verdicts = checks.judge(facts, outputs)
+        verdicts = judge.judge(facts, outputs, rows["request_id"].filter(usable).to_pylist())
         for verdict in verdicts:
             self.failed.update(verdict.failed)
             self.warned.update(() if verdict.reason else verdict.warnings)

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from include.enrichment.answers.checks.check import Check
 from include.enrichment.answers.checks.checks import Checks
+from include.enrichment.answers.checks.similarity import RowNames
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.answers.table import ANSWERED_SCHEMA, CHECKED, WARNINGS
 from include.steps.publishing.checking import CheckedRows
@@ -25,7 +26,9 @@ SKU: dict[str, Any] = {"name": "sku", "field": "title", "must_contain": ["{{ sku
 
 def checks(*settings: dict[str, Any]) -> Checks:
     read = [Check.model_validate(one) for one in settings]
-    return Checks(read, output=OUTPUT, prompt_columns=[], line=lambda *_: 1, file="checks.yaml")
+    return Checks(
+        read, output=OUTPUT, names=RowNames(key=["sku"]), prompt_columns=[], line=lambda *_: 1, file="checks.yaml"
+    )
 
 
 def answered(*titles: str | None) -> pa.Table:
@@ -40,7 +43,8 @@ def answered(*titles: str | None) -> pa.Table:
 
 
 def rows(*facts: str) -> pa.Table:
-    return pa.table({CHECKED: pa.array(facts, pa.string())})
+    requests = [f"request-{number}" for number in range(len(facts))]
+    return pa.table({CHECKED: pa.array(facts, pa.string()), "request_id": pa.array(requests, pa.string())})
 
 
 def test_only_usable_answers_are_judged_each_with_the_facts_of_its_row() -> None:

@@ -19,12 +19,15 @@ KINDS = (
     "numbers_from",
     "same_placeholders_as",
     "differs_from",
+    "unique",
     "language",
     "format",
     "sql",
 )
 #: What ``numbers_from: row`` stands for.
 ALL_COLUMNS = "*"
+#: Among many texts, those that are less similar are not found reliably.
+LEAST_SIMILARITY = 0.85
 _Text = Annotated[str, Field(min_length=1)]
 
 
@@ -78,6 +81,23 @@ class Difference(_Frozen):
     at_most: float = Field(default=0.9, ge=0, lt=1)
 
 
+class Uniqueness(_Frozen):
+    """
+    The texts that a text must differ from.
+
+    :param among: ``rows``: those of the other rows with the same values of for_each; ``samples``: those of the other
+        samples of its row
+    :param at_most: the largest allowed similarity, from LEAST_SIMILARITY to 1
+    """
+
+    among: Literal["rows", "samples"]
+    at_most: float = Field(default=0.9, ge=LEAST_SIMILARITY, lt=1)
+
+
+def _as_uniqueness(value: object) -> object:
+    return {"among": value} if isinstance(value, str) else value
+
+
 def _as_difference(value: object) -> object:
     return {"column": value} if isinstance(value, str) else value
 
@@ -110,6 +130,7 @@ class Check(_Frozen):
         key, and the names of for_each in the prompts
     :param same_placeholders_as: the column whose placeholders and tags the answer must have
     :param differs_from: the column that the answer must not nearly repeat
+    :param unique: the other answers that the answer must not nearly repeat
     :param language: a language tag, or a template that makes one
     :param sql: an expression over ``output`` and ``source``
     :param columns: the row's columns that ``sql`` uses, each with its DuckDB type
@@ -130,8 +151,9 @@ class Check(_Frozen):
     numbers_from: Annotated[list[_Text], Field(min_length=1), BeforeValidator(_as_columns)] | None = None
     same_placeholders_as: _Text | None = None
     differs_from: Annotated[Difference, BeforeValidator(_as_difference)] | None = None
+    unique: Annotated[Uniqueness, BeforeValidator(_as_uniqueness)] | None = None
     language: _Text | None = None
-    format: Literal["url", "email", "json", "html"] | None = None
+    format: Literal["url", "email", "json", "html", "markdown"] | None = None
     sql: _Text | None = None
     columns: dict[str, _Text] = {}
 

@@ -14,12 +14,12 @@ import msgspec
 
 from include.enrichment.answers.checks.check import ALL_COLUMNS, Check
 from include.enrichment.answers.checks.formats import Format
-from include.enrichment.answers.checks.kind import Answers, Kind
+from include.enrichment.answers.checks.kind import Answers, Kind, Problem
 from include.enrichment.answers.checks.length import Items, Length
 from include.enrichment.answers.checks.numbers import Numbers
 from include.enrichment.answers.checks.pattern import Pattern
 from include.enrichment.answers.checks.placeholders import Placeholders
-from include.enrichment.answers.checks.similarity import DiffersFrom
+from include.enrichment.answers.checks.similarity import Comparison, DiffersFrom, RowNames, Unique
 from include.enrichment.answers.checks.sql_expression import SqlExpression
 from include.enrichment.answers.checks.word_search import Forbidden, MustContain
 from include.enrichment.answers.schema.output import Output
@@ -37,11 +37,13 @@ class Verdict:
     The verdict on one answer.
 
     :param reason: why it is unusable: ``check NAME: message`` for each failed check; None if it is usable
+    :param complaint: the same for Claude, without what depends on other answers
     :param failed: the names of the failed checks
     :param warnings: the names of the failed checks that only warn
     """
 
     reason: str | None
+    complaint: str | None = None
     failed: Sequence[str] = ()
     warnings: Sequence[str] = ()
 
@@ -53,6 +55,7 @@ class Checks:
     """
     The checks of a pipeline.
 
+    :param names: what tells the rows apart
     :param prompt_columns: the columns that ``numbers_from: row`` stands for
     :param line: the line in the file of a check, by its position, and its kind
     :param file: the name of checks.yaml in errors
@@ -65,34 +68,40 @@ class Checks:
         checks: Sequence[Check],
         *,
         output: Output,
+        names: RowNames,
         prompt_columns: Iterable[str],
         line: Callable[[int, str], int],
         file: str,
     ) -> None:
         self._checks, self._output = checks, output
-        self._kinds: list[Kind] = []
+        self._kinds: list[Kind | Unique] = []
         #: The row's columns that the checks use, each with the line of the first check that does.
         self.columns: dict[str, int] = {}
         mistakes = []
         for number, check in enumerate(checks):
             at = line(number, check.kind)
             try:
-                kind = _make_kind(check, output, sorted(prompt_columns), file=file, line=at)
+                kind = _make_kind(check, output, names, sorted(prompt_columns), file=file, line=at)
             except ValueError as error:
                 mistakes.append(f"{file}:{at}: {check.name}.{check.kind}: {error}")
             except SpecError as error:
                 mistakes.append(str(error))
             else:
                 self._kinds.append(kind)
-                for column in kind.columns:
+                for column in kind.columns if isinstance(kind, Kind) else ():
                     self.columns.setdefault(column, at)
         if mistakes:
             raise SpecError("\n".join(mistakes))
 
     @property
     def need_rows(self) -> bool:
-        """Whether any check uses a column of the row."""
-        return bool(self.columns)
+        """Whether any check needs facts of the row."""
+        return bool(self.columns) or self.compare_answers
+
+    @property
+    def compare_answers(self) -> bool:
+        """Whether any check compares an answer with others, so that its verdict depends on them."""
+        return any(isinstance(kind, Unique) for kind in self._kinds)
 
     @property
     def can_warn(self) -> bool:
@@ -107,22 +116,67 @@ class Checks:
         """
         return encode_json([kind.facts(row) for kind in self._kinds]).decode()
 
-    def judge(self, facts: Sequence[str | None], outputs: Sequence[str]) -> list[Verdict]:
+    def new_judge(self) -> Judge:
+        """Return what judges the answers of one task."""
+        return Judge(self._checks, self._kinds, self._output)
+
+
+class Judge:
+    """Judges answers in the source order of their rows, some at once; how many makes no difference."""
+
+    def __init__(self, checks: Sequence[Check], kinds: Sequence[Kind | Unique], output: Output) -> None:
+        self._checks, self._kinds, self._output = checks, kinds, output
+        self._comparisons = {number: Comparison(kind) for number, kind in enumerate(kinds) if isinstance(kind, Unique)}
+
+    def judge(
+        self, facts: Sequence[str | None], outputs: Sequence[str], request_ids: Sequence[str | None]
+    ) -> list[Verdict]:
         """
-        Judge answers that fit the output schema.
+        Judge the next answers, all of which fit the output schema.
 
         :param facts: facts() of each answer's row; None if no check needs the row
         :param outputs: the answers, as the result store has them
+        :param request_ids: the request of each answer's row, also if the answer is that to a repair
 
         Raises SpecError if an expression fails on one.
         """
         nothing: list[Any] = [None] * len(self._kinds)
         of_rows = [nothing if fact is None else msgspec.json.decode(fact) for fact in facts]
         answers = Answers(texts=outputs, values=self._output.values(outputs))
-        found = [kind.problems([fact[number] for fact in of_rows], answers) for number, kind in enumerate(self._kinds)]
-        return [self._verdict(problems) for problems in zip(*found, strict=True)]
+        found: list[Sequence[str | Problem | None]] = []
+        for number, kind in enumerate(self._kinds):
+            of_kind = [fact[number] for fact in of_rows]
+            found.append([None] * len(outputs) if isinstance(kind, Unique) else kind.problems(of_kind, answers))
+        verdicts = [self._verdict(problems) for problems in zip(*found, strict=True)]
+        if self._comparisons:
+            self._compare(of_rows, answers, request_ids, found, verdicts)
+        return verdicts
 
-    def _verdict(self, problems: Sequence[str | None]) -> Verdict:
+    def _compare(
+        self,
+        of_rows: Sequence[Sequence[Any]],
+        answers: Answers,
+        request_ids: Sequence[str | None],
+        found: Sequence[Sequence[str | Problem | None]],
+        verdicts: list[Verdict],
+    ) -> None:
+        """
+        Complete the verdicts with those of the comparisons. An answer is compared with those that will be published
+        only, so the verdict on each depends on those before it.
+        """
+        usable = [verdict.reason is None for verdict in verdicts]
+        for number, comparison in self._comparisons.items():
+            comparison.read([fact[number] for fact in of_rows], answers, request_ids, usable)
+        for place in range(len(verdicts)):
+            repeated = {number: comparison.problem(place) for number, comparison in self._comparisons.items()}
+            if any(repeated.values()):
+                verdicts[place] = self._verdict(
+                    [repeated.get(number, problems[place]) for number, problems in enumerate(found)]
+                )
+            for comparison in self._comparisons.values():
+                comparison.decide(place, published=verdicts[place].reason is None)
+
+    def _verdict(self, problems: Sequence[str | Problem | None]) -> Verdict:
         """
         :param problems: of one answer, by check
         """
@@ -130,9 +184,16 @@ class Checks:
             return _GOOD
         failed = [(check, problem) for check, problem in zip(self._checks, problems, strict=True) if problem]
         serious = [(check, problem) for check, problem in failed if not check.warn]
-        reason = "; ".join(_describe(check, problem) for check, problem in serious)
+        reason, complaint = (
+            "; ".join(
+                _describe(check, getattr(problem, name) if isinstance(problem, Problem) else problem)
+                for check, problem in serious
+            )
+            for name in ("reason", "complaint")
+        )
         return Verdict(
             reason=reason[:_REASON_CHARACTERS] or None,
+            complaint=complaint[:_REASON_CHARACTERS] or None,
             failed=[check.name for check, _ in serious],
             warnings=[check.name for check, _ in failed if check.warn],
         )
@@ -142,10 +203,12 @@ def _describe(check: Check, problem: str) -> str:
     return f"check {check.name}: {check.message} ({problem})" if check.message else f"check {check.name}: {problem}"
 
 
-def _make_kind(check: Check, output: Output, prompt_columns: Sequence[str], *, file: str, line: int) -> Kind:
+def _make_kind(
+    check: Check, output: Output, names: RowNames, prompt_columns: Sequence[str], *, file: str, line: int
+) -> Kind | Unique:
     """Raises ValueError or SpecError if a library does not accept the setting."""
     setting: Any = getattr(check, check.kind)
-    make: dict[str, Callable[[], Kind]] = {
+    make: dict[str, Callable[[], Kind | Unique]] = {
         **{unit: partial(Length, check.field, setting, unit=unit) for unit in ("characters", "words", "sentences")},
         "items": lambda: Items(check.field, setting),
         "pattern": lambda: Pattern(check.field, setting, wanted=True),
@@ -155,6 +218,7 @@ def _make_kind(check: Check, output: Output, prompt_columns: Sequence[str], *, f
         "numbers_from": lambda: Numbers(check.field, prompt_columns if setting == [ALL_COLUMNS] else setting),
         "same_placeholders_as": lambda: Placeholders(check.field, setting),
         "differs_from": lambda: DiffersFrom(check.field, setting),
+        "unique": lambda: Unique(check.field, setting, names),
         "language": lambda: _language(check.field, _template(setting, file=file, line=line)),
         "format": lambda: Format(check.field, setting),
         "sql": lambda: SqlExpression(setting, check.columns, output, where=f"{file}:{line}: {check.name}"),

@@ -25,6 +25,20 @@ class Answers:
     values: Sequence[Mapping[str, Any]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """
+    What is wrong with an answer, if that depends on other answers.
+
+    :param reason: for people
+    :param complaint: for Claude. It names no other answer: the request of a repair contains it, and if it changed with
+        the others, the same answer would be repaired, and billed, again
+    """
+
+    reason: str
+    complaint: str
+
+
 class Kind(ABC):
     """
     One kind of check with its settings.
@@ -63,7 +77,7 @@ class TextKind(Kind):
 
     def _first(self, output: Mapping[str, Any], fact: Any) -> str | None:
         for field, path in self._paths.items():
-            for text in _texts(output, path):
+            for text in texts_at(output, path):
                 if (problem := self.problem(text, fact)) is not None:
                     return f"{field} {problem}"
         return None
@@ -80,7 +94,8 @@ def values_at(value: Any, path: Sequence[str]) -> Iterator[Any]:
         yield from values_at(value[path[0]], path[1:])
 
 
-def _texts(output: Any, path: Sequence[str]) -> Iterator[str]:
+def texts_at(output: Any, path: Sequence[str]) -> Iterator[str]:
+    """Yield the texts at a path: strings and numbers, also those in a list."""
     for value in values_at(output, path):
         for item in value if isinstance(value, list) else [value]:
             if isinstance(item, str):

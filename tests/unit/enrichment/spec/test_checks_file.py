@@ -127,6 +127,6 @@ def test_numbers_of_the_row_are_those_of_prompts_key_and_for_each_and_not_those_
     checks = pipeline.read_checks()
     assert checks
     facts = checks.facts({"id": 7, "text": "Soap", "price": 12, "size": 40})
-    verdicts = checks.judge([facts] * 2, ['{"label": "40 ml"}', '{"label": "12 EUR"}'])
+    verdicts = checks.new_judge().judge([facts] * 2, ['{"label": "40 ml"}', '{"label": "12 EUR"}'], [None] * 2)
     assert [verdict.failed for verdict in verdicts] == [(), ["real"]]
     assert pipeline.columns == {"id", "text", "price"}

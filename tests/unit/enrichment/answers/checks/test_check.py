@@ -20,7 +20,7 @@ from include.enrichment.answers.checks.check import Check
         ({"forbidden": {"file": "../secrets"}}, "match pattern"),
         ({"must_contain": []}, "at least 1 item"),
         ({"numbers_from": "price"}, "must be a list of columns, or `row`"),
-        ({"format": "pdf"}, "'url', 'email', 'json' or 'html'"),
+        ({"format": "pdf"}, "'json', 'html' or 'markdown'"),
     ],
     ids=str,
 )

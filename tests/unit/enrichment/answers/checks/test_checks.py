@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from include.enrichment.answers.checks.check import KINDS, Check
-from include.enrichment.answers.checks.checks import Checks
+from include.enrichment.answers.checks.checks import Checks, Verdict
+from include.enrichment.answers.checks.similarity import RowNames
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.errors import SpecError
 from include.enrichment.requests.request import Unsendable
@@ -27,13 +28,22 @@ def checks(*settings: dict[str, Any]) -> Checks:
         for number, one in enumerate(settings, start=1)
     ]
     return Checks(
-        read, output=OUTPUT, prompt_columns=["size"], line=lambda number, _: number + 1, file="tickets/checks.yaml"
+        read,
+        output=OUTPUT,
+        names=RowNames(key=["sku"]),
+        prompt_columns=["size"],
+        line=lambda number, _: number + 1,
+        file="tickets/checks.yaml",
     )
 
 
 def test_a_row_whose_text_is_not_unicode_cannot_be_sent() -> None:
     with pytest.raises(Unsendable, match="not valid Unicode"):
         checks({"must_contain": ["{{ sku }}"]}).facts({"sku": "\ud800"})
+
+
+def judge(found: Checks, facts: Sequence[str | None], outputs: Sequence[str]) -> list[Verdict]:
+    return found.new_judge().judge(facts, outputs, [f"request-{number}" for number in range(len(outputs))])
 
 
 def titles(*texts: str) -> Sequence[str]:
@@ -53,6 +63,7 @@ def test_every_kind_judges_a_row_and_its_answer() -> None:
         "numbers_from": ["size"],
         "same_placeholders_as": "source",
         "differs_from": {"column": "copied", "at_most": 0.5},
+        "unique": "rows",
         "language": "de",
         "format": "url",
         "sql": "length(output.title) > 99",
@@ -62,13 +73,15 @@ def test_every_kind_judges_a_row_and_its_answer() -> None:
     assert found.columns == {"sku": 8, "size": 9, "source": 10, "copied": 11}
     text = "a sturdy bottle of 6 litres that keeps all of your drinks cold for hours"
     facts = found.facts({"sku": "S1", "size": 5, "source": "{n}", "copied": text})
-    (verdict,) = found.judge([facts], titles(text))
-    assert list(verdict.failed) == [f"c{number}" for number in range(1, 15) if number != 4]
+    other = found.facts({"sku": "S2", "size": 5, "source": "{n}", "copied": text})
+    first, verdict = judge(found, [facts, other], titles(text, text))
+    assert list(first.failed) == [f"c{number}" for number in range(1, 16) if number not in (4, 12)]
+    assert list(verdict.failed) == list(first.failed)
 
 
 def test_the_reason_has_every_failed_check_with_its_message() -> None:
     found = checks({"characters": {"max": 3}, "message": "Keep it short."}, {"pattern": "^x"}, {"words": {"min": 1}})
-    (verdict,) = found.judge([None], titles("abcd"))
+    (verdict,) = judge(found, [None], titles("abcd"))
     assert verdict.reason == (
         "check c1: Keep it short. (title has 4 characters; at most 3 are allowed); check c2: title does not match '^x'"
     )
@@ -77,7 +90,7 @@ def test_the_reason_has_every_failed_check_with_its_message() -> None:
 
 def test_a_check_that_warns_does_not_make_an_answer_unusable() -> None:
     found = checks({"characters": {"max": 3}, "warn": True}, {"pattern": "^a"})
-    good, warned, bad = found.judge([None] * 3, titles("a", "abcd", "bbbb"))
+    good, warned, bad = judge(found, [None] * 3, titles("a", "abcd", "bbbb"))
     assert (good.reason, good.warnings) == (None, ())
     assert (warned.reason, warned.warnings) == (None, ["c1"])
     assert (bad.failed, bad.warnings) == (["c2"], ["c1"])
@@ -87,7 +100,7 @@ def test_a_check_that_warns_does_not_make_an_answer_unusable() -> None:
 def test_numbers_from_row_are_those_of_the_prompts() -> None:
     found = checks({"numbers_from": "row"})
     assert found.columns == {"size": 1}
-    assert [one.reason for one in found.judge([found.facts({"size": 5, "other": 6})] * 2, titles("5", "6"))] == [
+    assert [one.reason for one in judge(found, [found.facts({"size": 5, "other": 6})] * 2, titles("5", "6"))] == [
         None,
         "check c1: title contains 6, which the row does not have",
     ]
@@ -108,5 +121,5 @@ def test_every_mistake_is_told_with_its_line() -> None:
 
 
 def test_a_very_long_reason_is_cut() -> None:
-    (verdict,) = checks({"pattern": "^x", "message": "m" * 5_000}).judge([None], titles("a"))
+    (verdict,) = judge(checks({"pattern": "^x", "message": "m" * 5_000}), [None], titles("a"))
     assert len(verdict.reason or "") == 1_000
