@@ -8,10 +8,10 @@ waits without a worker until 03:00, an hour after the catalogue's, so that the t
 To run one day: Trigger, and enter the day under Partition. To run many days: Trigger, Backfill.
 
 Triage: the pages of earlier days stay published whatever happens, so a failed night can wait for the morning. Clearing
-any task is safe, and no request is billed twice. If `main.plan` says that the canary failed, read its reasons: usually a
-check or a prompt was changed. If `publish` says that too many rows were rejected, read the rejects that it names, and
-their reasons: a check that is too strict can be loosened in `checks.yaml`, and a new run then judges the same answers
-again and pays only for what still fails. If a budget stopped the run, nothing above it was spent.
+any task is safe, and no request is billed twice. If `main.plan` says that the canary failed, read its reasons: usually
+a check or a prompt was changed. If `publish` says that too many rows were rejected, read the rejects that it names. If
+a check is too strict, loosen it in `checks.yaml` and start a new run, which judges the same answers again and pays only
+for the repairs of those that still fail. If a budget stopped the run, nothing above it was spent.
 """
 
 from __future__ import annotations

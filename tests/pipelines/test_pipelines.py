@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from include.enrichment.answers.checks.checks import Verdict
 from include.enrichment.answers.outcome import decode_line, judge
+from include.enrichment.answers.table import SAMPLE
 from include.enrichment.errors import SpecError
 from include.enrichment.spec.pipeline import CHECKS, CONTEXT, EXAMPLES, FILES, Pipeline
 from include.enrichment.spec.pipeline_folder import load_pipeline
@@ -119,12 +120,13 @@ def _result_line(text: str) -> bytes:
 
 
 def _verdict(pipeline: Pipeline, row: Mapping[str, Any], text: str) -> Verdict:
-    """Judge an answer to a row by the output schema, then by the checks. A check sees NULL where the row lacks a column."""
+    """Judge an answer by the output schema, then by the checks, which see NULL where the row lacks a column."""
     outcome = judge(decode_line(_result_line(text)), pipeline.output)
     checks = pipeline.read_checks()
     if outcome.output is None or checks is None:
         return Verdict(reason=outcome.reason)
-    (verdict,) = checks.judge([checks.facts({**dict.fromkeys(checks.columns), **row})], [outcome.output])
+    facts = checks.facts({**dict.fromkeys(checks.columns), SAMPLE: 1, **row})
+    (verdict,) = checks.new_judge().judge([facts], [outcome.output], ["case"])
     return verdict
 
 

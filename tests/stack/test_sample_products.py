@@ -60,7 +60,6 @@ def test_the_real_api_gets_a_handful_of_rows_of_one_day(tmp_path: Path) -> None:
     assert sample_products.load_sample(path, partition=DAYS[3], limit=5) == 5
     assert len(sample_products.keys_of(path, DAYS[3])) == 5
 
-
     assert query(path, "SELECT * FROM ui_strings") == []
 
 
@@ -80,6 +79,8 @@ def test_the_ui_strings_are_of_the_last_day_and_fit_their_own_limits(database: P
     assert query(database, "SELECT string_id FROM ui_strings WHERE length(text) > max_characters") == []
 
 
-@pytest.mark.parametrize("part", ["{count, plural", ", select, ", "{{ ", "%s", "%1$s", "%(name)s", "<a href=", "{name}"])
+@pytest.mark.parametrize(
+    "part", ["{count, plural", ", select, ", "{{ ", "%s", "%1$s", "%(name)s", "<a href=", "{name}"]
+)
 def test_the_ui_strings_have_placeholders_of_each_kind(database: Path, part: str) -> None:
     assert query(database, f"SELECT count(*) FROM ui_strings WHERE instr(text, '{part}') > 0") != [(0,)]
