@@ -22,8 +22,7 @@ DEFAULT_LANGUAGE = "en"
 _MARK = "simulated:"
 _PHRASEBOOK = Path(__file__).with_name("phrasebook.yaml")
 _QUOTING_PERCENT = 40  # of the sentences after the first, which always quotes
-_MOST_QUOTED = 3
-_SHORT_CHARACTERS = 100
+_FEW_CHARACTERS, _MANY_CHARACTERS = 60, 100
 _MOST_SENTENCES = 1_000
 
 #: Japanese has no spaces: each character counts as a word there.
@@ -94,8 +93,8 @@ def write_text(wanted: Wanted, draws: Draws) -> str:
     words, characters = wanted.words.without(count_words(tail)), wanted.characters.without(len(tail))
     text = _MARK
     for number in range(_MOST_SENTENCES):
-        quotes = wanted.names and (number == 0 or draws.chance(_QUOTING_PERCENT))
-        name = _quoted(wanted, draws) if quotes else None
+        most_quoted = _most_quoted(wanted) if number == 0 or draws.chance(_QUOTING_PERCENT) else 0
+        name = _quoted(wanted.names, draws, most_quoted) if most_quoted else None
         text += _sentence(phrases, draws, name, first=number == 0)
         if not (words.allow(count_words(text)) and characters.allow(len(text))):
             return _cut(text, words, characters, phrases.sentence[-1]) + tail
@@ -104,12 +103,18 @@ def write_text(wanted: Wanted, draws: Draws) -> str:
     return text + tail
 
 
-def _quoted(wanted: Wanted, draws: Draws) -> str:
-    """Return a few words that follow each other. In a short text too many would hide its language."""
-    most = _MOST_QUOTED if wanted.characters.allow(_SHORT_CHARACTERS) else 2
+def _most_quoted(wanted: Wanted) -> int:
+    """Return the most words that a sentence quotes. In a short text they would hide its language."""
+    if not wanted.names or not wanted.characters.allow(_FEW_CHARACTERS):
+        return 0
+    return 3 if wanted.characters.allow(_MANY_CHARACTERS) else 2
+
+
+def _quoted(names: Sequence[str], draws: Draws, most: int) -> str:
+    """Return a few words that follow each other."""
     count = 1 + draws.below(most)
-    start = draws.below(max(len(wanted.names) - count, 0) + 1)
-    return " ".join(wanted.names[start : start + count])
+    start = draws.below(max(len(names) - count, 0) + 1)
+    return " ".join(names[start : start + count])
 
 
 def _sentence(phrases: Phrases, draws: Draws, name: str | None, *, first: bool) -> str:

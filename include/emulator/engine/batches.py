@@ -15,7 +15,8 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from include.emulator.faults.kinds import Duration, Fault, LeakyCounters, Stuck, Unfinished
+from include.emulator.faults.fault import Fault
+from include.emulator.faults.kinds import Duration, LeakyCounters, Stuck, Unfinished
 
 SECOND = 1_000_000
 EXPIRY = 24 * 3600 * SECOND

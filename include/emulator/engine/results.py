@@ -26,7 +26,7 @@ from include.emulator.engine.batches import Batch, Counts, End
 from include.emulator.engine.bodies import Item, open_items
 from include.emulator.engine.request_frame import Rules
 from include.emulator.engine.simulated_answer import make_message, read_prompt, seed_request
-from include.emulator.faults.kinds import Canceled, Errored, Expired, RowFault
+from include.emulator.faults.row_kinds import Canceled, Errored, Expired, RowFault
 
 _WRITE_BYTES = 1 << 20
 

@@ -21,7 +21,7 @@ from include.emulator.billing.prompt_cache import BYTES_PER_TOKEN, Cache, Usage,
 from include.emulator.draws import Draws, digest
 from include.emulator.engine.conversation import Conversation, read_conversation
 from include.emulator.engine.request_frame import Frame, Rules, read_frame
-from include.emulator.faults.kinds import (
+from include.emulator.faults.row_kinds import (
     Blank,
     DuplicateText,
     ForbiddenText,

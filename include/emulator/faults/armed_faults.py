@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import msgspec
 
+from include.emulator.faults.fault import Fault
 from include.emulator.faults.fault_list import decode
-from include.emulator.faults.kinds import Fault
 
 EVERYWHERE = ""  # stands for all workspaces
 

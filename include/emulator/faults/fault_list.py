@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from include.emulator.faults.kinds import FAULT_BY_KIND, AnyFault, Fault
+from include.emulator.faults.fault import Fault
+from include.emulator.faults.kinds import FAULT_BY_KIND, AnyFault
 
 _DECODER = msgspec.json.Decoder(list[AnyFault])
 

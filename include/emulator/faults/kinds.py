@@ -18,51 +18,33 @@ on a results download   cut_results  stall_results  gzip_results  no_final_newli
 
 from __future__ import annotations
 
-import mmap
-import re
 from typing import Annotated, Literal
 
 import msgspec
 
-from include.emulator import draws
+from include.emulator.faults.fault import BatchFault, Count, Fault, Share, kind_of
+from include.emulator.faults.row_kinds import (
+    Blank,
+    Canceled,
+    DuplicateText,
+    Errored,
+    Expired,
+    ForbiddenText,
+    InvalidJson,
+    InventedNumber,
+    LostPlaceholder,
+    Refusal,
+    TooLong,
+    Truncated,
+    ViolatesSchema,
+    WrongCaseEnum,
+    WrongLanguage,
+)
 
 BatchEndpoint = Literal["create", "retrieve", "list", "cancel", "delete", "results"]
 Endpoint = BatchEndpoint | Literal["messages", "count_tokens", "models"]
-Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
-Count = Annotated[int, msgspec.Meta(ge=0)]
 ErrorStatus = Annotated[int, msgspec.Meta(ge=400, le=599)]
-LineErrorType = Literal[
-    "invalid_request_error",
-    "authentication_error",
-    "billing_error",
-    "permission_error",
-    "not_found_error",
-    "rate_limit_error",
-    "timeout_error",
-    "api_error",
-    "overloaded_error",
-]
-
-
-def _kind(class_name: str) -> str:
-    return re.sub(r"(?<!^)(?=[A-Z])", "_", class_name).lower()
-
-
-class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag=_kind):
-    """The fields that every kind has."""
-
-    times: Annotated[int, msgspec.Meta(ge=1)] | None = None
-    after: Count = 0
-    chance: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
-
-    def strikes_at(self, chance_number: int, seed: int) -> bool:
-        """Return whether it strikes at this chance, counted from 0; deterministic."""
-        if chance_number < self.after or self.chance >= 1:
-            return chance_number >= self.after
-        # Sets in a fixed order: otherwise the text, and with it the draw, would differ between processes.
-        text = msgspec.json.encode(self, order="deterministic")
-        return draws.fraction(seed, "chance", text, str(chance_number)) < self.chance
 
 
 class HttpError(Fault, frozen=True):
@@ -162,14 +144,6 @@ class WorkspaceHumanReviewDisabled(Fault, frozen=True):
     """A create is rejected, as in a workspace with Human Review turned off; a chance is a create."""
 
 
-class BatchFault(Fault, frozen=True):
-    """Belongs to a batch from its create on; a chance is a create, and ``times`` counts batches."""
-
-    def concerns(self, body: mmap.mmap) -> bool:
-        """Return whether the create of a batch with this body is a chance."""
-        return True
-
-
 class Stuck(BatchFault, frozen=True):
     """The batch never ends by itself, not even after 24 hours. A cancel still ends it."""
 
@@ -188,97 +162,6 @@ class Unfinished(BatchFault, frozen=True):
     """The share of requests that have not begun when a batch is canceled or expires (1 without this fault)."""
 
     share: Share
-
-
-class RowFault(BatchFault, frozen=True):
-    """
-    Strikes some requests of its batch.
-
-    A row is struck if it meets all given conditions: ``custom_ids`` lists it, its params contain the text ``match``,
-    and its seeded draw is below ``share``. With ``match``, only a batch that contains the text is a chance.
-    """
-
-    share: Share = 1.0
-    custom_ids: frozenset[str] | None = None
-    match: str | None = None
-
-    def concerns(self, body: mmap.mmap) -> bool:
-        return self.match is None or body.find(self.match.encode()) >= 0
-
-    def strikes(self, seed: int, custom_id: str, params: bytes | memoryview) -> bool:
-        """Return whether this row is struck; deterministic."""
-        if self.custom_ids is not None and custom_id not in self.custom_ids:
-            return False
-        if self.match is not None and self.match.encode() not in bytes(params):
-            return False
-        return self.share >= 1 or draws.fraction(seed, _kind(type(self).__name__), custom_id) < self.share
-
-
-class Errored(RowFault, frozen=True):
-    """The row ends as ``errored`` while running."""
-
-    error_type: LineErrorType = "api_error"
-    message: str = "Simulated internal error."
-
-
-class Expired(RowFault, frozen=True):
-    """The row ends as ``expired``."""
-
-
-class Canceled(RowFault, frozen=True):
-    """The row ends as ``canceled``."""
-
-
-class Refusal(RowFault, frozen=True):
-    """The row succeeds with ``stop_reason: refusal``."""
-
-    category: Literal["cyber", "bio", "frontier_llm", "reasoning_extraction", "general_harms"] | None = "general_harms"
-
-
-class Truncated(RowFault, frozen=True):
-    """The row succeeds with half its text, ``stop_reason: max_tokens`` and ``max_tokens`` billed."""
-
-
-class InvalidJson(RowFault, frozen=True):
-    """The row succeeds with a text that is not JSON."""
-
-
-class ViolatesSchema(RowFault, frozen=True):
-    """The row succeeds with JSON that does not fit its schema."""
-
-
-class WrongCaseEnum(RowFault, frozen=True):
-    """The row succeeds with its enum and const strings in the wrong case."""
-
-
-class Blank(RowFault, frozen=True):
-    """The row succeeds with a text of nothing but whitespace."""
-
-
-class WrongLanguage(RowFault, frozen=True):
-    """The row succeeds with texts in another language than the one that they should have."""
-
-
-class LostPlaceholder(RowFault, frozen=True):
-    """The row succeeds with texts that lack one placeholder, or have another in its place."""
-
-
-class TooLong(RowFault, frozen=True):
-    """The row succeeds with texts that are longer than they may be."""
-
-
-class DuplicateText(RowFault, frozen=True):
-    """The row succeeds with the same texts as all rows of its language that are struck."""
-
-
-class InventedNumber(RowFault, frozen=True):
-    """The row succeeds with texts that have a number which stands nowhere in the request."""
-
-
-class ForbiddenText(RowFault, frozen=True, kw_only=True):
-    """The row succeeds with texts that contain ``text``."""
-
-    text: Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class DownloadFault(Fault, frozen=True):
@@ -369,4 +252,4 @@ AnyFault = (
 )
 
 #: By the ``kind`` of a fault in JSON.
-FAULT_BY_KIND: dict[str, type[Fault]] = {_kind(cls.__name__): cls for cls in AnyFault.__args__}
+FAULT_BY_KIND: dict[str, type[Fault]] = {kind_of(cls.__name__): cls for cls in AnyFault.__args__}

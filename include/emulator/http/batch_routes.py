@@ -13,9 +13,9 @@ from starlette.responses import Response
 from include.emulator.api_errors import ApiError
 from include.emulator.engine import bodies
 from include.emulator.engine.batches import SECOND, Batch
+from include.emulator.faults.fault import BatchFault
 from include.emulator.faults.kinds import (
     Archived,
-    BatchFault,
     HttpError,
     ListLag,
     NotFound,

@@ -24,11 +24,11 @@ from include.emulator.engine.batches import SECOND, timestamp
 from include.emulator.engine.processing import Processing
 from include.emulator.engine.request_frame import Rules
 from include.emulator.engine.store import Store
+from include.emulator.faults.fault import Fault
 from include.emulator.faults.kinds import (
     BatchEndpoint,
     CallsPerMinute,
     Endpoint,
-    Fault,
     HttpError,
     Slow,
     WorkspaceHumanReviewDisabled,

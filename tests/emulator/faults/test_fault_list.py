@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from include.emulator.faults.fault import Fault
 from include.emulator.faults.fault_list import FaultError, parse
-from include.emulator.faults.kinds import FAULT_BY_KIND, Fault, RowFault
+from include.emulator.faults.kinds import FAULT_BY_KIND
+from include.emulator.faults.row_kinds import RowFault
 from tests.fixtures.emulator import Emulator
 
 DOCUMENTATION = (Path(__file__).parents[3] / "docs" / "emulator.md").read_text(encoding="utf-8")
