@@ -68,6 +68,19 @@ def test_the_heading_counts_failed_checks_and_warnings() -> None:
     assert "\n  Failed checks: short (1)\n  Warnings of checks: tone (2)\n" in text
 
 
+def test_the_heading_counts_what_was_not_kept_and_says_where_it_is() -> None:
+    text = heading(Manifest(**MANIFEST | {"rows": 21, "not_kept": 9, "samples": "s3://bucket/samples/data.parquet"}))
+    assert "21 rows read, 9 published, 3 rejected (1 expired, 2 invalid), 9 not kept\n" in text
+    assert "  samples    s3://bucket/samples/data.parquet\n" in text
+    assert "kept" not in heading(Manifest(**MANIFEST))
+
+
+def test_the_score_is_shown_next_to_the_answer() -> None:
+    shown = rows_table(table({"ticket": "T1", "topic": "bug", "_score": 2.5}), rejects=False)
+    assert "_score" in shown
+    assert "2.5" in shown
+
+
 def test_warnings_are_shown_next_to_the_answer() -> None:
     shown = rows_table(table({"ticket": "T1", "topic": "bug", "_warnings": ["tone"]}), rejects=False)
     assert "_warnings" in shown

@@ -14,7 +14,7 @@ def open_duckdb(
     folder: Path, *, memory: str, threads: int, in_order: bool = True
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """
-    Open an empty database.
+    Open an empty database that takes times in UTC.
 
     :param folder: holds its input, and its temporary files once its memory is full
     :param memory: its memory limit, for example ``64MB``
@@ -35,6 +35,7 @@ def open_duckdb(
             },
         )
     ) as connection:
+        connection.execute("set TimeZone = 'UTC'")
         connection.execute("set allowed_directories = ?", [[str(folder)]])
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")

@@ -13,12 +13,13 @@ from include.cli.output.end_of_run import End, Failure, addresses, cost, end_of_
 from include.cli.output.published_day import Published
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.runs.options import RunOptions
+from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage import layout
 from include.enrichment.storage.version import parse
 from include.stack.folder import StackFolder
 from include.stack.stack import new_stack
 from include.steps.dry_run import dry_run
-from tests.fixtures.flow import DAY, Flow
+from tests.fixtures.flow import DAY, FILES, Flow, write_pipeline
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,17 @@ def test_a_published_run_says_what_it_published_and_where(flow: Flow) -> None:
     assert summary.endswith("batches: 1 sent, 0 reused.")
     assert table.split() == ["table", flow.lake.locate("tables/tickets/dt=2026-11-01/data.parquet")]
     assert rejects.split() == ["rejects", flow.lake.locate("rejects/tickets/dt=2026-11-01/data.parquet")]
+
+
+def test_a_run_that_keeps_the_best_says_how_many_answers_it_did_not_keep_and_where_they_are(
+    flow: Flow, tmp_path: Path
+) -> None:
+    yaml = FILES["pipeline.yaml"] + "samples: 2\nkeep: {best: len(topic)}\n"
+    flow.pipeline = load_pipeline(write_pipeline(tmp_path / "kept" / "tickets", pipeline_yaml=yaml))
+    flow.run_all("main")
+    summary, *_, samples = ended(flow).text.splitlines()
+    assert "6 rows, 3 published, 0 rejected, 3 not kept; simulated cost" in summary
+    assert samples.split() == ["samples", flow.lake.locate("samples/tickets/dt=2026-11-01/data.parquet")]
 
 
 @pytest.mark.parametrize("reuse", [True, False])

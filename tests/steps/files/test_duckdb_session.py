@@ -26,6 +26,10 @@ def test_it_reads_the_files_of_its_folder(connection: duckdb.DuckDBPyConnection,
     assert connection.read_csv(str(folder / "a.csv")).fetchall() == [(1,), (2,)]
 
 
+def test_it_takes_times_in_utc(connection: duckdb.DuckDBPyConnection) -> None:
+    assert connection.execute("select current_setting('TimeZone')").fetchall() == [("UTC",)]
+
+
 def test_it_reaches_no_other_file(connection: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("n\n1\n")
     with pytest.raises(duckdb.PermissionException):

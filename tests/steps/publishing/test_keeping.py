@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
+from include.enrichment.answers.best import Best
 from include.enrichment.answers.manifest import Manifest
+from include.enrichment.answers.schema.output_schema import OutputSchema
+from include.enrichment.answers.table import ANSWERED_SCHEMA, Shape, rows_batch, rows_schema
 from include.enrichment.errors import LoadError, SpecError
 from include.enrichment.runs.options import RunOptions
 from include.enrichment.spec.pipeline_folder import load_pipeline
@@ -19,6 +25,8 @@ from include.enrichment.storage import layout
 from include.gateways.lake import Conflict, Lake
 from include.steps.publish import publish
 from include.steps.publishing import keeping
+from include.steps.publishing.keeping import keep_best
+from include.steps.publishing.table_files import write_tables
 from tests.fixtures.flow import DAY, FILES, Flow, without_rows, write_pipeline, write_tickets
 from tests.fixtures.publishing import MANIFEST, REJECTS, TABLE, table
 
@@ -194,6 +202,45 @@ def test_texts_are_candidates_too(flow: Flow, tmp_path: Path) -> None:
     lost = dict(zip(*(table(flow, SAMPLES)[name].to_pylist() for name in ("ticket", "text")), strict=True))
     for row in flow.published().to_pylist():
         assert row["_score"] == len(row["text"]) >= len(lost[row["ticket"]])
+
+
+def test_keys_of_any_type_and_columns_of_any_name_are_told_apart(tmp_path: Path) -> None:
+    output = OutputSchema(
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {"reason": {"type": "string"}, "outcome": {"type": "integer"}},
+        }
+    )
+    kinds = {'a "b"': pa.uuid(), "select": pa.decimal128(5, 2), "day": pa.timestamp("us", "UTC")}
+    shape = Shape(keys=[pa.field(name, kind, nullable=False) for name, kind in kinds.items()], output=output)
+    ids = [UUID(int=number) for number in (1, 1, 2, 2)]
+    days = [datetime(2026, 11, day, tzinfo=UTC) for day in (1, 2, 1, 2)]
+    answers = [{"outcome": "succeeded", "output": f'{{"reason": "r", "outcome": {n}}}'} for n in (5, 6)]
+    lines = [*answers, {"outcome": "invalid", "reason": "bad"}, answers[0]]
+    rows = rows_batch(
+        [
+            {'a "b"': one, "select": Decimal("1.50"), "day": day, "request_id": "r", "params": "{}", "problem": None}
+            for one, day in zip(ids, days, strict=True)
+        ],
+        rows_schema(shape.keys),
+    )
+    answered = pa.Table.from_pylist(lines, schema=ANSWERED_SCHEMA)
+    joined = [(pa.Table.from_batches([rows]).drop_columns("params"), answered)]
+    files = write_tables(joined, shape, folder=tmp_path)
+    kept = keep_best(files, shape, Best(text="outcome", among="day", location=""), folder=tmp_path)
+    assert kept.samples
+    table, rejects, samples = (pq.read_table(path) for path in (kept.table, kept.rejects, kept.samples))
+    assert table.select(['a "b"', "day", "outcome", "_score"]).to_pylist() == [
+        {'a "b"': ids[1], "day": days[1], "outcome": 6, "_score": 6.0},
+        {'a "b"': ids[3], "day": days[3], "outcome": 5, "_score": 5.0},
+    ]
+    assert rejects.num_rows == 0
+    assert samples.select(["day", "outcome", "reason", "_outcome", "_reason"]).to_pylist() == [
+        {"day": days[0], "outcome": 5, "reason": "r", "_outcome": "succeeded", "_reason": None},
+        {"day": days[2], "outcome": None, "reason": None, "_outcome": "invalid", "_reason": "bad"},
+    ]
+    assert table.schema.field('a "b"').type == pa.uuid()
 
 
 def test_an_expression_that_fails_on_an_answer_names_its_line_and_costs_nothing(flow: Flow, tmp_path: Path) -> None:

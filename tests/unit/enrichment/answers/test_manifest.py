@@ -1,4 +1,4 @@
-"""manifest.py: every row is published or rejected, exactly once."""
+"""manifest.py: every row is published, rejected or not kept, exactly once."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ WHOLE: dict[str, Any] = {
         {"rows": 3, "published": 0},
         {"rows": 7, "rejected": 0, "rejected_by": {}},
         {"trial": 10},
+        {"rows": 15, "not_kept": 5, "samples": "s3://lake/samples/catalogue/dt=2026-11-21/data.parquet"},
     ],
 )
 def test_counts_that_reconcile_make_a_manifest(counts: dict[str, Any]) -> None:

@@ -162,6 +162,18 @@ def test_a_published_partition_is_described_one_fact_per_line() -> None:
     ]
 
 
+def test_rows_that_were_not_kept_are_counted_and_located() -> None:
+    kept = manifest({}).model_copy(update={"rows": 200, "not_kept": 100, "samples": "s3://l/s"})
+    lines = describe_publication(kept, Rejected(), rejects="s3://l/r", published=True).splitlines()
+    assert lines[1:5] == [
+        "200 rows read",
+        "100 published",
+        "100 not kept: another answer for the same row is better",
+        "0 rejected",
+    ]
+    assert lines[-1] == "Samples: s3://l/s"
+
+
 def test_an_unpublished_partition_names_no_table() -> None:
     lines = describe_publication(manifest({"invalid": 1}), rejected(invalid=1), rejects="s3://l/own", published=False)
     assert lines.startswith("Partition 2026-11-01 of tickets is not published.\n100 rows read\n99 with a usable answer")
