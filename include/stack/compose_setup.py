@@ -11,10 +11,11 @@ import os
 from typing import Any
 
 import pandas
+import pyarrow as pa
 import sqlalchemy
 from pyarrow.fs import S3FileSystem
 
-from include.stack.sample_products import SAMPLE
+from include.stack.sample_products import SAMPLE, read_ui_strings
 from include.stack.stack import AWS, LAKE, WAREHOUSE
 
 
@@ -37,7 +38,7 @@ def make_bucket(lake: str, connection: dict[str, Any]) -> None:
 
 
 def load_sample(connection: dict[str, Any]) -> None:
-    """Create the connection's database, and load the sample into its table ``products``."""
+    """Create the connection's database, and load the sample into its tables ``products`` and ``ui_strings``."""
     name = connection["schema"]
     address = sqlalchemy.URL.create(
         "postgresql+psycopg2",
@@ -52,8 +53,11 @@ def load_sample(connection: dict[str, Any]) -> None:
     with server.connect() as postgres:
         if not postgres.scalar(sqlalchemy.text("SELECT 1 FROM pg_database WHERE datname = :name"), {"name": name}):
             postgres.execute(sqlalchemy.text(f'CREATE DATABASE "{name}"'))
-    sample = pandas.read_parquet(SAMPLE).assign(tags=lambda rows: rows["tags"].map(lambda tags: json.dumps([*tags])))
-    sample.to_sql("products", sqlalchemy.create_engine(address), if_exists="replace", index=False)
+    products = pandas.read_parquet(SAMPLE).assign(tags=lambda rows: rows["tags"].map(lambda tags: json.dumps([*tags])))
+    strings = read_ui_strings().to_pandas(types_mapper={pa.int64(): pandas.Int64Dtype()}.get)  # integers with nulls
+    warehouse = sqlalchemy.create_engine(address)
+    for table, rows in (("products", products), ("ui_strings", strings)):
+        rows.to_sql(table, warehouse, if_exists="replace", index=False)
 
 
 if __name__ == "__main__":

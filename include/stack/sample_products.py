@@ -1,4 +1,4 @@
-"""The embedded warehouse: one SQLite table of products, filled from the sample in sample/."""
+"""The embedded warehouse: two SQLite tables, products and UI strings, filled from the sample in sample/."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow import csv
 
 SAMPLE = Path(__file__).with_name("sample") / "catalogue.parquet"
+UI_STRINGS = SAMPLE.with_name("ui_strings.csv")
 
-TABLE = """
+TABLES = """
 CREATE TABLE products (
     package      TEXT PRIMARY KEY,
     version      TEXT NOT NULL,
@@ -27,31 +30,52 @@ CREATE TABLE products (
     updated_on   DATE NOT NULL   -- ISO text
 );
 CREATE INDEX products_updated_on ON products (updated_on);
+CREATE TABLE ui_strings (
+    string_id      TEXT PRIMARY KEY,
+    text           TEXT NOT NULL,
+    description    TEXT NOT NULL,  -- where it stands
+    max_characters INTEGER,        -- NULL: no limit
+    updated_on     DATE NOT NULL   -- ISO text
+);
 """
-INSERT = """
+INSERT_PRODUCT = """
 INSERT INTO products
 VALUES (:package, :version, :section, :summary, :description, :homepage, :tags, :installed_kb, :updated_on)
 """
+INSERT_STRING = "INSERT INTO ui_strings VALUES (:string_id, :text, :description, :max_characters, :updated_on)"
 
 
 def load_sample(
     database: Path, *, partition: str | None = None, limit: int | None = None, newest: date | None = None
 ) -> int:
     """
-    Create a database with the sample as its table ``products``; returns the number of rows.
+    Create a database with the sample as its tables ``products`` and ``ui_strings``; returns the number of products.
 
     :param partition: only the rows of this day
-    :param limit: the maximum number of rows, the first by name
+    :param limit: the maximum number of rows of each table, the first by name
     :param newest: moves the rows of the sample's last day to this day, so that a nightly run has rows
     """
-    rows = [row for row in _sample_rows() if partition in (None, row["updated_on"])][:limit]
-    if newest:
-        last = max(row["updated_on"] for row in rows)
-        rows = [row | {"updated_on": str(newest)} if row["updated_on"] == last else row for row in rows]
+    tables = [list(_products()), list(_ui_strings())]
+    last = max(row["updated_on"] for rows in tables for row in rows)
+    moved = {last: str(newest)} if newest else {}
+    products, strings = (
+        [
+            row | {"updated_on": moved.get(row["updated_on"], row["updated_on"])}
+            for row in rows
+            if partition in (None, row["updated_on"])
+        ][:limit]
+        for rows in tables
+    )
     with closing(sqlite3.connect(database)) as connection, connection:
-        connection.executescript(TABLE)
-        connection.executemany(INSERT, rows)
-    return len(rows)
+        connection.executescript(TABLES)
+        connection.executemany(INSERT_PRODUCT, products)
+        connection.executemany(INSERT_STRING, strings)
+    return len(products)
+
+
+def read_ui_strings() -> pa.Table:
+    """Return the sample's UI strings. ``max_characters`` is null where there is no limit."""
+    return csv.read_csv(UI_STRINGS)
 
 
 def keys_of(database: Path, partition: str) -> list[str]:
@@ -61,6 +85,11 @@ def keys_of(database: Path, partition: str) -> list[str]:
         return [package for (package,) in found]
 
 
-def _sample_rows() -> Iterator[dict[str, Any]]:
+def _products() -> Iterator[dict[str, Any]]:
     for row in pq.read_table(SAMPLE).to_pylist():
         yield row | {"tags": json.dumps(row["tags"]), "updated_on": row["updated_on"].isoformat()}
+
+
+def _ui_strings() -> Iterator[dict[str, Any]]:
+    for row in read_ui_strings().to_pylist():
+        yield row | {"updated_on": row["updated_on"].isoformat()}

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +19,9 @@ import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from include.enrichment.answers.checks.checks import Verdict
 from include.enrichment.answers.outcome import decode_line, judge
+from include.enrichment.answers.table import SAMPLE
 from include.enrichment.errors import SpecError
 from include.enrichment.spec.pipeline import CHECKS, CONTEXT, EXAMPLES, FILES, Pipeline
 from include.enrichment.spec.pipeline_folder import load_pipeline
@@ -31,14 +34,14 @@ MAX_DAG_LINES = 60
 GRAIN = "| | |\n|---|---|\n| grain | one row for each product that changed on the day |\n| owner | data-engineering |"
 PROMPT_LOG = "## Prompt log\n\n| version | change |\n|---|---|\n| 2026-11-22 | first version |"
 CASE = """\
-row:                        # as the source returns it: the key, and each column that a prompt uses
+row:                        # as the source returns it: the key, and each column that a prompt or a check uses
   package: vlc
   summary: Media player
 prompt_contains:            # optional; prompt_lacks: too
   - Media player
 answer: '{"category": "films"}'
 outcome: invalid            # or succeeded
-reason_contains: category   # optional"""
+reason_contains: category   # optional, the name of a failed check for example; warnings, a list of checks: too"""
 
 
 class Case(BaseModel):
@@ -49,8 +52,9 @@ class Case(BaseModel):
     :param prompt_contains: texts that the user message must contain
     :param prompt_lacks: texts that it must not contain
     :param answer: Claude's text
-    :param outcome: the expected outcome
+    :param outcome: the expected outcome, after the checks of checks.yaml
     :param reason_contains: a part of the reason why the answer is not usable
+    :param warnings: the names of the checks that must warn of the answer; no others may
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -61,6 +65,7 @@ class Case(BaseModel):
     answer: str
     outcome: Literal["succeeded", "invalid"]
     reason_contains: str | None = None
+    warnings: list[str] = []
 
 
 def _name(path: Path) -> str:
@@ -101,8 +106,8 @@ def _user_message(pipeline: Pipeline, case: Case, path: Path) -> str:
     missing = [name for name in sorted({*pipeline.columns, *for_each}) if name not in case.row]
     _require(
         not missing,
-        f"{_file(path)}: the row lacks {', '.join(missing)}: it needs the key, each column that a prompt uses or"
-        " that is carried, and a value for each name of for_each",
+        f"{_file(path)}: the row lacks {', '.join(missing)}: it needs the key, each column that a prompt or a check"
+        " uses or that is carried, and a value for each name of for_each",
     )
     columns = [name for name in case.row if name not in for_each]
     request = pipeline.renderer(columns, run_id="case").render(case.row)
@@ -112,6 +117,17 @@ def _user_message(pipeline: Pipeline, case: Case, path: Path) -> str:
 def _result_line(text: str) -> bytes:
     message = {"model": "m", "content": [{"type": "text", "text": text}], "stop_reason": "end_turn", "usage": {}}
     return json.dumps({"custom_id": "case", "result": {"type": "succeeded", "message": message}}).encode()
+
+
+def _verdict(pipeline: Pipeline, row: Mapping[str, Any], text: str) -> Verdict:
+    """Judge an answer by the output schema, then by the checks, which see NULL where the row lacks a column."""
+    outcome = judge(decode_line(_result_line(text)), pipeline.output)
+    checks = pipeline.read_checks()
+    if outcome.output is None or checks is None:
+        return Verdict(reason=outcome.reason)
+    facts = checks.facts({**dict.fromkeys(checks.columns), SAMPLE: 1, **row})
+    (verdict,) = checks.new_judge().judge([facts], [outcome.output], ["case"])
+    return verdict
 
 
 @pytest.mark.parametrize("folder", PIPELINES, ids=_name)
@@ -145,6 +161,15 @@ class TestPipeline:
         example = f"# {folder.name}\n\n{GRAIN}\n\n{PROMPT_LOG}"
         _require(not missing, f"{_file(path)} lacks {'; '.join(missing)}. The minimum is:\n\n{example}")
 
+    def test_its_examples_pass_its_checks(self, folder: Path) -> None:
+        pipeline, path = _load_pipeline(folder), folder / EXAMPLES
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        for number, line in enumerate(lines, start=1):
+            example = json.loads(line)
+            verdict = _verdict(pipeline, example["input"], json.dumps(example["output"]))
+            found = verdict.reason or ", ".join(verdict.warnings)
+            _require(not found, f"{_file(path)}:{number}: Claude would learn an answer that its checks reject: {found}")
+
     def test_it_has_a_dag_of_its_own(self, folder: Path) -> None:
         dag = f"dags/{folder.name}.py"
         _require(ROOT / dag in DAGS, f"{folder.name} has no Dag: copy dags/catalogue.py to {dag}")
@@ -162,11 +187,15 @@ class TestCase:
 
     def test_the_outcome_is_as_expected(self, path: Path) -> None:
         case, pipeline = _load_case(path), _load_pipeline(path.parents[1])
-        outcome = judge(decode_line(_result_line(case.answer)), pipeline.output)
-        found = f"{_file(path)}: the answer is {outcome.outcome}{(outcome.reason and f' ({outcome.reason})') or ''}"
-        _require(outcome.outcome == case.outcome, f"{found}; the case expects {case.outcome}")
+        verdict = _verdict(pipeline, case.row, case.answer)
+        outcome, reason = ("invalid" if verdict.reason else "succeeded"), verdict.reason or ""
+        found = f"{_file(path)}: the answer is {outcome}{reason and f' ({reason})'}"
+        _require(outcome == case.outcome, f"{found}; the case expects {case.outcome}")
         expected = case.reason_contains or ""
-        _require(expected in (outcome.reason or ""), f"{found}; the case expects a reason with {expected!r}")
+        _require(expected in reason, f"{found}; the case expects a reason with {expected!r}")
+        warnings = ", ".join(verdict.warnings) or "none"
+        expected = ", ".join(case.warnings) or "none"
+        _require(warnings == expected, f"{found} with the warnings {warnings}; the case expects {expected}")
 
 
 @pytest.mark.parametrize(

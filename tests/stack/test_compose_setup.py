@@ -41,3 +41,6 @@ def test_both_are_made_once_and_a_second_time_changes_nothing(
     assert made.execute("select min(updated_on), max(updated_on) from products") == [
         (date(2026, 10, 20), date(2026, 11, 18))
     ]
+    assert made.execute("select count(*), min(updated_on), pg_typeof(max(max_characters)) from ui_strings") == [
+        (200, date(2026, 11, 18), "bigint")
+    ]

@@ -60,9 +60,27 @@ def test_the_real_api_gets_a_handful_of_rows_of_one_day(tmp_path: Path) -> None:
     assert sample_products.load_sample(path, partition=DAYS[3], limit=5) == 5
     assert len(sample_products.keys_of(path, DAYS[3])) == 5
 
+    assert query(path, "SELECT * FROM ui_strings") == []
+
 
 def test_the_last_day_of_the_sample_can_be_another(tmp_path: Path) -> None:
     path = tmp_path / "warehouse.db"
     assert sample_products.load_sample(path, newest=date(2026, 12, 24)) == 5078
     days = [day for (day,) in query(path, "SELECT DISTINCT updated_on FROM products ORDER BY updated_on")]
     assert days == [*DAYS[:-1], "2026-12-24"]
+    assert query(path, "SELECT DISTINCT updated_on FROM ui_strings") == [("2026-12-24",)]
+
+
+def test_the_ui_strings_are_of_the_last_day_and_fit_their_own_limits(database: Path) -> None:
+    assert query(database, "SELECT count(*), min(updated_on), max(updated_on) FROM ui_strings") == [
+        (200, DAYS[-1], DAYS[-1])
+    ]
+    assert query(database, "SELECT count(*) FROM ui_strings WHERE max_characters IS NULL") != [(0,)]
+    assert query(database, "SELECT string_id FROM ui_strings WHERE length(text) > max_characters") == []
+
+
+@pytest.mark.parametrize(
+    "part", ["{count, plural", ", select, ", "{{ ", "%s", "%1$s", "%(name)s", "<a href=", "{name}"]
+)
+def test_the_ui_strings_have_placeholders_of_each_kind(database: Path, part: str) -> None:
+    assert query(database, f"SELECT count(*) FROM ui_strings WHERE instr(text, '{part}') > 0") != [(0,)]
