@@ -58,6 +58,7 @@ CHECKS: dict[tuple[str, str], dict[str, Any]] = {
     ("lost_placeholder", "translations"): {"field": "translation", "same_placeholders_as": "source_text"},
     ("too_long", "40 to 80 words"): {"field": "description", "words": {"max": 80}},
     ("too_long", "at most 155 characters"): {"field": "meta_description", "characters": {"max": 155}},
+    ("duplicate_text", "40 to 80 words"): {"field": "description", "unique": "rows"},
     ("invented_number", "all"): {"field": ["description", "teaser", "translation"], "numbers_from": "row"},
     ("forbidden_text", "all"): {"field": ["description", "teaser", "translation"], "forbidden": ["money back"]},
 }

@@ -33,7 +33,9 @@ def test_each_kind_is_planted_as_often_as_the_others(found: list[dict[str, Any]]
 def test_mechanical_checks_find_all_of_it_and_nothing_else(found: list[dict[str, Any]]) -> None:
     for one in found:
         if one["kind"] != "wrong_language":
-            assert (one["found"], one["false_alarms"]) == (6, 0)
+            # The first of equal texts repeats nothing, in each of the three languages.
+            firsts = 3 if one["kind"] == "duplicate_text" else 0
+            assert (one["found"], one["false_alarms"]) == (6 - firsts, 0)
 
 
 def test_a_long_text_in_another_language_is_found(found: list[dict[str, Any]]) -> None:
