@@ -134,6 +134,7 @@ def _make_files(
             extracted_at=extracted.extracted_at,
             published_at=datetime.now(UTC),
             rows=extracted.rows,
+            source_rows=extracted.source_rows,
             requests=matches.answered,
             published=files.published,
             rejected=files.rejected_by.total(),

@@ -31,7 +31,7 @@ def heading(manifest: Manifest) -> str:
     """Return the counts, run, cost and addresses of a published partition."""
     rejected = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(manifest.rejected_by.items()))
     lines = [
-        f"{manifest.pipeline}, {manifest.partition}: {manifest.rows:,} rows read, {manifest.published:,} published,"
+        f"{manifest.pipeline}, {manifest.partition}: {manifest.rows_read}, {manifest.published:,} published,"
         f" {manifest.rejected:,} rejected{f' ({rejected})' if rejected else ''}{not_kept(manifest)}",
         *(f"  {line}" for line in check_lines(manifest)),
         f"  published  {manifest.published_at:%Y-%m-%d %H:%M} UTC by run {manifest.run_id}",

@@ -21,6 +21,7 @@ class Manifest(Versioned):
     The content of one partition and its origin.
 
     :param trial: the number of rows of a trial, which replaces nothing; None for the whole partition
+    :param source_rows: rows of the source; None in a manifest of an earlier version
     :param requests: distinct requests; fewer than rows if rows are alike
     :param not_kept: rows that another candidate for the same published row was preferred to; 0 without ``keep``
     :param rejected_by: rejected rows by outcome
@@ -48,6 +49,7 @@ class Manifest(Versioned):
     extracted_at: datetime
     published_at: datetime
     rows: int
+    source_rows: int | None = None
     requests: int
     published: int
     rejected: int
@@ -66,6 +68,13 @@ class Manifest(Versioned):
     rejects: str
     samples: str | None = None
     sha256: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def rows_read(self) -> str:
+        """How many rows were read, and how many became of them, for people."""
+        if self.source_rows in (None, self.rows):
+            return f"{self.rows:,} rows read"
+        return f"{self.source_rows:,} rows read ({self.rows:,} with for_each and samples)"
 
     @property
     def expected_usd(self) -> Decimal | None:

@@ -100,7 +100,7 @@ def describe_publication(manifest: Manifest, rejected: Rejected, *, rejects: str
     simulated = ", simulated by the emulator, not billed" if manifest.simulated else ""
     lines = [
         f"{whose} {manifest.partition} of {manifest.pipeline} is {'' if published else 'not '}published.",
-        f"{manifest.rows:,} rows read",
+        manifest.rows_read,
         f"{manifest.published:,} {'published' if published else 'with a usable answer'}",
         *([f"{manifest.not_kept:,} not kept: another answer for the same row is better"] if manifest.samples else []),
         f"{manifest.rejected:,} rejected{f': {rejected.by_outcome}' if manifest.rejected else ''}",

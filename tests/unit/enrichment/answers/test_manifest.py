@@ -66,6 +66,14 @@ def test_counts_that_do_not_reconcile_are_rejected(counts: dict[str, Any]) -> No
         Manifest(**WHOLE | counts)
 
 
+@pytest.mark.parametrize(
+    ("source_rows", "text"),
+    [(None, "10 rows read"), (10, "10 rows read"), (5, "5 rows read (10 with for_each and samples)")],
+)
+def test_rows_of_the_source_are_told_from_what_became_of_them(source_rows: int | None, text: str) -> None:
+    assert Manifest(**WHOLE, source_rows=source_rows).rows_read == text
+
+
 @pytest.mark.parametrize("cost", [None, Decimal(0), Decimal("0.000000000005"), Decimal("1234567.000000000100")])
 def test_a_cost_is_written_as_exact_text(cost: Decimal | None) -> None:
     manifest = Manifest(**WHOLE, cost_usd=cost, partition_cost_usd=cost)
