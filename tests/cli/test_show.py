@@ -128,8 +128,7 @@ def test_a_day_without_rows_has_an_empty_table(width: int) -> None:
     assert rows_table(schema.empty_table(), rejects=False).split()[:3] == ["ticket", "topic", "cost,"]
 
 
-@pytest.fixture
-def published(flow: Flow) -> Flow:
+def publish(flow: Flow) -> None:
     """Publish four tickets, one of which Claude refuses."""
     yaml = flow.pipeline.settings.limits.model_copy(update={"max_reject_ratio": 0.5})
     settings = flow.pipeline.settings.model_copy(update={"limits": yaml})
@@ -137,6 +136,22 @@ def published(flow: Flow) -> Flow:
     write_tickets(flow.database, [("T4", "Another")])
     flow.emulator.set_faults([{"kind": "refusal", "match": "It crashes"}])
     flow.run_all()
+
+
+@pytest.fixture(scope="module")
+def first_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A place for the first lake that is published, which the others are copies of."""
+    return tmp_path_factory.mktemp("first") / "lake"
+
+
+@pytest.fixture
+def published(flow: Flow, first_lake: Path) -> Flow:
+    """A lake with four tickets, one of which was refused."""
+    if first_lake.exists():
+        shutil.copytree(first_lake, flow.lake.uri, dirs_exist_ok=True)
+    else:
+        publish(flow)
+        shutil.copytree(flow.lake.uri, first_lake)
     return flow
 
 
@@ -161,13 +176,14 @@ def test_a_day_that_an_older_version_published_is_shown(flow: Flow) -> None:
     assert (status, text.splitlines()[0]) == (0, "tickets, 2026-11-01: 3 rows read, 3 published, 0 rejected")
 
 
-def test_what_the_day_has_paid_for_and_no_row_uses_is_told(published: Flow) -> None:
+def test_what_the_day_has_paid_for_and_no_row_uses_is_told(flow: Flow) -> None:
     """The first answers are no longer used once the rows have changed."""
-    assert "All batches" not in shown(quick_command, published.lake, "tickets", "2026-11-01")[1]
-    published.database = write_tickets(published.database.with_name("changed.db"), [("T1", "Changed")])
-    published.run_all()
-    paid = published.emulator.billed_usd()
-    status, text, _ = shown(quick_command, published.lake, "tickets", "2026-11-01")
+    publish(flow)
+    assert "All batches" not in shown(quick_command, flow.lake, "tickets", "2026-11-01")[1]
+    flow.database = write_tickets(flow.database.with_name("changed.db"), [("T1", "Changed")])
+    flow.run_all()
+    paid = flow.emulator.billed_usd()
+    status, text, _ = shown(quick_command, flow.lake, "tickets", "2026-11-01")
     assert status == 0
     assert f"All batches of this day cost {format_usd(paid)}, with answers that no row uses any more." in text
 
