@@ -110,8 +110,9 @@ def _first_rows(lake: Lake, key: str, rows: int, *, warned: bool) -> tuple[pa.Ta
         with lake.open(key) as file:
             parquet = pq.ParquetFile(file)
             schema, found = parquet.schema_arrow, parquet.metadata.num_rows
+            rows = min(rows, found)
             if not warned:
-                first = next(parquet.iter_batches(batch_size=rows), None)
+                first = next(parquet.iter_batches(batch_size=max(rows, 1)), None)
                 return pa.Table.from_batches([] if first is None else [first], schema), found
             parts, found = list[pa.RecordBatch](), 0
             for batch in parquet.iter_batches() if WARNINGS in schema.names else ():

@@ -130,3 +130,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
         folded.setdefault(one.casefold(), one)
     close = difflib.get_close_matches(name.casefold(), folded, n=1)
     return f"; did you mean {folded[close[0]]!r}?" if close else ""
+
+
+def sentence(facts: str) -> str:
+    """Return the facts with a period, unless nearest() has ended them with a question."""
+    return facts if facts.endswith("?") else f"{facts}."

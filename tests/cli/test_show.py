@@ -170,6 +170,13 @@ def test_the_rows_of_a_day_are_shown(published: Flow) -> None:
     assert text.endswith("2 of 3 rows; ROWS=… shows more; REJECTS=1 shows the rejects\n")
 
 
+@pytest.mark.parametrize("more", [{}, {"REJECTS": "1"}, {"WARNED": "1"}])
+def test_more_rows_can_be_asked_for_than_there_are(published: Flow, more: dict[str, str]) -> None:
+    status, text, complaint = shown(quick_command, published.lake, "tickets", "2026-11-01", "--rows", "9" * 20, **more)
+    assert (status, complaint) == (0, "")
+    assert "ROWS=…" not in text
+
+
 def test_a_day_that_an_older_version_published_is_shown(flow: Flow) -> None:
     shutil.copytree(GOLDEN / "unstamped", flow.lake.uri, dirs_exist_ok=True)
     status, text, _ = shown(quick_command, flow.lake, "tickets", "2026-11-01")

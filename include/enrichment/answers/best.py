@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from include.enrichment.answers.table import WARNINGS
-from include.enrichment.errors import SpecError, nearest
+from include.enrichment.answers.table import SAMPLE, WARNINGS
+from include.enrichment.errors import SpecError, nearest, sentence
 from include.enrichment.requests.row_expression import columns_in, type_of, unknown_columns
 
 #: The types of DuckDB that a double can order: numbers and booleans.
@@ -42,12 +42,15 @@ class Best:
         :param columns: those of Shape.judged by name; None for a type that is not known yet
         """
         if facts := list(self._problems(columns)):
-            raise SpecError("\n".join(f"{self.location}: {fact}. Nothing was sent." for fact in facts))
+            raise SpecError("\n".join(f"{self.location}: {sentence(fact)} Nothing was sent." for fact in facts))
 
     def _problems(self, columns: Mapping[str, pa.DataType | None]) -> Iterator[str]:
         """Yield why the expression gives no score. Types are checked once those of all its columns are known."""
         unknown = unknown_columns(self.text, columns.keys())
         for name in unknown:
+            if name.startswith("_") and name not in (WARNINGS, SAMPLE):
+                yield f"{name!r} is not known yet when the score is made: use the key, the answer or carried columns"
+                continue
             hint = " (no check has `warn: true`)" if name == WARNINGS else nearest(name, columns.keys())
             yield f"the table has no column {name!r}{hint}"
         types = {name: columns[name] for name in columns_in(self.text, columns.keys())}

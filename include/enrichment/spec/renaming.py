@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from include.enrichment.errors import SpecError, nearest
+from include.enrichment.errors import SpecError, nearest, sentence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Renaming:
         """
         if facts := [fact for _, fact in self.problems(schema.names)]:
             raise SpecError(
-                f"{self.location}: {'; '.join(facts)}. Columns of the source: {', '.join(schema.names)}. Nothing was"
-                " sent."
+                f"{self.location}: {sentence('; '.join(facts))} Columns of the source: {', '.join(schema.names)}."
+                " Nothing was sent."
             )
         return dict(zip(self.of(schema.names), schema.names, strict=True))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from include.enrichment.errors import SpecError, WarehouseError, nearest
+from include.enrichment.errors import SpecError, WarehouseError, nearest, sentence
 from include.enrichment.requests.row_expression import columns_in, connect, describe_error, type_of, unknown_columns
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Where:
         used = self.columns(schema.names)
         if unknown := self.unknown_columns(schema.names):
             facts = "; ".join(f"the source has no column {name!r}{nearest(name, schema.names)}" for name in unknown)
-            raise self._error(f"{facts}. It has: {', '.join(schema.names)}")
+            raise self._error(f"{sentence(facts)} It has: {', '.join(schema.names)}")
         if len({name.casefold() for name in used}) < len(used):
             raise self._error(f"DuckDB cannot tell the columns {', '.join(used)} apart, whose names differ in case")
         try:

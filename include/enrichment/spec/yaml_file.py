@@ -15,6 +15,8 @@ from include.enrichment.errors import nearest
 NodePath = tuple[str | int, ...]
 Lines = dict[NodePath, int]
 Model = TypeVar("Model")
+#: No real file has more. Aliases within aliases would make a few lines grow without end.
+_MOST_NODES = 500_000
 
 
 class DuplicateKey(yaml.MarkedYAMLError):
@@ -29,6 +31,9 @@ def read_yaml(text: str) -> tuple[Any, Lines]:
 
     def visit(node: yaml.Node, path: NodePath) -> None:
         lines.setdefault(path, node.start_mark.line + 1)
+        if len(lines) > _MOST_NODES:
+            fact = f"has more than {_MOST_NODES:,} values: write out what its aliases (*name) repeat"
+            raise yaml.MarkedYAMLError(problem=fact, problem_mark=node.start_mark)
         if isinstance(node, yaml.MappingNode):
             for key, value in node.value:
                 if not isinstance(key, yaml.ScalarNode):

@@ -59,7 +59,7 @@ class WordList(_Frozen):
     """
 
     words: list[_Text] = []
-    file: Annotated[str, Field(pattern=r"^[^/\\]+$")] | None = None
+    file: Annotated[str, Field(pattern=r"^[^/\\\x00]+$")] | None = None
     whole_words: bool = True
     case_sensitive: bool = False
 

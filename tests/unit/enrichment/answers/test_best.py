@@ -44,9 +44,13 @@ def test_a_number_or_a_condition_is_a_score(text: str) -> None:
     [
         ("label", "is VARCHAR, not a number or a boolean, so it cannot be ordered as a score"),
         ("tags", "is VARCHAR[], not a number or a boolean, so it cannot be ordered as a score"),
-        ("star", "the table has no column 'star'; did you mean 'stars'?"),
+        ("star", "the table has no column 'star'; did you mean 'stars'? Nothing was sent."),
         ("-len(_warnings)", "the table has no column '_warnings' (no check has `warn: true`)"),
-        ("_cost_usd", "the table has no column '_cost_usd'"),
+        ("_sample", "the table has no column '_sample'"),
+        (
+            "_cost_usd",
+            "'_cost_usd' is not known yet when the score is made: use the key, the answer or carried columns",
+        ),
         ("max(stars)", "WHERE clause cannot contain aggregates"),
         ("lenght(label)", "Scalar Function with name lenght does not exist! Did you mean"),
     ],

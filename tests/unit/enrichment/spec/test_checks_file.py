@@ -68,6 +68,7 @@ ONE = "- name: a\n  field: label\n"
         ("- name: a\n  sql: output.lable = 'x'\n", 2, 'Could not find key "lable"'),
         (f"{ONE}  forbidden: {{file: word.txt}}\n", 3, "a.forbidden.file: there is no word.txt in the pipeline's"),
         (f"{ONE}  forbidden: {{file: ../words.txt}}\n", 3, "a.forbidden.file: String should match pattern"),
+        (f'{ONE}  forbidden: {{file: "a\\0b"}}\n', 3, "a.forbidden.file: String should match pattern"),
         ("- name: a\n  field: lable\n  pattern: a\n", 2, "the output has no 'lable'; did you mean 'label'? It has:"),
         ("- name: a\n  field: label.text\n  pattern: a\n", 2, "the output has no 'label.text'"),
         (f"{ONE}  unique: samples\n", 3, "a.unique: each row has one sample: raise `samples` in pipeline.yaml"),

@@ -28,7 +28,7 @@ def test_two_columns_may_swap_their_names() -> None:
     ("names", "fact"),
     [
         ({"txet": "page"}, "the source has no column 'txet'; did you mean 'text'?"),
-        ({"text": "id"}, "'text' cannot become 'id': the source has a column of that name; choose another name"),
+        ({"text": "id"}, "'text' cannot become 'id': the source has a column of that name; choose another name."),
     ],
 )
 def test_an_unknown_column_and_a_name_that_is_taken_are_reported_with_the_line(
@@ -37,5 +37,5 @@ def test_an_unknown_column_and_a_name_that_is_taken_are_reported_with_the_line(
     with pytest.raises(SpecError) as raised:
         renaming(**names).stored(SCHEMA)
     assert str(raised.value) == (
-        f"judge/pipeline.yaml:4: source.rename: {fact}. Columns of the source: id, text, _sample. Nothing was sent."
+        f"judge/pipeline.yaml:4: source.rename: {fact} Columns of the source: id, text, _sample. Nothing was sent."
     )

@@ -64,7 +64,7 @@ def test_times_are_compared_in_utc() -> None:
 @pytest.mark.parametrize(
     ("text", "fact"),
     [
-        ("idd > 1", "the source has no column 'idd'; did you mean 'Id'?. It has: Id, body, "),
+        ("idd > 1", "the source has no column 'idd'; did you mean 'Id'? It has: Id, body, "),
         ("current_date > '2026-01-01'", "the source has no column 'current_date'"),
         ("payloads.kind = 'x'", "no column 'payloads'; did you mean 'payload'?"),
         ("id", "is BIGINT, not a boolean expression: write a comparison"),

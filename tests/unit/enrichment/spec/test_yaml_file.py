@@ -43,6 +43,12 @@ def test_a_key_that_occurs_twice_is_an_error_with_its_line() -> None:
     assert mistakes("a: 1\nb: 2\na: 3\n") == ["f.yaml:3: duplicate key 'a'"]
 
 
+def test_aliases_that_grow_without_end_are_an_error() -> None:
+    doubled = [f"k{number}: &k{number} [*k{number - 1}, *k{number - 1}]" for number in range(1, 40)]
+    (mistake,) = mistakes("\n".join(["k0: &k0 x", *doubled]))
+    assert mistake == "f.yaml:1: has more than 500,000 values: write out what its aliases (*name) repeat"
+
+
 def test_an_empty_file_has_no_nodes() -> None:
     assert read_yaml("# nothing\n") == (None, {})
 
