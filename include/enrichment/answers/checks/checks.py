@@ -106,11 +106,6 @@ class Checks:
         """Whether any check compares an answer with others, so that its verdict depends on them."""
         return any(isinstance(kind, Unique) for kind in self._kinds)
 
-    @property
-    def can_warn(self) -> bool:
-        """Whether any check only warns, so that the table has a column of warnings."""
-        return any(check.warn for check in self._checks)
-
     def facts(self, row: Mapping[str, Any]) -> str:
         """
         Return what the checks need to know of a row, as JSON.

@@ -116,7 +116,7 @@ def test_the_complaint_is_the_same_whichever_text_of_an_answer_repeats_another()
             "type": "object",
             "additionalProperties": False,
             "required": ["title", "text"],
-            "properties": dict.fromkeys(["title", "text"], {"type": "string", "description": "x"}),
+            "properties": {name: {"type": "string", "description": "x"} for name in ("title", "text")},
         }
     )
     found = Checks(
@@ -136,7 +136,6 @@ def test_a_check_that_warns_does_not_make_an_answer_unusable() -> None:
     assert (good.reason, good.warnings) == (None, ())
     assert (warned.reason, warned.warnings) == (None, ["c1"])
     assert (bad.failed, bad.warnings) == (["c2"], ["c1"])
-    assert found.can_warn
 
 
 def test_numbers_from_row_are_those_of_the_prompts() -> None:
