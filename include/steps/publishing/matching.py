@@ -5,7 +5,6 @@ full: texts of rows and answers never reach it, and every value does so as a par
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,10 +22,9 @@ from include.enrichment.cost.prices import USD
 from include.enrichment.errors import LoadError
 from include.steps.files.duckdb_session import open_duckdb
 
-#: DuckDB's memory limit; beyond it, it uses temporary files.
-_MEMORY = "48MB"
-#: Each thread needs a share of that memory, and more of them would have little to do.
-_MOST_THREADS = 4
+#: DuckDB's memory limit; beyond it, it uses temporary files. Each thread needs a share of it: with four, a million rows
+#: did not fit, and two were no faster than one.
+_MEMORY, _THREADS = "48MB", 1
 #: How many requests are matched at once: that memory is enough for them, however many there are in all.
 _REQUESTS_AT_ONCE = 250_000
 _LINES_AT_ONCE = 8_192
@@ -155,10 +153,9 @@ def match_rows(
     """
     count, lines = pq.read_metadata(rows).num_rows, sum(pq.read_metadata(path).num_rows for path in results)
     try:
-        threads = min(os.cpu_count() or 1, _MOST_THREADS)
         with (
             TemporaryDirectory(dir=folder) as priced,
-            open_duckdb(folder, memory=_MEMORY, threads=threads, in_order=False) as connection,
+            open_duckdb(folder, memory=_MEMORY, threads=_THREADS, in_order=False) as connection,
         ):
             _register(connection, rows, _write_priced(results, own, Path(priced)), repairs)
             parts = 1 + max(count, lines) // _REQUESTS_AT_ONCE
