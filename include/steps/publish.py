@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from include.enrichment.answers import reject_messages
 from include.enrichment.answers.manifest import Manifest
-from include.enrichment.answers.table import Shape, changed_types, row_keys
+from include.enrichment.answers.table import Shape, changed_types
 from include.enrichment.batches.pass_plan import PassPlan
 from include.enrichment.batches.usage import BatchFacts, oldest_first
 from include.enrichment.errors import LoadError
@@ -158,9 +158,18 @@ def _make_files(
         raise LoadError(
             f"The counts of partition {folder.partition} do not reconcile: {error}. Nothing was published."
         ) from error
-    if manifest.trial is None:
-        _check_rejects(manifest, pipeline, folder, lake, rows=rows, files=files, left_out=left_out)
-    rejected, _ = tally_rejects(files.rejects, [field.name for field in shape.keys])
+    rejected, unbilled = tally_rejects(files.rejects, [field.name for field in shape.keys])
+    most = pipeline.settings.limits.max_reject_ratio
+    if manifest.trial is None and manifest.rejected > Decimal(str(most)) * manifest.rows:
+        _write({name: path for name, path in files.paths.items() if name != "table"}, _trial_keys(folder), lake)
+        where = lake.locate(folder.rejects)
+        log.error("%s", reject_messages.describe_publication(manifest, rejected, rejects=where, published=False))
+        again = requests_for_rejects(files.rejects, rows, pipeline, lake)
+        raise LoadError(
+            reject_messages.describe_too_many(
+                manifest, rejected, again=again, unbilled=unbilled, most=most, rejects=where, left_out=left_out
+            )
+        )
     return manifest, files, rejected, left_out
 
 
@@ -298,32 +307,3 @@ def _describe_left_out(plans: Sequence[PassPlan]) -> str:
         f"{plans[-1].left_out:,} requests were not sent again because of a budget; the log of the retry pass's `plan`"
         " names it. To send them, raise it and start a new run, or clear `extract` with downstream."
     )
-
-
-def _check_rejects(
-    manifest: Manifest,
-    pipeline: Pipeline,
-    folder: RunFolder,
-    lake: Lake,
-    *,
-    rows: Path,
-    files: TableFiles,
-    left_out: str,
-) -> None:
-    most = pipeline.settings.limits.max_reject_ratio
-    if manifest.rejected <= Decimal(str(most)) * manifest.rows:
-        return
-    _write({name: path for name, path in files.paths.items() if name != "table"}, _trial_keys(folder), lake)
-    where = lake.locate(folder.rejects)
-    rejected, unbilled = tally_rejects(files.rejects, [field.name for field in row_keys(pq.read_schema(rows))])
-    message = reject_messages.describe_too_many(
-        manifest,
-        rejected,
-        again=requests_for_rejects(files.rejects, rows, pipeline, lake),
-        unbilled=unbilled,
-        most=most,
-        rejects=where,
-        left_out=left_out,
-    )
-    log.error("%s", reject_messages.describe_publication(manifest, rejected, rejects=where, published=False))
-    raise LoadError(message)

@@ -226,9 +226,8 @@ class Pipeline(Versioned):
 
         Raises the errors of renderer().
         """
-        self._check_columns(columns)
         return [
-            ({SAMPLE: sample}, self._renderer(run_id=run_id, sample=sample))
+            ({SAMPLE: sample}, self.renderer(columns, run_id=run_id, sample=sample))
             for sample in range(1, self.settings.samples + 1)
         ]
 
@@ -273,9 +272,6 @@ class Pipeline(Versioned):
         if for_each hides one.
         """
         self._check_columns(columns)
-        return self._renderer(run_id=run_id, sample=sample)
-
-    def _renderer(self, *, run_id: str, sample: int) -> Renderer:
         cache = self.caching.cache
         return Renderer(
             system=self._system,

@@ -29,6 +29,7 @@ class SourceTable:
 
     def __init__(self, settings: Settings, *, folder: Path, others: Collection[str]) -> None:
         self._source = settings.source
+        self._renaming = Renaming(names=settings.source.rename)
         self._table = settings.source.table or ""
         self._for_each = settings.for_each
         self._folder = folder
@@ -54,7 +55,7 @@ class SourceTable:
         The columns of the table by their names here, without those that begin with an underscore; none if they cannot
         be known.
         """
-        return Renaming(names=self._source.rename).of(self._stored)
+        return self._renaming.of(self._stored)
 
     @cached_property
     def _stored(self) -> list[str]:
@@ -72,7 +73,8 @@ class SourceTable:
         """
         if self.unreadable:
             yield ("source", "table"), self.unreadable
-        yield from ((("source", "rename", name), fact) for name, fact in self._rename_problems())
+        if self._stored:
+            yield from ((("source", "rename", name), fact) for name, fact in self._renaming.problems(self._stored))
         for setting, columns in (("key", self._source.key), ("carry", self._source.carry)):
             for column in columns:
                 yield from ((("source", setting, column), fact) for fact in self._unknown([column]))
@@ -89,10 +91,6 @@ class SourceTable:
         for column, line in Template(text, file="").columns.items():
             if column not in self._for_each:
                 yield from ((line, fact) for fact in self._unknown([column]))
-
-    def _rename_problems(self) -> Iterator[tuple[str, str]]:
-        if self._stored:
-            yield from Renaming(names=self._source.rename).problems(self._stored)
 
     def _unknown(self, names: Collection[str]) -> Iterator[str]:
         for name in names:

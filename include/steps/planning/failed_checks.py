@@ -24,8 +24,12 @@ from include.steps.publishing.matching import match_rows
 
 
 class FailedAnswer(NamedTuple):
-    """An answer that fails checks: the complaint to Claude, its text, why it is unusable, the names of the checks."""
+    """
+    An answer that fails checks: whether only because it repeats another one, the complaint to Claude, its text, why it
+    is unusable, the names of the checks.
+    """
 
+    repeats: bool
     complaint: str
     text: str
     reason: str
@@ -74,9 +78,11 @@ class FailedChecks:
                 if not verdict.reason:
                     passed.update([request_id] if for_every_row else ())
                     continue
-                found = FailedAnswer(verdict.complaint or "", outputs[place].as_py(), verdict.reason, verdict.failed)
-                # Rows with the same request may fail for different reasons. The choice must not depend on their order,
-                # as another complaint makes another repair, which is billed again.
+                found = FailedAnswer(
+                    verdict.repeats, verdict.complaint or "", outputs[place].as_py(), verdict.reason, verdict.failed
+                )
+                # Rows with the same request may fail for different reasons. The choice must depend neither on their
+                # order nor on other answers, as another complaint makes another repair, which is billed again.
                 if request_id not in failed or found < failed[request_id]:
                     failed[request_id] = found
         return {request_id: answer for request_id, answer in failed.items() if request_id not in passed}

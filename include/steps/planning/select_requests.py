@@ -78,7 +78,7 @@ def select_requests(pass_name: str, run: ExtractedRun, lake: Lake) -> Selection:
         rejected, beside = _rejected(run.rows, run.folder, lake)
         check_only_rejects(len(needed - found.paid - rejected - beside), requests=len(needed))
     if passes.is_retry(pass_name):
-        return _retried(needed, found, run.rows, store, rejected, pipeline)
+        return _retried(needed - beside, found, run.rows, store, rejected, pipeline)
     left = needed - found.paid - beside
     later = RequestIds()
     if pass_name == passes.CANARY:

@@ -32,7 +32,6 @@ class CheckedRows:
         self.warned: Counter[str] = Counter()
         self._joined = joined
         self._judge = checks.new_judge() if checks else None
-        self._can_warn = checks is not None and checks.can_warn
 
     def __iter__(self) -> Iterator[tuple[pa.Table, pa.Table]]:
         """Raises SpecError if an expression fails on an answer."""
@@ -50,7 +49,7 @@ class CheckedRows:
         best = answers.take(pa.array(numbers, pa.int64()))
         # The row bears the cost of all answers to its request, whichever it gets.
         best = best.set_column(best.schema.get_field_index("_cost_usd"), "_cost_usd", answered["_cost_usd"])
-        return _with_verdicts(best, _usable(answered), verdicts, can_warn=self._can_warn)
+        return _with_verdicts(best, _usable(answered), verdicts)
 
 
 def take_best(
@@ -89,18 +88,17 @@ def _usable(answered: pa.Table) -> pa.ChunkedArray:
     return pc.fill_null(pc.equal(answered["outcome"], _SUCCEEDED), False)
 
 
-def _with_verdicts(answered: pa.Table, usable: pa.ChunkedArray, verdicts: list[Verdict], *, can_warn: bool) -> pa.Table:
-    """The answers with their outcome, reason and text after the checks, and with WARNINGS if there can be any."""
+def _with_verdicts(answered: pa.Table, usable: pa.ChunkedArray, verdicts: list[Verdict]) -> pa.Table:
+    """The answers with their outcome, reason and text after the checks, and with WARNINGS."""
     reasons = _spread(pa.array([verdict.reason for verdict in verdicts], pa.string()), usable)
     failed = pc.is_valid(reasons)
+    warnings = pa.array([list(verdict.warnings) for verdict in verdicts], pa.list_(pa.string()))
     columns = {name: answered[name] for name in ANSWERED_SCHEMA.names} | {
         "outcome": pc.if_else(failed, "invalid", answered["outcome"]),
         "reason": pc.coalesce(reasons, answered["reason"]),
         "text": pc.if_else(failed, answered["output"], answered["text"]),
+        WARNINGS: _spread(warnings, usable),
     }
-    if can_warn:
-        warnings = pa.array([list(verdict.warnings) for verdict in verdicts], pa.list_(pa.string()))
-        columns[WARNINGS] = _spread(warnings, usable)
     return pa.table(columns)
 
 

@@ -38,10 +38,10 @@ def write_by_position(results: Mapping[str, Path], matches: Matches, *, folder: 
     """
     batch_ids = list(results)
     for number in matches.used:
-        for answers in _picked(results[batch_ids[number]], matches.picked(number), batch_ids[number]):
-            _add(answers, folder, _CHOSEN)
-        for answers in _picked(results[batch_ids[number]], matches.others(number), batch_ids[number]):
-            _add(answers, folder, _OTHERS)
+        for kind, picked in ((_CHOSEN, matches.picked(number)), (_OTHERS, matches.others(number))):
+            if len(picked):
+                for answers in _picked(results[batch_ids[number]], picked, batch_ids[number]):
+                    _add(answers, folder, kind)
         pa.default_memory_pool().release_unused()
 
 

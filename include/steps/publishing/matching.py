@@ -5,7 +5,6 @@ full: texts of rows and answers never reach it, and every value does so as a par
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -23,10 +22,9 @@ from include.enrichment.cost.prices import USD
 from include.enrichment.errors import LoadError
 from include.steps.files.duckdb_session import open_duckdb
 
-#: DuckDB's memory limit; beyond it, it uses temporary files.
-_MEMORY = "48MB"
-#: Each thread needs a share of that memory, and more of them would have little to do.
-_MOST_THREADS = 4
+#: DuckDB's memory limit; beyond it, it uses temporary files. Each thread needs a share of it: with four, a million rows
+#: did not fit, and two were no faster than one.
+_MEMORY, _THREADS = "48MB", 1
 #: How many requests are matched at once: that memory is enough for them, however many there are in all.
 _REQUESTS_AT_ONCE = 250_000
 _LINES_AT_ONCE = 8_192
@@ -39,6 +37,8 @@ _LINES = 1_000_000
 _MERIT = _LINES**2
 #: More than the number of times that a request is ever repaired.
 _DEPTHS = 1_000
+#: The merit of a usable answer is at least this.
+_USABLE = 2 * _DEPTHS
 #: The columns of the results that DuckDB reads.
 _PRICED_SCHEMA = pa.schema([("request_id", pa.string()), ("outcome", pa.string()), ("cost_usd", USD)])
 _ANSWERS = f"""
@@ -52,23 +52,25 @@ select
 from priced left join repairs on repairs.repair_id = priced.request_id
 """
 _CHOSEN = "create table chosen (position bigint, line bigint, cost_usd decimal(18, 12))"
-# The casts keep DuckDB from dividing numbers of 128 bits, which takes ten times as long.
 _BEST = f"""
-create or replace table best as
+create table best as
 select
     request_id,
     max(merit * {_MERIT} + line) % {_MERIT} as line,
+    count_if(merit >= {_USABLE}) > 1 as has_others,
     case when count(*) = count(cost_usd) then sum(cost_usd)::decimal(18, 12) end as cost_usd
-from answers where hash(request_id) % $parts::ubigint = $part::ubigint
+from part
 group by request_id
 """
 _OTHERS = "create table others (position bigint, line bigint, preference bigint)"
-_CHOOSE_OTHERS = f"""
-insert into others
-select rows.file_row_number, answers.line, answers.merit * {_MERIT} + answers.line
-from answers join best using (request_id) join rows using (request_id)
-where answers.merit >= {2 * _DEPTHS} and answers.line != best.line
+# A table of its own: joined with the rows at once, the answers take more memory.
+_BESIDE = f"""
+create table beside as
+select request_id, part.line, merit * {_MERIT} + part.line as preference
+from part join best using (request_id)
+where has_others and merit >= {_USABLE} and part.line != best.line
 """
+_CHOOSE_OTHERS = "insert into others select file_row_number, line, preference from rows join beside using (request_id)"
 _CHOOSE = "insert into chosen select file_row_number, line, cost_usd from rows join best using (request_id)"
 _ANSWERED = "select count(distinct line) from chosen"
 _UNANSWERED = """
@@ -151,15 +153,14 @@ def match_rows(
     """
     count, lines = pq.read_metadata(rows).num_rows, sum(pq.read_metadata(path).num_rows for path in results)
     try:
-        threads = min(os.cpu_count() or 1, _MOST_THREADS)
         with (
             TemporaryDirectory(dir=folder) as priced,
-            open_duckdb(folder, memory=_MEMORY, threads=threads, in_order=False) as connection,
+            open_duckdb(folder, memory=_MEMORY, threads=_THREADS, in_order=False) as connection,
         ):
             _register(connection, rows, _write_priced(results, own, Path(priced)), repairs)
             parts = 1 + max(count, lines) // _REQUESTS_AT_ONCE
             for part in range(parts):
-                _choose(connection, {"parts": parts, "part": part}, others=others)
+                _choose(connection, f"hash(request_id) % {parts} = {part}", others=others)
             yield Matches(connection)
     except duckdb.Error as error:
         free = shutil.disk_usage(folder).free / 1e6
@@ -203,9 +204,18 @@ def _register(connection: duckdb.DuckDBPyConnection, rows: Path, priced: Sequenc
     connection.execute(_OTHERS)
 
 
-def _choose(connection: duckdb.DuckDBPyConnection, part: dict[str, int], *, others: bool) -> None:
-    """Choose the answers of one part of the requests, by the hash of their ids."""
-    connection.execute(_BEST, part)
+def _choose(connection: duckdb.DuckDBPyConnection, of_part: str, *, others: bool) -> None:
+    """
+    Choose the answers of one part of the requests.
+
+    :param of_part: the condition of the part
+    """
+    part = "table" if others else "view"  # what is read twice is kept, as it is matched with the repairs
+    connection.execute(f"create {part} part as from answers where {of_part}")
+    connection.execute(_BEST)
     connection.execute(_CHOOSE)
     if others:
+        connection.execute(_BESIDE)
         connection.execute(_CHOOSE_OTHERS)
+        connection.execute("drop table beside")
+    connection.execute(f"drop table best; drop {part} part")

@@ -53,16 +53,29 @@ def test_an_answer_that_fails_for_any_of_its_rows_is_found_once(answered: Answer
     failed = find(run, checks, store)
     assert len(failed) == 4
     assert failed.keys() == run.request_ids
-    assert all(reason.startswith("check same: Name the ticket. (topic does not") for _, _, reason, _ in failed.values())
+    assert all(answer.reason.startswith("check same: Name the ticket. (topic does not") for answer in failed.values())
 
 
 def test_the_reason_does_not_depend_on_the_order_of_rows(answered: Answered) -> None:
     """Rows that share an answer fail for different reasons, and another reason would be another repair."""
     run, checks, store = answered
     failed = find(run, checks, store)
-    assert [reason for _, _, reason, _ in failed.values() if "'N" in reason] == [
+    assert [answer.reason for answer in failed.values() if "'N" in answer.reason] == [
         "check same: Name the ticket. (topic does not contain 'N1')"
     ]
+
+
+def test_what_is_wrong_with_the_answer_for_one_row_is_told_rather_than_that_it_repeats_another_for_the_other(
+    answered: Answered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, checks, store = answered
+
+    def judge(self: Judge, facts: Sequence[str | None], outputs: Sequence[str], *_: object) -> list[Verdict]:
+        repeats = [Verdict(reason="alike", complaint="alike", repeats=True) for _ in outputs]
+        return [Verdict(reason="no", complaint="no") if "N2" in str(fact) else repeats[0] for fact in facts]
+
+    monkeypatch.setattr(Judge, "judge", judge)
+    assert sorted(answer.complaint for answer in find(run, checks, store).values()) == ["alike", "alike", "alike", "no"]
 
 
 def test_only_rows_of_these_requests_are_judged_and_an_answer_to_a_repair_by_the_row_of_the_first_one(
@@ -124,7 +137,7 @@ def test_of_several_answers_to_a_request_the_newest_is_the_best_as_in_publish(
     failed = find(run, checks, store)
     best = dict(zip(*(results[name].to_pylist() for name in ("request_id", "output")), strict=True))
     expected = best if judged == "first" else dict.fromkeys(best, answers[0].as_py())
-    assert {request_id: answer for request_id, (_, answer, *_) in failed.items()} == expected
+    assert {request_id: answer.text for request_id, answer in failed.items()} == expected
     assert dict(zip(*(flow.rejected()[name].to_pylist() for name in ("_request_id", "text")), strict=True)) == expected
 
 

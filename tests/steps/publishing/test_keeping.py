@@ -369,6 +369,6 @@ def test_too_many_rejects_leave_rejects_and_samples_in_the_runs_folder_and_only_
     sent = flow.requests_sent()
     next_run(flow, tmp_path, pipeline_yaml=yaml)
     flow.pipeline = flow.pipeline.for_run(RunOptions(only_rejects=True))
-    manifest: Manifest = flow.run_all("main")
+    manifest: Manifest = flow.run_all("main", "retry")
     assert flow.requests_sent() == sent + rejects.num_rows
     assert (manifest.published, manifest.rejected, manifest.not_kept) == (20, 0, 20)

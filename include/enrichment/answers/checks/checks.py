@@ -14,7 +14,7 @@ import msgspec
 
 from include.enrichment.answers.checks.check import ALL_COLUMNS, Check
 from include.enrichment.answers.checks.formats import Format
-from include.enrichment.answers.checks.kind import Answers, Kind, Problem
+from include.enrichment.answers.checks.kind import Answers, Kind
 from include.enrichment.answers.checks.length import Items, Length
 from include.enrichment.answers.checks.numbers import Numbers
 from include.enrichment.answers.checks.pattern import Pattern
@@ -37,13 +37,16 @@ class Verdict:
     The verdict on one answer.
 
     :param reason: why it is unusable: ``check NAME: message`` for each failed check; None if it is usable
-    :param complaint: the same for Claude, without what depends on other answers
+    :param complaint: the same for Claude. It does not change with the other answers, because another complaint makes
+        another repair, which is billed again: if anything is wrong with the answer itself, that is all
+    :param repeats: nothing is wrong with the answer itself, but it is like another one
     :param failed: the names of the failed checks
     :param warnings: the names of the failed checks that only warn
     """
 
     reason: str | None
     complaint: str | None = None
+    repeats: bool = False
     failed: Sequence[str] = ()
     warnings: Sequence[str] = ()
 
@@ -103,11 +106,6 @@ class Checks:
         """Whether any check compares an answer with others, so that its verdict depends on them."""
         return any(isinstance(kind, Unique) for kind in self._kinds)
 
-    @property
-    def can_warn(self) -> bool:
-        """Whether any check only warns, so that the table has a column of warnings."""
-        return any(check.warn for check in self._checks)
-
     def facts(self, row: Mapping[str, Any]) -> str:
         """
         Return what the checks need to know of a row, as JSON.
@@ -144,6 +142,11 @@ class Judge:
     def __init__(self, checks: Sequence[Check], kinds: Sequence[Kind | Unique], output: Output) -> None:
         self._checks, self._kinds, self._output = checks, kinds, output
         self._comparisons = {number: Comparison(kind) for number, kind in enumerate(kinds) if isinstance(kind, Unique)}
+        self._repeats = _describe(
+            (check, kind.complaint)
+            for check, kind in zip(checks, kinds, strict=True)
+            if isinstance(kind, Unique) and not check.warn
+        )
 
     def judge(
         self,
@@ -166,7 +169,7 @@ class Judge:
         nothing: list[Any] = [None] * len(self._kinds)
         of_rows = [nothing if fact is None else msgspec.json.decode(fact) for fact in facts]
         answers = Answers(texts=outputs, values=self._output.values(outputs))
-        found: list[Sequence[str | Problem | None]] = []
+        found: list[Sequence[str | None]] = []
         for number, kind in enumerate(self._kinds):
             of_kind = [fact[number] for fact in of_rows]
             found.append([None] * len(outputs) if isinstance(kind, Unique) else kind.problems(of_kind, answers))
@@ -180,7 +183,7 @@ class Judge:
         of_rows: Sequence[Sequence[Any]],
         answers: Answers,
         request_ids: Sequence[str | None],
-        found: Sequence[Sequence[str | Problem | None]],
+        found: Sequence[Sequence[str | None]],
         verdicts: list[Verdict],
         rows: Sequence[int],
     ) -> None:
@@ -203,7 +206,7 @@ class Judge:
             for comparison in self._comparisons.values():
                 comparison.decide(place, published=is_published)
 
-    def _verdict(self, problems: Sequence[str | Problem | None]) -> Verdict:
+    def _verdict(self, problems: Sequence[str | None]) -> Verdict:
         """
         :param problems: of one answer, by check
         """
@@ -211,23 +214,23 @@ class Judge:
             return _GOOD
         failed = [(check, problem) for check, problem in zip(self._checks, problems, strict=True) if problem]
         serious = [(check, problem) for check, problem in failed if not check.warn]
-        reason, complaint = (
-            "; ".join(
-                _describe(check, getattr(problem, name) if isinstance(problem, Problem) else problem)
-                for check, problem in serious
-            )
-            for name in ("reason", "complaint")
-        )
+        own = _describe((check, problem) for check, problem in serious if not check.unique)
         return Verdict(
-            reason=reason[:_REASON_CHARACTERS] or None,
-            complaint=complaint[:_REASON_CHARACTERS] or None,
+            reason=_describe(serious) or None,
+            complaint=own or (self._repeats if serious else None),
+            repeats=bool(serious and not own),
             failed=[check.name for check, _ in serious],
             warnings=[check.name for check, _ in failed if check.warn],
         )
 
 
-def _describe(check: Check, problem: str) -> str:
-    return f"check {check.name}: {check.message} ({problem})" if check.message else f"check {check.name}: {problem}"
+def _describe(problems: Iterable[tuple[Check, str]]) -> str:
+    """Return the problems as one text; empty if there are none."""
+    described = (
+        f"check {check.name}: {check.message} ({problem})" if check.message else f"check {check.name}: {problem}"
+        for check, problem in problems
+    )
+    return "; ".join(described)[:_REASON_CHARACTERS]
 
 
 def _make_kind(

@@ -25,20 +25,6 @@ class Answers:
     values: Sequence[Mapping[str, Any]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """
-    What is wrong with an answer, if that depends on other answers.
-
-    :param reason: for people
-    :param complaint: for Claude. It names no other answer: the request of a repair contains it, and if it changed with
-        the others, the same answer would be repaired, and billed, again
-    """
-
-    reason: str
-    complaint: str
-
-
 class Kind(ABC):
     """
     One kind of check with its settings.

@@ -11,7 +11,7 @@ from typing import Any
 from rapidfuzz import fuzz
 
 from include.enrichment.answers.checks.check import Difference, Uniqueness
-from include.enrichment.answers.checks.kind import Answers, Problem, TextKind, text_of, texts_at
+from include.enrichment.answers.checks.kind import Answers, TextKind, text_of, texts_at
 from include.enrichment.answers.checks.texts.archive import Archive
 from include.enrichment.answers.checks.texts.folding import folded
 from include.enrichment.answers.checks.texts.near_repeats import NearRepeats
@@ -76,6 +76,17 @@ class Unique:
         self.paths = {field: field.split(".") for field in fields}
         self.among, self.most = uniqueness.among, uniqueness.at_most
         self._names = names
+
+    @property
+    def limit(self) -> str:
+        """Return what is allowed."""
+        return f"at most {100 * self.most:.0f} % is allowed"
+
+    @property
+    def complaint(self) -> str:
+        """Return what Claude is told of any answer that fails."""
+        others = "another row" if self.among == "rows" else "another sample of its row"
+        return f"{' or '.join(self.paths)} is nearly the same as that of {others}; {self.limit}"
 
     def facts(self, row: Mapping[str, Any]) -> list[Any]:
         """Return the row's key as a text, the values of for_each and the number of the sample."""
@@ -150,7 +161,7 @@ class Comparison:
                 )
             )
 
-    def problem(self, number: int) -> Problem | None:
+    def problem(self, number: int) -> str | None:
         """Return what one of the answers repeats. Each answer before it must have been decided."""
         return next(filter(None, map(self._repeated, self._answers[number])), None)
 
@@ -161,7 +172,7 @@ class Comparison:
             entry = (text.row, text.request_id, str(text.sample), text.text) if published else ()
             self._entries.append(entry)
 
-    def _repeated(self, text: _Text) -> Problem | None:
+    def _repeated(self, text: _Text) -> str | None:
         """The most similar earlier text; of equally similar ones the first."""
         most, whose = self._check.most, ""
         for number in text.like:
@@ -176,12 +187,7 @@ class Comparison:
                 most, whose = similarity, row[:_NAME_CHARACTERS] if self._check.among == "rows" else f"sample {sample}"
         if not whose:
             return None
-        allowed = f"at most {100 * self._check.most:.0f} % is allowed"
-        anothers = "another row" if self._check.among == "rows" else "another sample of its row"
-        return Problem(
-            reason=f"{text.field} is {int(100 * most)} % the same as that of {whose}; {allowed}",
-            complaint=f"{text.field} is nearly the same as that of {anothers}; {allowed}",
-        )
+        return f"{text.field} is {int(100 * most)} % the same as that of {whose}; {self._check.limit}"
 
 
 class _AmongRows:

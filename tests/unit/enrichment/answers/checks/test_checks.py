@@ -88,13 +88,54 @@ def test_the_reason_has_every_failed_check_with_its_message() -> None:
     assert verdict.failed == ["c1", "c2"]
 
 
+def test_the_complaint_about_a_text_that_repeats_another_names_no_other_row() -> None:
+    found = checks({"unique": "rows"}, {"unique": "rows", "warn": True})
+    facts = [found.facts({"sku": sku}) for sku in ("S1", "S2")]
+    first, second = judge(found, facts, titles("a sturdy bottle", "a sturdy bottle"))
+    assert (first.reason, first.complaint, first.repeats) == (None, None, False)
+    assert second.reason == "check c1: title is 100 % the same as that of sku=S1; at most 90 % is allowed"
+    assert second.complaint == "check c1: title is nearly the same as that of another row; at most 90 % is allowed"
+    assert second.repeats
+
+
+def test_the_complaint_stays_the_same_when_other_answers_come_so_that_no_repair_is_billed_twice() -> None:
+    found = checks({"unique": "rows"}, {"pattern": "^x"})
+    facts = [found.facts({"sku": sku}) for sku in ("S1", "S2")]
+    (alone,) = judge(found, facts[1:], titles("a sturdy bottle"))
+    _, beside = judge(found, facts, titles("x a sturdy bottle", "a sturdy bottle"))
+    assert (alone.failed, beside.failed) == (["c2"], ["c1", "c2"])
+    assert alone.complaint == beside.complaint == "check c2: title does not match '^x'"
+    assert not alone.repeats
+    assert not beside.repeats
+
+
+def test_the_complaint_is_the_same_whichever_text_of_an_answer_repeats_another() -> None:
+    check = Check.model_validate({"name": "c", "field": ["title", "text"], "unique": "rows"})
+    output = OutputSchema(
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["title", "text"],
+            "properties": {name: {"type": "string", "description": "x"} for name in ("title", "text")},
+        }
+    )
+    found = Checks(
+        [check], output=output, names=RowNames(key=["sku"]), prompt_columns=[], line=lambda *_: 1, file="checks.yaml"
+    )
+    answers = ['{"title": "a", "text": "b"}', '{"title": "a", "text": "c"}', '{"title": "d", "text": "b"}']
+    _, *verdicts = judge(found, [found.facts({"sku": number}) for number in range(3)], answers)
+    assert [str(verdict.reason).split(" is ")[0] for verdict in verdicts] == ["check c: title", "check c: text"]
+    assert {verdict.complaint for verdict in verdicts} == {
+        "check c: title or text is nearly the same as that of another row; at most 90 % is allowed"
+    }
+
+
 def test_a_check_that_warns_does_not_make_an_answer_unusable() -> None:
     found = checks({"characters": {"max": 3}, "warn": True}, {"pattern": "^a"})
     good, warned, bad = judge(found, [None] * 3, titles("a", "abcd", "bbbb"))
     assert (good.reason, good.warnings) == (None, ())
     assert (warned.reason, warned.warnings) == (None, ["c1"])
     assert (bad.failed, bad.warnings) == (["c2"], ["c1"])
-    assert found.can_warn
 
 
 def test_numbers_from_row_are_those_of_the_prompts() -> None:

@@ -65,7 +65,7 @@ class Rows:
         for number, row in enumerate(rows):
             problem = self.comparison.problem(number)
             self.comparison.decide(number, published=row["usable"] and problem is None)
-            self.problems.append(problem.reason if problem else None)
+            self.problems.append(problem)
         return self.problems
 
 
@@ -75,17 +75,6 @@ def test_of_two_texts_that_are_alike_the_later_fails_with_the_key_of_the_earlier
         None,
         "title is 97 % the same as that of sku=1; at most 90 % is allowed",
     ]
-
-
-def test_the_complaint_names_no_other_row_so_that_a_repair_is_not_billed_again() -> None:
-    rows = Rows("rows")
-    facts = [rows.check.facts({"sku": sku, "locale": "de", "_sample": 1}) for sku in (1, 2)]
-    values = Answers(texts=["", ""], values=[{"title": TEXT}, {"title": NEAR}])
-    rows.comparison.read(facts, values, ["r1", "r2"], [True, True])
-    rows.comparison.decide(0, published=True)
-    problem = rows.comparison.problem(1)
-    assert problem
-    assert problem.complaint == "title is nearly the same as that of another row; at most 90 % is allowed"
 
 
 def test_case_white_space_and_composition_make_no_text_unique() -> None:
