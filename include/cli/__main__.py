@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
             options.partition,
             rejects=options.rejects or _is_set("REJECTS"),
             warned=options.warned or _is_set("WARNED"),
+            samples=options.samples or _is_set("SAMPLES"),
             run=options.run or os.environ.get("RUN", ""),
             rows=options.rows,
         )
@@ -78,11 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--new", action="store_true", help="start a new run instead of resuming an unfinished one (or NEW=1)"
     )
-    show = commands.add_parser("show", help="print the first published rows of a day, or its rejects")
+    show = commands.add_parser("show", help="print the first published rows of a day, or its rejects or samples")
     show.add_argument("pipeline", metavar="PIPELINE", help="a folder in include/pipelines, e.g. catalogue")
     show.add_argument("partition", metavar="PARTITION", help="a published date, e.g. 2026-11-01")
     show.add_argument("--rejects", action="store_true", help="print the rejects instead (or REJECTS=1)")
     show.add_argument("--warned", action="store_true", help="print only the rows that a check warns of (or WARNED=1)")
+    show.add_argument("--samples", action="store_true", help="print the answers that were not kept (or SAMPLES=1)")
     show.add_argument("--run", help="print a trial, or the rejects of a run that published nothing (or RUN=<run id>)")
     show.add_argument("--rows", type=int, default=8, help="the maximum number of rows")
     report = commands.add_parser("report", help="report the cost of a range of days, as a page on the lake")

@@ -1,4 +1,4 @@
-"""`make show`: print the published rows of a day, its rejects, or the rows of one run, as a table."""
+"""`make show`: print the published rows of a day, its rejects or samples, or the rows of one run, as a table."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ from include.stack.progress import say
 
 #: The number of days and of runs in a message.
 _SHOWN = 3
+#: The kinds of rows, as people read them.
+_ROWS, _WARNED, _REJECTS, _SAMPLES = "rows", "rows with warnings", "rejects", "samples"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,23 +43,35 @@ class _Files:
     """
     What there is to show.
 
-    :param manifest: None for a run that failed, which has only rejects
+    :param manifest: None for a run that failed, which has no table
+    :param samples: None if no answer was left over by ``keep``
     :param others: a line for each other run of the day with rows to show
     """
 
     manifest: Manifest | None
     table: str
     rejects: str
+    samples: str | None
     others: Sequence[str] = ()
 
 
 def show(
-    folder: StackFolder, pipeline: str, partition: str, *, rejects: bool, warned: bool, run: str, rows: int
+    folder: StackFolder,
+    pipeline: str,
+    partition: str,
+    *,
+    rejects: bool,
+    warned: bool,
+    samples: bool,
+    run: str,
+    rows: int,
 ) -> int:
     """
-    Print the first published rows of a partition, or its first rejects. Returns an exit status, see with_lake().
+    Print the first published rows of a partition, its first rejects or its first samples. Returns an exit status, see
+    with_lake().
 
     :param warned: only the rows that a check warns of
+    :param samples: the answers that ``keep`` did not keep
     :param run: the id of a run whose trial or rejects to print instead; empty for the partition
     :param rows: the maximum number of rows, 1 or more
     """
@@ -66,21 +80,18 @@ def show(
         if rows < 1:
             raise ParamError(f"ROWS is {rows}. It must be a whole number, 1 or more.")
         files = _files(lake, pipeline, partition, run)
-        only_rejects = rejects or files.manifest is None
-        if warned and only_rejects:
-            raise ParamError("WARNED=1 shows published rows. Leave out REJECTS, and the RUN of a failed run.")
-        first, found = _first_rows(lake, files.rejects if only_rejects else files.table, rows, warned=warned)
+        kind = _kind(rejects=rejects, warned=warned, samples=samples, failed=files.manifest is None)
+        key = {_REJECTS: files.rejects, _SAMPLES: files.samples}.get(kind, files.table)
+        first, found = _first_rows(lake, key, rows, warned=warned) if key else (pa.table({}), 0)
         say(heading(files.manifest) if files.manifest else f"Run {run} of {pipeline} {partition} published nothing.\n")
         if files.manifest and files.manifest.trial is None:
             _say_spent(lake, files.manifest)
-        say(rows_table(first, rejects=only_rejects))
-        kind = "rejects" if only_rejects else "rows with warnings" if warned else "rows"
-        shown = [f"{min(rows, found):,} of {found:,} {kind}"]
+        if found:
+            say(rows_table(first, rejects=kind == _REJECTS))
+        shown = [f"{min(rows, found):,} of {found:,} {kind}" if found else f"No {kind}"]
         shown += ["ROWS=… shows more"] if rows < found else []
-        if files.manifest and not only_rejects and not warned:
-            shown += ["WARNED=1 shows the rows with warnings"] if files.manifest.warned_checks else []
-            shown += ["REJECTS=1 shows the rejects"] if files.manifest.rejected else []
-        say("\n".join(["; ".join(shown), *files.others]))
+        shown += _offers(files.manifest) if files.manifest and kind == _ROWS else []
+        say("\n".join([f"{'; '.join(shown)}{'' if found else '.'}", *files.others]))
 
     try:
         return with_lake(folder, work)
@@ -89,11 +100,39 @@ def show(
         return 0
 
 
+def _kind(*, rejects: bool, warned: bool, samples: bool, failed: bool) -> str:
+    """
+    Return which rows to show. Raises ParamError if they are of several kinds, or the run has none of that kind.
+
+    :param failed: the run failed to publish
+    """
+    if rejects + warned + samples > 1:
+        raise ParamError("REJECTS=1, WARNED=1 and SAMPLES=1 show different rows. Choose one of them.")
+    if warned and failed:
+        raise ParamError("WARNED=1 shows published rows. Leave out the RUN of a failed run.")
+    if samples:
+        return _SAMPLES
+    if rejects or failed:
+        return _REJECTS
+    return _WARNED if warned else _ROWS
+
+
+def _offers(manifest: Manifest) -> list[str]:
+    """Return what else there is to show besides the published rows."""
+    offers = {
+        "WARNED=1 shows the rows with warnings": manifest.warned_checks,
+        "REJECTS=1 shows the rejects": manifest.rejected,
+        "SAMPLES=1 shows the answers that were not kept": manifest.not_kept,
+    }
+    return [offer for offer, is_any in offers.items() if is_any]
+
+
 def _say_spent(lake: Lake, manifest: Manifest) -> None:
     """Say what all the day's batches cost, if some of it is for answers that no row uses any more."""
     spent_usd = _spent_usd(lake, manifest.pipeline, parse_partition(manifest.partition, "The manifest"))
     if None not in (spent_usd, manifest.partition_cost_usd) and spent_usd != manifest.partition_cost_usd:
-        say(f"All batches of this day cost {format_usd(spent_usd)}, with answers that no row uses any more.\n")
+        total = f"This day's batches cost {format_usd(spent_usd)} in total"
+        say(f"{total}, including answers that no row uses any more.\n")
 
 
 def _spent_usd(lake: Lake, pipeline: str, day: Partition) -> Decimal | None:
@@ -147,13 +186,17 @@ def _files(lake: Lake, pipeline: str, text: str, run_id: str) -> _Files:
     keys = set(lake.list(layout.runs_of(pipeline, day)))
     run = RunFolder(pipeline=pipeline, partition=day, run_id=run_id)
     if run_id and run.manifest in keys:
-        return _Files(manifest=_manifest(lake, run.manifest), table=run.table, rejects=run.rejects)
+        trial = _manifest(lake, run.manifest)
+        samples = run.samples if trial.samples else None
+        return _Files(manifest=trial, table=run.table, rejects=run.rejects, samples=samples)
     if manifest and run_id in ("", manifest.run_id):
         others = _runs_with_rows(keys, besides=replace(run, run_id=manifest.run_id))
         table, rejects = layout.table(pipeline, day), layout.rejects(pipeline, day)
-        return _Files(manifest=manifest, table=table, rejects=rejects, others=others)
+        samples = layout.samples(pipeline, day) if manifest.samples else None
+        return _Files(manifest=manifest, table=table, rejects=rejects, samples=samples, others=others)
     if run_id and run.rejects in keys:
-        return _Files(manifest=None, table=run.table, rejects=run.rejects)
+        samples = run.samples if run.samples in keys else None
+        return _Files(manifest=None, table=run.table, rejects=run.rejects, samples=samples)
     if run_id:
         raise ParamError(
             "\n".join([f"Run {run_id} of {pipeline} {day} has no rows on {lake.uri}.", *_runs_with_rows(keys)])

@@ -167,7 +167,14 @@ def _make_files(
         again = requests_for_rejects(files.rejects, rows, pipeline, lake)
         raise LoadError(
             reject_messages.describe_too_many(
-                manifest, rejected, again=again, unbilled=unbilled, most=most, rejects=where, left_out=left_out
+                manifest,
+                rejected,
+                again=again,
+                unbilled=unbilled,
+                retry_passes=pipeline.settings.limits.retry_passes,
+                most=most,
+                rejects=where,
+                left_out=left_out,
             )
         )
     return manifest, files, rejected, left_out

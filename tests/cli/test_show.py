@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -90,11 +91,23 @@ def test_answer_columns_and_the_cost_are_shown_and_other_metadata_is_not(width: 
     assert not any(hidden in text for hidden in ("_id", "_model", "msgbatch", "rrr", "_cost"))
 
 
-def test_rejects_show_key_outcome_reason_and_cost_but_not_the_raw_text(width: int) -> None:
+def test_rejects_show_key_outcome_reason_text_and_cost(width: int) -> None:
     reject = {"ticket": "T1", "_sample": 2, "outcome": "invalid", "reason": "not JSON", "text": "raw"}
     text = rows_table(table(reject | {"_request_id": "r", "_cost_usd": Decimal("0.001")}), rejects=True)
-    assert all(shown in text for shown in ("T1", "_sample", "invalid", "not JSON", "0.001"))
-    assert "raw" not in text
+    assert all(shown in text for shown in ("T1", "_sample", "invalid", "not JSON", "raw", "0.001"))
+    assert len(text.splitlines()) == 3
+
+
+@pytest.mark.parametrize("columns", [{}, {f"column_{number}": "a rather long value" for number in range(9)}])
+@pytest.mark.parametrize("of", ["reject", "sample"])
+def test_a_reason_is_shown_to_its_end_over_several_lines(width: int, columns: dict[str, str], of: str) -> None:
+    said = " ".join(f"word{number}" for number in range(70))
+    row = {"reason": said, "text": "商品" * 200} if of == "reject" else {"_outcome": "invalid", "_reason": said}
+    shown = rows_table(table({"ticket": "T1"} | columns | row), rejects=of == "reject")
+    assert all(word in shown for word in said.split())
+    assert max(map(cell_len, shown.splitlines())) <= width
+    assert shown.count("商") == (150 if of == "reject" else 0)
+    assert shown.count("T1") == 1
 
 
 @pytest.mark.parametrize("text", ["long " * 100, "商品" * 200, "one word of no end" + "n" * 500])
@@ -136,6 +149,11 @@ def publish(flow: Flow) -> None:
     write_tickets(flow.database, [("T4", "Another")])
     flow.emulator.set_faults([{"kind": "refusal", "match": "It crashes"}])
     flow.run_all()
+
+
+def write_rows(lake: Lake, key: str, rows: pa.Table) -> None:
+    pq.write_table(rows, sink := pa.BufferOutputStream())
+    lake.write(key, sink.getvalue().to_pybytes())
 
 
 @pytest.fixture(scope="module")
@@ -186,13 +204,13 @@ def test_a_day_that_an_older_version_published_is_shown(flow: Flow) -> None:
 def test_what_the_day_has_paid_for_and_no_row_uses_is_told(flow: Flow) -> None:
     """The first answers are no longer used once the rows have changed."""
     publish(flow)
-    assert "All batches" not in shown(quick_command, flow.lake, "tickets", "2026-11-01")[1]
+    assert "in total" not in shown(quick_command, flow.lake, "tickets", "2026-11-01")[1]
     flow.database = write_tickets(flow.database.with_name("changed.db"), [("T1", "Changed")])
     flow.run_all()
     paid = flow.emulator.billed_usd()
     status, text, _ = shown(quick_command, flow.lake, "tickets", "2026-11-01")
     assert status == 0
-    assert f"All batches of this day cost {format_usd(paid)}, with answers that no row uses any more." in text
+    assert f"This day's batches cost {format_usd(paid)} in total, including answers that no row uses any more." in text
 
 
 def test_the_rejects_of_a_day_are_shown(published: Flow) -> None:
@@ -232,17 +250,48 @@ def test_rows_with_warnings_are_shown_and_counted(published: Flow) -> None:
     rows = pq.read_table(pa.BufferReader(published.lake.read(key)))
     place = rows.column_names.index("_request_id")
     warnings = pa.array([["tone"], [], ["tone", "short"]], pa.list_(pa.string()))
-    pq.write_table(rows.add_column(place, "_warnings", warnings), sink := pa.BufferOutputStream())
-    published.lake.write(key, sink.getvalue().to_pybytes())
+    write_rows(published.lake, key, rows.add_column(place, "_warnings", warnings))
     _, text, _ = shown(quick_command, published.lake, "tickets", "2026-11-01", "--rows", "1", WARNED="1")
     assert "T1" in text
     assert "T4" not in text
     assert text.endswith("1 of 2 rows with warnings; ROWS=… shows more\n")
 
 
-def test_a_table_without_warnings_has_no_row_with_one(published: Flow) -> None:
-    _, text, _ = shown(quick_command, published.lake, "tickets", "2026-11-01", "--warned")
-    assert text.endswith("0 of 0 rows with warnings\n")
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"WARNED": "1"}, "No rows with warnings."),
+        ({"REJECTS": "1"}, "No rejects."),
+        ({"SAMPLES": "1"}, "No samples."),
+        ({}, "No rows; REJECTS=1 shows the rejects."),
+    ],
+)
+def test_what_a_day_does_not_have_is_said_in_one_line(published: Flow, variables: dict[str, str], said: str) -> None:
+    for key in (layout.table("tickets", DAY), layout.rejects("tickets", DAY)):
+        write_rows(published.lake, key, pq.read_table(pa.BufferReader(published.lake.read(key))).slice(0, 0))
+    status, text, _ = shown(quick_command, published.lake, "tickets", "2026-11-01", **variables)
+    assert status == 0
+    assert text.splitlines()[-2:] == ["", said]
+
+
+def add_samples(lake: Lake, *, manifest: str, table: str, samples: str) -> None:
+    """Say in a manifest that the rows of its table are also samples."""
+    stated = json.loads(lake.read(manifest)) | {"rows": 7, "not_kept": 3, "samples": lake.locate(samples)}
+    lake.write(manifest, json.dumps(stated).encode())
+    rows = pq.read_table(pa.BufferReader(lake.read(table)))
+    for name, value in {"_score": 0.5, "_outcome": "succeeded", "_reason": None}.items():
+        rows = rows.append_column(name, pa.array([value] * len(rows)))
+    write_rows(lake, samples, rows)
+
+
+def test_the_answers_that_were_not_kept_are_offered_and_shown(published: Flow) -> None:
+    manifest, rows, samples = (kind("tickets", DAY) for kind in (layout.manifest, layout.table, layout.samples))
+    add_samples(published.lake, manifest=manifest, table=rows, samples=samples)
+    _, text, _ = shown(quick_command, published.lake, "tickets", "2026-11-01")
+    assert text.endswith("3 of 3 rows; REJECTS=1 shows the rejects; SAMPLES=1 shows the answers that were not kept\n")
+    _, text, _ = shown(quick_command, published.lake, "tickets", "2026-11-01", "--rows", "2", SAMPLES="1")
+    assert all(part in text for part in ("T1", "T3", "topic", "_score", "0.5", "_outcome", "succeeded", "_reason"))
+    assert text.endswith("2 of 3 samples; ROWS=… shows more\n")
 
 
 @pytest.fixture
@@ -292,12 +341,24 @@ def test_a_trial_and_the_rejects_of_a_failed_run_are_shown_by_their_id(
     assert text.endswith(end)
 
 
+def test_the_samples_of_a_trial_and_of_a_failed_run_are_shown_by_their_id(runs: Flow) -> None:
+    trial, failed = (replace(runs.folder, run_id=f"manual__{day}T00:00:00+00:00") for day in (2, 3))
+    add_samples(runs.lake, manifest=trial.manifest, table=trial.table, samples=trial.samples)
+    assert shown(quick_command, runs.lake, "tickets", "2026-11-01", RUN=failed.run_id, SAMPLES="1")[1].endswith(
+        "published nothing.\n\nNo samples.\n"
+    )
+    runs.lake.write(failed.samples, runs.lake.read(trial.samples))
+    for run in (trial, failed):
+        _, text, _ = shown(quick_command, runs.lake, "tickets", "2026-11-01", RUN=run.run_id, SAMPLES="1")
+        assert text.endswith("3 of 3 samples\n")
+
+
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
         ({"RUN": "manual__7"}, "Run manual__7 of tickets 2026-11-01 has no rows on "),
         ({"RUN": "manual__7"}, "\nRUN=manual__2T00_00_00_00_00 shows a trial.\n"),
-        ({"WARNED": "1", "REJECTS": "1"}, "WARNED=1 shows published rows."),
+        ({"WARNED": "1", "REJECTS": "1"}, "REJECTS=1, WARNED=1 and SAMPLES=1 show different rows. Choose one of them."),
         ({"WARNED": "1", "RUN": "manual__3T00:00:00+00:00"}, "WARNED=1 shows published rows."),
     ],
 )

@@ -161,7 +161,7 @@ def test_too_many_rejects_leave_the_partition_as_it_was(flow: Flow) -> None:
     write_tickets(flow.database, [("T4", "New")])
     flow.folder = flow.run("manual__2")
     with pytest.raises(
-        LoadError, match=r"(?s)1 of 4 rows .* was rejected \(1 invalid\).*allows.*Most common: not JSON"
+        LoadError, match=r"(?s)1 of 4 rows .* was rejected \(1 invalid\).*allows.*Most common reasons:\n  not JSON"
     ) as caught:
         run_all(flow, [{"kind": "invalid_json", "share": 1.0}])
     assert {key: flow.lake.read(key) for key in before} == before

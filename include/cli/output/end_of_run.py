@@ -84,7 +84,7 @@ def next_step(reason: str, *, started: bool) -> str:
     """
     step = RESUME if started else NOT_STARTED
     if re.search(r"\bclear", reason, re.IGNORECASE):
-        step += " So it does what clearing a task does in Airflow."
+        step += " This is the same as clearing the task in Airflow."
     return step
 
 

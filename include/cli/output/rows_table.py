@@ -18,12 +18,15 @@ from rich.text import Text
 
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.answers.reject_messages import check_lines
-from include.enrichment.answers.table import SAMPLE, SCORE, WARNINGS
+from include.enrichment.answers.table import OUTCOME, REASON, SAMPLE, SCORE, WARNINGS
 from include.enrichment.cost.prices import format_decimal, format_usd
 
 _COST = "_cost_usd"
-#: If columns would be narrower than this, each row becomes a block of lines.
-_MIN_WIDTH = 12
+_METADATA = (SAMPLE, WARNINGS, SCORE, OUTCOME, REASON, _COST)
+#: If columns would be narrower than this, each row becomes a block of lines. The second is of texts that are wrapped.
+_MIN_WIDTH, _MIN_WRAPPED = 12, 40
+#: The longest beginning of a reject's answer that is shown. The longest reason has 1,000 characters.
+_TEXT_CHARACTERS, _REASON_CHARACTERS = 300, 1_000
 _GAP = 2
 
 
@@ -56,35 +59,38 @@ def rows_table(rows: pa.Table, *, rejects: bool) -> str:
     """
     Return the rows as a table of the terminal's width, or as a block per row if the columns would be too narrow.
 
-    The key comes first, then the answer (for rejects: outcome and reason), then the cost. Long texts are cut.
+    The key comes first, then the answer (for rejects: outcome, reason and the answer's text), then the cost. Long texts
+    are cut. Only the reason and a reject's text take several lines.
 
-    :param rows: of a published table or of its rejects
+    :param rows: of a published table, its rejects or its samples
     """
-    hidden = {"text"} if rejects else set()
-    names = [
-        name
-        for name in rows.column_names
-        if name not in hidden and (not name.startswith("_") or name in (SAMPLE, WARNINGS, SCORE, _COST))
-    ]
+    names = [name for name in rows.column_names if not name.startswith("_") or name in _METADATA]
     width = shutil.get_terminal_size().columns
-    cells = [[_cell(row[name], width) for name in names] for row in rows.select(names).to_pylist()]
+    wrapped = {"reason": _REASON_CHARACTERS, "text": _TEXT_CHARACTERS} if rejects else {REASON: _REASON_CHARACTERS}
+    cells = [
+        [_cell(row[name], wrapped.get(name, width), is_wrapped=name in wrapped) for name in names]
+        for row in rows.select(names).to_pylist()
+    ]
     labels = ["cost, USD" if name == _COST else printable(name) for name in names]
-    min_widths = [min(_MIN_WIDTH, max(map(cell_len, column))) for column in zip(labels, *cells, strict=True)]
+    min_widths = [
+        min(_MIN_WRAPPED if name in wrapped else _MIN_WIDTH, max(cell_len(cell.plain) for cell in column))
+        for name, *column in zip(names, map(_one_line, labels), *cells, strict=True)
+    ]
     if sum(min_widths) + _GAP * (len(min_widths) - 1) > width:
         return "\n\n".join(_block(labels, line, width) for line in cells) + "\n"
     table = Table(box=SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, show_edge=False)
     for name, label in zip(names, labels, strict=True):
         table.add_column(_one_line(label), justify="right" if _is_number(rows.schema.field(name).type) else "left")
     for line in cells:
-        table.add_row(*map(_one_line, line))
+        table.add_row(*line)
     return _rendered(table, width)
 
 
-def _block(labels: Sequence[str], cells: Sequence[str], width: int) -> str:
+def _block(labels: Sequence[str], cells: Sequence[Text], width: int) -> str:
     grid = Table.grid(padding=(0, _GAP, 0, 0))
     grid.add_column(min_width=min(max(map(cell_len, labels)), width // 2))
     for label, cell in zip(labels, cells, strict=True):
-        grid.add_row(Text(label, style="bold", no_wrap=True, overflow="ellipsis"), _one_line(cell))
+        grid.add_row(Text(label, style="bold", no_wrap=True, overflow="ellipsis"), cell)
     return _rendered(grid, width).rstrip()
 
 
@@ -100,9 +106,10 @@ def _one_line(text: str) -> Text:
     return Text(text, no_wrap=True, overflow="ellipsis")
 
 
-def _cell(value: Any, max_length: int) -> str:
+def _cell(value: Any, max_length: int, *, is_wrapped: bool) -> Text:
     text = printable(_format(value))
-    return text if len(text) <= max_length else f"{text[:max_length]}…"
+    text = text if len(text) <= max_length else f"{text[:max_length]}…"
+    return Text(text, overflow="fold") if is_wrapped else _one_line(text)
 
 
 def _format(value: Any) -> str:

@@ -16,11 +16,48 @@ UNSENDABLE = "unsendable"
 #: The number of sample rows and of reasons in a message.
 SAMPLES = 5
 _REASONS = 3
-_REASON_CHARACTERS = 120
+_REASON_CHARACTERS = 240
 #: How a run picks up a changed pipeline.
 CLEAR_EXTRACT = "clear `extract` with downstream, or start a new run"
 #: The position of an error in an answer, which would make every reason unique.
 _POSITION = re.compile(r" \((?:byte|line) [\d, a-z]+\)")
+#: The first check that an answer fails; the outcome may precede it. What follows differs from answer to answer.
+_CHECK = re.compile(r"((?:\w+, )?check [^:]+): ")
+
+#: The word, perhaps half of one, at the end of a text that was cut.
+_LAST_WORD = re.compile(r" \S{,30}$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reasons:
+    """
+    Counts of reasons. Answers that fail the same check count as one reason, and so do errors that differ only in their
+    position in the answer.
+
+    :param counts: by the name of the check or the beginning of the reason
+    :param examples: of each check, the beginning of what it said first
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+
+    def add(self, reason: str) -> None:
+        """Count one more."""
+        if found := _CHECK.match(reason):
+            self.counts[found[1]] += 1
+            self.examples.setdefault(found[1], _shorten(reason[found.end() :]))
+        else:
+            self.counts[_shorten(_POSITION.sub("", reason))] += 1
+
+    def most_common(self) -> list[str]:
+        """Return the most common reasons with counts, and examples for checks, then the number of the others."""
+        listed = self.counts.most_common(_REASONS)
+        others = self.counts.total() - sum(count for _, count in listed)
+        numbered = [*listed, *([("others", others)] if others else [])]
+        return [
+            f"{reason} ({count:,}){f', for example: {self.examples[reason]}' if reason in self.examples else ''}"
+            for reason, count in numbered
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,18 +66,17 @@ class Rejected:
     The rejected rows of a partition, or the requests of a batch without a usable answer.
 
     :param outcomes: counts by outcome; UNSENDABLE for rows without a request
-    :param reasons: counts by the beginning of the reason, without positions
     :param samples: key, outcome and beginning of the reason of the first ones
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
-    reasons: Counter[str] = field(default_factory=Counter)
+    reasons: Reasons = field(default_factory=Reasons)
     samples: list[tuple[str, str, str]] = field(default_factory=list)
 
     def add(self, name: str, outcome: str, reason: str) -> None:
         """Count one more."""
         self.outcomes[outcome] += 1
-        self.reasons[_shorten(without_position(reason))] += 1
+        self.reasons.add(reason)
         if len(self.samples) < SAMPLES:
             self.samples.append((name, outcome, _shorten(reason)))
 
@@ -49,29 +85,15 @@ class Rejected:
         """The counts by outcome, as text."""
         return ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(self.outcomes.items()))
 
-    @property
-    def most_common(self) -> str:
-        """The most common reasons, each with its count."""
-        return most_common(self.reasons)
+    def reason_lines(self) -> list[str]:
+        """Return one line per common reason, under a title."""
+        return ["Most common reasons:", *(f"  {reason}" for reason in self.reasons.most_common())]
 
     def sample_lines(self) -> list[str]:
         """Return one line per sample, and one for the number of the others."""
         lines = [f"  {name}: {outcome}, {reason}" for name, outcome, reason in self.samples]
         others = self.outcomes.total() - len(self.samples)
         return [*lines, *([f"  and {others:,} more"] if others else [])]
-
-
-def without_position(reason: str) -> str:
-    """Return the reason without the position of the error in the answer, so that equal errors count as one."""
-    return _POSITION.sub("", reason)
-
-
-def most_common(reasons: Counter[str]) -> str:
-    """Return the most common reasons with their counts, and the number of the others."""
-    listed = reasons.most_common(_REASONS)
-    others = reasons.total() - sum(count for _, count in listed)
-    numbered = [*listed, *([("others", others)] if others else [])]
-    return "; ".join(f"{reason} ({count:,})" for reason, count in numbered)
 
 
 def describe_load(batch_id: str, counts: Mapping[str, int], unusable: Rejected) -> str:
@@ -84,8 +106,7 @@ def describe_load(batch_id: str, counts: Mapping[str, int], unusable: Rejected) 
     by_outcome = ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(counts.items()))
     lines = [f"Batch {batch_id}: {sum(counts.values()):,} requests: {by_outcome}."]
     if unusable.outcomes:
-        lines += ["Without a usable answer:", *unusable.sample_lines()]
-        lines.append(f"Most common reasons: {unusable.most_common}")
+        lines += ["Without a usable answer:", *unusable.sample_lines(), *unusable.reason_lines()]
     return "\n".join(lines)
 
 
@@ -97,16 +118,17 @@ def describe_publication(manifest: Manifest, rejected: Rejected, *, rejects: str
     :param published: whether the table, or that of a trial, was written
     """
     whose = "Trial of partition" if manifest.trial is not None else "Partition"
-    simulated = ", simulated by the emulator, not billed" if manifest.simulated else ""
+    better = f"a better answer was {'published' if published else 'found'} for the same row"
+    simulated = "; simulated, not billed" if manifest.simulated else ""
     lines = [
         f"{whose} {manifest.partition} of {manifest.pipeline} is {'' if published else 'not '}published.",
         manifest.rows_read,
         f"{manifest.published:,} {'published' if published else 'with a usable answer'}",
-        *([f"{manifest.not_kept:,} not kept: another answer for the same row is better"] if manifest.samples else []),
+        *([f"{manifest.not_kept:,} not kept: {better}"] if manifest.samples else []),
         f"{manifest.rejected:,} rejected{f': {rejected.by_outcome}' if manifest.rejected else ''}",
         *rejected.sample_lines(),
         *check_lines(manifest),
-        f"Cost of this run: {format_usd(manifest.cost_usd)} (expected: {format_usd(manifest.expected_usd)}){simulated}",
+        f"Cost of this run: {format_usd(manifest.cost_usd)} (expected {format_usd(manifest.expected_usd)}){simulated}",
         f"Cost of these rows in all runs: {format_usd(manifest.partition_cost_usd)}",
         *([f"Table: {manifest.table}"] if published else []),
         f"Rejects: {rejects}",
@@ -117,8 +139,13 @@ def describe_publication(manifest: Manifest, rejected: Rejected, *, rejects: str
 
 def check_lines(manifest: Manifest) -> list[str]:
     """Return a line for the failed checks and one for the warnings, each with the number of rows; none without."""
-    counts = {"Failed checks": manifest.failed_checks, "Warnings of checks": manifest.warned_checks}
+    failed = _failed_title(manifest).capitalize()
+    counts = {failed: manifest.failed_checks, "Warnings of checks": manifest.warned_checks}
     return [f"{title}: {_by_count(found)}" for title, found in counts.items() if found]
+
+
+def _failed_title(manifest: Manifest) -> str:
+    return "failed checks, also of rows not kept" if manifest.not_kept else "failed checks"
 
 
 def _by_count(counts: Mapping[str, int]) -> str:
@@ -127,23 +154,33 @@ def _by_count(counts: Mapping[str, int]) -> str:
 
 
 def describe_too_many(
-    manifest: Manifest, rejected: Rejected, *, again: int, unbilled: int, most: float, rejects: str, left_out: str
+    manifest: Manifest,
+    rejected: Rejected,
+    *,
+    again: int,
+    unbilled: int,
+    retry_passes: int,
+    most: float,
+    rejects: str,
+    left_out: str,
 ) -> str:
     """
     Return the message of a failed publish: what was rejected, what is left behind, and the possible next steps.
 
     :param again: the number of requests that a run with `only_rejects` would send
     :param unbilled: the number of distinct requests of the rejects that were not billed
+    :param retry_passes: the pipeline's number of them; without one, no answer is repaired
     :param most: the allowed share of rejects
     :param rejects: their address
     :param left_out: a note about requests that a budget left out; may be empty
     """
     were = "was" if manifest.rejected == 1 else "were"
-    checks = f"; {failed_checks(manifest.failed_checks)}" if manifest.failed_checks else ""
+    checks = f"; {_failed_title(manifest)}: {_by_count(manifest.failed_checks)}" if manifest.failed_checks else ""
     lines = [
         f"{manifest.rejected:,} of {manifest.rows:,} rows of partition {manifest.partition} {were} rejected"
         f" ({rejected.by_outcome}{checks}); limits.max_reject_ratio allows {100 * most:g} %.",
-        f"Most common: {rejected.most_common}. {left_out}".rstrip(),
+        *rejected.reason_lines(),
+        *([left_out] if left_out else []),
         f"Nothing was published, and the table is unchanged. All answers are kept; the rejects are at {rejects}",
     ]
     if again:
@@ -153,7 +190,13 @@ def describe_too_many(
             f" only {again:,} {'request' if again == 1 else 'requests'}, for {_about(cost)}."
         )
     else:
-        lines.append("A run with Only the rejects would send nothing: the same requests would not succeed.")
+        unrepaired = manifest.rejected_by.get("invalid") and not retry_passes
+        why = (
+            "limits.retry_passes is 0, so invalid answers are not repaired"
+            if unrepaired
+            else "the same requests would not succeed"
+        )
+        lines.append(f"A run with Only the rejects would send nothing: {why}.")
     lines.append(
         f"{'Or change' if again else 'Change'} the pipeline, then {CLEAR_EXTRACT}."
         f"{loosen_checks(manifest.pipeline) if checks else ''} A changed prompt, schema, max_tokens or query sends only"
@@ -177,7 +220,9 @@ def loosen_checks(pipeline: str) -> str:
 
 
 def _shorten(reason: str) -> str:
-    return " ".join(reason[:_REASON_CHARACTERS].split())
+    """Return the beginning of the reason in one line, cut between words unless the last word is very long."""
+    text = " ".join(reason.split())
+    return text if len(text) <= _REASON_CHARACTERS else f"{_LAST_WORD.sub('', text[:_REASON_CHARACTERS])} …"
 
 
 def _about(cost: str) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from include.enrichment.answers.reject_messages import (
     CLEAR_EXTRACT,
+    Reasons,
     failed_checks,
     loosen_checks,
-    most_common,
-    without_position,
 )
 from include.enrichment.batches.ledger import Entry, OpenChunk
 from include.enrichment.cost.estimate import Estimate
@@ -152,20 +150,23 @@ def check_canary(
     :param reasons: per canary request, the permanent failure; None if it succeeded or may succeed in a retry
     :param checks: the number of canary requests that failed each check
     """
-    why = Counter(without_position(reason) for reason in reasons.values() if reason is not None)
-    if not reasons or why.total() < len(reasons):
+    permanent = [reason for reason in reasons.values() if reason is not None]
+    if not reasons or len(permanent) < len(reasons):
         return
+    why = Reasons()
+    for reason in permanent:
+        why.add(reason)
     again = (
         f"If the cause was outside the pipeline's folder, clear the `plan` of pass {pass_name} with downstream: it"
         " sends the unbilled requests again. "
     )
     raise BatchError(
         f"The canary failed: none of its {len(reasons):,} requests gave a usable answer"
-        f"{f' ({failed_checks(checks)})' if checks else ''}: {most_common(why)}.\n"
+        f"{f' ({failed_checks(checks)})' if checks else ''}: {'; '.join(why.most_common())}.\n"
         "Nothing else was sent, and the canary's answers are kept.\n"
         f"Fix the model, prompt or schema, then {CLEAR_EXTRACT}: the requests that change are sent and billed."
         f"{loosen_checks(pipeline) if checks else ''}\n"
-        f"{again if any(reason.startswith('errored') for reason in why) else ''}"
+        f"{again if any(reason.startswith('errored') for reason in permanent) else ''}"
         "limits.canary_rows: 0 runs without a canary."
     )
 

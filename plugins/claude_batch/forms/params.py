@@ -87,8 +87,8 @@ def form(pipeline: str) -> dict[str, Param]:
             section=_REQUESTS,
             title="Model",
             description=(
-                "With a different model, every row is sent again and billed. The next run without this setting uses the"
-                " pipeline's model and its earlier answers again."
+                "Another model sends and bills every row again. The next run without this setting uses the pipeline's"
+                " model and its earlier answers again."
             ),
         ),
         "reuse": Param(

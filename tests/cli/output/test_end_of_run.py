@@ -120,7 +120,7 @@ def test_a_failed_run_says_why_and_what_is_still_published(flow: Flow) -> None:
 @pytest.mark.parametrize("remedy", ["Clear this task.", "then clear `extract` with downstream."])
 @pytest.mark.parametrize("started", [True, False])
 def test_advice_to_clear_a_task_is_translated_for_the_command(remedy: str, started: bool) -> None:
-    assert next_step(remedy, started=started).endswith(" So it does what clearing a task does in Airflow.")
+    assert next_step(remedy, started=started).endswith(" This is the same as clearing the task in Airflow.")
     assert "clearing" not in next_step("an unclear answer", started=started)
 
 
