@@ -23,7 +23,6 @@ CLEAR_EXTRACT = "clear `extract` with downstream, or start a new run"
 _POSITION = re.compile(r" \((?:byte|line) [\d, a-z]+\)")
 #: The first check that an answer fails; the outcome may precede it. What follows differs from answer to answer.
 _CHECK = re.compile(r"((?:\w+, )?check [^:]+): ")
-
 #: The word, perhaps half of one, at the end of a text that was cut.
 _LAST_WORD = re.compile(r" \S{,30}$")
 
