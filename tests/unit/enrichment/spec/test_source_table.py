@@ -177,3 +177,22 @@ def test_a_mistake_in_the_source_has_its_line(mistakes: Mistakes, settings: str,
     found = mistakes(yaml=settings, sql=None, user="{{ label }}")
     assert any(line.startswith(mistake) for line in found), found
     assert not any(line.startswith("extract.sql") for line in found)
+
+
+@pytest.mark.parametrize(
+    ("keep", "nothing_left"),
+    [("keep: {best: label}\n", True), ("keep: {best: label, among: id}\n", False), ("", False)],
+)
+def test_a_judge_of_what_another_pipeline_has_chosen_is_reported(
+    labels: Path, mistakes: Mistakes, keep: str, nothing_left: bool
+) -> None:
+    (labels / "pipeline.yaml").write_text(f"{LABELS}samples: 2\n{keep}", encoding="utf-8")
+    yaml = reads("labels", "  rename: {_sample: sample}\n", key="[id, sample]") + "keep: {best: '1', among: sample}\n"
+    found = mistakes(yaml=yaml, sql=None, user="{{ id }}")
+    assert (
+        any(
+            line.startswith("pipeline.yaml:8: keep.among: 'labels' publishes only the best '_sample' itself")
+            for line in found
+        )
+        == nothing_left
+    )
