@@ -179,20 +179,18 @@ def test_a_mistake_in_the_source_has_its_line(mistakes: Mistakes, settings: str,
     assert not any(line.startswith("extract.sql") for line in found)
 
 
-@pytest.mark.parametrize(
-    ("keep", "nothing_left"),
-    [("keep: {best: label}\n", True), ("keep: {best: label, among: id}\n", False), ("", False)],
-)
-def test_a_judge_of_what_another_pipeline_has_chosen_is_reported(
-    labels: Path, mistakes: Mistakes, keep: str, nothing_left: bool
-) -> None:
+CHOOSING = reads("labels", "  rename: {_sample: sample}\n", key="[id, sample]") + "keep: {best: '1', among: sample}\n"
+
+
+def test_a_judge_of_what_another_pipeline_has_chosen_is_reported(labels: Path, mistakes: Mistakes) -> None:
+    (labels / "pipeline.yaml").write_text(f"{LABELS}samples: 2\nkeep: {{best: label}}\n", encoding="utf-8")
+    assert mistakes(yaml=CHOOSING, sql=None, user="{{ id }}") == [
+        "pipeline.yaml:8: keep.among: 'labels' publishes only the best '_sample' itself, so there is nothing to choose"
+        " from: remove `keep` from its pipeline.yaml, so that it publishes all"
+    ]
+
+
+@pytest.mark.parametrize("keep", ["", "keep: {best: label, among: id}\n"])
+def test_a_judge_of_all_samples_is_accepted(labels: Path, load: Load, keep: str) -> None:
     (labels / "pipeline.yaml").write_text(f"{LABELS}samples: 2\n{keep}", encoding="utf-8")
-    yaml = reads("labels", "  rename: {_sample: sample}\n", key="[id, sample]") + "keep: {best: '1', among: sample}\n"
-    found = mistakes(yaml=yaml, sql=None, user="{{ id }}")
-    assert (
-        any(
-            line.startswith("pipeline.yaml:8: keep.among: 'labels' publishes only the best '_sample' itself")
-            for line in found
-        )
-        == nothing_left
-    )
+    assert load(yaml=CHOOSING, sql=None, user="{{ id }}").settings.keep
