@@ -264,7 +264,7 @@ def _stay(supervisord: subprocess.Popen[bytes], folder: StackFolder) -> None:
         say(f"Its lake, warehouse and batches stay in {folder.lake.parent} for the next `make demo KEEP=1`.")
         say("Airflow's run history is not kept.")
     else:
-        say("All its data is then deleted. `make demo KEEP=1` keeps the lake, the warehouse and the batches.")
+        say("The next `make demo` starts anew. `make demo KEEP=1` keeps the lake, the warehouse and the batches.")
     while supervisord.poll() is None:
         time.sleep(POLL_SECONDS)
     raise DemoFailed(

@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from include.enrichment.answers.table import SAMPLE
 from include.enrichment.errors import nearest
 from include.enrichment.requests.row_expression import expression_problems
 from include.enrichment.requests.template import Template
-from include.enrichment.spec.parse_time import column_names, source_tables
+from include.enrichment.spec.parse_time import column_names, read_setting, source_tables
 from include.enrichment.spec.renaming import Renaming
 from include.enrichment.spec.settings import FromColumn, Settings
 from include.enrichment.spec.where import Where
@@ -32,6 +33,7 @@ class SourceTable:
         self._renaming = Renaming(names=settings.source.rename)
         self._table = settings.source.table or ""
         self._for_each = settings.for_each
+        self._keep = settings.keep
         self._folder = folder
         self._others = others
 
@@ -81,10 +83,26 @@ class SourceTable:
         for name, values in self._for_each.items():
             if isinstance(values, FromColumn):
                 yield from ((("for_each", name), fact) for fact in self._unknown([values.column]))
+        if (
+            self._keep
+            and not self.unreadable
+            and self._renaming.names.get(among := self._kept, among) == self._keep.among
+        ):
+            yield (
+                ("keep", "among"),
+                f"{self._table!r} publishes only the best {among!r} itself, so there is nothing to choose from: remove"
+                " `keep` from its pipeline.yaml, so that it publishes all",
+            )
         where = self._source.where
         if where and self.columns and not any(expression_problems(where)):
             unknown = Where(text=where, location="").unknown_columns(self.columns)
             yield from ((("source", "where"), fact) for fact in self._unknown(unknown))
+
+    @property
+    def _kept(self) -> str:
+        """The column of the table whose best value alone is published; empty if all are."""
+        keep = read_setting(self._folder.parent / self._table / "pipeline.yaml", "keep")
+        return str(keep.get("among", SAMPLE)) if isinstance(keep, dict) else ""
 
     def prompt_problems(self, text: str) -> Iterator[tuple[int, str]]:
         """Yield each column of a prompt that the table does not have, with its line. Raises SpecError as Template."""

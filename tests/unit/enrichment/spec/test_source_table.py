@@ -177,3 +177,20 @@ def test_a_mistake_in_the_source_has_its_line(mistakes: Mistakes, settings: str,
     found = mistakes(yaml=settings, sql=None, user="{{ label }}")
     assert any(line.startswith(mistake) for line in found), found
     assert not any(line.startswith("extract.sql") for line in found)
+
+
+CHOOSING = reads("labels", "  rename: {_sample: sample}\n", key="[id, sample]") + "keep: {best: '1', among: sample}\n"
+
+
+def test_a_judge_of_what_another_pipeline_has_chosen_is_reported(labels: Path, mistakes: Mistakes) -> None:
+    (labels / "pipeline.yaml").write_text(f"{LABELS}samples: 2\nkeep: {{best: label}}\n", encoding="utf-8")
+    assert mistakes(yaml=CHOOSING, sql=None, user="{{ id }}") == [
+        "pipeline.yaml:8: keep.among: 'labels' publishes only the best '_sample' itself, so there is nothing to choose"
+        " from: remove `keep` from its pipeline.yaml, so that it publishes all"
+    ]
+
+
+@pytest.mark.parametrize("keep", ["", "keep: {best: label, among: id}\n"])
+def test_a_judge_of_all_samples_is_accepted(labels: Path, load: Load, keep: str) -> None:
+    (labels / "pipeline.yaml").write_text(f"{LABELS}samples: 2\n{keep}", encoding="utf-8")
+    assert load(yaml=CHOOSING, sql=None, user="{{ id }}").settings.keep
