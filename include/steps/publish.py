@@ -144,6 +144,7 @@ def _make_files(
             warned_checks=dict(warned),
             batches=used,
             reused=[batch_id for batch_id in used if not _was_sent_by(folder, known[batch_id])],
+            sent=sum(pq.read_metadata(results[one]).num_rows for one in known if _was_sent_by(folder, known[one])),
             cost_usd=cost_usd,
             partition_cost_usd=files.cost_usd,
             estimates={name: plan.estimate for name, plan in plans.items() if plan.estimate},

@@ -139,14 +139,19 @@ def _superseded(name: str, newer: Manifest, extracted_at: datetime, *, reuse: bo
 
 
 def _counts(manifest: Manifest) -> str:
-    sent = len(manifest.batches) - len(manifest.reused)
+    sent = "" if manifest.sent is None else f"{manifest.sent:,} requests sent, "
     return (
         f"{manifest.rows:,} rows, {manifest.published:,} published, {manifest.rejected:,} rejected"
         f"{not_kept(manifest)};"
-        f" {cost(manifest, simulated=manifest.simulated)}; batches: {sent} sent, {len(manifest.reused)} reused.\n"
+        f" {cost(manifest, simulated=manifest.simulated)}; {sent}answers from {_batches(manifest)}.\n"
         f"  table    {manifest.table}\n"
         f"  rejects  {manifest.rejects}" + (f"\n  samples  {manifest.samples}" if manifest.samples else "")
     )
+
+
+def _batches(manifest: Manifest) -> str:
+    count = len(manifest.batches)
+    return f"{count:,} {'batch' if count == 1 else 'batches'}, {len(manifest.reused):,} from earlier runs"
 
 
 def reconciliation(published: Published, wrong: list[str]) -> str:

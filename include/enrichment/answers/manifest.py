@@ -29,6 +29,7 @@ class Manifest(Versioned):
     :param warned_checks: published rows by the check that warns of them
     :param batches: the batches that hold the answers
     :param reused: the batches of earlier runs among them: this run sent and paid nothing for these
+    :param sent: the requests in the batches that this run sent; None in a manifest of an earlier version
     :param cost_usd: the recorded cost of the batches that this run sent for this extract; None if unknown, and in a
         manifest of an earlier version
     :param partition_cost_usd: the sum of ``_cost_usd`` over table, rejects and samples: the cost of the answers to
@@ -59,6 +60,7 @@ class Manifest(Versioned):
     warned_checks: dict[str, int] = Field(default_factory=dict)
     batches: list[str]
     reused: list[str]
+    sent: int | None = None
     cost_usd: _Usd | None = None
     partition_cost_usd: _Usd | None = None
     estimates: dict[str, Estimate] = Field(default_factory=dict)

@@ -44,7 +44,7 @@ def test_a_published_run_says_what_it_published_and_where(flow: Flow) -> None:
     assert end.status == PUBLISHED
     summary, table, rejects = end.text.splitlines()
     assert summary.startswith("Published tickets 2026-11-01 in 7 s: 3 rows, 3 published, 0 rejected; simulated cost ")
-    assert summary.endswith("batches: 1 sent, 0 reused.")
+    assert summary.endswith("; 3 requests sent, answers from 1 batch, 0 from earlier runs.")
     assert table.split() == ["table", flow.lake.locate("tables/tickets/dt=2026-11-01/data.parquet")]
     assert rejects.split() == ["rejects", flow.lake.locate("rejects/tickets/dt=2026-11-01/data.parquet")]
 
