@@ -105,7 +105,7 @@ def rich_numbers(tmp_path_factory: pytest.TempPathFactory, emulator_process: Emu
 
 @pytest.mark.parametrize(
     ("kind", "moment"),
-    [("retry-repairs", "after"), (CREATE, "after"), ("results", "before"), ("tables", "after"), ("rejects", "after")],
+    [("retry-repairs", "after"), (CREATE, "after"), ("samples", "before"), ("samples", "after"), ("tables", "after")],
 )
 def test_for_each_samples_checks_keep_and_carry_change_none_of_it(
     tmp_path: Path, emulator: Emulator, rich_numbers: dict[str, int], kind: str, moment: Moment
@@ -142,34 +142,22 @@ def test_a_run_that_dies_while_it_takes_over_what_another_has_not_sent_costs_not
 
 
 @pytest.fixture(scope="session")
-def samples_written(tmp_path_factory: pytest.TempPathFactory, emulator_process: EmulatorProcess) -> int:
-    """Which write of a run that keeps the best answer writes the samples."""
-    folder = tmp_path_factory.mktemp("undisturbed") / "world"
-    return 1 + writes_of(World(folder, emulator_process.workspace(), rows=_ROWS, kind=BETTER)).index("samples")
+def samples_deleted(tmp_path_factory: pytest.TempPathFactory, emulator_process: EmulatorProcess) -> int:
+    """Which write of a run that publishes all answers deletes the samples of one that published the better ones."""
+    undisturbed = better(tmp_path_factory.mktemp("undisturbed"), emulator_process.workspace())
+    all_is_well(no_longer_kept(undisturbed))
+    return [line.startswith("delete publish") for line in undisturbed.writes("manual__2")].index(True) + 1
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("later", [0, 1])
-def test_a_publish_that_is_killed_at_its_samples_or_the_next_write_is_whole_in_the_end(
-    tmp_path: Path, emulator: Emulator, samples_written: int, later: int, moment: Moment
-) -> None:
-    world = World(tmp_path / "world", emulator, rows=_ROWS, kind=BETTER)
-    all_is_well(killed_at(world, {samples_written + later: moment}))
+def better(tmp_path: Path, emulator: Emulator) -> World:
+    return World(tmp_path / "world", emulator, rows=_ROWS, kind=BETTER)
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_a_publish_that_is_killed_as_it_deletes_the_samples_of_an_earlier_one_leaves_none(
-    tmp_path: Path, emulator: Emulator, moment: Moment
+    tmp_path: Path, emulator: Emulator, samples_deleted: int, moment: Moment
 ) -> None:
-    undisturbed = World(tmp_path / "undisturbed", emulator, rows=_ROWS, kind=BETTER)
-    all_is_well(no_longer_kept(undisturbed))
-    (number,) = [
-        number
-        for number, line in enumerate(undisturbed.writes("manual__2"), start=1)
-        if line.startswith("delete publish")
-    ]
-    world = World(tmp_path / "world", emulator.workspace(), rows=_ROWS, kind=BETTER)
-    all_is_well(no_longer_kept(world, kills={number: moment}))
+    all_is_well(no_longer_kept(better(tmp_path, emulator), kills={samples_deleted: moment}))
 
 
 def test_a_cleared_extract_sends_the_changed_rows_only(tmp_path: Path, emulator: Emulator) -> None:
