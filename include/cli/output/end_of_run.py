@@ -13,6 +13,7 @@ from include.cli.exit_codes import NOT_PUBLISHED, NOT_STARTED, PUBLISHED, SUPERS
 from include.cli.output.published_day import Published, published
 from include.cli.output.rows_table import heading, not_kept, rows_table
 from include.enrichment.answers.manifest import Manifest
+from include.enrichment.batches.pass_plan import count_batches
 from include.enrichment.cost.forecast import DryRun
 from include.enrichment.cost.prices import format_usd
 from include.enrichment.storage.layout import RunFolder
@@ -143,15 +144,11 @@ def _counts(manifest: Manifest) -> str:
     return (
         f"{manifest.rows:,} rows, {manifest.published:,} published, {manifest.rejected:,} rejected"
         f"{not_kept(manifest)};"
-        f" {cost(manifest, simulated=manifest.simulated)}; {sent}answers from {_batches(manifest)}.\n"
+        f" {cost(manifest, simulated=manifest.simulated)}; {sent}answers from"
+        f" {count_batches(len(manifest.batches))}, {len(manifest.reused):,} from earlier runs.\n"
         f"  table    {manifest.table}\n"
         f"  rejects  {manifest.rejects}" + (f"\n  samples  {manifest.samples}" if manifest.samples else "")
     )
-
-
-def _batches(manifest: Manifest) -> str:
-    count = len(manifest.batches)
-    return f"{count:,} {'batch' if count == 1 else 'batches'}, {len(manifest.reused):,} from earlier runs"
 
 
 def reconciliation(published: Published, wrong: list[str]) -> str:

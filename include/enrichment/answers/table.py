@@ -286,7 +286,7 @@ class Shape:
 
     @property
     def samples(self) -> pa.Schema:
-        """The schema of the answers that were not kept. One that cannot be used has nulls as its output."""
+        """The schema of the answers that were not kept. The output of an unusable one is null."""
         return pa.schema([*self.table, *_SAMPLE_FIELDS])
 
     @property

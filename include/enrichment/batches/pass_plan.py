@@ -54,12 +54,13 @@ def describe_plan(pass_name: str, made: PassPlan, *, joined: int) -> str:
 
     :param joined: the number of batches that hold the requests in flight
     """
-    facts = [f"sending {made.to_send:,} in {_batches(len(made.chunks) - joined)}"] if made.to_send else []
-    facts += [f"waiting for {made.in_flight:,} in flight in {_batches(joined)}"] if made.in_flight else []
+    facts = [f"sending {made.to_send:,} in {count_batches(len(made.chunks) - joined)}"] if made.to_send else []
+    facts += [f"waiting for {made.in_flight:,} in flight in {count_batches(joined)}"] if made.in_flight else []
     return f"Pass {pass_name}: {', '.join(facts) or 'nothing to send'}. The run has {made.requests:,} requests."
 
 
-def _batches(number: int) -> str:
+def count_batches(number: int) -> str:
+    """Return the number with its noun."""
     return f"{number:,} {'batch' if number == 1 else 'batches'}"
 
 

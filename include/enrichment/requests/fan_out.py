@@ -67,7 +67,7 @@ def _listed(row: Mapping[str, Any], column: str, name: str) -> Sequence[Any]:
             f"for_each.{name}: the list in the column {column!r} contains NULL. Nothing was sent. Remove NULLs from the"
             " lists in extract.sql or the export."
         )
-    texts = Counter(map(repr, values))  # a value that is no key, which extract() reports, may have no hash
+    texts = Counter(map(repr, values))  # a value that is not a valid key may be unhashable; extract() reports it
     if len(texts) < len(values):
         ((text, count),) = texts.most_common(1)
         raise WarehouseError(

@@ -33,7 +33,7 @@ class Extracted(Versioned):
 
     :param source_rows: rows read; None if an earlier version extracted them
     :param rows: rows of rows.parquet, one for each request of a row: combinations of for_each times samples
-    :param unsendable: those of them that cannot be sent
+    :param unsendable: rows whose request cannot be sent
     :param extracted_at: when extract began to read, UTC
     """
 

@@ -84,7 +84,7 @@ class Unique:
 
     @property
     def complaint(self) -> str:
-        """Return what Claude is told of any answer that fails."""
+        """Return the complaint to Claude, the same for every answer that fails."""
         others = "another row" if self.among == "rows" else "another sample of its row"
         return f"{' or '.join(self.paths)} is nearly the same as that of {others}; {self.limit}"
 

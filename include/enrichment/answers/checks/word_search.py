@@ -29,7 +29,7 @@ class _Finder:
         self._whole_words, self._case_sensitive = whole_words, case_sensitive
         self._wanted = {self._fold(text): text for text in wanted}
         if nothing := [text for text in wanted if not self._fold(text).strip("\0")]:
-            raise ValueError(f"{nothing[0]!r} is no word: it has only white space")
+            raise ValueError(f"{nothing[0]!r} is only white space: give a word")
         self._folded = list(self._wanted)
         self._search = AhoCorasick(self._folded)
 

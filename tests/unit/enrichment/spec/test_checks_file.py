@@ -78,7 +78,7 @@ ONE = "- name: a\n  field: label\n"
             "a.unique.at_most: Input should be greater than or equal",
         ),
         (f"{ONE}  unique: {{among: rows, most: 1}}\n", 3, "a.unique.most: unknown key"),
-        (f"{ONE}  forbidden: [' ']\n", 3, "a.forbidden: ' ' is no word: it has only white space"),
+        (f"{ONE}  forbidden: [' ']\n", 3, "a.forbidden: ' ' is only white space: give a word"),
         ("- name: a\n  sql: price > 1\n", 2, "once `columns` names it with its type"),
         (f"{ONE}  items: {{max: 3}}\n", 2, "a.field: 'label' is string, not a list"),
     ],

@@ -27,7 +27,7 @@ _COLUMNS = _KEYS + 1
 #: The number of hashes that make one key. More of them miss more, fewer find more texts that only look alike.
 _HASHES = 3
 _RUN = 5
-#: Two texts with fewer keys in common are no candidates; one more key stands for the whole text and is enough.
+#: Texts that share fewer keys are not compared. One more key, that of the whole text, is enough by itself.
 _LEAST_SHARED = 2
 #: A key leads to the first texts that have it. What more texts share is a phrase of all, and tells none apart.
 _MOST_TEXTS = 8
@@ -89,7 +89,7 @@ class NearRepeats:
 
         :param wanted: sorted
         """
-        near = np.zeros(1 << _BITS, bool)  # where no bit is set, there is no need to search
+        near = np.zeros(1 << _BITS, bool)  # only where a bit is set is there anything to search
         near[wanted & _LOW_BITS] = True
         found = [np.empty((2, 0), np.int64)]
         for number, block in enumerate(self._blocks):

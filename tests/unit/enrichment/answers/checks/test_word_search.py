@@ -33,7 +33,7 @@ def test_the_composition_of_letters_makes_no_difference() -> None:
 
 @pytest.mark.parametrize("word", [" ", "\u00a0\n", "\0"])
 def test_a_word_without_characters_is_a_mistake(word: str) -> None:
-    with pytest.raises(ValueError, match="is no word: it has only white space"):
+    with pytest.raises(ValueError, match="is only white space: give a word"):
         Forbidden(["t"], WordList(words=["best", word]))
 
 
