@@ -79,6 +79,7 @@ ROOMS = [
         [
             "runs",
             "storage",
+            "documents",
             "requests",
             "cost",
             "answers/schema",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from include.enrichment.documents.attachment import canonical_params, params_bytes_as_sent
 from include.enrichment.requests.template import Template
 
 #: The limit of the Messages API is 32 MB per request; none is documented for a request in a batch (its documentation
@@ -26,7 +27,8 @@ class Request:
     A row rendered for the API.
 
     :param request_id: the hash of ``params``; the API's ``custom_id``
-    :param params: the body of a Messages request as compact UTF-8 JSON, byte for byte as sent
+    :param params: the body of a Messages request as compact UTF-8 JSON, byte for byte as sent, except that a reference
+        stands for the bytes of each attachment
     """
 
     request_id: str
@@ -41,9 +43,10 @@ def request_id(params: bytes, *, salt: str = "") -> str:
     """
     Return the id of a request: the first 22 characters of base64url(SHA-256(params + salt)).
 
-    The same content is the same request in any row, run or night. A ``salt`` requests a fresh answer.
+    The same content is the same request in any row, run or night, wherever its attachments are stored. A ``salt``
+    requests a fresh answer.
     """
-    digest = hashlib.sha256(params + salt.encode()).digest()
+    digest = hashlib.sha256(canonical_params(params) + salt.encode()).digest()
     return base64.urlsafe_b64encode(digest)[:22].decode()
 
 
@@ -54,7 +57,7 @@ def make_request(params: bytes, *, salt: str = "") -> Request:
 
 def encode_params(params: Mapping[str, Any]) -> bytes:
     """
-    Return the body of a Messages request as sent: compact UTF-8 JSON with the members in the order of ``params``. A
+    Return the body of a Messages request as stored: compact UTF-8 JSON with the members in the order of ``params``. A
     ``msgspec.Raw`` is used unchanged.
 
     Raises Unsendable if a text is not valid Unicode or the body exceeds MAX_REQUEST_BYTES.
@@ -73,11 +76,12 @@ def encode_json(value: Any) -> bytes:
 
 
 def _within_limit(params: bytes, maximum: int = MAX_REQUEST_BYTES) -> bytes:
-    if len(params) > MAX_REQUEST_BYTES:
-        raise Unsendable(f"it renders to {len(params):,} bytes; the limit of one request is {MAX_REQUEST_BYTES:,}")
-    if len(params) > maximum:
+    size = params_bytes_as_sent(params)
+    if size > MAX_REQUEST_BYTES:
+        raise Unsendable(f"it renders to {size:,} bytes; the limit of one request is {MAX_REQUEST_BYTES:,}")
+    if size > maximum:
         raise Unsendable(
-            f"it renders to {len(params):,} bytes; limits.batch_bytes leaves {maximum:,} for a request in its own batch"
+            f"it renders to {size:,} bytes; limits.batch_bytes leaves {maximum:,} for a request in its own batch"
         )
     return params
 
@@ -116,9 +120,11 @@ class Renderer:
         request_id, params = self.encode(row)
         return Request(request_id=request_id, params=params.decode())
 
-    def encode(self, row: Mapping[str, Any]) -> tuple[str, bytes]:
+    def encode(self, row: Mapping[str, Any], blocks: Sequence[msgspec.Raw] = ()) -> tuple[str, bytes]:
         """
-        Return the id of the request for ``row`` (column name to value), and its params as sent.
+        Return the id of the request for ``row`` (column name to value), and its params as stored.
+
+        :param blocks: the content blocks of the row's documents and images, which come before the prompt
 
         Raises Unsendable if the row's prompt is empty, its text is not valid Unicode or the request exceeds
         MAX_REQUEST_BYTES or ``max_bytes``, SpecError if a template fails on this row.
@@ -127,7 +133,8 @@ class Renderer:
         if not user.strip():
             raise Unsendable(f"its prompt is empty: {self._user.file} renders to nothing")
         before, after = self._frame(system)
-        params = _within_limit(b"".join((before, encode_json(user), after)), self._max_bytes)
+        content = encode_json([*blocks, {"type": "text", "text": user}] if blocks else user)
+        params = _within_limit(b"".join((before, content, after)), self._max_bytes)
         return request_id(params, salt=self._salt), params
 
     def _frame(self, system: str) -> tuple[bytes, bytes]:

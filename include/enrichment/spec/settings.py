@@ -23,6 +23,7 @@ from pydantic_core import PydanticCustomError
 from include.enrichment.answers.schema.carried import CARRIED_TYPE_NAMES, carried_type
 from include.enrichment.answers.schema.keys import KEY_TYPE_NAMES, key_type, kind_of_value
 from include.enrichment.answers.table import SAMPLE
+from include.enrichment.documents.options import AttachmentOptions, AttachmentSettings
 from include.enrichment.requests.chunk import MAX_BATCH_BYTES, MAX_BATCH_REQUESTS
 from include.enrichment.requests.fan_out import MAX_COMBINATIONS
 from include.enrichment.runs.options import Budget
@@ -251,9 +252,21 @@ class Keep(_Frozen):
     among: Annotated[str, Field(min_length=1)] = SAMPLE
 
 
+class OutputSettings(_Frozen):
+    """
+    What is asked for beside the values of the output.
+
+    :param evidence: True: for each value, the page and the words of the documents that it stands on
+    """
+
+    evidence: bool = False
+
+
 class Settings(_Frozen):
     """
     pipeline.yaml.
+
+    :param attachments: None: only text is sent
 
     :param for_each: every row is requested once for each combination of these values, by name. The names are variables
         of the prompts, and key columns of the table
@@ -264,12 +277,19 @@ class Settings(_Frozen):
     """
 
     source: SourceSettings
+    attachments: AttachmentSettings | None = None
     request: RequestSettings
+    output: OutputSettings = OutputSettings()
     limits: Limits = Limits()
     for_each: Annotated[dict[str, _ForEachValues], AfterValidator(_bounded)] = {}
     reuse: bool = True
     samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)
     keep: Keep | None = None
+
+    @property
+    def attached_columns(self) -> dict[str, AttachmentOptions]:
+        """The columns whose objects are sent with each row, each with its options."""
+        return self.attachments.columns if self.attachments else {}
 
     @property
     def key_types(self) -> dict[str, pa.DataType | None]:

@@ -1,0 +1,64 @@
+"""The settings of attachments in pipeline.yaml."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+#: The most pages of one part: what the API takes in a request to its models with the largest context window.
+MAX_PAGES = 600
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, populate_by_name=True)
+
+
+def _page_range(pages: str) -> str:
+    found = re.fullmatch(r"([1-9]\d{0,5})-([1-9]\d{0,5})", pages)
+    if not found or int(found[1]) > int(found[2]):
+        raise ValueError("must be a range of pages like 1-20; the first page is 1")
+    return pages
+
+
+class AttachmentOptions(_Frozen):
+    """
+    How the objects of one column are sent.
+
+    :param kind: ``as`` in pipeline.yaml: the kind of content block; auto: by the object's bytes
+    :param send: a PDF as its ``pages`` or as the ``text`` in them; auto: whichever is cheaper and says the same
+    :param pages: only these pages of a PDF, both inclusive; None: all
+    """
+
+    kind: Literal["auto", "document", "image", "text"] = Field(default="auto", alias="as")
+    send: Literal["auto", "pages", "text"] = "auto"
+    pages: Annotated[str, AfterValidator(_page_range)] | None = None
+
+
+def _columns(columns: object) -> object:
+    """Return ``[scan]`` as ``{scan: {}}``."""
+    if isinstance(columns, list) and all(isinstance(name, str) for name in columns):
+        if twice := sorted({name for name in columns if columns.count(name) > 1}):
+            raise ValueError(f"names {', '.join(map(repr, twice))} twice")
+        columns = {name: {} for name in columns}
+    if not isinstance(columns, dict) or not columns or not all(isinstance(name, str) for name in columns):
+        raise ValueError("must be a list of column names, or a mapping of column names to options; at least one")
+    return {name: options or {} for name, options in columns.items()}
+
+
+class AttachmentSettings(_Frozen):
+    """
+    The documents and images that are sent with each row, before the prompt's text.
+
+    :param columns: the columns that hold the URI of an object, or a list of them, in the order of sending
+    :param connection: the AWS connection of their buckets. None: that of the source, which must then be one
+    :param split_pages: a PDF with more pages is sent in parts of so many, each in a row of its own; None: it is not
+        split
+    :param upload_above: an attachment of more bytes is sent by way of the Files API; None: none is for its size
+    """
+
+    columns: Annotated[dict[str, AttachmentOptions], BeforeValidator(_columns)]
+    connection: Annotated[str, Field(min_length=1)] | None = None
+    split_pages: int | None = Field(default=None, ge=1, le=MAX_PAGES)
+    upload_above: int | None = Field(default=None, ge=1)
