@@ -130,6 +130,13 @@ ROOMS = [
         },
     ),
     Room(
+        path="include/gateways/documents",
+        imports={
+            *("include.enrichment", "include.gateways.disk", "include.gateways.lake", "include.gateways.documents"),
+            "msgspec",
+        },
+    ),
+    Room(
         path="include/reporting",
         imports={"include.enrichment", "include.reporting", "pyarrow"},
         only={"charts.py": {"matplotlib"}, "page.py": {"jinja2"}},
