@@ -208,13 +208,18 @@ class ClaudeBatchOperator(_ChunkOperator):
 
     def execute(self, context: Context) -> str:
         from claude_batch.connections.claude_connection import open_claude
-        from claude_batch.connections.gateways import open_lake
+        from claude_batch.connections.gateways import open_buckets, open_lake
         from include.steps.submit import submit
 
         try:
             with airflow_failures(), open_claude(self.anthropic_conn_id) as claude:
-                run_id = context["dag_run"].run_id
-                return submit(self.chunk, run_id=run_id, lake=open_lake(self.aws_conn_id), claude=claude)
+                return submit(
+                    self.chunk,
+                    run_id=context["dag_run"].run_id,
+                    lake=open_lake(self.aws_conn_id),
+                    claude=claude,
+                    open_buckets=open_buckets,
+                )
         except NotSent as reason:
             raise AirflowSkipException(str(reason)) from None
         except NotYet as later:
