@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from include.enrichment.documents.attachment import Attachment, reference
-from include.enrichment.documents.document import IMAGES, Page
+from include.enrichment.documents.document import IMAGES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,8 @@ class Titled:
 
     :param name: of its object, which titles it among others
     :param content: the bytes to send, or the text
-    :param pages: the range of pages of a part, for example ``51-100``; empty: it is whole
+    :param pages: the range of pages of a PDF of which not all are sent, for example ``51-100``; empty: all are, or its
+        text, which says so itself
     """
 
     name: str
@@ -68,14 +69,3 @@ def _part(pages: str) -> str:
 
 def _raw(block: object) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(block))
-
-
-def text_of(pages: Sequence[Page], *, numbered: bool) -> str:
-    """
-    Return the text of a document as one string.
-
-    :param numbered: between tags with the number of each page, so that an answer can name it
-    """
-    if not numbered:
-        return "\n".join(page.text for page in pages)
-    return "\n".join(f'<page number="{page.number}">\n{page.text}\n</page>' for page in pages)
