@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from math import prod
 from typing import Annotated, Any, Literal
 
@@ -27,21 +26,18 @@ from include.enrichment.documents.options import AttachmentOptions, AttachmentSe
 from include.enrichment.requests.chunk import MAX_BATCH_BYTES, MAX_BATCH_REQUESTS
 from include.enrichment.requests.fan_out import MAX_COMBINATIONS, check_values
 from include.enrichment.runs.options import Budget
-from include.enrichment.runs.partition import check_daily
 from include.enrichment.runs.passes import (
     DEFAULT_CANARY_ROWS,
     DEFAULT_RETRY_PASSES,
     MAX_CANARY_ROWS,
     MAX_RETRY_PASSES,
 )
-from include.enrichment.storage.address import s3_address
+from include.enrichment.storage.address import daily_files, daily_objects
 
 #: A smaller ``batch_bytes`` is rejected: it is probably meant in megabytes.
 MIN_BATCH_BYTES = 1_000
 #: More answers per row are rejected: each of them is billed.
 MAX_SAMPLES = 100
-#: Folders without an empty name, ``.`` or ``..``, with a trailing slash.
-_FOLDERS = r"(/(?!\.{1,2}/)[^/]+)+/"
 #: The settings that replace extract.sql.
 _INSTEAD_OF_QUERY = ("files", "objects", "table")
 
@@ -73,30 +69,6 @@ def _carried_type(name: str) -> str:
     return name
 
 
-def _daily_prefix(files: str) -> str:
-    """Check that the S3 prefix differs from day to day. Otherwise two days would read, and pay for, the same files."""
-    if not re.fullmatch(rf"s3://[^/{{}}]+{_FOLDERS}", files):
-        raise ValueError(
-            "must be a prefix like s3://bucket/products/dt={partition}/, with a trailing slash and no empty folder name"
-        )
-    s3_address(files)
-    check_daily(files)
-    return files
-
-
-def _daily_objects(objects: str) -> str:
-    """Check the place of objects as that of files; it may also be a folder of this machine."""
-    if not re.fullmatch(rf"(s3://[^/{{}}]+)?{_FOLDERS}", objects):
-        raise ValueError(
-            "must be a prefix like s3://bucket/contracts/dt={partition}/, or for development the absolute path of a"
-            " folder, with a trailing slash and no empty folder name"
-        )
-    if objects.startswith("s3://"):
-        s3_address(objects)
-    check_daily(objects)
-    return objects
-
-
 def _off(value: object) -> object:
     """Return ``off``, which YAML 1.1 reads as false, as written."""
     return "off" if value is False else value
@@ -125,8 +97,8 @@ class SourceSettings(_Frozen):
     """
 
     # The order is that of validation: each rule needs the fields above its own.
-    files: Annotated[str, AfterValidator(_daily_prefix)] | None = None
-    objects: Annotated[str, AfterValidator(_daily_objects)] | None = None
+    files: Annotated[str, AfterValidator(daily_files)] | None = None
+    objects: Annotated[str, AfterValidator(daily_objects)] | None = None
     table: Annotated[str, Field(min_length=1)] | None = None
     rename: dict[str, str] = {}
     where: Annotated[str, Field(min_length=1)] | None = None
@@ -143,6 +115,11 @@ class SourceSettings(_Frozen):
     def instead_of_query(self) -> str:
         """The setting that replaces the query: ``files``, ``objects`` or ``table``; empty: there is a query."""
         return next((kind for kind in _INSTEAD_OF_QUERY if getattr(self, kind)), "")
+
+    @property
+    def objects_connection(self) -> str:
+        """The connection of ``files`` or ``objects``; for a folder, the part of its path that all days share."""
+        return self.connection or (self.objects or "").partition("{")[0].rpartition("/")[0] or "/"
 
     @property
     def in_folder(self) -> bool:
@@ -324,6 +301,16 @@ class Settings(_Frozen):
         if self.attachments:
             return self.attachments.columns
         return {OBJECT_URI: AttachmentOptions()} if self.source.objects else {}
+
+    @property
+    def attachments_connection(self) -> str | None:
+        """
+        The AWS connection that reads the objects of attachments, or the absolute path of a folder that has all of
+        them; None: there are no attachments.
+        """
+        if not self.attached_columns:
+            return None
+        return (self.attachments and self.attachments.connection) or self.source.objects_connection
 
     @property
     def split_pages(self) -> int | None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.enrichment.answers.table import PAGES, PART
@@ -19,15 +21,15 @@ from include.enrichment.documents.options import AttachmentOptions
 from include.enrichment.documents.recipe import media_type_made, recipe_for_image, recipe_for_pages
 from include.enrichment.documents.tokens import image_tokens, pdf_tokens, text_tokens
 from include.gateways.documents.inspector import CannotMake, Inspector
-from include.steps.extracting.examining import Examined, open_examiner
+from include.steps.extracting.examining import Examined, Examiner, open_examiner
 from include.steps.files.document_file import DocumentWriter, SentDocument
 
 if TYPE_CHECKING:
     from include.enrichment.spec.pipeline import Pipeline
     from include.gateways.documents.buckets import Buckets
 
-#: The rows whose objects are read ahead.
-_ROWS_AHEAD = 8
+#: The objects that are read ahead; a row without any counts as one.
+_OBJECTS_AHEAD = 16
 
 _Row = dict[str, Any]
 
@@ -49,50 +51,53 @@ class Part:
     problem: str | None = None
 
 
-#: A row without documents.
-NOTHING = (Part(),)
+#: What a row of a pipeline without attachments has.
+WITHOUT_DOCUMENTS = Part()
 
 Attach = Callable[[Iterable[_Row]], Iterator[tuple[_Row, Sequence[Part]]]]
 
 
 @contextmanager
 def attaching(
-    pipeline: Pipeline, *, buckets: Buckets, limits: RequestLimits, writer: DocumentWriter
+    pipeline: Pipeline, path: Path, *, buckets: Buckets | None, context_tokens: int | None
 ) -> Iterator[Attach]:
     """
-    Return a function that reads the documents of rows.
+    Return a function that reads the documents of rows, and returns each row with its parts, in their order: one, or
+    several of a document that is split.
 
-    It returns the rows in their order, each with its parts: one, or several of a document that is split. The columns of
-    ``source.objects`` that need the object are filled in. A document that cannot be sent is the problem of its row.
+    A document that cannot be sent is the problem of its row. The columns of ``source.objects`` that need the object are
+    filled in. Raises LakeError or SetupError if the store or the disk fails.
 
-    :param limits: of the model
-    :param writer: gets each document that is sent
-
-    Raises LakeError or SetupError if the store or the disk fails.
+    :param path: of the documents.parquet to write, unless there are no buckets
+    :param buckets: hold the objects; None: the rows have no documents
+    :param context_tokens: the context window of the model; None: unknown
     """
-    with Inspector() as inspector, open_examiner(buckets, inspector) as examiner:
-        attacher = _Attacher(pipeline, limits, writer)
+    if buckets is None:
+        yield lambda rows: ((row, (WITHOUT_DOCUMENTS,)) for row in rows)
+        return
+    limits = RequestLimits(model=pipeline.settings.request.model, context_tokens=context_tokens)
+    with Inspector() as inspector, open_examiner(buckets, inspector) as examiner, DocumentWriter(path) as writer:
+        yield partial(_attach, examiner, _Attacher(pipeline, limits, writer), pipeline.settings.attached_columns)
 
-        def attach(rows: Iterable[_Row]) -> Iterator[tuple[_Row, Sequence[Part]]]:
-            waiting: deque[tuple[_Row, list[str], list[_Coming]]] = deque()
 
-            def finish() -> tuple[_Row, Sequence[Part]]:
-                row, _, coming = waiting[0]
-                parts = attacher.parts(row, coming)
-                waiting.popleft()
-                examiner.forget({uri for _, uris, _ in waiting for uri in uris})
-                return row, parts
+def _attach(
+    examiner: Examiner, attacher: _Attacher, columns: Mapping[str, AttachmentOptions], rows: Iterable[_Row]
+) -> Iterator[tuple[_Row, Sequence[Part]]]:
+    waiting: deque[tuple[_Row, list[_Coming]]] = deque()
 
-            for row in rows:
-                wanted = list(_wanted(row, pipeline.settings.attached_columns))
-                coming = [_Coming(options, uri, examiner.begin(uri)) for options, uri in wanted]
-                waiting.append((row, [uri for _, uri in wanted], coming))
-                if len(waiting) > _ROWS_AHEAD:
-                    yield finish()
-            while waiting:
-                yield finish()
+    def finish() -> tuple[_Row, Sequence[Part]]:
+        row, coming = waiting[0]
+        parts = attacher.parts(row, coming)
+        waiting.popleft()
+        examiner.forget({one.uri for _, others in waiting for one in others})
+        return row, parts
 
-        yield attach
+    for row in rows:
+        waiting.append((row, [_Coming(options, uri, examiner.begin(uri)) for options, uri in _wanted(row, columns)]))
+        while sum(max(len(coming), 1) for _, coming in waiting) > _OBJECTS_AHEAD:
+            yield finish()
+    while waiting:
+        yield finish()
 
 
 def _wanted(row: _Row, columns: Mapping[str, AttachmentOptions]) -> Iterator[tuple[AttachmentOptions, str]]:

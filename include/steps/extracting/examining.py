@@ -105,7 +105,7 @@ class Examiner:
 
 @contextmanager
 def open_examiner(buckets: Buckets, inspector: Inspector) -> Iterator[Examiner]:
-    """Open an examiner, whose copies are deleted at the end of the block. Objects that are not read yet are then not."""
+    """Open an examiner, whose copies are deleted at the end of the block. Objects still to be read are then left."""
     with working_folder() as folder:
         threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="examine")
         try:
