@@ -65,7 +65,7 @@ class ExtractOperator(RunOperator):
 
     def execute(self, context: Context) -> int:
         from claude_batch.connections.claude_connection import open_claude
-        from claude_batch.connections.gateways import open_lake, open_source
+        from claude_batch.connections.gateways import open_buckets, open_lake, open_source
         from include.enrichment.runs.options import run_options
         from include.enrichment.spec.pipeline_folder import load_pipeline
         from include.steps.extract import check_setup, extract
@@ -82,9 +82,16 @@ class ExtractOperator(RunOperator):
             self._wait_for_source(folder.partition)
             lake = open_lake(self.aws_conn_id)
             with open_claude(self.anthropic_conn_id) as claude:
-                check_setup(pipeline, lake=lake, claude=claude)
-                source = open_source(pipeline, lake=lake)
-                extracted = extract(pipeline, folder, source=source, lake=lake)
+                model = check_setup(pipeline, lake=lake, claude=claude)
+                connection = pipeline.settings.attachments_connection
+                extracted = extract(
+                    pipeline,
+                    folder,
+                    source=open_source(pipeline, lake=lake),
+                    lake=lake,
+                    buckets=open_buckets(connection) if connection else None,
+                    context_tokens=model.context_tokens,
+                )
                 count_sample(folder, lake=lake, claude=claude)
         result = headline.extracted(extracted.source_rows, requests=extracted.rows, unsendable=extracted.unsendable)
         self.log.info("Extracted %s: %s", folder.partition, result)
