@@ -318,14 +318,6 @@ class Settings(_Frozen):
         return self.attachments.split_pages if self.attachments else None
 
     @property
-    def attachments_connection(self) -> str | None:
-        """The AWS connection of the attachments. None if there are none."""
-        if not self.attached_columns:
-            return None
-        named = self.attachments.connection if self.attachments else None
-        return named or self.source.connection
-
-    @property
     def key_types(self) -> dict[str, pa.DataType | None]:
         """
         The key columns of the table with the types that are named here: those of the source, the part if documents are
