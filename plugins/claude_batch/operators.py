@@ -65,7 +65,7 @@ class ExtractOperator(RunOperator):
 
     def execute(self, context: Context) -> int:
         from claude_batch.connections.claude_connection import open_claude
-        from claude_batch.connections.gateways import open_lake, open_source
+        from claude_batch.connections.gateways import open_buckets, open_lake, open_source
         from include.enrichment.runs.options import run_options
         from include.enrichment.spec.pipeline_folder import load_pipeline
         from include.steps.extract import check_setup, extract
@@ -85,7 +85,7 @@ class ExtractOperator(RunOperator):
                 check_setup(pipeline, lake=lake, claude=claude)
                 source = open_source(pipeline, lake=lake)
                 extracted = extract(pipeline, folder, source=source, lake=lake)
-                count_sample(folder, lake=lake, claude=claude)
+                count_sample(folder, lake=lake, claude=claude, open_buckets=open_buckets)
         result = headline.extracted(extracted.source_rows, requests=extracted.rows, unsendable=extracted.unsendable)
         self.log.info("Extracted %s: %s", folder.partition, result)
         self.set_headline(context, result)

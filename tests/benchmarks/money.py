@@ -34,6 +34,7 @@ from include.enrichment.runs.passes import CANARY, MAIN, names
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.claude import Claude
+from include.gateways.documents.buckets import LocalFolder
 from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
 from include.gateways.sources.warehouse import Warehouse
@@ -125,7 +126,7 @@ def ask(
     client = anthropic.Anthropic(api_key=emulator.api_key, base_url=emulator.url, max_retries=0)
     with Claude(client, name="anthropic_default") as claude:
         extracted_at = extract(pipeline, run, source=warehouse, lake=lake).extracted_at
-        count_sample(run, lake=lake, claude=claude)
+        count_sample(run, lake=lake, claude=claude, open_buckets=LocalFolder)
         for pass_name in names(canary_rows=canary_rows, retry_passes=pipeline.settings.limits.retry_passes):
             chunks = plan(run, pass_name=pass_name, lake=lake)
             send = _create if cold else _submit

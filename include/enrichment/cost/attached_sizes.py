@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from include.enrichment.documents.attachment import Attachment, split_attachments
+from include.enrichment.documents.attachment import Attachment, base64_bytes, split_attachments
 from include.enrichment.documents.tokens import MOST_BYTES_PER_TOKEN
 from include.enrichment.requests.chunk import SIZES_SCHEMA, request_sizes
 
 #: SIZES_SCHEMA with what an estimate needs of requests with attachments: the bytes of their params without the
-#: attachments, the tokens that these probably take, and at most, and the media types among them.
+#: attachments, the bytes of these in base64, the tokens that they probably take, and at most, and their media types.
 ATTACHED_SIZES_SCHEMA = pa.schema(
     [
         *SIZES_SCHEMA,
         pa.field("text_bytes", pa.int32()),
+        pa.field("attached_bytes", pa.int64()),
         pa.field("attached_tokens", pa.int64()),
         pa.field("most_attached_tokens", pa.int64()),
         pa.field("media_types", pa.string()),
@@ -39,6 +40,7 @@ def _line(params: bytes) -> dict[str, object]:
     attachments = [piece for piece in pieces if isinstance(piece, Attachment)]
     return {
         "text_bytes": sum(len(piece) for piece in pieces if not isinstance(piece, Attachment)),
+        "attached_bytes": sum(base64_bytes(each.sent_bytes) for each in attachments),
         "attached_tokens": sum(each.tokens for each in attachments),
         "most_attached_tokens": sum(map(_most_tokens, attachments)),
         "media_types": " ".join(sorted({each.media_type for each in attachments})),

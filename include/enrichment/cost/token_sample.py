@@ -17,7 +17,7 @@ from include.enrichment.documents.tokens import MOST_BYTES_PER_TOKEN
 #: bytes than the texts in them.
 MOST_PER_BYTE = 1.0
 _MOST = 200
-#: Of a sample with attachments, as sent, and of one of its requests.
+#: Of the attachments in a sample, in base64, and of those in one of its requests.
 _MOST_BYTES, _MOST_REQUEST_BYTES = 20_000_000, 5_000_000
 
 
@@ -57,14 +57,14 @@ def choose_sample(sizes: pa.Table) -> set[str]:
     """
     if not has_attached_sizes(sizes):
         return set(_spread(sizes.rename_columns(["request_id", "size"]), _MOST)["request_id"].to_pylist())
-    small = sizes.filter(pc.less_equal(sizes["params_bytes"], _MOST_REQUEST_BYTES))
-    sizes = small if len(small) else sizes.sort_by("params_bytes")[:1]
+    small = sizes.filter(pc.less_equal(sizes["attached_bytes"], _MOST_REQUEST_BYTES))
+    sizes = small if len(small) else sizes.sort_by("attached_bytes")[:1]
     text = pc.divide(sizes["text_bytes"], round(MOST_BYTES_PER_TOKEN)).cast(pa.int64())
     sizes = sizes.append_column("size", pc.add(text, sizes["attached_tokens"]))
     many = _MOST
     while True:
         chosen = _spread(sizes, many)
-        size = pc.sum(chosen["params_bytes"]).as_py() or 0
+        size = pc.sum(chosen["attached_bytes"]).as_py() or 0
         if size <= _MOST_BYTES or many == 1:
             return set(chosen["request_id"].to_pylist())
         many = max(min(many - 1, int(many * _MOST_BYTES / size)), 1)

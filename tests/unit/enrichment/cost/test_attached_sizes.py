@@ -38,6 +38,7 @@ def requests(*of_params: str) -> pa.RecordBatch:
 def test_bytes_of_text_and_tokens_of_attachments_are_told_apart() -> None:
     bare, lines = params(), attached_sizes(requests(params(), params(SCAN), params(PHOTO, SCAN, SCAN))).to_pylist()
     assert [line["attached_tokens"] for line in lines] == [0, 2_300, 5_600]
+    assert [line["attached_bytes"] for line in lines] == [0, 12_000, 36_000]
     assert [line["media_types"] for line in lines] == ["", "application/pdf", "application/pdf image/png"]
     around = len('{"type":"document","source":},')
     assert [line["text_bytes"] - len(bare) for line in lines] == [0, around, 3 * around]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from random import Random
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from include.enrichment.cost.attached_sizes import ATTACHED_SIZES_SCHEMA
 from include.enrichment.cost.bounds import Bounds
 from include.enrichment.cost.history import History
 from include.enrichment.cost.prompts import PromptCase, prompt_cases
-from include.enrichment.cost.token_sample import TokenSample
+from include.enrichment.cost.token_sample import TokenSample, choose_sample, summarise_sample
 
 MODEL = "claude-sonnet-5-5"
 A_QUARTER = Bounds(low=0.25, expected=0.25, high=0.25)
@@ -93,3 +97,52 @@ def test_no_requests_take_no_tokens() -> None:
     for table in (sizes_of(0), sizes_of(10)[:0]):
         cases, _ = prompt_cases(MODEL, 0, 0, table, **arguments)
         assert {case.total for each in cases.values() for case in each} == {0}
+
+
+#: Pages, bytes of text on each, and tokens per byte of it: scans, prose, Chinese, digits.
+DOCUMENTS = st.lists(
+    st.tuples(
+        st.sampled_from([1, 3, 20, 150]),
+        st.sampled_from([0, 40, 2_500, 9_000]),
+        st.sampled_from([0.15, 0.25, 0.5, 1.0]),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(kinds=DOCUMENTS, size=st.sampled_from([20_000, 1_300_000]), seed=st.integers(0, 2**32))
+def test_the_high_bound_holds_for_any_mixture_of_documents(
+    kinds: list[tuple[int, int, float]], size: int, seed: int
+) -> None:
+    draw = Random(seed)
+    lines, truth = [], {}
+    for number in range(300):
+        pages, text, per_byte = draw.choices(kinds, [1.0, 0.2, 0.05, 0.01][: len(kinds)])[0]
+        pictures, reckoned, true = pages * 1_600, pages * math.ceil(text / 3.5), pages * math.ceil(text * per_byte)
+        truth[f"r{number}"] = (pictures + reckoned, pictures + true)
+        lines.append(
+            {
+                "request_id": f"r{number}",
+                "params_bytes": size,
+                "text_bytes": 800,
+                "attached_bytes": size,
+                "attached_tokens": pictures + reckoned,
+                "most_attached_tokens": pictures + round(reckoned * 4.5),
+                "media_types": "application/pdf",
+            }
+        )
+    sizes = pa.Table.from_pylist(lines, ATTACHED_SIZES_SCHEMA)
+    chosen = sorted(choose_sample(sizes))
+    sample = summarise_sample(
+        [(800, 200)] * len(chosen),
+        prefix_tokens=0,
+        frame=(400, 100),
+        request_ids=chosen,
+        attached=[truth[name] for name in chosen],
+    )
+    for sent in (sizes, sizes[:5], sizes[150:]):
+        names = sent["request_id"].to_pylist()
+        found, _ = tokens(sent, sample=sample)
+        assert sum(200 + truth[name][1] for name in names) <= found["high"]

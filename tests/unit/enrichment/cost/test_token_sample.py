@@ -64,11 +64,12 @@ def test_without_text_in_the_sample_each_byte_may_be_a_token() -> None:
 
 
 def attached(requests: Sequence[tuple[int, int, str]]) -> pa.Table:
-    """Return the sizes of requests, each with its bytes as sent, its tokens and its media type."""
+    """Return the sizes of requests, each with its bytes of attachments, its tokens and its media type."""
     lines = [
         {
             "request_id": f"r{number}",
-            "params_bytes": size,
+            "params_bytes": 500,  # attachments that are uploaded add nothing to it, and are counted nevertheless
+            "attached_bytes": size,
             "text_bytes": 500,
             "attached_tokens": tokens,
             "most_attached_tokens": tokens,
@@ -80,7 +81,7 @@ def attached(requests: Sequence[tuple[int, int, str]]) -> pa.Table:
 
 
 def bytes_of(chosen: Set[str], sizes: pa.Table) -> int:
-    return sum(line["params_bytes"] for line in sizes.to_pylist() if line["request_id"] in chosen)
+    return sum(line["attached_bytes"] for line in sizes.to_pylist() if line["request_id"] in chosen)
 
 
 def test_a_sample_with_attachments_has_at_most_20_megabytes() -> None:
