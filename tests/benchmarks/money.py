@@ -40,7 +40,8 @@ from include.gateways.ledger_store import Ledger
 from include.gateways.sources.warehouse import Warehouse
 from include.gateways.usage_store import UsageStore
 from include.steps.extract import extract
-from include.steps.files.chunk_files import open_body, read_chunk
+from include.steps.files.chunk_files import read_chunk
+from include.steps.files.request_body import open_body
 from include.steps.load import load
 from include.steps.plan import plan
 from include.steps.planning.plan_files import read_plan
@@ -126,7 +127,7 @@ def ask(
     client = anthropic.Anthropic(api_key=emulator.api_key, base_url=emulator.url, max_retries=0)
     with Claude(client, name="anthropic_default") as claude:
         extracted_at = extract(pipeline, run, source=warehouse, lake=lake).extracted_at
-        count_sample(run, lake=lake, claude=claude, open_buckets=LocalFolder)
+        count_sample(run, lake=lake, claude=claude)
         for pass_name in names(canary_rows=canary_rows, retry_passes=pipeline.settings.limits.retry_passes):
             chunks = plan(run, pass_name=pass_name, lake=lake)
             send = _create if cold else _submit
@@ -195,7 +196,7 @@ def _submit(chunk_key: str, run_id: str, lake: Lake, claude: Claude, emulator: E
     """Submit a chunk as the operator does, but without waiting: the emulator's clock moves instead."""
     while True:
         try:
-            return submit(chunk_key, run_id=run_id, lake=lake, claude=claude)
+            return submit(chunk_key, run_id=run_id, lake=lake, claude=claude, open_buckets=LocalFolder)
         except NotYet:
             _let_end(emulator)
 
@@ -203,7 +204,7 @@ def _submit(chunk_key: str, run_id: str, lake: Lake, claude: Claude, emulator: E
 def _create(chunk_key: str, run_id: str, lake: Lake, claude: Claude, emulator: Emulator) -> str:
     """Only create the batch."""
     chunk, now = read_chunk(lake, chunk_key), datetime.now(UTC)
-    with open_body(lake, chunk) as body:
+    with open_body(lake, chunk, open_buckets=LocalFolder) as body:
         batch_id = claude.create(body, since=now)
     entry = Entry.planned(
         chunk_id=chunk.chunk_id,

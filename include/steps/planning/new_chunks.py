@@ -79,6 +79,7 @@ def write_chunks(
             partition=str(run.folder.partition),
             pass_name=pass_name,
             cached=cached,
+            attachments_connection=run.pipeline.settings.attachments_connection,
             portion_bytes=min(PORTION_BYTES, max(_WAITING_BYTES // len(parts), _LEAST_WAITING_BYTES)),
         )
         for number, after in enumerate(_after(parts, first_ids, failed_in, ledger))

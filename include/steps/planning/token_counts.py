@@ -25,10 +25,10 @@ from include.enrichment.spec.pipeline import SYSTEM, Pipeline
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.disk import working_folder
 from include.gateways.documents.attachment_bytes import AttachmentBytes
+from include.gateways.documents.buckets import Buckets
 from include.gateways.documents.inspector import Inspector
 from include.gateways.lake import Lake
 from include.steps.files.extracted import fetch_rows, read_pipeline, read_request_ids, read_requests
-from include.steps.files.request_body import OpenBuckets
 
 if TYPE_CHECKING:  # plan imports this module too and needs no SDK
     from include.gateways.claude import Claude
@@ -53,7 +53,9 @@ class _Count(NamedTuple):
     attached: int
 
 
-def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude, open_buckets: OpenBuckets) -> TokenSample | None:
+def count_sample(
+    folder: RunFolder, *, lake: Lake, claude: Claude, buckets: Buckets | None = None
+) -> TokenSample | None:
     """
     Let the API count the tokens of a sample of the run's requests, and write the counts to the run's folder.
 
@@ -62,7 +64,7 @@ def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude, open_buckets:
     fails, the counts so far are used. Returns None and writes nothing if no row can be sent or nothing was counted:
     estimates then use earlier batches. Counting is free.
 
-    :param open_buckets: opens the place of the attachments, see Settings.attachments_connection
+    :param buckets: where the attachments are; None if there are none
     """
     pipeline = read_pipeline(lake, folder)
     with working_folder() as temporary, ExitStack() as opened:
@@ -84,9 +86,7 @@ def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude, open_buckets:
         except (ApiError, SetupError) as error:
             log.warning("%s No tokens were counted: estimates use earlier batches, or a rule of thumb", error)
             return None
-        connection, attached = pipeline.settings.attachments_connection, None
-        if connection:
-            attached = AttachmentBytes(open_buckets(connection), opened.enter_context(Inspector()))
+        attached = AttachmentBytes(buckets, opened.enter_context(Inspector())) if buckets else None
         counts = list(_counts(chain([first], requests), claude, attached))
     if not counts:
         return None

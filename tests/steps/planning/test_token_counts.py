@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment.spec.pipeline_folder import load_pipeline
-from include.gateways.documents.buckets import LocalFolder
 from include.steps.planning.token_counts import count_sample, read_counted
 from tests.fixtures.flow import Flow, without_rows, write_pipeline, write_tickets
 
@@ -29,7 +28,7 @@ def calls(flow: Flow, path: str) -> int:
 
 def test_of_a_small_run_every_request_is_counted(many: Flow) -> None:
     ids = set(pq.read_table(pa.BufferReader(many.lake.read(many.folder.rows)))["request_id"].to_pylist())
-    found = count_sample(many.folder, lake=many.lake, claude=many.claude, open_buckets=LocalFolder)
+    found = count_sample(many.folder, lake=many.lake, claude=many.claude)
     assert found
     assert (len(ids), found.requests, calls(many, "/count_tokens")) == (53, 53, 53 + 2)
     assert found.tokens.keys() == ids
@@ -40,7 +39,7 @@ def test_of_a_large_run_the_largest_are_counted_and_others_by_size(flow: Flow) -
     write_tickets(flow.database, [(f"N{number}", f"{number} {'word ' * (number % 50)}") for number in range(1_000)])
     write_tickets(flow.database, [("L", "word " * 1_000)])
     flow.extract()
-    found = count_sample(flow.folder, lake=flow.lake, claude=flow.claude, open_buckets=LocalFolder)
+    found = count_sample(flow.folder, lake=flow.lake, claude=flow.claude)
     assert found
     assert found.requests == calls(flow, "/count_tokens") - 2 == 200
     assert max(found.tokens.values()) == pytest.approx(found.frame_tokens + 5_000 / 4, rel=0.01)
@@ -58,7 +57,7 @@ def test_the_tokens_that_all_requests_share_are_logged(
     flow.pipeline = load_pipeline(folder)
     flow.extract()
     with caplog.at_level("INFO"):
-        found = count_sample(flow.folder, lake=flow.lake, claude=flow.claude, open_buckets=LocalFolder)
+        found = count_sample(flow.folder, lake=flow.lake, claude=flow.claude)
     assert found
     assert found.prefix_tokens == pytest.approx(5_000, rel=0.01)
     assert f"All requests begin with the same {found.prefix_tokens:,} tokens, as the API counts them" in caplog.text
@@ -69,7 +68,7 @@ def test_a_system_prompt_that_differs_from_row_to_row_is_no_part_of_the_frame(fl
         write_pipeline(tmp_path / "vary" / "tickets", system_md="{{ body }} " + "word " * 400)
     )
     flow.extract()
-    found = count_sample(flow.folder, lake=flow.lake, claude=flow.claude, open_buckets=LocalFolder)
+    found = count_sample(flow.folder, lake=flow.lake, claude=flow.claude)
     assert found
     assert found.frame_tokens < 300
     assert min(found.tokens.values()) > 500
@@ -82,27 +81,27 @@ def test_what_was_counted_is_kept_where_a_count_is_rejected_and_where_the_api_fa
     # Sixteen are counted at once, after the frame and the prefix.
     fault = {"kind": "http_error", "on": "count_tokens", "status": status}
     many.emulator.set_faults([fault | ({"after": 2, "chance": 0.3} if status == 400 else {"after": 2 + 40})])
-    found = count_sample(many.folder, lake=many.lake, claude=many.claude, open_buckets=LocalFolder)
+    found = count_sample(many.folder, lake=many.lake, claude=many.claude)
     assert found
     assert found.requests == len(found.tokens)
     assert found.requests in counted
 
 
 def test_nothing_is_sent_or_billed_for_it(many: Flow) -> None:
-    count_sample(many.folder, lake=many.lake, claude=many.claude, open_buckets=LocalFolder)
+    count_sample(many.folder, lake=many.lake, claude=many.claude)
     assert many.requests_sent() == 0
 
 
 def test_a_run_without_rows_has_nothing_to_count(flow: Flow, tmp_path: Path) -> None:
     without_rows(flow, tmp_path)
     flow.extract()
-    assert count_sample(flow.folder, lake=flow.lake, claude=flow.claude, open_buckets=LocalFolder) is None
+    assert count_sample(flow.folder, lake=flow.lake, claude=flow.claude) is None
     assert read_counted(flow.folder, flow.lake) is None
 
 
 def test_an_api_that_does_not_count_stops_no_run(many: Flow, caplog: pytest.LogCaptureFixture) -> None:
     many.emulator.set_faults([{"kind": "http_error", "on": "count_tokens", "status": 404}])
-    assert count_sample(many.folder, lake=many.lake, claude=many.claude, open_buckets=LocalFolder) is None
+    assert count_sample(many.folder, lake=many.lake, claude=many.claude) is None
     assert "No tokens were counted" in caplog.text
 
 
