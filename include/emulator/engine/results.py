@@ -22,6 +22,7 @@ from include.emulator import draws
 from include.emulator.api_errors import RequestRejected, envelope
 from include.emulator.billing.bills import Charge, Meter, bill_line
 from include.emulator.billing.prompt_cache import Cache
+from include.emulator.engine.attachments import OpenFile, no_files
 from include.emulator.engine.batches import Batch, Counts, End
 from include.emulator.engine.bodies import Item, open_items
 from include.emulator.engine.request_frame import Rules
@@ -46,7 +47,14 @@ class Totals:
 
 
 def write_results(
-    batch: Batch, end: End, seed: int, body: Path, results: Path, bill: Path, warm_prefixes: frozenset[str]
+    batch: Batch,
+    end: End,
+    seed: int,
+    body: Path,
+    results: Path,
+    bill: Path,
+    warm_prefixes: frozenset[str],
+    open_file: OpenFile = no_files,
 ) -> Totals:
     """
     Write one result line per request, in an order that depends on the seed, and the bill of those that succeeded.
@@ -58,7 +66,7 @@ def write_results(
     meter = Meter()
     result_part, bill_part = (path.with_name(f"{path.name}.part") for path in (results, bill))
     with result_part.open("wb", _WRITE_BYTES) as result_file, bill_part.open("wb", _WRITE_BYTES) as bill_file:
-        for item, result in _results(batch, end, seed, open_items(body), cache):
+        for item, result in _results(batch, end, seed, open_items(body), cache, open_file):
             tally[result["type"]] += 1
             result_file.write(_encode({"custom_id": item.custom_id, "result": result}) + b"\n")
             if result["type"] == "succeeded":
@@ -70,13 +78,13 @@ def write_results(
 
 
 def _results(
-    batch: Batch, end: End, seed: int, items: list[Item], cache: Cache
+    batch: Batch, end: End, seed: int, items: list[Item], cache: Cache, open_file: OpenFile
 ) -> Iterator[tuple[Item, dict[str, Any]]]:
     rules = Rules(version=batch.version, betas=batch.betas, batch=True)
     row_faults = [fault for fault in batch.faults if isinstance(fault, RowFault)]
     Random(seed).shuffle(items)
     for item in items:
-        yield item, _unprocessed(batch, end, seed, item) or _result(item, rules, row_faults, seed, cache)
+        yield item, _unprocessed(batch, end, seed, item) or _result(item, rules, row_faults, seed, cache, open_file)
 
 
 def _unprocessed(batch: Batch, end: End, seed: int, item: Item) -> dict[str, Any] | None:
@@ -88,7 +96,9 @@ def _unprocessed(batch: Batch, end: End, seed: int, item: Item) -> dict[str, Any
     return {"type": "canceled" if end is End.CANCELED else "expired"}
 
 
-def _result(item: Item, rules: Rules, row_faults: list[RowFault], seed: int, cache: Cache) -> dict[str, Any]:
+def _result(
+    item: Item, rules: Rules, row_faults: list[RowFault], seed: int, cache: Cache, open_file: OpenFile
+) -> dict[str, Any]:
     params = memoryview(item.params)
     fault = next((fault for fault in row_faults if fault.strikes(seed, item.custom_id, params)), None)
     request_seed = seed_request(seed, item.custom_id, params)
@@ -101,10 +111,10 @@ def _result(item: Item, rules: Rules, row_faults: list[RowFault], seed: int, cac
             # Errors at run time carry a worker's id; validation errors carry none.
             return _errored(fault.error_type, fault.message, f"workerreq_simulated_{request_seed:016x}", None)
     try:
-        prompt = read_prompt(params, rules)
+        prompt = read_prompt(params, rules, open_file)
         return {"type": "succeeded", "message": make_message(prompt, request_seed, cache, "batch", fault)}
     except RequestRejected as rejection:
-        return _errored(rejection.type, rejection.message, None, _USER_FACING)
+        return _errored(rejection.type, rejection.message, None, {**_USER_FACING, **(rejection.details or {})})
     except Exception:  # one request must not keep a batch from ending: the real API returns an api_error too
         log.exception("Request %s could not be answered; it ends as errored.", item.custom_id)
         return _errored("api_error", "Internal server error", f"workerreq_simulated_{request_seed:016x}", None)

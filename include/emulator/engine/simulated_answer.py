@@ -19,6 +19,7 @@ from include.emulator.answers.source import Source
 from include.emulator.api_errors import RequestRejected
 from include.emulator.billing.prompt_cache import BYTES_PER_TOKEN, Cache, Usage, tokens_of
 from include.emulator.draws import Draws, digest
+from include.emulator.engine.attachments import OpenFile, no_files
 from include.emulator.engine.conversation import Conversation, read_conversation
 from include.emulator.engine.request_frame import Frame, Rules, read_frame
 from include.emulator.faults.row_kinds import (
@@ -37,6 +38,9 @@ from include.emulator.faults.row_kinds import (
     WrongLanguage,
 )
 
+#: The size of one request, base64 of its documents included.
+MAX_BYTES = 32_000_000
+
 _PLAIN_WORDS = (10, 49)
 
 _read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -50,15 +54,21 @@ class Prompt:
     conversation: Conversation
 
 
-def read_prompt(params: bytes | memoryview | msgspec.Raw, rules: Rules) -> Prompt:
-    """Parse and check the params of one request, given as JSON, as the API does. Raises RequestRejected."""
+def read_prompt(params: bytes | memoryview | msgspec.Raw, rules: Rules, open_file: OpenFile = no_files) -> Prompt:
+    """
+    Parse and check the params of one request, given as JSON, as the API does. Raises RequestRejected.
+
+    Takes seconds for long documents, so run it in a thread.
+    """
+    if memoryview(params).nbytes > MAX_BYTES:
+        raise RequestRejected("Request exceeds the maximum size", type="request_too_large")
     try:
         fields = _read_fields(params)
     except msgspec.DecodeError as error:
         raise RequestRejected(f"The request body is not valid JSON: {error}") from error
     messages = fields.pop("messages", None)
     frame = read_frame({name: bytes(text) for name, text in fields.items()}, rules)
-    return Prompt(frame, read_conversation(messages, frame))
+    return Prompt(frame, read_conversation(messages, frame, open_file))
 
 
 def make_message(
@@ -77,6 +87,7 @@ def make_message(
         question=prompt.conversation.question,
         wrong_case=isinstance(fault, WrongCaseEnum),
         spoil=_spoil_of(fault, prompt.conversation.text),
+        documents=prompt.conversation.documents,
     )
     thinking = 20 + draws.below(100) if frame.thinks else 0
     if isinstance(fault, DuplicateText):
