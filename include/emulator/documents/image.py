@@ -38,7 +38,7 @@ def read_image(data: bytes, media_type: str) -> tuple[int, int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data), formats=("JPEG", "MPO", "PNG", "GIF", "WEBP"))
+            image = Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "GIF", "WEBP"))
             width, height = image.size
             if image.get_format_mimetype() not in (media_type, "image/mpo"):
                 raise Unreadable(f"Image does not match the provided media type {media_type}")
