@@ -24,6 +24,7 @@ from include.emulator.documents.image import HIGH, MEDIA_TYPES, STANDARD, Resolu
 from include.emulator.documents.pdf import read_pdf
 from include.emulator.documents.text_pages import split_pages
 from include.emulator.engine.models import Model
+from include.emulator.engine.uploaded_files import FileContent, not_found
 
 PDF = "application/pdf"
 PAGE_TOKENS = 1_600
@@ -38,28 +39,27 @@ _LARGE_CONTEXT = 1_000_000
 _KEPT_PDFS = 64
 
 
-class FileContent(NamedTuple):
-    """An uploaded file."""
-
-    data: bytes
-    media_type: str
-
-
 #: Returns a file by its id. Raises RequestRejected if there is none.
 OpenFile = Callable[[str], FileContent]
 
 
 def no_files(file_id: str) -> FileContent:
     """Return no file, where none was uploaded. Raises RequestRejected."""
-    raise RequestRejected(f"File not found: {file_id}", type="not_found_error")
+    raise not_found(file_id)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Attached:
-    """The documents of a request in their order, and the tokens of each of its blocks that is an image or document."""
+    """
+    The documents and images of a request.
+
+    :param tokens: of each block that is one, in their order
+    :param pictures: "PDF" or "image" if the model has to look at any; None: all are text
+    """
 
     documents: tuple[Document, ...]
     tokens: tuple[int, ...]
+    pictures: str | None
 
 
 class _Image(NamedTuple):
@@ -72,7 +72,7 @@ def read_attachments(blocks: list[tuple[str, dict[str, Any]]], model: Model, ope
     reader = _Reader(model, open_file)
     tokens = tuple(reader.read(where, block) for where, block in blocks)
     reader.check()
-    return Attached(tuple(reader.documents), tokens)
+    return Attached(documents=tuple(reader.documents), tokens=tokens, pictures=reader.pictures)
 
 
 class _Reader:
@@ -114,6 +114,11 @@ class _Reader:
         raise RequestRejected(
             f"{where}.{kind}.source: Input tag {str(form)!r} found using 'type' does not match any expected tag"
         )
+
+    @property
+    def pictures(self) -> str | None:
+        """The kind of what the model has to look at."""
+        return "PDF" if self._pages else "image" if self._images else None
 
     def check(self) -> None:
         """Check the limits of all blocks together."""

@@ -37,6 +37,8 @@ class Conversation:
     #: The part of it before the first answer, which a repair shares with the request that it repairs.
     question: str
     documents: tuple[Document, ...]
+    #: "PDF" or "image" if it has any; None: it is all text.
+    pictures: str | None
     #: Tokens of the whole prompt, tools and system included.
     tokens: int
     markers: tuple[Marker, ...]
@@ -72,7 +74,7 @@ def read_conversation(
     attached = read_attachments([one for one in blocks if one[1]["type"] in _ATTACHED], frame.model, open_file)
     tokens, markers = _weigh(blocks, list(_tokens(blocks, attached.tokens)), frame)
     question = text if asked is None else "\n".join(texts[:asked])
-    return Conversation(text, question, attached.documents, tokens, markers)
+    return Conversation(text, question, attached.documents, attached.pictures, tokens, markers)
 
 
 def _weigh(blocks: list[tuple[str, dict[str, Any]]], tokens: list[int], frame: Frame) -> tuple[int, tuple[Marker, ...]]:

@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from include.emulator.answers import bad_texts
+from include.emulator.answers import bad_evidence, bad_texts
+from include.emulator.answers.citations import quoting_blocks
 from include.emulator.answers.instructions import NONE
 from include.emulator.answers.source import Source
 from include.emulator.api_errors import RequestRejected
@@ -28,7 +29,9 @@ from include.emulator.faults.row_kinds import (
     ForbiddenText,
     InvalidJson,
     InventedNumber,
+    InventedQuote,
     LostPlaceholder,
+    ParaphrasedQuote,
     Refusal,
     RowFault,
     TooLong,
@@ -36,6 +39,7 @@ from include.emulator.faults.row_kinds import (
     ViolatesSchema,
     WrongCaseEnum,
     WrongLanguage,
+    WrongPage,
 )
 
 #: The size of one request, base64 of its documents included.
@@ -77,9 +81,13 @@ def make_message(
     """
     Return the message that answers a prompt, spoiled by ``fault`` if there is one.
 
-    All random draws follow from ``request_seed``; ``tier`` is the usage's ``service_tier``.
+    All random draws follow from ``request_seed``; ``tier`` is the usage's ``service_tier``. Raises RequestRejected if
+    the prompt exceeds the model's context window.
     """
     frame = prompt.frame
+    if prompt.conversation.tokens > frame.model.max_input_tokens:
+        sizes = f"{prompt.conversation.tokens} tokens > {frame.model.max_input_tokens} maximum"
+        raise RequestRejected(f"prompt is too long: {sizes}")
     draws = Draws(request_seed)
     billed = cache.bill(prompt.conversation.markers, prompt.conversation.tokens, frame.model.cache_minimum, draws)
     source = Source(
@@ -88,6 +96,7 @@ def make_message(
         wrong_case=isinstance(fault, WrongCaseEnum),
         spoil=_spoil_of(fault, prompt.conversation.text),
         documents=prompt.conversation.documents,
+        misquote=_misquote_of(fault),
     )
     thinking = 20 + draws.below(100) if frame.thinks else 0
     if isinstance(fault, DuplicateText):
@@ -105,7 +114,9 @@ def make_message(
         output = tokens_of(len(msgspec.json.encode(call["input"])))
         usage = _usage(frame, billed, output, 0, tier)
         return _message(frame, request_seed, [call], "tool_use", usage)
-    text = _spoil(_text(frame, draws, source), fault)
+    blocks = _blocks(frame, draws, source)
+    whole = "".join(block["text"] for block in blocks)
+    text = _spoil(whole, fault)
     room = frame.max_tokens - thinking
     content: list[dict[str, Any]] = []
     if thinking:
@@ -113,7 +124,7 @@ def make_message(
     if isinstance(fault, Truncated):
         text = text[: len(text) // 2]
     elif tokens_of(len(text.encode())) <= room:
-        content.append({"type": "text", "text": text})
+        content += blocks if text == whole else [{"type": "text", "text": text}]
         usage = _usage(frame, billed, thinking + tokens_of(len(text.encode())), thinking, tier)
         return _message(frame, request_seed, content, "end_turn", usage)
     # Thinking comes first and may use up max_tokens, which leaves no text.
@@ -146,11 +157,27 @@ def _spoil_of(fault: RowFault | None, request: str) -> bad_texts.Spoil | None:
     return None
 
 
-def _text(frame: Frame, draws: Draws, source: Source) -> str:
+def _misquote_of(fault: RowFault | None) -> bad_evidence.Misquote | None:
+    """Return what the fault does to the evidence of an answer."""
+    match fault:
+        case WrongPage():
+            return bad_evidence.wrong_page
+        case ParaphrasedQuote():
+            return bad_evidence.paraphrased_quote
+        case InventedQuote():
+            return bad_evidence.invented_quote
+    return None
+
+
+def _blocks(frame: Frame, draws: Draws, source: Source) -> list[dict[str, Any]]:
+    """Return the text of an answer: one block, unless it cites documents."""
     if frame.output is not None:
-        return msgspec.json.encode(frame.output(draws, source)).decode()
+        return [{"type": "text", "text": msgspec.json.encode(frame.output(draws, source)).decode()}]
+    if blocks := quoting_blocks(draws, source):
+        cites = any("citations" in block for block in blocks)
+        return blocks if cites else [{"type": "text", "text": "".join(block["text"] for block in blocks)}]
     text = source.write(NONE, draws, _PLAIN_WORDS)
-    return text if text.endswith(".") else f"{text}."
+    return [{"type": "text", "text": text if text.endswith(".") else f"{text}."}]
 
 
 def _spoil(text: str, fault: RowFault | None) -> str:

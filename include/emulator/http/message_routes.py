@@ -10,6 +10,7 @@ from starlette.responses import Response
 from include.emulator.api_errors import ApiError, RequestRejected
 from include.emulator.billing.prompt_cache import Cache
 from include.emulator.engine import models
+from include.emulator.engine.attachments import no_files
 from include.emulator.engine.simulated_answer import MAX_BYTES, Prompt, make_message, read_prompt, seed_request
 from include.emulator.http.paging import read_page, render_page
 from include.emulator.http.server import Call, json_response
@@ -26,7 +27,10 @@ async def create_message(call: Call) -> Response:
     scope, store = f"{call.workspace}/synchronous", call.server.store
     now = call.now
     cache = Cache(store.warm_prefixes(scope, now))
-    message = make_message(prompt, seed_request(call.server.seed, "", params), cache, "standard")
+    try:
+        message = make_message(prompt, seed_request(call.server.seed, "", params), cache, "standard")
+    except RequestRejected as rejection:
+        raise rejection.to_api_error() from rejection
     store.warm(scope, cache.touched, started_at=now, readable_at=now)
     return json_response(message)
 
@@ -85,7 +89,9 @@ async def _object(call: Call) -> bytes:
 
 
 async def _prompt(params: bytes, call: Call) -> Prompt:
+    # Looking up all files takes time, and few requests name any.
+    open_file = call.server.store.files.contents(call.workspace, call.now).resolve if b'"file"' in params else no_files
     try:
-        return await asyncio.to_thread(read_prompt, params, call.rules(batch=False))
+        return await asyncio.to_thread(read_prompt, params, call.rules(batch=False), open_file)
     except RequestRejected as rejection:
         raise rejection.to_api_error() from rejection
