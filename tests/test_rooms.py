@@ -172,8 +172,9 @@ ROOMS = [
     ),
     *_layers(
         "include/emulator",
-        ["billing", "answers", "faults", "engine", "http"],
+        ["billing", "documents", "answers", "faults", "engine", "http"],
         base={"include.emulator.api_errors", "include.emulator.draws", *_SERVER},
+        only={"pdf.py": {"pypdfium2"}, "image.py": {"PIL"}},
     ),
     Room(
         path="include/cli",
