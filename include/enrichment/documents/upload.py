@@ -11,14 +11,15 @@ API's list, and whatever has one of a record's names can be deleted.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Self
 
+import msgspec
 from pydantic import Field
 
-from include.enrichment.documents.attachment import Attachment
+from include.enrichment.documents.attachment import Attachment, attachments_in, reference, split_attachments
 from include.enrichment.storage.version import Versioned
 
 State = Literal["uploading", "uploaded", "deleting", "deleted"]
@@ -123,11 +124,35 @@ def begin_upload(
     ).needed_by(run)
 
 
-def choose_uploads(attachment: Attachment, shared: Collection[str], *, above: int | None) -> bool:
+def find_shared(requests: Iterable[bytes]) -> set[str]:
     """
-    Return whether the attachment is sent as an uploaded file.
+    Return the content ids that more than one of these requests uses.
+
+    :param requests: the stored params of each, no two alike
+    """
+    seen, shared = set[int](), set[str]()
+    for params in requests:
+        for content_id in {attachment.content_id for attachment in attachments_in(params)}:
+            name = hash(content_id)  # a tenth of its memory. Two of the same hash would be uploaded, which does no harm
+            if name in seen:
+                shared.add(content_id)
+            seen.add(name)
+    return shared
+
+
+def mark_uploads(params: bytes, shared: Collection[str], *, above: int | None) -> bytes:
+    """
+    Return stored params in which each attachment says whether it is sent as an uploaded file.
 
     :param shared: the content ids that more than one request of the run uses
     :param above: AttachmentSettings.upload_above
     """
-    return attachment.content_id in shared or (above is not None and attachment.sent_bytes > above)
+    return b"".join(
+        bytes(reference(_marked(piece, shared, above))) if isinstance(piece, Attachment) else piece
+        for piece in split_attachments(params)
+    )
+
+
+def _marked(attachment: Attachment, shared: Collection[str], above: int | None) -> Attachment:
+    upload = attachment.content_id in shared or (above is not None and attachment.sent_bytes > above)
+    return msgspec.structs.replace(attachment, upload=upload)

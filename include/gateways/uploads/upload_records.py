@@ -36,14 +36,15 @@ class UploadRecords:
     def changed_since(self, moment: datetime) -> list[Recorded[Upload]]:
         """Return the records that were written since then by the store's clock."""
         listed = self._lake.objects(layout.uploads_folder(self._pipeline))
-        found = self._read([each.key for each in listed if each.changed_at >= moment - CLOCK_SKEW])
+        found = self.read([each.key for each in listed if each.changed_at >= moment - CLOCK_SKEW])
         return [recorded for recorded in found if recorded]
 
     def of(self, content_ids: Sequence[str]) -> list[Recorded[Upload] | None]:
         """Return the records of several attachments, in the same order."""
-        return self._read([layout.upload(self._pipeline, content_id) for content_id in content_ids])
+        return self.read([layout.upload(self._pipeline, content_id) for content_id in content_ids])
 
-    def _read(self, keys: Sequence[str]) -> list[Recorded[Upload] | None]:
+    def read(self, keys: Sequence[str]) -> list[Recorded[Upload] | None]:
+        """Return the records with these keys, in the same order."""
         with ThreadPoolExecutor(_READERS) as readers:
             return list(readers.map(self._find, keys))
 

@@ -32,7 +32,7 @@ def delete_files(folder: RunFolder, *, lake: Lake, open_claude: Callable[[], Cla
 
     :param open_claude: opens the API; called only if there are files
     """
-    if read_pipeline(lake, folder).settings.attachments is None:
+    if not read_pipeline(lake, folder).settings.attached_columns:
         return 0
     records = UploadRecords(lake, pipeline=folder.pipeline)
     try:

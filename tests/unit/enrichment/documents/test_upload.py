@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
-from include.enrichment.documents.attachment import Attachment
+from include.enrichment.documents.attachment import Attachment, attachments_in, canonical_params, reference
 from include.enrichment.documents.upload import (
     EXPIRES_AFTER,
     LEAST_LEFT,
@@ -14,7 +15,8 @@ from include.enrichment.documents.upload import (
     Upload,
     UploadedFile,
     begin_upload,
-    choose_uploads,
+    find_shared,
+    mark_uploads,
 )
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -30,6 +32,7 @@ PDF = Attachment(
     sent_sha256="00ff",
     tokens=2350,
 )
+OTHER = msgspec.structs.replace(PDF, sha256="01")
 FILE = UploadedFile(file_id="file_1", name="00ff-a", expires_at=NOW + EXPIRES_AFTER)
 
 
@@ -96,8 +99,29 @@ def test_a_record_is_over_once_the_api_has_no_file_of_it() -> None:
     assert record.deleted(at=NOW).is_over(now=NOW)
 
 
+def params(*attachments: Attachment, text: str = "Read it.") -> bytes:
+    blocks: list[object] = [{"type": "document", "source": reference(each)} for each in attachments]
+    return msgspec.json.encode({"messages": [{"role": "user", "content": [*blocks, {"type": "text", "text": text}]}]})
+
+
 @pytest.mark.parametrize(
     ("shared", "above", "uploaded"), [(False, None, False), (True, None, True), (False, 9, False), (False, 8, True)]
 )
 def test_what_is_large_or_used_twice_is_uploaded(shared: bool, above: int | None, uploaded: bool) -> None:
-    assert choose_uploads(PDF, {PDF.content_id} if shared else set(), above=above) is uploaded
+    stored = params(PDF, OTHER)
+    marked = mark_uploads(stored, {PDF.content_id} if shared else set(), above=above)
+    assert [each.upload for each in attachments_in(marked)] == [uploaded, above == 8]
+    assert canonical_params(marked) == canonical_params(stored)
+    assert mark_uploads(marked, set(), above=None) == stored
+
+
+def test_text_that_looks_like_an_attachment_stays_as_it_is() -> None:
+    stored = params(text=params(PDF).decode())
+    assert mark_uploads(stored, {PDF.content_id}, above=0) == stored
+
+
+def test_what_several_requests_use_is_shared_under_any_name() -> None:
+    renamed = msgspec.structs.replace(PDF, uri="s3://b/b.pdf")
+    twice = msgspec.structs.replace(PDF, sha256="02")
+    requests = [params(PDF), params(OTHER), params(renamed, text="And?"), params(twice, twice), params()]
+    assert find_shared(requests) == {PDF.content_id}
