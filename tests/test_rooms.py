@@ -130,6 +130,14 @@ ROOMS = [
         },
     ),
     Room(
+        path="include/gateways/uploads",
+        imports={
+            *("include.enrichment", "include.gateways.claude_errors", "include.gateways.claude_responses"),
+            *("include.gateways.lake", "include.gateways.ledger_store", "include.gateways.uploads", "pydantic"),
+        },
+        only={"claude_files.py": {"anthropic", "httpx2"}},
+    ),
+    Room(
         path="include/gateways/documents",
         imports={
             *("include.enrichment", "include.gateways.disk", "include.gateways.lake", "include.gateways.documents"),
