@@ -143,7 +143,6 @@ ROOMS = [
             *("include.enrichment", "include.gateways.disk", "include.gateways.lake", "include.gateways.documents"),
             "msgspec",
         },
-        only={"inspector.py": {"include"}},
     ),
     # What the inspector's child process runs. Nothing else imports the libraries that read documents.
     Room(
@@ -152,8 +151,9 @@ ROOMS = [
         only={
             "image.py": {"PIL"},
             "kind.py": {"puremagic"},
+            "page.py": {"pypdfium2"},
             "pdf.py": {"pikepdf", "pypdfium2"},
-            "text.py": {"inscriptis", "mammoth"},
+            "text.py": {"inscriptis", "lxml", "mammoth"},
         },
     ),
     Room(
