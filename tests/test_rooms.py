@@ -187,6 +187,7 @@ ROOMS = [
         only={
             "damage.py": {"pikepdf", "pypdfium2", "PIL", "reportlab"},
             "layouts.py": {"reportlab"},
+            "page.py": {"reportlab"},
             "sample.py": {"pypdfium2"},
         },
     ),
