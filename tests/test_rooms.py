@@ -130,6 +130,25 @@ ROOMS = [
         },
     ),
     Room(
+        path="include/gateways/documents",
+        imports={
+            *("include.enrichment", "include.gateways.disk", "include.gateways.lake", "include.gateways.documents"),
+            "msgspec",
+        },
+        only={"inspector.py": {"include"}},
+    ),
+    # What the inspector's child process runs. Nothing else imports the libraries that read documents.
+    Room(
+        path="include/gateways/documents/inspection",
+        imports={"include.enrichment.documents", "include.gateways.documents.inspection", "msgspec"},
+        only={
+            "image.py": {"PIL"},
+            "kind.py": {"puremagic"},
+            "pdf.py": {"pikepdf", "pypdfium2"},
+            "text.py": {"inscriptis", "mammoth"},
+        },
+    ),
+    Room(
         path="include/reporting",
         imports={"include.enrichment", "include.reporting", "pyarrow"},
         only={"charts.py": {"matplotlib"}, "page.py": {"jinja2"}},

@@ -21,7 +21,7 @@ from include.enrichment.storage.address import redact_secret, s3_address
 from include.gateways.disk import disk_errors
 
 if TYPE_CHECKING:
-    from obstore import PutMode, ReadableFile
+    from obstore import GetResult, PutMode, ReadableFile
     from obstore.store import RetryConfig, S3Credential
 
 _PART_BYTES = 8 * 1024 * 1024
@@ -177,16 +177,18 @@ class Lake:
         except ObjectMissing:
             return None
 
-    def fetch(self, key: str, path: Path) -> None:
-        """Copy the object to a local file. Raises ObjectMissing if there is none, SetupError if the file fails."""
-        parts = self._stream(key)
-        with disk_errors(path), path.open("wb") as file:
-            for part in parts:
-                file.write(part)
-
-    def _stream(self, key: str) -> Iterator[obstore.Bytes]:
+    def fetch(self, key: str, path: Path) -> str:
+        """Copy the object to a local file and return its tag. Raises ObjectMissing, or SetupError if the file fails."""
         with self._errors(key):
-            yield from obstore.get(self._store, key).stream(min_chunk_size=_PIECE_BYTES)
+            found = obstore.get(self._store, key)
+        with disk_errors(path), path.open("wb") as file:
+            for part in self._parts(key, found):
+                file.write(part)
+        return self._tag(key, found.meta["e_tag"])
+
+    def _parts(self, key: str, found: GetResult) -> Iterator[obstore.Bytes]:
+        with self._errors(key):
+            yield from found.stream(min_chunk_size=_PIECE_BYTES)
 
     @contextmanager
     def open(self, key: str) -> Iterator[BinaryIO]:

@@ -77,8 +77,9 @@ def test_a_large_file_arrives_whole(lake: Lake, tmp_path: Path) -> None:
     source, copy = tmp_path / "source", tmp_path / "copy"
     source.write_bytes(bytes(range(256)) * 80_000)
     lake.write_file("big", source)
-    lake.fetch("big", copy)
+    etag = lake.fetch("big", copy)
     assert copy.read_bytes() == source.read_bytes()
+    assert [listed.etag for listed in lake.objects("")] == [etag]
 
 
 class TestLocalFiles:

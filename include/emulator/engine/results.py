@@ -104,7 +104,7 @@ def _result(item: Item, rules: Rules, row_faults: list[RowFault], seed: int, cac
         prompt = read_prompt(params, rules)
         return {"type": "succeeded", "message": make_message(prompt, request_seed, cache, "batch", fault)}
     except RequestRejected as rejection:
-        return _errored(rejection.type, rejection.message, None, _USER_FACING)
+        return _errored(rejection.type, rejection.message, None, {**_USER_FACING, **(rejection.details or {})})
     except Exception:  # one request must not keep a batch from ending: the real API returns an api_error too
         log.exception("Request %s could not be answered; it ends as errored.", item.custom_id)
         return _errored("api_error", "Internal server error", f"workerreq_simulated_{request_seed:016x}", None)

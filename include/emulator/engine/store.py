@@ -5,6 +5,7 @@ The server's state on disk: a SQLite file for records, and one file per batch fo
     <state>/bodies/<batch id>        the create body as received
     <state>/results/<batch id>       the result lines, written when the batch ends
     <state>/bills/<batch id>         the billed requests, see billing/bills.py; kept after a delete
+    <state>/files/<file id>          the content of an uploaded file
 
 A killed process loses nothing that it confirmed: a body is in place before its record is committed, and the record
 before the 200 is sent. Commits do not wait for the disk (synchronous=OFF): a SIGKILL cannot lose data that the kernel
@@ -23,6 +24,7 @@ import msgspec
 
 from include.emulator.billing.bills import Bill, Charge
 from include.emulator.engine.batches import SECOND, Batch, Counts, timestamp
+from include.emulator.engine.uploaded_files import UploadedFiles
 from include.emulator.faults import fault_list
 from include.emulator.faults.armed_faults import EVERYWHERE, ArmedFaults
 
@@ -80,6 +82,7 @@ class Store:
         self._db.executescript(_TABLES)
         self._clocks: dict[str, int] = dict(self._db.execute("SELECT workspace, ahead FROM clocks"))
         self.faults = ArmedFaults(self._db)
+        self.files = UploadedFiles(self._db, state / "files")
         self._sweep()
 
     def close(self) -> None:

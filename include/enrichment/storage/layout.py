@@ -53,6 +53,8 @@ class RunFolder:
     foreground_json = _WorkingFile("foreground.json")
     #: One line per source row: business key, request_id, and the rendered params or the reason for having none.
     rows = _WorkingFile("rows.parquet")
+    #: The documents that the rows attach, with the text of their pages; only if the pipeline attaches any.
+    documents = _WorkingFile("documents.parquet")
     #: The time of the extract and its row count; written last, so the rows exist if this file does.
     extract_json = _WorkingFile("extract.json")
     #: The token counts that the API gave for some of the requests.

@@ -1,5 +1,5 @@
 """
-Open the lake and the sources from Airflow connections.
+Open the lake, the sources and the buckets of attachments from Airflow connections.
 
 Only this file and claude.py read connections. Only this file reads ENRICHMENT_LAKE and ENRICHMENT_RUNS_NEVER_RACE.
 """
@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError
 
 from include.enrichment.errors import SetupError
 from include.enrichment.storage.address import S3Address, lake_address, redact_secret, s3_address
+from include.gateways.documents.buckets import LocalFolder, S3Buckets
 from include.gateways.lake import Lake
 from include.gateways.sources.parquet_files import ParquetFiles
 from include.gateways.sources.published_table import PublishedTable
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from include.enrichment.spec.pipeline import Pipeline
+    from include.gateways.documents.buckets import Buckets
     from include.gateways.sources.source import Source
 
 #: Expiring credentials are read again after this long. The AWS session renews them when necessary.
@@ -93,6 +95,18 @@ def _open_s3(address: S3Address, aws_conn_id: str, *, runs_never_race: bool = Fa
             f"The AWS connection {aws_conn_id!r} gives no credentials for {address}: {error}. Set"
             f" AIRFLOW_CONN_{aws_conn_id.upper()}."
         ) from error
+
+
+def open_buckets(connection: str) -> Buckets:
+    """
+    Open the place of a pipeline's objects: see Settings.attachments_connection.
+
+    :param connection: the id of an AWS connection, which decides what buckets can be read, or for development the
+        absolute path of a folder, outside of which nothing is read
+    """
+    if connection.startswith("/"):
+        return LocalFolder(Path(connection))
+    return S3Buckets(lambda bucket: _open_s3(S3Address(bucket=bucket, prefix=""), connection))
 
 
 def _runs_never_race() -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from claude_batch.connections.claude_connection import open_claude
-from claude_batch.connections.gateways import open_database, open_lake, open_source
+from claude_batch.connections.gateways import open_buckets, open_database, open_lake, open_source
 from include.enrichment.errors import SetupError
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.pipeline_folder import load_pipeline
@@ -101,6 +101,17 @@ def test_a_secret_in_an_address_is_not_shown(connections: pytest.MonkeyPatch) ->
     with pytest.raises(SetupError, match=r"s3://\*\*\*@bucket/lake.*belong in the AWS connection") as caught:
         open_lake("aws_default")
     assert not {"AKIA", "xyz", "zy"}.intersection(re.findall(r"\w+", str(caught.value)))
+
+
+def test_attachments_are_in_any_bucket_of_a_connection(connections: pytest.MonkeyPatch, export: Export) -> None:
+    connections.setenv("AIRFLOW_CONN_AWS_DEFAULT", export.bucket.aws_connection)
+    export.bucket.put("a.pdf", b"1")
+    assert open_buckets("aws_default").read(f"{export.bucket.uri}/a.pdf") == b"1"
+
+
+def test_or_in_one_folder_for_development(connections: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(b"1")
+    assert open_buckets(str(tmp_path)).read(f"{tmp_path}/a.pdf") == b"1"
 
 
 def test_an_aws_connection_without_credentials_is_named(connections: pytest.MonkeyPatch) -> None:

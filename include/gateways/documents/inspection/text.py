@@ -1,0 +1,145 @@
+"""Texts: plain text, Markdown, CSV, JSON, HTML and DOCX, as the text that is sent."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import re
+import zipfile
+from pathlib import Path
+
+import mammoth
+import msgspec
+from inscriptis import get_text
+
+from include.enrichment.documents.document import Inspected, Page
+from include.gateways.documents.inspection.kind import DOCX
+from include.gateways.documents.inspection.problem import Problem
+
+#: A larger file is not read: a request takes 32 MB.
+MOST_BYTES = 32_000_000
+#: The most that the parts of a DOCX may be together once they are unpacked, pictures included.
+MOST_UNPACKED_BYTES = 200_000_000
+_HTML = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body)\b", re.I | re.S)
+_CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?([\w-]{1,40})", re.I)
+_MARKDOWN = re.compile(
+    r"^(?:#{1,6} \S|```|[-*+] \S|\|.*\|\s*$|> \S)|\[[^\]\n]+\]\([^)\s]+\)|\*\*\S[^*\n]*\*\*", re.MULTILINE
+)
+_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+#: Characters that the API does not take or that no reader sees; line ends become "\n" before.
+_UNSENT = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ufeff\ufffe\uffff\ud800-\udfff]")
+_SNIFFED = 64 * 1024
+
+
+def inspect_text(path: Path, media_type: str) -> Inspected:
+    """
+    Return the text of a DOCX or of a file of text, as one page, and which text it is.
+
+    Raises Problem if there is none, or if it is too large.
+    """
+    if media_type == DOCX:
+        return _inspected(DOCX, _html_as_text(_docx_as_html(path)))
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        raise Problem(f"has {size:,} bytes of text; at most {MOST_BYTES:,} fit into a request", media_type=media_type)
+    data = path.read_bytes()
+    text = decoded(data)
+    if _HTML.match(text[:_SNIFFED]):
+        return _inspected("text/html", _html_as_text(_decoded_html(data, text)))
+    return _inspected(kind_of_text(text), text)
+
+
+def decoded(data: bytes) -> str:
+    """
+    Return the text of a file: in the encoding that its mark says, else in UTF-8, else in Windows-1252.
+
+    Raises Problem if its mark is wrong.
+    """
+    for mark, encoding in _BOMS:
+        if data.startswith(mark):
+            try:
+                return data.decode(encoding)
+            except UnicodeDecodeError as error:
+                raise Problem(f"begins with the mark of {encoding} but is not: {error}") from error
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        # Five of its bytes mean nothing. Browsers take them for control characters, and so does latin-1.
+        return data.decode("cp1252") if not re.search(rb"[\x81\x8d\x8f\x90\x9d]", data) else data.decode("latin-1")
+
+
+def kind_of_text(text: str) -> str:
+    """Return the media type of a text that is not HTML, as far as it can be told: all are sent in the same way."""
+    if text.lstrip()[:1] in ("{", "["):
+        try:
+            msgspec.json.decode(text, type=msgspec.Raw)
+        except (msgspec.DecodeError, RecursionError):
+            pass
+        else:
+            return "application/json"
+    if _is_csv(text[:_SNIFFED]):
+        return "text/csv"
+    return "text/markdown" if _MARKDOWN.search(text[:_SNIFFED]) else "text/plain"
+
+
+def _is_csv(start: str) -> bool:
+    """Return whether each of the first lines has as many commas, semicolons or tabs as the others, but for quotes."""
+    lines = start.splitlines()[:20]
+    for delimiter in ",;\t":
+        try:
+            widths = {len(fields) for fields in csv.reader(lines, delimiter=delimiter) if fields}
+        except csv.Error:
+            continue
+        if len(lines) > 1 and len(widths) == 1 and widths != {1}:
+            return True
+    return False
+
+
+def _decoded_html(data: bytes, text: str) -> str:
+    """Return HTML in the encoding that it declares, unless its bytes show that they are UTF-8 or have a mark."""
+    declared = _CHARSET.search(data[:1024])
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        if declared and not data.startswith(tuple(mark for mark, _ in _BOMS)):
+            try:
+                return data.decode(declared[1].decode())
+            except (LookupError, UnicodeDecodeError):
+                return text
+    return text
+
+
+def _html_as_text(html: str) -> str:
+    # Tables are padded with blanks to the right edge of each cell.
+    return "\n".join(line.rstrip() for line in get_text(html).splitlines())
+
+
+def _docx_as_html(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(part.file_size for part in archive.infolist())
+            if unpacked > MOST_UNPACKED_BYTES:
+                raise Problem(
+                    f"is a DOCX of {path.stat().st_size:,} bytes that unpacks to {unpacked:,};"
+                    f" at most {MOST_UNPACKED_BYTES:,} are read",
+                    media_type=DOCX,
+                )
+        with path.open("rb") as file:
+            # Pictures are left out: only text is sent. No file or address that the document names is opened.
+            converted = mammoth.convert_to_html(
+                file,
+                convert_image=mammoth.images.img_element(lambda image: {}),
+                include_embedded_style_map=False,
+                external_file_access=False,
+            )
+        return str(converted.value)
+    except (zipfile.BadZipFile, KeyError, NotImplementedError) as error:
+        raise Problem(f"is a broken DOCX: {str(error)[:200]}", media_type=DOCX) from error
+
+
+def _inspected(media_type: str, text: str) -> Inspected:
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    sent = _UNSENT.sub("", lines).strip("\n")
+    if not sent.strip():
+        raise Problem("has no text", media_type=media_type)
+    return Inspected(media_type=media_type, pages=[Page(number=1, text=sent)])

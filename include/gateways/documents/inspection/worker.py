@@ -1,0 +1,115 @@
+"""
+The inspector's child process: it reads requests from its standard input and writes replies to its standard output.
+
+It is started as ``python -m include.gateways.documents.inspection.worker SECONDS MEMORY_BYTES``. It limits itself: the
+memory it may have, the processor time of each request, and the size of a file it makes. It ends when its input ends.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from include.enrichment.documents.document import IMAGES, PDF, Inspected
+from include.enrichment.documents.recipe import parse_recipe
+from include.gateways.documents.inspection import messages
+from include.gateways.documents.inspection.image import inspect_image, make_image
+from include.gateways.documents.inspection.kind import kind_of
+from include.gateways.documents.inspection.pdf import inspect_pdf, make_pdf
+from include.gateways.documents.inspection.problem import Problem
+from include.gateways.documents.inspection.text import inspect_text
+
+#: Larger than any request can be, so that a part or a decrypted copy is never larger than that for a good reason.
+_MOST_MADE_BYTES = 1 << 30
+
+_decode = msgspec.msgpack.Decoder(messages.Request).decode
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def main(seconds: int, memory_bytes: int) -> None:
+    """Answer requests until the input ends."""
+    requests = sys.stdin.buffer
+    # What a library prints must not get between the replies.
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    _limit(resource.RLIMIT_AS, memory_bytes)
+    _limit(resource.RLIMIT_FSIZE, _MOST_MADE_BYTES)
+    _limit(resource.RLIMIT_CORE, 0)
+    _send(replies, messages.READY)
+    while length := requests.read(messages.LENGTH.size):
+        request = _decode(requests.read(messages.LENGTH.unpack(length)[0]))
+        _limit_processor(seconds)
+        _send(replies, _encode(_reply(request, memory_bytes)))
+
+
+def _reply(request: messages.Request, memory_bytes: int) -> messages.Reply:
+    try:
+        if isinstance(request, messages.Inspect):
+            return messages.Found(_inspect(Path(request.path)))
+        _make(request)
+        return messages.Made()
+    except OSError as error:
+        path = error.filename if isinstance(error.filename, str) else request.path
+        return messages.DiskFailed(error.errno or 0, error.strerror or str(error), path)
+    except Problem as error:
+        return _failed(request, str(error), error.media_type)
+    except MemoryError:
+        return _failed(request, f"needs more than {memory_bytes / 1e6:,.0f} MB of memory to be read")
+    except RecursionError:
+        return _failed(request, "cannot be read: its parts are nested too deeply")
+    except Exception as error:  # whatever a library raises for a bad document
+        return _failed(request, f"cannot be read: {type(error).__name__}: {str(error)[:200]}")
+
+
+def _failed(request: messages.Request, problem: str, media_type: str = "") -> messages.Reply:
+    if isinstance(request, messages.Inspect):
+        return messages.Found(Inspected(media_type=media_type, problem=problem))
+    return messages.CannotMake(problem)
+
+
+def _inspect(path: Path) -> Inspected:
+    media_type = kind_of(path)
+    if media_type == PDF:
+        return inspect_pdf(path)
+    if media_type in IMAGES:
+        return inspect_image(path, media_type)
+    return inspect_text(path, media_type)
+
+
+def _make(request: messages.Make) -> None:
+    path, out, recipe = Path(request.path), Path(request.out), parse_recipe(request.recipe)
+    media_type = kind_of(path)
+    if media_type == PDF and (recipe.decrypted or recipe.pages):
+        make_pdf(path, recipe, out)
+    elif media_type in IMAGES and (recipe.upright or recipe.size):
+        make_image(path, media_type, recipe, out)
+    else:
+        raise Problem(f"is {media_type}, from which {request.recipe!r} cannot be made")
+
+
+def _limit(kind: int, most: int) -> None:
+    # macOS knows some limits only by name.
+    with suppress(ValueError, OSError):
+        resource.setrlimit(kind, (most, most))
+
+
+def _limit_processor(seconds: int) -> None:
+    """End this process by a signal after more seconds of processor time, even if its parent is gone by then."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime) + 1 + seconds, hard))
+
+
+def _send(replies: BinaryIO, message: bytes) -> None:
+    replies.write(messages.LENGTH.pack(len(message)) + message)
+    replies.flush()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

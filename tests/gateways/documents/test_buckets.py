@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import unicodedata
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from include.enrichment.errors import SetupError
+from include.gateways.documents.buckets import Buckets, LocalFolder, S3Buckets
+from include.gateways.lake import Lake, ObjectMissing, UnreadableKey
+from tests.fixtures.s3 import Bucket
+from tests.gateways.s3_proxy import on_s3
+
+COMPOSED, DECOMPOSED = (unicodedata.normalize(form, "déjà.pdf") for form in ("NFC", "NFD"))
+UNUSUAL = ["a b.pdf", "a+b.pdf", "a%20b.pdf", "100%.pdf", "a#b?c.pdf", "sub/ü.pdf", COMPOSED, DECOMPOSED]
+
+
+class Place(Protocol):
+    """Somewhere to put objects, and what reads them."""
+
+    buckets: Buckets
+    prefix: str
+
+    def put(self, name: str, data: bytes) -> None: ...
+
+
+class OnS3:
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self.buckets: Buckets = S3Buckets(lambda name: on_s3(f"s3://{name}", bucket.endpoint_url))
+        self.prefix = f"{bucket.uri}/invoices/dt=2026-11-01/"
+
+    def put(self, name: str, data: bytes) -> None:
+        self._bucket.put(f"invoices/dt=2026-11-01/{name}", data)
+
+
+class InFolder:
+    def __init__(self, folder: Path) -> None:
+        self.buckets: Buckets = LocalFolder(folder)
+        self.prefix = f"{folder}/dt=2026-11-01/"
+
+    def put(self, name: str, data: bytes) -> None:
+        path = Path(self.prefix, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+@pytest.fixture(params=["s3", "folder"])
+def place(request: pytest.FixtureRequest, s3_bucket: Bucket, tmp_path: Path) -> Place:
+    return OnS3(s3_bucket) if request.param == "s3" else InFolder(tmp_path / "objects")
+
+
+def test_every_object_below_the_prefix_is_listed_under_its_key_as_stored(place: Place) -> None:
+    before = datetime.now(UTC) - timedelta(seconds=2)
+    for name in UNUSUAL:
+        place.put(name, name.encode())
+    found = {listed.name: listed for listed in place.buckets.objects(place.prefix)}
+    assert list(found) == sorted(UNUSUAL)
+    for name, listed in found.items():
+        assert listed.uri == f"{place.prefix}{name}"
+        assert listed.size_bytes == len(name.encode())
+        assert before < listed.modified_at < datetime.now(UTC) + timedelta(seconds=2)
+
+
+def test_an_object_is_fetched_and_read_by_its_listed_uri(place: Place, tmp_path: Path) -> None:
+    for name in UNUSUAL:
+        place.put(name, name.encode())
+    for listed in place.buckets.objects(place.prefix):
+        data = listed.name.encode()
+        stored = place.buckets.fetch(listed.uri, tmp_path / "copy")
+        assert (stored.uri, stored.version, stored.size_bytes) == (listed.uri, listed.version, len(data))
+        assert stored.sha256 == hashlib.sha256(data).hexdigest()
+        assert place.buckets.read(listed.uri) == (tmp_path / "copy").read_bytes() == data
+
+
+def test_hidden_objects_are_left_out_and_an_empty_document_is_not(place: Place) -> None:
+    for name in ("_SUCCESS", ".DS_Store", "_tmp/a.pdf", "b/.c/a.pdf"):
+        place.put(name, b"x")
+    place.put("empty.pdf", b"")
+    assert [listed.name for listed in place.buckets.objects(place.prefix)] == ["empty.pdf"]
+
+
+def test_a_prefix_without_objects_lists_none(place: Place) -> None:
+    assert place.buckets.objects(place.prefix) == []
+
+
+@pytest.mark.parametrize("name", ["absent.pdf", "folder"])
+def test_what_is_not_there_is_missing(place: Place, name: str, tmp_path: Path) -> None:
+    place.put("folder/a.pdf", b"x")
+    for read in (place.buckets.read, lambda uri: place.buckets.fetch(uri, tmp_path / "copy")):
+        with pytest.raises(ObjectMissing, match=rf"{name} does not exist"):
+            read(f"{place.prefix}{name}")
+
+
+class TestS3:
+    def test_folders_created_by_hand_are_left_out(self, s3_bucket: Bucket) -> None:
+        place = OnS3(s3_bucket)
+        for name in ("", "sub/", "both/", "both"):
+            place.put(name, b"")
+        place.put("sub/a.pdf", b"x")
+        assert [listed.name for listed in place.buckets.objects(place.prefix)] == ["both", "sub/a.pdf"]
+
+    def test_a_document_whose_key_ends_in_a_slash_is_named(self, s3_bucket: Bucket, tmp_path: Path) -> None:
+        place = OnS3(s3_bucket)
+        place.put("a.pdf/", b"x")
+        (listed,) = place.buckets.objects(place.prefix)
+        with pytest.raises(UnreadableKey, match=r"a\.pdf/ is an object whose key ends in a slash"):
+            place.buckets.fetch(listed.uri, tmp_path / "copy")
+        place.put("a.pdf", b"")
+        with pytest.raises(UnreadableKey, match=r"a\.pdf/ is an object whose key ends in a slash"):
+            place.buckets.objects(place.prefix)
+
+    @pytest.mark.parametrize(
+        "uri", ["", "a.pdf", "/etc/passwd", "S3://b/a", "s3://bucket", "s3://b/", "s3://b//a", "s3://b/a/", "s3://é/a"]
+    )
+    def test_a_uri_that_names_no_object_is_the_fault_of_its_row(self, s3_bucket: Bucket, uri: str) -> None:
+        with pytest.raises(UnreadableKey, match=r"names no object: it "):
+            OnS3(s3_bucket).buckets.read(uri)
+
+    def test_a_bucket_that_does_not_exist_is_a_fault_of_the_setup(self, s3_bucket: Bucket) -> None:
+        with pytest.raises(SetupError, match=r"The bucket of s3://no-such-bucket does not exist"):
+            OnS3(s3_bucket).buckets.read("s3://no-such-bucket/a.pdf")
+
+    def test_a_bucket_is_opened_once(self, s3_bucket: Bucket) -> None:
+        opened: list[str] = []
+
+        def open_bucket(name: str) -> Lake:
+            opened.append(name)
+            return on_s3(f"s3://{name}", s3_bucket.endpoint_url)
+
+        buckets = S3Buckets(open_bucket)
+        s3_bucket.put("a", b"1")
+        assert [buckets.read(f"{s3_bucket.uri}/a") for _ in range(2)] == [b"1", b"1"]
+        assert opened == [s3_bucket.name]
+
+
+class TestFolder:
+    @pytest.mark.parametrize("uri", ["{folder}/../secret", "{folder}/link", "secret", "s3://b/a", "{folder}/\udcff"])
+    def test_nothing_outside_is_read(self, tmp_path: Path, uri: str) -> None:
+        folder = tmp_path / "objects"
+        folder.mkdir()
+        (tmp_path / "secret").write_text("x")
+        (folder / "link").symlink_to(tmp_path / "secret")
+        with pytest.raises(UnreadableKey, match=r"names no object: it is not the path of a file in"):
+            LocalFolder(folder).read(uri.format(folder=folder))
+
+    def test_a_file_whose_name_is_not_text_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / os.fsdecode(b"\xff.pdf")).write_bytes(b"x")
+        with pytest.raises(UnreadableKey, match=r"\\udcff.pdf' names no object"):
+            LocalFolder(tmp_path).objects(f"{tmp_path}/")
