@@ -38,6 +38,7 @@ TRUTH = pa.schema(
         ("invoice_date", pa.date32()),
         ("due_date", pa.date32()),
         ("currency", pa.string()),
+        ("tax", pa.float64()),
         ("total", pa.float64()),
         ("line_items", pa.list_(_LINE)),
         ("payment_terms", pa.string()),
@@ -82,6 +83,7 @@ def _true_values(document: Document) -> dict[str, Any]:
         "invoice_date": invoice.issued,
         "due_date": invoice.due,
         "currency": invoice.vendor.currency,
+        "tax": float(invoice.tax),
         "total": float(invoice.total),
         "line_items": [
             {
@@ -113,6 +115,7 @@ def _printed(invoice: Invoice) -> Iterator[tuple[str, str]]:
     yield "invoice_date", notation.date(invoice.issued)
     if invoice.due:
         yield "due_date", notation.date(invoice.due)
+    yield "tax", notation.money(invoice.tax, invoice.vendor.currency)
     yield "total", notation.money(invoice.total, invoice.vendor.currency)
     yield "payment_terms", invoice.terms
     for at, line in enumerate(invoice.lines):
