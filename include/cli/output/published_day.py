@@ -96,6 +96,7 @@ def stack_s3(stack: Stack) -> S3FileSystem:
         scheme="http",
         endpoint_override=urlsplit(stack.s3_url).netloc,
         allow_bucket_creation=True,
+        allow_delayed_open=True,  # small objects take one call instead of three
         connect_timeout=BUSY_SECONDS,
         request_timeout=BUSY_SECONDS,
     )
