@@ -209,6 +209,16 @@ ROOMS = [
             "supervisor.py": {"supervisor"},
         },
     ),
+    Room(
+        path="include/stack/sample_invoices",
+        imports={"include.stack.sample_invoices", "include.stack.progress", "pyarrow"},
+        only={
+            "damage.py": {"pikepdf", "pypdfium2", "PIL", "reportlab"},
+            "layouts.py": {"reportlab"},
+            "page.py": {"reportlab"},
+            "sample.py": {"pypdfium2"},
+        },
+    ),
     Room(path="include/dag_defaults.py", imports={"airflow.sdk", "claude_batch"}),
     Room(path="include/__init__.py", imports=set()),
 ]
