@@ -41,13 +41,13 @@ def _params(*attachments: Attachment, text: str = "Read it.") -> bytes:
 
 
 def _sent(params: bytes, bytes_of: dict[str, bytes]) -> bytes:
-    pieces = []
-    for piece in split_attachments(params):
-        if isinstance(piece, Attachment):
-            head, tail = source_around(piece)
-            piece = head + base64.b64encode(bytes_of[piece.uri]) + tail
-        pieces.append(piece)
-    return b"".join(pieces)
+    def sent(piece: bytes | Attachment) -> bytes:
+        if isinstance(piece, bytes):
+            return piece
+        head, tail = source_around(piece)
+        return head + base64.b64encode(bytes_of[piece.uri]) + tail
+
+    return b"".join(map(sent, split_attachments(params)))
 
 
 def test_params_with_references_are_json_and_give_their_attachments_back_in_order() -> None:
