@@ -84,15 +84,16 @@ class ExtractOperator(RunOperator):
             with open_claude(self.anthropic_conn_id) as claude:
                 model = check_setup(pipeline, lake=lake, claude=claude)
                 connection = pipeline.settings.attachments_connection
+                buckets = open_buckets(connection) if connection else None
                 extracted = extract(
                     pipeline,
                     folder,
                     source=open_source(pipeline, lake=lake),
                     lake=lake,
-                    buckets=open_buckets(connection) if connection else None,
+                    buckets=buckets,
                     context_tokens=model.context_tokens,
                 )
-                count_sample(folder, lake=lake, claude=claude)
+                count_sample(folder, lake=lake, claude=claude, buckets=buckets)
         result = headline.extracted(extracted.source_rows, requests=extracted.rows, unsendable=extracted.unsendable)
         self.log.info("Extracted %s: %s", folder.partition, result)
         self.set_headline(context, result)

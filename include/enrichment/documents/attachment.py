@@ -37,6 +37,7 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     :param sent_bytes: the number of bytes as sent, before base64
     :param sent_sha256: of the bytes as sent, in hex
     :param tokens: the input tokens that it probably takes
+    :param text_tokens: of these, those of its text, which are reckoned from bytes; the others are those of pictures
     :param upload: send it by way of the Files API, as a file that several requests may share
     """
 
@@ -49,6 +50,7 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     sent_bytes: int
     sent_sha256: str
     tokens: int
+    text_tokens: int = 0
     upload: bool = False
 
     @property
