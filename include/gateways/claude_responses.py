@@ -110,6 +110,8 @@ class _Capabilities(msgspec.Struct, frozen=True):
     batch: _Support
     structured_outputs: _Support
     thinking: _Thinking
+    pdf_input: _Support | None = None
+    image_input: _Support | None = None
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -118,6 +120,7 @@ class Model(msgspec.Struct, frozen=True):
     id: str
     lifecycle: str
     max_tokens: int | None = None
+    max_input_tokens: int | None = None
     capabilities: _Capabilities | None = None
     retires_at: _Time | None = None
 
@@ -134,6 +137,9 @@ class Model(msgspec.Struct, frozen=True):
             if known
             else {},
             retires_on=self.retires_at.astimezone(UTC).date() if self.retires_at else None,
+            context_tokens=self.max_input_tokens,
+            pdfs=known.pdf_input.supported if known and known.pdf_input else None,
+            images=known.image_input.supported if known and known.image_input else None,
         )
 
 
