@@ -84,15 +84,16 @@ class ExtractOperator(RunOperator):
             with open_claude(self.anthropic_conn_id) as claude:
                 model = check_setup(pipeline, lake=lake, claude=claude)
                 connection = pipeline.settings.attachments_connection
+                buckets = open_buckets(connection) if connection else None
                 extracted = extract(
                     pipeline,
                     folder,
                     source=open_source(pipeline, lake=lake),
                     lake=lake,
-                    buckets=open_buckets(connection) if connection else None,
+                    buckets=buckets,
                     context_tokens=model.context_tokens,
                 )
-                count_sample(folder, lake=lake, claude=claude)
+                count_sample(folder, lake=lake, claude=claude, buckets=buckets)
         result = headline.extracted(extracted.source_rows, requests=extracted.rows, unsendable=extracted.unsendable)
         self.log.info("Extracted %s: %s", folder.partition, result)
         self.set_headline(context, result)
@@ -215,13 +216,18 @@ class ClaudeBatchOperator(_ChunkOperator):
 
     def execute(self, context: Context) -> str:
         from claude_batch.connections.claude_connection import open_claude
-        from claude_batch.connections.gateways import open_lake
+        from claude_batch.connections.gateways import open_buckets, open_lake
         from include.steps.submit import submit
 
         try:
             with airflow_failures(), open_claude(self.anthropic_conn_id) as claude:
-                run_id = context["dag_run"].run_id
-                return submit(self.chunk, run_id=run_id, lake=open_lake(self.aws_conn_id), claude=claude)
+                return submit(
+                    self.chunk,
+                    run_id=context["dag_run"].run_id,
+                    lake=open_lake(self.aws_conn_id),
+                    claude=claude,
+                    open_buckets=open_buckets,
+                )
         except NotSent as reason:
             raise AirflowSkipException(str(reason)) from None
         except NotYet as later:

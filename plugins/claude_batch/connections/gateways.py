@@ -106,7 +106,7 @@ def open_buckets(connection: str) -> Buckets:
         absolute path of a folder, outside of which nothing is read
     """
     if connection.startswith("/"):
-        return LocalFolder(Path(connection))
+        return LocalFolder(connection)
     return S3Buckets(lambda bucket: _open_s3(S3Address(bucket=bucket, prefix=""), connection))
 
 
