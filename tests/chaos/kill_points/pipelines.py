@@ -23,6 +23,8 @@ class Kind:
     :param carried: the table has the ticket's text as ``body``
     :param sampled: some requests have the same content, and are paid for one by one
     :param judged: answers may fail a check, and their rows are rejects if their repairs fail too
+    :param attached: the body of a ticket is the path of a document that its requests send. DOCUMENTS stands for the
+        folder in pipeline.yaml
     """
 
     files: Mapping[str, str]
@@ -32,6 +34,7 @@ class Kind:
     carried: bool = False
     sampled: bool = False
     judged: bool = False
+    attached: bool = False
 
 
 PLAIN = Kind(files={"pipeline_yaml": f"{FILES['pipeline.yaml']}limits: {{{_LIMITS}}}\n"})
@@ -70,4 +73,15 @@ RICH = Kind(
     carried=True,
     sampled=True,
     judged=True,
+)
+#: Two requests for each ticket, which share its document, so that it is uploaded.
+ATTACHED = replace(
+    TWO,
+    files={
+        "pipeline_yaml": (
+            f"{_TWO['pipeline_yaml']}attachments: {{columns: {{body: {{send: pages}}}}, connection: DOCUMENTS}}\n"
+        ),
+        "user_md": "Ticket, {{ tone }}.",
+    },
+    attached=True,
 )

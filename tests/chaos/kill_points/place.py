@@ -13,6 +13,8 @@ from include.enrichment.batches import submission
 from include.gateways import claude as claude_gateway
 from include.gateways.claude import Claude
 from include.gateways.lake import Lake
+from include.steps.publishing import file_deletion
+from include.steps.submitting import uploads
 
 CREATES_PATH = "/v1/messages/batches"
 
@@ -39,6 +41,8 @@ class Timing:
         submission.SOON = timedelta(seconds=self.soon)
         submission.LATE = timedelta(seconds=self.late)
         claude_gateway._CREATE_TIMEOUT = httpx2.Timeout(self.client_timeout)
+        # One write after the other, so that each has its number.
+        uploads._AT_ONCE = file_deletion._AT_ONCE = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,11 @@ class Place:
     def pipeline(self) -> Path:
         """The pipeline's folder."""
         return self.folder / "tickets"
+
+    @property
+    def documents(self) -> Path:
+        """The folder of the documents that tickets name."""
+        return self.folder / "documents"
 
     @property
     def database(self) -> Path:

@@ -18,6 +18,7 @@ from uuid import uuid4
 from include.gateways.claude import Claude
 from tests.chaos.kill_points.pipelines import CANARY_ROWS, CHUNK_REQUESTS, PLAIN, Kind
 from tests.chaos.kill_points.place import CREATES_PATH, Place, Timing
+from tests.fixtures.documents import pdf
 from tests.fixtures.emulator import Emulator
 from tests.fixtures.flow import write_pipeline, write_tickets
 from tests.fixtures.s3 import filesystem
@@ -57,6 +58,8 @@ class World:
         self.change_pipeline(kind)
         count = rows * kind.alike // len(kind.of_ticket)
         tickets = [(f"T{number:03}", f"Ticket number {number // kind.alike}") for number in range(count)]
+        if kind.attached:
+            tickets = [(ticket, self._write_document(ticket, text)) for ticket, text in tickets]
         write_tickets(self.place.database, tickets)
         self.lake = self.place.open_lake()
         self.has_neighbour = False
@@ -64,7 +67,19 @@ class World:
     def change_pipeline(self, kind: Kind) -> None:
         """Let the runs that begin from now on play this pipeline."""
         self.kind = kind
-        write_pipeline(self.place.pipeline, **kind.files)
+        files = {name: text.replace("DOCUMENTS", str(self.place.documents)) for name, text in kind.files.items()}
+        write_pipeline(self.place.pipeline, **files)
+
+    def _write_document(self, ticket: str, text: str) -> str:
+        """Write the document of a ticket, and return its path."""
+        self.place.documents.mkdir(exist_ok=True)
+        path = self.place.documents / f"{ticket}.pdf"
+        path.write_bytes(pdf(text))
+        return str(path)
+
+    def files_left(self) -> list[str]:
+        """Return the names of the uploaded files that the API has."""
+        return [file["filename"] for file in self.emulator.files_uploaded() if not file["deleted"]]
 
     def tickets(self) -> dict[str, str]:
         """Return the tickets of the source, each with its text."""
