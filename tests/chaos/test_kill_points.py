@@ -176,8 +176,10 @@ def attached(tmp_path: Path, emulator: Emulator) -> World:
     return World(tmp_path / "world", emulator, rows=_ROWS + 1, kind=ATTACHED)
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
-@pytest.mark.parametrize("kind", ["uploading", UPLOAD, "uploaded", "deleting", DELETE_FILE, "deleted"])
+@pytest.mark.parametrize(
+    ("kind", "moment"),
+    [("uploading", "after"), (UPLOAD, "after"), ("deleting", "after"), (DELETE_FILE, "after")],
+)
 def test_a_process_killed_around_an_upload_or_a_deletion_leaves_no_file_that_nobody_knows(
     tmp_path: Path, emulator: Emulator, attached_numbers: dict[str, int], kind: str, moment: Moment
 ) -> None:

@@ -10,6 +10,7 @@ import anthropic
 import httpx2
 
 from include.enrichment.batches import submission
+from include.enrichment.documents import upload
 from include.gateways import claude as claude_gateway
 from include.gateways.claude import Claude
 from include.gateways.lake import Lake
@@ -41,6 +42,7 @@ class Timing:
         submission.SOON = timedelta(seconds=self.soon)
         submission.LATE = timedelta(seconds=self.late)
         claude_gateway._CREATE_TIMEOUT = httpx2.Timeout(self.client_timeout)
+        upload.UPLOAD_WINDOW = timedelta(seconds=self.create_window)
         # One write after the other, so that each has its number.
         uploads._AT_ONCE = file_deletion._AT_ONCE = 1
 

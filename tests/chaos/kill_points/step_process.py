@@ -48,6 +48,8 @@ from tests.fixtures.flow import DAY
 Moment = Literal["before", "after", "late"]
 CREATE = "create"
 UPLOAD, DELETE_FILE = "upload", "delete_file"
+#: The kinds of writes that concern uploaded files: the calls, and the states of their records.
+OF_FILES = ("uploading", UPLOAD, "uploaded", "deleting", DELETE_FILE, "deleted")
 #: Modules that libraries import at first use. Missing ones are ignored.
 _USED_LATER = (
     "pandas",
