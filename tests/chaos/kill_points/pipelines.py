@@ -22,8 +22,9 @@ class Kind:
     :param alike: how many tickets in a row have the same text, and so share their requests
     :param carried: the table has the ticket's text as ``body``
     :param sampled: some requests have the same content, and are paid for one by one
-    :param attached: a document is sent with each ticket. ``{documents}`` in the files is their folder
     :param judged: answers may fail a check, and their rows are rejects if their repairs fail too
+    :param attached: the body of a ticket is the path of a document that its requests send. DOCUMENTS stands for the
+        folder in pipeline.yaml
     """
 
     files: Mapping[str, str]
@@ -32,8 +33,8 @@ class Kind:
     alike: int = 1
     carried: bool = False
     sampled: bool = False
-    attached: bool = False
     judged: bool = False
+    attached: bool = False
 
 
 PLAIN = Kind(files={"pipeline_yaml": f"{FILES['pipeline.yaml']}limits: {{{_LIMITS}}}\n"})
@@ -73,14 +74,26 @@ RICH = Kind(
     sampled=True,
     judged=True,
 )
-#: Each ticket has a PDF in a folder.
-ATTACHED = Kind(
+#: Two requests for each ticket, which share its document, so that it is uploaded.
+ATTACHED = replace(
+    TWO,
+    files={
+        "pipeline_yaml": (
+            f"{_TWO['pipeline_yaml']}attachments: {{columns: {{body: {{send: pages}}}}, connection: DOCUMENTS}}\n"
+        ),
+        "user_md": "Ticket, {{ tone }}.",
+    },
+    attached=True,
+)
+#: One request for each ticket, whose document is sent within it.
+WITHIN = replace(
+    PLAIN,
     files={
         "pipeline_yaml": (
             f"{PLAIN.files['pipeline_yaml']}"
-            "attachments: {columns: {scan: {send: pages}}, connection: '{documents}'}\n"
+            "attachments: {columns: {body: {send: pages}}, connection: DOCUMENTS}\n"
         ),
-        "extract_sql": FILES["extract.sql"].replace("body", "body, '{documents}/' || ticket || '.pdf' as scan"),
+        "user_md": "Ticket.",
     },
     attached=True,
 )
