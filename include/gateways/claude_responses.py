@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from include.enrichment.batches.poll import BatchStatus
+from include.enrichment.documents.upload import UploadedFile
 from include.enrichment.errors import ApiError
 from include.enrichment.requests.request import MAX_REQUEST_BYTES
 from include.enrichment.spec.model_capabilities import ModelCapabilities
@@ -70,6 +71,25 @@ class BatchPage(msgspec.Struct, frozen=True):
     def after(self) -> str | None:
         """Return the cursor of the next page, None if this is the last one."""
         return self.last_id if self.has_more else None
+
+
+class File(msgspec.Struct, frozen=True):
+    """An uploaded file, alone or in the list."""
+
+    id: Annotated[str, msgspec.Meta(min_length=1)]
+    filename: str
+    expires_at: _Time | None = None
+
+    def described(self) -> UploadedFile:
+        """Return the file as the rest of the project knows it."""
+        return UploadedFile(file_id=self.id, name=self.filename, expires_at=self.expires_at)
+
+
+class FilePage(msgspec.Struct, frozen=True):
+    """A page of the list of files, newest first. The last one's ``next_page`` is null, never missing."""
+
+    data: list[File]
+    next_page: str | None
 
 
 class TokenCount(msgspec.Struct, frozen=True):
