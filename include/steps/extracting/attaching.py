@@ -208,8 +208,8 @@ class _Attacher:
             size = Size(name=one.name, tokens=text_tokens(text, model))
             return _Sent(Titled(name=one.name, content=text), size, _described(one, recipe, pages))
         recipe = recipe_for_pages(inspected, pages[0].number, pages[-1].number)
-        text = layer_tokens(pages, model)
-        attachment = self._attachment(one, recipe, tokens=pdf_tokens(pages, model), text_tokens=text)
+        in_text = layer_tokens(pages, model)
+        attachment = self._attachment(one, recipe, tokens=pdf_tokens(pages, model), text_tokens=in_text)
         some = page_range(pages) if len(pages) < len(inspected.pages) else ""
         return _Sent(
             Titled(name=one.name, content=attachment, pages=some),
