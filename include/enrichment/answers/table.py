@@ -43,8 +43,32 @@ _CHECKED_FIELD = pa.field(CHECKED, pa.string())
 #: The column with the names of the checks that warn of the answer.
 WARNINGS = "_warnings"
 _WARNINGS_FIELD = pa.field(WARNINGS, pa.list_(pa.string()))
+#: The columns with the evidence of the answer, and with the paths of its values that have none.
+EVIDENCE, UNGROUNDED = "_evidence", "_ungrounded"
+EVIDENCE_FIELDS = [
+    pa.field(
+        EVIDENCE,
+        pa.list_(
+            pa.struct(
+                [
+                    pa.field("field", pa.string()),
+                    pa.field("page", pa.int64()),
+                    pa.field("quote", pa.string()),
+                    pa.field("found", pa.string()),
+                    pa.field("document", pa.string()),
+                ]
+            )
+        ),
+    ),
+    pa.field(UNGROUNDED, pa.list_(pa.string())),
+]
 #: The column with the number of the sample, from 1.
 SAMPLE = "_sample"
+#: The columns with the number of a part of a document, from 1, and with its pages, for example 51-100.
+PART, PAGES = "_part", "_pages"
+#: The column with the ids of the documents that the row's request has. It is not published.
+DOCUMENTS = "_documents"
+_DOCUMENTS_FIELD = pa.field(DOCUMENTS, pa.list_(pa.string()))
 #: The column with the value by which the best of several candidates was kept.
 SCORE = "_score"
 _SCORE_FIELD = pa.field(SCORE, pa.float64())
@@ -144,7 +168,12 @@ def changed_types(fields: Iterable[pa.Field], published: Mapping[str, str]) -> l
 
 
 def rows_schema(
-    keys: Sequence[pa.Field], *, carried: Sequence[pa.Field] = (), sampled: bool = False, checked: bool = False
+    keys: Sequence[pa.Field],
+    *,
+    carried: Sequence[pa.Field] = (),
+    sampled: bool = False,
+    checked: bool = False,
+    attached: bool = False,
 ) -> pa.Schema:
     """
     Return the schema of a run's rows: the key, the carried columns, and either ``request_id`` with ``params`` or the
@@ -156,11 +185,13 @@ def rows_schema(
     :param carried: nullable
     :param sampled: each row occurs once per sample, and its key ends in the number of the sample
     :param checked: each row has a column CHECKED
+    :param attached: each row has a column DOCUMENTS
     """
     sample = [pa.field(SAMPLE, pa.int64(), nullable=False)] if sampled else []
     of_source = [(field, _KEY) for field in (*keys, *sample)] + [(field, _CARRIED) for field in carried]
     marked = [field.with_metadata({_ROLE: role}) for field, role in of_source]
-    return pa.schema([*marked, *_WORK_FIELDS, *([_CHECKED_FIELD] if checked else [])])
+    added = [*([_CHECKED_FIELD] if checked else []), *([_DOCUMENTS_FIELD] if attached else [])]
+    return pa.schema([*marked, *_WORK_FIELDS, *added])
 
 
 def row_keys(rows: pa.Schema) -> list[pa.Field]:
@@ -253,6 +284,7 @@ class Shape:
     The schemas that one pipeline publishes: the business key, then the carried columns, then the columns of the output,
     then the origin.
 
+    :param grounded: the table has the columns EVIDENCE and UNGROUNDED after the output
     :param warned: the table has a column WARNINGS before the origin
     :param scored: the table has a column SCORE before the origin, as the best of several candidates were kept
     """
@@ -260,6 +292,7 @@ class Shape:
     keys: Sequence[pa.Field]
     output: Output
     carried: Sequence[pa.Field] = ()
+    grounded: bool = False
     warned: bool = False
     scored: bool = False
 
@@ -271,7 +304,12 @@ class Shape:
     @property
     def judged(self) -> list[pa.Field]:
         """The columns of the table that say something of a row and its answer: all but score and origin."""
-        return [*self.source, *self.output.fields, *([_WARNINGS_FIELD] if self.warned else [])]
+        return [*self.source, *self.output.fields, *self.about_answer]
+
+    @property
+    def about_answer(self) -> list[pa.Field]:
+        """The columns of the table that say something of the answer: its evidence, and which checks warn of it."""
+        return [*(EVIDENCE_FIELDS if self.grounded else []), *([_WARNINGS_FIELD] if self.warned else [])]
 
     @property
     def table(self) -> pa.Schema:
@@ -281,8 +319,7 @@ class Shape:
     @property
     def origin(self) -> list[pa.Field]:
         """The columns of the table after the output."""
-        warnings, score = [_WARNINGS_FIELD] if self.warned else [], [_SCORE_FIELD] if self.scored else []
-        return [*warnings, *score, *_ORIGIN]
+        return [*self.about_answer, *([_SCORE_FIELD] if self.scored else []), *_ORIGIN]
 
     @property
     def samples(self) -> pa.Schema:
@@ -300,7 +337,7 @@ def split_rows(rows: pa.Table, answered: pa.Table, shape: Shape) -> tuple[pa.Tab
     Split rows into published table and rejects. Each row is in exactly one of the two, in the same order.
 
     :param rows: rows of a rows_schema(), without their params. All their outputs are Python objects at the same time
-    :param answered: the result of each row, in ANSWERED_SCHEMA; with WARNINGS if the shape has it
+    :param answered: the result of each row, in ANSWERED_SCHEMA, and the columns of the shape that say something of it
     """
     # A row without a request is like one that the API rejects: errored, with the reason, at no cost.
     unsent = pc.is_valid(rows["problem"])
@@ -311,8 +348,8 @@ def split_rows(rows: pa.Table, answered: pa.Table, shape: Shape) -> tuple[pa.Tab
         "_cost_usd": pc.if_else(unsent, pa.scalar(Decimal(0), USD), answered["_cost_usd"]),
     }
     whole = pa.table(columns, schema=ANSWERED_SCHEMA)
-    if shape.warned:
-        whole = whole.append_column(_WARNINGS_FIELD, answered[WARNINGS])
+    for field in shape.about_answer:
+        whole = whole.append_column(field, answered[field.name])
     # The source's columns stay separate: they may have the name of a column of the answers.
     source = rows.select([field.name for field in shape.source])
     good = pc.equal(whole["outcome"], "succeeded")
