@@ -162,10 +162,11 @@ class _Child:
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", _WORKER, str(seconds), str(memory_bytes)],
             # It finds what this process finds. Nothing else is handed down, least of all the secrets of connections.
-            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUTF8": "1"},
+            env={"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path), "PYTHONUTF8": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
+            bufsize=0,
             cwd="/",
         )
         try:
@@ -187,7 +188,6 @@ class _Child:
         assert self._process.stdin
         try:
             self._process.stdin.write(messages.LENGTH.pack(len(message)) + message)
-            self._process.stdin.flush()
         except BrokenPipeError as error:
             raise self._how_it_ended() from error
         return self._receive(_PATIENCE * self._seconds)
