@@ -130,6 +130,14 @@ ROOMS = [
         },
     ),
     Room(
+        path="include/gateways/uploads",
+        imports={
+            *("include.enrichment", "include.gateways.claude_errors", "include.gateways.claude_responses"),
+            *("include.gateways.lake", "include.gateways.ledger_store", "include.gateways.uploads", "pydantic"),
+        },
+        only={"claude_files.py": {"anthropic", "httpx2"}},
+    ),
+    Room(
         path="include/gateways/documents",
         imports={
             *("include.enrichment", "include.gateways.disk", "include.gateways.lake", "include.gateways.documents"),
@@ -172,8 +180,9 @@ ROOMS = [
     ),
     *_layers(
         "include/emulator",
-        ["billing", "answers", "faults", "engine", "http"],
+        ["billing", "documents", "answers", "faults", "engine", "http"],
         base={"include.emulator.api_errors", "include.emulator.draws", *_SERVER},
+        only={"pdf.py": {"pypdfium2"}, "image.py": {"PIL"}},
     ),
     Room(
         path="include/cli",
@@ -198,6 +207,16 @@ ROOMS = [
             "compose_setup.py": {"pandas", "sqlalchemy"},
             "processes.py": {"psutil"},
             "supervisor.py": {"supervisor"},
+        },
+    ),
+    Room(
+        path="include/stack/sample_invoices",
+        imports={"include.stack.sample_invoices", "include.stack.progress", "pyarrow"},
+        only={
+            "damage.py": {"pikepdf", "pypdfium2", "PIL", "reportlab"},
+            "layouts.py": {"reportlab"},
+            "page.py": {"reportlab"},
+            "sample.py": {"pypdfium2"},
         },
     ),
     Room(path="include/dag_defaults.py", imports={"airflow.sdk", "claude_batch"}),

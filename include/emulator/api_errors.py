@@ -53,14 +53,18 @@ class ApiError(Exception):
 class RequestRejected(Exception):
     """One request has invalid ``params``; it is not billed."""
 
-    def __init__(self, message: str, *, type: str = "invalid_request_error") -> None:
+    def __init__(
+        self, message: str, *, type: str = "invalid_request_error", details: Mapping[str, object] | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.type = type
+        self.details = details
 
     def to_api_error(self) -> ApiError:
         """Return the error response of POST /v1/messages, where one request is the whole call."""
-        return ApiError(404 if self.type == "not_found_error" else 400, self.message)
+        status = next(status for status, type in TYPE_BY_STATUS.items() if type == self.type)
+        return ApiError(status, self.message, details=self.details)
 
 
 def envelope(

@@ -5,6 +5,7 @@ The server's state on disk: a SQLite file for records, and one file per batch fo
     <state>/bodies/<batch id>        the create body as received
     <state>/results/<batch id>       the result lines, written when the batch ends
     <state>/bills/<batch id>         the billed requests, see billing/bills.py; kept after a delete
+    <state>/files/<file id>          the content of an uploaded file
 
 A killed process loses nothing that it confirmed: a body is in place before its record is committed, and the record
 before the 200 is sent. Commits do not wait for the disk (synchronous=OFF): a SIGKILL cannot lose data that the kernel
@@ -23,6 +24,7 @@ import msgspec
 
 from include.emulator.billing.bills import Bill, Charge
 from include.emulator.engine.batches import SECOND, Batch, Counts, timestamp
+from include.emulator.engine.uploaded_files import UploadedFiles
 from include.emulator.faults import fault_list
 from include.emulator.faults.armed_faults import EVERYWHERE, ArmedFaults
 
@@ -44,6 +46,8 @@ CREATE TABLE IF NOT EXISTS clocks (workspace TEXT PRIMARY KEY, ahead INTEGER NOT
 CREATE TABLE IF NOT EXISTS prefixes (
     scope TEXT NOT NULL, prefix TEXT NOT NULL, readable_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
     PRIMARY KEY (scope, prefix));
+CREATE TABLE IF NOT EXISTS refusals (
+    workspace TEXT NOT NULL, custom_id TEXT NOT NULL, times INTEGER NOT NULL, PRIMARY KEY (workspace, custom_id));
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 # A write or read extends the TTL of a live entry; it stays readable for requests that could already read it.
@@ -80,6 +84,7 @@ class Store:
         self._db.executescript(_TABLES)
         self._clocks: dict[str, int] = dict(self._db.execute("SELECT workspace, ahead FROM clocks"))
         self.faults = ArmedFaults(self._db)
+        self.files = UploadedFiles(self._db, state / "files")
         self._sweep()
 
     def close(self) -> None:
@@ -169,9 +174,19 @@ class Store:
         """Record the cancel of a batch."""
         self._db.execute("UPDATE batches SET cancel_initiated_at = ? WHERE id = ?", (at, batch_id))
 
-    def end(self, batch: Batch, at: int, counts: Counts, warmed: Mapping[str, int], charge: Charge) -> None:
+    def end(
+        self,
+        batch: Batch,
+        at: int,
+        counts: Counts,
+        warmed: Mapping[str, int],
+        charge: Charge,
+        refused: Mapping[str, int],
+    ) -> None:
         """
         Record the end of a batch and its charge, and put its prompt prefixes (prefix to TTL in seconds) into the cache.
+
+        :param refused: how often it could not process the PDF or image of a custom_id
 
         Its results and its bill must be in place.
         """
@@ -180,8 +195,17 @@ class Store:
             "UPDATE batches SET ended_at = ?, counts = ? WHERE id = ?", (at, msgspec.json.encode(counts), batch.id)
         )
         self._db.execute("REPLACE INTO bills VALUES (?, ?)", (batch.id, msgspec.json.encode(charge)))
+        self._db.executemany(
+            "INSERT INTO refusals VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET times = times + excluded.times",
+            [(batch.workspace, custom_id, times) for custom_id, times in refused.items()],
+        )
         self.warm(batch.workspace, warmed, started_at=batch.created_at, readable_at=at)
         self._db.execute("COMMIT")
+
+    def refusals(self, workspace: str) -> dict[str, int]:
+        """Return how often the PDF or image of a custom_id could not be processed."""
+        rows = self._db.execute("SELECT custom_id, times FROM refusals WHERE workspace = ?", (workspace,))
+        return dict(rows.fetchall())
 
     def delete(self, batch_id: str) -> None:
         """Delete a batch with its body and results; it stays in the log and in the bills."""

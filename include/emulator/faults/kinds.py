@@ -12,6 +12,7 @@ on a whole batch        stuck  leaky_counters  duration  unfinished           \\
 on rows of a batch      errored  expired  canceled  refusal  truncated        /  a second download see the same batch
                         invalid_json  violates_schema  wrong_case_enum  blank  wrong_language  lost_placeholder
                         too_long  duplicate_text  invented_number  forbidden_text
+                        could_not_process  wrong_page  paraphrased_quote  invented_quote
 on a results download   cut_results  stall_results  gzip_results  no_final_newline  missing_lines  duplicate_lines
                         foreign_lines
 """
@@ -26,23 +27,28 @@ from include.emulator.faults.fault import BatchFault, Count, Fault, Share, kind_
 from include.emulator.faults.row_kinds import (
     Blank,
     Canceled,
+    CouldNotProcess,
     DuplicateText,
     Errored,
     Expired,
     ForbiddenText,
     InvalidJson,
     InventedNumber,
+    InventedQuote,
     LostPlaceholder,
+    ParaphrasedQuote,
     Refusal,
     TooLong,
     Truncated,
     ViolatesSchema,
     WrongCaseEnum,
     WrongLanguage,
+    WrongPage,
 )
 
 BatchEndpoint = Literal["create", "retrieve", "list", "cancel", "delete", "results"]
-Endpoint = BatchEndpoint | Literal["messages", "count_tokens", "models"]
+FileEndpoint = Literal["upload_file", "list_files", "retrieve_file", "delete_file"]
+Endpoint = BatchEndpoint | FileEndpoint | Literal["messages", "count_tokens", "models"]
 Seconds = Annotated[float, msgspec.Meta(ge=0)]
 ErrorStatus = Annotated[int, msgspec.Meta(ge=400, le=599)]
 
@@ -51,8 +57,9 @@ class HttpError(Fault, frozen=True):
     """
     An error response instead of the right one.
 
-    ``created``: the batch is made anyway (create only). ``error_code`` goes into ``error.details``, for example
-    ``enforced_spend_limit_reached``. ``retry_after`` is in seconds; null sends no such header.
+    ``created``: the batch or file is made anyway (create and upload_file only). ``error_code`` goes into
+    ``error.details``, for example ``enforced_spend_limit_reached``. ``retry_after`` is in seconds; null sends no such
+    header.
     """
 
     status: ErrorStatus
@@ -63,8 +70,8 @@ class HttpError(Fault, frozen=True):
     created: bool = False
 
     def __post_init__(self) -> None:
-        if self.created and self.on != "create":
-            raise ValueError("`created` goes with `on: create` only")
+        if self.created and self.on not in ("create", "upload_file"):
+            raise ValueError("`created` goes with `on: create` or `on: upload_file` only")
 
 
 class NotFound(Fault, frozen=True):
@@ -108,13 +115,14 @@ class ListLag(Fault, frozen=True):
 
 class CallsPerMinute(Fault, frozen=True):
     """
-    A 429 for every batch call beyond the first ``calls`` of a minute by the workspace's clock.
+    A 429 for every call beyond the first ``calls`` of a minute by the workspace's clock.
 
-    All batch endpoints count together. ``retry-after`` is the whole seconds to the next minute. A restart resets the
-    count. A chance is a call beyond the limit.
+    All batch endpoints count together; with ``on: files`` all of the Files API do. ``retry-after`` is the whole seconds
+    to the next minute. A restart resets the count. A chance is a call beyond the limit.
     """
 
     calls: Count
+    on: Literal["batches", "files"] = "batches"
 
 
 class QueueLimit(Fault, frozen=True):
@@ -228,6 +236,7 @@ AnyFault = (
     | Duration
     | Unfinished
     | Errored
+    | CouldNotProcess
     | Expired
     | Canceled
     | Refusal
@@ -242,6 +251,9 @@ AnyFault = (
     | DuplicateText
     | InventedNumber
     | ForbiddenText
+    | WrongPage
+    | ParaphrasedQuote
+    | InventedQuote
     | CutResults
     | StallResults
     | GzipResults

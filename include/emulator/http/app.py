@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from include.emulator.api_errors import envelope
 from include.emulator.faults.kinds import Endpoint
-from include.emulator.http import batch_routes, control_routes, message_routes
+from include.emulator.http import batch_routes, control_routes, file_routes, message_routes
 from include.emulator.http.server import Handler, Server, endpoint, json_response
 
 _ROUTES: tuple[tuple[str, str, Endpoint, Handler], ...] = (
@@ -22,6 +22,11 @@ _ROUTES: tuple[tuple[str, str, Endpoint, Handler], ...] = (
     ("DELETE", "/v1/messages/batches/{batch_id}", "delete", batch_routes.delete),
     ("POST", "/v1/messages/batches/{batch_id}/cancel", "cancel", batch_routes.cancel),
     ("GET", "/v1/messages/batches/{batch_id}/results", "results", batch_routes.results),
+    ("POST", "/v1/files", "upload_file", file_routes.upload),
+    ("GET", "/v1/files", "list_files", file_routes.list_files),
+    ("GET", "/v1/files/{file_id}", "retrieve_file", file_routes.retrieve_file),
+    ("DELETE", "/v1/files/{file_id}", "delete_file", file_routes.delete_file),
+    ("GET", "/v1/files/{file_id}/content", "retrieve_file", file_routes.download_file),
     ("POST", "/v1/messages", "messages", message_routes.create_message),
     ("POST", "/v1/messages/count_tokens", "count_tokens", message_routes.count_tokens),
     ("GET", "/v1/models", "models", message_routes.list_models),

@@ -66,11 +66,12 @@ def clock_route(server: Server) -> Endpoint:
 
 
 def log_route(server: Server) -> Endpoint:
-    """Return the route for the log: GET lists the calls and the batches made, oldest first."""
+    """Return the route for the log: GET lists the calls, the batches made and the files uploaded, oldest first."""
 
     async def serve(request: Request) -> Response:
-        scope = _scope(request)
-        return json_response({"calls": server.store.calls(scope), "batches": server.store.batches_made(scope)})
+        scope, store = _scope(request), server.store
+        files = store.files.ever_uploaded(scope)
+        return json_response({"calls": store.calls(scope), "batches": store.batches_made(scope), "files": files})
 
     return serve
 

@@ -23,6 +23,14 @@ class Page:
 
 def read_page(query: QueryParams) -> Page:
     """Parse the page from a query string. Raises ApiError (400)."""
+    limit = read_limit(query)
+    if "after_id" in query and "before_id" in query:
+        raise ApiError(400, "after_id and before_id cannot be combined")
+    return Page(limit, query.get("after_id"), query.get("before_id"))
+
+
+def read_limit(query: QueryParams) -> int:
+    """Parse the size of a page from a query string. Raises ApiError (400)."""
     text = query.get("limit", str(DEFAULT_LIMIT))
     try:
         limit = int(text)
@@ -32,9 +40,7 @@ def read_page(query: QueryParams) -> Page:
     if not 1 <= limit <= MAX_LIMIT:
         bound = "greater than or equal to 1" if limit < 1 else f"less than or equal to {MAX_LIMIT}"
         raise ApiError(400, f"limit: Input should be {bound}")
-    if "after_id" in query and "before_id" in query:
-        raise ApiError(400, "after_id and before_id cannot be combined")
-    return Page(limit, query.get("after_id"), query.get("before_id"))
+    return limit
 
 
 def render_page(data: list[dict[str, object]], has_more: bool) -> dict[str, object]:

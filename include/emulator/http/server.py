@@ -29,6 +29,7 @@ from include.emulator.faults.kinds import (
     BatchEndpoint,
     CallsPerMinute,
     Endpoint,
+    FileEndpoint,
     HttpError,
     Slow,
     WorkspaceHumanReviewDisabled,
@@ -43,7 +44,11 @@ INVALID_KEY_PREFIX = "invalid"
 
 _ALPHABET = string.ascii_letters + string.digits
 _MINUTE = 60 * SECOND
-_BATCH_ENDPOINTS: frozenset[str] = frozenset(get_args(BatchEndpoint))
+#: The group of endpoints whose calls count together; that of all others is "".
+_GROUPS: dict[str, str] = {
+    **dict.fromkeys(get_args(BatchEndpoint), "batches"),
+    **dict.fromkeys(get_args(FileEndpoint), "files"),
+}
 F = TypeVar("F", bound=Fault)
 
 
@@ -56,8 +61,8 @@ class Server:
     seed: int
     #: How long a batch takes, and how long a canceled one takes to end, in seconds.
     processing_seconds: float
-    #: Minute and number of calls in it, by workspace and by whether they are batch calls, which have their own limit.
-    calls: dict[tuple[str, bool], tuple[int, int]] = field(default_factory=dict)
+    #: Minute and number of calls in it, by workspace and by the group of endpoints that has a limit of its own.
+    calls: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
     def strikes(self, workspace: str, kind: type[F], applies: Callable[[F], bool] = lambda fault: True) -> Iterator[F]:
         """Yield the armed faults of this kind that apply and strike; each is counted when it is yielded."""
@@ -68,7 +73,7 @@ class Server:
 
     def calls_this_minute(self, workspace: str, name: Endpoint, *, new: int = 0) -> int:
         """Return the number of calls in the workspace's current minute that count together with this endpoint."""
-        group = workspace, name in _BATCH_ENDPOINTS
+        group = workspace, _GROUPS.get(name, "")
         minute = self.store.now(workspace) // _MINUTE
         then, count = self.calls.get(group, (minute, 0))
         self.calls[group] = minute, new + (count if then == minute else 0)
@@ -194,7 +199,8 @@ def _admit(server: Server, name: Endpoint, request: Request, pieces: AsyncIterat
 
 def _raise_armed_fault(call: Call) -> None:
     calls = call.server.calls_this_minute(call.workspace, call.name)
-    if call.name in _BATCH_ENDPOINTS and (limit := call.strike(CallsPerMinute, lambda fault: calls > fault.calls)):
+    group = _GROUPS.get(call.name)
+    if limit := call.strike(CallsPerMinute, lambda fault: fault.on == group and calls > fault.calls):
         left = -(-(_MINUTE - call.now % _MINUTE) // SECOND)
         message = f"This request would exceed your organization's rate limit of {limit.calls} requests per minute."
         raise ApiError(429, message, headers=retry_after(left))
@@ -219,8 +225,9 @@ def retry_after(seconds: float | None) -> dict[str, str]:
 def _standard_headers(server: Server, workspace: str, name: Endpoint, request_id: str) -> dict[str, str]:
     minute = server.store.now(workspace) // _MINUTE
     used = server.calls_this_minute(workspace, name)
-    limits = [one.fault.calls for one in server.store.faults.of(workspace) if isinstance(one.fault, CallsPerMinute)]
-    limit = limits[0] if limits and name in _BATCH_ENDPOINTS else CALLS_PER_MINUTE
+    faults = (armed.fault for armed in server.store.faults.of(workspace))
+    limits = [fault.calls for fault in faults if isinstance(fault, CallsPerMinute) and fault.on == _GROUPS.get(name)]
+    limit = limits[0] if limits else CALLS_PER_MINUTE
     return {
         "request-id": request_id,
         "anthropic-organization-id": "00000000-0000-4000-8000-000000000000",

@@ -12,8 +12,9 @@ from datetime import date
 
 from include.enrichment.runs.partition import Partition
 
-#: The folders of all pipelines' ledgers, results and usage records, and of the usage reports.
-LEDGER_FOLDER, RESULTS_FOLDER, USAGE_FOLDER, REPORTS_FOLDER = "ledger/", "results/", "usage/", "reports/usage/"
+#: The folders of all pipelines' ledgers, results, usage records and uploads, and of the usage reports.
+LEDGER_FOLDER, RESULTS_FOLDER, USAGE_FOLDER, UPLOADS_FOLDER = "ledger/", "results/", "usage/", "uploads/"
+REPORTS_FOLDER = "reports/usage/"
 
 
 class _WorkingFile:
@@ -53,6 +54,8 @@ class RunFolder:
     foreground_json = _WorkingFile("foreground.json")
     #: One line per source row: business key, request_id, and the rendered params or the reason for having none.
     rows = _WorkingFile("rows.parquet")
+    #: The documents that the rows attach, with the text of their pages; only if the pipeline attaches any.
+    documents = _WorkingFile("documents.parquet")
     #: The time of the extract and its row count; written last, so the rows exist if this file does.
     extract_json = _WorkingFile("extract.json")
     #: The token counts that the API gave for some of the requests.
@@ -166,6 +169,20 @@ def parse_ledger_key(key: str) -> tuple[str, str] | None:
 def open_chunks(pipeline: str) -> str:
     """Return the key of the list of chunks that are planned and not loaded yet. (No chunk id is that short.)"""
     return f"{ledger_folder(pipeline)}open.json"
+
+
+def uploads_folder(pipeline: str) -> str:
+    """Return the folder of a pipeline's records of uploaded files."""
+    return f"{UPLOADS_FOLDER}{pipeline}/"
+
+
+def upload(pipeline: str, content_id: str) -> str:
+    """
+    Return the key of the record of an attachment that is sent as an uploaded file.
+
+    :param content_id: of the attachment
+    """
+    return f"{uploads_folder(pipeline)}{hashlib.sha256(content_id.encode()).hexdigest()}.json"
 
 
 def warm_ups(pipeline: str, prefix_id: str) -> str:

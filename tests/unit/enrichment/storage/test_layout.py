@@ -43,6 +43,7 @@ def _folder(run_id: str) -> RunFolder:
         (_folder("r").pipeline_json, "runs/catalogue/2026-11-21/r/pipeline.json"),
         (_folder("r").foreground_json, "runs/catalogue/2026-11-21/r/foreground.json"),
         (_folder("r").rows, "runs/catalogue/2026-11-21/r/rows.parquet"),
+        (_folder("r").documents, "runs/catalogue/2026-11-21/r/documents.parquet"),
         (_folder("r").rejects, "runs/catalogue/2026-11-21/r/rejects.parquet"),
         (_folder("r").samples, "runs/catalogue/2026-11-21/r/samples.parquet"),
         (_folder("r").table, "runs/catalogue/2026-11-21/r/table.parquet"),
