@@ -145,7 +145,7 @@ def _array(node: Schema, root: Schema, name: str) -> _Finder:
     bounds = read_instructions(node.get("description", "")).items
 
     def find(reading: _Reading, place: _Place) -> list[Any]:
-        rows: list[Line | None] = [*reading.text.rows[:_MOST_ROWS]]
+        rows: list[Line | None] = [*reading.text.rows(_MOST_ROWS)]
         if bounds is not None or not rows or not _is_object(items, root):
             low, high = bounds or (least, 3)
             rows = [reading.any_line() for _ in range(low + reading.draws.below(high - low + 1))]
@@ -276,9 +276,10 @@ def _currencies(text: Text) -> list[tuple[str, Line]]:
 
 
 def _drawn(reading: _Reading, read: Callable[[str], Any]) -> tuple[Any, Line] | None:
-    """Draw one of the lines that have a value of this kind."""
-    found = [(value, line) for line in reading.text.lines if (value := read(line.text)) is not None]
-    return reading.draws.pick(found) if found else None
+    """Draw a line, and return the first value of this kind in it or after it."""
+    start = reading.draws.below(len(reading.text.lines))
+    lines = [*reading.text.lines[start:], *reading.text.lines[:start]]
+    return next(((value, line) for line in lines if (value := read(line.text)) is not None), None)
 
 
 def _code(text: str) -> str | None:

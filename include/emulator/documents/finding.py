@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -26,6 +27,7 @@ _SUMMARY = re.compile(
     r"|impon|importe|discount|rabatt|remise|page|seite",
     re.IGNORECASE,
 )
+_DECIMALS = re.compile(r"\d[.,]\d")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 #: Of these names, the last label in the document counts: the total of the last page, not that of the first.
 _LAST = frozenset({"total", "due", "gross", "amount"})
@@ -58,10 +60,9 @@ class Text:
     def _lower(self) -> list[str]:
         return [line.text.lower() for line in self.lines]
 
-    @cached_property
-    def rows(self) -> list[Line]:
-        """The lines that are rows of a table: words, and at least two numbers of which one has decimals."""
-        return [line for line in self.lines if _is_row(line.text)]
+    def rows(self, most: int) -> list[Line]:
+        """Return the first rows of tables: lines with words, and at least two numbers of which one has decimals."""
+        return list(islice((line for line in self.lines if _is_row(line.text)), most))
 
     def line_with(self, word: str) -> Line | None:
         """Return the first line that contains a text, in whatever case."""
@@ -97,10 +98,10 @@ class Text:
 
 
 def _is_row(text: str) -> bool:
-    numbers = numbers_in(text)
-    if len(numbers) < 2 or not any(number.decimals for number in numbers) or _SUMMARY.search(text):
+    if not _DECIMALS.search(text) or not _WORD.search(text) or _SUMMARY.search(text):
         return False
-    return _WORD.search(text) is not None
+    numbers = numbers_in(text)
+    return len(numbers) > 1 and any(number.decimals for number in numbers)
 
 
 @cache
