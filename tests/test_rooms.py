@@ -130,12 +130,19 @@ ROOMS = [
         },
     ),
     Room(
+        path="include/gateways/uploads",
+        imports={
+            *("include.enrichment", "include.gateways.claude_errors", "include.gateways.claude_responses"),
+            *("include.gateways.lake", "include.gateways.ledger_store", "include.gateways.uploads", "pydantic"),
+        },
+        only={"claude_files.py": {"anthropic", "httpx2"}},
+    ),
+    Room(
         path="include/gateways/documents",
         imports={
             *("include.enrichment", "include.gateways.disk", "include.gateways.lake", "include.gateways.documents"),
             "msgspec",
         },
-        only={"inspector.py": {"include"}},
     ),
     # What the inspector's child process runs. Nothing else imports the libraries that read documents.
     Room(
@@ -144,8 +151,9 @@ ROOMS = [
         only={
             "image.py": {"PIL"},
             "kind.py": {"puremagic"},
+            "page.py": {"pypdfium2"},
             "pdf.py": {"pikepdf", "pypdfium2"},
-            "text.py": {"inscriptis", "mammoth"},
+            "text.py": {"inscriptis", "lxml", "mammoth"},
         },
     ),
     Room(
@@ -199,6 +207,16 @@ ROOMS = [
             "compose_setup.py": {"pandas", "sqlalchemy"},
             "processes.py": {"psutil"},
             "supervisor.py": {"supervisor"},
+        },
+    ),
+    Room(
+        path="include/stack/sample_invoices",
+        imports={"include.stack.sample_invoices", "include.stack.progress", "pyarrow"},
+        only={
+            "damage.py": {"pikepdf", "pypdfium2", "PIL", "reportlab"},
+            "layouts.py": {"reportlab"},
+            "page.py": {"reportlab"},
+            "sample.py": {"pypdfium2"},
         },
     ),
     Room(path="include/dag_defaults.py", imports={"airflow.sdk", "claude_batch"}),

@@ -27,6 +27,7 @@ from include.stack.folder import StackFolder
 from include.stack.metadata import MigrationFailed, give_airflow_home
 from include.stack.patience import OutOfPatience, Patience
 from include.stack.progress import Progress, complain, say, step
+from include.stack.sample_invoices import sample
 from include.stack.stack import Stack, anthropic_connection, new_stack, read_stack
 from include.stack.supervisor import failed_processes
 
@@ -174,6 +175,10 @@ def _start(stack: Stack, folder: StackFolder, key: str | None) -> subprocess.Pop
     with step("Starting the S3 server and creating its bucket"):
         _wait(patience(), lambda: _silent(s3=stack.s3_url))
         published_day.make_bucket(stack)
+    with step(f"Making the sample invoices, in s3://{sample.BUCKET}"):
+        s3 = published_day.stack_s3(stack)
+        s3.create_dir(sample.BUCKET)
+        sample.put_sample(s3, sample.BUCKET)
     if not stack.real_api:
         with step("Starting the emulator of the Message Batches API"):
             _wait(patience(), lambda: _silent(emulator=stack.emulator_url))

@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,8 +20,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from include.enrichment.answers.checks.checks import Verdict
+from include.enrichment.answers.evidence.evidence_output import EvidenceOutput
+from include.enrichment.answers.evidence.page_search import SearchableDocument
 from include.enrichment.answers.outcome import decode_line, judge
 from include.enrichment.answers.table import SAMPLE
+from include.enrichment.documents.document import Page
 from include.enrichment.errors import SpecError
 from include.enrichment.spec.pipeline import CHECKS, CONTEXT, EXAMPLES, FILES, Pipeline
 from include.enrichment.spec.pipeline_folder import load_pipeline
@@ -49,6 +52,7 @@ class Case(BaseModel):
     One row with expectations of its prompt, and one answer with its expected outcome.
 
     :param row: as extract.sql returns it, with one value for each name of for_each
+    :param pages: the text of each page of its document, in which the quotes of the answer are looked for
     :param prompt_contains: texts that the user message must contain
     :param prompt_lacks: texts that it must not contain
     :param answer: Claude's text
@@ -60,6 +64,7 @@ class Case(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     row: dict[str, Any]
+    pages: list[str] = []
     prompt_contains: list[str] = []
     prompt_lacks: list[str] = []
     answer: str
@@ -119,14 +124,17 @@ def _result_line(text: str) -> bytes:
     return json.dumps({"custom_id": "case", "result": {"type": "succeeded", "message": message}}).encode()
 
 
-def _verdict(pipeline: Pipeline, row: Mapping[str, Any], text: str) -> Verdict:
+def _verdict(pipeline: Pipeline, row: Mapping[str, Any], text: str, pages: Sequence[str] = ()) -> Verdict:
     """Judge an answer by the output schema, then by the checks, which see NULL where the row lacks a column."""
-    outcome = judge(decode_line(_result_line(text)), pipeline.output)
+    output = pipeline.output
+    outcome = judge(decode_line(_result_line(text)), output)
     checks = pipeline.read_checks()
     if outcome.output is None or checks is None:
         return Verdict(reason=outcome.reason)
     facts = checks.facts({**dict.fromkeys(checks.columns), SAMPLE: 1, **row})
-    (verdict,) = checks.new_judge().judge([facts], [outcome.output], ["case"])
+    document = SearchableDocument.of("case", [Page(number=at, text=each) for at, each in enumerate(pages, start=1)])
+    grounded = [output.ground(outcome.output, [document])] if isinstance(output, EvidenceOutput) else None
+    (verdict,) = checks.new_judge().judge([facts], [outcome.output], ["case"], grounded=grounded)
     return verdict
 
 
@@ -187,7 +195,7 @@ class TestCase:
 
     def test_the_outcome_is_as_expected(self, path: Path) -> None:
         case, pipeline = _load_case(path), _load_pipeline(path.parents[1])
-        verdict = _verdict(pipeline, case.row, case.answer)
+        verdict = _verdict(pipeline, case.row, case.answer, case.pages)
         outcome, reason = ("invalid" if verdict.reason else "succeeded"), verdict.reason or ""
         found = f"{_file(path)}: the answer is {outcome}{reason and f' ({reason})'}"
         _require(outcome == case.outcome, f"{found}; the case expects {case.outcome}")

@@ -83,18 +83,23 @@ def stack_lake(stack: Stack) -> Lake:
 
 
 def make_bucket(stack: Stack) -> None:
-    """Create the stack's empty bucket."""
-    s3 = S3FileSystem(
+    """Create the lake's empty bucket."""
+    stack_s3(stack).create_dir(BUCKET)
+
+
+def stack_s3(stack: Stack) -> S3FileSystem:
+    """Return the stack's S3 server. Its paths begin with a bucket."""
+    return S3FileSystem(
         access_key="testing",
         secret_key="testing",
         region="us-east-1",
         scheme="http",
         endpoint_override=urlsplit(stack.s3_url).netloc,
         allow_bucket_creation=True,
+        allow_delayed_open=True,  # small objects take one call instead of three
         connect_timeout=BUSY_SECONDS,
         request_timeout=BUSY_SECONDS,
     )
-    s3.create_dir(BUCKET)
 
 
 def read_published(stack: Stack, pipeline: str, partition: Partition) -> Published | None:
