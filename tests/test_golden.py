@@ -28,11 +28,13 @@ from include.enrichment.runs.options import RunOptions
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage import layout
 from include.enrichment.storage.version import VERSION
+from include.gateways.documents.buckets import LocalFolder
 from include.gateways.lake import Lake
 from include.gateways.result_store import ResultStore
 from include.stack.folder import StackFolder
-from include.steps.files.chunk_files import open_body, read_chunk
+from include.steps.files.chunk_files import read_chunk
 from include.steps.files.extracted import read_pipeline
+from include.steps.files.request_body import open_body
 from tests.fixtures.flow import DAY, FILES, Flow, write_pipeline
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -196,7 +198,7 @@ def test_a_run_that_an_older_version_has_begun_ends_after_the_upgrade(flow: Flow
     ((chunk_id, opened),) = flow.ledger.open_chunks().items()
     chunk = layout.chunk("tickets", chunk_id)
     flow.emulator.set_faults([{"kind": "violates_schema", "match": "It crashes", "times": 1}])
-    with open_body(flow.lake, read_chunk(flow.lake, chunk)) as body:
+    with open_body(flow.lake, read_chunk(flow.lake, chunk), open_buckets=LocalFolder) as body:
         batch_id = flow.claude.create(body, since=datetime.now(UTC))
     entry = flow.ledger.find(chunk_id)
     assert entry

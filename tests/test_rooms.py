@@ -130,12 +130,19 @@ ROOMS = [
         },
     ),
     Room(
+        path="include/gateways/uploads",
+        imports={
+            *("include.enrichment", "include.gateways.claude_errors", "include.gateways.claude_responses"),
+            *("include.gateways.lake", "include.gateways.ledger_store", "include.gateways.uploads", "pydantic"),
+        },
+        only={"claude_files.py": {"anthropic", "httpx2"}},
+    ),
+    Room(
         path="include/gateways/documents",
         imports={
             *("include.enrichment", "include.gateways.disk", "include.gateways.lake", "include.gateways.documents"),
             "msgspec",
         },
-        only={"inspector.py": {"include"}},
     ),
     # What the inspector's child process runs. Nothing else imports the libraries that read documents.
     Room(
@@ -144,8 +151,9 @@ ROOMS = [
         only={
             "image.py": {"PIL"},
             "kind.py": {"puremagic"},
+            "page.py": {"pypdfium2"},
             "pdf.py": {"pikepdf", "pypdfium2"},
-            "text.py": {"inscriptis", "mammoth"},
+            "text.py": {"inscriptis", "lxml", "mammoth"},
         },
     ),
     Room(
@@ -172,8 +180,9 @@ ROOMS = [
     ),
     *_layers(
         "include/emulator",
-        ["billing", "answers", "faults", "engine", "http"],
+        ["billing", "documents", "answers", "faults", "engine", "http"],
         base={"include.emulator.api_errors", "include.emulator.draws", *_SERVER},
+        only={"pdf.py": {"pypdfium2"}, "image.py": {"PIL"}},
     ),
     Room(
         path="include/cli",

@@ -26,6 +26,7 @@ from include.gateways.claude_errors import (
     unclear_create,
 )
 from include.gateways.claude_responses import Batch, BatchPage, CreatedBatch, Model, ModelPage, TokenCount, decode
+from include.gateways.uploads.claude_files import ClaudeFiles
 
 _log = logging.getLogger(__name__)
 _http_log = logging.getLogger("httpx2")
@@ -61,6 +62,7 @@ class Claude:
     def __init__(self, client: anthropic.Anthropic, *, name: str) -> None:
         self._client = client
         self._name = name
+        self.files = ClaudeFiles(client, name=name)
 
     def __enter__(self) -> Self:
         return self

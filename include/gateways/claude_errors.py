@@ -34,6 +34,10 @@ _REMEDIES = {
         "The key belongs to the Claude Code workspace, and its creator is no longer a member. Put another key into"
         " connection {connection!r}"
     ),
+    "storage_quota_exceeded": (
+        "The organization's storage for uploaded files is full. Delete files that nobody needs in the Claude console,"
+        " or raise attachments.upload_above in pipeline.yaml"
+    ),
     "cmek_key_disabled": (
         "The workspace's encryption key is disabled or revoked. Enable it in your key management service"
     ),

@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from include.enrichment.batches.poll import BatchStatus
+from include.enrichment.documents.upload import UploadedFile
 from include.enrichment.errors import ApiError
 from include.enrichment.requests.request import MAX_REQUEST_BYTES
 from include.enrichment.spec.model_capabilities import ModelCapabilities
@@ -72,6 +73,25 @@ class BatchPage(msgspec.Struct, frozen=True):
         return self.last_id if self.has_more else None
 
 
+class File(msgspec.Struct, frozen=True):
+    """An uploaded file, alone or in the list."""
+
+    id: Annotated[str, msgspec.Meta(min_length=1)]
+    filename: str
+    expires_at: _Time | None = None
+
+    def described(self) -> UploadedFile:
+        """Return the file as the rest of the project knows it."""
+        return UploadedFile(file_id=self.id, name=self.filename, expires_at=self.expires_at)
+
+
+class FilePage(msgspec.Struct, frozen=True):
+    """A page of the list of files, newest first. The last one's ``next_page`` is null, never missing."""
+
+    data: list[File]
+    next_page: str | None
+
+
 class TokenCount(msgspec.Struct, frozen=True):
     """The response to a token count. A request has at least one token, and a token at least one byte."""
 
@@ -90,6 +110,8 @@ class _Capabilities(msgspec.Struct, frozen=True):
     batch: _Support
     structured_outputs: _Support
     thinking: _Thinking
+    pdf_input: _Support | None = None
+    image_input: _Support | None = None
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -98,6 +120,7 @@ class Model(msgspec.Struct, frozen=True):
     id: str
     lifecycle: str
     max_tokens: int | None = None
+    max_input_tokens: int | None = None
     capabilities: _Capabilities | None = None
     retires_at: _Time | None = None
 
@@ -114,6 +137,9 @@ class Model(msgspec.Struct, frozen=True):
             if known
             else {},
             retires_on=self.retires_at.astimezone(UTC).date() if self.retires_at else None,
+            context_tokens=self.max_input_tokens,
+            pdfs=known.pdf_input.supported if known and known.pdf_input else None,
+            images=known.image_input.supported if known and known.image_input else None,
         )
 
 

@@ -63,10 +63,7 @@ class Ledger:
 
     def write(self, entry: Entry, *, over: Recorded[Entry] | None) -> Recorded[Entry]:
         """
-        Write the entry over the one that was read before, None if there was none.
-
-        Raises Conflict if another process has written meanwhile. If the store's client repeated a write whose response
-        was lost, the result is recognized as our own.
+        Write the entry over the one that was read before, None if there was none. See write_recorded().
         """
         return self._write(layout.ledger_entry(self.pipeline, entry.chunk_id), entry, over)
 
@@ -127,11 +124,21 @@ class Ledger:
             ) from error
 
     def _write(self, key: str, value: _Model, over: Recorded[_Model] | None) -> Recorded[_Model]:
-        data = value.model_dump_json(indent=1).encode()
-        try:
-            etag = self._lake.create(key, data) if over is None else self._lake.replace(key, data, etag=over.etag)
-        except Conflict:
-            if (found := self._lake.find(key)) is None or found.data != data:
-                raise
-            etag = found.etag
-        return Recorded(value=value, etag=etag)
+        return write_recorded(self._lake, key, value, over)
+
+
+def write_recorded(lake: Lake, key: str, value: _Model, over: Recorded[_Model] | None) -> Recorded[_Model]:
+    """
+    Write an object over the one that was read before, None if there was none.
+
+    Raises Conflict if another process has written meanwhile. If the store's client repeated a write whose response was
+    lost, the result is recognized as our own.
+    """
+    data = value.model_dump_json(indent=1).encode()
+    try:
+        etag = lake.create(key, data) if over is None else lake.replace(key, data, etag=over.etag)
+    except Conflict:
+        if (found := lake.find(key)) is None or found.data != data:
+            raise
+        etag = found.etag
+    return Recorded(value=value, etag=etag)

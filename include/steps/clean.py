@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from include.enrichment.batches.cleaning import awaited_chunks, check_days, old_chunks, old_raw, old_runs
 from include.enrichment.batches.ledger import OpenChunk
 from include.enrichment.storage import layout
 from include.gateways.lake import Lake, Listed
 from include.gateways.ledger_store import Ledger
+from include.gateways.uploads.upload_records import UploadRecords
 
 _WRITERS = 16
 
@@ -22,9 +23,9 @@ Old = Mapping[str, Sequence[Listed]]
 
 def find_old(lake: Lake, *, days: int, raw_days: int | None = None) -> Old:
     """
-    Find objects that are older than ``days`` and no longer needed: working files of runs that have ended, and chunk
-    files whose batches were loaded. With ``raw_days`` also raw copies of that age whose outcomes are in the result
-    store. Nothing else is ever deleted.
+    Find objects that are older than ``days`` and no longer needed: working files of runs that have ended, chunk files
+    whose batches were loaded, and records of uploaded files that the API has deleted. With ``raw_days`` also raw copies
+    of that age whose outcomes are in the result store. Nothing else is ever deleted.
 
     Deletes nothing itself. Raises SpecError for an age that the files of an unfinished run may have.
     """
@@ -32,7 +33,8 @@ def find_old(lake: Lake, *, days: int, raw_days: int | None = None) -> Old:
         if age is not None:
             check_days(age)
     now = datetime.now(UTC)
-    found: dict[str, list[Listed]] = {"runs": [], "their working files": [], "chunk files": [], "raw copies": []}
+    kinds = ("runs", "their working files", "chunk files", "records of uploads", "raw copies")
+    found: dict[str, list[Listed]] = {kind: [] for kind in kinds}
     for pipeline in _pipelines(lake):
         in_flight = _in_flight(lake, pipeline, now=now, days=days)
         for listed in _of_runs(lake, pipeline, in_flight, now=now, days=days):
@@ -40,6 +42,7 @@ def find_old(lake: Lake, *, days: int, raw_days: int | None = None) -> Old:
             first = listed.key == f"{layout.run_folder_of(listed.key)}pipeline.json"
             found["runs" if first else "their working files"].append(listed)
         found["chunk files"] += _of_chunks(lake, pipeline, in_flight, now=now, days=days)
+        found["records of uploads"] += _of_uploads(lake, pipeline, now=now, days=days)
         if raw_days is not None:
             found["raw copies"] += _of_raw(lake, pipeline, now=now, days=raw_days)
     return found
@@ -58,7 +61,7 @@ def clean(lake: Lake, old: Old) -> int:
 
 def _pipelines(lake: Lake) -> list[str]:
     """Every pipeline with objects that could be deleted."""
-    kinds = ("runs/", "chunks/", "raw/")
+    kinds = ("runs/", "chunks/", "raw/", layout.UPLOADS_FOLDER)
     return sorted({listed.key.split("/")[1] for kind in kinds for listed in lake.objects(kind)})
 
 
@@ -98,6 +101,14 @@ def _of_chunks(
     loaded = _loaded(lake, pipeline)
     for chunk_id in sorted(old_chunks(written, entries, in_flight, loaded, now=now, days=days)):
         yield files[chunk_id]
+
+
+def _of_uploads(lake: Lake, pipeline: str, *, now: datetime, days: int) -> Iterator[Listed]:
+    listed = {each.key: each for each in lake.objects(layout.uploads_folder(pipeline))}
+    old = [key for key, each in listed.items() if each.changed_at < now - timedelta(days=days)]
+    for key, recorded in zip(old, UploadRecords(lake, pipeline=pipeline).read(old), strict=True):
+        if recorded and recorded.value.is_over(now=now):
+            yield listed[key]
 
 
 def _of_raw(lake: Lake, pipeline: str, *, now: datetime, days: int) -> Iterator[Listed]:

@@ -40,7 +40,7 @@ def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:
             selection = select_requests(name, replace(run, request_ids=needed - planned), lake)
             new = selection.request_ids - planned
             to_send = divide(new, in_flight.chunks).to_send
-            sizes = read_sizes(to_send, selection.made, run.rows)
+            sizes = read_sizes(to_send, selection.made, run)
             estimate = estimator.estimate(name, sizes)
             forecasts[name] = PassForecast(
                 in_flight=len(new) - len(to_send),

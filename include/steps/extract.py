@@ -7,18 +7,23 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from include.enrichment.answers.table import CHECKED, repeated_keys, row_carried, row_keys, rows_batch
+from include.enrichment.answers.table import CHECKED, DOCUMENTS, repeated_keys, row_carried, row_keys, rows_batch
 from include.enrichment.errors import SpecError, WarehouseError
 from include.enrichment.requests.fan_out import FanOut
 from include.enrichment.requests.request import Renderer, Unsendable
-from include.enrichment.spec.model_capabilities import model_problems, retirement_warning, unknown_model_message
+from include.enrichment.spec.model_capabilities import (
+    ModelCapabilities,
+    model_problems,
+    retirement_warning,
+    unknown_model_message,
+)
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.pipeline_folder import find_warnings
 from include.enrichment.storage.layout import RunFolder
@@ -27,6 +32,7 @@ from include.gateways.conditional_writes import check_conditional_writes
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
 from include.gateways.prefetch import write_behind
+from include.steps.extracting.attaching import WITHOUT_DOCUMENTS, Part, attaching
 from include.steps.extracting.typed_columns import needs_values, typed_columns
 from include.steps.files.extracted import Extracted
 from include.steps.publishing.table_contract import last_manifest
@@ -34,6 +40,7 @@ from include.steps.publishing.table_contract import last_manifest
 if TYPE_CHECKING:  # the task that only extracts needs no SDK at run time
     from include.enrichment.answers.checks.checks import Checks
     from include.gateways.claude import Claude
+    from include.gateways.documents.buckets import Buckets
     from include.gateways.sources.source import Source
 
 log = logging.getLogger(__name__)
@@ -47,9 +54,10 @@ _BYTES_AT_ONCE = 16_000_000
 _PORTIONS_FOR_TYPES = 6
 
 
-def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
+def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> ModelCapabilities:
     """
     Check, before anything is read, that lake and API are reachable and that the model can do what the pipeline needs.
+    Return the model.
 
     Logs a warning for settings that the API may reject, and for a model that retires soon. Raises SetupError, SpecError
     or ApiError. Writes and spends nothing.
@@ -68,19 +76,32 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> None:
             f"{where}: the API knows no model {settings.model!r}"
             f"{unknown_model_message(settings.model, claude.model_ids(), today=today)} Nothing was read or sent."
         )
-    if problems := list(model_problems(model, settings, has_schema=pipeline.schema_text is not None)):
+    has_schema, attached = pipeline.schema_text is not None, pipeline.settings.attached_columns
+    if problems := list(model_problems(model, settings, has_schema=has_schema, has_documents=bool(attached))):
         raise SpecError(f"{where}: {settings.model} cannot do this: {'; '.join(problems)}. Nothing was read or sent.")
     if retirement := retirement_warning(model, today=today):
         log.warning("%s: %s", where, retirement)
+    return model
 
 
-def extract(pipeline: Pipeline, folder: RunFolder, *, source: Source, lake: Lake) -> Extracted:
+def extract(
+    pipeline: Pipeline,
+    folder: RunFolder,
+    *,
+    source: Source,
+    lake: Lake,
+    buckets: Buckets | None = None,
+    context_tokens: int | None = None,
+) -> Extracted:
     """
-    Read the partition, render each request of each row, and write the rows and the current pipeline to the run's
-    folder.
+    Read the partition, render each request of each row, and write the rows, the text of their documents and the current
+    pipeline to the run's folder.
 
     Rows are streamed: only a portion of them is in memory. A trial does not read the rest of them. A row that cannot be
     sent is kept with the reason and becomes a reject.
+
+    :param buckets: holds the objects of the pipeline's attachments; None: it has none
+    :param context_tokens: the context window of the model; None: the API does not say
 
     Raises WarehouseError if there are fewer rows than ``limits.min_rows``, if the business key is NULL or not unique,
     or if a key or a carried value would be changed by the type of its column. Raises SpecError if a prompt does not fit
@@ -95,8 +116,12 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, source: Source, lake: Lake
     extracted_at = datetime.now(UTC)
     with working_folder() as temporary:
         path = temporary / "rows.parquet"
+        documents = temporary / "documents.parquet"
         key, needed = list(pipeline.settings.source.key), pipeline.columns
-        with source.read(folder.partition, key=key, needed=needed) as (columns, portions):
+        with (
+            source.read(folder.partition, key=key, needed=needed) as (columns, portions),
+            attaching(pipeline, documents, buckets=buckets, context_tokens=context_tokens) as attach,
+        ):
             renderers = pipeline.renderers(columns, run_id=folder.run_id)
             wanted = _first(pipeline.options.rows, portions)
             ahead = list(islice(wanted, _PORTIONS_FOR_TYPES if needs_values(pipeline, columns, published) else 1))
@@ -106,7 +131,8 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, source: Source, lake: Lake
             if pipeline.best:
                 pipeline.best.check({field.name: field.type for field in pipeline.shape(schema).judged})
             checks = pipeline.read_checks()
-            written = _write_rows(path, chain(_emptied(ahead), wanted), pipeline.fan_out, renderers, schema, checks)
+            rows = attach(chain.from_iterable(chain(_emptied(ahead), wanted)))
+            written = _write_rows(path, rows, pipeline.fan_out, renderers, schema, checks)
         _check_row_count(written.source_rows, pipeline, folder)
         if not written.source_rows:
             log.warning(
@@ -124,6 +150,8 @@ def extract(pipeline: Pipeline, folder: RunFolder, *, source: Source, lake: Lake
         pa.default_memory_pool().release_unused()  # the upload needs memory
         lake.write(folder.pipeline_json, pipeline.model_dump_json(indent=1).encode())
         lake.write_file(folder.rows, path)
+        if buckets:
+            lake.write_file(folder.documents, documents)
         lake.write(folder.extract_json, extracted.model_dump_json(indent=1).encode())
     return extracted
 
@@ -177,7 +205,7 @@ class _Written:
 
 def _write_rows(
     path: Path,
-    portions: Iterable[_Portion],
+    attached: Iterable[tuple[dict[str, Any], Sequence[Part]]],
     fan_out: FanOut,
     renderers: list[tuple[dict[str, Any], Renderer]],
     schema: pa.Schema,
@@ -192,15 +220,16 @@ def _write_rows(
     checks = checks if CHECKED in schema.names else None
 
     def rows() -> Iterator[dict[str, Any]]:
-        for row in chain.from_iterable(portions):
+        for row, parts in attached:
             written.source_rows += 1
             combinations = _combinations(row, fan_out, key)
             written.without_value += not combinations
-            for combination in combinations:
-                if combination:
-                    row.update(combination)  # not copied: the row may hold long texts
+            for part, combination in product(parts, combinations):
+                # Not copied: the row may hold long texts.
+                row.update(part.columns)
+                row.update(combination)
                 for numbers, renderer in renderers:
-                    yield {**numbers, **_render(row, numbers, renderer, key, of_source, checks)}
+                    yield {**numbers, **_render(row, part, numbers, renderer, key, of_source, checks)}
 
     # Texts rarely repeat: a dictionary would take time and save nothing.
     options = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}
@@ -257,6 +286,7 @@ def _size(value: object) -> int:
 
 def _render(
     row: Mapping[str, Any],
+    part: Part,
     numbers: Mapping[str, Any],
     renderer: Renderer,
     key: list[str],
@@ -269,13 +299,17 @@ def _render(
     """
     rendered = {name: row[name] for name in of_source}
     try:
-        request_id, params = renderer.encode(row)
+        if part.problem:
+            raise Unsendable(part.problem)
+        request_id, params = renderer.encode(row, part.blocks)
         facts, problem = checks.facts({**row, **numbers}) if checks else None, None
     except Unsendable as error:
         request_id, params, problem, facts = None, None, str(error), None
     except SpecError as error:
         raise SpecError(f"{error} The row: {_describe_key(row, key)}.") from error
     rendered.update(request_id=request_id, params=params, problem=problem)
+    if part is not WITHOUT_DOCUMENTS:
+        rendered[DOCUMENTS] = part.documents
     if checks:
         rendered[CHECKED] = facts
     return rendered

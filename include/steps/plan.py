@@ -7,7 +7,6 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -132,7 +131,7 @@ def _decide(
     :param later: the requests that the main pass will send, in the canary pass
     """
     pa.default_memory_pool().release_unused()  # the sizes need some
-    sizes = read_sizes(division.to_send, selection.made, run.rows)
+    sizes = read_sizes(division.to_send, selection.made, run)
     parts = split_chunks(sizes, run.pipeline.limits)
     check_chunks(len(division.join) + len(parts), most=most_chunks)
     usage_records = read_usage(run.pipeline, lake)
@@ -141,7 +140,7 @@ def _decide(
         division=division,
         parts=parts,
         estimator=estimator,
-        estimates=_estimates(pass_name, sizes, later, run.rows, estimator),
+        estimates=_estimates(pass_name, sizes, later, run, estimator),
     )
     try:
         check_budgets(run, usage_records, in_flight, decision.estimates)
@@ -153,14 +152,14 @@ def _decide(
             decision,
             division=replace(division, to_send=RequestIds(), take_over=[]),
             parts=[],
-            estimates=_estimates(pass_name, SIZES_SCHEMA.empty_table(), RequestIds(), run.rows, estimator),
+            estimates=_estimates(pass_name, SIZES_SCHEMA.empty_table(), RequestIds(), run, estimator),
             left_out=len(division.to_send),
         )
     return decision
 
 
 def _estimates(
-    pass_name: str, sizes: pa.Table, later: RequestIds, rows: Path, estimator: Estimator
+    pass_name: str, sizes: pa.Table, later: RequestIds, run: ExtractedRun, estimator: Estimator
 ) -> dict[str, Estimate]:
     """
     The estimate of this pass and, in the canary pass, of the main pass after it.
@@ -170,7 +169,7 @@ def _estimates(
     """
     found = {pass_name: estimator.estimate(pass_name, sizes)}
     if later:
-        found[passes.MAIN] = estimator.estimate(passes.MAIN, read_sizes(later, {}, rows))
+        found[passes.MAIN] = estimator.estimate(passes.MAIN, read_sizes(later, {}, run))
     return found
 
 

@@ -17,7 +17,8 @@ from include.gateways.claude import Claude
 from include.gateways.conditional_writes import check_conditional_writes
 from include.gateways.lake import Conflict, Lake
 from include.gateways.ledger_store import Ledger, Recorded
-from include.steps.files.chunk_files import Chunk, open_body, read_chunk
+from include.steps.files.chunk_files import Chunk, read_chunk
+from include.steps.files.request_body import OpenBuckets, open_body
 from include.steps.planning.budgets import check_month
 from include.steps.planning.remainder import write_remainder
 from include.steps.submitting.adoption import settle
@@ -27,7 +28,7 @@ from include.steps.warm_up import keep_warm
 log = logging.getLogger(__name__)
 
 
-def submit(chunk_key: str, *, run_id: str, lake: Lake, claude: Claude) -> str:
+def submit(chunk_key: str, *, run_id: str, lake: Lake, claude: Claude, open_buckets: OpenBuckets) -> str:
     """
     Submit the chunk as a batch and return the batch's id.
 
@@ -36,12 +37,15 @@ def submit(chunk_key: str, *, run_id: str, lake: Lake, claude: Claude) -> str:
     when certainly none was made, and only by a run that planned it. If another plan took over some of its requests, the
     rest is sent instead. If the prompt cache is cold, a batch of one request may be sent first: see warm_up.py.
 
+    :param open_buckets: opens the place of the chunk's attachments, see Chunk.attachments_connection
+
     Raises NotYet if the API accepts no batch now (none was created), or while it is unclear whether a batch was
     created, another task is sending the chunk or the cache is being warmed: call again at the time that it names.
     Raises NotSent if this run has nothing of the chunk to send, BudgetExceeded if other runs have used up the month's
     budget since it was planned, SetupError or ApiError if the API rejects it for a reason that waiting does not fix,
     and BatchError if a person has to decide.
     """
+    again = partial(submit, run_id=run_id, lake=lake, claude=claude, open_buckets=open_buckets)
     chunk = read_chunk(lake, chunk_key)
     ledger = Ledger(lake, pipeline=chunk.pipeline)
     known = ledger.find(chunk.chunk_id)
@@ -49,16 +53,15 @@ def submit(chunk_key: str, *, run_id: str, lake: Lake, claude: Claude) -> str:
         case Attach() if known:
             return _attach(known, ledger, run_id)
         case Withdrawn() if known:
-            left = write_remainder(chunk, known.value, run_id=run_id, ledger=ledger, lake=lake)
-            return submit(left, run_id=run_id, lake=lake, claude=claude)
+            return again(write_remainder(chunk, known.value, run_id=run_id, ledger=ledger, lake=lake))
         case Settle() if known:
             known = settle(chunk, known, ledger, claude)
-            if (again := ledger.find(chunk.chunk_id)) and again.value.batch_id:
-                return _attach(again, ledger, run_id)
+            if (found := ledger.find(chunk.chunk_id)) and found.value.batch_id:
+                return _attach(found, ledger, run_id)
     planned = _planned_by(run_id, chunk, known, ledger)
-    keep_warm(chunk, lake=lake, claude=claude, send=partial(submit, run_id=run_id, lake=lake, claude=claude))
+    keep_warm(chunk, lake=lake, claude=claude, send=again)
     # Over the entry as it was read, not as it is now: another task may have settled it too, and be sending.
-    return _send(chunk, known, planned, ledger, lake, claude, run_id)
+    return _send(chunk, known, planned, ledger, lake, claude, run_id, open_buckets)
 
 
 def _planned_by(run_id: str, chunk: Chunk, known: Recorded[Entry] | None, ledger: Ledger) -> RunFolder | None:
@@ -113,10 +116,12 @@ def _send(
     lake: Lake,
     claude: Claude,
     run_id: str,
+    open_buckets: OpenBuckets,
 ) -> str:
     check_conditional_writes(lake)
-    # All that can fail without a paid call fails before the claim, which says that a batch may exist.
-    with open_body(lake, chunk) as body:
+    # All that can fail without a paid call fails before the claim, which says that a batch may exist. Only attachments,
+    # which are too large to be read before, are read while they are sent.
+    with open_body(lake, chunk, open_buckets=open_buckets) as body:
         claimed = claim(chunk, known, planned, ledger, claude, run_id)
         try:
             if planned:

@@ -65,7 +65,7 @@ class ExtractOperator(RunOperator):
 
     def execute(self, context: Context) -> int:
         from claude_batch.connections.claude_connection import open_claude
-        from claude_batch.connections.gateways import open_lake, open_source
+        from claude_batch.connections.gateways import open_buckets, open_lake, open_source
         from include.enrichment.runs.options import run_options
         from include.enrichment.spec.pipeline_folder import load_pipeline
         from include.steps.extract import check_setup, extract
@@ -82,10 +82,18 @@ class ExtractOperator(RunOperator):
             self._wait_for_source(folder.partition)
             lake = open_lake(self.aws_conn_id)
             with open_claude(self.anthropic_conn_id) as claude:
-                check_setup(pipeline, lake=lake, claude=claude)
-                source = open_source(pipeline, lake=lake)
-                extracted = extract(pipeline, folder, source=source, lake=lake)
-                count_sample(folder, lake=lake, claude=claude)
+                model = check_setup(pipeline, lake=lake, claude=claude)
+                connection = pipeline.settings.attachments_connection
+                buckets = open_buckets(connection) if connection else None
+                extracted = extract(
+                    pipeline,
+                    folder,
+                    source=open_source(pipeline, lake=lake),
+                    lake=lake,
+                    buckets=buckets,
+                    context_tokens=model.context_tokens,
+                )
+                count_sample(folder, lake=lake, claude=claude, buckets=buckets)
         result = headline.extracted(extracted.source_rows, requests=extracted.rows, unsendable=extracted.unsendable)
         self.log.info("Extracted %s: %s", folder.partition, result)
         self.set_headline(context, result)
@@ -208,13 +216,18 @@ class ClaudeBatchOperator(_ChunkOperator):
 
     def execute(self, context: Context) -> str:
         from claude_batch.connections.claude_connection import open_claude
-        from claude_batch.connections.gateways import open_lake
+        from claude_batch.connections.gateways import open_buckets, open_lake
         from include.steps.submit import submit
 
         try:
             with airflow_failures(), open_claude(self.anthropic_conn_id) as claude:
-                run_id = context["dag_run"].run_id
-                return submit(self.chunk, run_id=run_id, lake=open_lake(self.aws_conn_id), claude=claude)
+                return submit(
+                    self.chunk,
+                    run_id=context["dag_run"].run_id,
+                    lake=open_lake(self.aws_conn_id),
+                    claude=claude,
+                    open_buckets=open_buckets,
+                )
         except NotSent as reason:
             raise AirflowSkipException(str(reason)) from None
         except NotYet as later:

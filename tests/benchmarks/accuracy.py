@@ -36,6 +36,7 @@ from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.claude import Claude
+from include.gateways.documents.buckets import LocalFolder
 from include.gateways.lake import Lake
 from include.gateways.sources.warehouse import Warehouse
 from include.steps.extract import extract
@@ -190,7 +191,7 @@ def _rejects(
         extract(pipeline, run, source=warehouse, lake=lake)
         for pass_name in names(canary_rows=0, retry_passes=retry_passes):
             for chunk in plan(run, pass_name=pass_name, lake=lake):
-                batch = submit(chunk, run_id=run.run_id, lake=lake, claude=claude)
+                batch = submit(chunk, run_id=run.run_id, lake=lake, claude=claude, open_buckets=LocalFolder)
                 _wait(emulator)
                 load(chunk, batch, lake=lake, claude=claude)
         publish(run, lake=lake)

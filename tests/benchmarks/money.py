@@ -34,12 +34,14 @@ from include.enrichment.runs.passes import CANARY, MAIN, names
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.claude import Claude
+from include.gateways.documents.buckets import LocalFolder
 from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
 from include.gateways.sources.warehouse import Warehouse
 from include.gateways.usage_store import UsageStore
 from include.steps.extract import extract
-from include.steps.files.chunk_files import open_body, read_chunk
+from include.steps.files.chunk_files import read_chunk
+from include.steps.files.request_body import open_body
 from include.steps.load import load
 from include.steps.plan import plan
 from include.steps.planning.plan_files import read_plan
@@ -194,7 +196,7 @@ def _submit(chunk_key: str, run_id: str, lake: Lake, claude: Claude, emulator: E
     """Submit a chunk as the operator does, but without waiting: the emulator's clock moves instead."""
     while True:
         try:
-            return submit(chunk_key, run_id=run_id, lake=lake, claude=claude)
+            return submit(chunk_key, run_id=run_id, lake=lake, claude=claude, open_buckets=LocalFolder)
         except NotYet:
             _let_end(emulator)
 
@@ -202,7 +204,7 @@ def _submit(chunk_key: str, run_id: str, lake: Lake, claude: Claude, emulator: E
 def _create(chunk_key: str, run_id: str, lake: Lake, claude: Claude, emulator: Emulator) -> str:
     """Only create the batch."""
     chunk, now = read_chunk(lake, chunk_key), datetime.now(UTC)
-    with open_body(lake, chunk) as body:
+    with open_body(lake, chunk, open_buckets=LocalFolder) as body:
         batch_id = claude.create(body, since=now)
     entry = Entry.planned(
         chunk_id=chunk.chunk_id,

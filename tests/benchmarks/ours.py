@@ -25,6 +25,7 @@ from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.claude import Claude
+from include.gateways.documents.buckets import LocalFolder
 from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
 from include.gateways.sources.warehouse import Warehouse
@@ -70,7 +71,7 @@ def submit(at: Round) -> None:
         chunks = _chunks(lake)
         with at.measured() as found:
             for chunk in chunks:
-                submit_chunk(chunk, run_id=_FOLDER.run_id, lake=lake, claude=claude)
+                submit_chunk(chunk, run_id=_FOLDER.run_id, lake=lake, claude=claude, open_buckets=LocalFolder)
             found |= {"mb": sum(sent) / 1e6, "content_length": len(sent) == len(chunks)}
     at.batches()
     _end(at, step="submit")
@@ -84,7 +85,7 @@ def ask(at: Round) -> None:
     with _claude(at, sent) as claude, at.measured() as found:
         extract_rows(_PIPELINE, _FOLDER, source=warehouse, lake=lake)
         for chunk in plan_pass(_FOLDER, pass_name=_PASS, lake=lake):
-            submit_chunk(chunk, run_id=_FOLDER.run_id, lake=lake, claude=claude)
+            submit_chunk(chunk, run_id=_FOLDER.run_id, lake=lake, claude=claude, open_buckets=LocalFolder)
         found["mb"] = sum(sent) / 1e6
     at.batches()
 

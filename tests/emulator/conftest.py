@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +13,8 @@ from typing import Any
 import pytest
 from anthropic import Anthropic
 from anthropic.types.messages import MessageBatch
+from PIL import Image
+from reportlab.pdfgen.canvas import Canvas
 
 from tests.fixtures.emulator import Emulator
 
@@ -75,6 +79,46 @@ def request(text: str = "The invoice total is wrong", **changes: Any) -> Params:
     """Return valid params with changes; a change to None removes the field."""
     params = {"model": MODEL, "max_tokens": 200, "messages": [{"role": "user", "content": text}], **changes}
     return {name: value for name, value in params.items() if value is not None}
+
+
+def pdf(*pages: str, encrypt: str | None = None) -> bytes:
+    """Return a PDF of these pages, line by line; a page without text is what a scan looks like to a reader of text."""
+    file = io.BytesIO()
+    canvas = Canvas(file, invariant=True, encrypt=encrypt)
+    for page in pages:
+        for number, line in enumerate(page.split("\n")):
+            canvas.drawString(50, 800 - 15 * number, line)
+        canvas.showPage()
+    canvas.save()
+    return file.getvalue()
+
+
+def image(width: int = 1, height: int = 1, format: str = "PNG") -> bytes:
+    """Return a white image."""
+    file = io.BytesIO()
+    Image.new("L", (width, height), 255).save(file, format)
+    return file.getvalue()
+
+
+def image_block(data: bytes | None = None, media_type: str = "image/png") -> dict[str, Any]:
+    """Return an image as a content block; by default a small one."""
+    return {"type": "image", "source": _source(image() if data is None else data, media_type)}
+
+
+def document_block(data: bytes | str, media_type: str = "application/pdf", **fields: Any) -> dict[str, Any]:
+    """Return a PDF, or a text given as a string, as a content block."""
+    if isinstance(data, str):
+        return {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": data}, **fields}
+    return {"type": "document", "source": _source(data, media_type), **fields}
+
+
+def _source(data: bytes, media_type: str) -> dict[str, Any]:
+    return {"type": "base64", "media_type": media_type, "data": base64.b64encode(data).decode()}
+
+
+def asked(*blocks: dict[str, Any], question: str = "What does it say?") -> list[dict[str, Any]]:
+    """Return one user turn with these blocks before the question."""
+    return [{"role": "user", "content": [*blocks, {"type": "text", "text": question}]}]
 
 
 @pytest.fixture

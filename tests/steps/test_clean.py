@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from include.enrichment.errors import LakeError, SpecError
+from include.enrichment.storage import layout
+from include.gateways.uploads.upload_records import UploadRecords
 from include.steps.clean import clean, find_old
 from tests.fixtures.flow import Flow
+from tests.fixtures.uploads import attachment, record, upload
 
 DAY_SECONDS = 24 * 3600
 
@@ -50,6 +54,21 @@ def test_working_files_and_chunk_files_go_and_all_that_was_paid_for_stays(ended:
     assert {key.split("/")[0] for key in gone} == {"runs", "chunks"}
     assert left(ended) == {"ledger", "manifests", "raw", "rejects", "results", "tables", "usage"}
     assert found(ended) == []
+
+
+def test_the_record_of_an_uploaded_file_stays_while_the_api_may_have_the_file(ended: Flow) -> None:
+    upload(ended, [attachment()])
+    assert found(ended, days=2) == found(ended)
+    records, known = UploadRecords(ended.lake, pipeline="tickets"), record(ended, attachment())
+    key = layout.upload("tickets", known.content_id)
+    age(ended, 9, below="uploads")
+    assert key not in found(ended, days=2)  # it tells the time of the upload itself
+    stored = records.find(known.content_id)
+    assert stored
+    records.write(known.deleted(at=datetime.now(UTC)), over=stored)
+    assert key not in found(ended, days=2)
+    age(ended, 3, below="uploads")
+    assert key in found(ended, days=2)
 
 
 def test_a_later_run_pays_for_nothing_again(ended: Flow) -> None:

@@ -11,6 +11,8 @@ from include.enrichment.batches.ledger import OpenChunks
 from include.enrichment.errors import LakeError, NotSent, NotYet
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage import layout
+from tests.fixtures.attachments import chunk_with, put, request_with
+from tests.fixtures.documents import pdf
 from tests.fixtures.flow import Flow, write_pipeline, write_tickets
 from tests.fixtures.submitting import entry, write_entry
 
@@ -86,6 +88,26 @@ def test_of_a_chunk_that_is_damaged_no_batch_is_made_and_it_may_be_planned_again
     assert entry(flow, chunk).state == "planned"
     flow.lake.write(chunk, whole)
     assert flow.submit(chunk) == flow.emulator.batches_made()[0]["id"]
+
+
+class TestAttachments:
+    def test_they_are_read_while_the_chunk_is_sent(self, flow: Flow, tmp_path: Path) -> None:
+        requests = [request_with(put(tmp_path, f"{name}.pdf", pdf(name)), text="What is it?") for name in "abc"]
+        batch_id = flow.submit(chunk_with(tmp_path, flow.lake, *requests, pipeline="tickets"))
+        assert [(batch["id"], batch["size"]) for batch in flow.emulator.batches_made()] == [(batch_id, 3)]
+
+    def test_no_batch_is_made_of_one_that_has_changed_and_the_chunk_may_be_sent_later(
+        self, flow: Flow, tmp_path: Path
+    ) -> None:
+        requests = [request_with(put(tmp_path, f"{name}.pdf", pdf(name)), text="What is it?") for name in "abc"]
+        chunk = chunk_with(tmp_path, flow.lake, *requests, pipeline="tickets")
+        (tmp_path / "b.pdf").write_bytes(b"other")
+        with pytest.raises(LakeError, match=r"b\.pdf has changed since extract read it.*Clear the run's `extract`"):
+            flow.submit(chunk)
+        assert flow.emulator.batches_made() == []
+        assert entry(flow, chunk).state == "planned"
+        put(tmp_path, "b.pdf", pdf("b"))
+        assert flow.submit(chunk) == flow.emulator.batches_made()[0]["id"]
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def compile_schema(schema: Schema) -> Maker:
 def _compile(node: Schema, root: Schema, depth: int) -> Maker:
     if depth > MAX_DEPTH:
         return _null
-    node = _flatten(node, root)
+    node = flatten(node, root)
     if "const" in node:
         return _choice([node["const"]])
     if "enum" in node:
@@ -42,21 +42,21 @@ def _compile(node: Schema, root: Schema, depth: int) -> Maker:
     if "anyOf" in node:
         base = {key: value for key, value in node.items() if key != "anyOf"}
         # The keywords next to anyOf narrow each alternative.
-        return _one_of([_compile(_merge(base, _flatten(part, root)), root, depth + 1) for part in node["anyOf"]])
+        return _one_of([_compile(_merge(base, flatten(part, root)), root, depth + 1) for part in node["anyOf"]])
     makers = [_of_type(name, node, root, depth) for name in types_of(node) or (_guess_type(node),)]
     return makers[0] if len(makers) == 1 else _one_of(makers)
 
 
-def _flatten(node: Schema, root: Schema) -> Schema:
+def flatten(node: Schema, root: Schema) -> Schema:
     """Return the schema with its reference and its allOf merged into it."""
     if "$ref" in node:
         siblings = {key: value for key, value in node.items() if key != "$ref"}
-        return _flatten(_merge(resolve(str(node["$ref"]), root), siblings), root)
+        return flatten(_merge(resolve(str(node["$ref"]), root), siblings), root)
     if "allOf" in node:
         merged: Schema = {key: value for key, value in node.items() if key != "allOf"}
         for part in node["allOf"]:
-            merged = _merge(merged, _flatten(part, root))
-        return _flatten(merged, root)
+            merged = _merge(merged, flatten(part, root))
+        return flatten(merged, root)
     return node
 
 
@@ -149,7 +149,7 @@ def _array(node: Schema, root: Schema, depth: int) -> Maker:
     item: Maker = _phrase
     if isinstance(node.get("items"), Mapping):
         # The description of a list also speaks of its items, if they have none of their own.
-        item = _compile({"description": description, **_flatten(node["items"], root)}, root, depth + 1)
+        item = _compile({"description": description, **flatten(node["items"], root)}, root, depth + 1)
     least, bounds = int(node.get("minItems", 0)), read_instructions(description).items
 
     def make(draws: Draws, source: Source) -> list[Any]:

@@ -1,14 +1,18 @@
-"""The source of an answer's values: the text of the request, and how a fault spoils the texts made from it."""
+"""The source of an answer's values: the text and the documents of the request, and how a fault spoils the answer."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from functools import cached_property
 
+from include.emulator.answers.bad_evidence import Misquote
 from include.emulator.answers.bad_texts import Spoil
 from include.emulator.answers.instructions import NONE, Instructions
 from include.emulator.answers.placeholders import placeholders
 from include.emulator.answers.texts import DEFAULT_LANGUAGE, Bounds, Wanted, count_words, phrasebook, write_text
+from include.emulator.documents.document import Document
+from include.emulator.documents.finding import Text
 from include.emulator.draws import Draws
 
 _QUOTED_CHARACTERS = 600  # answers quote from this many first characters of the request's text
@@ -31,13 +35,24 @@ class Source:
     :param question: the same without the turns after the first answer: a repair's has no complaint. Default: ``text``
     :param wrong_case: whether enums get the wrong case
     :param spoil: makes texts bad; None: they are good
+    :param documents: the documents of the request
+    :param misquote: makes evidence bad; None: it is good
     """
 
     def __init__(
-        self, text: str, *, question: str | None = None, wrong_case: bool = False, spoil: Spoil | None = None
+        self,
+        text: str,
+        *,
+        question: str | None = None,
+        wrong_case: bool = False,
+        spoil: Spoil | None = None,
+        documents: Sequence[Document] = (),
+        misquote: Misquote | None = None,
     ) -> None:
         self.text = text
         self.wrong_case = wrong_case
+        self.documents = documents
+        self.misquote = misquote
         self._question = text if question is None else question
         self._spoil = spoil
 
@@ -45,6 +60,11 @@ class Source:
     def lower(self) -> str:
         """The text in lower case, for comparisons."""
         return self.text.lower()
+
+    @cached_property
+    def document_text(self) -> Text:
+        """The lines of the documents."""
+        return Text(self.documents)
 
     @cached_property
     def words(self) -> list[str]:

@@ -1,18 +1,19 @@
-"""The messages of a request: checked, counted in tokens, and reduced to the text that an answer quotes."""
+"""The messages of a request: checked, counted in tokens, and reduced to the texts that an answer quotes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
 from include.emulator.api_errors import RequestRejected
 from include.emulator.billing.prompt_cache import Marker, tokens_of
+from include.emulator.documents.document import Document
+from include.emulator.engine.attachments import OpenFile, no_files, read_attachments
 from include.emulator.engine.request_frame import Frame, add_block
 
-IMAGE_TOKENS = 1_600
 MAX_MESSAGES = 100_000
 
 _BLOCK_TYPES = frozenset(
@@ -23,6 +24,7 @@ _BLOCK_TYPES = frozenset(
         *("tool_search_tool_result", "mid_conv_system"),
     }
 )
+_ATTACHED = ("image", "document")
 _decode = msgspec.json.Decoder().decode
 
 
@@ -34,12 +36,17 @@ class Conversation:
     text: str
     #: The part of it before the first answer, which a repair shares with the request that it repairs.
     question: str
+    documents: tuple[Document, ...]
+    #: "PDF" or "image" if it has any; None: it is all text.
+    pictures: str | None
     #: Tokens of the whole prompt, tools and system included.
     tokens: int
     markers: tuple[Marker, ...]
 
 
-def read_conversation(messages: bytes | memoryview | msgspec.Raw | None, frame: Frame) -> Conversation:
+def read_conversation(
+    messages: bytes | memoryview | msgspec.Raw | None, frame: Frame, open_file: OpenFile = no_files
+) -> Conversation:
     """Parse and check the messages of a request, given as JSON. Raises RequestRejected."""
     if messages is None:
         raise RequestRejected("messages: Field required")
@@ -64,24 +71,25 @@ def read_conversation(messages: bytes | memoryview | msgspec.Raw | None, frame: 
     if frame.output is not None and any(_cites(block) for _, block in blocks):
         raise RequestRejected("output_config.format: citations cannot be combined with structured outputs")
     text = "\n".join(texts)
-    tokens, markers = _weigh(blocks, frame)
-    return Conversation(text, text if asked is None else "\n".join(texts[:asked]), tokens, markers)
+    attached = read_attachments([one for one in blocks if one[1]["type"] in _ATTACHED], frame.model, open_file)
+    tokens, markers = _weigh(blocks, list(_tokens(blocks, attached.tokens)), frame)
+    question = text if asked is None else "\n".join(texts[:asked])
+    return Conversation(text, question, attached.documents, attached.pictures, tokens, markers)
 
 
-def _weigh(blocks: list[tuple[str, dict[str, Any]]], frame: Frame) -> tuple[int, tuple[Marker, ...]]:
+def _weigh(blocks: list[tuple[str, dict[str, Any]]], tokens: list[int], frame: Frame) -> tuple[int, tuple[Marker, ...]]:
     last = blocks[-1][1] if blocks else {}
     if frame.automatic_cache is None and not any("cache_control" in block for _, block in blocks):
         # The usual case: no message is cached, so none needs to be hashed.
-        tokens = sum(_tokens(block) for _, block in blocks)
-        return frame.chain.tokens + frame.format_tokens + tokens, frame.chain.markers
+        return frame.chain.tokens + frame.format_tokens + sum(tokens), frame.chain.markers
     chain = frame.chain.fork()
     if any(block["type"] == "image" for _, block in blocks):
         chain.mix_in(b"image")
-    for where, block in blocks:
+    for (where, block), size in zip(blocks, tokens, strict=True):
         if block is last and frame.automatic_cache is not None and "cache_control" not in block:
             ttl = "1h" if frame.automatic_cache > 300 else "5m"
             block = {**block, "cache_control": {"type": "ephemeral", "ttl": ttl}}
-        add_block(chain, block, where, _tokens(block))
+        add_block(chain, block, where, size)
     return chain.tokens + frame.format_tokens, chain.markers
 
 
@@ -116,13 +124,6 @@ def _check_block(where: str, block: object) -> None:
             raise RequestRejected(f"{where}.text: Field required")
         if not block["text"].strip():
             raise RequestRejected("messages: text content blocks must be non-empty")
-    if kind in ("image", "document"):
-        source = block.get("source")
-        if not isinstance(source, dict):
-            raise RequestRejected(f"{where}.{kind}.source: Field required")
-        # The emulator downloads nothing; hosts under .invalid stand for those that never respond.
-        if source.get("type") == "url" and (urlsplit(str(source.get("url"))).hostname or "").endswith("invalid"):
-            raise RequestRejected("Unable to download the file. Please verify the URL and try again.")
 
 
 def _check_ending(last: dict[str, Any], frame: Frame) -> None:
@@ -144,9 +145,13 @@ def _cites(block: dict[str, Any]) -> bool:
     return isinstance(citations, dict) and citations.get("enabled") is True
 
 
-def _tokens(block: dict[str, Any]) -> int:
-    if block["type"] == "text":
-        return tokens_of(len(block["text"].encode()))
-    if block["type"] == "image":
-        return IMAGE_TOKENS
-    return tokens_of(len(msgspec.json.encode(block)))
+def _tokens(blocks: list[tuple[str, dict[str, Any]]], attached: tuple[int, ...]) -> Iterator[int]:
+    """Yield the tokens of each block, given those of its images and documents."""
+    rest = iter(attached)
+    for _, block in blocks:
+        if block["type"] in _ATTACHED:
+            yield next(rest)
+        elif block["type"] == "text":
+            yield tokens_of(len(block["text"].encode()))
+        else:
+            yield tokens_of(len(msgspec.json.encode(block)))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from include.emulator.engine.batches import SECOND, Batch
-from include.emulator.engine.results import write_results
+from include.emulator.engine.results import Situation, write_results
 from include.emulator.engine.store import Store
 
 # A poll of a small batch waits this long for its processing to finish, so that the batch never seems late.
@@ -80,9 +80,13 @@ class Processing:
             at, end = due
             if at > self._store.now(workspace):  # canceled while it waited for its turn
                 return
-            warm = self._store.warm_prefixes(workspace, batch.created_at)
+            situation = Situation(
+                warm_prefixes=self._store.warm_prefixes(workspace, batch.created_at),
+                open_file=self._store.files.contents(workspace, at).resolve,
+                refused=self._store.refusals(workspace),
+            )
             body, results, bill = (
                 folder / batch.id for folder in (self._store.bodies, self._store.results, self._store.bills)
             )
-            totals = await asyncio.to_thread(write_results, batch, end, self._seed, body, results, bill, warm)
-            self._store.end(batch, at, totals.counts, totals.warmed, totals.charge)
+            totals = await asyncio.to_thread(write_results, batch, end, self._seed, body, results, bill, situation)
+            self._store.end(batch, at, totals.counts, totals.warmed, totals.charge, totals.refused)

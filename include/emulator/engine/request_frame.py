@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from include.emulator.answers import structured_outputs
-from include.emulator.answers.schema_values import Maker, compile_schema
+from include.emulator.answers.document_answers import compile_answer
+from include.emulator.answers.schema_values import Maker
 from include.emulator.api_errors import RequestRejected
 from include.emulator.billing.prompt_cache import Chain, tokens_of, ttl_of
 from include.emulator.engine import models
@@ -216,7 +217,7 @@ def _output(config: dict[str, Any]) -> Maker | None:
         if name not in ("type", "schema"):
             raise RequestRejected(f"output_config.format.{name}: Extra inputs are not permitted")
     structured_outputs.check(wanted["schema"])
-    return compile_schema(wanted["schema"])
+    return compile_answer(wanted["schema"])
 
 
 def _check_effort(config: dict[str, Any], model: Model) -> None:

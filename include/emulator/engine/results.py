@@ -11,7 +11,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,17 +22,32 @@ from include.emulator import draws
 from include.emulator.api_errors import RequestRejected, envelope
 from include.emulator.billing.bills import Charge, Meter, bill_line
 from include.emulator.billing.prompt_cache import Cache
+from include.emulator.engine.attachments import OpenFile, no_files
 from include.emulator.engine.batches import Batch, Counts, End
 from include.emulator.engine.bodies import Item, open_items
 from include.emulator.engine.request_frame import Rules
 from include.emulator.engine.simulated_answer import make_message, read_prompt, seed_request
-from include.emulator.faults.row_kinds import Canceled, Errored, Expired, RowFault
+from include.emulator.faults.row_kinds import Canceled, CouldNotProcess, Errored, Expired, RowFault
 
 _WRITE_BYTES = 1 << 20
 
+_COULD_NOT_PROCESS = "Could not process "
 _USER_FACING = {"error_visibility": "user_facing"}
 log = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Situation:
+    """
+    What a batch finds when it is processed.
+
+    :param refused: how often each custom_id's PDF or image could not be processed before
+    """
+
+    warm_prefixes: frozenset[str] = frozenset()
+    open_file: OpenFile = no_files
+    refused: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,40 +58,52 @@ class Totals:
     #: Prompt prefixes that it leaves in the cache, with their TTL in seconds.
     warmed: Mapping[str, int]
     charge: Charge
+    #: By custom_id, how often it could not process a request's PDF or image.
+    refused: Mapping[str, int]
 
 
 def write_results(
-    batch: Batch, end: End, seed: int, body: Path, results: Path, bill: Path, warm_prefixes: frozenset[str]
+    batch: Batch,
+    end: End,
+    seed: int,
+    body: Path,
+    results: Path,
+    bill: Path,
+    situation: Situation,
 ) -> Totals:
     """
     Write one result line per request, in an order that depends on the seed, and the bill of those that succeeded.
 
     The files get their names when they are complete.
     """
-    cache = Cache(warm_prefixes)
+    cache = Cache(situation.warm_prefixes)
     tally: Counter[str] = Counter()
+    refused: Counter[str] = Counter()
     meter = Meter()
     result_part, bill_part = (path.with_name(f"{path.name}.part") for path in (results, bill))
     with result_part.open("wb", _WRITE_BYTES) as result_file, bill_part.open("wb", _WRITE_BYTES) as bill_file:
-        for item, result in _results(batch, end, seed, open_items(body), cache):
+        for item, result in _results(batch, end, seed, open_items(body), cache, situation):
             tally[result["type"]] += 1
             result_file.write(_encode({"custom_id": item.custom_id, "result": result}) + b"\n")
+            if result["type"] == "errored" and result["error"]["error"]["message"].startswith(_COULD_NOT_PROCESS):
+                refused[item.custom_id] += 1
             if result["type"] == "succeeded":
                 bill_file.write(bill_line(item.custom_id, item.params))
                 meter.count(result["message"])
     os.replace(bill_part, bill)
     os.replace(result_part, results)
-    return Totals(counts=Counts(**tally), warmed=cache.touched, charge=meter.charge())
+    return Totals(counts=Counts(**tally), warmed=cache.touched, charge=meter.charge(), refused=refused)
 
 
 def _results(
-    batch: Batch, end: End, seed: int, items: list[Item], cache: Cache
+    batch: Batch, end: End, seed: int, items: list[Item], cache: Cache, situation: Situation
 ) -> Iterator[tuple[Item, dict[str, Any]]]:
     rules = Rules(version=batch.version, betas=batch.betas, batch=True)
     row_faults = [fault for fault in batch.faults if isinstance(fault, RowFault)]
     Random(seed).shuffle(items)
     for item in items:
-        yield item, _unprocessed(batch, end, seed, item) or _result(item, rules, row_faults, seed, cache)
+        unprocessed = _unprocessed(batch, end, seed, item)
+        yield item, unprocessed or _result(item, rules, row_faults, seed, cache, situation)
 
 
 def _unprocessed(batch: Batch, end: End, seed: int, item: Item) -> dict[str, Any] | None:
@@ -88,9 +115,13 @@ def _unprocessed(batch: Batch, end: End, seed: int, item: Item) -> dict[str, Any
     return {"type": "canceled" if end is End.CANCELED else "expired"}
 
 
-def _result(item: Item, rules: Rules, row_faults: list[RowFault], seed: int, cache: Cache) -> dict[str, Any]:
+def _result(
+    item: Item, rules: Rules, row_faults: list[RowFault], seed: int, cache: Cache, situation: Situation
+) -> dict[str, Any]:
     params = memoryview(item.params)
-    fault = next((fault for fault in row_faults if fault.strikes(seed, item.custom_id, params)), None)
+    refused = situation.refused.get(item.custom_id, 0)
+    faults = [one for one in row_faults if not isinstance(one, CouldNotProcess) or refused < one.attempts]
+    fault = next((one for one in faults if one.strikes(seed, item.custom_id, params)), None)
     request_seed = seed_request(seed, item.custom_id, params)
     match fault:
         case Canceled():
@@ -101,7 +132,9 @@ def _result(item: Item, rules: Rules, row_faults: list[RowFault], seed: int, cac
             # Errors at run time carry a worker's id; validation errors carry none.
             return _errored(fault.error_type, fault.message, f"workerreq_simulated_{request_seed:016x}", None)
     try:
-        prompt = read_prompt(params, rules)
+        prompt = read_prompt(params, rules, situation.open_file)
+        if isinstance(fault, CouldNotProcess) and prompt.conversation.pictures:
+            raise RequestRejected(f"{_COULD_NOT_PROCESS}{prompt.conversation.pictures}")
         return {"type": "succeeded", "message": make_message(prompt, request_seed, cache, "batch", fault)}
     except RequestRejected as rejection:
         return _errored(rejection.type, rejection.message, None, {**_USER_FACING, **(rejection.details or {})})

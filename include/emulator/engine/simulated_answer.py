@@ -13,12 +13,14 @@ from typing import Any
 
 import msgspec
 
-from include.emulator.answers import bad_texts
+from include.emulator.answers import bad_evidence, bad_texts
+from include.emulator.answers.citations import quoting_blocks
 from include.emulator.answers.instructions import NONE
 from include.emulator.answers.source import Source
 from include.emulator.api_errors import RequestRejected
 from include.emulator.billing.prompt_cache import BYTES_PER_TOKEN, Cache, Usage, tokens_of
 from include.emulator.draws import Draws, digest
+from include.emulator.engine.attachments import OpenFile, no_files
 from include.emulator.engine.conversation import Conversation, read_conversation
 from include.emulator.engine.request_frame import Frame, Rules, read_frame
 from include.emulator.faults.row_kinds import (
@@ -27,7 +29,9 @@ from include.emulator.faults.row_kinds import (
     ForbiddenText,
     InvalidJson,
     InventedNumber,
+    InventedQuote,
     LostPlaceholder,
+    ParaphrasedQuote,
     Refusal,
     RowFault,
     TooLong,
@@ -35,7 +39,11 @@ from include.emulator.faults.row_kinds import (
     ViolatesSchema,
     WrongCaseEnum,
     WrongLanguage,
+    WrongPage,
 )
+
+#: The size of one request, base64 of its documents included.
+MAX_BYTES = 32_000_000
 
 _PLAIN_WORDS = (10, 49)
 
@@ -50,15 +58,21 @@ class Prompt:
     conversation: Conversation
 
 
-def read_prompt(params: bytes | memoryview | msgspec.Raw, rules: Rules) -> Prompt:
-    """Parse and check the params of one request, given as JSON, as the API does. Raises RequestRejected."""
+def read_prompt(params: bytes | memoryview | msgspec.Raw, rules: Rules, open_file: OpenFile = no_files) -> Prompt:
+    """
+    Parse and check the params of one request, given as JSON, as the API does. Raises RequestRejected.
+
+    Takes seconds for long documents, so run it in a thread.
+    """
+    if memoryview(params).nbytes > MAX_BYTES:
+        raise RequestRejected("Request exceeds the maximum size", type="request_too_large")
     try:
         fields = _read_fields(params)
     except msgspec.DecodeError as error:
         raise RequestRejected(f"The request body is not valid JSON: {error}") from error
     messages = fields.pop("messages", None)
     frame = read_frame({name: bytes(text) for name, text in fields.items()}, rules)
-    return Prompt(frame, read_conversation(messages, frame))
+    return Prompt(frame, read_conversation(messages, frame, open_file))
 
 
 def make_message(
@@ -67,9 +81,13 @@ def make_message(
     """
     Return the message that answers a prompt, spoiled by ``fault`` if there is one.
 
-    All random draws follow from ``request_seed``; ``tier`` is the usage's ``service_tier``.
+    All random draws follow from ``request_seed``; ``tier`` is the usage's ``service_tier``. Raises RequestRejected if
+    the prompt exceeds the model's context window.
     """
     frame = prompt.frame
+    if prompt.conversation.tokens > frame.model.max_input_tokens:
+        sizes = f"{prompt.conversation.tokens} tokens > {frame.model.max_input_tokens} maximum"
+        raise RequestRejected(f"prompt is too long: {sizes}")
     draws = Draws(request_seed)
     billed = cache.bill(prompt.conversation.markers, prompt.conversation.tokens, frame.model.cache_minimum, draws)
     source = Source(
@@ -77,6 +95,8 @@ def make_message(
         question=prompt.conversation.question,
         wrong_case=isinstance(fault, WrongCaseEnum),
         spoil=_spoil_of(fault, prompt.conversation.text),
+        documents=prompt.conversation.documents,
+        misquote=_misquote_of(fault),
     )
     thinking = 20 + draws.below(100) if frame.thinks else 0
     if isinstance(fault, DuplicateText):
@@ -94,7 +114,9 @@ def make_message(
         output = tokens_of(len(msgspec.json.encode(call["input"])))
         usage = _usage(frame, billed, output, 0, tier)
         return _message(frame, request_seed, [call], "tool_use", usage)
-    text = _spoil(_text(frame, draws, source), fault)
+    blocks = _blocks(frame, draws, source)
+    whole = "".join(block["text"] for block in blocks)
+    text = _spoil(whole, fault)
     room = frame.max_tokens - thinking
     content: list[dict[str, Any]] = []
     if thinking:
@@ -102,7 +124,7 @@ def make_message(
     if isinstance(fault, Truncated):
         text = text[: len(text) // 2]
     elif tokens_of(len(text.encode())) <= room:
-        content.append({"type": "text", "text": text})
+        content += blocks if text == whole else [{"type": "text", "text": text}]
         usage = _usage(frame, billed, thinking + tokens_of(len(text.encode())), thinking, tier)
         return _message(frame, request_seed, content, "end_turn", usage)
     # Thinking comes first and may use up max_tokens, which leaves no text.
@@ -135,11 +157,27 @@ def _spoil_of(fault: RowFault | None, request: str) -> bad_texts.Spoil | None:
     return None
 
 
-def _text(frame: Frame, draws: Draws, source: Source) -> str:
+def _misquote_of(fault: RowFault | None) -> bad_evidence.Misquote | None:
+    """Return what the fault does to the evidence of an answer."""
+    match fault:
+        case WrongPage():
+            return bad_evidence.wrong_page
+        case ParaphrasedQuote():
+            return bad_evidence.paraphrased_quote
+        case InventedQuote():
+            return bad_evidence.invented_quote
+    return None
+
+
+def _blocks(frame: Frame, draws: Draws, source: Source) -> list[dict[str, Any]]:
+    """Return the text of an answer: one block, unless it cites documents."""
     if frame.output is not None:
-        return msgspec.json.encode(frame.output(draws, source)).decode()
+        return [{"type": "text", "text": msgspec.json.encode(frame.output(draws, source)).decode()}]
+    if blocks := quoting_blocks(draws, source):
+        cites = any("citations" in block for block in blocks)
+        return blocks if cites else [{"type": "text", "text": "".join(block["text"] for block in blocks)}]
     text = source.write(NONE, draws, _PLAIN_WORDS)
-    return text if text.endswith(".") else f"{text}."
+    return [{"type": "text", "text": text if text.endswith(".") else f"{text}."}]
 
 
 def _spoil(text: str, fault: RowFault | None) -> str:

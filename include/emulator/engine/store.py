@@ -46,6 +46,8 @@ CREATE TABLE IF NOT EXISTS clocks (workspace TEXT PRIMARY KEY, ahead INTEGER NOT
 CREATE TABLE IF NOT EXISTS prefixes (
     scope TEXT NOT NULL, prefix TEXT NOT NULL, readable_at INTEGER NOT NULL, expires_at INTEGER NOT NULL,
     PRIMARY KEY (scope, prefix));
+CREATE TABLE IF NOT EXISTS refusals (
+    workspace TEXT NOT NULL, custom_id TEXT NOT NULL, times INTEGER NOT NULL, PRIMARY KEY (workspace, custom_id));
 CREATE TABLE IF NOT EXISTS notes (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 # A write or read extends the TTL of a live entry; it stays readable for requests that could already read it.
@@ -172,9 +174,19 @@ class Store:
         """Record the cancel of a batch."""
         self._db.execute("UPDATE batches SET cancel_initiated_at = ? WHERE id = ?", (at, batch_id))
 
-    def end(self, batch: Batch, at: int, counts: Counts, warmed: Mapping[str, int], charge: Charge) -> None:
+    def end(
+        self,
+        batch: Batch,
+        at: int,
+        counts: Counts,
+        warmed: Mapping[str, int],
+        charge: Charge,
+        refused: Mapping[str, int],
+    ) -> None:
         """
         Record the end of a batch and its charge, and put its prompt prefixes (prefix to TTL in seconds) into the cache.
+
+        :param refused: how often it could not process the PDF or image of a custom_id
 
         Its results and its bill must be in place.
         """
@@ -183,8 +195,17 @@ class Store:
             "UPDATE batches SET ended_at = ?, counts = ? WHERE id = ?", (at, msgspec.json.encode(counts), batch.id)
         )
         self._db.execute("REPLACE INTO bills VALUES (?, ?)", (batch.id, msgspec.json.encode(charge)))
+        self._db.executemany(
+            "INSERT INTO refusals VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET times = times + excluded.times",
+            [(batch.workspace, custom_id, times) for custom_id, times in refused.items()],
+        )
         self.warm(batch.workspace, warmed, started_at=batch.created_at, readable_at=at)
         self._db.execute("COMMIT")
+
+    def refusals(self, workspace: str) -> dict[str, int]:
+        """Return how often the PDF or image of a custom_id could not be processed."""
+        rows = self._db.execute("SELECT custom_id, times FROM refusals WHERE workspace = ?", (workspace,))
+        return dict(rows.fetchall())
 
     def delete(self, batch_id: str) -> None:
         """Delete a batch with its body and results; it stays in the log and in the bills."""

@@ -12,6 +12,7 @@ on a whole batch        stuck  leaky_counters  duration  unfinished           \\
 on rows of a batch      errored  expired  canceled  refusal  truncated        /  a second download see the same batch
                         invalid_json  violates_schema  wrong_case_enum  blank  wrong_language  lost_placeholder
                         too_long  duplicate_text  invented_number  forbidden_text
+                        could_not_process  wrong_page  paraphrased_quote  invented_quote
 on a results download   cut_results  stall_results  gzip_results  no_final_newline  missing_lines  duplicate_lines
                         foreign_lines
 """
@@ -26,19 +27,23 @@ from include.emulator.faults.fault import BatchFault, Count, Fault, Share, kind_
 from include.emulator.faults.row_kinds import (
     Blank,
     Canceled,
+    CouldNotProcess,
     DuplicateText,
     Errored,
     Expired,
     ForbiddenText,
     InvalidJson,
     InventedNumber,
+    InventedQuote,
     LostPlaceholder,
+    ParaphrasedQuote,
     Refusal,
     TooLong,
     Truncated,
     ViolatesSchema,
     WrongCaseEnum,
     WrongLanguage,
+    WrongPage,
 )
 
 BatchEndpoint = Literal["create", "retrieve", "list", "cancel", "delete", "results"]
@@ -231,6 +236,7 @@ AnyFault = (
     | Duration
     | Unfinished
     | Errored
+    | CouldNotProcess
     | Expired
     | Canceled
     | Refusal
@@ -245,6 +251,9 @@ AnyFault = (
     | DuplicateText
     | InventedNumber
     | ForbiddenText
+    | WrongPage
+    | ParaphrasedQuote
+    | InventedQuote
     | CutResults
     | StallResults
     | GzipResults

@@ -54,6 +54,12 @@ class Errored(RowFault, frozen=True):
     message: str = "Simulated internal error."
 
 
+class CouldNotProcess(RowFault, frozen=True):
+    """The first ``attempts`` times that the row is sent, a PDF or an image in it cannot be processed."""
+
+    attempts: Annotated[int, msgspec.Meta(ge=1)] = 1
+
+
 class Expired(RowFault, frozen=True):
     """The row ends as ``expired``."""
 
@@ -106,6 +112,18 @@ class DuplicateText(RowFault, frozen=True):
 
 class InventedNumber(RowFault, frozen=True):
     """The row succeeds with texts that have a number which stands nowhere in the request."""
+
+
+class WrongPage(RowFault, frozen=True):
+    """The row succeeds with evidence that names other pages than those of its quotes."""
+
+
+class ParaphrasedQuote(RowFault, frozen=True):
+    """The row succeeds with evidence that says in other words what stands in the document."""
+
+
+class InventedQuote(RowFault, frozen=True):
+    """The row succeeds with evidence that quotes what stands nowhere in the document."""
 
 
 class ForbiddenText(RowFault, frozen=True, kw_only=True):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 from starlette.responses import Response
 
 from include.emulator.api_errors import ApiError, RequestRejected
 from include.emulator.billing.prompt_cache import Cache
 from include.emulator.engine import models
-from include.emulator.engine.simulated_answer import Prompt, make_message, read_prompt, seed_request
+from include.emulator.engine.attachments import no_files
+from include.emulator.engine.simulated_answer import MAX_BYTES, Prompt, make_message, read_prompt, seed_request
 from include.emulator.http.paging import read_page, render_page
 from include.emulator.http.server import Call, json_response
 
-MAX_BYTES = 32_000_000
 # Within the limit of every model that is not retired.
 _ENOUGH_TOKENS = 64_000
 
@@ -20,12 +22,15 @@ _ENOUGH_TOKENS = 64_000
 async def create_message(call: Call) -> Response:
     """Answer one request at once, at the standard tier."""
     params = await _object(call)
-    prompt = _prompt(params, call)
+    prompt = await _prompt(params, call)
     # Separate from the batches' cache: neither warms the other.
     scope, store = f"{call.workspace}/synchronous", call.server.store
     now = call.now
     cache = Cache(store.warm_prefixes(scope, now))
-    message = make_message(prompt, seed_request(call.server.seed, "", params), cache, "standard")
+    try:
+        message = make_message(prompt, seed_request(call.server.seed, "", params), cache, "standard")
+    except RequestRejected as rejection:
+        raise rejection.to_api_error() from rejection
     store.warm(scope, cache.touched, started_at=now, readable_at=now)
     return json_response(message)
 
@@ -36,7 +41,8 @@ async def count_tokens(call: Call) -> Response:
     if "max_tokens" in fields:
         raise ApiError(400, "max_tokens: Extra inputs are not permitted")
     params = msgspec.json.encode({**fields, "max_tokens": _ENOUGH_TOKENS})
-    return json_response({"input_tokens": _prompt(params, call).conversation.tokens})
+    prompt = await _prompt(params, call)
+    return json_response({"input_tokens": prompt.conversation.tokens})
 
 
 async def retrieve_model(call: Call) -> Response:
@@ -82,8 +88,10 @@ async def _object(call: Call) -> bytes:
     return bytes(body)
 
 
-def _prompt(params: bytes, call: Call) -> Prompt:
+async def _prompt(params: bytes, call: Call) -> Prompt:
+    # Looking up all files takes time, and few requests name any.
+    open_file = call.server.store.files.contents(call.workspace, call.now).resolve if b'"file"' in params else no_files
     try:
-        return read_prompt(params, call.rules(batch=False))
+        return await asyncio.to_thread(read_prompt, params, call.rules(batch=False), open_file)
     except RequestRejected as rejection:
         raise rejection.to_api_error() from rejection

@@ -6,6 +6,7 @@ API, 2026-10-08.
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Literal, cast
@@ -90,8 +91,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     :param output: the answer, text or JSON that fits the schema; None unless ``succeeded``
     :param reason: why there is no output; None if ``succeeded``
-    :param error_type: the API's name of the error, for example ``overloaded_error``; None unless ``errored``, or if the
-        API names none
+    :param error_type: the API's name of the error, for example ``overloaded_error``, or one of COULD_NOT_PROCESS and
+        FILE_GONE; None unless ``errored``, or if the API names none
     :param text: the answer, if it was paid for and is unusable
     :param upper_bound: the usage is unreadable. The counts are 0 until with_upper_bound() sets them to the most that
         the request can have used
@@ -176,6 +177,14 @@ _PERMANENT_ERRORS = frozenset(
 )
 #: Claude ended by itself, so the answer is complete.
 USABLE_STOPS = frozenset({"end_turn", "stop_sequence"})
+#: Names of our own for two errors that the API gives a permanent type and that another try may not have. The API
+#: sometimes cannot process a document or an image at first (docs of PDF support, field reports of 2026), and a file may
+#: have been deleted or have expired before its request was processed.
+COULD_NOT_PROCESS, FILE_GONE = "could_not_process", "file_gone"
+_PASSING_ERRORS = (
+    (COULD_NOT_PROCESS, "invalid_request_error", re.compile(r"\bcould not process (the )?(pdf|image|document)", re.I)),
+    (FILE_GONE, "not_found_error", re.compile(r"\bfile( |_)", re.I)),
+)
 #: If Claude ended by itself or ran out of ``max_tokens``, another answer may fit. Not at the end of the context window,
 #: because a repair is even longer, not after a refusal, and not in a paused turn. An unreadable line has None and no
 #: answer to repair.
@@ -186,7 +195,8 @@ def remedy(outcome: str, error_type: str | None, stop_reason: str | None) -> Rem
     """
     Return what a retry pass does about an outcome: send the request ``again``, ``repair`` the answer, or nothing.
 
-    :param error_type: of the outcome; unknown types are retried
+    :param error_type: of the outcome; unknown types are retried, and so is COULD_NOT_PROCESS, which
+        PriorResults.failed knows to be for good when it comes twice
     :param stop_reason: of the outcome; unknown ones are not repaired, as the answer was paid for
     """
     match outcome:
@@ -232,7 +242,7 @@ def judge(line: ResultLine, output: Output) -> Outcome:
                 request_id=line.custom_id,
                 outcome="errored",
                 reason=f"{error.type or 'unknown_error'}: {error.message}".removesuffix(": "),
-                error_type=error.type,
+                error_type=_error_type(error),
             )
         case "expired":
             return Outcome(
@@ -256,6 +266,13 @@ def judge(line: ResultLine, output: Output) -> Outcome:
             )
         case other:
             return Outcome(request_id=line.custom_id, outcome="errored", reason=f"unknown result type {other!r}")
+
+
+def _error_type(error: _Error) -> str | None:
+    for name, type, message in _PASSING_ERRORS:
+        if error.type == type and message.search(error.message):
+            return name
+    return error.type
 
 
 def _judge_message(request_id: str, message: _Message, output: Output) -> Outcome:

@@ -45,6 +45,11 @@ WARNINGS = "_warnings"
 _WARNINGS_FIELD = pa.field(WARNINGS, pa.list_(pa.string()))
 #: The column with the number of the sample, from 1.
 SAMPLE = "_sample"
+#: The columns with the number of a part of a document, from 1, and with its pages, for example 51-100.
+PART, PAGES = "_part", "_pages"
+#: The column with the ids of the documents that the row's request has. It is not published.
+DOCUMENTS = "_documents"
+_DOCUMENTS_FIELD = pa.field(DOCUMENTS, pa.list_(pa.string()))
 #: The column with the value by which the best of several candidates was kept.
 SCORE = "_score"
 _SCORE_FIELD = pa.field(SCORE, pa.float64())
@@ -144,7 +149,12 @@ def changed_types(fields: Iterable[pa.Field], published: Mapping[str, str]) -> l
 
 
 def rows_schema(
-    keys: Sequence[pa.Field], *, carried: Sequence[pa.Field] = (), sampled: bool = False, checked: bool = False
+    keys: Sequence[pa.Field],
+    *,
+    carried: Sequence[pa.Field] = (),
+    sampled: bool = False,
+    checked: bool = False,
+    attached: bool = False,
 ) -> pa.Schema:
     """
     Return the schema of a run's rows: the key, the carried columns, and either ``request_id`` with ``params`` or the
@@ -156,11 +166,13 @@ def rows_schema(
     :param carried: nullable
     :param sampled: each row occurs once per sample, and its key ends in the number of the sample
     :param checked: each row has a column CHECKED
+    :param attached: each row has a column DOCUMENTS
     """
     sample = [pa.field(SAMPLE, pa.int64(), nullable=False)] if sampled else []
     of_source = [(field, _KEY) for field in (*keys, *sample)] + [(field, _CARRIED) for field in carried]
     marked = [field.with_metadata({_ROLE: role}) for field, role in of_source]
-    return pa.schema([*marked, *_WORK_FIELDS, *([_CHECKED_FIELD] if checked else [])])
+    added = [*([_CHECKED_FIELD] if checked else []), *([_DOCUMENTS_FIELD] if attached else [])]
+    return pa.schema([*marked, *_WORK_FIELDS, *added])
 
 
 def row_keys(rows: pa.Schema) -> list[pa.Field]:

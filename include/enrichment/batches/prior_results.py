@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.enrichment.answers.outcome import is_paid, remedy
+from include.enrichment.answers.outcome import COULD_NOT_PROCESS, is_paid, remedy
 from include.enrichment.requests.request_ids import Ids, RequestIds
 
 #: One line per request and batch.
@@ -81,9 +81,15 @@ class PriorResults:
 
     @property
     def failed(self) -> RequestIds:
-        """The requests that a batch left without an answer, none of them for a transient reason."""
-        again = {line["request_id"] for line in self._unpaid() if _remedy(line) == "again"}
-        return RequestIds({line["request_id"] for line in self._unpaid()} - again)
+        """
+        The requests that a batch left without an answer, none of them for a transient reason. A document that the API
+        could not process twice is no transient one.
+        """
+        unpaid = self._unpaid()
+        again = {line["request_id"] for line in unpaid if _remedy(line) == "again"}
+        refused = Counter(line["request_id"] for line in unpaid if line["error_type"] == COULD_NOT_PROCESS)
+        again -= {request_id for request_id, times in refused.items() if times > 1}
+        return RequestIds({line["request_id"] for line in unpaid} - again)
 
     def failed_in(self, request_ids: Iterable[str]) -> dict[str, set[str]]:
         """Return the batches that left these requests without an answer, by request."""

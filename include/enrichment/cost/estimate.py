@@ -2,9 +2,9 @@
 The cost estimate of a pass, made before the pass is sent: low, expected and high.
 
 The bytes of each request are exact. The API counts the tokens of the largest requests and of a sample of the others.
-Each remaining prompt is priced by its own bytes, since long prompts may have a higher price. The canary and earlier
-batches show how long answers are; earlier batches show how much of the prompt is read from the cache. Without either,
-the expected value is the ceiling.
+Each remaining prompt is priced by its own bytes, and by the pages and pixels of its attachments, since long prompts may
+have a higher price. The canary and earlier batches show how long answers are; earlier batches show how much of the
+prompt is read from the cache. Without either, the expected value is the ceiling.
 
 The high estimate holds for any mixture of sizes and texts, because no token is shorter than a byte.
 """
@@ -24,14 +24,9 @@ from include.enrichment.cost.bounds import Bounds, Frozen, Usd
 from include.enrichment.cost.caching import PrefixSize
 from include.enrichment.cost.history import STANDARD_ERRORS, WARM_HITS, History
 from include.enrichment.cost.prices import prices
+from include.enrichment.cost.prompts import LEAST_ERROR, RULE_OF_THUMB, PromptCase, prompt_cases
 from include.enrichment.cost.token_sample import MOST_PER_BYTE, TokenSample
 
-#: Tokens per byte without any evidence: English prose has 4 to 5 bytes per token.
-_RULE_OF_THUMB = Bounds(low=1 / 5.0, expected=1 / 3.5, high=MOST_PER_BYTE)
-#: The API's token count is itself an estimate (docs of token counting, 2026-07-03).
-_LEAST_ERROR = 0.03
-#: n draws miss a kind of text that makes up a share p of the requests with probability e^-pn: 1 in 1,000 for pn = 7.
-_MISSED = 7.0
 _COLD_HITS = (0.98, 0.3, 0.0)
 _NO_HITS = (0.98, 0.0, 0.0)
 _FEW_ANSWERS = 3
@@ -94,8 +89,8 @@ def prefix_size(sample: TokenSample | None, size: PrefixSize) -> tuple[float, fl
     The docs do not say whether the output format counts as part of the cached prefix.
     """
     if sample:
-        return sample.prefix_tokens, max(sample.prefix_tokens, sample.frame_tokens) * (1 + _LEAST_ERROR)
-    return size.system_bytes * _RULE_OF_THUMB.expected, (size.system_bytes + size.format_bytes) * MOST_PER_BYTE
+        return sample.prefix_tokens, max(sample.prefix_tokens, sample.frame_tokens) * (1 + LEAST_ERROR)
+    return size.system_bytes * RULE_OF_THUMB.expected, (size.system_bytes + size.format_bytes) * MOST_PER_BYTE
 
 
 def estimate_cache_hits(known: Bounds | None, *, warms: bool, warmed: bool) -> Bounds:
@@ -153,14 +148,14 @@ def estimate(
     Estimate the cost of some requests.
 
     :param size: bytes of all their params
-    :param sizes: bytes per request, in SIZES_SCHEMA. None if only the sum is known: the high estimate then assumes the
-        most expensive mixture
+    :param sizes: bytes per request, in SIZES_SCHEMA, or in ATTACHED_SIZES_SCHEMA if there are attachments. None if
+        there are none and only the sum is known: the high estimate then assumes the most expensive mixture
     :param sample: the tokens that the API counted in some of them
     :param known: averages over earlier batches
     :param output: per answer, from estimate_output()
     :param caching: None if nothing is cached
     """
-    cases, prompt_source = _prompts(model, requests, size, sizes, sample, known)
+    cases, prompt_source = prompt_cases(model, requests, size, sizes, sample, known)
     answer, output_source = output
     sources = f"prompts: {prompt_source}"
     above = prices().long_above(model)
@@ -180,108 +175,9 @@ def estimate(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Case:
-    """
-    One assumption about the prompts.
-
-    :param share: of the requests that are like this; the shares of one bound add up to 1
-    :param tokens: of one prompt, as float64
-    :param counts: how many prompts have that many tokens
-    """
-
-    share: float
-    tokens: pa.Array
-    counts: pa.Array
-
-    @property
-    def total(self) -> float:
-        """The tokens of all prompts."""
-        total: float = pc.sum(pc.multiply(self.tokens, self.counts)).as_py() or 0.0
-        return total
-
-    def longer_than(self, above: int) -> int:
-        """Count the prompts with more than ``above`` tokens."""
-        longer: int = pc.sum(self.counts.filter(pc.greater(self.tokens, float(above)))).as_py() or 0
-        return longer
-
-
-def _prompts(
-    model: str, requests: int, size: int, sizes: pa.Table | None, sample: TokenSample | None, known: History
-) -> tuple[dict[str, list[_Case]], str]:
-    """Return the tokens of the prompts for each bound, and their source."""
-    per_byte, source = _per_byte(sample, known)
-    frame_bytes, frame_tokens = (sample.frame_bytes, sample.frame_tokens) if sample else (0, 0)
-    if sizes is None:
-        of_each, exact, counts = pa.array([size / max(requests, 1)]), pa.nulls(1, pa.float64()), pa.array([requests])
-    else:
-        of_each, exact, counts = _by_size(sizes, sample.tokens if sample else {})
-    rest = pc.max_element_wise(pc.subtract(of_each, float(frame_bytes)), 0.0)
-
-    def case(share: float, of_a_byte: float, error: float) -> _Case:
-        reckoned = pc.add(pc.multiply(rest, of_a_byte), float(frame_tokens))
-        return _Case(share=share, tokens=pc.multiply(pc.coalesce(exact, reckoned), 1 + error), counts=counts)
-
-    unknown = pc.is_null(exact)
-    missed = _missed(rest.filter(unknown), counts.filter(unknown), sample) if sample else 0.0
-    high = [case(1 - missed, per_byte.high, _LEAST_ERROR), case(missed, MOST_PER_BYTE, _LEAST_ERROR)]
-    if sizes is None:
-        most = requests * frame_tokens + max(size - requests * frame_bytes, 0) * MOST_PER_BYTE
-        high = [_worst(most * (1 + _LEAST_ERROR), requests, prices().long_above(model))]
-        source += ", only their total size known"
-    low = [case(1, per_byte.low * (1 - missed), -_LEAST_ERROR)]
-    return {"low": low, "expected": [case(1, per_byte.expected, 0)], "high": high}, source
-
-
-def _per_byte(sample: TokenSample | None, known: History) -> tuple[Bounds, str]:
-    """Return the tokens per byte and their source. The high bound is 1 unless this run's requests were counted."""
-    if sample:
-        return sample.per_byte, f"{sample.requests:,} counted"
-    if earlier := known.tokens_per_byte:
-        expected = min(earlier.expected, MOST_PER_BYTE)
-        return Bounds(low=min(earlier.low, expected), expected=expected, high=MOST_PER_BYTE), "from earlier batches"
-    return _RULE_OF_THUMB, "not counted, 1 to 5 bytes per token assumed"
-
-
-def _by_size(sizes: pa.Table, counted: Mapping[str, int]) -> tuple[pa.Array, pa.Array, pa.Array]:
-    """
-    Return the distinct sizes in bytes, the tokens if they were counted, and how many requests have that size. Each
-    counted request has a line of its own.
-    """
-    is_counted = pc.is_in(sizes["request_id"], value_set=pa.array(list(counted), pa.string()))
-    known = sizes.filter(is_counted)
-    tokens = [counted[request_id] for request_id in known["request_id"].to_pylist()]
-    others = pc.value_counts(sizes["params_bytes"].filter(pc.invert(is_counted)))
-    return (
-        pa.concat_arrays([*known["params_bytes"].chunks, others.field("values")]).cast(pa.float64()),
-        pa.concat_arrays([pa.array(tokens, pa.float64()), pa.nulls(len(others), pa.float64())]),
-        pa.concat_arrays([pa.repeat(1, len(tokens)), others.field("counts")]),
-    )
-
-
-def _missed(sizes: pa.Array, counts: pa.Array, sample: TokenSample) -> float:
-    """
-    Return the share of these bytes that may be another kind of text than any that was counted.
-
-    The sample may have missed that kind in the run, and these requests may hold more of it than average if they are
-    few. A draw finds a share of the bytes with at least half of its probability, see choose_sample().
-    """
-    total = pc.sum(pc.multiply(sizes, counts)).as_py()
-    if not total:
-        return 0.0
-    as_many_alike = total**2 / pc.sum(pc.multiply(pc.multiply(sizes, sizes), counts)).as_py()
-    share: float = _MISSED * (2 / sample.requests + 1 / as_many_alike)
-    return min(share, 1.0)
-
-
-def _worst(tokens: float, requests: int, above: int) -> _Case:
-    """Spread the tokens over the prompts in the most expensive way: as many as possible just longer than ``above``."""
-    long = min(int(tokens // (above + 1)), requests)
-    among = long or requests
-    return _Case(share=1, tokens=pa.array([tokens / max(among, 1), 0.0]), counts=pa.array([among, requests - among]))
-
-
-def _cost(model: str, cases: Mapping[str, Sequence[_Case]], answer: Bounds, caching: CachedPart | None) -> Usd | None:
+def _cost(
+    model: str, cases: Mapping[str, Sequence[PromptCase]], answer: Bounds, caching: CachedPart | None
+) -> Usd | None:
     def dollars(bound: str) -> Decimal | None:
         cached: dict[str, float] = {}
         if caching:
@@ -299,7 +195,7 @@ def _cost(model: str, cases: Mapping[str, Sequence[_Case]], answer: Bounds, cach
 
 def _dollars(
     model: str,
-    cases: Iterable[_Case],
+    cases: Iterable[PromptCase],
     answer: float,
     cached: Mapping[str, float],
     *,

@@ -14,8 +14,11 @@ import msgspec
 
 #: What a source is around the base64 of its bytes.
 _HEAD, _TAIL = b'{"type":"base64","media_type":"%s","data":"', b'"}'
+#: The length of the source of an uploaded file, whatever its id, so that a body has its length before the upload. The
+#: ids of files have 29 characters (the API's documentation of files, 2026-08); spaces fill the rest.
+_FILE_SOURCE_BYTES = 100
 #: How every reference begins. A JSON string cannot contain this, because it escapes its quotes.
-_MARK = b'"source":{"type":"attachment",'
+_MARK = re.compile(rb'"source":\{"type":"attachment",')
 _REFERENCE = re.compile(
     rb'(?<="source":)\{"type":"attachment"(?:,"\w+":(?:"(?:[^"\\]|\\.)*"|[0-9]+|true|false))*\}', re.DOTALL
 )
@@ -34,6 +37,7 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     :param sent_bytes: the number of bytes as sent, before base64
     :param sent_sha256: of the bytes as sent, in hex
     :param tokens: the input tokens that it probably takes
+    :param text_tokens: of these, those of its text, which are reckoned from bytes; the others are those of pictures
     :param upload: send it by way of the Files API, as a file that several requests may share
     """
 
@@ -46,6 +50,7 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     sent_bytes: int
     sent_sha256: str
     tokens: int
+    text_tokens: int = 0
     upload: bool = False
 
     @property
@@ -57,7 +62,9 @@ class Attachment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
     @property
     def source_bytes(self) -> int:
-        """The length of its source in a request, with its bytes in it."""
+        """The length of its source in a request as sent."""
+        if self.upload:
+            return _FILE_SOURCE_BYTES
         head, tail = source_around(self)
         return len(head) + base64_bytes(self.sent_bytes) + len(tail)
 
@@ -76,8 +83,11 @@ def source_around(attachment: Attachment) -> tuple[bytes, bytes]:
 
 
 def file_source(file_id: str) -> bytes:
-    """Return the source of an uploaded file."""
-    return msgspec.json.encode({"type": "file", "file_id": file_id})
+    """Return the source of an uploaded file, as long as that of any other. Raises ValueError if the id is too long."""
+    source = msgspec.json.encode({"type": "file", "file_id": file_id})
+    if len(source) > _FILE_SOURCE_BYTES:
+        raise ValueError(f"the id of the file has {len(file_id)} characters: {file_id!r}")
+    return source.ljust(_FILE_SOURCE_BYTES)
 
 
 def base64_bytes(size: int) -> int:
@@ -85,9 +95,9 @@ def base64_bytes(size: int) -> int:
     return (size + 2) // 3 * 4
 
 
-def has_attachments(params: bytes) -> bool:
+def has_attachments(params: bytes | memoryview) -> bool:
     """Return whether stored params, or several of them one after the other, have attachments."""
-    return _MARK in params
+    return _MARK.search(params) is not None
 
 
 def split_attachments(params: bytes) -> Iterator[bytes | Attachment]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from include.enrichment.documents.object_columns import OBJECT_URI
 
 #: The most pages of one part: what the API takes in a request to its models with the largest context window.
 MAX_PAGES = 600
@@ -35,6 +38,14 @@ class AttachmentOptions(_Frozen):
     send: Literal["auto", "pages", "text"] = "auto"
     pages: Annotated[str, AfterValidator(_page_range)] | None = None
 
+    @model_validator(mode="after")
+    def _fit(self) -> AttachmentOptions:
+        if self.kind == "image" and (self.pages or self.send != "auto"):
+            raise ValueError("`as: image` has neither `pages` nor `send`, which are for PDFs: remove them")
+        if self.kind == "text" and self.send == "pages":
+            raise ValueError("`as: text` contradicts `send: pages`: remove one of the two")
+        return self
+
 
 def _columns(columns: object) -> object:
     """Return ``[scan]`` as ``{scan: {}}``."""
@@ -62,3 +73,23 @@ class AttachmentSettings(_Frozen):
     connection: Annotated[str, Field(min_length=1)] | None = None
     split_pages: int | None = Field(default=None, ge=1, le=MAX_PAGES)
     upload_above: int | None = Field(default=None, ge=1)
+
+    def problems(self, source: str, *, in_folder: bool) -> Iterator[tuple[tuple[str, ...], str]]:
+        """
+        Yield what contradicts the source, each fact with its place below ``attachments``.
+
+        :param source: ``files``, ``objects`` or ``table``; empty for a query
+        :param in_folder: the objects of the source are in a folder of this machine
+        """
+        if source == "objects":
+            for name in self.columns:
+                if name != OBJECT_URI:
+                    yield ("columns", name), f"with source.objects, only its column {OBJECT_URI!r} has the URI of one"
+            if in_folder and self.connection:
+                yield ("connection",), "is not used, because source.objects is a folder of this machine: remove it"
+        elif source != "files" and not self.connection:
+            of_source = "source.table has none" if source == "table" else "source.connection is that of a database"
+            yield (), f"connection: is missing: name the AWS connection that can read the objects; {of_source}"
+        if self.split_pages and len(self.columns) > 1:
+            named = ", ".join(self.columns)
+            yield ("split_pages",), f"needs one column, because a part is of one document, but there are: {named}"

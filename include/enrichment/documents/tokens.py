@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -51,14 +51,14 @@ def text_tokens(text: str, model: str) -> int:
     return ceil(len(text.encode(errors="replace")) / _tier(model).bytes_per_token)
 
 
-def page_tokens(page: Page, model: str) -> int:
-    """Return the tokens of one page of a PDF that is sent as it is: of its picture, and of the text in it."""
-    return _tier(model).page_tokens + text_tokens(page.text, model)
+def layer_tokens(pages: Iterable[Page], model: str) -> int:
+    """Return the tokens of the text in these pages."""
+    return sum(text_tokens(page.text, model) for page in pages)
 
 
-def pdf_tokens(pages: Iterable[Page], model: str) -> int:
-    """Return the tokens of these pages of a PDF that is sent as it is."""
-    return sum(page_tokens(page, model) for page in pages)
+def pdf_tokens(pages: Sequence[Page], model: str) -> int:
+    """Return the tokens of these pages of a PDF that is sent as it is: of their pictures, and of the text in them."""
+    return len(pages) * _tier(model).page_tokens + layer_tokens(pages, model)
 
 
 def image_tokens(pixels: tuple[int, int], model: str) -> int:

@@ -11,6 +11,8 @@ from itertools import pairwise
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from include.enrichment.documents.attachment import has_attachments, params_bytes_as_sent
+
 #: The API's limit per batch (its documentation of batch processing, 2026-10-08).
 MAX_BATCH_REQUESTS = 100_000
 #: Below the API's limit of 256 MB, whether that means 256,000,000 or 268,435,456 bytes.
@@ -60,8 +62,21 @@ class Body:
 
 
 def request_sizes(requests: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the size of each request (REQUESTS_SCHEMA) as SIZES_SCHEMA."""
-    return pa.record_batch([requests["request_id"], pc.binary_length(requests["params"])], schema=SIZES_SCHEMA)
+    """Return the size of each request (REQUESTS_SCHEMA) as sent, in SIZES_SCHEMA."""
+    return pa.record_batch([requests["request_id"], _bytes_as_sent(requests["params"])], schema=SIZES_SCHEMA)
+
+
+def _bytes_as_sent(params: pa.StringArray) -> pa.Int32Array:
+    if not len(params) or not has_attachments(_joined(params)):
+        return pc.binary_length(params)
+    return pa.array(map(params_bytes_as_sent, params.view(pa.binary()).to_pylist()), pa.int32())
+
+
+def _joined(params: pa.StringArray) -> memoryview:
+    """Return the params one after the other, without copying them."""
+    _, offsets, text = params.buffers()
+    bounds = memoryview(offsets).cast("i")
+    return memoryview(text)[bounds[params.offset] : bounds[params.offset + len(params)]]
 
 
 def body_bytes(request_ids: Collection[str], params_bytes: int) -> int:

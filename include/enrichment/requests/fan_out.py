@@ -75,3 +75,15 @@ def _listed(row: Mapping[str, Any], column: str, name: str) -> Sequence[Any]:
             " one row. Nothing was sent. Remove duplicates from the lists in extract.sql or the export."
         )
     return values
+
+
+def check_values(values: list[Any]) -> None:
+    """Raise ValueError if for_each cannot have these values, which are listed in pipeline.yaml."""
+    if not values:
+        raise ValueError("must have at least one value")
+    if len(kinds := set(map(type, values))) > 1 or not kinds <= {str, int, bool}:
+        raise ValueError("must have only strings, only integers or only booleans; quote a value to make it a string")
+    if twice := sorted({repr(value) for value in values if values.count(value) > 1}):
+        raise ValueError(f"has {', '.join(twice)} twice")
+    if kinds == {int} and not all(-(2**63) <= value < 2**63 for value in values):
+        raise ValueError("has an integer of more than 64 bits")

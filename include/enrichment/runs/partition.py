@@ -35,6 +35,13 @@ class Partition:
         return text.replace("{year}", year).replace("{month}", month).replace("{day}", day)
 
 
+def check_daily(text: str) -> None:
+    """Raise ValueError if Partition.fill() makes the same of the text on two days, or leaves a placeholder in it."""
+    days = [Partition(start=date(*day)).fill(text) for day in ((2001, 2, 3), (2001, 2, 4), (2001, 3, 3), (2002, 2, 3))]
+    if len(set(days)) < len(days) or re.search("[{}]", days[0]):
+        raise ValueError("must contain {partition}, or {year}, {month} and {day}, and no other placeholder")
+
+
 def resolve_partition(
     *,
     param: object,

@@ -22,6 +22,7 @@ class ModelCapabilities:
     """
     The API's description of a model. None: the API does not say.
 
+    :param context_tokens: its context window
     :param retires_on: the first day on which the API may reject it, as currently planned
     """
 
@@ -32,13 +33,19 @@ class ModelCapabilities:
     structured_outputs: bool | None
     thinking_types: dict[str, bool]
     retires_on: date | None = None
+    context_tokens: int | None = None
+    pdfs: bool | None = None
+    images: bool | None = None
 
 
-def model_problems(model: ModelCapabilities, settings: RequestSettings, *, has_schema: bool) -> Iterator[str]:
+def model_problems(
+    model: ModelCapabilities, settings: RequestSettings, *, has_schema: bool, has_documents: bool = False
+) -> Iterator[str]:
     """
     Yield each reason why the model would reject every request with these settings.
 
     :param has_schema: the requests ask for answers that fit an output schema
+    :param has_documents: the requests have PDFs or images
     """
     if model.lifecycle == "retired":
         yield f"it is retired{_successor(model.model_id)}"
@@ -46,6 +53,8 @@ def model_problems(model: ModelCapabilities, settings: RequestSettings, *, has_s
         yield "it does not support batches"
     if has_schema and model.structured_outputs is False:
         yield "it does not support output schemas"
+    if has_documents and model.pdfs is False and model.images is False:
+        yield "it supports neither PDFs nor images"
     if model.max_tokens is not None and settings.max_tokens > model.max_tokens:
         yield f"request.max_tokens is {settings.max_tokens:,}, its maximum is {model.max_tokens:,}"
     if settings.thinking and model.thinking_types.get(settings.thinking) is False:

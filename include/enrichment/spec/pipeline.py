@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from functools import cached_property
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, Field
@@ -12,7 +13,7 @@ from pydantic import ConfigDict, Field
 from include.enrichment.answers.best import Best
 from include.enrichment.answers.checks.check import Check
 from include.enrichment.answers.schema.output import Output, output_config, read_output
-from include.enrichment.answers.table import SAMPLE, Shape, row_carried, row_keys
+from include.enrichment.answers.table import PART, SAMPLE, Shape, row_carried, row_keys
 from include.enrichment.cost.caching import CachedPrefix, Caching, PrefixSize, resolve_cache
 from include.enrichment.cost.prices import prices
 from include.enrichment.errors import ParamError, SpecError, nearest
@@ -20,6 +21,7 @@ from include.enrichment.requests.chunk import BatchLimits
 from include.enrichment.requests.fan_out import FanOut
 from include.enrichment.requests.request import Renderer, encode_params, request_id
 from include.enrichment.requests.template import Template
+from include.enrichment.requests.used_columns import prefix_problems, unknown_columns
 from include.enrichment.runs.options import RunOptions
 from include.enrichment.spec.renaming import Renaming
 from include.enrichment.spec.settings import FromColumn, Settings
@@ -42,7 +44,7 @@ class Pipeline(Versioned):
     """
     A whole, checked pipeline. It is stored with the run, so that one run never mixes two versions.
 
-    :param sql: empty with ``source.files`` or ``source.table``
+    :param sql: empty if a setting of the source replaces it
     :param schema_text: output.schema.json; None: the answer is text
     :param shared: what follows the system prompt in every request: the texts of the context and the examples, as they
         are sent
@@ -195,10 +197,11 @@ class Pipeline(Versioned):
 
     @property
     def columns(self) -> set[str]:
-        """The columns that the prompts, the key, for_each and the checks use, and those that are carried."""
+        """The columns that the prompts, the key, for_each and the checks use, and those carried or with objects."""
         checks = self.read_checks()
         used = self._prompt_columns | (checks.columns.keys() if checks else set())
-        return {*(used - self.settings.for_each.keys()), *self.settings.source.carry, *self._list_columns.values()}
+        named = (self.settings.source.carry, self.settings.attached_columns, self._list_columns.values())
+        return {*(used - self.settings.for_each.keys()), *chain.from_iterable(named)}
 
     @property
     def _prompt_columns(self) -> set[str]:
@@ -252,7 +255,9 @@ class Pipeline(Versioned):
             self.checks,
             output=self.output,
             names=RowNames(
-                key=list(source.key), for_each=list(self.settings.for_each), sample=SAMPLE if sampled else None
+                key=[*source.key, *([PART] if self.settings.split_pages else [])],
+                for_each=list(self.settings.for_each),
+                sample=SAMPLE if sampled else None,
             ),
             prompt_columns=self._prompt_columns,
             # A setting that a YAML merge brings in has the line of its check.
@@ -283,40 +288,28 @@ class Pipeline(Versioned):
         )
 
     def _check_columns(self, columns: Collection[str]) -> None:
-        system, user = self._system, self._user
-        source, for_each = self.settings.source, self.settings.for_each
-        known = [*columns, *for_each]
-        unknown = [
-            f"{template.file}:{line}: the query has no column {name!r}{nearest(name, known)}"
-            for template in (system, user)
-            for name, line in template.columns.items()
-            if name not in known
-        ]
-        unknown += [line for template in (system, user) for line in template.shadowed_columns(known)]
-        unknown += [
-            f"{self.location(f'for_each.{name}')}: the query has a column {name!r} too: choose another name"
-            for name in for_each
-            if name in columns
-        ]
-        unknown += [
-            f"{self.location(f'for_each.{name}')}: the query has no column {column!r}{nearest(column, columns)}"
-            for name, column in self._list_columns.items()
-            if column not in columns
-        ]
-        unknown += [
-            f"{self.location(setting)}: the query has no column {name!r}{nearest(name, columns)}"
-            for setting, named in (("source.key", source.key), ("source.carry", source.carry))
-            for name in named
-            if name not in columns
-        ]
-        checks = self.read_checks()
-        unknown += [
-            f"{self._file(CHECKS)}:{line}: the query has no column {name!r}{nearest(name, columns)}"
-            for name, line in (checks.columns if checks else {}).items()
-            if name not in known
-        ]
+        source, checks = self.settings.source, self.read_checks()
+        settings: dict[str, Iterable[str]] = {
+            "source.key": source.key,
+            "source.carry": source.carry,
+            "attachments.columns": self.settings.attached_columns,
+        }
+        unknown = list(
+            unknown_columns(
+                columns,
+                prompts=(self._system, self._user),
+                for_each={name: self.location(f"for_each.{name}") for name in self.settings.for_each},
+                settings=[
+                    *((self.location(f"for_each.{name}"), column) for name, column in self._list_columns.items()),
+                    *((self.location(setting), name) for setting, names in settings.items() for name in names),
+                ],
+                checks=[
+                    (f"{self._file(CHECKS)}:{line}", name) for name, line in (checks.columns if checks else {}).items()
+                ],
+            )
+        )
         if unknown:
-            origin = source.files or (f"the table of {source.table}" if source.table else SQL)
+            origin = source.files or source.objects or (f"the table of {source.table}" if source.table else SQL)
             raise SpecError("\n".join([*unknown, f"Columns of {origin}: {', '.join(columns)}. Nothing was sent."]))
 
     @property
@@ -353,9 +346,3 @@ class Pipeline(Versioned):
 
     def _file(self, file: str) -> str:
         return f"{self.name}/{file}"
-
-
-def prefix_problems(system: Template) -> Iterator[str]:
-    """Yield a message for each row column in the system prompt, which must be constant for the prompt cache."""
-    for name, line in system.columns.items():
-        yield f"{system.file}:{line}: the column {name!r} differs from row to row, so the prompt cannot be cached"

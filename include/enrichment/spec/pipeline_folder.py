@@ -3,8 +3,8 @@ Reads a pipeline's folder into one checked value.
 
     pipeline.yaml  extract.sql  system.md  user.md  output.schema.json  context/*.md  examples.jsonl  checks.yaml
 
-``source.files`` and ``source.table`` replace extract.sql. Without output.schema.json the answer is text. The last three
-are optional.
+``source.files``, ``source.objects`` and ``source.table`` replace extract.sql. Without output.schema.json the answer is
+text. The last three are optional.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ from include.enrichment.answers.schema.column_names import (
 from include.enrichment.answers.schema.output import read_output
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.answers.table import SAMPLE
+from include.enrichment.documents import object_columns
 from include.enrichment.errors import SpecError, nearest
 from include.enrichment.requests.row_expression import expression_problems
 from include.enrichment.requests.template import Template
+from include.enrichment.requests.used_columns import prefix_problems
 from include.enrichment.spec.checks_file import ChecksFile, read_checks
 from include.enrichment.spec.examples import Example, read_examples, shared_text
 from include.enrichment.spec.pipeline import (
@@ -46,7 +48,6 @@ from include.enrichment.spec.pipeline import (
     USER,
     YAML,
     Pipeline,
-    prefix_problems,
 )
 from include.enrichment.spec.query import query_problems
 from include.enrichment.spec.settings import Settings
@@ -99,6 +100,8 @@ def load_pipeline(folder: Path) -> Pipeline:
         found += _mistakes(texts, settings, lines)
         if settings and settings.source.table:
             found += _table_mistakes(folder, texts, settings, lines)
+        if settings:
+            found += _attachment_mistakes(settings, lines)
         # Examples can be checked only against a prompt and a schema without mistakes.
         shared, found = ("", found) if found else _shared(texts)
         checks = read_checks(folder)
@@ -142,7 +145,7 @@ def _needs_sql(texts: dict[str, str]) -> bool:
     if YAML not in texts:
         return True
     settings, _, _ = _settings(texts[YAML])
-    return settings is not None and settings.source.files is None and settings.source.table is None
+    return settings is not None and not settings.source.instead_of_query
 
 
 def _pipelines(folder: Path) -> list[str]:
@@ -213,9 +216,8 @@ def _mistakes(texts: dict[str, str], settings: Settings | None, lines: Lines) ->
     for file in filter(_is_context, texts):
         if not texts[file].strip():
             yield f"{file}:1: is empty: write what all requests share, or delete the file"
-    if settings and (settings.source.files or settings.source.table):
+    if settings and (kind := settings.source.instead_of_query):
         if SQL in texts:
-            kind = "files" if settings.source.files else "table"
             yield f"{SQL}:1: is not used, because source.{kind} replaces it: delete one of the two"
     elif SQL in texts:
         yield from query_problems(texts[SQL])
@@ -267,6 +269,25 @@ def _table_mistakes(folder: Path, texts: dict[str, str], settings: Settings, lin
     for file in (SYSTEM, USER):
         with suppress(SpecError):  # _mistakes() reports it
             yield from (f"{file}:{line}: {fact}" for line, fact in table.prompt_problems(texts[file]))
+
+
+def _attachment_mistakes(settings: Settings, lines: Lines) -> Iterator[str]:
+    """Yield what contradicts the source in ``attachments``, and each name that is no column of ``source.objects``."""
+    source, attachments = settings.source, settings.attachments
+    if settings.output.evidence and not settings.attached_columns:
+        line = line_of(lines, ("output", "evidence"))
+        yield f"{YAML}:{line}: output.evidence: needs documents: add attachments, or remove it"
+    if attachments:
+        for below, fact in attachments.problems(source.instead_of_query, in_folder=source.in_folder):
+            path = ("attachments", *below)
+            line = line_of(lines, path if path in lines else path[:-1])
+            yield f"{YAML}:{line}: {'.'.join(path[:2])}: {fact}"
+    if source.objects:
+        for setting, problems in (
+            ("key", object_columns.key_problems(source.key)),
+            ("carry", object_columns.column_problems(source.carry)),
+        ):
+            yield from _column_mistakes(("source", setting), list(getattr(source, setting)), problems, lines)
 
 
 def _columns(settings: Settings | None) -> tuple[Iterable[str], Iterable[str], Iterable[str]]:

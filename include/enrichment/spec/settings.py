@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from datetime import date
 from math import prod
 from typing import Annotated, Any, Literal
 
@@ -22,24 +20,26 @@ from pydantic_core import PydanticCustomError
 
 from include.enrichment.answers.schema.carried import CARRIED_TYPE_NAMES, carried_type
 from include.enrichment.answers.schema.keys import KEY_TYPE_NAMES, key_type, kind_of_value
-from include.enrichment.answers.table import SAMPLE
+from include.enrichment.answers.table import PART, SAMPLE
+from include.enrichment.documents.object_columns import OBJECT_URI
 from include.enrichment.documents.options import AttachmentOptions, AttachmentSettings
 from include.enrichment.requests.chunk import MAX_BATCH_BYTES, MAX_BATCH_REQUESTS
-from include.enrichment.requests.fan_out import MAX_COMBINATIONS
+from include.enrichment.requests.fan_out import MAX_COMBINATIONS, check_values
 from include.enrichment.runs.options import Budget
-from include.enrichment.runs.partition import Partition
 from include.enrichment.runs.passes import (
     DEFAULT_CANARY_ROWS,
     DEFAULT_RETRY_PASSES,
     MAX_CANARY_ROWS,
     MAX_RETRY_PASSES,
 )
-from include.enrichment.storage.address import s3_address
+from include.enrichment.storage.address import daily_files, daily_objects
 
 #: A smaller ``batch_bytes`` is rejected: it is probably meant in megabytes.
 MIN_BATCH_BYTES = 1_000
 #: More answers per row are rejected: each of them is billed.
 MAX_SAMPLES = 100
+#: The settings that replace extract.sql.
+_INSTEAD_OF_QUERY = ("files", "objects", "table")
 
 
 def _key_type(name: str) -> str:
@@ -69,19 +69,6 @@ def _carried_type(name: str) -> str:
     return name
 
 
-def _daily_prefix(files: str) -> str:
-    """Check that the S3 prefix differs from day to day. Otherwise two days would read, and pay for, the same files."""
-    if not re.fullmatch(r"s3://[^/{}]+(/(?!\.{1,2}/)[^/]+)+/", files):
-        raise ValueError(
-            "must be a prefix like s3://bucket/products/dt={partition}/, with a trailing slash and no empty folder name"
-        )
-    s3_address(files)
-    days = [Partition(start=date(*day)).fill(files) for day in ((2001, 2, 3), (2001, 2, 4), (2001, 3, 3), (2002, 2, 3))]
-    if len(set(days)) < len(days) or re.search("[{}]", days[0]):
-        raise ValueError("must contain {partition}, or {year}, {month} and {day}, and no other placeholder")
-    return files
-
-
 def _off(value: object) -> object:
     """Return ``off``, which YAML 1.1 reads as false, as written."""
     return "off" if value is False else value
@@ -93,21 +80,25 @@ class _Frozen(BaseModel):
 
 class SourceSettings(_Frozen):
     """
-    The source of the rows: a query, unless ``files`` or ``table`` is set.
+    The source of the rows: a query, unless ``files``, ``objects`` or ``table`` is set.
 
     :param files: the S3 prefix of the partition's Parquet files, with a placeholder for the day; replaces the query
+    :param objects: the S3 prefix of the partition's documents and images, or the absolute path of their folder, with a
+        placeholder for the day; each of them is a row. Replaces the query
     :param table: the pipeline whose published partition is read, from the same lake; replaces the query
     :param rename: the names of columns of ``files`` or ``table`` in this pipeline. All other settings, prompts and
         checks use the new names
-    :param where: a boolean SQL expression over the columns of ``files`` or ``table``; None: all rows
-    :param connection: an Airflow connection whose hook is a DbApiHook; with ``files`` an AWS connection; with ``table``
-        there is none
+    :param where: a boolean SQL expression over the columns of ``files`` or ``table``, or over the listing of
+        ``objects``; None: all rows
+    :param connection: an Airflow connection whose hook is a DbApiHook; with ``files`` and ``objects`` an AWS
+        connection; with ``table`` and for a folder there is none
     :param key: the business key, unique within a partition: each column with its type; None: the type of the rows
     :param carry: the columns that are published beside the output, with their types as above. They are not sent
     """
 
     # The order is that of validation: each rule needs the fields above its own.
-    files: Annotated[str, AfterValidator(_daily_prefix)] | None = None
+    files: Annotated[str, AfterValidator(daily_files)] | None = None
+    objects: Annotated[str, AfterValidator(daily_objects)] | None = None
     table: Annotated[str, Field(min_length=1)] | None = None
     rename: dict[str, str] = {}
     where: Annotated[str, Field(min_length=1)] | None = None
@@ -120,17 +111,35 @@ class SourceSettings(_Frozen):
         """The carried columns with the types that are named here."""
         return {name: carried_type(kind) if kind else None for name, kind in self.carry.items()}
 
-    @field_validator("table")
+    @property
+    def instead_of_query(self) -> str:
+        """The setting that replaces the query: ``files``, ``objects`` or ``table``; empty: there is a query."""
+        return next((kind for kind in _INSTEAD_OF_QUERY if getattr(self, kind)), "")
+
+    @property
+    def objects_connection(self) -> str:
+        """The connection of ``files`` or ``objects``; for a folder, the part of its path that all days share."""
+        return self.connection or (self.objects or "").partition("{")[0].rpartition("/")[0] or "/"
+
+    @property
+    def in_folder(self) -> bool:
+        """Whether ``objects`` are in a folder of this machine."""
+        return bool(self.objects and self.objects.startswith("/"))
+
+    @field_validator("objects", "table")
     @classmethod
-    def _one_source(cls, table: str | None, info: ValidationInfo) -> str | None:
-        if table and info.data.get("files"):
-            raise ValueError("a source is either source.files or source.table: remove one of the two")
-        return table
+    def _one_source(cls, place: str | None, info: ValidationInfo) -> str | None:
+        other = next((kind for kind in _INSTEAD_OF_QUERY if info.data.get(kind)), None)
+        if place and other:
+            raise ValueError(f"a source is either source.{other} or source.{info.field_name}: remove one of the two")
+        return place
 
     @field_validator("rename")
     @classmethod
     def _without_alias(cls, rename: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-        if rename and not any(info.data.get(kind, "a mistake") for kind in ("files", "table")):
+        if rename and info.data.get("objects"):
+            raise ValueError("is for source.files and source.table only: remove it")
+        if rename and not _replaces_query(info):
             old, new = next(iter(rename.items()))
             raise ValueError(f"is for source.files and source.table only: write `{old} as {new}` in extract.sql")
         return rename
@@ -138,20 +147,28 @@ class SourceSettings(_Frozen):
     @field_validator("where")
     @classmethod
     def _not_of_a_query(cls, where: str | None, info: ValidationInfo) -> str | None:
-        # A field with a mistake of its own is not in the data.
-        if where and not any(info.data.get(kind, "a mistake") for kind in ("files", "table")):
-            raise ValueError("filters source.files and source.table only: put the condition into extract.sql")
+        if where and not _replaces_query(info):
+            raise ValueError(
+                "filters source.files, source.objects and source.table only: put the condition into extract.sql"
+            )
         return where
 
     @field_validator("connection")
     @classmethod
     def _connected(cls, connection: str | None, info: ValidationInfo) -> str | None:
-        table = info.data.get("table")
+        table, objects = info.data.get("table"), info.data.get("objects") or ""
         if connection and table:
             raise ValueError("is not used, because source.table is read from the lake: remove it")
-        if not connection and not table:
+        if connection and objects.startswith("/"):
+            raise ValueError("is not used, because source.objects is a folder of this machine: remove it")
+        if not connection and not table and not objects.startswith("/"):
             raise PydanticCustomError("missing", "Field required")
         return connection
+
+
+def _replaces_query(info: ValidationInfo) -> bool:
+    """Return whether a setting replaces the query, or may: one with a mistake of its own is not in the data."""
+    return any(info.data.get(kind, "a mistake") for kind in _INSTEAD_OF_QUERY)
 
 
 class RequestSettings(_Frozen):
@@ -216,14 +233,7 @@ def _for_each_values(values: object) -> object:
         return values
     if not isinstance(values, list):
         raise ValueError("must be a list of values, or {column: <the column with the list>}")
-    if not values:
-        raise ValueError("must have at least one value")
-    if len(kinds := set(map(type, values))) > 1 or not kinds <= {str, int, bool}:
-        raise ValueError("must have only strings, only integers or only booleans; quote a value to make it a string")
-    if twice := sorted({repr(value) for value in values if values.count(value) > 1}):
-        raise ValueError(f"has {', '.join(twice)} twice")
-    if kinds == {int} and not all(-(2**63) <= value < 2**63 for value in values):
-        raise ValueError("has an integer of more than 64 bits")
+    check_values(values)
     return values
 
 
@@ -266,8 +276,7 @@ class Settings(_Frozen):
     """
     pipeline.yaml.
 
-    :param attachments: None: only text is sent
-
+    :param attachments: None: only text is sent; with ``source.objects``, the object itself
     :param for_each: every row is requested once for each combination of these values, by name. The names are variables
         of the prompts, and key columns of the table
     :param reuse: False: every run requests, and pays for, fresh answers
@@ -289,16 +298,34 @@ class Settings(_Frozen):
     @property
     def attached_columns(self) -> dict[str, AttachmentOptions]:
         """The columns whose objects are sent with each row, each with its options."""
-        return self.attachments.columns if self.attachments else {}
+        if self.attachments:
+            return self.attachments.columns
+        return {OBJECT_URI: AttachmentOptions()} if self.source.objects else {}
+
+    @property
+    def attachments_connection(self) -> str | None:
+        """
+        The AWS connection that reads the objects of attachments, or the absolute path of a folder that has all of
+        them; None: there are no attachments.
+        """
+        if not self.attached_columns:
+            return None
+        return (self.attachments and self.attachments.connection) or self.source.objects_connection
+
+    @property
+    def split_pages(self) -> int | None:
+        """The most pages of a part of a document; None: documents are sent whole."""
+        return self.attachments.split_pages if self.attachments else None
 
     @property
     def key_types(self) -> dict[str, pa.DataType | None]:
         """
-        The key columns of the table with the types that are named here: those of the source, the names of for_each, and
-        the sample if there are several.
+        The key columns of the table with the types that are named here: those of the source, the part if documents are
+        split, the names of for_each, and the sample if there are several.
         """
         return {
             **{name: key_type(kind) if kind else None for name, kind in self.source.key.items()},
+            **({PART: pa.int64()} if self.split_pages else {}),
             **{
                 name: key_type(str(kind_of_value(values[0]))) if isinstance(values, list) else None
                 for name, values in self.for_each.items()

@@ -8,8 +8,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from include.enrichment.runs.partition import check_daily
+
 #: Wider than AWS allows for a new bucket: old buckets and other stores have capitals, ``_`` and longer names.
 _BUCKET = re.compile(r"(?!.*\.\.)[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?")
+#: Folders without an empty name, ``.`` or ``..``, with a trailing slash.
+_FOLDERS = r"(/(?!\.{1,2}/)[^/]+)+/"
 _FOLDER = re.compile(r"(?:file:(?://)?)?(/.*)", re.DOTALL)
 
 
@@ -62,6 +66,34 @@ def lake_address(text: str) -> S3Address | str:
     _check_characters(text)
     _check_names(folder[1].removeprefix("/"))
     return folder[1].removesuffix("/")
+
+
+def daily_files(prefix: str) -> str:
+    """
+    Return the S3 prefix of a partition's files, with its placeholders, as it is.
+
+    Raises ValueError unless it differs from day to day: two days would read, and pay for, the same files.
+    """
+    if not re.fullmatch(rf"s3://[^/{{}}]+{_FOLDERS}", prefix):
+        raise ValueError(
+            "must be a prefix like s3://bucket/products/dt={partition}/, with a trailing slash and no empty folder name"
+        )
+    s3_address(prefix)
+    check_daily(prefix)
+    return prefix
+
+
+def daily_objects(place: str) -> str:
+    """Return the S3 prefix or the local folder of a partition's objects. Raises ValueError as daily_files() does."""
+    if not re.fullmatch(rf"(s3://[^/{{}}]+)?{_FOLDERS}", place):
+        raise ValueError(
+            "must be a prefix like s3://bucket/contracts/dt={partition}/, or for development the absolute path of a"
+            " folder, with a trailing slash and no empty folder name"
+        )
+    if place.startswith("s3://"):
+        s3_address(place)
+    check_daily(place)
+    return place
 
 
 def redact_secret(text: str) -> str:

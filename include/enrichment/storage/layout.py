@@ -12,8 +12,9 @@ from datetime import date
 
 from include.enrichment.runs.partition import Partition
 
-#: The folders of all pipelines' ledgers, results and usage records, and of the usage reports.
-LEDGER_FOLDER, RESULTS_FOLDER, USAGE_FOLDER, REPORTS_FOLDER = "ledger/", "results/", "usage/", "reports/usage/"
+#: The folders of all pipelines' ledgers, results, usage records and uploads, and of the usage reports.
+LEDGER_FOLDER, RESULTS_FOLDER, USAGE_FOLDER, UPLOADS_FOLDER = "ledger/", "results/", "usage/", "uploads/"
+REPORTS_FOLDER = "reports/usage/"
 
 
 class _WorkingFile:
@@ -168,6 +169,20 @@ def parse_ledger_key(key: str) -> tuple[str, str] | None:
 def open_chunks(pipeline: str) -> str:
     """Return the key of the list of chunks that are planned and not loaded yet. (No chunk id is that short.)"""
     return f"{ledger_folder(pipeline)}open.json"
+
+
+def uploads_folder(pipeline: str) -> str:
+    """Return the folder of a pipeline's records of uploaded files."""
+    return f"{UPLOADS_FOLDER}{pipeline}/"
+
+
+def upload(pipeline: str, content_id: str) -> str:
+    """
+    Return the key of the record of an attachment that is sent as an uploaded file.
+
+    :param content_id: of the attachment
+    """
+    return f"{uploads_folder(pipeline)}{hashlib.sha256(content_id.encode()).hexdigest()}.json"
 
 
 def warm_ups(pipeline: str, prefix_id: str) -> str:

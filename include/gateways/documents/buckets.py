@@ -153,8 +153,8 @@ def _ends_in_a_slash(lake: Lake, key: str) -> UnreadableKey:
 class LocalFolder:
     """The files below a local folder, by absolute paths. No link leads out of it. See Buckets."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder.resolve()
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = Path(folder).resolve()
 
     def objects(self, prefix: str) -> list[ListedObject]:
         with _file_errors(prefix):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import select
 import signal
@@ -17,7 +16,6 @@ from typing import IO
 
 import msgspec
 
-import include
 from include.enrichment.documents.document import Inspected
 from include.enrichment.errors import LakeError, SetupError
 from include.gateways.disk import disk_errors
@@ -26,6 +24,8 @@ from include.gateways.documents.inspection import messages
 _WORKER = "include.gateways.documents.inspection.worker"
 #: A child process is replaced after so many requests: what its libraries leak does not add up.
 _MOST_REQUESTS = 500
+#: As many seconds by the clock may pass for each second of processor time.
+_PATIENCE = 3
 _START_SECONDS = 60
 _END_SECONDS = 2
 #: A reply is never longer than the text of a document and what its pages take around it.
@@ -50,19 +50,27 @@ class CannotMake(LakeError):
 
 
 class _Ended(Exception):
-    """The child process ended without a reply. The message continues "the document"."""
+    """
+    The child process ended without a reply. The message continues "the document".
+
+    :param is_certain: it would do so again
+    """
+
+    def __init__(self, message: str, *, is_certain: bool = False) -> None:
+        super().__init__(message)
+        self.is_certain = is_certain
 
 
 class Inspector:
     """
     Inspects documents, and makes what is sent of them.
 
-    One child process reads all documents. It has a clean environment, no secrets, and limits on memory and time. A
-    document that crashes it or keeps it too long is tried once more in a new one, because what came before may be at
-    fault, and then reported. Use it as a context manager. Threads may share it; it does one thing at a time.
+    One child process reads all documents. It has a clean environment, no secrets, and limits on memory and time. If it
+    ends at a document that was not its first, what came before may be at fault: the document is tried once more, in a
+    new process. Use it as a context manager. Threads may share it; it does one thing at a time.
 
-    :param seconds: the processor time that a document may take. By the clock it may take three times as long, because
-        others use the processor too
+    :param seconds: the processor time that a document may take, and by the clock three times as much, because others
+        use the processor too
     :param memory_bytes: the address space of the child process
     """
 
@@ -88,7 +96,7 @@ class Inspector:
         Raises SetupError if the file cannot be read or the child process cannot be started.
         """
         try:
-            reply = self._ask(messages.Inspect(str(path)), path)
+            reply = self._ask(messages.Inspect(str(path.absolute())), path)
         except _Ended as error:
             return Inspected(media_type="", problem=str(error))
         assert isinstance(reply, messages.Found)
@@ -102,7 +110,7 @@ class Inspector:
         child process cannot be started. ``out`` is then undefined.
         """
         try:
-            reply = self._ask(messages.Make(str(path), recipe, str(out)), out)
+            reply = self._ask(messages.Make(str(path.absolute()), recipe, str(out.absolute())), out)
         except _Ended as error:
             raise CannotMake(str(error), path=path, recipe=recipe) from error
         if isinstance(reply, messages.CannotMake):
@@ -110,9 +118,12 @@ class Inspector:
 
     def _ask(self, request: messages.Request, path: Path) -> messages.Reply:
         with self._one_at_a_time:
+            was_used = self._child is not None
             try:
                 reply = self._ask_once(request)
-            except _Ended:
+            except _Ended as error:
+                if error.is_certain or not was_used:
+                    raise
                 reply = self._ask_once(request)
         if isinstance(reply, messages.DiskFailed):
             with disk_errors(path):
@@ -128,7 +139,7 @@ class Inspector:
             return _decoder.decode(self._child.ask(_encode(request)))
         except msgspec.DecodeError as error:
             self._end_child()
-            raise _Ended("made the process that reads documents reply with nonsense") from error
+            raise _Ended("makes the process that reads it reply with nonsense") from error
         except BaseException:
             # Also for an interrupt: a reply that is still to come would be taken for that of the next document.
             self._end_child()
@@ -148,10 +159,10 @@ class _Child:
         self._memory_bytes = memory_bytes
         self.requests = 0
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by end()
-        root = str(Path(include.__file__ or "").parents[1])
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-s", "-m", _WORKER, str(seconds), str(memory_bytes)],
-            env={"PYTHONPATH": root, "LC_ALL": "C.UTF-8", "PATH": os.defpath, "TMPDIR": tempfile.gettempdir()},
+            [sys.executable, "-P", "-m", _WORKER, str(seconds), str(memory_bytes)],
+            # It finds what this process finds. Nothing else is handed down, least of all the secrets of connections.
+            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUTF8": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -178,8 +189,8 @@ class _Child:
             self._process.stdin.write(messages.LENGTH.pack(len(message)) + message)
             self._process.stdin.flush()
         except BrokenPipeError as error:
-            raise _Ended(self._how_it_ended()) from error
-        return self._receive(3 * self._seconds)
+            raise self._how_it_ended() from error
+        return self._receive(_PATIENCE * self._seconds)
 
     def end(self) -> None:
         """End the process, which has nothing to lose, and close its pipes."""
@@ -205,22 +216,22 @@ class _Child:
         while len(data) < size:
             left = deadline - time.monotonic()
             if left <= 0 or not poll.poll(left * 1000):
-                raise _Ended(f"could not be read in {3 * self._seconds} seconds")
+                raise _Ended(f"cannot be read in {_PATIENCE * self._seconds} seconds")
             piece = os.read(pipe, min(size - len(data), 1 << 20))
             if not piece:
-                raise _Ended(self._how_it_ended())
+                raise self._how_it_ended()
             data += piece
         return bytes(data)
 
-    def _how_it_ended(self) -> str:
+    def _how_it_ended(self) -> _Ended:
         try:
             code = self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:
-            return "made the process that reads documents close its output"
+            return _Ended("makes the process that reads it close its output")
         if code == -signal.SIGXCPU:
-            return f"takes more than {self._seconds} seconds of processor time to be read"
+            return _Ended(f"takes more than {self._seconds} seconds of processor time to be read", is_certain=True)
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return (
-            f"crashes the process that reads it ({name}), which may have {math.floor(self._memory_bytes / 1e6):,} MB of"
-            " memory"
+        memory = f"{self._memory_bytes / 1e6:,.0f} MB"
+        return _Ended(
+            f"crashes the process that reads it ({name}): it is broken, or needs more than {memory} of memory"
         )

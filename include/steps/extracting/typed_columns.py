@@ -16,7 +16,7 @@ from include.enrichment.answers.schema.column_names import (
     output_problems,
 )
 from include.enrichment.answers.schema.keys import key_type, kind_of_published, kind_of_type, kind_of_value
-from include.enrichment.answers.table import changed_types, key_fields, rows_schema
+from include.enrichment.answers.table import PAGES, PART, changed_types, key_fields, rows_schema
 from include.enrichment.errors import SpecError
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.settings import FromColumn
@@ -62,11 +62,14 @@ def typed_columns(
                 f" {layout.manifests_folder(pipeline.name)} on the lake and run each day again. Answers are reused."
             )
     checks = pipeline.read_checks()
+    split = pipeline.settings.split_pages is not None
+    part = [pa.field(PART, pa.int64(), nullable=False)] if split else []
     return rows_schema(
-        [*keys, *for_each],
-        carried=carried,
+        [*keys, *part, *for_each],
+        carried=[*carried, *([pa.field(PAGES, pa.string())] if split else [])],
         sampled=pipeline.settings.samples > 1,
         checked=checks is not None and checks.need_rows,
+        attached=bool(pipeline.settings.attached_columns),
     )
 
 

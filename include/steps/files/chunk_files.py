@@ -15,16 +15,7 @@ import pyarrow.parquet as pq
 
 from include.enrichment.cost.caching import CachedPrefix, Ttl
 from include.enrichment.errors import LakeError
-from include.enrichment.requests.chunk import (
-    BODY_HEAD,
-    BODY_SEPARATOR,
-    BODY_TAIL,
-    ITEM_PARTS,
-    REQUESTS_SCHEMA,
-    Body,
-    body_bytes,
-    chunk_id,
-)
+from include.enrichment.requests.chunk import REQUESTS_SCHEMA, body_bytes, chunk_id, request_sizes
 from include.enrichment.requests.request import Request
 from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.storage import layout
@@ -38,7 +29,6 @@ if TYPE_CHECKING:
 #: A file is written and read in portions of about this many bytes of params, or of one larger request: submit holds no
 #: more in memory, whatever the number of requests.
 PORTION_BYTES = 1_000_000
-_READ_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +42,7 @@ class Chunk:
     :param body_bytes: the planned length of its request body
     :param partition: the partition of its rows; like ``pass_name`` None for requests that belong to no pipeline
     :param cached: the prefix that its requests share in the prompt cache, None without caching
+    :param attachments_connection: where their attachments are, as in Settings; None if they have none
     """
 
     key: str
@@ -63,6 +54,7 @@ class Chunk:
     partition: str | None
     pass_name: str | None
     cached: CachedPrefix | None
+    attachments_connection: str | None
 
 
 def read_chunk(lake: Lake, key: str) -> Chunk:
@@ -71,7 +63,7 @@ def read_chunk(lake: Lake, key: str) -> Chunk:
 
     Raises LakeError if it does not exist or is not a chunk file.
     """
-    with _chunk_file(lake.locate(key)):
+    with chunk_file_errors(lake.locate(key)):
         metadata = {name.decode(): value.decode() for name, value in _read_metadata(lake, key).items()}
         return Chunk(
             key=key,
@@ -83,6 +75,7 @@ def read_chunk(lake: Lake, key: str) -> Chunk:
             partition=metadata.get("partition"),
             pass_name=metadata.get("pass_name"),
             cached=_cached(metadata),
+            attachments_connection=metadata.get("attachments_connection"),
         )
 
 
@@ -101,7 +94,7 @@ def _cached(metadata: Mapping[str, str]) -> CachedPrefix | None:
 
 def request_ids_of(lake: Lake, key: str) -> RequestIds:
     """Return the ids of a chunk file's requests. Raises LakeError as read_chunk() does."""
-    with _chunk_file(lake.locate(key)):
+    with chunk_file_errors(lake.locate(key)):
         ids = pa.array([_read_metadata(lake, key)[b"request_ids"]], pa.string())
         return RequestIds(pc.split_pattern(ids, " ").flatten())
 
@@ -113,7 +106,7 @@ def params_of(lake: Lake, chunk: Chunk, request_ids: Collection[str]) -> dict[st
     """
     found: dict[str, str] = {}
     wanted = [number for number, request_id in enumerate(chunk.request_ids) if request_id in request_ids]
-    with _chunk_file(lake.locate(chunk.key)), lake.open(chunk.key) as file, pq.ParquetFile(file) as stored:
+    with chunk_file_errors(lake.locate(chunk.key)), lake.open(chunk.key) as file, pq.ParquetFile(file) as stored:
         end = 0
         for group in range(stored.num_row_groups):
             first, end = end, end + stored.metadata.row_group(group).num_rows
@@ -123,53 +116,9 @@ def params_of(lake: Lake, chunk: Chunk, request_ids: Collection[str]) -> dict[st
     return found
 
 
-@contextmanager
-def open_body(lake: Lake, chunk: Chunk) -> Iterator[Body]:
-    """
-    Open the request body of the chunk's create: byte for byte the planned params and their ids.
-
-    The body is made while it is read, from a local copy of the file. Raises LakeError if the file does not exist.
-    Reading raises LakeError, before the last piece, if the file does not hold what was planned.
-    """
-    with working_folder() as temporary:
-        path = temporary / "chunk.parquet"
-        lake.fetch(chunk.key, path)
-        pieces = _pieces(path, chunk.body_bytes, lake.locate(chunk.key))
-        yield Body(pieces=pieces, length=chunk.body_bytes, requests=len(chunk.request_ids))
-
-
-def _pieces(path: Path, length: int, name: str) -> Iterator[bytes]:
-    with (
-        _chunk_file(name),
-        pq.ParquetFile(path, buffer_size=_READ_BYTES, pre_buffer=False, page_checksum_verification=True) as file,
-    ):
-        made = 0
-        for number in range(file.num_row_groups):
-            items = _items(file.read_row_group(number, columns=REQUESTS_SCHEMA.names, use_threads=False))
-            piece = items if number else BODY_HEAD.encode() + items.removeprefix(BODY_SEPARATOR.encode())
-            if number == file.num_row_groups - 1:
-                piece += BODY_TAIL.encode()
-                if made + len(piece) != length:
-                    raise pa.ArrowInvalid(f"it makes {made + len(piece):,} bytes of body, not {length:,}")
-            made += len(piece)
-            yield piece
-
-
-def _items(requests: pa.Table) -> bytes:
-    """
-    The requests as they appear in a body, a separator before each.
-
-    The columns are viewed as bytes: as text they would be decoded and encoded again, which takes several times as long.
-    """
-    before, between, after = (part.encode() for part in ITEM_PARTS)
-    before = BODY_SEPARATOR.encode() + before
-    columns = [requests[name].combine_chunks().view(pa.binary()).to_pylist() for name in REQUESTS_SCHEMA.names]
-    return b"".join(part for item in zip(*columns, strict=True) for part in (before, item[0], between, item[1], after))
-
-
 def read_part(lake: Lake, chunk: Chunk, request_ids: pa.Array) -> Iterator[pa.RecordBatch]:
-    """Yield these requests of the chunk, in REQUESTS_SCHEMA and in portions. Raises LakeError as open_body() does."""
-    with working_folder() as temporary, _chunk_file(lake.locate(chunk.key)):
+    """Yield these requests of the chunk, in REQUESTS_SCHEMA and in portions. Raises LakeError as read_chunk() does."""
+    with working_folder() as temporary, chunk_file_errors(lake.locate(chunk.key)):
         path = temporary / "chunk.parquet"
         lake.fetch(chunk.key, path)
         with pq.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
@@ -204,7 +153,7 @@ class ChunkWriter:
     A local chunk file that is being written.
 
     A context manager: leave it before you upload the file or read ``chunk_id``. The file is open only while something
-    is written to it. ``params_bytes`` is the size of all params so far. For the parameters see Chunk.
+    is written to it. ``params_bytes`` is the size of all params so far, as sent. For the parameters see Chunk.
 
     :param after: the batches that failed to answer these requests before
     :param portion_bytes: bytes of params to hold in memory and write together
@@ -220,12 +169,18 @@ class ChunkWriter:
         partition: str | None = None,
         pass_name: str | None = None,
         cached: CachedPrefix | None = None,
+        attachments_connection: str | None = None,
         portion_bytes: int = PORTION_BYTES,
     ) -> None:
         self.path = path
         self._pipeline = pipeline
         self._after = sorted(after)
-        facts = {"output_schema": schema_text, "partition": partition, "pass_name": pass_name}
+        facts = {
+            "output_schema": schema_text,
+            "partition": partition,
+            "pass_name": pass_name,
+            "attachments_connection": attachments_connection,
+        }
         if cached:
             facts |= {"prefix_id": cached.prefix_id, "cache": cached.ttl}
         self._metadata = {"pipeline": pipeline} | {name: fact for name, fact in facts.items() if fact}
@@ -282,7 +237,7 @@ class ChunkWriter:
                 start = position
             self._waiting_bytes += size
         self._waiting.append(requests.slice(start))
-        self.params_bytes += sum(sizes)
+        self.params_bytes += pc.sum(request_sizes(requests)["params_bytes"]).as_py() or 0
 
     def upload(self, lake: Lake) -> str:
         """Upload the written file and return its key."""
@@ -315,7 +270,8 @@ def write_chunk(lake: Lake, requests: Iterable[Request], *, pipeline: str, schem
 
 
 @contextmanager
-def _chunk_file(name: str) -> Iterator[None]:
+def chunk_file_errors(name: str) -> Iterator[None]:
+    """Raise LakeError, not to be retried, for an error that says that the file ``name`` is missing or not a chunk."""
     try:
         yield
     except ObjectMissing as error:

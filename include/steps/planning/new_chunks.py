@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from include.enrichment.cost.attached_sizes import ATTACHED_SIZES_SCHEMA, attached_sizes
 from include.enrichment.requests.chunk import REQUESTS_SCHEMA, SIZES_SCHEMA, chunk_id, request_sizes
 from include.enrichment.requests.request import Request
 from include.enrichment.requests.request_ids import RequestIds
@@ -25,15 +26,24 @@ from include.steps.planning.select_requests import Selection
 _WAITING_BYTES, _LEAST_WAITING_BYTES = 4_000_000, 50_000
 
 
-def read_sizes(to_send: RequestIds, made: Mapping[str, Request], rows: Path) -> pa.Table:
-    """Return the size of each request to send, in SIZES_SCHEMA, sorted by ``request_id``."""
+def read_sizes(to_send: RequestIds, made: Mapping[str, Request], run: ExtractedRun) -> pa.Table:
+    """
+    Return the size of each request to send, sorted by ``request_id``: in SIZES_SCHEMA, or in ATTACHED_SIZES_SCHEMA if
+    the pipeline has attachments.
+    """
+    attaching = bool(run.pipeline.settings.attached_columns)
+    schema = ATTACHED_SIZES_SCHEMA if attaching else SIZES_SCHEMA
+    _, *measured = schema
     # The sorted ids are in memory already: only their positions are kept next to the sizes.
-    positions, sizes = [pa.nulls(0, pa.int64())], [pa.nulls(0, pa.int32())]
-    for found in map(request_sizes, _requests(to_send, made, rows)):
+    positions = [pa.nulls(0, pa.int64())]
+    sizes = [[pa.nulls(0, each.type)] for each in measured]
+    for found in map(attached_sizes if attaching else request_sizes, _requests(to_send, made, run.rows)):
         positions.append(to_send.find(found["request_id"]))
-        sizes.append(found["params_bytes"])
-    in_order = pc.scatter(pa.concat_arrays(sizes), pa.concat_arrays(positions), max_index=len(to_send) - 1)
-    return pa.table([to_send.array, in_order], SIZES_SCHEMA)
+        for column, each in zip(sizes, measured, strict=True):
+            column.append(found[each.name])
+    at = pa.concat_arrays(positions)
+    in_order = [pc.scatter(pa.concat_arrays(column), at, max_index=len(to_send) - 1) for column in sizes]
+    return pa.table([to_send.array, *in_order], schema)
 
 
 def _requests(to_send: RequestIds, made: Mapping[str, Request], rows: Path) -> Iterator[pa.RecordBatch]:
@@ -69,6 +79,7 @@ def write_chunks(
             partition=str(run.folder.partition),
             pass_name=pass_name,
             cached=cached,
+            attachments_connection=run.pipeline.settings.attachments_connection,
             portion_bytes=min(PORTION_BYTES, max(_WAITING_BYTES // len(parts), _LEAST_WAITING_BYTES)),
         )
         for number, after in enumerate(_after(parts, first_ids, failed_in, ledger))

@@ -98,6 +98,7 @@ def _make(
             partition=chunk.partition,
             pass_name=chunk.pass_name,
             cached=chunk.cached,
+            attachments_connection=chunk.attachments_connection,
         )
         with writer:
             for requests in read_part(lake, chunk, left.array):

@@ -19,6 +19,7 @@ from include.enrichment.answers.repair import Repair, repair
 from include.enrichment.answers.table import OUTCOME, row_keys
 from include.enrichment.batches.pass_plan import PassPlan, check_canary, check_only_rejects
 from include.enrichment.batches.prior_results import COMPACT_SCHEMA, PriorResults
+from include.enrichment.documents.attachment import params_bytes_as_sent
 from include.enrichment.errors import ParamError
 from include.enrichment.requests.request import Request, Unsendable
 from include.enrichment.requests.request_ids import RequestIds
@@ -216,7 +217,8 @@ def _retried(
         if (repair.depth == 1 if rejected is None else repair.of in rejected)
     }
     left = (needed | made.keys()) - found.paid - found.failed
-    if large := {one for one in left & made.keys() if len(made[one].params.encode()) > pipeline.limits.params_bytes}:
+    most = pipeline.limits.params_bytes
+    if large := {one for one in left & made.keys() if params_bytes_as_sent(made[one].params.encode()) > most}:
         log.warning("%s repairs are larger than limits.batch_bytes allows and are not sent", f"{len(large):,}")
         left -= large
     return Selection(

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import binascii
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
 from pydantic import ValidationError
 
+from include.enrichment.cost.attached_sizes import ATTACHED_SIZES_SCHEMA, attached_sizes
 from include.enrichment.cost.token_sample import TokenSample, choose_sample, summarise_sample
-from include.enrichment.errors import ApiError, SetupError
+from include.enrichment.documents.attachment import Attachment, attachments_in, source_around, split_attachments
+from include.enrichment.errors import ApiError, LakeError, SetupError
 from include.enrichment.requests.chunk import SIZES_SCHEMA, request_sizes
 from include.enrichment.requests.template import Template
-from include.enrichment.spec.pipeline import SYSTEM
+from include.enrichment.spec.pipeline import SYSTEM, Pipeline
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.disk import working_folder
+from include.gateways.documents.attachment_bytes import AttachmentBytes
+from include.gateways.documents.buckets import Buckets
+from include.gateways.documents.inspector import Inspector
 from include.gateways.lake import Lake
 from include.steps.files.extracted import fetch_rows, read_pipeline, read_request_ids, read_requests
 
@@ -30,27 +38,44 @@ log = logging.getLogger(__name__)
 _CALLS_AT_ONCE = 16
 
 
-def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude) -> TokenSample | None:
+class _Count(NamedTuple):
+    """
+    A request that was counted: its text, which is all but its attachments, and these.
+
+    :param reckoned: the tokens that its attachments were expected to take
+    :param attached: the tokens that they take
+    """
+
+    request_id: str
+    text_bytes: int
+    text_tokens: int
+    reckoned: int
+    attached: int
+
+
+def count_sample(
+    folder: RunFolder, *, lake: Lake, claude: Claude, buckets: Buckets | None = None
+) -> TokenSample | None:
     """
     Let the API count the tokens of a sample of the run's requests, and write the counts to the run's folder.
 
-    choose_sample() chooses the requests; of a small run, all. A request that the API does not count is left out, and if
-    the API fails, the counts so far are used. Returns None and writes nothing if no row can be sent or nothing was
-    counted: estimates then use earlier batches. Counting is free.
+    choose_sample() chooses the requests; of a small run, all. A request with attachments is counted with them and
+    without. A request that the API does not count, or whose attachments cannot be read, is left out, and if the API
+    fails, the counts so far are used. Returns None and writes nothing if no row can be sent or nothing was counted:
+    estimates then use earlier batches. Counting is free.
+
+    :param buckets: where the attachments are; None if there are none
     """
-    with working_folder() as temporary:
+    pipeline = read_pipeline(lake, folder)
+    with working_folder() as temporary, ExitStack() as opened:
         rows = temporary / "rows.parquet"
         fetch_rows(lake, folder, rows)
-        sizes = map(request_sizes, read_requests(rows, read_request_ids(rows)))
-        chosen = read_requests(rows, choose_sample(pa.Table.from_batches(sizes, SIZES_SCHEMA)))
-        requests = (
-            request for batch in chosen for request in zip(*(c.to_pylist() for c in batch.columns), strict=True)
-        )
+        requests = _sample(rows, pipeline)
         first = next(requests, None)
         if first is None:
             return None
         frame = msgspec.json.decode(first[1])
-        if Template(read_pipeline(lake, folder).system, file=SYSTEM).columns:
+        if Template(pipeline.system, file=SYSTEM).columns:
             del frame["system"]  # it differs from row to row
         frame["messages"] = [{"role": "user", "content": "."}]
         prefix = {name: frame[name] for name in ("model", "tools", "system", "messages") if name in frame}
@@ -61,14 +86,16 @@ def count_sample(folder: RunFolder, *, lake: Lake, claude: Claude) -> TokenSampl
         except (ApiError, SetupError) as error:
             log.warning("%s No tokens were counted: estimates use earlier batches, or a rule of thumb", error)
             return None
-        counts = list(_counts(chain([first], requests), claude))
+        attached = AttachmentBytes(buckets, opened.enter_context(Inspector())) if buckets else None
+        counts = list(_counts(chain([first], requests), claude, attached))
     if not counts:
         return None
     found = summarise_sample(
-        [(size, tokens) for _, size, tokens in counts],
+        [(each.text_bytes, each.text_tokens) for each in counts],
         prefix_tokens=prefix_tokens,
         frame=(len(msgspec.json.encode(frame)), frame_tokens),
-        request_ids=[request_id for request_id, _, _ in counts],
+        request_ids=[each.request_id for each in counts],
+        attached=[(each.reckoned, each.attached) for each in counts],
     )
     lake.write(folder.counted_json, found.model_dump_json(indent=1).encode())
     return found
@@ -84,25 +111,70 @@ def read_counted(folder: RunFolder, lake: Lake) -> TokenSample | None:
         return None
 
 
-def _counts(requests: Iterator[tuple[str, str]], claude: Claude) -> Iterator[tuple[str, int, int]]:
-    """Id, bytes and tokens of each request, until the API fails. Only a few requests are in memory at once."""
+def _sample(rows: Path, pipeline: Pipeline) -> Iterator[tuple[str, str]]:
+    """Id and params of each request to count."""
+    attaching = bool(pipeline.settings.attached_columns)
+    measure, schema = (attached_sizes, ATTACHED_SIZES_SCHEMA) if attaching else (request_sizes, SIZES_SCHEMA)
+    sizes = map(measure, read_requests(rows, read_request_ids(rows)))
+    for batch in read_requests(rows, choose_sample(pa.Table.from_batches(sizes, schema))):
+        yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
 
-    def count(params: str) -> int | None:
+
+def _counts(requests: Iterator[tuple[str, str]], claude: Claude, attached: AttachmentBytes | None) -> Iterator[_Count]:
+    """The counts of the requests, until the API fails. Only a few requests are in memory at once."""
+
+    def count(request: tuple[str, str]) -> _Count | None:
+        request_id, text = request
+        params = text.encode()
+        attachments = attachments_in(params)
+        reckoned = sum(each.tokens for each in attachments)
         try:
-            return claude.count_tokens(msgspec.json.decode(params))
+            if not attachments or attached is None:
+                return _Count(request_id, len(params), claude.count_tokens(msgspec.json.decode(params)), 0, 0)
+            bare = _without_attachments(params)
+            tokens = claude.count_tokens(_with_bytes(params, attached))
+            text_tokens = claude.count_tokens(bare)
+            text_bytes = len(msgspec.json.encode(bare))
+            return _Count(request_id, text_bytes, text_tokens, reckoned, max(tokens - text_tokens, 0))
         except ApiError as error:
             if error.retryable:
                 raise
             log.warning("%s The estimates do without this count", error)
-            return None
+        except LakeError as error:
+            log.warning("%s The estimates do without the count of its request", error)
+        return None
 
     with ThreadPoolExecutor(_CALLS_AT_ONCE) as callers:
         while portion := list(islice(requests, _CALLS_AT_ONCE)):
             try:
-                tokens = list(callers.map(count, [params for _, params in portion]))
+                yield from filter(None, list(callers.map(count, portion)))
             except (ApiError, SetupError) as error:
                 log.warning("%s The estimates use the requests counted so far", error)
                 return
-            for (request_id, params), found in zip(portion, tokens, strict=True):
-                if found is not None:
-                    yield request_id, len(params.encode()), found
+
+
+def _with_bytes(params: bytes, attached: AttachmentBytes) -> dict[str, Any]:
+    """Return the params as they are sent inline."""
+
+    def piece_as_sent(piece: bytes | Attachment) -> bytes:
+        if isinstance(piece, bytes):
+            return piece
+        head, tail = source_around(piece)
+        return b"".join([head, binascii.b2a_base64(attached.read(piece), newline=False), tail])
+
+    decoded: dict[str, Any] = msgspec.json.decode(b"".join(map(piece_as_sent, split_attachments(params))))
+    return decoded
+
+
+def _without_attachments(params: bytes) -> dict[str, Any]:
+    """Return the params without the content blocks that are attachments."""
+    decoded: dict[str, Any] = msgspec.json.decode(params)
+    for message in decoded["messages"]:
+        if isinstance(blocks := message["content"], list):
+            message["content"] = [block for block in blocks if not _is_attachment(block)]
+    return decoded
+
+
+def _is_attachment(block: dict[str, Any]) -> bool:
+    source = block.get("source")
+    return isinstance(source, dict) and source.get("type") == "attachment"

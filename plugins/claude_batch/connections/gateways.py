@@ -22,6 +22,7 @@ from include.enrichment.errors import SetupError
 from include.enrichment.storage.address import S3Address, lake_address, redact_secret, s3_address
 from include.gateways.documents.buckets import LocalFolder, S3Buckets
 from include.gateways.lake import Lake
+from include.gateways.sources.objects import Objects
 from include.gateways.sources.parquet_files import ParquetFiles
 from include.gateways.sources.published_table import PublishedTable
 from include.gateways.sources.warehouse import Warehouse
@@ -105,7 +106,7 @@ def open_buckets(connection: str) -> Buckets:
         absolute path of a folder, outside of which nothing is read
     """
     if connection.startswith("/"):
-        return LocalFolder(Path(connection))
+        return LocalFolder(connection)
     return S3Buckets(lambda bucket: _open_s3(S3Address(bucket=bucket, prefix=""), connection))
 
 
@@ -133,6 +134,9 @@ def open_source(pipeline: Pipeline, *, lake: Lake) -> Source:
         bucket = _open_s3(replace(s3_address(settings.files), prefix=""), connection)
         files, renaming = settings.files, pipeline.renaming
         return ParquetFiles(bucket, files=files, name=connection, where=pipeline.where, renaming=renaming)
+    if settings.objects:
+        buckets = open_buckets(settings.objects_connection)
+        return Objects(buckets, objects=settings.objects, name=connection, where=pipeline.where)
     return Warehouse(open_database(connection), pipeline.sql, name=connection, pipeline=pipeline.name)
 
 

@@ -32,6 +32,7 @@ import sqlalchemy
 from include.enrichment.errors import EnrichmentError, NotSent, NotYet
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage.layout import RunFolder
+from include.gateways.documents.buckets import LocalFolder
 from include.gateways.sources.warehouse import Warehouse
 from include.steps.extract import check_setup, extract
 from include.steps.load import load
@@ -189,7 +190,7 @@ def _act(place: Place, step: Step, transport: httpx2.HTTPTransport) -> Any:
     with place.open_claude(transport) as claude:
         if step.name == "submit":
             try:
-                return submit(step.chunk, run_id=step.run_id, lake=lake, claude=claude)
+                return submit(step.chunk, run_id=step.run_id, lake=lake, claude=claude, open_buckets=LocalFolder)
             except NotSent:
                 return None  # Airflow skips the task, and those that wait for its batch and load it
         if step.name == "load":

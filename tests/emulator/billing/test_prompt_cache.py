@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from anthropic import Anthropic
 
-from tests.emulator.conftest import create, ended, request, results
+from tests.emulator.conftest import create, ended, image_block, request, results
 from tests.fixtures.emulator import Emulator
 
 PREFIX_TOKENS = 5000
@@ -130,7 +130,7 @@ def test_a_marker_finds_only_prefixes_written_at_a_marker(client: Anthropic) -> 
     assert usages(client, marked())[0]["cache_read_input_tokens"] == 0
 
 
-IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
+IMAGE = image_block()
 
 
 @pytest.mark.parametrize("change", ["tool_choice", "image"])

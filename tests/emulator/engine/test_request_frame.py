@@ -12,14 +12,13 @@ from include.emulator.api_errors import RequestRejected
 from include.emulator.billing.prompt_cache import Cache
 from include.emulator.engine.request_frame import Rules
 from include.emulator.engine.simulated_answer import Prompt, make_message, read_prompt
-from tests.emulator.conftest import request
+from tests.emulator.conftest import image_block, request
 
 NEW, OLD = "2026-10-21", "2023-06-01"
 TOOL = {"name": "label", "input_schema": {"type": "object", "properties": {"a": {"type": "string"}}}}
 SCHEMA = {"type": "object", "additionalProperties": False, "properties": {"a": {"type": "string"}}}
 FORMAT = {"format": {"type": "json_schema", "schema": SCHEMA}}
 IMAGE = {"type": "image", "source": {"type": "url", "url": "https://images.invalid/a.png"}}
-PNG = {"type": "image", "source": {"type": "base64", "data": "eA=="}}
 CITED = {"type": "document", "source": {"type": "text", "data": "x"}, "citations": {"enabled": True}}
 MARK = {"type": "ephemeral"}
 PREFILL = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "{"}]
@@ -138,7 +137,7 @@ ACCEPTED: dict[str, dict[str, Any]] = {
     "effort": request(model="claude-opus-5-5", output_config={"effort": "xhigh", **FORMAT}),
     "geo": request(model="claude-opus-4-6", inference_geo="us"),
     "deprecated model": request(model="claude-sonnet-4-5"),
-    "image": request(messages=user(PNG)),
+    "image": request(messages=user(image_block())),
     "metadata": request(metadata={"user_id": "u"}, service_tier="auto", stop_sequences=["END"]),
 }
 
@@ -211,7 +210,7 @@ EVERYTHING = request(
     tool_choice={"type": "auto"},
     thinking={"type": "enabled", "budget_tokens": 1500},
     max_tokens=4000,
-    messages=[*user({"type": "text", "text": "hello", "cache_control": MARK}, CITED), *PREFILL, *user(PNG)],
+    messages=[*user({"type": "text", "text": "hello", "cache_control": MARK}, CITED), *PREFILL, *user(image_block())],
     metadata={"user_id": "u"},
     inference_geo="us",
     cache_control=MARK,

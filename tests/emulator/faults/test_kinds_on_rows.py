@@ -11,7 +11,7 @@ from anthropic import Anthropic
 
 from include.emulator.answers.texts import phrasebook
 from include.enrichment.answers.checks.length import count_words
-from tests.emulator.conftest import create, ended, request, results
+from tests.emulator.conftest import asked, create, document_block, ended, image_block, pdf, request, results
 from tests.fixtures.emulator import Emulator
 
 LABELS = {
@@ -221,3 +221,62 @@ def test_a_text_that_is_asked_for_nothing_cannot_break_it(emulator: Emulator, cl
         emulator.set_faults([{"kind": kind}])
         value = json.loads(_one_result(client, output_config=STRUCTURED)["message"]["content"][0]["text"])
         assert value["why"].removeprefix("simulated: ") in "The invoice total is wrong"
+
+
+_OBJECT = {"type": "object", "additionalProperties": False}
+_EVIDENCE = {
+    **_OBJECT,
+    "properties": {"field": {"type": "string"}, "page": {"type": "integer"}, "quote": {"type": "string"}},
+    "required": ["field", "page", "quote"],
+}
+_GROUNDED = {
+    **_OBJECT,
+    "properties": {
+        "data": {**_OBJECT, "properties": {"total": {"type": "number"}}, "required": ["total"]},
+        "evidence": {"type": "array", "items": _EVIDENCE},
+    },
+    "required": ["data", "evidence"],
+}
+
+
+def _grounded(client: Anthropic) -> Any:
+    document = document_block(pdf("Greetings", "Total due: 12.50"))
+    output = {"format": {"type": "json_schema", "schema": _GROUNDED}}
+    result = _one_result(client, messages=asked(document), output_config=output)
+    return json.loads(result["message"]["content"][0]["text"])
+
+
+def test_evidence_has_another_page_other_words_or_invented_ones(emulator: Emulator, client: Anthropic) -> None:
+    good = {"field": "total", "page": 2, "quote": "Total due: 12.50"}
+    assert _grounded(client) == {"data": {"total": 12.5}, "evidence": [good]}
+    found = {}
+    for kind in ("wrong_page", "paraphrased_quote", "invented_quote"):
+        emulator.set_faults([{"kind": kind}])
+        answer = _grounded(client)
+        assert answer["data"] == {"total": 12.5}
+        (found[kind],) = answer["evidence"]
+    assert found["wrong_page"]["page"] != 2
+    assert found["wrong_page"]["quote"] == good["quote"]
+    for kind in ("paraphrased_quote", "invented_quote"):
+        assert (found[kind]["field"], found[kind]["page"]) == ("total", 2)
+    assert "12.50" in found["paraphrased_quote"]["quote"] != good["quote"]
+    assert "12.50" not in found["invented_quote"]["quote"]
+
+
+@pytest.mark.parametrize(("attempts", "errors"), [(1, 1), (2, 2)])
+def test_a_document_that_cannot_be_processed_passes_when_it_is_sent_again(
+    emulator: Emulator, client: Anthropic, attempts: int, errors: int
+) -> None:
+    emulator.set_faults([{"kind": "could_not_process", "attempts": attempts}])
+    results = [_one_result(client, messages=asked(document_block(pdf("a")))) for _ in range(3)]
+    assert [result["type"] for result in results] == ["errored"] * errors + ["succeeded"] * (3 - errors)
+    assert results[0]["error"]["error"]["type"] == "invalid_request_error"
+    assert results[0]["error"]["error"]["message"] == "Could not process PDF"
+
+
+def test_only_pdfs_and_images_cannot_be_processed(emulator: Emulator, client: Anthropic) -> None:
+    emulator.set_faults([{"kind": "could_not_process"}])
+    assert _one_result(client)["type"] == "succeeded"
+    assert _one_result(client, messages=asked(document_block("text")))["type"] == "succeeded"
+    error = _one_result(client, messages=asked(image_block()))["error"]["error"]
+    assert error["message"] == "Could not process image"

@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,7 +12,6 @@ from include.enrichment.requests.request import make_request
 from include.gateways.lake import Lake
 from include.steps.files.chunk_files import (
     ChunkWriter,
-    open_body,
     params_of,
     read_chunk,
     request_ids_of,
@@ -26,24 +22,6 @@ from include.steps.files.chunk_files import (
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return Lake.in_folder(tmp_path / "lake")
-
-
-def test_the_body_is_byte_for_byte_the_params_that_were_planned(lake: Lake, tmp_path: Path) -> None:
-    params = [
-        json.dumps({"n": n, "text": 'a "quoted" ü \u2028 \x00'}, ensure_ascii=False).encode() for n in range(1_200)
-    ]
-    requests = [make_request(each) for each in params]
-    key = write_chunk(lake, iter(requests), pipeline="p", schema_text=None)
-    chunk = read_chunk(lake, key)
-    with open_body(lake, chunk) as body:
-        sent = b"".join(body.pieces)
-    assert (body.length, body.requests) == (len(sent), 1_200)
-    assert chunk.request_ids == [request.request_id for request in requests]
-    assert request_ids_of(lake, key) == set(chunk.request_ids)
-    items = [
-        b'{"custom_id":"%s","params":%s}' % (r.request_id.encode(), p) for r, p in zip(requests, params, strict=True)
-    ]
-    assert sent == b'{"requests":[' + b",".join(items) + b"]}"
 
 
 def test_a_chunk_file_knows_its_pipeline_and_schema_and_lies_where_its_id_says(lake: Lake) -> None:
@@ -84,31 +62,6 @@ def test_asking_again_after_a_failed_batch_is_another_chunk_and_keeps_its_id_on_
         assert read_chunk(lake, writer.upload(lake)).chunk_id == writer.chunk_id
         ids.add(writer.chunk_id)
     assert len(ids) == 3
-
-
-def test_large_requests_leave_in_small_pieces_however_they_were_added(lake: Lake, tmp_path: Path) -> None:
-    requests = [make_request(f'{{"n":{number},"text":"{"x" * 300_000}"}}'.encode()) for number in range(40)]
-    with ChunkWriter(tmp_path / "c.parquet", pipeline="p", schema_text=None) as writer:
-        columns = [[request.request_id for request in requests[1:]], [request.params for request in requests[1:]]]
-        writer.add(requests[0])
-        writer.write(pa.RecordBatch.from_arrays([pa.array(column) for column in columns], ["request_id", "params"]))
-    with open_body(lake, read_chunk(lake, writer.upload(lake))) as body:
-        pieces = list(body.pieces)
-    assert max(map(len, pieces)) < 1_100_000
-    sent = msgspec.json.decode(b"".join(pieces))["requests"]
-    assert [item["custom_id"] for item in sent] == [request.request_id for request in requests]
-
-
-def test_a_file_that_makes_another_body_than_was_planned_gives_up_before_its_last_piece(
-    lake: Lake, tmp_path: Path
-) -> None:
-    requests = [make_request(f'{{"n":{number},"text":"{"x" * 700_000}"}}'.encode()) for number in range(3)]
-    chunk = read_chunk(lake, write_chunk(lake, requests, pipeline="p", schema_text=None))
-    with open_body(lake, replace(chunk, body_bytes=chunk.body_bytes + 1)) as body:
-        pieces = iter(body.pieces)
-        assert [len(next(pieces)) > 700_000 for _ in range(2)] == [True, True]
-        with pytest.raises(LakeError, match=r"bytes of body, not"):
-            next(pieces)
 
 
 @pytest.mark.parametrize("content", [b"", b"no parquet"])

@@ -14,6 +14,8 @@ from include.gateways.documents.inspection.problem import Problem
 
 #: More pixels are not decoded: with four bytes each, they are half of the memory that a child process has.
 MOST_PIXELS = 128_000_000
+#: Pillow's own limit is above that. Ours has the numbers that a person needs.
+Image.MAX_IMAGE_PIXELS = None
 _EXIF_ORIENTATION = 0x0112
 #: From here on width and height are exchanged.
 _TURNED = 5
@@ -62,31 +64,28 @@ def make_image(path: Path, media_type: str, recipe: Recipe, out: Path) -> None:
 
 def _opened(path: Path, media_type: str) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             image = Image.open(path, formats=[_FORMATS[media_type]])
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError) as error:
         _raise_for_disk(error)
-        raise Problem(f"is broken as {media_type}: {error}", media_type=media_type) from error
+        raise Problem(f"is broken as {media_type}: {error}") from error
     width, height = image.size
     if width * height > MOST_PIXELS:
         image.close()
         raise Problem(
             f"has {width:,} × {height:,} pixels, {width * height / 1e6:,.0f} million;"
-            f" at most {MOST_PIXELS / 1e6:,.0f} million are decoded",
-            media_type=media_type,
+            f" at most {MOST_PIXELS / 1e6:,.0f} million are decoded"
         )
     return image
 
 
 def _decode(image: Image.Image, media_type: str) -> None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             image.load()
     except (OSError, ValueError, SyntaxError, IndexError, EOFError) as error:
         _raise_for_disk(error)
-        raise Problem(f"is broken as {media_type}: {error}", media_type=media_type) from error
+        raise Problem(f"is broken as {media_type}: {error}") from error
 
 
 def _orientation(image: Image.Image) -> int:

@@ -19,7 +19,7 @@ SUPPORTED = "PDF, JPEG, PNG, GIF, WebP, DOCX, HTML, Markdown, CSV, JSON and plai
 #: Claude and pdfium look so far for the header of a PDF, as Acrobat does. What follows tells it from a text about PDF.
 _HEAD_BYTES = 1024
 _PDF_HEADER = re.compile(rb"%PDF-\d\.\d")
-_PDF_OBJECT = re.compile(rb"\d+\s+\d+\s+obj\b")
+_PDF_OBJECT = re.compile(rb"\b\d{1,10}\s{1,9}\d{1,5}\s{1,9}obj\b")
 #: Are texts, but only for the programs that draw them.
 _UNREADABLE_TEXTS = ("application/rtf", "application/postscript")
 _ZIPPED = {"word/": DOCX, "xl/": "an Excel workbook", "ppt/": "a PowerPoint presentation"}

@@ -10,20 +10,24 @@ from pathlib import Path
 
 import mammoth
 import msgspec
-from inscriptis import get_text
+from inscriptis import Inscriptis
+from lxml.etree import ErrorTypes, ParserError
+from lxml.html import HTMLParser, document_fromstring
 
 from include.enrichment.documents.document import Inspected, Page
-from include.gateways.documents.inspection.kind import DOCX
+from include.gateways.documents.inspection.kind import DOCX, is_text
 from include.gateways.documents.inspection.problem import Problem
 
 #: A larger file is not read: a request takes 32 MB.
 MOST_BYTES = 32_000_000
-#: The most that the parts of a DOCX may be together once they are unpacked, pictures included.
-MOST_UNPACKED_BYTES = 200_000_000
-_HTML = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype html|html|head|body)\b", re.I | re.S)
+#: The most that the texts in a DOCX may be together once they are unpacked. Its pictures are not unpacked.
+MOST_UNPACKED_BYTES = 64_000_000
+_XML_DECLARATION = re.compile(r"\s*<\?xml[^>]*>")
+_HTML = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?><!--(?>.*?-->)\s*)*+<(?:!doctype html|html|head|body)\b", re.I | re.S)
 _CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?([\w-]{1,40})", re.I)
 _MARKDOWN = re.compile(
-    r"^(?:#{1,6} \S|```|[-*+] \S|\|.*\|\s*$|> \S)|\[[^\]\n]+\]\([^)\s]+\)|\*\*\S[^*\n]*\*\*", re.MULTILINE
+    r"^(?:#{1,6} \S|```|[-*+] \S|\|.*\|$|> \S)|\[[^][\n]{1,200}\]\([^()\s]{1,500}\)|\*\*[^\s*][^*\n]{0,200}\*\*",
+    re.MULTILINE,
 )
 _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 #: Characters that the API does not take or that no reader sees; line ends become "\n" before.
@@ -43,6 +47,8 @@ def inspect_text(path: Path, media_type: str) -> Inspected:
     if size > MOST_BYTES:
         raise Problem(f"has {size:,} bytes of text; at most {MOST_BYTES:,} fit into a request", media_type=media_type)
     data = path.read_bytes()
+    if not is_text(data):
+        raise Problem("begins like a text but has the bytes of something else in it")
     text = decoded(data)
     if _HTML.match(text[:_SNIFFED]):
         return _inspected("text/html", _html_as_text(_decoded_html(data, text)))
@@ -60,7 +66,7 @@ def decoded(data: bytes) -> str:
             try:
                 return data.decode(encoding)
             except UnicodeDecodeError as error:
-                raise Problem(f"begins with the mark of {encoding} but is not: {error}") from error
+                raise Problem(f"begins with the mark of {encoding.upper()}, but the rest is not: {error}") from error
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -110,19 +116,26 @@ def _decoded_html(data: bytes, text: str) -> str:
 
 
 def _html_as_text(html: str) -> str:
+    # By default, the parser drops what is nested more than 256 deep, which tags that nobody closes soon are.
+    parser = HTMLParser(huge_tree=True)
+    try:
+        tree = document_fromstring(_XML_DECLARATION.sub("", _UNSENT.sub("", html), count=1), parser=parser)
+    except ParserError:  # there is nothing but comments in it
+        return ""
+    if any(error.type == ErrorTypes.ERR_RESOURCE_LIMIT for error in parser.error_log):
+        raise Problem("is HTML whose parts are nested too deeply", media_type="text/html")
     # Tables are padded with blanks to the right edge of each cell.
-    return "\n".join(line.rstrip() for line in get_text(html).splitlines())
+    return "\n".join(line.rstrip() for line in Inscriptis(tree).get_text().splitlines())
 
 
 def _docx_as_html(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
-            unpacked = sum(part.file_size for part in archive.infolist())
+            unpacked = sum(part.file_size for part in archive.infolist() if part.filename.endswith((".xml", ".rels")))
             if unpacked > MOST_UNPACKED_BYTES:
                 raise Problem(
-                    f"is a DOCX of {path.stat().st_size:,} bytes that unpacks to {unpacked:,};"
-                    f" at most {MOST_UNPACKED_BYTES:,} are read",
-                    media_type=DOCX,
+                    f"is a DOCX of {path.stat().st_size:,} bytes whose texts unpack to {unpacked:,};"
+                    f" at most {MOST_UNPACKED_BYTES:,} are read"
                 )
         with path.open("rb") as file:
             # Pictures are left out: only text is sent. No file or address that the document names is opened.
@@ -134,7 +147,7 @@ def _docx_as_html(path: Path) -> str:
             )
         return str(converted.value)
     except (zipfile.BadZipFile, KeyError, NotImplementedError) as error:
-        raise Problem(f"is a broken DOCX: {str(error)[:200]}", media_type=DOCX) from error
+        raise Problem(f"is a broken DOCX: {str(error)[:200]}") from error
 
 
 def _inspected(media_type: str, text: str) -> Inspected:

@@ -3,12 +3,15 @@ The inspector's child process: it reads requests from its standard input and wri
 
 It is started as ``python -m include.gateways.documents.inspection.worker SECONDS MEMORY_BYTES``. It limits itself: the
 memory it may have, the processor time of each request, and the size of a file it makes. It ends when its input ends.
+Nothing that a document contains is executed: pdfium is built without JavaScript, and no other program or address is
+opened.
 """
 
 from __future__ import annotations
 
 import os
 import resource
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +37,8 @@ _encode = msgspec.msgpack.Encoder().encode
 
 def main(seconds: int, memory_bytes: int) -> None:
     """Answer requests until the input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
+    _be_the_first_to_go()
     requests = sys.stdin.buffer
     # What a library prints must not get between the replies.
     replies = os.fdopen(os.dup(1), "wb")
@@ -49,32 +54,30 @@ def main(seconds: int, memory_bytes: int) -> None:
 
 
 def _reply(request: messages.Request, memory_bytes: int) -> messages.Reply:
+    path, media_type = Path(request.path), ""
     try:
+        media_type = kind_of(path)
         if isinstance(request, messages.Inspect):
-            return messages.Found(_inspect(Path(request.path)))
-        _make(request)
+            return messages.Found(_inspect(path, media_type))
+        _make(path, media_type, request.recipe, Path(request.out))
         return messages.Made()
     except OSError as error:
-        path = error.filename if isinstance(error.filename, str) else request.path
-        return messages.DiskFailed(error.errno or 0, error.strerror or str(error), path)
+        at = error.filename if isinstance(error.filename, str) else request.path
+        return messages.DiskFailed(error.errno or 0, error.strerror or str(error), at)
     except Problem as error:
-        return _failed(request, str(error), error.media_type)
+        problem, media_type = str(error), error.media_type or media_type
     except MemoryError:
-        return _failed(request, f"needs more than {memory_bytes / 1e6:,.0f} MB of memory to be read")
+        problem = f"needs more than {memory_bytes / 1e6:,.0f} MB of memory to be read"
     except RecursionError:
-        return _failed(request, "cannot be read: its parts are nested too deeply")
+        problem = "cannot be read: its parts are nested too deeply"
     except Exception as error:  # whatever a library raises for a bad document
-        return _failed(request, f"cannot be read: {type(error).__name__}: {str(error)[:200]}")
-
-
-def _failed(request: messages.Request, problem: str, media_type: str = "") -> messages.Reply:
+        problem = f"cannot be read: {type(error).__name__}: {str(error)[:200]}"
     if isinstance(request, messages.Inspect):
         return messages.Found(Inspected(media_type=media_type, problem=problem))
     return messages.CannotMake(problem)
 
 
-def _inspect(path: Path) -> Inspected:
-    media_type = kind_of(path)
+def _inspect(path: Path, media_type: str) -> Inspected:
     if media_type == PDF:
         return inspect_pdf(path)
     if media_type in IMAGES:
@@ -82,15 +85,20 @@ def _inspect(path: Path) -> Inspected:
     return inspect_text(path, media_type)
 
 
-def _make(request: messages.Make) -> None:
-    path, out, recipe = Path(request.path), Path(request.out), parse_recipe(request.recipe)
-    media_type = kind_of(path)
+def _make(path: Path, media_type: str, text: str, out: Path) -> None:
+    recipe = parse_recipe(text)
     if media_type == PDF and (recipe.decrypted or recipe.pages):
         make_pdf(path, recipe, out)
     elif media_type in IMAGES and (recipe.upright or recipe.size):
         make_image(path, media_type, recipe, out)
     else:
-        raise Problem(f"is {media_type}, from which {request.recipe!r} cannot be made")
+        raise Problem(f"is {media_type}, from which {text!r} cannot be made")
+
+
+def _be_the_first_to_go() -> None:
+    """Have Linux end this process before its parent, or any other, if the machine's memory is full."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 def _limit(kind: int, most: int) -> None:

@@ -216,6 +216,24 @@ def test_an_errored_line_has_the_inner_error_as_reason(
     )
 
 
+@pytest.mark.parametrize(
+    ("type", "message", "remedied"),
+    [
+        ("invalid_request_error", "messages.0.content.0.document: Could not process PDF", "again"),
+        ("invalid_request_error", "Could not process image", "again"),
+        ("invalid_request_error", "messages.0: The PDF specified was not valid.", None),
+        ("not_found_error", "File not found: file_011C", "again"),
+        ("not_found_error", "File has expired: file_011C", "again"),
+        ("not_found_error", "model: claude-none", None),
+        ("invalid_request_error", "File is too large", None),
+    ],
+)
+def test_a_document_that_may_pass_next_time_is_sent_again(type: str, message: str, remedied: str | None) -> None:
+    outcome = _judge({"type": "errored", "error": {"type": "error", "error": {"type": type, "message": message}}})
+    assert outcome.reason == f"{type}: {message}"
+    assert remedy(outcome.outcome, outcome.error_type, outcome.stop_reason) == remedied
+
+
 @pytest.mark.parametrize("name", ["expired", "canceled"])
 def test_the_reason_of_an_unprocessed_request_says_not_billed(name: str) -> None:
     outcome = _judge({"type": name})

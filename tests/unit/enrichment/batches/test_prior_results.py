@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
+from include.enrichment.answers.outcome import COULD_NOT_PROCESS
 from include.enrichment.batches.prior_results import COMPACT_SCHEMA, FOUND_SCHEMA, PriorResults, select_outcomes
 
 BILLED = ["succeeded", "invalid"]
@@ -64,6 +65,13 @@ def test_a_transient_failure_and_a_paid_answer_are_no_failure_for_good(
 def test_one_transient_failure_makes_a_request_retryable() -> None:
     found = _found(("r", "errored", "invalid_request_error", None, "b-1"), _line("r", "expired", "b-2"))
     assert found.failed == set()
+
+
+def test_a_document_that_could_not_be_processed_is_sent_once_more_and_twice_is_for_good() -> None:
+    once: Line = ("r", "errored", COULD_NOT_PROCESS, None, "b-1")
+    assert not _found(once).failed
+    assert not _found(once, _line("r", "expired", "b-2")).failed
+    assert _found(once, ("r", "errored", COULD_NOT_PROCESS, None, "b-2")).failed == {"r"}
 
 
 class TestFailedIn:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.enrichment.documents.document import Page
-from include.enrichment.documents.tokens import image_tokens, page_tokens, pdf_tokens, seen_pixels, text_tokens
+from include.enrichment.documents.tokens import image_tokens, layer_tokens, pdf_tokens, seen_pixels, text_tokens
 
 NEW, OLD = "claude-sonnet-5-5", "claude-haiku-4-5-20251001"
 #: As long as the prose of the measured page: 728 tokens on 5.5 models.
@@ -18,17 +18,18 @@ PROSE = "The parties agree as follows. " * 85
     ("text", "model", "measured"), [(PROSE, NEW, 2_347), (PROSE, OLD, 2_115), ("", NEW, 1_600), ("", OLD, 1_592)]
 )
 def test_a_page_takes_what_was_measured(text: str, model: str, measured: int) -> None:
-    assert page_tokens(Page(number=1, text=text), model) == pytest.approx(measured, rel=0.05)
+    assert pdf_tokens([Page(number=1, text=text)], model) == pytest.approx(measured, rel=0.05)
 
 
 def test_a_page_as_text_takes_less_than_a_third_of_its_tokens() -> None:
     assert text_tokens(PROSE, NEW) == pytest.approx(728, rel=0.05)
-    assert text_tokens(PROSE, NEW) * 3 < page_tokens(Page(number=1, text=PROSE), NEW)
+    assert text_tokens(PROSE, NEW) * 3 < pdf_tokens([Page(number=1, text=PROSE)], NEW)
 
 
 def test_tokens_are_linear_in_the_pages() -> None:
     page = Page(number=1, text=PROSE)
-    assert pdf_tokens([page] * 150, NEW) == 150 * page_tokens(page, NEW)
+    assert pdf_tokens([page] * 150, NEW) == 150 * pdf_tokens([page], NEW)
+    assert layer_tokens([page] * 150, NEW) == 150 * text_tokens(PROSE, NEW)
     assert pdf_tokens([], NEW) == 0
 
 

@@ -6,9 +6,11 @@ import json
 import random
 import re
 
+import msgspec
 import pyarrow as pa
 import pytest
 
+from include.enrichment.documents.attachment import params_bytes_as_sent, reference
 from include.enrichment.requests.chunk import (
     BODY_HEAD,
     BODY_SEPARATOR,
@@ -16,13 +18,16 @@ from include.enrichment.requests.chunk import (
     ITEM_PARTS,
     MAX_BATCH_BYTES,
     MAX_BATCH_REQUESTS,
+    REQUESTS_SCHEMA,
     SIZES_SCHEMA,
     BatchLimits,
     body_bytes,
     chunk_id,
+    request_sizes,
     split_chunks,
 )
 from include.enrichment.requests.request import Request, make_request
+from tests.unit.enrichment.documents.test_attachment import SCAN
 
 
 def _requests(*texts: str) -> list[Request]:
@@ -54,6 +59,18 @@ def test_the_params_of_one_request_may_fill_the_body() -> None:
     for most in (1_000, MAX_BATCH_BYTES):
         params = BatchLimits(max_bytes=most).params_bytes
         assert body_bytes(["x" * 22], params) == most
+
+
+def test_a_size_is_that_of_the_request_as_sent_with_the_bytes_of_its_attachments() -> None:
+    text = make_request('{"text":"ü"}'.encode())
+    attached = make_request(msgspec.json.encode([{"source": reference(SCAN)}]))
+    requests = pa.RecordBatch.from_pylist([vars(each) for each in (text, attached, text)], REQUESTS_SCHEMA)
+    as_sent = params_bytes_as_sent(attached.params.encode())
+    assert as_sent > SCAN.sent_bytes
+    assert request_sizes(requests)["params_bytes"].to_pylist() == [13, as_sent, 13]
+    assert request_sizes(requests.slice(1, 1))["params_bytes"].to_pylist() == [as_sent]
+    assert request_sizes(requests.slice(2))["params_bytes"].to_pylist() == [13]
+    assert request_sizes(requests.slice(3))["params_bytes"].to_pylist() == []
 
 
 def test_a_body_has_the_documented_form() -> None:

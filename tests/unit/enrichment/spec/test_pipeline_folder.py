@@ -115,7 +115,7 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("name", "line"),
         [
-            ("yaml", "pipeline.yaml:1: must be a mapping of source, request, limits, for_each"),
+            ("yaml", "pipeline.yaml:1: must be a mapping of source, attachments, request, output"),
             ("sql", "extract.sql:1: uses neither :partition_start nor :partition_end"),
             ("user", "user.md:1: is empty"),
             ("schema", "output.schema.json:1: Expecting value"),

@@ -72,6 +72,21 @@ def test_the_bounds_of_the_passes_are_inclusive(load: Load, text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("attachments", "connection"),
+    [
+        ("", None),
+        ("attachments: {columns: [text]}\n", "exports"),
+        ("attachments: {columns: [text], connection: scans}\n", "scans"),
+    ],
+)
+def test_attachments_have_the_connection_of_the_source_or_their_own(
+    load: Load, attachments: str, connection: str | None
+) -> None:
+    pipeline = load(yaml=FILES_YAML + attachments, sql=None)
+    assert pipeline.settings.attachments_connection == connection
+
+
+@pytest.mark.parametrize(
     "files",
     [
         "s3://b/{partition}/",

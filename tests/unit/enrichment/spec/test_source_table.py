@@ -165,7 +165,7 @@ def test_columns_are_not_checked_while_the_other_pipeline_has_mistakes(load: Loa
         (reads("''"), "pipeline.yaml:2: source.table: String should have at least 1 character"),
         (
             in_yaml("  key:", "  where: id > 1\n  key:"),
-            "pipeline.yaml:3: source.where: filters source.files and source.table only: put the condition into",
+            "pipeline.yaml:3: source.where: filters source.files, source.objects and source.table only: put the",
         ),
         (reads("labels", "  where: ''\n"), "pipeline.yaml:4: source.where: String should have at least 1 character"),
         (reads("labels", "  where: id >\n"), "pipeline.yaml:4: source.where: is not an SQL expression: syntax error"),

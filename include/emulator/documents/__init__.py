@@ -1,0 +1,1 @@
+"""Documents and images of requests: their pages, their text, and their tokens."""
