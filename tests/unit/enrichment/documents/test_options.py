@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from include.enrichment.documents.options import AttachmentSettings
 
 
-def test_a_list_of_columns_gives_each_its_defaults():
+def test_a_list_of_columns_gives_each_its_defaults() -> None:
     columns = AttachmentSettings.model_validate({"columns": ["scan", "photo"]}).columns
     assert list(columns) == ["scan", "photo"]
     assert (columns["scan"].kind, columns["scan"].send, columns["scan"].pages) == ("auto", "auto", None)
@@ -28,7 +28,7 @@ def test_a_list_of_columns_gives_each_its_defaults():
         ({"scan": {"as": "text", "send": "pages"}}, "`as: text` contradicts `send: pages`"),
     ],
 )
-def test_a_mistake_in_the_columns_is_told(columns, message):
+def test_a_mistake_in_the_columns_is_told(columns: object, message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         AttachmentSettings.model_validate({"columns": columns})
 
