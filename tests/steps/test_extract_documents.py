@@ -72,7 +72,7 @@ def run(flow: Flow, inbox: Path, tmp_path: Path, shared_inspector: None) -> Run:
 
 
 def _rows(flow: Flow) -> list[dict[str, Any]]:
-    return pq.read_table(pa.BufferReader(flow.lake.read(flow.folder.rows))).to_pylist()
+    return list(pq.read_table(pa.BufferReader(flow.lake.read(flow.folder.rows))).to_pylist())
 
 
 def _documents(lake: Lake, folder: RunFolder, path: Path) -> Documents:

@@ -10,7 +10,7 @@ null has its line quoted; a scan has no text that the emulator could read, so it
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, NamedTuple
@@ -22,7 +22,8 @@ from include.emulator.answers.source import Source
 from include.emulator.answers.structured_outputs import Schema, types_of
 from include.emulator.documents.document import Line
 from include.emulator.documents.finding import Text
-from include.emulator.documents.values import Number, dates_in, numbers_in
+from include.emulator.documents.rows import Row
+from include.emulator.documents.values import dates_in, numbers_in
 from include.emulator.draws import Draws
 
 _NULL_PERCENT = 10
@@ -30,7 +31,6 @@ _MOST_ROWS = 20  # of a list, so that an answer with its evidence stays within t
 _MOST_QUOTED, _MOST_CHARACTERS = 120, 80
 _CURRENCIES = {"€": "EUR", "$": "USD", "£": "GBP", "¥": "JPY", "zł": "PLN", "CHF": "CHF", "kr": "SEK"}
 _CODE_WORDS = frozenset({"number", "no", "nr", "id", "code", "reference", "iban"})
-_ITS_NUMBER = re.compile(r"^\d{1,3}[.)]?\s+(?=\D)")
 _COLUMN_GAP = re.compile(r"\s{3,}|\t")
 #: The numbers of a row, from the left: the quantity, …, the price, the amount.
 _PLACES = {"quantity": 0, "qty": 0, "count": 0, "hours": 0, "price": -2, "rate": -2, "cost": -2}
@@ -60,7 +60,7 @@ class _Place(NamedTuple):
 
     path: str
     name: str
-    row: Line | None = None
+    row: Row | None = None
     nullable: bool = False
 
 
@@ -145,10 +145,10 @@ def _array(node: Schema, root: Schema, name: str) -> _Finder:
     bounds = read_instructions(node.get("description", "")).items
 
     def find(reading: _Reading, place: _Place) -> list[Any]:
-        rows: list[Line | None] = [*reading.text.rows[:_MOST_ROWS]]
+        rows: list[Row | None] = [*reading.text.rows(_MOST_ROWS)]
         if bounds is not None or not rows or not _is_object(items, root):
             low, high = bounds or (least, 3)
-            rows = [reading.any_line() for _ in range(low + reading.draws.below(high - low + 1))]
+            rows = [None] * (low + reading.draws.below(high - low + 1))
         return [item(reading, _Place(f"{place.path}[{index}]", name, row)) for index, row in enumerate(rows)]
 
     return find
@@ -199,29 +199,42 @@ def _choice(options: list[Any]) -> _Read:
     texts = [option for option in options if isinstance(option, str)]
 
     def read(reading: _Reading, place: _Place) -> tuple[Any, Line] | None:
-        for option in texts:
-            signs = [option, *(sign for sign, code in _CURRENCIES.items() if code == option)]
-            for line in filter(None, map(reading.text.line_with, signs)):
-                return option.swapcase() if reading.source.wrong_case else option, line
-        return None
+        found = _most_named(reading.text, texts)
+        if found is None:
+            return None
+        return found[0].swapcase() if reading.source.wrong_case else found[0], found[1]
 
     return read
 
 
+def _most_named(text: Text, options: Sequence[str]) -> tuple[str, Line] | None:
+    """Return the option that the most lines name, and the first of them; a sign names its currency."""
+    found = [(option, lines) for option in options if (lines := _naming(text, option))]
+    if not found:
+        return None
+    option, lines = max(found, key=lambda one: len(one[1]))
+    return option, lines[0]
+
+
+def _naming(text: Text, option: str) -> list[Line]:
+    signs = [sign for sign, code in _CURRENCIES.items() if code == option]
+    return next((lines for name in (option, *signs) if (lines := text.naming(name))), [])
+
+
 def _number(*, whole: bool) -> _Read:
-    def fits(numbers: list[Number]) -> list[float]:
-        values = [number.value for number in numbers if not whole or number.value.is_integer()]
+    def fits(numbers: Iterable[float]) -> list[float]:
+        values = [number for number in numbers if not whole or number.is_integer()]
         return [int(value) for value in values] if whole else values
 
     def last(text: str) -> float | None:
-        values = fits(numbers_in(text, spaced=True))
+        values = fits(number.value for number in numbers_in(text, spaced=True))
         return values[-1] if values else None
 
     def read(reading: _Reading, place: _Place) -> tuple[Any, Line] | None:
         if place.row is not None:
-            in_row = fits(numbers_in(_without_its_number(place.row.text)))
+            in_row = fits(place.row.numbers)
             at = next((_PLACES[word] for word in re.split(r"[_\W]", place.name.lower()) if word in _PLACES), -1)
-            return (in_row[max(at, -len(in_row))], place.row) if in_row else None
+            return (in_row[max(at, -len(in_row))], place.row.line) if in_row else None
         if found := reading.text.labelled(place.name, last):
             return found
         return None if place.nullable else _drawn(reading, last)
@@ -235,8 +248,8 @@ def _date(reading: _Reading, place: _Place) -> tuple[Any, Line] | None:
         return days[0].isoformat() if days else None
 
     if place.row is not None:
-        day = first(place.row.text)
-        return None if day is None else (day, place.row)
+        day = first(place.row.line.text)
+        return None if day is None else (day, place.row.line)
     if found := reading.text.labelled(place.name, first):
         return found
     return None if place.nullable else _drawn(reading, first)
@@ -251,10 +264,10 @@ def _words(pattern: str | None) -> _Read:
             return words if words and fits(words) else None
 
         if place.row is not None:
-            words = value(_before_numbers(place.row.text))
-            return (words, place.row) if words else None
+            words = value(place.row.words)
+            return (words, place.row.line) if words else None
         if "currency" in place.name.lower():
-            return next((found for found in _currencies(reading.text) if fits(found[0])), None)
+            return _most_named(reading.text, [code for code in _CURRENCIES.values() if fits(code)])
         if found := reading.text.labelled(place.name, value):
             return found
         if pattern is not None or place.nullable:
@@ -267,18 +280,11 @@ def _words(pattern: str | None) -> _Read:
     return read
 
 
-def _currencies(text: Text) -> list[tuple[str, Line]]:
-    return [
-        (code, line)
-        for sign, code in _CURRENCIES.items()
-        if (line := text.line_with(code) or text.line_with(sign)) is not None
-    ]
-
-
 def _drawn(reading: _Reading, read: Callable[[str], Any]) -> tuple[Any, Line] | None:
-    """Draw one of the lines that have a value of this kind."""
-    found = [(value, line) for line in reading.text.lines if (value := read(line.text)) is not None]
-    return reading.draws.pick(found) if found else None
+    """Draw a line, and return the first value of this kind in it or after it."""
+    start = reading.draws.below(len(reading.text.lines))
+    lines = [*reading.text.lines[start:], *reading.text.lines[:start]]
+    return next(((value, line) for line in lines if (value := read(line.text)) is not None), None)
 
 
 def _code(text: str) -> str | None:
@@ -291,17 +297,3 @@ def _code(text: str) -> str | None:
 def _phrase(text: str) -> str | None:
     words = _COLUMN_GAP.split(text.strip(" :.#\t"))[0][:_MOST_CHARACTERS].strip()
     return words if re.search(r"\w", words) else None
-
-
-def _without_its_number(row: str) -> str:
-    """Return a table's row without the number of the row; a quantity that comes first stays."""
-    bare = re.sub(_ITS_NUMBER, "", row)
-    return bare if len(numbers_in(bare)) > 2 else row
-
-
-def _before_numbers(row: str) -> str:
-    """Return the words of a table's row: what stands before its first number, without the number of the row."""
-    bare = re.sub(_ITS_NUMBER, "", row)
-    starts = [number.start for number in numbers_in(bare) if number.start]
-    words = bare[: starts[0]] if starts else bare
-    return words.rstrip(" €$£¥-–|")

@@ -9,24 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import cache, cached_property
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from include.emulator.documents.document import Document, Line
-from include.emulator.documents.values import numbers_in
+from include.emulator.documents.rows import Row, rows_in
 
 T = TypeVar("T")
 
 _LABELS = Path(__file__).with_name("labels.yaml")
-#: The lines after a table, which have a word and an amount too.
-_SUMMARY = re.compile(
-    r"total|amount due|balance|\b(?:vat|tax|tva|iva|mwst|ust|iban|bic|net|netto|brutto)\b|steuer|summe|gesamt|betrag"
-    r"|impon|importe|discount|rabatt|remise|page|seite",
-    re.IGNORECASE,
-)
-_WORD = re.compile(r"[^\W\d_]{3,}")
 #: Of these names, the last label in the document counts: the total of the last page, not that of the first.
 _LAST = frozenset({"total", "due", "gross", "amount"})
 
@@ -58,14 +52,17 @@ class Text:
     def _lower(self) -> list[str]:
         return [line.text.lower() for line in self.lines]
 
-    @cached_property
-    def rows(self) -> list[Line]:
-        """The lines that are rows of a table: words, and at least two numbers of which one has decimals."""
-        return [line for line in self.lines if _is_row(line.text)]
+    def rows(self, most: int) -> list[Row]:
+        """Return the first rows of tables."""
+        return list(islice(rows_in(self.lines), most))
 
-    def line_with(self, word: str) -> Line | None:
-        """Return the first line that contains a text, in whatever case."""
-        return next((line for line, low in zip(self.lines, self._lower, strict=True) if word.lower() in low), None)
+    def naming(self, word: str) -> list[Line]:
+        """Return the lines that contain a word or a sign, in whatever case."""
+        pattern = re.escape(word.lower())
+        if re.fullmatch(r"\w+", word):
+            pattern = rf"(?<!\w){pattern}(?!\w)"
+        found = re.compile(pattern).search
+        return [line for line, low in zip(self.lines, self._lower, strict=True) if found(low)]
 
     def labelled(self, name: str, read: Callable[[str], T | None]) -> Found | None:
         """
@@ -94,13 +91,6 @@ class Text:
             if (value := read(rest)) is not None:
                 found.append((value, line))
         return found
-
-
-def _is_row(text: str) -> bool:
-    numbers = numbers_in(text)
-    if len(numbers) < 2 or not any(number.decimals for number in numbers) or _SUMMARY.search(text):
-        return False
-    return _WORD.search(text) is not None
 
 
 @cache

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+import zlib
 from threading import Lock
 
 import pypdfium2
@@ -14,6 +16,10 @@ _HEADER, _HEADER_WITHIN = b"%PDF-", 1024
 #: A page's text is cut here, and a document that takes longer has no text after that: both only happen to documents
 #: that are made to be slow, of which the API itself says nothing.
 _MOST_CHARACTERS, _MOST_SECONDS = 50_000, 30.0
+
+#: Of all streams but images, when they are decompressed. pdfium would take minutes, and 15 bytes of memory for each.
+_MOST_BYTES = 50_000_000
+_STREAM = re.compile(rb"(?<!end)stream\r?\n")
 
 _pdfium = Lock()  # it is not thread-safe
 
@@ -30,8 +36,29 @@ def read_pdf(data: bytes, most_pages: int) -> tuple[str, ...]:
         raise Unreadable("PDF cannot be empty.")
     if _HEADER not in data[:_HEADER_WITHIN]:
         raise Unreadable("The PDF specified was not valid.")
+    if _is_bomb(data):
+        raise Unreadable("Could not process PDF")
     with _pdfium:
         return _read(data, most_pages)
+
+
+def _is_bomb(data: bytes) -> bool:
+    """Return whether its compressed streams are too large to be read; images are not read."""
+    left = _MOST_BYTES
+    for start in _STREAM.finditer(data):
+        header = data[max(data.rfind(b" obj", 0, start.start()), start.start() - 2_000, 0) : start.start()]
+        if b"/FlateDecode" not in header or b"/Image" in header:
+            continue
+        inflater, piece = zlib.decompressobj(), data[start.end() : start.end() + _MOST_BYTES // 100]
+        try:
+            while piece and left >= 0:
+                left -= len(inflater.decompress(piece, 1_000_000))
+                piece = inflater.unconsumed_tail
+        except zlib.error:  # pdfium decides what to make of it
+            continue
+        if left < 0:
+            return True
+    return False
 
 
 def _read(data: bytes, most_pages: int) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ URL counts as one page or image, without a text.
 from __future__ import annotations
 
 import binascii
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from hashlib import sha256
 from threading import Lock
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+
+import msgspec
 
 from include.emulator.api_errors import RequestRejected
 from include.emulator.billing.prompt_cache import tokens_of
@@ -34,6 +37,8 @@ MOST_PAGES = MOST_IMAGES = (600, 100)
 MOST_IMAGE_BYTES = 10 * 1024 * 1024  # as base64
 MOST_PIXELS, MOST_PIXELS_OF_MANY, MANY_IMAGES = 8_000, 2_000, 20
 
+#: The text of a user cannot have this, because JSON escapes its quotes.
+_FILE_ID = re.compile(rb'"file_id":\s*"([^"\\]+)"')
 _LARGE_CONTEXT = 1_000_000
 #: Batches often repeat a document, so these many are kept.
 _KEPT_PDFS = 64
@@ -46,6 +51,19 @@ OpenFile = Callable[[str], FileContent]
 def no_files(file_id: str) -> FileContent:
     """Return no file, where none was uploaded. Raises RequestRejected."""
     raise not_found(file_id)
+
+
+def with_file_contents(params: bytes | msgspec.Raw, open_file: OpenFile) -> bytes:
+    """Return params with the hash of each file in place of its id: uploaded again, a file makes the same request."""
+
+    def content(found: re.Match[bytes]) -> bytes:
+        try:
+            return b'"sha256":"%s"' % sha256(open_file(found[1].decode()).data).hexdigest().encode()
+        except RequestRejected:  # of a tool, which does not need it
+            return found[0]
+
+    text = bytes(params)
+    return _FILE_ID.sub(content, text) if b'"file_id"' in text else text
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from include.emulator import draws
 from include.emulator.api_errors import RequestRejected, envelope
 from include.emulator.billing.bills import Charge, Meter, bill_line
 from include.emulator.billing.prompt_cache import Cache
-from include.emulator.engine.attachments import OpenFile, no_files
+from include.emulator.engine.attachments import OpenFile, no_files, with_file_contents
 from include.emulator.engine.batches import Batch, Counts, End
 from include.emulator.engine.bodies import Item, open_items
 from include.emulator.engine.request_frame import Rules
@@ -88,7 +88,7 @@ def write_results(
             if result["type"] == "errored" and result["error"]["error"]["message"].startswith(_COULD_NOT_PROCESS):
                 refused[item.custom_id] += 1
             if result["type"] == "succeeded":
-                bill_file.write(bill_line(item.custom_id, item.params))
+                bill_file.write(bill_line(item.custom_id, with_file_contents(item.params, situation.open_file)))
                 meter.count(result["message"])
     os.replace(bill_part, bill)
     os.replace(result_part, results)

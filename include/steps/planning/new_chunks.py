@@ -78,7 +78,7 @@ def write_chunks(
         ChunkWriter(
             run.rows.with_name(f"chunk-{number}.parquet"),
             pipeline=run.pipeline.name,
-            schema_text=run.pipeline.schema_text,
+            schema_text=run.pipeline.loaded_schema,
             after=after,
             partition=str(run.folder.partition),
             pass_name=pass_name,

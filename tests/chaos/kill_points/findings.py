@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.chaos.kill_points.api_troubles import TROUBLES, Trouble
 from tests.chaos.kill_points.invariants import Outcome
-from tests.chaos.kill_points.pipelines import ATTACHED, BETTER, PLAIN, RICH, Kind
+from tests.chaos.kill_points.pipelines import BETTER, PLAIN, RICH, UPLOADED, Kind
 from tests.chaos.kill_points.place import RACING, UNHURRIED
 from tests.chaos.kill_points.scenarios import (
     MENDABLE,
@@ -73,7 +73,7 @@ def findings(worlds: Worlds) -> Iterator[Finding]:
         yield _finding(f"{runs} runs of a partition at once", _races(worlds, runs))
     yield from _rich_findings(worlds)
     yield _finding("SIGKILL at each write of an upload or of a deletion of files", _uploaded(worlds))
-    yield _finding("2 runs of a partition at once, with uploaded files", _races(worlds, 2, ATTACHED))
+    yield _finding("2 runs of a partition at once, with uploaded files", _races(worlds, 2, UPLOADED))
 
 
 def _rich_findings(worlds: Worlds) -> Iterator[Finding]:
@@ -211,11 +211,11 @@ def _kept(worlds: Worlds) -> list[_Play]:
 
 def _uploaded(worlds: Worlds) -> list[_Play]:
     """Return plays with kills at all that concerns uploaded files, on the lake and at the API."""
-    writes = writes_of(worlds.new(rows=_FEW_RICH_ROWS, kind=ATTACHED))
+    writes = writes_of(worlds.new(rows=_FEW_RICH_ROWS, kind=UPLOADED))
     return [
         (
             f"{moment} write {number}",
-            partial(killed_at, worlds.new(rows=_FEW_RICH_ROWS, kind=ATTACHED), {number: moment}),
+            partial(killed_at, worlds.new(rows=_FEW_RICH_ROWS, kind=UPLOADED), {number: moment}),
         )
         for number, kind in enumerate(writes, start=1)
         if kind in OF_FILES

@@ -9,7 +9,7 @@ from anthropic import Anthropic
 
 from tests.emulator.conftest import asked, create, document_block, ended, pdf, request, results
 
-CITED = {"citations": {"enabled": True}}
+CITED: dict[str, Any] = {"citations": {"enabled": True}}
 TEXT = "One line here.\nAnother line there."
 CONTENT = {
     "type": "document",

@@ -43,8 +43,3 @@ def test_a_name_without_a_key_of_its_own_has_that_of_its_last_words_or_else_its_
     assert "gesamtbetrag" in labels_of("contract_total")
     assert "gesamtbetrag" in labels_of("total_eur")
     assert labels_of("shoe") == ("shoe",)
-
-
-def test_rows_have_words_and_two_numbers_and_are_no_totals() -> None:
-    text = _text("1 Screws 10 1,50 € 15,00 €\nTotal net 1 15,00\nPage 1 of 2\n10 20,00\nScrews 10 15", "Nuts 1 2.00")
-    assert [(row.text, row.page) for row in text.rows] == [("1 Screws 10 1,50 € 15,00 €", 1), ("Nuts 1 2.00", 2)]

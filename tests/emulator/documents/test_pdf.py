@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import zlib
 from contextlib import suppress
 
 import pytest
@@ -45,4 +46,13 @@ def test_a_count_of_pages_that_lies_takes_no_time() -> None:
     began = time.monotonic()
     with suppress(Unreadable):
         read_pdf(lying, 600)
+    assert time.monotonic() - began < 5
+
+
+def test_a_decompression_bomb_is_not_read() -> None:
+    stream = zlib.compress(b"BT (x) Tj ET " * 5_000_000)
+    bomb = b"%%PDF-1.7\n1 0 obj << /Filter /FlateDecode /Length %d >> stream\n%s\nendstream" % (len(stream), stream)
+    began = time.monotonic()
+    with pytest.raises(Unreadable, match="Could not process PDF"):
+        read_pdf(bomb, 600)
     assert time.monotonic() - began < 5

@@ -6,13 +6,15 @@ import json
 from typing import Any
 
 import pytest
+from anthropic import Anthropic, BadRequestError
 
 from include.emulator.api_errors import RequestRejected
 from include.emulator.billing.prompt_cache import Cache
 from include.emulator.engine.request_frame import Rules
 from include.emulator.engine.simulated_answer import Prompt, make_message, read_prompt
 from include.emulator.engine.uploaded_files import FileContent, not_found
-from tests.emulator.conftest import asked, document_block, image, image_block, pdf, request
+from tests.emulator.conftest import asked, create, document_block, ended, image, image_block, pdf, request, results
+from tests.fixtures.emulator import Emulator
 
 OPUS = "claude-opus-5"
 _FILES = {
@@ -161,3 +163,36 @@ def test_a_prompt_is_counted_but_not_answered_above_the_context_window() -> None
     assert long.conversation.tokens > 200_000
     with pytest.raises(RequestRejected, match=r"prompt is too long: 26000. tokens > 200000 maximum"):
         make_message(long, 1, Cache(frozenset()), "batch")
+
+
+def _sent(client: Anthropic, *blocks: dict[str, Any]) -> Any:
+    batch = ended(client, create(client, request(messages=asked(*blocks))).id)
+    return results(client, batch.id)["r-0"]
+
+
+def test_an_uploaded_file_is_counted_answered_and_billed_as_the_same_request_when_it_is_uploaded_again(
+    client: Anthropic, emulator: Emulator
+) -> None:
+    for _ in range(2):
+        uploaded = client.files.upload(file=("a.pdf", pdf("Total 5"), "application/pdf"), expires_in_seconds=3600)
+        block = _file("document", uploaded.id)
+        params = request(messages=asked(block))
+        counted = client.messages.count_tokens(model=params["model"], messages=params["messages"]).input_tokens
+        assert counted == _sent(client, block)["message"]["usage"]["input_tokens"] > 1_600
+        assert client.messages.create(**params).usage.input_tokens == counted
+    assert emulator.billed_twice() == ["r-0"]
+
+
+def test_a_deleted_file_is_not_found_when_its_request_is_processed(client: Anthropic, emulator: Emulator) -> None:
+    emulator.set_faults([{"kind": "duration", "seconds": 60}])
+    uploaded = client.files.upload(file=("a.pdf", pdf("a"), "application/pdf"), expires_in_seconds=3600)
+    batch = create(client, request(messages=asked(_file("document", uploaded.id))))
+    client.files.delete(uploaded.id)
+    emulator.advance_clock(61)
+    error = results(client, ended(client, batch.id).id)["r-0"]["error"]["error"]
+    assert (error["type"], error["message"]) == ("not_found_error", f"File not found: {uploaded.id}")
+
+
+def test_a_synchronous_call_with_a_long_prompt_is_rejected(client: Anthropic) -> None:
+    with pytest.raises(BadRequestError, match="prompt is too long"):
+        client.messages.create(**request(messages=asked(document_block("x" * 900_000))))

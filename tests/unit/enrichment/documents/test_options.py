@@ -33,7 +33,9 @@ def test_a_mistake_in_the_columns_is_told(columns: object, message: str) -> None
         AttachmentSettings.model_validate({"columns": columns})
 
 
-def _problems(source: str, *, in_folder: bool = False, **settings: object) -> list[tuple[tuple[str, ...], str]]:
+def _problems(
+    source: str, settings: dict[str, object], *, in_folder: bool = False
+) -> list[tuple[tuple[str, ...], str]]:
     attachments = AttachmentSettings.model_validate(settings)
     return [(path, fact[:60]) for path, fact in attachments.problems(source, in_folder=in_folder)]
 
@@ -48,7 +50,7 @@ def _problems(source: str, *, in_folder: bool = False, **settings: object) -> li
     ],
 )
 def test_settings_that_fit_their_source_have_no_problem(source: str, settings: dict[str, object]) -> None:
-    assert _problems(source, **settings) == []
+    assert _problems(source, settings) == []
 
 
 @pytest.mark.parametrize(
@@ -68,12 +70,12 @@ def test_settings_that_fit_their_source_have_no_problem(source: str, settings: d
 def test_settings_that_contradict_their_source_are_told(
     source: str, settings: dict[str, object], path: tuple[str, ...], fact: str
 ) -> None:
-    ((place, problem),) = _problems(source, **settings)
+    ((place, problem),) = _problems(source, settings)
     assert place == path
     assert problem.startswith(fact)
 
 
 def test_a_folder_needs_no_connection() -> None:
-    ((path, fact),) = _problems("objects", in_folder=True, columns=["uri"], connection="aws")
+    ((path, fact),) = _problems("objects", {"columns": ["uri"], "connection": "aws"}, in_folder=True)
     assert path == ("connection",)
     assert fact.startswith("is not used, because source.objects is a folder")
