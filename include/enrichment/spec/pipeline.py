@@ -150,7 +150,7 @@ class Pipeline(Versioned):
         """The size of what the prompt cache can keep. The system prompt must use no column."""
         return PrefixSize(
             system_bytes=len(self._system.render({}).encode()),
-            format_bytes=sum(len(encode_params(config)) for config in output_config(self._asked_schema).values()),
+            format_bytes=sum(len(encode_params(config)) for config in self._output_config.values()),
         )
 
     @property
@@ -201,13 +201,8 @@ class Pipeline(Versioned):
         return loaded_schema(self.schema_text, evidence=self.settings.output.evidence)
 
     @property
-    def cites(self) -> bool:
-        """Whether the API cites the documents, which it does in text only: then their blocks ask for citations."""
-        return self.settings.output.evidence and self.schema_text is None
-
-    @property
-    def _asked_schema(self) -> str | None:
-        return asked_schema(self.schema_text, evidence=self.settings.output.evidence)
+    def _output_config(self) -> dict[str, Any]:
+        return output_config(asked_schema(self.schema_text, evidence=self.settings.output.evidence))
 
     @property
     def limits(self) -> BatchLimits:
@@ -349,7 +344,7 @@ class Pipeline(Versioned):
             "model": request.model,
             "max_tokens": request.max_tokens,
             **thinking,
-            **output_config(self._asked_schema),
+            **self._output_config,
         }
 
     def _salt(self, run_id: str, sample: int) -> str:
