@@ -21,14 +21,14 @@ from include.emulator.answers.schema_values import Maker, compile_schema, flatte
 from include.emulator.answers.source import Source
 from include.emulator.answers.structured_outputs import Schema, types_of
 from include.emulator.documents.document import Line
-from include.emulator.documents.finding import Text
+from include.emulator.documents.finding import MOST_QUOTED, Text
 from include.emulator.documents.rows import Row
 from include.emulator.documents.values import dates_in, numbers_in
 from include.emulator.draws import Draws
 
 _NULL_PERCENT = 10
 _MOST_ROWS = 20  # of a list, so that an answer with its evidence stays within the usual max_tokens
-_MOST_QUOTED, _MOST_CHARACTERS = 120, 80
+_MOST_CHARACTERS = 80
 _CURRENCIES = {"€": "EUR", "$": "USD", "£": "GBP", "¥": "JPY", "zł": "PLN", "CHF": "CHF", "kr": "SEK"}
 _CODE_WORDS = frozenset({"number", "no", "nr", "id", "code", "reference", "iban"})
 _COLUMN_GAP = re.compile(r"\s{3,}|\t")
@@ -48,7 +48,7 @@ class _Reading:
     def note(self, path: str, line: Line | None) -> None:
         """Give the evidence of a value; None: it stands in no text that the emulator can read."""
         page, quote = (1, self.source.write(NONE, self.draws)) if line is None else (line.page, line.text)
-        self.evidence.append(Evidence(path, page, quote[:_MOST_QUOTED].rstrip()))
+        self.evidence.append(Evidence(path, page, quote[:MOST_QUOTED].rstrip()))
 
     def any_line(self) -> Line | None:
         """Draw a line of the documents."""
@@ -159,7 +159,7 @@ def _is_object(items: object, root: Schema) -> bool:
 
 
 def _leaf(node: Schema, root: Schema) -> _Finder:
-    # Compiled with the root's definitions, in which the references of this node were resolved already.
+    # Its references are resolved already, so it is compiled without the root.
     simulated = compile_schema(node)
     read = _reader(node)
 
