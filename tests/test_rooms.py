@@ -83,6 +83,7 @@ ROOMS = [
             "requests",
             "cost",
             "answers/schema",
+            "answers/evidence",
             "answers/checks/texts",
             "answers/checks",
             "answers",

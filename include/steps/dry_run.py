@@ -19,6 +19,7 @@ from include.steps.planning.estimator import make_estimator
 from include.steps.planning.in_flight import find_in_flight
 from include.steps.planning.new_chunks import read_sizes
 from include.steps.planning.select_requests import select_requests
+from include.steps.planning.upload_marks import find_uploads
 
 
 def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:
@@ -40,7 +41,7 @@ def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:
             selection = select_requests(name, replace(run, request_ids=needed - planned), lake)
             new = selection.request_ids - planned
             to_send = divide(new, in_flight.chunks).to_send
-            sizes = read_sizes(to_send, selection.made, run)
+            sizes = read_sizes(to_send, selection.made, run, find_uploads(run, selection.made.values()))
             estimate = estimator.estimate(name, sizes)
             forecasts[name] = PassForecast(
                 in_flight=len(new) - len(to_send),

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from include.enrichment.answers.evidence.sent_output import read_loaded_output
 from include.enrichment.answers.outcome import missing_outcome, outcomes_batch
 from include.enrichment.answers.reject_messages import Rejected, describe_load
-from include.enrichment.answers.schema.output import read_output
 from include.enrichment.batches.ledger import Entry
 from include.enrichment.batches.poll import BatchStatus
 from include.enrichment.batches.usage import BatchFacts, count_outcomes, make_usage_record, sum_usage
@@ -211,7 +211,7 @@ def _read(
     judge = Judge(
         chunk=chunk,
         batch_id=batch_id,
-        output=read_output(chunk.schema_text),
+        output=read_loaded_output(chunk.schema_text),
         outstanding=outstanding,
         lake=lake,
         final=final,

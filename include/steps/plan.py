@@ -31,6 +31,7 @@ from include.steps.planning.in_flight import InFlightNow, find_in_flight, was_se
 from include.steps.planning.new_chunks import read_sizes, write_chunks
 from include.steps.planning.plan_files import write_plan
 from include.steps.planning.select_requests import Selection, select_requests
+from include.steps.planning.upload_marks import UploadMarks, find_uploads
 
 log = logging.getLogger(__name__)
 
@@ -70,10 +71,13 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
             later = divide(selection.later, in_flight.chunks).to_send
             waited_for = in_flight.holding(run.request_ids | selection.request_ids)
             in_flight = in_flight.without_ids()  # they may be as many as the run has
-            decision = _decide(pass_name, run, selection, division, later, in_flight, lake, most_chunks=most_chunks)
+            uploads = find_uploads(run, selection.made.values())
+            decision = _decide(
+                pass_name, run, selection, division, later, in_flight, lake, uploads, most_chunks=most_chunks
+            )
             pa.default_memory_pool().release_unused()  # writing takes some
             to_send = decision.division.to_send
-            writers = write_chunks(to_send, decision.parts, selection, run, pass_name, ledger)
+            writers = write_chunks(to_send, decision.parts, selection, run, pass_name, ledger, uploads)
             shares_usd = decision.estimator.shares_usd(pass_name, decision.estimates[pass_name], decision.parts)
             pa.default_memory_pool().release_unused()  # the upload needs some
             try:
@@ -124,6 +128,7 @@ def _decide(
     later: RequestIds,
     in_flight: InFlightNow,
     lake: Lake,
+    uploads: UploadMarks,
     *,
     most_chunks: int | None,
 ) -> _Decision:
@@ -131,7 +136,7 @@ def _decide(
     :param later: the requests that the main pass will send, in the canary pass
     """
     pa.default_memory_pool().release_unused()  # the sizes need some
-    sizes = read_sizes(division.to_send, selection.made, run)
+    sizes = read_sizes(division.to_send, selection.made, run, uploads)
     parts = split_chunks(sizes, run.pipeline.limits)
     check_chunks(len(division.join) + len(parts), most=most_chunks)
     usage_records = read_usage(run.pipeline, lake)
@@ -140,7 +145,7 @@ def _decide(
         division=division,
         parts=parts,
         estimator=estimator,
-        estimates=_estimates(pass_name, sizes, later, run, estimator),
+        estimates=_estimates(pass_name, sizes, later, run, estimator, uploads),
     )
     try:
         check_budgets(run, usage_records, in_flight, decision.estimates)
@@ -152,14 +157,19 @@ def _decide(
             decision,
             division=replace(division, to_send=RequestIds(), take_over=[]),
             parts=[],
-            estimates=_estimates(pass_name, SIZES_SCHEMA.empty_table(), RequestIds(), run, estimator),
+            estimates=_estimates(pass_name, SIZES_SCHEMA.empty_table(), RequestIds(), run, estimator, uploads),
             left_out=len(division.to_send),
         )
     return decision
 
 
 def _estimates(
-    pass_name: str, sizes: pa.Table, later: RequestIds, run: ExtractedRun, estimator: Estimator
+    pass_name: str,
+    sizes: pa.Table,
+    later: RequestIds,
+    run: ExtractedRun,
+    estimator: Estimator,
+    uploads: UploadMarks,
 ) -> dict[str, Estimate]:
     """
     The estimate of this pass and, in the canary pass, of the main pass after it.
@@ -169,7 +179,7 @@ def _estimates(
     """
     found = {pass_name: estimator.estimate(pass_name, sizes)}
     if later:
-        found[passes.MAIN] = estimator.estimate(passes.MAIN, read_sizes(later, {}, run))
+        found[passes.MAIN] = estimator.estimate(passes.MAIN, read_sizes(later, {}, run, uploads))
     return found
 
 

@@ -28,11 +28,19 @@ from include.gateways.lake import Lake, ObjectMissing, Stored
 from include.gateways.ledger_store import Ledger
 from include.gateways.result_store import ResultStore
 from include.gateways.usage_store import UsageStore
-from include.steps.files.extracted import Extracted, fetch_rows, read_extracted, read_pipeline
+from include.steps.files.extracted import (
+    Extracted,
+    documents_beside,
+    fetch_documents,
+    fetch_rows,
+    read_extracted,
+    read_pipeline,
+)
 from include.steps.planning.plan_files import read_plans, read_repairs
 from include.steps.planning.prior_rejects import tally_rejects
 from include.steps.planning.select_requests import requests_for_rejects
 from include.steps.publishing.checking import CheckedRows
+from include.steps.publishing.grounding import open_grounder
 from include.steps.publishing.joining import join_rows, write_by_position
 from include.steps.publishing.keeping import count_warnings, keep_best
 from include.steps.publishing.matching import Matches, match_rows
@@ -105,6 +113,8 @@ def _make_files(
     left_out = _describe_left_out(list(plans.values()))
     store = ResultStore(lake, pipeline=pipeline.name)
     fetch_rows(lake, folder, rows := temporary / "rows.parquet")
+    if pipeline.settings.output.evidence:
+        fetch_documents(lake, folder, documents_beside(rows))
     fetched = {batch_id: temporary / f"{number}.parquet" for number, batch_id in enumerate(batch_ids)}
     known = oldest_first({batch_id: store.fetch(batch_id, path) for batch_id, path in fetched.items()})
     results = {batch_id: fetched[batch_id] for batch_id in known}
@@ -117,7 +127,7 @@ def _make_files(
         _check_answered(matches, folder, list(known))
         write_by_position(results, matches, folder=temporary)
     pa.default_memory_pool().release_unused()  # before the tables take some
-    checked = CheckedRows(join_rows(rows, folder=temporary), checks)
+    checked = CheckedRows(join_rows(rows, folder=temporary), checks, open_grounder(pipeline, rows))
     files, warned = write_tables(checked, shape, folder=temporary), checked.warned
     if pipeline.best:
         files = keep_best(files, shape, pipeline.best, folder=temporary)

@@ -23,6 +23,7 @@ from include.steps.planning.budgets import check_month
 from include.steps.planning.remainder import write_remainder
 from include.steps.submitting.adoption import settle
 from include.steps.submitting.claim import claim, over_budget, record, rejected, release, unclear, write_over
+from include.steps.submitting.uploads import upload_attachments
 from include.steps.warm_up import keep_warm
 
 log = logging.getLogger(__name__)
@@ -121,7 +122,9 @@ def _send(
     check_conditional_writes(lake)
     # All that can fail without a paid call fails before the claim, which says that a batch may exist. Only attachments,
     # which are too large to be read before, are read while they are sent.
-    with open_body(lake, chunk, open_buckets=open_buckets) as body:
+    needed_by = planned.prefix if planned else run_id
+    files = upload_attachments(chunk, run=needed_by, lake=lake, claude=claude, open_buckets=open_buckets)
+    with open_body(lake, chunk, open_buckets=open_buckets, files=files) as body:
         claimed = claim(chunk, known, planned, ledger, claude, run_id)
         try:
             if planned:

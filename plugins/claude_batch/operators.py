@@ -26,6 +26,8 @@ from include.enrichment.runs.partition import Partition, check_not_future
 if TYPE_CHECKING:
     from airflow.sdk import Context, XComArg
 
+    from include.gateways.claude import Claude
+
 
 class ExtractOperator(RunOperator):
     """
@@ -290,19 +292,29 @@ class PublishOperator(RunOperator):
     The partition stays as it was if another run has read the warehouse more recently. It also stays, and the task
     fails, if more rows were rejected than ``max_reject_ratio`` allows or if the source has lost all its rows.
 
+    Then it deletes the documents that were uploaded for this run and that no other run needs.
+
     :param pipeline: as for ExtractOperator
     :param partition: as for ExtractOperator
     :param aws_conn_id: the connection of the lake
+    :param anthropic_conn_id: the connection of the API, used only by pipelines with attachments
     """
+
+    def __init__(self, *, anthropic_conn_id: str = "anthropic_default", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        check_arguments(type(self).__name__, anthropic_conn_id=anthropic_conn_id)
+        self.anthropic_conn_id = anthropic_conn_id
 
     def execute(self, context: Context) -> dict[str, int | str | None]:
         from claude_batch.connections.gateways import open_lake
         from include.enrichment.cost.prices import format_decimal
         from include.steps.publish import publish
+        from include.steps.publishing.file_deletion import delete_files
 
         with self.failures(context):
-            folder = self.run_folder(context)
-            manifest = publish(folder, lake=open_lake(self.aws_conn_id))
+            folder, lake = self.run_folder(context), open_lake(self.aws_conn_id)
+            manifest = publish(folder, lake=lake)
+            delete_files(folder, lake=lake, open_claude=self._open_claude)
         self.set_headline(context, *headline.published(manifest, run_id=folder.run_id))
         counts = {
             "rows": manifest.rows,
@@ -320,3 +332,8 @@ class PublishOperator(RunOperator):
         if later := sorted(self.get_flat_relative_ids()):
             raise DownstreamTasksSkipped(tasks=later)  # type: ignore[no-untyped-call]  # not annotated
         return counts
+
+    def _open_claude(self) -> Claude:
+        from claude_batch.connections.claude_connection import open_claude
+
+        return open_claude(self.anthropic_conn_id)

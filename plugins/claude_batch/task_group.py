@@ -75,8 +75,7 @@ def enrich(
     earlier = [task.pipeline for task in dag.tasks if isinstance(task, ExtractOperator)]
     _check_name(dag, pipeline, earlier)
     _add_form(dag, pipeline, earlier)
-    lake = {"aws_conn_id": aws_conn_id}
-    both = {**lake, "anthropic_conn_id": anthropic_conn_id}
+    both = {"aws_conn_id": aws_conn_id, "anthropic_conn_id": anthropic_conn_id}
     queued = {**both, "deferrable": deferrable, "pool": pool, "weight_rule": WeightRule.ABSOLUTE}
     wait = {**queued, "poke_interval": poke_interval, "cancel_on_kill": cancel_on_kill}
     with TaskGroup(group_id=pipeline) as flow:
@@ -97,7 +96,7 @@ def enrich(
             pipeline=pipeline,
             trigger_rule=TriggerRule.NONE_FAILED,
             outlets=[table_asset(pipeline)],
-            **lake,
+            **both,
         )
         chain(extract, *passes, publish)
         # When a run is cleared again, Airflow keeps the number of chunks of its last plans until they have run again.

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import ANY
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG
@@ -20,6 +22,7 @@ from airflow.sdk.exceptions import (
 
 from claude_batch import pipelines
 from claude_batch.assets import table_asset
+from claude_batch.connections.gateways import open_lake
 from claude_batch.operators import (
     ClaudeBatchOperator,
     ExtractOperator,
@@ -29,7 +32,8 @@ from claude_batch.operators import (
 )
 from include.enrichment.errors import SpecError
 from tests.fixtures.emulator import Emulator
-from tests.fixtures.flow import write_pipeline, write_tickets
+from tests.fixtures.flow import FILES, write_pipeline, write_tickets
+from tests.fixtures.s3 import Bucket
 
 
 def context(partition: str | None = "2026-11-01", **dag_run: Any) -> Any:
@@ -230,3 +234,19 @@ def test_only_user_facing_arguments_are_templated() -> None:
         "LoadOperator": ("chunk", "batch_id"),
         "PublishOperator": ("partition",),
     }
+
+
+def test_a_document_of_a_bucket_is_read_with_the_connection_of_its_pipeline(
+    connections: pytest.MonkeyPatch, s3_bucket: Bucket
+) -> None:
+    s3_bucket.put("in/dt=2026-11-01/a.txt", b"Hello")
+    s3_bucket.put("in/dt=2026-11-01/b.tiff", b"II*\0")
+    source = f"{{connection: aws_default, objects: '{s3_bucket.uri}/in/dt={{partition}}/', key: [name]}}"
+    yaml = FILES["pipeline.yaml"].replace("{connection: warehouse, key: [ticket]}", source)
+    folder = write_pipeline(pipelines.PIPELINES / "tickets", pipeline_yaml=yaml, user_md="Read it.")
+    (folder / "extract.sql").unlink()
+    assert extract().execute(context()) == 2
+    run = extract().run_folder(context())
+    rows = pq.read_table(pa.BufferReader(open_lake("aws_default").read(run.rows))).to_pylist()
+    assert [(row["name"], row["problem"] is None) for row in rows] == [("a.txt", True), ("b.tiff", False)]
+    assert '"data":"Hello"' in rows[0]["params"]

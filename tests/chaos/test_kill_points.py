@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.kill_points.api_troubles import TROUBLES, Trouble
 from tests.chaos.kill_points.invariants import Outcome
-from tests.chaos.kill_points.pipelines import BETTER, RICH
+from tests.chaos.kill_points.pipelines import ATTACHED, BETTER, RICH
 from tests.chaos.kill_points.place import Timing
 from tests.chaos.kill_points.scenarios import (
     MENDABLE,
@@ -112,6 +112,22 @@ def test_for_each_samples_checks_keep_and_carry_change_none_of_it(
 ) -> None:
     world = World(tmp_path / "world", emulator, rows=_ROWS, kind=RICH)
     all_is_well(killed_at(world, {rich_numbers[kind]: moment}, faults=MENDABLE))
+
+
+@pytest.fixture(scope="session")
+def attached_numbers(tmp_path_factory: pytest.TempPathFactory, emulator_process: EmulatorProcess) -> dict[str, int]:
+    """Which of the writes of a run that sends documents is the main chunk's, by what it writes."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "world"
+    world = World(folder, emulator_process.workspace(), rows=_ROWS, kind=ATTACHED)
+    return {kind: number for number, kind in enumerate(writes_of(world), start=1)}
+
+
+@pytest.mark.parametrize("moment", ["during", "after"])
+def test_documents_that_are_read_while_they_are_sent_change_none_of_it(
+    tmp_path: Path, emulator: Emulator, attached_numbers: dict[str, int], moment: Moment
+) -> None:
+    world = World(tmp_path / "world", emulator, rows=_ROWS, kind=ATTACHED)
+    all_is_well(killed_at(world, {attached_numbers[CREATE]: moment}))
 
 
 def test_two_runs_at_once_repair_each_answer_that_fails_a_check_once(tmp_path: Path, emulator: Emulator) -> None:

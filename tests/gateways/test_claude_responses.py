@@ -40,3 +40,13 @@ def test_an_unsupported_kind_of_thinking_is_false_and_an_absent_one_unknown() ->
     """
     found = decode(Model, content).described()
     assert (found.batches, found.structured_outputs, found.thinking_types) == (True, False, {"enabled": False})
+
+
+def test_the_context_window_and_what_a_model_reads_are_known_if_the_api_says_so() -> None:
+    content = b"""
+    {"id": "m", "lifecycle": "active", "max_input_tokens": 200000, "capabilities": {"batch": {"supported": true},
+     "structured_outputs": {"supported": true}, "thinking": {"supported": true, "types": {}},
+     "pdf_input": {"supported": false}, "image_input": {"supported": true}}}
+    """
+    found = decode(Model, content).described()
+    assert (found.context_tokens, found.pdfs, found.images) == (200_000, False, True)

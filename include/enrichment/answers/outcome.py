@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 import msgspec
 import pyarrow as pa
 
+from include.enrichment.answers.evidence.cited_text import CitedText
 from include.enrichment.answers.lenient import read_leniently
 from include.enrichment.answers.schema.output import NO_TEXT, Output, TextOutput
 from include.enrichment.cost.prices import prices
@@ -34,6 +35,8 @@ MOST_TOKENS = 100_000_000
 class _Block(msgspec.Struct, gc=False):
     type: str = ""
     text: str | None = None
+    # Those of another form than documented are left out later, but the answer is valid.
+    citations: Any = None
 
 
 class _StopDetails(msgspec.Struct, gc=False):
@@ -281,6 +284,8 @@ def _judge_message(request_id: str, message: _Message, output: Output) -> Outcom
     usable, reason = None, _stopped_early(message)
     if reason is None:
         usable, reason = output.check(text) if texts else (None, NO_TEXT)
+    if usable is not None and isinstance(output, CitedText):
+        usable = output.with_citations(usable, [block.citations for block in message.content])
     return Outcome(
         request_id=request_id,
         outcome="invalid" if reason else "succeeded",

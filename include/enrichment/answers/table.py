@@ -43,6 +43,25 @@ _CHECKED_FIELD = pa.field(CHECKED, pa.string())
 #: The column with the names of the checks that warn of the answer.
 WARNINGS = "_warnings"
 _WARNINGS_FIELD = pa.field(WARNINGS, pa.list_(pa.string()))
+#: The columns with the evidence of the answer, and with the paths of its values that have none.
+EVIDENCE, UNGROUNDED = "_evidence", "_ungrounded"
+EVIDENCE_FIELDS = [
+    pa.field(
+        EVIDENCE,
+        pa.list_(
+            pa.struct(
+                [
+                    pa.field("field", pa.string()),
+                    pa.field("page", pa.int64()),
+                    pa.field("quote", pa.string()),
+                    pa.field("found", pa.string()),
+                    pa.field("document", pa.string()),
+                ]
+            )
+        ),
+    ),
+    pa.field(UNGROUNDED, pa.list_(pa.string())),
+]
 #: The column with the number of the sample, from 1.
 SAMPLE = "_sample"
 #: The columns with the number of a part of a document, from 1, and with its pages, for example 51-100.
@@ -265,6 +284,7 @@ class Shape:
     The schemas that one pipeline publishes: the business key, then the carried columns, then the columns of the output,
     then the origin.
 
+    :param grounded: the table has the columns EVIDENCE and UNGROUNDED after the output
     :param warned: the table has a column WARNINGS before the origin
     :param scored: the table has a column SCORE before the origin, as the best of several candidates were kept
     """
@@ -272,6 +292,7 @@ class Shape:
     keys: Sequence[pa.Field]
     output: Output
     carried: Sequence[pa.Field] = ()
+    grounded: bool = False
     warned: bool = False
     scored: bool = False
 
@@ -283,7 +304,12 @@ class Shape:
     @property
     def judged(self) -> list[pa.Field]:
         """The columns of the table that say something of a row and its answer: all but score and origin."""
-        return [*self.source, *self.output.fields, *([_WARNINGS_FIELD] if self.warned else [])]
+        return [*self.source, *self.output.fields, *self.about_answer]
+
+    @property
+    def about_answer(self) -> list[pa.Field]:
+        """The columns of the table that say something of the answer: its evidence, and which checks warn of it."""
+        return [*(EVIDENCE_FIELDS if self.grounded else []), *([_WARNINGS_FIELD] if self.warned else [])]
 
     @property
     def table(self) -> pa.Schema:
@@ -293,8 +319,7 @@ class Shape:
     @property
     def origin(self) -> list[pa.Field]:
         """The columns of the table after the output."""
-        warnings, score = [_WARNINGS_FIELD] if self.warned else [], [_SCORE_FIELD] if self.scored else []
-        return [*warnings, *score, *_ORIGIN]
+        return [*self.about_answer, *([_SCORE_FIELD] if self.scored else []), *_ORIGIN]
 
     @property
     def samples(self) -> pa.Schema:
@@ -312,7 +337,7 @@ def split_rows(rows: pa.Table, answered: pa.Table, shape: Shape) -> tuple[pa.Tab
     Split rows into published table and rejects. Each row is in exactly one of the two, in the same order.
 
     :param rows: rows of a rows_schema(), without their params. All their outputs are Python objects at the same time
-    :param answered: the result of each row, in ANSWERED_SCHEMA; with WARNINGS if the shape has it
+    :param answered: the result of each row, in ANSWERED_SCHEMA, and the columns of the shape that say something of it
     """
     # A row without a request is like one that the API rejects: errored, with the reason, at no cost.
     unsent = pc.is_valid(rows["problem"])
@@ -323,8 +348,8 @@ def split_rows(rows: pa.Table, answered: pa.Table, shape: Shape) -> tuple[pa.Tab
         "_cost_usd": pc.if_else(unsent, pa.scalar(Decimal(0), USD), answered["_cost_usd"]),
     }
     whole = pa.table(columns, schema=ANSWERED_SCHEMA)
-    if shape.warned:
-        whole = whole.append_column(_WARNINGS_FIELD, answered[WARNINGS])
+    for field in shape.about_answer:
+        whole = whole.append_column(field, answered[field.name])
     # The source's columns stay separate: they may have the name of a column of the answers.
     source = rows.select([field.name for field in shape.source])
     good = pc.equal(whole["outcome"], "succeeded")

@@ -47,6 +47,13 @@ class ChecksFile:
     lines: Mapping[str, int] = field(default_factory=dict)
     mistakes: Sequence[str] = ()
 
+    def evidence_mistakes(self) -> Iterator[str]:
+        """Yield the checks that need evidence, for a pipeline that asks for none."""
+        for number, check in enumerate(self.checks):
+            if check.grounded:
+                line = self.lines.get(f"{number}.grounded") or self.lines[str(number)]
+                yield f"{CHECKS}:{line}: {check.name}.grounded: needs output.evidence: true in pipeline.yaml"
+
     def field_mistakes(self, output: Output) -> Iterator[str]:
         """Yield the checks of fields that the output does not have, or that are of another type."""
         for number, check in enumerate(self.checks):
@@ -54,6 +61,10 @@ class ChecksFile:
                 if fact := _field_problem(check, name.split("."), output.properties):
                     line = self.lines.get(f"{number}.field") or self.lines[str(number)]
                     yield f"{CHECKS}:{line}: {check.name}.field: {fact}"
+            for name in check.grounded or ():
+                if fact := _unknown_field(name.split("."), output.properties):
+                    line = self.lines.get(f"{number}.grounded") or self.lines[str(number)]
+                    yield f"{CHECKS}:{line}: {check.name}.grounded: {fact}"
 
 
 def read_checks(folder: Path) -> ChecksFile:
@@ -123,7 +134,13 @@ def _describe(problem: Any, data: Any) -> str:
     return describe_problem(where, problem, lambda: list(_MODELS.get(steps[0], Check).model_fields))
 
 
-def _field_problem(check: Check, path: Sequence[str], properties: Mapping[str, Kind]) -> str | None:
+def _unknown_field(path: Sequence[str], properties: Mapping[str, Kind]) -> str | None:
+    found = _kind_at(path, properties)
+    return found if isinstance(found, str) else None
+
+
+def _kind_at(path: Sequence[str], properties: Mapping[str, Kind]) -> Kind | str:
+    """Return the kind of the values at a path, or the fact that the output does not have it."""
     kind = Kind(type="object", properties=properties)
     for step in path:
         while kind.type == "array" and kind.items:
@@ -132,6 +149,13 @@ def _field_problem(check: Check, path: Sequence[str], properties: Mapping[str, K
             known = list(kind.properties)
             return f"the output has no {'.'.join(path)!r}{nearest(step, known) or '.'} It has: {', '.join(known)}"
         kind = kind.properties[step]
+    return kind
+
+
+def _field_problem(check: Check, path: Sequence[str], properties: Mapping[str, Kind]) -> str | None:
+    kind = _kind_at(path, properties)
+    if isinstance(kind, str):
+        return kind
     if check.kind == "items":
         return None if kind.type in ("array", None) else f"{'.'.join(path)!r} is {kind.type}, not a list"
     while kind.type == "array" and kind.items:

@@ -12,7 +12,8 @@ from pydantic import ConfigDict, Field
 
 from include.enrichment.answers.best import Best
 from include.enrichment.answers.checks.check import Check
-from include.enrichment.answers.schema.output import Output, output_config, read_output
+from include.enrichment.answers.evidence.sent_output import asked_schema, loaded_schema, pipeline_output
+from include.enrichment.answers.schema.output import Output, output_config
 from include.enrichment.answers.table import PART, SAMPLE, Shape, row_carried, row_keys
 from include.enrichment.cost.caching import CachedPrefix, Caching, PrefixSize, resolve_cache
 from include.enrichment.cost.prices import prices
@@ -149,7 +150,7 @@ class Pipeline(Versioned):
         """The size of what the prompt cache can keep. The system prompt must use no column."""
         return PrefixSize(
             system_bytes=len(self._system.render({}).encode()),
-            format_bytes=sum(len(encode_params(config)) for config in output_config(self.schema_text).values()),
+            format_bytes=sum(len(encode_params(config)) for config in output_config(self._asked_schema).values()),
         )
 
     @property
@@ -173,12 +174,17 @@ class Pipeline(Versioned):
         """Check ``keep.best`` against what is known of the table without its rows. Raises SpecError."""
         if best := self.best:
             known = self.settings.key_types | self.settings.source.carried_types
-            answer = Shape(keys=[], output=self.output, warned=self._can_warn).judged
+            answer = Shape(keys=[], **self._of_answers).judged
             best.check({**known, **{field.name: field.type for field in answer}})
 
     def shape(self, rows: pa.Schema) -> Shape:
         """Return the schemas that it publishes, as long as no candidate is chosen; ``rows`` is a rows_schema()."""
-        return Shape(keys=row_keys(rows), carried=row_carried(rows), output=self.output, warned=self._can_warn)
+        return Shape(keys=row_keys(rows), carried=row_carried(rows), **self._of_answers)
+
+    @property
+    def _of_answers(self) -> dict[str, Any]:
+        """The parameters of a Shape that do not depend on the rows."""
+        return {"output": self.output, "grounded": self.settings.output.evidence, "warned": self._can_warn}
 
     @property
     def _can_warn(self) -> bool:
@@ -187,7 +193,21 @@ class Pipeline(Versioned):
     @property
     def output(self) -> Output:
         """The shape of its answers."""
-        return read_output(self.schema_text)
+        return pipeline_output(self.schema_text, evidence=self.settings.output.evidence)
+
+    @property
+    def loaded_schema(self) -> str | None:
+        """What its chunk files say of the answers, for read_loaded_output()."""
+        return loaded_schema(self.schema_text, evidence=self.settings.output.evidence)
+
+    @property
+    def cites(self) -> bool:
+        """Whether the API cites the documents, which it does in text only: then their blocks ask for citations."""
+        return self.settings.output.evidence and self.schema_text is None
+
+    @property
+    def _asked_schema(self) -> str | None:
+        return asked_schema(self.schema_text, evidence=self.settings.output.evidence)
 
     @property
     def limits(self) -> BatchLimits:
@@ -329,7 +349,7 @@ class Pipeline(Versioned):
             "model": request.model,
             "max_tokens": request.max_tokens,
             **thinking,
-            **output_config(self.schema_text),
+            **output_config(self._asked_schema),
         }
 
     def _salt(self, run_id: str, sample: int) -> str:

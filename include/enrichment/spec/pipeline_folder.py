@@ -18,6 +18,7 @@ from typing import Any, get_args
 
 import yaml
 
+from include.enrichment.answers.evidence.sent_output import pipeline_output
 from include.enrichment.answers.schema import supported_schema
 from include.enrichment.answers.schema.column_names import (
     RENAME_COLUMN,
@@ -27,7 +28,6 @@ from include.enrichment.answers.schema.column_names import (
     output_problems,
     rename_problems,
 )
-from include.enrichment.answers.schema.output import read_output
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.answers.table import SAMPLE
 from include.enrichment.documents import object_columns
@@ -103,9 +103,10 @@ def load_pipeline(folder: Path) -> Pipeline:
         if settings:
             found += _attachment_mistakes(settings, lines)
         # Examples can be checked only against a prompt and a schema without mistakes.
-        shared, found = ("", found) if found else _shared(texts)
+        evidence = settings is not None and settings.output.evidence
+        shared, found = ("", found) if found else _shared(texts, evidence=evidence)
         checks = read_checks(folder)
-        found += [*checks.mistakes, *_field_mistakes(checks, texts.get(SCHEMA))]
+        found += [*checks.mistakes, *_field_mistakes(checks, texts.get(SCHEMA), settings)]
         mistakes = [f"{folder.name}/{mistake}" for mistake in found]
         if settings and not mistakes:
             pipeline = Pipeline(
@@ -161,12 +162,12 @@ def _misnamed_schemas(folder: Path) -> Iterator[str]:
             yield f"{name}: is not a file of a pipeline. Rename it to {SCHEMA}, or move it for an answer that is text"
 
 
-def _shared(texts: dict[str, str]) -> tuple[str, list[str]]:
+def _shared(texts: dict[str, str], *, evidence: bool) -> tuple[str, list[str]]:
     """Return what all requests share after the system prompt, and the mistakes in the examples."""
     examples: list[Example] = []
     mistakes: list[tuple[int, str]] = []
     if EXAMPLES in texts:
-        user, output = Template(texts[USER], file=USER), read_output(texts.get(SCHEMA))
+        user, output = Template(texts[USER], file=USER), pipeline_output(texts.get(SCHEMA), evidence=evidence)
         examples, mistakes = read_examples(texts[EXAMPLES], user=user, output=output)
     shared = shared_text([text for file, text in texts.items() if _is_context(file)], examples)
     return shared, [f"{EXAMPLES}:{line}: {fact}" for line, fact in mistakes]
@@ -334,10 +335,13 @@ def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
         yield f"{SCHEMA}:{line_of(lines, place)}: {fact}"
 
 
-def _field_mistakes(checks: ChecksFile, schema_text: str | None) -> Iterator[str]:
+def _field_mistakes(checks: ChecksFile, schema_text: str | None, settings: Settings | None) -> Iterator[str]:
     """Yield the checks of fields that the output does not have; none if the schema has mistakes."""
     if checks.checks and not (schema_text is not None and any(_schema_mistakes(schema_text, None))):
-        yield from checks.field_mistakes(read_output(schema_text))
+        evidence = settings is not None and settings.output.evidence
+        yield from checks.field_mistakes(pipeline_output(schema_text, evidence=evidence))
+        if settings and not evidence:
+            yield from checks.evidence_mistakes()
 
 
 def _schema_lines(text: str) -> Lines:

@@ -25,7 +25,7 @@ _WORKER = "include.gateways.documents.inspection.worker"
 #: A child process is replaced after so many requests: what its libraries leak does not add up.
 _MOST_REQUESTS = 500
 #: As many seconds by the clock may pass for each second of processor time.
-_PATIENCE = 3
+_PATIENCE = 10
 _START_SECONDS = 60
 _END_SECONDS = 2
 #: A reply is never longer than the text of a document and what its pages take around it.
@@ -69,8 +69,8 @@ class Inspector:
     ends at a document that was not its first, what came before may be at fault: the document is tried once more, in a
     new process. Use it as a context manager. Threads may share it; it does one thing at a time.
 
-    :param seconds: the processor time that a document may take, and by the clock three times as much, because others
-        use the processor too
+    :param seconds: the processor time that a document may take, and by the clock ten times as much, because others use
+        the processor too
     :param memory_bytes: the address space of the child process
     """
 
@@ -162,10 +162,11 @@ class _Child:
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", _WORKER, str(seconds), str(memory_bytes)],
             # It finds what this process finds. Nothing else is handed down, least of all the secrets of connections.
-            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONUTF8": "1"},
+            env={"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path), "PYTHONUTF8": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
+            bufsize=0,
             cwd="/",
         )
         try:
@@ -187,7 +188,6 @@ class _Child:
         assert self._process.stdin
         try:
             self._process.stdin.write(messages.LENGTH.pack(len(message)) + message)
-            self._process.stdin.flush()
         except BrokenPipeError as error:
             raise self._how_it_ended() from error
         return self._receive(_PATIENCE * self._seconds)
@@ -216,7 +216,7 @@ class _Child:
         while len(data) < size:
             left = deadline - time.monotonic()
             if left <= 0 or not poll.poll(left * 1000):
-                raise _Ended(f"cannot be read in {_PATIENCE * self._seconds} seconds")
+                raise _Ended(f"cannot be read in {_PATIENCE * self._seconds:g} seconds")
             piece = os.read(pipe, min(size - len(data), 1 << 20))
             if not piece:
                 raise self._how_it_ended()

@@ -144,7 +144,7 @@ def _damaged() -> Iterator[Document]:
         (0, "Thistle protected.pdf", damage.locked, "an owner password: opens, but must not be printed", ""),
         (0, "Casco confidential.pdf", _with_password, "opens with a password only", "password"),
         (1, "Petersen via gateway.pdf", damage.without_index, "a broken cross-reference table", ""),
-        (1, "upload-7f3a.pdf", damage.cut_off, "cut off after two fifths", "not a valid PDF"),
+        (1, "upload-7f3a.pdf", damage.cut_off, "cut off after two fifths", "cut off"),
         (2, "Imprimerie.pdf", lambda _: b"", "an empty file", "empty"),
     ]
     for number, (day, name, change, odd, rejected) in enumerate(changes):

@@ -221,7 +221,7 @@ class Page:
         return [Spacer(0, 8 * mm), self.text(line)]
 
     def decorate(self, canvas: Canvas, *, first: bool) -> None:
-        """Draw what stands outside of the text: the vendor, and the page's number."""
+        """Draw what stands above the text: the vendor."""
         width, height = self.size
         vendor, layout = self.invoice.vendor, self.layout
         place = ", ".join(vendor.place)
@@ -238,11 +238,16 @@ class Page:
             canvas.rect(0, 0, 70 * mm, height, stroke=0, fill=1)
         else:
             canvas.setFont(layout.font[1], 9)
-            canvas.drawString(MARGIN, height - 14 * mm, f"{vendor.name}, {place}")
+            canvas.drawString(MARGIN, height - 12 * mm, vendor.name)
+            canvas.setFont(layout.font[0], 8)
+            canvas.drawString(MARGIN, height - 16 * mm, place)
+
+    def number(self, canvas: Canvas) -> None:
+        """Draw the number of the page."""
         canvas.setFillColor(HexColor("#555555"))
-        canvas.setFont(layout.font[0], 8)
+        canvas.setFont(self.layout.font[0], 8)
         number = f"{self.label('page')} {canvas.getPageNumber()}"
-        canvas.drawRightString(width - MARGIN, 10 * mm, f"{self.invoice.number}   {number}")
+        canvas.drawRightString(self.size[0] - MARGIN, 10 * mm, f"{self.invoice.number}   {number}")
 
     def build(
         self,
@@ -250,8 +255,23 @@ class Page:
         frames: Sequence[Frame] = (),
         on_next: Callable[[Canvas, object], None] | None = None,
     ) -> bytes:
-        """Return the PDF. Its dates and ids are fixed."""
+        """
+        Return the PDF. Its dates and ids are fixed.
+
+        :param frames: of the first page, in the order in which its text fills them; none: those of the layout
+        :param on_next: draws what each page but the first has outside of its frame
+        """
         width, height = self.size
+
+        def above(canvas: Canvas, _document: object) -> None:
+            self.decorate(canvas, first=True)
+
+        def above_next(canvas: Canvas, _document: object) -> None:
+            self.decorate(canvas, first=False)
+
+        def below(canvas: Canvas, _document: object) -> None:
+            self.number(canvas)
+
         side = 58 * mm if self.layout.sidebar else 0
         whole = Frame(MARGIN, MARGIN, width - 2 * MARGIN, height - 2 * MARGIN, 0, 0, 0, 0)
         first = list(frames) or [
@@ -263,8 +283,8 @@ class Page:
             to,
             pagesize=self.size,
             pageTemplates=[
-                PageTemplate("first", first, onPage=lambda canvas, _: self.decorate(canvas, first=True)),
-                PageTemplate("next", [whole], onPage=on_next or (lambda canvas, _: self.decorate(canvas, first=False))),
+                PageTemplate("first", first, onPage=above, onPageEnd=below),
+                PageTemplate("next", [whole], onPage=on_next or above_next, onPageEnd=below),
             ],
             title=f"{self.label('invoice')} {self.invoice.number}",
             author=self.invoice.vendor.name,

@@ -19,7 +19,7 @@ from include.enrichment.documents.document import PDF, Page
 from include.enrichment.documents.limits import RequestLimits, Size, image_size
 from include.enrichment.documents.options import AttachmentOptions
 from include.enrichment.documents.recipe import media_type_made, recipe_for_image, recipe_for_pages
-from include.enrichment.documents.tokens import image_tokens, pdf_tokens, text_tokens
+from include.enrichment.documents.tokens import image_tokens, layer_tokens, pdf_tokens, text_tokens
 from include.gateways.documents.inspector import CannotMake, Inspector
 from include.steps.extracting.examining import Examined, Examiner, open_examiner
 from include.steps.files.document_file import DocumentWriter, SentDocument
@@ -208,7 +208,8 @@ class _Attacher:
             size = Size(name=one.name, tokens=text_tokens(text, model))
             return _Sent(Titled(name=one.name, content=text), size, _described(one, recipe, pages))
         recipe = recipe_for_pages(inspected, pages[0].number, pages[-1].number)
-        attachment = self._attachment(one, recipe, tokens=pdf_tokens(pages, model))
+        in_text = layer_tokens(pages, model)
+        attachment = self._attachment(one, recipe, tokens=pdf_tokens(pages, model), text_tokens=in_text)
         some = page_range(pages) if len(pages) < len(inspected.pages) else ""
         return _Sent(
             Titled(name=one.name, content=attachment, pages=some),
@@ -224,7 +225,7 @@ class _Attacher:
         size = Size(name=one.name, tokens=attachment.tokens, pixels=pixels, sent_bytes=attachment.sent_bytes)
         return _Sent(Titled(name=one.name, content=attachment), size, _described(one, recipe, ()))
 
-    def _attachment(self, one: _Document, recipe: str, *, tokens: int) -> Attachment:
+    def _attachment(self, one: _Document, recipe: str, *, tokens: int, text_tokens: int = 0) -> Attachment:
         stored = one.examined.stored
         assert stored
         sent_bytes, sent_sha256 = one.examined.made(recipe)
@@ -238,6 +239,7 @@ class _Attacher:
             sent_bytes=sent_bytes,
             sent_sha256=sent_sha256,
             tokens=tokens,
+            text_tokens=text_tokens,
             upload=self._upload_above is not None and sent_bytes > self._upload_above,
         )
 

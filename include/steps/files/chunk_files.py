@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.enrichment.cost.caching import CachedPrefix, Ttl
+from include.enrichment.documents.attachment import Attachment, attachments_in
 from include.enrichment.errors import LakeError
 from include.enrichment.requests.chunk import REQUESTS_SCHEMA, body_bytes, chunk_id, request_sizes
 from include.enrichment.requests.request import Request
@@ -114,6 +115,23 @@ def params_of(lake: Lake, chunk: Chunk, request_ids: Collection[str]) -> dict[st
                 requests = stored.read_row_group(group, columns=REQUESTS_SCHEMA.names).take(here)
                 found |= zip(*(requests[name].to_pylist() for name in REQUESTS_SCHEMA.names), strict=True)
     return found
+
+
+def uploads_in(lake: Lake, chunk: Chunk) -> list[Attachment]:
+    """
+    Return the attachments that the chunk's requests send as uploaded files, each content once. Raises LakeError as
+    read_chunk() does.
+    """
+    if chunk.attachments_connection is None:
+        return []
+    found: dict[str, Attachment] = {}
+    with chunk_file_errors(lake.locate(chunk.key)), lake.open(chunk.key) as file, pq.ParquetFile(file) as stored:
+        for number in range(stored.num_row_groups):
+            params = stored.read_row_group(number, columns=["params"])["params"]
+            for attachment in (each for text in params.to_pylist() for each in attachments_in(text.encode())):
+                if attachment.upload:
+                    found.setdefault(attachment.content_id, attachment)
+    return list(found.values())
 
 
 def read_part(lake: Lake, chunk: Chunk, request_ids: pa.Array) -> Iterator[pa.RecordBatch]:

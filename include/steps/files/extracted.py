@@ -56,7 +56,7 @@ class ExtractedRun:
     """
     An extracted run, its rows on this machine.
 
-    :param rows: the local rows.parquet, in a folder of its own
+    :param rows: the local rows.parquet, in a folder of its own; with documents.parquet if the checks need it
     :param request_ids: the distinct requests in it
     """
 
@@ -73,6 +73,8 @@ def open_run(lake: Lake, folder: RunFolder) -> Iterator[ExtractedRun]:
     pipeline, extracted = read_pipeline(lake, folder), read_extracted(lake, folder)
     with working_folder() as temporary:
         fetch_rows(lake, folder, rows := temporary / "rows.parquet")
+        if any(check.grounded for check in pipeline.checks):
+            fetch_documents(lake, folder, documents_beside(rows))
         request_ids = read_request_ids(rows)
         yield ExtractedRun(folder=folder, pipeline=pipeline, extracted=extracted, rows=rows, request_ids=request_ids)
 
@@ -100,12 +102,26 @@ def _read(lake: Lake, key: str, kind: type[_Model]) -> _Model:
 
 def fetch_rows(lake: Lake, folder: RunFolder, path: Path) -> None:
     """Copy the run's rows.parquet to a local file. Raises LakeError if it is missing or damaged."""
+    _fetch(lake, folder.rows, path)
+
+
+def fetch_documents(lake: Lake, folder: RunFolder, path: Path) -> None:
+    """Copy the run's documents.parquet to a local file. Raises LakeError if it is missing or damaged."""
+    _fetch(lake, folder.documents, path)
+
+
+def documents_beside(rows: Path) -> Path:
+    """Return where documents.parquet is fetched to, next to the rows."""
+    return rows.with_name("documents.parquet")
+
+
+def _fetch(lake: Lake, key: str, path: Path) -> None:
     try:
-        lake.fetch(folder.rows, path)
-        check_stamp(pq.read_metadata(path).metadata, lake.locate(folder.rows))
+        lake.fetch(key, path)
+        check_stamp(pq.read_metadata(path).metadata, lake.locate(key))
     except (ObjectMissing, pa.ArrowInvalid, OSError) as error:
         raise LakeError(
-            f"{lake.locate(folder.rows)} cannot be read: {error} Clear the run's `extract`, which writes it again.",
+            f"{lake.locate(key)} cannot be read: {error} Clear the run's `extract`, which writes it again.",
             retryable=False,
         ) from error
 

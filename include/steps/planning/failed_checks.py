@@ -16,9 +16,11 @@ from include.enrichment.answers.checks.checks import Checks
 from include.enrichment.answers.repair import Repair
 from include.enrichment.batches.usage import BatchFacts, oldest_first
 from include.enrichment.requests.request_ids import RequestIds
+from include.enrichment.spec.pipeline import Pipeline
 from include.gateways.result_store import ResultStore
 from include.steps.planning.plan_files import repairs_table
 from include.steps.publishing.checking import take_best
+from include.steps.publishing.grounding import Grounder, open_grounder
 from include.steps.publishing.joining import join_rows, write_by_position
 from include.steps.publishing.matching import match_rows
 
@@ -41,13 +43,19 @@ class FailedChecks:
     Finds the rows of a run of whose usable answers none passes the checks.
 
     :param rows: the run's rows, fetched. The results of each batch are fetched next to them, once
+    :param grounder: locates the evidence of the answers; None if no check needs it
     """
 
-    def __init__(self, rows: Path, checks: Checks, store: ResultStore) -> None:
-        self._rows, self._checks, self._store = rows, checks, store
+    def __init__(self, rows: Path, checks: Checks, store: ResultStore, grounder: Grounder | None = None) -> None:
+        self._rows, self._checks, self._store, self._grounder = rows, checks, store, grounder
         #: Whether the verdict on an answer depends on the others.
         self.compare_answers = checks.compare_answers
         self._fetched: dict[str, BatchFacts | None] = {}
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, rows: Path, checks: Checks, store: ResultStore) -> FailedChecks:
+        """Return those of a pipeline's run. If the checks need evidence, its documents are next to the rows."""
+        return cls(rows, checks, store, open_grounder(pipeline, rows) if checks.need_evidence else None)
 
     def find(
         self, of: RequestIds, batches: Collection[str], repairs: Collection[Repair] = (), *, for_every_row: bool = False
@@ -71,16 +79,16 @@ class FailedChecks:
             wanted = pc.is_valid(of.find(rows["request_id"].combine_chunks()))
             judged = None if self.compare_answers else wanted
             ids, outputs = answered["_request_id"], answered["output"]
-            for place, (_, verdict) in take_best(rows, answered, others, judge, judged=judged).items():
+            taken = take_best(rows, answered, others, judge, judged=judged, grounder=self._grounder)
+            for place, (_, verdict) in taken.items():
                 request_id = ids[place].as_py()
                 if not wanted[place].as_py():
                     continue
                 if not verdict.reason:
                     passed.update([request_id] if for_every_row else ())
                     continue
-                found = FailedAnswer(
-                    verdict.repeats, verdict.complaint or "", outputs[place].as_py(), verdict.reason, verdict.failed
-                )
+                text = self._checks.as_written(outputs[place].as_py())
+                found = FailedAnswer(verdict.repeats, verdict.complaint or "", text, verdict.reason, verdict.failed)
                 # Rows with the same request may fail for different reasons. The choice must depend neither on their
                 # order nor on other answers, as another complaint makes another repair, which is billed again.
                 if request_id not in failed or found < failed[request_id]:

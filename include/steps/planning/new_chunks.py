@@ -20,13 +20,14 @@ from include.gateways.prefetch import write_behind
 from include.steps.files.chunk_files import PORTION_BYTES, ChunkWriter
 from include.steps.files.extracted import ExtractedRun, read_requests
 from include.steps.planning.select_requests import Selection
+from include.steps.planning.upload_marks import UploadMarks
 
 #: Bytes of params that wait to be written: in all chunk files together, and at least in each, as smaller portions take
 #: much longer. A writer needs three times as much memory.
 _WAITING_BYTES, _LEAST_WAITING_BYTES = 4_000_000, 50_000
 
 
-def read_sizes(to_send: RequestIds, made: Mapping[str, Request], run: ExtractedRun) -> pa.Table:
+def read_sizes(to_send: RequestIds, made: Mapping[str, Request], run: ExtractedRun, uploads: UploadMarks) -> pa.Table:
     """
     Return the size of each request to send, sorted by ``request_id``: in SIZES_SCHEMA, or in ATTACHED_SIZES_SCHEMA if
     the pipeline has attachments.
@@ -37,7 +38,7 @@ def read_sizes(to_send: RequestIds, made: Mapping[str, Request], run: ExtractedR
     # The sorted ids are in memory already: only their positions are kept next to the sizes.
     positions = [pa.nulls(0, pa.int64())]
     sizes = [[pa.nulls(0, each.type)] for each in measured]
-    for found in map(attached_sizes if attaching else request_sizes, _requests(to_send, made, run.rows)):
+    for found in map(attached_sizes if attaching else request_sizes, _requests(to_send, made, run.rows, uploads)):
         positions.append(to_send.find(found["request_id"]))
         for column, each in zip(sizes, measured, strict=True):
             column.append(found[each.name])
@@ -46,12 +47,14 @@ def read_sizes(to_send: RequestIds, made: Mapping[str, Request], run: ExtractedR
     return pa.table([to_send.array, *in_order], schema)
 
 
-def _requests(to_send: RequestIds, made: Mapping[str, Request], rows: Path) -> Iterator[pa.RecordBatch]:
+def _requests(
+    to_send: RequestIds, made: Mapping[str, Request], rows: Path, uploads: UploadMarks
+) -> Iterator[pa.RecordBatch]:
     """The requests to send, each once, in portions: first those of the rows, then the repairs."""
     wanted = set(to_send & made.keys())
-    yield from read_requests(rows, to_send - wanted)
+    yield from map(uploads.apply, read_requests(rows, to_send - wanted))
     repairs = [asdict(request) for request_id, request in made.items() if request_id in wanted]
-    yield pa.RecordBatch.from_pylist(repairs, REQUESTS_SCHEMA)
+    yield uploads.apply(pa.RecordBatch.from_pylist(repairs, REQUESTS_SCHEMA))
 
 
 def write_chunks(
@@ -61,6 +64,7 @@ def write_chunks(
     run: ExtractedRun,
     pass_name: str,
     ledger: Ledger,
+    uploads: UploadMarks,
 ) -> list[ChunkWriter]:
     """
     Write the chunks to local files, in one pass over the rows. No file stays open between two writes.
@@ -74,7 +78,7 @@ def write_chunks(
         ChunkWriter(
             run.rows.with_name(f"chunk-{number}.parquet"),
             pipeline=run.pipeline.name,
-            schema_text=run.pipeline.schema_text,
+            schema_text=run.pipeline.loaded_schema,
             after=after,
             partition=str(run.folder.partition),
             pass_name=pass_name,
@@ -88,7 +92,7 @@ def write_chunks(
         for writer in writers:
             open_writers.enter_context(writer)
         write = open_writers.enter_context(write_behind())
-        for batch in _requests(to_send, selection.made, run.rows):
+        for batch in _requests(to_send, selection.made, run.rows, uploads):
             for number, part in _by_chunk(batch, pa.array(first_ids, pa.string())):
                 write(writers[number].write, part)
     return writers

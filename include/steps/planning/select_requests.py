@@ -121,7 +121,8 @@ def _check_canary(sent: Mapping[str, RequestIds], found: PriorResults, run: Extr
     by_check = Counter[str]()
     if checks := run.pipeline.read_checks():
         canary = RequestIds(reasons) & found.usable
-        failed = _failed_checks(run.rows, checks, store).find(canary, found.usable_in(canary), for_every_row=True)
+        failed_checks = _failed_checks(run.rows, run.pipeline, checks, store)
+        failed = failed_checks.find(canary, found.usable_in(canary), for_every_row=True)
         reasons |= {request_id: f"invalid, {answer.reason}" for request_id, answer in failed.items()}
         by_check.update(name for answer in failed.values() for name in answer.checks)
     check_canary(reasons, by_check, pipeline=run.pipeline.name, pass_name=passes.CANARY)
@@ -209,7 +210,7 @@ def _retried(
     :param rejected: in a run of only the rejects, the requests to send again. None in any other run, which sends all
         but repairs no repair
     """
-    repairs, found_of_repairs = _repairs(found, rows, store, pipeline.read_checks())
+    repairs, found_of_repairs = _repairs(found, rows, store, pipeline)
     found += found_of_repairs
     made = {
         repair.request.request_id: repair.request
@@ -227,13 +228,14 @@ def _retried(
 
 
 def _repairs(
-    found: PriorResults, rows: Path, store: ResultStore, checks: Checks | None
+    found: PriorResults, rows: Path, store: ResultStore, pipeline: Pipeline
 ) -> tuple[list[Repair], PriorResults]:
     """
     The repair of each answer that is invalid or fails a check, then of each such answer to a repair, as deep as there
     are answers, and the results of all these repairs. So every later run finds a better answer that was once paid for.
     """
-    failed_checks = _failed_checks(rows, checks, store) if checks else None
+    checks = pipeline.read_checks()
+    failed_checks = _failed_checks(rows, pipeline, checks, store) if checks else None
     every: dict[str, Repair] = {}
     found_of_repairs = PriorResults(COMPACT_SCHEMA.empty_table())
     latest, of = found, found.usable
@@ -284,11 +286,11 @@ def _invalid(found: PriorResults, store: ResultStore) -> dict[str, tuple[str, st
     }
 
 
-def _failed_checks(rows: Path, checks: Checks, store: ResultStore) -> FailedChecks:
+def _failed_checks(rows: Path, pipeline: Pipeline, checks: Checks, store: ResultStore) -> FailedChecks:
     """Its module is not imported at the top: it loads DuckDB, and most pipelines have no checks."""
     from include.steps.planning.failed_checks import FailedChecks
 
-    return FailedChecks(rows, checks, store)
+    return FailedChecks.of(pipeline, rows, checks, store)
 
 
 def _repaired(requests: Iterable[Request], unusable: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, Request]]:

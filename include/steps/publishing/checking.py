@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.enrichment.answers.table import ANSWERED_SCHEMA, CHECKED, WARNINGS
+from include.enrichment.answers.table import ANSWERED_SCHEMA, CHECKED, DOCUMENTS, EVIDENCE_FIELDS, WARNINGS
 
 if TYPE_CHECKING:
     from include.enrichment.answers.checks.checks import Checks, Judge, Verdict
+    from include.enrichment.answers.evidence.grounding import Grounded
+    from include.steps.publishing.grounding import Grounder
 
 _SUCCEEDED = "succeeded"
 
@@ -25,21 +27,37 @@ class CheckedRows:
     :param failed: rows by the check that they fail
     :param warned: usable rows by the check that warns of them
     :param checks: None: the answers pass unchanged
+    :param grounder: locates their evidence; None if the pipeline asks for none
     """
 
-    def __init__(self, joined: Iterable[tuple[pa.Table, pa.Table, pa.Table]], checks: Checks | None) -> None:
+    def __init__(
+        self,
+        joined: Iterable[tuple[pa.Table, pa.Table, pa.Table]],
+        checks: Checks | None,
+        grounder: Grounder | None = None,
+    ) -> None:
         self.failed: Counter[str] = Counter()
         self.warned: Counter[str] = Counter()
         self._joined = joined
+        self._checks = checks
         self._judge = checks.new_judge() if checks else None
+        self._grounder = grounder
 
     def __iter__(self) -> Iterator[tuple[pa.Table, pa.Table]]:
-        """Raises SpecError if an expression fails on an answer."""
+        """Raises SpecError if an expression fails on an answer, LakeError if a document of a row is missing."""
         for rows, answered, others in self._joined:
-            yield rows, self._check(rows, answered, others, self._judge) if self._judge else answered
+            if self._checks and self._judge:
+                yield rows, self._check(rows, answered, others, self._checks, self._judge)
+            elif self._grounder:
+                usable = _usable(answered)
+                outputs = answered["output"].filter(usable).to_pylist()
+                grounded = _ground(outputs, rows.filter(usable), self._grounder)
+                yield rows, _with_evidence(answered, usable, grounded)
+            else:
+                yield rows, answered
 
-    def _check(self, rows: pa.Table, answered: pa.Table, others: pa.Table, judge: Judge) -> pa.Table:
-        taken = take_best(rows, answered, others, judge)
+    def _check(self, rows: pa.Table, answered: pa.Table, others: pa.Table, checks: Checks, judge: Judge) -> pa.Table:
+        taken = take_best(rows, answered, others, judge, grounder=self._grounder)
         verdicts = [verdict for _, verdict in taken.values()]
         for verdict in verdicts:
             self.failed.update(verdict.failed)
@@ -49,11 +67,21 @@ class CheckedRows:
         best = answers.take(pa.array(numbers, pa.int64()))
         # The row bears the cost of all answers to its request, whichever it gets.
         best = best.set_column(best.schema.get_field_index("_cost_usd"), "_cost_usd", answered["_cost_usd"])
-        return _with_verdicts(best, _usable(answered), verdicts)
+        usable = _usable(answered)
+        checked = _with_verdicts(best, usable, verdicts, checks)
+        if self._grounder is None:
+            return checked
+        return _with_evidence(checked, usable, [verdict.grounded for verdict in verdicts])
 
 
 def take_best(
-    rows: pa.Table, answered: pa.Table, others: pa.Table, judge: Judge, *, judged: pa.Array | None = None
+    rows: pa.Table,
+    answered: pa.Table,
+    others: pa.Table,
+    judge: Judge,
+    *,
+    judged: pa.Array | None = None,
+    grounder: Grounder | None = None,
 ) -> dict[int, tuple[int, Verdict]]:
     """
     Judge the usable answers of a portion that join_rows() yields, in source order, those of a row the best first.
@@ -62,6 +90,7 @@ def take_best(
     none passes, those of the best one. Answers are numbered from 0: one for each row, then the others.
 
     :param judged: whether each row is to be judged; None for all
+    :param grounder: locates the evidence of the answers; None if no verdict needs it
     """
     usable = _usable(answered)
     wanted = (usable if judged is None else pc.and_(usable, judged)).to_pylist()
@@ -78,7 +107,9 @@ def take_best(
     facts = tried_rows[CHECKED].to_pylist() if CHECKED in rows.column_names else [None] * len(outputs)
     request_ids = tried_rows["request_id"].to_pylist()
     taken: dict[int, tuple[int, Verdict]] = {}
-    for (place, number), verdict in zip(tried, judge.judge(facts, outputs, request_ids, of_rows), strict=True):
+    grounded = _ground(outputs, tried_rows, grounder) if grounder else None
+    verdicts = judge.judge(facts, outputs, request_ids, of_rows, grounded)
+    for (place, number), verdict in zip(tried, verdicts, strict=True):
         if place not in taken or (taken[place][1].reason and not verdict.reason):
             taken[place] = number, verdict
     return taken
@@ -88,15 +119,33 @@ def _usable(answered: pa.Table) -> pa.ChunkedArray:
     return pc.fill_null(pc.equal(answered["outcome"], _SUCCEEDED), False)
 
 
-def _with_verdicts(answered: pa.Table, usable: pa.ChunkedArray, verdicts: list[Verdict]) -> pa.Table:
+def _ground(outputs: Iterable[str], rows: pa.Table, grounder: Grounder) -> list[Grounded]:
+    """
+    :param rows: that of each output
+    """
+    return list(map(grounder.ground, outputs, rows[DOCUMENTS].to_pylist()))
+
+
+def _with_evidence(answered: pa.Table, usable: pa.ChunkedArray, grounded: Sequence[Grounded | None]) -> pa.Table:
+    """The answers with EVIDENCE_FIELDS, null where there is no usable answer."""
+    # Not at the top: most pipelines ask for no evidence.
+    from include.steps.publishing.grounding import evidence_columns
+
+    for field, column in zip(EVIDENCE_FIELDS, evidence_columns(grounded), strict=True):
+        answered = answered.append_column(field, _spread(column, usable))
+    return answered
+
+
+def _with_verdicts(answered: pa.Table, usable: pa.ChunkedArray, verdicts: list[Verdict], checks: Checks) -> pa.Table:
     """The answers with their outcome, reason and text after the checks, and with WARNINGS."""
     reasons = _spread(pa.array([verdict.reason for verdict in verdicts], pa.string()), usable)
     failed = pc.is_valid(reasons)
+    written = [each and checks.as_written(each) for each in pc.if_else(failed, answered["output"], None).to_pylist()]
     warnings = pa.array([list(verdict.warnings) for verdict in verdicts], pa.list_(pa.string()))
     columns = {name: answered[name] for name in ANSWERED_SCHEMA.names} | {
         "outcome": pc.if_else(failed, "invalid", answered["outcome"]),
         "reason": pc.coalesce(reasons, answered["reason"]),
-        "text": pc.if_else(failed, answered["output"], answered["text"]),
+        "text": pc.coalesce(pa.array(written, pa.string()), answered["text"]),
         WARNINGS: _spread(warnings, usable),
     }
     return pa.table(columns)

@@ -163,7 +163,7 @@ def _usable_samples(candidates: pa.Table, shape: Shape) -> pa.Table:
 def _unusable_samples(others: pa.Table, shape: Shape) -> pa.Table:
     """A column of the rejects may have the name of one of the output, which these rows do not have."""
     stored = {OUTCOME: "outcome", REASON: "reason"}
-    absent = {field.name for field in shape.output.fields} | {WARNINGS, SCORE}
+    absent = {field.name for field in (*shape.output.fields, *shape.about_answer)} | {SCORE}
     columns = [
         pa.nulls(len(others), field.type) if field.name in absent else others[stored.get(field.name, field.name)]
         for field in shape.samples

@@ -14,15 +14,47 @@ from include.enrichment.documents.attachment import Attachment
 from include.enrichment.documents.upload import EXPIRES_AFTER, Upload, UploadedFile, begin_upload
 from include.enrichment.errors import ApiError, LakeError, NotYet
 from include.gateways.claude import Claude
+from include.gateways.documents.attachment_bytes import AttachmentBytes
+from include.gateways.documents.inspector import Inspector
 from include.gateways.lake import Conflict, Lake
 from include.gateways.ledger_store import Recorded
 from include.gateways.uploads.upload_records import UploadRecords
+from include.steps.files.chunk_files import Chunk, uploads_in
+from include.steps.files.request_body import OpenBuckets
 
 log = logging.getLogger(__name__)
 
 #: Files in memory and under way at once; each has at most 32 MB.
 _AT_ONCE = 4
 _TRIES = 20
+
+
+def upload_attachments(
+    chunk: Chunk, *, run: str, lake: Lake, claude: Claude, open_buckets: OpenBuckets
+) -> dict[str, str]:
+    """
+    Upload what the chunk's requests send as files, and return the file ids by content id: see upload_files().
+
+    :param run: what needs the files: the folder of the run, or the id of one that has none
+    :param open_buckets: as for submit()
+
+    Raises the errors of AttachmentBytes, too, if an object is gone or has changed.
+    """
+    attachments = uploads_in(lake, chunk)
+    if not attachments:
+        return {}
+    assert chunk.attachments_connection
+    with Inspector() as inspector:
+        attached = AttachmentBytes(open_buckets(chunk.attachments_connection), inspector)
+        return upload_files(
+            attachments,
+            pipeline=chunk.pipeline,
+            chunk_id=chunk.chunk_id,
+            run=run,
+            read=attached.read,
+            lake=lake,
+            claude=claude,
+        )
 
 
 def upload_files(

@@ -189,3 +189,17 @@ def test_a_table_is_read_from_the_runs_own_lake_and_needs_no_connection(flow: Fl
     labels = pipeline_with(tmp_path / "pipelines" / "labels", source, user_md="{{ topic }}")
     with open_source(labels, lake=flow.lake).read(DAY, needed={"ticket"}) as (_, portions):
         assert [row for portion in portions for row in portion] == [{"ticket": "T1"}, {"ticket": "T3"}]
+
+
+def test_objects_are_listed_with_their_own_aws_connection(
+    connections: pytest.MonkeyPatch, export: Export, tmp_path: Path
+) -> None:
+    export.bucket.put("in/dt=2026-11-01/a.pdf", b"abc")
+    source = f"{{connection: exports, objects: '{export.bucket.uri}/in/dt={{partition}}/', key: [name]}}"
+    yaml = FILES["pipeline.yaml"].replace("{connection: warehouse, key: [ticket]}", source)
+    folder = write_pipeline(tmp_path / "objects" / "tickets", pipeline_yaml=yaml, user_md="{{ name }}")
+    (folder / "extract.sql").unlink()
+    connections.setenv("AIRFLOW_CONN_EXPORTS", export.bucket.aws_connection)
+    lake = open_lake("aws_default")
+    with open_source(load_pipeline(folder), lake=lake).read(DAY) as (_, portions):
+        assert [row["name"] for portion in portions for row in portion] == ["a.pdf"]

@@ -22,6 +22,7 @@ class Kind:
     :param alike: how many tickets in a row have the same text, and so share their requests
     :param carried: the table has the ticket's text as ``body``
     :param sampled: some requests have the same content, and are paid for one by one
+    :param attached: a document is sent with each ticket. ``{documents}`` in the files is their folder
     :param judged: answers may fail a check, and their rows are rejects if their repairs fail too
     """
 
@@ -31,6 +32,7 @@ class Kind:
     alike: int = 1
     carried: bool = False
     sampled: bool = False
+    attached: bool = False
     judged: bool = False
 
 
@@ -70,4 +72,15 @@ RICH = Kind(
     carried=True,
     sampled=True,
     judged=True,
+)
+#: Each ticket has a PDF in a folder.
+ATTACHED = Kind(
+    files={
+        "pipeline_yaml": (
+            f"{PLAIN.files['pipeline_yaml']}"
+            "attachments: {columns: {scan: {send: pages}}, connection: '{documents}'}\n"
+        ),
+        "extract_sql": FILES["extract.sql"].replace("body", "body, '{documents}/' || ticket || '.pdf' as scan"),
+    },
+    attached=True,
 )

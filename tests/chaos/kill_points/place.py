@@ -68,6 +68,11 @@ class Place:
         """The warehouse."""
         return self.folder / "warehouse.db"
 
+    @property
+    def documents(self) -> Path:
+        """The documents of the tickets, if they have any."""
+        return self.folder / "documents"
+
     def writes(self, run_id: str) -> Path:
         """The log of one run's writes: one line per write, in order."""
         return self.folder / f"writes-{run_id}.log"

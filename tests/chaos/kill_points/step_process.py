@@ -43,8 +43,9 @@ from tests.chaos.kill_points.place import CREATES_PATH, Place
 from tests.fixtures.flow import DAY
 
 #: ``before``: the write never happens. ``after``: it has happened, and the process dies before it continues.
-#: ``late``, for a create only: the process is already dead when its request arrives.
-Moment = Literal["before", "after", "late"]
+#: ``late``, for a create only: the process is already dead when its request arrives. ``during``, for a create only: it
+#: dies when half of the body is sent.
+Moment = Literal["before", "during", "after", "late"]
 CREATE = "create"
 #: Modules that libraries import at first use. Missing ones are ignored.
 _USED_LATER = (
@@ -196,10 +197,18 @@ def _act(place: Place, step: Step, transport: httpx2.HTTPTransport) -> Any:
         if step.name == "load":
             return load(step.chunk, step.batch_id, lake=lake, claude=claude, accept_missing=step.accept_missing)
         pipeline = load_pipeline(place.pipeline)
-        check_setup(pipeline, lake=lake, claude=claude)
+        context_tokens = check_setup(pipeline, lake=lake, claude=claude).context_tokens
+        connection = pipeline.settings.attachments_connection
         engine = sqlalchemy.create_engine(f"sqlite:///{place.database}")
         warehouse = Warehouse(engine, pipeline.sql, name="warehouse")
-        return extract(pipeline, folder, source=warehouse, lake=lake).rows
+        return extract(
+            pipeline,
+            folder,
+            source=warehouse,
+            lake=lake,
+            buckets=LocalFolder(connection) if connection else None,
+            context_tokens=context_tokens,
+        ).rows
 
 
 def _kind(key: str, data: Any) -> str:
@@ -222,15 +231,18 @@ class _Writes:
         self._log = place.writes(step.run_id)
 
     @contextmanager
-    def one(self, kind: str, what: str, sending: Callable[[], bytes] | None = None) -> Iterator[None]:
-        """Number the write that happens inside the block, and kill the process before or after it if planned."""
+    def one(self, kind: str, what: str, sending: Callable[[], bytes] | None = None) -> Iterator[Moment | None]:
+        """
+        Number the write that happens inside the block, and kill the process before or after it if planned. Yields the
+        moment that is planned; the block itself has to die ``during`` the write.
+        """
         moment = self._kills.get(self._note(kind, what))
         if moment == "late" and sending is not None:
             self._place.late_create(self._step.run_id).write_bytes(sending())
         if moment in ("before", "late"):
             _die()
         try:
-            yield
+            yield moment
         finally:
             if moment == "after":
                 _die()
@@ -253,10 +265,28 @@ class _CountedTransport(httpx2.HTTPTransport):
         if request.method != "POST":
             return super().handle_request(request)
         kind = CREATE if request.url.path == CREATES_PATH else "post"
-        with self._writes.one(kind, request.url.path, sending=request.read):
+        with self._writes.one(kind, request.url.path, sending=request.read) as moment:
+            if moment == "during":
+                assert isinstance(request.stream, httpx2.SyncByteStream)
+                request.stream = _Cut(request.stream, length=int(request.headers["content-length"]) // 2)
             response = super().handle_request(request)
             response.read()
             return response
+
+
+class _Cut(httpx2.SyncByteStream):
+    """A body whose process dies after ``length`` bytes of it."""
+
+    def __init__(self, whole: httpx2.SyncByteStream, *, length: int) -> None:
+        self._whole = whole
+        self._length = length
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._whole:
+            yield piece
+            self._length -= len(piece)
+            if self._length <= 0:
+                _die()
 
 
 def _die() -> None:

@@ -18,6 +18,7 @@ from uuid import uuid4
 from include.gateways.claude import Claude
 from tests.chaos.kill_points.pipelines import CANARY_ROWS, CHUNK_REQUESTS, PLAIN, Kind
 from tests.chaos.kill_points.place import CREATES_PATH, Place, Timing
+from tests.fixtures.documents import pdf
 from tests.fixtures.emulator import Emulator
 from tests.fixtures.flow import write_pipeline, write_tickets
 from tests.fixtures.s3 import filesystem
@@ -58,13 +59,20 @@ class World:
         count = rows * kind.alike // len(kind.of_ticket)
         tickets = [(f"T{number:03}", f"Ticket number {number // kind.alike}") for number in range(count)]
         write_tickets(self.place.database, tickets)
+        if kind.attached:
+            self.place.documents.mkdir()
+            for ticket, text in tickets:
+                (self.place.documents / f"{ticket}.pdf").write_bytes(pdf(f"{ticket}: {text}"))
         self.lake = self.place.open_lake()
         self.has_neighbour = False
 
     def change_pipeline(self, kind: Kind) -> None:
         """Let the runs that begin from now on play this pipeline."""
         self.kind = kind
-        write_pipeline(self.place.pipeline, **kind.files)
+        folder = str(self.place.documents)
+        write_pipeline(
+            self.place.pipeline, **{name: text.replace("{documents}", folder) for name, text in kind.files.items()}
+        )
 
     def tickets(self) -> dict[str, str]:
         """Return the tickets of the source, each with its text."""

@@ -86,7 +86,7 @@ def test_the_lines_and_the_tax_of_each_invoice_make_its_total(all_documents: lis
 def test_four_documents_must_be_rejected_and_the_others_have_an_answer(truth: dict[str, dict[str, Any]]) -> None:
     assert {row["name"]: row["rejected"] for row in truth.values() if row["rejected"]} == {
         "Casco confidential.pdf": "password",
-        "upload-7f3a.pdf": "not a valid PDF",
+        "upload-7f3a.pdf": "cut off",
         "Imprimerie.pdf": "empty",
         "fax 17.tif": "image/tiff",
     }

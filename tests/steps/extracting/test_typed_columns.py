@@ -38,6 +38,19 @@ def test_the_columns_of_a_pipeline_without_these_settings_are_key_and_request(tm
     assert typed_columns(pipeline(tmp_path), {}, [ROW], None).names == ["ticket", "request_id", "params", "problem"]
 
 
+def test_the_part_of_a_document_is_a_key_column_after_those_of_the_source(tmp_path: Path) -> None:
+    yaml = FILES["pipeline.yaml"].replace("[ticket]", "[ticket], carry: [price]")
+    yaml += "for_each: {tone: [a, b]}\nattachments: {columns: [scan], connection: aws, split_pages: 50}\nsamples: 2\n"
+    made = load_pipeline(write_pipeline(tmp_path / "tickets", pipeline_yaml=yaml, user_md="{{ tone }}"))
+    schema = typed_columns(made, {}, [ROW], None)
+    assert [
+        (field.name, field.nullable) for field in schema if field.name not in ("request_id", "params", "problem")
+    ] == [
+        *(("ticket", False), ("_part", False), ("tone", False), ("_sample", False)),
+        *(("price", True), ("_pages", True), ("_documents", True)),
+    ]
+
+
 @pytest.mark.parametrize(
     ("settings", "described", "needed"),
     [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from include.enrichment.cost import token_sample
 from include.enrichment.errors import BudgetExceeded, NotYet
 from include.enrichment.runs import passes
 from include.enrichment.runs.options import RunOptions
@@ -17,7 +18,8 @@ from include.enrichment.storage import layout
 from include.steps.dry_run import dry_run
 from tests.fixtures.flow import Flow, booked, write_pipeline, write_tickets
 from tests.fixtures.lake import delete
-from tests.fixtures.pricing import LONG_SYSTEM, cost, estimated, extract, prepare, reserved, spent
+from tests.fixtures.priced_documents import count_documents, extract_documents, some_documents
+from tests.fixtures.pricing import LONG_SYSTEM, cost, estimated, extract, limit, prepare, reserved, spent
 
 # Estimates
 
@@ -171,3 +173,43 @@ def test_whatever_the_text_is_the_cost_stays_below_the_high_estimate(flow: Flow,
     for name in (passes.CANARY, passes.MAIN):
         flow.send(name)
         assert spent(flow, name) <= cost(estimated(flow, name)).high
+
+
+# Documents
+
+
+def true_input(flow: Flow) -> int:
+    return sum(line["input_tokens"] for line in booked(flow))
+
+
+@pytest.mark.parametrize("send", ["pages", "text", "auto"])
+def test_the_tokens_of_documents_are_known_from_a_few_that_were_counted(
+    flow: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, send: str
+) -> None:
+    monkeypatch.setattr(token_sample, "_MOST", 4)
+    extract_documents(flow, tmp_path / "documents", some_documents(), send=send)
+    count_documents(flow, tmp_path / "documents")
+    flow.send(passes.MAIN)
+    found = estimated(flow, passes.MAIN)
+    assert found.sources.startswith("prompts: 4 counted, attachments")
+    assert found.input_tokens.expected == pytest.approx(true_input(flow), rel=0.15)
+    assert found.input_tokens.low <= true_input(flow) <= found.input_tokens.high
+    assert spent(flow, passes.MAIN) <= cost(found).high
+
+
+def test_documents_that_nobody_counted_are_reckoned_by_pages_and_pixels(flow: Flow, tmp_path: Path) -> None:
+    extract_documents(flow, tmp_path / "documents", some_documents(), send="pages")
+    assert "attachments as reckoned" in dry_run(flow.folder, lake=flow.lake).table()
+    flow.send(passes.MAIN)
+    found = estimated(flow, passes.MAIN)
+    assert found.input_tokens.expected == pytest.approx(true_input(flow), rel=0.15)
+    assert found.input_tokens.high < 3 * true_input(flow)
+
+
+def test_documents_that_do_not_fit_the_budget_are_not_sent(flow: Flow, tmp_path: Path) -> None:
+    extract_documents(flow, tmp_path / "documents", some_documents(), send="pages")
+    count_documents(flow, tmp_path / "documents")
+    limit(flow, budget_usd=Decimal("0.03"))
+    with pytest.raises(BudgetExceeded, match="attachments"):
+        flow.send(passes.MAIN)
+    assert flow.requests_sent() == 0

@@ -1,4 +1,4 @@
-"""counting.py: the API counts some of a run's requests before any is sent."""
+"""token_counts.py: the API counts some of a run's requests before any is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.steps.planning.token_counts import count_sample, read_counted
-from tests.fixtures.flow import Flow, without_rows, write_pipeline, write_tickets
+from tests.fixtures.documents import pdf
+from tests.fixtures.flow import DAY, Flow, without_rows, write_pipeline, write_tickets
+from tests.fixtures.priced_documents import PROSE, count_documents, extract_documents, some_documents
 
 
 @pytest.fixture
@@ -108,3 +110,37 @@ def test_an_api_that_does_not_count_stops_no_run(many: Flow, caplog: pytest.LogC
 def test_a_damaged_count_is_ignored(many: Flow) -> None:
     many.lake.write(many.folder.counted_json, b"{")
     assert read_counted(many.folder, many.lake) is None
+
+
+# Attachments
+
+
+def test_a_request_with_attachments_is_counted_with_them_and_without(flow: Flow, tmp_path: Path) -> None:
+    documents = some_documents()
+    extract_documents(flow, tmp_path / "documents", documents, send="pages")
+    count_documents(flow, tmp_path / "documents")
+    found = read_counted(flow.folder, flow.lake)
+    assert found
+    assert found.requests == len(found.tokens) == len(documents)
+    with_attachments = len(documents) - 1  # the text of notes.md is in its request
+    assert calls(flow, "/count_tokens") == 2 + 2 * with_attachments + 1
+    assert found.attachments
+    # The emulator has four bytes a token, and 3.5 were reckoned; pictures of pages and images are exact.
+    assert 0.9 < found.attachments.low < found.attachments.expected < found.attachments.high == 1
+    assert found.per_byte.expected == pytest.approx(0.25, rel=0.1)
+
+
+def test_documents_that_were_changed_or_that_the_api_refuses_are_left_out(
+    flow: Flow, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "documents"
+    extract_documents(flow, folder, {f"{n}.pdf": pdf(f"Contract {n}\n{PROSE}") for n in range(3)}, send="pages")
+    (folder / f"dt={DAY}" / "0.pdf").write_bytes(pdf("Another text"))
+    (folder / f"dt={DAY}" / "1.pdf").unlink()
+    count_documents(flow, folder)
+    found = read_counted(flow.folder, flow.lake)
+    assert found
+    assert found.requests == 1
+    assert "0.pdf has changed since extract read it" in caplog.text
+    assert "1.pdf" in caplog.text
+    assert caplog.text.count("The estimates do without the count of its request") == 2

@@ -22,8 +22,11 @@ KINDS = (
     "unique",
     "language",
     "format",
+    "grounded",
     "sql",
 )
+#: Kinds that do not check the fields of ``field``.
+_WITHOUT_FIELD = ("grounded", "sql")
 #: What ``numbers_from: row`` stands for.
 ALL_COLUMNS = "*"
 #: Among many texts, those that are less similar are not found reliably.
@@ -132,6 +135,7 @@ class Check(_Frozen):
     :param differs_from: the column that the answer must not nearly repeat
     :param unique: the other answers that the answer must not nearly repeat
     :param language: a language tag, or a template that makes one
+    :param grounded: the columns of the output of which each value must have a quote that stands in the documents
     :param sql: an expression over ``output`` and ``source``
     :param columns: the row's columns that ``sql`` uses, each with its DuckDB type
     """
@@ -154,6 +158,7 @@ class Check(_Frozen):
     unique: Annotated[Uniqueness, BeforeValidator(_as_uniqueness)] | None = None
     language: _Text | None = None
     format: Literal["url", "email", "json", "html", "markdown"] | None = None
+    grounded: Annotated[list[_Text], Field(min_length=1)] | None = None
     sql: _Text | None = None
     columns: dict[str, _Text] = {}
 
@@ -162,8 +167,9 @@ class Check(_Frozen):
         found = [kind for kind in KINDS if getattr(self, kind) is not None]
         if len(found) != 1:
             raise ValueError(f"needs exactly one of {', '.join(KINDS)}; it has {' and '.join(found) or 'none'}")
-        if bool(self.field) == (self.sql is not None):
-            raise ValueError("sql checks the whole output: remove field" if self.field else "needs a field")
+        if bool(self.field) == (self.kind in _WITHOUT_FIELD):
+            names = "names its fields itself" if self.grounded else "checks the whole output"
+            raise ValueError(f"{self.kind} {names}: remove field" if self.field else "needs a field")
         if self.columns and self.sql is None:
             raise ValueError("columns can only be set together with sql")
         return self

@@ -6,7 +6,7 @@ verdict is stored with it: after a change of checks.yaml the paid answers are ju
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,9 @@ from include.enrichment.answers.checks.placeholders import Placeholders
 from include.enrichment.answers.checks.similarity import Comparison, DiffersFrom, RowNames, Unique
 from include.enrichment.answers.checks.sql_expression import SqlExpression
 from include.enrichment.answers.checks.word_search import Forbidden, MustContain
+from include.enrichment.answers.evidence.cited_text import CitedText
+from include.enrichment.answers.evidence.grounded_fields import ungrounded_problem
+from include.enrichment.answers.evidence.grounding import Grounded
 from include.enrichment.answers.schema.output import Output
 from include.enrichment.errors import SpecError
 from include.enrichment.requests.request import encode_json
@@ -42,6 +45,7 @@ class Verdict:
     :param repeats: nothing is wrong with the answer itself, but it is like another one
     :param failed: the names of the failed checks
     :param warnings: the names of the failed checks that only warn
+    :param grounded: the evidence of the answer, if the pipeline asks for any
     """
 
     reason: str | None
@@ -49,9 +53,20 @@ class Verdict:
     repeats: bool = False
     failed: Sequence[str] = ()
     warnings: Sequence[str] = ()
+    grounded: Grounded | None = None
 
 
 _GOOD = Verdict(reason=None)
+
+
+class Grounding(Kind):
+    """The values of some fields have a quote that stands in the documents; see ungrounded_problem()."""
+
+    def __init__(self, fields: Sequence[str]) -> None:
+        self._fields = fields
+
+    def problems(self, facts: Sequence[Any], answers: Answers) -> list[str | None]:
+        return [ungrounded_problem(grounded, self._fields) for grounded in answers.grounded]
 
 
 class Checks:
@@ -106,6 +121,15 @@ class Checks:
         """Whether any check compares an answer with others, so that its verdict depends on them."""
         return any(isinstance(kind, Unique) for kind in self._kinds)
 
+    @property
+    def need_evidence(self) -> bool:
+        """Whether any check needs the evidence of the answers."""
+        return any(isinstance(kind, Grounding) for kind in self._kinds)
+
+    def as_written(self, output: str) -> str:
+        """Return the answer that an output, as the result store has it, was made of."""
+        return self._output.as_written(output) if isinstance(self._output, CitedText) else output
+
     def facts(self, row: Mapping[str, Any]) -> str:
         """
         Return what the checks need to know of a row, as JSON.
@@ -154,6 +178,7 @@ class Judge:
         outputs: Sequence[str],
         request_ids: Sequence[str | None],
         rows: Sequence[int] | None = None,
+        grounded: Sequence[Grounded] | None = None,
     ) -> list[Verdict]:
         """
         Judge the next answers, all of which fit the output schema.
@@ -163,12 +188,13 @@ class Judge:
         :param request_ids: the request of each answer's row, also if the answer is that to a repair
         :param rows: a number for each answer's row. The first of its answers that passes is the one that will be
             published. None: each row has one answer
+        :param grounded: the evidence of each answer; None if the pipeline asks for none
 
         Raises SpecError if an expression fails on one.
         """
         nothing: list[Any] = [None] * len(self._kinds)
         of_rows = [nothing if fact is None else msgspec.json.decode(fact) for fact in facts]
-        answers = Answers(texts=outputs, values=self._output.values(outputs))
+        answers = Answers(texts=outputs, values=self._output.values(outputs), grounded=grounded or ())
         found: list[Sequence[str | None]] = []
         for number, kind in enumerate(self._kinds):
             of_kind = [fact[number] for fact in of_rows]
@@ -176,7 +202,9 @@ class Judge:
         verdicts = [self._verdict(problems) for problems in zip(*found, strict=True)]
         if self._comparisons:
             self._compare(of_rows, answers, request_ids, found, verdicts, rows or range(len(outputs)))
-        return verdicts
+        if grounded is None:
+            return verdicts
+        return [replace(verdict, grounded=each) for verdict, each in zip(verdicts, grounded, strict=True)]
 
     def _compare(
         self,
@@ -253,6 +281,7 @@ def _make_kind(
             check.field, _template(setting, file=file, line=line), where=f"{file}:{line}: {check.name}.language"
         ),
         "format": lambda: Format(check.field, setting),
+        "grounded": lambda: Grounding(setting),
         "sql": lambda: SqlExpression(setting, check.columns, output, where=f"{file}:{line}: {check.name}"),
     }
     return make[check.kind]()

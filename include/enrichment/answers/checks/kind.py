@@ -5,11 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from include.enrichment.errors import SpecError
 from include.enrichment.requests.conversion import to_prompt_value
 from include.enrichment.requests.prompt_values import Null, UnsupportedValue
+
+if TYPE_CHECKING:
+    from include.enrichment.answers.evidence.grounding import Grounded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,10 +22,12 @@ class Answers:
 
     :param texts: as the result store has them
     :param values: the same, decoded
+    :param grounded: their evidence, if the pipeline asks for any
     """
 
     texts: Sequence[str]
     values: Sequence[Mapping[str, Any]]
+    grounded: Sequence[Grounded] = ()
 
 
 class Kind(ABC):

@@ -35,12 +35,12 @@ class References:
     def __init__(self, root: Schema) -> None:
         self._schemas = dict(walk(root))
         self._paths: dict[str, Path] = {"/".join(("#", *map(str, path))): path for path in self._schemas}
-        self._paths |= {_pointer(path): path for path in self._schemas}
+        self._paths |= {pointer(path): path for path in self._schemas}
 
     @property
     def known(self) -> list[str]:
         """The valid $ref values, in one spelling each."""
-        return [_pointer(path) for path in self._schemas]
+        return [pointer(path) for path in self._schemas]
 
     def path(self, ref: str) -> Path | None:
         """Return the path of the schema that ``ref`` refers to; None if there is none."""
@@ -81,7 +81,7 @@ class References:
         return next((found for path in self._schemas if (found := visit(path, frozenset())) is not None), None)
 
 
-def _pointer(path: Path) -> str:
+def pointer(path: Path) -> str:
     """Return a JSON Pointer that begins with ``#``; not percent-encoded."""
     return "#" + "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
 
@@ -113,7 +113,7 @@ def with_uri_refs(schema: Schema) -> Schema:
     references, copy = References(schema), deepcopy(schema)
     for _, part in walk(copy):
         if "$ref" in part and (path := references.path(part["$ref"])) is not None:
-            part["$ref"] = "#" + _OUTSIDE_URI.sub(_percent_encoded, _pointer(path)[1:])
+            part["$ref"] = "#" + _OUTSIDE_URI.sub(_percent_encoded, pointer(path)[1:])
     return copy
 
 

@@ -26,7 +26,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "image/webp": {"quality": 90, "method": 4},
 }
 #: The modes that each format can have. Others become RGB, or RGBA if they are transparent.
-_MODES = {"image/jpeg": ("L", "RGB"), "image/png": ("1", "L", "LA", "RGB", "RGBA"), "image/webp": ("RGB", "RGBA")}
+_MODES = {"image/jpeg": ("L", "RGB"), "image/png": ("L", "LA", "RGB", "RGBA"), "image/webp": ("RGB", "RGBA")}
 
 
 def inspect_image(path: Path, media_type: str) -> Inspected:
@@ -99,6 +99,8 @@ def _orientation(image: Image.Image) -> int:
 def _in_mode(image: Image.Image, media_type: str) -> Image.Image:
     if image.mode in _MODES[media_type]:
         return image.copy()
+    if image.mode == "1":  # black or white: a smaller copy needs the greys between
+        return image.convert("L")
     if image.mode.startswith("I;16"):  # 16 bits a pixel: Pillow would cut, not scale
         return image.convert("I").point(lambda value: value / 256).convert("L")
     transparent = "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "La", "RGBa")

@@ -40,7 +40,7 @@ def kind_of(path: Path) -> str:
         raise Problem("is empty (0 bytes)")
     if is_pdf(head):
         return PDF
-    named = _named(path)
+    named = _named(head)
     if named in IMAGES:
         return named
     if head.startswith(b"PK\x03\x04"):
@@ -62,9 +62,11 @@ def is_text(head: bytes) -> bool:
     return head.startswith(_BOMS) or not _BINARY.search(head)
 
 
-def _named(path: Path) -> str:
+def _named(head: bytes) -> str:
+    """Return the media type or the name of what begins like this; empty if that is unknown."""
     try:
-        found = puremagic.magic_file(str(path))
+        # Of a file, it would also believe the name.
+        found = puremagic.magic_string(head)
     except (puremagic.PureError, ValueError):
         return ""
     return next((guess.mime_type or guess.name for guess in found if guess.mime_type or guess.name), "")

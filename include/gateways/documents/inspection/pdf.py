@@ -29,7 +29,8 @@ def inspect_pdf(path: Path) -> Inspected:
             raise Problem("has 0 pages")
         if count > MOST_PAGES:
             raise Problem(f"says that it has {count:,} pages; at most {MOST_PAGES:,} are read")
-        if _is_cut_off(document, path):
+        # pdfium had to search it for objects: that finds those of a copy that broke off too, but not all of them.
+        if not pdfium_c.FPDF_DocumentHasValidCrossReferenceTable(document) and not _has_end(path):
             raise Problem("is cut off: its end, %%EOF, is missing, and so may be pages")
         encrypted = pdfium_c.FPDF_GetSecurityHandlerRevision(document) != -1
         return Inspected(media_type=PDF, pages=list(_pages(document, count)), encrypted=encrypted)
@@ -70,7 +71,9 @@ def _opened(path: Path) -> pdfium.PdfDocument:
             raise Problem("is encrypted in a way that cannot be read") from error
         if _is_without_pages(path):
             raise Problem("has 0 pages") from error
-        raise Problem("is not a valid PDF: it has a PDF's header, but no pages can be found") from error
+        if not _has_end(path):
+            raise Problem("is cut off: its end, %%EOF, is missing, and its pages cannot be found") from error
+        raise Problem("is not a valid PDF: it begins like one, but its pages cannot be found") from error
 
 
 def _is_without_pages(path: Path) -> bool:
@@ -82,12 +85,10 @@ def _is_without_pages(path: Path) -> bool:
         return False
 
 
-def _is_cut_off(document: pdfium.PdfDocument, path: Path) -> bool:
-    if pdfium_c.FPDF_DocumentHasValidCrossReferenceTable(document):
-        return False
+def _has_end(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-        return b"%%EOF" not in file.read()
+        return b"%%EOF" in file.read()
 
 
 def _pages(document: pdfium.PdfDocument, count: int) -> Iterator[Page]:

@@ -62,8 +62,10 @@ def _reply(request: messages.Request, memory_bytes: int) -> messages.Reply:
         _make(path, media_type, request.recipe, Path(request.out))
         return messages.Made()
     except OSError as error:
+        if error.errno is None:  # a library's word for a broken document
+            return _failed(request, f"cannot be read: {str(error)[:200]}", media_type)
         at = error.filename if isinstance(error.filename, str) else request.path
-        return messages.DiskFailed(error.errno or 0, error.strerror or str(error), at)
+        return messages.DiskFailed(error.errno, error.strerror or str(error), at)
     except Problem as error:
         problem, media_type = str(error), error.media_type or media_type
     except MemoryError:
@@ -72,6 +74,10 @@ def _reply(request: messages.Request, memory_bytes: int) -> messages.Reply:
         problem = "cannot be read: its parts are nested too deeply"
     except Exception as error:  # whatever a library raises for a bad document
         problem = f"cannot be read: {type(error).__name__}: {str(error)[:200]}"
+    return _failed(request, problem, media_type)
+
+
+def _failed(request: messages.Request, problem: str, media_type: str) -> messages.Reply:
     if isinstance(request, messages.Inspect):
         return messages.Found(Inspected(media_type=media_type, problem=problem))
     return messages.CannotMake(problem)

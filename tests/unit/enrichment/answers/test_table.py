@@ -17,6 +17,7 @@ from include.enrichment.answers.schema.keys import KEY_TYPES, key_type
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.answers.table import (
     ANSWERED_SCHEMA,
+    DOCUMENTS,
     SAMPLE,
     SCORE,
     WARNINGS,
@@ -276,6 +277,13 @@ class TestRowsBatch:
         rows = rows_batch([_row(f"r_{number}", id=7, _sample=number) for number in (1, 2)], sampled)
         assert rows.schema.names == ["id", SAMPLE, "request_id", "params", "problem"]
         assert rows.select(["id", SAMPLE]).to_pylist() == [{"id": 7, SAMPLE: 1}, {"id": 7, SAMPLE: 2}]
+
+    def test_documents_of_a_row_are_listed_after_its_request(self) -> None:
+        schema = rows_schema(KEY, attached=True)
+        rows = rows_batch([_row(id=7) | {DOCUMENTS: ["ab"]}, _row(id=8) | {DOCUMENTS: ()}], schema)
+        assert rows.schema.names == ["id", "request_id", "params", "problem", DOCUMENTS]
+        assert rows[DOCUMENTS].to_pylist() == [["ab"], []]
+        assert row_keys(schema) == KEY
 
     @pytest.mark.parametrize("checked", [False, True])
     @pytest.mark.parametrize("sampled", [False, True])

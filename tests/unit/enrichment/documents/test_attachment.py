@@ -75,8 +75,8 @@ def test_the_length_as_sent_is_that_of_the_params_with_the_bytes_in_them() -> No
 
 
 def test_the_length_of_an_uploaded_file_s_source_is_known_before_it_has_an_id() -> None:
-    params = _params(uploaded := msgspec.structs.replace(SCAN, upload=True))
-    pieces = [file_source("file_1") if piece == uploaded else piece for piece in split_attachments(params)]
+    params = _params(msgspec.structs.replace(SCAN, upload=True))
+    pieces = [file_source("file_1") if isinstance(piece, Attachment) else piece for piece in split_attachments(params)]
     assert len(sent := b"".join(pieces)) == params_bytes_as_sent(params)
     assert msgspec.json.decode(sent)["messages"][0]["content"][0]["source"] == {"type": "file", "file_id": "file_1"}
     with pytest.raises(ValueError, match="has 100 characters"):

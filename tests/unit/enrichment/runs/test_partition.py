@@ -8,7 +8,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from include.enrichment.errors import PartitionError
-from include.enrichment.runs.partition import Partition, check_not_future, interval_warning, resolve_partition
+from include.enrichment.runs.partition import (
+    Partition,
+    check_daily,
+    check_not_future,
+    interval_warning,
+    resolve_partition,
+)
 
 INTERVAL_START = datetime(2026, 11, 19, 2, tzinfo=UTC)
 
@@ -170,3 +176,14 @@ def test_a_day_that_the_calendar_lacks_is_reported_as_such(text: str) -> None:
         resolve_partition(param=text, partition_key="2026-11-20", data_interval_start=INTERVAL_START)
     with pytest.raises(PartitionError, match=rf"partition key is '{text}'\. There is no such day\. Nothing was"):
         resolve_partition(param=None, partition_key=text, data_interval_start=INTERVAL_START)
+
+
+@pytest.mark.parametrize("text", ["a/{partition}/", "{year}-{month}-{day}", "{partition}{year}"])
+def test_a_text_with_the_whole_day_differs_from_day_to_day(text: str) -> None:
+    check_daily(text)
+
+
+@pytest.mark.parametrize("text", ["a/", "{year}/{month}/", "{month}/{day}/", "{partition}/{hour}/"])
+def test_a_text_that_days_would_share_is_rejected(text: str) -> None:
+    with pytest.raises(ValueError, match=r"must contain \{partition\}"):
+        check_daily(text)

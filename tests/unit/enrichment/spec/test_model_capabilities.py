@@ -133,3 +133,20 @@ def test_the_message_about_a_retired_model_names_its_successor() -> None:
 )
 def test_the_message_about_an_unknown_model_names_the_closest(name: str, expected: str) -> None:
     assert unknown_model_message(name, OFFERED, today=date(2026, 11, 30)) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "has_documents", "problems"),
+    [
+        ({"pdfs": False, "images": False}, True, ["it supports neither PDFs nor images"]),
+        ({"pdfs": False, "images": False}, False, []),
+        ({"pdfs": False, "images": True}, True, []),
+        ({}, True, []),
+    ],
+)
+def test_documents_need_a_model_that_reads_some(
+    model: dict[str, Any], has_documents: bool, problems: list[str]
+) -> None:
+    settings = RequestSettings(model="claude-haiku-5-5", max_tokens=400)
+    found = model_problems(ModelCapabilities(**ABLE | model), settings, has_schema=True, has_documents=has_documents)
+    assert list(found) == problems

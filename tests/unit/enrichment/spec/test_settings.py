@@ -134,6 +134,101 @@ def test_a_prefix_that_days_would_share_is_rejected(mistakes: Mistakes, files: s
     assert fact in line
 
 
+OBJECTS_YAML = FILES_YAML.replace("files: s3://bucket/products/", "objects: s3://bucket/contracts/").replace(
+    "{id: int64}", "[name]"
+)
+#: A prompt of what objects have.
+OF_OBJECTS = {"sql": None, "user": "Read {{ name }}"}
+
+
+@pytest.mark.parametrize(
+    ("objects", "connection"),
+    [
+        ("s3://b/dt={partition}/", "exports"),
+        ("s3://b/my scans/ü/{year}/{month}/{day}/", "exports"),
+        ("/srv/inbox/dt={partition}/", "/srv/inbox"),
+        ("/{partition}/", "/"),
+    ],
+)
+def test_objects_are_in_a_bucket_or_a_folder(load: Load, objects: str, connection: str) -> None:
+    yaml = OBJECTS_YAML.replace("s3://bucket/contracts/dt={partition}/", f'"{objects}"')
+    if objects.startswith("/"):
+        yaml = yaml.replace("  connection: exports\n", "")
+    settings = load(yaml=yaml, **OF_OBJECTS).settings
+    assert (settings.source.objects, settings.source.instead_of_query) == (objects, "objects")
+    assert settings.source.in_folder == objects.startswith("/")
+    assert settings.attachments_connection == settings.source.objects_connection == connection
+    assert list(settings.attached_columns) == ["uri"]
+
+
+def test_a_pipeline_without_documents_reads_no_objects(load: Load) -> None:
+    settings = load().settings
+    assert (settings.attachments_connection, settings.attached_columns, settings.split_pages) == (None, {}, None)
+
+
+def test_attachments_of_a_query_have_a_connection_and_a_column_that_is_read(load: Load) -> None:
+    pipeline = load(yaml=YAML + "attachments: {columns: [scan], connection: aws, split_pages: 50}\n")
+    assert pipeline.settings.attachments_connection == "aws"
+    assert pipeline.columns == {"id", "text", "scan"}
+    assert list(pipeline.settings.key_types) == ["id", "_part"]
+
+
+@pytest.mark.parametrize(
+    ("yaml", "expected"),
+    [
+        (OBJECTS_YAML.replace("/dt={partition}", ""), "pipeline.yaml:3: source.objects: must contain {partition}, or"),
+        (OBJECTS_YAML.replace("s3://bucket", "s3://b@d"), "pipeline.yaml:3: source.objects: contains a user name"),
+        (OBJECTS_YAML.replace("s3://bucket", "data"), "pipeline.yaml:3: source.objects: must be a prefix like s3://bu"),
+        (OBJECTS_YAML.replace("s3://bucket", ""), "pipeline.yaml:2: source.connection: is not used, because source.ob"),
+        (OBJECTS_YAML.replace("  connection: exports\n", ""), "pipeline.yaml:1: source.connection: is missing"),
+        (
+            OBJECTS_YAML.replace("  key", "  table: tickets\n  key"),
+            "pipeline.yaml:4: source.table: a source is either source.objects or source.table: remove one of the two",
+        ),
+        (
+            OBJECTS_YAML.replace("  key", "  rename: {name: title}\n  key"),
+            "pipeline.yaml:4: source.rename: is for source.files and source.table only: remove it",
+        ),
+        (OBJECTS_YAML.replace("[name]", "[pages]"), "pipeline.yaml:4: source.key: 'pages' is not known of an object"),
+        (
+            OBJECTS_YAML.replace("[name]", "[name]\n  carry: [sha]"),
+            "pipeline.yaml:5: source.carry: source.objects has no column 'sha'; did you mean 'sha256'?",
+        ),
+        (OBJECTS_YAML + "attachments: {columns: [name]}\n", "pipeline.yaml:8: attachments.columns: with source.object"),
+        (
+            OBJECTS_YAML + "attachments:\n  columns: {uri: {as: pdf}}\n",
+            "pipeline.yaml:9: attachments.columns.uri.as: In",
+        ),
+    ],
+)
+def test_a_mistake_in_the_settings_of_objects_has_its_line(mistakes: Mistakes, yaml: str, expected: str) -> None:
+    assert any(line.startswith(expected) for line in mistakes(yaml=yaml, **OF_OBJECTS)), mistakes(
+        yaml=yaml, **OF_OBJECTS
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (
+            "output: {evidence: true}\n",
+            "pipeline.yaml:7: output.evidence: needs documents: add attachments, or remove it",
+        ),
+        (
+            "attachments: {columns: [scan]}\n",
+            "pipeline.yaml:7: attachments: connection: is missing: name the AWS conne",
+        ),
+        (
+            "attachments:\n  connection: aws\n  columns: [a, b]\n  split_pages: 3\n",
+            "pipeline.yaml:10: attachments.split_pages: needs one column, because a part is of one document, but",
+        ),
+    ],
+)
+def test_a_mistake_in_the_attachments_has_its_line(mistakes: Mistakes, more: str, expected: str) -> None:
+    (line,) = mistakes(yaml=YAML + more)
+    assert line.startswith(expected)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
