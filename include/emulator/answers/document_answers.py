@@ -48,7 +48,9 @@ class _Reading:
     def note(self, path: str, line: Line | None) -> None:
         """Give the evidence of a value; None: it stands in no text that the emulator can read."""
         page, quote = (1, self.source.write(NONE, self.draws)) if line is None else (line.page, line.text)
-        self.evidence.append(Evidence(path, page, quote[:MOST_QUOTED].rstrip()))
+        if len(quote) > MOST_QUOTED:  # cut between words, as a number would be another one without its end
+            quote = quote[:MOST_QUOTED].rpartition(" ")[0] or quote[:MOST_QUOTED]
+        self.evidence.append(Evidence(path, page, quote))
 
     def any_line(self) -> Line | None:
         """Draw a line of the documents."""
@@ -81,7 +83,9 @@ def compile_answer(schema: Schema) -> Maker:
         value = finder(reading, _Place("", ""))
         if not evident:
             return value
-        given = [source.misquote(one, draws) for one in reading.evidence] if source.misquote else reading.evidence
+        given = reading.evidence
+        if source.misquote:
+            given = [source.misquote(one, draws, reading.text.pages_with(one.quote)) for one in given]
         return {"data": value, "evidence": [one._asdict() for one in given]}
 
     return make

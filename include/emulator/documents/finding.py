@@ -55,6 +55,10 @@ class Text:
         """Return the first rows of tables."""
         return list(islice(rows_in(self.lines), most))
 
+    def pages_with(self, quote: str) -> set[int]:
+        """Return the numbers of the pages that have a line with this quote."""
+        return {line.page for line in self.lines if quote in line.text}
+
     def naming(self, word: str) -> list[Line]:
         """Return the lines that contain a word or a sign, in whatever case."""
         pattern = re.escape(word.lower())
