@@ -164,7 +164,7 @@ def test_a_table_may_name_the_documents_of_its_rows(flow: Flow, inbox: Path, tmp
     assert [row["ticket"] for row in rows] == ["S1", "S2", "S3", "S4"]
     assert [str(row["problem"])[:50] for row in rows] == [
         "None",
-        "the document missing.pdf does not exist",
+        f"the document missing.pdf does not exist: {inbox}"[:50],
         "it has no document: scan is empty",
         "the document passwd cannot be read: '/etc/passwd' ",
     ]
