@@ -106,6 +106,7 @@ ALONE: dict[str, tuple[Contender, ...]] = {
     ),
     "checks": (Contender("ours", "checks", "this project, six checks"),),
     "accuracy": (Contender("ours", "accuracy", "this project, planted faults"),),
+    "evidence": (Contender("ours", "evidence", "this project, planted faults"),),
     "whole-run": (Contender("ours", "whole_run", "this project, through the real scheduler"),),
     "money": (
         Contender("ours", "money --cache 1h --canary-rows 5", "**this project**: `cache: 1h`, warmed by a canary"),

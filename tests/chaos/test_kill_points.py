@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.kill_points.api_troubles import TROUBLES, Trouble
 from tests.chaos.kill_points.invariants import Outcome
-from tests.chaos.kill_points.pipelines import ATTACHED, BETTER, RICH
+from tests.chaos.kill_points.pipelines import ATTACHED, BETTER, RICH, UPLOADED
 from tests.chaos.kill_points.place import Timing
 from tests.chaos.kill_points.scenarios import (
     MENDABLE,
@@ -23,7 +23,7 @@ from tests.chaos.kill_points.scenarios import (
     troubled,
     writes_of,
 )
-from tests.chaos.kill_points.step_process import CREATE, Moment
+from tests.chaos.kill_points.step_process import CREATE, DELETE_FILE, UPLOAD, Moment
 from tests.chaos.kill_points.world import World
 from tests.fixtures.emulator import Emulator, EmulatorProcess
 from tests.fixtures.s3 import Bucket
@@ -178,3 +178,32 @@ def test_a_publish_that_is_killed_as_it_deletes_the_samples_of_an_earlier_one_le
 
 def test_a_cleared_extract_sends_the_changed_rows_only(tmp_path: Path, emulator: Emulator) -> None:
     all_is_well(cleared(new_world(tmp_path, emulator), sent=1))
+
+
+@pytest.fixture(scope="session")
+def upload_numbers(tmp_path_factory: pytest.TempPathFactory, emulator_process: EmulatorProcess) -> dict[str, int]:
+    """Which of the writes of a run with documents is the last of its kind."""
+    undisturbed = sharing(tmp_path_factory.mktemp("undisturbed"), emulator_process.workspace())
+    return {kind: number for number, kind in enumerate(writes_of(undisturbed), start=1)}
+
+
+def sharing(tmp_path: Path, emulator: Emulator) -> World:
+    """A world whose requests share documents, in a canary and one chunk more."""
+    return World(tmp_path / "world", emulator, rows=_ROWS + 1, kind=UPLOADED)
+
+
+@pytest.mark.parametrize(
+    ("kind", "moment"),
+    [("uploading", "after"), (UPLOAD, "after"), ("deleting", "after"), (DELETE_FILE, "after")],
+)
+def test_a_process_killed_around_an_upload_or_a_deletion_leaves_no_file_that_nobody_knows(
+    tmp_path: Path, emulator: Emulator, upload_numbers: dict[str, int], kind: str, moment: Moment
+) -> None:
+    world = sharing(tmp_path, emulator)
+    all_is_well(killed_at(world, {upload_numbers[kind]: moment}))
+    assert len(emulator.files_uploaded()) == len(world.tickets())
+
+
+def test_two_runs_at_once_leave_no_file(tmp_path: Path, emulator: Emulator) -> None:
+    world = World(tmp_path / "world", emulator, rows=_ROWS + 1, timing=_UNHURRIED, kind=UPLOADED)
+    all_is_well(race(world, runs=2, seed=None))

@@ -15,7 +15,7 @@ from include.gateways.claude import Claude
 from include.gateways.lake import Conflict, Lake
 from include.gateways.ledger_store import Recorded
 from include.gateways.uploads.upload_records import UploadRecords
-from include.steps.files.extracted import read_extracted, read_pipeline
+from include.steps.files.extracted import read_pipeline
 
 log = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ def delete_files(folder: RunFolder, *, lake: Lake, open_claude: Callable[[], Cla
         return 0
     records = UploadRecords(lake, pipeline=folder.pipeline)
     try:
-        # A record was written whenever a run began to need its file.
-        recent = records.changed_since(read_extracted(lake, folder).extracted_at)
+        # A record was written whenever a run began to need its file. Older files have expired.
+        recent = records.changed_since(datetime.now(UTC) - EXPIRES_AFTER)
         ending = list(_released(recent, folder.prefix, records))
         if not ending:
             return 0

@@ -12,7 +12,7 @@ from include.enrichment.answers.evidence.cited_text import CitedText
 from include.enrichment.answers.evidence.evidence_output import EvidenceOutput
 from include.enrichment.answers.evidence.grounding import Grounded
 from include.enrichment.answers.evidence.page_search import SearchableDocument
-from include.enrichment.answers.table import EVIDENCE_FIELDS
+from include.enrichment.answers.evidence.quote import EVIDENCE_FIELDS
 from include.enrichment.spec.pipeline import Pipeline
 from include.steps.files.document_file import Documents
 from include.steps.files.extracted import documents_beside

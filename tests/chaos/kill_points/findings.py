@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.chaos.kill_points.api_troubles import TROUBLES, Trouble
 from tests.chaos.kill_points.invariants import Outcome
-from tests.chaos.kill_points.pipelines import BETTER, PLAIN, RICH, Kind
+from tests.chaos.kill_points.pipelines import BETTER, PLAIN, RICH, UPLOADED, Kind
 from tests.chaos.kill_points.place import RACING, UNHURRIED
 from tests.chaos.kill_points.scenarios import (
     MENDABLE,
@@ -28,7 +28,7 @@ from tests.chaos.kill_points.scenarios import (
     troubled,
     writes_of,
 )
-from tests.chaos.kill_points.step_process import CREATE, Moment
+from tests.chaos.kill_points.step_process import CREATE, OF_FILES, Moment
 from tests.chaos.kill_points.world import Worlds
 from tests.chaos.report import Finding
 from tests.fixtures.emulator import EmulatorProcess
@@ -72,6 +72,8 @@ def findings(worlds: Worlds) -> Iterator[Finding]:
     for runs in (2, 4):
         yield _finding(f"{runs} runs of a partition at once", _races(worlds, runs))
     yield from _rich_findings(worlds)
+    yield _finding("SIGKILL at each write of an upload or of a deletion of files", _uploaded(worlds))
+    yield _finding("2 runs of a partition at once, with uploaded files", _races(worlds, 2, UPLOADED))
 
 
 def _rich_findings(worlds: Worlds) -> Iterator[Finding]:
@@ -205,6 +207,20 @@ def _kept(worlds: Worlds) -> list[_Play]:
             for kills in [{number: moment}]
         ]
     return plays
+
+
+def _uploaded(worlds: Worlds) -> list[_Play]:
+    """Return plays with kills at all that concerns uploaded files, on the lake and at the API."""
+    writes = writes_of(worlds.new(rows=_FEW_RICH_ROWS, kind=UPLOADED))
+    return [
+        (
+            f"{moment} write {number}",
+            partial(killed_at, worlds.new(rows=_FEW_RICH_ROWS, kind=UPLOADED), {number: moment}),
+        )
+        for number, kind in enumerate(writes, start=1)
+        if kind in OF_FILES
+        for moment in _BEFORE_AND_AFTER
+    ]
 
 
 def _finding(fault: str, plays: Sequence[_Play]) -> Finding:

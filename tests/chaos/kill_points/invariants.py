@@ -16,6 +16,7 @@ from include.enrichment.answers.manifest import Manifest
 from include.enrichment.answers.outcome import is_paid
 from include.enrichment.batches.ledger import Entry, OpenChunks
 from include.enrichment.batches.usage import USAGE_SCHEMA
+from include.enrichment.documents.upload import Upload
 from include.enrichment.errors import LakeError
 from include.enrichment.runs.passes import MAIN
 from include.enrichment.storage import layout
@@ -78,6 +79,7 @@ def check(world: World, *, killed: int, rejected: int = 0) -> Outcome:
     broken = half_done(world)
     problems += broken
     problems += _unsettled(world.lake, foreign)
+    problems += [f"file {name} is left" for name in world.files_left()]
     return Outcome(
         rows_lost=lost,
         billed_twice=twice,
@@ -97,12 +99,19 @@ def half_done(world: World) -> list[str]:
         f"batch {batch_id} has outcomes, but no usage record" for batch_id in loaded - recorded_costs(lake).keys()
     ]
     found += damaged_objects(lake)[1]
+    found += [f"nobody knows file {name}" for name in set(world.files_left()) - _known_files(lake)]
     if lake.exists(layout.manifest(_PIPELINE, DAY)):
         try:
             found += _lost_rows(world, len(world.keys()))[1]
         except LakeError as error:
             found.append(f"there is a manifest, but: {error}")
     return found
+
+
+def _known_files(lake: Lake) -> set[str]:
+    """Return the names of the files that a record says may exist."""
+    records = [Upload.model_validate_json(lake.read(key)) for key in lake.list(layout.uploads_folder(_PIPELINE))]
+    return {name for record in records if record.state != "deleted" for name in record.names}
 
 
 def recorded_costs(lake: Lake) -> dict[str, Decimal | None]:

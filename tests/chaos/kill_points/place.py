@@ -10,9 +10,12 @@ import anthropic
 import httpx2
 
 from include.enrichment.batches import submission
+from include.enrichment.documents import upload
 from include.gateways import claude as claude_gateway
 from include.gateways.claude import Claude
 from include.gateways.lake import Lake
+from include.steps.publishing import file_deletion
+from include.steps.submitting import uploads
 
 CREATES_PATH = "/v1/messages/batches"
 
@@ -39,6 +42,9 @@ class Timing:
         submission.SOON = timedelta(seconds=self.soon)
         submission.LATE = timedelta(seconds=self.late)
         claude_gateway._CREATE_TIMEOUT = httpx2.Timeout(self.client_timeout)
+        upload.UPLOAD_WINDOW = timedelta(seconds=self.create_window)
+        # One write after the other, so that each has its number.
+        uploads._AT_ONCE = file_deletion._AT_ONCE = 1
 
 
 @dataclass(frozen=True, kw_only=True)

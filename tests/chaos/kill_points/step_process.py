@@ -38,6 +38,7 @@ from include.steps.extract import check_setup, extract
 from include.steps.load import load
 from include.steps.plan import plan
 from include.steps.publish import publish
+from include.steps.publishing.file_deletion import delete_files
 from include.steps.submit import submit
 from tests.chaos.kill_points.place import CREATES_PATH, Place
 from tests.fixtures.flow import DAY
@@ -47,6 +48,9 @@ from tests.fixtures.flow import DAY
 #: dies when half of the body is sent.
 Moment = Literal["before", "during", "after", "late"]
 CREATE = "create"
+UPLOAD, DELETE_FILE = "upload", "delete_file"
+#: The kinds of writes that concern uploaded files: the calls, and the states of their records.
+OF_FILES = ("uploading", UPLOAD, "uploaded", "deleting", DELETE_FILE, "deleted")
 #: Modules that libraries import at first use. Missing ones are ignored.
 _USED_LATER = (
     "pandas",
@@ -187,6 +191,7 @@ def _act(place: Place, step: Step, transport: httpx2.HTTPTransport) -> Any:
         return plan(folder, pass_name=step.pass_name, lake=lake)
     if step.name == "publish":
         manifest = publish(folder, lake=lake)
+        delete_files(folder, lake=lake, open_claude=lambda: place.open_claude(transport))
         return manifest.run_id
     with place.open_claude(transport) as claude:
         if step.name == "submit":
@@ -212,10 +217,12 @@ def _act(place: Place, step: Step, transport: httpx2.HTTPTransport) -> Any:
 
 
 def _kind(key: str, data: Any) -> str:
-    """Return the kind of a write to the lake by its key; for a ledger entry it is the new state."""
+    """Return the kind of a write to the lake by its key; for a ledger entry or an upload it is the new state."""
     room, _, rest = key.partition("/")
     if rest.startswith("_probe"):
         return "probe"
+    if room == "uploads":
+        return str(json.loads(data)["state"])
     if room == "ledger":
         return "open" if rest.endswith("/open.json") else str(json.loads(data)["state"])
     return Path(rest).stem if room == "runs" else room
@@ -255,16 +262,16 @@ class _Writes:
 
 
 class _CountedTransport(httpx2.HTTPTransport):
-    """Numbers every POST as a write; its response is complete before the process can be killed after it."""
+    """Numbers every POST and DELETE as a write; its response is complete before the process can be killed after it."""
 
     def __init__(self, writes: _Writes) -> None:
         super().__init__(verify=False)  # loading certificates would take longer than a step
         self._writes = writes
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        if request.method != "POST":
+        if request.method not in ("POST", "DELETE"):
             return super().handle_request(request)
-        kind = CREATE if request.url.path == CREATES_PATH else "post"
+        kind = _kind_of_call(request)
         with self._writes.one(kind, request.url.path, sending=request.read) as moment:
             if moment == "during":
                 assert isinstance(request.stream, httpx2.SyncByteStream)
@@ -272,6 +279,12 @@ class _CountedTransport(httpx2.HTTPTransport):
             response = super().handle_request(request)
             response.read()
             return response
+
+
+def _kind_of_call(request: httpx2.Request) -> str:
+    if request.method == "DELETE":
+        return DELETE_FILE
+    return {CREATES_PATH: CREATE, "/v1/files": UPLOAD}.get(request.url.path, "post")
 
 
 class _Cut(httpx2.SyncByteStream):

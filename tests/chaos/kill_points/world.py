@@ -74,6 +74,10 @@ class World:
             self.place.pipeline, **{name: text.replace("{documents}", folder) for name, text in kind.files.items()}
         )
 
+    def files_left(self) -> list[str]:
+        """Return the names of the uploaded files that the API has."""
+        return [file["filename"] for file in self.emulator.files_uploaded() if not file["deleted"]]
+
     def tickets(self) -> dict[str, str]:
         """Return the tickets of the source, each with its text."""
         with closing(sqlite3.connect(self.place.database)) as connection:
