@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,7 +18,7 @@ DAYS = timedelta(days=7)
 
 
 def upload(claude: Claude, name: str, content: bytes = b"%PDF") -> str:
-    return claude.files.upload(name, content, media_type="application/pdf", expires_after=DAYS).file_id
+    return claude.files.upload(name, io.BytesIO(content), media_type="application/pdf", expires_after=DAYS).file_id
 
 
 def test_an_upload_is_found_by_its_name(claude: Claude, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,6 +72,7 @@ def test_a_lost_upload_may_leave_two_files_of_one_name(claude: Claude, emulator:
     file_id = upload(claude, "a")
     found = [file.file_id for file in claude.files.named(["a"])]
     assert len(found) == 2
+    assert [file["size_bytes"] for file in emulator.files_uploaded()] == [4, 4]
     assert found[0] == file_id  # the newest is the one that got its response
 
 
