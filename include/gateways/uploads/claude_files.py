@@ -72,7 +72,7 @@ class ClaudeFiles:
         """Return those of the ids that the workspace has files of."""
         found = set[str]()
         for first in range(0, len(file_ids), _MOST_IDS):
-            page = self._list({"ids[]": file_ids[first : first + _MOST_IDS]})
+            page = self._list({"ids": file_ids[first : first + _MOST_IDS]})
             found.update(file.id for file in page.data)
         return found
 

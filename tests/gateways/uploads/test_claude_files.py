@@ -40,10 +40,11 @@ def test_no_names_need_no_call(claude: Claude, emulator: Emulator) -> None:
 
 def test_existing_files_are_asked_for_a_hundred_at_a_time(claude: Claude, emulator: Emulator) -> None:
     kept, deleted = upload(claude, "a"), upload(claude, "b")
+    upload(claude, "not asked for")
     claude.files.delete(deleted)
     unknown = [f"file_{number}" for number in range(150)]
     assert claude.files.existing([deleted, *unknown, kept]) == {kept}
-    assert sum(call["path"].startswith("/v1/files?ids") for call in emulator.log()["calls"]) == 2
+    assert sum(call["path"].startswith("/v1/files?ids%5B%5D=") for call in emulator.log()["calls"]) == 2
 
 
 def test_a_file_can_be_deleted_twice(claude: Claude) -> None:
