@@ -16,8 +16,10 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from include.cli.command_arguments import check_pipeline, read_partition
+from include.cli.output.evidence_rows import evidence_rows
 from include.cli.output.published_day import with_lake
 from include.cli.output.rows_table import heading, rows_table
+from include.enrichment.answers.evidence.quote import EVIDENCE
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.answers.table import WARNINGS
 from include.enrichment.batches.usage import sum_usd
@@ -63,6 +65,7 @@ def show(
     rejects: bool,
     warned: bool,
     samples: bool,
+    evidence: bool,
     run: str,
     rows: int,
 ) -> int:
@@ -72,6 +75,7 @@ def show(
 
     :param warned: only the rows that a check warns of
     :param samples: the answers that ``keep`` did not keep
+    :param evidence: instead of the rows, the quotes behind their values
     :param run: the id of a run whose trial or rejects to print instead; empty for the partition
     :param rows: the maximum number of rows, 1 or more
     """
@@ -86,11 +90,13 @@ def show(
         say(heading(files.manifest) if files.manifest else f"Run {run} of {pipeline} {partition} published nothing.\n")
         if files.manifest and files.manifest.trial is None:
             _say_spent(lake, files.manifest)
+        if evidence:
+            first = _quotes(first, kind)
         if found:
             say(rows_table(first, rejects=kind == _REJECTS))
         shown = [f"{min(rows, found):,} of {found:,} {kind}" if found else f"No {kind}"]
         shown += ["ROWS=… shows more"] if rows < found else []
-        shown += _offers(files.manifest) if files.manifest and kind == _ROWS else []
+        shown += _offers(files.manifest) if files.manifest and kind == _ROWS and not evidence else []
         say("\n".join([f"{'; '.join(shown)}{'' if found else '.'}", *files.others]))
 
     try:
@@ -98,6 +104,15 @@ def show(
     except BrokenPipeError:  # `make show … | head` has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes what is left when it exits
         return 0
+
+
+def _quotes(rows: pa.Table, kind: str) -> pa.Table:
+    """The evidence of the rows. Raises ParamError if they have none."""
+    if kind == _REJECTS:
+        raise ParamError("EVIDENCE=1 shows the quotes of published rows, and rejects have none. Leave out one of them.")
+    if EVIDENCE not in rows.column_names:
+        raise ParamError("These rows have no evidence: set output.evidence: true in pipeline.yaml and start a new run.")
+    return evidence_rows(rows)
 
 
 def _kind(*, rejects: bool, warned: bool, samples: bool, failed: bool) -> str:
@@ -123,6 +138,7 @@ def _offers(manifest: Manifest) -> list[str]:
         "WARNED=1 shows the rows with warnings": manifest.warned_checks,
         "REJECTS=1 shows the rejects": manifest.rejected,
         "SAMPLES=1 shows the answers that were not kept": manifest.not_kept,
+        "EVIDENCE=1 shows the quotes behind the values": EVIDENCE in manifest.columns,
     }
     return [offer for offer, is_any in offers.items() if is_any]
 

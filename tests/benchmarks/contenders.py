@@ -106,6 +106,7 @@ ALONE: dict[str, tuple[Contender, ...]] = {
     ),
     "checks": (Contender("ours", "checks", "this project, six checks"),),
     "accuracy": (Contender("ours", "accuracy", "this project, planted faults"),),
+    "evidence": (Contender("ours", "evidence", "this project, planted faults"),),
     "whole-run": (Contender("ours", "whole_run", "this project, through the real scheduler"),),
     "money": (
         Contender("ours", "money --cache 1h --canary-rows 5", "**this project**: `cache: 1h`, warmed by a canary"),
@@ -115,6 +116,10 @@ ALONE: dict[str, tuple[Contender, ...]] = {
         Contender("ours", "money --cache auto --canary-rows 5", "`cache: auto`"),
         Contender("ours", "money --workload labels --cache off --canary-rows 20", "labels: `cache: off`"),
         Contender("ours", "money --workload pages --cache 5m --canary-rows 20", "pages: `cache: 5m`"),
+    ),
+    "sending": tuple(
+        Contender("ours", f"sending --send {send}", f"60 invoices, `send: {send}`")
+        for send in ("pages", "text", "auto")
     ),
     "backfill": (Contender("ours", "backfill", "this project: 30 days, a queue of 4 batches"),),
 }

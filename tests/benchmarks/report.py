@@ -64,6 +64,8 @@ def tables(lines: Sequence[Line]) -> Iterator[str]:
                 yield from _money(ran, found)
             elif part == "accuracy":
                 yield _accuracy(found.of(ran[0].command, 0)[-1])
+            elif part == "evidence":
+                yield _evidence(found.of(ran[0].command, 0)[-1])
             else:
                 yield _alone(ran, found) if part in ALONE else _part(ran, found)
 
@@ -181,6 +183,20 @@ def _accuracy(line: Line) -> str:
         f" {check['planted'] - check['found']:,} | {check['false_alarms']:,} of {check['good']:,} |"
         f" {check['repaired']:,} of {check['once']:,} | {check['rejected']:,} of {check['always']:,} |"
         for check in line["checks"]
+    )
+    return "\n".join([*head, *rows])
+
+
+def _evidence(line: Line) -> str:
+    head = [
+        "| documents with | quotes | found on their page | on another one than named | not found | ungrounded values |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    rows = (
+        f"| `{kind['kind']}` | {kind['quotes']:,} | {kind['right_page']:,} |"
+        f" {kind.get('other_page', 0) + kind.get('ambiguous', 0):,} | {kind.get('None', 0):,} |"
+        f" {kind['ungrounded']:,} of {kind['values']:,} |"
+        for kind in line["kinds"]
     )
     return "\n".join([*head, *rows])
 

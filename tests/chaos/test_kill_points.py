@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.kill_points.api_troubles import TROUBLES, Trouble
 from tests.chaos.kill_points.invariants import Outcome
-from tests.chaos.kill_points.pipelines import ATTACHED, BETTER, RICH, WITHIN
+from tests.chaos.kill_points.pipelines import ATTACHED, BETTER, RICH, UPLOADED
 from tests.chaos.kill_points.place import Timing
 from tests.chaos.kill_points.scenarios import (
     MENDABLE,
@@ -114,12 +114,20 @@ def test_for_each_samples_checks_keep_and_carry_change_none_of_it(
     all_is_well(killed_at(world, {rich_numbers[kind]: moment}, faults=MENDABLE))
 
 
-def test_a_process_that_dies_while_it_sends_documents_costs_nothing(
-    tmp_path: Path, emulator: Emulator, numbers: dict[str, int]
+@pytest.fixture(scope="session")
+def attached_numbers(tmp_path_factory: pytest.TempPathFactory, emulator_process: EmulatorProcess) -> dict[str, int]:
+    """Which of the writes of a run that sends documents is the main chunk's, by what it writes."""
+    folder = tmp_path_factory.mktemp("undisturbed") / "world"
+    world = World(folder, emulator_process.workspace(), rows=_ROWS, kind=ATTACHED)
+    return {kind: number for number, kind in enumerate(writes_of(world), start=1)}
+
+
+@pytest.mark.parametrize("moment", ["during", "after"])
+def test_documents_that_are_read_while_they_are_sent_change_none_of_it(
+    tmp_path: Path, emulator: Emulator, attached_numbers: dict[str, int], moment: Moment
 ) -> None:
-    """Until then, its writes are those of a run without documents, and their file."""
-    world = World(tmp_path / "world", emulator, rows=_ROWS, kind=WITHIN)
-    all_is_well(killed_at(world, {numbers[CREATE] + 1: "during"}))
+    world = World(tmp_path / "world", emulator, rows=_ROWS, kind=ATTACHED)
+    all_is_well(killed_at(world, {attached_numbers[CREATE]: moment}))
 
 
 def test_two_runs_at_once_repair_each_answer_that_fails_a_check_once(tmp_path: Path, emulator: Emulator) -> None:
@@ -173,15 +181,15 @@ def test_a_cleared_extract_sends_the_changed_rows_only(tmp_path: Path, emulator:
 
 
 @pytest.fixture(scope="session")
-def attached_numbers(tmp_path_factory: pytest.TempPathFactory, emulator_process: EmulatorProcess) -> dict[str, int]:
+def upload_numbers(tmp_path_factory: pytest.TempPathFactory, emulator_process: EmulatorProcess) -> dict[str, int]:
     """Which of the writes of a run with documents is the last of its kind."""
-    undisturbed = attached(tmp_path_factory.mktemp("undisturbed"), emulator_process.workspace())
+    undisturbed = sharing(tmp_path_factory.mktemp("undisturbed"), emulator_process.workspace())
     return {kind: number for number, kind in enumerate(writes_of(undisturbed), start=1)}
 
 
-def attached(tmp_path: Path, emulator: Emulator) -> World:
+def sharing(tmp_path: Path, emulator: Emulator) -> World:
     """A world whose requests share documents, in a canary and one chunk more."""
-    return World(tmp_path / "world", emulator, rows=_ROWS + 1, kind=ATTACHED)
+    return World(tmp_path / "world", emulator, rows=_ROWS + 1, kind=UPLOADED)
 
 
 @pytest.mark.parametrize(
@@ -189,13 +197,13 @@ def attached(tmp_path: Path, emulator: Emulator) -> World:
     [("uploading", "after"), (UPLOAD, "after"), ("deleting", "after"), (DELETE_FILE, "after")],
 )
 def test_a_process_killed_around_an_upload_or_a_deletion_leaves_no_file_that_nobody_knows(
-    tmp_path: Path, emulator: Emulator, attached_numbers: dict[str, int], kind: str, moment: Moment
+    tmp_path: Path, emulator: Emulator, upload_numbers: dict[str, int], kind: str, moment: Moment
 ) -> None:
-    world = attached(tmp_path, emulator)
-    all_is_well(killed_at(world, {attached_numbers[kind]: moment}))
+    world = sharing(tmp_path, emulator)
+    all_is_well(killed_at(world, {upload_numbers[kind]: moment}))
     assert len(emulator.files_uploaded()) == len(world.tickets())
 
 
 def test_two_runs_at_once_leave_no_file(tmp_path: Path, emulator: Emulator) -> None:
-    world = World(tmp_path / "world", emulator, rows=_ROWS + 1, timing=_UNHURRIED, kind=ATTACHED)
+    world = World(tmp_path / "world", emulator, rows=_ROWS + 1, timing=_UNHURRIED, kind=UPLOADED)
     all_is_well(race(world, runs=2, seed=None))

@@ -359,6 +359,8 @@ def test_the_samples_of_a_trial_and_of_a_failed_run_are_shown_by_their_id(runs: 
         ({"RUN": "manual__7"}, "Run manual__7 of tickets 2026-11-01 has no rows on "),
         ({"RUN": "manual__7"}, "\nRUN=manual__2T00_00_00_00_00 shows a trial.\n"),
         ({"WARNED": "1", "REJECTS": "1"}, "REJECTS=1, WARNED=1 and SAMPLES=1 show different rows. Choose one of them."),
+        ({"EVIDENCE": "1", "REJECTS": "1"}, "EVIDENCE=1 shows the quotes of published rows, and rejects have none."),
+        ({"EVIDENCE": "1"}, "These rows have no evidence: set output.evidence: true in pipeline.yaml"),
         ({"WARNED": "1", "RUN": "manual__3T00:00:00+00:00"}, "WARNED=1 shows published rows."),
     ],
 )

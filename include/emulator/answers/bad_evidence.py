@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from include.emulator.draws import Draws
@@ -25,16 +25,22 @@ class Evidence(NamedTuple):
     quote: str
 
 
-Misquote = Callable[[Evidence, Draws], Evidence]
+#: Spoils one piece of evidence, given the pages on which its quote stands.
+Misquote = Callable[[Evidence, Draws, Collection[int]], Evidence]
 
 
-def wrong_page(evidence: Evidence, draws: Draws) -> Evidence:
-    """Name another page than the quote's."""
-    before = evidence.page > 1 and draws.chance(50)
-    return evidence._replace(page=evidence.page - 1 if before else evidence.page + 1 + draws.below(3))
+def wrong_page(evidence: Evidence, draws: Draws, stands_on: Collection[int]) -> Evidence:
+    """Name a page near the quote's on which it does not stand, perhaps one after the document's end."""
+    before = evidence.page - 1
+    if before > 0 and before not in stands_on and draws.chance(50):
+        return evidence._replace(page=before)
+    page = evidence.page + 1 + draws.below(3)
+    while page in stands_on:
+        page += 1
+    return evidence._replace(page=page)
 
 
-def paraphrased_quote(evidence: Evidence, draws: Draws) -> Evidence:
+def paraphrased_quote(evidence: Evidence, draws: Draws, stands_on: Collection[int]) -> Evidence:
     """Say the quote in other words: what it says stands in the document, but not so."""
     words = evidence.quote.split()
     swapped = [_SWAPPED.get(word.lower().strip(":."), word) for word in words]
@@ -43,7 +49,7 @@ def paraphrased_quote(evidence: Evidence, draws: Draws) -> Evidence:
     return evidence._replace(quote=f"It says {turned} in that place")
 
 
-def invented_quote(evidence: Evidence, draws: Draws) -> Evidence:
+def invented_quote(evidence: Evidence, draws: Draws, stands_on: Collection[int]) -> Evidence:
     """Quote a sentence that stands nowhere in the document."""
     field = re.sub(r"\W+", " ", evidence.field.replace("_", " ")).strip()
     return evidence._replace(quote=f"{field} {draws.pick(_INVENTED)}")

@@ -21,14 +21,14 @@ from include.emulator.answers.schema_values import Maker, compile_schema, flatte
 from include.emulator.answers.source import Source
 from include.emulator.answers.structured_outputs import Schema, types_of
 from include.emulator.documents.document import Line
-from include.emulator.documents.finding import Text
+from include.emulator.documents.finding import MOST_QUOTED, Text
 from include.emulator.documents.rows import Row
 from include.emulator.documents.values import dates_in, numbers_in
 from include.emulator.draws import Draws
 
 _NULL_PERCENT = 10
 _MOST_ROWS = 20  # of a list, so that an answer with its evidence stays within the usual max_tokens
-_MOST_QUOTED, _MOST_CHARACTERS = 120, 80
+_MOST_CHARACTERS = 80
 _CURRENCIES = {"€": "EUR", "$": "USD", "£": "GBP", "¥": "JPY", "zł": "PLN", "CHF": "CHF", "kr": "SEK"}
 _CODE_WORDS = frozenset({"number", "no", "nr", "id", "code", "reference", "iban"})
 _COLUMN_GAP = re.compile(r"\s{3,}|\t")
@@ -48,7 +48,9 @@ class _Reading:
     def note(self, path: str, line: Line | None) -> None:
         """Give the evidence of a value; None: it stands in no text that the emulator can read."""
         page, quote = (1, self.source.write(NONE, self.draws)) if line is None else (line.page, line.text)
-        self.evidence.append(Evidence(path, page, quote[:_MOST_QUOTED].rstrip()))
+        if len(quote) > MOST_QUOTED:  # cut between words, as a number would be another one without its end
+            quote = quote[:MOST_QUOTED].rpartition(" ")[0] or quote[:MOST_QUOTED]
+        self.evidence.append(Evidence(path, page, quote))
 
     def any_line(self) -> Line | None:
         """Draw a line of the documents."""
@@ -81,7 +83,9 @@ def compile_answer(schema: Schema) -> Maker:
         value = finder(reading, _Place("", ""))
         if not evident:
             return value
-        given = [source.misquote(one, draws) for one in reading.evidence] if source.misquote else reading.evidence
+        given = reading.evidence
+        if source.misquote:
+            given = [source.misquote(one, draws, reading.text.pages_with(one.quote)) for one in given]
         return {"data": value, "evidence": [one._asdict() for one in given]}
 
     return make
@@ -159,7 +163,7 @@ def _is_object(items: object, root: Schema) -> bool:
 
 
 def _leaf(node: Schema, root: Schema) -> _Finder:
-    # Compiled with the root's definitions, in which the references of this node were resolved already.
+    # Its references are resolved already, so it is compiled without the root.
     simulated = compile_schema(node)
     read = _reader(node)
 

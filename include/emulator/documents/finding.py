@@ -21,6 +21,8 @@ from include.emulator.documents.rows import Row, rows_in
 T = TypeVar("T")
 
 _LABELS = Path(__file__).with_name("labels.yaml")
+#: The characters of a quote.
+MOST_QUOTED = 120
 #: Of these names, the last label in the document counts: the total of the last page, not that of the first.
 _LAST = frozenset({"total", "due", "gross", "amount"})
 
@@ -33,14 +35,11 @@ class Found(NamedTuple):
 
 
 class Text:
-    """
-    All lines of a request's documents.
-
-    :param month_first: whether 3/4/2026 is in March, as where dollars are paid
-    """
+    """All lines of a request's documents."""
 
     def __init__(self, documents: Sequence[Document]) -> None:
         self.lines = [line for document in documents for line in document.lines]
+        #: Whether 3/4/2026 is in March, as where dollars are paid.
         self.month_first = "$" in self.lower
 
     @cached_property
@@ -56,13 +55,18 @@ class Text:
         """Return the first rows of tables."""
         return list(islice(rows_in(self.lines), most))
 
+    def pages_with(self, quote: str) -> set[int]:
+        """Return the numbers of the pages that have a line with this quote."""
+        return {line.page for line in self.lines if quote in line.text}
+
     def naming(self, word: str) -> list[Line]:
         """Return the lines that contain a word or a sign, in whatever case."""
         pattern = re.escape(word.lower())
         if re.fullmatch(r"\w+", word):
             pattern = rf"(?<!\w){pattern}(?!\w)"
-        found = re.compile(pattern).search
-        return [line for line, low in zip(self.lines, self._lower, strict=True) if found(low)]
+        search = re.compile(pattern).search
+        lines = zip(self.lines, self._lower, strict=True)
+        return [_from(line, found.start()) for line, low in lines if (found := search(low))]
 
     def labelled(self, name: str, read: Callable[[str], T | None]) -> Found | None:
         """
@@ -83,14 +87,20 @@ class Text:
             # Lower case may have another length, in Turkish for example: such a line has no labels.
             if label not in low or len(low) != len(self.lines[index].text) or not (match := pattern.search(low)):
                 continue
-            line = self.lines[index]
+            line, start = self.lines[index], match.start()
             rest = line.text[match.end() :].strip(" :.#\t")
             if not rest and index + 1 < len(self.lines):
                 line = self.lines[index + 1]
                 rest = line.text
+                start = 0
             if (value := read(rest)) is not None:
-                found.append((value, line))
+                found.append((value, _from(line, start)))
         return found
+
+
+def _from(line: Line, start: int) -> Line:
+    """Return the line, but of a long one only what follows from here on, so that it can be quoted."""
+    return line if len(line.text) <= MOST_QUOTED else Line(line.page, line.text[start:], line.start + start)
 
 
 @cache

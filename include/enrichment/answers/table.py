@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from include.enrichment.answers.evidence.quote import EVIDENCE_FIELDS
 from include.enrichment.answers.outcome import OUTCOMES_SCHEMA
 from include.enrichment.answers.schema.carried import carried_array
 from include.enrichment.answers.schema.keys import (
@@ -43,25 +44,6 @@ _CHECKED_FIELD = pa.field(CHECKED, pa.string())
 #: The column with the names of the checks that warn of the answer.
 WARNINGS = "_warnings"
 _WARNINGS_FIELD = pa.field(WARNINGS, pa.list_(pa.string()))
-#: The columns with the evidence of the answer, and with the paths of its values that have none.
-EVIDENCE, UNGROUNDED = "_evidence", "_ungrounded"
-EVIDENCE_FIELDS = [
-    pa.field(
-        EVIDENCE,
-        pa.list_(
-            pa.struct(
-                [
-                    pa.field("field", pa.string()),
-                    pa.field("page", pa.int64()),
-                    pa.field("quote", pa.string()),
-                    pa.field("found", pa.string()),
-                    pa.field("document", pa.string()),
-                ]
-            )
-        ),
-    ),
-    pa.field(UNGROUNDED, pa.list_(pa.string())),
-]
 #: The column with the number of the sample, from 1.
 SAMPLE = "_sample"
 #: The columns with the number of a part of a document, from 1, and with its pages, for example 51-100.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any
 
@@ -44,6 +44,41 @@ class RunOptions(BaseModel):
     model: str | None = None
     budget_usd: Budget | None = None
     only_rejects: bool = False
+
+    def choose_model(self, models: Sequence[str], *, file: str) -> str:
+        """Return the run's model, of those that the file names, the default first. Raises ParamError for any other."""
+        if self.model is None:
+            return models[0]
+        if self.model not in models:
+            raise ParamError(
+                f"The run's param `model` is {self.model!r}, which {file} does not name"
+                f"{nearest(self.model, models) or '.'} It names: {', '.join(models)}. Nothing was read or sent."
+                " Choose one of these, or add the model to request.other_models."
+            )
+        return self.model
+
+    def choose_reuse(self, default: bool) -> bool:
+        """Return whether the run reuses answers. Raises ParamError if it has to and does not."""
+        reuse = default if self.reuse is None else self.reuse
+        if self.only_rejects and not reuse:
+            raise ParamError(
+                "The run's param `only_rejects` requires reuse, which is off: every row would be requested again."
+                ' Nothing was read or sent. Trigger the run again without `only_rejects`, or with {"reuse": true}.'
+            )
+        return reuse
+
+    def choose_budget(self, default: Decimal | None, *, ceiling: Decimal | None, file: str) -> Decimal | None:
+        """Return the run's budget. Raises ParamError if it is above the ceiling, which is the default if not set."""
+        if self.budget_usd is None:
+            return default
+        ceiling = default if ceiling is None else ceiling
+        if ceiling is not None and self.budget_usd > ceiling:
+            raise ParamError(
+                f"The run's param `budget_usd` is {self.budget_usd:g}, but {file} allows at most"
+                f" {ceiling:g} (limits.budget_ceiling_usd, or limits.budget_usd if there is none). Nothing was read or"
+                " sent. Set a smaller budget, or raise the ceiling."
+            )
+        return self.budget_usd
 
 
 def run_options(params: Mapping[str, Any], *, others: Collection[str]) -> RunOptions:

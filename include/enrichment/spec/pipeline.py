@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from decimal import Decimal
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from include.enrichment.answers.schema.output import Output, output_config
 from include.enrichment.answers.table import PART, SAMPLE, Shape, row_carried, row_keys
 from include.enrichment.cost.caching import CachedPrefix, Caching, PrefixSize, resolve_cache
 from include.enrichment.cost.prices import prices
-from include.enrichment.errors import ParamError, SpecError, nearest
+from include.enrichment.errors import SpecError
 from include.enrichment.requests.chunk import BatchLimits
 from include.enrichment.requests.fan_out import FanOut
 from include.enrichment.requests.request import Renderer, encode_params, request_id
@@ -83,37 +82,14 @@ class Pipeline(Versioned):
         Raises ParamError for a model that the pipeline does not name, a budget above the ceiling, or options that
         exclude each other.
         """
-        request = self.settings.request
-        models = [request.model, *request.other_models]
-        if options.model is not None and options.model not in models:
-            raise ParamError(
-                f"The run's param `model` is {options.model!r}, which {self._file(YAML)} does not name"
-                f"{nearest(options.model, models) or '.'} It names: {', '.join(models)}. Nothing was read or sent."
-                " Choose one of these, or add the model to request.other_models."
-            )
-        reuse = self.settings.reuse if options.reuse is None else options.reuse
-        if options.only_rejects and not reuse:
-            raise ParamError(
-                "The run's param `only_rejects` requires reuse, which is off: every row would be requested again."
-                ' Nothing was read or sent. Trigger the run again without `only_rejects`, or with {"reuse": true}.'
-            )
-        request = request.model_copy(update={"model": options.model or request.model})
-        limits = self.settings.limits.model_copy(update={"budget_usd": self._budget(options)})
+        request, limits, file = self.settings.request, self.settings.limits, self._file(YAML)
+        model = options.choose_model([request.model, *request.other_models], file=file)
+        reuse = options.choose_reuse(self.settings.reuse)
+        budget = options.choose_budget(limits.budget_usd, ceiling=limits.budget_ceiling_usd, file=file)
+        request = request.model_copy(update={"model": model})
+        limits = limits.model_copy(update={"budget_usd": budget})
         settings = self.settings.model_copy(update={"request": request, "limits": limits, "reuse": reuse})
         return self.model_copy(update={"settings": settings, "options": options})
-
-    def _budget(self, options: RunOptions) -> Decimal | None:
-        limits = self.settings.limits
-        if options.budget_usd is None:
-            return limits.budget_usd
-        ceiling = limits.budget_usd if limits.budget_ceiling_usd is None else limits.budget_ceiling_usd
-        if ceiling is not None and options.budget_usd > ceiling:
-            raise ParamError(
-                f"The run's param `budget_usd` is {options.budget_usd:g}, but {self._file(YAML)} allows at most"
-                f" {ceiling:g} (limits.budget_ceiling_usd, or limits.budget_usd if there is none). Nothing was read or"
-                " sent. Set a smaller budget, or raise the ceiling."
-            )
-        return options.budget_usd
 
     @property
     def caching(self) -> Caching:
@@ -150,7 +126,7 @@ class Pipeline(Versioned):
         """The size of what the prompt cache can keep. The system prompt must use no column."""
         return PrefixSize(
             system_bytes=len(self._system.render({}).encode()),
-            format_bytes=sum(len(encode_params(config)) for config in output_config(self._asked_schema).values()),
+            format_bytes=sum(len(encode_params(config)) for config in self._output_config.values()),
         )
 
     @property
@@ -201,13 +177,8 @@ class Pipeline(Versioned):
         return loaded_schema(self.schema_text, evidence=self.settings.output.evidence)
 
     @property
-    def cites(self) -> bool:
-        """Whether the API cites the documents, which it does in text only: then their blocks ask for citations."""
-        return self.settings.output.evidence and self.schema_text is None
-
-    @property
-    def _asked_schema(self) -> str | None:
-        return asked_schema(self.schema_text, evidence=self.settings.output.evidence)
+    def _output_config(self) -> dict[str, Any]:
+        return output_config(asked_schema(self.schema_text, evidence=self.settings.output.evidence))
 
     @property
     def limits(self) -> BatchLimits:
@@ -349,7 +320,7 @@ class Pipeline(Versioned):
             "model": request.model,
             "max_tokens": request.max_tokens,
             **thinking,
-            **output_config(self._asked_schema),
+            **self._output_config,
         }
 
     def _salt(self, run_id: str, sample: int) -> str:

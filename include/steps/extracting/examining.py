@@ -87,7 +87,7 @@ class Examiner:
         try:
             stored = self._buckets.fetch(uri, path)
         except ObjectMissing:
-            return self._unread(path, "does not exist")
+            return self._unread(path, f"does not exist: {uri}")
         except UnreadableKey as error:
             return self._unread(path, f"cannot be read: {error}")
         if stored.size_bytes > MAX_OBJECT_BYTES:

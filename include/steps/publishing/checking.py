@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.enrichment.answers.table import ANSWERED_SCHEMA, CHECKED, DOCUMENTS, EVIDENCE_FIELDS, WARNINGS
+from include.enrichment.answers.evidence.quote import EVIDENCE_FIELDS
+from include.enrichment.answers.table import ANSWERED_SCHEMA, CHECKED, DOCUMENTS, WARNINGS
 
 if TYPE_CHECKING:
     from include.enrichment.answers.checks.checks import Checks, Judge, Verdict

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.chaos.kill_points.api_troubles import TROUBLES, Trouble
 from tests.chaos.kill_points.invariants import Outcome
-from tests.chaos.kill_points.pipelines import ATTACHED, BETTER, PLAIN, RICH, WITHIN, Kind
+from tests.chaos.kill_points.pipelines import ATTACHED, BETTER, PLAIN, RICH, UPLOADED, Kind
 from tests.chaos.kill_points.place import RACING, UNHURRIED
 from tests.chaos.kill_points.scenarios import (
     MENDABLE,
@@ -74,7 +74,7 @@ def findings(worlds: Worlds) -> Iterator[Finding]:
     yield from _rich_findings(worlds)
     yield from _attached_findings(worlds)
     yield _finding("SIGKILL at each write of an upload or of a deletion of files", _uploaded(worlds))
-    yield _finding("2 runs of a partition at once, with uploaded files", _races(worlds, 2, ATTACHED))
+    yield _finding("2 runs of a partition at once, with uploaded files", _races(worlds, 2, UPLOADED))
 
 
 def _rich_findings(worlds: Worlds) -> Iterator[Finding]:
@@ -86,9 +86,9 @@ def _rich_findings(worlds: Worlds) -> Iterator[Finding]:
 
 def _attached_findings(worlds: Worlds) -> Iterator[Finding]:
     note = ", with documents"
-    undisturbed = worlds.new(rows=_FEW_RICH_ROWS, kind=WITHIN)
-    yield from _killed_once(worlds, writes_of(undisturbed, faults=MENDABLE), WITHIN, note)
-    yield _finding(f"SIGKILL again and again{note}", _killed_repeatedly(worlds, WITHIN))
+    undisturbed = worlds.new(rows=_FEW_RICH_ROWS, kind=ATTACHED)
+    yield from _killed_once(worlds, writes_of(undisturbed, faults=MENDABLE), ATTACHED, note)
+    yield _finding(f"SIGKILL again and again{note}", _killed_repeatedly(worlds, ATTACHED))
 
 
 def _killed_once(worlds: Worlds, writes: Sequence[str], kind: Kind = PLAIN, note: str = "") -> Iterator[Finding]:
@@ -220,11 +220,11 @@ def _kept(worlds: Worlds) -> list[_Play]:
 
 def _uploaded(worlds: Worlds) -> list[_Play]:
     """Return plays with kills at all that concerns uploaded files, on the lake and at the API."""
-    writes = writes_of(worlds.new(rows=_FEW_RICH_ROWS, kind=ATTACHED))
+    writes = writes_of(worlds.new(rows=_FEW_RICH_ROWS, kind=UPLOADED))
     return [
         (
             f"{moment} write {number}",
-            partial(killed_at, worlds.new(rows=_FEW_RICH_ROWS, kind=ATTACHED), {number: moment}),
+            partial(killed_at, worlds.new(rows=_FEW_RICH_ROWS, kind=UPLOADED), {number: moment}),
         )
         for number, kind in enumerate(writes, start=1)
         if kind in OF_FILES

@@ -22,9 +22,8 @@ class Kind:
     :param alike: how many tickets in a row have the same text, and so share their requests
     :param carried: the table has the ticket's text as ``body``
     :param sampled: some requests have the same content, and are paid for one by one
+    :param attached: a document is sent with each ticket. ``{documents}`` in the files is their folder
     :param judged: answers may fail a check, and their rows are rejects if their repairs fail too
-    :param attached: the body of a ticket is the path of a document that its requests send. DOCUMENTS stands for the
-        folder in pipeline.yaml
     """
 
     files: Mapping[str, str]
@@ -33,8 +32,8 @@ class Kind:
     alike: int = 1
     carried: bool = False
     sampled: bool = False
-    judged: bool = False
     attached: bool = False
+    judged: bool = False
 
 
 PLAIN = Kind(files={"pipeline_yaml": f"{FILES['pipeline.yaml']}limits: {{{_LIMITS}}}\n"})
@@ -74,26 +73,24 @@ RICH = Kind(
     sampled=True,
     judged=True,
 )
-#: Two requests for each ticket, which share its document, so that it is uploaded.
-ATTACHED = replace(
-    TWO,
-    files={
-        "pipeline_yaml": (
-            f"{_TWO['pipeline_yaml']}attachments: {{columns: {{body: {{send: pages}}}}, connection: DOCUMENTS}}\n"
-        ),
-        "user_md": "Ticket, {{ tone }}.",
-    },
-    attached=True,
-)
-#: One request for each ticket, whose document is sent within it.
-WITHIN = replace(
-    PLAIN,
+#: Each ticket has a PDF in a folder.
+ATTACHED = Kind(
     files={
         "pipeline_yaml": (
             f"{PLAIN.files['pipeline_yaml']}"
-            "attachments: {columns: {body: {send: pages}}, connection: DOCUMENTS}\n"
+            "attachments: {columns: {scan: {send: pages}}, connection: '{documents}'}\n"
         ),
-        "user_md": "Ticket.",
+        "extract_sql": FILES["extract.sql"].replace("body", "body, '{documents}/' || ticket || '.pdf' as scan"),
+    },
+    attached=True,
+)
+#: Two requests for each ticket, which share its PDF, so that it is uploaded.
+UPLOADED = replace(
+    TWO,
+    files={
+        **ATTACHED.files,
+        "pipeline_yaml": f"{ATTACHED.files['pipeline_yaml']}for_each: {{tone: [calm, loud]}}\n",
+        "user_md": _TWO["user_md"],
     },
     attached=True,
 )

@@ -70,14 +70,14 @@ class Place:
         return self.folder / "tickets"
 
     @property
-    def documents(self) -> Path:
-        """The folder of the documents that tickets name."""
-        return self.folder / "documents"
-
-    @property
     def database(self) -> Path:
         """The warehouse."""
         return self.folder / "warehouse.db"
+
+    @property
+    def documents(self) -> Path:
+        """The documents of the tickets, if they have any."""
+        return self.folder / "documents"
 
     def writes(self, run_id: str) -> Path:
         """The log of one run's writes: one line per write, in order."""

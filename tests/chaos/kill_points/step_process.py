@@ -202,11 +202,18 @@ def _act(place: Place, step: Step, transport: httpx2.HTTPTransport) -> Any:
         if step.name == "load":
             return load(step.chunk, step.batch_id, lake=lake, claude=claude, accept_missing=step.accept_missing)
         pipeline = load_pipeline(place.pipeline)
-        check_setup(pipeline, lake=lake, claude=claude)
+        context_tokens = check_setup(pipeline, lake=lake, claude=claude).context_tokens
+        connection = pipeline.settings.attachments_connection
         engine = sqlalchemy.create_engine(f"sqlite:///{place.database}")
         warehouse = Warehouse(engine, pipeline.sql, name="warehouse")
-        buckets = LocalFolder(place.documents) if pipeline.settings.attached_columns else None
-        return extract(pipeline, folder, source=warehouse, lake=lake, buckets=buckets).rows
+        return extract(
+            pipeline,
+            folder,
+            source=warehouse,
+            lake=lake,
+            buckets=LocalFolder(connection) if connection else None,
+            context_tokens=context_tokens,
+        ).rows
 
 
 def _kind(key: str, data: Any) -> str:

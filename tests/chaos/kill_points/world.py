@@ -58,24 +58,21 @@ class World:
         self.change_pipeline(kind)
         count = rows * kind.alike // len(kind.of_ticket)
         tickets = [(f"T{number:03}", f"Ticket number {number // kind.alike}") for number in range(count)]
-        if kind.attached:
-            tickets = [(ticket, self._write_document(ticket, text)) for ticket, text in tickets]
         write_tickets(self.place.database, tickets)
+        if kind.attached:
+            self.place.documents.mkdir()
+            for ticket, text in tickets:
+                (self.place.documents / f"{ticket}.pdf").write_bytes(pdf(f"{ticket}: {text}"))
         self.lake = self.place.open_lake()
         self.has_neighbour = False
 
     def change_pipeline(self, kind: Kind) -> None:
         """Let the runs that begin from now on play this pipeline."""
         self.kind = kind
-        files = {name: text.replace("DOCUMENTS", str(self.place.documents)) for name, text in kind.files.items()}
-        write_pipeline(self.place.pipeline, **files)
-
-    def _write_document(self, ticket: str, text: str) -> str:
-        """Write the document of a ticket, and return its path."""
-        self.place.documents.mkdir(exist_ok=True)
-        path = self.place.documents / f"{ticket}.pdf"
-        path.write_bytes(pdf(text))
-        return str(path)
+        folder = str(self.place.documents)
+        write_pipeline(
+            self.place.pipeline, **{name: text.replace("{documents}", folder) for name, text in kind.files.items()}
+        )
 
     def files_left(self) -> list[str]:
         """Return the names of the uploaded files that the API has."""

@@ -34,6 +34,13 @@ def test_a_value_is_what_follows_a_label_of_its_name(name: str, page: str, value
     assert _find(name, "nothing here", page) == (value, 2)
 
 
+def test_a_long_line_is_quoted_from_its_label_on() -> None:
+    text = _text(f"{'words ' * 50}Total due: 5")
+    assert (found := text.labelled("total", lambda rest: rest))
+    assert found.line.text == "Total due: 5"
+    assert [line.text for line in text.naming("due")] == ["due: 5"]
+
+
 @pytest.mark.parametrize("page", ["subtotals only", "", "Totally: 5"])
 def test_a_label_is_a_whole_word(page: str) -> None:
     assert _find("total", page) is None

@@ -77,7 +77,7 @@ def test_what_is_wrong_with_an_object_is_told(
     ]
     problems = [str(examiner.begin(uri).result().inspected.problem) for uri in uris]
     assert problems[0].startswith("cannot be read: '/etc/passwd' names no object")
-    assert problems[1:] == ["does not exist", "is empty (0 bytes)", "has 4 bytes; the API takes 3"]
+    assert problems[1:] == [f"does not exist: {uris[1]}", "is empty (0 bytes)", "has 4 bytes; the API takes 3"]
 
 
 def test_an_error_of_the_store_is_raised(examiner: Examiner, folder: Folder) -> None:

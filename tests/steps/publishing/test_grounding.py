@@ -12,7 +12,8 @@ from include.enrichment.answers.checks.check import Check
 from include.enrichment.answers.checks.checks import Checks
 from include.enrichment.answers.checks.similarity import RowNames
 from include.enrichment.answers.evidence.evidence_output import EvidenceOutput
-from include.enrichment.answers.table import ANSWERED_SCHEMA, DOCUMENTS, EVIDENCE, UNGROUNDED, Shape, split_rows
+from include.enrichment.answers.evidence.quote import EVIDENCE, UNGROUNDED
+from include.enrichment.answers.table import ANSWERED_SCHEMA, DOCUMENTS, Shape, split_rows
 from include.enrichment.documents.document import Page
 from include.enrichment.errors import LakeError
 from include.steps.files.document_file import Documents, DocumentWriter, SentDocument

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+import pyarrow as pa
 
 #: How a quote was found.
 #:
@@ -17,6 +18,14 @@ import msgspec
 Found = Literal["exact", "normalised", "other_page", "ambiguous", "cited", "unchecked"]
 #: The ways in which a quote stands in a document.
 STANDS = ("exact", "normalised", "other_page", "ambiguous", "cited")
+
+
+#: The columns of the table with the evidence of the answer, and with the paths of its values that have none.
+EVIDENCE, UNGROUNDED = "_evidence", "_ungrounded"
+_EVIDENCE = pa.struct(
+    {"field": pa.string(), "page": pa.int64(), "quote": pa.string(), "found": pa.string(), "document": pa.string()}
+)
+EVIDENCE_FIELDS = [pa.field(EVIDENCE, pa.list_(_EVIDENCE)), pa.field(UNGROUNDED, pa.list_(pa.string()))]
 
 
 class Quote(msgspec.Struct, frozen=True):
@@ -34,7 +43,7 @@ class Quote(msgspec.Struct, frozen=True):
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """
-    A quote, located.
+    A quote, located: an element of EVIDENCE.
 
     :param field: the path of the value, ``line_items[2].amount``; ``text`` for the answer without an output schema
     :param page: the page on which it stands, in the whole document; if it was not found, the one that Claude named

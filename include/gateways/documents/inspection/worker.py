@@ -26,7 +26,6 @@ from include.gateways.documents.inspection.image import inspect_image, make_imag
 from include.gateways.documents.inspection.kind import kind_of
 from include.gateways.documents.inspection.pdf import inspect_pdf, make_pdf
 from include.gateways.documents.inspection.problem import Problem
-from include.gateways.documents.inspection.text import inspect_text
 
 #: Larger than any request can be, so that a part or a decrypted copy is never larger than that for a good reason.
 _MOST_MADE_BYTES = 1 << 30
@@ -88,6 +87,9 @@ def _inspect(path: Path, media_type: str) -> Inspected:
         return inspect_pdf(path)
     if media_type in IMAGES:
         return inspect_image(path, media_type)
+    # Is here because it takes a third of the process's start to import, and most documents are no texts.
+    from include.gateways.documents.inspection.text import inspect_text
+
     return inspect_text(path, media_type)
 
 
