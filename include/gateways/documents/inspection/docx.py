@@ -18,6 +18,18 @@ MOST_UNPACKED_BYTES = 64_000_000
 _TEXTS = (".xml", ".rels")
 #: By default, mammoth leaves comments out.
 _STYLES = "comment-reference => sup"
+#: What mammoth leaves out with all that is in it, and what it reads in the same way: fields, for example of a form
+#: letter, text of another direction, the text below its pronunciation, tabs, line ends and shapes.
+_READ_AS = {
+    "fldSimple": "smartTag",
+    "bdo": "smartTag",
+    "dir": "smartTag",
+    "ruby": "smartTag",
+    "rubyBase": "smartTag",
+    "ptab": "tab",
+    "cr": "br",
+    "oval": "rect",
+}
 #: The namespaces have two forms each, "transitional" and "strict". Names without them are unique enough.
 _PICTURES = ("{*}drawing", "{*}imagedata", "{*}oMath")
 
@@ -44,7 +56,9 @@ def docx_as_html(path: Path) -> tuple[str, int]:
             with zipfile.ZipFile(package, "w") as copy:
                 for part in texts:
                     copy.writestr(part.filename, main if part.filename == name else archive.read(part))
-    except (zipfile.BadZipFile, KeyError, NotImplementedError, etree.XMLSyntaxError) as error:
+    except etree.XMLSyntaxError as error:
+        raise Problem(f"is a broken DOCX: {error.msg}") from error
+    except (zipfile.BadZipFile, KeyError, NotImplementedError) as error:
         raise Problem(f"is a broken DOCX: {str(error)[:200]}") from error
     # No file or address that the document names is opened.
     converted = mammoth.convert_to_html(
@@ -77,6 +91,9 @@ def _all_in_body(archive: zipfile.ZipFile, name: str) -> tuple[bytes, int]:
     left_out = sum(_is_left_out(found) for found in root.iter(*_PICTURES))
     for picture in root.iter("{*}blip", "{*}imagedata"):
         picture.attrib.clear()
+    for unknown in root.iter(*(f"{{*}}{name}" for name in _READ_AS)):
+        name_of = etree.QName(unknown)
+        unknown.tag = etree.QName(name_of.namespace, _READ_AS[name_of.localname])
     for drawing in list(root.iter("{*}drawing")):
         _move_text_boxes(drawing)
     return etree.tostring(root, encoding="utf-8", xml_declaration=True), left_out

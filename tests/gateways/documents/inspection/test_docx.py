@@ -83,6 +83,13 @@ def test_a_text_box_is_read_once_in_whichever_form(tmp_path: Path, box: str) -> 
     assert found.left_out == 0
 
 
+def test_fields_and_tabs_and_line_ends_are_read(tmp_path: Path) -> None:
+    run = "<w:r><w:t>{}</w:t></w:r>"
+    field = f'<w:fldSimple w:instr="MERGEFIELD Vendor">{run.format("ACME")}</w:fldSimple><w:r><w:ptab/></w:r>'
+    text = f"<w:r><w:cr/></w:r><w:bdo>{run.format('שלום')}</w:bdo>"
+    assert _lines(tmp_path, docx(f"<w:p>{field}{run.format('Page 1')}{text}</w:p>")) == ["ACME Page 1", "שלום"]
+
+
 def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     older = '<mc:Fallback><w:pict><v:imagedata r:id="b"/></w:pict></mc:Fallback>'
     both = f"<w:r><mc:AlternateContent><mc:Choice><w:drawing/></mc:Choice>{older}</mc:AlternateContent></w:r>"
