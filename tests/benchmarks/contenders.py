@@ -117,5 +117,9 @@ ALONE: dict[str, tuple[Contender, ...]] = {
         Contender("ours", "money --workload labels --cache off --canary-rows 20", "labels: `cache: off`"),
         Contender("ours", "money --workload pages --cache 5m --canary-rows 20", "pages: `cache: 5m`"),
     ),
+    "sending": tuple(
+        Contender("ours", f"sending --send {send}", f"60 invoices, `send: {send}`")
+        for send in ("pages", "text", "auto")
+    ),
     "backfill": (Contender("ours", "backfill", "this project: 30 days, a queue of 4 batches"),),
 }

@@ -4,6 +4,9 @@ planted fault in the evidence, from a folder through the emulator to the publish
 
 What is right is known from the texts that the documents are made of, not from any reader of them.
 
+The emulator quotes word for word. So the quotes of the good documents are looked for twice more: once respelt, in
+capitals, with other spaces, and in another notation of numbers and dates; and once with one digit changed.
+
 ``python -m tests.benchmarks.evidence`` prints one JSON object as the last line of stdout.
 """
 
@@ -13,11 +16,13 @@ import argparse
 import io
 import json
 import random
+import re
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +31,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from reportlab.pdfgen.canvas import Canvas
 
+from include.enrichment.answers.evidence.page_search import SearchableDocument, locate
+from include.enrichment.documents.document import Page
 from include.enrichment.runs.partition import Partition
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage import layout
@@ -45,6 +52,7 @@ from tests.fixtures.emulator import Emulator, EmulatorProcess
 
 DAY = Partition(start=date(2026, 11, 1))
 PIPELINE = "evidence"
+_RUN = RunFolder(pipeline=PIPELINE, partition=DAY, run_id="manual__1")
 #: What strikes the evidence of a document; the first is no fault.
 KINDS = ("good", "wrong_page", "paraphrased_quote", "invented_quote")
 FIELDS = ("vendor", "invoice_number", "invoice_date", "due_date", "total", "payment_terms")
@@ -96,7 +104,68 @@ def measure(emulator: Emulator, folder: Path, *, documents: int) -> dict[str, An
     lake = Lake.in_folder(folder / "lake")
     seconds = _run(pipeline_folder, folder / "inbox", lake, emulator)
     rows = pq.read_table(pa.BufferReader(lake.read(layout.table(PIPELINE, DAY)))).to_pylist()
-    return {"documents": documents, "published": len(rows), "publish_seconds": seconds, "kinds": _figures(rows, pages)}
+    texts = _texts(lake)
+    good = [row for row in rows if row["name"].endswith(f"-{KINDS[0]}.pdf")]
+    changed = [
+        _changed(kind, change, good, pages, texts) for kind, change in (("respelt", _respell), ("digit", _misread))
+    ]
+    kinds = [*_figures(rows, pages), *changed]
+    return {"documents": documents, "published": len(rows), "publish_seconds": seconds, "kinds": kinds}
+
+
+def _texts(lake: Lake) -> Mapping[str, SearchableDocument]:
+    """Return the documents of the run by name, as publish searches them."""
+    lines = pq.read_table(pa.BufferReader(lake.read(_RUN.documents))).to_pylist()
+    return {
+        line["name"]: SearchableDocument.of(line["name"], [Page(**page) for page in line["pages"]]) for line in lines
+    }
+
+
+def _changed(
+    kind: str,
+    change: Callable[[str, random.Random], str],
+    rows: Sequence[Mapping[str, Any]],
+    pages: Sequence[Mapping[str, int]],
+    texts: Mapping[str, SearchableDocument],
+) -> dict[str, Any]:
+    """Look for the quotes of some rows after a change, as if Claude had named page 1 for each."""
+    counted: Counter[str] = Counter()
+    for row in rows:
+        luck = random.Random(row["name"])
+        for each in row["_evidence"]:
+            if (quote := change(each["quote"], luck)) == each["quote"]:
+                continue
+            place = locate(quote, 1, [texts[row["name"]]])
+            counted["quotes"] += 1
+            counted["values"] += 1
+            counted[str(place.found)] += 1
+            counted["ungrounded"] += place.found is None
+            number = int(row["name"].partition("-")[0])
+            counted["right_page"] += bool(place.found) and place.page == pages[number][each["field"]]
+    return {"kind": kind, **counted}
+
+
+def _respell(quote: str, luck: random.Random) -> str:
+    """Return the quote as somebody else may write it."""
+    quote = re.sub(r"([\d.,]+) (€|USD)$", lambda amount: _plain(amount[1]), quote)
+    for _, _, day in _LANGUAGES:
+        label, _, value = quote.partition(": ")
+        with suppress(ValueError):
+            quote = f"{label}: {datetime.strptime(value, day).date():%Y-%m-%d}"  # noqa: DTZ007 only its day is used
+    return quote.upper().replace(" ", luck.choice(("  ", "\n", "\u00a0")))
+
+
+def _plain(amount: str) -> str:
+    return f"{amount[:-3].replace('.', '').replace(',', '')}.{amount[-2:]}"
+
+
+def _misread(quote: str, luck: random.Random) -> str:
+    """Return the quote with one digit changed."""
+    places = [place for place, character in enumerate(quote) if character.isdigit()]
+    if not places:
+        return quote
+    place = luck.choice(places)
+    return quote[:place] + luck.choice([digit for digit in "123456789" if digit != quote[place]]) + quote[place + 1 :]
 
 
 def _figures(rows: Sequence[Mapping[str, Any]], pages: Sequence[Mapping[str, int]]) -> list[dict[str, Any]]:
@@ -152,7 +221,7 @@ def _write(folder: Path, number: int) -> Mapping[str, int]:
 def _run(pipeline_folder: Path, inbox: Path, lake: Lake, emulator: Emulator) -> float:
     """Run the partition, and return the seconds of its publish."""
     pipeline = load_pipeline(pipeline_folder)
-    run = RunFolder(pipeline=pipeline.name, partition=DAY, run_id="evidence")
+    run = _RUN
     buckets = LocalFolder(inbox)
     source = Objects(buckets, objects=str(pipeline.settings.source.objects), name="folder")
     client = anthropic.Anthropic(api_key=emulator.api_key, base_url=emulator.url, max_retries=0)

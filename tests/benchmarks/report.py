@@ -189,7 +189,7 @@ def _accuracy(line: Line) -> str:
 
 def _evidence(line: Line) -> str:
     head = [
-        "| documents with | quotes | found on their page | of which Claude named another | not found | ungrounded values |",
+        "| documents with | quotes | found on their page | on another one than named | not found | ungrounded values |",
         "|---|---:|---:|---:|---:|---:|",
     ]
     rows = (

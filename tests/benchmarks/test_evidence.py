@@ -12,7 +12,10 @@ def test_right_quotes_are_found_on_their_page_and_no_others(emulator_process: Em
     found = measure(emulator_process.workspace(), tmp_path, documents=2 * len(KINDS))
     assert found["published"] == 2 * len(KINDS)
     figures = {kind["kind"]: kind for kind in found["kinds"]}
-    for kind, counted in figures.items():
+    assert figures["respelt"]["right_page"] == figures["respelt"]["quotes"] > 0
+    assert figures["digit"]["None"] == figures["digit"]["quotes"] > 0
+    for kind in KINDS:
+        counted = figures[kind]
         assert counted["quotes"] == 2 * len(FIELDS)
         stands = kind in ("good", "wrong_page")
         assert counted["right_page"] == (counted["quotes"] if stands else 0)

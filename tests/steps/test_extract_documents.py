@@ -22,6 +22,7 @@ from include.enrichment.storage.layout import RunFolder
 from include.gateways.documents.buckets import LocalFolder
 from include.gateways.lake import Lake
 from include.gateways.sources.objects import Objects
+from include.steps.dry_run import dry_run
 from include.steps.extract import check_setup, extract
 from include.steps.files.document_file import Documents
 from include.steps.files.extracted import Extracted
@@ -172,3 +173,25 @@ def test_a_table_may_name_the_documents_of_its_rows(flow: Flow, inbox: Path, tmp
 
 def test_check_setup_returns_the_model_with_its_context_window(flow: Flow) -> None:
     assert check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude).context_tokens == 1_000_000
+
+
+def test_every_document_is_published_or_rejected_part_by_part(flow: Flow, run: Run) -> None:
+    more = "attachments: {columns: [uri], split_pages: 3}\nlimits: {canary_rows: 0, max_reject_ratio: 0.5}\n"
+    run(more, carry="[media_type, pages]", prompt="Read it.")
+    forecast = dry_run(flow.folder, lake=flow.lake)
+    assert (forecast.rows, forecast.unsendable, forecast.requests) == (6, 1, 3)  # a.pdf and b.pdf have the same parts
+    assert flow.send("main") == {"succeeded": 3}
+    manifest = flow.publish()
+    assert (manifest.rows, manifest.published, manifest.rejected) == (6, 5, 1)
+    table = flow.published()
+    assert table.schema.names[:5] == ["name", "_part", "media_type", "pages", "_pages"]
+    assert table.select(["name", "_part", "_pages"]).to_pylist() == [
+        {"name": name, "_part": part, "_pages": pages}
+        for name, part, pages in (
+            *(("a.pdf", 1, "1-3"), ("a.pdf", 2, "4-4"), ("b.pdf", 1, "1-3"), ("b.pdf", 2, "4-4")),
+            ("c.png", 1, None),
+        )
+    ]
+    (reject,) = flow.rejected().to_pylist()
+    assert (reject["name"], reject["_part"], reject["outcome"]) == ("d.pdf", 1, "errored")
+    assert reject["reason"] == "not sent: the document d.pdf is empty (0 bytes)"

@@ -14,7 +14,6 @@ from include.gateways.documents.buckets import LocalFolder
 from include.steps.extract import extract
 from include.steps.publishing.file_deletion import delete_files
 from tests.fixtures.documents import pdf
-from tests.fixtures.emulator import Fault
 from tests.fixtures.flow import FILES, Flow, write_pipeline, write_tickets
 from tests.fixtures.uploads import live_files
 from tests.gateways.claude_api import client
@@ -125,20 +124,12 @@ def test_a_later_run_uses_the_files_of_one_that_has_not_published(flow: Flow, tm
     assert not live_files(flow)
 
 
-@pytest.mark.parametrize(("times", "published"), [(1, 2), (3, 0)])
+@pytest.mark.parametrize(("attempts", "published"), [(1, 2), (3, 0)])
 def test_a_document_that_could_not_be_processed_is_sent_once_more(
-    flow: Flow, tmp_path: Path, times: int, published: int
+    flow: Flow, tmp_path: Path, attempts: int, published: int
 ) -> None:
-    refusal: Fault = {
-        "kind": "errored",
-        "error_type": "invalid_request_error",
-        "message": "Could not process PDF",
-        "times": times,
-    }
-    limits = "limits: {retry_passes: 3, max_reject_ratio: 1}\n"
-    flow = extracted(flow, tmp_path, more=limits)
-    flow.emulator.set_faults([refusal])
-    passes = ("main", "retry_1", "retry_2", "retry_3")
-    manifest = finish(flow, *passes)
+    flow = extracted(flow, tmp_path, more="limits: {retry_passes: 3, max_reject_ratio: 1}\n")
+    flow.emulator.set_faults([{"kind": "could_not_process", "attempts": attempts}])
+    manifest = finish(flow, "main", "retry_1", "retry_2", "retry_3")
     assert (manifest.published, manifest.rejected) == (published, 2 - published)
     assert len(flow.emulator.batches_made()) == 2

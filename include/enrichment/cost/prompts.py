@@ -82,8 +82,9 @@ def prompt_cases(
     frame_bytes, frame_tokens = (sample.frame_bytes, sample.frame_tokens) if sample else (0, 0)
     known = _of_one_size(size, requests) if sizes is None else _known(sizes, sample.tokens if sample else {})
     times = (sample and sample.attachments) or _NOT_COUNTED
-    if attaching:
-        source += f", attachments {'' if times is _NOT_COUNTED else f'{times.expected:.2f} times '}as reckoned"
+    if attaching and pc.any(pc.greater(known.attached, 0.0)).as_py():
+        counted = "" if times is _NOT_COUNTED else f"{times.expected:.0%} of "
+        source += f", attachments: {counted}the tokens expected by page and pixel"
     rest = pc.max_element_wise(pc.subtract(known.text_bytes, float(frame_bytes)), 0.0)
     attached = {name: pc.multiply(known.attached, getattr(times, name)) for name in NAMES}
     most_attached = pc.max_element_wise(attached["high"], known.most_attached)

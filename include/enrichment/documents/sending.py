@@ -19,6 +19,8 @@ from include.enrichment.documents.options import AttachmentOptions
 _IMAGE_SHARE = 0.2
 #: A page of prose has a line below its header and one above its footer. The smallest table, three by two cells, has 7.
 _RULES = 6
+#: A page that images cover to so much is a scan. A text layer on it was read by a machine, often with mistakes.
+_SCAN_SHARE = 0.5
 #: Rows of a table in the text, if they are at least so many.
 _ROWS = 3
 #: So many lines are the cells of a table, one by one, if more than half have at most so many characters.
@@ -163,3 +165,8 @@ def _is_row(line: str) -> bool:
     if len(words) < 2 or not _NUMBER.fullmatch(words[-1]):
         return False
     return bool(_NUMBER.fullmatch(words[-2]) or _DATE.fullmatch(words[0]))
+
+
+def shows_more(page: Page) -> bool:
+    """Return whether a page may show other words than its text has: it is a scan, or garbled."""
+    return page.image_share >= _SCAN_SHARE or _garbled(page.text) is not None

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from include.enrichment.documents.attachment import canonical_params, params_bytes_as_sent
+from include.enrichment.documents.attachment import canonical_params, has_attachments, params_bytes_as_sent
 from include.enrichment.requests.template import Template
 
 #: The limit of the Messages API is 32 MB per request; none is documented for a request in a batch (its documentation
@@ -78,7 +78,8 @@ def encode_json(value: Any) -> bytes:
 def _within_limit(params: bytes, maximum: int = MAX_REQUEST_BYTES) -> bytes:
     size = params_bytes_as_sent(params)
     if size > MAX_REQUEST_BYTES:
-        raise Unsendable(f"it renders to {size:,} bytes; the limit of one request is {MAX_REQUEST_BYTES:,}")
+        remedy = "; with attachments.upload_above, large documents do not count" if has_attachments(params) else ""
+        raise Unsendable(f"it renders to {size:,} bytes; the limit of one request is {MAX_REQUEST_BYTES:,}{remedy}")
     if size > maximum:
         raise Unsendable(
             f"it renders to {size:,} bytes; limits.batch_bytes leaves {maximum:,} for a request in its own batch"

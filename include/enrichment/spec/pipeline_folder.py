@@ -29,7 +29,6 @@ from include.enrichment.answers.schema.column_names import (
     rename_problems,
 )
 from include.enrichment.answers.schema.output_schema import OutputSchema
-from include.enrichment.answers.table import SAMPLE
 from include.enrichment.documents import object_columns
 from include.enrichment.errors import SpecError, nearest
 from include.enrichment.requests.row_expression import expression_problems
@@ -226,7 +225,7 @@ def _mistakes(texts: dict[str, str], settings: Settings | None, lines: Lines) ->
         yield from _expression_mistakes(("source", "where"), settings.source.where, lines)
     if settings and settings.keep:
         yield from _expression_mistakes(("keep", "best"), settings.keep.best, lines)
-        if fact := _among_problem(settings, settings.keep.among):
+        if fact := settings.keep.among_problem(list(settings.key_types)):
             yield f"{YAML}:{line_of(lines, ('keep', 'among'))}: keep.among: {fact}"
     if settings:
         key, carry, for_each = (list(names) for names in _columns(settings))
@@ -248,17 +247,6 @@ def _expression_mistakes(setting: Sequence[str], text: str, lines: Lines) -> Ite
     first = line_of(lines, setting) + ("\n" in text)
     for line, fact in expression_problems(text):
         yield f"{YAML}:{first + line - 1}: {'.'.join(setting)}: {fact}"
-
-
-def _among_problem(settings: Settings, among: str) -> str:
-    """Return why the column tells no candidates for one row apart; empty if it does."""
-    key = list(settings.key_types)
-    if among not in key:
-        known = f"{nearest(among, key) or '.'} The key is {', '.join(key)}"
-        if among == SAMPLE:
-            return f"there is one answer for each row: set samples to 2 or more, or name a key column{known}"
-        return f"{among!r} is not a key column{known}"
-    return "" if len(key) > 1 else f"{among!r} is the only key column, so the table would have one row: add another"
 
 
 def _table_mistakes(folder: Path, texts: dict[str, str], settings: Settings, lines: Lines) -> Iterator[str]:

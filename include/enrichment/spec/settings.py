@@ -23,6 +23,7 @@ from include.enrichment.answers.schema.keys import KEY_TYPE_NAMES, key_type, kin
 from include.enrichment.answers.table import PART, SAMPLE
 from include.enrichment.documents.object_columns import OBJECT_URI
 from include.enrichment.documents.options import AttachmentOptions, AttachmentSettings
+from include.enrichment.errors import nearest
 from include.enrichment.requests.chunk import MAX_BATCH_BYTES, MAX_BATCH_REQUESTS
 from include.enrichment.requests.fan_out import MAX_COMBINATIONS, check_values
 from include.enrichment.runs.options import Budget
@@ -260,6 +261,17 @@ class Keep(_Frozen):
 
     best: str = Field(min_length=1)
     among: Annotated[str, Field(min_length=1)] = SAMPLE
+
+    def among_problem(self, key: list[str]) -> str:
+        """Return why the column ``among`` tells no candidates for one row apart; empty if it does."""
+        if self.among not in key:
+            known = f"{nearest(self.among, key) or '.'} The key is {', '.join(key)}"
+            if self.among == SAMPLE:
+                return f"there is one answer for each row: set samples to 2 or more, or name a key column{known}"
+            return f"{self.among!r} is not a key column{known}"
+        if len(key) == 1:
+            return f"{self.among!r} is the only key column, so the table would have one row: add another"
+        return ""
 
 
 class OutputSettings(_Frozen):

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from threading import Lock
+from typing import BinaryIO
 
 import anthropic
 import httpx2
@@ -42,9 +43,13 @@ class ClaudeFiles:
         self._name = name
         self._pace = _Pace(CALLS_PER_MINUTE)
 
-    def upload(self, name: str, content: bytes, *, media_type: str, expires_after: timedelta) -> UploadedFile:
-        """Upload a file. Uploads are free, and two with the same name make two files."""
-        with self._call(f"Uploading a file of {len(content):,} bytes"):
+    def upload(self, name: str, content: BinaryIO, *, media_type: str, expires_after: timedelta) -> UploadedFile:
+        """
+        Upload a file. Uploads are free, and two with the same name make two files.
+
+        :param content: its bytes, in a seekable file: a repeated upload begins again
+        """
+        with self._call(f"Uploading file {name}"):
             response = self._client.post(
                 _FILES,
                 cast_to=httpx2.Response,
@@ -67,7 +72,7 @@ class ClaudeFiles:
         """Return those of the ids that the workspace has files of."""
         found = set[str]()
         for first in range(0, len(file_ids), _MOST_IDS):
-            page = self._list({"ids[]": file_ids[first : first + _MOST_IDS]})
+            page = self._list({"ids": file_ids[first : first + _MOST_IDS]})
             found.update(file.id for file in page.data)
         return found
 

@@ -68,11 +68,13 @@ def attaching(
     A document that cannot be sent is the problem of its row. The columns of ``source.objects`` that need the object are
     filled in. Raises LakeError or SetupError if the store or the disk fails.
 
-    :param path: of the documents.parquet to write, unless there are no buckets
-    :param buckets: hold the objects; None: the rows have no documents
+    :param path: of the documents.parquet to write, if the pipeline has attachments
+    :param buckets: hold the objects; None: the pipeline has no attachments
     :param context_tokens: the context window of the model; None: unknown
     """
     if buckets is None:
+        # Without this, a caller that forgets them would have the rows sent without their documents.
+        assert not pipeline.settings.attached_columns
         yield lambda rows: ((row, (WITHOUT_DOCUMENTS,)) for row in rows)
         return
     limits = RequestLimits(model=pipeline.settings.request.model, context_tokens=context_tokens)

@@ -48,7 +48,13 @@ class SentDocument(msgspec.Struct, frozen=True, kw_only=True):
     pages: Sequence[Page] = ()
 
 
-_PAGE = pa.struct([pa.field("number", pa.int64(), nullable=False), pa.field("text", pa.string(), nullable=False)])
+_PAGE = pa.struct(
+    [
+        pa.field("number", pa.int64(), nullable=False),
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("image_share", pa.float64(), nullable=False),
+    ]
+)
 DOCUMENTS_SCHEMA = pa.schema(
     [
         *(pa.field(name, pa.string(), nullable=False) for name in ("id", "uri", "name", "media_type")),
@@ -102,7 +108,7 @@ class DocumentWriter:
 
 
 def _line(document: SentDocument) -> dict[str, object]:
-    pages = [{"number": page.number, "text": page.text} for page in document.pages]
+    pages = [{"number": page.number, "text": page.text, "image_share": page.image_share} for page in document.pages]
     return {**msgspec.structs.asdict(document), "pages": pages}
 
 

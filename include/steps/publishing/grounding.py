@@ -45,7 +45,7 @@ class Grounder:
         found = self._ready.pop(document_id, None)
         if found is None:
             sent = self._documents.find(document_id)
-            found = SearchableDocument.of(sent.name, sent.pages)
+            found = SearchableDocument.of(sent.name, sent.pages, shown=sent.sent_as != "text")
         self._ready[document_id] = found
         while len(self._ready) > 1 and sum(len(each.pages) for each in self._ready.values()) > _PAGES_KEPT:
             del self._ready[next(iter(self._ready))]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
 from include.enrichment.batches import submission
@@ -14,6 +15,7 @@ from include.enrichment.documents.attachment import Attachment
 from include.enrichment.documents.upload import EXPIRES_AFTER, Upload, UploadedFile, begin_upload
 from include.enrichment.errors import ApiError, LakeError, NotYet
 from include.gateways.claude import Claude
+from include.gateways.disk import working_folder
 from include.gateways.documents.attachment_bytes import AttachmentBytes
 from include.gateways.documents.inspector import Inspector
 from include.gateways.lake import Conflict, Lake
@@ -24,7 +26,7 @@ from include.steps.files.request_body import OpenBuckets
 
 log = logging.getLogger(__name__)
 
-#: Files in memory and under way at once; each has at most 32 MB.
+#: Uploads at once. Their files are on the local disk.
 _AT_ONCE = 4
 _TRIES = 20
 
@@ -51,7 +53,7 @@ def upload_attachments(
             pipeline=chunk.pipeline,
             chunk_id=chunk.chunk_id,
             run=run,
-            read=attached.read,
+            fetch=attached.fetch,
             lake=lake,
             claude=claude,
         )
@@ -63,7 +65,7 @@ def upload_files(
     pipeline: str,
     chunk_id: str,
     run: str,
-    read: Callable[[Attachment], bytes],
+    fetch: Callable[[Attachment, Path], None],
     lake: Lake,
     claude: Claude,
 ) -> dict[str, str]:
@@ -75,18 +77,20 @@ def upload_files(
     free. The record of a file is written before its upload, so a process may die anywhere: the file is found by name.
 
     :param run: what needs the files: the folder of a run
-    :param read: returns the bytes of an attachment as they are sent. Several threads call it
+    :param fetch: writes the bytes of an attachment, as they are sent, to a local file. Several threads call it
 
     Raises NotYet while the API accepts no uploads or another task uploads one of the files, SetupError or ApiError if
-    the API rejects one for a reason that waiting does not fix, and what ``read`` raises. Nothing is billed then.
+    the API rejects one for a reason that waiting does not fix, and what ``fetch`` raises. Nothing is billed then.
     """
     each = {attachment.content_id: attachment for attachment in attachments}
     if not each:
         return {}
     records = UploadRecords(lake, pipeline=pipeline)
     gone = _gone(records.of(list(each)), claude)
-    uploader = _Uploader(records, chunk_id=chunk_id, run=run, read=read, claude=claude, gone=gone)
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
+    with working_folder() as temporary, ThreadPoolExecutor(_AT_ONCE) as threads:
+        uploader = _Uploader(
+            records, chunk_id=chunk_id, run=run, fetch=fetch, claude=claude, gone=gone, folder=temporary
+        )
         found = dict(zip(each, threads.map(uploader.file_id, each.values()), strict=True))
     log.info("The chunk's requests name %s uploaded files", f"{len(found):,}")
     return found
@@ -110,16 +114,18 @@ class _Uploader:
         *,
         chunk_id: str,
         run: str,
-        read: Callable[[Attachment], bytes],
+        fetch: Callable[[Attachment, Path], None],
         claude: Claude,
         gone: set[str],
+        folder: Path,
     ) -> None:
         self._records = records
         self._chunk_id = chunk_id
         self._run = run
-        self._read = read
+        self._fetch = fetch
         self._claude = claude
         self._gone = gone
+        self._folder = folder
 
     def file_id(self, attachment: Attachment) -> str:
         """Return the id of the attachment's file, and record that the run needs it."""
@@ -159,20 +165,22 @@ class _Uploader:
 
     def _upload(self, attachment: Attachment, known: Recorded[Upload] | None) -> str:
         """Upload the attachment and return the file's id. Raises Conflict if another task has begun to do the same."""
-        content = self._read(attachment)
+        token = uuid4().hex[:8]
+        self._fetch(attachment, path := self._folder / token)
         record = begin_upload(
             attachment,
             known.value if known else None,
-            token=uuid4().hex[:8],
+            token=token,
             chunk_id=self._chunk_id,
             run=self._run,
             at=datetime.now(UTC),
         )
         begun = self._records.write(record, over=known)
-        with _later():
+        with _later(), path.open("rb") as content:
             file = self._claude.files.upload(
                 record.names[-1], content, media_type=attachment.media_type, expires_after=EXPIRES_AFTER
             )
+        path.unlink()
         self._record(file, begun)
         return file.file_id
 

@@ -87,8 +87,8 @@ ATTACHED = Kind(
 #: Two requests for each ticket, which share its PDF, so that it is uploaded.
 UPLOADED = replace(
     TWO,
-    files=ATTACHED.files
-    | {
+    files={
+        **ATTACHED.files,
         "pipeline_yaml": f"{ATTACHED.files['pipeline_yaml']}for_each: {{tone: [calm, loud]}}\n",
         "user_md": _TWO["user_md"],
     },

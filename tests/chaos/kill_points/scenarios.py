@@ -128,7 +128,7 @@ def race(world: World, *, runs: int, seed: int | None, anywhere: bool = False) -
                 ran.result()
 
     def overpayment() -> str | None:
-        sizes, rows = sorted(_batch_sizes(world)), len(world.tickets())
+        sizes, rows = sorted(_batch_sizes(world)), len(world.keys())
         keys = [key for key in world.lake.list("ledger/tickets/") if not key.endswith("/open.json")]
         sent = [key for key in keys if json.loads(world.lake.read(key))["state"] != "withdrawn"]
         # Repairs are requests beside the rows'; a request that is sent twice is found by the API's bills.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,7 +18,7 @@ DAYS = timedelta(days=7)
 
 
 def upload(claude: Claude, name: str, content: bytes = b"%PDF") -> str:
-    return claude.files.upload(name, content, media_type="application/pdf", expires_after=DAYS).file_id
+    return claude.files.upload(name, io.BytesIO(content), media_type="application/pdf", expires_after=DAYS).file_id
 
 
 def test_an_upload_is_found_by_its_name(claude: Claude, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,10 +40,11 @@ def test_no_names_need_no_call(claude: Claude, emulator: Emulator) -> None:
 
 def test_existing_files_are_asked_for_a_hundred_at_a_time(claude: Claude, emulator: Emulator) -> None:
     kept, deleted = upload(claude, "a"), upload(claude, "b")
+    upload(claude, "not asked for")
     claude.files.delete(deleted)
     unknown = [f"file_{number}" for number in range(150)]
     assert claude.files.existing([deleted, *unknown, kept]) == {kept}
-    assert sum(call["path"].startswith("/v1/files?ids") for call in emulator.log()["calls"]) == 2
+    assert sum(call["path"].startswith("/v1/files?ids%5B%5D=") for call in emulator.log()["calls"]) == 2
 
 
 def test_a_file_can_be_deleted_twice(claude: Claude) -> None:
@@ -71,6 +73,7 @@ def test_a_lost_upload_may_leave_two_files_of_one_name(claude: Claude, emulator:
     file_id = upload(claude, "a")
     found = [file.file_id for file in claude.files.named(["a"])]
     assert len(found) == 2
+    assert [file["size_bytes"] for file in emulator.files_uploaded()] == [4, 4]
     assert found[0] == file_id  # the newest is the one that got its response
 
 

@@ -13,6 +13,8 @@ from PIL import Image
 
 from include.enrichment.documents.attachment import attachments_in
 from include.enrichment.errors import LakeError
+from include.enrichment.requests.request import Renderer, Unsendable
+from include.enrichment.requests.template import Template
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.gateways.documents.buckets import LocalFolder
 from include.steps.extracting import attaching
@@ -221,3 +223,22 @@ def test_the_made_bytes_are_a_smaller_image(attached: Attached, folder: Folder, 
     with Image.open(out) as made:
         assert (out.stat().st_size, made.size) == (found.sent_bytes, (2_576, 644))
     assert hashlib.sha256(out.read_bytes()).hexdigest() == found.sent_sha256
+
+
+@pytest.mark.parametrize("upload_above", [None, 10_000_000])
+def test_a_request_that_is_too_large_for_a_batch_may_have_its_document_uploaded(
+    attached: Attached, folder: Folder, upload_above: int | None
+) -> None:
+    large = scanned_pdf(image()).replace(b"startxref", b"%" + b" " * 24_000_000 + b"\nstartxref")
+    uri = folder.write("a.pdf", large)
+    above = f", upload_above: {upload_above}" if upload_above else ""
+    ((row, [part]),) = attached(uri, settings=f"{{columns: [scan], connection: aws{above}}}")
+    assert part.problem is None
+    renderer = Renderer(system=Template("", file="s"), user=Template("Read.", file="u"), constant={}, cache=None)
+    if upload_above:
+        renderer.encode(row, part.blocks)
+    else:
+        with pytest.raises(
+            Unsendable, match=r"renders to 32,0.*; with attachments\.upload_above, large documents do not"
+        ):
+            renderer.encode(row, part.blocks)

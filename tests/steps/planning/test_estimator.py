@@ -191,7 +191,7 @@ def test_the_tokens_of_documents_are_known_from_a_few_that_were_counted(
     count_documents(flow, tmp_path / "documents")
     flow.send(passes.MAIN)
     found = estimated(flow, passes.MAIN)
-    assert found.sources.startswith("prompts: 4 counted, attachments")
+    assert found.sources.startswith("prompts: 4 counted")
     assert found.input_tokens.expected == pytest.approx(true_input(flow), rel=0.15)
     assert found.input_tokens.low <= true_input(flow) <= found.input_tokens.high
     assert spent(flow, passes.MAIN) <= cost(found).high
@@ -199,7 +199,7 @@ def test_the_tokens_of_documents_are_known_from_a_few_that_were_counted(
 
 def test_documents_that_nobody_counted_are_reckoned_by_pages_and_pixels(flow: Flow, tmp_path: Path) -> None:
     extract_documents(flow, tmp_path / "documents", some_documents(), send="pages")
-    assert "attachments as reckoned" in dry_run(flow.folder, lake=flow.lake).table()
+    assert "attachments: the tokens expected by page" in dry_run(flow.folder, lake=flow.lake).table()
     flow.send(passes.MAIN)
     found = estimated(flow, passes.MAIN)
     assert found.input_tokens.expected == pytest.approx(true_input(flow), rel=0.15)

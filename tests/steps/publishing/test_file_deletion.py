@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 import pytest
 
 from include.enrichment.documents.options import AttachmentOptions, AttachmentSettings
-from include.enrichment.documents.upload import EXPIRES_AFTER
 from include.gateways.claude import Claude
 from include.gateways.uploads.claude_files import ClaudeFiles
 from include.gateways.uploads.upload_records import UploadRecords
 from include.steps.publishing.file_deletion import delete_files
 from tests.fixtures.flow import Flow
-from tests.fixtures.uploads import attachment, live_files, record, upload
+from tests.fixtures.uploads import attachment, live_files, put, record, upload
 from tests.gateways.claude_api import client
 
 PDF, OTHER = attachment(), attachment("%PDF-1.7 two")
@@ -59,14 +58,14 @@ def test_a_file_that_another_run_needs_stays_until_that_has_published(flow: Flow
 def test_what_an_upload_without_a_response_left_is_deleted_too(flow: Flow) -> None:
     upload(flow, [PDF])
     name = record(flow, PDF).names[-1]
-    flow.claude.files.upload(name, b"twin", media_type="application/pdf", expires_after=EXPIRES_AFTER)
+    put(flow, name)
     assert delete(flow) == 2
     assert not live_files(flow)
 
 
 def test_foreign_files_of_the_same_content_stay(flow: Flow) -> None:
     upload(flow, [PDF])
-    flow.claude.files.upload(f"{PDF.sha256}-other", b"x", media_type="application/pdf", expires_after=EXPIRES_AFTER)
+    put(flow, f"{PDF.sha256}-other")
     delete(flow)
     assert live_files(flow) == [f"{PDF.sha256}-other"]
 

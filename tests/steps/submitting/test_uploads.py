@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +15,8 @@ from include.enrichment.errors import ApiError, LakeError, NotYet, SetupError
 from include.gateways.lake import Lake
 from include.gateways.uploads.claude_files import ClaudeFiles
 from include.gateways.uploads.upload_records import UploadRecords
-from include.steps.submitting.uploads import upload_files
 from tests.fixtures.flow import Flow
-from tests.fixtures.uploads import attachment, live_files, read, record, upload
+from tests.fixtures.uploads import attachment, live_files, put, record, upload
 
 PDF = attachment()
 
@@ -27,13 +27,6 @@ def begun(flow: Flow, *, chunk_id: str = "c1", age: timedelta = timedelta(0)) ->
     left = begin_upload(PDF, None, token="t", chunk_id=chunk_id, run=flow.folder.prefix, at=at)
     UploadRecords(flow.lake, pipeline="tickets").write(left, over=None)
     return left.names[-1]
-
-
-def put(flow: Flow, name: str) -> str:
-    """Upload a file as the process did that died before it recorded it."""
-    return flow.claude.files.upload(
-        name, b"x", media_type="application/pdf", expires_after=uploads.EXPIRES_AFTER
-    ).file_id
 
 
 def test_each_content_is_uploaded_once(flow: Flow) -> None:
@@ -80,7 +73,7 @@ def test_a_file_that_is_gone_is_uploaded_anew(flow: Flow) -> None:
 
 
 def test_a_file_whose_upload_got_no_response_is_found_by_its_name(flow: Flow) -> None:
-    file_id = put(flow, begun(flow))
+    file_id = put(flow, begun(flow)).file_id
     assert list(upload(flow, [PDF], chunk_id="another").values()) == [file_id]
     assert len(flow.emulator.files_uploaded()) == 1
     assert record(flow, PDF).state == "uploaded"
@@ -136,7 +129,7 @@ def test_a_slow_task_deletes_its_file_if_another_has_uploaded_its_own(
     def take_over(name: str) -> None:
         stored = known.find(PDF.content_id)
         assert stored
-        file = flow.claude.files.upload(name, b"y", media_type="application/pdf", expires_after=uploads.EXPIRES_AFTER)
+        file = put(flow, name)
         known.write(stored.value.uploaded(file, at=datetime.now(UTC)), over=stored)
 
     during_upload(monkeypatch, take_over)
@@ -164,11 +157,11 @@ def test_a_rejected_upload_fails_at_once(flow: Flow, fault: dict[str, object], e
 
 
 def test_an_object_that_changed_is_not_uploaded(flow: Flow) -> None:
-    def changed(_: Attachment) -> bytes:
+    def changed(_: Attachment, __: Path) -> None:
         raise LakeError("It has changed since extract.", retryable=False)
 
     with pytest.raises(LakeError, match="changed"):
-        upload_files([PDF], pipeline="tickets", chunk_id="c", run="r", read=changed, lake=flow.lake, claude=flow.claude)
+        upload(flow, [PDF], fetch=changed)
     assert not live_files(flow)
     assert not flow.lake.list("uploads/")
 
@@ -185,4 +178,3 @@ def test_two_chunks_at_once_upload_a_file_once(flow: Flow, monkeypatch: pytest.M
     with pytest.raises(NotYet):
         upload(flow, [PDF])
     assert not live_files(flow)
-    assert read(PDF) == b"%PDF-1.7 one"

@@ -10,6 +10,7 @@ from functools import cached_property
 from include.enrichment.answers.evidence.notation import NOTATIONS, Compact, Notation, plain_text
 from include.enrichment.answers.evidence.quote import Found
 from include.enrichment.documents.document import Page
+from include.enrichment.documents.sending import shows_more
 
 #: A page with fewer letters and digits has no text layer: a scanner may add a line of its own to each page.
 _LEAST_LETTERS = 25
@@ -26,21 +27,21 @@ class SearchablePage:
 
     :param number: from 1, in the whole document
     :param position: from 1, among the pages that are sent
+    :param shown: Claude saw the page itself; False: only the text that is searched
     """
 
-    def __init__(self, page: Page, *, position: int) -> None:
+    def __init__(self, page: Page, *, position: int, shown: bool) -> None:
         self.number, self.position, self._text = page.number, position, page.text
+        self._page, self._shown = page, shown
         self._compact: dict[Notation, Compact] = {}
 
     @cached_property
-    def has_text(self) -> bool:
-        """Whether it has a text layer."""
-        letters = 0
-        for character in self._text:
-            letters += character.isalnum()
-            if letters >= _LEAST_LETTERS:
-                return True
-        return False
+    def is_readable(self) -> bool:
+        """Whether its text says what Claude saw: not if it is a scan, with or without a text layer, or garbled."""
+        if not self._shown:
+            return True
+        letters = sum(character.isalnum() for character in self._text)
+        return letters >= _LEAST_LETTERS and not shows_more(self._page)
 
     def has_exactly(self, quote: str) -> bool:
         """Return whether a quote stands on the page word for word."""
@@ -125,9 +126,15 @@ class SearchableDocument:
     pages: Sequence[SearchablePage]
 
     @classmethod
-    def of(cls, name: str, pages: Sequence[Page]) -> SearchableDocument:
-        """Return a document of these pages, those that are sent."""
-        return cls(name=name, pages=[SearchablePage(page, position=number) for number, page in enumerate(pages, 1)])
+    def of(cls, name: str, pages: Sequence[Page], *, shown: bool = True) -> SearchableDocument:
+        """
+        Return a document.
+
+        :param pages: those that are sent
+        :param shown: the pages themselves are sent; False: only their text
+        """
+        searchable = [SearchablePage(page, position=number, shown=shown) for number, page in enumerate(pages, 1)]
+        return cls(name=name, pages=searchable)
 
     def named(self, page: int) -> list[SearchablePage]:
         """Return the pages that a number may mean: its own number, or its position among the pages that are sent."""
@@ -179,9 +186,9 @@ def _is_unreadable(
     named: Sequence[tuple[SearchableDocument, SearchablePage]],
     documents: Sequence[SearchableDocument],
 ) -> bool:
-    """Return whether a quote that was not found may stand on an image, or on a page without a text layer."""
+    """Return whether a quote that was not found may stand on an image, or on a page that code cannot read."""
     if any(not document.pages for document in documents):
         return True
     if named:
-        return any(not each.has_text for _, each in named)
-    return any(not each.has_text for document in documents for each in document.pages)
+        return any(not each.is_readable for _, each in named)
+    return any(not each.is_readable for document in documents for each in document.pages)

@@ -56,7 +56,11 @@ def tokens(
 def test_attachments_take_what_was_reckoned_times_what_the_sample_says() -> None:
     found, source = tokens(sizes_of(1_000, **TWO_PAGES))
     assert found["expected"] == pytest.approx(1_000 * (100 + 400 / 4 + 4_600 * 0.9))
-    assert source == "200 counted, attachments 0.90 times as reckoned"
+    assert source == "200 counted, attachments: 90% of the tokens expected by page and pixel"
+
+
+def test_attachments_are_named_as_a_source_only_if_there_are_any() -> None:
+    assert tokens(sizes_of(10, attached_tokens=0, most_attached_tokens=0))[1] == "200 counted"
 
 
 def test_bytes_of_attachments_are_no_text() -> None:
@@ -83,7 +87,7 @@ def test_without_a_count_the_high_bound_is_the_most_that_documents_can_take(samp
     found, source = tokens(sizes_of(100_000, **TWO_PAGES), sample=sample)
     assert found["high"] >= 100_000 * TWO_PAGES["most_attached_tokens"]
     assert found["low"] < 100_000 * 4_600 < found["expected"]
-    assert source.endswith(", attachments as reckoned")
+    assert source.endswith(", attachments: the tokens expected by page and pixel")
 
 
 def test_earlier_batches_say_nothing_as_their_bytes_are_those_of_attachments_too() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from include.enrichment.documents.document import PDF, Inspected, Page
 from include.enrichment.documents.options import AttachmentOptions
-from include.enrichment.documents.sending import Decision, decide_send, wanted_pages
+from include.enrichment.documents.sending import Decision, decide_send, shows_more, wanted_pages
 
 ENGLISH = (
     "The Supplier shall deliver the Services described in Schedule 1 with reasonable skill and care, and the\r\n"
@@ -136,3 +136,10 @@ def test_a_setting_decides_before_the_document_does() -> None:
 def test_a_scan_cannot_be_sent_as_text() -> None:
     found = decided(Page(number=1, text=" \r\n", image_share=1.0), send="text")
     assert found.problem == "has no text on any page (1 looked at), so send: text would send nothing"
+
+
+def test_a_scan_or_garbled_page_may_show_more_than_its_text_says() -> None:
+    prose = "The parties agree on the terms of delivery as follows."
+    assert not shows_more(Page(number=1, text=prose, image_share=0.3))
+    assert shows_more(Page(number=1, text=prose, image_share=0.9))
+    assert shows_more(Page(number=1, text="\ufffd\ufffd\ue000 " * 20))

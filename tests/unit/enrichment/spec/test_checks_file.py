@@ -147,3 +147,18 @@ def test_checks_are_made_once_and_again_for_a_changed_pipeline(load: Load) -> No
     assert pipeline.read_checks() is pipeline.read_checks()
     changed = pipeline.model_copy(update={"checks": pipeline.checks[:1]})
     assert changed.read_checks() is not pipeline.read_checks()
+
+
+GROUNDED = "- {name: quoted, grounded: [label]}\n"
+
+
+def test_a_check_of_evidence_needs_an_output_with_evidence(mistakes: Mistakes) -> None:
+    assert mistakes(checks=GROUNDED) == [
+        "checks.yaml:1: quoted.grounded: needs output.evidence: true in pipeline.yaml",
+    ]
+
+
+def test_a_check_of_evidence_names_fields_of_the_output(mistakes: Mistakes) -> None:
+    assert mistakes(checks=GROUNDED.replace("label", "lable"))[0] == (
+        "checks.yaml:1: quoted.grounded: the output has no 'lable'; did you mean 'label'? It has: label"
+    )

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from include.enrichment.answers.evidence.sent_output import CITED_TEXT
+from include.enrichment.answers.evidence.wrapped_schema import wrap_schema
 from include.enrichment.cost.caching import PrefixSize
 from include.enrichment.errors import ParamError, SpecError
 from include.enrichment.requests.request import Request, make_request
 from include.enrichment.runs.options import RunOptions
 from include.enrichment.spec.pipeline import Pipeline
+from include.enrichment.spec.settings import OutputSettings
 from tests.fixtures.folder import SCHEMA, YAML, Load, in_yaml
 
 
@@ -45,6 +48,17 @@ class TestRenderer:
     def test_what_all_requests_share_follows_a_system_prompt_with_a_column(self, load: Load) -> None:
         pipeline = load(system="Classify {{ text }}.").model_copy(update={"shared": "# Words"})
         assert self._params(pipeline)["system"] == [{"type": "text", "text": "Classify Hello.\n\n# Words"}]
+
+    def test_with_evidence_the_schema_has_the_data_and_its_quotes(self, load: Load) -> None:
+        pipeline = load()
+        settings = pipeline.settings.model_copy(update={"output": OutputSettings(evidence=True)})
+        asking = pipeline.model_copy(update={"settings": settings})
+        schema = self._params(asking)["output_config"]["format"]["schema"]
+        assert schema == json.loads(wrap_schema(SCHEMA)) == json.loads(asking.loaded_schema or "")
+        assert [field.name for field in asking.output.fields] == ["label"]
+        text = asking.model_copy(update={"schema_text": None})
+        assert "output_config" not in self._params(text)
+        assert text.loaded_schema == CITED_TEXT
 
     def test_without_a_schema_no_format_is_sent(self, load: Load) -> None:
         text, structured = self._params(load(schema=None)), self._params(load())

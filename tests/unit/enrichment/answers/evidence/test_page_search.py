@@ -125,6 +125,13 @@ def test_a_quote_on_a_page_without_text_is_unchecked() -> None:
     assert locate("a stamp", 1, [SearchableDocument.of("photo.png", [])]).found == "unchecked"
 
 
+def test_a_quote_on_a_scan_with_a_text_layer_is_unchecked_unless_claude_saw_only_the_text() -> None:
+    pages = [Page(number=1, text="1nvoioe of Acme W1dgets, t0tal 12.OO EUR", image_share=1.0)]
+    assert locate("Acme", 1, [SearchableDocument.of("a.pdf", pages)]).found == "exact"
+    assert locate("Invoice of Acme", 1, [SearchableDocument.of("a.pdf", pages)]).found == "unchecked"
+    assert locate("Invoice of Acme", 1, [SearchableDocument.of("a.pdf", pages, shown=False)]).found is None
+
+
 def test_a_page_of_a_part_is_named_by_its_number_or_by_its_place() -> None:
     part = document("the first page of the part, with text", "the second page of the part, with text", first=51)
     assert locate("second page", 2, [part]).page == 52
