@@ -59,9 +59,6 @@ class Buckets(Protocol):
     def fetch(self, uri: str, path: Path) -> Stored:
         """Copy the object to a local file. Raises SetupError if the file fails."""
 
-    def read(self, uri: str) -> bytes:
-        """Return the object's bytes."""
-
 
 class S3Buckets:
     """
@@ -103,10 +100,6 @@ class S3Buckets:
                 raise _ends_in_a_slash(lake, key) from None
             raise
         return Stored(uri=uri, version=version, size_bytes=path.stat().st_size, sha256=sha256_of(path))
-
-    def read(self, uri: str) -> bytes:
-        lake, key = self._locate(uri)
-        return lake.read(key)
 
     def _locate(self, uri: str) -> tuple[Lake, str]:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
@@ -174,15 +167,11 @@ class LocalFolder:
 
     def fetch(self, uri: str, path: Path) -> Stored:
         with _file_errors(uri):
-            version = _version(self._locate(uri).stat())
-        data = self.read(uri)
+            file = self._locate(uri)
+            version, data = _version(file.stat()), file.read_bytes()
         with disk_errors(path):
             path.write_bytes(data)
         return Stored(uri=uri, version=version, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-
-    def read(self, uri: str) -> bytes:
-        with _file_errors(uri):
-            return self._locate(uri).read_bytes()
 
     def _locate(self, uri: str) -> Path:
         try:

@@ -14,6 +14,8 @@ from include.enrichment.answers.schema.json_schema import References, Schema, po
 #: The properties of a wrapped answer: the author's output, and the quotes.
 DATA, EVIDENCE = "data", "evidence"
 _DEFINITIONS = ("$defs", "definitions")
+#: What stands at the root of the wrapped schema too, so that references to it stay as they are.
+_HOISTED = tuple((name,) for name in _DEFINITIONS)
 #: Their wording is part of every request id: a change bills the rows of such pipelines again.
 _EVIDENCE: Schema = {
     "type": "array",
@@ -65,7 +67,3 @@ def wrap_schema(schema_text: str) -> str:
         **hoisted,
     }
     return json.dumps(wrapped, ensure_ascii=False)
-
-
-#: What stands at the root of the wrapped schema too, so that references to it stay as they are.
-_HOISTED = tuple((name,) for name in _DEFINITIONS)
