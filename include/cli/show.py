@@ -87,11 +87,10 @@ def show(
         kind = _kind(rejects=rejects, warned=warned, samples=samples, failed=files.manifest is None)
         key = {_REJECTS: files.rejects, _SAMPLES: files.samples}.get(kind, files.table)
         first, found = _first_rows(lake, key, rows, warned=warned) if key else (pa.table({}), 0)
+        first = _quotes(first, kind) if evidence else first
         say(heading(files.manifest) if files.manifest else f"Run {run} of {pipeline} {partition} published nothing.\n")
         if files.manifest and files.manifest.trial is None:
             _say_spent(lake, files.manifest)
-        if evidence:
-            first = _quotes(first, kind)
         if found:
             say(rows_table(first, rejects=kind == _REJECTS))
         shown = [f"{min(rows, found):,} of {found:,} {kind}" if found else f"No {kind}"]

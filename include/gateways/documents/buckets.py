@@ -67,7 +67,7 @@ class S3Buckets:
     """
     All buckets of one S3. See Buckets.
 
-    :param open_bucket: opens the whole bucket of that name. It is called once for each
+    :param open_bucket: opens the whole bucket of that name, at its first use
     """
 
     def __init__(self, open_bucket: Callable[[str], Lake]) -> None:

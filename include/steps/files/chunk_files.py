@@ -202,6 +202,7 @@ class ChunkWriter:
         if cached:
             facts |= {"prefix_id": cached.prefix_id, "cache": cached.ttl}
         self._metadata = {"pipeline": pipeline} | {name: fact for name, fact in facts.items() if fact}
+        self._attached = attachments_connection is not None
         self.params_bytes = 0
         self._ids_path = path.with_suffix(".ids")
         self._portion_bytes = portion_bytes
@@ -255,7 +256,7 @@ class ChunkWriter:
                 start = position
             self._waiting_bytes += size
         self._waiting.append(requests.slice(start))
-        self.params_bytes += pc.sum(request_sizes(requests)["params_bytes"]).as_py() or 0
+        self.params_bytes += sum(request_sizes(requests)["params_bytes"].to_pylist() if self._attached else sizes)
 
     def upload(self, lake: Lake) -> str:
         """Upload the written file and return its key."""
