@@ -106,7 +106,7 @@ def show(
 
 
 def _quotes(rows: pa.Table, kind: str) -> pa.Table:
-    """The evidence of the rows. Raises ParamError if they have none."""
+    """Return the evidence of the rows. Raises ParamError if they have none."""
     if kind == _REJECTS:
         raise ParamError("EVIDENCE=1 shows the quotes of published rows, and rejects have none. Leave out one of them.")
     if EVIDENCE not in rows.column_names:

@@ -12,8 +12,8 @@ from include.enrichment.documents.tokens import seen_pixels
 MAX_OBJECT_BYTES = 500_000_000
 #: The most pages of PDFs in a request, and the most images: with a context window of 1,000,000 tokens, and with less
 #: (documentation of PDF support, 2026-08-20, and of vision, 2026-08).
+MAX_PAGES, _MAX_PAGES_OF_SMALL = 600, 100
 _LARGE_CONTEXT = 1_000_000
-_LARGE, _SMALL = 600, 100
 #: The most bytes of an image in base64, the most pixels of its sides, and of those of each image if there are many.
 _MAX_IMAGE_BYTES = 10_000_000
 _MAX_SIDE = 8_000
@@ -71,7 +71,8 @@ class RequestLimits:
 
     @property
     def _most(self) -> int:
-        return _SMALL if self.context_tokens is not None and self.context_tokens < _LARGE_CONTEXT else _LARGE
+        is_small = self.context_tokens is not None and self.context_tokens < _LARGE_CONTEXT
+        return _MAX_PAGES_OF_SMALL if is_small else MAX_PAGES
 
 
 def image_size(pixels: tuple[int, int], model: str, *, images: int) -> tuple[int, int]:

@@ -25,6 +25,7 @@ def picture(pdf: bytes, page: int = 0, dpi: int = _DPI) -> Image.Image:
 
 
 def pages_of(pdf: bytes) -> int:
+    """Return the number of pages."""
     with pypdfium2.PdfDocument(pdf) as document:
         return len(document)
 
