@@ -92,11 +92,12 @@ def _image_problem(image: Size, images: int) -> str | None:
     size, side = base64_bytes(image.sent_bytes), max(image.pixels or (0,))
     most = _MAX_SIDE_OF_MANY if images > _MANY_IMAGES else _MAX_SIDE
     if side > most:
-        return f"the image {image.name} is {side:,} pixels long, but the API takes {most:,} with {images:,} images"
+        among = f" with {images:,} images" if images > _MANY_IMAGES else ""
+        return f"the longer side of the image {image.name} has {side:,} pixels, but the API takes {most:,}{among}"
     if size > _MAX_IMAGE_BYTES:
         return f"the image {image.name} has {size:,} bytes in base64, but the API takes {_MAX_IMAGE_BYTES:,}"
     return None
 
 
 def _they_have(sizes: Sequence[Size]) -> str:
-    return f"the document {sizes[0].name} has" if len(sizes) == 1 else f"the {len(sizes):,} documents have together"
+    return f"the document {sizes[0].name} has" if len(sizes) == 1 else f"together, the {len(sizes):,} documents have"

@@ -17,7 +17,7 @@ from include.enrichment.documents.document import Page
 from include.enrichment.errors import LakeError
 from include.enrichment.storage.version import check_stamp, with_stamp
 
-#: A row group holds about so many bytes of text, or one longer document: whoever looks for a quote reads one group.
+#: The bytes of text in a row group, unless one document has more: a search for a quote reads a whole group.
 _GROUP_BYTES = 1_000_000
 #: Row groups that a reader keeps. Rows come in the order in which their documents were written.
 _GROUPS_KEPT = 4

@@ -38,7 +38,7 @@ from include.steps.files.chunk_files import Chunk, chunk_file_errors
 OpenBuckets = Callable[[str], Buckets]
 
 _READ_BYTES = 1 << 18
-#: Attachments are fetched ahead by so many threads, until so many bytes or pieces wait to be sent.
+#: The threads that fetch attachments ahead, and the bytes and pieces that may wait to be sent.
 _FETCHERS = 8
 _WAITING_BYTES, _WAITING_PIECES = 32_000_000, 128
 #: Of an attachment's file, read and sent at once. Base64 makes four characters of three bytes.

@@ -14,7 +14,7 @@ from include.enrichment.documents.sending import shows_more
 
 #: A page with fewer letters and digits has no text layer: a scanner may add a line of its own to each page.
 _LEAST_LETTERS = 25
-#: A quote of so many characters is the document's even if it begins within a word.
+#: A quote of at least this many characters is the document's even if it begins within a word.
 _LONG = 12
 #: What stands for a part that a quote leaves out, and what separates cells and lines. Each part is looked for alone.
 _GAP = re.compile(r"\s*(?:\.{3,}|…|\[\s*(?:\.{3}|…)\s*\]|[\n|\t])\s*")
