@@ -92,7 +92,7 @@ def show(
         if files.manifest and files.manifest.trial is None:
             _say_spent(lake, files.manifest)
         if found:
-            say(rows_table(first, rejects=kind == _REJECTS))
+            say(rows_table(first, rejects=kind == _REJECTS, evidence=evidence))
         shown = [f"{min(rows, found):,} of {found:,} {kind}" if found else f"No {kind}"]
         shown += ["ROWS=… shows more"] if rows < found else []
         shown += _offers(files.manifest) if files.manifest and kind == _ROWS and not evidence else []

@@ -21,6 +21,7 @@ from include.enrichment.documents.options import AttachmentOptions
 from include.enrichment.documents.recipe import media_type_made, recipe_for_image, recipe_for_pages
 from include.enrichment.documents.tokens import image_tokens, layer_tokens, pdf_tokens, text_tokens
 from include.gateways.documents.inspector import CannotMake, Inspector
+from include.steps.extracting.document_log import DocumentLog
 from include.steps.extracting.examining import Examined, Examiner, open_examiner
 from include.steps.files.document_file import DocumentWriter, SentDocument
 
@@ -79,7 +80,10 @@ def attaching(
         return
     limits = RequestLimits(model=pipeline.settings.request.model, context_tokens=context_tokens)
     with Inspector() as inspector, open_examiner(buckets, inspector) as examiner, DocumentWriter(path) as writer:
-        yield partial(_attach, examiner, _Attacher(pipeline, limits, writer), pipeline.settings.attached_columns)
+        documents = DocumentLog()
+        attacher = _Attacher(pipeline, limits, writer, documents)
+        yield partial(_attach, examiner, attacher, pipeline.settings.attached_columns)
+        documents.end()
 
 
 def _attach(
@@ -145,7 +149,9 @@ class _Sent:
 class _Attacher:
     """Makes the parts of rows whose objects are read."""
 
-    def __init__(self, pipeline: Pipeline, limits: RequestLimits, writer: DocumentWriter) -> None:
+    def __init__(
+        self, pipeline: Pipeline, limits: RequestLimits, writer: DocumentWriter, documents: DocumentLog
+    ) -> None:
         settings = pipeline.settings
         self._columns = settings.attached_columns
         self._of_objects = settings.source.objects is not None
@@ -155,9 +161,18 @@ class _Attacher:
         self._citations = settings.output.evidence and pipeline.schema_text is None
         self._limits = limits
         self._writer = writer
+        self._log = documents
 
     def parts(self, row: _Row, coming: Sequence[_Coming]) -> Sequence[Part]:
         """Return the parts of a row. Waits for its objects."""
+        parts = self._parts(row, coming)
+        for part in parts:
+            if part.problem:
+                self._log.unsendable(part.problem)
+        self._log.row()
+        return parts
+
+    def _parts(self, row: _Row, coming: Sequence[_Coming]) -> Sequence[Part]:
         documents = []
         for one in coming:
             examined = one.examined.result()
@@ -191,6 +206,7 @@ class _Attacher:
             return Part(columns=columns, problem=problem)
         for each in sent:
             self._writer.add(each.document)
+            self._log.sent(each.document.sent_as)
         return Part(
             columns=columns,
             blocks=content_blocks([one.titled for one in sent], citations=self._citations),

@@ -179,6 +179,20 @@ def test_a_document_that_cannot_be_sent_is_the_problem_of_its_row_alone(attached
     assert [row["ticket"] for row, _ in rows] == [0, 1, 2, 3, 4, 5]
 
 
+def test_the_log_counts_how_documents_are_sent_and_says_why_one_is_not(
+    attached: Attached, folder: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="include.steps.extracting"):
+        attached(
+            folder.write("scan.pdf", scanned_pdf(image())), folder.write("empty.pdf", b""), folder.write("a.txt", b"Hi")
+        )
+    (message,) = caplog.messages
+    assert message == (
+        "Documents of 3 rows: 1 sent as pages, 1 sent as text, 1 cannot be sent\n"
+        "  the document empty.pdf is empty (0 bytes)"
+    )
+
+
 def test_what_exceeds_the_limits_of_the_model_is_a_problem_with_its_numbers(attached: Attached, folder: Folder) -> None:
     uri = folder.write("seven.pdf", SEVEN)
     settings = "{columns: {scan: {send: pages}}, connection: aws%s}"

@@ -207,6 +207,14 @@ def test_a_mistake_in_the_settings_of_objects_has_its_line(mistakes: Mistakes, y
     )
 
 
+def test_a_mistake_in_the_place_of_objects_is_the_only_one_named(mistakes: Mistakes) -> None:
+    yaml = OBJECTS_YAML.replace("s3://bucket/contracts/dt={partition}/", "/data/contracts").replace(
+        "  connection: exports\n", ""
+    )
+    (line,) = mistakes(yaml=yaml, **OF_OBJECTS)
+    assert line.startswith("pipeline.yaml:2: source.objects: must be a prefix")
+
+
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
