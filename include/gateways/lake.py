@@ -36,6 +36,13 @@ _RETRY: RetryConfig = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
 _LOCK = ".lock"
 #: S3's codes for rejected credentials.
 _REJECTIONS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "AccessDenied")
+#: S3's codes for a bucket that does not exist or cannot exist.
+_NO_BUCKET = ("NoSuchBucket", "InvalidBucketName")
+#: S3's codes for an object that these credentials cannot read, whatever they can do with others.
+_WITHHELD = {
+    "AccessDenied": "S3 denies the AWS connection access to it",
+    "InvalidObjectState": "it is in an archive of S3, and has to be restored before it can be read",
+}
 
 
 class ObjectMissing(LakeError):
@@ -48,6 +55,36 @@ class UnreadableKey(LakeError):
     """A key that is no valid path: it has an empty name, ``.``, ``..`` or a control character in it."""
 
     retryable = False
+
+
+class TooLarge(LakeError):
+    """
+    The object has more bytes than the caller wants.
+
+    :param size_bytes: of the object
+    """
+
+    retryable = False
+
+    def __init__(self, message: str, *, size_bytes: int) -> None:
+        super().__init__(message)
+        self.size_bytes = size_bytes
+
+
+class BucketMissing(SetupError):
+    """There is no bucket with that name."""
+
+
+class Withheld(SetupError):
+    """
+    S3 does not hand out this object: a permission is missing, or it is in an archive.
+
+    :param why: in words that continue "the object cannot be read:"
+    """
+
+    def __init__(self, message: str, *, why: str) -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class Conflict(LakeError):
@@ -177,10 +214,18 @@ class Lake:
         except ObjectMissing:
             return None
 
-    def fetch(self, key: str, path: Path) -> str:
-        """Copy the object to a local file and return its tag. Raises ObjectMissing, or SetupError if the file fails."""
+    def fetch(self, key: str, path: Path, *, most_bytes: int | None = None) -> str:
+        """
+        Copy the object to a local file and return its tag.
+
+        Raises ObjectMissing, SetupError if the file fails, and TooLarge, before anything is copied, if the object has
+        more than ``most_bytes``; None: no object has.
+        """
         with self._errors(key):
             found = obstore.get(self._store, key)
+        size = found.meta["size"]
+        if most_bytes is not None and size > most_bytes:
+            raise TooLarge(f"{self.locate(key)} has {size:,} bytes; at most {most_bytes:,} are read.", size_bytes=size)
         with disk_errors(path), path.open("wb") as file:
             for part in self._parts(key, found):
                 file.write(part)
@@ -301,8 +346,8 @@ class Lake:
                 ) from error
             absent = isinstance(error, exceptions.NotFoundError | FileNotFoundError)
             # A write needs no existing key: only the bucket can be missing.
-            if "NoSuchBucket" in str(error) or (absent and writing):
-                raise SetupError(
+            if any(code in str(error) for code in _NO_BUCKET) or (absent and writing):
+                raise BucketMissing(
                     f"The bucket of {self.uri} does not exist. Nothing was written."
                     " Create it, or correct the name (for the lake: ENRICHMENT_LAKE)."
                 ) from error
@@ -311,6 +356,10 @@ class Lake:
             if isinstance(self._store, LocalStore):
                 raise LakeError(f"The disk of the lake's folder failed at {where}: {fact}") from error
             is_rejected = isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError)
+            code = next((code for code in _WITHHELD if f"<Code>{code}</Code>" in str(error)), None)
+            if code and not writing:
+                why = f"{_WITHHELD[code]} ({code})"
+                raise Withheld(f"{where} cannot be read: {why}.", why=why) from error
             if is_rejected or any(code in str(error) for code in _REJECTIONS):
                 raise SetupError(f"S3 rejected the credentials of the AWS connection at {where}: {fact}") from error
             raise LakeError(f"The store failed at {where}: {fact}") from error

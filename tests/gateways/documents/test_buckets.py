@@ -11,7 +11,7 @@ import pytest
 
 from include.enrichment.errors import SetupError
 from include.gateways.documents.buckets import Buckets, LocalFolder, S3Buckets
-from include.gateways.lake import Lake, ObjectMissing, UnreadableKey
+from include.gateways.lake import Lake, ObjectMissing, TooLarge, UnreadableKey, Withheld
 from tests.fixtures.s3 import Bucket
 from tests.gateways.s3_proxy import on_s3
 
@@ -115,15 +115,41 @@ class TestS3:
             place.buckets.objects(place.prefix)
 
     @pytest.mark.parametrize(
-        "uri", ["", "a.pdf", "/etc/passwd", "S3://b/a", "s3://bucket", "s3://b/", "s3://b//a", "s3://b/a/", "s3://é/a"]
+        "uri",
+        [
+            *("", "a.pdf", "/etc/passwd", "S3://b/a", "s3://bucket", "s3://b/", "s3://b//a", "s3://b/a/", "s3://é/a"),
+            *("s3://b/a//b", "s3://b/../a", "s3://b/a/.", "s3://b/a\nb", "s3://b/a\x7f", f"s3://b/{'a' * 1025}"),
+            "s3://key:secret/x@b/a",
+        ],
     )
     def test_a_uri_that_names_no_object_is_the_fault_of_its_row(self, s3_bucket: Bucket, uri: str) -> None:
         with pytest.raises(UnreadableKey, match=r"names no object: it "):
             OnS3(s3_bucket).buckets.read(uri)
 
-    def test_a_bucket_that_does_not_exist_is_a_fault_of_the_setup(self, s3_bucket: Bucket) -> None:
+    def test_a_bucket_that_does_not_exist_is_a_fault_of_the_uri_but_not_of_a_listing(
+        self, s3_bucket: Bucket, tmp_path: Path
+    ) -> None:
+        buckets = OnS3(s3_bucket).buckets
+        for read in (buckets.read, lambda uri: buckets.fetch(uri, tmp_path / "copy")):
+            with pytest.raises(UnreadableKey, match=r"the bucket s3://no-such-bucket does not exist"):
+                read("s3://no-such-bucket/a.pdf")
         with pytest.raises(SetupError, match=r"The bucket of s3://no-such-bucket does not exist"):
-            OnS3(s3_bucket).buckets.read("s3://no-such-bucket/a.pdf")
+            buckets.objects("s3://no-such-bucket/a/")
+
+    def test_a_document_named_like_the_prefix_is_not_taken_for_another(self, s3_bucket: Bucket) -> None:
+        place = OnS3(s3_bucket)
+        place.put("", b"whose key ends in a slash")
+        s3_bucket.put("invoices/dt=2026-11-01", b"of no day")
+        (listed,) = place.buckets.objects(place.prefix)
+        assert (listed.uri, listed.name) == (place.prefix, "")
+        with pytest.raises(UnreadableKey, match="ends with a slash"):
+            place.buckets.read(listed.uri)
+
+    def test_an_archived_object_is_withheld(self, s3_bucket: Bucket) -> None:
+        s3_bucket.put("a.pdf", b"x", StorageClass="GLACIER")
+        with pytest.raises(Withheld, match=r"a\.pdf cannot be read: it is in an archive of S3") as raised:
+            OnS3(s3_bucket).buckets.read(f"{s3_bucket.uri}/a.pdf")
+        assert raised.value.why.endswith("(InvalidObjectState)")
 
     def test_a_bucket_is_opened_once(self, s3_bucket: Bucket) -> None:
         opened: list[str] = []
@@ -138,7 +164,39 @@ class TestS3:
         assert opened == [s3_bucket.name]
 
 
+def test_nothing_is_copied_of_an_object_that_is_too_large(place: Place, tmp_path: Path) -> None:
+    place.put("a.pdf", b"1234")
+    with pytest.raises(TooLarge) as raised:
+        place.buckets.fetch(f"{place.prefix}a.pdf", tmp_path / "copy", most_bytes=3)
+    assert raised.value.size_bytes == 4
+    assert not (tmp_path / "copy").exists()
+    assert place.buckets.fetch(f"{place.prefix}a.pdf", tmp_path / "copy", most_bytes=4).size_bytes == 4
+
+
 class TestFolder:
+    def test_a_link_is_a_row_wherever_it_leads(self, tmp_path: Path) -> None:
+        folder = tmp_path / "objects"
+        (folder / "sub").mkdir(parents=True)
+        (tmp_path / "secret").write_text("x")
+        (folder / "sub" / "a").write_text("a")
+        for name, to in {"in": "sub/a", "out": "../secret", "loop": "loop", "none": "none2", "folder": "sub"}.items():
+            (folder / name).symlink_to(to)
+        os.mkfifo(folder / "pipe")
+        buckets = LocalFolder(folder)
+        listed = {each.name: each.uri for each in buckets.objects(f"{folder}/")}
+        assert list(listed) == ["folder", "in", "loop", "none", "out", "pipe", "sub/a"]
+        assert buckets.read(listed["in"]) == b"a"
+        for name in ("folder", "none", "pipe"):
+            with pytest.raises(ObjectMissing, match="does not exist, or is no file"):
+                buckets.read(listed[name])
+        for name in ("loop", "out"):
+            with pytest.raises(UnreadableKey, match="names no object"):
+                buckets.read(listed[name])
+
+    def test_a_name_that_is_too_long_for_the_disk_is_the_fault_of_its_row(self, tmp_path: Path) -> None:
+        with pytest.raises(UnreadableKey, match="File name too long"):
+            LocalFolder(tmp_path).read(f"{tmp_path}/{'a' * 300}")
+
     @pytest.mark.parametrize("uri", ["{folder}/../secret", "{folder}/link", "secret", "s3://b/a", "{folder}/\udcff"])
     def test_nothing_outside_is_read(self, tmp_path: Path, uri: str) -> None:
         folder = tmp_path / "objects"
