@@ -21,7 +21,7 @@ from include.enrichment.storage.address import redact_secret, s3_address
 from include.gateways.disk import disk_errors
 
 if TYPE_CHECKING:
-    from obstore import GetResult, PutMode, ReadableFile
+    from obstore import GetResult, ObjectMeta, PutMode, ReadableFile
     from obstore.store import RetryConfig, S3Credential
 
 _PART_BYTES = 8 * 1024 * 1024
@@ -186,18 +186,23 @@ class Lake:
     def objects(self, prefix: str) -> list[Listed]:
         """Return the objects below a prefix that ends in a slash, sorted by key."""
         with self._errors(prefix):
-            found = [
-                Listed(
-                    key=str(each["path"]),
-                    size_bytes=each["size"],
-                    etag=self._tag(str(each["path"]), each["e_tag"]),
-                    changed_at=each["last_modified"],
-                )
-                for page in obstore.list(self._store, prefix)
-                for each in page
-                if each["path"] != _LOCK
-            ]
+            pages = obstore.list(self._store, prefix)
+            found = [self._listed(each) for page in pages for each in page if each["path"] != _LOCK]
         return sorted(found, key=lambda listed: listed.key)
+
+    def first(self, prefix: str) -> Listed | None:
+        """Return the first object below a prefix that ends in a slash, in the order of S3; None if there is none."""
+        with self._errors(prefix):
+            page = next(iter(obstore.list(self._store, prefix, chunk_size=1)), None)
+            return self._listed(page[0]) if page else None
+
+    def _listed(self, found: ObjectMeta) -> Listed:
+        return Listed(
+            key=str(found["path"]),
+            size_bytes=found["size"],
+            etag=self._tag(str(found["path"]), found["e_tag"]),
+            changed_at=found["last_modified"],
+        )
 
     def list(self, prefix: str) -> list[str]:
         """Return the keys below a prefix that ends in a slash, sorted."""

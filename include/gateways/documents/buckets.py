@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -87,6 +88,7 @@ class S3Buckets:
     def __init__(self, open_bucket: Callable[[str], Lake]) -> None:
         self._open_bucket = open_bucket
         self._opened: dict[str, Lake] = {}
+        self._one_at_a_time = threading.Lock()
 
     def objects(self, prefix: str) -> list[ListedObject]:
         bucket, _, folder = prefix.removeprefix("s3://").partition("/")
@@ -116,7 +118,8 @@ class S3Buckets:
         except BucketMissing as error:
             raise _without_bucket(uri, lake) from error
         except ObjectMissing:
-            if any(listed.key == key for listed in lake.objects(f"{key}/")):
+            # It would come first: a listing returns its key without the slash.
+            if (first := lake.first(f"{key}/")) and first.key == key:
                 raise _ends_in_a_slash(lake, key) from None
             raise
         return Stored(uri=uri, version=version, size_bytes=path.stat().st_size, sha256=sha256_of(path))
@@ -148,9 +151,10 @@ class S3Buckets:
         return self._bucket(bucket), key
 
     def _bucket(self, name: str) -> Lake:
-        if name not in self._opened:
-            self._opened[name] = self._open_bucket(name)
-        return self._opened[name]
+        with self._one_at_a_time:
+            if name not in self._opened:
+                self._opened[name] = self._open_bucket(name)
+            return self._opened[name]
 
 
 def _is_hidden(name: str) -> bool:

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -151,16 +153,27 @@ class TestS3:
             OnS3(s3_bucket).buckets.read(f"{s3_bucket.uri}/a.pdf")
         assert raised.value.why.endswith("(InvalidObjectState)")
 
-    def test_a_bucket_is_opened_once(self, s3_bucket: Bucket) -> None:
+    def test_a_folder_is_missing_without_a_look_at_all_that_is_in_it(
+        self, s3_bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        place = OnS3(s3_bucket)
+        place.put("folder/a.pdf", b"x")
+        monkeypatch.delattr(Lake, "objects")
+        with pytest.raises(ObjectMissing):
+            place.buckets.fetch(f"{place.prefix}folder", tmp_path / "copy")
+
+    def test_a_bucket_is_opened_once_also_by_threads(self, s3_bucket: Bucket) -> None:
         opened: list[str] = []
 
         def open_bucket(name: str) -> Lake:
             opened.append(name)
+            time.sleep(0.01)
             return on_s3(f"s3://{name}", s3_bucket.endpoint_url)
 
         buckets = S3Buckets(open_bucket)
         s3_bucket.put("a", b"1")
-        assert [buckets.read(f"{s3_bucket.uri}/a") for _ in range(2)] == [b"1", b"1"]
+        with ThreadPoolExecutor(2) as threads:
+            assert list(threads.map(buckets.read, [f"{s3_bucket.uri}/a"] * 2)) == [b"1", b"1"]
         assert opened == [s3_bucket.name]
 
 
