@@ -200,7 +200,24 @@ class LocalFolder:
                 for name in (*names, *(name for name in folders if Path(folder, name).is_symlink()))
             ]
             named = {file.relative_to(prefix).as_posix(): file for file in files}
-            return [_listed(named[name], name) for name in sorted(named) if not _is_hidden(name)]
+            return [self._listed(named[name], name) for name in sorted(named) if not _is_hidden(name)]
+
+    def _listed(self, file: Path, name: str) -> ListedObject:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise UnreadableKey(f"{str(file)!r} names no object: its name is not text in UTF-8.") from error
+        try:
+            found = self._locate(str(file)).stat()
+        except (UnreadableKey, FileNotFoundError):  # a link that leads nowhere, or out of the folder
+            found = file.lstat()
+        return ListedObject(
+            uri=str(file),
+            name=name,
+            size_bytes=found.st_size,
+            modified_at=datetime.fromtimestamp(found.st_mtime, UTC),
+            version=_version(found),
+        )
 
     def fetch(self, uri: str, path: Path, *, most_bytes: int | None = None) -> Stored:
         with self._opened(uri) as file:
@@ -235,21 +252,6 @@ class LocalFolder:
         if not uri.startswith("/") or not inside:
             raise UnreadableKey(f"{shown(uri)!r} names no object: it is not the path of a file in {self._folder}.")
         return Path(uri)
-
-
-def _listed(file: Path, name: str) -> ListedObject:
-    try:
-        name.encode()
-    except UnicodeEncodeError as error:
-        raise UnreadableKey(f"{str(file)!r} names no object: its name is not text in UTF-8.") from error
-    found = file.lstat()  # a link that leads nowhere, or out of the folder, is a row, too
-    return ListedObject(
-        uri=str(file),
-        name=name,
-        size_bytes=found.st_size,
-        modified_at=datetime.fromtimestamp(found.st_mtime, UTC),
-        version=_version(found),
-    )
 
 
 def _version(found: os.stat_result) -> str:

@@ -196,7 +196,9 @@ class TestFolder:
             (folder / name).symlink_to(to)
         os.mkfifo(folder / "pipe")
         buckets = LocalFolder(folder)
-        listed = {each.name: each.uri for each in buckets.objects(f"{folder}/")}
+        found = {each.name: each for each in buckets.objects(f"{folder}/")}
+        assert found["in"].size_bytes == 1
+        listed = {name: each.uri for name, each in found.items()}
         assert list(listed) == ["folder", "in", "loop", "none", "out", "pipe", "sub/a"]
         assert buckets.read(listed["in"]) == b"a"
         for name in ("folder", "none", "pipe"):
