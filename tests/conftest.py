@@ -28,6 +28,9 @@ os.environ |= {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_AIRFLOW_HOME}/airflow.db",
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
     "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(_AIRFLOW_HOME / "logs"),
+    # Nothing here speaks TLS, but each client would read all certificates of the machine first, 25 ms each: a folder
+    # without any. Subprocesses inherit it.
+    **({} if "ANTHROPIC_API_KEY_CONTRACT" in os.environ else {"SSL_CERT_DIR": str(_AIRFLOW_HOME)}),
     # Subprocesses find the project as this process does.
     "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")]),
 }

@@ -154,7 +154,8 @@ ROOMS = [
             "kind.py": {"puremagic"},
             "page.py": {"pypdfium2"},
             "pdf.py": {"pikepdf", "pypdfium2"},
-            "text.py": {"inscriptis", "lxml", "mammoth"},
+            "docx.py": {"lxml", "mammoth"},
+            "text.py": {"inscriptis", "lxml"},
         },
     ),
     Room(

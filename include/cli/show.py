@@ -87,11 +87,10 @@ def show(
         kind = _kind(rejects=rejects, warned=warned, samples=samples, failed=files.manifest is None)
         key = {_REJECTS: files.rejects, _SAMPLES: files.samples}.get(kind, files.table)
         first, found = _first_rows(lake, key, rows, warned=warned) if key else (pa.table({}), 0)
+        first = _quotes(first, kind) if evidence else first
         say(heading(files.manifest) if files.manifest else f"Run {run} of {pipeline} {partition} published nothing.\n")
         if files.manifest and files.manifest.trial is None:
             _say_spent(lake, files.manifest)
-        if evidence:
-            first = _quotes(first, kind)
         if found:
             say(rows_table(first, rejects=kind == _REJECTS))
         shown = [f"{min(rows, found):,} of {found:,} {kind}" if found else f"No {kind}"]
@@ -107,7 +106,7 @@ def show(
 
 
 def _quotes(rows: pa.Table, kind: str) -> pa.Table:
-    """The evidence of the rows. Raises ParamError if they have none."""
+    """Return the evidence of the rows. Raises ParamError if they have none."""
     if kind == _REJECTS:
         raise ParamError("EVIDENCE=1 shows the quotes of published rows, and rejects have none. Leave out one of them.")
     if EVIDENCE not in rows.column_names:

@@ -17,7 +17,7 @@ class Choice:
     How a document is sent.
 
     :param sent_as: ``pages`` of a PDF, ``text`` or ``image``
-    :param why: why it is sent as that; empty if there is no choice
+    :param why: why it is sent as that, or what of it is not; empty if there is no choice
     :param pages: the pages that are sent, those of a text being one; none of an image
     :param problem: why it cannot be sent, in words that continue "the document"; None: it can
     """
@@ -40,7 +40,8 @@ def choose(inspected: Inspected, options: AttachmentOptions) -> Choice:
         return Choice(sent_as="image")
     if kind != PDF:
         empty = not any(page.text.strip() for page in inspected.pages)
-        return Choice(sent_as="text", pages=inspected.pages, problem="has no text" if empty else None)
+        left_out = f"without its {inspected.left_out:,} pictures, charts and formulas" if inspected.left_out else ""
+        return Choice(sent_as="text", why=left_out, pages=inspected.pages, problem="has no text" if empty else None)
     if not (pages := wanted_pages(inspected, options)):
         return Choice(
             sent_as="pages", problem=f"has {len(inspected.pages):,} pages, but `pages: {options.pages}` are to be sent"

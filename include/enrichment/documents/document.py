@@ -34,6 +34,7 @@ class Inspected(msgspec.Struct, frozen=True, kw_only=True):
     :param pixels: width and height of an image as it is shown, so after EXIF rotation
     :param orientation: the EXIF orientation of an image, 1 to 8; 1 is upright
     :param encrypted: opens without a password but is encrypted, so it is sent decrypted
+    :param left_out: the pictures, charts and formulas of a DOCX, of which only the text is sent
     :param problem: why it cannot be sent, in words that continue "the document"; None: it can
     """
 
@@ -42,6 +43,7 @@ class Inspected(msgspec.Struct, frozen=True, kw_only=True):
     pixels: tuple[int, int] | None = None
     orientation: int = 1
     encrypted: bool = False
+    left_out: int = 0
     problem: str | None = None
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 #: DuckDB's memory. A batch that is filtered has a few megabytes.
 _MEMORY = "256MB"
+#: A task asks several times about the one or two expressions of its pipeline. An answer takes a database of its own,
+#: which is longer to open than to ask, so the last ones are kept.
+_MOST_KEPT = 100
 #: What makes an expression read more than its row, by the class of its node in DuckDB's syntax tree.
 _FOREIGN = {
     "SUBQUERY": "a subquery",
@@ -29,8 +33,13 @@ _FOREIGN = {
 }
 
 
-def expression_problems(text: str) -> Iterator[tuple[int, str]]:
-    """Yield why the text is not one expression over a row, each fact with its line in the text. Needs no columns."""
+@lru_cache(_MOST_KEPT)
+def expression_problems(text: str) -> Sequence[tuple[int, str]]:
+    """Return why the text is not one expression over a row, each fact with its line in the text. Needs no columns."""
+    return tuple(_find_problems(text))
+
+
+def _find_problems(text: str) -> Iterator[tuple[int, str]]:
     with closing(connect()) as database:
         # Alone it must be a select list, and in parentheses one value: nothing but an expression is both.
         for begin, end in (("", ""), ("(\n", "\n)")):
@@ -41,7 +50,7 @@ def expression_problems(text: str) -> Iterator[tuple[int, str]]:
         items = parse(database, text)
         if len(items) != 1:
             yield 1, f"must be one SQL expression, not {len(items)}: combine them with `and`"
-        changing = _changing_functions(database)
+        changing = _changing_functions()
         for node in nodes(items):
             line = _line_at(text, node.get("query_location", 0) - len("select "))
             if foreign := _FOREIGN.get(node.get("class", "")):
@@ -101,20 +110,25 @@ def columns_in(text: str, available: Collection[str]) -> list[str]:
     """
     Return the columns that an expression reads, of those available. Upper and lower case are the same, as in DuckDB.
     """
-    with closing(connect()) as database:
-        folded = {name.casefold() for name in _names(parse(database, text))}
+    folded = {name.casefold() for name in _names(_tree(text))}
     return [name for name in available if name.casefold() in folded]
 
 
 def unknown_columns(text: str, available: Collection[str]) -> list[str]:
     """Return the names in an expression that are neither an available column nor the parameter of a lambda."""
-    with closing(connect()) as database:
-        tree = parse(database, text)
+    tree = _tree(text)
     lambdas = [node["lhs"] for node in nodes(tree) if node.get("class") == "LAMBDA"]
     known = {name.casefold() for name in (*available, *_names(lambdas))}
     return sorted({name for name in _names(tree) if name.casefold() not in known})
 
 
+@lru_cache(_MOST_KEPT)
+def _tree(text: str) -> list[Any]:
+    with closing(connect()) as database:
+        return parse(database, text)
+
+
+@lru_cache(_MOST_KEPT)
 def type_of(text: str, columns: pa.Schema) -> str:
     """
     Return DuckDB's type of an expression over these columns.
@@ -139,10 +153,12 @@ def _names(tree: Any) -> Iterator[str]:
     return (node["column_names"][0] for node in nodes(tree) if node.get("class") == "COLUMN_REF")
 
 
-def _changing_functions(database: duckdb.DuckDBPyConnection) -> set[str]:
+@cache
+def _changing_functions() -> set[str]:
     """Return the functions that tell the time, draw a random number or depend on a setting."""
     sql = "select function_name from duckdb_functions() where stability <> 'CONSISTENT' and function_name <> 'error'"
-    return {name for (name,) in database.execute(sql).fetchall()}
+    with closing(connect()) as database:
+        return {name for (name,) in database.execute(sql).fetchall()}
 
 
 def _error_line(found: Any, text: str, before: str) -> int:

@@ -12,7 +12,7 @@ import jinja2
 import msgspec
 from jinja2 import nodes
 from jinja2.compiler import CodeGenerator, Frame
-from jinja2.filters import do_xmlattr
+from jinja2.filters import FILTERS, do_xmlattr
 from jinja2.runtime import Context, LoopContext, Macro, TemplateReference, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
 from jinja2.utils import Cycler, Joiner, Namespace, pass_eval_context
@@ -111,9 +111,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             autoescape=False,
         )
         self.globals.update(range=_Range(), cycler=_Cycler, joiner=_Joiner, namespace=_Namespace)
-        del self.globals["lipsum"], self.filters["random"]
-        self.filters.update(tojson=_tojson, xmlattr=_xmlattr)
-        self.filters = {name: _converting(name, function) for name, function in self.filters.items()}
+        del self.globals["lipsum"]
+        self.filters = _FILTERS
         for name in ("divisibleby", "even", "iterable", "odd", "sequence", "string"):  # a NULL is none of these
             self.tests[name] = _not_null(self.tests[name])
         self.tests.update(none=_is_none, sameas=_is_same)
@@ -213,6 +212,14 @@ def _tojson(value: object, indent: int | None = None) -> str:
 @pass_eval_context
 def _xmlattr(context: nodes.EvalContext, attributes: Mapping[str, Any], autospace: bool = True) -> str:
     return do_xmlattr(context, {name: None if v is NULL else v for name, v in attributes.items()}, autospace)
+
+
+#: Made once: for each template it would take longer than compiling most of them.
+_FILTERS = {
+    name: _converting(name, function)
+    for name, function in {**FILTERS, "tojson": _tojson, "xmlattr": _xmlattr}.items()
+    if name != "random"
+}
 
 
 def _not_null(test: Any) -> Callable[..., bool]:

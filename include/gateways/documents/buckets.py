@@ -74,15 +74,12 @@ class Buckets(Protocol):
         ``most_bytes``; None: no object has.
         """
 
-    def read(self, uri: str) -> bytes:
-        """Return the object's bytes."""
-
 
 class S3Buckets:
     """
     All buckets of one S3. See Buckets.
 
-    :param open_bucket: opens the whole bucket of that name. It is called once for each
+    :param open_bucket: opens the whole bucket of that name, at its first use
     """
 
     def __init__(self, open_bucket: Callable[[str], Lake]) -> None:
@@ -123,13 +120,6 @@ class S3Buckets:
                 raise _ends_in_a_slash(lake, key) from None
             raise
         return Stored(uri=uri, version=version, size_bytes=path.stat().st_size, sha256=sha256_of(path))
-
-    def read(self, uri: str) -> bytes:
-        lake, key = self._locate(uri)
-        try:
-            return lake.read(key)
-        except BucketMissing as error:
-            raise _without_bucket(uri, lake) from error
 
     def _locate(self, uri: str) -> tuple[Lake, str]:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
@@ -229,10 +219,6 @@ class LocalFolder:
                 while block := file.read(_BLOCK_BYTES):
                     copy.write(block)
         return Stored(uri=uri, version=_version(found), size_bytes=path.stat().st_size, sha256=sha256_of(path))
-
-    def read(self, uri: str) -> bytes:
-        with self._opened(uri) as file:
-            return file.read()
 
     @contextmanager
     def _opened(self, uri: str) -> Iterator[BinaryIO]:

@@ -22,7 +22,7 @@ from include.gateways.disk import disk_errors
 from include.gateways.documents.inspection import messages
 
 _WORKER = "include.gateways.documents.inspection.worker"
-#: A child process is replaced after so many requests: what its libraries leak does not add up.
+#: A child process is replaced after this many requests, so that what its libraries leak does not add up.
 _MOST_REQUESTS = 500
 #: As many seconds by the clock may pass for each second of processor time.
 _PATIENCE = 10
@@ -32,7 +32,9 @@ _END_SECONDS = 2
 _MOST_REPLY_BYTES = 512 << 20
 
 _encode = msgspec.msgpack.Encoder().encode
-_decoder: msgspec.msgpack.Decoder[messages.Reply] = msgspec.msgpack.Decoder(messages.Reply)
+_decoder: msgspec.msgpack.Decoder[messages.Kind | messages.Reply] = msgspec.msgpack.Decoder(
+    messages.Kind | messages.Reply
+)
 
 
 class CannotMake(LakeError):
@@ -54,11 +56,13 @@ class _Ended(Exception):
     The child process ended without a reply. The message continues "the document".
 
     :param is_certain: it would do so again
+    :param media_type: of the document; empty: it ended before that was known
     """
 
-    def __init__(self, message: str, *, is_certain: bool = False) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, is_certain: bool = False, media_type: str = "") -> None:
+        super().__init__(f"is {media_type} and {message}" if media_type else message)
         self.is_certain = is_certain
+        self.media_type = media_type
 
 
 class Inspector:
@@ -98,7 +102,7 @@ class Inspector:
         try:
             reply = self._ask(messages.Inspect(str(path.absolute())), path)
         except _Ended as error:
-            return Inspected(media_type="", problem=str(error))
+            return Inspected(media_type=error.media_type, problem=str(error))
         assert isinstance(reply, messages.Found)
         return reply.inspected
 
@@ -135,11 +139,15 @@ class Inspector:
             self._end_child()
         if self._child is None:
             self._child = _Child(self._seconds, self._memory_bytes)
+        media_type = ""
         try:
-            return _decoder.decode(self._child.ask(_encode(request)))
-        except msgspec.DecodeError as error:
+            self._child.send(_encode(request))
+            while isinstance(reply := self._child.receive(), messages.Kind):
+                media_type = reply.media_type
+            return reply
+        except _Ended as error:
             self._end_child()
-            raise _Ended("makes the process that reads it reply with nonsense") from error
+            raise _Ended(str(error), is_certain=error.is_certain, media_type=media_type) from error
         except BaseException:
             # Also for an interrupt: a reply that is still to come would be taken for that of the next document.
             self._end_child()
@@ -182,15 +190,21 @@ class _Child:
                 retryable=True,
             ) from error
 
-    def ask(self, message: bytes) -> bytes:
-        """Return the reply to a message. Raises _Ended if there is none in time."""
+    def send(self, message: bytes) -> None:
+        """Send a request. Raises _Ended if nobody reads it."""
         self.requests += 1
         assert self._process.stdin
         try:
             self._process.stdin.write(messages.LENGTH.pack(len(message)) + message)
         except BrokenPipeError as error:
             raise self._how_it_ended() from error
-        return self._receive(_PATIENCE * self._seconds)
+
+    def receive(self) -> messages.Kind | messages.Reply:
+        """Return the next message. Raises _Ended if there is none in time."""
+        try:
+            return _decoder.decode(self._receive(_PATIENCE * self._seconds))
+        except msgspec.DecodeError as error:
+            raise _Ended("makes the process that reads it reply with nonsense") from error
 
     def end(self) -> None:
         """End the process, which has nothing to lose, and close its pipes."""

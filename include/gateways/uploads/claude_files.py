@@ -112,7 +112,7 @@ class ClaudeFiles:
 
 
 class _Pace:
-    """Holds calls back so that no minute has more than so many."""
+    """Delays calls, so that no minute has more than ``calls`` of them."""
 
     def __init__(self, calls: int) -> None:
         self._latest: deque[float] = deque(maxlen=calls)

@@ -25,6 +25,7 @@ def picture(pdf: bytes, page: int = 0, dpi: int = _DPI) -> Image.Image:
 
 
 def pages_of(pdf: bytes) -> int:
+    """Return the number of pages."""
     with pypdfium2.PdfDocument(pdf) as document:
         return len(document)
 
@@ -85,16 +86,15 @@ def sideways(pdf: bytes) -> bytes:
     return to.getvalue()
 
 
-def locked(pdf: bytes, *, user: str = "", owner: str = "owner") -> bytes:
+def locked(pdf: bytes, *, user: str = "") -> bytes:
     """
     Return the PDF encrypted.
 
-    :param user: the password without which nobody can open it
-    :param owner: the password without which nobody may print or copy it
+    :param user: the password without which nobody can open it; empty: it opens, but nobody may print or copy it
     """
     to = io.BytesIO()
-    # RC4 has no random salt, other than AES: the bytes are the same each time.
-    encryption = pikepdf.Encryption(user=user, owner=owner, R=3, aes=False, metadata=False)
+    # Unlike AES, RC4 has no random salt: the bytes are the same each time.
+    encryption = pikepdf.Encryption(user=user, owner="owner", R=3, aes=False, metadata=False)
     with pikepdf.open(io.BytesIO(pdf)) as document:
         document.save(to, encryption=encryption, static_id=True)
     return to.getvalue()

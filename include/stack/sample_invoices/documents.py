@@ -174,24 +174,12 @@ def _not_a_pdf() -> Iterator[Document]:
         yield Document(
             day=DAYS[day], name=name, invoice=invoice, content=change(clean), clean=clean, odd=odd, rejected=rejected
         )
-    word = _usual(vendors.GERMAN[3], 130, DAYS[2])
-    yield Document(
-        day=DAYS[2],
-        name="Brömmel November.docx",
-        invoice=word,
-        content=text_documents.word(word),
-        clean=None,
-        odd="a Word document",
+    texts = (
+        ("Brömmel November.docx", _usual(vendors.GERMAN[3], 130, DAYS[2]), text_documents.word, "a Word document"),
+        ("Votre facture.html", _usual(vendors.FRENCH[1], 131, DAYS[2]), text_documents.html, "an HTML page"),
     )
-    page = _usual(vendors.FRENCH[1], 131, DAYS[2])
-    yield Document(
-        day=DAYS[2],
-        name="Votre facture.html",
-        invoice=page,
-        content=text_documents.html(page),
-        clean=None,
-        odd="an HTML page",
-    )
+    for name, invoice, write, odd in texts:
+        yield Document(day=DAYS[2], name=name, invoice=invoice, content=write(invoice), clean=None, odd=odd)
 
 
 def _pdf(day: date, name: str, invoice: Invoice, content: bytes, *, odd: str) -> Document:

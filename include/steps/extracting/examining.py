@@ -59,7 +59,7 @@ class Examiner:
     """
     Reads and inspects objects in threads, those in use and the last few. See open_examiner().
 
-    What is wrong with one object is told by its Examined. An error of the store is raised.
+    The Examined of an object says what is wrong with it. Errors of the store are raised.
     """
 
     def __init__(self, buckets: Buckets, inspector: Inspector, threads: ThreadPoolExecutor, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,9 +38,9 @@ PROBLEMS = {
     "has a comment of 256 MB": "is broken as image/png: Decompressed data too large",
     "unpacks to a text of 70 MB": "is a DOCX of 68,179 bytes whose texts unpack to 70,000,000; at most 64,000,000",
     "says that its text is small": "is a broken DOCX: Bad CRC-32",
-    "laughs a billion times": "cannot be read: ExpatError: limit on input amplification factor",
-    "asks for a file": "has no text",
-    "nests 20,000 paragraphs": "cannot be read: its parts are nested too deeply",
+    "laughs a billion times": "is a broken DOCX: Maximum entity amplification factor exceeded",
+    "asks for a file": "is a broken DOCX: word/document.xml has a document type declaration",
+    "nests 20,000 paragraphs": "is a broken DOCX: Excessive depth in document",
     "nests 100,000 tags": "is HTML whose parts are nested too deeply",
     "has a table of 64 million cells": "",
     "is a broken picture": "is broken as image/png",
@@ -70,7 +71,8 @@ def test_a_hostile_document_ends_in_time_with_a_reason(careful: Inspector, tmp_p
         assert problem is None
     else:
         assert problem is not None
-        assert problem.startswith((*LIMITS, expected or CRASHES))
+        # Once the type is known, it stands before the limit.
+        assert re.sub(r"^is \S+ and ", "", problem).startswith((*LIMITS, expected or CRASHES))
 
 
 def test_the_next_document_is_read_all_the_same(careful: Inspector, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from include.enrichment.errors import SetupError
 from include.gateways.documents import inspector as inspector_module
 from include.gateways.documents.inspector import CannotMake, Inspector
 from tests.fixtures.documents import encrypted_pdf, image, pdf
+from tests.fixtures.hostile import documents
 
 
 def _file(folder: Path, data: bytes) -> Path:
@@ -78,6 +79,13 @@ def test_a_document_that_hangs_the_process_is_told(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(inspector_module, "_PATIENCE", 0.0)
     with Inspector(seconds=7) as inspector:
         assert inspector.inspect(_file(tmp_path, pdf("a"))).problem == "cannot be read in 0 seconds"
+
+
+def test_a_document_that_crashes_the_process_has_a_type_all_the_same(tmp_path: Path) -> None:
+    with Inspector(seconds=1, memory_bytes=200_000_000) as inspector:
+        found = inspector.inspect(_file(tmp_path, documents()["has a font of 256 MB"]))
+    assert found.media_type == "application/pdf"
+    assert (found.problem or "").startswith("is application/pdf and ")
 
 
 def test_a_process_is_replaced_in_time(inspector: Inspector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

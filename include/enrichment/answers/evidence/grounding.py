@@ -29,10 +29,6 @@ class Grounded:
         return [each for each in self.evidence if is_within(path, each.field)]
 
 
-#: Without documents nothing stands anywhere.
-NOTHING = Grounded(evidence=(), ungrounded=())
-
-
 def ground(data: Any, quotes: Sequence[Quote], documents: Sequence[SearchableDocument]) -> Grounded:
     """
     Locate the quotes of an answer.

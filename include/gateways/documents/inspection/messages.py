@@ -1,4 +1,8 @@
-"""What the inspector and its child process say to each other: one request, one reply, in MessagePack."""
+"""
+What the inspector and its child process say to each other, in MessagePack: a request, and its reply.
+
+Before the reply, the child says of which kind the document is, as soon as it knows: what comes then may crash it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ READY = b"ready"
 
 
 class Inspect(msgspec.Struct, frozen=True, tag=True):
-    """Inspect the file at ``path``. The reply is Found, or DiskFailed."""
+    """Inspect the file at ``path``. The reply is Found or DiskFailed."""
 
     path: str
 
@@ -26,6 +30,12 @@ class Make(msgspec.Struct, frozen=True, tag=True):
     path: str
     recipe: str
     out: str
+
+
+class Kind(msgspec.Struct, frozen=True, tag=True):
+    """The media type of the document. The reply follows."""
+
+    media_type: str
 
 
 class Found(msgspec.Struct, frozen=True, tag=True):

@@ -5,23 +5,21 @@ from __future__ import annotations
 import codecs
 import csv
 import re
-import zipfile
 from pathlib import Path
 
-import mammoth
 import msgspec
 from inscriptis import Inscriptis
+from inscriptis.model.config import ParserConfig
 from lxml.etree import ErrorTypes, ParserError
 from lxml.html import HTMLParser, document_fromstring
 
 from include.enrichment.documents.document import Inspected, Page
+from include.gateways.documents.inspection.docx import docx_as_html
 from include.gateways.documents.inspection.kind import DOCX, is_text
 from include.gateways.documents.inspection.problem import Problem
 
 #: A larger file is not read: a request takes 32 MB.
 MOST_BYTES = 32_000_000
-#: The most that the texts in a DOCX may be together once they are unpacked. Its pictures are not unpacked.
-MOST_UNPACKED_BYTES = 64_000_000
 _XML_DECLARATION = re.compile(r"\s*<\?xml[^>]*>")
 _HTML = re.compile(r"\s*(?:<\?xml[^>]*>\s*)?(?><!--(?>.*?-->)\s*)*+<(?:!doctype html|html|head|body)\b", re.I | re.S)
 _CHARSET = re.compile(rb"<meta[^>]{0,200}charset\s*=\s*[\"']?([\w-]{1,40})", re.I)
@@ -42,7 +40,8 @@ def inspect_text(path: Path, media_type: str) -> Inspected:
     Raises Problem if there is none, or if it is too large.
     """
     if media_type == DOCX:
-        return _inspected(DOCX, _html_as_text(_docx_as_html(path)))
+        html, left_out = docx_as_html(path)
+        return _inspected(DOCX, _html_as_text(html), left_out)
     size = path.stat().st_size
     if size > MOST_BYTES:
         raise Problem(f"has {size:,} bytes of text; at most {MOST_BYTES:,} fit into a request", media_type=media_type)
@@ -124,35 +123,18 @@ def _html_as_text(html: str) -> str:
         return ""
     if any(error.type == ErrorTypes.ERR_RESOURCE_LIMIT for error in parser.error_log):
         raise Problem("is HTML whose parts are nested too deeply", media_type="text/html")
+    # What stands for a picture is text too, for example the name of a company for its logo.
+    rendered = Inscriptis(tree, ParserConfig(display_images=True)).get_text()
     # Tables are padded with blanks to the right edge of each cell.
-    return "\n".join(line.rstrip() for line in Inscriptis(tree).get_text().splitlines())
+    text = "\n".join(line.rstrip() for line in rendered.splitlines())
+    title = " ".join(tree.findtext(".//title", "").split())
+    return text if title in text else f"{title}\n\n{text}"
 
 
-def _docx_as_html(path: Path) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(part.file_size for part in archive.infolist() if part.filename.endswith((".xml", ".rels")))
-            if unpacked > MOST_UNPACKED_BYTES:
-                raise Problem(
-                    f"is a DOCX of {path.stat().st_size:,} bytes whose texts unpack to {unpacked:,};"
-                    f" at most {MOST_UNPACKED_BYTES:,} are read"
-                )
-        with path.open("rb") as file:
-            # Pictures are left out: only text is sent. No file or address that the document names is opened.
-            converted = mammoth.convert_to_html(
-                file,
-                convert_image=mammoth.images.img_element(lambda image: {}),
-                include_embedded_style_map=False,
-                external_file_access=False,
-            )
-        return str(converted.value)
-    except (zipfile.BadZipFile, KeyError, NotImplementedError) as error:
-        raise Problem(f"is a broken DOCX: {str(error)[:200]}") from error
-
-
-def _inspected(media_type: str, text: str) -> Inspected:
+def _inspected(media_type: str, text: str, left_out: int = 0) -> Inspected:
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
     sent = _UNSENT.sub("", lines).strip("\n")
     if not sent.strip():
-        raise Problem("has no text", media_type=media_type)
-    return Inspected(media_type=media_type, pages=[Page(number=1, text=sent)])
+        only = f", only {left_out:,} pictures, charts or formulas, which are not read" if left_out else ""
+        raise Problem(f"has no text{only}", media_type=media_type)
+    return Inspected(media_type=media_type, pages=[Page(number=1, text=sent)], left_out=left_out)

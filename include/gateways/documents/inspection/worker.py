@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -27,7 +28,7 @@ from include.gateways.documents.inspection.kind import kind_of
 from include.gateways.documents.inspection.pdf import inspect_pdf, make_pdf
 from include.gateways.documents.inspection.problem import Problem
 
-#: Larger than any request can be, so that a part or a decrypted copy is never larger than that for a good reason.
+#: The largest file that is made. A request takes far less, so only the copy of a bomb can be larger.
 _MOST_MADE_BYTES = 1 << 30
 
 _decode = msgspec.msgpack.Decoder(messages.Request).decode
@@ -49,22 +50,28 @@ def main(seconds: int, memory_bytes: int) -> None:
     while length := requests.read(messages.LENGTH.size):
         request = _decode(requests.read(messages.LENGTH.unpack(length)[0]))
         _limit_processor(seconds)
-        _send(replies, _encode(_reply(request, memory_bytes)))
+        for reply in _replies(request, memory_bytes):
+            _send(replies, _encode(reply))
 
 
-def _reply(request: messages.Request, memory_bytes: int) -> messages.Reply:
+def _replies(request: messages.Request, memory_bytes: int) -> Iterator[messages.Kind | messages.Reply]:
+    """Yield the kind of the document once it is known, then the reply."""
     path, media_type = Path(request.path), ""
     try:
         media_type = kind_of(path)
+        yield messages.Kind(media_type)
         if isinstance(request, messages.Inspect):
-            return messages.Found(_inspect(path, media_type))
-        _make(path, media_type, request.recipe, Path(request.out))
-        return messages.Made()
+            yield messages.Found(_inspect(path, media_type))
+        else:
+            _make(path, media_type, request.recipe, Path(request.out))
+            yield messages.Made()
+        return
     except OSError as error:
-        if error.errno is None:  # a library's word for a broken document
-            return _failed(request, f"cannot be read: {str(error)[:200]}", media_type)
-        at = error.filename if isinstance(error.filename, str) else request.path
-        return messages.DiskFailed(error.errno, error.strerror or str(error), at)
+        if error.errno is not None:
+            at = error.filename if isinstance(error.filename, str) else request.path
+            yield messages.DiskFailed(error.errno, error.strerror or str(error), at)
+            return
+        problem = f"cannot be read: {str(error)[:200]}"  # a library's word for a broken document
     except Problem as error:
         problem, media_type = str(error), error.media_type or media_type
     except MemoryError:
@@ -73,13 +80,10 @@ def _reply(request: messages.Request, memory_bytes: int) -> messages.Reply:
         problem = "cannot be read: its parts are nested too deeply"
     except Exception as error:  # whatever a library raises for a bad document
         problem = f"cannot be read: {type(error).__name__}: {str(error)[:200]}"
-    return _failed(request, problem, media_type)
-
-
-def _failed(request: messages.Request, problem: str, media_type: str) -> messages.Reply:
     if isinstance(request, messages.Inspect):
-        return messages.Found(Inspected(media_type=media_type, problem=problem))
-    return messages.CannotMake(problem)
+        yield messages.Found(Inspected(media_type=media_type, problem=problem))
+    else:
+        yield messages.CannotMake(problem)
 
 
 def _inspect(path: Path, media_type: str) -> Inspected:

@@ -6,7 +6,16 @@ import msgspec
 import pytest
 
 from include.enrichment.documents.document import PDF, Inspected, Page
-from include.gateways.documents.inspection.messages import CannotMake, DiskFailed, Found, Inspect, Made, Make, Reply
+from include.gateways.documents.inspection.messages import (
+    CannotMake,
+    DiskFailed,
+    Found,
+    Inspect,
+    Kind,
+    Made,
+    Make,
+    Reply,
+)
 
 
 @pytest.mark.parametrize(
@@ -14,12 +23,13 @@ from include.gateways.documents.inspection.messages import CannotMake, DiskFaile
     [
         Inspect("/a"),
         Make("/a", "pages 1-2", "/b"),
+        Kind(PDF),
         Found(Inspected(media_type=PDF, pages=[Page(number=1, text="é\n", image_share=0.5, rules=3)], pixels=(1, 2))),
         Made(),
         CannotMake("has 0 pages"),
         DiskFailed(28, "No space left on device", "/b"),
     ],
 )
-def test_a_message_is_the_same_on_the_other_side(message: Inspect | Make | Reply) -> None:
+def test_a_message_is_the_same_on_the_other_side(message: Inspect | Make | Kind | Reply) -> None:
     sent = msgspec.msgpack.encode(message)
-    assert msgspec.msgpack.decode(sent, type=Inspect | Make | Reply) == message
+    assert msgspec.msgpack.decode(sent, type=Inspect | Make | Kind | Reply) == message

@@ -74,6 +74,12 @@ def test_html_is_its_text_with_tables_in_columns_and_without_scripts(tmp_path: P
     assert "alert" not in text
 
 
+def test_the_title_of_html_and_what_stands_for_a_picture_are_text(tmp_path: Path) -> None:
+    html = "<html><title>Invoice\n17</title><img src=logo.png alt='ACME GmbH'><img src=line.png alt=''><p>Total"
+    assert _text(tmp_path, html.encode())[1].split("\n\n") == ["Invoice 17", "[ACME GmbH]", "Total"]
+    assert _text(tmp_path, b"<html><title>Total</title><h1>Total 12")[1] == "Total 12"
+
+
 def test_html_is_decoded_as_it_declares(tmp_path: Path) -> None:
     html = '<html><meta charset="iso-8859-2"><p>Zażółć'
     assert _text(tmp_path, html.encode("iso-8859-2"))[1] == "Zażółć"

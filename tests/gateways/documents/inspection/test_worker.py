@@ -13,12 +13,12 @@ import pytest
 from include.enrichment.documents.document import Inspected
 from include.gateways.documents.inspection import messages, worker
 from include.gateways.documents.inspection.kind import DOCX
-from tests.fixtures.documents import docx, image, pdf, zipped
+from tests.fixtures.documents import docx, image, pdf
 
 WORKER = [sys.executable, "-m", worker.__name__]
 
 
-def _replies(*requests: messages.Request, memory_bytes: int = 1 << 30) -> list[messages.Reply]:
+def _messages(*requests: messages.Request, memory_bytes: int = 1 << 30) -> list[messages.Kind | messages.Reply]:
     """Run the process to the end of its input."""
     sent = b"".join(messages.LENGTH.pack(len(each)) + each for each in map(msgspec.msgpack.encode, requests))
     finished = subprocess.run([*WORKER, "10", str(memory_bytes)], input=sent, capture_output=True, check=True)
@@ -28,7 +28,12 @@ def _replies(*requests: messages.Request, memory_bytes: int = 1 << 30) -> list[m
         found.append(data[messages.LENGTH.size : end])
         data = data[end:]
     assert found[0] == messages.READY
-    return [msgspec.msgpack.decode(reply, type=messages.Reply) for reply in found[1:]]
+    return [msgspec.msgpack.decode(each, type=messages.Kind | messages.Reply) for each in found[1:]]
+
+
+def _replies(*requests: messages.Request, memory_bytes: int = 1 << 30) -> list[messages.Reply]:
+    told = _messages(*requests, memory_bytes=memory_bytes)
+    return [each for each in told if not isinstance(each, messages.Kind)]
 
 
 def _file(folder: Path, name: str, data: bytes) -> str:
@@ -60,9 +65,11 @@ def test_each_request_has_its_reply_in_order_until_the_input_ends(tmp_path: Path
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (zipped({"word/a.xml": ""}), "cannot be read: Could not find main document part."),
-        (docx("<w:p>" * 5_000 + "</w:p>" * 5_000), "cannot be read: its parts are nested too deeply"),
-        (docx("<w:p>"), "cannot be read: ExpatError: mismatched tag"),
+        (
+            docx("", others={"footnotes": "<w:p>" * 5_000 + "</w:p>" * 5_000}),
+            "cannot be read: its parts are nested too deeply",
+        ),
+        (docx("", others={"footnotes": "<w:p>"}), "cannot be read: ExpatError: mismatched tag"),
     ],
 )
 def test_whatever_a_library_raises_is_a_problem_of_the_document(tmp_path: Path, data: bytes, problem: str) -> None:
@@ -70,6 +77,12 @@ def test_whatever_a_library_raises_is_a_problem_of_the_document(tmp_path: Path, 
     assert isinstance(reply, messages.Found)
     assert reply.inspected.media_type == DOCX
     assert (reply.inspected.problem or "").startswith(problem)
+
+
+def test_the_kind_of_a_document_is_told_before_what_is_in_it(tmp_path: Path) -> None:
+    told = _messages(messages.Inspect(_file(tmp_path, "png", image())), messages.Inspect(_file(tmp_path, "none", b"")))
+    assert [type(each) for each in told] == [messages.Kind, messages.Found, messages.Found]
+    assert told[0] == messages.Kind("image/png")
 
 
 def test_memory_is_limited(tmp_path: Path) -> None:

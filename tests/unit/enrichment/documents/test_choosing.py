@@ -40,6 +40,11 @@ def test_the_bytes_and_the_options_decide(
     assert (choice.sent_as, [page.number for page in choice.pages], choice.problem) == (sent_as, numbers, None)
 
 
+def test_what_is_left_out_of_a_text_is_told() -> None:
+    inspected = Inspected(media_type="text/csv", pages=PAGES[:1], left_out=3)
+    assert choose(inspected, AttachmentOptions()).why == "without its 3 pictures, charts and formulas"
+
+
 @pytest.mark.parametrize(
     ("inspected", "options", "problem"),
     [

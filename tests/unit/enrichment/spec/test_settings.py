@@ -189,7 +189,7 @@ def test_attachments_of_a_query_have_a_connection_and_a_column_that_is_read(load
             OBJECTS_YAML.replace("  key", "  rename: {name: title}\n  key"),
             "pipeline.yaml:4: source.rename: is for source.files and source.table only: remove it",
         ),
-        (OBJECTS_YAML.replace("[name]", "[pages]"), "pipeline.yaml:4: source.key: 'pages' is not known of an object"),
+        (OBJECTS_YAML.replace("[name]", "[pages]"), "pipeline.yaml:4: source.key: 'pages' is unknown for an object"),
         (
             OBJECTS_YAML.replace("[name]", "[name]\n  carry: [sha]"),
             "pipeline.yaml:5: source.carry: source.objects has no column 'sha'; did you mean 'sha256'?",
