@@ -14,6 +14,8 @@ MAX_OBJECT_BYTES = 500_000_000
 #: (documentation of PDF support, 2026-08-20, and of vision, 2026-08).
 MAX_PAGES, _MAX_PAGES_OF_SMALL = 600, 100
 _LARGE_CONTEXT = 1_000_000
+#: The most documents of a row that are read: no request takes more images, or PDFs, of which each has a page.
+MAX_DOCUMENTS = MAX_PAGES
 #: The most bytes of an image in base64, the most pixels of its sides, and of those of each image if there are many.
 _MAX_IMAGE_BYTES = 10_000_000
 _MAX_SIDE = 8_000

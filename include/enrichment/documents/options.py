@@ -53,7 +53,7 @@ def _columns(columns: object) -> object:
         columns = {name: {} for name in columns}
     if not isinstance(columns, dict) or not columns or not all(isinstance(name, str) for name in columns):
         raise ValueError("must be a list of column names, or a mapping of column names to options; at least one")
-    return {name: options or {} for name, options in columns.items()}
+    return {name: {} if options is None else options for name, options in columns.items()}
 
 
 class AttachmentSettings(_Frozen):

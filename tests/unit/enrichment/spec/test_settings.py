@@ -230,6 +230,11 @@ def test_a_mistake_in_the_place_of_objects_is_the_only_one_named(mistakes: Mista
             "attachments:\n  connection: aws\n  columns: [a, b]\n  split_pages: 3\n",
             "pipeline.yaml:10: attachments.split_pages: needs one column, because a part is of one document, but",
         ),
+        (
+            "attachments:\n  connection: aws\n  columns:\n    a: {pag: 1-2}\n",
+            "pipeline.yaml:10: attachments.columns.a.pag: unknown key; did you mean 'pages'? Known keys: as, send",
+        ),
+        ("attachments: {connection: aws, columns: {a: []}}\n", "pipeline.yaml:7: attachments.columns.a: Input should"),
     ],
 )
 def test_a_mistake_in_the_attachments_has_its_line(mistakes: Mistakes, more: str, expected: str) -> None:
