@@ -8,6 +8,7 @@ everything and run nothing, so it starts in milliseconds and never forks a clien
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import multiprocessing
@@ -151,6 +152,7 @@ def run_process(place: Place, step: Step, kills: Mapping[int, Moment], *, life_s
 
 def _work(place: Place, step: Step, kills: Mapping[int, Moment], sender: Connection) -> None:
     """Run the step and send its result; this is the main function of the process."""
+    gc.disable()  # it would look at, and so copy, every page that the process shares with its server
     tempfile.tempdir = str(place.folder)  # so that the files of a killed process are deleted with the folder
     logging.basicConfig(
         filename=place.folder / "steps.log", level=logging.INFO, format=f"%(asctime)s {step}: %(message)s"
