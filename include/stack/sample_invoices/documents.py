@@ -36,12 +36,6 @@ _REPORT = (
     "Retainers that you have paid are held in a trust account and are not set off against this statement unless you "
     "ask for it in writing.",
 )
-_BAD_READING = """lnv0ice N6OOO 1l3
-8il1 t0: Hcrb0ur & Pjne Tr@dlng l+d
-D€scr|pt10n 0ty Un!t pr1c€ Arn0unt
-5ea fr€ighf, 2O tt c0nta1n€r l 1,A8O.OO l.48O.0O
-5ubt0ta| £l.9S7.B5
-V4T 2O % £3?l.S7 T0ta| £2,3A9.A2"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +206,7 @@ def _in_a_name(number: str) -> str:
 
 
 def _badly_read(pdf: bytes) -> bytes:
-    return damage.scan(pdf, tilt=-0.8, read_as=_BAD_READING)
+    return damage.scan(pdf, tilt=-0.8, is_read=True)
 
 
 def _with_password(pdf: bytes) -> bytes:
