@@ -173,6 +173,6 @@ class Recording(LocalFolder):
         super().__init__(folder)
         self.paths: list[Path] = []
 
-    def fetch(self, uri: str, path: Path) -> Stored:
+    def fetch(self, uri: str, path: Path, *, most_bytes: int | None = None) -> Stored:
         self.paths.append(path)
-        return super().fetch(uri, path)
+        return super().fetch(uri, path, most_bytes=most_bytes)
