@@ -35,7 +35,7 @@ run: setup ## run one day in the foreground: make run PIPELINE=catalogue PARTITI
 	@$(BIN)/python -m include.cli run "$(PIPELINE)" "$(PARTITION)"
 
 .PHONY: show
-show: setup ## print the published rows of a day: make show PIPELINE=catalogue PARTITION=2026-11-17; REJECTS=1 prints its rejects, WARNED=1 the rows with warnings, SAMPLES=1 the answers that were not kept, EVIDENCE=1 the quotes behind the values, RUN=<run id> a trial or the rejects of a failed run, ROWS=20 more rows
+show: setup ## print the published rows of a day: make show PIPELINE=catalogue PARTITION=2026-11-17; REJECTS=1 prints its rejects, WARNED=1 the rows with warnings, SAMPLES=1 the answers that were not kept, EVIDENCE=1 the quotes behind the values, DOCUMENTS=1 how each document was sent, RUN=<run id> a trial or the rejects of a failed run, ROWS=20 more rows
 	@$(BIN)/python -m include.cli show "$(PIPELINE)" "$(PARTITION)" $(addprefix --rows ,$(ROWS))
 
 .PHONY: report

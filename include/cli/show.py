@@ -1,4 +1,4 @@
-"""`make show`: print the published rows of a day, its rejects or samples, or the rows of one run, as a table."""
+"""`make show`: print the published rows of a day, its rejects, samples or documents, or those of a run, as a table."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from include.cli.command_arguments import check_pipeline, read_partition
+from include.cli.output.document_rows import document_rows
 from include.cli.output.evidence_rows import evidence_rows
 from include.cli.output.published_day import with_lake
-from include.cli.output.rows_table import heading, rows_table
+from include.cli.output.rows_table import Lines, heading, rows_table
 from include.enrichment.answers.evidence.quote import EVIDENCE
 from include.enrichment.answers.manifest import Manifest
-from include.enrichment.answers.table import WARNINGS
+from include.enrichment.answers.table import WARNINGS, row_keys
 from include.enrichment.batches.usage import sum_usd
 from include.enrichment.cost.prices import format_usd
 from include.enrichment.errors import LakeError, ParamError, PartitionError
@@ -33,11 +34,12 @@ from include.gateways.lake import Lake
 from include.gateways.usage_store import UsageStore
 from include.stack.folder import StackFolder
 from include.stack.progress import say
+from include.steps.files.document_file import read_sent
 
 #: The number of days and of runs in a message.
 _SHOWN = 3
-#: The kinds of rows, as people read them.
-_ROWS, _WARNED, _REJECTS, _SAMPLES = "rows", "rows with warnings", "rejects", "samples"
+#: What is shown, as people read it.
+_ROWS, _WARNED, _REJECTS, _SAMPLES, _DOCUMENTS = "rows", "rows with warnings", "rejects", "samples", "documents"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +47,15 @@ class _Files:
     """
     What there is to show.
 
-    :param manifest: None for a run that failed, which has no table
+    :param run: whose rows they are
+    :param working: the keys of the working files of all runs of the day
+    :param manifest: None for a run that published nothing, which has no table
     :param samples: None if no answer was left over by ``keep``
     :param others: a line for each other run of the day with rows to show
     """
 
+    run: RunFolder
+    working: Collection[str]
     manifest: Manifest | None
     table: str
     rejects: str
@@ -66,16 +72,18 @@ def show(
     warned: bool,
     samples: bool,
     evidence: bool,
+    documents: bool,
     run: str,
     rows: int,
 ) -> int:
     """
-    Print the first published rows of a partition, its first rejects or its first samples. Returns an exit status, see
+    Print the first published rows of a partition, its first rejects, samples or documents. Returns an exit status, see
     with_lake().
 
     :param warned: only the rows that a check warns of
     :param samples: the answers that ``keep`` did not keep
     :param evidence: instead of the rows, the quotes behind their values
+    :param documents: instead of the rows, how each document was sent
     :param run: the id of a run whose trial or rejects to print instead; empty for the partition
     :param rows: the maximum number of rows, 1 or more
     """
@@ -83,19 +91,27 @@ def show(
     def work(lake: Lake) -> None:
         if rows < 1:
             raise ParamError(f"ROWS is {rows}. It must be a whole number, 1 or more.")
-        files = _files(lake, pipeline, partition, run)
-        kind = _kind(rejects=rejects, warned=warned, samples=samples, failed=files.manifest is None)
-        key = {_REJECTS: files.rejects, _SAMPLES: files.samples}.get(kind, files.table)
-        first, found = _first_rows(lake, key, rows, warned=warned) if key else (pa.table({}), 0)
-        first = _quotes(first, kind) if evidence else first
+        files = _files(lake, pipeline, partition, run, documents=documents)
+        failed = files.manifest is None
+        kind = _kind(rejects=rejects, warned=warned, samples=samples, documents=documents, failed=failed)
+        if evidence and kind in (_REJECTS, _DOCUMENTS):
+            what = f"EVIDENCE=1 shows the quotes of published rows, and {kind} have none"
+            raise ParamError(f"{what}. Leave out one of them.")
+        lines: Lines | None = "documents" if documents else "evidence" if evidence else None
+        if documents:
+            first, found = _first_documents(lake, files, rows)
+        else:
+            key = {_REJECTS: files.rejects, _SAMPLES: files.samples}.get(kind, files.table)
+            first, found = _first_rows(lake, key, rows, warned=warned) if key else (pa.table({}), 0)
+        first = _quotes(first) if evidence else first
         say(heading(files.manifest) if files.manifest else f"Run {run} of {pipeline} {partition} published nothing.\n")
         if files.manifest and files.manifest.trial is None:
             _say_spent(lake, files.manifest)
         if found:
-            say(rows_table(first, rejects=kind == _REJECTS, evidence=evidence))
+            say(rows_table(first, rejects=kind == _REJECTS, lines=lines))
         shown = [f"{min(rows, found):,} of {found:,} {kind}" if found else f"No {kind}"]
         shown += ["ROWS=… shows more"] if rows < found else []
-        shown += _offers(files.manifest) if files.manifest and kind == _ROWS and not evidence else []
+        shown += _offers(files) if kind == _ROWS and not lines else []
         say("\n".join([f"{'; '.join(shown)}{'' if found else '.'}", *files.others]))
 
     try:
@@ -105,25 +121,25 @@ def show(
         return 0
 
 
-def _quotes(rows: pa.Table, kind: str) -> pa.Table:
+def _quotes(rows: pa.Table) -> pa.Table:
     """Return the evidence of the rows. Raises ParamError if they have none."""
-    if kind == _REJECTS:
-        raise ParamError("EVIDENCE=1 shows the quotes of published rows, and rejects have none. Leave out one of them.")
     if EVIDENCE not in rows.column_names:
         raise ParamError("These rows have no evidence: set output.evidence: true in pipeline.yaml and start a new run.")
     return evidence_rows(rows)
 
 
-def _kind(*, rejects: bool, warned: bool, samples: bool, failed: bool) -> str:
+def _kind(*, rejects: bool, warned: bool, samples: bool, documents: bool, failed: bool) -> str:
     """
-    Return which rows to show. Raises ParamError if they are of several kinds, or the run has none of that kind.
+    Return what to show. Raises ParamError if that is of several kinds, or the run has none of that kind.
 
     :param failed: the run failed to publish
     """
-    if rejects + warned + samples > 1:
-        raise ParamError("REJECTS=1, WARNED=1 and SAMPLES=1 show different rows. Choose one of them.")
+    if rejects + warned + samples + documents > 1:
+        raise ParamError("REJECTS=1, WARNED=1, SAMPLES=1 and DOCUMENTS=1 show different things. Choose one of them.")
     if warned and failed:
         raise ParamError("WARNED=1 shows published rows. Leave out the RUN of a failed run.")
+    if documents:
+        return _DOCUMENTS
     if samples:
         return _SAMPLES
     if rejects or failed:
@@ -131,13 +147,16 @@ def _kind(*, rejects: bool, warned: bool, samples: bool, failed: bool) -> str:
     return _WARNED if warned else _ROWS
 
 
-def _offers(manifest: Manifest) -> list[str]:
+def _offers(files: _Files) -> list[str]:
     """Return what else there is to show besides the published rows."""
+    manifest = files.manifest
+    assert manifest  # only such a run has published rows
     offers = {
         "WARNED=1 shows the rows with warnings": manifest.warned_checks,
         "REJECTS=1 shows the rejects": manifest.rejected,
         "SAMPLES=1 shows the answers that were not kept": manifest.not_kept,
         "EVIDENCE=1 shows the quotes behind the values": EVIDENCE in manifest.columns,
+        "DOCUMENTS=1 shows how each document was sent": files.run.documents in files.working,
     }
     return [offer for offer, is_any in offers.items() if is_any]
 
@@ -178,6 +197,42 @@ def _first_rows(lake: Lake, key: str, rows: int, *, warned: bool) -> tuple[pa.Ta
         raise _damaged(lake, key, error) from error
 
 
+def _first_documents(lake: Lake, files: _Files, number: int) -> tuple[pa.Table, int]:
+    """Return the lines of the first documents of the run, and how many there are. Raises ParamError if it has none."""
+    run = files.run
+    name = f"{run.run_id} of {run.pipeline} {run.partition}"
+    if run.extract_json not in files.working:
+        raise ParamError(
+            f"The files of run {name} are no longer on {lake.uri}: make clean-lake deletes those of old runs. Its table"
+            " and rejects are still there.\nA dry run tells how the documents would be sent now:"
+            f" DRY_RUN=1 make run PIPELINE={run.pipeline} PARTITION={run.partition}, then DOCUMENTS=1 with its RUN."
+        )
+    if run.documents not in files.working:
+        raise ParamError(f"Run {name} has no documents: its pipeline.yaml has no attachments.")
+    key = run.documents
+    try:
+        with lake.open(key) as file:
+            sent = read_sent(file, lake.locate(key))
+        key = run.rows
+        with lake.open(key) as file:
+            rejected = _not_sent(pq.ParquetFile(file))
+    except pa.ArrowInvalid as error:
+        raise _damaged(lake, key, error) from error
+    lines = document_rows(sent, rejected)
+    return lines.slice(0, number), lines.num_rows
+
+
+def _not_sent(rows: pq.ParquetFile) -> list[tuple[str, str]]:
+    """Return the name, or else the key, and the problem of each row of a rows.parquet that has no request."""
+    schema = rows.schema_arrow
+    name = "name" if "name" in schema.names else row_keys(schema)[0].name
+    found = list[tuple[str, str]]()
+    for batch in rows.iter_batches(columns=[name, "problem"]):
+        problems = batch.filter(pc.is_valid(batch["problem"]))
+        found += zip(map(str, problems[name].to_pylist()), problems["problem"].to_pylist(), strict=True)
+    return found
+
+
 def _manifest(lake: Lake, key: str) -> Manifest:
     try:
         return parse(Manifest, lake.read(key), lake.locate(key))
@@ -185,12 +240,14 @@ def _manifest(lake: Lake, key: str) -> Manifest:
         raise _damaged(lake, key, error) from error
 
 
-def _files(lake: Lake, pipeline: str, text: str, run_id: str) -> _Files:
+def _files(lake: Lake, pipeline: str, text: str, run_id: str, *, documents: bool) -> _Files:
     """
     Return the files of the arguments.
 
     Raises ParamError for a wrong pipeline or run, PartitionError for a day that is invalid or not published. The
     message has the closest names, days or runs.
+
+    :param documents: only they are to be shown, so the run needs no rows: it may be a dry run
     """
     published = _published_days(lake)
     days = published.get(pipeline, [])
@@ -203,15 +260,24 @@ def _files(lake: Lake, pipeline: str, text: str, run_id: str) -> _Files:
     if run_id and run.manifest in keys:
         trial = _manifest(lake, run.manifest)
         samples = run.samples if trial.samples else None
-        return _Files(manifest=trial, table=run.table, rejects=run.rejects, samples=samples)
+        return _Files(run=run, working=keys, manifest=trial, table=run.table, rejects=run.rejects, samples=samples)
     if manifest and run_id in ("", manifest.run_id):
-        others = _runs_with_rows(keys, besides=replace(run, run_id=manifest.run_id))
+        run = replace(run, run_id=manifest.run_id)
+        others = _runs_with_rows(keys, besides=run)
         table, rejects = layout.table(pipeline, day), layout.rejects(pipeline, day)
         samples = layout.samples(pipeline, day) if manifest.samples else None
-        return _Files(manifest=manifest, table=table, rejects=rejects, samples=samples, others=others)
-    if run_id and run.rejects in keys:
+        return _Files(
+            run=run,
+            working=keys,
+            manifest=manifest,
+            table=table,
+            rejects=rejects,
+            samples=samples,
+            others=others,
+        )
+    if run_id and (run.rejects in keys or (documents and run.extract_json in keys)):
         samples = run.samples if run.samples in keys else None
-        return _Files(manifest=None, table=run.table, rejects=run.rejects, samples=samples)
+        return _Files(run=run, working=keys, manifest=None, table=run.table, rejects=run.rejects, samples=samples)
     if run_id:
         raise ParamError(
             "\n".join([f"Run {run_id} of {pipeline} {day} has no rows on {lake.uri}.", *_runs_with_rows(keys)])

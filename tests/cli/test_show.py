@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,11 +22,13 @@ from rich.cells import cell_len
 from include.cli.output.rows_table import heading, rows_table
 from include.enrichment.cost.prices import USD, format_usd
 from include.enrichment.runs.partition import Partition
+from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage import layout
 from include.gateways.lake import Lake
 from include.stack.stack import aws_connection
 from tests.fixtures.commands import PYTHONPATH, Command, command, quick_command
-from tests.fixtures.flow import DAY, Flow, write_tickets
+from tests.fixtures.documents import image, pdf
+from tests.fixtures.flow import DAY, FILES, Flow, write_pipeline, write_tickets
 from tests.fixtures.manifests import make_manifest
 from tests.test_golden import GOLDEN
 
@@ -128,7 +131,7 @@ def test_fields_and_quotes_of_evidence_are_shown_to_their_end(monkeypatch: pytes
         | {"quote": quote}
         for field in fields
     ]
-    shown = rows_table(table(*lines), rejects=False, evidence=True)
+    shown = rows_table(table(*lines), rejects=False, lines="evidence")
     assert all(field in shown for field in fields)
     assert "normalised" in shown
     assert "".join(shown.split()).count("…") == 2 * len(lines)  # name and value are cut, the quote is not
@@ -380,8 +383,14 @@ def test_the_samples_of_a_trial_and_of_a_failed_run_are_shown_by_their_id(runs: 
     [
         ({"RUN": "manual__7"}, "Run manual__7 of tickets 2026-11-01 has no rows on "),
         ({"RUN": "manual__7"}, "\nRUN=manual__2T00_00_00_00_00 shows a trial.\n"),
-        ({"WARNED": "1", "REJECTS": "1"}, "REJECTS=1, WARNED=1 and SAMPLES=1 show different rows. Choose one of them."),
+        ({"WARNED": "1", "REJECTS": "1"}, "REJECTS=1, WARNED=1, SAMPLES=1 and DOCUMENTS=1 show different things."),
         ({"EVIDENCE": "1", "REJECTS": "1"}, "EVIDENCE=1 shows the quotes of published rows, and rejects have none."),
+        (
+            {"EVIDENCE": "1", "DOCUMENTS": "1"},
+            "EVIDENCE=1 shows the quotes of published rows, and documents have none.",
+        ),
+        ({"DOCUMENTS": "1"}, "Run manual__1 of tickets 2026-11-01 has no documents: its pipeline.yaml has no attachm"),
+        ({"DOCUMENTS": "1", "RUN": "manual__7"}, "Run manual__7 of tickets 2026-11-01 has no rows on "),
         ({"EVIDENCE": "1"}, "These rows have no evidence: set output.evidence: true in pipeline.yaml"),
         ({"WARNED": "1", "RUN": "manual__3T00:00:00+00:00"}, "WARNED=1 shows published rows."),
     ],
@@ -390,6 +399,72 @@ def test_what_a_run_does_not_have_is_status_2(runs: Flow, variables: dict[str, s
     status, text, complaint = shown(quick_command, runs.lake, "tickets", "2026-11-01", **variables)
     assert (status, text) == (2, "")
     assert said in complaint
+
+
+@pytest.fixture
+def with_documents(flow: Flow, tmp_path: Path, shared_inspector: None) -> Flow:
+    """A published day with a PDF, an image, a text and an empty file."""
+    rows = []
+    for name, data in {"z.pdf": pdf("Invoice", "Total: 5"), "c.png": image(), "b.txt": b"Hello", "a.pdf": b""}.items():
+        (path := tmp_path / name).write_bytes(data)
+        rows.append((name, str(path)))
+    flow.database.unlink()
+    write_tickets(flow.database, rows)
+    attachments = f'attachments: {{columns: [body], connection: "{tmp_path}"}}\n'
+    yaml = f"{FILES['pipeline.yaml']}{attachments}limits: {{max_reject_ratio: 1}}\n"
+    flow.pipeline = load_pipeline(
+        write_pipeline(tmp_path / "documents" / "tickets", pipeline_yaml=yaml, user_md="Read.")
+    )
+    flow.run_all("main")
+    return flow
+
+
+LINES = [
+    ["a.pdf", "rejected", "the document a.pdf is empty (0 bytes)"],
+    ["b.txt", "plain text", "text", "is plain text"],
+    ["c.png", "PNG", "image", "is an image"],
+    ["z.pdf", "PDF", "1-2", "pages", "page 1 has 7 characters (2 of 2 pages have < 200)"],
+]
+
+
+def lines_of(text: str) -> list[list[str]]:
+    """The lines of the table, without its heading."""
+    table = text.split("─\n")[1].split("\n\n")[0]
+    return [re.split(r"  +", line.strip()) for line in table.splitlines()]
+
+
+def test_how_each_document_was_sent_is_shown(with_documents: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    _, text, _ = shown(quick_command, with_documents.lake, "tickets", "2026-11-01")
+    assert text.endswith("3 of 3 rows; REJECTS=1 shows the rejects; DOCUMENTS=1 shows how each document was sent\n")
+    _, text, _ = shown(quick_command, with_documents.lake, "tickets", "2026-11-01", DOCUMENTS="1")
+    assert text.startswith("tickets, 2026-11-01: 4 rows read, 3 published, 1 rejected")
+    assert lines_of(text) == LINES
+    assert text.endswith("4 of 4 documents\n")
+    _, text, _ = shown(quick_command, with_documents.lake, "tickets", "2026-11-01", "--rows", "2", DOCUMENTS="1")
+    assert lines_of(text) == LINES[:2]
+    assert text.endswith("2 of 4 documents; ROWS=… shows more\n")
+
+
+def test_the_documents_of_a_run_without_rows_are_shown_by_its_id(
+    with_documents: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    with_documents.folder = with_documents.run("manual__2")
+    with_documents.extract()
+    asked = {"RUN": "manual__2", "DOCUMENTS": "1"}
+    _, text, _ = shown(quick_command, with_documents.lake, "tickets", "2026-11-01", **asked)
+    assert text.startswith("Run manual__2 of tickets 2026-11-01 published nothing.\n")
+    assert lines_of(text) == LINES
+
+
+def test_documents_that_clean_lake_has_deleted_are_told(with_documents: Flow) -> None:
+    shutil.rmtree(Path(with_documents.lake.uri) / with_documents.folder.prefix)
+    status, text, complaint = shown(quick_command, with_documents.lake, "tickets", "2026-11-01", DOCUMENTS="1")
+    assert (status, text) == (2, "")
+    assert "The files of run manual__1 of tickets 2026-11-01 are no longer on " in complaint
+    assert "make clean-lake deletes those of old runs. Its table and rejects are still there.\n" in complaint
+    assert "DRY_RUN=1 make run PIPELINE=tickets PARTITION=2026-11-01" in complaint
 
 
 def test_an_unpublished_day_names_its_runs_that_have_rows(published: Flow) -> None:

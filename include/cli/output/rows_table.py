@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 from rich.box import SIMPLE_HEAD
@@ -21,15 +21,20 @@ from include.enrichment.answers.reject_messages import check_lines
 from include.enrichment.answers.table import OUTCOME, PAGES, PART, REASON, SAMPLE, SCORE, WARNINGS
 from include.enrichment.cost.prices import format_decimal, format_usd
 
+#: Lines that are not rows: of evidence_rows() or document_rows().
+Lines = Literal["evidence", "documents"]
+
 _COST = "_cost_usd"
 _METADATA = (PART, PAGES, SAMPLE, WARNINGS, SCORE, OUTCOME, REASON, _COST)
 #: If columns would be narrower than this, each row becomes a block of lines. The second is of texts that are wrapped.
 _MIN_WIDTH, _MIN_WRAPPED = 12, 40
-#: The same of the lines of evidence, whose fields and quotes are never cut. With them, 80 columns are enough.
-_MIN_WIDTH_OF_EVIDENCE, _MIN_QUOTE = 7, 16
-_WHOLE_OF_EVIDENCE = ("field", "found")
+#: The same of lines of evidence or of documents. With these, 80 columns are enough.
+_MIN_WIDTH_OF_LINES, _MIN_WRAPPED_OF_LINES = 7, 16
+#: Their columns that are never cut, and those that take several lines.
+_WHOLE = {"evidence": ("field", "found"), "documents": ("type", "pages", "sent_as")}
 #: The longest beginning of a reject's answer, or of a quote, that is shown. The longest reason has 1,000 characters.
 _TEXT_CHARACTERS, _REASON_CHARACTERS = 300, 1_000
+_WRAPPED = {"evidence": {"quote": _TEXT_CHARACTERS}, "documents": {"why": _REASON_CHARACTERS}}
 _GAP = 2
 
 
@@ -58,37 +63,38 @@ def not_kept(manifest: Manifest) -> str:
     return f", {manifest.not_kept:,} not kept" if manifest.samples else ""
 
 
-def rows_table(rows: pa.Table, *, rejects: bool, evidence: bool = False) -> str:
+def rows_table(rows: pa.Table, *, rejects: bool, lines: Lines | None = None) -> str:
     """
     Return the rows as a table of the terminal's width, or as a block per row if the columns would be too narrow.
 
     The key comes first, then the answer (for rejects: outcome, reason and the answer's text), then the cost. Long texts
-    are cut. Only the reason, a quote and a reject's text take several lines.
+    are cut. Only a reason, a quote and a reject's text take several lines.
 
     :param rows: of a published table, its rejects or its samples
-    :param evidence: they are those of evidence_rows()
+    :param lines: if they are such lines, of what
     """
     names = [name for name in rows.column_names if not name.startswith("_") or name in _METADATA]
     width = shutil.get_terminal_size().columns
     wrapped = {"reason": _REASON_CHARACTERS, "text": _TEXT_CHARACTERS} if rejects else {REASON: _REASON_CHARACTERS}
-    wrapped = {"quote": _TEXT_CHARACTERS} if evidence else wrapped
+    wrapped = _WRAPPED[lines] if lines else wrapped
     cells = [
         [_cell(row[name], wrapped.get(name, width), is_wrapped=name in wrapped) for name in names]
         for row in rows.select(names).to_pylist()
     ]
     labels = ["cost, USD" if name == _COST else printable(name) for name in names]
-    least, least_wrapped = (_MIN_WIDTH_OF_EVIDENCE, _MIN_QUOTE) if evidence else (_MIN_WIDTH, _MIN_WRAPPED)
+    whole = _WHOLE[lines] if lines else ()
+    least, least_wrapped = (_MIN_WIDTH_OF_LINES, _MIN_WRAPPED_OF_LINES) if lines else (_MIN_WIDTH, _MIN_WRAPPED)
     longest = [
         max(cell_len(cell.plain) for cell in column) for column in zip(map(_one_line, labels), *cells, strict=True)
     ]
     min_widths = [
-        length if evidence and name in _WHOLE_OF_EVIDENCE else min(least_wrapped if name in wrapped else least, length)
+        length if name in whole else min(least_wrapped if name in wrapped else least, length)
         for name, length in zip(names, longest, strict=True)
     ]
     if sum(min_widths) + _GAP * (len(min_widths) - 1) > width:
         return "\n\n".join(_block(labels, line, width) for line in cells) + "\n"
     table = Table(box=SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, show_edge=False)
-    widths = _spread(min_widths, longest, width - _GAP * len(names)) if evidence else [None] * len(names)
+    widths = _spread(min_widths, longest, width - _GAP * len(names)) if lines else [None] * len(names)
     for name, label, column_width in zip(names, labels, widths, strict=True):
         justify: JustifyMethod = "right" if _is_number(rows.schema.field(name).type) else "left"
         table.add_column(_one_line(label), justify=justify, width=column_width)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from include.enrichment.documents.document import IMAGES, PDF, Inspected, Page
+from include.enrichment.documents.document import IMAGES, PDF, Inspected, Page, type_name
 from include.enrichment.documents.options import AttachmentOptions
 from include.enrichment.documents.sending import decide_send, wanted_pages
 
@@ -17,7 +17,7 @@ class Choice:
     How a document is sent.
 
     :param sent_as: ``pages`` of a PDF, ``text`` or ``image``
-    :param why: why it is sent as that, or what of it is not; empty if there is no choice
+    :param why: why it is sent as that, and what of it is not
     :param pages: the pages that are sent, those of a text being one; none of an image
     :param problem: why it cannot be sent, in words that continue "the document"; None: it can
     """
@@ -37,11 +37,12 @@ def choose(inspected: Inspected, options: AttachmentOptions) -> Choice:
     if is_image != (options.kind == "image") and options.kind != "auto":
         return Choice(sent_as="text", problem=f"is {kind}, which cannot be sent `as: {options.kind}`")
     if is_image:
-        return Choice(sent_as="image")
+        return Choice(sent_as="image", why="is an image")
     if kind != PDF:
         empty = not any(page.text.strip() for page in inspected.pages)
-        left_out = f"without its {inspected.left_out:,} pictures, charts and formulas" if inspected.left_out else ""
-        return Choice(sent_as="text", why=left_out, pages=inspected.pages, problem="has no text" if empty else None)
+        left_out = f", without its {inspected.left_out:,} pictures, charts and formulas" if inspected.left_out else ""
+        why = f"is {type_name(kind)}{left_out}"
+        return Choice(sent_as="text", why=why, pages=inspected.pages, problem="has no text" if empty else None)
     if not (pages := wanted_pages(inspected, options)):
         return Choice(
             sent_as="pages", problem=f"has {len(inspected.pages):,} pages, but `pages: {options.pages}` are to be sent"

@@ -7,6 +7,13 @@ import msgspec
 PDF = "application/pdf"
 #: The types of images that the API takes (its documentation of vision, 2026-08).
 IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+_NAMES = {
+    **{PDF: "PDF", DOCX: "DOCX"},
+    **dict(zip(IMAGES, ("JPEG", "PNG", "GIF", "WebP"), strict=True)),
+    **{"text/html": "HTML", "text/markdown": "Markdown", "text/csv": "CSV", "application/json": "JSON"},
+    "text/plain": "plain text",
+}
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,3 +67,8 @@ class Stored(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     size_bytes: int
     sha256: str
+
+
+def type_name(media_type: str) -> str:
+    """Return what people call a media type, for example ``DOCX``."""
+    return _NAMES.get(media_type, media_type)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 import msgspec
 import pyarrow as pa
@@ -33,7 +33,7 @@ class SentDocument(msgspec.Struct, frozen=True, kw_only=True):
     :param size_bytes: of the object
     :param sha256: of the object's bytes, in hex
     :param sent_as: the kind of block, for example ``pages`` or ``text``
-    :param why: why it is sent as that, in words; empty if its pipeline says so
+    :param why: why it is sent as that, in words; in files of an earlier version empty for what is no PDF
     :param pages: the pages that are sent, in their order; those of a scan have no text, and an image has no pages
     """
 
@@ -110,6 +110,20 @@ class DocumentWriter:
 def _line(document: SentDocument) -> dict[str, object]:
     pages = [{"number": page.number, "text": page.text, "image_share": page.image_share} for page in document.pages]
     return {**msgspec.structs.asdict(document), "pages": pages}
+
+
+def read_sent(file: BinaryIO, name: str) -> pa.Table:
+    """
+    Read the name, ``media_type``, ``sent_as``, ``why`` and the numbers of the ``pages`` of all documents. The text of
+    their pages, which is nearly all of the file, is not read.
+
+    Raises LakeError if a newer version of the project wrote it, pa.ArrowInvalid if it is damaged.
+
+    :param name: the file's name in messages
+    """
+    with pq.ParquetFile(file) as parquet:
+        check_stamp(parquet.metadata.metadata, name)
+        return parquet.read(columns=["name", "media_type", "sent_as", "why", "pages.list.element.number"])
 
 
 class Documents:

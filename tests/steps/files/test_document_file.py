@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import random
 from pathlib import Path
 
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment.documents.document import Page
 from include.enrichment.errors import LakeError
-from include.steps.files.document_file import Documents, DocumentWriter, SentDocument
+from include.steps.files.document_file import Documents, DocumentWriter, SentDocument, read_sent
 
 
 def _document(number: int, *, pages: int = 2) -> SentDocument:
@@ -67,3 +70,26 @@ def test_an_unknown_document_tells_what_to_do(tmp_path: Path) -> None:
 def test_an_image_has_no_pages(tmp_path: Path) -> None:
     image = _document(1, pages=0)
     assert Documents(_write(tmp_path / "documents.parquet", [image])).find(image.id).pages == []
+
+
+class _Counted(io.BytesIO):
+    """Counts the bytes that are read of it."""
+
+    count = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.count += len(data)
+        return data
+
+
+def test_how_documents_are_sent_is_read_without_their_text(tmp_path: Path) -> None:
+    text = random.Random(1).randbytes(500_000).hex()
+    document = msgspec.structs.replace(_document(1), pages=[Page(number=3, text=text), Page(number=4, text=text)])
+    file = _Counted(_write(tmp_path / "documents.parquet", [document, _document(2, pages=0)]).read_bytes())
+    sent = read_sent(file, "documents.parquet").to_pylist()
+    assert [(one["name"], one["sent_as"], one["why"]) for one in sent] == [
+        (f"a {number}+é.pdf", "pages", "page 1 has no text") for number in (1, 2)
+    ]
+    assert [one["pages"] for one in sent] == [[{"number": 3}, {"number": 4}], []]
+    assert file.count < 100_000

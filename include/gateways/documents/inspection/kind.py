@@ -8,10 +8,9 @@ from pathlib import Path
 
 import puremagic
 
-from include.enrichment.documents.document import IMAGES, PDF
+from include.enrichment.documents.document import DOCX, IMAGES, PDF
 from include.gateways.documents.inspection.problem import Problem
 
-DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 #: Any text. Which one it is, for example HTML or CSV, is for inspect_text() to tell.
 TEXT = "text/plain"
 SUPPORTED = "PDF, JPEG, PNG, GIF, WebP, DOCX, HTML, Markdown, CSV, JSON and plain text"

@@ -13,9 +13,9 @@ from inscriptis.model.config import ParserConfig
 from lxml.etree import ErrorTypes, ParserError
 from lxml.html import HTMLParser, document_fromstring
 
-from include.enrichment.documents.document import Inspected, Page
+from include.enrichment.documents.document import DOCX, Inspected, Page
 from include.gateways.documents.inspection.docx import docx_as_html
-from include.gateways.documents.inspection.kind import DOCX, is_text
+from include.gateways.documents.inspection.kind import is_text
 from include.gateways.documents.inspection.problem import Problem
 
 #: A larger file is not read: a request takes 32 MB.

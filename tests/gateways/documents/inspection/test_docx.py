@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from include.enrichment.documents.document import DOCX
 from include.gateways.documents.inspection.docx import docx_as_html
-from include.gateways.documents.inspection.kind import DOCX
 from include.gateways.documents.inspection.problem import Problem
 from include.gateways.documents.inspection.text import inspect_text
 from tests.fixtures.documents import docx, zipped

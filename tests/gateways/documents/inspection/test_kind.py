@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from include.gateways.documents.inspection.kind import DOCX, kind_of
+from include.enrichment.documents.document import DOCX
+from include.gateways.documents.inspection.kind import kind_of
 from include.gateways.documents.inspection.problem import Problem
 from tests.fixtures.documents import docx, image, pdf, zipped
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from include.gateways.documents.inspection.kind import DOCX, TEXT
+from include.enrichment.documents.document import DOCX
+from include.gateways.documents.inspection.kind import TEXT
 from include.gateways.documents.inspection.problem import Problem
 from include.gateways.documents.inspection.text import decoded, inspect_text, kind_of_text
 from tests.fixtures.documents import docx

@@ -10,9 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from include.enrichment.documents.document import Inspected
+from include.enrichment.documents.document import DOCX, Inspected
 from include.gateways.documents.inspection import messages, worker
-from include.gateways.documents.inspection.kind import DOCX
 from tests.fixtures.documents import docx, image, pdf
 
 WORKER = [sys.executable, "-m", worker.__name__]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from include.enrichment.documents.choosing import choose, document_id, page_range, split, text_of
-from include.enrichment.documents.document import Inspected, Page
+from include.enrichment.documents.document import DOCX, Inspected, Page
 from include.enrichment.documents.options import AttachmentOptions
 
 PROSE = "The parties agree on the following terms, which are binding on both of them. " * 10
@@ -40,9 +40,20 @@ def test_the_bytes_and_the_options_decide(
     assert (choice.sent_as, [page.number for page in choice.pages], choice.problem) == (sent_as, numbers, None)
 
 
-def test_what_is_left_out_of_a_text_is_told() -> None:
-    inspected = Inspected(media_type="text/csv", pages=PAGES[:1], left_out=3)
-    assert choose(inspected, AttachmentOptions()).why == "without its 3 pictures, charts and formulas"
+@pytest.mark.parametrize(
+    ("inspected", "why"),
+    [
+        (PNG, "is an image"),
+        (TEXT, "is CSV"),
+        (Inspected(media_type=DOCX, pages=PAGES[:1]), "is DOCX"),
+        (
+            Inspected(media_type=DOCX, pages=PAGES[:1], left_out=3),
+            "is DOCX, without its 3 pictures, charts and formulas",
+        ),
+    ],
+)
+def test_the_reason_of_what_is_no_pdf_is_its_type_and_what_is_left_out(inspected: Inspected, why: str) -> None:
+    assert choose(inspected, AttachmentOptions()).why == why
 
 
 @pytest.mark.parametrize(
