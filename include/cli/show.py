@@ -92,7 +92,7 @@ def show(
         if files.manifest and files.manifest.trial is None:
             _say_spent(lake, files.manifest)
         if found:
-            say(rows_table(first, rejects=kind == _REJECTS))
+            say(rows_table(first, rejects=kind == _REJECTS, evidence=evidence))
         shown = [f"{min(rows, found):,} of {found:,} {kind}" if found else f"No {kind}"]
         shown += ["ROWS=… shows more"] if rows < found else []
         shown += _offers(files.manifest) if files.manifest and kind == _ROWS and not evidence else []
@@ -106,7 +106,7 @@ def show(
 
 
 def _quotes(rows: pa.Table, kind: str) -> pa.Table:
-    """The evidence of the rows. Raises ParamError if they have none."""
+    """Return the evidence of the rows. Raises ParamError if they have none."""
     if kind == _REJECTS:
         raise ParamError("EVIDENCE=1 shows the quotes of published rows, and rejects have none. Leave out one of them.")
     if EVIDENCE not in rows.column_names:

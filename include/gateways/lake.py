@@ -21,7 +21,7 @@ from include.enrichment.storage.address import redact_secret, s3_address
 from include.gateways.disk import disk_errors
 
 if TYPE_CHECKING:
-    from obstore import GetResult, PutMode, ReadableFile
+    from obstore import GetResult, ObjectMeta, PutMode, ReadableFile
     from obstore.store import RetryConfig, S3Credential
 
 _PART_BYTES = 8 * 1024 * 1024
@@ -36,6 +36,13 @@ _RETRY: RetryConfig = {"max_retries": 6, "retry_timeout": timedelta(seconds=60)}
 _LOCK = ".lock"
 #: S3's codes for rejected credentials.
 _REJECTIONS = ("InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "AccessDenied")
+#: S3's codes for a bucket that does not exist or cannot exist.
+_NO_BUCKET = ("NoSuchBucket", "InvalidBucketName")
+#: S3's codes for an object that these credentials cannot read, whatever they can do with others.
+_WITHHELD = {
+    "AccessDenied": "S3 denies the AWS connection access to it",
+    "InvalidObjectState": "it is in an archive of S3, and has to be restored before it can be read",
+}
 
 
 class ObjectMissing(LakeError):
@@ -48,6 +55,36 @@ class UnreadableKey(LakeError):
     """A key that is no valid path: it has an empty name, ``.``, ``..`` or a control character in it."""
 
     retryable = False
+
+
+class TooLarge(LakeError):
+    """
+    The object has more bytes than the caller wants.
+
+    :param size_bytes: of the object
+    """
+
+    retryable = False
+
+    def __init__(self, message: str, *, size_bytes: int) -> None:
+        super().__init__(message)
+        self.size_bytes = size_bytes
+
+
+class BucketMissing(SetupError):
+    """There is no bucket with that name."""
+
+
+class Withheld(SetupError):
+    """
+    S3 does not hand out this object: a permission is missing, or it is in an archive.
+
+    :param why: in words that continue "the object cannot be read:"
+    """
+
+    def __init__(self, message: str, *, why: str) -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class Conflict(LakeError):
@@ -149,18 +186,23 @@ class Lake:
     def objects(self, prefix: str) -> list[Listed]:
         """Return the objects below a prefix that ends in a slash, sorted by key."""
         with self._errors(prefix):
-            found = [
-                Listed(
-                    key=str(each["path"]),
-                    size_bytes=each["size"],
-                    etag=self._tag(str(each["path"]), each["e_tag"]),
-                    changed_at=each["last_modified"],
-                )
-                for page in obstore.list(self._store, prefix)
-                for each in page
-                if each["path"] != _LOCK
-            ]
+            pages = obstore.list(self._store, prefix)
+            found = [self._listed(each) for page in pages for each in page if each["path"] != _LOCK]
         return sorted(found, key=lambda listed: listed.key)
+
+    def first(self, prefix: str) -> Listed | None:
+        """Return the first object below a prefix that ends in a slash, in the order of S3; None if there is none."""
+        with self._errors(prefix):
+            page = next(iter(obstore.list(self._store, prefix, chunk_size=1)), None)
+            return self._listed(page[0]) if page else None
+
+    def _listed(self, found: ObjectMeta) -> Listed:
+        return Listed(
+            key=str(found["path"]),
+            size_bytes=found["size"],
+            etag=self._tag(str(found["path"]), found["e_tag"]),
+            changed_at=found["last_modified"],
+        )
 
     def list(self, prefix: str) -> list[str]:
         """Return the keys below a prefix that ends in a slash, sorted."""
@@ -177,10 +219,18 @@ class Lake:
         except ObjectMissing:
             return None
 
-    def fetch(self, key: str, path: Path) -> str:
-        """Copy the object to a local file and return its tag. Raises ObjectMissing, or SetupError if the file fails."""
+    def fetch(self, key: str, path: Path, *, most_bytes: int | None = None) -> str:
+        """
+        Copy the object to a local file and return its tag.
+
+        Raises ObjectMissing, SetupError if the file fails, and TooLarge, before anything is copied, if the object has
+        more than ``most_bytes``; None: no object has.
+        """
         with self._errors(key):
             found = obstore.get(self._store, key)
+        size = found.meta["size"]
+        if most_bytes is not None and size > most_bytes:
+            raise TooLarge(f"{self.locate(key)} has {size:,} bytes; at most {most_bytes:,} are read.", size_bytes=size)
         with disk_errors(path), path.open("wb") as file:
             for part in self._parts(key, found):
                 file.write(part)
@@ -301,8 +351,8 @@ class Lake:
                 ) from error
             absent = isinstance(error, exceptions.NotFoundError | FileNotFoundError)
             # A write needs no existing key: only the bucket can be missing.
-            if "NoSuchBucket" in str(error) or (absent and writing):
-                raise SetupError(
+            if any(code in str(error) for code in _NO_BUCKET) or (absent and writing):
+                raise BucketMissing(
                     f"The bucket of {self.uri} does not exist. Nothing was written."
                     " Create it, or correct the name (for the lake: ENRICHMENT_LAKE)."
                 ) from error
@@ -311,6 +361,10 @@ class Lake:
             if isinstance(self._store, LocalStore):
                 raise LakeError(f"The disk of the lake's folder failed at {where}: {fact}") from error
             is_rejected = isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError)
+            code = next((code for code in _WITHHELD if f"<Code>{code}</Code>" in str(error)), None)
+            if code and not writing:
+                why = f"{_WITHHELD[code]} ({code})"
+                raise Withheld(f"{where} cannot be read: {why}.", why=why) from error
             if is_rejected or any(code in str(error) for code in _REJECTIONS):
                 raise SetupError(f"S3 rejected the credentials of the AWS connection at {where}: {fact}") from error
             raise LakeError(f"The store failed at {where}: {fact}") from error

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,6 +41,7 @@ from include.steps.planning.plan_files import read_plans, read_repairs
 from include.steps.planning.prior_rejects import tally_rejects
 from include.steps.planning.select_requests import requests_for_rejects
 from include.steps.publishing.checking import CheckedRows
+from include.steps.publishing.file_deletion import delete_files
 from include.steps.publishing.grounding import open_grounder
 from include.steps.publishing.joining import join_rows, write_by_position
 from include.steps.publishing.keeping import count_warnings, keep_best
@@ -48,23 +50,36 @@ from include.steps.publishing.run_cost import cost_of_run
 from include.steps.publishing.table_contract import last_manifest
 from include.steps.publishing.table_files import TableFiles, write_tables
 
+if TYPE_CHECKING:  # most pipelines have no attachments and need no SDK here
+    from include.gateways.claude import Claude
+
 log = logging.getLogger(__name__)
 
 
-def publish(folder: RunFolder, *, lake: Lake) -> Manifest:
+def publish(folder: RunFolder, *, lake: Lake, open_claude: Callable[[], Claude] | None = None) -> Manifest:
     """
     Replace the partition's table, rejects and samples by this run's, and write the manifest last.
 
     Every source row is in exactly one of them. Without ``keep`` there are no samples, and those of an earlier publish
     are deleted. A partition without rows becomes an empty table with its columns. If a newer extract was published, it
     stays, and its manifest is returned. A trial replaces nothing: its objects go into the run's folder, however many of
-    its rows were rejected.
+    its rows were rejected. At the end it deletes the attachments that were uploaded for this run and that no other run
+    needs.
+
+    :param open_claude: opens the API if there is a file to delete. None: files stay until they expire
 
     Raises LoadError, and leaves the partition as it was, if more rows were rejected than the pipeline allows, the
     counts do not reconcile or the run is a dry run. Raises Conflict if another run published at the same moment:
     publish again.
     """
     pipeline = read_pipeline(lake, folder)
+    manifest = _publish(folder, pipeline, lake)
+    if open_claude and pipeline.settings.attached_columns:
+        delete_files(folder, lake=lake, open_claude=open_claude)
+    return manifest
+
+
+def _publish(folder: RunFolder, pipeline: Pipeline, lake: Lake) -> Manifest:
     if pipeline.options.dry_run:
         raise LoadError(f"Run {folder.run_id} is a dry run: it sent nothing and publishes nothing. Start a plain run.")
     extracted = read_extracted(lake, folder)

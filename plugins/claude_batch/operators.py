@@ -309,12 +309,10 @@ class PublishOperator(RunOperator):
         from claude_batch.connections.gateways import open_lake
         from include.enrichment.cost.prices import format_decimal
         from include.steps.publish import publish
-        from include.steps.publishing.file_deletion import delete_files
 
         with self.failures(context):
             folder, lake = self.run_folder(context), open_lake(self.aws_conn_id)
-            manifest = publish(folder, lake=lake)
-            delete_files(folder, lake=lake, open_claude=self._open_claude)
+            manifest = publish(folder, lake=lake, open_claude=self._open_claude)
         self.set_headline(context, *headline.published(manifest, run_id=folder.run_id))
         counts = {
             "rows": manifest.rows,

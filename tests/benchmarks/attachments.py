@@ -126,7 +126,8 @@ def main() -> None:
         "batch_bytes": found["submit"]["batch_bytes"],
         "memory_mb": {name: one["rss_peak_mb"] - one["rss_before_mb"] for name, one in found.items()},
         "inspector_mb": found["extract"]["inspector_mb"],
-        "seconds": {name: one["seconds"] for name, one in found.items()},
+        "seconds": sum(one["seconds"] for one in found.values()),
+        "seconds_of": {name: one["seconds"] for name, one in found.items()},
         "times_least": {name: found[name]["seconds"] / least for name in ("extract", "submit")},
     }
     sys.stdout.write(f"{json.dumps(figures)}\n")

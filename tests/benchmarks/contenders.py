@@ -117,6 +117,7 @@ ALONE: dict[str, tuple[Contender, ...]] = {
         Contender("ours", "money --workload labels --cache off --canary-rows 20", "labels: `cache: off`"),
         Contender("ours", "money --workload pages --cache 5m --canary-rows 20", "pages: `cache: 5m`"),
     ),
+    "attachments": (Contender("ours", "attachments", "this project, 2,000 PDFs of 1 MB"),),
     "sending": tuple(
         Contender("ours", f"sending --send {send}", f"60 invoices, `send: {send}`")
         for send in ("pages", "text", "auto")

@@ -119,6 +119,28 @@ def test_no_line_is_wider_than_the_terminal(width: int, text: str) -> None:
     assert "bug" in shown
 
 
+def test_fields_and_quotes_of_evidence_are_shown_to_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    fields = [f"line_items[12].{name}" for name in ("description", "quantity", "unit_price")]
+    quote = "Comptoir d'accueil, hêtre massif 7 1 275,00 8 925,00"
+    lines = [
+        {"name": "Lefevre chantier.pdf", "field": field, "value": quote, "page": 3, "found": "normalised"}
+        | {"quote": quote}
+        for field in fields
+    ]
+    shown = rows_table(table(*lines), rejects=False, evidence=True)
+    assert all(field in shown for field in fields)
+    assert "normalised" in shown
+    assert "".join(shown.split()).count("…") == 2 * len(lines)  # name and value are cut, the quote is not
+    assert max(map(cell_len, shown.splitlines())) <= 80
+
+
+def test_the_part_of_a_document_is_shown(width: int) -> None:
+    shown = rows_table(table({"name": "a.pdf", "_part": 2, "_pages": "4-6", "total": 5}), rejects=False)
+    assert "_part" in shown
+    assert "4-6" in shown
+
+
 def test_columns_that_would_be_too_narrow_become_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     row = {f"column_{number}": f"a rather long answer {number}" for number in range(9)}
     monkeypatch.setenv("COLUMNS", "80")

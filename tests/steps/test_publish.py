@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from include.enrichment.errors import LakeError, LoadError, SetupError
 from include.enrichment.runs.options import RunOptions
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage import layout
+from include.gateways.claude import Claude
 from include.gateways.lake import Conflict, Lake
 from include.steps import publish as steps
 from include.steps.extract import extract
@@ -183,6 +186,19 @@ def test_a_chunk_without_a_batch_is_not_published_around(flow: Flow) -> None:
     with pytest.raises(LoadError, match=r"no batch in the ledger.*Clear its `submit`"):
         publish(flow.folder, lake=flow.lake)
     assert not flow.lake.exists(TABLE)
+
+
+def test_a_pipeline_without_attachments_needs_no_api(flow: Flow) -> None:
+    """Its SDK would take a second, and more memory than many a partition."""
+    run_all(flow)
+
+    def fail() -> Claude:
+        raise AssertionError("the API was opened")
+
+    flow.lake.write("uploads/tickets/other.json", b"is read by nobody")
+    assert publish(flow.folder, lake=flow.lake, open_claude=fail).published == 3
+    code = "import sys, include.steps.publish; print('anthropic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout == b"False\n"
 
 
 def test_a_second_run_of_a_published_partition_sends_nothing_and_publishes_the_same_bytes(flow: Flow) -> None:

@@ -12,7 +12,7 @@ from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.gateways.claude import Claude
 from include.gateways.documents.buckets import LocalFolder
 from include.steps.extract import extract
-from include.steps.publishing.file_deletion import delete_files
+from include.steps.publish import publish as steps_publish
 from tests.fixtures.documents import pdf
 from tests.fixtures.flow import FILES, Flow, write_pipeline, write_tickets
 from tests.fixtures.uploads import live_files
@@ -55,13 +55,10 @@ def finish(flow: Flow, *passes: str) -> Manifest:
 
 
 def publish(flow: Flow) -> Manifest:
-    manifest = flow.publish()
-
     def open_claude() -> Claude:
         return Claude(client(flow.emulator), name="anthropic_default")
 
-    delete_files(flow.folder, lake=flow.lake, open_claude=open_claude)
-    return manifest
+    return steps_publish(flow.folder, lake=flow.lake, open_claude=open_claude)
 
 
 def test_a_document_of_several_requests_is_uploaded_once_and_deleted_after_publish(flow: Flow, tmp_path: Path) -> None:

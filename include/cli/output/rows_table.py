@@ -12,20 +12,23 @@ from typing import Any
 import pyarrow as pa
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.answers.reject_messages import check_lines
-from include.enrichment.answers.table import OUTCOME, REASON, SAMPLE, SCORE, WARNINGS
+from include.enrichment.answers.table import OUTCOME, PAGES, PART, REASON, SAMPLE, SCORE, WARNINGS
 from include.enrichment.cost.prices import format_decimal, format_usd
 
 _COST = "_cost_usd"
-_METADATA = (SAMPLE, WARNINGS, SCORE, OUTCOME, REASON, _COST)
+_METADATA = (PART, PAGES, SAMPLE, WARNINGS, SCORE, OUTCOME, REASON, _COST)
 #: If columns would be narrower than this, each row becomes a block of lines. The second is of texts that are wrapped.
 _MIN_WIDTH, _MIN_WRAPPED = 12, 40
-#: The longest beginning of a reject's answer that is shown. The longest reason has 1,000 characters.
+#: The same of the lines of evidence, whose fields and quotes are never cut. With them, 80 columns are enough.
+_MIN_WIDTH_OF_EVIDENCE, _MIN_QUOTE = 7, 16
+_WHOLE_OF_EVIDENCE = ("field", "found")
+#: The longest beginning of a reject's answer, or of a quote, that is shown. The longest reason has 1,000 characters.
 _TEXT_CHARACTERS, _REASON_CHARACTERS = 300, 1_000
 _GAP = 2
 
@@ -55,35 +58,53 @@ def not_kept(manifest: Manifest) -> str:
     return f", {manifest.not_kept:,} not kept" if manifest.samples else ""
 
 
-def rows_table(rows: pa.Table, *, rejects: bool) -> str:
+def rows_table(rows: pa.Table, *, rejects: bool, evidence: bool = False) -> str:
     """
     Return the rows as a table of the terminal's width, or as a block per row if the columns would be too narrow.
 
     The key comes first, then the answer (for rejects: outcome, reason and the answer's text), then the cost. Long texts
-    are cut. Only the reason and a reject's text take several lines.
+    are cut. Only the reason, a quote and a reject's text take several lines.
 
     :param rows: of a published table, its rejects or its samples
+    :param evidence: they are those of evidence_rows()
     """
     names = [name for name in rows.column_names if not name.startswith("_") or name in _METADATA]
     width = shutil.get_terminal_size().columns
     wrapped = {"reason": _REASON_CHARACTERS, "text": _TEXT_CHARACTERS} if rejects else {REASON: _REASON_CHARACTERS}
+    wrapped = {"quote": _TEXT_CHARACTERS} if evidence else wrapped
     cells = [
         [_cell(row[name], wrapped.get(name, width), is_wrapped=name in wrapped) for name in names]
         for row in rows.select(names).to_pylist()
     ]
     labels = ["cost, USD" if name == _COST else printable(name) for name in names]
+    least, least_wrapped = (_MIN_WIDTH_OF_EVIDENCE, _MIN_QUOTE) if evidence else (_MIN_WIDTH, _MIN_WRAPPED)
+    longest = [
+        max(cell_len(cell.plain) for cell in column) for column in zip(map(_one_line, labels), *cells, strict=True)
+    ]
     min_widths = [
-        min(_MIN_WRAPPED if name in wrapped else _MIN_WIDTH, max(cell_len(cell.plain) for cell in column))
-        for name, *column in zip(names, map(_one_line, labels), *cells, strict=True)
+        length if evidence and name in _WHOLE_OF_EVIDENCE else min(least_wrapped if name in wrapped else least, length)
+        for name, length in zip(names, longest, strict=True)
     ]
     if sum(min_widths) + _GAP * (len(min_widths) - 1) > width:
         return "\n\n".join(_block(labels, line, width) for line in cells) + "\n"
     table = Table(box=SIMPLE_HEAD, padding=(0, _GAP - 1, 0, 0), pad_edge=False, show_edge=False)
-    for name, label in zip(names, labels, strict=True):
-        table.add_column(_one_line(label), justify="right" if _is_number(rows.schema.field(name).type) else "left")
+    widths = _spread(min_widths, longest, width - _GAP * len(names)) if evidence else [None] * len(names)
+    for name, label, column_width in zip(names, labels, widths, strict=True):
+        justify: JustifyMethod = "right" if _is_number(rows.schema.field(name).type) else "left"
+        table.add_column(_one_line(label), justify=justify, width=column_width)
     for line in cells:
         table.add_row(*line)
     return _rendered(table, width)
+
+
+def _spread(least: Sequence[int], longest: Sequence[int], width: int) -> list[int]:
+    """Return the widths of columns: none is wider than its longest cell, and what is left over is shared evenly."""
+    widths, spare = list(least), width - sum(least)
+    while spare > 0 and (narrow := [place for place, most in enumerate(longest) if widths[place] < most]):
+        for place in narrow[:spare]:
+            widths[place] += 1
+        spare -= len(narrow)
+    return widths
 
 
 def _block(labels: Sequence[str], cells: Sequence[Text], width: int) -> str:

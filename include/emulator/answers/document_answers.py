@@ -74,7 +74,7 @@ def compile_answer(schema: Schema) -> Maker:
     without_documents = compile_schema(schema)
     evident = _asks_for_evidence(schema)
     wanted = flatten(schema, schema)["properties"]["data"] if evident else schema
-    finder = _compile(wanted, schema, "")
+    finder = _compile(wanted, schema)
 
     def make(draws: Draws, source: Source) -> Any:
         if not source.documents and not evident:
@@ -99,34 +99,34 @@ def _asks_for_evidence(schema: Schema) -> bool:
     return isinstance(items, Mapping) and set(flatten(items, schema).get("properties", {})) == set(Evidence._fields)
 
 
-def _compile(node: Schema, root: Schema, name: str) -> _Finder:
+def _compile(node: Schema, root: Schema) -> _Finder:
     node = flatten(node, root)
     if "const" not in node and "enum" not in node:
         if "anyOf" in node:
-            return _one_of([flatten(part, root) for part in node["anyOf"]], node, root, name)
+            return _one_of([flatten(part, root) for part in node["anyOf"]], root)
         types = types_of(node)
         if len(types) > 1:
-            return _one_of([{**node, "type": one} for one in types], node, root, name)
+            return _one_of([{**node, "type": one} for one in types], root)
         if "properties" in node or types == ("object",):
             return _object(node, root)
         if types == ("array",):
-            return _array(node, root, name)
-    return _leaf(node, root)
+            return _array(node, root)
+    return _leaf(node)
 
 
-def _one_of(parts: list[Schema], node: Schema, root: Schema, name: str) -> _Finder:
+def _one_of(parts: list[Schema], root: Schema) -> _Finder:
     """Return a finder of the first alternative that is not null; null is for what is not found."""
     values = [part for part in parts if types_of(part) != ("null",)]
     if not values:
         return lambda reading, place: None
     nullable = len(values) < len(parts)
-    finder = _compile(values[0], root, name)
+    finder = _compile(values[0], root)
     return lambda reading, place: finder(reading, place._replace(nullable=nullable or place.nullable))
 
 
 def _object(node: Schema, root: Schema) -> _Finder:
     required = set(node.get("required", ()))
-    finders = {name: _compile(inner, root, name) for name, inner in node.get("properties", {}).items()}
+    finders = {name: _compile(inner, root) for name, inner in node.get("properties", {}).items()}
     # The API writes the required properties first, each group in the schema's order.
     ordered = sorted(finders.items(), key=lambda one: one[0] not in required)
 
@@ -142,9 +142,9 @@ def _object(node: Schema, root: Schema) -> _Finder:
     return find
 
 
-def _array(node: Schema, root: Schema, name: str) -> _Finder:
+def _array(node: Schema, root: Schema) -> _Finder:
     items = node.get("items")
-    item = _compile(items if isinstance(items, Mapping) else {"type": "string"}, root, name)
+    item = _compile(items if isinstance(items, Mapping) else {"type": "string"}, root)
     least = int(node.get("minItems", 0))
     bounds = read_instructions(node.get("description", "")).items
 
@@ -153,7 +153,7 @@ def _array(node: Schema, root: Schema, name: str) -> _Finder:
         if bounds is not None or not rows or not _is_object(items, root):
             low, high = bounds or (least, 3)
             rows = [None] * (low + reading.draws.below(high - low + 1))
-        return [item(reading, _Place(f"{place.path}[{index}]", name, row)) for index, row in enumerate(rows)]
+        return [item(reading, _Place(f"{place.path}[{index}]", place.name, row)) for index, row in enumerate(rows)]
 
     return find
 
@@ -162,7 +162,7 @@ def _is_object(items: object, root: Schema) -> bool:
     return isinstance(items, Mapping) and "object" in types_of(flatten(items, root))
 
 
-def _leaf(node: Schema, root: Schema) -> _Finder:
+def _leaf(node: Schema) -> _Finder:
     # Its references are resolved already, so it is compiled without the root.
     simulated = compile_schema(node)
     read = _reader(node)

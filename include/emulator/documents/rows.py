@@ -62,7 +62,7 @@ def _multiplied(line: Line) -> Row | None:
 
 
 def _numbers_from(tokens: list[str], start: int, count: int) -> Iterator[tuple[tuple[float, ...], int]]:
-    """Yield each way to read so many numbers from a token on, and the index of the token after them."""
+    """Yield each way to read ``count`` numbers from a token on, and the index of the token after them."""
     if not count:
         yield (), start
         return

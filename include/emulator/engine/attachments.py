@@ -110,7 +110,7 @@ class _Reader:
             raise RequestRejected(f"{where}.{kind}.source: Field required")
         form = source.get("type")
         if form == "url":
-            return self._read_url(where, block, source)
+            return self._read_url(block, source)
         if form == "base64":
             media_type = source.get("media_type")
             allowed = MEDIA_TYPES if kind == "image" else (PDF,)
@@ -155,7 +155,7 @@ class _Reader:
         if any(cited) and not all(cited):
             raise RequestRejected("citations must be enabled on all documents of a request or on none")
 
-    def _read_url(self, where: str, block: dict[str, Any], source: dict[str, Any]) -> int:
+    def _read_url(self, block: dict[str, Any], source: dict[str, Any]) -> int:
         # Hosts under .invalid stand for those that never respond.
         if (urlsplit(str(source.get("url"))).hostname or "").endswith("invalid"):
             raise RequestRejected("Unable to download the file. Please verify the URL and try again.")

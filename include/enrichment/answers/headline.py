@@ -74,7 +74,7 @@ def extracted(rows: int | None, *, requests: int, unsendable: int) -> str:
     Return the result of `extract`: ``128 rows, 2 cannot be sent`` or ``64 rows, 128 requests``.
 
     :param rows: of the source; None if unknown
-    :param requests: of all rows, which may differ from ``rows`` with for_each and samples
+    :param requests: of all rows, which may differ from ``rows`` with for_each, samples and split_pages
     """
     counts = [_count(requests if rows is None else rows, "row")]
     counts += [_count(requests, "request")] if rows not in (None, requests) else []

@@ -15,19 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.enrichment.answers.evidence.quote import EVIDENCE_FIELDS
+from include.enrichment.answers.key_fields import null_key
 from include.enrichment.answers.outcome import OUTCOMES_SCHEMA
 from include.enrichment.answers.schema.carried import carried_array
-from include.enrichment.answers.schema.keys import (
-    KEY_TYPE_NAMES,
-    key_array,
-    key_type,
-    kind_of_published,
-    kind_of_type,
-    kind_of_value,
-)
+from include.enrichment.answers.schema.keys import key_array
 from include.enrichment.answers.schema.output import Output
 from include.enrichment.cost.prices import USD
-from include.enrichment.errors import SpecError, WarehouseError
+from include.enrichment.errors import WarehouseError
 
 #: The origin of a row, published or rejected. ``_cost_usd`` is the cost of all answers to its request, including
 #: invalid ones and repairs, in batches of its partition. It is 0 for all but the first row with the request, and for
@@ -76,68 +70,6 @@ _REJECT_FIELDS = [
 ]
 #: The result of each row's request.
 ANSWERED_SCHEMA = pa.schema([pa.field("output", pa.string()), *(field.with_nullable(True) for field in _REJECT_FIELDS)])
-
-
-def key_fields(
-    key: Mapping[str, str | None],
-    first_row: Mapping[str, Any] | None,
-    *,
-    described: Mapping[str, pa.DataType | None] | None = None,
-    published: Mapping[str, str] | None = None,
-) -> list[pa.Field]:
-    """
-    Return the typed fields of the business key, the same on days with and without rows.
-
-    A type that the spec does not name comes from the source's description, else from the value in the first row. On a
-    day without rows it comes from an earlier published day, else from the description.
-
-    :param described: the source's columns by name; None for an unknown type, for example in SQLite
-    :param published: the columns of an earlier day's manifest
-
-    Raises SpecError if none of these gives a key type, WarehouseError if the first row's key is NULL.
-    """
-    fields = []
-    for name, named in key.items():
-        source_type = (described or {}).get(name)
-        earlier = (published or {}).get(name)
-        if named:
-            kind = named
-        elif first_row is None:
-            kind = _kind_without_rows(name, source_type, earlier)
-        else:
-            kind = _kind_of_row(name, first_row[name], source_type)
-        fields.append(pa.field(name, key_type(kind), nullable=False))
-    return fields
-
-
-def _kind_of_row(name: str, value: object, source_type: pa.DataType | None) -> str:
-    if value is None:
-        raise _null_key(name, 1, 1)
-    if kind := (kind_of_type(source_type) if source_type else None) or kind_of_value(value):
-        return kind
-    raise SpecError(
-        f"pipeline.yaml: source.key: {name!r} comes from the warehouse as {type(value).__name__}, which is not a key"
-        f" type. Nothing was sent. {_advice(name)}"
-    )
-
-
-def _kind_without_rows(name: str, source_type: pa.DataType | None, earlier: str | None) -> str:
-    kind = kind_of_published(earlier) if earlier else None
-    kind = kind or (kind_of_type(source_type) if source_type else None)
-    if kind is None:
-        source = f"the source describes it as {source_type}" if source_type else "the source does not describe it"
-        raise SpecError(
-            f"pipeline.yaml: source.key: this day has no rows, and the type of {name!r} is unknown: {source}, and no"
-            f" earlier day with rows is published. Nothing was sent. {_advice(name)}"
-        )
-    return kind
-
-
-def _advice(name: str) -> str:
-    return (
-        "Cast it in extract.sql or the export, or set its type:"
-        f" `source.key: {{{name}: int64}}` (one of {', '.join(KEY_TYPE_NAMES)})."
-    )
 
 
 def changed_types(fields: Iterable[pa.Field], published: Mapping[str, str]) -> list[str]:
@@ -220,7 +152,7 @@ def _column(values: list[Any], field: pa.Field, role: bytes | None) -> pa.Array:
                 f" `source.carry: {{{field.name}: …}}`."
             ) from error
     if nulls := sum(value is None for value in values):
-        raise _null_key(field.name, nulls, len(values))
+        raise null_key(field.name, nulls, len(values))
     try:
         return key_array(values, field.type)
     except ValueError as error:
@@ -229,13 +161,6 @@ def _column(values: list[Any], field: pa.Field, role: bytes | None) -> pa.Array:
             " extract.sql or the export, or set another type in pipeline.yaml if it is a column of source.key:"
             f" `source.key: {{{field.name}: …}}`."
         ) from error
-
-
-def _null_key(name: str, nulls: int, rows: int) -> WarehouseError:
-    return WarehouseError(
-        f"The business key {name!r} is NULL in {nulls:,} of the last {rows:,} rows read. Nothing was sent."
-        " Filter these rows out in extract.sql or the export, or choose another key."
-    )
 
 
 def repeated_keys(keys: pa.Table) -> pa.Table:

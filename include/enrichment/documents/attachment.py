@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-#: What a source is around the base64 of its bytes.
+#: What surrounds the base64 of the bytes in a source.
 _HEAD, _TAIL = b'{"type":"base64","media_type":"%s","data":"', b'"}'
 #: The length of the source of an uploaded file, whatever its id, so that a body has its length before the upload. The
 #: ids of files have 29 characters (the API's documentation of files, 2026-08); spaces fill the rest.
@@ -91,7 +91,7 @@ def file_source(file_id: str) -> bytes:
 
 
 def base64_bytes(size: int) -> int:
-    """Return the length of the base64 of so many bytes."""
+    """Return the length of ``size`` bytes in base64."""
     return (size + 2) // 3 * 4
 
 

@@ -10,6 +10,9 @@ import msgspec
 from include.enrichment.documents.attachment import Attachment, reference
 from include.enrichment.documents.document import IMAGES
 
+#: The API takes no longer title (its reference of document blocks, 2026-08). A key may have 1,024 characters.
+_MOST_TITLE = 500
+
 
 @dataclass(frozen=True, kw_only=True)
 class Titled:
@@ -42,7 +45,7 @@ def content_blocks(sent: Sequence[Titled], *, citations: bool) -> list[msgspec.R
 def _blocks(one: Titled, *, titled: bool, citations: bool) -> list[msgspec.Raw]:
     if isinstance(one.content, Attachment) and one.content.media_type in IMAGES:
         # An image has no title of its own.
-        title = [_raw({"type": "text", "text": f"{one.name}:"})] if titled else []
+        title = [_raw({"type": "text", "text": f"{one.name[:_MOST_TITLE]}:"})] if titled else []
         return [*title, _raw({"type": "image", "source": reference(one.content)})]
     source = (
         {"type": "text", "media_type": "text/plain", "data": one.content}
@@ -54,7 +57,7 @@ def _blocks(one: Titled, *, titled: bool, citations: bool) -> list[msgspec.Raw]:
             {
                 "type": "document",
                 "source": source,
-                **({"title": one.name} if titled else {}),
+                **({"title": one.name[:_MOST_TITLE]} if titled else {}),
                 **({"context": _part(one.pages)} if one.pages else {}),
                 **({"citations": {"enabled": True}} if citations else {}),
             }

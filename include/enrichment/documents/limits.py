@@ -12,8 +12,10 @@ from include.enrichment.documents.tokens import seen_pixels
 MAX_OBJECT_BYTES = 500_000_000
 #: The most pages of PDFs in a request, and the most images: with a context window of 1,000,000 tokens, and with less
 #: (documentation of PDF support, 2026-08-20, and of vision, 2026-08).
+MAX_PAGES, _MAX_PAGES_OF_SMALL = 600, 100
 _LARGE_CONTEXT = 1_000_000
-_LARGE, _SMALL = 600, 100
+#: The most documents of a row that are read: no request takes more images, or PDFs, of which each has a page.
+MAX_DOCUMENTS = MAX_PAGES
 #: The most bytes of an image in base64, the most pixels of its sides, and of those of each image if there are many.
 _MAX_IMAGE_BYTES = 10_000_000
 _MAX_SIDE = 8_000
@@ -71,7 +73,8 @@ class RequestLimits:
 
     @property
     def _most(self) -> int:
-        return _SMALL if self.context_tokens is not None and self.context_tokens < _LARGE_CONTEXT else _LARGE
+        is_small = self.context_tokens is not None and self.context_tokens < _LARGE_CONTEXT
+        return _MAX_PAGES_OF_SMALL if is_small else MAX_PAGES
 
 
 def image_size(pixels: tuple[int, int], model: str, *, images: int) -> tuple[int, int]:
@@ -91,11 +94,12 @@ def _image_problem(image: Size, images: int) -> str | None:
     size, side = base64_bytes(image.sent_bytes), max(image.pixels or (0,))
     most = _MAX_SIDE_OF_MANY if images > _MANY_IMAGES else _MAX_SIDE
     if side > most:
-        return f"the image {image.name} is {side:,} pixels long, but the API takes {most:,} with {images:,} images"
+        among = f" with {images:,} images" if images > _MANY_IMAGES else ""
+        return f"the longer side of the image {image.name} has {side:,} pixels, but the API takes {most:,}{among}"
     if size > _MAX_IMAGE_BYTES:
         return f"the image {image.name} has {size:,} bytes in base64, but the API takes {_MAX_IMAGE_BYTES:,}"
     return None
 
 
 def _they_have(sizes: Sequence[Size]) -> str:
-    return f"the document {sizes[0].name} has" if len(sizes) == 1 else f"the {len(sizes):,} documents have together"
+    return f"the document {sizes[0].name} has" if len(sizes) == 1 else f"together, the {len(sizes):,} documents have"

@@ -18,7 +18,7 @@ def key_problems(names: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Find the columns that cannot be the key of objects, and say why: an object that cannot be read has none."""
     for name in names:
         if name in READ_COLUMNS:
-            yield name, f"{name!r} is not known of an object that cannot be read: use name or uri"
+            yield name, f"{name!r} is unknown for an object that cannot be read: use name or uri"
         else:
             yield from ((name, fact) for fact in _unknown(name))
 

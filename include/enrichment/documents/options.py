@@ -8,10 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from include.enrichment.documents.limits import MAX_PAGES
 from include.enrichment.documents.object_columns import OBJECT_URI
-
-#: The most pages of one part: what the API takes in a request to its models with the largest context window.
-MAX_PAGES = 600
 
 
 class _Frozen(BaseModel):
@@ -55,7 +53,7 @@ def _columns(columns: object) -> object:
         columns = {name: {} for name in columns}
     if not isinstance(columns, dict) or not columns or not all(isinstance(name, str) for name in columns):
         raise ValueError("must be a list of column names, or a mapping of column names to options; at least one")
-    return {name: options or {} for name, options in columns.items()}
+    return {name: {} if options is None else options for name, options in columns.items()}
 
 
 class AttachmentSettings(_Frozen):
@@ -64,9 +62,9 @@ class AttachmentSettings(_Frozen):
 
     :param columns: the columns that hold the URI of an object, or a list of them, in the order of sending
     :param connection: the AWS connection of their buckets. None: that of the source, which must then be one
-    :param split_pages: a PDF with more pages is sent in parts of so many, each in a row of its own; None: it is not
+    :param split_pages: a PDF with more pages is sent in parts of this many, each in a row of its own; None: it is not
         split
-    :param upload_above: an attachment of more bytes is sent by way of the Files API; None: none is for its size
+    :param upload_above: an attachment of more bytes is sent by way of the Files API; None: its size does not matter
     """
 
     columns: Annotated[dict[str, AttachmentOptions], BeforeValidator(_columns)]

@@ -19,11 +19,11 @@ from include.enrichment.documents.options import AttachmentOptions
 _IMAGE_SHARE = 0.2
 #: A page of prose has a line below its header and one above its footer. The smallest table, three by two cells, has 7.
 _RULES = 6
-#: A page that images cover to so much is a scan. A text layer on it was read by a machine, often with mistakes.
+#: A page is a scan if images cover at least this part of it. Its text layer was read by a machine, often with mistakes.
 _SCAN_SHARE = 0.5
-#: Rows of a table in the text, if they are at least so many.
+#: The fewest lines like the rows of a table that make one.
 _ROWS = 3
-#: So many lines are the cells of a table, one by one, if more than half have at most so many characters.
+#: At least this many lines are the cells of a table, one by one, if more than half have at most this many characters.
 _LINES, _CELL_CHARACTERS = 12, 12
 #: A page of prose has about 2,500 characters without blanks, its title page or last page far fewer.
 _DENSE_CHARACTERS = 200

@@ -16,10 +16,10 @@ from math import ceil
 
 from include.enrichment.documents.document import Page
 
-#: An image takes one token per square of so many pixels a side (the API's documentation of vision, 2026-08).
+#: An image takes one token per square with sides of this many pixels (the API's documentation of vision, 2026-08).
 _PATCH_PIXELS = 28
-#: The most UTF-8 bytes that a token of ordinary text has, so no text has more than this times its usual tokens: no
-#: token is shorter than a byte.
+#: The most UTF-8 bytes per token of ordinary text. A token has at least one byte, so no text takes more than this many
+#: times the tokens expected.
 MOST_BYTES_PER_TOKEN = 4.5
 
 
@@ -70,7 +70,7 @@ def seen_pixels(pixels: tuple[int, int], model: str) -> tuple[int, int]:
     """
     Return the width and height at which the model sees an image.
 
-    The API scales larger images down without a word, so more pixels than these are sent in vain.
+    The API scales larger images down without an error, so sending more pixels than these gains nothing.
     """
     tier = _tier(model)
     long, short = max(pixels), min(pixels)

@@ -39,7 +39,7 @@ class ModelCapabilities:
 
 
 def model_problems(
-    model: ModelCapabilities, settings: RequestSettings, *, has_schema: bool, has_documents: bool = False
+    model: ModelCapabilities, settings: RequestSettings, *, has_schema: bool, has_documents: bool
 ) -> Iterator[str]:
     """
     Yield each reason why the model would reject every request with these settings.

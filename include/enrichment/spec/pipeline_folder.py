@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import yaml
 
@@ -191,9 +191,11 @@ def _describe(problem: Any, _: object) -> str:
 def _keys_at(path: Sequence[str]) -> list[str]:
     model: Any = Settings
     for step in path:
-        annotation = model.model_fields[step].annotation
-        model = next((one for one in get_args(annotation) if one is not NoneType), annotation)
-    return list(model.model_fields)
+        # A mapping has names of the user's own, and then the settings of each.
+        annotation = get_args(model)[1] if get_origin(model) is dict else model.model_fields[step].annotation
+        kinds = () if get_origin(annotation) is dict else get_args(annotation)
+        model = next((kind for kind in kinds if kind is not NoneType), annotation)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _mistakes(texts: dict[str, str], settings: Settings | None, lines: Lines) -> Iterator[str]:

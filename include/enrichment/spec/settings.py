@@ -162,7 +162,8 @@ class SourceSettings(_Frozen):
             raise ValueError("is not used, because source.table is read from the lake: remove it")
         if connection and objects.startswith("/"):
             raise ValueError("is not used, because source.objects is a folder of this machine: remove it")
-        if not connection and not table and not objects.startswith("/"):
+        # A source with a mistake of its own is not in the data. Whether it needs a connection is not known.
+        if not connection and not table and not objects.startswith("/") and "objects" in info.data:
             raise PydanticCustomError("missing", "Field required")
         return connection
 

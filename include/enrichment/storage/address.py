@@ -14,6 +14,8 @@ from include.enrichment.runs.partition import check_daily
 _BUCKET = re.compile(r"(?!.*\.\.)[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?")
 #: Folders without an empty name, ``.`` or ``..``, with a trailing slash.
 _FOLDERS = r"(/(?!\.{1,2}/)[^/]+)+/"
+#: S3's longest keys are cut in messages.
+_MOST_SHOWN = 300
 _FOLDER = re.compile(r"(?:file:(?://)?)?(/.*)", re.DOTALL)
 
 
@@ -99,6 +101,20 @@ def daily_objects(place: str) -> str:
 def redact_secret(text: str) -> str:
     """Return the address without its user and password, for a message. A secret key may contain slashes."""
     return re.sub(r"(?<=://)([^/]*:.*|[^/]*)@", "***@", text)
+
+
+def shown(uri: str) -> str:
+    """
+    Return a URI of a row for a message: on one line, not too long, and without what may be a secret, for example the
+    signature of a link. A URI can be anything: the column may hold whole texts.
+    """
+    if not uri.startswith("/"):
+        uri = redact_secret(uri)
+        # In a key, these are characters like others.
+        uri = uri if uri.startswith("s3://") else re.sub(r"[?#].*", "?…", uri, flags=re.DOTALL)
+    if len(uri) > _MOST_SHOWN:
+        uri = f"{uri[:200]}…{uri[-60:]} ({len(uri):,} characters)"
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in uri)
 
 
 def _check_characters(text: str) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from include.gateways.documents.buckets import Buckets
     from include.gateways.documents.inspector import Inspector
 
-_CLEAR = "Nothing of it was sent. Clear the run's `extract` with downstream: what was answered is not billed again."
+_CLEAR = "No batch was created. Clear the run's `extract` with downstream: rows with an answer are not billed again."
 
 
 class AttachmentBytes:
@@ -49,16 +49,16 @@ class AttachmentBytes:
             self._inspector.make(original, attachment.recipe, path)
         except CannotMake as error:
             raise LakeError(
-                f"{attachment.uri} could not be made ready again as extract had done it: the document {error.problem}."
-                f" Nothing of it was sent. If this repeats, clear the run's `extract` with downstream.",
+                f"{attachment.uri} could not be prepared again as in extract: the document {error.problem}."
+                " No batch was created. If this repeats, clear the run's `extract` with downstream.",
                 retryable=True,
             ) from error
         with disk_errors(original):
             original.unlink()
         if sha256_of(path) != attachment.sent_sha256:
             raise LakeError(
-                f"{attachment.uri} is unchanged, but '{attachment.recipe}' makes {path.stat().st_size:,} other bytes of"
-                f" it than the {attachment.sent_bytes:,} at extract: its libraries were updated since. {_CLEAR}",
+                f"{attachment.uri} is unchanged, but '{attachment.recipe}' makes {path.stat().st_size:,} bytes of it"
+                f" that differ from the {attachment.sent_bytes:,} of extract: libraries were updated since. {_CLEAR}",
                 retryable=False,
             )
 

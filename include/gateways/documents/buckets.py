@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
+import errno
 import os
+import re
+import stat
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from include.enrichment.documents.document import Stored
 from include.enrichment.errors import LakeError
-from include.enrichment.storage.address import s3_address
+from include.enrichment.storage.address import s3_address, shown
 from include.gateways.disk import disk_errors, sha256_of
-from include.gateways.lake import Lake, Listed, ObjectMissing, UnreadableKey
+from include.gateways.lake import BucketMissing, Lake, Listed, ObjectMissing, TooLarge, UnreadableKey
 
 #: Prefixes of names to ignore, for example ``_SUCCESS`` and ``.DS_Store``, as for Parquet files.
 _HIDDEN = ("_", ".")
+#: Names and characters that no key of obstore has; S3 itself takes no key of more than so many bytes.
+_NO_KEY = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")
+_MOST_KEY_BYTES = 1024
+#: A path that is a loop of links, or too long, names no file.
+_NO_PATH = (errno.ELOOP, errno.ENAMETOOLONG)
+_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +53,9 @@ class Buckets(Protocol):
     """
     Where objects are read by their URIs, by several threads if necessary. Nothing is ever written there.
 
-    Raises ObjectMissing if there is no such object, and UnreadableKey for a URI that can name none: both are faults of
-    one document. Raises any other LakeError or SetupError if the store fails or cannot be read.
+    Raises ObjectMissing if there is no such object, UnreadableKey for a URI that can name none, and Withheld if S3 does
+    not hand it out: all are faults of one document. Raises any other LakeError or SetupError if the store fails or
+    cannot be read.
     """
 
     def objects(self, prefix: str) -> list[ListedObject]:
@@ -56,11 +66,13 @@ class Buckets(Protocol):
         that were created by hand. Other empty objects are not.
         """
 
-    def fetch(self, uri: str, path: Path) -> Stored:
-        """Copy the object to a local file. Raises SetupError if the file fails."""
+    def fetch(self, uri: str, path: Path, *, most_bytes: int | None = None) -> Stored:
+        """
+        Copy the object to a local file.
 
-    def read(self, uri: str) -> bytes:
-        """Return the object's bytes."""
+        Raises SetupError if the file fails, and TooLarge, before anything is copied, if the object has more than
+        ``most_bytes``; None: no object has.
+        """
 
 
 class S3Buckets:
@@ -73,16 +85,18 @@ class S3Buckets:
     def __init__(self, open_bucket: Callable[[str], Lake]) -> None:
         self._open_bucket = open_bucket
         self._opened: dict[str, Lake] = {}
+        self._one_at_a_time = threading.Lock()
 
     def objects(self, prefix: str) -> list[ListedObject]:
         bucket, _, folder = prefix.removeprefix("s3://").partition("/")
         lake = self._bucket(bucket)
-        found = [
-            listed
-            for key, alike in groupby(lake.objects(folder), key=lambda listed: listed.key)
-            if not _is_hidden(key[len(folder) :])
-            for listed in _readable(lake, key, list(alike))
-        ]
+        found: list[Listed] = []
+        for key, same in groupby(lake.objects(folder), key=lambda listed: listed.key):
+            alike, name = list(same), key[len(folder) :]
+            if not name:  # the key is that of the folder, with the slash that a listing leaves out
+                found += [replace(listed, key=folder) for listed in alike if listed.size_bytes]
+            elif not _is_hidden(name):
+                found += _readable(lake, key, alike)
         return [
             ListedObject(
                 uri=f"s3://{bucket}/{listed.key}",
@@ -94,37 +108,43 @@ class S3Buckets:
             for listed in found
         ]
 
-    def fetch(self, uri: str, path: Path) -> Stored:
+    def fetch(self, uri: str, path: Path, *, most_bytes: int | None = None) -> Stored:
         lake, key = self._locate(uri)
         try:
-            version = lake.fetch(key, path)
+            version = lake.fetch(key, path, most_bytes=most_bytes)
+        except BucketMissing as error:
+            raise _without_bucket(uri, lake) from error
         except ObjectMissing:
-            if any(listed.key == key for listed in lake.objects(f"{key}/")):
+            # It would come first: a listing returns its key without the slash.
+            if (first := lake.first(f"{key}/")) and first.key == key:
                 raise _ends_in_a_slash(lake, key) from None
             raise
         return Stored(uri=uri, version=version, size_bytes=path.stat().st_size, sha256=sha256_of(path))
-
-    def read(self, uri: str) -> bytes:
-        lake, key = self._locate(uri)
-        return lake.read(key)
 
     def _locate(self, uri: str) -> tuple[Lake, str]:
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         try:
             if not uri.startswith("s3://"):
                 raise ValueError("does not begin with s3:// in lower case")
+            if ":" in bucket or "@" in bucket:
+                raise ValueError("has a user name or a colon before its key: credentials belong in the AWS connection")
             s3_address(f"s3://{bucket}")
             # obstore would drop a slash at either end of the key, and find another object.
             if not key or key != key.strip("/"):
                 raise ValueError("has no key, or one that begins or ends with a slash")
+            if _NO_KEY.search(key):
+                raise ValueError("has an empty name between slashes, '.' or '..' as a name, or a control character")
+            if (size := len(key.encode())) > _MOST_KEY_BYTES:
+                raise ValueError(f"has a key of {size:,} bytes; S3 has none of more than {_MOST_KEY_BYTES:,}")
         except ValueError as error:
-            raise UnreadableKey(f"{uri!r} names no object: it {error}.") from error
+            raise UnreadableKey(f"{shown(uri)!r} names no object: it {error}.") from error
         return self._bucket(bucket), key
 
     def _bucket(self, name: str) -> Lake:
-        if name not in self._opened:
-            self._opened[name] = self._open_bucket(name)
-        return self._opened[name]
+        with self._one_at_a_time:
+            if name not in self._opened:
+                self._opened[name] = self._open_bucket(name)
+            return self._opened[name]
 
 
 def _is_hidden(name: str) -> bool:
@@ -146,6 +166,10 @@ def _readable(lake: Lake, key: str, alike: list[Listed]) -> list[Listed]:
     return [read] if read else []
 
 
+def _without_bucket(uri: str, lake: Lake) -> UnreadableKey:
+    return UnreadableKey(f"{shown(uri)!r} names no object: the bucket {lake.uri} does not exist.")
+
+
 def _ends_in_a_slash(lake: Lake, key: str) -> UnreadableKey:
     return UnreadableKey(f"{lake.locate(key)}/ is an object whose key ends in a slash. Rename or delete it.")
 
@@ -158,45 +182,72 @@ class LocalFolder:
 
     def objects(self, prefix: str) -> list[ListedObject]:
         with _file_errors(prefix):
-            files = [Path(folder, name) for folder, _, names in os.walk(self._locate(prefix)) for name in names]
+            top = self._locate(prefix)
+            files = [
+                Path(folder, name)
+                for folder, folders, names in os.walk(top, onerror=_raise_unless_missing)
+                # A linked folder is not walked: it becomes a row, which says so.
+                for name in (*names, *(name for name in folders if Path(folder, name).is_symlink()))
+            ]
             named = {file.relative_to(prefix).as_posix(): file for file in files}
             return [self._listed(named[name], name) for name in sorted(named) if not _is_hidden(name)]
 
     def _listed(self, file: Path, name: str) -> ListedObject:
-        stat = self._locate(str(file)).stat()
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise UnreadableKey(f"{str(file)!r} names no object: its name is not text in UTF-8.") from error
+        try:
+            found = self._locate(str(file)).stat()
+        except (UnreadableKey, FileNotFoundError):  # a link that leads nowhere, or out of the folder
+            found = file.lstat()
         return ListedObject(
             uri=str(file),
             name=name,
-            size_bytes=stat.st_size,
-            modified_at=datetime.fromtimestamp(stat.st_mtime, UTC),
-            version=_version(stat),
+            size_bytes=found.st_size,
+            modified_at=datetime.fromtimestamp(found.st_mtime, UTC),
+            version=_version(found),
         )
 
-    def fetch(self, uri: str, path: Path) -> Stored:
-        with _file_errors(uri):
-            version = _version(self._locate(uri).stat())
-        data = self.read(uri)
-        with disk_errors(path):
-            path.write_bytes(data)
-        return Stored(uri=uri, version=version, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    def fetch(self, uri: str, path: Path, *, most_bytes: int | None = None) -> Stored:
+        with self._opened(uri) as file:
+            found = os.fstat(file.fileno())
+            if most_bytes is not None and found.st_size > most_bytes:
+                has = f"{uri} has {found.st_size:,} bytes; at most {most_bytes:,} are read."
+                raise TooLarge(has, size_bytes=found.st_size)
+            with disk_errors(path), path.open("wb") as copy:
+                while block := file.read(_BLOCK_BYTES):
+                    copy.write(block)
+        return Stored(uri=uri, version=_version(found), size_bytes=path.stat().st_size, sha256=sha256_of(path))
 
-    def read(self, uri: str) -> bytes:
+    @contextmanager
+    def _opened(self, uri: str) -> Iterator[BinaryIO]:
         with _file_errors(uri):
-            return self._locate(uri).read_bytes()
+            path = self._locate(uri)
+            if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for somebody who writes into it
+                raise ObjectMissing(f"{uri} does not exist, or is no file.")
+            with path.open("rb") as file:
+                yield file
 
     def _locate(self, uri: str) -> Path:
         try:
             uri.encode()  # a file's name need not be text, and then cannot be a value of a row
             inside = Path(uri).resolve().is_relative_to(self._folder)
-        except ValueError:
+        except (ValueError, RuntimeError):  # RuntimeError: a loop of links
             inside = False
         if not uri.startswith("/") or not inside:
-            raise UnreadableKey(f"{uri!r} names no object: it is not the path of a file in {self._folder}.")
+            raise UnreadableKey(f"{shown(uri)!r} names no object: it is not the path of a file in {self._folder}.")
         return Path(uri)
 
 
-def _version(stat: os.stat_result) -> str:
-    return f"{stat.st_mtime_ns:x}-{stat.st_size:x}"
+def _version(found: os.stat_result) -> str:
+    return f"{found.st_mtime_ns:x}-{found.st_size:x}"
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    """A day without a folder has no documents. A folder that cannot be read may have some."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 @contextmanager
@@ -204,6 +255,8 @@ def _file_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise ObjectMissing(f"{uri} does not exist, or is a folder.") from error
+        raise ObjectMissing(f"{uri} does not exist, or is no file.") from error
     except OSError as error:
+        if error.errno in _NO_PATH:
+            raise UnreadableKey(f"{shown(uri)!r} names no object: {error.strerror}.") from error
         raise LakeError(f"{uri} could not be read: {error.strerror or error}.") from error

@@ -22,7 +22,7 @@ from include.gateways.disk import disk_errors
 from include.gateways.documents.inspection import messages
 
 _WORKER = "include.gateways.documents.inspection.worker"
-#: A child process is replaced after so many requests: what its libraries leak does not add up.
+#: A child process is replaced after this many requests, so that what its libraries leak does not add up.
 _MOST_REQUESTS = 500
 #: As many seconds by the clock may pass for each second of processor time.
 _PATIENCE = 10

@@ -66,14 +66,14 @@ class ClaudeFiles:
     def named(self, names: Collection[str]) -> list[UploadedFile]:
         """Return the workspace's files with any of these names, newest first. Lists all files of the workspace."""
         wanted = set(names)
-        return [file for file in self._newest_first() if file.name in wanted] if wanted else []
+        return [file for file in self._newest_first({"limit": _PAGE_FILES}) if file.name in wanted] if wanted else []
 
     def existing(self, file_ids: Sequence[str]) -> set[str]:
         """Return those of the ids that the workspace has files of."""
         found = set[str]()
         for first in range(0, len(file_ids), _MOST_IDS):
-            page = self._list({"ids": file_ids[first : first + _MOST_IDS]})
-            found.update(file.id for file in page.data)
+            some = {"ids": file_ids[first : first + _MOST_IDS]}
+            found.update(file.file_id for file in self._newest_first(some))
         return found
 
     def delete(self, file_id: str) -> None:
@@ -84,10 +84,10 @@ class ClaudeFiles:
         except BatchNotFound:
             return
 
-    def _newest_first(self) -> Iterator[UploadedFile]:
+    def _newest_first(self, query: Mapping[str, object]) -> Iterator[UploadedFile]:
         page: str | None = None
         while True:
-            found = self._list({"limit": _PAGE_FILES, **({"page": page} if page else {})})
+            found = self._list({**query, **({"page": page} if page else {})})
             yield from (file.described() for file in found.data)
             if (page := found.next_page) is None:
                 return
@@ -112,7 +112,7 @@ class ClaudeFiles:
 
 
 class _Pace:
-    """Holds calls back so that no minute has more than so many."""
+    """Delays calls, so that no minute has more than ``calls`` of them."""
 
     def __init__(self, calls: int) -> None:
         self._latest: deque[float] = deque(maxlen=calls)

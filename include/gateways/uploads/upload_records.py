@@ -61,7 +61,7 @@ class UploadRecords:
         except ValidationError as error:
             raise LakeError(
                 f"{self._lake.locate(key)} is not the record of an uploaded file: {error}. It was left unchanged."
-                " Delete it and clear this task: the file is uploaded again, for nothing. The API deletes the old one"
+                " Delete it and clear this task: the file is uploaded again at no cost. The API deletes the old one"
                 " seven days after its upload.",
                 retryable=False,
             ) from error

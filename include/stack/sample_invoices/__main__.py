@@ -12,7 +12,7 @@ from include.stack.sample_invoices.sample import put_sample
 
 if __name__ == "__main__":
     (folder,) = sys.argv[1:]
-    Path(folder).mkdir(parents=True)
+    Path(folder).mkdir(parents=True, exist_ok=True)
     say(
         f"{put_sample(LocalFileSystem(), folder)} documents are in {folder}/inbox, their true values in {folder}/truth."
     )

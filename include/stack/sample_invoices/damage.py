@@ -16,6 +16,8 @@ _DPI = 150
 _EXIF_ORIENTATION = 0x0112
 #: The camera was held upright, and its sensor lies on its side.
 _TURN_RIGHT = 6
+#: What a poor text recognition takes letters and digits for.
+_MISREAD = str.maketrans("oeilaSBTN0158", "0cl|@587HOlSB")
 
 
 def picture(pdf: bytes, page: int = 0, dpi: int = _DPI) -> Image.Image:
@@ -25,30 +27,36 @@ def picture(pdf: bytes, page: int = 0, dpi: int = _DPI) -> Image.Image:
 
 
 def pages_of(pdf: bytes) -> int:
+    """Return the number of pages."""
     with pypdfium2.PdfDocument(pdf) as document:
         return len(document)
 
 
-def scan(pdf: bytes, *, tilt: float = 0.6, read_as: str = "") -> bytes:
+def scan(pdf: bytes, *, tilt: float = 0.6, is_read: bool = False) -> bytes:
     """
     Return a PDF of pictures of the pages, as a scanner makes it.
 
     :param tilt: degrees by which the paper lay askew
-    :param read_as: a text layer that nobody sees, which the scanner's poor text recognition has put on each page
+    :param is_read: the scanner's poor text recognition has put a text layer that nobody sees on each page
     """
     to = io.BytesIO()
     canvas = Canvas(to, pagesize=A4, invariant=1)
     for page in range(pages_of(pdf)):
         canvas.drawImage(ImageReader(io.BytesIO(_jpeg(_scanned(picture(pdf, page), tilt)))), 0, 0, *A4)
-        text = canvas.beginText(60, A4[1] - 60)
-        text.setTextRenderMode(3)  # invisible
-        text.setFont("Helvetica", 9)
-        text.textLines(read_as)
-        if read_as:
+        if is_read:
+            text = canvas.beginText(60, A4[1] - 60)
+            text.setTextRenderMode(3)  # invisible
+            text.setFont("Helvetica", 9)
+            text.textLines(_badly_read(pdf, page))
             canvas.drawText(text)
         canvas.showPage()
     canvas.save()
     return to.getvalue()
+
+
+def _badly_read(pdf: bytes, page: int) -> str:
+    with pypdfium2.PdfDocument(pdf) as document:
+        return str(document[page].get_textpage().get_text_range()).translate(_MISREAD)
 
 
 def fax(pdf: bytes) -> bytes:
@@ -85,16 +93,15 @@ def sideways(pdf: bytes) -> bytes:
     return to.getvalue()
 
 
-def locked(pdf: bytes, *, user: str = "", owner: str = "owner") -> bytes:
+def locked(pdf: bytes, *, user: str = "") -> bytes:
     """
     Return the PDF encrypted.
 
-    :param user: the password without which nobody can open it
-    :param owner: the password without which nobody may print or copy it
+    :param user: the password without which nobody can open it; empty: it opens, but nobody may print or copy it
     """
     to = io.BytesIO()
-    # RC4 has no random salt, other than AES: the bytes are the same each time.
-    encryption = pikepdf.Encryption(user=user, owner=owner, R=3, aes=False, metadata=False)
+    # Unlike AES, RC4 has no random salt: the bytes are the same each time.
+    encryption = pikepdf.Encryption(user=user, owner="owner", R=3, aes=False, metadata=False)
     with pikepdf.open(io.BytesIO(pdf)) as document:
         document.save(to, encryption=encryption, static_id=True)
     return to.getvalue()

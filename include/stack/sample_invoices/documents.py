@@ -36,12 +36,6 @@ _REPORT = (
     "Retainers that you have paid are held in a trust account and are not set off against this statement unless you "
     "ask for it in writing.",
 )
-_BAD_READING = """lnv0ice N6OOO 1l3
-8il1 t0: Hcrb0ur & Pjne Tr@dlng l+d
-D€scr|pt10n 0ty Un!t pr1c€ Arn0unt
-5ea fr€ighf, 2O tt c0nta1n€r l 1,A8O.OO l.48O.0O
-5ubt0ta| £l.9S7.B5
-V4T 2O % £3?l.S7 T0ta| £2,3A9.A2"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,24 +168,12 @@ def _not_a_pdf() -> Iterator[Document]:
         yield Document(
             day=DAYS[day], name=name, invoice=invoice, content=change(clean), clean=clean, odd=odd, rejected=rejected
         )
-    word = _usual(vendors.GERMAN[3], 130, DAYS[2])
-    yield Document(
-        day=DAYS[2],
-        name="Brömmel November.docx",
-        invoice=word,
-        content=text_documents.word(word),
-        clean=None,
-        odd="a Word document",
+    texts = (
+        ("Brömmel November.docx", _usual(vendors.GERMAN[3], 130, DAYS[2]), text_documents.word, "a Word document"),
+        ("Votre facture.html", _usual(vendors.FRENCH[1], 131, DAYS[2]), text_documents.html, "an HTML page"),
     )
-    page = _usual(vendors.FRENCH[1], 131, DAYS[2])
-    yield Document(
-        day=DAYS[2],
-        name="Votre facture.html",
-        invoice=page,
-        content=text_documents.html(page),
-        clean=None,
-        odd="an HTML page",
-    )
+    for name, invoice, write, odd in texts:
+        yield Document(day=DAYS[2], name=name, invoice=invoice, content=write(invoice), clean=None, odd=odd)
 
 
 def _pdf(day: date, name: str, invoice: Invoice, content: bytes, *, odd: str) -> Document:
@@ -224,7 +206,7 @@ def _in_a_name(number: str) -> str:
 
 
 def _badly_read(pdf: bytes) -> bytes:
-    return damage.scan(pdf, tilt=-0.8, read_as=_BAD_READING)
+    return damage.scan(pdf, tilt=-0.8, is_read=True)
 
 
 def _with_password(pdf: bytes) -> bytes:

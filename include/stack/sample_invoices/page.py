@@ -74,14 +74,23 @@ class Page:
         self._first = 48 * mm if layout.band else 24 * mm  # from the top of the first page to its text
 
     def money(self, value: Decimal) -> str:
+        """Return a sum of money as the vendor prints it."""
         return self.notation.money(value, self.invoice.vendor.currency)
 
     def label(self, name: str) -> str:
+        """Return the word beside a value, in the vendor's language."""
         return self.notation.labels[name]
 
     def text(
         self, markup: str, *, size: float = 0, colour: str = "#000000", space: float = 0, right: bool = False
     ) -> Paragraph:
+        """
+        Return a paragraph.
+
+        :param markup: of reportlab, so values in it are escaped
+        :param size: of the font, in points; 0: that of the layout
+        :param space: below it, in points
+        """
         size = size or self.layout.size
         style = ParagraphStyle(
             "text",
@@ -95,9 +104,11 @@ class Page:
         return Paragraph(markup, style)
 
     def title(self) -> Flowable:
+        """Return the heading."""
         return self.text(f"<b>{escape(self.label('invoice'))}</b>", size=18, colour=self.layout.accent, space=12)
 
     def address(self) -> list[Flowable]:
+        """Return the customer's name and address."""
         name, place = CUSTOMERS[self.invoice.vendor.language]
         return [self.text(f"{escape(self.label('bill_to'))}:<br/><b>{escape(name)}</b><br/>{escape(place)}")]
 
@@ -110,14 +121,14 @@ class Page:
         ]
 
     def facts(self, width: float) -> Flowable:
-        """Number and dates, label and value side by side."""
+        """Return number and dates, label and value side by side, ``width`` points wide."""
         rows = [[self.text(f"<b>{escape(label)}</b>"), self.text(escape(value))] for label, value in self._facts()]
         table = Table(rows, colWidths=[width * 0.6, width * 0.4], hAlign="LEFT")
         table.setStyle(TableStyle([("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 0)]))
         return table
 
     def side(self) -> list[Flowable]:
-        """The sidebar of the first page."""
+        """Return the sidebar of the first page."""
         place = "<br/>".join(map(escape, self.invoice.vendor.place))
         return [
             self.text(f"<b>{escape(self.invoice.vendor.name)}</b>", size=12, colour=self.layout.accent, space=6),
@@ -146,7 +157,7 @@ class Page:
         return float(self.size[0] - 2 * MARGIN - (58 * mm if self.layout.sidebar else 0))
 
     def tables(self) -> list[Flowable]:
-        """The lines of the invoice, in one table, or in one on each page with the sum so far."""
+        """Return the lines of the invoice, in one table, or in one on each page with the sum so far."""
         lines, step = self.invoice.lines, self.layout.carry_after
         if not step:
             return [self._table(lines, before=Decimal(0), more=False)]
@@ -195,7 +206,7 @@ class Page:
         return [self.text(f"<i>{escape(self.label('carried'))}</i>"), "", "", self.notation.number(so_far)]
 
     def sums(self, width: float = 85 * mm) -> Flowable:
-        """Subtotal, tax and total."""
+        """Return subtotal, tax and total, ``width`` points wide."""
         invoice, bold = self.invoice, self.layout.font[1]
         percent = f"{invoice.vendor.tax_percent.normalize():f}".replace(".", self.notation.decimal)
         rows = [
@@ -217,6 +228,7 @@ class Page:
         return table
 
     def terms(self) -> list[Flowable]:
+        """Return the payment terms."""
         line = f"<b>{escape(self.label('terms'))}:</b> {escape(self.invoice.terms)}"
         return [Spacer(0, 8 * mm), self.text(line)]
 

@@ -16,11 +16,13 @@ from include.enrichment.documents.attachment import Attachment
 from include.enrichment.documents.blocks import Titled, content_blocks
 from include.enrichment.documents.choosing import Choice, choose, document_id, page_range, split, text_of
 from include.enrichment.documents.document import PDF, Page
-from include.enrichment.documents.limits import RequestLimits, Size, image_size
+from include.enrichment.documents.limits import MAX_DOCUMENTS, RequestLimits, Size, image_size
 from include.enrichment.documents.options import AttachmentOptions
 from include.enrichment.documents.recipe import media_type_made, recipe_for_image, recipe_for_pages
 from include.enrichment.documents.tokens import image_tokens, layer_tokens, pdf_tokens, text_tokens
+from include.enrichment.storage.address import shown
 from include.gateways.documents.inspector import CannotMake, Inspector
+from include.steps.extracting.document_log import DocumentLog
 from include.steps.extracting.examining import Examined, Examiner, open_examiner
 from include.steps.files.document_file import DocumentWriter, SentDocument
 
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 
 #: The objects that are read ahead; a row without any counts as one.
 _OBJECTS_AHEAD = 16
+
+#: The documents of a row whose problems are told one by one.
+_MOST_FACTS = 3
 
 _Row = dict[str, Any]
 
@@ -79,24 +84,30 @@ def attaching(
         return
     limits = RequestLimits(model=pipeline.settings.request.model, context_tokens=context_tokens)
     with Inspector() as inspector, open_examiner(buckets, inspector) as examiner, DocumentWriter(path) as writer:
-        yield partial(_attach, examiner, _Attacher(pipeline, limits, writer), pipeline.settings.attached_columns)
+        documents = DocumentLog()
+        attacher = _Attacher(pipeline, limits, writer, documents)
+        yield partial(_attach, examiner, attacher, pipeline.settings.attached_columns)
+        documents.end()
 
 
 def _attach(
     examiner: Examiner, attacher: _Attacher, columns: Mapping[str, AttachmentOptions], rows: Iterable[_Row]
 ) -> Iterator[tuple[_Row, Sequence[Part]]]:
-    waiting: deque[tuple[_Row, list[_Coming]]] = deque()
+    waiting: deque[tuple[_Row, list[_Coming], str | None]] = deque()
 
     def finish() -> tuple[_Row, Sequence[Part]]:
-        row, coming = waiting[0]
-        parts = attacher.parts(row, coming)
+        row, coming, problem = waiting[0]
+        parts = attacher.rejected(problem) if problem else attacher.parts(row, coming)
         waiting.popleft()
-        examiner.forget({one.uri for _, others in waiting for one in others})
+        examiner.forget({one.uri for _, others, _ in waiting for one in others})
         return row, parts
 
     for row in rows:
-        waiting.append((row, [_Coming(options, uri, examiner.begin(uri)) for options, uri in _wanted(row, columns)]))
-        while sum(max(len(coming), 1) for _, coming in waiting) > _OBJECTS_AHEAD:
+        wanted = list(_wanted(row, columns))
+        problem = attacher.problem_of_number(len(wanted))  # known before anything is read
+        coming = [] if problem else [_Coming(options, uri, examiner.begin(uri)) for options, uri in wanted]
+        waiting.append((row, coming, problem))
+        while sum(max(len(coming), 1) for _, coming, _ in waiting) > _OBJECTS_AHEAD:
             yield finish()
     while waiting:
         yield finish()
@@ -129,6 +140,11 @@ class _Document:
         return self.uri.rpartition("/")[2]
 
     @property
+    def shown(self) -> str:
+        """Its name for a message."""
+        return shown(self.uri).rstrip("/").rpartition("/")[2]
+
+    @property
     def is_pdf(self) -> bool:
         return self.examined.inspected.media_type == PDF
 
@@ -145,7 +161,9 @@ class _Sent:
 class _Attacher:
     """Makes the parts of rows whose objects are read."""
 
-    def __init__(self, pipeline: Pipeline, limits: RequestLimits, writer: DocumentWriter) -> None:
+    def __init__(
+        self, pipeline: Pipeline, limits: RequestLimits, writer: DocumentWriter, documents: DocumentLog
+    ) -> None:
         settings = pipeline.settings
         self._columns = settings.attached_columns
         self._of_objects = settings.source.objects is not None
@@ -155,28 +173,44 @@ class _Attacher:
         self._citations = settings.output.evidence and pipeline.schema_text is None
         self._limits = limits
         self._writer = writer
+        self._log = documents
+
+    def problem_of_number(self, documents: int) -> str | None:
+        """Return why a row with so many documents makes no request; None if it may make one."""
+        if not documents:
+            return f"it has no document: {', '.join(self._columns)} {'are' if len(self._columns) > 1 else 'is'} empty"
+        if self._split is not None and documents > 1:
+            return f"it has {documents:,} documents, but attachments.split_pages needs rows with one"
+        if documents > MAX_DOCUMENTS:
+            return f"it has {documents:,} documents; a request takes at most {MAX_DOCUMENTS:,}: make more rows of it"
+        return None
+
+    def rejected(self, problem: str) -> Sequence[Part]:
+        """Return the one part of a row that makes no request."""
+        return [Part(columns=self._part_columns(1), problem=problem)]
 
     def parts(self, row: _Row, coming: Sequence[_Coming]) -> Sequence[Part]:
         """Return the parts of a row. Waits for its objects."""
+        parts = self._parts(row, coming)
+        for part in parts:
+            if part.problem:
+                self._log.unsendable(part.problem)
+        self._log.row()
+        return parts
+
+    def _parts(self, row: _Row, coming: Sequence[_Coming]) -> Sequence[Part]:
         documents = []
         for one in coming:
             examined = one.examined.result()
             documents.append(_Document(one.uri, examined, choose(examined.inspected, one.options)))
         if self._of_objects:
             _fill_in(row, documents[0].examined)
-        if problem := self._problem(documents):
-            return [Part(columns=self._part_columns(1), problem=problem)]
+        if facts := [f"the document {one.shown} {one.choice.problem}" for one in documents if one.choice.problem]:
+            more = [f"and {len(facts) - _MOST_FACTS:,} more documents cannot be sent"] if facts[_MOST_FACTS:] else []
+            return self.rejected("; ".join([*facts[:_MOST_FACTS], *more]))
         whole = [one.choice.pages for one in documents]
         pages_of_parts = [whole] if self._split is None else [[pages] for pages in split(whole[0], self._split)]
         return [self._part(number, documents, pages) for number, pages in enumerate(pages_of_parts, start=1)]
-
-    def _problem(self, documents: Sequence[_Document]) -> str | None:
-        if not documents:
-            return f"it has no document: {', '.join(self._columns)} {'are' if len(self._columns) > 1 else 'is'} empty"
-        if self._split is not None and len(documents) > 1:
-            return f"it has {len(documents):,} documents, but attachments.split_pages needs rows with one"
-        facts = [f"the document {one.name} {one.choice.problem}" for one in documents if one.choice.problem]
-        return "; ".join(facts) or None
 
     def _part(self, number: int, documents: Sequence[_Document], pages_of_each: Sequence[Sequence[Page]]) -> Part:
         columns = self._part_columns(number, pages_of_each[0] if documents[0].is_pdf else ())
@@ -186,11 +220,12 @@ class _Attacher:
             try:
                 sent.append(self._send_image(one, images) if one.choice.sent_as == "image" else self._send(one, pages))
             except CannotMake as error:
-                return Part(columns=columns, problem=f"the document {one.name} {error.problem}")
+                return Part(columns=columns, problem=f"the document {one.shown} {error.problem}")
         if problem := self._limits.problem([one.size for one in sent], is_part=self._split is not None):
             return Part(columns=columns, problem=problem)
         for each in sent:
             self._writer.add(each.document)
+            self._log.sent(each.document.sent_as)
         return Part(
             columns=columns,
             blocks=content_blocks([one.titled for one in sent], citations=self._citations),
@@ -207,7 +242,7 @@ class _Attacher:
         if one.choice.sent_as == "text":
             text = text_of(pages, numbered=one.is_pdf)
             recipe = f"text {page_range(pages)}" if one.is_pdf else "text"
-            size = Size(name=one.name, tokens=text_tokens(text, model))
+            size = Size(name=one.shown, tokens=text_tokens(text, model))
             return _Sent(Titled(name=one.name, content=text), size, _described(one, recipe, pages))
         recipe = recipe_for_pages(inspected, pages[0].number, pages[-1].number)
         in_text = layer_tokens(pages, model)
@@ -215,7 +250,7 @@ class _Attacher:
         some = page_range(pages) if len(pages) < len(inspected.pages) else ""
         return _Sent(
             Titled(name=one.name, content=attachment, pages=some),
-            Size(name=one.name, tokens=attachment.tokens, pages=len(pages)),
+            Size(name=one.shown, tokens=attachment.tokens, pages=len(pages)),
             _described(one, recipe, pages),
         )
 
@@ -224,7 +259,7 @@ class _Attacher:
         pixels = image_size(inspected.pixels or (1, 1), model, images=images)
         recipe = recipe_for_image(inspected, pixels)
         attachment = self._attachment(one, recipe, tokens=image_tokens(pixels, model))
-        size = Size(name=one.name, tokens=attachment.tokens, pixels=pixels, sent_bytes=attachment.sent_bytes)
+        size = Size(name=one.shown, tokens=attachment.tokens, pixels=pixels, sent_bytes=attachment.sent_bytes)
         return _Sent(Titled(name=one.name, content=attachment), size, _described(one, recipe, ()))
 
     def _attachment(self, one: _Document, recipe: str, *, tokens: int, text_tokens: int = 0) -> Attachment:

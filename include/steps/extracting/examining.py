@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from include.enrichment.documents.document import Inspected, Stored
 from include.enrichment.documents.limits import MAX_OBJECT_BYTES
+from include.enrichment.storage.address import shown
 from include.gateways.disk import sha256_of, working_folder
-from include.gateways.lake import ObjectMissing, UnreadableKey
+from include.gateways.lake import ObjectMissing, TooLarge, UnreadableKey, Withheld
 
 if TYPE_CHECKING:
     from include.gateways.documents.buckets import Buckets
@@ -58,7 +59,7 @@ class Examiner:
     """
     Reads and inspects objects in threads, those in use and the last few. See open_examiner().
 
-    What is wrong with one object is told by its Examined. An error of the store is raised.
+    The Examined of an object says what is wrong with it. Errors of the store are raised.
     """
 
     def __init__(self, buckets: Buckets, inspector: Inspector, threads: ThreadPoolExecutor, folder: Path) -> None:
@@ -85,17 +86,16 @@ class Examiner:
 
     def _examine(self, uri: str, path: Path) -> Examined:
         try:
-            stored = self._buckets.fetch(uri, path)
+            stored = self._buckets.fetch(uri, path, most_bytes=MAX_OBJECT_BYTES)
         except ObjectMissing:
-            return self._unread(path, f"does not exist: {uri}")
+            return self._unread(path, f"does not exist, or is a folder: {shown(uri)}")
         except UnreadableKey as error:
-            return self._unread(path, f"cannot be read: {error}")
-        if stored.size_bytes > MAX_OBJECT_BYTES:
-            inspected = Inspected(
-                media_type="", problem=f"has {stored.size_bytes:,} bytes; the API takes {MAX_OBJECT_BYTES:,}"
-            )
-        else:
-            inspected = self._inspector.inspect(path)
+            return self._unread(path, f"cannot be read: {str(error).rstrip('.')}")
+        except Withheld as error:
+            return self._unread(path, f"cannot be read: {error.why}: {shown(uri)}")
+        except TooLarge as error:
+            return self._unread(path, f"has {error.size_bytes:,} bytes; the API takes {MAX_OBJECT_BYTES:,}")
+        inspected = self._inspector.inspect(path)
         return Examined(path=path, stored=stored, inspected=inspected, _inspector=self._inspector)
 
     def _unread(self, path: Path, problem: str) -> Examined:

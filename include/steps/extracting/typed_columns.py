@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from include.enrichment.answers.key_fields import key_fields
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.answers.schema.carried import carried_fields, columns_without_type
 from include.enrichment.answers.schema.column_names import (
@@ -16,7 +17,7 @@ from include.enrichment.answers.schema.column_names import (
     output_problems,
 )
 from include.enrichment.answers.schema.keys import key_type, kind_of_published, kind_of_type, kind_of_value
-from include.enrichment.answers.table import PAGES, PART, changed_types, key_fields, rows_schema
+from include.enrichment.answers.table import PAGES, PART, changed_types, rows_schema
 from include.enrichment.errors import SpecError
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.settings import FromColumn

@@ -65,26 +65,40 @@ def read_chunk(lake: Lake, key: str) -> Chunk:
     Raises LakeError if it does not exist or is not a chunk file.
     """
     with chunk_file_errors(lake.locate(key)):
-        metadata = {name.decode(): value.decode() for name, value in _read_metadata(lake, key).items()}
-        return Chunk(
-            key=key,
-            chunk_id=metadata["chunk_id"],
-            pipeline=metadata["pipeline"],
-            schema_text=metadata.get("output_schema"),
-            request_ids=metadata["request_ids"].split(),
-            body_bytes=int(metadata["body_bytes"]),
-            partition=metadata.get("partition"),
-            pass_name=metadata.get("pass_name"),
-            cached=_cached(metadata),
-            attachments_connection=metadata.get("attachments_connection"),
-        )
+        return _described(key, _read_metadata(lake, key))
+
+
+def read_copy(lake: Lake, key: str, path: Path) -> Chunk:
+    """Return the metadata of a chunk file that was copied to ``path``. Raises LakeError as read_chunk() does."""
+    with chunk_file_errors(lake.locate(key)):
+        return _described(key, _checked(pq.read_metadata(path), lake.locate(key)))
+
+
+def _described(key: str, stored: Mapping[bytes, bytes]) -> Chunk:
+    metadata = {name.decode(): value.decode() for name, value in stored.items()}
+    return Chunk(
+        key=key,
+        chunk_id=metadata["chunk_id"],
+        pipeline=metadata["pipeline"],
+        schema_text=metadata.get("output_schema"),
+        request_ids=metadata["request_ids"].split(),
+        body_bytes=int(metadata["body_bytes"]),
+        partition=metadata.get("partition"),
+        pass_name=metadata.get("pass_name"),
+        cached=_cached(metadata),
+        attachments_connection=metadata.get("attachments_connection"),
+    )
 
 
 def _read_metadata(lake: Lake, key: str) -> Mapping[bytes, bytes]:
     with lake.open(key) as file:
-        stored: Mapping[bytes, bytes] = pq.read_metadata(file).metadata or {}
-        check_stamp(stored, lake.locate(key))
-        return stored
+        return _checked(pq.read_metadata(file), lake.locate(key))
+
+
+def _checked(footer: pq.FileMetaData, name: str) -> Mapping[bytes, bytes]:
+    stored: Mapping[bytes, bytes] = footer.metadata or {}
+    check_stamp(stored, name)
+    return stored
 
 
 def _cached(metadata: Mapping[str, str]) -> CachedPrefix | None:

@@ -17,7 +17,7 @@ from include.enrichment.documents.document import Page
 from include.enrichment.errors import LakeError
 from include.enrichment.storage.version import check_stamp, with_stamp
 
-#: A row group holds about so many bytes of text, or one longer document: whoever looks for a quote reads one group.
+#: The bytes of text in a row group, unless one document has more: a search for a quote reads a whole group.
 _GROUP_BYTES = 1_000_000
 #: Row groups that a reader keeps. Rows come in the order in which their documents were written.
 _GROUPS_KEPT = 4
@@ -128,9 +128,6 @@ class Documents:
             for group in range(file.num_row_groups):
                 self._place |= dict.fromkeys(file.read_row_group(group, columns=["id"])["id"].to_pylist(), group)
 
-    def __len__(self) -> int:
-        return len(self._place)
-
     def find(self, document_id: str) -> SentDocument:
         """Return a document. Raises LakeError if the file does not have it."""
         if (group := self._place.get(document_id)) is None:
@@ -146,10 +143,6 @@ class Documents:
                 del self._groups[next(iter(self._groups))]
             self._groups[group] = self._read(group)
         return self._groups[group][document_id]
-
-    def pages(self, document_id: str) -> Sequence[Page]:
-        """Return the pages of a document as they are sent. Raises LakeError if the file does not have it."""
-        return self.find(document_id).pages
 
     def _read(self, group: int) -> Mapping[str, SentDocument]:
         with pq.ParquetFile(self._path, pre_buffer=False) as file:

@@ -20,6 +20,7 @@ from include.enrichment.documents.attachment import (
     source_around,
     split_attachments,
 )
+from include.enrichment.errors import LakeError
 from include.enrichment.requests.chunk import (
     BODY_HEAD,
     BODY_SEPARATOR,
@@ -33,12 +34,12 @@ from include.gateways.documents.attachment_bytes import AttachmentBytes
 from include.gateways.documents.buckets import Buckets
 from include.gateways.documents.inspector import Inspector
 from include.gateways.lake import Lake
-from include.steps.files.chunk_files import Chunk, chunk_file_errors
+from include.steps.files.chunk_files import Chunk, chunk_file_errors, read_copy
 
 OpenBuckets = Callable[[str], Buckets]
 
 _READ_BYTES = 1 << 18
-#: Attachments are fetched ahead by so many threads, until so many bytes or pieces wait to be sent.
+#: The threads that fetch attachments ahead, and the bytes and pieces that may wait to be sent.
 _FETCHERS = 8
 _WAITING_BYTES, _WAITING_PIECES = 32_000_000, 128
 #: Of an attachment's file, read and sent at once. Base64 makes four characters of three bytes.
@@ -61,8 +62,10 @@ def open_body(
     :param files: the id of the uploaded file of each attachment to upload, by its content_id
     """
     with working_folder() as temporary, Inspector() as inspector:
-        path = temporary / "chunk.parquet"
-        lake.fetch(chunk.key, path)
+        lake.fetch(chunk.key, path := temporary / "chunk.parquet")
+        if chunk.attachments_connection:
+            # A run that plans the same requests writes the chunk again, perhaps with other references.
+            chunk = read_copy(lake, chunk.key, path)
         pieces: Generator[bytes] = _pieces(path, chunk.body_bytes, lake.locate(chunk.key))
         if chunk.attachments_connection:
             attached = AttachmentBytes(open_buckets(chunk.attachments_connection), inspector)
@@ -114,7 +117,7 @@ def _with_attachments(
                 if isinstance(piece, bytes):
                     coming, size = [piece], len(piece)
                 elif piece.upload:
-                    coming, size = [file_source(files[piece.content_id])], piece.source_bytes
+                    coming, size = [_source_of_file(piece, files)], piece.source_bytes
                 else:
                     path = folder / f"attachment-{number}"
                     fetched = fetchers.submit(attached.fetch, piece, path)
@@ -129,6 +132,15 @@ def _with_attachments(
                 yield from ready
         finally:
             fetchers.shutdown(cancel_futures=True)
+
+
+def _source_of_file(attachment: Attachment, files: Mapping[str, str]) -> bytes:
+    if attachment.content_id not in files:
+        raise LakeError(
+            f"The chunk was planned again at this moment, and {attachment.uri} is now to be uploaded. Nothing was sent."
+            " The next try uploads it."
+        )
+    return file_source(files[attachment.content_id])
 
 
 def _source(attachment: Attachment, path: Path, fetched: Future[None]) -> Iterator[bytes]:

@@ -141,7 +141,7 @@ def _counts(requests: Iterator[tuple[str, str]], claude: Claude, attached: Attac
                 raise
             log.warning("%s The estimates do without this count", error)
         except LakeError as error:
-            log.warning("%s The estimates do without the count of its request", error)
+            log.warning("%s Its request is left out of the counted sample.", error)
         return None
 
     with ThreadPoolExecutor(_CALLS_AT_ONCE) as callers:

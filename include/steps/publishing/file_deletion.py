@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from include.enrichment.documents.upload import EXPIRES_AFTER, Upload
 from include.enrichment.errors import ApiError, LakeError, SetupError
 from include.enrichment.storage.layout import RunFolder
-from include.gateways.claude import Claude
 from include.gateways.lake import Conflict, Lake
 from include.gateways.ledger_store import Recorded
 from include.gateways.uploads.upload_records import UploadRecords
-from include.steps.files.extracted import read_pipeline
+
+if TYPE_CHECKING:
+    from include.gateways.claude import Claude
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +34,6 @@ def delete_files(folder: RunFolder, *, lake: Lake, open_claude: Callable[[], Cla
 
     :param open_claude: opens the API; called only if there are files
     """
-    if not read_pipeline(lake, folder).settings.attached_columns:
-        return 0
     records = UploadRecords(lake, pipeline=folder.pipeline)
     try:
         # A record was written whenever a run began to need its file. Older files have expired.

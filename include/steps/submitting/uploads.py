@@ -149,10 +149,14 @@ class _Uploader:
                 return record.file_id
             case "look":
                 with _later():
-                    found = self._claude.files.named(record.names[-1:])
-                if found:
+                    listed = self._claude.files.named(record.names[-1:])
+                # The API lists files that have expired, too. The upload may have been long ago.
+                found = [
+                    made for file in listed if (made := record.uploaded(file, at=now)).next_action(now=now) == "use"
+                ]
+                if found and found[0].file_id:
                     log.info("File %s is used: its upload got no response, and the API lists it", found[0].file_id)
-                    self._records.write(record.uploaded(found[0], at=now).needed_by(self._run), over=known)
+                    self._records.write(found[0].needed_by(self._run), over=known)
                     return found[0].file_id
                 if record.may_be_uploading(self._chunk_id, now=now):
                     raise NotYet(

@@ -39,7 +39,6 @@ from include.steps.extract import check_setup, extract
 from include.steps.load import load
 from include.steps.plan import plan
 from include.steps.publish import publish
-from include.steps.publishing.file_deletion import delete_files
 from include.steps.submit import submit
 from tests.chaos.kill_points.place import CREATES_PATH, Place
 from tests.fixtures.flow import DAY
@@ -192,9 +191,7 @@ def _act(place: Place, step: Step, transport: httpx2.HTTPTransport) -> Any:
     if step.name == "plan":
         return plan(folder, pass_name=step.pass_name, lake=lake)
     if step.name == "publish":
-        manifest = publish(folder, lake=lake)
-        delete_files(folder, lake=lake, open_claude=lambda: place.open_claude(transport))
-        return manifest.run_id
+        return publish(folder, lake=lake, open_claude=lambda: place.open_claude(transport)).run_id
     with place.open_claude(transport) as claude:
         if step.name == "submit":
             try:

@@ -76,6 +76,6 @@ def test_a_library_that_makes_other_bytes_than_at_extract_is_noticed(
 
 def test_a_document_that_cannot_be_made_again_is_tried_again(attached: AttachmentBytes, tmp_path: Path) -> None:
     impossible = msgspec.structs.replace(put(tmp_path, "a.pdf", THREE_PAGES), recipe="pages 1-9")
-    with pytest.raises(LakeError, match=r"as extract had done it: the document ends at page 3") as caught:
+    with pytest.raises(LakeError, match=r"prepared again as in extract: the document ends at page 3") as caught:
         attached.read(impossible)
     assert caught.value.retryable

@@ -179,6 +179,20 @@ def test_a_document_that_cannot_be_sent_is_the_problem_of_its_row_alone(attached
     assert [row["ticket"] for row, _ in rows] == [0, 1, 2, 3, 4, 5]
 
 
+def test_the_log_counts_how_documents_are_sent_and_says_why_one_is_not(
+    attached: Attached, folder: Folder, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="include.steps.extracting"):
+        attached(
+            folder.write("scan.pdf", scanned_pdf(image())), folder.write("empty.pdf", b""), folder.write("a.txt", b"Hi")
+        )
+    (message,) = caplog.messages
+    assert message == (
+        "Documents of 3 rows: 1 sent as pages, 1 sent as text, 1 cannot be sent\n"
+        "  the document empty.pdf is empty (0 bytes)"
+    )
+
+
 def test_what_exceeds_the_limits_of_the_model_is_a_problem_with_its_numbers(attached: Attached, folder: Folder) -> None:
     uri = folder.write("seven.pdf", SEVEN)
     settings = "{columns: {scan: {send: pages}}, connection: aws%s}"
@@ -201,7 +215,7 @@ def test_what_is_large_is_marked_for_the_files_api(attached: Attached, folder: F
 def test_an_error_of_the_store_is_not_a_fault_of_the_document(
     attached: Attached, folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(self: LocalFolder, uri: str, path: Path) -> None:
+    def fails(self: LocalFolder, uri: str, path: Path, **options: Any) -> None:
         raise LakeError("The store failed.")
 
     monkeypatch.setattr(Folder, "fetch", fails)
@@ -242,3 +256,17 @@ def test_a_request_that_is_too_large_for_a_batch_may_have_its_document_uploaded(
             Unsendable, match=r"renders to 32,0.*; with attachments\.upload_above, large documents do not"
         ):
             renderer.encode(row, part.blocks)
+
+
+def test_a_row_with_more_documents_than_a_request_takes_is_rejected_before_any_is_read(attached: Attached) -> None:
+    ((_, [part]),) = attached([f"/absent/{number}" for number in range(601)])
+    assert part.problem == "it has 601 documents; a request takes at most 600: make more rows of it"
+
+
+def test_the_reason_of_a_row_stays_short_and_without_secrets(attached: Attached) -> None:
+    link = "https://bucket.s3.amazonaws.com/a.pdf?X-Amz-Signature=5ec2e7"
+    ((_, [link_part]), (_, [text_part]), (_, [list_part])) = attached(link, "Dear all,\n" * 10_000, ["/a"] * 9)
+    assert "a.pdf?… cannot be read: 'https://bucket.s3.amazonaws.com/a.pdf?…' names no" in str(link_part.problem)
+    assert len(str(text_part.problem)) < 1_200
+    assert "\n" not in str(text_part.problem)
+    assert str(list_part.problem).endswith("; and 6 more documents cannot be sent")

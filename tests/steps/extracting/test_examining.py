@@ -12,6 +12,7 @@ from include.enrichment.documents.document import Stored
 from include.enrichment.errors import LakeError
 from include.gateways.documents.buckets import LocalFolder
 from include.gateways.documents.inspector import Inspector
+from include.gateways.lake import Withheld
 from include.steps.extracting import examining
 from include.steps.extracting.examining import Examiner, open_examiner
 from tests.fixtures.documents import pdf
@@ -30,11 +31,13 @@ class Folder(LocalFolder):
         (self.folder / name).write_bytes(data)
         return str(self.folder / name)
 
-    def fetch(self, uri: str, path: Path) -> Stored:
+    def fetch(self, uri: str, path: Path, *, most_bytes: int | None = None) -> Stored:
         self.fetched[Path(uri).name] += 1
         if uri.endswith("down"):
             raise LakeError("The store failed.")
-        return super().fetch(uri, path)
+        if uri.endswith("archived"):
+            raise Withheld("", why="it is in an archive")
+        return super().fetch(uri, path, most_bytes=most_bytes)
 
 
 @pytest.fixture
@@ -74,10 +77,16 @@ def test_what_is_wrong_with_an_object_is_told(
         str(folder.folder / "missing.pdf"),
         folder.write("empty.pdf", b""),
         folder.write("a", b"abcd"),
+        f"{folder.folder}/archived",
     ]
     problems = [str(examiner.begin(uri).result().inspected.problem) for uri in uris]
     assert problems[0].startswith("cannot be read: '/etc/passwd' names no object")
-    assert problems[1:] == [f"does not exist: {uris[1]}", "is empty (0 bytes)", "has 4 bytes; the API takes 3"]
+    assert problems[1:] == [
+        f"does not exist, or is a folder: {uris[1]}",
+        "is empty (0 bytes)",
+        "has 4 bytes; the API takes 3",
+        f"cannot be read: it is in an archive: {uris[4]}",
+    ]
 
 
 def test_an_error_of_the_store_is_raised(examiner: Examiner, folder: Folder) -> None:

@@ -114,6 +114,25 @@ class TestAttachments:
         assert len(sent) == body.length
         assert _content(sent)[0][0]["source"] == {"type": "file", "file_id": "file_011CNha8iCJcU1wXNR6q4V8w"}
 
+    def test_a_chunk_that_another_run_has_planned_since_is_sent_as_it_is_now(self, lake: Lake, folder: Path) -> None:
+        inline = put(folder, "a.pdf", b"1" * 999)
+        uploaded = msgspec.structs.replace(inline, upload=True)
+        before = _chunk(folder, lake, [uploaded])
+        now = _chunk(folder, lake, [inline])
+        assert (now.key, now.body_bytes == before.body_bytes) == (before.key, False)
+        with open_body(lake, before, open_buckets=LocalFolder) as body:
+            sent = b"".join(body.pieces)
+        assert (len(sent), _content(sent)[0][0]["source"]["type"]) == (body.length, "base64")
+
+    def test_a_file_that_is_needed_only_since_then_is_uploaded_by_the_next_try(self, lake: Lake, folder: Path) -> None:
+        inline = put(folder, "a.pdf", b"1" * 999)
+        before = _chunk(folder, lake, [inline])
+        _chunk(folder, lake, [msgspec.structs.replace(inline, upload=True)])
+        again = pytest.raises(LakeError, match=r"planned again.*The next try uploads it")
+        with open_body(lake, before, open_buckets=LocalFolder) as body, again as caught:
+            b"".join(body.pieces)
+        assert caught.value.retryable
+
     def test_one_that_has_changed_ends_the_body_before_any_of_it_is_sent(self, lake: Lake, folder: Path) -> None:
         chunk = _chunk(folder, lake, [put(folder, "a.pdf", b"a" * 99)], [put(folder, "b.pdf", b"b" * 99)])
         (folder / "b.pdf").write_bytes(b"c" * 99)
@@ -154,6 +173,6 @@ class Recording(LocalFolder):
         super().__init__(folder)
         self.paths: list[Path] = []
 
-    def fetch(self, uri: str, path: Path) -> Stored:
+    def fetch(self, uri: str, path: Path, *, most_bytes: int | None = None) -> Stored:
         self.paths.append(path)
-        return super().fetch(uri, path)
+        return super().fetch(uri, path, most_bytes=most_bytes)

@@ -143,4 +143,4 @@ def test_documents_that_were_changed_or_that_the_api_refuses_are_left_out(
     assert found.requests == 1
     assert "0.pdf has changed since extract read it" in caplog.text
     assert "1.pdf" in caplog.text
-    assert caplog.text.count("The estimates do without the count of its request") == 2
+    assert caplog.text.count("Its request is left out of the counted sample.") == 2

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 
 import pytest
 
-from include.enrichment.documents.options import AttachmentOptions, AttachmentSettings
 from include.gateways.claude import Claude
 from include.gateways.uploads.claude_files import ClaudeFiles
 from include.gateways.uploads.upload_records import UploadRecords
@@ -18,18 +17,6 @@ from tests.gateways.claude_api import client
 
 PDF, OTHER = attachment(), attachment("%PDF-1.7 two")
 AFTER = "runs/tickets/2026-11-02/b/"
-
-
-@pytest.fixture
-def flow(flow: Flow) -> Flow:
-    """An extracted run of a pipeline with attachments."""
-    settings = flow.pipeline.settings.model_copy(
-        update={"attachments": AttachmentSettings(columns={"scan": AttachmentOptions()})}
-    )
-    flow.extract()
-    pipeline = flow.pipeline.model_copy(update={"settings": settings})
-    flow.lake.write(flow.folder.pipeline_json, pipeline.model_dump_json(by_alias=True).encode())
-    return flow
 
 
 def delete(flow: Flow) -> int:
@@ -68,17 +55,6 @@ def test_foreign_files_of_the_same_content_stay(flow: Flow) -> None:
     put(flow, f"{PDF.sha256}-other")
     delete(flow)
     assert live_files(flow) == [f"{PDF.sha256}-other"]
-
-
-def test_a_pipeline_without_attachments_makes_no_call(flow: Flow) -> None:
-    flow.extract()
-    flow.lake.write(flow.folder.pipeline_json, flow.pipeline.model_dump_json(by_alias=True).encode())
-    upload(flow, [PDF])
-
-    def fail() -> Claude:
-        raise AssertionError("the API was opened")
-
-    assert delete_files(flow.folder, lake=flow.lake, open_claude=fail) == 0
 
 
 def test_a_run_that_begins_to_need_a_file_during_the_deletion_uploads_its_own(

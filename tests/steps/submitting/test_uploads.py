@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -77,6 +78,18 @@ def test_a_file_whose_upload_got_no_response_is_found_by_its_name(flow: Flow) ->
     assert list(upload(flow, [PDF], chunk_id="another").values()) == [file_id]
     assert len(flow.emulator.files_uploaded()) == 1
     assert record(flow, PDF).state == "uploaded"
+
+
+def test_a_file_whose_upload_got_no_response_is_not_used_if_it_expires_before_a_batch_can_end(flow: Flow) -> None:
+    """The API lists expired files as well."""
+    name = begun(flow, age=timedelta(days=7))
+    soon = flow.claude.files.upload(
+        name, io.BytesIO(b"x"), media_type="application/pdf", expires_after=timedelta(hours=30)
+    )
+    (file_id,) = upload(flow, [PDF]).values()
+    assert file_id != soon.file_id
+    found = record(flow, PDF)
+    assert (found.file_id, found.names, live_files(flow)) == (file_id, [name], [name, name])
 
 
 def test_an_upload_that_died_is_repeated_by_the_same_chunk(flow: Flow) -> None:

@@ -14,23 +14,23 @@ _SPACES = re.compile(r"\s*([.\[\]])\s*")
 _POSITION = re.compile(r"\[\d+\]")
 
 
-def value_paths(data: Any, path: str = "") -> Iterator[str]:
+def values_in(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """
-    Yield the path of each value in an answer: text that is not empty, number or boolean. Null, ``""`` and empty lists
+    Yield each value in an answer with its path: text that is not empty, number or boolean. Null, ``""`` and empty lists
     are no values.
     """
     if isinstance(data, dict):
         for name, value in data.items():
-            yield from value_paths(value, f"{path}.{name}" if path else name)
+            yield from values_in(value, f"{path}.{name}" if path else name)
     elif isinstance(data, list):
         for number, value in enumerate(data):
-            yield from value_paths(value, f"{path}[{number}]")
+            yield from values_in(value, f"{path}[{number}]")
     elif data is not None and data != "":
-        yield path
+        yield path, data
 
 
 def plain_path(field: str) -> str:
-    """Return the path that Claude means, as value_paths() writes it."""
+    """Return the path that Claude means, as values_in() writes it."""
     path = field.strip().strip("`")
     if path.startswith("/"):
         path = path[1:].replace("/", ".")

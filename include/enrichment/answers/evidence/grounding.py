@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from include.enrichment.answers.evidence.field_paths import is_within, plain_path, value_paths
+from include.enrichment.answers.evidence.field_paths import is_within, plain_path, values_in
 from include.enrichment.answers.evidence.page_search import SearchableDocument, locate
 from include.enrichment.answers.evidence.quote import Evidence, Quote
+from include.enrichment.answers.evidence.stated import may_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +18,8 @@ class Grounded:
     An answer with the places of its quotes.
 
     :param evidence: its quotes, located, in their order
-    :param ungrounded: the paths of the values without a quote that stands in a document. A value is grounded by a quote
-        of its own, or of the object or list that it is part of
+    :param ungrounded: the paths of the values without a quote that stands in a document and may state them. A value is
+        grounded by a quote of its own, or of the object or list that it is part of
     """
 
     evidence: Sequence[Evidence]
@@ -29,10 +30,6 @@ class Grounded:
         return [each for each in self.evidence if is_within(path, each.field)]
 
 
-#: Without documents nothing stands anywhere.
-NOTHING = Grounded(evidence=(), ungrounded=())
-
-
 def ground(data: Any, quotes: Sequence[Quote], documents: Sequence[SearchableDocument]) -> Grounded:
     """
     Locate the quotes of an answer.
@@ -40,10 +37,14 @@ def ground(data: Any, quotes: Sequence[Quote], documents: Sequence[SearchableDoc
     :param data: the answer without its evidence, decoded
     :param documents: all that were sent with its request
     """
-    paths = list(value_paths(data))
-    evidence = [_located(quote, paths, documents) for quote in quotes]
-    stands = [each.field for each in evidence if each.stands]
-    ungrounded = [path for path in paths if not any(is_within(path, field) for field in stands)]
+    values = dict(values_in(data))
+    evidence = [_located(quote, list(values), documents) for quote in quotes]
+    stands = [each for each in evidence if each.stands]
+    ungrounded = [
+        path
+        for path, value in values.items()
+        if not any(is_within(path, each.field) and may_state(each.quote, value) for each in stands)
+    ]
     return Grounded(evidence=evidence, ungrounded=ungrounded)
 
 

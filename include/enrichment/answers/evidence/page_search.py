@@ -14,7 +14,7 @@ from include.enrichment.documents.sending import shows_more
 
 #: A page with fewer letters and digits has no text layer: a scanner may add a line of its own to each page.
 _LEAST_LETTERS = 25
-#: A quote of so many characters is the document's even if it begins within a word.
+#: A quote of at least this many characters is the document's even if it begins within a word.
 _LONG = 12
 #: What stands for a part that a quote leaves out, and what separates cells and lines. Each part is looked for alone.
 _GAP = re.compile(r"\s*(?:\.{3,}|…|\[\s*(?:\.{3}|…)\s*\]|[\n|\t])\s*")
@@ -57,9 +57,7 @@ class SearchablePage:
         return any(self._has(parts, notation) for parts, notation in quote.readings())
 
     def _has(self, parts: Sequence[str], notation: Notation) -> bool:
-        """
-        :param parts: in the order in which they must stand on the page
-        """
+        """Return whether the parts of a quote, read in one notation, stand on the page in this order."""
         compact, end = self._compacted(notation), 0
         for part in parts:
             if (found := compact.find(part, end)) is None:
@@ -173,7 +171,7 @@ def locate(quote: str, page: int, documents: Sequence[SearchableDocument]) -> Lo
         hits = [hit for hit in others if hit[1].has_exactly(quote)] or [hit for hit in others if hit[1].has(plain)]
         if hits:
             return _located(hits, "other_page")
-    return Location(page=page, found="unchecked" if quote and _is_unreadable(page, named, documents) else None)
+    return Location(page=page, found="unchecked" if quote and _is_unreadable(named, documents) else None)
 
 
 def _located(hits: Sequence[tuple[SearchableDocument, SearchablePage]], found: Found) -> Location:
@@ -182,9 +180,7 @@ def _located(hits: Sequence[tuple[SearchableDocument, SearchablePage]], found: F
 
 
 def _is_unreadable(
-    page: int,
-    named: Sequence[tuple[SearchableDocument, SearchablePage]],
-    documents: Sequence[SearchableDocument],
+    named: Sequence[tuple[SearchableDocument, SearchablePage]], documents: Sequence[SearchableDocument]
 ) -> bool:
     """Return whether a quote that was not found may stand on an image, or on a page that code cannot read."""
     if any(not document.pages for document in documents):

@@ -19,7 +19,6 @@ Found = Literal["exact", "normalised", "other_page", "ambiguous", "cited", "unch
 #: The ways in which a quote stands in a document.
 STANDS = ("exact", "normalised", "other_page", "ambiguous", "cited")
 
-
 #: The columns of the table with the evidence of the answer, and with the paths of its values that have none.
 EVIDENCE, UNGROUNDED = "_evidence", "_ungrounded"
 _EVIDENCE = pa.struct(

@@ -12,10 +12,12 @@ from typing import Any
 from include.enrichment.answers.schema.json_schema import References, Schema, pointer, walk
 
 #: The properties of a wrapped answer: the author's output, and the quotes.
-DATA, EVIDENCE = "data", "evidence"
+_DATA, _QUOTES = "data", "evidence"
 _DEFINITIONS = ("$defs", "definitions")
+#: What stands at the root of the wrapped schema too, so that references to it stay as they are.
+_HOISTED = tuple((name,) for name in _DEFINITIONS)
 #: Their wording is part of every request id: a change bills the rows of such pipelines again.
-_EVIDENCE: Schema = {
+_QUOTES_SCHEMA: Schema = {
     "type": "array",
     "description": "Where each value of data stands in the documents: one entry for each value that is not null or"
     " empty, also for each value within lists and objects.",
@@ -54,18 +56,14 @@ def wrap_schema(schema_text: str) -> str:
     references, data = References(inner), deepcopy(inner)
     for _, part in walk(data):
         if "$ref" in part and (path := references.path(part["$ref"])) is not None and path[:1] not in _HOISTED:
-            part["$ref"] = pointer(("properties", DATA, *path))
+            part["$ref"] = pointer(("properties", _DATA, *path))
     hoisted = {name: data.pop(name) for name in _DEFINITIONS if name in data}
     data.pop("$schema", None)
     wrapped = {
         "type": "object",
-        "properties": {DATA: data, EVIDENCE: _EVIDENCE},
-        "required": [DATA, EVIDENCE],
+        "properties": {_DATA: data, _QUOTES: _QUOTES_SCHEMA},
+        "required": [_DATA, _QUOTES],
         "additionalProperties": False,
         **hoisted,
     }
     return json.dumps(wrapped, ensure_ascii=False)
-
-
-#: What stands at the root of the wrapped schema too, so that references to it stay as they are.
-_HOISTED = tuple((name,) for name in _DEFINITIONS)

@@ -1,11 +1,11 @@
-"""DOCX: all text that a reader of the printed document sees, and its footnotes and comments, as HTML by mammoth."""
+"""DOCX: all the text that it shows, with headers, footers, text boxes, notes and comments, as HTML by mammoth."""
 
 from __future__ import annotations
 
 import io
 import posixpath
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import mammoth
@@ -15,11 +15,10 @@ from include.gateways.documents.inspection.problem import Problem
 
 #: The most that the texts in a DOCX may be together once they are unpacked. Its pictures are not unpacked.
 MOST_UNPACKED_BYTES = 64_000_000
-_TEXTS = (".xml", ".rels")
 #: By default, mammoth leaves comments out.
 _STYLES = "comment-reference => sup"
-#: What mammoth leaves out with all that is in it, and what it reads in the same way: fields, for example of a form
-#: letter, text of another direction, the text below its pronunciation, tabs, line ends and shapes.
+#: Elements that mammoth leaves out with all that is in them, by another that it reads and that means the same here:
+#: fields (of a form letter, for example), text of another direction, text below its pronunciation, tabs, line ends.
 _READ_AS = {
     "fldSimple": "smartTag",
     "bdo": "smartTag",
@@ -30,7 +29,7 @@ _READ_AS = {
     "cr": "br",
     "oval": "rect",
 }
-#: The namespaces have two forms each, "transitional" and "strict". Names without them are unique enough.
+#: Of any namespace: each has two forms, "transitional" and "strict", and the names are unique enough.
 _PICTURES = ("{*}drawing", "{*}imagedata", "{*}oMath")
 
 
@@ -42,24 +41,18 @@ def docx_as_html(path: Path) -> tuple[str, int]:
     Raises Problem if it cannot be read in full.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            texts = [part for part in archive.infolist() if part.filename.endswith(_TEXTS)]
-            if (unpacked := sum(part.file_size for part in texts)) > MOST_UNPACKED_BYTES:
-                raise Problem(
-                    f"is a DOCX of {path.stat().st_size:,} bytes whose texts unpack to {unpacked:,};"
-                    f" at most {MOST_UNPACKED_BYTES:,} are read"
-                )
-            name = _main_part(archive)
-            main, left_out = _all_in_body(archive, name)
-            # mammoth reads the body only, so it gets another package, in which everything stands there.
-            package = io.BytesIO()
-            with zipfile.ZipFile(package, "w") as copy:
-                for part in texts:
-                    copy.writestr(part.filename, main if part.filename == name else archive.read(part))
+        parts = _texts(path)
+        name = next(iter(_targets(parts, "", "officeDocument").values()), "word/document.xml")
+        parts[name], left_out = _all_in_body(parts, name)
     except etree.XMLSyntaxError as error:
         raise Problem(f"is a broken DOCX: {error.msg}") from error
-    except (zipfile.BadZipFile, KeyError, NotImplementedError) as error:
-        raise Problem(f"is a broken DOCX: {str(error)[:200]}") from error
+    except (zipfile.BadZipFile, NotImplementedError) as error:
+        raise Problem(f"is a broken DOCX: {error}") from error
+    # mammoth reads the body only, so it gets another package, in which everything stands there.
+    package = io.BytesIO()
+    with zipfile.ZipFile(package, "w") as archive:
+        for each, text in parts.items():
+            archive.writestr(each, text)
     # No file or address that the document names is opened.
     converted = mammoth.convert_to_html(
         package,
@@ -71,21 +64,28 @@ def docx_as_html(path: Path) -> tuple[str, int]:
     return str(converted.value), left_out
 
 
-def _main_part(archive: zipfile.ZipFile) -> str:
-    targets = _targets(archive, "", "officeDocument")
-    return next(iter(targets.values()), "word/document.xml")
+def _texts(path: Path) -> dict[str, bytes]:
+    """Return the parts that can have text, by their names."""
+    with zipfile.ZipFile(path) as archive:
+        texts = [part for part in archive.infolist() if part.filename.endswith((".xml", ".rels"))]
+        if (unpacked := sum(part.file_size for part in texts)) > MOST_UNPACKED_BYTES:
+            raise Problem(
+                f"is a DOCX of {path.stat().st_size:,} bytes whose texts unpack to {unpacked:,};"
+                f" at most {MOST_UNPACKED_BYTES:,} are read"
+            )
+        return {part.filename: archive.read(part) for part in texts}
 
 
-def _all_in_body(archive: zipfile.ZipFile, name: str) -> tuple[bytes, int]:
+def _all_in_body(parts: Mapping[str, bytes], name: str) -> tuple[bytes, int]:
     """Return the main part with headers, footers and text boxes in its body, and the number of what is left out."""
-    root = _parsed(archive, name)
+    root = _parsed(parts, name)
     body = root.find("{*}body")
     if body is None:
         raise Problem("is a broken DOCX: it has no body")
     if body.find(".//{*}altChunk") is not None:
         raise Problem("is a DOCX with parts in another format (altChunk), which are not read. Save it anew with Word")
-    headers = list(_from_parts(archive, name, body, "header"))
-    footers = list(_from_parts(archive, name, body, "footer"))
+    headers = list(_from_parts(parts, name, body, "header"))
+    footers = list(_from_parts(parts, name, body, "footer"))
     body[:0] = headers
     body.extend(footers)
     left_out = sum(_is_left_out(found) for found in root.iter(*_PICTURES))
@@ -99,9 +99,9 @@ def _all_in_body(archive: zipfile.ZipFile, name: str) -> tuple[bytes, int]:
     return etree.tostring(root, encoding="utf-8", xml_declaration=True), left_out
 
 
-def _from_parts(archive: zipfile.ZipFile, name: str, body: etree._Element, kind: str) -> Iterator[etree._Element]:
+def _from_parts(parts: Mapping[str, bytes], name: str, body: etree._Element, kind: str) -> Iterator[etree._Element]:
     """Yield what stands in the headers or footers of all sections, each of them once."""
-    targets = _targets(archive, name, kind)
+    targets = _targets(parts, name, kind)
     seen = set()
     for reference in body.iter(f"{{*}}{kind}Reference"):
         section = reference.getparent()
@@ -111,28 +111,30 @@ def _from_parts(archive: zipfile.ZipFile, name: str, body: etree._Element, kind:
         if target is None or target in seen or is_hidden:
             continue
         seen.add(target)
-        part = _parsed(archive, target)
+        part = _parsed(parts, target)
         for element in part.iter("{*}hyperlink", "{*}hlinkClick"):  # their addresses are those of another part
             element.attrib.clear()
         yield from part
 
 
-def _targets(archive: zipfile.ZipFile, name: str, kind: str) -> dict[str, str]:
+def _targets(parts: Mapping[str, bytes], name: str, kind: str) -> dict[str, str]:
     """Return the names of the parts that a part refers to as a kind, by the ids of the references."""
     folder, base = posixpath.split(name)
     relations = posixpath.join(folder, "_rels", f"{base}.rels")
-    if relations not in archive.namelist():
+    if relations not in parts:
         return {}
     return {
         relation.get("Id", ""): posixpath.normpath(posixpath.join("/", folder, relation.get("Target", ""))).lstrip("/")
-        for relation in _parsed(archive, relations)
+        for relation in _parsed(parts, relations)
         if relation.get("Type", "").endswith(f"/relationships/{kind}")
     }
 
 
-def _parsed(archive: zipfile.ZipFile, name: str) -> etree._Element:
+def _parsed(parts: Mapping[str, bytes], name: str) -> etree._Element:
     parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
-    root = etree.fromstring(archive.read(name), parser)
+    if name not in parts:
+        raise Problem(f"is a broken DOCX: it has no part {name}")
+    root = etree.fromstring(parts[name], parser)
     # The standard of the package forbids it (ECMA-376, part 2). It could define entities that expand without end.
     if root.getroottree().docinfo.doctype:
         raise Problem(f"is a broken DOCX: {name} has a document type declaration")

@@ -108,6 +108,6 @@ def _in_mode(image: Image.Image, media_type: str) -> Image.Image:
 
 
 def _raise_for_disk(error: BaseException) -> None:
-    """Pillow raises OSError for a broken image too, but without a number."""
+    """Raise the error if the disk failed. For a broken image, Pillow raises OSError too, but without a number."""
     if isinstance(error, OSError) and error.errno is not None:
         raise error

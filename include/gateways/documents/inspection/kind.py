@@ -12,7 +12,7 @@ from include.enrichment.documents.document import IMAGES, PDF
 from include.gateways.documents.inspection.problem import Problem
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-#: Not yet known which text.
+#: Any text. Which one it is, for example HTML or CSV, is for inspect_text() to tell.
 TEXT = "text/plain"
 SUPPORTED = "PDF, JPEG, PNG, GIF, WebP, DOCX, HTML, Markdown, CSV, JSON and plain text"
 
@@ -65,7 +65,7 @@ def is_text(head: bytes) -> bool:
 def _named(head: bytes) -> str:
     """Return the media type or the name of what begins like this; empty if that is unknown."""
     try:
-        # Of a file, it would also believe the name.
+        # Given the file, puremagic would also believe its name.
         found = puremagic.magic_string(head)
     except (puremagic.PureError, ValueError):
         return ""

@@ -18,7 +18,7 @@ _MOST_OBJECTS = 20_000
 _MOST_DEPTH = 4
 #: A rule is a line at least so long and at most so thick, in points.
 _RULE_LENGTH, _RULE_THICKNESS = 20.0, 2.0
-#: As many characters, spread over a page, say in which direction its text runs.
+#: So many characters, spread over a page, say in which direction its text runs.
 _ASKED = 50
 #: pdfium's mark for a hyphen at the end of a line, whose end it leaves out.
 _HYPHEN = re.compile("[\x02\ufffe]")

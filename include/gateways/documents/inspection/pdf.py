@@ -65,7 +65,8 @@ def _opened(path: Path) -> pdfium.PdfDocument:
     try:
         return pdfium.PdfDocument(path)
     except pdfium.PdfiumError as error:
-        if error.err_code == pdfium_c.FPDF_ERR_PASSWORD:
+        # Where pdfium sets no code, it keeps that of a document before. No encryption hides the key that announces it.
+        if error.err_code == pdfium_c.FPDF_ERR_PASSWORD and b"/Encrypt" in path.read_bytes():
             raise Problem("needs a password to open") from error
         if error.err_code == pdfium_c.FPDF_ERR_SECURITY:
             raise Problem("is encrypted in a way that cannot be read") from error

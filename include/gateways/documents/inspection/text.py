@@ -31,8 +31,6 @@ _BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codec
 #: Characters that the API does not take or that no reader sees; line ends become "\n" before.
 _UNSENT = re.compile("[\x00-\x08\x0b\x0e-\x1f\x7f\ufeff\ufffe\uffff\ud800-\udfff]")
 _SNIFFED = 64 * 1024
-#: What stands for a picture is text, for example the name of a company for its logo.
-_ALSO = ParserConfig(display_images=True)
 
 
 def inspect_text(path: Path, media_type: str) -> Inspected:
@@ -125,8 +123,10 @@ def _html_as_text(html: str) -> str:
         return ""
     if any(error.type == ErrorTypes.ERR_RESOURCE_LIMIT for error in parser.error_log):
         raise Problem("is HTML whose parts are nested too deeply", media_type="text/html")
+    # What stands for a picture is text too, for example the name of a company for its logo.
+    rendered = Inscriptis(tree, ParserConfig(display_images=True)).get_text()
     # Tables are padded with blanks to the right edge of each cell.
-    text = "\n".join(line.rstrip() for line in Inscriptis(tree, _ALSO).get_text().splitlines())
+    text = "\n".join(line.rstrip() for line in rendered.splitlines())
     title = " ".join(tree.findtext(".//title", "").split())
     return text if title in text else f"{title}\n\n{text}"
 

@@ -28,7 +28,7 @@ from include.gateways.documents.inspection.kind import kind_of
 from include.gateways.documents.inspection.pdf import inspect_pdf, make_pdf
 from include.gateways.documents.inspection.problem import Problem
 
-#: Larger than any request can be, so that a part or a decrypted copy is never larger than that for a good reason.
+#: The largest file that is made. A request takes far less, so only the copy of a bomb can be larger.
 _MOST_MADE_BYTES = 1 << 30
 
 _decode = msgspec.msgpack.Decoder(messages.Request).decode

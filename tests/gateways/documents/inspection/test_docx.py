@@ -104,7 +104,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
-        (zipped({"word/a.xml": ""}), "is a broken DOCX: \"There is no item named 'word/document.xml'"),
+        (zipped({"word/a.xml": ""}), "is a broken DOCX: it has no part word/document.xml"),
         (docx("<w:p>"), "is a broken DOCX: Opening and ending tag mismatch"),
         (docx("", doctype="<!DOCTYPE l>"), "is a broken DOCX: word/document.xml has a document type declaration"),
         (docx('<w:altChunk r:id="a"/>'), "is a DOCX with parts in another format (altChunk), which are not read"),

@@ -85,3 +85,9 @@ def test_a_part_that_is_not_there_is_a_problem(tmp_path: Path, data: bytes, prob
     with pytest.raises(Problem) as raised:
         make_pdf(_file(tmp_path, data), parse_recipe("pages 3-4"), tmp_path / "out")
     assert str(raised.value).startswith(problem)
+
+
+def test_the_reason_of_a_document_is_not_that_of_one_before(tmp_path: Path) -> None:
+    for data, problem in ((encrypted_pdf(PLAIN, user="secret"), "needs a password"), (pdf_without_pages(), "0 pages")):
+        with pytest.raises(Problem, match=problem):
+            inspect_pdf(_file(tmp_path, data))

@@ -72,3 +72,9 @@ def test_a_part_says_which_pages_it_has() -> None:
 def test_documents_are_cited_and_images_are_not() -> None:
     sent = Titled(name="a", content="Hello"), Titled(name="b", content=_attachment("image/png"))
     assert [block.get("citations") for block in _blocks(*sent, citations=True)] == [{"enabled": True}, None, None]
+
+
+def test_a_title_is_no_longer_than_the_api_takes() -> None:
+    long = "x" * 1_000
+    blocks = _blocks(Titled(name=long, content="Hello"), Titled(name=long, content=_attachment("image/png")))
+    assert (len(blocks[0]["title"]), len(blocks[1]["text"])) == (500, 501)

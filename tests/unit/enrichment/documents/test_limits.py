@@ -37,7 +37,7 @@ def test_the_limits_are_inclusive(limits: RequestLimits, sizes: list[Size]) -> N
     ("limits", "sizes", "problem"),
     [
         (LARGE, [_pdf(601)], "the document a.pdf has 601 pages, but claude-sonnet-5 takes 600 in a request"),
-        (SMALL, [_pdf(60), _pdf(41)], "the 2 documents have together 101 pages, but claude-haiku-4-5 takes 100"),
+        (SMALL, [_pdf(60), _pdf(41)], "together, the 2 documents have 101 pages, but claude-haiku-4-5 takes 100"),
         (
             LARGE,
             [_pdf(500, 1_200_000)],
@@ -46,8 +46,12 @@ def test_the_limits_are_inclusive(limits: RequestLimits, sizes: list[Size]) -> N
         ),
         (SMALL, [Size(name="a.txt", tokens=200_001)], "the document a.txt has about 200,001 tokens, but the context"),
         (SMALL, [_image()] * 101, "there are 101 images, but claude-haiku-4-5 takes 100 in a request"),
-        (LARGE, [_image(8_001)], "the image a.png is 8,001 pixels long, but the API takes 8,000 with 1 images"),
-        (LARGE, [_image(2_001)] * 21, "the image a.png is 2,001 pixels long, but the API takes 2,000 with 21 images"),
+        (LARGE, [_image(8_001)], "the longer side of the image a.png has 8,001 pixels, but the API takes 8,000"),
+        (
+            LARGE,
+            [_image(2_001)] * 21,
+            "the longer side of the image a.png has 2,001 pixels, but the API takes 2,000 with 21 images",
+        ),
         (LARGE, [_image(100, 7_500_001)], "the image a.png has 10,000,004 bytes in base64, but the API takes 10,000,0"),
     ],
 )

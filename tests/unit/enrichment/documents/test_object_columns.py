@@ -19,5 +19,5 @@ def test_a_column_that_there_is_not_is_told_with_the_nearest() -> None:
 
 def test_what_a_broken_document_lacks_is_no_key() -> None:
     assert list(key_problems(["sha256"])) == [
-        ("sha256", "'sha256' is not known of an object that cannot be read: use name or uri")
+        ("sha256", "'sha256' is unknown for an object that cannot be read: use name or uri")
     ]

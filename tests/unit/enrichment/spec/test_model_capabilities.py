@@ -29,7 +29,7 @@ SILENT: dict[str, Any] = {"max_tokens": None, "batches": None, "structured_outpu
 
 def _problems(model: dict[str, Any], *, has_schema: bool = True, **settings: Any) -> list[str]:
     request = RequestSettings(**{"model": "claude-haiku-5-5", "max_tokens": 400, **settings})
-    return list(model_problems(ModelCapabilities(**ABLE | model), request, has_schema=has_schema))
+    return list(model_problems(ModelCapabilities(**ABLE | model), request, has_schema=has_schema, has_documents=False))
 
 
 @pytest.mark.parametrize("thinking", [None, "adaptive", "disabled"])

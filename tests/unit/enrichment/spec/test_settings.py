@@ -189,7 +189,7 @@ def test_attachments_of_a_query_have_a_connection_and_a_column_that_is_read(load
             OBJECTS_YAML.replace("  key", "  rename: {name: title}\n  key"),
             "pipeline.yaml:4: source.rename: is for source.files and source.table only: remove it",
         ),
-        (OBJECTS_YAML.replace("[name]", "[pages]"), "pipeline.yaml:4: source.key: 'pages' is not known of an object"),
+        (OBJECTS_YAML.replace("[name]", "[pages]"), "pipeline.yaml:4: source.key: 'pages' is unknown for an object"),
         (
             OBJECTS_YAML.replace("[name]", "[name]\n  carry: [sha]"),
             "pipeline.yaml:5: source.carry: source.objects has no column 'sha'; did you mean 'sha256'?",
@@ -207,6 +207,14 @@ def test_a_mistake_in_the_settings_of_objects_has_its_line(mistakes: Mistakes, y
     )
 
 
+def test_a_mistake_in_the_place_of_objects_is_the_only_one_named(mistakes: Mistakes) -> None:
+    yaml = OBJECTS_YAML.replace("s3://bucket/contracts/dt={partition}/", "/data/contracts").replace(
+        "  connection: exports\n", ""
+    )
+    (line,) = mistakes(yaml=yaml, **OF_OBJECTS)
+    assert line.startswith("pipeline.yaml:2: source.objects: must be a prefix")
+
+
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
@@ -222,6 +230,11 @@ def test_a_mistake_in_the_settings_of_objects_has_its_line(mistakes: Mistakes, y
             "attachments:\n  connection: aws\n  columns: [a, b]\n  split_pages: 3\n",
             "pipeline.yaml:10: attachments.split_pages: needs one column, because a part is of one document, but",
         ),
+        (
+            "attachments:\n  connection: aws\n  columns:\n    a: {pag: 1-2}\n",
+            "pipeline.yaml:10: attachments.columns.a.pag: unknown key; did you mean 'pages'? Known keys: as, send",
+        ),
+        ("attachments: {connection: aws, columns: {a: []}}\n", "pipeline.yaml:7: attachments.columns.a: Input should"),
     ],
 )
 def test_a_mistake_in_the_attachments_has_its_line(mistakes: Mistakes, more: str, expected: str) -> None:

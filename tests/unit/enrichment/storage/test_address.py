@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from include.enrichment.storage.address import S3Address, lake_address, redact_secret, s3_address
+from include.enrichment.storage.address import S3Address, lake_address, redact_secret, s3_address, shown
 
 S3 = [
     ("s3://bucket", "bucket", ""),
@@ -118,12 +118,27 @@ def test_no_two_addresses_name_one_place_unless_they_differ_by_a_trailing_slash(
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "redacted"),
     [
         ("s3://key:secret@bucket/lake", "s3://***@bucket/lake"),
         ("s3://key:se/cr/et@bucket/lake", "s3://***@bucket/lake"),
         ("s3://bucket/a@b", "s3://bucket/a@b"),
     ],
 )
-def test_a_message_shows_no_secret(text: str, shown: str) -> None:
-    assert redact_secret(text) == shown
+def test_a_message_shows_no_secret(text: str, redacted: str) -> None:
+    assert redact_secret(text) == redacted
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("s3://bucket/a b+c%20#1?.pdf", "s3://bucket/a b+c%20#1?.pdf"),
+        ("/tmp/déjà.pdf", "/tmp/déjà.pdf"),
+        ("s3://key:se/cret@bucket/a.pdf", "s3://***@bucket/a.pdf"),
+        ("https://key:secret@host/a.pdf?token=secret#secret", "https://***@host/a.pdf?…"),
+        ("two\nlines \u202e", "two\\nlines \\u202e"),
+        ("x" * 1_000, f"{'x' * 200}…{'x' * 60} (1,000 characters)"),
+    ],
+)
+def test_a_message_shows_a_uri_without_secrets_and_on_one_line(uri: str, expected: str) -> None:
+    assert shown(uri) == expected

@@ -40,6 +40,12 @@ def test_an_invented_quote_fails_with_the_quote() -> None:
     assert len(problem(["total"], grounded(("total", 1, "x" * 500))) or "") < 200
 
 
+def test_a_quote_of_another_number_fails() -> None:
+    assert problem(["total"], grounded(("total", 1, "in all 50.00"), data={"total": 49})) == (
+        "the quote for total does not have its value in it: 'in all 50.00'"
+    )
+
+
 def test_a_value_without_a_quote_fails() -> None:
     assert problem(["vendor"], grounded(("total", 1, "50.00"))) == "vendor has no quote in evidence"
 

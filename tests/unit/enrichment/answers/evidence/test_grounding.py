@@ -31,7 +31,13 @@ def test_a_value_without_a_quote_that_stands_is_ungrounded() -> None:
 def test_the_quote_of_an_object_or_a_list_is_that_of_its_values() -> None:
     found = grounded(("vendor", "Acme"), ("total", "50.00"), ("lines[0]", "Chair 2 x 10.00"))
     assert found.ungrounded == ["lines[1].sku", "lines[1].each"]
-    assert grounded(("lines", "Table 1 x")).ungrounded == ["vendor", "total"]
+    assert grounded(("lines", "Chair 2 x 10.00. Table 1 x 30.00")).ungrounded == ["vendor", "total"]
+
+
+def test_a_quote_that_stands_and_has_another_number_grounds_no_number() -> None:
+    found = grounded(("total", "Table 1 x 30.00"), ("lines[0]", "Chair 2 x 10.00"))
+    assert found.ungrounded == ["vendor", "total", "lines[1].sku", "lines[1].each"]
+    assert [each.found for each in found.evidence] == ["exact", "exact"]
 
 
 def test_several_quotes_may_be_given_and_one_is_enough() -> None:
