@@ -6,9 +6,11 @@ import atexit
 import gc
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
+import certifi
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,12 +30,19 @@ os.environ |= {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_AIRFLOW_HOME}/airflow.db",
     "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
     "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(_AIRFLOW_HOME / "logs"),
-    # Nothing here speaks TLS, but each client would read all certificates of the machine first, 25 ms each: a folder
-    # without any. Subprocesses inherit it.
-    **({} if "ANTHROPIC_API_KEY_CONTRACT" in os.environ else {"SSL_CERT_DIR": str(_AIRFLOW_HOME)}),
     # Subprocesses find the project as this process does.
     "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")]),
 }
+if "ANTHROPIC_API_KEY_CONTRACT" not in os.environ:
+    # Nothing here speaks TLS, yet each of thousands of clients would first read all certificates of the machine, which
+    # takes 25 ms. Some want to find one.
+    one_certificate = _AIRFLOW_HOME / "one.pem"
+    one_certificate.write_text("".join(Path(certifi.where()).read_text().partition("-----END CERTIFICATE-----\n")[:2]))
+    os.environ["SSL_CERT_FILE"] = str(one_certificate)
+    os.environ.pop("SSL_CERT_DIR", None)
+# Where this is set, as in many images, each of hundreds of processes would compile the project again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 pytest_plugins = [f"tests.fixtures.{path.stem}" for path in sorted((ROOT / "tests/fixtures").glob("[!_]*.py"))]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,10 +84,11 @@ def _open_s3(address: S3Address, aws_conn_id: str, *, runs_never_race: bool = Fa
         }
 
     try:
-        credentials()
+        # The first are those that are found here: to find them takes longer than most calls.
+        found = chain([credentials()], iter(credentials, None))
         return Lake.on_s3(
             str(address),
-            credentials=credentials,
+            credentials=lambda: next(found),
             region=hook.region_name,
             endpoint=hook.conn_config.endpoint_url,
             runs_never_race=runs_never_race,
