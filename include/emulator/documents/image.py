@@ -16,6 +16,8 @@ from PIL import Image
 from include.emulator.documents.document import Unreadable
 
 MEDIA_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+#: More pixels are not decoded: no image has as many whose sides the API takes.
+_MOST_DECODED = 128_000_000
 _PATCH = 28
 
 
@@ -42,12 +44,18 @@ def read_image(data: bytes, media_type: str) -> tuple[int, int]:
             width, height = image.size
             if image.get_format_mimetype() not in (media_type, "image/mpo"):
                 raise Unreadable(f"Image does not match the provided media type {media_type}")
+            if width * height > _MOST_DECODED:
+                raise _too_large()
             image.verify()
     except Image.DecompressionBombError as error:
-        raise Unreadable("At least one of the image dimensions exceed max allowed size: 8000 pixels") from error
+        raise _too_large() from error
     except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow raises all of these for damaged files
         raise Unreadable("Could not process image") from error
     return width, height
+
+
+def _too_large() -> Unreadable:
+    return Unreadable("At least one of the image dimensions exceed max allowed size: 8000 pixels")
 
 
 def image_tokens(width: int, height: int, most: Resolution) -> int:
