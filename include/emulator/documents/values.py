@@ -62,7 +62,7 @@ def _dates(text: str, month_first: bool) -> Iterator[tuple[date, tuple[int, int]
                 month, day = int(parts["m"]), int(parts["d"])
             try:
                 yield date(int(parts["y"]), month, day), found.span()
-            except ValueError:  # the 31st of February, or a word that is no month
+            except ValueError:  # the 31st of February, or a word that is not a month
                 continue
 
 

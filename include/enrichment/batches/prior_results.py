@@ -82,8 +82,8 @@ class PriorResults:
     @property
     def failed(self) -> RequestIds:
         """
-        The requests that a batch left without an answer, none of them for a transient reason. A document that the API
-        could not process twice is no transient one.
+        The requests that a batch left without an answer, none of them for a transient reason. If the API could not
+        process a document, the reason counts as transient once, not twice.
         """
         unpaid = self._unpaid()
         again = {line["request_id"] for line in unpaid if _remedy(line) == "again"}

@@ -42,7 +42,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse_recipe(text: str) -> Recipe:
-    """Return the recipe with this text. Raises ValueError for a text that is no recipe."""
+    """Return the recipe with this text. Raises ValueError for a text that is not a recipe."""
     found = _FORM.fullmatch(text)
     if not found:
         raise ValueError(f"{text!r} is not a recipe, for example 'pages 1-20' or 'upright 1568x1100'")

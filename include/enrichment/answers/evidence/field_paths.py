@@ -17,7 +17,7 @@ _POSITION = re.compile(r"\[\d+\]")
 def values_in(data: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """
     Yield each value in an answer with its path: text that is not empty, number or boolean. Null, ``""`` and empty lists
-    are no values.
+    do not count as values.
     """
     if isinstance(data, dict):
         for name, value in data.items():

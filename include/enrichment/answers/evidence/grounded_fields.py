@@ -31,6 +31,6 @@ def _describe(path: str, quotes: Sequence[Evidence]) -> str:
     if not quotes:
         return f"{path} has no quote in evidence"
     told = next((each for each in quotes if each.stands), quotes[0])
-    fact = "does not have its value in it" if told.stands else "is on no page of the documents"
+    fact = "does not contain the value" if told.stands else "is on no page of the documents"
     quote = told.quote if len(told.quote) <= _QUOTE_CHARACTERS else f"{told.quote[:_QUOTE_CHARACTERS]}…"
     return f"the quote for {path} {fact}: {quote!r}"

@@ -42,7 +42,7 @@ def test_an_invented_quote_fails_with_the_quote() -> None:
 
 def test_a_quote_of_another_number_fails() -> None:
     assert problem(["total"], grounded(("total", 1, "in all 50.00"), data={"total": 49})) == (
-        "the quote for total does not have its value in it: 'in all 50.00'"
+        "the quote for total does not contain the value: 'in all 50.00'"
     )
 
 
