@@ -15,7 +15,7 @@ _ALL = (*LISTED_COLUMNS, *READ_COLUMNS)
 
 
 def key_problems(names: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Find the columns that cannot be part of the key of objects, and say why: they are null if an object cannot be read."""
+    """Find the columns that cannot be in the key of objects, and say why: they are null if an object cannot be read."""
     for name in names:
         if name in READ_COLUMNS:
             yield name, f"{name!r} is unknown for an object that cannot be read: use name or uri"
