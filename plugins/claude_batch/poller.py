@@ -20,6 +20,9 @@ from include.enrichment.errors import ApiError, SetupError
 if TYPE_CHECKING:
     from include.gateways.async_claude import AsyncClaude
 
+#: How long the last wait stays for its poller to close the connections.
+CLOSING_SECONDS = 5
+
 #: By event loop and connection id. A poller stays here as long as it has waits.
 _pollers: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Poller]] = WeakKeyDictionary()
 
@@ -79,8 +82,11 @@ class _Poller:
             return await one.decided
         finally:
             self._waits.discard(one)
-            if not self._waits and self._unregister():
-                self._task.cancel()
+            if not self._waits:
+                if self._unregister():
+                    self._task.cancel()
+                # An event loop may end with its last wait, as that of dag.test() does, and would cut off the closing.
+                await asyncio.wait([self._task], timeout=CLOSING_SECONDS)
 
     async def _run(self) -> None:
         try:

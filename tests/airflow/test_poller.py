@@ -206,7 +206,7 @@ def test_a_canceled_wait_leaves_and_the_last_one_closes_the_client(
         await leave(first)
         assert [client.is_closed() for client in clients] == [False]
         await leave(last)
-        await until(lambda: clients[0].is_closed())
+        assert [client.is_closed() for client in clients] == [True]
         assert not poller._pollers[asyncio.get_running_loop()]
 
     in_a_loop(watch())
@@ -219,6 +219,32 @@ def test_event_loops_share_nothing(running: pytest.MonkeyPatch, clients: list[an
         assert isinstance(in_a_loop(wait(batch_id)), Ended)
     assert [client.is_closed() for client in clients] == [True, True]
     assert not any(poller._pollers.values())
+
+
+@pytest.mark.parametrize("canceled", [False, True])
+def test_an_event_loop_that_ends_with_its_last_wait_does_not_cut_off_the_closing(
+    running: pytest.MonkeyPatch, emulator: Emulator, clients: list[anthropic.AsyncAnthropic], canceled: bool
+) -> None:
+    batch_id = make_batch()
+    really_close = AsyncClaude.close
+
+    async def close_slowly(self: AsyncClaude) -> None:
+        await asyncio.sleep(0.2)
+        await really_close(self)
+
+    running.setattr(AsyncClaude, "close", close_slowly)
+
+    async def watch() -> None:
+        one = asyncio.create_task(wait(batch_id))
+        await until(lambda: looks(emulator) == (0, 1))
+        if canceled:
+            await leave(one)
+        else:
+            await asyncio.to_thread(end, batch_id)
+            await one
+
+    in_a_loop(watch())
+    assert [client.is_closed() for client in clients] == [True]
 
 
 def test_an_error_of_the_list_is_reported_to_every_wait_and_ends_none(
