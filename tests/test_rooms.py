@@ -107,6 +107,13 @@ ROOMS = [
         },
     ),
     Room(
+        path="include/evaluation",
+        imports={
+            *("include.enrichment", "include.evaluation", "pandas", "numpy", "scipy", "statsmodels", "krippendorff"),
+            *("pyarrow", "pydantic"),
+        },
+    ),
+    Room(
         path="include/gateways",
         imports={"include.enrichment", "include.gateways", "pydantic", "pyarrow"},
         only={
@@ -232,6 +239,7 @@ _PATHS = {ROOT / room.path for room in ROOMS}
 MIRRORS = {
     "include/enrichment": "tests/unit/enrichment",
     "include/gateways": "tests/gateways",
+    "include/evaluation": "tests/unit/evaluation",
     "include/reporting": "tests/unit/reporting",
     "include/steps": "tests/steps",
     "plugins/claude_batch": "tests/airflow",

@@ -38,6 +38,8 @@ _CHECKED_FIELD = pa.field(CHECKED, pa.string())
 #: The column with the names of the checks that warn of the answer.
 WARNINGS = "_warnings"
 _WARNINGS_FIELD = pa.field(WARNINGS, pa.list_(pa.string()))
+#: The column with the name of the variant that was asked.
+VARIANT = "_variant"
 #: The column with the number of the sample, from 1.
 SAMPLE = "_sample"
 #: The columns with the number of a part of a document, from 1, and with its pages, for example 51-100.
@@ -85,6 +87,7 @@ def rows_schema(
     keys: Sequence[pa.Field],
     *,
     carried: Sequence[pa.Field] = (),
+    varied: bool = False,
     sampled: bool = False,
     checked: bool = False,
     attached: bool = False,
@@ -97,12 +100,14 @@ def rows_schema(
 
     :param keys: not nullable
     :param carried: nullable
+    :param varied: each row occurs once per variant, and its key ends in the name of the variant
     :param sampled: each row occurs once per sample, and its key ends in the number of the sample
     :param checked: each row has a column CHECKED
     :param attached: each row has a column DOCUMENTS
     """
+    variant = [pa.field(VARIANT, pa.string(), nullable=False)] if varied else []
     sample = [pa.field(SAMPLE, pa.int64(), nullable=False)] if sampled else []
-    of_source = [(field, _KEY) for field in (*keys, *sample)] + [(field, _CARRIED) for field in carried]
+    of_source = [(field, _KEY) for field in (*keys, *variant, *sample)] + [(field, _CARRIED) for field in carried]
     marked = [field.with_metadata({_ROLE: role}) for field, role in of_source]
     added = [*([_CHECKED_FIELD] if checked else []), *([_DOCUMENTS_FIELD] if attached else [])]
     return pa.schema([*marked, *_WORK_FIELDS, *added])

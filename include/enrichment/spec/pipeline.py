@@ -7,13 +7,13 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from include.enrichment.answers.best import Best
 from include.enrichment.answers.checks.check import Check
 from include.enrichment.answers.evidence.sent_output import asked_schema, loaded_schema, pipeline_output
 from include.enrichment.answers.schema.output import Output, output_config
-from include.enrichment.answers.table import PART, SAMPLE, Shape, row_carried, row_keys
+from include.enrichment.answers.table import PART, SAMPLE, VARIANT, Shape, row_carried, row_keys
 from include.enrichment.cost.caching import CachedPrefix, Caching, PrefixSize, resolve_cache
 from include.enrichment.cost.prices import prices
 from include.enrichment.errors import SpecError
@@ -24,7 +24,7 @@ from include.enrichment.requests.template import Template
 from include.enrichment.requests.used_columns import prefix_problems, unknown_columns
 from include.enrichment.runs.options import RunOptions
 from include.enrichment.spec.renaming import Renaming
-from include.enrichment.spec.settings import FromColumn, Settings
+from include.enrichment.spec.settings import FromColumn, RequestSettings, Settings
 from include.enrichment.spec.where import Where
 from include.enrichment.storage.version import Versioned
 
@@ -40,6 +40,23 @@ YAML, SQL, SYSTEM, USER, SCHEMA = FILES
 CONTEXT, EXAMPLES, CHECKS = "context", "examples.jsonl", "checks.yaml"
 
 
+class Variant(BaseModel):
+    """
+    One variant of a pipeline, resolved: what each of its requests has in place of the pipeline's own.
+
+    :param files: the name of each file that replaces one of the pipeline's, by the name of that one
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    request: RequestSettings
+    system: str
+    user: str
+    schema_text: str | None
+    shared: str = ""
+    files: Mapping[str, str] = {}
+
+
 class Pipeline(Versioned):
     """
     A whole, checked pipeline. It is stored with the run, so that one run never mixes two versions.
@@ -51,6 +68,8 @@ class Pipeline(Versioned):
     :param options: the run's options; ``settings`` include them already where a setting exists
     :param lines: for errors, the line of each setting in pipeline.yaml by dotted name; empty if an earlier release
         stored the pipeline
+    :param files: the name of each file that replaces one of FILES, as a variant's do
+    :param variants: by name; empty: there is one way. See by_variant
     :param checks: those of checks.yaml
     :param check_lines: for errors, the line of each check (``0``) and of each of its settings (``0.pattern``)
     """
@@ -66,6 +85,8 @@ class Pipeline(Versioned):
     shared: str = ""
     options: RunOptions = RunOptions()
     lines: Mapping[str, int] = {}
+    files: Mapping[str, str] = {}
+    variants: Mapping[str, Variant] = {}
     checks: list[Check] = Field(default_factory=list)
     check_lines: Mapping[str, int] = {}
 
@@ -74,6 +95,25 @@ class Pipeline(Versioned):
         copied = super().model_copy(update=update, deep=deep)
         copied.__dict__.pop("_made_checks", None)
         return copied
+
+    @property
+    def by_variant(self) -> dict[str, Pipeline]:
+        """
+        The pipeline of each variant, which has its request, prompts, schema, cache and budget, and no variants; one
+        without a name if there are none.
+        """
+        if not self.variants:
+            return {"": self}
+        return {
+            name: self.model_copy(
+                update={
+                    **variant.model_dump(include={"system", "user", "schema_text", "shared", "files"}),
+                    "settings": self.settings.model_copy(update={"request": variant.request}),
+                    "variants": {},
+                }
+            )
+            for name, variant in self.variants.items()
+        }
 
     def for_run(self, options: RunOptions) -> Pipeline:
         """
@@ -215,13 +255,17 @@ class Pipeline(Versioned):
 
     def renderers(self, columns: Collection[str], *, run_id: str) -> list[tuple[dict[str, Any], Renderer]]:
         """
-        Return the renderers of a row with one combination of ``for_each``: one for each sample, with the key columns
-        that tell their requests apart. Whatever multiplies requests without being a value for the prompts belongs here.
+        Return the renderers of a row with one combination of ``for_each``: one for each variant and sample, with the
+        key columns that tell their requests apart. Whatever multiplies requests without being a value for the prompts belongs here.
 
         Raises the errors of renderer().
         """
         return [
-            ({SAMPLE: sample}, self.renderer(columns, run_id=run_id, sample=sample))
+            (
+                {**({VARIANT: name} if name else {}), SAMPLE: sample},
+                pipeline.renderer(columns, run_id=run_id, sample=sample),
+            )
+            for name, pipeline in self.by_variant.items()
             for sample in range(1, self.settings.samples + 1)
         ]
 
@@ -336,4 +380,4 @@ class Pipeline(Versioned):
         return f"{self._file(YAML)}{f':{line}' if line else ''}: {setting}"
 
     def _file(self, file: str) -> str:
-        return f"{self.name}/{file}"
+        return f"{self.name}/{self.files.get(file, file)}"

@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from include.enrichment.answers.schema.carried import CARRIED_TYPE_NAMES, carried_type
 from include.enrichment.answers.schema.keys import KEY_TYPE_NAMES, key_type, kind_of_value
-from include.enrichment.answers.table import PART, SAMPLE
+from include.enrichment.answers.table import PART, SAMPLE, VARIANT
 from include.enrichment.documents.object_columns import OBJECT_URI
 from include.enrichment.documents.options import AttachmentOptions, AttachmentSettings
 from include.enrichment.errors import nearest
@@ -33,6 +33,7 @@ from include.enrichment.runs.passes import (
     MAX_CANARY_ROWS,
     MAX_RETRY_PASSES,
 )
+from include.enrichment.spec.variants.settings import MAX_VARIANTS, VariantSettings
 from include.enrichment.storage.address import daily_files, daily_objects
 
 #: A smaller ``batch_bytes`` is rejected: it is probably meant in megabytes.
@@ -179,6 +180,7 @@ class RequestSettings(_Frozen):
 
     :param other_models: the models that a run may use instead of ``model``
     :param thinking: None: the model's default. Thinking is billed as output and counts against ``max_tokens``
+    :param effort: how much the model spends on an answer; None: the model's default
     :param cache: lifetime of the system prompt in the prompt cache; auto: whichever costs least, see Pipeline.caching
     """
 
@@ -186,6 +188,7 @@ class RequestSettings(_Frozen):
     other_models: list[Annotated[str, Field(min_length=1)]] = []
     max_tokens: int = Field(ge=1)
     thinking: Literal["adaptive", "disabled"] | None = None
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
     cache: Annotated[Literal["off", "5m", "1h", "auto"], BeforeValidator(_off)] = "off"
 
 
@@ -295,6 +298,7 @@ class Settings(_Frozen):
     :param reuse: False: every run requests, and pays for, fresh answers
     :param samples: the number of independent answers per row and combination; each is a request of its own, billed
         separately
+    :param variants: what is compared: every row is requested once for each of them, by name. Empty: there is one way
     :param keep: None: every row is published
     """
 
@@ -306,6 +310,7 @@ class Settings(_Frozen):
     for_each: Annotated[dict[str, _ForEachValues], AfterValidator(_bounded)] = {}
     reuse: bool = True
     samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)
+    variants: dict[str, VariantSettings] = Field(default={}, max_length=MAX_VARIANTS)
     keep: Keep | None = None
 
     @property
@@ -334,7 +339,7 @@ class Settings(_Frozen):
     def key_types(self) -> dict[str, pa.DataType | None]:
         """
         The key columns of the table with the types that are named here: those of the source, the part if documents are
-        split, the names of for_each, and the sample if there are several.
+        split, the names of for_each, the variant if there are any, and the sample if there are several.
         """
         return {
             **{name: key_type(kind) if kind else None for name, kind in self.source.key.items()},
@@ -343,5 +348,6 @@ class Settings(_Frozen):
                 name: key_type(str(kind_of_value(values[0]))) if isinstance(values, list) else None
                 for name, values in self.for_each.items()
             },
+            **({VARIANT: pa.string()} if self.variants else {}),
             **({SAMPLE: pa.int64()} if self.samples > 1 else {}),
         }

@@ -68,6 +68,7 @@ def typed_columns(
     return rows_schema(
         [*keys, *part, *for_each],
         carried=[*carried, *([pa.field(PAGES, pa.string())] if split else [])],
+        varied=bool(pipeline.variants),
         sampled=pipeline.settings.samples > 1,
         checked=checks is not None and checks.need_rows,
         attached=bool(pipeline.settings.attached_columns),

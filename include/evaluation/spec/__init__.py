@@ -1,0 +1,1 @@
+"""What evaluation.yaml says."""

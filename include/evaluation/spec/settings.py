@@ -1,0 +1,75 @@
+"""The settings of evaluation.yaml, each with its bounds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+#: The name of the evaluation's own file in the folder of its pipeline.
+FILE = "evaluation.yaml"
+#: An evaluation of the lake that a gate compares with: the newest of the pipeline.
+LATEST = "latest"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class MetricSettings(_Frozen):
+    """
+    How the answers are scored, each from 0 to 1. Exactly one of ``grade``, ``judge`` and ``pairwise`` is set.
+
+    :param field: the column of the output; None: the metric's own name
+    :param expected: the carried column with the expected value; None: the grader needs none
+    :param grade: the name of a grader, or a mapping of its name to its options
+    :param judge: the pipeline that grades each answer; it reads this one's table through ``source.table``
+    :param pairwise: the pipeline that compares the answers of two variants, in both orders
+    :param on_missing: what an answer without a value scores: 0, nothing, or the evaluation fails
+    """
+
+    field: Annotated[str, Field(min_length=1)] | None = None
+    expected: Annotated[str, Field(min_length=1)] | None = None
+    grade: str | dict[str, Any] | None = None
+    judge: Annotated[str, Field(min_length=1)] | None = None
+    pairwise: Annotated[str, Field(min_length=1)] | None = None
+    on_missing: Literal["zero", "skip", "error"] = "zero"
+
+
+class GateSettings(_Frozen):
+    """
+    What a variant must reach so that it may replace the baseline.
+
+    :param metric: one of the metrics
+    :param margin: how much lower than the baseline's the metric may be, from 0 to 1
+    :param baseline: a variant of this run, the id of an earlier evaluation, or ``latest``
+    :param variant: the variant that must pass; None: every variant but the baseline
+    :param on: what happens if it fails: ``fail`` fails the evaluation, ``warn`` only says so
+    """
+
+    metric: str
+    margin: float = Field(ge=0, lt=1)
+    baseline: str = "current"
+    variant: str | None = None
+    on: Literal["fail", "warn"] = "fail"
+
+
+class EvaluationSettings(_Frozen):
+    """
+    evaluation.yaml.
+
+    :param metrics: by name
+    :param by: columns whose values are evaluated as groups
+    :param cluster: the column whose equal values belong together (the documents of one supplier); None: each case
+        stands alone
+    :param gate: conditions, all of which must hold
+    :param confidence: of all intervals
+    :param resamples: of the bootstrap
+    """
+
+    metrics: dict[str, MetricSettings] = Field(min_length=1)
+    by: list[str] = []
+    cluster: str | None = None
+    gate: list[GateSettings] = []
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    resamples: int = Field(default=1_000, ge=200, le=100_000)
