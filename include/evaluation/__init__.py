@@ -1,5 +1,5 @@
 """
-Decides how good answers are: graders, metrics, comparison of variants, and the gate. Pure: it reads no lake and no clock.
+Decides how good answers are: graders, metrics, the comparison of variants, and the gate. Pure: no lake and no clock.
 
     graders -> scores.py -> metrics.py -> comparison.py -> gate.py -> result.py
 """

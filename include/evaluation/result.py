@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from include.enrichment.storage.version import Versioned
 
@@ -203,10 +203,10 @@ class EvaluationResult(Versioned):
     samples: int
     variants: list[VariantFacts]
     metrics: list[Metric]
-    repeats: list[Repeats] = []
-    comparisons: list[Comparison] = []
-    gate: list[GateDecision] = []
-    agreements: list[JudgeAgreement] = []
-    position_bias: list[PositionBias] = []
-    confusions: list[Confusion] = []
+    repeats: list[Repeats] = Field(default_factory=list)
+    comparisons: list[Comparison] = Field(default_factory=list)
+    gate: list[GateDecision] = Field(default_factory=list)
+    agreements: list[JudgeAgreement] = Field(default_factory=list)
+    position_bias: list[PositionBias] = Field(default_factory=list)
+    confusions: list[Confusion] = Field(default_factory=list)
     verdict: Verdict

@@ -256,7 +256,8 @@ class Pipeline(Versioned):
     def renderers(self, columns: Collection[str], *, run_id: str) -> list[tuple[dict[str, Any], Renderer]]:
         """
         Return the renderers of a row with one combination of ``for_each``: one for each variant and sample, with the
-        key columns that tell their requests apart. Whatever multiplies requests without being a value for the prompts belongs here.
+        key columns that tell their requests apart. Whatever multiplies requests without being a value for the prompts
+        belongs here.
 
         Raises the errors of renderer().
         """
