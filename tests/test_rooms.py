@@ -87,6 +87,7 @@ ROOMS = [
             "answers/checks/texts",
             "answers/checks",
             "answers",
+            "spec/variants",
             "spec",
             "batches",
         ],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pyarrow as pa
 from pydantic import (
@@ -33,7 +33,7 @@ from include.enrichment.runs.passes import (
     MAX_CANARY_ROWS,
     MAX_RETRY_PASSES,
 )
-from include.enrichment.spec.variants.settings import MAX_VARIANTS, VariantSettings
+from include.enrichment.spec.variants.settings import RequestSettings, Variants
 from include.enrichment.storage.address import daily_files, daily_objects
 
 #: A smaller ``batch_bytes`` is rejected: it is probably meant in megabytes.
@@ -69,11 +69,6 @@ def _carried_type(name: str) -> str:
     if carried_type(name) is None:
         raise ValueError(f"must be one of {', '.join(CARRIED_TYPE_NAMES)}")
     return name
-
-
-def _off(value: object) -> object:
-    """Return ``off``, which YAML 1.1 reads as false, as written."""
-    return "off" if value is False else value
 
 
 class _Frozen(BaseModel):
@@ -172,24 +167,6 @@ class SourceSettings(_Frozen):
 def _replaces_query(info: ValidationInfo) -> bool:
     """Return whether a setting replaces the query, or may: one with a mistake of its own is not in the data."""
     return any(info.data.get(kind, "a mistake") for kind in _INSTEAD_OF_QUERY)
-
-
-class RequestSettings(_Frozen):
-    """
-    The settings that all requests share.
-
-    :param other_models: the models that a run may use instead of ``model``
-    :param thinking: None: the model's default. Thinking is billed as output and counts against ``max_tokens``
-    :param effort: how much the model spends on an answer; None: the model's default
-    :param cache: lifetime of the system prompt in the prompt cache; auto: whichever costs least, see Pipeline.caching
-    """
-
-    model: str = Field(min_length=1)
-    other_models: list[Annotated[str, Field(min_length=1)]] = []
-    max_tokens: int = Field(ge=1)
-    thinking: Literal["adaptive", "disabled"] | None = None
-    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
-    cache: Annotated[Literal["off", "5m", "1h", "auto"], BeforeValidator(_off)] = "off"
 
 
 class Limits(_Frozen):
@@ -310,7 +287,7 @@ class Settings(_Frozen):
     for_each: Annotated[dict[str, _ForEachValues], AfterValidator(_bounded)] = {}
     reuse: bool = True
     samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)
-    variants: dict[str, VariantSettings] = Field(default={}, max_length=MAX_VARIANTS)
+    variants: Variants = {}
     keep: Keep | None = None
 
     @property
