@@ -114,6 +114,15 @@ ROOMS = [
         },
     ),
     Room(
+        path="include/evaluation/spec",
+        imports={"include.enrichment", "include.evaluation.graders", "include.evaluation.spec", "pydantic"},
+    ),
+    Room(
+        path="include/evaluation/graders",
+        imports={"include.enrichment", "include.evaluation.graders", "include.evaluation.scores", "pydantic"},
+        only={"grader.py": {"pyarrow"}, "json_values.py": {"msgspec"}},
+    ),
+    Room(
         path="include/gateways",
         imports={"include.enrichment", "include.gateways", "pydantic", "pyarrow"},
         only={
