@@ -114,6 +114,11 @@ ROOMS = [
         },
     ),
     Room(
+        path="include/evaluation/statistics",
+        imports={"include.evaluation.statistics", "numpy", "scipy"},
+        only={"proportions.py": {"statsmodels"}},
+    ),
+    Room(
         path="include/gateways",
         imports={"include.enrichment", "include.gateways", "pydantic", "pyarrow"},
         only={
