@@ -116,7 +116,7 @@ ROOMS = [
     Room(
         path="include/evaluation/statistics",
         imports={"include.evaluation.statistics", "numpy", "scipy"},
-        only={"proportions.py": {"statsmodels"}},
+        only={"agreement.py": {"krippendorff"}, "holm.py": {"statsmodels"}, "proportions.py": {"statsmodels"}},
     ),
     Room(
         path="include/gateways",
