@@ -123,6 +123,11 @@ ROOMS = [
         only={"grader.py": {"pyarrow"}, "json_values.py": {"msgspec"}},
     ),
     Room(
+        path="include/evaluation/statistics",
+        imports={"include.evaluation.statistics", "numpy", "scipy"},
+        only={"agreement.py": {"krippendorff"}, "holm.py": {"statsmodels"}, "proportions.py": {"statsmodels"}},
+    ),
+    Room(
         path="include/gateways",
         imports={"include.enrichment", "include.gateways", "pydantic", "pyarrow"},
         only={
