@@ -114,6 +114,10 @@ ROOMS = [
         },
     ),
     Room(
+        path="include/evaluation/outputs",
+        imports={"include.enrichment", "include.evaluation", "pandas", "numpy", "pyarrow"},
+    ),
+    Room(
         path="include/gateways",
         imports={"include.enrichment", "include.gateways", "pydantic", "pyarrow"},
         only={
