@@ -42,7 +42,10 @@ def _layers(path: str, layers: list[str], *, base: set[str], only: dict[str, set
 
 
 _LIBRARIES = {"pydantic", "pyarrow", "jinja2", "msgspec", "jsonschema_rs", "yaml"}
-_BELOW_STEPS = {"include.enrichment", "include.gateways", "include.reporting", "pyarrow", "msgspec", "pydantic"}
+_BELOW_STEPS = {
+    *("include.enrichment", "include.evaluation", "include.gateways", "include.reporting"),
+    *("pyarrow", "msgspec", "pydantic"),
+}
 _BELOW_AIRFLOW = {"airflow", "include.enrichment", "include.gateways", "include.steps"}
 _SERVER = {"jsonschema_rs", "msgspec", "starlette", "uvicorn", "yaml"}
 _BELOW_CLI = {
@@ -118,6 +121,11 @@ ROOMS = [
         imports={"include.enrichment", "include.evaluation", "pandas", "numpy", "pyarrow"},
     ),
     Room(
+        path="include/evaluation/statistics",
+        imports={"include.evaluation.statistics", "numpy", "scipy"},
+        only={"proportions.py": {"statsmodels"}},
+    ),
+    Room(
         path="include/gateways",
         imports={"include.enrichment", "include.gateways", "pydantic", "pyarrow"},
         only={
@@ -156,6 +164,10 @@ ROOMS = [
             "msgspec",
         },
     ),
+    Room(
+        path="include/gateways/project",
+        imports={"include.gateways.disk", "include.gateways.project"},
+    ),
     # What the inspector's child process runs. Nothing else imports the libraries that read documents.
     Room(
         path="include/gateways/documents/inspection",
@@ -185,7 +197,7 @@ ROOMS = [
                 "failed_checks.py": {"include.steps.publishing"},
             },
         )
-        for folder in ("files", "extracting", "planning", "submitting", "loading", "publishing")
+        for folder in ("files", "extracting", "planning", "submitting", "loading", "publishing", "evaluating")
     ),
     Room(
         path="include/emulator",
