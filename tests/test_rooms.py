@@ -42,7 +42,10 @@ def _layers(path: str, layers: list[str], *, base: set[str], only: dict[str, set
 
 
 _LIBRARIES = {"pydantic", "pyarrow", "jinja2", "msgspec", "jsonschema_rs", "yaml"}
-_BELOW_STEPS = {"include.enrichment", "include.gateways", "include.reporting", "pyarrow", "msgspec", "pydantic"}
+_BELOW_STEPS = {
+    *("include.enrichment", "include.evaluation", "include.gateways", "include.reporting"),
+    *("pyarrow", "msgspec", "pydantic"),
+}
 _BELOW_AIRFLOW = {"airflow", "include.enrichment", "include.gateways", "include.steps"}
 _SERVER = {"jsonschema_rs", "msgspec", "starlette", "uvicorn", "yaml"}
 _BELOW_CLI = {
@@ -123,6 +126,10 @@ ROOMS = [
         only={"grader.py": {"pyarrow"}, "json_values.py": {"msgspec"}},
     ),
     Room(
+        path="include/evaluation/outputs",
+        imports={"include.enrichment", "include.evaluation", "pandas", "numpy", "pyarrow"},
+    ),
+    Room(
         path="include/evaluation/statistics",
         imports={"include.evaluation.statistics", "numpy", "scipy"},
         only={"agreement.py": {"krippendorff"}, "holm.py": {"statsmodels"}, "proportions.py": {"statsmodels"}},
@@ -166,6 +173,10 @@ ROOMS = [
             "msgspec",
         },
     ),
+    Room(
+        path="include/gateways/project",
+        imports={"include.gateways.disk", "include.gateways.project"},
+    ),
     # What the inspector's child process runs. Nothing else imports the libraries that read documents.
     Room(
         path="include/gateways/documents/inspection",
@@ -195,7 +206,7 @@ ROOMS = [
                 "failed_checks.py": {"include.steps.publishing"},
             },
         )
-        for folder in ("files", "extracting", "planning", "submitting", "loading", "publishing")
+        for folder in ("files", "extracting", "planning", "submitting", "loading", "publishing", "evaluating")
     ),
     Room(
         path="include/emulator",
