@@ -114,8 +114,14 @@ ROOMS = [
         },
     ),
     Room(
+<<<<<<< HEAD
         path="include/evaluation/outputs",
         imports={"include.enrichment", "include.evaluation", "pandas", "numpy", "pyarrow"},
+=======
+        path="include/evaluation/statistics",
+        imports={"include.evaluation.statistics", "numpy", "scipy"},
+        only={"proportions.py": {"statsmodels"}},
+>>>>>>> part-statistics
     ),
     Room(
         path="include/gateways",
