@@ -115,6 +115,16 @@ ROOMS = [
         },
     ),
     Room(
+<<<<<<< HEAD
+        path="include/evaluation/outputs",
+        imports={"include.enrichment", "include.evaluation", "pandas", "numpy", "pyarrow"},
+=======
+        path="include/evaluation/statistics",
+        imports={"include.evaluation.statistics", "numpy", "scipy"},
+        only={"proportions.py": {"statsmodels"}},
+>>>>>>> part-statistics
+    ),
+    Room(
         path="include/gateways",
         imports={"include.enrichment", "include.gateways", "pydantic", "pyarrow"},
         only={
