@@ -69,6 +69,12 @@ def _ways(settings: Settings | None) -> dict[str, _Way]:
     }
 
 
+def prompt_files(settings: Settings) -> list[str]:
+    """Return the names of the prompts of all variants, each once."""
+    found = [way.files for way in _ways(settings).values()]
+    return list(dict.fromkeys(file for files in found for file in (files.system, files.user)))
+
+
 def find_mistakes(texts: Texts, settings: Settings | None, lines: Lines) -> Iterator[str]:
     """Yield the mistakes of all files, except those in the settings themselves."""
     ways = _ways(settings).values()
@@ -96,7 +102,7 @@ def table_mistakes(texts: Texts, table: SourceTable, settings: Settings, lines: 
     """Yield the mistakes in ``source.table``, and each name that is no column of the table."""
     for path, fact in table.problems():
         yield f"{YAML}:{line_of(lines, path)}: {'.'.join(path[:2])}: {fact}"
-    for file in _prompts(_ways(settings).values()):
+    for file in prompt_files(settings):
         with suppress(SpecError):  # find_mistakes() reports it
             yield from (f"{file}:{line}: {fact}" for line, fact in table.prompt_problems(texts[file]))
 
@@ -145,13 +151,8 @@ def schema_lines(text: str) -> Lines:
         return {}
 
 
-def _prompts(ways: Iterable[_Way]) -> list[str]:
-    """Return the names of the prompts, each once."""
-    return list(dict.fromkeys(file for way in ways for file in (way.files.system, way.files.user)))
-
-
 def _prompt_mistakes(texts: Texts, way: _Way) -> Iterator[str]:
-    for file in _prompts([way]):
+    for file in (way.files.system, way.files.user):
         try:
             template = Template(texts[file], file=file)
         except SpecError as error:

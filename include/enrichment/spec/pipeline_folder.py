@@ -3,8 +3,9 @@ Reads a pipeline's folder into one checked value.
 
     pipeline.yaml  extract.sql  system.md  user.md  output.schema.json  context/*.md  examples.jsonl  checks.yaml
 
-``source.files``, ``source.objects`` and ``source.table`` replace extract.sql. Without output.schema.json the answer is
-text. The last three are optional. A variant may name other files in place of the prompts, schema, context and examples.
+``source.files``, ``source.objects``, ``source.table`` and ``source.cases``, which names another file of the folder,
+replace extract.sql. Without output.schema.json the answer is text. The last three are optional. A variant may name
+other files in place of the prompts, the schema, the context and the examples.
 """
 
 from __future__ import annotations
@@ -26,12 +27,14 @@ from include.enrichment.spec.folder_mistakes import (
     attachment_mistakes,
     field_mistakes,
     find_mistakes,
+    prompt_files,
     schema_lines,
     table_mistakes,
 )
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.settings import Settings
 from include.enrichment.spec.source_table import SourceTable
+from include.enrichment.spec.sources.case_reading import CaseReading, read_case_file
 from include.enrichment.spec.variants.asking import Variant
 from include.enrichment.spec.variants.examples import Example, read_examples, shared_text
 from include.enrichment.spec.variants.files import (
@@ -72,6 +75,11 @@ def load_pipeline(folder: Path) -> Pipeline:
             others = [name for name in _pipelines(folder.parent) if name != folder.name]
             table = SourceTable(settings, folder=folder, others=others)
             found += table_mistakes(texts, table, settings, lines)
+        cases = CaseReading()
+        if settings and settings.source.cases:
+            prompts = {file: texts[file] for file in prompt_files(settings)}
+            cases = read_case_file(folder, settings, lines, prompts=prompts)
+            found += cases.mistakes
         if settings:
             found += attachment_mistakes(settings, lines)
         # Examples can be checked only against a prompt and a schema without mistakes.
@@ -88,6 +96,7 @@ def load_pipeline(folder: Path) -> Pipeline:
                 user=own.user,
                 schema_text=own.schema_text,
                 shared=own.shared,
+                cases=cases.text,
                 lines={".".join(map(str, path)): line for path, line in lines.items()},
                 variants=variants,
                 checks=checks.checks,
