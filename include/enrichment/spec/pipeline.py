@@ -117,11 +117,6 @@ class Pipeline(Versioned):
             for name, variant in self.variants.items()
         }
 
-    @property
-    def models(self) -> str:
-        """The model of its requests; the distinct models of its variants, separated by commas."""
-        return ", ".join(dict.fromkeys(one.settings.request.model for one in self.by_variant.values()))
-
     def for_run(self, options: RunOptions) -> Pipeline:
         """
         Return the pipeline with the options of one run.
@@ -276,6 +271,11 @@ class Pipeline(Versioned):
             for name, pipeline in self.by_variant.items()
             for sample in range(1, self.settings.samples + 1)
         ]
+
+    @property
+    def models(self) -> str:
+        """The model of its requests; the distinct models of its variants, separated by commas."""
+        return ", ".join(dict.fromkeys(one.settings.request.model for one in self.by_variant.values()))
 
     def read_checks(self) -> Checks | None:
         """
