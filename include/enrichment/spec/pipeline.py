@@ -299,7 +299,7 @@ class Pipeline(Versioned):
             output=self.output,
             names=RowNames(
                 key=[*source.key, *([PART] if self.settings.split_pages else [])],
-                for_each=list(self.settings.for_each),
+                for_each=[*self.settings.for_each, *([VARIANT] if self.variants else [])],
                 sample=SAMPLE if sampled else None,
             ),
             prompt_columns=self._prompt_columns,
