@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from include.evaluation.graders.exact import Exact
 from include.evaluation.graders.registry import GraderMistakes, read_grader
-from include.evaluation.graders.text import Text
+from include.evaluation.graders.values.exact import Exact
+from include.evaluation.graders.values.text import Text
 
 
 def test_a_name_is_a_grader_without_options() -> None:
