@@ -42,7 +42,10 @@ def _layers(path: str, layers: list[str], *, base: set[str], only: dict[str, set
 
 
 _LIBRARIES = {"pydantic", "pyarrow", "jinja2", "msgspec", "jsonschema_rs", "yaml"}
-_BELOW_STEPS = {"include.enrichment", "include.gateways", "include.reporting", "pyarrow", "msgspec", "pydantic"}
+_BELOW_STEPS = {
+    *("include.enrichment", "include.evaluation", "include.gateways", "include.reporting"),
+    *("pyarrow", "msgspec", "pydantic"),
+}
 _BELOW_AIRFLOW = {"airflow", "include.enrichment", "include.gateways", "include.steps"}
 _SERVER = {"jsonschema_rs", "msgspec", "starlette", "uvicorn", "yaml"}
 _BELOW_CLI = {
@@ -88,6 +91,7 @@ ROOMS = [
             "answers/checks",
             "answers",
             "spec",
+            "spec/sources",
             "batches",
         ],
         base={"include.enrichment.errors", *_LIBRARIES},
@@ -132,6 +136,15 @@ ROOMS = [
         only={"collection.py": {"rapidfuzz", "scipy"}, "objects.py": {"numpy", "scipy"}},
     ),
     Room(
+        path="include/evaluation/outputs",
+        imports={"include.enrichment", "include.evaluation", "pandas", "numpy", "pyarrow"},
+    ),
+    Room(
+        path="include/evaluation/statistics",
+        imports={"include.evaluation.statistics", "numpy", "scipy"},
+        only={"agreement.py": {"krippendorff"}, "holm.py": {"statsmodels"}, "proportions.py": {"statsmodels"}},
+    ),
+    Room(
         path="include/gateways",
         imports={"include.enrichment", "include.gateways", "pydantic", "pyarrow"},
         only={
@@ -170,6 +183,10 @@ ROOMS = [
             "msgspec",
         },
     ),
+    Room(
+        path="include/gateways/project",
+        imports={"include.gateways.disk", "include.gateways.project"},
+    ),
     # What the inspector's child process runs. Nothing else imports the libraries that read documents.
     Room(
         path="include/gateways/documents/inspection",
@@ -199,7 +216,7 @@ ROOMS = [
                 "failed_checks.py": {"include.steps.publishing"},
             },
         )
-        for folder in ("files", "extracting", "planning", "submitting", "loading", "publishing")
+        for folder in ("files", "extracting", "planning", "submitting", "loading", "publishing", "evaluating")
     ),
     Room(
         path="include/emulator",
@@ -409,7 +426,7 @@ _OUTSIDE = {"os", "time", "random", "secrets", "socket", "subprocess", "urllib",
 _FILES = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "glob", "iterdir"}
 _FILE_MODULES = {"pathlib", "io", "tempfile", "shutil", "glob"}
 #: These read files all the same: their pipeline's folder.
-_READERS = ("parse_time.py", "prices.py", "pipeline_folder.py", "checks_file.py")
+_READERS = ("parse_time.py", "prices.py", "pipeline_folder.py", "checks_file.py", "case_reading.py")
 
 
 def _attributes(source: str) -> set[str]:
