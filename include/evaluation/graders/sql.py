@@ -20,6 +20,9 @@ from include.enrichment.requests.row_expression import (
 from include.evaluation.graders.grader import RIGHT, Answers, Grader, scored, unscored, wrong
 from include.evaluation.scores import Grade
 
+#: The column with the order of the rows. No column that an expression may read has such a name.
+_PLACE = " place"
+
 
 def _checked(expression: str) -> str:
     if facts := [fact for _, fact in expression_problems(expression)]:
@@ -45,8 +48,8 @@ class Sql(Grader):
         for name in unknown_columns(self.expression, names):
             raise self._error(f"the table has no column {name!r}{nearest(name, names)}")
         used = answers.rows.select(columns_in(self.expression, names))
-        rows = used.append_column("", pa.array(range(len(used)), pa.int64()))
-        query = f'select cast(({self.expression}\n) as double) from rows order by ""'
+        rows = used.append_column(_PLACE, pa.array(range(len(used)), pa.int64()))
+        query = f'select cast(({self.expression}\n) as double) from rows order by "{_PLACE}"'
         with closing(connect()) as database:
             try:
                 database.register("rows", rows)

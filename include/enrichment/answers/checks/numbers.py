@@ -67,12 +67,12 @@ def readings(number: str) -> list[str]:
         return [_plain("", number[1:])]
     first, *rest = _SEPARATOR.split(number)
     separators = _SEPARATOR.findall(number)
-    readings = []
+    found = []
     if _are_groups(rest):
-        readings.append(_plain("".join([first, *rest]), ""))
+        found.append(_plain("".join([first, *rest]), ""))
     if separators and separators[-1] not in separators[:-1] and _are_groups(rest[:-1]):
-        readings.append(_plain("".join([first, *rest[:-1]]), rest[-1]))
-    return readings
+        found.append(_plain("".join([first, *rest[:-1]]), rest[-1]))
+    return found
 
 
 def _parts(number: str) -> list[str]:

@@ -78,7 +78,7 @@ class Object(PairGrader):
         if len(wanted) * len(found) > _MOST_PAIRS or all(grade.score == 1 for _, grade in in_place):
             return in_place
         grades = [[self._of_object(one, other) for other in found] for one in wanted]
-        scores = np.array([[grade.score or 0 for grade in row] for row in grades])
+        scores = np.array([[grade.score or 0 for grade in row] for row in grades], np.float64)
         # Of equally good assignments, the one in place.
         shortest = min(scores.shape)
         scores[range(shortest), range(shortest)] += 1e-9
