@@ -114,6 +114,10 @@ ROOMS = [
         },
     ),
     Room(
+        path="include/evaluation/figures",
+        imports={"include.evaluation", "numpy", "pandas", "scipy"},
+    ),
+    Room(
         path="include/evaluation/statistics",
         imports={"include.evaluation.statistics", "numpy", "scipy"},
         only={"agreement.py": {"krippendorff"}, "holm.py": {"statsmodels"}, "proportions.py": {"statsmodels"}},
