@@ -212,7 +212,7 @@ ROOMS = [
     Room(
         path="include/cli",
         imports={*_BELOW_CLI, "include.cli", "include.reporting"},
-        only={"run.py": {"psutil"}, "demo.py": {"psutil", "httpx2"}, "consent.py": {"yaml"}},
+        only={"demo.py": {"psutil", "httpx2"}, "consent.py": {"yaml"}},
     ),
     Room(
         path="include/cli/output",
@@ -222,7 +222,7 @@ ROOMS = [
     Room(
         path="include/cli/foreground",
         imports={*_BELOW_CLI, "include.cli.foreground", "include.cli.output", "include.cli.exit_codes"},
-        only={"dag_run.py": {"airflow"}, "unfinished.py": {"psutil"}},
+        only={"dag_run.py": {"airflow"}, "unfinished.py": {"psutil"}, "session.py": {"psutil"}},
     ),
     Room(
         path="include/stack",
