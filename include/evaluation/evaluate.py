@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from include.evaluation.case_scores import case_scores
-from include.evaluation.metrics import metrics
+from include.evaluation.figures.case_scores import case_scores
+from include.evaluation.figures.metrics import metrics
 from include.evaluation.result import Comparison, Confusion, GateDecision, Metric, Repeats, Verdict
 from include.evaluation.scores import Scores
 from include.evaluation.spec.settings import EvaluationSettings

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.evaluation.case_scores import CaseScores
-from include.evaluation.metrics import NO_GROUP, metrics
+from include.evaluation.figures.case_scores import CaseScores
+from include.evaluation.figures.metrics import NO_GROUP, metrics
 from include.evaluation.result import Metric
 from include.evaluation.spec.settings import EvaluationSettings
 

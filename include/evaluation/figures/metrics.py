@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from include.evaluation.case_scores import CaseScores
+from include.evaluation.figures.case_scores import CaseScores
 from include.evaluation.result import Metric
 from include.evaluation.spec.settings import EvaluationSettings
 from include.evaluation.statistics import means, proportions

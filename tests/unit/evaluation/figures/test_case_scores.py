@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from include.evaluation.case_scores import case_scores
+from include.evaluation.figures.case_scores import case_scores
 from include.evaluation.scores import Scores
 
 ROWS = [
