@@ -140,6 +140,13 @@ ROOMS = [
         imports={"include.enrichment", "include.evaluation", "pandas", "numpy", "pyarrow"},
     ),
     Room(
+        path="include/evaluation/figures",
+        imports={
+            *(f"include.evaluation.{name}" for name in ("figures", "result", "scores", "spec", "statistics")),
+            *("numpy", "pandas", "scipy"),
+        },
+    ),
+    Room(
         path="include/evaluation/statistics",
         imports={"include.evaluation.statistics", "numpy", "scipy"},
         only={"agreement.py": {"krippendorff"}, "holm.py": {"statsmodels"}, "proportions.py": {"statsmodels"}},
