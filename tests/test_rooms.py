@@ -42,7 +42,10 @@ def _layers(path: str, layers: list[str], *, base: set[str], only: dict[str, set
 
 
 _LIBRARIES = {"pydantic", "pyarrow", "jinja2", "msgspec", "jsonschema_rs", "yaml"}
-_BELOW_STEPS = {"include.enrichment", "include.gateways", "include.reporting", "pyarrow", "msgspec", "pydantic"}
+_BELOW_STEPS = {
+    *("include.enrichment", "include.evaluation", "include.gateways", "include.reporting"),
+    *("pyarrow", "msgspec", "pydantic"),
+}
 _BELOW_AIRFLOW = {"airflow", "include.enrichment", "include.gateways", "include.steps"}
 _SERVER = {"jsonschema_rs", "msgspec", "starlette", "uvicorn", "yaml"}
 _BELOW_CLI = {
@@ -88,6 +91,7 @@ ROOMS = [
             "answers/checks",
             "answers",
             "spec",
+            "spec/sources",
             "batches",
         ],
         base={"include.enrichment.errors", *_LIBRARIES},
@@ -112,6 +116,24 @@ ROOMS = [
             *("include.enrichment", "include.evaluation", "pandas", "numpy", "scipy", "statsmodels", "krippendorff"),
             *("pyarrow", "pydantic"),
         },
+    ),
+    Room(
+        path="include/evaluation/spec",
+        imports={"include.enrichment", "include.evaluation.graders", "include.evaluation.spec", "pydantic"},
+    ),
+    Room(
+        path="include/evaluation/graders",
+        imports={"include.enrichment", "include.evaluation.graders", "include.evaluation.scores", "pydantic"},
+        only={"grader.py": {"pyarrow"}, "json_values.py": {"msgspec"}},
+    ),
+    Room(
+        path="include/evaluation/outputs",
+        imports={"include.enrichment", "include.evaluation", "pandas", "numpy", "pyarrow"},
+    ),
+    Room(
+        path="include/evaluation/statistics",
+        imports={"include.evaluation.statistics", "numpy", "scipy"},
+        only={"agreement.py": {"krippendorff"}, "holm.py": {"statsmodels"}, "proportions.py": {"statsmodels"}},
     ),
     Room(
         path="include/gateways",
@@ -151,6 +173,10 @@ ROOMS = [
             *("include.enrichment", "include.gateways.disk", "include.gateways.lake", "include.gateways.documents"),
             "msgspec",
         },
+    ),
+    Room(
+        path="include/gateways/project",
+        imports={"include.gateways.disk", "include.gateways.project"},
     ),
     # What the inspector's child process runs. Nothing else imports the libraries that read documents.
     Room(
@@ -193,7 +219,7 @@ ROOMS = [
                 "failed_checks.py": {"include.steps.publishing"},
             },
         )
-        for folder in ("files", "extracting", "planning", "submitting", "loading", "publishing")
+        for folder in ("files", "extracting", "planning", "submitting", "loading", "publishing", "evaluating")
     ),
     Room(
         path="include/emulator",
@@ -403,7 +429,7 @@ _OUTSIDE = {"os", "time", "random", "secrets", "socket", "subprocess", "urllib",
 _FILES = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "glob", "iterdir"}
 _FILE_MODULES = {"pathlib", "io", "tempfile", "shutil", "glob"}
 #: These read files all the same: their pipeline's folder.
-_READERS = ("parse_time.py", "prices.py", "pipeline_folder.py", "checks_file.py")
+_READERS = ("parse_time.py", "prices.py", "pipeline_folder.py", "checks_file.py", "case_reading.py")
 
 
 def _attributes(source: str) -> set[str]:

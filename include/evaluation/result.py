@@ -183,6 +183,7 @@ class EvaluationResult(Versioned):
     :param evaluation_id: unique for the pipeline; later ones sort after earlier ones
     :param partition: of the cases
     :param run_id: the run whose table was evaluated
+    :param trial: the number of rows of a trial; None for the whole partition
     :param git_revision: of the project, with ``+`` if files were changed; None outside a git checkout
     :param file_hashes: the SHA-256 of each file of the pipeline and its judges
     :param simulated: the emulator answered, not Claude
@@ -193,6 +194,7 @@ class EvaluationResult(Versioned):
     pipeline: str
     partition: str
     run_id: str
+    trial: int | None = None
     evaluated_at: datetime
     git_revision: str | None
     file_hashes: dict[str, str]

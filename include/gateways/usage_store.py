@@ -20,6 +20,8 @@ from include.gateways.lake import Conflict, Lake, ObjectMissing
 _READERS = 16
 _TRIES = 20
 _NAMED_BY = ["pipeline", "batch_id", "created_at"]
+#: The columns that records of earlier versions lack.
+_ADDED = ("upper_bounds", "variant")
 
 
 class UsageStore:
@@ -97,8 +99,8 @@ class UsageStore:
         try:
             table = pq.ParquetFile(pa.BufferReader(data)).read()
             check_stamp(table.schema.metadata, self._lake.locate(key))
-            if "upper_bounds" not in table.column_names:  # written by an earlier version
-                table = table.append_column("upper_bounds", pa.nulls(len(table), pa.int64()))
+            for name in set(_ADDED) - set(table.column_names):
+                table = table.append_column(name, pa.nulls(len(table), USAGE_SCHEMA.field(name).type))
             table = table.select(USAGE_SCHEMA.names).replace_schema_metadata(None).cast(USAGE_SCHEMA)
             if [_key_of(batch) for batch in table.select(_NAMED_BY).to_pylist()] != [key]:
                 raise ValueError("it does not hold exactly the batch named by its key")

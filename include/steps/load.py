@@ -104,6 +104,7 @@ def _facts(batch_id: str, chunk: Chunk, entry: Entry | None, made_at: datetime) 
         run_id=entry.run_id if entry else None,
         created_at=made_at,
         body_bytes=chunk.body_bytes,
+        variant=chunk.variant,
     )
 
 

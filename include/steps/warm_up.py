@@ -146,6 +146,7 @@ def _make(chunk: Chunk, ledger: Ledger, lake: Lake) -> str | None:
             partition=chunk.partition,
             pass_name=passes.WARM_UP,
             cached=chunk.cached,
+            variant=chunk.variant,
         )
         with writer:
             writer.add(caching.warm_up(text, ttl, now=now))

@@ -27,6 +27,7 @@ from include.emulator.engine.batches import Batch, Counts, End
 from include.emulator.engine.bodies import Item, open_items
 from include.emulator.engine.request_frame import Rules
 from include.emulator.engine.simulated_answer import make_message, read_prompt, seed_request
+from include.emulator.faults.answer_kinds import AnswerFault
 from include.emulator.faults.row_kinds import Canceled, CouldNotProcess, Errored, Expired, RowFault
 
 _WRITE_BYTES = 1 << 20
@@ -100,10 +101,11 @@ def _results(
 ) -> Iterator[tuple[Item, dict[str, Any]]]:
     rules = Rules(version=batch.version, betas=batch.betas, batch=True)
     row_faults = [fault for fault in batch.faults if isinstance(fault, RowFault)]
+    answer_faults = [fault for fault in batch.faults if isinstance(fault, AnswerFault)]
     Random(seed).shuffle(items)
     for item in items:
         unprocessed = _unprocessed(batch, end, seed, item)
-        yield item, unprocessed or _result(item, rules, row_faults, seed, cache, situation)
+        yield item, unprocessed or _result(item, rules, row_faults, answer_faults, seed, cache, situation)
 
 
 def _unprocessed(batch: Batch, end: End, seed: int, item: Item) -> dict[str, Any] | None:
@@ -116,7 +118,13 @@ def _unprocessed(batch: Batch, end: End, seed: int, item: Item) -> dict[str, Any
 
 
 def _result(
-    item: Item, rules: Rules, row_faults: list[RowFault], seed: int, cache: Cache, situation: Situation
+    item: Item,
+    rules: Rules,
+    row_faults: list[RowFault],
+    answer_faults: list[AnswerFault],
+    seed: int,
+    cache: Cache,
+    situation: Situation,
 ) -> dict[str, Any]:
     params = memoryview(item.params)
     refused = situation.refused.get(item.custom_id, 0)
@@ -135,7 +143,8 @@ def _result(
         prompt = read_prompt(params, rules, situation.open_file)
         if isinstance(fault, CouldNotProcess) and prompt.conversation.pictures:
             raise RequestRejected(f"{_COULD_NOT_PROCESS}{prompt.conversation.pictures}")
-        return {"type": "succeeded", "message": make_message(prompt, request_seed, cache, "batch", fault)}
+        values = [one for one in answer_faults if one.strikes(params)]
+        return {"type": "succeeded", "message": make_message(prompt, request_seed, cache, "batch", fault, values)}
     except RequestRejected as rejection:
         return _errored(rejection.type, rejection.message, None, {**_USER_FACING, **(rejection.details or {})})
     except Exception:  # one request must not keep a batch from ending: the real API returns an api_error too

@@ -7,7 +7,7 @@ Structured outputs fit their schema unless a fault prevents it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,11 @@ from include.emulator.answers.source import Source
 from include.emulator.api_errors import RequestRejected
 from include.emulator.billing.prompt_cache import BYTES_PER_TOKEN, Cache, Usage, tokens_of
 from include.emulator.draws import Draws, digest
+from include.emulator.engine import models
 from include.emulator.engine.attachments import OpenFile, no_files
 from include.emulator.engine.conversation import Conversation, read_conversation
 from include.emulator.engine.request_frame import Frame, Rules, read_frame
+from include.emulator.faults.answer_kinds import AnswerFault
 from include.emulator.faults.row_kinds import (
     Blank,
     DuplicateText,
@@ -76,10 +78,15 @@ def read_prompt(params: bytes | memoryview | msgspec.Raw, rules: Rules, open_fil
 
 
 def make_message(
-    prompt: Prompt, request_seed: int, cache: Cache, tier: str, fault: RowFault | None = None
+    prompt: Prompt,
+    request_seed: int,
+    cache: Cache,
+    tier: str,
+    fault: RowFault | None = None,
+    values: Sequence[AnswerFault] = (),
 ) -> dict[str, Any]:
     """
-    Return the message that answers a prompt, spoiled by ``fault`` if there is one.
+    Return the message that answers a prompt, with the values that ``values`` set, spoiled by ``fault`` if there is one.
 
     All random draws follow from ``request_seed``; ``tier`` is the usage's ``service_tier``. Raises RequestRejected if
     the prompt exceeds the model's context window.
@@ -114,7 +121,8 @@ def make_message(
         output = tokens_of(len(msgspec.json.encode(call["input"])))
         usage = _usage(frame, billed, output, 0, tier)
         return _message(frame, request_seed, [call], "tool_use", usage)
-    blocks = _blocks(frame, draws, source)
+    of_model = [one for one in values if one.model is None or models.find(one.model) is frame.model]
+    blocks = _blocks(frame, draws, source, lambda output: _set_values(output, of_model, prompt, request_seed))
     whole = "".join(block["text"] for block in blocks)
     text = _spoil(whole, fault)
     room = frame.max_tokens - thinking
@@ -169,10 +177,22 @@ def _misquote_of(fault: RowFault | None) -> bad_evidence.Misquote | None:
     return None
 
 
-def _blocks(frame: Frame, draws: Draws, source: Source) -> list[dict[str, Any]]:
-    """Return the text of an answer: one block, unless it cites documents."""
+def _set_values(output: Any, values: Sequence[AnswerFault], prompt: Prompt, request_seed: int) -> Any:
+    """Return a structured output with other values in the fields that it has."""
+    for one in values:
+        *path, name = one.field.split(".")
+        inner = output
+        for step in path:
+            inner = inner.get(step) if isinstance(inner, dict) else None
+        if isinstance(inner, dict) and name in inner:
+            inner[name] = one.change(inner[name], prompt.conversation.question, request_seed)
+    return output
+
+
+def _blocks(frame: Frame, draws: Draws, source: Source, change: Callable[[Any], Any]) -> list[dict[str, Any]]:
+    """Return the text of an answer: one block, unless it cites documents. ``change`` changes a structured output."""
     if frame.output is not None:
-        return [{"type": "text", "text": msgspec.json.encode(frame.output(draws, source)).decode()}]
+        return [{"type": "text", "text": msgspec.json.encode(change(frame.output(draws, source))).decode()}]
     if blocks := quoting_blocks(draws, source):
         cites = any("citations" in block for block in blocks)
         return blocks if cites else [{"type": "text", "text": "".join(block["text"] for block in blocks)}]

@@ -13,6 +13,7 @@ on rows of a batch      errored  expired  canceled  refusal  truncated        / 
                         invalid_json  violates_schema  wrong_case_enum  blank  wrong_language  lost_placeholder
                         too_long  duplicate_text  invented_number  forbidden_text
                         could_not_process  wrong_page  paraphrased_quote  invented_quote
+on what answers say     accuracy  preference                                     as above
 on a results download   cut_results  stall_results  gzip_results  no_final_newline  missing_lines  duplicate_lines
                         foreign_lines
 """
@@ -23,6 +24,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from include.emulator.faults.answer_kinds import Accuracy, Preference
 from include.emulator.faults.fault import BatchFault, Count, Fault, Share, kind_of
 from include.emulator.faults.row_kinds import (
     Blank,
@@ -254,6 +256,8 @@ AnyFault = (
     | WrongPage
     | ParaphrasedQuote
     | InventedQuote
+    | Accuracy
+    | Preference
     | CutResults
     | StallResults
     | GzipResults

@@ -25,7 +25,8 @@ from include.enrichment.cost.prices import (
 from include.enrichment.runs import passes
 
 _COUNTS = ["requests", *get_args(OutcomeName), "retried", *TOKEN_RATES, "web_searches"]
-#: One record per batch. ``model`` lists several models if the requests did. ``synchronous_usd`` is the cost of the
+#: One record per batch. ``model`` lists several models if the requests did. ``variant`` is null if the pipeline has no
+#: variants, and in records of earlier versions. ``synchronous_usd`` is the cost of the
 #: same answers as synchronous requests without a cache, ``unusable_usd`` the part of the cost for unusable answers.
 #: Amounts are null if a price is unknown. ``retried`` counts the requests that were sent before. ``upper_bounds``
 #: counts the answers whose usage is unreadable and recorded as an upper bound; null in records of earlier versions.
@@ -33,7 +34,7 @@ USAGE_SCHEMA = pa.schema(
     [
         pa.field("batch_id", pa.string(), nullable=False),
         pa.field("pipeline", pa.string(), nullable=False),
-        *(pa.field(name, pa.string()) for name in ("partition", "pass_name", "run_id", "model")),
+        *(pa.field(name, pa.string()) for name in ("partition", "pass_name", "run_id", "model", "variant")),
         pa.field("created_at", pa.timestamp("us", "UTC"), nullable=False),
         *(pa.field(name, pa.int64(), nullable=False) for name in _COUNTS),
         *(pa.field(name, pa.int64()) for name in ("body_bytes", "upper_bounds")),
@@ -53,6 +54,7 @@ class BatchFacts:
     :param run_id: the run that sent it
     :param created_at: when the API made it. Its usage is recorded on that day
     :param body_bytes: of its create
+    :param variant: of its requests; None: the pipeline has no variants
     """
 
     batch_id: str
@@ -62,6 +64,7 @@ class BatchFacts:
     run_id: str | None
     created_at: datetime
     body_bytes: int | None
+    variant: str | None = None
 
     def to_metadata(self) -> dict[str, str]:
         """Return the facts as metadata for the file of the batch's outcomes."""
@@ -82,6 +85,7 @@ class BatchFacts:
             run_id=metadata.get("run_id"),
             created_at=datetime.fromisoformat(metadata["created_at"]),
             body_bytes=int(body_bytes) if body_bytes else None,
+            variant=metadata.get("variant"),
         )
 
 

@@ -7,12 +7,13 @@ are longer than their high estimate.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from include.enrichment.cost.estimate import Estimate
+from include.enrichment.cost.bounds import Usd
+from include.enrichment.cost.estimate import Estimate, sum_estimates
 from include.enrichment.cost.prices import format_usd
 from include.enrichment.errors import BudgetExceeded, NotYet
 
@@ -72,6 +73,7 @@ def check_budget(
     if total <= budget:
         return
     requests = sum(one.requests for one in sending)
+    variants = _costliest_first(sending)
     places = _places(budget, total)
 
     def usd(amount: Decimal) -> str:
@@ -82,7 +84,7 @@ def check_budget(
     raise BudgetExceeded(
         f"{whose} could exceed its budget of {usd(budget)} by {usd(total - budget)} ({setting}).\n"
         f"{requests:,} requests cost up to {usd(high)} (expected {usd(expected)}, low {usd(low)}){already}.\n"
-        f"Estimated from: {sending[-1].sources}.\n"
+        f"{_parts(variants, usd)}Estimated from: {_evidence(sending, variants)}.\n"
         "None of these requests were sent, and earlier answers are kept.\n"
         "Raise the budget, make the requests cheaper (model, max_tokens, prompt), or try some rows first to"
         " learn how long the answers are. Then start a new run, or clear `extract` with downstream."
@@ -122,6 +124,30 @@ def check_claim(
     raise BudgetExceeded(
         f"{message}\nRaise the budget and clear `extract` with downstream, or wait for the next month."
     )
+
+
+def _costliest_first(estimates: Sequence[Estimate]) -> dict[str, Usd]:
+    """Return the cost of each variant; none if the pipeline has no variants. All prices are known."""
+    parts = sum_estimates(estimates).variants
+    costs = {name: one.cost_usd for name, one in parts.items() if one.cost_usd and one.requests}
+    return dict(sorted(costs.items(), key=lambda item: -item[1].high))
+
+
+def _evidence(sending: Sequence[Estimate], variants: Iterable[str]) -> str:
+    """Return the evidence behind the last estimate, with variants that of the costliest one."""
+    for name in variants:
+        parts = [one.variants[name] for one in sending if name in one.variants]
+        return f"{name}, {[part for part in parts if part.requests][-1].sources}"
+    return sending[-1].sources
+
+
+def _parts(variants: Mapping[str, Usd], usd: Callable[[Decimal], str]) -> str:
+    if not variants:
+        return ""
+    named = "; ".join(
+        f"{name} up to {usd(cost.high)} (expected {usd(cost.expected)})" for name, cost in variants.items()
+    )
+    return f"By variant: {named}. "
 
 
 def _unknown(spending: Spending) -> str:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
-from functools import reduce
-from operator import add
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
-from include.enrichment.cost.bounds import NAMES, Bounds
-from include.enrichment.cost.estimate import Estimate
+from include.enrichment.cost.bounds import NAMES
+from include.enrichment.cost.estimate import Estimate, sum_estimates
 
 _COLUMNS = ("requests", "MB", "input tokens", "output tokens", "low $", "expected $", "high $", "synchronous $")
 
@@ -18,46 +15,46 @@ def cost_table(
     estimates: Mapping[str, Estimate], counts: Mapping[str, Mapping[str, int]] = MappingProxyType({})
 ) -> str:
     """
-    Return a table with one line per pass, then the evidence behind each estimate.
+    Return a table with one line per pass and variant, one per pass, and the totals; then the evidence behind each
+    estimate.
 
     :param counts: further columns by name, each with one count per pass
     """
-    lines = [_line(name, one, [column[name] for column in counts.values()]) for name, one in estimates.items()]
+    lines = [("pass", *counts, *_COLUMNS)]
+    for name, one in estimates.items():
+        lines += _lines(name, one, [column[name] for column in counts.values()])
     if len(estimates) > 1:
-        lines.append(
-            _line("total", _total([*estimates.values()]), [sum(column.values()) for column in counts.values()])
-        )
-    lines.insert(0, ("pass", *counts, *_COLUMNS))
+        total = sum_estimates(estimates.values())
+        lines += _lines("total", total, [sum(column.values()) for column in counts.values()])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     shown = ["  ".join(map(str.rjust, line, widths)) for line in lines]
-    shown += [f"{name}: {one.sources}." for name, one in estimates.items() if one.requests]
+    single = {_name(name, variant): part for name, one in estimates.items() for variant, part in _parts(one).items()}
+    shown += [f"{name}: {one.sources}." for name, one in single.items() if one.requests]
     if any(one.cost_usd is None for one in estimates.values()):
         shown.append("The cost is unknown: prices.yaml has no price for the model.")
     return "\n".join([*shown, "MB: size of the requests. Synchronous: the same requests without batches and cache."])
 
 
-def _total(estimates: Sequence[Estimate]) -> Estimate:
-    costs = [one.cost_usd for one in estimates if one.cost_usd]
-    synchronous = [one.synchronous_usd for one in estimates if one.synchronous_usd is not None]
-    tokens = {
-        kind: Bounds(**{bound: sum(getattr(getattr(one, kind), bound) for one in estimates) for bound in NAMES})
-        for kind in ("input_tokens", "output_tokens")
-    }
-    return Estimate(
-        requests=sum(one.requests for one in estimates),
-        bytes=sum(one.bytes for one in estimates),
-        **tokens,
-        cost_usd=reduce(add, costs) if len(costs) == len(estimates) else None,
-        synchronous_usd=sum(synchronous, Decimal(0)) if len(synchronous) == len(estimates) else None,
-        sources="",
-    )
+def _parts(one: Estimate) -> Mapping[str, Estimate]:
+    """Return the estimate of each variant; without variants the only one has no name."""
+    return one.variants or {"": one}
 
 
-def _line(name: str, one: Estimate, counts: Iterable[int]) -> tuple[str, ...]:
+def _name(of_pass: str, variant: str) -> str:
+    return f"{of_pass}, {variant}" if variant else of_pass
+
+
+def _lines(name: str, one: Estimate, counts: list[int]) -> Iterator[tuple[str, ...]]:
+    for variant, part in one.variants.items():
+        yield _line(_name(name, variant), part, ["" for _ in counts])
+    yield _line(name, one, [f"{count:,}" for count in counts])
+
+
+def _line(name: str, one: Estimate, counts: Iterable[str]) -> tuple[str, ...]:
     cost = [getattr(one.cost_usd, bound) if one.cost_usd else None for bound in NAMES]
     return (
         name,
-        *(f"{count:,}" for count in counts),
+        *counts,
         f"{one.requests:,}",
         f"{one.bytes / 1e6:,.1f}",
         f"{one.input_tokens.expected:,.0f}",

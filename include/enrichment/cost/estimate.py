@@ -14,13 +14,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_HALF_UP, ROUND_UP, Decimal
+from functools import reduce
 from math import sqrt
+from operator import add, not_
 from statistics import fmean, stdev
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
-from include.enrichment.cost.bounds import Bounds, Frozen, Usd
+from include.enrichment.cost.bounds import NAMES, Bounds, Frozen, Usd
 from include.enrichment.cost.caching import PrefixSize
 from include.enrichment.cost.history import STANDARD_ERRORS, WARM_HITS, History
 from include.enrichment.cost.prices import prices
@@ -44,7 +47,8 @@ class Estimate(Frozen):
     :param output_tokens: of all answers
     :param cost_usd: None if the model has no known price
     :param synchronous_usd: the price of the expected tokens in synchronous requests without a cache
-    :param sources: the evidence for prompts, answers and cache hits, for people
+    :param sources: the evidence for prompts, answers and cache hits, for people; empty in a sum of several estimates
+    :param variants: the parts of the estimate by variant; empty if the pipeline has none
     """
 
     requests: int
@@ -54,6 +58,44 @@ class Estimate(Frozen):
     cost_usd: Usd | None
     synchronous_usd: Decimal | None
     sources: str
+    variants: dict[str, Estimate] = Field(default={}, exclude_if=not_)
+
+
+def join_variants(estimates: Mapping[str, Estimate]) -> Estimate:
+    """Return the estimate of all variants, at least one. Without variants the only one has no name."""
+    if estimates.keys() == {""}:
+        return estimates[""]
+    return _sum([*estimates.values()], variants=dict(estimates))
+
+
+def sum_estimates(estimates: Iterable[Estimate]) -> Estimate:
+    """Return the sum of the estimates of several passes, at least one, with that of each variant."""
+    every = list(estimates)
+    of_variants: dict[str, list[Estimate]] = {}
+    for one in every:
+        for name, part in one.variants.items():
+            of_variants.setdefault(name, []).append(part)
+    return _sum(every, variants={name: _sum(parts, variants={}) for name, parts in of_variants.items()})
+
+
+def _sum(estimates: Sequence[Estimate], *, variants: dict[str, Estimate]) -> Estimate:
+    # An estimate of no requests costs nothing, even if its model has no price.
+    counted = [one for one in estimates if one.requests] or estimates
+    costs = [one.cost_usd for one in counted if one.cost_usd]
+    synchronous = [one.synchronous_usd for one in counted if one.synchronous_usd is not None]
+    tokens = {
+        kind: Bounds(**{bound: sum(getattr(getattr(one, kind), bound) for one in counted) for bound in NAMES})
+        for kind in ("input_tokens", "output_tokens")
+    }
+    return Estimate(
+        requests=sum(one.requests for one in counted),
+        bytes=sum(one.bytes for one in counted),
+        **tokens,
+        cost_usd=reduce(add, costs) if len(costs) == len(counted) else None,
+        synchronous_usd=sum(synchronous, Decimal(0)) if len(synchronous) == len(counted) else None,
+        sources="",
+        variants=variants,
+    )
 
 
 def expected_usd(estimates: Iterable[Estimate]) -> Decimal | None:

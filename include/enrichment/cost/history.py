@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import stdev
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,12 +24,13 @@ WARM_HITS = (1.0, 0.98, 0.3)
 _HISTORY_ERROR = 0.2
 #: This many batches are enough to set a lower bound for the hit rate.
 _SEVERAL = 3
+_Record: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class History:
     """
-    Averages over the pipeline's earlier batches with the same model.
+    Averages over the pipeline's earlier batches with the same model, or the same model and variant.
 
     :param tokens_per_byte: of the prompt
     :param output_tokens: per answer
@@ -39,12 +42,13 @@ class History:
     hits: Bounds | None = None
 
 
-def summarise_history(usage_records: pa.Table, *, model: str, run_id: str) -> History:
+def summarise_history(usage_records: pa.Table, *, model: str, run_id: str, variant: str = "") -> History:
     """
-    Summarise the usage records of a pipeline.
+    Summarise the usage records of a pipeline. Where a variant has batches of its own, only those count.
 
     :param usage_records: in USAGE_SCHEMA
     :param run_id: the current run. estimate_output() knows its canary's answers one by one, so they are left out here
+    :param variant: of the pipeline; empty: it has none
     """
     # The API answers for an alias with its dated snapshot. A warm-up is unlike any row's request.
     same = pc.or_(pc.equal(usage_records["model"], model), pc.starts_with(usage_records["model"], f"{model}-20"))
@@ -55,33 +59,49 @@ def summarise_history(usage_records: pa.Table, *, model: str, run_id: str) -> Hi
         # An upper bound stands for usage that could not be read, so nothing can be learned from it.
         if record["succeeded"] + record["invalid"] > 0 and not record["upper_bounds"]
     ]
-    answered = [
+    own = [record for record in batches if variant and record["variant"] == variant]
+
+    def ratios(pairs: Callable[[list[_Record]], list[tuple[int, int]]]) -> list[tuple[int, int]]:
+        return pairs(own) or pairs(batches)
+
+    return History(
+        tokens_per_byte=_ratio(ratios(_prompts)),
+        output_tokens=_ratio(ratios(partial(_answers, run_id=run_id))),
+        hits=_hits(ratios(_cached)),
+    )
+
+
+def _answers(batches: Iterable[_Record], *, run_id: str) -> list[tuple[int, int]]:
+    return [
         (record["output_tokens"], record["succeeded"] + record["invalid"])
         for record in batches
         if (record["pass_name"], record["run_id"]) != (passes.CANARY, run_id)
     ]
-    prompts = [
+
+
+def _prompts(batches: Iterable[_Record]) -> list[tuple[int, int]]:
+    return [
         (_prompt_tokens(record), params_bytes(record["requests"], record["body_bytes"]))
         for record in batches
         if record["body_bytes"] and record["succeeded"] + record["invalid"] == record["requests"]
     ]
+
+
+def _cached(batches: Iterable[_Record]) -> list[tuple[int, int]]:
+    """The canary warms the cache: its own reads say nothing."""
     cached = [
         (record["cache_read_tokens"], record["cache_read_tokens"] + _written(record))
         for record in batches
-        if record["pass_name"] != passes.CANARY  # the canary warms the cache: its own reads say nothing
+        if record["pass_name"] != passes.CANARY
     ]
-    return History(
-        tokens_per_byte=_ratio(prompts),
-        output_tokens=_ratio(answered),
-        hits=_hits([one for one in cached if one[1]]),
-    )
+    return [one for one in cached if one[1]]
 
 
-def _prompt_tokens(record: Mapping[str, int]) -> int:
+def _prompt_tokens(record: _Record) -> int:
     return record["input_tokens"] + record["cache_read_tokens"] + _written(record)
 
 
-def _written(record: Mapping[str, int]) -> int:
+def _written(record: _Record) -> int:
     return record["cache_write_5m_tokens"] + record["cache_write_1h_tokens"]
 
 

@@ -12,18 +12,18 @@ from datetime import date
 
 from include.enrichment.runs.partition import Partition
 
-#: The folders of all pipelines' ledgers, results, usage records and uploads, and of the usage reports.
+#: The folders of all pipelines' ledgers, results, usage records, uploads and evaluations, and of the usage reports.
 LEDGER_FOLDER, RESULTS_FOLDER, USAGE_FOLDER, UPLOADS_FOLDER = "ledger/", "results/", "usage/", "uploads/"
-REPORTS_FOLDER = "reports/usage/"
+EVALUATIONS_FOLDER, REPORTS_FOLDER = "evaluations/", "reports/usage/"
 
 
 class _WorkingFile:
-    """The key of one file in a RunFolder."""
+    """The key of one file in a RunFolder or an EvaluationFolder."""
 
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def __get__(self, folder: RunFolder, _: type[RunFolder]) -> str:
+    def __get__(self, folder: RunFolder | EvaluationFolder, _: type[RunFolder | EvaluationFolder]) -> str:
         return f"{folder.prefix}{self._name}"
 
 
@@ -313,3 +313,35 @@ def is_manifest(key: str) -> bool:
 def summary(pipeline: str, partition: Partition, column: str) -> str:
     """Return the key of the counts of each published value of a column."""
     return f"summaries/{pipeline}/dt={partition}/{column}.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationFolder:
+    """The files of one evaluation. It exists once it has a summary, which is written last."""
+
+    pipeline: str
+    evaluation_id: str
+
+    @property
+    def prefix(self) -> str:
+        """The folder, ending in a slash."""
+        return f"{evaluations_folder(self.pipeline)}{self.evaluation_id}/"
+
+    #: A row for each case, variant, sample and metric.
+    scores = _WorkingFile("scores.parquet")
+    #: A row for each metric, variant and group.
+    metrics = _WorkingFile("metrics.parquet")
+    junit = _WorkingFile("junit.xml")
+    report = _WorkingFile("report.html")
+    summary_json = _WorkingFile("summary.json")
+
+
+def evaluations_folder(pipeline: str) -> str:
+    """Return the folder of a pipeline's evaluations."""
+    return f"{EVALUATIONS_FOLDER}{pipeline}/"
+
+
+def evaluation_of(key: str) -> EvaluationFolder:
+    """Return the evaluation of one of its files."""
+    _, pipeline, evaluation_id, *_ = key.split("/")
+    return EvaluationFolder(pipeline=pipeline, evaluation_id=evaluation_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 #: The name of the evaluation's own file in the folder of its pipeline.
 FILE = "evaluation.yaml"
@@ -35,6 +35,11 @@ class MetricSettings(_Frozen):
     pairwise: Annotated[str, Field(min_length=1)] | None = None
     on_missing: Literal["zero", "skip", "error"] = "zero"
 
+    @property
+    def has_grader(self) -> bool:
+        """Whether code grades the answers, and no judge."""
+        return self.judge is None and self.pairwise is None
+
 
 class GateSettings(_Frozen):
     """
@@ -52,6 +57,12 @@ class GateSettings(_Frozen):
     baseline: str = "current"
     variant: str | None = None
     on: Literal["fail", "warn"] = "fail"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _on(cls, gate: Any) -> Any:
+        # To YAML 1.1 the key `on` is true.
+        return {"on" if key is True else key: value for key, value in gate.items()} if isinstance(gate, dict) else gate
 
 
 class EvaluationSettings(_Frozen):

@@ -44,6 +44,7 @@ class Chunk:
     :param partition: the partition of its rows; like ``pass_name`` None for requests that belong to no pipeline
     :param cached: the prefix that its requests share in the prompt cache, None without caching
     :param attachments_connection: where their attachments are, as in Settings; None if they have none
+    :param variant: of its requests; None: the pipeline has no variants
     """
 
     key: str
@@ -56,6 +57,7 @@ class Chunk:
     pass_name: str | None
     cached: CachedPrefix | None
     attachments_connection: str | None
+    variant: str | None = None
 
 
 def read_chunk(lake: Lake, key: str) -> Chunk:
@@ -87,6 +89,7 @@ def _described(key: str, stored: Mapping[bytes, bytes]) -> Chunk:
         pass_name=metadata.get("pass_name"),
         cached=_cached(metadata),
         attachments_connection=metadata.get("attachments_connection"),
+        variant=metadata.get("variant"),
     )
 
 
@@ -202,6 +205,7 @@ class ChunkWriter:
         pass_name: str | None = None,
         cached: CachedPrefix | None = None,
         attachments_connection: str | None = None,
+        variant: str | None = None,
         portion_bytes: int = PORTION_BYTES,
     ) -> None:
         self.path = path
@@ -212,6 +216,7 @@ class ChunkWriter:
             "partition": partition,
             "pass_name": pass_name,
             "attachments_connection": attachments_connection,
+            "variant": variant,
         }
         if cached:
             facts |= {"prefix_id": cached.prefix_id, "cache": cached.ttl}

@@ -99,6 +99,7 @@ def _make(
             pass_name=chunk.pass_name,
             cached=chunk.cached,
             attachments_connection=chunk.attachments_connection,
+            variant=chunk.variant,
         )
         with writer:
             for requests in read_part(lake, chunk, left.array):

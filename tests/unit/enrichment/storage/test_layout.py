@@ -165,3 +165,11 @@ def test_the_keys_of_a_batch_contain_its_pipeline_and_its_id() -> None:
     assert layout.is_batch_file(results)
     assert layout.is_batch_file(usage)
     assert not layout.is_batch_file("results/catalogue/copy/msgbatch_01AbC.parquet")
+
+
+def test_the_key_of_a_file_of_an_evaluation_contains_its_pipeline_and_its_id() -> None:
+    folder = layout.EvaluationFolder(pipeline="catalogue", evaluation_id="20261130T030000Z-0123abcd")
+    assert folder.prefix == "evaluations/catalogue/20261130T030000Z-0123abcd/"
+    for key in (folder.scores, folder.metrics, folder.junit, folder.report, folder.summary_json):
+        assert key.startswith(folder.prefix)
+        assert layout.evaluation_of(key) == folder

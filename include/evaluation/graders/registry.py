@@ -1,0 +1,65 @@
+"""All graders by the name that evaluation.yaml gives them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from include.enrichment.errors import nearest
+from include.enrichment.spec.yaml_file import NodePath, describe_problem
+from include.evaluation.graders.exact import Exact
+from include.evaluation.graders.grader import Grader
+from include.evaluation.graders.text import Text
+
+GRADERS: dict[str, type[Grader]] = {
+    "exact": Exact,
+    "text": Text,
+}
+
+
+class GraderMistakes(ValueError):
+    """
+    A setting is no grader.
+
+    :param mistakes: each fact with its place below the setting
+    """
+
+    def __init__(self, mistakes: list[tuple[NodePath, str]]) -> None:
+        super().__init__("; ".join(fact for _, fact in mistakes))
+        self.mistakes = mistakes
+
+
+def read_grader(setting: object) -> Grader:
+    """
+    Return the grader that a setting names: its name, or a mapping of its name to its options.
+
+    Raises GraderMistakes.
+    """
+    name, options = _parts(setting)
+    kind = GRADERS.get(name)
+    if kind is None:
+        raise GraderMistakes(
+            [((), f"unknown grader {name!r}{nearest(name, GRADERS) or '.'} Known graders: {', '.join(GRADERS)}")]
+        )
+    if not isinstance(options, dict):
+        if not kind.main_option:
+            raise GraderMistakes([((name,), f"must be a mapping of options: {', '.join(kind.model_fields) or 'none'}")])
+        options = {kind.main_option: options}
+    try:
+        return kind.model_validate(options)
+    except ValidationError as error:
+        raise GraderMistakes([((name, *one["loc"]), _fact(one, kind)) for one in error.errors()]) from error
+
+
+def _fact(problem: Any, kind: type[Grader]) -> str:
+    return describe_problem("", problem, lambda: list(kind.model_fields) or ["none"]).removeprefix(": ")
+
+
+def _parts(setting: object) -> tuple[str, object]:
+    if isinstance(setting, str):
+        return setting, {}
+    if isinstance(setting, dict) and len(setting) == 1:
+        ((name, options),) = setting.items()
+        return str(name), {} if options is None else options
+    raise GraderMistakes([((), "must be the name of one grader, or a mapping of its name to its options")])

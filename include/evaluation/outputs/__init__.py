@@ -1,0 +1,1 @@
+"""The files of an evaluation that programs read: its scores, its metrics, and a report for CI."""

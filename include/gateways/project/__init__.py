@@ -1,0 +1,1 @@
+"""The project's own files: their revision, and the hashes of a pipeline's folder."""

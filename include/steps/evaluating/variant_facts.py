@@ -1,0 +1,76 @@
+"""What each variant of an evaluation is, and what its answers and their grades have cost."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include.enrichment.answers.table import VARIANT
+from include.enrichment.batches.usage import sum_usd, total_usd
+from include.enrichment.spec.variants.settings import CURRENT
+from include.evaluation.result import VariantFacts
+from include.steps.evaluating.published import Published
+
+
+def variant_facts(
+    published: Published, models: Mapping[str, str], judge_usd: Mapping[str, Decimal | None]
+) -> list[VariantFacts]:
+    """
+    Return the facts of each variant that the partition has, in their order.
+
+    A request that two variants share is paid for once. Its cost is that of the first.
+
+    :param models: of the variants, for those without a published answer
+    :param judge_usd: of the variants that a judge has graded
+    """
+    table, rejects = published.table, published.rejects
+    facts = []
+    for name in dict.fromkeys([*_variants(table), *_variants(rejects)]):
+        answers, rejected = _of(name, table), _of(name, rejects)
+        found = Counter(model for model in answers["_model"].to_pylist() if model)
+        facts.append(
+            VariantFacts(
+                variant=name,
+                model=found.most_common(1)[0][0] if found else models.get(name, ""),
+                answers=len(answers) + len(rejected),
+                invalid=len(rejected),
+                cost_usd=total_usd([sum_usd(answers["_cost_usd"]), sum_usd(rejected["_cost_usd"])]),
+                judge_usd=judge_usd.get(name),
+            )
+        )
+    order = {name: place for place, name in enumerate(models)}
+    return sorted(facts, key=lambda one: order.get(one.variant, len(order)))
+
+
+def judges_usd(judges: Iterable[tuple[Published, Iterable[str]]]) -> dict[str, Decimal | None]:
+    """
+    Return what the judges' answers about each variant have cost; None if a price is unknown.
+
+    :param judges: each with the columns of its table that name a variant. The cost of an answer about several of them
+        is divided among them. Without such a column there is only one variant
+    """
+    parts: dict[str, list[Decimal | None]] = {}
+    for judge, columns in judges:
+        columns = list(columns)
+        for rows in (judge.table, judge.rejects):
+            if not columns:
+                parts.setdefault(CURRENT, []).append(sum_usd(rows["_cost_usd"]))
+            for column in columns:
+                for name in dict.fromkeys(rows[column].to_pylist()):
+                    cost = sum_usd(rows.filter(pc.equal(rows[column], name))["_cost_usd"])
+                    parts.setdefault(name, []).append(None if cost is None else cost / len(columns))
+    return {name: total_usd(costs) for name, costs in parts.items()}
+
+
+def _variants(rows: pa.Table) -> list[str]:
+    if VARIANT in rows.column_names:
+        return pc.unique(rows[VARIANT]).to_pylist()  # type: ignore[no-any-return]  # pyarrow has no types
+    return [CURRENT] if len(rows) else []
+
+
+def _of(variant: str, rows: pa.Table) -> pa.Table:
+    return rows.filter(pc.equal(rows[VARIANT], variant)) if VARIANT in rows.column_names else rows

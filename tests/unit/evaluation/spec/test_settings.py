@@ -1,0 +1,29 @@
+"""spec/settings.py: what evaluation.yaml says, each with its bounds."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from include.evaluation.spec.settings import EvaluationSettings, GateSettings
+
+
+def test_on_may_be_written_without_quotes_though_yaml_reads_it_as_true() -> None:
+    assert GateSettings.model_validate(yaml.safe_load("{metric: a, margin: 0.1, on: warn}")).on == "warn"
+
+
+@pytest.mark.parametrize("margin", [-0.1, 1])
+def test_a_margin_is_a_share(margin: float) -> None:
+    with pytest.raises(ValidationError):
+        GateSettings(metric="a", margin=margin)
+
+
+def test_an_evaluation_has_a_metric() -> None:
+    with pytest.raises(ValidationError):
+        EvaluationSettings(metrics={})
+
+
+def test_a_judge_is_no_grader() -> None:
+    settings = EvaluationSettings.model_validate({"metrics": {"a": {"judge": "b"}, "c": {"grade": "exact"}}})
+    assert [metric.has_grader for metric in settings.metrics.values()] == [False, True]
