@@ -212,6 +212,18 @@ ROOMS = [
         imports={"include.enrichment", "include.reporting", "pyarrow"},
         only={"charts.py": {"matplotlib"}, "page.py": {"jinja2"}},
     ),
+    Room(
+        path="include/reporting/evaluation",
+        imports={
+            *("include.evaluation.result", "include.evaluation.scores", "include.reporting.evaluation"),
+            *("include.reporting.wording", "numpy", "pandas"),
+        },
+        only={
+            "page.py": {"include.reporting", "jinja2", "markupsafe"},
+            "scale.py": {"matplotlib"},
+            "word_diff.py": {"rapidfuzz"},
+        },
+    ),
     Room(path="include/steps", imports={*_BELOW_STEPS, "include.steps"}),
     *(
         Room(
