@@ -33,6 +33,7 @@ from include.enrichment.runs.passes import (
     MAX_CANARY_ROWS,
     MAX_RETRY_PASSES,
 )
+from include.enrichment.spec.variants.pairs import PairSettings
 from include.enrichment.spec.variants.settings import MAX_VARIANTS, VariantSettings
 from include.enrichment.storage.address import daily_files, daily_objects
 
@@ -92,6 +93,7 @@ class SourceSettings(_Frozen):
         checks use the new names
     :param where: a boolean SQL expression over the columns of ``files`` or ``table``, or over the listing of
         ``objects``; None: all rows
+    :param pairs: a row is a pair of rows of ``table``; None: it is one of them
     :param connection: an Airflow connection whose hook is a DbApiHook; with ``files`` and ``objects`` an AWS
         connection; with ``table`` and for a folder there is none
     :param key: the business key, unique within a partition: each column with its type; None: the type of the rows
@@ -104,6 +106,7 @@ class SourceSettings(_Frozen):
     table: Annotated[str, Field(min_length=1)] | None = None
     rename: dict[str, str] = {}
     where: Annotated[str, Field(min_length=1)] | None = None
+    pairs: PairSettings | None = None
     connection: Annotated[str, Field(min_length=1)] | None = Field(default=None, validate_default=True)
     key: Annotated[dict[str, Annotated[str, AfterValidator(_key_type)] | None], BeforeValidator(_key_columns)]
     carry: Annotated[dict[str, Annotated[str, AfterValidator(_carried_type)] | None], BeforeValidator(_columns)] = {}
@@ -154,6 +157,13 @@ class SourceSettings(_Frozen):
                 "filters source.files, source.objects and source.table only: put the condition into extract.sql"
             )
         return where
+
+    @field_validator("pairs")
+    @classmethod
+    def _of_a_table(cls, pairs: PairSettings | None, info: ValidationInfo) -> PairSettings | None:
+        if pairs and not info.data.get("table", "a mistake"):
+            raise ValueError("is for source.table only: remove it")
+        return pairs
 
     @field_validator("connection")
     @classmethod

@@ -131,7 +131,13 @@ def open_source(pipeline: Pipeline, *, lake: Lake) -> Source:
     settings = pipeline.settings.source
     connection = settings.connection or ""
     if settings.table:
-        return PublishedTable(lake, pipeline=settings.table, where=pipeline.where, renaming=pipeline.renaming)
+        return PublishedTable(
+            lake,
+            pipeline=settings.table,
+            where=pipeline.where,
+            renaming=pipeline.renaming,
+            pairs=settings.pairs,
+        )
     if settings.files:
         bucket = _open_s3(replace(s3_address(settings.files), prefix=""), connection)
         files, renaming = settings.files, pipeline.renaming
