@@ -91,6 +91,7 @@ ROOMS = [
             "answers/checks",
             "answers",
             "spec",
+            "spec/sources",
             "batches",
         ],
         base={"include.enrichment.errors", *_LIBRARIES},
@@ -416,7 +417,7 @@ _OUTSIDE = {"os", "time", "random", "secrets", "socket", "subprocess", "urllib",
 _FILES = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "glob", "iterdir"}
 _FILE_MODULES = {"pathlib", "io", "tempfile", "shutil", "glob"}
 #: These read files all the same: their pipeline's folder.
-_READERS = ("parse_time.py", "prices.py", "pipeline_folder.py", "checks_file.py")
+_READERS = ("parse_time.py", "prices.py", "pipeline_folder.py", "checks_file.py", "case_reading.py")
 
 
 def _attributes(source: str) -> set[str]:

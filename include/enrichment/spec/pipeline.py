@@ -65,6 +65,7 @@ class Pipeline(Versioned):
     :param schema_text: output.schema.json; None: the answer is text
     :param shared: what follows the system prompt in every request: the texts of the context and the examples, as they
         are sent
+    :param cases: the text of the file that ``source.cases`` names; empty without one
     :param options: the run's options; ``settings`` include them already where a setting exists
     :param lines: for errors, the line of each setting in pipeline.yaml by dotted name; empty if an earlier release
         stored the pipeline
@@ -83,6 +84,7 @@ class Pipeline(Versioned):
     user: str
     schema_text: str | None
     shared: str = ""
+    cases: str = ""
     options: RunOptions = RunOptions()
     lines: Mapping[str, int] = {}
     files: Mapping[str, str] = {}
@@ -345,7 +347,12 @@ class Pipeline(Versioned):
             )
         )
         if unknown:
-            origin = source.files or source.objects or (f"the table of {source.table}" if source.table else SQL)
+            origin = (
+                source.files
+                or source.objects
+                or source.cases
+                or (f"the table of {source.table}" if source.table else SQL)
+            )
             raise SpecError("\n".join([*unknown, f"Columns of {origin}: {', '.join(columns)}. Nothing was sent."]))
 
     @property

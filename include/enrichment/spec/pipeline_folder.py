@@ -3,8 +3,8 @@ Reads a pipeline's folder into one checked value.
 
     pipeline.yaml  extract.sql  system.md  user.md  output.schema.json  context/*.md  examples.jsonl  checks.yaml
 
-``source.files``, ``source.objects`` and ``source.table`` replace extract.sql. Without output.schema.json the answer is
-text. The last three are optional.
+``source.files``, ``source.objects``, ``source.table`` and ``source.cases``, which names another file of the folder,
+replace extract.sql. Without output.schema.json the answer is text. The last three are optional.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ from include.enrichment.spec.pipeline import (
 from include.enrichment.spec.query import query_problems
 from include.enrichment.spec.settings import Settings
 from include.enrichment.spec.source_table import SourceTable
+from include.enrichment.spec.sources.case_reading import CaseReading, read_case_file
 from include.enrichment.spec.yaml_file import (
     DuplicateKey,
     Lines,
@@ -99,6 +100,10 @@ def load_pipeline(folder: Path) -> Pipeline:
         found += _mistakes(texts, settings, lines)
         if settings and settings.source.table:
             found += _table_mistakes(folder, texts, settings, lines)
+        cases = CaseReading()
+        if settings and settings.source.cases:
+            cases = read_case_file(folder, settings, lines, prompts={file: texts[file] for file in (SYSTEM, USER)})
+            found += cases.mistakes
         if settings:
             found += _attachment_mistakes(settings, lines)
         # Examples can be checked only against a prompt and a schema without mistakes.
@@ -116,6 +121,7 @@ def load_pipeline(folder: Path) -> Pipeline:
                 user=texts[USER],
                 schema_text=texts.get(SCHEMA),
                 shared=shared,
+                cases=cases.text,
                 lines={".".join(map(str, path)): line for path, line in lines.items()},
                 checks=checks.checks,
                 check_lines=checks.lines,

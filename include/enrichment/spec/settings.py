@@ -12,14 +12,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationInfo,
-    field_validator,
     model_validator,
 )
-from pydantic_core import PydanticCustomError
 
-from include.enrichment.answers.schema.carried import CARRIED_TYPE_NAMES, carried_type
-from include.enrichment.answers.schema.keys import KEY_TYPE_NAMES, key_type, kind_of_value
+from include.enrichment.answers.schema.keys import key_type, kind_of_value
 from include.enrichment.answers.table import PART, SAMPLE, VARIANT
 from include.enrichment.documents.object_columns import OBJECT_URI
 from include.enrichment.documents.options import AttachmentOptions, AttachmentSettings
@@ -33,43 +29,13 @@ from include.enrichment.runs.passes import (
     MAX_CANARY_ROWS,
     MAX_RETRY_PASSES,
 )
-from include.enrichment.spec.variants.pairs import PairSettings
+from include.enrichment.spec.sources.settings import SourceSettings
 from include.enrichment.spec.variants.settings import MAX_VARIANTS, VariantSettings
-from include.enrichment.storage.address import daily_files, daily_objects
 
 #: A smaller ``batch_bytes`` is rejected: it is probably meant in megabytes.
 MIN_BATCH_BYTES = 1_000
 #: More answers per row are rejected: each of them is billed.
 MAX_SAMPLES = 100
-#: The settings that replace extract.sql.
-_INSTEAD_OF_QUERY = ("files", "objects", "table")
-
-
-def _key_type(name: str) -> str:
-    if key_type(name) is None:
-        raise ValueError(f"must be one of {', '.join(KEY_TYPE_NAMES)}")
-    return name
-
-
-def _columns(columns: object) -> object:
-    """Return ``[package]``, which takes the type from the rows, as ``{package: null}``."""
-    if not isinstance(columns, dict | list) or not all(isinstance(name, str) for name in columns):
-        raise ValueError("must be a list of column names, or a mapping of column names to types")
-    if twice := sorted({name for name in columns if list(columns).count(name) > 1}):
-        raise ValueError(f"names {', '.join(map(repr, twice))} twice")
-    return dict.fromkeys(columns) if isinstance(columns, list) else columns
-
-
-def _key_columns(key: object) -> object:
-    if key in ([], {}):
-        raise ValueError("must be a list of column names, or a mapping of column names to types; at least one")
-    return _columns(key)
-
-
-def _carried_type(name: str) -> str:
-    if carried_type(name) is None:
-        raise ValueError(f"must be one of {', '.join(CARRIED_TYPE_NAMES)}")
-    return name
 
 
 def _off(value: object) -> object:
@@ -79,109 +45,6 @@ def _off(value: object) -> object:
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class SourceSettings(_Frozen):
-    """
-    The source of the rows: a query, unless ``files``, ``objects`` or ``table`` is set.
-
-    :param files: the S3 prefix of the partition's Parquet files, with a placeholder for the day; replaces the query
-    :param objects: the S3 prefix of the partition's documents and images, or the absolute path of their folder, with a
-        placeholder for the day; each of them is a row. Replaces the query
-    :param table: the pipeline whose published partition is read, from the same lake; replaces the query
-    :param rename: the names of columns of ``files`` or ``table`` in this pipeline. All other settings, prompts and
-        checks use the new names
-    :param where: a boolean SQL expression over the columns of ``files`` or ``table``, or over the listing of
-        ``objects``; None: all rows
-    :param pairs: a row is a pair of rows of ``table``; None: it is one of them
-    :param connection: an Airflow connection whose hook is a DbApiHook; with ``files`` and ``objects`` an AWS
-        connection; with ``table`` and for a folder there is none
-    :param key: the business key, unique within a partition: each column with its type; None: the type of the rows
-    :param carry: the columns that are published beside the output, with their types as above. They are not sent
-    """
-
-    # The order is that of validation: each rule needs the fields above its own.
-    files: Annotated[str, AfterValidator(daily_files)] | None = None
-    objects: Annotated[str, AfterValidator(daily_objects)] | None = None
-    table: Annotated[str, Field(min_length=1)] | None = None
-    rename: dict[str, str] = {}
-    where: Annotated[str, Field(min_length=1)] | None = None
-    pairs: PairSettings | None = None
-    connection: Annotated[str, Field(min_length=1)] | None = Field(default=None, validate_default=True)
-    key: Annotated[dict[str, Annotated[str, AfterValidator(_key_type)] | None], BeforeValidator(_key_columns)]
-    carry: Annotated[dict[str, Annotated[str, AfterValidator(_carried_type)] | None], BeforeValidator(_columns)] = {}
-
-    @property
-    def carried_types(self) -> dict[str, pa.DataType | None]:
-        """The carried columns with the types that are named here."""
-        return {name: carried_type(kind) if kind else None for name, kind in self.carry.items()}
-
-    @property
-    def instead_of_query(self) -> str:
-        """The setting that replaces the query: ``files``, ``objects`` or ``table``; empty: there is a query."""
-        return next((kind for kind in _INSTEAD_OF_QUERY if getattr(self, kind)), "")
-
-    @property
-    def objects_connection(self) -> str:
-        """The connection of ``files`` or ``objects``; for a folder, the part of its path that all days share."""
-        return self.connection or (self.objects or "").partition("{")[0].rpartition("/")[0] or "/"
-
-    @property
-    def in_folder(self) -> bool:
-        """Whether ``objects`` are in a folder of this machine."""
-        return bool(self.objects and self.objects.startswith("/"))
-
-    @field_validator("objects", "table")
-    @classmethod
-    def _one_source(cls, place: str | None, info: ValidationInfo) -> str | None:
-        other = next((kind for kind in _INSTEAD_OF_QUERY if info.data.get(kind)), None)
-        if place and other:
-            raise ValueError(f"a source is either source.{other} or source.{info.field_name}: remove one of the two")
-        return place
-
-    @field_validator("rename")
-    @classmethod
-    def _without_alias(cls, rename: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-        if rename and info.data.get("objects"):
-            raise ValueError("is for source.files and source.table only: remove it")
-        if rename and not _replaces_query(info):
-            old, new = next(iter(rename.items()))
-            raise ValueError(f"is for source.files and source.table only: write `{old} as {new}` in extract.sql")
-        return rename
-
-    @field_validator("where")
-    @classmethod
-    def _not_of_a_query(cls, where: str | None, info: ValidationInfo) -> str | None:
-        if where and not _replaces_query(info):
-            raise ValueError(
-                "filters source.files, source.objects and source.table only: put the condition into extract.sql"
-            )
-        return where
-
-    @field_validator("pairs")
-    @classmethod
-    def _of_a_table(cls, pairs: PairSettings | None, info: ValidationInfo) -> PairSettings | None:
-        if pairs and not info.data.get("table", "a mistake"):
-            raise ValueError("is for source.table only: remove it")
-        return pairs
-
-    @field_validator("connection")
-    @classmethod
-    def _connected(cls, connection: str | None, info: ValidationInfo) -> str | None:
-        table, objects = info.data.get("table"), info.data.get("objects") or ""
-        if connection and table:
-            raise ValueError("is not used, because source.table is read from the lake: remove it")
-        if connection and objects.startswith("/"):
-            raise ValueError("is not used, because source.objects is a folder of this machine: remove it")
-        # A source with a mistake of its own is not in the data. Whether it needs a connection is not known.
-        if not connection and not table and not objects.startswith("/") and "objects" in info.data:
-            raise PydanticCustomError("missing", "Field required")
-        return connection
-
-
-def _replaces_query(info: ValidationInfo) -> bool:
-    """Return whether a setting replaces the query, or may: one with a mistake of its own is not in the data."""
-    return any(info.data.get(kind, "a mistake") for kind in _INSTEAD_OF_QUERY)
 
 
 class RequestSettings(_Frozen):

@@ -13,7 +13,7 @@ from include.enrichment.requests.template import Template
 from include.enrichment.spec.parse_time import column_names, read_setting, source_column_names, source_tables
 from include.enrichment.spec.renaming import Renaming
 from include.enrichment.spec.settings import FromColumn, Settings
-from include.enrichment.spec.variants.pairs import FIRST, SECOND, PairSettings, split_side
+from include.enrichment.spec.sources.pairs import FIRST, SECOND, PairSettings, split_side
 from include.enrichment.spec.variants.settings import CURRENT
 from include.enrichment.spec.where import Where
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from include.enrichment.errors import WarehouseError, nearest
-from include.enrichment.spec.variants.pairs import FIRST, SECOND, PairSettings, split_side
+from include.enrichment.spec.sources.pairs import FIRST, SECOND, PairSettings, split_side
 
 #: The pairs in one batch. It is small because a batch is then converted to Python.
 _ROWS_A_BATCH = 256

@@ -16,7 +16,7 @@ from include.enrichment.answers.manifest import Manifest
 from include.enrichment.errors import WarehouseError, nearest
 from include.enrichment.runs.partition import Partition
 from include.enrichment.spec.renaming import Renaming
-from include.enrichment.spec.variants.pairs import FIRST, PairSettings
+from include.enrichment.spec.sources.pairs import FIRST, PairSettings
 from include.enrichment.spec.where import RowFilter, Where
 from include.enrichment.storage import layout
 from include.enrichment.storage.version import check_stamp, parse

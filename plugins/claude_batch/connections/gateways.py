@@ -23,6 +23,7 @@ from include.enrichment.errors import SetupError
 from include.enrichment.storage.address import S3Address, lake_address, redact_secret, s3_address
 from include.gateways.documents.buckets import LocalFolder, S3Buckets
 from include.gateways.lake import Lake
+from include.gateways.sources.cases import CaseFile
 from include.gateways.sources.objects import Objects
 from include.gateways.sources.parquet_files import ParquetFiles
 from include.gateways.sources.published_table import PublishedTable
@@ -138,6 +139,8 @@ def open_source(pipeline: Pipeline, *, lake: Lake) -> Source:
             renaming=pipeline.renaming,
             pairs=settings.pairs,
         )
+    if settings.cases:
+        return CaseFile(pipeline.cases, file=settings.cases, types=settings.column_types)
     if settings.files:
         bucket = _open_s3(replace(s3_address(settings.files), prefix=""), connection)
         files, renaming = settings.files, pipeline.renaming

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from include.enrichment.errors import WarehouseError
-from include.enrichment.spec.variants.pairs import PairSettings
+from include.enrichment.spec.sources.pairs import PairSettings
 from include.gateways.sources.paired_rows import paired
 
 ROWS: list[dict[str, Any]] = [

@@ -15,7 +15,7 @@ import pytest
 from include.enrichment.errors import LakeError, SpecError, WarehouseError
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.spec.renaming import Renaming
-from include.enrichment.spec.variants.pairs import PairSettings
+from include.enrichment.spec.sources.pairs import PairSettings
 from include.enrichment.spec.where import Where
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder

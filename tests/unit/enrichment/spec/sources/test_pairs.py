@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from include.enrichment.spec.variants.pairs import PairSettings, split_side
+from include.enrichment.spec.sources.pairs import PairSettings, split_side
 from tests.fixtures.flow import write_pipeline
 from tests.fixtures.folder import SCHEMA, YAML, Load, Mistakes
 

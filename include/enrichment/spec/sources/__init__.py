@@ -1,0 +1,1 @@
+"""What a pipeline's folder says of the source of its rows."""
