@@ -124,7 +124,16 @@ ROOMS = [
     Room(
         path="include/evaluation/graders",
         imports={"include.enrichment", "include.evaluation.graders", "include.evaluation.scores", "pydantic"},
-        only={"grader.py": {"pyarrow"}, "json_values.py": {"msgspec"}},
+        only={"grader.py": {"pyarrow"}, "json_values.py": {"msgspec"}, "sql.py": {"duckdb", "pyarrow"}},
+    ),
+    *_layers(
+        "include/evaluation/graders",
+        ["values", "structures"],
+        base={
+            *("include.enrichment", "include.evaluation.graders.grader", "include.evaluation.graders.json_values"),
+            *("include.evaluation.scores", "pydantic"),
+        },
+        only={"collection.py": {"rapidfuzz", "scipy"}, "objects.py": {"numpy", "scipy"}},
     ),
     Room(
         path="include/evaluation/outputs",
@@ -203,6 +212,18 @@ ROOMS = [
         imports={"include.enrichment", "include.reporting", "pyarrow"},
         only={"charts.py": {"matplotlib"}, "page.py": {"jinja2"}},
     ),
+    Room(
+        path="include/reporting/evaluation",
+        imports={
+            *("include.evaluation.result", "include.evaluation.scores", "include.reporting.evaluation"),
+            *("include.reporting.wording", "numpy", "pandas"),
+        },
+        only={
+            "page.py": {"include.reporting", "jinja2", "markupsafe"},
+            "scale.py": {"matplotlib"},
+            "word_diff.py": {"rapidfuzz"},
+        },
+    ),
     Room(path="include/steps", imports={*_BELOW_STEPS, "include.steps"}),
     *(
         Room(
@@ -229,7 +250,7 @@ ROOMS = [
     Room(
         path="include/cli",
         imports={*_BELOW_CLI, "include.cli", "include.reporting"},
-        only={"run.py": {"psutil"}, "demo.py": {"psutil", "httpx2"}, "consent.py": {"yaml"}},
+        only={"demo.py": {"psutil", "httpx2"}, "consent.py": {"yaml"}},
     ),
     Room(
         path="include/cli/output",
@@ -239,7 +260,7 @@ ROOMS = [
     Room(
         path="include/cli/foreground",
         imports={*_BELOW_CLI, "include.cli.foreground", "include.cli.output", "include.cli.exit_codes"},
-        only={"dag_run.py": {"airflow"}, "unfinished.py": {"psutil"}},
+        only={"dag_run.py": {"airflow"}, "unfinished.py": {"psutil"}, "session.py": {"psutil"}},
     ),
     Room(
         path="include/stack",
