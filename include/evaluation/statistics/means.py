@@ -22,6 +22,9 @@ def bootstrap(sums: Floats, sizes: Floats, *, confidence: float, resamples: int,
     """
     Return the BCa bootstrap interval of the mean score of all cases, resampling whole clusters.
 
+    Its tails are those of Student's t, because resamples of few clusters spread too little: see Hesterberg, "What
+    Teachers Should Know About the Bootstrap", The American Statistician 69 (2015) 371-386, section 4.
+
     :param sums: of the scores of each cluster
     :param sizes: the number of cases of each cluster
     :param lowest: the least possible score; the greatest is 1
@@ -38,7 +41,8 @@ def bootstrap(sums: Floats, sizes: Floats, *, confidence: float, resamples: int,
     acceleration = (spread**3).sum() / (6 * (spread**2).sum() ** 1.5)
     share_below = ((drawn < mean).sum() + (drawn == mean).sum() / 2) / resamples
     bias = stats.norm.ppf(np.clip(share_below, 1 / resamples, 1 - 1 / resamples))
-    tails = bias + stats.norm.ppf([(1 - confidence) / 2, (1 + confidence) / 2])
+    spread_less = np.sqrt(len(sums) / (len(sums) - 1))
+    tails = bias + stats.t.ppf([(1 - confidence) / 2, (1 + confidence) / 2], len(sums) - 1) * spread_less
     low, high = np.quantile(drawn, stats.norm.cdf(bias + tails / (1 - acceleration * tails)))
     return Interval(low=float(low), high=float(high), method="BCa bootstrap")
 
