@@ -272,6 +272,11 @@ class Pipeline(Versioned):
             for sample in range(1, self.settings.samples + 1)
         ]
 
+    @property
+    def models(self) -> str:
+        """The model of its requests; the distinct models of its variants, separated by commas."""
+        return ", ".join(dict.fromkeys(one.settings.request.model for one in self.by_variant.values()))
+
     def read_checks(self) -> Checks | None:
         """
         Return the pipeline's checks, None if it has none. They are made once, which takes a second with some of them.
@@ -294,7 +299,7 @@ class Pipeline(Versioned):
             output=self.output,
             names=RowNames(
                 key=[*source.key, *([PART] if self.settings.split_pages else [])],
-                for_each=list(self.settings.for_each),
+                for_each=[*self.settings.for_each, *([VARIANT] if self.variants else [])],
                 sample=SAMPLE if sampled else None,
             ),
             prompt_columns=self._prompt_columns,
