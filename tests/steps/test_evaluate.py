@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,9 +45,9 @@ def test_an_evaluation_is_five_files_and_its_summary_has_everything_that_was_com
     assert parse(EvaluationResult, lake.read(stored.summary_json), "summary.json") == result
     assert (result.run_id, result.partition, result.trial, result.simulated) == ("manual__1", "2026-11-01", None, True)
     assert (result.cases, result.samples) == (3, 1)
-    assert {one.variant: (one.answers, one.invalid, str(one.cost_usd)) for one in result.variants} == {
-        "current": (3, 1, "0.003"),
-        "candidate": (3, 0, "0.003"),
+    assert {one.variant: (one.answers, one.invalid, one.cost_usd) for one in result.variants} == {
+        "current": (3, 1, Decimal("0.003")),
+        "candidate": (3, 0, Decimal("0.003")),
     }
     assert {one.variant: one.value for one in result.metrics} == {"current": pytest.approx(1 / 3), "candidate": 1}
     assert set(result.file_hashes) >= {"tickets/evaluation.yaml", "tickets/user.md", "tickets/output.schema.json"}
