@@ -26,8 +26,9 @@ from include.enrichment.answers.outcome import decode_line, judge
 from include.enrichment.answers.table import SAMPLE
 from include.enrichment.documents.document import Page
 from include.enrichment.errors import SpecError
-from include.enrichment.spec.pipeline import CHECKS, CONTEXT, EXAMPLES, FILES, Pipeline
+from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.pipeline_folder import load_pipeline
+from include.enrichment.spec.variants.files import CHECKS, CONTEXT, EXAMPLES, FILES
 
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINES = sorted(path for path in (ROOT / "include/pipelines").iterdir() if path.is_dir())

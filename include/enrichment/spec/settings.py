@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pyarrow as pa
 from pydantic import (
@@ -30,7 +30,7 @@ from include.enrichment.runs.passes import (
     MAX_RETRY_PASSES,
 )
 from include.enrichment.spec.sources.settings import SourceSettings
-from include.enrichment.spec.variants.settings import MAX_VARIANTS, VariantSettings
+from include.enrichment.spec.variants.settings import RequestSettings, Variants
 
 #: A smaller ``batch_bytes`` is rejected: it is probably meant in megabytes.
 MIN_BATCH_BYTES = 1_000
@@ -38,31 +38,8 @@ MIN_BATCH_BYTES = 1_000
 MAX_SAMPLES = 100
 
 
-def _off(value: object) -> object:
-    """Return ``off``, which YAML 1.1 reads as false, as written."""
-    return "off" if value is False else value
-
-
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class RequestSettings(_Frozen):
-    """
-    The settings that all requests share.
-
-    :param other_models: the models that a run may use instead of ``model``
-    :param thinking: None: the model's default. Thinking is billed as output and counts against ``max_tokens``
-    :param effort: how much the model spends on an answer; None: the model's default
-    :param cache: lifetime of the system prompt in the prompt cache; auto: whichever costs least, see Pipeline.caching
-    """
-
-    model: str = Field(min_length=1)
-    other_models: list[Annotated[str, Field(min_length=1)]] = []
-    max_tokens: int = Field(ge=1)
-    thinking: Literal["adaptive", "disabled"] | None = None
-    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
-    cache: Annotated[Literal["off", "5m", "1h", "auto"], BeforeValidator(_off)] = "off"
 
 
 class Limits(_Frozen):
@@ -183,7 +160,7 @@ class Settings(_Frozen):
     for_each: Annotated[dict[str, _ForEachValues], AfterValidator(_bounded)] = {}
     reuse: bool = True
     samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)
-    variants: dict[str, VariantSettings] = Field(default={}, max_length=MAX_VARIANTS)
+    variants: Variants = {}
     keep: Keep | None = None
 
     @property

@@ -1,1 +1,1 @@
-"""What a pipeline has in several variants, which are compared on the same rows."""
+"""How a pipeline asks for each row: its request settings, prompts, schema and examples, in one or several variants."""
