@@ -125,7 +125,16 @@ ROOMS = [
     Room(
         path="include/evaluation/graders",
         imports={"include.enrichment", "include.evaluation.graders", "include.evaluation.scores", "pydantic"},
-        only={"grader.py": {"pyarrow"}, "json_values.py": {"msgspec"}},
+        only={"grader.py": {"pyarrow"}, "json_values.py": {"msgspec"}, "sql.py": {"duckdb", "pyarrow"}},
+    ),
+    *_layers(
+        "include/evaluation/graders",
+        ["values", "structures"],
+        base={
+            *("include.enrichment", "include.evaluation.graders.grader", "include.evaluation.graders.json_values"),
+            *("include.evaluation.scores", "pydantic"),
+        },
+        only={"collection.py": {"rapidfuzz", "scipy"}, "objects.py": {"numpy", "scipy"}},
     ),
     Room(
         path="include/evaluation/outputs",

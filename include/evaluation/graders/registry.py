@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from include.enrichment.errors import nearest
 from include.enrichment.spec.yaml_file import NodePath, describe_problem
-from include.evaluation.graders.exact import Exact
-from include.evaluation.graders.grader import Grader
-from include.evaluation.graders.text import Text
+from include.evaluation.graders.evidence import Evidence
+from include.evaluation.graders.grader import Grader, PairGrader
+from include.evaluation.graders.sql import Sql
+from include.evaluation.graders.structures.collection import List, Set
+from include.evaluation.graders.structures.json_equality import Json
+from include.evaluation.graders.structures.objects import Object
+from include.evaluation.graders.values.date import Date
+from include.evaluation.graders.values.exact import Exact
+from include.evaluation.graders.values.number import Number
+from include.evaluation.graders.values.pattern import Pattern
+from include.evaluation.graders.values.text import Text
 
 GRADERS: dict[str, type[Grader]] = {
     "exact": Exact,
     "text": Text,
+    "number": Number,
+    "date": Date,
+    "set": Set,
+    "list": List,
+    "object": Object,
+    "json": Json,
+    "pattern": Pattern,
+    "evidence": Evidence,
+    "sql": Sql,
 }
 
 
@@ -46,10 +64,36 @@ def read_grader(setting: object) -> Grader:
         if not kind.main_option:
             raise GraderMistakes([((name,), f"must be a mapping of options: {', '.join(kind.model_fields) or 'none'}")])
         options = {kind.main_option: options}
+    fields = options.get("fields")
+    if kind is Object and isinstance(fields, dict):
+        options = {**options, "fields": _read_fields(fields)}
     try:
         return kind.model_validate(options)
     except ValidationError as error:
         raise GraderMistakes([((name, *one["loc"]), _fact(one, kind)) for one in error.errors()]) from error
+
+
+def _read_fields(settings: Mapping[str, object]) -> dict[str, PairGrader]:
+    """Return the graders of an object's fields. Raises GraderMistakes with those of all fields."""
+    graders: dict[str, PairGrader] = {}
+    mistakes: list[tuple[NodePath, str]] = []
+    for field, setting in settings.items():
+        path: NodePath = ("object", "fields", field)
+        try:
+            grader = read_grader(setting)
+        except GraderMistakes as error:
+            mistakes += [((*path, *below), fact) for below, fact in error.mistakes]
+            continue
+        if isinstance(grader, PairGrader):
+            graders[field] = grader
+        else:
+            able = [name for name, kind in GRADERS.items() if issubclass(kind, PairGrader)]
+            mistakes.append(
+                (path, f"this grader is for whole answers. A field of an object has one of {', '.join(able)}")
+            )
+    if mistakes:
+        raise GraderMistakes(mistakes)
+    return graders
 
 
 def _fact(problem: Any, kind: type[Grader]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from include.enrichment.answers.checks.kind import TextKind, text_of
 
 #: Digits, with separators of any language between them. A space separates groups of three only.
-_NUMBER = re.compile(
+NUMBER = re.compile(
     r"(?<![\w.,])\.\d+(?:[eE][+-]?\d+(?!\w))?|\d+(?:[.,'’٫٬\u00a0\u202f]\d+| \d{3}(?!\d))*(?:[eE][+-]?\d+(?!\w))?"
 )
 _EXPONENT = re.compile(r"(.*)[eE]([+-]?)(\d+)")
@@ -32,10 +32,10 @@ class Numbers(TextKind):
 
     def facts(self, row: Mapping[str, Any]) -> list[str]:
         texts = (text_of(row, name) or "" for name in self.columns)
-        return sorted({value for text in texts for number in _NUMBER.findall(text) for value in _values(number)})
+        return sorted({value for text in texts for number in NUMBER.findall(text) for value in _values(number)})
 
     def problem(self, text: str, fact: Any) -> str | None:
-        found = _NUMBER.findall(text)
+        found = NUMBER.findall(text)
         if not found:
             return None
         known = set(fact)
@@ -45,15 +45,15 @@ class Numbers(TextKind):
 
 def _is_known(number: str, known: Set[str]) -> bool:
     parts = _parts(number)
-    return not known.isdisjoint(_readings(number)) or (bool(parts) and set(parts) <= known)
+    return not known.isdisjoint(readings(number)) or (bool(parts) and set(parts) <= known)
 
 
 def _values(number: str) -> list[str]:
     """Return the values that a number of the row stands for, and those of its parts, if it may be several numbers."""
-    return [*_readings(number), *_parts(number)]
+    return [*readings(number), *_parts(number)]
 
 
-def _readings(number: str) -> list[str]:
+def readings(number: str) -> list[str]:
     """
     Return the values that a number may stand for as a whole: ``1.299`` is 1299 in German and 1.299 in English.
 
@@ -62,17 +62,17 @@ def _readings(number: str) -> list[str]:
     """
     if exponent := _EXPONENT.fullmatch(number):
         shift = int(f"{exponent[2]}{exponent[3][:4]}")
-        return [_shifted(reading, shift) for reading in _readings(exponent[1])] if abs(shift) <= _MOST_DIGITS else []
+        return [_shifted(reading, shift) for reading in readings(exponent[1])] if abs(shift) <= _MOST_DIGITS else []
     if number.startswith("."):
         return [_plain("", number[1:])]
     first, *rest = _SEPARATOR.split(number)
     separators = _SEPARATOR.findall(number)
-    readings = []
+    found = []
     if _are_groups(rest):
-        readings.append(_plain("".join([first, *rest]), ""))
+        found.append(_plain("".join([first, *rest]), ""))
     if separators and separators[-1] not in separators[:-1] and _are_groups(rest[:-1]):
-        readings.append(_plain("".join([first, *rest[:-1]]), rest[-1]))
-    return readings
+        found.append(_plain("".join([first, *rest[:-1]]), rest[-1]))
+    return found
 
 
 def _parts(number: str) -> list[str]:
@@ -81,7 +81,7 @@ def _parts(number: str) -> list[str]:
     for one number.
     """
     exponent = _EXPONENT.fullmatch(number)
-    several = not exponent[2] if exponent else " " in number or not _readings(number)
+    several = not exponent[2] if exponent else " " in number or not readings(number)
     return [_plain(part, "") for part in _SEPARATOR.split(number) if part] if several else []
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from include.evaluation.graders.exact import Exact
+from include.evaluation.graders.values.exact import Exact
 
 
 @pytest.mark.parametrize(

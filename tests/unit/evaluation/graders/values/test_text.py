@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from include.evaluation.graders.text import Ignored, Text
+from include.evaluation.graders.values.text import Ignored, Text
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Graders of single values: texts, numbers, dates."""
