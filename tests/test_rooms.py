@@ -141,6 +141,13 @@ ROOMS = [
         imports={"include.enrichment", "include.evaluation", "pandas", "numpy", "pyarrow"},
     ),
     Room(
+        path="include/evaluation/figures",
+        imports={
+            *(f"include.evaluation.{name}" for name in ("figures", "result", "scores", "spec", "statistics")),
+            *("numpy", "pandas", "scipy"),
+        },
+    ),
+    Room(
         path="include/evaluation/statistics",
         imports={"include.evaluation.statistics", "numpy", "scipy"},
         only={"agreement.py": {"krippendorff"}, "holm.py": {"statsmodels"}, "proportions.py": {"statsmodels"}},
@@ -206,6 +213,18 @@ ROOMS = [
         imports={"include.enrichment", "include.reporting", "pyarrow"},
         only={"charts.py": {"matplotlib"}, "page.py": {"jinja2"}},
     ),
+    Room(
+        path="include/reporting/evaluation",
+        imports={
+            *("include.evaluation.result", "include.evaluation.scores", "include.reporting.evaluation"),
+            *("include.reporting.wording", "numpy", "pandas"),
+        },
+        only={
+            "page.py": {"include.reporting", "jinja2", "markupsafe"},
+            "scale.py": {"matplotlib"},
+            "word_diff.py": {"rapidfuzz"},
+        },
+    ),
     Room(path="include/steps", imports={*_BELOW_STEPS, "include.steps"}),
     *(
         Room(
@@ -232,7 +251,7 @@ ROOMS = [
     Room(
         path="include/cli",
         imports={*_BELOW_CLI, "include.cli", "include.reporting"},
-        only={"run.py": {"psutil"}, "demo.py": {"psutil", "httpx2"}, "consent.py": {"yaml"}},
+        only={"demo.py": {"psutil", "httpx2"}, "consent.py": {"yaml"}},
     ),
     Room(
         path="include/cli/output",
@@ -242,7 +261,7 @@ ROOMS = [
     Room(
         path="include/cli/foreground",
         imports={*_BELOW_CLI, "include.cli.foreground", "include.cli.output", "include.cli.exit_codes"},
-        only={"dag_run.py": {"airflow"}, "unfinished.py": {"psutil"}},
+        only={"dag_run.py": {"airflow"}, "unfinished.py": {"psutil"}, "session.py": {"psutil"}},
     ),
     Room(
         path="include/stack",

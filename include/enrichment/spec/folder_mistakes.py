@@ -69,6 +69,12 @@ def _ways(settings: Settings | None) -> dict[str, _Way]:
     }
 
 
+def prompt_files(settings: Settings) -> list[str]:
+    """Return the names of the prompts of all variants, each once."""
+    found = [way.files for way in _ways(settings).values()]
+    return list(dict.fromkeys(file for files in found for file in (files.system, files.user)))
+
+
 def find_mistakes(texts: Texts, settings: Settings | None, lines: Lines) -> Iterator[str]:
     """Yield the mistakes of all files, except those in the settings themselves."""
     ways = _ways(settings).values()
@@ -145,18 +151,8 @@ def schema_lines(text: str) -> Lines:
         return {}
 
 
-def prompt_files(settings: Settings) -> list[str]:
-    """Return the names of the prompts of all variants, each once."""
-    return _prompts(_ways(settings).values())
-
-
-def _prompts(ways: Iterable[_Way]) -> list[str]:
-    """Return the names of the prompts, each once."""
-    return list(dict.fromkeys(file for way in ways for file in (way.files.system, way.files.user)))
-
-
 def _prompt_mistakes(texts: Texts, way: _Way) -> Iterator[str]:
-    for file in _prompts([way]):
+    for file in (way.files.system, way.files.user):
         try:
             template = Template(texts[file], file=file)
         except SpecError as error:

@@ -25,7 +25,7 @@ from include.enrichment.runs.options import RunOptions
 from include.enrichment.spec.renaming import Renaming
 from include.enrichment.spec.settings import FromColumn, Settings
 from include.enrichment.spec.variants.asking import Asking, Variant
-from include.enrichment.spec.variants.files import CHECKS, SQL, YAML
+from include.enrichment.spec.variants.files import CHECKS, YAML
 from include.enrichment.spec.variants.union_schema import union_schema
 from include.enrichment.spec.where import Where
 from include.enrichment.storage.version import Versioned
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from include.enrichment.answers.checks.checks import Checks
+
+#: What a variant has in place of the pipeline's own, besides the settings of the request.
+_ASKED = {"system", "user", "schema_text", "shared", "files"}
 
 
 class Pipeline(Versioned):
@@ -88,7 +91,7 @@ class Pipeline(Versioned):
         return {
             name: self.model_copy(
                 update={
-                    **variant.model_dump(include={"system", "user", "schema_text", "shared", "files"}),
+                    **variant.model_dump(include=_ASKED),
                     "settings": self.settings.model_copy(update={"request": variant.request}),
                     "variants": {},
                 }
@@ -103,16 +106,7 @@ class Pipeline(Versioned):
 
     @property
     def _own_asking(self) -> Asking:
-        return self._asking(
-            Variant(
-                request=self.settings.request,
-                system=self.system,
-                user=self.user,
-                schema_text=self.schema_text,
-                shared=self.shared,
-                files=self.files,
-            )
-        )
+        return self._asking(Variant(request=self.settings.request, **self.model_dump(include=_ASKED)))
 
     def _asking(self, variant: Variant) -> Asking:
         canary, evidence = self.settings.limits.canary_rows > 0, self.settings.output.evidence
@@ -122,17 +116,17 @@ class Pipeline(Versioned):
         """
         Return the pipeline with the options of one run.
 
-        Raises ParamError for a model that the pipeline does not name, a budget above the ceiling, or options that
-        exclude each other.
+        Raises ParamError for a model or a variant that the pipeline does not have, a budget above the ceiling, or
+        options that exclude each other.
         """
-        request, limits, file = self.settings.request, self.settings.limits, self._file(YAML)
-        model = options.choose_model([request.model, *request.other_models], file=file)
-        reuse = options.choose_reuse(self.settings.reuse)
-        budget = options.choose_budget(limits.budget_usd, ceiling=limits.budget_ceiling_usd, file=file)
-        request = request.model_copy(update={"model": model})
-        limits = limits.model_copy(update={"budget_usd": budget})
-        settings = self.settings.model_copy(update={"request": request, "limits": limits, "reuse": reuse})
-        return self.model_copy(update={"settings": settings, "options": options})
+        file = self._file(YAML)
+        chosen = options.choose_variants(list(self.variants), file=file)
+        changes = {
+            "settings": self.settings.for_run(options, file=file),
+            "variants": {name: self.variants[name] for name in chosen},
+            "options": options,
+        }
+        return self.model_copy(update=changes)
 
     @property
     def caching(self) -> Caching:
@@ -266,6 +260,11 @@ class Pipeline(Versioned):
             for sample in range(1, self.settings.samples + 1)
         ]
 
+    @property
+    def models(self) -> str:
+        """The model of its requests; the distinct models of its variants, separated by commas."""
+        return ", ".join(dict.fromkeys(one.settings.request.model for one in self.by_variant.values()))
+
     def read_checks(self) -> Checks | None:
         """
         Return the pipeline's checks, None if it has none. They are made once, which takes a second with some of them.
@@ -288,7 +287,7 @@ class Pipeline(Versioned):
             output=self.output,
             names=RowNames(
                 key=[*source.key, *([PART] if self.settings.split_pages else [])],
-                for_each=list(self.settings.for_each),
+                for_each=[*self.settings.for_each, *([VARIANT] if self.variants else [])],
                 sample=SAMPLE if sampled else None,
             ),
             prompt_columns=self._prompt_columns,
@@ -333,13 +332,9 @@ class Pipeline(Versioned):
             )
         )
         if unknown:
-            origin = (
-                source.files
-                or source.objects
-                or source.cases
-                or (f"the table of {source.table}" if source.table else SQL)
+            raise SpecError(
+                "\n".join([*unknown, f"Columns of {source.origin}: {', '.join(columns)}. Nothing was sent."])
             )
-            raise SpecError("\n".join([*unknown, f"Columns of {origin}: {', '.join(columns)}. Nothing was sent."]))
 
     def _salt(self, run_id: str, sample: int) -> str:
         """Return the salt of the request ids. Sample 1 has none, so a higher ``samples`` pays for the new ones only."""

@@ -5,7 +5,7 @@ Reads a pipeline's folder into one checked value.
 
 ``source.files``, ``source.objects``, ``source.table`` and ``source.cases``, which names another file of the folder,
 replace extract.sql. Without output.schema.json the answer is text. The last three are optional. A variant may name
-other files in place of the prompts, schema, context and examples.
+other files in place of the prompts, the schema, the context and the examples.
 """
 
 from __future__ import annotations

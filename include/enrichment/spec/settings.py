@@ -22,7 +22,7 @@ from include.enrichment.documents.options import AttachmentOptions, AttachmentSe
 from include.enrichment.errors import nearest
 from include.enrichment.requests.chunk import MAX_BATCH_BYTES, MAX_BATCH_REQUESTS
 from include.enrichment.requests.fan_out import MAX_COMBINATIONS, check_values
-from include.enrichment.runs.options import Budget
+from include.enrichment.runs.options import Budget, RunOptions
 from include.enrichment.runs.passes import (
     DEFAULT_CANARY_ROWS,
     DEFAULT_RETRY_PASSES,
@@ -162,6 +162,26 @@ class Settings(_Frozen):
     samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)
     variants: Variants = {}
     keep: Keep | None = None
+
+    def for_run(self, options: RunOptions, *, file: str) -> Settings:
+        """
+        Return the settings with the options of one run.
+
+        Raises ParamError for a model that the settings do not name, a budget above the ceiling, or options that exclude
+        each other.
+
+        :param file: pipeline.yaml, for errors
+        """
+        request, limits = self.request, self.limits
+        model = options.choose_model([request.model, *request.other_models], file=file)
+        budget = options.choose_budget(limits.budget_usd, ceiling=limits.budget_ceiling_usd, file=file)
+        return self.model_copy(
+            update={
+                "request": request.model_copy(update={"model": model}),
+                "limits": limits.model_copy(update={"budget_usd": budget}),
+                "reuse": options.choose_reuse(self.reuse),
+            }
+        )
 
     @property
     def attached_columns(self) -> dict[str, AttachmentOptions]:

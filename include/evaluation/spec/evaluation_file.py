@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from include.enrichment.answers.evidence.quote import EVIDENCE
 from include.enrichment.errors import SpecError, nearest
 from include.enrichment.spec.pipeline import Pipeline
-from include.enrichment.spec.variants.settings import CURRENT
+from include.enrichment.spec.variants import CURRENT
 from include.enrichment.spec.yaml_file import NodePath, describe_file_error, describe_problem, line_of, read_model
 from include.evaluation.graders.evidence import Evidence
 from include.evaluation.graders.registry import GraderMistakes, read_grader

@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-#: The name of the variant that has the pipeline's own settings, unless one without changes has another.
-CURRENT = "current"
+from include.enrichment.spec.variants import CURRENT
+
 #: More variants are rejected: each asks for an answer to every row.
 MAX_VARIANTS = 20
 #: A name stands in the table, in commands and in the names of files.
@@ -106,8 +106,13 @@ def _named(variants: dict[str, VariantSettings]) -> dict[str, VariantSettings]:
     return variants
 
 
+def _without_changes(variant: object) -> object:
+    """Return the nothing after ``today:`` as no changes."""
+    return {} if variant is None else variant
+
+
 #: The setting ``variants``.
-Variants = Annotated[dict[str, VariantSettings], AfterValidator(_named)]
+Variants = Annotated[dict[str, Annotated[VariantSettings, BeforeValidator(_without_changes)]], AfterValidator(_named)]
 
 
 def with_current(variants: Mapping[str, VariantSettings]) -> dict[str, VariantSettings]:

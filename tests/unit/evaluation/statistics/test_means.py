@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from include.evaluation.statistics.means import bootstrap, clustered
+from include.evaluation.statistics.means import bootstrap, clustered, permutation
 
 
 def test_the_interval_is_that_of_scipys_bca_bootstrap() -> None:
@@ -20,3 +20,21 @@ def test_the_interval_is_that_of_scipys_bca_bootstrap() -> None:
 def test_one_cluster_gives_no_interval() -> None:
     values, clusters = np.array([0.5, 1, 0]), np.array([3, 3, 3])
     assert bootstrap(*clustered(values, clusters), confidence=0.95, resamples=200) is None
+
+
+def test_the_sign_flip_test_is_that_of_scipys_permutation_test() -> None:
+    sums = np.random.default_rng(3).normal(0.1, 0.4, size=40)
+    peer = stats.permutation_test(
+        (sums,), np.mean, permutation_type="samples", n_resamples=20_000, rng=np.random.default_rng(4)
+    )
+    assert permutation(sums, resamples=20_000) == pytest.approx(peer.pvalue, abs=0.01)
+
+
+def test_sums_without_a_difference_are_no_evidence() -> None:
+    assert permutation(np.zeros(10), resamples=200) == 1
+
+
+def test_equal_scores_leave_a_width() -> None:
+    found = bootstrap(*clustered(np.ones(20), None), confidence=0.95, resamples=200)
+    assert found is not None
+    assert (found.low, found.high) == pytest.approx((0.8316, 1), abs=1e-4)

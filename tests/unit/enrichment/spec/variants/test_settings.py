@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from include.enrichment.spec.variants.settings import CURRENT, RequestSettings, VariantSettings, with_current
+from include.enrichment.spec.variants import CURRENT
+from include.enrichment.spec.variants.settings import RequestSettings, VariantSettings, with_current
 from tests.fixtures.folder import YAML, Load, Mistakes
 
 OWN = RequestSettings(model="claude-haiku-5-5", max_tokens=300, effort="low", other_models=["claude-opus-5-5"])
@@ -22,6 +23,10 @@ def test_a_variant_changes_what_it_names_and_keeps_the_rest() -> None:
     changed = VariantSettings(model="claude-opus-5-5", cache="1h").request(OWN)
     assert changed == RequestSettings(model="claude-opus-5-5", max_tokens=300, effort="low", cache="1h")
     assert VariantSettings().request(OWN) == OWN.model_copy(update={"other_models": []})
+
+
+def test_a_variant_without_anything_has_no_changes(load: Load) -> None:
+    assert load(yaml=f"{YAML}variants:\n  today:\n  short: {{max_tokens: 5}}\n").variants.keys() == {"today", "short"}
 
 
 @pytest.mark.parametrize("name", ["", "/etc/passwd", "../secret.md", "a/../b.md", "./short.md", ".", "a//b.md"])
@@ -47,7 +52,7 @@ def test_each_mistake_has_its_line_and_the_remedy(mistakes: Mistakes, variants: 
 
 
 def test_current_may_have_changes_if_another_variant_has_none(load: Load) -> None:
-    pipeline = load(yaml=f"{YAML}variants: {{current: {{max_tokens: 5}}, before: {{}}}}\n")
+    pipeline = load(yaml=f"{YAML}variants: {{current: {{max_tokens: 5}}, before: }}\n")
     assert {name: variant.request.max_tokens for name, variant in pipeline.variants.items()} == {
         "current": 5,
         "before": 300,
