@@ -47,6 +47,11 @@ def test_differences_have_a_sign_and_proportions_differ_in_points() -> None:
     assert wording.difference_interval(None, None, "mean") == "no interval"
 
 
+def test_an_axis_has_short_labels() -> None:
+    assert [wording.difference_tick(value, "proportion") for value in (-0.05, 0.0, 0.025)] == ["−5", "0", "+2.5"]
+    assert [wording.difference_tick(value, "mean") for value in (-0.05, 0.0, 1.0)] == ["−0.05", "0", "+1"]
+
+
 def test_a_tiny_p_value_is_a_bound() -> None:
     assert [wording.p_value(value) for value in (None, 0.0004, 0.0312)] == ["none", "< 0.001", "0.031"]
 
