@@ -23,6 +23,8 @@ from include.reporting.wording import count, share
 COLOURS = 7
 #: A gate and its margins are in points, hundredths of the score, whatever the kind of the metric.
 _POINTS = "proportion"
+#: The score of a variant that is as often preferred as the baseline.
+_TIE = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,7 @@ class IntervalChart:
     """
     One metric of all variants.
 
-    :param reference: the position of the baseline's value; None without a baseline
+    :param reference: the position of the baseline's value, or of a tie with it; None without a baseline
     :param note: the cases behind all marks; empty if they differ
     """
 
@@ -104,6 +106,11 @@ def baseline_of(result: EvaluationResult, metric: str) -> str | None:
     return next((name for name in compared if name in names), None)
 
 
+def pairwise_metrics(result: EvaluationResult) -> set[str]:
+    """Return the metrics of judges that compare two variants: the baseline has no score, and 0.5 is a tie with it."""
+    return {one.metric for one in result.position_bias}
+
+
 def colours(result: EvaluationResult) -> dict[str, int]:
     """Return the colour of each variant by its name."""
     return {one.variant: min(place, COLOURS - 1) for place, one in enumerate(result.variants)}
@@ -117,9 +124,11 @@ def interval_charts(result: EvaluationResult) -> list[IntervalChart]:
 
 def _interval_chart(result: EvaluationResult, name: str) -> IntervalChart:
     metrics = [one for one in result.metrics if one.metric == name and one.by is None]
-    scale = make_scale(ends(metrics), partial(score_tick, kind=metrics[0].kind))
     baseline = baseline_of(result, name)
     reference = next((one.value for one in metrics if one.variant == baseline), None)
+    reference = _TIE if name in pairwise_metrics(result) else reference
+    shown = ends(metrics) if reference is None else [*ends(metrics), reference]
+    scale = make_scale(shown, partial(score_tick, kind=metrics[0].kind))
     notes = [_note(one) for one in metrics]
     same = len(set(notes)) == 1
     return IntervalChart(

@@ -83,7 +83,12 @@ def _cost_chart(metrics: Sequence[Metric], costs: dict[str, Decimal], colour: di
         return round(COST_HEIGHT * (1 - y_scale.at(value) / 100), 1)
 
     dots = {one.variant: (x_scale.at(float(costs[one.variant])), y(one.value or 0.0)) for one in metrics}
-    labels = _place_labels(dots)
+    bars = [
+        _box_around(dots[one.variant][0], y(one.high), y(one.low))
+        for one in metrics
+        if one.low is not None and one.high is not None
+    ]
+    labels = _place_labels(dots, bars)
     points = [
         Point(
             name=variant_name(one.variant),
@@ -102,21 +107,27 @@ def _cost_chart(metrics: Sequence[Metric], costs: dict[str, Decimal], colour: di
     return CostChart(metric=metrics[0].metric, points=points, x_ticks=x_scale.ticks, y_ticks=y_ticks)
 
 
-def _place_labels(dots: dict[str, tuple[float, float]]) -> dict[str, tuple[bool, float]]:
-    """Return for each name whether its label is on the left, and its height: the first place that is free."""
-    taken = [_dot_box(x, y) for x, y in dots.values()]
+def _place_labels(dots: dict[str, tuple[float, float]], bars: Sequence[_Box]) -> dict[str, tuple[bool, float]]:
+    """
+    Return for each name whether its label is on the left, and its height.
+
+    It is the first place that is free, or else the first that covers only intervals.
+    """
+    taken = [_box_around(x, y, y) for x, y in dots.values()]
     placed = {}
     for name, (x, y) in dots.items():
         places = [(left, y + step) for step in _STEPS for left in (False, True)]
-        free = (one for one in places if _fits(box := _label_box(name, x, *one)) and not _covers(box, taken))
-        placed[name] = next(free, (x > 50, y))
+        fitting = [one for one in places if _fits(_label_box(name, x, *one))]
+        readable = [one for one in fitting if not _covers(_label_box(name, x, *one), taken)]
+        free = [one for one in readable if not _covers(_label_box(name, x, *one), bars)]
+        placed[name] = next(iter(free or readable or fitting), (x > 50, y))
         taken.append(_label_box(name, x, *placed[name]))
     return placed
 
 
-def _dot_box(x: float, y: float) -> _Box:
+def _box_around(x: float, top: float, bottom: float) -> _Box:
     middle = x / 100 * _CHART_WIDTH
-    return middle - 7, middle + 7, y - 7, y + 7
+    return middle - 7, middle + 7, top - 7, bottom + 7
 
 
 def _label_box(name: str, x: float, left: bool, y: float) -> _Box:

@@ -111,7 +111,8 @@ def cost_line(result: EvaluationResult) -> str:
     factors += [f"{result.samples} samples"] if result.samples > 1 else []
     answers = count(sum(one.answers for one in result.variants), "answer", "answers")
     known = [one.cost_usd for one in result.variants if one.cost_usd is not None]
-    line = f"{' × '.join(factors)}: {answers} for {usd(sum(known, Decimal(0)) if known else None)}"
+    price = usd(sum(known, Decimal(0)) if known else None)
+    line = f"{' × '.join(factors)}: {answers} for {'a simulated cost of ' if result.simulated else ''}{price}"
     if 0 < len(known) < len(result.variants):
         line += f" ({count(len(result.variants) - len(known), 'variant', 'variants')} without a known price left out)"
     judges = [one.judge_usd for one in result.variants if one.judge_usd is not None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from include.evaluation.result import VariantFacts
+from include.evaluation.result import PositionBias, VariantFacts
 from include.reporting.evaluation.charts import (
     COLOURS,
     baseline_of,
@@ -22,6 +22,13 @@ def test_the_variants_of_a_metric_share_an_axis_and_the_baseline_marks_it() -> N
     assert short.low is not None
     assert short.low < (short.at or 0) < (current.at or 0)
     assert (current.value, current.interval) == ("80.0\u00a0%", "75.0 to 85.0\u00a0%")
+
+
+def test_a_pairwise_metric_is_marked_at_the_tie() -> None:
+    bias = PositionBias(metric="category", judge="pairs", pairs=9, disagreements=0, unscored=0, first_share=0.5)
+    [chart] = interval_charts(result(metrics=[metric("short", 0.7, kind="mean")], position_bias=[bias]))
+    assert chart.reference is not None
+    assert chart.reference < (chart.marks[0].low or 0)
 
 
 def test_the_number_of_cases_stands_once_if_it_is_the_same_for_all() -> None:

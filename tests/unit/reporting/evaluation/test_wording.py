@@ -84,6 +84,7 @@ def test_the_headline_of_several_conditions_names_those_that_failed_first() -> N
 
 def test_the_cost_line_multiplies_cases_variants_and_samples() -> None:
     assert wording.cost_line(result()) == "100 cases × 2 variants: 200 answers for $0.5000."
+    assert "200 answers for a simulated cost of $0.5000." in wording.cost_line(result(simulated=True))
     facts: dict[str, Any] = {"model": "m", "answers": 1_500, "invalid": 0}
     variants = [
         VariantFacts(variant="a", cost_usd=Decimal(2), judge_usd=Decimal(1), **facts),
