@@ -14,7 +14,7 @@ from include.enrichment.spec.parse_time import column_names, read_setting, sourc
 from include.enrichment.spec.renaming import Renaming
 from include.enrichment.spec.settings import FromColumn, Settings
 from include.enrichment.spec.sources.pairs import FIRST, SECOND, PairSettings, split_side
-from include.enrichment.spec.variants.settings import CURRENT
+from include.enrichment.spec.variants import CURRENT
 from include.enrichment.spec.where import Where
 
 if TYPE_CHECKING:
