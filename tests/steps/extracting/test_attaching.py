@@ -280,7 +280,7 @@ def test_each_model_gets_images_of_its_own_size_and_its_own_limits(attached: Att
         model: attachments_in(bytes(part.of_model(model).blocks[0]))[0].recipe
         for model in ("claude-haiku-5-5", "claude-haiku-4-5")
     }
-    assert sizes == {"claude-haiku-5-5": "upright 2576x644", "claude-haiku-4-5": "upright 1568x392"}
+    assert sizes == {"claude-haiku-5-5": "2576x644", "claude-haiku-4-5": "1568x392"}
     ((_, [alone]),) = attached(folder.write("a.png", image(size=(4_000, 1_000))))
     assert alone.blocks == part.blocks
 
