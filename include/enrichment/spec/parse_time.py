@@ -18,6 +18,7 @@ import yaml
 from include.enrichment.answers.schema import TEXT_COLUMN
 from include.enrichment.answers.schema.json_schema import References
 from include.enrichment.runs import passes
+from include.enrichment.spec.variants import CURRENT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +47,15 @@ def model_names(pipeline_yaml: Path) -> list[str]:
     others = read_setting(pipeline_yaml, "request", "other_models")
     named = [read_setting(pipeline_yaml, "request", "model"), *(others if isinstance(others, list) else [])]
     return list(dict.fromkeys(name for name in named if isinstance(name, str)))
+
+
+def variant_names(pipeline_yaml: Path) -> list[str]:
+    """Return the names of the variants in their order, with that of the pipeline's own settings; none without any."""
+    variants = read_setting(pipeline_yaml, "variants")
+    if not isinstance(variants, dict) or not variants:
+        return []
+    names = [name for name in variants if isinstance(name, str)]
+    return names if any(not changes for changes in variants.values()) else [CURRENT, *names]
 
 
 def budget_ceiling(pipeline_yaml: Path) -> float | None:

@@ -105,6 +105,12 @@ class SourceSettings(BaseModel):
         return next((kind for kind in _INSTEAD_OF_QUERY if getattr(self, kind)), "")
 
     @property
+    def origin(self) -> str:
+        """What the rows come from, for errors."""
+        table = f"the table of {self.table}" if self.table else ""
+        return self.files or self.objects or self.cases or table or "extract.sql"
+
+    @property
     def objects_connection(self) -> str:
         """The connection of ``files`` or ``objects``; for a folder, the part of its path that all days share."""
         return self.connection or (self.objects or "").partition("{")[0].rpartition("/")[0] or "/"

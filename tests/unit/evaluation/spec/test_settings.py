@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from include.evaluation.spec.settings import EvaluationSettings, GateSettings
+from include.evaluation.spec.settings import EvaluationSettings, GateSettings, MetricSettings
 
 
 def test_on_may_be_written_without_quotes_though_yaml_reads_it_as_true() -> None:
