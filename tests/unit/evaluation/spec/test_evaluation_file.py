@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from include.enrichment.errors import SpecError
-from include.enrichment.spec.pipeline import Pipeline, Variant
+from include.enrichment.spec.pipeline import Pipeline
+from include.enrichment.spec.variants.asking import Variant
 from include.evaluation.spec.evaluation_file import read_evaluation
 from include.evaluation.spec.settings import EvaluationSettings
 from tests.fixtures.folder import YAML, Load, load
