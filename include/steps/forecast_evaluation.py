@@ -60,7 +60,8 @@ def forecast_evaluation(
     forecast = _forecast(pipeline, partition, doors)
     variants, samples = len(pipeline.variants) or 1, pipeline.settings.samples
     cases = forecast.rows // (variants * samples)
-    what = f"{cases:,} cases × {variants} variants × {samples} samples = {forecast.rows:,} answers"
+    factors = f"{cases:,} cases × {_count(variants, 'variant')} × {_count(samples, 'sample')}"
+    what = f"{factors} = {forecast.rows:,} answers"
     parts = [Part.of(forecast, what)]
     all_answered = forecast.answered == forecast.requests
     published = all_answered and doors.lake.exists(layout.manifest(pipeline.name, partition))
@@ -100,6 +101,10 @@ def _passing_run(pipeline: Pipeline, partition: Partition, lake: Lake) -> Iterat
     finally:
         for listed in lake.objects(run.prefix):
             lake.delete(listed)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _grades(judge: Pipeline, pipeline: Pipeline, answers: int) -> int:
