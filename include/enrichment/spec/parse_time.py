@@ -74,9 +74,7 @@ def column_names(folder: Path) -> list[str]:
     Return the columns of the published table except for those that begin with an underscore: key, for_each, carried
     columns, output. The list is empty if a file is invalid.
     """
-    paths = (("source", "key"), ("for_each",), ("source", "carry"))
-    found = [read_setting(folder / "pipeline.yaml", *path) or [] for path in paths]
-    names = [list(each) for each in found if isinstance(each, dict | list)]
+    source = source_column_names(folder)
     try:
         schema = json.loads((folder / "output.schema.json").read_text(encoding="utf-8-sig"))
         output = list(References(schema).resolve(schema)["properties"])
@@ -84,7 +82,15 @@ def column_names(folder: Path) -> list[str]:
         output = [TEXT_COLUMN]
     except Exception:  # the file may hold anything
         return []
-    return [*chain(*names), *output] if found[0] and len(names) == len(paths) else []
+    return [*source, *output] if source else []
+
+
+def source_column_names(folder: Path) -> list[str]:
+    """Return the columns of the published table that are not of the answer: key, for_each, carried columns."""
+    paths = (("source", "key"), ("for_each",), ("source", "carry"))
+    found = [read_setting(folder / "pipeline.yaml", *path) or [] for path in paths]
+    names = [list(each) for each in found if isinstance(each, dict | list)]
+    return [*chain(*names)] if found[0] and len(names) == len(paths) else []
 
 
 def source_tables(pipeline_yaml: Path) -> list[str]:
