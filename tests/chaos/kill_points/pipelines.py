@@ -101,7 +101,7 @@ UPLOADED = replace(
 VARIED = Kind(
     files={
         "pipeline_yaml": (
-            f"{FILES['pipeline.yaml']}limits: {{batch_requests: {CHUNK_REQUESTS}, canary_rows: 1, retry_passes: 1}}\n"
+            f"{FILES['pipeline.yaml']}limits: {{batch_requests: {CHUNK_REQUESTS}, canary_rows: 2, retry_passes: 1}}\n"
             "variants: {current: {}, candidate: {model: claude-opus-5-5}, same: {max_tokens: 200}}\n"
         )
     },
