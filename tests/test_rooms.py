@@ -90,6 +90,7 @@ ROOMS = [
             "answers/checks/texts",
             "answers/checks",
             "answers",
+            "spec/variants",
             "spec",
             "spec/sources",
             "batches",

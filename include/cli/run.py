@@ -57,7 +57,7 @@ def run(folder: StackFolder, name: str, partition_text: str, *, start_new: bool)
         # Airflow reads its settings when it is imported, so it is imported after they are set.
         from include.cli.foreground.dag_run import dag_run
 
-        return dag_run(pipeline, partition, dag_file, folder, start_new=start_new)
+        return dag_run(pipeline, partition, dag_file, folder, start_new=start_new).status
 
 
 def _dag_file(pipeline: str) -> Path:

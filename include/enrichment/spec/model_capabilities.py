@@ -11,7 +11,7 @@ from datetime import date, timedelta
 
 from include.enrichment.cost.prices import prices
 from include.enrichment.errors import nearest
-from include.enrichment.spec.settings import RequestSettings
+from include.enrichment.spec.variants.settings import RequestSettings
 
 #: Anthropic announces a retirement at least this long before.
 NOTICE = timedelta(days=60)

@@ -9,10 +9,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from include.enrichment.answers.evidence.quote import EVIDENCE
 from include.enrichment.errors import SpecError, nearest
 from include.enrichment.spec.pipeline import Pipeline
-from include.enrichment.spec.variants.settings import CURRENT
+from include.enrichment.spec.variants import CURRENT
 from include.enrichment.spec.yaml_file import NodePath, describe_file_error, describe_problem, line_of, read_model
+from include.evaluation.graders.evidence import Evidence
 from include.evaluation.graders.registry import GraderMistakes, read_grader
 from include.evaluation.spec.settings import FILE, LATEST, EvaluationSettings, GateSettings, MetricSettings
 
@@ -101,6 +103,8 @@ class _Mistakes:
             return
         if grader.needs_expected and not metric.expected:
             yield (), "its grader compares: set `expected` to the carried column with the expected value"
+        if isinstance(grader, Evidence) and metric.field == EVIDENCE and self.pipeline.settings.output.evidence:
+            return
         if grader.needs_field:
             yield from self._of_field(metric.field or name, named=bool(metric.field), types=grader.types)
         elif metric.field:

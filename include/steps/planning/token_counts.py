@@ -22,7 +22,8 @@ from include.enrichment.errors import ApiError, LakeError, SetupError
 from include.enrichment.requests.chunk import SIZES_SCHEMA, request_sizes
 from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.requests.template import Template
-from include.enrichment.spec.pipeline import SYSTEM, Pipeline
+from include.enrichment.spec.pipeline import Pipeline
+from include.enrichment.spec.variants.files import SYSTEM
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.disk import working_folder
 from include.gateways.documents.attachment_bytes import AttachmentBytes

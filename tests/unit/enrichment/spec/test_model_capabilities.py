@@ -13,7 +13,7 @@ from include.enrichment.spec.model_capabilities import (
     retirement_warning,
     unknown_model_message,
 )
-from include.enrichment.spec.settings import RequestSettings
+from include.enrichment.spec.variants.settings import RequestSettings
 
 OFFERED = ["claude-sonnet-5", "claude-haiku-5-5"]
 ABLE: dict[str, Any] = {
