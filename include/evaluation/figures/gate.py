@@ -31,7 +31,7 @@ def decide(
             comparison = by_name.get((condition.metric, variant, condition.baseline))
             if comparison is None:
                 missing = variant if variant not in variants else condition.baseline
-                yield _undecided(condition, variant, f"there are no scores of {_name(missing)}")
+                yield _undecided(condition, variant, f"there are no scores of {missing}")
             else:
                 yield _decision(condition, comparison, settings.confidence)
 
@@ -53,7 +53,7 @@ def _decision(condition: GateSettings, comparison: Comparison, confidence: float
         interval = Interval(low=low, high=high, method=comparison.method)
         more = more_cases(effect, interval, comparison.cases, limit=limit, confidence=confidence)
     what = (
-        f"{condition.metric} of {_name(comparison.variant)} is {_points(effect)} {_name(condition.baseline)} on"
+        f"{condition.metric} of {comparison.variant} is {_points(effect)} {condition.baseline} on"
         f" {comparison.cases:,} cases ({confidence:.0%} interval {low * 100:+.1f} to {high * 100:+.1f})"
     )
     allowed = f"{condition.margin * 100:.1f} points below"
@@ -89,13 +89,8 @@ def _undecided(condition: GateSettings, variant: str, reason: str) -> GateDecisi
         effect=None,
         low=None,
         high=None,
-        why=f"{condition.metric} of {_name(variant)} cannot be compared with {_name(condition.baseline)}: {reason}.",
+        why=f"{condition.metric} of {variant} cannot be compared with {condition.baseline}: {reason}.",
     )
-
-
-def _name(variant: str) -> str:
-    """A pipeline without variants has a single one without a name."""
-    return variant or "the pipeline"
 
 
 def _points(effect: float) -> str:

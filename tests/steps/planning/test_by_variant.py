@@ -15,9 +15,10 @@ from include.enrichment.requests.request import Request
 from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.pipeline_folder import load_pipeline
+from include.enrichment.storage.layout import RunFolder
 from include.steps.files.extracted import Extracted, ExtractedRun
 from include.steps.planning.by_variant import group_by_variant, sizes_by_variant
-from tests.fixtures.flow import DAY, RunFolder, write_pipeline
+from tests.fixtures.flow import DAY, write_pipeline
 from tests.fixtures.variants import with_variants
 
 

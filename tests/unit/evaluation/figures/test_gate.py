@@ -76,10 +76,11 @@ def test_each_variant_but_the_baseline_is_asked() -> None:
     assert verdict(found) == "fail"
 
 
-def test_a_pipeline_without_variants_is_compared_with_an_earlier_evaluation() -> None:
-    (found,) = _decide([_comparison(0, 0.1, variant="", baseline="latest")], {"baseline": "latest"}, variants=[""])
+def test_the_only_variant_is_compared_with_an_earlier_evaluation() -> None:
+    earlier = _comparison(0, 0.1, variant="current", baseline="latest")
+    (found,) = _decide([earlier], {"baseline": "latest"}, variants=["current"])
     assert found.verdict == "pass"
-    assert found.why.startswith("shelf of the pipeline is 5.0 points above latest")
+    assert found.why.startswith("shelf of current is 5.0 points above latest")
 
 
 def test_a_condition_that_warns_does_not_change_the_verdict() -> None:
