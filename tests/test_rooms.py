@@ -141,6 +141,19 @@ ROOMS = [
         only={"collection.py": {"rapidfuzz", "scipy"}, "objects.py": {"numpy", "scipy"}},
     ),
     Room(
+        path="include/evaluation/judges",
+        imports={
+            *(
+                "include.enrichment",
+                "include.evaluation.judges",
+                "include.evaluation.cases",
+                "include.evaluation.scores",
+            ),
+            *("include.evaluation.graders.json_values", "include.evaluation.result", "include.evaluation.spec"),
+            *("include.evaluation.statistics", "pyarrow"),
+        },
+    ),
+    Room(
         path="include/evaluation/outputs",
         imports={"include.enrichment", "include.evaluation", "pandas", "numpy", "pyarrow"},
     ),
