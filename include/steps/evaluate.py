@@ -17,7 +17,7 @@ from include.enrichment.errors import SpecError
 from include.enrichment.runs.partition import Partition
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.pipeline_folder import load_pipeline
-from include.enrichment.spec.variants.settings import CURRENT
+from include.enrichment.spec.variants import CURRENT
 from include.enrichment.storage.layout import EvaluationFolder, RunFolder
 from include.evaluation.cases import number_cases, samples_of
 from include.evaluation.evaluate import Figures

@@ -138,12 +138,9 @@ class Pipeline(Versioned):
         variants = {
             name: asking.variant.with_cache(asking.caching.cache) for name, asking in self.askings.items() if name
         }
-        return self.model_copy(update={"variants": variants}).with_cache(self.caching.cache)
-
-    def with_cache(self, cache: str) -> Pipeline:
-        """Return the pipeline with another ``request.cache`` of its own."""
-        request = self.settings.request.model_copy(update={"cache": cache})
-        return self.model_copy(update={"settings": self.settings.model_copy(update={"request": request})})
+        request = self.settings.request.model_copy(update={"cache": self.caching.cache})
+        settings = self.settings.model_copy(update={"request": request})
+        return self.model_copy(update={"settings": settings, "variants": variants})
 
     @property
     def cached_prefix(self) -> CachedPrefix | None:
@@ -263,7 +260,7 @@ class Pipeline(Versioned):
     @property
     def models(self) -> str:
         """The model of its requests; the distinct models of its variants, separated by commas."""
-        return ", ".join(dict.fromkeys(one.settings.request.model for one in self.by_variant.values()))
+        return ", ".join(dict.fromkeys(asking.variant.request.model for asking in self.askings.values()))
 
     def read_checks(self) -> Checks | None:
         """

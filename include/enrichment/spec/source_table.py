@@ -14,7 +14,7 @@ from include.enrichment.spec.parse_time import column_names, read_setting, sourc
 from include.enrichment.spec.renaming import Renaming
 from include.enrichment.spec.settings import FromColumn, Settings
 from include.enrichment.spec.sources.pairs import FIRST, SECOND, PairSettings, split_side
-from include.enrichment.spec.variants.settings import CURRENT
+from include.enrichment.spec.variants import CURRENT
 from include.enrichment.spec.where import Where
 
 if TYPE_CHECKING:
@@ -114,8 +114,10 @@ class SourceTable:
 
     def _pair_problems(self, pairs: PairSettings) -> Iterator[tuple[tuple[str, ...], str]]:
         table = self._folder.parent / self._table
-        settings = read_setting(table / "pipeline.yaml", "variants")
-        variants = [*settings, CURRENT] if isinstance(settings, dict) and settings else None
+        found = read_setting(table / "pipeline.yaml", "variants")
+        settings = found if isinstance(found, dict) else {}
+        # Without one that has the pipeline's own settings, there is one more.
+        variants = [*settings, *([CURRENT] if all(settings.values()) else [])] if settings else None
         yield from pairs.problems(self._of_table, key=self._source.key, variants=variants)
         place = ("source", "pairs", "column")
         yield from ((place, fact) for fact in self._unknown([pairs.column], self._of_table))
