@@ -11,6 +11,7 @@ import pytest
 
 from include.enrichment.runs.options import RunOptions
 from include.enrichment.spec.pipeline_folder import load_pipeline
+from include.enrichment.spec.settings import Keep
 from tests.fixtures.flow import FILES, SCHEMA, Flow, write_pipeline
 
 #: Without `words`, with a field of its own.
@@ -79,3 +80,13 @@ def test_the_log_says_for_each_variant_what_cache_auto_came_to(
         "request.cache: auto of the variant 'current'",
         "request.cache: auto of the variant 'model'",
     ]
+
+
+def test_the_best_variant_of_each_row_can_be_kept(compared: Flow) -> None:
+    keep = Keep(best="length(why)", among="_variant")
+    compared.pipeline = compared.pipeline.model_copy(
+        update={"settings": compared.pipeline.settings.model_copy(update={"keep": keep})}
+    )
+    manifest = compared.run_all()
+    assert (manifest.published, manifest.not_kept) == (3, 3)
+    assert compared.published()["_variant"].to_pylist() == ["reasoned"] * 3
