@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,11 +14,11 @@ from include.enrichment.spec.settings import Keep
 from tests.fixtures.flow import FILES, SCHEMA, Flow, write_pipeline
 
 #: Without `words`, with a field of its own.
-WHY: dict[str, Any] = {
+WHY = {
     **SCHEMA,
     "required": ["topic", "why"],
     "properties": {
-        "topic": SCHEMA["properties"]["topic"],
+        "topic": {"type": "string", "enum": ["billing", "bug", "other"], "description": "What it is about."},
         "why": {"type": "string", "description": "The reason."},
     },
 }
