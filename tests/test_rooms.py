@@ -133,7 +133,11 @@ ROOMS = [
             *("include.enrichment", "include.evaluation.graders.grader", "include.evaluation.graders.json_values"),
             *("include.evaluation.scores", "pydantic"),
         },
-        only={"collection.py": {"rapidfuzz", "scipy"}, "objects.py": {"numpy", "scipy"}},
+        only={
+            "collection.py": {"rapidfuzz", "scipy"},
+            "json_equality.py": {"msgspec"},
+            "objects.py": {"numpy", "scipy"},
+        },
     ),
     Room(
         path="include/evaluation/outputs",
