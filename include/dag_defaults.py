@@ -1,5 +1,5 @@
 """
-The shared settings of the nightly Dags: schedule, retries and alerts.
+The shared settings of the nightly and weekly Dags: schedule, retries and alerts.
 
 A run processes one partition, a calendar day. The schedule, a person and a backfill can each start a run. All of them
 mean the same day, because the timetable's data intervals begin at midnight: the interval ``[D, D + 1)`` is the
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 #: UTC, because a partition is a UTC day.
 MIDNIGHT = DayTimetable("0 0 * * *", timezone="UTC")
+#: A run processes the Monday with which its week begins, and starts when the week is over.
+MONDAYS = DayTimetable("0 0 * * 1", timezone="UTC")
 #: After the nightly runs have finished.
 MORNING = CronDataIntervalTimetable("0 6 * * *", timezone="UTC")
 
@@ -99,3 +101,5 @@ NIGHTLY: dict[str, Any] = {
         "max_retry_delay": timedelta(minutes=15),
     },
 }
+#: The same for ``@dag(**WEEKLY)``. The run of a Monday starts a week later, so it is late a day after that.
+WEEKLY: dict[str, Any] = {**NIGHTLY, "max_active_runs": 1, "deadline": done_within(timedelta(days=8))}

@@ -73,7 +73,11 @@ ROOMS = [
     Room(
         path="plugins/claude_batch/ui",
         imports={*_BELOW_AIRFLOW, "claude_batch.ui", "claude_batch.connections", "claude_batch.failures"},
-        only={"report_page.py": {"fastapi"}, "run_notes.py": {"sqlalchemy"}},
+        only={
+            "evaluation.py": {"claude_batch.forms", "claude_batch.pipelines", "claude_batch.run_operator"},
+            "report_page.py": {"fastapi"},
+            "run_notes.py": {"sqlalchemy"},
+        },
     ),
     Room(path="plugins/claude_batch_plugin.py", imports={"airflow.plugins_manager", "claude_batch"}),
     Room(path="include/enrichment", imports=set()),
@@ -90,6 +94,7 @@ ROOMS = [
             "answers/checks/texts",
             "answers/checks",
             "answers",
+            "spec/variants",
             "spec",
             "spec/sources",
             "batches",
@@ -140,8 +145,28 @@ ROOMS = [
         },
     ),
     Room(
+        path="include/evaluation/judges",
+        imports={
+            *(
+                "include.enrichment",
+                "include.evaluation.judges",
+                "include.evaluation.cases",
+                "include.evaluation.scores",
+            ),
+            *("include.evaluation.graders.json_values", "include.evaluation.result", "include.evaluation.spec"),
+            *("include.evaluation.statistics", "pyarrow"),
+        },
+    ),
+    Room(
         path="include/evaluation/outputs",
         imports={"include.enrichment", "include.evaluation", "pandas", "numpy", "pyarrow"},
+    ),
+    Room(
+        path="include/evaluation/figures",
+        imports={
+            *(f"include.evaluation.{name}" for name in ("figures", "result", "scores", "spec", "statistics")),
+            *("numpy", "pandas", "scipy"),
+        },
     ),
     Room(
         path="include/evaluation/statistics",
@@ -209,6 +234,18 @@ ROOMS = [
         imports={"include.enrichment", "include.reporting", "pyarrow"},
         only={"charts.py": {"matplotlib"}, "page.py": {"jinja2"}},
     ),
+    Room(
+        path="include/reporting/evaluation",
+        imports={
+            *("include.evaluation.result", "include.evaluation.scores", "include.reporting.evaluation"),
+            *("include.reporting.wording", "numpy", "pandas"),
+        },
+        only={
+            "page.py": {"include.reporting", "jinja2", "markupsafe"},
+            "scale.py": {"matplotlib"},
+            "word_diff.py": {"rapidfuzz"},
+        },
+    ),
     Room(path="include/steps", imports={*_BELOW_STEPS, "include.steps"}),
     *(
         Room(
@@ -235,7 +272,7 @@ ROOMS = [
     Room(
         path="include/cli",
         imports={*_BELOW_CLI, "include.cli", "include.reporting"},
-        only={"run.py": {"psutil"}, "demo.py": {"psutil", "httpx2"}, "consent.py": {"yaml"}},
+        only={"demo.py": {"psutil", "httpx2"}, "consent.py": {"yaml"}},
     ),
     Room(
         path="include/cli/output",
@@ -245,7 +282,7 @@ ROOMS = [
     Room(
         path="include/cli/foreground",
         imports={*_BELOW_CLI, "include.cli.foreground", "include.cli.output", "include.cli.exit_codes"},
-        only={"dag_run.py": {"airflow"}, "unfinished.py": {"psutil"}},
+        only={"dag_run.py": {"airflow"}, "unfinished.py": {"psutil"}, "session.py": {"psutil"}},
     ),
     Room(
         path="include/stack",

@@ -1,5 +1,5 @@
 """
-The commands behind the Makefile: demo, run, show, report, clean-lake and down.
+The commands behind the Makefile: demo, run, evaluate, show, report, clean-lake and down.
 """
 
 from __future__ import annotations
@@ -29,6 +29,12 @@ def main(arguments: list[str] | None = None) -> int:
         from include.cli.run import run
 
         return run(folder, options.pipeline, options.partition, start_new=options.new or _is_set("NEW"))
+    if options.command == "evaluate":
+        from include.cli.evaluate import evaluate
+
+        return evaluate(
+            folder, options.pipeline, options.partition, grade_only=options.grade_only or _is_set("GRADE_ONLY")
+        )
     if options.command == "show":
         from include.cli.show import show
 
@@ -60,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m include.cli", description=__doc__)
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="demo | run | show | report | clean-lake | down"
+        dest="command", required=True, metavar="demo | run | evaluate | show | report | clean-lake | down"
     )
     demo = commands.add_parser(
         "demo",
@@ -80,6 +86,19 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("partition", metavar="PARTITION", help="a date, e.g. 2026-11-01")
     run.add_argument(
         "--new", action="store_true", help="start a new run instead of resuming an unfinished one (or NEW=1)"
+    )
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="run a pipeline and its judges for one day, and evaluate the answers",
+        description="Run a pipeline and its judges for one day in the foreground, and evaluate the answers.",
+        epilog="Set as environment or make variables: VARIANTS=current,candidate, ROWS=10 (trial of the first rows,"
+        " without judges), BUDGET=5 (US dollars, judges included), BASELINE=latest (or a variant, or the id of an"
+        " evaluation). Exit status: 0 pass, 1 fail, 2 not started, 3 inconclusive, 4 not evaluated.",
+    )
+    evaluate.add_argument("pipeline", metavar="PIPELINE", help="a folder in include/pipelines with an evaluation.yaml")
+    evaluate.add_argument("partition", metavar="PARTITION", help="a date, e.g. 2026-11-01")
+    evaluate.add_argument(
+        "--grade-only", action="store_true", help="grade what is published again, for $0 (or GRADE_ONLY=1)"
     )
     show = commands.add_parser("show", help="print the first published rows of a day, or its rejects or samples")
     show.add_argument("pipeline", metavar="PIPELINE", help="a folder in include/pipelines, e.g. catalogue")

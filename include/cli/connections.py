@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
+from include.enrichment.errors import nearest
 from include.stack.folder import StackFolder
 from include.stack.processes import marked_processes, running_demo
-from include.stack.stack import ANTHROPIC, CONNECTION_VARIABLES, read_stack
+from include.stack.stack import ANTHROPIC, AWS, CONNECTION_VARIABLES, LAKE, read_stack
+
+if TYPE_CHECKING:
+    from include.enrichment.spec.pipeline import Pipeline
 
 CONNECTION_PREFIX = "AIRFLOW_CONN_"
 
@@ -61,3 +66,29 @@ def connection_variables(
             names=absent,
         )
     return {name: given.get(name) or found[name] for name in names}
+
+
+def run_variables(folder: StackFolder, environment: Mapping[str, str], pipeline: Pipeline) -> dict[str, str]:
+    """
+    Return the connection variables that a run of the pipeline needs.
+
+    If only the pipeline's own is missing, MissingVariables has the closest name.
+    """
+    connection = pipeline.settings.source.connection
+    source = f"{CONNECTION_PREFIX}{connection.upper()}" if connection else LAKE  # a table is on the lake
+    try:
+        return connection_variables(folder, environment, list(dict.fromkeys((ANTHROPIC, AWS, source, LAKE))))
+    except MissingVariables as error:
+        if connection is None or error.names != [source]:
+            raise
+        stack = read_stack(folder)
+        names = [*environment, *(stack.connections if stack else ())]
+        known = sorted(
+            {name.removeprefix(CONNECTION_PREFIX).lower() for name in names if name.startswith(CONNECTION_PREFIX)}
+        )
+        raise MissingVariables(
+            f"{pipeline.location('source.connection')}: there is no connection {connection!r}"
+            f"{nearest(connection, known) or '.'} There are: {', '.join(known)}.\nName one of these, or set {source} as"
+            " docs/configuration.md shows.",
+            names=error.names,
+        ) from None

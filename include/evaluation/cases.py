@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from include.enrichment.answers.table import SAMPLE, VARIANT
 from include.enrichment.spec.pipeline import Pipeline
-from include.enrichment.spec.variants.settings import CURRENT
+from include.enrichment.spec.variants import CURRENT
 from include.evaluation.spec.settings import EvaluationSettings
 
 Positions = np.ndarray[tuple[int], np.dtype[np.int64]]

@@ -27,6 +27,7 @@ class Metric(_Frozen):
     :param value: the mean score of the cases; None if none is scored
     :param low: the lower end of its confidence interval; None if there are too few cases for one
     :param cases: those with a score
+    :param missing: the answers to cases without an expected value; these and the next two count each sample
     :param method: the name of the interval
     """
 

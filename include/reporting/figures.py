@@ -30,12 +30,14 @@ _MOST_EXPENSIVE = 20
 #: The type of a sum of prices.USD amounts.
 _SUM_USD = pa.decimal128(28, 12)
 
-#: One line per day, pipeline and model. ``simulated``: the emulator answered, and nothing was paid. An amount is null
-#: if it is unknown for one of the batches, ``cache_hit_rate`` if nothing was cached.
+#: One line per day, pipeline, variant and model. ``variant`` is null if the pipeline has none. ``simulated``: the
+#: emulator answered, and nothing was paid. An amount is null if it is unknown for one of the batches,
+#: ``cache_hit_rate`` if nothing was cached.
 SUMMARY_SCHEMA = pa.schema(
     [
         pa.field("day", pa.date32(), nullable=False),
         pa.field("pipeline", pa.string(), nullable=False),
+        pa.field("variant", pa.string()),
         pa.field("model", pa.string()),
         pa.field("simulated", pa.bool_(), nullable=False),
         *(pa.field(name, pa.int64(), nullable=False) for name in _COUNTS),
@@ -97,6 +99,7 @@ class Batch:
 
     batch_id: str
     pipeline: str
+    variant: str | None
     partition: str | None
     pass_name: str | None
     model: str | None
@@ -128,6 +131,7 @@ class Figures:
     :param left_out: the number of batches that the emulator answered and that no other figure includes
     :param by_day: days with batches, in order
     :param by_pipeline: the most expensive first
+    :param by_variant: the variants of each pipeline that has any, in the order of their names
     :param by_day_and_pipeline: pairs with batches
     :param most_expensive: the 20 most expensive batches
     :param unpriced: the batches without a known cost
@@ -139,6 +143,7 @@ class Figures:
     totals: Totals
     by_day: Mapping[date, Totals]
     by_pipeline: Mapping[str, Totals]
+    by_variant: Mapping[str, Mapping[str, Totals]]
     by_day_and_pipeline: Mapping[tuple[date, str], Totals]
     most_expensive: Sequence[Batch]
     unpriced: Sequence[Batch]
@@ -147,11 +152,11 @@ class Figures:
 
 def make_summary(usage_records: pa.Table) -> pa.Table:
     """
-    Sum up the usage records by day, pipeline and model, in SUMMARY_SCHEMA.
+    Sum up the usage records by day, pipeline, variant and model, in SUMMARY_SCHEMA.
 
     :param usage_records: in USAGE_SCHEMA
     """
-    key = ("day", "pipeline", "model", "simulated")
+    key = ("day", "pipeline", "variant", "model", "simulated")
     groups = _grouped(_records(usage_records), *key)
     lines = []
     for values in sorted(groups, key=lambda values: [(value is None, value) for value in values]):
@@ -182,6 +187,7 @@ def make_figures(usage_records: pa.Table, days: ReportDays) -> Figures:
         totals=_totals(shown),
         by_day={day: _totals(of_one) for (day,), of_one in sorted(_grouped(shown, "day").items())},
         by_pipeline=dict(sorted(totals.items(), key=lambda one: (-one[1].cost_usd, one[0]))),
+        by_variant=_by_variant(record for record in shown if record["variant"]),
         by_day_and_pipeline={key: _totals(of_one) for key, of_one in _grouped(shown, "day", "pipeline").items()},
         most_expensive=_batches(sorted(priced, key=lambda record: -record["cost_usd"])[:_MOST_EXPENSIVE]),
         unpriced=_batches(record for record in shown if record["unpriced"]),
@@ -230,6 +236,13 @@ def _totals(records: Sequence[_Record]) -> Totals:
         zero = Decimal(0) if name in _AMOUNTS else 0
         sums[name] = sum((record[name] for record in records if record[name] is not None), zero)
     return Totals(**sums)
+
+
+def _by_variant(records: Iterable[_Record]) -> dict[str, dict[str, Totals]]:
+    found: defaultdict[str, dict[str, Totals]] = defaultdict(dict)
+    for (pipeline, variant), of_one in sorted(_grouped(records, "pipeline", "variant").items()):
+        found[pipeline][variant] = _totals(of_one)
+    return found
 
 
 def _batches(records: Iterable[_Record]) -> list[Batch]:

@@ -15,7 +15,8 @@ from include.gateways.ledger_store import Ledger
 from include.gateways.uploads.upload_records import UploadRecords
 
 _WRITERS = 16
-
+#: The kind of what an evaluation leaves behind that was killed before its summary.
+_EVALUATIONS = "cut evaluations"
 
 #: Objects to delete, by kind, in the order in which they are deleted.
 Old = Mapping[str, Sequence[Listed]]
@@ -24,8 +25,9 @@ Old = Mapping[str, Sequence[Listed]]
 def find_old(lake: Lake, *, days: int, raw_days: int | None = None) -> Old:
     """
     Find objects that are older than ``days`` and no longer needed: working files of runs that have ended, chunk files
-    whose batches were loaded, and records of uploaded files that the API has deleted. With ``raw_days`` also raw copies
-    of that age whose outcomes are in the result store. Nothing else is ever deleted.
+    whose batches were loaded, records of uploaded files that the API has deleted, and files of evaluations that ended
+    before their summary. With ``raw_days`` also raw copies of that age whose outcomes are in the result store. Nothing
+    else is ever deleted.
 
     Deletes nothing itself. Raises SpecError for an age that the files of an unfinished run may have.
     """
@@ -33,7 +35,7 @@ def find_old(lake: Lake, *, days: int, raw_days: int | None = None) -> Old:
         if age is not None:
             check_days(age)
     now = datetime.now(UTC)
-    kinds = ("runs", "their working files", "chunk files", "records of uploads", "raw copies")
+    kinds = ("runs", "their working files", "chunk files", "records of uploads", _EVALUATIONS, "raw copies")
     found: dict[str, list[Listed]] = {kind: [] for kind in kinds}
     for pipeline in _pipelines(lake):
         in_flight = _in_flight(lake, pipeline, now=now, days=days)
@@ -43,6 +45,7 @@ def find_old(lake: Lake, *, days: int, raw_days: int | None = None) -> Old:
             found["runs" if first else "their working files"].append(listed)
         found["chunk files"] += _of_chunks(lake, pipeline, in_flight, now=now, days=days)
         found["records of uploads"] += _of_uploads(lake, pipeline, now=now, days=days)
+        found[_EVALUATIONS] += _of_evaluations(lake, pipeline, now=now, days=days)
         if raw_days is not None:
             found["raw copies"] += _of_raw(lake, pipeline, now=now, days=raw_days)
     return found
@@ -61,7 +64,7 @@ def clean(lake: Lake, old: Old) -> int:
 
 def _pipelines(lake: Lake) -> list[str]:
     """Every pipeline with objects that could be deleted."""
-    kinds = ("runs/", "chunks/", "raw/", layout.UPLOADS_FOLDER)
+    kinds = ("runs/", "chunks/", "raw/", layout.UPLOADS_FOLDER, layout.EVALUATIONS_FOLDER)
     return sorted({listed.key.split("/")[1] for kind in kinds for listed in lake.objects(kind)})
 
 
@@ -117,3 +120,13 @@ def _of_raw(lake: Lake, pipeline: str, *, now: datetime, days: int) -> Iterator[
     written = {batch_id: listed.changed_at for batch_id, listed in files.items()}
     for batch_id in sorted(old_raw(written, _loaded(lake, pipeline).keys(), now=now, days=days)):
         yield files[batch_id]
+
+
+def _of_evaluations(lake: Lake, pipeline: str, *, now: datetime, days: int) -> Iterator[Listed]:
+    files: defaultdict[str, list[Listed]] = defaultdict(list)
+    for listed in lake.objects(layout.evaluations_folder(pipeline)):
+        files[layout.evaluation_of(listed.key).summary_json].append(listed)
+    for summary, of_evaluation in files.items():
+        newest = max(each.changed_at for each in of_evaluation)
+        if newest < now - timedelta(days=days) and all(each.key != summary for each in of_evaluation):
+            yield from of_evaluation

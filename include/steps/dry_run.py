@@ -7,7 +7,6 @@ from dataclasses import replace
 from include.enrichment.batches.pass_plan import divide
 from include.enrichment.cost.forecast import DryRun, PassForecast
 from include.enrichment.errors import BudgetExceeded
-from include.enrichment.requests.chunk import split_chunks
 from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.runs import passes
 from include.enrichment.storage.layout import RunFolder
@@ -15,9 +14,10 @@ from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
 from include.steps.files.extracted import open_run
 from include.steps.planning.budgets import check_budgets, may_stop, read_usage
-from include.steps.planning.estimator import make_estimator
+from include.steps.planning.by_variant import group_by_variant, sizes_by_variant
+from include.steps.planning.estimator import make_estimators
 from include.steps.planning.in_flight import find_in_flight
-from include.steps.planning.new_chunks import read_sizes
+from include.steps.planning.new_chunks import read_sizes, split_by_variant
 from include.steps.planning.select_requests import select_requests
 from include.steps.planning.upload_marks import find_uploads
 
@@ -34,20 +34,21 @@ def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:
         ledger = Ledger(lake, pipeline=pipeline.name)
         in_flight = find_in_flight(ledger.find_open(), folder, ledger, lake)
         usage_records = read_usage(pipeline, lake)
-        estimator = make_estimator(run, usage_records, lake)
+        estimators = make_estimators(run, usage_records, lake)
         planned = RequestIds()
         forecasts = {}
         for name in passes.names(canary_rows=limits.canary_rows, retry_passes=limits.retry_passes):
             selection = select_requests(name, replace(run, request_ids=needed - planned), lake)
             new = selection.request_ids - planned
             to_send = divide(new, in_flight.chunks).to_send
-            sizes = read_sizes(to_send, selection.made, run, find_uploads(run, selection.made.values()))
-            estimate = estimator.estimate(name, sizes)
+            whole = read_sizes(to_send, selection.made, run, find_uploads(run, selection.made.values()))
+            sizes = sizes_by_variant(whole, group_by_variant(to_send, run, selection.repairs or ()))
+            estimate = estimators.estimate(name, sizes)
             forecasts[name] = PassForecast(
                 in_flight=len(new) - len(to_send),
                 to_send=len(to_send),
                 bytes=estimate.bytes,
-                batches=len(split_chunks(sizes, pipeline.limits)),
+                batches=len(split_by_variant(sizes, pipeline.limits)),
                 estimate=estimate,
             )
             planned |= new
@@ -62,7 +63,7 @@ def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:
         partition=str(folder.partition),
         run_id=folder.run_id,
         extracted_at=run.extracted.extracted_at,
-        model=pipeline.settings.request.model,
+        model=pipeline.models,
         rows=run.extracted.rows,
         unsendable=run.extracted.unsendable,
         requests=len(needed),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,7 +16,6 @@ from include.enrichment.batches.unread import describe_unread, find_unread
 from include.enrichment.cost.cost_table import cost_table
 from include.enrichment.cost.estimate import Estimate
 from include.enrichment.errors import BudgetExceeded, LakeError
-from include.enrichment.requests.chunk import SIZES_SCHEMA, split_chunks
 from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.runs import passes
 from include.enrichment.storage import layout
@@ -26,9 +25,10 @@ from include.gateways.ledger_store import Ledger
 from include.steps.files.chunk_files import ChunkWriter, request_ids_of
 from include.steps.files.extracted import ExtractedRun, open_run
 from include.steps.planning.budgets import check_budgets, may_stop, read_usage
-from include.steps.planning.estimator import Estimator, make_estimator
+from include.steps.planning.by_variant import group_by_variant, sizes_by_variant
+from include.steps.planning.estimator import Estimators, make_estimators
 from include.steps.planning.in_flight import InFlightNow, find_in_flight, was_sent
-from include.steps.planning.new_chunks import read_sizes, write_chunks
+from include.steps.planning.new_chunks import NewChunk, read_sizes, split_by_variant, write_chunks
 from include.steps.planning.plan_files import write_plan
 from include.steps.planning.select_requests import Selection, select_requests
 from include.steps.planning.upload_marks import UploadMarks, find_uploads
@@ -77,8 +77,8 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
             )
             pa.default_memory_pool().release_unused()  # writing takes some
             to_send = decision.division.to_send
-            writers = write_chunks(to_send, decision.parts, selection, run, pass_name, ledger, uploads)
-            shares_usd = decision.estimator.shares_usd(pass_name, decision.estimates[pass_name], decision.parts)
+            writers = write_chunks(decision.groups, decision.parts, selection, run, pass_name, ledger, uploads)
+            shares_usd = decision.estimators.shares_usd(pass_name, decision.estimates[pass_name], decision.parts)
             pa.default_memory_pool().release_unused()  # the upload needs some
             try:
                 chunks = _commit(decision.division, writers, shares_usd, in_flight, folder, ledger, lake)
@@ -108,14 +108,16 @@ class _Decision:
     """
     What the pass sends, before anything is written.
 
-    :param parts: the requests of each new chunk with their sizes, in SIZES_SCHEMA
+    :param groups: the requests to send by variant
+    :param parts: the same by chunk
     :param estimates: of this pass and, in the canary pass, of the main pass after it
     :param left_out: the number of requests that a budget does not allow
     """
 
     division: Division
-    parts: Sequence[pa.Table]
-    estimator: Estimator
+    groups: Mapping[str, RequestIds]
+    parts: Sequence[NewChunk]
+    estimators: Estimators
     estimates: dict[str, Estimate]
     left_out: int = 0
 
@@ -136,16 +138,18 @@ def _decide(
     :param later: the requests that the main pass will send, in the canary pass
     """
     pa.default_memory_pool().release_unused()  # the sizes need some
-    sizes = read_sizes(division.to_send, selection.made, run, uploads)
-    parts = split_chunks(sizes, run.pipeline.limits)
+    groups = group_by_variant(division.to_send, run, selection.repairs or ())
+    sizes = sizes_by_variant(read_sizes(division.to_send, selection.made, run, uploads), groups)
+    parts = split_by_variant(sizes, run.pipeline.limits)
     check_chunks(len(division.join) + len(parts), most=most_chunks)
     usage_records = read_usage(run.pipeline, lake)
-    estimator = make_estimator(run, usage_records, lake)
+    estimators = make_estimators(run, usage_records, lake)
     decision = _Decision(
         division=division,
+        groups=groups,
         parts=parts,
-        estimator=estimator,
-        estimates=_estimates(pass_name, sizes, later, run, estimator, uploads),
+        estimators=estimators,
+        estimates=_estimates(pass_name, sizes, later, run, estimators, uploads),
     )
     try:
         check_budgets(run, usage_records, in_flight, decision.estimates)
@@ -156,8 +160,9 @@ def _decide(
         return replace(
             decision,
             division=replace(division, to_send=RequestIds(), take_over=[]),
+            groups={},
             parts=[],
-            estimates=_estimates(pass_name, SIZES_SCHEMA.empty_table(), RequestIds(), run, estimator, uploads),
+            estimates=_estimates(pass_name, {}, RequestIds(), run, estimators, uploads),
             left_out=len(division.to_send),
         )
     return decision
@@ -165,21 +170,22 @@ def _decide(
 
 def _estimates(
     pass_name: str,
-    sizes: pa.Table,
+    sizes: Mapping[str, pa.Table],
     later: RequestIds,
     run: ExtractedRun,
-    estimator: Estimator,
+    estimators: Estimators,
     uploads: UploadMarks,
 ) -> dict[str, Estimate]:
     """
     The estimate of this pass and, in the canary pass, of the main pass after it.
 
-    :param sizes: of the requests that this pass sends, in SIZES_SCHEMA
+    :param sizes: of the requests that this pass sends, by variant
     :param later: the requests that the main pass will send
     """
-    found = {pass_name: estimator.estimate(pass_name, sizes)}
+    found = {pass_name: estimators.estimate(pass_name, sizes)}
     if later:
-        found[passes.MAIN] = estimator.estimate(passes.MAIN, read_sizes(later, {}, run, uploads))
+        of_later = sizes_by_variant(read_sizes(later, {}, run, uploads), group_by_variant(later, run))
+        found[passes.MAIN] = estimators.estimate(passes.MAIN, of_later)
     return found
 
 

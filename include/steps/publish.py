@@ -149,7 +149,7 @@ def _make_files(
         warned = count_warnings(files.table) if shape.warned else warned
         shape = replace(shape, scored=True)
     used = sorted(list(known)[number] for number in matches.used)
-    cost_usd = cost_of_run(known.values(), folder, UsageStore(lake), warms=pipeline.cached_prefix is not None)
+    cost_usd = cost_of_run(known.values(), folder, UsageStore(lake), warms=_warms(pipeline))
     try:
         manifest = Manifest(
             pipeline=pipeline.name,
@@ -173,7 +173,7 @@ def _make_files(
             cost_usd=cost_usd,
             partition_cost_usd=files.cost_usd,
             estimates={name: plan.estimate for name, plan in plans.items() if plan.estimate},
-            model=pipeline.settings.request.model,
+            model=pipeline.models,
             columns={field.name: str(field.type) for field in shape.table},
             table=lake.locate(keys["table"]),
             rejects=lake.locate(keys["rejects"]),
@@ -204,6 +204,11 @@ def _make_files(
             )
         )
     return manifest, files, rejected, left_out
+
+
+def _warms(pipeline: Pipeline) -> bool:
+    """Whether a warm-up may have been sent for any of its requests."""
+    return any(one.cached_prefix is not None for one in pipeline.by_variant.values())
 
 
 def _was_sent_by(folder: RunFolder, facts: BatchFacts | None) -> bool:

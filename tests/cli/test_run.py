@@ -130,6 +130,8 @@ def test_options_are_parsed_like_the_form_and_printed_as_they_were_typed() -> No
     assert options == RunOptions(rows=10, dry_run=True, budget_usd=Decimal("0.5"), model="m", reuse=False)
     assert format_options(options) == "ROWS=10 DRY_RUN=1 REUSE=0 MODEL=m BUDGET=0.5"
     assert (read_options({}), format_options(RunOptions())) == (RunOptions(), "")
+    chosen = read_options({"VARIANTS": "short, current"})
+    assert (chosen, format_options(chosen)) == (RunOptions(variants=["current", "short"]), "VARIANTS=current,short")
 
 
 def test_every_invalid_option_is_named() -> None:

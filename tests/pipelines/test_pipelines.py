@@ -26,8 +26,11 @@ from include.enrichment.answers.outcome import decode_line, judge
 from include.enrichment.answers.table import SAMPLE
 from include.enrichment.documents.document import Page
 from include.enrichment.errors import SpecError
-from include.enrichment.spec.pipeline import CHECKS, CONTEXT, EXAMPLES, FILES, Pipeline
+from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.pipeline_folder import load_pipeline
+from include.enrichment.spec.variants.files import CHECKS, CONTEXT, EXAMPLES, FILES, SCHEMA, SYSTEM, USER
+from include.evaluation.spec.evaluation_file import read_evaluation
+from include.evaluation.spec.settings import FILE as EVALUATION
 
 ROOT = Path(__file__).resolve().parents[2]
 PIPELINES = sorted(path for path in (ROOT / "include/pipelines").iterdir() if path.is_dir())
@@ -144,10 +147,17 @@ class TestPipeline:
         assert _load_pipeline(folder).name == folder.name
 
     def test_it_has_no_other_files(self, folder: Path) -> None:
-        words = {check.forbidden.file for check in _load_pipeline(folder).checks if check.forbidden}
-        known = {*FILES, CONTEXT, EXAMPLES, CHECKS, *words, "README.md", "cases"}
+        pipeline = _load_pipeline(folder)
+        words = {check.forbidden.file for check in pipeline.checks if check.forbidden}
+        named = {file for variant in pipeline.settings.variants.values() for file in dict(variant.named_files).values()}
+        of_cases = {(pipeline.settings.source.cases or "").partition("/")[0]}
+        known = {*FILES, CONTEXT, EXAMPLES, CHECKS, EVALUATION, *words, *named, *of_cases, "README.md", "cases"}
         unknown = {path.name for path in folder.iterdir()} - known
         _require(not unknown, f"{_file(folder)} has unused files: {', '.join(sorted(unknown))}. Move or delete them")
+
+    def test_its_evaluation_is_valid(self, folder: Path) -> None:
+        if (folder / EVALUATION).exists():
+            read_evaluation(folder, _load_pipeline(folder))
 
     def test_it_has_cases(self, folder: Path) -> None:
         first = f"{_file(folder)}/cases/first.yaml"
@@ -181,6 +191,19 @@ class TestPipeline:
     def test_it_has_a_dag_of_its_own(self, folder: Path) -> None:
         dag = f"dags/{folder.name}.py"
         _require(ROOT / dag in DAGS, f"{folder.name} has no Dag: copy dags/catalogue.py to {dag}")
+
+
+@pytest.mark.parametrize(
+    ("evaluation", "evaluated"), [("catalogue_evaluation", "catalogue"), ("invoices_evaluation", "invoices")]
+)
+def test_an_evaluation_asks_what_the_pipeline_asks_that_it_evaluates(evaluation: str, evaluated: str) -> None:
+    one, other = (ROOT / "include/pipelines" / name for name in (evaluation, evaluated))
+    for file in (SYSTEM, USER, SCHEMA):
+        _require(
+            (one / file).read_bytes() == (other / file).read_bytes(),
+            f"{_file(one / file)} differs from {_file(other / file)}, so another prompt is evaluated than the one that"
+            f" runs every night. Copy the file from {evaluated}, or make the change a variant of {evaluation}",
+        )
 
 
 @pytest.mark.parametrize("path", CASES, ids=_name)

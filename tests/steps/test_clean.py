@@ -171,3 +171,15 @@ def test_an_age_that_a_run_may_have_is_rejected(ended: Flow) -> None:
 
 def test_an_empty_lake_is_clean(flow: Flow) -> None:
     assert found(flow, raw_days=30) == []
+
+
+def test_evaluations_stay_and_what_was_cut_before_its_summary_goes(flow: Flow) -> None:
+    whole, cut, recent = (
+        layout.EvaluationFolder(pipeline="tickets", evaluation_id=f"2026113{day}T030000000Z-0123abcd") for day in "012"
+    )
+    for folder in (whole, cut, recent):
+        flow.lake.write(folder.scores, b"scores")
+    flow.lake.write(whole.summary_json, b"{}")
+    age(flow, 31)
+    flow.lake.write(recent.metrics, b"metrics")
+    assert found(flow) == [cut.scores]

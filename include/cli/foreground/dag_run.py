@@ -15,6 +15,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,11 @@ from include.stack.airflow_api import TaskInstance
 from include.stack.folder import StackFolder
 from include.stack.metadata import MigrationFailed, give_sqlite
 from include.stack.progress import Progress, complain, say
-from include.steps.extract import check_setup
+from include.steps.extracting.setup_check import check_setup
 
 POLL_SECONDS = 0.5
+#: The file of Airflow's metadata database in its home.
+_DATABASE = "airflow.db"
 RETRIES = 2
 RETRY_DELAY = timedelta(seconds=3)
 _OUR_ERRORS = f"{EnrichmentError.__module__}."
@@ -56,9 +59,22 @@ class _NotStarted(Exception):
     """No run can be started. The message says why."""
 
 
-def dag_run(pipeline: Pipeline, partition: Partition, dag_file: Path, folder: StackFolder, *, start_new: bool) -> int:
+@dataclass(frozen=True, kw_only=True)
+class Ended:
     """
-    Check the setup, run the partition, print the result, and return the exit status.
+    How a run ended.
+
+    :param status: an exit status
+    :param run_id: None if no run was started
+    """
+
+    status: int
+    run_id: str | None = None
+
+
+def dag_run(pipeline: Pipeline, partition: Partition, dag_file: Path, folder: StackFolder, *, start_new: bool) -> Ended:
+    """
+    Check the setup, run the partition, and print the result. A process may run several pipelines, one after the other.
 
     The newest unfinished run of `make run` is resumed under its id, so that nothing is paid for twice, even if the
     pipeline does not reuse answers.
@@ -74,7 +90,8 @@ def dag_run(pipeline: Pipeline, partition: Partition, dag_file: Path, folder: St
             dag = _load(pipeline.name, dag_file)
             _check(dag, pipeline, partition)
             lake = open_lake("aws_default")
-            give_sqlite(folder, home)
+            if not (home / _DATABASE).exists():
+                give_sqlite(folder, home)
             claimed = claim.enter_context(
                 claim_run(
                     pipeline.name,
@@ -90,8 +107,9 @@ def dag_run(pipeline: Pipeline, partition: Partition, dag_file: Path, folder: St
         except (EnrichmentError, MigrationFailed, _NotStarted) as error:
             named = f"{type(error).__name__}: " if isinstance(error, EnrichmentError) else ""
             complain(f"{named}{error}\n{next_step(str(error), started=False)}")
-            return BAD_ARGUMENTS
-        return _run_through(dag, pipeline, partition, claimed, lake, home)
+            return Ended(status=BAD_ARGUMENTS)
+        status = _run_through(dag, pipeline, partition, claimed, lake, home)
+        return Ended(status=status, run_id=claimed.run.run_id)
 
 
 def _new_id(begun_at: datetime) -> str:
@@ -113,7 +131,7 @@ def _check(dag: DAG, pipeline: Pipeline, partition: Partition) -> None:
             source = open_source(pipeline, lake=lake)
             key = list(pipeline.settings.source.key)
             with source.read(partition, key=key, needed=pipeline.columns) as (columns, _):
-                pipeline.renderer(columns, run_id="")
+                pipeline.renderers(columns, run_id="")
             # The SDK takes seconds to import: errors above are reported sooner without it.
             from claude_batch.connections.claude_connection import open_claude
 
@@ -140,7 +158,7 @@ def _run_through(
     _prepare(dag, progress, failures)
     _announce(pipeline, partition, claimed)
     with (
-        _shown(progress, home / "airflow.db"),
+        _shown(progress, home / _DATABASE, dag.dag_id),
         # dag.test() has no parameter for the run id.
         patch.object(DagRun, "generate_run_id", lambda **_: run_id),
     ):
@@ -261,13 +279,13 @@ def _relevant_part(trace: str, dag_file: Path) -> str:
 
 
 @contextmanager
-def _shown(progress: Progress, database: Path) -> Iterator[None]:
+def _shown(progress: Progress, database: Path, dag_id: str) -> Iterator[None]:
     """Print the run's progress, read from its own database, while the block runs."""
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(POLL_SECONDS):
-            progress.show(_tasks(database))
+            progress.show(_tasks(database, dag_id))
 
     watcher = threading.Thread(target=watch, name="progress", daemon=True)
     watcher.start()
@@ -276,13 +294,15 @@ def _shown(progress: Progress, database: Path) -> Iterator[None]:
     finally:
         over.set()
         watcher.join()
-        progress.show(_tasks(database))
+        progress.show(_tasks(database, dag_id))
 
 
-def _tasks(database: Path) -> list[TaskInstance]:
-    """Return the task states of the only run in the database."""
+def _tasks(database: Path, dag_id: str) -> list[TaskInstance]:
+    """Return the task states of the Dag's only run in the database."""
     with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=30)) as connection:
         rows = connection.execute(
-            "SELECT task_id, map_index, state FROM task_instance ORDER BY start_date IS NULL, start_date, map_index"
+            "SELECT task_id, map_index, state FROM task_instance WHERE dag_id = ?"
+            " ORDER BY start_date IS NULL, start_date, map_index",
+            [dag_id],
         )
         return [TaskInstance(task_id=task, map_index=index, state=state) for task, index, state in rows]

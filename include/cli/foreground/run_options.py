@@ -16,6 +16,7 @@ OPTIONS = {
     "budget_usd": ("BUDGET", "an amount in US dollars, 0 or more"),
     "model": ("MODEL", "the name of a model"),
     "reuse": ("REUSE", "1 or 0"),
+    "variants": ("VARIANTS", "names of variants, with commas between them"),
     "only_rejects": ("ONLY_REJECTS", "1 or 0"),
 }
 
@@ -23,8 +24,10 @@ OPTIONS = {
 def read_options(environment: Mapping[str, str]) -> RunOptions:
     """Read the fields of the trigger form from the environment. Raises ParamError, which names every invalid one."""
     texts = {field: environment[variable] for field, (variable, _) in OPTIONS.items() if environment.get(variable)}
+    variants = [name.strip() for name in texts.pop("variants", "").split(",")]
     try:
-        return RunOptions.model_validate_strings(texts, strict=False)
+        options = RunOptions.model_validate_strings(texts, strict=False)
+        return RunOptions.model_validate(options.model_dump() | {"variants": [*filter(None, variants)]})
     except ValidationError as error:
         problems = []
         for problem in error.errors():
@@ -36,6 +39,8 @@ def read_options(environment: Mapping[str, str]) -> RunOptions:
 def format_options(options: RunOptions) -> str:
     """Return the options as they are typed, e.g. `ROWS=10 DRY_RUN=1`; empty if there are none."""
     given = options.model_dump(exclude_defaults=True)
-    return " ".join(
-        f"{OPTIONS[field][0]}={int(value) if isinstance(value, bool) else value}" for field, value in given.items()
-    )
+    return " ".join(f"{OPTIONS[field][0]}={_typed(value)}" for field, value in given.items())
+
+
+def _typed(value: object) -> object:
+    return int(value) if isinstance(value, bool) else ",".join(value) if isinstance(value, list) else value

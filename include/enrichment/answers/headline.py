@@ -112,6 +112,7 @@ def _options(options: RunOptions) -> list[str]:
         "only the rejects": options.only_rejects,
         "answers not reused": options.reuse is False,
         str(options.model): options.model,
+        f"only {', '.join(options.variants or ())}": options.variants,
     }
     return [text for text, is_set in words.items() if is_set]
 

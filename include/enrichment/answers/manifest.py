@@ -76,7 +76,7 @@ class Manifest(Versioned):
         """How many rows were read, and how many became of them, for people."""
         if self.source_rows in (None, self.rows):
             return f"{self.rows:,} rows read"
-        return f"{self.source_rows:,} rows read ({self.rows:,} with for_each, samples and parts)"
+        return f"{self.source_rows:,} rows read ({self.rows:,} with for_each, variants, samples and parts)"
 
     @property
     def expected_usd(self) -> Decimal | None:

@@ -143,13 +143,15 @@ def is_closed(opened: OpenChunk, entry: Entry | None, loaded: Set[str], *, now: 
 
 
 def check_canary(
-    reasons: Mapping[str, str | None], checks: Mapping[str, int], *, pipeline: str, pass_name: str
+    reasons: Mapping[str, str | None], checks: Mapping[str, int], *, pipeline: str, pass_name: str, variant: str = ""
 ) -> None:
     """
-    Check the canary. Raises BatchError if every canary request failed for good: the others would fail the same way.
+    Check the canary, or that of a variant. Raises BatchError if every canary request failed for good: the others would
+    fail the same way.
 
     :param reasons: per canary request, the permanent failure; None if it succeeded or may succeed in a retry
     :param checks: the number of canary requests that failed each check
+    :param variant: empty if the pipeline has no variants
     """
     permanent = [reason for reason in reasons.values() if reason is not None]
     if not reasons or len(permanent) < len(reasons):
@@ -161,14 +163,16 @@ def check_canary(
         f"If the cause was outside the pipeline's folder, clear the `plan` of pass {pass_name} with downstream: it"
         " sends the unbilled requests again. "
     )
+    left_out = "The run's param `variants` leaves a variant out. " if variant else ""
     raise BatchError(
-        f"The canary failed: none of its {len(reasons):,} requests gave a usable answer"
+        f"The canary{f' of variant {variant}' if variant else ''} failed: none of its {len(reasons):,} requests gave a"
+        " usable answer"
         f"{f' ({failed_checks(checks)})' if checks else ''}: {'; '.join(why.most_common())}.\n"
         "Nothing else was sent, and the canary's answers are kept.\n"
         f"Fix the model, prompt or schema, then {CLEAR_EXTRACT}: the requests that change are sent and billed."
         f"{loosen_checks(pipeline) if checks else ''}\n"
         f"{again if any(reason.startswith('errored') for reason in permanent) else ''}"
-        "limits.canary_rows: 0 runs without a canary."
+        f"{left_out}limits.canary_rows: 0 runs without a canary."
     )
 
 

@@ -83,8 +83,9 @@ def check_budget(
     already = "".join(f"; {name}: {usd(amount)}" for name, amount in before.items() if amount)
     raise BudgetExceeded(
         f"{whose} could exceed its budget of {usd(budget)} by {usd(total - budget)} ({setting}).\n"
-        f"{requests:,} requests cost up to {usd(high)} (expected {usd(expected)}, low {usd(low)}){already}.\n"
-        f"{_parts(variants, usd)}Estimated from: {_evidence(sending, variants)}.\n"
+        f"{requests:,} requests cost up to {usd(high)} (expected {usd(expected)}, low {usd(low)})"
+        f"{_parts(variants, usd)}{already}.\n"
+        f"Estimated from: {_evidence(sending, variants)}.\n"
         "None of these requests were sent, and earlier answers are kept.\n"
         "Raise the budget, make the requests cheaper (model, max_tokens, prompt), or try some rows first to"
         " learn how long the answers are. Then start a new run, or clear `extract` with downstream."
@@ -144,10 +145,10 @@ def _evidence(sending: Sequence[Estimate], variants: Iterable[str]) -> str:
 def _parts(variants: Mapping[str, Usd], usd: Callable[[Decimal], str]) -> str:
     if not variants:
         return ""
-    named = "; ".join(
+    named = ", ".join(
         f"{name} up to {usd(cost.high)} (expected {usd(cost.expected)})" for name, cost in variants.items()
     )
-    return f"By variant: {named}. "
+    return f", of which {named}"
 
 
 def _unknown(spending: Spending) -> str:

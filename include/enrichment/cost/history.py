@@ -98,11 +98,11 @@ def _cached(batches: Iterable[_Record]) -> list[tuple[int, int]]:
 
 
 def _prompt_tokens(record: _Record) -> int:
-    return record["input_tokens"] + record["cache_read_tokens"] + _written(record)
+    return int(record["input_tokens"] + record["cache_read_tokens"]) + _written(record)
 
 
 def _written(record: _Record) -> int:
-    return record["cache_write_5m_tokens"] + record["cache_write_1h_tokens"]
+    return int(record["cache_write_5m_tokens"] + record["cache_write_1h_tokens"])
 
 
 def _ratio(pairs: Sequence[tuple[int, int]]) -> Bounds | None:

@@ -16,7 +16,7 @@ from include.enrichment.documents.tokens import MOST_BYTES_PER_TOKEN
 #: A text has at most one token per UTF-8 byte: tokenizers fall back to bytes and never split one. Params have more
 #: bytes than the texts in them.
 MOST_PER_BYTE = 1.0
-_MOST = 200
+_MOST, _LEAST = 200, 50
 #: Of the attachments in a sample, in base64, and of those in one of its requests.
 _MOST_BYTES, _MOST_REQUEST_BYTES = 20_000_000, 5_000_000
 
@@ -44,7 +44,13 @@ class TokenSample(Frozen):
     attachments: Bounds | None = None
 
 
-def choose_sample(sizes: pa.Table) -> set[str]:
+class CountedVariants(Frozen):
+    """The counts of each variant of a run, by name."""
+
+    variants: dict[str, TokenSample]
+
+
+def choose_sample(sizes: pa.Table, *, share: int = 1) -> set[str]:
     """
     Choose up to 200 requests to count: the 20 largest, and the others evenly by size.
 
@@ -54,20 +60,22 @@ def choose_sample(sizes: pa.Table) -> set[str]:
     can be avoided.
 
     :param sizes: distinct requests, in SIZES_SCHEMA or ATTACHED_SIZES_SCHEMA
+    :param share: choose this many times fewer, but at least 50, as there are so many samples
     """
+    most, most_bytes = max(_MOST // share, min(_LEAST, _MOST)), _MOST_BYTES // share
     if not has_attached_sizes(sizes):
-        return set(_spread(sizes.rename_columns(["request_id", "size"]), _MOST)["request_id"].to_pylist())
+        return set(_spread(sizes.rename_columns(["request_id", "size"]), most)["request_id"].to_pylist())
     small = sizes.filter(pc.less_equal(sizes["attached_bytes"], _MOST_REQUEST_BYTES))
     sizes = small if len(small) else sizes.sort_by("attached_bytes")[:1]
     text = pc.divide(sizes["text_bytes"], round(MOST_BYTES_PER_TOKEN)).cast(pa.int64())
     sizes = sizes.append_column("size", pc.add(text, sizes["attached_tokens"]))
-    many = _MOST
+    many = most
     while True:
         chosen = _spread(sizes, many)
         size = pc.sum(chosen["attached_bytes"]).as_py() or 0
-        if size <= _MOST_BYTES or many == 1:
+        if size <= most_bytes or many == 1:
             return set(chosen["request_id"].to_pylist())
-        many = max(min(many - 1, int(many * _MOST_BYTES / size)), 1)
+        many = max(min(many - 1, int(many * most_bytes / size)), 1)
 
 
 def _spread(requests: pa.Table, many: int) -> pa.Table:

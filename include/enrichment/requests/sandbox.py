@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import date, time, timedelta
 from decimal import Decimal
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 import jinja2
@@ -27,6 +28,9 @@ _NULL_GIVES_NULL = frozenset(
 )
 #: Filters of texts that, unlike Jinja's others, do not convert a date or a number themselves.
 _TEXT_FILTERS = ("indent", "truncate", "wordwrap")
+_TAG = re.compile(r"[A-Za-z][\w-]*", re.ASCII)
+#: What may stand within a tag without being seen, or without keeping a reader from taking it for one.
+_UNSEEN = r"[\s\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]*"
 #: Methods of a date that read the worker's clock or zone.
 _CLOCK = ("fromtimestamp", "now", "today", "utcfromtimestamp", "utcnow")
 
@@ -214,10 +218,30 @@ def _xmlattr(context: nodes.EvalContext, attributes: Mapping[str, Any], autospac
     return do_xmlattr(context, {name: None if v is NULL else v for name, v in attributes.items()}, autospace)
 
 
+def _enclosed(value: object, tag: str, *others: str) -> str:
+    """
+    Return the text of a value between two tags, neither of which it contains.
+
+    :param others: the names of other tags of the prompt that it must not contain either
+    """
+    for name in (tag, *others):
+        if not isinstance(name, str) or not _TAG.fullmatch(name):
+            raise UnsupportedValue(f"enclosed needs the name of a tag, as in enclosed('answer'), not {name!r}")
+    text = "" if value is NULL else to_json(value) if isinstance(value, dict | list | tuple) else str(value)
+    return f"<{tag}>\n{_tag_starts(tag, *others).sub('&lt;', text)}\n</{tag}>"
+
+
+@lru_cache(maxsize=64)
+def _tag_starts(*names: str) -> re.Pattern[str]:
+    """Return a pattern for the ``<`` of each tag of these names, however it is written."""
+    spelled = "|".join(_UNSEEN.join(map(re.escape, name)) for name in names)
+    return re.compile(f"[<\uff1c\ufe64](?={_UNSEEN}/?{_UNSEEN}(?:{spelled}))", re.IGNORECASE)
+
+
 #: Made once: for each template it would take longer than compiling most of them.
 _FILTERS = {
     name: _converting(name, function)
-    for name, function in {**FILTERS, "tojson": _tojson, "xmlattr": _xmlattr}.items()
+    for name, function in {**FILTERS, "enclosed": _enclosed, "tojson": _tojson, "xmlattr": _xmlattr}.items()
     if name != "random"
 }
 

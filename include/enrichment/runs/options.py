@@ -7,9 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from include.enrichment.errors import ParamError, nearest
+from include.enrichment.errors import ParamError, nearest, sentence
 
 
 def _exact_text(amount: object) -> object:
@@ -23,6 +23,11 @@ def _exact_text(amount: object) -> object:
 Budget = Annotated[Decimal, Field(ge=0, strict=False), BeforeValidator(_exact_text)]
 
 
+def _chosen(names: list[str] | None) -> list[str] | None:
+    """Return the names in one order, without repeats; none chosen are all."""
+    return sorted(set(names)) if names else None
+
+
 class RunOptions(BaseModel):
     """
     The options of one run. Nightly runs have none and use the pipeline's settings.
@@ -33,6 +38,7 @@ class RunOptions(BaseModel):
     :param model: replaces the pipeline's ``request.model`` with one of its ``request.other_models``; None: the
         pipeline's
     :param budget_usd: replaces the pipeline's ``limits.budget_usd``, up to its ceiling; None: the pipeline's
+    :param variants: the only variants that are asked, of those of the pipeline; None: all
     :param only_rejects: request again only the rows of the partition that were rejected last, published or not
     """
 
@@ -43,6 +49,7 @@ class RunOptions(BaseModel):
     reuse: bool | None = None
     model: str | None = None
     budget_usd: Budget | None = None
+    variants: Annotated[list[str] | None, AfterValidator(_chosen)] = None
     only_rejects: bool = False
 
     def choose_model(self, models: Sequence[str], *, file: str) -> str:
@@ -56,6 +63,29 @@ class RunOptions(BaseModel):
                 " Choose one of these, or add the model to request.other_models."
             )
         return self.model
+
+    def choose_variants(self, variants: Sequence[str], *, file: str) -> list[str]:
+        """
+        Return the run's variants in the order of the file, all unless it chooses some.
+
+        Raises ParamError for one that the file does not have, or for a model beside variants.
+
+        :param variants: those of the file; none: its rows are asked in one way
+        """
+        if self.model is not None and variants:
+            raise ParamError(
+                f"The run's param `model` is {self.model!r}, but {file} has variants, each with a model of its own."
+                " Nothing was read or sent. Trigger the run again without `model`, or add a variant with this model."
+            )
+        chosen = variants if self.variants is None else self.variants
+        if unknown := [name for name in chosen if name not in variants]:
+            named = "; ".join(f"{name!r}{nearest(name, variants)}" for name in unknown)
+            raise ParamError(
+                f"The run's param `variants` names variants that {file} does not have: {sentence(named)}"
+                f" It has: {', '.join(variants) or 'none'}. Nothing was read or sent. Choose some of these, or none for"
+                " all."
+            )
+        return [name for name in variants if name in chosen]
 
     def choose_reuse(self, default: bool) -> bool:
         """Return whether the run reuses answers. Raises ParamError if it has to and does not."""

@@ -13,7 +13,7 @@ from include.enrichment.answers.checks.check import Bounds, Check, Difference, U
 from include.enrichment.answers.schema.kind import Kind
 from include.enrichment.answers.schema.output import Output
 from include.enrichment.errors import nearest
-from include.enrichment.spec.pipeline import CHECKS
+from include.enrichment.spec.variants.files import CHECKS
 from include.enrichment.spec.yaml_file import (
     describe_file_error,
     describe_problem,
@@ -54,15 +54,19 @@ class ChecksFile:
                 line = self.lines.get(f"{number}.grounded") or self.lines[str(number)]
                 yield f"{CHECKS}:{line}: {check.name}.grounded: needs output.evidence: true in pipeline.yaml"
 
-    def field_mistakes(self, output: Output) -> Iterator[str]:
-        """Yield the checks of fields that the output does not have, or that are of another type."""
+    def field_mistakes(self, output: Output, *, of: str = "") -> Iterator[str]:
+        """
+        Yield the checks of fields that the output does not have, or that are of another type.
+
+        :param of: what the output is of, for the facts, if there are several
+        """
         for number, check in enumerate(self.checks):
             for name in check.field:
-                if fact := _field_problem(check, name.split("."), output.properties):
+                if fact := _field_problem(check, name.split("."), output.properties, of):
                     line = self.lines.get(f"{number}.field") or self.lines[str(number)]
                     yield f"{CHECKS}:{line}: {check.name}.field: {fact}"
             for name in check.grounded or ():
-                if fact := _unknown_field(name.split("."), output.properties):
+                if fact := _unknown_field(name.split("."), output.properties, of):
                     line = self.lines.get(f"{number}.grounded") or self.lines[str(number)]
                     yield f"{CHECKS}:{line}: {check.name}.grounded: {fact}"
 
@@ -134,12 +138,12 @@ def _describe(problem: Any, data: Any) -> str:
     return describe_problem(where, problem, lambda: list(_MODELS.get(steps[0], Check).model_fields))
 
 
-def _unknown_field(path: Sequence[str], properties: Mapping[str, Kind]) -> str | None:
-    found = _kind_at(path, properties)
+def _unknown_field(path: Sequence[str], properties: Mapping[str, Kind], of: str) -> str | None:
+    found = _kind_at(path, properties, of)
     return found if isinstance(found, str) else None
 
 
-def _kind_at(path: Sequence[str], properties: Mapping[str, Kind]) -> Kind | str:
+def _kind_at(path: Sequence[str], properties: Mapping[str, Kind], of: str) -> Kind | str:
     """Return the kind of the values at a path, or the fact that the output does not have it."""
     kind = Kind(type="object", properties=properties)
     for step in path:
@@ -147,17 +151,17 @@ def _kind_at(path: Sequence[str], properties: Mapping[str, Kind]) -> Kind | str:
             kind = kind.items
         if step not in kind.properties:
             known = list(kind.properties)
-            return f"the output has no {'.'.join(path)!r}{nearest(step, known) or '.'} It has: {', '.join(known)}"
+            return f"the output{of} has no {'.'.join(path)!r}{nearest(step, known) or '.'} It has: {', '.join(known)}"
         kind = kind.properties[step]
     return kind
 
 
-def _field_problem(check: Check, path: Sequence[str], properties: Mapping[str, Kind]) -> str | None:
-    kind = _kind_at(path, properties)
+def _field_problem(check: Check, path: Sequence[str], properties: Mapping[str, Kind], of: str) -> str | None:
+    kind = _kind_at(path, properties, of)
     if isinstance(kind, str):
         return kind
     if check.kind == "items":
-        return None if kind.type in ("array", None) else f"{'.'.join(path)!r} is {kind.type}, not a list"
+        return None if kind.type in ("array", None) else f"{'.'.join(path)!r}{of} is {kind.type}, not a list"
     while kind.type == "array" and kind.items:
         kind = kind.items
-    return None if kind.type in _WITH_TEXT else f"{'.'.join(path)!r} is {kind.type}, which has no text"
+    return None if kind.type in _WITH_TEXT else f"{'.'.join(path)!r}{of} is {kind.type}, which has no text"

@@ -18,6 +18,7 @@ import yaml
 from include.enrichment.answers.schema import TEXT_COLUMN
 from include.enrichment.answers.schema.json_schema import References
 from include.enrichment.runs import passes
+from include.enrichment.spec.variants import CURRENT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,6 +49,15 @@ def model_names(pipeline_yaml: Path) -> list[str]:
     return list(dict.fromkeys(name for name in named if isinstance(name, str)))
 
 
+def variant_names(pipeline_yaml: Path) -> list[str]:
+    """Return the names of the variants in their order, with that of the pipeline's own settings; none without any."""
+    variants = read_setting(pipeline_yaml, "variants")
+    if not isinstance(variants, dict) or not variants:
+        return []
+    names = [name for name in variants if isinstance(name, str)]
+    return names if any(not changes for changes in variants.values()) else [CURRENT, *names]
+
+
 def budget_ceiling(pipeline_yaml: Path) -> float | None:
     """Return the largest budget of a run: ``limits.budget_ceiling_usd``, else ``limits.budget_usd``."""
     named = (read_setting(pipeline_yaml, "limits", name) for name in ("budget_ceiling_usd", "budget_usd"))
@@ -64,9 +74,7 @@ def column_names(folder: Path) -> list[str]:
     Return the columns of the published table except for those that begin with an underscore: key, for_each, carried
     columns, output. The list is empty if a file is invalid.
     """
-    paths = (("source", "key"), ("for_each",), ("source", "carry"))
-    found = [read_setting(folder / "pipeline.yaml", *path) or [] for path in paths]
-    names = [list(each) for each in found if isinstance(each, dict | list)]
+    source = source_column_names(folder)
     try:
         schema = json.loads((folder / "output.schema.json").read_text(encoding="utf-8-sig"))
         output = list(References(schema).resolve(schema)["properties"])
@@ -74,7 +82,15 @@ def column_names(folder: Path) -> list[str]:
         output = [TEXT_COLUMN]
     except Exception:  # the file may hold anything
         return []
-    return [*chain(*names), *output] if found[0] and len(names) == len(paths) else []
+    return [*source, *output] if source else []
+
+
+def source_column_names(folder: Path) -> list[str]:
+    """Return the columns of the published table that are not of the answer: key, for_each, carried columns."""
+    paths = (("source", "key"), ("for_each",), ("source", "carry"))
+    found = [read_setting(folder / "pipeline.yaml", *path) or [] for path in paths]
+    names = [list(each) for each in found if isinstance(each, dict | list)]
+    return [*chain(*names)] if found[0] and len(names) == len(paths) else []
 
 
 def source_tables(pipeline_yaml: Path) -> list[str]:

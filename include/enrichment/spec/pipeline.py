@@ -7,24 +7,26 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from include.enrichment.answers.best import Best
 from include.enrichment.answers.checks.check import Check
-from include.enrichment.answers.evidence.sent_output import asked_schema, loaded_schema, pipeline_output
-from include.enrichment.answers.schema.output import Output, output_config
+from include.enrichment.answers.evidence.sent_output import loaded_schema, pipeline_output
+from include.enrichment.answers.schema.output import Output
 from include.enrichment.answers.table import PART, SAMPLE, VARIANT, Shape, row_carried, row_keys
-from include.enrichment.cost.caching import CachedPrefix, Caching, PrefixSize, resolve_cache
-from include.enrichment.cost.prices import prices
+from include.enrichment.cost.caching import CachedPrefix, Caching, PrefixSize
 from include.enrichment.errors import SpecError
 from include.enrichment.requests.chunk import BatchLimits
 from include.enrichment.requests.fan_out import FanOut
-from include.enrichment.requests.request import Renderer, encode_params, request_id
+from include.enrichment.requests.request import Renderer
 from include.enrichment.requests.template import Template
-from include.enrichment.requests.used_columns import prefix_problems, unknown_columns
+from include.enrichment.requests.used_columns import unknown_columns
 from include.enrichment.runs.options import RunOptions
 from include.enrichment.spec.renaming import Renaming
-from include.enrichment.spec.settings import FromColumn, RequestSettings, Settings
+from include.enrichment.spec.settings import FromColumn, Settings
+from include.enrichment.spec.variants.asking import Asking, Variant
+from include.enrichment.spec.variants.files import CHECKS, YAML
+from include.enrichment.spec.variants.union_schema import union_schema
 from include.enrichment.spec.where import Where
 from include.enrichment.storage.version import Versioned
 
@@ -33,28 +35,8 @@ if TYPE_CHECKING:
 
     from include.enrichment.answers.checks.checks import Checks
 
-#: The files of a pipeline's folder, some of which a setting or its absence replaces.
-FILES = ("pipeline.yaml", "extract.sql", "system.md", "user.md", "output.schema.json")
-YAML, SQL, SYSTEM, USER, SCHEMA = FILES
-#: Optional parts of the folder: a subfolder of *.md files, and two files.
-CONTEXT, EXAMPLES, CHECKS = "context", "examples.jsonl", "checks.yaml"
-
-
-class Variant(BaseModel):
-    """
-    One variant of a pipeline, resolved: what each of its requests has in place of the pipeline's own.
-
-    :param files: the name of each file that replaces one of the pipeline's, by the name of that one
-    """
-
-    model_config = ConfigDict(frozen=True, strict=True)
-
-    request: RequestSettings
-    system: str
-    user: str
-    schema_text: str | None
-    shared: str = ""
-    files: Mapping[str, str] = {}
+#: What a variant has in place of the pipeline's own, besides the settings of the request.
+_ASKED = {"system", "user", "schema_text", "shared", "files"}
 
 
 class Pipeline(Versioned):
@@ -109,7 +91,7 @@ class Pipeline(Versioned):
         return {
             name: self.model_copy(
                 update={
-                    **variant.model_dump(include={"system", "user", "schema_text", "shared", "files"}),
+                    **variant.model_dump(include=_ASKED),
                     "settings": self.settings.model_copy(update={"request": variant.request}),
                     "variants": {},
                 }
@@ -117,59 +99,58 @@ class Pipeline(Versioned):
             for name, variant in self.variants.items()
         }
 
+    @property
+    def askings(self) -> dict[str, Asking]:
+        """The requests of each variant; one without a name if there are none."""
+        return {name: self._asking(variant) for name, variant in self.variants.items()} or {"": self._own_asking}
+
+    @property
+    def _own_asking(self) -> Asking:
+        return self._asking(Variant(request=self.settings.request, **self.model_dump(include=_ASKED)))
+
+    def _asking(self, variant: Variant) -> Asking:
+        canary, evidence = self.settings.limits.canary_rows > 0, self.settings.output.evidence
+        return Asking(pipeline=self.name, variant=variant, evidence=evidence, canary=canary)
+
     def for_run(self, options: RunOptions) -> Pipeline:
         """
         Return the pipeline with the options of one run.
 
-        Raises ParamError for a model that the pipeline does not name, a budget above the ceiling, or options that
-        exclude each other.
+        Raises ParamError for a model or a variant that the pipeline does not have, a budget above the ceiling, or
+        options that exclude each other.
         """
-        request, limits, file = self.settings.request, self.settings.limits, self._file(YAML)
-        model = options.choose_model([request.model, *request.other_models], file=file)
-        reuse = options.choose_reuse(self.settings.reuse)
-        budget = options.choose_budget(limits.budget_usd, ceiling=limits.budget_ceiling_usd, file=file)
-        request = request.model_copy(update={"model": model})
-        limits = limits.model_copy(update={"budget_usd": budget})
-        settings = self.settings.model_copy(update={"request": request, "limits": limits, "reuse": reuse})
-        return self.model_copy(update={"settings": settings, "options": options})
+        file = self._file(YAML)
+        chosen = options.choose_variants(list(self.variants), file=file)
+        changes = {
+            "settings": self.settings.for_run(options, file=file),
+            "variants": {name: self.variants[name] for name in chosen},
+            "options": options,
+        }
+        return self.model_copy(update=changes)
 
     @property
     def caching(self) -> Caching:
-        """The cache setting that ``request.cache`` resolves to: the same for the same files, model and prices."""
-        request = self.settings.request
-        if request.cache != "auto":
-            return Caching(cache=request.cache, why="set in pipeline.yaml")
-        if problem := next(prefix_problems(self._system), None):
-            return Caching(cache="off", why=problem)
-        canary = self.settings.limits.canary_rows > 0
-        return resolve_cache(request.model, prices().models.get(request.model), self.prefix_size, canary=canary)
+        """The cache setting that ``request.cache`` resolves to, without variants; see Asking."""
+        return self._own_asking.caching
 
     def with_resolved_cache(self) -> Pipeline:
-        """Return the pipeline with ``request.cache: auto`` resolved."""
-        return self.with_cache(self.caching.cache)
-
-    def with_cache(self, cache: str) -> Pipeline:
-        """Return the pipeline with another ``request.cache``."""
-        request = self.settings.request.model_copy(update={"cache": cache})
-        return self.model_copy(update={"settings": self.settings.model_copy(update={"request": request})})
+        """Return the pipeline with ``request.cache: auto`` resolved, in each variant too."""
+        variants = {
+            name: asking.variant.with_cache(asking.caching.cache) for name, asking in self.askings.items() if name
+        }
+        request = self.settings.request.model_copy(update={"cache": self.caching.cache})
+        settings = self.settings.model_copy(update={"request": request})
+        return self.model_copy(update={"settings": settings, "variants": variants})
 
     @property
     def cached_prefix(self) -> CachedPrefix | None:
-        """The prefix of its requests that the prompt cache keeps; None: nothing."""
-        cache, system = self.caching.cache, self._system
-        if cache == "off" or system.columns or not system.render({}).strip():
-            return None
-        shared = {**self._constant, "system": system.render({}), "ttl": cache}
-        del shared["max_tokens"]
-        return CachedPrefix(prefix_id=request_id(encode_params(shared)), ttl=cache)
+        """The prefix of its requests that the prompt cache keeps, without variants; None: nothing."""
+        return self._own_asking.cached_prefix
 
     @property
     def prefix_size(self) -> PrefixSize:
-        """The size of what the prompt cache can keep. The system prompt must use no column."""
-        return PrefixSize(
-            system_bytes=len(self._system.render({}).encode()),
-            format_bytes=sum(len(encode_params(config)) for config in self._output_config.values()),
-        )
+        """The size of what the prompt cache can keep, without variants. The system prompt must use no column."""
+        return self._own_asking.prefix_size
 
     @property
     def where(self) -> Where | None:
@@ -210,17 +191,14 @@ class Pipeline(Versioned):
 
     @property
     def output(self) -> Output:
-        """The shape of its answers."""
-        return pipeline_output(self.schema_text, evidence=self.settings.output.evidence)
+        """The shape of its answers: with variants, an answer has the shape of one of them."""
+        schema = union_schema([asking.variant.schema_text for asking in self.askings.values()])
+        return pipeline_output(schema, evidence=self.settings.output.evidence)
 
     @property
     def loaded_schema(self) -> str | None:
-        """What its chunk files say of the answers, for read_loaded_output()."""
+        """What its chunk files say of the answers, without variants, for read_loaded_output()."""
         return loaded_schema(self.schema_text, evidence=self.settings.output.evidence)
-
-    @property
-    def _output_config(self) -> dict[str, Any]:
-        return output_config(asked_schema(self.schema_text, evidence=self.settings.output.evidence))
 
     @property
     def limits(self) -> BatchLimits:
@@ -238,8 +216,14 @@ class Pipeline(Versioned):
 
     @property
     def _prompt_columns(self) -> set[str]:
-        """The key, and what the prompts use: columns and names of for_each."""
-        return {*self._system.columns, *self._user.columns, *self.settings.source.key}
+        """The key, and what the prompts of all variants use: columns and names of for_each."""
+        return {*self.settings.source.key, *chain.from_iterable(prompt.columns for prompt in self._prompts)}
+
+    @property
+    def _prompts(self) -> list[Template]:
+        """The prompts of all variants, each file once."""
+        found = [prompt for asking in self.askings.values() for prompt in (asking.system, asking.user)]
+        return list({prompt.file: prompt for prompt in found}.values())
 
     @property
     def fan_out(self) -> FanOut:
@@ -263,14 +247,20 @@ class Pipeline(Versioned):
 
         Raises the errors of renderer().
         """
+        self._check_columns(columns)
         return [
             (
                 {**({VARIANT: name} if name else {}), SAMPLE: sample},
-                pipeline.renderer(columns, run_id=run_id, sample=sample),
+                asking.renderer(salt=self._salt(run_id, sample), max_bytes=self.limits.params_bytes),
             )
-            for name, pipeline in self.by_variant.items()
+            for name, asking in self.askings.items()
             for sample in range(1, self.settings.samples + 1)
         ]
+
+    @property
+    def models(self) -> str:
+        """The model of its requests; the distinct models of its variants, separated by commas."""
+        return ", ".join(dict.fromkeys(asking.variant.request.model for asking in self.askings.values()))
 
     def read_checks(self) -> Checks | None:
         """
@@ -294,7 +284,7 @@ class Pipeline(Versioned):
             output=self.output,
             names=RowNames(
                 key=[*source.key, *([PART] if self.settings.split_pages else [])],
-                for_each=list(self.settings.for_each),
+                for_each=[*self.settings.for_each, *([VARIANT] if self.variants else [])],
                 sample=SAMPLE if sampled else None,
             ),
             prompt_columns=self._prompt_columns,
@@ -305,7 +295,7 @@ class Pipeline(Versioned):
 
     def renderer(self, columns: Collection[str], *, run_id: str, sample: int = 1) -> Renderer:
         """
-        Return a renderer of this pipeline's rows.
+        Return a renderer of this pipeline's rows, without variants.
 
         :param columns: the query's columns
         :param run_id: part of the request ids if answers are not reused
@@ -315,15 +305,7 @@ class Pipeline(Versioned):
         if for_each hides one.
         """
         self._check_columns(columns)
-        cache = self.caching.cache
-        return Renderer(
-            system=self._system,
-            user=self._user,
-            constant=self._constant,
-            cache=None if cache == "off" else cache,
-            salt=self._salt(run_id, sample),
-            max_bytes=self.limits.params_bytes,
-        )
+        return self._own_asking.renderer(salt=self._salt(run_id, sample), max_bytes=self.limits.params_bytes)
 
     def _check_columns(self, columns: Collection[str]) -> None:
         source, checks = self.settings.source, self.read_checks()
@@ -335,7 +317,7 @@ class Pipeline(Versioned):
         unknown = list(
             unknown_columns(
                 columns,
-                prompts=(self._system, self._user),
+                prompts=self._prompts,
                 for_each={name: self.location(f"for_each.{name}") for name in self.settings.for_each},
                 settings=[
                     *((self.location(f"for_each.{name}"), column) for name, column in self._list_columns.items()),
@@ -347,33 +329,9 @@ class Pipeline(Versioned):
             )
         )
         if unknown:
-            origin = (
-                source.files
-                or source.objects
-                or source.cases
-                or (f"the table of {source.table}" if source.table else SQL)
+            raise SpecError(
+                "\n".join([*unknown, f"Columns of {source.origin}: {', '.join(columns)}. Nothing was sent."])
             )
-            raise SpecError("\n".join([*unknown, f"Columns of {origin}: {', '.join(columns)}. Nothing was sent."]))
-
-    @property
-    def _system(self) -> Template:
-        return Template(self.system, file=self._file(SYSTEM), followed_by=self.shared)
-
-    @property
-    def _user(self) -> Template:
-        return Template(self.user, file=self._file(USER))
-
-    @property
-    def _constant(self) -> dict[str, Any]:
-        """The members of the params, besides the prompts, that are the same in every request."""
-        request = self.settings.request
-        thinking = {"thinking": {"type": request.thinking}} if request.thinking else {}
-        return {
-            "model": request.model,
-            "max_tokens": request.max_tokens,
-            **thinking,
-            **self._output_config,
-        }
 
     def _salt(self, run_id: str, sample: int) -> str:
         """Return the salt of the request ids. Sample 1 has none, so a higher ``samples`` pays for the new ones only."""

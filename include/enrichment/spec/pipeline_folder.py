@@ -4,65 +4,51 @@ Reads a pipeline's folder into one checked value.
     pipeline.yaml  extract.sql  system.md  user.md  output.schema.json  context/*.md  examples.jsonl  checks.yaml
 
 ``source.files``, ``source.objects``, ``source.table`` and ``source.cases``, which names another file of the folder,
-replace extract.sql. Without output.schema.json the answer is text. The last three are optional.
+replace extract.sql. Without output.schema.json the answer is text. The last three are optional. A variant may name
+other files in place of the prompts, the schema, the context and the examples.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin
 
-import yaml
-
 from include.enrichment.answers.evidence.sent_output import pipeline_output
 from include.enrichment.answers.schema import supported_schema
-from include.enrichment.answers.schema.column_names import (
-    RENAME_COLUMN,
-    carry_problems,
-    for_each_problems,
-    key_problems,
-    output_problems,
-    rename_problems,
-)
-from include.enrichment.answers.schema.output_schema import OutputSchema
-from include.enrichment.documents import object_columns
 from include.enrichment.errors import SpecError, nearest
-from include.enrichment.requests.row_expression import expression_problems
 from include.enrichment.requests.template import Template
-from include.enrichment.requests.used_columns import prefix_problems
-from include.enrichment.spec.checks_file import ChecksFile, read_checks
-from include.enrichment.spec.examples import Example, read_examples, shared_text
-from include.enrichment.spec.pipeline import (
+from include.enrichment.spec.checks_file import read_checks
+from include.enrichment.spec.folder_mistakes import (
+    Texts,
+    attachment_mistakes,
+    field_mistakes,
+    find_mistakes,
+    prompt_files,
+    schema_lines,
+    table_mistakes,
+)
+from include.enrichment.spec.pipeline import Pipeline
+from include.enrichment.spec.settings import Settings
+from include.enrichment.spec.source_table import SourceTable
+from include.enrichment.spec.sources.case_reading import CaseReading, read_case_file
+from include.enrichment.spec.variants.asking import Variant
+from include.enrichment.spec.variants.examples import Example, read_examples, shared_text
+from include.enrichment.spec.variants.files import (
     CHECKS,
     CONTEXT,
     EXAMPLES,
     FILES,
     SCHEMA,
     SQL,
-    SYSTEM,
-    USER,
     YAML,
-    Pipeline,
+    PromptFiles,
 )
-from include.enrichment.spec.query import query_problems
-from include.enrichment.spec.settings import Settings
-from include.enrichment.spec.source_table import SourceTable
-from include.enrichment.spec.sources.case_reading import CaseReading, read_case_file
-from include.enrichment.spec.yaml_file import (
-    DuplicateKey,
-    Lines,
-    NodePath,
-    describe_file_error,
-    describe_problem,
-    error_line,
-    line_of,
-    read_model,
-    read_yaml,
-)
+from include.enrichment.spec.variants.settings import VariantSettings, with_current
+from include.enrichment.spec.yaml_file import Lines, describe_file_error, describe_problem, line_of, read_model
 
 
 def load_pipeline(folder: Path) -> Pipeline:
@@ -78,72 +64,135 @@ def load_pipeline(folder: Path) -> Pipeline:
             f"There is no pipeline {folder.name!r} in {folder.parent}{nearest(folder.name, others) or '.'} There are:"
             f" {', '.join(others) or 'none'}."
         )
-    texts: dict[str, str] = {}
-    context = sorted(f"{CONTEXT}/{path.name}" for path in (folder / CONTEXT).glob("[!.]*"))
-    mistakes = [
-        f"{folder.name}/{file}: is not read: rename it to *.md, or move it"
-        for file in context
-        if not file.endswith(".md")
-    ]
-    for file in (*FILES, EXAMPLES, *(file for file in context if file.endswith(".md"))):
-        try:
-            texts[file] = (folder / file).read_text(encoding="utf-8-sig")
-        except FileNotFoundError:
-            if file == SCHEMA:
-                mistakes += [f"{folder.name}/{mistake}" for mistake in _misnamed_schemas(folder)]
-            elif file != EXAMPLES and (file != SQL or _needs_sql(texts)):
-                mistakes.append(f"{folder.name}/{file}: is missing; a pipeline is {', '.join(FILES)}")
-        except (OSError, UnicodeDecodeError) as error:
-            mistakes.append(f"{folder.name}/{file}: {describe_file_error(error)}")
+    texts, mistakes = _read_files(folder)
+    settings, lines, found = _settings(texts[YAML]) if YAML in texts else (None, {}, [])
+    if not mistakes and settings:
+        more, mistakes = _read_variant_files(folder, settings, lines)
+        texts |= {file: text for file, text in more.items() if file not in texts}
     if not mistakes:
-        settings, lines, found = _settings(texts[YAML])
-        found += _mistakes(texts, settings, lines)
+        found += find_mistakes(texts, settings, lines)
         if settings and settings.source.table:
-            found += _table_mistakes(folder, texts, settings, lines)
+            others = [name for name in _pipelines(folder.parent) if name != folder.name]
+            table = SourceTable(settings, folder=folder, others=others)
+            found += table_mistakes(texts, table, settings, lines)
         cases = CaseReading()
         if settings and settings.source.cases:
-            cases = read_case_file(folder, settings, lines, prompts={file: texts[file] for file in (SYSTEM, USER)})
+            prompts = {file: texts[file] for file in prompt_files(settings)}
+            cases = read_case_file(folder, settings, lines, prompts=prompts)
             found += cases.mistakes
         if settings:
-            found += _attachment_mistakes(settings, lines)
+            found += attachment_mistakes(settings, lines)
         # Examples can be checked only against a prompt and a schema without mistakes.
-        evidence = settings is not None and settings.output.evidence
-        shared, found = ("", found) if found else _shared(texts, evidence=evidence)
+        variants, found = ({}, found) if found or not settings else _variants(texts, settings)
         checks = read_checks(folder)
-        found += [*checks.mistakes, *_field_mistakes(checks, texts.get(SCHEMA), settings)]
-        mistakes = [f"{folder.name}/{mistake}" for mistake in found]
-        if settings and not mistakes:
+        found += [*checks.mistakes, *field_mistakes(checks, texts, settings)]
+        if settings and not found:
+            own = variants.pop("")
             pipeline = Pipeline(
                 name=folder.name,
                 settings=settings,
                 sql=texts.get(SQL, ""),
-                system=texts[SYSTEM],
-                user=texts[USER],
-                schema_text=texts.get(SCHEMA),
-                shared=shared,
+                system=own.system,
+                user=own.user,
+                schema_text=own.schema_text,
+                shared=own.shared,
                 cases=cases.text,
                 lines={".".join(map(str, path)): line for path, line in lines.items()},
+                variants=variants,
                 checks=checks.checks,
                 check_lines=checks.lines,
             )
             pipeline.read_checks()
             pipeline.check_best()
             return pipeline
-    raise SpecError("\n".join(mistakes))
+        mistakes = found
+    raise SpecError("\n".join(f"{folder.name}/{mistake}" for mistake in dict.fromkeys(mistakes)))
 
 
 def find_warnings(pipeline: Pipeline) -> Iterator[str]:
     """Yield a line with file, line and fact for each doubtful part of a pipeline without mistakes."""
-    if (text := pipeline.schema_text) is not None:
+    for file, text in _schemas(pipeline).items():
         for path, fact in supported_schema.find_warnings(json.loads(text)):
-            yield f"{pipeline.name}/{SCHEMA}:{line_of(_schema_lines(text), path)}: {fact}"
-    if pipeline.shared and pipeline.settings.request.cache == "off":
-        auto = pipeline.with_cache("auto").caching
-        if auto.cache != "off":
-            yield (
-                f"{pipeline.location('request.cache')}: is off, so every request pays the full price for {CONTEXT}/ and"
-                f" {EXAMPLES}. `auto` would keep them in the prompt cache: {auto.why}"
-            )
+            yield f"{file}:{line_of(schema_lines(text), path)}: {fact}"
+    for name, asking in pipeline.askings.items():
+        if asking.variant.shared and asking.variant.request.cache == "off":
+            auto = replace(asking, variant=asking.variant.with_cache("auto")).caching
+            if auto.cache != "off":
+                yield (
+                    f"{_cache_location(pipeline, name)}: is off, so every request pays the full price for {CONTEXT}/"
+                    f" and {EXAMPLES}. `auto` would keep them in the prompt cache: {auto.why}"
+                )
+
+
+def _cache_location(pipeline: Pipeline, variant: str) -> str:
+    """Return where the cache of a variant is set."""
+    named = pipeline.settings.variants.get(variant)
+    return pipeline.location(f"variants.{variant}.cache" if named and named.cache else "request.cache")
+
+
+def _schemas(pipeline: Pipeline) -> dict[str, str]:
+    """Return the text of each schema by the name of its file."""
+    found = {asking.file(SCHEMA): asking.variant.schema_text for asking in pipeline.askings.values()}
+    return {file: text for file, text in found.items() if text is not None}
+
+
+def _read_files(folder: Path) -> tuple[dict[str, str], list[str]]:
+    """Return the texts of the pipeline's own files, and the mistakes in what is there."""
+    texts: dict[str, str] = {}
+    context, mistakes = _context(folder, CONTEXT)
+    for file in (*FILES, EXAMPLES, *context):
+        try:
+            texts[file] = (folder / file).read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            if file == SCHEMA:
+                mistakes += _misnamed_schemas(folder, texts)
+            elif file != EXAMPLES and (file != SQL or _needs_sql(texts)):
+                mistakes.append(f"{file}: is missing; a pipeline is {', '.join(FILES)}")
+        except (OSError, UnicodeDecodeError) as error:
+            mistakes.append(f"{file}: {describe_file_error(error)}")
+    return texts, mistakes
+
+
+def _read_variant_files(folder: Path, settings: Settings, lines: Lines) -> tuple[dict[str, str], list[str]]:
+    """Return the texts of the files that variants name, and the mistakes in the names."""
+    texts: dict[str, str] = {}
+    mistakes: list[str] = []
+    for name, variant in settings.variants.items():
+        for setting, file in variant.named_files:
+            path = ("variants", name, setting)
+            where = f"{YAML}:{line_of(lines, path)}: {'.'.join(path)}"
+            if setting == "schema" and not (folder / SCHEMA).is_file():
+                mistakes.append(
+                    f"{where}: the answers of the pipeline itself are text, because there is no {SCHEMA}. Text and"
+                    f" JSON cannot be in one table: add {SCHEMA}, or remove the setting"
+                )
+            names = [file]
+            if setting == "context":
+                names, unread = _context(folder, file)
+                mistakes += unread
+            try:
+                texts |= {one: (folder / one).read_text(encoding="utf-8-sig") for one in names}
+            except FileNotFoundError:
+                names = []
+            except (OSError, UnicodeDecodeError) as error:
+                mistakes.append(f"{where}: {file} {describe_file_error(error)}")
+            if not names:
+                what = "folder with *.md files" if setting == "context" else "file"
+                mistakes.append(f"{where}: there is no {what} {file!r}{nearest(file, _names(folder, setting))}")
+    return texts, mistakes
+
+
+def _context(folder: Path, name: str) -> tuple[list[str], list[str]]:
+    """Return the files of a context in their order, and the mistakes in what else is there."""
+    found = sorted(f"{name}/{path.name}" for path in (folder / name).glob("[!.]*"))
+    unread = [f"{file}: is not read: rename it to *.md, or move it" for file in found if not file.endswith(".md")]
+    return [file for file in found if file.endswith(".md")], unread
+
+
+def _names(folder: Path, setting: str) -> list[str]:
+    """Return the names of the files in the folder, or of its subfolders for a context."""
+    paths = (path for path in folder.rglob("[!.]*") if path.is_dir() == (setting == "context"))
+    return sorted(path.relative_to(folder).as_posix() for path in paths)
 
 
 def _needs_sql(texts: dict[str, str]) -> bool:
@@ -159,27 +208,47 @@ def _pipelines(folder: Path) -> list[str]:
     return sorted(path.parent.name for path in folder.glob(f"*/{YAML}"))
 
 
-def _misnamed_schemas(folder: Path) -> Iterator[str]:
+def _misnamed_schemas(folder: Path, texts: Texts) -> Iterator[str]:
     """Yield the files that are probably meant as the schema, without which the answer would be text."""
-    names = {path.name for path in folder.iterdir()} - {*FILES, EXAMPLES, CHECKS}
+    settings = _settings(texts[YAML])[0] if YAML in texts else None
+    of_variants = {
+        file for variant in (settings.variants if settings else {}).values() for _, file in variant.named_files
+    }
+    names = {path.name for path in folder.iterdir()} - {*FILES, EXAMPLES, CHECKS} - of_variants
     for name in sorted(names):
         if "schema" in name.lower() or nearest(name, [SCHEMA]):
             yield f"{name}: is not a file of a pipeline. Rename it to {SCHEMA}, or move it for an answer that is text"
 
 
-def _shared(texts: dict[str, str], *, evidence: bool) -> tuple[str, list[str]]:
+def _variants(texts: Texts, settings: Settings) -> tuple[dict[str, Variant], list[str]]:
+    """Return the variants by name, the pipeline's own under an empty one, and the mistakes in their examples."""
+    variants: dict[str, Variant] = {}
+    mistakes: list[str] = []
+    for name, variant in {"": VariantSettings(), **with_current(settings.variants)}.items():
+        files = PromptFiles.of(variant)
+        shared, found = _shared(texts, files, evidence=settings.output.evidence)
+        mistakes += found
+        variants[name] = Variant(
+            request=variant.request(settings.request) if name else settings.request,
+            system=texts[files.system],
+            user=texts[files.user],
+            schema_text=texts.get(files.schema),
+            shared=shared,
+            files=files.replaced,
+        )
+    return variants, mistakes
+
+
+def _shared(texts: Texts, files: PromptFiles, *, evidence: bool) -> tuple[str, list[str]]:
     """Return what all requests share after the system prompt, and the mistakes in the examples."""
     examples: list[Example] = []
     mistakes: list[tuple[int, str]] = []
-    if EXAMPLES in texts:
-        user, output = Template(texts[USER], file=USER), pipeline_output(texts.get(SCHEMA), evidence=evidence)
-        examples, mistakes = read_examples(texts[EXAMPLES], user=user, output=output)
-    shared = shared_text([text for file, text in texts.items() if _is_context(file)], examples)
-    return shared, [f"{EXAMPLES}:{line}: {fact}" for line, fact in mistakes]
-
-
-def _is_context(file: str) -> bool:
-    return file.startswith(f"{CONTEXT}/")
+    if files.examples in texts:
+        user = Template(texts[files.user], file=files.user)
+        output = pipeline_output(texts.get(files.schema), evidence=evidence)
+        examples, mistakes = read_examples(texts[files.examples], user=user, output=output)
+    shared = shared_text([text for file, text in texts.items() if files.is_context(file)], examples)
+    return shared, [f"{files.examples}:{line}: {fact}" for line, fact in mistakes]
 
 
 def _settings(text: str) -> tuple[Settings | None, Lines, list[str]]:
@@ -202,149 +271,3 @@ def _keys_at(path: Sequence[str]) -> list[str]:
         kinds = () if get_origin(annotation) is dict else get_args(annotation)
         model = next((kind for kind in kinds if kind is not NoneType), annotation)
     return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _mistakes(texts: dict[str, str], settings: Settings | None, lines: Lines) -> Iterator[str]:
-    """Yield the mistakes of all files, except those in the settings themselves."""
-    used: set[str] | None = set()
-    for file in (SYSTEM, USER):
-        try:
-            template = Template(texts[file], file=file)
-        except SpecError as error:
-            yield str(error)
-            used = None
-            continue
-        if used is not None:
-            used |= template.columns.keys()
-        if file == SYSTEM and settings and settings.request.cache in ("5m", "1h"):
-            for problem in prefix_problems(template):
-                yield f"{problem}: move it to {USER}, or set request.cache: off instead of {settings.request.cache}"
-    if not texts[USER].strip():
-        yield f"{USER}:1: is empty: write what Claude is to do with a row"
-    for file in filter(_is_context, texts):
-        if not texts[file].strip():
-            yield f"{file}:1: is empty: write what all requests share, or delete the file"
-    if settings and (kind := settings.source.instead_of_query):
-        if SQL in texts:
-            yield f"{SQL}:1: is not used, because source.{kind} replaces it: delete one of the two"
-    elif SQL in texts:
-        yield from query_problems(texts[SQL])
-    if settings and settings.source.where:
-        yield from _expression_mistakes(("source", "where"), settings.source.where, lines)
-    if settings and settings.keep:
-        yield from _expression_mistakes(("keep", "best"), settings.keep.best, lines)
-        if fact := settings.keep.among_problem(list(settings.key_types)):
-            yield f"{YAML}:{line_of(lines, ('keep', 'among'))}: keep.among: {fact}"
-    if settings:
-        key, carry, for_each = (list(names) for names in _columns(settings))
-        rename = settings.source.rename
-        yield from _column_mistakes(("source", "rename"), list(rename), rename_problems(rename), lines)
-        remedy = {"remedy": RENAME_COLUMN} if settings.source.table or settings.source.files else {}
-        yield from _column_mistakes(("source", "key"), key, key_problems(key, **remedy), lines)
-        yield from _column_mistakes(("for_each",), for_each, for_each_problems(for_each, key), lines)
-        carried = carry_problems(carry, [*key, *for_each], **remedy)
-        yield from _column_mistakes(("source", "carry"), carry, carried, lines)
-        if used is not None:
-            yield from _column_mistakes(("for_each",), for_each, _unused(for_each, used), lines)
-    if SCHEMA in texts:
-        yield from _schema_mistakes(texts[SCHEMA], settings)
-
-
-def _expression_mistakes(setting: Sequence[str], text: str, lines: Lines) -> Iterator[str]:
-    # Only a block (`where: |`) keeps its line ends, and begins below its name.
-    first = line_of(lines, setting) + ("\n" in text)
-    for line, fact in expression_problems(text):
-        yield f"{YAML}:{first + line - 1}: {'.'.join(setting)}: {fact}"
-
-
-def _table_mistakes(folder: Path, texts: dict[str, str], settings: Settings, lines: Lines) -> Iterator[str]:
-    """Yield the mistakes in ``source.table``, and each name that is no column of the table."""
-    others = [name for name in _pipelines(folder.parent) if name != folder.name]
-    table = SourceTable(settings, folder=folder, others=others)
-    for path, fact in table.problems():
-        yield f"{YAML}:{line_of(lines, path)}: {'.'.join(path[:2])}: {fact}"
-    for file in (SYSTEM, USER):
-        with suppress(SpecError):  # _mistakes() reports it
-            yield from (f"{file}:{line}: {fact}" for line, fact in table.prompt_problems(texts[file]))
-
-
-def _attachment_mistakes(settings: Settings, lines: Lines) -> Iterator[str]:
-    """Yield what contradicts the source in ``attachments``, and each name that is no column of ``source.objects``."""
-    source, attachments = settings.source, settings.attachments
-    if settings.output.evidence and not settings.attached_columns:
-        line = line_of(lines, ("output", "evidence"))
-        yield f"{YAML}:{line}: output.evidence: needs documents: add attachments, or remove it"
-    if attachments:
-        for below, fact in attachments.problems(source.instead_of_query, in_folder=source.in_folder):
-            path = ("attachments", *below)
-            line = line_of(lines, path if path in lines else path[:-1])
-            yield f"{YAML}:{line}: {'.'.join(path[:2])}: {fact}"
-    if source.objects:
-        for setting, problems in (
-            ("key", object_columns.key_problems(source.key)),
-            ("carry", object_columns.column_problems(source.carry)),
-        ):
-            yield from _column_mistakes(("source", setting), list(getattr(source, setting)), problems, lines)
-
-
-def _columns(settings: Settings | None) -> tuple[Iterable[str], Iterable[str], Iterable[str]]:
-    """Return the names of key, carried columns and for_each."""
-    if settings is None:
-        return (), (), ()
-    return settings.source.key, settings.source.carry, settings.for_each
-
-
-def _unused(for_each: Iterable[str], used: Collection[str]) -> Iterator[tuple[str, str]]:
-    for name in for_each:
-        if name not in used:
-            yield name, f"{name!r} changes no request: write {{{{ {name} }}}} in {USER}, or remove it"
-
-
-def _column_mistakes(
-    setting: NodePath, names: list[str], problems: Iterable[tuple[str, str]], lines: Lines
-) -> Iterator[str]:
-    for name, fact in problems:
-        # The last step of the path is the name in a mapping, the position in a list.
-        path: NodePath = (*setting, name)
-        line = line_of(lines, path if path in lines else (*setting, names.index(name)))
-        yield f"{YAML}:{line}: {'.'.join(map(str, setting))}: {fact}"
-
-
-def _schema_mistakes(text: str, settings: Settings | None) -> Iterator[str]:
-    try:
-        schema = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        yield f"{SCHEMA}:{getattr(error, 'lineno', 1)}: {getattr(error, 'msg', error)}"
-        return
-    try:
-        lines = _schema_lines(text)
-    except DuplicateKey as error:
-        yield f"{SCHEMA}:{error_line(error)}: {error.problem}"
-        return
-    problems = list(supported_schema.find_problems(schema))
-    for path, fact in problems:
-        yield f"{SCHEMA}:{line_of(lines, path)}: {fact}"
-    fields = [] if problems else OutputSchema(schema).fields
-    key, carry, for_each = _columns(settings)
-    for name, fact in output_problems(fields, [*key, *for_each], carry):
-        place = next((path for path in lines if path[-2:] == ("properties", name)), ())
-        yield f"{SCHEMA}:{line_of(lines, place)}: {fact}"
-
-
-def _field_mistakes(checks: ChecksFile, schema_text: str | None, settings: Settings | None) -> Iterator[str]:
-    """Yield the checks of fields that the output does not have; none if the schema has mistakes."""
-    if checks.checks and not (schema_text is not None and any(_schema_mistakes(schema_text, None))):
-        evidence = settings is not None and settings.output.evidence
-        yield from checks.field_mistakes(pipeline_output(schema_text, evidence=evidence))
-        if settings and not evidence:
-            yield from checks.evidence_mistakes()
-
-
-def _schema_lines(text: str) -> Lines:
-    """Return the line of each part of the schema. Raises DuplicateKey."""
-    try:
-        return read_yaml(text.replace("\t", " "))[1]  # JSON is YAML, except for tabs between its tokens
-    except DuplicateKey:
-        raise
-    except (yaml.YAMLError, ValueError):  # and except for a few odd characters: mistakes are then reported on line 1
-        return {}

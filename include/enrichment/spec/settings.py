@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pyarrow as pa
 from pydantic import (
@@ -22,7 +22,7 @@ from include.enrichment.documents.options import AttachmentOptions, AttachmentSe
 from include.enrichment.errors import nearest
 from include.enrichment.requests.chunk import MAX_BATCH_BYTES, MAX_BATCH_REQUESTS
 from include.enrichment.requests.fan_out import MAX_COMBINATIONS, check_values
-from include.enrichment.runs.options import Budget
+from include.enrichment.runs.options import Budget, RunOptions
 from include.enrichment.runs.passes import (
     DEFAULT_CANARY_ROWS,
     DEFAULT_RETRY_PASSES,
@@ -30,7 +30,7 @@ from include.enrichment.runs.passes import (
     MAX_RETRY_PASSES,
 )
 from include.enrichment.spec.sources.settings import SourceSettings
-from include.enrichment.spec.variants.settings import MAX_VARIANTS, VariantSettings
+from include.enrichment.spec.variants.settings import RequestSettings, Variants
 
 #: A smaller ``batch_bytes`` is rejected: it is probably meant in megabytes.
 MIN_BATCH_BYTES = 1_000
@@ -38,31 +38,8 @@ MIN_BATCH_BYTES = 1_000
 MAX_SAMPLES = 100
 
 
-def _off(value: object) -> object:
-    """Return ``off``, which YAML 1.1 reads as false, as written."""
-    return "off" if value is False else value
-
-
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class RequestSettings(_Frozen):
-    """
-    The settings that all requests share.
-
-    :param other_models: the models that a run may use instead of ``model``
-    :param thinking: None: the model's default. Thinking is billed as output and counts against ``max_tokens``
-    :param effort: how much the model spends on an answer; None: the model's default
-    :param cache: lifetime of the system prompt in the prompt cache; auto: whichever costs least, see Pipeline.caching
-    """
-
-    model: str = Field(min_length=1)
-    other_models: list[Annotated[str, Field(min_length=1)]] = []
-    max_tokens: int = Field(ge=1)
-    thinking: Literal["adaptive", "disabled"] | None = None
-    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
-    cache: Annotated[Literal["off", "5m", "1h", "auto"], BeforeValidator(_off)] = "off"
 
 
 class Limits(_Frozen):
@@ -183,8 +160,28 @@ class Settings(_Frozen):
     for_each: Annotated[dict[str, _ForEachValues], AfterValidator(_bounded)] = {}
     reuse: bool = True
     samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)
-    variants: dict[str, VariantSettings] = Field(default={}, max_length=MAX_VARIANTS)
+    variants: Variants = {}
     keep: Keep | None = None
+
+    def for_run(self, options: RunOptions, *, file: str) -> Settings:
+        """
+        Return the settings with the options of one run.
+
+        Raises ParamError for a model that the settings do not name, a budget above the ceiling, or options that exclude
+        each other.
+
+        :param file: pipeline.yaml, for errors
+        """
+        request, limits = self.request, self.limits
+        model = options.choose_model([request.model, *request.other_models], file=file)
+        budget = options.choose_budget(limits.budget_usd, ceiling=limits.budget_ceiling_usd, file=file)
+        return self.model_copy(
+            update={
+                "request": request.model_copy(update={"model": model}),
+                "limits": limits.model_copy(update={"budget_usd": budget}),
+                "reuse": options.choose_reuse(self.reuse),
+            }
+        )
 
     @property
     def attached_columns(self) -> dict[str, AttachmentOptions]:

@@ -6,13 +6,15 @@ from collections.abc import Collection, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from include.enrichment.answers.table import SAMPLE
+from include.enrichment.answers.table import SAMPLE, VARIANT
 from include.enrichment.errors import nearest
 from include.enrichment.requests.row_expression import expression_problems
 from include.enrichment.requests.template import Template
-from include.enrichment.spec.parse_time import column_names, read_setting, source_tables
+from include.enrichment.spec.parse_time import column_names, read_setting, source_column_names, source_tables
 from include.enrichment.spec.renaming import Renaming
 from include.enrichment.spec.settings import FromColumn, Settings
+from include.enrichment.spec.sources.pairs import FIRST, SECOND, PairSettings, split_side
+from include.enrichment.spec.variants import CURRENT
 from include.enrichment.spec.where import Where
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ class SourceTable:
         self._source = settings.source
         self._renaming = Renaming(names=settings.source.rename)
         self._table = settings.source.table or ""
+        self._pairs = settings.source.pairs
         self._for_each = settings.for_each
         self._keep = settings.keep
         self._folder = folder
@@ -55,8 +58,17 @@ class SourceTable:
     def columns(self) -> list[str]:
         """
         The columns of the table by their names here, without those that begin with an underscore; none if they cannot
-        be known.
+        be known. With pairs, those of the pairs.
         """
+        table = self._of_table
+        if not self._pairs or not table:
+            return table
+        shared = self._renaming.of([*source_column_names(self._folder.parent / self._table), *self._source.rename])
+        return self._pairs.of(table, shared=[name for name in dict.fromkeys(shared) if name in table])
+
+    @cached_property
+    def _of_table(self) -> list[str]:
+        """The columns of a row of the table by their names here, also with pairs."""
         return self._renaming.of(self._stored)
 
     @cached_property
@@ -94,9 +106,29 @@ class SourceTable:
                 " `keep` from its pipeline.yaml, so that it publishes all",
             )
         where = self._source.where
-        if where and self.columns and not any(expression_problems(where)):
-            unknown = Where(text=where, location="").unknown_columns(self.columns)
-            yield from ((("source", "where"), fact) for fact in self._unknown(unknown))
+        if where and self._of_table and not any(expression_problems(where)):
+            unknown = Where(text=where, location="").unknown_columns(self._of_table)
+            yield from ((("source", "where"), fact) for fact in self._unknown(unknown, self._of_table))
+        if self._pairs and not self.unreadable:
+            yield from self._pair_problems(self._pairs)
+
+    def _pair_problems(self, pairs: PairSettings) -> Iterator[tuple[tuple[str, ...], str]]:
+        table = self._folder.parent / self._table
+        found = read_setting(table / "pipeline.yaml", "variants")
+        settings = found if isinstance(found, dict) else {}
+        # Without one that has the pipeline's own settings, there is one more.
+        variants = [*settings, *([CURRENT] if all(settings.values()) else [])] if settings else None
+        yield from pairs.problems(self._of_table, key=self._source.key, variants=variants)
+        place = ("source", "pairs", "column")
+        yield from ((place, fact) for fact in self._unknown([pairs.column], self._of_table))
+        if self._renaming.names.get(kept := self._kept, kept) == pairs.column:
+            yield (
+                place,
+                f"{self._table!r} publishes only the best {pairs.column!r}: remove `keep` from its pipeline.yaml",
+            )
+        if pairs.column == VARIANT and variants and pairs.baseline and pairs.baseline not in variants:
+            fact = f"{self._table!r} has no variant {pairs.baseline!r}{nearest(pairs.baseline, variants)}"
+            yield ("source", "pairs", "baseline"), fact
 
     @property
     def _kept(self) -> str:
@@ -110,10 +142,17 @@ class SourceTable:
             if column not in self._for_each:
                 yield from ((line, fact) for fact in self._unknown([column]))
 
-    def _unknown(self, names: Collection[str]) -> Iterator[str]:
+    def _unknown(self, names: Collection[str], known: Collection[str] | None = None) -> Iterator[str]:
+        """Yield the names that are no column of ``known``; None: of ``columns``."""
+        known = self.columns if known is None else known
         for name in names:
             # The columns that begin with an underscore are those that every table has.
-            if self.columns and name not in self.columns and not name.startswith("_"):
-                here = self._source.rename.get(name)
-                hint = f": source.rename calls it {here!r}" if here else nearest(name, self.columns)
-                yield f"the table of {self._table!r} has no column {name!r}{hint}"
+            plain = split_side(name)[1] if self._pairs else name
+            if not known or name in known or plain.startswith("_"):
+                continue
+            if self._pairs and name in self._of_table:
+                yield f"{name!r} is a column of one answer: write {FIRST}_{name} and {SECOND}_{name}"
+                continue
+            here = self._source.rename.get(name)
+            hint = f": source.rename calls it {here!r}" if here else nearest(name, known)
+            yield f"the table of {self._table!r} has no column {name!r}{hint}"

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from include.enrichment.answers.evidence.quote import EVIDENCE
 from include.enrichment.errors import SpecError, nearest
 from include.enrichment.spec.pipeline import Pipeline
-from include.enrichment.spec.variants.settings import CURRENT
+from include.enrichment.spec.pipeline_folder import load_pipeline
+from include.enrichment.spec.variants import CURRENT
 from include.enrichment.spec.yaml_file import NodePath, describe_file_error, describe_problem, line_of, read_model
+from include.evaluation.graders.evidence import Evidence
 from include.evaluation.graders.registry import GraderMistakes, read_grader
+from include.evaluation.spec.judge_problems import judge_problems, option_problems
 from include.evaluation.spec.settings import FILE, LATEST, EvaluationSettings, GateSettings, MetricSettings
 
 
@@ -34,7 +39,7 @@ def read_evaluation(folder: Path, pipeline: Pipeline) -> EvaluationSettings:
         text, file=where, validate=EvaluationSettings.model_validate, describe=_describe
     )
     if settings is not None:
-        found = _Mistakes(settings=settings, pipeline=pipeline, others=_others(folder)).all()
+        found = _Mistakes(folder=folder, settings=settings, pipeline=pipeline, others=_others(folder)).all()
         mistakes = [f"{where}:{line_of(lines, path)}: {'.'.join(map(str, path))}: {fact}" for path, fact in found]
     if settings is None or mistakes:
         raise SpecError("\n".join(mistakes))
@@ -60,9 +65,11 @@ class _Mistakes:
     """
     Finds the names that the pipeline does not have, and settings that contradict each other.
 
+    :param folder: that of the pipeline
     :param others: the pipelines that may be judges
     """
 
+    folder: Path
     settings: EvaluationSettings
     pipeline: Pipeline
     others: Sequence[str]
@@ -85,11 +92,8 @@ class _Mistakes:
             yield from self._not_of_source(("expected",), metric.expected)
         if metric.judge and metric.pairwise:
             yield ("pairwise",), "a metric has either a judge or pairwise: remove one of the two"
-        for setting in ("judge", "pairwise"):
-            judge = getattr(metric, setting)
-            if judge and judge not in self.others:
-                yield (setting,), f"there is no pipeline {judge!r}{_known(judge, self.others)}"
         if not metric.has_grader:
+            yield from self._of_judges(metric)
             return
         if metric.grade is None:
             yield (), "needs one of grade, judge and pairwise"
@@ -101,10 +105,23 @@ class _Mistakes:
             return
         if grader.needs_expected and not metric.expected:
             yield (), "its grader compares: set `expected` to the carried column with the expected value"
+        if isinstance(grader, Evidence) and metric.field == EVIDENCE and self.pipeline.settings.output.evidence:
+            return
         if grader.needs_field:
             yield from self._of_field(metric.field or name, named=bool(metric.field), types=grader.types)
         elif metric.field:
             yield ("field",), "is not used by this grader: remove it"
+
+    def _of_judges(self, metric: MetricSettings) -> Iterator[tuple[NodePath, str]]:
+        mistakes = list(option_problems(metric, self.pipeline))
+        yield from mistakes
+        for judge in metric.judges:
+            if judge not in self.others:
+                setting = "judge" if metric.judge else "pairwise"
+                yield (setting,), f"there is no pipeline {judge!r}{_known(judge, self.others)}"
+            elif not mistakes:
+                with suppress(SpecError):  # a run of the judge reports its mistakes
+                    yield from judge_problems(load_pipeline(self.folder.parent / judge), metric, self.pipeline)
 
     def _of_field(self, field: str, *, named: bool, types: Collection[str]) -> Iterator[tuple[NodePath, str]]:
         """Yield why the grader cannot grade a field of the output, whichever variant was asked."""

@@ -16,29 +16,40 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+_Text = Annotated[str, Field(min_length=1)]
+_Judges = _Text | Annotated[list[_Text], Field(min_length=1)]
+
+
 class MetricSettings(_Frozen):
     """
     How the answers are scored, each from 0 to 1. Exactly one of ``grade``, ``judge`` and ``pairwise`` is set.
 
     :param field: the column of the output; None: the metric's own name
     :param expected: the carried column with the expected value; None: the grader needs none
-    :param grade: the name of a grader, or a mapping of its name to its options
-    :param judge: the pipeline that grades each answer; it reads this one's table through ``source.table``
-    :param pairwise: the pipeline that compares the answers of two variants, in both orders
+    :param grade: the name of a grader, or a mapping of its name to its options; for a judge its options
+    :param judge: the pipeline that grades each answer, or several of them, of which the majority counts. It reads this
+        one's table through ``source.table``
+    :param pairwise: the pipeline that compares the answers of two variants, in both orders, or several of them
     :param on_missing: what an answer without a value scores: 0, nothing, or the evaluation fails
     """
 
     field: Annotated[str, Field(min_length=1)] | None = None
     expected: Annotated[str, Field(min_length=1)] | None = None
     grade: str | dict[str, Any] | None = None
-    judge: Annotated[str, Field(min_length=1)] | None = None
-    pairwise: Annotated[str, Field(min_length=1)] | None = None
+    judge: _Judges | None = None
+    pairwise: _Judges | None = None
     on_missing: Literal["zero", "skip", "error"] = "zero"
 
     @property
     def has_grader(self) -> bool:
         """Whether code grades the answers, and no judge."""
         return self.judge is None and self.pairwise is None
+
+    @property
+    def judges(self) -> list[str]:
+        """The pipelines that grade the answers; none if code does."""
+        named = self.judge or self.pairwise or []
+        return [named] if isinstance(named, str) else named
 
 
 class GateSettings(_Frozen):

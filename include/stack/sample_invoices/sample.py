@@ -26,11 +26,13 @@ _LINE = pa.struct(
     [("description", pa.string()), ("quantity", pa.float64()), ("unit_price", pa.float64()), ("amount", pa.float64())]
 )
 _PLACE = pa.struct([("field", pa.string()), ("printed", pa.string()), ("pages", pa.list_(pa.int64()))])
-#: As the pipeline publishes them, with what is known beside them. ``rejected`` is a part of the expected reason, empty
-#: for a document that must be published. ``stands_on`` has the pages of each field's text, as it is printed.
+#: As the pipeline publishes them, with what is known beside them. ``uri`` is the address of the document. ``rejected``
+#: is a part of the expected reason, empty for a document that must be published. ``stands_on`` has the pages of each
+#: field's text, as it is printed.
 TRUTH = pa.schema(
     [
         ("name", pa.string()),
+        ("uri", pa.string()),
         ("odd", pa.string()),
         ("rejected", pa.string()),
         ("vendor", pa.string()),
@@ -55,8 +57,10 @@ def put_sample(store: FileSystem, root: str) -> int:
     """
     truth: dict[date, list[dict[str, Any]]] = defaultdict(list)
     for document in documents():
-        _put(store, f"{root}/inbox/dt={document.day}", document.name, document.content)
-        truth[document.day].append(_true_values(document))
+        folder = f"{root}/inbox/dt={document.day}"
+        _put(store, folder, document.name, document.content)
+        uri = f"{folder}/{document.name}" if isinstance(store, LocalFileSystem) else f"s3://{folder}/{document.name}"
+        truth[document.day].append({"uri": uri, **_true_values(document)})
     for day, rows in truth.items():
         rows.sort(key=lambda row: str(row["name"]))
         to = io.BytesIO()

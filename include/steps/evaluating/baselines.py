@@ -1,10 +1,9 @@
-"""What the gate compares with: variants of this evaluation, or earlier evaluations of the lake."""
+"""What the gate compares with, if it is no variant: earlier evaluations of the lake."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,71 +14,28 @@ from include.enrichment.storage import layout
 from include.enrichment.storage.layout import EvaluationFolder
 from include.enrichment.storage.version import parse
 from include.evaluation.outputs.scores_file import read_scores
-from include.evaluation.result import EvaluationResult, GateDecision
+from include.evaluation.result import EvaluationResult
 from include.evaluation.scores import Scores
-from include.evaluation.spec.settings import LATEST, GateSettings
+from include.evaluation.spec.settings import LATEST, EvaluationSettings
 from include.gateways.lake import Lake
 
 #: How many evaluations an error names, the newest first.
 _NAMED = 5
 
 
-@dataclass(frozen=True, kw_only=True)
-class Gate:
-    """
-    The conditions of the gate, with the id of an evaluation in the place of ``latest``.
-
-    :param decidable: their variants and their baselines have answers
-    :param undecided: the decisions on the others, all inconclusive
-    """
-
-    decidable: list[GateSettings]
-    undecided: list[GateDecision]
+def with_latest(settings: EvaluationSettings, latest: str | None) -> EvaluationSettings:
+    """Return the settings with the id of the evaluation that ``latest`` means in its place, if there is one."""
+    gate = [
+        condition.model_copy(update={"baseline": latest}) if latest and condition.baseline == LATEST else condition
+        for condition in settings.gate
+    ]
+    return settings.model_copy(update={"gate": gate})
 
 
-def prepare_gate(
-    conditions: Sequence[GateSettings], *, variants: Sequence[str], absent: Collection[str], latest: str | None
-) -> Gate:
-    """
-    Return the conditions that can be decided, and a decision for each that cannot.
-
-    :param variants: those with answers
-    :param absent: the pipeline's other variants
-    :param latest: the evaluation that ``latest`` means; None if there is none
-    """
-    decidable, undecided = [], []
-    for condition in conditions:
-        baseline = condition.baseline
-        if why := _undecidable(condition, absent, latest):
-            compared = [condition.variant] if condition.variant else [each for each in variants if each != baseline]
-            undecided += [_inconclusive(condition, name, why) for name in compared]
-        else:
-            decidable.append(condition.model_copy(update={"baseline": latest if baseline == LATEST else baseline}))
-    return Gate(decidable=decidable, undecided=undecided)
-
-
-def _undecidable(condition: GateSettings, absent: Collection[str], latest: str | None) -> str | None:
-    if condition.baseline == LATEST and latest is None:
-        return "There is no earlier evaluation that did not fail. The next evaluation is compared with this one."
-    for name in (condition.variant, condition.baseline):
-        if name in absent:
-            return f"This evaluation has no answers of the variant {name!r}."
-    return None
-
-
-def _inconclusive(condition: GateSettings, variant: str, why: str) -> GateDecision:
-    return GateDecision(
-        metric=condition.metric,
-        variant=variant,
-        baseline=condition.baseline,
-        margin=condition.margin,
-        on=condition.on,
-        verdict="inconclusive",
-        effect=None,
-        low=None,
-        high=None,
-        why=why,
-    )
+def with_baseline(settings: EvaluationSettings, baseline: str) -> EvaluationSettings:
+    """Return the settings with another baseline in each condition of the gate."""
+    gate = [condition.model_copy(update={"baseline": baseline}) for condition in settings.gate]
+    return settings.model_copy(update={"gate": gate})
 
 
 def find_latest(pipeline: str, run_id: str, lake: Lake) -> str | None:
@@ -97,16 +53,22 @@ def find_latest(pipeline: str, run_id: str, lake: Lake) -> str | None:
 
 
 def read_pinned(
-    conditions: Sequence[GateSettings], *, variants: Collection[str], key: Sequence[str], pipeline: str, lake: Lake
+    settings: EvaluationSettings, *, variants: Collection[str], key: Sequence[str], pipeline: str, lake: Lake
 ) -> Mapping[str, Scores]:
     """
     Return the scores of each earlier evaluation that is a baseline, by its id.
+
+    :param settings: as with_latest() returns them
+    :param variants: of the pipeline
+    :param key: the columns that identify a case
 
     Raises ParamError, which names the nearest, if a baseline is neither a variant nor an evaluation, and LakeError if
     the cases of that evaluation have another key.
     """
     pinned = {}
-    for evaluation_id in dict.fromkeys(one.baseline for one in conditions if one.baseline not in variants):
+    for evaluation_id in dict.fromkeys(condition.baseline for condition in settings.gate):
+        if evaluation_id in variants or evaluation_id == LATEST:
+            continue
         folder = EvaluationFolder(pipeline=pipeline, evaluation_id=evaluation_id)
         if not lake.exists(folder.summary_json):
             known = _ids(pipeline, lake)

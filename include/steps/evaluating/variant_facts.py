@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from include.enrichment.answers.table import VARIANT
 from include.enrichment.batches.usage import sum_usd, total_usd
-from include.enrichment.spec.variants.settings import CURRENT
+from include.enrichment.spec.variants import CURRENT
 from include.evaluation.result import VariantFacts
 from include.steps.evaluating.published import Published
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ValidationError, model_validator
 
+from include.enrichment.answers.table import VARIANT
 from include.enrichment.errors import LakeError
 from include.enrichment.requests.chunk import REQUESTS_SCHEMA
 from include.enrichment.requests.request_ids import RequestIds
@@ -58,6 +60,8 @@ class ExtractedRun:
 
     :param rows: the local rows.parquet, in a folder of its own; with documents.parquet if the checks need it
     :param request_ids: the distinct requests in it
+    :param by_variant: the same by the variant that they are sent for, in the pipeline's order. A request that several
+        variants share belongs to the first of them. Empty if the pipeline has no variants
     """
 
     folder: RunFolder
@@ -65,6 +69,7 @@ class ExtractedRun:
     extracted: Extracted
     rows: Path
     request_ids: RequestIds
+    by_variant: Mapping[str, RequestIds] = field(default_factory=dict)
 
 
 @contextmanager
@@ -75,8 +80,14 @@ def open_run(lake: Lake, folder: RunFolder) -> Iterator[ExtractedRun]:
         fetch_rows(lake, folder, rows := temporary / "rows.parquet")
         if any(check.grounded for check in pipeline.checks):
             fetch_documents(lake, folder, documents_beside(rows))
-        request_ids = read_request_ids(rows)
-        yield ExtractedRun(folder=folder, pipeline=pipeline, extracted=extracted, rows=rows, request_ids=request_ids)
+        yield ExtractedRun(
+            folder=folder,
+            pipeline=pipeline,
+            extracted=extracted,
+            rows=rows,
+            request_ids=read_request_ids(rows),
+            by_variant=read_variant_ids(rows, pipeline.variants),
+        )
 
 
 def read_pipeline(lake: Lake, folder: RunFolder) -> Pipeline:
@@ -135,6 +146,21 @@ def read_request_ids(path: Path) -> RequestIds:
     pa.default_memory_pool().release_unused()  # sorting needs some
     found = RequestIds(ids)
     pa.default_memory_pool().release_unused()
+    return found
+
+
+def read_variant_ids(path: Path, variants: Collection[str]) -> dict[str, RequestIds]:
+    """
+    Return the distinct requests of each variant in a fetched rows.parquet, in the order of ``variants``. A request that
+    several variants share belongs to the first of them. Without variants there is nothing to read.
+    """
+    if not variants:
+        return {}
+    rows = pq.read_table(path, columns=["request_id", VARIANT], read_dictionary=[VARIANT])
+    left, found = RequestIds(rows["request_id"]), dict[str, RequestIds]()
+    for name in variants:
+        found[name] = left & RequestIds(rows["request_id"].filter(pc.equal(rows[VARIANT], name)))
+        left -= found[name]
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 
@@ -17,11 +18,13 @@ from include.enrichment.cost.estimate import (
     estimate,
     estimate_cache_hits,
     estimate_output,
+    join_variants,
     prefix_size,
 )
 from include.enrichment.cost.history import History, summarise_history
 from include.enrichment.cost.prices import prices
 from include.enrichment.cost.token_sample import TokenSample
+from include.enrichment.requests.chunk import SIZES_SCHEMA
 from include.enrichment.runs import passes
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.storage.layout import chunk_id_of
@@ -29,6 +32,7 @@ from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
 from include.gateways.result_store import ResultStore
 from include.steps.files.extracted import ExtractedRun
+from include.steps.planning.new_chunks import NewChunk
 from include.steps.planning.plan_files import read_plan
 from include.steps.planning.token_counts import read_counted
 
@@ -38,7 +42,7 @@ _MILLIONTH = Decimal("0.000001")
 @dataclass(frozen=True, kw_only=True)
 class Estimator:
     """
-    Estimates the passes of a run from what is known before they are sent.
+    Estimates the passes of a run, or of one of its variants, from what is known before they are sent.
 
     :param sample: the tokens that the API has counted
     :param known: the history of earlier batches
@@ -109,27 +113,75 @@ class Estimator:
         return CachedPart(write=f"write_{cache}", tokens=kept, hits=hits, most=most, warm_up_usd=warm_up_usd)
 
 
-def make_estimator(run: ExtractedRun, usage_records: pa.Table, lake: Lake) -> Estimator:
+class Estimators:
+    """
+    Estimates the passes of a run, each as the sum of its variants.
+
+    :param by_variant: the estimator of each variant; without variants the only one has no name
+    """
+
+    def __init__(self, by_variant: Mapping[str, Estimator]) -> None:
+        self._by_variant = by_variant
+
+    def estimate(self, pass_name: str, sizes: Mapping[str, pa.Table]) -> Estimate:
+        """
+        Estimate the cost of requests in that pass.
+
+        :param sizes: of the requests of each variant that has any, as sizes_by_variant() returns them
+        """
+        nothing = SIZES_SCHEMA.empty_table()
+        return join_variants(
+            {name: one.estimate(pass_name, sizes.get(name, nothing)) for name, one in self._by_variant.items()}
+        )
+
+    def shares_usd(self, pass_name: str, whole: Estimate, chunks: Sequence[NewChunk]) -> list[Decimal | None]:
+        """
+        Return the high estimate of each chunk, as Estimator.shares_usd() does.
+
+        :param whole: the estimate of the pass
+        :param chunks: those of a variant follow each other, in the order of the variants
+        """
+        shares: list[Decimal | None] = []
+        for name, one in self._by_variant.items():
+            sizes = [chunk.sizes for chunk in chunks if chunk.variant == name]
+            shares += one.shares_usd(pass_name, whole.variants.get(name, whole), sizes)
+        return shares
+
+
+def make_estimators(run: ExtractedRun, usage_records: pa.Table, lake: Lake) -> Estimators:
     """Gather what is known now. ``usage_records`` are the pipeline's, as read_usage() returns them."""
-    model = run.pipeline.settings.request.model
-    return Estimator(
-        pipeline=run.pipeline,
-        sample=read_counted(run.folder, lake),
-        known=summarise_history(usage_records, model=model, run_id=run.folder.run_id),
-        canary_tokens=_canary_tokens(run, lake),
+    samples, answers = read_counted(run.folder, lake), _canary_tokens(run, lake)
+    return Estimators(
+        {
+            name: Estimator(
+                pipeline=pipeline,
+                sample=samples.get(name),
+                known=summarise_history(
+                    usage_records, model=pipeline.settings.request.model, run_id=run.folder.run_id, variant=name
+                ),
+                canary_tokens=answers.get(name, []),
+            )
+            for name, pipeline in run.pipeline.by_variant.items()
+        }
     )
 
 
-def _canary_tokens(run: ExtractedRun, lake: Lake) -> list[int]:
-    """The output tokens of each of the canary's answers; none before it was loaded."""
+def _canary_tokens(run: ExtractedRun, lake: Lake) -> dict[str, list[int]]:
+    """
+    The output tokens of each of the canary's answers by variant, all under the empty name without variants; none before
+    it was loaded.
+    """
     canary = read_plan(lake, run.folder, passes.CANARY, run.extracted.extracted_at)
     if canary is None:
-        return []
+        return {}
     entries = Ledger(lake, pipeline=run.pipeline.name).latest([chunk_id_of(key) for key in canary.chunks])
     store = ResultStore(lake, pipeline=run.pipeline.name)
-    tables = [
-        store.billed(entry.batch_id)[1] for entry in entries if entry and entry.state == "landed" and entry.batch_id
-    ]
-    columns = ["outcome", "output_tokens", "upper_bound"]
-    lines = [line for table in tables for line in table.select(columns).to_pylist()]
-    return [line["output_tokens"] for line in lines if is_paid(line["outcome"]) and not line["upper_bound"]]
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    for entry in entries:
+        if entry and entry.state == "landed" and entry.batch_id:
+            facts, outcomes = store.billed(entry.batch_id)
+            variant = (facts and facts.variant) or "" if run.pipeline.variants else ""
+            for line in outcomes.select(["outcome", "output_tokens", "upper_bound"]).to_pylist():
+                if is_paid(line["outcome"]) and not line["upper_bound"]:
+                    found[variant].append(line["output_tokens"])
+    return found

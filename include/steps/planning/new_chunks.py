@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import reduce
+from itertools import accumulate
+from operator import or_
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.enrichment.cost.attached_sizes import ATTACHED_SIZES_SCHEMA, attached_sizes
-from include.enrichment.requests.chunk import REQUESTS_SCHEMA, SIZES_SCHEMA, chunk_id, request_sizes
+from include.enrichment.requests.chunk import (
+    REQUESTS_SCHEMA,
+    SIZES_SCHEMA,
+    BatchLimits,
+    chunk_id,
+    request_sizes,
+    split_chunks,
+)
 from include.enrichment.requests.request import Request
 from include.enrichment.requests.request_ids import RequestIds
 from include.gateways.ledger_store import Ledger
@@ -57,9 +68,35 @@ def _requests(
     yield uploads.apply(pa.RecordBatch.from_pylist(repairs, REQUESTS_SCHEMA))
 
 
+@dataclass(frozen=True, kw_only=True)
+class NewChunk:
+    """
+    A chunk that is about to be written.
+
+    :param variant: of its requests; empty if the pipeline has no variants
+    :param sizes: its requests with their sizes, in SIZES_SCHEMA
+    """
+
+    variant: str
+    sizes: pa.Table
+
+
+def split_by_variant(sizes: Mapping[str, pa.Table], limits: BatchLimits) -> list[NewChunk]:
+    """
+    Split requests into chunks as split_chunks() does, none with requests of two variants.
+
+    :param sizes: of the requests of each variant, as sizes_by_variant() returns them
+    """
+    return [
+        NewChunk(variant=variant, sizes=part)
+        for variant, of_one in sizes.items()
+        for part in split_chunks(of_one, limits)
+    ]
+
+
 def write_chunks(
-    to_send: RequestIds,
-    parts: Sequence[pa.Table],
+    groups: Mapping[str, RequestIds],
+    parts: Sequence[NewChunk],
     selection: Selection,
     run: ExtractedRun,
     pass_name: str,
@@ -69,48 +106,79 @@ def write_chunks(
     """
     Write the chunks to local files, in one pass over the rows. No file stays open between two writes.
 
-    :param parts: the requests of each chunk, as split_chunks() returns them
+    :param groups: the requests to send, as group_by_variant() returns them
+    :param parts: the same, as split_by_variant() returns them
     """
-    first_ids = [part["request_id"][0].as_py() for part in parts]
-    failed_in = {request_id: selection.failed_in[request_id] for request_id in to_send & selection.failed_in.keys()}
-    cached = run.pipeline.cached_prefix
+    pipelines = run.pipeline.by_variant
+    variants = _of_variants(parts, groups)
+    cached = {variant: pipelines[variant].cached_prefix for variant in groups}
     writers = [
         ChunkWriter(
             run.rows.with_name(f"chunk-{number}.parquet"),
             pipeline=run.pipeline.name,
-            schema_text=run.pipeline.loaded_schema,
+            schema_text=pipelines[part.variant].loaded_schema,
             after=after,
             partition=str(run.folder.partition),
             pass_name=pass_name,
-            cached=cached,
+            cached=cached[part.variant],
             attachments_connection=run.pipeline.settings.attachments_connection,
+            variant=part.variant or None,
             portion_bytes=min(PORTION_BYTES, max(_WAITING_BYTES // len(parts), _LEAST_WAITING_BYTES)),
         )
-        for number, after in enumerate(_after(parts, first_ids, failed_in, ledger))
+        for number, (part, after) in enumerate(
+            zip(parts, _after(parts, variants, selection.failed_in, ledger), strict=True)
+        )
     ]
     with ExitStack() as open_writers:
         for writer in writers:
             open_writers.enter_context(writer)
         write = open_writers.enter_context(write_behind())
-        for batch in _requests(to_send, selection.made, run.rows, uploads):
-            for number, part in _by_chunk(batch, pa.array(first_ids, pa.string())):
+        for batch in _requests(_all_of(groups), selection.made, run.rows, uploads):
+            for number, part in _by_chunk(batch, variants):
                 write(writers[number].write, part)
     return writers
 
 
+def _all_of(groups: Mapping[str, RequestIds]) -> RequestIds:
+    return reduce(or_, groups.values()) if groups else RequestIds()
+
+
+class _OfVariant(NamedTuple):
+    """The new chunks of one variant: its requests, the numbers of the chunks, and the first request of each."""
+
+    request_ids: RequestIds
+    numbers: range
+    first_ids: list[str]
+
+
+def _of_variants(parts: Sequence[NewChunk], groups: Mapping[str, RequestIds]) -> list[_OfVariant]:
+    first_ids: dict[str, list[str]] = {variant: [] for variant in groups}
+    for part in parts:
+        first_ids[part.variant].append(part.sizes["request_id"][0].as_py())
+    ends = accumulate(map(len, first_ids.values()))
+    return [
+        _OfVariant(groups[variant], range(end - len(ids), end), ids)
+        for (variant, ids), end in zip(first_ids.items(), ends, strict=True)
+    ]
+
+
 def _after(
-    parts: Sequence[pa.Table], first_ids: Sequence[str], failed_in: Mapping[str, Set[str]], ledger: Ledger
+    parts: Sequence[NewChunk],
+    variants: Iterable[_OfVariant],
+    failed_in: Mapping[str, Set[str]],
+    ledger: Ledger,
 ) -> list[set[str]]:
     """
     What the id of each chunk contains besides its requests: the batches that failed to answer them before, and the
     withdrawn chunks with the same requests, which nobody sends any more.
     """
     after: list[set[str]] = [set() for _ in parts]
-    for request_id, batches in failed_in.items():
-        after[bisect_right(first_ids, request_id) - 1] |= batches
+    for one in variants:
+        for request_id in one.request_ids & failed_in.keys():
+            after[one.numbers[bisect_right(one.first_ids, request_id) - 1]] |= failed_in[request_id]
     unchecked = list(range(len(parts)))
     while unchecked:
-        names = [chunk_id(parts[number]["request_id"].to_pylist(), after=after[number]) for number in unchecked]
+        names = [chunk_id(parts[number].sizes["request_id"].to_pylist(), after=after[number]) for number in unchecked]
         withdrawn = {
             number: name
             for number, name, entry in zip(unchecked, names, ledger.entries(names), strict=True)
@@ -122,11 +190,16 @@ def _after(
     return after
 
 
-def _by_chunk(requests: pa.RecordBatch, first_ids: pa.Array) -> Iterator[tuple[int, pa.RecordBatch]]:
+def _by_chunk(requests: pa.RecordBatch, variants: Sequence[_OfVariant]) -> Iterator[tuple[int, pa.RecordBatch]]:
     """The requests of each chunk, with its number, in their order."""
-    if len(first_ids) == 1:
-        yield 0, requests
-        return
-    numbers = pc.subtract(pc.search_sorted(first_ids, requests["request_id"], side="right"), 1)
-    for number in numbers.unique().to_pylist():
-        yield number, requests.filter(pc.equal(numbers, number))
+    for one in variants:
+        these = requests
+        if len(variants) > 1:
+            these = requests.filter(one.request_ids.find(requests["request_id"]).is_valid())
+        if len(one.numbers) == 1:
+            yield one.numbers[0], these
+            continue
+        first_ids = pa.array(one.first_ids, pa.string())
+        places = pc.subtract(pc.search_sorted(first_ids, these["request_id"], side="right"), 1)
+        for place in places.unique().to_pylist():
+            yield one.numbers[place], these.filter(pc.equal(places, place))

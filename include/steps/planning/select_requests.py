@@ -6,7 +6,9 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import chain
+from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,12 +35,13 @@ from include.gateways.ledger_store import Ledger
 from include.gateways.result_store import ResultStore
 from include.steps.files.chunk_files import request_ids_of
 from include.steps.files.extracted import ExtractedRun, read_requests
+from include.steps.planning.by_variant import group_by_variant
 from include.steps.planning.plan_files import read_plan
 from include.steps.planning.prior_rejects import find_newest_rejects
 
 if TYPE_CHECKING:
     from include.enrichment.answers.checks.checks import Checks
-    from include.steps.planning.failed_checks import FailedChecks
+    from include.steps.planning.failed_checks import FailedAnswer, FailedChecks
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +86,7 @@ def select_requests(pass_name: str, run: ExtractedRun, lake: Lake) -> Selection:
     left = needed - found.paid - beside
     later = RequestIds()
     if pass_name == passes.CANARY:
-        canary = RequestIds(left.array[: pipeline.settings.limits.canary_rows])
+        canary = _first(left, run)
         left, later = canary, left - canary
     elif canary_plan := read_plan(lake, run.folder, passes.CANARY, run.extracted.extracted_at):
         sent = _sent(canary_plan, pipeline.name, lake)
@@ -91,8 +94,17 @@ def select_requests(pass_name: str, run: ExtractedRun, lake: Lake) -> Selection:
         for request_ids in sent.values():
             left -= request_ids
         if left:
-            _check_canary(sent, found, run, store)
+            _check_canary(sent, left, found, run, store)
     return Selection(request_ids=left, failed_in=found.failed_in(left), later=later, batches=found.batches)
+
+
+def _first(left: RequestIds, run: ExtractedRun) -> RequestIds:
+    """The canary: the first few of the requests, with variants those of each."""
+    rows = run.pipeline.settings.limits.canary_rows
+    if not run.pipeline.variants:
+        return RequestIds(left.array[:rows])
+    first = [RequestIds((left & of_variant).array[:rows]) for of_variant in run.by_variant.values()]
+    return reduce(or_, first)
 
 
 def _sent(canary_plan: PassPlan, pipeline: str, lake: Lake) -> dict[str, RequestIds]:
@@ -101,11 +113,14 @@ def _sent(canary_plan: PassPlan, pipeline: str, lake: Lake) -> dict[str, Request
     return {entry.batch_id: request_ids_of(lake, entry.chunk) for entry in entries if entry and entry.batch_id}
 
 
-def _check_canary(sent: Mapping[str, RequestIds], found: PriorResults, run: ExtractedRun, store: ResultStore) -> None:
+def _check_canary(
+    sent: Mapping[str, RequestIds], left: RequestIds, found: PriorResults, run: ExtractedRun, store: ResultStore
+) -> None:
     """
-    Raises BatchError if the canary shows that the rest would fail in the same way.
+    Raises BatchError if the canary shows that the rest, or the rest of a variant, would fail in the same way.
 
     :param sent: the canary's batches, with the requests of each
+    :param left: the rest
     :param found: the outcomes of all requests
     """
     reasons: dict[str, str | None] = {}
@@ -118,14 +133,21 @@ def _check_canary(sent: Mapping[str, RequestIds], found: PriorResults, run: Extr
             passing = remedy(line["outcome"], line["error_type"], line["stop_reason"]) == "again"
             fine = passing or line["outcome"] == "succeeded"
             reasons[line["request_id"]] = None if fine else f"{line['outcome']}, {line['reason']}"
-    by_check = Counter[str]()
+    failed: Mapping[str, FailedAnswer] = {}
     if checks := run.pipeline.read_checks():
         canary = RequestIds(reasons) & found.usable
         failed_checks = _failed_checks(run.rows, run.pipeline, checks, store)
         failed = failed_checks.find(canary, found.usable_in(canary), for_every_row=True)
         reasons |= {request_id: f"invalid, {answer.reason}" for request_id, answer in failed.items()}
-        by_check.update(name for answer in failed.values() for name in answer.checks)
-    check_canary(reasons, by_check, pipeline=run.pipeline.name, pass_name=passes.CANARY)
+    for variant in group_by_variant(left, run):
+        these = {*(run.by_variant[variant] & reasons)} if variant else reasons.keys()
+        check_canary(
+            {request_id: reason for request_id, reason in reasons.items() if request_id in these},
+            Counter(name for request_id, answer in failed.items() if request_id in these for name in answer.checks),
+            pipeline=run.pipeline.name,
+            pass_name=passes.CANARY,
+            variant=variant,
+        )
 
 
 def requests_for_rejects(rejects: Path, rows: Path, pipeline: Pipeline, lake: Lake) -> int:

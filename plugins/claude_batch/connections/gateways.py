@@ -132,7 +132,13 @@ def open_source(pipeline: Pipeline, *, lake: Lake) -> Source:
     settings = pipeline.settings.source
     connection = settings.connection or ""
     if settings.table:
-        return PublishedTable(lake, pipeline=settings.table, where=pipeline.where, renaming=pipeline.renaming)
+        return PublishedTable(
+            lake,
+            pipeline=settings.table,
+            where=pipeline.where,
+            renaming=pipeline.renaming,
+            pairs=settings.pairs,
+        )
     if settings.cases:
         return CaseFile(pipeline.cases, file=settings.cases, types=settings.column_types)
     if settings.files:

@@ -8,7 +8,7 @@ from airflow.sdk import Param
 
 from claude_batch import pipelines
 from claude_batch.forms.formats import DAY_UP_TO_TODAY
-from include.enrichment.spec.parse_time import budget_ceiling, model_names, read_setting
+from include.enrichment.spec.parse_time import budget_ceiling, model_names, read_setting, variant_names
 
 _TRIAL = "Try it out"
 _COST = "Cost"
@@ -28,7 +28,6 @@ def form(pipeline: str) -> dict[str, Param]:
     :param pipeline: a folder below include/pipelines
     """
     pipeline_yaml = pipelines.PIPELINES / pipeline / "pipeline.yaml"
-    models = model_names(pipeline_yaml)
     ceiling = budget_ceiling(pipeline_yaml)
     bounds: dict[str, Any] = {"minimum": 0} if ceiling is None else {"minimum": 0, "maximum": ceiling}
     return {
@@ -79,18 +78,7 @@ def form(pipeline: str) -> dict[str, Param]:
                 " Empty: limits.budget_usd in pipeline.yaml, or no budget if that is not set."
             ),
         ),
-        "model": Param(
-            None,
-            type=["null", "string"],
-            enum=[None, *models],
-            values_display={"null": f"{models[0]} (the pipeline's)"} if models else {},
-            section=_REQUESTS,
-            title="Model",
-            description=(
-                "Another model sends and bills every row again. The next run without this setting uses the pipeline's"
-                " model and its earlier answers again."
-            ),
-        ),
+        **(_variants(variants) if (variants := variant_names(pipeline_yaml)) else _model(model_names(pipeline_yaml))),
         "reuse": Param(
             read_setting(pipeline_yaml, "reuse") is not False,
             type="boolean",
@@ -112,4 +100,39 @@ def form(pipeline: str) -> dict[str, Param]:
                 " The run fails if other rows of the day have no answer; a run without this setting sends those too."
             ),
         ),
+    }
+
+
+def _model(models: list[str]) -> dict[str, Param]:
+    return {
+        "model": Param(
+            None,
+            type=["null", "string"],
+            enum=[None, *models],
+            values_display={"null": f"{models[0]} (the pipeline's)"} if models else {},
+            section=_REQUESTS,
+            title="Model",
+            description=(
+                "Another model sends and bills every row again. The next run without this setting uses the pipeline's"
+                " model and its earlier answers again."
+            ),
+        )
+    }
+
+
+def _variants(names: list[str]) -> dict[str, Param]:
+    """Return the field that takes the place of the model, because each variant has its own."""
+    return {
+        "variants": Param(
+            None,
+            type=["null", "array"],
+            items={"type": "string", "enum": names},
+            examples=names,
+            section=_REQUESTS,
+            title="Variants",
+            description=(
+                "Send only these variants. The published table then has only their rows. The next run without this"
+                " setting publishes the earlier answers of the others again. Empty: all variants."
+            ),
+        )
     }

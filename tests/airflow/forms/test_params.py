@@ -31,7 +31,18 @@ def pipelines_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_it_has_a_field_for_the_day_and_each_option() -> None:
-    assert form("tickets").keys() == {"partition", *RunOptions.model_fields}
+    assert form("tickets").keys() == {"partition", *RunOptions.model_fields} - {"variants"}
+
+
+def test_with_variants_it_has_a_field_for_them_in_place_of_the_model(pipelines_folder: Path) -> None:
+    text = f"{PIPELINE}variants: {{deep: {{effort: high}}}}\n"
+    write_pipeline(pipelines_folder / "tickets", pipeline_yaml=text)
+    fields = form("tickets")
+    assert fields.keys() == {"partition", *RunOptions.model_fields} - {"model"}
+    assert fields["variants"].schema["examples"] == ["current", "deep"]
+    assert [fields["variants"].resolve(value) for value in (None, [], ["deep"])] == [None, [], ["deep"]]
+    with pytest.raises(ParamValidationError):
+        fields["variants"].resolve(["dep"])
 
 
 def test_the_defaults_are_those_of_a_nightly_run() -> None:

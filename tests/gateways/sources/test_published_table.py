@@ -15,6 +15,7 @@ import pytest
 from include.enrichment.errors import LakeError, SpecError, WarehouseError
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.spec.renaming import Renaming
+from include.enrichment.spec.sources.pairs import PairSettings
 from include.enrichment.spec.where import Where
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
@@ -228,3 +229,28 @@ def test_memory_stays_flat_for_a_large_table(published: Flow) -> None:
     rows_read, grown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert int(rows_read) == 30_000
     assert int(grown) < 20_000_000
+
+
+def test_pairs_are_of_the_rows_that_meet_the_condition(published: Flow) -> None:
+    pairs, renaming = PairSettings(column="name"), Renaming(names={"ticket": "name"})
+    where = Where(text="name > 'T1'", location="judge/pipeline.yaml:4: source.where")
+    table = PublishedTable(published.lake, pipeline="tickets", where=where, renaming=renaming, pairs=pairs)
+    key = ["_batch_id", "first", "second"]
+    with table.read(DAY, key=key, needed={*key, "first_topic", "second__model"}) as (columns, portions):
+        rows = [row for portion in portions for row in portion]
+    topics = {row["ticket"]: row["topic"] for row in published.published().to_pylist()}
+    assert [(row["first"], row["second"], row["first_topic"]) for row in rows] == [
+        ("T2", "T3", topics["T2"]),
+        ("T3", "T2", topics["T3"]),
+    ]
+    assert columns["first"] == columns["second_topic"] == pa.string()
+    assert "name" not in columns
+
+
+def test_a_missing_column_of_a_pair_is_told_by_its_name_in_the_table(published: Flow) -> None:
+    table = PublishedTable(published.lake, pipeline="tickets", pairs=PairSettings())
+    with (
+        pytest.raises(WarehouseError, match=r"has no column '_variant', 'topik'; did you mean 'topic'\. Nothing"),
+        table.read(DAY, key=["ticket", "first", "second"], needed={"first_topik"}),
+    ):
+        pass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import unicodedata
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import mammoth
@@ -61,6 +62,18 @@ def test_the_documents_arrive_in_the_bucket_under_exactly_their_names(
     assert files(store, "inbox") == {f"inbox/dt={document.day}/{document.name}" for document in odd_names}
     both = [name for name in made._NAMES.values() if unicodedata.normalize("NFC", name) == "Rechnung geprüft.pdf"]
     assert len(set(both)) == 2
+
+
+def test_each_row_of_the_truth_has_the_address_of_its_document(
+    truth: dict[str, dict[str, Any]], s3_bucket: Bucket, all_documents: list[Document], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert all(Path(row["uri"]).is_file() for row in truth.values())
+    monkeypatch.setattr(sample, "documents", lambda: all_documents[:1])
+    store = filesystem(s3_bucket.endpoint_url)
+    sample.put_sample(store, s3_bucket.name)
+    day, name = all_documents[0].day, all_documents[0].name
+    (row,) = pq.read_table(f"{s3_bucket.name}/truth/dt={day}/truth.parquet", filesystem=store).to_pylist()
+    assert row["uri"] == f"s3://{s3_bucket.name}/inbox/dt={day}/{name}"
 
 
 def files(store: FileSystem, folder: str) -> set[str]:

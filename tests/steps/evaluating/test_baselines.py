@@ -10,9 +10,9 @@ import pytest
 from include.enrichment.errors import LakeError, ParamError
 from include.enrichment.storage.layout import EvaluationFolder
 from include.evaluation.outputs.scores_file import scores_table
-from include.evaluation.spec.settings import GateSettings
+from include.evaluation.spec.settings import EvaluationSettings, GateSettings, MetricSettings
 from include.gateways.lake import Lake
-from include.steps.evaluating.baselines import find_latest, prepare_gate, read_pinned
+from include.steps.evaluating.baselines import find_latest, read_pinned, with_baseline, with_latest
 from tests.fixtures.evaluations import make_result, make_scores
 
 
@@ -26,6 +26,10 @@ def store(lake: Lake, evaluation_id: str, *, key: str = "ticket", **result: Any)
     pq.write_table(scores_table(make_scores({"current": [1, 0]}), key=[key]), sink := pa.BufferOutputStream())
     lake.write(folder.scores, sink.getvalue().to_pybytes())
     lake.write(folder.summary_json, make_result(evaluation_id=evaluation_id, **result).model_dump_json().encode())
+
+
+def evaluation(*conditions: GateSettings) -> EvaluationSettings:
+    return EvaluationSettings(metrics={"topic": MetricSettings(grade="exact")}, gate=list(conditions))
 
 
 def gate(baseline: str = "current", **other: Any) -> GateSettings:
@@ -46,33 +50,21 @@ def test_an_evaluation_without_a_summary_does_not_exist(lake: Lake) -> None:
     assert find_latest("tickets", "r", lake) is None
 
 
-def test_latest_becomes_the_id_that_it_means() -> None:
-    prepared = prepare_gate([gate("latest"), gate()], variants=["current"], absent=[], latest="20261130")
-    assert [one.baseline for one in prepared.decidable] == ["20261130", "current"]
-    assert prepared.undecided == []
+def test_latest_becomes_the_id_that_it_means_if_there_is_one() -> None:
+    settings = evaluation(gate("latest"), gate())
+    assert [one.baseline for one in with_latest(settings, "20261130").gate] == ["20261130", "current"]
+    assert with_latest(settings, None) == settings
 
 
-def test_without_an_earlier_evaluation_latest_is_inconclusive_for_each_variant() -> None:
-    prepared = prepare_gate([gate("latest")], variants=["current", "candidate"], absent=[], latest=None)
-    assert prepared.decidable == []
-    assert [(one.variant, one.verdict) for one in prepared.undecided] == [
-        ("current", "inconclusive"),
-        ("candidate", "inconclusive"),
-    ]
-    assert "no earlier evaluation" in prepared.undecided[0].why
-
-
-def test_a_condition_on_a_variant_without_answers_is_inconclusive_and_never_passes() -> None:
-    conditions = [gate(variant="candidate"), gate("candidate")]
-    prepared = prepare_gate(conditions, variants=["current", "other"], absent=["candidate"], latest=None)
-    assert [one.variant for one in prepared.undecided] == ["candidate", "current", "other"]
-    assert {one.why for one in prepared.undecided} == {"This evaluation has no answers of the variant 'candidate'."}
+def test_another_baseline_replaces_that_of_each_condition() -> None:
+    settings = with_baseline(evaluation(gate("latest"), gate(variant="candidate")), "1")
+    assert [(one.baseline, one.variant) for one in settings.gate] == [("1", None), ("1", "candidate")]
 
 
 def test_only_the_baselines_that_are_no_variants_are_read(lake: Lake) -> None:
     store(lake, "1")
-    conditions = [gate(), gate("1"), gate("1", variant="candidate")]
-    pinned = read_pinned(conditions, variants=["current"], key=["ticket"], pipeline="tickets", lake=lake)
+    settings = evaluation(gate(), gate("latest"), gate("1"), gate("1", variant="candidate"))
+    pinned = read_pinned(settings, variants=["current"], key=["ticket"], pipeline="tickets", lake=lake)
     assert {name: len(scores.scores) for name, scores in pinned.items()} == {"1": 2}
 
 
@@ -81,10 +73,10 @@ def test_a_baseline_that_is_neither_is_named_with_the_nearest(lake: Lake) -> Non
     with pytest.raises(
         ParamError, match=r"'curent' is neither .* did you mean 'current'\? .*\nVariants: current\. New"
     ):
-        read_pinned([gate("curent")], variants=["current"], key=["ticket"], pipeline="tickets", lake=lake)
+        read_pinned(evaluation(gate("curent")), variants=["current"], key=["ticket"], pipeline="tickets", lake=lake)
 
 
 def test_cases_with_another_key_cannot_be_compared(lake: Lake) -> None:
     store(lake, "1")
     with pytest.raises(LakeError, match="have the key ticket, and those of this one id"):
-        read_pinned([gate("1")], variants=["current"], key=["id"], pipeline="tickets", lake=lake)
+        read_pinned(evaluation(gate("1")), variants=["current"], key=["id"], pipeline="tickets", lake=lake)

@@ -76,3 +76,10 @@ def test_a_parquet_file_of_somebody_else_is_no_chunk(lake: Lake, tmp_path: Path)
     lake.write_file("x/chunk.parquet", tmp_path / "a.parquet")
     with pytest.raises(LakeError, match=r"is not a chunk file.*write_chunk"):
         request_ids_of(lake, "x/chunk.parquet")
+
+
+@pytest.mark.parametrize("variant", [None, "candidate"])
+def test_a_chunk_file_knows_the_variant_of_its_requests(lake: Lake, tmp_path: Path, variant: str | None) -> None:
+    with ChunkWriter(tmp_path / "c.parquet", pipeline="p", schema_text=None, variant=variant) as writer:
+        writer.add(make_request(b"1"))
+    assert read_chunk(lake, writer.upload(lake)).variant == variant

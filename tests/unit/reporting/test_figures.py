@@ -139,3 +139,29 @@ def test_days_without_batches_have_no_figures() -> None:
     assert not found.by_day
     assert make_summary(records()).schema.equals(SUMMARY_SCHEMA)
     assert found.totals.saved_share is found.totals.unusable_share is None
+
+
+class TestVariants:
+    LINES = (
+        line("b1", variant="current"),
+        line("b2", variant="candidate", cost_usd=3 * CENT),
+        line("b3", pipeline="other"),
+        line("b4", 1, variant="candidate"),
+    )
+
+    def test_the_summary_has_a_line_for_each(self) -> None:
+        found = make_summary(records(*self.LINES)).select(["pipeline", "variant", "cost_usd"]).to_pylist()
+        assert [tuple(one.values()) for one in found] == [
+            ("other", None, CENT),
+            ("tickets", "candidate", 3 * CENT),
+            ("tickets", "current", CENT),
+            ("tickets", "candidate", CENT),
+        ]
+
+    def test_their_figures_add_up_to_those_of_the_pipeline(self) -> None:
+        found = of(*self.LINES)
+        assert {
+            name: {variant: one.cost_usd for variant, one in each.items()} for name, each in found.by_variant.items()
+        } == {"tickets": {"candidate": 4 * CENT, "current": CENT}}
+        assert found.by_pipeline["tickets"].cost_usd == 5 * CENT
+        assert [batch.variant for batch in found.most_expensive] == ["candidate", "current", None, "candidate"]

@@ -106,6 +106,13 @@ def test_the_headline_shows_cost_savings_hit_rate_and_unusable_answers() -> None
     assert "Without a usable answer 10.0 % 1 request" in text
 
 
+def test_each_variant_has_a_line_below_its_pipeline() -> None:
+    text = parsed(line("b1", variant="current"), line("b2", variant="candidate")).text
+    pipelines = text[text.index("Pipelines") :]
+    assert pipelines.index("tickets $4.00") < pipelines.index("tickets, candidate $2.00")
+    assert pipelines.index("tickets, candidate $2.00") < pipelines.index("tickets, current $2.00")
+
+
 def test_names_are_escaped() -> None:
     odd = '<img src=x onerror="alert(1)">'
     found = parsed(line(pipeline=odd, model=odd, pass_name=odd, partition=odd, batch_id=odd))

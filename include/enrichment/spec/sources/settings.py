@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from include.enrichment.answers.schema.carried import CARRIED_TYPE_NAMES, carried_type
 from include.enrichment.answers.schema.keys import KEY_TYPE_NAMES, key_type
+from include.enrichment.spec.sources.pairs import PairSettings
 from include.enrichment.storage.address import daily_files, daily_objects
 
 #: The settings that replace extract.sql.
@@ -66,6 +67,7 @@ class SourceSettings(BaseModel):
         checks use the new names
     :param where: a boolean SQL expression over the columns of ``files`` or ``table``, or over the listing of
         ``objects``; None: all rows
+    :param pairs: a row is a pair of rows of ``table``; None: it is one of them
     :param connection: an Airflow connection whose hook is a DbApiHook; with ``files`` and ``objects`` an AWS
         connection; with ``table``, with ``cases`` and for a folder there is none
     :param key: the business key, unique within a partition: each column with its type; None: the type of the rows
@@ -81,6 +83,7 @@ class SourceSettings(BaseModel):
     cases: Annotated[str, AfterValidator(_file_of_folder)] | None = None
     rename: dict[str, str] = {}
     where: Annotated[str, Field(min_length=1)] | None = None
+    pairs: PairSettings | None = None
     connection: Annotated[str, Field(min_length=1)] | None = Field(default=None, validate_default=True)
     key: Annotated[dict[str, Annotated[str, AfterValidator(_key_type)] | None], BeforeValidator(_key_columns)]
     carry: Annotated[dict[str, Annotated[str, AfterValidator(_carried_type)] | None], BeforeValidator(_columns)] = {}
@@ -100,6 +103,12 @@ class SourceSettings(BaseModel):
     def instead_of_query(self) -> str:
         """The setting that replaces the query: ``files``, ``objects``, ``table`` or ``cases``; empty: a query."""
         return next((kind for kind in _INSTEAD_OF_QUERY if getattr(self, kind)), "")
+
+    @property
+    def origin(self) -> str:
+        """What the rows come from, for errors."""
+        table = f"the table of {self.table}" if self.table else ""
+        return self.files or self.objects or self.cases or table or "extract.sql"
 
     @property
     def objects_connection(self) -> str:
@@ -138,6 +147,13 @@ class SourceSettings(BaseModel):
         if where and not _replaces_query(info):
             raise ValueError(f"{only}: put the condition into extract.sql")
         return where
+
+    @field_validator("pairs")
+    @classmethod
+    def _of_a_table(cls, pairs: PairSettings | None, info: ValidationInfo) -> PairSettings | None:
+        if pairs and not info.data.get("table", "a mistake"):
+            raise ValueError("is for source.table only: remove it")
+        return pairs
 
     @field_validator("connection")
     @classmethod

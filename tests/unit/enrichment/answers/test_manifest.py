@@ -68,7 +68,7 @@ def test_counts_that_do_not_reconcile_are_rejected(counts: dict[str, Any]) -> No
 
 @pytest.mark.parametrize(
     ("source_rows", "text"),
-    [(None, "10 rows read"), (10, "10 rows read"), (5, "5 rows read (10 with for_each, samples and parts)")],
+    [(None, "10 rows read"), (10, "10 rows read"), (5, "5 rows read (10 with for_each, variants, samples and parts)")],
 )
 def test_rows_of_the_source_are_told_from_what_became_of_them(source_rows: int | None, text: str) -> None:
     assert Manifest(**WHOLE, source_rows=source_rows).rows_read == text

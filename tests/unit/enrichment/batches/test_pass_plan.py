@@ -182,6 +182,12 @@ class TestCheckCanary:
         assert "clear the `plan` of pass canary" in message
         assert not raised.value.retryable
 
+    def test_the_variant_is_named(self) -> None:
+        with pytest.raises(
+            BatchError, match=r"(?s)The canary of variant candidate failed: none .*leaves a variant out"
+        ):
+            check_canary({"a": "invalid, x"}, {}, pipeline="tickets", pass_name="canary", variant="candidate")
+
     def test_paid_answers_are_not_suggested_for_another_try(self) -> None:
         with pytest.raises(BatchError) as raised:
             check_canary({"a": "invalid, not JSON"}, {}, pipeline="tickets", pass_name="canary")

@@ -185,3 +185,11 @@ def test_the_oldest_batch_comes_first_whatever_its_id() -> None:
     early, late = facts_of("b2"), replace(facts_of("b1"), created_at=facts_of().created_at + timedelta(hours=1))
     known = {"b1": late, "b2": early, "b3": early, "unknown": None}
     assert list(oldest_first(known)) == ["unknown", "b2", "b3", "b1"]
+
+
+def test_a_usage_record_names_the_variant_if_there_is_one() -> None:
+    assert line()["variant"] is None
+    of_variant = replace(FACTS, variant="candidate")
+    assert line(facts=of_variant)["variant"] == "candidate"
+    assert BatchFacts.from_metadata(of_variant.to_metadata(), batch_id="msgbatch_1", pipeline="tickets") == of_variant
+    assert "variant" not in FACTS.to_metadata()

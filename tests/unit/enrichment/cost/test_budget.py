@@ -9,7 +9,7 @@ import pytest
 
 from include.enrichment.cost.bounds import Bounds, Usd
 from include.enrichment.cost.budget import Spending, check_budget
-from include.enrichment.cost.estimate import Estimate
+from include.enrichment.cost.estimate import Estimate, join_variants
 from include.enrichment.errors import BudgetExceeded
 
 NOTHING = Spending(spent=Decimal(0), reserved=Decimal(0))
@@ -102,3 +102,22 @@ def test_unknown_spending_names_the_batches_whose_usage_must_be_recorded_again()
         BudgetExceeded, match=r"(?s)2 batches have no known cost \(msgbatch_1, msgbatch_2\).*usage record again"
     ):
         check("100", costing("1"), spending=spending)
+
+
+def test_the_part_of_each_variant_is_named_the_costliest_first() -> None:
+    canary = join_variants({"current": costing("0.1", 5), "candidate": costing("0.4", 5)})
+    main = join_variants({"current": costing("1", 95), "candidate": costing("4", 95), "other": costing("0", 0)})
+    with pytest.raises(BudgetExceeded) as raised:
+        check("5", canary, main)
+    assert len(lines := str(raised.value).splitlines()) == 5
+    assert lines[1] == (
+        "200 requests cost up to $5.50 (expected $2.75, low $1.38), of which candidate up to $4.40 (expected $2.20),"
+        " current up to $1.10 (expected $0.55)."
+    )
+    assert lines[2] == "Estimated from: candidate, prompts: counted."
+
+
+def test_a_variant_without_a_price_stops_the_run_only_if_it_sends_something() -> None:
+    check("5", join_variants({"current": costing("1"), "candidate": costing(None, 0)}))
+    with pytest.raises(BudgetExceeded, match="a model has no price"):
+        check("5", join_variants({"current": costing("1"), "candidate": costing(None, 1)}))

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from include.enrichment.cost.bounds import Bounds, Usd
 from include.enrichment.cost.cost_table import cost_table
-from include.enrichment.cost.estimate import Estimate
+from include.enrichment.cost.estimate import Estimate, join_variants
 
 
 def estimate(requests: int, usd: str | None) -> Estimate:
@@ -38,3 +38,26 @@ def test_the_costs_of_a_model_without_a_price_are_question_marks() -> None:
 
 def test_one_pass_has_no_total() -> None:
     assert "total" not in cost_table({"main": estimate(5, "1")})
+
+
+def test_each_variant_has_a_line_and_a_total_of_its_own() -> None:
+    canary = join_variants({"current": estimate(5, "0.01"), "candidate": estimate(5, "0.02")})
+    main = join_variants({"current": estimate(95, "1"), "candidate": estimate(95, "2")})
+    lines = cost_table({"canary": canary, "main": main}, {"batches": {"canary": 2, "main": 2}}).splitlines()
+    assert {line.strip().partition("  ")[0]: line.split()[-2] for line in lines[1:10]} == {
+        "canary, current": "0.0200",
+        "canary, candidate": "0.0400",
+        "canary": "0.0600",
+        "main, current": "2.0000",
+        "main, candidate": "4.0000",
+        "main": "6.0000",
+        "total, current": "2.0200",
+        "total, candidate": "4.0400",
+        "total": "6.0600",
+    }
+    assert lines[10:14] == [
+        "canary, current: prompts: 5 counted.",
+        "canary, candidate: prompts: 5 counted.",
+        "main, current: prompts: 95 counted.",
+        "main, candidate: prompts: 95 counted.",
+    ]

@@ -24,7 +24,9 @@ from include.enrichment.cost.estimate import (
     estimate,
     estimate_cache_hits,
     estimate_output,
+    join_variants,
     prefix_size,
+    sum_estimates,
 )
 from include.enrichment.cost.history import History
 from include.enrichment.cost.prices import prices
@@ -409,3 +411,33 @@ class TestCacheHits:
             estimate_cache_hits(None, warms=warms, warmed=warmed) for warms in (False, True) for warmed in (False, True)
         ):
             assert hits.low >= hits.expected >= hits.high
+
+
+class TestVariants:
+    CURRENT, CANDIDATE = made(requests=10, size=40_000), made(requests=20, size=80_000)
+
+    def test_their_estimate_is_the_sum_of_their_parts(self) -> None:
+        found = join_variants({"current": self.CURRENT, "candidate": self.CANDIDATE})
+        assert (found.requests, found.bytes) == (30, 120_000)
+        assert found.input_tokens.high == self.CURRENT.input_tokens.high + self.CANDIDATE.input_tokens.high
+        assert self.CURRENT.cost_usd
+        assert self.CANDIDATE.cost_usd
+        assert found.cost_usd == self.CURRENT.cost_usd + self.CANDIDATE.cost_usd
+        assert Estimate.model_validate_json(found.model_dump_json()) == found
+
+    def test_without_variants_nothing_is_added_to_the_estimate(self) -> None:
+        assert join_variants({"": self.CURRENT}) is self.CURRENT
+        assert "variants" not in self.CURRENT.model_dump()
+
+    def test_the_sum_of_passes_keeps_the_parts(self) -> None:
+        canary = join_variants({"current": self.CURRENT})
+        main = join_variants({"current": self.CURRENT, "candidate": self.CANDIDATE})
+        found = sum_estimates([canary, main])
+        assert {name: part.requests for name, part in found.variants.items()} == {"current": 20, "candidate": 20}
+        assert sum_estimates([self.CURRENT, self.CANDIDATE]).variants == {}
+
+    def test_an_unknown_price_matters_only_for_requests(self) -> None:
+        unknown = self.CANDIDATE.model_copy(update={"cost_usd": None})
+        assert join_variants({"current": self.CURRENT, "candidate": unknown}).cost_usd is None
+        nothing = unknown.model_copy(update={"requests": 0})
+        assert join_variants({"current": self.CURRENT, "candidate": nothing}).cost_usd == self.CURRENT.cost_usd

@@ -93,3 +93,27 @@ def test_batches_that_differ_widen_the_bounds() -> None:
     assert alike
     assert different
     assert alike.high == 120 < 200 < different.high
+
+
+class TestVariants:
+    """A variant learns from its own batches. One that has none learns from the others of its model."""
+
+    RECORDS = (record(answer(10), variant="current"), record(answer(500), variant="candidate"), record(answer(30)))
+
+    def expected(self, *, variant: str, run_id: str = "other") -> float:
+        found = summarise_history(pa.concat_tables(self.RECORDS), model=MODEL, run_id=run_id, variant=variant)
+        assert found.output_tokens
+        return found.output_tokens.expected
+
+    def test_its_own_answers_count_before_those_of_the_model(self) -> None:
+        assert (self.expected(variant="current"), self.expected(variant="candidate")) == (10, 500)
+
+    @pytest.mark.parametrize("variant", ["new", ""], ids=["new", "none"])
+    def test_without_answers_of_its_own_those_of_the_model_count(self, variant: str) -> None:
+        assert self.expected(variant=variant) == 180
+
+    def test_a_variant_that_has_only_the_canary_of_this_run_learns_from_the_model(self) -> None:
+        records = [record(answer(40), pass_name="canary", variant="new"), *self.RECORDS]
+        found = summarise_history(pa.concat_tables(records), model=MODEL, run_id="r", variant="new")
+        assert found.output_tokens
+        assert found.output_tokens.expected == 180

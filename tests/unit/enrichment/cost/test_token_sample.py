@@ -123,3 +123,8 @@ def test_counted_attachments_correct_what_was_reckoned() -> None:
     assert found.attachments
     assert [found.attachments.low, found.attachments.expected, found.attachments.high] == [0.9, 1.05, 1.1]
     assert summarise_sample([(400, 100)], prefix_tokens=0).attachments is None
+
+
+@pytest.mark.parametrize(("share", "chosen"), [(1, 200), (2, 100), (3, 66), (20, 50)])
+def test_several_variants_share_the_requests_that_are_counted(share: int, chosen: int) -> None:
+    assert len(choose_sample(sizes_of({f"r{n}": 400 for n in range(1_000)}), share=share)) == chosen

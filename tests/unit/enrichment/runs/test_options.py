@@ -30,7 +30,7 @@ def test_the_options_are_picked_out_of_the_params() -> None:
         ({"Partition": "2026-11-21"}, r"'Partition' is not known; did you mean 'partition'\?"),
         (
             {"xyz": 1},
-            r"'xyz' is not known\. Known are budget_usd, dry_run, model, only_rejects, partition, reuse, rows\.",
+            r"'xyz' is not known\. Known are budget_usd, dry_run, model, only_rejects, partition, reuse, rows, ",
         ),
         ({"row": 5, "xyz": 1}, r"'row' is not known; did you mean 'rows'\? 'xyz' is not known\. Known are "),
         ({"budget_usd": -1}, r"'budget_usd': .*greater than or equal to 0, got '-1'"),
@@ -51,3 +51,34 @@ def test_unknown_and_invalid_params_are_rejected(params: dict[str, Any], fact: s
         run_options(params, others=["partition"])
     assert "Nothing was read or sent" in str(rejected.value)
     assert not rejected.value.retryable
+
+
+def test_variants_are_chosen_in_the_order_of_the_file() -> None:
+    assert RunOptions().choose_variants(["b", "a"], file="p") == ["b", "a"]
+    assert RunOptions(variants=[]).choose_variants(["b", "a"], file="p") == ["b", "a"]
+    assert RunOptions(variants=["a", "b", "a"]).choose_variants(["b", "c", "a"], file="p") == ["b", "a"]
+    assert RunOptions(model="m").choose_variants([], file="p") == []
+
+
+def test_the_same_choice_of_variants_is_the_same_option() -> None:
+    assert RunOptions(variants=["b", "a", "b"]) == RunOptions(variants=["a", "b"])
+    assert RunOptions(variants=[]) == RunOptions()
+
+
+@pytest.mark.parametrize(
+    ("options", "variants", "fact"),
+    [
+        (
+            RunOptions(variants=["shrt"]),
+            ["current", "short"],
+            "not have: 'shrt'; did you mean 'short'\\? It has: current",
+        ),
+        (RunOptions(variants=["xyz"]), [], r"not have: 'xyz'\. It has: none\. Nothing was read"),
+        (RunOptions(model="m"), ["current", "short"], "has variants, each with a model of its own"),
+    ],
+)
+def test_an_unknown_variant_or_a_model_beside_variants_is_rejected(
+    options: RunOptions, variants: list[str], fact: str
+) -> None:
+    with pytest.raises(ParamError, match=fact):
+        options.choose_variants(variants, file="tickets/pipeline.yaml")

@@ -13,7 +13,7 @@ from include.enrichment.spec.model_capabilities import (
     retirement_warning,
     unknown_model_message,
 )
-from include.enrichment.spec.settings import RequestSettings
+from include.enrichment.spec.variants.settings import RequestSettings
 
 OFFERED = ["claude-sonnet-5", "claude-haiku-5-5"]
 ABLE: dict[str, Any] = {
@@ -63,6 +63,11 @@ def test_for_text_a_model_need_not_support_output_schemas() -> None:
             {"thinking_types": {"disabled": False}},
             {"thinking": "disabled"},
             "request.thinking: disabled is not supported (supported: none)",
+        ),
+        (
+            {"efforts": {"low": True, "high": True, "max": False}},
+            {"effort": "max"},
+            "request.effort: max is not supported (supported: low, high)",
         ),
     ],
 )

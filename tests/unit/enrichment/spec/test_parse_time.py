@@ -14,6 +14,7 @@ from include.enrichment.spec.parse_time import (
     pass_names,
     read_setting,
     source_tables,
+    variant_names,
 )
 
 DEFAULT_PASSES = ["canary", "main", "retry"]
@@ -226,3 +227,19 @@ def test_a_missing_file_gives_the_default(tmp_path: Path) -> None:
 def test_a_byte_order_mark_is_ignored(file: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbflimits: {canary_rows: 0}\r\n")
     assert pass_names(file) == ["main", "retry"]
+
+
+@pytest.mark.parametrize(
+    ("variants", "names"),
+    [
+        ("", []),
+        ("{}", []),
+        ("[a]", []),
+        ("{short: {system: short.md}}", ["current", "short"]),
+        ("{short: {system: short.md}, today: {}}", ["short", "today"]),
+        ("{today: , 7: {model: m}}", ["today"]),
+    ],
+)
+def test_the_pipelines_own_settings_are_among_its_variants(file: Path, variants: str, names: list[str]) -> None:
+    file.write_text(f"variants: {variants}\n")
+    assert variant_names(file) == names

@@ -12,8 +12,9 @@ import pytest
 from include.enrichment.errors import SpecError
 from include.enrichment.requests.chunk import MAX_BATCH_REQUESTS
 from include.enrichment.runs.passes import DEFAULT_CANARY_ROWS, DEFAULT_RETRY_PASSES
-from include.enrichment.spec.pipeline import FILES, Pipeline
+from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.pipeline_folder import find_warnings, load_pipeline
+from include.enrichment.spec.variants.files import FILES
 from tests.fixtures.folder import FILES_YAML, NAMES, SCHEMA, SQL, WHOLE, YAML, Load, Mistakes, in_schema, in_yaml
 
 

@@ -250,7 +250,7 @@ def test_a_mistake_in_the_attachments_has_its_line(mistakes: Mistakes, more: str
             [
                 "4: request.max_tokens: is missing",
                 "6: request.max_token: unknown key; did you mean 'max_tokens'? Known keys: model, other_models,"
-                " max_tokens, thinking, cache",
+                " max_tokens, thinking, effort, cache",
             ],
         ),
         (YAML + "zzz: 1\n", ["7: zzz: unknown key. Known keys: source, attachments, request, output, limits"]),

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from include.enrichment.errors import SpecError
-from include.enrichment.spec.pipeline import Pipeline, Variant
+from include.enrichment.spec.pipeline import Pipeline
+from include.enrichment.spec.variants.asking import Variant
 from include.evaluation.spec.evaluation_file import read_evaluation
 from include.evaluation.spec.settings import EvaluationSettings
 from tests.fixtures.folder import YAML, Load, load
@@ -142,3 +143,12 @@ def test_a_field_is_in_the_output_of_every_variant(read: Read, pipeline: Pipelin
     varied = pipeline.model_copy(update={"variants": {**pipeline.variants, "short": short}})
     with pytest.raises(SpecError, match=r"2: metrics.label: the output of the variant 'short' has no field 'label'"):
         read(varied, WHOLE)
+
+
+def test_evidence_may_be_graded_as_a_whole_where_the_output_has_it(read: Read, load: Load) -> None:
+    yaml = YAML.replace("key: {id: int64}", "key: {id: int64}\n  carry: [pages]")
+    with_evidence = load(yaml=f"{yaml}attachments: {{columns: [text], connection: aws}}\noutput: {{evidence: true}}\n")
+    text = "metrics: {pages: {field: _evidence, expected: pages, grade: evidence}}"
+    assert read(with_evidence, text).metrics["pages"].field == "_evidence"
+    with pytest.raises(SpecError, match="the output has no field '_evidence'"):
+        read(load(yaml=yaml), text)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from include.evaluation.spec.settings import EvaluationSettings, GateSettings
+from include.evaluation.spec.settings import EvaluationSettings, GateSettings, MetricSettings
 
 
 def test_on_may_be_written_without_quotes_though_yaml_reads_it_as_true() -> None:
@@ -27,3 +27,9 @@ def test_an_evaluation_has_a_metric() -> None:
 def test_a_judge_is_no_grader() -> None:
     settings = EvaluationSettings.model_validate({"metrics": {"a": {"judge": "b"}, "c": {"grade": "exact"}}})
     assert [metric.has_grader for metric in settings.metrics.values()] == [False, True]
+
+
+def test_a_metric_has_one_judge_or_several() -> None:
+    assert MetricSettings(judge="a").judges == ["a"]
+    assert MetricSettings(pairwise=["a", "b"]).judges == ["a", "b"]
+    assert MetricSettings(grade="exact").judges == []

@@ -10,7 +10,7 @@ import pytest
 from include.enrichment.answers.schema.output import Output, TextOutput
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.enrichment.requests.template import Template
-from include.enrichment.spec.examples import Example, read_examples, shared_text
+from include.enrichment.spec.variants.examples import Example, read_examples, shared_text
 from tests.fixtures.schemas import object_schema
 
 USER = Template("\nTicket: {{ body }}{% if note %} ({{ note }}){% endif %}", file="user.md")

@@ -1,0 +1,142 @@
+"""forecast_evaluation: what an evaluation would send, its judges included. Nothing is sent, and nothing stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from include.enrichment.cost.estimate import estimate, estimate_output
+from include.enrichment.cost.forecast import DryRun
+from include.enrichment.cost.history import summarise_history
+from include.enrichment.runs.partition import Partition
+from include.enrichment.spec.pipeline import Pipeline
+from include.enrichment.storage import layout
+from include.enrichment.storage.layout import RunFolder
+from include.gateways.claude import Claude
+from include.gateways.documents.buckets import Buckets
+from include.gateways.lake import Lake
+from include.gateways.sources.source import Source
+from include.steps.dry_run import dry_run
+from include.steps.evaluating.cost_lines import Part
+from include.steps.extract import check_setup, extract
+from include.steps.planning.budgets import read_usage
+from include.steps.planning.token_counts import count_sample
+
+#: Bytes of a token of an answer, for the size of a request that grades it.
+_BYTES_PER_TOKEN = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doors:
+    """
+    How the pipelines reach what is outside.
+
+    :param open_source: opens the source of a pipeline's rows
+    :param open_buckets: opens where its attachments are; None: it has none
+    """
+
+    lake: Lake
+    claude: Claude
+    open_source: Callable[[Pipeline], Source]
+    open_buckets: Callable[[Pipeline], Buckets | None]
+
+
+def forecast_evaluation(
+    pipeline: Pipeline, judges: Sequence[Pipeline], partition: Partition, doors: Doors
+) -> list[Part]:
+    """
+    Return what the pipeline and each of its judges would send now.
+
+    The requests of a judge exist once all answers of the pipeline are published. Before, their number follows from the
+    cases, the variants and the samples, and their size is rough.
+
+    :param pipeline: with the options of its run
+    :param judges: with theirs
+
+    Raises what extract() and dry_run() raise.
+    """
+    forecast = _forecast(pipeline, partition, doors)
+    variants, samples = len(pipeline.variants) or 1, pipeline.settings.samples
+    cases = forecast.rows // (variants * samples)
+    factors = f"{cases:,} cases × {_count(variants, 'variant')} × {_count(samples, 'sample')}"
+    what = f"{factors} = {forecast.rows:,} answers"
+    parts = [Part.of(forecast, what)]
+    all_answered = forecast.answered == forecast.requests
+    published = all_answered and doors.lake.exists(layout.manifest(pipeline.name, partition))
+    for judge in judges:
+        if published:
+            found = _forecast(judge, partition, doors)
+            parts.append(Part.of(found, f"{found.rows:,} grades"))
+        else:
+            parts.append(_rough(judge, _grades(judge, pipeline, forecast.rows), pipeline, doors.lake))
+    return parts
+
+
+def _forecast(pipeline: Pipeline, partition: Partition, doors: Doors) -> DryRun:
+    buckets = doors.open_buckets(pipeline)
+    model = check_setup(pipeline, lake=doors.lake, claude=doors.claude)
+    with _passing_run(pipeline, partition, doors.lake) as run:
+        extract(
+            pipeline,
+            run,
+            source=doors.open_source(pipeline),
+            lake=doors.lake,
+            buckets=buckets,
+            context_tokens=model.context_tokens,
+        )
+        count_sample(run, lake=doors.lake, claude=doors.claude, buckets=buckets)
+        return dry_run(run, lake=doors.lake)
+
+
+@contextmanager
+def _passing_run(pipeline: Pipeline, partition: Partition, lake: Lake) -> Iterator[RunFolder]:
+    """A run whose files are deleted at the end. It plans nothing, so no other run waits for it."""
+    run = RunFolder(
+        pipeline=pipeline.name, partition=partition, run_id=f"forecast__{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
+    )
+    try:
+        yield run
+    finally:
+        for listed in lake.objects(run.prefix):
+            lake.delete(listed)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _grades(judge: Pipeline, pipeline: Pipeline, answers: int) -> int:
+    """How many answers, or pairs in both orders, the judge will grade."""
+    variants = len(pipeline.variants) or 1
+    if (pairs := judge.settings.source.pairs) is None:
+        return answers * judge.settings.samples
+    pairs_of_case = variants - 1 if pairs.baseline else variants * (variants - 1) // 2
+    return answers // variants * pairs_of_case * 2 * judge.settings.samples
+
+
+def _rough(judge: Pipeline, grades: int, pipeline: Pipeline, lake: Lake) -> Part:
+    settings = judge.settings.request
+    known = summarise_history(read_usage(judge, lake), model=settings.model, run_id="")
+    answers = 2 if judge.settings.source.pairs else 1
+    longest = max(one.settings.request.max_tokens for one in pipeline.by_variant.values())
+    prompt = sum(len(text.encode()) for text in (judge.system, judge.user, judge.shared, judge.schema_text or ""))
+    return Part(
+        pipeline=judge.name,
+        what=f"{grades:,} grades",
+        requests=grades,
+        answered=0,
+        estimates=[
+            estimate(
+                model=settings.model,
+                requests=grades,
+                size=grades * (prompt + answers * longest * _BYTES_PER_TOKEN),
+                sample=None,
+                known=known,
+                output=estimate_output([], known.output_tokens, requests=grades, max_tokens=settings.max_tokens),
+                caching=None,
+            )
+        ],
+        rough=True,
+    )

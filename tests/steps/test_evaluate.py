@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from include.enrichment.errors import LakeError, ParamError, SpecError
+from include.enrichment.storage.layout import EvaluationFolder, RunFolder
+from include.enrichment.storage.version import parse
+from include.evaluation.result import EvaluationResult
+from include.gateways.lake import Lake
+from include.steps.evaluate import evaluate
+from tests.fixtures.flow import DAY
+from tests.fixtures.lake import delete
+from tests.fixtures.published_answers import EVALUATION, publish, write_evaluated
+
+RIGHT, WRONG = "bug", "other"
+#: Twenty tickets: one variant is always right, the other one never.
+BETTER = {"current": [WRONG] * 20, "candidate": [RIGHT] * 20}
+WORSE = {"current": [RIGHT] * 20, "candidate": [WRONG] * 20}
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake.in_folder(tmp_path / "lake")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_evaluated(tmp_path / "pipelines" / "tickets")
+
+
+def files(lake: Lake) -> list[str]:
+    return [key.rpartition("/")[2] for key in lake.list("evaluations/tickets/")]
+
+
+def test_an_evaluation_is_five_files_and_its_summary_has_everything_that_was_computed(lake: Lake, folder: Path) -> None:
+    publish(lake, {"current": [RIGHT, WRONG, None], "candidate": [RIGHT, RIGHT, RIGHT]})
+    result = evaluate(folder, DAY, lake=lake)
+    assert files(lake) == ["junit.xml", "metrics.parquet", "report.html", "scores.parquet", "summary.json"]
+    stored = EvaluationFolder(pipeline="tickets", evaluation_id=result.evaluation_id)
+    assert parse(EvaluationResult, lake.read(stored.summary_json), "summary.json") == result
+    assert (result.run_id, result.partition, result.trial, result.simulated) == ("manual__1", "2026-11-01", None, True)
+    assert (result.cases, result.samples) == (3, 1)
+    assert {one.variant: (one.answers, one.invalid, one.cost_usd) for one in result.variants} == {
+        "current": (3, 1, Decimal("0.003")),
+        "candidate": (3, 0, Decimal("0.003")),
+    }
+    assert {one.variant: one.value for one in result.metrics} == {"current": pytest.approx(1 / 3), "candidate": 1}
+    assert set(result.file_hashes) >= {"tickets/evaluation.yaml", "tickets/user.md", "tickets/output.schema.json"}
+
+
+def test_each_score_is_stored_with_its_case_and_its_texts(lake: Lake, folder: Path) -> None:
+    publish(lake, {"current": [RIGHT, WRONG, None]})
+    result = evaluate(folder, DAY, lake=lake)
+    stored = EvaluationFolder(pipeline="tickets", evaluation_id=result.evaluation_id)
+    rows = pq.read_table(pa.BufferReader(lake.read(stored.scores))).to_pylist()
+    assert [(row["ticket"], row["_variant"], row["_score"], row["_expected"], row["_answer"]) for row in rows] == [
+        ("T0", "current", 1, "bug", "bug"),
+        ("T1", "current", 0, "bug", "other"),
+        ("T2", "current", 0, "bug", "{"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answers", "verdict"),
+    [
+        (BETTER, "pass"),
+        (WORSE, "fail"),
+        ({"current": [RIGHT, WRONG], "candidate": [RIGHT, RIGHT]}, "inconclusive"),
+        ({"current": [RIGHT]}, "inconclusive"),
+    ],
+    ids=["better", "worse", "too few", "without the candidate"],
+)
+def test_the_gate_decides(lake: Lake, folder: Path, answers: dict[str, list[str]], verdict: str) -> None:
+    publish(lake, answers)
+    assert evaluate(folder, DAY, lake=lake).verdict == verdict
+
+
+def test_evaluating_again_makes_another_evaluation_which_sorts_after_the_first(lake: Lake, folder: Path) -> None:
+    publish(lake, BETTER)
+    first, second = (evaluate(folder, DAY, lake=lake) for _ in range(2))
+    assert first.evaluation_id < second.evaluation_id
+    assert files(lake).count("summary.json") == 2
+
+
+def test_an_evaluation_that_was_killed_before_its_summary_does_not_exist(
+    lake: Lake, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(lake, BETTER)
+    for killed_at in ("write", "create"):
+        with monkeypatch.context() as killing:
+            killing.setattr(Lake, killed_at, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                evaluate(folder, DAY, lake=lake)
+        assert "summary.json" not in files(lake)
+    result = evaluate(folder, DAY, lake=lake, baseline="latest")
+    assert (result.verdict, files(lake).count("summary.json")) == ("inconclusive", 1)
+
+
+def test_an_earlier_evaluation_is_the_baseline_by_its_id_and_as_latest(lake: Lake, folder: Path) -> None:
+    publish(lake, {"current": [RIGHT] * 20, "candidate": [RIGHT] * 20}, run_id="first")
+    first = evaluate(folder, DAY, lake=lake)
+    publish(lake, {"current": [RIGHT] * 20, "candidate": [WRONG] * 20}, run_id="second")
+    for baseline in (first.evaluation_id, "latest"):
+        result = evaluate(folder, DAY, lake=lake, baseline=baseline)
+        verdicts = {one.variant: (one.baseline, one.verdict) for one in result.gate}
+        assert verdicts["candidate"] == (first.evaluation_id, "fail")
+        assert verdicts["current"][1] != "fail"
+        compared = {one.variant: (one.cases, one.losses) for one in result.comparisons}
+        assert compared == {"current": (20, 0), "candidate": (20, 20)}
+
+
+def test_an_earlier_evaluation_is_compared_on_the_cases_that_both_have(lake: Lake, folder: Path) -> None:
+    publish(lake, {"current": [RIGHT] * 30}, run_id="first")
+    first = evaluate(folder, DAY, lake=lake)
+    publish(lake, {"current": [RIGHT] * 20}, run_id="second")
+    (compared,) = evaluate(folder, DAY, lake=lake, baseline=first.evaluation_id).comparisons
+    assert compared.cases == 20
+
+
+def test_an_unknown_baseline_is_named_and_nothing_is_written(lake: Lake, folder: Path) -> None:
+    publish(lake, BETTER)
+    with pytest.raises(ParamError, match=r"'curent' is neither .* did you mean 'current'\?"):
+        evaluate(folder, DAY, lake=lake, baseline="curent")
+    assert files(lake) == []
+
+
+def test_a_trial_is_evaluated_in_its_own_folder_and_never_becomes_latest(lake: Lake, folder: Path) -> None:
+    publish(lake, BETTER)
+    run = RunFolder(pipeline="tickets", partition=DAY, run_id="trial")
+    keys = {"table": run.table, "rejects": run.rejects, "manifest": run.manifest}
+    publish(lake, {"current": [RIGHT]}, run_id="trial", keys=keys, trial=1)
+    result = evaluate(folder, DAY, lake=lake, trial="trial")
+    assert (result.cases, result.run_id, result.trial) == (1, "trial", 1)
+    assert evaluate(folder, DAY, lake=lake, baseline="latest").verdict == "inconclusive"
+
+
+def test_mistakes_of_the_file_and_a_missing_partition_are_told_before_anything_is_written(
+    lake: Lake, tmp_path: Path, folder: Path
+) -> None:
+    with pytest.raises(LakeError, match="make run PIPELINE=tickets PARTITION=2026-11-01"):
+        evaluate(folder, DAY, lake=lake)
+    wrong = write_evaluated(tmp_path / "wrong" / "tickets", evaluation=EVALUATION.replace("exact", "exakt"))
+    with pytest.raises(SpecError, match=r"tickets/evaluation\.yaml:2: .*exakt.*exact"):
+        evaluate(wrong, DAY, lake=lake)
+    assert files(lake) == []
+
+
+def test_an_evaluation_whose_scores_are_gone_is_no_baseline(lake: Lake, folder: Path) -> None:
+    publish(lake, BETTER, run_id="first")
+    first = evaluate(folder, DAY, lake=lake)
+    delete(lake, EvaluationFolder(pipeline="tickets", evaluation_id=first.evaluation_id).scores)
+    publish(lake, BETTER, run_id="second")
+    with pytest.raises(LakeError, match=r"scores\.parquet does not exist"):
+        evaluate(folder, DAY, lake=lake, baseline=first.evaluation_id)
