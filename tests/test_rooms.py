@@ -125,6 +125,7 @@ ROOMS = [
     Room(
         path="include/evaluation/spec",
         imports={"include.enrichment", "include.evaluation.graders", "include.evaluation.spec", "pydantic"},
+        only={"evaluation_file.py": {"pyarrow"}},
     ),
     Room(
         path="include/evaluation/graders",

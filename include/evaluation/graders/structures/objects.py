@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field, SerializeAsAny
 from scipy.optimize import linear_sum_assignment
 
+from include.enrichment.answers.schema.kind import Kind
 from include.evaluation.graders.grader import RIGHT, PairGrader, scored, unscored, wrong
 from include.evaluation.graders.json_values import parsed
 from include.evaluation.scores import Grade
@@ -33,6 +34,16 @@ class Object(PairGrader):
 
     types = ("object", "array", "string")
     fields: dict[str, SerializeAsAny[PairGrader]] = Field(min_length=1)
+
+    def kind_problem(self, name: str, kind: Kind) -> str | None:
+        """Return why objects of a kind cannot be graded, or None: the first of their fields that cannot be."""
+        of_objects = kind.items if kind.type == "array" and kind.items else kind
+        if not of_objects.properties:
+            return super().kind_problem(name, kind)
+        for field, grader in self.fields.items():
+            if problem := grader.field_problem(field, of_objects.properties):
+                return f"{name}: {problem}"
+        return None
 
     def grade(self, expected: Any, answer: Any) -> Grade:
         """Return the share of fields that are right, with the names of the others."""
