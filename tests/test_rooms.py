@@ -73,7 +73,11 @@ ROOMS = [
     Room(
         path="plugins/claude_batch/ui",
         imports={*_BELOW_AIRFLOW, "claude_batch.ui", "claude_batch.connections", "claude_batch.failures"},
-        only={"report_page.py": {"fastapi"}, "run_notes.py": {"sqlalchemy"}},
+        only={
+            "evaluation.py": {"claude_batch.forms", "claude_batch.pipelines", "claude_batch.run_operator"},
+            "report_page.py": {"fastapi"},
+            "run_notes.py": {"sqlalchemy"},
+        },
     ),
     Room(path="plugins/claude_batch_plugin.py", imports={"airflow.plugins_manager", "claude_batch"}),
     Room(path="include/enrichment", imports=set()),

@@ -13,7 +13,8 @@ EnrichmentError
 ├── NotSent           this run does not send the chunk; nothing is wrong, the run continues without it
 ├── BudgetExceeded    the requests could exceed a budget; none were sent
 ├── BatchError        money is spent or may be; carries the known batch ids
-└── LoadError         the results do not reconcile; nothing was published
+├── LoadError         the results do not reconcile; nothing was published
+└── GateFailed        an evaluation is complete, and a variant does not meet its gate
 
 A message gives the fact with its numbers, what is left behind, and the next step.
 """
@@ -121,6 +122,10 @@ class BatchError(EnrichmentError):
 
 class LoadError(EnrichmentError):
     """Results are incomplete, or do not belong to the requests that were sent. Nothing was published."""
+
+
+class GateFailed(EnrichmentError):
+    """A variant is worse than its gate allows. The evaluation is complete and written."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -106,12 +106,21 @@ class _Thinking(msgspec.Struct, frozen=True):
     types: dict[str, _Support | None]
 
 
+class _Efforts(msgspec.Struct, frozen=True):
+    low: _Support | None = None
+    medium: _Support | None = None
+    high: _Support | None = None
+    xhigh: _Support | None = None
+    max: _Support | None = None
+
+
 class _Capabilities(msgspec.Struct, frozen=True):
     batch: _Support
     structured_outputs: _Support
     thinking: _Thinking
     pdf_input: _Support | None = None
     image_input: _Support | None = None
+    effort: _Efforts | None = None
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -136,6 +145,11 @@ class Model(msgspec.Struct, frozen=True):
             thinking_types={name: kind.supported for name, kind in known.thinking.types.items() if kind}
             if known
             else {},
+            efforts={
+                name: level.supported
+                for name, level in (msgspec.structs.asdict(known.effort) if known and known.effort else {}).items()
+                if level
+            },
             retires_on=self.retires_at.astimezone(UTC).date() if self.retires_at else None,
             context_tokens=self.max_input_tokens,
             pdfs=known.pdf_input.supported if known and known.pdf_input else None,

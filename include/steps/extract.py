@@ -18,17 +18,9 @@ from include.enrichment.answers.table import CHECKED, DOCUMENTS, repeated_keys, 
 from include.enrichment.errors import SpecError, WarehouseError
 from include.enrichment.requests.fan_out import FanOut
 from include.enrichment.requests.request import Renderer, Unsendable
-from include.enrichment.spec.model_capabilities import (
-    ModelCapabilities,
-    model_problems,
-    retirement_warning,
-    unknown_model_message,
-)
 from include.enrichment.spec.pipeline import Pipeline
-from include.enrichment.spec.pipeline_folder import find_warnings
 from include.enrichment.storage.layout import RunFolder
 from include.enrichment.storage.version import with_stamp
-from include.gateways.conditional_writes import check_conditional_writes
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
 from include.gateways.prefetch import write_behind
@@ -39,7 +31,6 @@ from include.steps.publishing.table_contract import last_manifest
 
 if TYPE_CHECKING:  # the task that only extracts needs no SDK at run time
     from include.enrichment.answers.checks.checks import Checks
-    from include.gateways.claude import Claude
     from include.gateways.documents.buckets import Buckets
     from include.gateways.sources.source import Source
 
@@ -54,36 +45,6 @@ _BYTES_AT_ONCE = 16_000_000
 _PORTIONS_FOR_TYPES = 6
 
 
-def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> ModelCapabilities:
-    """
-    Check, before anything is read, that lake and API are reachable and that the model can do what the pipeline needs.
-    Return the model.
-
-    Logs a warning for settings that the API may reject, and for a model that retires soon. Raises SetupError, SpecError
-    or ApiError. Writes and spends nothing.
-    """
-    for warning in find_warnings(pipeline):
-        log.warning(warning)
-    lake.check()
-    check_conditional_writes(lake)
-    settings = pipeline.settings.request
-    setting = "other_models" if settings.model in settings.other_models else "model"
-    where = pipeline.location(f"request.{setting}")
-    today = datetime.now(UTC).date()
-    model = claude.model(settings.model)
-    if model is None:
-        raise SpecError(
-            f"{where}: the API knows no model {settings.model!r}"
-            f"{unknown_model_message(settings.model, claude.model_ids(), today=today)} Nothing was read or sent."
-        )
-    has_schema, attached = pipeline.schema_text is not None, pipeline.settings.attached_columns
-    if problems := list(model_problems(model, settings, has_schema=has_schema, has_documents=bool(attached))):
-        raise SpecError(f"{where}: {settings.model} cannot do this: {'; '.join(problems)}. Nothing was read or sent.")
-    if retirement := retirement_warning(model, today=today):
-        log.warning("%s: %s", where, retirement)
-    return model
-
-
 def extract(
     pipeline: Pipeline,
     folder: RunFolder,
@@ -91,7 +52,7 @@ def extract(
     source: Source,
     lake: Lake,
     buckets: Buckets | None = None,
-    context_tokens: int | None = None,
+    context_tokens: Mapping[str, int] | None = None,
 ) -> Extracted:
     """
     Read the partition, render each request of each row, and write the rows, the text of their documents and the current
@@ -101,16 +62,18 @@ def extract(
     sent is kept with the reason and becomes a reject.
 
     :param buckets: holds the objects of the pipeline's attachments; None: it has none
-    :param context_tokens: the context window of the model; None: the API does not say
+    :param context_tokens: the context window of each model that the API tells
 
     Raises WarehouseError if there are fewer rows than ``limits.min_rows``, if the business key is NULL or not unique,
     or if a key or a carried value would be changed by the type of its column. Raises SpecError if a prompt does not fit
     the source, or if the key or a carried column has another type than on the days already published. Then nothing is
     written.
     """
-    if pipeline.settings.request.cache == "auto":
-        caching = pipeline.caching
-        log.info("request.cache: auto is %s: %s", caching.cache, caching.why)
+    decided = {name: one.caching for name, one in pipeline.askings.items() if one.variant.request.cache == "auto"}
+    for variant, caching in decided.items():
+        of = f" of the variant {variant!r}" if variant else ""
+        log.info("request.cache: auto%s is %s: %s", of, caching.cache, caching.why)
+    if decided:
         pipeline = pipeline.with_resolved_cache()
     published = last_manifest(lake, folder.pipeline)
     extracted_at = datetime.now(UTC)
@@ -120,7 +83,7 @@ def extract(
         key, needed = list(pipeline.settings.source.key), pipeline.columns
         with (
             source.read(folder.partition, key=key, needed=needed) as (columns, portions),
-            attaching(pipeline, documents, buckets=buckets, context_tokens=context_tokens) as attach,
+            attaching(pipeline, documents, buckets=buckets, context_tokens=context_tokens or {}) as attach,
         ):
             renderers = pipeline.renderers(columns, run_id=folder.run_id)
             wanted = _first(pipeline.options.rows, portions)
@@ -229,7 +192,8 @@ def _write_rows(
                 row.update(part.columns)
                 row.update(combination)
                 for numbers, renderer in renderers:
-                    yield {**numbers, **_render(row, part, numbers, renderer, key, of_source, checks)}
+                    of_model = part.of_model(renderer.model)
+                    yield {**numbers, **_render(row, of_model, numbers, renderer, key, of_source, checks)}
 
     # Texts rarely repeat: a dictionary would take time and save nothing.
     options = {"compression": "zstd", "use_dictionary": False, "write_statistics": False}

@@ -70,7 +70,8 @@ class ExtractOperator(RunOperator):
         from claude_batch.connections.gateways import open_buckets, open_lake, open_source
         from include.enrichment.runs.options import run_options
         from include.enrichment.spec.pipeline_folder import load_pipeline
-        from include.steps.extract import check_setup, extract
+        from include.steps.extract import extract
+        from include.steps.extracting.setup_check import check_setup
         from include.steps.planning.token_counts import count_sample
 
         with self.failures(context):
@@ -84,7 +85,7 @@ class ExtractOperator(RunOperator):
             self._wait_for_source(folder.partition)
             lake = open_lake(self.aws_conn_id)
             with open_claude(self.anthropic_conn_id) as claude:
-                model = check_setup(pipeline, lake=lake, claude=claude)
+                context_tokens = check_setup(pipeline, lake=lake, claude=claude)
                 connection = pipeline.settings.attachments_connection
                 buckets = open_buckets(connection) if connection else None
                 extracted = extract(
@@ -93,7 +94,7 @@ class ExtractOperator(RunOperator):
                     source=open_source(pipeline, lake=lake),
                     lake=lake,
                     buckets=buckets,
-                    context_tokens=model.context_tokens,
+                    context_tokens=context_tokens,
                 )
                 count_sample(folder, lake=lake, claude=claude, buckets=buckets)
         result = headline.extracted(extracted.source_rows, requests=extracted.rows, unsendable=extracted.unsendable)

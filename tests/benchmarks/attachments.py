@@ -184,7 +184,14 @@ def _extract(place: Place) -> dict[str, Any]:
     pipeline, buckets = load_pipeline(place.folder / "invoices"), S3Buckets(place.open_bucket)
     source, lake = Objects(buckets, objects=_PREFIX, name="aws_default"), place.open_bucket(_LAKE)
     with measured(step="extract") as found, _inspector_memory() as memory:
-        extracted = extract(pipeline, _FOLDER, source=source, lake=lake, buckets=buckets, context_tokens=200_000)
+        extracted = extract(
+            pipeline,
+            _FOLDER,
+            source=source,
+            lake=lake,
+            buckets=buckets,
+            context_tokens={pipeline.settings.request.model: 200_000},
+        )
     assert not extracted.unsendable, extracted
     return found | {"inspector_mb": max(memory) / 1e6}
 

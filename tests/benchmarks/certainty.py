@@ -48,11 +48,11 @@ def coverage(evaluations: int) -> Iterator[dict[str, Any]]:
         for _ in range(evaluations):
             found, truth = trial(luck)
             assert found is not None
-            held += found.low <= truth <= found.high
+            held += int(found.low <= truth <= found.high)
             width += found.high - found.low
         yield {
             **{"what": what, "method": method, "cases": cases, "evaluations": evaluations},
-            **{"covered": held / evaluations, "width": width / evaluations},
+            **{"covered": float(held / evaluations), "width": width / evaluations},
         }
 
 
@@ -64,7 +64,7 @@ def power(evaluations: int, cases: int) -> dict[str, Any]:
         lost, won, both, _none = luck.multinomial(cases, [_LOST, _WON, _RIGHT - _LOST, 1 - _RIGHT - _WON])
         paired += proportions.mcnemar(int(won), int(lost)) < 1 - _CONFIDENCE
         unpaired += proportions_ztest([both + won, both + lost], [cases, cases])[1] < 1 - _CONFIDENCE
-    return {"cases": cases, "paired": paired / evaluations, "unpaired": unpaired / evaluations}
+    return {"cases": cases, "paired": paired / evaluations, "unpaired": float(unpaired / evaluations)}
 
 
 def gate(seeds: int) -> Iterator[dict[str, Any]]:

@@ -122,5 +122,10 @@ ALONE: dict[str, tuple[Contender, ...]] = {
         Contender("ours", f"sending --send {send}", f"60 invoices, `send: {send}`")
         for send in ("pages", "text", "auto")
     ),
+    "evaluation": (
+        Contender("ours", "evaluating", "**this project**: grades and all figures, 20 groups"),
+        Contender("peer", "evaluating --who scipy", "scipy.stats: intervals and p-values, without grades and groups"),
+    ),
+    "statistics": (Contender("ours", "certainty", "this project, simulated evaluations"),),
     "backfill": (Contender("ours", "backfill", "this project: 30 days, a queue of 4 batches"),),
 }

@@ -66,6 +66,8 @@ def tables(lines: Sequence[Line]) -> Iterator[str]:
                 yield _accuracy(found.of(ran[0].command, 0)[-1])
             elif part == "evidence":
                 yield _evidence(found.of(ran[0].command, 0)[-1])
+            elif part == "statistics":
+                yield from _certainty(found.of(ran[0].command, 0)[-1])
             else:
                 yield _alone(ran, found) if part in ALONE else _part(ran, found)
 
@@ -199,6 +201,32 @@ def _evidence(line: Line) -> str:
         for kind in line["kinds"]
     )
     return "\n".join([*head, *rows])
+
+
+def _certainty(line: Line) -> Iterator[str]:
+    coverage = (
+        f"| {one['what']} | {one['method']} | {one['cases']:,} | {_share(one['covered'])} | {one['width']:.3f} |"
+        for one in line["coverage"]
+    )
+    head = [
+        f"| figure, 95 % interval, {line['coverage'][0]['evaluations']:,} evaluations each | method |"
+        " cases or clusters | holds the truth | mean width |",
+        "|---|---|---:|---:|---:|",
+    ]
+    yield "\n".join([*head, *coverage])
+    power = (f"| {one['cases']:,} | {_share(one['paired'])} | {_share(one['unpaired'])} |" for one in line["power"])
+    yield "\n".join(["| cases | paired test finds 3 % less | unpaired test finds it |", "|---:|---:|---:|", *power])
+    gate = (
+        f"| {one['cases']:,} | {one['planted']} | {_share(one['pass'])} | {_share(one['inconclusive'])} |"
+        f" {_share(one['fail'])} | {_share(one['threshold_fails'])} |"
+        for one in line["gate"]
+    )
+    head = [
+        f"| cases | planted, {line['gate'][0]['seeds']:,} seeds each | gate passes | is inconclusive | fails |"
+        " threshold on the difference fails |",
+        "|---:|---|---:|---:|---:|---:|",
+    ]
+    yield "\n".join([*head, *gate])
 
 
 def _share(value: float | None) -> str:

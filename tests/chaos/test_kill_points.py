@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.kill_points.api_troubles import TROUBLES, Trouble
 from tests.chaos.kill_points.invariants import Outcome
-from tests.chaos.kill_points.pipelines import ATTACHED, BETTER, RICH, UPLOADED
+from tests.chaos.kill_points.pipelines import ATTACHED, BETTER, RICH, UPLOADED, VARIED
 from tests.chaos.kill_points.place import Timing
 from tests.chaos.kill_points.scenarios import (
     MENDABLE,
@@ -125,6 +125,21 @@ def test_for_each_samples_checks_keep_and_carry_change_none_of_it(
 ) -> None:
     world = World(tmp_path / "world", emulator, rows=_ROWS, kind=RICH)
     all_is_well(killed_at(world, {rich_numbers[kind]: moment}, faults=MENDABLE))
+
+
+@pytest.fixture(scope="session")
+def varied_numbers(tmp_path_factory: pytest.TempPathFactory, emulator_process: EmulatorProcess) -> dict[str, int]:
+    """Which of the writes of a run of variants is the last of its kind."""
+    world = World(tmp_path_factory.mktemp("undisturbed") / "world", emulator_process.workspace(), rows=9, kind=VARIED)
+    return {kind: number for number, kind in enumerate(writes_of(world), start=1)}
+
+
+@pytest.mark.parametrize(("kind", "moment"), [("open", "before"), ("open", "after"), (CREATE, "after")])
+def test_variants_of_which_two_share_their_requests_change_none_of_it(
+    tmp_path: Path, emulator: Emulator, varied_numbers: dict[str, int], kind: str, moment: Moment
+) -> None:
+    world = World(tmp_path / "world", emulator, rows=9, kind=VARIED)
+    all_is_well(killed_at(world, {varied_numbers[kind]: moment}))
 
 
 @pytest.fixture(scope="session")

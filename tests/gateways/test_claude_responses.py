@@ -42,6 +42,15 @@ def test_an_unsupported_kind_of_thinking_is_false_and_an_absent_one_unknown() ->
     assert (found.batches, found.structured_outputs, found.thinking_types) == (True, False, {"enabled": False})
 
 
+def test_the_efforts_of_a_model_are_known_as_far_as_the_api_says() -> None:
+    content = b"""
+    {"id": "m", "lifecycle": "active", "capabilities": {"batch": {"supported": true},
+     "structured_outputs": {"supported": true}, "thinking": {"supported": true, "types": {}},
+     "effort": {"supported": true, "low": {"supported": true}, "max": {"supported": false}, "xhigh": null}}}
+    """
+    assert decode(Model, content).described().efforts == {"low": True, "max": False}
+
+
 def test_the_context_window_and_what_a_model_reads_are_known_if_the_api_says_so() -> None:
     content = b"""
     {"id": "m", "lifecycle": "active", "max_input_tokens": 200000, "capabilities": {"batch": {"supported": true},

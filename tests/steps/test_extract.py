@@ -4,18 +4,16 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import anthropic
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from include.enrichment.errors import ApiError, EnrichmentError, SetupError, SpecError, WarehouseError
+from include.enrichment.errors import SpecError, WarehouseError
 from include.enrichment.requests.chunk import REQUEST_ID_CHARACTERS, body_bytes
 from include.enrichment.requests.request import MAX_REQUEST_BYTES
 from include.enrichment.runs.options import RunOptions
 from include.enrichment.spec.pipeline_folder import load_pipeline
-from include.gateways.claude import Claude
-from include.steps.extract import check_setup, extract
+from include.steps.extract import extract
 from include.steps.files.extracted import (
     read_extracted,
     read_pipeline,
@@ -186,77 +184,6 @@ def test_without_reuse_every_run_sends_all_requests_again(flow: Flow, tmp_path: 
     assert first.isdisjoint({row["request_id"] for row in run_extract(flow)})
 
 
-def test_the_setup_is_found_good(flow: Flow) -> None:
-    check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude)
-
-
-def test_what_is_only_doubtful_is_logged_as_a_warning(
-    flow: Flow, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    change(flow, tmp_path, output_schema_json=FILES["output.schema.json"].replace('"topic"', '"the topic"'))
-    check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude)
-    (warning,) = [record for record in caplog.records if record.levelno == logging.WARNING]
-    assert warning.getMessage().startswith("tickets/output.schema.json:1: the API may reject 'the topic'")
-
-
-@pytest.mark.parametrize(
-    ("request_yaml", "fact"),
-    [
-        ("{model: claude-nothing-1, max_tokens: 9}", "knows no model 'claude-nothing-1'"),
-        (
-            "{model: claude-haiku-5.5, max_tokens: 9}",
-            r"^tickets/pipeline\.yaml:2: request\.model: the API knows no model 'claude-haiku-5\.5'; did you mean"
-            r" 'claude-haiku-5-5'\? Nothing",
-        ),
-        ("{model: claude-haiku-5-5, max_tokens: 9000000}", "request.max_tokens is 9,000,000, its maximum is"),
-        ("{model: claude-opus-5-5, max_tokens: 9, thinking: disabled}", "request.thinking: disabled is not supported"),
-    ],
-)
-def test_a_model_that_would_reject_every_request_stops_the_run(
-    flow: Flow, tmp_path: Path, request_yaml: str, fact: str
-) -> None:
-    yaml = f"source: {{connection: w, key: [ticket]}}\nrequest: {request_yaml}\n"
-    change(flow, tmp_path, pipeline_yaml=yaml)
-    with pytest.raises(SpecError, match=fact):
-        check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude)
-
-
-def test_a_model_that_retires_soon_is_reported_in_the_log(
-    flow: Flow, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    yaml = "source: {connection: w, key: [ticket]}\nrequest: {model: claude-opus-4-5, max_tokens: 9}\n"
-    change(flow, tmp_path, pipeline_yaml=yaml)
-    with caplog.at_level("WARNING"):
-        check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude)
-    (record,) = caplog.records
-    assert record.levelname == "WARNING"
-    assert "pipeline.yaml:2: request.model: Model claude-opus-4-5-20251101 " in record.getMessage()
-    assert "2027-01-22" in record.getMessage()
-
-
-def test_a_model_that_does_not_is_not(flow: Flow, caplog: pytest.LogCaptureFixture) -> None:
-    check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude)
-    assert caplog.records == []
-
-
-@pytest.mark.parametrize(("status", "kind"), [(401, SetupError), (403, SetupError), (503, ApiError)])
-def test_an_api_that_rejects_the_key_stops_the_run_before_it_reads(
-    flow: Flow, status: int, kind: type[EnrichmentError]
-) -> None:
-    flow.emulator.set_faults([{"kind": "http_error", "on": "models", "status": status}])
-    with pytest.raises(kind):
-        check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude)
-
-
-def test_a_wrong_key_is_reported_with_its_connection(flow: Flow) -> None:
-    client = anthropic.Anthropic(api_key="invalidx", base_url=flow.emulator.url, max_retries=0)
-    with (
-        Claude(client, name="my_conn") as claude,
-        pytest.raises(SetupError, match="rejected the key of connection 'my_conn'"),
-    ):
-        check_setup(flow.pipeline, lake=flow.lake, claude=claude)
-
-
 def test_a_binary_column_is_rejected_and_not_sent_as_an_address(flow: Flow, tmp_path: Path) -> None:
     sql = "select 'T1' as ticket, x'ff00' as body where :partition_start < :partition_end"
     change(flow, tmp_path, extract_sql=sql)
@@ -333,19 +260,3 @@ class TestTrial:
         assert {row["ticket"]: row["request_id"] for row in run_extract(flow)} == {
             ticket: full[ticket] for ticket in ("T1", "T2")
         }
-
-
-@pytest.mark.parametrize(
-    ("other", "fact"),
-    [
-        ("claude-nothing-1", r"request\.other_models: the API knows no model 'claude-nothing-1'"),
-        ("claude-opus-5-5", r"request\.other_models: claude-opus-5-5 cannot do this: .*thinking"),
-    ],
-)
-def test_another_model_that_would_reject_every_request_stops_the_run(
-    flow: Flow, tmp_path: Path, other: str, fact: str
-) -> None:
-    request = f"{{model: claude-haiku-5-5, other_models: [{other}], max_tokens: 9, thinking: disabled}}"
-    change(flow, tmp_path, pipeline_yaml=f"source: {{connection: w, key: [ticket]}}\nrequest: {request}\n")
-    with pytest.raises(SpecError, match=fact):
-        check_setup(flow.pipeline.for_run(RunOptions(model=other)), lake=flow.lake, claude=flow.claude)

@@ -23,7 +23,7 @@ from include.gateways.documents.buckets import LocalFolder
 from include.gateways.lake import Lake
 from include.gateways.sources.objects import Objects
 from include.steps.dry_run import dry_run
-from include.steps.extract import check_setup, extract
+from include.steps.extract import extract
 from include.steps.files.document_file import Documents
 from include.steps.files.extracted import Extracted
 from tests.fixtures.documents import image, pdf
@@ -169,10 +169,6 @@ def test_a_table_may_name_the_documents_of_its_rows(flow: Flow, inbox: Path, tmp
         "it has no document: scan is empty",
         "the document passwd cannot be read: '/etc/passwd' ",
     ]
-
-
-def test_check_setup_returns_the_model_with_its_context_window(flow: Flow) -> None:
-    assert check_setup(flow.pipeline, lake=flow.lake, claude=flow.claude).context_tokens == 1_000_000
 
 
 def test_every_document_is_published_or_rejected_part_by_part(flow: Flow, run: Run) -> None:

@@ -56,7 +56,7 @@ class Invoices:
         folder = RunFolder(pipeline="invoices", partition=Partition(start=day), run_id=f"manual__{day}")
         flow, buckets = replace(self.flow, pipeline=PIPELINE, folder=folder), self.buckets
         source = Objects(buckets, objects=str(PIPELINE.settings.source.objects), name="aws_default")
-        extract(PIPELINE, folder, source=source, lake=flow.lake, buckets=buckets, context_tokens=1_000_000)
+        extract(PIPELINE, folder, source=source, lake=flow.lake, buckets=buckets, context_tokens={})
         for chunk in (chunk for pass_name in PASSES for chunk in flow.plan(pass_name)):
             batch = submit(
                 chunk, run_id=folder.run_id, lake=flow.lake, claude=flow.claude, open_buckets=lambda _: buckets

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
@@ -19,11 +20,17 @@ from include.steps import plan as plan_module
 from include.steps.dry_run import dry_run
 from include.steps.files.chunk_files import Chunk, params_of, read_chunk
 from include.steps.planning.token_counts import count_sample, read_counted
-from tests.fixtures.flow import Flow, booked
+from tests.fixtures.flow import SCHEMA, Flow, booked
 from tests.fixtures.pricing import LONG_SYSTEM, cost, estimated, limit, reserved
 from tests.fixtures.variants import with_variants
 
 CANDIDATE = {"model": "claude-opus-5-5", "system": "Label it."}
+_TONE = {"type": "string", "enum": ["calm", "angry"], "description": "How the author sounds."}
+_RICHER: dict[str, Any] = json.loads(json.dumps(SCHEMA))
+_RICHER["properties"]["tone"] = _TONE
+_RICHER["required"].append("tone")
+#: The output of the pipeline, and one field more.
+RICHER = json.dumps(_RICHER)
 
 
 @pytest.fixture
@@ -108,7 +115,9 @@ class TestChunks:
 
 
 class TestMoney:
-    def test_the_books_and_the_table_of_each_variant_add_up_to_the_bill(self, compared: Flow) -> None:
+    def test_the_books_and_the_table_of_each_variant_add_up_to_the_bill(self, flow: Flow) -> None:
+        """Their schemas differ, and each has an answer that does not fit its own."""
+        compared = compare(flow, current={}, candidate={**CANDIDATE, "schema_text": RICHER})
         compared.emulator.set_faults([{"kind": "violates_schema", "match": "It crashes", "times": 2}])
         for pass_name in (passes.CANARY, passes.MAIN):
             compared.send(pass_name)
@@ -123,6 +132,8 @@ class TestMoney:
         manifest = compared.publish()
         assert (manifest.published, manifest.requests) == (6, 6)
         assert manifest.model == "claude-haiku-5-5, claude-opus-5-5"
+        tones = compared.published().select(["_variant", "tone"]).to_pylist()
+        assert {(row["_variant"], row["tone"] is None) for row in tones} == {("current", True), ("candidate", False)}
         assert booked_for(compared).keys() == {"current", "candidate"}
         assert booked_for(compared) == published_for(compared)
         assert sum(booked_for(compared).values()) == compared.emulator.billed_usd() == manifest.cost_usd

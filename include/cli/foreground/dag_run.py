@@ -43,7 +43,7 @@ from include.stack.airflow_api import TaskInstance
 from include.stack.folder import StackFolder
 from include.stack.metadata import MigrationFailed, give_sqlite
 from include.stack.progress import Progress, complain, say
-from include.steps.extract import check_setup
+from include.steps.extracting.setup_check import check_setup
 
 POLL_SECONDS = 0.5
 #: The file of Airflow's metadata database in its home.
@@ -131,7 +131,7 @@ def _check(dag: DAG, pipeline: Pipeline, partition: Partition) -> None:
             source = open_source(pipeline, lake=lake)
             key = list(pipeline.settings.source.key)
             with source.read(partition, key=key, needed=pipeline.columns) as (columns, _):
-                pipeline.renderer(columns, run_id="")
+                pipeline.renderers(columns, run_id="")
             # The SDK takes seconds to import: errors above are reported sooner without it.
             from claude_batch.connections.claude_connection import open_claude
 

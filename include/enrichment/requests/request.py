@@ -110,6 +110,8 @@ class Renderer:
     ) -> None:
         self._system = system
         self._user = user
+        #: The model that is asked.
+        self.model = str(constant.get("model", ""))
         self._constant = {key: msgspec.Raw(msgspec.json.encode(value)) for key, value in constant.items()}
         self._cache_control = {"cache_control": {"type": "ephemeral", "ttl": cache}} if cache else {}
         self._salt = salt

@@ -5,8 +5,8 @@ mismatch only hours later, request by request.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from include.enrichment.cost.prices import prices
@@ -32,6 +32,7 @@ class ModelCapabilities:
     batches: bool | None
     structured_outputs: bool | None
     thinking_types: dict[str, bool]
+    efforts: Mapping[str, bool] = field(default_factory=dict)
     retires_on: date | None = None
     context_tokens: int | None = None
     pdfs: bool | None = None
@@ -60,6 +61,9 @@ def model_problems(
     if settings.thinking and model.thinking_types.get(settings.thinking) is False:
         supported = ", ".join(kind for kind, able in model.thinking_types.items() if able)
         yield f"request.thinking: {settings.thinking} is not supported (supported: {supported or 'none'})"
+    if settings.effort and model.efforts.get(settings.effort) is False:
+        supported = ", ".join(effort for effort, able in model.efforts.items() if able)
+        yield f"request.effort: {settings.effort} is not supported (supported: {supported or 'none'})"
 
 
 def retirement_warning(model: ModelCapabilities, *, today: date) -> str:

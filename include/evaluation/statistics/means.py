@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,7 +12,6 @@ from scipy import stats
 from include.evaluation.statistics.interval import Interval, unanimous
 
 Floats = NDArray[np.float64]
-_SEED = 20_261_130
 #: Resamples are drawn in blocks of about so many numbers, which bounds the memory.
 _BLOCK = 2_000_000
 #: To draw how often a kind occurs takes as long as to draw so many single clusters.
@@ -41,15 +41,17 @@ def bootstrap(sums: Floats, sizes: Floats, *, confidence: float, resamples: int,
     acceleration = (spread**3).sum() / (6 * (spread**2).sum() ** 1.5)
     share_below = ((drawn < mean).sum() + (drawn == mean).sum() / 2) / resamples
     bias = stats.norm.ppf(np.clip(share_below, 1 / resamples, 1 - 1 / resamples))
-    spread_less = np.sqrt(len(sums) / (len(sums) - 1))
-    tails = bias + stats.t.ppf([(1 - confidence) / 2, (1 + confidence) / 2], len(sums) - 1) * spread_less
+    # Clusters of unequal size count as fewer equal ones.
+    count = max(2.0, sizes.sum() ** 2 / (sizes**2).sum())
+    student = stats.t.ppf([(1 - confidence) / 2, (1 + confidence) / 2], count - 1)
+    tails = bias + student * np.sqrt(count / (count - 1))
     low, high = np.quantile(drawn, stats.norm.cdf(bias + tails / (1 - acceleration * tails)))
     return Interval(low=float(low), high=float(high), method="BCa bootstrap")
 
 
 def _resampled_means(sums: Floats, sizes: Floats, resamples: int) -> Floats:
     """Draw the clusters with replacement, again and again, and return each mean."""
-    luck = np.random.default_rng(_SEED)
+    luck = _luck(sums)
     count = len(sums)
     # Clusters with the same sum and size are one kind. A few grades make a few kinds, whose counts are drawn at once.
     kinds, counts = np.unique(np.stack([sums, sizes]), axis=1, return_counts=True)
@@ -65,6 +67,11 @@ def _resampled_means(sums: Floats, sizes: Floats, resamples: int) -> Floats:
             cases = count * sizes[0] if even else sizes[places].sum(axis=1)
             means.append(sums[places].sum(axis=1) / cases)
     return np.concatenate(means)
+
+
+def _luck(sums: Floats) -> np.random.Generator:
+    """A generator that the scores seed: the same scores are always drawn alike, and others differently."""
+    return np.random.default_rng(zlib.crc32(sums.tobytes()))
 
 
 def _blocks(resamples: int, numbers: int) -> Iterator[int]:
@@ -88,7 +95,7 @@ def permutation(sums: Floats, *, resamples: int) -> float:
 
     It is at least ``1 / (resamples + 1)``.
     """
-    luck = np.random.default_rng(_SEED)
+    luck = _luck(sums)
     unequal = sums[sums != 0]
     # Sums of the same size are one kind: only how many of them turn positive counts.
     sizes, counts = np.unique(np.abs(unequal), return_counts=True)

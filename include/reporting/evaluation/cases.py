@@ -12,7 +12,7 @@ import pandas as pd
 
 from include.evaluation.result import EvaluationResult
 from include.evaluation.scores import Scores
-from include.reporting.evaluation.charts import baseline_of
+from include.reporting.evaluation.charts import baseline_of, pairwise_metrics
 from include.reporting.evaluation.word_diff import Piece, word_diff
 from include.reporting.evaluation.wording import showable
 
@@ -128,7 +128,7 @@ def _outcomes(result: EvaluationResult, metric: str, frame: pd.DataFrame) -> pd.
     means = by_answer["mean"].unstack("variant")
     flickering = ((by_answer["max"] - by_answer["min"]) > _SAME).groupby("case").any().reindex(means.index)
     unscored = means.index.isin(frame.loc[frame["status"] == "unscored", "case"].unique())
-    pairwise = metric in {one.metric for one in result.position_bias}
+    pairwise = metric in pairwise_metrics(result)
     baseline = baseline_of(result, metric)
     others = means.drop(columns=[baseline], errors="ignore")
     if pairwise:

@@ -15,16 +15,8 @@ from include.evaluation.scores import Scores
 from include.reporting import wording as amounts
 from include.reporting.evaluation import wording
 from include.reporting.evaluation.cases import OUTCOMES, SHOWN_OUTCOMES, Case, Outcome, choose_cases
-from include.reporting.evaluation.charts import (
-    COST_HEIGHT,
-    PER_CASES,
-    colours,
-    comparison_charts,
-    cost_charts,
-    cost_per_cases,
-    gate_charts,
-    interval_charts,
-)
+from include.reporting.evaluation.charts import colours, comparison_charts, gate_charts, interval_charts
+from include.reporting.evaluation.cost_chart import COST_HEIGHT, MOST_CHARACTERS, PER_CASES, cost_charts, cost_per_cases
 from include.reporting.evaluation.tables import confusion_tables, group_tables
 
 _FOLDER = Path(__file__).parent
@@ -69,6 +61,7 @@ def render_report(result: EvaluationResult, scores: Scores) -> bytes:
         comparisons=comparison_charts(result),
         cost_charts=cost_charts(result),
         cost_height=COST_HEIGHT,
+        label_characters=MOST_CHARACTERS,
         per_cases=PER_CASES,
         groups=group_tables(result),
         confusions=confusion_tables(result),
@@ -117,7 +110,8 @@ def _template() -> jinja2.Template:
     )
     environment.filters |= {name: getattr(amounts, name) for name in ("usd", "share", "count", "tokens")}
     environment.filters |= {
-        name: getattr(wording, name) for name in ("score", "difference", "difference_interval", "p_value")
+        name: getattr(wording, name)
+        for name in ("score", "difference", "difference_interval", "p_value", "variant_name")
     }
     return environment.get_template("report.html")
 

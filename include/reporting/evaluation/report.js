@@ -1,14 +1,13 @@
 "use strict";
-// Shows the cases that match the three lists and the words of the search. Without it, the page shows all of them.
+// Shows the cases that match the lists and the words, a few at a time. Without this script, the page shows all of them.
 const filter = document.getElementById("filter");
 if (filter) {
+  const atOnce = 30;
   const cases = [...document.querySelectorAll(".case")];
-  const metric = document.getElementById("filter-metric");
-  const outcome = document.getElementById("filter-outcome");
-  const group = document.getElementById("filter-group");
-  const words = document.getElementById("filter-words");
-  const shown = document.getElementById("filter-shown");
   const texts = cases.map((one) => one.textContent.toLowerCase());
+  const [metric, outcome, group, words, shown, more, clear] = ["metric", "outcome", "group", "words", "shown", "more", "clear"]
+    .map((name) => document.getElementById("filter-" + name));
+  let most = atOnce;
   const matches = (one, place) => {
     const [column, ...value] = (group?.value ?? "").split("=");
     return (!metric.value || one.dataset.metric === metric.value)
@@ -17,13 +16,18 @@ if (filter) {
       && words.value.toLowerCase().split(/\s+/).every((word) => texts[place].includes(word));
   };
   const update = () => {
-    cases.forEach((one, place) => { one.hidden = !matches(one, place); });
-    const number = cases.filter((one) => !one.hidden).length;
-    shown.textContent = `${number} of the ${cases.length} cases on this page match.`;
+    const found = new Set(cases.filter(matches));
+    const first = new Set([...found].slice(0, most));
+    for (const one of cases) one.hidden = !first.has(one);
+    more.hidden = first.size === found.size;
+    shown.textContent = `${found.size} of the ${cases.length} cases on this page match`
+      + (more.hidden ? "." : `; the first ${first.size} are shown.`);
   };
-  filter.addEventListener("input", update);
-  document.getElementById("filter-all").addEventListener("click", () => {
+  filter.addEventListener("input", () => { most = atOnce; update(); });
+  more.addEventListener("click", () => { most += atOnce; update(); });
+  clear.addEventListener("click", () => {
     for (const field of filter.querySelectorAll("select, input")) field.value = "";
+    most = atOnce;
     update();
   });
   filter.hidden = false;

@@ -23,6 +23,11 @@ def showable(value: object) -> str | None:
     return _UNSHOWABLE.sub("\ufffd", str(value).replace("\r\n", "\n"))
 
 
+def variant_name(variant: str) -> str:
+    """Return what a reader calls a variant. A pipeline without variants has a single one without a name."""
+    return variant or "the pipeline"
+
+
 def score(value: float | None, kind: str) -> str:
     """Format a mean score: a proportion as a percentage, any other with three decimal places."""
     if value is None:
@@ -48,7 +53,11 @@ def difference(value: float | None, kind: str) -> str:
 
 def difference_tick(value: float, kind: str) -> str:
     """Format a difference as briefly as an axis needs it, in percentage points for proportions."""
-    return _signed(100 * value, 1).removesuffix(".0") if kind == "proportion" else _signed(value, 3)
+    return (
+        _signed(100 * value, 1).removesuffix(".0")
+        if kind == "proportion"
+        else _signed(value, 3).rstrip("0").removesuffix(".")
+    )
 
 
 def difference_interval(low: float | None, high: float | None, kind: str) -> str:
@@ -90,7 +99,9 @@ def headline(result: EvaluationResult) -> str:
     ]
     parts.append(("Warning", [one for one in gate if one.on == "warn" and one.verdict != "pass"]))
     return " ".join(
-        f"{word}: {', '.join(f'{one.metric} of {one.variant}' for one in found)}." for word, found in parts if found
+        f"{word}: {', '.join(f'{one.metric} of {variant_name(one.variant)}' for one in found)}."
+        for word, found in parts
+        if found
     )
 
 
@@ -100,7 +111,8 @@ def cost_line(result: EvaluationResult) -> str:
     factors += [f"{result.samples} samples"] if result.samples > 1 else []
     answers = count(sum(one.answers for one in result.variants), "answer", "answers")
     known = [one.cost_usd for one in result.variants if one.cost_usd is not None]
-    line = f"{' × '.join(factors)}: {answers} for {usd(sum(known, Decimal(0)) if known else None)}"
+    price = usd(sum(known, Decimal(0)) if known else None)
+    line = f"{' × '.join(factors)}: {answers} for {'a simulated cost of ' if result.simulated else ''}{price}"
     if 0 < len(known) < len(result.variants):
         line += f" ({count(len(result.variants) - len(known), 'variant', 'variants')} without a known price left out)"
     judges = [one.judge_usd for one in result.variants if one.judge_usd is not None]

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,18 +42,24 @@ _Row = dict[str, Any]
 @dataclass(frozen=True, kw_only=True)
 class Part:
     """
-    What one request has of the documents of its row.
+    What one request has of the documents of its row. Models differ in the size of images, and in what fits.
 
     :param columns: the number of the part and its pages; empty unless documents are split
     :param blocks: before the text of the prompt
     :param documents: their ids in documents.parquet
     :param problem: why there is no request; None: there is one
+    :param of_models: the same for the other models of the pipeline, by name
     """
 
     columns: Mapping[str, Any] = field(default_factory=dict)
     blocks: Sequence[Any] = ()
     documents: Sequence[str] = ()
     problem: str | None = None
+    of_models: Mapping[str, Part] = field(default_factory=dict)
+
+    def of_model(self, model: str) -> Part:
+        """Return what a request to this model has."""
+        return self.of_models.get(model, self)
 
 
 #: What a row of a pipeline without attachments has.
@@ -64,7 +70,7 @@ Attach = Callable[[Iterable[_Row]], Iterator[tuple[_Row, Sequence[Part]]]]
 
 @contextmanager
 def attaching(
-    pipeline: Pipeline, path: Path, *, buckets: Buckets | None, context_tokens: int | None
+    pipeline: Pipeline, path: Path, *, buckets: Buckets | None, context_tokens: Mapping[str, int]
 ) -> Iterator[Attach]:
     """
     Return a function that reads the documents of rows, and returns each row with its parts, in their order: one, or
@@ -75,14 +81,15 @@ def attaching(
 
     :param path: of the documents.parquet to write, if the pipeline has attachments
     :param buckets: hold the objects; None: the pipeline has no attachments
-    :param context_tokens: the context window of the model; None: unknown
+    :param context_tokens: the context window of each model that is known
     """
     if buckets is None:
         # Without this, a caller that forgets them would have the rows sent without their documents.
         assert not pipeline.settings.attached_columns
         yield lambda rows: ((row, (WITHOUT_DOCUMENTS,)) for row in rows)
         return
-    limits = RequestLimits(model=pipeline.settings.request.model, context_tokens=context_tokens)
+    models = dict.fromkeys(asking.variant.request.model for asking in pipeline.askings.values())
+    limits = [RequestLimits(model=model, context_tokens=context_tokens.get(model)) for model in models]
     with Inspector() as inspector, open_examiner(buckets, inspector) as examiner, DocumentWriter(path) as writer:
         documents = DocumentLog()
         attacher = _Attacher(pipeline, limits, writer, documents)
@@ -162,7 +169,7 @@ class _Attacher:
     """Makes the parts of rows whose objects are read."""
 
     def __init__(
-        self, pipeline: Pipeline, limits: RequestLimits, writer: DocumentWriter, documents: DocumentLog
+        self, pipeline: Pipeline, limits: Sequence[RequestLimits], writer: DocumentWriter, documents: DocumentLog
     ) -> None:
         settings = pipeline.settings
         self._columns = settings.attached_columns
@@ -213,19 +220,32 @@ class _Attacher:
         return [self._part(number, documents, pages) for number, pages in enumerate(pages_of_parts, start=1)]
 
     def _part(self, number: int, documents: Sequence[_Document], pages_of_each: Sequence[Sequence[Page]]) -> Part:
+        first, *others = (self._part_of(limits, number, documents, pages_of_each) for limits in self._limits)
+        of_models = {limits.model: part for limits, part in zip(self._limits[1:], others, strict=True)}
+        return replace(first, of_models=of_models) if of_models else first
+
+    def _part_of(
+        self,
+        limits: RequestLimits,
+        number: int,
+        documents: Sequence[_Document],
+        pages_of_each: Sequence[Sequence[Page]],
+    ) -> Part:
         columns = self._part_columns(number, pages_of_each[0] if documents[0].is_pdf else ())
         images = sum(one.choice.sent_as == "image" for one in documents)
-        sent = []
+        sent, model = [], limits.model
         for one, pages in zip(documents, pages_of_each, strict=True):
             try:
-                sent.append(self._send_image(one, images) if one.choice.sent_as == "image" else self._send(one, pages))
+                is_image = one.choice.sent_as == "image"
+                sent.append(self._send_image(one, images, model) if is_image else self._send(one, pages, model))
             except CannotMake as error:
                 return Part(columns=columns, problem=f"the document {one.shown} {error.problem}")
-        if problem := self._limits.problem([one.size for one in sent], is_part=self._split is not None):
+        if problem := limits.problem([one.size for one in sent], is_part=self._split is not None):
             return Part(columns=columns, problem=problem)
         for each in sent:
             self._writer.add(each.document)
-            self._log.sent(each.document.sent_as)
+            if limits is self._limits[0]:
+                self._log.sent(each.document.sent_as)
         return Part(
             columns=columns,
             blocks=content_blocks([one.titled for one in sent], citations=self._citations),
@@ -237,8 +257,8 @@ class _Attacher:
             return {}
         return {PART: number, PAGES: page_range(pages) if pages else None}
 
-    def _send(self, one: _Document, pages: Sequence[Page]) -> _Sent:
-        model, inspected = self._limits.model, one.examined.inspected
+    def _send(self, one: _Document, pages: Sequence[Page], model: str) -> _Sent:
+        inspected = one.examined.inspected
         if one.choice.sent_as == "text":
             text = text_of(pages, numbered=one.is_pdf)
             recipe = f"text {page_range(pages)}" if one.is_pdf else "text"
@@ -254,8 +274,8 @@ class _Attacher:
             _described(one, recipe, pages),
         )
 
-    def _send_image(self, one: _Document, images: int) -> _Sent:
-        model, inspected = self._limits.model, one.examined.inspected
+    def _send_image(self, one: _Document, images: int, model: str) -> _Sent:
+        inspected = one.examined.inspected
         pixels = image_size(inspected.pixels or (1, 1), model, images=images)
         recipe = recipe_for_image(inspected, pixels)
         attachment = self._attachment(one, recipe, tokens=image_tokens(pixels, model))

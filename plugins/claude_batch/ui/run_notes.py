@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 #: The author of our notes. Notes of people have another author or none.
 AUTHOR = "claude_batch"
 #: The operators that know the day of their run.
-_OPERATORS = ("ExtractOperator", "PlanOperator", "PublishOperator")
+_OPERATORS = ("ExtractOperator", "PlanOperator", "PublishOperator", "EvaluateOperator")
+_MODULES = ("claude_batch.operators", "claude_batch.ui.evaluation")
 
 
 @hookimpl
@@ -41,7 +42,7 @@ def on_dag_run_running(dag_run: DagRun, msg: str) -> None:
 
 @hookimpl
 def on_dag_run_success(dag_run: DagRun, msg: str) -> None:
-    """Note the label of `publish`, or of the `plan` that ends a dry run."""
+    """Note the label of `publish` or `evaluate`, or of the `plan` that ends a dry run."""
 
     def note(connection: Connection, start: str) -> str:
         ended = _ended(connection, dag_run, "success", operators=_OPERATORS[1:])
@@ -98,7 +99,7 @@ def _write(dag_run: DagRun, note: Callable[[Connection, str], str]) -> None:
 def _tasks(dag_run: DagRun) -> list[Any]:
     """Return our tasks that know the day, as the scheduler has deserialized them."""
     tasks: list[Any] = list(dag_run.dag.tasks) if dag_run.dag else []
-    return [task for task in tasks if task.task_type in _OPERATORS and task._task_module == "claude_batch.operators"]
+    return [task for task in tasks if task.task_type in _OPERATORS and task._task_module in _MODULES]
 
 
 def _params(dag_run: DagRun) -> Mapping[str, Any]:

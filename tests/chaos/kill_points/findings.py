@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.chaos.kill_points.api_troubles import TROUBLES, Trouble
 from tests.chaos.kill_points.invariants import Outcome
-from tests.chaos.kill_points.pipelines import ATTACHED, BETTER, PLAIN, RICH, UPLOADED, Kind
+from tests.chaos.kill_points.pipelines import ATTACHED, BETTER, PLAIN, RICH, UPLOADED, VARIED, Kind
 from tests.chaos.kill_points.place import RACING, UNHURRIED
 from tests.chaos.kill_points.scenarios import (
     MENDABLE,
@@ -72,6 +72,7 @@ def findings(worlds: Worlds) -> Iterator[Finding]:
     for runs in (2, 4):
         yield _finding(f"{runs} runs of a partition at once", _races(worlds, runs))
     yield from _rich_findings(worlds)
+    yield from _varied_findings(worlds)
     yield from _attached_findings(worlds)
     yield _finding("SIGKILL at each write of an upload or of a deletion of files", _uploaded(worlds))
     yield _finding("2 runs of a partition at once, with uploaded files", _races(worlds, 2, UPLOADED))
@@ -82,6 +83,15 @@ def _rich_findings(worlds: Worlds) -> Iterator[Finding]:
     yield from _killed_once(worlds, writes_of(worlds.new(rows=_FEW_RICH_ROWS, kind=RICH), faults=MENDABLE), RICH, note)
     yield _finding(f"SIGKILL again and again{note}", _killed_repeatedly(worlds, RICH))
     yield _finding(f"2 runs of a partition at once{note}", _races(worlds, 2, RICH))
+
+
+def _varied_findings(worlds: Worlds) -> Iterator[Finding]:
+    note = ", with variants"
+    yield from _killed_once(
+        worlds, writes_of(worlds.new(rows=_FEW_RICH_ROWS, kind=VARIED), faults=MENDABLE), VARIED, note
+    )
+    yield _finding(f"SIGKILL again and again{note}", _killed_repeatedly(worlds, VARIED))
+    yield _finding(f"2 runs of a partition at once{note}", _races(worlds, 2, VARIED))
 
 
 def _attached_findings(worlds: Worlds) -> Iterator[Finding]:

@@ -1,4 +1,7 @@
-"""The pipelines that the runs play: a plain one, one that publishes the better of two answers, and one with all."""
+"""
+The pipelines that the runs play: a plain one, one that publishes the better of two answers, one with variants, and one
+with all else.
+"""
 
 from __future__ import annotations
 
@@ -93,4 +96,15 @@ UPLOADED = replace(
         "user_md": _TWO["user_md"],
     },
     attached=True,
+)
+#: Three variants, of which two make the same requests.
+VARIED = Kind(
+    files={
+        "pipeline_yaml": (
+            f"{FILES['pipeline.yaml']}limits: {{batch_requests: {CHUNK_REQUESTS}, canary_rows: 2, retry_passes: 1}}\n"
+            "variants: {current: {}, candidate: {model: claude-opus-5-5}, same: {max_tokens: 200}}\n"
+        )
+    },
+    key=("ticket", "_variant"),
+    of_ticket=[("current",), ("candidate",), ("same",)],
 )

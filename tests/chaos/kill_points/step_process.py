@@ -35,7 +35,8 @@ from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.documents.buckets import LocalFolder
 from include.gateways.sources.warehouse import Warehouse
-from include.steps.extract import check_setup, extract
+from include.steps.extract import extract
+from include.steps.extracting.setup_check import check_setup
 from include.steps.load import load
 from include.steps.plan import plan
 from include.steps.publish import publish
@@ -201,7 +202,7 @@ def _act(place: Place, step: Step, transport: httpx2.HTTPTransport) -> Any:
         if step.name == "load":
             return load(step.chunk, step.batch_id, lake=lake, claude=claude, accept_missing=step.accept_missing)
         pipeline = load_pipeline(place.pipeline)
-        context_tokens = check_setup(pipeline, lake=lake, claude=claude).context_tokens
+        context_tokens = check_setup(pipeline, lake=lake, claude=claude)
         connection = pipeline.settings.attachments_connection
         engine = sqlalchemy.create_engine(f"sqlite:///{place.database}")
         warehouse = Warehouse(engine, pipeline.sql, name="warehouse")

@@ -55,7 +55,7 @@ def attached(folder: Folder, shared_inspector: None, tmp_path: Path) -> Attached
         *scans: object,
         settings: str = "{columns: [scan], connection: aws}",
         more: str = "",
-        context: int | None = None,
+        context: int | dict[str, int] | None = None,
         schema: bool = True,
     ) -> list[tuple[dict[str, Any], list[Part]]]:
         yaml = f"{FILES['pipeline.yaml']}attachments: {settings}\n{more}"
@@ -65,7 +65,8 @@ def attached(folder: Folder, shared_inspector: None, tmp_path: Path) -> Attached
         pipeline = load_pipeline(written)
         rows = [{"ticket": number, "scan": scan} for number, scan in enumerate(scans)]
         path = tmp_path / "documents.parquet"
-        with attaching.attaching(pipeline, path, buckets=folder, context_tokens=context) as attach:
+        known = {pipeline.settings.request.model: context} if isinstance(context, int) else context
+        with attaching.attaching(pipeline, path, buckets=folder, context_tokens=known or {}) as attach:
             return [(row, list(parts)) for row, parts in attach(iter(rows))]
 
     return rows_with_parts
@@ -78,7 +79,7 @@ def _blocks(part: Part) -> list[dict[str, Any]]:
 
 def test_a_pipeline_without_attachments_opens_nothing(tmp_path: Path) -> None:
     pipeline = load_pipeline(write_pipeline(tmp_path / "tickets"))
-    with attaching.attaching(pipeline, tmp_path / "d.parquet", buckets=None, context_tokens=None) as attach:
+    with attaching.attaching(pipeline, tmp_path / "d.parquet", buckets=None, context_tokens={}) as attach:
         assert list(attach(iter([{"a": 1}]))) == [({"a": 1}, (WITHOUT_DOCUMENTS,))]
     assert not (tmp_path / "d.parquet").exists()
 
@@ -270,3 +271,23 @@ def test_the_reason_of_a_row_stays_short_and_without_secrets(attached: Attached)
     assert len(str(text_part.problem)) < 1_200
     assert "\n" not in str(text_part.problem)
     assert str(list_part.problem).endswith("; and 6 more documents cannot be sent")
+
+
+def test_each_model_gets_images_of_its_own_size_and_its_own_limits(attached: Attached, folder: Folder) -> None:
+    variants = "variants: {small: {model: claude-haiku-4-5}, again: {max_tokens: 9}}\n"
+    ((_, [part]),) = attached(folder.write("a.png", image(size=(4_000, 1_000))), more=variants)
+    sizes = {
+        model: attachments_in(bytes(part.of_model(model).blocks[0]))[0].recipe
+        for model in ("claude-haiku-5-5", "claude-haiku-4-5")
+    }
+    assert sizes == {"claude-haiku-5-5": "2576x644", "claude-haiku-4-5": "1568x392"}
+    ((_, [alone]),) = attached(folder.write("a.png", image(size=(4_000, 1_000))))
+    assert alone.blocks == part.blocks
+
+
+def test_what_only_one_model_cannot_take_is_a_problem_of_its_requests(attached: Attached, folder: Folder) -> None:
+    variants = "variants: {small: {model: claude-haiku-4-5}}\n"
+    uri = folder.write("long.txt", b"word " * 3_000)
+    ((_, [part]),) = attached(uri, more=variants, context={"claude-haiku-4-5": 100})
+    assert part.problem is None
+    assert "the context window of claude-haiku-4-5 has 100" in (part.of_model("claude-haiku-4-5").problem or "")

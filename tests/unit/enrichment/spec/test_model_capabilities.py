@@ -64,6 +64,11 @@ def test_for_text_a_model_need_not_support_output_schemas() -> None:
             {"thinking": "disabled"},
             "request.thinking: disabled is not supported (supported: none)",
         ),
+        (
+            {"efforts": {"low": True, "high": True, "max": False}},
+            {"effort": "max"},
+            "request.effort: max is not supported (supported: low, high)",
+        ),
     ],
 )
 def test_each_missing_capability_is_reported(model: dict[str, Any], settings: dict[str, Any], problem: str) -> None:

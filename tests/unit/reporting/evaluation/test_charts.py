@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
-from include.evaluation.result import VariantFacts
+from include.evaluation.result import PositionBias, VariantFacts
 from include.reporting.evaluation.charts import (
     COLOURS,
-    COST_HEIGHT,
     baseline_of,
     colours,
     comparison_charts,
-    cost_charts,
     gate_charts,
     interval_charts,
 )
@@ -26,6 +22,13 @@ def test_the_variants_of_a_metric_share_an_axis_and_the_baseline_marks_it() -> N
     assert short.low is not None
     assert short.low < (short.at or 0) < (current.at or 0)
     assert (current.value, current.interval) == ("80.0\u00a0%", "75.0 to 85.0\u00a0%")
+
+
+def test_a_pairwise_metric_is_marked_at_the_tie() -> None:
+    bias = PositionBias(metric="category", judge="pairs", pairs=9, disagreements=0, unscored=0, first_share=0.5)
+    [chart] = interval_charts(result(metrics=[metric("short", 0.7, kind="mean")], position_bias=[bias]))
+    assert chart.reference is not None
+    assert chart.reference < (chart.marks[0].low or 0)
 
 
 def test_the_number_of_cases_stands_once_if_it_is_the_same_for_all() -> None:
@@ -51,6 +54,11 @@ def test_the_gate_has_the_margin_left_of_zero_and_the_difference_on_the_same_axi
     assert row.mark.at is not None
     assert row.mark.at < chart.margin < chart.zero
     assert row.mark.value == "−6.0 points"
+
+
+def test_the_gate_is_in_points_whatever_the_kind_of_the_metric() -> None:
+    metrics = [metric(kind="mean"), metric("short", 0.7, kind="mean")]
+    assert gate_charts(result(metrics=metrics, gate=[decision()]))[0].rows[0].mark.value == "−6.0 points"
 
 
 def test_conditions_with_the_same_metric_margin_and_baseline_share_a_chart() -> None:
@@ -80,30 +88,8 @@ def test_a_baseline_of_an_earlier_evaluation_is_no_variant_of_this_one() -> None
     assert baseline_of(result(), "pitch") is None
 
 
-def _facts(variant: str, cost: str | None) -> VariantFacts:
-    usd = None if cost is None else Decimal(cost)
-    return VariantFacts(variant=variant, model="m", answers=100, invalid=0, cost_usd=usd)
-
-
-def test_the_cheaper_and_better_variant_is_in_the_upper_left() -> None:
-    [chart] = cost_charts(result(variants=[_facts("current", "0.5"), _facts("short", "0.9")]))
-    better, worse = chart.points
-    assert better.name == "current"
-    assert better.x < worse.x
-    assert better.y < worse.y < COST_HEIGHT
-    assert better.text == "current: 80.0\u00a0% for $5.00"
-
-
-def test_labels_of_like_variants_do_not_cover_each_other() -> None:
-    variants = [_facts(name, "0.5") for name in ("current", "short")]
-    [chart] = cost_charts(result(variants=variants, metrics=[metric("current", 0.8), metric("short", 0.8)]))
-    assert chart.points[1].label_y - chart.points[0].label_y >= 12
-
-
-def test_a_chart_of_cost_needs_two_variants_with_a_known_cost() -> None:
-    assert cost_charts(result(variants=[_facts("current", "0.5"), _facts("short", None)])) == []
-
-
 def test_more_variants_than_colours_share_the_last_one() -> None:
-    many = result(variants=[_facts(f"v{number}", "1") for number in range(COLOURS + 2)])
+    many = result(
+        variants=[VariantFacts(variant=f"v{number}", model="m", answers=1, invalid=0) for number in range(COLOURS + 2)]
+    )
     assert list(colours(many).values()) == [*range(COLOURS), COLOURS - 1, COLOURS - 1]

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from include.evaluation.result import Confusion, JudgeAgreement, PositionBias, Repeats
+from include.evaluation.result import Confusion, JudgeAgreement, PositionBias, Repeats, VariantFacts
 from include.reporting.evaluation.page import render_report
 from tests.fixtures.evaluation_report import Line, decision, metric, result, scores
 
 LINES: list[Line] = [(0, "current", 1, "Toys", "Toys"), (0, "short", 0, "Toys", "Books")]
+FACTS: dict[str, Any] = {"model": "m", "answers": 1, "invalid": 0}
 #: A result with something in every section.
 FULL: dict[str, Any] = {
     "gate": [decision(), decision(variant="long", verdict="inconclusive", more_cases=1_200, on="warn")],
@@ -137,8 +138,14 @@ def test_the_verdict_has_a_word_and_a_colour(fields: dict[str, Any], word: str, 
     assert f"{word}: evaluation of products" in found.text
 
 
-def test_an_undecided_condition_says_how_many_more_cases_would_decide() -> None:
-    assert "About 1,200 more cases would decide." in _parsed(**FULL).text
+def test_a_trial_is_told() -> None:
+    assert "Trial. Only 50 rows of the partition were evaluated." in _parsed(trial=50).text
+    assert "Trial." not in _parsed().text
+
+
+def test_a_pipeline_without_variants_is_named() -> None:
+    single = {"metrics": [metric("")], "comparisons": [], "variants": [VariantFacts(variant="", **FACTS)]}
+    assert _parsed([(0, "", 0, "Toys", "Books")], **single).text.count("the pipeline") == 3
 
 
 def test_simulated_answers_are_never_shown_as_claudes() -> None:

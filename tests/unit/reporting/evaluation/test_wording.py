@@ -47,6 +47,11 @@ def test_differences_have_a_sign_and_proportions_differ_in_points() -> None:
     assert wording.difference_interval(None, None, "mean") == "no interval"
 
 
+def test_an_axis_has_short_labels() -> None:
+    assert [wording.difference_tick(value, "proportion") for value in (-0.05, 0.0, 0.025)] == ["−5", "0", "+2.5"]
+    assert [wording.difference_tick(value, "mean") for value in (-0.05, 0.0, 1.0)] == ["−0.05", "0", "+1"]
+
+
 def test_a_tiny_p_value_is_a_bound() -> None:
     assert [wording.p_value(value) for value in (None, 0.0004, 0.0312)] == ["none", "< 0.001", "0.031"]
 
@@ -79,6 +84,7 @@ def test_the_headline_of_several_conditions_names_those_that_failed_first() -> N
 
 def test_the_cost_line_multiplies_cases_variants_and_samples() -> None:
     assert wording.cost_line(result()) == "100 cases × 2 variants: 200 answers for $0.5000."
+    assert "200 answers for a simulated cost of $0.5000." in wording.cost_line(result(simulated=True))
     facts: dict[str, Any] = {"model": "m", "answers": 1_500, "invalid": 0}
     variants = [
         VariantFacts(variant="a", cost_usd=Decimal(2), judge_usd=Decimal(1), **facts),

@@ -1,0 +1,76 @@
+"""What is checked before extract reads anything: settings, lake, API and the models of the pipeline."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from include.enrichment.errors import SpecError
+from include.enrichment.spec.model_capabilities import (
+    ModelCapabilities,
+    model_problems,
+    retirement_warning,
+    unknown_model_message,
+)
+from include.enrichment.spec.pipeline_folder import find_warnings
+from include.gateways.conditional_writes import check_conditional_writes
+
+if TYPE_CHECKING:  # the task that only extracts needs no SDK at run time
+    from include.enrichment.spec.pipeline import Pipeline
+    from include.gateways.claude import Claude
+    from include.gateways.lake import Lake
+
+log = logging.getLogger(__name__)
+
+
+def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> dict[str, int]:
+    """
+    Check, before anything is read, that lake and API are reachable and that each model can do what the pipeline, or its
+    variant, needs. Return the context window of each model, in tokens, without those that the API does not tell.
+
+    Logs a warning for settings that the API may reject, and for a model that retires soon. Raises SetupError, ApiError,
+    or SpecError with a line for each variant that cannot be asked. Writes and spends nothing.
+    """
+    for warning in find_warnings(pipeline):
+        log.warning(warning)
+    lake.check()
+    check_conditional_writes(lake)
+    models = {asking.variant.request.model for asking in pipeline.askings.values()}
+    found = {name: claude.model(name) for name in sorted(models)}
+    offered = claude.model_ids() if None in found.values() else []
+    today = datetime.now(UTC).date()
+    problems: list[str] = []
+    warnings: list[str] = []
+    for variant, asking in pipeline.askings.items():
+        where, name = _location(pipeline, variant, "model"), asking.variant.request.model
+        model = found[name]
+        if model is None:
+            problems.append(
+                f"{where}: the API knows no model {name!r}{unknown_model_message(name, offered, today=today)}"
+            )
+        elif facts := list(_problems(pipeline, variant, model)):
+            problems.append(f"{where}: {name} cannot do this: {'; '.join(facts)}.")
+        elif retirement := retirement_warning(model, today=today):
+            warnings.append(f"{where}: {retirement}")
+    if problems:
+        raise SpecError(" ".join(["\n".join(dict.fromkeys(problems)), "Nothing was read or sent."]))
+    for warning in dict.fromkeys(warnings):
+        log.warning(warning)
+    return {name: model.context_tokens for name, model in found.items() if model and model.context_tokens}
+
+
+def _problems(pipeline: Pipeline, variant: str, model: ModelCapabilities) -> Iterator[str]:
+    asked = pipeline.askings[variant].variant
+    has_documents = bool(pipeline.settings.attached_columns)
+    return model_problems(model, asked.request, has_schema=asked.schema_text is not None, has_documents=has_documents)
+
+
+def _location(pipeline: Pipeline, variant: str, setting: str) -> str:
+    """Return where the model of a variant is set."""
+    changed = pipeline.settings.variants.get(variant)
+    if changed and changed.model:
+        return pipeline.location(f"variants.{variant}.model")
+    request = pipeline.settings.request
+    return pipeline.location(f"request.{'other_models' if request.model in request.other_models else 'model'}")
