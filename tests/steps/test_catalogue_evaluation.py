@@ -37,7 +37,7 @@ def run(flow: Flow, name: str, database: Path) -> Flow:
 
 
 def test_all_variants_are_graded_judged_and_compared(flow: Flow, tmp_path: Path) -> None:
-    sample_products.load_sample(database := tmp_path / "sample.db", partition=str(DAY), limit=50)
+    sample_products.load_sample(database := tmp_path / "sample.db", partition=str(DAY), limit=20)
     flow.emulator.set_faults(sample_products.accuracy_faults(database))
     for name in ("catalogue_evaluation", "pitch_judge", "pitch_pairs"):
         run(flow, name, database)
