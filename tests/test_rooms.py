@@ -166,7 +166,7 @@ ROOMS = [
         path="include/evaluation/figures",
         imports={
             *(f"include.evaluation.{name}" for name in ("figures", "result", "scores", "spec", "statistics")),
-            *("numpy", "pandas", "scipy"),
+            *("include.enrichment.errors", "numpy", "pandas", "scipy"),
         },
     ),
     Room(

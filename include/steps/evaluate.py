@@ -23,11 +23,13 @@ from include.evaluation.cases import number_cases, samples_of
 from include.evaluation.evaluate import Figures
 from include.evaluation.evaluate import evaluate as compute_figures
 from include.evaluation.grading import grade_table
+from include.evaluation.judges.judge import Judge
+from include.evaluation.judging import Judged, judge_table
 from include.evaluation.outputs.junit import junit_xml
 from include.evaluation.outputs.metrics_file import metrics_table
 from include.evaluation.outputs.scores_file import scores_table
 from include.evaluation.result import EvaluationResult
-from include.evaluation.scores import Scores
+from include.evaluation.scores import Scores, join_scores
 from include.evaluation.spec.evaluation_file import read_evaluation
 from include.evaluation.spec.settings import FILE, LATEST, EvaluationSettings
 from include.gateways.lake import Lake
@@ -71,7 +73,7 @@ def evaluate(
         published = read_published(folder.name, partition, lake)
     judges = {name: read_published(name, partition, lake) for name in judges_of(settings)}
     check_judges(published, judges.values())
-    evaluated = _compute(pipeline, settings, published, judges, lake=lake)
+    evaluated = _compute(pipeline, settings, published, _judges(judges, folder.parent), lake=lake)
     origin = read_origin([folder, *(folder.parent / name for name in judges)])
     now = datetime.now(UTC)
     result = EvaluationResult(
@@ -89,6 +91,8 @@ def evaluate(
         cases=len(evaluated.scores.cases),
         samples=max([*samples_of(published.table), *samples_of(published.rejects)], default=1),
         variants=variant_facts(published, _models(pipeline), judges_usd(_with_variant_columns(judges, folder.parent))),
+        agreements=evaluated.judged.agreements,
+        position_bias=evaluated.judged.position_bias,
         **vars(evaluated.figures),
     )
     _write(result, evaluated, lake)
@@ -97,8 +101,7 @@ def evaluate(
 
 def judges_of(settings: EvaluationSettings) -> list[str]:
     """Return the pipelines that grade the answers."""
-    named = [name for metric in settings.metrics.values() for name in (metric.judge, metric.pairwise) if name]
-    return list(dict.fromkeys(named))
+    return list(dict.fromkeys(name for metric in settings.metrics.values() for name in metric.judges))
 
 
 def _without_judges(settings: EvaluationSettings, pipeline: str) -> EvaluationSettings:
@@ -119,10 +122,12 @@ class _Evaluated:
     """
     The scores and what follows from them.
 
+    :param judged: what the judges say; their scores are among ``scores``
     :param key: the columns that identify a case
     """
 
     scores: Scores
+    judged: Judged
     key: list[str]
     figures: Figures
 
@@ -131,7 +136,7 @@ def _compute(
     pipeline: Pipeline,
     settings: EvaluationSettings,
     published: Published,
-    judges: Mapping[str, Published],
+    judges: Mapping[str, Judge],
     *,
     lake: Lake,
 ) -> _Evaluated:
@@ -142,8 +147,18 @@ def _compute(
         settings = with_latest(settings, latest)
     variants = list(pipeline.variants) or [CURRENT]
     pinned = read_pinned(settings, variants=variants, key=key, pipeline=pipeline.name, lake=lake)
-    scores = grade_table(published.table, published.rejects, settings, pipeline)
-    return _Evaluated(scores=scores, key=key, figures=compute_figures(scores, settings, key=key, pinned=pinned))
+    graded = grade_table(published.table, published.rejects, settings, pipeline)
+    judged = judge_table(published.table, published.rejects, settings, pipeline, judges)
+    scores = join_scores([graded, judged.scores], cases=graded.cases)
+    figures = compute_figures(scores, settings, key=key, pinned=pinned)
+    return _Evaluated(scores=scores, judged=judged, key=key, figures=figures)
+
+
+def _judges(judges: Mapping[str, Published], pipelines: Path) -> dict[str, Judge]:
+    return {
+        name: Judge(pipeline=load_pipeline(pipelines / name), table=judge.table, rejects=judge.rejects)
+        for name, judge in judges.items()
+    }
 
 
 def _models(pipeline: Pipeline) -> dict[str, str]:
