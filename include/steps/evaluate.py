@@ -150,7 +150,7 @@ def _compute(
     graded = grade_table(published.table, published.rejects, settings, pipeline)
     judged = judge_table(published.table, published.rejects, settings, pipeline, judges)
     scores = join_scores([graded, judged.scores], cases=graded.cases)
-    figures = compute_figures(scores, settings, key=key, pinned=pinned)
+    figures = compute_figures(scores, settings, key=key, pinned=pinned, preferred_to=judged.preferred_to)
     return _Evaluated(scores=scores, key=key, judged=judged, figures=figures)
 
 

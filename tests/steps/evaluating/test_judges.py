@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ metrics:
 _COUNT = 40
 _TRUTH = {f"No. {number}": "bug" for number in range(_COUNT)} | {"Another": "billing"}
 #: The model of one variant is right, the other one half the time. The judges know that all tickets are bugs.
-_ANSWERS = [
+_ANSWERS: list[dict[str, Any]] = [
     {"kind": "accuracy", "field": "topic", "case": "Ticket: (.*)", "truth": _TRUTH, "model": "claude-sonnet-5"},
     {
         "kind": "accuracy",
