@@ -125,6 +125,7 @@ ROOMS = [
     Room(
         path="include/evaluation/spec",
         imports={"include.enrichment", "include.evaluation.graders", "include.evaluation.spec", "pydantic"},
+        only={"evaluation_file.py": {"pyarrow"}},
     ),
     Room(
         path="include/evaluation/graders",
@@ -138,7 +139,11 @@ ROOMS = [
             *("include.enrichment", "include.evaluation.graders.grader", "include.evaluation.graders.json_values"),
             *("include.evaluation.scores", "pydantic"),
         },
-        only={"collection.py": {"rapidfuzz", "scipy"}, "objects.py": {"numpy", "scipy"}},
+        only={
+            "collection.py": {"rapidfuzz", "scipy"},
+            "json_equality.py": {"msgspec"},
+            "objects.py": {"numpy", "scipy"},
+        },
     ),
     Room(
         path="include/evaluation/judges",
@@ -161,7 +166,7 @@ ROOMS = [
         path="include/evaluation/figures",
         imports={
             *(f"include.evaluation.{name}" for name in ("figures", "result", "scores", "spec", "statistics")),
-            *("numpy", "pandas", "scipy"),
+            *("include.enrichment.errors", "numpy", "pandas", "scipy"),
         },
     ),
     Room(
@@ -268,7 +273,7 @@ ROOMS = [
     Room(
         path="include/cli",
         imports={*_BELOW_CLI, "include.cli", "include.reporting"},
-        only={"demo.py": {"psutil", "httpx2"}, "consent.py": {"yaml"}},
+        only={"demo.py": {"psutil", "httpx2", "yaml"}, "consent.py": {"yaml"}},
     ),
     Room(
         path="include/cli/output",
@@ -287,6 +292,7 @@ ROOMS = [
             "airflow_api.py": {"httpx2"},
             "compose_setup.py": {"pandas", "sqlalchemy"},
             "processes.py": {"psutil"},
+            "sample_products.py": {"yaml"},
             "supervisor.py": {"supervisor"},
         },
     ),

@@ -162,7 +162,7 @@ def _run_and_grade(folder: StackFolder, asked: _Asked, dags: Mapping[str, Path])
         ended = dag_run(_within(pipeline, left), asked.partition, dags[pipeline.name], folder, start_new=False)
         if ended.status != PUBLISHED:
             complain(f"NOT evaluated: {asked.name}, because of the run of {pipeline.name}.")
-            return BAD_ARGUMENTS if ended.status == BAD_ARGUMENTS else NOT_EVALUATED
+            return BAD_ARGUMENTS if ended.status == BAD_ARGUMENTS and run_id is None else NOT_EVALUATED
         run_id = run_id or ended.run_id
         left = _left(left, pipeline, asked.partition, lake)
     try:

@@ -81,7 +81,8 @@ def score_rows(
 def join_scores(parts: Sequence[Scores], *, cases: pd.DataFrame) -> Scores:
     """Return the scores of several metrics, in their order, as one. All are of the same cases."""
     none = score_rows("", case=[], variant=[], sample=[], grades=[], expected=[], answers=[], cases=cases)
-    whole = parts or [none]
+    # The categories of no values have no type that could be joined.
+    whole = [part for part in parts if len(part.scores)] or [none]
     scores = pd.concat([part.scores for part in whole], ignore_index=True)
     for column in ("variant", "metric", "status"):
         scores[column] = union_categoricals([part.scores[column] for part in whole])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,22 +12,24 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from include.enrichment.answers.table import VARIANT
 from include.enrichment.errors import SpecError
 from include.enrichment.runs.partition import Partition
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.pipeline_folder import load_pipeline
+from include.enrichment.spec.sources.pairs import FIRST, SECOND
 from include.enrichment.spec.variants import CURRENT
 from include.enrichment.storage.layout import EvaluationFolder, RunFolder
 from include.evaluation.cases import number_cases, samples_of
 from include.evaluation.evaluate import Figures
 from include.evaluation.evaluate import evaluate as compute_figures
 from include.evaluation.grading import grade_table
+from include.evaluation.judges.judge import Judge, variant_column
+from include.evaluation.judging import Judged, judge_table
 from include.evaluation.outputs.junit import junit_xml
 from include.evaluation.outputs.metrics_file import metrics_table
 from include.evaluation.outputs.scores_file import scores_table
 from include.evaluation.result import EvaluationResult
-from include.evaluation.scores import Scores
+from include.evaluation.scores import Scores, join_scores
 from include.evaluation.spec.evaluation_file import read_evaluation
 from include.evaluation.spec.settings import FILE, LATEST, EvaluationSettings
 from include.gateways.lake import Lake
@@ -38,9 +40,6 @@ from include.steps.evaluating.published import Published, check_judges, read_pub
 from include.steps.evaluating.variant_facts import judges_usd, variant_facts
 
 log = logging.getLogger(__name__)
-
-#: The columns of a judge of pairs with the names of its two variants.
-_PAIR = ("first", "second")
 
 
 def evaluate(
@@ -71,7 +70,11 @@ def evaluate(
         published = read_published(folder.name, partition, lake)
     judges = {name: read_published(name, partition, lake) for name in judges_of(settings)}
     check_judges(published, judges.values())
-    evaluated = _compute(pipeline, settings, published, judges, lake=lake)
+    readers = {
+        name: Judge(pipeline=load_pipeline(folder.parent / name), table=judge.table, rejects=judge.rejects)
+        for name, judge in judges.items()
+    }
+    evaluated = _compute(pipeline, settings, published, readers, lake=lake)
     origin = read_origin([folder, *(folder.parent / name for name in judges)])
     now = datetime.now(UTC)
     result = EvaluationResult(
@@ -88,7 +91,9 @@ def evaluate(
         resamples=settings.resamples,
         cases=len(evaluated.scores.cases),
         samples=max([*samples_of(published.table), *samples_of(published.rejects)], default=1),
-        variants=variant_facts(published, _models(pipeline), judges_usd(_with_variant_columns(judges, folder.parent))),
+        variants=variant_facts(published, _models(pipeline), judges_usd(map(_paid, readers.values()))),
+        agreements=evaluated.judged.agreements,
+        position_bias=evaluated.judged.position_bias,
         **vars(evaluated.figures),
     )
     _write(result, evaluated, lake)
@@ -97,8 +102,7 @@ def evaluate(
 
 def judges_of(settings: EvaluationSettings) -> list[str]:
     """Return the pipelines that grade the answers."""
-    named = [name for metric in settings.metrics.values() for name in (metric.judge, metric.pairwise) if name]
-    return list(dict.fromkeys(named))
+    return list(dict.fromkeys(name for metric in settings.metrics.values() for name in metric.judges))
 
 
 def _without_judges(settings: EvaluationSettings, pipeline: str) -> EvaluationSettings:
@@ -124,6 +128,7 @@ class _Evaluated:
 
     scores: Scores
     key: list[str]
+    judged: Judged
     figures: Figures
 
 
@@ -131,7 +136,7 @@ def _compute(
     pipeline: Pipeline,
     settings: EvaluationSettings,
     published: Published,
-    judges: Mapping[str, Published],
+    judges: Mapping[str, Judge],
     *,
     lake: Lake,
 ) -> _Evaluated:
@@ -142,20 +147,21 @@ def _compute(
         settings = with_latest(settings, latest)
     variants = list(pipeline.variants) or [CURRENT]
     pinned = read_pinned(settings, variants=variants, key=key, pipeline=pipeline.name, lake=lake)
-    scores = grade_table(published.table, published.rejects, settings, pipeline)
-    return _Evaluated(scores=scores, key=key, figures=compute_figures(scores, settings, key=key, pinned=pinned))
+    graded = grade_table(published.table, published.rejects, settings, pipeline)
+    judged = judge_table(published.table, published.rejects, settings, pipeline, judges)
+    scores = join_scores([graded, judged.scores], cases=graded.cases)
+    figures = compute_figures(scores, settings, key=key, pinned=pinned)
+    return _Evaluated(scores=scores, key=key, judged=judged, figures=figures)
 
 
 def _models(pipeline: Pipeline) -> dict[str, str]:
     return {name or CURRENT: one.settings.request.model for name, one in pipeline.by_variant.items()}
 
 
-def _with_variant_columns(judges: Mapping[str, Published], pipelines: Path) -> Iterator[tuple[Published, list[str]]]:
-    """Each judge with the columns of its table that name a variant, which it may have renamed."""
-    for name, judge in judges.items():
-        renamed = load_pipeline(pipelines / name).settings.source.rename
-        columns = [renamed.get(column, column) for column in (VARIANT, *_PAIR)]
-        yield judge, [column for column in columns if column in judge.table.column_names]
+def _paid(judge: Judge) -> tuple[list[pa.Table], list[str]]:
+    """The tables of a judge, and the columns of them that name a variant."""
+    columns = [FIRST, SECOND] if judge.pipeline.settings.source.pairs else [variant_column(judge)]
+    return [judge.table, judge.rejects], [column for column in columns if column in judge.table.column_names]
 
 
 def _new_id(published: Published, now: datetime) -> str:

@@ -71,6 +71,8 @@ def forecast_evaluation(
             found = _forecast(judge, partition, doors)
             parts.append(Part.of(found, f"{found.rows:,} grades"))
         else:
+            # Its mistakes are found before its pipeline has spent anything.
+            check_setup(judge, lake=doors.lake, claude=doors.claude)
             parts.append(_rough(judge, _grades(judge, pipeline, forecast.rows), pipeline, doors.lake))
     return parts
 

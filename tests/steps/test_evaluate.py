@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -8,14 +9,21 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment.errors import LakeError, ParamError, SpecError
-from include.enrichment.storage.layout import EvaluationFolder, RunFolder
+from include.enrichment.storage.layout import EvaluationFolder
 from include.enrichment.storage.version import parse
 from include.evaluation.result import EvaluationResult
 from include.gateways.lake import Lake
 from include.steps.evaluate import evaluate
 from tests.fixtures.flow import DAY
 from tests.fixtures.lake import delete
-from tests.fixtures.published_answers import EVALUATION, publish, write_evaluated
+from tests.fixtures.published_answers import (
+    EVALUATION,
+    PUBLISHED_AT,
+    publish,
+    publish_grades,
+    write_evaluated,
+    write_grader,
+)
 
 RIGHT, WRONG = "bug", "other"
 #: Twenty tickets: one variant is always right, the other one never.
@@ -131,9 +139,7 @@ def test_an_unknown_baseline_is_named_and_nothing_is_written(lake: Lake, folder:
 
 def test_a_trial_is_evaluated_in_its_own_folder_and_never_becomes_latest(lake: Lake, folder: Path) -> None:
     publish(lake, BETTER)
-    run = RunFolder(pipeline="tickets", partition=DAY, run_id="trial")
-    keys = {"table": run.table, "rejects": run.rejects, "manifest": run.manifest}
-    publish(lake, {"current": [RIGHT]}, run_id="trial", keys=keys, trial=1)
+    publish(lake, {"current": [RIGHT]}, run_id="trial", trial=1)
     result = evaluate(folder, DAY, lake=lake, trial="trial")
     assert (result.cases, result.run_id, result.trial) == (1, "trial", 1)
     assert evaluate(folder, DAY, lake=lake, baseline="latest").verdict == "inconclusive"
@@ -157,3 +163,39 @@ def test_an_evaluation_whose_scores_are_gone_is_no_baseline(lake: Lake, folder: 
     publish(lake, BETTER, run_id="second")
     with pytest.raises(LakeError, match=r"scores\.parquet does not exist"):
         evaluate(folder, DAY, lake=lake, baseline=first.evaluation_id)
+
+
+@pytest.fixture
+def judged(folder: Path) -> Path:
+    """The tickets with a judge beside them."""
+    write_grader(folder.with_name("grader"))
+    metric = "  pitch: {field: topic, judge: grader, grade: {points: {good: 1, poor: 0}}}\n"
+    return write_evaluated(folder, evaluation=EVALUATION.replace("gate:", f"{metric}gate:"))
+
+
+def test_a_judge_scores_the_same_cases_and_its_cost_is_that_of_the_variants_it_graded(lake: Lake, judged: Path) -> None:
+    publish(lake, {"current": [RIGHT, WRONG], "candidate": [RIGHT, RIGHT]})
+    publish_grades(lake, {"current": ["poor", None], "candidate": ["good", "good"]}, extracted_at=PUBLISHED_AT)
+    result = evaluate(judged, DAY, lake=lake)
+    assert {(one.metric, one.variant): (one.value, one.unscored) for one in result.metrics} == {
+        ("topic", "current"): (0.5, 0),
+        ("topic", "candidate"): (1, 0),
+        ("pitch", "current"): (0, 1),
+        ("pitch", "candidate"): (1, 0),
+    }
+    assert [str(one.judge_usd and one.judge_usd.normalize()) for one in result.variants] == ["0.002", "0.002"]
+    assert {name.partition("/")[0] for name in result.file_hashes} == {"tickets", "grader"}
+
+
+def test_grades_of_answers_that_were_replaced_are_never_used(lake: Lake, judged: Path) -> None:
+    publish(lake, BETTER)
+    publish_grades(lake, {"current": ["good"]}, extracted_at=PUBLISHED_AT - timedelta(seconds=1))
+    with pytest.raises(LakeError, match=r"grades are for earlier answers.*\nmake run PIPELINE=grader"):
+        evaluate(judged, DAY, lake=lake)
+    assert files(lake) == []
+
+
+def test_a_trial_is_evaluated_without_the_judges(lake: Lake, judged: Path) -> None:
+    publish(lake, {"current": [RIGHT], "candidate": [RIGHT]}, run_id="trial", trial=1)
+    result = evaluate(judged, DAY, lake=lake, trial="trial")
+    assert {one.metric for one in result.metrics} == {"topic"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 import pyarrow as pa
@@ -46,17 +46,16 @@ def variant_facts(
     return sorted(facts, key=lambda one: order.get(one.variant, len(order)))
 
 
-def judges_usd(judges: Iterable[tuple[Published, Iterable[str]]]) -> dict[str, Decimal | None]:
+def judges_usd(judges: Iterable[tuple[Sequence[pa.Table], Sequence[str]]]) -> dict[str, Decimal | None]:
     """
     Return what the judges' answers about each variant have cost; None if a price is unknown.
 
-    :param judges: each with the columns of its table that name a variant. The cost of an answer about several of them
-        is divided among them. Without such a column there is only one variant
+    :param judges: the table and the rejects of each, and the columns of them that name a variant. The cost of an answer
+        about several variants is divided among them. Without such a column there is only one variant
     """
     parts: dict[str, list[Decimal | None]] = {}
-    for judge, columns in judges:
-        columns = list(columns)
-        for rows in (judge.table, judge.rejects):
+    for tables, columns in judges:
+        for rows in tables:
             if not columns:
                 parts.setdefault(CURRENT, []).append(sum_usd(rows["_cost_usd"]))
             for column in columns:

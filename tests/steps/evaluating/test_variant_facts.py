@@ -62,16 +62,15 @@ def test_a_pipeline_without_variants_has_one() -> None:
 
 
 def test_a_judges_answer_about_two_variants_is_divided_between_them() -> None:
-    single = published(rows([("current", "m", "0.1")], "variant"), rows([("candidate", "m", "0.3")], "variant"))
-    pairs = rows([("current", "m", "0.02"), ("candidate", "m", "0.02")], "_first")
-    pairs = pairs.append_column("_second", pa.array(["candidate", "current"]))
-    both = published(pairs, pairs.slice(0, 0))
-    assert judges_usd([(single, ["variant"]), (both, ["_first", "_second"])]) == {
+    single = [rows([("current", "m", "0.1")], "variant"), rows([("candidate", "m", "0.3")], "variant")]
+    pairs = rows([("current", "m", "0.02"), ("candidate", "m", "0.02")], "first")
+    pairs = pairs.append_column("second", pa.array(["candidate", "current"]))
+    assert judges_usd([(single, ["variant"]), ([pairs, pairs.slice(0, 0)], ["first", "second"])]) == {
         "current": Decimal("0.12"),
         "candidate": Decimal("0.32"),
     }
 
 
 def test_a_judge_of_a_pipeline_without_variants_grades_the_only_one() -> None:
-    judge = published(rows([("x", "m", "0.1")]), rows([("x", "m", None)]))
+    judge = [rows([("x", "m", "0.1")]), rows([("x", "m", None)])]
     assert judges_usd([(judge, [])]) == {"current": None}
