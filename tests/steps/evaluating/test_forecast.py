@@ -11,7 +11,7 @@ from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.gateways.sources.published_table import PublishedTable
 from include.gateways.sources.source import Source
-from include.steps.forecast_evaluation import Doors, forecast_evaluation
+from include.steps.evaluating.forecast import Doors, forecast_evaluation
 from tests.fixtures.flow import DAY, FILES, Flow, write_pipeline
 from tests.fixtures.published_answers import write_grader
 
