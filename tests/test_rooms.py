@@ -273,7 +273,7 @@ ROOMS = [
     Room(
         path="include/cli",
         imports={*_BELOW_CLI, "include.cli", "include.reporting"},
-        only={"demo.py": {"psutil", "httpx2"}, "consent.py": {"yaml"}},
+        only={"demo.py": {"psutil", "httpx2", "yaml"}, "consent.py": {"yaml"}},
     ),
     Room(
         path="include/cli/output",
@@ -292,6 +292,7 @@ ROOMS = [
             "airflow_api.py": {"httpx2"},
             "compose_setup.py": {"pandas", "sqlalchemy"},
             "processes.py": {"psutil"},
+            "sample_products.py": {"yaml"},
             "supervisor.py": {"supervisor"},
         },
     ),

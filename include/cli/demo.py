@@ -13,8 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import FrameType
+from typing import Any
 
 import httpx2
+import yaml
 
 from include.cli import consent
 from include.cli.output import end_of_run, published_day
@@ -147,9 +149,9 @@ def _prepare_data(folder: StackFolder, real_api: bool) -> None:
     draft.replace(folder.warehouse)
 
 
-def _plant(stack: Stack) -> None:
+def _plant(stack: Stack, folder: StackFolder) -> None:
     """
-    Plant a few faults in the emulator, unless it has kept batches, which already had them.
+    Plant a few faults in the emulator, and how often it is right, unless it has kept batches, which already had them.
 
     The demo continues without faults if the emulator does not respond in time.
     """
@@ -157,7 +159,7 @@ def _plant(stack: Stack) -> None:
         try:
             if emulator.get("/log").raise_for_status().json()["batches"]:
                 return
-            emulator.put("/faults", content=PLANTED.read_bytes()).raise_for_status()
+            emulator.put("/faults", json=_planted(folder)).raise_for_status()
         except httpx2.HTTPError as error:
             say(f"  No faults were planted in the emulator: {error!r}")
             return
@@ -165,6 +167,14 @@ def _plant(stack: Stack) -> None:
         f"  Planted faults for {PARTITION}: 3 answers that do not fit the schema and 1 request that expires, which the"
         "\n  retry pass sends again, and 1 refusal, which becomes a reject."
     )
+
+
+def _planted(folder: StackFolder) -> list[dict[str, Any]]:
+    """Return the faults of the demo's day, and how often the emulator is right about the cases of evaluations."""
+    return [
+        *yaml.safe_load(PLANTED.read_text(encoding="utf-8")),
+        *sample_products.accuracy_faults(folder.warehouse),
+    ]
 
 
 def _start(stack: Stack, folder: StackFolder, key: str | None) -> subprocess.Popen[bytes]:
@@ -182,7 +192,7 @@ def _start(stack: Stack, folder: StackFolder, key: str | None) -> subprocess.Pop
     if not stack.real_api:
         with step("Starting the emulator of the Message Batches API"):
             _wait(patience(), lambda: _silent(emulator=stack.emulator_url))
-        _plant(stack)
+        _plant(stack, folder)
     stack.save(folder)  # `make run` needs no more than these servers
     with step("Starting Airflow: scheduler, triggerer, Dag processor, API server"):
         _wait(patience(), lambda: unhealthy(stack))

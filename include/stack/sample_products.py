@@ -12,10 +12,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
 from pyarrow import csv
 
 SAMPLE = Path(__file__).with_name("sample") / "catalogue.parquet"
 UI_STRINGS = SAMPLE.with_name("ui_strings.csv")
+ACCURACY = SAMPLE.with_name("accuracy.yaml")
+#: The query that says on which shelf a product belongs.
+SHELVES = Path(__file__).parents[1] / "pipelines/catalogue_evaluation/extract.sql"
 
 TABLES = """
 CREATE TABLE products (
@@ -76,6 +80,16 @@ def load_sample(
 def read_ui_strings() -> pa.Table:
     """Return the sample's UI strings. ``max_characters`` is null where there is no limit."""
     return csv.read_csv(UI_STRINGS)
+
+
+def accuracy_faults(database: Path) -> list[dict[str, Any]]:
+    """Return the emulator's settings in accuracy.yaml, with the right shelf of each product of the database."""
+    with closing(sqlite3.connect(database)) as connection:
+        found = connection.execute(SHELVES.read_text(encoding="utf-8"), {"partition_start": "", "partition_end": "9"})
+        names = [column for column, *_ in found.description]
+        shelves = {row[names.index("package")]: row[names.index("shelf")] for row in found}
+    faults: list[dict[str, Any]] = yaml.safe_load(ACCURACY.read_text(encoding="utf-8"))
+    return [fault | ({"truth": shelves} if fault["kind"] == "accuracy" else {}) for fault in faults]
 
 
 def keys_of(database: Path, partition: str) -> list[str]:
