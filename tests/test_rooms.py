@@ -125,6 +125,7 @@ ROOMS = [
     Room(
         path="include/evaluation/spec",
         imports={"include.enrichment", "include.evaluation.graders", "include.evaluation.spec", "pydantic"},
+        only={"evaluation_file.py": {"pyarrow"}},
     ),
     Room(
         path="include/evaluation/graders",
@@ -138,7 +139,11 @@ ROOMS = [
             *("include.enrichment", "include.evaluation.graders.grader", "include.evaluation.graders.json_values"),
             *("include.evaluation.scores", "pydantic"),
         },
-        only={"collection.py": {"rapidfuzz", "scipy"}, "objects.py": {"numpy", "scipy"}},
+        only={
+            "collection.py": {"rapidfuzz", "scipy"},
+            "json_equality.py": {"msgspec"},
+            "objects.py": {"numpy", "scipy"},
+        },
     ),
     Room(
         path="include/evaluation/judges",
@@ -161,7 +166,7 @@ ROOMS = [
         path="include/evaluation/figures",
         imports={
             *(f"include.evaluation.{name}" for name in ("figures", "result", "scores", "spec", "statistics")),
-            *("numpy", "pandas", "scipy"),
+            *("include.enrichment.errors", "numpy", "pandas", "scipy"),
         },
     ),
     Room(

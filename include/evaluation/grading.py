@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 from include.enrichment.errors import LoadError
 from include.enrichment.spec.pipeline import Pipeline
 from include.evaluation.cases import Cases, Positions, number_cases, samples_of, variants_of
-from include.evaluation.graders.grader import Answers, wrong
+from include.evaluation.graders.grader import RIGHT, Answers, Grader, wrong
 from include.evaluation.graders.json_values import as_text
 from include.evaluation.graders.registry import read_grader
 from include.evaluation.scores import Grade, Scores, join_scores, score_rows
@@ -20,6 +20,7 @@ from include.evaluation.spec.settings import FILE, EvaluationSettings, MetricSet
 
 #: The grade of an answer to a case without an expected value.
 _MISSING = Grade(status="missing", detail="the case has no expected value")
+_NOT_NULL = wrong("the right answer has no value")
 _NO_VALUE = "the answer has no value"
 
 
@@ -88,36 +89,54 @@ def _grade_metric(name: str, metric: MetricSettings, answered: _Answered) -> Sco
     grader = read_grader(metric.grade)
     field = (metric.field or name) if grader.needs_field else None
     expected, values = answered.of_source(metric.expected), answered.of_answers(field)
-    has_value = [value is not None for value in values] if field else [True] * len(values)
-    has_expected = [value is not None or metric.expected is None for value in expected]
-    places = [place for place, has in enumerate(has_value) if has and has_expected[place]]
-    graded = grader.grade_all(
-        Answers(
-            field=field or "",
-            values=[values[place] for place in places],
-            expected=[expected[place] for place in places],
-            rows=answered.table.take(pa.array(places, pa.int64())),
-        )
-    )
+    grades = [_MISSING] * len(expected)
+    graded: list[int] = []
+    lacking: list[int] = []
+    for place, wanted in enumerate(expected):
+        is_published = place < len(values)
+        has_value = is_published and (field is None or values[place] is not None)
+        if wanted is None and metric.expected and (is_published or not metric.null_is_expected):
+            if metric.null_is_expected:
+                grades[place] = _NOT_NULL if has_value else RIGHT
+        elif has_value:
+            graded.append(place)
+        else:
+            lacking.append(place)
     reasons = [*([_NO_VALUE] * len(values)), *_reject_reasons(answered.rejects)]
-    grades = [
-        _without_value(metric.on_missing, reason) if has else _MISSING
-        for reason, has in zip(reasons, has_expected, strict=True)
-    ]
-    for place, grade in zip(places, graded, strict=True):
+    if lacking and metric.on_missing == "error":
+        raise _lacks_values(name, len(lacking), len(expected), f"{answered.name(lacking[0])}: {reasons[lacking[0]]}")
+    for place in lacking:
+        grades[place] = _without_value(metric.on_missing, reasons[place])
+    for place, grade in zip(graded, _grade_values(grader, field, graded, expected, values, answered), strict=True):
         grades[place] = grade
-    if metric.on_missing == "error":
-        _refuse_missing(name, grades, set(places), answered)
-    rejected = answered.rejects["text"].to_pylist()
     return score_rows(
         name,
         case=answered.case,
         variant=answered.variant,
         sample=answered.sample,
         grades=grades,
-        expected=[as_text(value) for value in expected],
-        answers=[as_text(value) for value in (*values, *rejected)],
+        expected=list(map(as_text, expected)),
+        answers=[as_text(value) for value in (*values, *answered.rejects["text"].to_pylist())],
         cases=answered.cases.frame,
+    )
+
+
+def _grade_values(
+    grader: Grader,
+    field: str | None,
+    places: Sequence[int],
+    expected: Sequence[Any],
+    values: Sequence[Any],
+    answered: _Answered,
+) -> list[Grade]:
+    """Return the grades of the published answers in these places."""
+    return grader.grade_all(
+        Answers(
+            field=field or "",
+            values=[values[place] for place in places],
+            expected=[expected[place] for place in places],
+            rows=answered.table.take(places) if len(places) < len(values) else answered.table,
+        )
     )
 
 
@@ -130,13 +149,8 @@ def _without_value(on_missing: str, reason: str) -> Grade:
     return Grade(status="skipped", detail=reason) if on_missing == "skip" else wrong(reason)
 
 
-def _refuse_missing(name: str, grades: Sequence[Grade], places: Collection[int], answered: _Answered) -> None:
-    """Raise LoadError if an answer to a case with an expected value has no value."""
-    without = [place for place, grade in enumerate(grades) if place not in places and grade.status != "missing"]
-    if without:
-        first = without[0]
-        raise LoadError(
-            f"The metric {name!r} has no value in {len(without):,} of {len(grades):,} answers, the first for"
-            f" {answered.name(first)}: {grades[first].detail}. Nothing was evaluated. Repair the answers with a run of"
-            f" the rejects, or set on_missing to zero or skip in {FILE}."
-        )
+def _lacks_values(metric: str, count: int, answers: int, first: str) -> LoadError:
+    return LoadError(
+        f"The metric {metric!r} has no value in {count:,} of {answers:,} answers, the first for {first}. Nothing was"
+        f" evaluated. Repair the answers with a run of the rejects, or set on_missing to zero or skip in {FILE}."
+    )

@@ -20,7 +20,8 @@ from include.gateways.lake import Lake
 from include.gateways.sources.source import Source
 from include.steps.dry_run import dry_run
 from include.steps.evaluating.cost_lines import Part
-from include.steps.extract import check_setup, extract
+from include.steps.extract import extract
+from include.steps.extracting.setup_check import check_setup
 from include.steps.planning.budgets import read_usage
 from include.steps.planning.token_counts import count_sample
 
@@ -78,7 +79,7 @@ def forecast_evaluation(
 
 def _forecast(pipeline: Pipeline, partition: Partition, doors: Doors) -> DryRun:
     buckets = doors.open_buckets(pipeline)
-    model = check_setup(pipeline, lake=doors.lake, claude=doors.claude)
+    context_tokens = check_setup(pipeline, lake=doors.lake, claude=doors.claude)
     with _passing_run(pipeline, partition, doors.lake) as run:
         extract(
             pipeline,
@@ -86,7 +87,7 @@ def _forecast(pipeline: Pipeline, partition: Partition, doors: Doors) -> DryRun:
             source=doors.open_source(pipeline),
             lake=doors.lake,
             buckets=buckets,
-            context_tokens=model.context_tokens,
+            context_tokens=context_tokens,
         )
         count_sample(run, lake=doors.lake, claude=doors.claude, buckets=buckets)
         return dry_run(run, lake=doors.lake)

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from include.enrichment.answers.evidence.quote import EVIDENCE, UNGROUNDED
-from include.enrichment.answers.table import PART, SAMPLE
+from include.enrichment.answers.table import PART, SAMPLE, VARIANT
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 #: What is shown instead of null.
@@ -24,7 +24,7 @@ def evidence_rows(rows: pa.Table) -> pa.Table:
 
     :param rows: of a published table that has EVIDENCE
     """
-    names = [rows.column_names[0], *(name for name in (PART, SAMPLE) if name in rows.column_names)]
+    names = [rows.column_names[0], *(name for name in (PART, VARIANT, SAMPLE) if name in rows.column_names)]
     schema = pa.schema([*(rows.schema.field(name) for name in names), *_fields()])
     lines = [{**{name: row[name] for name in names}, **line} for row in rows.to_pylist() for line in _lines(row)]
     return pa.Table.from_pylist(lines, schema=schema)

@@ -18,14 +18,14 @@ from rich.text import Text
 
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.answers.reject_messages import check_lines
-from include.enrichment.answers.table import OUTCOME, PAGES, PART, REASON, SAMPLE, SCORE, WARNINGS
+from include.enrichment.answers.table import OUTCOME, PAGES, PART, REASON, SAMPLE, SCORE, VARIANT, WARNINGS
 from include.enrichment.cost.prices import format_decimal, format_usd
 
 #: Lines that are not rows: of evidence_rows() or document_rows().
 Lines = Literal["evidence", "documents"]
 
 _COST = "_cost_usd"
-_METADATA = (PART, PAGES, SAMPLE, WARNINGS, SCORE, OUTCOME, REASON, _COST)
+_METADATA = (PART, PAGES, VARIANT, SAMPLE, WARNINGS, SCORE, OUTCOME, REASON, _COST)
 #: If columns would be narrower than this, each row becomes a block of lines. The second is of texts that are wrapped.
 _MIN_WIDTH, _MIN_WRAPPED = 12, 40
 #: The same of lines of evidence or of documents. With these, 80 columns are enough.

@@ -19,6 +19,7 @@ from include.enrichment.answers.schema import TEXT_COLUMN
 from include.enrichment.answers.schema.json_schema import References
 from include.enrichment.runs import passes
 from include.enrichment.spec.variants import CURRENT
+from include.enrichment.spec.variants.files import SCHEMA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,17 +73,28 @@ def _is_amount(value: object) -> TypeGuard[int | float]:
 def column_names(folder: Path) -> list[str]:
     """
     Return the columns of the published table except for those that begin with an underscore: key, for_each, carried
-    columns, output. The list is empty if a file is invalid.
+    columns, output of all variants. The list is empty if a file is invalid.
     """
     source = source_column_names(folder)
     try:
-        schema = json.loads((folder / "output.schema.json").read_text(encoding="utf-8-sig"))
-        output = list(References(schema).resolve(schema)["properties"])
+        output = [name for file in (SCHEMA, *_variant_schemas(folder)) for name in _properties(folder / file)]
     except FileNotFoundError:
         output = [TEXT_COLUMN]
     except Exception:  # the file may hold anything
         return []
-    return [*source, *output] if source else []
+    return [*source, *dict.fromkeys(output)] if source else []
+
+
+def _variant_schemas(folder: Path) -> list[str]:
+    """Return the schemas that variants have in place of the pipeline's own."""
+    variants = read_setting(folder / "pipeline.yaml", "variants")
+    changes = variants.values() if isinstance(variants, dict) else ()
+    return [one["schema"] for one in changes if isinstance(one, dict) and "schema" in one]
+
+
+def _properties(file: Path) -> list[str]:
+    schema = json.loads(file.read_text(encoding="utf-8-sig"))
+    return list(References(schema).resolve(schema)["properties"])
 
 
 def source_column_names(folder: Path) -> list[str]:

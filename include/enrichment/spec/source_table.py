@@ -10,11 +10,16 @@ from include.enrichment.answers.table import SAMPLE, VARIANT
 from include.enrichment.errors import nearest
 from include.enrichment.requests.row_expression import expression_problems
 from include.enrichment.requests.template import Template
-from include.enrichment.spec.parse_time import column_names, read_setting, source_column_names, source_tables
+from include.enrichment.spec.parse_time import (
+    column_names,
+    read_setting,
+    source_column_names,
+    source_tables,
+    variant_names,
+)
 from include.enrichment.spec.renaming import Renaming
 from include.enrichment.spec.settings import FromColumn, Settings
 from include.enrichment.spec.sources.pairs import FIRST, SECOND, PairSettings, split_side
-from include.enrichment.spec.variants import CURRENT
 from include.enrichment.spec.where import Where
 
 if TYPE_CHECKING:
@@ -114,10 +119,7 @@ class SourceTable:
 
     def _pair_problems(self, pairs: PairSettings) -> Iterator[tuple[tuple[str, ...], str]]:
         table = self._folder.parent / self._table
-        found = read_setting(table / "pipeline.yaml", "variants")
-        settings = found if isinstance(found, dict) else {}
-        # Without one that has the pipeline's own settings, there is one more.
-        variants = [*settings, *([CURRENT] if all(settings.values()) else [])] if settings else None
+        variants = variant_names(table / "pipeline.yaml") or None
         yield from pairs.problems(self._of_table, key=self._source.key, variants=variants)
         place = ("source", "pairs", "column")
         yield from ((place, fact) for fact in self._unknown([pairs.column], self._of_table))

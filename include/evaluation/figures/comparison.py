@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from include.evaluation.figures.case_scores import CaseScores
@@ -80,20 +79,6 @@ def comparisons(
     found = [_comparison(pair, clusters, settings) for pair in wanted]
     adjusted = holm([one.p_value for one in found])
     return [one.model_copy(update={"p_adjusted": p_value}) for one, p_value in zip(found, adjusted, strict=True)]
-
-
-def changed_cases(pair: Pair) -> pd.DataFrame:
-    """
-    Return the cases whose scores differ, the greatest loss first: columns ``case``, ``before``, ``score``, ``effect``.
-
-    Equal effects keep the order of the cases.
-    """
-    effect = pair.differences
-    changed = np.flatnonzero(np.abs(np.nan_to_num(effect)) > 1e-9)
-    rows = changed[np.argsort(effect[changed], kind="stable")]
-    return pd.DataFrame(
-        {"case": rows, "before": pair.before[rows], "score": pair.scores.score[rows], "effect": effect[rows]}
-    )
 
 
 def _is_pairwise(metric: str, settings: EvaluationSettings) -> bool:

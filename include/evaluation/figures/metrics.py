@@ -8,14 +8,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from include.enrichment.errors import SpecError
 from include.evaluation.figures.case_scores import CaseScores
 from include.evaluation.result import Metric
-from include.evaluation.spec.settings import EvaluationSettings
+from include.evaluation.spec.settings import FILE, EvaluationSettings
 from include.evaluation.statistics import means, proportions
 from include.evaluation.statistics.interval import Interval
 
 #: The label of the group whose column is empty.
 NO_GROUP = "(none)"
+#: A column with more values is an identifier, and no one would read the report of its groups.
+MOST_GROUPS = 1_000
 
 
 def metrics(found: Iterable[CaseScores], cases: pd.DataFrame, settings: EvaluationSettings) -> Iterator[Metric]:
@@ -23,6 +26,8 @@ def metrics(found: Iterable[CaseScores], cases: pd.DataFrame, settings: Evaluati
     Yield each metric of each variant: over all cases, then over each group.
 
     :param cases: one row per case, with the columns of ``by`` and ``cluster``
+
+    Raises SpecError if a column of ``by`` has more than 1,000 values.
     """
     clusters = cluster_of_each(cases, settings)
     everything = np.ones(len(cases), dtype=bool)
@@ -43,6 +48,12 @@ def cluster_of_each(cases: pd.DataFrame, settings: EvaluationSettings) -> NDArra
 
 def _groups(column: pd.Series) -> tuple[NDArray[np.int64], list[str]]:
     codes, labels = pd.factorize(column.astype("string").fillna(NO_GROUP), sort=True)
+    if len(labels) > MOST_GROUPS:
+        raise SpecError(
+            f"{FILE}: `by` names the column {column.name}, which has {len(labels):,} values in {len(column):,} cases."
+            f" At most {MOST_GROUPS:,} values are groups. Nothing was evaluated, and the answers stay published. Name a"
+            " column with fewer values and evaluate again: that costs nothing."
+        )
     return codes.astype(np.int64), [str(label) for label in labels]
 
 

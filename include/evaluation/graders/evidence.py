@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 from include.enrichment.answers.evidence.field_paths import is_within, plain_path, without_positions
 from include.enrichment.answers.evidence.quote import EVIDENCE
+from include.enrichment.answers.schema.kind import Kind
 from include.enrichment.errors import SpecError
 from include.evaluation.graders.grader import RIGHT, Answers, Grader, scored, unscored, wrong
 from include.evaluation.graders.json_values import parsed
@@ -22,6 +23,15 @@ class Evidence(Grader):
     ``field: _evidence`` all places count, and the score is the share of them that the evidence of the answer names;
     else those of the field.
     """
+
+    def field_problem(self, field: str, properties: Mapping[str, Kind]) -> str | None:
+        """Return why there is no evidence of a field, or None."""
+        return None if field == EVIDENCE else super().field_problem(field, properties)
+
+    def option_problems(self, columns: Collection[str]) -> Iterator[str]:
+        """Yield the fact that the table has no evidence."""
+        if EVIDENCE not in columns:
+            yield "needs output.evidence: true in pipeline.yaml"
 
     def grade_all(self, answers: Answers) -> list[Grade]:
         """Return the share of expected places that the evidence names, 0 or 1 for a single value."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
+from include.enrichment.answers.schema.kind import Kind
+from include.enrichment.errors import nearest
 from include.evaluation.scores import Grade
 
 RIGHT = Grade(status="scored", score=1.0)
@@ -28,6 +30,11 @@ def scored(score: float, detail: str = "") -> Grade:
 def unscored(detail: str) -> Grade:
     """Return the grade of an answer that cannot be graded, which is not the same as wrong."""
     return Grade(status="unscored", detail=detail)
+
+
+def known(name: str, names: Collection[str]) -> str:
+    """Return the end of a sentence about an unknown name: the closest known one, and all of them."""
+    return f"{nearest(name, names) or '.'} There are: {', '.join(names) or 'none'}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +67,26 @@ class Grader(BaseModel, ABC):
     needs_field: ClassVar[bool] = True
     #: The option that a plain value sets: ``sql: total > 0`` is short for ``sql: {expression: total > 0}``.
     main_option: ClassVar[str] = ""
+
+    def field_problem(self, field: str, properties: Mapping[str, Kind]) -> str | None:
+        """Return why a field of the output cannot be graded, or None."""
+        if field not in properties:
+            return f"the output has no field {field!r}{known(field, properties)}"
+        return self.kind_problem(repr(field), properties[field])
+
+    def kind_problem(self, name: str, kind: Kind) -> str | None:
+        """Return why values of a kind cannot be graded, or None. The name is for the message."""
+        if self.types and kind.type and kind.type not in self.types:
+            return f"{name} is {kind.type}; this grader is for {', '.join(self.types)}"
+        return None
+
+    def option_problems(self, columns: Collection[str]) -> Iterator[str]:
+        """
+        Yield why the options do not fit the published table.
+
+        :param columns: all of its columns
+        """
+        yield from ()
 
     @abstractmethod
     def grade_all(self, answers: Answers) -> list[Grade]:

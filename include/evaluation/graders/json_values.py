@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import msgspec
+
+#: The types of values that JSON has as they are.
+_PLAIN = frozenset([str, int, float, bool, type(None)])
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def json_value(value: Any) -> Any:
@@ -17,6 +20,12 @@ def json_value(value: Any) -> Any:
 
     A time with a zone is in UTC, so that equal instants are equal.
     """
+    if type(value) in _PLAIN:
+        return value
+    if isinstance(value, dict):
+        return {name: json_value(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(one) for one in value]
     if isinstance(value, datetime):
         return (value.astimezone(UTC) if value.tzinfo else value).isoformat()
     if isinstance(value, date | time):
@@ -25,10 +34,6 @@ def json_value(value: Any) -> Any:
         return str(value)
     if isinstance(value, bytes):
         return value.hex()
-    if isinstance(value, Mapping):
-        return {str(name): json_value(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_value(one) for one in value]
     return value
 
 
@@ -44,6 +49,8 @@ def parsed(value: Any) -> Any:
 
 def are_equal(one: Any, other: Any) -> bool:
     """Return whether two values of JSON are equal: 1 equals 1.0, and true equals no number."""
+    if type(one) is type(other) and type(one) in _PLAIN:
+        return bool(one == other)
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(are_equal(value, other[name]) for name, value in one.items())
     if isinstance(one, list) and isinstance(other, list):
@@ -62,7 +69,7 @@ def as_text(value: Any) -> str:
     """Return a value for people: a text as it is, None as an empty one, anything else as JSON."""
     if value is None:
         return ""
+    if isinstance(value, dict | list | tuple):
+        return _encode(value).decode()
     plain = json_value(value)
-    if isinstance(plain, str | Decimal):
-        return str(plain)
-    return msgspec.json.encode(plain).decode()
+    return str(plain) if isinstance(plain, str | Decimal) else _encode(plain).decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import duckdb
 import pyarrow as pa
 from pydantic import AfterValidator, Field
 
-from include.enrichment.errors import SpecError, nearest, sentence
+from include.enrichment.errors import SpecError, sentence
 from include.enrichment.requests.row_expression import (
     columns_in,
     connect,
@@ -17,7 +18,7 @@ from include.enrichment.requests.row_expression import (
     expression_problems,
     unknown_columns,
 )
-from include.evaluation.graders.grader import RIGHT, Answers, Grader, scored, unscored, wrong
+from include.evaluation.graders.grader import RIGHT, Answers, Grader, known, scored, unscored, wrong
 from include.evaluation.scores import Grade
 
 #: The column with the order of the rows. No column that an expression may read has such a name.
@@ -42,11 +43,16 @@ class Sql(Grader):
     main_option = "expression"
     expression: Annotated[str, Field(min_length=1), AfterValidator(_checked)]
 
+    def option_problems(self, columns: Collection[str]) -> Iterator[str]:
+        """Yield each name in the expression that is no column of the table."""
+        for name in unknown_columns(self.expression, columns):
+            yield f"the table has no column {name!r}{known(name, columns)}"
+
     def grade_all(self, answers: Answers) -> list[Grade]:
         """Return the value of the expression for each answer."""
         names = answers.rows.column_names
-        for name in unknown_columns(self.expression, names):
-            raise self._error(f"the table has no column {name!r}{nearest(name, names)}")
+        for fact in self.option_problems(names):
+            raise self._error(fact)
         used = answers.rows.select(columns_in(self.expression, names))
         rows = used.append_column(_PLACE, pa.array(range(len(used)), pa.int64()))
         query = f'select cast(({self.expression}\n) as double) from rows order by "{_PLACE}"'

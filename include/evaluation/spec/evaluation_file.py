@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from pydantic import BaseModel
 
-from include.enrichment.answers.evidence.quote import EVIDENCE
+from include.enrichment.answers.table import rows_schema
 from include.enrichment.errors import SpecError, nearest
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.spec.variants import CURRENT
 from include.enrichment.spec.yaml_file import NodePath, describe_file_error, describe_problem, line_of, read_model
-from include.evaluation.graders.evidence import Evidence
+from include.evaluation.graders.grader import Grader, known
 from include.evaluation.graders.registry import GraderMistakes, read_grader
 from include.evaluation.spec.judge_problems import judge_problems, option_problems
 from include.evaluation.spec.settings import FILE, LATEST, EvaluationSettings, GateSettings, MetricSettings
@@ -105,12 +106,12 @@ class _Mistakes:
             return
         if grader.needs_expected and not metric.expected:
             yield (), "its grader compares: set `expected` to the carried column with the expected value"
-        if isinstance(grader, Evidence) and metric.field == EVIDENCE and self.pipeline.settings.output.evidence:
-            return
         if grader.needs_field:
-            yield from self._of_field(metric.field or name, named=bool(metric.field), types=grader.types)
+            yield from self._of_field(metric.field or name, grader, named=bool(metric.field))
         elif metric.field:
             yield ("field",), "is not used by this grader: remove it"
+        for fact in grader.option_problems(self._columns):
+            yield ("grade",), fact
 
     def _of_judges(self, metric: MetricSettings) -> Iterator[tuple[NodePath, str]]:
         mistakes = list(option_problems(metric, self.pipeline))
@@ -118,38 +119,43 @@ class _Mistakes:
         for judge in metric.judges:
             if judge not in self.others:
                 setting = "judge" if metric.judge else "pairwise"
-                yield (setting,), f"there is no pipeline {judge!r}{_known(judge, self.others)}"
+                yield (setting,), f"there is no pipeline {judge!r}{known(judge, self.others)}"
             elif not mistakes:
                 with suppress(SpecError):  # a run of the judge reports its mistakes
                     yield from judge_problems(load_pipeline(self.folder.parent / judge), metric, self.pipeline)
 
-    def _of_field(self, field: str, *, named: bool, types: Collection[str]) -> Iterator[tuple[NodePath, str]]:
+    def _of_field(self, field: str, grader: Grader, *, named: bool) -> Iterator[tuple[NodePath, str]]:
         """Yield why the grader cannot grade a field of the output, whichever variant was asked."""
-        path: NodePath = ("field",) if named else ()
         for variant, pipeline in self.pipeline.by_variant.items():
-            whose = f"the output of the variant {variant!r}" if variant else "the output"
-            properties = pipeline.output.properties
-            if field not in properties:
-                hint = "" if named else "; a metric with another name needs `field`"
-                yield path, f"{whose} has no field {field!r}{_known(field, list(properties))}{hint}"
+            if fact := grader.field_problem(field, pipeline.output.properties):
+                hint = "" if named else ". A metric that is not named like its field needs `field`"
+                yield ("field",) if named else (), f"{f'variant {variant!r}: ' if variant else ''}{fact}{hint}"
                 return
-            kind = properties[field].type
-            if types and kind and kind not in types:
-                yield path, f"{field!r} is {kind} in {whose}; this grader is for {', '.join(types)}"
-                return
+
+    @property
+    def _columns(self) -> list[str]:
+        """The columns of the published table."""
+        keys, carried = (
+            [pa.field(name, kind or pa.null(), nullable) for name, kind in types.items()]
+            for types, nullable in (
+                (self.pipeline.settings.key_types, False),
+                (self.pipeline.settings.source.carried_types, True),
+            )
+        )
+        return list(self.pipeline.shape(rows_schema(keys, carried=carried)).table.names)
 
     def _not_of_source(self, path: NodePath, column: str) -> Iterator[tuple[NodePath, str]]:
         source = self.pipeline.settings.source
-        known = list(dict.fromkeys([*source.carry, *source.key, *self.pipeline.settings.for_each]))
-        if column not in known:
-            yield path, f"{column!r} is neither carried nor a key: add it to source.carry{_known(column, known)}"
+        columns = list(dict.fromkeys([*source.carry, *source.key, *self.pipeline.settings.for_each]))
+        if column not in columns:
+            yield path, f"{column!r} is neither carried nor a key: add it to source.carry{known(column, columns)}"
 
     def _of_gate(self, gate: GateSettings) -> Iterator[tuple[NodePath, str]]:
         variants = [name for name in self.pipeline.by_variant if name] or [CURRENT]
         if gate.metric not in self.settings.metrics:
-            yield ("metric",), f"there is no metric {gate.metric!r}{_known(gate.metric, list(self.settings.metrics))}"
+            yield ("metric",), f"there is no metric {gate.metric!r}{known(gate.metric, list(self.settings.metrics))}"
         if gate.variant is not None and gate.variant not in variants:
-            yield ("variant",), f"there is no variant {gate.variant!r}{_known(gate.variant, variants)}"
+            yield ("variant",), f"there is no variant {gate.variant!r}{known(gate.variant, variants)}"
         if gate.variant is not None and gate.variant == gate.baseline:
             yield ("variant",), "is its own baseline: name another variant"
         if gate.baseline in variants and len(variants) == 1:
@@ -158,8 +164,4 @@ class _Mistakes:
                 f"the pipeline has no variants to compare: name an earlier evaluation by its id, or `{LATEST}`",
             )
         elif gate.baseline not in [*variants, LATEST] and nearest(gate.baseline, variants):
-            yield ("baseline",), f"there is no variant {gate.baseline!r}{_known(gate.baseline, variants)}"
-
-
-def _known(name: str, known: Sequence[str]) -> str:
-    return f"{nearest(name, known) or '.'} There are: {', '.join(known) or 'none'}"
+            yield ("baseline",), f"there is no variant {gate.baseline!r}{known(gate.baseline, variants)}"

@@ -31,6 +31,8 @@ class MetricSettings(_Frozen):
         one's table through ``source.table``
     :param pairwise: the pipeline that compares the answers of two variants, in both orders, or several of them
     :param on_missing: what an answer without a value scores: 0, nothing, or the evaluation fails
+    :param null_is_expected: True: where the expected value is NULL, the right answer has no value either. False: the
+        case has no expected value, and the metric leaves it out
     """
 
     field: Annotated[str, Field(min_length=1)] | None = None
@@ -39,6 +41,7 @@ class MetricSettings(_Frozen):
     judge: _Judges | None = None
     pairwise: _Judges | None = None
     on_missing: Literal["zero", "skip", "error"] = "zero"
+    null_is_expected: bool = False
 
     @property
     def has_grader(self) -> bool:

@@ -32,6 +32,8 @@ _MOST_ANSWERS = 5
 #: The markup around a piece or an answer, in bytes.
 _MARKUP_BYTES = 60
 _SAME = 1e-9
+#: The status of the baseline's answer under a pairwise metric: the others are compared with it.
+BASELINE = "baseline"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,7 @@ class Answer:
     :param samples: how many samples gave it
     :param pieces: None if there is no answer
     :param score: from 0 to 1; None unless it is scored
+    :param status: of the score, or BASELINE
     :param cut: the answer goes on, or begins earlier
     """
 
@@ -171,7 +174,9 @@ def _cases(result: EvaluationResult, scores: Scores, chosen: list[tuple[str, int
     frame = scores.scores
     mask = frame["case"].isin([case for _, case, _ in chosen]).to_numpy()
     texts = scores.texts[mask]
-    columns = {name: frame.loc[mask, name].to_list() for name in ("metric", "case", "variant", "status", "score")}
+    columns = {
+        name: frame.loc[mask, name].to_list() for name in ("metric", "case", "variant", "sample", "status", "score")
+    }
     columns |= {name: texts[name].to_list() for name in ("expected", "answer", "detail")}
     rows: dict[tuple[str, int], list[dict[str, Any]]] = {}
     for values in zip(*columns.values(), strict=True):
@@ -180,7 +185,28 @@ def _cases(result: EvaluationResult, scores: Scores, chosen: list[tuple[str, int
     order = [one.variant for one in result.variants]
     for metric, position, outcomes in chosen:
         about = {str(name): showable(value) or "" for name, value in scores.cases.iloc[position].items()}
-        yield _case(metric, about, outcomes, rows[(metric, position)], order, baseline_of(result, metric))
+        mine, baseline = rows[(metric, position)], baseline_of(result, metric)
+        if metric in pairwise_metrics(result):
+            others = [found for (_, case), found in rows.items() if case == position]
+            mine = [*_baseline_rows(mine, others, baseline), *mine]
+        yield _case(metric, about, outcomes, mine, order, baseline)
+
+
+def _baseline_rows(
+    mine: list[dict[str, Any]], others: list[list[dict[str, Any]]], baseline: str | None
+) -> list[dict[str, Any]]:
+    """
+    Return the baseline's answers to a case under a pairwise metric, which scores only the other variants.
+
+    They are those of a metric with the same answers of the other variants: it is of the same field.
+    """
+    given = {(row["variant"], row["sample"]): row["answer"] for row in mine}
+    for rows in others:
+        if given.items() <= {(row["variant"], row["sample"]): row["answer"] for row in rows}.items():
+            found = [row for row in rows if row["variant"] == baseline]
+            if found:
+                return [row | {"score": np.nan, "status": BASELINE, "detail": "", "expected": None} for row in found]
+    return []
 
 
 def _case(

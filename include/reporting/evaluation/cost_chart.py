@@ -47,12 +47,17 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class CostChart:
-    """Cost against one metric. ``y_ticks`` are in pixels."""
+    """
+    Cost against one metric. ``y_ticks`` are in pixels.
+
+    :param right_answers: by variant, the cost of PER_CASES right answers; empty if answers are not right or wrong
+    """
 
     metric: str
     points: list[Point]
     x_ticks: list[Tick]
     y_ticks: list[Tick]
+    right_answers: dict[str, Decimal]
 
 
 #: From left to right, and from top to bottom, in pixels of the narrowest chart.
@@ -104,7 +109,17 @@ def _cost_chart(metrics: Sequence[Metric], costs: dict[str, Decimal], colour: di
         for one in metrics
     ]
     y_ticks = [Tick(at=round(COST_HEIGHT * (1 - tick.at / 100), 1), label=tick.label) for tick in y_scale.ticks]
-    return CostChart(metric=metrics[0].metric, points=points, x_ticks=x_scale.ticks, y_ticks=y_ticks)
+    return CostChart(
+        metric=metrics[0].metric,
+        points=points,
+        x_ticks=x_scale.ticks,
+        y_ticks=y_ticks,
+        right_answers={
+            variant_name(one.variant): costs[one.variant] / Decimal(one.value)
+            for one in metrics
+            if kind == "proportion" and one.value
+        },
+    )
 
 
 def _place_labels(dots: dict[str, tuple[float, float]], bars: Sequence[_Box]) -> dict[str, tuple[bool, float]]:
@@ -145,4 +160,5 @@ def _covers(box: _Box, others: Sequence[_Box]) -> bool:
 
 
 def _dollars(value: float) -> str:
-    return usd(Decimal(f"{value:.6f}")).removesuffix(".00")
+    text = usd(Decimal(f"{value:.6f}"))
+    return text.removesuffix("00").removesuffix(".")

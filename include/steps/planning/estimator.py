@@ -139,13 +139,18 @@ class Estimators:
         Return the high estimate of each chunk, as Estimator.shares_usd() does.
 
         :param whole: the estimate of the pass
-        :param chunks: those of a variant follow each other, in the order of the variants
         """
-        shares: list[Decimal | None] = []
-        for name, one in self._by_variant.items():
-            sizes = [chunk.sizes for chunk in chunks if chunk.variant == name]
-            shares += one.shares_usd(pass_name, whole.variants.get(name, whole), sizes)
-        return shares
+        shares = {
+            name: iter(
+                one.shares_usd(
+                    pass_name,
+                    whole.variants.get(name, whole),
+                    [chunk.sizes for chunk in chunks if chunk.variant == name],
+                )
+            )
+            for name, one in self._by_variant.items()
+        }
+        return [next(shares[chunk.variant]) for chunk in chunks]
 
 
 def make_estimators(run: ExtractedRun, usage_records: pa.Table, lake: Lake) -> Estimators:

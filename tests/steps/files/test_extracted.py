@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from include.enrichment.answers.table import VARIANT
 from include.enrichment.requests.chunk import REQUESTS_SCHEMA
 from include.enrichment.requests.request import MAX_REQUEST_BYTES
 from include.steps.files.extracted import (
@@ -14,6 +15,7 @@ from include.steps.files.extracted import (
     fetch_rows,
     read_request_ids,
     read_requests,
+    read_variant_ids,
 )
 from tests.fixtures.flow import Flow, write_tickets
 
@@ -54,3 +56,12 @@ class TestReadRequests:
 def test_an_extract_of_an_earlier_version_is_still_read() -> None:
     stored = {"version": 1, "rows": 3, "unsendable": 1, "extracted_at": "2026-11-22T01:00:00Z", "params_bytes": 4_000}
     assert Extracted.model_validate_json(json.dumps(stored)).rows == 3
+
+
+def test_a_request_that_variants_share_belongs_to_the_first_of_them(tmp_path: Path) -> None:
+    lines = [("b", "one"), ("a", "two"), ("b", "two"), (None, "two"), ("c", "one"), ("b", "three")]
+    ids, variants = zip(*lines, strict=True)
+    pq.write_table(pa.table({"request_id": ids, VARIANT: variants}), path := tmp_path / "rows.parquet")
+    found = read_variant_ids(path, ["two", "one", "three"])
+    assert {name: list(of_one) for name, of_one in found.items()} == {"two": ["a", "b"], "one": ["c"], "three": []}
+    assert read_variant_ids(path, []) == {}

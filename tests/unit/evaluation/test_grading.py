@@ -101,6 +101,26 @@ def test_a_case_without_an_expected_value_is_no_error(pipeline: Pipeline) -> Non
     assert _graded(pipeline, _TABLE.slice(0, 3), only, on_missing="error").scores["status"].tolist()[-1] == "missing"
 
 
+def test_null_may_be_the_right_answer(pipeline: Pipeline) -> None:
+    table = pa.concat_tables([_TABLE, _TABLE.slice(4).set_column(3, "label", pa.array([None], pa.string()))])
+    found = _graded(pipeline, table, null_is_expected=True)
+    assert found.scores["score"].tolist() == [1, 0, 1, 0, 0, 1, 0, 0]
+    assert found.texts["detail"].tolist()[4:] == [
+        "the right answer has no value",
+        "",
+        "invalid: not JSON",
+        "invalid: violates the schema",
+    ]
+
+
+def test_a_metric_without_a_field_is_of_whole_rows(pipeline: Pipeline) -> None:
+    settings = EvaluationSettings.model_validate({"metrics": {"same": {"grade": {"sql": "shelf = label"}}}})
+    found = grade_table(_TABLE, _REJECTS, settings, pipeline)
+    assert found.scores["status"].tolist() == ["scored"] * 3 + ["unscored"] * 2 + ["scored"] * 2
+    assert found.scores["score"].tolist()[:3] == [1, 0, 1]
+    assert found.scores["score"].tolist()[5:] == [0, 0]
+
+
 def test_a_column_of_the_rejects_with_the_name_of_a_field_is_not_the_field(pipeline: Pipeline) -> None:
     table = _TABLE.append_column("reason", pa.array(["shoes"] * 5))
     found = _graded(pipeline, table, field="reason")

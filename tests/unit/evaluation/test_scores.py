@@ -63,3 +63,19 @@ def test_without_metrics_there_are_no_rows_and_all_columns() -> None:
     assert len(whole.scores) == len(whole.texts) == 0
     assert whole.scores.columns.tolist() == _of("a", ["x", "x", "x"]).columns.tolist()
     assert whole.scores["metric"].cat.categories.tolist() == []
+
+
+def test_scores_are_joined_with_none() -> None:
+    cases = pd.DataFrame({"id": [1]})
+    none = join_scores([], cases=cases)
+    one = score_rows(
+        "shelf",
+        case=[0],
+        variant=["a"],
+        sample=[1],
+        grades=[Grade(status="scored", score=1)],
+        expected=[""],
+        answers=[""],
+        cases=cases,
+    )
+    assert join_scores([none, one, none], cases=cases).scores["variant"].tolist() == ["a"]

@@ -62,7 +62,7 @@ class _Members(PairGrader):
 
     def _key(self, value: Any) -> Hashable:
         if isinstance(value, str):
-            return normalised(value, self.ignore)
+            return normalised(value, *self.ignore)
         if isinstance(value, list):
             return tuple(map(self._key, value))
         if isinstance(value, dict):

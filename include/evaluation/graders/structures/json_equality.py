@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import Annotated, Any
 
+import msgspec
 from pydantic import Field
 
 from include.evaluation.graders.grader import RIGHT, PairGrader, wrong
@@ -15,6 +16,7 @@ from include.evaluation.scores import Grade
 #: Differences that a reason names.
 _MOST_NAMED = 5
 _ABSENT = object()
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Json(PairGrader):
@@ -28,12 +30,15 @@ class Json(PairGrader):
 
     def grade(self, expected: Any, answer: Any) -> Grade:
         """Return 1 if nothing differs, else 0 with the paths of the first differences."""
-        ignored = {tuple(path.removeprefix("$.").replace("[*]", "").split(".")) for path in self.ignore}
-        found = list(islice(_differences(parsed(expected), parsed(answer), "", (), ignored), _MOST_NAMED + 1))
-        if not found:
+        wanted, found = parsed(expected), parsed(answer)
+        if _encode(wanted) == _encode(found):
             return RIGHT
-        more = ["more"] if len(found) > _MOST_NAMED else []
-        return wrong("; ".join([*found[:_MOST_NAMED], *more]))
+        ignored = {tuple(path.removeprefix("$.").replace("[*]", "").split(".")) for path in self.ignore}
+        differences = list(islice(_differences(wanted, found, "", (), ignored), _MOST_NAMED + 1))
+        if not differences:
+            return RIGHT
+        more = ["more"] if len(differences) > _MOST_NAMED else []
+        return wrong("; ".join([*differences[:_MOST_NAMED], *more]))
 
 
 def _differences(

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import Field, SerializeAsAny
 from scipy.optimize import linear_sum_assignment
 
+from include.enrichment.answers.schema.kind import Kind
 from include.evaluation.graders.grader import RIGHT, PairGrader, scored, unscored, wrong
 from include.evaluation.graders.json_values import parsed
 from include.evaluation.scores import Grade
@@ -34,14 +35,24 @@ class Object(PairGrader):
     types = ("object", "array", "string")
     fields: dict[str, SerializeAsAny[PairGrader]] = Field(min_length=1)
 
+    def kind_problem(self, name: str, kind: Kind) -> str | None:
+        """Return why objects of a kind cannot be graded, or None: the first of their fields that cannot be."""
+        of_objects = kind.items if kind.type == "array" and kind.items else kind
+        if not of_objects.properties:
+            return super().kind_problem(name, kind)
+        for field, grader in self.fields.items():
+            if problem := grader.field_problem(field, of_objects.properties):
+                return f"{name}: {problem}"
+        return None
+
     def grade(self, expected: Any, answer: Any) -> Grade:
         """Return the share of fields that are right, with the names of the others."""
         wanted, found = parsed(expected), parsed(answer)
-        if isinstance(wanted, Mapping):
-            return self._of_object(wanted, found) if isinstance(found, Mapping) else wrong("is not an object")
-        if isinstance(wanted, list) and all(isinstance(one, Mapping) for one in wanted):
+        if isinstance(wanted, dict):
+            return self._of_object(wanted, found) if isinstance(found, dict) else wrong("is not an object")
+        if isinstance(wanted, list) and all(isinstance(one, dict) for one in wanted):
             objects = found if isinstance(found, list) else [found]
-            return self._of_list(wanted, [one if isinstance(one, Mapping) else {} for one in objects])
+            return self._of_list(wanted, [one if isinstance(one, dict) else {} for one in objects])
         return unscored("the expected value is neither an object nor a list of objects")
 
     def _of_object(self, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Grade:
@@ -75,15 +86,18 @@ class Object(PairGrader):
     ) -> list[tuple[int, Grade]]:
         """Return the grade of each pair, with the place of the expected object."""
         in_place = [(place, self._of_object(*pair)) for place, pair in enumerate(zip(wanted, found, strict=False))]
-        if len(wanted) * len(found) > _MOST_PAIRS or all(grade.score == 1 for _, grade in in_place):
+        right = {place: grade for place, grade in in_place if grade.score == 1}
+        left, others = ([place for place in range(len(side)) if place not in right] for side in (wanted, found))
+        if not left or not others or len(left) * len(others) > _MOST_PAIRS:
             return in_place
-        grades = [[self._of_object(one, other) for other in found] for one in wanted]
+        grades = [[self._of_object(wanted[one], found[other]) for other in others] for one in left]
         scores = np.array([[grade.score or 0 for grade in row] for row in grades], np.float64)
-        # Of equally good assignments, the one in place.
+        # Of equally good assignments, the one that keeps the order.
         shortest = min(scores.shape)
         scores[range(shortest), range(shortest)] += 1e-9
         rows, columns = linear_sum_assignment(scores, maximize=True)
-        return [(int(row), grades[row][column]) for row, column in zip(rows, columns, strict=True)]
+        matched = {left[row]: grades[row][column] for row, column in zip(rows, columns, strict=True)}
+        return sorted({**right, **matched}.items())
 
 
 def _of_field(grader: PairGrader, wanted: Any, found: Any) -> Grade:

@@ -41,6 +41,8 @@ class Number(PairGrader):
 
     def grade(self, expected: Any, answer: Any) -> Grade:
         """Return 1 for a number within the tolerance, else 0."""
+        if type(expected) in (int, float) and expected == answer and answer is not True:
+            return RIGHT
         wanted, found = self._values(expected), self._values(answer)
         if not wanted:
             return unscored(f"the expected value {str(expected)[:100]!r} is not one number")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import Field
@@ -17,6 +18,8 @@ from include.evaluation.scores import Grade
 Ignored = Literal["case", "space", "punctuation", "accents"]
 _PUNCTUATION = re.compile(r"[^\w\s]|_")
 _WRONG = wrong("differs")
+#: Texts that are kept without what is ignored: those of an evaluation repeat themselves.
+_MOST_KEPT = 10_000
 
 
 class Text(PairGrader):
@@ -31,11 +34,13 @@ class Text(PairGrader):
 
     def grade(self, expected: Any, answer: Any) -> Grade:
         """Return 1 for the same text, else 0."""
-        same = normalised(as_text(expected), self.ignore) == normalised(as_text(answer), self.ignore)
+        one, other = as_text(expected), as_text(answer)
+        same = one == other or normalised(one, *self.ignore) == normalised(other, *self.ignore)
         return RIGHT if same else _WRONG
 
 
-def normalised(text: str, ignore: list[Ignored]) -> str:
+@lru_cache(_MOST_KEPT)
+def normalised(text: str, *ignore: Ignored) -> str:
     """Return the text without what is ignored."""
     text = unicodedata.normalize("NFKC", text)
     if "accents" in ignore:

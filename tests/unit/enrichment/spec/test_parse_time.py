@@ -243,3 +243,12 @@ def test_a_byte_order_mark_is_ignored(file: Path) -> None:
 def test_the_pipelines_own_settings_are_among_its_variants(file: Path, variants: str, names: list[str]) -> None:
     file.write_text(f"variants: {variants}\n")
     assert variant_names(file) == names
+
+
+def test_a_table_has_the_columns_of_all_variants(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.yaml").write_text("source: {key: [id]}\nvariants: {a: {schema: a.json}, b: }\n")
+    (tmp_path / "output.schema.json").write_text('{"properties": {"x": {}}}')
+    (tmp_path / "a.json").write_text('{"properties": {"y": {}, "x": {}}}')
+    assert column_names(tmp_path) == ["id", "x", "y"]
+    (tmp_path / "output.schema.json").unlink()
+    assert column_names(tmp_path) == ["id", "text"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from include.evaluation.figures.case_scores import CaseScores
-from include.evaluation.figures.comparison import Pair, changed_cases, comparisons, default_baseline, pairs
+from include.evaluation.figures.comparison import Pair, comparisons, default_baseline, pairs
 from include.evaluation.spec.settings import EvaluationSettings
 
 NONE = float("nan")
@@ -99,10 +99,3 @@ def test_the_only_variant_of_an_earlier_evaluation_is_the_baseline_of_all() -> N
     assert list(one.differences) == [1, 0]
     two_others = {"latest": [_scores("old", [0, 1]), _scores("older", [0, 1])]}
     assert pairs([_scores("", [1, 1])], settings, two_others) == []
-
-
-def test_the_worst_change_comes_first() -> None:
-    (pair,) = _pairs([_scores("current", [1, 0.2, 0.5, 0.5, NONE]), _scores("new", [0.9, 0.7, 0.5, 0, 1])])
-    changed = changed_cases(pair)
-    assert list(changed["case"]) == [3, 0, 1]
-    assert list(changed["effect"]) == pytest.approx([-0.5, -0.1, 0.5])

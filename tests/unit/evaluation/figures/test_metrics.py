@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from include.enrichment.errors import SpecError
 from include.evaluation.figures.case_scores import CaseScores
-from include.evaluation.figures.metrics import NO_GROUP, metrics
+from include.evaluation.figures.metrics import MOST_GROUPS, NO_GROUP, metrics
 from include.evaluation.result import Metric
 from include.evaluation.spec.settings import EvaluationSettings
 
@@ -74,3 +75,9 @@ def test_cases_without_a_group_are_a_group() -> None:
         ("section", NO_GROUP, 1),
         ("section", "a", 0.5),
     ]
+
+
+def test_a_column_of_identifiers_has_no_groups() -> None:
+    cases = pd.DataFrame({"sku": range(MOST_GROUPS + 1)})
+    with pytest.raises(SpecError, match=r"`by` names the column sku, which has 1,001 values in 1,001 cases"):
+        _metrics([1, 0], cases=cases, by=["sku"])

@@ -82,3 +82,10 @@ def test_a_table_without_evidence_is_told() -> None:
     rows = pa.table({"total": [1]})
     with pytest.raises(SpecError, match=r"`evidence` of 'total' needs the column _evidence, which the table lacks"):
         Evidence().grade_all(Answers(field="total", values=[1], expected=[1], rows=rows))
+
+
+def test_evidence_is_asked_for_in_the_pipeline() -> None:
+    assert list(Evidence().option_problems(["total"])) == ["needs output.evidence: true in pipeline.yaml"]
+    assert list(Evidence().option_problems(["total", "_evidence"])) == []
+    assert Evidence().field_problem("_evidence", {}) is None
+    assert Evidence().field_problem("total", {}) == "the output has no field 'total'. There are: none"

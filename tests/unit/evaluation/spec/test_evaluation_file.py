@@ -71,12 +71,22 @@ def test_without_the_file_there_is_no_evaluation(tmp_path: Path, pipeline: Pipel
     [
         (
             {"  label: {expected": "  labl: {expected", "metric: label": "metric: labl"},
-            "2: metrics.labl: the output of the variant 'current' has no field 'labl'; did you mean 'label'?",
+            "2: metrics.labl: variant 'current': the output has no field 'labl'; did you mean 'label'?",
         ),
-        ({"field: label": "field: text"}, "4: metrics.worded.field: the output of the variant 'current' has no"),
+        ({"field: label": "field: text"}, "4: metrics.worded.field: variant 'current': the output has no field 'text'"),
         ({"{expected: shelf, ": "{expected: shelves, "}, "2: metrics.label.expected: 'shelves' is neither carried nor"),
         ({"{expected: shelf, ": "{"}, "2: metrics.label: its grader compares: set `expected`"),
         ({"grade: exact": "grade: exat"}, "2: metrics.label.grade: unknown grader 'exat'; did you mean 'exact'?"),
+        (
+            {"grade: exact": "grade: date, field: id"},
+            "2: metrics.label.field: variant 'current': the output has no field",
+        ),
+        ({"grade: exact": "grade: evidence"}, "2: metrics.label.grade: needs output.evidence: true in pipeline.yaml"),
+        ({"grade: exact": "grade: {sql: labl = shelf}"}, "2: metrics.label.grade: the table has no column 'labl'; did"),
+        (
+            {"grade: exact": "grade: {sql: label = shelf}, field: label"},
+            "2: metrics.label.field: is not used by this grader: remove it",
+        ),
         ({", grade: exact": ""}, "2: metrics.label: needs one of grade, judge and pairwise"),
         ({"ignore: [case]": "ignore: [cases]"}, "6: metrics.worded.grade.text.ignore.0: Input should"),
         (
@@ -113,6 +123,12 @@ def test_a_mistake_is_told_with_its_line(read: Read, pipeline: Pipeline, changed
     assert "\n" not in str(raised.value)
 
 
+def test_an_expression_may_use_every_column_of_the_table(read: Read, pipeline: Pipeline) -> None:
+    used = "id > 0 and shelf = label and supplier is null and _model = 'x' and _cost_usd > 0"
+    settings = read(pipeline, f"metrics:\n  a:\n    grade:\n      sql: {used}\n")
+    assert settings.metrics["a"].grade == {"sql": used}
+
+
 def test_all_mistakes_are_told_at_once(read: Read, pipeline: Pipeline) -> None:
     with pytest.raises(SpecError) as raised:
         read(pipeline, WHOLE.replace("shelf", "shelves").replace("metric: label", "metric: x"))
@@ -141,7 +157,7 @@ def test_a_field_is_in_the_output_of_every_variant(read: Read, pipeline: Pipelin
     other = (pipeline.schema_text or "").replace("label", "topic")
     short = pipeline.variants["short"].model_copy(update={"schema_text": other})
     varied = pipeline.model_copy(update={"variants": {**pipeline.variants, "short": short}})
-    with pytest.raises(SpecError, match=r"2: metrics.label: the output of the variant 'short' has no field 'label'"):
+    with pytest.raises(SpecError, match=r"2: metrics.label: variant 'short': the output has no field 'label'"):
         read(varied, WHOLE)
 
 
@@ -150,5 +166,5 @@ def test_evidence_may_be_graded_as_a_whole_where_the_output_has_it(read: Read, l
     with_evidence = load(yaml=f"{yaml}attachments: {{columns: [text], connection: aws}}\noutput: {{evidence: true}}\n")
     text = "metrics: {pages: {field: _evidence, expected: pages, grade: evidence}}"
     assert read(with_evidence, text).metrics["pages"].field == "_evidence"
-    with pytest.raises(SpecError, match="the output has no field '_evidence'"):
+    with pytest.raises(SpecError, match="needs output.evidence: true in pipeline.yaml"):
         read(load(yaml=yaml), text)

@@ -6,8 +6,8 @@ import pytest
 
 from include.evaluation.result import PositionBias
 from include.reporting.evaluation import cases
-from include.reporting.evaluation.cases import MOST_CHARACTERS, choose_cases
-from tests.fixtures.evaluation_report import Line, result, scores
+from include.reporting.evaluation.cases import BASELINE, MOST_CHARACTERS, choose_cases
+from tests.fixtures.evaluation_report import Line, comparison, result, scores
 
 
 def _pair(case: int, current: float | None, short: float | None, answers: tuple[str | None, str | None]) -> list[Line]:
@@ -80,6 +80,25 @@ def test_a_pair_that_the_variant_lost_is_worse_and_a_tie_is_right() -> None:
     read = choose_cases(result(position_bias=[bias]), scores(lines))
     assert [(case.about["id"], case.outcomes) for case in read.cases] == [("p0", ["worse"]), ("p2", ["better"])]
     assert read.counts["category"]["right"] == 1
+
+
+def test_a_pair_is_shown_with_the_baselines_answer_of_another_metric_of_the_same_field() -> None:
+    bias = PositionBias(metric="preferred", judge="pairs", pairs=1, disagreements=0, unscored=0, first_share=0.5)
+    lines: list[Line] = [
+        (0, "current", 1, None, "other field"),
+        (0, "short", 1, None, "another"),
+        (0, "current", 1, None, "a warm lamp"),
+        (0, "short", 1, None, "a cosy lamp"),
+        (0, "short", 0, None, "a cosy lamp"),
+    ]
+    metrics = ["other", "other", "pitch", "pitch", "preferred"]
+    compared = [comparison(metric=name) for name in dict.fromkeys(metrics)]
+    read = choose_cases(result(position_bias=[bias], comparisons=compared), scores(lines, metric=metrics))
+    [case] = [case for case in read.cases if case.metric == "preferred"]
+    [[before], [after]] = [variant.answers for variant in case.variants]
+    assert (before.status, before.score) == (BASELINE, None)
+    assert "".join(piece.text for piece in before.pieces or []) == "a warm lamp"
+    assert [piece.text for piece in after.pieces or [] if piece.kind != "same"] == ["warm", "cosy"]
 
 
 def test_cases_without_an_expected_value_are_only_counted() -> None:

@@ -24,6 +24,19 @@ def test_the_cheaper_and_better_variant_is_in_the_upper_left() -> None:
     assert better.text == "current: 80.0\u00a0% for $5.00"
 
 
+def test_the_cost_of_right_answers_is_known_only_for_right_and_wrong() -> None:
+    variants = [_facts("current", "0.4"), _facts("short", "0.4")]
+    [chart] = cost_charts(result(variants=variants, metrics=[metric("current", 0.8), metric("short", 0.0)]))
+    assert {name: round(cost, 6) for name, cost in chart.right_answers.items()} == {"current": Decimal(5)}
+    means = [metric("current", 0.8, kind="mean"), metric("short", 0.7, kind="mean")]
+    assert cost_charts(result(variants=variants, metrics=means))[0].right_answers == {}
+
+
+def test_amounts_on_the_axis_are_short() -> None:
+    [chart] = cost_charts(result(variants=[_facts("current", "0.1"), _facts("short", "0.2")]))
+    assert [tick.label for tick in chart.x_ticks] == ["$0", "$0.50", "$1", "$1.50", "$2"]
+
+
 def test_labels_of_like_variants_do_not_cover_each_other() -> None:
     names = ["a", "b", "c", "d"]
     metrics = [metric(name, 0.8) for name in names]

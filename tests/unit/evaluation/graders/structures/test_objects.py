@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from include.enrichment.answers.schema.kind import Kind
 from include.evaluation.graders.structures.objects import Object
 from include.evaluation.graders.values.exact import Exact
 from include.evaluation.graders.values.number import Number
@@ -94,3 +95,29 @@ def test_long_lists_are_compared_in_place() -> None:
     started = time.monotonic()
     assert _LINE.grade(wanted, wanted[1:]).score == 0
     assert time.monotonic() - started < 5
+
+
+_KIND = Kind(type="object", properties={"name": Kind(type="string"), "amount": Kind(type="number")})
+
+
+def test_a_field_that_the_schema_lacks_is_told_also_in_a_list() -> None:
+    wrong = Object(fields={"nam": Text()})
+    assert _LINE.kind_problem("'line'", _KIND) is None
+    told = "'line': the output has no field 'nam'; did you mean 'name'? There are: name, amount"
+    assert wrong.kind_problem("'line'", _KIND) == told
+    assert wrong.kind_problem("'line'", Kind(type="array", items=_KIND)) == told
+
+
+def test_objects_of_any_shape_may_have_the_fields() -> None:
+    assert _LINE.kind_problem("'line'", Kind(type="object")) is None
+    assert (
+        _LINE.kind_problem("'line'", Kind(type="number"))
+        == "'line' is number; this grader is for object, array, string"
+    )
+
+
+def test_a_field_has_a_type_that_its_grader_can_grade() -> None:
+    kind = Kind(type="object", properties={"name": Kind(type="array"), "amount": Kind(type="number")})
+    assert _LINE.kind_problem("'line'", kind) == (
+        "'line': 'name' is array; this grader is for string, integer, number, boolean"
+    )
