@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from include.enrichment.answers.table import SAMPLE, VARIANT
-from include.enrichment.errors import nearest
+from include.enrichment.errors import nearest, nearest_of
 from include.enrichment.requests.row_expression import expression_problems
 from include.enrichment.requests.template import Template
 from include.enrichment.spec.parse_time import (
@@ -53,8 +53,7 @@ class SourceTable:
         if table == name:
             return "a pipeline cannot read its own table: name another pipeline"
         if table not in self._others:
-            listed = ", ".join(self._others) or "none"
-            return f"there is no pipeline {table!r}{nearest(table, self._others) or '.'} There are: {listed}"
+            return f"there is no pipeline {table!r}{nearest_of(table, self._others)}"
         if chain[-1] in chain[:-1]:
             return f"the pipelines read each other in a cycle: {' reads '.join(chain)}"
         return ""

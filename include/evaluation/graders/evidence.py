@@ -10,7 +10,7 @@ from include.enrichment.answers.evidence.field_paths import is_within, plain_pat
 from include.enrichment.answers.evidence.quote import EVIDENCE
 from include.enrichment.answers.schema.kind import Kind
 from include.enrichment.errors import SpecError
-from include.evaluation.graders.grader import RIGHT, Answers, Grader, scored, unscored, wrong
+from include.evaluation.graders.grader import RIGHT, Gradable, Grader, scored, unscored, wrong
 from include.evaluation.graders.json_values import parsed
 from include.evaluation.scores import Grade
 
@@ -33,7 +33,7 @@ class Evidence(Grader):
         if EVIDENCE not in columns:
             yield "needs output.evidence: true in pipeline.yaml"
 
-    def grade_all(self, answers: Answers) -> list[Grade]:
+    def grade_all(self, answers: Gradable) -> list[Grade]:
         """Return the share of expected places that the evidence names, 0 or 1 for a single value."""
         if EVIDENCE not in answers.rows.column_names:
             raise SpecError(
