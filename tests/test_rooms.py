@@ -149,7 +149,6 @@ ROOMS = [
         },
         only={
             "collection.py": {"rapidfuzz", "scipy"},
-            "json_equality.py": {"msgspec"},
             "objects.py": {"numpy", "scipy"},
         },
     ),

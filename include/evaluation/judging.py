@@ -1,4 +1,4 @@
-"""Turns what judges have published into scores, and says how far the judges can be trusted."""
+"""Turns what judges have published into scores, and measures how far the judges can be trusted."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _WIN, _DRAW, _LOSS = 1.0, 0.5, 0.0
 @dataclass(frozen=True, kw_only=True)
 class Judged:
     """
-    What judges say of an evaluation.
+    The scores that judges give, and how much to trust them.
 
     :param scores: of the metrics with a judge only
     :param preferred_to: the baseline of each pairwise metric, if its judges have one
@@ -87,7 +87,7 @@ class _Evaluated:
     judges: Mapping[str, Judge]
 
     def graded(self, name: str, metric: MetricSettings) -> Judged:
-        """Return what judges of single answers say."""
+        """Return the scores of judges of single answers."""
         options, answers = read_grade_options(metric.grade), self._answers(name, metric)
         votes = self._votes(metric, options)
         grades = [
@@ -113,7 +113,7 @@ class _Evaluated:
         )
 
     def compared(self, name: str, metric: MetricSettings) -> Judged:
-        """Return what judges of pairs say."""
+        """Return the scores of judges of pairs."""
         options, answers = read_verdict_options(metric.grade), self._answers(name, metric)
         merged = {
             judge.name: merge_orders(judged_rows(judge, options.field, self.cases, names=(FIRST, SECOND)))

@@ -79,7 +79,7 @@ class SourceTable:
     def _stored(self) -> list[str]:
         """
         The columns by their names in the table. Of those that begin with an underscore only the renamed ones: no folder
-        tells them all.
+        lists them all.
         """
         found = [] if self.unreadable else column_names(self._folder.parent / self._table)
         return [*found, *(name for name in self._source.rename if name.startswith("_"))] if found else []

@@ -1,4 +1,4 @@
-"""What several samples of the same case show: how far one draw can be trusted."""
+"""What several samples of the same case show: how much one sample can be trusted."""
 
 from __future__ import annotations
 

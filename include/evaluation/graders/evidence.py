@@ -1,4 +1,4 @@
-"""The evidence of answers: the pages on which their values stand."""
+"""The evidence of answers: the pages that state their values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A SQL expression over the row and its answer, for whatever the other graders cannot say."""
+"""A SQL expression over the row and its answer, for what the other graders cannot express."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from include.enrichment.spec.variants import CURRENT
+from include.enrichment.spec.variants.files import is_in_folder
 
 #: More variants are rejected: each asks for an answer to every row.
 MAX_VARIANTS = 20
@@ -22,7 +23,7 @@ def _off(value: object) -> object:
 
 
 def _in_folder(name: str) -> str:
-    if {"", ".", ".."} & set(name.split("/")):
+    if not is_in_folder(name):
         raise ValueError("must be the path of a file within the pipeline's folder, for example prompts/short.md")
     return name
 
