@@ -17,7 +17,7 @@ from include.evaluation.scores import Grade
 
 class Evidence(Grader):
     """
-    A value must stand on one of the expected pages, by a quote that is not missing in the documents.
+    The value must be on one of the expected pages, with a quote that the documents contain.
 
     The expected value is a page, a list of pages, or a list of places: objects with ``field`` and ``pages``. With
     ``field: _evidence`` all places count, and the score is the share of them that the evidence of the answer names;

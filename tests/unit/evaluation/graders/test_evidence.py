@@ -78,7 +78,7 @@ def test_without_an_expected_page_the_answer_is_unscored(expected: Any) -> None:
     assert _grade("total", expected).status == "unscored"
 
 
-def test_a_table_without_evidence_is_told() -> None:
+def test_a_table_without_evidence_is_reported() -> None:
     rows = pa.table({"total": [1]})
     with pytest.raises(SpecError, match=r"`evidence` of 'total' needs the column _evidence, which the table lacks"):
         Evidence().grade_all(Gradable(field="total", values=[1], expected=[1], rows=rows))

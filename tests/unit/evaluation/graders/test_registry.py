@@ -1,4 +1,4 @@
-"""graders/registry.py: a setting becomes a grader, or its mistakes are told with their place."""
+"""graders/registry.py: a setting becomes a grader, or its mistakes are reported with their place."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_fields_of_an_object_have_graders_of_their_own() -> None:
     assert read_grader(setting) == Object(fields={"a": Exact(), "b": Number(tolerance=1)})
 
 
-def test_mistakes_of_several_fields_are_told_together() -> None:
+def test_mistakes_of_several_fields_are_reported_together() -> None:
     with pytest.raises(OptionMistakes) as raised:
         read_grader({"object": {"fields": {"a": "exat", "b": "txt"}}})
     assert len(raised.value.mistakes) == 2
@@ -61,7 +61,7 @@ def test_mistakes_of_several_fields_are_told_together() -> None:
         (3, (), "must be the name of one grader"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(setting: object, path: tuple[str | int, ...], fact: str) -> None:
+def test_a_mistake_is_reported_with_its_place(setting: object, path: tuple[str | int, ...], fact: str) -> None:
     with pytest.raises(OptionMistakes) as raised:
         read_grader(setting)
     ((found, told),) = raised.value.mistakes

@@ -46,7 +46,7 @@ def test_an_expression_may_use_no_column() -> None:
         ("no_such(total)", "Function with name no_such does not exist"),
     ],
 )
-def test_an_expression_that_gives_no_score_is_told(expression: str, fact: str) -> None:
+def test_an_expression_that_gives_no_score_is_reported(expression: str, fact: str) -> None:
     with pytest.raises(SpecError) as raised:
         _grades(expression)
     assert fact in str(raised.value)
