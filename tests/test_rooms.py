@@ -175,6 +175,7 @@ ROOMS = [
             *(f"include.evaluation.{name}" for name in ("figures", "result", "scores", "spec", "statistics")),
             *("include.enrichment.errors", "numpy", "pandas", "scipy"),
         },
+        only={"metrics.py": {"include.evaluation.graders.json_values"}},
     ),
     Room(
         path="include/evaluation/statistics",
