@@ -49,8 +49,8 @@ _BELOW_STEPS = {
 _BELOW_AIRFLOW = {"airflow", "include.enrichment", "include.gateways", "include.steps"}
 _SERVER = {"jsonschema_rs", "msgspec", "starlette", "uvicorn", "yaml"}
 _BELOW_CLI = {
-    *("include.enrichment", "include.gateways", "include.steps", "include.stack", "claude_batch"),
-    *("pydantic", "pyarrow"),
+    *("include.enrichment", "include.evaluation", "include.gateways", "include.steps", "include.stack"),
+    *("claude_batch", "pydantic", "pyarrow"),
 }
 
 ROOMS = [
@@ -256,6 +256,11 @@ ROOMS = [
                 **{name: {"duckdb"} for name in ("duckdb_session.py", "decoding.py", "matching.py", "keeping.py")},
                 # The retry pass judges the answers that publish would take.
                 "failed_checks.py": {"include.steps.publishing"},
+                # What an evaluation would send is what runs would send.
+                "forecast.py": {
+                    *("include.steps.dry_run", "include.steps.extract"),
+                    *("include.steps.extracting", "include.steps.planning"),
+                },
             },
         )
         for folder in ("files", "extracting", "planning", "submitting", "loading", "publishing", "evaluating")

@@ -177,7 +177,7 @@ def _announce_cost(asked: _Asked, lake: Lake) -> None:
     from claude_batch.connections.gateways import open_buckets, open_source
     from include.gateways.documents.buckets import Buckets
     from include.steps.evaluating.cost_lines import cost_lines
-    from include.steps.forecast_evaluation import Doors, forecast_evaluation
+    from include.steps.evaluating.forecast import Doors, forecast_evaluation
 
     def buckets(pipeline: Pipeline) -> Buckets | None:
         connection = pipeline.settings.attachments_connection

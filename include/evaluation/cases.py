@@ -46,7 +46,8 @@ def number_cases(table: pa.Table, rejects: pa.Table, settings: EvaluationSetting
     key = [name for name in pipeline.settings.key_types if name not in (VARIANT, SAMPLE) and name in table.column_names]
     cluster = [settings.cluster] if settings.cluster else []
     columns = list(dict.fromkeys([*key, *settings.by, *cluster]))
-    rows = pa.concat_tables([table.select(columns), rejects.select(columns)])
+    # The types of the two may differ in width: string and large_string.
+    rows = pa.concat_tables([table.select(columns), rejects.select(columns)], promote_options="permissive")
     positions: dict[tuple[Hashable, ...], int] = {}
     first: list[int] = []
     for place, one in enumerate(_keys(rows, key)):

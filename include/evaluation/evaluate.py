@@ -41,18 +41,21 @@ def evaluate(
     *,
     key: Sequence[str] = (),
     pinned: Mapping[str, Scores] | None = None,
+    preferred_to: Mapping[str, str] | None = None,
 ) -> Figures:
     """
     Compute all figures of an evaluation. The same scores always give the same figures.
 
     :param key: the columns of ``scores.cases`` that tell one case from another; needed for ``pinned``
     :param pinned: earlier evaluations, by what a condition of the gate calls its baseline (an id or ``latest``)
+    :param preferred_to: the variant that the judges of a pairwise metric compare the others with, by metric; it has no
+        scores of its own
     """
     found = list(case_scores(scores))
-    variants = list(dict.fromkeys(one.variant for one in found))
+    variants = list(dict.fromkeys([*(one.variant for one in found), *(preferred_to or {}).values()]))
     clusters = cluster_of_each(scores.cases, settings)
     earlier = {name: _of_these_cases(other, scores, list(key)) for name, other in (pinned or {}).items()}
-    compared = comparisons(pairs(found, settings, earlier), clusters, settings)
+    compared = comparisons(pairs(found, settings, earlier, preferred_to), clusters, settings)
     decisions = list(decide(compared, variants, settings))
     return Figures(
         metrics=list(metrics(found, scores.cases, settings)),

@@ -38,11 +38,13 @@ class Judged:
     What judges say of an evaluation.
 
     :param scores: of the metrics with a judge only
+    :param preferred_to: the baseline of each pairwise metric, if its judges have one
     """
 
     scores: Scores
     agreements: list[JudgeAgreement]
     position_bias: list[PositionBias]
+    preferred_to: dict[str, str]
 
 
 def judge_table(
@@ -74,6 +76,7 @@ def judge_table(
         scores=join_scores([one.scores for one in found], cases=cases.frame),
         agreements=[each for one in found for each in one.agreements],
         position_bias=[each for one in found for each in one.position_bias],
+        preferred_to={metric: baseline for one in found for metric, baseline in one.preferred_to.items()},
     )
 
 
@@ -107,6 +110,7 @@ class _Evaluated:
             scores=self._scores(name, metric, answers, grades, options),
             agreements=agreements(name, options, of_judges, human, level="ordinal"),
             position_bias=[],
+            preferred_to={},
         )
 
     def compared(self, name: str, metric: MetricSettings) -> Judged:
@@ -135,6 +139,7 @@ class _Evaluated:
             scores=self._scores(name, metric, answers, grades, options, chosen),
             agreements=agreements(name, options, of_judges, human, level="nominal"),
             position_bias=[position_bias(name, judge, list(one.values())) for judge, one in merged.items()],
+            preferred_to={name: baseline} if baseline else {},
         )
 
     def _answers(self, name: str, metric: MetricSettings) -> Answers:

@@ -85,7 +85,8 @@ def read_ui_strings() -> pa.Table:
 def accuracy_faults(database: Path) -> list[dict[str, Any]]:
     """Return the emulator's settings in accuracy.yaml, with the right shelf of each product of the database."""
     with closing(sqlite3.connect(database)) as connection:
-        found = connection.execute(SHELVES.read_text(encoding="utf-8"), {"partition_start": "", "partition_end": "9"})
+        days = {"partition_start": "0001-01-01", "partition_end": "9999-12-31"}
+        found = connection.execute(SHELVES.read_text(encoding="utf-8"), days)
         names = [column for column, *_ in found.description]
         shelves = {row[names.index("package")]: row[names.index("shelf")] for row in found}
     faults: list[dict[str, Any]] = yaml.safe_load(ACCURACY.read_text(encoding="utf-8"))

@@ -181,6 +181,10 @@ def _overlap(luck: Luck, cases: int) -> NDArray[np.float64]:
     return np.where(luck.random(cases) < 2 / 3, 1.0, luck.beta(4, 2, size=cases))
 
 
+def _nearly_perfect(luck: Luck, cases: int) -> NDArray[np.float64]:
+    return np.where(luck.random(cases) < 0.9, 1.0, luck.random(cases))
+
+
 _BOOTSTRAP = "BCa bootstrap"
 _TRIALS: dict[tuple[str, str, int], Trial] = {
     ("share of right answers", "Wilson", 50): _share(50),
@@ -191,6 +195,8 @@ _TRIALS: dict[tuple[str, str, int], Trial] = {
     ("mean grade", _BOOTSTRAP, 200): _mean(_grades, 0.875, 200),
     ("mean overlap", _BOOTSTRAP, 50): _mean(_overlap, 8 / 9, 50),
     ("mean overlap", _BOOTSTRAP, 200): _mean(_overlap, 8 / 9, 200),
+    ("mean, nine of ten perfect", _BOOTSTRAP, 50): _mean(_nearly_perfect, 0.95, 50),
+    ("mean, nine of ten perfect", _BOOTSTRAP, 200): _mean(_nearly_perfect, 0.95, 200),
     ("share, three samples", _BOOTSTRAP, 200): _sampled(200),
     ("share, in clusters of 1 to 8", f"cluster {_BOOTSTRAP}", 20): _clustered(20),
     ("share, in clusters of 1 to 8", f"cluster {_BOOTSTRAP}", 50): _clustered(50),

@@ -23,6 +23,9 @@ from tests.fixtures.commands import command
         (["run", "catalogue", ""], "PARTITION is missing. Example: make run PIPELINE="),
         (["run", "catalogue"], "PARTITION"),
         (["run", "catalogue", "2999-01-01"], "Partition 2999-01-01 is in the future"),
+        (["evaluate", "catalogue_evaluatoin", "2026-11-17"], "did you mean 'catalogue_evaluation'?"),
+        (["evaluate", "catalogue", "2026-11-17"], "catalogue/evaluation.yaml: is missing"),
+        (["evaluate", "catalogue_evaluation", ""], "PARTITION is missing. Example: make evaluate PIPELINE="),
         (["up"], "invalid choice"),
         ([], "required"),
     ],
@@ -61,6 +64,22 @@ def test_an_invalid_option_is_reported_as_it_was_typed(tmp_path: Path, variables
     assert (ended.returncode, ended.stdout) == (2, "")
     assert said in ended.stderr
     assert ended.stderr.endswith("No run was started. Fix this, then run the same command again.\n")
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"DRY_RUN": "1"}, "DRY_RUN=1 is no option of an evaluation, which has ROWS, BUDGET, VARIANTS."),
+        ({"VARIANTS": "curent"}, "did you mean 'current'?"),
+        ({"GRADE_ONLY": "1", "ROWS": "5"}, "ROWS has no effect on GRADE_ONLY"),
+    ],
+)
+def test_an_option_that_an_evaluation_does_not_have_is_status_2(
+    tmp_path: Path, variables: dict[str, str], said: str
+) -> None:
+    ended = command(tmp_path, "evaluate", "catalogue_evaluation", "2026-11-17", **variables)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert said in ended.stderr
 
 
 def test_the_real_api_needs_a_key(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.stack import sample_products
+from include.stack.folder import ROOT
 
 DAYS = [(date(2026, 10, 20) + timedelta(days=day)).isoformat() for day in range(30)]
 
@@ -84,3 +86,29 @@ def test_the_ui_strings_are_of_the_last_day_and_fit_their_own_limits(database: P
 )
 def test_the_ui_strings_have_placeholders_of_each_kind(database: Path, part: str) -> None:
     assert query(database, f"SELECT count(*) FROM ui_strings WHERE instr(text, '{part}') > 0") != [(0,)]
+
+
+def test_the_emulator_is_right_by_model_and_prompt_about_the_cases_of_the_evaluation_only(database: Path) -> None:
+    faults = [fault for fault in sample_products.accuracy_faults(database) if fault["kind"] == "accuracy"]
+    assert {len(fault["truth"]) for fault in faults} == {2_998}
+
+    def struck(pipeline: str) -> dict[str, list[float]]:
+        row = {"package": "p", "summary": "s", "description": "d", "homepage": None, "tags": "[]"}
+        columns = [*row, "section", "shelf", "certainty"]
+        return {
+            name: [
+                fault["share"]
+                for fault in faults
+                if fault["model"] == one.settings.request.model
+                and fault["match"] in one.renderer(columns, run_id="").render(row).params
+            ]
+            for name, one in load_pipeline(ROOT / "include/pipelines" / pipeline).by_variant.items()
+        }
+
+    assert struck("catalogue_evaluation") == {
+        "current": [0.8],
+        "brief": [0.66],
+        "sonnet": [0.92],
+        "sonnet-brief": [0.9],
+    }
+    assert struck("catalogue") == {"": []}

@@ -40,28 +40,34 @@ class Pair:
 
 
 def pairs(
-    found: Sequence[CaseScores], settings: EvaluationSettings, pinned: Mapping[str, Sequence[CaseScores]]
+    found: Sequence[CaseScores],
+    settings: EvaluationSettings,
+    pinned: Mapping[str, Sequence[CaseScores]],
+    preferred_to: Mapping[str, str] | None = None,
 ) -> list[Pair]:
     """
     Return what is to be compared: under each metric every variant with the default baseline and with those of the gate.
 
     :param pinned: the scores of earlier evaluations, for the cases of this one, by the name of the evaluation
+    :param preferred_to: the variant that the judges of a pairwise metric compare the others with, by metric
     """
     variants = list(dict.fromkeys(scores.variant for scores in found))
     default = default_baseline(variants, settings)
     by_name = {(scores.metric, scores.variant): scores for scores in found}
     wanted = []
     for scores in found:
+        if preferred_to and scores.metric in preferred_to:
+            wanted.append(_preferred(scores, preferred_to[scores.metric]))
+            continue
         pairwise = _is_pairwise(scores.metric, settings)
         of_gate = [one.baseline for one in settings.gate if one.metric == scores.metric]
         for baseline in dict.fromkeys([default, *of_gate]):
             if baseline == scores.variant:
                 continue
-            if pairwise and baseline == default:
-                wanted.append(_preferred(scores, baseline))
-                continue
-            before = by_name.get((scores.metric, baseline)) or _earlier(scores, pinned.get(baseline, ()))
-            if before is not None and not pairwise:
+            # Scores of pairs depend on what each variant is compared with, so those of an evaluation stand alone.
+            earlier = None if pairwise else _earlier(scores, pinned.get(baseline, ()))
+            before = by_name.get((scores.metric, baseline)) or earlier
+            if before is not None:
                 wanted.append(_paired(scores, before, baseline))
     return wanted
 

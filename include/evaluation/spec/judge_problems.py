@@ -22,7 +22,10 @@ from include.evaluation.spec.settings import MetricSettings
 
 
 def option_problems(metric: MetricSettings, pipeline: Pipeline) -> Iterator[tuple[NodePath, str]]:
-    """Yield the mistakes in the options of a metric's judges, each with its place below the metric."""
+    """Yield the mistakes in the settings of a metric with judges, each with its place below the metric."""
+    fields = list(pipeline.output.properties)
+    if metric.field and metric.field not in fields:
+        yield ("field",), f"the output has no field {metric.field!r}{_known(metric.field, fields)}"
     try:
         options = _options(metric)
     except JudgeMistakes as error:

@@ -71,3 +71,8 @@ def test_a_pipeline_without_variants_and_samples_has_one_of_each() -> None:
     assert samples_of(rows) == [1] * 4
     assert variants_of(_TABLE) == ["a", "b", "a", "a"]
     assert samples_of(_TABLE) == [1, 1, 1, 2]
+
+
+def test_rejects_may_have_wider_types(pipeline: Pipeline) -> None:
+    wide = _REJECTS.set_column(3, "shelf", _REJECTS["shelf"].cast(pa.large_string()))
+    assert number_cases(_TABLE, wide, _SETTINGS, pipeline).frame["shelf"].tolist() == ["x", "y", "z"]

@@ -11,6 +11,7 @@ import pandas as pd
 from include.evaluation.evaluate import evaluate
 from include.evaluation.scores import Scores
 from include.evaluation.spec.settings import EvaluationSettings
+from tests.fixtures.evaluations import make_scores
 
 GATE = {"metric": "shelf", "margin": 0.02}
 
@@ -78,3 +79,12 @@ def test_no_cases_are_no_figures() -> None:
     nothing = Scores(scores=_scores({}).scores, texts=_scores({}).texts, cases=pd.DataFrame({"sku": []}))
     found = evaluate(nothing, _settings(gate=[GATE]))
     assert (found.metrics, found.comparisons, found.verdict) == ([], [], "inconclusive")
+
+
+def test_a_gate_on_what_judges_prefer_needs_no_other_metric() -> None:
+    scores = make_scores({"new": [1.0] * 30}, metric="liked")
+    gate = [{"metric": "liked", "margin": 0.1, "baseline": "current"}]
+    settings = EvaluationSettings.model_validate({"metrics": {"liked": {"pairwise": "judge"}}, "gate": gate})
+    found = evaluate(scores, settings, preferred_to={"liked": "current"})
+    assert [(one.variant, one.verdict) for one in found.gate] == [("new", "pass")]
+    assert [(one.baseline, one.wins) for one in found.comparisons] == [("current", 30)]

@@ -16,7 +16,7 @@ from include.evaluation.scores import Grade
 #: A date as Compact has it.
 _DATE = re.compile(r"<(\d{4}-\d\d-\d\d)>")
 #: Texts whose dates are kept.
-_MOST_KEPT = 10_000
+_MOST_KEPT = 1_000
 _Order = Literal["day first", "month first"]
 
 

@@ -20,7 +20,7 @@ _MINUS_BEFORE = re.compile(r"(?:^|(?<=[\s(]))-\s*[^\w\s]*\s*$|[^\w\s]\s*-\s*$")
 _MINUS_AFTER = re.compile(r"^\s*[^\w\s-]?\s*-(?!\w)")
 _SEPARATORS = {".": re.compile(r"[^\d.]"), ",": re.compile(r"[^\d,]")}
 #: Values of a text that are kept: the answers of an evaluation repeat themselves.
-_MOST_KEPT = 10_000
+_MOST_KEPT = 1_000
 
 
 class Number(PairGrader):

@@ -19,7 +19,7 @@ Ignored = Literal["case", "space", "punctuation", "accents"]
 _PUNCTUATION = re.compile(r"[^\w\s]|_")
 _WRONG = wrong("differs")
 #: Texts that are kept without what is ignored: those of an evaluation repeat themselves.
-_MOST_KEPT = 10_000
+_MOST_KEPT = 1_000
 
 
 class Text(PairGrader):

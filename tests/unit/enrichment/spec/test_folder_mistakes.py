@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from include.enrichment.errors import SpecError
+from include.enrichment.spec.pipeline_folder import find_warnings
 from tests.fixtures.folder import SCHEMA, YAML, Load, Mistakes, in_schema
 
 SHORT = "variants:\n  short:\n    user: short.md\n"
@@ -67,11 +69,15 @@ def test_text_and_json_are_not_mixed(mistakes: Mistakes) -> None:
     [
         ("{short: {system: shrt.md}}", "variants.short.system: there is no file 'shrt.md'; did you mean 'short.md'?"),
         ("{short: {context: contxt}}", "variants.short.context: there is no folder with *.md files 'contxt'; did you"),
+        ("{short: {context: empty}}", "variants.short.context: there is no folder with *.md files 'empty'"),
     ],
 )
 def test_a_missing_file_is_reported_with_the_nearest_name(mistakes: Mistakes, variants: str, expected: str) -> None:
-    (found,) = mistakes(yaml=f"{YAML}variants: {variants}\n", more={"short.md": "x", "context/a.md": "x"})
+    (found,) = mistakes(
+        yaml=f"{YAML}variants: {variants}\n", more={"short.md": "x", "context/a.md": "x", "empty/.keep": ""}
+    )
     assert found.startswith(f"pipeline.yaml:7: {expected}")
+    assert "did you mean 'empty'" not in found
 
 
 def test_the_schema_of_a_variant_is_no_misnamed_schema(load: Load) -> None:
@@ -91,3 +97,28 @@ def test_examples_are_checked_against_the_prompt_and_the_schema_of_their_variant
     assert shown.shared.startswith("# Words\n\n<examples>")
     assert load(yaml=yaml, more=good).shared == ""
     assert mistakes(yaml=yaml, more=good | {"shown.jsonl": "{}"})[0].startswith("shown.jsonl:1: is not an example")
+
+
+def test_doubtful_parts_of_a_variant_give_warnings_with_its_files(load: Load) -> None:
+    yaml = f"{YAML}variants: {{shown: {{context: words, cache: off, schema: other.json}}}}\n"
+    more = {"words/a.md": "A rule that all rows share. " * 1_000, "other.json": in_schema("label", "größe")}
+    odd, cache = find_warnings(load(yaml=yaml, more=more))
+    assert odd.startswith("tickets/other.json:6: the API may reject 'größe'")
+    assert cache.startswith("tickets/pipeline.yaml:7: variants.shown.cache: is off, so every request pays the full")
+
+
+def test_a_check_by_sql_may_use_a_field_that_a_variant_lacks(load: Load) -> None:
+    yaml, more = f"{YAML}variants: {{other: {{schema: other.json}}}}\n", {"other.json": in_schema("label", "tag")}
+    pipeline = load(yaml=yaml, more=more, checks="- {name: short, sql: length(output.tag) < 3}\n")
+    checks = pipeline.read_checks()
+    assert checks
+    facts = checks.facts({"id": 1, "text": "a"})
+    verdicts = checks.new_judge().judge([facts] * 2, ['{"label": "long"}', '{"tag": "long"}'], [None] * 2)
+    assert [verdict.failed for verdict in verdicts] == [(), ["short"]]
+
+
+def test_a_column_of_the_source_is_used_if_any_variant_does(load: Load) -> None:
+    pipeline = load(yaml=YAML + SHORT, more={"short.md": "{{ text }} {{ mood }}"})
+    assert pipeline.columns == {"id", "text", "mood"}
+    with pytest.raises(SpecError, match=r"tickets/short\.md:1: the query has no column 'mood'"):
+        pipeline.renderers(["id", "text"], run_id="run-1")

@@ -74,9 +74,17 @@ def test_the_baseline_is_the_gates_or_current_or_the_first(
     assert default_baseline(variants, _settings(gate=gate)) == expected
 
 
+def test_preferences_without_a_baseline_are_compared_like_other_scores() -> None:
+    found = [_scores(name, values, "liked") for name, values in (("current", [1, 0.25]), ("new", [0, 0.75]))]
+    earlier = {"20261101T000000Z-01": [_scores("current", [1, 1], "liked")]}
+    gate = [{"metric": "liked", "margin": 0.1, "baseline": "20261101T000000Z-01"}]
+    (one,) = pairs(found, _settings(gate=gate), earlier)
+    assert (one.scores.variant, one.baseline, list(one.differences)) == ("new", "current", [-1, 0.5])
+
+
 def test_a_judges_preference_is_compared_with_the_rest_of_it() -> None:
     found = [_scores("current", [1, 1, 1, 1]), _scores("new", [1, 1, 0.5, 0], "liked")]
-    (one,) = comparisons(_pairs([found[0], found[1]]), None, _settings())
+    (one,) = comparisons(pairs(found, _settings(), {}, {"liked": "current"}), None, _settings())
     assert (one.metric, one.baseline, one.kind) == ("liked", "current", "proportion")
     assert (one.wins, one.losses, one.ties, one.effect) == (2, 1, 1, 0.25)
 

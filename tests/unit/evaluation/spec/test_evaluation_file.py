@@ -166,5 +166,5 @@ def test_evidence_may_be_graded_as_a_whole_where_the_output_has_it(read: Read, l
     with_evidence = load(yaml=f"{yaml}attachments: {{columns: [text], connection: aws}}\noutput: {{evidence: true}}\n")
     text = "metrics: {pages: {field: _evidence, expected: pages, grade: evidence}}"
     assert read(with_evidence, text).metrics["pages"].field == "_evidence"
-    with pytest.raises(SpecError, match="needs output.evidence: true in pipeline.yaml"):
+    with pytest.raises(SpecError, match=r"needs output\.evidence: true in pipeline\.yaml"):
         read(load(yaml=yaml), text)

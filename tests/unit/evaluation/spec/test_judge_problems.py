@@ -100,6 +100,7 @@ def test_grades_of_a_scale_need_no_points(tmp_path: Path) -> None:
         ({"judge": "j", "grade": {"human": "humn"}}, "grade.human: 'humn' is not carried: add it to source.carry; did"),
         ({"judge": "j", "grade": {"least_kappa": 0.5}}, "grade.least_kappa: compares with a human: set `human`"),
         ({"judge": "j", "grade": {"least_alpha": 0.5}}, "grade.least_alpha: compares several judges, and there is one"),
+        ({"judge": "j", "field": "lable"}, "field: the output has no field 'lable'; did you mean 'label'?"),
         ({"judge": "j", "grade": {"feld": "x"}}, "grade.feld: unknown key; did you mean 'field'?"),
         ({"judge": "j", "grade": {"human": {"breif": "human"}}}, "grade.human.breif: there is no variant 'breif'"),
     ],

@@ -1,4 +1,4 @@
-"""forecast_evaluation: what an evaluation would send, its judges included. Nothing is sent, and nothing stays."""
+"""What an evaluation would send, its judges included. Nothing is sent, and nothing stays on the lake."""
 
 from __future__ import annotations
 
