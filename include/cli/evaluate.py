@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -74,11 +75,19 @@ def evaluate(folder: StackFolder, name: str, partition_text: str, *, grade_only:
     except (MissingVariables, EnrichmentError) as error:
         complain(f"{error}\n{NOT_STARTED}")
         return BAD_ARGUMENTS
-    if grade_only:
-        return _grade(folder, asked)
+    try:
+        return _grade(folder, asked) if grade_only else _run(folder, asked, needed)
+    except Exception:
+        # Python would end with status 1, which is that of a failed gate.
+        traceback.print_exc()
+        complain(f"NOT evaluated: {asked.name}, because of the unexpected error above.")
+        return NOT_EVALUATED
+
+
+def _run(folder: StackFolder, asked: _Asked, needed: Mapping[str, str]) -> int:
     with throw_away_home(folder) as home:
-        dags = [write_plain_dag(home / "dags", each.name) for each in (asked.pipeline, *asked.judges)]
-        configure_airflow(home, dags[0].parent, needed)
+        dags = [_dag_file(home / "dags", each.name) for each in (asked.pipeline, *asked.judges)]
+        configure_airflow(home, dags[0], needed)
         exit_on_signals(
             home,
             f"{asked.name} was not evaluated. Submitted batches are in the ledger on {os.environ[LAKE]}; the same"
@@ -109,6 +118,7 @@ def _read(name: str, partition_text: str, environment: Mapping[str, str]) -> _As
     except ParamError as error:
         raise ParamError(f"{format_options(options)}: {error}") from None
     judges = [] if options.rows else [load_pipeline(_PIPELINES / judge) for judge in judges_of(settings)]
+    _check_pairs(pipeline, judges)
     return _Asked(
         pipeline=pipeline,
         judges=judges,
@@ -118,8 +128,28 @@ def _read(name: str, partition_text: str, environment: Mapping[str, str]) -> _As
     )
 
 
+def _check_pairs(pipeline: Pipeline, judges: list[Pipeline]) -> None:
+    """Raise ParamError if a judge of pairs would find nothing to compare, before the answers are paid for."""
+    from include.enrichment.answers.table import VARIANT
+
+    chosen = list(pipeline.variants)
+    for judge in judges:
+        pairs = judge.settings.source.pairs
+        if pairs and chosen and pairs.column == VARIANT and pairs.baseline not in (None, *chosen):
+            raise ParamError(
+                f"VARIANTS={','.join(chosen)} leaves out {pairs.baseline}, with which {judge.name} compares the others"
+                " (source.pairs.baseline). Add it."
+            )
+
+
 def _names(pipelines: list[Pipeline]) -> list[str]:
     return [pipeline.name for pipeline in pipelines]
+
+
+def _dag_file(folder: Path, pipeline: str) -> Path:
+    """The pipeline's own Dag file, as it may wait for its source or have other connections; else a plain one."""
+    own = ROOT / "dags" / f"{pipeline}.py"
+    return own if own.is_file() else write_plain_dag(folder, pipeline)
 
 
 def _variables(folder: StackFolder, environment: Mapping[str, str], pipelines: list[Pipeline]) -> dict[str, str]:
@@ -130,15 +160,16 @@ def _variables(folder: StackFolder, environment: Mapping[str, str], pipelines: l
 
 
 def _grade(folder: StackFolder, asked: _Asked) -> int:
-    """Evaluate what is published. A trial is not, so ROWS is of no use here."""
+    """Evaluate what is published, with all its variants. A trial is not."""
     status = NOT_EVALUATED
 
     def work(lake: Lake) -> None:
         nonlocal status
         status = _evaluate(asked, lake, trial=None)
 
-    if asked.options.rows:
-        complain(f"ROWS has no effect on GRADE_ONLY, which grades the published partition.\n{NOT_STARTED}")
+    if asked.options.rows or asked.options.variants:
+        given = "ROWS" if asked.options.rows else "VARIANTS"
+        complain(f"{given} has no effect on GRADE_ONLY, which grades the published partition.\n{NOT_STARTED}")
         return BAD_ARGUMENTS
     ended = with_lake(folder, work)
     # Errors of the lake have the status of a failed command, which is that of a failed gate here.
@@ -176,7 +207,7 @@ def _announce_cost(asked: _Asked, lake: Lake) -> None:
     from claude_batch.connections.claude_connection import open_claude
     from claude_batch.connections.gateways import open_buckets, open_source
     from include.gateways.documents.buckets import Buckets
-    from include.steps.evaluating.cost_lines import cost_lines
+    from include.steps.evaluating.cost_lines import check_parts, cost_lines
     from include.steps.evaluating.forecast import Doors, forecast_evaluation
 
     def buckets(pipeline: Pipeline) -> Buckets | None:
@@ -193,6 +224,7 @@ def _announce_cost(asked: _Asked, lake: Lake) -> None:
         parts = forecast_evaluation(asked.pipeline, asked.judges, asked.partition, doors)
     for line in cost_lines(parts, budget_usd=asked.options.budget_usd):
         say(line)
+    check_parts(parts, budget_usd=asked.options.budget_usd)
 
 
 def _within(pipeline: Pipeline, budget_usd: Decimal | None) -> Pipeline:

@@ -142,4 +142,5 @@ def _rough(judge: Pipeline, grades: int, pipeline: Pipeline, lake: Lake) -> Part
             )
         ],
         rough=True,
+        budget_usd=judge.settings.limits.budget_usd,
     )
