@@ -67,8 +67,10 @@ class VariantFacts(_Frozen):
     """
     What one variant is and costs.
 
-    :param requests: distinct requests, of this and of earlier runs
+    :param answers: one for each case and sample, those that could not be used included
     :param invalid: answers that could not be used, which are rejects
+    :param input_tokens: of the prompts of its answers, cached ones included, without those of answers that a repair has
+        replaced; None, like ``output_tokens``, if the results of a batch are gone
     :param cost_usd: of its answers, whichever run paid for them; None if a price is unknown
     :param judge_usd: of all judges' answers about it
     """

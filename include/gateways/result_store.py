@@ -20,6 +20,7 @@ from include.enrichment.answers.outcome import OUTCOMES_SCHEMA
 from include.enrichment.answers.table import ANSWERS_SCHEMA
 from include.enrichment.batches.prior_results import COMPACT_SCHEMA, FOUND_SCHEMA, PriorResults, select_outcomes
 from include.enrichment.batches.usage import USAGE_COLUMNS, BatchFacts
+from include.enrichment.cost.prices import TOKEN_RATES
 from include.enrichment.errors import LakeError, LoadError
 from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.storage import layout
@@ -120,6 +121,15 @@ class ResultStore:
             outcomes = self._table(file, key, USAGE_COLUMNS)
             file.seek(0)
             return self._facts(batch_id, pq.read_metadata(file).metadata), outcomes
+
+    def tokens(self, batch_id: str) -> pa.Table:
+        """
+        Return ``request_id`` and the counts TOKEN_RATES of each outcome. Raises ObjectMissing if the batch has not been
+        loaded.
+        """
+        key = layout.results(self._pipeline, batch_id)
+        with self._lake.open(key) as file:
+            return self._table(file, key, ["request_id", *TOKEN_RATES])
 
     def _facts(self, batch_id: str, metadata: Mapping[bytes, bytes] | None) -> BatchFacts | None:
         return BatchFacts.from_metadata(

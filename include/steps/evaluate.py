@@ -35,6 +35,7 @@ from include.evaluation.spec.evaluation_file import read_evaluation
 from include.evaluation.spec.settings import FILE, LATEST, EvaluationSettings
 from include.gateways.lake import Lake
 from include.gateways.project.origin import read_origin
+from include.gateways.result_store import ResultStore
 from include.reporting.evaluation.page import render_report
 from include.steps.evaluating.baselines import find_latest, read_pinned, with_baseline, with_latest
 from include.steps.evaluating.published import Published, check_columns, check_judges, read_published, read_trial
@@ -109,7 +110,12 @@ def evaluate(
         resamples=settings.resamples,
         cases=len(evaluated.scores.cases),
         samples=max([*samples_of(published.table), *samples_of(published.rejects)], default=1),
-        variants=variant_facts(published, _models(pipeline), judges_usd(map(_paid, readers.values()))),
+        variants=variant_facts(
+            published,
+            _models(pipeline),
+            judges_usd(map(_paid, readers.values())),
+            ResultStore(lake, pipeline=folder.name),
+        ),
         agreements=evaluated.judged.agreements,
         position_bias=evaluated.judged.position_bias,
         **vars(evaluated.figures),

@@ -13,7 +13,7 @@ from include.enrichment.storage.layout import RunFolder
 from include.gateways.sources.published_table import PublishedTable
 from include.steps.evaluate import evaluate
 from include.steps.extract import extract
-from tests.fixtures.flow import DAY, Flow, write_pipeline, write_tickets
+from tests.fixtures.flow import DAY, Flow, booked, write_pipeline, write_tickets
 from tests.fixtures.judges import judge_schema
 
 _TICKETS = """\
@@ -101,6 +101,10 @@ def test_judges_find_what_is_true_of_the_answers(judged: Flow, tmp_path: Path) -
         ("graded", "current"): pytest.approx(share),
         ("graded", "candidate"): 1,
         ("preferred", "candidate"): pytest.approx(1 - share / 2),
+    }
+    books = {line["variant"]: line for line in booked(judged) if line["pipeline"] == "tickets"}
+    assert {one.variant: (one.input_tokens, one.output_tokens) for one in result.variants} == {
+        name: (line["input_tokens"], line["output_tokens"]) for name, line in books.items()
     }
     (bias,) = result.position_bias
     assert (bias.judge, bias.pairs, bias.disagreements, bias.unscored) == ("pairs", _COUNT, 0, 0)
