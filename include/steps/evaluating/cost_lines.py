@@ -73,20 +73,14 @@ def check_parts(parts: Sequence[Part], *, budget_usd: Decimal | None) -> None:
     """
     Raise BudgetExceeded if a budget would stop the evaluation for certain, so that nothing is paid before it stops.
 
-    A budget that only might stop it is told by cost_lines().
+    A budget that only might stop it is told by cost_lines(), as the size of rough parts is not certain.
 
     :param budget_usd: as for cost_lines()
     """
     for part in parts:
         if part.over_budget:
             raise BudgetExceeded(f"{part.pipeline}: {part.over_budget}")
-        if part.budget_usd is not None and (part.low_usd or 0) > part.budget_usd:
-            raise BudgetExceeded(
-                f"{part.pipeline} would cost at least {format_usd(part.low_usd)} ({part.requests:,} requests), and its"
-                f" budget is {format_usd(part.budget_usd)} (limits.budget_usd). Nothing was sent. Raise it, or evaluate"
-                " fewer cases or variants."
-            )
-    low = _total(parts, "low_usd")
+    low = _total([part for part in parts if not part.rough], "low_usd")
     if budget_usd is not None and low is not None and low > budget_usd:
         raise BudgetExceeded(
             f"The evaluation would cost at least {format_usd(low)}, and its budget is {format_usd(budget_usd)}. Nothing"

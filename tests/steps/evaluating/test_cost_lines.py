@@ -55,14 +55,13 @@ def test_a_price_that_is_unknown_makes_the_total_unknown() -> None:
 
 
 def test_a_budget_that_stops_the_evaluation_for_certain_is_told_before_anything_is_sent() -> None:
-    asked, judge = part("asked", estimate("3", "5", low="2")), part("judge", estimate("3", "5", low="2"), rough=True)
-    check_parts([asked, replace(judge, budget_usd=Decimal(2))], budget_usd=Decimal(4))
+    asked, judge = part("asked", estimate("3", "5", low="2")), part("judge", estimate("3", "5", low="2"))
+    check_parts([asked, judge], budget_usd=Decimal(4))
     with pytest.raises(BudgetExceeded, match=r"evaluation would cost at least \$4\.0000, and its budget is \$3\.9900"):
         check_parts([asked, judge], budget_usd=Decimal("3.99"))
-    with pytest.raises(BudgetExceeded, match=r"judge would cost at least \$2\.0000 .* \$1\.0000 \(limits\.budget_usd"):
-        check_parts([asked, replace(judge, budget_usd=Decimal(1))], budget_usd=None)
     with pytest.raises(BudgetExceeded, match="judge: its month"):
         check_parts([asked, replace(judge, over_budget="its month")], budget_usd=None)
+    check_parts([asked, replace(judge, rough=True, budget_usd=Decimal(1))], budget_usd=Decimal(2))  # it may suffice
     check_parts([part("asked", None), judge], budget_usd=Decimal(0))  # an unknown cost stops the run itself
 
 
