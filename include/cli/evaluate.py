@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import traceback
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -87,7 +88,7 @@ def evaluate(folder: StackFolder, name: str, partition_text: str, *, grade_only:
 def _run(folder: StackFolder, asked: _Asked, needed: Mapping[str, str]) -> int:
     with throw_away_home(folder) as home:
         dags = [_dag_file(home / "dags", each.name) for each in (asked.pipeline, *asked.judges)]
-        configure_airflow(home, dags[0], needed)
+        configure_airflow(home, dags[0].parent, needed)
         exit_on_signals(
             home,
             f"{asked.name} was not evaluated. Submitted batches are in the ledger on {os.environ[LAKE]}; the same"
@@ -147,9 +148,16 @@ def _names(pipelines: list[Pipeline]) -> list[str]:
 
 
 def _dag_file(folder: Path, pipeline: str) -> Path:
-    """The pipeline's own Dag file, as it may wait for its source or have other connections; else a plain one."""
+    """
+    Copy the pipeline's own Dag file, as it may wait for its source or have other connections; else write a plain one.
+
+    Airflow runs only Dags of one folder.
+    """
     own = ROOT / "dags" / f"{pipeline}.py"
-    return own if own.is_file() else write_plain_dag(folder, pipeline)
+    if not own.is_file():
+        return write_plain_dag(folder, pipeline)
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copy(own, folder))
 
 
 def _variables(folder: StackFolder, environment: Mapping[str, str], pipelines: list[Pipeline]) -> dict[str, str]:
