@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -20,6 +21,8 @@ from include.evaluation.result import EvaluationResult
 from include.evaluation.scores import Scores
 from include.evaluation.spec.settings import FILE, LATEST, EvaluationSettings
 from include.gateways.lake import Lake
+
+log = logging.getLogger(__name__)
 
 #: How many evaluations an error names, the newest first.
 _NAMED = 5
@@ -65,35 +68,69 @@ def check_chosen(
         )
 
 
-def find_latest(pipeline: str, run_id: str, lake: Lake) -> str | None:
+def find_latest(pipeline: str, run_id: str, lake: Lake, *, simulated: bool) -> str | None:
     """
     Return the id of the evaluation that ``latest`` names; None if there is none.
 
     It is the newest one that did not fail, so that a regression never becomes the next baseline. Trials do not count,
     nor do evaluations of this run's own table.
+
+    :param simulated: whether the emulator gave these answers. Its answers are never compared with Claude's
     """
     for evaluation_id in _ids(pipeline, lake):
         result = _read_result(EvaluationFolder(pipeline=pipeline, evaluation_id=evaluation_id), lake)
-        if result and result.trial is None and result.run_id != run_id and result.verdict != "fail":
+        usable = result and result.trial is None and result.simulated == simulated and result.verdict != "fail"
+        if result and usable and result.run_id != run_id:
             return evaluation_id
     return None
 
 
 def read_pinned(
-    settings: EvaluationSettings, *, variants: Collection[str], key: Sequence[str], pipeline: str, lake: Lake
+    settings: EvaluationSettings,
+    *,
+    variants: Collection[str],
+    key: Sequence[str],
+    pipeline: str,
+    simulated: bool,
+    file_hashes: Mapping[str, str],
+    lake: Lake,
 ) -> Mapping[str, Scores]:
     """
-    Return the scores of each earlier evaluation that is a baseline, by its id.
+    Return the scores of each earlier evaluation that is a baseline, by its id. Log a warning if its grades follow other
+    files.
 
     :param settings: as with_latest() returns them
     :param variants: of the pipeline
     :param key: the columns that identify a case
+    :param simulated: as in find_latest()
+    :param file_hashes: of the files of the pipeline and its judges, as in EvaluationResult
 
-    Raises ParamError, with the closest name, if a baseline is neither a variant nor an evaluation, and LakeError if
-    the cases of that evaluation have another key.
+    Raises ParamError, with the closest name, if a baseline is neither a variant nor an evaluation, or if its answers
+    are simulated and these are not, or the other way round. Raises LakeError if the evaluation is damaged, or if its
+    cases have another key.
     """
-    folders = check_baselines(settings, variants=variants, pipeline=pipeline, lake=lake)
-    return {folder.evaluation_id: _read_scores(folder, key, lake) for folder in folders}
+    pinned = {}
+    for folder in check_baselines(settings, variants=variants, pipeline=pipeline, lake=lake):
+        evaluation_id = folder.evaluation_id
+        if (result := _read_result(folder, lake)) is None:
+            raise LakeError(
+                f"{lake.locate(folder.summary_json)} is damaged. Nothing was evaluated. Choose another baseline.",
+                retryable=False,
+            )
+        if result.simulated != simulated:
+            raise ParamError(
+                f"The answers of the evaluation {evaluation_id} are {_origin(result.simulated)}, and those of this one"
+                f" are {_origin(simulated)}. Nothing was evaluated. Choose another baseline."
+            )
+        if changed := _changed_grading(result, pipeline, file_hashes):
+            log.warning(
+                "The scores of the baseline %s are of other files, so a difference may come from these: %s. To compare"
+                " with its answers under the new files, evaluate its partition again",
+                evaluation_id,
+                ", ".join(changed),
+            )
+        pinned[evaluation_id] = _read_scores(folder, key, lake)
+    return pinned
 
 
 def check_baselines(
@@ -120,6 +157,25 @@ def check_baselines(
             )
         folders.append(folder)
     return folders
+
+
+def _origin(simulated: bool) -> str:
+    return "simulated" if simulated else "Claude's"
+
+
+def _changed_grading(earlier: EvaluationResult, pipeline: str, file_hashes: Mapping[str, str]) -> list[str]:
+    """The files that say how answers are graded, evaluation.yaml and those of judges of both, that were different."""
+    both = {_folder(name) for name in earlier.file_hashes} & {_folder(name) for name in file_hashes}
+
+    def grading(hashes: Mapping[str, str]) -> set[tuple[str, str]]:
+        judges = {each for each in hashes.items() if _folder(each[0]) in both - {pipeline}}
+        return judges | {each for each in hashes.items() if each[0] == f"{pipeline}/{FILE}"}
+
+    return sorted({name for name, _ in grading(earlier.file_hashes) ^ grading(file_hashes)})
+
+
+def _folder(file: str) -> str:
+    return file.partition("/")[0]
 
 
 def _ids(pipeline: str, lake: Lake) -> list[str]:
