@@ -77,6 +77,8 @@ def _grade_values(grader: Grader, places: Sequence[int], expected: Sequence[Any]
             field=answers.field,
             values=[answers.values[place] for place in places],
             expected=[expected[place] for place in places],
-            rows=answers.table.take(places) if len(places) < len(answers.table) else answers.table,
+            rows=answers.table.take(pa.array(places, pa.int64()))
+            if len(places) < len(answers.table)
+            else answers.table,
         )
     )
