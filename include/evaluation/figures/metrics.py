@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from include.enrichment.errors import SpecError
 from include.evaluation.figures.case_scores import CaseScores
-from include.evaluation.graders.json_values import as_text
+from include.evaluation.json_values import as_text
 from include.evaluation.result import Metric
 from include.evaluation.spec.settings import FILE, EvaluationSettings
 from include.evaluation.statistics import means, proportions
