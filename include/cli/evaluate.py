@@ -27,6 +27,7 @@ from include.stack.stack import LAKE
 
 if TYPE_CHECKING:
     from include.enrichment.spec.pipeline import Pipeline
+    from include.evaluation.spec.settings import EvaluationSettings
     from include.gateways.lake import Lake
 
 _PIPELINES = ROOT / "include" / "pipelines"
@@ -42,11 +43,13 @@ class _Asked:
 
     :param pipeline: with the options of this evaluation
     :param judges: the pipelines that grade its answers; none for a trial: judges read the published table
+    :param settings: what evaluation.yaml says, with the baseline of this evaluation
     :param baseline: replaces that of the gate; None: it does not
     """
 
     pipeline: Pipeline
     judges: list[Pipeline]
+    settings: EvaluationSettings
     partition: Partition
     options: RunOptions
     baseline: str | None
@@ -102,20 +105,25 @@ def _read(name: str, partition_text: str, environment: Mapping[str, str]) -> _As
     from include.enrichment.spec.pipeline_folder import load_pipeline
     from include.evaluation.spec.evaluation_file import read_evaluation
     from include.steps.evaluate import judges_of
+    from include.steps.evaluating.baselines import check_chosen, with_baseline
 
-    pipeline = load_pipeline(_PIPELINES / name)
-    settings = read_evaluation(_PIPELINES / name, pipeline)
+    whole = load_pipeline(_PIPELINES / name)
+    settings = read_evaluation(_PIPELINES / name, whole)
+    if baseline := environment.get("BASELINE"):
+        settings = with_baseline(settings, baseline)
     try:
-        pipeline = pipeline.for_run(options)
+        pipeline = whole.for_run(options)
     except ParamError as error:
         raise ParamError(f"{format_options(options)}: {error}") from None
     judges = [] if options.rows else [load_pipeline(_PIPELINES / judge) for judge in judges_of(settings)]
+    check_chosen(pipeline.variants, whole.variants, settings, judges)
     return _Asked(
         pipeline=pipeline,
         judges=judges,
         partition=partition,
         options=options,
-        baseline=environment.get("BASELINE") or None,
+        settings=settings,
+        baseline=baseline or None,
     )
 
 
@@ -150,9 +158,13 @@ def _run_and_grade(folder: StackFolder, asked: _Asked, dags: Mapping[str, Path])
     # Airflow reads its settings when it is imported, so it is imported after they are set.
     from claude_batch.connections.gateways import open_lake
     from include.cli.foreground.dag_run import dag_run
+    from include.enrichment.spec.variants import CURRENT
+    from include.steps.evaluating.baselines import check_baselines
 
     try:
         lake = open_lake("aws_default")
+        variants = list(asked.pipeline.variants) or [CURRENT]
+        check_baselines(asked.settings, variants=variants, pipeline=asked.pipeline.name, lake=lake)
         _announce_cost(asked, lake)
     except EnrichmentError as error:
         complain(f"{type(error).__name__}: {error}\n{NOT_STARTED}")
