@@ -39,7 +39,7 @@ def test_the_flow_can_be_built_without_enrich(
 
 
 #: Airflow calls what is in these by a name of its own.
-HOOKS = {"run_notes.py", "report_page.py", "timetable.py"}
+HOOKS = {"run_notes.py", "report_page.py", "evaluation_page.py", "timetable.py"}
 MODULES = sorted(file for file in (ROOT / "plugins/claude_batch").rglob("[!_]*.py") if file.name not in HOOKS)
 
 
