@@ -135,7 +135,7 @@ def _grade_values(
             field=field or "",
             values=[values[place] for place in places],
             expected=[expected[place] for place in places],
-            rows=answered.table.take(places) if len(places) < len(values) else answered.table,
+            rows=answered.table.take(pa.array(places, pa.int64())) if len(places) < len(values) else answered.table,
         )
     )
 

@@ -191,7 +191,8 @@ def _context(folder: Path, name: str) -> tuple[list[str], list[str]]:
 
 def _names(folder: Path, setting: str) -> list[str]:
     """Return the names of the files in the folder, or of its subfolders for a context."""
-    paths = (path for path in folder.rglob("[!.]*") if path.is_dir() == (setting == "context"))
+    wanted = (path.parent for path in folder.rglob("[!.]*.md")) if setting == "context" else folder.rglob("[!.]*")
+    paths = {path for path in wanted if path.is_dir() == (setting == "context")} - {folder}
     return sorted(path.relative_to(folder).as_posix() for path in paths)
 
 

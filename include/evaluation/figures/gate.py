@@ -52,7 +52,7 @@ def verdict(decisions: Iterable[GateDecision]) -> Verdict:
 def _decision(condition: GateSettings, comparison: Comparison, confidence: float) -> GateDecision:
     effect, low, high = comparison.effect, comparison.low, comparison.high
     if effect is None or low is None or high is None:
-        return _undecided(condition, comparison.variant, f"{comparison.cases} shared cases are too few")
+        return _undecided(condition, comparison.variant, _too_few(comparison.cases))
     limit = -condition.margin
     found: Verdict = "pass" if low >= limit else "fail" if high < limit else "inconclusive"
     more = None
@@ -61,7 +61,7 @@ def _decision(condition: GateSettings, comparison: Comparison, confidence: float
         more = more_cases(effect, interval, comparison.cases, limit=limit, confidence=confidence)
     what = (
         f"{condition.metric} of {comparison.variant} is {_points(effect)} {condition.baseline} on"
-        f" {comparison.cases:,} cases ({confidence:.0%} interval {low * 100:+.1f} to {high * 100:+.1f})"
+        f" {comparison.cases:,} cases ({100 * confidence:.3g}% interval {low * 100:+.1f} to {high * 100:+.1f})"
     )
     allowed = f"{condition.margin * 100:.1f} points below"
     ends = {
@@ -98,6 +98,11 @@ def _undecided(condition: GateSettings, variant: str, reason: str) -> GateDecisi
         high=None,
         why=f"{condition.metric} of {variant} cannot be compared with {condition.baseline}: {reason}.",
     )
+
+
+def _too_few(cases: int) -> str:
+    # An interval takes two cases, or two clusters.
+    return f"{cases} shared cases are too few" if cases < 2 else f"all {cases:,} shared cases are one cluster"
 
 
 def _points(effect: float) -> str:

@@ -55,8 +55,14 @@ def _places(expected: Any, field: str | None) -> list[tuple[str, set[int]]] | No
         return [(field, {int(one) for one in members})]
     if not all(isinstance(one, Mapping) and isinstance(one.get("field"), str) for one in members):
         return None
-    places = [(plain_path(one["field"]), {int(page) for page in one.get("pages") or ()}) for one in members]
+    places = [(plain_path(one["field"]), _pages(one.get("pages"))) for one in members]
     return [(name, pages) for name, pages in places if pages and (field is None or is_within(name, field))] or None
+
+
+def _pages(value: Any) -> set[int]:
+    """Return the pages of a place, which has one or a list; none if one of them is no page."""
+    pages = value if isinstance(value, list) else [value]
+    return {int(one) for one in pages} if all(map(_is_page, pages)) else set()
 
 
 def _is_page(value: Any) -> bool:

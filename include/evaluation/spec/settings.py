@@ -88,7 +88,7 @@ class EvaluationSettings(_Frozen):
     :param cluster: the column whose equal values belong together (the documents of one supplier); None: each case
         stands alone
     :param gate: conditions, all of which must hold
-    :param confidence: of all intervals
+    :param confidence: of all intervals; closer to 1, an interval says nothing
     :param resamples: of the bootstrap
     """
 
@@ -96,5 +96,5 @@ class EvaluationSettings(_Frozen):
     by: list[str] = []
     cluster: str | None = None
     gate: list[GateSettings] = []
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    confidence: float = Field(default=0.95, gt=0.5, le=0.999)
     resamples: int = Field(default=1_000, ge=200, le=100_000)

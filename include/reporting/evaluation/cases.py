@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -278,10 +279,8 @@ def _window_start(texts: list[str]) -> int:
     """Return where texts of which one is too long begin to be worth reading: shortly before their first difference."""
     if max(map(len, texts)) <= MOST_CHARACTERS:
         return 0
-    shared = next(
-        (place for place, signs in enumerate(zip(*texts, strict=False)) if len(set(signs)) > 1), min(map(len, texts))
-    )
-    return max(0, shared - _BEFORE_DIFFERENCE)
+    shared = commonprefix(texts)  # noqa: RUF071  # these are texts, compared by character, and no paths
+    return max(0, len(shared) - _BEFORE_DIFFERENCE)
 
 
 def _window(text: str | None, first: int) -> str | None:

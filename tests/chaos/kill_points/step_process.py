@@ -3,7 +3,7 @@ One step of a run in a process of its own, as Airflow runs a task.
 
 Every write to the outside is numbered, and the process gets a SIGKILL at the writes that the driver names. Production
 code is unchanged: obstore and the HTTP transport are wrapped. The process is forked from a server that has imported
-everything and run nothing, so it starts in milliseconds and never forks a client's thread.
+everything and run no step, so it starts in milliseconds and never forks a client's thread.
 """
 
 from __future__ import annotations
@@ -52,17 +52,8 @@ CREATE = "create"
 UPLOAD, DELETE_FILE = "upload", "delete_file"
 #: The kinds of writes that concern uploaded files: the calls, and the states of their records.
 OF_FILES = ("uploading", UPLOAD, "uploaded", "deleting", DELETE_FILE, "deleted")
-#: Modules that libraries import at first use. Missing ones are ignored.
-_USED_LATER = (
-    "pandas",
-    "httpcore2",
-    "h11",
-    "truststore",
-    "stringprep",
-    "_strptime",
-    "sqlite3",
-    "sqlalchemy.dialects.sqlite",
-)
+#: Imported by the server, and by nobody else.
+_WARMED_UP = "tests.chaos.kill_points.warmed_up"
 _FORKING = multiprocessing.get_context("forkserver")
 #: Starting and joining a child changes state that all children of this process share.
 _ONE_AT_A_TIME = threading.Lock()
@@ -132,7 +123,7 @@ def run_process(place: Place, step: Step, kills: Mapping[int, Moment], *, life_s
     receiver, sender = _FORKING.Pipe(duplex=False)
     process = _FORKING.Process(target=_work, args=(place, step, dict(kills), sender))
     with _ONE_AT_A_TIME:
-        _FORKING.set_forkserver_preload([__name__, *_USED_LATER])
+        _FORKING.set_forkserver_preload([__name__, _WARMED_UP])
         process.start()
     sender.close()
     try:

@@ -138,3 +138,8 @@ def test_without_graders_there_are_cases_and_no_scores(pipeline: Pipeline) -> No
 def test_an_empty_partition_has_no_scores(pipeline: Pipeline) -> None:
     found = _graded(pipeline, _TABLE.slice(0, 0), _REJECTS.slice(0, 0))
     assert len(found.scores) == len(found.cases) == 0
+
+
+def test_a_metric_without_any_expected_value_leaves_all_cases_out(pipeline: Pipeline) -> None:
+    table = _TABLE.set_column(2, "shelf", pa.nulls(len(_TABLE), pa.string()))
+    assert set(_graded(pipeline, table).scores["status"][: len(table)]) == {"missing"}

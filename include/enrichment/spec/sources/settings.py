@@ -49,7 +49,8 @@ def _carried_type(name: str) -> str:
 def _file_of_folder(path: str) -> str:
     """Return the path of a file of the pipeline's folder."""
     steps = path.split("/")
-    if not path.endswith(CASE_FILES) or any(step in ("", ".", "..") for step in steps) or "\\" in path:
+    outside = any(step in ("", ".", "..") for step in steps) or "\\" in path
+    if not path.endswith(CASE_FILES) or outside or not path.isprintable():
         raise ValueError("must be a .jsonl or .csv file within the pipeline's folder, like evaluation/cases.jsonl")
     return path
 

@@ -22,7 +22,7 @@ def _off(value: object) -> object:
 
 
 def _in_folder(name: str) -> str:
-    if {"", ".", ".."} & set(name.split("/")):
+    if {"", ".", ".."} & set(name.split("/")) or not name.isprintable():
         raise ValueError("must be the path of a file within the pipeline's folder, for example prompts/short.md")
     return name
 

@@ -110,8 +110,9 @@ class List(_Members):
         """Return the share of common members; 1 if both are empty."""
         numbers: dict[Hashable, int] = {}
         one, other = ([numbers.setdefault(each.key, len(numbers)) for each in members] for members in (wanted, found))
-        missing = {each.key: each.shown for each in wanted if each.key not in {other.key for other in found}}
-        extra = {each.key: each.shown for each in found if each.key not in {other.key for other in wanted}}
+        wanted_keys, found_keys = set(one), set(other)
+        missing = {each.key: each.shown for each in wanted if numbers[each.key] not in found_keys}
+        extra = {each.key: each.shown for each in found if numbers[each.key] not in wanted_keys}
         detail = _difference(missing, extra) or "the members are in another order, or repeated"
         return scored(Indel.normalized_similarity(one, other), detail)
 

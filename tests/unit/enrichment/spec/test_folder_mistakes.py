@@ -69,11 +69,15 @@ def test_text_and_json_are_not_mixed(mistakes: Mistakes) -> None:
     [
         ("{short: {system: shrt.md}}", "variants.short.system: there is no file 'shrt.md'; did you mean 'short.md'?"),
         ("{short: {context: contxt}}", "variants.short.context: there is no folder with *.md files 'contxt'; did you"),
+        ("{short: {context: empty}}", "variants.short.context: there is no folder with *.md files 'empty'"),
     ],
 )
 def test_a_missing_file_is_reported_with_the_nearest_name(mistakes: Mistakes, variants: str, expected: str) -> None:
-    (found,) = mistakes(yaml=f"{YAML}variants: {variants}\n", more={"short.md": "x", "context/a.md": "x"})
+    (found,) = mistakes(
+        yaml=f"{YAML}variants: {variants}\n", more={"short.md": "x", "context/a.md": "x", "empty/.keep": ""}
+    )
     assert found.startswith(f"pipeline.yaml:7: {expected}")
+    assert "did you mean 'empty'" not in found
 
 
 def test_the_schema_of_a_variant_is_no_misnamed_schema(load: Load) -> None:

@@ -353,8 +353,8 @@ def test_a_mistake_in_the_attachments_has_its_line(mistakes: Mistakes, more: str
         ),
         (YAML + f"for_each: {{tone: [{2**63}]}}\n", ["7: for_each.tone: has an integer of more than 64 bits"]),
         (
-            YAML + f"for_each:\n  a: {[*range(1_000)]}\n  b: {[*range(10_000)]}\n",
-            ["7: for_each: makes 10,000,000 requests for each row; at most 10,000 are allowed: shorten the lists"],
+            YAML + f"for_each: {dict.fromkeys('abcde', [*range(10)])}\n".replace("'", ""),
+            ["7: for_each: makes 100,000 requests for each row; at most 10,000 are allowed: shorten the lists"],
         ),
         (YAML + "for_each: [tone]\n", ["7: for_each: Input should be a valid dictionary"]),
         (YAML + "1: 2\n", ["1: 1: Keys should be strings"]),
@@ -404,7 +404,10 @@ def test_each_mistake_has_its_line_and_the_remedy(mistakes: Mistakes, text: str,
             {"tone": ["plain", "warm"], "size": [40, 80], "formal": [True]},
         ),
         ("{tone: {column: tones}}", {"tone": FromColumn(column="tones")}),
-        (f"{{tone: {[*range(10_000)]}}}", {"tone": [*range(10_000)]}),
+        (
+            f"{{tone: {[*range(100)]}, size: {[*range(100)]}}}",  # as many as there may be
+            {"tone": [*range(100)], "size": [*range(100)]},
+        ),
         ("{}", {}),
     ],
     ids=lambda value: str(value)[:30],

@@ -49,6 +49,11 @@ def test_aliases_that_grow_without_end_are_an_error() -> None:
     assert mistake == "f.yaml:1: has more than 500,000 values: write out what its aliases (*name) repeat"
 
 
+def test_a_document_that_nests_too_deep_is_an_error() -> None:
+    (mistake,) = mistakes("[" * 100_000)
+    assert mistake.startswith("f.yaml:1: is not YAML: maximum recursion depth exceeded")
+
+
 def test_an_empty_file_has_no_nodes() -> None:
     assert read_yaml("# nothing\n") == (None, {})
 

@@ -92,3 +92,11 @@ def test_a_condition_that_warns_does_not_change_the_verdict() -> None:
     assert verdict(_decide([failed], {"on": "warn"})) == "pass"
     assert verdict(_decide([failed], {"on": "warn"}, {"margin": 0.15})) == "inconclusive"
     assert verdict([]) == "pass"
+
+
+def test_cases_that_are_all_one_cluster_are_inconclusive() -> None:
+    (found,) = _decide([_comparison(None, None, effect=-1.0, cases=1_000)])
+    assert (found.verdict, found.why) == (
+        "inconclusive",
+        "shelf of new cannot be compared with current: all 1,000 shared cases are one cluster.",
+    )

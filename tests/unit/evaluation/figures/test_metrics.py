@@ -81,3 +81,8 @@ def test_a_column_of_identifiers_has_no_groups() -> None:
     cases = pd.DataFrame({"sku": range(MOST_GROUPS + 1)})
     with pytest.raises(SpecError, match=r"`by` names the column sku, which has 1,001 values in 1,001 cases"):
         _metrics([1, 0], cases=cases, by=["sku"])
+
+
+def test_groups_may_be_bytes() -> None:
+    cases = pd.DataFrame({"sku": range(2), "digest": [b"\xff", None]})
+    assert [one.group for one in _metrics([1, 1], cases=cases, by=["digest"])] == [None, NO_GROUP, "ff"]

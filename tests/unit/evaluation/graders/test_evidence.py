@@ -89,3 +89,12 @@ def test_evidence_is_asked_for_in_the_pipeline() -> None:
     assert list(Evidence().option_problems(["total", "_evidence"])) == []
     assert Evidence().field_problem("_evidence", {}) is None
     assert Evidence().field_problem("total", {}) == "the output has no field 'total'. There are: none"
+
+
+@pytest.mark.parametrize("pages", [["x"], [None], {"a": 1}, [1.5], [True]])
+def test_a_place_whose_pages_are_none_is_not_expected(pages: Any) -> None:
+    assert _grade("total", {"field": "total", "pages": pages}).status == "unscored"
+
+
+def test_a_place_may_have_one_page() -> None:
+    assert _grade("total", {"field": "total", "pages": 3}).score == 1

@@ -83,3 +83,9 @@ def test_mistakes_have_their_place(setting: dict[str, Any], path: tuple[str, ...
 def test_a_verdict_has_no_points() -> None:
     with pytest.raises(JudgeMistakes, match="unknown key"):
         read_verdict_options({"points": {"first": 1}})
+
+
+@pytest.mark.parametrize("grade", [float("nan"), float("inf"), Decimal("NaN"), Decimal("-Infinity")])
+def test_a_grade_that_is_no_finite_number_has_no_score(grade: Any) -> None:
+    assert label_of(grade) == str(grade)
+    assert read_grade_options(None).score(grade) is None

@@ -19,6 +19,12 @@ def test_a_margin_is_a_share(margin: float) -> None:
         GateSettings(metric="a", margin=margin)
 
 
+@pytest.mark.parametrize("confidence", [0.5, 0.9999, 1, float("nan")])
+def test_a_confidence_leaves_an_interval_that_says_something(confidence: float) -> None:
+    with pytest.raises(ValidationError):
+        EvaluationSettings.model_validate({"metrics": {"a": {"grade": "exact"}}, "confidence": confidence})
+
+
 def test_an_evaluation_has_a_metric() -> None:
     with pytest.raises(ValidationError):
         EvaluationSettings(metrics={})

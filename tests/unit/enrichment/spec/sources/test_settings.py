@@ -22,6 +22,7 @@ def test_cases_replace_the_query_and_need_no_connection() -> None:
     [
         ({"cases": "../cases.csv"}, "cases", "must be a .jsonl or .csv file within the pipeline's folder"),
         ({"cases": "/tmp/cases.csv"}, "cases", "must be a .jsonl or .csv file within the pipeline's folder"),
+        ({"cases": "cases\x00.csv"}, "cases", "must be a .jsonl or .csv file within the pipeline's folder"),
         ({"cases": "evaluation/cases.yaml"}, "cases", "must be a .jsonl or .csv file within the pipeline's folder"),
         ({"connection": "warehouse"}, "connection", "is not used, because source.cases is a file of the pipeline's"),
         ({"rename": {"a": "b"}}, "rename", "is for source.files and source.table only: remove it"),

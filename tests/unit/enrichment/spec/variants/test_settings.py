@@ -29,7 +29,9 @@ def test_a_variant_without_anything_has_no_changes(load: Load) -> None:
     assert load(yaml=f"{YAML}variants:\n  today:\n  short: {{max_tokens: 5}}\n").variants.keys() == {"today", "short"}
 
 
-@pytest.mark.parametrize("name", ["", "/etc/passwd", "../secret.md", "a/../b.md", "./short.md", ".", "a//b.md"])
+@pytest.mark.parametrize(
+    "name", ["", "/etc/passwd", "../secret.md", "a\x00.md", "a/../b.md", "./short.md", ".", "a//b.md"]
+)
 def test_a_file_outside_the_folder_is_rejected(name: str) -> None:
     with pytest.raises(ValidationError):
         VariantSettings(system=name)

@@ -87,3 +87,8 @@ def test_a_list_says_whether_only_the_order_differs() -> None:
     assert List().grade(["a", "b"], ["b", "a"]).detail == "the members are in another order, or repeated"
     assert List().grade(["a", "b"], ["b"]).detail == "missing: a"
     assert List().grade(["a"], ["a"]).detail == ""
+
+
+def test_long_lists_are_compared_in_seconds() -> None:
+    many = list(range(20_000))
+    assert List().grade(many, many[1:]).detail == "missing: 0"
