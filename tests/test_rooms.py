@@ -126,13 +126,21 @@ ROOMS = [
     ),
     Room(
         path="include/evaluation/spec",
-        imports={"include.enrichment", "include.evaluation.graders", "include.evaluation.spec", "pydantic"},
+        imports={
+            *("include.enrichment", "include.evaluation.graders", "include.evaluation.options"),
+            *("include.evaluation.spec", "pydantic"),
+        },
         only={"evaluation_file.py": {"pyarrow"}},
     ),
     Room(
         path="include/evaluation/graders",
         imports={"include.enrichment", "include.evaluation.graders", "include.evaluation.scores", "pydantic"},
-        only={"grader.py": {"pyarrow"}, "json_values.py": {"msgspec"}, "sql.py": {"duckdb", "pyarrow"}},
+        only={
+            "registry.py": {"include.evaluation.options"},
+            "grader.py": {"pyarrow"},
+            "json_values.py": {"msgspec"},
+            "sql.py": {"duckdb", "pyarrow"},
+        },
     ),
     *_layers(
         "include/evaluation/graders",
@@ -143,7 +151,6 @@ ROOMS = [
         },
         only={
             "collection.py": {"rapidfuzz", "scipy"},
-            "json_equality.py": {"msgspec"},
             "objects.py": {"numpy", "scipy"},
         },
     ),

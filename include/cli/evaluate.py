@@ -41,7 +41,7 @@ class _Asked:
     What to evaluate.
 
     :param pipeline: with the options of this evaluation
-    :param judges: the pipelines that grade its answers; none for a trial, whose answers no judge sees
+    :param judges: the pipelines that grade its answers; none for a trial: judges read the published table
     :param baseline: replaces that of the gate; None: it does not
     """
 
@@ -95,7 +95,8 @@ def _read(name: str, partition_text: str, environment: Mapping[str, str]) -> _As
     if other := sorted(options.model_dump(exclude_defaults=True).keys() - set(_OPTIONS)):
         given = format_options(options.model_copy(update=dict.fromkeys(_OPTIONS)))
         raise ParamError(
-            f"{given or ', '.join(other)} is no option of an evaluation, which has ROWS, BUDGET, VARIANTS."
+            f"{given or ', '.join(other)} is not an option of an evaluation. Options: ROWS, BUDGET,"
+            " VARIANTS, BASELINE, GRADE_ONLY."
         )
     # Not at the top: these import pyarrow, whose threads must start after the signals are blocked.
     from include.enrichment.spec.pipeline_folder import load_pipeline
@@ -130,7 +131,7 @@ def _variables(folder: StackFolder, environment: Mapping[str, str], pipelines: l
 
 
 def _grade(folder: StackFolder, asked: _Asked) -> int:
-    """Evaluate what is published. A trial is not, so ROWS is of no use here."""
+    """Evaluate what is published. A trial is not published, so ROWS is rejected."""
     status = NOT_EVALUATED
 
     def work(lake: Lake) -> None:
@@ -138,7 +139,7 @@ def _grade(folder: StackFolder, asked: _Asked) -> int:
         status = _evaluate(folder, asked, lake, trial=None)
 
     if asked.options.rows:
-        complain(f"ROWS has no effect on GRADE_ONLY, which grades the published partition.\n{NOT_STARTED}")
+        complain(f"ROWS has no effect with GRADE_ONLY, which grades the published partition.\n{NOT_STARTED}")
         return BAD_ARGUMENTS
     ended = with_lake(folder, work)
     # Errors of the lake have the status of a failed command, which is that of a failed gate here.
@@ -158,10 +159,10 @@ def _run_and_grade(folder: StackFolder, asked: _Asked, dags: Mapping[str, Path])
         return BAD_ARGUMENTS
     left, run_id = asked.options.budget_usd, None
     for pipeline in (asked.pipeline, *asked.judges):
-        # What remains of the budget is that of the next one. A judge has its own limits beside it.
+        # Each run gets what is left of the budget. A judge also has its own limits.
         ended = dag_run(_within(pipeline, left), asked.partition, dags[pipeline.name], folder, start_new=False)
         if ended.status != PUBLISHED:
-            complain(f"NOT evaluated: {asked.name}, because of the run of {pipeline.name}.")
+            complain(f"NOT evaluated: {asked.name}, because the run of {pipeline.name} did not publish.")
             return BAD_ARGUMENTS if ended.status == BAD_ARGUMENTS and run_id is None else NOT_EVALUATED
         run_id = run_id or ended.run_id
         left = _left(left, pipeline, asked.partition, lake)
@@ -177,20 +178,20 @@ def _announce_cost(asked: _Asked, lake: Lake) -> None:
     from claude_batch.connections.gateways import open_buckets, open_source
     from include.gateways.documents.buckets import Buckets
     from include.steps.evaluating.cost_lines import cost_lines
-    from include.steps.evaluating.forecast import Doors, forecast_evaluation
+    from include.steps.evaluating.forecast import Gateways, forecast_evaluation
 
     def buckets(pipeline: Pipeline) -> Buckets | None:
         connection = pipeline.settings.attachments_connection
         return open_buckets(connection) if connection else None
 
     with ExitStack() as opened:
-        doors = Doors(
+        gateways = Gateways(
             lake=lake,
             claude=opened.enter_context(open_claude("anthropic_default")),
             open_source=lambda pipeline: open_source(pipeline, lake=lake),
             open_buckets=buckets,
         )
-        parts = forecast_evaluation(asked.pipeline, asked.judges, asked.partition, doors)
+        parts = forecast_evaluation(asked.pipeline, asked.judges, asked.partition, gateways)
     for line in cost_lines(parts, budget_usd=asked.options.budget_usd):
         say(line)
 
@@ -205,7 +206,7 @@ def _within(pipeline: Pipeline, budget_usd: Decimal | None) -> Pipeline:
 
 
 def _left(budget_usd: Decimal | None, pipeline: Pipeline, partition: Partition, lake: Lake) -> Decimal | None:
-    """What a run has left of the budget. A cost that is unknown leaves nothing."""
+    """Return what is left of the budget after a run; nothing if its cost is unknown."""
     from include.cli.output.published_day import published
 
     if budget_usd is None:

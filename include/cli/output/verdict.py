@@ -39,7 +39,7 @@ def verdict_lines(result: EvaluationResult, locate: Callable[[str], str], *, ser
             ),
         ),
         *_titled(
-            "Judges that are not to be trusted:",
+            "Do not trust these judges:",
             (
                 f"{one.judge} for {one.metric}: {one.statistic} {_number(one.value)} with {one.with_whom}"
                 for one in result.agreements

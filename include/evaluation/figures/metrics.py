@@ -18,7 +18,7 @@ from include.evaluation.statistics.interval import Interval
 
 #: The label of the group whose column is empty.
 NO_GROUP = "(none)"
-#: A column with more values is an identifier, and no one would read the report of its groups.
+#: A column with more values is an identifier, and a report of its groups would be unreadable.
 MOST_GROUPS = 1_000
 
 

@@ -1,4 +1,4 @@
-"""What the gate compares with, if it is no variant: earlier evaluations of the lake."""
+"""Earlier evaluations on the lake, as baselines of the gate."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAMED = 5
 
 
 def with_latest(settings: EvaluationSettings, latest: str | None) -> EvaluationSettings:
-    """Return the settings with the id of the evaluation that ``latest`` means in its place, if there is one."""
+    """Return the settings with the id of the latest evaluation in place of ``latest``; unchanged if there is none."""
     gate = [
         condition.model_copy(update={"baseline": latest}) if latest and condition.baseline == LATEST else condition
         for condition in settings.gate
@@ -40,10 +40,10 @@ def with_baseline(settings: EvaluationSettings, baseline: str) -> EvaluationSett
 
 def find_latest(pipeline: str, run_id: str, lake: Lake) -> str | None:
     """
-    Return the id of the newest evaluation that ``latest`` means; None if there is none.
+    Return the id of the evaluation that ``latest`` names; None if there is none.
 
-    It did not fail, so that a regression does not become the baseline of the next evaluation. It is not of a trial, nor
-    of this run's table, which would be compared with itself.
+    It is the newest one that did not fail, so that a regression never becomes the next baseline. Trials do not count,
+    nor do evaluations of this run's own table.
     """
     for evaluation_id in _ids(pipeline, lake):
         result = _read_result(EvaluationFolder(pipeline=pipeline, evaluation_id=evaluation_id), lake)
@@ -62,7 +62,7 @@ def read_pinned(
     :param variants: of the pipeline
     :param key: the columns that identify a case
 
-    Raises ParamError, which names the nearest, if a baseline is neither a variant nor an evaluation, and LakeError if
+    Raises ParamError, with the closest name, if a baseline is neither a variant nor an evaluation, and LakeError if
     the cases of that evaluation have another key.
     """
     pinned = {}
@@ -89,7 +89,7 @@ def _ids(pipeline: str, lake: Lake) -> list[str]:
 
 
 def _read_result(folder: EvaluationFolder, lake: Lake) -> EvaluationResult | None:
-    """The evaluation's result; None if it is damaged, as an evaluation is only ever written once."""
+    """Return the evaluation's result; None if it is damaged."""
     stored = lake.find(folder.summary_json)
     try:
         return parse(EvaluationResult, stored.data, lake.locate(folder.summary_json)) if stored else None
