@@ -75,7 +75,9 @@ ROOMS = [
         imports={*_BELOW_AIRFLOW, "claude_batch.ui", "claude_batch.connections", "claude_batch.failures"},
         only={
             "evaluation.py": {"claude_batch.forms", "claude_batch.pipelines", "claude_batch.run_operator"},
+            "pages.py": {"fastapi"},
             "report_page.py": {"fastapi"},
+            "evaluation_page.py": {"fastapi"},
             "run_notes.py": {"sqlalchemy"},
         },
     ),

@@ -25,7 +25,7 @@ from include.enrichment.runs.options import RunOptions
 from include.enrichment.runs.partition import Partition, check_not_future
 from include.stack.folder import ROOT, StackFolder
 from include.stack.progress import complain, say
-from include.stack.stack import LAKE
+from include.stack.stack import LAKE, read_stack
 
 if TYPE_CHECKING:
     from include.enrichment.spec.pipeline import Pipeline
@@ -167,7 +167,7 @@ def _grade(folder: StackFolder, asked: _Asked) -> int:
 
     def work(lake: Lake) -> None:
         nonlocal status
-        status = _evaluate(asked, lake, trial=None)
+        status = _evaluate(folder, asked, lake, trial=None)
 
     if asked.options.rows or asked.options.variants:
         given = "ROWS" if asked.options.rows else "VARIANTS"
@@ -203,7 +203,7 @@ def _run_and_grade(folder: StackFolder, asked: _Asked, dags: Mapping[str, Path])
         run_id = run_id or ended.run_id
         left = _left(left, pipeline, asked.partition, lake)
     try:
-        return _evaluate(asked, lake, trial=run_id if asked.options.rows else None)
+        return _evaluate(folder, asked, lake, trial=run_id if asked.options.rows else None)
     except EnrichmentError as error:
         complain(f"NOT evaluated: {asked.name}. {type(error).__name__}: {error}")
         return NOT_EVALUATED
@@ -253,13 +253,16 @@ def _left(budget_usd: Decimal | None, pipeline: Pipeline, partition: Partition, 
     return Decimal(0) if cost is None else max(budget_usd - cost, Decimal(0))
 
 
-def _evaluate(asked: _Asked, lake: Lake, *, trial: str | None) -> int:
+def _evaluate(folder: StackFolder, asked: _Asked, lake: Lake, *, trial: str | None) -> int:
+    from claude_batch.ui.evaluation import URL_PREFIX
     from include.cli.output.verdict import STATUS, verdict_lines
     from include.steps.evaluate import evaluate as evaluate_partition
 
     result = evaluate_partition(
         _PIPELINES / asked.pipeline.name, asked.partition, lake=lake, trial=trial, baseline=asked.baseline
     )
-    for line in verdict_lines(result, lake.locate):
+    stack = read_stack(folder)
+    served = f"{stack.airflow_url}{URL_PREFIX}" if stack and lake.uri == stack.connections[LAKE] else None
+    for line in verdict_lines(result, lake.locate, served=served):
         say(line)
     return STATUS[result.verdict]

@@ -15,11 +15,12 @@ _LEAST_P = 0.001
 _WORDS: dict[Verdict, str] = {"pass": "PASS", "fail": "FAIL", "inconclusive": "INCONCLUSIVE"}
 
 
-def verdict_lines(result: EvaluationResult, locate: Callable[[str], str]) -> list[str]:
+def verdict_lines(result: EvaluationResult, locate: Callable[[str], str], *, served: str | None = None) -> list[str]:
     """
     Return what to print: the metrics of each variant, the comparisons, the gate, the verdict and the files.
 
     :param locate: returns the address of a key on the lake
+    :param served: where the running demo's Airflow serves reports of its lake
     """
     folder = EvaluationFolder(pipeline=result.pipeline, evaluation_id=result.evaluation_id)
     return [
@@ -27,8 +28,16 @@ def verdict_lines(result: EvaluationResult, locate: Callable[[str], str]) -> lis
         f"{result.pipeline}, {result.partition}: {result.cases:,} cases, samples: {result.samples},"
         f" run {result.run_id}",
         *(f"  {line}" for variant in result.variants for line in _variant(variant, result.metrics)),
-        *_titled("Against the baseline, case by case:", map(_comparison, result.comparisons)),
-        *_titled("Gate:", (f"{_WORDS[one.verdict]} ({one.on}) {one.why}" for one in result.gate)),
+        *_titled(
+            "Against the baseline, case by case (p after Holm's correction):", map(_comparison, result.comparisons)
+        ),
+        *_titled(
+            "Gate:",
+            (
+                f"{_WORDS[one.verdict]}{' (only a warning)' if one.on == 'warn' else ''}: {one.why}"
+                for one in result.gate
+            ),
+        ),
         *_titled(
             "Do not trust these judges:",
             (
@@ -40,6 +49,7 @@ def verdict_lines(result: EvaluationResult, locate: Callable[[str], str]) -> lis
         *(["SIMULATED: the emulator answered, not Claude, and nobody is billed."] if result.simulated else []),
         f"{_WORDS[result.verdict]}{'' if result.gate else ': evaluation.yaml has no gate'}",
         f"  report   {locate(folder.report)}",
+        *([f"           {served}/{result.pipeline}/{result.evaluation_id}"] if served else []),
         f"  summary  {locate(folder.summary_json)}",
         f"  JUnit    {locate(folder.junit)}",
     ]

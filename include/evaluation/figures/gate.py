@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from include.evaluation.result import Comparison, GateDecision, Verdict
-from include.evaluation.spec.settings import EvaluationSettings, GateSettings
+from include.evaluation.spec.settings import LATEST, EvaluationSettings, GateSettings
 from include.evaluation.statistics.interval import Interval
 from include.evaluation.statistics.paired import more_cases
 
@@ -30,10 +30,17 @@ def decide(
         for variant in others:
             comparison = by_name.get((condition.metric, variant, condition.baseline))
             if comparison is None:
-                missing = variant if variant not in variants else condition.baseline
-                yield _undecided(condition, variant, f"there are no scores of {missing}")
+                yield _undecided(condition, variant, _missing(condition, variant, variants))
             else:
                 yield _decision(condition, comparison, settings.confidence)
+
+
+def _missing(condition: GateSettings, variant: str, variants: Sequence[str]) -> str:
+    if variant not in variants:
+        return f"there are no scores of {variant}"
+    if condition.baseline == LATEST:
+        return "no earlier evaluation of another run has passed yet"
+    return f"there are no scores of {condition.baseline}"
 
 
 def verdict(decisions: Iterable[GateDecision]) -> Verdict:

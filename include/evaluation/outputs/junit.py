@@ -68,7 +68,9 @@ def _condition(decision: GateDecision) -> ET.Element:
     elif decision.verdict == "inconclusive":
         ET.SubElement(test, "skipped", {"message": _clean(f"inconclusive: {decision.why}")})
     ET.SubElement(test, "system-out").text = _clean(
-        decision.why if decision.verdict == "pass" else f"{decision.verdict} ({decision.on}): {decision.why}"
+        decision.why
+        if decision.verdict == "pass"
+        else f"{decision.verdict}{' (only a warning)' if decision.on == 'warn' else ''}: {decision.why}"
     )
     return test
 

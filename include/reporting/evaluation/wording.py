@@ -91,7 +91,8 @@ def headline(result: EvaluationResult) -> str:
     if not gate:
         return "evaluation.yaml has no gate: this report compares the variants and decides nothing."
     if len(gate) == 1:
-        return gate[0].why
+        warns = gate[0].on == "warn" and gate[0].verdict != "pass"
+        return f"The only condition just warns: {gate[0].why}" if warns else gate[0].why
     deciding = [one for one in gate if one.on == "fail"]
     parts = [
         (word, [one for one in deciding if one.verdict == verdict])

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from include.enrichment.answers.manifest import Manifest
 from include.enrichment.cost.estimate import estimate, estimate_output
 from include.enrichment.cost.forecast import DryRun
 from include.enrichment.cost.history import summarise_history
@@ -14,6 +15,7 @@ from include.enrichment.runs.partition import Partition
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
+from include.enrichment.storage.version import parse
 from include.gateways.claude import Claude
 from include.gateways.documents.buckets import Buckets
 from include.gateways.lake import Lake
@@ -64,8 +66,7 @@ def forecast_evaluation(
     factors = f"{cases:,} cases × {_count(variants, 'variant')} × {_count(samples, 'sample')}"
     what = f"{factors} = {forecast.rows:,} answers"
     parts = [Part.of(forecast, what)]
-    all_answered = forecast.answered == forecast.requests
-    published = all_answered and gateways.lake.exists(layout.manifest(pipeline.name, partition))
+    published = forecast.answered == forecast.requests and _has_all(pipeline, partition, forecast.rows, gateways.lake)
     for judge in judges:
         if published:
             found = _forecast(judge, partition, gateways)
@@ -76,6 +77,13 @@ def forecast_evaluation(
             longest = _answer_tokens(forecast, pipeline)
             parts.append(_rough(judge, _grades(judge, pipeline, forecast.rows), longest, gateways.lake))
     return parts
+
+
+def _has_all(pipeline: Pipeline, partition: Partition, rows: int, lake: Lake) -> bool:
+    """Say whether the published table is of so many rows: it may be of other variants only."""
+    key = layout.manifest(pipeline.name, partition)
+    found = lake.find(key)
+    return found is not None and parse(Manifest, found.data, lake.locate(key)).rows == rows
 
 
 def _forecast(pipeline: Pipeline, partition: Partition, gateways: Gateways) -> DryRun:

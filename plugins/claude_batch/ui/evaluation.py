@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Param
+from airflow.sdk import BaseOperatorLink, Param, conf
 
 from claude_batch import pipelines
 from claude_batch.forms.formats import DAY_UP_TO_TODAY
@@ -13,8 +13,12 @@ from include.enrichment.errors import GateFailed
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+    from airflow.sdk.types import TaskInstanceKey
 
     from include.evaluation.result import EvaluationResult, GateDecision
+
+#: Where Airflow's API server serves the reports: claude_batch_plugin.py mounts evaluation_page.py there.
+URL_PREFIX = "/evaluation-report"
 
 
 def evaluation_form() -> dict[str, Param]:
@@ -43,6 +47,19 @@ def evaluation_form() -> dict[str, Param]:
     }
 
 
+class EvaluationLink(BaseOperatorLink):
+    """The link from the task to its report, which requires the Airflow login."""
+
+    name = "Evaluation report"
+
+    @property
+    def xcom_key(self) -> str:
+        return "evaluation_report_url"
+
+    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
+        return str(operator.page_url)
+
+
 class EvaluateOperator(RunOperator):
     """
     Score the published answers of a partition, compare the variants, and decide the gate.
@@ -55,6 +72,12 @@ class EvaluateOperator(RunOperator):
     :param partition: as for ExtractOperator
     :param aws_conn_id: the connection of the lake
     """
+
+    operator_extra_links = (EvaluationLink(),)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.page_url = ""
 
     def execute(self, context: Context) -> str:
         from claude_batch.connections.gateways import open_lake
@@ -71,15 +94,19 @@ class EvaluateOperator(RunOperator):
             )
             folder = EvaluationFolder(pipeline=self.pipeline, evaluation_id=result.evaluation_id)
             report = lake.locate(folder.report)
+            self.page_url = (
+                f"{conf.get('api', 'base_url', fallback='').rstrip('/')}"
+                f"{URL_PREFIX}/{self.pipeline}/{result.evaluation_id}"
+            )
             self.log.info("Evaluation %s of %s: %s", result.evaluation_id, partition, describe(result))
             for decision in result.gate:
                 log = self.log.info if decision.verdict == "pass" else self.log.warning
                 log("%s: %s", decision.verdict, decision.why)
-            self.log.info("Report: %s", report)
+            self.log.info("Report: %s, on the lake %s", self.page_url, report)
             if result.verdict == "fail":
                 raise GateFailed(
-                    f"The gate fails: {_deciding(result, 'fail').why}\nThe report is complete: {report}. Read the cases"
-                    " that changed. A new evaluation of a changed variant pays only for that variant."
+                    f"The gate fails: {_deciding(result, 'fail').why}\nThe report is complete: {self.page_url}. Read"
+                    " the cases that changed. A new evaluation of a changed variant pays only for that variant."
                 )
         self.set_headline(context, describe(result))
         return report

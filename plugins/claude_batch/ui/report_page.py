@@ -6,41 +6,27 @@ from __future__ import annotations
 
 from datetime import date
 
-from airflow.api_fastapi.core_api.security import requires_authenticated
-from fastapi import Depends, FastAPI, HTTPException, Request
-from fastapi.responses import HTMLResponse, PlainTextResponse
+from fastapi import HTTPException
+from fastapi.responses import HTMLResponse
 
-from claude_batch.connections.gateways import open_lake
+from claude_batch.ui.pages import lake_of_pages, page, page_app
 from include.enrichment.cost.report_days import ReportDays, newest_daily
-from include.enrichment.errors import EnrichmentError
 from include.enrichment.storage import layout
 from include.gateways.lake import Lake
 
 #: The page is ours, and what stands in it are names that others chose: no script, and nothing from anywhere else.
-_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none';"
-        " frame-ancestors 'self'; sandbox"
-    ),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-}
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'self'; sandbox"
+)
 
-# On the app, not on each route: a route that forgot it would be public.
-app = FastAPI(dependencies=[Depends(requires_authenticated())], docs_url=None, redoc_url=None, openapi_url=None)
-
-
-@app.exception_handler(HTTPException)
-def explain(request: Request, error: HTTPException) -> PlainTextResponse:
-    """Return the reason as plain text instead of JSON, because a person reads it."""
-    return PlainTextResponse(error.detail, error.status_code, error.headers)
+app = page_app()
 
 
 @app.get("/latest")
 def latest() -> HTMLResponse:
     """Return the newest 30-day report, under an address that never changes."""
-    lake = _lake()
+    lake = lake_of_pages()
     made = (layout.parse_report_key(key) for key in lake.list(layout.REPORTS_FOLDER))
     newest = newest_daily(ReportDays(first=days[0], last=days[1]) for days in made if days)
     if newest is None:
@@ -53,23 +39,9 @@ def latest() -> HTMLResponse:
 @app.get("/{first}_{last}")
 def report(first: date, last: date) -> HTMLResponse:
     """Return the report of these days."""
-    return _page(_lake(), first, last)
-
-
-def _lake() -> Lake:
-    try:
-        return open_lake("aws_default")
-    except EnrichmentError as error:
-        raise HTTPException(503, str(error)) from error
+    return _page(lake_of_pages(), first, last)
 
 
 def _page(lake: Lake, first: date, last: date) -> HTMLResponse:
-    try:
-        found = lake.find(layout.report(first, last))
-    except EnrichmentError as error:
-        raise HTTPException(503, str(error)) from error
-    if found is None:
-        raise HTTPException(
-            404, f"There is no usage report of {first} to {last}. Trigger the Dag usage_report with these days."
-        )
-    return HTMLResponse(found.data, headers=_HEADERS)
+    missing = f"There is no usage report of {first} to {last}. Trigger the Dag usage_report with these days."
+    return page(lake, layout.report(first, last), policy=_POLICY, missing=missing)

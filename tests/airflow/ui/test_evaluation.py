@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from claude_batch import pipelines
-from claude_batch.ui.evaluation import EvaluateOperator, describe, evaluation_form
+from claude_batch.ui.evaluation import EvaluateOperator, EvaluationLink, describe, evaluation_form
 from include.evaluation.result import EvaluationResult
 from include.steps import evaluate as step
 from tests.airflow.test_operators import context
@@ -55,6 +55,8 @@ def test_the_partition_is_evaluated_and_the_report_named(evaluated: Evaluated) -
     assert (call["folder"], call["partition"]) == (pipelines.PIPELINES / "tickets", "2026-11-01")
     assert call["baseline"] == "latest"
     assert task.headline == "2026-11-01 · pass (simulated): At worst 1 point lower."
+    assert isinstance(task.operator_extra_links[0], EvaluationLink)
+    assert task.page_url.endswith("/evaluation-report/tickets/20261130T030000Z-0123abcd")
 
 
 def test_a_gate_that_fails_fails_the_task_for_good_once_the_report_is_written(evaluated: Evaluated) -> None:

@@ -19,7 +19,7 @@ def test_the_numbers_come_first_and_the_verdict_with_the_addresses_last() -> Non
         "  current (m): 3 answers, 1 invalid, $0.2500, judges $0.5000",
         "    topic 0.667 [0.200, 0.940] of 3 cases",
         "Gate:",
-        "  PASS (fail) At worst 1 point lower.",
+        "  PASS: At worst 1 point lower.",
         "SIMULATED: the emulator answered, not Claude, and nobody is billed.",
         "PASS",
         "  report   s3://lake/evaluations/tickets/20261130T030000Z-0123abcd/report.html",
@@ -51,3 +51,14 @@ def test_each_verdict_has_its_exit_status_and_its_word(verdict: str, status: int
     result = make_result(verdict=verdict, gate=[make_decision(verdict=verdict)])
     assert STATUS[result.verdict] == status
     assert verdict.upper() in verdict_lines(result, str)
+
+
+def test_a_report_of_the_demo_has_an_address_that_a_browser_opens() -> None:
+    lines = verdict_lines(make_result(), str, served="http://127.0.0.1:1/evaluation-report")
+    report = lines.index("  report   evaluations/tickets/20261130T030000Z-0123abcd/report.html")
+    assert lines[report + 1].strip() == "http://127.0.0.1:1/evaluation-report/tickets/20261130T030000Z-0123abcd"
+
+
+def test_a_condition_that_only_warns_says_so() -> None:
+    lines = verdict_lines(make_result(gate=[make_decision(verdict="fail", on="warn", why="Worse.")]), str)
+    assert "  FAIL (only a warning): Worse." in lines

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from include.enrichment.runs.options import RunOptions
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.gateways.sources.published_table import PublishedTable
@@ -55,6 +56,17 @@ def test_once_the_answers_are_published_they_cost_nothing_and_the_judges_part_is
     asked, grades = forecast_evaluation(flow.pipeline, [judge], DAY, gateways(flow))
     assert (asked.answered, asked.expected_usd) == (asked.requests, Decimal(0))
     assert (grades.what, grades.answered, grades.rough) == ("6 grades", 0, False)
+
+
+def test_a_table_of_some_variants_does_not_say_what_the_judges_of_all_cost(flow: Flow, judge: Pipeline) -> None:
+    flow.run_all("main")
+    some = flow.pipeline.for_run(RunOptions(variants=["candidate"]))
+    assert forecast_evaluation(some, [judge], DAY, gateways(flow))[1].rough
+    (flow_of_all, flow.pipeline) = (flow.pipeline, some)
+    flow.run_all("main")
+    assert forecast_evaluation(some, [judge], DAY, gateways(flow))[1].what == "3 grades"
+    grades = forecast_evaluation(flow_of_all, [judge], DAY, gateways(flow))[1]
+    assert (grades.what, grades.rough) == ("6 grades", True)
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,10 @@ def test_a_variant_that_was_not_evaluated_never_passes() -> None:
     (found,) = _decide([], {"variant": "third"})
     assert (found.variant, found.verdict) == ("third", "inconclusive")
     assert "no scores of third" in found.why
+    (first,) = _decide([], {"baseline": "latest", "variant": "new"})
+    assert (
+        first.why == "shelf of new cannot be compared with latest: no earlier evaluation of another run has passed yet."
+    )
     (alone,) = _decide([], variants=["current"])
     assert (alone.verdict, "no other variant" in alone.why) == ("inconclusive", True)
 

@@ -22,7 +22,7 @@ def test_a_condition_that_fails_is_a_failure_and_an_inconclusive_one_is_skipped(
     assert [failure.get("message") for failure in suite.iter("failure")] == ["At best 3 points lower."]
     assert [skip.get("message") for skip in suite.iter("skipped")] == ["inconclusive: 400 more cases would decide."]
     outputs = [output.text for output in suite.iter("system-out")]
-    assert outputs[2] == "fail (warn): At best 4 points lower."
+    assert outputs[2] == "fail (only a warning): At best 4 points lower."
     assert (root.get("tests"), root.get("failures")) == ("5", "1")
 
 

@@ -65,6 +65,9 @@ def test_cases_without_a_score_are_counted_by_reason() -> None:
 
 def test_the_headline_of_one_condition_is_its_reason() -> None:
     assert wording.headline(result(gate=[decision()])) == "short is 6.0 points worse."
+    assert wording.headline(result(gate=[decision(on="warn")])) == (
+        "The only condition just warns: short is 6.0 points worse."
+    )
     assert "has no gate" in wording.headline(result())
 
 
