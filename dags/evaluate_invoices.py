@@ -6,7 +6,7 @@ calls no API and costs nothing, so after a change of evaluation.yaml, clear the 
 
 To evaluate another day: Trigger, and enter it.
 
-Triage: a warning in the run's note has no hurry: read the report that the log names. If the task fails, its error says
+Triage: a warning in the run's note is not urgent: read the report that the log names. If the task fails, its error says
 what is missing; clear it once that is there.
 """
 

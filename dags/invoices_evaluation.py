@@ -7,8 +7,8 @@ true value. The metrics are in `include/pipelines/invoices_evaluation`. The run 
 To evaluate another day: Trigger, and enter the day under Partition.
 
 Triage: nothing depends on an evaluation but the next change of the prompt, so a failed run can wait. Clearing any task
-is safe, and no document is billed twice. If `extract` says that there is no file, nobody has written down true values
-for that day: nothing is to be done.
+is safe, and no document is billed twice. If `extract` says that there is no file, there are no true values for that
+day: no action is needed.
 """
 
 from __future__ import annotations

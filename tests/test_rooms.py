@@ -124,13 +124,21 @@ ROOMS = [
     ),
     Room(
         path="include/evaluation/spec",
-        imports={"include.enrichment", "include.evaluation.graders", "include.evaluation.spec", "pydantic"},
+        imports={
+            *("include.enrichment", "include.evaluation.graders", "include.evaluation.options"),
+            *("include.evaluation.spec", "pydantic"),
+        },
         only={"evaluation_file.py": {"pyarrow"}},
     ),
     Room(
         path="include/evaluation/graders",
         imports={"include.enrichment", "include.evaluation.graders", "include.evaluation.scores", "pydantic"},
-        only={"grader.py": {"pyarrow"}, "json_values.py": {"msgspec"}, "sql.py": {"duckdb", "pyarrow"}},
+        only={
+            "registry.py": {"include.evaluation.options"},
+            "grader.py": {"pyarrow"},
+            "json_values.py": {"msgspec"},
+            "sql.py": {"duckdb", "pyarrow"},
+        },
     ),
     *_layers(
         "include/evaluation/graders",
@@ -141,7 +149,6 @@ ROOMS = [
         },
         only={
             "collection.py": {"rapidfuzz", "scipy"},
-            "json_equality.py": {"msgspec"},
             "objects.py": {"numpy", "scipy"},
         },
     ),
@@ -168,6 +175,7 @@ ROOMS = [
             *(f"include.evaluation.{name}" for name in ("figures", "result", "scores", "spec", "statistics")),
             *("include.enrichment.errors", "numpy", "pandas", "scipy"),
         },
+        only={"metrics.py": {"include.evaluation.graders.json_values"}},
     ),
     Room(
         path="include/evaluation/statistics",

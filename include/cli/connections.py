@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from include.enrichment.errors import nearest
+from include.enrichment.errors import nearest_of
 from include.stack.folder import StackFolder
 from include.stack.processes import marked_processes, running_demo
 from include.stack.stack import ANTHROPIC, AWS, CONNECTION_VARIABLES, LAKE, read_stack
@@ -88,7 +88,7 @@ def run_variables(folder: StackFolder, environment: Mapping[str, str], pipeline:
         )
         raise MissingVariables(
             f"{pipeline.location('source.connection')}: there is no connection {connection!r}"
-            f"{nearest(connection, known) or '.'} There are: {', '.join(known)}.\nName one of these, or set {source} as"
+            f"{nearest_of(connection, known)}.\nName one of these, or set {source} as"
             " docs/configuration.md shows.",
             names=error.names,
         ) from None

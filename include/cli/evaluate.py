@@ -29,6 +29,7 @@ from include.stack.stack import LAKE
 
 if TYPE_CHECKING:
     from include.enrichment.spec.pipeline import Pipeline
+    from include.evaluation.spec.settings import EvaluationSettings
     from include.gateways.lake import Lake
 
 _PIPELINES = ROOT / "include" / "pipelines"
@@ -43,12 +44,14 @@ class _Asked:
     What to evaluate.
 
     :param pipeline: with the options of this evaluation
-    :param judges: the pipelines that grade its answers; none for a trial, whose answers no judge sees
+    :param judges: the pipelines that grade its answers; none for a trial: judges read the published table
+    :param settings: what evaluation.yaml says, with the baseline of this evaluation
     :param baseline: replaces that of the gate; None: it does not
     """
 
     pipeline: Pipeline
     judges: list[Pipeline]
+    settings: EvaluationSettings
     partition: Partition
     options: RunOptions
     baseline: str | None
@@ -105,42 +108,33 @@ def _read(name: str, partition_text: str, environment: Mapping[str, str]) -> _As
     if other := sorted(options.model_dump(exclude_defaults=True).keys() - set(_OPTIONS)):
         given = format_options(options.model_copy(update=dict.fromkeys(_OPTIONS)))
         raise ParamError(
-            f"{given or ', '.join(other)} is no option of an evaluation, which has ROWS, BUDGET, VARIANTS."
+            f"{given or ', '.join(other)} is not an option of an evaluation. Options: ROWS, BUDGET,"
+            " VARIANTS, BASELINE, GRADE_ONLY."
         )
     # Not at the top: these import pyarrow, whose threads must start after the signals are blocked.
     from include.enrichment.spec.pipeline_folder import load_pipeline
     from include.evaluation.spec.evaluation_file import read_evaluation
     from include.steps.evaluate import judges_of
+    from include.steps.evaluating.baselines import check_chosen, with_baseline
 
-    pipeline = load_pipeline(_PIPELINES / name)
-    settings = read_evaluation(_PIPELINES / name, pipeline)
+    whole = load_pipeline(_PIPELINES / name)
+    settings = read_evaluation(_PIPELINES / name, whole)
+    if baseline := environment.get("BASELINE"):
+        settings = with_baseline(settings, baseline)
     try:
-        pipeline = pipeline.for_run(options)
+        pipeline = whole.for_run(options)
     except ParamError as error:
         raise ParamError(f"{format_options(options)}: {error}") from None
     judges = [] if options.rows else [load_pipeline(_PIPELINES / judge) for judge in judges_of(settings)]
-    _check_pairs(pipeline, judges)
+    check_chosen(pipeline.variants, whole.variants, settings, judges)
     return _Asked(
         pipeline=pipeline,
         judges=judges,
         partition=partition,
         options=options,
-        baseline=environment.get("BASELINE") or None,
+        settings=settings,
+        baseline=baseline or None,
     )
-
-
-def _check_pairs(pipeline: Pipeline, judges: list[Pipeline]) -> None:
-    """Raise ParamError if a judge of pairs would find nothing to compare, before the answers are paid for."""
-    from include.enrichment.answers.table import VARIANT
-
-    chosen = list(pipeline.variants)
-    for judge in judges:
-        pairs = judge.settings.source.pairs
-        if pairs and chosen and pairs.column == VARIANT and pairs.baseline not in (None, *chosen):
-            raise ParamError(
-                f"VARIANTS={','.join(chosen)} leaves out {pairs.baseline}, with which {judge.name} compares the others"
-                " (source.pairs.baseline). Add it."
-            )
 
 
 def _names(pipelines: list[Pipeline]) -> list[str]:
@@ -168,7 +162,7 @@ def _variables(folder: StackFolder, environment: Mapping[str, str], pipelines: l
 
 
 def _grade(folder: StackFolder, asked: _Asked) -> int:
-    """Evaluate what is published, with all its variants. A trial is not."""
+    """Evaluate what is published. A trial is not published, so ROWS is rejected."""
     status = NOT_EVALUATED
 
     def work(lake: Lake) -> None:
@@ -177,7 +171,7 @@ def _grade(folder: StackFolder, asked: _Asked) -> int:
 
     if asked.options.rows or asked.options.variants:
         given = "ROWS" if asked.options.rows else "VARIANTS"
-        complain(f"{given} has no effect on GRADE_ONLY, which grades the published partition.\n{NOT_STARTED}")
+        complain(f"{given} has no effect with GRADE_ONLY, which grades the published partition.\n{NOT_STARTED}")
         return BAD_ARGUMENTS
     ended = with_lake(folder, work)
     # Errors of the lake have the status of a failed command, which is that of a failed gate here.
@@ -188,19 +182,23 @@ def _run_and_grade(folder: StackFolder, asked: _Asked, dags: Mapping[str, Path])
     # Airflow reads its settings when it is imported, so it is imported after they are set.
     from claude_batch.connections.gateways import open_lake
     from include.cli.foreground.dag_run import dag_run
+    from include.enrichment.spec.variants import CURRENT
+    from include.steps.evaluating.baselines import check_baselines
 
     try:
         lake = open_lake("aws_default")
+        variants = list(asked.pipeline.variants) or [CURRENT]
+        check_baselines(asked.settings, variants=variants, pipeline=asked.pipeline.name, lake=lake)
         _announce_cost(asked, lake)
     except EnrichmentError as error:
         complain(f"{type(error).__name__}: {error}\n{NOT_STARTED}")
         return BAD_ARGUMENTS
     left, run_id = asked.options.budget_usd, None
     for pipeline in (asked.pipeline, *asked.judges):
-        # What remains of the budget is that of the next one. A judge has its own limits beside it.
+        # Each run gets what is left of the budget. A judge also has its own limits.
         ended = dag_run(_within(pipeline, left), asked.partition, dags[pipeline.name], folder, start_new=False)
         if ended.status != PUBLISHED:
-            complain(f"NOT evaluated: {asked.name}, because of the run of {pipeline.name}.")
+            complain(f"NOT evaluated: {asked.name}, because the run of {pipeline.name} did not publish.")
             return BAD_ARGUMENTS if ended.status == BAD_ARGUMENTS and run_id is None else NOT_EVALUATED
         run_id = run_id or ended.run_id
         left = _left(left, pipeline, asked.partition, lake)
@@ -216,20 +214,20 @@ def _announce_cost(asked: _Asked, lake: Lake) -> None:
     from claude_batch.connections.gateways import open_buckets, open_source
     from include.gateways.documents.buckets import Buckets
     from include.steps.evaluating.cost_lines import check_parts, cost_lines
-    from include.steps.evaluating.forecast import Doors, forecast_evaluation
+    from include.steps.evaluating.forecast import Gateways, forecast_evaluation
 
     def buckets(pipeline: Pipeline) -> Buckets | None:
         connection = pipeline.settings.attachments_connection
         return open_buckets(connection) if connection else None
 
     with ExitStack() as opened:
-        doors = Doors(
+        gateways = Gateways(
             lake=lake,
             claude=opened.enter_context(open_claude("anthropic_default")),
             open_source=lambda pipeline: open_source(pipeline, lake=lake),
             open_buckets=buckets,
         )
-        parts = forecast_evaluation(asked.pipeline, asked.judges, asked.partition, doors)
+        parts = forecast_evaluation(asked.pipeline, asked.judges, asked.partition, gateways)
     for line in cost_lines(parts, budget_usd=asked.options.budget_usd):
         say(line)
     check_parts(parts, budget_usd=asked.options.budget_usd)
@@ -245,7 +243,7 @@ def _within(pipeline: Pipeline, budget_usd: Decimal | None) -> Pipeline:
 
 
 def _left(budget_usd: Decimal | None, pipeline: Pipeline, partition: Partition, lake: Lake) -> Decimal | None:
-    """What a run has left of the budget. A cost that is unknown leaves nothing."""
+    """Return what is left of the budget after a run; nothing if its cost is unknown."""
     from include.cli.output.published_day import published
 
     if budget_usd is None:

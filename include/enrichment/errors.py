@@ -22,7 +22,7 @@ A message gives the fact with its numbers, what is left behind, and the next ste
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 
@@ -135,6 +135,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
         folded.setdefault(one.casefold(), one)
     close = difflib.get_close_matches(name.casefold(), folded, n=1)
     return f"; did you mean {folded[close[0]]!r}?" if close else ""
+
+
+def nearest_of(name: str, known: Collection[str]) -> str:
+    """Return the end of a sentence about an unknown name: the closest known one, then all of them."""
+    return f"{nearest(name, known) or '.'} There are: {', '.join(known) or 'none'}"
 
 
 def sentence(facts: str) -> str:

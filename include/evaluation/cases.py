@@ -58,7 +58,7 @@ def number_cases(table: pa.Table, rejects: pa.Table, settings: EvaluationSetting
 
 
 def variants_of(rows: pa.Table) -> list[str]:
-    """Return the variant of each row. A pipeline without variants has one, named like its own settings among others."""
+    """Return the variant of each row: ``current`` for a pipeline without variants."""
     return rows[VARIANT].to_pylist() if VARIANT in rows.column_names else [CURRENT] * len(rows)
 
 

@@ -1,4 +1,4 @@
-"""From the scores of an evaluation to its figures: metrics, repeats, comparisons, and the verdict of the gate."""
+"""Computes the figures of an evaluation from its scores: metrics, repeats, comparisons, and the gate's verdict."""
 
 from __future__ import annotations
 

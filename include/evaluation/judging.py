@@ -1,4 +1,4 @@
-"""Turns what judges have published into scores, and says how far the judges can be trusted."""
+"""Turns what judges have published into scores, and measures how far the judges can be trusted."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.sources.pairs import FIRST, SECOND
+from include.evaluation.answers import Answer, Answers, without_value
 from include.evaluation.cases import Cases, number_cases
-from include.evaluation.judges.answers import Answer, Answers, field_of, without_value
 from include.evaluation.judges.both_orders import Merged, Pair, merge_orders
 from include.evaluation.judges.judge import Judge, judged_rows, variant_column
 from include.evaluation.judges.trust import agreements, position_bias
@@ -35,7 +35,7 @@ _WIN, _DRAW, _LOSS = 1.0, 0.5, 0.0
 @dataclass(frozen=True, kw_only=True)
 class Judged:
     """
-    What judges say of an evaluation.
+    The scores that judges give, and how much to trust them.
 
     :param scores: of the metrics with a judge only
     :param preferred_to: the baseline of each pairwise metric, if its judges have one
@@ -66,7 +66,7 @@ def judge_table(
     Raises LoadError if an answer has no value and ``on_missing`` is error.
     """
     cases = number_cases(table, rejects, settings, pipeline)
-    evaluated = _Evaluated(table=table, rejects=rejects, cases=cases, judges=judges)
+    evaluated = _Evaluated(answers=Answers.of(table, rejects, cases), cases=cases, judges=judges)
     found = [
         evaluated.compared(name, metric) if metric.pairwise else evaluated.graded(name, metric)
         for name, metric in settings.metrics.items()
@@ -82,13 +82,12 @@ def judge_table(
 
 @dataclass(frozen=True, kw_only=True)
 class _Evaluated:
-    table: pa.Table
-    rejects: pa.Table
+    answers: Answers
     cases: Cases
     judges: Mapping[str, Judge]
 
     def graded(self, name: str, metric: MetricSettings) -> Judged:
-        """Return what judges of single answers say."""
+        """Return the scores of judges of single answers."""
         options, answers = read_grade_options(metric.grade), self._answers(name, metric)
         votes = self._votes(metric, options)
         grades = [
@@ -114,7 +113,7 @@ class _Evaluated:
         )
 
     def compared(self, name: str, metric: MetricSettings) -> Judged:
-        """Return what judges of pairs say."""
+        """Return the scores of judges of pairs."""
         options, answers = read_verdict_options(metric.grade), self._answers(name, metric)
         merged = {
             judge.name: merge_orders(judged_rows(judge, options.field, self.cases, names=(FIRST, SECOND)))
@@ -143,8 +142,8 @@ class _Evaluated:
         )
 
     def _answers(self, name: str, metric: MetricSettings) -> Answers:
-        field = field_of(name, metric, self.table.column_names)
-        answers = Answers(table=self.table, rejects=self.rejects, cases=self.cases, field=field)
+        """Return the answers for a metric: those of the named field, else of the one of its name, else whole ones."""
+        answers = self.answers.of_field(metric.field or (name if name in self.answers.table.column_names else ""))
         answers.check_usable(name, metric)
         return answers
 

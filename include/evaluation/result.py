@@ -1,4 +1,4 @@
-"""The result of an evaluation: what summary.json, junit.xml and report.html tell."""
+"""The result of an evaluation: what summary.json, junit.xml and report.html show."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Repeats(_Frozen):
 
 class VariantFacts(_Frozen):
     """
-    What one variant is and costs.
+    The model, the answers and the cost of one variant.
 
     :param answers: one for each case and sample, those that could not be used included
     :param invalid: answers that could not be used, which are rejects
@@ -92,7 +92,7 @@ class Comparison(_Frozen):
     :param effect: the variant's mean score less the baseline's, case by case
     :param p_value: of the paired test that ``test`` names
     :param p_adjusted: after Holm's correction for all comparisons of the evaluation
-    :param detectable: the smallest difference that so many cases would show with a power of 80%; None if unknown
+    :param detectable: the smallest difference that this number of cases would show with a power of 80%; None if unknown
     """
 
     metric: str
@@ -115,7 +115,7 @@ class Comparison(_Frozen):
 
 class GateDecision(_Frozen):
     """
-    What one condition of the gate says of one variant.
+    The verdict of one condition of the gate on one variant.
 
     :param more_cases: how many more cases would probably decide; None unless it is inconclusive and can be decided
     :param why: one sentence with the numbers, for people
@@ -156,7 +156,7 @@ class JudgeAgreement(_Frozen):
 
 class PositionBias(_Frozen):
     """
-    What asking both orders of a pair has shown.
+    How often a judge prefers the answer it reads first, from both orders of each pair.
 
     :param disagreements: the pairs whose two orders named different winners, each a tie
     :param first_share: the share of all verdicts with a winner that named the answer shown first; 0.5 is unbiased

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-#: What became of one answer under one metric. ``scored``: it has a score. ``missing``: the case has no expected value,
+#: The status of one answer under one metric. ``scored``: it has a score. ``missing``: the case has no expected value,
 #: so the metric leaves it out. ``skipped``: the answer has no value and ``on_missing`` is skip. ``unscored``: no grade
 #: could be read, which is never the same as wrong.
 Status = Literal["scored", "missing", "skipped", "unscored"]
@@ -19,7 +19,7 @@ Status = Literal["scored", "missing", "skipped", "unscored"]
 @dataclass(frozen=True, kw_only=True)
 class Grade:
     """
-    What a grader says of one answer.
+    The grade of one answer.
 
     :param score: from 0 to 1; None unless it is scored
     :param detail: why, for people

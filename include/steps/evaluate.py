@@ -1,4 +1,4 @@
-"""evaluate: the published answers of a pipeline become scores, figures, a verdict and a report."""
+"""evaluate: turn the published answers of a pipeline into scores, figures, a verdict and a report."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def evaluate(
     """
     Evaluate the published partition of a pipeline by its evaluation.yaml, and write the evaluation to the lake.
 
-    Sends nothing: it reads the tables of the pipeline and of its judges. Each call makes a new evaluation, which exists
-    once its summary is written, after all other files.
+    Sends nothing: it reads the tables of the pipeline and of its judges. Each call writes a new evaluation, its summary
+    last; without a summary it does not exist.
 
     :param folder: the pipeline's; those of its judges are beside it
     :param trial: evaluates the trial of this run in place of the published partition. No judge has seen its answers, so
@@ -153,7 +153,7 @@ def _without_judges(settings: EvaluationSettings, pipeline: str) -> EvaluationSe
     metrics = {name: metric for name, metric in settings.metrics.items() if metric.has_grader}
     if not metrics:
         raise SpecError(
-            f"{pipeline}/{FILE}: all metrics are of judges, which do not see the answers of a trial. Nothing was"
+            f"{pipeline}/{FILE}: all metrics need judges, which do not see the answers of a trial. Nothing was"
             " evaluated. Evaluate the whole partition."
         )
     if left_out := settings.metrics.keys() - metrics.keys():

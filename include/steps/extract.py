@@ -63,7 +63,7 @@ def extract(
     sent is kept with the reason and becomes a reject.
 
     :param buckets: holds the objects of the pipeline's attachments; None: it has none
-    :param context_tokens: the context window of each model that the API tells
+    :param context_tokens: the context window of each model, if the API reports it
 
     Raises WarehouseError if there are fewer rows than ``limits.min_rows``, if the business key is NULL or not unique,
     or if a key or a carried value would be changed by the type of its column. Raises SpecError if a prompt does not fit

@@ -163,7 +163,7 @@ def test_a_trial_is_evaluated_in_its_own_folder_and_never_becomes_latest(lake: L
     assert evaluate(folder, DAY, lake=lake, baseline="latest").verdict == "inconclusive"
 
 
-def test_mistakes_of_the_file_and_a_missing_partition_are_told_before_anything_is_written(
+def test_mistakes_of_the_file_and_a_missing_partition_are_reported_before_anything_is_written(
     lake: Lake, tmp_path: Path, folder: Path
 ) -> None:
     with pytest.raises(LakeError, match="make run PIPELINE=tickets PARTITION=2026-11-01"):

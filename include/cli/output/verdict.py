@@ -30,7 +30,7 @@ def verdict_lines(result: EvaluationResult, locate: Callable[[str], str]) -> lis
         *_titled("Against the baseline, case by case:", map(_comparison, result.comparisons)),
         *_titled("Gate:", (f"{_WORDS[one.verdict]} ({one.on}) {one.why}" for one in result.gate)),
         *_titled(
-            "Judges that are not to be trusted:",
+            "Do not trust these judges:",
             (
                 f"{one.judge} for {one.metric}: {one.statistic} {_number(one.value)} with {one.with_whom}"
                 for one in result.agreements

@@ -60,7 +60,7 @@ def choose_sample(sizes: pa.Table, *, share: int = 1) -> set[str]:
     can be avoided.
 
     :param sizes: distinct requests, in SIZES_SCHEMA or ATTACHED_SIZES_SCHEMA
-    :param share: choose this many times fewer, but at least 50, as there are so many samples
+    :param share: the number of samples that share the limit; each has at least 50 requests
     """
     most, most_bytes = max(_MOST // share, min(_LEAST, _MOST)), _MOST_BYTES // share
     if not has_attached_sizes(sizes):

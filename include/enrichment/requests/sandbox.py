@@ -29,7 +29,7 @@ _NULL_GIVES_NULL = frozenset(
 #: Filters of texts that, unlike Jinja's others, do not convert a date or a number themselves.
 _TEXT_FILTERS = ("indent", "truncate", "wordwrap")
 _TAG = re.compile(r"[A-Za-z][\w-]*", re.ASCII)
-#: What may stand within a tag without being seen, or without keeping a reader from taking it for one.
+#: Characters within a tag that are invisible, or that a reader ignores.
 _UNSEEN = r"[\s\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]*"
 #: Methods of a date that read the worker's clock or zone.
 _CLOCK = ("fromtimestamp", "now", "today", "utcfromtimestamp", "utcnow")

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from include.enrichment.answers.table import SAMPLE, VARIANT
-from include.enrichment.errors import nearest
+from include.enrichment.errors import nearest, nearest_of
 from include.enrichment.requests.row_expression import expression_problems
 from include.enrichment.requests.template import Template
 from include.enrichment.spec.parse_time import (
@@ -53,8 +53,7 @@ class SourceTable:
         if table == name:
             return "a pipeline cannot read its own table: name another pipeline"
         if table not in self._others:
-            listed = ", ".join(self._others) or "none"
-            return f"there is no pipeline {table!r}{nearest(table, self._others) or '.'} There are: {listed}"
+            return f"there is no pipeline {table!r}{nearest_of(table, self._others)}"
         if chain[-1] in chain[:-1]:
             return f"the pipelines read each other in a cycle: {' reads '.join(chain)}"
         return ""
@@ -80,7 +79,7 @@ class SourceTable:
     def _stored(self) -> list[str]:
         """
         The columns by their names in the table. Of those that begin with an underscore only the renamed ones: no folder
-        tells them all.
+        lists them all.
         """
         found = [] if self.unreadable else column_names(self._folder.parent / self._table)
         return [*found, *(name for name in self._source.rename if name.startswith("_"))] if found else []

@@ -17,7 +17,7 @@ LEDGER_FOLDER, RESULTS_FOLDER, USAGE_FOLDER, UPLOADS_FOLDER = "ledger/", "result
 EVALUATIONS_FOLDER, REPORTS_FOLDER = "evaluations/", "reports/usage/"
 
 
-class _WorkingFile:
+class _File:
     """The key of one file in a RunFolder or an EvaluationFolder."""
 
     def __init__(self, name: str) -> None:
@@ -49,29 +49,29 @@ class RunFolder:
         return f"runs/{self.pipeline}/{self.partition}/{name}/"
 
     #: The pipeline as it was when the run began. One run never mixes two versions.
-    pipeline_json = _WorkingFile("pipeline.json")
+    pipeline_json = _File("pipeline.json")
     #: The id, start and end of a run of `make run`.
-    foreground_json = _WorkingFile("foreground.json")
+    foreground_json = _File("foreground.json")
     #: One line per source row: business key, request_id, and the rendered params or the reason for having none.
-    rows = _WorkingFile("rows.parquet")
+    rows = _File("rows.parquet")
     #: The documents that the rows attach, with the text of their pages; only if the pipeline attaches any.
-    documents = _WorkingFile("documents.parquet")
+    documents = _File("documents.parquet")
     #: The time of the extract and its row count; written last, so the rows exist if this file does.
-    extract_json = _WorkingFile("extract.json")
+    extract_json = _File("extract.json")
     #: The token counts that the API gave for some of the requests.
-    counted_json = _WorkingFile("counted.json")
+    counted_json = _File("counted.json")
     #: The estimate of a dry run.
-    dry_run_json = _WorkingFile("dry_run.json")
+    dry_run_json = _File("dry_run.json")
     #: The table of a trial.
-    table = _WorkingFile("table.parquet")
+    table = _File("table.parquet")
     #: The rejects of a trial, or of a run that had too many rejects to publish.
-    rejects = _WorkingFile("rejects.parquet")
+    rejects = _File("rejects.parquet")
     #: The rows that were not kept, of a trial or of a run that had too many rejects to publish.
-    samples = _WorkingFile("samples.parquet")
+    samples = _File("samples.parquet")
     #: The manifest of a trial.
-    manifest = _WorkingFile("manifest.json")
+    manifest = _File("manifest.json")
     #: The folder of the passes' plans.
-    plans = _WorkingFile("plan/")
+    plans = _File("plan/")
 
     def plan_json(self, pass_name: str) -> str:
         """The chunks that one pass sends, and the places of the answers that exist already."""
@@ -328,12 +328,12 @@ class EvaluationFolder:
         return f"{evaluations_folder(self.pipeline)}{self.evaluation_id}/"
 
     #: A row for each case, variant, sample and metric.
-    scores = _WorkingFile("scores.parquet")
+    scores = _File("scores.parquet")
     #: A row for each metric, variant and group.
-    metrics = _WorkingFile("metrics.parquet")
-    junit = _WorkingFile("junit.xml")
-    report = _WorkingFile("report.html")
-    summary_json = _WorkingFile("summary.json")
+    metrics = _File("metrics.parquet")
+    junit = _File("junit.xml")
+    report = _File("report.html")
+    summary_json = _File("summary.json")
 
 
 def evaluations_folder(pipeline: str) -> str:

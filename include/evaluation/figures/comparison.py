@@ -46,7 +46,7 @@ def pairs(
     preferred_to: Mapping[str, str] | None = None,
 ) -> list[Pair]:
     """
-    Return what is to be compared: under each metric every variant with the default baseline and with those of the gate.
+    Return the pairs to compare: under each metric every variant with the default baseline and with those of the gate.
 
     :param pinned: the scores of earlier evaluations, for the cases of this one, by the name of the evaluation
     :param preferred_to: the variant that the judges of a pairwise metric compare the others with, by metric

@@ -1,4 +1,4 @@
-"""Which value was answered in place of which."""
+"""Confusion matrices: how often each expected value got each answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from include.evaluation.result import Confusion
 from include.evaluation.scores import Scores
 from include.evaluation.spec.settings import EvaluationSettings
 
-#: A table with more labels is no longer read, and a field with more is rarely a category.
+#: A larger table is unreadable, and a field with more labels is rarely a category.
 MOST_LABELS = 30
 #: The label of an answer without a value.
 NO_ANSWER = "(none)"

@@ -1,4 +1,4 @@
-"""What several samples of the same case show: how far one draw can be trusted."""
+"""What several samples of the same case show: how much one sample can be trusted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pass_at(right: NDArray[np.int64], samples: NDArray[np.int64], k: int) -> flo
 
     :param right: the number of right samples of each case
     :param samples: the number of all samples of each case; those with fewer than ``k`` do not count
-    :returns: None if no case has so many
+    :returns: None if no case has ``k`` samples
     """
     enough = samples >= k
     if not enough.any():

@@ -1,4 +1,4 @@
-"""The evidence of answers: the pages on which their values stand."""
+"""The evidence of answers: the pages that state their values."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from include.enrichment.answers.evidence.field_paths import is_within, plain_pat
 from include.enrichment.answers.evidence.quote import EVIDENCE
 from include.enrichment.answers.schema.kind import Kind
 from include.enrichment.errors import SpecError
-from include.evaluation.graders.grader import RIGHT, Answers, Grader, scored, unscored, wrong
+from include.evaluation.graders.grader import RIGHT, Gradable, Grader, scored, unscored, wrong
 from include.evaluation.graders.json_values import parsed
 from include.evaluation.scores import Grade
 
 
 class Evidence(Grader):
     """
-    A value must stand on one of the expected pages, by a quote that is not missing in the documents.
+    The value must be on one of the expected pages, with a quote that the documents contain.
 
     The expected value is a page, a list of pages, or a list of places: objects with ``field`` and ``pages``. With
     ``field: _evidence`` all places count, and the score is the share of them that the evidence of the answer names;
@@ -33,7 +33,7 @@ class Evidence(Grader):
         if EVIDENCE not in columns:
             yield "needs output.evidence: true in pipeline.yaml"
 
-    def grade_all(self, answers: Answers) -> list[Grade]:
+    def grade_all(self, answers: Gradable) -> list[Grade]:
         """Return the share of expected places that the evidence names, 0 or 1 for a single value."""
         if EVIDENCE not in answers.rows.column_names:
             raise SpecError(

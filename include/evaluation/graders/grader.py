@@ -11,7 +11,7 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
 from include.enrichment.answers.schema.kind import Kind
-from include.enrichment.errors import nearest
+from include.enrichment.errors import nearest_of
 from include.evaluation.scores import Grade
 
 RIGHT = Grade(status="scored", score=1.0)
@@ -32,15 +32,10 @@ def unscored(detail: str) -> Grade:
     return Grade(status="unscored", detail=detail)
 
 
-def known(name: str, names: Collection[str]) -> str:
-    """Return the end of a sentence about an unknown name: the closest known one, and all of them."""
-    return f"{nearest(name, names) or '.'} There are: {', '.join(names) or 'none'}"
-
-
 @dataclass(frozen=True, kw_only=True)
-class Answers:
+class Gradable:
     """
-    Some answers to grade, all of which have a value.
+    Answers to grade, all of which have a value.
 
     :param field: the column of the output
     :param values: the answers, as ``pyarrow`` gives them to Python
@@ -71,7 +66,7 @@ class Grader(BaseModel, ABC):
     def field_problem(self, field: str, properties: Mapping[str, Kind]) -> str | None:
         """Return why a field of the output cannot be graded, or None."""
         if field not in properties:
-            return f"the output has no field {field!r}{known(field, properties)}"
+            return f"the output has no field {field!r}{nearest_of(field, properties)}"
         return self.kind_problem(repr(field), properties[field])
 
     def kind_problem(self, name: str, kind: Kind) -> str | None:
@@ -89,7 +84,7 @@ class Grader(BaseModel, ABC):
         yield from ()
 
     @abstractmethod
-    def grade_all(self, answers: Answers) -> list[Grade]:
+    def grade_all(self, answers: Gradable) -> list[Grade]:
         """Return the grade of each answer. Raises SpecError if an option does not fit the table."""
 
 
@@ -100,17 +95,17 @@ class PairGrader(Grader):
     def grade(self, expected: Any, answer: Any) -> Grade:
         """Return the grade of one answer. Neither of the two is None."""
 
-    def grade_all(self, answers: Answers) -> list[Grade]:
+    def grade_all(self, answers: Gradable) -> list[Grade]:
         """Return the grade of each answer. Equal pairs are graded once."""
-        known: dict[Hashable, Grade] = {}
+        graded: dict[Hashable, Grade] = {}
         grades = []
         for pair in zip(answers.expected, answers.values, strict=True):
             try:
-                grade = known.get(pair)
+                grade = graded.get(pair)
             except TypeError:  # a list or an object
                 grade = self.grade(*pair)
             else:
                 if grade is None:
-                    grade = known[pair] = self.grade(*pair)
+                    grade = graded[pair] = self.grade(*pair)
             grades.append(grade)
         return grades

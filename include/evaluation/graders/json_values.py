@@ -11,7 +11,8 @@ import msgspec
 
 #: The types of values that JSON has as they are.
 _PLAIN = frozenset([str, int, float, bool, type(None)])
-_encode = msgspec.json.Encoder(decimal_format="number").encode
+#: Writes a value as JSON text.
+encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def json_value(value: Any) -> Any:
@@ -70,6 +71,6 @@ def as_text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, dict | list | tuple):
-        return _encode(value).decode()
+        return encode(value).decode()
     plain = json_value(value)
-    return str(plain) if isinstance(plain, str | Decimal) else _encode(plain).decode()
+    return str(plain) if isinstance(plain, str | Decimal) else encode(plain).decode()

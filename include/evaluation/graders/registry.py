@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from pydantic import ValidationError
 
 from include.enrichment.errors import nearest
-from include.enrichment.spec.yaml_file import NodePath, describe_problem
+from include.enrichment.spec.yaml_file import NodePath
 from include.evaluation.graders.evidence import Evidence
 from include.evaluation.graders.grader import Grader, PairGrader
 from include.evaluation.graders.sql import Sql
@@ -20,6 +17,7 @@ from include.evaluation.graders.values.exact import Exact
 from include.evaluation.graders.values.number import Number
 from include.evaluation.graders.values.pattern import Pattern
 from include.evaluation.graders.values.text import Text
+from include.evaluation.options import OptionMistakes, read_options
 
 GRADERS: dict[str, type[Grader]] = {
     "exact": Exact,
@@ -36,52 +34,37 @@ GRADERS: dict[str, type[Grader]] = {
 }
 
 
-class GraderMistakes(ValueError):
-    """
-    A setting is no grader.
-
-    :param mistakes: each fact with its place below the setting
-    """
-
-    def __init__(self, mistakes: list[tuple[NodePath, str]]) -> None:
-        super().__init__("; ".join(fact for _, fact in mistakes))
-        self.mistakes = mistakes
-
-
 def read_grader(setting: object) -> Grader:
     """
     Return the grader that a setting names: its name, or a mapping of its name to its options.
 
-    Raises GraderMistakes.
+    Raises OptionMistakes.
     """
     name, options = _parts(setting)
     kind = GRADERS.get(name)
     if kind is None:
-        raise GraderMistakes(
+        raise OptionMistakes(
             [((), f"unknown grader {name!r}{nearest(name, GRADERS) or '.'} Known graders: {', '.join(GRADERS)}")]
         )
     if not isinstance(options, dict):
         if not kind.main_option:
-            raise GraderMistakes([((name,), f"must be a mapping of options: {', '.join(kind.model_fields) or 'none'}")])
+            raise OptionMistakes([((name,), f"must be a mapping of options: {', '.join(kind.model_fields) or 'none'}")])
         options = {kind.main_option: options}
     fields = options.get("fields")
     if kind is Object and isinstance(fields, dict):
         options = {**options, "fields": _read_fields(fields)}
-    try:
-        return kind.model_validate(options)
-    except ValidationError as error:
-        raise GraderMistakes([((name, *one["loc"]), _fact(one, kind)) for one in error.errors()]) from error
+    return read_options(kind, options, below=(name,))
 
 
 def _read_fields(settings: Mapping[str, object]) -> dict[str, PairGrader]:
-    """Return the graders of an object's fields. Raises GraderMistakes with those of all fields."""
+    """Return the graders of an object's fields. Raises OptionMistakes with those of all fields."""
     graders: dict[str, PairGrader] = {}
     mistakes: list[tuple[NodePath, str]] = []
     for field, setting in settings.items():
         path: NodePath = ("object", "fields", field)
         try:
             grader = read_grader(setting)
-        except GraderMistakes as error:
+        except OptionMistakes as error:
             mistakes += [((*path, *below), fact) for below, fact in error.mistakes]
             continue
         if isinstance(grader, PairGrader):
@@ -92,12 +75,8 @@ def _read_fields(settings: Mapping[str, object]) -> dict[str, PairGrader]:
                 (path, f"this grader is for whole answers. A field of an object has one of {', '.join(able)}")
             )
     if mistakes:
-        raise GraderMistakes(mistakes)
+        raise OptionMistakes(mistakes)
     return graders
-
-
-def _fact(problem: Any, kind: type[Grader]) -> str:
-    return describe_problem("", problem, lambda: list(kind.model_fields) or ["none"]).removeprefix(": ")
 
 
 def _parts(setting: object) -> tuple[str, object]:
@@ -106,4 +85,4 @@ def _parts(setting: object) -> tuple[str, object]:
     if isinstance(setting, dict) and len(setting) == 1:
         ((name, options),) = setting.items()
         return str(name), {} if options is None else options
-    raise GraderMistakes([((), "must be the name of one grader, or a mapping of its name to its options")])
+    raise OptionMistakes([((), "must be the name of one grader, or a mapping of its name to its options")])

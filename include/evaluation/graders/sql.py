@@ -1,4 +1,4 @@
-"""A SQL expression over the row and its answer, for whatever the other graders cannot say."""
+"""A SQL expression over the row and its answer, for what the other graders cannot express."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 from pydantic import AfterValidator, Field
 
-from include.enrichment.errors import SpecError, sentence
+from include.enrichment.errors import SpecError, nearest_of, sentence
 from include.enrichment.requests.row_expression import (
     columns_in,
     connect,
@@ -18,7 +18,7 @@ from include.enrichment.requests.row_expression import (
     expression_problems,
     unknown_columns,
 )
-from include.evaluation.graders.grader import RIGHT, Answers, Grader, known, scored, unscored, wrong
+from include.evaluation.graders.grader import RIGHT, Gradable, Grader, scored, unscored, wrong
 from include.evaluation.scores import Grade
 
 #: The column with the order of the rows. No column that an expression may read has such a name.
@@ -46,9 +46,9 @@ class Sql(Grader):
     def option_problems(self, columns: Collection[str]) -> Iterator[str]:
         """Yield each name in the expression that is no column of the table."""
         for name in unknown_columns(self.expression, columns):
-            yield f"the table has no column {name!r}{known(name, columns)}"
+            yield f"the table has no column {name!r}{nearest_of(name, columns)}"
 
-    def grade_all(self, answers: Answers) -> list[Grade]:
+    def grade_all(self, answers: Gradable) -> list[Grade]:
         """Return the value of the expression for each answer."""
         names = answers.rows.column_names
         for fact in self.option_problems(names):

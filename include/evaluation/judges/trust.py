@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from include.evaluation.judges.both_orders import Merged
 from include.evaluation.result import JudgeAgreement, PositionBias
@@ -15,7 +15,7 @@ Grades = Mapping[Any, float | str]
 
 
 def agreements(
-    metric: str, options: Options, graded: Mapping[str, Grades], human: Grades, *, level: Literal["nominal", "ordinal"]
+    metric: str, options: Options, graded: Mapping[str, Grades], human: Grades, *, level: Level
 ) -> list[JudgeAgreement]:
     """
     Return the agreement of each judge with the human, then that of all judges with each other.
@@ -68,7 +68,7 @@ def _is_trusted(value: float | None, threshold: float | None) -> bool:
 
 
 def position_bias(metric: str, judge: str, merged: Sequence[Merged]) -> PositionBias:
-    """Return what both orders of a judge's pairs have shown."""
+    """Return how often a judge decided by position, from both orders of its pairs."""
     decided = sum(one.decided for one in merged)
     return PositionBias(
         metric=metric,

@@ -1,4 +1,4 @@
-"""What several grades of the same answer come to: the majority."""
+"""The majority of several grades of the same answer."""
 
 from __future__ import annotations
 

@@ -12,13 +12,14 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from include.enrichment.answers.table import rows_schema
-from include.enrichment.errors import SpecError, nearest
+from include.enrichment.errors import SpecError, nearest, nearest_of
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.spec.variants import CURRENT
 from include.enrichment.spec.yaml_file import NodePath, describe_file_error, describe_problem, line_of, read_model
-from include.evaluation.graders.grader import Grader, known
-from include.evaluation.graders.registry import GraderMistakes, read_grader
+from include.evaluation.graders.grader import Grader
+from include.evaluation.graders.registry import read_grader
+from include.evaluation.options import OptionMistakes
 from include.evaluation.spec.judge_problems import judge_problems, option_problems
 from include.evaluation.spec.settings import FILE, LATEST, EvaluationSettings, GateSettings, MetricSettings
 
@@ -101,7 +102,7 @@ class _Mistakes:
             return
         try:
             grader = read_grader(metric.grade)
-        except GraderMistakes as error:
+        except OptionMistakes as error:
             yield from ((("grade", *path), fact) for path, fact in error.mistakes)
             return
         if grader.needs_expected and not metric.expected:
@@ -119,7 +120,7 @@ class _Mistakes:
         for judge in metric.judges:
             if judge not in self.others:
                 setting = "judge" if metric.judge else "pairwise"
-                yield (setting,), f"there is no pipeline {judge!r}{known(judge, self.others)}"
+                yield (setting,), f"there is no pipeline {judge!r}{nearest_of(judge, self.others)}"
             elif not mistakes:
                 with suppress(SpecError):  # a run of the judge reports its mistakes
                     yield from judge_problems(load_pipeline(self.folder.parent / judge), metric, self.pipeline)
@@ -148,14 +149,14 @@ class _Mistakes:
         source = self.pipeline.settings.source
         columns = list(dict.fromkeys([*source.carry, *source.key, *self.pipeline.settings.for_each]))
         if column not in columns:
-            yield path, f"{column!r} is neither carried nor a key: add it to source.carry{known(column, columns)}"
+            yield path, f"{column!r} is neither carried nor a key: add it to source.carry{nearest_of(column, columns)}"
 
     def _of_gate(self, gate: GateSettings) -> Iterator[tuple[NodePath, str]]:
         variants = [name for name in self.pipeline.by_variant if name] or [CURRENT]
         if gate.metric not in self.settings.metrics:
-            yield ("metric",), f"there is no metric {gate.metric!r}{known(gate.metric, list(self.settings.metrics))}"
+            yield ("metric",), f"there is no metric {gate.metric!r}{nearest_of(gate.metric, self.settings.metrics)}"
         if gate.variant is not None and gate.variant not in variants:
-            yield ("variant",), f"there is no variant {gate.variant!r}{known(gate.variant, variants)}"
+            yield ("variant",), f"there is no variant {gate.variant!r}{nearest_of(gate.variant, variants)}"
         if gate.variant is not None and gate.variant == gate.baseline:
             yield ("variant",), "is its own baseline: name another variant"
         if gate.baseline in variants and len(variants) == 1:
@@ -164,4 +165,4 @@ class _Mistakes:
                 f"the pipeline has no variants to compare: name an earlier evaluation by its id, or `{LATEST}`",
             )
         elif gate.baseline not in [*variants, LATEST] and nearest(gate.baseline, variants):
-            yield ("baseline",), f"there is no variant {gate.baseline!r}{known(gate.baseline, variants)}"
+            yield ("baseline",), f"there is no variant {gate.baseline!r}{nearest_of(gate.baseline, variants)}"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from decimal import Decimal
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from include.enrichment.spec.sources.pairs import FIRST, SECOND
-from include.enrichment.spec.yaml_file import NodePath, describe_problem
+from include.evaluation.options import read_options
 
 #: What a judge of two answers may say: which one is better, in the order in which it has read them.
 TIE = "tie"
@@ -17,18 +17,6 @@ VERDICTS = (FIRST, SECOND, TIE)
 
 _Text = Annotated[str, Field(min_length=1)]
 _Agreement = Annotated[float, Field(ge=-1, le=1)]
-
-
-class JudgeMistakes(ValueError):
-    """
-    The options of a judge have mistakes.
-
-    :param mistakes: each fact with its place below ``grade``
-    """
-
-    def __init__(self, mistakes: list[tuple[NodePath, str]]) -> None:
-        super().__init__("; ".join(fact for _, fact in mistakes))
-        self.mistakes = mistakes
 
 
 def label_of(value: Any) -> str | None:
@@ -117,26 +105,15 @@ class VerdictOptions(Options):
     field: _Text = "verdict"
 
 
-Kind = TypeVar("Kind", bound=Options)
-
-
 def read_grade_options(setting: object) -> GradeOptions:
-    """Return the options of a judge that grades single answers; a text is its field. Raises JudgeMistakes."""
-    return _read(setting, GradeOptions)
+    """Return the options of a judge that grades single answers; a text is its field. Raises OptionMistakes."""
+    return read_options(GradeOptions, _options(setting))
 
 
 def read_verdict_options(setting: object) -> VerdictOptions:
-    """Return the options of a judge that compares two answers; a text is its field. Raises JudgeMistakes."""
-    return _read(setting, VerdictOptions)
+    """Return the options of a judge that compares two answers; a text is its field. Raises OptionMistakes."""
+    return read_options(VerdictOptions, _options(setting))
 
 
-def _read(setting: object, kind: type[Kind]) -> Kind:
-    options = {"field": setting} if isinstance(setting, str) else setting or {}
-    try:
-        return kind.model_validate(options)
-    except ValidationError as error:
-        raise JudgeMistakes([(one["loc"], _fact(one, kind)) for one in error.errors()]) from error
-
-
-def _fact(problem: Any, kind: type[Options]) -> str:
-    return describe_problem("", problem, lambda: list(kind.model_fields)).removeprefix(": ")
+def _options(setting: object) -> object:
+    return {"field": setting} if isinstance(setting, str) else setting or {}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from include.enrichment.answers.table import VARIANT
-from include.enrichment.errors import nearest
+from include.enrichment.errors import nearest_of
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.yaml_file import NodePath
+from include.evaluation.options import OptionMistakes
 from include.evaluation.spec.judge_options import (
     VERDICTS,
     GradeOptions,
-    JudgeMistakes,
     Options,
     VerdictOptions,
     label_of,
@@ -25,21 +25,21 @@ def option_problems(metric: MetricSettings, pipeline: Pipeline) -> Iterator[tupl
     """Yield the mistakes in the settings of a metric with judges, each with its place below the metric."""
     fields = list(pipeline.output.properties)
     if metric.field and metric.field not in fields:
-        yield ("field",), f"the output has no field {metric.field!r}{_known(metric.field, fields)}"
+        yield ("field",), f"the output has no field {metric.field!r}{nearest_of(metric.field, fields)}"
     try:
         options = _options(metric)
-    except JudgeMistakes as error:
+    except OptionMistakes as error:
         yield from ((("grade", *path), fact) for path, fact in error.mistakes)
         return
     carried = list(pipeline.settings.source.carry)
     for column in options.human_columns:
         if column not in carried:
-            yield ("grade", "human"), f"{column!r} is not carried: add it to source.carry{_known(column, carried)}"
+            yield ("grade", "human"), f"{column!r} is not carried: add it to source.carry{nearest_of(column, carried)}"
     if isinstance(options.human, dict):
         variants = list(pipeline.by_variant)
         for variant in options.human:
             if variant not in variants:
-                yield ("grade", "human", variant), f"there is no variant {variant!r}{_known(variant, variants)}"
+                yield ("grade", "human", variant), f"there is no variant {variant!r}{nearest_of(variant, variants)}"
     if options.least_kappa is not None and not options.human:
         yield ("grade", "least_kappa"), "compares with a human: set `human` to the carried column with the grades"
     if options.least_alpha is not None and len(metric.judges) == 1:
@@ -70,7 +70,7 @@ def judge_problems(judge: Pipeline, metric: MetricSettings, pipeline: Pipeline) 
 
 
 def _options(metric: MetricSettings) -> GradeOptions | VerdictOptions:
-    """Raises JudgeMistakes."""
+    """Raises OptionMistakes."""
     return read_grade_options(metric.grade) if metric.judge else read_verdict_options(metric.grade)
 
 
@@ -92,7 +92,7 @@ def _field_problems(judge: Pipeline, options: Options) -> Iterator[tuple[NodePat
     if options.field not in properties:
         yield (
             ("grade",),
-            f"the output of {judge.name!r} has no field {options.field!r}{_known(options.field, list(properties))}",
+            f"the output of {judge.name!r} has no field {options.field!r}{nearest_of(options.field, properties)}",
         )
         return
     kind = properties[options.field]
@@ -107,12 +107,8 @@ def _field_problems(judge: Pipeline, options: Options) -> Iterator[tuple[NodePat
     elif isinstance(options, GradeOptions):
         for label in options.points:
             if named and label not in named:
-                yield ("grade", "points", label), f"{judge.name!r} gives no grade {label!r}{_known(label, named)}"
+                yield ("grade", "points", label), f"{judge.name!r} gives no grade {label!r}{nearest_of(label, named)}"
         without = [label for label in named if options.score(label) is None]
         if without or (not named and not options.points and kind.type == "string"):
             what = f"the grade {', '.join(map(repr, without))}" if without else "a text"
             yield ("grade",), f"{what} of {judge.name!r} has no score: set it in `points`"
-
-
-def _known(name: str, known: list[str]) -> str:
-    return f"{nearest(name, known) or '.'} There are: {', '.join(known) or 'none'}"

@@ -8,8 +8,8 @@ from typing import Literal
 import krippendorff
 import numpy as np
 
-#: ``nominal``: two grades are the same or not. ``ordinal``: their order counts. ``interval``: their distance counts.
-Level = Literal["nominal", "ordinal", "interval"]
+#: ``nominal``: two grades are the same or not. ``ordinal``: their order counts.
+Level = Literal["nominal", "ordinal"]
 
 
 def cohens_kappa(
@@ -20,7 +20,7 @@ def cohens_kappa(
 
     :param first: one grade per case, none of them missing
     :param second: the grades of the same cases in the same order
-    :param level: above ``nominal`` a disagreement weighs the square of its distance (of ranks if ``ordinal``)
+    :param level: if ``ordinal``, a disagreement weighs the square of the distance of its ranks
     :returns: None without cases, or if both give all cases the same grade: chance alone would agree
     """
     grades = sorted({*first, *second}, key=lambda grade: (isinstance(grade, str), grade))
@@ -29,8 +29,7 @@ def cohens_kappa(
     position = {grade: number for number, grade in enumerate(grades)}
     counts = np.zeros((len(grades), len(grades)))
     np.add.at(counts, ([position[grade] for grade in first], [position[grade] for grade in second]), 1)
-    places = np.arange(len(grades)) if level != "interval" else np.array(grades, dtype=np.float64)
-    apart = np.subtract.outer(places, places)
+    apart = np.subtract.outer(np.arange(len(grades)), np.arange(len(grades)))
     weights = (apart != 0).astype(np.float64) if level == "nominal" else apart**2
     expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
     return 1 - float((weights * counts).sum() / (weights * expected).sum())
@@ -48,6 +47,6 @@ def krippendorffs_alpha(graders: Sequence[Sequence[float | str | None]], *, leve
     if not paired or len(set(given)) < 2:
         return None
     values = sorted(set(given), key=lambda grade: (isinstance(grade, str), grade))
-    numbers = {value: float(value) if level == "interval" else float(place) for place, value in enumerate(values)}
+    numbers = {value: float(place) for place, value in enumerate(values)}
     data = [[np.nan if grade is None else numbers[grade] for grade in grades] for grades in graders]
     return float(krippendorff.alpha(reliability_data=data, level_of_measurement=level))

@@ -21,8 +21,8 @@ def unanimous(score: float, clusters: int, *, confidence: float, lowest: float =
     """
     Return the interval of a mean when all clusters have the same score: what they can hide, not a width of zero.
 
-    With the chance of one tail, a share of ``1 - tail ** (1 / clusters)`` of all cases may score otherwise, and still
-    none be among so many. At worst these score ``lowest``, or ``highest``. (The exact interval of Clopper and Pearson
+    If a share of ``1 - tail ** (1 / clusters)`` of all cases scores otherwise, the probability that none of them was
+    drawn is ``tail``. At worst these score ``lowest``, or ``highest``. (The exact interval of Clopper and Pearson
     for a share that was never seen.)
 
     :param lowest: the least possible score

@@ -12,9 +12,9 @@ from scipy import stats
 from include.evaluation.statistics.interval import Interval, unanimous
 
 Floats = NDArray[np.float64]
-#: Resamples are drawn in blocks of about so many numbers, which bounds the memory.
+#: Resamples are drawn in blocks of about this many numbers, which bounds the memory.
 _BLOCK = 2_000_000
-#: To draw how often a kind occurs takes as long as to draw so many single clusters.
+#: Drawing how often one kind occurs takes as long as drawing this many single clusters.
 _COUNTED_AT_ONCE = 10
 
 
@@ -50,8 +50,8 @@ def bootstrap(sums: Floats, sizes: Floats, *, confidence: float, resamples: int,
 
 
 def _resampled_means(sums: Floats, sizes: Floats, resamples: int) -> Floats:
-    """Draw the clusters with replacement, again and again, and return each mean."""
-    luck = _luck(sums)
+    """Return the mean of each resample of the clusters, drawn with replacement."""
+    generator = _generator(sums)
     count = len(sums)
     # Clusters with the same sum and size are one kind. A few grades make a few kinds, whose counts are drawn at once.
     kinds, counts = np.unique(np.stack([sums, sizes]), axis=1, return_counts=True)
@@ -60,22 +60,22 @@ def _resampled_means(sums: Floats, sizes: Floats, resamples: int) -> Floats:
     means: list[Floats] = []
     for block in _blocks(resamples, len(counts) if few else count):
         if few:
-            drawn = luck.multinomial(count, counts / count, size=block).astype(np.float64)
+            drawn = generator.multinomial(count, counts / count, size=block).astype(np.float64)
             means.append((drawn @ kinds[0]) / (drawn @ kinds[1]))
         else:
-            places = luck.integers(0, count, size=(block, count), dtype=np.int32)
+            places = generator.integers(0, count, size=(block, count), dtype=np.int32)
             cases = count * sizes[0] if even else sizes[places].sum(axis=1)
             means.append(sums[places].sum(axis=1) / cases)
     return np.concatenate(means)
 
 
-def _luck(sums: Floats) -> np.random.Generator:
-    """A generator that the scores seed: the same scores are always drawn alike, and others differently."""
+def _generator(sums: Floats) -> np.random.Generator:
+    """Return a random generator that the scores seed: equal scores always draw the same numbers."""
     return np.random.default_rng(zlib.crc32(sums.tobytes()))
 
 
 def _blocks(resamples: int, numbers: int) -> Iterator[int]:
-    """Yield how many resamples to draw at once if each needs so many numbers."""
+    """Yield how many resamples to draw at once if each needs ``numbers`` numbers."""
     at_once = max(1, _BLOCK // max(1, numbers))
     for start in range(0, resamples, at_once):
         yield min(at_once, resamples - start)
@@ -95,7 +95,7 @@ def permutation(sums: Floats, *, resamples: int) -> float:
 
     It is at least ``1 / (resamples + 1)``.
     """
-    luck = _luck(sums)
+    generator = _generator(sums)
     unequal = sums[sums != 0]
     # Sums of the same size are one kind: only how many of them turn positive counts.
     sizes, counts = np.unique(np.abs(unequal), return_counts=True)
@@ -104,8 +104,8 @@ def permutation(sums: Floats, *, resamples: int) -> float:
     extreme = 0
     for block in _blocks(resamples, len(counts) if few else len(unequal)):
         if few:
-            drawn = (2.0 * luck.binomial(counts, 0.5, size=(block, len(counts))) - counts) @ sizes
+            drawn = (2.0 * generator.binomial(counts, 0.5, size=(block, len(counts))) - counts) @ sizes
         else:
-            drawn = (1.0 - 2 * luck.integers(0, 2, size=(block, len(unequal)), dtype=np.int8)) @ unequal
+            drawn = (1.0 - 2 * generator.integers(0, 2, size=(block, len(unequal)), dtype=np.int8)) @ unequal
         extreme += int((np.abs(drawn) >= observed).sum())
     return (extreme + 1) / (resamples + 1)

@@ -26,8 +26,8 @@ class Paired:
     :param effect: its mean; None without cases
     :param interval: None if there are too few cases or clusters for one
     :param p_value: of ``test``: how likely so great an effect is if there is no difference; None as above
-    :param detectable: the smallest true difference that so many cases would show with a power of 80%; None if all cases
-        tie, or if there are too few
+    :param detectable: the smallest true difference that this number of cases would show with a power of 80%; None if
+        all cases tie, or if there are too few
     """
 
     cases: int

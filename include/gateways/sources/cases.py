@@ -20,7 +20,7 @@ class CaseFile:
     """
     The text of a checked file, which the pipeline holds: a run never mixes two versions of it.
 
-    :param file: its name, whose ending tells its format
+    :param file: its name, whose ending gives its format
     :param types: those that pipeline.yaml names, by column
     """
 

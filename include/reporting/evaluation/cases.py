@@ -17,7 +17,7 @@ from include.reporting.evaluation.charts import baseline_of, pairwise_metrics
 from include.reporting.evaluation.word_diff import Piece, word_diff
 from include.reporting.evaluation.wording import showable
 
-#: What became of a case under a metric, worst first. ``worse``, ``better``: than the baseline, in at least one variant.
+#: The outcome of a case under a metric, worst first. ``worse``, ``better``: than the baseline, in at least one variant.
 #: ``wrong``: no variant differs from the baseline, and not all answers are right. ``unscored``: no grade could be read.
 #: ``flickering``: the samples of a variant disagree. ``right`` and ``missing`` (no expected value) are counted only.
 Outcome = Literal["worse", "better", "wrong", "unscored", "flickering", "right", "missing"]

@@ -17,7 +17,7 @@ from include.reporting.wording import usd
 COST_HEIGHT = 260
 #: Cost is shown for this many cases: that of one is a tiny fraction of a cent.
 PER_CASES = 1_000
-#: A label in pixels, of at most so many characters, and the narrowest chart that it must fit in.
+#: The size of a label in pixels, its most characters, and the width of the narrowest chart that it must fit in.
 _LABEL_HEIGHT, _CHARACTER_WIDTH, MOST_CHARACTERS, _CHART_WIDTH = 17.0, 7.2, 24, 290
 #: From a point to its label, in pixels.
 _GAP = 11

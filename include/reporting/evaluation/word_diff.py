@@ -8,10 +8,10 @@ from typing import Literal
 
 from rapidfuzz.distance import Indel
 
-#: Chinese characters and Japanese syllables stand without spaces between words: each is compared by itself.
+#: Chinese and Japanese have no spaces between words: each character is compared by itself.
 _SINGLE = "\u3040-\u30ff\u3400-\u9fff"
 _TOKEN = re.compile(rf"\d[\d.,]*\d|[{_SINGLE}]|[^\W{_SINGLE}]+|\s+|.", re.DOTALL)
-#: With less than this share of the text in common, marks on single words would be a puzzle.
+#: With less than this share of the text in common, marks on single words would confuse.
 _LEAST_IN_COMMON = 0.4
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation will cost, in the lines that come before anything is sent."""
+"""The cost estimate of an evaluation, printed before anything is sent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Part:
     :param requests: distinct ones
     :param answered: those with an answer already
     :param estimates: of the others; None in place of one that is unknown
-    :param rough: the requests do not exist yet, so their size is assumed
+    :param rough: whether the requests do not exist yet, so that their size is assumed
     :param budget_usd: the pipeline's own (``limits.budget_usd``), beside that of the evaluation; None: it has none
     :param over_budget: why a budget would stop its run, if its requests exist; None if all budgets suffice
     """
@@ -95,10 +95,10 @@ def cost_lines(parts: Sequence[Part], *, budget_usd: Decimal | None) -> list[str
     :param budget_usd: of all of them together; None: each has only its own limits
     """
     rough = any(part.rough for part in parts)
-    budget = "no budget of the evaluation" if budget_usd is None else f"budget {format_usd(budget_usd)}"
+    budget = "no evaluation budget" if budget_usd is None else f"budget {format_usd(budget_usd)}"
     expected, high = _total(parts, "expected_usd"), _total(parts, "high_usd")
     return [
-        "Before anything is sent:",
+        "Estimate, before anything is sent:",
         *(f"  {_line(part)}" for part in parts),
         f"  In total {_usd(expected, high)}{', roughly' if rough else ''}; {budget}.",
         *(

@@ -25,17 +25,17 @@ from include.steps.extracting.setup_check import check_setup
 from include.steps.planning.budgets import read_usage
 from include.steps.planning.token_counts import count_sample
 
-#: Bytes of a token of an answer, for the size of a request that grades it.
+#: Bytes per token of an answer, for the size of a request that grades it.
 _BYTES_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Doors:
+class Gateways:
     """
-    How the pipelines reach what is outside.
+    The lake and the API, and how to open what a pipeline reads.
 
     :param open_source: opens the source of a pipeline's rows
-    :param open_buckets: opens where its attachments are; None: it has none
+    :param open_buckets: opens the buckets of its attachments; None: it has none
     """
 
     lake: Lake
@@ -45,7 +45,7 @@ class Doors:
 
 
 def forecast_evaluation(
-    pipeline: Pipeline, judges: Sequence[Pipeline], partition: Partition, doors: Doors
+    pipeline: Pipeline, judges: Sequence[Pipeline], partition: Partition, gateways: Gateways
 ) -> list[Part]:
     """
     Return what the pipeline and each of its judges would send now.
@@ -58,44 +58,44 @@ def forecast_evaluation(
 
     Raises what extract() and dry_run() raise.
     """
-    forecast = _forecast(pipeline, partition, doors)
+    forecast = _forecast(pipeline, partition, gateways)
     variants, samples = len(pipeline.variants) or 1, pipeline.settings.samples
     cases = forecast.rows // (variants * samples)
     factors = f"{cases:,} cases × {_count(variants, 'variant')} × {_count(samples, 'sample')}"
     what = f"{factors} = {forecast.rows:,} answers"
     parts = [Part.of(forecast, what)]
     all_answered = forecast.answered == forecast.requests
-    published = all_answered and doors.lake.exists(layout.manifest(pipeline.name, partition))
+    published = all_answered and gateways.lake.exists(layout.manifest(pipeline.name, partition))
     for judge in judges:
         if published:
-            found = _forecast(judge, partition, doors)
+            found = _forecast(judge, partition, gateways)
             parts.append(Part.of(found, f"{found.rows:,} grades"))
         else:
             # Its mistakes are found before its pipeline has spent anything.
-            check_setup(judge, lake=doors.lake, claude=doors.claude)
+            check_setup(judge, lake=gateways.lake, claude=gateways.claude)
             longest = _answer_tokens(forecast, pipeline)
-            parts.append(_rough(judge, _grades(judge, pipeline, forecast.rows), longest, doors.lake))
+            parts.append(_rough(judge, _grades(judge, pipeline, forecast.rows), longest, gateways.lake))
     return parts
 
 
-def _forecast(pipeline: Pipeline, partition: Partition, doors: Doors) -> DryRun:
-    buckets = doors.open_buckets(pipeline)
-    context_tokens = check_setup(pipeline, lake=doors.lake, claude=doors.claude)
-    with _passing_run(pipeline, partition, doors.lake) as run:
+def _forecast(pipeline: Pipeline, partition: Partition, gateways: Gateways) -> DryRun:
+    buckets = gateways.open_buckets(pipeline)
+    context_tokens = check_setup(pipeline, lake=gateways.lake, claude=gateways.claude)
+    with _temporary_run(pipeline, partition, gateways.lake) as run:
         extract(
             pipeline,
             run,
-            source=doors.open_source(pipeline),
-            lake=doors.lake,
+            source=gateways.open_source(pipeline),
+            lake=gateways.lake,
             buckets=buckets,
             context_tokens=context_tokens,
         )
-        count_sample(run, lake=doors.lake, claude=doors.claude, buckets=buckets)
-        return dry_run(run, lake=doors.lake)
+        count_sample(run, lake=gateways.lake, claude=gateways.claude, buckets=buckets)
+        return dry_run(run, lake=gateways.lake)
 
 
 @contextmanager
-def _passing_run(pipeline: Pipeline, partition: Partition, lake: Lake) -> Iterator[RunFolder]:
+def _temporary_run(pipeline: Pipeline, partition: Partition, lake: Lake) -> Iterator[RunFolder]:
     """A run whose files are deleted at the end. It plans nothing, so no other run waits for it."""
     run = RunFolder(
         pipeline=pipeline.name, partition=partition, run_id=f"forecast__{datetime.now(UTC):%Y%m%dT%H%M%S%f}"

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> dict[str, int]:
     """
     Check, before anything is read, that lake and API are reachable and that each model can do what the pipeline, or its
-    variant, needs. Return the context window of each model, in tokens, without those that the API does not tell.
+    variant, needs. Return the context window of each model, in tokens, if the API reports it.
 
     Logs a warning for settings that the API may reject, and for a model that retires soon. Raises SetupError, ApiError,
     or SpecError with a line for each variant that cannot be asked. Writes and spends nothing.

@@ -48,8 +48,8 @@ class EvaluateOperator(RunOperator):
     Score the published answers of a partition, compare the variants, and decide the gate.
 
     Writes the evaluation to the lake and returns the address of its report. It calls no API and costs nothing; each run
-    is a new evaluation. If a gate with ``on: fail`` fails, the task fails after it has written everything, and is not
-    retried. If the gate is inconclusive, the task succeeds and says so in its label and log.
+    writes a new evaluation. If a gate with ``on: fail`` fails, the task fails after it has written everything, and is
+    not retried. If the gate is inconclusive, the task succeeds and says so in its label and log.
 
     :param pipeline: a folder below include/pipelines with an evaluation.yaml
     :param partition: as for ExtractOperator
@@ -71,28 +71,28 @@ class EvaluateOperator(RunOperator):
             )
             folder = EvaluationFolder(pipeline=self.pipeline, evaluation_id=result.evaluation_id)
             report = lake.locate(folder.report)
-            self.log.info("Evaluation %s of %s: %s", result.evaluation_id, partition, described(result))
+            self.log.info("Evaluation %s of %s: %s", result.evaluation_id, partition, describe(result))
             for decision in result.gate:
-                tell = self.log.info if decision.verdict == "pass" else self.log.warning
-                tell("%s: %s", decision.verdict, decision.why)
+                log = self.log.info if decision.verdict == "pass" else self.log.warning
+                log("%s: %s", decision.verdict, decision.why)
             self.log.info("Report: %s", report)
             if result.verdict == "fail":
                 raise GateFailed(
                     f"The gate fails: {_deciding(result, 'fail').why}\nThe report is complete: {report}. Read the cases"
                     " that changed. A new evaluation of a changed variant pays only for that variant."
                 )
-        self.set_headline(context, described(result))
+        self.set_headline(context, describe(result))
         return report
 
 
-def described(result: EvaluationResult) -> str:
+def describe(result: EvaluationResult) -> str:
     """Return the verdict in one line: ``inconclusive: <why>``, with the conditions that only warn."""
     if not result.gate:
         return f"{result.cases:,} cases evaluated, without a gate"
     warnings = sum(decision.verdict == "fail" and decision.on == "warn" for decision in result.gate)
-    told = f" ({warnings} {'warning' if warnings == 1 else 'warnings'})" if warnings else ""
+    counted = f" ({warnings} {'warning' if warnings == 1 else 'warnings'})" if warnings else ""
     simulated = " (simulated)" if result.simulated else ""
-    return f"{result.verdict}{simulated}{told}: {_deciding(result, result.verdict).why}"
+    return f"{result.verdict}{simulated}{counted}: {_deciding(result, result.verdict).why}"
 
 
 def _deciding(result: EvaluationResult, verdict: str) -> GateDecision:

@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from claude_batch import pipelines
-from claude_batch.ui.evaluation import EvaluateOperator, described, evaluation_form
+from claude_batch.ui.evaluation import EvaluateOperator, describe, evaluation_form
 from include.evaluation.result import EvaluationResult
 from include.steps import evaluate as step
 from tests.airflow.test_operators import context
@@ -80,7 +80,7 @@ def test_an_inconclusive_gate_succeeds_and_says_so(evaluated: Evaluated, capsys:
     ],
 )
 def test_the_verdict_is_one_line_with_the_reason_that_decides(changes: dict[str, Any], told: str) -> None:
-    assert described(make_result(**changes)) == told
+    assert describe(make_result(**changes)) == told
 
 
 def test_the_form_accepts_a_run_without_any_value() -> None:

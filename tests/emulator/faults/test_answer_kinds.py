@@ -109,7 +109,7 @@ def test_answers_of_which_none_is_better_tie_and_a_request_without_two_answers_i
         ({"kind": "accuracy", "field": "a", "wrongs": [1]}, "Did you mean 'wrong'"),
     ],
 )
-def test_mistakes_are_told_when_the_list_is_set(wrong: dict[str, Any], fact: str) -> None:
+def test_mistakes_are_reported_when_the_list_is_set(wrong: dict[str, Any], fact: str) -> None:
     with pytest.raises(FaultError, match=fact):
         parse(json.dumps([wrong]))
 

@@ -14,7 +14,14 @@ from include.evaluation.outputs.scores_file import scores_table
 from include.evaluation.scores import Scores
 from include.evaluation.spec.settings import EvaluationSettings, GateSettings, MetricSettings
 from include.gateways.lake import Lake
-from include.steps.evaluating.baselines import find_latest, read_pinned, with_baseline, with_latest
+from include.steps.evaluating.baselines import (
+    check_baselines,
+    check_chosen,
+    find_latest,
+    read_pinned,
+    with_baseline,
+    with_latest,
+)
 from tests.fixtures.evaluations import make_result, make_scores
 
 
@@ -114,3 +121,29 @@ def test_a_damaged_evaluation_is_no_baseline(lake: Lake) -> None:
     assert find_latest("tickets", "r", lake, simulated=True) is None
     with pytest.raises(LakeError, match=r"summary\.json is damaged"):
         read(evaluation(gate("1")), lake)
+
+
+@pytest.mark.parametrize("baseline", ["", "..", "../catalogue/1", "curent", "1/", "\x1b[31m", "1\n"])
+def test_what_is_no_id_is_never_looked_up_as_a_path(lake: Lake, baseline: str) -> None:
+    store(lake, "1")
+    with pytest.raises(ParamError, match="is neither a variant nor an evaluation of tickets"):
+        check_baselines(evaluation(gate(baseline)), variants=["current"], pipeline="tickets", lake=lake)
+
+
+def test_an_earlier_evaluation_of_another_pipeline_is_no_baseline(lake: Lake) -> None:
+    store(lake, "1")
+    with pytest.raises(ParamError, match="Nothing was evaluated"):
+        check_baselines(evaluation(gate("1")), variants=["current"], pipeline="catalogue", lake=lake)
+
+
+def test_a_baseline_without_a_gate_is_of_no_use() -> None:
+    with pytest.raises(ParamError, match=r"evaluation\.yaml has no gate"):
+        with_baseline(evaluation(), "latest")
+
+
+def test_a_baseline_is_one_of_the_variants_that_are_asked() -> None:
+    settings = evaluation(gate(), gate("latest"))
+    check_chosen(["current", "brief"], ["current", "brief", "long"], settings, [])
+    check_chosen(["long"], ["long"], evaluation(gate("20261130")), [])
+    with pytest.raises(ParamError, match="The variants brief have no baseline: the others are compared with 'current'"):
+        check_chosen(["brief"], ["current", "brief"], settings, [])

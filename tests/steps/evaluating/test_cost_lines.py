@@ -32,7 +32,7 @@ def part(pipeline: str, *estimates: Estimate | None, answered: int = 0, rough: b
 def test_each_pipeline_and_the_total_have_a_line() -> None:
     parts = [part("asked", estimate("0.1", "0.2"), estimate("0.3", "0.5"), answered=2), part("judge", rough=True)]
     assert cost_lines(parts, budget_usd=Decimal(5)) == [
-        "Before anything is sent:",
+        "Estimate, before anything is sent:",
         "  asked: 9 answers; 9 requests, 2 of them answered already: about $0.4000, at most $0.7000",
         "  judge: 9 answers; 9 requests: $0, rough",
         "  In total about $0.4000, at most $0.7000, roughly; budget $5.0000.",
@@ -43,7 +43,7 @@ def test_each_pipeline_and_the_total_have_a_line() -> None:
 def test_when_everything_is_answered_it_costs_nothing() -> None:
     assert cost_lines([part("asked", answered=9)], budget_usd=None)[1:] == [
         "  asked: 9 answers; 9 requests, 9 of them answered already: $0",
-        "  In total $0; no budget of the evaluation.",
+        "  In total $0; no evaluation budget.",
     ]
 
 
@@ -51,7 +51,7 @@ def test_a_price_that_is_unknown_makes_the_total_unknown() -> None:
     for unknown in (None, estimate(None)):
         lines = cost_lines([part("asked", estimate("0.1", "0.2")), part("judge", unknown)], budget_usd=None)
         assert lines[2].endswith("9 requests: the cost is unknown")
-        assert lines[3] == "  In total the cost is unknown; no budget of the evaluation."
+        assert lines[3] == "  In total the cost is unknown; no evaluation budget."
 
 
 def test_a_budget_that_stops_the_evaluation_for_certain_is_told_before_anything_is_sent() -> None:

@@ -11,7 +11,7 @@ from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.gateways.sources.published_table import PublishedTable
 from include.gateways.sources.source import Source
-from include.steps.evaluating.forecast import Doors, forecast_evaluation
+from include.steps.evaluating.forecast import Gateways, forecast_evaluation
 from tests.fixtures.flow import DAY, FILES, Flow, write_pipeline
 from tests.fixtures.published_answers import write_grader
 
@@ -24,7 +24,7 @@ def judge(flow: Flow, tmp_path: Path) -> Pipeline:
     return load_pipeline(write_grader(tmp_path / "both" / "grader"))
 
 
-def doors(flow: Flow) -> Doors:
+def gateways(flow: Flow) -> Gateways:
     def open_source(pipeline: Pipeline) -> Source:
         if pipeline.settings.source.table:
             return PublishedTable(
@@ -32,13 +32,13 @@ def doors(flow: Flow) -> Doors:
             )
         return flow.warehouse
 
-    return Doors(lake=flow.lake, claude=flow.claude, open_source=open_source, open_buckets=lambda _: None)
+    return Gateways(lake=flow.lake, claude=flow.claude, open_source=open_source, open_buckets=lambda _: None)
 
 
 def test_before_the_answers_exist_the_judges_part_is_rough_and_nothing_stays_on_the_lake(
     flow: Flow, judge: Pipeline
 ) -> None:
-    asked, grades = forecast_evaluation(flow.pipeline, [judge], DAY, doors(flow))
+    asked, grades = forecast_evaluation(flow.pipeline, [judge], DAY, gateways(flow))
     assert asked.what == "3 cases × 2 variants × 1 sample = 6 answers"
     assert (asked.requests, asked.answered, asked.rough) == (6, 0, False)
     assert (grades.what, grades.requests, grades.rough) == ("6 grades", 6, True)
@@ -52,7 +52,7 @@ def test_once_the_answers_are_published_they_cost_nothing_and_the_judges_part_is
     flow: Flow, judge: Pipeline
 ) -> None:
     flow.run_all("main")
-    asked, grades = forecast_evaluation(flow.pipeline, [judge], DAY, doors(flow))
+    asked, grades = forecast_evaluation(flow.pipeline, [judge], DAY, gateways(flow))
     assert (asked.answered, asked.expected_usd) == (asked.requests, Decimal(0))
     assert (grades.what, grades.answered, grades.rough) == ("6 grades", 0, False)
 
@@ -69,4 +69,4 @@ def test_a_judge_of_pairs_grades_each_pair_in_both_orders(
         "request: {model: claude-opus-5-5, max_tokens: 200}\n"
     )
     (folder / "user.md").write_text("{{ first_topic }} {{ second_topic }}")
-    assert forecast_evaluation(flow.pipeline, [load_pipeline(folder)], DAY, doors(flow))[1].what == grades
+    assert forecast_evaluation(flow.pipeline, [load_pipeline(folder)], DAY, gateways(flow))[1].what == grades

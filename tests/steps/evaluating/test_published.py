@@ -42,7 +42,7 @@ def test_table_and_rejects_are_those_of_the_manifest(lake: Lake) -> None:
     assert found.manifest.run_id == "manual__1"
 
 
-def test_a_partition_that_is_not_published_is_told_with_the_command_that_publishes_it(lake: Lake) -> None:
+def test_a_partition_that_is_not_published_is_reported_with_the_command_that_publishes_it(lake: Lake) -> None:
     with pytest.raises(LakeError, match=r"does not exist.*make run PIPELINE=other PARTITION=2026-11-01") as caught:
         read_published("other", DAY, lake)
     assert not caught.value.retryable

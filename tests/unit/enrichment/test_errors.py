@@ -23,6 +23,7 @@ from include.enrichment.errors import (
     SpecError,
     WarehouseError,
     nearest,
+    nearest_of,
 )
 
 AT = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
@@ -100,3 +101,8 @@ def test_what_cannot_be_done_yet_carries_when_to_come_back() -> None:
 )
 def test_a_wrong_name_is_told_with_the_nearest_in_whatever_case_if_there_is_one(name: str, said: str) -> None:
     assert nearest(name, {"rows": 1, "model": 2, "MaxTokens": 3, "Straße": 4}) == said
+
+
+def test_the_known_names_follow_the_nearest() -> None:
+    assert nearest_of("row", ["rows", "model"]) == "; did you mean 'rows'? There are: rows, model"
+    assert nearest_of("row", []) == ". There are: none"

@@ -54,7 +54,7 @@ def test_rows_are_found_by_their_key(cases: Cases) -> None:
     assert cases.positions(_REJECTS).tolist() == [1, 2]
 
 
-def test_a_row_of_no_case_is_told(cases: Cases) -> None:
+def test_a_row_of_no_case_is_reported(cases: Cases) -> None:
     assert cases.positions(pa.table({"id": [8, 9]})).tolist() == [-1, 2]
 
 

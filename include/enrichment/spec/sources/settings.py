@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 from include.enrichment.answers.schema.carried import CARRIED_TYPE_NAMES, carried_type
 from include.enrichment.answers.schema.keys import KEY_TYPE_NAMES, key_type
 from include.enrichment.spec.sources.pairs import PairSettings
+from include.enrichment.spec.variants.files import is_in_folder
 from include.enrichment.storage.address import daily_files, daily_objects
 
 #: The settings that replace extract.sql.
@@ -48,9 +49,7 @@ def _carried_type(name: str) -> str:
 
 def _file_of_folder(path: str) -> str:
     """Return the path of a file of the pipeline's folder."""
-    steps = path.split("/")
-    outside = any(step in ("", ".", "..") for step in steps) or "\\" in path
-    if not path.endswith(CASE_FILES) or outside or not path.isprintable():
+    if not path.endswith(CASE_FILES) or not is_in_folder(path):
         raise ValueError("must be a .jsonl or .csv file within the pipeline's folder, like evaluation/cases.jsonl")
     return path
 

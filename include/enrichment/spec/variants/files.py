@@ -16,6 +16,11 @@ YAML, SQL, SYSTEM, USER, SCHEMA = FILES
 CONTEXT, EXAMPLES, CHECKS = "context", "examples.jsonl", "checks.yaml"
 
 
+def is_in_folder(path: str) -> bool:
+    """Return whether a path is that of a file within the pipeline's folder."""
+    return path.isprintable() and "\\" not in path and not {"", ".", ".."} & set(path.split("/"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class PromptFiles:
     """

@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from include.enrichment.spec.variants import CURRENT
+from include.enrichment.spec.variants.files import is_in_folder
 
 #: More variants are rejected: each asks for an answer to every row.
 MAX_VARIANTS = 20
-#: A name stands in the table, in commands and in the names of files.
+#: A name appears in the table, in commands and in the names of files.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,59}")
 
 
@@ -22,7 +23,7 @@ def _off(value: object) -> object:
 
 
 def _in_folder(name: str) -> str:
-    if {"", ".", ".."} & set(name.split("/")) or not name.isprintable():
+    if not is_in_folder(name):
         raise ValueError("must be the path of a file within the pipeline's folder, for example prompts/short.md")
     return name
 
@@ -107,7 +108,7 @@ def _named(variants: dict[str, VariantSettings]) -> dict[str, VariantSettings]:
 
 
 def _without_changes(variant: object) -> object:
-    """Return the nothing after ``today:`` as no changes."""
+    """Return ``{}`` for a variant that YAML reads as null: ``today:``."""
     return {} if variant is None else variant
 
 

@@ -1,4 +1,4 @@
-"""Equality of JSON, but for what is ignored."""
+"""Equality of JSON, except for ignored paths."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import Annotated, Any
 
-import msgspec
 from pydantic import Field
 
 from include.evaluation.graders.grader import RIGHT, PairGrader, wrong
-from include.evaluation.graders.json_values import are_equal, as_text, parsed
+from include.evaluation.graders.json_values import are_equal, as_text, encode, parsed
 from include.evaluation.scores import Grade
 
 #: Differences that a reason names.
 _MOST_NAMED = 5
 _ABSENT = object()
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Json(PairGrader):
@@ -31,7 +29,7 @@ class Json(PairGrader):
     def grade(self, expected: Any, answer: Any) -> Grade:
         """Return 1 if nothing differs, else 0 with the paths of the first differences."""
         wanted, found = parsed(expected), parsed(answer)
-        if _encode(wanted) == _encode(found):
+        if encode(wanted) == encode(found):
             return RIGHT
         ignored = {tuple(path.removeprefix("$.").replace("[*]", "").split(".")) for path in self.ignore}
         differences = list(islice(_differences(wanted, found, "", (), ignored), _MOST_NAMED + 1))

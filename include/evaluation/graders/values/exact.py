@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from include.enrichment.errors import SpecError
-from include.evaluation.graders.grader import RIGHT, Answers, PairGrader, wrong
+from include.evaluation.graders.grader import RIGHT, Gradable, PairGrader, wrong
 from include.evaluation.graders.json_values import are_equal, json_value
 from include.evaluation.scores import Grade
 
@@ -26,7 +26,7 @@ class Exact(PairGrader):
     The answer must equal the expected value: texts letter by letter, 1 and 1.0 alike, a date or time like its ISO text.
     """
 
-    def grade_all(self, answers: Answers) -> list[Grade]:
+    def grade_all(self, answers: Gradable) -> list[Grade]:
         """Return 1 or 0 for each answer. Raises SpecError if none can be right, because their types differ."""
         wanted, found = (sorted({_family(value) for value in values}) for values in (answers.expected, answers.values))
         if wanted and found and not set(wanted) & set(found):

@@ -1,4 +1,4 @@
-"""Numbers, also those in texts with a currency and separators."""
+"""Numbers, also in texts with a currency and separators."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from include.enrichment.answers.checks import pattern as checks
-from include.evaluation.graders.grader import RIGHT, Answers, Grader, wrong
+from include.evaluation.graders.grader import RIGHT, Gradable, Grader, wrong
 from include.evaluation.graders.json_values import as_text
 from include.evaluation.scores import Grade
 
@@ -34,7 +34,7 @@ class Pattern(Grader):
     types = ("string", "integer", "number", "boolean")
     pattern: Annotated[str, Field(min_length=1), AfterValidator(_checked)]
 
-    def grade_all(self, answers: Answers) -> list[Grade]:
+    def grade_all(self, answers: Gradable) -> list[Grade]:
         """Return 1 for each answer that the pattern matches, else 0."""
         problem = _check(self.pattern).problem
         facts = (problem(as_text(value), None) for value in answers.values)

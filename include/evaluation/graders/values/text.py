@@ -1,4 +1,4 @@
-"""Texts without what makes no difference."""
+"""Texts, compared without differences that do not count."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from include.evaluation.scores import Grade
 Ignored = Literal["case", "space", "punctuation", "accents"]
 _PUNCTUATION = re.compile(r"[^\w\s]|_")
 _WRONG = wrong("differs")
-#: Texts that are kept without what is ignored: those of an evaluation repeat themselves.
+#: Normalised texts that are kept: those of an evaluation repeat themselves.
 _MOST_KEPT = 1_000
 
 

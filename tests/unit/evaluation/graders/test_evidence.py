@@ -10,7 +10,7 @@ import pytest
 from include.enrichment.answers.evidence.quote import EVIDENCE_FIELDS
 from include.enrichment.errors import SpecError
 from include.evaluation.graders.evidence import Evidence
-from include.evaluation.graders.grader import Answers
+from include.evaluation.graders.grader import Gradable
 from include.evaluation.scores import Grade
 
 _QUOTES = [
@@ -27,7 +27,7 @@ def _grade(field: str, expected: Any) -> Grade:
         {"field": name, "page": page, "quote": "…", "found": found, "document": None} for name, page, found in _QUOTES
     ]
     rows = pa.table({"_evidence": pa.array([quotes], EVIDENCE_FIELDS[0].type)})
-    (grade,) = Evidence().grade_all(Answers(field=field, values=["…"], expected=[expected], rows=rows))
+    (grade,) = Evidence().grade_all(Gradable(field=field, values=["…"], expected=[expected], rows=rows))
     return grade
 
 
@@ -78,10 +78,10 @@ def test_without_an_expected_page_the_answer_is_unscored(expected: Any) -> None:
     assert _grade("total", expected).status == "unscored"
 
 
-def test_a_table_without_evidence_is_told() -> None:
+def test_a_table_without_evidence_is_reported() -> None:
     rows = pa.table({"total": [1]})
     with pytest.raises(SpecError, match=r"`evidence` of 'total' needs the column _evidence, which the table lacks"):
-        Evidence().grade_all(Answers(field="total", values=[1], expected=[1], rows=rows))
+        Evidence().grade_all(Gradable(field="total", values=[1], expected=[1], rows=rows))
 
 
 def test_evidence_is_asked_for_in_the_pipeline() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from include.evaluation.graders.grader import Answers, PairGrader, scored, unscored, wrong
+from include.evaluation.graders.grader import Gradable, PairGrader, scored, unscored, wrong
 from include.evaluation.scores import Grade
 
 _seen: list[tuple[Any, Any]] = []
@@ -20,7 +20,7 @@ class _Counting(PairGrader):
 
 def _grades(expected: list[Any], values: list[Any]) -> list[float | None]:
     _seen.clear()
-    answers = Answers(field="a", values=values, expected=expected, rows=pa.table({"a": values}))
+    answers = Gradable(field="a", values=values, expected=expected, rows=pa.table({"a": values}))
     return [grade.score for grade in _Counting().grade_all(answers)]
 
 

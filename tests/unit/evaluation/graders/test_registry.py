@@ -1,15 +1,16 @@
-"""graders/registry.py: a setting becomes a grader, or its mistakes are told with their place."""
+"""graders/registry.py: a setting becomes a grader, or its mistakes are reported with their place."""
 
 from __future__ import annotations
 
 import pytest
 
-from include.evaluation.graders.registry import GraderMistakes, read_grader
+from include.evaluation.graders.registry import read_grader
 from include.evaluation.graders.sql import Sql
 from include.evaluation.graders.structures.objects import Object
 from include.evaluation.graders.values.exact import Exact
 from include.evaluation.graders.values.number import Number
 from include.evaluation.graders.values.text import Text
+from include.evaluation.options import OptionMistakes
 
 
 def test_a_name_is_a_grader_without_options() -> None:
@@ -31,8 +32,8 @@ def test_fields_of_an_object_have_graders_of_their_own() -> None:
     assert read_grader(setting) == Object(fields={"a": Exact(), "b": Number(tolerance=1)})
 
 
-def test_mistakes_of_several_fields_are_told_together() -> None:
-    with pytest.raises(GraderMistakes) as raised:
+def test_mistakes_of_several_fields_are_reported_together() -> None:
+    with pytest.raises(OptionMistakes) as raised:
         read_grader({"object": {"fields": {"a": "exat", "b": "txt"}}})
     assert len(raised.value.mistakes) == 2
 
@@ -60,8 +61,8 @@ def test_mistakes_of_several_fields_are_told_together() -> None:
         (3, (), "must be the name of one grader"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(setting: object, path: tuple[str | int, ...], fact: str) -> None:
-    with pytest.raises(GraderMistakes) as raised:
+def test_a_mistake_is_reported_with_its_place(setting: object, path: tuple[str | int, ...], fact: str) -> None:
+    with pytest.raises(OptionMistakes) as raised:
         read_grader(setting)
     ((found, told),) = raised.value.mistakes
     assert found == path

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from include.enrichment.errors import SpecError
-from include.evaluation.graders.grader import Answers
+from include.evaluation.graders.grader import Gradable
 from include.evaluation.graders.sql import Sql
 from include.evaluation.scores import Grade
 
@@ -16,7 +16,7 @@ _ROWS = pa.table(
 
 
 def _grades(expression: str) -> list[Grade]:
-    return Sql(expression=expression).grade_all(Answers(field="", values=[None] * 3, expected=[None] * 3, rows=_ROWS))
+    return Sql(expression=expression).grade_all(Gradable(field="", values=[None] * 3, expected=[None] * 3, rows=_ROWS))
 
 
 def test_true_is_right_false_is_wrong_and_null_is_unscored() -> None:
@@ -46,7 +46,7 @@ def test_an_expression_may_use_no_column() -> None:
         ("no_such(total)", "Function with name no_such does not exist"),
     ],
 )
-def test_an_expression_that_gives_no_score_is_told(expression: str, fact: str) -> None:
+def test_an_expression_that_gives_no_score_is_reported(expression: str, fact: str) -> None:
     with pytest.raises(SpecError) as raised:
         _grades(expression)
     assert fact in str(raised.value)

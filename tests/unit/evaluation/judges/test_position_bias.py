@@ -97,7 +97,7 @@ def test_one_fixed_order_is_off_by_half_the_pairs_that_position_decides(errors: 
     assert sum(errors["fixed"]) / len(errors["fixed"]) == pytest.approx(-_BY_POSITION / 2, abs=0.01)
 
 
-def test_the_bias_is_told() -> None:
+def test_the_bias_is_reported() -> None:
     merged = [one for seed in range(10) for one in _in_both_orders(_rows(_judge(_BY_POSITION), seed)).values()]
     found = position_bias("pitch", "judge", merged)
     assert found.first_share == pytest.approx(0.7, abs=0.02)

@@ -1,4 +1,4 @@
-"""evaluation_file.py: evaluation.yaml becomes settings that fit its pipeline, or all its mistakes are told."""
+"""evaluation_file.py: evaluation.yaml becomes settings that fit its pipeline, or all its mistakes are reported."""
 
 from __future__ import annotations
 
@@ -113,7 +113,9 @@ def test_without_the_file_there_is_no_evaluation(tmp_path: Path, pipeline: Pipel
         ),
     ],
 )
-def test_a_mistake_is_told_with_its_line(read: Read, pipeline: Pipeline, changed: dict[str, str], told: str) -> None:
+def test_a_mistake_is_reported_with_its_line(
+    read: Read, pipeline: Pipeline, changed: dict[str, str], told: str
+) -> None:
     text = WHOLE
     for old, new in changed.items():
         text = text.replace(old, new)
@@ -129,14 +131,14 @@ def test_an_expression_may_use_every_column_of_the_table(read: Read, pipeline: P
     assert settings.metrics["a"].grade == {"sql": used}
 
 
-def test_all_mistakes_are_told_at_once(read: Read, pipeline: Pipeline) -> None:
+def test_all_mistakes_are_reported_at_once(read: Read, pipeline: Pipeline) -> None:
     with pytest.raises(SpecError) as raised:
         read(pipeline, WHOLE.replace("shelf", "shelves").replace("metric: label", "metric: x"))
     assert str(raised.value).count("\n") == 3
 
 
 @pytest.mark.parametrize("text", ["", "metrics: 3", "metrics: {label: [", "- a"])
-def test_a_file_that_is_no_evaluation_is_told(read: Read, pipeline: Pipeline, text: str) -> None:
+def test_a_file_that_is_no_evaluation_is_reported(read: Read, pipeline: Pipeline, text: str) -> None:
     with pytest.raises(SpecError, match=r"^tickets/evaluation.yaml:1"):
         read(pipeline, text)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from include.evaluation.options import OptionMistakes
 from include.evaluation.spec.judge_options import (
     GradeOptions,
-    JudgeMistakes,
     label_of,
     read_grade_options,
     read_verdict_options,
@@ -74,14 +74,14 @@ def test_humans_may_have_graded_one_variant_or_several() -> None:
     ],
 )
 def test_mistakes_have_their_place(setting: dict[str, Any], path: tuple[str, ...], fact: str) -> None:
-    with pytest.raises(JudgeMistakes) as told:
+    with pytest.raises(OptionMistakes) as told:
         read_grade_options(setting)
     ((found, said),) = told.value.mistakes
     assert (found, said.startswith(fact)) == (path, True)
 
 
 def test_a_verdict_has_no_points() -> None:
-    with pytest.raises(JudgeMistakes, match="unknown key"):
+    with pytest.raises(OptionMistakes, match="unknown key"):
         read_verdict_options({"points": {"first": 1}})
 
 

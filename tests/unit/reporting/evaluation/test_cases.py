@@ -59,7 +59,7 @@ def test_an_answer_that_is_missing_is_no_text() -> None:
     assert case.variants[1].answers[0].pieces is None
 
 
-def test_like_samples_are_one_answer_and_samples_that_disagree_are_told() -> None:
+def test_like_samples_are_one_answer_and_samples_that_disagree_are_reported() -> None:
     right: Line = (0, "current", 1, "Toys", "Toys")
     lines: list[Line] = [right, right, (0, "current", 0, "Toys", "Books")]
     [case] = choose_cases(result(comparisons=[]), scores(lines, sample=[1, 2, 3])).cases

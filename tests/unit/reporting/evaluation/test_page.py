@@ -138,7 +138,7 @@ def test_the_verdict_has_a_word_and_a_colour(fields: dict[str, Any], word: str, 
     assert f"{word}: evaluation of products" in found.text
 
 
-def test_a_trial_is_told() -> None:
+def test_a_trial_is_reported() -> None:
     assert "Trial. Only 50 rows of the partition were evaluated." in _parsed(trial=50).text
     assert "Trial." not in _parsed().text
 

@@ -100,7 +100,7 @@ def test_long_lists_are_compared_in_place() -> None:
 _KIND = Kind(type="object", properties={"name": Kind(type="string"), "amount": Kind(type="number")})
 
 
-def test_a_field_that_the_schema_lacks_is_told_also_in_a_list() -> None:
+def test_a_field_that_the_schema_lacks_is_reported_also_in_a_list() -> None:
     wrong = Object(fields={"nam": Text()})
     assert _LINE.kind_problem("'line'", _KIND) is None
     told = "'line': the output has no field 'nam'; did you mean 'name'? There are: name, amount"

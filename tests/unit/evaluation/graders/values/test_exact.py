@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from include.enrichment.errors import SpecError
-from include.evaluation.graders.grader import Answers
+from include.evaluation.graders.grader import Gradable
 from include.evaluation.graders.values.exact import Exact
 
 
@@ -44,13 +44,13 @@ def test_equal_values_are_right_and_all_others_wrong(expected: Any, answer: Any,
     ("expected", "values"), [(["3", "4"], [3, 4]), ([True], [1]), (['["a"]'], [["a"]]), ([1], [{"a": 1}])]
 )
 def test_types_that_are_never_equal_are_an_error_and_no_wrong_answers(expected: list[Any], values: list[Any]) -> None:
-    answers = Answers(field="size", values=values, expected=expected, rows=pa.table({"size": values}))
+    answers = Gradable(field="size", values=values, expected=expected, rows=pa.table({"size": values}))
     with pytest.raises(SpecError, match="`exact` of 'size' would call every answer wrong"):
         Exact().grade_all(answers)
 
 
 def test_types_that_may_be_equal_are_graded() -> None:
     values = [date(2026, 11, 3), date(2026, 11, 4)]
-    answers = Answers(field="day", values=values, expected=["2026-11-03"] * 2, rows=pa.table({"day": values}))
+    answers = Gradable(field="day", values=values, expected=["2026-11-03"] * 2, rows=pa.table({"day": values}))
     assert [grade.score for grade in Exact().grade_all(answers)] == [1, 0]
-    assert Exact().grade_all(Answers(field="day", values=[], expected=[], rows=pa.table({}))) == []
+    assert Exact().grade_all(Gradable(field="day", values=[], expected=[], rows=pa.table({}))) == []

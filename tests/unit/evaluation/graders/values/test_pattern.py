@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from include.evaluation.graders.grader import Answers
+from include.evaluation.graders.grader import Gradable
 from include.evaluation.graders.values.pattern import Pattern
 from include.evaluation.scores import Grade
 
@@ -15,7 +15,7 @@ from include.evaluation.scores import Grade
 def _grades(pattern: str, values: list[Any]) -> list[Grade]:
     rows = pa.table({"code": values})
     return Pattern(pattern=pattern).grade_all(
-        Answers(field="code", values=values, expected=[None] * len(values), rows=rows)
+        Gradable(field="code", values=values, expected=[None] * len(values), rows=rows)
     )
 
 

@@ -1,4 +1,4 @@
-"""answers.py: which answers judges can grade."""
+"""answers.py: which answers can be graded."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from include.enrichment.errors import LoadError
+from include.evaluation.answers import Answers, without_value
 from include.evaluation.cases import number_cases
-from include.evaluation.judges.answers import Answers, field_of, without_value
 from include.evaluation.spec.settings import EvaluationSettings, MetricSettings
 from tests.fixtures.judges import answered, rejected, write_judges
 
@@ -20,7 +20,7 @@ def answers(folder: Path, field: str) -> Answers:
     settings = EvaluationSettings(metrics={"label": METRIC})
     table, rejects = answered((1, "current", "a"), (1, "brief", None)), rejected((2, "brief"))
     cases = number_cases(table, rejects, settings, write_judges(folder))
-    return Answers(table=table, rejects=rejects, cases=cases, field=field)
+    return Answers.of(table, rejects, cases).of_field(field)
 
 
 def test_rejects_and_answers_without_a_value_cannot_be_used(tmp_path: Path) -> None:
@@ -33,15 +33,11 @@ def test_rejects_and_answers_without_a_value_cannot_be_used(tmp_path: Path) -> N
     ):
         found.check_usable("label", METRIC)
     found.check_usable("label", NAMED)
+    found.check_usable("label", METRIC, [0])
 
 
 def test_a_metric_of_whole_answers_needs_no_value(tmp_path: Path) -> None:
     assert list(answers(tmp_path, "").unusable) == [(1, "brief", 1)]
-
-
-def test_the_field_is_the_named_one_or_that_of_the_metric() -> None:
-    assert field_of("label", NAMED, ["label"]) == "pitch"
-    assert [field_of(name, METRIC, ["label"]) for name in ("label", "liked")] == ["label", ""]
 
 
 def test_an_answer_without_a_value_counts_or_is_left_out() -> None:
