@@ -35,7 +35,7 @@ run: setup ## run one day in the foreground: make run PIPELINE=catalogue PARTITI
 	@$(BIN)/python -m include.cli run "$(PIPELINE)" "$(PARTITION)"
 
 .PHONY: evaluate
-evaluate: setup ## run a pipeline and its judges for one day, and evaluate the answers: make evaluate PIPELINE=catalogue_evaluation PARTITION=2026-11-01; VARIANTS=a,b, BASELINE=latest, ROWS=10 (without judges), BUDGET=5 (judges included), GRADE_ONLY=1 grades again for $$0; the last line of make has the verdict's status: 1 fail, 3 inconclusive
+evaluate: setup ## run a pipeline and its judges for one day, and evaluate the answers: make evaluate PIPELINE=catalogue_evaluation PARTITION=2026-11-01; VARIANTS=a,b, BASELINE=latest, ROWS=10 (without judges), BUDGET=5 (judges included), GRADE_ONLY=1 grades again for $$0; the last line of make shows the status: 1 fail, 3 inconclusive
 	@$(BIN)/python -m include.cli evaluate "$(PIPELINE)" "$(PARTITION)"
 
 .PHONY: show

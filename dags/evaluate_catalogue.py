@@ -10,7 +10,7 @@ The run's note says what the gate decides. `fail`: a variant is worse than its m
 To evaluate another day: Trigger, and enter the day under Partition.
 
 Triage: a run that says `The gate fails` has done its work: read the report that it names before you change the variant.
-If it says that a judge has graded earlier answers, run that judge's Dag for the day, then clear the task.
+If it says that a judge has graded other answers, run that judge's Dag for the day, then clear the task.
 """
 
 from __future__ import annotations

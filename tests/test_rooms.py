@@ -123,6 +123,7 @@ ROOMS = [
             *("include.enrichment", "include.evaluation", "pandas", "numpy", "scipy", "statsmodels", "krippendorff"),
             *("pyarrow", "pydantic"),
         },
+        only={"json_values.py": {"msgspec"}},
     ),
     Room(
         path="include/evaluation/spec",
@@ -138,7 +139,7 @@ ROOMS = [
         only={
             "registry.py": {"include.evaluation.options"},
             "grader.py": {"pyarrow"},
-            "json_values.py": {"msgspec"},
+            "evidence.py": {"include.evaluation.json_values"},
             "sql.py": {"duckdb", "pyarrow"},
         },
     ),
@@ -146,7 +147,7 @@ ROOMS = [
         "include/evaluation/graders",
         ["values", "structures"],
         base={
-            *("include.enrichment", "include.evaluation.graders.grader", "include.evaluation.graders.json_values"),
+            *("include.enrichment", "include.evaluation.graders.grader", "include.evaluation.json_values"),
             *("include.evaluation.scores", "pydantic"),
         },
         only={
@@ -163,7 +164,7 @@ ROOMS = [
                 "include.evaluation.cases",
                 "include.evaluation.scores",
             ),
-            *("include.evaluation.graders.json_values", "include.evaluation.result", "include.evaluation.spec"),
+            *("include.evaluation.result", "include.evaluation.spec"),
             *("include.evaluation.statistics", "pyarrow"),
         },
     ),
@@ -175,7 +176,7 @@ ROOMS = [
         path="include/evaluation/figures",
         imports={
             *(f"include.evaluation.{name}" for name in ("figures", "result", "scores", "spec", "statistics")),
-            *("include.enrichment.errors", "numpy", "pandas", "scipy"),
+            *("include.enrichment.errors", "include.evaluation.json_values", "numpy", "pandas", "scipy"),
         },
     ),
     Room(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import traceback
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ from include.stack.stack import LAKE, read_stack
 
 if TYPE_CHECKING:
     from include.enrichment.spec.pipeline import Pipeline
+    from include.evaluation.spec.settings import EvaluationSettings
     from include.gateways.lake import Lake
 
 _PIPELINES = ROOT / "include" / "pipelines"
@@ -42,11 +45,13 @@ class _Asked:
 
     :param pipeline: with the options of this evaluation
     :param judges: the pipelines that grade its answers; none for a trial: judges read the published table
+    :param settings: what evaluation.yaml says, with the baseline of this evaluation
     :param baseline: replaces that of the gate; None: it does not
     """
 
     pipeline: Pipeline
     judges: list[Pipeline]
+    settings: EvaluationSettings
     partition: Partition
     options: RunOptions
     baseline: str | None
@@ -74,10 +79,18 @@ def evaluate(folder: StackFolder, name: str, partition_text: str, *, grade_only:
     except (MissingVariables, EnrichmentError) as error:
         complain(f"{error}\n{NOT_STARTED}")
         return BAD_ARGUMENTS
-    if grade_only:
-        return _grade(folder, asked)
+    try:
+        return _grade(folder, asked) if grade_only else _run(folder, asked, needed)
+    except Exception:
+        # Python would end with status 1, which is that of a failed gate.
+        traceback.print_exc()
+        complain(f"NOT evaluated: {asked.name}, because of the unexpected error above.")
+        return NOT_EVALUATED
+
+
+def _run(folder: StackFolder, asked: _Asked, needed: Mapping[str, str]) -> int:
     with throw_away_home(folder) as home:
-        dags = [write_plain_dag(home / "dags", each.name) for each in (asked.pipeline, *asked.judges)]
+        dags = [_dag_file(home / "dags", each.name) for each in (asked.pipeline, *asked.judges)]
         configure_airflow(home, dags[0].parent, needed)
         exit_on_signals(
             home,
@@ -102,25 +115,43 @@ def _read(name: str, partition_text: str, environment: Mapping[str, str]) -> _As
     from include.enrichment.spec.pipeline_folder import load_pipeline
     from include.evaluation.spec.evaluation_file import read_evaluation
     from include.steps.evaluate import judges_of
+    from include.steps.evaluating.baselines import check_chosen, with_baseline
 
-    pipeline = load_pipeline(_PIPELINES / name)
-    settings = read_evaluation(_PIPELINES / name, pipeline)
+    whole = load_pipeline(_PIPELINES / name)
+    settings = read_evaluation(_PIPELINES / name, whole)
+    if baseline := environment.get("BASELINE"):
+        settings = with_baseline(settings, baseline)
     try:
-        pipeline = pipeline.for_run(options)
+        pipeline = whole.for_run(options)
     except ParamError as error:
         raise ParamError(f"{format_options(options)}: {error}") from None
     judges = [] if options.rows else [load_pipeline(_PIPELINES / judge) for judge in judges_of(settings)]
+    check_chosen(pipeline.variants, whole.variants, settings, judges)
     return _Asked(
         pipeline=pipeline,
         judges=judges,
         partition=partition,
         options=options,
-        baseline=environment.get("BASELINE") or None,
+        settings=settings,
+        baseline=baseline or None,
     )
 
 
 def _names(pipelines: list[Pipeline]) -> list[str]:
     return [pipeline.name for pipeline in pipelines]
+
+
+def _dag_file(folder: Path, pipeline: str) -> Path:
+    """
+    Copy the pipeline's own Dag file, as it may wait for its source or have other connections; else write a plain one.
+
+    Airflow runs only Dags of one folder.
+    """
+    own = ROOT / "dags" / f"{pipeline}.py"
+    if not own.is_file():
+        return write_plain_dag(folder, pipeline)
+    folder.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copy(own, folder))
 
 
 def _variables(folder: StackFolder, environment: Mapping[str, str], pipelines: list[Pipeline]) -> dict[str, str]:
@@ -131,15 +162,16 @@ def _variables(folder: StackFolder, environment: Mapping[str, str], pipelines: l
 
 
 def _grade(folder: StackFolder, asked: _Asked) -> int:
-    """Evaluate what is published. A trial is not published, so ROWS is rejected."""
+    """Evaluate what is published, with all its variants. A trial is not published, so ROWS is rejected."""
     status = NOT_EVALUATED
 
     def work(lake: Lake) -> None:
         nonlocal status
         status = _evaluate(folder, asked, lake, trial=None)
 
-    if asked.options.rows:
-        complain(f"ROWS has no effect with GRADE_ONLY, which grades the published partition.\n{NOT_STARTED}")
+    if asked.options.rows or asked.options.variants:
+        given = "ROWS" if asked.options.rows else "VARIANTS"
+        complain(f"{given} has no effect on GRADE_ONLY, which grades the published partition.\n{NOT_STARTED}")
         return BAD_ARGUMENTS
     ended = with_lake(folder, work)
     # Errors of the lake have the status of a failed command, which is that of a failed gate here.
@@ -150,9 +182,13 @@ def _run_and_grade(folder: StackFolder, asked: _Asked, dags: Mapping[str, Path])
     # Airflow reads its settings when it is imported, so it is imported after they are set.
     from claude_batch.connections.gateways import open_lake
     from include.cli.foreground.dag_run import dag_run
+    from include.enrichment.spec.variants import CURRENT
+    from include.steps.evaluating.baselines import check_baselines
 
     try:
         lake = open_lake("aws_default")
+        variants = list(asked.pipeline.variants) or [CURRENT]
+        check_baselines(asked.settings, variants=variants, pipeline=asked.pipeline.name, lake=lake)
         _announce_cost(asked, lake)
     except EnrichmentError as error:
         complain(f"{type(error).__name__}: {error}\n{NOT_STARTED}")
@@ -177,7 +213,7 @@ def _announce_cost(asked: _Asked, lake: Lake) -> None:
     from claude_batch.connections.claude_connection import open_claude
     from claude_batch.connections.gateways import open_buckets, open_source
     from include.gateways.documents.buckets import Buckets
-    from include.steps.evaluating.cost_lines import cost_lines
+    from include.steps.evaluating.cost_lines import check_parts, cost_lines
     from include.steps.evaluating.forecast import Gateways, forecast_evaluation
 
     def buckets(pipeline: Pipeline) -> Buckets | None:
@@ -194,6 +230,7 @@ def _announce_cost(asked: _Asked, lake: Lake) -> None:
         parts = forecast_evaluation(asked.pipeline, asked.judges, asked.partition, gateways)
     for line in cost_lines(parts, budget_usd=asked.options.budget_usd):
         say(line)
+    check_parts(parts, budget_usd=asked.options.budget_usd)
 
 
 def _within(pipeline: Pipeline, budget_usd: Decimal | None) -> Pipeline:

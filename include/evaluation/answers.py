@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from include.enrichment.errors import LoadError
 from include.evaluation.cases import Cases, samples_of, variants_of
-from include.evaluation.graders.json_values import as_text
+from include.evaluation.json_values import as_text
 from include.evaluation.scores import Grade
 from include.evaluation.spec.settings import FILE, MetricSettings
 

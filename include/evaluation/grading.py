@@ -11,8 +11,8 @@ from include.enrichment.spec.pipeline import Pipeline
 from include.evaluation.answers import Answers, without_value
 from include.evaluation.cases import number_cases
 from include.evaluation.graders.grader import RIGHT, Gradable, Grader, wrong
-from include.evaluation.graders.json_values import as_text
 from include.evaluation.graders.registry import read_grader
+from include.evaluation.json_values import as_text
 from include.evaluation.scores import Grade, Scores, join_scores, score_rows
 from include.evaluation.spec.settings import EvaluationSettings, MetricSettings
 

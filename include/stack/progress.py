@@ -21,12 +21,17 @@ MOST_IMPORTANT_FIRST = (
 
 def say(line: str = "") -> None:
     """Print one line at once, even into a pipe."""
-    print(line, flush=True)
+    print(_harmless(line), flush=True)
 
 
 def complain(line: str) -> None:
     """Print one line to stderr."""
-    print(line, file=sys.stderr, flush=True)
+    print(_harmless(line), file=sys.stderr, flush=True)
+
+
+def _harmless(line: str) -> str:
+    """Replace unprintable characters by spaces: an error may quote data, which must not control the terminal."""
+    return "".join(character if character.isprintable() or character in "\n\t" else " " for character in line)
 
 
 @contextmanager

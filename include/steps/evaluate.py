@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +19,10 @@ from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.spec.sources.pairs import FIRST, SECOND
 from include.enrichment.spec.variants import CURRENT
 from include.enrichment.storage.layout import EvaluationFolder, RunFolder
-from include.evaluation.cases import number_cases, samples_of
+from include.evaluation.cases import number_cases, samples_of, variants_of
 from include.evaluation.evaluate import Figures
 from include.evaluation.evaluate import evaluate as compute_figures
+from include.evaluation.graders.registry import read_grader
 from include.evaluation.grading import grade_table
 from include.evaluation.judges.judge import Judge, variant_column
 from include.evaluation.judging import Judged, judge_table
@@ -37,7 +38,7 @@ from include.gateways.project.origin import read_origin
 from include.gateways.result_store import ResultStore
 from include.reporting.evaluation.page import render_report
 from include.steps.evaluating.baselines import find_latest, read_pinned, with_baseline, with_latest
-from include.steps.evaluating.published import Published, check_judges, read_published, read_trial
+from include.steps.evaluating.published import Published, check_columns, check_judges, read_published, read_trial
 from include.steps.evaluating.variant_facts import judges_usd, variant_facts
 
 log = logging.getLogger(__name__)
@@ -71,12 +72,29 @@ def evaluate(
         published = read_published(folder.name, partition, lake)
     judges = {name: read_published(name, partition, lake) for name in judges_of(settings)}
     check_judges(published, judges.values())
+    check_columns(published, _columns(settings))
+    _warn_of_variants(pipeline, published)
     readers = {
         name: Judge(pipeline=load_pipeline(folder.parent / name), table=judge.table, rejects=judge.rejects)
         for name, judge in judges.items()
     }
-    evaluated = _compute(pipeline, settings, published, readers, lake=lake)
     origin = read_origin([folder, *(folder.parent / name for name in judges)])
+    simulated = any(each.manifest.simulated for each in (published, *judges.values()))
+    if any(condition.baseline == LATEST for condition in settings.gate):
+        latest = find_latest(pipeline.name, published.manifest.run_id, lake, simulated=simulated)
+        log.info("The baseline `%s` is %s", LATEST, latest or "none: no earlier evaluation of another run has passed")
+        settings = with_latest(settings, latest)
+    key = list(number_cases(published.table, published.rejects, settings, pipeline).key)
+    pinned = read_pinned(
+        settings,
+        variants=list(pipeline.variants) or [CURRENT],
+        key=key,
+        pipeline=pipeline.name,
+        simulated=simulated,
+        file_hashes=origin.file_hashes,
+        lake=lake,
+    )
+    evaluated = _compute(pipeline, settings, published, readers, key=key, pinned=pinned)
     now = datetime.now(UTC)
     result = EvaluationResult(
         evaluation_id=_new_id(published, now),
@@ -87,7 +105,7 @@ def evaluate(
         evaluated_at=now,
         git_revision=origin.git_revision,
         file_hashes=origin.file_hashes,
-        simulated=any(each.manifest.simulated for each in (published, *judges.values())),
+        simulated=simulated,
         confidence=settings.confidence,
         resamples=settings.resamples,
         cases=len(evaluated.scores.cases),
@@ -104,6 +122,26 @@ def evaluate(
     )
     _write(result, evaluated, lake)
     return result
+
+
+def _columns(settings: EvaluationSettings) -> Iterator[str]:
+    """Yield the columns of the table that the metrics and the groups need."""
+    yield from [*settings.by, *([settings.cluster] if settings.cluster else [])]
+    for name, metric in settings.metrics.items():
+        graded = metric.has_grader and read_grader(metric.grade).needs_field
+        yield from filter(None, [metric.expected, metric.field or (name if graded else None)])
+
+
+def _warn_of_variants(pipeline: Pipeline, published: Published) -> None:
+    """Warn if the table was published with other variants than the pipeline has now."""
+    found = {name for rows in (published.table, published.rejects) for name in set(variants_of(rows))}
+    known = set(pipeline.variants) or {CURRENT}
+    if gone := sorted(found - known):
+        log.warning(
+            "The table has answers of %s, which %s has no more: they are evaluated too", ", ".join(gone), pipeline.name
+        )
+    if missing := sorted(known - found):
+        log.warning("The table has no answers of %s, which is not evaluated", ", ".join(missing))
 
 
 def judges_of(settings: EvaluationSettings) -> list[str]:
@@ -144,15 +182,9 @@ def _compute(
     published: Published,
     judges: Mapping[str, Judge],
     *,
-    lake: Lake,
+    key: list[str],
+    pinned: Mapping[str, Scores],
 ) -> _Evaluated:
-    key = list(number_cases(published.table, published.rejects, settings, pipeline).key)
-    if any(condition.baseline == LATEST for condition in settings.gate):
-        latest = find_latest(pipeline.name, published.manifest.run_id, lake)
-        log.info("The baseline `%s` is %s", LATEST, latest or "none: no earlier evaluation of another run has passed")
-        settings = with_latest(settings, latest)
-    variants = list(pipeline.variants) or [CURRENT]
-    pinned = read_pinned(settings, variants=variants, key=key, pipeline=pipeline.name, lake=lake)
     graded = grade_table(published.table, published.rejects, settings, pipeline)
     judged = judge_table(published.table, published.rejects, settings, pipeline, judges)
     scores = join_scores([graded, judged.scores], cases=graded.cases)

@@ -24,6 +24,7 @@ from include.enrichment.storage.version import with_stamp
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
 from include.gateways.prefetch import write_behind
+from include.gateways.sources.published_table import PublishedTable
 from include.steps.extracting.attaching import WITHOUT_DOCUMENTS, Part, attaching
 from include.steps.extracting.typed_columns import needs_values, typed_columns
 from include.steps.files.extracted import Extracted
@@ -109,6 +110,7 @@ def extract(
             rows=written.rows,
             unsendable=written.unsendable,
             extracted_at=extracted_at,
+            source_sha256=source.sha256 if isinstance(source, PublishedTable) else None,
         )
         pa.default_memory_pool().release_unused()  # the upload needs memory
         lake.write(folder.pipeline_json, pipeline.model_dump_json(indent=1).encode())

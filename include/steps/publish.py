@@ -160,6 +160,7 @@ def _make_files(
             published_at=datetime.now(UTC),
             rows=extracted.rows,
             source_rows=extracted.source_rows,
+            source_sha256=extracted.source_sha256,
             requests=matches.answered,
             published=files.published,
             rejected=files.rejected_by.total(),

@@ -29,15 +29,6 @@ def test_own_requests_are_sent_in_their_own_batch(
     assert all(text.startswith("simulated") for text in outcomes["output"].to_pylist())
 
 
-def test_the_flow_can_be_built_without_enrich(
-    run_dag: Callable[..., Any], connections: pytest.MonkeyPatch, emulator: Emulator
-) -> None:
-    from claude_batch.connections.gateways import open_lake
-
-    assert run_dag(EXAMPLES / "own_flow.py", run_conf={"partition": "2026-11-01"}).state == "success"
-    assert open_lake("aws_default").exists("tables/tickets/dt=2026-11-01/data.parquet")
-
-
 #: Airflow calls what is in these by a name of its own.
 HOOKS = {"run_notes.py", "report_page.py", "evaluation_page.py", "timetable.py"}
 MODULES = sorted(file for file in (ROOT / "plugins/claude_batch").rglob("[!_]*.py") if file.name not in HOOKS)

@@ -1,4 +1,4 @@
-"""From each kind of source through Airflow to the table."""
+"""From each kind of source through Airflow to the table, in a flow that is built without enrich()."""
 
 from __future__ import annotations
 

@@ -294,7 +294,7 @@ def test_a_canary_that_fails_for_good_ends_the_run(
 def test_a_full_queue_holds_no_worker_and_all_chunks_are_sent_later(
     run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator, deferrable: bool
 ) -> None:
-    rewrite(tmp_path, "{batch_requests: 1, canary_rows: 0}")
+    rewrite(tmp_path, "{batch_requests: 1, canary_rows: 0, retry_passes: 0}")
     write_tickets(tmp_path / "warehouse.db", [("N1", "Ticket"), ("N2", "Another")])
     emulator.set_faults([{"kind": "http_error", "on": "create", "status": 429, "retry_after": 1, "times": 3}])
     run = run_dag(write_dag(tmp_path, deferrable=deferrable), run_conf=DAY)
@@ -384,6 +384,7 @@ def test_a_failed_submit_does_not_stop_other_chunks(
 def test_a_create_whose_response_was_lost_is_settled_within_the_run(
     run_dag: Callable[..., Any], lake: Lake, tmp_path: Path, emulator: Emulator
 ) -> None:
+    rewrite(tmp_path, "{canary_rows: 0, retry_passes: 0}")
     emulator.set_faults([{"kind": "reset_after_create", "times": 1}])
     assert run_dag(write_dag(tmp_path), run_conf=DAY).state == "success"
     assert len(emulator.batches_made()) == 1

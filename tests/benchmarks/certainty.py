@@ -27,9 +27,9 @@ from include.evaluation.statistics.interval import Interval
 from include.evaluation.statistics.paired import compare
 from tests.benchmarks.measuring import measured
 
-Luck = np.random.Generator
+Generator = np.random.Generator
 #: Draws one evaluation, and returns the interval and the truth.
-Trial = Callable[[Luck], tuple[Interval | None, float]]
+Trial = Callable[[Generator], tuple[Interval | None, float]]
 _CONFIDENCE, _RESAMPLES = 0.95, 1_000
 #: Of the planted difference: the shares of cases that the variant loses and wins.
 _LOST, _WON = 0.045, 0.015
@@ -43,10 +43,10 @@ GATE_CASES = (200, 3_000)
 def coverage(evaluations: int) -> Iterator[dict[str, Any]]:
     """Yield for each interval the share of evaluations in which it holds the truth, and its mean width."""
     for (what, method, cases), trial in _TRIALS.items():
-        luck = np.random.default_rng(18)
+        generator = np.random.default_rng(18)
         held, width = 0, 0.0
         for _ in range(evaluations):
-            found, truth = trial(luck)
+            found, truth = trial(generator)
             assert found is not None
             held += int(found.low <= truth <= found.high)
             width += found.high - found.low
@@ -58,10 +58,10 @@ def coverage(evaluations: int) -> Iterator[dict[str, Any]]:
 
 def power(evaluations: int, cases: int) -> dict[str, Any]:
     """Return how often the paired and the unpaired test find the planted difference of 3% among so many cases."""
-    luck = np.random.default_rng(18)
+    generator = np.random.default_rng(18)
     paired = unpaired = 0
     for _ in range(evaluations):
-        lost, won, both, _none = luck.multinomial(cases, [_LOST, _WON, _RIGHT - _LOST, 1 - _RIGHT - _WON])
+        lost, won, both, _none = generator.multinomial(cases, [_LOST, _WON, _RIGHT - _LOST, 1 - _RIGHT - _WON])
         paired += proportions.mcnemar(int(won), int(lost)) < 1 - _CONFIDENCE
         unpaired += proportions_ztest([both + won, both + lost], [cases, cases])[1] < 1 - _CONFIDENCE
     return {"cases": cases, "paired": paired / evaluations, "unpaired": float(unpaired / evaluations)}
@@ -85,8 +85,8 @@ def gate(seeds: int) -> Iterator[dict[str, Any]]:
             yield {"cases": cases, "planted": planted, "seeds": seeds, **verdicts, "threshold_fails": below / seeds}
 
 
-def _scores(luck: Luck, cases: int, lost: float, won: float) -> Scores:
-    kinds = luck.choice(4, size=cases, p=[lost, won, _RIGHT - lost, 1 - _RIGHT - won])
+def _scores(generator: Generator, cases: int, lost: float, won: float) -> Scores:
+    kinds = generator.choice(4, size=cases, p=[lost, won, _RIGHT - lost, 1 - _RIGHT - won])
     right = np.concatenate([np.isin(kinds, (0, 2)), np.isin(kinds, (1, 2))]).astype(np.float64)
     frame = pd.DataFrame(
         {
@@ -105,9 +105,9 @@ def _scores(luck: Luck, cases: int, lost: float, won: float) -> Scores:
 def _share(cases: int) -> Trial:
     """The share of right answers: the true share differs from evaluation to evaluation."""
 
-    def trial(luck: Luck) -> tuple[Interval | None, float]:
-        truth = luck.uniform(0.6, 0.98)
-        return proportions.wilson(luck.binomial(cases, truth), cases, confidence=_CONFIDENCE), truth
+    def trial(generator: Generator) -> tuple[Interval | None, float]:
+        truth = generator.uniform(0.6, 0.98)
+        return proportions.wilson(generator.binomial(cases, truth), cases, confidence=_CONFIDENCE), truth
 
     return trial
 
@@ -115,17 +115,17 @@ def _share(cases: int) -> Trial:
 def _paired_shares(cases: int) -> Trial:
     """The difference of two shares on the same cases."""
 
-    def trial(luck: Luck) -> tuple[Interval | None, float]:
-        won, lost = luck.uniform(0.01, 0.1, size=2)
-        drawn = luck.choice([1.0, -1.0, 0.0], p=[won, lost, 1 - won - lost], size=cases)
+    def trial(generator: Generator) -> tuple[Interval | None, float]:
+        won, lost = generator.uniform(0.01, 0.1, size=2)
+        drawn = generator.choice([1.0, -1.0, 0.0], p=[won, lost, 1 - won - lost], size=cases)
         return _compared(drawn, None, whole=True), won - lost
 
     return trial
 
 
-def _mean(draw: Callable[[Luck, int], NDArray[np.float64]], truth: float, cases: int) -> Trial:
-    def trial(luck: Luck) -> tuple[Interval | None, float]:
-        sums, sizes = means.clustered(draw(luck, cases), None)
+def _mean(draw: Callable[[Generator, int], NDArray[np.float64]], truth: float, cases: int) -> Trial:
+    def trial(generator: Generator) -> tuple[Interval | None, float]:
+        sums, sizes = means.clustered(draw(generator, cases), None)
         return means.bootstrap(sums, sizes, confidence=_CONFIDENCE, resamples=_RESAMPLES), truth
 
     return trial
@@ -134,9 +134,9 @@ def _mean(draw: Callable[[Luck, int], NDArray[np.float64]], truth: float, cases:
 def _clustered(clusters: int) -> Trial:
     """The share of right answers in clusters of 1 to 8 cases; the cases of one cluster are alike."""
 
-    def trial(luck: Luck) -> tuple[Interval | None, float]:
-        size = luck.integers(1, 9, size=clusters)
-        right = luck.binomial(size, luck.beta(4, 1, size=clusters)).astype(np.float64)
+    def trial(generator: Generator) -> tuple[Interval | None, float]:
+        size = generator.integers(1, 9, size=clusters)
+        right = generator.binomial(size, generator.beta(4, 1, size=clusters)).astype(np.float64)
         found = means.bootstrap(right, size.astype(np.float64), confidence=_CONFIDENCE, resamples=_RESAMPLES)
         return found, 0.8
 
@@ -146,8 +146,8 @@ def _clustered(clusters: int) -> Trial:
 def _sampled(cases: int) -> Trial:
     """The share of right answers of three samples each; the samples of one case are alike."""
 
-    def trial(luck: Luck) -> tuple[Interval | None, float]:
-        sums, sizes = means.clustered(luck.binomial(3, luck.beta(4, 1, size=cases)) / 3, None)
+    def trial(generator: Generator) -> tuple[Interval | None, float]:
+        sums, sizes = means.clustered(generator.binomial(3, generator.beta(4, 1, size=cases)) / 3, None)
         return means.bootstrap(sums, sizes, confidence=_CONFIDENCE, resamples=_RESAMPLES), 0.8
 
     return trial
@@ -156,11 +156,11 @@ def _sampled(cases: int) -> Trial:
 def _paired_means(cases: int, cases_each: int = 1) -> Trial:
     """The difference of two grades on the same cases, most of which tie."""
 
-    def trial(luck: Luck) -> tuple[Interval | None, float]:
+    def trial(generator: Generator) -> tuple[Interval | None, float]:
         count = cases // cases_each
-        up = np.repeat(luck.beta(2, 8, size=count), cases_each)
-        drawn = np.where(luck.random(cases) < up, luck.choice([0.5, 1.0], size=cases), 0)
-        drawn -= np.where((drawn == 0) & (luck.random(cases) < 0.1), 0.5, 0)
+        up = np.repeat(generator.beta(2, 8, size=count), cases_each)
+        drawn = np.where(generator.random(cases) < up, generator.choice([0.5, 1.0], size=cases), 0)
+        drawn -= np.where((drawn == 0) & (generator.random(cases) < 0.1), 0.5, 0)
         clusters = None if cases_each == 1 else np.repeat(np.arange(count), cases_each)
         # 0.2 of the cases rise by 0.75 on average; a tenth of the others fall by 0.5.
         return _compared(drawn, clusters, whole=False), 0.2 * 0.75 - 0.8 * 0.1 * 0.5
@@ -172,17 +172,17 @@ def _compared(drawn: NDArray[np.float64], clusters: NDArray[np.int64] | None, *,
     return compare(drawn, clusters, whole=whole, confidence=_CONFIDENCE, resamples=_RESAMPLES).interval
 
 
-def _grades(luck: Luck, cases: int) -> NDArray[np.float64]:
-    return luck.choice([1, 0.5, 0], p=[0.8, 0.15, 0.05], size=cases)
+def _grades(generator: Generator, cases: int) -> NDArray[np.float64]:
+    return generator.choice([1, 0.5, 0], p=[0.8, 0.15, 0.05], size=cases)
 
 
-def _overlap(luck: Luck, cases: int) -> NDArray[np.float64]:
+def _overlap(generator: Generator, cases: int) -> NDArray[np.float64]:
     """As F1 of lists: two thirds are perfect."""
-    return np.where(luck.random(cases) < 2 / 3, 1.0, luck.beta(4, 2, size=cases))
+    return np.where(generator.random(cases) < 2 / 3, 1.0, generator.beta(4, 2, size=cases))
 
 
-def _nearly_perfect(luck: Luck, cases: int) -> NDArray[np.float64]:
-    return np.where(luck.random(cases) < 0.9, 1.0, luck.random(cases))
+def _nearly_perfect(generator: Generator, cases: int) -> NDArray[np.float64]:
+    return np.where(generator.random(cases) < 0.9, 1.0, generator.random(cases))
 
 
 _BOOTSTRAP = "BCa bootstrap"

@@ -152,6 +152,6 @@ def _wait(stack: Stack, supervisord: subprocess.Popen[bytes], ready: Callable[[]
 
 def _answers(url: str) -> bool:
     with suppress(httpx2.HTTPError):
-        httpx2.get(url, timeout=2, trust_env=False)
+        httpx2.get(url, timeout=2, trust_env=False, verify=False)
         return True
     return False

@@ -71,7 +71,9 @@ def test_an_invalid_option_is_reported_as_it_was_typed(tmp_path: Path, variables
     [
         ({"DRY_RUN": "1"}, "DRY_RUN=1 is not an option of an evaluation. Options: ROWS, BUDGET, VARIANTS, BASELINE"),
         ({"VARIANTS": "curent"}, "did you mean 'current'?"),
-        ({"GRADE_ONLY": "1", "ROWS": "5"}, "ROWS has no effect with GRADE_ONLY"),
+        ({"GRADE_ONLY": "1", "ROWS": "5"}, "ROWS has no effect on GRADE_ONLY"),
+        ({"GRADE_ONLY": "1", "VARIANTS": "current"}, "VARIANTS has no effect on GRADE_ONLY"),
+        ({"VARIANTS": "brief"}, "The variants brief have no baseline: the others are compared with 'current'."),
     ],
 )
 def test_an_option_that_an_evaluation_does_not_have_is_status_2(

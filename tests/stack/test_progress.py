@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from include.stack.airflow_api import TaskInstance
-from include.stack.progress import Progress
+from include.stack.progress import Progress, complain, say
 
 
 def tasks(*states: str | None) -> list[TaskInstance]:
@@ -33,3 +33,10 @@ def test_a_state_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
         progress.show(tasks(state))
     said = capsys.readouterr().out.splitlines()
     assert [line.split("s  ", 1)[1].split() for line in said] == [["wait", "queued"], ["wait", "success"]]
+
+
+def test_data_that_an_error_quotes_does_not_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    complain("ticket=\x1b[2J\u202eT1\ud800:\n\tpitch … × 3")
+    say("\x9b31mT2")
+    found = capsys.readouterr()
+    assert (found.err, found.out) == ("ticket= [2J T1 :\n\tpitch … × 3\n", " 31mT2\n")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -95,18 +96,35 @@ def test_evaluating_again_makes_another_evaluation_which_sorts_after_the_first(l
     assert files(lake).count("summary.json") == 2
 
 
+@pytest.mark.parametrize("written", range(5))
 def test_an_evaluation_that_was_killed_before_its_summary_does_not_exist(
-    lake: Lake, folder: Path, monkeypatch: pytest.MonkeyPatch
+    lake: Lake, folder: Path, monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:
-    publish(lake, BETTER)
-    for killed_at in ("write", "create"):
-        with monkeypatch.context() as killing:
-            killing.setattr(Lake, killed_at, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-            with pytest.raises(KeyboardInterrupt):
-                evaluate(folder, DAY, lake=lake)
-        assert "summary.json" not in files(lake)
-    result = evaluate(folder, DAY, lake=lake, baseline="latest")
-    assert (result.verdict, files(lake).count("summary.json")) == ("inconclusive", 1)
+    publish(lake, BETTER, run_id="first")
+    killed: list[str] = []
+    with monkeypatch.context() as killing:
+
+        def kill_at(do: Callable[..., object]) -> Callable[..., object]:
+            def write(*arguments: object) -> object:
+                if len(killed) == written:
+                    raise KeyboardInterrupt
+                killed.append(str(arguments[1]))
+                return do(*arguments)
+
+            return write
+
+        for name in ("write", "create"):
+            killing.setattr(Lake, name, kill_at(getattr(Lake, name)))
+        with pytest.raises(KeyboardInterrupt):
+            evaluate(folder, DAY, lake=lake)
+    assert len(files(lake)) == written
+    cut = {key.split("/")[2] for key in lake.list("evaluations/tickets/")}
+    publish(lake, WORSE, run_id="second")
+    assert evaluate(folder, DAY, lake=lake, baseline="latest").verdict == "inconclusive"
+    for evaluation_id in cut:
+        with pytest.raises(ParamError, match="is neither a variant nor an evaluation"):
+            evaluate(folder, DAY, lake=lake, baseline=evaluation_id)
+    assert files(lake).count("summary.json") == 1
 
 
 def test_an_earlier_evaluation_is_the_baseline_by_its_id_and_as_latest(lake: Lake, folder: Path) -> None:
@@ -190,7 +208,7 @@ def test_a_judge_scores_the_same_cases_and_its_cost_is_that_of_the_variants_it_g
 def test_grades_of_answers_that_were_replaced_are_never_used(lake: Lake, judged: Path) -> None:
     publish(lake, BETTER)
     publish_grades(lake, {"current": ["good"]}, extracted_at=PUBLISHED_AT - timedelta(seconds=1))
-    with pytest.raises(LakeError, match=r"grades are for earlier answers.*\nmake run PIPELINE=grader"):
+    with pytest.raises(LakeError, match=r"grades are for other answers.*\nmake run PIPELINE=grader"):
         evaluate(judged, DAY, lake=lake)
     assert files(lake) == []
 
@@ -199,3 +217,19 @@ def test_a_trial_is_evaluated_without_the_judges(lake: Lake, judged: Path) -> No
     publish(lake, {"current": [RIGHT], "candidate": [RIGHT]}, run_id="trial", trial=1)
     result = evaluate(judged, DAY, lake=lake, trial="trial")
     assert {one.metric for one in result.metrics} == {"topic"}
+
+
+def test_a_table_of_other_settings_is_told(
+    lake: Lake, tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(lake, {"current": [RIGHT], "removed": [RIGHT]})
+    evaluate(folder, DAY, lake=lake)
+    assert "has answers of removed, which tickets has no more" in caplog.text
+    assert "has no answers of candidate, which is not evaluated" in caplog.text
+    grouped = write_evaluated(tmp_path / "grouped" / "tickets", evaluation=f"by: [team]\n{EVALUATION}")
+    yaml = (grouped / "pipeline.yaml").read_text()
+    (grouped / "pipeline.yaml").write_text(yaml.replace("{truth: string}", "{truth: string, team: string}"))
+    sql = (grouped / "extract.sql").read_text()
+    (grouped / "extract.sql").write_text(sql.replace("truth from", "truth, team from"))
+    with pytest.raises(LakeError, match=r"(?s)has no column 'team'.*run that day again"):
+        evaluate(grouped, DAY, lake=lake)

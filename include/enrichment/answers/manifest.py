@@ -22,6 +22,8 @@ class Manifest(Versioned):
 
     :param trial: the number of rows of a trial, which replaces nothing; None for the whole partition
     :param source_rows: rows of the source; None in a manifest of an earlier version
+    :param source_sha256: of the published table that the rows are from; None for any other source, and in a manifest of
+        an earlier version
     :param requests: distinct requests; fewer than rows if rows are alike
     :param not_kept: rows that another candidate for the same published row was preferred to; 0 without ``keep``
     :param rejected_by: rejected rows by outcome
@@ -51,6 +53,7 @@ class Manifest(Versioned):
     published_at: datetime
     rows: int
     source_rows: int | None = None
+    source_sha256: str | None = None
     requests: int
     published: int
     rejected: int

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from include.enrichment.errors import SpecError
 from include.evaluation.figures.case_scores import CaseScores
-from include.evaluation.graders.json_values import as_text
 from include.evaluation.result import Metric
 from include.evaluation.spec.settings import FILE, EvaluationSettings
 from include.evaluation.statistics import means, proportions
@@ -48,8 +47,9 @@ def cluster_of_each(cases: pd.DataFrame, settings: EvaluationSettings) -> NDArra
 
 
 def _groups(column: pd.Series) -> tuple[NDArray[np.int64], list[str]]:
-    texts = column.map(as_text, na_action="ignore") if column.dtype == object else column
-    codes, labels = pd.factorize(texts.astype("string").fillna(NO_GROUP), sort=True)
+    if column.dtype == object:
+        column = column.map(lambda value: value.hex() if isinstance(value, bytes) else value)
+    codes, labels = pd.factorize(column.astype("string").fillna(NO_GROUP), sort=True)
     if len(labels) > MOST_GROUPS:
         raise SpecError(
             f"{FILE}: `by` names the column {column.name}, which has {len(labels):,} values in {len(column):,} cases."

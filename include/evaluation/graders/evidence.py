@@ -11,7 +11,7 @@ from include.enrichment.answers.evidence.quote import EVIDENCE
 from include.enrichment.answers.schema.kind import Kind
 from include.enrichment.errors import SpecError
 from include.evaluation.graders.grader import RIGHT, Gradable, Grader, scored, unscored, wrong
-from include.evaluation.graders.json_values import parsed
+from include.evaluation.json_values import parsed
 from include.evaluation.scores import Grade
 
 

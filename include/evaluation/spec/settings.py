@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 #: The name of the evaluation's own file in the folder of its pipeline.
 FILE = "evaluation.yaml"
@@ -16,8 +16,19 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+def _each_once(names: list[str]) -> list[str]:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"names {', '.join(map(repr, twice))} twice")
+    return names
+
+
 _Text = Annotated[str, Field(min_length=1)]
-_Judges = _Text | Annotated[list[_Text], Field(min_length=1)]
+_Judges = Annotated[
+    list[_Text],
+    Field(min_length=1),
+    BeforeValidator(lambda judges: [judges] if isinstance(judges, str) else judges),
+    AfterValidator(_each_once),
+]
 
 
 class MetricSettings(_Frozen):
@@ -51,8 +62,7 @@ class MetricSettings(_Frozen):
     @property
     def judges(self) -> list[str]:
         """The pipelines that grade the answers; none if code does."""
-        named = self.judge or self.pairwise or []
-        return [named] if isinstance(named, str) else named
+        return self.judge or self.pairwise or []
 
 
 class GateSettings(_Frozen):
@@ -93,7 +103,7 @@ class EvaluationSettings(_Frozen):
     """
 
     metrics: dict[str, MetricSettings] = Field(min_length=1)
-    by: list[str] = []
+    by: Annotated[list[str], AfterValidator(_each_once)] = []
     cluster: str | None = None
     gate: list[GateSettings] = []
     confidence: float = Field(default=0.95, gt=0.5, le=0.999)

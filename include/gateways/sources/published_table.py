@@ -55,6 +55,8 @@ class PublishedTable:
         self._pipeline = pipeline
         self._where = where
         self._pairs = pairs
+        #: The SHA-256 of the table that read() has opened last; None before, and if its manifest has none.
+        self.sha256: str | None = None
 
     @contextmanager
     def read(
@@ -77,6 +79,7 @@ class PublishedTable:
         self._check_columns(manifest, [*key, *(needed or ())])
         with working_folder() as folder:
             self._fetch(manifest, partition, path := folder / "table.parquet")
+            self.sha256 = manifest.sha256.get("table")
             with pq.ParquetFile(path, buffer_size=COLUMN_BYTES, pre_buffer=False) as file:
                 check_stamp(file.schema_arrow.metadata, manifest.table)
                 stored = self._renaming.stored(file.schema_arrow)

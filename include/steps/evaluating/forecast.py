@@ -74,7 +74,8 @@ def forecast_evaluation(
         else:
             # Its mistakes are found before its pipeline has spent anything.
             check_setup(judge, lake=gateways.lake, claude=gateways.claude)
-            parts.append(_rough(judge, _grades(judge, pipeline, forecast.rows), pipeline, gateways.lake))
+            longest = _answer_tokens(forecast, pipeline)
+            parts.append(_rough(judge, _grades(judge, pipeline, forecast.rows), longest, gateways.lake))
     return parts
 
 
@@ -127,11 +128,18 @@ def _grades(judge: Pipeline, pipeline: Pipeline, answers: int) -> int:
     return answers // variants * pairs_of_case * 2 * judge.settings.samples
 
 
-def _rough(judge: Pipeline, grades: int, pipeline: Pipeline, lake: Lake) -> Part:
+def _answer_tokens(forecast: DryRun, pipeline: Pipeline) -> float:
+    """The tokens of an answer to grade: those of the high estimate, else the most that it may have."""
+    sending = [one.estimate for one in forecast.passes.values() if one.estimate and one.estimate.requests]
+    if sending:
+        return sum(one.output_tokens.high for one in sending) / sum(one.requests for one in sending)
+    return max(one.settings.request.max_tokens for one in pipeline.by_variant.values())
+
+
+def _rough(judge: Pipeline, grades: int, answer_tokens: float, lake: Lake) -> Part:
     settings = judge.settings.request
     known = summarise_history(read_usage(judge, lake), model=settings.model, run_id="")
     answers = 2 if judge.settings.source.pairs else 1
-    longest = max(one.settings.request.max_tokens for one in pipeline.by_variant.values())
     prompt = sum(len(text.encode()) for text in (judge.system, judge.user, judge.shared, judge.schema_text or ""))
     return Part(
         pipeline=judge.name,
@@ -142,7 +150,7 @@ def _rough(judge: Pipeline, grades: int, pipeline: Pipeline, lake: Lake) -> Part
             estimate(
                 model=settings.model,
                 requests=grades,
-                size=grades * (prompt + answers * longest * _BYTES_PER_TOKEN),
+                size=grades * (prompt + int(answers * answer_tokens * _BYTES_PER_TOKEN)),
                 sample=None,
                 known=known,
                 output=estimate_output([], known.output_tokens, requests=grades, max_tokens=settings.max_tokens),
@@ -150,4 +158,5 @@ def _rough(judge: Pipeline, grades: int, pipeline: Pipeline, lake: Lake) -> Part
             )
         ],
         rough=True,
+        budget_usd=judge.settings.limits.budget_usd,
     )

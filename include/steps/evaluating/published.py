@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from include.enrichment.answers.manifest import Manifest
-from include.enrichment.errors import LakeError
+from include.enrichment.errors import LakeError, nearest
 from include.enrichment.runs.partition import Partition
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
@@ -53,23 +53,44 @@ def read_trial(run: RunFolder, lake: Lake) -> Published:
     return _read(_Keys(manifest=run.manifest, table=run.table, rejects=run.rejects, remedy=remedy), lake)
 
 
+def check_columns(published: Published, needed: Iterable[str]) -> None:
+    """Raise LakeError if the table lacks a needed column, as one of an earlier output schema may."""
+    has, of = published.table.column_names, published.manifest
+    if missing := [name for name in dict.fromkeys(needed) if name not in has]:
+        facts = ", ".join(f"{name!r}{nearest(name, has).rstrip('?')}" for name in missing)
+        raise LakeError(
+            f"The table of {of.pipeline} for {of.partition}, published {of.published_at:%Y-%m-%d %H:%M} UTC, has no"
+            f" column {facts}. {_NOTHING_DONE}\nIt has: {', '.join(has)}.\nIf the pipeline or evaluation.yaml has"
+            " changed since, run that day again (paid answers are reused):"
+            f" make run PIPELINE={of.pipeline} PARTITION={of.partition}",
+            retryable=False,
+        )
+
+
 def check_judges(published: Published, judges: Iterable[Published]) -> None:
     """
-    Raise LakeError if a judge has graded answers that have been replaced since.
+    Raise LakeError if a judge has graded other answers than these: those before, or those after.
 
-    A judge that began to read before this table was published has seen an earlier one.
+    A judge has graded these answers if it has read this very table. That a run published the same table again does not
+    matter. The time does not tell, as a judge may begin to read while a table is being published.
     """
     of = published.manifest
-    old = [judge.manifest for judge in judges if judge.manifest.extracted_at < of.published_at]
+    old = [judge.manifest for judge in judges if not _has_read(judge.manifest, of)]
     if old:
-        facts = ", ".join(f"{judge.pipeline} read it at {judge.extracted_at:%Y-%m-%d %H:%M:%S}" for judge in old)
+        facts = ", ".join(f"{judge.pipeline} began to read at {judge.extracted_at:%Y-%m-%d %H:%M:%S}" for judge in old)
         commands = "\n".join(f"make run PIPELINE={judge.pipeline} PARTITION={of.partition}" for judge in old)
         raise LakeError(
             f"The table of {of.pipeline} for {of.partition} was published at {of.published_at:%Y-%m-%d %H:%M:%S} UTC,"
-            f" and {facts}: its grades are for earlier answers. {_NOTHING_DONE} Run the judges again, which pays only"
+            f" and {facts}: its grades are for other answers. {_NOTHING_DONE} Run the judges again, which pays only"
             f" for answers that have changed:\n{commands}",
             retryable=False,
         )
+
+
+def _has_read(judge: Manifest, table: Manifest) -> bool:
+    if judge.source_sha256 is None or "table" not in table.sha256:  # an earlier version has published it
+        return judge.extracted_at >= table.published_at
+    return judge.source_sha256 == table.sha256["table"]
 
 
 @dataclass(frozen=True, kw_only=True)

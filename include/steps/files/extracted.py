@@ -37,12 +37,15 @@ class Extracted(Versioned):
     :param rows: rows of rows.parquet, one for each request of a row: combinations of for_each times samples
     :param unsendable: rows whose request cannot be sent
     :param extracted_at: when extract began to read, UTC
+    :param source_sha256: of the published table that was read; None for any other source, and if an earlier version
+        extracted them
     """
 
     source_rows: int | None = None
     rows: int
     unsendable: int
     extracted_at: datetime
+    source_sha256: str | None = None
 
     @model_validator(mode="before")
     @classmethod

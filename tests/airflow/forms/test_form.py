@@ -24,6 +24,8 @@ source: {connection: warehouse, key: [ticket]}
 request: {model: claude-haiku-5-5, other_models: [claude-sonnet-5-5], max_tokens: 200}
 limits: {max_reject_ratio: 1}
 """
+#: For what a run does in any pass.
+ONE_PASS = PIPELINE.replace("{max_reject_ratio: 1}", "{max_reject_ratio: 1, canary_rows: 0, retry_passes: 0}")
 Run = Callable[..., Any]
 
 
@@ -33,6 +35,13 @@ def run(run_dag: Run, connections: pytest.MonkeyPatch, tmp_path: Path) -> Run:
     write_pipeline(tmp_path / "pipelines" / "tickets", pipeline_yaml=PIPELINE)
     path = write_dag(tmp_path)
     return lambda **fields: run_dag(path, run_conf=DAY | fields)
+
+
+@pytest.fixture
+def run_one_pass(run: Run, tmp_path: Path) -> Run:
+    """The same with a single pass."""
+    write_pipeline(tmp_path / "pipelines" / "tickets", pipeline_yaml=ONE_PASS)
+    return run
 
 
 @pytest.fixture
@@ -76,16 +85,16 @@ def note(run: Any) -> str:
 
 
 def test_rows_publishes_a_trial_that_a_full_run_does_not_pay_for_again(
-    run: Run, lake: Lake, emulator: Emulator
+    run_one_pass: Run, lake: Lake, emulator: Emulator
 ) -> None:
-    trial = run(rows=2)
+    trial = run_one_pass(rows=2)
     assert (trial.state, states(trial)["publish"]) == ("success", "success")
     assert asset_events(trial) == 0
     assert note(trial) == "2026-11-01 · trial of 2 · 2 published · less than $0.0001 (simulated)"
     assert not lake.exists(TABLE)
     (manifest,) = (key for key in lake.list("runs/") if key.endswith("/manifest.json"))
     assert json.loads(lake.read(manifest))["rows"] == 2
-    full = run()
+    full = run_one_pass()
     assert (full.state, states(full)["publish"]) == ("success", "success")
     assert asset_events(full) == 1
     assert table(lake, TABLE).num_rows == 3
@@ -106,8 +115,8 @@ def test_dry_run_estimates_the_requests_and_skips_later_tasks(run: Run, lake: La
     assert lake.list("ledger/tickets/") == lake.list("chunks/") == []
 
 
-def test_reuse_off_pays_for_every_row_again(run: Run, emulator: Emulator) -> None:
-    assert run().state == run(reuse=False).state == run().state == "success"
+def test_reuse_off_pays_for_every_row_again(run_one_pass: Run, emulator: Emulator) -> None:
+    assert run_one_pass().state == run_one_pass(reuse=False).state == run_one_pass().state == "success"
     assert sizes(emulator) == [3, 3]
 
 
@@ -126,10 +135,10 @@ def test_budget_usd_skips_a_retry_that_would_exceed_it_and_the_run_publishes(
     assert table(lake, REJECTS)["ticket"].to_pylist() == ["T2"]
 
 
-def test_model_sends_all_rows_to_another_model(run: Run, lake: Lake, emulator: Emulator) -> None:
-    assert run(model="claude-sonnet-5-5").state == "success"
+def test_model_sends_all_rows_to_another_model(run_one_pass: Run, lake: Lake, emulator: Emulator) -> None:
+    assert run_one_pass(model="claude-sonnet-5-5").state == "success"
     assert set(table(lake, TABLE)["_model"].to_pylist()) == {"claude-sonnet-5-5"}
-    assert run().state == "success"
+    assert run_one_pass().state == "success"
     assert set(table(lake, TABLE)["_model"].to_pylist()) == {"claude-haiku-5-5"}
     assert sizes(emulator) == [3, 3]
 

@@ -62,8 +62,8 @@ def test_a_damaged_manifest_is_named(lake: Lake, data: bytes) -> None:
         read_published("tickets", DAY, lake)
 
 
-def judge(name: str, extracted_at: datetime) -> Published:
-    manifest = make_manifest(pipeline=name, extracted_at=extracted_at)
+def judge(name: str, extracted_at: datetime, source_sha256: str | None = None) -> Published:
+    manifest = make_manifest(pipeline=name, extracted_at=extracted_at, source_sha256=source_sha256)
     return Published(manifest=manifest, table=pa.table({}), rejects=pa.table({}))
 
 
@@ -71,7 +71,25 @@ def test_a_judge_that_has_read_an_earlier_table_is_named_with_the_command_that_r
     published = Published(manifest=make_manifest(published_at=NOON), table=pa.table({}), rejects=pa.table({}))
     newer, older = judge("newer", NOON + timedelta(seconds=1)), judge("older", NOON - timedelta(hours=1))
     check_judges(published, [newer])
-    with pytest.raises(LakeError, match="older read it at 2026-11-02 11:00:00") as caught:
+    with pytest.raises(LakeError, match="older began to read at 2026-11-02 11:00:00") as caught:
         check_judges(published, [newer, older])
     assert str(caught.value).splitlines()[1:] == ["make run PIPELINE=older PARTITION=2026-11-01"]
     assert not caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    ("source_sha256", "seconds", "reads_it"),
+    [("a", 60, True), ("a", -60, True), ("b", 60, False), (None, 60, True), (None, -60, False)],
+    ids=["it", "the same, published again", "another, while it was published", "unknown, later", "unknown, earlier"],
+)
+def test_a_judge_grades_the_answers_of_the_very_table_that_it_has_read(
+    source_sha256: str | None, seconds: int, *, reads_it: bool
+) -> None:
+    manifest = make_manifest(published_at=NOON, sha256={"table": "a"})
+    published = Published(manifest=manifest, table=pa.table({}), rejects=pa.table({}))
+    grader = judge("grader", NOON + timedelta(seconds=seconds), source_sha256)
+    if reads_it:
+        check_judges(published, [grader])
+    else:
+        with pytest.raises(LakeError, match="its grades are for other answers"):
+            check_judges(published, [grader])

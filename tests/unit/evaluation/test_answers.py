@@ -12,8 +12,8 @@ from include.evaluation.cases import number_cases
 from include.evaluation.spec.settings import EvaluationSettings, MetricSettings
 from tests.fixtures.judges import answered, rejected, write_judges
 
-METRIC = MetricSettings(judge="grader", on_missing="error")
-NAMED = MetricSettings(judge="grader", field="pitch")
+METRIC = MetricSettings(judge=["grader"], on_missing="error")
+NAMED = MetricSettings(judge=["grader"], field="pitch")
 
 
 def answers(folder: Path, field: str) -> Answers:
@@ -41,6 +41,6 @@ def test_a_metric_of_whole_answers_needs_no_value(tmp_path: Path) -> None:
 
 
 def test_an_answer_without_a_value_counts_or_is_left_out() -> None:
-    skipping = MetricSettings(judge="grader", on_missing="skip")
+    skipping = MetricSettings(judge=["grader"], on_missing="skip")
     assert [without_value(metric, "why").score for metric in (NAMED, skipping)] == [0, None]
     assert without_value(NAMED, "why", score=0.5).score == 0.5

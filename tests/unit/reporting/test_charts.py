@@ -31,12 +31,18 @@ def line(pipeline: str = "tickets", days_later: int = 0, **fields: Any) -> pa.Ta
     return usage_line(f"{pipeline}-{days_later}", NOON + timedelta(days=days_later), pipeline=pipeline, **PAID | fields)
 
 
+@pytest.fixture(scope="module")
+def two() -> list[Chart]:
+    """The charts of two pipelines: drawing them takes longer than anything that is asked of them."""
+    return made([line(), line("other", 1, cost_usd=Decimal(3))])
+
+
 def words(svg: bytes) -> list[str]:
     return [text for element in ElementTree.fromstring(svg).iter() if (text := (element.text or "").strip())]
 
 
-def test_there_are_charts_for_cost_savings_cache_and_unusable_answers_with_texts() -> None:
-    found = {chart.title: chart.text for chart in made([line(), line("other", 1, cost_usd=Decimal(3))])}
+def test_there_are_charts_for_cost_savings_cache_and_unusable_answers_with_texts(two: list[Chart]) -> None:
+    found = {chart.title: chart.text for chart in two}
     assert found == {
         "Cost per day, by pipeline": "The most expensive day is 2026-11-03, $3.00. other: $3.00; tickets: $2.00.",
         "Cost, and cost of synchronous requests": ("$5.00 in batches; $10.00 as synchronous requests without a cache."),
@@ -55,8 +61,8 @@ def test_there_are_no_charts_without_batches() -> None:
     assert made([]) == []
 
 
-def test_text_stays_text_and_nothing_is_executed_or_fetched() -> None:
-    for chart in made([line(), line("other", 1)]):
+def test_text_stays_text_and_nothing_is_executed_or_fetched(two: list[Chart]) -> None:
+    for chart in two:
         for svg in (chart.light, chart.dark):
             assert b"<script" not in svg
             assert not re.search(rb'href="(?!#)', svg)
@@ -68,10 +74,10 @@ def test_the_same_figures_make_the_same_bytes() -> None:
     assert made([line()]) == made([line()])
 
 
-@pytest.mark.parametrize("name", ["<script>alert(1)</script>", "a&b", "$x^2$", "_hidden", "a]]>b", "名前"])
-def test_a_pipeline_may_have_any_name(name: str) -> None:
-    cost = made([line(name)])[0]
-    assert name in words(cost.light)
+def test_a_pipeline_may_have_any_name() -> None:
+    names = ["<script>alert(1)</script>", "a&b", "$x^2$", "_hidden", "a]]>b", "名前"]
+    cost = made([line(name) for name in names])[0]
+    assert {*names} <= {*words(cost.light)}
 
 
 def test_the_most_expensive_pipelines_have_a_colour_each() -> None:

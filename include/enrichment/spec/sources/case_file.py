@@ -29,12 +29,26 @@ class Cases:
 
     :param columns: in the order of the file, each with its type; None: it has lists or objects
     :param rows: each with all columns, None where it has no value
+    :param lines: that of each row
     :param mistakes: each with its line and the fact
     """
 
     columns: dict[str, pa.DataType | None] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
+    lines: list[int] = field(default_factory=list)
     mistakes: list[tuple[int, str]] = field(default_factory=list)
+
+    def key_mistakes(self, key: Sequence[str]) -> Iterator[tuple[int, str]]:
+        """Yield each row without a key, or with that of a row above, by its line. The columns must be there."""
+        known: dict[str, int] = {}
+        for line, row in zip(self.lines, self.rows, strict=True):
+            values = [(name, row.get(name)) for name in key]
+            missing = [name for name, value in values if value is None]
+            if missing:
+                yield line, f"has no {', '.join(map(repr, missing))}, which is the key"
+            elif (first := known.setdefault(repr(values), line)) != line:
+                shown = ", ".join(f"{name}={describe_value(value)}" for name, value in values)
+                yield line, f"has the key of line {first}: {shown}"
 
 
 def read_cases(text: str, *, file: str, types: Mapping[str, pa.DataType]) -> Cases:
@@ -62,7 +76,7 @@ def read_cases(text: str, *, file: str, types: Mapping[str, pa.DataType]) -> Cas
         for (_, row), value in zip(lines, converted, strict=True):
             row[name] = value
     ordered = [{name: row[name] for name in columns} for _, row in lines]
-    return Cases(columns=columns, rows=ordered, mistakes=sorted(mistakes))
+    return Cases(columns=columns, rows=ordered, lines=[line for line, _ in lines], mistakes=sorted(mistakes))
 
 
 _Lines = list[tuple[int, dict[str, Any]]]
@@ -95,10 +109,10 @@ def _csv_lines(text: str) -> tuple[_Lines, _Mistakes]:
         if twice := sorted({name for name in header if header.count(name) > 1}):
             return [], [(1, f"names the column {', '.join(map(repr, twice))} twice")]
         mistakes: _Mistakes = []
-        for cells in reader:
+        for cells in filter(None, reader):
             if len(cells) == len(header):
                 lines.append((reader.line_num, {name: cell or None for name, cell in zip(header, cells, strict=True)}))
-            elif cells:
+            else:
                 mistakes.append((reader.line_num, f"has {len(cells)} cells, but the header has {len(header)} columns"))
     except csv.Error as error:
         return [], [(reader.line_num, f"is not CSV: {error}")]
@@ -110,12 +124,12 @@ def _column(
 ) -> tuple[list[Any], pa.DataType | None, _Mistakes]:
     """Return the values of a column in its type, the type, and the mistakes. ``values`` have their lines."""
     mistakes: _Mistakes = []
-    if named is not None and named != pa.string():
+    if named is not None:
         converted = []
         for line, value in values:
             try:
-                converted.append(pa.scalar(value).cast(named).as_py() if isinstance(value, str) else value)
-            except (pa.ArrowException, ValueError):
+                converted.append(_in_type(value, named))
+            except (pa.ArrowException, ValueError, TypeError, OverflowError):
                 mistakes.append((line, f"{name!r} is {describe_value(value)}, which is not {named}"))
                 converted.append(None)
         return converted, named, mistakes
@@ -125,6 +139,18 @@ def _column(
     if len(kinds) > 1 and kinds & _SCALARS.keys() and kind is None:
         mistakes += _mixed(name, present)
     return [value for _, value in values], kind, mistakes
+
+
+def _in_type(value: Any, kind: pa.DataType) -> Any:
+    """Return a value in the type of its column. Raises TypeError or the errors of Arrow if it is not of that type."""
+    if value is None or (isinstance(value, str) and kind == pa.string()):
+        return value
+    if not isinstance(value, str):
+        if isinstance(value, list | dict) or isinstance(value, bool) is not (kind == pa.bool_()) or kind == pa.string():
+            raise TypeError
+        if kind not in (pa.int64(), pa.float64()):  # a decimal, which is converted like that of any source
+            return value
+    return pa.scalar(value).cast(kind).as_py()
 
 
 def _mixed(name: str, present: Sequence[tuple[int, Any]]) -> Iterator[tuple[int, str]]:

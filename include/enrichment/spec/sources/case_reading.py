@@ -46,7 +46,9 @@ def read_case_file(folder: Path, settings: Settings, lines: Lines, *, prompts: M
         return CaseReading(mistakes=[f"{file}: {describe_file_error(error)}"])
     cases = read_cases(text, file=file, types=settings.source.column_types)
     mistakes = [f"{file}:{line}: {fact}" for line, fact in cases.mistakes]
-    if cases.columns:
+    if not cases.mistakes and cases.columns.keys() >= settings.source.key.keys():
+        mistakes += [f"{file}:{line}: {fact}" for line, fact in cases.key_mistakes(list(settings.source.key))]
+    if cases.rows:
         mistakes += [
             f"{place}: {file} has no column {name!r}{nearest(name, cases.columns)}"
             for name, place in _places(settings, lines, prompts)

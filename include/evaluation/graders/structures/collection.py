@@ -12,8 +12,8 @@ from rapidfuzz.distance import Indel
 from scipy.optimize import linear_sum_assignment
 
 from include.evaluation.graders.grader import PairGrader, scored
-from include.evaluation.graders.json_values import as_text, parsed
 from include.evaluation.graders.values.text import Ignored, normalised
+from include.evaluation.json_values import as_text, parsed
 from include.evaluation.scores import Grade
 
 #: Members that a reason names.

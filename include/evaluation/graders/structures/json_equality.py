@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from include.evaluation.graders.grader import RIGHT, PairGrader, wrong
-from include.evaluation.graders.json_values import are_equal, as_text, encode, parsed
+from include.evaluation.json_values import are_equal, as_text, encode, parsed
 from include.evaluation.scores import Grade
 
 #: Differences that a reason names.

@@ -12,7 +12,7 @@ from scipy.optimize import linear_sum_assignment
 
 from include.enrichment.answers.schema.kind import Kind
 from include.evaluation.graders.grader import RIGHT, PairGrader, scored, unscored, wrong
-from include.evaluation.graders.json_values import parsed
+from include.evaluation.json_values import parsed
 from include.evaluation.scores import Grade
 
 #: With more pairs of objects, each is compared with the one in the same place.

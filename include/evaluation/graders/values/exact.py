@@ -7,7 +7,7 @@ from typing import Any
 
 from include.enrichment.errors import SpecError
 from include.evaluation.graders.grader import RIGHT, Gradable, PairGrader, wrong
-from include.evaluation.graders.json_values import are_equal, json_value
+from include.evaluation.json_values import are_equal, json_value
 from include.evaluation.scores import Grade
 
 _FAMILIES = {

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from include.enrichment.answers.checks import pattern as checks
 from include.evaluation.graders.grader import RIGHT, Gradable, Grader, wrong
-from include.evaluation.graders.json_values import as_text
+from include.evaluation.json_values import as_text
 from include.evaluation.scores import Grade
 
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from include.enrichment.answers.checks.texts.folding import spaced
 from include.evaluation.graders.grader import RIGHT, PairGrader, wrong
-from include.evaluation.graders.json_values import as_text
+from include.evaluation.json_values import as_text
 from include.evaluation.scores import Grade
 
 #: What two equal texts may differ in. Ligatures, full-width forms and how Unicode composes a letter never count.

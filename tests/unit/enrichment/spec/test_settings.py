@@ -353,7 +353,7 @@ def test_a_mistake_in_the_attachments_has_its_line(mistakes: Mistakes, more: str
         ),
         (YAML + f"for_each: {{tone: [{2**63}]}}\n", ["7: for_each.tone: has an integer of more than 64 bits"]),
         (
-            YAML + f"for_each: { {name: [*range(10)] for name in 'abcde'} }\n".replace("'", ""),
+            YAML + "for_each:\n" + "".join(f"  {name}: {[*range(10)]}\n" for name in "abcde"),
             ["7: for_each: makes 100,000 requests for each row; at most 10,000 are allowed: shorten the lists"],
         ),
         (YAML + "for_each: [tone]\n", ["7: for_each: Input should be a valid dictionary"]),

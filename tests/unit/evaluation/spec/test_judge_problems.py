@@ -81,7 +81,7 @@ def test_pairs_are_of_variants(tmp_path: Path) -> None:
 def test_a_verdict_is_an_enum(tmp_path: Path) -> None:
     pipeline = write_judges(tmp_path)
     (tmp_path / "pairs/output.schema.json").write_text(judge_schema("verdict", "A", "B"))
-    (found,) = judge_problems(load_pipeline(tmp_path / "pairs"), MetricSettings(pairwise="pairs"), pipeline)
+    (found,) = judge_problems(load_pipeline(tmp_path / "pairs"), MetricSettings(pairwise=["pairs"]), pipeline)
     assert found == (("grade",), "'verdict' of 'pairs' must be an enum of first, second, tie, and is A, B")
 
 
@@ -89,8 +89,8 @@ def test_grades_of_a_scale_need_no_points(tmp_path: Path) -> None:
     pipeline = write_judges(tmp_path)
     (tmp_path / "grader/output.schema.json").write_text(judge_schema("grade", 1, 2, 3, 4, 5))
     judge = load_pipeline(tmp_path / "grader")
-    assert list(judge_problems(judge, MetricSettings(judge="grader"), pipeline)) == []
-    (found,) = judge_problems(judge, MetricSettings(judge="grader", grade={"scale": [1, 4]}), pipeline)
+    assert list(judge_problems(judge, MetricSettings(judge=["grader"]), pipeline)) == []
+    (found,) = judge_problems(judge, MetricSettings(judge=["grader"], grade={"scale": [1, 4]}), pipeline)
     assert found == (("grade",), "the grade '5' of 'grader' has no score: set it in `points`")
 
 

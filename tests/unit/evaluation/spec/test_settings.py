@@ -36,6 +36,12 @@ def test_a_judge_is_no_grader() -> None:
 
 
 def test_a_metric_has_one_judge_or_several() -> None:
-    assert MetricSettings(judge="a").judges == ["a"]
+    assert MetricSettings.model_validate({"judge": "a"}).judges == ["a"]
     assert MetricSettings(pairwise=["a", "b"]).judges == ["a", "b"]
     assert MetricSettings(grade="exact").judges == []
+
+
+@pytest.mark.parametrize("twice", [{"by": ["shelf", "shelf"]}, {"metrics": {"a": {"judge": ["b", "c", "b"]}}}])
+def test_a_judge_and_a_column_are_named_once(twice: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="names '(shelf|b)' twice"):
+        EvaluationSettings.model_validate({"metrics": {"a": {"grade": "exact"}}} | twice)

@@ -37,7 +37,7 @@ _odd_names = _names | st.text(_LETTERS | _ANY, max_size=3)
     flat=st.lists(_odd_names, max_size=1, unique=True),
     nested=st.dictionaries(_names, st.lists(_names, min_size=1, max_size=2, unique=True), min_size=1, max_size=2),
 )
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=80, deadline=None, derandomize=True)
 def test_every_published_name_is_read_back(key: list[str], flat: list[str], nested: dict[str, Any]) -> None:
     output = _object(*flat)
     for number, (name, names) in enumerate(nested.items()):

@@ -21,7 +21,7 @@ from tests.fixtures.schemas import VALUES, object_schema, random_schema
 class TestAnyAnswer:
     """Random schemas and answers: what problems() lets pass can be made, and what check() lets pass can be stored."""
 
-    @pytest.mark.parametrize("seed", range(8))
+    @pytest.mark.parametrize("seed", range(4))
     def test_check_never_raises_and_accepted_answers_are_stored(self, seed: int) -> None:
         luck = random.Random(seed)
         accepted = seen_quickly = 0
@@ -182,7 +182,7 @@ class _Json:
         return f"JSON of {self.value!r}"
 
 
-@settings(deadline=None, derandomize=True, max_examples=300)
+@settings(deadline=None, derandomize=True, max_examples=150)
 @given(data=st.data())
 def test_every_fitting_value_is_stored_unchanged(data: st.DataObject) -> None:
     prop = data.draw(_schemas(), label="schema")

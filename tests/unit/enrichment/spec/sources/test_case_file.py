@@ -85,3 +85,28 @@ def test_a_file_that_is_too_large_for_a_run_is_rejected(monkeypatch: pytest.Monk
     monkeypatch.setattr(case_file, "MAX_CASE_BYTES", 10)
     (mistake,) = read_cases('{"id": "ü"}', file="cases.jsonl", types={}).mistakes
     assert mistake == (1, "has 12 bytes, at most 10 are allowed: put more cases into a table")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        *(("int64", value) for value in ("1.5", "true", "[1]", '{"a": 1}', "99999999999999999999")),
+        *(("string", value) for value in ("1", "true", '["a"]')),
+        *(("boolean", value) for value in ("1", "[true]")),
+        *(("double", value) for value in ("true", "{}")),
+        ("decimal(10,2)", "[1]"),
+    ],
+)
+def test_a_value_of_json_is_of_the_type_that_the_pipeline_names(kind: str, value: str) -> None:
+    ((line, fact),) = read_cases(f'{{"n": {value}}}', file="cases.jsonl", types=types(n=kind)).mistakes
+    assert line == 1
+    assert fact.startswith("'n' is ")
+
+
+@pytest.mark.parametrize(("kind", "value"), [("int64", "1.0"), ("double", "1"), ("string", '"1"'), ("boolean", "true")])
+def test_a_number_may_be_written_as_json_likes(kind: str, value: str) -> None:
+    assert read_cases(f'{{"n": {value}}}', file="cases.jsonl", types=types(n=kind)).mistakes == []
+
+
+def test_blank_lines_of_csv_are_no_cases() -> None:
+    assert read_cases("\n\n\n", file="cases.csv", types={}).mistakes == [(1, "has no case")]

@@ -59,3 +59,18 @@ def test_the_mistakes_of_the_file_are_reported_with_their_lines(
     first, second = mistakes(yaml=reads(), sql=None)
     assert first.startswith("evaluation/cases.jsonl:2: is not a case like")
     assert second.startswith("evaluation/cases.jsonl:3: 'id' is 'x' (str), which is not int64")
+
+
+def test_each_case_has_a_key_of_its_own(mistakes: Mistakes, write_cases: Callable[..., None]) -> None:
+    write_cases('{"id": 1, "text": "a", "truth": "b"}\n\n{"id": 1, "text": "c"}\n{"id": null, "text": "d"}\n')
+    assert mistakes(yaml=reads(), sql=None) == [
+        "evaluation/cases.jsonl:3: has the key of line 1: id=1 (int)",
+        "evaluation/cases.jsonl:4: has no 'id', which is the key",
+    ]
+
+
+def test_an_object_without_columns_lacks_the_key(mistakes: Mistakes, write_cases: Callable[..., None]) -> None:
+    write_cases("{}\n")
+    assert (
+        mistakes(yaml=reads(), sql=None)[0] == "pipeline.yaml:3: source.key: evaluation/cases.jsonl has no column 'id'"
+    )

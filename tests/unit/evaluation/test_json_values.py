@@ -1,4 +1,4 @@
-"""graders/json_values.py: values of a table as values of JSON."""
+"""json_values.py: values of a table as values of JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from include.evaluation.graders.json_values import are_equal, as_text, json_value, parsed
+from include.evaluation.json_values import are_equal, as_text, json_value, parsed
 
 _UUID = UUID("12345678-1234-5678-1234-567812345678")
 
