@@ -104,8 +104,9 @@ class EvaluateOperator(RunOperator):
                 log("%s: %s", decision.verdict, decision.why)
             self.log.info("Report: %s, on the lake %s", self.page_url, report)
             if result.verdict == "fail":
+                simulated = " (simulated)" if result.simulated else ""
                 raise GateFailed(
-                    f"The gate fails: {_deciding(result, 'fail').why}\nThe report is complete: {self.page_url}. Read"
+                    f"The gate fails{simulated}: {_deciding(result, 'fail').why}\nThe report is complete: {self.page_url}. Read"
                     " the cases that changed. A new evaluation of a changed variant pays only for that variant."
                 )
         self.set_headline(context, describe(result))

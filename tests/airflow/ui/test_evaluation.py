@@ -61,7 +61,9 @@ def test_the_partition_is_evaluated_and_the_report_named(evaluated: Evaluated) -
 
 def test_a_gate_that_fails_fails_the_task_for_good_once_the_report_is_written(evaluated: Evaluated) -> None:
     evaluated(make_result(gate=[make_decision(), FAILED], verdict="fail"))
-    with pytest.raises(AirflowFailException, match=r"GateFailed: The gate fails: At best 3 points lower\.\nThe report"):
+    with pytest.raises(
+        AirflowFailException, match=r"GateFailed: The gate fails \(simulated\): At best 3 points lower\.\nThe report"
+    ):
         run()
 
 
