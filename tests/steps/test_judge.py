@@ -74,6 +74,8 @@ def test_the_answer_with_the_higher_score_is_published_with_its_text(judge: Flow
     manifest = run(judge, "manual__1")
     published, samples = rows(judge, layout.table), rows(judge, layout.samples)
     assert (manifest.rows, manifest.published, manifest.not_kept) == (2 * ROWS, ROWS, ROWS)
+    tickets = Manifest.model_validate_json(judge.lake.read(layout.manifest("tickets", DAY)))
+    assert manifest.source_sha256 == tickets.sha256["table"]
     assert list(published[0])[:5] == ["ticket", "sample", "text_of_answer", "score", "_score"]
     answers = {(row["ticket"], row["_sample"]): row["topic"] for row in judge.published().to_pylist()}
     lost = {row["ticket"]: row for row in samples}

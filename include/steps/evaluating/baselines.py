@@ -109,28 +109,10 @@ def read_pinned(
     are simulated and these are not, or the other way round. Raises LakeError if the evaluation is damaged, or if its
     cases have another key.
     """
-    pinned = {}
-    for folder in check_baselines(settings, variants=variants, pipeline=pipeline, lake=lake):
-        evaluation_id = folder.evaluation_id
-        if (result := _read_result(folder, lake)) is None:
-            raise LakeError(
-                f"{lake.locate(folder.summary_json)} is damaged. Nothing was evaluated. Choose another baseline.",
-                retryable=False,
-            )
-        if result.simulated != simulated:
-            raise ParamError(
-                f"The answers of the evaluation {evaluation_id} are {_origin(result.simulated)}, and those of this one"
-                f" are {_origin(simulated)}. Nothing was evaluated. Choose another baseline."
-            )
-        if changed := _changed_grading(result, pipeline, file_hashes):
-            log.warning(
-                "The scores of the baseline %s are of other files, so a difference may come from these: %s. To compare"
-                " with its answers under the new files, evaluate its partition again",
-                evaluation_id,
-                ", ".join(changed),
-            )
-        pinned[evaluation_id] = _read_scores(folder, key, lake)
-    return pinned
+    folders = check_baselines(settings, variants=variants, pipeline=pipeline, lake=lake)
+    for folder in folders:
+        _check_origin(folder, pipeline, simulated, file_hashes, lake)
+    return {folder.evaluation_id: _read_scores(folder, key, lake) for folder in folders}
 
 
 def check_baselines(
@@ -157,6 +139,28 @@ def check_baselines(
             )
         folders.append(folder)
     return folders
+
+
+def _check_origin(
+    folder: EvaluationFolder, pipeline: str, simulated: bool, file_hashes: Mapping[str, str], lake: Lake
+) -> None:
+    if (result := _read_result(folder, lake)) is None:
+        raise LakeError(
+            f"{lake.locate(folder.summary_json)} is damaged. Nothing was evaluated. Choose another baseline.",
+            retryable=False,
+        )
+    if result.simulated != simulated:
+        raise ParamError(
+            f"The answers of the evaluation {folder.evaluation_id} are {_origin(result.simulated)}, and those of this"
+            f" one are {_origin(simulated)}. Nothing was evaluated. Choose another baseline."
+        )
+    if changed := _changed_grading(result, pipeline, file_hashes):
+        log.warning(
+            "The scores of the baseline %s are of other files, so a difference may come from these: %s. To compare"
+            " with its answers under the new files, evaluate its partition again",
+            folder.evaluation_id,
+            ", ".join(changed),
+        )
 
 
 def _origin(simulated: bool) -> str:
