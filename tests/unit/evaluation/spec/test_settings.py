@@ -43,5 +43,5 @@ def test_a_metric_has_one_judge_or_several() -> None:
 
 @pytest.mark.parametrize("twice", [{"by": ["shelf", "shelf"]}, {"metrics": {"a": {"judge": ["b", "c", "b"]}}}])
 def test_a_judge_and_a_column_are_named_once(twice: dict[str, object]) -> None:
-    with pytest.raises(ValidationError, match="names '(shelf|b)' twice"):
+    with pytest.raises(ValidationError, match=r"names '(shelf|b)' twice"):
         EvaluationSettings.model_validate({"metrics": {"a": {"grade": "exact"}}} | twice)
