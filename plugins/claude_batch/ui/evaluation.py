@@ -106,10 +106,9 @@ class EvaluateOperator(RunOperator):
             if result.verdict == "fail":
                 simulated = " (simulated)" if result.simulated else ""
                 raise GateFailed(
-                    f"The gate fails{simulated}: {_deciding(result, 'fail').why}
-"
-                    f"The report is complete: {self.page_url}. Read the cases that changed. A new evaluation of a changed"
-                    " variant pays only for that variant."
+                    f"The gate fails{simulated}: {_deciding(result, 'fail').why}\n"
+                    f"The report is complete: {self.page_url}. Read the cases that changed."
+                    " A new evaluation of a changed variant pays only for that variant."
                 )
         self.set_headline(context, describe(result))
         return report
