@@ -275,13 +275,14 @@ def test_the_reason_of_a_row_stays_short_and_without_secrets(attached: Attached)
 
 def test_each_model_gets_images_of_its_own_size_and_its_own_limits(attached: Attached, folder: Folder) -> None:
     variants = "variants: {small: {model: claude-haiku-4-5}, again: {max_tokens: 9}}\n"
-    ((_, [part]),) = attached(folder.write("a.png", image(size=(4_000, 1_000))), more=variants)
+    uri = folder.write("a.png", image(size=(4_000, 1_000)))
+    ((_, [part]),) = attached(uri, more=variants)
     sizes = {
         model: attachments_in(bytes(part.of_model(model).blocks[0]))[0].recipe
         for model in ("claude-haiku-5-5", "claude-haiku-4-5")
     }
     assert sizes == {"claude-haiku-5-5": "2576x644", "claude-haiku-4-5": "1568x392"}
-    ((_, [alone]),) = attached(folder.write("a.png", image(size=(4_000, 1_000))))
+    ((_, [alone]),) = attached(uri)
     assert [bytes(block) for block in alone.blocks] == [bytes(block) for block in part.blocks]
 
 
