@@ -52,6 +52,8 @@ def api(airflow_db: None) -> Iterator[TestClient]:
 
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("AIRFLOW__API_AUTH__JWT_SECRET", secrets.token_urlsafe(64))
+        # Otherwise a Dag that the test before wrote less than half a minute ago stays as it was.
+        environment.setenv("AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL", "0")
         with TestClient(create_app(apps="core")) as client:
             yield client
 
