@@ -81,8 +81,7 @@ def evaluate(folder: StackFolder, name: str, partition_text: str, *, grade_only:
         return BAD_ARGUMENTS
     try:
         return _grade(folder, asked) if grade_only else _run(folder, asked, needed)
-    except Exception:
-        # Python would end with status 1, which is that of a failed gate.
+    except Exception:  # Python would exit with status 1, which means a failed gate
         traceback.print_exc()
         complain(f"NOT evaluated: {asked.name}, because of the unexpected error above.")
         return NOT_EVALUATED

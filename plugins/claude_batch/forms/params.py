@@ -31,17 +31,10 @@ def form(pipeline: str) -> dict[str, Param]:
     ceiling = budget_ceiling(pipeline_yaml)
     bounds: dict[str, Any] = {"minimum": 0} if ceiling is None else {"minimum": 0, "maximum": ceiling}
     return {
-        "partition": Param(
-            None,
-            type=["null", "string"],
-            format="date",
-            allOf=[{"format": DAY_UP_TO_TODAY}],
-            title="Partition",
-            description=(
-                "The day to process, e.g. 2026-11-21. Its published table is replaced. Future dates are rejected."
-                " Empty: the day on which the run's data interval starts, which is the day BEFORE a logical date that"
-                " you enter. Leave it empty in a backfill, whose date range selects the days."
-            ),
+        "partition": partition_param(
+            "The day to process, e.g. 2026-11-21. Its published table is replaced. Future dates are rejected."
+            " Empty: the day on which the run's data interval starts, which is the day BEFORE a logical date that"
+            " you enter. Leave it empty in a backfill, whose date range selects the days."
         ),
         "rows": Param(
             None,
@@ -136,3 +129,15 @@ def _variants(names: list[str]) -> dict[str, Param]:
             ),
         )
     }
+
+
+def partition_param(description: str) -> Param:
+    """Return the field for the day of a run, which may be empty and never in the future."""
+    return Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        allOf=[{"format": DAY_UP_TO_TODAY}],
+        title="Partition",
+        description=description,
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperatorLink, Param, conf
 
 from claude_batch import pipelines
-from claude_batch.forms.formats import DAY_UP_TO_TODAY
+from claude_batch.forms.params import partition_param
 from claude_batch.run_operator import RunOperator
 from include.enrichment.errors import GateFailed
 
@@ -24,16 +24,9 @@ URL_PREFIX = "/evaluation-report"
 def evaluation_form() -> dict[str, Param]:
     """Return the params of a Dag that evaluates answers. Their defaults are those of a run that follows its tables."""
     return {
-        "partition": Param(
-            None,
-            type=["null", "string"],
-            format="date",
-            allOf=[{"format": DAY_UP_TO_TODAY}],
-            title="Partition",
-            description=(
-                "The day to evaluate, e.g. 2026-11-16. Its answers, and the judges' grades, must be published. Empty:"
-                " the day that was just published."
-            ),
+        "partition": partition_param(
+            "The day to evaluate, e.g. 2026-11-16. Its answers, and the judges' grades, must be published. Empty:"
+            " the day that was just published."
         ),
         "baseline": Param(
             None,
