@@ -21,7 +21,7 @@ _READERS = 16
 _TRIES = 20
 _NAMED_BY = ["pipeline", "batch_id", "created_at"]
 #: The columns that records of earlier versions lack.
-_ADDED = ("upper_bounds", "variant")
+_ADDED = ("upper_bounds", "variant", "mode", "ended_at")
 
 
 class UsageStore:

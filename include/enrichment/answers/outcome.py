@@ -97,6 +97,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     :param error_type: the API's name of the error, for example ``overloaded_error``, or one of COULD_NOT_PROCESS and
         FILE_GONE; None unless ``errored``, or if the API names none
     :param text: the answer, if it was paid for and is unusable
+    :param service_tier: ``batch``, or the tier of a synchronous answer, which costs twice as much; None: not read
     :param upper_bound: the usage is unreadable. The counts are 0 until with_upper_bound() sets them to the most that
         the request can have used
     """
@@ -116,6 +117,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     output_tokens: int = 0
     web_searches: int = 0
     inference_geo: str | None = None
+    service_tier: str | None = None
     upper_bound: bool = False
 
 
@@ -130,6 +132,7 @@ OUTCOMES_SCHEMA = pa.schema(
         ),
         pa.field("web_searches", pa.int64()),
         pa.field("inference_geo", pa.string()),
+        pa.field("service_tier", pa.string()),
         pa.field("upper_bound", pa.bool_()),
     ]
 )
@@ -311,8 +314,8 @@ def _used(usage: Any) -> dict[str, Any]:
         "web_searches": searched.get("web_search_requests") or 0,
         _WRITTEN: usage.get(_WRITTEN) or 0,
     }
-    geo = usage.get("inference_geo")
-    place = {"inference_geo": geo if isinstance(geo, str) and geo.isascii() else None}
+    named = {name: usage.get(name) for name in ("inference_geo", "service_tier")}
+    place = {name: text if isinstance(text, str) and text.isascii() else None for name, text in named.items()}
     for name, count in counts.items():
         if type(count) is float and count.is_integer():
             counts[name] = count = int(count)

@@ -12,12 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from include.enrichment.errors import BatchError
 from include.enrichment.storage.version import Versioned
 
-State = Literal["planned", "submitting", "unclear", "submitted", "landed", "withdrawn"]
+State = Literal["planned", "submitting", "unclear", "submitted", "asking", "landed", "withdrawn"]
 _FOLLOWS: dict[State, tuple[State, ...]] = {
-    "planned": ("submitting", "submitted", "withdrawn"),
+    "planned": ("submitting", "submitted", "asking", "withdrawn"),
     "submitting": ("submitted", "planned", "unclear", "submitting"),
     "unclear": ("submitted", "submitting", "planned"),
     "submitted": ("landed",),
+    "asking": ("asking", "landed"),
     "landed": ("landed",),
     "withdrawn": ("submitted",),
 }
@@ -72,6 +73,9 @@ class Entry(Versioned):
     ``submitting`` if the process died during the call, and becomes ``unclear`` if the call ended and its response was
     lost. Only the API's list of batches settles these two. ``planned`` follows only if the API certainly made no batch.
 
+    A synchronous chunk is ``asking`` from before its first call until its answers are loaded. Its batch id is
+    layout.asked_id(). The process that asks renews ``changed_at``; if it does not, another one may go on.
+
     A plan that takes over requests of an unsent chunk makes that chunk ``withdrawn``. It is never sent after that, and
     its other requests continue as the chunk ``remainder``.
 
@@ -84,6 +88,7 @@ class Entry(Versioned):
     :param refused_since: when the first of them ended, UTC
     :param was_open: the open chunk before it was withdrawn
     :param remainder: the id of the chunk that holds the rest of a withdrawn one
+    :param asked_since: when the first synchronous call of the chunk was about to be made, UTC
     :param strangers: batches that match an unclear create in the list, but hold none of the chunk's requests
     """
 
@@ -102,6 +107,7 @@ class Entry(Versioned):
     refused_since: datetime | None = None
     was_open: OpenChunk | None = None
     remainder: str | None = None
+    asked_since: datetime | None = None
     strangers: list[str] = Field(default_factory=list)
 
     @classmethod
@@ -129,7 +135,7 @@ class Entry(Versioned):
         batch_id = changes.get("batch_id", self.batch_id)
         if (
             state not in _FOLLOWS[self.state]
-            or (state in ("submitted", "landed")) != bool(batch_id)
+            or (state in ("submitted", "asking", "landed")) != bool(batch_id)
             or (self.batch_id and batch_id != self.batch_id)
         ):
             raise BatchError(

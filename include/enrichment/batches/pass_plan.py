@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from pydantic import Field
+
 from include.enrichment.answers.reject_messages import (
     CLEAR_EXTRACT,
     Reasons,
@@ -29,6 +31,7 @@ class PassPlan(Versioned):
     The plan of one pass of a run.
 
     :param chunks: the lake keys of the chunks that the pass waits for: those already in flight, then its own
+    :param synchronous: those of ``chunks`` that are asked synchronously
     :param batches: the batches in the result store that hold answers to the run's requests
     :param requests: the run's distinct requests
     :param to_send: how many of them this pass sends
@@ -39,6 +42,7 @@ class PassPlan(Versioned):
     """
 
     chunks: list[str]
+    synchronous: list[str] = Field(default_factory=list)
     batches: list[str]
     requests: int
     to_send: int

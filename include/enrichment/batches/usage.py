@@ -26,16 +26,18 @@ from include.enrichment.runs import passes
 
 _COUNTS = ["requests", *get_args(OutcomeName), "retried", *TOKEN_RATES, "web_searches"]
 #: One record per batch. ``model`` lists several models if the requests did. ``variant`` is null if the pipeline has no
-#: variants, and in records of earlier versions. ``synchronous_usd`` is the cost of the
-#: same answers as synchronous requests without a cache, ``unusable_usd`` the part of the cost for unusable answers.
-#: Amounts are null if a price is unknown. ``retried`` counts the requests that were sent before. ``upper_bounds``
-#: counts the answers whose usage is unreadable and recorded as an upper bound; null in records of earlier versions.
+#: variants, and in records of earlier versions. ``mode`` and ``ended_at`` are those of BatchFacts. ``synchronous_usd``
+#: is the cost of the same answers as synchronous requests without a cache, ``unusable_usd`` the part of the cost for
+#: unusable answers. Amounts are null if a price is unknown. ``retried`` counts the requests that were sent before.
+#: ``upper_bounds`` counts the answers whose usage is unreadable and recorded as an upper bound; null in records of
+#: earlier versions.
 USAGE_SCHEMA = pa.schema(
     [
         pa.field("batch_id", pa.string(), nullable=False),
         pa.field("pipeline", pa.string(), nullable=False),
-        *(pa.field(name, pa.string()) for name in ("partition", "pass_name", "run_id", "model", "variant")),
+        *(pa.field(name, pa.string()) for name in ("partition", "pass_name", "run_id", "model", "variant", "mode")),
         pa.field("created_at", pa.timestamp("us", "UTC"), nullable=False),
+        pa.field("ended_at", pa.timestamp("us", "UTC")),
         *(pa.field(name, pa.int64(), nullable=False) for name in _COUNTS),
         *(pa.field(name, pa.int64()) for name in ("body_bytes", "upper_bounds")),
         *(pa.field(name, USD) for name in ("cost_usd", "synchronous_usd", "unusable_usd")),
@@ -55,6 +57,8 @@ class BatchFacts:
     :param created_at: when the API made it. Its usage is recorded on that day
     :param body_bytes: of its create
     :param variant: of its requests; None: the pipeline has no variants
+    :param mode: how they were sent: ``batch`` or ``synchronous``; None in files of earlier versions, all batches
+    :param ended_at: when the batch ended, or the last synchronous answer came; None in files of earlier versions
     """
 
     batch_id: str
@@ -65,6 +69,8 @@ class BatchFacts:
     created_at: datetime
     body_bytes: int | None
     variant: str | None = None
+    mode: str | None = None
+    ended_at: datetime | None = None
 
     def to_metadata(self) -> dict[str, str]:
         """Return the facts as metadata for the file of the batch's outcomes."""
@@ -86,6 +92,8 @@ class BatchFacts:
             created_at=datetime.fromisoformat(metadata["created_at"]),
             body_bytes=int(body_bytes) if body_bytes else None,
             variant=metadata.get("variant"),
+            mode=metadata.get("mode"),
+            ended_at=datetime.fromisoformat(ended) if (ended := metadata.get("ended_at")) else None,
         )
 
 

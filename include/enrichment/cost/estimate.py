@@ -254,7 +254,7 @@ def _dollars(
     for case in cases:
         is_long = pc.greater(case.tokens, float(above))
         for long, of_these in ((False, pc.invert(is_long)), (True, is_long)):
-            rates = prices().per_token(model, long=long, batch=batch)
+            rates = prices().per_token(model, long=long, batch=batch, cached=batch)
             if rates is None:
                 return None
             counts = case.counts.filter(of_these)

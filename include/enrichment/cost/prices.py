@@ -41,7 +41,8 @@ TOKEN_RATES = {
 }
 _PROMPT = [kind for kind in TOKEN_RATES if kind != "output_tokens"]
 #: The columns that the cost of an answer depends on.
-BILLED_COLUMNS = ["model", *TOKEN_RATES, "inference_geo", "web_searches"]
+BILLED_COLUMNS = ["model", *TOKEN_RATES, "inference_geo", "service_tier", "web_searches"]
+_BATCH_TIER = "batch"
 #: A column of sum_costs(): whether the rates for long prompts apply.
 _LONG = "long_prompt"
 
@@ -107,21 +108,28 @@ class Prices(Frozen):
                     )
 
     def per_token(
-        self, model: str | None, *, long: bool = False, geo: str | None = None, batch: bool = True
+        self,
+        model: str | None,
+        *,
+        long: bool = False,
+        geo: str | None = None,
+        batch: bool = True,
+        cached: bool = True,
     ) -> dict[str, Decimal] | None:
         """
         Return the US dollars per token of each kind of TOKEN_RATES; None if the model has no price.
 
         :param long: the prompt is longer than ``above_tokens``, if the model has such a limit
         :param geo: the answer's ``inference_geo``
-        :param batch: False for a synchronous request without a cache: the whole prompt is then plain input
+        :param batch: False for a synchronous request, which costs twice as much
+        :param cached: False for a request without a cache: the whole prompt is then plain input
         """
         price = self.models.get(model or "")
         if price is None:
             return None
         rates: Rates = price.long_prompt if long and price.long_prompt else price
         factor = _PER_TOKEN * self.inference_geo.get(geo or "", Decimal(1)) * (self.batch if batch else 1)
-        named = TOKEN_RATES if batch else dict.fromkeys(_PROMPT, "input") | {"output_tokens": "output"}
+        named = TOKEN_RATES if cached else dict.fromkeys(_PROMPT, "input") | {"output_tokens": "output"}
         return {kind: getattr(rates, rate) * factor for kind, rate in named.items()}
 
     def long_above(self, model: str | None) -> int:
@@ -167,18 +175,21 @@ def prices() -> Prices:
 
 def costs_usd(answers: pa.Table | pa.RecordBatch) -> pa.Array:
     """
-    Return the exact cost of each answer of a batch, as USD; null if its model has no price.
+    Return the exact cost of each answer, as USD; null if its model has no price.
+
+    An answer of another service tier than ``batch`` was synchronous.
 
     The price may depend on the length of a prompt, so the input is single answers or the groups of sum_costs().
 
-    :param answers: BILLED_COLUMNS, of which the last two may be null
+    :param answers: BILLED_COLUMNS, of which the last three may be null. The tier of answers that earlier versions
+        loaded is; they were all in batches
     """
-    return _costs(answers, batch=True)
+    return _costs(answers)
 
 
 def synchronous_costs_usd(answers: pa.Table | pa.RecordBatch) -> pa.Array:
     """Return the cost of each answer as a synchronous request without a cache."""
-    return _costs(answers, batch=False)
+    return _costs(answers, plain=True)
 
 
 def sum_costs(answers: pa.Table | pa.RecordBatch, *, by: str) -> pa.Table:
@@ -190,7 +201,9 @@ def sum_costs(answers: pa.Table | pa.RecordBatch, *, by: str) -> pa.Table:
 
     :param by: a further column to group by
     """
-    keys = {name: _whole(answers[name]) for name in ("model", "inference_geo", by)} | {_LONG: _is_long(answers)}
+    keys = {name: _whole(answers[name]) for name in ("model", "inference_geo", "service_tier", by)} | {
+        _LONG: _is_long(answers)
+    }
     # Not group_by(): the modules that Arrow imports for it take longer than everything else here.
     codes = [values.dictionary_encode(null_encoding="encode") for values in keys.values()]
     which = pa.repeat(pa.scalar(0, pa.int64()), len(answers))
@@ -222,18 +235,22 @@ def format_usd(cost: Decimal | None) -> str:
     return f"${cost:,.4f}" if cost >= _SMALLEST_SHOWN else f"less than ${_SMALLEST_SHOWN}"
 
 
-def _costs(answers: pa.Table | pa.RecordBatch, *, batch: bool) -> pa.Array:
+def _costs(answers: pa.Table | pa.RecordBatch, *, plain: bool = False) -> pa.Array:
+    """:param plain: as synchronous requests without a cache, whatever they were"""
     columns = {name: _whole(answers[name]) for name in BILLED_COLUMNS}
     models = pc.fill_null(columns["model"], "").dictionary_encode()
     geos = pc.fill_null(columns["inference_geo"], "").dictionary_encode()
-    names, places = models.dictionary.to_pylist(), geos.dictionary.to_pylist()
+    tiers = pc.fill_null(columns["service_tier"], _BATCH_TIER).dictionary_encode()
+    names, places, kinds = (each.dictionary.to_pylist() for each in (models, geos, tiers))
     long = _whole(answers[_LONG]) if _LONG in answers.schema.names else _is_long(answers)
-    # The rates of each row depend on its model, its region and the length of its prompt.
+    # The rates of each row depend on its model, its region, its tier and the length of its prompt.
     every = [
-        prices().per_token(name, long=bool(is_long), geo=place, batch=batch)
-        for name, place, is_long in product(names, places, (0, 1))
+        prices().per_token(name, long=is_long, geo=place, batch=not plain and tier == _BATCH_TIER, cached=not plain)
+        for name, place, tier, is_long in product(names, places, kinds, (False, True))
     ]
-    which = pc.add(pc.multiply(pc.add(pc.multiply(_int(models), len(places)), _int(geos)), 2), long.cast(pa.int64()))
+    which = _int(models)
+    for codes, size in ((_int(geos), len(places)), (_int(tiers), len(kinds)), (long.cast(pa.int64()), 2)):
+        which = pc.add(pc.multiply(which, size), codes)
     total = pc.multiply(
         pc.fill_null(columns["web_searches"], 0).cast(_COUNT), pa.scalar(prices().web_search, _SEARCH)
     ).cast(pa.decimal128(32, _PLACES))

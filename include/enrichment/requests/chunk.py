@@ -123,12 +123,14 @@ def split_chunks(requests: pa.Table, limits: BatchLimits) -> list[pa.Table]:
     return [requests[start:end] for start, end in pairwise([*starts, len(requests)])]
 
 
-def chunk_id(request_ids: Iterable[str], *, after: Iterable[str] = ()) -> str:
+def chunk_id(request_ids: Iterable[str], *, after: Iterable[str] = (), synchronous: bool = False) -> str:
     """
     Return the id of the chunk with these requests, in any order: 22 characters that are safe in a path.
 
     :param after: the batches that failed to answer these requests. A repeated request needs another chunk, because the
         first chunk has its batch already
+    :param synchronous: the chunk is not sent as a batch. Of two chunks with the same requests, only one is ever open
     """
-    digest = hashlib.sha256("\n".join([*sorted(request_ids), *sorted(after)]).encode()).digest()
+    mode = ["synchronous"] if synchronous else []
+    digest = hashlib.sha256("\n".join([*sorted(request_ids), *sorted(after), *mode]).encode()).digest()
     return base64.urlsafe_b64encode(digest)[:22].decode()

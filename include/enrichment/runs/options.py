@@ -39,6 +39,9 @@ class RunOptions(BaseModel):
         pipeline's
     :param budget_usd: replaces the pipeline's ``limits.budget_usd``, up to its ceiling; None: the pipeline's
     :param variants: the only variants that are asked, of those of the pipeline; None: all
+    :param urgent: every pass is synchronous, at twice the price of a batch
+    :param deadline: replaces the pipeline's ``limits.deadline`` and holds for any run; None: the pipeline's, for
+        scheduled runs
     :param only_rejects: request again only the rows of the partition that were rejected last, published or not
     """
 
@@ -50,6 +53,8 @@ class RunOptions(BaseModel):
     model: str | None = None
     budget_usd: Budget | None = None
     variants: Annotated[list[str] | None, AfterValidator(_chosen)] = None
+    urgent: bool = False
+    deadline: str | None = None
     only_rejects: bool = False
 
     def choose_model(self, models: Sequence[str], *, file: str) -> str:

@@ -34,6 +34,8 @@ from include.enrichment.spec.variants.settings import RequestSettings, Variants
 
 #: A smaller ``batch_bytes`` is rejected: it is probably meant in megabytes.
 MIN_BATCH_BYTES = 1_000
+#: The most synchronous requests at a time.
+MAX_SYNCHRONOUS_REQUESTS = 1_000
 #: More answers per row are rejected: each of them is billed.
 MAX_SAMPLES = 100
 
@@ -57,6 +59,13 @@ class Limits(_Frozen):
     :param budget_usd: a run whose high estimate exceeds it stops before it spends; None: no budget
     :param budget_ceiling_usd: the largest budget that a run may set instead of ``budget_usd``; None: ``budget_usd``
     :param monthly_budget_usd: the budget of all the pipeline's runs in a calendar month (UTC); None: no budget
+    :param synchronous_below: in mode auto, a pass with fewer requests is synchronous
+    :param synchronous_requests: the most requests that are asked and not yet stored at a time. A process that dies can
+        have paid for so many without a trace, and they are paid for again
+    :param deadline: the time of day by which a scheduled run should have its answers, for example ``05:30`` (UTC) or
+        ``05:30 Europe/Berlin``; None: a run takes as long as its batches
+    :param deadline_budget_usd: the most that a pass may cost that is synchronous only for the deadline; None: only the
+        other budgets hold
     """
 
     min_rows: int = Field(default=1, ge=0)
@@ -68,6 +77,10 @@ class Limits(_Frozen):
     budget_usd: Budget | None = None
     budget_ceiling_usd: Budget | None = None
     monthly_budget_usd: Budget | None = None
+    synchronous_below: int = Field(default=20, ge=0, le=MAX_BATCH_REQUESTS)
+    synchronous_requests: int = Field(default=50, ge=1, le=MAX_SYNCHRONOUS_REQUESTS)
+    deadline: str | None = None
+    deadline_budget_usd: Budget | None = None
 
     @model_validator(mode="after")
     def _ceiling_above(self) -> Limits:

@@ -199,6 +199,26 @@ def is_warm_up(folder: str) -> bool:
     return folder.startswith("warm-ups/")
 
 
+def asked_id(chunk_id: str) -> str:
+    """Return the id that the answers of a synchronous chunk have in place of a batch's."""
+    return f"asked_{chunk_id}"
+
+
+def is_asked(batch_id: str) -> bool:
+    """Return whether the id is one of asked_id(), not a batch's."""
+    return batch_id.startswith("asked_")
+
+
+def asked_folder(pipeline: str, chunk_id: str = "") -> str:
+    """Return the folder of the result lines of a synchronous chunk that are not loaded yet, or of all such chunks."""
+    return f"asked/{pipeline}/{chunk_id}/" if chunk_id else f"asked/{pipeline}/"
+
+
+def asked_part(pipeline: str, chunk_id: str, name: str) -> str:
+    """Return the key of some of those lines, written together, as the API would write them to a batch's results."""
+    return f"{asked_folder(pipeline, chunk_id)}{name}.jsonl.zst"
+
+
 def raw_folder(pipeline: str) -> str:
     """Return the folder of a pipeline's raw results."""
     return f"raw/{pipeline}/"

@@ -45,6 +45,7 @@ class Chunk:
     :param cached: the prefix that its requests share in the prompt cache, None without caching
     :param attachments_connection: where their attachments are, as in Settings; None if they have none
     :param variant: of its requests; None: the pipeline has no variants
+    :param synchronous: its requests are asked one by one, not in a batch
     """
 
     key: str
@@ -58,6 +59,7 @@ class Chunk:
     cached: CachedPrefix | None
     attachments_connection: str | None
     variant: str | None = None
+    synchronous: bool = False
 
 
 def read_chunk(lake: Lake, key: str) -> Chunk:
@@ -90,6 +92,7 @@ def _described(key: str, stored: Mapping[bytes, bytes]) -> Chunk:
         cached=_cached(metadata),
         attachments_connection=metadata.get("attachments_connection"),
         variant=metadata.get("variant"),
+        synchronous="synchronous" in metadata,
     )
 
 
@@ -206,17 +209,20 @@ class ChunkWriter:
         cached: CachedPrefix | None = None,
         attachments_connection: str | None = None,
         variant: str | None = None,
+        synchronous: bool = False,
         portion_bytes: int = PORTION_BYTES,
     ) -> None:
         self.path = path
         self._pipeline = pipeline
         self._after = sorted(after)
+        self._synchronous = synchronous
         facts = {
             "output_schema": schema_text,
             "partition": partition,
             "pass_name": pass_name,
             "attachments_connection": attachments_connection,
             "variant": variant,
+            "synchronous": "1" if synchronous else None,
         }
         if cached:
             facts |= {"prefix_id": cached.prefix_id, "cache": cached.ttl}
@@ -244,7 +250,7 @@ class ChunkWriter:
     def __exit__(self, *_: object) -> None:
         self._flush()
         request_ids = self._ids_path.read_text(encoding="ascii").split()
-        self.chunk_id = chunk_id(request_ids, after=self._after)
+        self.chunk_id = chunk_id(request_ids, after=self._after, synchronous=self._synchronous)
         # The ids are in the footer as well: their column is scattered between the params.
         self._writer.add_key_value_metadata(
             {

@@ -25,6 +25,7 @@ _USAGE = pa.struct(
         "cache_creation": pa.struct({"ephemeral_5m_input_tokens": pa.int64(), "ephemeral_1h_input_tokens": pa.int64()}),
         "server_tool_use": pa.struct({"web_search_requests": pa.int64()}),
         "inference_geo": pa.string(),
+        "service_tier": pa.string(),
     }
 )
 _MESSAGE = pa.struct(
@@ -88,6 +89,7 @@ def _flat(lines: pa.Table) -> pa.Table:
         "model": model,
         "stop_reason": stop_reason,
         "inference_geo": _of(message, "usage", "inference_geo"),
+        "service_tier": _of(message, "usage", "service_tier"),
     }
     return pa.table(columns | counts)
 

@@ -34,24 +34,42 @@ _MaxTokens = Annotated[int, Field(ge=1)]
 _Thinking = Literal["adaptive", "disabled"]
 _Effort = Literal["low", "medium", "high", "xhigh", "max"]
 _Cache = Literal["off", "5m", "1h", "auto"]
+_Mode = Literal["batch", "synchronous", "auto"]
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, serialize_by_alias=True)
 
 
+class Escalation(_Frozen):
+    """
+    Which answers a dearer model is asked again for.
+
+    :param to: that model
+    :param when: an SQL condition over the columns of the output: true for a doubtful answer
+    """
+
+    to: _Text
+    when: _Text
+
+
 class RequestSettings(_Frozen):
     """
     The settings that all requests share.
 
+    :param mode: how requests are sent. They and their answers are the same in every mode. auto: a pass with fewer
+        requests than ``limits.synchronous_below`` is synchronous
+    :param escalate: None: no answer is asked for again because it is doubtful
     :param other_models: the models that a run may use instead of ``model``
     :param thinking: None: the model's default. Thinking is billed as output and counts against ``max_tokens``
     :param effort: how much the model spends on an answer; None: the model's default
     :param cache: lifetime of the system prompt in the prompt cache; auto: whichever costs least, see Asking.caching
     """
 
+    mode: _Mode = "batch"
     model: _Text
     other_models: list[_Text] = []
+    escalate: Escalation | None = None
     max_tokens: _MaxTokens
     thinking: _Thinking | None = None
     effort: _Effort | None = None
@@ -67,6 +85,7 @@ class VariantSettings(_Frozen):
     """
 
     model: _Text | None = None
+    escalate: Escalation | None = None
     max_tokens: _MaxTokens | None = None
     thinking: _Thinking | None = None
     effort: _Effort | None = None
@@ -79,7 +98,9 @@ class VariantSettings(_Frozen):
 
     def request(self, own: RequestSettings) -> RequestSettings:
         """Return the request settings of this variant of a pipeline with ``own``. It has no other models."""
-        named = {name: getattr(self, name) for name in ("model", "max_tokens", "thinking", "effort", "cache")}
+        named = {
+            name: getattr(self, name) for name in ("model", "escalate", "max_tokens", "thinking", "effort", "cache")
+        }
         changed = {name: value for name, value in named.items() if value is not None}
         return own.model_copy(update={**changed, "other_models": []})
 

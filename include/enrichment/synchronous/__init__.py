@@ -1,0 +1,1 @@
+"""When requests are asked one by one instead of in a batch, and by whom."""

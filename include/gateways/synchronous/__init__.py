@@ -1,0 +1,1 @@
+"""The synchronous calls of the Messages API."""

@@ -1,0 +1,1 @@
+"""Helpers of ask: the answers of a synchronous chunk, stored as they come."""
