@@ -8,31 +8,44 @@ import msgspec
 from starlette.responses import Response
 
 from include.emulator.api_errors import ApiError, RequestRejected
+from include.emulator.billing.bills import hash_params
 from include.emulator.billing.prompt_cache import Cache
+from include.emulator.draws import digest
 from include.emulator.engine import models
-from include.emulator.engine.attachments import no_files
-from include.emulator.engine.simulated_answer import MAX_BYTES, Prompt, make_message, read_prompt, seed_request
+from include.emulator.engine.attachments import OpenFile, no_files, with_file_contents
+from include.emulator.engine.simulated_answer import MAX_BYTES, Prompt, make_message, read_prompt
+from include.emulator.faults.kinds import HttpError
+from include.emulator.faults.message_kinds import LostAnswer
 from include.emulator.http.paging import read_page, render_page
-from include.emulator.http.server import Call, json_response
+from include.emulator.http.server import Call, json_response, simulated_error
+from include.emulator.http.wire import Reset, cut
 
 # Within the limit of every model that is not retired.
 _ENOUGH_TOKENS = 64_000
+_SMALL_BYTES = 100_000
 
 
 async def create_message(call: Call) -> Response:
-    """Answer one request at once, at the standard tier."""
+    """Answer and bill one request at once, at the standard tier."""
     params = await _object(call)
     prompt = await _prompt(params, call)
     # Separate from the batches' cache: neither warms the other.
     scope, store = f"{call.workspace}/synchronous", call.server.store
     now = call.now
-    cache = Cache(store.warm_prefixes(scope, now))
+    cache = Cache(store.warm_prefixes(scope, now), warm_hit_percent=100)
+    seed = digest(call.server.seed, hash_params(params))
     try:
-        message = make_message(prompt, seed_request(call.server.seed, "", params), cache, "standard")
+        message = make_message(prompt, seed, cache, "standard")
     except RequestRejected as rejection:
         raise rejection.to_api_error() from rejection
     store.warm(scope, cache.touched, started_at=now, readable_at=now)
-    return json_response(message)
+    store.messages.add(call.workspace, with_file_contents(params, _files(params, call)), message)
+    if fault := call.strike(HttpError, lambda fault: fault.on == "messages" and fault.created):
+        raise simulated_error(fault)
+    response = json_response(message)
+    if lost := call.strike(LostAnswer):
+        return cut(response) if lost.midway else Reset()
+    return response
 
 
 async def count_tokens(call: Call) -> Response:
@@ -88,10 +101,16 @@ async def _object(call: Call) -> bytes:
     return bytes(body)
 
 
-async def _prompt(params: bytes, call: Call) -> Prompt:
+def _files(params: bytes, call: Call) -> OpenFile:
     # Looking up all files takes time, and few requests name any.
-    open_file = call.server.store.files.contents(call.workspace, call.now).resolve if b'"file"' in params else no_files
+    return call.server.store.files.contents(call.workspace, call.now).resolve if b'"file"' in params else no_files
+
+
+async def _prompt(params: bytes, call: Call) -> Prompt:
+    rules, open_file = call.rules(batch=False), _files(params, call)
     try:
-        return await asyncio.to_thread(read_prompt, params, call.rules(batch=False), open_file)
+        if len(params) < _SMALL_BYTES:  # faster than a thread
+            return read_prompt(params, rules, open_file)
+        return await asyncio.to_thread(read_prompt, params, rules, open_file)
     except RequestRejected as rejection:
         raise rejection.to_api_error() from rejection
