@@ -113,7 +113,7 @@ class Messages:
     async def _post(
         self, params: bytes, *, timeout: httpx2.Timeout, stream: bool = False
     ) -> anthropic.AsyncAPIResponse[object]:
-        response: anthropic.AsyncAPIResponse[object] = await self._client.post(
+        response = await self._client.post(
             MESSAGES,
             cast_to=anthropic.AsyncAPIResponse[object],
             content=params,
@@ -121,4 +121,5 @@ class Messages:
             stream_cls=anthropic.AsyncStream[object],
             options={"timeout": timeout},
         )
+        assert isinstance(response, anthropic.AsyncAPIResponse)
         return response
