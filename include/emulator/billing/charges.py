@@ -36,7 +36,7 @@ class Price:
     read: Decimal
 
     def usd(self, tokens: Tokens, geo: str, tier: str) -> Decimal:
-        """Return the exact cost of tokens; ``geo`` and ``tier`` are their usage's ``inference_geo`` and ``service_tier``."""
+        """Return the exact cost of these tokens, given ``inference_geo`` and ``service_tier`` of their usage."""
         inputs = tokens.input + tokens.written_5m * _WRITTEN_5M + tokens.written_1h * _WRITTEN_1H
         full = inputs * self.input + tokens.read * self.read + tokens.output * self.output
         return full * (_BATCH if tier == "batch" else 1) * (_US if geo == "us" else 1) / _TOKENS_PRICED

@@ -14,7 +14,7 @@ on rows of a batch      errored  expired  canceled  refusal  truncated        / 
                         too_long  duplicate_text  invented_number  forbidden_text
                         could_not_process  wrong_page  paraphrased_quote  invented_quote
 on what answers say     accuracy  preference                                     as above
-on one message          lost_answer
+on a message            rate_limit  lost_answer  stream_error
 on a results download   cut_results  stall_results  gzip_results  no_final_newline  missing_lines  duplicate_lines
                         foreign_lines
 """
@@ -27,7 +27,7 @@ import msgspec
 
 from include.emulator.faults.answer_kinds import Accuracy, Preference
 from include.emulator.faults.fault import BatchFault, Count, Fault, Share, kind_of
-from include.emulator.faults.message_kinds import LostAnswer
+from include.emulator.faults.message_kinds import LostAnswer, RateLimit, StreamError
 from include.emulator.faults.row_kinds import (
     Blank,
     Canceled,
@@ -261,7 +261,9 @@ AnyFault = (
     | InventedQuote
     | Accuracy
     | Preference
+    | RateLimit
     | LostAnswer
+    | StreamError
     | CutResults
     | StallResults
     | GzipResults

@@ -80,11 +80,6 @@ class Broken(Response):
         await _let_server_notice()
 
 
-def cut(response: Response) -> Broken:
-    """Return a response that breaks off after half of its body."""
-    return Broken([bytes(response.body)[: len(response.body) // 2]], response.headers)
-
-
 def is_open(scope: Scope) -> bool:
     """Return whether the connection of a request is still open."""
     transport = _transports.get(tuple(scope["client"]))
