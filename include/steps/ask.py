@@ -131,7 +131,8 @@ class _Pass:
                 assert known
                 _check_free(known.value)
             case _:
-                return self._load(chunk)
+                assert known
+                return self._load(chunk, known.value.batch_id)
         files = await asyncio.to_thread(
             upload_attachments,
             chunk,
@@ -142,8 +143,9 @@ class _Pass:
         )
         if self._answerer is None:
             self._answerer = await opened.enter_async_context(self._open_answerer(self._pipeline))
-        waiting = await self._ask(chunk, self._take(chunk, known), self._answerer, files)
-        return {WAITING: waiting} if waiting else self._load(chunk)
+        held = self._take(chunk, known)
+        waiting = await self._ask(chunk, held, self._answerer, files)
+        return {WAITING: waiting} if waiting else self._load(chunk, held.recorded.value.batch_id)
 
     def _check_planned(self, chunk: Chunk) -> None:
         """Raise NotSent if only other runs planned the chunk: it follows their rows, their limits and budgets."""
@@ -156,8 +158,11 @@ class _Pass:
 
     def _take(self, chunk: Chunk, known: Recorded[Entry] | None) -> Lease:
         """Take the lease, and check the month's budget before the first request of the chunk."""
-        held = take_lease(chunk, known, self._ledger, run_id=self._folder.run_id)
-        if known and known.value.state == "asking":
+        taken_over = known and known.value.state == "asking"
+        simulated = not taken_over and self._claude.is_simulated()
+        batch_id = layout.asked_id(chunk.chunk_id, simulated=simulated)
+        held = take_lease(chunk, known, self._ledger, run_id=self._folder.run_id, batch_id=batch_id)
+        if taken_over:
             return held
         try:
             # After the lease is taken: of two chunks that are taken at the same moment, each check finds the other.
@@ -195,10 +200,9 @@ class _Pass:
             held.give_back()
         return asker.waiting
 
-    def _load(self, chunk: Chunk) -> dict[str, int]:
-        # No later download would have a better line.
-        batch_id = layout.asked_id(chunk.chunk_id)
-        return load(chunk.key, batch_id, lake=self._lake, claude=self._claude, accept_missing=True)
+    def _load(self, chunk: Chunk, batch_id: str | None) -> dict[str, int]:
+        assert batch_id
+        return load(chunk.key, batch_id, lake=self._lake, claude=self._claude)
 
 
 class _Busy(NotYet):

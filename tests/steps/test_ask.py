@@ -29,7 +29,7 @@ def test_a_pass_is_asked_loaded_and_booked_as_the_api_bills_it(asked: Flow) -> N
     assert ask_pass(asked) == {"succeeded": 20}
     manifest = asked.publish()
     (record,) = booked(asked)
-    assert record["cost_usd"] == manifest.cost_usd == manifest.partition_cost_usd
+    assert record["cost_usd"] == manifest.cost_usd == manifest.partition_cost_usd == asked.emulator.billed_usd()
     assert (record["mode"], record["pass_name"], record["requests"]) == ("synchronous", "main", 20)
     assert record["created_at"] < record["ended_at"]
     assert manifest.batches == [layout.asked_id(layout.chunk_id_of(chunk))]

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 from include.enrichment.batches.ledger import Entry
 from include.enrichment.errors import LakeError, NotYet
-from include.enrichment.storage import layout
 from include.enrichment.synchronous import lease
 from include.gateways.lake import Conflict
 from include.gateways.ledger_store import Ledger, Recorded
@@ -65,10 +64,13 @@ class Lease:
         )
 
 
-def take_lease(chunk: Chunk, known: Recorded[Entry] | None, ledger: Ledger, *, run_id: str) -> Lease:
+def take_lease(
+    chunk: Chunk, known: Recorded[Entry] | None, ledger: Ledger, *, run_id: str, batch_id: str
+) -> Lease:
     """
     Record that this process asks the chunk.
 
+    :param batch_id: what its answers have in place of a batch's id, see layout.asked_id()
     :param known: the chunk's entry as it was read; if it is ``asking``, nobody holds its lease
 
     Raises NotYet if another process has changed the entry since.
@@ -91,7 +93,7 @@ def take_lease(chunk: Chunk, known: Recorded[Entry] | None, ledger: Ledger, *, r
         run_id=run_id if entry.asked_since is None else entry.run_id,
         run_ids=entry.run_ids if run_id in entry.run_ids else [*entry.run_ids, run_id],
         partition=entry.partition or chunk.partition,
-        batch_id=layout.asked_id(chunk.chunk_id),
+        batch_id=entry.batch_id or batch_id,
         asked_since=entry.asked_since or now,
         asked_until=now + lease.LEASE,
     )

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
 
-import msgspec
 import pyarrow as pa
 
 from include.enrichment.errors import LakeError
@@ -19,9 +18,7 @@ _TIME = "%Y%m%dT%H%M%S.%fZ"
 
 
 def result_line(request_id: str, result: bytes) -> bytes:
-    """Return the line of a request, as the API writes it for one of a batch. ``result`` is JSON."""
-    if b"\n" in result or b"\r" in result:
-        result = msgspec.json.format(result, indent=-1)
+    """Return the line of a request, as the API writes it for one of a batch. ``result`` is JSON on one line."""
     return b"".join((_HEAD, request_id.encode(), _BETWEEN, result, _TAIL))
 
 
