@@ -232,6 +232,13 @@ ROOMS = [
         only={"claude_files.py": {"anthropic", "httpx2"}},
     ),
     Room(
+        path="include/gateways/synchronous",
+        imports={
+            *("include.enrichment", "include.gateways.claude_errors", "include.gateways.claude_responses"),
+            *("include.gateways.synchronous", "anthropic", "httpx2", "msgspec"),
+        },
+    ),
+    Room(
         path="include/gateways/documents",
         imports={
             *("include.enrichment", "include.gateways.disk", "include.gateways.lake", "include.gateways.documents"),
