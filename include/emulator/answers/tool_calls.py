@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from include.emulator.answers.known_values import find_value
 from include.emulator.answers.schema_values import Maker
 from include.emulator.answers.source import Source
 from include.emulator.answers.structured_outputs import Schema, types_of
+from include.emulator.documents.known_values import find_value
 from include.emulator.draws import Draws, digest
 
 _WANTED_PERCENT = 70

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from include.emulator.answers.known_values import find_value
+from include.emulator.documents.known_values import find_value
 
 
 @pytest.mark.parametrize(
