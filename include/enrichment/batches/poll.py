@@ -23,6 +23,8 @@ class BatchStatus:
     A batch as the API describes it.
 
     :param counts: requests by state. They show no progress: all are ``processing`` until the batch has ended
+    :param canceling: it was canceled, and its last requests are still processing
+    :param ended_at: None if it has not ended, or the API does not say
     :param retry_after_seconds: the pause that the API asked for, if any
     """
 
@@ -31,7 +33,14 @@ class BatchStatus:
     counts: dict[str, int]
     created_at: datetime
     expires_at: datetime
+    canceling: bool = False
+    ended_at: datetime | None = None
     retry_after_seconds: float | None = field(default=None, compare=False)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it processes no further request: it has ended, or was canceled."""
+        return self.ended or self.canceling
 
     @property
     def requests(self) -> int:
