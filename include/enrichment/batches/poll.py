@@ -64,10 +64,12 @@ class LookAgain:
     """
     The batch may still be running: look again after ``seconds``.
 
+    :param canceling: the batch was canceled, and its last requests are still processing
     :param trouble: the transient error of this look, if any
     """
 
     seconds: float
+    canceling: bool = False
     trouble: str | None = None
 
 
@@ -118,7 +120,7 @@ class BatchPoll:
             return self._overdue(now, f"{status.requests:,} requests are still processing")
         age_seconds = (now - status.created_at).total_seconds()
         pause_seconds = min(self.interval_seconds, max(1.0, age_seconds / 10))
-        return LookAgain(seconds=max(pause_seconds, status.retry_after_seconds or 0))
+        return LookAgain(seconds=max(pause_seconds, status.retry_after_seconds or 0), canceling=status.canceling)
 
     def _after_error(self, error: ApiError | SetupError, now: datetime) -> LookAgain | GiveUp:
         self._not_found_in_a_row = self._not_found_in_a_row + 1 if isinstance(error, BatchNotFound) else 0
