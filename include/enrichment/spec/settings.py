@@ -199,9 +199,10 @@ class Settings(_Frozen):
         options.check_deadline(retry_passes=limits.retry_passes, file=file)
         model = options.choose_model([request.model, *request.other_models], file=file)
         budget = options.choose_budget(limits.budget_usd, ceiling=limits.budget_ceiling_usd, file=file)
+        mode = "synchronous" if options.urgent else request.mode
         return self.model_copy(
             update={
-                "request": request.model_copy(update={"model": model}),
+                "request": request.model_copy(update={"model": model, "mode": mode}),
                 "limits": limits.model_copy(update={"budget_usd": budget}),
                 "reuse": options.choose_reuse(self.reuse),
             }
