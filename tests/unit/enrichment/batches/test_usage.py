@@ -163,7 +163,7 @@ def test_a_batch_without_answers_costs_nothing() -> None:
 
 
 def test_the_requests_of_a_retry_pass_count_as_retried() -> None:
-    retry = BatchFacts(**{**vars(FACTS), "pass_name": "retry_2"})
+    retry = replace(FACTS, pass_name="retry_2")
     assert line(outcome("succeeded", **USED), facts=retry)["retried"] == 1
 
 
