@@ -100,6 +100,7 @@ ROOMS = [
             "spec",
             "spec/sources",
             "batches",
+            "synchronous",
         ],
         base={"include.enrichment.errors", *_LIBRARIES},
         # Each name is that of one file.
@@ -215,6 +216,13 @@ ROOMS = [
             *("include.gateways.lake", "include.gateways.ledger_store", "include.gateways.uploads", "pydantic"),
         },
         only={"claude_files.py": {"anthropic", "httpx2"}},
+    ),
+    Room(
+        path="include/gateways/synchronous",
+        imports={
+            *("include.enrichment", "include.gateways.claude_errors", "include.gateways.claude_responses"),
+            *("include.gateways.synchronous", "anthropic", "httpx2", "msgspec"),
+        },
     ),
     Room(
         path="include/gateways/documents",
