@@ -288,6 +288,8 @@ ROOMS = [
                 **{name: {"duckdb"} for name in ("duckdb_session.py", "decoding.py", "matching.py", "keeping.py")},
                 # The retry pass judges the answers that publish would take.
                 "failed_checks.py": {"include.steps.publishing"},
+                # Whether a pass is asked for the deadline depends on the budgets and on what is in flight.
+                "deadline.py": {"include.steps.planning"},
                 # What an evaluation would send is what runs would send.
                 "forecast.py": {
                     *("include.steps.dry_run", "include.steps.extract"),
