@@ -74,7 +74,10 @@ ROOMS = [
         path="plugins/claude_batch/synchronous",
         imports={
             *_BELOW_AIRFLOW,
-            *(f"claude_batch.{name}" for name in ("connections", "failures", "run_operator", "synchronous")),
+            *(
+                f"claude_batch.{name}"
+                for name in ("arguments", "connections", "failures", "run_operator", "synchronous")
+            ),
         },
     ),
     Room(
@@ -232,13 +235,6 @@ ROOMS = [
         only={"claude_files.py": {"anthropic", "httpx2"}},
     ),
     Room(
-        path="include/gateways/synchronous",
-        imports={
-            *("include.enrichment", "include.gateways.claude_errors", "include.gateways.claude_responses"),
-            *("include.gateways.synchronous", "anthropic", "httpx2", "msgspec"),
-        },
-    ),
-    Room(
         path="include/gateways/documents",
         imports={
             *("include.enrichment", "include.gateways.disk", "include.gateways.lake", "include.gateways.documents"),
@@ -290,6 +286,9 @@ ROOMS = [
                 "failed_checks.py": {"include.steps.publishing"},
                 # Whether a pass is asked for the deadline depends on the budgets and on what is in flight.
                 "deadline.py": {"include.steps.planning"},
+                # A lease is a claim, as that on a batch's chunk is. A warm-up is planned, sent and loaded like a chunk.
+                "lease.py": {"include.steps.submitting"},
+                "warm_up.py": {"include.steps.load", "include.steps.planning"},
                 # What an evaluation would send is what runs would send.
                 "forecast.py": {
                     *("include.steps.dry_run", "include.steps.extract"),
@@ -344,6 +343,12 @@ ROOMS = [
             "page.py": {"reportlab"},
             "sample.py": {"pypdfium2"},
         },
+    ),
+    Room(path="include/stack/sample_tickets", imports={"include.stack.sample_tickets"}),
+    Room(
+        path="include/stack/refunds",
+        imports={"include.stack.refunds", "msgspec"},
+        only={"__main__.py": {"uvicorn"}, "service.py": {"starlette"}},
     ),
     Room(path="include/dag_defaults.py", imports={"airflow.sdk", "claude_batch"}),
     Room(path="include/__init__.py", imports=set()),
