@@ -96,6 +96,7 @@ ROOMS = [
             "answers/checks/texts",
             "answers/checks",
             "answers",
+            "agent",
             "spec/variants",
             "spec",
             "spec/sources",
@@ -215,6 +216,11 @@ ROOMS = [
             *("include.gateways.lake", "include.gateways.ledger_store", "include.gateways.uploads", "pydantic"),
         },
         only={"claude_files.py": {"anthropic", "httpx2"}},
+    ),
+    Room(
+        path="include/gateways/agent",
+        imports={"include.enrichment", "include.gateways.agent", "include.gateways.lake", "msgspec", "pydantic"},
+        only={"answerer.py": {"anthropic", "httpx2"}, "row.py": {"anthropic", "httpx2"}},
     ),
     Room(
         path="include/gateways/documents",
