@@ -101,6 +101,7 @@ ROOMS = [
             "spec",
             "spec/sources",
             "batches",
+            "synchronous",
         ],
         base={"include.enrichment.errors", *_LIBRARIES},
         # Each name is that of one file.
@@ -221,6 +222,13 @@ ROOMS = [
         path="include/gateways/agent",
         imports={"include.enrichment", "include.gateways.agent", "include.gateways.lake", "msgspec", "pydantic"},
         only={"answerer.py": {"anthropic", "httpx2"}, "row.py": {"anthropic", "httpx2"}},
+    ),
+    Room(
+        path="include/gateways/synchronous",
+        imports={
+            *("include.enrichment", "include.gateways.claude_errors", "include.gateways.claude_responses"),
+            *("include.gateways.synchronous", "anthropic", "httpx2", "msgspec"),
+        },
     ),
     Room(
         path="include/gateways/documents",
@@ -490,7 +498,7 @@ _OUTSIDE = {"os", "time", "random", "secrets", "socket", "subprocess", "urllib",
 _FILES = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "glob", "iterdir"}
 _FILE_MODULES = {"pathlib", "io", "tempfile", "shutil", "glob"}
 #: These read files all the same: their pipeline's folder.
-_READERS = ("parse_time.py", "prices.py", "pipeline_folder.py", "checks_file.py", "case_reading.py")
+_READERS = ("parse_time.py", "prices.py", "pipeline_folder.py", "checks_file.py", "case_reading.py", "tool_reading.py")
 
 
 def _attributes(source: str) -> set[str]:

@@ -49,7 +49,8 @@ _REMEDIES = {
 #: A limit that the organization or workspace set itself is a plain 400, recognizable by its message only (docs of rate
 #: limits, 2026-10-08).
 _OWN_SPEND_LIMIT = re.compile("reached your specified (workspace )?API usage limits")
-_SPEND_LIMITS = ("enforced_spend_limit_reached", "contract_spend_limit_reached")
+#: Codes of a 429 that no wait resolves.
+SPEND_LIMITS = ("enforced_spend_limit_reached", "contract_spend_limit_reached")
 
 
 def translate_error(error: anthropic.AnthropicError, *, doing: str, connection: str) -> ApiError | SetupError:
@@ -91,7 +92,7 @@ def _translate_status(error: anthropic.APIStatusError, fact: str, connection: st
             " then clear this task.",
             retryable=False,
         )
-    if error.error_code in _SPEND_LIMITS or _OWN_SPEND_LIMIT.search(error.api_message or ""):
+    if is_account_error(error):
         return ApiError(
             f"{fact} The account has reached a spend limit, so retrying does not help. Raise the limit in the Claude"
             " console, then clear this task.",
@@ -99,6 +100,12 @@ def _translate_status(error: anthropic.APIStatusError, fact: str, connection: st
         )
     retryable = status in _RETRYABLE_STATUS or status >= 500 or error.error_code in _RETRYABLE_CODES
     return ApiError(fact, retryable=retryable, retry_after_seconds=retry_after_seconds(error.response.headers))
+
+
+def is_account_error(error: anthropic.APIStatusError) -> bool:
+    """Return whether the account cannot be billed or has reached a spend limit, so that every call would fail."""
+    reached = error.error_code in SPEND_LIMITS or _OWN_SPEND_LIMIT.search(error.api_message or "")
+    return error.status_code == 402 or bool(reached)
 
 
 def create_error(error: anthropic.AnthropicError, body: Body, *, is_sent: bool, connection: str) -> EnrichmentError:

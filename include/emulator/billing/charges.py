@@ -35,11 +35,11 @@ class Price:
     output: Decimal
     read: Decimal
 
-    def batch_usd(self, tokens: Tokens, geo: str) -> Decimal:
-        """Return the exact cost of these tokens in a batch; ``geo`` is the ``inference_geo`` of their usage."""
+    def usd(self, tokens: Tokens, geo: str, tier: str) -> Decimal:
+        """Return the exact cost of these tokens, given ``inference_geo`` and ``service_tier`` of their usage."""
         inputs = tokens.input + tokens.written_5m * _WRITTEN_5M + tokens.written_1h * _WRITTEN_1H
         full = inputs * self.input + tokens.read * self.read + tokens.output * self.output
-        return full * _BATCH * (_US if geo == "us" else 1) / _TOKENS_PRICED
+        return full * (_BATCH if tier == "batch" else 1) * (_US if geo == "us" else 1) / _TOKENS_PRICED
 
 
 def _price(input: str, output: str, *, read: str) -> Price:

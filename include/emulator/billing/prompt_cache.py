@@ -6,7 +6,8 @@ From a marker the cache looks back at most 20 blocks for a prefix that another r
 Prefixes below the model's minimum are never cached, without an error.
 
 The requests of a batch all begin when it is made, so they mostly miss each other's writes. Their writes become
-readable when the batch has ended. The TTL counts from when they began, and a read restarts it.
+readable when the batch has ended. What a synchronous call writes, the next one always finds. The TTL counts from when
+a request began, and a read restarts it.
 """
 
 from __future__ import annotations
@@ -93,6 +94,7 @@ class Cache:
     warm: frozenset[str]
     #: The prefixes written or read so far, with their TTL in seconds.
     touched: dict[str, int] = field(default_factory=dict)
+    warm_hit_percent: int = _WARM_HIT_PERCENT
 
     def bill(self, markers: tuple[Marker, ...], total_tokens: int, minimum: int, draws: Draws) -> Usage:
         """Split a request's input into tokens read from the cache, written to it, and neither."""
@@ -119,7 +121,7 @@ class Cache:
 
     def _hits(self, prefix: str, draws: Draws) -> bool:
         if prefix in self.warm:
-            return draws.chance(_WARM_HIT_PERCENT)
+            return draws.chance(self.warm_hit_percent)
         return prefix in self.touched and draws.chance(_COLD_HIT_PERCENT)
 
     def _touch(self, prefix: str, ttl_seconds: int) -> None:

@@ -122,9 +122,10 @@ def _check_fields(fields: dict[str, Any], rules: Rules) -> None:
         sampling = name in _SAMPLING_DEFAULTS and rules.version < WITHOUT_SAMPLING
         if name not in _FIELDS and not sampling:
             raise RequestRejected(f"{name}: Extra inputs are not permitted")
-    if fields.get("stream"):
-        what = "in the Message Batches API" if rules.batch else "by this emulator"
-        raise RequestRejected(f'"stream=True" is not supported {what}')
+    if not isinstance(fields.get("stream", False), bool):
+        raise RequestRejected(_invalid("stream", True, "boolean"))
+    if rules.batch and fields.get("stream"):
+        raise RequestRejected('"stream=True" is not supported in the Message Batches API')
     if rules.batch and "speed" in fields:
         raise RequestRejected('"speed" is not supported in the Message Batches API')
 

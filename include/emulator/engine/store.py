@@ -23,6 +23,7 @@ from pathlib import Path
 import msgspec
 
 from include.emulator.billing.bills import Bill, Charge
+from include.emulator.billing.message_bills import MessageBills
 from include.emulator.engine.batches import SECOND, Batch, Counts, timestamp
 from include.emulator.engine.uploaded_files import UploadedFiles
 from include.emulator.faults import fault_list
@@ -84,6 +85,7 @@ class Store:
         self._db.executescript(_TABLES)
         self._clocks: dict[str, int] = dict(self._db.execute("SELECT workspace, ahead FROM clocks"))
         self.faults = ArmedFaults(self._db)
+        self.messages = MessageBills(self._db)
         self.files = UploadedFiles(self._db, state / "files")
         self._sweep()
 
@@ -220,7 +222,7 @@ class Store:
         )
 
     def bills_of(self, workspace: str) -> list[Bill]:
-        """Return the bills of a workspace (of all workspaces for EVERYWHERE), oldest batch first."""
+        """Return the bills of a workspace (of all for EVERYWHERE): oldest batch first, then the synchronous calls."""
         rows = self._db.execute(
             "SELECT batches.workspace, id, tokens FROM batches JOIN bills ON batch_id = id"
             " WHERE ? IN ('', batches.workspace) ORDER BY number",
@@ -229,12 +231,12 @@ class Store:
         return [
             Bill(
                 workspace=name,
-                batch_id=batch_id,
+                id=batch_id,
                 charge=msgspec.json.decode(charge, type=Charge),
-                file=self.bills / batch_id,
+                read=(self.bills / batch_id).read_bytes,
             )
             for name, batch_id, charge in rows
-        ]
+        ] + self.messages.of(workspace)
 
     # Prompt cache
 

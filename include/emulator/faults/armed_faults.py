@@ -56,14 +56,17 @@ class ArmedFaults:
     def strikes(self, armed: ArmedFault, seed: int) -> bool:
         """Count one chance of a fault and return whether it strikes; its last strike disarms it."""
         strikes = armed.fault.strikes_at(armed.chances, seed)
+        at = self._armed.index(armed)
         if strikes and armed.remaining == 1:
             self._db.execute("DELETE FROM armed WHERE number = ?", (armed.number,))
+            del self._armed[at]
         else:
             self._db.execute(
                 "UPDATE armed SET chances = chances + 1, remaining = remaining - ? WHERE number = ?",
                 (strikes, armed.number),
             )
-        self._armed = self._read()
+            remaining = None if armed.remaining is None else armed.remaining - strikes
+            self._armed[at] = msgspec.structs.replace(armed, chances=armed.chances + 1, remaining=remaining)
         return strikes
 
     def _read(self) -> list[ArmedFault]:

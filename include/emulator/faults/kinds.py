@@ -14,6 +14,7 @@ on rows of a batch      errored  expired  canceled  refusal  truncated        / 
                         too_long  duplicate_text  invented_number  forbidden_text
                         could_not_process  wrong_page  paraphrased_quote  invented_quote
 on what answers say     accuracy  preference                                     as above
+on a message            rate_limit  lost_answer  stream_error
 on a results download   cut_results  stall_results  gzip_results  no_final_newline  missing_lines  duplicate_lines
                         foreign_lines
 """
@@ -26,6 +27,7 @@ import msgspec
 
 from include.emulator.faults.answer_kinds import Accuracy, Preference
 from include.emulator.faults.fault import BatchFault, Count, Fault, Share, kind_of
+from include.emulator.faults.message_kinds import LostAnswer, RateLimit, StreamError
 from include.emulator.faults.row_kinds import (
     Blank,
     Canceled,
@@ -59,7 +61,8 @@ class HttpError(Fault, frozen=True):
     """
     An error response instead of the right one.
 
-    ``created``: the batch or file is made anyway (create and upload_file only). ``error_code`` goes into
+    ``created``: the batch or file is made anyway, or the message answered and billed (``on`` create, upload_file or
+    messages). ``error_code`` goes into
     ``error.details``, for example ``enforced_spend_limit_reached``. ``retry_after`` is in seconds; null sends no such
     header.
     """
@@ -72,8 +75,8 @@ class HttpError(Fault, frozen=True):
     created: bool = False
 
     def __post_init__(self) -> None:
-        if self.created and self.on not in ("create", "upload_file"):
-            raise ValueError("`created` goes with `on: create` or `on: upload_file` only")
+        if self.created and self.on not in ("create", "upload_file", "messages"):
+            raise ValueError("`created` goes with `on: create`, `on: upload_file` or `on: messages` only")
 
 
 class NotFound(Fault, frozen=True):
@@ -258,6 +261,9 @@ AnyFault = (
     | InventedQuote
     | Accuracy
     | Preference
+    | RateLimit
+    | LostAnswer
+    | StreamError
     | CutResults
     | StallResults
     | GzipResults

@@ -34,6 +34,8 @@ from include.emulator.faults.kinds import (
     Slow,
     WorkspaceHumanReviewDisabled,
 )
+from include.emulator.http.rate_limits import ORGANIZATION, Bucket, Kind
+from include.emulator.http.streaming import EventStream
 from include.emulator.http.wire import Reset
 
 VERSIONS = ("2023-06-01", "2026-10-21")
@@ -63,6 +65,8 @@ class Server:
     processing_seconds: float
     #: Minute and number of calls in it, by workspace and by the group of endpoints that has a limit of its own.
     calls: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    #: The rate limits of messages by workspace, model and kind.
+    buckets: dict[tuple[str, str, Kind], Bucket] = field(default_factory=dict)
 
     def strikes(self, workspace: str, kind: type[F], applies: Callable[[F], bool] = lambda fault: True) -> Iterator[F]:
         """Yield the armed faults of this kind that apply and strike; each is counted when it is yielded."""
@@ -163,11 +167,15 @@ def endpoint(server: Server, name: Endpoint, handler: Handler) -> Callable[[Requ
         except ClientDisconnect:
             return Response()
         if slow := next(server.strikes(workspace, Slow, lambda fault: fault.on == name), None):
-            await asyncio.sleep(slow.seconds)
+            if isinstance(response, EventStream):
+                response.delay_seconds = slow.seconds
+            else:
+                await asyncio.sleep(slow.seconds)
         if isinstance(response, Reset):
             return response  # without a response there is no status to log
         if "cf-ray" not in response.headers:  # a response of the proxy in front carries none of these
-            response.headers.update(_standard_headers(server, workspace, name, request_id))
+            # The limits of a message are those of its model.
+            response.headers.update({**_standard_headers(server, workspace, name, request_id), **response.headers})
         server.store.log_status(number, response.status_code)
         return response
 
@@ -230,7 +238,7 @@ def _standard_headers(server: Server, workspace: str, name: Endpoint, request_id
     limit = limits[0] if limits else CALLS_PER_MINUTE
     return {
         "request-id": request_id,
-        "anthropic-organization-id": "00000000-0000-4000-8000-000000000000",
+        "anthropic-organization-id": ORGANIZATION,
         "anthropic-workspace-id": workspace,
         "anthropic-ratelimit-requests-limit": str(limit),
         "anthropic-ratelimit-requests-remaining": str(max(limit - used, 0)),

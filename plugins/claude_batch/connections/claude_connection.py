@@ -6,8 +6,8 @@ This module imports the SDK, which takes a second. Tasks that do not call the AP
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import anthropic
 import httpx2
@@ -18,6 +18,8 @@ from airflow.sdk.exceptions import AirflowException
 from include.enrichment.errors import SetupError
 from include.gateways.async_claude import AsyncClaude
 from include.gateways.claude import Claude
+from include.gateways.synchronous.limited_client import limited_client
+from include.gateways.synchronous.messages import Messages
 
 #: Platforms with the Message Batches API (SDK 2.12). Bedrock, Vertex and Foundry have none.
 _BATCH_PLATFORMS = ("anthropic", "aws")
@@ -35,12 +37,28 @@ def open_claude(anthropic_conn_id: str) -> Claude:
 
 async def open_async_claude(anthropic_conn_id: str) -> AsyncClaude:
     """Open the API for the triggerer, without blocking the event loop. Raises SetupError as open_claude() does."""
+    return AsyncClaude(await _open_async(anthropic_conn_id), name=anthropic_conn_id)
+
+
+async def open_limited_client(anthropic_conn_id: str) -> anthropic.AsyncAnthropic:
+    """Open the API for synchronous calls: see limited_client(). Raises SetupError as open_claude() does."""
+    return limited_client(await _open_async(anthropic_conn_id))
+
+
+@asynccontextmanager
+async def open_messages(anthropic_conn_id: str) -> AsyncGenerator[Messages, None]:
+    """Open the API for the requests that are asked. Raises SetupError as open_claude() does."""
+    async with Messages(await open_limited_client(anthropic_conn_id), name=anthropic_conn_id) as messages:
+        yield messages
+
+
+async def _open_async(anthropic_conn_id: str) -> anthropic.AsyncAnthropic:
     hook = AnthropicHook(anthropic_conn_id)
     with _usable(hook):
         client = await hook.get_async_conn()
     _check(client, hook)
     assert isinstance(client, anthropic.AsyncAnthropic)
-    return AsyncClaude(client, name=anthropic_conn_id)
+    return client
 
 
 @contextmanager

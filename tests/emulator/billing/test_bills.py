@@ -49,6 +49,7 @@ def test_only_requests_that_succeeded_are_billed(emulator: Emulator, client: Ant
     assert Decimal(bills.pop("usd")) == Decimal(input_tokens + 5 * output_tokens) / 2_000_000
     (bill,) = bills.pop("bills")
     assert Decimal(bill.pop("usd")) == emulator.billed_usd()
+    assert bills.pop("synchronous") == 0
     assert bills == {"batches": 1, "requests": 2, "distinct": 2, "billed_twice": 0, "twice": [], **charge}
     workspace = client.with_raw_response.models.list().headers["anthropic-workspace-id"]
     assert bill == {"id": batch.id, "workspace": workspace, "requests": 2, **charge}
