@@ -190,6 +190,11 @@ class Claude:
         except (ApiError, SetupError):
             return []
 
+    def is_simulated(self) -> bool:
+        """Return whether the emulator answers: it marks the id of every call."""
+        response = self._get(_MODELS, "Listing the models", params={"limit": 1})
+        return "simulated" in response.headers.get("request-id", "")
+
     def count_tokens(self, params: Mapping[str, Any]) -> int:
         """
         Return the API's estimate of a request's input tokens. The call is free.

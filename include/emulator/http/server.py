@@ -146,7 +146,7 @@ def endpoint(server: Server, name: Endpoint, handler: Handler) -> Callable[[Requ
     """Wrap a route with the work that all routes share."""
 
     async def serve(request: Request) -> Response:
-        request_id = random_id("req_")
+        request_id = random_id("req_simulated_")
         key = key_of(request)
         workspace = workspace_of(key) if key else "unknown"
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")

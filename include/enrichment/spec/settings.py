@@ -195,9 +195,10 @@ class Settings(_Frozen):
         request, limits = self.request, self.limits
         model = options.choose_model([request.model, *request.other_models], file=file)
         budget = options.choose_budget(limits.budget_usd, ceiling=limits.budget_ceiling_usd, file=file)
+        mode = "synchronous" if options.urgent else request.mode
         return self.model_copy(
             update={
-                "request": request.model_copy(update={"model": model}),
+                "request": request.model_copy(update={"model": model, "mode": mode}),
                 "limits": limits.model_copy(update={"budget_usd": budget}),
                 "reuse": options.choose_reuse(self.reuse),
             }
