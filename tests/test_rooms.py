@@ -66,6 +66,10 @@ ROOMS = [
         only={"claude_connection.py": {"anthropic", "httpx2"}, "gateways.py": {"botocore"}},
     ),
     Room(
+        path="plugins/claude_batch/resolving",
+        imports={*_BELOW_AIRFLOW, "claude_batch"},
+    ),
+    Room(
         path="plugins/claude_batch/forms",
         imports={"airflow", "claude_batch.forms", "claude_batch.pipelines", "include.enrichment"},
         only={"formats.py": {"jsonschema"}},

@@ -23,6 +23,7 @@ _PROMPT_COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_inp
 _WRITTEN = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
 #: The stop reason, ours, of a row that was stopped; ``stop_details.explanation`` says why.
 LIMIT = "limit"
+_APPROVAL = "-approval"
 Message: TypeAlias = dict[str, Any]
 
 
@@ -88,7 +89,12 @@ def call_step(turn: int, call: int) -> str:
 
 def approval_step(turn: int, call: int) -> str:
     """Return the name of the step of the approval that the call waits for."""
-    return f"{turn:03}.{call:02}-approval"
+    return call_step(turn, call) + _APPROVAL
+
+
+def call_of_approval(step: str) -> str:
+    """Return the step of the call that an approval_step() is about."""
+    return step.removesuffix(_APPROVAL)
 
 
 def request_fingerprint(body: bytes) -> str:

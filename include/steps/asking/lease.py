@@ -64,9 +64,7 @@ class Lease:
         )
 
 
-def take_lease(
-    chunk: Chunk, known: Recorded[Entry] | None, ledger: Ledger, *, run_id: str, batch_id: str
-) -> Lease:
+def take_lease(chunk: Chunk, known: Recorded[Entry] | None, ledger: Ledger, *, run_id: str, batch_id: str) -> Lease:
     """
     Record that this process asks the chunk.
 
