@@ -31,14 +31,6 @@ actions()
 """
 
 
-@pytest.fixture
-def acting(connections: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The file that the tools act on."""
-    write_acting_pipeline(pipelines.PIPELINES / "actions")
-    connections.setenv("ACTS", str(tmp_path / "acts.jsonl"))
-    return tmp_path / "acts.jsonl"
-
-
 def test_a_run_resolves_each_row_once_and_its_cost_is_the_bill(
     run_dag: Callable[..., Any], acting: Path, tmp_path: Path, emulator: Emulator
 ) -> None:
