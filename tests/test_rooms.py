@@ -353,6 +353,12 @@ ROOMS = [
             "sample.py": {"pypdfium2"},
         },
     ),
+    Room(path="include/stack/sample_tickets", imports={"include.stack.sample_tickets"}),
+    Room(
+        path="include/stack/refunds",
+        imports={"include.stack.refunds", "msgspec"},
+        only={"__main__.py": {"uvicorn"}, "service.py": {"starlette"}},
+    ),
     Room(path="include/dag_defaults.py", imports={"airflow.sdk", "claude_batch"}),
     Room(path="include/__init__.py", imports=set()),
 ]

@@ -30,6 +30,7 @@ from include.stack.metadata import MigrationFailed, give_airflow_home
 from include.stack.patience import OutOfPatience, Patience
 from include.stack.progress import Progress, complain, say, step
 from include.stack.sample_invoices import sample
+from include.stack.sample_tickets import tickets
 from include.stack.stack import Stack, anthropic_connection, new_stack, read_stack
 from include.stack.supervisor import failed_processes
 
@@ -137,6 +138,7 @@ def _prepare_data(folder: StackFolder, real_api: bool) -> None:
         say(f"  Using the lake, warehouse and batches of an earlier demo in {folder.lake.parent}.")
         return
     shutil.rmtree(folder.emulator_state, ignore_errors=True)
+    folder.refunds.unlink(missing_ok=True)
     folder.emulator_state.mkdir(parents=True)
     draft = folder.warehouse.with_suffix(".draft")
     draft.unlink(missing_ok=True)
@@ -174,6 +176,7 @@ def _planted(folder: StackFolder) -> list[dict[str, Any]]:
     return [
         *yaml.safe_load(PLANTED.read_text(encoding="utf-8")),
         *sample_products.accuracy_faults(folder.warehouse),
+        *tickets.accuracy_faults(),
     ]
 
 

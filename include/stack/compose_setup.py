@@ -16,6 +16,7 @@ import sqlalchemy
 from pyarrow.fs import S3FileSystem
 
 from include.stack.sample_products import SAMPLE, read_ui_strings
+from include.stack.sample_tickets.tickets import orders, tickets
 from include.stack.stack import AWS, LAKE, WAREHOUSE
 
 
@@ -38,7 +39,7 @@ def make_bucket(lake: str, connection: dict[str, Any]) -> None:
 
 
 def load_sample(connection: dict[str, Any]) -> None:
-    """Create the connection's database, and load the sample into its tables ``products`` and ``ui_strings``."""
+    """Create the connection's database, and load the sample into its tables: see sample_products."""
     name = connection["schema"]
     address = sqlalchemy.URL.create(
         "postgresql+psycopg2",
@@ -56,7 +57,9 @@ def load_sample(connection: dict[str, Any]) -> None:
     products = pandas.read_parquet(SAMPLE).assign(tags=lambda rows: rows["tags"].map(lambda tags: json.dumps([*tags])))
     strings = read_ui_strings().to_pandas(types_mapper={pa.int64(): pandas.Int64Dtype()}.get)  # integers with nulls
     warehouse = sqlalchemy.create_engine(address)
-    for table, rows in (("products", products), ("ui_strings", strings)):
+    letters, bought = pandas.DataFrame(tickets()), pandas.DataFrame(orders())
+    tables = {"products": products, "ui_strings": strings, "tickets": letters, "orders": bought}
+    for table, rows in tables.items():
         rows.to_sql(table, warehouse, if_exists="replace", index=False)
 
 

@@ -67,6 +67,11 @@ class StackFolder:
         return self.path / self.kept / "warehouse.db"
 
     @property
+    def refunds(self) -> Path:
+        """The SQLite file of the refunds service."""
+        return self.path / self.kept / "refunds.db"
+
+    @property
     def lake(self) -> Path:
         """The lake of a demo that keeps its data. Other demos have theirs in the memory of the S3 server."""
         return self.path / self.kept / "lake"

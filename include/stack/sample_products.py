@@ -1,4 +1,4 @@
-"""The embedded warehouse: two SQLite tables, products and UI strings, filled from the sample in sample/."""
+"""The embedded warehouse: SQLite tables with the products and UI strings of sample/, and with tickets and orders."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 from pyarrow import csv
+
+from include.stack.sample_tickets.tickets import orders, tickets
 
 SAMPLE = Path(__file__).with_name("sample") / "catalogue.parquet"
 UI_STRINGS = SAMPLE.with_name("ui_strings.csv")
@@ -41,22 +43,43 @@ CREATE TABLE ui_strings (
     max_characters INTEGER,        -- NULL: no limit
     updated_on     DATE NOT NULL   -- ISO text
 );
+CREATE TABLE tickets (
+    ticket_id   TEXT PRIMARY KEY,
+    customer_id TEXT NOT NULL,
+    channel     TEXT NOT NULL,
+    subject     TEXT NOT NULL,
+    body        TEXT NOT NULL,
+    created_on  DATE NOT NULL  -- ISO text
+);
+CREATE TABLE orders (
+    order_id      TEXT PRIMARY KEY,
+    customer_id   TEXT NOT NULL,
+    ordered_on    DATE NOT NULL,  -- ISO text
+    item          TEXT NOT NULL,
+    status        TEXT NOT NULL,  -- processing, shipped, delivered or lost
+    total_cents   INTEGER NOT NULL,
+    charged_cents INTEGER NOT NULL
+);
+CREATE INDEX orders_customer_id ON orders (customer_id);
 """
 INSERT_PRODUCT = """
 INSERT INTO products
 VALUES (:package, :version, :section, :summary, :description, :homepage, :tags, :installed_kb, :updated_on)
 """
 INSERT_STRING = "INSERT INTO ui_strings VALUES (:string_id, :text, :description, :max_characters, :updated_on)"
+INSERT_TICKET = "INSERT INTO tickets VALUES (?, ?, ?, ?, ?, ?)"
+INSERT_ORDER = "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 
 def load_sample(
     database: Path, *, partition: str | None = None, limit: int | None = None, newest: date | None = None
 ) -> int:
     """
-    Create a database with the sample as its tables ``products`` and ``ui_strings``; returns the number of products.
+    Create a database with the sample as its tables ``products``, ``ui_strings``, ``tickets`` and ``orders``; returns
+    the number of products.
 
-    :param partition: only the rows of this day
-    :param limit: the maximum number of rows of each table, the first by name
+    :param partition: only the rows of this day, and all orders
+    :param limit: the maximum number of rows of each table but ``orders``, the first by name
     :param newest: moves the rows of the sample's last day to this day, so that a nightly run has rows
     """
     tables = [list(_products()), list(_ui_strings())]
@@ -70,10 +93,13 @@ def load_sample(
         ][:limit]
         for rows in tables
     )
+    letters = [ticket for ticket in tickets() if partition in (None, str(ticket.created_on))][:limit]
     with closing(sqlite3.connect(database)) as connection, connection:
         connection.executescript(TABLES)
         connection.executemany(INSERT_PRODUCT, products)
         connection.executemany(INSERT_STRING, strings)
+        connection.executemany(INSERT_TICKET, [_with_iso_dates(row) for row in letters])
+        connection.executemany(INSERT_ORDER, [_with_iso_dates(row) for row in orders()])
     return len(products)
 
 
@@ -108,3 +134,7 @@ def _products() -> Iterator[dict[str, Any]]:
 def _ui_strings() -> Iterator[dict[str, Any]]:
     for row in read_ui_strings().to_pylist():
         yield row | {"updated_on": row["updated_on"].isoformat()}
+
+
+def _with_iso_dates(row: tuple[Any, ...]) -> list[Any]:
+    return [str(value) if isinstance(value, date) else value for value in row]

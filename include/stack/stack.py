@@ -25,6 +25,8 @@ ANTHROPIC, AWS, WAREHOUSE, LAKE = (
     "ENRICHMENT_LAKE",
 )
 CONNECTION_VARIABLES = (ANTHROPIC, AWS, WAREHOUSE, LAKE)
+#: Of the sample's refunds service, which only the tools of ticket_actions use.
+REFUNDS = "AIRFLOW_CONN_REFUNDS"
 
 
 class Ports(BaseModel):
@@ -35,6 +37,7 @@ class Ports(BaseModel):
     airflow: int
     s3: int
     emulator: int
+    refunds: int
     control: int
     postgres: int
 
@@ -78,6 +81,10 @@ class Stack(BaseModel):
     @property
     def s3_url(self) -> str:
         return f"http://{LOOPBACK}:{self.ports.s3}"
+
+    @property
+    def refunds_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.ports.refunds}"
 
     @property
     def emulator_url(self) -> str:
@@ -141,11 +148,17 @@ def aws_connection(endpoint_url: str) -> str:
     return json.dumps({"conn_type": "aws", "login": "testing", "password": "testing", "extra": extra})
 
 
+def refunds_connection(port: int) -> str:
+    """Return the value of AIRFLOW_CONN_REFUNDS for a refunds service of this machine."""
+    return json.dumps({"conn_type": "http", "schema": "http", "host": LOOPBACK, "port": port})
+
+
 def _connections(folder: StackFolder, ports: Ports, *, real_api: bool) -> dict[str, str]:
     emulator = {ANTHROPIC: anthropic_connection("sk-emulator", f"http://{LOOPBACK}:{ports.emulator}")}
     return ({} if real_api else emulator) | {
         AWS: aws_connection(f"http://{LOOPBACK}:{ports.s3}"),
         WAREHOUSE: json.dumps({"conn_type": "sqlite", "host": str(folder.warehouse)}),
+        REFUNDS: refunds_connection(ports.refunds),
         LAKE: str(folder.lake) if folder.kept else f"s3://{BUCKET}",
     }
 
@@ -169,4 +182,6 @@ def _free_ports(airflow_port: int) -> Ports:
                 listener.bind((LOOPBACK, 0))
             return int(listener.getsockname()[1])
 
-        return Ports(airflow=free(airflow_port), s3=free(), emulator=free(), control=free(), postgres=free())
+        return Ports(
+            airflow=free(airflow_port), s3=free(), emulator=free(), refunds=free(), control=free(), postgres=free()
+        )

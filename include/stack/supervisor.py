@@ -70,7 +70,9 @@ def _commands(stack: Stack, folder: StackFolder) -> dict[str, list[str]]:
     airflow = [python, "-m", "airflow"]
     emulator = [python, "-m", "include.emulator", "--port", str(stack.ports.emulator)]
     emulator += ["--state", str(folder.emulator_state), "--processing-seconds", f"{stack.processing_seconds:g}"]
+    refunds = [python, "-m", "include.stack.refunds", "--port", str(stack.ports.refunds)]
     return {
+        "refunds": [*refunds, "--file", str(folder.refunds)],
         "s3": [python, "-m", "moto.server", "--host", LOOPBACK, "--port", str(stack.ports.s3)],
         **({} if stack.real_api else {"emulator": emulator}),
         # All processes share a disk, from which task logs are read. No log server is needed.

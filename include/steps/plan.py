@@ -164,7 +164,7 @@ def _decide(
         groups=groups,
         parts=parts,
         estimators=estimators,
-        estimates=_estimates(pass_name, sizes, later, run, estimators, uploads),
+        estimates=_estimates(pass_name, sizes, mode, later, run, estimators, uploads),
     )
     try:
         check_budgets(run, usage_records, in_flight, decision.estimates)
@@ -177,7 +177,7 @@ def _decide(
             division=replace(division, to_send=RequestIds(), take_over=[]),
             groups={},
             parts=[],
-            estimates=_estimates(pass_name, {}, RequestIds(), run, estimators, uploads),
+            estimates=_estimates(pass_name, {}, mode, RequestIds(), run, estimators, uploads),
             left_out=len(division.to_send),
         )
     return decision
@@ -186,6 +186,7 @@ def _decide(
 def _estimates(
     pass_name: str,
     sizes: Mapping[str, pa.Table],
+    mode: Mode,
     later: RequestIds,
     run: ExtractedRun,
     estimators: Estimators,
@@ -195,12 +196,14 @@ def _estimates(
     The estimate of this pass and, in the canary pass, of the main pass after it.
 
     :param sizes: of the requests that this pass sends, by variant
+    :param mode: of this pass
     :param later: the requests that the main pass will send
     """
-    found = {pass_name: estimators.estimate(pass_name, sizes)}
+    found = {pass_name: estimators.estimate(pass_name, sizes, mode)}
     if later:
         of_later = sizes_by_variant(read_sizes(later, {}, run, uploads), group_by_variant(later, run))
-        found[passes.MAIN] = estimators.estimate(passes.MAIN, of_later)
+        later_mode = choose_mode(run.pipeline.settings, len(later))
+        found[passes.MAIN] = estimators.estimate(passes.MAIN, of_later, later_mode)
     return found
 
 

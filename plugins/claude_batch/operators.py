@@ -94,6 +94,7 @@ class ExtractOperator(RunOperator):
                     lake=lake,
                     buckets=buckets,
                     context_tokens=context_tokens,
+                    deadline=self.deadline_of_run(context, pipeline),
                 )
                 count_sample(folder, lake=lake, claude=claude, buckets=buckets)
         result = headline.extracted(extracted.source_rows, requests=extracted.rows, unsendable=extracted.unsendable)

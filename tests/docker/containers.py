@@ -148,7 +148,7 @@ def containers(folder: Path, *, keep: bool) -> Iterator[Containers]:
     :param folder: for its .env
     :param keep: leave it running when the block ends
     """
-    ports = Ports(airflow=free_port(), s3=free_port(), emulator=free_port(), control=0, postgres=0)
+    ports = Ports(airflow=free_port(), s3=free_port(), emulator=free_port(), refunds=0, control=0, postgres=0)
     text = new_env(EXAMPLE.read_text(encoding="utf-8"), local=True)
     text += f"\nAIRFLOW_PORT={ports.airflow}\nS3_PORT={ports.s3}\nEMULATOR_PORT={ports.emulator}\n"
     env_file = folder / ".env"

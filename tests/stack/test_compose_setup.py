@@ -44,3 +44,7 @@ def test_both_are_made_once_and_a_second_time_changes_nothing(
     assert made.execute("select count(*), min(updated_on), pg_typeof(max(max_characters)) from ui_strings") == [
         (200, date(2026, 11, 18), "bigint")
     ]
+    assert made.execute("select count(*), min(created_on), max(created_on) from tickets") == [
+        (200, date(2026, 11, 17), date(2026, 11, 17))
+    ]
+    assert made.execute("select count(*), pg_typeof(max(charged_cents)) from orders") == [(354, "bigint")]

@@ -62,7 +62,14 @@ def test_the_real_api_gets_a_handful_of_rows_of_one_day(tmp_path: Path) -> None:
     assert sample_products.load_sample(path, partition=DAYS[3], limit=5) == 5
     assert len(sample_products.keys_of(path, DAYS[3])) == 5
 
-    assert query(path, "SELECT * FROM ui_strings") == []
+    assert query(path, "SELECT * FROM ui_strings") == query(path, "SELECT * FROM tickets") == []
+
+
+def test_tickets_are_of_one_day_and_their_orders_are_always_there(database: Path) -> None:
+    assert query(database, "SELECT created_on, count(*) FROM tickets GROUP BY 1") == [("2026-11-17", 200)]
+    unknown = "SELECT * FROM tickets WHERE customer_id NOT IN (SELECT customer_id FROM orders)"
+    assert query(database, unknown) == []
+    assert query(database, "SELECT count(*) FROM orders WHERE ordered_on < '2026-11-17'") == [(354,)]
 
 
 def test_the_last_day_of_the_sample_can_be_another(tmp_path: Path) -> None:

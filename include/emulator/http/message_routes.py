@@ -42,7 +42,7 @@ async def create_message(call: Call) -> Response:
     # Separate from the batches' cache: neither warms the other.
     scope, store = f"{call.workspace}/synchronous", call.server.store
     now = call.now
-    cache = Cache(store.warm_prefixes(scope, now), warm_hit_percent=100)
+    cache = Cache(store.warm_prefixes(scope, now, _prefixes(prompt)), warm_hit_percent=100)
     identity = hash_params(params)
     fault = _row_fault(call, identity, params, prompt)
     values = list(call.server.strikes(call.workspace, AnswerFault, lambda fault: fault.strikes(params)))
@@ -58,6 +58,11 @@ async def create_message(call: Call) -> Response:
     if error := call.strike(HttpError, lambda fault: fault.on == "messages" and fault.created):
         raise simulated_error(error)
     return _response(call, message, limits.headers(), streamed=_is_true(fields.get("stream")))
+
+
+def _prefixes(prompt: Prompt) -> set[str]:
+    markers = prompt.conversation.markers
+    return {marker.prefix for marker in markers} | {prefix for marker in markers for prefix, _ in marker.earlier}
 
 
 def _rate_limits(call: Call, model: Model) -> RateLimits:
