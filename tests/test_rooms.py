@@ -66,6 +66,10 @@ ROOMS = [
         only={"claude_connection.py": {"anthropic", "httpx2"}, "gateways.py": {"botocore"}},
     ),
     Room(
+        path="plugins/claude_batch/resolving",
+        imports={*_BELOW_AIRFLOW, "claude_batch"},
+    ),
+    Room(
         path="plugins/claude_batch/forms",
         imports={"airflow", "claude_batch.forms", "claude_batch.pipelines", "include.enrichment"},
         only={"formats.py": {"jsonschema"}},
@@ -106,6 +110,7 @@ ROOMS = [
             "answers/checks/texts",
             "answers/checks",
             "answers",
+            "agent",
             "spec/variants",
             "spec",
             "spec/sources",
@@ -233,6 +238,11 @@ ROOMS = [
             *("include.gateways.lake", "include.gateways.ledger_store", "include.gateways.uploads", "pydantic"),
         },
         only={"claude_files.py": {"anthropic", "httpx2"}},
+    ),
+    Room(
+        path="include/gateways/agent",
+        imports={"include.enrichment", "include.gateways.agent", "include.gateways.lake", "msgspec", "pydantic"},
+        only={"answerer.py": {"anthropic", "httpx2"}, "row.py": {"anthropic", "httpx2"}},
     ),
     Room(
         path="include/gateways/documents",
@@ -513,7 +523,7 @@ _OUTSIDE = {"os", "time", "random", "secrets", "socket", "subprocess", "urllib",
 _FILES = {"open", "read_text", "read_bytes", "write_text", "write_bytes", "glob", "iterdir"}
 _FILE_MODULES = {"pathlib", "io", "tempfile", "shutil", "glob"}
 #: These read files all the same: their pipeline's folder.
-_READERS = ("parse_time.py", "prices.py", "pipeline_folder.py", "checks_file.py", "case_reading.py")
+_READERS = ("parse_time.py", "prices.py", "pipeline_folder.py", "checks_file.py", "case_reading.py", "tool_reading.py")
 
 
 def _attributes(source: str) -> set[str]:
