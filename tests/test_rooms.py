@@ -71,6 +71,13 @@ ROOMS = [
         only={"formats.py": {"jsonschema"}},
     ),
     Room(
+        path="plugins/claude_batch/synchronous",
+        imports={
+            *_BELOW_AIRFLOW,
+            *(f"claude_batch.{name}" for name in ("connections", "failures", "run_operator", "synchronous")),
+        },
+    ),
+    Room(
         path="plugins/claude_batch/ui",
         imports={*_BELOW_AIRFLOW, "claude_batch.ui", "claude_batch.connections", "claude_batch.failures"},
         only={
@@ -198,6 +205,13 @@ ROOMS = [
         },
     ),
     Room(
+        path="include/gateways/synchronous",
+        imports={
+            *("include.enrichment", "include.gateways.claude_errors", "include.gateways.claude_responses"),
+            *("include.gateways.synchronous", "aiolimiter", "anthropic", "httpx2", "msgspec"),
+        },
+    ),
+    Room(
         path="include/gateways/sources",
         imports={
             *("include.enrichment", "include.gateways.disk", "include.gateways.lake", "include.gateways.sources"),
@@ -281,7 +295,7 @@ ROOMS = [
                 },
             },
         )
-        for folder in ("files", "extracting", "planning", "submitting", "loading", "publishing", "evaluating")
+        for folder in ("files", "extracting", "planning", "submitting", "asking", "loading", "publishing", "evaluating")
     ),
     Room(
         path="include/emulator",

@@ -19,7 +19,7 @@ from include.gateways.claude import BATCHES, PAGE_BATCHES, list_query, status_fr
 from include.gateways.claude_errors import (
     LISTED_FOR,
     list_error,
-    may_have_ended,
+    may_have_stopped,
     not_listed,
     retry_after_seconds,
     translate_error,
@@ -76,7 +76,7 @@ class AsyncClaude:
         try:
             await self._client.post(f"{BATCHES}/{batch_id}/cancel", cast_to=httpx2.Response)
         except anthropic.AnthropicError as error:
-            if not (may_have_ended(error) and (await self._retrieve_one(batch_id)).ended):
+            if not (may_have_stopped(error) and (await self._retrieve_one(batch_id)).stopped):
                 raise translate_error(error, doing=f"Canceling batch {batch_id}", connection=self._name) from error
 
     async def _read_pages(

@@ -20,7 +20,7 @@ from include.gateways.claude_errors import (
     LISTED_FOR,
     create_error,
     list_error,
-    may_have_ended,
+    may_have_stopped,
     not_listed,
     translate_error,
     unclear_create,
@@ -139,12 +139,12 @@ class Claude:
     def cancel(self, batch_id: str) -> None:
         """
         Cancel the batch. It ends soon; its finished results are billed and can be loaded. Canceling a batch that has
-        ended has no effect.
+        ended, or is canceled already, has no effect.
         """
         try:
             self._client.post(f"{BATCHES}/{batch_id}/cancel", cast_to=httpx2.Response)
         except anthropic.AnthropicError as error:
-            if not (may_have_ended(error) and self.retrieve(batch_id).ended):
+            if not (may_have_stopped(error) and self.retrieve(batch_id).stopped):
                 doing = f"Canceling batch {batch_id}"
                 raise translate_error(error, doing=doing, connection=self._name) from error
 
@@ -189,6 +189,11 @@ class Claude:
             return [model.id for model in decode(ModelPage, response.content).data]
         except (ApiError, SetupError):
             return []
+
+    def is_simulated(self) -> bool:
+        """Return whether the emulator answers: it marks the id of every call."""
+        response = self._get(_MODELS, "Listing the models", params={"limit": 1})
+        return "simulated" in response.headers.get("request-id", "")
 
     def count_tokens(self, params: Mapping[str, Any]) -> int:
         """

@@ -168,8 +168,8 @@ def list_error(error: ApiError | SetupError) -> ApiError | SetupError:
     return ApiError(str(error), retryable=True) if isinstance(error, BatchNotFound) else error
 
 
-def may_have_ended(error: anthropic.AnthropicError) -> bool:
-    """Return whether a rejected cancel may mean that the batch had ended; the API does not document the status."""
+def may_have_stopped(error: anthropic.AnthropicError) -> bool:
+    """Return whether a rejected cancel may mean that the batch had stopped; the API does not document the status."""
     return isinstance(error, anthropic.APIStatusError) and error.status_code in (400, 409)
 
 

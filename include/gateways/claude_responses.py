@@ -39,6 +39,7 @@ class Batch(msgspec.Struct, frozen=True):
     request_counts: _Counts
     created_at: _Time
     expires_at: _Time
+    ended_at: _Time | None = None
 
     def status(self, retry_after: float | None = None) -> BatchStatus:
         """Return the batch as the rest of the project knows it."""
@@ -48,6 +49,8 @@ class Batch(msgspec.Struct, frozen=True):
             counts=msgspec.structs.asdict(self.request_counts),
             created_at=self.created_at,
             expires_at=self.expires_at,
+            canceling=self.processing_status == "canceling",
+            ended_at=self.ended_at,
             retry_after_seconds=retry_after,
         )
 

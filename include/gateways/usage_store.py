@@ -69,10 +69,15 @@ class UsageStore:
         """Return the pipeline and id of each batch that has a usage record. Reads only the names of the objects."""
         return {layout.parse_usage_key(key) for key in self._keys(layout.USAGE_FOLDER)}
 
-    def created_at(self, pipeline: str, batch_id: str) -> datetime | None:
-        """Return the recorded creation time of a batch, None if it has no usage record. Lists all objects."""
-        keys = (key for key in self._keys(layout.USAGE_FOLDER) if layout.parse_usage_key(key) == (pipeline, batch_id))
-        return next((self._read(key)["created_at"][0].as_py() for key in keys), None)
+    def times(self, pipeline: str, batch_id: str) -> tuple[datetime, datetime | None] | None:
+        """
+        Return when a batch was created and when it ended by its usage record, None if it has none. Lists all objects.
+        """
+        for key in self._keys(layout.USAGE_FOLDER):
+            if layout.parse_usage_key(key) == (pipeline, batch_id):
+                (record,) = self._read(key).select(["created_at", "ended_at"]).to_pylist()
+                return record["created_at"], record["ended_at"]
+        return None
 
     def read(self, first: date, last: date, *, pipeline: str | None = None) -> pa.Table:
         """

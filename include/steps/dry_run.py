@@ -10,6 +10,7 @@ from include.enrichment.errors import BudgetExceeded
 from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.runs import passes
 from include.enrichment.storage.layout import RunFolder
+from include.enrichment.synchronous.mode import choose_mode
 from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
 from include.steps.files.extracted import open_run
@@ -43,12 +44,13 @@ def dry_run(folder: RunFolder, *, lake: Lake) -> DryRun:
             to_send = divide(new, in_flight.chunks).to_send
             whole = read_sizes(to_send, selection.made, run, find_uploads(run, selection.made.values()))
             sizes = sizes_by_variant(whole, group_by_variant(to_send, run, selection.repairs or ()))
-            estimate = estimators.estimate(name, sizes)
+            mode = choose_mode(pipeline.settings, len(to_send))
+            estimate = estimators.estimate(name, sizes, mode)
             forecasts[name] = PassForecast(
                 in_flight=len(new) - len(to_send),
                 to_send=len(to_send),
                 bytes=estimate.bytes,
-                batches=len(split_by_variant(sizes, pipeline.limits)),
+                batches=len(split_by_variant(sizes, pipeline.limits)) if mode == "batch" else 0,
                 estimate=estimate,
             )
             planned |= new

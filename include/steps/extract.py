@@ -54,6 +54,7 @@ def extract(
     lake: Lake,
     buckets: Buckets | None = None,
     context_tokens: Mapping[str, int] | None = None,
+    deadline: datetime | None = None,
 ) -> Extracted:
     """
     Read the partition, render each request of each row, and write the rows, the text of their documents and the current
@@ -64,6 +65,7 @@ def extract(
 
     :param buckets: holds the objects of the pipeline's attachments; None: it has none
     :param context_tokens: the context window of each model, if the API reports it
+    :param deadline: when the run should have its answers; None: it has no deadline
 
     Raises WarehouseError if there are fewer rows than ``limits.min_rows``, if the business key is NULL or not unique,
     or if a key or a carried value would be changed by the type of its column. Raises SpecError if a prompt does not fit
@@ -111,6 +113,7 @@ def extract(
             unsendable=written.unsendable,
             extracted_at=extracted_at,
             source_sha256=source.sha256 if isinstance(source, PublishedTable) else None,
+            deadline=deadline,
         )
         pa.default_memory_pool().release_unused()  # the upload needs memory
         lake.write(folder.pipeline_json, pipeline.model_dump_json(indent=1).encode())

@@ -25,6 +25,7 @@ from include.gateways.ledger_store import Ledger, Recorded
 from include.gateways.prefetch import prefetch
 from include.gateways.result_store import Part, Received, ResultStore
 from include.gateways.usage_store import UsageStore
+from include.steps.asking.parts import Parts
 from include.steps.files.chunk_files import Chunk, read_chunk
 from include.steps.loading.decoding import decode
 from include.steps.loading.judging import Judge
@@ -63,10 +64,15 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
         entry = recorded.value if recorded else None
         with working_folder() as temporary, _lean_memory():
             if raw := store.raw(batch_id):
-                made_at = _made_at(batch_id, chunk, entry, lake, claude)
-                received = Received(temporary, facts=_facts(batch_id, chunk, entry, made_at))
+                made_at, ended_at = _times(batch_id, chunk, entry, lake, claude)
+                received = Received(temporary, facts=_facts(batch_id, chunk, entry, made_at, ended_at))
                 usage, unusable = _read(raw, received, chunk, batch_id, lake, final=True)
                 log.info("Batch %s is loaded again, from the raw copy of its results", batch_id)
+            elif chunk.synchronous:
+                parts = Parts(lake, pipeline=chunk.pipeline, chunk_id=chunk.chunk_id)
+                made_at = entry.asked_since if entry and entry.asked_since else datetime.now(UTC)
+                received = Received(temporary, facts=_facts(batch_id, chunk, entry, made_at, parts.ended_at()))
+                usage, unusable = _read(parts.lines(), received, chunk, batch_id, lake, final=True)
             else:
                 made_at = _ended(batch_id, chunk, lake, claude).created_at
                 received = Received(temporary, facts=_facts(batch_id, chunk, entry, made_at))
@@ -80,6 +86,8 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
         record_usage(batch_id, store, UsageStore(lake))
     if recorded:
         _record_landed(recorded, ledger)
+    if chunk.synchronous:
+        Parts(lake, pipeline=chunk.pipeline, chunk_id=chunk.chunk_id).delete()
     log.log(logging.WARNING if unusable.samples else logging.INFO, "%s", describe_load(batch_id, counts, unusable))
     return counts
 
@@ -95,7 +103,9 @@ def record_usage(batch_id: str, store: ResultStore, usage_store: UsageStore) -> 
     return facts is not None
 
 
-def _facts(batch_id: str, chunk: Chunk, entry: Entry | None, made_at: datetime) -> BatchFacts:
+def _facts(
+    batch_id: str, chunk: Chunk, entry: Entry | None, made_at: datetime, ended_at: datetime | None = None
+) -> BatchFacts:
     return BatchFacts(
         batch_id=batch_id,
         pipeline=chunk.pipeline,
@@ -105,20 +115,26 @@ def _facts(batch_id: str, chunk: Chunk, entry: Entry | None, made_at: datetime) 
         created_at=made_at,
         body_bytes=chunk.body_bytes,
         variant=chunk.variant,
+        mode="synchronous" if chunk.synchronous else "batch",
+        ended_at=ended_at,
     )
 
 
-def _made_at(batch_id: str, chunk: Chunk, entry: Entry | None, lake: Lake, claude: Claude) -> datetime:
+def _times(
+    batch_id: str, chunk: Chunk, entry: Entry | None, lake: Lake, claude: Claude
+) -> tuple[datetime, datetime | None]:
     """
-    When the batch was created, which dates its usage record: from that record, else from the API. If neither has it any
-    more, when its ledger entry changed last.
+    When the batch was created, which dates its usage record, and when it ended: from that record, else from the API. If
+    neither has it any more, when its ledger entry changed last.
     """
-    if made_at := UsageStore(lake).created_at(chunk.pipeline, batch_id):
-        return made_at
+    if times := UsageStore(lake).times(chunk.pipeline, batch_id):
+        return times
+    if entry and entry.asked_since:
+        return entry.asked_since, None
     try:
-        return claude.retrieve(batch_id).created_at
+        return claude.retrieve(batch_id).created_at, None
     except ApiError:
-        return entry.changed_at if entry else datetime.now(UTC)
+        return entry.changed_at if entry else datetime.now(UTC), None
 
 
 @contextmanager
@@ -288,9 +304,9 @@ def _stranger(custom_id: str, part: Part, batch_id: str, *, repeated: bool) -> L
 
 def _record_landed(recorded: Recorded[Entry], ledger: Ledger) -> None:
     known: Recorded[Entry] | None = recorded
-    while known and known.value.state == "submitted":
+    while known and known.value.state in ("submitted", "asking"):
         try:
-            ledger.write(known.value.becomes("landed", at=datetime.now(UTC)), over=known)
+            ledger.write(known.value.becomes("landed", at=datetime.now(UTC), asked_until=None), over=known)
             return
         except Conflict:  # another run has loaded the same batch, or has begun to wait for it
             known = ledger.find(known.value.chunk_id)

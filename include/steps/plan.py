@@ -18,8 +18,10 @@ from include.enrichment.cost.estimate import Estimate
 from include.enrichment.errors import BudgetExceeded, LakeError
 from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.runs import passes
+from include.enrichment.runs.modes import Mode
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
+from include.enrichment.synchronous.mode import choose_mode
 from include.gateways.lake import Conflict, Lake
 from include.gateways.ledger_store import Ledger
 from include.steps.files.chunk_files import ChunkWriter, request_ids_of
@@ -50,6 +52,9 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
     ended unbilled and may end better, and one repair of each answer that does not fit. A run of only the rejects
     repairs the answers to repairs as well.
 
+    All new chunks of a pass are sent in batches, or all are asked synchronously: choose_mode() decides. A chunk in
+    flight keeps the mode that it has.
+
     Planning is idempotent, except for the retry pass of a rejects-only run: it repairs its own repairs once more.
 
     The cost estimate goes to the log and to the plan. Its upper bound must fit the budgets of the run and of the month,
@@ -77,15 +82,20 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
             )
             pa.default_memory_pool().release_unused()  # writing takes some
             to_send = decision.division.to_send
-            writers = write_chunks(decision.groups, decision.parts, selection, run, pass_name, ledger, uploads)
+            writers = write_chunks(
+                decision.groups, decision.parts, selection, run, pass_name, ledger, uploads, mode=decision.mode
+            )
             shares_usd = decision.estimators.shares_usd(pass_name, decision.estimates[pass_name], decision.parts)
             pa.default_memory_pool().release_unused()  # the upload needs some
             try:
                 chunks = _commit(decision.division, writers, shares_usd, in_flight, folder, ledger, lake)
             except Conflict:
                 continue
+            joined = decision.division.join
+            asked = [key for key in chunks[: len(joined)] if in_flight.is_asked(layout.chunk_id_of(key))]
             pass_plan = PassPlan(
                 chunks=chunks,
+                synchronous=[*asked, *(chunks[len(joined) :] if decision.mode == "synchronous" else [])],
                 batches=list(selection.batches),
                 requests=len(run.request_ids),
                 to_send=len(to_send),
@@ -95,7 +105,7 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
                 estimate=decision.estimates[pass_name],
             )
             write_plan(pass_plan, selection.repairs, pass_name, folder, lake)
-            log.info("%s", describe_plan(pass_name, pass_plan, joined=len(decision.division.join)))
+            log.info("%s", describe_plan(pass_name, pass_plan, joined=len(joined)))
             _warn_of_unread(pass_name, waited_for, run, in_flight)
             if to_send:
                 log.info("Expected cost, in US dollars:\n%s", cost_table(decision.estimates))
@@ -108,6 +118,7 @@ class _Decision:
     """
     What the pass sends, before anything is written.
 
+    :param mode: how
     :param groups: the requests to send by variant
     :param parts: the same by chunk
     :param estimates: of this pass and, in the canary pass, of the main pass after it
@@ -115,6 +126,7 @@ class _Decision:
     """
 
     division: Division
+    mode: Mode
     groups: Mapping[str, RequestIds]
     parts: Sequence[NewChunk]
     estimators: Estimators
@@ -138,18 +150,21 @@ def _decide(
     :param later: the requests that the main pass will send, in the canary pass
     """
     pa.default_memory_pool().release_unused()  # the sizes need some
+    mode = choose_mode(run.pipeline.settings, len(division.to_send))
     groups = group_by_variant(division.to_send, run, selection.repairs or ())
     sizes = sizes_by_variant(read_sizes(division.to_send, selection.made, run, uploads), groups)
     parts = split_by_variant(sizes, run.pipeline.limits)
-    check_chunks(len(division.join) + len(parts), most=most_chunks)
+    joined = [chunk_id for chunk_id in division.join if not in_flight.is_asked(chunk_id)]
+    check_chunks(len(joined) + (len(parts) if mode == "batch" else 0), most=most_chunks)
     usage_records = read_usage(run.pipeline, lake)
     estimators = make_estimators(run, usage_records, lake)
     decision = _Decision(
         division=division,
+        mode=mode,
         groups=groups,
         parts=parts,
         estimators=estimators,
-        estimates=_estimates(pass_name, sizes, later, run, estimators, uploads),
+        estimates=_estimates(pass_name, sizes, mode, later, run, estimators, uploads),
     )
     try:
         check_budgets(run, usage_records, in_flight, decision.estimates)
@@ -162,7 +177,7 @@ def _decide(
             division=replace(division, to_send=RequestIds(), take_over=[]),
             groups={},
             parts=[],
-            estimates=_estimates(pass_name, {}, RequestIds(), run, estimators, uploads),
+            estimates=_estimates(pass_name, {}, mode, RequestIds(), run, estimators, uploads),
             left_out=len(division.to_send),
         )
     return decision
@@ -171,6 +186,7 @@ def _decide(
 def _estimates(
     pass_name: str,
     sizes: Mapping[str, pa.Table],
+    mode: Mode,
     later: RequestIds,
     run: ExtractedRun,
     estimators: Estimators,
@@ -180,12 +196,14 @@ def _estimates(
     The estimate of this pass and, in the canary pass, of the main pass after it.
 
     :param sizes: of the requests that this pass sends, by variant
+    :param mode: of this pass
     :param later: the requests that the main pass will send
     """
-    found = {pass_name: estimators.estimate(pass_name, sizes)}
+    found = {pass_name: estimators.estimate(pass_name, sizes, mode)}
     if later:
         of_later = sizes_by_variant(read_sizes(later, {}, run, uploads), group_by_variant(later, run))
-        found[passes.MAIN] = estimators.estimate(passes.MAIN, of_later)
+        later_mode = choose_mode(run.pipeline.settings, len(later))
+        found[passes.MAIN] = estimators.estimate(passes.MAIN, of_later, later_mode)
     return found
 
 

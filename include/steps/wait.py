@@ -1,8 +1,9 @@
-"""wait: the size and the expected cost of a batch that has not ended."""
+"""wait: what a batch that has not ended holds and costs, and which runs wait for it."""
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Sequence
+from datetime import date, datetime
 from decimal import Decimal
 
 from pydantic import ValidationError
@@ -45,6 +46,31 @@ def describe_wait(batch_id: str, held: tuple[int, Decimal | None] | None) -> str
     return (
         f"Waiting for batch {batch_id}{': ' if facts else ''}{', '.join(facts)}.\nMost batches end within an hour; the"
         " API's limit is 24 hours. No worker is held."
+    )
+
+
+def find_holders(chunk_key: str, batch_id: str, *, lake: Lake) -> list[str]:
+    """Return the runs that need the chunk's batch; none if the ledger does not list the batch."""
+    ledger = Ledger(lake, pipeline=layout.pipeline_of(chunk_key))
+    (entry,) = ledger.latest([layout.chunk_id_of(chunk_key)])
+    return entry.run_ids if entry and entry.batch_id == batch_id else []
+
+
+def describe_switch(batch_id: str, switch_at: datetime) -> str:
+    """Describe the cancel of a batch that has not ended by its switch time."""
+    return (
+        f"Batch {batch_id} had not ended at {switch_at:%H:%M:%S} UTC, the last moment to keep the run's deadline"
+        " without it, and was canceled. Its finished requests are loaded as usual; the next pass asks for the others"
+        " synchronously."
+    )
+
+
+def describe_shared(batch_id: str, holders: Sequence[str]) -> str:
+    """Describe why a batch is not canceled at its switch time."""
+    return (
+        f"Batch {batch_id} has not ended in time for the run's deadline. It is not canceled, because other runs may"
+        f" need it ({', '.join(holders) or 'the ledger does not list them'}). The wait continues, and the run may miss"
+        " its deadline."
     )
 
 

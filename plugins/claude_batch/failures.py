@@ -1,4 +1,7 @@
-"""Translate our errors into Airflow's: retry transient errors, fail at once if a person has to act."""
+"""
+Translate our errors into Airflow's: retry transient errors, fail at once if a person has to act, and come back later if
+nothing is wrong.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,13 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager, suppress
-from datetime import timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn, Protocol
 
 import structlog
+from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk import get_current_context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException
 
 from include.enrichment.errors import EnrichmentError, NotSent, NotYet
 
@@ -65,6 +69,31 @@ def airflow_failure(error: EnrichmentError) -> Failed | FailedForNow:
     with suppress(RuntimeError):  # no task is running
         get_current_context()["ti"].xcom_push(key=REASON, value=message.partition("\n")[0])
     return FailedForNow(message) if error.retryable else Failed(message)
+
+
+class MayWait(Protocol):
+    """
+    A task that can free its worker.
+
+    :param deferrable: wait in the triggerer. False: reschedule the task
+    """
+
+    deferrable: bool
+
+    def defer(self, *, trigger: Any, method_name: str) -> NoReturn:
+        """Wait in the triggerer, as every operator can."""
+
+
+def leave_worker(task: MayWait, *, until: datetime) -> NoReturn:
+    """
+    Free the worker until ``until``, or for SHORTEST_DEFERRAL if that is later.
+
+    Airflow then calls ``resume()``, or ``execute()`` again if the task is not deferrable.
+    """
+    moment = max(until, datetime.now(UTC) + SHORTEST_DEFERRAL)
+    if not task.deferrable:
+        raise AirflowRescheduleException(moment) from None  # type: ignore[no-untyped-call]  # not annotated
+    task.defer(trigger=DateTimeTrigger(moment=moment), method_name="resume")
 
 
 def _hide_frames() -> None:

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from airflow.providers.standard.triggers.temporal import DateTimeTrigger
 from airflow.sdk import BaseOperator, conf
-from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException, DownstreamTasksSkipped
+from airflow.sdk.exceptions import AirflowSkipException, DownstreamTasksSkipped
 
 from claude_batch import pipelines
 from claude_batch.arguments import check_arguments
-from claude_batch.failures import SHORTEST_DEFERRAL, airflow_failure, airflow_failures
+from claude_batch.failures import airflow_failure, airflow_failures, leave_worker
 from claude_batch.run_operator import RunOperator
 from include.enrichment.answers import headline
 from include.enrichment.errors import LoadError, NotSent, NotYet
@@ -95,6 +94,7 @@ class ExtractOperator(RunOperator):
                     lake=lake,
                     buckets=buckets,
                     context_tokens=context_tokens,
+                    deadline=self.deadline_of_run(context, pipeline),
                 )
                 count_sample(folder, lake=lake, claude=claude, buckets=buckets)
         result = headline.extracted(extracted.source_rows, requests=extracted.rows, unsendable=extracted.unsendable)
@@ -118,7 +118,7 @@ class ExtractOperator(RunOperator):
             self.log.info(
                 "Waiting without a worker until the day's rows are complete at %s UTC", f"{ready_at:%Y-%m-%d %H:%M}"
             )
-            _leave_worker(self, until=ready_at)
+            leave_worker(self, until=ready_at)
 
 
 class PlanOperator(RunOperator):
@@ -126,9 +126,9 @@ class PlanOperator(RunOperator):
     Decide what a pass sends and split it into chunks, one for each batch.
 
     Requests that any run has already paid for are not sent again; requests in flight are waited for. Returns the lake
-    keys of the chunk files, over which the rest of the pass is mapped; the list is empty if there is nothing to send or
-    to wait for. Fails before the main pass if the canary failed for good. A dry run logs what all passes would send and
-    skips every later task.
+    keys of the chunk files that become batches, over which `chunk` is mapped; `ask` finds the others in the plan. The
+    list is empty if there is no batch to send or to wait for. Fails before the main pass if the canary failed for good.
+    A dry run logs what all passes would send and skips every later task.
 
     :param pipeline: as for ExtractOperator
     :param partition: as for ExtractOperator
@@ -143,6 +143,7 @@ class PlanOperator(RunOperator):
 
     def execute(self, context: Context) -> list[str]:
         from claude_batch.connections.gateways import open_lake
+        from include.steps.ask import asked_chunks
         from include.steps.dry_run import dry_run
         from include.steps.files.extracted import read_pipeline
         from include.steps.plan import plan
@@ -157,20 +158,9 @@ class PlanOperator(RunOperator):
                 raise DownstreamTasksSkipped(tasks=later)  # type: ignore[no-untyped-call]  # not annotated
             most_chunks = conf.getint("core", "max_map_length")
             chunks = plan(folder, pass_name=self.pass_name, lake=lake, most_chunks=most_chunks)
+            asked = asked_chunks(folder, pass_name=self.pass_name, lake=lake)
         self.set_headline(context, headline.planned(chunks))
-        return chunks
-
-
-def _leave_worker(task: ExtractOperator | ClaudeBatchOperator, *, until: datetime) -> NoReturn:
-    """
-    Free the worker until ``until``, or for SHORTEST_DEFERRAL if that is later.
-
-    Airflow then calls ``resume()``, or ``execute()`` again if the task is not deferrable.
-    """
-    moment = max(until, datetime.now(UTC) + SHORTEST_DEFERRAL)
-    if not task.deferrable:
-        raise AirflowRescheduleException(moment) from None  # type: ignore[no-untyped-call]  # not annotated
-    task.defer(trigger=DateTimeTrigger(moment=moment), method_name="resume")
+        return [chunk for chunk in chunks if chunk not in asked]
 
 
 class _ChunkOperator(BaseOperator):
@@ -236,7 +226,7 @@ class ClaudeBatchOperator(_ChunkOperator):
         except NotYet as later:
             again_at = f"{later.again_at:%H:%M:%S} UTC"
             self.log.warning("%s Trying again at about %s; the worker is free until then", later, again_at)
-            _leave_worker(self, until=later.again_at)
+            leave_worker(self, until=later.again_at)
 
     def resume(self, context: Context, event: Any) -> str:
         """Try again. The ledger alone knows what happened before."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -13,12 +14,15 @@ from claude_batch.arguments import check_arguments
 from claude_batch.failures import airflow_failures
 from include.enrichment.answers import headline
 from include.enrichment.errors import EnrichmentError, PartitionError
+from include.enrichment.runs.deadline import deadline_of_run
 from include.enrichment.runs.options import readable_options
 from include.enrichment.runs.partition import interval_warning, resolve_partition
 from include.enrichment.storage.layout import RunFolder
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from include.enrichment.spec.pipeline import Pipeline
 
 
 class RunOperator(BaseOperator):
@@ -54,6 +58,20 @@ class RunOperator(BaseOperator):
             backfill=dag_run.run_type == "backfill",
         )
         return RunFolder(pipeline=self.pipeline, partition=partition, run_id=dag_run.run_id)
+
+    def deadline_of_run(self, context: Context, pipeline: Pipeline) -> datetime | None:
+        """Return when the run should have its answers, and log it; None for a run without a deadline."""
+        dag_run = context["dag_run"]
+        deadline = deadline_of_run(
+            pipeline.settings.limits.deadline,
+            pipeline.options.deadline,
+            run_type=dag_run.run_type,
+            run_after=dag_run.run_after,
+            now=datetime.now(UTC),
+        )
+        if deadline:
+            self.log.info("The run's deadline is %s UTC", f"{deadline:%Y-%m-%d %H:%M}")
+        return deadline
 
     def warn_about_interval(self, context: Context) -> None:
         """Log a warning if the run's partition may not be the data interval that its author expects."""

@@ -12,6 +12,7 @@ from airflow.sdk import BaseSensorOperator, PokeReturnValue
 from claude_batch.arguments import check_arguments
 from claude_batch.failures import airflow_failure, airflow_failures
 from claude_batch.triggers import ClaudeBatchTrigger
+from include.enrichment.batches.cancel import is_only_holder
 from include.enrichment.batches.poll import WINDOW, BatchPoll, Ended, GiveUp, Look, LookAgain
 from include.enrichment.errors import ApiError, BatchError, EnrichmentError, SetupError
 
@@ -38,6 +39,8 @@ class ClaudeBatchSensor(BaseSensorOperator):
     :param cancel_on_kill: cancel the batch if this task or its run is marked as failed, success or skipped during the
         wait and no other run needs the batch. A clear cancels nothing. Finished results can still be loaded. Requires
         ``chunk`` and ``deferrable``; ValueError without them
+    :param switch_at: when the batch is canceled if it has not ended and no other run needs it (templated), ISO 8601
+        with its offset: the XCom ``switch_at`` of PlanOperator. Empty: never. Requires ``chunk``; ValueError without it
     :param anthropic_conn_id: the connection of the API
     :param aws_conn_id: the connection of the lake, whose ledger lists the runs that need the batch
     :param deferrable: wait in the triggerer. False: poke, for a deployment without a triggerer
@@ -46,7 +49,7 @@ class ClaudeBatchSensor(BaseSensorOperator):
     :param timeout: the sensor fails after this many seconds
     """
 
-    template_fields: Sequence[str] = ("batch_id", "chunk")
+    template_fields: Sequence[str] = ("batch_id", "chunk", "switch_at")
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class ClaudeBatchSensor(BaseSensorOperator):
         batch_id: str | XComArg,
         chunk: str | XComArg | None = None,
         cancel_on_kill: bool = False,
+        switch_at: str = "",
         anthropic_conn_id: str = "anthropic_default",
         aws_conn_id: str = "aws_default",
         deferrable: bool = True,
@@ -75,10 +79,13 @@ class ClaudeBatchSensor(BaseSensorOperator):
             raise ValueError(
                 f"{self.task_id}: cancel_on_kill needs `chunk`, the lake key of the batch's chunk, and deferrable=True."
             )
+        if switch_at and chunk is None:
+            raise ValueError(f"{self.task_id}: switch_at needs `chunk`, the lake key of the batch's chunk.")
         # An XComArg is resolved before the task runs.
         self.batch_id = cast(str, batch_id)
         self.chunk = cast("str | None", chunk)
         self.cancel_on_kill = cancel_on_kill
+        self.switch_at = switch_at
         self.anthropic_conn_id = anthropic_conn_id
         self.aws_conn_id = aws_conn_id
         self.deferrable = deferrable
@@ -100,6 +107,8 @@ class ClaudeBatchSensor(BaseSensorOperator):
                 chunk=self.chunk,
                 cancel_on_kill=self.cancel_on_kill,
                 aws_conn_id=self.aws_conn_id,
+                switch_at=self.switch_at,
+                run_id=context["dag_run"].run_id if self.switch_at else "",
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=self.timeout),
@@ -116,7 +125,29 @@ class ClaudeBatchSensor(BaseSensorOperator):
         decision = self._look(self._poll())
         if isinstance(decision, Ended):
             return PokeReturnValue(True, self._ended(decision.status.counts))
+        if self.switch_at and not decision.canceling:
+            self._switch(datetime.fromisoformat(self.switch_at), context["dag_run"].run_id)
         return PokeReturnValue(False)
+
+    def _switch(self, switch_at: datetime, run_id: str) -> None:
+        """Cancel the batch if the switch time has come and no other run needs it. Each poke tries again."""
+        from claude_batch.connections.claude_connection import open_claude
+        from claude_batch.connections.gateways import open_lake
+        from include.steps.wait import describe_shared, describe_switch, find_holders
+
+        if self.chunk is None or datetime.now(UTC) < switch_at:
+            return
+        try:
+            holders = find_holders(self.chunk, self.batch_id, lake=open_lake(self.aws_conn_id))
+            if not is_only_holder(run_id, holders):
+                self.log.warning("%s", describe_shared(self.batch_id, holders))
+                return
+            with open_claude(self.anthropic_conn_id) as claude:
+                claude.cancel(self.batch_id)
+        except EnrichmentError as error:
+            self.log.warning("Batch %s: %s Canceling it again", self.batch_id, error)
+            return
+        self.log.warning("%s", describe_switch(self.batch_id, switch_at))
 
     def _poll(self) -> BatchPoll:
         return BatchPoll(self.batch_id, deadline=datetime.now(UTC) + WINDOW, interval_seconds=self.poke_interval)

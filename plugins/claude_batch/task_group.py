@@ -1,7 +1,8 @@
 """
 The whole flow of a pipeline as one task group.
 
-The tasks: extract, the passes, publish. A pass is plan, and for each chunk submit, wait, waited and load.
+The tasks: extract, the passes, publish. A pass is plan, ask for its synchronous chunks, and for each other chunk
+submit, wait, waited and load.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from claude_batch.assets import table_asset
 from claude_batch.forms.params import form
 from claude_batch.operators import ClaudeBatchOperator, ExtractOperator, LoadOperator, PlanOperator, PublishOperator
 from claude_batch.sensors import ClaudeBatchSensor
+from claude_batch.synchronous.ask_operator import AskOperator
 from include.enrichment.errors import SpecError
 from include.enrichment.spec.parse_time import pass_names
 
@@ -87,7 +89,7 @@ def enrich(
             **both,
         )
         passes = [
-            _requests_pass(name, pipeline, both, queued, wait)
+            _requests_pass(name, pipeline, both, queued, wait, deferrable=deferrable)
             for name in pass_names(pipelines.PIPELINES / pipeline / "pipeline.yaml")
         ]
         # A pass with nothing to send is skipped; the partition is still published.
@@ -139,9 +141,15 @@ def _file(dag: DAG) -> str:
 
 
 def _requests_pass(
-    name: str, pipeline: str, connections: dict[str, str], submit_options: dict[str, Any], wait_options: dict[str, Any]
+    name: str,
+    pipeline: str,
+    connections: dict[str, str],
+    submit_options: dict[str, Any],
+    wait_options: dict[str, Any],
+    *,
+    deferrable: bool,
 ) -> TaskGroup:
-    """Return the task group of one pass. After `plan`, each chunk advances independently."""
+    """Return the task group of one pass. After `plan`, `ask` and each chunk of a batch advance independently."""
     with TaskGroup(group_id=name) as requests_pass:
         plan = PlanOperator(
             task_id="plan",
@@ -150,6 +158,9 @@ def _requests_pass(
             aws_conn_id=connections["aws_conn_id"],
             trigger_rule=TriggerRule.NONE_FAILED,
         )
+        # One task asks all synchronous chunks, because the API's rate limits hold for all of them together.
+        ask = AskOperator(task_id="ask", pipeline=pipeline, pass_name=name, deferrable=deferrable, **connections)
+        plan >> ask
         chunk_label = "{{ task.chunk.rpartition('/')[2][:8] }}"
 
         @task_group(group_id="chunk")

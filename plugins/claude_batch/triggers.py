@@ -1,22 +1,24 @@
 """
 The trigger that waits for one batch in the triggerer, without a worker.
 
-The poller makes the API calls. They are all reads, unless the Dag's author wants a batch canceled with its task.
+The poller makes the API calls. They are all reads, except for the cancel of a batch that its run's deadline cannot wait
+for, or that the Dag's author wants canceled with its task.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from claude_batch import poller
 from claude_batch.failures import SHORTEST_DEFERRAL
-from include.enrichment.batches.cancel import may_cancel
-from include.enrichment.batches.poll import BatchPoll, Ended, LookAgain
+from include.enrichment.batches.cancel import is_only_holder, may_cancel
+from include.enrichment.batches.poll import BatchPoll, Ended, GiveUp, LookAgain
+from include.enrichment.errors import EnrichmentError
 
 
 def _event(payload: dict[str, Any]) -> TriggerEvent:
@@ -25,7 +27,8 @@ def _event(payload: dict[str, Any]) -> TriggerEvent:
 
 class ClaudeBatchTrigger(BaseTrigger):
     """
-    Fire once: when the batch has ended, or when further waiting is pointless.
+    Fire once: when the batch has ended, or when further waiting is pointless. At the switch time the trigger cancels a
+    batch that no other run needs, and goes on waiting for its end.
 
     Any triggerer may restart it at any time; it then polls again. A kill, a clear or a move to another triggerer leaves
     the batch alone, unless ``cancel_on_kill`` is set.
@@ -39,6 +42,7 @@ class ClaudeBatchTrigger(BaseTrigger):
     :param chunk: the lake key of the batch's chunk
     :param cancel_on_kill: cancel the batch if a person ended the task during the wait and no other run needs the batch
     :param aws_conn_id: the connection of the lake
+    :param switch_at: as for ClaudeBatchSensor, with ``run_id``, the run that waits
     """
 
     def __init__(
@@ -51,6 +55,8 @@ class ClaudeBatchTrigger(BaseTrigger):
         chunk: str | None = None,
         cancel_on_kill: bool = False,
         aws_conn_id: str = "aws_default",
+        switch_at: str = "",
+        run_id: str = "",
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's is not annotated
         self.batch_id = batch_id
@@ -60,6 +66,8 @@ class ClaudeBatchTrigger(BaseTrigger):
         self.chunk = chunk
         self.cancel_on_kill = cancel_on_kill
         self.aws_conn_id = aws_conn_id
+        self.switch_at = switch_at
+        self.run_id = run_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, as Airflow stores them."""
@@ -71,6 +79,8 @@ class ClaudeBatchTrigger(BaseTrigger):
             "chunk": self.chunk,
             "cancel_on_kill": self.cancel_on_kill,
             "aws_conn_id": self.aws_conn_id,
+            "switch_at": self.switch_at,
+            "run_id": self.run_id,
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -79,11 +89,41 @@ class ClaudeBatchTrigger(BaseTrigger):
             await asyncio.sleep(SHORTEST_DEFERRAL.total_seconds())
         deadline = datetime.fromisoformat(self.deadline)
         poll = BatchPoll(self.batch_id, deadline=deadline, interval_seconds=self.poke_interval)
-        decision = await poller.wait(poll, connection=self.anthropic_conn_id, on_trouble=self._log_trouble)
+        decision = await self._wait(poll)
         if isinstance(decision, Ended):
             yield _event({"batch_id": self.batch_id, "counts": decision.status.counts})
         else:
             yield _event({"batch_id": self.batch_id, "error": str(decision.error)})
+
+    async def _wait(self, poll: BatchPoll) -> Ended | GiveUp:
+        """Wait for the end of the batch. At the switch time, cancel it."""
+        switch_at = datetime.fromisoformat(self.switch_at) if self.switch_at else None
+        while True:
+            seconds = (switch_at - datetime.now(UTC)).total_seconds() if switch_at else None
+            try:
+                async with asyncio.timeout(seconds):
+                    return await poller.wait(poll, connection=self.anthropic_conn_id, on_trouble=self._log_trouble)
+            except TimeoutError:
+                switch_at = await self._switch()
+
+    async def _switch(self) -> datetime | None:
+        """Cancel the batch unless another run needs it. Return when to try again, None if that is settled."""
+        from claude_batch.connections.claude_connection import open_async_claude
+        from include.steps.wait import describe_shared, describe_switch
+
+        try:
+            holders = await asyncio.to_thread(self._holders)
+            if not is_only_holder(self.run_id, holders):
+                self.log.warning("%s", describe_shared(self.batch_id, holders))
+                return None
+            async with await open_async_claude(self.anthropic_conn_id) as claude:
+                await claude.cancel(self.batch_id)
+        except EnrichmentError as error:
+            again_at = datetime.now(UTC) + timedelta(seconds=self.poke_interval)
+            self.log.warning("Batch %s: %s Canceling it again at %s UTC", self.batch_id, error, f"{again_at:%H:%M:%S}")
+            return again_at
+        self.log.warning("%s", describe_switch(self.batch_id, datetime.fromisoformat(self.switch_at)))
+        return None
 
     def _log_trouble(self, decision: LookAgain) -> None:
         self.log.warning("Batch %s: %s Polling again in %.0f s", self.batch_id, decision.trouble, decision.seconds)
@@ -141,11 +181,8 @@ class ClaudeBatchTrigger(BaseTrigger):
     def _holders(self) -> list[str]:
         """Return the runs that need the batch, none if the ledger does not list the batch."""
         from claude_batch.connections.gateways import open_lake
-        from include.enrichment.storage import layout
-        from include.gateways.ledger_store import Ledger
+        from include.steps.wait import find_holders
 
         if self.chunk is None:
             return []
-        ledger = Ledger(open_lake(self.aws_conn_id), pipeline=layout.pipeline_of(self.chunk))
-        (entry,) = ledger.latest([layout.chunk_id_of(self.chunk)])
-        return entry.run_ids if entry and entry.batch_id == self.batch_id else []
+        return find_holders(self.chunk, self.batch_id, lake=open_lake(self.aws_conn_id))

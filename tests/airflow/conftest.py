@@ -91,10 +91,10 @@ def connections(
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits minutes in production waits a second."""
-    from claude_batch import operators
+    from claude_batch import failures
     from include.enrichment.batches import submission
 
-    monkeypatch.setattr(operators, "SHORTEST_DEFERRAL", timedelta(seconds=1))
+    monkeypatch.setattr(failures, "SHORTEST_DEFERRAL", timedelta(seconds=1))
     monkeypatch.setattr(submission, "LISTING_LAG", timedelta(seconds=1))
     monkeypatch.setattr(submission, "CREATE_WINDOW", timedelta(seconds=1))
     monkeypatch.setattr(submission, "SOON", timedelta(seconds=1))

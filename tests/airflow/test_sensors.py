@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -7,7 +9,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, TaskD
 
 from claude_batch.sensors import ClaudeBatchSensor
 from claude_batch.triggers import ClaudeBatchTrigger
-from tests.airflow.test_triggers import make_batch
+from tests.airflow.test_triggers import CHUNK, RUN, make_batch, record
 from tests.fixtures.emulator import Emulator
 
 
@@ -59,8 +61,8 @@ def test_a_rejected_key_fails_at_once(connections: pytest.MonkeyPatch, emulator:
         sensor(batch_id).execute({})
 
 
-def test_only_the_batch_and_its_chunk_are_templated() -> None:
-    assert tuple(ClaudeBatchSensor.template_fields) == ("batch_id", "chunk")
+def test_the_batch_its_chunk_and_the_switch_time_are_templated() -> None:
+    assert tuple(ClaudeBatchSensor.template_fields) == ("batch_id", "chunk", "switch_at")
 
 
 def test_a_kill_cancels_nothing_by_default(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
@@ -85,3 +87,48 @@ def test_the_trigger_gets_the_chunk_and_the_lake_for_a_kill(
 def test_cancel_on_kill_requires_a_chunk_and_a_trigger(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="wait: cancel_on_kill needs `chunk`"):
         sensor("b", cancel_on_kill=True, **options)
+
+
+def waiting_until(switch_at: datetime, batch_id: str, **options: Any) -> ClaudeBatchSensor:
+    return sensor(batch_id, chunk=CHUNK, switch_at=switch_at.isoformat(), **options)
+
+
+CONTEXT: Any = {"dag_run": SimpleNamespace(run_id=RUN)}
+
+
+def test_the_trigger_gets_the_switch_time_and_the_run(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
+    emulator.set_faults([{"kind": "stuck"}])
+    with pytest.raises(TaskDeferred) as deferred:
+        waiting_until(switch_at := datetime.now(UTC), make_batch()).execute(CONTEXT)
+    arguments = deferred.value.trigger.serialize()[1]
+    assert (arguments["switch_at"], arguments["run_id"]) == (switch_at.isoformat(), RUN)
+
+
+def test_a_switch_time_requires_a_chunk() -> None:
+    with pytest.raises(ValueError, match="wait: switch_at needs `chunk`"):
+        sensor("b", switch_at=datetime.now(UTC).isoformat())
+
+
+@pytest.mark.parametrize(
+    ("seconds", "holders", "canceled"), [(-1, [RUN], True), (60, [RUN], False), (-1, [RUN, "another run"], False)]
+)
+def test_without_deferral_a_poke_cancels_after_the_switch_time(
+    connections: pytest.MonkeyPatch, emulator: Emulator, seconds: int, holders: list[str], canceled: bool
+) -> None:
+    emulator.set_faults([{"kind": "stuck"}])
+    record(batch_id := make_batch(), *holders)
+    switch_at = datetime.now(UTC) + timedelta(seconds=seconds)
+    waiting = waiting_until(switch_at, batch_id, deferrable=False)
+    assert not waiting.poke(CONTEXT)
+    assert bool(waiting.poke(CONTEXT)) == canceled
+    cancels = [call for call in emulator.log()["calls"] if call["path"].endswith("/cancel")]
+    assert len(cancels) == canceled
+
+
+def test_without_deferral_a_cancel_that_fails_is_repeated(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
+    emulator.set_faults([{"kind": "stuck"}, {"kind": "http_error", "on": "cancel", "status": 503, "times": 3}])
+    record(batch_id := make_batch(), RUN)
+    waiting = waiting_until(datetime.now(UTC), batch_id, deferrable=False)
+    while not (done := waiting.poke(CONTEXT)):
+        pass
+    assert done.xcom_value["canceled"] == 1

@@ -73,7 +73,8 @@ def test_it_survives_serialization() -> None:
 def test_a_trigger_stored_by_an_older_version_cancels_nothing() -> None:
     _, arguments = trigger("b").serialize()
     old = {name: arguments[name] for name in ("batch_id", "anthropic_conn_id", "poke_interval", "deadline")}
-    assert not ClaudeBatchTrigger(**old).cancel_on_kill
+    older = ClaudeBatchTrigger(**old)
+    assert (older.cancel_on_kill, older.switch_at) == (False, "")
 
 
 def test_it_fires_with_the_counts_once_the_batch_has_ended(connections: pytest.MonkeyPatch, emulator: Emulator) -> None:
@@ -310,3 +311,59 @@ def test_the_decision_and_its_reason_are_logged(
     assert "the API server is away" in logged
     kill(held, connections, state="failed")
     assert f"Batch {held} was canceled: its task is marked as failed and no other run" in capsys.readouterr().out
+
+
+def switching(batch_id: str, seconds: float = 0, **options: Any) -> ClaudeBatchTrigger:
+    """A wait whose batch is canceled ``seconds`` from now."""
+    switch_at = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+    return trigger(batch_id, switch_at=switch_at, run_id=RUN, **({"chunk": CHUNK} | options))
+
+
+def test_a_batch_that_has_not_ended_at_the_switch_time_is_canceled_and_waited_for(
+    held: str, emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fire(switching(held, 1))["counts"]["canceled"] == 1
+    assert not continues(held, emulator)
+    assert f"Batch {held} had not ended at" in (logged := capsys.readouterr().out)
+    assert "the next pass asks for the others synchronously" in logged
+
+
+def test_a_batch_that_ends_before_the_switch_time_is_left_alone(
+    connections: pytest.MonkeyPatch, emulator: Emulator
+) -> None:
+    record(batch_id := make_batch(), RUN)
+    assert fire(switching(batch_id, 30))["counts"]["succeeded"] == 1
+    assert not any(call["path"].endswith("/cancel") for call in emulator.log()["calls"])
+
+
+def test_a_batch_that_ends_at_the_moment_of_the_cancel_keeps_its_answers(
+    connections: pytest.MonkeyPatch, emulator: Emulator
+) -> None:
+    record(batch_id := make_batch(), RUN)
+    assert fire(switching(batch_id))["counts"]["succeeded"] == 1
+
+
+@pytest.mark.parametrize(
+    ("holders", "chunk"),
+    [([RUN, "another run"], CHUNK), (["another run"], CHUNK), ([RUN], layout.chunk("tickets", "unlisted"))],
+)
+def test_a_batch_that_another_run_needs_is_waited_for_beyond_the_switch_time(
+    held: str, emulator: Emulator, capsys: pytest.CaptureFixture[str], holders: list[str], chunk: str
+) -> None:
+    record(held, *holders)
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(anext(switching(held, chunk=chunk).run()), 1.5))
+    assert continues(held, emulator)
+    logged = capsys.readouterr().out
+    assert logged.count("It is not canceled, because other runs may need it") == 1
+    assert (", ".join(holders) if chunk == CHUNK else "the ledger does not list them") in logged
+
+
+def test_a_cancel_that_fails_is_repeated(held: str, emulator: Emulator) -> None:
+    emulator.set_faults([{"kind": "stuck"}, {"kind": "http_error", "on": "cancel", "status": 503, "times": 1}])
+    assert fire(switching(held))["counts"]["canceled"] == 1
+
+
+def test_a_trigger_that_is_restarted_after_the_cancel_waits_for_the_end(held: str, emulator: Emulator) -> None:
+    for _ in range(2):
+        assert fire(switching(held))["counts"]["canceled"] == 1

@@ -256,3 +256,13 @@ def test_model_ids_are_listed_and_empty_if_the_call_fails(claude: Claude, emulat
 def test_a_model_has_its_retirement_date(claude: Claude) -> None:
     found = {name: claude.model(name) for name in ("claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-5-5")}
     assert [model and model.retires_on for model in found.values()] == [date(2027, 1, 22), date(2026, 11, 30), None]
+
+
+def test_an_ended_batch_has_the_time_of_its_end(claude: Claude, emulator: Emulator) -> None:
+    emulator.set_faults([{"kind": "duration", "seconds": 600}])
+    batch_id = claude.create(body(), since=datetime.now(UTC))
+    assert claude.retrieve(batch_id).ended_at is None
+    emulator.advance_clock(601)
+    status = claude.retrieve(batch_id)
+    assert status.ended_at
+    assert timedelta(seconds=600) <= status.ended_at - status.created_at < timedelta(seconds=602)

@@ -4,7 +4,15 @@ import msgspec
 import pytest
 
 from include.enrichment.errors import ApiError
-from include.gateways.claude_responses import BatchPage, CreatedBatch, Model, decode
+from include.gateways.claude_responses import Batch, BatchPage, CreatedBatch, Model, decode
+
+BATCH = {
+    "id": "b",
+    "processing_status": "in_progress",
+    "request_counts": dict.fromkeys(["processing", "succeeded", "errored", "canceled", "expired"], 0),
+    "created_at": "2026-11-01T00:00:00Z",
+    "expires_at": "2026-11-02T00:00:00Z",
+}
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"null", b'{"id": ""}', b'{"id": 1}', b"<p>Please log in"])
@@ -15,15 +23,8 @@ def test_a_create_response_without_an_id_did_not_come_from_the_api(content: byte
 
 
 def test_the_cursor_of_a_page_is_its_last_id_if_there_are_more() -> None:
-    batch = {
-        "id": "b",
-        "processing_status": "in_progress",
-        "request_counts": dict.fromkeys(["processing", "succeeded", "errored", "canceled", "expired"], 0),
-        "created_at": "2026-11-01T00:00:00Z",
-        "expires_at": "2026-11-02T00:00:00Z",
-    }
     for has_more, after in ((True, "b"), (False, None)):
-        content = msgspec.json.encode({"data": [batch], "has_more": has_more, "last_id": "b"})
+        content = msgspec.json.encode({"data": [BATCH], "has_more": has_more, "last_id": "b"})
         assert decode(BatchPage, content).after == after
 
 
@@ -59,3 +60,13 @@ def test_the_context_window_and_what_a_model_reads_are_known_if_the_api_says_so(
     """
     found = decode(Model, content).described()
     assert (found.context_tokens, found.pdfs, found.images) == (200_000, False, True)
+
+
+@pytest.mark.parametrize(
+    ("processing_status", "ended", "stopped"),
+    [("in_progress", False, False), ("canceling", False, True), ("ended", True, True)],
+)
+def test_a_canceled_batch_has_stopped_before_it_has_ended(processing_status: str, ended: bool, stopped: bool) -> None:
+    content = msgspec.json.encode(BATCH | {"processing_status": processing_status, "ended_at": None})
+    status = decode(Batch, content).status()
+    assert (status.ended, status.stopped, status.ended_at) == (ended, stopped, None)

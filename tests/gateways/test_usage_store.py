@@ -93,8 +93,8 @@ def test_the_records_of_one_pipeline_are_read(lake: Lake) -> None:
 
 def test_the_creation_time_of_a_batch_is_found_without_its_day(lake: Lake) -> None:
     UsageStore(lake).add(usage_line("b", NOON))
-    assert UsageStore(lake).created_at("tickets", "b") == NOON
-    assert UsageStore(lake).created_at("other", "b") is None
+    assert UsageStore(lake).times("tickets", "b") == (NOON, None)
+    assert UsageStore(lake).times("other", "b") is None
 
 
 def test_a_damaged_record_is_an_error_and_not_skipped(lake: Lake) -> None:
@@ -132,4 +132,4 @@ def test_foreign_objects_in_the_folder_are_ignored(lake: Lake) -> None:
         lake.write(layout.usage_folder(NOON.date()) + name, b"")
     assert read(lake, 2, 2) == []
     assert UsageStore(lake).batches() == set()
-    assert UsageStore(lake).created_at("tickets", "b") is None
+    assert UsageStore(lake).times("tickets", "b") is None

@@ -17,17 +17,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from include.enrichment.batches import submission
+from include.enrichment.batches.ledger import Entry
 from include.enrichment.errors import ApiError, BudgetExceeded, LakeError, NotSent, NotYet, SpecError
 from include.enrichment.runs.partition import Partition
-from include.enrichment.storage.layout import RunFolder
+from include.enrichment.storage.layout import RunFolder, asked_id, chunk_id_of
 from include.gateways.ledger_store import Ledger
-from include.steps.files.chunk_files import request_ids_of
+from include.steps.files.chunk_files import read_chunk, request_ids_of
 from include.steps.files.extracted import fetch_rows, read_extracted
 from include.steps.plan import plan
 from include.steps.planning.plan_files import read_plan
 from tests.fixtures.flow import Flow, another_run, sizes, write_tickets
 from tests.fixtures.lake import delete
-from tests.fixtures.planning import change
+from tests.fixtures.planning import change, change_request
 
 
 def update(flow: Flow, sql: str) -> None:
@@ -90,6 +91,63 @@ def test_a_pass_of_more_chunks_than_can_be_mapped_changes_nothing(twenty: Flow, 
         plan(twenty.folder, pass_name="main", lake=twenty.lake, most_chunks=9)
     assert twenty.ledger.find_open() is None
     assert len(plan(twenty.folder, pass_name="main", lake=twenty.lake, most_chunks=10)) == 10
+
+
+# Batches or synchronous requests
+
+
+def planned(flow: Flow, pass_name: str = "main") -> tuple[list[str], list[str]]:
+    """The chunks of a pass that are sent in batches, and those that are asked synchronously."""
+    flow.plan(pass_name)
+    made = read_plan(flow.lake, flow.folder, pass_name, read_extracted(flow.lake, flow.folder).extracted_at)
+    assert made
+    assert all(read_chunk(flow.lake, key).synchronous == (key in made.synchronous) for key in made.chunks)
+    return [key for key in made.chunks if key not in made.synchronous], made.synchronous
+
+
+def test_the_mode_is_chosen_for_each_pass(twenty: Flow, tmp_path: Path) -> None:
+    change_request(twenty, tmp_path, "mode: auto", "limits: {canary_rows: 5, batch_requests: 8, synchronous_below: 16}")
+    twenty.extract()
+    batches, asked = planned(twenty, "canary")
+    assert (len(batches), len(asked)) == (0, 1)
+    batches, asked = planned(twenty)
+    assert (len(batches), len(asked)) == (3, 0)
+
+
+def test_synchronous_chunks_are_not_counted_as_mapped_tasks(twenty: Flow, tmp_path: Path) -> None:
+    change_request(twenty, tmp_path, "mode: synchronous", "limits: {batch_requests: 8}")
+    twenty.extract()
+    assert len(plan(twenty.folder, pass_name="main", lake=twenty.lake, most_chunks=0)) == 3
+
+
+def test_a_chunk_that_was_never_sent_is_taken_over_by_a_plan_in_the_other_mode(twenty: Flow, tmp_path: Path) -> None:
+    (batch,), _ = planned(twenty)
+    change_request(twenty, tmp_path, "mode: synchronous")
+    twenty.extract()
+    _, (asked,) = planned(twenty)
+    assert asked != batch
+    with pytest.raises(NotSent):
+        twenty.submit(batch)
+    assert planned(twenty) == ([], [asked])
+    change_request(twenty, tmp_path, "mode: batch")
+    twenty.extract()
+    (again,), _ = planned(twenty)
+    assert again not in (batch, asked)
+    twenty.submit(again)
+    assert twenty.requests_sent() == 20
+
+
+def test_a_chunk_in_flight_keeps_its_mode(twenty: Flow, tmp_path: Path) -> None:
+    change_request(twenty, tmp_path, "mode: synchronous")
+    twenty.extract()
+    _, (asked,) = planned(twenty)
+    chunk_id = chunk_id_of(asked)
+    now = datetime.now(UTC)
+    entry = Entry.planned(chunk_id=chunk_id, pipeline="tickets", chunk=asked, requests=20, run_id="manual__1", at=now)
+    twenty.ledger.write(entry.becomes("asking", at=now, batch_id=asked_id(chunk_id), asked_since=now), over=None)
+    change_request(twenty, tmp_path, "mode: batch")
+    twenty.extract()
+    assert planned(twenty) == ([], [asked])
 
 
 # What is answered or in flight is not sent

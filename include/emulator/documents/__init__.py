@@ -1,1 +1,1 @@
-"""Documents and images of requests: their pages, their text, and their tokens."""
+"""Documents and images of requests: their pages, text and tokens; and the values that documents and texts name."""

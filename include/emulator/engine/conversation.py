@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from include.emulator.answers.tool_calls import Dialogue, PastCall
 from include.emulator.api_errors import RequestRejected
 from include.emulator.billing.prompt_cache import Marker, tokens_of
 from include.emulator.documents.document import Document
@@ -32,13 +33,17 @@ _decode = msgspec.json.Decoder().decode
 class Conversation:
     """The messages of a request, reduced to what an answer needs."""
 
-    #: All text of the user's turns.
+    #: All text of the user's turns, and of the tools' results.
     text: str
     #: The part of it before the first answer, which a repair shares with the request that it repairs.
     question: str
     documents: tuple[Document, ...]
     #: "PDF" or "image" if it has any; None: it is all text.
     pictures: str | None
+    #: What the tools were called with, and what they returned.
+    dialogue: Dialogue
+    #: Whether it ends with an answer that was paused.
+    paused: bool
     #: Tokens of the whole prompt, tools and system included.
     tokens: int
     markers: tuple[Marker, ...]
@@ -65,16 +70,66 @@ def read_conversation(
             asked = len(texts)
         for where, block in _blocks(index, turn):
             blocks.append((where, block))
-            if turn["role"] == "user" and block["type"] == "text":
-                texts.append(block["text"])
-    _check_ending(turns[-1], frame)
+            if turn["role"] == "user" and block["type"] in ("text", "tool_result"):
+                texts.append(_text_of(block))
+    _check_tool_results(turns)
+    paused = _is_paused(turns[-1])
+    if not paused:
+        _check_ending(turns[-1], frame)
     if frame.output is not None and any(_cites(block) for _, block in blocks):
         raise RequestRejected("output_config.format: citations cannot be combined with structured outputs")
     text = "\n".join(texts)
     attached = read_attachments([one for one in blocks if one[1]["type"] in _ATTACHED], frame.model, open_file)
     tokens, markers = _weigh(blocks, list(_tokens(blocks, attached.tokens)), frame)
     question = text if asked is None else "\n".join(texts[:asked])
-    return Conversation(text, question, attached.documents, attached.pictures, tokens, markers)
+    dialogue = Dialogue(question=question, texts=texts[::-1], past=_past_calls([block for _, block in blocks]))
+    return Conversation(text, question, attached.documents, attached.pictures, dialogue, paused, tokens, markers)
+
+
+def _text_of(block: dict[str, Any]) -> str:
+    """Return a text, or that of a tool's result."""
+    if block["type"] == "text":
+        return str(block["text"])
+    content = block.get("content", "")
+    if isinstance(content, str):
+        return content
+    return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+
+
+def _past_calls(blocks: list[dict[str, Any]]) -> list[PastCall]:
+    failed = {block.get("tool_use_id"): block.get("is_error") is True for block in blocks if _is(block, "tool_result")}
+    calls = (block for block in blocks if _is(block, "tool_use"))
+    return [PastCall(str(call.get("name")), call.get("input"), failed.get(call.get("id"), False)) for call in calls]
+
+
+def _check_tool_results(turns: list[dict[str, Any]]) -> None:
+    """Check that each call of a tool has its result in the next turn, and each result its call in the last one."""
+    called: list[str] = []
+    for index, turn in enumerate(turns):
+        blocks = turn["content"] if isinstance(turn["content"], list) else []
+        results = [str(block.get("tool_use_id")) for block in blocks if _is(block, "tool_result")]
+        if missing := [call for call in called if call not in results]:
+            raise RequestRejected(
+                f"messages.{index - 1}: `tool_use` ids were found without `tool_result` blocks immediately after: "
+                f"{', '.join(missing)}. Each `tool_use` block must have a corresponding `tool_result` block in the "
+                "next message."
+            )
+        if extra := [result for result in results if result not in called]:
+            raise RequestRejected(
+                f"messages.{index}.content.0: unexpected `tool_use_id` found in `tool_result` blocks: {extra[0]}. Each "
+                "`tool_result` block must have a corresponding `tool_use` block in the previous message."
+            )
+        called = [str(block.get("id")) for block in blocks if _is(block, "tool_use")]
+
+
+def _is_paused(last: dict[str, Any]) -> bool:
+    """Return whether the last turn is an answer that waits for a tool of the server."""
+    content = last["content"]
+    return bool(last["role"] == "assistant" and isinstance(content, list) and _is(content[-1], "server_tool_use"))
+
+
+def _is(block: dict[str, Any], kind: str) -> bool:
+    return bool(block["type"] == kind)
 
 
 def _weigh(blocks: list[tuple[str, dict[str, Any]]], tokens: list[int], frame: Frame) -> tuple[int, tuple[Marker, ...]]:

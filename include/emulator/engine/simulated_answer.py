@@ -17,6 +17,7 @@ from include.emulator.answers import bad_evidence, bad_texts
 from include.emulator.answers.citations import quoting_blocks
 from include.emulator.answers.instructions import NONE
 from include.emulator.answers.source import Source
+from include.emulator.answers.tool_calls import Call, choose_calls, make_input
 from include.emulator.api_errors import RequestRejected
 from include.emulator.billing.prompt_cache import BYTES_PER_TOKEN, Cache, Usage, tokens_of
 from include.emulator.draws import Draws, digest
@@ -34,8 +35,10 @@ from include.emulator.faults.row_kinds import (
     InventedQuote,
     LostPlaceholder,
     ParaphrasedQuote,
+    PauseTurn,
     Refusal,
     RowFault,
+    Runaway,
     TooLong,
     Truncated,
     ViolatesSchema,
@@ -48,6 +51,7 @@ from include.emulator.faults.row_kinds import (
 MAX_BYTES = 32_000_000
 
 _PLAIN_WORDS = (10, 49)
+_THOUGHT = {"type": "thinking", "thinking": "simulated thinking", "signature": "simulated"}
 
 _read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -110,17 +114,14 @@ def make_message(
         draws = Draws(digest(0, "duplicate", source.language or ""))
     if isinstance(fault, Refusal):
         return _refusal(frame, request_seed, billed, tier, fault)
-    if frame.tools.forced is not None:
-        name, maker = frame.tools.forced
-        call = {
-            "type": "tool_use",
-            "id": f"toolu_simulated_{request_seed:016x}",
-            "name": name,
-            "input": maker(draws, source),
-        }
-        output = tokens_of(len(msgspec.json.encode(call["input"])))
-        usage = _usage(frame, billed, output, 0, tier)
-        return _message(frame, request_seed, [call], "tool_use", usage)
+    if isinstance(fault, PauseTurn) and not prompt.conversation.paused:
+        query = {"query": source.write(NONE, draws)}
+        return _acting(
+            frame, request_seed, billed, tier, thinking, [_call("srvtoolu", request_seed, 0, "web_search", query)]
+        )
+    if calls := _tool_calls(prompt, draws, source, runaway=isinstance(fault, Runaway)):
+        blocks = [_call("toolu", request_seed, number, one.name, one.input) for number, one in enumerate(calls)]
+        return _acting(frame, request_seed, billed, tier, thinking, blocks)
     of_model = [one for one in values if one.model is None or models.find(one.model) is frame.model]
     blocks = _blocks(frame, draws, source, lambda output: _set_values(output, of_model, prompt, request_seed))
     whole = "".join(block["text"] for block in blocks)
@@ -128,7 +129,7 @@ def make_message(
     room = frame.max_tokens - thinking
     content: list[dict[str, Any]] = []
     if thinking:
-        content.append({"type": "thinking", "thinking": "simulated thinking", "signature": "simulated"})
+        content.append(_THOUGHT)
     if isinstance(fault, Truncated):
         text = text[: len(text) // 2]
     elif tokens_of(len(text.encode())) <= room:
@@ -140,6 +141,35 @@ def make_message(
         content.append({"type": "text", "text": kept})
     usage = _usage(frame, billed, frame.max_tokens, min(thinking, frame.max_tokens), tier)
     return _message(frame, request_seed, content if frame.max_tokens else [], "max_tokens", usage)
+
+
+def _tool_calls(prompt: Prompt, draws: Draws, source: Source, *, runaway: bool) -> list[Call]:
+    tools, dialogue = prompt.frame.tools, prompt.conversation.dialogue
+    if runaway and tools.callable:
+        # By the question alone, so that each call has the same input.
+        steady = Draws(digest(0, "runaway", dialogue.question))
+        first = tools.callable[0]
+        return [Call(first.name, make_input(first, [dialogue.question], steady, Source(dialogue.question)))]
+    return choose_calls(tools.callable, dialogue, draws, source, must=tools.forced, parallel=tools.parallel)
+
+
+def _call(prefix: str, request_seed: int, number: int, name: str, input: Any) -> dict[str, Any]:
+    kind = "tool_use" if prefix == "toolu" else "server_tool_use"
+    id = f"{prefix}_simulated_{request_seed:016x}{number or ''}"
+    return {"type": kind, "id": id, "name": name, "input": input}
+
+
+def _acting(
+    frame: Frame, request_seed: int, billed: Usage, tier: str, thinking: int, calls: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return a message that calls tools; without them if it is longer than ``max_tokens``."""
+    content = [_THOUGHT] if thinking else []
+    output = thinking + sum(tokens_of(len(msgspec.json.encode(call["input"]))) for call in calls)
+    if output > frame.max_tokens:
+        usage = _usage(frame, billed, frame.max_tokens, min(thinking, frame.max_tokens), tier)
+        return _message(frame, request_seed, content, "max_tokens", usage)
+    reason = "tool_use" if calls[0]["type"] == "tool_use" else "pause_turn"
+    return _message(frame, request_seed, [*content, *calls], reason, _usage(frame, billed, output, thinking, tier))
 
 
 def seed_request(seed: int, custom_id: str, params: bytes | memoryview | msgspec.Raw) -> int:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import fcntl
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import msgspec
@@ -253,11 +253,12 @@ class Store:
         ]
         self._db.executemany(_WARM, rows)
 
-    def warm_prefixes(self, scope: str, at: int) -> frozenset[str]:
-        """Return the prefixes that a request begun at this time would find."""
-        rows = self._db.execute(
-            "SELECT prefix FROM prefixes WHERE scope = ? AND readable_at <= ? AND expires_at > ?", (scope, at, at)
-        )
+    def warm_prefixes(self, scope: str, at: int, among: Collection[str] | None = None) -> frozenset[str]:
+        """Return the prefixes (None: all; else of these) that a request begun at this time would find."""
+        sql = "SELECT prefix FROM prefixes WHERE scope = ? AND readable_at <= ? AND expires_at > ?"
+        if among is not None:
+            sql += f" AND prefix IN ({', '.join('?' * len(among))})"
+        rows = self._db.execute(sql, (scope, at, at, *(among or ())))
         return frozenset(prefix for (prefix,) in rows)
 
     # Log

@@ -1,4 +1,4 @@
-"""The tools of a request: checked, and the one that the answer must use."""
+"""The tools of a request: checked, and what the answer may do with them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from include.emulator.answers import structured_outputs
-from include.emulator.answers.schema_values import Maker, compile_schema
+from include.emulator.answers.schema_values import compile_schema
+from include.emulator.answers.tool_calls import Tool
 from include.emulator.api_errors import RequestRejected
 from include.emulator.engine.models import Model
 
@@ -18,8 +19,12 @@ class Tools:
     """The tools of a request."""
 
     blocks: list[dict[str, Any]]
-    #: Name and input of the tool call that the answer must be; None for an answer in words.
-    forced: tuple[str, Maker] | None
+    #: Those that the answer may call.
+    callable: tuple[Tool, ...] = ()
+    #: Whether it must call one.
+    forced: bool = False
+    #: Whether it may call two at once.
+    parallel: bool = True
 
 
 def read_tools(fields: dict[str, Any], model: Model) -> Tools:
@@ -34,7 +39,7 @@ def read_tools(fields: dict[str, Any], model: Model) -> Tools:
         raise RequestRejected("tools: Tool names must be unique.")
     if sum(block.get("strict") is True for block in blocks) > MAX_STRICT_TOOLS:
         raise RequestRejected(f"tools: at most {MAX_STRICT_TOOLS} strict tools are supported")
-    return Tools(blocks, _forced(fields.get("tool_choice"), blocks, model))
+    return _chosen(fields.get("tool_choice", {"type": "auto"}), blocks, model)
 
 
 def _check(index: int, block: object) -> None:
@@ -53,25 +58,30 @@ def _check(index: int, block: object) -> None:
         structured_outputs.check(schema, f"tools.{index}.custom.input_schema")
 
 
-def _forced(choice: object, blocks: list[dict[str, Any]], model: Model) -> tuple[str, Maker] | None:
-    if choice is None:
-        return None
+def _chosen(choice: object, blocks: list[dict[str, Any]], model: Model) -> Tools:
     kind = choice.get("type") if isinstance(choice, dict) else None
     if not isinstance(choice, dict) or kind not in ("auto", "any", "tool", "none"):
         raise RequestRejected(
             f"tool_choice: Input tag {str(kind)!r} found using 'type' does not match any expected tag"
         )
-    if kind in ("auto", "none"):
-        return None
-    if not model.forced_tools:
+    if kind == "none":
+        return Tools(blocks)
+    forced = kind != "auto"
+    if forced and not model.forced_tools:
         raise RequestRejected('tool_choice: type "tool" and "any" are not supported for this model.')
     custom = [block for block in blocks if "input_schema" in block]
-    wanted = [block for block in custom if kind == "any" or block["name"] == choice.get("name")]
-    if not wanted:
+    wanted = [block for block in custom if kind != "tool" or block["name"] == choice.get("name")]
+    if forced and not wanted:
         raise RequestRejected(f"Tool '{choice.get('name', '')}' not found in provided tools")
+    tools = tuple(_compile(blocks.index(block), block) for block in wanted)
+    return Tools(blocks, tools, forced, choice.get("disable_parallel_tool_use") is not True)
+
+
+def _compile(index: int, block: dict[str, Any]) -> Tool:
+    schema = block["input_schema"]
     try:
-        return str(wanted[0]["name"]), compile_schema(wanted[0]["input_schema"])
+        return Tool(str(block["name"]), schema, compile_schema(schema))
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         # Only strict tools must keep to the supported subset, so any object may be here.
-        where = f"tools.{blocks.index(wanted[0])}.custom.input_schema"
+        where = f"tools.{index}.custom.input_schema"
         raise RequestRejected(f"{where}: JSON schema is invalid. It must match JSON Schema draft 2020-12") from error

@@ -12,7 +12,7 @@ on a whole batch        stuck  leaky_counters  duration  unfinished           \\
 on rows of a batch      errored  expired  canceled  refusal  truncated        /  a second download see the same batch
                         invalid_json  violates_schema  wrong_case_enum  blank  wrong_language  lost_placeholder
                         too_long  duplicate_text  invented_number  forbidden_text
-                        could_not_process  wrong_page  paraphrased_quote  invented_quote
+                        runaway  pause_turn  could_not_process  wrong_page  paraphrased_quote  invented_quote
 on what answers say     accuracy  preference                                     as above
 on a message            rate_limit  lost_answer  stream_error
 on a results download   cut_results  stall_results  gzip_results  no_final_newline  missing_lines  duplicate_lines
@@ -41,7 +41,9 @@ from include.emulator.faults.row_kinds import (
     InventedQuote,
     LostPlaceholder,
     ParaphrasedQuote,
+    PauseTurn,
     Refusal,
+    Runaway,
     TooLong,
     Truncated,
     ViolatesSchema,
@@ -245,6 +247,8 @@ AnyFault = (
     | Expired
     | Canceled
     | Refusal
+    | Runaway
+    | PauseTurn
     | Truncated
     | InvalidJson
     | ViolatesSchema

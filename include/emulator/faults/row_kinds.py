@@ -126,6 +126,14 @@ class InventedQuote(RowFault, frozen=True):
     """The row succeeds with evidence that quotes what stands nowhere in the document."""
 
 
+class Runaway(RowFault, frozen=True):
+    """The answer calls the first of the request's tools, with the same input, whatever the results so far."""
+
+
+class PauseTurn(RowFault, frozen=True):
+    """The answer stops with ``stop_reason: pause_turn``; sent back at the end of the messages, it is continued."""
+
+
 class ForbiddenText(RowFault, frozen=True, kw_only=True):
     """The row succeeds with texts that contain ``text``."""
 

@@ -17,8 +17,10 @@ from include.emulator.engine import models
 from include.emulator.engine.attachments import OpenFile, no_files, with_file_contents
 from include.emulator.engine.models import Model
 from include.emulator.engine.simulated_answer import MAX_BYTES, Prompt, make_message, read_prompt
+from include.emulator.faults.answer_kinds import AnswerFault
 from include.emulator.faults.kinds import HttpError
 from include.emulator.faults.message_kinds import LostAnswer, RateLimit, StreamError
+from include.emulator.faults.row_kinds import Canceled, CouldNotProcess, Errored, Expired, PauseTurn, RowFault
 from include.emulator.http.paging import read_page, render_page
 from include.emulator.http.rate_limits import RateLimits
 from include.emulator.http.server import Call, json_response, simulated_error
@@ -40,10 +42,12 @@ async def create_message(call: Call) -> Response:
     # Separate from the batches' cache: neither warms the other.
     scope, store = f"{call.workspace}/synchronous", call.server.store
     now = call.now
-    cache = Cache(store.warm_prefixes(scope, now), warm_hit_percent=100)
-    seed = digest(call.server.seed, hash_params(params))
+    cache = Cache(store.warm_prefixes(scope, now, _prefixes(prompt)), warm_hit_percent=100)
+    identity = hash_params(params)
+    fault = _row_fault(call, identity, params, prompt)
+    values = list(call.server.strikes(call.workspace, AnswerFault, lambda fault: fault.strikes(params)))
     try:
-        message = make_message(prompt, seed, cache, "standard")
+        message = make_message(prompt, digest(call.server.seed, identity), cache, "standard", fault, values)
     except RequestRejected as rejection:
         raise rejection.to_api_error() from rejection
     limits = _rate_limits(call, prompt.frame.model)
@@ -51,9 +55,14 @@ async def create_message(call: Call) -> Response:
     limits.take(message["usage"])
     store.warm(scope, cache.touched, started_at=now, readable_at=now)
     store.messages.add(call.workspace, with_file_contents(params, _files(params, call)), message)
-    if fault := call.strike(HttpError, lambda fault: fault.on == "messages" and fault.created):
-        raise simulated_error(fault)
+    if error := call.strike(HttpError, lambda fault: fault.on == "messages" and fault.created):
+        raise simulated_error(error)
     return _response(call, message, limits.headers(), streamed=_is_true(fields.get("stream")))
+
+
+def _prefixes(prompt: Prompt) -> set[str]:
+    markers = prompt.conversation.markers
+    return {marker.prefix for marker in markers} | {prefix for marker in markers for prefix, _ in marker.earlier}
 
 
 def _rate_limits(call: Call, model: Model) -> RateLimits:
@@ -68,6 +77,29 @@ def _check_rate(call: Call, limits: RateLimits, usage: Mapping[str, Any] | None)
     limit, error = exceeded
     if call.strike(RateLimit, lambda fault: fault is limit):
         raise error
+
+
+def _row_fault(call: Call, identity: str, params: bytes, prompt: Prompt) -> RowFault | None:
+    """
+    Return the fault for rows that strikes a message. Raises ApiError if it has no answer.
+
+    A chance is a message that meets the fault's conditions. A message never expires, and nobody cancels it.
+    """
+    pictures, paused = prompt.conversation.pictures, prompt.conversation.paused
+
+    def applies(fault: RowFault) -> bool:
+        if isinstance(fault, Expired | Canceled) or (isinstance(fault, PauseTurn) and paused):
+            return False
+        if isinstance(fault, CouldNotProcess) and pictures is None:
+            return False
+        return fault.strikes(call.server.seed, identity, params)
+
+    fault = call.strike(RowFault, applies)
+    if isinstance(fault, Errored):
+        raise RequestRejected(fault.message, type=fault.error_type).to_api_error()
+    if isinstance(fault, CouldNotProcess):
+        raise ApiError(400, f"Could not process {pictures}")
+    return fault
 
 
 def _response(call: Call, message: dict[str, Any], headers: Mapping[str, str], *, streamed: bool) -> Response:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import string
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -44,7 +43,6 @@ CALLS_PER_MINUTE = 1000
 # Keys with this prefix are rejected, so that tests can send an invalid key.
 INVALID_KEY_PREFIX = "invalid"
 
-_ALPHABET = string.ascii_letters + string.digits
 _MINUTE = 60 * SECOND
 #: The group of endpoints whose calls count together; that of all others is "".
 _GROUPS: dict[str, str] = {
@@ -126,7 +124,7 @@ def json_response(body: object, status: int = 200, headers: Mapping[str, str] | 
 
 def random_id(prefix: str) -> str:
     """Return a new id in the API's format: a prefix and 24 characters."""
-    return prefix + "01" + "".join(secrets.choice(_ALPHABET) for _ in range(22))
+    return f"{prefix}01{secrets.token_hex(11)}"
 
 
 def key_of(request: Request) -> str | None:
@@ -146,7 +144,7 @@ def endpoint(server: Server, name: Endpoint, handler: Handler) -> Callable[[Requ
     """Wrap a route with the work that all routes share."""
 
     async def serve(request: Request) -> Response:
-        request_id = random_id("req_")
+        request_id = random_id("req_simulated_")
         key = key_of(request)
         workspace = workspace_of(key) if key else "unknown"
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
@@ -175,7 +173,9 @@ def endpoint(server: Server, name: Endpoint, handler: Handler) -> Callable[[Requ
             return response  # without a response there is no status to log
         if "cf-ray" not in response.headers:  # a response of the proxy in front carries none of these
             # The limits of a message are those of its model.
-            response.headers.update({**_standard_headers(server, workspace, name, request_id), **response.headers})
+            standard = _standard_headers(server, workspace, name, request_id)
+            given = {name for name, _ in response.raw_headers}
+            response.raw_headers += [one for one in standard if one[0] not in given]
         server.store.log_status(number, response.status_code)
         return response
 
@@ -230,13 +230,13 @@ def retry_after(seconds: float | None) -> dict[str, str]:
     return {} if seconds is None else {"retry-after": f"{seconds:g}"}
 
 
-def _standard_headers(server: Server, workspace: str, name: Endpoint, request_id: str) -> dict[str, str]:
+def _standard_headers(server: Server, workspace: str, name: Endpoint, request_id: str) -> list[tuple[bytes, bytes]]:
     minute = server.store.now(workspace) // _MINUTE
     used = server.calls_this_minute(workspace, name)
     faults = (armed.fault for armed in server.store.faults.of(workspace))
     limits = [fault.calls for fault in faults if isinstance(fault, CallsPerMinute) and fault.on == _GROUPS.get(name)]
     limit = limits[0] if limits else CALLS_PER_MINUTE
-    return {
+    headers = {
         "request-id": request_id,
         "anthropic-organization-id": ORGANIZATION,
         "anthropic-workspace-id": workspace,
@@ -244,3 +244,4 @@ def _standard_headers(server: Server, workspace: str, name: Endpoint, request_id
         "anthropic-ratelimit-requests-remaining": str(max(limit - used, 0)),
         "anthropic-ratelimit-requests-reset": f"{timestamp((minute + 1) * _MINUTE)}",
     }
+    return [(header.encode(), value.encode()) for header, value in headers.items()]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from starlette.responses import StreamingResponse
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 #: An idle stream has a ping this often, so that no proxy takes it for dead.
 PING_SECONDS = 10.0
@@ -20,7 +21,7 @@ _encode = msgspec.json.Encoder().encode
 _PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 
-class EventStream(StreamingResponse):
+class EventStream(Response):
     """
     A streamed message.
 
@@ -28,21 +29,26 @@ class EventStream(StreamingResponse):
     """
 
     def __init__(self, events: Sequence[bytes], headers: Mapping[str, str]) -> None:
-        super().__init__(self._pieces(), headers=headers, media_type="text/event-stream; charset=utf-8")
+        super().__init__(headers=headers, media_type="text/event-stream; charset=utf-8")
+        del self.headers["content-length"]
         self.events = events
         self.delay_seconds = 0.0
 
-    async def _pieces(self) -> AsyncIterator[bytes]:
-        if not self.delay_seconds:  # faster in one piece, and the same bytes
-            yield b"".join(self.events)
-            return
-        yield self.events[0]
-        rest = self.delay_seconds
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        events, rest = self.events, self.delay_seconds
+        if rest:
+            await _send(send, events[0], more=True)
+            events = events[1:]
         while rest > 0:
             await asyncio.sleep(min(rest, PING_SECONDS))
             rest -= PING_SECONDS
-            yield _PING
-        yield b"".join(self.events[1:])
+            await _send(send, _PING, more=True)
+        await _send(send, b"".join(events), more=False)
+
+
+async def _send(send: Send, body: bytes, *, more: bool) -> None:
+    await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
 def events_of(message: Mapping[str, Any]) -> list[bytes]:

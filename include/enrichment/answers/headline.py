@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from decimal import Decimal
 
     from include.enrichment.answers.manifest import Manifest
@@ -84,6 +84,11 @@ def extracted(rows: int | None, *, requests: int, unsendable: int) -> str:
 def planned(chunks: Collection[str]) -> str:
     """Return the result of `plan`: ``2 chunks``."""
     return _count(len(chunks), "chunk") if chunks else "nothing to send"
+
+
+def asked(counts: Mapping[str, int]) -> str:
+    """Return the result of `ask`: ``118 succeeded, 2 invalid``, by what became of the requests."""
+    return ", ".join(f"{number:,} {name}" for name, number in counts.items() if number)
 
 
 def forecast(dry_run: DryRun) -> str:

@@ -1,4 +1,4 @@
-"""Decides whether a batch may be canceled when the task that waits for it is killed."""
+"""Decides whether a batch may be canceled: when the task that waits for it is killed, and at its switch time."""
 
 from __future__ import annotations
 
@@ -19,4 +19,9 @@ def may_cancel(task_state: str | None, run_id: str, holders: Sequence[str]) -> b
     :param run_id: the run of that task instance
     :param holders: the runs that hold the batch according to the ledger; empty if unknown
     """
-    return task_state in _FINAL_STATES and set(holders) == {run_id}
+    return task_state in _FINAL_STATES and is_only_holder(run_id, holders)
+
+
+def is_only_holder(run_id: str, holders: Sequence[str]) -> bool:
+    """Return whether no other run than this one waits for the batch. False if the holders are unknown."""
+    return set(holders) == {run_id}

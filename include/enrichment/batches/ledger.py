@@ -18,7 +18,7 @@ _FOLLOWS: dict[State, tuple[State, ...]] = {
     "submitting": ("submitted", "planned", "unclear", "submitting"),
     "unclear": ("submitted", "submitting", "planned"),
     "submitted": ("landed",),
-    "asking": ("asking", "landed"),
+    "asking": ("asking", "planned", "landed"),
     "landed": ("landed",),
     "withdrawn": ("submitted",),
 }
@@ -74,7 +74,8 @@ class Entry(Versioned):
     lost. Only the API's list of batches settles these two. ``planned`` follows only if the API certainly made no batch.
 
     A synchronous chunk is ``asking`` from before its first call until its answers are loaded. Its batch id is
-    layout.asked_id(). The process that asks renews ``changed_at``; if it does not, another one may go on.
+    layout.asked_id(). One process alone asks it, which renews its lease; if it does not, another one may go on.
+    ``planned`` follows only if nothing was asked.
 
     A plan that takes over requests of an unsent chunk makes that chunk ``withdrawn``. It is never sent after that, and
     its other requests continue as the chunk ``remainder``.
@@ -89,6 +90,7 @@ class Entry(Versioned):
     :param was_open: the open chunk before it was withdrawn
     :param remainder: the id of the chunk that holds the rest of a withdrawn one
     :param asked_since: when the first synchronous call of the chunk was about to be made, UTC
+    :param asked_until: the end of the lease of the process that asks it, UTC; None: no process does
     :param strangers: batches that match an unclear create in the list, but hold none of the chunk's requests
     """
 
@@ -108,6 +110,7 @@ class Entry(Versioned):
     was_open: OpenChunk | None = None
     remainder: str | None = None
     asked_since: datetime | None = None
+    asked_until: datetime | None = None
     strangers: list[str] = Field(default_factory=list)
 
     @classmethod
@@ -136,7 +139,7 @@ class Entry(Versioned):
         if (
             state not in _FOLLOWS[self.state]
             or (state in ("submitted", "asking", "landed")) != bool(batch_id)
-            or (self.batch_id and batch_id != self.batch_id)
+            or (self.batch_id and batch_id and batch_id != self.batch_id)
         ):
             raise BatchError(
                 f"Chunk {self.chunk_id} is {self.state} in the ledger and cannot become {state}. Nothing was changed.",

@@ -56,10 +56,19 @@ def describe_plan(pass_name: str, made: PassPlan, *, joined: int) -> str:
     """
     Return what a pass does, in one sentence.
 
-    :param joined: the number of batches that hold the requests in flight
+    :param joined: the number of chunks that hold the requests in flight, the first of the plan's
     """
-    facts = [f"sending {made.to_send:,} in {count_batches(len(made.chunks) - joined)}"] if made.to_send else []
-    facts += [f"waiting for {made.in_flight:,} in flight in {count_batches(joined)}"] if made.in_flight else []
+    waited_for, own = made.chunks[:joined], made.chunks[joined:]
+    facts: list[str] = []
+    if made.to_send and own[0] in made.synchronous:
+        facts.append(f"asking {made.to_send:,} synchronously")
+    elif made.to_send:
+        facts.append(f"sending {made.to_send:,} in {count_batches(len(own))}")
+    if made.in_flight:
+        asked = len(set(waited_for) & set(made.synchronous))
+        where = [count_batches(joined - asked)] if joined > asked else []
+        where += ["synchronous requests"] if asked else []
+        facts.append(f"waiting for {made.in_flight:,} in flight in {' and '.join(where)}")
     return f"Pass {pass_name}: {', '.join(facts) or 'nothing to send'}. The run has {made.requests:,} requests."
 
 

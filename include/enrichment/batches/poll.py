@@ -23,6 +23,8 @@ class BatchStatus:
     A batch as the API describes it.
 
     :param counts: requests by state. They show no progress: all are ``processing`` until the batch has ended
+    :param canceling: it was canceled, and its last requests are still processing
+    :param ended_at: None if it has not ended, or the API does not say
     :param retry_after_seconds: the pause that the API asked for, if any
     """
 
@@ -31,7 +33,14 @@ class BatchStatus:
     counts: dict[str, int]
     created_at: datetime
     expires_at: datetime
+    canceling: bool = False
+    ended_at: datetime | None = None
     retry_after_seconds: float | None = field(default=None, compare=False)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it processes no further request: it has ended, or was canceled."""
+        return self.ended or self.canceling
 
     @property
     def requests(self) -> int:
@@ -55,10 +64,12 @@ class LookAgain:
     """
     The batch may still be running: look again after ``seconds``.
 
+    :param canceling: the batch was canceled, and its last requests are still processing
     :param trouble: the transient error of this look, if any
     """
 
     seconds: float
+    canceling: bool = False
     trouble: str | None = None
 
 
@@ -109,7 +120,7 @@ class BatchPoll:
             return self._overdue(now, f"{status.requests:,} requests are still processing")
         age_seconds = (now - status.created_at).total_seconds()
         pause_seconds = min(self.interval_seconds, max(1.0, age_seconds / 10))
-        return LookAgain(seconds=max(pause_seconds, status.retry_after_seconds or 0))
+        return LookAgain(seconds=max(pause_seconds, status.retry_after_seconds or 0), canceling=status.canceling)
 
     def _after_error(self, error: ApiError | SetupError, now: datetime) -> LookAgain | GiveUp:
         self._not_found_in_a_row = self._not_found_in_a_row + 1 if isinstance(error, BatchNotFound) else 0

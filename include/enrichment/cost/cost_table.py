@@ -7,8 +7,16 @@ from types import MappingProxyType
 
 from include.enrichment.cost.bounds import NAMES
 from include.enrichment.cost.estimate import Estimate, sum_estimates
+from include.enrichment.runs.modes import MODES
 
-_COLUMNS = ("requests", "MB", "input tokens", "output tokens", "low $", "expected $", "high $", "synchronous $")
+_COLUMNS = (
+    *("mode", "requests", "MB", "input tokens", "output tokens"),
+    *("low $", "expected $", "high $", "batch $", "synchronous $", "naive $"),
+)
+_LEGEND = (
+    "MB: size of the requests. Low, expected, high: in the mode of the pass. Batch, synchronous: what to expect in"
+    " either mode. Naive: synchronous, without the prompt cache."
+)
 
 
 def cost_table(
@@ -32,7 +40,7 @@ def cost_table(
     shown += [f"{name}: {one.sources}." for name, one in single.items() if one.requests]
     if any(one.cost_usd is None for one in estimates.values()):
         shown.append("The cost is unknown: prices.yaml has no price for the model.")
-    return "\n".join([*shown, "MB: size of the requests. Synchronous: the same requests without batches and cache."])
+    return "\n".join([*shown, _LEGEND])
 
 
 def _parts(one: Estimate) -> Mapping[str, Estimate]:
@@ -52,12 +60,14 @@ def _lines(name: str, one: Estimate, counts: list[int]) -> Iterator[tuple[str, .
 
 def _line(name: str, one: Estimate, counts: Iterable[str]) -> tuple[str, ...]:
     cost = [getattr(one.cost_usd, bound) if one.cost_usd else None for bound in NAMES]
+    either = [one.modes_usd[mode].expected if mode in one.modes_usd else None for mode in MODES]
     return (
         name,
         *counts,
+        (one.mode or "both") if one.requests else "",
         f"{one.requests:,}",
         f"{one.bytes / 1e6:,.1f}",
         f"{one.input_tokens.expected:,.0f}",
         f"{one.output_tokens.expected:,.0f}",
-        *("?" if amount is None else f"{amount:,.4f}" for amount in (*cost, one.synchronous_usd)),
+        *("?" if amount is None else f"{amount:,.4f}" for amount in (*cost, *either, one.synchronous_usd)),
     )

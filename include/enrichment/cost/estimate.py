@@ -29,6 +29,7 @@ from include.enrichment.cost.history import STANDARD_ERRORS, WARM_HITS, History
 from include.enrichment.cost.prices import prices
 from include.enrichment.cost.prompts import LEAST_ERROR, RULE_OF_THUMB, PromptCase, prompt_cases
 from include.enrichment.cost.token_sample import MOST_PER_BYTE, TokenSample
+from include.enrichment.runs.modes import MODES, Mode
 
 _COLD_HITS = (0.98, 0.3, 0.0)
 _NO_HITS = (0.98, 0.0, 0.0)
@@ -47,6 +48,9 @@ class Estimate(Frozen):
     :param output_tokens: of all answers
     :param cost_usd: None if the model has no known price
     :param synchronous_usd: the price of the expected tokens in synchronous requests without a cache
+    :param mode: how they are sent; None in a sum of both modes
+    :param modes_usd: what they cost in either mode, cache included; empty if the model has no known price, and in an
+        estimate of an earlier version
     :param sources: the evidence for prompts, answers and cache hits, for people; empty in a sum of several estimates
     :param variants: the parts of the estimate by variant; empty if the pipeline has none
     """
@@ -58,6 +62,8 @@ class Estimate(Frozen):
     cost_usd: Usd | None
     synchronous_usd: Decimal | None
     sources: str
+    mode: Mode | None = "batch"
+    modes_usd: dict[Mode, Usd] = Field(default={}, exclude_if=not_)
     variants: dict[str, Estimate] = Field(default={}, exclude_if=not_)
 
 
@@ -83,6 +89,7 @@ def _sum(estimates: Sequence[Estimate], *, variants: dict[str, Estimate]) -> Est
     counted = [one for one in estimates if one.requests] or estimates
     costs = [one.cost_usd for one in counted if one.cost_usd]
     synchronous = [one.synchronous_usd for one in counted if one.synchronous_usd is not None]
+    modes = {one.mode for one in counted}
     tokens = {
         kind: Bounds(**{bound: sum(getattr(getattr(one, kind), bound) for one in counted) for bound in NAMES})
         for kind in ("input_tokens", "output_tokens")
@@ -94,6 +101,12 @@ def _sum(estimates: Sequence[Estimate], *, variants: dict[str, Estimate]) -> Est
         cost_usd=reduce(add, costs) if len(costs) == len(counted) else None,
         synchronous_usd=sum(synchronous, Decimal(0)) if len(synchronous) == len(counted) else None,
         sources="",
+        mode=modes.pop() if len(modes) == 1 else None,
+        modes_usd={
+            mode: reduce(add, [one.modes_usd[mode] for one in counted])
+            for mode in MODES
+            if all(mode in one.modes_usd for one in counted)
+        },
         variants=variants,
     )
 
@@ -135,14 +148,20 @@ def prefix_size(sample: TokenSample | None, size: PrefixSize) -> tuple[float, fl
     return size.system_bytes * RULE_OF_THUMB.expected, (size.system_bytes + size.format_bytes) * MOST_PER_BYTE
 
 
-def estimate_cache_hits(known: Bounds | None, *, warms: bool, warmed: bool) -> Bounds:
+def estimate_cache_hits(known: Bounds | None, *, warms: bool, warmed: bool, first_of: int | None = None) -> Bounds:
     """
     Estimate the part of the prefix that is read from the cache; ``low`` is the cheapest case.
 
-    :param known: from earlier batches
+    :param known: from earlier passes in the same mode
     :param warms: the pass is the canary, which writes the prefix
     :param warmed: a canary comes first
+    :param first_of: how many synchronous requests there are: the first alone writes the prefix, the others read it;
+        None for a batch
     """
+    if first_of is not None:
+        reads = 1 - 1 / max(first_of, 1)
+        least = known.high if known else WARM_HITS[2]
+        return Bounds(low=1.0, expected=reads, high=min(least, reads))
     if known and not warms:
         return known
     low, expected, high = _NO_HITS if warms else WARM_HITS if warmed else _COLD_HITS
@@ -184,7 +203,8 @@ def estimate(
     sample: TokenSample | None,
     known: History,
     output: tuple[Bounds, str],
-    caching: CachedPart | None,
+    caching: Mapping[Mode, CachedPart],
+    mode: Mode = "batch",
 ) -> Estimate:
     """
     Estimate the cost of some requests.
@@ -195,7 +215,8 @@ def estimate(
     :param sample: the tokens that the API counted in some of them
     :param known: averages over earlier batches
     :param output: per answer, from estimate_output()
-    :param caching: None if nothing is cached
+    :param caching: in either mode; empty if nothing is cached
+    :param mode: how they are sent
     """
     cases, prompt_source = prompt_cases(model, requests, size, sizes, sample, known)
     answer, output_source = output
@@ -204,21 +225,24 @@ def estimate(
     if long := round(sum(case.share * case.longer_than(above) for case in cases["high"])):
         sources += f", up to {long:,} longer than {above:,} tokens"
     sources += f"; answers: {output_source}"
-    if caching and caching.tokens:
-        sources += f"; read from the cache: {caching.hits.expected:.0%}, at least {caching.hits.high:.0%}"
+    if (cached := caching.get(mode)) and cached.tokens:
+        sources += f"; read from the cache: {cached.hits.expected:.0%}, at least {cached.hits.high:.0%}"
+    costs = {each: _cost(model, cases, answer, caching.get(each), mode=each) for each in MODES}
     return Estimate(
         requests=requests,
         bytes=size,
         input_tokens=Bounds(**{bound: sum(case.share * case.total for case in cases[bound]) for bound in _ROUNDING}),
         output_tokens=answer.times(requests),
-        cost_usd=_cost(model, cases, answer, caching),
-        synchronous_usd=_dollars(model, cases["expected"], answer.expected, {}, batch=False),
+        cost_usd=costs[mode],
+        synchronous_usd=_dollars(model, cases["expected"], answer.expected, {}, mode="synchronous"),
         sources=sources,
+        mode=mode,
+        modes_usd={each: cost for each, cost in costs.items() if cost},
     )
 
 
 def _cost(
-    model: str, cases: Mapping[str, Sequence[PromptCase]], answer: Bounds, caching: CachedPart | None
+    model: str, cases: Mapping[str, Sequence[PromptCase]], answer: Bounds, caching: CachedPart | None, *, mode: Mode
 ) -> Usd | None:
     def dollars(bound: str) -> Decimal | None:
         cached: dict[str, float] = {}
@@ -226,7 +250,7 @@ def _cost(
             prefix = caching.tokens if bound == "expected" else max(caching.tokens, caching.most)
             hits = getattr(caching.hits, bound)
             cached = {"cache_read_tokens": prefix * hits, f"cache_{caching.write}_tokens": prefix * (1 - hits)}
-        return _dollars(model, cases[bound], getattr(answer, bound), cached, rounding=_ROUNDING[bound])
+        return _dollars(model, cases[bound], getattr(answer, bound), cached, mode=mode, rounding=_ROUNDING[bound])
 
     low, expected, high = map(dollars, _ROUNDING)
     if low is None or expected is None or high is None:
@@ -241,7 +265,7 @@ def _dollars(
     answer: float,
     cached: Mapping[str, float],
     *,
-    batch: bool = True,
+    mode: Mode,
     rounding: str = ROUND_HALF_UP,
 ) -> Decimal | None:
     """
@@ -254,7 +278,7 @@ def _dollars(
     for case in cases:
         is_long = pc.greater(case.tokens, float(above))
         for long, of_these in ((False, pc.invert(is_long)), (True, is_long)):
-            rates = prices().per_token(model, long=long, batch=batch, cached=batch)
+            rates = prices().per_token(model, long=long, batch=mode == "batch")
             if rates is None:
                 return None
             counts = case.counts.filter(of_these)

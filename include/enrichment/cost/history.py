@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from statistics import stdev
 from typing import Any, TypeAlias
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from include.enrichment.cost.bounds import Bounds
 from include.enrichment.requests.chunk import params_bytes
 from include.enrichment.runs import passes
+from include.enrichment.runs.modes import MODES, Mode
 
 #: Standard errors to either side of an expected value.
 STANDARD_ERRORS = 3.0
@@ -34,12 +35,12 @@ class History:
 
     :param tokens_per_byte: of the prompt
     :param output_tokens: per answer
-    :param hits: the part of the prefix that batches after a canary read from the cache
+    :param hits: for each mode, the part of the prefix that passes after a canary read from the cache
     """
 
     tokens_per_byte: Bounds | None = None
     output_tokens: Bounds | None = None
-    hits: Bounds | None = None
+    hits: Mapping[Mode, Bounds] = field(default_factory=dict)
 
 
 def summarise_history(usage_records: pa.Table, *, model: str, run_id: str, variant: str = "") -> History:
@@ -67,7 +68,7 @@ def summarise_history(usage_records: pa.Table, *, model: str, run_id: str, varia
     return History(
         tokens_per_byte=_ratio(ratios(_prompts)),
         output_tokens=_ratio(ratios(partial(_answers, run_id=run_id))),
-        hits=_hits(ratios(_cached)),
+        hits={mode: found for mode in MODES if (found := _hits(ratios(partial(_cached, mode=mode)))) is not None},
     )
 
 
@@ -87,12 +88,12 @@ def _prompts(batches: Iterable[_Record]) -> list[tuple[int, int]]:
     ]
 
 
-def _cached(batches: Iterable[_Record]) -> list[tuple[int, int]]:
+def _cached(batches: Iterable[_Record], *, mode: Mode) -> list[tuple[int, int]]:
     """The canary warms the cache: its own reads say nothing."""
     cached = [
         (record["cache_read_tokens"], record["cache_read_tokens"] + _written(record))
         for record in batches
-        if record["pass_name"] != passes.CANARY
+        if record["pass_name"] != passes.CANARY and (record["mode"] or "batch") == mode
     ]
     return [one for one in cached if one[1]]
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from include.enrichment.errors import ParamError, nearest, sentence
+from include.enrichment.runs.deadline import check_deadline_param
 
 
 def _exact_text(amount: object) -> object:
@@ -26,6 +27,10 @@ Budget = Annotated[Decimal, Field(ge=0, strict=False), BeforeValidator(_exact_te
 def _chosen(names: list[str] | None) -> list[str] | None:
     """Return the names in one order, without repeats; none chosen are all."""
     return sorted(set(names)) if names else None
+
+
+def _deadline(text: str | None) -> str | None:
+    return text and check_deadline_param(text)
 
 
 class RunOptions(BaseModel):
@@ -54,7 +59,7 @@ class RunOptions(BaseModel):
     budget_usd: Budget | None = None
     variants: Annotated[list[str] | None, AfterValidator(_chosen)] = None
     urgent: bool = False
-    deadline: str | None = None
+    deadline: Annotated[str | None, AfterValidator(_deadline)] = None
     only_rejects: bool = False
 
     def choose_model(self, models: Sequence[str], *, file: str) -> str:
@@ -91,6 +96,15 @@ class RunOptions(BaseModel):
                 " all."
             )
         return [name for name in variants if name in chosen]
+
+    def check_deadline(self, *, retry_passes: int, file: str) -> None:
+        """Raises ParamError if the run has a deadline and no pass after the main one."""
+        if self.deadline is not None and not retry_passes:
+            raise ParamError(
+                f"The run's param `deadline` is {self.deadline!r}, but {file} has no retry pass, which would ask for"
+                " what a canceled batch leaves unanswered. Nothing was read or sent. Trigger the run again without"
+                " `deadline`, or set limits.retry_passes to 1 or more."
+            )
 
     def choose_reuse(self, default: bool) -> bool:
         """Return whether the run reuses answers. Raises ParamError if it has to and does not."""

@@ -22,6 +22,7 @@ from include.enrichment.documents.options import AttachmentOptions, AttachmentSe
 from include.enrichment.errors import nearest
 from include.enrichment.requests.chunk import MAX_BATCH_BYTES, MAX_BATCH_REQUESTS
 from include.enrichment.requests.fan_out import MAX_COMBINATIONS, check_values
+from include.enrichment.runs.deadline import check_deadline
 from include.enrichment.runs.options import Budget, RunOptions
 from include.enrichment.runs.passes import (
     DEFAULT_CANARY_ROWS,
@@ -79,7 +80,7 @@ class Limits(_Frozen):
     monthly_budget_usd: Budget | None = None
     synchronous_below: int = Field(default=20, ge=0, le=MAX_BATCH_REQUESTS)
     synchronous_requests: int = Field(default=50, ge=1, le=MAX_SYNCHRONOUS_REQUESTS)
-    deadline: str | None = None
+    deadline: Annotated[str, BeforeValidator(check_deadline)] | None = None
     deadline_budget_usd: Budget | None = None
 
     @model_validator(mode="after")
@@ -87,6 +88,15 @@ class Limits(_Frozen):
         budget, ceiling = self.budget_usd, self.budget_ceiling_usd
         if budget is not None and ceiling is not None and ceiling < budget:
             raise ValueError(f"budget_ceiling_usd ({ceiling}) is below budget_usd ({budget})")
+        return self
+
+    @model_validator(mode="after")
+    def _pass_after_a_cancel(self) -> Limits:
+        if self.deadline is not None and not self.retry_passes:
+            raise ValueError(
+                f"deadline ({self.deadline}) needs retry_passes of 1 or more, as the retry pass asks for what a"
+                " canceled batch leaves unanswered"
+            )
         return self
 
 
@@ -186,11 +196,13 @@ class Settings(_Frozen):
         :param file: pipeline.yaml, for errors
         """
         request, limits = self.request, self.limits
+        options.check_deadline(retry_passes=limits.retry_passes, file=file)
         model = options.choose_model([request.model, *request.other_models], file=file)
         budget = options.choose_budget(limits.budget_usd, ceiling=limits.budget_ceiling_usd, file=file)
+        mode = "synchronous" if options.urgent else request.mode
         return self.model_copy(
             update={
-                "request": request.model_copy(update={"model": model}),
+                "request": request.model_copy(update={"model": model, "mode": mode}),
                 "limits": limits.model_copy(update={"budget_usd": budget}),
                 "reuse": options.choose_reuse(self.reuse),
             }

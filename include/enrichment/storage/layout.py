@@ -199,9 +199,13 @@ def is_warm_up(folder: str) -> bool:
     return folder.startswith("warm-ups/")
 
 
-def asked_id(chunk_id: str) -> str:
-    """Return the id that the answers of a synchronous chunk have in place of a batch's."""
-    return f"asked_{chunk_id}"
+def asked_id(chunk_id: str, *, simulated: bool = False) -> str:
+    """
+    Return the id that the answers of a synchronous chunk have in place of a batch's.
+
+    :param simulated: the emulator answers. Its batches' ids are marked in the same way
+    """
+    return f"asked_simulated_{chunk_id}" if simulated else f"asked_{chunk_id}"
 
 
 def is_asked(batch_id: str) -> bool:

@@ -10,7 +10,7 @@ class Answerer(Protocol):
 
     async def answer(self, request_id: str, params: bytes) -> bytes | None:
         """
-        Return the ``result`` of the request's result line as JSON, as the API writes it for a request of a batch:
+        Return the ``result`` of the request's result line as JSON on one line, as the API writes it for a batch:
         ``{"type": "succeeded", "message": {…}}`` or ``{"type": "errored", "error": {…}}``. None: the answer waits for
         a person.
 

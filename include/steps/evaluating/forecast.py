@@ -16,6 +16,7 @@ from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
 from include.enrichment.storage.version import parse
+from include.enrichment.synchronous.mode import choose_mode
 from include.gateways.claude import Claude
 from include.gateways.documents.buckets import Buckets
 from include.gateways.lake import Lake
@@ -154,7 +155,8 @@ def _rough(judge: Pipeline, grades: int, answer_tokens: float, lake: Lake) -> Pa
                 sample=None,
                 known=known,
                 output=estimate_output([], known.output_tokens, requests=grades, max_tokens=settings.max_tokens),
-                caching=None,
+                caching={},
+                mode=choose_mode(judge.settings, grades),
             )
         ],
         rough=True,

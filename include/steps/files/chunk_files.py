@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,7 +154,7 @@ def uploads_in(lake: Lake, chunk: Chunk) -> list[Attachment]:
     return list(found.values())
 
 
-def read_part(lake: Lake, chunk: Chunk, request_ids: pa.Array) -> Iterator[pa.RecordBatch]:
+def read_part(lake: Lake, chunk: Chunk, request_ids: pa.Array) -> Generator[pa.RecordBatch]:
     """Yield these requests of the chunk, in REQUESTS_SCHEMA and in portions. Raises LakeError as read_chunk() does."""
     with working_folder() as temporary, chunk_file_errors(lake.locate(chunk.key)):
         path = temporary / "chunk.parquet"

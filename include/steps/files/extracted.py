@@ -39,6 +39,7 @@ class Extracted(Versioned):
     :param extracted_at: when extract began to read, UTC
     :param source_sha256: of the published table that was read; None for any other source, and if an earlier version
         extracted them
+    :param deadline: when the run should have its answers, UTC; None: it has no deadline
     """
 
     source_rows: int | None = None
@@ -46,6 +47,7 @@ class Extracted(Versioned):
     unsendable: int
     extracted_at: datetime
     source_sha256: str | None = None
+    deadline: datetime | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -1,4 +1,7 @@
-"""The request body of a chunk's create, made while it is sent: its requests, with the bytes of their attachments."""
+"""
+The request body of a chunk's create, made while it is sent: its requests, with the bytes of their attachments. And the
+body of a single request.
+"""
 
 from __future__ import annotations
 
@@ -72,6 +75,26 @@ def open_body(
             pieces = _with_attachments(pieces, attached, files or {}, temporary)
         with closing(pieces):  # ends the threads before their folder goes
             yield Body(pieces=pieces, length=chunk.body_bytes, requests=len(chunk.request_ids))
+
+
+def params_as_sent(params: bytes, attached: AttachmentBytes, files: Mapping[str, str]) -> bytes:
+    """
+    Return stored params with the bytes of each attachment in the place of its reference.
+
+    Raises the errors of AttachmentBytes.
+
+    :param files: as for open_body()
+    """
+
+    def sent(piece: bytes | Attachment) -> bytes:
+        if isinstance(piece, bytes):
+            return piece
+        if piece.upload:
+            return _source_of_file(piece, files)
+        head, tail = source_around(piece)
+        return b"".join((head, binascii.b2a_base64(attached.read(piece), newline=False), tail))
+
+    return b"".join(map(sent, split_attachments(params)))
 
 
 def _pieces(path: Path, length: int, name: str) -> Generator[bytes]:

@@ -26,6 +26,7 @@ from include.enrichment.cost.prices import prices
 from include.enrichment.cost.token_sample import TokenSample
 from include.enrichment.requests.chunk import SIZES_SCHEMA
 from include.enrichment.runs import passes
+from include.enrichment.runs.modes import MODES, Mode
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.storage.layout import chunk_id_of
 from include.gateways.lake import Lake
@@ -54,11 +55,12 @@ class Estimator:
     known: History
     canary_tokens: Sequence[int]
 
-    def estimate(self, pass_name: str, sizes: pa.Table) -> Estimate:
+    def estimate(self, pass_name: str, sizes: pa.Table, mode: Mode) -> Estimate:
         """
         Estimate the cost of requests in that pass.
 
         :param sizes: of each request, in SIZES_SCHEMA
+        :param mode: of the pass
         """
         settings, requests = self.pipeline.settings.request, len(sizes)
         return estimate(
@@ -71,7 +73,10 @@ class Estimator:
             output=estimate_output(
                 self.canary_tokens, self.known.output_tokens, requests=requests, max_tokens=settings.max_tokens
             ),
-            caching=self._caching(pass_name, requests),
+            caching={
+                each: cached for each in MODES if (cached := self._caching(pass_name, requests, each)) is not None
+            },
+            mode=mode,
         )
 
     def shares_usd(self, pass_name: str, whole: Estimate, sizes: Sequence[pa.Table]) -> list[Decimal | None]:
@@ -84,17 +89,18 @@ class Estimator:
         :param whole: the estimate of the pass
         :param sizes: of each chunk's requests, in SIZES_SCHEMA
         """
-        parts = [cost.high if (cost := self.estimate(pass_name, each).cost_usd) else None for each in sizes]
+        mode = whole.mode or "batch"
+        parts = [cost.high if (cost := self.estimate(pass_name, each, mode).cost_usd) else None for each in sizes]
         total = sum((part for part in parts if part), Decimal(0))
         if whole.cost_usd is None or not total:
             return parts
-        caching = self._caching(pass_name, whole.requests)
+        caching = self._caching(pass_name, whole.requests, mode)
         chunks = whole.cost_usd.high - (caching.warm_up_usd if caching else 0)
         return [
             (chunks * part / total).quantize(_MILLIONTH, ROUND_DOWN) if part is not None else None for part in parts
         ]
 
-    def _caching(self, pass_name: str, requests: int) -> CachedPart | None:
+    def _caching(self, pass_name: str, requests: int, mode: Mode) -> CachedPart | None:
         settings, cache = self.pipeline.settings.request, self.pipeline.caching.cache
         price = prices().models.get(settings.model)
         if cache == "off" or price is None:
@@ -104,10 +110,19 @@ class Estimator:
         if most < price.cache_from:
             return None
         # A canary or a warm-up goes first. A five-minute cache entry is gone by the time its batch has ended.
-        hits = estimate_cache_hits(self.known.hits, warms=pass_name == passes.CANARY, warmed=cache == "1h")
+        hits = estimate_cache_hits(
+            self.known.hits.get(mode),
+            warms=pass_name == passes.CANARY,
+            warmed=cache == "1h",
+            first_of=requests if mode == "synchronous" else None,
+        )
         kept = tokens if tokens >= price.cache_from else 0
         warm_up_usd = Decimal(0)
-        if pass_name != passes.CANARY and worth_warming(requests, price, size, cache, max_tokens=settings.max_tokens):
+        if (
+            mode == "batch"
+            and pass_name != passes.CANARY
+            and worth_warming(requests, price, size, cache, max_tokens=settings.max_tokens)
+        ):
             of_a_million = warm_up_costs(price, size, cache, max_tokens=settings.max_tokens)
             warm_up_usd = of_a_million * prices().batch / 1_000_000
         return CachedPart(write=f"write_{cache}", tokens=kept, hits=hits, most=most, warm_up_usd=warm_up_usd)
@@ -123,15 +138,16 @@ class Estimators:
     def __init__(self, by_variant: Mapping[str, Estimator]) -> None:
         self._by_variant = by_variant
 
-    def estimate(self, pass_name: str, sizes: Mapping[str, pa.Table]) -> Estimate:
+    def estimate(self, pass_name: str, sizes: Mapping[str, pa.Table], mode: Mode) -> Estimate:
         """
         Estimate the cost of requests in that pass.
 
         :param sizes: of the requests of each variant that has any, as sizes_by_variant() returns them
+        :param mode: of the pass
         """
         nothing = SIZES_SCHEMA.empty_table()
         return join_variants(
-            {name: one.estimate(pass_name, sizes.get(name, nothing)) for name, one in self._by_variant.items()}
+            {name: one.estimate(pass_name, sizes.get(name, nothing), mode) for name, one in self._by_variant.items()}
         )
 
     def shares_usd(self, pass_name: str, whole: Estimate, chunks: Sequence[NewChunk]) -> list[Decimal | None]:

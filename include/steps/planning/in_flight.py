@@ -47,6 +47,11 @@ class InFlightNow:
         """Return the open chunks with any of these requests."""
         return {chunk.chunk_id for chunk in self.chunks if not chunk.request_ids.isdisjoint(request_ids)}
 
+    def is_asked(self, chunk_id: str) -> bool:
+        """Return whether the open chunk is being asked synchronously."""
+        entry = self.entries[chunk_id]
+        return entry is not None and entry.state == "asking"
+
     def without_ids(self) -> InFlightNow:
         """Return the same without the chunks, which hold the ids of their requests."""
         return replace(self, chunks=[])
@@ -118,5 +123,5 @@ def _ids_in_flight(chunk_id: str, entry: Entry | None, ledger: Ledger, lake: Lak
 
 
 def was_sent(entry: Entry | None) -> bool:
-    """Whether a batch was created for the chunk, or may have been."""
+    """Whether a batch was created for the chunk, or may have been, or it is asked synchronously."""
     return entry is not None and (entry.batch_id is not None or entry.state in UNSETTLED)

@@ -26,6 +26,7 @@ from include.enrichment.requests.chunk import (
 )
 from include.enrichment.requests.request import Request
 from include.enrichment.requests.request_ids import RequestIds
+from include.enrichment.runs.modes import Mode
 from include.gateways.ledger_store import Ledger
 from include.gateways.prefetch import write_behind
 from include.steps.files.chunk_files import PORTION_BYTES, ChunkWriter
@@ -102,13 +103,17 @@ def write_chunks(
     pass_name: str,
     ledger: Ledger,
     uploads: UploadMarks,
+    *,
+    mode: Mode = "batch",
 ) -> list[ChunkWriter]:
     """
     Write the chunks to local files, in one pass over the rows. No file stays open between two writes.
 
     :param groups: the requests to send, as group_by_variant() returns them
     :param parts: the same, as split_by_variant() returns them
+    :param mode: how they are sent
     """
+    synchronous = mode == "synchronous"
     pipelines = run.pipeline.by_variant
     variants = _of_variants(parts, groups)
     cached = {variant: pipelines[variant].cached_prefix for variant in groups}
@@ -123,10 +128,11 @@ def write_chunks(
             cached=cached[part.variant],
             attachments_connection=run.pipeline.settings.attachments_connection,
             variant=part.variant or None,
+            synchronous=synchronous,
             portion_bytes=min(PORTION_BYTES, max(_WAITING_BYTES // len(parts), _LEAST_WAITING_BYTES)),
         )
         for number, (part, after) in enumerate(
-            zip(parts, _after(parts, variants, selection.failed_in, ledger), strict=True)
+            zip(parts, _after(parts, variants, selection.failed_in, ledger, synchronous=synchronous), strict=True)
         )
     ]
     with ExitStack() as open_writers:
@@ -167,6 +173,8 @@ def _after(
     variants: Iterable[_OfVariant],
     failed_in: Mapping[str, Set[str]],
     ledger: Ledger,
+    *,
+    synchronous: bool,
 ) -> list[set[str]]:
     """
     What the id of each chunk contains besides its requests: the batches that failed to answer them before, and the
@@ -178,7 +186,10 @@ def _after(
             after[one.numbers[bisect_right(one.first_ids, request_id) - 1]] |= failed_in[request_id]
     unchecked = list(range(len(parts)))
     while unchecked:
-        names = [chunk_id(parts[number].sizes["request_id"].to_pylist(), after=after[number]) for number in unchecked]
+        names = [
+            chunk_id(parts[number].sizes["request_id"].to_pylist(), after=after[number], synchronous=synchronous)
+            for number in unchecked
+        ]
         withdrawn = {
             number: name
             for number, name, entry in zip(unchecked, names, ledger.entries(names), strict=True)

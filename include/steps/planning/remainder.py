@@ -73,7 +73,9 @@ def _left(
     for other in find_in_flight(recorded, folder, ledger, lake).chunks:
         # A chunk of this run and of this id was written here, by a process that died before it recorded it. Any other
         # chunk that the run has planned since is sent on its own.
-        made_here = other.own and other.chunk_id == chunk_id(other.request_ids, after=[chunk.chunk_id])
+        made_here = other.own and other.chunk_id == chunk_id(
+            other.request_ids, after=[chunk.chunk_id], synchronous=chunk.synchronous
+        )
         if other.sent or not made_here:
             left -= other.request_ids
     return left - ResultStore(lake, pipeline=ledger.pipeline).look_up(left).paid
@@ -100,6 +102,7 @@ def _make(
             cached=chunk.cached,
             attachments_connection=chunk.attachments_connection,
             variant=chunk.variant,
+            synchronous=chunk.synchronous,
         )
         with writer:
             for requests in read_part(lake, chunk, left.array):

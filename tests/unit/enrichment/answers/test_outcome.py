@@ -79,6 +79,7 @@ def test_a_valid_answer_succeeds_with_its_usage() -> None:
         cache_read_tokens=5200,
         output_tokens=9,
         inference_geo="not_available",
+        service_tier="batch",
     )
 
 
@@ -497,7 +498,7 @@ class TestUsage:
 
 
 def _used_by(outcome: Outcome) -> dict[str, Any]:
-    return {name: getattr(outcome, name) for name in (*TOKEN_RATES, "web_searches", "inference_geo")}
+    return {name: getattr(outcome, name) for name in (*TOKEN_RATES, "web_searches", "inference_geo", "service_tier")}
 
 
 def test_a_byte_order_mark_is_ignored() -> None:

@@ -14,7 +14,7 @@ from include.enrichment.errors import BatchError
 SENT_AT = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
 LATER = SENT_AT + timedelta(minutes=5)
 STATES: tuple[State, ...] = get_args(State)
-WITH_A_BATCH = ("submitted", "landed")
+WITH_A_BATCH = ("submitted", "asking", "landed")
 #: A chunk is planned, claimed, sent and loaded. An unclear create is settled by the batch that is found or by another
 #: claim. A chunk is planned again only if its create certainly made no batch. A batch may be recorded late, by a
 #: process that was believed dead.
@@ -30,6 +30,10 @@ MAY_FOLLOW = {
     ("unclear", "submitted"),
     ("unclear", "planned"),
     ("submitted", "landed"),
+    ("planned", "asking"),
+    ("asking", "asking"),
+    ("asking", "planned"),
+    ("asking", "landed"),
     ("landed", "landed"),
     ("withdrawn", "submitted"),
 }
@@ -66,7 +70,7 @@ def test_only_the_listed_changes_of_state_are_possible(before: State, after: Sta
 
 
 @pytest.mark.parametrize(("before", "after"), sorted(MAY_FOLLOW))
-def test_only_submitted_and_landed_have_a_batch(before: State, after: State) -> None:
+def test_only_what_was_sent_or_asked_has_a_batch(before: State, after: State) -> None:
     entry = _entry(before, batch_id=None)
     wrong = None if after in WITH_A_BATCH else "msgbatch_1"
     with pytest.raises(BatchError, match="cannot become"):

@@ -245,7 +245,7 @@ class TestCheckOnlyRejects:
         (0, 0, 0, 0, "Pass main: nothing to send. The run has 126 requests."),
     ],
 )
-def test_a_plan_is_described_by_what_it_sends_and_waits_for(
+def test_a_plan_of_batches_is_described_by_what_it_sends_and_waits_for(
     chunks: int, joined: int, to_send: int, in_flight: int, text: str
 ) -> None:
     made = PassPlan(
@@ -257,3 +257,18 @@ def test_a_plan_is_described_by_what_it_sends_and_waits_for(
         extracted_at=TestPassPlan.PLAN.extracted_at,
     )
     assert describe_plan("main", made, joined=joined) == text
+
+
+@pytest.mark.parametrize(
+    ("synchronous", "text"),
+    [
+        (["c"], "Pass main: asking 100 synchronously, waiting for 21 in flight in 2 batches."),
+        (["b"], "Pass main: sending 100 in 1 batch, waiting for 21 in flight in 1 batch and synchronous requests."),
+        (["a", "b", "c"], "Pass main: asking 100 synchronously, waiting for 21 in flight in synchronous requests."),
+    ],
+)
+def test_a_plan_tells_which_requests_are_synchronous(synchronous: list[str], text: str) -> None:
+    made = TestPassPlan.PLAN.model_copy(
+        update={"chunks": ["a", "b", "c"], "synchronous": synchronous, "to_send": 100, "in_flight": 21}
+    )
+    assert describe_plan("main", made, joined=2).startswith(text)

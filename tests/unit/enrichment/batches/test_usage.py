@@ -163,15 +163,17 @@ def test_a_batch_without_answers_costs_nothing() -> None:
 
 
 def test_the_requests_of_a_retry_pass_count_as_retried() -> None:
-    retry = BatchFacts(**{**vars(FACTS), "pass_name": "retry_2"})
+    retry = replace(FACTS, pass_name="retry_2")
     assert line(outcome("succeeded", **USED), facts=retry)["retried"] == 1
 
 
 def test_batch_facts_survive_in_the_metadata_of_the_outcomes() -> None:
     known = {"batch_id": "msgbatch_1", "pipeline": "tickets"}
     assert BatchFacts.from_metadata(FACTS.to_metadata(), **known) == FACTS
-    own = BatchFacts(**known, partition=None, pass_name=None, run_id=None, created_at=FACTS.created_at, body_bytes=None)
-    assert BatchFacts.from_metadata(own.to_metadata(), **known) == own
+    asked = replace(FACTS, mode="synchronous", ended_at=FACTS.created_at + timedelta(minutes=3))
+    own = replace(FACTS, partition=None, pass_name=None, run_id=None, body_bytes=None)
+    for facts in (asked, own):
+        assert BatchFacts.from_metadata(facts.to_metadata(), **known) == facts
     assert BatchFacts.from_metadata({"version": "1", "run_id": "manual__1"}, **known) is None
 
 

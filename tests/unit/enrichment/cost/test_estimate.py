@@ -33,6 +33,7 @@ from include.enrichment.cost.prices import prices
 from include.enrichment.cost.token_sample import TokenSample, choose_sample, summarise_sample
 from include.enrichment.requests.chunk import SIZES_SCHEMA
 from include.enrichment.requests.request import request_id
+from include.enrichment.runs.modes import MODES, Mode
 
 MODEL = "claude-haiku-4-5"  # $1 for a million tokens of input, $5 of output; half of it in a batch
 LONG_PRICED = "claude-haiku-5-5"  # five times as much above 100,000 tokens of prompt
@@ -56,7 +57,7 @@ def made(*, requests: int = 1_000, size: int = 4_000_000, **changes: Any) -> Est
         "sample": SAMPLE,
         "known": History(),
         "output": TEN,
-        "caching": None,
+        "caching": {},
     }
     return estimate(**given | changes)
 
@@ -134,7 +135,26 @@ class TestCost:
         assert found.low < found.expected < found.high
 
     def test_synchronous_requests_cost_twice_as_much(self) -> None:
-        assert made().synchronous_usd == Decimal("1.05")
+        batch, synchronous = made(), made(mode="synchronous")
+        assert batch.cost_usd
+        assert synchronous.cost_usd
+        assert synchronous.cost_usd.expected == 2 * batch.cost_usd.expected == batch.synchronous_usd == Decimal("1.05")
+        assert (batch.mode, synchronous.mode) == ("batch", "synchronous")
+
+    def test_an_estimate_tells_the_cost_in_either_mode(self) -> None:
+        part = CachedPart(write="write_1h", tokens=1_000, hits=Bounds(low=1, expected=0.98, high=0.3))
+        caching: dict[Mode, CachedPart] = {
+            "batch": part,
+            "synchronous": replace(part, hits=Bounds(low=1, expected=0.999, high=0.3)),
+        }
+        batch, synchronous = (made(caching=caching, mode=each) for each in MODES)
+        assert (
+            batch.modes_usd == synchronous.modes_usd == {"batch": batch.cost_usd, "synchronous": synchronous.cost_usd}
+        )
+        assert batch.cost_usd
+        assert synchronous.cost_usd
+        assert synchronous.cost_usd.expected < 2 * batch.cost_usd.expected  # more of it is read from the cache
+        assert "read from the cache: 100%" in synchronous.sources
 
     def test_a_model_without_a_price_has_tokens_and_no_cost(self) -> None:
         found = made(model="claude-of-tomorrow")
@@ -154,7 +174,7 @@ class TestCost:
             sample=per_byte,
             known=History(),
             output=TEN,
-            caching=None,
+            caching={},
         )
         price = prices().models[LONG_PRICED]
         assert price.long_prompt
@@ -166,7 +186,7 @@ class TestCost:
 
     def test_cache_reads_cost_a_tenth_and_one_hour_writes_twice_the_price(self) -> None:
         hits = Bounds(low=1, expected=0.5, high=0)
-        cached = made(caching=CachedPart(write="write_1h", tokens=1_000, hits=hits)).cost_usd
+        cached = made(caching={"batch": CachedPart(write="write_1h", tokens=1_000, hits=hits)}).cost_usd
         assert cached
         prefix = {"low": 0.05, "expected": 0.525, "high": 1.0}  # dollars, for a million tokens
         rest = made(size=0, sample=SAMPLE.model_copy(update={"frame_tokens": 0})).cost_usd
@@ -176,7 +196,7 @@ class TestCost:
 
     def test_only_low_and_high_count_on_a_prefix_that_may_be_cached(self) -> None:
         hits = Bounds(low=1, expected=0.98, high=0)
-        found = made(caching=CachedPart(write="write_1h", tokens=0, hits=hits, most=1_000))
+        found = made(caching={"batch": CachedPart(write="write_1h", tokens=0, hits=hits, most=1_000)})
         plain = made()
         assert found.cost_usd
         assert plain.cost_usd
@@ -188,7 +208,7 @@ class TestCost:
     def test_a_possible_warm_up_counts_only_in_the_high_estimate(self) -> None:
         part = CachedPart(write="write_1h", tokens=1_000, hits=Bounds(low=1, expected=0.98, high=0.3))
         without, found = (
-            made(caching=replace(part, warm_up_usd=Decimal(usd))).cost_usd for usd in ("0", "0.0123456789")
+            made(caching={"batch": replace(part, warm_up_usd=Decimal(usd))}).cost_usd for usd in ("0", "0.0123456789")
         )
         assert without
         assert found == without.model_copy(update={"high": without.high + Decimal("0.012346")})
@@ -253,7 +273,7 @@ class Mixture:
             sample=sample,
             known=History(),
             output=(Bounds(low=answer, expected=answer, high=answer), "known"),
-            caching=None,
+            caching={},
         ).cost_usd
         assert found
         assert found.low <= found.expected <= found.high
@@ -348,7 +368,7 @@ class TestHighBound:
             else None,
             known=History(),
             output=(Bounds(low=20, expected=20, high=20), "known"),
-            caching=None,
+            caching={},
         ).cost_usd
         assert found
         assert sum((billed(each, 20) for each in tokens), Decimal(0)) <= found.high
@@ -402,6 +422,19 @@ class TestCacheHits:
     def test_the_canary_writes_and_reads_nothing(self) -> None:
         assert estimate_cache_hits(Bounds(low=1, expected=1, high=1), warms=True, warmed=True).expected == 0
 
+    @pytest.mark.parametrize(("requests", "expected"), [(0, 0), (1, 0), (2, 0.5), (1_000, 0.999)])
+    def test_of_synchronous_requests_the_first_writes_what_the_others_read(
+        self, requests: int, expected: float
+    ) -> None:
+        for warms, warmed in ((True, False), (False, True), (False, False)):
+            hits = estimate_cache_hits(None, warms=warms, warmed=warmed, first_of=requests)
+            assert hits.expected == pytest.approx(expected)
+            assert (hits.low, hits.high) == (1, min(0.3, expected))
+
+    def test_earlier_synchronous_passes_set_the_lowest_hit_rate(self) -> None:
+        known = Bounds(low=1, expected=0.9, high=0.8)
+        assert estimate_cache_hits(known, warms=False, warmed=False, first_of=1_000).high == 0.8
+
     def test_a_canary_makes_the_main_pass_read(self) -> None:
         warm, cold = (estimate_cache_hits(None, warms=False, warmed=warmed) for warmed in (True, False))
         assert warm.expected > 0.9 > 0.5 > cold.expected
@@ -435,6 +468,18 @@ class TestVariants:
         found = sum_estimates([canary, main])
         assert {name: part.requests for name, part in found.variants.items()} == {"current": 20, "candidate": 20}
         assert sum_estimates([self.CURRENT, self.CANDIDATE]).variants == {}
+
+    def test_a_sum_of_both_modes_has_neither(self) -> None:
+        synchronous = made(requests=10, size=40_000, mode="synchronous")
+        both, nothing = sum_estimates([self.CURRENT, synchronous]), synchronous.model_copy(update={"requests": 0})
+        assert (both.mode, sum_estimates([self.CURRENT, nothing]).mode) == (None, "batch")
+        assert self.CURRENT.cost_usd
+        assert synchronous.cost_usd
+        assert both.cost_usd == self.CURRENT.cost_usd + synchronous.cost_usd
+        assert both.modes_usd["batch"] == self.CURRENT.cost_usd + self.CURRENT.cost_usd
+
+    def test_a_sum_with_an_estimate_of_an_earlier_version_tells_no_cost_by_mode(self) -> None:
+        assert sum_estimates([self.CURRENT, self.CURRENT.model_copy(update={"modes_usd": {}})]).modes_usd == {}
 
     def test_an_unknown_price_matters_only_for_requests(self) -> None:
         unknown = self.CANDIDATE.model_copy(update={"cost_usd": None})

@@ -61,20 +61,26 @@ def test_a_batch_without_answers_is_left_out() -> None:
 
 def test_the_cache_reads_of_a_canary_are_left_out() -> None:
     read = answer(cache_read_tokens=900, cache_write_1h_tokens=100)
-    assert summarise_history(record(read, pass_name="canary"), model=MODEL, run_id="other").hits is None
-    hits = summarise_history(record(read), model=MODEL, run_id="other").hits
-    assert hits
-    assert hits.expected == 0.9
+    assert summarise_history(record(read, pass_name="canary"), model=MODEL, run_id="other").hits == {}
+    assert summarise_history(record(read), model=MODEL, run_id="other").hits["batch"].expected == 0.9
+
+
+def test_each_mode_has_cache_reads_of_its_own_and_both_have_the_same_answers() -> None:
+    read = answer(40, cache_read_tokens=900, cache_write_1h_tokens=100)
+    other = answer(20, cache_read_tokens=100, cache_write_1h_tokens=100)
+    records = [record(read, mode="synchronous"), record(other, mode="batch"), record(other)]
+    known = summarise_history(pa.concat_tables(records), model=MODEL, run_id="other")
+    assert {mode: found.expected for mode, found in known.hits.items()} == {"batch": 0.5, "synchronous": 0.9}
+    assert known.output_tokens
+    assert known.output_tokens.expected == pytest.approx(80 / 3)
 
 
 def test_several_batches_set_the_lowest_hit_rate() -> None:
     read = answer(cache_read_tokens=900, cache_write_1h_tokens=100)
     few, several = (
-        summarise_history(pa.concat_tables([record(read)] * count), model=MODEL, run_id="other").hits
+        summarise_history(pa.concat_tables([record(read)] * count), model=MODEL, run_id="other").hits["batch"]
         for count in (2, 3)
     )
-    assert few
-    assert several
     assert few.high == 0.3
     assert several.high == pytest.approx(0.72)
 

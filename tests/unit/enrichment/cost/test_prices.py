@@ -46,9 +46,8 @@ BATCH_PRICES = {
     "claude-haiku-4-5-20251001": ("0.50", "0.625", "1", "0.05", "2.50"),
 }
 _NOTHING = dict.fromkeys(TOKEN_RATES, 0)
-_SCHEMA = pa.schema(
-    [pa.field(name, pa.string() if name in ("model", "inference_geo") else pa.int64()) for name in BILLED_COLUMNS]
-)
+_TEXTS = ("model", "inference_geo", "service_tier")
+_SCHEMA = pa.schema([pa.field(name, pa.string() if name in _TEXTS else pa.int64()) for name in BILLED_COLUMNS])
 
 
 def _answers(*answers: dict[str, Any]) -> pa.Table:
@@ -132,6 +131,7 @@ def test_groups_of_answers_cost_as_much_as_the_single_answers() -> None:
             {
                 "model": draw.choice(["claude-haiku-5-5", "claude-opus-5-5"]),
                 "inference_geo": draw.choice(["us", "global", None]),
+                "service_tier": draw.choice(["batch", "standard", None]),
                 "web_searches": draw.choice([None, 0, 3]),
             }
             | {kind: draw.randrange(60_000) for kind in TOKEN_RATES}
@@ -139,7 +139,7 @@ def test_groups_of_answers_cost_as_much_as_the_single_answers() -> None:
         )
     ).append_column("kind", pa.array(["x", "y"] * 500))
     sums = sum_costs(answers, by="kind")
-    assert len(sums) == 2 * 3 * 2 * 2 - 3 * 2  # Opus has no rates for long prompts
+    assert len(sums) == 2 * 3 * 3 * 2 * 2 - 3 * 3 * 2  # Opus has no rates for long prompts
     assert sum(sums["answers"].to_pylist()) == 1_000
     for amounts in (costs_usd, synchronous_costs_usd):
         assert sum(amounts(sums).to_pylist()) == sum(amounts(answers).to_pylist())
@@ -161,7 +161,21 @@ def test_a_web_search_has_no_discount() -> None:
     assert _cost("claude-opus-5-5", web_searches=3) == Decimal("0.03")
 
 
-def test_a_synchronous_prompt_is_plain_input_at_twice_the_price() -> None:
+@pytest.mark.parametrize("model", BATCH_PRICES)
+def test_an_answer_of_another_tier_than_batch_costs_twice_as_much_cache_included(model: str) -> None:
+    for kind in TOKEN_RATES:
+        of_batch, standard = (_cost(model, **{kind: 10_000}, service_tier=tier) for tier in ("batch", "standard"))
+        assert of_batch
+        assert standard == 2 * of_batch
+
+
+def test_an_answer_of_an_earlier_version_has_no_tier_and_was_in_a_batch() -> None:
+    assert _cost("claude-haiku-5-5", output_tokens=1) == _cost(
+        "claude-haiku-5-5", output_tokens=1, service_tier="batch"
+    )
+
+
+def test_a_synchronous_prompt_without_a_cache_is_plain_input_at_twice_the_price() -> None:
     used = {"input_tokens": 100, "cache_write_1h_tokens": 200, "cache_read_tokens": 700, "output_tokens": 10}
     (cost,) = synchronous_costs_usd(_answers({"model": "claude-haiku-4-5"} | used)).to_pylist()
     assert cost == Decimal("0.001") + Decimal("0.00005")

@@ -18,9 +18,8 @@ MODELS = sorted(prices().models)
 KINDS = tuple(TOKEN_RATES)
 PLACES = ["global", "us"]
 Tokens = dict[str, int]
-_SCHEMA = pa.schema(
-    [pa.field(name, pa.string() if name in ("model", "inference_geo") else pa.int64()) for name in BILLED_COLUMNS]
-)
+_TEXTS = ("model", "inference_geo", "service_tier")
+_SCHEMA = pa.schema([pa.field(name, pa.string() if name in _TEXTS else pa.int64()) for name in BILLED_COLUMNS])
 
 
 def _costs(*requests: tuple[str, Tokens], place: str = "global") -> Decimal:

@@ -30,7 +30,7 @@ def test_the_options_are_picked_out_of_the_params() -> None:
         ({"Partition": "2026-11-21"}, r"'Partition' is not known; did you mean 'partition'\?"),
         (
             {"xyz": 1},
-            r"'xyz' is not known\. Known are budget_usd, dry_run, model, only_rejects, partition, reuse, rows, ",
+            r"'xyz' is not known\. Known are budget_usd, deadline, dry_run, model, only_rejects, partition, ",
         ),
         ({"row": 5, "xyz": 1}, r"'row' is not known; did you mean 'rows'\? 'xyz' is not known\. Known are "),
         ({"budget_usd": -1}, r"'budget_usd': .*greater than or equal to 0, got '-1'"),

@@ -249,8 +249,8 @@ def test_a_mistake_in_the_attachments_has_its_line(mistakes: Mistakes, more: str
             in_yaml("max_tokens", "max_token"),
             [
                 "4: request.max_tokens: is missing",
-                "6: request.max_token: unknown key; did you mean 'max_tokens'? Known keys: model, other_models,"
-                " max_tokens, thinking, effort, cache",
+                "6: request.max_token: unknown key; did you mean 'max_tokens'? Known keys: mode, model,"
+                " other_models, escalate, max_tokens, thinking, effort, cache",
             ],
         ),
         (YAML + "zzz: 1\n", ["7: zzz: unknown key. Known keys: source, attachments, request, output, limits"]),

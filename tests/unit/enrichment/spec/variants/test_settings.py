@@ -40,7 +40,7 @@ def test_a_file_outside_the_folder_is_rejected(name: str) -> None:
 @pytest.mark.parametrize(
     ("variants", "expected"),
     [
-        ("{short: {modle: x}}", "variants.short.modle: unknown key; did you mean 'model'? Known keys: model, max_tok"),
+        ("{short: {modle: x}}", "variants.short.modle: unknown key; did you mean 'model'? Known keys: model, escalat"),
         ("{a b: {}}", "variants: 'a b' is not a name for a variant: use up to 60 letters, digits"),
         ("{short: {effort: most}}", "variants.short.effort: Input should be 'low', 'medium', 'high', 'xhigh' or 'max'"),
         ("{current: {max_tokens: 5}}", "variants: 'current' is the pipeline as it is, without changes: give this"),
