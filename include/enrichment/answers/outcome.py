@@ -339,6 +339,8 @@ def _stopped_early(message: _Message) -> str | None:
             return "cut at the end of the model's context window"
         case "pause_turn":
             return "paused in the middle of a server tool's loop"
+        case "limit":  # ours, see agent/transcript.py
+            return f"stopped: {(message.stop_details or _StopDetails()).explanation}"
         case "refusal":
             details = message.stop_details or _StopDetails()
             return ": ".join(part for part in ("refused", details.category, details.explanation) if part)
