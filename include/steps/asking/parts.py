@@ -29,6 +29,8 @@ class Parts:
         self._lake = lake
         self._pipeline = pipeline
         self._chunk_id = chunk_id
+        #: How many lines lines() has left out: of requests that two processes have asked.
+        self.repeated = 0
 
     def write(self, lines: Sequence[bytes]) -> None:
         """Write these result lines as one part, all or none."""
@@ -51,9 +53,11 @@ class Parts:
         seen: set[str] = set()
         for key in self._keys():
             for line in self._lines(key):
-                if (request_id := _request_id(line)) not in seen:
-                    seen.add(request_id)
-                    yield line
+                if (request_id := _request_id(line)) in seen:
+                    self.repeated += 1
+                    continue
+                seen.add(request_id)
+                yield line
 
     def ended_at(self) -> datetime | None:
         """Return when the last part was written, None if there is none."""
