@@ -127,5 +127,10 @@ ALONE: dict[str, tuple[Contender, ...]] = {
         Contender("peer", "evaluating --who scipy", "scipy.stats: intervals and p-values, without grades and groups"),
     ),
     "statistics": (Contender("ours", "certainty", "this project, simulated evaluations"),),
+    "synchronous": (
+        Contender("ours", "synchronous", "**this project**: 50 at once"),
+        Contender("peer", "synchronous --who threads", "the SDK in 50 threads"),
+        Contender("peer", "synchronous --who loop", "the SDK in a loop: 300 requests, and their time for 10,000"),
+    ),
     "backfill": (Contender("ours", "backfill", "this project: 30 days, a queue of 4 batches"),),
 }
