@@ -132,5 +132,9 @@ ALONE: dict[str, tuple[Contender, ...]] = {
         Contender("peer", "synchronous --who threads", "the SDK in 50 threads"),
         Contender("peer", "synchronous --who loop", "the SDK in a loop: 300 requests, and their time for 10,000"),
     ),
+    "migration": (
+        Contender("peer", "migration --way loop", "the naive loop"),
+        Contender("ours", "migration --way batch", "**this project**: the pipeline `tickets`"),
+    ),
     "backfill": (Contender("ours", "backfill", "this project: 30 days, a queue of 4 batches"),),
 }
