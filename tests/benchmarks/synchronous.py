@@ -2,8 +2,8 @@
 10,000 synchronous requests at a limit of 4,000 a minute: this project's calls, a loop, and a loop in 50 threads.
 
 ``python -m tests.benchmarks.synchronous --who ours`` prints one JSON object as the last line of stdout. The emulator
-takes LATENCY_SECONDS for an answer, and refuses what exceeds the limit, in a bucket that holds a minute's requests. The
-loops use the SDK as it is, with its two retries.
+takes LATENCY_SECONDS for an answer and refuses what exceeds the limit, in a bucket that holds the requests of a minute,
+or with ``--burst-seconds 1`` those of a second. The loops use the SDK as it is, with its two retries.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import json
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -92,34 +93,39 @@ _WHO: dict[str, tuple[Callable[[Emulator, int], int], int]] = {
 }
 
 
-def measure(who: str, *, count: int | None = None) -> None:
-    """Ask the requests, and print the measurement."""
+def measure(who: str, *, burst_seconds: float, count: int | None = None) -> None:
+    """
+    Ask the requests, and print the measurement.
+
+    :param burst_seconds: the time whose requests the bucket of the limit holds
+    :param count: instead of the contender's usual number
+    """
     ask, usual = _WHO[who]
     count = count or usual
     with tempfile.TemporaryDirectory() as folder, EmulatorProcess(Path(folder)) as process:
         emulator = process.workspace()
         emulator.set_faults(
             [
-                {"kind": "rate_limit", "requests": PER_MINUTE},
+                {"kind": "rate_limit", "requests": PER_MINUTE, "burst_seconds": burst_seconds},
                 {"kind": "slow", "on": "messages", "seconds": LATENCY_SECONDS},
             ]
         )
         with measured(who=who, requests=count) as found:
             found["lost"] = ask(emulator, count)
-        calls = emulator.log()["calls"]
+        found |= _compared(found, emulator.log()["calls"], burst_seconds)
+    sys.stdout.write(f"{json.dumps(found)}\n")
+
+
+def _compared(found: dict[str, Any], calls: list[dict[str, Any]], burst_seconds: float) -> dict[str, float]:
+    """Return what became of the calls, and the time compared with what the limit allows for all requests."""
     refused = sum(call["status"] == 429 for call in calls)
-    sys.stdout.write(
-        f"{msgspec.json.encode(found | {'calls': len(calls), **_compared(found, len(calls), refused)}).decode()}\n"
-    )
-
-
-def _compared(found: dict[str, Any], calls: int, refused: int) -> dict[str, float]:
-    """Return the shares and ratios: of refused calls, and of the time that the limit allows for all the requests."""
-    allowed_seconds = (REQUESTS - PER_MINUTE) / (PER_MINUTE / 60)
+    per_second = PER_MINUTE / 60
+    allowed_seconds = REQUESTS / per_second - burst_seconds
     all_seconds = found["seconds"] * REQUESTS / found["requests"]
     return {
+        "calls": len(calls),
         "refused": refused,
-        "refused_percent": 100 * refused / calls,
+        "refused_percent": 100 * refused / len(calls),
         "seconds_for_10000": all_seconds,
         "seconds_that_the_limit_allows": allowed_seconds,
         "times_allowed": all_seconds / allowed_seconds,
@@ -131,9 +137,10 @@ def main() -> None:
     """Measure one contender."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.synchronous", description=__doc__)
     parser.add_argument("--who", choices=sorted(_WHO), default="ours")
+    parser.add_argument("--burst-seconds", type=float, default=60, help="the time whose requests the bucket holds")
     parser.add_argument("--requests", type=int, help="instead of its usual number")
     options = parser.parse_args()
-    measure(options.who, count=options.requests)
+    measure(options.who, burst_seconds=options.burst_seconds, count=options.requests)
 
 
 if __name__ == "__main__":
