@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, Field
 
+from include.enrichment.agent.tool_file import Tool
 from include.enrichment.answers.best import Best
 from include.enrichment.answers.checks.check import Check
 from include.enrichment.answers.evidence.sent_output import loaded_schema, pipeline_output
@@ -54,6 +55,7 @@ class Pipeline(Versioned):
     :param files: the name of each file that replaces one of FILES, as a variant's do
     :param variants: by name; empty: there is one way. See by_variant
     :param checks: those of checks.yaml
+    :param tools: the functions of tools.py that Claude may call
     :param check_lines: for errors, the line of each check (``0``) and of each of its settings (``0.pattern``)
     """
 
@@ -73,6 +75,7 @@ class Pipeline(Versioned):
     variants: Mapping[str, Variant] = {}
     checks: list[Check] = Field(default_factory=list)
     check_lines: Mapping[str, int] = {}
+    tools: list[Tool] = Field(default_factory=list)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Pipeline:
         """Return a copy with changes, without the checks that were made of the values before them."""
@@ -110,7 +113,7 @@ class Pipeline(Versioned):
 
     def _asking(self, variant: Variant) -> Asking:
         canary, evidence = self.settings.limits.canary_rows > 0, self.settings.output.evidence
-        return Asking(pipeline=self.name, variant=variant, evidence=evidence, canary=canary)
+        return Asking(pipeline=self.name, variant=variant, evidence=evidence, canary=canary, tools=self.tools)
 
     def for_run(self, options: RunOptions) -> Pipeline:
         """
@@ -183,11 +186,8 @@ class Pipeline(Versioned):
     @property
     def _of_answers(self) -> dict[str, Any]:
         """The parameters of a Shape that do not depend on the rows."""
-        return {"output": self.output, "grounded": self.settings.output.evidence, "warned": self._can_warn}
-
-    @property
-    def _can_warn(self) -> bool:
-        return any(check.warn for check in self.checks)
+        warned = any(check.warn for check in self.checks)
+        return {"output": self.output, "grounded": self.settings.output.evidence, "warned": warned}
 
     @property
     def output(self) -> Output:

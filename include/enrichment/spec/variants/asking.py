@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from include.enrichment.agent.tool_file import Tool
 from include.enrichment.answers.evidence.sent_output import asked_schema
 from include.enrichment.answers.schema.output import output_config
 from include.enrichment.cost.caching import CachedPrefix, Caching, PrefixSize, resolve_cache
 from include.enrichment.cost.prices import prices
-from include.enrichment.requests.request import Renderer, encode_params, request_id
+from include.enrichment.requests.request import Renderer, encode_json, encode_params, request_id
 from include.enrichment.requests.template import Template
 from include.enrichment.requests.used_columns import prefix_problems
 from include.enrichment.spec.variants.files import SYSTEM, USER
@@ -51,12 +52,14 @@ class Asking:
     :param pipeline: its name, for errors
     :param evidence: whether the answers have evidence
     :param canary: whether a run sends a canary first
+    :param tools: those that Claude may call
     """
 
     pipeline: str
     variant: Variant
     evidence: bool
     canary: bool
+    tools: Sequence[Tool] = ()
 
     @property
     def caching(self) -> Caching:
@@ -83,7 +86,7 @@ class Asking:
         """The size of what the prompt cache can keep. The system prompt must use no column."""
         return PrefixSize(
             system_bytes=len(self.system.render({}).encode()),
-            format_bytes=sum(len(encode_params(config)) for config in self._output_config.values()),
+            format_bytes=sum(len(encode_json(part)) for part in ({**self._output_config, **self._tools}).values()),
         )
 
     @property
@@ -124,4 +127,8 @@ class Asking:
         output = self._output_config
         if request.effort:
             output = {"output_config": {**output.get("output_config", {}), "effort": request.effort}}
-        return {"model": request.model, "max_tokens": request.max_tokens, **thinking, **output}
+        return {"model": request.model, "max_tokens": request.max_tokens, **thinking, **output, **self._tools}
+
+    @property
+    def _tools(self) -> dict[str, Any]:
+        return {"tools": [tool.definition for tool in self.tools]} if self.tools else {}
