@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
-from include.enrichment.batches.cleaning import awaited_chunks, check_days, old_chunks, old_raw, old_runs
+from include.enrichment.batches.cleaning import awaited_chunks, check_days, old_chunks, old_parts, old_raw, old_runs
 from include.enrichment.batches.ledger import OpenChunk
 from include.enrichment.storage import layout
 from include.gateways.lake import Lake, Listed
@@ -17,6 +17,7 @@ from include.gateways.uploads.upload_records import UploadRecords
 _WRITERS = 16
 #: The kind of what an evaluation leaves behind that was killed before its summary.
 _EVALUATIONS = "cut evaluations"
+_PARTS = "parts of answers"
 
 #: Objects to delete, by kind, in the order in which they are deleted.
 Old = Mapping[str, Sequence[Listed]]
@@ -25,9 +26,9 @@ Old = Mapping[str, Sequence[Listed]]
 def find_old(lake: Lake, *, days: int, raw_days: int | None = None) -> Old:
     """
     Find objects that are older than ``days`` and no longer needed: working files of runs that have ended, chunk files
-    whose batches were loaded, records of uploaded files that the API has deleted, and files of evaluations that ended
-    before their summary. With ``raw_days`` also raw copies of that age whose outcomes are in the result store. Nothing
-    else is ever deleted.
+    whose batches were loaded, parts of synchronous answers that were loaded, records of uploaded files that the API has
+    deleted, and files of evaluations that ended before their summary. With ``raw_days`` also raw copies of that age
+    whose outcomes are in the result store. Nothing else is ever deleted.
 
     Deletes nothing itself. Raises SpecError for an age that the files of an unfinished run may have.
     """
@@ -35,7 +36,7 @@ def find_old(lake: Lake, *, days: int, raw_days: int | None = None) -> Old:
         if age is not None:
             check_days(age)
     now = datetime.now(UTC)
-    kinds = ("runs", "their working files", "chunk files", "records of uploads", _EVALUATIONS, "raw copies")
+    kinds = ("runs", "their working files", "chunk files", _PARTS, "records of uploads", _EVALUATIONS, "raw copies")
     found: dict[str, list[Listed]] = {kind: [] for kind in kinds}
     for pipeline in _pipelines(lake):
         in_flight = _in_flight(lake, pipeline, now=now, days=days)
@@ -44,6 +45,7 @@ def find_old(lake: Lake, *, days: int, raw_days: int | None = None) -> Old:
             first = listed.key == f"{layout.run_folder_of(listed.key)}pipeline.json"
             found["runs" if first else "their working files"].append(listed)
         found["chunk files"] += _of_chunks(lake, pipeline, in_flight, now=now, days=days)
+        found[_PARTS] += _of_parts(lake, pipeline, now=now, days=days)
         found["records of uploads"] += _of_uploads(lake, pipeline, now=now, days=days)
         found[_EVALUATIONS] += _of_evaluations(lake, pipeline, now=now, days=days)
         if raw_days is not None:
@@ -104,6 +106,16 @@ def _of_chunks(
     loaded = _loaded(lake, pipeline)
     for chunk_id in sorted(old_chunks(written, entries, in_flight, loaded, now=now, days=days)):
         yield files[chunk_id]
+
+
+def _of_parts(lake: Lake, pipeline: str, *, now: datetime, days: int) -> Iterator[Listed]:
+    parts: defaultdict[str, list[Listed]] = defaultdict(list)
+    for listed in lake.objects(layout.asked_folder(pipeline)):
+        parts[layout.asked_chunk_of(listed.key)].append(listed)
+    entries = dict(zip(parts, Ledger(lake, pipeline=pipeline).entries(list(parts)), strict=True))
+    written = {chunk_id: max(each.changed_at for each in of_chunk) for chunk_id, of_chunk in parts.items()}
+    for chunk_id in sorted(old_parts(written, entries, _loaded(lake, pipeline), now=now, days=days)):
+        yield from parts[chunk_id]
 
 
 def _of_uploads(lake: Lake, pipeline: str, *, now: datetime, days: int) -> Iterator[Listed]:

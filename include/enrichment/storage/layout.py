@@ -219,6 +219,11 @@ def asked_folder(pipeline: str, chunk_id: str = "") -> str:
     return f"asked/{pipeline}/{chunk_id}/" if chunk_id else f"asked/{pipeline}/"
 
 
+def asked_chunk_of(key: str) -> str:
+    """Return the chunk id in a key of asked_part()."""
+    return key.split("/")[2]
+
+
 def asked_part(pipeline: str, chunk_id: str, name: str) -> str:
     """Return the key of some of those lines, written together, as the API would write them to a batch's results."""
     return f"{asked_folder(pipeline, chunk_id)}{name}.jsonl.zst"
