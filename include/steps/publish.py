@@ -158,6 +158,7 @@ def _make_files(
             trial=pipeline.options.rows,
             extracted_at=extracted.extracted_at,
             published_at=datetime.now(UTC),
+            deadline=extracted.deadline,
             rows=extracted.rows,
             source_rows=extracted.source_rows,
             source_sha256=extracted.source_sha256,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated
 
@@ -10,6 +10,7 @@ from pydantic import Field, PlainSerializer, model_validator
 
 from include.enrichment.cost.estimate import Estimate, expected_usd
 from include.enrichment.cost.prices import format_decimal
+from include.enrichment.runs.deadline import format_duration
 from include.enrichment.storage.version import Versioned
 
 #: Written as text, because JSON numbers are not exact.
@@ -21,6 +22,7 @@ class Manifest(Versioned):
     The content of one partition and its origin.
 
     :param trial: the number of rows of a trial, which replaces nothing; None for the whole partition
+    :param deadline: when the run should have been published; None for a run without a deadline
     :param source_rows: rows of the source; None in a manifest of an earlier version
     :param source_sha256: of the published table that the rows are from; None for any other source, and in a manifest of
         an earlier version
@@ -52,6 +54,7 @@ class Manifest(Versioned):
     trial: int | None = None
     extracted_at: datetime
     published_at: datetime
+    deadline: datetime | None = None
     rows: int
     source_rows: int | None = None
     source_sha256: str | None = None
@@ -87,6 +90,16 @@ class Manifest(Versioned):
     def expected_usd(self) -> Decimal | None:
         """The expected cost of its passes before they were sent; None if a price is unknown."""
         return expected_usd(self.estimates.values())
+
+    @property
+    def deadline_kept(self) -> str:
+        """Whether the run kept its deadline, and by how much; empty for a run without one."""
+        if self.deadline is None:
+            return ""
+        early = self.deadline - self.published_at
+        if early < timedelta():
+            return f"missed by {format_duration(-early)}"
+        return f"kept, {format_duration(early)} ahead"
 
     @property
     def simulated(self) -> bool:
