@@ -49,6 +49,7 @@ class Asking:
     The requests of one variant.
 
     :param pipeline: its name, for errors
+    :param name: that of the variant; empty without variants
     :param evidence: whether the answers have evidence
     :param canary: whether a run sends a canary first
     """
@@ -57,6 +58,7 @@ class Asking:
     variant: Variant
     evidence: bool
     canary: bool
+    name: str = ""
 
     @property
     def caching(self) -> Caching:
