@@ -154,7 +154,7 @@ def _offers(files: _Files) -> list[str]:
     offers = {
         "WARNED=1 shows the rows with warnings": manifest.warned_checks,
         "REJECTS=1 shows the rejects": manifest.rejected,
-        "SAMPLES=1 shows the answers that were not kept": manifest.not_kept,
+        "SAMPLES=1 shows the answers that were not kept": manifest.not_kept or manifest.escalated,
         "EVIDENCE=1 shows the quotes behind the values": EVIDENCE in manifest.columns,
         "DOCUMENTS=1 shows how each document was sent": files.run.documents in files.working,
     }
