@@ -78,7 +78,10 @@ ROOMS = [
         path="plugins/claude_batch/synchronous",
         imports={
             *_BELOW_AIRFLOW,
-            *(f"claude_batch.{name}" for name in ("connections", "failures", "run_operator", "synchronous")),
+            *(
+                f"claude_batch.{name}"
+                for name in ("arguments", "connections", "failures", "run_operator", "synchronous")
+            ),
         },
     ),
     Room(
@@ -242,13 +245,6 @@ ROOMS = [
         only={"answerer.py": {"anthropic", "httpx2"}, "row.py": {"anthropic", "httpx2"}},
     ),
     Room(
-        path="include/gateways/synchronous",
-        imports={
-            *("include.enrichment", "include.gateways.claude_errors", "include.gateways.claude_responses"),
-            *("include.gateways.synchronous", "anthropic", "httpx2", "msgspec"),
-        },
-    ),
-    Room(
         path="include/gateways/documents",
         imports={
             *("include.enrichment", "include.gateways.disk", "include.gateways.lake", "include.gateways.documents"),
@@ -298,6 +294,9 @@ ROOMS = [
                 **{name: {"duckdb"} for name in ("duckdb_session.py", "decoding.py", "matching.py", "keeping.py")},
                 # The retry pass judges the answers that publish would take.
                 "failed_checks.py": {"include.steps.publishing"},
+                # A lease is a claim, as that on a batch's chunk is. A warm-up is planned, sent and loaded like a chunk.
+                "lease.py": {"include.steps.submitting"},
+                "warm_up.py": {"include.steps.load", "include.steps.planning"},
                 # What an evaluation would send is what runs would send.
                 "forecast.py": {
                     *("include.steps.dry_run", "include.steps.extract"),

@@ -183,3 +183,14 @@ def test_evaluations_stay_and_what_was_cut_before_its_summary_goes(flow: Flow) -
     age(flow, 31)
     flow.lake.write(recent.metrics, b"metrics")
     assert found(flow) == [cut.scores]
+
+
+def test_only_the_old_transcript_of_a_paid_row_goes_with_the_raw_copies(ended: Flow) -> None:
+    (paid, *_) = ended.published()["_request_id"].to_pylist()
+    keys = [layout.transcript_step("tickets", row, "001") for row in (paid, "w" * 22)]
+    for key in keys:
+        ended.lake.write(key, b"{}")
+    assert not [key for key in found(ended, raw_days=30) if key in keys]
+    age(ended, 31, below="transcripts/")
+    assert [key for key in found(ended, raw_days=30) if key in keys] == keys[:1]
+    assert not [key for key in found(ended) if key in keys]
