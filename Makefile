@@ -31,7 +31,7 @@ demo: setup ## run the catalogue pipeline on an embedded Airflow, S3, warehouse 
 	@$(BIN)/python -m include.cli demo
 
 .PHONY: run
-run: setup ## run one day in the foreground: make run PIPELINE=catalogue PARTITION=2026-11-01; options as in the trigger form: ROWS=10, DRY_RUN=1, BUDGET=5, MODEL=claude-sonnet-5, REUSE=0, VARIANTS=a,b, ONLY_REJECTS=1; NEW=1 starts a new run instead of resuming an unfinished one
+run: setup ## run one day in the foreground: make run PIPELINE=catalogue PARTITION=2026-11-01; options as in the trigger form: ROWS=10, DRY_RUN=1, BUDGET=5, MODEL=claude-sonnet-5, REUSE=0, VARIANTS=a,b, URGENT=1, DEADLINE=05:30, ONLY_REJECTS=1; NEW=1 starts a new run instead of resuming an unfinished one
 	@$(BIN)/python -m include.cli run "$(PIPELINE)" "$(PARTITION)"
 
 .PHONY: evaluate

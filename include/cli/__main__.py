@@ -80,8 +80,8 @@ def _parser() -> argparse.ArgumentParser:
         help="run one day in the foreground, with the environment's connections",
         description="Run one day in the foreground, with the environment's connections.",
         epilog="Set the fields of the trigger form as environment or make variables: ROWS=10 (trial of the first rows),"
-        " DRY_RUN=1, BUDGET=5 (US dollars), MODEL=claude-sonnet-5, REUSE=0, ONLY_REJECTS=1. Exit status: 0 done, 1 not"
-        " published, 2 not started, 3 a newer run's rows stay published.",
+        " DRY_RUN=1, BUDGET=5 (US dollars), MODEL=claude-sonnet-5, REUSE=0, URGENT=1, DEADLINE=05:30,"
+        " ONLY_REJECTS=1. Exit status: 0 done, 1 not published, 2 not started, 3 a newer run's rows stay published.",
     )
     run.add_argument("pipeline", metavar="PIPELINE", help="a folder in include/pipelines, e.g. catalogue")
     run.add_argument("partition", metavar="PARTITION", help="a date, e.g. 2026-11-01")

@@ -127,5 +127,9 @@ ALONE: dict[str, tuple[Contender, ...]] = {
         Contender("peer", "evaluating --who scipy", "scipy.stats: intervals and p-values, without grades and groups"),
     ),
     "statistics": (Contender("ours", "certainty", "this project, simulated evaluations"),),
+    "migration": (
+        Contender("peer", "migration --way loop", "the naive loop"),
+        Contender("ours", "migration --way batch", "**this project**: the pipeline `tickets`"),
+    ),
     "backfill": (Contender("ours", "backfill", "this project: 30 days, a queue of 4 batches"),),
 }

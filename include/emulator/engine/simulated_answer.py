@@ -17,7 +17,7 @@ from include.emulator.answers import bad_evidence, bad_texts
 from include.emulator.answers.citations import quoting_blocks
 from include.emulator.answers.instructions import NONE
 from include.emulator.answers.source import Source
-from include.emulator.answers.tool_calls import Call, choose_calls, make_input
+from include.emulator.answers.tool_calls import Call, Dialogue, choose_calls, make_input
 from include.emulator.api_errors import RequestRejected
 from include.emulator.billing.prompt_cache import BYTES_PER_TOKEN, Cache, Usage, tokens_of
 from include.emulator.draws import Draws, digest
@@ -149,7 +149,8 @@ def _tool_calls(prompt: Prompt, draws: Draws, source: Source, *, runaway: bool) 
         # By the question alone, so that each call has the same input.
         steady = Draws(digest(0, "runaway", dialogue.question))
         first = tools.callable[0]
-        return [Call(first.name, make_input(first, [dialogue.question], steady, Source(dialogue.question)))]
+        asked = Dialogue(question=dialogue.question, texts=[dialogue.question])
+        return [Call(first.name, make_input(first, asked, steady, Source(dialogue.question)))]
     return choose_calls(tools.callable, dialogue, draws, source, must=tools.forced, parallel=tools.parallel)
 
 
