@@ -72,7 +72,8 @@ def run_variables(folder: StackFolder, environment: Mapping[str, str], pipeline:
     """
     Return the connection variables that a run of the pipeline needs.
 
-    Tools name their connections in code, so a pipeline with tools gets all those of the running stack besides. If only the pipeline's own is missing, MissingVariables has the closest name.
+    Tools name their connections in code, so a pipeline with tools gets all those of the running stack besides. If only
+    the pipeline's own is missing, MissingVariables has the closest name.
     """
     connection = pipeline.settings.source.connection
     source = f"{CONNECTION_PREFIX}{connection.upper()}" if connection else LAKE  # a table is on the lake

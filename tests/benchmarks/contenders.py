@@ -127,6 +127,7 @@ ALONE: dict[str, tuple[Contender, ...]] = {
         Contender("peer", "evaluating --who scipy", "scipy.stats: intervals and p-values, without grades and groups"),
     ),
     "statistics": (Contender("ours", "certainty", "this project, simulated evaluations"),),
+    "two-stages": (Contender("ours", "two_stages", "this project: 200 tickets, then an agent for those flagged"),),
     "migration": (
         Contender("peer", "migration --way loop", "the naive loop"),
         Contender("ours", "migration --way batch", "**this project**: the pipeline `tickets`"),
