@@ -294,6 +294,8 @@ ROOMS = [
                 **{name: {"duckdb"} for name in ("duckdb_session.py", "decoding.py", "matching.py", "keeping.py")},
                 # The retry pass judges the answers that publish would take.
                 "failed_checks.py": {"include.steps.publishing"},
+                # Whether a pass is asked for the deadline depends on the budgets and on what is in flight.
+                "deadline.py": {"include.steps.planning"},
                 # A lease is a claim, as that on a batch's chunk is. A warm-up is planned, sent and loaded like a chunk.
                 "lease.py": {"include.steps.submitting"},
                 "warm_up.py": {"include.steps.load", "include.steps.planning"},

@@ -149,7 +149,7 @@ def _make_files(
         warned = count_warnings(files.table) if shape.warned else warned
         shape = replace(shape, scored=True)
     used = sorted(list(known)[number] for number in matches.used)
-    cost_usd = cost_of_run(known.values(), folder, UsageStore(lake), warms=_warms(pipeline))
+    cost_usd, synchronous_usd = cost_of_run(known.values(), folder, UsageStore(lake), warms=_warms(pipeline))
     try:
         manifest = Manifest(
             pipeline=pipeline.name,
@@ -172,6 +172,7 @@ def _make_files(
             reused=[batch_id for batch_id in used if not _was_sent_by(folder, known[batch_id])],
             sent=sum(pq.read_metadata(results[one]).num_rows for one in known if _was_sent_by(folder, known[one])),
             cost_usd=cost_usd,
+            synchronous_cost_usd=synchronous_usd,
             partition_cost_usd=files.cost_usd,
             estimates={name: plan.estimate for name, plan in plans.items() if plan.estimate},
             model=pipeline.models,

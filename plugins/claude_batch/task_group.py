@@ -187,6 +187,7 @@ def _requests_pass(
                 task_id="wait",
                 batch_id=submit.output,
                 chunk=chunk,
+                switch_at=f"{{{{ ti.xcom_pull('{plan.task_id}', key='switch_at', map_indexes=-1) or '' }}}}",
                 map_index_template="{{ task.batch_id }}",
                 # An existing batch gets its slot before a new one is submitted.
                 priority_weight=2,

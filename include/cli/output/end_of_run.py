@@ -46,7 +46,9 @@ def cost(manifest: Manifest, *, simulated: bool) -> str:
 
     :param simulated: the emulator answered, so nothing is billed
     """
-    return f"{'simulated cost' if simulated else 'cost'} {format_usd(manifest.cost_usd)}"
+    asked_usd = manifest.synchronous_cost_usd
+    part = f" ({format_usd(asked_usd)} of it synchronous)" if asked_usd else ""
+    return f"{'simulated cost' if simulated else 'cost'} {format_usd(manifest.cost_usd)}{part}"
 
 
 @dataclass(frozen=True, kw_only=True)

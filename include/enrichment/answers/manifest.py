@@ -34,6 +34,7 @@ class Manifest(Versioned):
     :param sent: the requests in the batches that this run sent; None in a manifest of an earlier version
     :param cost_usd: the recorded cost of the batches that this run sent for this extract; None if unknown, and in a
         manifest of an earlier version
+    :param synchronous_cost_usd: the part of it for synchronous requests; None as above
     :param partition_cost_usd: the sum of ``_cost_usd`` over table, rejects and samples: the cost of the answers to
         these rows, in all runs of the partition; None as above
     :param estimates: the cost estimate of each pass; empty in a manifest of an earlier version
@@ -65,6 +66,7 @@ class Manifest(Versioned):
     reused: list[str]
     sent: int | None = None
     cost_usd: _Usd | None = None
+    synchronous_cost_usd: _Usd | None = None
     partition_cost_usd: _Usd | None = None
     estimates: dict[str, Estimate] = Field(default_factory=dict)
     model: str

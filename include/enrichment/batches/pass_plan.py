@@ -38,6 +38,7 @@ class PassPlan(Versioned):
     :param left_out: how many more a retry pass would have sent within a larger budget
     :param in_flight: how many are in batches of earlier plans
     :param estimate: the cost of the requests to send; None in a plan of an earlier version
+    :param switch_at: when the waits cancel their batches for the run's deadline; None: never
     :param extracted_at: identifies the extract. A plan for an earlier extract of the run is void
     """
 
@@ -48,6 +49,7 @@ class PassPlan(Versioned):
     to_send: int
     in_flight: int
     left_out: int = 0
+    switch_at: datetime | None = None
     extracted_at: datetime
     estimate: Estimate | None = None
 

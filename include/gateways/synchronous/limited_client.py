@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +22,6 @@ from include.enrichment.synchronous.patience import (
 from include.enrichment.synchronous.rate_limits import RateLimits
 from include.gateways.claude_errors import SPEND_LIMITS, retry_after_seconds
 
-_log = logging.getLogger(__name__)
 MESSAGES = "/v1/messages"
 _OVERLOADED = 529
 #: The API received nothing.
@@ -118,8 +116,8 @@ class _RateLimiter(anthropic.Middleware):
                 asked_for = retry_after_seconds(headers)
                 if failure == "refused" and not await _is_spend_limit(response):
                     refusals += 1
-                    wait = wait_seconds(refusals, asked_for)
-                    line.limits.refused(until=_now() + wait)
+                    line.limits.refused(until=_now() + wait_seconds(refusals, asked_for))
+                    wait = 0.0  # in the line, like all others
                 elif failure == "failed":
                     failures += 1
                     if failures >= TRIES and response.status_code == _OVERLOADED:
@@ -133,7 +131,6 @@ class _RateLimiter(anthropic.Middleware):
                 await response.http_response.aclose()
             finally:
                 line.limits.ended(headers, _now())
-            _log.info("A call is tried again in %.0f s", wait)
             await asyncio.sleep(wait)
 
 
