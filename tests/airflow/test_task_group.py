@@ -242,7 +242,9 @@ def extract_of_today(*, deferrable: bool = True) -> ExtractOperator:
 
 
 RUN: Any = {
-    "dag_run": SimpleNamespace(run_id="r", run_type="manual", partition_key=None, data_interval_start=None, run_after=None),
+    "dag_run": SimpleNamespace(
+        run_id="r", run_type="manual", partition_key=None, data_interval_start=None, run_after=None
+    ),
     "params": {},
 }
 

@@ -131,6 +131,7 @@ ALONE: dict[str, tuple[Contender, ...]] = {
     "migration": (
         Contender("peer", "migration --way loop", "the naive loop"),
         Contender("ours", "migration --way batch", "**this project**: the pipeline `tickets`"),
+        Contender("ours", "migration --way synchronous", "the same with `mode: synchronous`"),
     ),
     "backfill": (Contender("ours", "backfill", "this project: 30 days, a queue of 4 batches"),),
 }
