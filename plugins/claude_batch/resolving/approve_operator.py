@@ -89,11 +89,11 @@ class ApproveOperator(RunOperator, HITLOperator):
         return counts
 
     def _waiting(self, context: Context, lake: Lake) -> list[WaitingCall]:
-        from include.steps.ask import asked_chunks
+        from include.steps.ask import planned_pass
         from include.steps.asking.approvals import waiting_calls
 
         folder = self.run_folder(context)
-        chunks = asked_chunks(folder, pass_name=self.pass_name, lake=lake)
+        chunks = planned_pass(folder, pass_name=self.pass_name, lake=lake).synchronous
         return waiting_calls(folder, chunks, lake=lake)
 
     def _lake(self) -> Lake:
