@@ -129,9 +129,9 @@ ALONE: dict[str, tuple[Contender, ...]] = {
     "statistics": (Contender("ours", "certainty", "this project, simulated evaluations"),),
     "two-stages": (Contender("ours", "two_stages", "this project: 200 tickets, then an agent for those flagged"),),
     "migration": (
-        Contender("peer", "migration --way loop", "the naive loop"),
         Contender("ours", "migration --way batch", "**this project**: the pipeline `tickets`"),
         Contender("ours", "migration --way synchronous", "the same with `mode: synchronous`"),
+        Contender("peer", "migration --way loop", "the naive loop"),
     ),
     "backfill": (Contender("ours", "backfill", "this project: 30 days, a queue of 4 batches"),),
 }
