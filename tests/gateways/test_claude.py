@@ -245,6 +245,12 @@ def test_a_model_is_described_and_an_unknown_one_is_none(claude: Claude) -> None
     assert claude.model("claude-does-not-exist") is None
 
 
+def test_the_emulator_is_told_from_the_api(claude: Claude) -> None:
+    assert claude.is_simulated()
+    with served_by(responding(b'{"data": []}')) as real:
+        assert not real.is_simulated()
+
+
 def test_model_ids_are_listed_and_empty_if_the_call_fails(claude: Claude, emulator: Emulator) -> None:
     assert "claude-haiku-5-5" in claude.model_ids()
     with served_by(responding(b"<p>Please log in", kind="text/html")) as refused:

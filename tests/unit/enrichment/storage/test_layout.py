@@ -120,6 +120,21 @@ def test_the_folder_of_a_warm_up_differs_from_a_runs_folder() -> None:
     assert layout.warm_ups("catalogue", "abc") != layout.warm_ups("catalogue", "abd")
 
 
+@pytest.mark.parametrize("simulated", [False, True])
+def test_what_was_asked_is_told_from_a_batch_and_simulated_answers_from_claudes(simulated: bool) -> None:
+    asked = layout.asked_id("c" * 22, simulated=simulated)
+    assert layout.is_asked(asked)
+    assert not layout.is_asked("msgbatch_1")
+    assert ("simulated" in asked) is simulated
+    assert layout.batch_id_of(layout.results("tickets", asked)) == asked
+
+
+def test_the_key_of_a_part_contains_its_chunk() -> None:
+    key = layout.asked_part("tickets", "c" * 22, "20261121T020000.000000Z-1")
+    assert key.startswith(layout.asked_folder("tickets", "c" * 22))
+    assert layout.asked_chunk_of(key) == "c" * 22
+
+
 def test_the_list_of_open_chunks_cannot_be_a_ledger_entry() -> None:
     key = layout.open_chunks("catalogue")
     assert len(key) < min(len(layout.ledger_entry("catalogue", known)) for known in CHUNK_IDS)
