@@ -132,8 +132,10 @@ ALONE: dict[str, tuple[Contender, ...]] = {
         Contender("ours", "synchronous --who calls", "this project: the calls alone"),
         Contender("peer", "synchronous --who threads", "the SDK in 50 threads"),
         Contender("peer", "synchronous --who loop", "the SDK in a loop: 300 requests, and their time for 10,000"),
-        Contender("ours", "synchronous --burst-seconds 1", "this project, at a limit enforced by the second"),
-        Contender("peer", "synchronous --burst-seconds 1 --who threads", "the SDK in 50 threads, at the same"),
+        Contender(
+            "ours", "synchronous --who calls --burst-seconds 1", "the calls alone, at a limit enforced by the second"
+        ),
+        Contender("peer", "synchronous --who threads --burst-seconds 1", "the SDK in 50 threads, at the same"),
     ),
     "migration": (
         Contender("peer", "migration --way loop", "the naive loop"),
