@@ -137,9 +137,11 @@ ALONE: dict[str, tuple[Contender, ...]] = {
         ),
         Contender("peer", "synchronous --who threads --burst-seconds 1", "the SDK in 50 threads, at the same"),
     ),
+    "two-stages": (Contender("ours", "two_stages", "this project: 200 tickets, then an agent for those flagged"),),
     "migration": (
-        Contender("peer", "migration --way loop", "the naive loop"),
         Contender("ours", "migration --way batch", "**this project**: the pipeline `tickets`"),
+        Contender("ours", "migration --way synchronous", "the same with `mode: synchronous`"),
+        Contender("peer", "migration --way loop", "the naive loop"),
     ),
     "backfill": (Contender("ours", "backfill", "this project: 30 days, a queue of 4 batches"),),
 }
