@@ -112,6 +112,7 @@ ALONE: dict[str, tuple[Contender, ...]] = {
         Contender("ours", "money --cache 1h --canary-rows 5", "**this project**: `cache: 1h`, warmed by a canary"),
         Contender("ours", "money --cache 1h --canary-rows 0", "without a canary: one request warms the cache"),
         Contender("ours", "money --cache 1h --canary-rows 0 --cold", "no warm-up: the cache is cold"),
+        Contender("ours", "money --cache 1h --canary-rows 5 --mode synchronous", "`mode: synchronous`, `cache: 1h`"),
         Contender("ours", "money --cache off --canary-rows 5", "`cache: off`"),
         Contender("ours", "money --cache auto --canary-rows 5", "`cache: auto`"),
         Contender("ours", "money --workload labels --cache off --canary-rows 20", "labels: `cache: off`"),
