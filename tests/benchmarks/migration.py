@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -18,7 +19,8 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -26,16 +28,21 @@ import anthropic
 import pyarrow.parquet as pq
 import sqlalchemy
 
+from include.enrichment.errors import NotYet
 from include.enrichment.runs.partition import parse_partition
 from include.enrichment.runs.passes import MAIN, names
+from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.claude import Claude
 from include.gateways.documents.buckets import LocalFolder
 from include.gateways.lake import Lake
 from include.gateways.sources.warehouse import Warehouse
+from include.gateways.synchronous.limited_client import limited_client
+from include.gateways.synchronous.messages import Messages
 from include.stack.sample_products import load_sample
 from include.stack.sample_tickets.tickets import DAY, TICKETS
+from include.steps.ask import ask
 from include.steps.extract import extract
 from include.steps.load import load
 from include.steps.plan import plan
@@ -49,7 +56,7 @@ LOOP = ROOT / "docs/examples/migration/naive_loop.py"
 CALL_SECONDS = 0.5
 #: How long a batch takes.
 BATCH_SECONDS = 600
-#: The loop is killed after this many answers.
+#: What asks synchronously is killed after this many answers.
 _KILLED_AFTER = TICKETS // 2
 
 
@@ -87,9 +94,7 @@ class Loop(Way):
 
     def run_and_die(self, run_id: str) -> None:
         process = self._start()
-        while len(self.emulator.log()["calls"]) <= _KILLED_AFTER:
-            time.sleep(CALL_SECONDS / 5)
-        process.send_signal(signal.SIGKILL)
+        _kill_in_the_middle(self.emulator, process.pid)
         process.wait()
 
     @property
@@ -109,16 +114,13 @@ class Killed(Exception):
 class Batches(Way):
     """The pipeline `tickets` as it is: in batches."""
 
+    mode = "batch"
+    _dies_in: str | None = None
+
     def run(self, run_id: str) -> int:
-        return self._run(run_id, die_with=None)
-
-    def run_and_die(self, run_id: str) -> None:
-        """Right after the main pass was sent: its batch is running, and no task waits for it."""
-        with suppress(Killed):
-            self._run(run_id, die_with=MAIN)
-
-    def _run(self, run_id: str, *, die_with: str | None) -> int:
         pipeline = load_pipeline(ROOT / "include/pipelines/tickets")
+        request = pipeline.settings.request.model_copy(update={"mode": self.mode})
+        pipeline = pipeline.model_copy(update={"settings": pipeline.settings.model_copy(update={"request": request})})
         run = RunFolder(pipeline=pipeline.name, partition=parse_partition(str(DAY), "partition"), run_id=run_id)
         lake = Lake.in_folder(self.folder / "lake")
         engine = sqlalchemy.create_engine(f"sqlite:///{self.warehouse}")
@@ -127,16 +129,67 @@ class Batches(Way):
         with Claude(client, name="anthropic_default") as claude:
             extract(pipeline, run, source=Warehouse(engine, pipeline.sql, name="warehouse"), lake=lake)
             for pass_name in names(canary_rows=limits.canary_rows, retry_passes=limits.retry_passes):
-                for chunk in plan(run, pass_name=pass_name, lake=lake):
-                    batch = submit(chunk, run_id=run_id, lake=lake, claude=claude, open_buckets=LocalFolder)
-                    if pass_name == die_with:
-                        raise Killed
-                    self.emulator.advance_clock(BATCH_SECONDS)
-                    load(chunk, batch, lake=lake, claude=claude)
+                if chunks := plan(run, pass_name=pass_name, lake=lake):
+                    self._send(chunks, run, pass_name, lake, claude)
         return publish(run, lake=lake).published
 
+    def run_and_die(self, run_id: str) -> None:
+        """Right after the main pass was sent: its batch is running, and no task waits for it."""
+        self._dies_in = MAIN
+        with suppress(Killed):
+            self.run(run_id)
+        self._dies_in = None
 
-WAYS: dict[str, type[Way]] = {"loop": Loop, "batch": Batches}
+    def _send(self, chunks: Sequence[str], run: RunFolder, pass_name: str, lake: Lake, claude: Claude) -> None:
+        for chunk in chunks:
+            batch = submit(chunk, run_id=run.run_id, lake=lake, claude=claude, open_buckets=LocalFolder)
+            if pass_name == self._dies_in:
+                raise Killed
+            self.emulator.advance_clock(BATCH_SECONDS)
+            load(chunk, batch, lake=lake, claude=claude)
+
+
+class Asked(Batches):
+    """The pipeline `tickets` with ``mode: synchronous``."""
+
+    mode = "synchronous"
+
+    def run_and_die(self, run_id: str) -> None:
+        process = multiprocessing.get_context("spawn").Process(target=self.run, args=(run_id,))
+        process.start()
+        _kill_in_the_middle(self.emulator, process.pid)
+        process.join()
+
+    def _send(self, chunks: Sequence[str], run: RunFolder, pass_name: str, lake: Lake, claude: Claude) -> None:
+        @asynccontextmanager
+        async def open_messages(_: Pipeline) -> AsyncGenerator[Messages, None]:
+            client = anthropic.AsyncAnthropic(api_key=self.emulator.api_key, base_url=self.emulator.url)
+            async with Messages(limited_client(client), name="anthropic_default") as messages:
+                yield messages
+
+        while True:
+            try:
+                ask(
+                    run,
+                    pass_name=pass_name,
+                    lake=lake,
+                    claude=claude,
+                    open_answerer=open_messages,
+                    open_buckets=LocalFolder,
+                )
+                return
+            except NotYet:  # the killed process may still be asking, as far as anybody knows
+                time.sleep(CALL_SECONDS)
+
+
+def _kill_in_the_middle(emulator: Emulator, pid: int | None) -> None:
+    assert pid
+    while sum(call["path"].partition("?")[0] == "/v1/messages" for call in emulator.log()["calls"]) <= _KILLED_AFTER:
+        time.sleep(CALL_SECONDS / 5)
+    os.kill(pid, signal.SIGKILL)
+
+
+WAYS: dict[str, type[Way]] = {"loop": Loop, "batch": Batches, "synchronous": Asked}
 
 
 def main() -> int:

@@ -203,3 +203,14 @@ def test_parts_of_synchronous_answers_stay_until_long_after_they_were_loaded(flo
     parts.write([result_line("r", b"{}")])
     age(flow, 31)
     assert len([name for name in found(flow) if name.startswith("asked/")]) == 1
+
+
+def test_only_the_old_transcript_of_a_paid_row_goes_with_the_raw_copies(ended: Flow) -> None:
+    (paid, *_) = ended.published()["_request_id"].to_pylist()
+    keys = [layout.transcript_step("tickets", row, "001") for row in (paid, "w" * 22)]
+    for key in keys:
+        ended.lake.write(key, b"{}")
+    assert not [key for key in found(ended, raw_days=30) if key in keys]
+    age(ended, 31, below="transcripts/")
+    assert [key for key in found(ended, raw_days=30) if key in keys] == keys[:1]
+    assert not [key for key in found(ended) if key in keys]

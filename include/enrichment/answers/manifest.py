@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field, PlainSerializer, model_validator
 
+from include.enrichment.answers.table import ESCALATED
 from include.enrichment.cost.estimate import Estimate, expected_usd
 from include.enrichment.cost.prices import format_decimal
 from include.enrichment.runs.deadline import format_duration
@@ -28,6 +29,7 @@ class Manifest(Versioned):
         an earlier version
     :param requests: distinct requests; fewer than rows if rows are alike
     :param not_kept: rows that another candidate for the same published row was preferred to; 0 without ``keep``
+    :param escalated: published rows whose answer is that of the dearer model; 0 without ``request.escalate``
     :param rejected_by: rejected rows by outcome
     :param failed_checks: rows, rejected or not kept, by the check that they failed; a row may fail several
     :param warned_checks: published rows by the check that warns of them
@@ -41,7 +43,8 @@ class Manifest(Versioned):
         these rows, in all runs of the partition; None as above
     :param estimates: the cost estimate of each pass; empty in a manifest of an earlier version
     :param columns: the Arrow types of the published columns, by name
-    :param samples: the address of the rows that were not kept; None without ``keep``
+    :param samples: the address of the rows that were not kept, or of the other answers to rows that were escalated;
+        None without both
     :param sha256: hashes of the objects ``table``, ``rejects`` and ``samples``; empty in a manifest of an earlier
         version
 
@@ -62,6 +65,7 @@ class Manifest(Versioned):
     published: int
     rejected: int
     not_kept: int = 0
+    escalated: int = 0
     rejected_by: dict[str, int]
     failed_checks: dict[str, int] = Field(default_factory=dict)
     warned_checks: dict[str, int] = Field(default_factory=dict)
@@ -78,6 +82,11 @@ class Manifest(Versioned):
     rejects: str
     samples: str | None = None
     sha256: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def keeps_best(self) -> bool:
+        """Whether only the best of several candidates was published for a row."""
+        return self.samples is not None and ESCALATED not in self.columns
 
     @property
     def rows_read(self) -> str:

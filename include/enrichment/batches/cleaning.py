@@ -123,6 +123,16 @@ def old_raw(written: Mapping[str, datetime], loaded: Set[str], *, now: datetime,
     return _before(written, now, days) & loaded
 
 
+def old_transcripts(last_written: Mapping[str, datetime], *, now: datetime, days: int) -> Set[str]:
+    """
+    Return the rows whose transcripts are old. One of a row that has no paid answer yet must stay all the same: without
+    it, the row would be asked, and would act, again.
+
+    :param last_written: the last write time of each transcript, by the id of its request
+    """
+    return _before(last_written, now, days)
+
+
 def _before(written: Mapping[str, datetime], now: datetime, days: int) -> set[str]:
     """Return the names that were written more than ``days`` ago."""
     return {name for name, written_at in written.items() if written_at < now - timedelta(days=days)}

@@ -244,6 +244,11 @@ def transcript_step(pipeline: str, request_id: str, step: str) -> str:
     return f"{transcript_folder(pipeline, request_id)}{step}.json"
 
 
+def request_of_transcript(key: str) -> str:
+    """Return the id of the request in a key of transcript_step()."""
+    return key.split("/")[2]
+
+
 def transcript_step_of(key: str) -> str:
     """Return the name of the step in a key of transcript_step()."""
     return key.rpartition("/")[2].removesuffix(".json")

@@ -53,4 +53,4 @@ def test_it_waits_without_a_worker(
     connections.setattr(AskOperator, "run_folder", lambda *_: folder)
     task = AskOperator(task_id="ask", pipeline="tickets", pass_name="main", deferrable=deferrable)
     with pytest.raises(leaves):
-        task.execute({"params": {}})  # type: ignore[typeddict-item]  # nothing else is read
+        task.execute({"params": {}})
