@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from claude_batch.connections.gateways import open_lake
 from include.enrichment.answers.manifest import Manifest
+from include.enrichment.synchronous.deadline import Switch
+from include.steps import plan
+from tests.airflow.test_task_group import states, write_dag
+from tests.fixtures.emulator import Emulator
 from tests.fixtures.flow import Flow, booked, write_tickets
 from tests.fixtures.night import NIGHTS, Night, ends_at_the_cancel, has_budget, is_shared, night
 
@@ -89,3 +98,26 @@ def test_a_batch_that_cannot_be_expected_in_time_is_not_sent(flow: Flow, monkeyp
     assert (manifest.published, manifest.deadline_kept) == (3, "kept, 58 min ahead")
     assert [record["mode"] for record in booked(flow)] == ["synchronous"]
     assert manifest.cost_usd == flow.emulator.billed_usd()
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_dag_cancels_at_the_switch_time_of_its_plan_and_asks_in_its_last_pass(
+    run_dag: Callable[..., Any],
+    connections: pytest.MonkeyPatch,
+    tmp_path: Path,
+    emulator: Emulator,
+    deferrable: bool,
+) -> None:
+    def switch_now(pass_name: str, *_: object) -> Switch:
+        is_last = pass_name == "retry"
+        return Switch(batch_in_time=not is_last, at=None if is_last else datetime.now(UTC), why="")
+
+    connections.setattr(plan, "find_switch", switch_now)
+    emulator.set_faults([{"kind": "stuck"}])
+    conf = {"partition": "2026-11-01", "deadline": "2099-12-31T05:30+01:00"}
+    run = run_dag(write_dag(tmp_path, deferrable=deferrable), run_conf=conf)
+    assert run.state == "success", states(run)
+    assert states(run)["retry.ask"] == "success"
+    manifest = json.loads(open_lake("aws_default").read("manifests/tickets/dt=2026-11-01.json"))
+    assert (manifest["published"], manifest["deadline"]) == (3, "2099-12-31T04:30:00Z")
+    assert [batch["canceled"] for batch in emulator.batches_made()] == [3, 3]
