@@ -31,7 +31,7 @@ demo: setup ## run the catalogue pipeline on an embedded Airflow, S3, warehouse 
 	@$(BIN)/python -m include.cli demo
 
 .PHONY: run
-run: setup ## run one day in the foreground: make run PIPELINE=catalogue PARTITION=2026-11-01; options as in the trigger form: ROWS=10, DRY_RUN=1, BUDGET=5, MODEL=claude-sonnet-5, REUSE=0, VARIANTS=a,b, ONLY_REJECTS=1; NEW=1 starts a new run instead of resuming an unfinished one
+run: setup ## run one day in the foreground: make run PIPELINE=catalogue PARTITION=2026-11-01; options as in the trigger form: ROWS=10, DRY_RUN=1, BUDGET=5, MODEL=claude-sonnet-5, REUSE=0, VARIANTS=a,b, URGENT=1, DEADLINE=05:30, ONLY_REJECTS=1; NEW=1 starts a new run instead of resuming an unfinished one
 	@$(BIN)/python -m include.cli run "$(PIPELINE)" "$(PARTITION)"
 
 .PHONY: evaluate
@@ -39,7 +39,7 @@ evaluate: setup ## run a pipeline and its judges for one day, and evaluate the a
 	@$(BIN)/python -m include.cli evaluate "$(PIPELINE)" "$(PARTITION)"
 
 .PHONY: show
-show: setup ## print the published rows of a day: make show PIPELINE=catalogue PARTITION=2026-11-17; REJECTS=1 prints its rejects, WARNED=1 the rows with warnings, SAMPLES=1 the answers that were not kept, EVIDENCE=1 the quotes behind the values, DOCUMENTS=1 how each document was sent, RUN=<run id> a trial or the rejects of a failed run, ROWS=20 more rows
+show: setup ## print the published rows of a day: make show PIPELINE=catalogue PARTITION=2026-11-17; REJECTS=1 prints its rejects, WARNED=1 the rows with warnings, SAMPLES=1 the answers that were not kept, EVIDENCE=1 the quotes behind the values, DOCUMENTS=1 how each document was sent, TRANSCRIPT=<key> what the agent did for a row, RUN=<run id> a trial or the rejects of a failed run, ROWS=20 more rows
 	@$(BIN)/python -m include.cli show "$(PIPELINE)" "$(PARTITION)" $(addprefix --rows ,$(ROWS))
 
 .PHONY: report
@@ -73,7 +73,7 @@ docker-test: setup ## test docker-compose.yaml with every fault, not part of `ma
 	@$(BIN)/python -m tests.docker $(addprefix --part ,$(PART))
 
 .PHONY: bench
-bench: setup $(BENCHMARKS)/.installed ## measure time, memory and cost against peers and lower bounds; PART=submit, load, publish, extract, waits, parse, planning, money, attachments, sending, checks, accuracy, evidence, whole-run, evaluation, statistics or backfill
+bench: setup $(BENCHMARKS)/.installed ## measure time, memory and cost against peers and lower bounds; PART=submit, load, publish, extract, waits, parse, planning, money, attachments, sending, checks, accuracy, evidence, whole-run, evaluation, statistics, synchronous, migration, two-stages or backfill
 	@$(BIN)/python -m tests.benchmarks $(addprefix --part ,$(PART))
 
 .PHONY: lint

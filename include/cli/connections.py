@@ -72,12 +72,13 @@ def run_variables(folder: StackFolder, environment: Mapping[str, str], pipeline:
     """
     Return the connection variables that a run of the pipeline needs.
 
-    If only the pipeline's own is missing, MissingVariables has the closest name.
+    Tools name their connections in code, so a pipeline with tools gets all those of the running stack besides. If only
+    the pipeline's own is missing, MissingVariables has the closest name.
     """
     connection = pipeline.settings.source.connection
     source = f"{CONNECTION_PREFIX}{connection.upper()}" if connection else LAKE  # a table is on the lake
     try:
-        return connection_variables(folder, environment, list(dict.fromkeys((ANTHROPIC, AWS, source, LAKE))))
+        needed = connection_variables(folder, environment, list(dict.fromkeys((ANTHROPIC, AWS, source, LAKE))))
     except MissingVariables as error:
         if connection is None or error.names != [source]:
             raise
@@ -92,3 +93,6 @@ def run_variables(folder: StackFolder, environment: Mapping[str, str], pipeline:
             " docs/configuration.md shows.",
             names=error.names,
         ) from None
+    stack = read_stack(folder) if pipeline.tools else None
+    others = stack.connections if stack and marked_processes(folder) else {}
+    return {**others, **{name: environment[name] for name in others if environment.get(name)}, **needed}

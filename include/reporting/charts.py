@@ -83,14 +83,16 @@ def _synchronous(figures: Figures) -> Chart:
     def draw(axes: Axes, colours: list[str]) -> None:
         for label, colour, height in (
             ("synchronous, without a cache", colours[-1], lambda totals: float(totals.synchronous_usd)),
-            ("in batches", colours[0], lambda totals: float(totals.cost_usd)),
+            ("as it was", colours[0], lambda totals: float(totals.cost_usd)),
         ):
             heights = _heights(figures.by_day, figures.days, height)
             axes.stairs(heights, _edges(figures.days), fill=True, color=colour, label=label)
         _dollars(axes)
 
     totals = figures.totals
-    text = f"{usd(totals.cost_usd)} in batches; {usd(totals.synchronous_usd)} as synchronous requests without a cache."
+    synchronous = figures.by_mode.get("synchronous")
+    part = f" ({usd(synchronous.cost_usd)} of it synchronous)" if synchronous else ""
+    text = f"{usd(totals.cost_usd)}{part}; {usd(totals.synchronous_usd)} as synchronous requests without a cache."
     return _chart("Cost, and cost of synchronous requests", text, draw, figures.days)
 
 

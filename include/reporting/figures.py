@@ -30,15 +30,16 @@ _MOST_EXPENSIVE = 20
 #: The type of a sum of prices.USD amounts.
 _SUM_USD = pa.decimal128(28, 12)
 
-#: One line per day, pipeline, variant and model. ``variant`` is null if the pipeline has none. ``simulated``: the
-#: emulator answered, and nothing was paid. An amount is null if it is unknown for one of the batches,
-#: ``cache_hit_rate`` if nothing was cached.
+#: One line per day, pipeline, variant, model and mode. ``variant`` is null if the pipeline has none. A chunk that was
+#: asked synchronously counts as a batch. ``simulated``: the emulator answered, and nothing was paid. An amount is null
+#: if it is unknown for one of the batches, ``cache_hit_rate`` if nothing was cached.
 SUMMARY_SCHEMA = pa.schema(
     [
         pa.field("day", pa.date32(), nullable=False),
         pa.field("pipeline", pa.string(), nullable=False),
         pa.field("variant", pa.string()),
         pa.field("model", pa.string()),
+        pa.field("mode", pa.string(), nullable=False),
         pa.field("simulated", pa.bool_(), nullable=False),
         *(pa.field(name, pa.int64(), nullable=False) for name in _COUNTS),
         *(pa.field(name, _SUM_USD) for name in _AMOUNTS),
@@ -131,6 +132,7 @@ class Figures:
     :param left_out: the number of batches that the emulator answered and that no other figure includes
     :param by_day: days with batches, in order
     :param by_pipeline: the most expensive first
+    :param by_mode: ``batch``, ``synchronous`` or both; chunks that were asked synchronously count as batches
     :param by_variant: the variants of each pipeline that has any, in the order of their names
     :param by_day_and_pipeline: pairs with batches
     :param most_expensive: the 20 most expensive batches
@@ -143,6 +145,7 @@ class Figures:
     totals: Totals
     by_day: Mapping[date, Totals]
     by_pipeline: Mapping[str, Totals]
+    by_mode: Mapping[str, Totals]
     by_variant: Mapping[str, Mapping[str, Totals]]
     by_day_and_pipeline: Mapping[tuple[date, str], Totals]
     most_expensive: Sequence[Batch]
@@ -152,11 +155,11 @@ class Figures:
 
 def make_summary(usage_records: pa.Table) -> pa.Table:
     """
-    Sum up the usage records by day, pipeline, variant and model, in SUMMARY_SCHEMA.
+    Sum up the usage records by day, pipeline, variant, model and mode, in SUMMARY_SCHEMA.
 
     :param usage_records: in USAGE_SCHEMA
     """
-    key = ("day", "pipeline", "variant", "model", "simulated")
+    key = ("day", "pipeline", "variant", "model", "mode", "simulated")
     groups = _grouped(_records(usage_records), *key)
     lines = []
     for values in sorted(groups, key=lambda values: [(value is None, value) for value in values]):
@@ -187,6 +190,7 @@ def make_figures(usage_records: pa.Table, days: ReportDays) -> Figures:
         totals=_totals(shown),
         by_day={day: _totals(of_one) for (day,), of_one in sorted(_grouped(shown, "day").items())},
         by_pipeline=dict(sorted(totals.items(), key=lambda one: (-one[1].cost_usd, one[0]))),
+        by_mode={mode: _totals(of_one) for (mode,), of_one in sorted(_grouped(shown, "mode").items())},
         by_variant=_by_variant(record for record in shown if record["variant"]),
         by_day_and_pipeline={key: _totals(of_one) for key, of_one in _grouped(shown, "day", "pipeline").items()},
         most_expensive=_batches(sorted(priced, key=lambda record: -record["cost_usd"])[:_MOST_EXPENSIVE]),
@@ -205,6 +209,7 @@ def _records(usage_records: pa.Table) -> list[_Record]:
         record
         | {
             "day": record["created_at"].date(),
+            "mode": record["mode"] or "batch",
             "simulated": _SIMULATED in record["batch_id"],
             "batches": 1,
             "read": record["cache_read_tokens"],
@@ -259,7 +264,7 @@ def _extra_usd(record: _Record) -> Decimal | None:
     """Return how much more the cache writes of a batch cost than plain input."""
     if not record["written"]:
         return Decimal(0)
-    rates = prices().per_token(record["model"])
+    rates = prices().per_token(record["model"], batch=record["mode"] == "batch")
     if rates is None:
         return None
     return sum(((rates[kind] - rates["input_tokens"]) * record[kind] for kind in _WRITES), Decimal(0))

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import UTC, datetime
 
 from include.enrichment.batches.ledger import Entry
+from include.enrichment.batches.pass_plan import PassPlan
 from include.enrichment.errors import BudgetExceeded, LakeError, NotSent, NotYet
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.storage import layout
@@ -41,8 +42,8 @@ WAITING = "waiting"
 OpenAnswerer = Callable[[Pipeline], AbstractAsyncContextManager[Answerer]]
 
 
-def asked_chunks(folder: RunFolder, *, pass_name: str, lake: Lake) -> list[str]:
-    """Return the lake keys of the chunks that the pass asks. Raises LakeError if the pass was not planned."""
+def planned_pass(folder: RunFolder, *, pass_name: str, lake: Lake) -> PassPlan:
+    """Return the plan of the pass. Raises LakeError if the pass was not planned."""
     made = read_plan(lake, folder, pass_name, read_extracted(lake, folder).extracted_at)
     if made is None:
         raise LakeError(
@@ -50,7 +51,7 @@ def asked_chunks(folder: RunFolder, *, pass_name: str, lake: Lake) -> list[str]:
             f" asked. Clear the `plan` of pass {pass_name} with downstream.",
             retryable=False,
         )
-    return made.synchronous
+    return made
 
 
 def ask(
@@ -78,7 +79,7 @@ def ask(
     process is asking a chunk: call again at the time that it names. Raises BudgetExceeded if other runs have used up
     the month's budget since the pass was planned, and SetupError if the API rejects the key or the account.
     """
-    chunks = asked_chunks(folder, pass_name=pass_name, lake=lake)
+    chunks = planned_pass(folder, pass_name=pass_name, lake=lake).synchronous
     if not chunks:
         raise NotSent(f"Pass {pass_name} asks nothing synchronously.")
     check_conditional_writes(lake)

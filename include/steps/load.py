@@ -74,8 +74,9 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
                 received = Received(temporary, facts=_facts(batch_id, chunk, entry, made_at, parts.ended_at()))
                 usage, unusable = _read(parts.lines(), received, chunk, batch_id, lake, final=True)
             else:
-                made_at = _ended(batch_id, chunk, lake, claude).created_at
-                received = Received(temporary, facts=_facts(batch_id, chunk, entry, made_at))
+                status = _ended(batch_id, chunk, lake, claude)
+                facts = _facts(batch_id, chunk, entry, status.created_at, status.ended_at)
+                received = Received(temporary, facts=facts)
                 usage, unusable = _download(chunk, batch_id, received, lake, claude, accept_missing=accept_missing)
             # The usage record comes first: a plan would otherwise miss what a loaded batch has cost.
             UsageStore(lake).add(make_usage_record(received.facts, usage))
@@ -104,7 +105,7 @@ def record_usage(batch_id: str, store: ResultStore, usage_store: UsageStore) -> 
 
 
 def _facts(
-    batch_id: str, chunk: Chunk, entry: Entry | None, made_at: datetime, ended_at: datetime | None = None
+    batch_id: str, chunk: Chunk, entry: Entry | None, made_at: datetime, ended_at: datetime | None
 ) -> BatchFacts:
     return BatchFacts(
         batch_id=batch_id,
@@ -132,7 +133,8 @@ def _times(
     if entry and entry.asked_since:
         return entry.asked_since, None
     try:
-        return claude.retrieve(batch_id).created_at, None
+        status = claude.retrieve(batch_id)
+        return status.created_at, status.ended_at
     except ApiError:
         return entry.changed_at if entry else datetime.now(UTC), None
 

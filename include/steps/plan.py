@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 
 import pyarrow as pa
 
@@ -24,6 +25,7 @@ from include.enrichment.storage.layout import RunFolder
 from include.enrichment.synchronous.mode import choose_mode
 from include.gateways.lake import Conflict, Lake
 from include.gateways.ledger_store import Ledger
+from include.steps.asking.deadline import find_switch
 from include.steps.files.chunk_files import ChunkWriter, request_ids_of
 from include.steps.files.extracted import ExtractedRun, open_run
 from include.steps.planning.budgets import check_budgets, may_stop, read_usage
@@ -53,7 +55,7 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
     repairs the answers to repairs as well.
 
     All new chunks of a pass are sent in batches, or all are asked synchronously: choose_mode() decides. A chunk in
-    flight keeps the mode that it has.
+    flight keeps the mode that it has. In a run with a deadline, the plan says when the waits cancel their batches.
 
     Planning is idempotent, except for the retry pass of a rejects-only run: it repairs its own repairs once more.
 
@@ -101,6 +103,7 @@ def plan(folder: RunFolder, *, pass_name: str, lake: Lake, most_chunks: int | No
                 to_send=len(to_send),
                 in_flight=len(selection.request_ids) - len(to_send) - decision.left_out,
                 left_out=decision.left_out,
+                switch_at=decision.switch_at,
                 extracted_at=run.extracted.extracted_at,
                 estimate=decision.estimates[pass_name],
             )
@@ -123,6 +126,7 @@ class _Decision:
     :param parts: the same by chunk
     :param estimates: of this pass and, in the canary pass, of the main pass after it
     :param left_out: the number of requests that a budget does not allow
+    :param switch_at: when the waits cancel their batches for the run's deadline
     """
 
     division: Division
@@ -132,6 +136,7 @@ class _Decision:
     estimators: Estimators
     estimates: dict[str, Estimate]
     left_out: int = 0
+    switch_at: datetime | None = None
 
 
 def _decide(
@@ -150,21 +155,30 @@ def _decide(
     :param later: the requests that the main pass will send, in the canary pass
     """
     pa.default_memory_pool().release_unused()  # the sizes need some
-    mode = choose_mode(run.pipeline.settings, len(division.to_send))
     groups = group_by_variant(division.to_send, run, selection.repairs or ())
     sizes = sizes_by_variant(read_sizes(division.to_send, selection.made, run, uploads), groups)
     parts = split_by_variant(sizes, run.pipeline.limits)
-    joined = [chunk_id for chunk_id in division.join if not in_flight.is_asked(chunk_id)]
-    check_chunks(len(joined) + (len(parts) if mode == "batch" else 0), most=most_chunks)
     usage_records = read_usage(run.pipeline, lake)
     estimators = make_estimators(run, usage_records, lake)
+    make_estimates = partial(_estimates, pass_name, sizes, later=later, run=run, estimators=estimators, uploads=uploads)
+    switch = None
+    if run.extracted.deadline and run.pipeline.settings.request.mode != "synchronous":
+        costliest = make_estimates(mode="synchronous", later_mode="synchronous")
+        switch = find_switch(pass_name, run, division.join, in_flight, usage_records, costliest)
+    mode, later_mode = (
+        choose_mode(run.pipeline.settings, len(each), batch_in_time=switch is None or switch.batch_in_time)
+        for each in (division.to_send, later)
+    )
+    joined = [chunk_id for chunk_id in division.join if not in_flight.is_asked(chunk_id)]
+    check_chunks(len(joined) + (len(parts) if mode == "batch" else 0), most=most_chunks)
     decision = _Decision(
         division=division,
         mode=mode,
         groups=groups,
         parts=parts,
         estimators=estimators,
-        estimates=_estimates(pass_name, sizes, mode, later, run, estimators, uploads),
+        estimates=make_estimates(mode=mode, later_mode=later_mode),
+        switch_at=switch.at if switch else None,
     )
     try:
         check_budgets(run, usage_records, in_flight, decision.estimates)
@@ -177,7 +191,7 @@ def _decide(
             division=replace(division, to_send=RequestIds(), take_over=[]),
             groups={},
             parts=[],
-            estimates=_estimates(pass_name, {}, mode, RequestIds(), run, estimators, uploads),
+            estimates={pass_name: estimators.estimate(pass_name, {}, mode)},
             left_out=len(division.to_send),
         )
     return decision
@@ -186,8 +200,10 @@ def _decide(
 def _estimates(
     pass_name: str,
     sizes: Mapping[str, pa.Table],
+    *,
     mode: Mode,
     later: RequestIds,
+    later_mode: Mode,
     run: ExtractedRun,
     estimators: Estimators,
     uploads: UploadMarks,
@@ -197,12 +213,11 @@ def _estimates(
 
     :param sizes: of the requests that this pass sends, by variant
     :param mode: of this pass
-    :param later: the requests that the main pass will send
+    :param later: the requests that the main pass will send, and in which mode
     """
     found = {pass_name: estimators.estimate(pass_name, sizes, mode)}
     if later:
         of_later = sizes_by_variant(read_sizes(later, {}, run, uploads), group_by_variant(later, run))
-        later_mode = choose_mode(run.pipeline.settings, len(later))
         found[passes.MAIN] = estimators.estimate(passes.MAIN, of_later, later_mode)
     return found
 

@@ -153,7 +153,7 @@ def _make_files(
         warned = count_warnings(files.table) if shape.warned else warned
         shape = replace(shape, scored=True)
     used = sorted(list(known)[number] for number in matches.used)
-    cost_usd = cost_of_run(known.values(), folder, UsageStore(lake), warms=may_warm(pipeline))
+    cost_usd, synchronous_usd = cost_of_run(known.values(), folder, UsageStore(lake), warms=may_warm(pipeline))
     try:
         manifest = Manifest(
             pipeline=pipeline.name,
@@ -162,6 +162,7 @@ def _make_files(
             trial=pipeline.options.rows,
             extracted_at=extracted.extracted_at,
             published_at=datetime.now(UTC),
+            deadline=extracted.deadline,
             rows=extracted.rows,
             source_rows=extracted.source_rows,
             source_sha256=extracted.source_sha256,
@@ -177,6 +178,7 @@ def _make_files(
             reused=[batch_id for batch_id in used if not _was_sent_by(folder, known[batch_id])],
             sent=sum(pq.read_metadata(results[one]).num_rows for one in known if _was_sent_by(folder, known[one])),
             cost_usd=cost_usd,
+            synchronous_cost_usd=synchronous_usd,
             partition_cost_usd=files.cost_usd,
             estimates={name: plan.estimate for name, plan in plans.items() if plan.estimate},
             model=pipeline.models,

@@ -24,7 +24,7 @@ from include.steps.planning.remainder import write_remainder
 from include.steps.submitting.adoption import settle
 from include.steps.submitting.claim import claim, over_budget, record, rejected, release, unclear, write_over
 from include.steps.submitting.uploads import upload_attachments
-from include.steps.warm_up import keep_warm
+from include.steps.submitting.warm_up import keep_warm
 
 log = logging.getLogger(__name__)
 
@@ -44,10 +44,12 @@ def submit(chunk_key: str, *, run_id: str, lake: Lake, claude: Claude, open_buck
     created, another task is sending the chunk or the cache is being warmed: call again at the time that it names.
     Raises NotSent if this run has nothing of the chunk to send, BudgetExceeded if other runs have used up the month's
     budget since it was planned, SetupError or ApiError if the API rejects it for a reason that waiting does not fix,
-    and BatchError if a person has to decide.
+    and BatchError if a person has to decide, or for a synchronous chunk.
     """
     again = partial(submit, run_id=run_id, lake=lake, claude=claude, open_buckets=open_buckets)
     chunk = read_chunk(lake, chunk_key)
+    if chunk.synchronous:
+        raise BatchError(f"Chunk {chunk.chunk_id} is asked synchronously: no batch is made of it. Nothing was sent.")
     ledger = Ledger(lake, pipeline=chunk.pipeline)
     known = ledger.find(chunk.chunk_id)
     match submission.next_action(known.value if known else None):

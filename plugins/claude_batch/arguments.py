@@ -47,6 +47,12 @@ _RULES = {
         "a timedelta of 0 or more, or None",
         "timedelta(hours=2)",
     ),
+    "answer_within": _Rule(
+        lambda value: isinstance(value, timedelta) and value > timedelta(),
+        "a timedelta above 0",
+        "timedelta(hours=12)",
+    ),
+    "asks": _Rule(_is_bool, "True or False", "True"),
     "pass_name": _Rule(
         lambda value: isinstance(value, str) and bool(re.fullmatch(r"canary|main|retry(_\d)?", value)),
         "'canary', 'main', 'retry' or 'retry_<number>'",

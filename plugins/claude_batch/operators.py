@@ -130,6 +130,8 @@ class PlanOperator(RunOperator):
     list is empty if there is no batch to send or to wait for. Fails before the main pass if the canary failed for good.
     A dry run logs what all passes would send and skips every later task.
 
+    In a run with a deadline, the XCom ``switch_at`` is the time at which the waits cancel their batches.
+
     :param pipeline: as for ExtractOperator
     :param partition: as for ExtractOperator
     :param aws_conn_id: the connection of the lake
@@ -143,7 +145,7 @@ class PlanOperator(RunOperator):
 
     def execute(self, context: Context) -> list[str]:
         from claude_batch.connections.gateways import open_lake
-        from include.steps.ask import asked_chunks
+        from include.steps.ask import planned_pass
         from include.steps.dry_run import dry_run
         from include.steps.files.extracted import read_pipeline
         from include.steps.plan import plan
@@ -158,9 +160,11 @@ class PlanOperator(RunOperator):
                 raise DownstreamTasksSkipped(tasks=later)  # type: ignore[no-untyped-call]  # not annotated
             most_chunks = conf.getint("core", "max_map_length")
             chunks = plan(folder, pass_name=self.pass_name, lake=lake, most_chunks=most_chunks)
-            asked = asked_chunks(folder, pass_name=self.pass_name, lake=lake)
+            made = planned_pass(folder, pass_name=self.pass_name, lake=lake)
+        if made.switch_at:
+            context["ti"].xcom_push("switch_at", made.switch_at.isoformat())
         self.set_headline(context, headline.planned(chunks))
-        return [chunk for chunk in chunks if chunk not in asked]
+        return [chunk for chunk in chunks if chunk not in made.synchronous]
 
 
 class _ChunkOperator(BaseOperator):

@@ -23,7 +23,7 @@ from claude_batch.operators import ClaudeBatchOperator, ExtractOperator, LoadOpe
 from claude_batch.sensors import ClaudeBatchSensor
 from claude_batch.synchronous.ask_operator import AskOperator
 from include.enrichment.errors import SpecError
-from include.enrichment.spec.parse_time import pass_names
+from include.enrichment.spec.parse_time import has_tools, pass_names
 
 
 def enrich(
@@ -58,13 +58,9 @@ def enrich(
         tasks wait forever
     :param source_ready_after: `extract` waits until this long after the end of the day (midnight UTC). None: no wait
     """
-    dag = DagContext.get_current()
-    if dag is None:
-        raise SpecError("enrich() was called outside a Dag. Call it in the function below @dag.")
-    pipeline = dag.dag_id if pipeline is None else pipeline
-    check_arguments(
+    pipeline = begin_flow(
         "enrich()",
-        pipeline=pipeline,
+        pipeline,
         aws_conn_id=aws_conn_id,
         anthropic_conn_id=anthropic_conn_id,
         deferrable=deferrable,
@@ -73,10 +69,8 @@ def enrich(
         pool=pool,
         source_ready_after=source_ready_after,
     )
-    pipelines.check_pipeline(pipeline)
-    earlier = [task.pipeline for task in dag.tasks if isinstance(task, ExtractOperator)]
-    _check_name(dag, pipeline, earlier)
-    _add_form(dag, pipeline, earlier)
+    if has_tools(pipelines.PIPELINES / pipeline / "pipeline.yaml"):
+        raise SpecError(f"enrich(): pipeline {pipeline!r} has tools. Call resolve() in place of enrich().")
     both = {"aws_conn_id": aws_conn_id, "anthropic_conn_id": anthropic_conn_id}
     queued = {**both, "deferrable": deferrable, "pool": pool, "weight_rule": WeightRule.ABSOLUTE}
     wait = {**queued, "poke_interval": poke_interval, "cancel_on_kill": cancel_on_kill}
@@ -107,6 +101,27 @@ def enrich(
         plans = [requests_pass.children[f"{requests_pass.group_id}.plan"] for requests_pass in passes]
         chain(*plans, publish)
     return flow
+
+
+def begin_flow(function: str, pipeline: str | None, **arguments: object) -> str:
+    """
+    Check the arguments of a flow, add its form to the current Dag, and return the name of its pipeline.
+
+    Raises SpecError as enrich() does.
+
+    :param function: the function that was called, for errors
+    :param pipeline: None: the pipeline with the Dag's name
+    """
+    dag = DagContext.get_current()
+    if dag is None:
+        raise SpecError(f"{function} was called outside a Dag. Call it in the function below @dag.")
+    pipeline = dag.dag_id if pipeline is None else pipeline
+    check_arguments(function, pipeline=pipeline, **arguments)
+    pipelines.check_pipeline(pipeline)
+    earlier = [task.pipeline for task in dag.tasks if isinstance(task, ExtractOperator)]
+    _check_name(dag, pipeline, earlier)
+    _add_form(dag, pipeline, earlier)
+    return pipeline
 
 
 def _check_name(dag: DAG, pipeline: str, earlier: list[str]) -> None:
@@ -172,6 +187,7 @@ def _requests_pass(
                 task_id="wait",
                 batch_id=submit.output,
                 chunk=chunk,
+                switch_at=f"{{{{ ti.xcom_pull('{plan.task_id}', key='switch_at', map_indexes=-1) or '' }}}}",
                 map_index_template="{{ task.batch_id }}",
                 # An existing batch gets its slot before a new one is submitted.
                 priority_weight=2,

@@ -93,6 +93,7 @@ def test_a_partition_goes_from_the_warehouse_to_the_lake(
         | {f"canary.{task}": "success" for task in chunk}
         | {f"{name}.{task}": state for name in ("main", "retry") for task, state in nothing.items()}
         | {"main.plan": "success", "retry.plan": "success"}
+        | {f"{name}.ask": "skipped" for name in ("canary", "main", "retry")}
     )
     assert lake.exists("tables/tickets/dt=2026-11-01/data.parquet")
     assert lake.exists("manifests/tickets/dt=2026-11-01.json")
@@ -241,7 +242,9 @@ def extract_of_today(*, deferrable: bool = True) -> ExtractOperator:
 
 
 RUN: Any = {
-    "dag_run": SimpleNamespace(run_id="r", run_type="manual", partition_key=None, data_interval_start=None),
+    "dag_run": SimpleNamespace(
+        run_id="r", run_type="manual", partition_key=None, data_interval_start=None, run_after=None
+    ),
     "params": {},
 }
 

@@ -31,8 +31,12 @@ from tests.fixtures.emulator import Emulator, EmulatorProcess
 RUNS = 3
 MEASURED = FOLDER / "measured"
 REPORT = FOLDER / "report.md"
-#: The data and the file of each picture, by the module that draws it.
-PICTURES = {"chart": ("all", "growth.svg"), "gantt": ("whole-run", "whole-run.svg")}
+#: The module that draws each picture, its data and its file.
+PICTURES = [
+    ("chart", "all", "growth.svg"),
+    ("gantt", "whole-run", "whole-run.svg"),
+    ("gantt", "two-stages", "two-stages.svg"),
+]
 _PACKAGES = ("anthropic", "pyarrow", "pandas", "msgspec", "apache-airflow", "apache-airflow-providers-anthropic")
 _PEERS_PACKAGES = ("apache-airflow-providers-common-ai", "orjson")
 
@@ -165,11 +169,11 @@ def _write_report() -> None:
     parts = [path for part in (*PARTS, *ALONE) if (path := MEASURED / f"{part}.jsonl").exists()]
     everything = "".join(path.read_text(encoding="utf-8") for path in parts)
     (MEASURED / "all.jsonl").write_text(everything, encoding="utf-8")
-    for module, (name, picture) in PICTURES.items():
+    for module, name, picture in PICTURES:
         if (found := MEASURED / f"{name}.jsonl").exists():
             draw = [PEERS_PYTHON, "-m", f"tests.benchmarks.{module}", str(found), str(FOLDER / picture)]
             subprocess.run(draw, cwd=ROOT, check=True)
-    drawn = [picture for _, picture in PICTURES.values() if (FOLDER / picture).exists()]
+    drawn = [picture for *_, picture in PICTURES if (FOLDER / picture).exists()]
     lines: list[Line] = [json.loads(line) for line in everything.splitlines()]
     REPORT.write_text(render(lines, machine=_machine(), pictures=drawn), encoding="utf-8")
     sys.stdout.write(f"{REPORT.read_text(encoding='utf-8')}\nThis report is in {REPORT}.\n")

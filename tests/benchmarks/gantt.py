@@ -95,7 +95,8 @@ def _labels(tasks: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _words(axes: Axes, run: Mapping[str, Any]) -> None:
-    title = f"{run['rows']:,} rows from trigger to published in {run['seconds']:.1f} s"
+    rows = run.get("of", "rows from trigger to published")
+    title = f"{run['rows']:,} {rows} in {run['seconds']:.1f} s"
     counts = f"{run['published']:,} published, {run['rejected']:,} rejected, {run['batches']:,} batches"
     above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
     axes.annotate(title, (0, 1), (0, 30), fontsize=14, fontweight="bold", color=INK, **above)

@@ -16,7 +16,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -73,12 +73,12 @@ class NotPublished(Exception):
 class RunApi(AirflowApi):
     """The API calls of a person who triggers a run and records its progress."""
 
-    def tasks(self, run_id: str, triggered_at: datetime) -> list[Task]:
+    def tasks(self, dag_id: str, run_id: str, triggered_at: datetime) -> list[Task]:
         """Return the spans of the tasks that ran, in the order of their start."""
-        path = f"/api/v2/dags/{DAG}"
+        path = f"/api/v2/dags/{dag_id}"
         instances = self._pages(f"{path}/dagRuns/{run_id}/taskInstances", "task_instances")
         # The event log has each state of each try; the task instance has only those of the last one.
-        events = self._pages("/api/v2/eventLogs", "event_logs", dag_id=DAG, run_id=run_id, order_by="when")
+        events = self._pages("/api/v2/eventLogs", "event_logs", dag_id=dag_id, run_id=run_id, order_by="when")
         upstream: dict[str, list[str]] = {}
         for task in self._get(f"{path}/tasks")["tasks"]:
             for after in task["downstream_task_ids"]:
@@ -112,8 +112,8 @@ def main() -> int:
     database = FOLDER / str(rows) / "warehouse.db"
     if not database.exists():
         workload.write(rows, database.parent)
-    folder = _stack_folder()
-    with processes.one_demo_at_a_time(folder), _stack(folder, database) as stack, RunApi(stack) as api:
+    folder = stack_folder()
+    with processes.one_demo_at_a_time(folder), stack_with(folder, database) as stack, RunApi(stack) as api:
         found = _run(api, stack, folder)
     if found["rows"] != rows or found["published"] + found["rejected"] != rows:
         raise NotPublished(f"The warehouse has {rows:,} rows, but the manifest says {found}")
@@ -128,7 +128,7 @@ def _rows() -> int:
     return rows
 
 
-def _stack_folder() -> StackFolder:
+def stack_folder() -> StackFolder:
     """Return ENRICHMENT_STACK_DIR or a folder of the benchmark's own, so that a demo can run at the same time."""
     os.environ.setdefault("ENRICHMENT_STACK_DIR", str(FOLDER / "stack"))
     return StackFolder.of_environment()
@@ -136,47 +136,51 @@ def _stack_folder() -> StackFolder:
 
 def _run(api: RunApi, stack: Stack, folder: StackFolder) -> dict[str, Any]:
     """Run once with an empty day, so that the scheduler has started, and then the measured run."""
-    _finish(api, folder, api.trigger(DAG, {"partition": str(Partition(start=workload.DAY - timedelta(days=1)))}))
+    day_before = Partition(start=workload.DAY - timedelta(days=1))
+    finish(api, folder, DAG, api.trigger(DAG, {"partition": str(day_before)}))
     partition = Partition(start=workload.DAY)
     with _memory(folder) as peaks:
         triggered_at = datetime.now(UTC)
         run_id = api.trigger(DAG, {"partition": str(partition)})
-        _finish(api, folder, run_id)
-    tasks = api.tasks(run_id, triggered_at)
+        finish(api, folder, DAG, run_id)
+    tasks = api.tasks(DAG, run_id, triggered_at)
     published = published_day.read_published(stack, PIPELINE, partition)
     if published is None:
         raise NotPublished(f"The run succeeded, but {partition} has no manifest: see {folder.airflow_home}/logs")
-    spans = [span for task in tasks for span in task.spans]
     return {
         "rows": published.manifest.rows,
         "published": published.manifest.published,
         "rejected": published.manifest.rejected,
         "batches": len(published.manifest.batches),
         "seconds": max(span.end for task in tasks for span in task.spans if task.task_id == f"{PIPELINE}.publish"),
-        "seconds_of": {
-            kind: round(sum(span.end - span.start for span in spans if span.kind == kind), 2)
-            for kind in (WAITING, WORKING, DEFERRED)
-        },
+        "seconds_of": seconds_of(tasks),
         "peak_rss_mb": {name: peak for name, peak in peaks.items() if name in SERVERS.values()},
-        "tasks": [
-            {
-                "task": task.task_id,
-                "map_index": task.map_index,
-                "peak_rss_mb": peaks.get(task.instance_id),
-                "spans": [[span.kind, round(span.start, 2), round(span.end, 2)] for span in task.spans],
-            }
-            for task in tasks
-        ],
+        "tasks": [as_figures(task) | {"peak_rss_mb": peaks.get(task.instance_id)} for task in tasks],
     }
 
 
-def _finish(api: RunApi, folder: StackFolder, run_id: str) -> None:
+def as_figures(task: Task) -> dict[str, Any]:
+    """Return a task as gantt.py draws it."""
+    spans = [[span.kind, round(span.start, 2), round(span.end, 2)] for span in task.spans]
+    return {"task": task.task_id, "map_index": task.map_index, "spans": spans}
+
+
+def seconds_of(tasks: Sequence[Task]) -> dict[str, float]:
+    """Return the sum of each kind of span."""
+    spans = [span for task in tasks for span in task.spans]
+    return {
+        kind: round(sum(span.end - span.start for span in spans if span.kind == kind), 2)
+        for kind in (WAITING, WORKING, DEFERRED)
+    }
+
+
+def finish(api: RunApi, folder: StackFolder, dag_id: str, run_id: str) -> None:
     """Wait for the run's success. Raises NotPublished if it fails, or takes too long."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
-    while (state := api.run_state(DAG, run_id)) != "success":
+    while (state := api.run_state(dag_id, run_id)) != "success":
         if state == "failed" or time.monotonic() > deadline:
-            tasks = [task for task in api.task_instances(DAG, run_id) if task.state == "failed"]
-            errors = [f"{task.task_id}: {error}" for task in tasks for error in api.errors(DAG, run_id, task)]
+            tasks = [task for task in api.task_instances(dag_id, run_id) if task.state == "failed"]
+            errors = [f"{task.task_id}: {error}" for task in tasks for error in api.errors(dag_id, run_id, task)]
             raise NotPublished("\n".join([f"The run {run_id} is {state}: see {folder.airflow_home}/logs", *errors]))
         time.sleep(POLL_SECONDS)
 
@@ -214,19 +218,27 @@ def _name(command: str) -> str:
 
 
 @contextmanager
-def _stack(folder: StackFolder, database: Path) -> Iterator[Stack]:
-    """Start the stack with the workload in its warehouse and with its Dag, and stop it when the block ends."""
+def stack_with(
+    folder: StackFolder,
+    database: Path,
+    *,
+    dags: Sequence[str] = (DAG,),
+    settings: Mapping[str, str] = SETTINGS,
+    processing_seconds: float = 0,
+) -> Iterator[Stack]:
+    """Start the stack with the workload in its warehouse and with its Dags, and stop it when the block ends."""
     processes.stop_all(folder)
     for old in (folder.airflow_home, folder.logs, folder.emulator_state):
         shutil.rmtree(old, ignore_errors=True)
     folder.logs.mkdir()
     folder.emulator_state.mkdir()
+    folder.refunds.unlink(missing_ok=True)
     shutil.copyfile(database, folder.warehouse)
-    stack = new_stack(folder, real_api=False, processing_seconds=0)
+    stack = new_stack(folder, real_api=False, processing_seconds=processing_seconds)
     stack = give_airflow_home(stack, folder)
     stack.save(folder)
     try:
-        supervisord = processes.start(stack, folder, settings=SETTINGS)
+        supervisord = processes.start(stack, folder, settings=settings)
 
         def wait(ready: Callable[[], bool]) -> None:
             deadline = time.monotonic() + BOOT_SECONDS
@@ -239,8 +251,9 @@ def _stack(folder: StackFolder, database: Path) -> Iterator[Stack]:
         published_day.make_bucket(stack)
         wait(lambda: not unhealthy(stack))
         with AirflowApi(stack) as api:
-            wait(lambda: api.has_dag(DAG))
-            api.unpause(DAG)
+            wait(lambda: all(map(api.has_dag, dags)))
+            for dag_id in dags:
+                api.unpause(dag_id)
         yield stack
     finally:
         processes.stop_all(folder)

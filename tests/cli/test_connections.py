@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from include.cli import connections
-from include.cli.connections import MissingVariables, connection_variables
-from include.stack.folder import StackFolder
+from include.cli.connections import MissingVariables, connection_variables, run_variables
+from include.enrichment.spec.pipeline_folder import load_pipeline
+from include.stack.folder import ROOT, StackFolder
 from include.stack.processes import one_demo_at_a_time
-from include.stack.stack import AWS, CONNECTION_VARIABLES, LAKE, Stack, new_stack
+from include.stack.stack import AWS, CONNECTION_VARIABLES, LAKE, REFUNDS, Stack, new_stack
 
 
 @pytest.fixture
@@ -33,7 +34,8 @@ def stack_is_up(monkeypatch: pytest.MonkeyPatch, stack: Stack, folder: StackFold
 
 def test_the_environment_overrides_the_running_stack(folder: StackFolder, stack_is_up: Stack) -> None:
     found = connection_variables(folder, {LAKE: "s3://mine", AWS: ""})
-    assert found == dict(stack_is_up.connections) | {LAKE: "s3://mine"}
+    of_the_stack = {name: stack_is_up.connections[name] for name in CONNECTION_VARIABLES}
+    assert found == of_the_stack | {LAKE: "s3://mine"}
 
 
 def test_a_complete_environment_needs_no_stack(folder: StackFolder) -> None:
@@ -62,6 +64,16 @@ def test_a_demo_that_died_while_starting_is_not_running(folder: StackFolder, sta
     stack.model_copy(update={"starting": True}).save(folder)
     with pytest.raises(MissingVariables, match="No demo is running"):
         connection_variables(folder, {})
+
+
+def test_the_tools_of_a_pipeline_find_the_connections_that_they_name(folder: StackFolder, stack_is_up: Stack) -> None:
+    one, other = (load_pipeline(ROOT / "include/pipelines" / name) for name in ("ticket_actions", "catalogue"))
+    assert run_variables(folder, {LAKE: "s3://mine", REFUNDS: "http://mine"}, one) == {
+        **stack_is_up.connections,
+        LAKE: "s3://mine",
+        REFUNDS: "http://mine",
+    }
+    assert REFUNDS not in run_variables(folder, {}, other)
 
 
 @pytest.mark.usefixtures("stack_is_up")

@@ -130,10 +130,16 @@ def test_options_are_parsed_like_the_form_and_printed_as_they_were_typed() -> No
     assert options == RunOptions(rows=10, dry_run=True, budget_usd=Decimal("0.5"), model="m", reuse=False)
     assert format_options(options) == "ROWS=10 DRY_RUN=1 REUSE=0 MODEL=m BUDGET=0.5"
     assert (read_options({}), format_options(RunOptions())) == (RunOptions(), "")
+    due = read_options({"URGENT": "1", "DEADLINE": "05:30 Europe/Berlin"})
+    assert due == RunOptions(urgent=True, deadline="05:30 Europe/Berlin")
+    assert format_options(due) == "URGENT=1 DEADLINE='05:30 Europe/Berlin'"
     chosen = read_options({"VARIANTS": "short, current"})
     assert (chosen, format_options(chosen)) == (RunOptions(variants=["current", "short"]), "VARIANTS=current,short")
 
 
 def test_every_invalid_option_is_named() -> None:
-    with pytest.raises(ParamError, match=r"ROWS is '0'\. It must be .* 1 or more\.\nBUDGET is '-1'\. .* 0 or more\."):
-        read_options({"ROWS": "0", "BUDGET": "-1"})
+    with pytest.raises(
+        ParamError,
+        match=r"ROWS is '0'\. It must be .* 1 or more\.\nBUDGET is '-1'\. .* 0 or more\.\nDEADLINE is '5'\. .* time",
+    ):
+        read_options({"ROWS": "0", "BUDGET": "-1", "DEADLINE": "5"})

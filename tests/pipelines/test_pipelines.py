@@ -152,6 +152,7 @@ class TestPipeline:
         named = {file for variant in pipeline.settings.variants.values() for file in dict(variant.named_files).values()}
         of_cases = {(pipeline.settings.source.cases or "").partition("/")[0]}
         known = {*FILES, CONTEXT, EXAMPLES, CHECKS, EVALUATION, *words, *named, *of_cases, "README.md", "cases"}
+        known |= {"tools.py", "__pycache__"} if pipeline.tools else set()
         unknown = {path.name for path in folder.iterdir()} - known
         _require(not unknown, f"{_file(folder)} has unused files: {', '.join(sorted(unknown))}. Move or delete them")
 

@@ -9,6 +9,7 @@ from include.enrichment.cost.forecast import DryRun, PassForecast
 from include.enrichment.runs.options import RunOptions
 from include.steps.dry_run import dry_run
 from tests.fixtures.flow import Flow, without_rows, write_tickets
+from tests.fixtures.planning import change_request
 
 
 def objects(flow: Flow) -> list[str]:
@@ -29,6 +30,17 @@ def test_it_shows_what_a_run_then_sends_and_leaves_no_trace_but_in_the_runs_fold
     assert objects(twenty) == []
     assert twenty.emulator.creates() == []
     assert (twenty.send("canary"), twenty.send()) == ({"succeeded": 5}, {"succeeded": 15})
+
+
+def test_it_tells_which_passes_are_synchronous(twenty: Flow, tmp_path: Path) -> None:
+    change_request(twenty, tmp_path, "mode: auto", "limits: {canary_rows: 5, synchronous_below: 10}")
+    twenty.extract()
+    forecast = dry_run(twenty.folder, lake=twenty.lake)
+    assert to_send(forecast) == {"canary": (5, 0), "main": (15, 1), "retry": (0, 0)}
+    lines = [line.split() for line in forecast.table().splitlines()]
+    assert [line[3] for line in lines if line and line[0] in ("canary", "main", "total")] == [
+        *("synchronous", "batch", "both")
+    ]
 
 
 def test_the_bytes_are_those_of_the_requests(twenty: Flow) -> None:

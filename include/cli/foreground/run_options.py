@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 
 from pydantic import ValidationError
@@ -17,6 +18,8 @@ OPTIONS = {
     "model": ("MODEL", "the name of a model"),
     "reuse": ("REUSE", "1 or 0"),
     "variants": ("VARIANTS", "names of variants, with commas between them"),
+    "urgent": ("URGENT", "1 or 0"),
+    "deadline": ("DEADLINE", "a time such as 05:30, 05:30 Europe/Berlin or 2026-12-01T05:30+01:00"),
     "only_rejects": ("ONLY_REJECTS", "1 or 0"),
 }
 
@@ -43,4 +46,6 @@ def format_options(options: RunOptions) -> str:
 
 
 def _typed(value: object) -> object:
+    if isinstance(value, str):
+        return shlex.quote(value)
     return int(value) if isinstance(value, bool) else ",".join(value) if isinstance(value, list) else value

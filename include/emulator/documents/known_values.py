@@ -32,6 +32,11 @@ def find_value(name: str, types: Sequence[str], texts: Sequence[str]) -> Any:
     return None
 
 
+def names_code(name: str) -> bool:
+    """Return whether a property of this name holds a code, which nobody could guess: ``order_id``."""
+    return name.lower().split("_")[-1] in _CODE_ENDINGS
+
+
 def _named(name: str, text: str) -> Iterator[Any]:
     if text.lstrip()[:1] in ("{", "["):
         try:
@@ -66,7 +71,7 @@ def _in_text(name: str, text: str) -> Iterator[str]:
         rf"<{words}(?:\s[^<>]*)?>([^<]*)</",
         rf"(?<!\w)\"?{words}\"?\s*[:=]\s*\"?([^\"\n,;|<>]+)",
     ]
-    if most and last.lower() in _CODE_ENDINGS:
+    if most and names_code(name):
         # <order id="A-17">, and in words: order A-17, order no. 17
         noun = r"[\s_-]?".join(most)
         patterns.append(rf"<{noun}\s(?:[^<>]*\s)?{last}\s*=\s*\"([^\"]*)\"")

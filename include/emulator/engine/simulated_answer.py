@@ -17,7 +17,7 @@ from include.emulator.answers import bad_evidence, bad_texts
 from include.emulator.answers.citations import quoting_blocks
 from include.emulator.answers.instructions import NONE
 from include.emulator.answers.source import Source
-from include.emulator.answers.tool_calls import Call, choose_calls, make_input
+from include.emulator.answers.tool_calls import Call, Dialogue, choose_calls, make_input
 from include.emulator.api_errors import RequestRejected
 from include.emulator.billing.prompt_cache import BYTES_PER_TOKEN, Cache, Usage, tokens_of
 from include.emulator.draws import Draws, digest
@@ -108,6 +108,8 @@ def make_message(
         spoil=_spoil_of(fault, prompt.conversation.text),
         documents=prompt.conversation.documents,
         misquote=_misquote_of(fault),
+        acts=_acts(prompt),
+        told={name: value for call in prompt.conversation.dialogue.past for name, value in call.inputs.items()},
     )
     thinking = 20 + draws.below(100) if frame.thinks else 0
     if isinstance(fault, DuplicateText):
@@ -120,7 +122,7 @@ def make_message(
             frame, request_seed, billed, tier, thinking, [_call("srvtoolu", request_seed, 0, "web_search", query)]
         )
     if calls := _tool_calls(prompt, draws, source, runaway=isinstance(fault, Runaway)):
-        blocks = [_call("toolu", request_seed, number, one.name, one.input) for number, one in enumerate(calls)]
+        blocks = [_call("toolu", request_seed, number, one.name, one.inputs) for number, one in enumerate(calls)]
         return _acting(frame, request_seed, billed, tier, thinking, blocks)
     of_model = [one for one in values if one.model is None or models.find(one.model) is frame.model]
     blocks = _blocks(frame, draws, source, lambda output: _set_values(output, of_model, prompt, request_seed))
@@ -143,13 +145,19 @@ def make_message(
     return _message(frame, request_seed, content if frame.max_tokens else [], "max_tokens", usage)
 
 
+def _acts(prompt: Prompt) -> dict[str, bool]:
+    called = {call.name for call in prompt.conversation.dialogue.past}
+    return {tool.name: tool.name in called for tool in prompt.frame.tools.callable}
+
+
 def _tool_calls(prompt: Prompt, draws: Draws, source: Source, *, runaway: bool) -> list[Call]:
     tools, dialogue = prompt.frame.tools, prompt.conversation.dialogue
     if runaway and tools.callable:
         # By the question alone, so that each call has the same input.
         steady = Draws(digest(0, "runaway", dialogue.question))
         first = tools.callable[0]
-        return [Call(first.name, make_input(first, [dialogue.question], steady, Source(dialogue.question)))]
+        asked = Dialogue(question=dialogue.question, texts=[dialogue.question])
+        return [Call(first.name, make_input(first, asked, steady, Source(dialogue.question)))]
     return choose_calls(tools.callable, dialogue, draws, source, must=tools.forced, parallel=tools.parallel)
 
 

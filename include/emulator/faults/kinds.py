@@ -14,7 +14,7 @@ on rows of a batch      errored  expired  canceled  refusal  truncated        / 
                         too_long  duplicate_text  invented_number  forbidden_text
                         runaway  pause_turn  could_not_process  wrong_page  paraphrased_quote  invented_quote
 on what answers say     accuracy  preference                                     as above
-on a message            rate_limit  lost_answer  stream_error
+on a message            rate_limit  lost_answer  stream_error; and those on rows and on what answers say
 on a results download   cut_results  stall_results  gzip_results  no_final_newline  missing_lines  duplicate_lines
                         foreign_lines
 """

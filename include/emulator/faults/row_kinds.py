@@ -1,4 +1,4 @@
-"""The kinds of faults that strike rows of a batch."""
+"""The kinds of faults that strike rows of a batch, and synchronous messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class RowFault(BatchFault, frozen=True):
     Strikes some requests of its batch.
 
     A row is struck if it meets all given conditions: ``custom_ids`` lists it, its params contain the text ``match``,
-    and its seeded draw is below ``share``. With ``match``, only a batch that contains the text is a chance.
+    and its seeded draw is below ``share``. With ``match``, only a batch that contains the text is a chance. Each
+    synchronous message that meets the conditions is a chance, too; it has no custom_id.
     """
 
     share: Share = 1.0

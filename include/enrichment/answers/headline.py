@@ -101,19 +101,27 @@ def forecast(dry_run: DryRun) -> str:
 
 
 def published(manifest: Manifest, *, run_id: str) -> list[str]:
-    """Return the result of `publish`: ``126 published, 2 rejected`` and ``$0.0113 (simulated)``."""
+    """
+    Return the result of `publish`: ``126 published, 2 rejected`` and ``$0.0113 (simulated)``, or ``$0.0113, $0.0100 of
+    it synchronous``; and ``deadline kept, 12 min ahead`` for a run with one.
+    """
     if manifest.run_id != run_id:
         return [f"not published: newer rows of run {manifest.run_id} stay"]
     counts = f"{manifest.published:,} published" if manifest.rows else "no rows"
     rejected = f", {manifest.rejected:,} rejected" if manifest.rejected else ""
     simulated = " (simulated)" if manifest.simulated else ""
-    return [f"{counts}{rejected}", f"{_dollars(manifest.cost_usd)}{simulated}"]
+    asked_usd = manifest.synchronous_cost_usd
+    synchronous = f", {_dollars(asked_usd)} of it synchronous" if asked_usd else ""
+    deadline = [f"deadline {manifest.deadline_kept}"] if manifest.deadline else []
+    return [f"{counts}{rejected}", f"{_dollars(manifest.cost_usd)}{synchronous}{simulated}", *deadline]
 
 
 def _options(options: RunOptions) -> list[str]:
     words = {
         "dry run": options.dry_run,
         f"trial of {options.rows or 0:,}": options.rows,
+        "urgent": options.urgent,
+        f"deadline {options.deadline}": options.deadline,
         "only the rejects": options.only_rejects,
         "answers not reused": options.reuse is False,
         str(options.model): options.model,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated
 
@@ -11,6 +11,7 @@ from pydantic import Field, PlainSerializer, model_validator
 from include.enrichment.answers.table import ESCALATED
 from include.enrichment.cost.estimate import Estimate, expected_usd
 from include.enrichment.cost.prices import format_decimal
+from include.enrichment.runs.deadline import format_duration
 from include.enrichment.storage.version import Versioned
 
 #: Written as text, because JSON numbers are not exact.
@@ -22,6 +23,7 @@ class Manifest(Versioned):
     The content of one partition and its origin.
 
     :param trial: the number of rows of a trial, which replaces nothing; None for the whole partition
+    :param deadline: when the run should have been published; None for a run without a deadline
     :param source_rows: rows of the source; None in a manifest of an earlier version
     :param source_sha256: of the published table that the rows are from; None for any other source, and in a manifest of
         an earlier version
@@ -36,6 +38,7 @@ class Manifest(Versioned):
     :param sent: the requests in the batches that this run sent; None in a manifest of an earlier version
     :param cost_usd: the recorded cost of the batches that this run sent for this extract; None if unknown, and in a
         manifest of an earlier version
+    :param synchronous_cost_usd: the part of it for synchronous requests; None as above
     :param partition_cost_usd: the sum of ``_cost_usd`` over table, rejects and samples: the cost of the answers to
         these rows, in all runs of the partition; None as above
     :param estimates: the cost estimate of each pass; empty in a manifest of an earlier version
@@ -54,6 +57,7 @@ class Manifest(Versioned):
     trial: int | None = None
     extracted_at: datetime
     published_at: datetime
+    deadline: datetime | None = None
     rows: int
     source_rows: int | None = None
     source_sha256: str | None = None
@@ -69,6 +73,7 @@ class Manifest(Versioned):
     reused: list[str]
     sent: int | None = None
     cost_usd: _Usd | None = None
+    synchronous_cost_usd: _Usd | None = None
     partition_cost_usd: _Usd | None = None
     estimates: dict[str, Estimate] = Field(default_factory=dict)
     model: str
@@ -94,6 +99,16 @@ class Manifest(Versioned):
     def expected_usd(self) -> Decimal | None:
         """The expected cost of its passes before they were sent; None if a price is unknown."""
         return expected_usd(self.estimates.values())
+
+    @property
+    def deadline_kept(self) -> str:
+        """Whether the run kept its deadline, and by how much; empty for a run without one."""
+        if self.deadline is None:
+            return ""
+        early = self.deadline - self.published_at
+        if early < timedelta():
+            return f"missed by {format_duration(-early)}"
+        return f"kept, {format_duration(early)} ahead"
 
     @property
     def simulated(self) -> bool:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, Literal, cast
 
 import msgspec
 import pyarrow as pa
 
+from include.enrichment.answers.billed_usage import is_long_prompt, used
 from include.enrichment.answers.evidence.cited_text import CitedText
 from include.enrichment.answers.lenient import read_leniently
 from include.enrichment.answers.schema.output import NO_TEXT, Output, TextOutput
@@ -24,10 +25,6 @@ Remedy = Literal["again", "repair"]
 
 #: The start of the reason if ``max_tokens`` cut the answer. A repair then asks for a shorter answer.
 CUT_AT_MAX_TOKENS = "cut at max_tokens"
-
-#: A hundred times the longest context window: no request uses as many tokens. A higher count is an error, and sums of
-#: it could overflow.
-MOST_TOKENS = 100_000_000
 
 
 # None of these can hold a reference to itself, so the garbage collector skips them (gc=False): collecting them takes
@@ -98,6 +95,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         FILE_GONE; None unless ``errored``, or if the API names none
     :param text: the answer, if it was paid for and is unusable
     :param service_tier: ``batch``, or the tier of a synchronous answer, which costs twice as much; None: not read
+    :param long_prompt: whether the rates for long prompts apply to the sum of several calls; None: the tokens tell
     :param upper_bound: the usage is unreadable. The counts are 0 until with_upper_bound() sets them to the most that
         the request can have used
     """
@@ -118,6 +116,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     web_searches: int = 0
     inference_geo: str | None = None
     service_tier: str | None = None
+    long_prompt: bool | None = None
     upper_bound: bool = False
 
 
@@ -133,13 +132,12 @@ OUTCOMES_SCHEMA = pa.schema(
         pa.field("web_searches", pa.int64()),
         pa.field("inference_geo", pa.string()),
         pa.field("service_tier", pa.string()),
+        pa.field("long_prompt", pa.bool_()),
         pa.field("upper_bound", pa.bool_()),
     ]
 )
 
 
-#: The API's name for all tokens written to the cache.
-_WRITTEN = "cache_creation_input_tokens"
 _REASON_CHARACTERS = 1_000
 _UNBILLED = ("errored", "expired", "canceled")
 
@@ -166,7 +164,7 @@ def unreadable(line: bytes, error: Exception) -> Outcome | None:
         reason=reason,
         text=found.text,
         model=model,
-        **_used(found.usage),
+        **used(found.usage),
     )
 
 
@@ -175,11 +173,14 @@ def missing_outcome(request_id: str) -> Outcome:
     return Outcome(request_id=request_id, outcome="missing", reason="the API's results hold no line for it")
 
 
-#: Errors that a retry pass does not retry (docs of errors, 2026-10-08). The request causes the first two, which would
+#: Errors that a retry pass does not retry (docs of errors, 2026-10-08). The request causes the first three, which would
 #: recur. The key or the account causes the others: nothing within a run fixes them, and a later run sends the request
 #: again.
 _PERMANENT_ERRORS = frozenset(
-    {"invalid_request_error", "not_found_error", "permission_error", "authentication_error", "billing_error"}
+    {
+        *("invalid_request_error", "not_found_error", "request_too_large"),
+        *("permission_error", "authentication_error", "billing_error"),
+    }
 )
 #: Claude ended by itself, so the answer is complete.
 USABLE_STOPS = frozenset({"end_turn", "stop_sequence"})
@@ -297,48 +298,21 @@ def _judge_message(request_id: str, message: _Message, output: Output) -> Outcom
         text=text if reason else None,
         model=message.model or "",
         stop_reason=message.stop_reason,
-        **_used(message.usage),
+        long_prompt=is_long_prompt(message.model, message.usage),
+        **used(message.usage),
     )
-
-
-def _used(usage: Any) -> dict[str, Any]:
-    """Return the fields of an outcome that follow from the usage in a line, however malformed."""
-    usage = _members(usage)
-    written, searched = _members(usage.get("cache_creation")), _members(usage.get("server_tool_use"))
-    counts = {
-        "input_tokens": usage.get("input_tokens"),
-        "cache_write_5m_tokens": written.get("ephemeral_5m_input_tokens") or 0,
-        "cache_write_1h_tokens": written.get("ephemeral_1h_input_tokens") or 0,
-        "cache_read_tokens": usage.get("cache_read_input_tokens") or 0,
-        "output_tokens": usage.get("output_tokens"),
-        "web_searches": searched.get("web_search_requests") or 0,
-        _WRITTEN: usage.get(_WRITTEN) or 0,
-    }
-    named = {name: usage.get(name) for name in ("inference_geo", "service_tier")}
-    place = {name: text if isinstance(text, str) and text.isascii() else None for name, text in named.items()}
-    for name, count in counts.items():
-        if type(count) is float and count.is_integer():
-            counts[name] = count = int(count)
-        if type(count) is not int or not 0 <= count <= MOST_TOKENS:
-            return place | {"upper_bound": True}
-    # Cache writes of unknown TTL have the higher price.
-    unknown = counts.pop(_WRITTEN) - counts["cache_write_5m_tokens"] - counts["cache_write_1h_tokens"]
-    counts["cache_write_1h_tokens"] += max(unknown, 0)
-    return counts | place
-
-
-def _members(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _stopped_early(message: _Message) -> str | None:
     match message.stop_reason:
         case "max_tokens":
-            return f"{CUT_AT_MAX_TOKENS}, after {_used(message.usage).get('output_tokens', 0):,} output tokens"
+            return f"{CUT_AT_MAX_TOKENS}, after {used(message.usage).get('output_tokens', 0):,} output tokens"
         case "model_context_window_exceeded":
             return "cut at the end of the model's context window"
         case "pause_turn":
             return "paused in the middle of a server tool's loop"
+        case "limit":  # ours, see agent/transcript.py
+            return f"stopped: {(message.stop_details or _StopDetails()).explanation}"
         case "refusal":
             details = message.stop_details or _StopDetails()
             return ": ".join(part for part in ("refused", details.category, details.explanation) if part)

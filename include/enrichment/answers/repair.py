@@ -66,7 +66,9 @@ def repair(request: Request, *, answer: str, complaint: str) -> Request:
         messages[-1] = {"role": "user", "content": [*_blocks(last.content), {"type": "text", "text": wish}]}
     else:
         messages.append({"role": "user", "content": wish})
-    return make_request(encode_params({**params, "messages": messages}), salt=request.request_id)
+    # The row has acted. Its repair only writes the answer again.
+    without_calls = {"tool_choice": {"type": "none"}} if "tools" in params else {}
+    return make_request(encode_params({**params, **without_calls, "messages": messages}), salt=request.request_id)
 
 
 def _blocks(content: msgspec.Raw) -> list[Any]:

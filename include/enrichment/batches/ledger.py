@@ -22,6 +22,8 @@ _FOLLOWS: dict[State, tuple[State, ...]] = {
     "landed": ("landed",),
     "withdrawn": ("submitted",),
 }
+#: What a chunk that goes back to ``planned`` no longer has.
+_NOT_ASKED: dict[str, Any] = {"batch_id": None, "asked_since": None, "asked_until": None}
 #: In these states a batch may exist that is not recorded yet.
 UNSETTLED: tuple[State, ...] = ("submitting", "unclear")
 
@@ -135,6 +137,8 @@ class Entry(Versioned):
         Raises BatchError if ``state`` cannot follow the current one, if it needs a batch and has none, or if the batch
         would change.
         """
+        if state == "planned":
+            changes = _NOT_ASKED | changes
         batch_id = changes.get("batch_id", self.batch_id)
         if (
             state not in _FOLLOWS[self.state]

@@ -38,6 +38,7 @@ class PassPlan(Versioned):
     :param left_out: how many more a retry pass would have sent within a larger budget
     :param in_flight: how many are in batches of earlier plans
     :param estimate: the cost of the requests to send; None in a plan of an earlier version
+    :param switch_at: when the waits cancel their batches for the run's deadline; None: never
     :param extracted_at: identifies the extract. A plan for an earlier extract of the run is void
     """
 
@@ -48,6 +49,7 @@ class PassPlan(Versioned):
     to_send: int
     in_flight: int
     left_out: int = 0
+    switch_at: datetime | None = None
     extracted_at: datetime
     estimate: Estimate | None = None
 
@@ -152,7 +154,8 @@ def is_closed(opened: OpenChunk, entry: Entry | None, loaded: Set[str], *, now: 
         return now - entry.changed_at > _FORGOTTEN
     if entry.batch_id in loaded or entry.state in ("landed", "withdrawn"):
         return True
-    return now - entry.changed_at > _ARCHIVED
+    # The answers to a chunk that is asked are on the lake.
+    return entry.state != "asking" and now - entry.changed_at > _ARCHIVED
 
 
 def check_canary(

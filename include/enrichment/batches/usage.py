@@ -44,7 +44,7 @@ USAGE_SCHEMA = pa.schema(
     ]
 )
 #: The columns of a batch's outcomes that its usage record depends on.
-USAGE_COLUMNS = ["outcome", "upper_bound", *BILLED_COLUMNS]
+USAGE_COLUMNS = ["outcome", "upper_bound", *BILLED_COLUMNS, "long_prompt"]
 
 
 @dataclass(frozen=True, kw_only=True)

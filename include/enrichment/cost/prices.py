@@ -43,7 +43,7 @@ _PROMPT = [kind for kind in TOKEN_RATES if kind != "output_tokens"]
 #: The columns that the cost of an answer depends on.
 BILLED_COLUMNS = ["model", *TOKEN_RATES, "inference_geo", "service_tier", "web_searches"]
 _BATCH_TIER = "batch"
-#: A column of sum_costs(): whether the rates for long prompts apply.
+#: A column of sum_costs(), and of answers that several calls gave: whether the rates for long prompts apply.
 _LONG = "long_prompt"
 
 
@@ -242,7 +242,7 @@ def _costs(answers: pa.Table | pa.RecordBatch, *, plain: bool = False) -> pa.Arr
     geos = pc.fill_null(columns["inference_geo"], "").dictionary_encode()
     tiers = pc.fill_null(columns["service_tier"], _BATCH_TIER).dictionary_encode()
     names, places, kinds = (each.dictionary.to_pylist() for each in (models, geos, tiers))
-    long = _whole(answers[_LONG]) if _LONG in answers.schema.names else _is_long(answers)
+    long = _is_long(answers)
     # The rates of each row depend on its model, its region, its tier and the length of its prompt.
     every = [
         prices().per_token(name, long=is_long, geo=place, batch=not plain and tier == _BATCH_TIER, cached=not plain)
@@ -261,13 +261,14 @@ def _costs(answers: pa.Table | pa.RecordBatch, *, plain: bool = False) -> pa.Arr
 
 
 def _is_long(answers: pa.Table | pa.RecordBatch) -> pa.Array:
-    """Return for each single answer whether the rates for long prompts apply."""
+    """Return for each answer whether the rates for long prompts apply: as its column says, else as its tokens do."""
     prompt = _whole(answers[_PROMPT[0]])
     for kind in _PROMPT[1:]:
         prompt = pc.add(prompt, _whole(answers[kind]))
     models = pc.fill_null(_whole(answers["model"]), "").dictionary_encode()
     above = pa.array(map(prices().long_above, models.dictionary.to_pylist()), pa.int64())
-    return pc.greater(prompt, above.take(models.indices))
+    by_tokens = pc.greater(prompt, above.take(models.indices))
+    return pc.coalesce(_whole(answers[_LONG]), by_tokens) if _LONG in answers.schema.names else by_tokens
 
 
 def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:

@@ -126,6 +126,23 @@ def attachment_mistakes(settings: Settings, lines: Lines) -> Iterator[str]:
             yield from _column_mistakes(("source", setting), list(getattr(source, setting)), problems, lines)
 
 
+def tool_mistakes(settings: Settings, lines: Lines) -> Iterator[str]:
+    """Yield the settings that an agent excludes: a row that is asked twice would act twice."""
+    if not settings.tools:
+        return
+    line = line_of(lines, ("tools",))
+    if settings.request.mode != "synchronous":
+        yield f"{YAML}:{line}: tools: need request.mode: synchronous, because an answer takes several calls of the API"
+    for setting, more in (
+        ("variants", settings.variants),
+        ("samples", settings.samples > 1),
+        ("request.escalate", settings.request.escalate),
+        ("attachments", settings.attached_columns),
+    ):
+        if more:
+            yield f"{YAML}:{line}: tools: cannot be combined with {setting}: each row is answered once, and acts once"
+
+
 def field_mistakes(checks: ChecksFile, texts: Texts, settings: Settings | None) -> Iterator[str]:
     """Yield the checks of fields that an output does not have; none of an output whose schema has mistakes."""
     if not checks.checks:

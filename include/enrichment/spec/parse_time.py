@@ -59,6 +59,18 @@ def variant_names(pipeline_yaml: Path) -> list[str]:
     return names if any(not changes for changes in variants.values()) else [CURRENT, *names]
 
 
+def has_tools(pipeline_yaml: Path) -> bool:
+    """Return whether the pipeline names functions of tools.py."""
+    return bool(read_setting(pipeline_yaml, "tools"))
+
+
+def asks_first(pipeline_yaml: Path) -> bool:
+    """Return whether a person approves the calls of one of the pipeline's tools."""
+    tools = read_setting(pipeline_yaml, "tools")
+    settings = tools.values() if isinstance(tools, dict) else ()
+    return any(isinstance(one, dict) and one.get("ask_first") is True for one in settings)
+
+
 def budget_ceiling(pipeline_yaml: Path) -> float | None:
     """Return the largest budget of a run: ``limits.budget_ceiling_usd``, else ``limits.budget_usd``."""
     named = (read_setting(pipeline_yaml, "limits", name) for name in ("budget_ceiling_usd", "budget_usd"))

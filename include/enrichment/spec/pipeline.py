@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ConfigDict, Field
 
+from include.enrichment.agent.tool_file import Tool
 from include.enrichment.answers.best import Best
 from include.enrichment.answers.checks.check import Check
 from include.enrichment.answers.evidence.sent_output import loaded_schema, pipeline_output
@@ -55,6 +56,7 @@ class Pipeline(Versioned):
     :param files: the name of each file that replaces one of FILES, as a variant's do
     :param variants: by name; empty: there is one way. See by_variant
     :param checks: those of checks.yaml
+    :param tools: the functions of tools.py that Claude may call
     :param check_lines: for errors, the line of each check (``0``) and of each of its settings (``0.pattern``)
     """
 
@@ -74,6 +76,7 @@ class Pipeline(Versioned):
     variants: Mapping[str, Variant] = {}
     checks: list[Check] = Field(default_factory=list)
     check_lines: Mapping[str, int] = {}
+    tools: list[Tool] = Field(default_factory=list)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Pipeline:
         """Return a copy with changes, without the checks that were made of the values before them."""
@@ -111,7 +114,9 @@ class Pipeline(Versioned):
 
     def _asking(self, variant: Variant, name: str = "") -> Asking:
         canary, evidence = self.settings.limits.canary_rows > 0, self.settings.output.evidence
-        return Asking(pipeline=self.name, name=name, variant=variant, evidence=evidence, canary=canary)
+        return Asking(
+            pipeline=self.name, name=name, variant=variant, evidence=evidence, canary=canary, tools=self.tools
+        )
 
     def for_run(self, options: RunOptions) -> Pipeline:
         """
@@ -247,10 +252,11 @@ class Pipeline(Versioned):
         Raises the errors of renderer().
         """
         self._check_columns(columns)
+        fresh = "" if self.settings.reuse else run_id
         return [
             (
                 {**({VARIANT: name} if name else {}), SAMPLE: sample},
-                asking.renderer(salt=self._salt(run_id, sample, asking), max_bytes=self.limits.params_bytes),
+                asking.renderer(salt=asking.salt(fresh, sample), max_bytes=self.limits.params_bytes),
             )
             for name, asking in self.askings.items()
             for sample in range(1, self.settings.samples + 1)
@@ -304,8 +310,8 @@ class Pipeline(Versioned):
         if for_each hides one.
         """
         self._check_columns(columns)
-        own = self._own_asking
-        return own.renderer(salt=self._salt(run_id, sample, own), max_bytes=self.limits.params_bytes)
+        own, fresh = self._own_asking, "" if self.settings.reuse else run_id
+        return own.renderer(salt=own.salt(fresh, sample), max_bytes=self.limits.params_bytes)
 
     def _check_columns(self, columns: Collection[str]) -> None:
         source, checks = self.settings.source, self.read_checks()
@@ -332,14 +338,6 @@ class Pipeline(Versioned):
             raise SpecError(
                 "\n".join([*unknown, f"Columns of {source.origin}: {', '.join(columns)}. Nothing was sent."])
             )
-
-    def _salt(self, run_id: str, sample: int, asking: Asking) -> str:
-        """Return the salt of the request ids. Sample 1 has none, so a higher ``samples`` pays for the new ones only."""
-        parts = [] if self.settings.reuse else [run_id]
-        parts += [f"sample {sample}"] if sample > 1 else []
-        # A variant that escalates shares no answer with one that does not, whose rows must not get the dearer answer.
-        parts += [f"variant {asking.name}"] if asking.name and asking.variant.request.escalate else []
-        return " ".join(parts)
 
     def location(self, setting: str) -> str:
         """Return the file, the line if it is known, and the dotted name of a setting, for an error."""

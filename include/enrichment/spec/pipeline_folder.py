@@ -2,9 +2,10 @@
 Reads a pipeline's folder into one checked value.
 
     pipeline.yaml  extract.sql  system.md  user.md  output.schema.json  context/*.md  examples.jsonl  checks.yaml
+    tools.py
 
 ``source.files``, ``source.objects``, ``source.table`` and ``source.cases``, which names another file of the folder,
-replace extract.sql. Without output.schema.json the answer is text. The last three are optional. A variant may name
+replace extract.sql. Without output.schema.json the answer is text. The last four are optional. A variant may name
 other files in place of the prompts, the schema, the context and the examples.
 """
 
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin
 
+from include.enrichment.agent.tool_reading import read_tool_file
 from include.enrichment.answers.evidence.sent_output import pipeline_output
 from include.enrichment.answers.schema import supported_schema
 from include.enrichment.errors import SpecError, nearest
@@ -30,6 +32,7 @@ from include.enrichment.spec.folder_mistakes import (
     prompt_files,
     schema_lines,
     table_mistakes,
+    tool_mistakes,
 )
 from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.settings import Settings
@@ -86,6 +89,8 @@ def load_pipeline(folder: Path) -> Pipeline:
         # Examples can be checked only against a prompt and a schema without mistakes.
         variants, found = ({}, found) if found or not settings else _variants(texts, settings)
         checks = read_checks(folder)
+        tools, wrong = read_tool_file(folder, settings.tools) if settings else ([], [])
+        found += [*wrong, *(tool_mistakes(settings, lines) if settings else [])]
         found += [*checks.mistakes, *field_mistakes(checks, texts, settings)]
         found += list(escalation_mistakes(texts, settings, lines)) if settings and not found else []
         if settings and not found:
@@ -103,6 +108,7 @@ def load_pipeline(folder: Path) -> Pipeline:
                 variants=variants,
                 checks=checks.checks,
                 check_lines=checks.lines,
+                tools=tools,
             )
             pipeline.read_checks()
             pipeline.check_best()

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from include.enrichment.agent.settings import RowLimits, RunLimits, Tools
 from include.enrichment.answers.schema.keys import key_type, kind_of_value
 from include.enrichment.answers.table import PART, SAMPLE, VARIANT
 from include.enrichment.documents.object_columns import OBJECT_URI
@@ -67,6 +68,8 @@ class Limits(_Frozen):
         ``05:30 Europe/Berlin``; None: a run takes as long as its batches
     :param deadline_budget_usd: the most that a pass may cost that is synchronous only for the deadline; None: only the
         other budgets hold
+    :param per_row: what an agent may use for one row
+    :param per_run: what an agent may use for all rows of a run
     """
 
     min_rows: int = Field(default=1, ge=0)
@@ -82,6 +85,8 @@ class Limits(_Frozen):
     synchronous_requests: int = Field(default=50, ge=1, le=MAX_SYNCHRONOUS_REQUESTS)
     deadline: Annotated[str, BeforeValidator(check_deadline)] | None = None
     deadline_budget_usd: Budget | None = None
+    per_row: RowLimits = RowLimits()
+    per_run: RunLimits = RunLimits()
 
     @model_validator(mode="after")
     def _ceiling_above(self) -> Limits:
@@ -173,6 +178,7 @@ class Settings(_Frozen):
         separately
     :param variants: what is compared: every row is requested once for each of them, by name. Empty: there is one way
     :param keep: None: every row is published
+    :param tools: the functions of tools.py that Claude may call. Empty: each answer is one call of the API
     """
 
     source: SourceSettings
@@ -185,6 +191,7 @@ class Settings(_Frozen):
     samples: int = Field(default=1, ge=1, le=MAX_SAMPLES)
     variants: Variants = {}
     keep: Keep | None = None
+    tools: Tools = {}
 
     def for_run(self, options: RunOptions, *, file: str) -> Settings:
         """

@@ -12,9 +12,10 @@ from datetime import date
 
 from include.enrichment.runs.partition import Partition
 
-#: The folders of all pipelines' ledgers, results, usage records, uploads and evaluations, and of the usage reports.
+#: The folders of all pipelines' ledgers, results, usage records, uploads, evaluations and transcripts, and of the usage
+#: reports.
 LEDGER_FOLDER, RESULTS_FOLDER, USAGE_FOLDER, UPLOADS_FOLDER = "ledger/", "results/", "usage/", "uploads/"
-EVALUATIONS_FOLDER, REPORTS_FOLDER = "evaluations/", "reports/usage/"
+EVALUATIONS_FOLDER, REPORTS_FOLDER, TRANSCRIPTS_FOLDER = "evaluations/", "reports/usage/", "transcripts/"
 
 
 class _File:
@@ -218,9 +219,39 @@ def asked_folder(pipeline: str, chunk_id: str = "") -> str:
     return f"asked/{pipeline}/{chunk_id}/" if chunk_id else f"asked/{pipeline}/"
 
 
+def asked_chunk_of(key: str) -> str:
+    """Return the chunk id in a key of asked_part()."""
+    return key.split("/")[2]
+
+
 def asked_part(pipeline: str, chunk_id: str, name: str) -> str:
     """Return the key of some of those lines, written together, as the API would write them to a batch's results."""
     return f"{asked_folder(pipeline, chunk_id)}{name}.jsonl.zst"
+
+
+def transcripts_folder(pipeline: str) -> str:
+    """Return the folder of a pipeline's transcripts."""
+    return f"{TRANSCRIPTS_FOLDER}{pipeline}/"
+
+
+def transcript_folder(pipeline: str, request_id: str) -> str:
+    """Return the folder of the steps of one row that an agent answers."""
+    return f"{transcripts_folder(pipeline)}{request_id}/"
+
+
+def transcript_step(pipeline: str, request_id: str, step: str) -> str:
+    """Return the key of one step: an answer of the model, the result of a tool, or an approval."""
+    return f"{transcript_folder(pipeline, request_id)}{step}.json"
+
+
+def request_of_transcript(key: str) -> str:
+    """Return the id of the request in a key of transcript_step()."""
+    return key.split("/")[2]
+
+
+def transcript_step_of(key: str) -> str:
+    """Return the name of the step in a key of transcript_step()."""
+    return key.rpartition("/")[2].removesuffix(".json")
 
 
 def raw_folder(pipeline: str) -> str:

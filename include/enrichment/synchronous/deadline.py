@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from include.enrichment.cost.prices import format_usd
+from include.enrichment.runs.deadline import format_duration
 
 #: What a run needs between the cancel and the published table besides asking: the batch drains, is loaded, the next
 #: pass is planned, and the table written.
@@ -94,6 +95,11 @@ class Switch:
     at: datetime | None
     why: str
 
+    @property
+    def keeps(self) -> bool:
+        """Whether anything is done to keep the deadline."""
+        return not self.batch_in_time or self.at is not None
+
 
 def keep_deadline(
     deadline: datetime,
@@ -105,35 +111,39 @@ def keep_deadline(
     is_last: bool,
     pace: Pace,
     batch_usd: Decimal | None,
+    synchronous_usd: Decimal | None,
     budget_usd: Decimal | None,
+    over_budget: str,
 ) -> Switch:
     """
     Decide how a pass keeps the deadline.
 
-    The last pass is synchronous: no later pass could ask for what its batch leaves unanswered.
+    The last pass is synchronous: no later pass could ask for what its batch leaves unanswered. Without the money for
+    synchronous requests the run goes on as one without a deadline, as a late answer is better than none.
 
     :param requests: all that the run still needs an answer to, sent now, later, or in flight; at least one
     :param largest_batch: the requests of the largest batch among them
     :param at_once: ``limits.synchronous_requests``
     :param is_last: no pass of the run follows
     :param batch_usd: the high estimate for the requests in batches; None if the price is unknown
+    :param synchronous_usd: the same as synchronous requests
     :param budget_usd: ``limits.deadline_budget_usd``
+    :param over_budget: why the budgets of the run and of the month do not allow synchronous requests; empty if they do
     """
     due = f"Deadline {deadline:%Y-%m-%d %H:%M} UTC"
     if now > deadline + LATE:
-        return Switch(batch_in_time=True, at=None, why=f"{due} was missed by {_format(now - deadline)} and is ignored.")
-    usd = None if batch_usd is None else batch_usd * DEARER
-    prices = f"{format_usd(usd)} instead of {format_usd(batch_usd)} in batches"
-    if budget_usd is not None and (usd is None or usd > budget_usd):
         return Switch(
-            batch_in_time=True,
-            at=None,
-            why=(
-                f"{due}: asking {requests:,} requests synchronously could cost up to {prices}, and"
-                f" limits.deadline_budget_usd is {format_usd(budget_usd)}. No batch is canceled, so the run may miss"
-                " the deadline."
-            ),
+            batch_in_time=True, at=None, why=f"{due} was missed by {format_duration(now - deadline)} and is ignored."
         )
+    prices = f"{format_usd(synchronous_usd)} instead of {format_usd(batch_usd)} in batches"
+    if budget_usd is not None and (synchronous_usd is None or synchronous_usd > budget_usd):
+        over_budget = (
+            f"asking {requests:,} requests synchronously could cost up to {prices}, and limits.deadline_budget_usd is"
+            f" {format_usd(budget_usd)}."
+        )
+    if over_budget:
+        why = f"{due}: {over_budget} No batch is canceled, so the run may miss the deadline."
+        return Switch(batch_in_time=True, at=None, why=why)
     at_most = f"asked synchronously, for up to {prices}"
     if is_last:
         return Switch(
@@ -143,8 +153,8 @@ def keep_deadline(
     batch_time = pace.batch_time(largest_batch)
     if now + batch_time > switch_at:
         why = (
-            f"{due}: a batch takes up to {_format(batch_time)} and would have to end by {switch_at:%H:%M} UTC, so"
-            f" {requests:,} requests are {at_most}."
+            f"{due}: a batch takes up to {format_duration(batch_time)} and would have to end by {switch_at:%H:%M} UTC,"
+            f" so {requests:,} requests are {at_most}."
         )
         return Switch(batch_in_time=False, at=switch_at, why=why)
     why = (
@@ -152,8 +162,3 @@ def keep_deadline(
         f" is {at_most}."
     )
     return Switch(batch_in_time=True, at=switch_at, why=why)
-
-
-def _format(duration: timedelta) -> str:
-    minutes = ceil(duration.total_seconds() / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import json as arrow_json
 
-from include.enrichment.answers.outcome import MOST_TOKENS, OUTCOMES_SCHEMA, USABLE_STOPS
+from include.enrichment.answers.billed_usage import MOST_TOKENS
+from include.enrichment.answers.outcome import OUTCOMES_SCHEMA, USABLE_STOPS
 from include.enrichment.answers.schema.output import Output
 from include.gateways.result_store import Part
 
@@ -26,6 +27,7 @@ _USAGE = pa.struct(
         "server_tool_use": pa.struct({"web_search_requests": pa.int64()}),
         "inference_geo": pa.string(),
         "service_tier": pa.string(),
+        "iterations": pa.list_(pa.struct({"input_tokens": pa.int64()})),
     }
 )
 _MESSAGE = pa.struct(
@@ -82,6 +84,9 @@ def _flat(lines: pa.Table) -> pa.Table:
     written = pc.add(counts["cache_write_5m_tokens"], counts["cache_write_1h_tokens"])
     said_written = pc.coalesce(_of(message, "usage", "cache_creation_input_tokens"), written)
     complete = pc.and_(complete, pc.equal(said_written, written))
+    # The price of several calls depends on each.
+    calls = pc.list_value_length(_of(message, "usage", "iterations"))
+    complete = pc.and_(complete, pc.less_equal(pc.fill_null(calls, 0), 1))
     answered = pc.and_kleene(pc.equal(result, "succeeded"), pc.is_in(stop_reason, pa.array(sorted(USABLE_STOPS))))
     columns = {
         "request_id": lines["custom_id"],
@@ -139,6 +144,7 @@ class Decoded:
 def _outcomes(usable: pa.Table) -> pa.RecordBatch:
     usable = usable.append_column("outcome", pa.repeat("succeeded", usable.num_rows))
     usable = usable.append_column("upper_bound", pa.repeat(False, usable.num_rows))
+    usable = usable.append_column("long_prompt", pa.nulls(usable.num_rows, pa.bool_()))
     for name in ("reason", "error_type", "text"):
         usable = usable.append_column(name, pa.nulls(usable.num_rows, pa.string()))
     (batch,) = usable.select(OUTCOMES_SCHEMA.names).cast(OUTCOMES_SCHEMA).combine_chunks().to_batches() or [_NOTHING]

@@ -19,9 +19,10 @@ log = logging.getLogger(__name__)
 
 def cost_of_run(
     known: Iterable[BatchFacts | None], folder: RunFolder, usage_store: UsageStore, *, warms: bool
-) -> Decimal | None:
+) -> tuple[Decimal | None, Decimal | None]:
     """
-    Return the cost of the batches that this run sent, or None if the cost of one of them is not known.
+    Return the cost of the batches and synchronous chunks that this run sent, and the part of the latter. Each is None
+    if the cost of one of them is not known.
 
     :param known: the batches that the run reads
     :param warms: the run may also have sent warm-ups, which belong to no pass
@@ -36,7 +37,8 @@ def cost_of_run(
             " include/enrichment/cost/prices.yaml, or its `load` was interrupted and the next usage report records it",
             ", ".join(unknown),
         )
-    return total_usd(costs.values())
+    synchronous = (costs[facts.batch_id] for facts in sent if facts.mode == "synchronous")
+    return total_usd(costs.values()), total_usd(synchronous)
 
 
 def _warm_ups(sent: Sequence[BatchFacts], folder: RunFolder, usage_store: UsageStore) -> dict[str, Decimal | None]:

@@ -79,8 +79,7 @@ def _planned_entry(chunk: Chunk, run_id: str, at: datetime) -> Entry:
 
 def release(claimed: Recorded[Entry], ledger: Ledger) -> Recorded[Entry]:
     """Take the claim back: nothing was sent or asked, and the chunk may be sent at any time."""
-    released = claimed.value.becomes("planned", at=datetime.now(UTC), batch_id=None, asked_since=None, asked_until=None)
-    return ledger.write(released, over=claimed)
+    return ledger.write(claimed.value.becomes("planned", at=datetime.now(UTC)), over=claimed)
 
 
 def over_budget(

@@ -7,11 +7,12 @@ from typing import Any
 from airflow.sdk import Param
 
 from claude_batch import pipelines
-from claude_batch.forms.formats import DAY_UP_TO_TODAY
+from claude_batch.forms.formats import DAY_UP_TO_TODAY, TIME_OF_DEADLINE
 from include.enrichment.spec.parse_time import budget_ceiling, model_names, read_setting, variant_names
 
 _TRIAL = "Try it out"
 _COST = "Cost"
+_TIME = "Time"
 _REQUESTS = "Which requests are sent"
 
 
@@ -69,6 +70,30 @@ def form(pipeline: str) -> dict[str, Param]:
                 "A run whose high cost estimate exceeds the budget stops before it sends anything."
                 f"{'' if ceiling is None else f' At most {ceiling:,}, as set in pipeline.yaml.'}"
                 " Empty: limits.budget_usd in pipeline.yaml, or no budget if that is not set."
+            ),
+        ),
+        "urgent": Param(
+            False,
+            type="boolean",
+            section=_TIME,
+            title="Urgent",
+            description=(
+                "Send every request synchronously instead of in batches: the answers come within minutes and cost"
+                " twice as much. The budgets apply. Answers that are already paid for are not requested again, and a"
+                " batch that is already in flight is waited for."
+            ),
+        ),
+        "deadline": Param(
+            None,
+            type=["null", "string"],
+            allOf=[{"format": TIME_OF_DEADLINE}],
+            section=_TIME,
+            title="Deadline",
+            description=(
+                "When the run should have its answers: a time of day, e.g. 05:30 (UTC) or 05:30 Europe/Berlin, or a"
+                " moment, e.g. 2026-12-01T05:30+01:00. A batch that would end too late is canceled, and the rest is"
+                " sent synchronously at twice the price, up to limits.deadline_budget_usd. Empty: limits.deadline in"
+                " pipeline.yaml, which applies only to scheduled and asset-triggered runs."
             ),
         ),
         **(_variants(variants) if (variants := variant_names(pipeline_yaml)) else _model(model_names(pipeline_yaml))),

@@ -71,6 +71,10 @@ def test_every_field_has_a_title_and_a_description() -> None:
         ("model", "claude-sonnet-5-5"),
         ("reuse", False),
         ("only_rejects", True),
+        ("urgent", True),
+        ("deadline", None),
+        ("deadline", "05:30 Europe/Berlin"),
+        ("deadline", "2026-12-01T05:30+01:00"),
     ],
 )
 def test_valid_values_are_accepted(name: str, value: object) -> None:
@@ -95,6 +99,10 @@ def test_valid_values_are_accepted(name: str, value: object) -> None:
         ("reuse", 1),
         ("reuse", None),
         ("only_rejects", "true"),
+        ("urgent", 1),
+        ("deadline", "5:30"),
+        ("deadline", "05:30 Berlin"),
+        ("deadline", 530),
     ],
 )
 def test_invalid_values_are_rejected(name: str, value: object) -> None:

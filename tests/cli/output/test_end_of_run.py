@@ -34,6 +34,11 @@ def test_a_cost_that_nobody_is_billed_for_is_called_simulated(usd: Decimal | Non
     assert cost(Manifest.model_construct(cost_usd=usd), simulated=simulated) == words
 
 
+def test_the_cost_of_a_run_names_its_synchronous_part() -> None:
+    manifest = Manifest.model_construct(cost_usd=Decimal(3), synchronous_cost_usd=Decimal(2))
+    assert cost(manifest, simulated=False) == "cost $3.0000 ($2.0000 of it synchronous)"
+
+
 def ended(flow: Flow, state: str = "success", *failures: Failure) -> End:
     return end_of_run(flow.folder, flow.lake, state=state, failures=failures, seconds=7)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from include.emulator.answers.schema_values import compile_schema
 from include.emulator.answers.source import Source
-from include.emulator.answers.tool_calls import Call, Dialogue, PastCall, Tool, choose_calls
+from include.emulator.answers.tool_calls import Call, Dialogue, PastCall, Tool, choose_calls, make_input
 from include.emulator.draws import Draws
 
 QUESTION = '<ticket customer="c-9">Where is my money?</ticket>'
@@ -52,6 +52,24 @@ def test_a_tool_whose_number_nobody_named_is_not_called() -> None:
     assert not any(_calls(['{"orders": []}'], [LOOKED_UP], number=number) for number in range(20))
 
 
+def test_a_tool_whose_code_nobody_named_is_not_called() -> None:
+    close = _tool("close", order_id="string", reason="string")
+    past = [LOOKED_UP]
+    assert not any(_calls(["{}"], past, number=number, tools=(LOOK_UP, close)) for number in range(20))
+    assert any(_calls([ORDERS], past, number=number, tools=(LOOK_UP, close)) for number in range(20))
+
+
+def test_a_code_in_the_question_comes_before_those_that_a_tool_found() -> None:
+    orders = _tool("orders", order_id="string")
+    dialogue = Dialogue(question="Where is order B-2?", texts=[ORDERS])
+    assert make_input(orders, dialogue, Draws(0), Source("")) == {"order_id": "B-2"}
+
+
+def test_a_tool_with_a_value_that_nobody_named_is_never_called_with_another_one() -> None:
+    tools = (LOOK_UP, _tool("close", customer="string", reason="string"))
+    assert {len(_calls([], number=number, tools=tools)) for number in range(50)} == {1}
+
+
 def test_each_tool_is_called_once() -> None:
     past = [LOOKED_UP, PastCall("refund", {}, failed=False)]
     assert not any(_calls([ORDERS], past, number=number) for number in range(20))
@@ -81,5 +99,5 @@ def test_a_value_that_nobody_named_fits_the_schema_and_an_optional_one_is_left_o
         "required": ["city", "tone"],
     }
     (call,) = _calls([], tools=(Tool("visit", schema, compile_schema(schema)),))
-    assert set(call.input) == {"city", "tone"}
-    assert call.input["city"].startswith("simulated")
+    assert set(call.inputs) == {"city", "tone"}
+    assert call.inputs["city"].startswith("simulated")

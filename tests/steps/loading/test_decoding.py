@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from include.enrichment.answers.outcome import MOST_TOKENS, OUTCOMES_SCHEMA, decode_line, judge
+from include.enrichment.answers.billed_usage import MOST_TOKENS
+from include.enrichment.answers.outcome import OUTCOMES_SCHEMA, decode_line, judge
 from include.enrichment.answers.schema.output import Output, TextOutput
 from include.enrichment.answers.schema.output_schema import OutputSchema
 from include.gateways.result_store import Part

@@ -27,6 +27,23 @@ def test_a_run_that_would_cost_more_than_its_budget_sends_nothing(twenty: Flow, 
     assert (twenty.requests_sent(), twenty.lake.list("ledger/")) == (0, before)
 
 
+def test_a_synchronous_pass_is_checked_at_its_own_price(twenty: Flow, tmp_path: Path) -> None:
+    prepare(twenty, tmp_path)
+    twenty.plan(passes.MAIN)
+    in_a_batch = cost(estimated(twenty, passes.MAIN))
+    limit(twenty, budget_usd=in_a_batch.high)
+    twenty.plan(passes.MAIN)
+    settings = twenty.pipeline.settings.for_run(RunOptions(urgent=True), file="pipeline.yaml")
+    twenty.pipeline = twenty.pipeline.model_copy(update={"settings": settings})
+    limit(twenty, budget_usd=in_a_batch.high)
+    with pytest.raises(BudgetExceeded, match="could exceed its budget"):
+        twenty.plan(passes.MAIN)
+    limit(twenty, budget_usd=2 * in_a_batch.high)
+    twenty.plan(passes.MAIN)
+    assert cost(estimated(twenty, passes.MAIN)).high == pytest.approx(2 * in_a_batch.high)
+    assert sum(reserved(twenty).values()) == pytest.approx(2 * in_a_batch.high)
+
+
 def test_between_passes_what_was_truly_spent_counts(twenty: Flow, tmp_path: Path) -> None:
     prepare(twenty, tmp_path, ", budget_usd: 100")
     twenty.send(passes.CANARY)

@@ -45,7 +45,7 @@ def test_there_are_charts_for_cost_savings_cache_and_unusable_answers_with_texts
     found = {chart.title: chart.text for chart in two}
     assert found == {
         "Cost per day, by pipeline": "The most expensive day is 2026-11-03, $3.00. other: $3.00; tickets: $2.00.",
-        "Cost, and cost of synchronous requests": ("$5.00 in batches; $10.00 as synchronous requests without a cache."),
+        "Cost, and cost of synchronous requests": ("$5.00; $10.00 as synchronous requests without a cache."),
         "Cache hit rate per day, by pipeline": "other: 75.0\u00a0%; tickets: 75.0\u00a0%.",
         "Requests without a usable answer": "10.0\u00a0% of all requests; most on 2026-11-02, 10.0\u00a0%.",
     }
@@ -113,3 +113,8 @@ def test_a_range_may_be_one_day_or_more_than_a_year(length: int) -> None:
 def test_days_without_cost_can_be_drawn() -> None:
     nothing = Decimal(0)
     assert len(made([line(cost_usd=nothing, synchronous_usd=nothing, requests=0, succeeded=0)])) == 4
+
+
+def test_the_chart_of_the_costs_tells_which_part_was_synchronous() -> None:
+    texts = [chart.text for chart in made([line("b1"), line("b2", mode="synchronous")])]
+    assert any("$4.00 ($2.00 of it synchronous); $10.00 as synchronous requests" in text for text in texts)

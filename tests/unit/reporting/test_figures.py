@@ -51,6 +51,18 @@ def test_the_summary_has_a_line_per_day_pipeline_and_model() -> None:
     ]
 
 
+def test_each_mode_has_its_own_lines_and_totals_and_earlier_versions_sent_batches() -> None:
+    lines = [line("b1"), line("b2", mode="batch"), line("asked_1", mode="synchronous", cost_usd=2 * CENT)]
+    made = make_summary(records(*lines))
+    assert made.select(["mode", "batches", "cost_usd"]).to_pylist() == [
+        {"mode": "batch", "batches": 2, "cost_usd": 2 * CENT},
+        {"mode": "synchronous", "batches": 1, "cost_usd": 2 * CENT},
+    ]
+    found = of(*lines).by_mode
+    assert {mode: totals.cost_usd for mode, totals in found.items()} == {"batch": 2 * CENT, "synchronous": 2 * CENT}
+    assert of(line("b1")).by_mode.keys() == {"batch"}
+
+
 def test_amounts_are_summed_exactly() -> None:
     """Floats would give 0.30000000000000004 for three of them, and lose the last place of a large amount."""
     large, tiny = Decimal("123456.000000000001"), Decimal("0.1")

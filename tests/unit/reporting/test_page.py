@@ -113,6 +113,13 @@ def test_each_variant_has_a_line_below_its_pipeline() -> None:
     assert pipelines.index("tickets, candidate $2.00") < pipelines.index("tickets, current $2.00")
 
 
+def test_both_modes_have_a_line_if_requests_were_synchronous() -> None:
+    text = parsed(line("b1"), line("asked_1", mode="synchronous")).text
+    modes = text[text.index("Batches and synchronous requests") : text.index("Pipelines")]
+    assert modes.index("batch $2.00") < modes.index("synchronous $2.00")
+    assert "Batches and synchronous requests" not in parsed(line("b1")).text
+
+
 def test_names_are_escaped() -> None:
     odd = '<img src=x onerror="alert(1)">'
     found = parsed(line(pipeline=odd, model=odd, pass_name=odd, partition=odd, batch_id=odd))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from include.enrichment.agent.tool_file import Tool
 from include.enrichment.answers.evidence.sent_output import asked_schema
 from include.enrichment.answers.schema.output import output_config
 from include.enrichment.cost.caching import CachedPrefix, Caching, PrefixSize, resolve_cache
 from include.enrichment.cost.prices import prices
-from include.enrichment.requests.request import Renderer, encode_params, request_id
+from include.enrichment.requests.request import Renderer, encode_json, encode_params, request_id
 from include.enrichment.requests.template import Template
 from include.enrichment.requests.used_columns import prefix_problems
 from include.enrichment.spec.variants.files import SYSTEM, USER
@@ -52,12 +53,14 @@ class Asking:
     :param name: that of the variant; empty without variants
     :param evidence: whether the answers have evidence
     :param canary: whether a run sends a canary first
+    :param tools: those that Claude may call
     """
 
     pipeline: str
     variant: Variant
     evidence: bool
     canary: bool
+    tools: Sequence[Tool] = ()
     name: str = ""
 
     @property
@@ -85,7 +88,7 @@ class Asking:
         """The size of what the prompt cache can keep. The system prompt must use no column."""
         return PrefixSize(
             system_bytes=len(self.system.render({}).encode()),
-            format_bytes=sum(len(encode_params(config)) for config in self._output_config.values()),
+            format_bytes=sum(len(encode_json(part)) for part in ({**self._output_config, **self._tools}).values()),
         )
 
     @property
@@ -101,6 +104,18 @@ class Asking:
     def file(self, file: str) -> str:
         """Return the file that the variant has in place of one of the pipeline's, for errors."""
         return f"{self.pipeline}/{self.variant.files.get(file, file)}"
+
+    def salt(self, run_id: str, sample: int) -> str:
+        """
+        Return the salt of the request ids. Sample 1 has none, so a higher ``samples`` pays for the new ones only.
+
+        :param run_id: of a run that shares no answer with others; empty if answers are reused
+        """
+        parts = [run_id] if run_id else []
+        parts += [f"sample {sample}"] if sample > 1 else []
+        # A variant that escalates shares no answer with one that does not, whose rows must not get the dearer answer.
+        parts += [f"variant {self.name}"] if self.name and self.variant.request.escalate else []
+        return " ".join(parts)
 
     def renderer(self, *, salt: str, max_bytes: int) -> Renderer:
         """Return a renderer of rows; see Renderer."""
@@ -126,4 +141,8 @@ class Asking:
         output = self._output_config
         if request.effort:
             output = {"output_config": {**output.get("output_config", {}), "effort": request.effort}}
-        return {"model": request.model, "max_tokens": request.max_tokens, **thinking, **output}
+        return {"model": request.model, "max_tokens": request.max_tokens, **thinking, **output, **self._tools}
+
+    @property
+    def _tools(self) -> dict[str, Any]:
+        return {"tools": [tool.definition for tool in self.tools]} if self.tools else {}

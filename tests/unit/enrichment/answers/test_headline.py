@@ -38,6 +38,8 @@ def dry_run(**other: Any) -> DryRun:
         (RunOptions(rows=1_000), "2026-11-16 · trial of 1,000 · done"),
         (RunOptions(dry_run=True, rows=10), "2026-11-16 · dry run · trial of 10 · done"),
         (RunOptions(only_rejects=True), "2026-11-16 · only the rejects · done"),
+        (RunOptions(urgent=True), "2026-11-16 · urgent · done"),
+        (RunOptions(deadline="05:30"), "2026-11-16 · deadline 05:30 · done"),
         (RunOptions(reuse=False, model="claude-opus-5"), "2026-11-16 · answers not reused · claude-opus-5 · done"),
     ],
 )
@@ -67,6 +69,10 @@ def test_the_headline_never_exceeds_airflows_limit() -> None:
         (
             make_manifest(published=0, rejected_by={"invalid": 2}, cost_usd=None),
             ["0 published, 2 rejected", "an unknown amount"],
+        ),
+        (
+            make_manifest(published=1, cost_usd=Decimal("0.5"), synchronous_cost_usd=Decimal("0.25")),
+            ["1 published", "$0.5000, $0.2500 of it synchronous"],
         ),
         (make_manifest(published=1, run_id="manual__2"), ["not published: newer rows of run manual__2 stay"]),
     ],

@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from include.enrichment.answers.outcome import MOST_TOKENS, Outcome, OutcomeName, outcomes_batch
+from include.enrichment.answers.billed_usage import MOST_TOKENS
+from include.enrichment.answers.outcome import Outcome, OutcomeName, outcomes_batch
 from include.enrichment.batches.usage import (
     USAGE_SCHEMA,
     BatchFacts,

@@ -53,13 +53,13 @@ def test_the_table_shows_requests_and_cost_per_pass_and_in_total() -> None:
     assert requests == "110,000 distinct requests to claude-haiku-5-5; 9,000 are already answered."
     assert heading == "Each pass would send:"
     assert [line.split()[:5] for line in lines[1:5]] == [
-        ["canary", "0", "1", "5", "0.0"],
-        ["main", "995", "2", "100,000", "240.0"],
+        ["canary", "0", "1", "batch", "5"],
+        ["main", "995", "2", "batch", "100,000"],
         ["retry", "0", "0", "0", "0.0"],
-        ["total", "995", "3", "100,005", "240.1"],
+        ["total", "995", "3", "batch", "100,005"],
     ]
     assert lines[0].split()[0] == "pass"
-    assert [line.split()[-3] for line in lines[1:5]] == ["0.0050", "100.0000", "0.0000", "100.0050"]
+    assert [line.split()[-5] for line in lines[1:5]] == ["0.0050", "100.0000", "0.0000", "100.0050"]
     assert TOLD.table().count("total") == 1
 
 

@@ -17,18 +17,19 @@ from include.enrichment.cost.prices import BILLED_COLUMNS, TOKEN_RATES, costs_us
 MODELS = sorted(prices().models)
 KINDS = tuple(TOKEN_RATES)
 PLACES = ["global", "us"]
+TIERS = ["batch", "standard"]
 Tokens = dict[str, int]
 _TEXTS = ("model", "inference_geo", "service_tier")
 _SCHEMA = pa.schema([pa.field(name, pa.string() if name in _TEXTS else pa.int64()) for name in BILLED_COLUMNS])
 
 
-def _costs(*requests: tuple[str, Tokens], place: str = "global") -> Decimal:
+def _costs(*requests: tuple[str, Tokens], place: str = "global", tier: str = "batch") -> Decimal:
     """Return the total cost that this project computes."""
-    answers = [{"model": model, "inference_geo": place} | tokens for model, tokens in requests]
+    answers = [{"model": model, "inference_geo": place, "service_tier": tier} | tokens for model, tokens in requests]
     return sum(costs_usd(pa.Table.from_pylist(answers, _SCHEMA)).to_pylist(), Decimal())
 
 
-def _message(model: str, tokens: Tokens, place: str) -> dict[str, object]:
+def _message(model: str, tokens: Tokens, place: str, tier: str) -> dict[str, object]:
     found = find(model)
     assert found
     written_5m, written_1h = tokens["cache_write_5m_tokens"], tokens["cache_write_1h_tokens"]
@@ -39,15 +40,16 @@ def _message(model: str, tokens: Tokens, place: str) -> dict[str, object]:
         "cache_creation_input_tokens": written_5m + written_1h,
         "cache_creation": {"ephemeral_5m_input_tokens": written_5m, "ephemeral_1h_input_tokens": written_1h},
         "inference_geo": place,
+        "service_tier": tier,
     }
     return {"model": found.id, "usage": usage}
 
 
-def _billed(*requests: tuple[str, Tokens], place: str = "global") -> Decimal:
+def _billed(*requests: tuple[str, Tokens], place: str = "global", tier: str = "batch") -> Decimal:
     """Return the total that the emulator bills."""
     meter = Meter()
     for model, tokens in requests:
-        meter.count(_message(model, tokens, place))
+        meter.count(_message(model, tokens, place, tier))
     usd = meter.charge().usd
     assert usd is not None
     return usd
@@ -55,10 +57,11 @@ def _billed(*requests: tuple[str, Tokens], place: str = "global") -> Decimal:
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_of_token_costs_as_much_as_the_emulator_bills(model: str, kind: str) -> None:
+@pytest.mark.parametrize("tier", TIERS)
+def test_each_kind_of_token_costs_as_much_as_the_emulator_bills(model: str, kind: str, tier: str) -> None:
     for count in (1, 999, 100_000, 100_001, 1_000_000):
         tokens = dict.fromkeys(KINDS, 0) | {kind: count}
-        assert _costs((model, tokens)) == _billed((model, tokens))
+        assert _costs((model, tokens), tier=tier) == _billed((model, tokens), tier=tier)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -268,7 +268,7 @@ class TestForRun:
         assert Pipeline.model_validate_json(pipeline.model_dump_json()).options == options
 
     def test_a_run_stored_before_there_were_options_has_none(self, load: Load) -> None:
-        stored = load().model_dump()
+        stored = load().model_dump(mode="json")
         del stored["options"], stored["settings"]["request"]["other_models"]
         assert Pipeline.model_validate_json(json.dumps(stored)) == load()
 

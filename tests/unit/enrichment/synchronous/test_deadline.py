@@ -36,7 +36,9 @@ def keep(**changes: Any) -> Any:
         "is_last": False,
         "pace": PACE,
         "batch_usd": Decimal(1),
+        "synchronous_usd": Decimal(2),
         "budget_usd": None,
+        "over_budget": "",
     }
     return keep_deadline(DEADLINE, **(facts | changes))
 
@@ -83,8 +85,17 @@ def test_a_budget_below_the_synchronous_price_leaves_the_batch_alone(
 
 
 def test_an_unknown_price_fits_no_budget() -> None:
-    assert keep(batch_usd=None).at is not None
-    assert keep(batch_usd=None, budget_usd=Decimal(1_000)).at is None
+    assert keep(batch_usd=None, synchronous_usd=None).at is not None
+    assert keep(batch_usd=None, synchronous_usd=None, budget_usd=Decimal(1_000)).at is None
+
+
+def test_the_other_budgets_hold_too() -> None:
+    kept = keep(over_budget="The run would exceed its budget.")
+    assert not kept.keeps
+    assert kept.why == (
+        "Deadline 2026-12-01 05:30 UTC: The run would exceed its budget. No batch is canceled, so the run may miss the"
+        " deadline."
+    )
 
 
 def test_a_deadline_missed_by_far_is_ignored() -> None:

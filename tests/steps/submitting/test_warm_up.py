@@ -25,8 +25,8 @@ from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage import layout
 from include.gateways.claude import Claude
 from include.gateways.lake import Lake
-from include.steps import warm_up
 from include.steps.files.chunk_files import params_of, read_chunk
+from include.steps.submitting import warm_up
 from tests.fixtures.flow import Flow, booked, write_pipeline, write_tickets
 
 MODEL = "claude-haiku-5-5"

@@ -1,0 +1,89 @@
+"""The calls of tools that wait for a person, and what the person decides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from include.enrichment.agent.transcript import Approval, call_of_approval
+from include.enrichment.storage.layout import RunFolder
+from include.gateways.agent.transcripts import Transcripts
+from include.gateways.lake import Lake
+from include.steps.asking.parts import Parts
+from include.steps.files.chunk_files import read_chunk
+
+#: The most calls that a question shows. All of them are decided.
+_MOST_SHOWN = 200
+_INPUT_CHARACTERS = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitingCall:
+    """A call of a tool that waits for a person."""
+
+    request_id: str
+    step: str
+    approval: Approval
+
+
+def waiting_calls(folder: RunFolder, chunks: Iterable[str], *, lake: Lake) -> list[WaitingCall]:
+    """
+    Return the calls that wait in the rows of these chunks, in the order of their requests.
+
+    :param chunks: lake keys of synchronous chunks
+    """
+    transcripts = Transcripts(lake, pipeline=folder.pipeline)
+    found: list[WaitingCall] = []
+    for key in chunks:
+        chunk = read_chunk(lake, key)
+        answered = Parts(lake, pipeline=chunk.pipeline, chunk_id=chunk.chunk_id).request_ids()
+        for request_id in sorted(set(chunk.request_ids) - answered):
+            steps = transcripts.steps(request_id)
+            found += [
+                WaitingCall(request_id=request_id, step=step, approval=value)
+                for step, value in steps.items()
+                if isinstance(value, Approval) and value.approved is None and call_of_approval(step) not in steps
+            ]
+    return found
+
+
+def describe_calls(calls: Sequence[WaitingCall]) -> str:
+    """Return the calls as a Markdown table. The inputs are data of the rows: none of it is read as Markdown."""
+    lines = ["| Row | Tool | Input |", "|---|---|---|"]
+    for call in calls[:_MOST_SHOWN]:
+        given = json.dumps(call.approval.input, ensure_ascii=False)[:_INPUT_CHARACTERS]
+        lines.append(f"| {call.request_id} | {call.approval.tool} | {_as_code(given)} |")
+    if len(calls) > _MOST_SHOWN:
+        lines.append(f"\nand {len(calls) - _MOST_SHOWN:,} more calls.")
+    return "\n".join(lines)
+
+
+def _as_code(text: str) -> str:
+    return f"`` {text.replace('|', '¦').replace('`', 'ˋ')} ``"
+
+
+def decide(
+    calls: Iterable[WaitingCall],
+    *,
+    approved: bool,
+    except_rows: Collection[str],
+    by: str | None,
+    folder: RunFolder,
+    lake: Lake,
+) -> dict[str, int]:
+    """
+    Store what a person has decided; return the number of approved and of rejected calls.
+
+    :param except_rows: the requests whose calls are rejected although the others are approved
+    :param by: the person's name; None: the time to answer has passed
+    """
+    transcripts = Transcripts(lake, pipeline=folder.pipeline)
+    counts = {"approved": 0, "rejected": 0}
+    for call in calls:
+        yes = approved and call.request_id not in except_rows
+        decided = call.approval.model_copy(update={"approved": yes, "by": by, "at": datetime.now(UTC)})
+        transcripts.put(call.request_id, call.step, decided)
+        counts["approved" if yes else "rejected"] += 1
+    return counts

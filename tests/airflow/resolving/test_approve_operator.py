@@ -1,0 +1,76 @@
+"""A person approves the calls of tools that wait, in one question for a pass."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.standard.operators import hitl
+from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
+
+from claude_batch.resolving.agent_operator import AgentOperator
+from claude_batch.resolving.approve_operator import ApproveOperator
+from tests.fixtures.acting import acts
+
+
+def ask(context: Any, *, asks: bool = True) -> dict[str, int]:
+    return AgentOperator(task_id="ask", pipeline="actions", pass_name="main", asks=asks).execute(context)
+
+
+def approve() -> ApproveOperator:
+    return ApproveOperator(task_id="approve", pipeline="actions", pass_name="main", answer_within=timedelta(hours=1))
+
+
+def answered(*options: str, **params: Any) -> dict[str, Any]:
+    return {
+        "chosen_options": list(options),
+        "params_input": {"except_rows": [], **params},
+        "responded_at": datetime(2026, 12, 1, tzinfo=UTC),
+        "responded_by_user": {"id": "1", "name": "somebody"},
+    }
+
+
+@pytest.fixture
+def asked(connections: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The questions that Airflow gets."""
+    questions: list[dict[str, Any]] = []
+    connections.setattr(hitl, "upsert_hitl_detail", lambda **detail: questions.append(detail))
+    return questions
+
+
+def test_the_calls_are_made_after_the_approval_and_not_before(
+    planned: Path, context: Any, asked: list[dict[str, Any]]
+) -> None:
+    waiting = ask(context)["waiting"]
+    assert waiting
+    assert not acts(planned)
+    with pytest.raises(TaskAwaitingInput):
+        approve().execute(context)
+    (question,) = asked
+    assert question["defaults"] == ["Reject"]
+    assert question["body"].count("| refund |") == waiting
+    counts = approve().execute_complete(context, answered("Approve"))
+    assert counts == {"approved": waiting, "rejected": 0}
+    assert ask(context, asks=False) == {"succeeded": 3}
+    assert len(acts(planned)) == waiting
+
+
+def test_a_rejected_call_is_not_made_and_its_row_is_answered_without_it(
+    planned: Path, context: Any, asked: list[dict[str, Any]]
+) -> None:
+    waiting = ask(context)["waiting"]
+    with pytest.raises(TaskAwaitingInput):
+        approve().execute(context)
+    row = asked[0]["body"].splitlines()[2].split(" | ")[0].removeprefix("| ")
+    counts = approve().execute_complete(context, answered("Approve", except_rows=[row]))
+    assert counts == {"approved": waiting - 1, "rejected": 1}
+    assert ask(context, asks=False) == {"succeeded": 3}
+    assert len(acts(planned)) == waiting - 1
+
+
+def test_nothing_is_asked_if_no_call_waits(planned: Path, context: Any, asked: list[dict[str, Any]]) -> None:
+    with pytest.raises(AirflowSkipException, match="No call waits"):
+        approve().execute(context)
+    assert not asked
