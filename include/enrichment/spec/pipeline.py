@@ -23,10 +23,10 @@ from include.enrichment.requests.request import Renderer
 from include.enrichment.requests.template import Template
 from include.enrichment.requests.used_columns import unknown_columns
 from include.enrichment.runs.options import RunOptions
+from include.enrichment.spec.cascade.escalation import models_of
 from include.enrichment.spec.renaming import Renaming
 from include.enrichment.spec.settings import FromColumn, Settings
 from include.enrichment.spec.variants.asking import Asking, Variant
-from include.enrichment.spec.variants.escalation import models_of
 from include.enrichment.spec.variants.files import CHECKS, YAML
 from include.enrichment.spec.variants.union_schema import union_schema
 from include.enrichment.spec.where import Where

@@ -8,14 +8,14 @@ import pytest
 from include.enrichment.answers.schema.output import read_output
 from include.enrichment.errors import SpecError
 from include.enrichment.requests.request import make_request
-from include.enrichment.spec.pipeline_folder import load_pipeline
-from include.enrichment.spec.variants.escalation import (
+from include.enrichment.spec.cascade.escalation import (
     Doubt,
     condition_problems,
     escalated_request,
     models_of,
     request_groups,
 )
+from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.spec.variants.settings import RequestSettings
 from tests.fixtures.flow import FILES, SCHEMA, write_pipeline
 
