@@ -39,7 +39,7 @@ evaluate: setup ## run a pipeline and its judges for one day, and evaluate the a
 	@$(BIN)/python -m include.cli evaluate "$(PIPELINE)" "$(PARTITION)"
 
 .PHONY: show
-show: setup ## print the published rows of a day: make show PIPELINE=catalogue PARTITION=2026-11-17; REJECTS=1 prints its rejects, WARNED=1 the rows with warnings, SAMPLES=1 the answers that were not kept, EVIDENCE=1 the quotes behind the values, DOCUMENTS=1 how each document was sent, RUN=<run id> a trial or the rejects of a failed run, ROWS=20 more rows
+show: setup ## print the published rows of a day: make show PIPELINE=catalogue PARTITION=2026-11-17; REJECTS=1 prints its rejects, WARNED=1 the rows with warnings, SAMPLES=1 the answers that were not kept, EVIDENCE=1 the quotes behind the values, DOCUMENTS=1 how each document was sent, TRANSCRIPT=<key> what the agent did for a row, RUN=<run id> a trial or the rejects of a failed run, ROWS=20 more rows
 	@$(BIN)/python -m include.cli show "$(PIPELINE)" "$(PARTITION)" $(addprefix --rows ,$(ROWS))
 
 .PHONY: report
@@ -73,7 +73,7 @@ docker-test: setup ## test docker-compose.yaml with every fault, not part of `ma
 	@$(BIN)/python -m tests.docker $(addprefix --part ,$(PART))
 
 .PHONY: bench
-bench: setup $(BENCHMARKS)/.installed ## measure time, memory and cost against peers and lower bounds; PART=submit, load, publish, extract, waits, parse, planning, money, attachments, sending, checks, accuracy, evidence, whole-run, evaluation, statistics, backfill, migration or two-stages
+bench: setup $(BENCHMARKS)/.installed ## measure time, memory and cost against peers and lower bounds; PART=submit, load, publish, extract, waits, parse, planning, money, attachments, sending, checks, accuracy, evidence, whole-run, evaluation, statistics, synchronous, migration, two-stages or backfill
 	@$(BIN)/python -m tests.benchmarks $(addprefix --part ,$(PART))
 
 .PHONY: lint

@@ -47,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
             samples=options.samples or _is_set("SAMPLES"),
             evidence=options.evidence or _is_set("EVIDENCE"),
             documents=options.documents or _is_set("DOCUMENTS"),
+            transcript=options.transcript or os.environ.get("TRANSCRIPT", ""),
             run=options.run or os.environ.get("RUN", ""),
             rows=options.rows,
         )
@@ -108,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--samples", action="store_true", help="print the answers that were not kept (or SAMPLES=1)")
     show.add_argument("--evidence", action="store_true", help="print the quotes behind the values (or EVIDENCE=1)")
     show.add_argument("--documents", action="store_true", help="print how each document was sent (or DOCUMENTS=1)")
+    show.add_argument("--transcript", help="print what the agent did for one row (or TRANSCRIPT=<its key>)")
     show.add_argument("--run", help="print a trial, or the rejects of a run that published nothing (or RUN=<run id>)")
     show.add_argument("--rows", type=int, default=8, help="the maximum number of rows")
     report = commands.add_parser("report", help="report the cost of a range of days, as a page on the lake")

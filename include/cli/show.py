@@ -20,6 +20,7 @@ from include.cli.output.document_rows import document_rows
 from include.cli.output.evidence_rows import evidence_rows
 from include.cli.output.published_day import with_lake
 from include.cli.output.rows_table import Lines, heading, rows_table
+from include.cli.output.transcripts import row_transcripts
 from include.enrichment.answers.evidence.quote import EVIDENCE
 from include.enrichment.answers.manifest import Manifest
 from include.enrichment.answers.table import WARNINGS, row_keys
@@ -73,6 +74,7 @@ def show(
     samples: bool,
     evidence: bool,
     documents: bool,
+    transcript: str,
     run: str,
     rows: int,
 ) -> int:
@@ -84,6 +86,8 @@ def show(
     :param samples: the answers that ``keep`` did not keep
     :param evidence: instead of the rows, the quotes behind their values
     :param documents: instead of the rows, how each document was sent
+    :param transcript: instead of the rows, what the agent did for this one: its first key column, or its request; empty
+        for the rows
     :param run: the id of a run whose trial or rejects to print instead; empty for the partition
     :param rows: the maximum number of rows, 1 or more
     """
@@ -92,6 +96,9 @@ def show(
         if rows < 1:
             raise ParamError(f"ROWS is {rows}. It must be a whole number, 1 or more.")
         files = _files(lake, pipeline, partition, run, documents=documents)
+        if transcript:
+            say(row_transcripts(lake, pipeline, transcript, [files.table, files.rejects]))
+            return
         failed = files.manifest is None
         kind = _kind(rejects=rejects, warned=warned, samples=samples, documents=documents, failed=failed)
         if evidence and kind in (_REJECTS, _DOCUMENTS):
@@ -154,7 +161,7 @@ def _offers(files: _Files) -> list[str]:
     offers = {
         "WARNED=1 shows the rows with warnings": manifest.warned_checks,
         "REJECTS=1 shows the rejects": manifest.rejected,
-        "SAMPLES=1 shows the answers that were not kept": manifest.not_kept,
+        "SAMPLES=1 shows the answers that were not kept": manifest.not_kept or manifest.escalated,
         "EVIDENCE=1 shows the quotes behind the values": EVIDENCE in manifest.columns,
         "DOCUMENTS=1 shows how each document was sent": files.run.documents in files.working,
     }

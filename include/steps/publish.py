@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,12 +42,13 @@ from include.steps.planning.plan_files import read_plans, read_repairs
 from include.steps.planning.prior_rejects import tally_rejects
 from include.steps.planning.select_requests import requests_for_rejects
 from include.steps.publishing.checking import CheckedRows
+from include.steps.publishing.escalating import write_both
 from include.steps.publishing.file_deletion import delete_files
 from include.steps.publishing.grounding import open_grounder
 from include.steps.publishing.joining import join_rows, write_by_position
 from include.steps.publishing.keeping import count_warnings, keep_best
 from include.steps.publishing.matching import Matches, match_rows
-from include.steps.publishing.run_cost import cost_of_run
+from include.steps.publishing.run_cost import cost_of_run, may_warm
 from include.steps.publishing.table_contract import last_manifest
 from include.steps.publishing.table_files import TableFiles, write_tables
 
@@ -138,18 +140,20 @@ def _make_files(
     shape, checks = pipeline.shape(pq.read_schema(rows)), pipeline.read_checks()
     if pipeline.options.rows is None:
         _check_types(shape, folder, lake)
-    with match_rows(rows, list(results.values()), repairs, own=own, folder=temporary, others=bool(checks)) as matches:
+    several = bool(checks) or shape.escalated
+    with match_rows(rows, list(results.values()), repairs, own=own, folder=temporary, others=several) as matches:
         _check_answered(matches, folder, list(known))
         write_by_position(results, matches, folder=temporary)
     pa.default_memory_pool().release_unused()  # before the tables take some
     checked = CheckedRows(join_rows(rows, folder=temporary), checks, open_grounder(pipeline, rows))
-    files, warned = write_tables(checked, shape, folder=temporary), checked.warned
+    write = partial(write_both, repairs=repairs) if shape.escalated else write_tables
+    files, warned = write(checked, shape, folder=temporary), checked.warned
     if pipeline.best:
         files = keep_best(files, shape, pipeline.best, folder=temporary)
         warned = count_warnings(files.table) if shape.warned else warned
         shape = replace(shape, scored=True)
     used = sorted(list(known)[number] for number in matches.used)
-    cost_usd, synchronous_usd = cost_of_run(known.values(), folder, UsageStore(lake), warms=_warms(pipeline))
+    cost_usd, synchronous_usd = cost_of_run(known.values(), folder, UsageStore(lake), warms=may_warm(pipeline))
     try:
         manifest = Manifest(
             pipeline=pipeline.name,
@@ -158,6 +162,7 @@ def _make_files(
             trial=pipeline.options.rows,
             extracted_at=extracted.extracted_at,
             published_at=datetime.now(UTC),
+            deadline=extracted.deadline,
             rows=extracted.rows,
             source_rows=extracted.source_rows,
             source_sha256=extracted.source_sha256,
@@ -165,6 +170,7 @@ def _make_files(
             published=files.published,
             rejected=files.rejected_by.total(),
             not_kept=files.not_kept,
+            escalated=files.escalated,
             rejected_by=dict(files.rejected_by),
             failed_checks=dict(checked.failed),
             warned_checks=dict(warned),
@@ -206,11 +212,6 @@ def _make_files(
             )
         )
     return manifest, files, rejected, left_out
-
-
-def _warms(pipeline: Pipeline) -> bool:
-    """Whether a warm-up may have been sent for any of its requests."""
-    return any(one.cached_prefix is not None for one in pipeline.by_variant.values())
 
 
 def _was_sent_by(folder: RunFolder, facts: BatchFacts | None) -> bool:

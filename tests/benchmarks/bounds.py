@@ -191,4 +191,24 @@ def bounds(found: Found) -> list[Bound]:
             values=[found.median("ours again", "requests")],
             at_most=0,
         ),
+        Bound(
+            what="10,000 synchronous requests at 4,000 a minute: ≤ 1 % of the calls refused",
+            values=[found.median("synchronous", "refused_percent", 0)],
+            unit=" %",
+            at_most=1,
+        ),
+        Bound(
+            what="the same: ≤ 1.1 times what the limit allows, all answered",
+            values=[
+                found.median("synchronous", lambda line: line["times_allowed"] if not line["lost"] else math.inf, 0)
+            ],
+            unit=" ×",
+            at_most=1.1,
+        ),
+        Bound(
+            what="the same: ≤ 20 MB over the imports",
+            values=[found.median("synchronous", over_imports, 0)],
+            unit=" MB",
+            at_most=20,
+        ),
     ]

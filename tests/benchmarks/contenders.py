@@ -127,6 +127,13 @@ ALONE: dict[str, tuple[Contender, ...]] = {
         Contender("peer", "evaluating --who scipy", "scipy.stats: intervals and p-values, without grades and groups"),
     ),
     "statistics": (Contender("ours", "certainty", "this project, simulated evaluations"),),
+    "synchronous": (
+        Contender("ours", "synchronous", "**this project**: 50 at once"),
+        Contender("peer", "synchronous --who threads", "the SDK in 50 threads"),
+        Contender("peer", "synchronous --who loop", "the SDK in a loop: 300 requests, and their time for 10,000"),
+        Contender("ours", "synchronous --burst-seconds 1", "this project, at a limit enforced by the second"),
+        Contender("peer", "synchronous --burst-seconds 1 --who threads", "the SDK in 50 threads, at the same"),
+    ),
     "two-stages": (Contender("ours", "two_stages", "this project: 200 tickets, then an agent for those flagged"),),
     "migration": (
         Contender("ours", "migration --way batch", "**this project**: the pipeline `tickets`"),

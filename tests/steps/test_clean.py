@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from include.enrichment.errors import LakeError, SpecError
+from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage import layout
 from include.gateways.uploads.upload_records import UploadRecords
+from include.steps.asking.parts import Parts, result_line
 from include.steps.clean import clean, find_old
-from tests.fixtures.flow import Flow
+from tests.fixtures.flow import FILES, Flow, write_pipeline
+from tests.fixtures.synchronous import ask_pass, open_one_call
 from tests.fixtures.uploads import attachment, record, upload
 
 DAY_SECONDS = 24 * 3600
@@ -183,3 +186,31 @@ def test_evaluations_stay_and_what_was_cut_before_its_summary_goes(flow: Flow) -
     age(flow, 31)
     flow.lake.write(recent.metrics, b"metrics")
     assert found(flow) == [cut.scores]
+
+
+def test_parts_of_synchronous_answers_stay_until_long_after_they_were_loaded(flow: Flow, tmp_path: Path) -> None:
+    """A process that went on after it had lost its lease may leave one after the load."""
+    yaml = FILES["pipeline.yaml"].replace("{model:", "{mode: synchronous, model:")
+    flow.pipeline = load_pipeline(write_pipeline(tmp_path / "asked" / "tickets", pipeline_yaml=yaml))
+    flow.extract()
+    (key,) = flow.plan()
+    parts = Parts(flow.lake, pipeline="tickets", chunk_id=layout.chunk_id_of(key))
+    waits = open_one_call(flow.emulator, waits=lambda number: number == 1)[0]
+    ask_pass(flow, open_answerer=waits)
+    age(flow, 31)
+    assert not [name for name in found(flow) if name.startswith("asked/")]
+    ask_pass(flow)
+    parts.write([result_line("r", b"{}")])
+    age(flow, 31)
+    assert len([name for name in found(flow) if name.startswith("asked/")]) == 1
+
+
+def test_only_the_old_transcript_of_a_paid_row_goes_with_the_raw_copies(ended: Flow) -> None:
+    (paid, *_) = ended.published()["_request_id"].to_pylist()
+    keys = [layout.transcript_step("tickets", row, "001") for row in (paid, "w" * 22)]
+    for key in keys:
+        ended.lake.write(key, b"{}")
+    assert not [key for key in found(ended, raw_days=30) if key in keys]
+    age(ended, 31, below="transcripts/")
+    assert [key for key in found(ended, raw_days=30) if key in keys] == keys[:1]
+    assert not [key for key in found(ended) if key in keys]

@@ -16,6 +16,7 @@ from include.enrichment.answers.manifest import Manifest
 from include.enrichment.batches.pass_plan import count_batches
 from include.enrichment.cost.forecast import DryRun
 from include.enrichment.cost.prices import format_usd
+from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
 from include.enrichment.storage.version import parse
 from include.gateways.lake import Lake
@@ -147,10 +148,17 @@ def _counts(manifest: Manifest) -> str:
         f"{manifest.rows:,} rows, {manifest.published:,} published, {manifest.rejected:,} rejected"
         f"{not_kept(manifest)};"
         f" {cost(manifest, simulated=manifest.simulated)}; {sent}answers from"
-        f" {count_batches(len(manifest.batches))}, {len(manifest.reused):,} from earlier runs.\n"
+        f" {_sources(manifest)}, {len(manifest.reused):,} from earlier runs.\n"
         f"  table    {manifest.table}\n"
         f"  rejects  {manifest.rejects}" + (f"\n  samples  {manifest.samples}" if manifest.samples else "")
     )
+
+
+def _sources(manifest: Manifest) -> str:
+    asked = sum(layout.is_asked(batch_id) for batch_id in manifest.batches)
+    batches = len(manifest.batches) - asked
+    sources = [count_batches(batches)] if batches or not asked else []
+    return " and ".join([*sources, *(["synchronous requests"] if asked else [])])
 
 
 def reconciliation(published: Published, wrong: list[str]) -> str:

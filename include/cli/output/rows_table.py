@@ -59,8 +59,9 @@ def heading(manifest: Manifest) -> str:
 
 
 def not_kept(manifest: Manifest) -> str:
-    """Return how many rows were not kept, to follow the other counts; empty without ``keep``."""
-    return f", {manifest.not_kept:,} not kept" if manifest.samples else ""
+    """Return how many rows were not kept, or escalated, to follow the other counts; empty without both settings."""
+    escalated = f", {manifest.escalated:,} escalated" if manifest.escalated else ""
+    return f", {manifest.not_kept:,} not kept" if manifest.keeps_best else escalated
 
 
 def rows_table(rows: pa.Table, *, rejects: bool, lines: Lines | None = None) -> str:

@@ -16,6 +16,7 @@ from include.emulator.answers.instructions import NONE, read_instructions
 from include.emulator.answers.patterns import PatternError, compile_pattern
 from include.emulator.answers.source import Source
 from include.emulator.answers.structured_outputs import Schema, resolve, types_of
+from include.emulator.documents.known_values import names_code
 from include.emulator.draws import Draws
 
 MAX_DEPTH = 24  # for the schemas of tools, which may be recursive; below it every value is null
@@ -134,8 +135,14 @@ def _object(node: Schema, root: Schema, depth: int) -> Maker:
     always = [(name, maker) for name, maker in makers.items() if name in required]
     sometimes = [(name, maker) for name, maker in makers.items() if name not in required]
 
+    codes = {
+        name for name, inner in node.get("properties", {}).items() if names_code(name) and "string" in types_of(inner)
+    }
+
     def make(draws: Draws, source: Source) -> dict[str, Any]:
-        value = {name: maker(draws, source) for name, maker in always}
+        # An answer after calls of tools is about what they were called with.
+        told = {name: source.told[name] for name in codes if isinstance(source.told.get(name), str)}
+        value = {name: told[name] if name in told else maker(draws, source) for name, maker in always}
         for name, maker in sometimes:
             if draws.chance(_OPTIONAL_PERCENT):
                 value[name] = maker(draws, source)
@@ -176,13 +183,15 @@ def _choice(options: list[Any]) -> Maker:
     """Draw an enum value, preferably one whose words occur in the request. Raises ValueError if there is none."""
     if not options:
         raise ValueError("The enum has no values.")
-    keyed = [(value, re.findall(r"\w{3,}", value.lower())) for value in options if isinstance(value, str)]
+    words_of = {value: re.findall(r"\w{3,}", value.lower()) for value in options if isinstance(value, str)}
 
     def make(draws: Draws, source: Source) -> Any:
+        agreeing = source.agreeing(options)
+        keyed = [(value, words_of[value]) for value in agreeing if isinstance(value, str)]
         overlaps = [sum(word in source.lower for word in words) for _, words in keyed]
         best = max(overlaps, default=0)
         close = [value for (value, _), overlap in zip(keyed, overlaps, strict=True) if overlap == best]
-        value = draws.pick(close if best else options)
+        value = draws.pick(close if best else agreeing)
         return value.swapcase() if source.wrong_case and isinstance(value, str) else value
 
     return make

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
+from typing import Any
 
 from include.emulator.answers.bad_evidence import Misquote
 from include.emulator.answers.bad_texts import Spoil
@@ -27,6 +29,11 @@ _LOCALES = (
 )
 
 
+def _words(name: Any) -> set[str]:
+    """Return the beginnings of a name's words, so that ``file`` is in ``filed``."""
+    return {word[:4] for word in re.split(r"[\W_]+", str(name).lower()) if word}
+
+
 class Source:
     """
     The source of an answer's values.
@@ -37,6 +44,8 @@ class Source:
     :param spoil: makes texts bad; None: they are good
     :param documents: the documents of the request
     :param misquote: makes evidence bad; None: it is good
+    :param acts: the tools of the request by name, and whether they were called
+    :param told: the last inputs that they were called with, by name
     """
 
     def __init__(
@@ -48,11 +57,15 @@ class Source:
         spoil: Spoil | None = None,
         documents: Sequence[Document] = (),
         misquote: Misquote | None = None,
+        acts: Mapping[str, bool] = MappingProxyType({}),
+        told: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.text = text
         self.wrong_case = wrong_case
         self.documents = documents
         self.misquote = misquote
+        self.told = told
+        self._acts = acts
         self._question = text if question is None else question
         self._spoil = spoil
 
@@ -81,6 +94,15 @@ class Source:
     def _names(self) -> list[str]:
         """The words that texts in any language quote."""
         return _NAME.findall(_TAG_OR_ATTRIBUTE_NAME.sub(" ", self._question[:_QUOTED_CHARACTERS]))
+
+    def agreeing(self, options: list[Any]) -> list[Any]:
+        """Return the enum values that agree with the calls: ``refund_filed`` only if ``file_refund`` was called."""
+        if not any(self._acts.values()):
+            return options
+        of_tool = {name: [one for one in options if _words(name) <= _words(one)] for name in self._acts}
+        done = [one for name, called in self._acts.items() if called for one in of_tool[name]]
+        undone = [one for name, called in self._acts.items() if not called for one in of_tool[name]]
+        return done or [one for one in options if one not in undone] or options
 
     def _quote(self, draws: Draws, least: int, most: int) -> str:
         """Return some consecutive words of the text, marked as simulated."""

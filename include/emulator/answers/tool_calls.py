@@ -48,7 +48,7 @@ class PastCall:
     """A call in the conversation. Failed: its result is an error."""
 
     name: str
-    input: Any
+    inputs: Mapping[str, Any]
     failed: bool
 
 
@@ -57,7 +57,7 @@ class Call:
     """A call in an answer."""
 
     name: str
-    input: Any
+    inputs: Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +100,7 @@ def choose_calls(
         return []
     called = [call.name for call in dialogue.past]
     if failed := [call for call in dialogue.past if call.failed and called.count(call.name) == 1]:
-        return [Call(call.name, call.input) for call in failed]
+        return [Call(call.name, call.inputs) for call in failed]
     luck = Draws(digest(0, "tools", dialogue.question))
     wanted = [tool for number, tool in enumerate(tools) if number == 0 or luck.chance(_WANTED_PERCENT)]
     ready = [tool for tool in wanted if tool.name not in called and _needed(tool) <= _known(tool, dialogue)]

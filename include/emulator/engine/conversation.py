@@ -99,7 +99,12 @@ def _text_of(block: dict[str, Any]) -> str:
 def _past_calls(blocks: list[dict[str, Any]]) -> list[PastCall]:
     failed = {block.get("tool_use_id"): block.get("is_error") is True for block in blocks if _is(block, "tool_result")}
     calls = (block for block in blocks if _is(block, "tool_use"))
-    return [PastCall(str(call.get("name")), call.get("input"), failed.get(call.get("id"), False)) for call in calls]
+    return [PastCall(str(call.get("name")), _inputs(call), failed.get(call.get("id"), False)) for call in calls]
+
+
+def _inputs(call: dict[str, Any]) -> dict[str, Any]:
+    given = call.get("input")
+    return given if isinstance(given, dict) else {}
 
 
 def _check_tool_results(turns: list[dict[str, Any]]) -> None:

@@ -108,6 +108,8 @@ def make_message(
         spoil=_spoil_of(fault, prompt.conversation.text),
         documents=prompt.conversation.documents,
         misquote=_misquote_of(fault),
+        acts=_acts(prompt),
+        told={name: value for call in prompt.conversation.dialogue.past for name, value in call.inputs.items()},
     )
     thinking = 20 + draws.below(100) if frame.thinks else 0
     if isinstance(fault, DuplicateText):
@@ -120,7 +122,7 @@ def make_message(
             frame, request_seed, billed, tier, thinking, [_call("srvtoolu", request_seed, 0, "web_search", query)]
         )
     if calls := _tool_calls(prompt, draws, source, runaway=isinstance(fault, Runaway)):
-        blocks = [_call("toolu", request_seed, number, one.name, one.input) for number, one in enumerate(calls)]
+        blocks = [_call("toolu", request_seed, number, one.name, one.inputs) for number, one in enumerate(calls)]
         return _acting(frame, request_seed, billed, tier, thinking, blocks)
     of_model = [one for one in values if one.model is None or models.find(one.model) is frame.model]
     blocks = _blocks(frame, draws, source, lambda output: _set_values(output, of_model, prompt, request_seed))
@@ -141,6 +143,11 @@ def make_message(
         content.append({"type": "text", "text": kept})
     usage = _usage(frame, billed, frame.max_tokens, min(thinking, frame.max_tokens), tier)
     return _message(frame, request_seed, content if frame.max_tokens else [], "max_tokens", usage)
+
+
+def _acts(prompt: Prompt) -> dict[str, bool]:
+    called = {call.name for call in prompt.conversation.dialogue.past}
+    return {tool.name: tool.name in called for tool in prompt.frame.tools.callable}
 
 
 def _tool_calls(prompt: Prompt, draws: Draws, source: Source, *, runaway: bool) -> list[Call]:

@@ -103,7 +103,7 @@ def forecast(dry_run: DryRun) -> str:
 def published(manifest: Manifest, *, run_id: str) -> list[str]:
     """
     Return the result of `publish`: ``126 published, 2 rejected`` and ``$0.0113 (simulated)``, or ``$0.0113, $0.0100 of
-    it synchronous``.
+    it synchronous``; and ``deadline kept, 12 min ahead`` for a run with one.
     """
     if manifest.run_id != run_id:
         return [f"not published: newer rows of run {manifest.run_id} stay"]
@@ -112,7 +112,8 @@ def published(manifest: Manifest, *, run_id: str) -> list[str]:
     simulated = " (simulated)" if manifest.simulated else ""
     asked_usd = manifest.synchronous_cost_usd
     synchronous = f", {_dollars(asked_usd)} of it synchronous" if asked_usd else ""
-    return [f"{counts}{rejected}", f"{_dollars(manifest.cost_usd)}{synchronous}{simulated}"]
+    deadline = [f"deadline {manifest.deadline_kept}"] if manifest.deadline else []
+    return [f"{counts}{rejected}", f"{_dollars(manifest.cost_usd)}{synchronous}{simulated}", *deadline]
 
 
 def _options(options: RunOptions) -> list[str]:

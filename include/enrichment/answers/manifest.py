@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Annotated
 
 from pydantic import Field, PlainSerializer, model_validator
 
+from include.enrichment.answers.table import ESCALATED
 from include.enrichment.cost.estimate import Estimate, expected_usd
 from include.enrichment.cost.prices import format_decimal
+from include.enrichment.runs.deadline import format_duration
 from include.enrichment.storage.version import Versioned
 
 #: Written as text, because JSON numbers are not exact.
@@ -21,11 +23,13 @@ class Manifest(Versioned):
     The content of one partition and its origin.
 
     :param trial: the number of rows of a trial, which replaces nothing; None for the whole partition
+    :param deadline: when the run should have been published; None for a run without a deadline
     :param source_rows: rows of the source; None in a manifest of an earlier version
     :param source_sha256: of the published table that the rows are from; None for any other source, and in a manifest of
         an earlier version
     :param requests: distinct requests; fewer than rows if rows are alike
     :param not_kept: rows that another candidate for the same published row was preferred to; 0 without ``keep``
+    :param escalated: published rows whose answer is that of the dearer model; 0 without ``request.escalate``
     :param rejected_by: rejected rows by outcome
     :param failed_checks: rows, rejected or not kept, by the check that they failed; a row may fail several
     :param warned_checks: published rows by the check that warns of them
@@ -39,7 +43,8 @@ class Manifest(Versioned):
         these rows, in all runs of the partition; None as above
     :param estimates: the cost estimate of each pass; empty in a manifest of an earlier version
     :param columns: the Arrow types of the published columns, by name
-    :param samples: the address of the rows that were not kept; None without ``keep``
+    :param samples: the address of the rows that were not kept, or of the other answers to rows that were escalated;
+        None without both
     :param sha256: hashes of the objects ``table``, ``rejects`` and ``samples``; empty in a manifest of an earlier
         version
 
@@ -52,6 +57,7 @@ class Manifest(Versioned):
     trial: int | None = None
     extracted_at: datetime
     published_at: datetime
+    deadline: datetime | None = None
     rows: int
     source_rows: int | None = None
     source_sha256: str | None = None
@@ -59,6 +65,7 @@ class Manifest(Versioned):
     published: int
     rejected: int
     not_kept: int = 0
+    escalated: int = 0
     rejected_by: dict[str, int]
     failed_checks: dict[str, int] = Field(default_factory=dict)
     warned_checks: dict[str, int] = Field(default_factory=dict)
@@ -77,6 +84,11 @@ class Manifest(Versioned):
     sha256: dict[str, str] = Field(default_factory=dict)
 
     @property
+    def keeps_best(self) -> bool:
+        """Whether only the best of several candidates was published for a row."""
+        return self.samples is not None and ESCALATED not in self.columns
+
+    @property
     def rows_read(self) -> str:
         """How many rows were read, and how many became of them, for people."""
         if self.source_rows in (None, self.rows):
@@ -87,6 +99,16 @@ class Manifest(Versioned):
     def expected_usd(self) -> Decimal | None:
         """The expected cost of its passes before they were sent; None if a price is unknown."""
         return expected_usd(self.estimates.values())
+
+    @property
+    def deadline_kept(self) -> str:
+        """Whether the run kept its deadline, and by how much; empty for a run without one."""
+        if self.deadline is None:
+            return ""
+        early = self.deadline - self.published_at
+        if early < timedelta():
+            return f"missed by {format_duration(-early)}"
+        return f"kept, {format_duration(early)} ahead"
 
     @property
     def simulated(self) -> bool:

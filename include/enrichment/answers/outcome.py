@@ -173,11 +173,14 @@ def missing_outcome(request_id: str) -> Outcome:
     return Outcome(request_id=request_id, outcome="missing", reason="the API's results hold no line for it")
 
 
-#: Errors that a retry pass does not retry (docs of errors, 2026-10-08). The request causes the first two, which would
+#: Errors that a retry pass does not retry (docs of errors, 2026-10-08). The request causes the first three, which would
 #: recur. The key or the account causes the others: nothing within a run fixes them, and a later run sends the request
 #: again.
 _PERMANENT_ERRORS = frozenset(
-    {"invalid_request_error", "not_found_error", "permission_error", "authentication_error", "billing_error"}
+    {
+        *("invalid_request_error", "not_found_error", "request_too_large"),
+        *("permission_error", "authentication_error", "billing_error"),
+    }
 )
 #: Claude ended by itself, so the answer is complete.
 USABLE_STOPS = frozenset({"end_turn", "stop_sequence"})

@@ -123,17 +123,27 @@ def describe_publication(manifest: Manifest, rejected: Rejected, *, rejects: str
         f"{whose} {manifest.partition} of {manifest.pipeline} is {'' if published else 'not '}published.",
         manifest.rows_read,
         f"{manifest.published:,} {'published' if published else 'with a usable answer'}",
-        *([f"{manifest.not_kept:,} not kept: {better}"] if manifest.samples else []),
+        *([f"{manifest.escalated:,} of them with the dearer model's answer"] if manifest.escalated else []),
+        *([f"{manifest.not_kept:,} not kept: {better}"] if manifest.keeps_best else []),
         f"{manifest.rejected:,} rejected{f': {rejected.by_outcome}' if manifest.rejected else ''}",
         *rejected.sample_lines(),
         *check_lines(manifest),
         f"Cost of this run: {format_usd(manifest.cost_usd)} (expected {format_usd(manifest.expected_usd)}){simulated}",
+        *_deadline_lines(manifest),
         f"Cost of these rows in all runs: {format_usd(manifest.partition_cost_usd)}",
         *([f"Table: {manifest.table}"] if published else []),
         f"Rejects: {rejects}",
         *([f"Samples: {manifest.samples}"] if published and manifest.samples else []),
     ]
     return "\n".join(lines)
+
+
+def _deadline_lines(manifest: Manifest) -> list[str]:
+    if manifest.deadline is None:
+        return []
+    asked_usd = manifest.synchronous_cost_usd
+    price = f"; synchronous requests cost {format_usd(asked_usd)}, twice as much as in batches" if asked_usd else ""
+    return [f"Deadline {manifest.deadline:%Y-%m-%d %H:%M} UTC {manifest.deadline_kept}{price}"]
 
 
 def check_lines(manifest: Manifest) -> list[str]:

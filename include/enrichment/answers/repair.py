@@ -16,6 +16,8 @@ from include.enrichment.requests.request import Request, encode_params, make_req
 #: The returned answer is billed again as input, and its beginning is enough to show the problem.
 MAX_ANSWER_CHARACTERS = 20_000
 MAX_COMPLAINT_CHARACTERS = 1_000
+#: The depth of an escalated request, more than any repair's: a usable answer to it is the last word.
+ESCALATED_DEPTH = 999
 
 
 class _Message(msgspec.Struct):
@@ -26,10 +28,11 @@ class _Message(msgspec.Struct):
 @dataclass(frozen=True, kw_only=True)
 class Repair:
     """
-    A request that was made from an invalid answer.
+    A request that was made because of an answer, and whose answer is a better one for the same rows.
 
     :param of: the id of the row's original request
-    :param depth: 1 for a repair of the answer to that request, 2 for a repair of the answer to that repair, and so on
+    :param depth: 1 for a repair of the answer to that request, 2 for a repair of the answer to that repair, and so on;
+        ESCALATED_DEPTH for that request to a dearer model
     """
 
     request: Request
@@ -63,7 +66,9 @@ def repair(request: Request, *, answer: str, complaint: str) -> Request:
         messages[-1] = {"role": "user", "content": [*_blocks(last.content), {"type": "text", "text": wish}]}
     else:
         messages.append({"role": "user", "content": wish})
-    return make_request(encode_params({**params, "messages": messages}), salt=request.request_id)
+    # The row has acted. Its repair only writes the answer again.
+    without_calls = {"tool_choice": {"type": "none"}} if "tools" in params else {}
+    return make_request(encode_params({**params, **without_calls, "messages": messages}), salt=request.request_id)
 
 
 def _blocks(content: msgspec.Raw) -> list[Any]:

@@ -38,6 +38,9 @@ _CHECKED_FIELD = pa.field(CHECKED, pa.string())
 #: The column with the names of the checks that warn of the answer.
 WARNINGS = "_warnings"
 _WARNINGS_FIELD = pa.field(WARNINGS, pa.list_(pa.string()))
+#: The column that tells whether the answer is that of the dearer model (``request.escalate``).
+ESCALATED = "_escalated"
+_ESCALATED_FIELD = pa.field(ESCALATED, pa.bool_())
 #: The column with the name of the variant that was asked.
 VARIANT = "_variant"
 #: The column with the number of the sample, from 1.
@@ -198,6 +201,7 @@ class Shape:
 
     :param grounded: the table has the columns EVIDENCE and UNGROUNDED after the output
     :param warned: the table has a column WARNINGS before the origin
+    :param escalated: the table has a column ESCALATED before the origin
     :param scored: the table has a column SCORE before the origin, as the best of several candidates were kept
     """
 
@@ -206,6 +210,7 @@ class Shape:
     carried: Sequence[pa.Field] = ()
     grounded: bool = False
     warned: bool = False
+    escalated: bool = False
     scored: bool = False
 
     @property
@@ -220,8 +225,12 @@ class Shape:
 
     @property
     def about_answer(self) -> list[pa.Field]:
-        """The columns of the table that say something of the answer: its evidence, and which checks warn of it."""
-        return [*(EVIDENCE_FIELDS if self.grounded else []), *([_WARNINGS_FIELD] if self.warned else [])]
+        """The columns of the table that say something of the answer: evidence, warnings, which model gave it."""
+        return [
+            *(EVIDENCE_FIELDS if self.grounded else []),
+            *([_WARNINGS_FIELD] if self.warned else []),
+            *([_ESCALATED_FIELD] if self.escalated else []),
+        ]
 
     @property
     def table(self) -> pa.Schema:

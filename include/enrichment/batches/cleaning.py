@@ -95,6 +95,25 @@ def _done(entry: Entry | None, loaded: Set[str]) -> bool:
     return entry.state not in UNSETTLED
 
 
+def old_parts(
+    written: Mapping[str, datetime],
+    entries: Mapping[str, Entry | None],
+    loaded: Mapping[str, datetime],
+    *,
+    now: datetime,
+    days: int,
+) -> Set[str]:
+    """
+    Return the synchronous chunks whose parts are left over: their answers were loaded long ago.
+
+    :param written: the write time of each chunk's last part
+    :param entries: the ledger entry of each of these chunks
+    :param loaded: the write time of each batch in the result store
+    """
+    old, long_loaded = _before(written, now, days), _before(loaded, now, days)
+    return {chunk_id for chunk_id in old if (entry := entries[chunk_id]) and entry.batch_id in long_loaded}
+
+
 def old_raw(written: Mapping[str, datetime], loaded: Set[str], *, now: datetime, days: int) -> Set[str]:
     """
     Return the batches whose raw copy is old, and whose outcomes are in the result store.
@@ -102,6 +121,16 @@ def old_raw(written: Mapping[str, datetime], loaded: Set[str], *, now: datetime,
     :param written: the write time of each copy, by batch id
     """
     return _before(written, now, days) & loaded
+
+
+def old_transcripts(last_written: Mapping[str, datetime], *, now: datetime, days: int) -> Set[str]:
+    """
+    Return the rows whose transcripts are old. One of a row that has no paid answer yet must stay all the same: without
+    it, the row would be asked, and would act, again.
+
+    :param last_written: the last write time of each transcript, by the id of its request
+    """
+    return _before(last_written, now, days)
 
 
 def _before(written: Mapping[str, datetime], now: datetime, days: int) -> set[str]:

@@ -154,7 +154,8 @@ def is_closed(opened: OpenChunk, entry: Entry | None, loaded: Set[str], *, now: 
         return now - entry.changed_at > _FORGOTTEN
     if entry.batch_id in loaded or entry.state in ("landed", "withdrawn"):
         return True
-    return now - entry.changed_at > _ARCHIVED
+    # The answers to a chunk that is asked are on the lake.
+    return entry.state != "asking" and now - entry.changed_at > _ARCHIVED
 
 
 def check_canary(

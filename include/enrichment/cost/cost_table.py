@@ -44,8 +44,13 @@ def cost_table(
 
 
 def _parts(one: Estimate) -> Mapping[str, Estimate]:
-    """Return the estimate of each variant; without variants the only one has no name."""
-    return one.variants or {"": one}
+    """Return the estimate of each variant; without any the only one has no name."""
+    return _variants(one) or {"": one}
+
+
+def _variants(one: Estimate) -> Mapping[str, Estimate]:
+    """Return the estimate of each variant, and of what a pass sends to a dearer model."""
+    return {name or "same model": part for name, part in one.variants.items()}
 
 
 def _name(of_pass: str, variant: str) -> str:
@@ -53,7 +58,7 @@ def _name(of_pass: str, variant: str) -> str:
 
 
 def _lines(name: str, one: Estimate, counts: list[int]) -> Iterator[tuple[str, ...]]:
-    for variant, part in one.variants.items():
+    for variant, part in _variants(one).items():
         yield _line(_name(name, variant), part, ["" for _ in counts])
     yield _line(name, one, [f"{count:,}" for count in counts])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from math import ceil
 from zoneinfo import ZoneInfo
 
 #: The types of run to which the deadline of pipeline.yaml applies. Nobody waits for a backfill by the hour, and a
@@ -72,6 +73,12 @@ def deadline_of_run(
     parsed = _parse(text)
     due_at = parsed if isinstance(parsed, datetime) else parsed.next_after(run_after)
     return due_at if due_at > now else None
+
+
+def format_duration(duration: timedelta) -> str:
+    """Return a duration in whole minutes, rounded up: ``12 min`` or ``1 h 12 min``."""
+    minutes = ceil(duration / timedelta(minutes=1))
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"
 
 
 def _parse(text: str) -> _Daily | datetime:

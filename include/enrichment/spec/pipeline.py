@@ -26,6 +26,7 @@ from include.enrichment.runs.options import RunOptions
 from include.enrichment.spec.renaming import Renaming
 from include.enrichment.spec.settings import FromColumn, Settings
 from include.enrichment.spec.variants.asking import Asking, Variant
+from include.enrichment.spec.variants.escalation import models_of
 from include.enrichment.spec.variants.files import CHECKS, YAML
 from include.enrichment.spec.variants.union_schema import union_schema
 from include.enrichment.spec.where import Where
@@ -105,15 +106,17 @@ class Pipeline(Versioned):
     @property
     def askings(self) -> dict[str, Asking]:
         """The requests of each variant; one without a name if there are none."""
-        return {name: self._asking(variant) for name, variant in self.variants.items()} or {"": self._own_asking}
+        return {name: self._asking(one, name) for name, one in self.variants.items()} or {"": self._own_asking}
 
     @property
     def _own_asking(self) -> Asking:
         return self._asking(Variant(request=self.settings.request, **self.model_dump(include=_ASKED)))
 
-    def _asking(self, variant: Variant) -> Asking:
+    def _asking(self, variant: Variant, name: str = "") -> Asking:
         canary, evidence = self.settings.limits.canary_rows > 0, self.settings.output.evidence
-        return Asking(pipeline=self.name, variant=variant, evidence=evidence, canary=canary, tools=self.tools)
+        return Asking(
+            pipeline=self.name, name=name, variant=variant, evidence=evidence, canary=canary, tools=self.tools
+        )
 
     def for_run(self, options: RunOptions) -> Pipeline:
         """
@@ -186,8 +189,9 @@ class Pipeline(Versioned):
     @property
     def _of_answers(self) -> dict[str, Any]:
         """The parameters of a Shape that do not depend on the rows."""
-        warned = any(check.warn for check in self.checks)
-        return {"output": self.output, "grounded": self.settings.output.evidence, "warned": warned}
+        warned, grounded = any(check.warn for check in self.checks), self.settings.output.evidence
+        escalated = any(asking.variant.request.escalation for asking in self.askings.values())
+        return {"output": self.output, "grounded": grounded, "warned": warned, "escalated": escalated}
 
     @property
     def output(self) -> Output:
@@ -251,7 +255,7 @@ class Pipeline(Versioned):
         return [
             (
                 {**({VARIANT: name} if name else {}), SAMPLE: sample},
-                asking.renderer(salt=self._salt(run_id, sample), max_bytes=self.limits.params_bytes),
+                asking.renderer(salt=self._salt(run_id, sample, asking), max_bytes=self.limits.params_bytes),
             )
             for name, asking in self.askings.items()
             for sample in range(1, self.settings.samples + 1)
@@ -259,8 +263,8 @@ class Pipeline(Versioned):
 
     @property
     def models(self) -> str:
-        """The model of its requests; the distinct models of its variants, separated by commas."""
-        return ", ".join(dict.fromkeys(asking.variant.request.model for asking in self.askings.values()))
+        """The distinct models of its requests, separated by commas."""
+        return ", ".join(models_of(asking.variant.request for asking in self.askings.values()))
 
     def read_checks(self) -> Checks | None:
         """
@@ -305,7 +309,8 @@ class Pipeline(Versioned):
         if for_each hides one.
         """
         self._check_columns(columns)
-        return self._own_asking.renderer(salt=self._salt(run_id, sample), max_bytes=self.limits.params_bytes)
+        own = self._own_asking
+        return own.renderer(salt=self._salt(run_id, sample, own), max_bytes=self.limits.params_bytes)
 
     def _check_columns(self, columns: Collection[str]) -> None:
         source, checks = self.settings.source, self.read_checks()
@@ -333,11 +338,12 @@ class Pipeline(Versioned):
                 "\n".join([*unknown, f"Columns of {source.origin}: {', '.join(columns)}. Nothing was sent."])
             )
 
-    def _salt(self, run_id: str, sample: int) -> str:
+    def _salt(self, run_id: str, sample: int, asking: Asking) -> str:
         """Return the salt of the request ids. Sample 1 has none, so a higher ``samples`` pays for the new ones only."""
         parts = [] if self.settings.reuse else [run_id]
-        if sample > 1:
-            parts.append(f"sample {sample}")
+        parts += [f"sample {sample}"] if sample > 1 else []
+        # A variant that escalates shares no answer with one that does not, whose rows must not get the dearer answer.
+        parts += [f"variant {asking.name}"] if asking.name and asking.variant.request.escalate else []
         return " ".join(parts)
 
     def location(self, setting: str) -> str:

@@ -39,6 +39,7 @@ from include.enrichment.spec.settings import Settings
 from include.enrichment.spec.source_table import SourceTable
 from include.enrichment.spec.sources.case_reading import CaseReading, read_case_file
 from include.enrichment.spec.variants.asking import Variant
+from include.enrichment.spec.variants.escalation_mistakes import escalation_mistakes
 from include.enrichment.spec.variants.examples import Example, read_examples, shared_text
 from include.enrichment.spec.variants.files import (
     CHECKS,
@@ -91,6 +92,7 @@ def load_pipeline(folder: Path) -> Pipeline:
         tools, wrong = read_tool_file(folder, settings.tools) if settings else ([], [])
         found += [*wrong, *(tool_mistakes(settings, lines) if settings else [])]
         found += [*checks.mistakes, *field_mistakes(checks, texts, settings)]
+        found += list(escalation_mistakes(texts, settings, lines)) if settings and not found else []
         if settings and not found:
             own = variants.pop("")
             pipeline = Pipeline(

@@ -219,6 +219,11 @@ def asked_folder(pipeline: str, chunk_id: str = "") -> str:
     return f"asked/{pipeline}/{chunk_id}/" if chunk_id else f"asked/{pipeline}/"
 
 
+def asked_chunk_of(key: str) -> str:
+    """Return the chunk id in a key of asked_part()."""
+    return key.split("/")[2]
+
+
 def asked_part(pipeline: str, chunk_id: str, name: str) -> str:
     """Return the key of some of those lines, written together, as the API would write them to a batch's results."""
     return f"{asked_folder(pipeline, chunk_id)}{name}.jsonl.zst"
@@ -237,6 +242,11 @@ def transcript_folder(pipeline: str, request_id: str) -> str:
 def transcript_step(pipeline: str, request_id: str, step: str) -> str:
     """Return the key of one step: an answer of the model, the result of a tool, or an approval."""
     return f"{transcript_folder(pipeline, request_id)}{step}.json"
+
+
+def request_of_transcript(key: str) -> str:
+    """Return the id of the request in a key of transcript_step()."""
+    return key.split("/")[2]
 
 
 def transcript_step_of(key: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from include.enrichment.cost.prices import format_usd
+from include.enrichment.runs.deadline import format_duration
 
 #: What a run needs between the cancel and the published table besides asking: the batch drains, is loaded, the next
 #: pass is planned, and the table written.
@@ -131,7 +132,9 @@ def keep_deadline(
     """
     due = f"Deadline {deadline:%Y-%m-%d %H:%M} UTC"
     if now > deadline + LATE:
-        return Switch(batch_in_time=True, at=None, why=f"{due} was missed by {_format(now - deadline)} and is ignored.")
+        return Switch(
+            batch_in_time=True, at=None, why=f"{due} was missed by {format_duration(now - deadline)} and is ignored."
+        )
     prices = f"{format_usd(synchronous_usd)} instead of {format_usd(batch_usd)} in batches"
     if budget_usd is not None and (synchronous_usd is None or synchronous_usd > budget_usd):
         over_budget = (
@@ -150,8 +153,8 @@ def keep_deadline(
     batch_time = pace.batch_time(largest_batch)
     if now + batch_time > switch_at:
         why = (
-            f"{due}: a batch takes up to {_format(batch_time)} and would have to end by {switch_at:%H:%M} UTC, so"
-            f" {requests:,} requests are {at_most}."
+            f"{due}: a batch takes up to {format_duration(batch_time)} and would have to end by {switch_at:%H:%M} UTC,"
+            f" so {requests:,} requests are {at_most}."
         )
         return Switch(batch_in_time=False, at=switch_at, why=why)
     why = (
@@ -159,8 +162,3 @@ def keep_deadline(
         f" is {at_most}."
     )
     return Switch(batch_in_time=True, at=switch_at, why=why)
-
-
-def _format(duration: timedelta) -> str:
-    minutes = ceil(duration.total_seconds() / 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min"

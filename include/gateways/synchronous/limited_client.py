@@ -14,6 +14,7 @@ import msgspec
 from include.enrichment.errors import NotYet
 from include.enrichment.synchronous.patience import (
     LONGEST_WAIT_SECONDS,
+    MOST_REFUSALS,
     PAUSE_SECONDS,
     TRIES,
     failure_of,
@@ -33,9 +34,9 @@ def limited_client(client: anthropic.AsyncAnthropic) -> anthropic.AsyncAnthropic
     Return a client whose calls of the Messages API wait for the rate limits.
 
     All calls of a model wait in one line. The limits are learned from the headers of the responses. A refusal (429)
-    stops all calls of the model for as long as the API requests, and the call is repeated until it is accepted. Errors
-    of the API and failed connects, which cost nothing, are tried TRIES times. The SDK's own retries are off: they also
-    repeat calls that may have been billed.
+    stops all calls of the model for as long as the API requests; a call gives up after MOST_REFUSALS. Errors of the API
+    and failed connects, which cost nothing, are tried TRIES times. The SDK's own retries are off: they also repeat
+    calls that may have been billed.
 
     Its calls raise NotYet if the API cannot be reached, is overloaded, or requests a wait of more than
     LONGEST_WAIT_SECONDS. Calls in flight are not affected.
@@ -97,41 +98,47 @@ class _RateLimiter(anthropic.Middleware):
         if request.url.partition("?")[0] != MESSAGES:
             return await call_next(request)
         line = self._lines[_model(request)]
-        failures = refusals = 0
+        refusals = failures = 0
         while True:
             await line.wait()
-            headers: httpx2.Headers = httpx2.Headers()
-            try:
-                response = await call_next(request)
-                headers = response.http_response.headers
-            except anthropic.APIConnectionError as error:
-                if not isinstance(error.__cause__, _UNREACHABLE):
-                    raise
+            response = await _send(line.limits, request, call_next)
+            if isinstance(response, httpx2.TransportError):
                 failures += 1
                 if failures >= TRIES:
-                    raise _not_yet(f"The API could not be reached ({error.__cause__})", PAUSE_SECONDS) from error
-                wait = wait_seconds(failures)
+                    raise _not_yet(f"The API could not be reached ({response})", PAUSE_SECONDS) from response
+                await asyncio.sleep(wait_seconds(failures))
+                continue
+            failure = failure_of(response.status_code)
+            asked_for = retry_after_seconds(response.http_response.headers)
+            refusals += failure == "refused"
+            failures += failure == "failed"
+            if failure == "refused" and refusals < MOST_REFUSALS and not await _is_spend_limit(response):
+                line.limits.refused(until=_now() + wait_seconds(refusals, asked_for))
+            elif failure == "failed" and failures < TRIES:
+                await asyncio.sleep(max(wait_seconds(failures), asked_for or 0))
+            elif response.status_code == _OVERLOADED:
+                raise _not_yet(f"The API is overloaded (HTTP {_OVERLOADED}, {failures} times)", PAUSE_SECONDS)
             else:
-                failure = failure_of(response.status_code)
-                asked_for = retry_after_seconds(headers)
-                if failure == "refused" and not await _is_spend_limit(response):
-                    refusals += 1
-                    line.limits.refused(until=_now() + wait_seconds(refusals, asked_for))
-                    wait = 0.0  # in the line, like all others
-                elif failure == "failed":
-                    failures += 1
-                    if failures >= TRIES and response.status_code == _OVERLOADED:
-                        raise _not_yet(f"The API is overloaded (HTTP {_OVERLOADED}, {failures} times)", PAUSE_SECONDS)
-                    if failures >= TRIES:
-                        return response
-                    wait = max(wait_seconds(failures), asked_for or 0)
-                else:
-                    _note_usage(line.limits, request, response)
-                    return response
-                await response.http_response.aclose()
-            finally:
-                line.limits.ended(headers, _now())
-            await asyncio.sleep(wait)
+                return response
+            await response.http_response.aclose()
+
+
+async def _send(
+    limits: RateLimits, request: anthropic.APIRequest, call_next: anthropic.AsyncCallNext
+) -> anthropic.AsyncAPIResponse[Any] | httpx2.TransportError:
+    """Send the call once, and let the limits know what it tells. Return the error if the API received nothing."""
+    headers = httpx2.Headers()
+    try:
+        response = await call_next(request)
+        headers = response.http_response.headers
+        _note_usage(limits, request, response)
+        return response
+    except anthropic.APIConnectionError as error:
+        if isinstance(error.__cause__, _UNREACHABLE):
+            return error.__cause__
+        raise
+    finally:
+        limits.ended(headers, _now())
 
 
 def _model(request: anthropic.APIRequest) -> str:

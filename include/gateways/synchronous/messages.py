@@ -19,9 +19,9 @@ _log = logging.getLogger(__name__)
 #: An answer that may be longer than this is streamed: it can take longer than the 30 to 60 s after which proxies give
 #: up on a silent connection.
 _STREAMED_ABOVE_TOKENS = 1_500
-#: Between two pieces of a response. A stream sends pings, a whole answer nothing until it is complete.
+#: The longest silence. A stream sends pings once the prompt is read; a whole answer is silent until it is complete.
 _TIMEOUT = httpx2.Timeout(600, connect=30)
-_STREAM_TIMEOUT = httpx2.Timeout(120, connect=30)
+_STREAM_TIMEOUT = httpx2.Timeout(300, connect=30)
 
 
 class _Params(msgspec.Struct):

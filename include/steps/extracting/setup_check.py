@@ -15,6 +15,7 @@ from include.enrichment.spec.model_capabilities import (
     unknown_model_message,
 )
 from include.enrichment.spec.pipeline_folder import find_warnings
+from include.enrichment.spec.variants.escalation import Group, request_groups
 from include.gateways.conditional_writes import check_conditional_writes
 
 if TYPE_CHECKING:  # the task that only extracts needs no SDK at run time
@@ -37,20 +38,21 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> dict[str, 
         log.warning(warning)
     lake.check()
     check_conditional_writes(lake)
-    models = {asking.variant.request.model for asking in pipeline.askings.values()}
+    groups = request_groups(pipeline)
+    models = {group.pipeline.settings.request.model for group in groups.values()}
     found = {name: claude.model(name) for name in sorted(models)}
     offered = claude.model_ids() if None in found.values() else []
     today = datetime.now(UTC).date()
     problems: list[str] = []
     warnings: list[str] = []
-    for variant, asking in pipeline.askings.items():
-        where, name = _location(pipeline, variant, "model"), asking.variant.request.model
+    for group in groups.values():
+        where, name = _location(pipeline, group), group.pipeline.settings.request.model
         model = found[name]
         if model is None:
             problems.append(
                 f"{where}: the API knows no model {name!r}{unknown_model_message(name, offered, today=today)}"
             )
-        elif facts := list(_problems(pipeline, variant, model)):
+        elif facts := list(_problems(group.pipeline, model)):
             problems.append(f"{where}: {name} cannot do this: {'; '.join(facts)}.")
         elif retirement := retirement_warning(model, today=today):
             warnings.append(f"{where}: {retirement}")
@@ -61,16 +63,18 @@ def check_setup(pipeline: Pipeline, *, lake: Lake, claude: Claude) -> dict[str, 
     return {name: model.context_tokens for name, model in found.items() if model and model.context_tokens}
 
 
-def _problems(pipeline: Pipeline, variant: str, model: ModelCapabilities) -> Iterator[str]:
-    asked = pipeline.askings[variant].variant
-    has_documents = bool(pipeline.settings.attached_columns)
-    return model_problems(model, asked.request, has_schema=asked.schema_text is not None, has_documents=has_documents)
+def _problems(asked: Pipeline, model: ModelCapabilities) -> Iterator[str]:
+    has_schema, has_documents = asked.schema_text is not None, bool(asked.settings.attached_columns)
+    return model_problems(model, asked.settings.request, has_schema=has_schema, has_documents=has_documents)
 
 
-def _location(pipeline: Pipeline, variant: str, setting: str) -> str:
-    """Return where the model of a variant is set."""
-    changed = pipeline.settings.variants.get(variant)
+def _location(pipeline: Pipeline, group: Group) -> str:
+    """Return where the model of a group is set."""
+    changed = pipeline.settings.variants.get(group.variant)
+    if group.escalation:
+        of_variant = changed and changed.escalate
+        return pipeline.location(f"variants.{group.variant}.escalate.to" if of_variant else "request.escalate.to")
     if changed and changed.model:
-        return pipeline.location(f"variants.{variant}.model")
+        return pipeline.location(f"variants.{group.variant}.model")
     request = pipeline.settings.request
     return pipeline.location(f"request.{'other_models' if request.model in request.other_models else 'model'}")

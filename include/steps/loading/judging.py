@@ -11,6 +11,7 @@ from decimal import Decimal
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from include.enrichment.answers.outcome import Outcome, decode_line, judge, outcomes_batch, unreadable
 from include.enrichment.answers.schema.output import Output
@@ -21,6 +22,9 @@ from include.enrichment.errors import LoadError
 from include.gateways.lake import Lake
 from include.steps.files.chunk_files import Chunk, params_of
 from include.steps.loading.decoding import Decoded
+
+#: The tier of a synchronous request that names none (docs of service tiers, 2026-10-08).
+_SYNCHRONOUS_TIER = "standard"
 
 
 @dataclass(kw_only=True)
@@ -53,14 +57,25 @@ class Judge:
         a line feed: it may have been cut even in a download that seems complete.
         """
         usable, others = decoded.usable(self.output)
-        yield usable
+        yield self._with_tier(usable)
         if others:
             wanted = set(others)
             found = ((number, line) for number, line in enumerate(decoded.part) if number in wanted and line.strip())
             judged = [
                 outcome for number, line in found if (outcome := self._outcome(line, decoded.part.first + number))
             ]
-            yield outcomes_batch(self._completed(judged))
+            yield self._with_tier(outcomes_batch(self._completed(judged)))
+
+    def _with_tier(self, outcomes: pa.RecordBatch) -> pa.RecordBatch:
+        """
+        The outcomes, with the tier of a synchronous request where an answer does not tell it: no tier has the price of
+        a batch.
+        """
+        if not self.chunk.synchronous:
+            return outcomes
+        place = outcomes.schema.get_field_index("service_tier")
+        tiers = pc.fill_null(outcomes["service_tier"], _SYNCHRONOUS_TIER)
+        return outcomes.set_column(place, outcomes.schema.field(place), tiers)
 
     def _outcome(self, line: bytes, number: int) -> Outcome | None:
         try:
@@ -92,7 +107,8 @@ class Judge:
         ]
         bounds = [outcome for outcome in completed if outcome.upper_bound]
         self._bounds += len(bounds)
-        self._bounds_usd = total_usd([self._bounds_usd, sum_usd(billed_usd(outcomes_batch(bounds)))])
+        bounds_usd = sum_usd(billed_usd(self._with_tier(outcomes_batch(bounds))))
+        self._bounds_usd = total_usd([self._bounds_usd, bounds_usd])
         return completed
 
     def odd(self) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 
@@ -28,6 +28,7 @@ from include.enrichment.requests.chunk import SIZES_SCHEMA
 from include.enrichment.runs import passes
 from include.enrichment.runs.modes import MODES, Mode
 from include.enrichment.spec.pipeline import Pipeline
+from include.enrichment.spec.variants.escalation import request_groups
 from include.enrichment.storage.layout import chunk_id_of
 from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
@@ -130,24 +131,29 @@ class Estimator:
 
 class Estimators:
     """
-    Estimates the passes of a run, each as the sum of its variants.
+    Estimates the passes of a run, each as the sum of its variants and of their escalated requests.
 
-    :param by_variant: the estimator of each variant; without variants the only one has no name
+    :param by_group: the estimator of each group of request_groups()
+    :param occasional: the groups that most passes send nothing of: they are left out of an estimate without requests
     """
 
-    def __init__(self, by_variant: Mapping[str, Estimator]) -> None:
-        self._by_variant = by_variant
+    def __init__(self, by_group: Mapping[str, Estimator], *, occasional: Collection[str] = ()) -> None:
+        self._by_group, self._occasional = by_group, occasional
 
     def estimate(self, pass_name: str, sizes: Mapping[str, pa.Table], mode: Mode) -> Estimate:
         """
         Estimate the cost of requests in that pass.
 
-        :param sizes: of the requests of each variant that has any, as sizes_by_variant() returns them
+        :param sizes: of the requests of each group that has any, as sizes_by_variant() returns them
         :param mode: of the pass
         """
         nothing = SIZES_SCHEMA.empty_table()
         return join_variants(
-            {name: one.estimate(pass_name, sizes.get(name, nothing), mode) for name, one in self._by_variant.items()}
+            {
+                name: one.estimate(pass_name, sizes.get(name, nothing), mode)
+                for name, one in self._by_group.items()
+                if name in sizes or name not in self._occasional
+            }
         )
 
     def shares_usd(self, pass_name: str, whole: Estimate, chunks: Sequence[NewChunk]) -> list[Decimal | None]:
@@ -161,29 +167,34 @@ class Estimators:
                 one.shares_usd(
                     pass_name,
                     whole.variants.get(name, whole),
-                    [chunk.sizes for chunk in chunks if chunk.variant == name],
+                    [chunk.sizes for chunk in chunks if chunk.group == name],
                 )
             )
-            for name, one in self._by_variant.items()
+            for name, one in self._by_group.items()
         }
-        return [next(shares[chunk.variant]) for chunk in chunks]
+        return [next(shares[chunk.group]) for chunk in chunks]
 
 
 def make_estimators(run: ExtractedRun, usage_records: pa.Table, lake: Lake) -> Estimators:
     """Gather what is known now. ``usage_records`` are the pipeline's, as read_usage() returns them."""
     samples, answers = read_counted(run.folder, lake), _canary_tokens(run, lake)
+    groups = request_groups(run.pipeline)
     return Estimators(
         {
             name: Estimator(
-                pipeline=pipeline,
-                sample=samples.get(name),
+                pipeline=group.pipeline,
+                sample=samples.get(group.variant),
                 known=summarise_history(
-                    usage_records, model=pipeline.settings.request.model, run_id=run.folder.run_id, variant=name
+                    usage_records,
+                    model=group.pipeline.settings.request.model,
+                    run_id=run.folder.run_id,
+                    variant=group.variant,
                 ),
                 canary_tokens=answers.get(name, []),
             )
-            for name, pipeline in run.pipeline.by_variant.items()
-        }
+            for name, group in groups.items()
+        },
+        occasional=[name for name, group in groups.items() if group.escalation],
     )
 
 

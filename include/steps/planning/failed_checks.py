@@ -6,23 +6,17 @@ judge the same answers, in source order, and any number of texts can be judged.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.enrichment.answers.checks.checks import Checks
 from include.enrichment.answers.repair import Repair
-from include.enrichment.batches.usage import BatchFacts, oldest_first
 from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.spec.pipeline import Pipeline
-from include.gateways.result_store import ResultStore
-from include.steps.planning.plan_files import repairs_table
+from include.steps.planning.retrying.row_answers import RowAnswers
 from include.steps.publishing.checking import take_best
 from include.steps.publishing.grounding import Grounder, open_grounder
-from include.steps.publishing.joining import join_rows, write_by_position
-from include.steps.publishing.matching import match_rows
 
 
 class FailedAnswer(NamedTuple):
@@ -42,20 +36,19 @@ class FailedChecks:
     """
     Finds the rows of a run of whose usable answers none passes the checks.
 
-    :param rows: the run's rows, fetched. The results of each batch are fetched next to them, once
+    :param answers: the run's rows with their answers
     :param grounder: locates the evidence of the answers; None if no check needs it
     """
 
-    def __init__(self, rows: Path, checks: Checks, store: ResultStore, grounder: Grounder | None = None) -> None:
-        self._rows, self._checks, self._store, self._grounder = rows, checks, store, grounder
+    def __init__(self, answers: RowAnswers, checks: Checks, grounder: Grounder | None = None) -> None:
+        self._answers, self._checks, self._grounder = answers, checks, grounder
         #: Whether the verdict on an answer depends on the others.
         self.compare_answers = checks.compare_answers
-        self._fetched: dict[str, BatchFacts | None] = {}
 
     @classmethod
-    def of(cls, pipeline: Pipeline, rows: Path, checks: Checks, store: ResultStore) -> FailedChecks:
+    def of(cls, pipeline: Pipeline, answers: RowAnswers, checks: Checks) -> FailedChecks:
         """Return those of a pipeline's run. If the checks need evidence, its documents are next to the rows."""
-        return cls(rows, checks, store, open_grounder(pipeline, rows) if checks.need_evidence else None)
+        return cls(answers, checks, open_grounder(pipeline, answers.rows) if checks.need_evidence else None)
 
     def find(
         self, of: RequestIds, batches: Collection[str], repairs: Collection[Repair] = (), *, for_every_row: bool = False
@@ -74,8 +67,7 @@ class FailedChecks:
         failed: dict[str, FailedAnswer] = {}
         passed: set[str] = set()
         judge = self._checks.new_judge()
-        self._match(batches, repairs)
-        for rows, answered, others in join_rows(self._rows, folder=self._rows.parent):
+        for rows, answered, others in self._answers.join(batches, repairs):
             wanted = pc.is_valid(of.find(rows["request_id"].combine_chunks()))
             judged = None if self.compare_answers else wanted
             ids, outputs = answered["_request_id"], answered["output"]
@@ -94,19 +86,3 @@ class FailedChecks:
                 if request_id not in failed or found < failed[request_id]:
                     failed[request_id] = found
         return {request_id: answer for request_id, answer in failed.items() if request_id not in passed}
-
-    def _match(self, batches: Collection[str], repairs: Collection[Repair]) -> None:
-        """Write the answers next to the rows, by the portion of rows that they belong to."""
-        (folder := self._rows.parent / "results").mkdir(exist_ok=True)
-        paths = {batch_id: folder / f"{batch_id}.parquet" for batch_id in batches}
-        self._fetched |= {
-            batch_id: self._store.fetch(batch_id, path)
-            for batch_id, path in paths.items()
-            if batch_id not in self._fetched
-        }
-        results = {batch_id: paths[batch_id] for batch_id in oldest_first(self._fetched) if batch_id in paths}
-        with match_rows(
-            self._rows, list(results.values()), repairs_table(repairs), own=(), folder=self._rows.parent, others=True
-        ) as matches:
-            write_by_position(results, matches, folder=self._rows.parent)
-        pa.default_memory_pool().release_unused()

@@ -27,6 +27,7 @@ from include.enrichment.requests.chunk import (
 from include.enrichment.requests.request import Request
 from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.runs.modes import Mode
+from include.enrichment.spec.variants.escalation import request_groups
 from include.gateways.ledger_store import Ledger
 from include.gateways.prefetch import write_behind
 from include.steps.files.chunk_files import PORTION_BYTES, ChunkWriter
@@ -74,24 +75,22 @@ class NewChunk:
     """
     A chunk that is about to be written.
 
-    :param variant: of its requests; empty if the pipeline has no variants
+    :param group: of its requests, by the name that request_groups() has for it
     :param sizes: its requests with their sizes, in SIZES_SCHEMA
     """
 
-    variant: str
+    group: str
     sizes: pa.Table
 
 
 def split_by_variant(sizes: Mapping[str, pa.Table], limits: BatchLimits) -> list[NewChunk]:
     """
-    Split requests into chunks as split_chunks() does, none with requests of two variants.
+    Split requests into chunks as split_chunks() does, none with requests of two groups.
 
-    :param sizes: of the requests of each variant, as sizes_by_variant() returns them
+    :param sizes: of the requests of each group, as sizes_by_variant() returns them
     """
     return [
-        NewChunk(variant=variant, sizes=part)
-        for variant, of_one in sizes.items()
-        for part in split_chunks(of_one, limits)
+        NewChunk(group=group, sizes=part) for group, of_one in sizes.items() for part in split_chunks(of_one, limits)
     ]
 
 
@@ -114,20 +113,20 @@ def write_chunks(
     :param mode: how they are sent
     """
     synchronous = mode == "synchronous"
-    pipelines = run.pipeline.by_variant
+    named = request_groups(run.pipeline)
     variants = _of_variants(parts, groups)
-    cached = {variant: pipelines[variant].cached_prefix for variant in groups}
+    cached = {name: named[name].pipeline.cached_prefix for name in groups}
     writers = [
         ChunkWriter(
             run.rows.with_name(f"chunk-{number}.parquet"),
             pipeline=run.pipeline.name,
-            schema_text=pipelines[part.variant].loaded_schema,
+            schema_text=named[part.group].pipeline.loaded_schema,
             after=after,
             partition=str(run.folder.partition),
             pass_name=pass_name,
-            cached=cached[part.variant],
+            cached=cached[part.group],
             attachments_connection=run.pipeline.settings.attachments_connection,
-            variant=part.variant or None,
+            variant=named[part.group].variant or None,
             synchronous=synchronous,
             portion_bytes=min(PORTION_BYTES, max(_WAITING_BYTES // len(parts), _LEAST_WAITING_BYTES)),
         )
@@ -160,7 +159,7 @@ class _OfVariant(NamedTuple):
 def _of_variants(parts: Sequence[NewChunk], groups: Mapping[str, RequestIds]) -> list[_OfVariant]:
     first_ids: dict[str, list[str]] = {variant: [] for variant in groups}
     for part in parts:
-        first_ids[part.variant].append(part.sizes["request_id"][0].as_py())
+        first_ids[part.group].append(part.sizes["request_id"][0].as_py())
     ends = accumulate(map(len, first_ids.values()))
     return [
         _OfVariant(groups[variant], range(end - len(ids), end), ids)

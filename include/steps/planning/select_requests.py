@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import reduce
-from itertools import chain
 from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,13 +16,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from include.enrichment.answers.outcome import remedy
-from include.enrichment.answers.repair import Repair, repair
+from include.enrichment.answers.repair import ESCALATED_DEPTH, Repair
 from include.enrichment.answers.table import OUTCOME, row_keys
 from include.enrichment.batches.pass_plan import PassPlan, check_canary, check_only_rejects
-from include.enrichment.batches.prior_results import COMPACT_SCHEMA, PriorResults
+from include.enrichment.batches.prior_results import PriorResults
 from include.enrichment.documents.attachment import params_bytes_as_sent
 from include.enrichment.errors import ParamError
-from include.enrichment.requests.request import Request, Unsendable
+from include.enrichment.requests.request import Request
 from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.runs import passes
 from include.enrichment.spec.pipeline import Pipeline
@@ -34,14 +33,16 @@ from include.gateways.lake import Lake, ObjectMissing
 from include.gateways.ledger_store import Ledger
 from include.gateways.result_store import ResultStore
 from include.steps.files.chunk_files import request_ids_of
-from include.steps.files.extracted import ExtractedRun, read_requests
+from include.steps.files.extracted import ExtractedRun
 from include.steps.planning.by_variant import group_by_variant
 from include.steps.planning.plan_files import read_plan
 from include.steps.planning.prior_rejects import find_newest_rejects
+from include.steps.planning.retrying.escalations import find_escalations
+from include.steps.planning.retrying.repairs import find_repairs, open_failed_checks
+from include.steps.planning.retrying.row_answers import RowAnswers
 
 if TYPE_CHECKING:
-    from include.enrichment.answers.checks.checks import Checks
-    from include.steps.planning.failed_checks import FailedAnswer, FailedChecks
+    from include.steps.planning.failed_checks import FailedAnswer
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +52,12 @@ class Selection:
     """
     The requests that a pass would send if nothing were in flight.
 
-    :param made: repairs by request id: requests that belong to no row
+    :param made: repairs and escalated requests by id: requests that belong to no row
     :param failed_in: for each request, the batches that failed to answer it before
     :param later: in the canary pass, the requests that the main pass will send; empty in any other pass
     :param batches: all batches that hold results of the run's requests
-    :param repairs: all repairs of the run's invalid answers, including those already answered; None in a pass that
-        makes none
+    :param repairs: all repairs of the run's invalid answers and all its escalated requests, including those already
+        answered; None in a pass that makes none
     """
 
     request_ids: RequestIds
@@ -136,7 +137,7 @@ def _check_canary(
     failed: Mapping[str, FailedAnswer] = {}
     if checks := run.pipeline.read_checks():
         canary = RequestIds(reasons) & found.usable
-        failed_checks = _failed_checks(run.rows, run.pipeline, checks, store)
+        failed_checks = open_failed_checks(RowAnswers(run.rows, store), run.pipeline, checks)
         failed = failed_checks.find(canary, found.usable_in(canary), for_every_row=True)
         reasons |= {request_id: f"invalid, {answer.reason}" for request_id, answer in failed.items()}
     for variant in group_by_variant(left, run):
@@ -226,100 +227,32 @@ def _retried(
     pipeline: Pipeline,
 ) -> Selection:
     """
-    The requests without a usable answer: sent again if they were not billed, repaired if they were. Repairs that are
-    larger than the pipeline's limits are not sent; one that was answered before is found all the same.
+    The requests without a usable answer: sent again if they were not billed, repaired if they were. Those with a
+    doubtful answer, for the dearer model. Of both, requests that are larger than the pipeline's limits are not sent;
+    one that was answered before is found all the same.
 
     :param rejected: in a run of only the rejects, the requests to send again. None in any other run, which sends all
         but repairs no repair
     """
-    repairs, found_of_repairs = _repairs(found, rows, store, pipeline)
+    answers = RowAnswers(rows, store)
+    repairs, found_of_repairs = find_repairs(found, answers, pipeline)
     found += found_of_repairs
+    escalations = find_escalations(repairs, found, answers, pipeline)
+    found += store.look_up(one.request.request_id for one in escalations)
+    repairs += escalations
     made = {
         repair.request.request_id: repair.request
         for repair in repairs
-        if (repair.depth == 1 if rejected is None else repair.of in rejected)
+        if (repair.depth in (1, ESCALATED_DEPTH) if rejected is None else repair.of in rejected)
     }
     left = (needed | made.keys()) - found.paid - found.failed
     most = pipeline.limits.params_bytes
     if large := {one for one in left & made.keys() if params_bytes_as_sent(made[one].params.encode()) > most}:
-        log.warning("%s repairs are larger than limits.batch_bytes allows and are not sent", f"{len(large):,}")
+        log.warning(
+            "%s repairs or escalated requests are larger than limits.batch_bytes allows and are not sent",
+            f"{len(large):,}",
+        )
         left -= large
     return Selection(
         request_ids=left, made=made, failed_in=found.failed_in(left), batches=found.batches, repairs=repairs
     )
-
-
-def _repairs(
-    found: PriorResults, rows: Path, store: ResultStore, pipeline: Pipeline
-) -> tuple[list[Repair], PriorResults]:
-    """
-    The repair of each answer that is invalid or fails a check, then of each such answer to a repair, as deep as there
-    are answers, and the results of all these repairs. So every later run finds a better answer that was once paid for.
-    """
-    checks = pipeline.read_checks()
-    failed_checks = _failed_checks(rows, pipeline, checks, store) if checks else None
-    every: dict[str, Repair] = {}
-    found_of_repairs = PriorResults(COMPACT_SCHEMA.empty_table())
-    latest, of = found, found.usable
-    while True:
-        unusable = _invalid(latest, store)
-        if failed_checks:
-            compared = found.usable if failed_checks.compare_answers else of
-            batches = {*found.usable_in(compared), *found_of_repairs.usable_in(every.keys())}
-            failed = failed_checks.find(of, batches, every.values())
-            unusable |= {request_id: (answer.text, answer.complaint) for request_id, answer in failed.items()}
-        if not unusable:
-            return list(every.values()), found_of_repairs
-        again = [every[request_id].request for request_id in unusable if request_id in every]
-        first = unusable.keys() - every.keys()
-        last = {
-            request.request_id: Repair(
-                request=request,
-                of=every[answered].of if answered in every else answered,
-                depth=every[answered].depth + 1 if answered in every else 1,
-            )
-            for answered, request in _repaired(chain(again, _of_rows(first, rows) if first else ()), unusable)
-        }
-        every |= last
-        latest = store.look_up(last)
-        found_of_repairs += latest
-        repaired = RequestIds({last[request_id].of for request_id in latest.usable})
-        if failed_checks and failed_checks.compare_answers:
-            # What a repaired answer says may be what another row's says, so those are judged again.
-            of = (of - RequestIds({every[one].of if one in every else one for one in unusable})) | repaired
-        else:
-            of = repaired  # a row whose first answer passes its checks needs no better repair
-
-
-def _of_rows(request_ids: Set[str], rows: Path) -> Iterator[Request]:
-    for batch in read_requests(rows, request_ids):
-        yield from (Request(**line) for line in batch.to_pylist())
-
-
-def _invalid(found: PriorResults, store: ResultStore) -> dict[str, tuple[str, str]]:
-    """The requests whose answer is invalid and can be repaired: each with the answer and what is wrong with it."""
-    answered_by: defaultdict[str, list[str]] = defaultdict(list)
-    for request_id, batch_id in found.repairable().items():
-        answered_by[batch_id].append(request_id)
-    return {
-        line["request_id"]: (line["text"] or "", line["reason"])
-        for batch_id, request_ids in answered_by.items()
-        for line in store.answers(batch_id, of=pa.array(request_ids, pa.string())).to_pylist()
-    }
-
-
-def _failed_checks(rows: Path, pipeline: Pipeline, checks: Checks, store: ResultStore) -> FailedChecks:
-    """Its module is not imported at the top: it loads DuckDB, and most pipelines have no checks."""
-    from include.steps.planning.failed_checks import FailedChecks
-
-    return FailedChecks.of(pipeline, rows, checks, store)
-
-
-def _repaired(requests: Iterable[Request], unusable: Mapping[str, tuple[str, str]]) -> Iterator[tuple[str, Request]]:
-    """The repair of the unusable answer to each of these requests, with the id of the request that was answered."""
-    for request in requests:
-        answer, reason = unusable[request.request_id]
-        try:
-            yield request.request_id, repair(request, answer=answer, complaint=reason)
-        except Unsendable as error:
-            log.warning("Request %s: its answer cannot be sent back: %s", request.request_id, error)

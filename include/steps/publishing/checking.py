@@ -46,16 +46,27 @@ class CheckedRows:
 
     def __iter__(self) -> Iterator[tuple[pa.Table, pa.Table]]:
         """Raises SpecError if an expression fails on an answer, LakeError if a document of a row is missing."""
+        yield from ((rows, answered) for rows, answered, _ in self.with_candidates())
+
+    def with_candidates(self) -> Iterator[tuple[pa.Table, pa.Table, pa.Table]]:
+        """
+        Iterate, once, with the answers that each portion of rows was checked with: each has the ``place`` of its row,
+        and those of a row are in the order in which they are preferred.
+
+        Raises the same errors.
+        """
         for rows, answered, others in self._joined:
-            if self._checks and self._judge:
-                yield rows, self._check(rows, answered, others, self._checks, self._judge)
-            elif self._grounder:
-                usable = _usable(answered)
-                outputs = answered["output"].filter(usable).to_pylist()
-                grounded = _ground(outputs, rows.filter(usable), self._grounder)
-                yield rows, _with_evidence(answered, usable, grounded)
-            else:
-                yield rows, answered
+            own = answered.append_column("place", pa.array(range(len(answered)), pa.int64()))
+            yield rows, self._checked(rows, answered, others), pa.concat_tables([own, others])
+
+    def _checked(self, rows: pa.Table, answered: pa.Table, others: pa.Table) -> pa.Table:
+        if self._checks and self._judge:
+            return self._check(rows, answered, others, self._checks, self._judge)
+        if self._grounder:
+            usable = _usable(answered)
+            outputs = answered["output"].filter(usable).to_pylist()
+            return _with_evidence(answered, usable, _ground(outputs, rows.filter(usable), self._grounder))
+        return answered
 
     def _check(self, rows: pa.Table, answered: pa.Table, others: pa.Table, checks: Checks, judge: Judge) -> pa.Table:
         taken = take_best(rows, answered, others, judge, grounder=self._grounder)

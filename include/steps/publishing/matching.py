@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from include.enrichment.answers.repair import ESCALATED_DEPTH
 from include.enrichment.batches.usage import USAGE_COLUMNS, billed_usd
 from include.enrichment.cost.prices import USD
 from include.enrichment.errors import LoadError
@@ -35,8 +36,8 @@ _BUFFER_BYTES = 1 << 20
 _LINES = 1_000_000
 #: Merit forms the digits above the line, so that one max() finds the best answer, and of equal ones the last.
 _MERIT = _LINES**2
-#: More than the number of times that a request is ever repaired.
-_DEPTHS = 1_000
+#: More than the number of times that a request is ever repaired, and than the depth of an escalated request.
+_DEPTHS = ESCALATED_DEPTH + 1
 #: The merit of a usable answer is at least this.
 _USABLE = 2 * _DEPTHS
 #: The columns of the results that DuckDB reads.

@@ -9,6 +9,8 @@ from decimal import Decimal
 from include.enrichment.batches.poll import WINDOW
 from include.enrichment.batches.usage import BatchFacts, total_usd
 from include.enrichment.runs import passes
+from include.enrichment.spec.pipeline import Pipeline
+from include.enrichment.spec.variants.escalation import request_groups
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.usage_store import UsageStore
 
@@ -49,3 +51,8 @@ def _warm_ups(sent: Sequence[BatchFacts], folder: RunFolder, usage_store: UsageS
         for record in usage_records.to_pylist()
         if (record["pass_name"], record["run_id"], record["partition"]) == ours
     }
+
+
+def may_warm(pipeline: Pipeline) -> bool:
+    """Whether a warm-up may have been sent for any of the pipeline's requests."""
+    return any(group.pipeline.cached_prefix is not None for group in request_groups(pipeline).values())

@@ -28,7 +28,9 @@ class TableFiles:
     """
     The files, and the totals of what they hold.
 
-    :param samples: the rows that were not kept; None if the best of several candidates is not chosen
+    :param samples: the rows that were not kept, or the other answers to escalated rows; None if neither is written
+    :param beside: how many samples are the other answer to a row of the table
+    :param escalated: how many rows of the table have the dearer model's answer
     :param usable: for each row of the run in source order, whether its answer can be used
     :param rejected_by: rejected rows by outcome
     :param cost_usd: the sum of ``_cost_usd`` in all files; None if one is null
@@ -40,6 +42,8 @@ class TableFiles:
     usable: pa.ChunkedArray
     rejected_by: Counter[str]
     cost_usd: Decimal | None
+    beside: int = 0
+    escalated: int = 0
 
     @property
     def published(self) -> int:
@@ -48,8 +52,8 @@ class TableFiles:
 
     @property
     def not_kept(self) -> int:
-        """The rows in the samples."""
-        return _rows(self.samples) if self.samples else 0
+        """The rows in the samples that are not in the table as well."""
+        return _rows(self.samples) - self.beside if self.samples else 0
 
     @property
     def paths(self) -> dict[str, Path]:

@@ -40,15 +40,11 @@ async def open_async_claude(anthropic_conn_id: str) -> AsyncClaude:
     return AsyncClaude(await _open_async(anthropic_conn_id), name=anthropic_conn_id)
 
 
-async def open_limited_client(anthropic_conn_id: str) -> anthropic.AsyncAnthropic:
-    """Open the API for synchronous calls: see limited_client(). Raises SetupError as open_claude() does."""
-    return limited_client(await _open_async(anthropic_conn_id))
-
-
 @asynccontextmanager
 async def open_messages(anthropic_conn_id: str) -> AsyncGenerator[Messages, None]:
     """Open the API for the requests that are asked. Raises SetupError as open_claude() does."""
-    async with Messages(await open_limited_client(anthropic_conn_id), name=anthropic_conn_id) as messages:
+    client = limited_client(await _open_async(anthropic_conn_id))
+    async with Messages(client, name=anthropic_conn_id) as messages:
         yield messages
 
 

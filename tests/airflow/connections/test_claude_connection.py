@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from claude_batch.connections.claude_connection import open_async_claude, open_claude
+from claude_batch.connections.claude_connection import open_async_claude, open_claude, open_messages
 from include.enrichment.errors import SetupError
 
 
@@ -34,3 +34,14 @@ def test_an_unusable_anthropic_connection_is_rejected_with_the_reason(
         open_claude("anthropic_default")
     with pytest.raises(SetupError, match=fact):
         asyncio.run(open_async_claude("anthropic_default"))
+    with pytest.raises(SetupError, match=fact):
+        asyncio.run(open_messages("anthropic_default").__aenter__())
+
+
+def test_messages_answer_through_the_connection(connections: pytest.MonkeyPatch) -> None:
+    async def ask() -> bytes:
+        async with open_messages("anthropic_default") as messages:
+            body = b'{"model":"claude-haiku-5-5","max_tokens":50,"messages":[{"role":"user","content":"hi"}]}'
+            return await messages.answer("r1", body)
+
+    assert asyncio.run(ask()).startswith(b'{"type":"succeeded"')

@@ -23,7 +23,10 @@ def acting(connections: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def context() -> Any:
-    run = {"run_id": "manual__1", "run_type": "manual", "partition_key": None, "data_interval_start": None}
+    run = dict.fromkeys(("partition_key", "data_interval_start", "run_after")) | {
+        "run_id": "manual__1",
+        "run_type": "manual",
+    }
     ti = SimpleNamespace(try_number=1, max_tries=3, id="simulated")
     return {
         "params": {"partition": "2026-11-01"},

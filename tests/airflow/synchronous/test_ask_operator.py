@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferred
 
 from claude_batch.synchronous.ask_operator import AskOperator
 from include.enrichment.errors import NotYet
+from include.enrichment.runs.partition import Partition
+from include.enrichment.storage.layout import RunFolder
 from include.steps import ask as ask_module
 from tests.airflow.test_task_group import DAY, states, write_dag
 from tests.fixtures.emulator import Emulator
@@ -47,7 +49,8 @@ def test_it_waits_without_a_worker(
         raise NotYet("The API asks for a pause.", again_at=again_at)
 
     connections.setattr(ask_module, "ask", not_yet)
-    connections.setattr(AskOperator, "run_folder", lambda *_: None)
+    folder = RunFolder(pipeline="tickets", partition=Partition(start=date(2026, 11, 1)), run_id="manual__1")
+    connections.setattr(AskOperator, "run_folder", lambda *_: folder)
     task = AskOperator(task_id="ask", pipeline="tickets", pass_name="main", deferrable=deferrable)
     with pytest.raises(leaves):
-        task.execute({})
+        task.execute({"params": {}})

@@ -72,8 +72,11 @@ def check(world: World, *, killed: int, rejected: int = 0) -> Outcome:
     orphans = [batch_id for batch_id, batch in ours.items() if batch_id not in loaded and _is_billed(batch)]
     problems += [f"batch {batch_id} was paid and never loaded" for batch_id in orphans]
     twice = billed_twice(world)
-    problems += [f"{twice} request(s) were billed again"] if twice else []
-    problems += _wrong_usage_records(world, foreign)
+    if world.kind.open_requests:
+        problems += _wrong_books_of_asked(world, twice, killed)
+    else:
+        problems += [f"{twice} request(s) were billed again"] if twice else []
+        problems += _wrong_usage_records(world, foreign)
     if world.kind.judged:  # all of whose scenarios leave the tickets as they are
         problems += _wrong_costs(world)
     broken = half_done(world)
@@ -134,6 +137,20 @@ def _wrong_usage_records(world: World, foreign: set[str]) -> Iterator[str]:
     for batch_id in sorted({*billed, *recorded}):
         if (billed_usd := billed.get(batch_id, Decimal())) != (recorded_usd := recorded.get(batch_id)):
             yield f"batch {batch_id} is billed ${billed_usd:f}, but its usage record says ${recorded_usd}"
+
+
+def _wrong_books_of_asked(world: World, twice: int, killed: int) -> Iterator[str]:
+    """
+    Yield a problem if a killed process lost more answers than it may have requests open, or if the books are not the
+    bill. They lack the lost answers.
+    """
+    if twice > killed * world.kind.open_requests:
+        yield f"{twice} request(s) were billed again, for {killed} kill(s)"
+    billed, recorded = world.emulator.billed_usd(), sum(filter(None, recorded_costs(world.lake).values()), Decimal())
+    if recorded > billed or (not twice and recorded != billed):
+        yield f"${billed} is billed, and the usage records say ${recorded}"
+    if left := world.lake.list("asked/"):
+        yield f"{len(left)} part(s) of loaded chunks are left"
 
 
 def billed_twice(world: World) -> int:

@@ -26,6 +26,7 @@ class Kind:
     :param carried: the table has the ticket's text as ``body``
     :param sampled: some requests have the same content, and are paid for one by one
     :param attached: a document is sent with each ticket. ``{documents}`` in the files is their folder
+    :param open_requests: how many requests may be open at a time; 0: passes are batches
     :param judged: answers may fail a check, and their rows are rejects if their repairs fail too
     """
 
@@ -36,10 +37,20 @@ class Kind:
     carried: bool = False
     sampled: bool = False
     attached: bool = False
+    open_requests: int = 0
     judged: bool = False
 
 
 PLAIN = Kind(files={"pipeline_yaml": f"{FILES['pipeline.yaml']}limits: {{{_LIMITS}}}\n"})
+
+
+def asked(open_requests: int) -> Kind:
+    """Return a pipeline whose passes are synchronous, with so many requests open at a time."""
+    yaml = PLAIN.files["pipeline_yaml"].replace("{model:", "{mode: synchronous, model:")
+    limits = f"limits: {{synchronous_requests: {open_requests}, "
+    return Kind(files={"pipeline_yaml": yaml.replace("limits: {", limits)}, open_requests=open_requests)
+
+
 _TWO = {
     "pipeline_yaml": f"{FILES['pipeline.yaml']}limits: {{{_LIMITS}}}\nfor_each: {{tone: [calm, loud]}}\n",
     "user_md": f"{FILES['user.md']}{{{{ tone }}}}",

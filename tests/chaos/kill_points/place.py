@@ -11,9 +11,12 @@ import httpx2
 
 from include.enrichment.batches import submission
 from include.enrichment.documents import upload
+from include.enrichment.synchronous import lease
 from include.gateways import claude as claude_gateway
 from include.gateways.claude import Claude
 from include.gateways.lake import Lake
+from include.gateways.synchronous.limited_client import limited_client
+from include.gateways.synchronous.messages import Messages
 from include.steps.publishing import file_deletion
 from include.steps.submitting import uploads
 
@@ -27,6 +30,8 @@ class Timing:
 
     :param create_window: longer than any live create may take
     :param client_timeout: how long a create waits for its answer
+    :param lease: how long the asker of a chunk may ask without renewing its lease
+    :param lease_of_the_dead: how long others wait for it. As short as here, no two processes may ask at a time
     """
 
     create_window: float = 1.0
@@ -34,6 +39,8 @@ class Timing:
     soon: float = 0.05
     late: float = 0.2
     client_timeout: float = 30.0
+    lease: float = 60.0
+    lease_of_the_dead: float = 0.0
 
     def apply(self) -> None:
         """Replace production's waits in this process."""
@@ -45,6 +52,8 @@ class Timing:
         upload.UPLOAD_WINDOW = timedelta(seconds=self.create_window)
         # One write after the other, so that each has its number.
         uploads._AT_ONCE = file_deletion._AT_ONCE = 1
+        lease.LEASE = timedelta(seconds=self.lease)
+        lease.CLOCK_SKEW = timedelta(seconds=self.lease_of_the_dead) - lease.LEASE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +119,14 @@ class Place:
         )
         return Claude(client, name="anthropic_default")
 
+    def open_messages(self, transport: httpx2.AsyncHTTPTransport) -> Messages:
+        """Open the API for synchronous calls, as open_messages() of the plugins does."""
+        http_client = anthropic.DefaultAsyncHttpxClient(transport=transport, verify=False, trust_env=False)
+        client = anthropic.AsyncAnthropic(api_key=self.api_key, base_url=self.api_url, http_client=http_client)
+        return Messages(limited_client(client), name="anthropic_default")
+
 
 #: For runs at the same time: a process slower than this would count as dead, as in production after 25 minutes.
-RACING = Timing(create_window=6.0, listing_lag=1.0)
+RACING = Timing(create_window=6.0, listing_lag=1.0, lease=5.0, lease_of_the_dead=6.0)
 #: The events after the death of a process must end within this, even on a busy machine.
 UNHURRIED = Timing(create_window=3.0)

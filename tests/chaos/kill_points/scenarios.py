@@ -128,6 +128,8 @@ def race(world: World, *, runs: int, seed: int | None, anywhere: bool = False) -
                 ran.result()
 
     def overpayment() -> str | None:
+        if world.kind.open_requests:
+            return None  # there are no batches, and the invariants count what is billed again
         sizes, rows = sorted(_batch_sizes(world)), len(world.keys())
         keys = [key for key in world.lake.list("ledger/tickets/") if not key.endswith("/open.json")]
         sent = [key for key in keys if json.loads(world.lake.read(key))["state"] != "withdrawn"]

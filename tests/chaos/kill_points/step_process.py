@@ -35,6 +35,7 @@ from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.documents.buckets import LocalFolder
 from include.gateways.sources.warehouse import Warehouse
+from include.steps.ask import ask
 from include.steps.extract import extract
 from include.steps.extracting.setup_check import check_setup
 from include.steps.load import load
@@ -48,7 +49,7 @@ from tests.fixtures.flow import DAY
 #: ``late``, for a create only: the process is already dead when its request arrives. ``during``, for a create only: it
 #: dies when half of the body is sent.
 Moment = Literal["before", "during", "after", "late"]
-CREATE = "create"
+CREATE, MESSAGE = "create", "message"
 UPLOAD, DELETE_FILE = "upload", "delete_file"
 #: The kinds of writes that concern uploaded files: the calls, and the states of their records.
 OF_FILES = ("uploading", UPLOAD, "uploaded", "deleting", DELETE_FILE, "deleted")
@@ -66,13 +67,13 @@ class Step:
     """
     A task of a run.
 
-    :param pass_name: for a plan
+    :param pass_name: for a plan or ask
     :param chunk: for a submit or load
     :param batch_id: for a load
     :param accept_missing: for a load that is the last try
     """
 
-    name: Literal["extract", "plan", "submit", "load", "publish"]
+    name: Literal["extract", "plan", "ask", "submit", "load", "publish"]
     run_id: str
     pass_name: str = ""
     chunk: str = ""
@@ -163,7 +164,7 @@ def _work(place: Place, step: Step, kills: Mapping[int, Moment], sender: Connect
 
     try:
         with mock.patch.object(obstore, "put", counted_put), mock.patch.object(obstore, "delete", counted_delete):
-            ended: Ended = Done(value=_act(place, step, _CountedTransport(writes)))
+            ended: Ended = Done(value=_act(place, step, writes))
     except NotYet as later:
         ended = ComeBack(again_at=later.again_at)
     except EnrichmentError as error:
@@ -176,15 +177,24 @@ def _work(place: Place, step: Step, kills: Mapping[int, Moment], sender: Connect
     os._exit(0)  # an orderly exit would take longer than the step
 
 
-def _act(place: Place, step: Step, transport: httpx2.HTTPTransport) -> Any:
+def _act(place: Place, step: Step, writes: _Writes) -> Any:
     """Run the step as the operators of plugins/claude_batch do, without Airflow."""
-    lake = place.open_lake()
+    lake, transport = place.open_lake(), _CountedTransport(writes)
     folder = RunFolder(pipeline="tickets", partition=DAY, run_id=step.run_id)
     if step.name == "plan":
         return plan(folder, pass_name=step.pass_name, lake=lake)
     if step.name == "publish":
         return publish(folder, lake=lake, open_claude=lambda: place.open_claude(transport)).run_id
     with place.open_claude(transport) as claude:
+        if step.name == "ask":
+            return ask(
+                folder,
+                pass_name=step.pass_name,
+                lake=lake,
+                claude=claude,
+                open_answerer=lambda _: place.open_messages(_CountedAsyncTransport(writes)),
+                open_buckets=LocalFolder,
+            )
         if step.name == "submit":
             try:
                 return submit(step.chunk, run_id=step.run_id, lake=lake, claude=claude, open_buckets=LocalFolder)
@@ -227,6 +237,7 @@ class _Writes:
         self._step = step
         self._kills = kills
         self._log = place.writes(step.run_id)
+        self._one_at_a_time = threading.Lock()
 
     @contextmanager
     def one(self, kind: str, what: str, sending: Callable[[], bytes] | None = None) -> Iterator[Moment | None]:
@@ -246,7 +257,7 @@ class _Writes:
                 _die()
 
     def _note(self, kind: str, what: str) -> int:
-        with self._log.open("a+", encoding="utf-8") as log:
+        with self._one_at_a_time, self._log.open("a+", encoding="utf-8") as log:
             log.write(f"{kind} {self._step.name} {what}\n")
             log.seek(0)
             return sum(1 for _ in log)
@@ -269,6 +280,20 @@ class _CountedTransport(httpx2.HTTPTransport):
                 request.stream = _Cut(request.stream, length=int(request.headers["content-length"]) // 2)
             response = super().handle_request(request)
             response.read()
+            return response
+
+
+class _CountedAsyncTransport(httpx2.AsyncHTTPTransport):
+    """Numbers every synchronous call as a write. After it, its response is complete, and not stored yet."""
+
+    def __init__(self, writes: _Writes) -> None:
+        super().__init__(verify=False)
+        self._writes = writes
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        with self._writes.one(MESSAGE, request.url.path):
+            response = await super().handle_async_request(request)
+            await response.aread()
             return response
 
 

@@ -169,3 +169,12 @@ def test_what_the_user_says_after_the_first_answer_is_no_source_of_placeholders(
     make = compile_schema({"type": "string", "description": "keeps every placeholder"})
     source = Source("Delete {count}\nIt lacks {total}", question="Delete {count}")
     assert make(Draws(1), source).endswith(". {count}")
+
+
+def test_an_enum_value_agrees_with_what_the_tools_did() -> None:
+    actions = ["refund_filed", "left_to_a_person"]
+    tools = {"look_up_orders": True, "file_refund": True}
+    assert Source("", acts=tools).agreeing(actions) == ["refund_filed"]
+    assert Source("", acts={**tools, "file_refund": False}).agreeing(actions) == ["left_to_a_person"]
+    assert Source("", acts=tools).agreeing(["a", "b"]) == ["a", "b"]
+    assert Source("").agreeing(actions) == actions

@@ -99,5 +99,5 @@ def test_a_value_that_nobody_named_fits_the_schema_and_an_optional_one_is_left_o
         "required": ["city", "tone"],
     }
     (call,) = _calls([], tools=(Tool("visit", schema, compile_schema(schema)),))
-    assert set(call.input) == {"city", "tone"}
-    assert call.input["city"].startswith("simulated")
+    assert set(call.inputs) == {"city", "tone"}
+    assert call.inputs["city"].startswith("simulated")

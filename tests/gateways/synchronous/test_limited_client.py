@@ -10,7 +10,7 @@ import anthropic
 import pytest
 
 from include.enrichment.errors import NotYet
-from include.enrichment.synchronous.patience import TRIES
+from include.enrichment.synchronous.patience import MOST_REFUSALS, TRIES
 from include.gateways.synchronous import limited_client as module
 from include.gateways.synchronous.limited_client import limited_client
 from tests.fixtures.emulator import Emulator
@@ -72,12 +72,18 @@ def test_a_refusal_stops_all_calls_until_the_api_accepts_them_again(emulator: Em
     assert statuses(emulator) == [429, 200]
 
 
+def test_a_call_that_is_always_refused_gives_up(emulator: Emulator, no_waits: list[int]) -> None:
+    emulator.set_faults([{"kind": "http_error", "on": "messages", "status": 429}])
+    with pytest.raises(anthropic.RateLimitError):
+        in_a_loop(emulator.url, emulator.api_key, ask)
+    assert statuses(emulator) == [429] * MOST_REFUSALS
+
+
 def test_a_long_wait_is_left_to_the_scheduler_by_every_call(emulator: Emulator) -> None:
     emulator.set_faults([{"kind": "http_error", "on": "messages", "status": 429, "retry_after": 600, "times": 1}])
 
     async def two(client: anthropic.AsyncAnthropic) -> list[Any]:
-        first = await asyncio.gather(ask(client), return_exceptions=True)
-        return first + await asyncio.gather(ask(client), return_exceptions=True)
+        return [(await asyncio.gather(ask(client), return_exceptions=True))[0] for _ in range(2)]
 
     errors = in_a_loop(emulator.url, emulator.api_key, two)
     assert all(isinstance(error, NotYet) for error in errors)

@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 import anthropic
+import httpx2
 import msgspec
 import pytest
 
 from include.enrichment.answers.outcome import decode_line
 from include.enrichment.errors import ApiError, SetupError
+from include.gateways.synchronous import messages as module
 from include.gateways.synchronous.limited_client import limited_client
 from include.gateways.synchronous.messages import Messages
 from tests.fixtures.emulator import Emulator
@@ -87,6 +89,16 @@ def test_an_answer_that_is_lost_again_and_again_is_an_errored_result(
     assert error["type"] == "timeout_error"
     assert error["message"].startswith("3 calls ended without an answer")
     assert len(asked(emulator)) == 3
+
+
+@pytest.mark.parametrize(("params", "timeout"), [(SHORT, "_TIMEOUT"), (LONG, "_STREAM_TIMEOUT")])
+def test_an_answer_that_does_not_come_in_time_may_have_been_billed(
+    emulator: Emulator, params: dict[str, Any], timeout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, timeout, httpx2.Timeout(0.5))
+    emulator.set_faults([{"kind": "slow", "on": "messages", "seconds": 1, "times": 1}])
+    assert answer(emulator, params)["type"] == "succeeded"
+    assert emulator.bills()["billed_twice"] == 1
 
 
 def test_an_error_within_a_stream_counts_as_a_lost_answer(emulator: Emulator) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,18 @@ def test_in_the_last_download_it_is_a_reject_that_says_what_it_used(lake: Lake, 
     assert (found["r-1"]["text"], found["r-1"]["output_tokens"], found["r-1"]["upper_bound"]) == ("\ufffd", 20, False)
     (said,) = reading.odd()
     assert said.startswith("1 of 3 result lines cannot be read (line 9: ")
+
+
+def test_a_synchronous_answer_that_does_not_tell_its_tier_never_has_the_price_of_a_batch(
+    lake: Lake, chunk: Chunk
+) -> None:
+    lines = [line("r-0"), line("r-1", usage=None), line("r-2", usage=USAGE | {"service_tier": "priority"})]
+    asked = {
+        one["request_id"]: one for one in judged(judge(lake, replace(chunk, synchronous=True), final=True), *lines)
+    }
+    assert [asked[name]["service_tier"] for name in sorted(asked)] == ["standard", "standard", "priority"]
+    in_batch = {one["request_id"]: one for one in judged(judge(lake, chunk, final=True), *lines)}
+    assert [in_batch[name]["service_tier"] for name in sorted(in_batch)] == [None, None, "priority"]
 
 
 @pytest.mark.parametrize("usage", [None, USAGE | {"output_tokens": 2**62}])

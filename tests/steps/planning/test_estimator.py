@@ -20,6 +20,7 @@ from tests.fixtures.flow import Flow, booked, write_pipeline, write_tickets
 from tests.fixtures.lake import delete
 from tests.fixtures.priced_documents import count_documents, extract_documents, some_documents
 from tests.fixtures.pricing import LONG_SYSTEM, cost, estimated, extract, limit, prepare, reserved, spent
+from tests.fixtures.synchronous import ask_pass
 
 # Estimates
 
@@ -35,6 +36,23 @@ def test_once_the_canary_has_answered_the_cost_of_the_rest_lies_within_its_bound
         twenty.send(name)
     found, true = cost(estimated(twenty, passes.MAIN)), spent(twenty, passes.MAIN)
     assert found.low <= true <= found.high
+
+
+@pytest.mark.parametrize("cache", ["1h", "5m"])
+def test_the_cost_of_a_synchronous_pass_with_a_cache_lies_within_its_bounds(
+    twenty: Flow, tmp_path: Path, cache: str
+) -> None:
+    prepare(twenty, tmp_path, cache=cache, system=LONG_SYSTEM)
+    twenty.pipeline = twenty.pipeline.for_run(RunOptions(urgent=True))
+    extract(twenty)
+    for name in (passes.CANARY, passes.MAIN):
+        twenty.plan(name)
+        ask_pass(twenty, name)
+        made = estimated(twenty, name)
+        assert cost(made).low <= spent(twenty, name) <= cost(made).high
+        assert made.mode == "synchronous"
+        assert made.modes_usd["synchronous"] == made.cost_usd
+    assert spent(twenty, passes.MAIN) <= cost(estimated(twenty, passes.MAIN)).expected
 
 
 def test_the_request_that_warms_the_cache_is_within_the_high_estimate(flow: Flow, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from include.enrichment.storage import layout
 from include.gateways.result_store import ResultStore
 from include.steps.files.extracted import ExtractedRun, open_run
 from include.steps.planning.failed_checks import FailedAnswer, FailedChecks
+from include.steps.planning.retrying.row_answers import RowAnswers
 from include.steps.publishing import matching
 from tests.fixtures.flow import FILES, Flow, write_pipeline, write_tickets
 
@@ -45,7 +46,7 @@ def find(
     run: ExtractedRun, checks: Checks, store: ResultStore, *, for_every_row: bool = False
 ) -> dict[str, FailedAnswer]:
     batches = store.look_up(run.request_ids).batches
-    return FailedChecks(run.rows, checks, store).find(run.request_ids, batches, for_every_row=for_every_row)
+    return FailedChecks(RowAnswers(run.rows, store), checks).find(run.request_ids, batches, for_every_row=for_every_row)
 
 
 def test_an_answer_that_fails_for_any_of_its_rows_is_found_once(answered: Answered) -> None:
@@ -84,9 +85,9 @@ def test_only_rows_of_these_requests_are_judged_and_an_answer_to_a_repair_by_the
     run, checks, store = answered
     one, other, *_ = run.request_ids
     batches = store.look_up(run.request_ids).batches
-    as_own = FailedChecks(run.rows, checks, store).find(RequestIds([other]), batches)
+    as_own = FailedChecks(RowAnswers(run.rows, store), checks).find(RequestIds([other]), batches)
     repair = Repair(request=Request(request_id=one, params="{}"), of=other, depth=1)
-    as_repair = FailedChecks(run.rows, checks, store).find(RequestIds([other]), batches, [repair])
+    as_repair = FailedChecks(RowAnswers(run.rows, store), checks).find(RequestIds([other]), batches, [repair])
     assert ([*as_own], [*as_repair]) == ([other], [one])
     assert as_own[other].reason == as_repair[one].reason
 
@@ -143,7 +144,7 @@ def test_of_several_answers_to_a_request_the_newest_is_the_best_as_in_publish(
 
 def test_without_answers_nothing_fails(answered: Answered) -> None:
     run, checks, store = answered
-    assert FailedChecks(run.rows, checks, store).find(RequestIds(), []) == {}
+    assert FailedChecks(RowAnswers(run.rows, store), checks).find(RequestIds(), []) == {}
 
 
 def test_too_little_memory_is_an_error_that_may_pass(answered: Answered, monkeypatch: pytest.MonkeyPatch) -> None:

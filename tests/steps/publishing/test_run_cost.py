@@ -14,7 +14,9 @@ from include.enrichment.storage import layout
 from include.enrichment.storage.layout import RunFolder
 from tests.fixtures.flow import Flow, booked, write_tickets
 from tests.fixtures.lake import delete
+from tests.fixtures.planning import change_request
 from tests.fixtures.publishing import lenient, run_all, table
+from tests.fixtures.synchronous import ask_pass
 
 
 class TestCost:
@@ -110,3 +112,21 @@ def cost_of_rows(flow: Flow) -> Decimal:
 def recorded_cost(flow: Flow, **of: str) -> Decimal:
     lines = [line for line in booked(flow) if of.items() <= line.items()]
     return sum((line["cost_usd"] for line in lines), Decimal(0))
+
+
+def test_the_cost_of_a_run_in_both_modes_names_the_synchronous_part(twenty: Flow, tmp_path: Path) -> None:
+    change_request(twenty, tmp_path, "mode: auto", "limits: {canary_rows: 5, synchronous_below: 10}")
+    twenty.extract()
+    twenty.plan("canary")
+    ask_pass(twenty, "canary")
+    twenty.send()
+    twenty.plan("retry")
+    manifest = twenty.publish()
+    costs = {line["mode"]: line["cost_usd"] for line in booked(twenty)}
+    assert manifest.synchronous_cost_usd == costs["synchronous"] > 0
+    assert manifest.cost_usd == costs["batch"] + costs["synchronous"] == manifest.partition_cost_usd
+    assert manifest.estimates["canary"].mode == "synchronous"
+
+
+def test_the_synchronous_part_of_a_run_of_batches_is_nothing(flow: Flow) -> None:
+    assert run_all(flow).synchronous_cost_usd == 0

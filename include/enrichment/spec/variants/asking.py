@@ -50,6 +50,7 @@ class Asking:
     The requests of one variant.
 
     :param pipeline: its name, for errors
+    :param name: that of the variant; empty without variants
     :param evidence: whether the answers have evidence
     :param canary: whether a run sends a canary first
     :param tools: those that Claude may call
@@ -60,6 +61,7 @@ class Asking:
     evidence: bool
     canary: bool
     tools: Sequence[Tool] = ()
+    name: str = ""
 
     @property
     def caching(self) -> Caching:

@@ -75,6 +75,11 @@ class RequestSettings(_Frozen):
     effort: _Effort | None = None
     cache: Annotated[_Cache, BeforeValidator(_off)] = "off"
 
+    @property
+    def escalation(self) -> Escalation | None:
+        """``escalate``; None in a run that asks the dearer model at once (param ``model``)."""
+        return self.escalate if self.escalate and self.escalate.to != self.model else None
+
 
 class VariantSettings(_Frozen):
     """

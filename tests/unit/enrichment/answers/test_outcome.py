@@ -361,7 +361,7 @@ class TestRemedy:
     def test_an_error_is_retried_unless_it_is_permanent(self, error_type: str | None) -> None:
         assert remedy("errored", error_type, None) == "again"
 
-    @pytest.mark.parametrize("error_type", ["invalid_request_error", "not_found_error"])
+    @pytest.mark.parametrize("error_type", ["invalid_request_error", "not_found_error", "request_too_large"])
     def test_an_error_in_the_request_is_never_retried(self, error_type: str) -> None:
         assert remedy("errored", error_type, None) is None
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from include.enrichment.batches.cleaning import awaited_chunks, check_days, old_chunks, old_raw, old_runs
+from include.enrichment.batches.cleaning import awaited_chunks, check_days, old_chunks, old_parts, old_raw, old_runs
 from include.enrichment.batches.ledger import Entry, OpenChunk, State
 from include.enrichment.errors import SpecError
 
@@ -45,6 +45,7 @@ class TestAwaitedChunks:
         ("known", "waited"),
         [
             (entry("submitted", "not loaded"), False),  # the API keeps no results of that age
+            (entry("asking", "asked_c"), True),  # its answers are on the lake
             (entry("submitting").model_copy(update={"changed_at": ago(3)}), True),
             (entry("landed", "lately"), True),
             (entry("submitted", "lately"), True),
@@ -99,3 +100,16 @@ def test_days_outside_the_allowed_range_are_rejected() -> None:
     for days in (1, 0, -3, 36_501, 10**10):
         with pytest.raises(SpecError, match=rf"DAYS is {days}\b.* Nothing was deleted"):
             check_days(days)
+
+
+def test_parts_are_left_over_only_once_their_chunk_was_loaded_long_ago() -> None:
+    written = dict.fromkeys(["loaded", "lately", "not loaded", "unknown"], ago(31)) | {"new": ago(1)}
+    entries = {
+        "loaded": entry("landed", "asked_loaded"),
+        "lately": entry("landed", "asked_lately"),
+        "not loaded": entry("asking", "asked_not_loaded"),
+        "unknown": None,
+        "new": entry("landed", "asked_loaded"),
+    }
+    loaded = {"asked_loaded": ago(31), "asked_lately": ago(1)}
+    assert old_parts(written, entries, loaded, now=NOW, days=30) == {"loaded"}

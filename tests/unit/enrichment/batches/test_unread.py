@@ -22,7 +22,7 @@ def entry(state: State = "submitted", *, hours_ago: float = 1) -> Entry:
         run_id="manual__1",
         state=state,
         changed_at=NOW - timedelta(hours=hours_ago),
-        batch_id="msgbatch_1" if state in ("submitted", "landed") else None,
+        batch_id="msgbatch_1" if state in ("submitted", "asking", "landed") else None,
     )
 
 
@@ -31,12 +31,12 @@ def found(known: Entry | None, *, folder: str = f"{DAY}other/", read: frozenset[
     return list(find_unread(opened, {"c": known}, read=read, day=DAY, now=NOW))
 
 
-@pytest.mark.parametrize("state", ["submitted", "submitting", "unclear"])
+@pytest.mark.parametrize("state", ["submitted", "asking", "submitting", "unclear"])
 def test_an_unread_batch_of_the_same_day_is_reported_at_once(state: State) -> None:
     assert found(entry(state))
 
 
-@pytest.mark.parametrize("state", ["submitted", "submitting", "unclear"])
+@pytest.mark.parametrize("state", ["submitted", "asking", "submitting", "unclear"])
 def test_an_unread_batch_of_another_day_is_reported_once_overdue(state: State) -> None:
     another = "runs/tickets/2026-11-02/other/"
     assert found(entry(state, hours_ago=24), folder=another) == []
@@ -61,6 +61,12 @@ def test_the_message_names_the_paid_batch_and_how_to_load_it() -> None:
         "Batch msgbatch_1 (1,183 requests, sent by run manual__1 at 2026-11-29 11:00 UTC) is paid for but not loaded"
     )
     assert "clear that run's `submit` with downstream, or repeat the `make run` command that started it" in message
+
+
+def test_the_message_about_a_chunk_that_was_being_asked_names_its_task_and_no_limit_of_time() -> None:
+    message = describe_unread(entry("asking"), run_id="manual__2")
+    assert "Chunk c (1,183 requests) was being asked by run manual__1 at 2026-11-29 11:00 UTC" in message
+    assert "its results can be loaded: clear that run's `ask` with downstream" in message
 
 
 def test_the_message_about_an_unrecorded_create_says_that_it_may_be_paid_for() -> None:

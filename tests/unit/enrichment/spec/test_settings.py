@@ -441,3 +441,28 @@ def test_a_cached_system_prompt_must_not_use_a_name_of_for_each(mistakes: Mistak
 def test_a_ceiling_below_the_budget_is_a_mistake(mistakes: Mistakes) -> None:
     (mistake,) = mistakes(yaml=f"{YAML}limits: {{budget_usd: 5, budget_ceiling_usd: 2}}\n")
     assert "7: limits: budget_ceiling_usd (2) is below budget_usd (5)" in mistake
+
+
+@pytest.mark.parametrize(
+    ("yaml", "expected"),
+    [
+        (
+            in_yaml("model:", "mode: soon\n  model:"),
+            "pipeline.yaml:5: request.mode: Input should be 'batch', 'synchronous' or 'auto'",
+        ),
+        (
+            f"{YAML}limits: {{synchronous_requests: 0}}\n",
+            "pipeline.yaml:7: limits.synchronous_requests: Input should be",
+        ),
+        (f"{YAML}limits: {{synchronous_below: -1}}\n", "pipeline.yaml:7: limits.synchronous_below: Input should be"),
+        (
+            f"{YAML}limits: {{deadline_budget_usd: -1}}\n",
+            "pipeline.yaml:7: limits.deadline_budget_usd: Input should be",
+        ),
+    ],
+)
+def test_a_mistake_in_the_settings_of_synchronous_requests_has_its_line(
+    mistakes: Mistakes, yaml: str, expected: str
+) -> None:
+    (line,) = mistakes(yaml=yaml)
+    assert f"pipeline.yaml:{line.removeprefix('pipeline.yaml:')}".startswith(expected)

@@ -21,7 +21,11 @@ def test_a_status_tells_whether_the_call_may_succeed_later_and_may_have_been_bil
 
 
 def test_the_api_decides_on_the_wait() -> None:
-    assert (wait_seconds(1, 7.5), wait_seconds(9, 0)) == (7.5, 0)
+    assert (wait_seconds(1, 7.5), wait_seconds(9, 8)) == (7.5, 8)
+
+
+def test_a_request_for_no_wait_at_all_is_no_invitation_to_a_storm() -> None:
+    assert wait_seconds(1, 0) == 1
 
 
 def test_without_its_word_each_wait_is_twice_as_long_as_the_one_before() -> None:
