@@ -11,6 +11,7 @@ import msgspec
 
 from include.enrichment.synchronous.message_stream import MessageStream, StreamBroken
 from include.enrichment.synchronous.patience import UNCLEAR_TRIES, failure_of
+from include.gateways.claude_errors import translate_error
 from include.gateways.claude_responses import decode
 from include.gateways.synchronous.error_results import errored, no_answer
 from include.gateways.synchronous.limited_client import MESSAGES
@@ -83,6 +84,8 @@ class Messages:
                 failure = f"HTTP {error.status_code}"
             except anthropic.APIConnectionError as error:
                 failure = f"{type(error.__cause__).__name__}: {error.__cause__}"
+            except anthropic.AnthropicError as error:  # there are no credentials to send it with
+                raise translate_error(error, doing="Asking for an answer", connection=self._name) from error
             except (httpx2.HTTPError, StreamBroken) as error:
                 failure = f"{type(error).__name__}: {error}"
             else:

@@ -114,6 +114,20 @@ def test_a_proxy_that_gives_up_loses_the_answer_too(emulator: Emulator, status: 
     assert emulator.bills()["billed_twice"] == 1
 
 
+def test_without_credentials_nothing_is_asked(emulator: Emulator) -> None:
+    def token(**_: Any) -> anthropic.AccessToken:
+        raise anthropic.CredentialsError("no token file")
+
+    async def run() -> None:
+        client = anthropic.AsyncAnthropic(credentials=token, base_url=emulator.url)
+        async with Messages(limited_client(client), name="my_conn") as messages:
+            await messages.answer("r1", msgspec.json.encode(SHORT))
+
+    with pytest.raises(SetupError, match="'my_conn' provides no credentials"):
+        asyncio.run(run())
+    assert asked(emulator) == []
+
+
 def test_a_rejected_account_stops_everything_at_once(emulator: Emulator) -> None:
     code = "enforced_spend_limit_reached"
     emulator.set_faults([{"kind": "http_error", "on": "messages", "status": 429, "error_code": code}])
