@@ -22,7 +22,7 @@ STANDARD_ERRORS = 3.0
 #: 30 to 98 % (docs of batch processing, 2026-10-08); usage records replace this assumption.
 WARM_HITS = (1.0, 0.98, 0.3)
 #: The least part of the prefix that synchronous requests after the first are assumed to read: the first has written it
-#: before they begin, so only an entry that the cache drops early is written again. Usage records replace this assumption.
+#: before they begin, so only an entry that the cache drops early is written again. Usage records replace this.
 ASKED_HITS = 0.8
 #: The answers of the next batches may differ from those of earlier ones by this share.
 _HISTORY_ERROR = 0.2
