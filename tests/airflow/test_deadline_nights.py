@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
-from datetime import timedelta
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from claude_batch.connections.gateways import open_lake
 from include.enrichment.answers.manifest import Manifest
-from include.steps import wait
+from include.enrichment.synchronous.deadline import Switch
+from include.steps import plan
+from tests.airflow.test_task_group import states, write_dag
+from tests.fixtures.emulator import Emulator
 from tests.fixtures.flow import Flow, booked, write_tickets
-from tests.fixtures.night import Night, night
-
-LIMITS = {"canary_rows": 0, "synchronous_requests": 5, "max_reject_ratio": 0}
-#: Four hours and ten minutes: too long for the deadline.
-TOO_LONG = {"kind": "duration", "seconds": 15_000}
+from tests.fixtures.night import NIGHTS, Night, ends_at_the_cancel, has_budget, is_shared, night
 
 
 @pytest.fixture
 def tonight(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> Iterator[Night]:
     """Twenty tickets, due at 05:30. Without a record, asking them is expected to take two minutes."""
     write_tickets(flow.database, [(f"N{number}", f"Ticket {number}") for number in range(17)])
-    with night(flow, monkeypatch, **LIMITS) as one:
+    with night(flow, monkeypatch) as one:
         yield one
 
 
@@ -42,7 +44,7 @@ def canceled(one: Night) -> bool:
 
 
 def test_a_batch_that_ends_in_time_is_all_at_half_price(tonight: Night) -> None:
-    tonight.flow.emulator.set_faults([{"kind": "duration", "seconds": 2_100}])
+    NIGHTS["ends in time"](tonight)
     manifest = tonight.run()
     check(tonight, manifest, at="02:36", batched=20, asked=0)
     assert manifest.deadline_kept == "kept, 2 h 54 min ahead"
@@ -52,7 +54,7 @@ def test_a_batch_that_ends_in_time_is_all_at_half_price(tonight: Night) -> None:
 
 
 def test_a_batch_that_does_not_end_is_canceled_and_the_rest_is_asked(tonight: Night) -> None:
-    tonight.flow.emulator.set_faults([{"kind": "stuck"}, {"kind": "unfinished", "share": 0.6}])
+    NIGHTS["does not end"](tonight)
     manifest = tonight.run()
     (asked,) = (record["requests"] for record in booked(tonight.flow) if record["mode"] == "synchronous")
     assert 5 <= asked < 20
@@ -64,29 +66,14 @@ def test_a_batch_that_does_not_end_is_canceled_and_the_rest_is_asked(tonight: Ni
 
 
 def test_a_batch_that_ends_at_the_moment_of_the_cancel_is_loaded_whole(tonight: Night) -> None:
-    tonight.flow.emulator.set_faults([{"kind": "duration", "seconds": 11_940}])
-    find_holders = wait.find_holders
-
-    def find_late(*chunk: str, **where: object) -> list[str]:
-        tonight.sleep(timedelta(seconds=120))
-        return find_holders(*chunk, **where)  # type: ignore[arg-type]  # as they come
-
-    tonight.patch.setattr(wait, "find_holders", find_late)
+    ends_at_the_cancel(tonight)
     manifest = tonight.run()
     assert canceled(tonight)
     check(tonight, manifest, at="05:21", batched=20, asked=0)
 
 
 def test_a_batch_that_another_run_needs_is_not_canceled(tonight: Night) -> None:
-    tonight.flow.emulator.set_faults([TOO_LONG])
-
-    def join(chunk: str) -> None:
-        other = replace(tonight.flow, folder=tonight.flow.run("manual__other"))
-        other.extract()
-        assert other.plan() == [chunk]
-        other.submit(chunk)
-
-    tonight.after_submit = join
+    is_shared(tonight)
     manifest = tonight.run()
     assert not canceled(tonight)
     check(tonight, manifest, at="06:15", batched=20, asked=0)
@@ -96,13 +83,7 @@ def test_a_batch_that_another_run_needs_is_not_canceled(tonight: Night) -> None:
 
 @pytest.mark.parametrize("limit", ["deadline_budget_usd", "budget_usd"])
 def test_a_budget_below_the_synchronous_price_leaves_the_batch_alone(tonight: Night, limit: str) -> None:
-    limits = tonight.flow.pipeline.settings.limits
-    # The batch fits, and twice as much does not.
-    settings = tonight.flow.pipeline.settings.model_copy(
-        update={"limits": limits.model_copy(update={limit: Decimal("0.002")})}
-    )
-    tonight.flow.pipeline = tonight.flow.pipeline.model_copy(update={"settings": settings})
-    tonight.flow.emulator.set_faults([TOO_LONG])
+    has_budget(tonight, limit)
     manifest = tonight.run()
     assert not canceled(tonight)
     check(tonight, manifest, at="06:12", batched=20, asked=0)
@@ -112,8 +93,31 @@ def test_a_budget_below_the_synchronous_price_leaves_the_batch_alone(tonight: Ni
 
 
 def test_a_batch_that_cannot_be_expected_in_time_is_not_sent(flow: Flow, monkeypatch: pytest.MonkeyPatch) -> None:
-    with night(flow, monkeypatch, due="03:00", **LIMITS) as one:
+    with night(flow, monkeypatch, due="03:00") as one:
         manifest = one.run()
     assert (manifest.published, manifest.deadline_kept) == (3, "kept, 58 min ahead")
     assert [record["mode"] for record in booked(flow)] == ["synchronous"]
     assert manifest.cost_usd == flow.emulator.billed_usd()
+
+
+@pytest.mark.parametrize("deferrable", [True, False])
+def test_a_dag_cancels_at_the_switch_time_of_its_plan_and_asks_in_its_last_pass(
+    run_dag: Callable[..., Any],
+    connections: pytest.MonkeyPatch,
+    tmp_path: Path,
+    emulator: Emulator,
+    deferrable: bool,
+) -> None:
+    def switch_now(pass_name: str, *_: object) -> Switch:
+        is_last = pass_name == "retry"
+        return Switch(batch_in_time=not is_last, at=None if is_last else datetime.now(UTC), why="")
+
+    connections.setattr(plan, "find_switch", switch_now)
+    emulator.set_faults([{"kind": "stuck"}])
+    conf = {"partition": "2026-11-01", "deadline": "2099-12-31T05:30+01:00"}
+    run = run_dag(write_dag(tmp_path, deferrable=deferrable), run_conf=conf)
+    assert run.state == "success", states(run)
+    assert states(run)["retry.ask"] == "success"
+    manifest = json.loads(open_lake("aws_default").read("manifests/tickets/dt=2026-11-01.json"))
+    assert (manifest["published"], manifest["deadline"]) == (3, "2099-12-31T04:30:00Z")
+    assert [batch["canceled"] for batch in emulator.batches_made()] == [3, 3]

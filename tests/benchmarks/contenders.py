@@ -129,11 +129,14 @@ ALONE: dict[str, tuple[Contender, ...]] = {
     ),
     "statistics": (Contender("ours", "certainty", "this project, simulated evaluations"),),
     "synchronous": (
-        Contender("ours", "synchronous", "**this project**: 50 at once"),
+        Contender("ours", "synchronous", "**this project**: the step `ask`, answers stored and loaded"),
+        Contender("ours", "synchronous --who calls", "this project: the calls alone"),
         Contender("peer", "synchronous --who threads", "the SDK in 50 threads"),
         Contender("peer", "synchronous --who loop", "the SDK in a loop: 300 requests, and their time for 10,000"),
-        Contender("ours", "synchronous --burst-seconds 1", "this project, at a limit enforced by the second"),
-        Contender("peer", "synchronous --burst-seconds 1 --who threads", "the SDK in 50 threads, at the same"),
+        Contender(
+            "ours", "synchronous --who calls --burst-seconds 1", "the calls alone, at a limit enforced by the second"
+        ),
+        Contender("peer", "synchronous --who threads --burst-seconds 1", "the SDK in 50 threads, at the same"),
     ),
     "two-stages": (Contender("ours", "two_stages", "this project: 200 tickets, then an agent for those flagged"),),
     "migration": (

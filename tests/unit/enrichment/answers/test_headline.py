@@ -74,6 +74,10 @@ def test_the_headline_never_exceeds_airflows_limit() -> None:
             make_manifest(published=1, cost_usd=Decimal("0.5"), synchronous_cost_usd=Decimal("0.25")),
             ["1 published", "$0.5000, $0.2500 of it synchronous"],
         ),
+        (
+            make_manifest(published=1, cost_usd="1", deadline=datetime(2026, 11, 2, 3, 30, tzinfo=UTC)),
+            ["1 published", "$1.0000", "deadline kept, 26 min ahead"],
+        ),
         (make_manifest(published=1, run_id="manual__2"), ["not published: newer rows of run manual__2 stay"]),
     ],
 )

@@ -91,3 +91,16 @@ def test_a_manifest_of_another_version_is_rejected() -> None:
         Manifest(**WHOLE | {"version": 0})
     with pytest.raises(ValidationError):
         Manifest(**WHOLE | {"cost": 1})
+
+
+@pytest.mark.parametrize(
+    ("deadline", "kept"),
+    [
+        (None, ""),
+        (datetime(2026, 11, 21, 3, tzinfo=UTC), "kept, 0 min ahead"),
+        (datetime(2026, 11, 21, 4, 12, tzinfo=UTC), "kept, 1 h 12 min ahead"),
+        (datetime(2026, 11, 21, 2, 59, 30, tzinfo=UTC), "missed by 1 min"),
+    ],
+)
+def test_a_manifest_says_whether_the_deadline_was_kept(deadline: datetime | None, kept: str) -> None:
+    assert Manifest(**WHOLE, deadline=deadline).deadline_kept == kept
