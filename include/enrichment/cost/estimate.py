@@ -25,7 +25,7 @@ from pydantic import Field
 
 from include.enrichment.cost.bounds import NAMES, Bounds, Frozen, Usd
 from include.enrichment.cost.caching import PrefixSize
-from include.enrichment.cost.history import STANDARD_ERRORS, WARM_HITS, History
+from include.enrichment.cost.history import ASKED_HITS, STANDARD_ERRORS, WARM_HITS, History
 from include.enrichment.cost.prices import prices
 from include.enrichment.cost.prompts import LEAST_ERROR, RULE_OF_THUMB, PromptCase, prompt_cases
 from include.enrichment.cost.token_sample import MOST_PER_BYTE, TokenSample
@@ -160,7 +160,7 @@ def estimate_cache_hits(known: Bounds | None, *, warms: bool, warmed: bool, firs
     """
     if first_of is not None:
         reads = 1 - 1 / max(first_of, 1)
-        least = known.high if known else WARM_HITS[2]
+        least = known.high if known else ASKED_HITS
         return Bounds(low=1.0, expected=reads, high=min(least, reads))
     if known and not warms:
         return known

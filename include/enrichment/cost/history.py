@@ -21,6 +21,9 @@ STANDARD_ERRORS = 3.0
 #: The part of the prefix that is read from the cache after a canary has written it. Documented hit rates in batches are
 #: 30 to 98 % (docs of batch processing, 2026-10-08); usage records replace this assumption.
 WARM_HITS = (1.0, 0.98, 0.3)
+#: The least part of the prefix that synchronous requests after the first are assumed to read: the first has written it
+#: before they begin, so only an entry that the cache drops early is written again. Usage records replace this.
+ASKED_HITS = 0.8
 #: The answers of the next batches may differ from those of earlier ones by this share.
 _HISTORY_ERROR = 0.2
 #: This many batches are enough to set a lower bound for the hit rate.
@@ -68,7 +71,7 @@ def summarise_history(usage_records: pa.Table, *, model: str, run_id: str, varia
     return History(
         tokens_per_byte=_ratio(ratios(_prompts)),
         output_tokens=_ratio(ratios(partial(_answers, run_id=run_id))),
-        hits={mode: found for mode in MODES if (found := _hits(ratios(partial(_cached, mode=mode)))) is not None},
+        hits={mode: found for mode in MODES if (found := _hits(ratios(partial(_cached, mode=mode)), mode)) is not None},
     )
 
 
@@ -116,7 +119,7 @@ def _ratio(pairs: Sequence[tuple[int, int]]) -> Bounds | None:
     return Bounds.around(ratio, max(STANDARD_ERRORS * spread, ratio * _HISTORY_ERROR))
 
 
-def _hits(cached: Sequence[tuple[int, int]]) -> Bounds | None:
+def _hits(cached: Sequence[tuple[int, int]], mode: Mode) -> Bounds | None:
     """
     Return the hit rate as bounds of the cost: a high rate is cheap, so it is the ``low`` bound.
 
@@ -125,5 +128,5 @@ def _hits(cached: Sequence[tuple[int, int]]) -> Bounds | None:
     if (found := _ratio(cached)) is None:
         return None
     # One batch may have been lucky; several that agree are better evidence than the documented range.
-    least = found.low if len(cached) >= _SEVERAL else min(found.low, WARM_HITS[2])
+    least = found.low if len(cached) >= _SEVERAL else min(found.low, WARM_HITS[2] if mode == "batch" else ASKED_HITS)
     return Bounds(low=min(found.high, 1.0), expected=min(found.expected, 1.0), high=max(least, 0.0))
