@@ -114,6 +114,7 @@ ROOMS = [
             "spec/variants",
             "spec",
             "spec/sources",
+            "spec/cascade",
             "batches",
             "synchronous",
         ],
@@ -126,6 +127,7 @@ ROOMS = [
             "near_repeats.py": {"numpy"},
             "pattern.py": {"re2"},
             "row_expression.py": {"duckdb"},
+            "escalation.py": {"duckdb"},
             "settings.py": {"pydantic_core"},
             "similarity.py": {"rapidfuzz"},
             "sql_expression.py": {"duckdb"},
@@ -307,6 +309,14 @@ ROOMS = [
             },
         )
         for folder in ("files", "extracting", "planning", "submitting", "asking", "loading", "publishing", "evaluating")
+    ),
+    # The retry pass judges the answers that publish would take.
+    Room(
+        path="include/steps/planning/retrying",
+        imports={
+            *_BELOW_STEPS,
+            *("include.steps.files", "include.steps.planning", "include.steps.publishing"),
+        },
     ),
     Room(
         path="include/emulator",

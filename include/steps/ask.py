@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -62,6 +63,7 @@ def ask(
     claude: Claude,
     open_answerer: OpenAnswerer,
     open_buckets: OpenBuckets,
+    stopping: threading.Event | None = None,
 ) -> dict[str, int]:
     """
     Ask every request of the pass's synchronous chunks that has no answer yet, and load the chunks. Return the number of
@@ -74,6 +76,7 @@ def ask(
     :param claude: uploads attachments
     :param open_answerer: opens what answers the requests of the run's pipeline
     :param open_buckets: opens the place of a chunk's attachments, see Chunk.attachments_connection
+    :param stopping: set it to ask nothing more; what is open is still stored, and NotYet raised. None: nobody does
 
     Raises NotSent if the pass has no synchronous chunk, NotYet if the API accepts no call for a longer time or another
     process is asking a chunk: call again at the time that it names. Raises BudgetExceeded if other runs have used up
@@ -83,7 +86,7 @@ def ask(
     if not chunks:
         raise NotSent(f"Pass {pass_name} asks nothing synchronously.")
     check_conditional_writes(lake)
-    pass_ = _Pass(folder, lake, claude, open_answerer, open_buckets)
+    pass_ = _Pass(folder, lake, claude, open_answerer, open_buckets, stopping or threading.Event())
     return asyncio.run(pass_.ask(chunks))
 
 
@@ -91,13 +94,20 @@ class _Pass:
     """The chunks of a pass, asked one after the other by one answerer."""
 
     def __init__(
-        self, folder: RunFolder, lake: Lake, claude: Claude, open_answerer: OpenAnswerer, open_buckets: OpenBuckets
+        self,
+        folder: RunFolder,
+        lake: Lake,
+        claude: Claude,
+        open_answerer: OpenAnswerer,
+        open_buckets: OpenBuckets,
+        stopping: threading.Event,
     ) -> None:
         self._folder = folder
         self._lake = lake
         self._claude = claude
         self._open_answerer = open_answerer
         self._open_buckets = open_buckets
+        self._stopping = stopping
         self._pipeline = read_pipeline(lake, folder)
         self._ledger = Ledger(lake, pipeline=folder.pipeline)
         self._answerer: Answerer | None = None
@@ -179,7 +189,7 @@ class _Pass:
         """Ask what has no answer yet, and return how many answers wait for a person."""
         at_once = self._pipeline.settings.limits.synchronous_requests
         parts = Parts(self._lake, pipeline=chunk.pipeline, chunk_id=chunk.chunk_id)
-        asker = Asker(answerer, parts, held, at_once=at_once)
+        asker = Asker(answerer, parts, held, at_once=at_once, stopping=self._stopping)
         try:
             # Read under the lease: whoever had it before may have stored some until then.
             unanswered = set(chunk.request_ids) - parts.request_ids()

@@ -73,6 +73,12 @@ def load(chunk_key: str, batch_id: str, *, lake: Lake, claude: Claude, accept_mi
                 made_at = entry.asked_since if entry and entry.asked_since else datetime.now(UTC)
                 received = Received(temporary, facts=_facts(batch_id, chunk, entry, made_at, parts.ended_at()))
                 usage, unusable = _read(parts.lines(), received, chunk, batch_id, lake, final=True)
+                if parts.repeated:
+                    log.warning(
+                        "%s requests were asked by two processes, as one was cut off from the lake for minutes. The"
+                        " books have their first answers only.",
+                        f"{parts.repeated:,}",
+                    )
             else:
                 status = _ended(batch_id, chunk, lake, claude)
                 facts = _facts(batch_id, chunk, entry, status.created_at, status.ended_at)

@@ -206,9 +206,15 @@ def bounds(found: Found) -> list[Bound]:
             at_most=1.1,
         ),
         Bound(
-            what="the same: ≤ 20 MB over the imports",
+            what="the same: ≤ 80 MB over the imports",
             values=[found.median("synchronous", over_imports, 0)],
             unit=" MB",
-            at_most=20,
+            at_most=80,
+        ),
+        Bound(
+            what="the calls alone: ≤ 10 MB over the imports",
+            values=[found.median("synchronous --who calls", over_imports, 0)],
+            unit=" MB",
+            at_most=10,
         ),
     ]

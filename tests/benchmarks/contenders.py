@@ -112,6 +112,7 @@ ALONE: dict[str, tuple[Contender, ...]] = {
         Contender("ours", "money --cache 1h --canary-rows 5", "**this project**: `cache: 1h`, warmed by a canary"),
         Contender("ours", "money --cache 1h --canary-rows 0", "without a canary: one request warms the cache"),
         Contender("ours", "money --cache 1h --canary-rows 0 --cold", "no warm-up: the cache is cold"),
+        Contender("ours", "money --cache 1h --canary-rows 5 --mode synchronous", "`mode: synchronous`, `cache: 1h`"),
         Contender("ours", "money --cache off --canary-rows 5", "`cache: off`"),
         Contender("ours", "money --cache auto --canary-rows 5", "`cache: auto`"),
         Contender("ours", "money --workload labels --cache off --canary-rows 20", "labels: `cache: off`"),
@@ -128,11 +129,14 @@ ALONE: dict[str, tuple[Contender, ...]] = {
     ),
     "statistics": (Contender("ours", "certainty", "this project, simulated evaluations"),),
     "synchronous": (
-        Contender("ours", "synchronous", "**this project**: 50 at once"),
+        Contender("ours", "synchronous", "**this project**: the step `ask`, answers stored and loaded"),
+        Contender("ours", "synchronous --who calls", "this project: the calls alone"),
         Contender("peer", "synchronous --who threads", "the SDK in 50 threads"),
         Contender("peer", "synchronous --who loop", "the SDK in a loop: 300 requests, and their time for 10,000"),
-        Contender("ours", "synchronous --burst-seconds 1", "this project, at a limit enforced by the second"),
-        Contender("peer", "synchronous --burst-seconds 1 --who threads", "the SDK in 50 threads, at the same"),
+        Contender(
+            "ours", "synchronous --who calls --burst-seconds 1", "the calls alone, at a limit enforced by the second"
+        ),
+        Contender("peer", "synchronous --who threads --burst-seconds 1", "the SDK in 50 threads, at the same"),
     ),
     "two-stages": (Contender("ours", "two_stages", "this project: 200 tickets, then an agent for those flagged"),),
     "migration": (

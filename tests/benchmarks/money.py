@@ -14,7 +14,8 @@ from __future__ import annotations
 import argparse
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -29,8 +30,10 @@ from include.enrichment.batches.ledger import Entry
 from include.enrichment.cost.bounds import Usd
 from include.enrichment.cost.prices import prices
 from include.enrichment.errors import NotYet
+from include.enrichment.runs.modes import MODES
 from include.enrichment.runs.partition import Partition
 from include.enrichment.runs.passes import CANARY, MAIN, names
+from include.enrichment.spec.pipeline import Pipeline
 from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.claude import Claude
@@ -38,7 +41,10 @@ from include.gateways.documents.buckets import LocalFolder
 from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger
 from include.gateways.sources.warehouse import Warehouse
+from include.gateways.synchronous.limited_client import limited_client
+from include.gateways.synchronous.messages import Messages
 from include.gateways.usage_store import UsageStore
+from include.steps.ask import ask as ask_pass
 from include.steps.extract import extract
 from include.steps.files.chunk_files import read_chunk
 from include.steps.files.request_body import open_body
@@ -59,7 +65,7 @@ BATCH_SECONDS = 600
 
 _SETTINGS = """
 source: {{connection: warehouse, key: {{ticket: string}}}}
-request: {{model: {model}, max_tokens: {max_tokens}, cache: "{cache}"}}
+request: {{mode: {mode}, model: {model}, max_tokens: {max_tokens}, cache: "{cache}"}}
 limits: {{canary_rows: {canary_rows}, retry_passes: 1}}
 """
 
@@ -106,6 +112,7 @@ def ask(
     rows: int,
     cache: str,
     canary_rows: int,
+    mode: str = "batch",
     cold: bool = False,
 ) -> dict[str, Any]:
     """
@@ -113,12 +120,13 @@ def ask(
 
     :param folder: an empty folder for all files
     :param workload: one of WORKLOADS
-    :param cache: the setting of pipeline.yaml, as is ``canary_rows``
+    :param cache: the setting of pipeline.yaml, as are ``canary_rows`` and ``mode``
     :param cold: send each chunk without warming the cache
     """
     chosen = WORKLOADS[workload]
     write(rows, folder / "warehouse", mean_characters=chosen.characters)
-    pipeline = load_pipeline(_write_pipeline(folder / workload, chosen, cache=cache, canary_rows=canary_rows))
+    settings = {"cache": cache, "canary_rows": canary_rows, "mode": mode}
+    pipeline = load_pipeline(_write_pipeline(folder / workload, chosen, settings))
     run = RunFolder(pipeline=pipeline.name, partition=Partition(start=DAY), run_id="bill")
     engine = sqlalchemy.create_engine(f"sqlite:///{folder}/warehouse/warehouse.db")
     warehouse = Warehouse(engine, pipeline.sql, name="warehouse")
@@ -130,6 +138,9 @@ def ask(
         count_sample(run, lake=lake, claude=claude)
         for pass_name in names(canary_rows=canary_rows, retry_passes=pipeline.settings.limits.retry_passes):
             chunks = plan(run, pass_name=pass_name, lake=lake)
+            if chunks and mode == "synchronous":
+                _ask(run, pass_name, lake, claude, emulator)
+                continue
             send = _create if cold else _submit
             batches = [send(chunk, run.run_id, lake, claude, emulator) for chunk in chunks]
             _let_end(emulator)
@@ -181,15 +192,23 @@ def figures(bills: Mapping[str, Any], *, model: str, canary_usd: Decimal, expect
     }
 
 
-def _write_pipeline(folder: Path, workload: Workload, *, cache: str, canary_rows: int) -> Path:
+def _write_pipeline(folder: Path, workload: Workload, chosen: Mapping[str, Any]) -> Path:
     shutil.copytree(Path(__file__).with_name(workload.files), folder)
-    settings = _SETTINGS.format(
-        model=workload.model, max_tokens=workload.max_tokens, cache=cache, canary_rows=canary_rows
-    )
+    settings = _SETTINGS.format(model=workload.model, max_tokens=workload.max_tokens, **chosen)
     (folder / "pipeline.yaml").write_text(settings, encoding="utf-8")
     text = "Read the document. The terms in it mean:\n" + next(bodies(4 * workload.system_bytes))
     (folder / "system.md").write_text(text.encode()[: workload.system_bytes].decode(errors="ignore"), encoding="utf-8")
     return folder
+
+
+def _ask(run: RunFolder, pass_name: str, lake: Lake, claude: Claude, emulator: Emulator) -> None:
+    @asynccontextmanager
+    async def open_answerer(_: Pipeline) -> AsyncIterator[Messages]:
+        client = anthropic.AsyncAnthropic(api_key=emulator.api_key, base_url=emulator.url)
+        async with Messages(limited_client(client), name="anthropic_default") as messages:
+            yield messages
+
+    ask_pass(run, pass_name=pass_name, lake=lake, claude=claude, open_answerer=open_answerer, open_buckets=LocalFolder)
 
 
 def _submit(chunk_key: str, run_id: str, lake: Lake, claude: Claude, emulator: Emulator) -> str:
@@ -235,6 +254,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cache", required=True, help="the setting of pipeline.yaml")
     parser.add_argument("--canary-rows", type=int, required=True, help="the setting of pipeline.yaml")
+    parser.add_argument("--mode", choices=MODES, default="batch", help="the setting of pipeline.yaml")
     parser.add_argument("--cold", action="store_true", help="do not warm the cache")
     parser.add_argument("--workload", choices=WORKLOADS, default="documents")
     parser.add_argument("--rows", type=int, default=ROWS, help="how many")

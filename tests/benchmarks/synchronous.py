@@ -1,7 +1,8 @@
 """
-10,000 synchronous requests at a limit of 4,000 a minute: this project's calls, a loop, and a loop in 50 threads.
+10,000 synchronous requests at a limit of 4,000 a minute: this project's step `ask`, which also stores and loads the
+answers, its calls alone, a loop, and a loop in 50 threads.
 
-``python -m tests.benchmarks.synchronous --who ours`` prints one JSON object as the last line of stdout. The emulator
+``python -m tests.benchmarks.synchronous --who step`` prints one JSON object as the last line of stdout. The emulator
 takes LATENCY_SECONDS for an answer and refuses what exceeds the limit, in a bucket that holds the requests of a minute,
 or with ``--burst-seconds 1`` those of a second. The loops use the SDK as it is, with its two retries.
 """
@@ -12,19 +13,35 @@ import argparse
 import asyncio
 import itertools
 import json
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anthropic
 import msgspec
+import sqlalchemy
 
+from include.enrichment.runs.partition import Partition
+from include.enrichment.runs.passes import MAIN
+from include.enrichment.spec.pipeline_folder import load_pipeline
+from include.enrichment.storage.layout import RunFolder
+from include.gateways.claude import Claude
+from include.gateways.documents.buckets import LocalFolder
+from include.gateways.lake import Lake
+from include.gateways.sources.warehouse import Warehouse
 from include.gateways.synchronous.limited_client import limited_client
 from include.gateways.synchronous.messages import Messages
+from include.steps.ask import ask
+from include.steps.extract import extract
+from include.steps.plan import plan
+from tests.benchmarks.contender import PIPELINE
 from tests.benchmarks.measuring import measured
+from tests.benchmarks.workload import DAY, write
 from tests.fixtures.emulator import Emulator, EmulatorProcess
 
 REQUESTS = 10_000
@@ -41,7 +58,7 @@ def params(number: int) -> dict[str, Any]:
     return {"model": "claude-haiku-5-5", "max_tokens": 50, "messages": [{"role": "user", "content": text}]}
 
 
-def ours(emulator: Emulator, count: int) -> int:
+def calls_alone(emulator: Emulator, count: int) -> int:
     """Ask through Messages, OPEN at once, and return how many were not answered."""
     return asyncio.run(_ask_all(emulator, count))
 
@@ -56,11 +73,43 @@ async def _ask_all(emulator: Emulator, count: int) -> int:
             result = await messages.answer(str(number), msgspec.json.encode(params(number)))
             lost += not result.startswith(b'{"type":"succeeded"')
 
-    client = anthropic.AsyncAnthropic(api_key=emulator.api_key, base_url=emulator.url)
-    async with Messages(limited_client(client), name="benchmark") as messages, asyncio.TaskGroup() as workers:
+    async with _messages(emulator) as messages, asyncio.TaskGroup() as workers:
         for _ in range(OPEN):
             workers.create_task(work(messages))
     return lost
+
+
+def _messages(emulator: Emulator) -> Messages:
+    client = anthropic.AsyncAnthropic(api_key=emulator.api_key, base_url=emulator.url)
+    return Messages(limited_client(client), name="benchmark")
+
+
+def step(emulator: Emulator, folder: Path, count: int) -> Callable[[], int]:
+    """Extract and plan ``count`` rows, and return what asks them as a task does."""
+    write(count, folder / "rows")
+    shutil.copytree(PIPELINE, folder / "tickets")
+    settings = folder / "tickets/pipeline.yaml"
+    settings.write_text(settings.read_text().replace("request:", "request:\n  mode: synchronous"))
+    settings.write_text(f"{settings.read_text()}  synchronous_requests: {OPEN}\n")
+    pipeline, lake = load_pipeline(folder / "tickets"), Lake.in_folder(folder / "lake")
+    run = RunFolder(pipeline=pipeline.name, partition=Partition(start=DAY), run_id="asked")
+    database = sqlalchemy.create_engine(f"sqlite:///{folder}/rows/warehouse.db")
+    extract(pipeline, run, source=Warehouse(database, pipeline.sql, name="warehouse"), lake=lake)
+    plan(run, pass_name=MAIN, lake=lake)
+
+    def ask_all() -> int:
+        with Claude(anthropic.Anthropic(api_key=emulator.api_key, base_url=emulator.url), name="benchmark") as claude:
+            outcomes = ask(
+                run,
+                pass_name=MAIN,
+                lake=lake,
+                claude=claude,
+                open_answerer=lambda _: _messages(emulator),
+                open_buckets=LocalFolder,
+            )
+        return count - outcomes["succeeded"]
+
+    return ask_all
 
 
 def loop(emulator: Emulator, count: int) -> int:
@@ -86,11 +135,8 @@ def _fails(client: anthropic.Anthropic, number: int) -> bool:
     return False
 
 
-_WHO: dict[str, tuple[Callable[[Emulator, int], int], int]] = {
-    "ours": (ours, REQUESTS),
-    "loop": (loop, LOOP_REQUESTS),
-    "threads": (threads, REQUESTS),
-}
+_CALLS: dict[str, Callable[[Emulator, int], int]] = {"calls": calls_alone, "loop": loop, "threads": threads}
+WHO = ("step", *_CALLS)
 
 
 def measure(who: str, *, burst_seconds: float, count: int | None = None) -> None:
@@ -100,10 +146,10 @@ def measure(who: str, *, burst_seconds: float, count: int | None = None) -> None
     :param burst_seconds: the time whose requests the bucket of the limit holds
     :param count: instead of the contender's usual number
     """
-    ask, usual = _WHO[who]
-    count = count or usual
-    with tempfile.TemporaryDirectory() as folder, EmulatorProcess(Path(folder)) as process:
+    count = count or (LOOP_REQUESTS if who == "loop" else REQUESTS)
+    with tempfile.TemporaryDirectory() as folder, EmulatorProcess(Path(folder) / "emulator") as process:
         emulator = process.workspace()
+        do = step(emulator, Path(folder), count) if who == "step" else partial(_CALLS[who], emulator, count)
         emulator.set_faults(
             [
                 {"kind": "rate_limit", "requests": PER_MINUTE, "burst_seconds": burst_seconds},
@@ -111,7 +157,7 @@ def measure(who: str, *, burst_seconds: float, count: int | None = None) -> None
             ]
         )
         with measured(who=who, requests=count) as found:
-            found["lost"] = ask(emulator, count)
+            found["lost"] = do()
         found |= _compared(found, emulator.log()["calls"], burst_seconds)
     sys.stdout.write(f"{json.dumps(found)}\n")
 
@@ -136,7 +182,7 @@ def _compared(found: dict[str, Any], calls: list[dict[str, Any]], burst_seconds:
 def main() -> None:
     """Measure one contender."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.synchronous", description=__doc__)
-    parser.add_argument("--who", choices=sorted(_WHO), default="ours")
+    parser.add_argument("--who", choices=WHO, default="step")
     parser.add_argument("--burst-seconds", type=float, default=60, help="the time whose requests the bucket holds")
     parser.add_argument("--requests", type=int, help="instead of its usual number")
     options = parser.parse_args()

@@ -19,16 +19,17 @@ DOCUMENTS = 60
 def found(emulator_process: Emulator, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """The costs with a warmed cache, without a cache, and with a cold cache."""
 
-    def costs_of(name: str, cache: str, canary_rows: int, *, cold: bool = False) -> dict[str, Any]:
+    def costs_of(name: str, cache: str, canary_rows: int, **options: Any) -> dict[str, Any]:
         folder: Path = tmp_path_factory.mktemp(name)
         workspace = emulator_process.workspace()
-        return ask(workspace, folder, rows=DOCUMENTS, cache=cache, canary_rows=canary_rows, cold=cold)
+        return ask(workspace, folder, rows=DOCUMENTS, cache=cache, canary_rows=canary_rows, **options)
 
     return {
         "one_ahead": costs_of("one_ahead", "1h", 0),
         "warmed": costs_of("warmed", "1h", 5),
         "cold": costs_of("cold", "1h", 0, cold=True),
         "off": costs_of("off", "off", 5),
+        "synchronous": costs_of("synchronous", "1h", 5, mode="synchronous"),
     }
 
 
@@ -54,6 +55,14 @@ def test_nearly_all_requests_read_the_canarys_cache_writes(found: dict[str, dict
     assert found["warmed"]["cache_hits"] > 0.85
     assert found["cold"]["cache_hits"] < 0.5
     assert found["off"]["cache_hits"] is None
+
+
+def test_synchronous_requests_with_a_cache_cost_more_than_batches_and_less_than_without_one(
+    found: dict[str, dict[str, Any]],
+) -> None:
+    assert found["synchronous"]["batches"] == 0
+    assert found["synchronous"]["cache_hits"] > 0.95
+    assert found["warmed"]["ratio"] < found["synchronous"]["ratio"] < 1
 
 
 def test_synchronous_calls_pay_every_token_of_the_prompt_as_input() -> None:

@@ -94,7 +94,8 @@ class RunApi(AirflowApi):
             for one in ran
             if one["state"] != "skipped"
         ]
-        return sorted(found, key=lambda task: (task.spans[0].end, task.map_index))
+        # A task that only its trigger has run, such as the wait for the source, has no spans.
+        return sorted((task for task in found if task.spans), key=lambda task: (task.spans[0].end, task.map_index))
 
     def _pages(self, path: str, name: str, **params: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []

@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.kill_points.api_troubles import TROUBLES, Trouble
 from tests.chaos.kill_points.invariants import Outcome
-from tests.chaos.kill_points.pipelines import ATTACHED, BETTER, RICH, UPLOADED, VARIED
+from tests.chaos.kill_points.pipelines import ATTACHED, BETTER, CASCADE, RICH, UPLOADED, VARIED
 from tests.chaos.kill_points.place import Timing
 from tests.chaos.kill_points.scenarios import (
     MENDABLE,
@@ -140,6 +140,21 @@ def test_variants_of_which_two_share_their_requests_change_none_of_it(
 ) -> None:
     world = World(tmp_path / "world", emulator, rows=9, kind=VARIED)
     all_is_well(killed_at(world, {varied_numbers[kind]: moment}))
+
+
+@pytest.fixture(scope="session")
+def cascade_numbers(tmp_path_factory: pytest.TempPathFactory, emulator_process: EmulatorProcess) -> dict[str, int]:
+    """Which of the writes of a run that escalates is the last of its kind, that of the retry pass."""
+    world = World(tmp_path_factory.mktemp("undisturbed") / "world", emulator_process.workspace(), rows=9, kind=CASCADE)
+    return {kind: number for number, kind in enumerate(writes_of(world), start=1)}
+
+
+@pytest.mark.parametrize(("kind", "moment"), [("open", "before"), (CREATE, "after"), ("tables", "after")])
+def test_a_cascade_that_is_killed_pays_no_answer_of_either_model_twice(
+    tmp_path: Path, emulator: Emulator, cascade_numbers: dict[str, int], kind: str, moment: Moment
+) -> None:
+    world = World(tmp_path / "world", emulator, rows=9, kind=CASCADE)
+    all_is_well(killed_at(world, {cascade_numbers[kind]: moment}))
 
 
 @pytest.fixture(scope="session")

@@ -23,10 +23,10 @@ from include.enrichment.requests.request import Renderer
 from include.enrichment.requests.template import Template
 from include.enrichment.requests.used_columns import unknown_columns
 from include.enrichment.runs.options import RunOptions
+from include.enrichment.spec.cascade.escalation import models_of
 from include.enrichment.spec.renaming import Renaming
 from include.enrichment.spec.settings import FromColumn, Settings
 from include.enrichment.spec.variants.asking import Asking, Variant
-from include.enrichment.spec.variants.escalation import models_of
 from include.enrichment.spec.variants.files import CHECKS, YAML
 from include.enrichment.spec.variants.union_schema import union_schema
 from include.enrichment.spec.where import Where
@@ -252,10 +252,11 @@ class Pipeline(Versioned):
         Raises the errors of renderer().
         """
         self._check_columns(columns)
+        fresh = "" if self.settings.reuse else run_id
         return [
             (
                 {**({VARIANT: name} if name else {}), SAMPLE: sample},
-                asking.renderer(salt=self._salt(run_id, sample, asking), max_bytes=self.limits.params_bytes),
+                asking.renderer(salt=asking.salt(fresh, sample), max_bytes=self.limits.params_bytes),
             )
             for name, asking in self.askings.items()
             for sample in range(1, self.settings.samples + 1)
@@ -309,8 +310,8 @@ class Pipeline(Versioned):
         if for_each hides one.
         """
         self._check_columns(columns)
-        own = self._own_asking
-        return own.renderer(salt=self._salt(run_id, sample, own), max_bytes=self.limits.params_bytes)
+        own, fresh = self._own_asking, "" if self.settings.reuse else run_id
+        return own.renderer(salt=own.salt(fresh, sample), max_bytes=self.limits.params_bytes)
 
     def _check_columns(self, columns: Collection[str]) -> None:
         source, checks = self.settings.source, self.read_checks()
@@ -337,14 +338,6 @@ class Pipeline(Versioned):
             raise SpecError(
                 "\n".join([*unknown, f"Columns of {source.origin}: {', '.join(columns)}. Nothing was sent."])
             )
-
-    def _salt(self, run_id: str, sample: int, asking: Asking) -> str:
-        """Return the salt of the request ids. Sample 1 has none, so a higher ``samples`` pays for the new ones only."""
-        parts = [] if self.settings.reuse else [run_id]
-        parts += [f"sample {sample}"] if sample > 1 else []
-        # A variant that escalates shares no answer with one that does not, whose rows must not get the dearer answer.
-        parts += [f"variant {asking.name}"] if asking.name and asking.variant.request.escalate else []
-        return " ".join(parts)
 
     def location(self, setting: str) -> str:
         """Return the file, the line if it is known, and the dotted name of a setting, for an error."""

@@ -23,6 +23,7 @@ from include.enrichment.answers.evidence.sent_output import pipeline_output
 from include.enrichment.answers.schema import supported_schema
 from include.enrichment.errors import SpecError, nearest
 from include.enrichment.requests.template import Template
+from include.enrichment.spec.cascade.mistakes import escalation_mistakes
 from include.enrichment.spec.checks_file import read_checks
 from include.enrichment.spec.folder_mistakes import (
     Texts,
@@ -39,7 +40,6 @@ from include.enrichment.spec.settings import Settings
 from include.enrichment.spec.source_table import SourceTable
 from include.enrichment.spec.sources.case_reading import CaseReading, read_case_file
 from include.enrichment.spec.variants.asking import Variant
-from include.enrichment.spec.variants.escalation_mistakes import escalation_mistakes
 from include.enrichment.spec.variants.examples import Example, read_examples, shared_text
 from include.enrichment.spec.variants.files import (
     CHECKS,

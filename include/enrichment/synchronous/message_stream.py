@@ -6,9 +6,6 @@ from typing import Any
 
 import msgspec
 
-#: The member of a block that a delta continues, by the delta's type.
-_CONTINUED = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
-
 
 class StreamBroken(Exception):
     """The stream ended before its message did, or reported an error."""
@@ -71,5 +68,7 @@ class MessageStream:
         elif kind == "citations_delta":
             block["citations"] = [*(block.get("citations") or []), delta["citation"]]
         else:
-            member = _CONTINUED[kind]
-            block[member] = block.get(member, "") + delta[member]
+            # text, thinking, signature, and whatever the API may add: its answer is paid for.
+            for member, value in delta.items():
+                if member != "type":
+                    block[member] = (block.get(member) or "") + value if isinstance(value, str) else value

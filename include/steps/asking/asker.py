@@ -7,10 +7,13 @@ A process that dies can thus have paid for no more answers that nobody finds tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
+from include.enrichment.errors import NotYet
 from include.enrichment.synchronous import lease as leases
 from include.steps.asking.answerer import Answerer
 from include.steps.asking.lease import Lease
@@ -66,50 +69,61 @@ class Asker:
     :param waiting: how many answers wait for a person
     :param parts: where the answers are stored
     :param at_once: the most requests that are open at a time: asked, and the answer not yet stored
+    :param stopping: set it to ask nothing more; the answers to open requests are still stored
     """
 
-    def __init__(self, answerer: Answerer, parts: Parts, lease: Lease, *, at_once: int) -> None:
+    def __init__(
+        self, answerer: Answerer, parts: Parts, lease: Lease, *, at_once: int, stopping: threading.Event
+    ) -> None:
         self.waiting = 0
         self._answerer = answerer
         self._parts = parts
         self._lease = lease
+        self._stopping = stopping
         self._places = _Places(at_once)
         self._answered: asyncio.Queue[tuple[bytes, int] | None] = asyncio.Queue()
         self._asking: set[asyncio.Task[None]] = set()
         self._failure: Exception | None = None
 
-    async def ask(self, requests: AsyncIterator[Question], *, first_alone: bool) -> None:
+    async def ask(self, requests: AsyncGenerator[Question], *, first_alone: bool) -> None:
         """
         Ask all, and return once every answer is stored.
 
         If one fails, no other is asked, and the first error is raised once the answers to all open requests are stored.
         If the lease is lost, the open requests are given up at once, because another process may be asking them.
+        Raises NotYet if it was stopped.
 
         :param first_alone: ask the others after the first answer, which leaves their prefix in the prompt cache
         """
         writer = asyncio.create_task(self._write())
         keeper = asyncio.create_task(self._keep())
         try:
-            async for question in requests:
-                await self._places.take(question.size_bytes)
-                if self._failure:
-                    break
-                task = asyncio.create_task(self._one(question))
-                self._asking.add(task)
-                task.add_done_callback(self._asking.discard)
-                if first_alone:
-                    first_alone = False
-                    await asyncio.wait([task])
+            async with aclosing(requests):
+                await self._ask_all(requests, first_alone=first_alone)
+        except Exception as error:
+            self._failure = self._failure or error
+        finally:
             while self._asking:
                 await asyncio.wait(self._asking)
-        finally:
             await self._stop(keeper)
-            for task in self._asking:
-                task.cancel()
             self._answered.put_nowait(None)
             await writer
         if self._failure:
             raise self._failure
+
+    async def _ask_all(self, requests: AsyncIterator[Question], *, first_alone: bool) -> None:
+        async for question in requests:
+            await self._places.take(question.size_bytes)
+            if self._failure:
+                return
+            if self._stopping.is_set():
+                raise NotYet("The task was stopped. What it has asked is stored.", again_at=datetime.now(UTC))
+            task = asyncio.create_task(self._one(question))
+            self._asking.add(task)
+            task.add_done_callback(self._asking.discard)
+            if first_alone:
+                first_alone = False
+                await asyncio.wait([task])
 
     async def _one(self, question: Question) -> None:
         result = None

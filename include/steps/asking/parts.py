@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from include.enrichment.storage import layout
 from include.gateways.lake import Lake
 
 _HEAD, _BETWEEN, _TAIL = b'{"custom_id":"', b'","result":', b"}\n"
+_AT_ONCE, _READ_AHEAD = 16, 256
 #: In the names of parts, which are sorted by it.
 _TIME = "%Y%m%dT%H%M%S.%fZ"
 
@@ -29,6 +31,8 @@ class Parts:
         self._lake = lake
         self._pipeline = pipeline
         self._chunk_id = chunk_id
+        #: How many lines lines() has left out: of requests that two processes have asked.
+        self.repeated = 0
 
     def write(self, lines: Sequence[bytes]) -> None:
         """Write these result lines as one part, all or none."""
@@ -41,7 +45,7 @@ class Parts:
 
     def request_ids(self) -> set[str]:
         """Return the requests that have a line. Raises LakeError for a part that cannot be read."""
-        return {_request_id(line) for key in self._keys() for line in self._lines(key)}
+        return {_request_id(line) for line in self._all_lines()}
 
     def lines(self) -> Iterator[bytes]:
         """
@@ -49,11 +53,12 @@ class Parts:
         cannot be read.
         """
         seen: set[str] = set()
-        for key in self._keys():
-            for line in self._lines(key):
-                if (request_id := _request_id(line)) not in seen:
-                    seen.add(request_id)
-                    yield line
+        for line in self._all_lines():
+            if (request_id := _request_id(line)) in seen:
+                self.repeated += 1
+                continue
+            seen.add(request_id)
+            yield line
 
     def ended_at(self) -> datetime | None:
         """Return when the last part was written, None if there is none."""
@@ -65,8 +70,8 @@ class Parts:
 
     def delete(self) -> None:
         """Delete all parts. Their lines are in the raw copy of the results."""
-        for listed in self._lake.objects(self._folder):
-            self._lake.delete(listed)
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            list(threads.map(self._lake.delete, self._lake.objects(self._folder)))
 
     @property
     def _folder(self) -> str:
@@ -74,6 +79,14 @@ class Parts:
 
     def _keys(self) -> list[str]:
         return self._lake.list(self._folder)
+
+    def _all_lines(self) -> Iterator[bytes]:
+        """Read the parts, which are small and may be thousands, some of them ahead."""
+        keys = self._keys()
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            for first in range(0, len(keys), _READ_AHEAD):
+                for lines in threads.map(self._lines, keys[first : first + _READ_AHEAD]):
+                    yield from lines
 
     def _lines(self, key: str) -> list[bytes]:
         data = self._lake.read(key)

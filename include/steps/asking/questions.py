@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
@@ -21,7 +21,7 @@ from include.steps.files.request_body import OpenBuckets, params_as_sent
 @contextmanager
 def open_questions(
     lake: Lake, chunk: Chunk, request_ids: Collection[str], *, open_buckets: OpenBuckets, files: Mapping[str, str]
-) -> Iterator[AsyncIterator[Question]]:
+) -> Iterator[AsyncGenerator[Question]]:
     """
     Open these requests of the chunk, in the order of its file. Attachments are read when their request is asked.
 
@@ -41,7 +41,7 @@ async def _questions(
     request_ids: Collection[str],
     attached: AttachmentBytes | None,
     files: Mapping[str, str],
-) -> AsyncIterator[Question]:
+) -> AsyncGenerator[Question]:
     portions = read_part(lake, chunk, pa.array(sorted(request_ids), pa.string()))
     try:
         while portion := await asyncio.to_thread(next, portions, None):

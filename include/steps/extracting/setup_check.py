@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from include.enrichment.errors import SpecError
+from include.enrichment.spec.cascade.escalation import Group, request_groups
 from include.enrichment.spec.model_capabilities import (
     ModelCapabilities,
     model_problems,
@@ -15,7 +16,6 @@ from include.enrichment.spec.model_capabilities import (
     unknown_model_message,
 )
 from include.enrichment.spec.pipeline_folder import find_warnings
-from include.enrichment.spec.variants.escalation import Group, request_groups
 from include.gateways.conditional_writes import check_conditional_writes
 
 if TYPE_CHECKING:  # the task that only extracts needs no SDK at run time

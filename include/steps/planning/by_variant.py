@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from include.enrichment.answers.repair import ESCALATED_DEPTH, Repair
 from include.enrichment.requests.request_ids import RequestIds
-from include.enrichment.spec.variants.escalation import request_groups
+from include.enrichment.spec.cascade.escalation import request_groups
 from include.steps.files.extracted import ExtractedRun
 
 

@@ -27,8 +27,8 @@ from include.enrichment.cost.token_sample import TokenSample
 from include.enrichment.requests.chunk import SIZES_SCHEMA
 from include.enrichment.runs import passes
 from include.enrichment.runs.modes import MODES, Mode
+from include.enrichment.spec.cascade.escalation import request_groups
 from include.enrichment.spec.pipeline import Pipeline
-from include.enrichment.spec.variants.escalation import request_groups
 from include.enrichment.storage.layout import chunk_id_of
 from include.gateways.lake import Lake
 from include.gateways.ledger_store import Ledger

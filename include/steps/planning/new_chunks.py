@@ -27,7 +27,7 @@ from include.enrichment.requests.chunk import (
 from include.enrichment.requests.request import Request
 from include.enrichment.requests.request_ids import RequestIds
 from include.enrichment.runs.modes import Mode
-from include.enrichment.spec.variants.escalation import request_groups
+from include.enrichment.spec.cascade.escalation import request_groups
 from include.gateways.ledger_store import Ledger
 from include.gateways.prefetch import write_behind
 from include.steps.files.chunk_files import PORTION_BYTES, ChunkWriter

@@ -9,8 +9,8 @@ from decimal import Decimal
 from include.enrichment.batches.poll import WINDOW
 from include.enrichment.batches.usage import BatchFacts, total_usd
 from include.enrichment.runs import passes
+from include.enrichment.spec.cascade.escalation import request_groups
 from include.enrichment.spec.pipeline import Pipeline
-from include.enrichment.spec.variants.escalation import request_groups
 from include.enrichment.storage.layout import RunFolder
 from include.gateways.usage_store import UsageStore
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
@@ -54,12 +55,14 @@ class AskOperator(RunOperator):
         self.pass_name = pass_name
         self.anthropic_conn_id = anthropic_conn_id
         self.deferrable = deferrable
+        self._stopping: threading.Event | None = None
 
     def execute(self, context: Context) -> dict[str, int]:
         from claude_batch.connections.claude_connection import open_claude
         from claude_batch.connections.gateways import open_buckets, open_lake
         from include.steps.ask import ask
 
+        self._stopping = threading.Event()
         try:
             with self.failures(context), open_claude(self.anthropic_conn_id) as claude:
                 counts = ask(
@@ -69,6 +72,7 @@ class AskOperator(RunOperator):
                     claude=claude,
                     open_answerer=self.open_answerer,
                     open_buckets=open_buckets,
+                    stopping=self._stopping,
                 )
         except NotSent as reason:
             raise AirflowSkipException(str(reason)) from None
@@ -81,6 +85,11 @@ class AskOperator(RunOperator):
     def resume(self, context: Context, event: Any) -> dict[str, int]:
         """Try again. The lake alone knows what was answered before."""
         return self.execute(context)
+
+    def on_kill(self) -> None:
+        """Ask nothing more. The answers that come before Airflow ends the process are stored."""
+        if self._stopping:
+            self._stopping.set()
 
     def open_answerer(self, pipeline: Pipeline) -> AbstractAsyncContextManager[Answerer]:
         """Return what answers the requests of the pipeline: here, one call to the API for each."""

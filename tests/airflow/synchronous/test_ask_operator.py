@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -37,6 +38,22 @@ def test_a_synchronous_partition_is_published_without_a_batch(
     assert states(run)["main.chunk.submit"] == "skipped"
     assert emulator.batches_made() == []
     assert emulator.bills()["requests"] == 3
+
+
+def test_a_killed_task_asks_nothing_more(connections: pytest.MonkeyPatch) -> None:
+    folder = RunFolder(pipeline="tickets", partition=Partition(start=date(2026, 11, 1)), run_id="manual__1")
+    connections.setattr(AskOperator, "run_folder", lambda *_: folder)
+    task = AskOperator(task_id="ask", pipeline="tickets", pass_name="main")
+    task.on_kill()  # before it has begun
+
+    def killed(*_: object, stopping: threading.Event, **__: object) -> dict[str, int]:
+        assert not stopping.is_set()
+        task.on_kill()
+        assert stopping.is_set()
+        return {}
+
+    connections.setattr(ask_module, "ask", killed)
+    assert task.execute({"params": {}}) == {}
 
 
 @pytest.mark.parametrize(("deferrable", "leaves"), [(True, TaskDeferred), (False, AirflowRescheduleException)])

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.chaos.kill_points.api_troubles import TROUBLES, Trouble
 from tests.chaos.kill_points.invariants import Outcome
-from tests.chaos.kill_points.pipelines import ATTACHED, BETTER, PLAIN, RICH, UPLOADED, VARIED, Kind, asked
+from tests.chaos.kill_points.pipelines import ATTACHED, BETTER, CASCADE, PLAIN, RICH, UPLOADED, VARIED, Kind, asked
 from tests.chaos.kill_points.place import RACING, UNHURRIED
 from tests.chaos.kill_points.scenarios import (
     MENDABLE,
@@ -73,6 +73,7 @@ def findings(worlds: Worlds) -> Iterator[Finding]:
         yield _finding(f"{runs} runs of a partition at once", _races(worlds, runs))
     yield from _rich_findings(worlds)
     yield from _varied_findings(worlds)
+    yield from _cascade_findings(worlds)
     yield from _attached_findings(worlds)
     yield _finding("SIGKILL at each write of an upload or of a deletion of files", _uploaded(worlds))
     yield _finding("2 runs of a partition at once, with uploaded files", _races(worlds, 2, UPLOADED))
@@ -94,6 +95,12 @@ def _varied_findings(worlds: Worlds) -> Iterator[Finding]:
     )
     yield _finding(f"SIGKILL again and again{note}", _killed_repeatedly(worlds, VARIED))
     yield _finding(f"2 runs of a partition at once{note}", _races(worlds, 2, VARIED))
+
+
+def _cascade_findings(worlds: Worlds) -> Iterator[Finding]:
+    note = ", with a dearer model"
+    yield from _killed_once(worlds, writes_of(worlds.new(rows=_FEW_RICH_ROWS, kind=CASCADE)), CASCADE, note)
+    yield _finding(f"2 runs of a partition at once{note}", _races(worlds, 2, CASCADE))
 
 
 def _attached_findings(worlds: Worlds) -> Iterator[Finding]:

@@ -1,6 +1,6 @@
 """
-The pipelines that the runs play: a plain one, one that publishes the better of two answers, one with variants, and one
-with all else.
+The pipelines that the runs play: a plain one, one that publishes the better of two answers, one with variants, one that
+escalates, and one with all else.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Kind:
     :param attached: a document is sent with each ticket. ``{documents}`` in the files is their folder
     :param open_requests: how many requests may be open at a time; 0: passes are batches
     :param judged: answers may fail a check, and their rows are rejects if their repairs fail too
+    :param escalated: the samples are the other answers to rows of the table
     """
 
     files: Mapping[str, str]
@@ -39,6 +40,7 @@ class Kind:
     attached: bool = False
     open_requests: int = 0
     judged: bool = False
+    escalated: bool = False
 
 
 PLAIN = Kind(files={"pipeline_yaml": f"{FILES['pipeline.yaml']}limits: {{{_LIMITS}}}\n"})
@@ -86,6 +88,15 @@ RICH = Kind(
     carried=True,
     sampled=True,
     judged=True,
+)
+#: A dearer model has the last word on some tickets.
+CASCADE = Kind(
+    files={
+        "pipeline_yaml": PLAIN.files["pipeline_yaml"].replace(
+            "max_tokens: 200", "max_tokens: 200, escalate: {to: claude-opus-5-5, when: not urgent}"
+        )
+    },
+    escalated=True,
 )
 #: Each ticket has a PDF in a folder.
 ATTACHED = Kind(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import threading
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class Place:
         self.open: set[str] = set()
         self.most_open = 0
         self.asked: list[str] = []
+        self.stopping = threading.Event()
 
     def take(self) -> Lease:
         known = self.ledger.find(CHUNK.chunk_id)
@@ -53,11 +55,11 @@ class Place:
                 finally:
                     place.open.discard(request_id)
 
-        async def questions() -> AsyncIterator[Question]:
+        async def questions() -> AsyncGenerator[Question]:
             for number in range(requests):
                 yield Question(request_id=f"r{number:02}", size_bytes=size_bytes, params=_params)
 
-        asker = Asker(Answerer(), self.parts, self.take(), at_once=at_once)
+        asker = Asker(Answerer(), self.parts, self.take(), at_once=at_once, stopping=self.stopping)
         asyncio.run(asker.ask(questions(), first_alone=first_alone))
         return asker.waiting
 
@@ -124,6 +126,18 @@ def test_after_an_error_no_other_request_is_asked_and_open_ones_are_stored(place
         place.ask(act)
     assert len(place.asked) < 20
     assert place.parts.request_ids() == set(place.asked) - {"r05"}
+
+
+def test_a_task_that_is_stopped_asks_nothing_more_and_stores_what_is_open(place: Place) -> None:
+    async def act(request_id: str) -> bytes:
+        if request_id == "r05":
+            place.stopping.set()
+        return await answered(request_id)
+
+    with pytest.raises(NotYet, match="was stopped"):
+        place.ask(act)
+    assert len(place.asked) < 20
+    assert place.parts.request_ids() == set(place.asked)
 
 
 def test_a_store_that_fails_ends_it_and_no_other_request_is_asked(

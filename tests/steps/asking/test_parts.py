@@ -38,6 +38,7 @@ def test_of_two_answers_to_a_request_the_first_counts(parts: Parts) -> None:
     parts.write([line("r1", "first")])
     parts.write([line("r1", "second"), line("r2")])
     assert list(parts.lines()) == [line("r1", "first"), line("r2")]
+    assert parts.repeated == 1
 
 
 def test_the_last_part_tells_when_the_last_answer_came(parts: Parts) -> None:

@@ -105,6 +105,18 @@ class Asking:
         """Return the file that the variant has in place of one of the pipeline's, for errors."""
         return f"{self.pipeline}/{self.variant.files.get(file, file)}"
 
+    def salt(self, run_id: str, sample: int) -> str:
+        """
+        Return the salt of the request ids. Sample 1 has none, so a higher ``samples`` pays for the new ones only.
+
+        :param run_id: of a run that shares no answer with others; empty if answers are reused
+        """
+        parts = [run_id] if run_id else []
+        parts += [f"sample {sample}"] if sample > 1 else []
+        # A variant that escalates shares no answer with one that does not, whose rows must not get the dearer answer.
+        parts += [f"variant {self.name}"] if self.name and self.variant.request.escalate else []
+        return " ".join(parts)
+
     def renderer(self, *, salt: str, max_bytes: int) -> Renderer:
         """Return a renderer of rows; see Renderer."""
         cache = self.caching.cache

@@ -13,8 +13,8 @@ from include.enrichment.answers.repair import ESCALATED_DEPTH, Repair
 from include.enrichment.answers.table import VARIANT
 from include.enrichment.batches.prior_results import PriorResults
 from include.enrichment.requests.request import Unsendable
+from include.enrichment.spec.cascade.escalation import Doubt, Group, escalated_request, request_groups
 from include.enrichment.spec.pipeline import Pipeline
-from include.enrichment.spec.variants.escalation import Doubt, Group, escalated_request, request_groups
 from include.steps.planning.retrying.row_answers import RowAnswers
 
 log = logging.getLogger(__name__)

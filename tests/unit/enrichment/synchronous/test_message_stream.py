@@ -111,6 +111,8 @@ def test_an_event_that_cannot_be_read_breaks_the_stream(data: str) -> None:
         MessageStream().add(data)
 
 
-def test_a_delta_of_an_unknown_kind_breaks_the_stream_because_a_part_of_the_answer_would_be_lost() -> None:
-    with pytest.raises(StreamBroken, match="new_delta"):
-        whole(*block({"type": "text", "text": ""}, {"type": "new_delta", "news": 1}))
+def test_a_delta_of_an_unknown_kind_continues_its_block_because_the_answer_is_paid_for() -> None:
+    deltas = [{"type": "new_delta", "news": "a", "count": 1}, {"type": "new_delta", "news": "b", "count": 2}]
+    assert whole(*block({"type": "new", "news": None}, *deltas))["content"] == [
+        {"type": "new", "news": "ab", "count": 2}
+    ]

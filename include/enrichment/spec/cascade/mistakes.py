@@ -8,8 +8,8 @@ from include.enrichment.answers.evidence.sent_output import pipeline_output
 from include.enrichment.answers.schema.output import Output
 from include.enrichment.errors import sentence
 from include.enrichment.requests.row_expression import expression_problems
+from include.enrichment.spec.cascade.escalation import condition_problems
 from include.enrichment.spec.settings import Settings
-from include.enrichment.spec.variants.escalation import condition_problems
 from include.enrichment.spec.variants.files import YAML, PromptFiles
 from include.enrichment.spec.variants.settings import Escalation, RequestSettings, with_current
 from include.enrichment.spec.variants.union_schema import union_schema
