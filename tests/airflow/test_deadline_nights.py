@@ -100,13 +100,11 @@ def test_a_batch_that_cannot_be_expected_in_time_is_not_sent(flow: Flow, monkeyp
     assert manifest.cost_usd == flow.emulator.billed_usd()
 
 
-@pytest.mark.parametrize("deferrable", [True, False])
 def test_a_dag_cancels_at_the_switch_time_of_its_plan_and_asks_in_its_last_pass(
     run_dag: Callable[..., Any],
     connections: pytest.MonkeyPatch,
     tmp_path: Path,
     emulator: Emulator,
-    deferrable: bool,
 ) -> None:
     def switch_now(pass_name: str, *_: object) -> Switch:
         is_last = pass_name == "retry"
@@ -115,9 +113,9 @@ def test_a_dag_cancels_at_the_switch_time_of_its_plan_and_asks_in_its_last_pass(
     connections.setattr(plan, "find_switch", switch_now)
     emulator.set_faults([{"kind": "stuck"}])
     conf = {"partition": "2026-11-01", "deadline": "2099-12-31T05:30+01:00"}
-    run = run_dag(write_dag(tmp_path, deferrable=deferrable), run_conf=conf)
+    run = run_dag(write_dag(tmp_path), run_conf=conf)
     assert run.state == "success", states(run)
     assert states(run)["retry.ask"] == "success"
     manifest = json.loads(open_lake("aws_default").read("manifests/tickets/dt=2026-11-01.json"))
     assert (manifest["published"], manifest["deadline"]) == (3, "2099-12-31T04:30:00Z")
-    assert [batch["canceled"] for batch in emulator.batches_made()] == [3, 3]
+    assert [batch["canceled"] for batch in emulator.batches_made()] == [3]

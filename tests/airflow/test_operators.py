@@ -37,7 +37,8 @@ from tests.fixtures.s3 import Bucket
 
 
 def context(partition: str | None = "2026-11-01", **dag_run: Any) -> Any:
-    run = {"run_id": "manual__1", "run_type": "manual", "partition_key": None, "data_interval_start": None} | dag_run
+    run = {"run_id": "manual__1", "run_type": "manual", "partition_key": None, "data_interval_start": None}
+    run |= {"run_after": datetime.now(UTC)} | dag_run
     ti = SimpleNamespace(try_number=1, max_tries=3)
     return {"params": {"partition": partition}, "dag_run": SimpleNamespace(**run), "ti": ti}
 

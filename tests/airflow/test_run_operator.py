@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from claude_batch.connections.gateways import open_lake
 from include.enrichment.errors import PartitionError
+from include.steps.files.extracted import read_extracted
 from tests.airflow.test_operators import context, extract
+from tests.fixtures.flow import FILES, write_pipeline
 
 
 @pytest.mark.parametrize(("partition", "warned"), [(None, True), ("2026-11-01", False)])
@@ -53,3 +57,16 @@ def test_a_run_that_publishes_have_triggered_reads_the_day_that_they_name(connec
         extract().run_folder(triggered(named, {"partition": "2026-11-06"}))
     with pytest.raises(PartitionError, match="no asset event that names one"):
         extract().run_folder(triggered({}))
+
+
+@pytest.mark.parametrize(("run_type", "has_one"), [("scheduled", True), ("manual", False)])
+def test_extract_stores_the_deadline_of_a_scheduled_run(
+    connections: pytest.MonkeyPatch, tmp_path: Path, run_type: str, has_one: bool
+) -> None:
+    yaml = FILES["pipeline.yaml"] + "limits: {deadline: '05:30'}\n"
+    write_pipeline(tmp_path / "pipelines" / "tickets", pipeline_yaml=yaml)
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    task, run = extract(), context(run_type=run_type, run_after=midnight)
+    task.execute(run)
+    stored = read_extracted(open_lake("aws_default"), task.run_folder(run))
+    assert stored.deadline == (midnight + timedelta(hours=5, minutes=30) if has_one else None)
