@@ -98,9 +98,14 @@ def _words(axes: Axes, run: Mapping[str, Any]) -> None:
     rows = run.get("of", "rows from trigger to published")
     title = f"{run['rows']:,} {rows} in {run['seconds']:.1f} s"
     counts = f"{run['published']:,} published, {run['rejected']:,} rejected, {run['batches']:,} batches"
-    above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom"}
-    axes.annotate(title, (0, 1), (0, 30), fontsize=14, fontweight="bold", color=INK, **above)
-    axes.annotate(counts, (0, 1), (0, 7), fontsize=9, color=PALE, **above)
+    # From the left edge of the picture, because long names of tasks leave the axes little room.
+    above: dict[str, Any] = {
+        "xycoords": ("figure fraction", "axes fraction"),
+        "textcoords": "offset points",
+        "va": "bottom",
+    }
+    axes.annotate(title, (0.01, 1), (0, 30), fontsize=14, fontweight="bold", color=INK, **above)
+    axes.annotate(counts, (0.01, 1), (0, 7), fontsize=9, color=PALE, **above)
     patches = [
         Patch(color=colour, label=f"{meaning}: {run['seconds_of'][kind]:.1f} s")
         for kind, (colour, meaning) in KINDS.items()
