@@ -1,0 +1,1 @@
+"""An agent whose process is killed at every step."""
