@@ -221,6 +221,37 @@ def test_other_runs_that_use_up_the_months_budget_stop_a_pass_before_it_asks(twe
     assert twenty.emulator.bills()["requests"] == 0
 
 
+def test_a_process_that_goes_on_before_anything_was_asked_checks_the_months_budget_too(
+    twenty: Flow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synchronous(twenty, tmp_path, "monthly_budget_usd: 1, budget_usd: 1").extract()
+    (key,) = twenty.plan()
+    take_lease(read_chunk(twenty.lake, key), None, twenty.ledger, run_id="manual__1", batch_id="asked_simulated_x")
+    monkeypatch.setattr(lease, "CLOCK_SKEW", -lease.LEASE)
+    opened = twenty.ledger.find_open()
+    assert opened
+    chunk_id = layout.chunk_id_of(key)
+    dear = opened.value.chunks[chunk_id].model_copy(update={"expected_usd": Decimal(2)})
+    twenty.ledger.write_open(opened.value.model_copy(update={"chunks": {chunk_id: dear}}), over=opened)
+    with pytest.raises(BudgetExceeded):
+        ask_pass(twenty)
+    assert twenty.emulator.bills()["requests"] == 0
+
+
+def test_a_chunk_whose_load_died_before_it_landed_is_loaded_even_without_its_parts(asked: Flow) -> None:
+    (key,) = asked.plan()
+    ask_pass(asked)
+    landed = asked.ledger.find(layout.chunk_id_of(key))
+    assert landed
+    before = landed.value.model_copy(update={"state": "asking", "asked_until": None})
+    asked.ledger.write(before, over=landed)
+    assert ask_pass(asked) == {"succeeded": 20}
+    after = asked.ledger.find(layout.chunk_id_of(key))
+    assert after
+    assert after.value.state == "landed"
+    assert asked.emulator.bills()["requests"] == 20
+
+
 def test_a_synchronous_chunk_is_never_sent_as_a_batch(asked: Flow) -> None:
     (key,) = asked.plan()
     with pytest.raises(BatchError, match=r"is asked synchronously.*no batch"):

@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 
 from include.enrichment.agent.transcript import Approval, call_of_approval
 from include.enrichment.answers.table import row_keys
-from include.enrichment.errors import ParamError, nearest
+from include.enrichment.errors import BatchError, ParamError, nearest
 from include.enrichment.storage.layout import RunFolder
+from include.enrichment.storage.version import Versioned, parse
 from include.gateways.agent.transcripts import Transcripts
 from include.gateways.disk import working_folder
 from include.gateways.lake import Lake
@@ -40,10 +41,26 @@ class WaitingCall:
     step: str
     approval: Approval
 
+    @property
+    def is_decided(self) -> bool:
+        """Whether a person has decided, and the call is not made yet."""
+        return self.approval.approved is not None
 
-def waiting_calls(folder: RunFolder, chunks: Iterable[str], *, lake: Lake) -> list[WaitingCall]:
+
+class Question(Versioned):
     """
-    Return the calls that wait in the rows of these chunks, in the order of their requests.
+    The question of a pass to a person, as it was first put.
+
+    :param steps: of the calls that it shows, by request
+    """
+
+    steps: dict[str, list[str]]
+
+
+def open_calls(folder: RunFolder, chunks: Iterable[str], *, lake: Lake) -> list[WaitingCall]:
+    """
+    Return the calls in the rows of these chunks that wait for a person, or that a person has decided and that are not
+    made yet, in the order of their requests.
 
     :param chunks: lake keys of synchronous chunks
     """
@@ -58,7 +75,7 @@ def waiting_calls(folder: RunFolder, chunks: Iterable[str], *, lake: Lake) -> li
             found += [
                 WaitingCall(request_id=request_id, row=names[request_id], step=step, approval=value)
                 for step, value in steps.items()
-                if isinstance(value, Approval) and value.approved is None and call_of_approval(step) not in steps
+                if isinstance(value, Approval) and call_of_approval(step) not in steps
             ]
     return found
 
@@ -73,6 +90,29 @@ def _row_names(folder: RunFolder, lake: Lake) -> dict[str, str]:
     for request_id, *values in zip(table["request_id"].to_pylist(), *texts, strict=True):
         names.setdefault(request_id, []).append(", ".join(values))
     return {request_id: "; ".join(rows) for request_id, rows in names.items()}
+
+
+def put_question(calls: Sequence[WaitingCall], *, pass_name: str, folder: RunFolder, lake: Lake) -> None:
+    """
+    Record the calls of the question, unless the pass has put it before: after a clear, Airflow shows the first again.
+
+    Raises BatchError if that one does not show all of these calls.
+    """
+    key = folder.question_json(pass_name)
+    if found := lake.find(key):
+        question = parse(Question, found.data, lake.locate(key))
+        hidden = sum(call.step not in question.steps.get(call.request_id, []) for call in calls)
+        if hidden:
+            raise BatchError(
+                f"Airflow still shows the question as it was first put, without {hidden:,} of the {len(calls):,} calls"
+                " that wait now. No call was approved or rejected. Start a new run of the partition: it goes on with"
+                " the same rows and asks about all of them."
+            )
+        return
+    steps: dict[str, list[str]] = {}
+    for call in calls:
+        steps.setdefault(call.request_id, []).append(call.step)
+    lake.write(key, Question(steps=steps).model_dump_json().encode())
 
 
 def describe_calls(calls: Sequence[WaitingCall]) -> str:

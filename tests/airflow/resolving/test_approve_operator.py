@@ -10,8 +10,10 @@ import pytest
 from airflow.providers.standard.operators import hitl
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput
 
+from claude_batch.connections.gateways import open_lake
 from claude_batch.resolving.agent_operator import AgentOperator
 from claude_batch.resolving.approve_operator import ApproveOperator
+from include.steps.asking.approvals import Question
 from tests.fixtures.acting import acts
 
 
@@ -85,3 +87,32 @@ def test_nothing_is_asked_if_no_call_waits(planned: Path, context: Any, asked: l
     with pytest.raises(AirflowSkipException, match="No call waits"):
         approve().execute(context)
     assert not asked
+
+
+def test_a_call_that_the_question_does_not_show_is_not_approved(
+    planned: Path, context: Any, asked: list[dict[str, Any]]
+) -> None:
+    """After a clear, Airflow shows the question as it was first put."""
+    ask(context)
+    task = approve()
+    with pytest.raises(TaskAwaitingInput):
+        task.execute(context)
+    folder, lake = task.run_folder(context), open_lake("aws_default")
+    lake.write(folder.question_json("main"), Question(steps={}).model_dump_json().encode())
+    for again in (lambda: task.execute(context), lambda: task.execute_complete(context, answered("Approve"))):
+        with pytest.raises(AirflowFailException, match="still shows the question as it was first put"):
+            again()
+    assert not acts(planned)
+
+
+def test_a_clear_after_the_decision_leaves_the_calls_to_the_next_task(
+    planned: Path, context: Any, asked: list[dict[str, Any]]
+) -> None:
+    ask(context)
+    with pytest.raises(TaskAwaitingInput):
+        approve().execute(context)
+    approve().execute_complete(context, answered("Approve"))
+    assert approve().execute(context) == {"approved": 0, "rejected": 0}
+    ask(context, asks=False)
+    with pytest.raises(AirflowSkipException):
+        approve().execute(context)
