@@ -37,7 +37,10 @@ def check_deadline(text: object) -> str:
     Raises ValueError for anything else.
     """
     if not isinstance(text, str):
-        raise ValueError(f"is the number {text!r}, as YAML reads a time without quotes: {_FORMS}")
+        read = (
+            f"is the number {text}, as YAML reads a time without quotes" if type(text) is int else "is no time of day"
+        )
+        raise ValueError(f"{read}: {_FORMS}")
     if not isinstance(_parse(text), _Daily):
         raise ValueError(f"{text!r} is one moment, and every run has the same deadline: {_FORMS}")
     return text
