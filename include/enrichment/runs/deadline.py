@@ -90,8 +90,9 @@ def _parse(text: str) -> _Daily | datetime:
         if re.fullmatch(r"\d\d:\d\d", clock):
             return _Daily(at=time.fromisoformat(clock), zone=ZoneInfo(zone.strip() or "UTC"))
         moment = datetime.fromisoformat(text)
-    except (ValueError, KeyError, OSError):
+        at = moment.astimezone(UTC)
+    except (ValueError, KeyError, OSError, OverflowError):
         raise ValueError(f"{text!r} is no time: {_FORMS}") from None
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone: add one, for example '{text}+00:00' for UTC")
-    return moment.astimezone(UTC)
+    return at
