@@ -122,7 +122,8 @@ def test_a_delta_of_an_unknown_kind_continues_its_block_because_the_answer_is_pa
 def test_an_input_that_max_tokens_cuts_is_an_answer_and_otherwise_the_stream_is_broken(stop_reason: str) -> None:
     cut = {"type": "input_json_delta", "partial_json": '{"order": "A'}
     called = block({"type": "tool_use", "id": "t", "name": "look_up", "input": {}}, cut)
-    stopped = {**END[0], "delta": {"stop_reason": stop_reason, "stop_sequence": None}}
+    delta = {"stop_reason": stop_reason, "stop_sequence": None}
+    stopped = {"type": "message_delta", "delta": delta, "usage": {"output_tokens": 7}}
     stream = MessageStream()
     for event in (START, *called, stopped, END[1]):
         stream.add(msgspec.json.encode(event))
