@@ -193,6 +193,8 @@ class _Pass:
         try:
             # Read under the lease: whoever had it before may have stored some until then.
             unanswered = set(chunk.request_ids) - parts.request_ids()
+            # Whoever loads the chunk deletes the parts, after its entry has landed: then this raises.
+            held.confirm()
             log.info(
                 "Chunk %s: %s of %s requests have no answer yet; asking at most %s at a time",
                 chunk.chunk_id,

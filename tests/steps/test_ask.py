@@ -16,6 +16,7 @@ from include.enrichment.spec.pipeline_folder import load_pipeline
 from include.enrichment.storage import layout
 from include.enrichment.synchronous import lease
 from include.steps.asking.lease import take_lease
+from include.steps.asking.parts import Parts
 from include.steps.files.chunk_files import read_chunk
 from tests.fixtures.flow import FILES, Flow, booked, write_pipeline, write_tickets
 from tests.fixtures.synchronous import ask_pass, open_one_call
@@ -103,6 +104,26 @@ def test_what_is_stored_when_a_process_stops_is_not_asked_again(asked: Flow) -> 
     assert asked.emulator.bills()["billed_twice"] == 0
     (record,) = booked(asked)
     assert record["cost_usd"] == asked.emulator.billed_usd()
+
+
+def test_a_chunk_that_another_process_loads_while_its_parts_are_read_is_not_asked_again(
+    asked: Flow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one has lost its lease while it loaded; it deletes the parts after the entry has landed."""
+    (key,) = asked.plan()
+    request_ids = Parts.request_ids
+
+    def loaded_meanwhile(parts: Parts) -> set[str]:
+        monkeypatch.setattr(Parts, "request_ids", request_ids)
+        known = asked.ledger.find(layout.chunk_id_of(key))
+        assert known
+        asked.ledger.write(known.value.becomes("landed", at=datetime.now(UTC), asked_until=None), over=known)
+        return parts.request_ids()
+
+    monkeypatch.setattr(Parts, "request_ids", loaded_meanwhile)
+    with pytest.raises(NotYet, match="was taken over"):
+        ask_pass(asked)
+    assert asked.emulator.billed_usd() == 0
 
 
 def test_a_pass_that_was_asked_is_neither_asked_nor_loaded_again(asked: Flow) -> None:

@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from claude_batch.arguments import check_arguments
 from claude_batch.run_operator import RunOperator
+from include.enrichment.answers import headline
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -44,7 +45,7 @@ class ApproveOperator(RunOperator, HITLOperator):
                 type=["array", "null"],
                 items={"type": "string"},
                 title="Except these rows",
-                description="The rows, from the table, whose calls are rejected although the others are approved.",
+                description="Rows of the table, one on a line. Their calls are rejected although others are approved.",
             )
         }
         question = {
@@ -65,7 +66,7 @@ class ApproveOperator(RunOperator, HITLOperator):
             calls = self._waiting(context, self._lake())
         if not calls:
             raise AirflowSkipException("No call waits for a person.")
-        self.log.info("%s calls wait for a person", f"{len(calls):,}")
+        self.log.info("Calls that wait for a person: %s", f"{len(calls):,}")
         self.body = describe_calls(calls)
         return super().execute(context)
 
@@ -85,7 +86,7 @@ class ApproveOperator(RunOperator, HITLOperator):
                 folder=self.run_folder(context),
                 lake=lake,
             )
-        self.set_headline(context, f"{counts['approved']:,} calls approved", f"{counts['rejected']:,} rejected")
+        self.set_headline(context, headline.asked(counts))
         return counts
 
     def _waiting(self, context: Context, lake: Lake) -> list[WaitingCall]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from airflow.providers.standard.operators import hitl
-from airflow.sdk.exceptions import AirflowSkipException, TaskAwaitingInput
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput
 
 from claude_batch.resolving.agent_operator import AgentOperator
 from claude_batch.resolving.approve_operator import ApproveOperator
@@ -63,11 +63,22 @@ def test_a_rejected_call_is_not_made_and_its_row_is_answered_without_it(
     waiting = ask(context)["waiting"]
     with pytest.raises(TaskAwaitingInput):
         approve().execute(context)
-    row = asked[0]["body"].splitlines()[2].split(" | ")[0].removeprefix("| ")
+    row = asked[0]["body"].splitlines()[2].split("``")[1].strip()
+    assert row in {"T1", "T2", "T3"}  # its key
     counts = approve().execute_complete(context, answered("Approve", except_rows=[row]))
     assert counts == {"approved": waiting - 1, "rejected": 1}
     assert ask(context, asks=False) == {"succeeded": 3}
     assert len(acts(planned)) == waiting - 1
+
+
+def test_an_exception_for_a_row_that_is_not_in_the_question_approves_nothing(
+    planned: Path, context: Any, asked: list[dict[str, Any]]
+) -> None:
+    waiting = ask(context)["waiting"]
+    with pytest.raises(AirflowFailException, match="Except these rows names '17'"):
+        approve().execute_complete(context, answered("Approve", except_rows=["17"]))
+    assert ask(context)["waiting"] == waiting
+    assert not acts(planned)
 
 
 def test_nothing_is_asked_if_no_call_waits(planned: Path, context: Any, asked: list[dict[str, Any]]) -> None:
