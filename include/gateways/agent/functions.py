@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import inspect
 import logging
@@ -9,8 +10,9 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ WRITING_TRIES = 3
 _PAUSE_SECONDS = 1.0
 #: The longest result that the model gets; it is billed again with each turn that follows.
 _RESULT_CHARACTERS = 50_000
+#: The most calls of tools that are made at a time.
+_AT_ONCE = 32
 #: User and password in an address, and the value of whatever is named like a secret: no log may hold them.
 _CREDENTIALS = re.compile(
     r"(?P<before>://)[^\s/@]*(?P<after>@)"
@@ -58,7 +62,14 @@ class Functions:
     def __init__(self, tools: Sequence[Tool], functions: Mapping[str, Callable[..., Any]]) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._functions = functions
+        #: Of tools alone: slow ones must not hold up the lake, or the lease on the chunk.
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="tool")
         self._binders = {tool.name: _binder(functions[tool.name]) for tool in tools}
+
+    async def call_in_thread(self, name: str, given: Mapping[str, Any], *, idempotency_key: str) -> Result:
+        """Return what call() returns, and let other rows go on meanwhile."""
+        called = partial(self.call, name, given, idempotency_key=idempotency_key)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, called)
 
     def call(self, name: str, given: Mapping[str, Any], *, idempotency_key: str) -> Result:
         """
